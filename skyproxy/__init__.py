@@ -1,0 +1,1 @@
+"""skyproxy: an event-driven proxy for large-language-model traffic, on Twisted."""

@@ -1,0 +1,174 @@
+"""Every way in which a request, or the configuration that serves it, can fail.
+
+One tree. Each error knows the HTTP status it becomes, its type and code in OpenAI's error object
+(https://platform.openai.com/docs/guides/error-codes), and whether asking again can help. Exceptions of
+libraries are mapped to these where they enter; nothing else reaches a client.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class SkyproxyError(Exception):
+    """Base of the tree.
+
+    :ivar message: what happened and what to do, for the person who reads it; never a key or a body.
+    :ivar param: the request field at fault, if one is.
+    :ivar retry_after: seconds after which asking again makes sense, if known.
+    """
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    code: ClassVar[str | None] = None
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+
+    def as_object(self) -> dict[str, Any]:
+        """The error in OpenAI's shape: ``{"error": {message, type, param, code}}``."""
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+
+class InternalError(SkyproxyError):
+    """A fault of skyproxy itself. The details are in the log, under the request's id."""
+
+    code = "internal_error"
+
+
+# The client's side.
+
+
+class InvalidRequest(SkyproxyError):
+    """The request cannot be understood: bad JSON, no model, messages that are not a list."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_request"
+
+
+class UnknownModel(InvalidRequest):
+    """``model`` names neither a slot nor ``provider:model``."""
+
+    code = "model_not_found"
+
+
+class OriginNotAllowed(SkyproxyError):
+    """A browser page of an origin that the configuration does not list asks."""
+
+    status = 403
+    type = "invalid_request_error"
+    code = "origin_not_allowed"
+
+
+class NotFound(SkyproxyError):
+    """No such path, or no such model under ``/v1/models``."""
+
+    status = 404
+    type = "invalid_request_error"
+    code = "not_found"
+
+
+class MethodNotAllowed(SkyproxyError):
+    """The path exists, for another method."""
+
+    status = 405
+    type = "invalid_request_error"
+    code = "method_not_allowed"
+
+
+class BodyTooLarge(SkyproxyError):
+    """The request's body is over ``max_body``, as sent or when inflated."""
+
+    status = 413
+    type = "invalid_request_error"
+    code = "body_too_large"
+
+
+class UnsupportedEncoding(SkyproxyError):
+    """The request's Content-Encoding is one that skyproxy does not read."""
+
+    status = 415
+    type = "invalid_request_error"
+    code = "unsupported_encoding"
+
+
+# skyproxy's own state.
+
+
+class Unavailable(SkyproxyError):
+    """skyproxy cannot serve this request now."""
+
+    status = 503
+    code = "unavailable"
+    retryable = True
+
+
+class ProviderNotConfigured(Unavailable):
+    """The provider's key is missing; the message names the variable to set."""
+
+    code = "provider_not_configured"
+    retryable = False
+
+
+class BacklogFull(Unavailable):
+    """``max_pending`` requests already wait for a permit of this provider."""
+
+    code = "backlog_full"
+
+
+class QueueTimeout(Unavailable):
+    """No permit came free within ``queue_timeout``."""
+
+    code = "queue_timeout"
+
+
+class ShuttingDown(Unavailable):
+    """The process is draining."""
+
+    code = "shutting_down"
+
+
+# The provider's side.
+
+
+class UpstreamError(SkyproxyError):
+    """The provider did not give a proper answer."""
+
+    status = 502
+    code = "upstream_error"
+    retryable = True
+
+
+class UpstreamUnreachable(UpstreamError):
+    """No connection: refused, no route, no such host, or a TLS peer that is not who it should be."""
+
+    code = "upstream_unreachable"
+
+
+class UpstreamBroken(UpstreamError):
+    """The connection broke, or what came over it is not HTTP, not JSON, or not complete."""
+
+    code = "upstream_broken"
+
+
+class UpstreamTimeout(UpstreamError):
+    """One of the provider's timers fired; ``timer`` names the setting."""
+
+    status = 504
+    code = "upstream_timeout"
+
+    def __init__(self, message: str, *, timer: str) -> None:
+        super().__init__(message)
+        self.timer = timer
+
+
+class ClientStalled(SkyproxyError):
+    """The client read nothing for ``stall_timeout``; its answer is given up. Seen in the log only."""
+
+    status = 408
+    code = "client_stalled"

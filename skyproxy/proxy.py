@@ -1,0 +1,249 @@
+"""The journey of one request, from the client's bytes to the end of its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from math import ceil
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from skyproxy import jsonbody, multipart
+from skyproxy.config import Config
+from skyproxy.errors import InternalError, InvalidRequest, ShuttingDown, SkyproxyError, Unavailable, UpstreamError
+from skyproxy.observe.records import Outcome, RequestRecord
+from skyproxy.relay import Client, RawHeaders, relay
+from skyproxy.sse import StreamVerdict
+from skyproxy.routing import Candidate, Router
+from skyproxy.transform import transform
+from skyproxy.upstream.provider import Answer, Call, Provider
+
+_log = Logger()
+
+
+class Endpoint(Enum):
+    """The paths of the API that are proxied, as they stand below a provider's base_url."""
+
+    CHAT = "/chat/completions"
+    COMPLETIONS = "/completions"
+    EMBEDDINGS = "/embeddings"
+    RESPONSES = "/responses"
+    SPEECH = "/audio/speech"
+    TRANSCRIPTIONS = "/audio/transcriptions"
+
+
+_ANSWERED_IN_JSON = frozenset({Endpoint.CHAT, Endpoint.COMPLETIONS, Endpoint.EMBEDDINGS, Endpoint.RESPONSES})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client asks, understood as HTTP and as nothing more.
+
+    :ivar request_id: the client's, or made; safe to send and to log.
+    :ivar headers: those of the client's that go up as they are.
+    :ivar body: plain (a compressed one has been inflated).
+    """
+
+    endpoint: Endpoint
+    request_id: str
+    content_type: bytes
+    headers: RawHeaders
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What a configuration became. A reload builds another beside it."""
+
+    config: Config
+    router: Router
+    providers: Mapping[str, Provider]
+
+
+class Journey:
+    """One request under way: what happened so far, and the means to end it from outside."""
+
+    def __init__(self, request: Request, client: Client, started: float) -> None:
+        self.request = request
+        self.client = client
+        self.started = started
+        self.model = ""
+        self.candidate: Candidate | None = None
+        self.answer: Answer | None = None
+        self.verdict: StreamVerdict | None = None
+        self.done: Deferred[None] | None = None
+        self.ended_by: SkyproxyError | None = None
+
+    def end(self, error: SkyproxyError) -> None:
+        """Give the request up: its client gets *error*, as an answer or as the cut of a stream."""
+        self.ended_by = error
+        if self.answer is not None:
+            self.answer.body.fail(error)
+        elif self.done is not None:
+            self.done.cancel()
+
+
+class Proxy:
+    """Carries requests to providers and answers to clients.
+
+    :param runtime: gives the current :class:`Runtime`; asked once per request, so that a reload never changes the
+        ground under one.
+    :param clock: for durations.
+    :param completed: told of each request, once, when it is over.
+    """
+
+    def __init__(
+        self, runtime: Callable[[], Runtime], clock: IReactorTime, completed: Callable[[RequestRecord], None]
+    ) -> None:
+        self._runtime = runtime
+        self._clock = clock
+        self._completed = completed
+        self._journeys: set[Journey] = set()
+        self._draining = False
+
+    def serve(self, request: Request, client: Client) -> Deferred[None]:
+        """Answer *request* on *client*.
+
+        :return: fires with None when the answer is over, however it went; it does not fail. Cancel it when the client
+            has left.
+        """
+        journey = Journey(request, client, self._clock.seconds())
+        self._journeys.add(journey)
+        journey.done = done = Deferred.fromCoroutine(self._journey(journey))
+        return done
+
+    @property
+    def draining(self) -> bool:
+        """Whether :meth:`drain` was called."""
+        return self._draining
+
+    async def _journey(self, journey: Journey) -> None:
+        error: SkyproxyError | None = None
+        gone = False
+        try:
+            await self._carry(journey)
+        except CancelledError:
+            error = journey.ended_by
+            gone = error is None
+        except SkyproxyError as raised:
+            error = raised
+        except Exception:
+            _log.failure("Request failed by a fault of skyproxy", request_id=journey.request.request_id)
+            error = InternalError("skyproxy failed on this request; its log tells more under the request id.")
+        self._journeys.discard(journey)
+        if error is not None:
+            refuse(journey.client, error)
+        self._completed(self._record(journey, error, gone=gone))
+
+    async def _carry(self, journey: Journey) -> None:
+        if self._draining:
+            raise ShuttingDown("skyproxy is shutting down.", retry_after=1.0)
+        runtime = self._runtime()
+        request = journey.request
+        call = self._prepare(runtime, journey)
+        assert journey.candidate is not None
+        provider = runtime.providers[journey.candidate.provider.name]
+        with await provider.send(call) as answer:
+            journey.answer = answer
+            model = journey.model if request.endpoint in _ANSWERED_IN_JSON else None
+            journey.verdict = await relay(answer, journey.client, model)
+
+    def _prepare(self, runtime: Runtime, journey: Journey) -> Call:
+        """Parse, route and transform: pure steps, from the client's words to the provider's."""
+        request = journey.request
+        if request.endpoint is Endpoint.TRANSCRIPTIONS:
+            journey.model = multipart.find_model(request.body, request.content_type)
+            journey.candidate = candidate = runtime.router.resolve(journey.model)[0]
+            body = multipart.replace_model(request.body, request.content_type, candidate.model)
+            content_type = request.content_type
+        else:
+            fields = jsonbody.parse(request.body)
+            journey.model = checked_model(fields, request.endpoint)
+            journey.candidate = candidate = runtime.router.resolve(journey.model)[0]
+            transformed = transform(fields, candidate)
+            if transformed.dropped:
+                _log.debug(
+                    "Dropped fields the provider does not know",
+                    provider=candidate.provider.name,
+                    fields=transformed.dropped,
+                    request_id=request.request_id,
+                )
+            body = jsonbody.encode(transformed.body)
+            content_type = b"application/json"
+        return Call(
+            path=request.endpoint.value,
+            headers=[
+                (b"Content-Type", content_type),
+                (b"X-Request-Id", request.request_id.encode("ascii")),
+                *request.headers,
+            ],
+            body=body,
+            default_timeout=candidate.default_timeout,
+            idle_timeout=candidate.idle_timeout,
+            queue_timeout=candidate.queue_timeout,
+        )
+
+    def _record(self, journey: Journey, error: SkyproxyError | None, *, gone: bool) -> RequestRecord:
+        candidate, client, answer = journey.candidate, journey.client, journey.answer
+        first = client.first_byte_at
+        return RequestRecord(
+            request_id=journey.request.request_id,
+            endpoint=journey.request.endpoint.value,
+            slot=candidate.slot if candidate else None,
+            provider=candidate.provider.name if candidate else None,
+            model=journey.model,
+            upstream_model=candidate.model if candidate else None,
+            status=answer.status if answer else client.status,
+            outcome="cancelled" if gone else outcome(answer, journey.verdict, error),
+            stream=journey.streamed,
+            latency=self._clock.seconds() - journey.started,
+            time_to_first_byte=None if first is None else first - journey.started,
+            queue=answer.queued if answer else 0.0,
+            bytes_out=client.bytes_out,
+            error_code=error.code if error else None,
+            attempts=1 if answer else 0,
+        )
+
+    # The end of the process.
+
+    def drain(self) -> Deferred[None]:
+        """Refuse what comes from now on.
+
+        :return: fires when all that was under way is over.
+        """
+        self._draining = True
+        waiting = [journey.done for journey in self._journeys if journey.done is not None]
+        return DeferredList(waiting).addCallback(lambda _: None)
+
+    def end_all(self, error: SkyproxyError) -> None:
+        """Give up all that is under way: each client gets *error*."""
+        for journey in list(self._journeys):
+            journey.end(error)
+
+
+def outcome(answer: Answer | None, verdict: StreamVerdict | None, error: SkyproxyError | None) -> Outcome:
+    """What became of a request whose client stayed."""
+    if isinstance(error, Unavailable):
+        return "refused"
+    if isinstance(error, UpstreamError) or (error is not None and error.status >= 500):
+        return "failed"
+    if error is not None:
+        return "client_error"
+    if answer is not None and (answer.status >= 500 or answer.status == 429):
+        return "upstream_error"
+    if answer is not None and answer.status >= 400:
+        return "client_error"
+    return "upstream_error" if verdict is not None and verdict.error else "ok"
+
+
+def refuse(client: Client, error: SkyproxyError, headers: RawHeaders = ()) -> None:
+    """Answer with *error*, unless an answer has begun: then relay has cut it."""
+    if client.started:
+        return
+    sent = [(b"Content-Type", b"application/json"), *headers]
+    if error.retry_after is not None:
+        sent.append((b"Retry-After", b"%d" % ceil(error.retry_after)))
+    client.answer(error.status, sent, jsonbody.encode(error.as_object()))

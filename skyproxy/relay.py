@@ -1,0 +1,195 @@
+"""From a provider's answer to the client: bytes as they come, at the client's pace, and an honest end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from twisted.internet.interfaces import IPushProducer
+
+from skyproxy import jsonbody
+from skyproxy.errors import InvalidRequest, SkyproxyError, UpstreamBroken
+from skyproxy.inflate import inflate
+from skyproxy.sse import StreamVerdict, StreamWatch, error_event
+from skyproxy.upstream.provider import Answer, RawHeaders
+
+LARGEST_WHOLE_ANSWER = 64 * 1024 * 1024
+"""Bytes of an answer that is kept whole, so that its model name can be set, before it goes down."""
+
+# What a client can use. A list of what may pass, not of what may not: a provider's cookies, hop-by-hop headers
+# (RFC 9110 section 7.6.1) and whatever it names in Connection have no way through.
+_PASSED = frozenset({b"content-type", b"content-disposition", b"retry-after", b"retry-after-ms", b"cf-ray"})
+_PASSED_PREFIXES = (b"x-ratelimit-", b"ratelimit", b"openai-")
+_PROVIDER_IDS = frozenset({b"x-request-id", b"request-id", b"x-generation-id"})
+
+
+class Client(Protocol):
+    """Where an answer goes. ``web`` implements it on a request of twisted.web.
+
+    :ivar started: whether a status line has gone out, so that no other can.
+    :ivar status: that of the answer; None before.
+    :ivar first_byte_at: when its first byte was sent, on the reactor's clock (seconds).
+    :ivar bytes_out: sent of its body.
+    """
+
+    started: bool
+    status: int | None
+    first_byte_at: float | None
+    bytes_out: int
+
+    def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        """Send a whole answer, and finish."""
+
+    def start(self, status: int, headers: RawHeaders, producer: IPushProducer) -> None:
+        """Send the head of a streamed answer; *producer* is paused while the client does not read."""
+
+    def write(self, data: bytes) -> None:
+        """Send the next bytes of a streamed answer."""
+
+    def finish(self) -> None:
+        """End a streamed answer as complete."""
+
+    def cut(self, last: bytes) -> None:
+        """Send *last*, then close the connection in a way that cannot be taken for a complete answer."""
+
+
+async def relay(answer: Answer, client: Client, model: str | None) -> StreamVerdict | None:
+    """Bring *answer* to *client*, whole or as it comes, whichever it is.
+
+    :param model: what the client asked for: a whole JSON answer carries this name. None where the answer may be
+        anything, audio say, which goes down as it is.
+    :return: what is known of a stream's end; None for any other answer.
+    :raise UpstreamBroken: not an answer to this kind of request, or not a complete one. When ``client.started``, the
+        client has seen the cut.
+    :raise UpstreamTimeout: likewise.
+    """
+    headers = passable(answer.headers)
+    if 300 <= answer.status < 400:
+        raise UpstreamBroken("The provider redirects elsewhere, which skyproxy does not follow; set its final base_url.")
+    if answer.status >= 400:
+        client.answer(answer.status, headers, await _read(answer))
+        return None
+    kind = content_type(answer.headers)
+    if kind == b"text/event-stream":
+        return await _relay_events(answer, client, headers, judged=model is not None)
+    if model is None:
+        await _relay_bytes(answer, client, headers)
+        return None
+    body = named(await _read(answer), model, kind)
+    client.answer(answer.status, headers, body)
+    return None
+
+
+def passable(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
+    """Those of a provider's *headers* that go down. Its request id goes by a name of its own, beside skyproxy's."""
+    passed = []
+    for name, value in headers:
+        low = name.lower()
+        if low in _PASSED or low.startswith(_PASSED_PREFIXES):
+            passed.append((name, value))
+        elif low in _PROVIDER_IDS:
+            passed.append((b"X-Upstream-Request-Id", value))
+    return passed
+
+
+def content_type(headers: RawHeaders) -> bytes:
+    """The media type, in lower case and without parameters; empty if there is none."""
+    for name, value in headers:
+        if name.lower() == b"content-type":
+            return value.partition(b";")[0].strip().lower()
+    return b""
+
+
+def encoded(headers: RawHeaders) -> bool:
+    """Whether the body is compressed (nobody asked for it, but some do it all the same)."""
+    return any(name.lower() == b"content-encoding" and value.lower() != b"identity" for name, value in headers)
+
+
+def named(body: bytes, model: str, kind: bytes) -> bytes:
+    """The whole JSON answer *body* with *model* as its model.
+
+    :raise UpstreamBroken: it is not a JSON object.
+    """
+    try:
+        value = jsonbody.parse(body)
+    except InvalidRequest:
+        shown = kind.decode("ascii", "replace")[:80] or "no content type"
+        raise UpstreamBroken(f"The provider's answer ({shown}) is not the JSON object that was asked for.") from None
+    if value.get("model", model) == model:
+        return body
+    value["model"] = model
+    return jsonbody.encode(value)
+
+
+async def _read(answer: Answer) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+
+    def take(data: bytes) -> None:
+        nonlocal size
+        size += len(data)
+        if size > LARGEST_WHOLE_ANSWER:
+            chunks.clear()
+            answer.body.fail(UpstreamBroken(f"The provider's answer is over {LARGEST_WHOLE_ANSWER} bytes."))
+        else:
+            chunks.append(data)
+
+    await answer.body.flow(take)
+    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    if not encoded(answer.headers):
+        return body
+    try:
+        return inflate(body, LARGEST_WHOLE_ANSWER)
+    except ValueError as error:
+        raise UpstreamBroken(f"The provider's compressed answer cannot be read: {error}.") from error
+
+
+async def _relay_events(
+    answer: Answer, client: Client, headers: Sequence[tuple[bytes, bytes]], *, judged: bool
+) -> StreamVerdict:
+    if encoded(answer.headers):
+        raise UpstreamBroken("The provider sent a compressed stream, which was not asked for.")
+    body = answer.body
+    # The status line waits for the first byte: a provider that fails before it gets a proper status.
+    if await body.first() is not None:
+        raise UpstreamBroken("The provider sent an empty stream.")
+    body.stream()
+    client.start(answer.status, [*headers, (b"Cache-Control", b"no-cache"), (b"X-Accel-Buffering", b"no")], body)
+    watch = StreamWatch()
+    keep, write = watch.feed, client.write
+
+    def pass_on(data: bytes) -> None:
+        keep(data)
+        write(data)
+
+    try:
+        await body.flow(pass_on)
+        verdict = watch.verdict()
+        if judged and not verdict.complete:
+            raise UpstreamBroken("The provider's stream ended before its answer was complete.")
+    except SkyproxyError as error:
+        verdict = watch.verdict()
+        # A provider that has said what is wrong need not be spoken over.
+        client.cut(b"" if verdict.error else error_event(error, verdict.ends_on_boundary))
+        raise
+    client.finish()
+    return verdict
+
+
+async def _relay_bytes(answer: Answer, client: Client, headers: list[tuple[bytes, bytes]]) -> None:
+    body = answer.body
+    headers.extend((name, value) for name, value in answer.headers if name.lower() in _LENGTHS)
+    if await body.first() is not None:
+        client.answer(answer.status, [h for h in headers if h[0].lower() not in _LENGTHS], b"")
+        return
+    body.stream()
+    client.start(answer.status, headers, body)
+    try:
+        await body.flow(client.write)
+    except SkyproxyError:
+        client.cut(b"")
+        raise
+    client.finish()
+
+
+_LENGTHS = frozenset({b"content-length", b"content-encoding"})

@@ -1,0 +1,233 @@
+"""The life of the process: start, serve, reload, drain, stop, in that order."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.task import deferLater
+from twisted.logger import ILogObserver, Logger
+from twisted.python.components import Componentized
+from twisted.python.failure import Failure
+
+from skyproxy.config import Config, ConfigError, ProviderConfig
+from skyproxy.demo import Demo
+from skyproxy.errors import ShuttingDown
+from skyproxy.observe.logging import Logging
+from skyproxy.observe.records import RequestLog
+from skyproxy.proxy import Proxy, Runtime
+from skyproxy.routing import Router
+from skyproxy.upstream.build import build_provider
+from skyproxy.upstream.provider import Provider
+from skyproxy.web.app import Api
+from skyproxy.web.request import RequestIds
+from skyproxy.web.site import build_site
+from skyproxy.wire import Wire
+
+_log = Logger()
+
+EMBEDDED_DEMO = "embedded:demo"
+"""The base_url that stands for the demo provider within this process."""
+
+_FLUSH_LIMIT = 1.0
+"""Seconds that the last bytes of the last answers may take to reach the sockets, after the drain."""
+
+
+class SkyproxyService(Service):
+    """Everything that `twistd skyproxy` runs.
+
+    :param reactor: the reactor it runs on.
+    :param config: checked; what :meth:`reload` replaces.
+    :param load: reads the configuration again, from where *config* came. Raises :class:`ConfigError`.
+    :param logging: owns the log files; started and stopped here.
+    :param wire: the protocols under Site and under the connection pools.
+    """
+
+    def __init__(
+        self, reactor: Any, config: Config, load: Callable[[], Config], logging: Logging, wire: Wire
+    ) -> None:
+        self._reactor = reactor
+        self._config = config
+        self._load = load
+        self._logging = logging
+        self._wire = wire
+        self._demo: Demo | None = None
+        self._port: IListeningPort | None = None
+        self._runtime: Runtime | None = None
+        self._retired: list[Provider] = []
+        self._stopping: Deferred[None] | None = None
+        self._proxy = Proxy(self.runtime, reactor, RequestLog().completed)
+        self._api = Api(self._proxy, self.runtime, RequestIds(secrets.token_hex(4)), reactor)
+
+    def runtime(self) -> Runtime:
+        """What serves now."""
+        assert self._runtime is not None
+        return self._runtime
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Take twistd's own log over too, so that it never blocks the reactor (twistd asks the application for it)."""
+        if isinstance(parent, Componentized) and self._logging.observer is not None:
+            parent.setComponent(ILogObserver, self._logging.observer)
+        super().setServiceParent(parent)
+
+    # Start.
+
+    def privilegedStartService(self) -> None:
+        """Bind the port, while the process may still bind a low one.
+
+        :raise Exception: it cannot be bound.
+        """
+        super().privilegedStartService()
+        site = build_site(self._api, self._reactor, self._wire, self._config.proxy)
+        listening = serverFromString(self._reactor, self._config.proxy.listen).listen(site)
+        self._port = _result_now(listening)
+
+    def startService(self) -> None:
+        """Build what serves, and say where it is to be found."""
+        super().startService()
+        self._logging.start()
+        for warning in self._config.warnings:
+            _log.warn("Configuration warning", warning=warning)
+        if any(provider.base_url == EMBEDDED_DEMO for provider in self._config.providers.values()):
+            self._demo = Demo(self._reactor)
+            _result_now(self._demo.start())
+        self._runtime = self._build(self._config)
+        self._reactor.callWhenRunning(self._take_signals)
+        self._announce()
+
+    def _build(self, config: Config) -> Runtime:
+        """The runtime of *config*. A provider whose settings are what they were keeps its connections and permits."""
+        kept = self._runtime.providers if self._runtime is not None else {}
+        providers: dict[str, Provider] = {}
+        for name, settings in config.providers.items():
+            actual = self._actual(settings)
+            old = kept.get(name)
+            providers[name] = (
+                old if old is not None and old.config == actual else build_provider(actual, self._reactor, self._wire)
+            )
+        return Runtime(config, Router(config), providers)
+
+    def _actual(self, settings: ProviderConfig) -> ProviderConfig:
+        if settings.base_url != EMBEDDED_DEMO or self._demo is None:
+            return settings
+        return settings.model_copy(update={"base_url": self._demo.base_url})
+
+    def _announce(self) -> None:
+        assert self._port is not None
+        address = self._port.getHost()
+        scheme = "https" if self._config.proxy.listen.startswith("ssl:") else "http"
+        host = "127.0.0.1" if address.host in ("0.0.0.0", "") else address.host
+        host = f"[{host}]" if ":" in host else host
+        base_url = f"{scheme}://{host}:{address.port}/v1"
+        model = self.runtime().router.model_ids()[0]
+        _log.info("skyproxy listens at {base_url}", base_url=base_url)
+        _log.info("Configuration: {source}", source=self._config.source)
+        _log.info(
+            "Try: {command}",
+            command=f"curl -N {base_url}/chat/completions -H 'Content-Type: application/json' "
+            f'-d \'{{"model":"{model}","stream":true,"messages":[{{"role":"user","content":"Who goes there?"}}]}}\'',
+        )
+
+    # Reload.
+
+    def reload(self) -> None:
+        """Read the configuration again. What cannot be read changes nothing; requests under way keep what they have."""
+        if self._stopping is not None:
+            return
+        try:
+            config = self._load()
+        except ConfigError as error:
+            _log.error("Configuration not reloaded, the old one serves on", problems=str(error))
+            return
+        if config.proxy.listen != self._config.proxy.listen:
+            _log.warn("A new listen address takes a restart", listen=config.proxy.listen)
+        old = self.runtime()
+        self._runtime = self._build(config)
+        self._config = config
+        self._logging.reconfigure(config)
+        for name, provider in old.providers.items():
+            if self._runtime.providers.get(name) is not provider:
+                provider.retire()
+                self._retired.append(provider)
+        for warning in config.warnings:
+            _log.warn("Configuration warning", warning=warning)
+        _log.info("Configuration reloaded", source=config.source)
+
+    # Stop.
+
+    def stopService(self) -> Deferred[None]:
+        """Drain, then stop.
+
+        :return: fires when all is done: at the latest ``drain_timeout`` and a bounded close after the call.
+        """
+        super().stopService()
+        self._stopping = Deferred.fromCoroutine(self._stop())
+        return self._stopping
+
+    async def _stop(self) -> None:
+        if self._port is not None:
+            await self._port.stopListening()
+        if self._runtime is not None:
+            _log.info("Draining", drain_timeout=self._config.proxy.drain_timeout)
+            deadline = self._reactor.callLater(self._config.proxy.drain_timeout, self._end_all)
+            await self._proxy.drain()
+            if deadline.active():
+                deadline.cancel()
+            await self._flush()
+            providers = [*self._runtime.providers.values(), *self._retired]
+            await DeferredList([provider.close() for provider in providers], consumeErrors=True)
+            _log.info("All connection pools closed")
+        if self._demo is not None:
+            await self._demo.stop()
+        await self._logging.stop()
+
+    def _end_all(self) -> None:
+        self._proxy.end_all(ShuttingDown("skyproxy was shut down before this answer was complete.", retry_after=1.0))
+
+    async def _flush(self) -> None:
+        """Let the last bytes reach the sockets: a transport writes on the reactor's next turns."""
+        until = self._reactor.seconds() + _FLUSH_LIMIT
+        await deferLater(self._reactor, 0)
+        while self._reactor.getWriters() and self._reactor.seconds() < until:
+            await deferLater(self._reactor, 0.01)
+
+    # Signals. Twisted's own handlers would make twistd die of the signal; a service that stopped as told exits 0.
+
+    def _take_signals(self) -> None:
+        for name, handler in (
+            ("SIGTERM", self._on_stop),
+            ("SIGINT", self._on_stop),
+            ("SIGBREAK", self._on_stop),
+            ("SIGHUP", self.reload),
+            ("SIGUSR1", self._logging.reopen),
+        ):
+            number = getattr(signal, name, None)
+            if number is not None:
+                signal.signal(number, self._in_reactor(handler))
+
+    def _in_reactor(self, handler: Callable[[], None]) -> Callable[[int, Any], None]:
+        return lambda number, frame: self._reactor.callFromThread(handler)
+
+    def _on_stop(self) -> None:
+        """Stop; asked again, do not wait for what is under way."""
+        if self._stopping is None:
+            self._reactor.stop()
+        else:
+            self._end_all()
+
+
+def _result_now(deferred: Deferred[Any]) -> Any:
+    """The result of a Deferred that has fired: starting is synchronous, so that twistd can tell that it failed."""
+    results: list[Any] = []
+    deferred.addBoth(results.append)
+    if not results:
+        raise RuntimeError("The endpoint does not listen at once; use a tcp:, ssl: or unix: endpoint.")
+    if isinstance(results[0], Failure):
+        results[0].raiseException()
+    return results[0]

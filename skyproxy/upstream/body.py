@@ -1,0 +1,198 @@
+"""The body of a provider's answer: read with timers, backpressure and an end that can be told from a cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Protocol as Interface
+from typing import cast
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseDone
+from twisted.web.http import PotentialDataLoss
+from zope.interface import implementer
+
+from skyproxy.errors import SkyproxyError, UpstreamBroken, UpstreamTimeout
+
+
+class BodyTransport(Interface):
+    """What wire/ gives a body's protocol as its transport."""
+
+    def pauseProducing(self) -> None: ...
+
+    def resumeProducing(self) -> None: ...
+
+    def abortConnection(self) -> None: ...
+
+
+class End(Enum):
+    """How a body ended, when it ended well."""
+
+    FRAMED = "framed"
+    """Its length or its last chunk says that this was all."""
+    CLOSED = "closed"
+    """The provider closed the connection; only the content can tell whether this was all."""
+
+
+@implementer(IPushProducer)
+class Body(Protocol):
+    """Receives one body and hands it to one sink.
+
+    Until :meth:`flow` is called, what arrives is kept (the first read at most: the transport is paused then).
+    It is also the push producer to register with whoever takes the bytes.
+
+    :param clock: for the timers.
+    :param deadline: the running ``default_timeout`` of the exchange; a stream ends it with its first byte.
+    :param idle_timeout: seconds between two reads of a flowing body, while it is not paused.
+    """
+
+    transport: BodyTransport  # type: ignore[assignment]
+
+    def __init__(self, clock: IReactorTime, deadline: IDelayedCall, idle_timeout: float) -> None:
+        self._clock = clock
+        self._deadline = deadline
+        self._idle_timeout = idle_timeout
+        self._idle: IDelayedCall | None = None
+        self._last_read = 0.0
+        self._held: list[bytes] = []
+        self._sink: Callable[[bytes], None] | None = None
+        self._waiting: Deferred[End | None] | None = None
+        self._paused = False
+        self._outcome: End | SkyproxyError | CancelledError | None = None
+
+    # What the reader calls.
+
+    def first(self) -> Deferred[End | None]:
+        """Wait for the first byte, or for the end of a body that has none.
+
+        :return: fires with None at the first byte, with the :class:`End` of an empty body.
+            Fails with :class:`UpstreamBroken` or :class:`UpstreamTimeout`. Cancelling it aborts the connection.
+        """
+        return self._wait(ready=bool(self._held))
+
+    def flow(self, sink: Callable[[bytes], None]) -> Deferred[End | None]:
+        """Give every byte to *sink* as it comes, in order.
+
+        :return: fires with the :class:`End` when the body is complete. Fails with :class:`UpstreamBroken` when
+            it is cut, :class:`UpstreamTimeout` when a timer fires. Cancelling it aborts the connection.
+        """
+        held, self._held = self._held, []
+        for data in held:
+            sink(data)
+        if self._outcome is None:
+            self._sink = sink
+            self._resume_transport()
+        return self._wait(ready=False)
+
+    def stream(self) -> None:
+        """From here on the body is a stream: ``idle_timeout`` between reads takes over from the deadline."""
+        if self._outcome is None:
+            self._end_deadline()
+            self._last_read = self._clock.seconds()
+            self._idle = self._clock.callLater(self._idle_timeout, self._look_at_idle)
+
+    def fail(self, error: SkyproxyError) -> None:
+        """Give the answer up: abort the connection and fail whoever waits with *error*."""
+        self._settle(error, abort=True)
+
+    def abort(self) -> None:
+        """Give the answer up because nobody waits for it any more."""
+        self._settle(CancelledError(), abort=True)
+
+    # IPushProducer, towards the client's transport.
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+        if self._outcome is None:
+            self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        self._last_read = self._clock.seconds()
+        self._resume_transport()
+
+    def stopProducing(self) -> None:
+        self.abort()
+
+    # Protocol, from wire/.
+
+    def dataReceived(self, data: bytes) -> None:
+        sink = self._sink
+        if sink is not None:
+            if self._idle is not None:
+                self._last_read = self._clock.seconds()
+            sink(data)
+            return
+        if self._outcome is not None:
+            return
+        self._held.append(data)
+        self._fire(None)
+        if self._sink is None and self._outcome is None:
+            self.transport.pauseProducing()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if reason.check(ResponseDone):
+            self._settle(End.FRAMED)
+        elif reason.check(PotentialDataLoss):
+            self._settle(End.CLOSED)
+        else:
+            self._settle(UpstreamBroken("The provider broke the connection before the end of its answer."))
+
+    # Within.
+
+    def _wait(self, *, ready: bool) -> Deferred[End | None]:
+        waiting: Deferred[End | None] = Deferred(lambda _: self.abort())
+        self._waiting = waiting
+        if ready:
+            self._fire(None)
+        elif self._outcome is not None:
+            self._fire(self._outcome)
+        return waiting
+
+    def _fire(self, result: End | SkyproxyError | CancelledError | None) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is None:
+            return
+        if isinstance(result, BaseException):
+            waiting.errback(Failure(result))
+        else:
+            waiting.callback(result)
+
+    def _settle(self, outcome: End | SkyproxyError | CancelledError, *, abort: bool = False) -> None:
+        if self._outcome is not None:
+            return
+        self._outcome = outcome
+        self._sink = None
+        self._end_deadline()
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+        if abort:
+            self.transport.abortConnection()
+        self._fire(outcome)
+
+    def _resume_transport(self) -> None:
+        if not self._paused and self._outcome is None:
+            self.transport.resumeProducing()
+
+    def _end_deadline(self) -> None:
+        if self._deadline.active():
+            self._deadline.cancel()
+
+    def _look_at_idle(self) -> None:
+        # One timer for the whole stream, looking back at the last read, instead of one reset by every chunk.
+        since = self._clock.seconds() - self._last_read
+        if self._paused or since < self._idle_timeout:
+            remaining = self._idle_timeout if self._paused else self._idle_timeout - since
+            self._idle = cast(IDelayedCall, self._clock.callLater(remaining, self._look_at_idle))
+            return
+        self._idle = None
+        self.fail(
+            UpstreamTimeout(
+                f"The provider sent nothing for {self._idle_timeout:g} s in the middle of its answer (idle_timeout).",
+                timer="idle_timeout",
+            )
+        )

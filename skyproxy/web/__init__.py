@@ -1,0 +1,1 @@
+"""The Klein app and what stands between it and the proxy."""

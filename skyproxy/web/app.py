@@ -1,0 +1,204 @@
+"""The Klein app: which path is what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Any
+
+from klein import Klein
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import MethodNotAllowed as WrongMethodForPath
+
+from skyproxy import jsonbody
+from skyproxy.errors import InternalError, MethodNotAllowed, NotFound, ShuttingDown, SkyproxyError
+from skyproxy.proxy import Endpoint, Proxy, Request, Runtime, refuse
+from skyproxy.relay import RawHeaders
+from skyproxy.web.client import HttpClient
+from skyproxy.web.cors import Cors, preflight
+from skyproxy.web.request import ApiRequest, RequestIds
+
+_log = Logger()
+
+# Of the client's headers, those that mean something to a provider: who asks, in OpenRouter's words, and what for.
+# Never its key or its cookies.
+_FORWARDED = (b"HTTP-Referer", b"X-Title", b"Accept")
+
+_JSON = (b"Content-Type", b"application/json")
+
+
+class Api:
+    """The OpenAI-compatible API, and the two questions that a supervisor asks.
+
+    :param runtime: gives the current runtime.
+    :param clock: for durations.
+    :param now: wall-clock time, for ``/healthz``.
+    """
+
+    app = Klein()
+
+    def __init__(
+        self,
+        proxy: Proxy,
+        runtime: Callable[[], Runtime],
+        ids: RequestIds,
+        clock: IReactorTime,
+        now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    ) -> None:
+        self._proxy = proxy
+        self._runtime = runtime
+        self._ids = ids
+        self._clock = clock
+        self._now = now
+
+    # What is proxied. SkyrimNet's endpoint setting may be the whole URL or a part of it: all three arrive.
+
+    @app.route("/v1/chat/completions", methods=["POST"])
+    @app.route("/chat/completions", methods=["POST"])
+    @app.route("/v1", methods=["POST"])
+    def chat(self, request: ApiRequest) -> Deferred[None]:
+        return self._proxied(request, Endpoint.CHAT)
+
+    @app.route("/v1/completions", methods=["POST"])
+    def completions(self, request: ApiRequest) -> Deferred[None]:
+        return self._proxied(request, Endpoint.COMPLETIONS)
+
+    @app.route("/v1/embeddings", methods=["POST"])
+    def embeddings(self, request: ApiRequest) -> Deferred[None]:
+        return self._proxied(request, Endpoint.EMBEDDINGS)
+
+    @app.route("/v1/responses", methods=["POST"])
+    def responses(self, request: ApiRequest) -> Deferred[None]:
+        return self._proxied(request, Endpoint.RESPONSES)
+
+    @app.route("/v1/audio/speech", methods=["POST"])
+    def speech(self, request: ApiRequest) -> Deferred[None]:
+        return self._proxied(request, Endpoint.SPEECH)
+
+    @app.route("/v1/audio/transcriptions", methods=["POST"])
+    def transcriptions(self, request: ApiRequest) -> Deferred[None]:
+        return self._proxied(request, Endpoint.TRANSCRIPTIONS)
+
+    # What skyproxy answers itself.
+
+    @app.route("/v1/models", methods=["GET"])
+    def models(self, request: ApiRequest) -> Deferred[None]:
+        names = self._runtime().router.model_ids()
+        return self._answered(request, lambda: {"object": "list", "data": [_model(name) for name in names]})
+
+    @app.route("/v1/models/<path:name>", methods=["GET"])
+    def model(self, request: ApiRequest, name: str) -> Deferred[None]:
+        def find() -> dict[str, Any]:
+            if name not in self._runtime().router.model_ids():
+                raise NotFound("There is no such model here; GET /v1/models lists those there are.", param="model")
+            return _model(name)
+
+        return self._answered(request, find)
+
+    @app.route("/healthz", methods=["GET"])
+    def healthz(self, request: ApiRequest) -> Deferred[None]:
+        timestamp = self._now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return self._answered(request, lambda: {"status": "ok", "timestamp": timestamp})
+
+    @app.route("/readyz", methods=["GET"])
+    def readyz(self, request: ApiRequest) -> Deferred[None]:
+        def ready() -> dict[str, Any]:
+            if self._proxy.draining:
+                raise ShuttingDown("skyproxy is shutting down.", retry_after=1.0)
+            return {"status": "ready"}
+
+        return self._answered(request, ready)
+
+    @app.handle_errors(WrongMethodForPath)
+    def wrong_method(self, request: ApiRequest, failure: Failure) -> Deferred[None]:
+        allowed = ", ".join(sorted({*(failure.value.valid_methods or ()), "OPTIONS"})).encode("ascii")
+        if request.method == b"OPTIONS":
+            return self._preflight(request, allowed)
+        client, _ = self._client(request)
+        error = MethodNotAllowed(f"This path is for {allowed.decode('ascii')}.")
+        refuse(client, error, [(b"Allow", allowed)])
+        return succeed(None)
+
+    @app.handle_errors(HTTPException)
+    def no_such_path(self, request: ApiRequest, failure: Failure) -> Deferred[None]:
+        client, _ = self._client(request)
+        refuse(client, NotFound("There is nothing at this path; the API is at /v1/chat/completions and its siblings."))
+        return succeed(None)
+
+    @app.handle_errors(Exception)
+    def fault(self, request: ApiRequest, failure: Failure) -> Deferred[None]:
+        client, request_id = self._client(request)
+        _log.failure("Request failed by a fault of skyproxy", failure=failure, request_id=request_id)
+        # Klein also brings here what failed after an answer had begun; then only a cut is honest.
+        if request.startedWriting:
+            client.cut(b"")
+        else:
+            refuse(client, InternalError("skyproxy failed on this request; its log tells more under the request id."))
+        return succeed(None)
+
+    # How.
+
+    def _proxied(self, request: ApiRequest, endpoint: Endpoint) -> Deferred[None]:
+        client, request_id = self._client(request)
+        settings = self._runtime().config.proxy
+        try:
+            self._admit(request, client)
+            body = request.plain_body(settings.max_body)
+        except SkyproxyError as error:
+            refuse(client, error)
+            return succeed(None)
+        return self._proxy.serve(
+            Request(
+                endpoint=endpoint,
+                request_id=request_id,
+                content_type=request.header(b"Content-Type") or b"",
+                headers=_forwarded(request),
+                body=body,
+            ),
+            client,
+        )
+
+    def _answered(self, request: ApiRequest, make: Callable[[], dict[str, Any]]) -> Deferred[None]:
+        client, _ = self._client(request)
+        try:
+            self._admit(request, client)
+            client.answer(200, [_JSON], jsonbody.encode(make()))
+        except SkyproxyError as error:
+            refuse(client, error)
+        return succeed(None)
+
+    def _preflight(self, request: ApiRequest, allowed: bytes) -> Deferred[None]:
+        client, _ = self._client(request)
+        try:
+            self._admit(request, client)
+            asked = preflight(request.header(b"Access-Control-Request-Headers"))
+            client.answer(204, [(b"Allow", allowed), *asked], b"")
+        except SkyproxyError as error:
+            refuse(client, error)
+        return succeed(None)
+
+    def _admit(self, request: ApiRequest, client: HttpClient) -> None:
+        origin = request.header(b"Origin")
+        if origin is not None:
+            client.headers.extend(Cors(self._runtime().config.proxy.cors_origins).headers(origin))
+
+    def _client(self, request: ApiRequest) -> tuple[HttpClient, str]:
+        request_id = self._ids.of(request)
+        return HttpClient(request, [(b"X-Request-Id", request_id.encode("ascii"))], self._clock.seconds), request_id
+
+
+def _forwarded(request: ApiRequest) -> RawHeaders:
+    found = []
+    for name in _FORWARDED:
+        value = request.header(name)
+        if value is not None:
+            found.append((name, value))
+    return found
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "skyproxy"}

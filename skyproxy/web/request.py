@@ -1,0 +1,83 @@
+"""A request of twisted.web, as skyproxy needs it: bodies in memory, bounded, and an end that can be withheld."""
+
+from __future__ import annotations
+
+import re
+from io import BytesIO
+from itertools import count
+from typing import Any
+
+from twisted.web.server import Request as WebRequest
+
+from skyproxy.errors import BodyTooLarge, InvalidRequest, UnsupportedEncoding
+from skyproxy.inflate import TooLarge, inflate
+
+_SAFE_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
+
+
+class ApiRequest(WebRequest):
+    """Keeps its body in memory (twisted.web would use a temporary file on the reactor's thread, from 100,000 bytes on).
+
+    :ivar cut: the answer was given up in the middle: nothing may end it as if it were complete.
+    """
+
+    cut = False
+
+    def gotLength(self, length: int | None) -> None:
+        self.content = BytesIO()
+
+    def finish(self) -> None:
+        """End the answer, unless it was cut: Klein calls this when its handler is done, whatever the handler did."""
+        if not self.cut:
+            super().finish()
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has left."""
+        return bool(self._disconnected)
+
+    def header(self, name: bytes) -> bytes | None:
+        """The last value of a header of the request."""
+        values = self.requestHeaders.getRawHeaders(name)
+        return values[-1] if values else None
+
+    def plain_body(self, limit: int) -> bytes:
+        """The body, inflated if it came compressed.
+
+        :param limit: bytes that it may have.
+        :raise BodyTooLarge: it has more.
+        :raise UnsupportedEncoding: a Content-Encoding that is neither gzip nor deflate.
+        :raise InvalidRequest: what was sent is not what Content-Encoding says.
+        """
+        body: bytes = self.content.getvalue()
+        if len(body) > limit:
+            raise BodyTooLarge(f"The request's body is over {limit} bytes (max_body).")
+        encoding = self.header(b"Content-Encoding")
+        if encoding is None or encoding.lower() == b"identity":
+            return body
+        if encoding.lower() not in (b"gzip", b"x-gzip", b"deflate"):
+            raise UnsupportedEncoding("Content-Encoding of a request may be gzip or deflate.")
+        try:
+            return inflate(body, limit)
+        except TooLarge:
+            raise BodyTooLarge(f"The request's body inflates to more than {limit} bytes (max_body).") from None
+        except ValueError as error:
+            raise InvalidRequest(f"The request's body does not match its Content-Encoding: {error}.") from error
+
+
+class RequestIds:
+    """Gives each request its id: the client's own if it can be repeated safely in headers and logs, or a new one.
+
+    :param prefix: sets apart the ids of this process from those of others.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._numbers = count(1)
+
+    def of(self, request: ApiRequest) -> str:
+        """The id of *request*."""
+        given: Any = request.header(b"X-Request-Id")
+        if given is not None and _SAFE_ID.fullmatch(given):
+            return str(given, "ascii")
+        return f"{self._prefix}-{next(self._numbers):x}"

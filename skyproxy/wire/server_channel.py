@@ -1,0 +1,337 @@
+"""One client's connection to the server, read by llhttp: stands in for twisted.web's HTTPChannel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+from twisted.internet.error import ConnectionAborted
+from twisted.internet.interfaces import (
+    IConsumer,
+    IHalfCloseableDescriptor,
+    IPushProducer,
+    ISSLTransport,
+    ITCPTransport,
+    ITransport,
+)
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import _NoPushProducer
+from zope.interface import implementer  # type: ignore[import-untyped]
+
+from skyproxy.errors import ClientStalled
+from skyproxy.wire.limits import ServerLimits
+from skyproxy.wire.server_answer import Stamp, head_lines
+from skyproxy.wire.server_connections import TICK, Connections, Progress, peer_left
+from skyproxy.wire.server_head import Refused
+from skyproxy.wire.server_headers import ReceivedHeaders
+from skyproxy.wire.server_output import Output
+from skyproxy.wire.server_reader import RequestReader
+
+_log = Logger()
+
+_READ_AHEAD = 64 * 1024
+"""Bytes that a client may send while its last request is served; then nothing more is read."""
+
+_CLOSE_TIMEOUT = 15.0
+"""Seconds in which a client must take something of the last bytes, or close. As HTTPChannel.abortTimeout."""
+
+RenderRefusal = Callable[[int, str], tuple[bytes, bytes]]
+"""From status and reason to the content type and the body of a refused request's answer."""
+
+
+@implementer(ITransport, IPushProducer, IConsumer)
+class ServerChannel(Output):
+    """Drives requests of twisted.web as HTTPChannel does, but:
+
+    What is ambiguous in HTTP is refused. Limits are those of :class:`ServerLimits`. Clients of HTTP/1.0 may keep
+    the connection. A request object is made when its head is complete and in order, not before.
+
+    It is in one of the phases ``opening`` (no byte has come yet), ``idle``, ``head``, ``body``, ``answer`` (until
+    the client has taken the answer, or most of it) and ``closing``.
+    """
+
+    # Set by Site and HTTPFactory.
+    factory: Any = None
+    site: Any = None
+    requestFactory: Any = None
+    callLater: Any = None
+    timeOut: Any = None
+
+    def __init__(
+        self, limits: ServerLimits, connections: Connections, stamp: Stamp, render_refusal: RenderRefusal
+    ) -> None:
+        super().__init__(connections, stamp)
+        self._limits = limits
+        self._render_refusal = render_refusal
+        self._seconds: Callable[[], float] = connections.clock.seconds
+        self._reader = RequestReader(limits)
+        self._request: Any = None
+        self._serving = False  # The request has been handed over.
+        self._parsing = False
+        self._stalled = False  # The transport holds so much that the answer has to wait.
+        self._reading = True
+        self._held: list[bytes] = []
+        self._held_size = 0
+        self._phase = "opening"
+        self._progress: Progress | None = None
+        self.deadline = inf
+        self._peer: Any = None
+        self._host: Any = None
+
+    # The connection.
+
+    def connectionMade(self) -> None:
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.setTcpNoDelay(True)
+        self._network = IPushProducer(self.transport, None) or _NoPushProducer()
+        self._network.registerProducer(self, True)
+        self.deadline = self._seconds() + self._limits.header_timeout
+        self._connections.add(self)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._connections.discard(self)
+        self._phase = "closing"
+        self._held.clear()
+        self._reader.close()
+        self._give_up_request(reason)
+
+    def _give_up_request(self, reason: Failure) -> None:
+        request, self._request = self._request, None
+        if request is not None:
+            request.connectionLost(reason)
+
+    def loseConnection(self) -> None:
+        """Close when all is written. Nothing more is taken from the client."""
+        self._close(self.transport.loseConnection)
+
+    def _close(self, close: Callable[[], None]) -> None:
+        if self._phase != "closing":
+            self._phase = "closing"
+            self._network.unregisterProducer()
+            self._watch_progress(self._seconds())
+        close()
+
+    def drain(self) -> None:
+        if self._phase in ("opening", "idle"):
+            self.loseConnection()
+
+    def setTimeout(self, period: float | None) -> None:
+        """Called by Twisted, with None, when HTTP/2 takes over this connection: forget its deadlines."""
+        self._connections.discard(self)
+
+    def getPeer(self) -> Any:
+        """The client's address, IAddress."""
+        if self._peer is None:
+            self._peer = self.transport.getPeer()
+        return self._peer
+
+    def getHost(self) -> Any:
+        """This side's address, IAddress."""
+        if self._host is None:
+            self._host = self.transport.getHost()
+        return self._host
+
+    def isSecure(self) -> bool:
+        """Whether this is TLS."""
+        return ISSLTransport(self.transport, None) is not None
+
+    # Reading.
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._phase == "closing":
+            return
+        if self._serving or self._stalled:
+            self._hold(data)
+        else:
+            self._parse(data)
+
+    def _hold(self, data: bytes) -> None:
+        self._held.append(data)
+        self._held_size += len(data)
+        if self._reading and self._held_size > _READ_AHEAD:
+            self._stop_reading()
+
+    def _stop_reading(self) -> None:
+        self._reading = False
+        self._network.pauseProducing()
+        if not self._stalled:
+            self.deadline = self._seconds() + TICK
+
+    def _read_on(self) -> None:
+        if not self._reading:
+            self._reading = True
+            self._network.resumeProducing()
+        if self._held:
+            data = b"".join(self._held)
+            self._held.clear()
+            self._held_size = 0
+            self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
+        reader = self._reader
+        self._parsing = True
+        try:
+            while data:
+                data = reader.feed(data)
+                if self._request is None and reader.head is not None:
+                    self._begin(more_is_there=bool(data))
+                for piece in reader.pieces:
+                    self._request.handleContentChunk(piece)
+                if reader.complete and self._phase != "closing":
+                    self._serve()
+                if self._phase == "closing":
+                    return
+                if data and (self._serving or self._stalled):
+                    self._hold(data)
+                    return
+        except Refused as refused:
+            self._refuse(refused)
+            return
+        finally:
+            self._parsing = False
+        if reader.partial and self._phase != "head":
+            if self._phase == "idle":
+                self.deadline = self._seconds() + self._limits.header_timeout
+            self._phase = "head"
+
+    def _begin(self, more_is_there: bool) -> None:
+        """Make the request whose head has come."""
+        head = self._head = self._reader.head
+        assert head is not None
+        self.persistent = head.persistent
+        self._request = request = self.requestFactory(self)
+        request.requestHeaders = ReceivedHeaders(head.fields)
+        if head.has_cookies:
+            request.parseCookies()
+        request.gotLength(head.length)
+        if head.length != 0 and self._phase != "closing":
+            self._phase = "body"
+            self.deadline = self._seconds() + self._limits.body_timeout
+            if head.expects_continue and not more_is_there:
+                self._send100Continue()
+
+    def _serve(self) -> None:
+        head = self._head
+        assert head is not None
+        self._reader.next()
+        self._serving = True
+        self._phase = "answer"
+        self.deadline = inf
+        self._request.requestReceived(head.method, head.target, head.version)
+
+    def requestDone(self, request: Any) -> None:
+        """Called by the request when its answer is written.
+
+        :raise TypeError: it is not the one that is being served.
+        """
+        if request is not self._request:
+            raise TypeError("This request is not being served.")
+        self._end_stream()
+        self._request = self._head = None
+        self._serving = False
+        if self._phase == "closing":
+            return
+        if not self.persistent or self._connections.draining:
+            self.loseConnection()
+        elif not self._stalled:
+            self._rest()
+
+    def _rest(self) -> None:
+        """Nothing is under way: take what the client has sent meanwhile, or wait for it."""
+        self._phase = "idle"
+        self.deadline = self._seconds() + self._limits.keep_alive
+        if not self._parsing:
+            self._read_on()
+
+    def _send100Continue(self) -> None:
+        self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        """Called by requests of twisted.web that cannot read the form in their body."""
+        self._refuse(Refused(400, "The body is not the form that its Content-Type says."))
+
+    def _refuse(self, refused: Refused) -> None:
+        status, reason = refused.status, refused.reason
+        _log.debug("Refused a request", status=status, reason=reason, peer=str(self.getPeer()))
+        kind, body = self._render_refusal(status, reason)
+        fields = ((b"Content-Type", kind), (b"Content-Length", b"%d" % len(body)), (b"Connection", b"close"))
+        head = head_lines(b"HTTP/1.1", status, None, fields)
+        self.transport.write(b"%b%b\r\n%b" % (head, self._stamp.lines(), body))
+        half = IHalfCloseableDescriptor.providedBy(self.transport) and not self.isSecure()
+        if half and status in (413, 414, 431):
+            # More of the request is on its way, and is dropped: to close with bytes unread resets the
+            # connection, and the client may lose the answer (RFC 9112 section 9.6).
+            self._close(self.transport.loseWriteConnection)
+        else:
+            self.loseConnection()
+        self._give_up_request(_failure(ConnectionAborted(reason)))
+
+    # Back pressure.
+
+    def pauseProducing(self) -> None:
+        """The client does not read: called by the transport when it holds too much."""
+        self._stalled = True
+        if self._phase == "answer":
+            self._watch_progress(self._seconds())
+        if self._producer is not None:
+            self._producer.pauseProducing()
+        if not self._serving and self._reading:
+            # Who takes no answers gets no more requests in. While one is served, reading on is how it is noticed
+            # that its client leaves.
+            self._stop_reading()
+
+    def resumeProducing(self) -> None:
+        """The client reads: called by the transport when it has given all to the system."""
+        self._stalled = False
+        if self._phase == "answer":
+            self.deadline = inf if self._reading else self._seconds() + TICK
+        if self._producer is not None:
+            self._producer.resumeProducing()
+        if not self._serving:
+            if self._phase == "answer":
+                self._rest()
+            else:
+                self._read_on()
+
+    # Deadlines.
+
+    def deadline_passed(self, now: float) -> None:
+        phase = self._phase
+        if phase == "closing" or (self._stalled and phase == "answer"):
+            self._check_progress(now)
+        elif phase == "answer":
+            self.deadline = now + TICK
+            if peer_left(self.transport):
+                self.abortConnection()
+        elif phase in ("head", "body"):
+            self._refuse(Refused(408, "The request took too long to arrive."))
+        else:
+            self.loseConnection()
+
+    def _watch_progress(self, now: float) -> None:
+        self._progress = Progress(self.transport, now)
+        self.deadline = now + self._patience() / 4
+
+    def _patience(self) -> float:
+        limit = self._limits.stall_timeout
+        return min(limit, _CLOSE_TIMEOUT) if self._phase == "closing" else limit
+
+    def _check_progress(self, now: float) -> None:
+        assert self._progress is not None
+        patience = self._patience()
+        idle = self._progress.idle(now)
+        if idle < patience:
+            self.deadline = now + min(patience / 4, patience - idle)
+            return
+        self.deadline = inf
+        if self._phase != "closing":
+            _log.info("Gave up a client that does not read", peer=str(self.getPeer()), seconds=idle)
+            self._give_up_request(_failure(ClientStalled("The client read nothing for stall_timeout.")))
+        self.abortConnection()
+
+
+def _failure(reason: Exception) -> Failure:
+    return Failure(reason)  # type: ignore[no-untyped-call]

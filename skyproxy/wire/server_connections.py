@@ -1,0 +1,107 @@
+"""What the connections of one port share: their deadlines, and the wish to be closed."""
+
+from __future__ import annotations
+
+import select
+from typing import Any, Protocol
+
+TICK = 1.0
+"""Seconds between two looks at the deadlines. A deadline takes effect up to that much late."""
+
+
+class Connection(Protocol):
+    """One of them.
+
+    :ivar deadline: when :meth:`deadline_passed` is to be called, on the clock of :class:`Connections`.
+    """
+
+    deadline: float
+
+    def deadline_passed(self, now: float) -> None:
+        """The time is up."""
+
+    def drain(self) -> None:
+        """Close, at once or after the answer that is under way."""
+
+
+class Connections:
+    """Looks at all deadlines once a tick: a deadline costs a request one assignment, and no delayed call.
+
+    :param clock: what the deadlines are measured by, IReactorTime.
+    :ivar draining: no connection is to outlive the answer that is under way.
+    """
+
+    def __init__(self, clock: Any) -> None:
+        self.clock = clock
+        self.draining = False
+        self._open: set[Connection] = set()
+        self._next_look: Any = None
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, connection: Connection) -> None:
+        """Watch over *connection*."""
+        self._open.add(connection)
+        if self._next_look is None:
+            self._next_look = self.clock.callLater(TICK, self._look)
+
+    def discard(self, connection: Connection) -> None:
+        """Forget *connection*."""
+        self._open.discard(connection)
+        if not self._open and self._next_look is not None:
+            self._next_look.cancel()
+            self._next_look = None
+
+    def drain(self) -> None:
+        """Close the connections that rest, and each of the others after its answer; those to come, too."""
+        self.draining = True
+        for connection in list(self._open):
+            connection.drain()
+
+    def _look(self) -> None:
+        # The next look comes first: an error in this one must not end the watch.
+        self._next_look = self.clock.callLater(TICK, self._look)
+        now = self.clock.seconds()
+        for connection in [each for each in self._open if each.deadline <= now]:
+            connection.deadline_passed(now)
+
+
+class Progress:
+    """Whether a client takes what a transport holds for it.
+
+    :param transport: of Twisted's reactors, or TLS over one.
+    :param now: the time, seconds.
+    """
+
+    __slots__ = ("_left", "_moved_at", "_transport")
+
+    def __init__(self, transport: Any, now: float) -> None:
+        self._transport = transport
+        self._left = self._unsent()
+        self._moved_at = now
+
+    def idle(self, now: float) -> float:
+        """Seconds since this was made or last saw that the client had taken something."""
+        left = self._unsent()
+        if left < self._left:
+            self._moved_at = now
+        self._left = left
+        return now - self._moved_at
+
+    def _unsent(self) -> int:
+        """Bytes that have not yet been given to the system."""
+        transport = self._transport
+        if not hasattr(transport, "dataBuffer"):
+            return 0
+        return int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen)
+
+
+def peer_left(transport: Any) -> bool:
+    """Whether the other side has closed, although nobody reads from *transport*. Told on Linux only."""
+    hang_up = getattr(select, "POLLRDHUP", 0)
+    if not hang_up or not hasattr(transport, "fileno"):
+        return False
+    poller = select.poll()
+    poller.register(transport.fileno(), hang_up)
+    return bool(poller.poll(0))

@@ -1,0 +1,152 @@
+"""The head of a request: what is refused of it, beyond what llhttp refuses, and what the rest means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+LONGEST_REQUEST_LINE = 8192
+"""Bytes. RFC 9112 section 3 recommends to take 8,000 at least."""
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+
+# RFC 9112 section 3. No "#": a fragment is no part of a request target.
+REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([!-\"$-~]+) HTTP/1\.([01])\r\n")
+
+# RFC 3986 section 3.2.2.
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-fv:.]+\]|[A-Za-z0-9\-._~%!$&'()*+,;=]*)(?::[0-9]*)?")
+
+_ABSOLUTE_FORM = re.compile(rb"https?://([^/?]*)(.*)", re.IGNORECASE)
+
+_WATCHED = frozenset(
+    {b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"cookie", b"upgrade"}
+)
+
+Fields = Sequence[tuple[bytes, bytes]]
+
+
+class Refused(Exception):
+    """A request that is not served. The connection has to be closed: where the next one begins is not known.
+
+    :ivar status: of the answer.
+    :ivar reason: for the person who reads the answer.
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+class Head(NamedTuple):
+    """A request's head that is in order.
+
+    :ivar target: path and query, or ``*``.
+    :ivar version: ``HTTP/1.0`` or ``HTTP/1.1``.
+    :ivar length: bytes of the body; None if it comes chunked.
+    :ivar persistent: whether the connection may stay open after the answer.
+    :ivar expects_continue: the client waits for ``100 Continue`` before it sends the body.
+    """
+
+    method: bytes
+    target: bytes
+    version: bytes
+    fields: Fields
+    length: int | None
+    persistent: bool
+    expects_continue: bool
+    has_cookies: bool
+
+
+def bad_line(line: bytes | bytearray) -> Refused:
+    """Why *line*, which does not match :data:`REQUEST_LINE`, is refused."""
+    if len(line) > LONGEST_REQUEST_LINE:
+        return Refused(414, f"The request line is over {LONGEST_REQUEST_LINE} bytes.")
+    return Refused(400, "The request line is not one of HTTP/1.1 or HTTP/1.0.")
+
+
+def read_head(line: re.Match[bytes], fields: Fields) -> Head:
+    """What *fields*, as llhttp split them, say of the request.
+
+    :param line: the match of :data:`REQUEST_LINE`.
+    :raise Refused: the head can be understood in more than one way, or in none.
+    """
+    method, target, minor = line.groups()
+    modern = minor == b"1"
+    seen: dict[bytes, bytes] = {}
+    for name, value in fields:
+        key = name.lower()
+        if key in _WATCHED:
+            if key not in seen:
+                seen[key] = value
+            elif key in (b"host", b"content-length", b"transfer-encoding"):
+                raise Refused(400, f"More than one {key.decode()} header.")
+            else:
+                seen[key] += b"," + value
+    host = seen.get(b"host")
+    if host is None:
+        if modern:
+            raise Refused(400, "No Host header (RFC 9112 section 3.2).")
+    elif not _HOST.fullmatch(host):
+        raise Refused(400, "The Host header is not a host (RFC 9112 section 3.2).")
+    if target[0] != 47:
+        target = _path(method, target, host)
+    elif method == b"CONNECT":
+        raise _no_tunnel()
+    length = _length(seen, modern)
+    connection = seen.get(b"connection")
+    return Head(
+        method,
+        target,
+        b"HTTP/1.1" if modern else b"HTTP/1.0",
+        fields,
+        length,
+        modern if connection is None else _persistent(connection, modern),
+        modern and b"expect" in seen and seen[b"expect"].lower() == b"100-continue",
+        b"cookie" in seen,
+    )
+
+
+def _path(method: bytes, target: bytes, host: bytes | None) -> bytes:
+    """The path of a *target* that is not in origin-form (RFC 9112 section 3.2)."""
+    if method == b"CONNECT":
+        raise _no_tunnel()
+    if target == b"*":
+        if method == b"OPTIONS":
+            return target
+        raise Refused(400, "The request target * goes with OPTIONS only.")
+    absolute = _ABSOLUTE_FORM.fullmatch(target)
+    # Where the two disagree, whoever stood before this server may have acted on the other one.
+    if absolute is None or host is None or absolute[1].lower() != host.lower():
+        raise Refused(400, "The request target is neither a path nor a URL of the Host header's host.")
+    path = absolute[2]
+    return path if path.startswith(b"/") else b"/" + path
+
+
+def _no_tunnel() -> Refused:
+    return Refused(400, "CONNECT is not served: this is no forward proxy.")
+
+
+def _length(seen: dict[bytes, bytes], modern: bool) -> int | None:
+    """Bytes of the body, None for a chunked one (RFC 9112 section 6.3)."""
+    coding = seen.get(b"transfer-encoding")
+    length = seen.get(b"content-length")
+    if coding is not None:
+        if length is not None:
+            raise Refused(400, "Both Content-Length and Transfer-Encoding.")
+        if coding.lower() != b"chunked" or not modern:
+            raise Refused(400, "A Transfer-Encoding other than chunked, or with HTTP/1.0.")
+        return None
+    if length is None:
+        return 0
+    if not length.isdigit():
+        raise Refused(400, "The Content-Length is not a number.")
+    return int(length)
+
+
+def _persistent(connection: bytes, modern: bool) -> bool:
+    options = {option.strip() for option in connection.lower().split(b",")}
+    if b"close" in options:
+        return False
+    return modern or b"keep-alive" in options

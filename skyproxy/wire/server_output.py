@@ -1,0 +1,204 @@
+"""The half of a server's channel that writes: heads, bodies in their framing, and back pressure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from twisted.internet._producer_helpers import _PullToPush
+from twisted.internet.protocol import Protocol
+from twisted.web.http_headers import Headers
+
+from skyproxy.wire.server_answer import Field, Stamp, has_body, head_lines
+from skyproxy.wire.server_connections import Connections
+from skyproxy.wire.server_head import Head
+
+_WORTH_NO_COPY = 16 * 1024
+"""Bytes from which on data is handed over in pieces; below, putting them together is cheaper."""
+
+
+class Output(Protocol):
+    """What a request writes to.
+
+    A request of twisted.web uses :meth:`writeHeaders`, :meth:`write` and :meth:`writeSequence`, as of HTTPChannel.
+    One that knows this channel uses :meth:`write_whole`, or :meth:`start_stream` and :meth:`write_part`: these
+    add Server, Date, Connection and the framing of the body, which its fields must not hold.
+
+    :ivar persistent: whether the connection stays open after this answer.
+    """
+
+    transport: Any
+    persistent = True
+
+    def __init__(self, connections: Connections, stamp: Stamp) -> None:
+        self._connections = connections
+        self._stamp = stamp
+        self._head: Head | None = None
+        self._chunked = False
+        self._left: int | None = None
+        self._bodyless = False
+        self._network: Any = None
+        self._producer: Any = None
+        self._producer_streams = False
+
+    def loseConnection(self) -> None:
+        """Close when all is written."""
+        raise NotImplementedError
+
+    def abortConnection(self) -> None:
+        """Close at once."""
+        self.transport.abortConnection()
+
+    def write(self, data: bytes) -> None:
+        """Write *data* as it is."""
+        self.transport.write(data)
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """Write *data*, one after the other, as they are."""
+        self.transport.writeSequence(data)
+
+    def writeHeaders(
+        self, version: bytes, code: bytes, reason: bytes, headers: Headers | Iterable[Field]
+    ) -> None:
+        """Write the head of an answer whose framing the request has chosen, as twisted.web's requests do."""
+        if not isinstance(headers, Headers):
+            given = Headers()
+            for name, value in headers:
+                given.addRawHeader(name, value)
+            headers = given
+        extra = b""
+        connection = headers.getRawHeaders(b"Connection")
+        if connection is not None:
+            if b"close" in b",".join(connection).lower():
+                self.persistent = False
+        else:
+            assert self._head is not None
+            framed = headers.hasHeader(b"Content-Length") or not has_body(self._head.method, int(code))
+            extra = self._connection(framed or version == b"HTTP/1.1")
+        fields = [(name, value) for name, values in headers.getAllRawHeaders() for value in values]
+        self.transport.write(head_lines(version, int(code), reason, fields) + extra + b"\r\n")
+
+    def write_whole(
+        self, code: int, fields: Sequence[Field], body: bytes, reason: bytes | None = None
+    ) -> None:
+        """Write a whole answer with one write, as the version and the method of the request demand.
+
+        :raise ValueError: the name of a field holds CR, LF or NUL.
+        """
+        head = self._head
+        assert head is not None
+        full = has_body(head.method, code)
+        # RFC 9110 section 8.6: none with 1xx and 204; that of the body left out with HEAD.
+        told = full or (head.method == b"HEAD" and has_body(b"GET", code))
+        length = b"Content-Length: %d\r\n" % len(body) if told else b""
+        lines = head_lines(head.version, code, reason, fields)
+        data = b"%b%b%b%b\r\n" % (lines, self._stamp.lines(), length, self._connection(True))
+        if not full or not body:
+            self.transport.write(data)
+        elif len(body) < _WORTH_NO_COPY:
+            self.transport.write(data + body)
+        else:
+            self.transport.writeSequence((data, body))
+
+    def start_stream(
+        self, code: int, fields: Sequence[Field], length: int | None = None, reason: bytes | None = None
+    ) -> None:
+        """Write the head of an answer whose body comes by :meth:`write_part`, until the request is done.
+
+        :param length: bytes of the body, where known; else it goes out chunked or, to a client of HTTP/1.0, up
+            to the connection's end.
+        :raise ValueError: the name of a field holds CR, LF or NUL.
+        """
+        head = self._head
+        assert head is not None
+        modern = head.version == b"HTTP/1.1"
+        framing = b""
+        if length is not None:
+            framing = b"Content-Length: %d\r\n" % length
+        if not has_body(head.method, code):
+            self._bodyless = True
+        elif length is not None:
+            self._left = length
+        elif modern:
+            framing = b"Transfer-Encoding: chunked\r\n"
+            self._chunked = True
+        framed = self._bodyless or self._chunked or length is not None
+        lines = head_lines(head.version, code, reason, fields)
+        self.transport.write(
+            b"%b%b%b%b\r\n" % (lines, self._stamp.lines(), framing, self._connection(framed))
+        )
+
+    def write_part(self, data: bytes) -> None:
+        """Write *data* as the next part of the body that :meth:`start_stream` began."""
+        if not data:
+            return
+        if self._chunked:
+            if len(data) < _WORTH_NO_COPY:
+                self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+            else:
+                self.transport.writeSequence((b"%x\r\n" % len(data), data, b"\r\n"))
+        elif not self._bodyless:
+            if self._left is not None:
+                self._left -= len(data)
+            self.transport.write(data)
+
+    def cut(self, last: bytes = b"") -> None:
+        """Give up the stream that is under way, in a way that cannot be taken for its end.
+
+        :param last: bytes of the body that go before. They are lost where the connection's end is the body's
+            (HTTP/1.0): there, only a reset shows that something is missing.
+        """
+        if self._chunked or self._left is not None:
+            self.write_part(last)
+            self.loseConnection()
+        else:
+            self.abortConnection()
+
+    def _connection(self, framed: bool) -> bytes:
+        """The Connection field, if one is needed, for an answer whose end can be told or not."""
+        assert self._head is not None
+        modern = self._head.version == b"HTTP/1.1"
+        if not framed or self._connections.draining:
+            self.persistent = False
+        if not self.persistent:
+            return b"Connection: close\r\n" if modern else b""
+        return b"" if modern else b"Connection: keep-alive\r\n"
+
+    def _end_stream(self) -> None:
+        """End the framing of the answer, if this channel put it on."""
+        if self._chunked:
+            self.transport.write(b"0\r\n\r\n")
+            self._chunked = False
+        if self._left is not None:
+            if self._left != 0:
+                # The client would take the next answer for the rest of this one.
+                self.persistent = False
+            self._left = None
+        self._bodyless = False
+
+    # Back pressure: the channel is the transport's producer, and hands on to the request's.
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Have *producer* paused while the client does not read. As of HTTPChannel.
+
+        :raise RuntimeError: there is one already.
+        """
+        if self._producer is not None:
+            raise RuntimeError(f"Cannot register {producer}: {self._producer} was never unregistered.")
+        if not streaming:
+            producer = _PullToPush(producer, self)  # type: ignore[no-untyped-call]
+        self._producer = producer
+        self._producer_streams = streaming
+        if not streaming:
+            producer.startStreaming()
+
+    def unregisterProducer(self) -> None:
+        """Forget the request's producer."""
+        producer, self._producer = self._producer, None
+        if producer is not None and not self._producer_streams:
+            producer.stopStreaming()
+
+    def stopProducing(self) -> None:
+        """The transport is gone."""
+        if self._producer is not None:
+            self._producer.stopProducing()

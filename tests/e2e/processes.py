@@ -1,0 +1,162 @@
+"""Real processes on loopback: `twistd skyproxy`, and the demo server as a provider with faults."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+TWISTD = str(Path(sys.executable).with_name("twistd"))
+LOOPBACK = "tcp:0:interface=127.0.0.1"
+
+PATIENCE = 20.0
+"""Seconds to wait for what must happen, before a test gives up."""
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's environment, without settings of skyproxy's, so that tests do not depend on who runs them."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("SKYPROXY_") and not k.endswith("_API_KEY")}
+    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **more}
+
+
+def eventually(check: Any, what: str, patience: float = PATIENCE) -> Any:
+    """The first true result of *check*, asked again and again."""
+    until = time.monotonic() + patience
+    while True:
+        result = check()
+        if result:
+            return result
+        if time.monotonic() > until:
+            raise AssertionError(f"did not happen within {patience} s: {what}")
+        time.sleep(0.02)
+
+
+class Process:
+    """A child whose output is read as it comes."""
+
+    def __init__(self, command: list[str], cwd: Path, env: dict[str, str]) -> None:
+        self.child = subprocess.Popen(
+            command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        )
+        self.output: list[str] = []
+        self._fresh: queue.Queue[str | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.child.stdout is not None
+        for line in self.child.stdout:
+            self.output.append(line.rstrip("\n"))
+            self._fresh.put(line)
+        self._fresh.put(None)
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        """The first line of output, from now on, that matches."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                line = self._fresh.get(timeout=max(0.01, until - time.monotonic()))
+            except queue.Empty:
+                line = None
+            if line is None:
+                raise AssertionError(f"no line matches {pattern!r} in:\n" + "\n".join(self.output))
+            if found := re.search(pattern, line):
+                return found
+
+    def wait(self) -> int:
+        """The exit code, once it has ended."""
+        code = self.child.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        return code
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Ask it to end; its exit code."""
+        if self.child.poll() is None:
+            self.child.send_signal(number)
+        return self.wait()
+
+    def kill(self) -> None:
+        """End it, if it still runs."""
+        if self.child.poll() is None:
+            self.child.kill()
+        self.wait()
+
+
+class DemoProvider(Process):
+    """The demo server as a provider that can be asked what reached it."""
+
+    def __init__(self, cwd: Path, *options: str) -> None:
+        command = [sys.executable, "-m", "skyproxy.demo", "--listen", LOOPBACK, "--control", *options]
+        super().__init__(command, cwd, environment())
+        self.base_url = self.wait_for(r"listening on (http://\S+)").group(1)
+
+    def _control(self, path: str, method: str = "GET") -> Any:
+        request = urllib.request.Request(self.base_url.removesuffix("/v1") + path, method=method)
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def stats(self) -> dict[str, Any]:
+        """What it counted."""
+        stats: dict[str, Any] = self._control("/control/stats")
+        return stats
+
+    def requests(self, last: int = 1) -> list[dict[str, Any]]:
+        """The last requests that reached it, oldest first."""
+        answer = self._control(f"/control/requests?last={last}")
+        received: list[dict[str, Any]] = answer["requests"] if isinstance(answer, dict) else answer
+        return received
+
+    def reset(self) -> None:
+        """Count from nothing."""
+        self._control("/control/reset", "POST")
+
+
+class Proxy(Process):
+    """`twistd -n skyproxy`, in a folder of its own."""
+
+    def __init__(
+        self, cwd: Path, config: dict[str, Any] | None = None, *arguments: str, env: dict[str, str] | None = None
+    ) -> None:
+        self.folder = cwd
+        self.log_file = cwd / "skyproxy.log"
+        options = ["--listen", LOOPBACK, "--log-file", str(self.log_file), "--log-level", "debug", *arguments]
+        if config is not None:
+            (cwd / "proxy.yaml").write_text(yaml.safe_dump(config))
+            options += ["--config", "proxy.yaml"]
+        command = [TWISTD, "-n", "--pidfile", "", "skyproxy", *options]
+        super().__init__(command, cwd, environment(HOME=str(cwd), XDG_CONFIG_HOME=str(cwd / "none"), **(env or {})))
+        self.base_url = self.wait_for(r"listens at (http\S+)").group(1)
+        self.origin = self.base_url.removesuffix("/v1")
+        host, _, port = self.origin.rpartition("/")[2].rpartition(":")
+        self.address = (host, int(port))
+
+    def records(self, message: str | None = None) -> list[dict[str, Any]]:
+        """The records of its log, those with *message* only if one is given."""
+        if not self.log_file.exists():
+            return []
+        found = [json.loads(line) for line in self.log_file.read_text().splitlines()]
+        return [record for record in found if message is None or record["message"] == message]
+
+    def record(self, message: str, **fields: Any) -> dict[str, Any]:
+        """The first record with *message* and *fields*, once it is there."""
+
+        def find() -> dict[str, Any] | None:
+            for record in self.records(message):
+                if all(record.get(name) == value for name, value in fields.items()):
+                    return record
+            return None
+
+        found: dict[str, Any] = eventually(find, f"log record {message!r} {fields}")
+        return found
