@@ -13,13 +13,14 @@ from twisted.logger import Logger
 
 from skyproxy import jsonbody, multipart
 from skyproxy.config import Config
-from skyproxy.errors import InternalError, InvalidRequest, ShuttingDown, SkyproxyError, Unavailable, UpstreamError
+from skyproxy.errors import InternalError, ShuttingDown, SkyproxyError, Unavailable, UpstreamError
 from skyproxy.observe.records import Outcome, RequestRecord
-from skyproxy.relay import Client, RawHeaders, relay
-from skyproxy.sse import StreamVerdict
+from skyproxy.relay import Client, relay
 from skyproxy.routing import Candidate, Router
+from skyproxy.sse import StreamVerdict
 from skyproxy.transform import transform
 from skyproxy.upstream.provider import Answer, Call, Provider
+from skyproxy.wire.headers import Fields
 
 _log = Logger()
 
@@ -50,7 +51,7 @@ class Request:
     endpoint: Endpoint
     request_id: str
     content_type: bytes
-    headers: RawHeaders
+    headers: Fields
     body: bytes
 
 
@@ -161,7 +162,9 @@ class Proxy:
             content_type = request.content_type
         else:
             fields = jsonbody.parse(request.body)
-            journey.model = checked_model(fields, request.endpoint)
+            journey.model = jsonbody.model_of(fields)
+            if request.endpoint is Endpoint.CHAT:
+                jsonbody.check_messages(fields)
             journey.candidate = candidate = runtime.router.resolve(journey.model)[0]
             transformed = transform(fields, candidate)
             if transformed.dropped:
@@ -198,7 +201,7 @@ class Proxy:
             upstream_model=candidate.model if candidate else None,
             status=answer.status if answer else client.status,
             outcome="cancelled" if gone else outcome(answer, journey.verdict, error),
-            stream=journey.streamed,
+            stream=client.streamed,
             latency=self._clock.seconds() - journey.started,
             time_to_first_byte=None if first is None else first - journey.started,
             queue=answer.queued if answer else 0.0,
@@ -239,7 +242,7 @@ def outcome(answer: Answer | None, verdict: StreamVerdict | None, error: Skyprox
     return "upstream_error" if verdict is not None and verdict.error else "ok"
 
 
-def refuse(client: Client, error: SkyproxyError, headers: RawHeaders = ()) -> None:
+def refuse(client: Client, error: SkyproxyError, headers: Fields = ()) -> None:
     """Answer with *error*, unless an answer has begun: then relay has cut it."""
     if client.started:
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from twisted.internet.interfaces import IPushProducer
@@ -11,7 +10,8 @@ from skyproxy import jsonbody
 from skyproxy.errors import InvalidRequest, SkyproxyError, UpstreamBroken
 from skyproxy.inflate import inflate
 from skyproxy.sse import StreamVerdict, StreamWatch, error_event
-from skyproxy.upstream.provider import Answer, RawHeaders
+from skyproxy.upstream.provider import Answer
+from skyproxy.wire.headers import Fields
 
 LARGEST_WHOLE_ANSWER = 64 * 1024 * 1024
 """Bytes of an answer that is kept whole, so that its model name can be set, before it goes down."""
@@ -27,20 +27,22 @@ class Client(Protocol):
     """Where an answer goes. ``web`` implements it on a request of twisted.web.
 
     :ivar started: whether a status line has gone out, so that no other can.
+    :ivar streamed: whether the answer goes out as it comes.
     :ivar status: that of the answer; None before.
     :ivar first_byte_at: when its first byte was sent, on the reactor's clock (seconds).
     :ivar bytes_out: sent of its body.
     """
 
     started: bool
+    streamed: bool
     status: int | None
     first_byte_at: float | None
     bytes_out: int
 
-    def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
+    def answer(self, status: int, headers: Fields, body: bytes) -> None:
         """Send a whole answer, and finish."""
 
-    def start(self, status: int, headers: RawHeaders, producer: IPushProducer) -> None:
+    def start(self, status: int, headers: Fields, producer: IPushProducer) -> None:
         """Send the head of a streamed answer; *producer* is paused while the client does not read."""
 
     def write(self, data: bytes) -> None:
@@ -65,7 +67,7 @@ async def relay(answer: Answer, client: Client, model: str | None) -> StreamVerd
     """
     headers = passable(answer.headers)
     if 300 <= answer.status < 400:
-        raise UpstreamBroken("The provider redirects elsewhere, which skyproxy does not follow; set its final base_url.")
+        raise UpstreamBroken("The provider redirects, which skyproxy does not follow; set its final base_url.")
     if answer.status >= 400:
         client.answer(answer.status, headers, await _read(answer))
         return None
@@ -80,7 +82,7 @@ async def relay(answer: Answer, client: Client, model: str | None) -> StreamVerd
     return None
 
 
-def passable(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
+def passable(headers: Fields) -> list[tuple[bytes, bytes]]:
     """Those of a provider's *headers* that go down. Its request id goes by a name of its own, beside skyproxy's."""
     passed = []
     for name, value in headers:
@@ -92,7 +94,7 @@ def passable(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
     return passed
 
 
-def content_type(headers: RawHeaders) -> bytes:
+def content_type(headers: Fields) -> bytes:
     """The media type, in lower case and without parameters; empty if there is none."""
     for name, value in headers:
         if name.lower() == b"content-type":
@@ -100,7 +102,7 @@ def content_type(headers: RawHeaders) -> bytes:
     return b""
 
 
-def encoded(headers: RawHeaders) -> bool:
+def encoded(headers: Fields) -> bool:
     """Whether the body is compressed (nobody asked for it, but some do it all the same)."""
     return any(name.lower() == b"content-encoding" and value.lower() != b"identity" for name, value in headers)
 
@@ -144,9 +146,7 @@ async def _read(answer: Answer) -> bytes:
         raise UpstreamBroken(f"The provider's compressed answer cannot be read: {error}.") from error
 
 
-async def _relay_events(
-    answer: Answer, client: Client, headers: Sequence[tuple[bytes, bytes]], *, judged: bool
-) -> StreamVerdict:
+async def _relay_events(answer: Answer, client: Client, headers: Fields, *, judged: bool) -> StreamVerdict:
     if encoded(answer.headers):
         raise UpstreamBroken("The provider sent a compressed stream, which was not asked for.")
     body = answer.body

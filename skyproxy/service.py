@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import deferLater
@@ -28,7 +28,7 @@ from skyproxy.upstream.provider import Provider
 from skyproxy.web.app import Api
 from skyproxy.web.request import RequestIds
 from skyproxy.web.site import build_site
-from skyproxy.wire import Wire
+from skyproxy.wire import Connections, ServerLimits, Wire
 
 _log = Logger()
 
@@ -49,14 +49,13 @@ class SkyproxyService(Service):
     :param wire: the protocols under Site and under the connection pools.
     """
 
-    def __init__(
-        self, reactor: Any, config: Config, load: Callable[[], Config], logging: Logging, wire: Wire
-    ) -> None:
+    def __init__(self, reactor: Any, config: Config, load: Callable[[], Config], logging: Logging, wire: Wire) -> None:
         self._reactor = reactor
         self._config = config
         self._load = load
         self._logging = logging
         self._wire = wire
+        self._connections = Connections(reactor)
         self._demo: Demo | None = None
         self._port: IListeningPort | None = None
         self._runtime: Runtime | None = None
@@ -74,7 +73,7 @@ class SkyproxyService(Service):
         """Take twistd's own log over too, so that it never blocks the reactor (twistd asks the application for it)."""
         if isinstance(parent, Componentized) and self._logging.observer is not None:
             parent.setComponent(ILogObserver, self._logging.observer)
-        super().setServiceParent(parent)
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]
 
     # Start.
 
@@ -83,14 +82,21 @@ class SkyproxyService(Service):
 
         :raise Exception: it cannot be bound.
         """
-        super().privilegedStartService()
-        site = build_site(self._api, self._reactor, self._wire, self._config.proxy)
-        listening = serverFromString(self._reactor, self._config.proxy.listen).listen(site)
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
+        settings = self._config.proxy
+        limits = ServerLimits(
+            body_bytes=settings.max_body,
+            header_timeout=settings.header_timeout,
+            body_timeout=settings.body_timeout,
+            stall_timeout=settings.stall_timeout,
+        )
+        site = build_site(self._api.app, self._reactor, self._wire, limits, self._connections)
+        listening = serverFromString(self._reactor, settings.listen).listen(site)
         self._port = _result_now(listening)
 
     def startService(self) -> None:
         """Build what serves, and say where it is to be found."""
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         self._logging.start()
         for warning in self._config.warnings:
             _log.warn("Configuration warning", warning=warning)
@@ -120,7 +126,7 @@ class SkyproxyService(Service):
 
     def _announce(self) -> None:
         assert self._port is not None
-        address = self._port.getHost()
+        address: Any = self._port.getHost()
         scheme = "https" if self._config.proxy.listen.startswith("ssl:") else "http"
         host = "127.0.0.1" if address.host in ("0.0.0.0", "") else address.host
         host = f"[{host}]" if ":" in host else host
@@ -166,13 +172,14 @@ class SkyproxyService(Service):
 
         :return: fires when all is done: at the latest ``drain_timeout`` and a bounded close after the call.
         """
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         self._stopping = Deferred.fromCoroutine(self._stop())
         return self._stopping
 
     async def _stop(self) -> None:
         if self._port is not None:
-            await self._port.stopListening()
+            await maybeDeferred(self._port.stopListening)
+        self._connections.drain()
         if self._runtime is not None:
             _log.info("Draining", drain_timeout=self._config.proxy.drain_timeout)
             deadline = self._reactor.callLater(self._config.proxy.drain_timeout, self._end_all)

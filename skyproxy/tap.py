@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.application.service import IService
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 from twisted.python import usage
 
 from skyproxy.config import Config, ConfigError, load
+from skyproxy.observe.logging import build_logging
+from skyproxy.wire import Wire
 
 
 class Options(usage.Options):
@@ -23,7 +24,7 @@ class Options(usage.Options):
         "A proxy between clients of the OpenAI API and many providers. Without a configuration it serves at once, "
         "with an embedded demo provider."
     )
-    optParameters = [
+    optParameters: ClassVar = [
         ["config", "c", None, "A YAML file, or a folder with providers.yaml and routes.yaml"],
         ["listen", "l", None, "Twisted endpoint to listen at, e.g. tcp:35791:interface=127.0.0.1"],
         ["log-file", None, None, "File for the log in JSON lines"],
@@ -57,7 +58,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     except ConfigError as error:
         raise SystemExit(f"skyproxy: the configuration cannot be used:\n{error}") from None
     check_endpoint(config.proxy.listen, reactor)
-    return SkyproxyService(reactor, config, read, logging_of(config, options), Wire())
+    return SkyproxyService(reactor, config, read, build_logging(config, options.parent or {}, Path.cwd()), Wire())
 
 
 def check_endpoint(listen: str, reactor: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 from typing import Protocol as Interface
-from typing import cast
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
@@ -187,7 +186,7 @@ class Body(Protocol):
         since = self._clock.seconds() - self._last_read
         if self._paused or since < self._idle_timeout:
             remaining = self._idle_timeout if self._paused else self._idle_timeout - since
-            self._idle = cast(IDelayedCall, self._clock.callLater(remaining, self._look_at_idle))
+            self._idle = self._clock.callLater(remaining, self._look_at_idle)
             return
         self._idle = None
         self.fail(

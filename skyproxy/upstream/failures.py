@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectError, DNSLookupError, TCPTimedOutError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.python.failure import Failure
-from twisted.web.client import RequestNotSent, RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived
+from twisted.web._newclient import RequestNotSent, RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived
 
 from skyproxy.errors import SkyproxyError, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
 
@@ -21,7 +21,7 @@ def causes(error: BaseException) -> Iterable[BaseException]:
     """*error* and everything that Twisted wrapped in it, outermost first."""
     yield error
     for reason in getattr(error, "reasons", ()):
-        if isinstance(reason, Failure):
+        if isinstance(reason, Failure) and reason.value is not None:
             yield from causes(reason.value)
 
 

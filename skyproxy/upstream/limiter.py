@@ -58,9 +58,7 @@ class Permit:
 class _Waiter:
     __slots__ = ("granted", "since", "timer")
 
-    def __init__(
-        self, limiter: Limiter, queue: deque[_Waiter], queue_timeout: float, clock: IReactorTime
-    ) -> None:
+    def __init__(self, limiter: Limiter, queue: deque[_Waiter], queue_timeout: float, clock: IReactorTime) -> None:
         self.since = clock.seconds()
         self.granted: Deferred[Permit] = Deferred(lambda _: limiter._leave(self, queue))
         self.timer = clock.callLater(queue_timeout, limiter._expire, self, queue, queue_timeout)

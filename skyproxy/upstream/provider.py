@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.web.iweb import IResponse
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 
 from skyproxy.config import ProviderConfig
 from skyproxy.errors import ProviderNotConfigured, SkyproxyError, UpstreamTimeout
 from skyproxy.upstream.body import Body
 from skyproxy.upstream.failures import map_failure
 from skyproxy.upstream.limiter import Limiter, LimiterStatistics, Permit
-from skyproxy.upstream.treq_client import ProviderClient
+from skyproxy.upstream.treq_client import ProviderClient, RawResponse
+from skyproxy.wire.headers import Fields
 from skyproxy.wire.pool import PoolStatistics
-
-RawHeaders = Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +30,7 @@ class Call:
     """
 
     path: str
-    headers: RawHeaders
+    headers: Fields
     body: bytes
     default_timeout: float
     idle_timeout: float
@@ -46,14 +43,16 @@ class Answer:
     :ivar status: HTTP status, as the provider sent it.
     :ivar headers: as the provider sent them.
     :ivar body: not yet read.
+    :ivar queued: seconds that the request waited for its permit.
     """
 
-    __slots__ = ("_permit", "body", "headers", "status")
+    __slots__ = ("_permit", "body", "headers", "queued", "status")
 
-    def __init__(self, status: int, headers: RawHeaders, body: Body, permit: Permit) -> None:
+    def __init__(self, status: int, headers: Fields, body: Body, permit: Permit, queued: float) -> None:
         self.status = status
         self.headers = headers
         self.body = body
+        self.queued = queued
         self._permit = permit
 
     def __enter__(self) -> Answer:
@@ -74,9 +73,7 @@ class Provider:
     :param client: treq over this provider's agent and pool.
     """
 
-    def __init__(
-        self, config: ProviderConfig, clock: IReactorTime, limiter: Limiter, client: ProviderClient
-    ) -> None:
+    def __init__(self, config: ProviderConfig, clock: IReactorTime, limiter: Limiter, client: ProviderClient) -> None:
         self.config = config
         self._clock = clock
         self._limiter = limiter
@@ -94,16 +91,19 @@ class Provider:
         """
         if self.config.key_missing is not None:
             raise ProviderNotConfigured(
-                f"Provider {self.config.name!r} has no key: set {self.config.key_missing} in the environment or in .env."
+                f"Provider {self.config.name!r} has no key: set {self.config.key_missing} in the environment or .env."
             )
+        asked = self._clock.seconds()
         permit = await self._limiter.acquire(call.queue_timeout)
+        queued = self._clock.seconds() - asked
         try:
-            return await self._exchange(call, permit)
+            response, body = await self._exchange(call)
+            return Answer(response.code, response.raw_headers, body, permit, queued)
         except BaseException:
             permit.release()
             raise
 
-    async def _exchange(self, call: Call, permit: Permit) -> Answer:
+    async def _exchange(self, call: Call) -> tuple[RawResponse, Body]:
         pending = self._client.post(call.path, call.headers, call.body)
         exchange = _Deadline(self.config.name, call.default_timeout, pending)
         timer = self._clock.callLater(call.default_timeout, exchange.expire)
@@ -118,7 +118,7 @@ class Provider:
         body = Body(self._clock, timer, call.idle_timeout)
         exchange.body = body
         response.deliverBody(body)
-        return Answer(response.code, response.raw_headers, body, permit)
+        return response, body
 
     def limits(self) -> LimiterStatistics:
         """Permits in use and free, and how many requests wait."""
@@ -142,7 +142,7 @@ class _Deadline:
 
     __slots__ = ("_pending", "_provider", "_seconds", "body", "expired")
 
-    def __init__(self, provider: str, seconds: float, pending: Deferred[IResponse]) -> None:
+    def __init__(self, provider: str, seconds: float, pending: Deferred[RawResponse]) -> None:
         self._provider = provider
         self._seconds = seconds
         self._pending = pending
@@ -158,6 +158,3 @@ class _Deadline:
             self._pending.cancel()
         else:
             self.body.fail(self.expired)
-
-
-__all__ = ["Answer", "Call", "CancelledError", "IDelayedCall", "Provider", "RawHeaders"]

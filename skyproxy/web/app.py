@@ -17,10 +17,10 @@ from werkzeug.exceptions import MethodNotAllowed as WrongMethodForPath
 from skyproxy import jsonbody
 from skyproxy.errors import InternalError, MethodNotAllowed, NotFound, ShuttingDown, SkyproxyError
 from skyproxy.proxy import Endpoint, Proxy, Request, Runtime, refuse
-from skyproxy.relay import RawHeaders
 from skyproxy.web.client import HttpClient
 from skyproxy.web.cors import Cors, preflight
 from skyproxy.web.request import ApiRequest, RequestIds
+from skyproxy.wire.headers import Fields
 
 _log = Logger()
 
@@ -113,8 +113,9 @@ class Api:
 
         return self._answered(request, ready)
 
-    @app.handle_errors(WrongMethodForPath)
+    @app.handle_errors(WrongMethodForPath)  # type: ignore[arg-type]
     def wrong_method(self, request: ApiRequest, failure: Failure) -> Deferred[None]:
+        assert isinstance(failure.value, WrongMethodForPath)
         allowed = ", ".join(sorted({*(failure.value.valid_methods or ()), "OPTIONS"})).encode("ascii")
         if request.method == b"OPTIONS":
             return self._preflight(request, allowed)
@@ -123,13 +124,13 @@ class Api:
         refuse(client, error, [(b"Allow", allowed)])
         return succeed(None)
 
-    @app.handle_errors(HTTPException)
+    @app.handle_errors(HTTPException)  # type: ignore[arg-type]
     def no_such_path(self, request: ApiRequest, failure: Failure) -> Deferred[None]:
         client, _ = self._client(request)
         refuse(client, NotFound("There is nothing at this path; the API is at /v1/chat/completions and its siblings."))
         return succeed(None)
 
-    @app.handle_errors(Exception)
+    @app.handle_errors(Exception)  # type: ignore[arg-type]
     def fault(self, request: ApiRequest, failure: Failure) -> Deferred[None]:
         client, request_id = self._client(request)
         _log.failure("Request failed by a fault of skyproxy", failure=failure, request_id=request_id)
@@ -191,7 +192,7 @@ class Api:
         return HttpClient(request, [(b"X-Request-Id", request_id.encode("ascii"))], self._clock.seconds), request_id
 
 
-def _forwarded(request: ApiRequest) -> RawHeaders:
+def _forwarded(request: ApiRequest) -> Fields:
     found = []
     for name in _FORWARDED:
         value = request.header(name)

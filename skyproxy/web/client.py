@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.interfaces import IPushProducer
 
-from skyproxy.relay import RawHeaders
 from skyproxy.web.request import ApiRequest
+from skyproxy.wire.headers import Fields
 
 
 class HttpClient:
@@ -20,29 +21,30 @@ class HttpClient:
     :ivar bytes_out: of the answer's body.
     """
 
-    __slots__ = ("_request", "_seconds", "bytes_out", "first_byte_at", "headers", "started", "status")
+    __slots__ = ("_request", "_seconds", "bytes_out", "first_byte_at", "headers", "started", "status", "streamed")
 
     def __init__(self, request: ApiRequest, headers: list[tuple[bytes, bytes]], seconds: Callable[[], float]) -> None:
-        self._request = request
+        self._request: Any = request
         self.headers = headers
         self._seconds = seconds
-        self.started = False
+        self.started = self.streamed = False
         self.status: int | None = None
         self.first_byte_at: float | None = None
         self.bytes_out = 0
 
-    def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
+    def answer(self, status: int, headers: Fields, body: bytes) -> None:
         self._head(status, headers)
         request = self._request
         if status != 204:  # RFC 9110 section 8.6
-            request.responseHeaders.setRawHeaders(b"Content-Length", [b"%d" % len(body)])
+            request.responseHeaders.setFields(b"Content-Length", [b"%d" % len(body)])
         self.bytes_out = len(body)
         request.write(body)
         if not request.gone:
             request.finish()
 
-    def start(self, status: int, headers: RawHeaders, producer: IPushProducer) -> None:
+    def start(self, status: int, headers: Fields, producer: IPushProducer) -> None:
         self._head(status, headers)
+        self.streamed = True
         self._request.registerProducer(producer, True)
 
     def write(self, data: bytes) -> None:
@@ -66,7 +68,7 @@ class HttpClient:
         # Closes when all is written, without the last chunk that would make the answer look complete.
         request.channel.loseConnection()
 
-    def _head(self, status: int, headers: RawHeaders) -> None:
+    def _head(self, status: int, headers: Fields) -> None:
         self.started = True
         self.status = status
         self.first_byte_at = self._seconds()
@@ -75,7 +77,7 @@ class HttpClient:
         add = request.responseHeaders.addRawHeader
         for name, value in headers:
             if name.lower() == b"content-type":
-                request.responseHeaders.setRawHeaders(name, [value])
+                request.responseHeaders.setFields(name, [value])
             else:
                 add(name, value)
         for name, value in self.headers:

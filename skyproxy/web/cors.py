@@ -35,7 +35,7 @@ class Cors:
         """
         if not self._allows(origin):
             raise OriginNotAllowed(
-                "Pages of this origin may not use skyproxy; to allow them, list it under cors_origins in the configuration."
+                "Pages of this origin may not use skyproxy; list it under cors_origins to allow them."
             )
         return [(b"Access-Control-Allow-Origin", origin), (b"Vary", b"Origin"), _EXPOSED]
 

@@ -29,7 +29,7 @@ class ApiRequest(WebRequest):
     def finish(self) -> None:
         """End the answer, unless it was cut: Klein calls this when its handler is done, whatever the handler did."""
         if not self.cut:
-            super().finish()
+            super().finish()  # type: ignore[no-untyped-call]
 
     @property
     def gone(self) -> bool:
@@ -49,7 +49,8 @@ class ApiRequest(WebRequest):
         :raise UnsupportedEncoding: a Content-Encoding that is neither gzip nor deflate.
         :raise InvalidRequest: what was sent is not what Content-Encoding says.
         """
-        body: bytes = self.content.getvalue()
+        assert self.content is not None
+        body = bytes(self.content.getvalue())
         if len(body) > limit:
             raise BodyTooLarge(f"The request's body is over {limit} bytes (max_body).")
         encoding = self.header(b"Content-Encoding")

@@ -1,1 +1,27 @@
-"""HTTP on the wire, both sides: what is faster or stricter than twisted.web, behind twisted.web's own interfaces."""
+"""HTTP on both sides: what stands under a Site of twisted.web and under a connection pool. It knows no OpenAI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.interfaces import IProtocol
+
+from skyproxy.wire.client import ClientProtocol
+from skyproxy.wire.limits import ServerLimits
+from skyproxy.wire.server import Connections, RenderRefusal, channel_factory
+
+__all__ = ["Connections", "ServerLimits", "Wire"]
+
+
+@dataclass(frozen=True)
+class Wire:
+    """The protocols of both sides: the seam at which others can be put in.
+
+    :ivar server: makes what a Site is to have as its ``protocol``.
+    :ivar client: makes the protocol of one connection to a provider, from its quiescent callback.
+    """
+
+    server: Callable[[ServerLimits, Connections, RenderRefusal], Callable[[], IProtocol]] = channel_factory
+    client: Callable[[Callable[[Any], None]], Any] = ClientProtocol

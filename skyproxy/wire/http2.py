@@ -12,7 +12,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web._newclient import Request, RequestGenerationFailed, RequestNotSent
-from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
+from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
 from skyproxy.wire.http2_errors import PeerMisbehaved, PeerSilent

@@ -40,9 +40,7 @@ _CONNECTION_SPECIFIC = frozenset(
 # Said in HTTP/2's own way: as :authority, and from the body that is really sent.
 _DROPPED = _CONNECTION_SPECIFIC | {b"host", b"content-length"}
 # RFC 7541, 7.1.3: kept out of the compression table, so that no length of a later request betrays them.
-_SECRET = frozenset(
-    {b"authorization", b"proxy-authorization", b"cookie", b"x-api-key", b"api-key", b"x-goog-api-key"}
-)
+_SECRET = frozenset({b"authorization", b"proxy-authorization", b"cookie", b"x-api-key", b"api-key", b"x-goog-api-key"})
 _ANTICIPATES_BODY = frozenset({b"POST", b"PUT", b"PATCH"})
 _WITHOUT_BODY = frozenset({204, 304})
 

@@ -99,9 +99,7 @@ class Receiver:
 
     def _interim(self, event: InformationalResponseReceived, stream: Stream | None) -> None:
         if stream is not None and stream.interim() > _MAX_INTERIM:
-            self._table.refuse(
-                stream, Failure(errors.MalformedMessage("There are too many interim responses."))
-            )
+            self._table.refuse(stream, Failure(errors.MalformedMessage("There are too many interim responses.")))
 
     def _data(self, event: DataReceived, stream: Stream | None) -> None:
         used = event.flow_controlled_length or 0

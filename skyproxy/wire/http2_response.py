@@ -23,9 +23,7 @@ class Http2Response:
 
     version = (b"HTTP", 2, 0)
 
-    def __init__(
-        self, head: ResponseHead, request: IClientRequest, deliver: Callable[[Reader], None]
-    ) -> None:
+    def __init__(self, head: ResponseHead, request: IClientRequest, deliver: Callable[[Reader], None]) -> None:
         self.code = head.code
         # RFC 9113, 8.3.2: there is no reason phrase.
         self.phrase: bytes = RESPONSES.get(head.code, b"")

@@ -36,9 +36,7 @@ class Upload:
         "done",
     )
 
-    def __init__(
-        self, producer: IBodyProducer, wake: Callable[[], None], failed: Callable[[Failure], None]
-    ) -> None:
+    def __init__(self, producer: IBodyProducer, wake: Callable[[], None], failed: Callable[[Failure], None]) -> None:
         self._producer = producer
         self._wake = wake
         self._failed = failed

@@ -61,5 +61,5 @@ class Stamp:
         second = int(self._now())
         if second != self._second:
             self._second = second
-            self._lines = b"Server: skyproxy\r\nDate: %b\r\n" % datetimeToString(second)  # type: ignore[no-untyped-call]
+            self._lines = b"Server: skyproxy\r\nDate: %b\r\n" % datetimeToString(second)
         return self._lines

@@ -19,7 +19,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import _NoPushProducer
-from zope.interface import implementer  # type: ignore[import-untyped]
+from zope.interface import implementer
 
 from skyproxy.errors import ClientStalled
 from skyproxy.wire.limits import ServerLimits
@@ -334,4 +334,4 @@ class ServerChannel(Output):
 
 
 def _failure(reason: Exception) -> Failure:
-    return Failure(reason)  # type: ignore[no-untyped-call]
+    return Failure(reason)

@@ -57,9 +57,7 @@ class Output(Protocol):
         """Write *data*, one after the other, as they are."""
         self.transport.writeSequence(data)
 
-    def writeHeaders(
-        self, version: bytes, code: bytes, reason: bytes, headers: Headers | Iterable[Field]
-    ) -> None:
+    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers | Iterable[Field]) -> None:
         """Write the head of an answer whose framing the request has chosen, as twisted.web's requests do."""
         if not isinstance(headers, Headers):
             given = Headers()
@@ -78,9 +76,7 @@ class Output(Protocol):
         fields = [(name, value) for name, values in headers.getAllRawHeaders() for value in values]
         self.transport.write(head_lines(version, int(code), reason, fields) + extra + b"\r\n")
 
-    def write_whole(
-        self, code: int, fields: Sequence[Field], body: bytes, reason: bytes | None = None
-    ) -> None:
+    def write_whole(self, code: int, fields: Sequence[Field], body: bytes, reason: bytes | None = None) -> None:
         """Write a whole answer with one write, as the version and the method of the request demand.
 
         :raise ValueError: the name of a field holds CR, LF or NUL.
@@ -124,9 +120,7 @@ class Output(Protocol):
             self._chunked = True
         framed = self._bodyless or self._chunked or length is not None
         lines = head_lines(head.version, code, reason, fields)
-        self.transport.write(
-            b"%b%b%b%b\r\n" % (lines, self._stamp.lines(), framing, self._connection(framed))
-        )
+        self.transport.write(b"%b%b%b%b\r\n" % (lines, self._stamp.lines(), framing, self._connection(framed)))
 
     def write_part(self, data: bytes) -> None:
         """Write *data* as the next part of the body that :meth:`start_stream` began."""
@@ -186,7 +180,7 @@ class Output(Protocol):
         if self._producer is not None:
             raise RuntimeError(f"Cannot register {producer}: {self._producer} was never unregistered.")
         if not streaming:
-            producer = _PullToPush(producer, self)  # type: ignore[no-untyped-call]
+            producer = _PullToPush(producer, self)
         self._producer = producer
         self._producer_streams = streaming
         if not streaming:

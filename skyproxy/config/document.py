@@ -1,0 +1,210 @@
+"""One YAML file: its values, and the line of each.
+
+YAML is composed into nodes and the values are made from them here: only nodes have lines, YAML's own constructor
+lets a repeated key win silently, and aliases can blow a small file up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+from yaml.constructor import SafeConstructor
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from skyproxy.config.problems import Problem
+
+KeyPath = tuple[str, ...]
+
+_DEEPEST = 32
+_MOST_VALUES = 50_000
+_MERGE = "tag:yaml.org,2002:merge"
+_QUOTED = re.compile(r"'[^'<>]{2,}'")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file that was read.
+
+    :ivar name: as messages show it.
+    :ivar data: plain values; the keys of all mappings are texts.
+    :ivar lines: from a value's path (items of a list by their index) to its line, counted from 1.
+    """
+
+    name: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    lines: Mapping[KeyPath, int] = field(default_factory=dict)
+
+    def problem(self, path: KeyPath, message: str, suggestion: str | None = None) -> Problem:
+        """A problem with the value at *path*, at its line or that of the nearest mapping around it."""
+        line = None
+        for length in range(len(path), 0, -1):
+            line = self.lines.get(path[:length])
+            if line is not None:
+                break
+        return Problem(self.name, line, ".".join(path), message, suggestion)
+
+
+def parse(name: str, text: str, problems: list[Problem]) -> Document:
+    """The document in *text*; what is wrong with it as YAML is added to *problems*."""
+    try:
+        _check_size(text)
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except _RefusedError as refusal:
+        problems.append(Problem(name, refusal.line, "", str(refusal)))
+        return Document(name)
+    except yaml.YAMLError as error:
+        problems.append(_of_yaml(name, text, error))
+        return Document(name)
+    if node is None:
+        problems.append(Problem(name, None, "", "the file is empty"))
+        return Document(name)
+    if not isinstance(node, MappingNode):
+        problems.append(Problem(name, _line(node), "", "must be a mapping of keys to values at its top"))
+        return Document(name)
+    return _Reading(name, problems).read(node)
+
+
+class _RefusedError(Exception):
+    """The text is more than a configuration can be.
+
+    :ivar line: where that shows.
+    """
+
+    def __init__(self, message: str, line: int) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+def _check_size(text: str) -> None:
+    """Refuse what composing would recurse into too deep. The parser below it does not recurse."""
+    depth = 0
+    for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
+        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+            depth += 1
+        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+            depth -= 1
+        if depth > _DEEPEST:
+            raise _RefusedError("is nested too deep", _line(event))
+        if count > 2 * _MOST_VALUES:
+            raise _RefusedError("holds too many values", _line(event))
+
+
+def _of_yaml(name: str, text: str, error: yaml.YAMLError) -> Problem:
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        # Quoted are token kinds such as '<scalar>', single characters, and names: the file's own words.
+        what = _QUOTED.sub("a name", error.problem or error.context or "it cannot be read")
+        return Problem(name, mark.line + 1 if mark is not None else None, "", f"is not valid YAML: {what}")
+    position = getattr(error, "position", 0)
+    return Problem(
+        name, text.count("\n", 0, position) + 1, "", "is not valid YAML: it has a control character"
+    )
+
+
+def _line(node: Node | yaml.Event) -> int:
+    return int(node.start_mark.line) + 1 if node.start_mark is not None else 1
+
+
+class _Reading:
+    """Makes values of nodes, noting their lines."""
+
+    def __init__(self, name: str, problems: list[Problem]) -> None:
+        self._name = name
+        self._problems = problems
+        self._scalars = SafeConstructor()
+        self._lines: dict[KeyPath, int] = {}
+        self._values = 0
+
+    def read(self, node: MappingNode) -> Document:
+        try:
+            data = self._mapping(node, ())
+        except _RefusedError as refusal:
+            self._problems.append(Problem(self._name, refusal.line, "", str(refusal)))
+            data = {}
+        return Document(self._name, data, self._lines)
+
+    def _value(self, node: Node, path: KeyPath) -> Any:
+        self._values += 1
+        if self._values > _MOST_VALUES:
+            raise _RefusedError("holds too many values, counting aliases", _line(node))
+        # An alias can stand within what it names.
+        if len(path) > _DEEPEST:
+            raise _RefusedError("is nested too deep", _line(node))
+        if isinstance(node, MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, SequenceNode):
+            return [self._item(item, (*path, str(index))) for index, item in enumerate(node.value)]
+        return self._scalar(node, path)
+
+    def _item(self, node: Node, path: KeyPath) -> Any:
+        self._lines[path] = _line(node)
+        return self._value(node, path)
+
+    def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, Any]:
+        data: dict[str, Any] = {}
+        own: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == _MERGE:
+                data.update(self._merged(value_node, path))
+        for key_node, value_node in node.value:
+            if key_node.tag == _MERGE:
+                continue
+            key = self._key(key_node, path)
+            if key is None:
+                continue
+            if key in own:
+                self._add(key_node, (*path, key), f"stands here twice; the first is in line {own[key]}")
+                continue
+            own[key] = self._lines[(*path, key)] = _line(key_node)
+            data[key] = self._value(value_node, (*path, key))
+        return data
+
+    def _merged(self, node: Node, path: KeyPath) -> dict[str, Any]:
+        """What ``<<`` brings: of one mapping, or of several, the first of which wins.
+
+        https://yaml.org/type/merge.html
+        """
+        data: dict[str, Any] = {}
+        for source in reversed(node.value if isinstance(node, SequenceNode) else [node]):
+            if not isinstance(source, MappingNode):
+                self._add(source, (*path, "<<"), "must name a mapping, or a list of them")
+                continue
+            # One level down, so that a mapping that merges itself ends.
+            for name, value in self._value(source, (*path, "<<")).items():
+                self._lines[(*path, name)] = _line(source)
+                data[name] = value
+        return data
+
+    def _key(self, node: Node, path: KeyPath) -> str | None:
+        key = self._scalar(node, path) if isinstance(node, ScalarNode) else None
+        if isinstance(key, str):
+            return key
+        shown = (*path, node.value) if isinstance(node, ScalarNode) else path
+        self._add(node, shown, "must be a text to be a key here: put it in quotes")
+        return None
+
+    def _scalar(self, node: Node, path: KeyPath) -> Any:
+        try:
+            value = self._scalars.construct_object(node)
+        except (yaml.YAMLError, ValueError):
+            self._add(node, path, "cannot be read as what it looks like: put it in quotes")
+            return None
+        if isinstance(value, str) and not _is_unicode(value):
+            self._add(node, path, "contains half of a surrogate pair, which is no character")
+            return None
+        return value
+
+    def _add(self, node: Node, path: KeyPath, message: str) -> None:
+        self._problems.append(Problem(self._name, _line(node), ".".join(path), message))
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

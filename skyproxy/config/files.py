@@ -1,0 +1,133 @@
+"""Where a configuration is, and what its files hold as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from skyproxy.config.problems import Problem
+
+ONE_FILE = "skyproxy.yaml"
+PROVIDERS_FILE = "providers.yaml"
+ROUTES_FILE = "routes.yaml"
+ENV_FILE = ".env"
+
+_LARGEST = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A configuration that was found.
+
+    :ivar label: as the start message names it.
+    :ivar files: the YAML files.
+    :ivar env_files: where a .env may be, the strongest first.
+    """
+
+    label: str
+    files: tuple[Path, ...]
+    env_files: tuple[Path, ...]
+
+
+def find(
+    path: Path | None, *, environ: Mapping[str, str], cwd: Path, home: Path, problems: list[Problem]
+) -> Source | None:
+    """The configuration at *path*, or at the first of the usual places that has one.
+
+    :return: None if there is none; *problems* says so where *path* promised one.
+    """
+    if path is not None:
+        return _at(cwd / path, problems)
+    if (cwd / ONE_FILE).is_file():
+        return _of_file(cwd / ONE_FILE)
+    if (cwd / "config" / PROVIDERS_FILE).is_file():
+        return _of_folder(cwd / "config")
+    user = _user_folder(environ, home)
+    if (user / ONE_FILE).is_file() or (user / PROVIDERS_FILE).is_file():
+        return _at(user, problems)
+    return None
+
+
+def _at(path: Path, problems: list[Problem]) -> Source | None:
+    if not path.is_dir():
+        if path.exists():
+            return _of_file(path)
+        problems.append(Problem(str(path), None, "", "there is no such file or folder"))
+        return None
+    one, two = (path / ONE_FILE).is_file(), (path / PROVIDERS_FILE).is_file()
+    if one and two:
+        problems.append(
+            Problem(str(path), None, "", f"has both {ONE_FILE} and {PROVIDERS_FILE}: keep one of them")
+        )
+        return None
+    if one:
+        return _of_file(path / ONE_FILE)
+    if two or (path / ROUTES_FILE).is_file():
+        return _of_folder(path)
+    message = f"has neither {PROVIDERS_FILE} with {ROUTES_FILE}, nor {ONE_FILE}"
+    problems.append(Problem(str(path), None, "", message))
+    return None
+
+
+def _of_file(path: Path) -> Source:
+    return Source(str(path), (path,), (path.parent / ENV_FILE,))
+
+
+def _of_folder(path: Path) -> Source:
+    # The founding proxy is started beside its folder `config`, and reads the .env there.
+    env_files = (path / ENV_FILE, path.parent / ENV_FILE)
+    return Source(str(path), (path / PROVIDERS_FILE, path / ROUTES_FILE), env_files)
+
+
+def _user_folder(environ: Mapping[str, str], home: Path) -> Path:
+    """XDG Base Directory Specification; on Windows the folder of roaming application data."""
+    for variable in ("XDG_CONFIG_HOME", "APPDATA"):
+        folder = Path(environ.get(variable, ""))
+        # "All paths set in these environment variables must be absolute. […] ignore it."
+        if folder.is_absolute():
+            return folder / "skyproxy"
+    return home / ".config" / "skyproxy"
+
+
+def read_text(path: Path, problems: list[Problem]) -> str | None:
+    """The text of *path*; None if it cannot be read, which *problems* then tells."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LARGEST + 1)
+        if len(data) <= _LARGEST:
+            return data.decode("utf-8-sig")
+        message = f"is larger than {_LARGEST} bytes"
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        problems.append(Problem(str(path), line, "", "is not UTF-8: save it in that encoding"))
+        return None
+    except FileNotFoundError:
+        message = "there is no such file"
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}"
+    problems.append(Problem(str(path), None, "", message))
+    return None
+
+
+class Variables:
+    """The environment, and the .env files behind it.
+
+    :param env_files: path and text of each, the strongest first.
+    """
+
+    def __init__(self, environ: Mapping[str, str], env_files: Sequence[tuple[Path, str]]) -> None:
+        self._layers: list[tuple[str, Mapping[str, str | None]]] = [("environment", environ)]
+        for path, text in env_files:
+            # A key is taken as it stands, even if it has a dollar sign.
+            self._layers.append((str(path), dotenv_values(stream=StringIO(text), interpolate=False)))
+
+    def get(self, name: str) -> tuple[str, str]:
+        """Where *name* is set (for messages), and to what; an empty value if it is not set."""
+        for place, values in self._layers:
+            if name in values:
+                return place, (values[name] or "").strip()
+        return self._layers[0][0], ""

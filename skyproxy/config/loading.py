@@ -1,0 +1,227 @@
+"""From files and the environment to one checked configuration, or to all that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from skyproxy.config import rules
+from skyproxy.config.document import Document, parse
+from skyproxy.config.files import Source, Variables, find, read_text
+from skyproxy.config.pieces import Piece, refuse_unknown_sections, section
+from skyproxy.config.problems import ConfigError, Problem, nearest
+from skyproxy.config.schema import (
+    Address,
+    Config,
+    ProviderConfig,
+    ProviderDefaults,
+    ProxySettings,
+    SlotConfig,
+)
+
+EMBEDDED = "embedded default"
+DEFAULT_SLOT = "default"
+
+_ADDRESS_KEYS = tuple(Address.model_fields)
+_PROXY_KEYS = tuple(ProxySettings.model_fields)
+_DEFAULTS_KEYS = tuple(ProviderDefaults.model_fields)
+# The rest is made here, not written in a file.
+_PROVIDER_KEYS = tuple(
+    key for key in ProviderConfig.model_fields if key not in ("name", "api_key", "key_missing")
+)
+_SLOT_KEYS = tuple(key for key in SlotConfig.model_fields if key != "name")
+
+_IN_ENVIRONMENT = ("max_connections", "max_pending", "max_concurrent")
+
+
+def load(
+    path: Path | None,
+    *,
+    environ: Mapping[str, str],
+    cwd: Path,
+    home: Path,
+    listen: str | None = None,
+    log_file: str | None = None,
+    log_level: str | None = None,
+) -> Config:
+    """Read and check a configuration.
+
+    :param path: a YAML file, or a folder with ``providers.yaml`` and ``routes.yaml``, or with ``skyproxy.yaml``.
+        None: ``./skyproxy.yaml``, ``./config/``, the user's configuration folder, or else the embedded default.
+    :param environ: the process's environment; stronger than a ``.env`` beside the configuration.
+    :param cwd: where relative paths begin.
+    :param home: the user's home folder.
+    :param listen: stronger than the file's; so are *log_file* and *log_level*.
+    :raise ConfigError: with everything that is wrong.
+    """
+    problems: list[Problem] = []
+    source = find(path, environ=environ, cwd=cwd, home=home, problems=problems)
+    if problems:
+        raise ConfigError(problems)
+    read: list[Path] = []
+    if source is None:
+        text = files("skyproxy.config").joinpath("default.yaml").read_text("utf-8")
+        documents = [parse(EMBEDDED, text, problems)]
+        variables = Variables(environ, ())
+    else:
+        documents = _read_documents(source, read, problems)
+        variables = _read_variables(source, environ, read, problems)
+    overrides = {"listen": listen, "log_file": log_file, "log_level": log_level}
+    command_line = {key: value for key, value in overrides.items() if value is not None}
+
+    refuse_unknown_sections(documents, problems)
+    proxy = _proxy(section(documents, "proxy", problems), command_line, cwd, problems)
+    general = _defaults(section(documents, "defaults", problems), variables, problems)
+    provider_pieces = section(documents, "providers", problems)
+    if not provider_pieces.values and not problems:
+        problems.append(provider_pieces.problem((), "at least one provider is needed"))
+    providers = _providers(provider_pieces, general, variables, problems)
+    slots = _slots(section(documents, "model_slots", problems), list(provider_pieces.values), problems)
+    if problems or proxy is None:
+        raise ConfigError(_sorted(problems, documents))
+    return Config(
+        proxy=proxy,
+        providers=providers,
+        model_slots=slots,
+        source=EMBEDDED if source is None else source.label,
+        paths=tuple(read),
+        warnings=tuple(_warnings(proxy, providers, slots)),
+    )
+
+
+def _read_documents(source: Source, read: list[Path], problems: list[Problem]) -> list[Document]:
+    documents = []
+    for file in source.files:
+        text = read_text(file, problems)
+        if text is None:
+            documents.append(Document(str(file)))
+        else:
+            read.append(file)
+            documents.append(parse(str(file), text, problems))
+    return documents
+
+
+def _read_variables(
+    source: Source, environ: Mapping[str, str], read: list[Path], problems: list[Problem]
+) -> Variables:
+    env_files = []
+    for file in source.env_files:
+        text = read_text(file, problems) if file.is_file() else None
+        if text is not None:
+            read.append(file)
+            env_files.append((file, text))
+    return Variables(environ, env_files)
+
+
+def _proxy(
+    piece: Piece, command_line: Mapping[str, str], cwd: Path, problems: list[Problem]
+) -> ProxySettings | None:
+    piece.refuse_unknown((*_PROXY_KEYS, *_ADDRESS_KEYS), problems)
+    given: dict[str, Any] = {}
+    if any(piece.values.get(key) is not None for key in _ADDRESS_KEYS):
+        if piece.values.get("listen") is not None:
+            problems.append(
+                piece.problem(("listen",), "must not stand beside listen_address and listen_port")
+            )
+        address = piece.check(Address, _ADDRESS_KEYS, problems)
+        if address is not None:
+            given["listen"] = address.endpoint()
+    piece = piece.replaced(command_line, Document("command line"))
+    settings = piece.check(ProxySettings, _PROXY_KEYS, problems, **given)
+    if settings is None or settings.log_file is None:
+        return settings
+    return settings.model_copy(update={"log_file": cwd / settings.log_file})
+
+
+def _defaults(piece: Piece, variables: Variables, problems: list[Problem]) -> dict[str, Any]:
+    """What every provider gets that does not say otherwise, where it is not what is built in."""
+    piece.refuse_unknown(_DEFAULTS_KEYS, problems)
+    general = piece.check(ProviderDefaults, _DEFAULTS_KEYS, problems)
+    values = {} if general is None else general.model_dump(exclude_unset=True)
+    for key in _IN_ENVIRONMENT:
+        variable = f"SKYPROXY_DEFAULT_{key.upper()}"
+        place, text = variables.get(variable)
+        if not text:
+            continue
+        try:
+            values |= ProviderDefaults.model_validate({key: int(text)}).model_dump(exclude_unset=True)
+        except ValueError:  # pydantic's own error is one, too
+            least = "0" if key == "max_pending" else "1"
+            problems.append(Problem(place, None, variable, f"must be a whole number, {least} or more"))
+    return values
+
+
+def _providers(
+    pieces: Piece, general: Mapping[str, Any], variables: Variables, problems: list[Problem]
+) -> dict[str, ProviderConfig]:
+    providers = {}
+    for name in pieces.values:
+        piece = pieces.part(name, problems)
+        if piece is None:
+            continue
+        piece.refuse_unknown(_PROVIDER_KEYS, problems)
+        provider = piece.check(ProviderConfig, _PROVIDER_KEYS, problems, name=name, **general)
+        if provider is not None:
+            providers[name] = _with_key(provider, variables, problems)
+    return providers
+
+
+def _with_key(provider: ProviderConfig, variables: Variables, problems: list[Problem]) -> ProviderConfig:
+    variable = provider.api_key_env
+    if variable is None:
+        return provider
+    place, value = variables.get(variable)
+    if not value:
+        return provider.model_copy(update={"key_missing": variable})
+    try:
+        return provider.model_copy(update={"api_key": SecretStr(rules.key(value))})
+    except ValueError as error:
+        problems.append(Problem(place, None, variable, str(error)))
+        return provider
+
+
+def _slots(pieces: Piece, providers: Sequence[str], problems: list[Problem]) -> dict[str, SlotConfig]:
+    slots = {}
+    for name in pieces.values:
+        piece = pieces.part(name, problems)
+        if piece is None:
+            continue
+        piece.refuse_unknown(_SLOT_KEYS, problems)
+        slot = piece.check(SlotConfig, _SLOT_KEYS, problems, name=name)
+        provider = piece.values.get("provider")
+        # Without any provider, their absence is what has been told already.
+        if providers and isinstance(provider, str) and provider not in providers:
+            suggestion = nearest(provider, providers)
+            message = (
+                "names no provider" if suggestion else f"names no provider; there are {', '.join(providers)}"
+            )
+            problems.append(piece.problem(("provider",), message, suggestion))
+        if slot is not None:
+            slots[name] = slot
+    return slots
+
+
+def _sorted(problems: Sequence[Problem], documents: Sequence[Document]) -> list[Problem]:
+    order = [document.name for document in documents]
+
+    def place(problem: Problem) -> tuple[int, int]:
+        return order.index(problem.file) if problem.file in order else len(order), problem.line or 0
+
+    return sorted(problems, key=place)
+
+
+def _warnings(
+    proxy: ProxySettings, providers: Mapping[str, ProviderConfig], slots: Mapping[str, SlotConfig]
+) -> list[str]:
+    found = [
+        f"Provider {name!r} has no key: set {provider.key_missing} in the environment or in .env."
+        for name, provider in providers.items()
+        if provider.key_missing is not None
+    ]
+    if proxy.fallback_to_default and DEFAULT_SLOT not in slots:
+        found.append(f"fallback_to_default has no effect: there is no slot {DEFAULT_SLOT!r}.")
+    return found

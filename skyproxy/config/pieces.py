@@ -1,0 +1,135 @@
+"""Mappings of the configuration on their way from files to checked values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from skyproxy.config.document import Document, KeyPath
+from skyproxy.config.problems import Problem, nearest
+
+SECTIONS = ("proxy", "defaults", "providers", "model_slots")
+
+_M = TypeVar("_M", bound=BaseModel)
+
+_TEXT = "must be a text (a number, or a word such as yes or no, takes quotes)"
+_MAPPING = "must be a mapping of keys to values"
+_LIST = "must be a list"
+_MESSAGES = {
+    "missing": "is required",
+    "string_type": _TEXT,
+    "is_instance_of": _TEXT,
+    "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
+    "frozen_set_type": _LIST,
+    "tuple_type": _LIST,
+    "dict_type": _MAPPING,
+    "mapping_type": _MAPPING,
+    "literal_error": "must be one of {expected}",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} or less",
+}
+_QUOTED = re.compile(r"'([^']*)'")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One mapping.
+
+    :ivar document: where it stands, or its first part.
+    :ivar path: of the mapping.
+    :ivar values: by key.
+    :ivar places: where each key stands.
+    """
+
+    document: Document
+    path: KeyPath
+    values: Mapping[str, Any]
+    places: Mapping[str, Document]
+
+    def problem(self, path: KeyPath, message: str, suggestion: str | None = None) -> Problem:
+        """A problem with the value at *path* below this mapping."""
+        document = self.places.get(path[0], self.document) if path else self.document
+        return document.problem((*self.path, *path), message, suggestion)
+
+    def part(self, key: str, problems: list[Problem]) -> Piece | None:
+        """The mapping at *key*; nothing there is an empty one. None if something else is there."""
+        value = self.values[key]
+        document = self.places[key]
+        if value is not None and not isinstance(value, dict):
+            problems.append(self.problem((key,), _MAPPING))
+            return None
+        values = value or {}
+        return Piece(document, (*self.path, key), values, dict.fromkeys(values, document))
+
+    def replaced(self, values: Mapping[str, Any], document: Document) -> Piece:
+        """This mapping with *values*, which stand in *document*, over its own."""
+        places = {**self.places, **dict.fromkeys(values, document)}
+        return Piece(self.document, self.path, {**self.values, **values}, places)
+
+    def refuse_unknown(self, known: Sequence[str], problems: list[Problem]) -> None:
+        """Add a problem for each key that is not in *known*."""
+        for key in self.values:
+            if key not in known:
+                suggestion = nearest(key, known)
+                message = "unknown key" if suggestion else f"unknown key; known here are {', '.join(known)}"
+                problems.append(self.problem((key,), message, suggestion))
+
+    def check(self, model: type[_M], keys: Sequence[str], problems: list[Problem], **given: Any) -> _M | None:
+        """*model* of the values at *keys*, over what is *given*; None if *problems* had to be added.
+
+        A key without a value is the same as no key.
+        """
+        own = {key: self.values[key] for key in keys if self.values.get(key) is not None}
+        try:
+            return model(**{**given, **own})
+        except ValidationError as error:
+            problems.extend(self._problem_of(each, given) for each in error.errors(include_url=False))
+            return None
+
+    def _problem_of(self, error: ErrorDetails, given: Mapping[str, Any]) -> Problem:
+        path = tuple(str(step) for step in error["loc"] if step != "[key]")
+        if path[0] in given and path[0] not in self.values:
+            path = path[1:]  # the name, which is the key of the mapping itself
+        context = error.get("ctx", {})
+        if error["type"] == "value_error":
+            return self.problem(path, str(context["error"]))
+        suggestion = None
+        if error["type"] == "literal_error" and isinstance(error["input"], str):
+            suggestion = nearest(error["input"], _QUOTED.findall(context["expected"]))
+        message = _MESSAGES.get(error["type"], error["msg"])
+        return self.problem(path, message.format(**context) if "{" in message else message, suggestion)
+
+
+def section(documents: Sequence[Document], name: str, problems: list[Problem]) -> Piece:
+    """The section *name* of all *documents* together."""
+    first = documents[0]
+    values: dict[str, Any] = {}
+    places: dict[str, Document] = {}
+    for document in documents:
+        value = document.data.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, dict):
+            problems.append(document.problem((name,), _MAPPING))
+            continue
+        if not values:
+            first = document
+        for key, each in value.items():
+            if key in places:
+                problems.append(document.problem((name, key), f"also stands in {places[key].name}"))
+            else:
+                values[key] = each
+                places[key] = document
+    return Piece(first, (name,), values, places)
+
+
+def refuse_unknown_sections(documents: Sequence[Document], problems: list[Problem]) -> None:
+    """Add a problem for each key at the top of a document that is no section."""
+    for document in documents:
+        Piece(document, (), document.data, {}).refuse_unknown(SECTIONS, problems)

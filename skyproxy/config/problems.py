@@ -1,0 +1,56 @@
+"""What is wrong with a configuration: all of it at once, each with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+_SHOWN_KEY = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing to mend.
+
+    :ivar file: the file's path, or ``environment`` or ``command line``.
+    :ivar line: counted from 1; None if the place has no lines.
+    :ivar key: path such as ``providers.openai.max_concurrent``; empty if the whole file is meant.
+    :ivar message: what is wrong and what would be right; never a value from the file, which may be a secret.
+    :ivar suggestion: the nearest name that would be right.
+    """
+
+    file: str
+    line: int | None
+    key: str
+    message: str
+    suggestion: str | None = None
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        key = f"{printable(self.key)[:_SHOWN_KEY]}: " if self.key else ""
+        hint = f" (did you mean {printable(self.suggestion)!r}?)" if self.suggestion else ""
+        return f"{place}: {key}{self.message}{hint}"
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used.
+
+    :ivar problems: all that was found, never empty. As text: one line for each.
+    """
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The one of *known* that *name* was probably meant to be."""
+    folded = {each.lower(): each for each in known}
+    found = get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
+    return folded[found[0]] if found else None
+
+
+def printable(text: str) -> str:
+    """*text* on one line, whatever it holds."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

@@ -1,0 +1,231 @@
+"""What a configuration holds, once it has been checked. All values are frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
+
+from skyproxy.config import rules
+from skyproxy.config.dialect import Dialect, guess
+from skyproxy.config.units import byte_count, seconds
+
+LogLevel = Literal["debug", "info", "warn", "error"]
+
+_V = TypeVar("_V")
+_LEVELS = {"trace": "debug", "warning": "warn"}
+
+
+def _frozen(values: Mapping[str, _V]) -> Mapping[str, _V]:
+    return MappingProxyType(dict(values))
+
+
+def _level(value: Any) -> Any:
+    return _LEVELS.get(value.lower(), value.lower()) if isinstance(value, str) else value
+
+
+def _on_or_off(value: Any) -> Any:
+    """YAML reads ``on`` and ``off`` as booleans."""
+    return ("on" if value else "off") if isinstance(value, bool) else value
+
+
+def _none_if_empty(value: Any) -> Any:
+    return None if value == "" else value
+
+
+def _path(value: Any) -> Any:
+    return Path(value) if isinstance(value, str) else value
+
+
+def _several(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Seconds = Annotated[float, BeforeValidator(seconds)]
+Bytes = Annotated[int, BeforeValidator(byte_count)]
+Name = Annotated[str, AfterValidator(rules.name)]
+Fields = Annotated[
+    Mapping[str, Annotated[Any, AfterValidator(rules.json_value)]],
+    AfterValidator(_frozen),
+    Field(default={}, validate_default=True),
+]
+Text = Annotated[str | None, BeforeValidator(_none_if_empty)]
+Host = Annotated[str, AfterValidator(rules.listen_host)]
+Origins = Annotated[
+    tuple[Annotated[str, AfterValidator(rules.origin)], ...], Field(strict=False), BeforeValidator(_several)
+]
+Headers = Annotated[
+    Mapping[
+        Annotated[str, AfterValidator(rules.header_name)], Annotated[str, AfterValidator(rules.header_value)]
+    ],
+    AfterValidator(_frozen),
+]
+
+
+class Checked(BaseModel):
+    """Base of what is checked: no key that is not known, no value taken for what it is not, no change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class Address(Checked):
+    """Where to listen, as the founding proxy's files write it."""
+
+    listen_address: Host = "127.0.0.1"
+    listen_port: Annotated[int, Field(ge=0, le=65535)] = 35791
+
+    def endpoint(self) -> str:
+        """The Twisted endpoint of this address."""
+        return rules.endpoint_of(self.listen_address, self.listen_port)
+
+
+class ProxySettings(Checked):
+    """skyproxy's own side.
+
+    :ivar listen: a Twisted endpoint.
+    :ivar log_file: for the log in JSON lines; None: no such file.
+    :ivar fallback_to_default: whether a model that nobody knows is served by the slot ``default``.
+    :ivar max_body: bytes of a request's body, as sent and when inflated.
+    :ivar drain_timeout: seconds that requests under way get when the process stops.
+    :ivar header_timeout: seconds for a request's head to arrive.
+    :ivar body_timeout: seconds for its body.
+    :ivar stall_timeout: seconds in which a client must have read something of its answer.
+    :ivar cors_origins: of browser pages that may ask, besides those from this machine; ``*`` is all.
+    """
+
+    listen: Annotated[str, AfterValidator(rules.endpoint)] = Address().endpoint()
+    log_file: Annotated[Path | None, BeforeValidator(_path), BeforeValidator(_none_if_empty)] = None
+    log_level: Annotated[LogLevel, BeforeValidator(_level)] = "info"
+    fallback_to_default: bool = False
+    max_body: Bytes = 10 * 1024 * 1024
+    drain_timeout: Seconds = 10.0
+    header_timeout: Seconds = 10.0
+    body_timeout: Seconds = 60.0
+    stall_timeout: Seconds = 60.0
+    cors_origins: Origins = ()
+
+
+class ProviderDefaults(Checked):
+    """What ``defaults:`` can say for all providers.
+
+    :ivar max_connections: idle connections that are kept for reuse.
+    :ivar max_concurrent: requests at once, streams to their end.
+    :ivar max_pending: requests that may wait for one of these; one more is refused.
+    :ivar keep_alive: seconds that an idle connection is kept.
+    :ivar keep_alive_max: seconds, at most, that it is kept where the provider asks for more.
+    :ivar connect_timeout: seconds, TLS included.
+    :ivar default_timeout: seconds to the first byte of a stream, or to the end of a whole answer.
+    :ivar idle_timeout: seconds between two reads of a stream.
+    :ivar queue_timeout: seconds to wait for a permit.
+    :ivar tls_sessions: TLS sessions that are kept for resumption.
+    :ivar max_retries: attempts after the first.
+    :ivar http2: ``auto`` speaks it where the provider offers it; ``on`` and ``off`` insist.
+    """
+
+    max_connections: Annotated[int, Field(ge=1)] = 50
+    max_concurrent: Annotated[int, Field(ge=1)] = 25
+    max_pending: Annotated[int, Field(ge=0)] = 100
+    keep_alive: Seconds = 60.0
+    keep_alive_max: Seconds = 300.0
+    connect_timeout: Seconds = 10.0
+    default_timeout: Seconds = 60.0
+    idle_timeout: Seconds = 30.0
+    queue_timeout: Seconds = 30.0
+    tls_sessions: Annotated[int, Field(ge=0)] = 100
+    max_retries: Annotated[int, Field(ge=0)] = 0
+    http2: Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)] = "auto"
+
+
+class ProviderConfig(ProviderDefaults):
+    """One provider.
+
+    :ivar base_url: without a trailing slash; or ``embedded:demo``.
+    :ivar api_key_env: the variable that holds the key; None: the provider wants none.
+    :ivar api_key: what that variable holds.
+    :ivar key_missing: that variable, if it holds nothing.
+    :ivar auth_header: ``Name: value`` with ``${API_KEY}`` in the value.
+    :ivar headers: sent with every request besides.
+    :ivar allowed_fields: of a client's body; others are dropped. None allows all.
+    :ivar dialect: whose rules apply; if not given, the provider's name or host tells.
+    :ivar streaming_adapter: read for the founding proxy's files; streams pass through as they are.
+    """
+
+    name: Annotated[str, AfterValidator(rules.provider_name)]
+    base_url: Annotated[str, AfterValidator(rules.base_url)]
+    api_key_env: Annotated[
+        Annotated[str, AfterValidator(rules.variable)] | None, BeforeValidator(_none_if_empty)
+    ] = None
+    api_key: SecretStr | None = None
+    key_missing: str | None = None
+    auth_header: Annotated[str, AfterValidator(rules.auth_header)] = (
+        f"Authorization: Bearer {rules.KEY_PLACE}"
+    )
+    headers: Headers = Field(default={}, validate_default=True, repr=False)
+    allowed_fields: Annotated[frozenset[str], Field(strict=False)] | None = None
+    dialect: Dialect = Field(default=None, validate_default=True)
+    streaming_adapter: Text = None
+
+    @field_validator("dialect", mode="before")
+    @classmethod
+    def _guess(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is not None:
+            return value
+        # Where these are wrong themselves, that is the problem to tell, not the dialect.
+        return guess(info.data.get("name", ""), info.data.get("base_url", ""))
+
+    def auth(self) -> tuple[bytes, bytes] | None:
+        """Name and value of the header that carries the key; None without a key."""
+        if self.api_key is None:
+            return None
+        name, _, template = self.auth_header.partition(": ")
+        value = template.replace(rules.KEY_PLACE, self.api_key.get_secret_value())
+        return name.encode("ascii"), value.encode("ascii")
+
+
+class SlotConfig(Checked):
+    """One model slot: a name that clients ask for.
+
+    :ivar model: as the provider calls it.
+    :ivar params: body fields for requests that do not bring them.
+    :ivar force: body fields whatever the request brings.
+    :ivar enable_reasoning: switches reasoning on or off; None leaves it to the request.
+    :ivar default_timeout: seconds, in place of the provider's; so are the other two.
+    """
+
+    name: Name
+    provider: str
+    model: Name
+    params: Fields
+    force: Fields
+    enable_reasoning: bool | None = None
+    default_timeout: Seconds | None = None
+    idle_timeout: Seconds | None = None
+    queue_timeout: Seconds | None = None
+
+
+class Config(Checked):
+    """Everything, as it was read at one moment.
+
+    :ivar source: what was read, for people.
+    :ivar paths: the files that were read.
+    :ivar warnings: what works, but perhaps not as meant.
+    """
+
+    proxy: ProxySettings
+    providers: Annotated[Mapping[str, ProviderConfig], AfterValidator(_frozen)]
+    model_slots: Annotated[Mapping[str, SlotConfig], AfterValidator(_frozen)]
+    source: str
+    paths: tuple[Path, ...] = ()
+    warnings: tuple[str, ...] = ()

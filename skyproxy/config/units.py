@@ -1,0 +1,47 @@
+"""Durations and sizes, as people write them."""
+
+from __future__ import annotations
+
+import math
+import re
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION_PART = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)")
+_DURATION = re.compile(rf"(?:{_DURATION_PART.pattern})+")
+
+_BYTES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_SIZE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?) ?([kmg]i?b|b)", re.IGNORECASE)
+
+
+def seconds(value: object) -> float:
+    """A duration: a number of seconds, or text such as ``500ms``, ``60s``, ``1m30s``, ``1h``.
+
+    :raise ValueError: it is neither, or not above zero.
+    """
+    if isinstance(value, str) and _DURATION.fullmatch(value.strip()):
+        parts = _DURATION_PART.findall(value)
+        result = math.fsum(float(number) * _SECONDS[unit] for number, unit in parts)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        # The comparison comes before the conversion, which fails for an integer beyond the range of floats.
+        result = float(value) if abs(value) < 1e12 else math.inf
+    else:
+        raise ValueError("must be a duration: seconds, or a text such as 500ms, 60s, 5m, 1h")
+    if not 0 < result < math.inf:
+        raise ValueError("must be a duration above zero, and a finite one")
+    return result
+
+
+def byte_count(value: object) -> int:
+    """A size: a number of bytes, or text such as ``10MB`` (powers of 1000) or ``512KiB`` (powers of 1024).
+
+    :raise ValueError: it is neither, or less than one byte.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        result = value
+    elif isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+        result = int(float(match[1]) * _BYTES[match[2].lower()])
+    else:
+        raise ValueError("must be a size: bytes, or a text such as 10MB or 512KiB")
+    if result < 1:
+        raise ValueError("must be a size of at least one byte")
+    return result

@@ -1,0 +1,89 @@
+"""JSON bodies: read strictly, written as the values that were read."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import orjson
+
+from skyproxy.errors import InvalidRequest
+
+# orjson reads an integer beyond 64 bits as the nearest float: another value than the client sent.
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_LONGEST_MODEL = 512
+
+
+def parse(data: bytes) -> dict[str, Any]:
+    """The JSON object that *data* is (RFC 8259).
+
+    :raise InvalidRequest: it is none, or holds what cannot be passed on as the same value: an integer beyond 64 bits,
+        a lone surrogate, levels without end.
+    """
+    try:
+        value = orjson.loads(data)
+    except ValueError as error:
+        raise InvalidRequest(f"The body is not valid JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise InvalidRequest("The body must be a JSON object.")
+    if _LONG_NUMBER.search(data):
+        try:
+            json.loads(data, parse_int=_check_integer)
+        except RecursionError:
+            raise InvalidRequest("The body has too many levels.") from None
+    return value
+
+
+def encode(value: Any) -> bytes:
+    """*value* as JSON.
+
+    :raise InvalidRequest: it has too many levels (orjson reads 1,024 of them, but writes 254).
+    """
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        raise InvalidRequest(f"The body cannot be passed on as JSON: {error}.") from None
+
+
+def model_of(fields: dict[str, Any]) -> str:
+    """The model that a request names.
+
+    :raise InvalidRequest: none, or not a name.
+    """
+    model = fields.get("model")
+    if model is None:
+        raise InvalidRequest("Name a model: the field `model` is missing.", param="model")
+    if not isinstance(model, str):
+        raise InvalidRequest("The field `model` must be a string.", param="model")
+    return checked_name(model)
+
+
+def checked_name(model: str) -> str:
+    """*model*, if it can be a model's name.
+
+    :raise InvalidRequest: it cannot.
+    """
+    if not model or len(model) > _LONGEST_MODEL or _CONTROL.search(model):
+        raise InvalidRequest(
+            f"The field `model` must have 1 to {_LONGEST_MODEL} characters and no control characters.", param="model"
+        )
+    return model
+
+
+def check_messages(fields: dict[str, Any]) -> None:
+    """Refuse a chat request whose messages are not a list.
+
+    :raise InvalidRequest: they are not.
+    """
+    if not isinstance(fields.get("messages"), list):
+        raise InvalidRequest("The field `messages` must be a list of messages.", param="messages")
+
+
+def _check_integer(digits: str) -> int:
+    value = int(digits) if len(digits) <= 20 else None
+    if value is None or not -(2**63) <= value < 2**64:
+        raise InvalidRequest("The body holds an integer beyond 64 bits, which cannot be passed on unchanged.")
+    return value

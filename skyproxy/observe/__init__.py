@@ -1,0 +1,1 @@
+"""What skyproxy tells about itself: its log."""

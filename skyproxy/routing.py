@@ -1,0 +1,109 @@
+"""From the name of a model to the providers that can serve it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from skyproxy.config import Config, ProviderConfig, SlotConfig
+from skyproxy.errors import UnknownModel
+
+DEFAULT_SLOT = "default"
+_LISTED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to serve a request.
+
+    :ivar slot: the slot that was asked for; None for ``provider:model``.
+    :ivar model: as the provider calls it.
+    :ivar settings: the slot's; None for ``provider:model``.
+    :ivar default_timeout: seconds to the first byte of a stream, or to the end of a whole answer.
+    :ivar idle_timeout: seconds between two reads of a stream.
+    :ivar queue_timeout: seconds to wait for a permit.
+    """
+
+    slot: str | None
+    provider: ProviderConfig
+    model: str
+    settings: SlotConfig | None
+    default_timeout: float
+    idle_timeout: float
+    queue_timeout: float
+
+
+class Router:
+    """Knows the slots and providers of a configuration.
+
+    What a slot resolves to is worked out once, not for each request.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._providers = config.providers
+        self._slots = {name: (_of_slot(config, slot),) for name, slot in config.model_slots.items()}
+        self._default = self._slots.get(DEFAULT_SLOT) if config.proxy.fallback_to_default else None
+
+    def resolve(self, model: str) -> tuple[Candidate, ...]:
+        """The candidates for *model*, best first; never empty.
+
+        :raise UnknownModel: it names neither a slot nor a model of a provider.
+        """
+        known = self._slots.get(model)
+        if known is not None:
+            return known
+        # Models have colons of their own (`ollama:llama3:8b`): the first one ends the provider's name.
+        name, colon, upstream_model = model.partition(":")
+        if colon and upstream_model and name in self._providers:
+            return (_of_provider(self._providers[name], upstream_model),)
+        if self._default is not None:
+            return self._default
+        raise UnknownModel(self._advice(model), param="model")
+
+    def model_ids(self) -> list[str]:
+        """What a client can name: the slots, in the configuration's order."""
+        return list(self._slots)
+
+    def _advice(self, model: str) -> str:
+        folded = {name.lower(): name for name in [*self._slots, *(f"{name}:" for name in self._providers)]}
+        near = [folded[name] for name in get_close_matches(model.lower(), folded, n=3, cutoff=0.6)]
+        if near:
+            hint = f"Did you mean {_listed(near)}?"
+        elif self._slots:
+            hint = f"Slots are {_listed(self.model_ids()[:_LISTED])}; GET /v1/models lists all."
+        else:
+            hint = f"Name a provider's model: {_listed([f'{name}:MODEL' for name in self._providers][:_LISTED])}."
+        return f"No model slot {model[:100]!r}, and no provider of that name. {hint}"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(repr(name) for name in names)
+
+
+def _of_slot(config: Config, slot: SlotConfig) -> Candidate:
+    provider = config.providers[slot.provider]
+    return Candidate(
+        slot=slot.name,
+        provider=provider,
+        model=slot.model,
+        settings=slot,
+        default_timeout=_first(slot.default_timeout, provider.default_timeout),
+        idle_timeout=_first(slot.idle_timeout, provider.idle_timeout),
+        queue_timeout=_first(slot.queue_timeout, provider.queue_timeout),
+    )
+
+
+def _of_provider(provider: ProviderConfig, model: str) -> Candidate:
+    return Candidate(
+        slot=None,
+        provider=provider,
+        model=model,
+        settings=None,
+        default_timeout=provider.default_timeout,
+        idle_timeout=provider.idle_timeout,
+        queue_timeout=provider.queue_timeout,
+    )
+
+
+def _first(own: float | None, general: float) -> float:
+    return general if own is None else own

@@ -1,0 +1,160 @@
+"""Event streams (HTML standard, section 9.2), as language models send them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from skyproxy.errors import SkyproxyError
+
+_KEPT = 16 * 1024
+"""Bytes of a stream's end that are kept at least, to judge it by."""
+
+_LONGEST_LAST_EVENT = 1024 * 1024
+"""Bytes of a last event that is kept whole (the Responses API repeats the whole answer in it)."""
+
+# https://platform.openai.com/docs/api-reference/responses-streaming
+_TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
+
+
+@dataclass(frozen=True, slots=True)
+class StreamVerdict:
+    """What the end of a stream tells of it.
+
+    :ivar complete: it has said that it is over, by `[DONE]`, a finish_reason or a terminal event of the Responses API.
+    :ivar done: it ended with `[DONE]`.
+    :ivar finish_reason: the last one given.
+    :ivar error: what the provider reported inside the stream.
+    :ivar usage: token counts, if the provider gave them.
+    :ivar ends_on_boundary: its last byte ended an event, so that another may follow.
+    """
+
+    complete: bool = False
+    done: bool = False
+    finish_reason: str | None = None
+    error: dict[str, Any] | None = None
+    usage: dict[str, Any] = field(default_factory=dict)
+    ends_on_boundary: bool = True
+
+
+class StreamWatch:
+    """Keeps the last events of a stream that goes by, and judges it when it has ended: no work per event."""
+
+    __slots__ = ("_chunks", "_size")
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> None:
+        """Note the next bytes."""
+        self._chunks.append(data)
+        self._size += len(data)
+        if self._size > 2 * _KEPT:
+            self._forget()
+
+    def verdict(self) -> StreamVerdict:
+        """What is known of the stream, as if it ended here."""
+        tail = b"".join(self._chunks)
+        done = False
+        finish_reason: str | None = None
+        terminal = False
+        error: dict[str, Any] | None = None
+        usage: dict[str, Any] = {}
+        for data in payloads(tail):
+            if data == b"[DONE]":
+                done = True
+                continue
+            event = as_object(data)
+            finish_reason = finish_reason_of(event) or finish_reason
+            terminal = terminal or event.get("type") in _TERMINAL
+            error = error_of(event) or error
+            usage = usage_of(event) or usage
+        return StreamVerdict(
+            complete=done or terminal or finish_reason is not None,
+            done=done,
+            finish_reason=finish_reason,
+            error=error,
+            usage=usage,
+            ends_on_boundary=not tail or boundary_before(tail, len(tail)) == len(tail),
+        )
+
+    def _forget(self) -> None:
+        tail = b"".join(self._chunks)
+        start = boundary_before(tail, len(tail) - _KEPT)
+        if not start and len(tail) > _LONGEST_LAST_EVENT:
+            start = len(tail) - _KEPT
+        tail = tail[start:]
+        self._chunks = [tail]
+        # An event that is longer than what is kept is not looked at again before it has doubled.
+        self._size = len(tail) if len(tail) <= _KEPT * 2 else 0
+
+
+def boundary_before(data: bytes, end: int) -> int:
+    """Where the last event that ends at or before *end* ends; 0 if none does."""
+    return max(
+        (found + len(mark) for mark in (b"\n\n", b"\n\r\n", b"\r\r") if (found := data.rfind(mark, 0, end)) >= 0),
+        default=0,
+    )
+
+
+def payloads(data: bytes) -> Iterator[bytes]:
+    """The data of each event in *data* that is complete; comments and other fields are passed over."""
+    text = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    *events, rest = text.split(b"\n\n")
+    if rest.strip() == b"data: [DONE]":  # the very end, whose blank line some servers leave out
+        events.append(rest.strip())
+    for event in events:
+        lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
+        if lines:
+            yield b"\n".join(lines)
+
+
+def as_object(data: bytes) -> dict[str, Any]:
+    """The JSON object of an event's data; empty if it is none."""
+    try:
+        value = orjson.loads(data)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def finish_reason_of(event: dict[str, Any]) -> str | None:
+    """The finish_reason of any choice in a chunk."""
+    choices = event.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        reason = choice.get("finish_reason") if isinstance(choice, dict) else None
+        if isinstance(reason, str):
+            return reason
+    return None
+
+
+def error_of(event: dict[str, Any]) -> dict[str, Any] | None:
+    """What a provider reports inside a stream: `{"error": …}`, or the Responses API's error event."""
+    error = event.get("error")
+    if isinstance(error, dict):
+        return error
+    if error:
+        return {"message": str(error)[:500]}
+    return event if event.get("type") == "error" else None
+
+
+def usage_of(event: dict[str, Any]) -> dict[str, Any] | None:
+    """The token counts of a chunk, of a whole answer, or within a Responses event."""
+    usage = event.get("usage")
+    if not isinstance(usage, dict):
+        response = event.get("response")
+        usage = response.get("usage") if isinstance(response, dict) else None
+    return usage if isinstance(usage, dict) else None
+
+
+def error_event(error: SkyproxyError, on_boundary: bool) -> bytes:
+    """*error* as the last event of a stream.
+
+    :param on_boundary: what was sent before ended an event; else a blank line ends it first.
+    """
+    event = b"data: " + orjson.dumps(error.as_object()) + b"\n\n"
+    return event if on_boundary else b"\n\n" + event

@@ -1,0 +1,65 @@
+"""From a provider's configuration to the provider."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.ssl import optionsForClientTLS
+from twisted.logger import Logger
+
+from skyproxy.config import ProviderConfig
+from skyproxy.upstream.limiter import Limiter
+from skyproxy.upstream.provider import Provider
+from skyproxy.upstream.treq_client import ProviderClient
+from skyproxy.wire import Wire
+from skyproxy.wire.agent import Origin, OriginAgent, endpoint_of
+from skyproxy.wire.headers import Field
+from skyproxy.wire.pool import ConnectionPool
+
+_log = Logger()
+
+
+def build_provider(config: ProviderConfig, reactor: Any, wire: Wire) -> Provider:
+    """The provider of *config*: one pool, one client, one limit, for as long as it serves.
+
+    :param wire: the protocol under the pool.
+    """
+    origin = Origin(config.base_url)
+    pool = ConnectionPool(
+        reactor,
+        wire.client,
+        max_connections=config.max_connections,
+        keep_alive=config.keep_alive,
+        keep_alive_max=config.keep_alive_max,
+    )
+    endpoint = endpoint_of(origin, reactor, config.connect_timeout, _tls(origin))
+    client = ProviderClient(
+        config.base_url, fixed_fields(config, origin), OriginAgent(origin, endpoint, pool), pool, reactor
+    )
+    # A connection carries one request at a time, so there is no use in more permits than connections.
+    limiter = Limiter(
+        reactor,
+        max_concurrent=min(config.max_concurrent, config.max_connections),
+        max_pending=config.max_pending,
+    )
+    _log.info("Created connection pool for provider", provider=config.name, max_connections=config.max_connections)
+    return Provider(config, reactor, limiter, client)
+
+
+def fixed_fields(config: ProviderConfig, origin: Origin) -> list[Field]:
+    """The header fields of every request to the provider: where, with which key, and what skyproxy reads."""
+    auth = config.auth()
+    configured = [(name.encode("ascii"), value.encode("utf-8")) for name, value in config.headers.items()]
+    own = {name.lower() for name, _ in configured}
+    general = [(b"User-Agent", b"skyproxy"), (b"Accept-Encoding", b"identity")]
+    return [
+        (b"Host", origin.authority.encode("ascii")),
+        *(field for field in general if field[0].lower() not in own),
+        *configured,
+        *([auth] if auth is not None else []),
+    ]
+
+
+def _tls(origin: Origin) -> IOpenSSLClientConnectionCreator | None:
+    return optionsForClientTLS(origin.host) if origin.secure else None

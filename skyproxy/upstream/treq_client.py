@@ -1,0 +1,112 @@
+"""treq's client for one provider, with everything prepared that is the same for all its requests."""
+
+from __future__ import annotations
+
+from http.cookiejar import CookieJar
+from typing import Any, Protocol, cast
+
+from hyperlink import EncodedURL
+from treq.client import HTTPClient
+from treq.cookies import IndexableCookieJar
+from twisted.internet.defer import Deferred
+from twisted.web.iweb import IAgent
+
+from skyproxy.wire.body import BytesProducer
+from skyproxy.wire.headers import Fields, FixedFields, OutgoingHeaders
+from skyproxy.wire.pool import ConnectionPool, PoolStatistics
+
+
+class RawResponse(Protocol):
+    """An IResponse of wire's: with the header fields as they came."""
+
+    code: int
+    raw_headers: Fields
+
+    def deliverBody(self, protocol: Any) -> None: ...
+
+
+class PreparedUrl(EncodedURL):
+    """A URL that is ready to be sent: treq would encode it anew for each request."""
+
+    __slots__ = ("_prepared",)
+
+    _prepared: str
+
+    @classmethod
+    def of(cls, text: str) -> PreparedUrl:
+        """The URL *text*."""
+        url = cast(PreparedUrl, cls.from_text(text))
+        url._prepared = super(PreparedUrl, url).to_uri().to_text()
+        return url
+
+    def to_uri(self) -> PreparedUrl:
+        return self
+
+    def to_text(self, with_password: bool = False) -> str:
+        return self._prepared
+
+
+class NoCookies(IndexableCookieJar):
+    """A jar that stays empty: what one client's request brought must not go out with another's."""
+
+    def add_cookie_header(self, request: Any) -> None:
+        """Nothing to add."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Nothing is kept."""
+
+
+class ProviderClient:
+    """Posts to one provider.
+
+    :param base_url: without a slash at its end.
+    :param fixed: header fields of every request.
+    """
+
+    def __init__(self, base_url: str, fixed: Fields, agent: IAgent, pool: ConnectionPool, reactor: Any) -> None:
+        self._base_url = base_url
+        self._fixed = FixedFields(fixed)
+        self._pool = pool
+        self._reactor = reactor
+        self._jar: CookieJar = NoCookies()
+        self._client = HTTPClient(agent, cookiejar=self._jar, data_to_body_producer=BytesProducer)
+        self._urls: dict[str, PreparedUrl] = {}
+
+    def post(self, path: str, headers: Fields, body: bytes) -> Deferred[RawResponse]:
+        """Send *body*.
+
+        :param path: below the base_url, one of few.
+        :return: fires with the response, undecoded, when its headers are there; it has ``raw_headers``. Fails as the
+            agent does. Cancelling it aborts the connection.
+        """
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = PreparedUrl.of(self._base_url + path)
+        return self._client.request(
+            "POST",
+            url,
+            headers=OutgoingHeaders(self._fixed, headers),
+            data=body,
+            cookies=self._jar,
+            allow_redirects=False,
+            unbuffered=True,
+            reactor=self._reactor,
+        ).addCallback(_plain)
+
+    def connections(self) -> PoolStatistics:
+        """Connections by state."""
+        return self._pool.statistics()
+
+    def retire(self) -> None:
+        """Keep no connection from now on."""
+        self._pool.retire()
+
+    def close(self) -> Deferred[None]:
+        """Close all connections. Fires when they are closed, or after a bounded time."""
+        return self._pool.closeCachedConnections()
+
+
+def _plain(response: Any) -> RawResponse:
+    """The response beneath treq's, which reads whole bodies with tools that are not needed here."""
+    original: RawResponse = response.original
+    return original

@@ -1,0 +1,44 @@
+"""The Klein app as a site of twisted.web, on skyproxy's own channel."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from klein import Klein
+from twisted.web.server import Site
+
+from skyproxy.errors import BodyTooLarge, InvalidRequest, SkyproxyError
+from skyproxy.jsonbody import encode
+from skyproxy.web.request import ApiRequest
+from skyproxy.wire import Connections, ServerLimits, Wire
+
+
+class ApiSite(Site):
+    """A site that keeps no access log: the log has a record of each request that tells more."""
+
+    def log(self, request: Any) -> None:
+        """Nothing."""
+
+
+def build_site(app: Klein, reactor: Any, wire: Wire, limits: ServerLimits, connections: Connections) -> ApiSite:
+    """The site of *app*.
+
+    :param wire: the channel under it.
+    :param connections: watches over the clients that come.
+    """
+    site: Any = ApiSite(  # type: ignore[no-untyped-call]
+        app.resource(),
+        requestFactory=ApiRequest,
+        reactor=reactor,
+        timeout=limits.keep_alive,
+        parsePOSTFormSubmission=False,
+    )
+    site.protocol = wire.server(limits, connections, render_refusal)
+    site.noisy = False
+    return cast(ApiSite, site)
+
+
+def render_refusal(status: int, reason: str) -> tuple[bytes, bytes]:
+    """What HTTP itself forbids, in OpenAI's shape of an error, as everything else."""
+    error: SkyproxyError = BodyTooLarge(reason) if status == 413 else InvalidRequest(reason)
+    return b"application/json", encode(error.as_object())

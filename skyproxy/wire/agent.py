@@ -1,0 +1,85 @@
+"""The agent of one origin."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IStreamClientEndpoint
+from twisted.web._newclient import Request
+from twisted.web.client import HTTPConnectionPool
+from twisted.web.iweb import IAgent, IBodyProducer, IResponse
+from zope.interface import implementer
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Origin:
+    """Where a URL leads, worked out once.
+
+    :param url: ``http://`` or ``https://``, with a host.
+    :ivar host: name or address, without the brackets of IPv6.
+    :ivar authority: what the Host header says.
+    """
+
+    __slots__ = ("authority", "host", "port", "prefix", "secure")
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self.secure = parts.scheme == "https"
+        self.host = parts.hostname or ""
+        self.port = parts.port or _DEFAULT_PORTS[parts.scheme]
+        shown = f"[{self.host}]" if ":" in self.host else self.host
+        self.authority = shown if self.port == _DEFAULT_PORTS[parts.scheme] else f"{shown}:{self.port}"
+        self.prefix = f"{parts.scheme}://{parts.netloc}".encode("ascii")
+
+
+def endpoint_of(
+    origin: Origin, reactor: Any, connect_timeout: float, tls: IOpenSSLClientConnectionCreator | None
+) -> IStreamClientEndpoint:
+    """How to connect to *origin*.
+
+    :param connect_timeout: seconds for the TCP connection.
+    :param tls: checks the peer of an https origin.
+    """
+    endpoint = HostnameEndpoint(reactor, origin.host, origin.port, timeout=connect_timeout)
+    if not origin.secure:
+        return endpoint
+    assert tls is not None
+    return wrapClientTLS(tls, endpoint)
+
+
+@implementer(IAgent)
+class OriginAgent:
+    """Sends requests to one origin, and to no other.
+
+    :param endpoint: leads there.
+    :param pool: keeps the connections.
+    """
+
+    def __init__(self, origin: Origin, endpoint: IStreamClientEndpoint, pool: HTTPConnectionPool) -> None:
+        self._prefix = origin.prefix
+        self._endpoint = endpoint
+        self._pool = pool
+
+    def request(
+        self, method: bytes, uri: bytes, headers: Any = None, bodyProducer: IBodyProducer | None = None
+    ) -> Deferred[IResponse]:
+        """Send a request whose *headers* have all it needs, Host too.
+
+        :param uri: of this origin, a path at least.
+        :return: fires with the response when its headers are there. Fails as connections and the pool's protocols do,
+            with ValueError if *uri* is of another origin. Cancelling it aborts what is under way.
+        """
+        prefix = self._prefix
+        if not uri.startswith(prefix) or uri[len(prefix) : len(prefix) + 1] != b"/":
+            return fail(ValueError("The URI is not of this agent's origin."))
+        request = Request._construct(method, uri[len(prefix) :], headers, bodyProducer, persistent=True)
+        return self._pool.getConnection(prefix, self._endpoint).addCallback(_send, request)
+
+
+def _send(connection: Any, request: Request) -> Deferred[IResponse]:
+    sent: Deferred[IResponse] = connection.request(request)
+    return sent

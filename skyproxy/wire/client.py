@@ -1,0 +1,199 @@
+"""One connection to a provider, read by llhttp: stands in for twisted.web's HTTP11ClientProtocol in a pool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web._newclient import RequestNotSent, ResponseNeverReceived
+from twisted.web.client import ResponseDone, ResponseFailed
+from twisted.web.http import PotentialDataLoss
+from twisted.web.iweb import IResponse
+
+from skyproxy.wire.body import BytesProducer
+from skyproxy.wire.client_reader import BadResponse, ResponseReader
+from skyproxy.wire.client_response import ClientResponse
+from skyproxy.wire.headers import OutgoingHeaders
+
+_WORTH_NO_COPY = 16 * 1024
+_DONE = Failure(ResponseDone())
+_CLOSED = Failure(PotentialDataLoss())
+
+
+class ClientProtocol(Protocol):
+    """Carries one request at a time.
+
+    :param quiescent_callback: called with this when it may be used again, before its reader hears of the end.
+    :ivar state: ``QUIESCENT`` (a request may be sent), ``WAITING`` (one was), or ``CONNECTION_LOST`` (none may be).
+    :ivar keep_alive: seconds that the server said it keeps an idle connection; None if it did not.
+    :ivar on_lost: called with this when the connection is gone.
+    """
+
+    transport: Any
+
+    def __init__(self, quiescent_callback: Callable[[Any], None]) -> None:
+        self.state = "QUIESCENT"
+        self.keep_alive: float | None = None
+        self.on_lost: Callable[[Any], None] | None = None
+        self._quiescent_callback = quiescent_callback
+        self._reader = ResponseReader()
+        self._request: Any = None
+        self._answer: Deferred[IResponse] | None = None
+        self._response: ClientResponse | None = None
+        self._heard = False
+        self._paused = False
+        self._gone = False
+        self._closed: list[Deferred[None]] = []
+
+    def connectionMade(self) -> None:
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.setTcpNoDelay(True)
+
+    def request(self, request: Any) -> Deferred[IResponse]:
+        """Send *request*, a request of twisted.web's client whose headers are :class:`OutgoingHeaders` and whose body
+        is a :class:`BytesProducer`.
+
+        :return: fires with the response when its headers are there. Fails with ``RequestNotSent`` (this connection
+            is not free), ``ResponseNeverReceived`` (it ended before any byte came) or ``ResponseFailed``. Cancelling
+            it aborts the connection.
+        """
+        if self.state != "QUIESCENT":
+            return fail(RequestNotSent())
+        self.state = "WAITING"
+        self._request = request
+        self._heard = False
+        self._reader.next(bodyless=request.method == b"HEAD")
+        answer: Deferred[IResponse] = Deferred(self._cancel)
+        self._answer = answer
+        self._send(request.method, request.uri, request.headers, request.bodyProducer)
+        return answer
+
+    def abort(self) -> Deferred[None]:
+        """Close the connection, whatever is under way. Fires when it is gone."""
+        if self._gone:
+            return succeed(None)
+        closed: Deferred[None] = Deferred()
+        self._closed.append(closed)
+        self.transport.abortConnection()
+        return closed
+
+    # For the response.
+
+    def pause(self) -> None:
+        """Read nothing for now."""
+        self._paused = True
+        self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._paused:
+            self._paused = False
+            self.transport.resumeProducing()
+
+    def give_up(self, reason: Failure) -> None:
+        """Abort the connection, and end the response with *reason*."""
+        if self.state == "WAITING":
+            self.state = "CONNECTION_LOST"
+            self.transport.abortConnection()
+            self._end(reason)
+
+    # From the network.
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.state != "WAITING":
+            # Nobody asked. What follows could be taken for the answer to the next request.
+            self.state = "CONNECTION_LOST"
+            self.transport.abortConnection()
+            return
+        self._heard = True
+        reader = self._reader
+        broken: BadResponse | None = None
+        try:
+            reader.feed(data)
+        except BadResponse as error:
+            broken = error
+        if self._response is None and reader.head is not None and self._answer is not None:
+            self._begin(self._answer)
+        response = self._response
+        if response is not None and reader.pieces:
+            pieces = reader.pieces
+            response.received(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        if self.state != "WAITING":
+            return
+        if broken is not None:
+            self.give_up(Failure(broken))
+        elif reader.complete:
+            self._finish()
+        elif response is not None and not response.wanted and not self._paused:
+            self.pause()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        waiting = self.state == "WAITING"
+        self.state = "CONNECTION_LOST"
+        self._gone = True
+        if self.on_lost is not None:
+            self.on_lost(self)
+        if waiting:
+            head = self._reader.head
+            whole = head is not None and not head.framed and reason.check(ConnectionDone)
+            self._end(_CLOSED if whole else reason)
+        self._reader.close()
+        closed, self._closed = self._closed, []
+        for each in closed:
+            each.callback(None)
+
+    # Within.
+
+    def _send(self, method: bytes, uri: bytes, headers: OutgoingHeaders, body: BytesProducer | None) -> None:
+        if body is None:
+            self.transport.write(b"%b %b HTTP/1.1\r\n%b\r\n" % (method, uri, headers.lines()))
+            return
+        data = body.data
+        head = b"%b %b HTTP/1.1\r\n%bContent-Length: %d\r\n\r\n" % (method, uri, headers.lines(), len(data))
+        if len(data) < _WORTH_NO_COPY:
+            self.transport.write(head + data)
+        else:
+            self.transport.writeSequence((head, data))
+
+    def _begin(self, answer: Deferred[IResponse]) -> None:
+        head = self._reader.head
+        assert head is not None
+        self.keep_alive = head.keep_alive
+        self._response = ClientResponse(head, self._request, self)
+        self._answer = None
+        answer.callback(self._response)
+
+    def _finish(self) -> None:
+        response, self._response = self._response, None
+        assert response is not None
+        reusable = self._reader.keep_alive and self._request.persistent
+        self._request = None
+        if reusable:
+            self.state = "QUIESCENT"
+            self.resume()
+            # First, so that whoever hears of the end finds this connection free.
+            self._quiescent_callback(self)
+        else:
+            self.state = "CONNECTION_LOST"
+            self.transport.loseConnection()
+        response.ended(_DONE)
+
+    def _end(self, reason: Failure) -> None:
+        answer, self._answer = self._answer, None
+        response, self._response = self._response, None
+        if answer is not None:
+            kind = ResponseFailed if self._heard else ResponseNeverReceived
+            answer.errback(Failure(kind([reason])))  # type: ignore[no-untyped-call]
+        elif response is not None:
+            response.ended(reason if reason is _CLOSED else Failure(ResponseFailed([reason], response)))
+
+    def _cancel(self, answer: Deferred[IResponse]) -> None:
+        self.state = "CONNECTION_LOST"
+        self.transport.abortConnection()
+        self._answer = None
+        answer.errback(Failure(ResponseNeverReceived([Failure(CancelledError())])))

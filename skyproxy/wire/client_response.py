@@ -1,0 +1,149 @@
+"""A response whose headers are there, as twisted.web's agents hand it on."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from twisted.internet.error import ConnectionAborted
+from twisted.python.failure import Failure
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IResponse
+from zope.interface import implementer
+
+from skyproxy.wire.client_reader import ResponseHead
+
+
+class Connection(Protocol):
+    """What a response asks of the connection that it comes on."""
+
+    def pause(self) -> None:
+        """Read nothing for now."""
+
+    def resume(self) -> None:
+        """Read on."""
+
+    def give_up(self, reason: Failure) -> None:
+        """Abort the connection, and end the response with *reason*."""
+
+
+@implementer(IResponse)
+class ClientResponse:
+    """See :class:`twisted.web.iweb.IResponse`. It is the transport of the protocol that reads the body, too.
+
+    :ivar raw_headers: all header fields, in the order of their coming.
+    """
+
+    __slots__ = (
+        "_body", "_connection", "_end", "_head", "_headers", "_held", "_told",
+        "code", "length", "previousResponse", "raw_headers", "request",
+    )  # fmt: skip
+
+    # For protocols that stop reading when their transport says that it is going.
+    disconnecting = False
+
+    def __init__(self, head: ResponseHead, request: Any, connection: Connection) -> None:
+        self._head = head
+        self._headers: Headers | None = None
+        self._connection = connection
+        self._body: Any = None
+        self._held: list[bytes] = []
+        self._end: Failure | None = None
+        self._told = False
+        self.code = head.status
+        self.length = head.length
+        self.raw_headers = head.fields
+        self.request = request
+        self.previousResponse: IResponse | None = None
+
+    @property
+    def version(self) -> tuple[bytes, int, int]:
+        """Such as ``(b"HTTP", 1, 1)``."""
+        return self._head.version
+
+    @property
+    def phrase(self) -> bytes:
+        """That of the status line."""
+        return self._head.phrase
+
+    @property
+    def headers(self) -> Headers:
+        """The fields, made when first asked for; see :meth:`ResponseHead.headers`."""
+        if self._headers is None:
+            self._headers = self._head.headers()
+        return self._headers
+
+    def setPreviousResponse(self, response: IResponse) -> None:
+        """For agents that follow redirects."""
+        self.previousResponse = response
+
+    def deliverBody(self, protocol: Any) -> None:
+        """Give the body to *protocol*.
+
+        Its transport has ``pauseProducing``, ``resumeProducing`` and ``abortConnection``. Its ``connectionLost`` gets
+        ``ResponseDone`` at the end, ``PotentialDataLoss`` when only the connection's end was the body's, and
+        ``ResponseFailed`` when it is cut.
+
+        :raise RuntimeError: it was given to a protocol before.
+        """
+        if self._body is not None:
+            raise RuntimeError("The body was given to a protocol already.")
+        self._body = protocol
+        protocol.makeConnection(self)
+        for data in self._held:
+            protocol.dataReceived(data)
+        self._held.clear()
+        if self._end is None:
+            self._connection.resume()
+        else:
+            self._tell()
+
+    # From the connection.
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody reads the body."""
+        return self._body is not None
+
+    def received(self, data: bytes) -> None:
+        """The next bytes of the body."""
+        if self._body is None:
+            self._held.append(data)
+        elif self._end is None:
+            self._body.dataReceived(data)
+
+    def ended(self, reason: Failure) -> None:
+        """No more bytes come."""
+        if self._end is None:
+            self._end = reason
+            if self._body is not None and not self._held:
+                self._tell()
+
+    def _tell(self) -> None:
+        if not self._told and self._end is not None:
+            self._told = True
+            self._body.connectionLost(self._end)
+
+    # The body's transport.
+
+    def pauseProducing(self) -> None:
+        """Read nothing more for now."""
+        if self._end is None:
+            self._connection.pause()
+
+    def resumeProducing(self) -> None:
+        """Read on."""
+        if self._end is None and not self._held:
+            self._connection.resume()
+
+    def abortConnection(self) -> None:
+        """Give the body up, and the connection with it."""
+        if self._end is None:
+            self._connection.give_up(Failure(ConnectionAborted()))
+
+    def stopProducing(self) -> None:
+        """As :meth:`abortConnection`."""
+        self.abortConnection()
+
+    def loseConnection(self) -> None:
+        """As :meth:`abortConnection`."""
+        self.abortConnection()

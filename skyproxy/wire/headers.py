@@ -1,0 +1,85 @@
+"""The header fields of a request that goes out: those of every request prepared once, its own beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.web.http_headers import Headers, _nameEncoder
+
+Field = tuple[bytes, bytes]
+Fields = Sequence[Field]
+
+
+class FixedFields:
+    """Fields that every request to one origin carries, rendered once.
+
+    :param fields: Host first.
+    :raise ValueError: one holds CR, LF or NUL.
+    """
+
+    __slots__ = ("fields", "lines", "names")
+
+    def __init__(self, fields: Fields) -> None:
+        self.fields = tuple(fields)
+        self.lines = render(fields)
+        self.names = frozenset(name.lower() for name, _ in fields)
+
+
+class OutgoingHeaders(Headers):
+    """The *fixed* fields, and *own* ones of this request.
+
+    Agents that wrap others copy the headers and ask for single ones: both cost next to nothing here. What they add
+    under a name that is fixed is left out (such as the Accept-Encoding of an agent that would decode).
+    """
+
+    __slots__ = ("_built", "_fixed", "_own")
+
+    def __init__(self, fixed: FixedFields, own: Sequence[Field]) -> None:
+        self._fixed = fixed
+        self._own = list(own)
+        self._built: dict[bytes, list[bytes]] | None = None
+
+    def fields(self) -> list[Field]:
+        """All of them, in order."""
+        return [*self._fixed.fields, *self._own]
+
+    def lines(self) -> bytes:
+        """All of them, each with its CRLF.
+
+        :raise ValueError: one holds CR, LF or NUL.
+        """
+        return self._fixed.lines + render(self._own)
+
+    # As Headers.
+
+    def copy(self) -> OutgoingHeaders:
+        return OutgoingHeaders(self._fixed, self._own)
+
+    def hasHeader(self, name: str | bytes) -> bool:
+        low = (name.encode("ascii") if isinstance(name, str) else name).lower()
+        return low in self._fixed.names or any(own.lower() == low for own, _ in self._own)
+
+    def addRawHeader(self, name: str | bytes, value: str | bytes) -> None:
+        raw_name = name.encode("ascii") if isinstance(name, str) else name
+        if raw_name.lower() not in self._fixed.names:
+            self._own.append((raw_name, value.encode("utf-8") if isinstance(value, str) else value))
+            self._built = None
+
+    @property
+    def _rawHeaders(self) -> dict[bytes, list[bytes]]:  # type: ignore[override]
+        if self._built is None:
+            self._built = {}
+            for name, value in self.fields():
+                self._built.setdefault(_nameEncoder.encode(name), []).append(value)
+        return self._built
+
+
+def render(fields: Sequence[Field]) -> bytes:
+    """*fields*, each with its CRLF.
+
+    :raise ValueError: one holds CR, LF or NUL (RFC 9110 section 5.5), and would be read as something else.
+    """
+    lines = b"".join([b"%b: %b\r\n" % field for field in fields])
+    if lines.count(b"\n") != len(fields) or lines.count(b"\r") != len(fields) or b"\0" in lines:
+        raise ValueError("A header field to be sent holds CR, LF or NUL.")
+    return lines

@@ -1,0 +1,66 @@
+"""JSON bodies: what is accepted arrives as the same value, the rest is refused as a client's error."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy import jsonbody
+from skyproxy.errors import InvalidRequest
+
+
+class ParseTests(SynchronousTestCase):
+    """What parse reads and refuses."""
+
+    def test_values_survive(self) -> None:
+        value = {"a": [1, -(2**63), 2**64 - 1, 0.1, True, None, "é \U0001f409"], "b": {"c": {}}}
+        self.assertEqual(jsonbody.parse(jsonbody.encode(value)), value)
+
+    def test_refused(self) -> None:
+        for data in (
+            b"",
+            b"{",
+            b'{"a":1} x',
+            b"[1]",
+            b'"text"',
+            b"\xff{}",
+            b'{"a":NaN}',
+            b'{"a":1e400}',
+            b'{"a":"\\ud800"}',
+            b'{"a":18446744073709551616}',
+            b'{"a":-9223372036854775809}',
+            b'{"a":%s}' % (b"9" * 5000),
+            b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        ):
+            with self.assertRaises(InvalidRequest, msg=data[:40]):
+                jsonbody.parse(data)
+
+    def test_digits_that_are_no_large_integer_pass(self) -> None:
+        for data in (
+            b'{"a":"12345678901234567890123"}',
+            b'{"a":0.12345678901234567890123}',
+            b'{"a":1234567890123456789}',
+        ):
+            jsonbody.parse(data)
+
+    def test_too_many_levels_to_write_is_a_clients_error(self) -> None:
+        value = jsonbody.parse(b'{"a":' + b"[" * 500 + b"]" * 500 + b"}")
+        with self.assertRaises(InvalidRequest):
+            jsonbody.encode(value)
+
+
+class FieldTests(SynchronousTestCase):
+    """The fields every request needs."""
+
+    def test_model(self) -> None:
+        self.assertEqual(jsonbody.model_of({"model": "default"}), "default")
+        for fields in ({}, {"model": None}, {"model": 7}, {"model": ""}, {"model": "a\r\nb"}, {"model": "x" * 600}):
+            with self.assertRaises(InvalidRequest) as caught:
+                jsonbody.model_of(fields)
+            self.assertEqual(caught.exception.param, "model")
+
+    def test_messages(self) -> None:
+        jsonbody.check_messages({"messages": []})
+        for fields in ({}, {"messages": "hi"}, {"messages": {"role": "user"}}):
+            with self.assertRaises(InvalidRequest) as caught:
+                jsonbody.check_messages(fields)
+            self.assertEqual(caught.exception.param, "messages")

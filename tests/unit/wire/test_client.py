@@ -1,0 +1,224 @@
+"""ClientProtocol: one request after the other, and what becomes of them when things break."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.protocol import Protocol
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web._newclient import Request, RequestNotSent, ResponseNeverReceived
+from twisted.web.client import ResponseDone, ResponseFailed
+from twisted.web.http import PotentialDataLoss
+
+from skyproxy.wire.body import BytesProducer
+from skyproxy.wire.client import ClientProtocol
+from skyproxy.wire.headers import FixedFields, OutgoingHeaders
+
+FIXED = FixedFields([(b"Host", b"api.example"), (b"Authorization", b"Bearer k")])
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+class Transport(StringTransport):
+    """Remembers an abort."""
+
+    aborted = False
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+
+
+class Reader(Protocol):
+    """Keeps what it gets."""
+
+    def __init__(self, on_data: Any = None) -> None:
+        self.reads: list[bytes] = []
+        self.end: Failure | None = None
+        self.on_data = on_data
+
+    def dataReceived(self, data: bytes) -> None:
+        self.reads.append(data)
+        if self.on_data is not None:
+            self.on_data(self)
+
+    def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:
+        assert self.end is None, "told twice"
+        self.end = reason
+
+
+def request(body: bytes = b"{}", method: bytes = b"POST") -> Request:
+    headers = OutgoingHeaders(FIXED, [(b"X-Request-Id", b"r1")])
+    return Request._construct(method, b"/v1/x", headers, BytesProducer(body), persistent=True)
+
+
+class ClientTests(SynchronousTestCase):
+    """ClientProtocol."""
+
+    def setUp(self) -> None:
+        self.quiescent: list[ClientProtocol] = []
+        self.lost: list[ClientProtocol] = []
+        self.transport = Transport()
+        self.client = ClientProtocol(self.quiescent.append)
+        self.client.on_lost = self.lost.append
+        self.client.makeConnection(self.transport)
+
+    def answered(self, data: bytes) -> Any:
+        answer = self.client.request(request())
+        self.client.dataReceived(data)
+        return self.successResultOf(answer)
+
+    def test_request_leaves_in_one_piece(self) -> None:
+        self.client.request(request(b'{"a":1}'))
+        self.assertEqual(
+            self.transport.value(),
+            b"POST /v1/x HTTP/1.1\r\nHost: api.example\r\nAuthorization: Bearer k\r\nX-Request-Id: r1\r\n"
+            b'Content-Length: 7\r\n\r\n{"a":1}',
+        )
+
+    def test_whole_answer_frees_the_connection_before_its_reader_hears(self) -> None:
+        response = self.answered(WHOLE)
+        self.assertEqual((response.code, self.quiescent), (200, [self.client]))
+        reader = Reader()
+        response.deliverBody(reader)
+        self.assertEqual(reader.reads, [b"hello"])
+        assert reader.end is not None
+        reader.end.trap(ResponseDone)
+
+    def test_a_body_read_late_is_its_own_even_when_another_request_is_under_way(self) -> None:
+        first = self.answered(WHOLE)
+        second = self.answered(WHOLE.replace(b"hello", b"world"))
+        readers = [Reader(), Reader()]
+        first.deliverBody(readers[0])
+        second.deliverBody(readers[1])
+        self.assertEqual([reader.reads for reader in readers], [[b"hello"], [b"world"]])
+
+    def test_reader_may_send_the_next_request_when_it_hears_of_the_end(self) -> None:
+        next_answer: list[Deferred[Any]] = []
+
+        class Next(Reader):
+            def connectionLost(inner, reason: Any = None) -> None:  # noqa: N805
+                next_answer.append(self.client.request(request()))
+
+        response = self.answered(HEAD)
+        response.deliverBody(Next())
+        self.client.dataReceived(b"2\r\nok\r\n0\r\n\r\n")
+        self.client.dataReceived(WHOLE)
+        self.assertEqual(self.successResultOf(next_answer[0]).code, 200)
+
+    def test_stream_passes_reads_as_they_come(self) -> None:
+        response = self.answered(HEAD)
+        reader = Reader()
+        response.deliverBody(reader)
+        self.client.dataReceived(b"1\r\na\r\n1\r\nb\r\n")
+        self.client.dataReceived(b"1\r\nc\r\n0\r\n\r\n")
+        self.assertEqual(reader.reads, [b"ab", b"c"])
+
+    def test_unread_body_pauses_the_transport(self) -> None:
+        response = self.answered(HEAD + b"1\r\na\r\n")
+        self.assertEqual(self.transport.producerState, "paused")
+        reader = Reader()
+        response.deliverBody(reader)
+        self.assertEqual(self.transport.producerState, "producing")
+        self.assertEqual(reader.reads, [b"a"])
+
+    def test_pause_and_resume_reach_the_transport(self) -> None:
+        response = self.answered(HEAD)
+        reader = Reader()
+        response.deliverBody(reader)
+        transport: Any = reader.transport
+        transport.pauseProducing()
+        self.assertEqual(self.transport.producerState, "paused")
+        transport.resumeProducing()
+        self.assertEqual(self.transport.producerState, "producing")
+
+    def test_a_connection_paused_at_its_end_is_read_again(self) -> None:
+        response = self.answered(HEAD)
+        response.deliverBody(Reader(on_data=lambda reader: reader.transport.pauseProducing()))
+        self.client.dataReceived(b"1\r\na\r\n0\r\n\r\n")
+        self.assertEqual((self.client.state, self.transport.producerState), ("QUIESCENT", "producing"))
+
+    def test_abort_is_at_once_and_told_once(self) -> None:
+        response = self.answered(HEAD)
+        reader = Reader(on_data=lambda reader: reader.transport.abortConnection())
+        response.deliverBody(reader)
+        self.client.dataReceived(b"1\r\na\r\n1\r\nb\r\n0\r\n\r\n")
+        self.assertTrue(self.transport.aborted)
+        self.assertEqual(self.quiescent, [])
+        assert reader.end is not None
+        reader.end.trap(ResponseFailed)
+        self.client.connectionLost(Failure(ConnectionLost()))
+
+    def test_cancelling_aborts(self) -> None:
+        answer = self.client.request(request())
+        answer.cancel()
+        reasons = self.failureResultOf(answer, ResponseNeverReceived).value.reasons
+        self.assertTrue(reasons[0].check(CancelledError))
+        self.assertTrue(self.transport.aborted)
+        self.client.connectionLost(Failure(ConnectionLost()))
+
+    def test_lost_before_any_byte(self) -> None:
+        answer = self.client.request(request())
+        self.client.connectionLost(Failure(ConnectionLost()))
+        self.failureResultOf(answer, ResponseNeverReceived)
+        self.assertEqual(self.lost, [self.client])
+
+    def test_lost_within_the_head(self) -> None:
+        answer = self.client.request(request())
+        self.client.dataReceived(WHOLE[:10])
+        self.client.connectionLost(Failure(ConnectionDone()))
+        self.assertFalse(self.failureResultOf(answer, ResponseFailed).check(ResponseNeverReceived))
+
+    def test_cut_bodies_fail(self) -> None:
+        for start in (WHOLE[:-1], HEAD + b"5\r\nhel", HEAD + b"1\r\na\r\n"):
+            self.setUp()
+            reader = Reader()
+            self.answered(start).deliverBody(reader)
+            self.client.connectionLost(Failure(ConnectionDone()))
+            assert reader.end is not None
+            reader.end.trap(ResponseFailed)
+
+    def test_body_that_the_connection_ends(self) -> None:
+        reader = Reader()
+        self.answered(b"HTTP/1.1 200 OK\r\n\r\nall").deliverBody(reader)
+        self.client.connectionLost(Failure(ConnectionDone()))
+        assert reader.end is not None
+        reader.end.trap(PotentialDataLoss)
+        self.setUp()
+        reader = Reader()
+        self.answered(b"HTTP/1.1 200 OK\r\n\r\nall").deliverBody(reader)
+        self.client.connectionLost(Failure(ConnectionLost()))
+        assert reader.end is not None
+        reader.end.trap(ResponseFailed)
+
+    def test_broken_chunk_gives_what_came_before_then_fails(self) -> None:
+        reader = Reader()
+        self.answered(HEAD).deliverBody(reader)
+        self.client.dataReceived(b"1\r\na\r\nzz\r\n")
+        self.assertEqual(reader.reads, [b"a"])
+        assert reader.end is not None
+        reader.end.trap(ResponseFailed)
+        self.assertTrue(self.transport.aborted)
+
+    def test_connection_that_may_not_be_used_again(self) -> None:
+        for data in (WHOLE + b"junk", WHOLE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")):
+            self.setUp()
+            self.answered(data)
+            self.assertEqual((self.client.state, self.quiescent), ("CONNECTION_LOST", []))
+            self.assertTrue(self.transport.disconnecting)
+            self.failureResultOf(self.client.request(request()), RequestNotSent)
+
+    def test_bytes_that_nobody_asked_for_end_an_idle_connection(self) -> None:
+        self.answered(WHOLE)
+        self.client.dataReceived(WHOLE)
+        self.assertTrue(self.transport.aborted)
+        self.failureResultOf(self.client.request(request()), RequestNotSent)
+
+    def test_content_encoding_is_told_in_the_raw_headers_only(self) -> None:
+        response = self.answered(WHOLE.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n"))
+        self.assertIn((b"Content-Encoding", b"gzip"), response.raw_headers)
+        self.assertFalse(response.headers.hasHeader(b"Content-Encoding"))
+        self.assertEqual(response.headers.getRawHeaders(b"content-length"), [b"5"])
