@@ -1,7 +1,7 @@
 """One YAML file: its values, and the line of each.
 
-YAML is composed into nodes and the values are made from them here: only nodes have lines, YAML's own constructor
-lets a repeated key win silently, and aliases can blow a small file up.
+YAML is composed into nodes and the values are made from them here: only nodes have lines, YAML's own
+constructor lets a repeated key win silently, and aliases can blow a small file up.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ KeyPath = tuple[str, ...]
 _DEEPEST = 32
 _MOST_VALUES = 50_000
 _MERGE = "tag:yaml.org,2002:merge"
+_NULL = "tag:yaml.org,2002:null"
 _QUOTED = re.compile(r"'[^'<>]{2,}'")
 
 
@@ -59,7 +60,7 @@ def parse(name: str, text: str, problems: list[Problem]) -> Document:
     except yaml.YAMLError as error:
         problems.append(_of_yaml(name, text, error))
         return Document(name)
-    if node is None:
+    if node is None or node.tag == _NULL:
         problems.append(Problem(name, None, "", "the file is empty"))
         return Document(name)
     if not isinstance(node, MappingNode):
@@ -159,8 +160,9 @@ class _Reading:
             if key in own:
                 self._add(key_node, (*path, key), f"stands here twice; the first is in line {own[key]}")
                 continue
-            own[key] = self._lines[(*path, key)] = _line(key_node)
-            data[key] = self._value(value_node, (*path, key))
+            place = (*path, key)
+            own[key] = self._lines[place] = _line(key_node)
+            data[key] = self._value(value_node, place)
         return data
 
     def _merged(self, node: Node, path: KeyPath) -> dict[str, Any]:
@@ -175,7 +177,8 @@ class _Reading:
                 continue
             # One level down, so that a mapping that merges itself ends.
             for name, value in self._value(source, (*path, "<<")).items():
-                self._lines[(*path, name)] = _line(source)
+                place = (*path, name)
+                self._lines[place] = _line(source)
                 data[name] = value
         return data
 

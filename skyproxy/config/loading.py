@@ -50,8 +50,9 @@ def load(
 ) -> Config:
     """Read and check a configuration.
 
-    :param path: a YAML file, or a folder with ``providers.yaml`` and ``routes.yaml``, or with ``skyproxy.yaml``.
-        None: ``./skyproxy.yaml``, ``./config/``, the user's configuration folder, or else the embedded default.
+    :param path: a YAML file, or a folder with ``providers.yaml`` and ``routes.yaml``, or with
+        ``skyproxy.yaml``. None: ``./skyproxy.yaml``, ``./config/``, the user's configuration folder, or else
+        the embedded default.
     :param environ: the process's environment; stronger than a ``.env`` beside the configuration.
     :param cwd: where relative paths begin.
     :param home: the user's home folder.

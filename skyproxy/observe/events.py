@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import reprlib
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
@@ -26,44 +26,12 @@ _REDACTED_AHEAD = 4 * VALUE_LIMIT
 
 _LEGACY_KEYS = frozenset({"format", "time", "system", "isError", "failure", "why", "printed", "message"})
 _MOST_ITEMS = 50
+_SIZES: dict[type, int] = {int: 20, float: 20, bool: 5, type(None): 4}
 
 # Whole strings as far as they are searched: otherwise reprlib cuts in their middle, and maybe in a secret's.
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = 2 * _REDACTED_AHEAD
 _repr.maxlist = _repr.maxtuple = _repr.maxset = _repr.maxfrozenset = _repr.maxdict = _MOST_ITEMS
-
-
-DEBUG, INFO, WARN, ERROR, CRITICAL = 10, 20, 30, 40, 50
-SEVERITIES = {"debug": DEBUG, "info": INFO, "warn": WARN, "error": ERROR}
-"""The levels of the configuration."""
-
-SEVERITY_NAMES = {DEBUG: "DEBUG", INFO: "INFO", WARN: "WARN", ERROR: "ERROR", CRITICAL: "CRITICAL"}
-
-_SEVERITY_OF_LEVEL = {
-    LogLevel.debug: DEBUG,
-    LogLevel.info: INFO,
-    LogLevel.warn: WARN,
-    LogLevel.error: ERROR,
-    LogLevel.critical: CRITICAL,
-}
-_TELLING_NAMESPACES = ("twisted.application.", "twisted.scripts.", "twisted.internet.base.")
-_FACTORY_FORMATS = ("Starting factory {factory!r}", "Stopping factory {factory!r}")
-
-
-def severity_of(event: LogEvent) -> int:
-    """How much *event* matters, as one of the numbers above.
-
-    What Twisted tells at INFO of ports, factories and clients is DEBUG to a proxy's operator; that it starts, gets a
-    signal and ends is not.
-    """
-    severity = _SEVERITY_OF_LEVEL.get(event.get("log_level"), INFO)  # type: ignore[arg-type]
-    if severity == INFO:
-        namespace = event.get("log_namespace")
-        if isinstance(namespace, str) and namespace.startswith(("twisted.", "log_legacy")):
-            return INFO if f"{namespace}.".startswith(_TELLING_NAMESPACES) else DEBUG
-        if event.get("log_format") in _FACTORY_FORMATS:
-            return DEBUG
-    return severity
 
 
 def notice(level: LogLevel, message: str, **fields: Any) -> LogEvent:
@@ -160,21 +128,21 @@ def bounded(text: str, redactor: Redactor) -> str:
 
 def _plain(value: Any, redactor: Redactor) -> Any:
     """A small flat collection as it is, anything else as its bounded ``repr``."""
-    if isinstance(value, (list, tuple, set, frozenset)) and _is_small(value):
-        return list(value)
-    if isinstance(value, Mapping) and _is_small(value) and _is_small(value.values()):
-        return dict(value)
     if isinstance(value, str):
         return bounded(str.__str__(value), redactor)
     if isinstance(value, (bytes, bytearray)):
         return bounded(repr(bytes(value[:_REDACTED_AHEAD])), redactor)
-    if isinstance(value, (list, tuple, set, frozenset, dict)):
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return list(value) if _is_small(value) else bounded(_repr.repr(value), redactor)
+    if isinstance(value, Mapping):
+        if len(value) <= _MOST_ITEMS and _is_small([*value, *value.values()]) and all(type(key) is str for key in value):
+            return dict(value)
         return bounded(_repr.repr(value), redactor)
     return bounded(safe_repr(value), redactor)
 
 
-def _is_small(values: Any) -> bool:
-    return len(values) <= _MOST_ITEMS and (
-        sum(len(item) if type(item) is str else 20 if type(item) in (int, float, bool) else VALUE_LIMIT for item in values)
-        < VALUE_LIMIT
-    )
+def _is_small(values: Collection[Any]) -> bool:
+    if len(values) > 2 * _MOST_ITEMS:
+        return False
+    sizes = (len(item) if type(item) is str else _SIZES.get(type(item), VALUE_LIMIT) for item in values)
+    return sum(sizes) < VALUE_LIMIT

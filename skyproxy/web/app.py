@@ -17,7 +17,7 @@ from werkzeug.exceptions import MethodNotAllowed as WrongMethodForPath
 from skyproxy import jsonbody
 from skyproxy.errors import InternalError, MethodNotAllowed, NotFound, ShuttingDown, SkyproxyError
 from skyproxy.proxy import Endpoint, Proxy, Request, Runtime, refuse
-from skyproxy.web.client import HttpClient
+from skyproxy.web.client import HttpClient, client_of
 from skyproxy.web.cors import Cors, preflight
 from skyproxy.web.request import ApiRequest, RequestIds
 from skyproxy.wire.headers import Fields
@@ -189,7 +189,7 @@ class Api:
 
     def _client(self, request: ApiRequest) -> tuple[HttpClient, str]:
         request_id = self._ids.of(request)
-        return HttpClient(request, [(b"X-Request-Id", request_id.encode("ascii"))], self._clock.seconds), request_id
+        return client_of(request, [(b"X-Request-Id", request_id.encode("ascii"))], self._clock.seconds), request_id
 
 
 def _forwarded(request: ApiRequest) -> Fields:

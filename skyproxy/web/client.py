@@ -8,7 +8,8 @@ from typing import Any
 from twisted.internet.interfaces import IPushProducer
 
 from skyproxy.web.request import ApiRequest
-from skyproxy.wire.headers import Fields
+from skyproxy.wire.headers import Field, Fields
+from skyproxy.wire.server import Output
 
 
 class HttpClient:
@@ -16,6 +17,8 @@ class HttpClient:
 
     :param seconds: the time, for :attr:`first_byte_at`.
     :ivar headers: sent with whatever answer comes.
+    :ivar started: whether an answer has begun.
+    :ivar streamed: whether it goes out as it comes.
     :ivar status: as sent; None before.
     :ivar first_byte_at: when the first byte of the answer was written, on the clock of *seconds*.
     :ivar bytes_out: of the answer's body.
@@ -23,7 +26,7 @@ class HttpClient:
 
     __slots__ = ("_request", "_seconds", "bytes_out", "first_byte_at", "headers", "started", "status", "streamed")
 
-    def __init__(self, request: ApiRequest, headers: list[tuple[bytes, bytes]], seconds: Callable[[], float]) -> None:
+    def __init__(self, request: ApiRequest, headers: list[Field], seconds: Callable[[], float]) -> None:
         self._request: Any = request
         self.headers = headers
         self._seconds = seconds
@@ -33,19 +36,18 @@ class HttpClient:
         self.bytes_out = 0
 
     def answer(self, status: int, headers: Fields, body: bytes) -> None:
-        self._head(status, headers)
-        request = self._request
-        if status != 204:  # RFC 9110 section 8.6
-            request.responseHeaders.setFields(b"Content-Length", [b"%d" % len(body)])
+        self._begin(status)
         self.bytes_out = len(body)
-        request.write(body)
-        if not request.gone:
-            request.finish()
+        if not self._request.gone:
+            self._write_whole(status, [*headers, *self.headers], body)
+            self._request.finish()
 
     def start(self, status: int, headers: Fields, producer: IPushProducer) -> None:
-        self._head(status, headers)
+        self._begin(status)
         self.streamed = True
-        self._request.registerProducer(producer, True)
+        if not self._request.gone:
+            self._request.registerProducer(producer, True)
+            self._start_stream(status, [*headers, *self.headers])
 
     def write(self, data: bytes) -> None:
         self.bytes_out += len(data)
@@ -62,23 +64,66 @@ class HttpClient:
         if request.gone:
             return
         request.unregisterProducer()
-        if last:
-            request.write(last)
         request.cut = True
-        # Closes when all is written, without the last chunk that would make the answer look complete.
-        request.channel.loseConnection()
+        self._cut(last)
 
-    def _head(self, status: int, headers: Fields) -> None:
+    def _begin(self, status: int) -> None:
         self.started = True
         self.status = status
         self.first_byte_at = self._seconds()
+
+    # How, on any channel that twisted.web knows.
+
+    def _write_whole(self, status: int, fields: list[Field], body: bytes) -> None:
+        if status != 204:  # RFC 9110 section 8.6
+            fields.append((b"Content-Length", b"%d" % len(body)))
+        self._start_stream(status, fields)
+        self._request.write(body)
+
+    def _start_stream(self, status: int, fields: list[Field]) -> None:
         request = self._request
         request.setResponseCode(status)
-        add = request.responseHeaders.addRawHeader
-        for name, value in headers:
-            if name.lower() == b"content-type":
-                request.responseHeaders.setFields(name, [value])
-            else:
-                add(name, value)
-        for name, value in self.headers:
-            add(name, value)
+        request.responseHeaders.removeHeader(b"Content-Type")  # twisted.web's default
+        for name, value in fields:
+            request.responseHeaders.addRawHeader(name, value)
+
+    def _cut(self, last: bytes) -> None:
+        if last:
+            self._request.write(last)
+        # Closes when all is written, without the last chunk that would make the answer look complete.
+        self._request.channel.loseConnection()
+
+
+class ChannelClient(HttpClient):
+    """The same on skyproxy's own channel, which frames answers itself and writes a whole one at once."""
+
+    __slots__ = ()
+
+    def write(self, data: bytes) -> None:
+        self.bytes_out += len(data)
+        channel = self._request.channel
+        if channel is not None:
+            channel.write_part(data)
+
+    def _write_whole(self, status: int, fields: list[Field], body: bytes) -> None:
+        self._request.startedWriting = 1
+        self._request.channel.write_whole(status, fields, body)
+
+    def _start_stream(self, status: int, fields: list[Field]) -> None:
+        length = None
+        for field in fields:
+            if field[0].lower() == b"content-length":
+                length = int(field[1])
+                fields.remove(field)
+                break
+        self._request.startedWriting = 1
+        self._request.channel.start_stream(status, fields, length)
+
+    def _cut(self, last: bytes) -> None:
+        self._request.channel.cut(last)
+
+
+def client_of(request: ApiRequest, headers: list[Field], seconds: Callable[[], float]) -> HttpClient:
+    """The client of *request*; its parameters are those of :class:`HttpClient`."""
+    kind = ChannelClient if isinstance(request.channel, Output) else HttpClient
+    return kind(request, headers, seconds)

@@ -19,8 +19,9 @@ from skyproxy.wire.limits import ServerLimits
 from skyproxy.wire.server_answer import Stamp
 from skyproxy.wire.server_channel import RenderRefusal, ServerChannel
 from skyproxy.wire.server_connections import Connections
+from skyproxy.wire.server_output import Output
 
-__all__ = ["Connections", "RenderRefusal", "ServerLimits", "channel_factory", "plain_refusal"]
+__all__ = ["Connections", "Output", "RenderRefusal", "ServerLimits", "channel_factory", "plain_refusal"]
 
 
 def plain_refusal(status: int, reason: str) -> tuple[bytes, bytes]:

@@ -1,0 +1,82 @@
+"""A log event as one line of JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from twisted.logger import LogEvent
+from twisted.python.reflect import safe_repr
+
+from skyproxy.observe.events import Timestamps, error_of, failure_of, fields_of, message_of, traceback_of
+from skyproxy.observe.redact import REDACTED, Redactor
+from skyproxy.observe.severity import NAMES, severity_of
+
+
+class JsonLines:
+    """Writes events as JSON: ``timestamp``, ``level``, ``message``, ``logger``, then the fields.
+
+    A field that has the name of one of these four is left out. A failure adds ``error`` and ``traceback``.
+
+    :param redactor: applied to everything but the names of those four.
+    """
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._timestamps = Timestamps()
+
+    def line(self, event: LogEvent) -> bytes:
+        """*event*, with the end of the line. It does not raise."""
+        try:
+            record = self._record(event)
+            line = _encode(record)
+            if self._redactor.found(line.decode()):
+                line = _encode({key: self._redacted(value) for key, value in record.items()})
+            return line
+        except Exception as error:
+            return _encode(
+                {
+                    "timestamp": self._timestamps.of({}),
+                    "level": "ERROR",
+                    "message": "Log event could not be written",
+                    "logger": __name__,
+                    "error": type(error).__name__,
+                }
+            )
+
+    def _record(self, event: LogEvent) -> dict[str, Any]:
+        record = {
+            "timestamp": self._timestamps.of(event),
+            "level": NAMES[severity_of(event)],
+            "message": message_of(event, self._redactor),
+            "logger": event.get("log_namespace"),
+        }
+        for key, value in fields_of(event, self._redactor).items():
+            record.setdefault(key, value)
+        failure = failure_of(event)
+        if failure is not None:
+            record.setdefault("error", error_of(failure, self._redactor))
+            record["traceback"] = traceback_of(failure, self._redactor)
+        return record
+
+    def _redacted(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._redactor.redact(value)
+        if isinstance(value, list):
+            return [self._redacted(item) for item in value]
+        if isinstance(value, dict):
+            return {self._redactor.redact(key): self._redacted(item) for key, item in value.items()}
+        written = str(value)
+        return value if self._redactor.redact(written) == written else REDACTED
+
+
+def _encode(record: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # a lone surrogate, or a number of more than 64 bits within a list
+        return orjson.dumps({key: _encodable(value) for key, value in record.items()}, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _encodable(value: Any) -> str:
+    text = value if isinstance(value, str) else safe_repr(value)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,133 @@
+"""Where the bytes of a log go. Only a writer thread calls these: they block."""
+
+from __future__ import annotations
+
+import os
+from io import RawIOBase
+from pathlib import Path
+from typing import Protocol
+
+
+class Sink(Protocol):
+    """What a :class:`~skyproxy.observe.writer.LogWriter` writes to."""
+
+    def write(self, batch: bytes) -> None:
+        """Append the whole of *batch*, which ends with the end of a line.
+
+        :raise OSError: it is not written, or in part. The next call is with the same batch, and goes on from there.
+        """
+
+    def reopen(self) -> None:
+        """Open what the name stands for now.
+
+        :raise OSError: it cannot be opened; the next write tries again.
+        """
+
+    def close(self) -> None:
+        """Let go of it. A later write opens it again."""
+
+
+class FileSink:
+    """A file that is appended to, and found again when it was moved or removed.
+
+    It is made, with the folders that lead to it, for its owner alone (0600, 0700).
+
+    :param path: made absolute at once.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.absolute()
+        self._fd: int | None = None
+        self._done = 0
+        """Bytes of the current batch that are written."""
+        self._left: os.stat_result | None = None
+        """The file as the last write left it."""
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+    def write(self, batch: bytes) -> None:
+        """As :meth:`Sink.write`. What went into a file that was removed meanwhile is written again."""
+        while True:
+            fd = self._find(batch)
+            self._append(fd, batch)
+            if self._is_current(fd):
+                break
+        self._done = 0
+
+    def _find(self, batch: bytes) -> int:
+        """The file that the path names, and the place in *batch* from which to go on."""
+        if self._fd is None or not self._is_current(self._fd):
+            self.reopen()
+        fd = self._fd
+        assert fd is not None
+        if self._done and self._left is not None:
+            now = os.fstat(fd)
+            if not os.path.samestat(now, self._left) or now.st_size < self._left.st_size:
+                # Another file, or emptied to make room: it begins with a whole line.
+                self._done = batch.rfind(b"\n", 0, self._done) + 1
+        return fd
+
+    def _append(self, fd: int, batch: bytes) -> None:
+        view = memoryview(batch)
+        try:
+            while self._done < len(batch):
+                self._done += os.write(fd, view[self._done :])
+        finally:
+            self._left = os.fstat(fd)
+
+    def _is_current(self, fd: int) -> bool:
+        try:
+            return os.path.samestat(os.stat(self._path), os.fstat(fd))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True  # what cannot be seen cannot be opened anew either
+
+    def reopen(self) -> None:
+        """As :meth:`Sink.reopen`."""
+        folder = self._path.parent
+        for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
+            missing.mkdir(0o700, exist_ok=True)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+        fd = os.open(self._path, flags, 0o600)
+        if self._fd is not None and os.fstat(self._fd).st_nlink == 0:
+            self._done = 0  # all of the batch is gone with the old file
+        self.close()
+        self._fd = fd
+
+    def close(self) -> None:
+        """As :meth:`Sink.close`."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+
+class StreamSink:
+    """A stream that somebody else opened, such as standard output.
+
+    :param stream: unbuffered.
+    """
+
+    def __init__(self, stream: RawIOBase) -> None:
+        self._stream = stream
+        self._done = 0
+
+    def __str__(self) -> str:
+        return str(getattr(self._stream, "name", "stream"))
+
+    def write(self, batch: bytes) -> None:
+        """As :meth:`Sink.write`."""
+        view = memoryview(batch)
+        while self._done < len(batch):
+            count = self._stream.write(view[self._done :])
+            if not count:
+                raise BlockingIOError("the stream takes no more for now")
+            self._done += count
+        self._done = 0
+
+    def reopen(self) -> None:
+        """A stream has no name by which to find it again."""
+
+    def close(self) -> None:
+        """It is its owner's to close."""

@@ -1,0 +1,84 @@
+"""A log event as a line for the eye."""
+
+from __future__ import annotations
+
+import json
+import re
+from string import Formatter
+from typing import Any
+
+from twisted.logger import LogEvent
+
+from skyproxy.observe.events import Timestamps, error_of, failure_of, fields_of, message_of, traceback_of
+from skyproxy.observe.redact import Redactor
+from skyproxy.observe.severity import NAMES, severity_of
+
+# C0 and C1 move the cursor of a terminal; the others end a line or turn its direction.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_BARE = re.compile(r"[^\s\"'=\\\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
+_INDENT = "    "
+
+
+class TextLines:
+    """Writes events as ``2026-01-01T12:00:00.123Z INFO skyproxy.proxy  Message field=value …``.
+
+    A field that the message itself shows is not told again. Tracebacks follow, indented. Control characters are
+    escaped: nobody outside can make a line, or move the cursor of who reads it.
+
+    :param redactor: applied to the whole line.
+    """
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._timestamps = Timestamps()
+
+    def line(self, event: LogEvent) -> bytes:
+        """*event*, with the end of the line. It does not raise."""
+        try:
+            text = self._redactor.redact(self._text(event))
+        except Exception as error:
+            when = self._timestamps.of({})
+            text = f"{when} ERROR {__name__}  Log event could not be written error={type(error).__name__}"
+        return f"{text}\n".encode("utf-8", "backslashreplace")
+
+    def _text(self, event: LogEvent) -> str:
+        parts = [
+            f"{self._timestamps.of(event)} {NAMES[severity_of(event)]} {_escaped(str(event.get('log_namespace')))} ",
+            _escaped(message_of(event, self._redactor)),
+        ]
+        shown = _shown(event.get("log_format"))
+        for key, value in fields_of(event, self._redactor).items():
+            if key not in shown:
+                parts.append(f"{key}={_written(value)}")
+        failure = failure_of(event)
+        if failure is None:
+            return " ".join(parts)
+        parts.append(f"error={_written(error_of(failure, self._redactor))}")
+        traceback = traceback_of(failure, self._redactor).splitlines()
+        return "\n".join([" ".join(parts), *(_INDENT + _escaped(line) for line in traceback)])
+
+
+def _shown(template: Any) -> frozenset[str]:
+    """The names of the fields that *template* has."""
+    if type(template) is not str or "{" not in template:
+        return frozenset()
+    try:
+        return frozenset(name for _, name, _, _ in Formatter().parse(template) if name)
+    except ValueError:
+        return frozenset()
+
+
+def _written(value: Any) -> str:
+    if type(value) is str:
+        return value if _BARE.fullmatch(value) else _escaped(json.dumps(value, ensure_ascii=False))
+    if type(value) is float or type(value) is int:
+        return repr(value)
+    return _escaped(json.dumps(value, ensure_ascii=False))
+
+
+def _escaped(text: str) -> str:
+    return _CONTROL.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    return match.group().encode("unicode_escape").decode("ascii")

@@ -1,0 +1,216 @@
+"""The thread that writes a log, and the bounded queue before it."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+from queue import Empty, SimpleQueue
+from time import monotonic
+
+from skyproxy.observe.sinks import Sink
+
+_BATCH = 1000
+"""Lines that are written at once, at most."""
+
+_WARN_AGAIN = 300.0
+"""Seconds after which another outage is worth another warning."""
+
+
+class LogWriter:
+    """Writes lines in their order, from a daemon thread of its own.
+
+    :meth:`write` never blocks and does no I/O, and may be called from any thread, from a signal handler and from a
+    finalizer: it takes no lock that one of these could hold already. (Hence the SimpleQueue to wake the thread, and
+    deques, whose steps are atomic.)
+
+    When the sink does not follow, droppable lines are refused from half the capacity on. At full capacity the oldest
+    droppable line gives way to a new one, then the oldest of all. What was lost is counted, and told when there is
+    room again. A sink that fails is tried again and again, with what was to be written.
+
+    :param sink: used by the thread alone, from :meth:`start` to the end of the thread.
+    :param lost: the line that tells of a number of lost lines.
+    :param trouble: told of the first error of an outage; called in the thread.
+    :param capacity: lines that may wait.
+    :param flush_interval: seconds for which a line waits for others, at most.
+    :param retry_interval: seconds between attempts at a sink that fails.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        *,
+        lost: Callable[[int], bytes],
+        trouble: Callable[[OSError], None],
+        capacity: int = 10_000,
+        flush_interval: float = 0.2,
+        retry_interval: float = 1.0,
+    ) -> None:
+        self._sink = sink
+        self._lost_line = lost
+        self._trouble = trouble
+        self._capacity = capacity
+        self._flush_interval = flush_interval
+        self._retry_interval = retry_interval
+        self._order = count()
+        self._kept: deque[tuple[int, bytes]] = deque()
+        self._droppable: deque[tuple[int, bytes]] = deque()
+        self._batch: list[bytes] = []
+        self._dropped = 0
+        self._told = 0
+        self._warned_at: float | None = None
+        self._wakes: SimpleQueue[bool] = SimpleQueue()
+        self._woken = False
+        self._hurried = False
+        self._reopening = False
+        self._stopping = False
+        self._ended = False
+        self._done: Callable[[], None] | None = None
+        self._thread = threading.Thread(target=self._run, name=f"log writer {sink}", daemon=True)
+
+    @property
+    def dropped(self) -> int:
+        """Lines lost so far, because they came faster than they could be written."""
+        return self._dropped
+
+    # Any thread.
+
+    def write(self, line: bytes, droppable: bool = False) -> None:
+        """Queue *line*, which has its end. Before :meth:`start` it waits; after the thread's end it is written at once.
+
+        :param droppable: whether it is the first to go when there are too many.
+        """
+        waiting = len(self._kept) + len(self._droppable) + len(self._batch)
+        if waiting * 2 >= self._capacity and (droppable or (waiting >= self._capacity and not self._shed())):
+            self._dropped += 1
+            return
+        (self._droppable if droppable else self._kept).append((next(self._order), line))
+        if self._ended:
+            self._write_queued()
+        elif not self._woken:
+            self._woken = True
+            self._wakes.put(False)
+        elif waiting * 4 >= self._capacity and not self._hurried:
+            self._hurried = True
+            self._wakes.put(True)
+
+    def _shed(self) -> bool:
+        """Make room for one line. False: all that waits is under way already."""
+        for lines in (self._droppable, self._kept):
+            try:
+                lines.popleft()
+            except IndexError:
+                continue
+            self._dropped += 1
+            return True
+        return False
+
+    def start(self) -> None:
+        """Start the thread. A process that forks does so before.
+
+        :raise RuntimeError: the system gives no thread.
+        """
+        self._thread.start()
+
+    def reopen(self) -> None:
+        """Open the sink anew, soon: its file was rotated."""
+        self._reopening = True
+        self._wakes.put(True)
+
+    def stop(self, done: Callable[[], None] | None = None) -> None:
+        """Write what is queued, and end the thread.
+
+        :param done: called in the thread when that is done, or has failed once more. A sink that blocks for ever keeps
+            it from being called.
+        """
+        self._done = done
+        self._stopping = True
+        self._wakes.put(True)
+
+    def finish(self, timeout: float) -> None:
+        """Write what is queued, now, if no thread ever did or while it still can: the process ends.
+
+        :param timeout: seconds to wait for the thread.
+        """
+        if self._thread.ident is None:
+            self._end()
+        elif self._thread.is_alive():
+            self.stop(self._done)
+            self._thread.join(timeout)
+
+    # The thread.
+
+    def _run(self) -> None:
+        failing = False
+        while not self._stopping:
+            self._wait(failing)
+            # Before the lines are taken: a line that comes now wakes the thread again.
+            self._woken = self._hurried = False
+            failing = not self._write_queued()
+        self._end()
+
+    def _wait(self, failing: bool) -> None:
+        """Wait for lines, then for more of them: a batch costs hardly more than a line."""
+        if failing:
+            self._woken = self._hurried = True  # only a stop or reopen ends this wait before its time
+            self._until_hurried(self._retry_interval)
+        elif not self._wakes.get():
+            self._until_hurried(self._flush_interval)
+
+    def _until_hurried(self, seconds: float) -> None:
+        until = monotonic() + seconds
+        hurried = False
+        while not hurried:
+            try:
+                hurried = self._wakes.get(timeout=max(0.0, until - monotonic()))
+            except Empty:
+                return
+
+    def _write_queued(self) -> bool:
+        """Write all there is. False: the sink failed, and the batch at hand is kept."""
+        try:
+            if self._reopening:
+                self._reopening = False
+                self._sink.reopen()
+            while self._batch or self._take():
+                self._sink.write(b"".join(self._batch))
+                self._batch = []
+        except OSError as error:
+            self._warn(error)
+            return False
+        return True
+
+    def _take(self) -> bool:
+        batch: list[bytes] = []
+        while len(batch) < _BATCH:
+            try:
+                batch.append(self._oldest().popleft()[1])
+            except IndexError:
+                if not self._kept and not self._droppable:
+                    break
+        lost = self._dropped - self._told
+        if lost and len(batch) < _BATCH:  # there is room again
+            self._told += lost
+            batch.append(self._lost_line(lost))
+        self._batch = batch
+        return bool(batch)
+
+    def _oldest(self) -> deque[tuple[int, bytes]]:
+        if not self._droppable:
+            return self._kept
+        return self._droppable if not self._kept or self._droppable[0] < self._kept[0] else self._kept
+
+    def _warn(self, error: OSError) -> None:
+        now = monotonic()
+        if self._warned_at is None or now - self._warned_at >= _WARN_AGAIN:
+            self._warned_at = now
+            self._trouble(error)
+
+    def _end(self) -> None:
+        self._write_queued()
+        self._ended = True
+        self._write_queued()  # what came between
+        self._sink.close()
+        if self._done is not None:
+            self._done()

@@ -1,0 +1,132 @@
+"""What is wrong with a configuration, and where."""
+
+from __future__ import annotations
+
+from skyproxy.config import Problem
+from tests.unit.config.support import PROVIDERS, ConfigTestCase
+
+
+class TextTests(ConfigTestCase):
+    def test_one_line_each(self) -> None:
+        problem = Problem("f.yaml", 3, "a.b\nc", "is wrong", "b\nd")
+        self.assertEqual(str(problem), r"f.yaml:3: a.b\nc: is wrong (did you mean 'b\\nd'?)")
+        self.assertEqual(str(Problem("f.yaml", None, "", "is wrong")), "f.yaml: is wrong")
+
+
+class AllAtOnceTests(ConfigTestCase):
+    def test_two_files(self) -> None:
+        self.write(
+            "here/providers.yaml",
+            """\
+            proxy:
+              listen_prot: 1
+              log_level: debgu
+            defualts: {}
+            providers:
+              openai:
+                base_url: https://api.openai.com/v1
+                max_conections: 3
+                max_pending: "3"
+                api_key: sk-proj-secret
+              zai: {dialect: zay}
+              groq: nothing
+            """,
+        )
+        self.write(
+            "here/routes.yaml",
+            """\
+            model_slots:
+              default: {provider: opnai, model: m}
+              combat:
+                provider: xyzzy
+              meta: {provider: groq, model: 4.1}
+              default: {provider: zai, model: m}
+            proxy:
+              log_level: info
+              fallback_to_default: "yes"
+            """,
+        )
+        p, r = "here/providers.yaml", "here/routes.yaml"
+        self.assertEqual(
+            self.problems("here"),
+            [
+                f"{p}:2: proxy.listen_prot: unknown key (did you mean 'listen_port'?)",
+                f"{p}:3: proxy.log_level: must be one of 'debug', 'info', 'warn' or 'error' "
+                "(did you mean 'debug'?)",
+                f"{p}:4: defualts: unknown key (did you mean 'defaults'?)",
+                f"{p}:8: providers.openai.max_conections: unknown key (did you mean 'max_connections'?)",
+                f"{p}:9: providers.openai.max_pending: must be a whole number",
+                f"{p}:10: providers.openai.api_key: unknown key (did you mean 'api_key_env'?)",
+                f"{p}:11: providers.zai.base_url: is required",
+                f"{p}:11: providers.zai.dialect: must be one of 'openai', 'openrouter', 'zai', 'mistral', "
+                "'google', 'groq' or 'local' (did you mean 'zai'?)",
+                f"{p}:12: providers.groq: must be a mapping of keys to values",
+                f"{r}:2: model_slots.default.provider: names no provider (did you mean 'openai'?)",
+                f"{r}:3: model_slots.combat.model: is required",
+                f"{r}:4: model_slots.combat.provider: names no provider; there are openai, zai, groq",
+                f"{r}:5: model_slots.meta.model: must be a text (a number, or a word such as yes or no, "
+                "takes quotes)",
+                f"{r}:6: model_slots.default: stands here twice; the first is in line 2",
+                f"{r}:8: proxy.log_level: also stands in {p}",
+                f"{r}:9: proxy.fallback_to_default: must be true or false",
+            ],
+        )
+
+    def test_broken_file_does_not_hide_the_other(self) -> None:
+        self.write("here/providers.yaml", "providers:\n  a: [\n")
+        self.write("here/routes.yaml", "model_slot: {default: {provider: a, model: m}}\n")
+        self.assertEqual(
+            self.problems("here"),
+            [
+                "here/providers.yaml:3: is not valid YAML: expected the node content, "
+                "but found '<stream end>'",
+                "here/routes.yaml:1: model_slot: unknown key (did you mean 'model_slots'?)",
+            ],
+        )
+
+    def test_unknown_key_like_no_other(self) -> None:
+        self.assertEqual(
+            self.problems_of(PROVIDERS + "model_slots: {s: {provider: lm, model: m, xyzzy: 1}}"),
+            [
+                "proxy.yaml:8: model_slots.s.xyzzy: unknown key; known here are provider, model, params, "
+                "force, enable_reasoning, default_timeout, idle_timeout, queue_timeout"
+            ],
+        )
+
+    def test_defaults_are_told_once(self) -> None:
+        self.assertEqual(
+            self.problems_of(PROVIDERS + "defaults: {keep_alive: never, tls_sessions: -1, base_url: x}"),
+            [
+                "proxy.yaml:8: defaults.base_url: unknown key; known here are max_connections, "
+                "max_concurrent, max_pending, keep_alive, keep_alive_max, connect_timeout, default_timeout, "
+                "idle_timeout, queue_timeout, tls_sessions, max_retries, http2",
+                "proxy.yaml:8: defaults.keep_alive: must be a duration: seconds, or a text such as 500ms, "
+                "60s, 5m, 1h",
+                "proxy.yaml:8: defaults.tls_sessions: must be 0 or more",
+            ],
+        )
+
+    def test_sections_that_are_no_mappings(self) -> None:
+        self.assertEqual(
+            self.problems_of("proxy: 1\nproviders: []\nmodel_slots: text\n"),
+            [
+                "proxy.yaml:1: proxy: must be a mapping of keys to values",
+                "proxy.yaml:2: providers: must be a mapping of keys to values",
+                "proxy.yaml:3: model_slots: must be a mapping of keys to values",
+            ],
+        )
+
+    def test_no_providers(self) -> None:
+        self.assertEqual(
+            self.problems_of("model_slots: {a: {provider: b, model: c}}"),
+            ["proxy.yaml: providers: at least one provider is needed"],
+        )
+
+    def test_listen_twice(self) -> None:
+        self.assertEqual(
+            self.problems_of(PROVIDERS + "proxy: {listen_port: 70000, listen: 'tcp:1'}"),
+            [
+                "proxy.yaml:8: proxy.listen: must not stand beside listen_address and listen_port",
+                "proxy.yaml:8: proxy.listen_port: must be 65535 or less",
+            ],
+        )

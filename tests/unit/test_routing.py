@@ -1,0 +1,63 @@
+"""Model names: slots, providers' models, the fallback, and advice for the rest."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.errors import UnknownModel
+from skyproxy.routing import Router
+from tests.unit.configs import config_of
+
+TEXT = """
+proxy: {fallback_to_default: %s}
+providers:
+  ollama: {base_url: "http://127.0.0.1:11434/v1", default_timeout: 90s, idle_timeout: 20}
+  openai: {base_url: "https://api.openai.com/v1"}
+model_slots:
+  default: {provider: ollama, model: "llama3:8b"}
+  combat: {provider: openai, model: gpt-4o, default_timeout: 5s, queue_timeout: 1s}
+  "ollama:odd": {provider: openai, model: gpt-4o}
+"""
+
+
+class RouterTests(SynchronousTestCase):
+    """Router."""
+
+    def setUp(self) -> None:
+        self.router = Router(config_of(TEXT % "false"))
+
+    def test_slot(self) -> None:
+        (candidate,) = self.router.resolve("combat")
+        self.assertEqual((candidate.slot, candidate.provider.name, candidate.model), ("combat", "openai", "gpt-4o"))
+        self.assertEqual((candidate.default_timeout, candidate.idle_timeout, candidate.queue_timeout), (5.0, 30.0, 1.0))
+
+    def test_timeouts_of_the_provider_where_the_slot_has_none(self) -> None:
+        (candidate,) = self.router.resolve("default")
+        self.assertEqual((candidate.default_timeout, candidate.idle_timeout), (90.0, 20.0))
+
+    def test_providers_model_splits_at_the_first_colon(self) -> None:
+        (candidate,) = self.router.resolve("ollama:llama3:70b")
+        self.assertEqual((candidate.slot, candidate.provider.name, candidate.model), (None, "ollama", "llama3:70b"))
+
+    def test_slot_names_come_first(self) -> None:
+        self.assertEqual(self.router.resolve("ollama:odd")[0].provider.name, "openai")
+
+    def test_unknown_names_get_advice(self) -> None:
+        for name, expected in (
+            ("combta", "Did you mean 'combat'?"),
+            ("COMBAT", "Did you mean 'combat'?"),
+            ("zzz", "Slots are 'default', 'combat', 'ollama:odd'"),
+            ("nobody:gpt", "GET /v1/models"),
+            ("openai:", "'openai:'"),
+        ):
+            with self.assertRaises(UnknownModel) as caught:
+                self.router.resolve(name)
+            self.assertIn(expected, caught.exception.message)
+            self.assertEqual((caught.exception.status, caught.exception.param), (400, "model"))
+
+    def test_fallback_to_default(self) -> None:
+        (candidate,) = Router(config_of(TEXT % "true")).resolve("zzz")
+        self.assertEqual((candidate.slot, candidate.model), ("default", "llama3:8b"))
+
+    def test_ids_in_order(self) -> None:
+        self.assertEqual(self.router.model_ids(), ["default", "combat", "ollama:odd"])
