@@ -58,7 +58,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     except ConfigError as error:
         raise SystemExit(f"skyproxy: the configuration cannot be used:\n{error}") from None
     check_endpoint(config.proxy.listen, reactor)
-    return SkyproxyService(reactor, config, read, build_logging(config, options.parent or {}, Path.cwd()), Wire())
+    return SkyproxyService(reactor, config, read, build_logging(config, options.parent or {}, Path.cwd(), reactor), Wire())
 
 
 def check_endpoint(listen: str, reactor: Any) -> None:

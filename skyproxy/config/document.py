@@ -101,9 +101,7 @@ def _of_yaml(name: str, text: str, error: yaml.YAMLError) -> Problem:
         what = _QUOTED.sub("a name", error.problem or error.context or "it cannot be read")
         return Problem(name, mark.line + 1 if mark is not None else None, "", f"is not valid YAML: {what}")
     position = getattr(error, "position", 0)
-    return Problem(
-        name, text.count("\n", 0, position) + 1, "", "is not valid YAML: it has a control character"
-    )
+    return Problem(name, text.count("\n", 0, position) + 1, "", "is not valid YAML: it has a control character")
 
 
 def _line(node: Node | yaml.Event) -> int:
@@ -193,7 +191,8 @@ class _Reading:
     def _scalar(self, node: Node, path: KeyPath) -> Any:
         try:
             value = self._scalars.construct_object(node)
-        except (yaml.YAMLError, ValueError):
+        except (yaml.YAMLError, ValueError, AttributeError, LookupError, ArithmeticError):
+            # PyYAML takes an explicit tag at its word: `!!timestamp x`, `!!int ''`, `!!bool x`.
             self._add(node, path, "cannot be read as what it looks like: put it in quotes")
             return None
         if isinstance(value, str) and not _is_unicode(value):

@@ -60,9 +60,7 @@ def _at(path: Path, problems: list[Problem]) -> Source | None:
         return None
     one, two = (path / ONE_FILE).is_file(), (path / PROVIDERS_FILE).is_file()
     if one and two:
-        problems.append(
-            Problem(str(path), None, "", f"has both {ONE_FILE} and {PROVIDERS_FILE}: keep one of them")
-        )
+        problems.append(Problem(str(path), None, "", f"has both {ONE_FILE} and {PROVIDERS_FILE}: keep one of them"))
         return None
     if one:
         return _of_file(path / ONE_FILE)

@@ -30,9 +30,7 @@ _ADDRESS_KEYS = tuple(Address.model_fields)
 _PROXY_KEYS = tuple(ProxySettings.model_fields)
 _DEFAULTS_KEYS = tuple(ProviderDefaults.model_fields)
 # The rest is made here, not written in a file.
-_PROVIDER_KEYS = tuple(
-    key for key in ProviderConfig.model_fields if key not in ("name", "api_key", "key_missing")
-)
+_PROVIDER_KEYS = tuple(key for key in ProviderConfig.model_fields if key not in ("name", "api_key", "key_missing"))
 _SLOT_KEYS = tuple(key for key in SlotConfig.model_fields if key != "name")
 
 _IN_ENVIRONMENT = ("max_connections", "max_pending", "max_concurrent")
@@ -106,9 +104,7 @@ def _read_documents(source: Source, read: list[Path], problems: list[Problem]) -
     return documents
 
 
-def _read_variables(
-    source: Source, environ: Mapping[str, str], read: list[Path], problems: list[Problem]
-) -> Variables:
+def _read_variables(source: Source, environ: Mapping[str, str], read: list[Path], problems: list[Problem]) -> Variables:
     env_files = []
     for file in source.env_files:
         text = read_text(file, problems) if file.is_file() else None
@@ -118,16 +114,12 @@ def _read_variables(
     return Variables(environ, env_files)
 
 
-def _proxy(
-    piece: Piece, command_line: Mapping[str, str], cwd: Path, problems: list[Problem]
-) -> ProxySettings | None:
+def _proxy(piece: Piece, command_line: Mapping[str, str], cwd: Path, problems: list[Problem]) -> ProxySettings | None:
     piece.refuse_unknown((*_PROXY_KEYS, *_ADDRESS_KEYS), problems)
     given: dict[str, Any] = {}
     if any(piece.values.get(key) is not None for key in _ADDRESS_KEYS):
         if piece.values.get("listen") is not None:
-            problems.append(
-                piece.problem(("listen",), "must not stand beside listen_address and listen_port")
-            )
+            problems.append(piece.problem(("listen",), "must not stand beside listen_address and listen_port"))
         address = piece.check(Address, _ADDRESS_KEYS, problems)
         if address is not None:
             given["listen"] = address.endpoint()
@@ -197,9 +189,7 @@ def _slots(pieces: Piece, providers: Sequence[str], problems: list[Problem]) -> 
         # Without any provider, their absence is what has been told already.
         if providers and isinstance(provider, str) and provider not in providers:
             suggestion = nearest(provider, providers)
-            message = (
-                "names no provider" if suggestion else f"names no provider; there are {', '.join(providers)}"
-            )
+            message = "names no provider" if suggestion else f"names no provider; there are {', '.join(providers)}"
             problems.append(piece.problem(("provider",), message, suggestion))
         if slot is not None:
             slots[name] = slot

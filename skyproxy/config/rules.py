@@ -168,9 +168,7 @@ def auth_header(value: str) -> str:
     if field_name.lower() in _OWN_HEADERS:
         raise ValueError("must not be a header of the connection")
     if set(_PLACEHOLDER.findall(field_value)) != {KEY_PLACE}:
-        raise ValueError(
-            f"must contain {KEY_PLACE} and no other variable; api_key_env names where the key is"
-        )
+        raise ValueError(f"must contain {KEY_PLACE} and no other variable; api_key_env names where the key is")
     return f"{field_name}: {field_value.strip()}"
 
 

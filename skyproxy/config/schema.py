@@ -59,7 +59,6 @@ Name = Annotated[str, AfterValidator(rules.name)]
 Fields = Annotated[
     Mapping[str, Annotated[Any, AfterValidator(rules.json_value)]],
     AfterValidator(_frozen),
-    Field(default={}, validate_default=True),
 ]
 Text = Annotated[str | None, BeforeValidator(_none_if_empty)]
 Host = Annotated[str, AfterValidator(rules.listen_host)]
@@ -67,9 +66,7 @@ Origins = Annotated[
     tuple[Annotated[str, AfterValidator(rules.origin)], ...], Field(strict=False), BeforeValidator(_several)
 ]
 Headers = Annotated[
-    Mapping[
-        Annotated[str, AfterValidator(rules.header_name)], Annotated[str, AfterValidator(rules.header_value)]
-    ],
+    Mapping[Annotated[str, AfterValidator(rules.header_name)], Annotated[str, AfterValidator(rules.header_value)]],
     AfterValidator(_frozen),
 ]
 
@@ -164,14 +161,12 @@ class ProviderConfig(ProviderDefaults):
 
     name: Annotated[str, AfterValidator(rules.provider_name)]
     base_url: Annotated[str, AfterValidator(rules.base_url)]
-    api_key_env: Annotated[
-        Annotated[str, AfterValidator(rules.variable)] | None, BeforeValidator(_none_if_empty)
-    ] = None
+    api_key_env: Annotated[Annotated[str, AfterValidator(rules.variable)] | None, BeforeValidator(_none_if_empty)] = (
+        None
+    )
     api_key: SecretStr | None = None
     key_missing: str | None = None
-    auth_header: Annotated[str, AfterValidator(rules.auth_header)] = (
-        f"Authorization: Bearer {rules.KEY_PLACE}"
-    )
+    auth_header: Annotated[str, AfterValidator(rules.auth_header)] = f"Authorization: Bearer {rules.KEY_PLACE}"
     headers: Headers = Field(default={}, validate_default=True, repr=False)
     allowed_fields: Annotated[frozenset[str], Field(strict=False)] | None = None
     dialect: Dialect = Field(default=None, validate_default=True)
@@ -207,8 +202,8 @@ class SlotConfig(Checked):
     name: Name
     provider: str
     model: Name
-    params: Fields
-    force: Fields
+    params: Fields = Field(default={}, validate_default=True)
+    force: Fields = Field(default={}, validate_default=True)
     enable_reasoning: bool | None = None
     default_timeout: Seconds | None = None
     idle_timeout: Seconds | None = None

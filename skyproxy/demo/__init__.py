@@ -1,6 +1,7 @@
-"""A provider without a model: an OpenAI-compatible server that answers as a guard would, with faults on demand.
+"""A provider without a model: an OpenAI-compatible server that answers as a guard would.
 
-It depends on nothing else of skyproxy. :mod:`skyproxy.demo.faults` tells what can be asked of it by the model's name.
+It gives faults on demand: :mod:`skyproxy.demo.faults` tells what can be asked of it by the model's name. It
+depends on nothing else of skyproxy.
 """
 
 from __future__ import annotations

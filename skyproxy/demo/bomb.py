@@ -10,7 +10,10 @@ _BLOCKS = 640
 
 
 class Bomb:
-    """About 10 MB of gzip that stand for 10 GB of JSON. Its checksum is not computed: nobody should get that far."""
+    """About 10 MB of gzip that stand for 10 GB of JSON.
+
+    Its checksum is that of one block: nobody should get that far.
+    """
 
     def __init__(self) -> None:
         self._parts: tuple[bytes, bytes, bytes] | None = None

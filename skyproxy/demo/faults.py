@@ -21,27 +21,29 @@ class Faults:
     :ivar head: seconds between the head, which is then sent at once, and the body.
     :ivar size: bytes of content, padded or cut to; of each piece in a stream.
     :ivar text: the content.
-    :ivar think: ``""`` begins the content with ``<think>…</think>``; ``"field"`` gives ``reasoning_content`` (chat).
+    :ivar think: ``""`` begins the content with ``<think>…</think>``; ``"field"`` gives ``reasoning_content``
+        (chat only).
     :ivar usage: False leaves the token counts out.
 
     What fails:
 
     :ivar status: the answer is an error of this status.
     :ivar retry_after: the Retry-After header, as it is.
-    :ivar fail: only this many requests with exactly this model string fail (by 503 if nothing else is said); later
-        ones succeed.
+    :ivar fail: only this many requests with exactly this model string fail (by 503 if nothing else is said);
+        later ones succeed.
     :ivar reset: abort the connection before any byte of an answer.
     :ivar hang: never answer.
-    :ivar cut: abort the connection after this many pieces; 0 is after the head. Half of a body that is not streamed.
+    :ivar cut: abort the connection after this many pieces; 0 is after the head. A body that is not
+        streamed is cut in half.
     :ivar close_clean: end the body properly, but too early, as `cut` counts.
-    :ivar error_in_stream: report an error within the stream after this many pieces, and end it without ``[DONE]``;
-        not streamed: an error object under status 200.
+    :ivar error_in_stream: report an error within the stream after this many pieces, and end it without
+        ``[DONE]``; not streamed: an error object under status 200.
     :ivar empty: status 200 with no body at all.
     :ivar lie_length: a Content-Length larger than the body, and then the end of the connection.
     :ivar bomb: 10 MB that inflate to 10 GB.
     :ivar redirect: 302 to a port where nothing listens.
-    :ivar junk: bytes on the connection behind the answer: ``""`` noise, ``"answer"`` a whole answer that nobody asked
-        for; ``"status"`` sends noise where the status line belongs, and closes.
+    :ivar junk: bytes on the connection behind the answer: ``""`` noise, ``"answer"`` a whole answer that nobody
+        asked for; ``"status"`` sends noise where the status line belongs, and closes.
 
     What is odd, but allowed:
 
@@ -94,7 +96,7 @@ class Faults:
         return min(stops, default=None)
 
     def after(self, failed: int) -> Faults:
-        """These faults for a request before which *failed* ones with the same model string came, as `fail` says."""
+        """What `fail` makes of these for a request with the same model string as *failed* earlier ones."""
         if self.fail is None:
             return self
         healed = replace(self, **_WITHOUT_FAILURE)
@@ -117,7 +119,6 @@ _WITHOUT_FAILURE: Mapping[str, Any] = {
     "bomb": False,
     "redirect": False,
     "junk": None,
-    "keep_alive_close": False,
 }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Union
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -33,7 +32,7 @@ class Raw:
     data: bytes
 
 
-Step = Union[bytes, float, Act, Raw]
+Step = bytes | float | Act | Raw
 """Bytes of the body (the first, even if empty, send the head), seconds to wait, or one of the above."""
 
 

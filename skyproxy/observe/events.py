@@ -135,7 +135,8 @@ def _plain(value: Any, redactor: Redactor) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return list(value) if _is_small(value) else bounded(_repr.repr(value), redactor)
     if isinstance(value, Mapping):
-        if len(value) <= _MOST_ITEMS and _is_small([*value, *value.values()]) and all(type(key) is str for key in value):
+        small = len(value) <= _MOST_ITEMS and _is_small([*value, *value.values()])
+        if small and all(type(key) is str for key in value):
             return dict(value)
         return bounded(_repr.repr(value), redactor)
     return bounded(safe_repr(value), redactor)

@@ -74,7 +74,8 @@ def _encode(record: dict[str, Any]) -> bytes:
     try:
         return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:  # a lone surrogate, or a number of more than 64 bits within a list
-        return orjson.dumps({key: _encodable(value) for key, value in record.items()}, option=orjson.OPT_APPEND_NEWLINE)
+        encodable = {key: _encodable(value) for key, value in record.items()}
+        return orjson.dumps(encodable, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _encodable(value: Any) -> str:

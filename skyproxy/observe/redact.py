@@ -18,9 +18,9 @@ _KEY_BEGINNINGS = ("sk-", "gsk_", "AIza")
 
 
 class Redactor:
-    """Replaces secrets by ``[redacted]``: those given, bearer tokens, and what looks like the key of a known provider.
+    """Replaces secrets by ``[redacted]``: those given, bearer tokens, what looks like a known provider's key.
 
-    :param secrets: as they are; found as they are and as JSON, ``repr`` or a URL writes them. Shorter ones than
+    :param secrets: as they are; found as they are and as JSON, ``repr`` or a URL writes them. Those of less than
         6 characters are not looked for.
     """
 
@@ -33,7 +33,7 @@ class Redactor:
     def found(self, text: str) -> bool:
         """Whether *text* may hold a secret.
 
-        Searches for constant strings: several times as fast as the pattern on the lines that hold none, nearly all.
+        Searches for constant strings: on a line without any, several times as fast as the pattern.
         """
         for form in self._forms:
             if form in text:

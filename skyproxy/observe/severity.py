@@ -28,8 +28,8 @@ _FACTORY_FORMATS = ("Starting factory {factory!r}", "Stopping factory {factory!r
 def severity_of(event: LogEvent) -> int:
     """The severity of *event*, one of the numbers above.
 
-    What Twisted tells at INFO of ports, factories and clients is DEBUG here; that it starts, gets a signal and ends
-    is not.
+    What Twisted tells at INFO of ports, factories and clients is DEBUG here; that it starts, gets a signal
+    and ends is not.
     """
     severity = _OF_LEVEL.get(event.get("log_level"), INFO)
     if severity != INFO:

@@ -7,6 +7,8 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Protocol
 
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+
 
 class Sink(Protocol):
     """What a :class:`~skyproxy.observe.writer.LogWriter` writes to."""
@@ -14,7 +16,7 @@ class Sink(Protocol):
     def write(self, batch: bytes) -> None:
         """Append the whole of *batch*, which ends with the end of a line.
 
-        :raise OSError: it is not written, or in part. The next call is with the same batch, and goes on from there.
+        :raise OSError: not all of it is written. The next call has the same batch, and goes on from there.
         """
 
     def reopen(self) -> None:
@@ -89,8 +91,7 @@ class FileSink:
         folder = self._path.parent
         for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
             missing.mkdir(0o700, exist_ok=True)
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-        fd = os.open(self._path, flags, 0o600)
+        fd = os.open(self._path, _FLAGS, 0o600)
         if self._fd is not None and os.fstat(self._fd).st_nlink == 0:
             self._done = 0  # all of the batch is gone with the old file
         self.close()

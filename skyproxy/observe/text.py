@@ -13,17 +13,15 @@ from skyproxy.observe.events import Timestamps, error_of, failure_of, fields_of,
 from skyproxy.observe.redact import Redactor
 from skyproxy.observe.severity import NAMES, severity_of
 
-# C0 and C1 move the cursor of a terminal; the others end a line or turn its direction.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-_BARE = re.compile(r"[^\s\"'=\\\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
 _INDENT = "    "
+_BARE = re.compile(r"[^\s\"'=\\]+").fullmatch
 
 
 class TextLines:
     """Writes events as ``2026-01-01T12:00:00.123Z INFO skyproxy.proxy  Message field=value …``.
 
-    A field that the message itself shows is not told again. Tracebacks follow, indented. Control characters are
-    escaped: nobody outside can make a line, or move the cursor of who reads it.
+    A field that the message itself shows is not told again. Tracebacks follow, indented. What cannot be
+    printed is escaped: nobody outside can make a line, or move a reader's cursor.
 
     :param redactor: applied to the whole line.
     """
@@ -42,20 +40,22 @@ class TextLines:
         return f"{text}\n".encode("utf-8", "backslashreplace")
 
     def _text(self, event: LogEvent) -> str:
-        parts = [
-            f"{self._timestamps.of(event)} {NAMES[severity_of(event)]} {_escaped(str(event.get('log_namespace')))} ",
-            _escaped(message_of(event, self._redactor)),
-        ]
         shown = _shown(event.get("log_format"))
+        parts = [
+            self._timestamps.of(event),
+            NAMES[severity_of(event)],
+            f"{event.get('log_namespace')} ",
+            message_of(event, self._redactor),
+        ]
         for key, value in fields_of(event, self._redactor).items():
             if key not in shown:
                 parts.append(f"{key}={_written(value)}")
         failure = failure_of(event)
         if failure is None:
-            return " ".join(parts)
+            return _escaped(" ".join(parts))
         parts.append(f"error={_written(error_of(failure, self._redactor))}")
         traceback = traceback_of(failure, self._redactor).splitlines()
-        return "\n".join([" ".join(parts), *(_INDENT + _escaped(line) for line in traceback)])
+        return "\n".join([_escaped(" ".join(parts)), *(_INDENT + _escaped(line) for line in traceback)])
 
 
 def _shown(template: Any) -> frozenset[str]:
@@ -69,16 +69,17 @@ def _shown(template: Any) -> frozenset[str]:
 
 
 def _written(value: Any) -> str:
-    if type(value) is str:
-        return value if _BARE.fullmatch(value) else _escaped(json.dumps(value, ensure_ascii=False))
-    if type(value) is float or type(value) is int:
+    kind = type(value)
+    if kind is str and _BARE(value):
+        return str(value)
+    if kind is int or kind is float:
         return repr(value)
-    return _escaped(json.dumps(value, ensure_ascii=False))
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _escaped(text: str) -> str:
-    return _CONTROL.sub(_escape, text)
+    return text if text.isprintable() else "".join(map(_escape, text))
 
 
-def _escape(match: re.Match[str]) -> str:
-    return match.group().encode("unicode_escape").decode("ascii")
+def _escape(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")

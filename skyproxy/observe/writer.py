@@ -11,7 +11,7 @@ from time import monotonic
 
 from skyproxy.observe.sinks import Sink
 
-_BATCH = 1000
+_BATCH = 2000
 """Lines that are written at once, at most."""
 
 _WARN_AGAIN = 300.0
@@ -21,17 +21,17 @@ _WARN_AGAIN = 300.0
 class LogWriter:
     """Writes lines in their order, from a daemon thread of its own.
 
-    :meth:`write` never blocks and does no I/O, and may be called from any thread, from a signal handler and from a
-    finalizer: it takes no lock that one of these could hold already. (Hence the SimpleQueue to wake the thread, and
-    deques, whose steps are atomic.)
+    :meth:`write` never blocks and does no I/O, and may be called from any thread, a signal handler or a
+    finalizer: it takes no lock that one of these could hold already. (Hence the SimpleQueue to wake the thread,
+    and the deques, whose steps are atomic.)
 
-    When the sink does not follow, droppable lines are refused from half the capacity on. At full capacity the oldest
-    droppable line gives way to a new one, then the oldest of all. What was lost is counted, and told when there is
-    room again. A sink that fails is tried again and again, with what was to be written.
+    When the sink does not follow, droppable lines are refused from half the capacity on. At full capacity the
+    oldest droppable line gives way to a new one, then the oldest of all. What was lost is counted, and told
+    when there is room again. A sink that fails is tried again and again, with what was to be written.
 
     :param sink: used by the thread alone, from :meth:`start` to the end of the thread.
     :param lost: the line that tells of a number of lost lines.
-    :param trouble: told of the first error of an outage; called in the thread.
+    :param trouble: told of the first error of an outage; called in the thread, and does not raise.
     :param capacity: lines that may wait.
     :param flush_interval: seconds for which a line waits for others, at most.
     :param retry_interval: seconds between attempts at a sink that fails.
@@ -42,7 +42,7 @@ class LogWriter:
         sink: Sink,
         *,
         lost: Callable[[int], bytes],
-        trouble: Callable[[OSError], None],
+        trouble: Callable[[Exception], None],
         capacity: int = 10_000,
         flush_interval: float = 0.2,
         retry_interval: float = 1.0,
@@ -59,6 +59,7 @@ class LogWriter:
         self._batch: list[bytes] = []
         self._dropped = 0
         self._told = 0
+        self._failing = False
         self._warned_at: float | None = None
         self._wakes: SimpleQueue[bool] = SimpleQueue()
         self._woken = False
@@ -77,7 +78,9 @@ class LogWriter:
     # Any thread.
 
     def write(self, line: bytes, droppable: bool = False) -> None:
-        """Queue *line*, which has its end. Before :meth:`start` it waits; after the thread's end it is written at once.
+        """Queue *line*, which has its end.
+
+        Before :meth:`start` it waits. After the thread's end it is written here: the process is about to end.
 
         :param droppable: whether it is the first to go when there are too many.
         """
@@ -121,38 +124,36 @@ class LogWriter:
     def stop(self, done: Callable[[], None] | None = None) -> None:
         """Write what is queued, and end the thread.
 
-        :param done: called in the thread when that is done, or has failed once more. A sink that blocks for ever keeps
-            it from being called.
+        :param done: called in the thread when that is done or has failed once more; not while the sink blocks.
         """
         self._done = done
         self._stopping = True
         self._wakes.put(True)
 
     def finish(self, timeout: float) -> None:
-        """Write what is queued, now, if no thread ever did or while it still can: the process ends.
+        """Write what is queued before the process ends, whether or not the thread runs.
 
         :param timeout: seconds to wait for the thread.
         """
-        if self._thread.ident is None:
+        if not self._thread.is_alive():
             self._end()
-        elif self._thread.is_alive():
+        else:
             self.stop(self._done)
             self._thread.join(timeout)
 
     # The thread.
 
     def _run(self) -> None:
-        failing = False
         while not self._stopping:
-            self._wait(failing)
+            self._wait()
             # Before the lines are taken: a line that comes now wakes the thread again.
             self._woken = self._hurried = False
-            failing = not self._write_queued()
+            self._write_queued()
         self._end()
 
-    def _wait(self, failing: bool) -> None:
+    def _wait(self) -> None:
         """Wait for lines, then for more of them: a batch costs hardly more than a line."""
-        if failing:
+        if self._failing:
             self._woken = self._hurried = True  # only a stop or reopen ends this wait before its time
             self._until_hurried(self._retry_interval)
         elif not self._wakes.get():
@@ -167,8 +168,8 @@ class LogWriter:
             except Empty:
                 return
 
-    def _write_queued(self) -> bool:
-        """Write all there is. False: the sink failed, and the batch at hand is kept."""
+    def _write_queued(self) -> None:
+        """Write all there is. When the sink fails, the batch at hand is kept."""
         try:
             if self._reopening:
                 self._reopening = False
@@ -176,10 +177,11 @@ class LogWriter:
             while self._batch or self._take():
                 self._sink.write(b"".join(self._batch))
                 self._batch = []
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a stream that its owner has closed
             self._warn(error)
-            return False
-        return True
+            self._failing = True
+        else:
+            self._failing = False
 
     def _take(self) -> bool:
         batch: list[bytes] = []
@@ -201,9 +203,9 @@ class LogWriter:
             return self._kept
         return self._droppable if not self._kept or self._droppable[0] < self._kept[0] else self._kept
 
-    def _warn(self, error: OSError) -> None:
+    def _warn(self, error: Exception) -> None:
         now = monotonic()
-        if self._warned_at is None or now - self._warned_at >= _WARN_AGAIN:
+        if not self._failing and (self._warned_at is None or now - self._warned_at >= _WARN_AGAIN):
             self._warned_at = now
             self._trouble(error)
 
@@ -212,5 +214,6 @@ class LogWriter:
         self._ended = True
         self._write_queued()  # what came between
         self._sink.close()
-        if self._done is not None:
-            self._done()
+        done, self._done = self._done, None
+        if done is not None:
+            done()

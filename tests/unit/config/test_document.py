@@ -12,15 +12,11 @@ class FileTests(ConfigTestCase):
 
     def test_no_mapping(self) -> None:
         for text in ("- a\n", "text\n", "OPENAI_API_KEY=sk-secret\n"):
-            self.assertEqual(
-                self.problems_of(text), ["proxy.yaml:1: must be a mapping of keys to values at its top"]
-            )
+            self.assertEqual(self.problems_of(text), ["proxy.yaml:1: must be a mapping of keys to values at its top"])
 
     def test_not_utf_8(self) -> None:
         (self.cwd / "proxy.yaml").write_bytes(b"proxy:\n  log_file: caf\xe9\n")
-        self.assertEqual(
-            self.problems("proxy.yaml"), ["proxy.yaml:2: is not UTF-8: save it in that encoding"]
-        )
+        self.assertEqual(self.problems("proxy.yaml"), ["proxy.yaml:2: is not UTF-8: save it in that encoding"])
 
     def test_byte_order_mark_and_crlf(self) -> None:
         (self.cwd / "proxy.yaml").write_bytes(b"\xef\xbb\xbf" + PROVIDERS.replace("\n", "\r\n").encode())
@@ -73,9 +69,7 @@ class YamlTests(ConfigTestCase):
             self.assertEqual(self.problems_of(text), ["proxy.yaml:1: is nested too deep"], text[:20])
 
     def test_alias_bombs(self) -> None:
-        listed = "a0: &a0 [x]\n" + "".join(
-            f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 10)
-        )
+        listed = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 10))
         merged = "a0: &a0 {x: 1}\n" + "".join(
             f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 10)}]}}\n" for i in range(1, 10)
         )
@@ -95,6 +89,12 @@ class YamlTests(ConfigTestCase):
                 "proxy.yaml:10: model_slots: must be a text to be a key here: put it in quotes",
             ],
         )
+
+    def test_values_that_are_not_what_their_tag_or_form_says(self) -> None:
+        for value in ("!!timestamp x", "!!int ''", "!!bool x", "!!float x", "!!binary é", "!own x",
+                      "1" + ":1" * 300 + ".0", "9" * 5000):  # fmt: skip
+            (line,) = self.problems_of(PROVIDERS + f"model_slots:\n  s:\n    model: {value}\n    provider: lm\n")[:1]
+            self.assertRegex(line, "^proxy.yaml:10: model_slots.s.model: (cannot be read|must be)", value[:20])
 
     def test_values_that_are_nothing(self) -> None:
         text = 'proxy:\n  a: 2024-99-99\n  b: !!python/none x\n  c: "\\ud800"\n'

@@ -51,8 +51,7 @@ class AllAtOnceTests(ConfigTestCase):
             self.problems("here"),
             [
                 f"{p}:2: proxy.listen_prot: unknown key (did you mean 'listen_port'?)",
-                f"{p}:3: proxy.log_level: must be one of 'debug', 'info', 'warn' or 'error' "
-                "(did you mean 'debug'?)",
+                f"{p}:3: proxy.log_level: must be one of 'debug', 'info', 'warn' or 'error' (did you mean 'debug'?)",
                 f"{p}:4: defualts: unknown key (did you mean 'defaults'?)",
                 f"{p}:8: providers.openai.max_conections: unknown key (did you mean 'max_connections'?)",
                 f"{p}:9: providers.openai.max_pending: must be a whole number",
@@ -64,8 +63,7 @@ class AllAtOnceTests(ConfigTestCase):
                 f"{r}:2: model_slots.default.provider: names no provider (did you mean 'openai'?)",
                 f"{r}:3: model_slots.combat.model: is required",
                 f"{r}:4: model_slots.combat.provider: names no provider; there are openai, zai, groq",
-                f"{r}:5: model_slots.meta.model: must be a text (a number, or a word such as yes or no, "
-                "takes quotes)",
+                f"{r}:5: model_slots.meta.model: must be a text (a number, or a word such as yes or no, takes quotes)",
                 f"{r}:6: model_slots.default: stands here twice; the first is in line 2",
                 f"{r}:8: proxy.log_level: also stands in {p}",
                 f"{r}:9: proxy.fallback_to_default: must be true or false",
@@ -78,8 +76,7 @@ class AllAtOnceTests(ConfigTestCase):
         self.assertEqual(
             self.problems("here"),
             [
-                "here/providers.yaml:3: is not valid YAML: expected the node content, "
-                "but found '<stream end>'",
+                "here/providers.yaml:3: is not valid YAML: expected the node content, but found '<stream end>'",
                 "here/routes.yaml:1: model_slot: unknown key (did you mean 'model_slots'?)",
             ],
         )
@@ -100,8 +97,7 @@ class AllAtOnceTests(ConfigTestCase):
                 "proxy.yaml:8: defaults.base_url: unknown key; known here are max_connections, "
                 "max_concurrent, max_pending, keep_alive, keep_alive_max, connect_timeout, default_timeout, "
                 "idle_timeout, queue_timeout, tls_sessions, max_retries, http2",
-                "proxy.yaml:8: defaults.keep_alive: must be a duration: seconds, or a text such as 500ms, "
-                "60s, 5m, 1h",
+                "proxy.yaml:8: defaults.keep_alive: must be a duration: seconds, or a text such as 500ms, 60s, 5m, 1h",
                 "proxy.yaml:8: defaults.tls_sessions: must be 0 or more",
             ],
         )

@@ -76,11 +76,7 @@ class ValueTests(ConfigTestCase):
                           ("force", "{x: {y: !!binary aGk=}}"), ("force", "{x: 36893488147419103232}"),
                           ("default_timeout", "0s")):  # fmt: skip
             model = "" if key == "model" else "model: m, "
-            (line,) = self.problems_of(
-                PROVIDERS + f"model_slots: {{s: {{provider: lm, {model}{key}: {text}}}}}"
-            )
+            (line,) = self.problems_of(PROVIDERS + f"model_slots: {{s: {{provider: lm, {model}{key}: {text}}}}}")
             self.assertRegex(line, rf"^proxy.yaml:8: model_slots\.s\.{key}(\.x)?: must ")
         (line,) = self.problems_of(PROVIDERS + 'model_slots: {"a\\nb": {provider: lm, model: m}}')
-        self.assertEqual(
-            line, r"proxy.yaml:8: model_slots.a\nb: must not contain control characters or line breaks"
-        )
+        self.assertEqual(line, r"proxy.yaml:8: model_slots.a\nb: must not contain control characters or line breaks")

@@ -58,9 +58,7 @@ class SampleTests(ConfigTestCase):
 
     def test_slots_of_skyrimnet(self) -> None:
         slots = self.load().model_slots
-        timeouts = {
-            name: slots[name].default_timeout for name in slots if (slots[name].default_timeout or 0) >= 30
-        }
+        timeouts = {name: slots[name].default_timeout for name in slots if (slots[name].default_timeout or 0) >= 30}
         self.assertEqual(set(slots), set(self.embedded_slots()))
         for name, timeout in (("gamemaster_evaluation", 30), ("memory", 60), ("AgentDefault", 120),
                               ("DiaryGeneration", 120), ("CharacterProfileGeneration", 300)):  # fmt: skip

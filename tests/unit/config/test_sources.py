@@ -20,9 +20,7 @@ class FindTests(ConfigTestCase):
         self.write("here/routes.yaml", ROUTES)
         config = self.load("here")
         self.assertEqual(config.source, str(self.cwd / "here"))
-        self.assertEqual(
-            config.paths, (self.cwd / "here" / "providers.yaml", self.cwd / "here" / "routes.yaml")
-        )
+        self.assertEqual(config.paths, (self.cwd / "here" / "providers.yaml", self.cwd / "here" / "routes.yaml"))
         self.assertEqual(config.model_slots["default"].provider, "lm")
 
     def test_folder_of_one_file(self) -> None:
@@ -32,9 +30,7 @@ class FindTests(ConfigTestCase):
     def test_folder_of_both(self) -> None:
         self.write("here/skyproxy.yaml", PROVIDERS)
         self.write("here/providers.yaml", PROVIDERS)
-        self.assertEqual(
-            self.problems("here"), ["here: has both skyproxy.yaml and providers.yaml: keep one of them"]
-        )
+        self.assertEqual(self.problems("here"), ["here: has both skyproxy.yaml and providers.yaml: keep one of them"])
 
     def test_folder_of_nothing(self) -> None:
         (self.cwd / "here").mkdir()
@@ -154,10 +150,7 @@ class VariableTests(ConfigTestCase):
             self.environ = {"OPENAI_API_KEY": bad}
             self.assertEqual(
                 self.problems_of(PROVIDERS),
-                [
-                    "environment: OPENAI_API_KEY: must be ASCII without spaces, line breaks and control "
-                    "characters"
-                ],
+                ["environment: OPENAI_API_KEY: must be ASCII without spaces, line breaks and control characters"],
             )
 
     def test_env_file_that_is_not_text(self) -> None:
@@ -223,8 +216,7 @@ class StrengthTests(ConfigTestCase):
         self.assertEqual(
             self.problems("proxy.yaml", listen="8080", log_level="debgu"),
             [
-                "command line: proxy.listen: must be a Twisted endpoint such as "
-                "tcp:35791:interface=127.0.0.1",
+                "command line: proxy.listen: must be a Twisted endpoint such as tcp:35791:interface=127.0.0.1",
                 "command line: proxy.log_level: must be one of 'debug', 'info', 'warn' or 'error' "
                 "(did you mean 'debug'?)",
             ],

@@ -106,9 +106,7 @@ class ProxyTests(ConfigTestCase):
         self.assertIsNone(self.proxy("log_file: ''").log_file)
 
     def test_sizes_durations_and_origins(self) -> None:
-        proxy = self.proxy(
-            "max_body: 512KiB, drain_timeout: 500ms, cors_origins: 'HTTPS://Chat.example.org:443/'"
-        )
+        proxy = self.proxy("max_body: 512KiB, drain_timeout: 500ms, cors_origins: 'HTTPS://Chat.example.org:443/'")
         self.assertEqual((proxy.max_body, proxy.drain_timeout), (512 * 1024, 0.5))
         self.assertEqual(proxy.cors_origins, ("https://chat.example.org",))
         several = self.proxy("cors_origins: ['*', 'http://[::1]:8000', 'chrome-extension://abcdef']")
@@ -124,7 +122,7 @@ class ProviderTests(ConfigTestCase):
 
     def test_built_in_values(self) -> None:
         provider = self.provider("base_url: https://api.example.org/v1")
-        expected = {
+        expected: dict[str, object] = {
             "name": "some",
             "base_url": "https://api.example.org/v1",
             "api_key_env": None,
@@ -219,9 +217,7 @@ class ProviderTests(ConfigTestCase):
 
     def test_key_is_never_shown(self) -> None:
         self.environ["K"] = "sk-secret"
-        config = self.load_text(
-            "providers: {a: {base_url: http://h/v1, api_key_env: K, headers: {X-Key: hidden}}}"
-        )
+        config = self.load_text("providers: {a: {base_url: http://h/v1, api_key_env: K, headers: {X-Key: hidden}}}")
         for shown in (repr(config), str(config)):
             self.assertNotIn("sk-secret", shown)
             self.assertNotIn("hidden", shown)
@@ -234,7 +230,7 @@ class SlotTests(ConfigTestCase):
 
     def test_plain(self) -> None:
         slot = self.slot("provider: lm, model: 'llama3.1:8b'")
-        expected = {
+        expected: dict[str, object] = {
             "name": "default",
             "provider": "lm",
             "model": "llama3.1:8b",

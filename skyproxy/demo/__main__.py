@@ -1,0 +1,65 @@
+"""``python -m skyproxy.demo``: the demo server as a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from skyproxy.demo import Demo
+
+
+def _limit(value: str) -> float:
+    number = float(value)
+    if not number > 0:
+        raise ValueError(value)
+    return number
+
+
+def main() -> int:
+    """Serve until a signal ends it; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m skyproxy.demo", description="An OpenAI-compatible provider without a model."
+    )
+    parser.add_argument(
+        "--listen", default="tcp:0:interface=127.0.0.1", help="a tcp: or ssl: endpoint of Twisted's"
+    )
+    parser.add_argument(
+        "--control", action="store_true", help="serve /control, which tells what reached the server"
+    )
+    parser.add_argument("--concurrency", type=int, help="requests at once, before 429")
+    parser.add_argument("--rate", type=_limit, help="requests per second, before 429")
+    options = parser.parse_args()
+
+    from twisted.internet import reactor as installed
+
+    reactor: Any = installed
+    demo = Demo(
+        reactor,
+        listen=options.listen,
+        control=options.control,
+        concurrency=options.concurrency,
+        rate=options.rate,
+    )
+    failures: list[Failure] = []
+
+    def start() -> Deferred[None]:
+        return demo.start().addCallbacks(lambda _: print(f"listening on {demo.base_url}", flush=True), failed)
+
+    def failed(failure: Failure) -> None:
+        failures.append(failure)
+        reactor.stop()
+
+    reactor.callWhenRunning(start)
+    reactor.addSystemEventTrigger("before", "shutdown", demo.stop)
+    reactor.run()
+    for failure in failures:
+        print(f"cannot listen: {failure.getErrorMessage()}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

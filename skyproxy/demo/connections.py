@@ -1,0 +1,102 @@
+"""The demo server's connections, known by number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocol, IReactorTime
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+from twisted.web.http import Request
+
+from skyproxy.demo.ledger import Counters, Ledger
+
+
+class Connections:
+    """All that are open.
+
+    A connection whose first request goes to /control is taken out of the count: it belongs to who watches.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._numbered = 0
+        self._open: dict[Any, Connection] = {}
+        self._none_left: Deferred[None] | None = None
+
+    def opened(self, connection: Connection) -> int:
+        """Note a new one; its number."""
+        self._numbered += 1
+        self._open[connection.transport] = connection
+        self._ledger.connections_open += 1
+        connection.counters.connections_total += 1
+        return self._numbered
+
+    def closed(self, connection: Connection) -> None:
+        """Forget one."""
+        del self._open[connection.transport]
+        if connection.counted:
+            self._ledger.connections_open -= 1
+        if self._none_left is not None and not self._open:
+            self._none_left.callback(None)
+
+    def used(self, request: Request, *, control: bool) -> int:
+        """The number of the connection that *request* came by."""
+        connection = self._open[transport_of(request)]
+        if control and not connection.used:
+            connection.counted = False
+            self._ledger.connections_open -= 1
+            connection.counters.connections_total -= 1
+        connection.used = True
+        return connection.number
+
+    def new_protocol(self, channel: IProtocol) -> Connection:
+        """The protocol of a new connection, around its HTTP *channel*."""
+        return Connection(self, channel, self._ledger.counters)
+
+    def abort_all(self, clock: IReactorTime, limit: float) -> Deferred[None]:
+        """Abort every connection.
+
+        :return: fires when none is left, or after *limit* seconds.
+        """
+        none_left: Deferred[None] = Deferred()
+        self._none_left = none_left
+        for connection in list(self._open.values()):
+            connection.transport.abortConnection()  # type: ignore[union-attr]
+        if not self._open and not none_left.called:
+            none_left.callback(None)
+        none_left.addTimeout(limit, clock, onTimeoutCancel=lambda result, timeout: None)
+        return none_left
+
+
+class Connection(Protocol):
+    """Notes when one begins and ends, and leaves the rest to its HTTP channel."""
+
+    def __init__(self, connections: Connections, channel: IProtocol, counters: Counters) -> None:
+        self._connections = connections
+        self._channel = channel
+        self.counters = counters
+        self.number = 0
+        self.used = False
+        self.counted = True
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.number = self._connections.opened(self)
+        self._channel.makeConnection(self.transport)
+
+    def dataReceived(self, data: bytes) -> None:
+        self._channel.dataReceived(data)
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        assert reason is not None
+        self._connections.closed(self)
+        self._channel.connectionLost(reason)
+
+
+def transport_of(request: Request) -> Any:
+    """The transport under *request*, which a stream of HTTP/2 shares with others."""
+    # Twisted gives a request of HTTP/2 no way to its connection but this one.
+    channel: Any = request.channel
+    return request.transport if request.transport is not None else channel._conn.transport

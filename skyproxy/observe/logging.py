@@ -1,0 +1,273 @@
+"""The process's log: the JSON file, and what twistd shows or keeps."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.logger import ILogObserver, LogEvent, LogLevel, LogPublisher, globalLogPublisher
+from zope.interface import implementer
+
+from skyproxy.observe.events import notice
+from skyproxy.observe.jsonlines import JsonLines
+from skyproxy.observe.redact import Redactor
+from skyproxy.observe.severity import DEBUG, THRESHOLDS, severity_of
+from skyproxy.observe.sinks import FileSink, Sink, StreamSink
+from skyproxy.observe.text import TextLines
+from skyproxy.observe.writer import LogWriter
+
+_STOP_LIMIT = 2.0
+"""Seconds that the last lines may take to be written."""
+
+
+class Renderer(Protocol):
+    """One form of the log."""
+
+    def line(self, event: LogEvent) -> bytes:
+        """*event*, with the end of the line. It does not raise."""
+
+
+@implementer(ILogObserver)
+class Channel:
+    """One log: what it takes, in which form, to where.
+
+    :param renderer: makes the form, of a redactor.
+    :param trouble: told, in the writer's thread, that the sink cannot be written.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        renderer: Callable[[Redactor], Renderer],
+        redactor: Redactor,
+        level: str,
+        trouble: Callable[[LogEvent], None],
+    ) -> None:
+        self._make_renderer = renderer
+        self._sink = sink
+        self._trouble = trouble
+        self.configure(redactor, level)
+        self.writer = LogWriter(sink, lost=self._lost, trouble=self._failed)
+
+    def configure(self, redactor: Redactor, level: str) -> None:
+        """From now on, hide what *redactor* hides, and take what is of *level* or above."""
+        self._renderer = self._make_renderer(redactor)
+        self._threshold = THRESHOLDS[level]
+
+    def __call__(self, event: LogEvent) -> None:
+        """Take *event*, or not."""
+        severity = severity_of(event)
+        if severity >= self._threshold:
+            self.writer.write(self._renderer.line(event), severity <= DEBUG)
+
+    def _lost(self, count: int) -> bytes:
+        return self._renderer.line(notice(LogLevel.warn, "Log lines were lost", count=count))
+
+    def _failed(self, error: Exception) -> None:
+        reason = str(error)
+        self._trouble(
+            notice(
+                LogLevel.error, "The log cannot be written, trying again", file=str(self._sink), reason=reason
+            )
+        )
+
+
+class Logging:
+    """Owns the log files.
+
+    What happens before :meth:`start` waits in memory: twistd forks meanwhile. Neither log makes the
+    reactor wait.
+
+    :param reactor: for the end only: ``callFromThread`` and ``callLater``.
+    :param log_file: for JSON lines; relative to *cwd*. None: no such file.
+    :param text: where twistd's own log goes; None: twistd sees to that itself.
+    :param level: ``debug``, ``info``, ``warn`` or ``error``, for both.
+    :param secrets: never to be written.
+    :param publisher: gives the events to the JSON file.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        *,
+        log_file: Path | None,
+        text: Sink | None,
+        level: str,
+        secrets: Iterable[str],
+        cwd: Path,
+        publisher: LogPublisher = globalLogPublisher,
+    ) -> None:
+        self._reactor = reactor
+        self._cwd = cwd
+        self._publisher = publisher
+        self._level = level
+        self._secrets = frozenset(secrets)
+        self._redactor = Redactor(self._secrets)
+        self._text = (
+            None if text is None else Channel(text, TextLines, self._redactor, level, self._emergency)
+        )
+        self._log_file = self._place(log_file)
+        self._json = self._json_channel()
+        self._started = False
+
+    @property
+    def observer(self) -> ILogObserver | None:
+        """twistd's own log; None: twistd makes one itself."""
+        return self._text
+
+    @property
+    def dropped(self) -> int:
+        """Lines that the current logs lost."""
+        return sum(channel.writer.dropped for channel in self._channels())
+
+    def start(self) -> None:
+        """Begin to write. Call it after the process has become a daemon.
+
+        :raise RuntimeError: the system gives no thread.
+        """
+        self._started = True
+        for channel in self._channels():
+            channel.writer.start()
+        if self._json is not None:
+            self._publisher.addObserver(self._json)
+
+    def reopen(self) -> None:
+        """Open the files anew: they were rotated."""
+        for channel in self._channels():
+            channel.writer.reopen()
+
+    def reconfigure(self, config: Any) -> None:
+        """Take the level, the file and the secrets of a new configuration.
+
+        The secrets of the one before stay hidden: its requests are still under way.
+        """
+        secrets = frozenset(secrets_of(config))
+        self._redactor = Redactor(secrets | self._secrets)
+        self._secrets = secrets
+        self._level = config.proxy.log_level
+        for channel in self._channels():
+            channel.configure(self._redactor, self._level)
+        log_file = self._place(config.proxy.log_file)
+        if log_file != self._log_file:
+            self._log_file = log_file
+            old, self._json = self._json, self._json_channel()
+            if self._started:
+                self._replace(old)
+
+    def _replace(self, old: Channel | None) -> None:
+        if self._json is not None:
+            self._json.writer.start()
+            self._publisher.addObserver(self._json)
+        if old is not None:
+            self._publisher.removeObserver(old)
+            old.writer.stop()
+
+    def stop(self) -> Deferred[None]:
+        """Write what is left. twistd's own log goes on to the end of the process, without a thread.
+
+        :return: fires when all is written, or after 2 s. It does not fail.
+        """
+        stopped: Deferred[None] = Deferred()
+        if self._json is not None:
+            self._publisher.removeObserver(self._json)
+        channels = self._channels()
+        if not self._started or not channels:
+            self.finish()
+            stopped.callback(None)
+            return stopped
+        deadline = self._reactor.callLater(_STOP_LIMIT, stopped.callback, None)
+        writing = set(channels)
+
+        def ended(channel: Channel) -> None:
+            writing.discard(channel)
+            if not writing and deadline.active():
+                deadline.cancel()
+                stopped.callback(None)
+
+        for channel in channels:
+            channel.writer.stop(partial(self._reactor.callFromThread, ended, channel))
+        return stopped
+
+    def finish(self) -> None:
+        """Write what is left, now. For the exit of a process that was not started or stopped in order."""
+        for channel in self._channels():
+            channel.writer.finish(_STOP_LIMIT)
+
+    def _channels(self) -> list[Channel]:
+        return [channel for channel in (self._json, self._text) if channel is not None]
+
+    def _place(self, log_file: Path | None) -> Path | None:
+        return None if log_file is None else self._cwd / log_file
+
+    def _json_channel(self) -> Channel | None:
+        if self._log_file is None:
+            return None
+        trouble = self._text or self._emergency
+        return Channel(FileSink(self._log_file), JsonLines, self._redactor, self._level, trouble)
+
+    def _emergency(self, event: LogEvent) -> None:
+        """The last resort: standard error, as it was before twistd took it over."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream = sys.__stderr__
+            assert stream is not None
+            os.write(stream.fileno(), TextLines(self._redactor).line(event))
+
+
+def build_logging(
+    config: Any,
+    twistd: Mapping[str, Any],
+    cwd: Path,
+    reactor: Any,
+    at_exit: Callable[[Callable[[], None]], Any] = atexit.register,
+) -> Logging:
+    """The log that *config* and twistd's own options ask for.
+
+    :param config: with ``proxy.log_file``, ``proxy.log_level`` and ``providers``.
+    :param twistd: twistd's options, of which ``nodaemon``, ``logfile``, ``syslog`` and ``logger`` matter;
+        some systems lack some.
+    :param cwd: what relative file names are relative to.
+    :param at_exit: calls what it is given when the process ends.
+    """
+    logging = Logging(
+        reactor,
+        log_file=config.proxy.log_file,
+        text=_twistd_sink(twistd, cwd),
+        level=config.proxy.log_level,
+        secrets=secrets_of(config),
+        cwd=cwd,
+    )
+    at_exit(logging.finish)
+    return logging
+
+
+def _twistd_sink(twistd: Mapping[str, Any], cwd: Path) -> Sink | None:
+    """Where twistd would log to, by its own rules."""
+    if twistd.get("syslog") or twistd.get("logger"):
+        return None
+    name = twistd.get("logfile")
+    foreground = bool(twistd.get("nodaemon")) or not hasattr(os, "fork")
+    if name == "-" and not foreground:
+        return None  # twistd refuses that
+    if name and name != "-":
+        return FileSink(cwd / name)
+    if not foreground:
+        return FileSink(cwd / "twistd.log")
+    stream = getattr(sys.__stdout__, "buffer", None)
+    return None if stream is None else StreamSink(getattr(stream, "raw", stream))
+
+
+def secrets_of(config: Any) -> set[str]:
+    """The keys of *config*. One that is its provider's name, as local servers are given, is no secret."""
+    secrets: set[str] = set()
+    for name, provider in config.providers.items():
+        key = None if provider.api_key is None else provider.api_key.get_secret_value()
+        if key and key.casefold() != name.casefold():
+            secrets.add(key)
+    return secrets

@@ -1,0 +1,66 @@
+"""Processes for the tests: started once for a module, and ended by their own ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.processes import DemoProvider, Process, Proxy
+
+Starter = Callable[..., Any]
+
+
+def _starter(folder: Path) -> Iterator[Starter]:
+    started: list[Process] = []
+
+    def start(kind: type[Process], *arguments: Any, **options: Any) -> Any:
+        cwd = folder / f"process{len(started)}"
+        cwd.mkdir()
+        process = kind(cwd, *arguments, **options)
+        started.append(process)
+        return process
+
+    yield start
+    for process in reversed(started):
+        process.kill()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Starter]:
+    """Starts processes that end with the test: ``start(Proxy, config)``."""
+    yield from _starter(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def start_for_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
+    """Starts processes that end with the module."""
+    yield from _starter(tmp_path_factory.mktemp("module"))
+
+
+@pytest.fixture(scope="module")
+def demo(start_for_module: Starter) -> DemoProvider:
+    """A demo provider with its control paths."""
+    provider: DemoProvider = start_for_module(DemoProvider)
+    return provider
+
+
+@pytest.fixture(scope="module")
+def proxy(start_for_module: Starter, demo: DemoProvider) -> Proxy:
+    """skyproxy before *demo*."""
+    process: Proxy = start_for_module(Proxy, config_for(demo))
+    return process
+
+
+def config_for(demo: DemoProvider, proxy: dict[str, Any] | None = None, **provider: Any) -> dict[str, Any]:
+    """A configuration with *demo* as its one provider."""
+    return {
+        "proxy": {"drain_timeout": "2s", **(proxy or {})},
+        "providers": {"demo": {"base_url": demo.base_url, "dialect": "local", **provider}},
+        "model_slots": {
+            "default": {"provider": "demo", "model": "guard"},
+            "combat": {"provider": "demo", "model": "guard;delay=0", "params": {"temperature": 0.7}},
+        },
+    }
