@@ -16,7 +16,7 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 
-from skyproxy.config import Config, ConfigError, ProviderConfig
+from skyproxy.config import EMBEDDED_DEMO, Config, ConfigError, ProviderConfig
 from skyproxy.demo import Demo
 from skyproxy.errors import ShuttingDown
 from skyproxy.observe.logging import Logging
@@ -31,9 +31,6 @@ from skyproxy.web.site import build_site
 from skyproxy.wire import Connections, ServerLimits, Wire
 
 _log = Logger()
-
-EMBEDDED_DEMO = "embedded:demo"
-"""The base_url that stands for the demo provider within this process."""
 
 _FLUSH_LIMIT = 1.0
 """Seconds that the last bytes of the last answers may take to reach the sockets, after the drain."""
@@ -131,7 +128,8 @@ class SkyproxyService(Service):
         host = "127.0.0.1" if address.host in ("0.0.0.0", "") else address.host
         host = f"[{host}]" if ":" in host else host
         base_url = f"{scheme}://{host}:{address.port}/v1"
-        model = self.runtime().router.model_ids()[0]
+        models = self.runtime().router.model_ids()
+        model = models[0] if models else f"{next(iter(self._config.providers))}:MODEL"
         _log.info("skyproxy listens at {base_url}", base_url=base_url)
         _log.info("Configuration: {source}", source=self._config.source)
         _log.info(

@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 
 from twisted.application.service import IService
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Factory
 from twisted.python import usage
+from twisted.python.failure import Failure
 
 from skyproxy.config import Config, ConfigError, load
 from skyproxy.observe.logging import build_logging
@@ -58,7 +60,8 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     except ConfigError as error:
         raise SystemExit(f"skyproxy: the configuration cannot be used:\n{error}") from None
     check_endpoint(config.proxy.listen, reactor)
-    return SkyproxyService(reactor, config, read, build_logging(config, options.parent or {}, Path.cwd(), reactor), Wire())
+    logging = build_logging(config, options.parent or {}, Path.cwd(), reactor)
+    return SkyproxyService(reactor, config, read, logging, Wire())
 
 
 def check_endpoint(listen: str, reactor: Any) -> None:
@@ -67,11 +70,17 @@ def check_endpoint(listen: str, reactor: Any) -> None:
     :raise SystemExit: it cannot be bound, or is no endpoint, or its key cannot be read.
     """
     problems: list[str] = []
+
+    def close(port: Any) -> None:
+        # At once: stopListening would take a turn of the reactor, which does not run yet.
+        port.stopReading()
+        port.connectionLost(Failure(ConnectionDone()))
+
+    factory = Factory()
+    factory.noisy = False
     try:
-        listening = serverFromString(reactor, listen).listen(Factory())
-        listening.addCallbacks(
-            lambda port: port.stopListening(), lambda failure: problems.append(failure.getErrorMessage())
-        )
+        listening = serverFromString(reactor, listen).listen(factory)
+        listening.addCallbacks(close, lambda failure: problems.append(failure.getErrorMessage()))
     except Exception as error:  # whatever the endpoint's own parser says: a bad word, a missing file, a bad key
         problems.append(str(error))
     if problems:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from urllib.parse import unquote
 
 import orjson
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
@@ -18,6 +20,8 @@ from skyproxy.demo.player import Player
 from skyproxy.demo.script import error_reply
 from skyproxy.demo.shapes import ApiError
 from skyproxy.demo.steps import RawHeaders, Reply
+
+_log = Logger()
 
 MODELS = ("guard", "guard-embedding", "guard-voice", "guard-ear")
 
@@ -86,6 +90,10 @@ class Api(Resource):
             return _models(exchange), outcome
         except ApiError as error:
             return error_reply(error, orjson.dumps(error.as_object()), more), outcome
+        except Exception:
+            _log.failure("The demo server failed on a request", path=exchange.path)
+            failure = ApiError(500, "The demo server itself failed; see its log.")
+            return error_reply(failure, orjson.dumps(failure.as_object()), more), outcome
 
     def _watched(self, request: Request, path: str) -> bytes:
         request.setHeader(b"Content-Type", b"application/json")
@@ -100,7 +108,7 @@ class Api(Resource):
             self._endpoints.reset()
         else:
             request.setResponseCode(404)
-        return orjson.dumps(told)
+        return json.dumps(told).encode("ascii")
 
 
 def _models(exchange: Exchange) -> Reply:

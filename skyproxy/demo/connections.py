@@ -38,8 +38,12 @@ class Connections:
         del self._open[connection.transport]
         if connection.counted:
             self._ledger.connections_open -= 1
+        self._tell_if_none_left()
+
+    def _tell_if_none_left(self) -> None:
         if self._none_left is not None and not self._open:
-            self._none_left.callback(None)
+            none_left, self._none_left = self._none_left, None
+            none_left.callback(None)
 
     def used(self, request: Request, *, control: bool) -> int:
         """The number of the connection that *request* came by."""
@@ -64,8 +68,7 @@ class Connections:
         self._none_left = none_left
         for connection in list(self._open.values()):
             connection.transport.abortConnection()  # type: ignore[union-attr]
-        if not self._open and not none_left.called:
-            none_left.callback(None)
+        self._tell_if_none_left()
         none_left.addTimeout(limit, clock, onTimeoutCancel=lambda result, timeout: None)
         return none_left
 

@@ -49,7 +49,7 @@ class Faults:
 
     :ivar comments: comment lines before and between the events.
     :ivar crlf: events with CRLF line ends.
-    :ivar split: the body in small writes of odd sizes, one per turn of the reactor.
+    :ivar split: the body in small writes of odd sizes, also within characters, one per turn of the reactor.
     :ivar gzip: a body with Content-Encoding: gzip, though nobody asked for it.
     :ivar headers: the number of further response headers.
     :ivar cookie: a Set-Cookie header.

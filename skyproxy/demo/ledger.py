@@ -83,10 +83,11 @@ class Exchange:
             "outcome": self.outcome,
             "connection": self.connection,
         }
-        try:
-            told["body"] = json.loads(self.body)
-        except ValueError:
-            told["raw"] = self.body.decode("latin-1")
+        if self.body:
+            try:
+                told["body"] = json.loads(self.body)
+            except ValueError:
+                told["raw"] = self.body.decode("latin-1")
         return told
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from itertools import cycle
@@ -16,6 +17,9 @@ _FLUSH = 0.02
 """Seconds for what was written to leave, before the connection is aborted."""
 
 _ODD_SIZES = (1, 2, 1, 3, 5, 1, 8, 13, 21, 2, 34, 55)
+
+_RUNS = re.compile(rb"[\x00-\x7f]+|[\x80-\xff]")
+"""A byte of a longer character stands alone."""
 
 _COMMENT = b": OPENROUTER PROCESSING\n\n"
 
@@ -184,9 +188,10 @@ def _written(data: bytes, faults: Faults) -> Iterator[Step]:
         yield data
         return
     sizes = cycle(_ODD_SIZES)
-    start = 0
-    while start < len(data):
-        end = start + next(sizes)
-        yield data[start:end]
-        yield 0.0
-        start = end
+    for run in _RUNS.findall(data):
+        start = 0
+        while start < len(run):
+            end = start + next(sizes)
+            yield run[start:end]
+            yield 0.0
+            start = end

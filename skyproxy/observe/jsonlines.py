@@ -51,8 +51,8 @@ class JsonLines:
             "message": message_of(event, self._redactor),
             "logger": event.get("log_namespace"),
         }
-        for key, value in fields_of(event, self._redactor).items():
-            record.setdefault(key, value)
+        # The first decides the place, the last the value.
+        record = {**record, **fields_of(event, self._redactor), **record}
         failure = failure_of(event)
         if failure is not None:
             record.setdefault("error", error_of(failure, self._redactor))

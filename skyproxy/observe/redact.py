@@ -20,8 +20,8 @@ _KEY_BEGINNINGS = ("sk-", "gsk_", "AIza")
 class Redactor:
     """Replaces secrets by ``[redacted]``: those given, bearer tokens, what looks like a known provider's key.
 
-    :param secrets: as they are; found as they are and as JSON, ``repr`` or a URL writes them. Those of less than
-        6 characters are not looked for.
+    :param secrets: as they are; found as they are and as JSON, ``repr`` or a URL writes them. Those of less
+        than 6 characters are not looked for.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:

@@ -22,8 +22,8 @@ class LogWriter:
     """Writes lines in their order, from a daemon thread of its own.
 
     :meth:`write` never blocks and does no I/O, and may be called from any thread, a signal handler or a
-    finalizer: it takes no lock that one of these could hold already. (Hence the SimpleQueue to wake the thread,
-    and the deques, whose steps are atomic.)
+    finalizer: it waits for no lock that one of these could hold already. (Hence the SimpleQueue to wake the
+    thread, and the deques, whose steps are atomic.)
 
     When the sink does not follow, droppable lines are refused from half the capacity on. At full capacity the
     oldest droppable line gives way to a new one, then the oldest of all. What was lost is counted, and told
@@ -67,6 +67,8 @@ class LogWriter:
         self._reopening = False
         self._stopping = False
         self._ended = False
+        self._writing = threading.Lock()
+        """Held by who writes, once the thread need not be the one."""
         self._done: Callable[[], None] | None = None
         self._thread = threading.Thread(target=self._run, name=f"log writer {sink}", daemon=True)
 
@@ -90,7 +92,7 @@ class LogWriter:
             return
         (self._droppable if droppable else self._kept).append((next(self._order), line))
         if self._ended:
-            self._write_queued()
+            self._write_here()
         elif not self._woken:
             self._woken = True
             self._wakes.put(False)
@@ -109,6 +111,14 @@ class LogWriter:
             return True
         return False
 
+    def _write_here(self) -> None:
+        """Write all there is, unless that is being done: then the next line or :meth:`finish` takes it along."""
+        if self._writing.acquire(blocking=False):
+            try:
+                self._write_queued()
+            finally:
+                self._writing.release()
+
     def start(self) -> None:
         """Start the thread. A process that forks does so before.
 
@@ -124,7 +134,7 @@ class LogWriter:
     def stop(self, done: Callable[[], None] | None = None) -> None:
         """Write what is queued, and end the thread.
 
-        :param done: called in the thread when that is done or has failed once more; not while the sink blocks.
+        :param done: called in the thread when that is done, or failed once more; not while the sink blocks.
         """
         self._done = done
         self._stopping = True
@@ -211,9 +221,10 @@ class LogWriter:
 
     def _end(self) -> None:
         self._write_queued()
-        self._ended = True
-        self._write_queued()  # what came between
-        self._sink.close()
+        with self._writing:
+            self._ended = True
+            self._write_queued()  # what came between
+            self._sink.close()
         done, self._done = self._done, None
         if done is not None:
             done()

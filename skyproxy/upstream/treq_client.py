@@ -35,8 +35,9 @@ class PreparedUrl(EncodedURL):
     @classmethod
     def of(cls, text: str) -> PreparedUrl:
         """The URL *text*."""
-        url = cast(PreparedUrl, cls.from_text(text))
-        url._prepared = super(PreparedUrl, url).to_uri().to_text()
+        plain = EncodedURL.from_text(text).to_uri().to_text()
+        url = cast(PreparedUrl, cls.from_text(plain))
+        url._prepared = plain
         return url
 
     def to_uri(self) -> PreparedUrl:

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from twisted.logger import Logger, LogEvent, LogLevel
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.observe.records import RequestLog, RequestRecord
+
+RECORD = RequestRecord(
+    request_id="r-1",
+    endpoint="/chat/completions",
+    slot="talk",
+    provider="demo",
+    model="talk",
+    upstream_model="guard",
+    status=200,
+    outcome="ok",
+    stream=True,
+    latency=1.23456,
+    time_to_first_byte=0.04321,
+    queue=0.00012,
+    bytes_out=321,
+    error_code=None,
+    attempts=1,
+)
+
+
+class RequestLogTests(SynchronousTestCase):
+    def told(self, record: RequestRecord) -> tuple[str, LogLevel, dict[str, Any]]:
+        events: list[LogEvent] = []
+        RequestLog(Logger("skyproxy.observe.records", observer=events.append)).completed(record)
+        (event,) = events
+        fields = {key: value for key, value in event.items() if not key.startswith("log_")}
+        return event["log_format"], event["log_level"], fields
+
+    def test_completed(self) -> None:
+        message, level, fields = self.told(RECORD)
+        self.assertEqual((message, level), ("Upstream request completed", LogLevel.info))
+        self.assertEqual(
+            fields,
+            {
+                "request_id": "r-1",
+                "endpoint": "/chat/completions",
+                "provider": "demo",
+                "model": "talk",
+                "status": 200,
+                "latency_ms": 1234.6,
+                "slot": "talk",
+                "upstream_model": "guard",
+                "outcome": "ok",
+                "stream": True,
+                "ttfb_ms": 43.2,
+                "queue_ms": 0.1,
+                "bytes_out": 321,
+                "attempts": 1,
+            },
+        )
+
+    def test_an_error_that_the_provider_answered_is_completed(self) -> None:
+        for outcome, status in (("client_error", 400), ("upstream_error", 500)):
+            with self.subTest(outcome):
+                message, level, fields = self.told(replace(RECORD, outcome=outcome, status=status))  # type: ignore[arg-type]
+                self.assertEqual((message, level), ("Upstream request completed", LogLevel.info))
+                self.assertEqual((fields["outcome"], fields["status"]), (outcome, status))
+
+    def test_failed(self) -> None:
+        record = replace(RECORD, outcome="failed", status=502, error_code="upstream_unreachable", attempts=0)
+        message, level, fields = self.told(record)
+        self.assertEqual((message, level), ("Upstream request failed", LogLevel.warn))
+        self.assertEqual(fields["error_code"], "upstream_unreachable")
+
+    def test_refused(self) -> None:
+        record = replace(RECORD, outcome="refused", status=503, error_code="backlog_full", attempts=0)
+        message, level, fields = self.told(record)
+        self.assertEqual((message, level), ("Request refused", LogLevel.warn))
+        self.assertEqual(fields["error_code"], "backlog_full")
+
+    def test_rejected_before_there_was_a_provider(self) -> None:
+        record = replace(
+            RECORD,
+            outcome="client_error",
+            status=400,
+            error_code="model_not_found",
+            attempts=0,
+            slot=None,
+            provider=None,
+            upstream_model=None,
+            time_to_first_byte=None,
+            model="",
+        )
+        message, level, fields = self.told(record)
+        self.assertEqual((message, level), ("Request rejected", LogLevel.info))
+        self.assertTrue({"slot", "provider", "upstream_model", "ttfb_ms", "model"}.isdisjoint(fields))
+
+    def test_cancelled(self) -> None:
+        message, level, fields = self.told(replace(RECORD, outcome="cancelled", status=None))
+        self.assertEqual((message, level), ("Request cancelled", LogLevel.info))
+        self.assertNotIn("status", fields)
+
+    def test_the_namespace(self) -> None:
+        self.assertEqual(RequestLog()._log.namespace, "skyproxy.observe.records")
