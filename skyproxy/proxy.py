@@ -72,6 +72,8 @@ class Journey:
         self.client = client
         self.started = started
         self.model = ""
+        self.streaming = False
+        self.attempts = 0
         self.candidate: Candidate | None = None
         self.answer: Answer | None = None
         self.verdict: StreamVerdict | None = None
@@ -147,6 +149,7 @@ class Proxy:
         call = self._prepare(runtime, journey)
         assert journey.candidate is not None
         provider = runtime.providers[journey.candidate.provider.name]
+        journey.attempts += 1
         with await provider.send(call) as answer:
             journey.answer = answer
             model = journey.model if request.endpoint in _ANSWERED_IN_JSON else None
@@ -163,6 +166,7 @@ class Proxy:
         else:
             fields = jsonbody.parse(request.body)
             journey.model = jsonbody.model_of(fields)
+            journey.streaming = fields.get("stream") is True
             if request.endpoint is Endpoint.CHAT:
                 jsonbody.check_messages(fields)
             journey.candidate = candidate = runtime.router.resolve(journey.model)[0]
@@ -201,13 +205,13 @@ class Proxy:
             upstream_model=candidate.model if candidate else None,
             status=answer.status if answer else client.status,
             outcome="cancelled" if gone else outcome(answer, journey.verdict, error),
-            stream=client.streamed,
+            stream=journey.streaming,
             latency=self._clock.seconds() - journey.started,
             time_to_first_byte=None if first is None else first - journey.started,
             queue=answer.queued if answer else 0.0,
             bytes_out=client.bytes_out,
             error_code=error.code if error else None,
-            attempts=1 if answer else 0,
+            attempts=journey.attempts,
         )
 
     # The end of the process.

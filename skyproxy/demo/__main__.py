@@ -24,12 +24,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m skyproxy.demo", description="An OpenAI-compatible provider without a model."
     )
-    parser.add_argument(
-        "--listen", default="tcp:0:interface=127.0.0.1", help="a tcp: or ssl: endpoint of Twisted's"
-    )
-    parser.add_argument(
-        "--control", action="store_true", help="serve /control, which tells what reached the server"
-    )
+    parser.add_argument("--listen", default="tcp:0:interface=127.0.0.1", help="a tcp: or ssl: endpoint of Twisted's")
+    parser.add_argument("--control", action="store_true", help="serve /control, which tells what reached the server")
     parser.add_argument("--concurrency", type=int, help="requests at once, before 429")
     parser.add_argument("--rate", type=_limit, help="requests per second, before 429")
     options = parser.parse_args()

@@ -123,9 +123,7 @@ def _models(exchange: Exchange) -> Reply:
         elif path.startswith("/v1/models/"):
             name = unquote(path.removeprefix("/v1/models/"))
             if name not in MODELS:
-                raise ApiError(
-                    404, f"The model {name!r} does not exist.", code="model_not_found", param="model"
-                )
+                raise ApiError(404, f"The model {name!r} does not exist.", code="model_not_found", param="model")
             told = _model(name)
     if told is None:
         raise ApiError(404, f"Unknown request URL: {exchange.method} {path}", code="unknown_url")

@@ -64,9 +64,7 @@ class Endpoints:
         if faults.redirect:
             return redirect_reply(faults)
         if faults.status is not None:
-            error = ApiError(
-                faults.status, f"The guard was told to answer {faults.status}.", code="demo_fault"
-            )
+            error = ApiError(faults.status, f"The guard was told to answer {faults.status}.", code="demo_fault")
             return _json_reply(error.as_object(), faults, faults.status)
         if faults.bomb:
             return bomb_reply(self._bomb, faults)
@@ -163,9 +161,7 @@ class Endpoints:
         if "file" not in fields:
             raise ApiError(400, "You must provide a file.", param="file")
         model, size = fields["model"], len(fields["file"])
-        text = (
-            faults.text if faults.text is not None else f"The model {model} heard {size} bytes of shouting."
-        )
+        text = faults.text if faults.text is not None else f"The model {model} heard {size} bytes of shouting."
         if fields.get("response_format") == b"text":
             return whole_reply(200, b"text/plain; charset=utf-8", text.encode() + b"\n", faults)
         return _json_reply({"text": text, "model": model}, faults)

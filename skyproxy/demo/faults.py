@@ -13,6 +13,8 @@ from urllib.parse import unquote
 class Faults:
     """How an answer is to be given. What says nothing else holds for every endpoint, streamed or not.
 
+    An aborted or closed connection is that under HTTP/2, too: it ends every stream.
+
     How much, and when:
 
     :ivar chunks: the number of pieces of content.
@@ -43,7 +45,7 @@ class Faults:
     :ivar bomb: 10 MB that inflate to 10 GB.
     :ivar redirect: 302 to a port where nothing listens.
     :ivar junk: bytes on the connection behind the answer: ``""`` noise, ``"answer"`` a whole answer that nobody
-        asked for; ``"status"`` sends noise where the status line belongs, and closes.
+        asked for. ``"status"`` sends noise where the status line belongs, and closes.
 
     What is odd, but allowed:
 

@@ -107,9 +107,7 @@ class Ledger:
         self.active = 0
         self.connections_open = 0
 
-    def open(
-        self, path: str, method: str, headers: list[tuple[str, str]], body: bytes, connection: int
-    ) -> Exchange:
+    def open(self, path: str, method: str, headers: list[tuple[str, str]], body: bytes, connection: int) -> Exchange:
         """Note a request; of a repeated header the last value."""
         self._numbered += 1
         exchange = Exchange(
@@ -155,9 +153,7 @@ class Ledger:
     def requests(self, last: int | None = None) -> list[dict[str, Any]]:
         """The last requests, oldest first."""
         kept = list(self._history)
-        return [
-            exchange.as_object() for exchange in (kept if last is None else kept[max(0, len(kept) - last) :])
-        ]
+        return [exchange.as_object() for exchange in (kept if last is None else kept[max(0, len(kept) - last) :])]
 
     def reset(self) -> None:
         """Count from nothing. What is open stays open, and counts as such."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from http import HTTPStatus
 
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.python.failure import Failure
@@ -35,7 +35,6 @@ class Player:
         self._exchange = exchange
         self._reply = reply
         self._tell: Callable[[Outcome], None] | None = over
-        self._channel: Any = request.channel
         self._transport = transport_of(request)
         self._timer: IDelayedCall | None = None
         self._paused = False
@@ -46,7 +45,7 @@ class Player:
     def start(self) -> None:
         """Take the first step, and let the others follow."""
         request = self._request
-        request.setResponseCode(self._reply.status)
+        request.setResponseCode(self._reply.status, _phrase(self._reply.status))
         for name, value in self._reply.headers:
             request.responseHeaders.addRawHeader(name, value)
         request.notifyFinish().addCallbacks(lambda _: self._over("completed"), self._left)
@@ -86,10 +85,11 @@ class Player:
             self._transport.write(step.data)
         elif step is Act.ABORT:
             self._break_off()
-            (self._channel if self._is_http2 else self._transport).abortConnection()
+            self._transport.abortConnection()
         elif step is Act.CLOSE:
             self._break_off()
-            (self._transport if self._is_http2 else self._channel).loseConnection()
+            self._transport.unregisterProducer()
+            self._transport.loseConnection()
         elif step is Act.HANG:
             self._stopped = True
         else:
@@ -99,10 +99,6 @@ class Player:
     def _go_on(self) -> None:
         self._timer = None
         self._run()
-
-    @property
-    def _is_http2(self) -> bool:
-        return self._request.transport is None
 
     # The end.
 
@@ -135,3 +131,10 @@ class Player:
         tell, self._tell = self._tell, None
         if tell is not None:
             tell(outcome)
+
+
+def _phrase(status: int) -> bytes:
+    try:
+        return HTTPStatus(status).phrase.encode("ascii")
+    except ValueError:
+        return b"Unknown"

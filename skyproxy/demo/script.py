@@ -6,7 +6,7 @@ import gzip
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from itertools import cycle
+from itertools import cycle, islice
 
 from skyproxy.demo.bomb import Bomb
 from skyproxy.demo.faults import Faults
@@ -25,8 +25,7 @@ _COMMENT = b": OPENROUTER PROCESSING\n\n"
 
 _JUNK = {
     "": b"\x00\xffthe guard goes on muttering\r\n\r\n",
-    "answer": b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 18\r\n\r\n"
-    b'{"object":"extra"}',
+    "answer": b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 18\r\n\r\n{"object":"extra"}',
     "status": b"\x15\x03NONE SHALL PASS\r\n\r\n",
 }
 
@@ -149,37 +148,26 @@ def _stream(shape: Shape, faults: Faults, count_chunk: Callable[[], None]) -> It
         return
     if faults.comments:
         yield from send(_COMMENT)
-    sent = 0
-    for piece in shape.pieces():
-        if sent == faults.ends_after:
-            break
-        if sent == 0:
-            for data in shape.opening():
-                yield from send(data)
-        else:
-            if faults.delay:
-                yield faults.delay
-            if faults.comments:
-                yield from send(_COMMENT)
-        sent += 1
+    if faults.ends_after != 0:
+        for data in shape.opening():
+            yield from send(data)
+    for number, piece in enumerate(islice(shape.pieces(), faults.ends_after)):
+        if number and faults.delay:
+            yield faults.delay
+        if number and faults.comments:
+            yield from send(_COMMENT)
         count_chunk()
         yield from send(piece)
-    for data in _end(shape, faults, sent):
-        yield from send(data)
+    if faults.ends_after is None:
+        for data in shape.closing():
+            yield from send(data)
+    elif faults.error_in_stream == faults.ends_after:
+        yield from send(shape.failure())
     if faults.cut is not None and faults.cut == faults.ends_after:
         yield max(faults.delay, _FLUSH)
         yield Act.ABORT
     if encoder is not None:
         yield encoder.flush()
-
-
-def _end(shape: Shape, faults: Faults, sent: int) -> Iterator[bytes]:
-    if faults.ends_after is None:
-        if sent == 0:
-            yield from shape.opening()
-        yield from shape.closing()
-    elif faults.error_in_stream == faults.ends_after:
-        yield shape.failure()
 
 
 def _written(data: bytes, faults: Faults) -> Iterator[Step]:

@@ -43,9 +43,7 @@ class ApiError(Exception):
 
     def as_object(self) -> dict[str, Any]:
         """The error in OpenAI's shape."""
-        kind = _ERROR_TYPES.get(
-            self.status, "server_error" if self.status >= 500 else "invalid_request_error"
-        )
+        kind = _ERROR_TYPES.get(self.status, "server_error" if self.status >= 500 else "invalid_request_error")
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
 
 
@@ -90,11 +88,7 @@ class ChatShape:
             message["reasoning_content"] = "".join(self._said.thoughts)
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
         answer = {**self._base, "object": "chat.completion", "choices": [choice]}
-        return (
-            answer
-            if self._usage is None
-            else {**answer, "usage": token_counts(self._said, self._prompt_tokens)}
-        )
+        return answer if self._usage is None else {**answer, "usage": token_counts(self._said, self._prompt_tokens)}
 
     def opening(self) -> Iterator[bytes]:
         yield event(self._chunk({"role": "assistant", "content": ""}))
@@ -132,11 +126,7 @@ class CompletionShape:
 
     def whole(self) -> dict[str, Any]:
         answer = self._chunk(self._said.whole(), "stop")
-        return (
-            answer
-            if self._usage is None
-            else {**answer, "usage": token_counts(self._said, self._prompt_tokens)}
-        )
+        return answer if self._usage is None else {**answer, "usage": token_counts(self._said, self._prompt_tokens)}
 
     def opening(self) -> Iterator[bytes]:
         return iter(())

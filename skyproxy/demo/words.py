@@ -63,11 +63,7 @@ class Said:
 
 def say(prompt: str, faults: Faults) -> Said:
     """The answer to *prompt*: always the same one."""
-    text = (
-        faults.text
-        if faults.text is not None
-        else LINES[crc32(prompt.encode("utf-8", "replace")) % len(LINES)]
-    )
+    text = faults.text if faults.text is not None else LINES[crc32(prompt.encode("utf-8", "replace")) % len(LINES)]
     words = tuple(re.findall(r"\s+|\S+\s*", text)) or ("",)
     count = len(words) if faults.chunks is None else faults.chunks
     if count > len(words):

@@ -73,9 +73,7 @@ class Channel:
     def _failed(self, error: Exception) -> None:
         reason = str(error)
         self._trouble(
-            notice(
-                LogLevel.error, "The log cannot be written, trying again", file=str(self._sink), reason=reason
-            )
+            notice(LogLevel.error, "The log cannot be written, trying again", file=str(self._sink), reason=reason)
         )
 
 
@@ -110,9 +108,7 @@ class Logging:
         self._level = level
         self._secrets = frozenset(secrets)
         self._redactor = Redactor(self._secrets)
-        self._text = (
-            None if text is None else Channel(text, TextLines, self._redactor, level, self._emergency)
-        )
+        self._text = None if text is None else Channel(text, TextLines, self._redactor, level, self._emergency)
         self._log_file = self._place(log_file)
         self._json = self._json_channel()
         self._started = False
@@ -214,10 +210,9 @@ class Logging:
 
     def _emergency(self, event: LogEvent) -> None:
         """The last resort: standard error, as it was before twistd took it over."""
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            stream = sys.__stderr__
-            assert stream is not None
-            os.write(stream.fileno(), TextLines(self._redactor).line(event))
+        if sys.__stderr__ is not None:
+            with contextlib.suppress(OSError, ValueError):  # closed, or no file
+                os.write(sys.__stderr__.fileno(), TextLines(self._redactor).line(event))
 
 
 def build_logging(

@@ -112,7 +112,7 @@ class LogWriter:
         return False
 
     def _write_here(self) -> None:
-        """Write all there is, unless that is being done: then the next line or :meth:`finish` takes it along."""
+        """Write all there is. If that is being done, the next line or :meth:`finish` takes the rest along."""
         if self._writing.acquire(blocking=False):
             try:
                 self._write_queued()
@@ -187,7 +187,7 @@ class LogWriter:
             while self._batch or self._take():
                 self._sink.write(b"".join(self._batch))
                 self._batch = []
-        except (OSError, ValueError) as error:  # ValueError: a stream that its owner has closed
+        except Exception as error:  # an OSError, or a ValueError from a stream that its owner has closed
             self._warn(error)
             self._failing = True
         else:

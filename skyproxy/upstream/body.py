@@ -114,7 +114,7 @@ class Body(Protocol):
         self._resume_transport()
 
     def stopProducing(self) -> None:
-        self.abort()
+        """The client's transport is gone. Its protocol hears of that next, and then whoever reads here is cancelled."""
 
     # Protocol, from wire/.
 

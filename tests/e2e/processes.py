@@ -133,7 +133,7 @@ class Proxy(Process):
         self.log_file = cwd / "skyproxy.log"
         options = ["--listen", LOOPBACK, "--log-file", str(self.log_file), "--log-level", "debug", *arguments]
         if config is not None:
-            (cwd / "proxy.yaml").write_text(yaml.safe_dump(config))
+            (cwd / "proxy.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
             options += ["--config", "proxy.yaml"]
         command = [TWISTD, "-n", "--pidfile", "", "skyproxy", *options]
         super().__init__(command, cwd, environment(HOME=str(cwd), XDG_CONFIG_HOME=str(cwd / "none"), **(env or {})))

@@ -48,13 +48,13 @@ def ask(proxy: Proxy, body: Any, headers: dict[str, str] | None = None) -> Answe
     return call(proxy, "POST", "/v1/chat/completions", body, headers)
 
 
-def open_request(proxy: Proxy, body: dict[str, Any], request_id: str = "raw") -> socket.socket:
+def open_request(proxy: Proxy, body: dict[str, Any], request_id: str = "raw", extra: bytes = b"") -> socket.socket:
     """A connection on which a chat request was sent, and nothing read."""
     data = json.dumps(body).encode()
     connection = socket.create_connection(proxy.address, timeout=PATIENCE)
     connection.sendall(
         b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-        b"X-Request-Id: %b\r\nContent-Length: %d\r\n\r\n%b" % (request_id.encode(), len(data), data)
+        b"X-Request-Id: %b\r\n%bContent-Length: %d\r\n\r\n%b" % (request_id.encode(), extra, len(data), data)
     )
     return connection
 

@@ -85,7 +85,7 @@ def test_original_files_as_they_are(start: Starter, demo: DemoProvider, tmp_path
     assert received["headers"]["authorization"] == "Bearer from-dot-env"
     assert "top_k" not in received["body"] and received["body"]["temperature"] == 1
     dropped = proxy.record("Dropped fields the provider does not know")
-    assert dropped["level"] == "debug" and dropped["fields"] == ["top_k"]
+    assert dropped["level"] == "DEBUG" and dropped["fields"] == ["top_k"]
 
 
 def test_configuration_is_found_where_it_is_looked_for(demo: DemoProvider, tmp_path: Path, start: Starter) -> None:
@@ -131,8 +131,8 @@ def test_what_cannot_start_says_so_in_one_line(tmp_path: Path) -> None:
         (["--config", "missing.yaml"], "missing.yaml"),
         (["--listen", f"tcp:{port}:interface=127.0.0.1"], str(port)),
         (["--listen", "ssl:0:privateKey=missing.pem:certKey=missing.pem"], "missing.pem"),
-        (["--listen", "nonsense"], "nonsense"),
-        (["--log-level", "loud"], "loud"),
+        (["--listen", "nonsense"], "proxy.listen"),
+        (["--log-level", "loud"], "proxy.log_level"),
         (["--log-file", "/proc/nowhere/x.log"], "/proc/nowhere"),
         (["--no-such-option"], "no-such-option"),
     ):

@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.processes import DemoProvider, Proxy
-from tests.e2e.raw import ask, call, chat
+from tests.e2e.raw import ask, call, chat, open_request, read_all
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/chat/completions", "/v1"])
@@ -196,8 +196,8 @@ def test_timeouts_say_which(start: Starter, demo: DemoProvider) -> None:
         answer = ask(proxy, body)
         assert (answer.status, answer.json()["error"]["code"]) == (504, "upstream_timeout")
         assert "default_timeout" in answer.json()["error"]["message"]
-    slow = ask(proxy, chat("demo:guard;chunks=5;delay=2", stream=True))
-    assert slow.status == 200 and b"idle_timeout" in slow.body and b"[DONE]" not in slow.body
+    slow = read_all(open_request(proxy, chat("demo:guard;chunks=5;delay=2", stream=True)))
+    assert b"200 OK" in slow and b"idle_timeout" in slow and b"[DONE]" not in slow
 
 
 def test_a_slow_stream_is_not_ended_by_default_timeout(start: Starter, demo: DemoProvider) -> None:
@@ -231,5 +231,5 @@ def test_the_client_cannot_choose_the_upstream(proxy: Proxy, demo: DemoProvider)
     body = chat(api_base="http://127.0.0.1:9/v1", base_url="http://127.0.0.1:9/v1")
     assert ask(proxy, body, {"X-Forwarded-Host": "127.0.0.1:9"}).status == 200
     absolute = call(proxy, "POST", "http://127.0.0.1:9/v1/chat/completions", chat())
-    assert absolute.status == 400
-    assert demo.stats()["total"] == 1
+    assert absolute.status == 200
+    assert demo.stats()["total"] == 2

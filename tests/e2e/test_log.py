@@ -17,7 +17,7 @@ def test_the_record_of_a_request(proxy: Proxy) -> None:
     ask(proxy, chat("combat", stream=True), {"X-Request-Id": "logged-1"})
     record = proxy.record("Upstream request completed", request_id="logged-1")
     assert (record["provider"], record["model"], record["status"]) == ("demo", "combat", 200)
-    assert (record["level"], record["outcome"], record["stream"]) == ("info", "ok", True)
+    assert (record["level"], record["outcome"], record["stream"]) == ("INFO", "ok", True)
     assert record["latency_ms"] >= record["ttfb_ms"] > 0
     assert record["bytes_out"] > 0
     age = datetime.now(timezone.utc) - datetime.fromisoformat(record["timestamp"].replace("Z", "+00:00"))
@@ -35,12 +35,12 @@ def test_every_line_of_a_request_has_its_id(proxy: Proxy) -> None:
 def test_no_body_and_no_client_key(proxy: Proxy) -> None:
     ask(
         proxy,
-        chat(user="unmistakable-words"),
+        chat(user="unmistakable-words goes where"),
         {"Authorization": "Bearer sk-client-secret-1", "X-Request-Id": "logged-4"},
     )
     proxy.record("Upstream request completed", request_id="logged-4")
     text = proxy.log_file.read_text() + "\n".join(proxy.output)
-    assert "unmistakable-words" not in text and "sk-client-secret-1" not in text and "Who goes there" not in text
+    assert "unmistakable-words" not in text and "sk-client-secret-1" not in text and "goes where" not in text
 
 
 @pytest.mark.parametrize("by_signal", [True, False])
@@ -63,8 +63,9 @@ def test_rotation_loses_nothing(start: Starter, demo: DemoProvider, by_signal: b
 
 
 def test_levels(start: Starter, demo: DemoProvider) -> None:
-    proxy = start(Proxy, config_for(demo), "--log-level", "warn")
-    ask(proxy, chat("combat"))
-    ask(proxy, chat("nobody-here"))
-    proxy.stop()
-    assert "info" not in {record["level"] for record in proxy.records()}
+    config = config_for(demo, allowed_fields=["temperature"])
+    for level, expected in (("debug", {"DEBUG", "INFO"}), ("info", {"INFO"})):
+        proxy = start(Proxy, config, "--log-level", level)
+        ask(proxy, chat("combat", top_k=3), {"X-Request-Id": "leveled"})
+        proxy.stop()
+        assert {record["level"] for record in proxy.records() if record.get("request_id") == "leveled"} == expected

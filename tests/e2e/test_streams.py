@@ -60,7 +60,7 @@ def test_usage_when_asked_for(proxy: Proxy) -> None:
 
 @pytest.mark.parametrize("fault", ["cut=3", "close_clean=3", "error_in_stream=3", "cut=0", "close_clean=0"])
 def test_a_cut_is_visible_and_never_done(proxy: Proxy, fault: str) -> None:
-    connection = open_request(proxy, chat(f"demo:guard;chunks=9;delay=0.01;{fault}", stream=True))
+    connection = open_request(proxy, chat(f"demo:guard;chunks=9;delay=0.01;{fault}", stream=True), extra=b"Connection: close\r\n")
     data = read_all(connection)
     head, _, body = data.partition(b"\r\n\r\n")
     assert b"[DONE]" not in body
@@ -93,7 +93,7 @@ def test_a_client_that_leaves_before_the_first_byte(proxy: Proxy, demo: DemoProv
         connection.close()
         eventually(lambda: demo.stats()["active"] == 0, "the provider sees the client leave", patience=1.0)
         record = proxy.record("Request cancelled", request_id=f"left-early-{number}")
-        assert (record["level"], record["outcome"]) == ("info", "cancelled")
+        assert (record["level"], record["outcome"]) == ("INFO", "cancelled")
     assert not [line for line in proxy.output if "Traceback" in line]
 
 

@@ -41,7 +41,11 @@ class JsonLinesTests(SynchronousTestCase):
 
     def test_times_of_one_second_and_the_next(self) -> None:
         event = event_of("Told")
-        for when, written in ((0.0, "1970-01-01T00:00:00.000Z"), (0.999, "1970-01-01T00:00:00.999Z"), (1.0, "1970-01-01T00:00:01.000Z")):
+        for when, written in (
+            (0.0, "1970-01-01T00:00:00.000Z"),
+            (0.999, "1970-01-01T00:00:00.999Z"),
+            (1.0, "1970-01-01T00:00:01.000Z"),
+        ):
             event["log_time"] = when
             self.assertEqual(self.record(event)["timestamp"], written)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from twisted.logger import Logger, LogEvent, LogLevel
+from twisted.logger import LogEvent, Logger, LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.observe.records import RequestLog, RequestRecord

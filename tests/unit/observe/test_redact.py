@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from urllib.parse import quote
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -20,15 +21,22 @@ class RedactorTests(SynchronousTestCase):
 
     def test_every_way_of_writing_goes(self) -> None:
         once = json.dumps(ODD)
-        for written in (ODD, once, json.dumps(once), json.dumps(ODD, ensure_ascii=False), repr(ODD), quote(ODD, safe="")):
+        for written in (
+            ODD,
+            once,
+            json.dumps(once),
+            json.dumps(ODD, ensure_ascii=False),
+            repr(ODD),
+            quote(ODD, safe=""),
+        ):
             with self.subTest(written):
                 text = self.redactor.redact(f"<{written}>")
                 self.assertIn("[redacted]", text)
                 self.assertNotIn("ird", text)
 
     def test_percent_escapes_in_small_letters(self) -> None:
-        written = quote(ODD, safe="").lower().replace("%c3%a9", "%c3%a9")
-        self.assertIn("[redacted]", self.redactor.redact(written))
+        written = re.sub("%..", lambda escape: escape.group().lower(), quote(ODD, safe=""))
+        self.assertEqual(self.redactor.redact(written), "[redacted]")
 
     def test_short_ones_stay(self) -> None:
         self.assertEqual(self.redactor.redact("a short text"), "a short text")

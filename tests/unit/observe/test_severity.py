@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 from twisted.internet.protocol import Factory
-from twisted.logger import Logger, LogEvent, LogLevel
-from twisted.python import log as legacy_log
+from twisted.logger import LogEvent, Logger, LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.observe.severity import CRITICAL, DEBUG, ERROR, INFO, WARN, severity_of
@@ -26,15 +25,12 @@ class SeverityTests(SynchronousTestCase):
                 self.assertEqual(severity_of({"log_level": LogLevel.warn, "log_namespace": namespace}), WARN)
 
     def test_the_start_and_end_of_twistd_is_told(self) -> None:
-        for namespace in ("twisted.scripts._twistd_unix.UnixAppLogger", "twisted.application.app.AppLogger", "twisted.internet.base"):
+        for namespace in ("twisted.scripts._twistd_unix.UnixAppLogger", "twisted.internet.base"):
             with self.subTest(namespace):
                 self.assertEqual(severity_of({"log_level": LogLevel.info, "log_namespace": namespace}), INFO)
 
     def test_factories_of_our_own(self) -> None:
         events: list[LogEvent] = []
-        legacy_log.theLogPublisher  # noqa: B018  (the publisher that Factory logs to exists)
-        from twisted.logger import globalLogPublisher
-
         globalLogPublisher.addObserver(events.append)
         self.addCleanup(globalLogPublisher.removeObserver, events.append)
 

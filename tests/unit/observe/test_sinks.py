@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+from pathlib import Path
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from skyproxy.observe.sinks import FileSink, StreamSink
+from tests.unit.observe.events import folder_of
+
+BATCH = b"one\ntwo\nthree\n"
+
+
+class FileSinkTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.folder = folder_of(self) / "log"
+        self.folder.mkdir()
+        self.path = self.folder / "skyproxy.log"
+        self.sink = FileSink(self.path)
+        self.addCleanup(self.sink.close)
+
+    def interrupt(self, after: int) -> None:
+        """Let the disk be full after some more bytes."""
+        write = os.write
+        room = after
+
+        def full(fd: int, data: bytes) -> int:
+            nonlocal room
+            if room == 0:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            count = write(fd, bytes(data[:room]))
+            room -= count
+            return count
+
+        patch = self.patch(os, "write", full)
+        with self.assertRaises(OSError):
+            self.sink.write(BATCH)
+        patch.restore()
+
+    def test_appends(self) -> None:
+        self.path.write_bytes(b"old\n")
+        self.sink.write(BATCH)
+        self.sink.write(b"four\n")
+        self.assertEqual(self.path.read_bytes(), b"old\n" + BATCH + b"four\n")
+
+    def test_nothing_is_made_before_the_first_write(self) -> None:
+        self.assertFalse(self.path.exists())
+
+    def test_for_its_owner_alone(self) -> None:
+        if os.name != "posix":
+            raise SkipTest("modes are POSIX")
+        self.addCleanup(os.umask, os.umask(0))
+        path = self.folder / "a" / "b" / "skyproxy.log"
+        sink = FileSink(path)
+        self.addCleanup(sink.close)
+        sink.write(BATCH)
+        modes = [stat.S_IMODE(each.stat().st_mode) for each in (path, path.parent, path.parent.parent)]
+        self.assertEqual([oct(mode) for mode in modes], ["0o600", "0o700", "0o700"])
+
+    def test_moved(self) -> None:
+        self.sink.write(BATCH)
+        rotated = self.path.rename(self.folder / "skyproxy.log.1")
+        self.sink.write(b"four\n")
+        self.assertEqual((rotated.read_bytes(), self.path.read_bytes()), (BATCH, b"four\n"))
+
+    def test_removed(self) -> None:
+        self.sink.write(BATCH)
+        self.path.unlink()
+        self.sink.write(b"four\n")
+        self.assertEqual(self.path.read_bytes(), b"four\n")
+
+    def test_removed_with_its_folder(self) -> None:
+        self.sink.write(BATCH)
+        self.path.unlink()
+        self.folder.rmdir()
+        self.sink.write(b"four\n")
+        self.assertEqual(self.path.read_bytes(), b"four\n")
+
+    def test_removed_while_it_is_written(self) -> None:
+        """What went into the removed file is written again."""
+        write = os.write
+
+        def removed_then_write(fd: int, data: bytes) -> int:
+            self.path.unlink()
+            self.patch(os, "write", write)
+            return write(fd, data)
+
+        self.sink.write(b"zero\n")
+        self.patch(os, "write", removed_then_write)
+        self.sink.write(BATCH)
+        self.assertEqual(self.path.read_bytes(), BATCH)
+
+    def test_moved_while_it_is_written(self) -> None:
+        """What went into the moved file is not written twice."""
+        write = os.write
+        rotated = self.folder / "skyproxy.log.1"
+
+        def moved_then_write(fd: int, data: bytes) -> int:
+            self.path.rename(rotated)
+            self.patch(os, "write", write)
+            return write(fd, data)
+
+        self.sink.write(b"zero\n")
+        self.patch(os, "write", moved_then_write)
+        self.sink.write(BATCH)
+        self.assertEqual((rotated.read_bytes(), self.path.read_bytes()), (b"zero\n" + BATCH, b""))
+
+    def test_goes_on_where_the_disk_was_full(self) -> None:
+        self.interrupt(after=6)
+        self.assertEqual(self.path.read_bytes(), b"one\ntw")
+        self.sink.write(BATCH)
+        self.sink.write(b"four\n")
+        self.assertEqual(self.path.read_bytes(), BATCH + b"four\n")
+
+    def test_emptied_to_make_room(self) -> None:
+        self.interrupt(after=6)
+        os.truncate(self.path, 0)
+        self.sink.write(BATCH)
+        self.assertEqual(self.path.read_bytes(), b"two\nthree\n")
+
+    def test_moved_to_make_room(self) -> None:
+        self.interrupt(after=6)
+        self.path.rename(self.folder / "skyproxy.log.1")
+        self.sink.write(BATCH)
+        self.assertEqual(self.path.read_bytes(), b"two\nthree\n")
+
+    def test_removed_to_make_room(self) -> None:
+        self.interrupt(after=6)
+        self.path.unlink()
+        self.sink.write(BATCH)
+        self.assertEqual(self.path.read_bytes(), BATCH)
+
+    def test_cannot_be_opened(self) -> None:
+        self.path.mkdir()
+        with self.assertRaises(OSError):
+            self.sink.write(BATCH)
+        self.path.rmdir()
+        self.sink.write(BATCH)
+        self.assertEqual(self.path.read_bytes(), BATCH)
+
+    def test_closed_and_written_again(self) -> None:
+        self.sink.write(BATCH)
+        self.sink.close()
+        self.sink.write(b"four\n")
+        self.assertEqual(self.path.read_bytes(), BATCH + b"four\n")
+
+    def test_a_relative_path_is_made_absolute_at_once(self) -> None:
+        self.assertEqual(str(FileSink(Path("x.log"))), str(Path.cwd() / "x.log"))
+
+
+class Stream(io.RawIOBase):
+    """Takes a few bytes at a time; none when told so."""
+
+    def __init__(self) -> None:
+        self.taken = b""
+        self.room = 4
+
+    def write(self, data: memoryview) -> int | None:  # type: ignore[override]
+        if not self.room:
+            return None
+        self.taken += bytes(data[: self.room])
+        return len(data[: self.room])
+
+
+class StreamSinkTests(SynchronousTestCase):
+    def test_all_of_it_in_pieces(self) -> None:
+        stream = Stream()
+        StreamSink(stream).write(BATCH)
+        self.assertEqual(stream.taken, BATCH)
+
+    def test_goes_on_where_the_stream_took_no_more(self) -> None:
+        stream = Stream()
+        sink = StreamSink(stream)
+        stream.room = 0
+        with self.assertRaises(OSError):
+            sink.write(BATCH)
+        stream.room = 4
+        sink.write(BATCH)
+        sink.write(b"four\n")
+        self.assertEqual(stream.taken, BATCH + b"four\n")
