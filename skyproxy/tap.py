@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from skyproxy.config import Config, ConfigError, load
 from skyproxy.observe.logging import build_logging
+from skyproxy.observe.sinks import FileSink
 from skyproxy.wire import Wire
 
 
@@ -60,8 +61,25 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     except ConfigError as error:
         raise SystemExit(f"skyproxy: the configuration cannot be used:\n{error}") from None
     check_endpoint(config.proxy.listen, reactor)
+    check_log_file(config.proxy.log_file)
     logging = build_logging(config, options.parent or {}, Path.cwd(), reactor)
     return SkyproxyService(reactor, config, read, logging, Wire())
+
+
+def check_log_file(log_file: Path | None) -> None:
+    """Open *log_file* for a moment: once twistd is a daemon, nobody sees what cannot be logged.
+
+    :raise SystemExit: it cannot be written to.
+    """
+    if log_file is None:
+        return
+    sink = FileSink(log_file)
+    try:
+        sink.reopen()
+    except OSError as error:
+        raise SystemExit(f"skyproxy: cannot write the log file {log_file}: {error.strerror}") from None
+    finally:
+        sink.close()
 
 
 def check_endpoint(listen: str, reactor: Any) -> None:
