@@ -11,7 +11,7 @@ import orjson
 from skyproxy.errors import InvalidRequest
 
 # orjson reads an integer beyond 64 bits as the nearest float: another value than the client sent.
-_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+_BEYOND_INTEGERS = float(2**63)
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _LONGEST_MODEL = 512
@@ -29,7 +29,7 @@ def parse(data: bytes) -> dict[str, Any]:
         raise InvalidRequest(f"The body is not valid JSON: {error}.") from None
     if not isinstance(value, dict):
         raise InvalidRequest("The body must be a JSON object.")
-    if _LONG_NUMBER.search(data):
+    if _has_large_float(value):
         try:
             json.loads(data, parse_int=_check_integer)
         except RecursionError:
@@ -80,6 +80,20 @@ def check_messages(fields: dict[str, Any]) -> None:
     """
     if not isinstance(fields.get("messages"), list):
         raise InvalidRequest("The field `messages` must be a list of messages.", param="messages")
+
+
+def _has_large_float(value: Any) -> bool:
+    todo = [value]
+    while todo:
+        each = todo.pop()
+        kind = type(each)
+        if kind is dict:
+            todo.extend(each.values())
+        elif kind is list:
+            todo.extend(each)
+        elif kind is float and (each >= _BEYOND_INTEGERS or each <= -_BEYOND_INTEGERS):
+            return True
+    return False
 
 
 def _check_integer(digits: str) -> int:

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Protocol as Interface
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
@@ -15,6 +15,7 @@ from twisted.web.http import PotentialDataLoss
 from zope.interface import implementer
 
 from skyproxy.errors import SkyproxyError, UpstreamBroken, UpstreamTimeout
+from skyproxy.upstream.timers import Cancellable, Clock
 
 
 class BodyTransport(Interface):
@@ -50,11 +51,11 @@ class Body(Protocol):
 
     transport: BodyTransport  # type: ignore[assignment]
 
-    def __init__(self, clock: IReactorTime, deadline: IDelayedCall, idle_timeout: float) -> None:
+    def __init__(self, clock: Clock, deadline: Cancellable, idle_timeout: float) -> None:
         self._clock = clock
         self._deadline = deadline
         self._idle_timeout = idle_timeout
-        self._idle: IDelayedCall | None = None
+        self._idle: Cancellable | None = None
         self._last_read = 0.0
         self._held: list[bytes] = []
         self._sink: Callable[[bytes], None] | None = None

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from skyproxy.config import ProviderConfig
 from skyproxy.upstream.limiter import Limiter
 from skyproxy.upstream.provider import Provider
+from skyproxy.upstream.timers import Timers
 from skyproxy.upstream.treq_client import ProviderClient
 from skyproxy.wire import Wire
 from skyproxy.wire.agent import Origin, OriginAgent, endpoint_of
@@ -38,13 +39,14 @@ def build_provider(config: ProviderConfig, reactor: Any, wire: Wire) -> Provider
         config.base_url, fixed_fields(config, origin), OriginAgent(origin, endpoint, pool), pool, reactor
     )
     # A connection carries one request at a time, so there is no use in more permits than connections.
+    timers = Timers(reactor)
     limiter = Limiter(
-        reactor,
+        timers,
         max_concurrent=min(config.max_concurrent, config.max_connections),
         max_pending=config.max_pending,
     )
     _log.info("Created connection pool for provider", provider=config.name, max_connections=config.max_connections)
-    return Provider(config, reactor, limiter, client)
+    return Provider(config, timers, limiter, client)
 
 
 def fixed_fields(config: ProviderConfig, origin: Origin) -> list[Field]:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, fail
-from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from skyproxy.errors import BacklogFull, QueueTimeout
+from skyproxy.upstream.timers import Clock
 
 Priority = Literal["talk", "background"]
 
@@ -58,7 +58,7 @@ class Permit:
 class _Waiter:
     __slots__ = ("granted", "since", "timer")
 
-    def __init__(self, limiter: Limiter, queue: deque[_Waiter], queue_timeout: float, clock: IReactorTime) -> None:
+    def __init__(self, limiter: Limiter, queue: deque[_Waiter], queue_timeout: float, clock: Clock) -> None:
         self.since = clock.seconds()
         self.granted: Deferred[Permit] = Deferred(lambda _: limiter._leave(self, queue))
         self.timer = clock.callLater(queue_timeout, limiter._expire, self, queue, queue_timeout)
@@ -78,7 +78,7 @@ class Limiter:
     """
 
     def __init__(
-        self, clock: IReactorTime, *, max_concurrent: int, max_pending: int, background_share: float = 0.1
+        self, clock: Clock, *, max_concurrent: int, max_pending: int, background_share: float = 0.1
     ) -> None:
         if not 0 < background_share <= 1:
             raise ValueError("background_share must be above 0 and at most 1")

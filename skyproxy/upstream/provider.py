@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 
 from skyproxy.config import ProviderConfig
 from skyproxy.errors import ProviderNotConfigured, SkyproxyError, UpstreamTimeout
@@ -16,6 +15,7 @@ from skyproxy.upstream.limiter import Limiter, LimiterStatistics, Permit
 from skyproxy.upstream.treq_client import ProviderClient, RawResponse
 from skyproxy.wire.headers import Fields
 from skyproxy.wire.pool import PoolStatistics
+from skyproxy.upstream.timers import Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Provider:
     :param client: treq over this provider's agent and pool.
     """
 
-    def __init__(self, config: ProviderConfig, clock: IReactorTime, limiter: Limiter, client: ProviderClient) -> None:
+    def __init__(self, config: ProviderConfig, clock: Clock, limiter: Limiter, client: ProviderClient) -> None:
         self.config = config
         self._clock = clock
         self._limiter = limiter

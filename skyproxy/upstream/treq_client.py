@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from http.cookiejar import CookieJar
 from typing import Any, Protocol, cast
 
@@ -49,6 +50,9 @@ class PreparedUrl(EncodedURL):
 
 class NoCookies(IndexableCookieJar):
     """A jar that stays empty: what one client's request brought must not go out with another's."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
 
     def add_cookie_header(self, request: Any) -> None:
         """Nothing to add."""

@@ -26,6 +26,12 @@ class ApiRequest(WebRequest):
     def gotLength(self, length: int | None) -> None:
         self.content = BytesIO()
 
+    def process(self) -> None:
+        """Have the request answered: at once if its route is known, as twisted.web does otherwise."""
+        self.site = self.channel.site
+        if not self.site.resource.route(self):
+            super().process()  # type: ignore[no-untyped-call]
+
     def finish(self) -> None:
         """End the answer, unless it was cut: Klein calls this when its handler is done, whatever the handler did."""
         if not self.cut:

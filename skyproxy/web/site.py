@@ -10,6 +10,7 @@ from twisted.web.server import Site
 from skyproxy.errors import BodyTooLarge, InvalidRequest, SkyproxyError
 from skyproxy.jsonbody import encode
 from skyproxy.web.request import ApiRequest
+from skyproxy.web.routes import Routes
 from skyproxy.wire import Connections, ServerLimits, Wire
 
 
@@ -27,7 +28,7 @@ def build_site(app: Klein, reactor: Any, wire: Wire, limits: ServerLimits, conne
     :param connections: watches over the clients that come.
     """
     site: Any = ApiSite(  # type: ignore[no-untyped-call]
-        app.resource(),
+        Routes(app),
         requestFactory=ApiRequest,
         reactor=reactor,
         timeout=limits.keep_alive,

@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from twisted.internet.defer import Deferred, fail
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IStreamClientEndpoint
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.error import TimeoutError as ConnectTimeout
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.python.failure import Failure
 from twisted.web._newclient import Request
 from twisted.web.client import HTTPConnectionPool
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
+
+from skyproxy.wire.alpn import TlsEndpoint
+from skyproxy.wire.tls import TlsClient
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -36,19 +41,57 @@ class Origin:
         self.prefix = f"{parts.scheme}://{parts.netloc}".encode("ascii")
 
 
-def endpoint_of(
-    origin: Origin, reactor: Any, connect_timeout: float, tls: IOpenSSLClientConnectionCreator | None
-) -> IStreamClientEndpoint:
+def endpoint_of(origin: Origin, reactor: Any, connect_timeout: float, tls: TlsClient | None) -> IStreamClientEndpoint:
     """How to connect to *origin*.
 
-    :param connect_timeout: seconds for the TCP connection.
-    :param tls: checks the peer of an https origin.
+    :param connect_timeout: seconds for all of it: the name's look-up, TCP, and TLS.
+    :param tls: for an https origin, None for another.
     """
-    endpoint = HostnameEndpoint(reactor, origin.host, origin.port, timeout=connect_timeout)
-    if not origin.secure:
-        return endpoint
-    assert tls is not None
-    return wrapClientTLS(tls, endpoint)
+    endpoint: IStreamClientEndpoint = HostnameEndpoint(reactor, origin.host, origin.port, timeout=connect_timeout)
+    if tls is not None:
+        endpoint = TlsEndpoint(endpoint, tls, reactor)
+    return TimedEndpoint(endpoint, reactor, connect_timeout)
+
+
+@implementer(IStreamClientEndpoint)
+class TimedEndpoint:
+    """Gives connecting through another endpoint so many seconds, whatever it is at.
+
+    :param reactor: IReactorTime.
+    """
+
+    def __init__(self, endpoint: IStreamClientEndpoint, reactor: Any, seconds: float) -> None:
+        self._endpoint: Any = endpoint
+        self._reactor = reactor
+        self._seconds = seconds
+
+    def connect(self, protocolFactory: Any) -> Deferred[Any]:
+        """Connect.
+
+        :return: fires and fails as the endpoint does; fails with Twisted's ``TimeoutError`` when the time is over, and
+            with ``CancelledError`` when it is cancelled.
+        """
+        connecting: Deferred[Any] = self._endpoint.connect(protocolFactory)
+        given_up: list[Failure] = []
+
+        def give_up(error: Exception) -> None:
+            # What an endpoint makes of being cancelled depends on what it was at.
+            given_up.append(Failure(error))
+            connecting.cancel()
+
+        timer = self._reactor.callLater(self._seconds, lambda: give_up(ConnectTimeout()))
+        connected: Deferred[Any] = Deferred(lambda _: give_up(CancelledError()))
+
+        def ended(result: Any) -> None:
+            if timer.active():
+                timer.cancel()
+            if isinstance(result, Failure):
+                connected.errback(given_up[0] if given_up else result)
+            else:
+                connected.callback(result)
+
+        connecting.addBoth(ended)
+        return connected
 
 
 @implementer(IAgent)

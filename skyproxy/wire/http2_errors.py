@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from h2.errors import ErrorCodes
-from twisted.internet.error import ConnectError, ConnectionLost
+from twisted.internet.error import ConnectionLost
 from twisted.web.client import ResponseNeverReceived
 
 
@@ -53,10 +53,6 @@ class PeerMisbehaved(Exception):
 
 class PeerSilent(ConnectionLost):
     """The peer answered neither our SETTINGS nor a PING in time: it is gone, whatever TCP says."""
-
-
-class Http2Refused(ConnectError):
-    """HTTP/2 is required (``http2: on``) and the peer chose another protocol in the TLS handshake."""
 
 
 def _name(code: ErrorCodes | int) -> str:

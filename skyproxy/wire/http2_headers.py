@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hpack import HeaderTuple, NeverIndexedHeaderTuple
-from twisted.web.http_headers import Headers
-from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer
 
+from skyproxy.wire.headers import Fields
 from skyproxy.wire.http2_errors import MalformedMessage
-
-Fields = Sequence[tuple[bytes, bytes]]
 
 MAX_FIELDS = 200
 """Header fields that a response may have. Their total size is bounded by SETTINGS_MAX_HEADER_LIST_SIZE."""
@@ -45,13 +42,11 @@ _ANTICIPATES_BODY = frozenset({b"POST", b"PUT", b"PATCH"})
 _WITHOUT_BODY = frozenset({204, 304})
 
 
-def request_fields(
-    method: bytes, path: bytes, headers: Headers, scheme: bytes, length: int | None
-) -> list[HeaderTuple]:
+def request_fields(method: bytes, path: bytes, fields: Fields, scheme: bytes, length: int | None) -> list[HeaderTuple]:
     """The header list of a request.
 
     :param path: in origin form, with its query.
-    :param length: bytes of the body, None if there is none or its length is not known.
+    :param length: bytes of the body, None if there is none.
     :raise ValueError: something in it could be read as something else: CR, LF or NUL, a method or name that is no
         token, an absolute URI, not exactly one ``Host``.
     """
@@ -59,37 +54,31 @@ def request_fields(
         raise ValueError("This method cannot be sent.")
     if not _is_path(path):
         raise ValueError("The path is not in origin form, or holds a character that it cannot.")
-    hosts = headers.getRawHeaders(b"host", ())
+    lowered = [(name.lower(), value) for name, value in fields]
+    hosts = [value for name, value in lowered if name == b"host"]
     if len(hosts) != 1 or not _is_authority(hosts[0]):
         raise ValueError("Exactly one valid Host header is needed.")
-    fields = [
+    sent = [
         HeaderTuple(b":method", method),
         HeaderTuple(b":scheme", scheme),
         HeaderTuple(b":authority", hosts[0]),
         HeaderTuple(b":path", path),
     ]
-    dropped = _DROPPED | _named_by_connection(headers)
-    for name, values in headers.getAllRawHeaders():
-        name = name.lower()
+    dropped = _DROPPED | _named_by_connection(lowered)
+    for name, value in lowered:
         if name in dropped:
             continue
         if not _is_name(name):
             raise ValueError("A header name is no token.")
+        if _has_break(value):
+            raise ValueError("A header value holds CR, LF or NUL.")
         kind = NeverIndexedHeaderTuple if name in _SECRET else HeaderTuple
-        for value in values:
-            if _has_break(value):
-                raise ValueError("A header value holds CR, LF or NUL.")
-            fields.append(kind(name, value.strip(b" \t")))
+        sent.append(kind(name, value.strip(b" \t")))
+    if length is None and method in _ANTICIPATES_BODY:
+        length = 0
     if length is not None:
-        fields.append(HeaderTuple(b"content-length", b"%d" % length))
-    return fields
-
-
-def body_length(method: bytes, producer: IBodyProducer | None) -> int | None:
-    """What Content-Length is to say; None for nothing. Where a body is expected and there is none, it says 0."""
-    if producer is None:
-        return 0 if method in _ANTICIPATES_BODY else None
-    return None if producer.length is UNKNOWN_LENGTH else int(producer.length)
+        sent.append(HeaderTuple(b"content-length", b"%d" % length))
+    return sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +118,6 @@ def response_head(received: Iterable[tuple[bytes, bytes]], method: bytes) -> Res
     return ResponseHead(code, fields, int(lengths.pop()) if lengths else None)
 
 
-def _named_by_connection(headers: Headers) -> frozenset[bytes]:
-    values = headers.getRawHeaders(b"connection", ())
+def _named_by_connection(fields: Fields) -> frozenset[bytes]:
+    values = [value for name, value in fields if name == b"connection"]
     return frozenset(name.strip().lower() for value in values for name in value.split(b","))

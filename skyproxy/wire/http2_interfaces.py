@@ -11,8 +11,6 @@ from twisted.python.failure import Failure
 class Timer(Interface):
     """An IDelayedCall."""
 
-    def active(self) -> bool: ...
-
     def cancel(self) -> None: ...
 
 

@@ -1,4 +1,4 @@
-"""Sends the request bodies of one HTTP/2 connection."""
+"""Sends the request bodies of one HTTP/2 connection, within the peer's windows and the transport's."""
 
 from __future__ import annotations
 
@@ -6,13 +6,9 @@ from collections.abc import Callable
 
 from h2.connection import H2Connection
 
-from skyproxy.wire.http2_upload import Upload
-
-_MAX_PIECE = 65_536
-
 
 class Outbox:
-    """The uploads of a connection take turns, a frame each, as the peer's windows and the transport allow.
+    """The bodies on a connection take turns, a frame each.
 
     :param write: writes to the transport what h2 has prepared.
     :ivar writable: whether the transport wants more.
@@ -21,50 +17,45 @@ class Outbox:
     def __init__(self, h2: H2Connection, write: Callable[[], None]) -> None:
         self._h2 = h2
         self._write = write
-        self._uploads: dict[int, Upload] = {}
+        self._bodies: dict[int, memoryview] = {}
         self._pumping = False
         self.writable = True
 
     def __contains__(self, stream_id: int) -> bool:
         """Whether *stream_id* has not sent all of its body yet."""
-        return stream_id in self._uploads
+        return stream_id in self._bodies
 
-    def add(self, stream_id: int, upload: Upload) -> None:
-        """Begin *upload*: its stream's headers are sent."""
-        self._uploads[stream_id] = upload
-        upload.start()
+    def add(self, stream_id: int, body: bytes) -> None:
+        """Send *body*, of one byte at least, after the headers of its stream, and end the stream."""
+        self._bodies[stream_id] = memoryview(body)
 
     def drop(self, stream_id: int) -> None:
         """Send no more on *stream_id*."""
-        upload = self._uploads.pop(stream_id, None)
-        if upload is not None:
-            upload.stop()
+        self._bodies.pop(stream_id, None)
 
     def pump(self) -> None:
         """Send what can be sent now. Writes after each turn, so that a slow transport can say stop."""
-        if self._pumping or not self._uploads:
+        # To write is to be told to stop or go on, which comes here again.
+        if self._pumping:
             return
         self._pumping = True
         try:
-            while self.writable and self._send_turn():
+            while self._bodies and self.writable and self._send_turn():
                 self._write()
         finally:
             self._pumping = False
 
     def _send_turn(self) -> bool:
         sent = False
-        for stream_id, upload in tuple(self._uploads.items()):
-            # A producer that goes on in refill() below may have failed another stream, or this one.
-            if not upload.ready or stream_id not in self._uploads:
+        for stream_id, body in list(self._bodies.items()):
+            size = min(len(body), self._h2.local_flow_control_window(stream_id), self._h2.max_outbound_frame_size)
+            if size <= 0:
                 continue
-            window = self._h2.local_flow_control_window(stream_id)
-            piece, last = upload.take(max(0, min(window, self._h2.max_outbound_frame_size, _MAX_PIECE)))
-            if not piece and not last:
-                continue
-            self._h2.send_data(stream_id, piece, end_stream=last)
             sent = True
+            last = size == len(body)
+            self._h2.send_data(stream_id, body[:size], end_stream=last)
             if last:
-                del self._uploads[stream_id]
+                del self._bodies[stream_id]
             else:
-                upload.refill()
+                self._bodies[stream_id] = body[size:]
         return sent

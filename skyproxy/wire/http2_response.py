@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from twisted.web.http import RESPONSES
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import UNKNOWN_LENGTH, IClientRequest, IResponse
+from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 from zope.interface import implementer
 
-from skyproxy.wire.http2_headers import Fields, ResponseHead
+from skyproxy.wire.headers import Fields
+from skyproxy.wire.http2_headers import ResponseHead
 from skyproxy.wire.http2_interfaces import Reader
 
 
@@ -21,9 +23,13 @@ class Http2Response:
     :ivar length: bytes of the body as Content-Length says, else UNKNOWN_LENGTH.
     """
 
+    __slots__ = (
+        "_deliver", "_headers", "code", "length", "phrase", "previousResponse", "raw_headers", "request",
+    )  # fmt: skip
+
     version = (b"HTTP", 2, 0)
 
-    def __init__(self, head: ResponseHead, request: IClientRequest, deliver: Callable[[Reader], None]) -> None:
+    def __init__(self, head: ResponseHead, request: Any, deliver: Callable[[Reader], None]) -> None:
         self.code = head.code
         # RFC 9113, 8.3.2: there is no reason phrase.
         self.phrase: bytes = RESPONSES.get(head.code, b"")
@@ -36,11 +42,12 @@ class Http2Response:
 
     @property
     def headers(self) -> Headers:
-        """The fields as :class:`Headers`, made when first asked for."""
+        """The fields, without Content-Encoding: an agent that decodes by it, without a limit, leaves the body alone."""
         if self._headers is None:
             self._headers = Headers()
             for name, value in self.raw_headers:
-                self._headers.addRawHeader(name, value)
+                if name != b"content-encoding":
+                    self._headers.addRawHeader(name, value)
         return self._headers
 
     def deliverBody(self, protocol: Reader) -> None:
@@ -54,4 +61,5 @@ class Http2Response:
         self._deliver(protocol)
 
     def setPreviousResponse(self, response: IResponse) -> None:
+        """For agents that follow redirects."""
         self.previousResponse = response

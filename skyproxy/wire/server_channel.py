@@ -11,7 +11,6 @@ from twisted.internet.interfaces import (
     IConsumer,
     IHalfCloseableDescriptor,
     IPushProducer,
-    ISSLTransport,
     ITCPTransport,
     ITransport,
 )
@@ -23,8 +22,8 @@ from zope.interface import implementer
 
 from skyproxy.errors import ClientStalled
 from skyproxy.wire.limits import ServerLimits
-from skyproxy.wire.server_answer import Stamp, head_lines
-from skyproxy.wire.server_connections import TICK, Connections, Progress, peer_left
+from skyproxy.wire.server_answer import Stamp
+from skyproxy.wire.server_connections import EVERY_LOOK, Connections, Progress, has_input, peer_left
 from skyproxy.wire.server_head import Refused
 from skyproxy.wire.server_headers import ReceivedHeaders
 from skyproxy.wire.server_output import Output
@@ -71,23 +70,20 @@ class ServerChannel(Output):
         self._request: Any = None
         self._serving = False  # The request has been handed over.
         self._parsing = False
-        self._stalled = False  # The transport holds so much that the answer has to wait.
         self._reading = True
         self._held: list[bytes] = []
         self._held_size = 0
         self._phase = "opening"
         self._progress: Progress | None = None
         self.deadline = inf
-        self._peer: Any = None
-        self._host: Any = None
 
     # The connection.
 
     def connectionMade(self) -> None:
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
-        self._network = IPushProducer(self.transport, None) or _NoPushProducer()
-        self._network.registerProducer(self, True)
+        self._networkProducer = IPushProducer(self.transport, None) or _NoPushProducer()
+        self._networkProducer.registerProducer(self, True)
         self.deadline = self._seconds() + self._limits.header_timeout
         self._connections.add(self)
 
@@ -110,33 +106,20 @@ class ServerChannel(Output):
     def _close(self, close: Callable[[], None]) -> None:
         if self._phase != "closing":
             self._phase = "closing"
-            self._network.unregisterProducer()
-            self._watch_progress(self._seconds())
+            self._held.clear()
+            self._networkProducer.unregisterProducer()
+            self._watch_progress()
         close()
 
     def drain(self) -> None:
-        if self._phase in ("opening", "idle"):
+        # A request that has come, but was not read yet, is answered.
+        if self._phase in ("opening", "idle") and not has_input(self.transport):
             self.loseConnection()
 
     def setTimeout(self, period: float | None) -> None:
         """Called by Twisted, with None, when HTTP/2 takes over this connection: forget its deadlines."""
         self._connections.discard(self)
-
-    def getPeer(self) -> Any:
-        """The client's address, IAddress."""
-        if self._peer is None:
-            self._peer = self.transport.getPeer()
-        return self._peer
-
-    def getHost(self) -> Any:
-        """This side's address, IAddress."""
-        if self._host is None:
-            self._host = self.transport.getHost()
-        return self._host
-
-    def isSecure(self) -> bool:
-        """Whether this is TLS."""
-        return ISSLTransport(self.transport, None) is not None
+        self._reader.close()
 
     # Reading.
 
@@ -153,17 +136,16 @@ class ServerChannel(Output):
         self._held_size += len(data)
         if self._reading and self._held_size > _READ_AHEAD:
             self._stop_reading()
+            self.deadline = EVERY_LOOK
 
     def _stop_reading(self) -> None:
         self._reading = False
-        self._network.pauseProducing()
-        if not self._stalled:
-            self.deadline = self._seconds() + TICK
+        self._networkProducer.pauseProducing()
 
     def _read_on(self) -> None:
         if not self._reading:
             self._reading = True
-            self._network.resumeProducing()
+            self._networkProducer.resumeProducing()
         if self._held:
             data = b"".join(self._held)
             self._held.clear()
@@ -234,13 +216,16 @@ class ServerChannel(Output):
         self._serving = False
         if self._phase == "closing":
             return
-        if not self.persistent or self._connections.draining:
+        if not self.persistent:
             self.loseConnection()
         elif not self._stalled:
             self._rest()
 
     def _rest(self) -> None:
         """Nothing is under way: take what the client has sent meanwhile, or wait for it."""
+        if self._connections.draining:
+            self.loseConnection()
+            return
         self._phase = "idle"
         self.deadline = self._seconds() + self._limits.keep_alive
         if not self._parsing:
@@ -256,26 +241,24 @@ class ServerChannel(Output):
     def _refuse(self, refused: Refused) -> None:
         status, reason = refused.status, refused.reason
         _log.debug("Refused a request", status=status, reason=reason, peer=str(self.getPeer()))
-        kind, body = self._render_refusal(status, reason)
-        fields = ((b"Content-Type", kind), (b"Content-Length", b"%d" % len(body)), (b"Connection", b"close"))
-        head = head_lines(b"HTTP/1.1", status, None, fields)
-        self.transport.write(b"%b%b\r\n%b" % (head, self._stamp.lines(), body))
-        half = IHalfCloseableDescriptor.providedBy(self.transport) and not self.isSecure()
-        if half and status in (413, 414, 431):
-            # More of the request is on its way, and is dropped: to close with bytes unread resets the
-            # connection, and the client may lose the answer (RFC 9112 section 9.6).
+        self.write_refusal(status, *self._render_refusal(status, reason))
+        if status != 408 and not self.isSecure() and IHalfCloseableDescriptor.providedBy(self.transport):
+            # More may be on its way, and is dropped: to close with bytes unread resets the connection, and the
+            # client may lose the answer (RFC 9112 section 9.6).
             self._close(self.transport.loseWriteConnection)
         else:
             self.loseConnection()
-        self._give_up_request(_failure(ConnectionAborted(reason)))
+        self._give_up_request(Failure(ConnectionAborted(reason)))
 
     # Back pressure.
 
     def pauseProducing(self) -> None:
-        """The client does not read: called by the transport when it holds too much."""
+        """The client does not read: called by the transport when it holds too much, maybe again and again."""
+        if self._stalled:
+            return
         self._stalled = True
         if self._phase == "answer":
-            self._watch_progress(self._seconds())
+            self._watch_progress()
         if self._producer is not None:
             self._producer.pauseProducing()
         if not self._serving and self._reading:
@@ -287,7 +270,7 @@ class ServerChannel(Output):
         """The client reads: called by the transport when it has given all to the system."""
         self._stalled = False
         if self._phase == "answer":
-            self.deadline = inf if self._reading else self._seconds() + TICK
+            self.deadline = inf if self._reading else EVERY_LOOK
         if self._producer is not None:
             self._producer.resumeProducing()
         if not self._serving:
@@ -300,38 +283,30 @@ class ServerChannel(Output):
 
     def deadline_passed(self, now: float) -> None:
         phase = self._phase
-        if phase == "closing" or (self._stalled and phase == "answer"):
+        if phase == "closing" or (phase == "answer" and self._stalled):
             self._check_progress(now)
-        elif phase == "answer":
-            self.deadline = now + TICK
-            if peer_left(self.transport):
+        if phase == "answer":
+            if not self._reading and peer_left(self.transport):
                 self.abortConnection()
         elif phase in ("head", "body"):
             self._refuse(Refused(408, "The request took too long to arrive."))
-        else:
+        elif phase != "closing":
             self.loseConnection()
 
-    def _watch_progress(self, now: float) -> None:
-        self._progress = Progress(self.transport, now)
-        self.deadline = now + self._patience() / 4
-
-    def _patience(self) -> float:
-        limit = self._limits.stall_timeout
-        return min(limit, _CLOSE_TIMEOUT) if self._phase == "closing" else limit
+    def _watch_progress(self) -> None:
+        self._progress = Progress(self.transport, self._seconds())
+        self.deadline = EVERY_LOOK
 
     def _check_progress(self, now: float) -> None:
         assert self._progress is not None
-        patience = self._patience()
         idle = self._progress.idle(now)
-        if idle < patience:
-            self.deadline = now + min(patience / 4, patience - idle)
+        limit = self._limits.stall_timeout
+        if self._phase == "closing":
+            limit = min(limit, _CLOSE_TIMEOUT)
+        if idle < limit:
             return
         self.deadline = inf
-        if self._phase != "closing":
+        if self._phase == "answer":
             _log.info("Gave up a client that does not read", peer=str(self.getPeer()), seconds=idle)
-            self._give_up_request(_failure(ClientStalled("The client read nothing for stall_timeout.")))
+            self._give_up_request(Failure(ClientStalled("The client read nothing for stall_timeout.")))
         self.abortConnection()
-
-
-def _failure(reason: Exception) -> Failure:
-    return Failure(reason)

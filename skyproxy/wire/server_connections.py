@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import select
+import struct
+import sys
 from typing import Any, Protocol
+
+if sys.platform == "linux":
+    import fcntl
+    import termios
 
 TICK = 1.0
 """Seconds between two looks at the deadlines. A deadline takes effect up to that much late."""
+
+EVERY_LOOK = 0.0
+"""A deadline that has always passed: the connection is asked at every look, until it sets another one."""
 
 
 class Connection(Protocol):
@@ -78,30 +87,43 @@ class Progress:
 
     def __init__(self, transport: Any, now: float) -> None:
         self._transport = transport
-        self._left = self._unsent()
+        self._left = _untaken(transport)
         self._moved_at = now
 
     def idle(self, now: float) -> float:
         """Seconds since this was made or last saw that the client had taken something."""
-        left = self._unsent()
+        left = _untaken(self._transport)
         if left < self._left:
             self._moved_at = now
         self._left = left
         return now - self._moved_at
 
-    def _unsent(self) -> int:
-        """Bytes that have not yet been given to the system."""
-        transport = self._transport
-        if not hasattr(transport, "dataBuffer"):
-            return 0
-        return int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen)
+
+def _untaken(transport: Any) -> int:
+    """Bytes that the client's side has not acknowledged, as far as can be told."""
+    if not hasattr(transport, "dataBuffer"):
+        return 0
+    left = int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen)
+    if sys.platform == "linux" and hasattr(transport, "fileno"):
+        # A socket asks for more only when a third of what the system holds for it is free. That can be megabytes,
+        # which a slow client takes minutes to read.
+        left += int(struct.unpack("i", fcntl.ioctl(transport.fileno(), termios.TIOCOUTQ, bytes(4)))[0])
+    return left
 
 
 def peer_left(transport: Any) -> bool:
     """Whether the other side has closed, although nobody reads from *transport*. Told on Linux only."""
-    hang_up = getattr(select, "POLLRDHUP", 0)
-    if not hang_up or not hasattr(transport, "fileno"):
+    return _poll(transport, getattr(select, "POLLRDHUP", 0))
+
+
+def has_input(transport: Any) -> bool:
+    """Whether bytes have come that nobody has read from *transport* yet. Not told on Windows."""
+    return _poll(transport, getattr(select, "POLLIN", 0))
+
+
+def _poll(transport: Any, events: int) -> bool:
+    if not events or not hasattr(transport, "fileno"):
         return False
     poller = select.poll()
-    poller.register(transport.fileno(), hang_up)
+    poller.register(transport.fileno(), events)
     return bool(poller.poll(0))

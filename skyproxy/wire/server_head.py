@@ -14,6 +14,8 @@ _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 # RFC 9112 section 3. No "#": a fragment is no part of a request target.
 REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([!-\"$-~]+) HTTP/1\.([01])\r\n")
 
+_OTHER_VERSION = re.compile(_TOKEN + rb" [!-~]+ HTTP/(?!1\.[01])[0-9]\.[0-9]\r\n")
+
 # RFC 3986 section 3.2.2.
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-fv:.]+\]|[A-Za-z0-9\-._~%!$&'()*+,;=]*)(?::[0-9]*)?")
 
@@ -63,6 +65,8 @@ def bad_line(line: bytes | bytearray) -> Refused:
     """Why *line*, which does not match :data:`REQUEST_LINE`, is refused."""
     if len(line) > LONGEST_REQUEST_LINE:
         return Refused(414, f"The request line is over {LONGEST_REQUEST_LINE} bytes.")
+    if _OTHER_VERSION.fullmatch(line):
+        return Refused(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
     return Refused(400, "The request line is not one of HTTP/1.1 or HTTP/1.0.")
 
 

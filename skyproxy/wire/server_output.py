@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from twisted.internet._producer_helpers import _PullToPush
+from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.protocol import Protocol
 from twisted.web.http_headers import Headers
 
@@ -37,9 +38,28 @@ class Output(Protocol):
         self._chunked = False
         self._left: int | None = None
         self._bodyless = False
-        self._network: Any = None
+        self._stalled = False  # The transport holds so much that the answer has to wait.
+        self._networkProducer: Any = None
         self._producer: Any = None
+        self._peer: Any = None
+        self._host: Any = None
         self._producer_streams = False
+
+    def getPeer(self) -> Any:
+        """The client's address, IAddress."""
+        if self._peer is None:
+            self._peer = self.transport.getPeer()
+        return self._peer
+
+    def getHost(self) -> Any:
+        """This side's address, IAddress."""
+        if self._host is None:
+            self._host = self.transport.getHost()
+        return self._host
+
+    def isSecure(self) -> bool:
+        """Whether this is TLS."""
+        return ISSLTransport(self.transport, None) is not None
 
     def loseConnection(self) -> None:
         """Close when all is written."""
@@ -96,6 +116,12 @@ class Output(Protocol):
         else:
             self.transport.writeSequence((data, body))
 
+    def write_refusal(self, status: int, kind: bytes, body: bytes) -> None:
+        """Write a whole answer to what is no request, *kind* being its Content-Type. Close after it."""
+        fields = ((b"Content-Type", kind), (b"Content-Length", b"%d" % len(body)), (b"Connection", b"close"))
+        head = head_lines(b"HTTP/1.1", status, None, fields)
+        self.transport.write(b"%b%b\r\n%b" % (head, self._stamp.lines(), body))
+
     def start_stream(
         self, code: int, fields: Sequence[Field], length: int | None = None, reason: bytes | None = None
     ) -> None:
@@ -134,19 +160,25 @@ class Output(Protocol):
         elif not self._bodyless:
             if self._left is not None:
                 self._left -= len(data)
+                if self._left < 0:
+                    # The client would take the surplus for the next answer.
+                    data = data[: self._left]
             self.transport.write(data)
 
     def cut(self, last: bytes = b"") -> None:
         """Give up the stream that is under way, in a way that cannot be taken for its end.
 
-        :param last: bytes of the body that go before. They are lost where the connection's end is the body's
-            (HTTP/1.0): there, only a reset shows that something is missing.
+        :param last: bytes of the body that go before. They are lost where only a reset shows that something is
+            missing: where the connection's end is the body's (HTTP/1.0), and where they would fill Content-Length.
         """
-        if self._chunked or self._left is not None:
+        if self._chunked or (self._left is not None and self._left > len(last)):
             self.write_part(last)
             self.loseConnection()
         else:
             self.abortConnection()
+        # Nothing that is written yet may complete it.
+        self._chunked = False
+        self._bodyless = True
 
     def _connection(self, framed: bool) -> bytes:
         """The Connection field, if one is needed, for an answer whose end can be told or not."""
@@ -164,7 +196,7 @@ class Output(Protocol):
             self.transport.write(b"0\r\n\r\n")
             self._chunked = False
         if self._left is not None:
-            if self._left != 0:
+            if self._left > 0:
                 # The client would take the next answer for the rest of this one.
                 self.persistent = False
             self._left = None
@@ -185,6 +217,8 @@ class Output(Protocol):
         self._producer_streams = streaming
         if not streaming:
             producer.startStreaming()
+        if self._stalled:
+            producer.pauseProducing()
 
     def unregisterProducer(self) -> None:
         """Forget the request's producer."""

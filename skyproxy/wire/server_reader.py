@@ -13,7 +13,7 @@ from skyproxy.wire.server_head import LONGEST_REQUEST_LINE, REQUEST_LINE, Head, 
 _BLANK_LINE: Final = b"\r\n\r\n"
 
 # What no head may hold: a bare CR or LF, and control characters.
-_STRAY = re.compile(rb"[^\r]\n|\r[^\n]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_STRAY = re.compile(rb"(?<!\r)\n|\r[^\n]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 class RequestReader:
@@ -131,14 +131,14 @@ class RequestReader:
     def _check_size(self, head: bytes | bytearray) -> None:
         if len(head) > self._limits.header_bytes:
             raise Refused(431, f"The header fields are over {self._limits.header_bytes} bytes.")
-        if head.count(b"\r\n") - 2 > self._limits.header_count:
-            raise Refused(431, f"There are more than {self._limits.header_count} header fields.")
 
     def _take_head(self, data: bytes) -> None:
         line = REQUEST_LINE.match(data)
         if line is None or line.end() > LONGEST_REQUEST_LINE:
             raise bad_line(data[: data.find(b"\r\n") + 2])
         self._check_size(data)
+        if data.count(b"\r\n") - 2 > self._limits.header_count:
+            raise Refused(431, f"There are more than {self._limits.header_count} header fields.")
         self._fields = []
         upgraded = False
         assert self._parser is not None
@@ -179,20 +179,23 @@ class RequestReader:
         # The end of a chunked body is a blank line; not every blank line is its end, but those are rare.
         known = len(self._tail)
         window = self._tail + data
-        end = window.find(_BLANK_LINE)
-        if end < 0:
-            self._tail = window[-3:]
-            piece, rest = data, b""
-        else:
-            self._tail = b""
-            piece, rest = data[: end + 4 - known], data[end + 4 - known :]
+        start = fed = 0
+        while not self.complete and fed < len(data):
+            end = window.find(_BLANK_LINE, start)
+            if end < 0:
+                self._tail = window[max(start, len(window) - 3) :]
+                start = len(window)
+            else:
+                self._tail = b""
+                start = end + 4
+            self._parse(data[fed : start - known])
+            fed = start - known
         self._fields.clear()
-        self._parse(piece)
         self._size += sum(map(len, self.pieces))
         if self._size > self._limits.body_bytes:
             raise Refused(413, f"The body is over {self._limits.body_bytes} bytes.")
         # Chunk extensions and trailers are dropped, but llhttp collects a trailer until it is complete.
-        self._quiet = 0 if self.pieces else self._quiet + len(piece)
+        self._quiet = 0 if self.pieces else self._quiet + fed
         if self._quiet > self._limits.header_bytes:
             raise Refused(431, f"The trailer fields are over {self._limits.header_bytes} bytes.")
-        return rest
+        return data[fed:]

@@ -1,0 +1,98 @@
+"""Timers that nearly always are cancelled: cheap to start and to cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+
+class Cancellable(Protocol):
+    """A call to come, as IDelayedCall."""
+
+    def active(self) -> bool:
+        """Whether it is still to come."""
+
+    def cancel(self) -> None:
+        """Do without it."""
+
+
+class Clock(Protocol):
+    """What tells the time and calls later: an IReactorTime, or :class:`Timers`."""
+
+    def seconds(self) -> float:
+        """The time."""
+
+    def callLater(self, delay: float, callable: Callable[..., Any], *args: Any) -> Any:
+        """Call later; returns a :class:`Cancellable`."""
+
+
+class Timer:
+    """One call to come, as IDelayedCall."""
+
+    __slots__ = ("_call", "_timers", "due")
+
+    def __init__(self, timers: Timers, due: float, call: Callable[[], Any]) -> None:
+        self._timers = timers
+        self._call = call
+        self.due = due
+
+    def active(self) -> bool:
+        """Whether the call is still to come."""
+        return self in self._timers.pending
+
+    def cancel(self) -> None:
+        """Do without the call. As for IDelayedCall, it must be active."""
+        self._timers.pending.remove(self)
+
+    def fire(self) -> None:
+        """Make the call."""
+        self._call()
+
+
+class Timers:
+    """Many timers on one delayed call of the reactor.
+
+    Every request starts two or three, and nearly all of them are cancelled in time. To start or cancel one is to add
+    to a set or take from it. The reactor wakes when the earliest that was ever started is due, and looks for the next.
+
+    :param clock: what calls.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.pending: set[Timer] = set()
+        self._wake: Cancellable | None = None
+        self._wake_at = 0.0
+
+    def seconds(self) -> float:
+        """The time, on the clock beneath."""
+        return self._clock.seconds()
+
+    def callLater(self, delay: float, callable: Callable[..., Any], *args: Any) -> Timer:
+        """Call *callable* with *args* after *delay* seconds."""
+        due = self.seconds() + delay
+        timer = Timer(self, due, (lambda: callable(*args)) if args else callable)
+        self.pending.add(timer)
+        if self._wake is None or due < self._wake_at:
+            self._wake_for(due)
+        return timer
+
+    def _wake_for(self, due: float) -> None:
+        if self._wake is not None:
+            self._wake.cancel()
+        self._wake_at = due
+        self._wake = self._clock.callLater(max(0.0, due - self.seconds()), self._look)
+
+    def _look(self) -> None:
+        self._wake = None
+        now = self.seconds()
+        due = sorted((timer for timer in self.pending if timer.due <= now), key=lambda timer: timer.due)
+        try:
+            for timer in due:
+                # One call may cancel another that is due, too.
+                if timer in self.pending:
+                    self.pending.remove(timer)
+                    timer.fire()
+        finally:
+            if self.pending and self._wake is None:
+                self._wake_for(min(timer.due for timer in self.pending))

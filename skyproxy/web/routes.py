@@ -1,0 +1,62 @@
+"""Klein's resource, with a memory for the routes it has matched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from klein import Klein
+from klein.resource import KleinResource
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.python.failure import Failure
+from werkzeug.exceptions import HTTPException
+
+from skyproxy.web.request import ApiRequest
+
+class Routes(KleinResource):
+    """Renders as Klein does. Where a path without variable parts has been matched before, the match is remembered:
+    to match one takes longer than all the rest that stands between a request and its handler.
+
+    Handlers behind a remembered route answer by themselves and return a Deferred, which is cancelled when the client
+    leaves, as Klein cancels it.
+    """
+
+    def __init__(self, app: Klein) -> None:
+        super().__init__(app)
+        self._known: dict[tuple[bytes, bytes], str] = {}
+
+    def route(self, request: ApiRequest) -> bool:
+        """Run the handler of *request*, if its route is known.
+
+        :return: False if it is not: then render the request as any other.
+        """
+        endpoint = self._known.get((request.method, request.path))
+        if endpoint is None:
+            return False
+        done: Deferred[Any] = maybeDeferred(self._app.execute_endpoint, endpoint, request)
+        if not done.called:
+            request.notifyFinish().addErrback(lambda _: done.cancel())
+        done.addErrback(self._failed, request)
+        return True
+
+    def render(self, request: Any) -> Any:
+        """Have Klein match and run the route, and remember it."""
+        rendered = super().render(request)
+        if request.method in (b"GET", b"POST"):
+            self._remember(request)
+        return rendered
+
+    def _remember(self, request: Any) -> None:
+        path = request.path
+        try:
+            adapter = self._app.url_map.bind("")
+            rule, _ = adapter.match(path.decode("utf-8"), request.method.decode("ascii"), return_rule=True)
+        except (HTTPException, UnicodeDecodeError):
+            return
+        if not rule.arguments:
+            self._known[request.method, path] = rule.endpoint
+
+    def _failed(self, failure: Failure, request: ApiRequest) -> Any:
+        for exceptions, handler in self._app._error_handlers:
+            if failure.check(*exceptions):
+                return self._app.execute_error_handler(handler, request, failure)
+        return failure

@@ -1,0 +1,140 @@
+"""Connections over TLS that are ready: the handshake is done, and the protocol is the one that both sides speak."""
+
+from __future__ import annotations
+
+from typing import Any
+from typing import Protocol as Interface
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IHandshakeListener, IStreamClientEndpoint, ITCPTransport
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from skyproxy.wire.tls import TlsClient
+
+HTTP2 = b"h2"
+HTTP11 = b"http/1.1"
+
+_OFFERS = {"auto": (HTTP2, HTTP11), "on": (HTTP2,), "off": (HTTP11,)}
+
+
+def offers(http2: str) -> tuple[bytes, ...]:
+    """What ALPN offers, the best first.
+
+    :param http2: ``auto``, ``on`` or ``off``.
+    """
+    return _OFFERS[http2]
+
+
+class HandshakeBroken(ConnectError):
+    """The peer closed the connection in the middle of the TLS handshake."""
+
+
+class Http2Refused(ConnectError):
+    """Only HTTP/2 was offered, and the peer did not take it."""
+
+
+class NegotiatedFactory(Interface):
+    """Makes the protocol of a connection when ALPN has said which."""
+
+    def negotiated(self, name: bytes | None) -> Any:
+        """The protocol that goes by *name*; None: the peer knows no ALPN."""
+
+
+@implementer(IStreamClientEndpoint)
+class TlsEndpoint:
+    """Connects through another endpoint, and then over TLS.
+
+    :param endpoint: leads to the origin.
+    :param reactor: IReactorTime.
+    """
+
+    def __init__(self, endpoint: IStreamClientEndpoint, tls: TlsClient, reactor: Any) -> None:
+        self._endpoint: Any = endpoint
+        self._tls = tls
+        self._reactor = reactor
+
+    def connect(self, factory: NegotiatedFactory) -> Deferred[Any]:
+        """Connect.
+
+        :return: fires with the protocol, connected, when the handshake is done. Fails as the endpoint does, with
+            ``SSL.Error`` (the handshake failed), ``VerificationError`` (the certificate is another host's),
+            :class:`HandshakeBroken` or :class:`Http2Refused`. Cancelling it drops the connection.
+        """
+        wrapper = _TlsFactory(self._tls, True, _Handshakes(self._tls, factory), self._reactor)
+        connected: Deferred[Any] = self._endpoint.connect(wrapper)
+        return connected.addCallback(lambda transport: transport.handshake)
+
+
+@implementer(IHandshakeListener)
+class _Handshake(Protocol):
+    """Stands in until the handshake is done, then puts the chosen protocol in its own place.
+
+    :ivar done: fires with that protocol.
+    """
+
+    transport: Any
+
+    def __init__(self, tls: TlsClient, factory: NegotiatedFactory) -> None:
+        self._tls = tls
+        self._factory = factory
+        self.done: Deferred[Any] = Deferred(lambda _: self.transport.abortConnection())
+
+    def connectionMade(self) -> None:
+        # TLS does not show its protocols the TCP transport beneath. Nagle would hold the first request back until
+        # the peer has acknowledged the end of the handshake.
+        tcp = self.transport.transport
+        if ITCPTransport.providedBy(tcp):
+            tcp.setTcpNoDelay(True)
+
+    def handshakeCompleted(self) -> None:
+        transport = self.transport
+        if self.done.called:
+            return
+        self._tls.completed(transport.getHandle())
+        name = transport.negotiatedProtocol
+        if name != HTTP2 and HTTP11 not in self._tls.protocols:
+            self.done.errback(Failure(Http2Refused("The peer does not speak HTTP/2.")))
+            transport.abortConnection()
+            return
+        protocol = self._factory.negotiated(name)
+        transport.wrappedProtocol = protocol
+        protocol.makeConnection(transport)
+        self.done.callback(protocol)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.done.called:
+            return
+        if reason.check(ConnectionDone, ConnectionLost):
+            reason = Failure(HandshakeBroken("The peer broke the TLS handshake off."))
+        self.done.errback(reason)
+
+
+class _Handshakes(Factory):
+    noisy = False
+
+    def __init__(self, tls: TlsClient, factory: NegotiatedFactory) -> None:
+        self._tls = tls
+        self._factory = factory
+
+    def buildProtocol(self, addr: Any) -> _Handshake:
+        return _Handshake(self._tls, self._factory)
+
+
+class _TlsTransport(TLSMemoryBIOProtocol):
+    """Writes at once: Twisted's own default would hold each write back for a turn of the reactor, to join them.
+
+    :ivar handshake: fires with the protocol when the handshake is done.
+    """
+
+    def __init__(self, factory: Any, wrapped: _Handshake) -> None:
+        super().__init__(factory, wrapped)
+        self.handshake = wrapped.done
+
+
+class _TlsFactory(TLSMemoryBIOFactory):
+    protocol = _TlsTransport
+    noisy = False

@@ -1,0 +1,62 @@
+"""TLS to one origin: who it must be, what it is offered, and the sessions that spare a full handshake."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from OpenSSL.SSL import Connection, Session
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.ssl import optionsForClientTLS
+from zope.interface import implementer
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class TlsClient:
+    """Makes the TLS side of each connection to one origin.
+
+    Certificate and host name are checked by Twisted with service-identity, against the platform's authorities. A
+    resumed connection is to the peer that was checked when its session began.
+
+    :param host: name or address, without the brackets of IPv6.
+    :param protocols: offered by ALPN, the best first.
+    :param max_sessions: that are kept for resumption; 0 for none.
+    :ivar handshakes: that were completed, the resumed ones among them.
+    :ivar resumed: those that resumed a session.
+    """
+
+    def __init__(self, host: str, protocols: Sequence[bytes], max_sessions: int) -> None:
+        self.protocols = tuple(protocols)
+        self._options = optionsForClientTLS(
+            host,
+            acceptableProtocols=list(protocols),
+            extraCertificateOptions={"enableSessionTickets": max_sessions > 0},
+        )
+        self._sessions: deque[Session] = deque(maxlen=max_sessions)
+        self.handshakes = 0
+        self.resumed = 0
+
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> Connection:
+        """A connection that resumes the newest session, if there is one.
+
+        Each session is used once (RFC 8446, C.4): the connection that it helps to make brings another.
+        """
+        connection: Any = self._options.clientConnectionForTLS(tlsProtocol)
+        if self._sessions:
+            connection.set_session(self._sessions.pop())
+        return connection
+
+    def completed(self, connection: Connection) -> None:
+        """Count the handshake of *connection*, which is done."""
+        self.handshakes += 1
+        # The peer shows its certificate in a full handshake only, and would not have come through it without.
+        if connection.get_verified_chain() is None:
+            self.resumed += 1
+
+    def remember(self, connection: Connection) -> None:
+        """Keep the session of *connection*, which has brought an answer: TLS 1.3 sends tickets after the handshake."""
+        if self._sessions.maxlen:
+            session = connection.get_session()
+            if session is not None:
+                self._sessions.append(session)
