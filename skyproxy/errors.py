@@ -115,6 +115,25 @@ class ProviderNotConfigured(Unavailable):
     retryable = False
 
 
+class KeysRejected(Unavailable):
+    """The provider refused every key of its own; the message names their variables."""
+
+    code = "keys_rejected"
+    retryable = False
+
+
+class KeysResting(Unavailable):
+    """Every key of the provider has met its rate limit, and rests."""
+
+    code = "keys_resting"
+
+
+class BreakerOpen(Unavailable):
+    """The provider has failed too often, and is left alone for ``open_for``."""
+
+    code = "breaker_open"
+
+
 class BacklogFull(Unavailable):
     """``max_pending`` requests already wait for a permit of this provider."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import secrets
 import signal
 from collections.abc import Callable
@@ -103,6 +104,7 @@ class SkyproxyService(Service):
         self._runtime = self._build(self._config)
         self._reactor.callWhenRunning(self._take_signals)
         self._announce()
+        _spare_the_collector()
 
     def _build(self, config: Config) -> Runtime:
         """The runtime of *config*. A provider whose settings are what they were keeps its connections and permits."""
@@ -225,6 +227,17 @@ class SkyproxyService(Service):
             self._reactor.stop()
         else:
             self._end_all()
+
+
+def _spare_the_collector() -> None:
+    """Have the garbage collector leave alone what lives as long as the process, and look less often for the rest.
+
+    A request leaves no cycles behind, but makes enough objects to have Python's own thresholds search the whole heap
+    again and again: a quarter of the time of a whole answer, and the longest stops of the event loop.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def _result_now(deferred: Deferred[Any]) -> Any:

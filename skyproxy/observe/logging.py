@@ -18,7 +18,7 @@ from zope.interface import implementer
 from skyproxy.observe.events import notice
 from skyproxy.observe.jsonlines import JsonLines
 from skyproxy.observe.redact import Redactor
-from skyproxy.observe.severity import DEBUG, THRESHOLDS, severity_of
+from skyproxy.observe.severity import DEBUG, THRESHOLDS, WARN, severity_of
 from skyproxy.observe.sinks import FileSink, Sink, StreamSink
 from skyproxy.observe.text import TextLines
 from skyproxy.observe.writer import LogWriter
@@ -40,6 +40,7 @@ class Channel:
 
     :param renderer: makes the form, of a redactor.
     :param trouble: told, in the writer's thread, that the sink cannot be written.
+    :param leaves_out: what it does not take, whatever the level.
     """
 
     def __init__(
@@ -49,7 +50,9 @@ class Channel:
         redactor: Redactor,
         level: str,
         trouble: Callable[[LogEvent], None],
+        leaves_out: Callable[[LogEvent], bool] | None = None,
     ) -> None:
+        self._leaves_out = leaves_out or _nothing
         self._make_renderer = renderer
         self._sink = sink
         self._trouble = trouble
@@ -64,7 +67,7 @@ class Channel:
     def __call__(self, event: LogEvent) -> None:
         """Take *event*, or not."""
         severity = severity_of(event)
-        if severity >= self._threshold:
+        if severity >= self._threshold and not self._leaves_out(event):
             self.writer.write(self._renderer.line(event), severity <= DEBUG)
 
     def _lost(self, count: int) -> bytes:
@@ -89,6 +92,7 @@ class Logging:
     :param level: ``debug``, ``info``, ``warn`` or ``error``, for both.
     :param secrets: never to be written.
     :param publisher: gives the events to the JSON file.
+    :param brief: the text leaves out the requests that nothing is wrong with, while the JSON file has them.
     """
 
     def __init__(
@@ -101,6 +105,7 @@ class Logging:
         secrets: Iterable[str],
         cwd: Path,
         publisher: LogPublisher = globalLogPublisher,
+        brief: bool = False,
     ) -> None:
         self._reactor = reactor
         self._cwd = cwd
@@ -108,7 +113,10 @@ class Logging:
         self._level = level
         self._secrets = frozenset(secrets)
         self._redactor = Redactor(self._secrets)
-        self._text = None if text is None else Channel(text, TextLines, self._redactor, level, self._emergency)
+        leaves_out = self._is_routine if brief else None
+        self._text = (
+            None if text is None else Channel(text, TextLines, self._redactor, level, self._emergency, leaves_out)
+        )
         self._log_file = self._place(log_file)
         self._json = self._json_channel()
         self._started = False
@@ -196,6 +204,9 @@ class Logging:
         for channel in self._channels():
             channel.writer.finish(_STOP_LIMIT)
 
+    def _is_routine(self, event: LogEvent) -> bool:
+        return self._json is not None and "request_id" in event and severity_of(event) < WARN
+
     def _channels(self) -> list[Channel]:
         return [channel for channel in (self._json, self._text) if channel is not None]
 
@@ -237,6 +248,7 @@ def build_logging(
         level=config.proxy.log_level,
         secrets=secrets_of(config),
         cwd=cwd,
+        brief=not _in_foreground(twistd),
     )
     at_exit(logging.finish)
     return logging
@@ -247,7 +259,7 @@ def _twistd_sink(twistd: Mapping[str, Any], cwd: Path) -> Sink | None:
     if twistd.get("syslog") or twistd.get("logger"):
         return None
     name = twistd.get("logfile")
-    foreground = bool(twistd.get("nodaemon")) or not hasattr(os, "fork")
+    foreground = _in_foreground(twistd)
     if name == "-" and not foreground:
         return None  # twistd refuses that
     if name and name != "-":
@@ -256,6 +268,14 @@ def _twistd_sink(twistd: Mapping[str, Any], cwd: Path) -> Sink | None:
         return FileSink(cwd / "twistd.log")
     stream = getattr(sys.__stdout__, "buffer", None)
     return None if stream is None else StreamSink(getattr(stream, "raw", stream))
+
+
+def _in_foreground(twistd: Mapping[str, Any]) -> bool:
+    return bool(twistd.get("nodaemon")) or not hasattr(os, "fork")
+
+
+def _nothing(event: LogEvent) -> bool:
+    return False
 
 
 def secrets_of(config: Any) -> set[str]:

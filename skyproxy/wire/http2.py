@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from h2.errors import ErrorCodes
 from h2.exceptions import NoAvailableStreamIDError
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IPushProducer, ISSLTransport, ITCPTransport
+from twisted.internet.interfaces import IPushProducer, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web._newclient import Request, RequestGenerationFailed, RequestNotSent
+from twisted.web._newclient import RequestNotSent
 from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
 from skyproxy.wire.http2_errors import PeerMisbehaved, PeerSilent
 from skyproxy.wire.http2_frames import FrameScanner
-from skyproxy.wire.http2_headers import body_length, request_fields
+from skyproxy.wire.http2_headers import request_fields
 from skyproxy.wire.http2_interfaces import Clock, Timer, Transport
 from skyproxy.wire.http2_keepalive import LifeCheck
 from skyproxy.wire.http2_outbox import Outbox
 from skyproxy.wire.http2_receiver import Receiver
 from skyproxy.wire.http2_stream import Stream
 from skyproxy.wire.http2_streams import StreamTable, client_state
-from skyproxy.wire.http2_upload import Upload
 
 _log = Logger()
 
@@ -43,12 +42,13 @@ class Http2Connection(Protocol):
     The transport speaks HTTP/2 from its first byte: ALPN chose ``h2``, or the peer is known to (RFC 9113, 3).
 
     :param clock: for PING, and for the time to close.
+    :param scheme: of the origin, ``https`` or ``http``.
     :param stream_window: bytes of one response that are kept here, at most, while its reader is paused.
     :param max_streams: open at once, at most; fewer if the peer's SETTINGS_MAX_CONCURRENT_STREAMS says so.
     :param ping_interval: seconds without a byte from the peer until it is sent a PING.
     :param ping_timeout: seconds for any sign of life after that PING, and after the connection was made.
     :ivar on_available: called when streams may have come free, or none will any more.
-    :ivar on_closed: called once, when the transport is gone.
+    :ivar on_lost: called once, when the transport is gone.
     :ivar closed: whether the transport is gone.
     :ivar served: requests sent until now.
     """
@@ -58,6 +58,7 @@ class Http2Connection(Protocol):
     def __init__(
         self,
         clock: Clock,
+        scheme: str,
         *,
         stream_window: int = 131_072,
         max_streams: int = 100,
@@ -73,15 +74,14 @@ class Http2Connection(Protocol):
         self._scanner = FrameScanner(clock)
         self._receiver = Receiver(self._h2, self._scanner, self._table, _CONNECTION_WINDOW)
         self._life = LifeCheck(clock, ping_interval, ping_timeout, self._ping, self._found_silent)
-        self._scheme = b"http"
-        self._made = False
+        self._scheme = scheme.encode("ascii")
         self._busy = False
         self._closing = False
         self._timer: Timer | None = None
         self._broken: Failure | None = None
         self._aborting: list[Deferred[None]] = []
         self.on_available: Callable[[Http2Connection], None] = _ignore
-        self.on_closed: Callable[[Http2Connection], None] = _ignore
+        self.on_lost: Callable[[Http2Connection], None] = _ignore
         self.closed = False
         self.served = 0
 
@@ -95,9 +95,14 @@ class Http2Connection(Protocol):
     @property
     def available(self) -> int:
         """Requests that can be sent now; 0 for good when :attr:`draining`."""
-        if self.draining or not self._made:
+        if self.draining:
             return 0
         return max(0, min(self._receiver.peer_limit, self._max_streams) - len(self._table.open))
+
+    @property
+    def settled(self) -> bool:
+        """Whether the peer has said how many streams it takes. One request may be sent before."""
+        return self._receiver.settled
 
     @property
     def draining(self) -> bool:
@@ -109,25 +114,26 @@ class Http2Connection(Protocol):
         """The clock's seconds when the last open stream ended, None while one is open."""
         return self._table.idle_since
 
-    def request(self, request: Request) -> Deferred[IResponse]:
-        """Send *request* on a stream of its own.
+    def request(self, request: Any) -> Deferred[IResponse]:
+        """Send *request*, as :meth:`ClientProtocol.request` takes it, on a stream of its own.
 
         :return: fires with the response when its headers are there. Cancelling it before that resets the stream.
             Fails with ``RequestNotSent``: there is no free stream;
-            ``RequestGenerationFailed``: the request or its body cannot be sent as it is;
-            ``RequestTransmissionFailed``: the connection broke before all of the request was out;
+            ``ValueError``: the request cannot be sent as it is;
             :class:`StreamRefused`: the peer says that it did nothing for it;
-            ``ResponseNeverReceived``: the connection broke and nothing at all came on it since the request was sent;
+            ``RequestTransmissionFailed``, ``ResponseNeverReceived``: the connection broke, before or after all of the
+            request was out, and nothing at all came on it since the request was sent;
             ``ResponseFailed``: the peer gave up, broke the rules, or broke the connection later than that.
         """
         if self.available < 1:
             return fail(RequestNotSent())
-        producer = request.bodyProducer
-        length = body_length(request.method, producer)
+        body = request.bodyProducer
         try:
-            fields = request_fields(request.method, request.uri, request.headers, self._scheme, length)
+            fields = request_fields(
+                request.method, request.uri, request.headers.fields(), self._scheme, None if body is None else body.length
+            )
         except ValueError:
-            return fail(RequestGenerationFailed([Failure()]))
+            return fail()
         try:
             stream = self._table.begin(request, fields, self._stream_window)
         except NoAvailableStreamIDError:
@@ -135,10 +141,8 @@ class Http2Connection(Protocol):
             return fail(RequestNotSent())
         self.served += 1
         self._scanner.credit()
-        if producer is not None:
-            upload = Upload(producer, self._outbox.pump, lambda reason: self._upload_failed(stream, reason))
-            self._outbox.add(stream.stream_id, upload)
         if not self._busy:
+            self._outbox.pump()
             self._write()
         return stream.answer
 
@@ -155,7 +159,7 @@ class Http2Connection(Protocol):
         self._closing = True
         gone: Deferred[None] = Deferred()
         self._aborting.append(gone)
-        self._drop()
+        self.transport.abortConnection()
         return gone
 
     # IProtocol, for the transport.
@@ -163,9 +167,6 @@ class Http2Connection(Protocol):
     def connectionMade(self) -> None:
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
-        if ISSLTransport.providedBy(self.transport):
-            self._scheme = b"https"
-        self._made = True
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(_CONNECTION_WINDOW - self._h2.inbound_flow_control_window)
         self.transport.registerProducer(self, True)
@@ -204,7 +205,7 @@ class Http2Connection(Protocol):
         aborting, self._aborting = self._aborting, []
         for gone in aborting:
             gone.callback(None)
-        self.on_closed(self)
+        self.on_lost(self)
 
     # IPushProducer, for the transport: this is our writing. Our reading is bounded by the streams' windows.
 
@@ -232,16 +233,10 @@ class Http2Connection(Protocol):
         self._write()
         if self._table.freed:
             self._table.freed = False
-            if self.draining and self._made and not self._table.open:
+            if self.draining and not self._table.open:
                 self._h2.close_connection()
                 self._leave()
             self.on_available(self)
-
-    def _upload_failed(self, stream: Stream, reason: Failure) -> None:
-        self._table.give_up(stream, ErrorCodes.CANCEL)
-        stream.fail_request(RequestGenerationFailed([reason]))
-        stream.deliver()
-        self._flush()
 
     def _ping(self) -> None:
         self._h2.ping(b"skyproxy")
@@ -251,7 +246,7 @@ class Http2Connection(Protocol):
         _log.info("HTTP/2 peer is silent", open=len(self._table.open))
         for stream in self._break(Failure(PeerSilent())):
             stream.deliver()
-        self._drop()
+        self.transport.abortConnection()
 
     def _break(self, reason: Failure) -> list[Stream]:
         self._broken = reason
@@ -272,8 +267,5 @@ class Http2Connection(Protocol):
 
     def _leave_now(self) -> None:
         self._timer = None
-        self._drop()
+        self.transport.abortConnection()
 
-    def _drop(self) -> None:
-        if self._made:
-            self.transport.abortConnection()

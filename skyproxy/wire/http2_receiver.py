@@ -38,6 +38,7 @@ class Receiver:
 
     :param window: bytes that the peer may have under way on the connection, beyond what has come.
     :ivar peer_limit: streams that the peer takes at once.
+    :ivar settled: whether the peer's SETTINGS have come.
     :ivar gone_away: whether the peer takes no new ones (GOAWAY).
     """
 
@@ -49,6 +50,7 @@ class Receiver:
         self._unreturned = 0
         # Until the peer's SETTINGS are here, one request may try: more could be refused.
         self.peer_limit = 1
+        self.settled = False
         self.gone_away = False
 
     def receive(self, data: bytes, changed: list[Stream]) -> None:
@@ -121,7 +123,7 @@ class Receiver:
 
     def _settings(self, event: RemoteSettingsChanged, stream: Stream | None) -> None:
         self.peer_limit = self._h2.remote_settings.max_concurrent_streams
-        self._table.freed = True
+        self.settled = self._table.freed = True
         if self._h2.encoder.header_table_size > _MAX_HEADER_TABLE:
             self._h2.encoder.header_table_size = _MAX_HEADER_TABLE
 

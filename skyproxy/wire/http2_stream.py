@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
 from typing import Protocol as Interface
 
 from h2.errors import ErrorCodes
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web._newclient import ConnectionAborted, Request, WrongBodyLength
+from twisted.web._newclient import WrongBodyLength
 from twisted.web.client import ResponseDone, ResponseFailed, ResponseNeverReceived
 from twisted.web.iweb import IResponse
 from zope.interface import implementer
@@ -49,31 +51,14 @@ class Stream:
     """
 
     __slots__ = (
-        "_announced",
-        "_carrier",
-        "_chunks",
-        "_delivering",
-        "_end",
-        "_held",
-        "_interim",
-        "_missing",
-        "_owed",
-        "_paused",
-        "_protocol",
-        "_request",
-        "_response",
-        "_taken",
-        "_window",
-        "answer",
-        "dirty",
-        "mark",
-        "stream_id",
-    )
+        "_announced", "_carrier", "_chunks", "_delivering", "_end", "_held", "_interim", "_missing", "_owed", "_paused",
+        "_protocol", "_request", "_response", "_taken", "_window", "answer", "dirty", "mark", "stream_id",
+    )  # fmt: skip
 
     # Like Twisted's own proxy, for protocols that stop reading when their transport says that it is going.
     disconnecting = False
 
-    def __init__(self, carrier: Carrier, stream_id: int, request: Request, window: int, mark: int) -> None:
+    def __init__(self, carrier: Carrier, stream_id: int, request: Any, window: int, mark: int) -> None:
         self._carrier = carrier
         self.stream_id = stream_id
         self._request = request
@@ -101,11 +86,6 @@ class Stream:
         """The request's."""
         method: bytes = self._request.method
         return method
-
-    @property
-    def answered(self) -> bool:
-        """Whether the headers have come."""
-        return self._response is not None
 
     def interim(self) -> int:
         """One more 1xx response came; how many that makes."""
@@ -136,23 +116,14 @@ class Stream:
         else:
             self._end = Failure(ResponseDone("Response body fully received"))
 
-    def fail(self, reason: Failure, before: type[ResponseFailed] = ResponseFailed) -> None:
+    def fail(self, reason: Failure, before: type[Exception] = ResponseFailed) -> None:
         """Nothing more will come. The reader gets what came first.
 
-        :param before: what the request fails with if its headers are not there.
+        :param before: what the request fails with if its headers are not there: a wrapper of reasons.
         """
         if self._end is None:
             response = self._response
-            kind = before if response is None else ResponseFailed
-            self._end = Failure(kind([reason], response))
-
-    def fail_request(self, error: Exception) -> None:
-        """Nothing more will come, and *error* says why, unless the headers were there already."""
-        if self._end is None:
-            if self._response is None:
-                self._end = Failure(error)
-            else:
-                self._end = Failure(ResponseFailed([Failure(error)], self._response))
+            self._end = Failure(before([reason]) if response is None else ResponseFailed([reason], response))
 
     def deliver(self) -> None:
         """Give the reader what is there, in order, as far as it wants it now."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
+from h2.exceptions import StreamClosedError
 from h2.settings import SettingCodes, Settings
+from h2.stream import H2Stream
 from twisted.python.failure import Failure
-from twisted.web.client import RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived
+from twisted.web._newclient import RequestTransmissionFailed
+from twisted.web.client import ResponseFailed, ResponseNeverReceived
 
 from skyproxy.wire.http2_frames import MAX_FRAME_SIZE
 from skyproxy.wire.http2_interfaces import Clock
@@ -22,8 +26,7 @@ _MAX_HEADER_LIST = 65_536
 
 def client_state(stream_window: int) -> H2Connection:
     """h2's state of a client, which grants each stream *stream_window* bytes and wants no pushes."""
-    # Headers are checked by http2_headers: there a malformed response costs its own stream, with h2 all of them.
-    h2 = H2Connection(
+    h2 = _ClientConnection(
         H2Configuration(
             client_side=True,
             header_encoding=None,
@@ -43,6 +46,22 @@ def client_state(stream_window: int) -> H2Connection:
         },
     )
     return h2
+
+
+class _ClientConnection(H2Connection):
+    """Leaves the checks of responses to http2_headers and http2_stream.
+
+    There, a malformed response costs its own stream (RFC 9113, 8.1.1). With h2 it costs all of them.
+    """
+
+    def _begin_new_stream(self, *arguments: Any) -> H2Stream:
+        stream = super()._begin_new_stream(*arguments)
+        stream._initialize_content_length = _ignore_content_length  # type: ignore[method-assign]
+        return stream
+
+
+def _ignore_content_length(headers: Iterable[Any]) -> None:
+    """In place of h2's own."""
 
 
 class StreamTable:
@@ -67,12 +86,15 @@ class StreamTable:
         self.idle_since: float | None = clock.seconds()
 
     def begin(self, request: Any, fields: list[Any], window: int) -> Stream:
-        """Send the headers of *request* on a new stream, which it ends if the request has no body.
+        """Send the headers of *request* on a new stream, and give its body to the outbox.
 
         :raise NoAvailableStreamIDError: the numbers are used up.
         """
+        body = request.bodyProducer.data if request.bodyProducer is not None else b""
         stream_id = self._h2.get_next_available_stream_id()
-        self._h2.send_headers(stream_id, fields, end_stream=request.bodyProducer is None)
+        self._h2.send_headers(stream_id, fields, end_stream=not body)
+        if body:
+            self._outbox.add(stream_id, body)
         stream = self.open[stream_id] = Stream(self, stream_id, request, window, self.reads)
         self.idle_since = None
         return stream
@@ -84,7 +106,9 @@ class StreamTable:
     def give_up(self, stream: Stream, code: ErrorCodes) -> None:
         if self.open.get(stream.stream_id) is stream:
             if self.usable:
-                self._h2.reset_stream(stream.stream_id, code)
+                # The peer may have ended the stream in the very read that this comes from.
+                with suppress(StreamClosedError):
+                    self._h2.reset_stream(stream.stream_id, code)
             self.forget(stream)
 
     def end(self, stream: Stream) -> None:
@@ -113,10 +137,11 @@ class StreamTable:
         """The connection is lost; the streams returned want to tell their readers."""
         streams = list(self.open.values())
         for stream in streams:
-            if stream.stream_id in self._outbox:
-                stream.fail_request(RequestTransmissionFailed([reason]))
-            else:
-                unheard = stream.mark == self.reads
-                stream.fail(reason, ResponseNeverReceived if unheard else ResponseFailed)
+            before: type[Exception] = ResponseFailed
+            if stream.mark == self.reads:
+                # Nothing came since it was sent.
+                sending = stream.stream_id in self._outbox
+                before = RequestTransmissionFailed if sending else ResponseNeverReceived
+            stream.fail(reason, before)
             self.forget(stream)
         return streams

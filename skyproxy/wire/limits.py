@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+READ_AHEAD = 64 * 1024
+"""Bytes that a client may send while its last request is served; then nothing more is read."""
+
+CLOSE_TIMEOUT = 15.0
+"""Seconds in which a client must take something of the last bytes, or close. As HTTPChannel.abortTimeout."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServerLimits:

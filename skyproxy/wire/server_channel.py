@@ -7,13 +7,7 @@ from math import inf
 from typing import Any
 
 from twisted.internet.error import ConnectionAborted
-from twisted.internet.interfaces import (
-    IConsumer,
-    IHalfCloseableDescriptor,
-    IPushProducer,
-    ITCPTransport,
-    ITransport,
-)
+from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport, ITransport
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -21,7 +15,7 @@ from twisted.web.http import _NoPushProducer
 from zope.interface import implementer
 
 from skyproxy.errors import ClientStalled
-from skyproxy.wire.limits import ServerLimits
+from skyproxy.wire.limits import CLOSE_TIMEOUT, READ_AHEAD, ServerLimits
 from skyproxy.wire.server_answer import Stamp
 from skyproxy.wire.server_connections import EVERY_LOOK, Connections, Progress, has_input, peer_left
 from skyproxy.wire.server_head import Refused
@@ -30,12 +24,6 @@ from skyproxy.wire.server_output import Output
 from skyproxy.wire.server_reader import RequestReader
 
 _log = Logger()
-
-_READ_AHEAD = 64 * 1024
-"""Bytes that a client may send while its last request is served; then nothing more is read."""
-
-_CLOSE_TIMEOUT = 15.0
-"""Seconds in which a client must take something of the last bytes, or close. As HTTPChannel.abortTimeout."""
 
 RenderRefusal = Callable[[int, str], tuple[bytes, bytes]]
 """From status and reason to the content type and the body of a refused request's answer."""
@@ -56,8 +44,6 @@ class ServerChannel(Output):
     factory: Any = None
     site: Any = None
     requestFactory: Any = None
-    callLater: Any = None
-    timeOut: Any = None
 
     def __init__(
         self, limits: ServerLimits, connections: Connections, stamp: Stamp, render_refusal: RenderRefusal
@@ -134,7 +120,7 @@ class ServerChannel(Output):
     def _hold(self, data: bytes) -> None:
         self._held.append(data)
         self._held_size += len(data)
-        if self._reading and self._held_size > _READ_AHEAD:
+        if self._reading and self._held_size > READ_AHEAD:
             self._stop_reading()
             self.deadline = EVERY_LOOK
 
@@ -193,7 +179,7 @@ class ServerChannel(Output):
             self._phase = "body"
             self.deadline = self._seconds() + self._limits.body_timeout
             if head.expects_continue and not more_is_there:
-                self._send100Continue()
+                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _serve(self) -> None:
         head = self._head
@@ -231,9 +217,6 @@ class ServerChannel(Output):
         if not self._parsing:
             self._read_on()
 
-    def _send100Continue(self) -> None:
-        self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
     def _respondToBadRequestAndDisconnect(self) -> None:
         """Called by requests of twisted.web that cannot read the form in their body."""
         self._refuse(Refused(400, "The body is not the form that its Content-Type says."))
@@ -242,7 +225,7 @@ class ServerChannel(Output):
         status, reason = refused.status, refused.reason
         _log.debug("Refused a request", status=status, reason=reason, peer=str(self.getPeer()))
         self.write_refusal(status, *self._render_refusal(status, reason))
-        if status != 408 and not self.isSecure() and IHalfCloseableDescriptor.providedBy(self.transport):
+        if status != 408 and not self.isSecure() and ITCPTransport.providedBy(self.transport):
             # More may be on its way, and is dropped: to close with bytes unread resets the connection, and the
             # client may lose the answer (RFC 9112 section 9.6).
             self._close(self.transport.loseWriteConnection)
@@ -273,24 +256,26 @@ class ServerChannel(Output):
             self.deadline = inf if self._reading else EVERY_LOOK
         if self._producer is not None:
             self._producer.resumeProducing()
-        if not self._serving:
-            if self._phase == "answer":
-                self._rest()
-            else:
-                self._read_on()
+        if self._serving or self._stalled or self._phase == "closing":
+            return
+        if self._phase == "answer":
+            self._rest()
+        else:
+            self._read_on()
 
     # Deadlines.
 
     def deadline_passed(self, now: float) -> None:
-        phase = self._phase
-        if phase == "closing" or (phase == "answer" and self._stalled):
+        if self._phase == "closing":
             self._check_progress(now)
-        if phase == "answer":
+        elif self._phase == "answer":
             if not self._reading and peer_left(self.transport):
                 self.abortConnection()
-        elif phase in ("head", "body"):
+            elif self._stalled:
+                self._check_progress(now)
+        elif self._phase in ("head", "body"):
             self._refuse(Refused(408, "The request took too long to arrive."))
-        elif phase != "closing":
+        else:
             self.loseConnection()
 
     def _watch_progress(self) -> None:
@@ -302,7 +287,7 @@ class ServerChannel(Output):
         idle = self._progress.idle(now)
         limit = self._limits.stall_timeout
         if self._phase == "closing":
-            limit = min(limit, _CLOSE_TIMEOUT)
+            limit = min(limit, CLOSE_TIMEOUT)
         if idle < limit:
             return
         self.deadline = inf

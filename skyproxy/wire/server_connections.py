@@ -104,10 +104,11 @@ def _untaken(transport: Any) -> int:
     if not hasattr(transport, "dataBuffer"):
         return 0
     left = int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen)
-    if sys.platform == "linux" and hasattr(transport, "fileno"):
+    number = _number(transport)
+    if sys.platform == "linux" and number >= 0:
         # A socket asks for more only when a third of what the system holds for it is free. That can be megabytes,
         # which a slow client takes minutes to read.
-        left += int(struct.unpack("i", fcntl.ioctl(transport.fileno(), termios.TIOCOUTQ, bytes(4)))[0])
+        left += int(struct.unpack("i", fcntl.ioctl(number, termios.TIOCOUTQ, bytes(4)))[0])
     return left
 
 
@@ -122,8 +123,14 @@ def has_input(transport: Any) -> bool:
 
 
 def _poll(transport: Any, events: int) -> bool:
-    if not events or not hasattr(transport, "fileno"):
+    number = _number(transport)
+    if not events or number < 0:
         return False
     poller = select.poll()
-    poller.register(transport.fileno(), events)
+    poller.register(number, events)
     return bool(poller.poll(0))
+
+
+def _number(transport: Any) -> int:
+    """Its descriptor; -1 if it has none, or no longer."""
+    return int(transport.fileno()) if hasattr(transport, "fileno") else -1

@@ -1,0 +1,104 @@
+"""How long to wait before asking again: what the provider says, or else exponential backoff."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timezone
+from email.utils import parsedate_to_datetime
+
+_NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?")
+_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+_DURATION_PART = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)(ms|us|ns|d|h|m|s)")
+_DURATION = re.compile(rf"(?:{_DURATION_PART.pattern})+")
+
+_RESET = "x-ratelimit-reset"
+_REMAINING = "x-ratelimit-remaining"
+
+# No limit is reset in thirty years: from here on a number is the time of day.
+_EPOCH_SECONDS = 1e9
+_EPOCH_MILLISECONDS = 1e11
+
+
+def retry_after(headers: Sequence[tuple[bytes, bytes]], now: float, status: int = 429) -> float | None:
+    """Seconds after which the provider that answered with *headers* wants to be asked again; never negative.
+
+    ``retry-after-ms`` is more exact than ``Retry-After``, which it stands beside; both are meant for this very
+    request, so they go before ``x-ratelimit-reset…``. Those tell of all limits, exhausted or not, with any answer:
+    they are read for status 429 only, and only where the same limit's ``x-ratelimit-remaining…`` is not above zero.
+    Of several that apply, the longest counts. What cannot be read is as if it were not there.
+
+    :param now: seconds since the epoch. A ``Date`` among *headers* goes before it: the two clocks may differ.
+    :return: None if the provider does not say.
+    """
+    fields = {name.decode("latin-1").lower(): value.decode("latin-1").strip() for name, value in headers}
+    milliseconds = _number(fields.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    here = _date(fields.get("date"))
+    provider_now = now if here is None else here
+    asked = fields.get("retry-after")
+    seconds = _number(asked)
+    if seconds is not None:
+        return seconds
+    date = _date(asked)
+    if date is not None:
+        return max(0.0, date - provider_now)
+    return max(_resets(fields, provider_now), default=None) if status == 429 else None
+
+
+def _resets(fields: dict[str, str], now: float) -> Iterable[float]:
+    for name, value in fields.items():
+        if not name.startswith(_RESET):
+            continue
+        if (_number(fields.get(_REMAINING + name.removeprefix(_RESET))) or 0) > 0:
+            continue
+        number = _number(value)
+        if number is None:
+            if _DURATION.fullmatch(value):
+                yield sum(float(amount) * _UNITS[unit] for amount, unit in _DURATION_PART.findall(value))
+        elif number >= _EPOCH_MILLISECONDS:
+            yield max(0.0, number / 1000 - now)
+        elif number >= _EPOCH_SECONDS:
+            yield max(0.0, number - now)
+        else:
+            yield number
+
+
+def _number(text: str | None) -> float | None:
+    return float(text) if text is not None and _NUMBER.fullmatch(text) else None
+
+
+def _date(text: str | None) -> float | None:
+    """An HTTP-date in any of its three forms (RFC 9110, section 5.6.7), in seconds since the epoch."""
+    if not text:
+        return None
+    try:
+        date = parsedate_to_datetime(text)
+        return (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).timestamp()
+    except (ValueError, TypeError, LookupError, ArithmeticError):
+        return None
+
+
+class Backoff:
+    """Exponential backoff with full jitter.
+
+    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+
+    :param random: gives a number from 0 up to, and not including, 1.
+    :param base: seconds before the first retry, at most.
+    :param cap: seconds before any retry, at most.
+    """
+
+    __slots__ = ("_base", "_cap", "_random")
+
+    def __init__(self, random: Callable[[], float], base: float = 0.25, cap: float = 8.0) -> None:
+        self._random = random
+        self._base = base
+        self._cap = cap
+
+    def delay(self, attempt: int) -> float:
+        """Seconds to wait before retry number *attempt*, counted from 1."""
+        # Beyond this many doublings any base is over any cap, and a float would overflow.
+        doublings = min(attempt - 1, 64)
+        return self._random() * min(self._cap, self._base * 2**doublings)
