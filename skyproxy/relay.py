@@ -114,13 +114,13 @@ def named(body: bytes, model: str, kind: bytes) -> bytes:
     """
     try:
         value = jsonbody.parse(body)
+        if value.get("model", model) == model:
+            return body
+        value["model"] = model
+        return jsonbody.encode(value)
     except InvalidRequest:
         shown = kind.decode("ascii", "replace")[:80] or "no content type"
         raise UpstreamBroken(f"The provider's answer ({shown}) is not the JSON object that was asked for.") from None
-    if value.get("model", model) == model:
-        return body
-    value["model"] = model
-    return jsonbody.encode(value)
 
 
 async def _read(answer: Answer) -> bytes:
@@ -165,14 +165,20 @@ async def _relay_events(answer: Answer, client: Client, headers: Fields, *, judg
     try:
         await body.flow(pass_on)
         verdict = watch.verdict()
-        if judged and not verdict.complete:
+        if judged and not verdict.complete and not verdict.error:
             raise UpstreamBroken("The provider's stream ended before its answer was complete.")
     except SkyproxyError as error:
         verdict = watch.verdict()
         # A provider that has said what is wrong need not be spoken over.
         client.cut(b"" if verdict.error else error_event(error, verdict.ends_on_boundary))
         raise
-    client.finish()
+    except Exception:
+        client.cut(b"")
+        raise
+    if judged and not verdict.complete:
+        client.cut(b"")
+    else:
+        client.finish()
     return verdict
 
 
@@ -186,7 +192,7 @@ async def _relay_bytes(answer: Answer, client: Client, headers: list[tuple[bytes
     client.start(answer.status, headers, body)
     try:
         await body.flow(client.write)
-    except SkyproxyError:
+    except Exception:
         client.cut(b"")
         raise
     client.finish()

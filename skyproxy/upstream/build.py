@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
-from twisted.internet.ssl import optionsForClientTLS
 from twisted.logger import Logger
 
 from skyproxy.config import ProviderConfig
@@ -15,8 +14,11 @@ from skyproxy.upstream.timers import Timers
 from skyproxy.upstream.treq_client import ProviderClient
 from skyproxy.wire import Wire
 from skyproxy.wire.agent import Origin, OriginAgent, endpoint_of
+from skyproxy.wire.alpn import offers
 from skyproxy.wire.headers import Field
+from skyproxy.wire.http2 import Http2Connection
 from skyproxy.wire.pool import ConnectionPool
+from skyproxy.wire.tls import TlsClient
 
 _log = Logger()
 
@@ -27,22 +29,27 @@ def build_provider(config: ProviderConfig, reactor: Any, wire: Wire) -> Provider
     :param wire: the protocol under the pool.
     """
     origin = Origin(config.base_url)
+    tls = TlsClient(origin.host, offers(config.http2), config.tls_sessions) if origin.secure else None
+    # Without TLS there is nothing to negotiate: HTTP/2 is spoken where it is known to be understood (RFC 9113, 3.3).
+    http2 = config.http2 == "on" or (config.http2 == "auto" and origin.secure)
     pool = ConnectionPool(
         reactor,
         wire.client,
+        partial(Http2Connection, reactor, "https" if origin.secure else "http") if http2 else None,
+        tls,
         max_connections=config.max_connections,
         keep_alive=config.keep_alive,
         keep_alive_max=config.keep_alive_max,
     )
-    endpoint = endpoint_of(origin, reactor, config.connect_timeout, _tls(origin))
+    endpoint = endpoint_of(origin, reactor, config.connect_timeout, tls)
     client = ProviderClient(
         config.base_url, fixed_fields(config, origin), OriginAgent(origin, endpoint, pool), pool, reactor
     )
-    # A connection carries one request at a time, so there is no use in more permits than connections.
+    # A connection of HTTP/1.1 carries one request at a time, so there is no use in more permits than connections.
     timers = Timers(reactor)
     limiter = Limiter(
         timers,
-        max_concurrent=min(config.max_concurrent, config.max_connections),
+        max_concurrent=config.max_concurrent if http2 else min(config.max_concurrent, config.max_connections),
         max_pending=config.max_pending,
     )
     _log.info("Created connection pool for provider", provider=config.name, max_connections=config.max_connections)
@@ -61,7 +68,3 @@ def fixed_fields(config: ProviderConfig, origin: Origin) -> list[Field]:
         *configured,
         *([auth] if auth is not None else []),
     ]
-
-
-def _tls(origin: Origin) -> IOpenSSLClientConnectionCreator | None:
-    return optionsForClientTLS(origin.host) if origin.secure else None

@@ -57,14 +57,15 @@ class TlsEndpoint:
         self._tls = tls
         self._reactor = reactor
 
-    def connect(self, factory: NegotiatedFactory) -> Deferred[Any]:
+    def connect(self, protocolFactory: Any) -> Deferred[Any]:
         """Connect.
 
+        :param protocolFactory: a :class:`NegotiatedFactory`.
         :return: fires with the protocol, connected, when the handshake is done. Fails as the endpoint does, with
             ``SSL.Error`` (the handshake failed), ``VerificationError`` (the certificate is another host's),
             :class:`HandshakeBroken` or :class:`Http2Refused`. Cancelling it drops the connection.
         """
-        wrapper = _TlsFactory(self._tls, True, _Handshakes(self._tls, factory), self._reactor)
+        wrapper = _TlsFactory(self._tls, True, _Handshakes(self._tls, protocolFactory), self._reactor)
         connected: Deferred[Any] = self._endpoint.connect(wrapper)
         return connected.addCallback(lambda transport: transport.handshake)
 
@@ -97,7 +98,7 @@ class _Handshake(Protocol):
         self._tls.completed(transport.getHandle())
         name = transport.negotiatedProtocol
         if name != HTTP2 and HTTP11 not in self._tls.protocols:
-            self.done.errback(Failure(Http2Refused("The peer does not speak HTTP/2.")))
+            self.done.errback(Failure(Http2Refused()))  # type: ignore[no-untyped-call]
             transport.abortConnection()
             return
         protocol = self._factory.negotiated(name)
@@ -109,7 +110,7 @@ class _Handshake(Protocol):
         if self.done.called:
             return
         if reason.check(ConnectionDone, ConnectionLost):
-            reason = Failure(HandshakeBroken("The peer broke the TLS handshake off."))
+            reason = Failure(HandshakeBroken())  # type: ignore[no-untyped-call]
         self.done.errback(reason)
 
 
@@ -131,7 +132,7 @@ class _TlsTransport(TLSMemoryBIOProtocol):
     """
 
     def __init__(self, factory: Any, wrapped: _Handshake) -> None:
-        super().__init__(factory, wrapped)
+        super().__init__(factory, wrapped)  # type: ignore[no-untyped-call]
         self.handshake = wrapped.done
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from h2.exceptions import NoAvailableStreamIDError
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IPushProducer, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
@@ -49,7 +49,6 @@ class Http2Connection(Protocol):
     :param ping_timeout: seconds for any sign of life after that PING, and after the connection was made.
     :ivar on_available: called when streams may have come free, or none will any more.
     :ivar on_lost: called once, when the transport is gone.
-    :ivar closed: whether the transport is gone.
     :ivar served: requests sent until now.
     """
 
@@ -79,10 +78,8 @@ class Http2Connection(Protocol):
         self._closing = False
         self._timer: Timer | None = None
         self._broken: Failure | None = None
-        self._aborting: list[Deferred[None]] = []
         self.on_available: Callable[[Http2Connection], None] = _ignore
         self.on_lost: Callable[[Http2Connection], None] = _ignore
-        self.closed = False
         self.served = 0
 
     # For the owner.
@@ -127,11 +124,10 @@ class Http2Connection(Protocol):
         """
         if self.available < 1:
             return fail(RequestNotSent())
-        body = request.bodyProducer
+        length = None if request.bodyProducer is None else request.bodyProducer.length
+        headers = request.headers.fields()
         try:
-            fields = request_fields(
-                request.method, request.uri, request.headers.fields(), self._scheme, None if body is None else body.length
-            )
+            fields = request_fields(request.method, request.uri, headers, self._scheme, length)
         except ValueError:
             return fail()
         try:
@@ -148,19 +144,9 @@ class Http2Connection(Protocol):
 
     def close(self) -> None:
         """Take no new request; close when the open ones are done."""
-        self._closing = True
-        self._table.freed = True
-        self._flush()
-
-    def abort(self) -> Deferred[None]:
-        """Drop the transport at once. Fires when it is gone."""
-        if self.closed:
-            return succeed(None)
-        self._closing = True
-        gone: Deferred[None] = Deferred()
-        self._aborting.append(gone)
-        self.transport.abortConnection()
-        return gone
+        if not self._closing:
+            self._closing = self._table.freed = True
+            self._flush()
 
     # IProtocol, for the transport.
 
@@ -194,7 +180,7 @@ class Http2Connection(Protocol):
         self._flush()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.closed = self._closing = True
+        self._closing = True
         self._table.usable = False
         self._life.stop()
         if self._timer is not None:
@@ -202,9 +188,6 @@ class Http2Connection(Protocol):
             self._timer = None
         for stream in self._table.fail_all(self._broken or reason):
             stream.deliver()
-        aborting, self._aborting = self._aborting, []
-        for gone in aborting:
-            gone.callback(None)
         self.on_lost(self)
 
     # IPushProducer, for the transport: this is our writing. Our reading is bounded by the streams' windows.
@@ -268,4 +251,3 @@ class Http2Connection(Protocol):
     def _leave_now(self) -> None:
         self._timer = None
         self.transport.abortConnection()
-

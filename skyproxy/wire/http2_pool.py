@@ -54,7 +54,7 @@ class SharedConnections:
         connection = self._with_room(avoid)
         if connection is not None:
             return succeed(connection)
-        waiting: Deferred[Any] = Deferred(lambda given_up: self._waiting.pop(given_up, None))
+        waiting: Deferred[Any] = Deferred(self._given_up)
         self._waiting[waiting] = connect, avoid
         self._connect_if_needed()
         return waiting
@@ -68,7 +68,8 @@ class SharedConnections:
         """*connection* may have room."""
         self._serve()
         if self._retired and not self._waiting:
-            connection.close()
+            if not connection.draining:
+                connection.close()
         elif connection.idle_since is not None and self._sweep is None:
             self._sweep = self._clock.callLater(self._keep_alive, self._close_idle)
 
@@ -97,6 +98,9 @@ class SharedConnections:
             self._attempt.cancel()
 
     # Within.
+
+    def _given_up(self, waiting: Deferred[Any]) -> None:
+        self._waiting.pop(waiting, None)
 
     def _with_room(self, avoid: object) -> Http2Connection | None:
         for connection in self._open:
@@ -127,18 +131,21 @@ class SharedConnections:
         if isinstance(connection, Http2Connection):
             return
         self.wanted = False
-        waiting, self._waiting = self._waiting, {}
-        if not waiting:
-            # All have given up meanwhile.
-            connection.transport.loseConnection()
-        for each in waiting:
-            each.callback(connection)
+        for waiting in self._all_waiting():
+            waiting.callback(connection)
             connection = None
+        if connection is not None:
+            # All had given up.
+            connection.transport.loseConnection()
 
     def _fail(self, reason: Failure) -> None:
+        for waiting in self._all_waiting():
+            waiting.errback(reason)
+
+    def _all_waiting(self) -> Iterable[Deferred[Any]]:
+        """Those that wait now, and wait no more. Whoever is told may end others."""
         waiting, self._waiting = self._waiting, {}
-        for each in waiting:
-            each.errback(reason)
+        return (each for each in waiting if not each.called)
 
     def _attempted(self, _: Any) -> None:
         self._attempting = False
@@ -149,18 +156,13 @@ class SharedConnections:
         self._sweep = None
         now = self._clock.seconds()
         next_due: list[float] = []
-        for connection, since in list(_idle(self._open)):
-            due = since + self._keep_alive
+        for connection in list(self._open):
+            if connection.idle_since is None or connection.draining:
+                continue
+            due = connection.idle_since + self._keep_alive
             if due <= now:
                 connection.close()
             else:
                 next_due.append(due)
         if next_due:
             self._sweep = self._clock.callLater(min(next_due) - now, self._close_idle)
-
-
-def _idle(connections: Iterable[Http2Connection]) -> Iterable[tuple[Http2Connection, float]]:
-    for connection in connections:
-        since = connection.idle_since
-        if since is not None and not connection.draining:
-            yield connection, since

@@ -6,15 +6,17 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, succeed
+from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
-from twisted.python.failure import Failure
-from twisted.web._newclient import RequestNotSent, RequestTransmissionFailed, ResponseNeverReceived
 from twisted.web.client import HTTPConnectionPool
-from twisted.web.iweb import IResponse
 
-_UNHEARD = (RequestNotSent, RequestTransmissionFailed, ResponseNeverReceived)
+from skyproxy.wire.alpn import HTTP2
+from skyproxy.wire.http2 import Http2Connection
+from skyproxy.wire.http2_pool import SharedConnections
+from skyproxy.wire.reuse import REFUSED, UNHEARD, Reused
+from skyproxy.wire.tls import TlsClient
+
 _MARGIN = 1.0
 """Seconds before the server's own end of an idle connection, from which on it is not used any more."""
 
@@ -34,7 +36,9 @@ class PoolStatistics:
     :ivar connecting: on their way.
     :ivar opened: connections made.
     :ivar reused: requests that were sent on a connection that had carried another.
-    :ivar replaced: requests that were sent again because such a connection was dead.
+    :ivar replaced: requests that were sent again because such a connection was dead, or took no more of them.
+    :ivar handshakes: of TLS that were completed.
+    :ivar resumed: those of them that resumed a session.
     """
 
     idle: int
@@ -43,14 +47,20 @@ class PoolStatistics:
     opened: int
     reused: int
     replaced: int
+    handshakes: int
+    resumed: int
 
 
 class ConnectionPool(HTTPConnectionPool):
     """An HTTPConnectionPool that uses the latest idle connection first, and knows how long the server keeps it.
 
+    Connections that speak HTTP/2 are shared, see :class:`SharedConnections`.
+
     :param reactor: IReactorTime.
-    :param protocols: makes the protocol of a connection.
-    :param max_connections: idle ones that are kept.
+    :param protocols: makes the protocol of a connection that speaks HTTP/1.1.
+    :param http2: makes that of one that speaks HTTP/2: each does, if its endpoint does not negotiate. None: none does.
+    :param tls: what the endpoint uses, if it does.
+    :param max_connections: idle ones of HTTP/1.1 that are kept.
     :param keep_alive: seconds that an idle connection is kept, where the server does not say.
     :param keep_alive_max: likewise, at most, where it does.
     """
@@ -58,13 +68,25 @@ class ConnectionPool(HTTPConnectionPool):
     retryAutomatically = False
 
     def __init__(
-        self, reactor: Any, protocols: Protocols, *, max_connections: int, keep_alive: float, keep_alive_max: float
+        self,
+        reactor: Any,
+        protocols: Protocols,
+        http2: Callable[[], Http2Connection] | None = None,
+        tls: TlsClient | None = None,
+        *,
+        max_connections: int,
+        keep_alive: float,
+        keep_alive_max: float,
     ) -> None:
         super().__init__(reactor, persistent=True)  # type: ignore[no-untyped-call]
         self.maxPersistentPerHost = max_connections
         self._keep_alive = keep_alive
         self._keep_alive_max = keep_alive_max
-        self._factory: Any = lambda quiescent, _: _ConnectionFactory(self, protocols, quiescent)
+        self._factory: Any = lambda quiescent, _: _ConnectionFactory(self, protocols, http2, quiescent)
+        self._shared = SharedConnections(reactor, keep_alive) if http2 is not None else None
+        self._tls = tls
+        # Over TLS, and without an answer yet.
+        self._unanswered: set[Any] = set()
         self._open: set[Any] = set()
         # By last use, oldest first, for each key; with the time at which each is to be closed.
         self._expiry: dict[Any, float] = {}
@@ -73,11 +95,14 @@ class ConnectionPool(HTTPConnectionPool):
         self._retired = False
 
     def getConnection(self, key: Hashable, endpoint: IStreamClientEndpoint) -> Deferred[Any]:
-        """A connection for one request: an idle one, or a new one.
+        """A connection for one request: an idle one, or a new one; or a share of one.
 
         :return: fires with something that has ``request``. Fails as the endpoint does. Cancelling it gives up
             connecting.
         """
+        shared = self._shared
+        if shared is not None and shared.wanted:
+            return self._share(shared, key, endpoint).addCallback(self._use_share, key, endpoint)
         connections = self._connections.get(key, ())
         now = self._reactor.seconds()
         while connections:
@@ -86,12 +111,12 @@ class ConnectionPool(HTTPConnectionPool):
                 connection.transport.loseConnection()
             elif connection.state == "QUIESCENT":
                 self._reused += 1
-                return succeed(_Reused(self, key, endpoint, connection))
+                return succeed(Reused(self, key, endpoint, connection, UNHEARD))
         return self._newConnection(key, endpoint)
 
     def statistics(self) -> PoolStatistics:
         """What there is now."""
-        idle = len(self._expiry)
+        idle = len(self._expiry) + (self._shared.idle if self._shared is not None else 0)
         return PoolStatistics(
             idle=idle,
             busy=len(self._open) - idle,
@@ -99,6 +124,8 @@ class ConnectionPool(HTTPConnectionPool):
             opened=self._opened,
             reused=self._reused,
             replaced=self._replaced,
+            handshakes=self._tls.handshakes if self._tls is not None else 0,
+            resumed=self._tls.resumed if self._tls is not None else 0,
         )
 
     def retire(self) -> None:
@@ -107,6 +134,8 @@ class ConnectionPool(HTTPConnectionPool):
         for connection in list(self._expiry):
             connection.transport.loseConnection()
         self._forget_idle()
+        if self._shared is not None:
+            self._shared.retire()
 
     def closeCachedConnections(self) -> Deferred[None]:
         """Close all connections, those in use as well.
@@ -114,11 +143,29 @@ class ConnectionPool(HTTPConnectionPool):
         :return: fires when they are closed: in good order, or aborted after a second.
         """
         self.retire()
-        for connection in self._open:
-            if connection.state != "QUIESCENT":
+        if self._shared is not None:
+            self._shared.close()
+        for connection in list(self._open):
+            if _is_busy(connection):
                 connection.transport.abortConnection()
         waiting = [self._until_lost(connection) for connection in self._open]
         return DeferredList(waiting).addCallback(lambda _: None)
+
+    # Connections that are shared.
+
+    def _share(
+        self, shared: SharedConnections, key: Hashable, endpoint: IStreamClientEndpoint, avoid: Any = None
+    ) -> Deferred[Any]:
+        return shared.use(lambda: self._newConnection(key, endpoint), avoid)
+
+    def _use_share(self, connection: Any, key: Hashable, endpoint: IStreamClientEndpoint) -> Any:
+        if connection is None:
+            return self.getConnection(key, endpoint)
+        if not isinstance(connection, Http2Connection):
+            return connection
+        reused = connection.served > 0
+        self._reused += reused
+        return Reused(self, key, endpoint, connection, UNHEARD if reused else REFUSED)
 
     # Connections that come and go.
 
@@ -135,15 +182,39 @@ class ConnectionPool(HTTPConnectionPool):
     def _made(self, connection: Any) -> None:
         self._opened += 1
         self._open.add(connection)
+        connection.on_lost = self._lost
+        if self._tls is not None:
+            self._unanswered.add(connection)
+        if self._shared is not None and isinstance(connection, Http2Connection):
+            connection.on_available = self._available
+            self._shared.add(connection)
+
+    def _available(self, connection: Http2Connection) -> None:
+        if connection.served > connection.active:
+            self._answered(connection)
+        if self._shared is not None:
+            self._shared.available(connection)
+
+    def _answered(self, connection: Any) -> None:
+        if connection in self._unanswered:
+            self._unanswered.discard(connection)
+            if self._tls is not None:
+                self._tls.remember(connection.transport.getHandle())
 
     def _lost(self, connection: Any) -> None:
+        # Its one answer may have been its last one as well.
+        self._answered(connection)
         self._open.discard(connection)
+        if self._shared is not None and isinstance(connection, Http2Connection):
+            self._shared.lost(connection)
         if self._expiry.pop(connection, None) is not None:
             for connections in self._connections.values():
                 if connection in connections:
                     connections.remove(connection)
 
     def _putConnection(self, key: Hashable, connection: Any) -> None:
+        if self._unanswered:
+            self._answered(connection)
         if self._retired:
             connection.transport.loseConnection()
             return
@@ -200,55 +271,45 @@ class ConnectionPool(HTTPConnectionPool):
         connection.on_lost = gone
         return lost
 
-    def replacement(self, key: Hashable, endpoint: IStreamClientEndpoint) -> Deferred[Any]:
-        """A new connection, in place of an idle one that turned out to be dead."""
+    def replacement(self, key: Hashable, endpoint: IStreamClientEndpoint, connection: Any) -> Deferred[Any]:
+        """Another connection, in place of *connection*, which turned out to be dead or takes no more requests."""
         self._replaced += 1
-        return self._newConnection(key, endpoint)
+        if self._shared is None or not self._shared.wanted:
+            return self._newConnection(key, endpoint)
+        return self._share(self._shared, key, endpoint, connection).addCallback(
+            lambda other: other if other is not None else self._newConnection(key, endpoint)
+        )
 
 
 class _ConnectionFactory(Factory):
     noisy = False
 
-    def __init__(self, pool: ConnectionPool, protocols: Protocols, quiescent: Callable[[Any], None]) -> None:
+    def __init__(
+        self,
+        pool: ConnectionPool,
+        protocols: Protocols,
+        http2: Callable[[], Http2Connection] | None,
+        quiescent: Callable[[Any], None],
+    ) -> None:
         self._pool = pool
         self._protocols = protocols
+        self._http2 = http2
         self._quiescent = quiescent
 
     def buildProtocol(self, addr: Any) -> Any:
-        connection = self._protocols(self._quiescent)
-        connection.on_lost = self._pool._lost
+        return self._build(self._http2)
+
+    def negotiated(self, name: bytes | None) -> Any:
+        """The protocol that ALPN chose."""
+        return self._build(self._http2 if name == HTTP2 else None)
+
+    def _build(self, http2: Callable[[], Http2Connection] | None) -> Any:
+        connection = http2() if http2 is not None else self._protocols(self._quiescent)
         self._pool._made(connection)
         return connection
 
 
-class _Reused:
-    """An idle connection about to carry a request. If it is dead, a new one carries it, once.
-
-    The server may close an idle connection at the moment in which a request goes out on it (RFC 9112 section 9.6).
-    No byte of a response was seen then, and the reason is the connection's own.
-    """
-
-    __slots__ = ("_connection", "_endpoint", "_key", "_pool", "_request")
-
-    def __init__(self, pool: ConnectionPool, key: Hashable, endpoint: IStreamClientEndpoint, connection: Any) -> None:
-        self._pool = pool
-        self._key = key
-        self._endpoint = endpoint
-        self._connection = connection
-
-    def request(self, request: Any) -> Deferred[IResponse]:
-        self._request = request
-        answer: Deferred[IResponse] = self._connection.request(request)
-        return answer.addErrback(self._replace)
-
-    def _replace(self, failure: Failure) -> Any:
-        if not failure.check(*_UNHEARD) or _was_cancelled(failure):
-            return failure
-        return self._pool.replacement(self._key, self._endpoint).addCallback(
-            lambda connection: connection.request(self._request)
-        )
-
-
-def _was_cancelled(failure: Failure) -> bool:
-    reasons = getattr(failure.value, "reasons", ())
-    return any(isinstance(reason, Failure) and reason.check(CancelledError) for reason in reasons)
+def _is_busy(connection: Any) -> bool:
+    if isinstance(connection, Http2Connection):
+        return connection.active > 0
+    return bool(connection.state != "QUIESCENT")

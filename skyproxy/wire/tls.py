@@ -42,7 +42,7 @@ class TlsClient:
 
         Each session is used once (RFC 8446, C.4): the connection that it helps to make brings another.
         """
-        connection: Any = self._options.clientConnectionForTLS(tlsProtocol)
+        connection: Connection = self._options.clientConnectionForTLS(tlsProtocol)
         if self._sessions:
             connection.set_session(self._sessions.pop())
         return connection
