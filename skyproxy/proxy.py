@@ -233,7 +233,7 @@ class Proxy:
 
 def outcome(answer: Answer | None, verdict: StreamVerdict | None, error: SkyproxyError | None) -> Outcome:
     """What became of a request whose client stayed."""
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable) and answer is None:
         return "refused"
     if isinstance(error, UpstreamError) or (error is not None and error.status >= 500):
         return "failed"

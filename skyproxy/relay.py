@@ -169,9 +169,11 @@ async def _relay_events(answer: Answer, client: Client, headers: Fields, *, judg
             raise UpstreamBroken("The provider's stream ended before its answer was complete.")
     except SkyproxyError as error:
         verdict = watch.verdict()
-        # A provider that has said what is wrong need not be spoken over.
-        client.cut(b"" if verdict.error else error_event(error, verdict.ends_on_boundary))
-        raise
+        # What fails after [DONE] takes nothing from the answer.
+        if not verdict.done:
+            # A provider that has said what is wrong need not be spoken over.
+            client.cut(b"" if verdict.error else error_event(error, verdict.ends_on_boundary))
+            raise
     except Exception:
         client.cut(b"")
         raise

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import gc
+import os
 import secrets
+import shlex
 import signal
 from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import Service
+from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IReactorFDSet
 from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 
-from skyproxy.config import EMBEDDED_DEMO, Config, ConfigError, ProviderConfig
+from skyproxy.config import EMBEDDED_DEMO, Config, ConfigError, ProviderConfig, ProxySettings
 from skyproxy.demo import Demo
 from skyproxy.errors import ShuttingDown
 from skyproxy.observe.logging import Logging
@@ -28,7 +31,7 @@ from skyproxy.upstream.build import build_provider
 from skyproxy.upstream.provider import Provider
 from skyproxy.web.app import Api
 from skyproxy.web.request import RequestIds
-from skyproxy.web.site import build_site
+from skyproxy.web.site import ApiSite, build_site, set_limits
 from skyproxy.wire import Connections, ServerLimits, Wire
 
 _log = Logger()
@@ -56,6 +59,7 @@ class SkyproxyService(Service):
         self._connections = Connections(reactor)
         self._demo: Demo | None = None
         self._port: IListeningPort | None = None
+        self._site: ApiSite | None = None
         self._runtime: Runtime | None = None
         self._retired: list[Provider] = []
         self._stopping: Deferred[None] | None = None
@@ -82,14 +86,8 @@ class SkyproxyService(Service):
         """
         super().privilegedStartService()  # type: ignore[no-untyped-call]
         settings = self._config.proxy
-        limits = ServerLimits(
-            body_bytes=settings.max_body,
-            header_timeout=settings.header_timeout,
-            body_timeout=settings.body_timeout,
-            stall_timeout=settings.stall_timeout,
-        )
-        site = build_site(self._api.app, self._reactor, self._wire, limits, self._connections)
-        listening = serverFromString(self._reactor, settings.listen).listen(site)
+        self._site = build_site(self._api.app, self._reactor, self._wire, _limits(settings), self._connections)
+        listening = serverFromString(self._reactor, settings.listen).listen(self._site)
         self._port = _result_now(listening)
 
     def startService(self) -> None:
@@ -98,9 +96,6 @@ class SkyproxyService(Service):
         self._logging.start()
         for warning in self._config.warnings:
             _log.warn("Configuration warning", warning=warning)
-        if any(provider.base_url == EMBEDDED_DEMO for provider in self._config.providers.values()):
-            self._demo = Demo(self._reactor)
-            _result_now(self._demo.start())
         self._runtime = self._build(self._config)
         self._reactor.callWhenRunning(self._take_signals)
         self._announce()
@@ -119,24 +114,24 @@ class SkyproxyService(Service):
         return Runtime(config, Router(config), providers)
 
     def _actual(self, settings: ProviderConfig) -> ProviderConfig:
-        if settings.base_url != EMBEDDED_DEMO or self._demo is None:
+        if settings.base_url != EMBEDDED_DEMO:
             return settings
+        if self._demo is None:
+            self._demo = Demo(self._reactor)
+            _result_now(self._demo.start())
         return settings.model_copy(update={"base_url": self._demo.base_url})
 
     def _announce(self) -> None:
         assert self._port is not None
-        address: Any = self._port.getHost()
         scheme = "https" if self._config.proxy.listen.startswith("ssl:") else "http"
-        host = "127.0.0.1" if address.host in ("0.0.0.0", "") else address.host
-        host = f"[{host}]" if ":" in host else host
-        base_url = f"{scheme}://{host}:{address.port}/v1"
+        base_url, where = _shown(scheme, self._port.getHost())
         models = self.runtime().router.model_ids()
         model = models[0] if models else f"{next(iter(self._config.providers))}:MODEL"
         _log.info("skyproxy listens at {base_url}", base_url=base_url)
         _log.info("Configuration: {source}", source=self._config.source)
         _log.info(
             "Try: {command}",
-            command=f"curl -N {base_url}/chat/completions -H 'Content-Type: application/json' "
+            command=f"curl -N {where}/chat/completions -H 'Content-Type: application/json' "
             f'-d \'{{"model":"{model}","stream":true,"messages":[{{"role":"user","content":"Who goes there?"}}]}}\'',
         )
 
@@ -156,7 +151,10 @@ class SkyproxyService(Service):
         old = self.runtime()
         self._runtime = self._build(config)
         self._config = config
+        if self._site is not None:
+            set_limits(self._site, self._wire, _limits(config.proxy), self._connections)
         self._logging.reconfigure(config)
+        self._retired = [provider for provider in self._retired if not provider.idle]
         for name, provider in old.providers.items():
             if self._runtime.providers.get(name) is not provider:
                 provider.retire()
@@ -200,8 +198,10 @@ class SkyproxyService(Service):
     async def _flush(self) -> None:
         """Let the last bytes reach the sockets: a transport writes on the reactor's next turns."""
         until = self._reactor.seconds() + _FLUSH_LIMIT
+        # Not all reactors can tell (Windows has one that cannot).
+        writers = self._reactor.getWriters if IReactorFDSet.providedBy(self._reactor) else tuple
         await deferLater(self._reactor, 0)
-        while self._reactor.getWriters() and self._reactor.seconds() < until:
+        while writers() and self._reactor.seconds() < until:
             await deferLater(self._reactor, 0.01)
 
     # Signals. Twisted's own handlers would make twistd die of the signal; a service that stopped as told exits 0.
@@ -238,6 +238,26 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+
+
+def _limits(settings: ProxySettings) -> ServerLimits:
+    return ServerLimits(
+        body_bytes=settings.max_body,
+        header_timeout=settings.header_timeout,
+        body_timeout=settings.body_timeout,
+        stall_timeout=settings.stall_timeout,
+    )
+
+
+def _shown(scheme: str, address: Any) -> tuple[str, str]:
+    """The API at *address*, for people and for curl."""
+    if isinstance(address, UNIXAddress):
+        path = os.fsdecode(address.name or b"")
+        return f"unix:{path}", f"--unix-socket {shlex.quote(path)} http://localhost/v1"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
+    host = f"[{host}]" if ":" in host else host
+    url = f"{scheme}://{host}:{address.port}/v1"
+    return url, url
 
 
 def _result_now(deferred: Deferred[Any]) -> Any:

@@ -11,9 +11,12 @@ from pydantic import SecretStr
 
 from skyproxy.config import rules
 from skyproxy.config.document import Document, parse
+from skyproxy.config.fallbacks import check_fallbacks
 from skyproxy.config.files import Source, Variables, find, read_text
 from skyproxy.config.pieces import Piece, refuse_unknown_sections, section
+from skyproxy.config.prices import Price
 from skyproxy.config.problems import ConfigError, Problem, nearest
+from skyproxy.config.resilience import ApiKeyConfig
 from skyproxy.config.schema import (
     Address,
     Config,
@@ -30,8 +33,10 @@ _ADDRESS_KEYS = tuple(Address.model_fields)
 _PROXY_KEYS = tuple(ProxySettings.model_fields)
 _DEFAULTS_KEYS = tuple(ProviderDefaults.model_fields)
 # The rest is made here, not written in a file.
-_PROVIDER_KEYS = tuple(key for key in ProviderConfig.model_fields if key not in ("name", "api_key", "key_missing"))
+_MADE_KEYS = ("name", "api_key", "api_keys", "key_missing")
+_PROVIDER_KEYS = tuple(key for key in ProviderConfig.model_fields if key not in _MADE_KEYS)
 _SLOT_KEYS = tuple(key for key in SlotConfig.model_fields if key != "name")
+_PRICE_KEYS = tuple(Price.model_fields)
 
 _IN_ENVIRONMENT = ("max_connections", "max_pending", "max_concurrent")
 
@@ -79,13 +84,19 @@ def load(
     if not provider_pieces.values and not problems:
         problems.append(provider_pieces.problem((), "at least one provider is needed"))
     providers = _providers(provider_pieces, general, variables, problems)
-    slots = _slots(section(documents, "model_slots", problems), list(provider_pieces.values), problems)
+    slot_pieces = section(documents, "model_slots", problems)
+    slots = _slots(slot_pieces, list(provider_pieces.values), problems)
+    if proxy is not None and proxy.cache.path is None:
+        _refuse_sqlite(provider_pieces, providers, problems)
+        _refuse_sqlite(slot_pieces, slots, problems)
+    prices = _prices(section(documents, "prices", problems), problems)
     if problems or proxy is None:
         raise ConfigError(_sorted(problems, documents))
     return Config(
         proxy=proxy,
         providers=providers,
         model_slots=slots,
+        prices=prices,
         source=EMBEDDED if source is None else source.label,
         paths=tuple(read),
         warnings=tuple(_warnings(proxy, providers, slots)),
@@ -125,9 +136,14 @@ def _proxy(piece: Piece, command_line: Mapping[str, str], cwd: Path, problems: l
             given["listen"] = address.endpoint()
     piece = piece.replaced(command_line, Document("command line"))
     settings = piece.check(ProxySettings, _PROXY_KEYS, problems, **given)
-    if settings is None or settings.log_file is None:
-        return settings
-    return settings.model_copy(update={"log_file": cwd / settings.log_file})
+    if settings is None:
+        return None
+    if settings.log_file is not None:
+        settings = settings.model_copy(update={"log_file": cwd / settings.log_file})
+    if settings.cache.path is not None:
+        cache = settings.cache.model_copy(update={"path": cwd / settings.cache.path})
+        settings = settings.model_copy(update={"cache": cache})
+    return settings
 
 
 def _defaults(piece: Piece, variables: Variables, problems: list[Problem]) -> dict[str, Any]:
@@ -159,22 +175,25 @@ def _providers(
         piece.refuse_unknown(_PROVIDER_KEYS, problems)
         provider = piece.check(ProviderConfig, _PROVIDER_KEYS, problems, name=name, **general)
         if provider is not None:
-            providers[name] = _with_key(provider, variables, problems)
+            providers[name] = _with_keys(provider, variables, problems)
     return providers
 
 
-def _with_key(provider: ProviderConfig, variables: Variables, problems: list[Problem]) -> ProviderConfig:
-    variable = provider.api_key_env
-    if variable is None:
+def _with_keys(provider: ProviderConfig, variables: Variables, problems: list[Problem]) -> ProviderConfig:
+    if provider.api_key_env is None:
         return provider
-    place, value = variables.get(variable)
-    if not value:
-        return provider.model_copy(update={"key_missing": variable})
-    try:
-        return provider.model_copy(update={"api_key": SecretStr(rules.key(value))})
-    except ValueError as error:
-        problems.append(Problem(place, None, variable, str(error)))
-        return provider
+    keys = []
+    for variable in provider.api_key_env:
+        place, value = variables.get(variable)
+        if not value:
+            continue
+        try:
+            keys.append(ApiKeyConfig(variable=variable, secret=SecretStr(rules.key(value))))
+        except ValueError as error:
+            problems.append(Problem(place, None, variable, str(error)))
+    if not keys:
+        return provider.model_copy(update={"key_missing": " or ".join(provider.api_key_env)})
+    return provider.model_copy(update={"api_keys": tuple(keys), "api_key": keys[0].secret})
 
 
 def _slots(pieces: Piece, providers: Sequence[str], problems: list[Problem]) -> dict[str, SlotConfig]:
@@ -193,7 +212,33 @@ def _slots(pieces: Piece, providers: Sequence[str], problems: list[Problem]) -> 
             problems.append(piece.problem(("provider",), message, suggestion))
         if slot is not None:
             slots[name] = slot
+    if providers:
+        check_fallbacks(pieces, slots, providers, problems)
     return slots
+
+
+def _refuse_sqlite(
+    pieces: Piece, owners: Mapping[str, ProviderConfig] | Mapping[str, SlotConfig], problems: list[Problem]
+) -> None:
+    for name, owner in owners.items():
+        rule = owner.cache
+        if rule is not None and rule.store == "sqlite":
+            problems.append(
+                pieces.problem((name, "cache", "store"), "needs proxy.cache.path, the file to keep them in")
+            )
+
+
+def _prices(pieces: Piece, problems: list[Problem]) -> dict[str, Price]:
+    prices = {}
+    for name in pieces.values:
+        piece = pieces.part(name, problems)
+        if piece is None:
+            continue
+        piece.refuse_unknown(_PRICE_KEYS, problems)
+        price = piece.check(Price, _PRICE_KEYS, problems)
+        if price is not None:
+            prices[name] = price
+    return prices
 
 
 def _sorted(problems: Sequence[Problem], documents: Sequence[Document]) -> list[Problem]:
@@ -208,11 +253,22 @@ def _sorted(problems: Sequence[Problem], documents: Sequence[Document]) -> list[
 def _warnings(
     proxy: ProxySettings, providers: Mapping[str, ProviderConfig], slots: Mapping[str, SlotConfig]
 ) -> list[str]:
-    found = [
-        f"Provider {name!r} has no key: set {provider.key_missing} in the environment or in .env."
-        for name, provider in providers.items()
-        if provider.key_missing is not None
-    ]
+    found = []
+    for name, provider in providers.items():
+        if provider.key_missing is not None:
+            found.append(f"Provider {name!r} has no key: set {provider.key_missing} in the environment or in .env.")
+            continue
+        present = {key.variable for key in provider.api_keys}
+        found.extend(
+            f"Provider {name!r} goes without one of its keys: {variable} is not set in the environment or in .env."
+            for variable in provider.api_key_env or ()
+            if variable not in present
+        )
     if proxy.fallback_to_default and DEFAULT_SLOT not in slots:
         found.append(f"fallback_to_default has no effect: there is no slot {DEFAULT_SLOT!r}.")
+    found.extend(
+        f"hedge_after of slot {name!r} has no effect: the slot has no fallbacks."
+        for name, slot in slots.items()
+        if slot.hedge_after is not None and not slot.fallbacks
+    )
     return found

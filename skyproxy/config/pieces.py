@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from skyproxy.config.document import Document, KeyPath
 from skyproxy.config.problems import Problem, nearest
 
-SECTIONS = ("proxy", "defaults", "providers", "model_slots")
+SECTIONS = ("proxy", "defaults", "providers", "model_slots", "prices")
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -30,6 +30,10 @@ _MESSAGES = {
     "tuple_type": _LIST,
     "dict_type": _MAPPING,
     "mapping_type": _MAPPING,
+    "model_type": _MAPPING,
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "greater_than": "must be above {gt}",
     "literal_error": "must be one of {expected}",
     "greater_than_equal": "must be {ge} or more",
     "less_than_equal": "must be {le} or less",
@@ -76,9 +80,7 @@ class Piece:
         """Add a problem for each key that is not in *known*."""
         for key in self.values:
             if key not in known:
-                suggestion = nearest(key, known)
-                message = "unknown key" if suggestion else f"unknown key; known here are {', '.join(known)}"
-                problems.append(self.problem((key,), message, suggestion))
+                problems.append(self._unknown((key,), known))
 
     def check(self, model: type[_M], keys: Sequence[str], problems: list[Problem], **given: Any) -> _M | None:
         """*model* of the values at *keys*, over what is *given*; None if *problems* had to be added.
@@ -89,21 +91,37 @@ class Piece:
         try:
             return model(**{**given, **own})
         except ValidationError as error:
-            problems.extend(self._problem_of(each, given) for each in error.errors(include_url=False))
+            problems.extend(self._problem_of(each, model, given) for each in error.errors(include_url=False))
             return None
 
-    def _problem_of(self, error: ErrorDetails, given: Mapping[str, Any]) -> Problem:
+    def _unknown(self, path: KeyPath, known: Iterable[str]) -> Problem:
+        suggestion = nearest(path[-1], known)
+        message = "unknown key" if suggestion else f"unknown key; known here are {', '.join(known)}"
+        return self.problem(path, message, suggestion)
+
+    def _problem_of(self, error: ErrorDetails, model: type[BaseModel], given: Mapping[str, Any]) -> Problem:
         path = tuple(str(step) for step in error["loc"] if step != "[key]")
         if path[0] in given and path[0] not in self.values:
             path = path[1:]  # the name, which is the key of the mapping itself
         context = error.get("ctx", {})
         if error["type"] == "value_error":
             return self.problem(path, str(context["error"]))
+        if error["type"] == "extra_forbidden":
+            return self._unknown(path, _fields_at(model, path[:-1]))
         suggestion = None
         if error["type"] == "literal_error" and isinstance(error["input"], str):
             suggestion = nearest(error["input"], _QUOTED.findall(context["expected"]))
         message = _MESSAGES.get(error["type"], error["msg"])
         return self.problem(path, message.format(**context) if "{" in message else message, suggestion)
+
+
+def _fields_at(model: type[BaseModel], path: KeyPath) -> Iterable[str]:
+    """The keys of the mapping at *path* in *model*."""
+    for key in path:
+        kind = model.model_fields[key].annotation
+        # The other of two is None.
+        model = next(each for each in (kind, *get_args(kind)) if isinstance(each, type) and issubclass(each, BaseModel))
+    return model.model_fields
 
 
 def section(documents: Sequence[Document], name: str, problems: list[Problem]) -> Piece:

@@ -22,6 +22,7 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e]*")
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CURRENCY = re.compile(r"[A-Z]{3}")
 _PLACEHOLDER = re.compile(r"\$\{[^}]*\}?")
 _ENDPOINT = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*:.+")
 _ORIGIN_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
@@ -154,6 +155,26 @@ def variable(value: str) -> str:
     looks_like_key = len(value) >= 20 and re.search("[0-9]", value) and re.search("[a-z]", value)
     if not _VARIABLE.fullmatch(value) or looks_like_key:
         raise ValueError("must be the name of an environment variable, not the key itself")
+    return value
+
+
+def distinct(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Names, each of which stands there once.
+
+    :raise ValueError: one stands there twice.
+    """
+    if values is not None and len(set(values)) < len(values):
+        raise ValueError("must not name anything twice")
+    return values
+
+
+def currency(value: str) -> str:
+    """A code of ISO 4217; only its form is checked here.
+
+    :raise ValueError: it cannot be one.
+    """
+    if not _CURRENCY.fullmatch(value):
+        raise ValueError("must be three capital letters, such as USD")
     return value
 
 

@@ -4,77 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from skyproxy.config import rules
 from skyproxy.config.dialect import Dialect, guess
-from skyproxy.config.units import byte_count, seconds
+from skyproxy.config.fields import (
+    Bytes,
+    Checked,
+    Count,
+    Fallbacks,
+    Fields,
+    Headers,
+    Host,
+    Name,
+    OptionalPath,
+    Origins,
+    Seconds,
+    Share,
+    Text,
+    Variables,
+    frozen,
+    on_or_off,
+)
+from skyproxy.config.prices import Price
+from skyproxy.config.resilience import (
+    ApiKeyConfig,
+    Breaker,
+    BreakerSettings,
+    Cache,
+    CacheRule,
+    CacheSettings,
+    OptionalCache,
+    Priority,
+)
 
 LogLevel = Literal["debug", "info", "warn", "error"]
 
-_V = TypeVar("_V")
 _LEVELS = {"trace": "debug", "warning": "warn"}
-
-
-def _frozen(values: Mapping[str, _V]) -> Mapping[str, _V]:
-    return MappingProxyType(dict(values))
 
 
 def _level(value: Any) -> Any:
     return _LEVELS.get(value.lower(), value.lower()) if isinstance(value, str) else value
-
-
-def _on_or_off(value: Any) -> Any:
-    """YAML reads ``on`` and ``off`` as booleans."""
-    return ("on" if value else "off") if isinstance(value, bool) else value
-
-
-def _none_if_empty(value: Any) -> Any:
-    return None if value == "" else value
-
-
-def _path(value: Any) -> Any:
-    return Path(value) if isinstance(value, str) else value
-
-
-def _several(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
-
-
-Seconds = Annotated[float, BeforeValidator(seconds)]
-Bytes = Annotated[int, BeforeValidator(byte_count)]
-Name = Annotated[str, AfterValidator(rules.name)]
-Fields = Annotated[
-    Mapping[str, Annotated[Any, AfterValidator(rules.json_value)]],
-    AfterValidator(_frozen),
-]
-Text = Annotated[str | None, BeforeValidator(_none_if_empty)]
-Host = Annotated[str, AfterValidator(rules.listen_host)]
-Origins = Annotated[
-    tuple[Annotated[str, AfterValidator(rules.origin)], ...], Field(strict=False), BeforeValidator(_several)
-]
-Headers = Annotated[
-    Mapping[Annotated[str, AfterValidator(rules.header_name)], Annotated[str, AfterValidator(rules.header_value)]],
-    AfterValidator(_frozen),
-]
-
-
-class Checked(BaseModel):
-    """Base of what is checked: no key that is not known, no value taken for what it is not, no change."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
 class Address(Checked):
@@ -100,10 +72,11 @@ class ProxySettings(Checked):
     :ivar body_timeout: seconds for its body.
     :ivar stall_timeout: seconds in which a client must have read something of its answer.
     :ivar cors_origins: of browser pages that may ask, besides those from this machine; ``*`` is all.
+    :ivar cache: the stores of answers, for the providers and slots that keep some.
     """
 
     listen: Annotated[str, AfterValidator(rules.endpoint)] = Address().endpoint()
-    log_file: Annotated[Path | None, BeforeValidator(_path), BeforeValidator(_none_if_empty)] = None
+    log_file: OptionalPath = None
     log_level: Annotated[LogLevel, BeforeValidator(_level)] = "info"
     fallback_to_default: bool = False
     max_body: Bytes = 10 * 1024 * 1024
@@ -112,6 +85,7 @@ class ProxySettings(Checked):
     body_timeout: Seconds = 60.0
     stall_timeout: Seconds = 60.0
     cors_origins: Origins = ()
+    cache: CacheSettings = CacheSettings()
 
 
 class ProviderDefaults(Checked):
@@ -128,11 +102,18 @@ class ProviderDefaults(Checked):
     :ivar queue_timeout: seconds to wait for a permit.
     :ivar tls_sessions: TLS sessions that are kept for resumption.
     :ivar max_retries: attempts after the first.
+    :ivar retry_after_max: seconds that a provider may ask to wait before a retry; if it asks for more, it is given up.
+    :ivar breaker: when it is left alone; None: never.
+    :ivar adaptive: whether fewer than ``max_concurrent`` are sent at once while it cannot take as many.
+    :ivar background_share: of the permits that come free while requests of both priorities wait, the part that
+        those of the background get.
+    :ivar cache: of answers.
+    :ivar coalesce: whether equal requests under way share one answer; None: where all answers would be the same.
     :ivar http2: ``auto`` speaks it where the provider offers it; ``on`` and ``off`` insist.
     """
 
-    max_connections: Annotated[int, Field(ge=1)] = 50
-    max_concurrent: Annotated[int, Field(ge=1)] = 25
+    max_connections: Count = 50
+    max_concurrent: Count = 25
     max_pending: Annotated[int, Field(ge=0)] = 100
     keep_alive: Seconds = 60.0
     keep_alive_max: Seconds = 300.0
@@ -141,17 +122,24 @@ class ProviderDefaults(Checked):
     idle_timeout: Seconds = 30.0
     queue_timeout: Seconds = 30.0
     tls_sessions: Annotated[int, Field(ge=0)] = 100
-    max_retries: Annotated[int, Field(ge=0)] = 0
-    http2: Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)] = "auto"
+    max_retries: Annotated[int, Field(ge=0)] = 2
+    retry_after_max: Seconds = 10.0
+    breaker: Breaker = BreakerSettings()
+    adaptive: bool = True
+    background_share: Share = 0.1
+    cache: Cache = CacheRule(store="off")
+    coalesce: bool | None = None
+    http2: Annotated[Literal["auto", "on", "off"], BeforeValidator(on_or_off)] = "auto"
 
 
 class ProviderConfig(ProviderDefaults):
     """One provider.
 
     :ivar base_url: without a trailing slash; or ``embedded:demo``.
-    :ivar api_key_env: the variable that holds the key; None: the provider wants none.
-    :ivar api_key: what that variable holds.
-    :ivar key_missing: that variable, if it holds nothing.
+    :ivar api_key_env: the variables that hold its keys; None: the provider wants none.
+    :ivar api_keys: what those variables hold that hold anything, in their order.
+    :ivar api_key: the first of these.
+    :ivar key_missing: those variables, for messages, if all hold nothing.
     :ivar auth_header: ``Name: value`` with ``${API_KEY}`` in the value.
     :ivar headers: sent with every request besides.
     :ivar allowed_fields: of a client's body; others are dropped. None allows all.
@@ -161,9 +149,8 @@ class ProviderConfig(ProviderDefaults):
 
     name: Annotated[str, AfterValidator(rules.provider_name)]
     base_url: Annotated[str, AfterValidator(rules.base_url)]
-    api_key_env: Annotated[Annotated[str, AfterValidator(rules.variable)] | None, BeforeValidator(_none_if_empty)] = (
-        None
-    )
+    api_key_env: Variables = None
+    api_keys: tuple[ApiKeyConfig, ...] = ()
     api_key: SecretStr | None = None
     key_missing: str | None = None
     auth_header: Annotated[str, AfterValidator(rules.auth_header)] = f"Authorization: Bearer {rules.KEY_PLACE}"
@@ -180,12 +167,13 @@ class ProviderConfig(ProviderDefaults):
         # Where these are wrong themselves, that is the problem to tell, not the dialect.
         return guess(info.data.get("name", ""), info.data.get("base_url", ""))
 
-    def auth(self) -> tuple[bytes, bytes] | None:
-        """Name and value of the header that carries the key; None without a key."""
-        if self.api_key is None:
+    def auth(self, key: SecretStr | None = None) -> tuple[bytes, bytes] | None:
+        """Name and value of the header that carries *key*, or :attr:`api_key`; None without either."""
+        key = key or self.api_key
+        if key is None:
             return None
         name, _, template = self.auth_header.partition(": ")
-        value = template.replace(rules.KEY_PLACE, self.api_key.get_secret_value())
+        value = template.replace(rules.KEY_PLACE, key.get_secret_value())
         return name.encode("ascii"), value.encode("ascii")
 
 
@@ -196,7 +184,14 @@ class SlotConfig(Checked):
     :ivar params: body fields for requests that do not bring them.
     :ivar force: body fields whatever the request brings.
     :ivar enable_reasoning: switches reasoning on or off; None leaves it to the request.
-    :ivar default_timeout: seconds, in place of the provider's; so are the other two.
+    :ivar default_timeout: seconds, in place of the provider's; so are the next two.
+    :ivar fallbacks: what is asked when this model fails, in order: ``provider:model``, or other slots.
+    :ivar first_token_timeout: seconds to the first content, after which a fallback is asked; None: no such limit.
+    :ivar hedge_after: seconds to the first content, after which a fallback is asked besides, and the first to answer
+        wins; None: never.
+    :ivar priority: in the queue for a permit.
+    :ivar strip_reasoning: whether what the model thought is taken out of its answers.
+    :ivar cache: in place of the provider's; so is the next. None leaves it to the provider.
     """
 
     name: Name
@@ -208,19 +203,29 @@ class SlotConfig(Checked):
     default_timeout: Seconds | None = None
     idle_timeout: Seconds | None = None
     queue_timeout: Seconds | None = None
+    fallbacks: Fallbacks = ()
+    first_token_timeout: Seconds | None = None
+    hedge_after: Seconds | None = None
+    priority: Priority = "talk"
+    strip_reasoning: bool = False
+    cache: OptionalCache = None
+    coalesce: bool | None = None
 
 
 class Config(Checked):
     """Everything, as it was read at one moment.
 
+    :ivar prices: by ``provider:model``, or a pattern of that or of a model's name; see
+        :func:`~skyproxy.config.prices.price_of`.
     :ivar source: what was read, for people.
     :ivar paths: the files that were read.
     :ivar warnings: what works, but perhaps not as meant.
     """
 
     proxy: ProxySettings
-    providers: Annotated[Mapping[str, ProviderConfig], AfterValidator(_frozen)]
-    model_slots: Annotated[Mapping[str, SlotConfig], AfterValidator(_frozen)]
+    providers: Annotated[Mapping[str, ProviderConfig], AfterValidator(frozen)]
+    model_slots: Annotated[Mapping[str, SlotConfig], AfterValidator(frozen)]
+    prices: Annotated[Mapping[str, Price], AfterValidator(frozen)] = Field(default={}, validate_default=True)
     source: str
     paths: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -101,4 +101,4 @@ class Backoff:
         """Seconds to wait before retry number *attempt*, counted from 1."""
         # Beyond this many doublings any base is over any cap, and a float would overflow.
         doublings = min(attempt - 1, 64)
-        return self._random() * min(self._cap, self._base * 2**doublings)
+        return self._random() * min(self._cap, self._base * 2.0**doublings)

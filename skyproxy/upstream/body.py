@@ -58,6 +58,7 @@ class Body(Protocol):
         self._idle: Cancellable | None = None
         self._last_read = 0.0
         self._held: list[bytes] = []
+        self._enough: Callable[[bytes], bool] | None = None
         self._sink: Callable[[bytes], None] | None = None
         self._waiting: Deferred[End | None] | None = None
         self._paused = False
@@ -65,13 +66,21 @@ class Body(Protocol):
 
     # What the reader calls.
 
-    def first(self) -> Deferred[End | None]:
-        """Wait for the first byte, or for the end of a body that has none.
+    def first(self, enough: Callable[[bytes], bool] | None = None) -> Deferred[End | None]:
+        """Wait for the first byte, or as long as *enough* is not satisfied; or for the end of a body before that.
+        What came meanwhile is kept.
 
-        :return: fires with None at the first byte, with the :class:`End` of an empty body.
+        :param enough: told of each read; whether that is enough.
+        :return: fires with None when there is enough, with the :class:`End` of a body that has no more.
             Fails with :class:`UpstreamBroken` or :class:`UpstreamTimeout`. Cancelling it aborts the connection.
         """
-        return self._wait(ready=bool(self._held))
+        if enough is None:
+            return self._wait(ready=bool(self._held))
+        ready = any([enough(data) for data in self._held])
+        if not ready and self._outcome is None:
+            self._enough = enough
+            self._resume_transport()
+        return self._wait(ready=ready)
 
     def flow(self, sink: Callable[[bytes], None]) -> Deferred[End | None]:
         """Give every byte to *sink* as it comes, in order.
@@ -89,7 +98,7 @@ class Body(Protocol):
 
     def stream(self) -> None:
         """From here on the body is a stream: ``idle_timeout`` between reads takes over from the deadline."""
-        if self._outcome is None:
+        if self._outcome is None and self._idle is None:
             self._end_deadline()
             self._last_read = self._clock.seconds()
             self._idle = self._clock.callLater(self._idle_timeout, self._look_at_idle)
@@ -129,6 +138,10 @@ class Body(Protocol):
         if self._outcome is not None:
             return
         self._held.append(data)
+        if self._enough is not None:
+            if not self._enough(data):
+                return
+            self._enough = None
         self._fire(None)
         if self._sink is None and self._outcome is None:
             self.transport.pauseProducing()

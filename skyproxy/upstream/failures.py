@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from twisted.web._newclient import RequestNotSent, RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived
 
 from skyproxy.errors import SkyproxyError, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
+from skyproxy.wire.alpn import HandshakeBroken, Http2Refused
 
 _WRAPPERS = (RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived)
 
@@ -30,27 +31,37 @@ def map_failure(error: Exception, provider: str, connect_timeout: float) -> Skyp
 
     A cancelled request stays :class:`CancelledError`; what is not known here stays what it is, and is raised.
     """
-    found = list(causes(error))
-    for cause in found:
+    for cause in causes(error):
         if isinstance(cause, CancelledError):
             return cause
-        if isinstance(cause, ConnectTimeout | TCPTimedOutError):
-            return UpstreamTimeout(
-                f"No connection to provider {provider!r} within {connect_timeout:g} s (connect_timeout).",
-                timer="connect_timeout",
-            )
-        if isinstance(cause, SSL.Error | VerificationError):
-            return UpstreamUnreachable(
-                f"The TLS handshake with provider {provider!r} failed: its certificate or protocol is not accepted."
-            )
-        if isinstance(cause, DNSLookupError):
-            return UpstreamUnreachable(
-                f"The host name of provider {provider!r} cannot be resolved; check base_url and the network."
-            )
-        if isinstance(cause, ConnectError):
-            return UpstreamUnreachable(
-                f"Provider {provider!r} does not accept connections; check base_url, and that its server runs."
-            )
+    # These say that there was a connection, whatever ended it.
     if isinstance(error, (*_WRAPPERS, RequestNotSent)):
         return UpstreamBroken(f"Provider {provider!r} broke the connection before it answered.")
+    if isinstance(error, ConnectTimeout | TCPTimedOutError):
+        return UpstreamTimeout(
+            f"No connection to provider {provider!r} within {connect_timeout:g} s (connect_timeout).",
+            timer="connect_timeout",
+        )
+    return UpstreamUnreachable(_why_unreachable(error, provider))
+
+
+def _why_unreachable(error: Exception, provider: str) -> str:
+    if isinstance(error, VerificationError):
+        return f"The TLS certificate of provider {provider!r} is for another host; check base_url."
+    if isinstance(error, SSL.Error):
+        return f"The TLS handshake with provider {provider!r} failed: {_tls_reason(error)}."
+    if isinstance(error, HandshakeBroken):
+        return f"Provider {provider!r} broke the TLS handshake off."
+    if isinstance(error, Http2Refused):
+        return f"Provider {provider!r} does not speak HTTP/2, which http2 of its configuration insists on."
+    if isinstance(error, DNSLookupError):
+        return f"The host name of provider {provider!r} cannot be resolved; check base_url and the network."
+    if isinstance(error, ConnectError):
+        return f"Provider {provider!r} does not accept connections; check base_url, and that its server runs."
     raise error
+
+
+def _tls_reason(error: SSL.Error) -> str:
+    """What OpenSSL says, such as ``certificate verify failed``."""
+    queue = error.args[0] if error.args and isinstance(error.args[0], list) else []
+    return ", ".join(entry[-1] for entry in queue if entry[-1]) or "its certificate or protocol is not accepted"

@@ -128,6 +128,12 @@ class Provider:
         """Connections by state."""
         return self._client.connections()
 
+    @property
+    def idle(self) -> bool:
+        """Whether no request is under way or waits, and no connection is about to be closed."""
+        limits, connections = self.limits(), self.connections()
+        return not (limits.in_use or limits.queued or connections.busy)
+
     def retire(self) -> None:
         """Close each connection when its request is done, the idle ones now: no new request will come."""
         self._client.retire()

@@ -112,6 +112,9 @@ class ProviderClient:
 
 
 def _plain(response: Any) -> RawResponse:
-    """The response beneath treq's, which reads whole bodies with tools that are not needed here."""
-    original: RawResponse = response.original
-    return original
+    """The response beneath treq's, which decode bodies and read them with tools that are not needed here."""
+    original = response.original
+    while not hasattr(original, "raw_headers"):
+        original = original.original
+    plain: RawResponse = original
+    return plain

@@ -134,6 +134,8 @@ class Api:
     def fault(self, request: ApiRequest, failure: Failure) -> Deferred[None]:
         client, request_id = self._client(request)
         _log.failure("Request failed by a fault of skyproxy", failure=failure, request_id=request_id)
+        if request.finished:
+            return succeed(None)
         # Klein also brings here what failed after an answer had begun; then only a cut is honest.
         if request.startedWriting:
             client.cut(b"")

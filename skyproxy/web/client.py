@@ -88,10 +88,18 @@ class HttpClient:
             request.responseHeaders.addRawHeader(name, value)
 
     def _cut(self, last: bytes) -> None:
-        if last:
-            self._request.write(last)
-        # Closes when all is written, without the last chunk that would make the answer look complete.
-        self._request.channel.loseConnection()
+        channel = self._request.channel
+        if self._request.clientproto == b"HTTP/1.1":
+            if last:
+                self._request.write(last)
+            # Closes when all is written, without the last chunk that would make the answer look complete.
+            channel.loseConnection()
+        elif hasattr(channel, "abortConnection"):
+            # HTTP/2: to lose the connection of one stream is to end it as complete.
+            channel.abortConnection()
+        else:
+            # HTTP/1.0: the end of the connection is the answer's, unless it is a reset.
+            channel.transport.abortConnection()
 
 
 class ChannelClient(HttpClient):
@@ -106,8 +114,8 @@ class ChannelClient(HttpClient):
             channel.write_part(data)
 
     def _write_whole(self, status: int, fields: list[Field], body: bytes) -> None:
-        self._request.startedWriting = 1
         self._request.channel.write_whole(status, fields, body)
+        self._request.startedWriting = 1
 
     def _start_stream(self, status: int, fields: list[Field]) -> None:
         length = None
@@ -116,8 +124,8 @@ class ChannelClient(HttpClient):
                 length = int(field[1])
                 fields.remove(field)
                 break
-        self._request.startedWriting = 1
         self._request.channel.start_stream(status, fields, length)
+        self._request.startedWriting = 1
 
     def _cut(self, last: bytes) -> None:
         self._request.channel.cut(last)
@@ -125,5 +133,5 @@ class ChannelClient(HttpClient):
 
 def client_of(request: ApiRequest, headers: list[Field], seconds: Callable[[], float]) -> HttpClient:
     """The client of *request*; its parameters are those of :class:`HttpClient`."""
-    kind = ChannelClient if isinstance(request.channel, Output) else HttpClient
+    kind = ChannelClient if isinstance(getattr(request, "channel", None), Output) else HttpClient
     return kind(request, headers, seconds)

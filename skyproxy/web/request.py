@@ -28,13 +28,18 @@ class ApiRequest(WebRequest):
 
     def process(self) -> None:
         """Have the request answered: at once if its route is known, as twisted.web does otherwise."""
-        self.site = self.channel.site
+        channel: Any = self.channel
+        self.site = channel.site
         if not self.site.resource.route(self):
             super().process()  # type: ignore[no-untyped-call]
 
+    def getRequestHostname(self) -> bytes:
+        """Always the same: routes do not depend on it, and Klein fails on what no name server would know."""
+        return b"localhost"
+
     def finish(self) -> None:
-        """End the answer, unless it was cut: Klein calls this when its handler is done, whatever the handler did."""
-        if not self.cut:
+        """End the answer, unless it was cut or has ended: Klein calls this when its handler is done, whatever it did."""
+        if not self.cut and not self.finished:
             super().finish()  # type: ignore[no-untyped-call]
 
     @property

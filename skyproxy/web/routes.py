@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from skyproxy.web.request import ApiRequest
 
+
 class Routes(KleinResource):
     """Renders as Klein does. Where a path without variable parts has been matched before, the match is remembered:
     to match one takes longer than all the rest that stands between a request and its handler.
@@ -40,6 +41,8 @@ class Routes(KleinResource):
 
     def render(self, request: Any) -> Any:
         """Have Klein match and run the route, and remember it."""
+        # Klein would not ask the app about a path that is not UTF-8. Like this there is nothing at it.
+        request.postpath = [part.decode("utf-8", "replace").encode("utf-8") for part in request.postpath]
         rendered = super().render(request)
         if request.method in (b"GET", b"POST"):
             self._remember(request)

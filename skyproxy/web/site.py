@@ -34,9 +34,14 @@ def build_site(app: Klein, reactor: Any, wire: Wire, limits: ServerLimits, conne
         timeout=limits.keep_alive,
         parsePOSTFormSubmission=False,
     )
-    site.protocol = wire.server(limits, connections, render_refusal)
     site.noisy = False
+    set_limits(site, wire, limits, connections)
     return cast(ApiSite, site)
+
+
+def set_limits(site: Any, wire: Wire, limits: ServerLimits, connections: Connections) -> None:
+    """Have the connections to *site* that come from now on keep *limits*; the others are as for :func:`build_site`."""
+    site.protocol = wire.server(limits, connections, render_refusal)
 
 
 def render_refusal(status: int, reason: str) -> tuple[bytes, bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, succeed
@@ -102,7 +103,8 @@ class ConnectionPool(HTTPConnectionPool):
         """
         shared = self._shared
         if shared is not None and shared.wanted:
-            return self._share(shared, key, endpoint).addCallback(self._use_share, key, endpoint)
+            connected = shared.use(partial(self._newConnection, key, endpoint))
+            return connected.addCallback(self._share, key, endpoint)
         connections = self._connections.get(key, ())
         now = self._reactor.seconds()
         while connections:
@@ -133,7 +135,11 @@ class ConnectionPool(HTTPConnectionPool):
         self._retired = True
         for connection in list(self._expiry):
             connection.transport.loseConnection()
-        self._forget_idle()
+        self._expiry.clear()
+        self._connections.clear()
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
         if self._shared is not None:
             self._shared.retire()
 
@@ -146,19 +152,14 @@ class ConnectionPool(HTTPConnectionPool):
         if self._shared is not None:
             self._shared.close()
         for connection in list(self._open):
-            if _is_busy(connection):
+            if connection.active if isinstance(connection, Http2Connection) else connection.state != "QUIESCENT":
                 connection.transport.abortConnection()
         waiting = [self._until_lost(connection) for connection in self._open]
         return DeferredList(waiting).addCallback(lambda _: None)
 
     # Connections that are shared.
 
-    def _share(
-        self, shared: SharedConnections, key: Hashable, endpoint: IStreamClientEndpoint, avoid: Any = None
-    ) -> Deferred[Any]:
-        return shared.use(lambda: self._newConnection(key, endpoint), avoid)
-
-    def _use_share(self, connection: Any, key: Hashable, endpoint: IStreamClientEndpoint) -> Any:
+    def _share(self, connection: Any, key: Hashable, endpoint: IStreamClientEndpoint) -> Any:
         if connection is None:
             return self.getConnection(key, endpoint)
         if not isinstance(connection, Http2Connection):
@@ -166,6 +167,14 @@ class ConnectionPool(HTTPConnectionPool):
         reused = connection.served > 0
         self._reused += reused
         return Reused(self, key, endpoint, connection, UNHEARD if reused else REFUSED)
+
+    def replacement(self, key: Hashable, endpoint: IStreamClientEndpoint, connection: Any) -> Deferred[Any]:
+        """Another connection, in place of *connection*, which turned out to be dead or takes no more requests."""
+        self._replaced += 1
+        new = partial(self._newConnection, key, endpoint)
+        if self._shared is None or not self._shared.wanted:
+            return new()
+        return self._shared.use(new, avoid=connection).addCallback(lambda other: new() if other is None else other)
 
     # Connections that come and go.
 
@@ -207,10 +216,8 @@ class ConnectionPool(HTTPConnectionPool):
         self._open.discard(connection)
         if self._shared is not None and isinstance(connection, Http2Connection):
             self._shared.lost(connection)
-        if self._expiry.pop(connection, None) is not None:
-            for connections in self._connections.values():
-                if connection in connections:
-                    connections.remove(connection)
+        if connection in self._expiry:
+            self._forget_idle(connection)
 
     def _putConnection(self, key: Hashable, connection: Any) -> None:
         if self._unanswered:
@@ -240,23 +247,16 @@ class ConnectionPool(HTTPConnectionPool):
         self._sweep = None
         now = self._reactor.seconds()
         for connection in [each for each, expiry in self._expiry.items() if expiry <= now]:
-            self._lost_idle(connection)
+            self._forget_idle(connection)
+            connection.transport.loseConnection()
         if self._expiry:
             self._sweep = self._reactor.callLater(min(self._expiry.values()) - now, self._close_expired)
 
-    def _lost_idle(self, connection: Any) -> None:
+    def _forget_idle(self, connection: Any) -> None:
         del self._expiry[connection]
         for connections in self._connections.values():
             if connection in connections:
                 connections.remove(connection)
-        connection.transport.loseConnection()
-
-    def _forget_idle(self) -> None:
-        self._expiry.clear()
-        self._connections.clear()
-        if self._sweep is not None:
-            self._sweep.cancel()
-            self._sweep = None
 
     def _until_lost(self, connection: Any) -> Deferred[None]:
         lost: Deferred[None] = Deferred()
@@ -270,15 +270,6 @@ class ConnectionPool(HTTPConnectionPool):
 
         connection.on_lost = gone
         return lost
-
-    def replacement(self, key: Hashable, endpoint: IStreamClientEndpoint, connection: Any) -> Deferred[Any]:
-        """Another connection, in place of *connection*, which turned out to be dead or takes no more requests."""
-        self._replaced += 1
-        if self._shared is None or not self._shared.wanted:
-            return self._newConnection(key, endpoint)
-        return self._share(self._shared, key, endpoint, connection).addCallback(
-            lambda other: other if other is not None else self._newConnection(key, endpoint)
-        )
 
 
 class _ConnectionFactory(Factory):
@@ -307,9 +298,3 @@ class _ConnectionFactory(Factory):
         connection = http2() if http2 is not None else self._protocols(self._quiescent)
         self._pool._made(connection)
         return connection
-
-
-def _is_busy(connection: Any) -> bool:
-    if isinstance(connection, Http2Connection):
-        return connection.active > 0
-    return bool(connection.state != "QUIESCENT")

@@ -134,6 +134,7 @@ class Output(Protocol):
         head = self._head
         assert head is not None
         modern = head.version == b"HTTP/1.1"
+        lines = head_lines(head.version, code, reason, fields)
         framing = b""
         if length is not None:
             framing = b"Content-Length: %d\r\n" % length
@@ -145,7 +146,6 @@ class Output(Protocol):
             framing = b"Transfer-Encoding: chunked\r\n"
             self._chunked = True
         framed = self._bodyless or self._chunked or length is not None
-        lines = head_lines(head.version, code, reason, fields)
         self.transport.write(b"%b%b%b%b\r\n" % (lines, self._stamp.lines(), framing, self._connection(framed)))
 
     def write_part(self, data: bytes) -> None:

@@ -9,7 +9,10 @@ from typing import Any
 from OpenSSL.SSL import Connection, Session
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import optionsForClientTLS
+from twisted.logger import Logger
 from zope.interface import implementer
+
+_log = Logger()
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -20,13 +23,14 @@ class TlsClient:
     resumed connection is to the peer that was checked when its session began.
 
     :param host: name or address, without the brackets of IPv6.
-    :param protocols: offered by ALPN, the best first.
+    :param protocols: offered by ALPN, the best first; kept under this name.
     :param max_sessions: that are kept for resumption; 0 for none.
     :ivar handshakes: that were completed, the resumed ones among them.
     :ivar resumed: those that resumed a session.
     """
 
     def __init__(self, host: str, protocols: Sequence[bytes], max_sessions: int) -> None:
+        self._host = host
         self.protocols = tuple(protocols)
         self._options = optionsForClientTLS(
             host,
@@ -49,10 +53,12 @@ class TlsClient:
 
     def completed(self, connection: Connection) -> None:
         """Count the handshake of *connection*, which is done."""
-        self.handshakes += 1
         # The peer shows its certificate in a full handshake only, and would not have come through it without.
-        if connection.get_verified_chain() is None:
-            self.resumed += 1
+        resumed = connection.get_verified_chain() is None
+        self.handshakes += 1
+        self.resumed += resumed
+        protocol = connection.get_alpn_proto_negotiated().decode("ascii", "replace")
+        _log.debug("TLS handshake completed", host=self._host, protocol=protocol, resumed=resumed)
 
     def remember(self, connection: Connection) -> None:
         """Keep the session of *connection*, which has brought an answer: TLS 1.3 sends tickets after the handshake."""

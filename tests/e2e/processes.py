@@ -19,6 +19,9 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 TWISTD = str(Path(sys.executable).with_name("twistd"))
+PROXY_TWISTD = [TWISTD]
+if os.environ.get("SKYPROXY_TEST_WIRE") == "stock":
+    PROXY_TWISTD = [sys.executable, "-m", "tests.stock_twistd"]
 LOOPBACK = "tcp:0:interface=127.0.0.1"
 
 PATIENCE = 20.0
@@ -135,7 +138,7 @@ class Proxy(Process):
         if config is not None:
             (cwd / "proxy.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
             options += ["--config", "proxy.yaml"]
-        command = [TWISTD, "-n", "--pidfile", "", "skyproxy", *options]
+        command = [*PROXY_TWISTD, "-n", "--pidfile", "", "skyproxy", *options]
         super().__init__(command, cwd, environment(HOME=str(cwd), XDG_CONFIG_HOME=str(cwd / "none"), **(env or {})))
         self.base_url = self.wait_for(r"listens at (http\S+)").group(1)
         self.origin = self.base_url.removesuffix("/v1")

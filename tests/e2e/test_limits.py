@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.processes import DemoProvider, Proxy, eventually
-from tests.e2e.raw import Answer, ask, chat, open_request
+from tests.e2e.raw import Answer, ask, chat, open_request, read_until
 
 
 def at_once(proxy: Proxy, bodies: list[dict[str, Any]]) -> list[tuple[float, Answer]]:
@@ -55,15 +55,17 @@ def test_order_of_arrival(start: Starter) -> None:
 def test_surplus_is_refused_at_once(start: Starter) -> None:
     demo = start(DemoProvider)
     proxy = start(Proxy, config_for(demo, max_pending=10))
-    answers = at_once(proxy, [chat("demo:guard;chunks=10;delay=0.1", stream=True) for _ in range(60)])
-    refused = [(seconds, answer) for seconds, answer in answers if answer.status == 503]
-    assert len(refused) == 25
-    slowest_refusal = max(seconds for seconds, _ in refused)
-    fastest_stream = min(seconds for seconds, answer in answers if answer.status == 200)
-    assert slowest_refusal < fastest_stream
-    for _, answer in refused:
-        assert answer.json()["error"]["code"] == "backlog_full"
+    held = [open_request(proxy, chat("demo:guard;first=4;delay=0", stream=True)) for _ in range(25)]
+    eventually(lambda: demo.stats()["active"] == 25, "all permits are taken")
+    held += [open_request(proxy, chat("combat", stream=True)) for _ in range(10)]
+    refused = [ask(proxy, chat("combat", stream=True)) for _ in range(25)]
+    # All were answered while the permits were still held: none of them waited for one.
+    assert demo.stats()["active"] == 25
+    for answer in refused:
+        assert (answer.status, answer.json()["error"]["code"]) == (503, "backlog_full")
         assert int(answer.headers["retry-after"]) >= 1
+    for connection in held:
+        assert read_until(connection, b"0\r\n\r\n").endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
     stats = demo.stats()
     assert (stats["total"], stats["peak_active"]) == (35, 25)
 

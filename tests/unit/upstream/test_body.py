@@ -172,3 +172,36 @@ class BodyTests(SynchronousTestCase):
         self.failureResultOf(done, CancelledError)
         self.body.dataReceived(b"late")
         self.assertEqual(self.got, [])
+
+    def test_first_waits_until_there_is_enough_and_keeps_it_all(self) -> None:
+        seen: list[bytes] = []
+
+        def enough(data: bytes) -> bool:
+            seen.append(data)
+            return len(seen) == 3
+
+        first = self.body.first(enough)
+        for data in (b"a", b"b"):
+            self.body.dataReceived(data)
+        self.assertNoResult(first)
+        self.assertNotIn("pause", self.transport.asked)
+        self.body.dataReceived(b"c")
+        self.assertIsNone(self.successResultOf(first))
+        self.assertEqual(self.transport.asked[-1], "pause")
+        done = self.flow()
+        self.body.dataReceived(b"d")
+        self.body.connectionLost(DONE)
+        self.successResultOf(done)
+        self.assertEqual(self.got, [b"a", b"b", b"c", b"d"])
+
+    def test_first_judges_what_is_there_already(self) -> None:
+        self.body.dataReceived(b"a")
+        self.assertIsNone(self.successResultOf(self.body.first(lambda data: data == b"a")))
+
+    def test_a_body_that_ends_before_there_is_enough_says_so(self) -> None:
+        first = self.body.first(lambda data: False)
+        self.body.dataReceived(b"a")
+        self.body.connectionLost(DONE)
+        self.assertEqual(self.successResultOf(first), End.FRAMED)
+        self.assertEqual(self.successResultOf(self.flow()), End.FRAMED)
+        self.assertEqual(self.got, [b"a"])

@@ -1,0 +1,51 @@
+"""What a slot falls back to: other slots, and models of providers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+
+from skyproxy.config.pieces import Piece
+from skyproxy.config.problems import Problem, nearest
+from skyproxy.config.schema import SlotConfig
+
+
+def names_model(name: str, providers: Collection[str]) -> bool:
+    """Whether *name* is ``provider:model`` of one of *providers*."""
+    # Models have colons of their own (`ollama:llama3:8b`): the first one ends the provider's name.
+    provider, colon, model = name.partition(":")
+    return bool(colon and model.strip()) and provider in providers
+
+
+def check_fallbacks(
+    pieces: Piece, slots: Mapping[str, SlotConfig], providers: Collection[str], problems: list[Problem]
+) -> None:
+    """Add a problem for each fallback that names nothing, and for each that leads back to its own slot.
+
+    :param pieces: the section of the slots.
+    :param slots: those without other problems.
+    """
+    for name, slot in slots.items():
+        for index, fallback in enumerate(slot.fallbacks):
+            if fallback not in pieces.values and not names_model(fallback, providers):
+                known = [*(each for each in pieces.values if each != name), *(f"{each}:" for each in providers)]
+                message, suggestion = "names neither a slot nor provider:model", nearest(fallback, known)
+                problems.append(pieces.problem((name, "fallbacks", str(index)), message, suggestion))
+    followed = {name: [each for each in slot.fallbacks if each in slots] for name, slot in slots.items()}
+    while (cycle := _cycle_of(followed)) is not None:
+        first, second, *_ = cycle
+        index = slots[first].fallbacks.index(second)
+        message = f"leads back to its own slot: {' -> '.join(cycle)}"
+        problems.append(pieces.problem((first, "fallbacks", str(index)), message))
+        followed[first].remove(second)
+
+
+def _cycle_of(followed: Mapping[str, Sequence[str]]) -> list[str] | None:
+    """A way from a slot back to it, from that of its slots that stands first; None if there is no such way."""
+    try:
+        TopologicalSorter(followed).prepare()
+    except CycleError as error:
+        cycle = error.args[1][:0:-1]
+        start = cycle.index(min(cycle, key=list(followed).index))
+        return [*cycle[start:], *cycle[: start + 1]]
+    return None

@@ -1,0 +1,81 @@
+"""The kinds of values that a configuration has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from skyproxy.config import rules
+from skyproxy.config.units import byte_count, seconds
+
+_V = TypeVar("_V")
+
+
+class Checked(BaseModel):
+    """Base of what is checked: no key that is not known, no value taken for what it is not, no change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False)
+
+
+def frozen(values: Mapping[str, _V]) -> Mapping[str, _V]:
+    """*values*, as they are now and stay."""
+    return MappingProxyType(dict(values))
+
+
+def on_or_off(value: Any) -> Any:
+    """``on`` and ``off`` as words: YAML reads them as booleans."""
+    return ("on" if value else "off") if isinstance(value, bool) else value
+
+
+def none_if_empty(value: Any) -> Any:
+    """None for an empty text."""
+    return None if value == "" else value
+
+
+def one_or_several(value: Any) -> Any:
+    """A single text as a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
+def _path(value: Any) -> Any:
+    return Path(value) if isinstance(value, str) else value
+
+
+def _variables(value: Any) -> Any:
+    if value in ("", []):
+        return None
+    # Checked here, and not as the item of a list, a single name is told about at its own place.
+    return (rules.variable(value),) if isinstance(value, str) else value
+
+
+Seconds = Annotated[float, BeforeValidator(seconds)]
+Bytes = Annotated[int, BeforeValidator(byte_count)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, AfterValidator(rules.name)]
+Fields = Annotated[
+    Mapping[str, Annotated[Any, AfterValidator(rules.json_value)]],
+    AfterValidator(frozen),
+]
+Text = Annotated[str | None, BeforeValidator(none_if_empty)]
+OptionalPath = Annotated[Path | None, BeforeValidator(_path), BeforeValidator(none_if_empty)]
+Host = Annotated[str, AfterValidator(rules.listen_host)]
+Origins = Annotated[
+    tuple[Annotated[str, AfterValidator(rules.origin)], ...], Field(strict=False), BeforeValidator(one_or_several)
+]
+Headers = Annotated[
+    Mapping[Annotated[str, AfterValidator(rules.header_name)], Annotated[str, AfterValidator(rules.header_value)]],
+    AfterValidator(frozen),
+]
+Variables = Annotated[
+    Annotated[tuple[Annotated[str, AfterValidator(rules.variable)], ...], Field(strict=False)] | None,
+    AfterValidator(rules.distinct),
+    BeforeValidator(_variables),
+]
+Fallbacks = Annotated[
+    tuple[Name, ...], Field(strict=False), AfterValidator(rules.distinct), BeforeValidator(one_or_several)
+]

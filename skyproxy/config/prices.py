@@ -1,0 +1,43 @@
+"""What tokens cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from skyproxy.config import rules
+from skyproxy.config.fields import Checked
+
+Amount = Annotated[float, Field(ge=0)]
+
+
+class Price(Checked):
+    """The price of a model, for a million tokens of each kind.
+
+    :ivar cached: of prompt tokens that the provider had in its cache; None: as any other.
+    :ivar currency: by its code in ISO 4217.
+    """
+
+    prompt: Amount
+    completion: Amount
+    cached: Amount | None = None
+    currency: Annotated[str, AfterValidator(rules.currency)] = "USD"
+
+
+def price_of(prices: Mapping[str, Price], provider: str, model: str) -> Price | None:
+    """The price of *provider*'s *model*; None if there is none.
+
+    What is named ``provider:model`` goes first; then the first in order that, as a pattern (``*``, ``?``, ``[…]``),
+    matches ``provider:model`` or the model alone.
+    """
+    name = f"{provider}:{model}"
+    exact = prices.get(name)
+    if exact is not None:
+        return exact
+    return next(
+        (price for key, price in prices.items() if fnmatchcase(name, key) or fnmatchcase(model, key)),
+        None,
+    )

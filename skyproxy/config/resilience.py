@@ -1,0 +1,87 @@
+"""What a configuration says about bad answers, and about asking twice for the same one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, SecretStr
+
+from skyproxy.config.fields import Bytes, Checked, Count, OptionalPath, Seconds, Share, on_or_off
+
+Priority = Literal["talk", "background"]
+"""What goes first where requests wait: what the player waits for, or what nobody does."""
+
+
+class ApiKeyConfig(Checked):
+    """One of a provider's keys.
+
+    :ivar variable: where it stands; what messages call it.
+    """
+
+    variable: str
+    secret: SecretStr
+
+
+class BreakerSettings(Checked):
+    """When a provider is left alone, and for how long.
+
+    :ivar failure_rate: of the requests of the last ``window`` seconds, the part whose failure opens the breaker.
+    :ivar min_requests: how many there must be for that.
+    :ivar consecutive: failures without a success between them that open it, whatever the rate.
+    :ivar open_for: seconds until the provider is tried again.
+    :ivar probes: requests that may try it at once.
+    """
+
+    failure_rate: Share = 0.5
+    min_requests: Count = 10
+    window: Seconds = 30.0
+    consecutive: Count = 5
+    open_for: Seconds = 30.0
+    probes: Count = 1
+
+
+class CacheRule(Checked):
+    """Whether, and how long, answers are kept to be given again.
+
+    :ivar store: where; ``off`` keeps none.
+    :ivar ttl: seconds that an answer may be given again.
+    :ivar max_bytes: of one answer; a longer one is not kept.
+    """
+
+    store: Annotated[Literal["off", "memory", "sqlite"], BeforeValidator(on_or_off)] = "memory"
+    ttl: Seconds = 300.0
+    max_bytes: Bytes = 1000 * 1000
+
+
+class CacheSettings(Checked):
+    """The stores of the answers that are kept.
+
+    :ivar max_bytes: of all answers in one store; the least recently used go first.
+    :ivar path: the SQLite file of the store ``sqlite``.
+    """
+
+    max_bytes: Bytes = 64 * 1000 * 1000
+    path: OptionalPath = None
+
+
+def _breaker(value: Any) -> Any:
+    if value is True or value == "on":
+        return BreakerSettings()
+    if value is False or value == "off":
+        return None
+    if value is None or isinstance(value, (dict, BreakerSettings)):
+        return value
+    raise ValueError("must be off, or a mapping of keys to values")
+
+
+def _cache(value: Any) -> Any:
+    if isinstance(value, bool) or value in ("on", "off"):
+        return CacheRule(store="memory" if value in (True, "on") else "off")
+    if value is None or isinstance(value, (dict, CacheRule)):
+        return value
+    raise ValueError("must be off, or a mapping of keys to values")
+
+
+Breaker = Annotated[BreakerSettings | None, BeforeValidator(_breaker)]
+Cache = Annotated[CacheRule, BeforeValidator(_cache)]
+OptionalCache = Annotated[CacheRule | None, BeforeValidator(_cache)]

@@ -1,0 +1,139 @@
+"""How many requests a provider can take at once, learned from how it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from skyproxy.upstream.limiter import Limiter
+from skyproxy.upstream.timers import Clock
+
+_BETWEEN_CUTS = 1.0
+_CAREFUL = 10
+_EASE = 0.9
+_SLOW = 3.0
+_ENOUGH_SAMPLES = 20
+_RECENT, _LONG_RUN = 0.1, 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptiveStatistics:
+    """The state of an :class:`AdaptiveLimit`, and what happened since it was made.
+
+    :ivar limit: permits that may be in use now.
+    :ivar highest: permits at most.
+    :ivar halved: how often a rate limit lowered it.
+    :ivar eased: how often slowness did.
+    :ivar recent: seconds to the first byte, averaged over about ten answers.
+    :ivar baseline: the same over about a hundred.
+    """
+
+    limit: int
+    highest: int
+    halved: int
+    eased: int
+    recent: float
+    baseline: float
+
+
+class AdaptiveLimit:
+    """Moves the limit of *limiter* between 1 and what it is at first: additive increase, multiplicative decrease.
+
+    - An answer 429 halves the permits that were in use, at most once a second: those that were sent before the cut
+      tell nothing of what it did.
+    - An answer that came while all permits were in use adds ``1 / limit``, so a round of them adds one permit. From
+      one permit below where the last 429 came, the steps are a tenth of that, until it has been passed.
+    - An answer that came while all permits were in use, when the time to the first byte is on average (of about ten)
+      over three times what it is in the long run (about a hundred), takes a tenth of the permits away: at most once in
+      the time that an answer takes now, and once a second. Single slow answers do nothing. If the provider
+      stays slow, the long run becomes slow too, and the limit grows again.
+
+    Its methods are to be called while the request in question still has its permit.
+
+    :param clock: for the time between cuts.
+    """
+
+    def __init__(self, clock: Clock, limiter: Limiter) -> None:
+        self._clock = clock
+        self._limiter = limiter
+        self._highest = limiter.limit
+        self._level = float(self._highest)
+        self._refused_at: float | None = None
+        self._next_cut = float("-inf")
+        self._halved = 0
+        self._eased = 0
+        self._samples = 0
+        self._recent = 0.0
+        self._baseline = 0.0
+
+    def limited(self) -> None:
+        """The provider answered 429."""
+        now = self._clock.seconds()
+        if now < self._next_cut:
+            return
+        level = min(self._level, max(1, self._limiter.statistics().in_use))
+        self._refused_at = level
+        self._halved += 1
+        self._move(level / 2)
+        self._next_cut = now + _BETWEEN_CUTS
+
+    def completed(self, time_to_first_byte: float) -> None:
+        """The provider answered well.
+
+        :param time_to_first_byte: seconds from the sending of the request.
+        """
+        self._note(time_to_first_byte)
+        slow = self._samples >= _ENOUGH_SAMPLES and self._recent > _SLOW * self._baseline
+        if not slow and self._level >= self._highest:
+            return
+        limiter = self._limiter.statistics()
+        if limiter.in_use < limiter.limit:
+            return
+        if slow:
+            self._ease()
+        else:
+            self._grow()
+
+    @property
+    def limit(self) -> int:
+        """Permits that may be in use now."""
+        return self._limiter.limit
+
+    def statistics(self) -> AdaptiveStatistics:
+        """The state at this moment."""
+        return AdaptiveStatistics(
+            limit=self.limit,
+            highest=self._highest,
+            halved=self._halved,
+            eased=self._eased,
+            recent=self._recent,
+            baseline=self._baseline,
+        )
+
+    def _note(self, seconds: float) -> None:
+        # The first answers are averaged as they are, until there are enough to forget the oldest.
+        self._samples += 1
+        share = 1 / self._samples
+        self._recent += (seconds - self._recent) * max(_RECENT, share)
+        self._baseline += (seconds - self._baseline) * max(_LONG_RUN, share)
+
+    def _ease(self) -> None:
+        now = self._clock.seconds()
+        if now >= self._next_cut:
+            self._eased += 1
+            self._move(self._level * _EASE)
+            self._next_cut = now + max(_BETWEEN_CUTS, self._recent)
+
+    def _grow(self) -> None:
+        step = 1 / self._level
+        if self._refused_at is not None:
+            if self._level >= self._refused_at:
+                self._refused_at = None
+            elif self._level + 1 >= self._refused_at:
+                step /= _CAREFUL
+        self._move(self._level + step)
+
+    def _move(self, level: float) -> None:
+        self._level = min(max(1.0, level), float(self._highest))
+        limit = int(self._level)
+        if limit != self._limiter.limit:
+            self._limiter.limit = limit
