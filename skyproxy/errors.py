@@ -7,6 +7,7 @@ libraries are mapped to these where they enter; nothing else reaches a client.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 
@@ -18,10 +19,10 @@ class SkyproxyError(Exception):
     :ivar retry_after: seconds after which asking again makes sense, if known.
     """
 
-    status: ClassVar[int] = 500
+    status: int = 500
     type: ClassVar[str] = "server_error"
-    code: ClassVar[str | None] = None
-    retryable: ClassVar[bool] = False
+    code: str | None = None
+    retryable: bool = False
 
     def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -173,6 +174,22 @@ class UpstreamBroken(UpstreamError):
     """The connection broke, or what came over it is not HTTP, not JSON, or not complete."""
 
     code = "upstream_broken"
+
+
+class UpstreamReported(UpstreamError):
+    """The provider answered 200, and then said in the stream that it failed.
+
+    :param reported: its error object. A ``code`` that is a status of HTTP is taken for the status.
+    """
+
+    code = "upstream_error"
+
+    def __init__(self, reported: Mapping[str, Any]) -> None:
+        message = reported.get("message")
+        super().__init__(f"The provider reports: {str(message or 'an error')[:500]}")
+        code = reported.get("code")
+        self.status = code if isinstance(code, int) and 400 <= code <= 599 else 502
+        self.retryable = self.status in (408, 429) or self.status >= 500
 
 
 class UpstreamTimeout(UpstreamError):

@@ -4,55 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from math import ceil
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from skyproxy import jsonbody, multipart
+from skyproxy import jsonbody
 from skyproxy.config import Config
 from skyproxy.errors import InternalError, ShuttingDown, SkyproxyError, Unavailable, UpstreamError
 from skyproxy.observe.records import Outcome, RequestRecord
 from skyproxy.relay import Client, relay
+from skyproxy.request import ANSWERED_IN_JSON, Form, JsonRequest, Request, parse
 from skyproxy.routing import Candidate, Router
 from skyproxy.sse import StreamVerdict
-from skyproxy.transform import transform
+from skyproxy.upstream.asking import Asker, Plan
 from skyproxy.upstream.provider import Answer, Call, Provider
 from skyproxy.wire.headers import Fields
 
 _log = Logger()
-
-
-class Endpoint(Enum):
-    """The paths of the API that are proxied, as they stand below a provider's base_url."""
-
-    CHAT = "/chat/completions"
-    COMPLETIONS = "/completions"
-    EMBEDDINGS = "/embeddings"
-    RESPONSES = "/responses"
-    SPEECH = "/audio/speech"
-    TRANSCRIPTIONS = "/audio/transcriptions"
-
-
-_ANSWERED_IN_JSON = frozenset({Endpoint.CHAT, Endpoint.COMPLETIONS, Endpoint.EMBEDDINGS, Endpoint.RESPONSES})
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a client asks, understood as HTTP and as nothing more.
-
-    :ivar request_id: the client's, or made; safe to send and to log.
-    :ivar headers: those of the client's that go up as they are.
-    :ivar body: plain (a compressed one has been inflated).
-    """
-
-    endpoint: Endpoint
-    request_id: str
-    content_type: bytes
-    headers: Fields
-    body: bytes
 
 
 @dataclass(frozen=True)
@@ -74,6 +44,7 @@ class Journey:
         self.model = ""
         self.streaming = False
         self.attempts = 0
+        self.slot: str | None = None
         self.candidate: Candidate | None = None
         self.answer: Answer | None = None
         self.verdict: StreamVerdict | None = None
@@ -95,13 +66,19 @@ class Proxy:
     :param runtime: gives the current :class:`Runtime`; asked once per request, so that a reload never changes the
         ground under one.
     :param clock: for durations.
+    :param asker: asks the providers.
     :param completed: told of each request, once, when it is over.
     """
 
     def __init__(
-        self, runtime: Callable[[], Runtime], clock: IReactorTime, completed: Callable[[RequestRecord], None]
+        self,
+        runtime: Callable[[], Runtime],
+        clock: IReactorTime,
+        asker: Asker,
+        completed: Callable[[RequestRecord], None],
     ) -> None:
         self._runtime = runtime
+        self._asker = asker
         self._clock = clock
         self._completed = completed
         self._journeys: set[Journey] = set()
@@ -146,51 +123,53 @@ class Proxy:
             raise ShuttingDown("skyproxy is shutting down.", retry_after=1.0)
         runtime = self._runtime()
         request = journey.request
-        call = self._prepare(runtime, journey)
-        assert journey.candidate is not None
-        provider = runtime.providers[journey.candidate.provider.name]
-        journey.attempts += 1
-        with await provider.send(call) as answer:
+        parsed = parse(request)
+        journey.model, journey.streaming = parsed.model, parsed.streaming
+        candidates = runtime.router.resolve(parsed.model)
+        journey.candidate = candidates[0]
+        journey.slot = candidates[0].slot
+        plans = [self._plan(runtime, request, parsed, candidate) for candidate in candidates]
+
+        def asked(index: int) -> None:
+            journey.candidate = candidates[index]
+            journey.attempts += 1
+
+        outcome = await self._asker.ask(plans, asked)
+        journey.candidate = candidates[outcome.plan]
+        with outcome.answer as answer:
             journey.answer = answer
-            model = journey.model if request.endpoint in _ANSWERED_IN_JSON else None
+            model = journey.model if request.endpoint in ANSWERED_IN_JSON else None
             journey.verdict = await relay(answer, journey.client, model)
 
-    def _prepare(self, runtime: Runtime, journey: Journey) -> Call:
-        """Parse, route and transform: pure steps, from the client's words to the provider's."""
-        request = journey.request
-        if request.endpoint is Endpoint.TRANSCRIPTIONS:
-            journey.model = multipart.find_model(request.body, request.content_type)
-            journey.candidate = candidate = runtime.router.resolve(journey.model)[0]
-            body = multipart.replace_model(request.body, request.content_type, candidate.model)
-            content_type = request.content_type
-        else:
-            fields = jsonbody.parse(request.body)
-            journey.model = jsonbody.model_of(fields)
-            journey.streaming = fields.get("stream") is True
-            if request.endpoint is Endpoint.CHAT:
-                jsonbody.check_messages(fields)
-            journey.candidate = candidate = runtime.router.resolve(journey.model)[0]
-            transformed = transform(fields, candidate)
-            if transformed.dropped:
-                _log.debug(
-                    "Dropped fields the provider does not know",
-                    provider=candidate.provider.name,
-                    fields=transformed.dropped,
-                    request_id=request.request_id,
-                )
-            body = jsonbody.encode(transformed.body)
-            content_type = b"application/json"
-        return Call(
-            path=request.endpoint.value,
-            headers=[
-                (b"Content-Type", content_type),
-                (b"X-Request-Id", request.request_id.encode("ascii")),
-                *request.headers,
-            ],
-            body=body,
-            default_timeout=candidate.default_timeout,
-            idle_timeout=candidate.idle_timeout,
-            queue_timeout=candidate.queue_timeout,
+    def _plan(self, runtime: Runtime, request: Request, parsed: Form | JsonRequest, candidate: Candidate) -> Plan:
+        """The request as *candidate*'s provider shall get it."""
+        body = parsed.body_for(candidate)
+        if body.dropped:
+            _log.debug(
+                "Dropped fields the provider does not know",
+                provider=candidate.provider.name,
+                fields=body.dropped,
+                request_id=request.request_id,
+            )
+        slot = candidate.settings
+        return Plan(
+            provider=runtime.providers[candidate.provider.name],
+            call=Call(
+                path=request.endpoint.value,
+                headers=(
+                    (b"Content-Type", body.content_type),
+                    (b"X-Request-Id", request.request_id.encode("ascii")),
+                    *request.headers,
+                ),
+                body=body.data,
+                default_timeout=candidate.default_timeout,
+                idle_timeout=candidate.idle_timeout,
+                queue_timeout=candidate.queue_timeout,
+                priority=slot.priority if slot is not None else "talk",
+            ),
+            stream=parsed.streaming and request.endpoint in ANSWERED_IN_JSON,
+            first_token_timeout=slot.first_token_timeout if slot is not None else None,
+            hedge_after=slot.hedge_after if slot is not None else None,
         )
 
     def _record(self, journey: Journey, error: SkyproxyError | None, *, gone: bool) -> RequestRecord:
@@ -199,7 +178,7 @@ class Proxy:
         return RequestRecord(
             request_id=journey.request.request_id,
             endpoint=journey.request.endpoint.value,
-            slot=candidate.slot if candidate else None,
+            slot=journey.slot,
             provider=candidate.provider.name if candidate else None,
             model=journey.model,
             upstream_model=candidate.model if candidate else None,

@@ -11,7 +11,7 @@ from skyproxy.errors import InvalidRequest, SkyproxyError, UpstreamBroken
 from skyproxy.inflate import inflate
 from skyproxy.sse import StreamVerdict, StreamWatch, error_event
 from skyproxy.upstream.provider import Answer
-from skyproxy.wire.headers import Fields
+from skyproxy.wire.headers import Fields, media_type
 
 LARGEST_WHOLE_ANSWER = 64 * 1024 * 1024
 """Bytes of an answer that is kept whole, so that its model name can be set, before it goes down."""
@@ -71,13 +71,12 @@ async def relay(answer: Answer, client: Client, model: str | None) -> StreamVerd
     if answer.status >= 400:
         client.answer(answer.status, headers, await _read(answer))
         return None
-    kind = content_type(answer.headers)
-    if kind == b"text/event-stream":
+    if answer.is_event_stream:
         return await _relay_events(answer, client, headers, judged=model is not None)
     if model is None:
         await _relay_bytes(answer, client, headers)
         return None
-    body = named(await _read(answer), model, kind)
+    body = named(await _read(answer), model, media_type(answer.headers))
     client.answer(answer.status, headers, body)
     return None
 
@@ -92,14 +91,6 @@ def passable(headers: Fields) -> list[tuple[bytes, bytes]]:
         elif low in _PROVIDER_IDS:
             passed.append((b"X-Upstream-Request-Id", value))
     return passed
-
-
-def content_type(headers: Fields) -> bytes:
-    """The media type, in lower case and without parameters; empty if there is none."""
-    for name, value in headers:
-        if name.lower() == b"content-type":
-            return value.partition(b";")[0].strip().lower()
-    return b""
 
 
 def encoded(headers: Fields) -> bool:

@@ -41,8 +41,28 @@ class Router:
 
     def __init__(self, config: Config) -> None:
         self._providers = config.providers
-        self._slots = {name: (_of_slot(config, slot),) for name, slot in config.model_slots.items()}
+        self._names = tuple(config.model_slots)
+        self._slots: dict[str, tuple[Candidate, ...]] = {}
+        for slot in config.model_slots.values():
+            self._resolve_slot(config, slot)
         self._default = self._slots.get(DEFAULT_SLOT) if config.proxy.fallback_to_default else None
+
+    def _resolve_slot(self, config: Config, slot: SlotConfig) -> tuple[Candidate, ...]:
+        """The slot's own model, then what it falls back to: models under its settings, or other slots with theirs."""
+        if slot.name in self._slots:
+            return self._slots[slot.name]
+        found = [_with_settings(config.providers[slot.provider], slot.model, slot)]
+        for fallback in slot.fallbacks:
+            if fallback in config.model_slots:
+                found += self._resolve_slot(config, config.model_slots[fallback])
+            else:
+                name, _, model = fallback.partition(":")
+                found.append(_with_settings(config.providers[name], model, slot))
+        different: dict[tuple[str, str], Candidate] = {}
+        for each in found:
+            different.setdefault((each.provider.name, each.model), each)
+        resolved = self._slots[slot.name] = tuple(different.values())
+        return resolved
 
     def resolve(self, model: str) -> tuple[Candidate, ...]:
         """The candidates for *model*, best first; never empty.
@@ -62,7 +82,7 @@ class Router:
 
     def model_ids(self) -> list[str]:
         """What a client can name: the slots, in the configuration's order."""
-        return list(self._slots)
+        return list(self._names)
 
     def _advice(self, model: str) -> str:
         folded = {name.lower(): name for name in [*self._slots, *(f"{name}:" for name in self._providers)]}
@@ -80,12 +100,11 @@ def _listed(names: list[str]) -> str:
     return ", ".join(repr(name) for name in names)
 
 
-def _of_slot(config: Config, slot: SlotConfig) -> Candidate:
-    provider = config.providers[slot.provider]
+def _with_settings(provider: ProviderConfig, model: str, slot: SlotConfig) -> Candidate:
     return Candidate(
         slot=slot.name,
         provider=provider,
-        model=slot.model,
+        model=model,
         settings=slot,
         default_timeout=_first(slot.default_timeout, provider.default_timeout),
         idle_timeout=_first(slot.idle_timeout, provider.idle_timeout),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
+import random
 import secrets
 import shlex
 import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -27,8 +29,12 @@ from skyproxy.observe.logging import Logging
 from skyproxy.observe.records import RequestLog
 from skyproxy.proxy import Proxy, Runtime
 from skyproxy.routing import Router
+from skyproxy.upstream.asking import Asker
+from skyproxy.upstream.backoff import Backoff
+from skyproxy.upstream.budget import RetryBudget
 from skyproxy.upstream.build import build_provider
 from skyproxy.upstream.provider import Provider
+from skyproxy.upstream.timers import Timers
 from skyproxy.web.app import Api
 from skyproxy.web.request import RequestIds
 from skyproxy.web.site import ApiSite, build_site, set_limits
@@ -63,7 +69,8 @@ class SkyproxyService(Service):
         self._runtime: Runtime | None = None
         self._retired: list[Provider] = []
         self._stopping: Deferred[None] | None = None
-        self._proxy = Proxy(self.runtime, reactor, RequestLog().completed)
+        asker = Asker(Timers(reactor), time.time, RetryBudget(reactor), Backoff(random.random))
+        self._proxy = Proxy(self.runtime, reactor, asker, RequestLog().completed)
         self._api = Api(self._proxy, self.runtime, RequestIds(secrets.token_hex(4)), reactor)
 
     def runtime(self) -> Runtime:

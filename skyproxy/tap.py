@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -56,6 +57,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
             log_level=options["log-level"],
         )
 
+    use_monotonic_time(reactor)
     try:
         config = read()
     except ConfigError as error:
@@ -64,6 +66,15 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     check_log_file(config.proxy.log_file)
     logging = build_logging(config, options.parent or {}, Path.cwd(), reactor)
     return SkyproxyService(reactor, config, read, logging, Wire())
+
+
+def use_monotonic_time(reactor: Any) -> None:
+    """Have the reactor's timers follow a clock that nobody sets: Twisted's follow the time of day.
+
+    Nothing may wait on the reactor yet, for what does waits for a time on the other clock.
+    """
+    if not reactor.getDelayedCalls():
+        reactor.seconds = time.monotonic
 
 
 def check_log_file(log_file: Path | None) -> None:

@@ -28,7 +28,7 @@ def check_fallbacks(
     for name, slot in slots.items():
         for index, fallback in enumerate(slot.fallbacks):
             if fallback not in pieces.values and not names_model(fallback, providers):
-                known = [*(each for each in pieces.values if each != name), *(f"{each}:" for each in providers)]
+                known = [each for each in (*pieces.values, *(f"{each}:" for each in providers)) if each != name]
                 message, suggestion = "names neither a slot nor provider:model", nearest(fallback, known)
                 problems.append(pieces.problem((name, "fallbacks", str(index)), message, suggestion))
     followed = {name: [each for each in slot.fallbacks if each in slots] for name, slot in slots.items()}

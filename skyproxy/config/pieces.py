@@ -33,10 +33,10 @@ _MESSAGES = {
     "model_type": _MAPPING,
     "float_type": "must be a number",
     "finite_number": "must be a finite number",
-    "greater_than": "must be above {gt}",
+    "greater_than": "must be above {gt:g}",
     "literal_error": "must be one of {expected}",
-    "greater_than_equal": "must be {ge} or more",
-    "less_than_equal": "must be {le} or less",
+    "greater_than_equal": "must be {ge:g} or more",
+    "less_than_equal": "must be {le:g} or less",
 }
 _QUOTED = re.compile(r"'([^']*)'")
 

@@ -282,7 +282,8 @@ def secrets_of(config: Any) -> set[str]:
     """The keys of *config*. One that is its provider's name, as local servers are given, is no secret."""
     secrets: set[str] = set()
     for name, provider in config.providers.items():
-        key = None if provider.api_key is None else provider.api_key.get_secret_value()
-        if key and key.casefold() != name.casefold():
-            secrets.add(key)
+        for each in provider.api_keys:
+            key = each.secret.get_secret_value()
+            if key.casefold() != name.casefold():
+                secrets.add(key)
     return secrets

@@ -12,7 +12,7 @@ _CAREFUL = 10
 _EASE = 0.9
 _SLOW = 3.0
 _ENOUGH_SAMPLES = 20
-_RECENT, _LONG_RUN = 0.1, 0.01
+_RECENT, _LONG_RUN = 1 / 10, 1 / 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class AdaptiveStatistics:
     :ivar halved: how often a rate limit lowered it.
     :ivar eased: how often slowness did.
     :ivar recent: seconds to the first byte, averaged over about ten answers.
-    :ivar baseline: the same over about a hundred.
+    :ivar baseline: the same over about three hundred.
     """
 
     limit: int
@@ -43,9 +43,9 @@ class AdaptiveLimit:
     - An answer that came while all permits were in use adds ``1 / limit``, so a round of them adds one permit. From
       one permit below where the last 429 came, the steps are a tenth of that, until it has been passed.
     - An answer that came while all permits were in use, when the time to the first byte is on average (of about ten)
-      over three times what it is in the long run (about a hundred), takes a tenth of the permits away: at most once in
-      the time that an answer takes now, and once a second. Single slow answers do nothing. If the provider
-      stays slow, the long run becomes slow too, and the limit grows again.
+      over three times what it is in the long run (about three hundred), takes a tenth of the permits away: at most once
+      in the time that an answer takes now, and once a second. Single slow answers do nothing. If the provider stays
+      slow, the long run becomes slow too, and the limit grows again.
 
     Its methods are to be called while the request in question still has its permit.
 

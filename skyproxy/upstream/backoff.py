@@ -98,7 +98,9 @@ class Backoff:
         self._cap = cap
 
     def delay(self, attempt: int) -> float:
-        """Seconds to wait before retry number *attempt*, counted from 1."""
+        """Seconds to wait before a retry.
+
+        :param attempt: how many retries there were before it.
+        """
         # Beyond this many doublings any base is over any cap, and a float would overflow.
-        doublings = min(attempt - 1, 64)
-        return self._random() * min(self._cap, self._base * 2.0**doublings)
+        return self._random() * min(self._cap, self._base * 2.0 ** min(attempt, 64))

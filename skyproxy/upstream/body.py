@@ -143,7 +143,7 @@ class Body(Protocol):
                 return
             self._enough = None
         self._fire(None)
-        if self._sink is None and self._outcome is None:
+        if self._sink is None and self._enough is None and self._outcome is None:
             self.transport.pauseProducing()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -33,13 +33,16 @@ class Admission:
     """One request that was admitted. The first word about how it went counts, any other does nothing.
 
     Each admission must get one: a probe of which nothing is heard keeps the breaker half-open.
+
+    :ivar is_probe: whether it tells if the provider works again.
     """
 
-    __slots__ = ("_breaker", "_period")
+    __slots__ = ("_breaker", "_period", "is_probe")
 
-    def __init__(self, breaker: Breaker, period: int) -> None:
+    def __init__(self, breaker: Breaker, period: int, *, is_probe: bool) -> None:
         self._breaker: Breaker | None = breaker
         self._period = period
+        self.is_probe = is_probe
 
     def succeeded(self) -> None:
         """The provider did its part, be it by refusing a bad request."""
@@ -81,7 +84,7 @@ class Breaker:
         """
         self._wait_over()
         self._circuit.admit()
-        return Admission(self, self._core.period)
+        return Admission(self, self._core.period, is_probe=self._circuit.state() == "half_open")
 
     @property
     def state(self) -> BreakerState:

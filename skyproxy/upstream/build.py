@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import Any
 
 from twisted.logger import Logger
 
 from skyproxy.config import ProviderConfig
+from skyproxy.upstream.adaptive import AdaptiveLimit
+from skyproxy.upstream.breaker import Breaker
+from skyproxy.upstream.keys import KeyRing
 from skyproxy.upstream.limiter import Limiter
-from skyproxy.upstream.provider import Provider
+from skyproxy.upstream.provider import Guards, Provider
 from skyproxy.upstream.timers import Timers
 from skyproxy.upstream.treq_client import ProviderClient
 from skyproxy.wire import Wire
@@ -51,14 +55,21 @@ def build_provider(config: ProviderConfig, reactor: Any, wire: Wire) -> Provider
         timers,
         max_concurrent=config.max_concurrent if http2 else min(config.max_concurrent, config.max_connections),
         max_pending=config.max_pending,
+        background_share=config.background_share,
     )
     _log.info("Created connection pool for provider", provider=config.name, max_connections=config.max_connections)
-    return Provider(config, timers, limiter, client)
+    keys = config.api_keys
+    guards = Guards(
+        limiter,
+        Breaker(timers, config.breaker, config.name) if config.breaker is not None else None,
+        KeyRing(timers, keys, config.name) if keys else None,
+        AdaptiveLimit(timers, limiter) if config.adaptive else None,
+    )
+    return Provider(config, timers, guards, client, time.time)
 
 
 def fixed_fields(config: ProviderConfig, origin: Origin) -> list[Field]:
-    """The header fields of every request to the provider: where, with which key, and what skyproxy reads."""
-    auth = config.auth()
+    """The header fields of every request to the provider: where, and what skyproxy reads."""
     configured = [(name.encode("ascii"), value.encode("utf-8")) for name, value in config.headers.items()]
     own = {name.lower() for name, _ in configured}
     general = [(b"User-Agent", b"skyproxy"), (b"Accept-Encoding", b"identity")]
@@ -66,5 +77,4 @@ def fixed_fields(config: ProviderConfig, origin: Origin) -> list[Field]:
         (b"Host", origin.authority.encode("ascii")),
         *(field for field in general if field[0].lower() not in own),
         *configured,
-        *([auth] if auth is not None else []),
     ]

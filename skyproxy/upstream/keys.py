@@ -78,16 +78,17 @@ class Lease:
     def limited(self, seconds: float | None) -> None:
         """The provider answered 429: let the key rest.
 
+        The only key does not rest: each request waits, or goes elsewhere, on its own account.
+
         :param seconds: for how long the provider asks, at most an hour of which is obeyed. None if it does not say:
-            ten seconds then, unless the provider has no other key, which would help nobody.
+            ten seconds then.
         """
         self._ring._limited(self._key, seconds)
 
     def rejected(self, status: int) -> None:
         """The provider answered *status*, 401 or 403: put the key aside for five minutes.
 
-        The last key that is in use is not put aside for 403, which may as well be about the request or the place that
-        it comes from.
+        The last key that is in use is not put aside: then the provider's own answer says more than skyproxy could.
         """
         self._ring._rejected(self._key, status)
 
@@ -151,9 +152,9 @@ class KeyRing:
         )
 
     def _limited(self, key: _Key, seconds: float | None) -> None:
+        if len(self._keys) == 1:
+            return
         if seconds is None:
-            if len(self._keys) == 1:
-                return
             seconds = _REST
         key.rests_until = max(key.rests_until, self._clock.seconds() + min(seconds, _LONGEST_REST))
 
@@ -168,5 +169,5 @@ class KeyRing:
             )
         now = self._clock.seconds()
         others = any(each.aside_until <= now for each in self._keys if each is not key)
-        if status != 403 or others:
+        if others:
             key.aside_until = now + _ASIDE

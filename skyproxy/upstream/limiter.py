@@ -77,9 +77,7 @@ class Limiter:
         background.
     """
 
-    def __init__(
-        self, clock: Clock, *, max_concurrent: int, max_pending: int, background_share: float = 0.1
-    ) -> None:
+    def __init__(self, clock: Clock, *, max_concurrent: int, max_pending: int, background_share: float = 0.1) -> None:
         if not 0 < background_share <= 1:
             raise ValueError("background_share must be above 0 and at most 1")
         self._clock = clock

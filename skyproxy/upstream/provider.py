@@ -1,7 +1,9 @@
-"""One provider: its permits, its connections, and the sending of one request to it."""
+"""One provider: its permits, its keys, its connections, and the sending of one request to it."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -9,13 +11,18 @@ from twisted.internet.defer import Deferred
 
 from skyproxy.config import ProviderConfig
 from skyproxy.errors import ProviderNotConfigured, SkyproxyError, UpstreamTimeout
+from skyproxy.upstream.adaptive import AdaptiveLimit
+from skyproxy.upstream.backoff import retry_after
 from skyproxy.upstream.body import Body
+from skyproxy.upstream.breaker import Admission, Breaker
 from skyproxy.upstream.failures import map_failure
-from skyproxy.upstream.limiter import Limiter, LimiterStatistics, Permit
-from skyproxy.upstream.treq_client import ProviderClient, RawResponse
-from skyproxy.wire.headers import Fields
-from skyproxy.wire.pool import PoolStatistics
+from skyproxy.upstream.hold import Hold
+from skyproxy.upstream.keys import KeyRing
+from skyproxy.upstream.limiter import Limiter, LimiterStatistics, Priority
 from skyproxy.upstream.timers import Clock
+from skyproxy.upstream.treq_client import ProviderClient, RawResponse
+from skyproxy.wire.headers import Field, Fields, media_type
+from skyproxy.wire.pool import PoolStatistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,7 @@ class Call:
     :ivar default_timeout: seconds to the first byte of a stream, or to the end of a whole answer.
     :ivar idle_timeout: seconds between two reads of a stream.
     :ivar queue_timeout: seconds to wait for a permit.
+    :ivar priority: among those who wait.
     """
 
     path: str
@@ -35,10 +43,12 @@ class Call:
     default_timeout: float
     idle_timeout: float
     queue_timeout: float
+    priority: Priority = "talk"
 
 
 class Answer:
-    """A provider's answer whose headers are there. Leaving its ``with`` block returns the permit.
+    """A provider's answer whose headers are there. It holds its permit until it is closed, as it is at the end of a
+    ``with`` block.
 
     :ivar status: HTTP status, as the provider sent it.
     :ivar headers: as the provider sent them.
@@ -46,14 +56,32 @@ class Answer:
     :ivar queued: seconds that the request waited for its permit.
     """
 
-    __slots__ = ("_permit", "body", "headers", "queued", "status")
+    __slots__ = ("_hold", "body", "headers", "queued", "status")
 
-    def __init__(self, status: int, headers: Fields, body: Body, permit: Permit, queued: float) -> None:
+    def __init__(self, status: int, headers: Fields, body: Body, hold: Hold, queued: float) -> None:
         self.status = status
         self.headers = headers
         self.body = body
         self.queued = queued
-        self._permit = permit
+        self._hold = hold
+
+    @property
+    def key(self) -> str | None:
+        """The variable of the key that was used."""
+        return None if self._hold.lease is None else self._hold.lease.variable
+
+    @property
+    def is_event_stream(self) -> bool:
+        """Whether the body comes as events."""
+        return media_type(self.headers) == b"text/event-stream"
+
+    def close(self, error: BaseException | None) -> None:
+        """Give back what the request holds. A body that was not read to its end is given up with its connection.
+
+        :param error: what the answer failed with, if it did.
+        """
+        self.body.abort()
+        self._hold.release(self.status, error)
 
     def __enter__(self) -> Answer:
         return self
@@ -61,9 +89,22 @@ class Answer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # A body that was read to its end is not harmed by this; any other is given up with its connection.
-        self.body.abort()
-        self._permit.release()
+        self.close(error)
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """What stands before a provider.
+
+    :ivar breaker: None: it is asked however often it fails.
+    :ivar keys: None: it wants none.
+    :ivar adaptive: None: the limit stays as it is.
+    """
+
+    limiter: Limiter
+    breaker: Breaker | None = None
+    keys: KeyRing | None = None
+    adaptive: AdaptiveLimit | None = None
 
 
 class Provider:
@@ -71,20 +112,33 @@ class Provider:
 
     :param clock: for the timers.
     :param client: treq over this provider's agent and pool.
+    :param wall: the time of day, seconds since the epoch.
+    :ivar retries: requests that were sent again.
+    :ivar responses: answers by status, and failures by their code.
     """
 
-    def __init__(self, config: ProviderConfig, clock: Clock, limiter: Limiter, client: ProviderClient) -> None:
+    def __init__(
+        self, config: ProviderConfig, clock: Clock, guards: Guards, client: ProviderClient, wall: Callable[[], float]
+    ) -> None:
         self.config = config
+        self.guards = guards
+        self.retries = 0
+        self.responses: Counter[str] = Counter()
         self._clock = clock
-        self._limiter = limiter
+        self._wall = wall
         self._client = client
+        self._auth: dict[str, Field] = {
+            key.variable: auth for key in config.api_keys if (auth := config.auth(key.secret)) is not None
+        }
 
     async def send(self, call: Call) -> Answer:
         """Wait for a permit, send *call*, and wait for the headers of its answer.
 
         :raise ProviderNotConfigured: the provider's key is missing.
+        :raise BreakerOpen: the provider is left alone for a while.
         :raise BacklogFull: too many already wait.
         :raise QueueTimeout: no permit came free in time.
+        :raise KeysResting: every key has met its rate limit; or :class:`KeysRejected`.
         :raise UpstreamUnreachable: no connection.
         :raise UpstreamBroken: the connection broke before the headers.
         :raise UpstreamTimeout: ``connect_timeout`` or ``default_timeout`` is over.
@@ -94,17 +148,64 @@ class Provider:
                 f"Provider {self.config.name!r} has no key: set {self.config.key_missing} in the environment or .env."
             )
         asked = self._clock.seconds()
-        permit = await self._limiter.acquire(call.queue_timeout)
-        queued = self._clock.seconds() - asked
+        hold = await self._admit(call)
+        sent = self._clock.seconds()
         try:
-            response, body = await self._exchange(call)
-            return Answer(response.code, response.raw_headers, body, permit, queued)
+            response, body = await self._exchange(call, hold)
+        except BaseException as error:
+            hold.release(None, error)
+            if isinstance(error, SkyproxyError):
+                self.responses[error.code or ""] += 1
+            raise
+        self._learn(response, hold, self._clock.seconds() - sent)
+        return Answer(response.code, response.raw_headers, body, hold, sent - asked)
+
+    async def _admit(self, call: Call) -> Hold:
+        guards = self.guards
+        admission = self._ask_breaker()
+        try:
+            waiting = guards.limiter.acquire(call.queue_timeout, call.priority)
+            at_once = waiting.called
+            permit = await waiting
         except BaseException:
+            if admission is not None:
+                admission.ignored()
+            raise
+        try:
+            if not at_once and admission is not None:
+                # The provider may have failed while this one waited.
+                admission.ignored()
+                admission = self._ask_breaker()
+            lease = None if guards.keys is None else guards.keys.take()
+        except BaseException:
+            if admission is not None:
+                admission.ignored()
             permit.release()
             raise
+        return Hold(permit, admission, lease)
 
-    async def _exchange(self, call: Call) -> tuple[RawResponse, Body]:
-        pending = self._client.post(call.path, call.headers, call.body)
+    def _ask_breaker(self) -> Admission | None:
+        breaker = self.guards.breaker
+        return None if breaker is None else breaker.admit()
+
+    def _learn(self, response: RawResponse, hold: Hold, seconds: float) -> None:
+        status = response.code
+        self.responses[str(status)] += 1
+        hold.answered(status)
+        adaptive, lease = self.guards.adaptive, hold.lease
+        if status == 429:
+            if adaptive is not None:
+                adaptive.limited()
+            if lease is not None:
+                lease.limited(retry_after(response.raw_headers, self._wall(), status))
+        elif status in (401, 403) and lease is not None:
+            lease.rejected(status)
+        elif status < 300 and adaptive is not None:
+            adaptive.completed(seconds)
+
+    async def _exchange(self, call: Call, hold: Hold) -> tuple[RawResponse, Body]:
+        headers = call.headers if hold.lease is None else [*call.headers, self._auth[hold.lease.variable]]
+        pending = self._client.post(call.path, headers, call.body)
         exchange = _Deadline(self.config.name, call.default_timeout, pending)
         timer = self._clock.callLater(call.default_timeout, exchange.expire)
         try:
@@ -122,7 +223,7 @@ class Provider:
 
     def limits(self) -> LimiterStatistics:
         """Permits in use and free, and how many requests wait."""
-        return self._limiter.statistics()
+        return self.guards.limiter.statistics()
 
     def connections(self) -> PoolStatistics:
         """Connections by state."""

@@ -35,10 +35,9 @@ class PreparedUrl(EncodedURL):
 
     @classmethod
     def of(cls, text: str) -> PreparedUrl:
-        """The URL *text*."""
-        plain = EncodedURL.from_text(text).to_uri().to_text()
-        url = cast(PreparedUrl, cls.from_text(plain))
-        url._prepared = plain
+        """The URL *text*, in ASCII and escaped. It is sent as it is: hyperlink would refuse IPv6 and underscores."""
+        url = cast(PreparedUrl, cls.from_text(text))
+        url._prepared = text
         return url
 
     def to_uri(self) -> PreparedUrl:

@@ -16,11 +16,12 @@ from werkzeug.exceptions import MethodNotAllowed as WrongMethodForPath
 
 from skyproxy import jsonbody
 from skyproxy.errors import InternalError, MethodNotAllowed, NotFound, ShuttingDown, SkyproxyError
-from skyproxy.proxy import Endpoint, Proxy, Request, Runtime, refuse
+from skyproxy.proxy import Proxy, Runtime, refuse
+from skyproxy.request import Endpoint, Request
 from skyproxy.web.client import HttpClient, client_of
 from skyproxy.web.cors import Cors, preflight
 from skyproxy.web.request import ApiRequest, RequestIds
-from skyproxy.wire.headers import Fields
+from skyproxy.wire.headers import Field
 
 _log = Logger()
 
@@ -159,6 +160,7 @@ class Api:
                 endpoint=endpoint,
                 request_id=request_id,
                 content_type=request.header(b"Content-Type") or b"",
+                identity=request.header(b"Authorization") or b"",
                 headers=_forwarded(request),
                 body=body,
             ),
@@ -194,13 +196,13 @@ class Api:
         return client_of(request, [(b"X-Request-Id", request_id.encode("ascii"))], self._clock.seconds), request_id
 
 
-def _forwarded(request: ApiRequest) -> Fields:
+def _forwarded(request: ApiRequest) -> tuple[Field, ...]:
     found = []
     for name in _FORWARDED:
         value = request.header(name)
         if value is not None:
             found.append((name, value))
-    return found
+    return tuple(found)
 
 
 def _model(name: str) -> dict[str, Any]:

@@ -83,7 +83,6 @@ class HttpClient:
     def _start_stream(self, status: int, fields: list[Field]) -> None:
         request = self._request
         request.setResponseCode(status)
-        request.responseHeaders.removeHeader(b"Content-Type")  # twisted.web's default
         for name, value in fields:
             request.responseHeaders.addRawHeader(name, value)
 

@@ -19,9 +19,12 @@ class ApiRequest(WebRequest):
     """Keeps its body in memory (twisted.web would use a temporary file on the reactor's thread, from 100,000 bytes on).
 
     :ivar cut: the answer was given up in the middle: nothing may end it as if it were complete.
+    :ivar request_id: once :class:`RequestIds` has given it one.
     """
 
     cut = False
+    request_id: str | None = None
+    defaultContentType = None
 
     def gotLength(self, length: int | None) -> None:
         self.content = BytesIO()
@@ -38,7 +41,7 @@ class ApiRequest(WebRequest):
         return b"localhost"
 
     def finish(self) -> None:
-        """End the answer, unless it was cut or has ended: Klein calls this when its handler is done, whatever it did."""
+        """End the answer, unless it was cut or has ended: Klein calls this whatever its handler did."""
         if not self.cut and not self.finished:
             super().finish()  # type: ignore[no-untyped-call]
 
@@ -88,8 +91,11 @@ class RequestIds:
         self._numbers = count(1)
 
     def of(self, request: ApiRequest) -> str:
-        """The id of *request*."""
-        given: Any = request.header(b"X-Request-Id")
-        if given is not None and _SAFE_ID.fullmatch(given):
-            return str(given, "ascii")
-        return f"{self._prefix}-{next(self._numbers):x}"
+        """The id of *request*, the same whenever it is asked for."""
+        if request.request_id is None:
+            given = request.header(b"X-Request-Id")
+            if given is not None and _SAFE_ID.fullmatch(given):
+                request.request_id = given.decode("ascii")
+            else:
+                request.request_id = f"{self._prefix}-{next(self._numbers):x}"
+        return request.request_id

@@ -83,3 +83,11 @@ def render(fields: Sequence[Field]) -> bytes:
     if lines.count(b"\n") != len(fields) or lines.count(b"\r") != len(fields) or b"\0" in lines:
         raise ValueError("A header field to be sent holds CR, LF or NUL.")
     return lines
+
+
+def media_type(fields: Fields) -> bytes:
+    """What Content-Type says, in lower case and without parameters; empty if there is none."""
+    for name, value in fields:
+        if name.lower() == b"content-type":
+            return value.partition(b";")[0].strip().lower()
+    return b""

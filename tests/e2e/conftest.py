@@ -55,10 +55,11 @@ def proxy(start_for_module: Starter, demo: DemoProvider) -> Proxy:
 
 
 def config_for(demo: DemoProvider, proxy: dict[str, Any] | None = None, **provider: Any) -> dict[str, Any]:
-    """A configuration with *demo* as its one provider."""
+    """A configuration with *demo* as its one provider, asked once, whatever it answers."""
+    plain = {"base_url": demo.base_url, "dialect": "local", "max_retries": 0, "breaker": "off", "adaptive": False}
     return {
         "proxy": {"drain_timeout": "2s", **(proxy or {})},
-        "providers": {"demo": {"base_url": demo.base_url, "dialect": "local", **provider}},
+        "providers": {"demo": {**plain, **provider}},
         "model_slots": {
             "default": {"provider": "demo", "model": "guard"},
             "combat": {"provider": "demo", "model": "guard;delay=0", "params": {"temperature": 0.7}},

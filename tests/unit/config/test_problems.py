@@ -86,7 +86,8 @@ class AllAtOnceTests(ConfigTestCase):
             self.problems_of(PROVIDERS + "model_slots: {s: {provider: lm, model: m, xyzzy: 1}}"),
             [
                 "proxy.yaml:8: model_slots.s.xyzzy: unknown key; known here are provider, model, params, "
-                "force, enable_reasoning, default_timeout, idle_timeout, queue_timeout"
+                "force, enable_reasoning, default_timeout, idle_timeout, queue_timeout, fallbacks, "
+                "first_token_timeout, hedge_after, priority, strip_reasoning, cache, coalesce"
             ],
         )
 
@@ -96,7 +97,8 @@ class AllAtOnceTests(ConfigTestCase):
             [
                 "proxy.yaml:8: defaults.base_url: unknown key; known here are max_connections, "
                 "max_concurrent, max_pending, keep_alive, keep_alive_max, connect_timeout, default_timeout, "
-                "idle_timeout, queue_timeout, tls_sessions, max_retries, http2",
+                "idle_timeout, queue_timeout, tls_sessions, max_retries, retry_after_max, breaker, adaptive, "
+                "background_share, cache, coalesce, http2",
                 "proxy.yaml:8: defaults.keep_alive: must be a duration: seconds, or a text such as 500ms, 60s, 5m, 1h",
                 "proxy.yaml:8: defaults.tls_sessions: must be 0 or more",
             ],
@@ -104,11 +106,12 @@ class AllAtOnceTests(ConfigTestCase):
 
     def test_sections_that_are_no_mappings(self) -> None:
         self.assertEqual(
-            self.problems_of("proxy: 1\nproviders: []\nmodel_slots: text\n"),
+            self.problems_of("proxy: 1\nproviders: []\nmodel_slots: text\nprices: [1]\n"),
             [
                 "proxy.yaml:1: proxy: must be a mapping of keys to values",
                 "proxy.yaml:2: providers: must be a mapping of keys to values",
                 "proxy.yaml:3: model_slots: must be a mapping of keys to values",
+                "proxy.yaml:4: prices: must be a mapping of keys to values",
             ],
         )
 

@@ -58,7 +58,10 @@ class Blocked:
 
 def settings(log_file: Path | None = None, log_level: str = "info", **keys: str | None) -> Any:
     """As much of a configuration as a log wants."""
-    providers = {name: SimpleNamespace(api_key=None if key is None else SecretStr(key)) for name, key in keys.items()}
+    providers = {
+        name: SimpleNamespace(api_keys=() if key is None else (SimpleNamespace(secret=SecretStr(key)),))
+        for name, key in keys.items()
+    }
     return SimpleNamespace(proxy=SimpleNamespace(log_file=log_file, log_level=log_level), providers=providers)
 
 

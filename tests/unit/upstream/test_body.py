@@ -205,3 +205,12 @@ class BodyTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(first), End.FRAMED)
         self.assertEqual(self.successResultOf(self.flow()), End.FRAMED)
         self.assertEqual(self.got, [b"a"])
+
+    def test_first_may_ask_for_more_when_it_hears_of_the_first_byte(self) -> None:
+        first = self.body.first()
+        more: list[Deferred[End | None]] = []
+        first.addCallback(lambda _: more.append(self.body.first(lambda data: data == b"b")))
+        self.body.dataReceived(b"a")
+        self.assertNotEqual(self.transport.asked[-1:], ["pause"])
+        self.body.dataReceived(b"b")
+        self.assertIsNone(self.successResultOf(more[0]))

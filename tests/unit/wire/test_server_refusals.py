@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
+from skyproxy.wire.server_head import REQUEST_LINE, Refused, read_head
 from tests.unit.wire.server_support import Client, Served, get, post
 
 CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -191,6 +192,19 @@ class RefusalTests(SynchronousTestCase):
         self.assertEqual(client.answers("POST")[0].status, 400)
         self.assertTrue(made[0]._disconnected)
         client.leave()
+
+
+class HeadTests(SynchronousTestCase):
+    """read_head() does not rely on what llhttp refuses before."""
+
+    def test_framing(self) -> None:
+        line = REQUEST_LINE.match(b"POST / HTTP/1.1\r\n")
+        assert line is not None
+        length, coding = (b"content-LENGTH", b"5"), (b"Transfer-encoding", b"chunked")
+        for fields in ([length, length], [length, coding], [coding, coding], [(length[0], b"+5")], [(length[0], b"")]):
+            self.assertEqual(self.assertRaises(Refused, read_head, line, [(b"Host", b"x"), *fields]).status, 400)
+        self.assertEqual(read_head(line, [(b"Host", b"x"), length]).length, 5)
+        self.assertIsNone(read_head(line, [(b"Host", b"x"), coding]).length)
 
 
 class LingerTests(SynchronousTestCase):

@@ -1,0 +1,109 @@
+"""What a client asks: its request, and what can be read from it before anything is decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from skyproxy import jsonbody, multipart
+from skyproxy.routing import Candidate
+from skyproxy.transform import transform
+
+Fields = tuple[tuple[bytes, bytes], ...]
+
+
+class Endpoint(Enum):
+    """The paths of the API that are proxied, as they stand below a provider's base_url."""
+
+    CHAT = "/chat/completions"
+    COMPLETIONS = "/completions"
+    EMBEDDINGS = "/embeddings"
+    RESPONSES = "/responses"
+    SPEECH = "/audio/speech"
+    TRANSCRIPTIONS = "/audio/transcriptions"
+
+
+ANSWERED_IN_JSON = frozenset({Endpoint.CHAT, Endpoint.COMPLETIONS, Endpoint.EMBEDDINGS, Endpoint.RESPONSES})
+"""Where an answer is a JSON object, or a stream of them that says when it is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client asks, understood as HTTP and as nothing more.
+
+    :ivar request_id: the client's, or made; safe to send and to log.
+    :ivar identity: by which the client is told from others; its Authorization as it came. Never sent or logged.
+    :ivar headers: those of the client's that go up as they are.
+    :ivar body: plain (a compressed one has been inflated).
+    """
+
+    endpoint: Endpoint
+    request_id: str
+    content_type: bytes
+    identity: bytes
+    headers: Fields
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamBody:
+    """A request's body for one provider.
+
+    :ivar data: as it is sent.
+    :ivar content_type: of it.
+    :ivar fields: what *data* says; None for a form.
+    :ivar dropped: the client's fields that are not in it.
+    """
+
+    data: bytes
+    content_type: bytes
+    fields: dict[str, Any] | None = None
+    dropped: tuple[str, ...] = ()
+
+
+class Form:
+    """A request that is a form with a file."""
+
+    streaming = False
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self.model = multipart.find_model(request.body, request.content_type)
+
+    def body_for(self, candidate: Candidate) -> UpstreamBody:
+        """The form, with the model as *candidate* calls it."""
+        content_type = self._request.content_type
+        return UpstreamBody(multipart.replace_model(self._request.body, content_type, candidate.model), content_type)
+
+
+class JsonRequest:
+    """A request that is a JSON object.
+
+    :ivar model: what it asks for.
+    :ivar streaming: whether it wants its answer as a stream.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self._fields = fields = jsonbody.parse(request.body)
+        self.model = jsonbody.model_of(fields)
+        self.streaming = fields.get("stream") is True
+        if request.endpoint is Endpoint.CHAT:
+            jsonbody.check_messages(fields)
+
+    def body_for(self, candidate: Candidate) -> UpstreamBody:
+        """The body in the dialect of *candidate*'s provider.
+
+        :raise InvalidRequest: it cannot be written as JSON.
+        """
+        transformed = transform(self._fields, candidate)
+        body = transformed.body
+        return UpstreamBody(jsonbody.encode(body), b"application/json", body, transformed.dropped)
+
+
+def parse(request: Request) -> Form | JsonRequest:
+    """Read *request* as its endpoint wants it.
+
+    :raise InvalidRequest: it is not what the endpoint takes.
+    """
+    return Form(request) if request.endpoint is Endpoint.TRANSCRIPTIONS else JsonRequest(request)

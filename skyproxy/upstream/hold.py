@@ -1,0 +1,54 @@
+"""Everything that one request holds of a provider, given back together."""
+
+from __future__ import annotations
+
+from skyproxy.errors import UpstreamError
+from skyproxy.upstream.breaker import Admission
+from skyproxy.upstream.keys import Lease
+from skyproxy.upstream.limiter import Permit
+
+
+class Hold:
+    """A permit, a key, and the breaker's admission.
+
+    :ivar lease: of the key; None where the provider has none.
+    """
+
+    __slots__ = ("_admission", "_permit", "lease")
+
+    def __init__(self, permit: Permit, admission: Admission | None, lease: Lease | None) -> None:
+        self._permit = permit
+        self._admission = admission
+        self.lease = lease
+
+    def answered(self, status: int) -> None:
+        """The provider has begun to answer. If this is a probe, that is enough: others shall not wait for its end."""
+        admission = self._admission
+        if admission is not None and admission.is_probe and status < 500 and status not in (401, 403, 408, 429):
+            admission.succeeded()
+
+    def release(self, status: int | None, error: BaseException | None) -> None:
+        """Give all of it back. Does nothing when it was given back before.
+
+        :param status: of the provider's answer; None if there was none.
+        :param error: what the answer ended with, or kept it from coming; None if nothing was wrong on the way.
+        """
+        self._permit.release()
+        if self.lease is not None:
+            self.lease.release()
+        if self._admission is not None:
+            settle(self._admission, status, error)
+
+
+def settle(admission: Admission, status: int | None, error: BaseException | None) -> None:
+    """Tell the breaker how a request went.
+
+    Refusals that concern the request, the key or the rate say nothing about whether the provider works, and neither
+    does a client that leaves.
+    """
+    if isinstance(error, UpstreamError) or (error is None and status is not None and status >= 500):
+        admission.failed()
+    elif error is None and status is not None and status < 400:
+        admission.succeeded()
+    else:
+        admission.ignored()

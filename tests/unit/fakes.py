@@ -1,0 +1,189 @@
+"""A provider and a client made of nothing, for the tests of what stands between them."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.error import ConnectionLost
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.web._newclient import ResponseNeverReceived
+from twisted.web.client import ResponseDone, ResponseFailed
+from twisted.web.http import PotentialDataLoss
+
+from skyproxy.wire.headers import Fields
+
+JSON = (b"Content-Type", b"application/json")
+EVENTS = (b"Content-Type", b"text/event-stream; charset=utf-8")
+DONE = b"data: [DONE]\n\n"
+
+
+def event(**fields: Any) -> bytes:
+    """One event of a stream."""
+    return b"data: " + json.dumps(fields).encode() + b"\n\n"
+
+
+def word(text: str, finish_reason: str | None = None) -> bytes:
+    """One chunk of a chat stream."""
+    return event(choices=[{"index": 0, "delta": {"content": text}, "finish_reason": finish_reason}])
+
+
+class Transport:
+    """What a body is read from: notes what is asked of it."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def pauseProducing(self) -> None:
+        self.asked.append("pause")
+
+    def resumeProducing(self) -> None:
+        self.asked.append("resume")
+
+    def abortConnection(self) -> None:
+        self.asked.append("abort")
+
+    @property
+    def aborted(self) -> bool:
+        return "abort" in self.asked
+
+
+class Response:
+    """A response whose body comes when the test says so."""
+
+    def __init__(self, code: int = 200, raw_headers: Fields = (JSON,)) -> None:
+        self.code = code
+        self.raw_headers = list(raw_headers)
+        self.transport = Transport()
+        self.body: Any = None
+
+    def deliverBody(self, protocol: Any) -> None:
+        self.body = protocol
+        protocol.makeConnection(self.transport)
+
+    def send(self, *parts: bytes) -> Response:
+        for part in parts:
+            self.body.dataReceived(part)
+        return self
+
+    def end(self) -> None:
+        """With its last chunk, or as long as it said."""
+        self.body.connectionLost(Failure(ResponseDone()))
+
+    def close(self) -> None:
+        """With nothing but the end of the connection."""
+        self.body.connectionLost(Failure(PotentialDataLoss()))
+
+    def cut(self) -> None:
+        self.body.connectionLost(Failure(ResponseFailed([Failure(ConnectionLost())])))
+
+
+class Upstream:
+    """In the place of a ProviderClient: what is posted waits for the test to answer it.
+
+    :ivar posted: path, headers and body of each.
+    :ivar pending: their Deferreds.
+    :ivar cancelled: how many of them were cancelled.
+    """
+
+    def __init__(self) -> None:
+        self.posted: list[tuple[str, Fields, bytes]] = []
+        self.pending: list[Deferred[Any]] = []
+        self.cancelled = 0
+        self.busy = 0
+        self.retired = 0
+        self.closed = 0
+
+    def post(self, path: str, headers: Fields, body: bytes) -> Deferred[Any]:
+        self.posted.append((path, headers, body))
+        pending: Deferred[Any] = Deferred(self._cancel)
+        self.pending.append(pending)
+        return pending
+
+    def _cancel(self, pending: Deferred[Any]) -> None:
+        self.cancelled += 1
+        pending.errback(Failure(ResponseNeverReceived([Failure(CancelledError())])))
+
+    def answer(self, code: int = 200, *raw_headers: tuple[bytes, bytes], number: int = -1) -> Response:
+        """Have the headers of an answer come."""
+        response = Response(code, raw_headers or (JSON,))
+        self.pending[number].callback(response)
+        return response
+
+    def sent(self, number: int = -1) -> Any:
+        """The body that was posted."""
+        return json.loads(self.posted[number][2])
+
+    def connections(self) -> Any:
+        return SimpleNamespace(busy=self.busy, idle=0, connecting=0)
+
+    def retire(self) -> None:
+        self.retired += 1
+
+    def close(self) -> Deferred[None]:
+        self.closed += 1
+        return succeed(None)
+
+
+class FakeClient:
+    """See :class:`skyproxy.relay.Client`.
+
+    :ivar did: what was asked of it, in order: ``answer``, ``start``, ``finish`` and ``cut``.
+    :ivar body: what was sent of the answer's body.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
+        self.started = self.streamed = False
+        self.status: int | None = None
+        self.first_byte_at: float | None = None
+        self.bytes_out = 0
+        self.headers: dict[bytes, bytes] = {}
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.body = b""
+        self.did: list[str] = []
+        self.producer: Any = None
+        self.fails_at: bytes | None = None
+
+    def answer(self, status: int, headers: Fields, body: bytes) -> None:
+        self._begin("answer", status, headers)
+        self._take(body)
+
+    def start(self, status: int, headers: Fields, producer: Any) -> None:
+        self._begin("start", status, headers)
+        self.streamed = True
+        self.producer = producer
+
+    def write(self, data: bytes) -> None:
+        if data == self.fails_at:
+            raise RuntimeError("The client's side has a fault.")
+        self._take(data)
+
+    def finish(self) -> None:
+        self.did.append("finish")
+
+    def cut(self, last: bytes) -> None:
+        self.did.append("cut")
+        self._take(last)
+
+    def _begin(self, what: str, status: int, headers: Fields) -> None:
+        assert not self.started
+        self.started = True
+        self.did.append(what)
+        self.status = status
+        self.first_byte_at = self.clock.seconds()
+        self.fields = list(headers)
+        self.headers = {name.lower(): value for name, value in headers}
+
+    def _take(self, data: bytes) -> None:
+        self.body += data
+        self.bytes_out += len(data)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The error that it was answered."""
+        error: dict[str, Any] = json.loads(self.body)["error"]
+        return error

@@ -1,0 +1,462 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
+
+from twisted.application.service import Application, IService
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import CannotListenError
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.logger import ILogObserver, LogEvent, Logger, formatEvent
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy import service as room
+from skyproxy.config import Config, ConfigError, Problem
+from skyproxy.service import SkyproxyService
+from skyproxy.wire import Wire
+from tests.unit.configs import config_of
+
+TEXT = """
+proxy: {listen: "tcp:1234:interface=127.0.0.1", drain_timeout: 5s, max_body: 1000}
+providers:
+  a: {base_url: "http://127.0.0.1:1001/v1"}
+  b: {base_url: "http://127.0.0.1:1002/v1"}
+model_slots:
+  default: {provider: a, model: guard}
+"""
+BODY = json.dumps({"model": "default", "stream": True, "messages": []}).encode()
+POST = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+WORD = b'data: {"choices":[{"index":0,"delta":{"content":"Halt"},"finish_reason":null}]}\n\n'
+END = WORD.replace(b"null", b'"stop"') + b"data: [DONE]\n\n"
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+class FakeLogging:
+    """In the place of the log files: notes what is asked of it."""
+
+    observer: Any = None
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+
+    def start(self) -> None:
+        self.asked.append("start")
+
+    def reconfigure(self, config: Config) -> None:
+        self.asked.append(("reconfigure", config))
+
+    def reopen(self) -> None:
+        self.asked.append("reopen")
+
+    def stop(self) -> Deferred[None]:
+        self.asked.append("stop")
+        return succeed(None)
+
+
+class Port:
+    """In the place of a port: stops listening when the test says so."""
+
+    def __init__(self, address: Any) -> None:
+        self._address = address
+        self.stopped: Deferred[None] | None = None
+
+    def getHost(self) -> Any:
+        return self._address
+
+    def stopListening(self) -> Deferred[None]:
+        self.stopped = Deferred()
+        return self.stopped
+
+
+class Reactor(MemoryReactorClock):
+    """Whose ports are :class:`Port`, and which notes that it is to stop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ports: list[Port] = []
+        self.stops = 0
+        self.refuses: Exception | None = None
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        if self.refuses is not None:
+            raise self.refuses
+        super().listenTCP(port, factory, backlog, interface)  # type: ignore[no-untyped-call]
+        self.ports.append(Port(IPv4Address("TCP", interface or "0.0.0.0", port or 54_321)))
+        return self.ports[-1]
+
+    def stop(self) -> None:
+        self.stops += 1
+
+
+class Case(SynchronousTestCase):
+    """One service on a reactor in memory."""
+
+    def setUp(self) -> None:
+        self.reactor = Reactor()
+        self.logging = FakeLogging()
+        self.loaded: Config | Exception = config_of(TEXT)
+        self.events: list[LogEvent] = []
+        self.patch(room, "_log", Logger(namespace="test", observer=self.events.append))
+        self.patch(room, "_spare_the_collector", lambda: None)
+        self.service = self.make(config_of(TEXT))
+
+    def make(self, config: Config) -> SkyproxyService:
+        logging: Any = self.logging
+        return SkyproxyService(self.reactor, config, self.load, logging, Wire())
+
+    def load(self) -> Config:
+        if isinstance(self.loaded, Exception):
+            raise self.loaded
+        return self.loaded
+
+    def start(self) -> None:
+        self.service.privilegedStartService()
+        self.service.startService()
+
+    @property
+    def said(self) -> list[str]:
+        return [formatEvent(event) for event in self.events]
+
+    def connect(self, data: bytes = POST) -> StringTransport:
+        """A client that has sent *data*."""
+        transport = StringTransport()
+        factory = self.reactor.tcpServers[0][1]
+        protocol = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 50_000))
+        protocol.makeConnection(transport)
+        protocol.dataReceived(data)
+        transport.protocol = protocol
+        return transport
+
+    def provider(self, data: bytes) -> tuple[Any, StringTransport]:
+        """The provider takes the last connection that was asked for, and sends *data*."""
+        _, _, factory, _, _ = self.reactor.tcpClients[-1]
+        transport = StringTransport()
+        protocol = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1001))
+        protocol.makeConnection(transport)
+        protocol.dataReceived(data)
+        return protocol, transport
+
+
+class StartTests(Case):
+    def test_the_port_is_bound_before_anything_is_built(self) -> None:
+        self.service.privilegedStartService()
+        (port, factory, _, interface) = self.reactor.tcpServers[0]
+        self.assertEqual((port, interface), (1234, "127.0.0.1"))
+        self.assertEqual(self.logging.asked, [])
+        self.assertFalse(self.service.running)
+        self.service.startService()
+        self.assertEqual(self.logging.asked, ["start"])
+        self.assertEqual(list(self.service.runtime().providers), ["a", "b"])
+        self.assertTrue(self.service.running)
+
+    def test_what_it_says(self) -> None:
+        self.start()
+        self.assertIn("skyproxy listens at http://127.0.0.1:1234/v1", self.said)
+        self.assertTrue(any(said.startswith("Configuration: ") for said in self.said))
+        command = next(said for said in self.said if said.startswith("Try: curl"))
+        self.assertIn("http://127.0.0.1:1234/v1/chat/completions", command)
+        self.assertIn('"model":"default"', command)
+
+    def test_a_model_to_try_without_slots(self) -> None:
+        self.service = self.make(config_of("providers: {a: {base_url: 'http://127.0.0.1:1001/v1'}}"))
+        self.start()
+        self.assertTrue(any('"model":"a:MODEL"' in said for said in self.said))
+
+    def test_where_it_can_be_reached(self) -> None:
+        for address, base_url, where in (
+            (IPv4Address("TCP", "0.0.0.0", 80), "http://127.0.0.1:80/v1", "http://127.0.0.1:80/v1"),
+            (IPv4Address("TCP", "10.0.0.7", 80), "http://10.0.0.7:80/v1", "http://10.0.0.7:80/v1"),
+            (IPv6Address("TCP", "::", 80), "http://[::1]:80/v1", "http://[::1]:80/v1"),
+            (IPv6Address("TCP", "fe80::1", 80), "http://[fe80::1]:80/v1", "http://[fe80::1]:80/v1"),
+            (UNIXAddress("/run/a b"), "unix:/run/a b", "--unix-socket '/run/a b' http://localhost/v1"),
+        ):
+            self.setUp()
+            self.service.privilegedStartService()
+            self.reactor.ports[0]._address = address
+            self.service.startService()
+            self.assertIn(f"skyproxy listens at {base_url}", self.said)
+            self.assertTrue(any(said.startswith(f"Try: curl -N {where}/chat/completions ") for said in self.said))
+
+    def test_warnings_of_the_configuration(self) -> None:
+        config = config_of(TEXT + "  combat: {provider: c, model: m}\n" if False else TEXT)
+        self.service = self.make(config.model_copy(update={"warnings": ("mind this",)}))
+        self.start()
+        warned = [event for event in self.events if event.get("warning") == "mind this"]
+        self.assertEqual(len(warned), 1)
+
+    def test_a_port_that_cannot_be_had(self) -> None:
+        self.reactor.refuses = CannotListenError("127.0.0.1", 1234, OSError("taken"))
+        with self.assertRaises(CannotListenError):
+            self.service.privilegedStartService()
+        self.assertIsNone(self.successResultOf(self.service.stopService()))
+
+    def test_an_endpoint_that_takes_its_time(self) -> None:
+        class Slow:
+            def listen(self, factory: Any) -> Deferred[Any]:
+                return Deferred()
+
+        with mock.patch.object(room, "serverFromString", lambda reactor, text: Slow()):
+            with self.assertRaises(RuntimeError):
+                self.service.privilegedStartService()
+
+    def test_twistds_own_log_is_taken_over(self) -> None:
+        application: Any = Application("test")
+        self.service.setServiceParent(application)
+        self.assertIsNone(application.getComponent(ILogObserver, None))
+        self.logging.observer = lambda event: None
+        application = Application("test")
+        self.make(config_of(TEXT)).setServiceParent(application)
+        self.assertIs(application.getComponent(ILogObserver), self.logging.observer)
+        self.assertEqual(len(list(IService(application))), 1)
+
+    def test_the_embedded_demo(self) -> None:
+        self.service = self.make(config_of("providers: {a: {base_url: 'embedded:demo'}}"))
+        self.start()
+        self.assertEqual(len(self.reactor.tcpServers), 2)
+        self.assertRegex(self.service.runtime().providers["a"].config.base_url, r"^http://127\.0\.0\.1:\d+/v1$")
+
+    def test_a_request(self) -> None:
+        self.start()
+        client = self.connect()
+        _, upstream = self.provider(HEAD + chunk(END) + b"0\r\n\r\n")
+        self.assertTrue(upstream.value().startswith(b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:1001\r\n"))
+        self.assertTrue(client.value().endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n"), client.value())
+
+
+class ReloadTests(Case):
+    def test_what_cannot_be_read_changes_nothing(self) -> None:
+        self.start()
+        before = self.service.runtime()
+        self.loaded = ConfigError([Problem("skyproxy.yaml", 3, "proxy.listen", "is no endpoint")])
+        self.service.reload()
+        self.assertIs(self.service.runtime(), before)
+        self.assertEqual(self.logging.asked, ["start"])
+        problems = [event["problems"] for event in self.events if "problems" in event]
+        self.assertIn("proxy.listen", problems[0])
+
+    def test_what_cannot_be_built_changes_nothing(self) -> None:
+        self.start()
+        before = self.service.runtime()
+        self.loaded = config_of(TEXT.replace("1002", "2002"))
+        with mock.patch.object(room, "build_provider", side_effect=ZeroDivisionError):
+            with self.assertRaises(ZeroDivisionError):
+                self.service.reload()
+        self.assertIs(self.service.runtime(), before)
+
+    def test_a_provider_that_stays_the_same_stays_the_same_object(self) -> None:
+        self.start()
+        before = dict(self.service.runtime().providers)
+        self.loaded = config_of(TEXT.replace("1002", "2002"))
+        self.service.reload()
+        after = self.service.runtime().providers
+        self.assertIs(after["a"], before["a"])
+        self.assertIsNot(after["b"], before["b"])
+        self.assertEqual(after["b"].config.base_url, "http://127.0.0.1:2002/v1")
+        self.assertIn(("reconfigure", self.loaded), self.logging.asked)
+        self.assertIn("Configuration reloaded", self.said)
+
+    def test_slots_and_settings_are_the_new_ones(self) -> None:
+        self.start()
+        self.loaded = config_of(TEXT + "  combat: {provider: b, model: fast}\n")
+        self.service.reload()
+        self.assertEqual(self.service.runtime().router.model_ids(), ["default", "combat"])
+        self.assertIs(self.service.runtime().config, self.loaded)
+
+    def test_limits_are_for_the_connections_to_come(self) -> None:
+        self.start()
+        self.loaded = config_of(TEXT.replace("1000", "10"))
+        self.service.reload()
+        self.assertIn(b" 413 ", self.connect().value())
+        self.loaded = config_of(TEXT.replace("1000", "2000"))
+        self.service.reload()
+        self.assertEqual(self.connect().value(), b"")
+
+    def test_a_new_address_takes_a_restart(self) -> None:
+        self.start()
+        self.loaded = config_of(TEXT.replace("tcp:1234", "tcp:4321"))
+        self.service.reload()
+        self.assertIn("A new listen address takes a restart", self.said)
+        self.assertEqual(len(self.reactor.tcpServers), 1)
+
+    def test_the_embedded_demo_may_come_later(self) -> None:
+        self.start()
+        self.loaded = config_of(TEXT.replace("http://127.0.0.1:1002/v1", "embedded:demo"))
+        for _ in range(2):
+            self.service.reload()
+        self.assertEqual(len(self.reactor.tcpServers), 2)
+        self.assertNotIn("embedded", self.service.runtime().providers["b"].config.base_url)
+
+    def test_requests_under_way_keep_what_they_have(self) -> None:
+        self.start()
+        client = self.connect()
+        protocol, upstream = self.provider(HEAD + chunk(WORD))
+        self.loaded = config_of(TEXT.replace("1001", "2001"))
+        self.service.reload()
+        self.assertFalse(upstream.disconnecting)
+        protocol.dataReceived(chunk(END) + b"0\r\n\r\n")
+        self.assertTrue(client.value().endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n"))
+        # Nobody uses its connection again.
+        self.assertTrue(upstream.disconnecting)
+
+    def test_retired_providers_are_forgotten_when_they_are_idle(self) -> None:
+        self.start()
+        client = self.connect()
+        protocol, upstream = self.provider(HEAD + chunk(WORD))
+        for port in ("2001", "3001", "4001"):
+            self.loaded = config_of(TEXT.replace("1001", port))
+            self.service.reload()
+        # The first, whose request is under way, and the one that this reload has retired.
+        self.assertEqual(len(self.service._retired), 2)
+        protocol.dataReceived(chunk(END) + b"0\r\n\r\n")
+        protocol.connectionLost(Failure(ConnectionError()))
+        self.loaded = config_of(TEXT)
+        self.service.reload()
+        self.assertEqual(len(self.service._retired), 1)
+        self.assertTrue(client.value())
+
+
+class StopTests(Case):
+    def stop(self) -> Deferred[None]:
+        stopped: Deferred[None] = self.service.stopService()
+        port = self.reactor.ports[0]
+        assert port.stopped is not None
+        port.stopped.callback(None)
+        return stopped
+
+    def test_order(self) -> None:
+        self.start()
+        stopped = self.service.stopService()
+        self.assertNotIn("Draining", self.said)
+        port = self.reactor.ports[0]
+        assert port.stopped is not None
+        port.stopped.callback(None)
+        self.assertIn("Draining", self.said)
+        self.reactor.advance(0)
+        self.assertIsNone(self.successResultOf(stopped))
+        self.assertEqual(self.said[-1], "All connection pools closed")
+        self.assertEqual(self.logging.asked, ["start", "stop"])
+        self.assertFalse(self.service.running)
+
+    def test_before_it_has_started(self) -> None:
+        self.service.privilegedStartService()
+        self.assertIsNone(self.successResultOf(self.stop()))
+        self.assertEqual(self.logging.asked, ["stop"])
+
+    def test_idle_connections_are_closed_at_once(self) -> None:
+        self.start()
+        client = self.connect(b"")
+        self.stop()
+        self.assertTrue(client.disconnecting)
+
+    def test_what_is_under_way_is_finished(self) -> None:
+        self.start()
+        client = self.connect()
+        protocol, upstream = self.provider(HEAD + chunk(WORD))
+        stopped = self.stop()
+        self.reactor.advance(4)
+        self.assertNoResult(stopped)
+        protocol.dataReceived(chunk(END) + b"0\r\n\r\n")
+        self.assertTrue(client.value().endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n"))
+        self.assertTrue(client.disconnecting)
+        self.reactor.advance(0)
+        self.assertNoResult(stopped)
+        self.assertTrue(upstream.disconnecting)
+        protocol.connectionLost(Failure(ConnectionError()))
+        self.assertIsNone(self.successResultOf(stopped))
+
+    def test_the_rest_is_given_up_at_the_deadline(self) -> None:
+        self.start()
+        client = self.connect()
+        protocol, upstream = self.provider(HEAD + chunk(WORD))
+        waiting = self.connect()
+        stopped = self.stop()
+        self.reactor.advance(4.9)
+        self.assertNotIn(b"shutting_down", client.value())
+        self.reactor.advance(0.2)
+        self.assertIn(b'"shutting_down"', client.value())
+        self.assertNotIn(b"0\r\n\r\n", client.value())
+        self.assertIn(b" 503 ", waiting.value())
+        self.assertTrue(upstream.disconnected)
+        protocol.connectionLost(Failure(ConnectionError()))
+        self.reactor.pump([0.1] * 20)
+        self.assertIsNone(self.successResultOf(stopped))
+
+    def test_new_requests_are_refused(self) -> None:
+        self.start()
+        busy = self.connect()
+        protocol, _ = self.provider(HEAD + chunk(WORD))
+        late = self.connect(b"")
+        late.protocol.dataReceived(POST[:20])
+        self.stop()
+        late.protocol.dataReceived(POST[20:])
+        self.assertIn(b" 503 ", late.value())
+        self.assertIn(b"Retry-After: 1", late.value())
+        self.assertNotIn(b"503", busy.value())
+        protocol.connectionLost(Failure(ConnectionError()))
+
+    def test_no_reload_any_more(self) -> None:
+        self.start()
+        self.stop()
+        before = self.service.runtime()
+        self.service.reload()
+        self.assertIs(self.service.runtime(), before)
+
+    def test_retired_providers_are_closed_too(self) -> None:
+        self.start()
+        closed: list[str] = []
+        for name in ("a", "b"):
+            provider: Any = self.service.runtime().providers[name]
+            provider.close = lambda name=name: succeed(closed.append(name))
+        self.loaded = config_of(TEXT.replace("1002", "2002"))
+        self.service.reload()
+        self.stop()
+        self.reactor.advance(0)
+        self.assertEqual(sorted(closed), ["a", "b"])
+
+    def test_waits_for_the_last_bytes_but_not_for_ever(self) -> None:
+        self.start()
+        self.reactor.addWriter("a socket with something left")  # type: ignore[no-untyped-call]
+        stopped = self.stop()
+        self.reactor.pump([0.01] * 50)
+        self.assertNoResult(stopped)
+        self.reactor.pump([0.1] * 10)
+        self.assertIsNone(self.successResultOf(stopped))
+
+
+class SignalTests(Case):
+    def setUp(self) -> None:
+        super().setUp()
+        self.handlers: dict[int, Callable[[int, Any], None]] = {}
+        self.patch(room.signal, "signal", self.handlers.__setitem__)
+        self.start()
+        for hook in self.reactor.whenRunningHooks:
+            hook[0](*hook[1], **hook[2]) if isinstance(hook, tuple) else hook()
+        self.reactor.callFromThread = lambda call: call()  # type: ignore[method-assign]
+
+    def test_a_second_signal_ends_what_is_under_way(self) -> None:
+        client = self.connect()
+        self.provider(HEAD + chunk(WORD))
+        self.handlers[room.signal.SIGTERM](room.signal.SIGTERM, None)
+        self.assertEqual(self.reactor.stops, 1)
+        self.service.stopService()
+        self.assertNotIn(b"shutting_down", client.value())
+        self.handlers[room.signal.SIGINT](room.signal.SIGINT, None)
+        self.assertEqual(self.reactor.stops, 1)
+        self.assertIn(b"shutting_down", client.value())
+
+    def test_reload_and_reopen(self) -> None:
+        if not hasattr(room.signal, "SIGHUP"):
+            self.assertNotIn(None, self.handlers)
+            return
+        self.handlers[room.signal.SIGHUP](room.signal.SIGHUP, None)
+        self.assertIn("Configuration reloaded", self.said)
+        self.handlers[room.signal.SIGUSR1](room.signal.SIGUSR1, None)
+        self.assertIn("reopen", self.logging.asked)

@@ -1,0 +1,210 @@
+"""Which of a provider's keys carries a request."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+from twisted.internet.task import Clock
+from twisted.logger import LogLevel, capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.config import ApiKeyConfig
+from skyproxy.errors import KeysRejected, KeysResting
+from skyproxy.upstream.keys import KeyRing, KeyStatistics, Lease
+
+
+def ring_of(clock: Clock, *variables: str) -> KeyRing:
+    keys = [ApiKeyConfig(variable=name, secret=SecretStr(f"sk-secret-{name}")) for name in variables]
+    return KeyRing(clock, keys, "some")
+
+
+class KeyRingTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.ring = ring_of(self.clock, "A", "B", "C")
+
+    def take(self, count: int) -> list[Lease]:
+        return [self.ring.take() for _ in range(count)]
+
+    def taken(self, count: int) -> str:
+        return "".join(lease.variable for lease in self.take(count))
+
+
+class TurnTests(KeyRingTestCase):
+    """Who is next."""
+
+    def test_least_busy_first(self) -> None:
+        leases = self.take(6)
+        self.assertEqual("".join(lease.variable for lease in leases), "ABCABC")
+        leases[4].release()
+        leases[2].release()
+        leases[5].release()
+        self.assertEqual(self.taken(4), "CBCA")
+
+    def test_one_after_the_other_it_is_always_the_first(self) -> None:
+        for _ in range(3):
+            lease = self.ring.take()
+            self.assertEqual(lease.variable, "A")
+            lease.release()
+
+    def test_release_is_once(self) -> None:
+        lease, _ = self.take(2)
+        self.ring.take()
+        lease.release()
+        lease.release()
+        self.assertEqual([key.busy for key in self.ring.statistics()], [0, 1, 1])
+
+    def test_secret(self) -> None:
+        lease = self.ring.take()
+        self.assertEqual(lease.secret.get_secret_value(), "sk-secret-A")
+
+    def test_a_ring_has_a_key(self) -> None:
+        self.assertRaises(ValueError, KeyRing, self.clock, [], "some")
+
+
+class RestTests(KeyRingTestCase):
+    """Keys that met a rate limit."""
+
+    def test_rests_as_long_as_it_is_told(self) -> None:
+        self.ring.take().limited(20.0)
+        self.assertEqual(self.taken(4), "BCBC")
+        self.clock.advance(20)
+        self.assertEqual(self.ring.take().variable, "A")
+
+    def test_rests_ten_seconds_if_it_is_not_told(self) -> None:
+        self.ring.take().limited(None)
+        self.clock.advance(9.9)
+        self.assertEqual(self.taken(2), "BC")
+        self.clock.advance(0.1)
+        self.assertEqual(self.taken(2), "AB")
+
+    def test_rests_an_hour_at_most(self) -> None:
+        self.ring.take().limited(86400.0)
+        self.assertEqual(self.ring.statistics()[0].resting, 3600.0)
+
+    def test_the_longer_rest_counts(self) -> None:
+        lease = self.ring.take()
+        lease.limited(30.0)
+        lease.limited(2.0)
+        self.assertEqual(self.ring.statistics()[0].resting, 30.0)
+
+    def test_all_rest(self) -> None:
+        a, b, c = self.take(3)
+        a.limited(30.0)
+        b.limited(5.0)
+        c.limited(None)
+        error = self.assertRaises(KeysResting, self.ring.take)
+        self.assertEqual(
+            (error.status, error.code, error.retry_after, error.retryable), (503, "keys_resting", 5.0, True)
+        )
+        self.clock.advance(5)
+        self.assertEqual(self.ring.take().variable, "B")
+
+    def test_the_only_key(self) -> None:
+        ring = ring_of(self.clock, "A")
+        ring.take().limited(None)
+        ring.take().limited(3.0)
+        self.assertRaises(KeysResting, ring.take)
+
+
+class RejectionTests(KeyRingTestCase):
+    """Keys that the provider refuses."""
+
+    def test_put_aside(self) -> None:
+        for status in (401, 403):
+            self.ring = ring_of(self.clock, "A", "B", "C")
+            self.ring.take().rejected(status)
+            self.assertEqual(self.taken(4), "BCBC")
+            self.clock.advance(300)
+            self.assertEqual(self.ring.take().variable, "A")
+
+    def test_all_put_aside(self) -> None:
+        for lease in self.take(3):
+            self.clock.advance(1)
+            lease.rejected(401)
+        error = self.assertRaises(KeysRejected, self.ring.take)
+        self.assertEqual((error.status, error.code, error.retryable), (503, "keys_rejected", False))
+        self.assertEqual(error.retry_after, 298.0)
+        self.assertIn("A and B and C", error.message)
+
+    def test_some_rest_and_the_others_are_put_aside(self) -> None:
+        a, b, c = self.take(3)
+        a.rejected(401)
+        b.limited(30.0)
+        c.rejected(401)
+        self.assertEqual(self.assertRaises(KeysResting, self.ring.take).retry_after, 30.0)
+
+    def test_forbidden_may_be_about_the_request(self) -> None:
+        a, b, c = self.take(3)
+        for lease in (a, b, c, c):
+            lease.rejected(403)
+        self.assertEqual(self.ring.take().variable, "C")
+        c.rejected(401)
+        self.assertRaises(KeysRejected, self.ring.take)
+
+    def test_said_once(self) -> None:
+        a, b, _ = self.take(3)
+        with capturedLogs() as events:
+            a.rejected(401)
+            a.rejected(401)
+            b.rejected(403)
+            self.clock.advance(300)
+            self.ring.take().rejected(401)
+        told = [(event["log_level"], event["provider"], event["variable"], event["status"]) for event in events]
+        self.assertEqual(told, [(LogLevel.warn, "some", "A", 401), (LogLevel.warn, "some", "B", 403)])
+        self.assertNotIn("sk-secret", repr(events))
+
+
+class StatisticsTests(KeyRingTestCase):
+    """KeyRing.statistics."""
+
+    def test_statistics(self) -> None:
+        a, b, _ = self.take(3)
+        a.release()
+        a.limited(30.0)
+        b.rejected(401)
+        self.clock.advance(10)
+        self.assertEqual(
+            self.ring.statistics(),
+            (
+                KeyStatistics(variable="A", busy=0, resting=20.0, rejected=False, requests=1),
+                KeyStatistics(variable="B", busy=1, resting=0.0, rejected=True, requests=1),
+                KeyStatistics(variable="C", busy=1, resting=0.0, rejected=False, requests=1),
+            ),
+        )
+
+    def test_never_the_key(self) -> None:
+        lease = self.ring.take()
+        lease.rejected(401)
+        for shown in (self.ring.statistics(), lease.secret, self.ring, lease):
+            self.assertNotIn("sk-secret", f"{shown!r} {shown}")
+        for lease in self.take(2):
+            lease.rejected(401)
+        self.assertNotIn("sk-secret", str(self.assertRaises(KeysRejected, self.ring.take)))
+
+    @given(st.lists(st.tuples(st.sampled_from(["take", "release", "limited", "rejected", "wait"]), st.integers(0, 50))))
+    def test_no_key_is_lost(self, steps: list[tuple[str, int]]) -> None:
+        clock = Clock()
+        ring = ring_of(clock, "A", "B")
+        leases: list[Lease] = []
+        for step, number in steps:
+            if step == "wait":
+                clock.advance(number)
+            elif step == "take":
+                try:
+                    leases.append(ring.take())
+                except (KeysResting, KeysRejected) as error:
+                    self.assertGreater(error.retry_after or 0, 0)
+            elif leases:
+                lease = leases[number % len(leases)]
+                lease.release()
+                if step == "limited":
+                    lease.limited(float(number) if number % 2 else None)
+                elif step == "rejected":
+                    lease.rejected(401 if number % 2 else 403)
+        for lease in leases:
+            lease.release()
+        clock.advance(3600)
+        self.assertEqual([(key.busy, key.resting, key.rejected) for key in ring.statistics()], [(0, 0.0, False)] * 2)
+        self.assertEqual(ring.take().variable, "A")

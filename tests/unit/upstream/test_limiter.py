@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.errors import BacklogFull, QueueTimeout
+from skyproxy.upstream.limiter import Limiter, Permit
+from skyproxy.upstream.timers import Timers
+
+
+class LimiterTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+
+    def limiter(self, max_concurrent: int, max_pending: int = 100, **more: Any) -> Limiter:
+        return Limiter(self.clock, max_concurrent=max_concurrent, max_pending=max_pending, **more)
+
+    def take(self, limiter: Limiter) -> Permit:
+        return self.successResultOf(limiter.acquire(10))
+
+    def queue(self, limiter: Limiter, names: str) -> tuple[list[str], list[Deferred[None]]]:
+        """One waiter for each of *names*, capital letters in the background. Who is let in goes at once."""
+        order: list[str] = []
+
+        def serve(permit: Permit, name: str) -> None:
+            order.append(name)
+            permit.release()
+
+        waiting = [
+            limiter.acquire(10, "background" if name.isupper() else "talk").addCallback(serve, name) for name in names
+        ]
+        return order, waiting
+
+    def test_at_once_while_there_are_permits(self) -> None:
+        limiter = self.limiter(2)
+        self.take(limiter)
+        self.take(limiter)
+        third = limiter.acquire(10)
+        self.assertNoResult(third)
+        statistics = limiter.statistics()
+        self.assertEqual((statistics.max_concurrent, statistics.in_use, statistics.available), (2, 2, 0))
+        self.assertEqual((statistics.queued, statistics.max_pending, statistics.limit), (1, 100, 2))
+
+    def test_order_of_arrival(self) -> None:
+        limiter = self.limiter(1)
+        permit = self.take(limiter)
+        order, _ = self.queue(limiter, "abcdef")
+        self.assertEqual(order, [])
+        permit.release()
+        self.assertEqual(order, list("abcdef"))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_permit_goes_to_one_waiter_only(self) -> None:
+        limiter = self.limiter(1)
+        permit = self.take(limiter)
+        first, second = limiter.acquire(10), limiter.acquire(10)
+        permit.release()
+        self.successResultOf(first)
+        self.assertNoResult(second)
+
+    def test_released_twice_is_released_once(self) -> None:
+        limiter = self.limiter(2)
+        permit, other = self.take(limiter), self.take(limiter)
+        permit.release()
+        permit.release()
+        self.assertEqual(limiter.statistics().available, 1)
+        self.assertEqual(limiter.statistics().in_use, 1)
+        other.release()
+        self.assertEqual(limiter.statistics().available, 2)
+
+    def test_backlog_full_at_once(self) -> None:
+        limiter = self.limiter(1, 2)
+        permit = self.take(limiter)
+        order, _ = self.queue(limiter, "aB")
+        for priority in ("talk", "background"):
+            refused = limiter.acquire(10, priority)  # type: ignore[arg-type]
+            error = self.failureResultOf(refused, BacklogFull).value
+            self.assertIn("max_pending", error.message)
+            self.assertGreaterEqual(error.retry_after, 1.0)
+        permit.release()
+        self.assertEqual(order, ["a", "B"])
+
+    def test_none_may_wait(self) -> None:
+        limiter = self.limiter(1, 0)
+        permit = self.take(limiter)
+        self.failureResultOf(limiter.acquire(10), BacklogFull)
+        permit.release()
+        self.take(limiter)
+
+    def test_retry_after_is_as_long_as_the_first_has_waited(self) -> None:
+        limiter = self.limiter(1, 1)
+        self.take(limiter)
+        limiter.acquire(1000).addErrback(lambda _: None)
+        for passed, expected in ((0.5, 1.0), (7.0, 7.5), (500.0, 60.0)):
+            self.clock.advance(passed)
+            self.assertEqual(self.failureResultOf(limiter.acquire(10)).value.retry_after, expected)
+
+    def test_queue_timeout(self) -> None:
+        limiter = self.limiter(1)
+        permit = self.take(limiter)
+        short, long = limiter.acquire(5), limiter.acquire(50)
+        self.clock.advance(5)
+        error = self.failureResultOf(short, QueueTimeout).value
+        self.assertIn("queue_timeout", error.message)
+        self.assertEqual(error.retry_after, 5.0)
+        self.assertNoResult(long)
+        permit.release()
+        self.successResultOf(long)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_cancelling_leaves_the_queue(self) -> None:
+        limiter = self.limiter(1)
+        permit = self.take(limiter)
+        order, waiting = self.queue(limiter, "abc")
+        waiting[1].cancel()
+        self.failureResultOf(waiting[1], CancelledError)
+        self.assertEqual(limiter.statistics().queued, 2)
+        permit.release()
+        self.assertEqual(order, ["a", "c"])
+        self.assertEqual(limiter.statistics().available, 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_cancelling_when_granted_does_nothing(self) -> None:
+        limiter = self.limiter(1)
+        granted = limiter.acquire(10)
+        granted.cancel()
+        self.successResultOf(granted).release()
+        self.assertEqual(limiter.statistics().available, 1)
+
+    def test_talk_goes_first(self) -> None:
+        limiter = self.limiter(1, background_share=0.1)
+        permit = self.take(limiter)
+        order, _ = self.queue(limiter, "ABabc")
+        permit.release()
+        self.assertEqual("".join(order), "abcAB")
+
+    def test_background_gets_its_share(self) -> None:
+        for share, expected in ((0.5, "aAbBcCdDefgh"), (0.25, "abcAdefBghCD"), (1.0, "ABCDabcdefgh")):
+            limiter = self.limiter(1, background_share=share)
+            permit = self.take(limiter)
+            order, _ = self.queue(limiter, "ABCDabcdefgh")
+            permit.release()
+            self.assertEqual("".join(order), expected, share)
+
+    def test_a_tenth_is_a_tenth(self) -> None:
+        limiter = self.limiter(1, 1000, background_share=0.1)
+        permit = self.take(limiter)
+        order, _ = self.queue(limiter, "a" * 100 + "B" * 100)
+        permit.release()
+        self.assertEqual([n + 1 for n, name in enumerate(order[:60]) if name == "B"], [10, 20, 30, 40, 50, 60])
+
+    def test_share_must_be_one(self) -> None:
+        for share in (0.0, -1.0, 1.5):
+            with self.assertRaises(ValueError):
+                self.limiter(1, background_share=share)
+
+    def test_lowered_and_raised_while_in_use(self) -> None:
+        limiter = self.limiter(4)
+        permits = [self.take(limiter) for _ in range(3)]
+        waiting = [limiter.acquire(10) for _ in range(2)]
+        self.successResultOf(waiting[0])
+        limiter.limit = 2
+        for permit in permits[:2]:
+            permit.release()
+            self.assertNoResult(waiting[1])
+        self.assertEqual((limiter.statistics().in_use, limiter.statistics().limit), (2, 2))
+        permits[2].release()
+        self.successResultOf(waiting[1])
+        late = [limiter.acquire(10) for _ in range(3)]
+        for each in late:
+            self.assertNoResult(each)
+        limiter.limit = 4
+        self.successResultOf(late[0])
+        self.successResultOf(late[1])
+        self.assertNoResult(late[2])
+        self.assertEqual(limiter.statistics().in_use, 4)
+
+    def test_lowering_takes_free_permits_at_once(self) -> None:
+        limiter = self.limiter(4)
+        limiter.limit = 1
+        self.assertEqual((limiter.statistics().available, limiter.statistics().in_use), (1, 0))
+        self.take(limiter)
+        self.assertNoResult(limiter.acquire(10))
+
+    def test_the_limit_keeps_within_its_bounds(self) -> None:
+        limiter = self.limiter(4)
+        for given, kept in ((0, 1), (-5, 1), (99, 4), (3, 3)):
+            limiter.limit = given
+            self.assertEqual((limiter.limit, limiter.statistics().available), (kept, kept))
+
+    def test_ten_thousand_that_end_at_once(self) -> None:
+        # Timers, for the Clock sorts all its calls whenever one comes.
+        limiter = Limiter(Timers(self.clock), max_concurrent=1, max_pending=10_000)
+        self.assertGreater(10_000, sys.getrecursionlimit())
+        permit = self.take(limiter)
+        order, _ = self.queue(limiter, "aB" * 5_000)
+        permit.release()
+        self.assertEqual(len(order), 10_000)
+        self.assertEqual((limiter.statistics().available, limiter.statistics().in_use), (1, 0))
+
+
+class LimiterMachine(RuleBasedStateMachine):
+    """Whatever happens in whichever order, each permit is free, in one pair of hands, or withheld."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.limiter = Limiter(self.clock, max_concurrent=4, max_pending=5, background_share=0.3)
+        self.held: list[Permit] = []
+        self.waiting: list[Deferred[Any]] = []
+        self.refused = self.late = self.left = 0
+
+    @rule(
+        priority=st.sampled_from(["talk", "background"]),
+        timeout=st.integers(1, 5),
+        at_once=st.booleans(),
+    )
+    def ask(self, priority: Any, timeout: int, at_once: bool) -> None:
+        full = self.limiter.statistics().queued == 5
+        asked = self.limiter.acquire(timeout, priority)
+
+        def granted(permit: Permit) -> None:
+            if asked in self.waiting:
+                self.waiting.remove(asked)
+            if at_once:
+                permit.release()
+            else:
+                self.held.append(permit)
+
+        def failed(failure: Any) -> None:
+            if asked in self.waiting:
+                self.waiting.remove(asked)
+            kind = failure.trap(BacklogFull, QueueTimeout, CancelledError)
+            assert kind is not BacklogFull or full
+
+        self.waiting.append(asked)
+        asked.addCallbacks(granted, failed)
+
+    @precondition(lambda self: self.held)
+    @rule(which=st.integers(0, 100), again=st.booleans())
+    def release(self, which: int, again: bool) -> None:
+        permit = self.held.pop(which % len(self.held))
+        permit.release()
+        if again:
+            permit.release()
+
+    @precondition(lambda self: self.waiting)
+    @rule(which=st.integers(0, 100))
+    def leave(self, which: int) -> None:
+        self.waiting[which % len(self.waiting)].cancel()
+
+    @rule(limit=st.integers(0, 6))
+    def change_limit(self, limit: int) -> None:
+        self.limiter.limit = limit
+
+    @rule(seconds=st.integers(0, 3))
+    def wait(self, seconds: int) -> None:
+        self.clock.advance(seconds)
+
+    @invariant()
+    def every_permit_is_somewhere(self) -> None:
+        statistics = self.limiter.statistics()
+        assert statistics.in_use == len(self.held)
+        assert statistics.queued == len(self.waiting) == len(self.clock.getDelayedCalls())
+        assert statistics.queued <= 5
+        assert statistics.available == max(0, statistics.limit - len(self.held))
+        assert not (statistics.available and self.waiting)
+
+    def teardown(self) -> None:
+        self.limiter.limit = 4
+        self.clock.advance(10)
+        for permit in self.held:
+            permit.release()
+        statistics = self.limiter.statistics()
+        assert (statistics.available, statistics.in_use, statistics.queued) == (4, 0, 0)
+
+
+class LimiterStateTests(SynchronousTestCase):
+    def test_no_permit_is_ever_lost(self) -> None:
+        run_state_machine_as_test(
+            LimiterMachine,
+            settings=settings(max_examples=100, stateful_step_count=40, deadline=None, database=None),
+        )

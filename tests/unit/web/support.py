@@ -1,0 +1,155 @@
+"""The Klein app on a site in memory, before a proxy that does what the test says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime, timezone
+from types import SimpleNamespace
+from typing import Any
+
+from treq.testing import StubTreq
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionLost
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.routing import Router
+from skyproxy.web.app import Api
+from skyproxy.web.request import RequestIds
+from skyproxy.web.site import build_site
+from skyproxy.wire import Connections, ServerLimits, Wire
+from tests.unit.configs import config_of
+
+CONFIG = """
+proxy: {max_body: 1000, cors_origins: ["https://chat.example"]}
+providers: {guard: {base_url: "http://127.0.0.1:9/v1"}}
+model_slots:
+  default: {provider: guard, model: m}
+  combat/fast: {provider: guard, model: m}
+"""
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678_900, timezone.utc)
+
+
+class FakeProxy:
+    """In the place of the proxy.
+
+    :ivar act: answers a request; None: it stays under way.
+    :ivar served: requests, and the clients that they came from.
+    """
+
+    def __init__(self) -> None:
+        self.draining = False
+        self.act: Callable[[Any, Any], Any] | None = None
+        self.served: list[tuple[Any, Any]] = []
+        self.cancelled = 0
+        self.under_way: list[Deferred[None]] = []
+
+    def serve(self, request: Any, client: Any) -> Deferred[None]:
+        self.served.append((request, client))
+        if self.act is not None:
+            self.act(request, client)
+            return succeed(None)
+        self.under_way.append(Deferred(self._cancel))
+        return self.under_way[-1]
+
+    def _cancel(self, done: Deferred[None]) -> None:
+        self.cancelled += 1
+        done.callback(None)
+
+
+class Answer:
+    """An answer, read to its end."""
+
+    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> Any:
+        """That of the error."""
+        return self.json()["error"]["code"]
+
+
+class Line:
+    """One client's connection."""
+
+    def __init__(self, site: Any) -> None:
+        self.transport = StringTransport()
+        self.protocol = site.buildProtocol(IPv4Address("TCP", "127.0.0.1", 50_000))
+        self.protocol.makeConnection(self.transport)
+
+    def send(self, data: bytes) -> Line:
+        self.protocol.dataReceived(data)
+        return self
+
+    @property
+    def received(self) -> bytes:
+        return self.transport.value()
+
+    @property
+    def body(self) -> bytes:
+        """Of what came, in whatever framing."""
+        return self.received.partition(b"\r\n\r\n")[2]
+
+    @property
+    def aborted(self) -> bool:
+        return bool(self.transport.disconnected)
+
+    @property
+    def closing(self) -> bool:
+        return bool(self.transport.disconnecting)
+
+    def leave(self) -> None:
+        """The client is gone."""
+        self.protocol.connectionLost(Failure(ConnectionLost()))
+
+
+class WebCase(SynchronousTestCase):
+    """Tests of the app on *wire*."""
+
+    wire: Callable[[], Wire] = Wire
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.proxy = FakeProxy()
+        self.config = config_of(CONFIG)
+        runtime: Any = SimpleNamespace(config=self.config, router=Router(self.config), providers={})
+        proxy: Any = self.proxy
+        self.api = Api(proxy, lambda: runtime, RequestIds("t"), self.clock, now=lambda: NOW)
+        limits = ServerLimits(body_bytes=100_000)
+        self.connections = Connections(self.clock)
+        self.site = build_site(self.api.app, self.clock, type(self).wire(), limits, self.connections)
+        self.treq = StubTreq(None)
+        self.treq._agent._serverFactory = self.site
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+        """One request through treq. Names of headers have underscores here."""
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        asked = self.treq.request(method, f"http://localhost{path}", data=data, headers=sent)
+        self.treq.flush()
+        response = self.successResultOf(asked)
+        found = {
+            name.decode().lower(): values[-1].decode() for name, values in response.headers.getAllRawHeaders()
+        }
+        content = self.treq.content(response)
+        self.treq.flush()
+        return Answer(response.code, found, self.successResultOf(content))
+
+    def line(self) -> Line:
+        """A connection of its own."""
+        return Line(self.site)
+
+    def post(self, body: bytes = b"{}", version: bytes = b"1.1", extra: bytes = b"") -> bytes:
+        """A chat request, byte by byte."""
+        return b"POST /v1/chat/completions HTTP/%b\r\nHost: x\r\n%bContent-Length: %d\r\n\r\n%b" % (
+            version, extra, len(body), body
+        )  # fmt: skip

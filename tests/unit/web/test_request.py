@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import gzip
+from io import BytesIO
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http_headers import Headers
+from twisted.web.test.requesthelper import DummyChannel
+
+from skyproxy.errors import BodyTooLarge, InvalidRequest, UnsupportedEncoding
+from skyproxy.web.request import ApiRequest, RequestIds
+
+
+def request_with(body: bytes = b"", **headers: bytes) -> ApiRequest:
+    """A request that has come. Names of headers have underscores here."""
+    request = ApiRequest(DummyChannel(), False)  # type: ignore[no-untyped-call]
+    request.requestHeaders = Headers()
+    for name, value in headers.items():
+        request.requestHeaders.addRawHeader(name.replace("_", "-"), value)
+    request.gotLength(len(body))
+    request.handleContentChunk(body)  # type: ignore[no-untyped-call]
+    return request
+
+
+class ApiRequestTests(SynchronousTestCase):
+    def test_bodies_are_kept_in_memory_whatever_their_size(self) -> None:
+        for length in (0, 99_999, 100_000, 10_000_000, None):
+            request = ApiRequest(DummyChannel(), False)  # type: ignore[no-untyped-call]
+            request.gotLength(length)
+            self.assertIs(type(request.content), BytesIO)
+
+    def test_plain_body(self) -> None:
+        self.assertEqual(request_with(b"abc").plain_body(3), b"abc")
+        self.assertEqual(request_with(gzip.compress(b"abc"), content_encoding=b"GZip").plain_body(100), b"abc")
+        self.assertEqual(request_with(b"abc", content_encoding=b"Identity").plain_body(3), b"abc")
+        self.assertEqual(request_with(b"").plain_body(0), b"")
+
+    def test_bodies_that_are_refused(self) -> None:
+        squeezed = gzip.compress(bytes(1000))
+        for body, encoding, limit, kind in (
+            (b"abc", b"identity", 2, BodyTooLarge),
+            (squeezed, b"gzip", len(squeezed) - 1, BodyTooLarge),
+            (squeezed, b"gzip", 999, BodyTooLarge),
+            (squeezed[:-1], b"gzip", 2000, InvalidRequest),
+            (b"abc", b"zstd", 2000, UnsupportedEncoding),
+            (b"abc", b"", 2000, UnsupportedEncoding),
+        ):
+            with self.assertRaises(kind):
+                request_with(body, content_encoding=encoding).plain_body(limit)
+
+    def test_the_last_of_several_headers(self) -> None:
+        request = request_with(x_title=b"one")
+        request.requestHeaders.addRawHeader(b"X-Title", b"two")
+        self.assertEqual(request.header(b"x-title"), b"two")
+        self.assertIsNone(request.header(b"X-Other"))
+
+    def test_the_end_can_be_withheld(self) -> None:
+        request: Any = request_with()
+        request.clientproto = b"HTTP/1.1"
+        request.write(b"x")
+        request.cut = True
+        request.finish()
+        self.assertFalse(request.finished)
+        request.cut = False
+        request.finish()
+        request.finish()
+        self.assertTrue(request.finished)
+
+    def test_gone(self) -> None:
+        request = request_with()
+        self.assertFalse(request.gone)
+        request.connectionLost(ConnectionError())  # type: ignore[no-untyped-call]
+        self.assertTrue(request.gone)
+
+
+class RequestIdTests(SynchronousTestCase):
+    def test_the_clients_own_if_it_is_safe(self) -> None:
+        ids = RequestIds("p")
+        for given in (b"a", b"x" * 128, b"A-Za-z0-9._:/+=@-"):
+            self.assertEqual(ids.of(request_with(x_request_id=given)), given.decode())
+        for given in (b"", b"x" * 129, b"a b", b"a\tb", b"\xe9", b'a"b', b"a,b", b"{a}"):
+            self.assertRegex(ids.of(request_with(x_request_id=given)), "^p-")
+
+    def test_a_request_keeps_its_id(self) -> None:
+        ids = RequestIds("p")
+        request = request_with()
+        self.assertEqual([ids.of(request), ids.of(request), ids.of(request_with())], ["p-1", "p-1", "p-2"])
+
+    def test_made_ones_count(self) -> None:
+        ids = RequestIds("p")
+        self.assertEqual([ids.of(request_with()) for _ in range(17)][-2:], ["p-10", "p-11"])
