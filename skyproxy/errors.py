@@ -116,13 +116,6 @@ class ProviderNotConfigured(Unavailable):
     retryable = False
 
 
-class KeysRejected(Unavailable):
-    """The provider refused every key of its own; the message names their variables."""
-
-    code = "keys_rejected"
-    retryable = False
-
-
 class KeysResting(Unavailable):
     """Every key of the provider has met its rate limit, and rests."""
 

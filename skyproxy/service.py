@@ -94,7 +94,7 @@ class SkyproxyService(Service):
         super().privilegedStartService()  # type: ignore[no-untyped-call]
         settings = self._config.proxy
         self._site = build_site(self._api.app, self._reactor, self._wire, _limits(settings), self._connections)
-        listening = serverFromString(self._reactor, settings.listen).listen(self._site)
+        listening = serverFromString(self._reactor, with_backlog(settings.listen)).listen(self._site)
         self._port = _result_now(listening)
 
     def startService(self) -> None:
@@ -245,6 +245,14 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+
+
+def with_backlog(listen: str) -> str:
+    """The endpoint *listen*, with room for many clients that connect at once: Twisted's own is for 50, and each that
+    finds no room tries again a second later.
+    """
+    bounded = "backlog=" in listen or not listen.startswith(("tcp:", "tcp6:", "ssl:"))
+    return listen if bounded else f"{listen}:backlog=1024"
 
 
 def _limits(settings: ProxySettings) -> ServerLimits:

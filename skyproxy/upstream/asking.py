@@ -138,9 +138,12 @@ class Asker:
                 if not self._budget.take():
                     raise
             else:
-                if answer.status not in RETRYABLE or not more:
+                if more and answer.key is not None and plan.provider.other_key(answer.status):
+                    wait = 0.0
+                elif answer.status not in RETRYABLE or not more:
                     return answer
-                wait = retry_after(answer.headers, self._wall(), answer.status)
+                else:
+                    wait = retry_after(answer.headers, self._wall(), answer.status)
                 if (wait or 0.0) > config.retry_after_max or not self._budget.take():
                     return answer
                 answer.close(None)

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from twisted.logger import Logger
 
 from skyproxy.config import ApiKeyConfig
-from skyproxy.errors import KeysRejected, KeysResting
+from skyproxy.errors import KeysResting
 from skyproxy.upstream.timers import Clock
 
 _log = Logger()
@@ -112,7 +112,6 @@ class KeyRing:
         """A key for one request. Among equally busy ones, the first goes first.
 
         :raise KeysResting: all rest after a rate limit, but for those that were put aside.
-        :raise KeysRejected: all were put aside.
         """
         now = self._clock.seconds()
         best: _Key | None = None
@@ -120,7 +119,10 @@ class KeyRing:
             if key.rests_until <= now and key.aside_until <= now and (best is None or key.busy < best.busy):
                 best = key
         if best is None:
-            raise self._none_free(now)
+            waits = [max(key.rests_until, key.aside_until) - now for key in self._keys]
+            raise KeysResting(
+                f"Provider {self._provider!r} has met the rate limit of every key it has.", retry_after=min(waits)
+            )
         best.busy += 1
         best.requests += 1
         return Lease(self, best)
@@ -139,17 +141,10 @@ class KeyRing:
             for key in self._keys
         )
 
-    def _none_free(self, now: float) -> KeysResting | KeysRejected:
-        waits = [max(key.rests_until, key.aside_until) - now for key in self._keys]
-        if all(key.aside_until > now for key in self._keys):
-            names = " and ".join(key.variable for key in self._keys)
-            return KeysRejected(
-                f"Provider {self._provider!r} refuses its key: check {names} in the environment or .env.",
-                retry_after=min(waits),
-            )
-        return KeysResting(
-            f"Provider {self._provider!r} has met the rate limit of every key it has.", retry_after=min(waits)
-        )
+    def usable(self) -> bool:
+        """Whether there is a key that neither rests nor is put aside."""
+        now = self._clock.seconds()
+        return any(key.rests_until <= now and key.aside_until <= now for key in self._keys)
 
     def _limited(self, key: _Key, seconds: float | None) -> None:
         if len(self._keys) == 1:

@@ -138,7 +138,7 @@ class Provider:
         :raise BreakerOpen: the provider is left alone for a while.
         :raise BacklogFull: too many already wait.
         :raise QueueTimeout: no permit came free in time.
-        :raise KeysResting: every key has met its rate limit; or :class:`KeysRejected`.
+        :raise KeysResting: every key has met its rate limit.
         :raise UpstreamUnreachable: no connection.
         :raise UpstreamBroken: the connection broke before the headers.
         :raise UpstreamTimeout: ``connect_timeout`` or ``default_timeout`` is over.
@@ -220,6 +220,11 @@ class Provider:
         exchange.body = body
         response.deliverBody(body)
         return response, body
+
+    def other_key(self, status: int) -> bool:
+        """Whether another key may do better, after the provider has answered *status* to one."""
+        keys = self.guards.keys
+        return status in (401, 403, 429) and len(self.config.api_keys) > 1 and keys is not None and keys.usable()
 
     def limits(self) -> LimiterStatistics:
         """Permits in use and free, and how many requests wait."""

@@ -29,6 +29,12 @@ class ApiRequest(WebRequest):
     def gotLength(self, length: int | None) -> None:
         self.content = BytesIO()
 
+    def handleContentChunk(self, data: bytes) -> None:
+        """Keep *data*, unless there is too much. skyproxy's channel ends such a request itself; HTTP/2 does not."""
+        assert self.content is not None
+        if self.content.tell() <= self.channel.site.max_body:
+            self.content.write(data)
+
     def process(self) -> None:
         """Have the request answered: at once if its route is known, as twisted.web does otherwise."""
         channel: Any = self.channel

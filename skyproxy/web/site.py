@@ -15,7 +15,12 @@ from skyproxy.wire import Connections, ServerLimits, Wire
 
 
 class ApiSite(Site):
-    """A site that keeps no access log: the log has a record of each request that tells more."""
+    """A site that keeps no access log: the log has a record of each request that tells more.
+
+    :ivar max_body: bytes of a request that are kept.
+    """
+
+    max_body = 0
 
     def log(self, request: Any) -> None:
         """Nothing."""
@@ -42,6 +47,7 @@ def build_site(app: Klein, reactor: Any, wire: Wire, limits: ServerLimits, conne
 def set_limits(site: Any, wire: Wire, limits: ServerLimits, connections: Connections) -> None:
     """Have the connections to *site* that come from now on keep *limits*; the others are as for :func:`build_site`."""
     site.protocol = wire.server(limits, connections, render_refusal)
+    site.max_body = limits.body_bytes
 
 
 def render_refusal(status: int, reason: str) -> tuple[bytes, bytes]:

@@ -1,0 +1,325 @@
+"""Which room may lean on which, read from the syntax trees of skyproxy/."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import SkipTest
+
+from twisted.trial.unittest import SynchronousTestCase
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# From the bottom up: each may import what stands before it, and beside it.
+ORDER = (
+    {"errors", "sse", "jsonbody", "multipart", "inflate", "opening"},
+    {"config", "dialects", "routing", "transform", "request"},
+    {"observe"},
+    {"wire"},
+    {"upstream", "cache"},
+    {"relay"},
+    {"proxy"},
+    {"web"},
+    {"service"},
+    {"tap"},
+)
+PURE = ORDER[0] | ORDER[1]
+APART = "demo"  # a server of its own, which the service starts
+OF_ONE_ROOM = {
+    "klein": "web", "werkzeug": "web", "treq": "upstream", "httptools": "wire", "h2": "wire", "hpack": "wire",
+    "hyperframe": "wire", "priority": "wire",
+}  # fmt: skip
+
+TOP_LEVEL = {
+    ".ci", ".gitignore", "CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml", "setup.cfg", "skyproxy", "tests",
+    "twisted",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import.
+
+    :ivar importer: the module that has it.
+    :ivar name: what is imported, dotted; of ``from a import b`` it is ``a.b``.
+    :ivar at_once: it happens when the module is imported, not when something is called.
+    """
+
+    importer: str
+    name: str
+    at_once: bool = True
+
+    @property
+    def room(self) -> str:
+        """Of the importer; empty for skyproxy's own ``__init__``."""
+        return room_of(self.importer)
+
+    @property
+    def target(self) -> str | None:
+        """The room that is imported; None if it is none of skyproxy's."""
+        return room_of(self.name) if self.name.partition(".")[0] == "skyproxy" else None
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def imports_of(module: str, source: str, package: bool = False) -> Iterator[Import]:
+    """All imports in *source*, wherever they stand."""
+    base = module.split(".") if package else module.split(".")[:-1]
+
+    def walk(node: ast.AST, at_once: bool) -> Iterator[Import]:
+        if isinstance(node, ast.Import):
+            for each in node.names:
+                yield Import(module, each.name, at_once)
+        elif isinstance(node, ast.ImportFrom):
+            above = base[: len(base) - node.level + 1] if node.level else []
+            start = ".".join([*above, *([node.module] if node.module else [])])
+            for each in node.names:
+                yield Import(module, f"{start}.{each.name}", at_once)
+        inside = at_once and not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        for child in ast.iter_child_nodes(node):
+            yield from walk(child, inside)
+
+    yield from walk(ast.parse(source), True)
+
+
+def imports_in_tree() -> list[Import]:
+    """Those of skyproxy."""
+    found: list[Import] = []
+    for path in sorted((ROOT / "skyproxy").rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        package = parts[-1] == "__init__"
+        module = ".".join(parts[:-1] if package else parts)
+        found += imports_of(module, path.read_text("utf-8"), package)
+    return found
+
+
+# The rules. Each gives its complaints.
+
+
+def upwards(imports: Iterable[Import]) -> list[str]:
+    """Imports from a room above, or of a room that has no place."""
+    ranks = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
+    complaints = []
+    for each in imports:
+        if each.target in (None, APART) or each.room in ("", APART) or each.target == "__version__":
+            continue
+        for room in (each.room, each.target):
+            if room not in ranks:
+                complaints.append(f"{each.importer}: the room {room!r} has no place in the order")
+        if ranks.get(each.target or "", 0) > ranks.get(each.room, 99):
+            complaints.append(f"{each.importer} imports {each.name} from above")
+    return complaints
+
+
+def circles(imports: Iterable[Import]) -> list[str]:
+    """Rooms that import one another, round some corners."""
+    graph: dict[str, set[str]] = {}
+    for each in imports:
+        if each.target and each.room and each.target != each.room:
+            graph.setdefault(each.room, set()).add(each.target)
+    return sorted(room for room in graph if room in _reached(room, graph))
+
+
+def _reached(start: str, graph: Mapping[str, set[str]]) -> set[str]:
+    reached: set[str] = set()
+    todo = list(graph.get(start, ()))
+    while todo:
+        room = todo.pop()
+        if room not in reached:
+            reached.add(room)
+            todo += graph.get(room, ())
+    return reached
+
+
+def impure(imports: Iterable[Import]) -> list[str]:
+    """Pure rooms that know of the event loop."""
+    return [
+        f"{each.importer} imports {each.name}"
+        for each in imports
+        if each.room in PURE and (each.name + ".").startswith("twisted.internet.")
+    ]
+
+
+def strangers(imports: Iterable[Import]) -> list[str]:
+    """Libraries in a room that is not theirs."""
+    complaints = []
+    for each in imports:
+        owner = OF_ONE_ROOM.get(each.name.partition(".")[0])
+        if owner is not None and each.room not in (owner, APART):
+            complaints.append(f"{each.importer} imports {each.name}, which is for {owner} alone")
+    return complaints
+
+
+def reactors(imports: Iterable[Import]) -> list[str]:
+    """Modules that install a reactor by being imported."""
+    return [each.importer for each in imports if each.at_once and each.name == "twisted.internet.reactor"]
+
+
+def entangled_demo(imports: Iterable[Import]) -> list[str]:
+    """The demo leans on nobody, and only the service on it."""
+    complaints = []
+    for each in imports:
+        if each.room == APART and each.target not in (None, APART):
+            complaints.append(f"{each.importer} imports {each.name}")
+        if each.target == APART and each.room not in ("service", APART):
+            complaints.append(f"{each.importer} imports {each.name}")
+    return complaints
+
+
+def packages_under(folder: Path) -> list[Path]:
+    """What makes a package of a folder that others share (PEP 420)."""
+    return sorted(folder.rglob("__init__.py"))
+
+
+def intruders(tracked: Iterable[str]) -> set[str]:
+    """Names at the top of the repository that have no business there."""
+    return {path.partition("/")[0] for path in tracked} - TOP_LEVEL
+
+
+class TreeTests(SynchronousTestCase):
+    """The tree as it is."""
+
+    def setUp(self) -> None:
+        self.imports = imports_in_tree()
+
+    def test_the_tree_was_read(self) -> None:
+        rooms = {each.room for each in self.imports}
+        self.assertLessEqual({"config", "wire", "upstream", "relay", "proxy", "web", "service", "tap", "demo"}, rooms)
+        self.assertIn(Import("skyproxy.tap", "skyproxy.service.SkyproxyService", at_once=False), self.imports)
+
+    def test_one_way(self) -> None:
+        self.assertEqual(upwards(self.imports), [])
+        self.assertEqual(circles(self.imports), [])
+
+    def test_pure_rooms(self) -> None:
+        self.assertEqual(impure(self.imports), [])
+
+    def test_libraries_stay_in_their_rooms(self) -> None:
+        self.assertEqual(strangers(self.imports), [])
+
+    def test_no_reactor_at_import(self) -> None:
+        self.assertEqual(reactors(self.imports), [])
+
+    def test_the_demo_stands_apart(self) -> None:
+        self.assertEqual(entangled_demo(self.imports), [])
+
+    def test_the_plugin_folder_is_no_package(self) -> None:
+        self.assertTrue((ROOT / "twisted" / "plugins").is_dir())
+        self.assertEqual(packages_under(ROOT / "twisted"), [])
+
+    def test_the_top_level(self) -> None:
+        if not (ROOT / ".git").exists():
+            raise SkipTest("this is no checkout of git")
+        listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+        self.assertEqual(intruders(listed.stdout.splitlines()), set())
+
+
+class RuleTests(SynchronousTestCase):
+    """Each rule catches what breaks it, and lets pass what does not."""
+
+    def sample(self, module: str, source: str) -> list[Import]:
+        return list(imports_of(module, source))
+
+    def test_every_form_of_import_is_seen(self) -> None:
+        source = (
+            "import a.b\nfrom c import d as e, f\nfrom . import g\nfrom .h import i\n"
+            "if x:\n    import j\nclass K:\n    import l\ndef m():\n    import n\ntry:\n    import o\nexcept E:\n    pass\n"
+        )
+        seen = {each.name: each.at_once for each in self.sample("skyproxy.wire.pool", source)}
+        at_once = ["a.b", "c.d", "c.f", "skyproxy.wire.g", "skyproxy.wire.h.i", "j", "l", "o"]
+        self.assertEqual(seen, {**dict.fromkeys(at_once, True), "n": False})
+        (each,) = imports_of("skyproxy.wire", "from ..relay import x", package=True)
+        self.assertEqual(each.name, "skyproxy.relay.x")
+
+    def test_upwards(self) -> None:
+        for module, source in (
+            ("skyproxy.wire.pool", "from skyproxy.relay import Client"),
+            ("skyproxy.wire.pool", "from skyproxy import relay"),
+            ("skyproxy.wire.pool", "import skyproxy.relay"),
+            ("skyproxy.errors", "from skyproxy.config import Config"),
+            ("skyproxy.upstream.build", "def f():\n    from skyproxy.web.app import Api"),
+            ("skyproxy.upstream.build", "from ..service import x"),
+            ("skyproxy.lounge", "from skyproxy.errors import x"),
+            ("skyproxy.wire.pool", "from skyproxy.lounge import x"),
+        ):
+            self.assertEqual(len(upwards(self.sample(module, source))), 1, source)
+        for module, source in (
+            ("skyproxy.relay", "from skyproxy.wire.headers import Fields\nfrom skyproxy import errors"),
+            ("skyproxy.transform", "from skyproxy.routing import Candidate"),
+            ("skyproxy.service", "from skyproxy.demo import Demo"),
+            ("skyproxy.wire.pool", "from twisted.web.client import HTTPConnectionPool"),
+        ):
+            self.assertEqual(upwards(self.sample(module, source)), [], source)
+
+    def test_circles(self) -> None:
+        circle = [
+            *self.sample("skyproxy.routing", "from skyproxy.transform import transform"),
+            *self.sample("skyproxy.transform", "from skyproxy.dialects import DIALECTS"),
+            *self.sample("skyproxy.dialects", "def f():\n    from skyproxy.routing import Router"),
+        ]
+        self.assertEqual(circles(circle), ["dialects", "routing", "transform"])
+        self.assertEqual(circles(circle[:2]), [])
+
+    def test_impure(self) -> None:
+        for source in (
+            "from twisted.internet.defer import Deferred", "from twisted.internet import defer",
+            "import twisted.internet", "def f():\n    import twisted.internet.task",
+        ):  # fmt: skip
+            self.assertEqual(len(impure(self.sample("skyproxy.sse", source))), 1, source)
+            self.assertEqual(len(impure(self.sample("skyproxy.config.files", source))), 1, source)
+            self.assertEqual(impure(self.sample("skyproxy.observe.logging", source)), [])
+        self.assertEqual(impure(self.sample("skyproxy.sse", "from twisted.python import log")), [])
+
+    def test_strangers(self) -> None:
+        for module, source in (
+            ("skyproxy.proxy", "import klein"),
+            ("skyproxy.service", "from klein import Klein"),
+            ("skyproxy.web.app", "import treq"),
+            ("skyproxy.wire.agent", "from treq.client import HTTPClient"),
+            ("skyproxy.upstream.build", "import httptools"),
+            ("skyproxy.web.client", "from h2.events import StreamEnded"),
+        ):
+            self.assertEqual(len(strangers(self.sample(module, source))), 1, source)
+        for module, source in (
+            ("skyproxy.web.app", "from klein import Klein"),
+            ("skyproxy.upstream.treq_client", "from treq.client import HTTPClient"),
+            ("skyproxy.wire.client_reader", "import httptools"),
+            ("skyproxy.web.app", "from h2o import water"),
+        ):
+            self.assertEqual(strangers(self.sample(module, source)), [], source)
+
+    def test_reactors(self) -> None:
+        for source in ("from twisted.internet import reactor", "import twisted.internet.reactor", "class A:\n    from twisted.internet import reactor"):  # fmt: skip
+            self.assertEqual(reactors(self.sample("skyproxy.tap", source)), ["skyproxy.tap"])
+        self.assertEqual(reactors(self.sample("skyproxy.tap", "def f():\n    from twisted.internet import reactor")), [])
+
+    def test_entangled_demo(self) -> None:
+        for module, source in (
+            ("skyproxy.demo.api", "from skyproxy.errors import SkyproxyError"),
+            ("skyproxy.demo.api", "from skyproxy import sse"),
+            ("skyproxy.tap", "from skyproxy.demo import Demo"),
+            ("skyproxy.config.loading", "import skyproxy.demo"),
+        ):
+            self.assertEqual(len(entangled_demo(self.sample(module, source))), 1, source)
+        for module, source in (
+            ("skyproxy.service", "from skyproxy.demo import Demo"),
+            ("skyproxy.demo.api", "from skyproxy.demo.words import x\nimport json"),
+        ):
+            self.assertEqual(entangled_demo(self.sample(module, source)), [], source)
+
+    def test_packages(self) -> None:
+        folder = Path(self.mktemp())
+        (folder / "plugins").mkdir(parents=True)
+        (folder / "plugins" / "skyproxy_plugin.py").touch()
+        self.assertEqual(packages_under(folder), [])
+        (folder / "plugins" / "__init__.py").touch()
+        self.assertEqual(packages_under(folder), [folder / "plugins" / "__init__.py"])
+
+    def test_intruders(self) -> None:
+        tracked = ["README.md", "skyproxy/tap.py", "docs/design.md", "NOTES.txt", ".ci/run"]
+        self.assertEqual(intruders(tracked), {"docs", "NOTES.txt"})
