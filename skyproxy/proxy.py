@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from skyproxy import jsonbody
 from skyproxy.config import Config
-from skyproxy.errors import InternalError, ShuttingDown, SkyproxyError, Unavailable, UpstreamError
+from skyproxy.errors import InternalError, ShuttingDown, SkyproxyError, Unavailable, UpstreamError, UpstreamReported
 from skyproxy.observe.records import Outcome, RequestRecord
 from skyproxy.relay import Client, relay
 from skyproxy.request import ANSWERED_IN_JSON, Form, JsonRequest, Request, parse
@@ -214,15 +214,19 @@ def outcome(answer: Answer | None, verdict: StreamVerdict | None, error: Skyprox
     """What became of a request whose client stayed."""
     if isinstance(error, Unavailable) and answer is None:
         return "refused"
+    if isinstance(error, UpstreamReported):
+        return _outcome_of_status(error.status)
     if isinstance(error, UpstreamError) or (error is not None and error.status >= 500):
         return "failed"
     if error is not None:
         return "client_error"
-    if answer is not None and (answer.status >= 500 or answer.status == 429):
-        return "upstream_error"
     if answer is not None and answer.status >= 400:
-        return "client_error"
+        return _outcome_of_status(answer.status)
     return "upstream_error" if verdict is not None and verdict.error else "ok"
+
+
+def _outcome_of_status(status: int) -> Outcome:
+    return "upstream_error" if status >= 500 or status == 429 else "client_error"
 
 
 def refuse(client: Client, error: SkyproxyError, headers: Fields = ()) -> None:

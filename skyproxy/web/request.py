@@ -31,8 +31,9 @@ class ApiRequest(WebRequest):
 
     def handleContentChunk(self, data: bytes) -> None:
         """Keep *data*, unless there is too much. skyproxy's channel ends such a request itself; HTTP/2 does not."""
+        channel: Any = self.channel
         assert self.content is not None
-        if self.content.tell() <= self.channel.site.max_body:
+        if self.content.tell() <= channel.site.max_body:
             self.content.write(data)
 
     def process(self) -> None:

@@ -14,6 +14,9 @@ from twisted.web._newclient import ResponseNeverReceived
 from twisted.web.client import ResponseDone, ResponseFailed
 from twisted.web.http import PotentialDataLoss
 
+from skyproxy.config import ProviderConfig
+from skyproxy.upstream.limiter import Limiter
+from skyproxy.upstream.provider import Guards, Provider
 from skyproxy.wire.headers import Fields
 
 JSON = (b"Content-Type", b"application/json")
@@ -126,6 +129,15 @@ class Upstream:
     def close(self) -> Deferred[None]:
         self.closed += 1
         return succeed(None)
+
+
+def provider_of(
+    config: ProviderConfig, clock: Clock, upstream: Upstream, max_concurrent: int = 2, max_pending: int = 1
+) -> Provider:
+    """A provider before *upstream*, with a limit and no other guard."""
+    limiter = Limiter(clock, max_concurrent=max_concurrent, max_pending=max_pending)
+    client: Any = upstream
+    return Provider(config, clock, Guards(limiter), client, clock.seconds)
 
 
 class FakeClient:

@@ -14,7 +14,9 @@ from skyproxy.web.request import ApiRequest, RequestIds
 
 def request_with(body: bytes = b"", **headers: bytes) -> ApiRequest:
     """A request that has come. Names of headers have underscores here."""
-    request = ApiRequest(DummyChannel(), False)  # type: ignore[no-untyped-call]
+    channel: Any = DummyChannel()
+    channel.site.max_body = 1000
+    request = ApiRequest(channel, False)  # type: ignore[no-untyped-call]
     request.requestHeaders = Headers()
     for name, value in headers.items():
         request.requestHeaders.addRawHeader(name.replace("_", "-"), value)
@@ -29,6 +31,15 @@ class ApiRequestTests(SynchronousTestCase):
             request = ApiRequest(DummyChannel(), False)  # type: ignore[no-untyped-call]
             request.gotLength(length)
             self.assertIs(type(request.content), BytesIO)
+
+    def test_no_more_is_kept_than_may_be_served(self) -> None:
+        request = request_with(b"x" * 900)
+        for _ in range(100):
+            request.handleContentChunk(b"x" * 900)
+        with self.assertRaises(BodyTooLarge):
+            request.plain_body(1000)
+        assert isinstance(request.content, BytesIO)
+        self.assertLess(len(request.content.getvalue()), 3000)
 
     def test_plain_body(self) -> None:
         self.assertEqual(request_with(b"abc").plain_body(3), b"abc")
