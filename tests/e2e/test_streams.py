@@ -62,7 +62,9 @@ def test_usage_when_asked_for(proxy: Proxy) -> None:
 
 @pytest.mark.parametrize("fault", ["cut=3", "close_clean=3", "error_in_stream=3", "cut=0", "close_clean=0"])
 def test_a_cut_is_visible_and_never_done(proxy: Proxy, fault: str) -> None:
-    connection = open_request(proxy, chat(f"demo:guard;chunks=9;delay=0.01;{fault}", stream=True), extra=b"Connection: close\r\n")
+    connection = open_request(
+        proxy, chat(f"demo:guard;chunks=9;delay=0.01;{fault}", stream=True), extra=b"Connection: close\r\n"
+    )
     data = read_all(connection)
     head, _, body = data.partition(b"\r\n\r\n")
     assert b"[DONE]" not in body

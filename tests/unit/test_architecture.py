@@ -296,7 +296,9 @@ class RuleTests(SynchronousTestCase):
     def test_reactors(self) -> None:
         for source in ("from twisted.internet import reactor", "import twisted.internet.reactor", "class A:\n    from twisted.internet import reactor"):  # fmt: skip
             self.assertEqual(reactors(self.sample("skyproxy.tap", source)), ["skyproxy.tap"])
-        self.assertEqual(reactors(self.sample("skyproxy.tap", "def f():\n    from twisted.internet import reactor")), [])
+        self.assertEqual(
+            reactors(self.sample("skyproxy.tap", "def f():\n    from twisted.internet import reactor")), []
+        )
 
     def test_entangled_demo(self) -> None:
         for module, source in (

@@ -35,7 +35,15 @@ class OpeningTests(SynchronousTestCase):
         return whole
 
     def test_what_is_no_content(self) -> None:
-        for stream in (b"", COMMENT, ROLE, COMMENT + ROLE, b'data: {"choices":[]}\n\n', chunk(content=None), chunk(tool_calls=[])):
+        for stream in (
+            b"",
+            COMMENT,
+            ROLE,
+            COMMENT + ROLE,
+            b'data: {"choices":[]}\n\n',
+            chunk(content=None),
+            chunk(tool_calls=[]),
+        ):
             self.assertEqual(self.judged(stream).state, "waiting", stream)
 
     def test_what_is(self) -> None:

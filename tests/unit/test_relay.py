@@ -448,7 +448,9 @@ class Named(SynchronousTestCase):
     """named()."""
 
     def test_only_the_name_changes(self) -> None:
-        body = '{"id": 1.5, "model": "guard", "text": "\u00e9\U0001f409", "n": null, "usage": {"a": 18446744073709551615}}'
+        body = (
+            '{"id": 1.5, "model": "guard", "text": "\u00e9\U0001f409", "n": null, "usage": {"a": 18446744073709551615}}'
+        )
         value = json.loads(named(body.encode(), "combat", b"application/json"))
         self.assertEqual(value, {**json.loads(body), "model": "combat"})
 

@@ -413,7 +413,6 @@ class StopTests(Case):
         self.start()
         closed: list[str] = []
 
-
         def note(name: str) -> Deferred[None]:
             closed.append(name)
             return succeed(None)

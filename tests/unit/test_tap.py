@@ -56,7 +56,14 @@ class TapTests(TestCase):
     def test_options_pass_through(self) -> None:
         (self.folder / "mine.yaml").write_text(TEXT)
         service = self.make(
-            "-c", "mine.yaml", "-l", "tcp:0:interface=127.0.0.1:backlog=7", "--log-file", "a.log", "--log-level", "debug"
+            "-c",
+            "mine.yaml",
+            "-l",
+            "tcp:0:interface=127.0.0.1:backlog=7",
+            "--log-file",
+            "a.log",
+            "--log-level",
+            "debug",
         )
         settings = service._config.proxy
         self.assertEqual(settings.listen, "tcp:0:interface=127.0.0.1:backlog=7")

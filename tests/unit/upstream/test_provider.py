@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost, ConnectionRefusedError
+from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -207,8 +208,6 @@ class ProviderTests(SynchronousTestCase):
         self.assertFree()
 
     def test_connect_timeout_is_the_configurations(self) -> None:
-        from twisted.internet.error import TimeoutError as ConnectTimeout
-
         sent = self.send()
         self.upstream.pending[-1].errback(ConnectTimeout())
         error = self.failureResultOf(sent, UpstreamTimeout).value

@@ -38,7 +38,9 @@ class TimersTests(SynchronousTestCase):
 
     def test_one_may_cancel_another_and_start_more(self) -> None:
         second = self.timers.callLater(1, self.fired.append, "second")
-        first = self.timers.callLater(0.5, lambda: (second.cancel(), self.timers.callLater(0, self.fired.append, "new")))
+        first = self.timers.callLater(
+            0.5, lambda: (second.cancel(), self.timers.callLater(0, self.fired.append, "new"))
+        )
         self.clock.advance(1)
         self.clock.advance(0)
         self.assertEqual(self.fired, ["new"])

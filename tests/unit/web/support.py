@@ -137,9 +137,7 @@ class WebCase(SynchronousTestCase):
         asked = self.treq.request(method, f"http://localhost{path}", data=data, headers=sent)
         self.treq.flush()
         response = self.successResultOf(asked)
-        found = {
-            name.decode().lower(): values[-1].decode() for name, values in response.headers.getAllRawHeaders()
-        }
+        found = {name.decode().lower(): values[-1].decode() for name, values in response.headers.getAllRawHeaders()}
         content = self.treq.content(response)
         self.treq.flush()
         return Answer(response.code, found, self.successResultOf(content))

@@ -87,9 +87,7 @@ class AppTests(WebCase):
             self.assertEqual((answer.status, answer.code), (404, "not_found"))
 
     def test_health(self) -> None:
-        self.assertEqual(
-            self.ask("GET", "/healthz").json(), {"status": "ok", "timestamp": "2026-01-02T03:04:05.678Z"}
-        )
+        self.assertEqual(self.ask("GET", "/healthz").json(), {"status": "ok", "timestamp": "2026-01-02T03:04:05.678Z"})
 
     def test_ready_until_it_drains(self) -> None:
         self.assertEqual(self.ask("GET", "/readyz").json(), {"status": "ready"})

@@ -9,7 +9,7 @@ from typing import Any
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import StreamEnded
-from OpenSSL.SSL import Connection
+from OpenSSL.SSL import NO_OVERLAPPING_PROTOCOLS, Connection
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import Factory, Protocol
@@ -112,11 +112,14 @@ class TlsTestCase(SynchronousTestCase):
         options = CertificateOptions(
             privateKey=own.privateKey.original,
             certificate=own.original,
-            acceptableProtocols=list(protocols) or None,
+            acceptableProtocols=list(protocols),
             enableSessions=True,
             enableSessionTickets=True,
             lowerMaximumSecurityTo=newest,
         )
+        if not protocols:
+            # Like a server that has never heard of ALPN.
+            options.getContext().set_alpn_select_callback(lambda connection, offered: NO_OVERLAPPING_PROTOCOLS)
         return Endpoint(self.clock, options)
 
 

@@ -1,0 +1,247 @@
+"""A bad provider is not a bad evening: retries, fallbacks, keys and the breaker, with real processes."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from tests.e2e.conftest import Starter, config_for
+from tests.e2e.processes import DemoProvider, Proxy, eventually
+from tests.e2e.raw import ask, chat, open_request, read_all
+
+
+def two(first: DemoProvider, second: DemoProvider, slot: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    """A configuration whose slot asks *first*, and falls back to *second*."""
+    config = config_for(first, **settings)
+    config["providers"]["second"] = {**config["providers"]["demo"], "base_url": second.base_url}
+    config["model_slots"]["talk"] = {"provider": "demo", "fallbacks": ["second:guard;delay=0"], **slot}
+    return config
+
+
+def test_retries_until_it_works(start: Starter, demo: DemoProvider) -> None:
+    proxy = start(Proxy, config_for(demo, max_retries=2))
+    for number, fault in enumerate(("status=503", "status=500", "status=429;retry_after=0", "reset")):
+        for stream in (False, True):
+            demo.reset()
+            answer = ask(proxy, chat(f"demo:guard;fail=2;{fault};text=t{number}{stream}", stream=stream))
+            assert answer.status == 200, fault
+            stats = demo.stats()
+            assert stats["total"] == 3, (fault, stats)
+
+
+def test_no_more_than_max_retries(start: Starter, demo: DemoProvider) -> None:
+    proxy = start(Proxy, config_for(demo, max_retries=2))
+    demo.reset()
+    answer = ask(proxy, chat("demo:guard;status=503"), {"X-Request-Id": "thrice"})
+    assert (answer.status, demo.stats()["total"]) == (503, 3)
+    assert answer.json()["error"]["message"]
+    assert proxy.record("Upstream request completed", request_id="thrice")["attempts"] == 3
+
+
+def test_client_errors_are_not_retried(start: Starter, demo: DemoProvider) -> None:
+    proxy = start(Proxy, config_for(demo, max_retries=2))
+    for status in (400, 401, 403, 404, 422):
+        demo.reset()
+        assert ask(proxy, chat(f"demo:guard;status={status}")).status == status
+        assert demo.stats()["total"] == 1
+
+
+def test_retry_after_is_honoured(start: Starter, demo: DemoProvider) -> None:
+    proxy = start(Proxy, config_for(demo, max_retries=1))
+    demo.reset()
+    assert ask(proxy, chat("demo:guard;fail=1;status=429;retry_after=2;text=patience")).status == 200
+    first, second = demo.requests(2)
+    waited = second["started"] - first["finished"]
+    assert 2.0 <= waited <= 2.2, waited
+
+
+def test_retry_after_beyond_the_cap_comes_down_at_once(start: Starter, demo: DemoProvider) -> None:
+    proxy = start(Proxy, config_for(demo, max_retries=2, retry_after_max="1s"))
+    demo.reset()
+    answer = ask(proxy, chat("demo:guard;status=429;retry_after=60"))
+    assert (answer.status, answer.headers["retry-after"], demo.stats()["total"]) == (429, "60", 1)
+
+
+def test_nothing_is_sent_twice_once_content_has_come(start: Starter, demo: DemoProvider) -> None:
+    proxy = start(Proxy, config_for(demo, max_retries=2))
+    demo.reset()
+    data = read_all(open_request(proxy, chat("demo:guard;chunks=9;delay=0.01;cut=3", stream=True)))
+    assert b'"error"' in data and b"[DONE]" not in data
+    assert demo.stats()["total"] == 1
+
+
+def test_an_error_or_nothing_at_the_beginning_of_a_stream_is_retried(start: Starter, demo: DemoProvider) -> None:
+    proxy = start(Proxy, config_for(demo, max_retries=1))
+    for number, fault in enumerate(("error_in_stream=0", "empty", "close_clean=0", "cut=0")):
+        demo.reset()
+        answer = ask(proxy, chat(f"demo:guard;comments;delay=0;fail=1;{fault};text=again{number}", stream=True))
+        assert answer.status == 200 and answer.body.endswith(b"data: [DONE]\n\n"), fault
+        assert b'"error"' not in answer.body
+        assert demo.stats()["total"] == 2, fault
+
+
+def test_an_error_at_the_beginning_gets_its_status_when_nobody_can_do_better(proxy: Proxy) -> None:
+    answer = ask(proxy, chat("demo:guard;error_in_stream=0", stream=True))
+    assert answer.status == 502
+    assert "arrow" in answer.json()["error"]["message"]
+
+
+def test_fallback(start: Starter) -> None:
+    first, second = start(DemoProvider), start(DemoProvider)
+    for fault in ("status=503", "status=429;retry_after=60", "reset", "error_in_stream=0", "empty", "cut=0"):
+        proxy = start(Proxy, two(first, second, {"model": f"guard;delay=0;{fault}"}))
+        for number in (first, second):
+            number.reset()
+        answer = ask(proxy, chat("talk", stream=True))
+        assert answer.status == 200 and answer.body.endswith(b"data: [DONE]\n\n"), fault
+        assert (first.stats()["total"], second.stats()["total"]) == (1, 1), fault
+        record = proxy.record("Upstream request completed", slot="talk")
+        assert (record["provider"], record["attempts"]) == ("second", 2)
+        proxy.kill()
+
+
+def test_fallback_from_a_provider_that_is_gone(start: Starter, demo: DemoProvider) -> None:
+    config = two(demo, demo, {"model": "guard"})
+    config["providers"]["demo"]["base_url"] = "http://127.0.0.1:9/v1"
+    answer = ask(start(Proxy, config), chat("talk"))
+    assert answer.status == 200 and answer.json()["model"] == "talk"
+
+
+def test_fallback_from_a_full_queue(start: Starter) -> None:
+    first, second = start(DemoProvider), start(DemoProvider)
+    config = two(first, second, {"model": "guard;hang"})
+    config["providers"]["demo"].update(max_concurrent=1, max_pending=0)
+    proxy = start(Proxy, config)
+    holder = open_request(proxy, chat("talk"))
+    eventually(lambda: first.stats()["active"] == 1, "the permit is taken")
+    assert ask(proxy, chat("talk")).status == 200
+    assert (first.stats()["total"], second.stats()["total"]) == (1, 1)
+    holder.close()
+
+
+def test_first_token_timeout(start: Starter) -> None:
+    first, second = start(DemoProvider), start(DemoProvider)
+    for fault in ("hang", "head=30", "comments;first=30"):
+        proxy = start(Proxy, two(first, second, {"model": f"guard;{fault}", "first_token_timeout": "300ms"}))
+        began = time.monotonic()
+        answer = ask(proxy, chat("talk", stream=True))
+        assert answer.body.endswith(b"data: [DONE]\n\n")
+        assert time.monotonic() - began < 10
+        eventually(lambda: first.stats()["active"] == 0, "the late one is given up")
+        proxy.kill()
+    assert second.stats()["completed"] == 3
+
+
+def test_hedging_keeps_the_winner_and_cancels_the_loser(start: Starter) -> None:
+    first, second = start(DemoProvider), start(DemoProvider)
+    proxy = start(Proxy, two(first, second, {"model": "guard;first=2;delay=0", "hedge_after": "200ms"}))
+    for stream in (False, True):
+        first.reset()
+        second.reset()
+        assert ask(proxy, chat("talk", stream=stream)).status == 200
+        eventually(lambda: first.stats()["cancelled"] == 1, "the loser's generation is cancelled", patience=1.0)
+        assert second.stats()["completed"] == 1
+    quick = start(Proxy, two(first, second, {"model": "guard;delay=0", "hedge_after": "5s"}))
+    second.reset()
+    assert ask(quick, chat("talk", stream=True)).status == 200
+    assert second.stats()["total"] == 0
+
+
+def test_a_client_that_leaves_cancels_the_hedge_too(start: Starter) -> None:
+    first, second = start(DemoProvider), start(DemoProvider)
+    config = two(first, second, {"model": "guard;hang", "fallbacks": ["second:guard;hang"], "hedge_after": "100ms"})
+    proxy = start(Proxy, config)
+    connection = open_request(proxy, chat("talk"))
+    eventually(lambda: first.stats()["active"] == 1 and second.stats()["active"] == 1, "both are asked")
+    connection.close()
+    eventually(lambda: not first.stats()["active"] and not second.stats()["active"], "both are told", patience=1.0)
+
+
+def test_breaker(start: Starter) -> None:
+    demo = start(DemoProvider)
+    breaker = {"consecutive": 3, "open_for": "1s", "window": "10s"}
+    proxy = start(Proxy, config_for(demo, breaker=breaker))
+    for _ in range(3):
+        assert ask(proxy, chat("demo:guard;status=500")).status == 500
+    times = []
+    for _ in range(20):
+        began = time.monotonic()
+        answer = ask(proxy, chat())
+        times.append(time.monotonic() - began)
+        assert (answer.status, answer.json()["error"]["code"]) == (503, "breaker_open")
+        assert answer.headers["retry-after"] == "1"
+    print(f"open breaker: median {sorted(times)[10] * 1000:.2f} ms")
+    assert demo.stats()["total"] == 3
+    time.sleep(1.1)
+    probe = open_request(proxy, chat("demo:guard;first=1"))
+    eventually(lambda: demo.stats()["active"] == 1, "one probe is let through")
+    assert ask(proxy, chat()).status == 503
+    assert b"200 OK" in probe.recv(4096)
+    assert ask(proxy, chat()).status == 200
+    assert proxy.record("Circuit breaker opened")["provider"] == "demo"
+
+
+def test_client_errors_do_not_open_the_breaker(start: Starter, demo: DemoProvider) -> None:
+    proxy = start(Proxy, config_for(demo, breaker={"consecutive": 2}))
+    for status in (400, 404, 422, 400, 400):
+        assert ask(proxy, chat(f"demo:guard;status={status}")).status == status
+    for number in range(4):
+        connection = open_request(proxy, chat("demo:guard;hang"), f"left-{number}")
+        eventually(lambda: demo.stats()["active"] == 1, "it is asked")
+        connection.close()
+        eventually(lambda: demo.stats()["active"] == 0, "it is told")
+    assert ask(proxy, chat()).status == 200
+
+
+def test_keys(start: Starter) -> None:
+    demo = start(DemoProvider)
+    config = config_for(demo, api_key_env=["KEY_A", "KEY_B"], max_retries=2)
+    proxy = start(Proxy, config, env={"KEY_A": "sk-first-key-aaaa", "KEY_B": "sk-second-key-bbbb"})
+
+    def keys(count: int) -> list[str]:
+        return [request["headers"]["authorization"][-4:] for request in demo.requests(count)]
+
+    slow = open_request(proxy, chat("demo:guard;first=1"))
+    eventually(lambda: demo.stats()["active"] == 1, "the first is busy")
+    assert ask(proxy, chat()).status == 200
+    assert keys(2) == ["aaaa", "bbbb"]
+    assert b"200 OK" in slow.recv(4096)
+    # The first key is refused: the other serves at once, and from then on.
+    assert ask(proxy, chat("demo:guard;fail=1;status=401;text=k")).status == 200
+    assert keys(2) == ["aaaa", "bbbb"]
+    assert ask(proxy, chat()).status == 200
+    assert keys(1) == ["bbbb"]
+    proxy.stop()
+    refused = proxy.records("Provider refuses the key of this variable")
+    assert [record["variable"] for record in refused] == ["KEY_A"]
+    text = proxy.log_file.read_text() + "\n".join(proxy.output)
+    assert "sk-first-key" not in text and "sk-second-key" not in text
+
+
+def test_total_outage_stays_within_the_retry_budget(start: Starter) -> None:
+    demo = start(DemoProvider)
+    proxy = start(Proxy, config_for(demo, max_retries=2))
+    began = time.monotonic()
+    count = 300
+    for _ in range(count):
+        assert ask(proxy, chat("demo:guard;status=503;retry_after=0")).status == 503
+    seconds = time.monotonic() - began
+    sent = demo.stats()["total"]
+    print(f"total outage: {count} requests, {sent} sent in {seconds:.1f} s")
+    assert count < sent <= count * 1.2 + 10 * (seconds + 1)
+
+
+def test_talk_goes_before_background(start: Starter) -> None:
+    demo = start(DemoProvider)
+    config = config_for(demo, max_concurrent=1)
+    config["model_slots"]["diary"] = {"provider": "demo", "model": "guard;delay=0", "priority": "background"}
+    proxy = start(Proxy, config)
+    holder = open_request(proxy, chat("demo:guard;first=1"))
+    eventually(lambda: demo.stats()["active"] == 1, "the permit is taken")
+    waiting = [open_request(proxy, chat("diary", seed=n)) for n in (1, 2)]
+    time.sleep(0.2)
+    waiting += [open_request(proxy, chat("combat", seed=n)) for n in (3, 4)]
+    eventually(lambda: demo.stats()["completed"] == 5, "all are served")
+    assert [request["body"].get("seed") for request in demo.requests(4)] == [3, 4, 1, 2]
+    for connection in (holder, *waiting):
+        connection.close()
