@@ -18,7 +18,7 @@ from skyproxy.relay import Client, relay
 from skyproxy.request import ANSWERED_IN_JSON, Form, JsonRequest, Request, parse
 from skyproxy.routing import Candidate, Router
 from skyproxy.sse import StreamVerdict
-from skyproxy.upstream.asking import Asker, Plan
+from skyproxy.upstream.asking import Asker, Kind, Plan
 from skyproxy.upstream.provider import Answer, Call, Provider
 from skyproxy.wire.headers import Fields
 
@@ -139,7 +139,9 @@ class Proxy:
         with outcome.answer as answer:
             journey.answer = answer
             model = journey.model if request.endpoint in ANSWERED_IN_JSON else None
-            journey.verdict = await relay(answer, journey.client, model)
+            slot = journey.candidate.settings
+            strip = slot is not None and slot.strip_reasoning
+            journey.verdict = await relay(answer, journey.client, model, strip_reasoning=strip)
 
     def _plan(self, runtime: Runtime, request: Request, parsed: Form | JsonRequest, candidate: Candidate) -> Plan:
         """The request as *candidate*'s provider shall get it."""
@@ -167,8 +169,8 @@ class Proxy:
                 queue_timeout=candidate.queue_timeout,
                 priority=slot.priority if slot is not None else "talk",
             ),
-            stream=parsed.streaming and request.endpoint in ANSWERED_IN_JSON,
-            first_token_timeout=slot.first_token_timeout if slot is not None else None,
+            kind=Kind.JSON if request.endpoint in ANSWERED_IN_JSON else Kind.ANYTHING,
+            first_token_timeout=slot.first_token_timeout if slot is not None and parsed.streaming else None,
             hedge_after=slot.hedge_after if slot is not None else None,
         )
 

@@ -8,13 +8,11 @@ from twisted.internet.interfaces import IPushProducer
 
 from skyproxy import jsonbody
 from skyproxy.errors import InvalidRequest, SkyproxyError, UpstreamBroken
-from skyproxy.inflate import inflate
-from skyproxy.sse import StreamVerdict, StreamWatch, error_event
+from skyproxy.reasoning import StreamStripper, strip_answer
+from skyproxy.sse import StreamVerdict, StreamWatch, error_event, usage_of
 from skyproxy.upstream.provider import Answer
-from skyproxy.wire.headers import Fields, media_type
-
-LARGEST_WHOLE_ANSWER = 64 * 1024 * 1024
-"""Bytes of an answer that is kept whole, so that its model name can be set, before it goes down."""
+from skyproxy.upstream.whole import Whole, is_encoded, read_body, read_json
+from skyproxy.wire.headers import Fields
 
 # What a client can use. A list of what may pass, not of what may not: a provider's cookies, hop-by-hop headers
 # (RFC 9110 section 7.6.1) and whatever it names in Connection have no way through.
@@ -55,12 +53,15 @@ class Client(Protocol):
         """Send *last*, then close the connection in a way that cannot be taken for a complete answer."""
 
 
-async def relay(answer: Answer, client: Client, model: str | None) -> StreamVerdict | None:
+async def relay(
+    answer: Answer, client: Client, model: str | None, *, strip_reasoning: bool = False
+) -> StreamVerdict | None:
     """Bring *answer* to *client*, whole or as it comes, whichever it is.
 
     :param model: what the client asked for: a whole JSON answer carries this name. None where the answer may be
         anything, audio say, which goes down as it is.
-    :return: what is known of a stream's end; None for any other answer.
+    :param strip_reasoning: whether what the model thought is left out.
+    :return: what is known of the answer's end, and its usage; None where the answer may be anything.
     :raise UpstreamBroken: not an answer to this kind of request, or not a complete one. When ``client.started``, the
         client has seen the cut.
     :raise UpstreamTimeout: likewise.
@@ -69,16 +70,17 @@ async def relay(answer: Answer, client: Client, model: str | None) -> StreamVerd
     if 300 <= answer.status < 400:
         raise UpstreamBroken("The provider redirects, which skyproxy does not follow; set its final base_url.")
     if answer.status >= 400:
-        client.answer(answer.status, headers, await _read(answer))
+        client.answer(answer.status, headers, await read_body(answer.body, answer.headers))
         return None
     if answer.is_event_stream:
-        return await _relay_events(answer, client, headers, judged=model is not None)
+        stripper = StreamStripper() if strip_reasoning else None
+        return await _relay_events(answer, client, headers, stripper, judged=model is not None)
     if model is None:
         await _relay_bytes(answer, client, headers)
         return None
-    body = named(await _read(answer), model, media_type(answer.headers))
-    client.answer(answer.status, headers, body)
-    return None
+    whole = answer.whole or await read_json(answer.body, answer.headers)
+    client.answer(answer.status, headers, named(whole, model, strip_reasoning=strip_reasoning))
+    return StreamVerdict(complete=True, done=True, usage=usage_of(whole.value) or {})
 
 
 def passable(headers: Fields) -> list[tuple[bytes, bytes]]:
@@ -93,52 +95,28 @@ def passable(headers: Fields) -> list[tuple[bytes, bytes]]:
     return passed
 
 
-def encoded(headers: Fields) -> bool:
-    """Whether the body is compressed (nobody asked for it, but some do it all the same)."""
-    return any(name.lower() == b"content-encoding" and value.lower() != b"identity" for name, value in headers)
+def named(whole: Whole, model: str, *, strip_reasoning: bool) -> bytes:
+    """The answer *whole* with *model* as its model.
 
-
-def named(body: bytes, model: str, kind: bytes) -> bytes:
-    """The whole JSON answer *body* with *model* as its model.
-
-    :raise UpstreamBroken: it is not a JSON object.
+    :raise UpstreamBroken: it cannot be written as JSON.
     """
-    try:
-        value = jsonbody.parse(body)
-        if value.get("model", model) == model:
-            return body
+    value = whole.value
+    if strip_reasoning:
+        strip_answer(value)
+    elif value.get("model", model) == model:
+        return whole.data
+    if "model" in value:
         value["model"] = model
+    try:
         return jsonbody.encode(value)
     except InvalidRequest:
-        shown = kind.decode("ascii", "replace")[:80] or "no content type"
-        raise UpstreamBroken(f"The provider's answer ({shown}) is not the JSON object that was asked for.") from None
+        raise UpstreamBroken("The provider's answer has too many levels.") from None
 
 
-async def _read(answer: Answer) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-
-    def take(data: bytes) -> None:
-        nonlocal size
-        size += len(data)
-        if size > LARGEST_WHOLE_ANSWER:
-            chunks.clear()
-            answer.body.fail(UpstreamBroken(f"The provider's answer is over {LARGEST_WHOLE_ANSWER} bytes."))
-        else:
-            chunks.append(data)
-
-    await answer.body.flow(take)
-    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    if not encoded(answer.headers):
-        return body
-    try:
-        return inflate(body, LARGEST_WHOLE_ANSWER)
-    except ValueError as error:
-        raise UpstreamBroken(f"The provider's compressed answer cannot be read: {error}.") from error
-
-
-async def _relay_events(answer: Answer, client: Client, headers: Fields, *, judged: bool) -> StreamVerdict:
-    if encoded(answer.headers):
+async def _relay_events(
+    answer: Answer, client: Client, headers: Fields, stripper: StreamStripper | None, *, judged: bool
+) -> StreamVerdict:
+    if is_encoded(answer.headers):
         raise UpstreamBroken("The provider sent a compressed stream, which was not asked for.")
     body = answer.body
     # The status line waits for the first byte: a provider that fails before it gets a proper status.
@@ -151,10 +129,14 @@ async def _relay_events(answer: Answer, client: Client, headers: Fields, *, judg
 
     def pass_on(data: bytes) -> None:
         keep(data)
+        if stripper is not None:
+            data = stripper.feed(data)
         write(data)
 
     try:
         await body.flow(pass_on)
+        if stripper is not None:
+            write(stripper.flush())
         verdict = watch.verdict()
         if judged and not verdict.complete and not verdict.error:
             raise UpstreamBroken("The provider's stream ended before its answer was complete.")

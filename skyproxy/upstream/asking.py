@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -23,6 +24,7 @@ from skyproxy.upstream.budget import RetryBudget
 from skyproxy.upstream.provider import Answer, Call, Provider
 from skyproxy.upstream.race import first_success, within
 from skyproxy.upstream.timers import Clock
+from skyproxy.upstream.whole import read_json
 
 _log = Logger()
 
@@ -30,18 +32,26 @@ RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses with which asking again can help."""
 
 
+class Kind(Enum):
+    """What an answer is, and so what can be known of it before it goes down."""
+
+    JSON = "json"
+    """An object, or a stream of them whose beginning tells whether it has begun."""
+    ANYTHING = "anything"
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """One way to have a request answered.
 
-    :ivar stream: whether the answer will be an event stream whose beginning tells whether it has begun.
+    :ivar kind: of the answer.
     :ivar first_token_timeout: seconds to the first content of a stream, after which the next plan's turn comes.
     :ivar hedge_after: seconds to it, after which the next plan is tried besides.
     """
 
     provider: Provider
     call: Call
-    stream: bool = False
+    kind: Kind = Kind.ANYTHING
     first_token_timeout: float | None = None
     hedge_after: float | None = None
 
@@ -156,8 +166,8 @@ class Asker:
             await sleep(self._clock, wait)
 
     async def _once(self, plan: Plan, first_token_timeout: float | None) -> Answer:
-        """Send one request, and wait until a stream has begun to say something."""
-        if not plan.stream:
+        """Send one request, and wait for all of a whole answer, or for a stream to say something."""
+        if plan.kind is Kind.ANYTHING:
             return await plan.provider.send(plan.call)
         opening = Deferred.fromCoroutine(self._open(plan))
         if first_token_timeout is None:
@@ -171,10 +181,13 @@ class Asker:
 
     async def _open(self, plan: Plan) -> Answer:
         answer = await plan.provider.send(plan.call)
-        if answer.status != 200 or not answer.is_event_stream:
+        if answer.status != 200:
             return answer
         try:
-            await self._hold(answer)
+            if answer.is_event_stream:
+                await self._hold(answer)
+            else:
+                answer.whole = await read_json(answer.body, answer.headers)
         except BaseException as error:
             answer.close(error)
             raise

@@ -21,6 +21,7 @@ from skyproxy.upstream.keys import KeyRing
 from skyproxy.upstream.limiter import Limiter, LimiterStatistics, Priority
 from skyproxy.upstream.timers import Clock
 from skyproxy.upstream.treq_client import ProviderClient, RawResponse
+from skyproxy.upstream.whole import Whole
 from skyproxy.wire.headers import Field, Fields, media_type
 from skyproxy.wire.pool import PoolStatistics
 
@@ -54,15 +55,17 @@ class Answer:
     :ivar headers: as the provider sent them.
     :ivar body: not yet read.
     :ivar queued: seconds that the request waited for its permit.
+    :ivar whole: all of the body, if it was read in one.
     """
 
-    __slots__ = ("_hold", "body", "headers", "queued", "status")
+    __slots__ = ("_hold", "body", "headers", "queued", "status", "whole")
 
     def __init__(self, status: int, headers: Fields, body: Body, hold: Hold, queued: float) -> None:
         self.status = status
         self.headers = headers
         self.body = body
         self.queued = queued
+        self.whole: Whole | None = None
         self._hold = hold
 
     @property

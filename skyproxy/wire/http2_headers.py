@@ -36,8 +36,9 @@ _CONNECTION_SPECIFIC = frozenset(
 )
 # Said in HTTP/2's own way: as :authority, and from the body that is really sent.
 _DROPPED = _CONNECTION_SPECIFIC | {b"host", b"content-length"}
-# RFC 7541, 7.1.3: kept out of the compression table, so that no length of a later request betrays them.
-_SECRET = frozenset({b"authorization", b"proxy-authorization", b"cookie", b"x-api-key", b"api-key", b"x-goog-api-key"})
+# RFC 7541, 7.1.3: kept out of the compression table, so that no length of a later request betrays them. The header
+# that carries a provider's key has the name that the configuration gives it.
+_is_secret = re.compile(rb"auth|cookie|key|secret|token").search
 _ANTICIPATES_BODY = frozenset({b"POST", b"PUT", b"PATCH"})
 _WITHOUT_BODY = frozenset({204, 304})
 
@@ -72,7 +73,7 @@ def request_fields(method: bytes, path: bytes, fields: Fields, scheme: bytes, le
             raise ValueError("A header name is no token.")
         if _has_break(value):
             raise ValueError("A header value holds CR, LF or NUL.")
-        kind = NeverIndexedHeaderTuple if name in _SECRET else HeaderTuple
+        kind = NeverIndexedHeaderTuple if _is_secret(name) else HeaderTuple
         sent.append(kind(name, value.strip(b" \t")))
     if length is None and method in _ANTICIPATES_BODY:
         length = 0

@@ -41,8 +41,8 @@ class SharedConnections:
 
     @property
     def idle(self) -> int:
-        """Connections without requests."""
-        return sum(1 for connection in self._open if not connection.active)
+        """Connections without requests, which may get some."""
+        return sum(1 for connection in self._open if not (connection.active or connection.draining))
 
     def use(self, connect: Connect, avoid: object = None) -> Deferred[Any]:
         """A connection for one request, at once or when there is one.

@@ -44,7 +44,8 @@ class TlsClient:
     def clientConnectionForTLS(self, tlsProtocol: Any) -> Connection:
         """A connection that resumes the newest session, if there is one.
 
-        Each session is used once (RFC 8446, C.4): the connection that it helps to make brings another.
+        Each session is used once (RFC 8446, C.4): the connection that it helps to make brings another. OpenSSL itself
+        sets aside the session of a connection that ended without a goodbye.
         """
         connection: Connection = self._options.clientConnectionForTLS(tlsProtocol)
         if self._sessions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -245,3 +246,32 @@ def test_talk_goes_before_background(start: Starter) -> None:
     assert [request["body"].get("seed") for request in demo.requests(4)] == [3, 4, 1, 2]
     for connection in (holder, *waiting):
         connection.close()
+
+
+def test_whole_answers_that_break_are_retried(start: Starter, demo: DemoProvider) -> None:
+    proxy = start(Proxy, config_for(demo, max_retries=1))
+    for number, fault in enumerate(("cut=1", "lie_length", "junk=status", "error_in_stream=0")):
+        demo.reset()
+        answer = ask(proxy, chat(f"demo:guard;fail=1;{fault};text=whole{number}"))
+        assert answer.status == 200 and answer.json()["choices"][0]["message"]["content"], fault
+        assert demo.stats()["total"] == 2, fault
+
+
+def test_an_error_object_in_a_whole_answer_is_an_error(proxy: Proxy) -> None:
+    answer = ask(proxy, chat("demo:guard;error_in_stream=0"))
+    assert answer.status == 502 and "arrow" in answer.json()["error"]["message"]
+
+
+def test_reasoning_is_stripped(start: Starter, demo: DemoProvider) -> None:
+    config = config_for(demo)
+    for kind in ("think", "think=field"):
+        config["model_slots"][kind] = {"provider": "demo", "model": f"guard;delay=0;{kind}", "strip_reasoning": True}
+    proxy = start(Proxy, config)
+    plain = ask(proxy, chat("combat")).json()["choices"][0]["message"]["content"]
+    for kind in ("think", "think=field"):
+        message = ask(proxy, chat(kind)).json()["choices"][0]["message"]
+        assert message["content"] == plain and not [name for name in message if "reason" in name]
+        stream = ask(proxy, chat(kind, stream=True)).body
+        deltas = [json.loads(line[6:])["choices"] for line in stream.split(b"\n") if line.startswith(b"data: {")]
+        assert "".join(c[0]["delta"].get("content") or "" for c in deltas if c) == plain
+        assert b"think>" not in stream and b"reasoning" not in stream and stream.endswith(b"data: [DONE]\n\n")

@@ -1,0 +1,78 @@
+"""Origins, and the time that connecting to them may take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionRefusedError, DNSLookupError
+from twisted.internet.error import TimeoutError as ConnectTimeout
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.wire.agent import Origin, OriginAgent, TimedEndpoint
+
+
+class Endpoint:
+    """Connects never, and makes of being cancelled what HostnameEndpoint does while it looks a name up."""
+
+    def __init__(self) -> None:
+        self.cancelled = False
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        self.connecting: Deferred[Any] = Deferred(self._cancel)
+        return self.connecting
+
+    def _cancel(self, connecting: Deferred[Any]) -> None:
+        self.cancelled = True
+        connecting.errback(Failure(DNSLookupError()))
+
+
+class TimedEndpointTests(SynchronousTestCase):
+    """TimedEndpoint."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.inner = Endpoint()
+        self.connected = TimedEndpoint(self.inner, self.clock, 5.0).connect(None)  # type: ignore[arg-type]
+
+    def tearDown(self) -> None:
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_in_time(self) -> None:
+        self.clock.advance(4.9)
+        self.inner.connecting.callback("protocol")
+        self.assertEqual(self.successResultOf(self.connected), "protocol")
+
+    def test_failure(self) -> None:
+        self.inner.connecting.errback(Failure(ConnectionRefusedError()))
+        self.failureResultOf(self.connected, ConnectionRefusedError)
+
+    def test_too_late(self) -> None:
+        self.clock.advance(5)
+        self.failureResultOf(self.connected, ConnectTimeout)
+        self.assertTrue(self.inner.cancelled)
+
+    def test_cancelled(self) -> None:
+        self.connected.cancel()
+        self.failureResultOf(self.connected, CancelledError)
+        self.assertTrue(self.inner.cancelled)
+
+
+class OriginTests(SynchronousTestCase):
+    """Origin and OriginAgent."""
+
+    def test_parts(self) -> None:
+        for url, expected in (
+            ("https://api.example/v1", (True, "api.example", 443, "api.example", b"https://api.example")),
+            ("http://[::1]:8080/v1", (False, "::1", 8080, "[::1]:8080", b"http://[::1]:8080")),
+            ("https://api.example:443", (True, "api.example", 443, "api.example", b"https://api.example:443")),
+        ):
+            origin = Origin(url)
+            self.assertEqual((origin.secure, origin.host, origin.port, origin.authority, origin.prefix), expected)
+
+    def test_no_other_origin(self) -> None:
+        agent = OriginAgent(Origin("https://api.example"), None, None)  # type: ignore[arg-type]
+        for uri in (b"https://api.example.org/v1", b"http://api.example/v1", b"https://api.example"):
+            self.failureResultOf(agent.request(b"POST", uri), ValueError)
