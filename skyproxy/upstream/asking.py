@@ -169,15 +169,14 @@ class Asker:
         """Send one request, and wait for all of a whole answer, or for a stream to say something."""
         if plan.kind is Kind.ANYTHING:
             return await plan.provider.send(plan.call)
-        opening = Deferred.fromCoroutine(self._open(plan))
         if first_token_timeout is None:
-            return await opening
+            return await self._open(plan)
         name = plan.provider.config.name
         late = UpstreamTimeout(
             f"Provider {name!r} said nothing within {first_token_timeout:g} s (first_token_timeout).",
             timer="first_token_timeout",
         )
-        return await within(self._clock, opening, first_token_timeout, late)
+        return await within(self._clock, Deferred.fromCoroutine(self._open(plan)), first_token_timeout, late)
 
     async def _open(self, plan: Plan) -> Answer:
         answer = await plan.provider.send(plan.call)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from skyproxy.config import BreakerSettings
-from skyproxy.upstream.circuit import BreakerState, CircuitCore, new_circuit
+from skyproxy.upstream.circuit import FAILURE, SUCCESS, BreakerState, CircuitCore, new_circuit
 from skyproxy.upstream.timers import Clock
 
 
@@ -43,6 +43,11 @@ class Admission:
         self._breaker: Breaker | None = breaker
         self._period = period
         self.is_probe = is_probe
+
+    @property
+    def current(self) -> bool:
+        """Whether the breaker is in the state in which it admitted this."""
+        return self._breaker is not None and self._breaker.is_current(self._period)
 
     def succeeded(self) -> None:
         """The provider did its part, be it by refusing a bad request."""
@@ -82,9 +87,12 @@ class Breaker:
 
         :raise BreakerOpen: it must not.
         """
+        core = self._core
+        if core.closed:
+            return Admission(self, core.period, is_probe=False)
         self._wait_over()
         self._circuit.admit()
-        return Admission(self, self._core.period, is_probe=self._circuit.state() == "half_open")
+        return Admission(self, core.period, is_probe=True)
 
     @property
     def state(self) -> BreakerState:
@@ -112,18 +120,31 @@ class Breaker:
         if self._core.rested():
             self._circuit.try_again()
 
-    # What admissions tell.
+    # What admissions ask and tell.
+
+    def is_current(self, period: int) -> bool:
+        return period == self._core.period
 
     def _succeeded(self, period: int) -> None:
-        if period == self._core.period:
+        core = self._core
+        if period != core.period:
+            return
+        if core.closed:
+            core.count(SUCCESS)
+        else:
             self._circuit.succeeded()
 
     def _failed(self, period: int) -> None:
-        if period == self._core.period:
+        core = self._core
+        if period != core.period:
+            return
+        if not core.closed:
             self._circuit.failed()
-            if self._core.too_many():
-                self._circuit.trip()
+            return
+        core.count(FAILURE)
+        if core.too_many():
+            self._circuit.trip()
 
     def _ignored(self, period: int) -> None:
-        if period == self._core.period:
+        if period == self._core.period and not self._core.closed:
             self._circuit.ignored()

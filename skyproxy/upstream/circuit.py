@@ -17,7 +17,7 @@ _log = Logger()
 
 BreakerState = Literal["closed", "open", "half_open"]
 
-_SUCCESS, _FAILURE = 0, 1
+SUCCESS, FAILURE = 0, 1
 # While probes are out, nobody knows how long they take.
 _WHILE_PROBED = 1.0
 
@@ -25,6 +25,7 @@ _WHILE_PROBED = 1.0
 class CircuitCore:
     """What the state machine knows besides its state.
 
+    :ivar closed: whether the state is that in which nothing is wrong.
     :ivar period: counts the changes of state.
     :ivar probing: probes that are out.
     """
@@ -37,6 +38,7 @@ class CircuitCore:
         self.lately = SlidingCounts(clock, settings.window, kinds=2)
         self.consecutive = 0
         self.period = 0
+        self.closed = True
         self.probing = 0
         self.opened = 0
         self.refused = 0
@@ -60,7 +62,7 @@ class CircuitCore:
 
     def count(self, kind: int) -> None:
         self.lately.add(kind)
-        self.consecutive = self.consecutive + 1 if kind == _FAILURE else 0
+        self.consecutive = self.consecutive + 1 if kind == FAILURE else 0
 
     def take_probe(self) -> None:
         if self.probing >= self._settings.probes:
@@ -84,6 +86,7 @@ class CircuitCore:
             open_for=self._settings.open_for,
         )
         self.opened += 1
+        self.closed = False
         self._start_period()
         self._open_until = self._clock.seconds() + self._settings.open_for
 
@@ -92,6 +95,7 @@ class CircuitCore:
 
     def close(self) -> None:
         _log.info("Circuit breaker closed", provider=self._provider)
+        self.closed = True
         self._start_period()
 
     def _start_period(self) -> None:
@@ -103,7 +107,7 @@ class CircuitCore:
 
 
 class Circuit(Protocol):
-    """The inputs of the state machine."""
+    """The inputs of the state machine. While it is closed, requests come and go without one, and are only counted."""
 
     def admit(self) -> None:
         """A request wants to go."""
@@ -133,17 +137,6 @@ def _machine() -> Callable[[CircuitCore], Circuit]:
     opened = builder.state("open")
     half_open = builder.state("half_open")
 
-    closed.upon(Circuit.admit).loop().returns(None)
-    closed.upon(Circuit.ignored).loop().returns(None)
-
-    @closed.upon(Circuit.succeeded).loop()
-    def count_success(circuit: Circuit, core: CircuitCore) -> None:
-        core.count(_SUCCESS)
-
-    @closed.upon(Circuit.failed).loop()
-    def count_failure(circuit: Circuit, core: CircuitCore) -> None:
-        core.count(_FAILURE)
-
     @closed.upon(Circuit.trip).to(opened)
     def open_first(circuit: Circuit, core: CircuitCore) -> None:
         core.open()
@@ -170,7 +163,7 @@ def _machine() -> Callable[[CircuitCore], Circuit]:
 
     @half_open.upon(Circuit.failed).to(opened)
     def open_again(circuit: Circuit, core: CircuitCore) -> None:
-        core.count(_FAILURE)
+        core.count(FAILURE)
         core.open()
 
     closed.upon(Circuit.state).loop().returns("closed")

@@ -175,7 +175,7 @@ class Provider:
                 admission.ignored()
             raise
         try:
-            if not at_once and admission is not None:
+            if not at_once and admission is not None and not admission.current:
                 # The provider may have failed while this one waited.
                 admission.ignored()
                 admission = self._ask_breaker()

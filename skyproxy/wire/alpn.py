@@ -7,7 +7,7 @@ from typing import Protocol as Interface
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IHandshakeListener, IStreamClientEndpoint, ITCPTransport
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IStreamClientEndpoint, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
@@ -17,6 +17,9 @@ from skyproxy.wire.tls import TlsClient
 
 HTTP2 = b"h2"
 HTTP11 = b"http/1.1"
+
+_CLOSE_TIMEOUT = 1.0
+"""Seconds that a peer gets to close in good order."""
 
 _OFFERS = {"auto": (HTTP2, HTTP11), "on": (HTTP2,), "off": (HTTP11,)}
 
@@ -65,7 +68,7 @@ class TlsEndpoint:
             ``SSL.Error`` (the handshake failed), ``VerificationError`` (the certificate is another host's),
             :class:`HandshakeBroken` or :class:`Http2Refused`. Cancelling it drops the connection.
         """
-        wrapper = _TlsFactory(self._tls, True, _Handshakes(self._tls, protocolFactory), self._reactor)
+        wrapper = _TlsFactory(self._tls, _Handshakes(self._tls, protocolFactory), self._reactor)
         connected: Deferred[Any] = self._endpoint.connect(wrapper)
         return connected.addCallback(lambda transport: transport.handshake)
 
@@ -131,11 +134,32 @@ class _TlsTransport(TLSMemoryBIOProtocol):
     :ivar handshake: fires with the protocol when the handshake is done.
     """
 
-    def __init__(self, factory: Any, wrapped: _Handshake) -> None:
+    factory: _TlsFactory
+
+    def __init__(self, factory: _TlsFactory, wrapped: _Handshake) -> None:
         super().__init__(factory, wrapped)  # type: ignore[no-untyped-call]
         self.handshake = wrapped.done
+        self._limit: IDelayedCall | None = None
+
+    def loseConnection(self) -> None:
+        """Say goodbye, and close when the peer has said it too: after a second, whether or not it has."""
+        super().loseConnection()  # type: ignore[no-untyped-call]
+        if self._limit is None and self.connected:
+            self._limit = self.factory.reactor.callLater(_CLOSE_TIMEOUT, self._end)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._limit is not None and self._limit.active():
+            self._limit.cancel()
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+
+    def _end(self) -> None:
+        self.abortConnection()  # type: ignore[no-untyped-call]
 
 
 class _TlsFactory(TLSMemoryBIOFactory):
     protocol = _TlsTransport
     noisy = False
+
+    def __init__(self, tls: TlsClient, handshakes: _Handshakes, reactor: Any) -> None:
+        super().__init__(tls, True, handshakes, reactor)
+        self.reactor = reactor

@@ -88,6 +88,15 @@ class TlsEndpointTests(TlsTestCase):
         protocol.transport.loseConnection()
         endpoint.flush()
         self.assertIsNotNone(protocol.reason)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_peer_that_says_no_goodbye_is_left_all_the_same(self) -> None:
+        endpoint = self.server("api.example")
+        self.connected(endpoint).transport.loseConnection()
+        tcp = endpoint.pumps[0].clientIO
+        self.assertFalse(tcp.disconnecting)
+        self.clock.advance(1)
+        self.assertTrue(tcp.disconnecting)
 
     def test_addresses(self) -> None:
         for host in ("127.0.0.1", "::1"):
