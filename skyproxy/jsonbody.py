@@ -18,10 +18,24 @@ _LONGEST_MODEL = 512
 
 
 def parse(data: bytes) -> dict[str, Any]:
-    """The JSON object that *data* is (RFC 8259).
+    """The JSON object that *data* is (RFC 8259), whose values can be passed on as they are.
 
-    :raise InvalidRequest: it is none, or holds what cannot be passed on as the same value: an integer beyond 64 bits,
+    :raise InvalidRequest: it is none, or holds what cannot be written as the same value: an integer beyond 64 bits,
         a lone surrogate, levels without end.
+    """
+    value = read(data)
+    if _has_large_float(value):
+        try:
+            json.loads(data, parse_int=_check_integer)
+        except RecursionError:
+            raise InvalidRequest("The body has too many levels.") from None
+    return value
+
+
+def read(data: bytes) -> dict[str, Any]:
+    """The JSON object that *data* is; an integer beyond 64 bits is read as the nearest float.
+
+    :raise InvalidRequest: it is none.
     """
     try:
         value = orjson.loads(data)
@@ -29,11 +43,6 @@ def parse(data: bytes) -> dict[str, Any]:
         raise InvalidRequest(f"The body is not valid JSON: {error}.") from None
     if not isinstance(value, dict):
         raise InvalidRequest("The body must be a JSON object.")
-    if _has_large_float(value):
-        try:
-            json.loads(data, parse_int=_check_integer)
-        except RecursionError:
-            raise InvalidRequest("The body has too many levels.") from None
     return value
 
 
@@ -46,6 +55,24 @@ def encode(value: Any) -> bytes:
         return orjson.dumps(value)
     except orjson.JSONEncodeError as error:
         raise InvalidRequest(f"The body cannot be passed on as JSON: {error}.") from None
+
+
+def with_model(data: bytes, value: dict[str, Any], model: str) -> bytes:
+    """*data*, the JSON object *value*, with *model* as its model; if it names one, and with every other byte as it is
+    if that can be.
+
+    :raise InvalidRequest: it cannot be written with the same values.
+    """
+    old = value.get("model", model)
+    if old == model:
+        return data
+    # A name that stands there once only, and nowhere with its letters escaped, is the object's own.
+    if isinstance(old, str) and data.count(b'"model"') == 1 and b"\\u006" not in data:
+        start = data.index(b'"model"') + len(b'"model"')
+        before, found, after = data[start:].partition(orjson.dumps(old))
+        if found and before.strip() == b":":
+            return b"".join((data[:start], before, orjson.dumps(model), after))
+    return encode({**parse(data), "model": model})
 
 
 def model_of(fields: dict[str, Any]) -> str:

@@ -98,19 +98,20 @@ def passable(headers: Fields) -> list[tuple[bytes, bytes]]:
 def named(whole: Whole, model: str, *, strip_reasoning: bool) -> bytes:
     """The answer *whole* with *model* as its model.
 
-    :raise UpstreamBroken: it cannot be written as JSON.
+    :raise UpstreamBroken: it cannot be written as the same values.
     """
-    value = whole.value
-    if strip_reasoning:
-        strip_answer(value)
-    elif value.get("model", model) == model:
-        return whole.data
-    if "model" in value:
-        value["model"] = model
     try:
+        if not strip_reasoning:
+            return jsonbody.with_model(whole.data, whole.value, model)
+        value = jsonbody.parse(whole.data)
+        strip_answer(value)
+        if "model" in value:
+            value["model"] = model
         return jsonbody.encode(value)
     except InvalidRequest:
-        raise UpstreamBroken("The provider's answer has too many levels.") from None
+        raise UpstreamBroken(
+            "The provider's answer cannot be passed on: it has too many levels, or too large an integer."
+        ) from None
 
 
 async def _relay_events(

@@ -54,16 +54,18 @@ class Answer:
     :ivar status: HTTP status, as the provider sent it.
     :ivar headers: as the provider sent them.
     :ivar body: not yet read.
+    :ivar is_event_stream: whether the body comes as events.
     :ivar queued: seconds that the request waited for its permit.
     :ivar whole: all of the body, if it was read in one.
     """
 
-    __slots__ = ("_hold", "body", "headers", "queued", "status", "whole")
+    __slots__ = ("_hold", "body", "headers", "is_event_stream", "queued", "status", "whole")
 
     def __init__(self, status: int, headers: Fields, body: Body, hold: Hold, queued: float) -> None:
         self.status = status
         self.headers = headers
         self.body = body
+        self.is_event_stream = media_type(headers) == b"text/event-stream"
         self.queued = queued
         self.whole: Whole | None = None
         self._hold = hold
@@ -72,11 +74,6 @@ class Answer:
     def key(self) -> str | None:
         """The variable of the key that was used."""
         return None if self._hold.lease is None else self._hold.lease.variable
-
-    @property
-    def is_event_stream(self) -> bool:
-        """Whether the body comes as events."""
-        return media_type(self.headers) == b"text/event-stream"
 
     def close(self, error: BaseException | None) -> None:
         """Give back what the request holds. A body that was not read to its end is given up with its connection.

@@ -69,7 +69,7 @@ async def read_json(body: Body, headers: Fields) -> Whole:
     """
     data = await read_body(body, headers)
     try:
-        value = jsonbody.parse(data)
+        value = jsonbody.read(data)
     except InvalidRequest:
         shown = media_type(headers).decode("ascii", "replace")[:80] or "no content type"
         raise UpstreamBroken(f"The provider's answer ({shown}) is not the JSON object that was asked for.") from None

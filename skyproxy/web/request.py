@@ -11,6 +11,7 @@ from twisted.web.server import Request as WebRequest
 
 from skyproxy.errors import BodyTooLarge, InvalidRequest, UnsupportedEncoding
 from skyproxy.inflate import TooLarge, inflate
+from skyproxy.wire.received import ReceivedHeaders
 
 _SAFE_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
@@ -36,6 +37,15 @@ class ApiRequest(WebRequest):
         if self.content.tell() <= channel.site.max_body:
             self.content.write(data)
 
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """The request is complete. Neither its query nor its body is taken for a form."""
+        self.method = command
+        self.uri = path
+        self.clientproto = version
+        self.path = path.partition(b"?")[0]
+        self.args: dict[bytes, list[bytes]] = {}
+        self.process()
+
     def process(self) -> None:
         """Have the request answered: at once if its route is known, as twisted.web does otherwise."""
         channel: Any = self.channel
@@ -59,7 +69,10 @@ class ApiRequest(WebRequest):
 
     def header(self, name: bytes) -> bytes | None:
         """The last value of a header of the request."""
-        values = self.requestHeaders.getRawHeaders(name)
+        headers = self.requestHeaders
+        if isinstance(headers, ReceivedHeaders):
+            return headers.last(name.lower())
+        values = headers.getRawHeaders(name)
         return values[-1] if values else None
 
     def plain_body(self, limit: int) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
-from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH
 
 Field = tuple[bytes, bytes]
@@ -48,14 +47,6 @@ class ResponseHead:
                 self.framed = self.framed or value.lower().endswith(b"chunked")
             elif low == b"keep-alive" and (found := _KEEP_ALIVE_TIMEOUT.search(value)):
                 self.keep_alive = float(found.group(1))
-
-    def headers(self) -> Headers:
-        """The fields, without Content-Encoding: an agent that decodes by it, without a limit, leaves the body alone."""
-        headers = Headers()
-        for name, value in self.fields:
-            if name.lower() != b"content-encoding":
-                headers.addRawHeader(name, value)
-        return headers
 
 
 class ResponseReader:

@@ -11,6 +11,7 @@ from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
 from skyproxy.wire.client_reader import ResponseHead
+from skyproxy.wire.received import UndecodedHeaders
 
 
 class Connection(Protocol):
@@ -67,9 +68,9 @@ class ClientResponse:
 
     @property
     def headers(self) -> Headers:
-        """The fields, made when first asked for; see :meth:`ResponseHead.headers`."""
+        """The fields, made when first asked for, without Content-Encoding."""
         if self._headers is None:
-            self._headers = self._head.headers()
+            self._headers = UndecodedHeaders(self.raw_headers)
         return self._headers
 
     def setPreviousResponse(self, response: IResponse) -> None:

@@ -13,6 +13,7 @@ from zope.interface import implementer
 from skyproxy.wire.headers import Fields
 from skyproxy.wire.http2_headers import ResponseHead
 from skyproxy.wire.http2_interfaces import Reader
+from skyproxy.wire.received import UndecodedHeaders
 
 
 @implementer(IResponse)
@@ -44,10 +45,7 @@ class Http2Response:
     def headers(self) -> Headers:
         """The fields, without Content-Encoding: an agent that decodes by it, without a limit, leaves the body alone."""
         if self._headers is None:
-            self._headers = Headers()
-            for name, value in self.raw_headers:
-                if name != b"content-encoding":
-                    self._headers.addRawHeader(name, value)
+            self._headers = UndecodedHeaders(self.raw_headers)
         return self._headers
 
     def deliverBody(self, protocol: Reader) -> None:

@@ -16,10 +16,10 @@ from zope.interface import implementer
 
 from skyproxy.errors import ClientStalled
 from skyproxy.wire.limits import CLOSE_TIMEOUT, READ_AHEAD, ServerLimits
+from skyproxy.wire.received import ReceivedHeaders
 from skyproxy.wire.server_answer import Stamp
 from skyproxy.wire.server_connections import EVERY_LOOK, Connections, Progress, has_input, peer_left
 from skyproxy.wire.server_head import Refused
-from skyproxy.wire.server_headers import ReceivedHeaders
 from skyproxy.wire.server_output import Output
 from skyproxy.wire.server_reader import RequestReader
 

@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -15,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # From the bottom up: each may import what stands before it, and beside it.
 ORDER = (
-    {"errors", "sse", "jsonbody", "multipart", "inflate", "opening"},
+    {"errors", "sse", "jsonbody", "multipart", "inflate", "opening", "reasoning"},
     {"config", "dialects", "routing", "transform", "request"},
     {"observe"},
     {"wire"},
@@ -227,8 +229,8 @@ class RuleTests(SynchronousTestCase):
 
     def test_every_form_of_import_is_seen(self) -> None:
         source = (
-            "import a.b\nfrom c import d as e, f\nfrom . import g\nfrom .h import i\n"
-            "if x:\n    import j\nclass K:\n    import l\ndef m():\n    import n\ntry:\n    import o\nexcept E:\n    pass\n"
+            "import a.b\nfrom c import d as e, f\nfrom . import g\nfrom .h import i\nif x:\n    import j\n"
+            "class K:\n    import l\ndef m():\n    import n\ntry:\n    import o\nfinally:\n    p()\n"
         )
         seen = {each.name: each.at_once for each in self.sample("skyproxy.wire.pool", source)}
         at_once = ["a.b", "c.d", "c.f", "skyproxy.wire.g", "skyproxy.wire.h.i", "j", "l", "o"]
@@ -294,7 +296,11 @@ class RuleTests(SynchronousTestCase):
             self.assertEqual(strangers(self.sample(module, source)), [], source)
 
     def test_reactors(self) -> None:
-        for source in ("from twisted.internet import reactor", "import twisted.internet.reactor", "class A:\n    from twisted.internet import reactor"):  # fmt: skip
+        for source in (
+            "from twisted.internet import reactor",
+            "import twisted.internet.reactor",
+            "class A:\n    from twisted.internet import reactor",
+        ):
             self.assertEqual(reactors(self.sample("skyproxy.tap", source)), ["skyproxy.tap"])
         self.assertEqual(
             reactors(self.sample("skyproxy.tap", "def f():\n    from twisted.internet import reactor")), []
@@ -315,7 +321,8 @@ class RuleTests(SynchronousTestCase):
             self.assertEqual(entangled_demo(self.sample(module, source)), [], source)
 
     def test_packages(self) -> None:
-        folder = Path(self.mktemp())
+        folder = Path(mkdtemp())
+        self.addCleanup(rmtree, folder)
         (folder / "plugins").mkdir(parents=True)
         (folder / "plugins" / "skyproxy_plugin.py").touch()
         self.assertEqual(packages_under(folder), [])

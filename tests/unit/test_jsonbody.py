@@ -64,3 +64,31 @@ class FieldTests(SynchronousTestCase):
             with self.assertRaises(InvalidRequest) as caught:
                 jsonbody.check_messages(fields)
             self.assertEqual(caught.exception.param, "messages")
+
+
+class WithModelTests(SynchronousTestCase):
+    """with_model: another name, and nothing else."""
+
+    def renamed(self, data: bytes, model: str = "slot") -> bytes:
+        return jsonbody.with_model(data, jsonbody.read(data), model)
+
+    def test_every_other_byte_stays(self) -> None:
+        data = b'{ "id": 1.50, "model" : "guard", "n": 123456789012345678901234567890, "t": "\\"model\\":\\"guard\\"" }'
+        self.assertEqual(self.renamed(data), data.replace(b'"guard",', b'"slot",'))
+
+    def test_the_same_name_or_none(self) -> None:
+        for data in (b'{"model": "slot"}', b'{"id": 1}'):
+            self.assertEqual(self.renamed(data), data)
+
+    def test_names_that_look_alike(self) -> None:
+        for data in (
+            b'{"inner":{"model":"guard"},"model":"guard"}',
+            b'{"text":"model","model":"guard"}',
+            b'{"model":null}',
+            b'{"mod\\u0065l":"guard","inner":{"model":"guard"}}',
+        ):
+            self.assertEqual(jsonbody.read(self.renamed(data)), {**jsonbody.read(data), "model": "slot"}, data)
+
+    def test_what_cannot_be_written_again_is_refused(self) -> None:
+        with self.assertRaises(InvalidRequest):
+            self.renamed(b'{"model":"guard","a":{"model":123456789012345678901234567890}}')

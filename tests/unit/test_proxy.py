@@ -280,7 +280,7 @@ class Failures(Case):
 
     def test_too_many_wait(self) -> None:
         first, second = self.serve(), self.serve()
-        client, done = self.serve()
+        client, _ = self.serve()
         self.assertAnswered(client, 503, "backlog_full")
         self.assertGreaterEqual(int(client.headers[b"retry-after"]), 1)
         self.assertEqual(self.records[0].outcome, "refused")
@@ -289,7 +289,7 @@ class Failures(Case):
         self.assertEqual([record.outcome for record in self.records], ["refused", "cancelled", "cancelled"])
 
     def test_waiting_too_long(self) -> None:
-        holder, held = self.serve(chat(stream=True))
+        _, held = self.serve(chat(stream=True))
         self.upstream.answer(200, EVENTS).send(word("Halt"))
         client, done = self.serve()
         self.clock.advance(10)
@@ -302,7 +302,7 @@ class Failures(Case):
     def test_a_fault(self) -> None:
         with mock.patch.object(room, "relay", side_effect=ZeroDivisionError):
             client, done = self.serve()
-            self.upstream.answer()
+            self.upstream.answer().send(b"{}").end()
         self.assertAnswered(client, 500, "internal_error")
         self.assertNotIn("ZeroDivision", client.body.decode())
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

@@ -3,20 +3,22 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable
+from typing import Any
 from unittest import mock
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy import relay as room
 from skyproxy.errors import ShuttingDown, UpstreamBroken, UpstreamTimeout
-from skyproxy.relay import encoded, named, passable, relay
+from skyproxy.relay import named, passable, relay
 from skyproxy.sse import StreamVerdict
+from skyproxy.upstream import whole
 from skyproxy.upstream.body import Body
 from skyproxy.upstream.hold import Hold
 from skyproxy.upstream.limiter import Limiter
 from skyproxy.upstream.provider import Answer
+from skyproxy.upstream.whole import Whole
 from skyproxy.wire.headers import media_type
 from tests.unit.fakes import DONE, EVENTS, JSON, FakeClient, Response, event, word
 
@@ -60,12 +62,15 @@ class WholeAnswers(Case):
 
     def test_nothing_goes_down_before_the_end(self) -> None:
         response, done = self.begin(JSON)
-        response.send(b'{"model": "guard", ', b'"id": 7}')
+        response.send(b'{"model": "guard", ', b'"id": 7')
         self.assertEqual(self.client.did, [])
+        response.send(b', "usage": {"total_tokens": 9}}')
         response.end()
-        self.assertIsNone(self.successResultOf(done))
+        verdict = self.successResultOf(done)
+        assert verdict is not None
+        self.assertEqual((verdict.complete, verdict.usage), (True, {"total_tokens": 9}))
         self.assertEqual(self.client.did, ["answer"])
-        self.assertEqual(json.loads(self.client.body), {"model": "combat", "id": 7})
+        self.assertEqual(json.loads(self.client.body), {"model": "combat", "id": 7, "usage": {"total_tokens": 9}})
         self.assertEqual((self.client.status, self.client.headers[b"content-type"]), (200, b"application/json"))
         self.assertOver()
 
@@ -132,7 +137,7 @@ class WholeAnswers(Case):
         self.assertOver()
 
     def test_too_large(self) -> None:
-        with mock.patch.object(room, "LARGEST_WHOLE_ANSWER", 100):
+        with mock.patch.object(whole, "LARGEST", 100):
             response, done = self.begin(JSON)
             response.send(b"x" * 60, b"x" * 60)
             self.failureResultOf(done, UpstreamBroken)
@@ -141,7 +146,7 @@ class WholeAnswers(Case):
             self.assertOver()
 
     def test_too_large_at_once(self) -> None:
-        with mock.patch.object(room, "LARGEST_WHOLE_ANSWER", 100):
+        with mock.patch.object(whole, "LARGEST", 100):
             response, done = self.begin(JSON, status=500)
             response.send(b"x" * 101).end()
             self.failureResultOf(done, UpstreamBroken)
@@ -164,7 +169,7 @@ class WholeAnswers(Case):
         squeezed = gzip.compress(b"x" * 5000)
         for name, body in ((b"gzip", b"plain"), (b"gzip", squeezed[:-9]), (b"br", b"\x0b\x02"), (b"gzip", squeezed)):
             self.setUp()
-            with mock.patch.object(room, "LARGEST_WHOLE_ANSWER", 4000):
+            with mock.patch.object(whole, "LARGEST", 4000):
                 response, done = self.begin(JSON, (b"Content-Encoding", name))
                 response.send(body).end()
                 self.failureResultOf(done, UpstreamBroken)
@@ -438,28 +443,29 @@ class Headers(SynchronousTestCase):
         self.assertEqual(media_type([(b"CONTENT-type", b" Text/Event-Stream ; charset=x")]), b"text/event-stream")
         self.assertEqual(media_type([]), b"")
 
-    def test_encoded(self) -> None:
-        self.assertTrue(encoded([(b"CONTENT-ENCODING", b"gzip")]))
-        self.assertFalse(encoded([(b"Content-Encoding", b"Identity")]))
-        self.assertFalse(encoded([JSON]))
-
 
 class Named(SynchronousTestCase):
     """named()."""
 
     def test_only_the_name_changes(self) -> None:
-        body = (
-            '{"id": 1.5, "model": "guard", "text": "\u00e9\U0001f409", "n": null, "usage": {"a": 18446744073709551615}}'
-        )
-        value = json.loads(named(body.encode(), "combat", b"application/json"))
-        self.assertEqual(value, {**json.loads(body), "model": "combat"})
+        value = {"id": 1.5, "model": "guard", "text": "\u00e9\U0001f409", "n": None, "usage": {"a": 2**64 - 1}}
+        given = Whole(json.dumps(value).encode(), dict(value))
+        named_value = json.loads(named(given, "combat", strip_reasoning=False))
+        self.assertEqual(named_value, {**value, "model": "combat"})
 
     def test_untouched_where_there_is_nothing_to_change(self) -> None:
-        for body in (b'{ "model" : "combat" }', b'{ "id" : 7 }'):
-            self.assertIs(named(body, "combat", b""), body)
+        for data in (b'{ "model" : "combat" }', b'{ "id" : 7 }'):
+            self.assertIs(named(Whole(data, json.loads(data)), "combat", strip_reasoning=False), data)
+
+    def test_reasoning_is_left_out_where_that_is_wanted(self) -> None:
+        value = {"model": "combat", "choices": [{"message": {"content": "<think>hm</think>Halt", "reasoning": "hm"}}]}
+        given = Whole(json.dumps(value).encode(), value)
+        stripped = json.loads(named(given, "combat", strip_reasoning=True))
+        self.assertEqual(stripped, {"model": "combat", "choices": [{"message": {"content": "Halt"}}]})
 
     def test_what_cannot_be_written_again_is_the_providers_fault(self) -> None:
-        deep = b'{"model": "guard", "x": ' + b"[" * 300 + b"]" * 300 + b"}"
-        for body in (deep, b'{"model": "guard", "n": 99999999999999999999}'):
-            with self.assertRaises(UpstreamBroken):
-                named(body, "combat", b"application/json")
+        deep: list[Any] = []
+        for _ in range(300):
+            deep = [deep]
+        with self.assertRaises(UpstreamBroken):
+            named(Whole(b"", {"model": "guard", "x": deep}), "combat", strip_reasoning=False)

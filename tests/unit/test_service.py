@@ -149,7 +149,7 @@ class Case(SynchronousTestCase):
 class StartTests(Case):
     def test_the_port_is_bound_before_anything_is_built(self) -> None:
         self.service.privilegedStartService()
-        (port, factory, _, interface) = self.reactor.tcpServers[0]
+        (port, _, _, interface) = self.reactor.tcpServers[0]
         self.assertEqual((port, interface), (1234, "127.0.0.1"))
         self.assertEqual(self.logging.asked, [])
         self.assertFalse(self.service.running)
@@ -203,9 +203,9 @@ class StartTests(Case):
             def listen(self, factory: Any) -> Deferred[Any]:
                 return Deferred()
 
-        with mock.patch.object(room, "serverFromString", lambda reactor, text: Slow()):
-            with self.assertRaises(RuntimeError):
-                self.service.privilegedStartService()
+        self.patch(room, "serverFromString", lambda reactor, text: Slow())
+        with self.assertRaises(RuntimeError):
+            self.service.privilegedStartService()
 
     def test_twistds_own_log_is_taken_over(self) -> None:
         application: Any = Application("test")
@@ -246,9 +246,9 @@ class ReloadTests(Case):
         self.start()
         before = self.service.runtime()
         self.loaded = config_of(TEXT.replace("1002", "2002"))
-        with mock.patch.object(room, "build_provider", side_effect=ZeroDivisionError):
-            with self.assertRaises(ZeroDivisionError):
-                self.service.reload()
+        self.patch(room, "build_provider", mock.Mock(side_effect=ZeroDivisionError))
+        with self.assertRaises(ZeroDivisionError):
+            self.service.reload()
         self.assertIs(self.service.runtime(), before)
 
     def test_a_provider_that_stays_the_same_stays_the_same_object(self) -> None:
@@ -309,7 +309,7 @@ class ReloadTests(Case):
     def test_retired_providers_are_forgotten_when_they_are_idle(self) -> None:
         self.start()
         client = self.connect()
-        protocol, upstream = self.provider(HEAD + chunk(WORD))
+        protocol, _ = self.provider(HEAD + chunk(WORD))
         for port in ("2001", "3001", "4001"):
             self.loaded = config_of(TEXT.replace("1001", port))
             self.service.reload()

@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any
 
 from twisted.application.service import IService
@@ -24,8 +26,8 @@ class TapTests(TestCase):
     """The command line, on the reactor that runs the tests: ports are bound for a moment."""
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp()).resolve()
-        self.folder.mkdir()
+        self.folder = Path(mkdtemp()).resolve()
+        self.addCleanup(rmtree, self.folder)
         self.addCleanup(os.chdir, os.getcwd())
         os.chdir(self.folder)
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("SKYPROXY_", "XDG_"))}

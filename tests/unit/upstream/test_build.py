@@ -59,7 +59,7 @@ class BuildTests(SynchronousTestCase):
             config = provider_config("api_key_env: GUARD_API_KEY, max_retries: 0", GUARD_API_KEY="sk-guard")
             provider = build_provider(config, self.reactor, wire)
             sent = Deferred.fromCoroutine(provider.send(CALL))
-            (host, port, factory, timeout, _) = self.reactor.tcpClients[0]
+            (host, port, factory, _, _) = self.reactor.tcpClients[0]
             self.assertEqual((host, port), ("127.0.0.1", 1001))
             transport = StringTransport()
             protocol: Any = factory.buildProtocol(IPv4Address("TCP", host, port))

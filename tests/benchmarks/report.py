@@ -1,0 +1,131 @@
+"""Tables: how they are printed, judged, and kept in RESULTS.md."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+NEW_RESULTS = """\
+# Results of the benchmarks
+
+Made by `python -m tests.benchmarks --write`, which puts its tables between the markers and keeps the rest.
+
+## What was tried, what it gave, what bounds it
+
+## Tables
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What was to be reached.
+
+    :ivar must: the bound; so is *aim*, which may be missing.
+    :ivar at_least: whether more is better.
+    """
+
+    what: str
+    measured: float
+    must: float
+    aim: float | None = None
+    unit: str = ""
+    at_least: bool = False
+
+    def verdict(self) -> str:
+        """One line."""
+        unit = f" {self.unit}" if self.unit else ""
+        parts = [f"{self.what}: {number(self.measured)}{unit}"]
+        for name, bound in (("must", self.must), ("aim", self.aim)):
+            if bound is not None:
+                word = "reached" if self._reaches(bound) else "not reached"
+                parts.append(f"{name} {'≥' if self.at_least else '≤'} {number(bound)}{unit} {word}")
+        return "; ".join(parts)
+
+    def _reaches(self, bound: float) -> bool:
+        return self.measured >= bound if self.at_least else self.measured <= bound
+
+
+@dataclass(slots=True)
+class Table:
+    """One table.
+
+    :ivar about: how it was measured.
+    :ivar skipped: what was not measured, and why.
+    """
+
+    title: str
+    columns: Sequence[str]
+    about: str = ""
+    lines: list[list[str]] = field(default_factory=list)
+    goals: list[Goal] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+    def add(self, *cells: Any) -> None:
+        """One line; numbers are rounded to three digits."""
+        self.lines.append([each if isinstance(each, str) else number(each) for each in cells])
+
+    def markdown(self) -> str:
+        """The table, readable as it stands."""
+        parts = [f"### {self.title}"]
+        if self.about:
+            parts.append(self.about)
+        if self.lines:
+            parts.append(_grid([list(self.columns), *self.lines]))
+        notes = [goal.verdict() for goal in self.goals] + [f"Not measured: {each}" for each in self.skipped]
+        if notes:
+            parts.append("\n".join(f"- {note}" for note in notes))
+        return "\n\n".join(parts) + "\n"
+
+
+def number(value: float | None) -> str:
+    """*value* with three digits that matter; a dash for None."""
+    if value is None:
+        return "–"
+    if isinstance(value, int) or abs(value) >= 1000:
+        return f"{round(value):,}"
+    shown = f"{value:.3g}"
+    return f"{float(shown):g}" if "e" in shown else shown
+
+
+def percent(value: float) -> str:
+    """A change as the founding document writes it: 0.5 is +50 %."""
+    return f"{value * 100:+.0f} %".replace("-", "−")
+
+
+def _grid(lines: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+
+    def shown(line: Sequence[str]) -> str:
+        first, *rest = (
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        return "| " + " | ".join([first, *rest]) + " |"
+
+    rule = "|" + "|".join(("-" * (width + 1) + ":") if column else "-" * (width + 2) for column, width in enumerate(widths))
+    return "\n".join([shown(lines[0]), rule + "|", *map(shown, lines[1:])])
+
+
+def keep(document: str, name: str, content: str) -> str:
+    """*document*, with *content* in the place that its markers call *name*; at the end if it has none yet."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    block = f"{begin}\n\n{content.strip()}\n\n{end}"
+    place = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    if place.search(document):
+        return place.sub(lambda _: block, document, count=1)
+    return f"{document.rstrip()}\n\n{block}\n"
+
+
+def machine_markdown(facts: Iterable[tuple[str, str]]) -> str:
+    """What :func:`~tests.benchmarks.machine.describe` told, as a list."""
+    return "\n".join(f"- {name}: {value}" for name, value in facts)
+
+
+def quantile(values: Iterable[float], part: float) -> float:
+    """The value below or at which *part* of *values* lie; NaN if there are none."""
+    ordered = sorted(values)
+    if not ordered:
+        return float("nan")
+    return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
