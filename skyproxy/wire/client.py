@@ -18,9 +18,10 @@ from twisted.web.iweb import IResponse
 from skyproxy.wire.body import BytesProducer
 from skyproxy.wire.client_reader import BadResponse, ResponseReader
 from skyproxy.wire.client_response import ClientResponse
+from skyproxy.wire.direct import direct_writer
 from skyproxy.wire.headers import OutgoingHeaders
 
-_WORTH_NO_COPY = 16 * 1024
+_WORTH_NO_COPY = 128 * 1024
 _DONE = Failure(ResponseDone())
 _CLOSED = Failure(PotentialDataLoss())
 
@@ -35,6 +36,7 @@ class ClientProtocol(Protocol):
     """
 
     transport: Any
+    _write: Callable[[bytes], None]
 
     def __init__(self, quiescent_callback: Callable[[Any], None]) -> None:
         self.state = "QUIESCENT"
@@ -53,6 +55,7 @@ class ClientProtocol(Protocol):
     def connectionMade(self) -> None:
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
+        self._write = direct_writer(self.transport)
 
     def request(self, request: Any) -> Deferred[IResponse]:
         """Send *request*, a request of twisted.web's client whose headers are :class:`OutgoingHeaders` and whose body
@@ -151,12 +154,12 @@ class ClientProtocol(Protocol):
 
     def _send(self, method: bytes, uri: bytes, headers: OutgoingHeaders, body: BytesProducer | None) -> None:
         if body is None:
-            self.transport.write(b"%b %b HTTP/1.1\r\n%b\r\n" % (method, uri, headers.lines()))
+            self._write(b"%b %b HTTP/1.1\r\n%b\r\n" % (method, uri, headers.lines()))
             return
         data = body.data
         head = b"%b %b HTTP/1.1\r\n%bContent-Length: %d\r\n\r\n" % (method, uri, headers.lines(), len(data))
         if len(data) < _WORTH_NO_COPY:
-            self.transport.write(head + data)
+            self._write(head + data)
         else:
             self.transport.writeSequence((head, data))
 

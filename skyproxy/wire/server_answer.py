@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from http import HTTPStatus
 
 from twisted.web.http import NO_BODY_CODES, RESPONSES, datetimeToString
 
 Field = tuple[bytes, bytes]
+
+# Those of RFC 6585 and later too, which twisted.web does not name.
+_PHRASES = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 
 _CR_LF_NUL_TO_SPACE = bytes.maketrans(b"\r\n\0", b"   ")
 
@@ -25,7 +29,7 @@ def head_lines(version: bytes, code: int, reason: bytes | None, fields: Iterable
     :raise ValueError: one of them is in a name.
     """
     if reason is None:
-        reason = RESPONSES.get(code, b"Unknown Status")
+        reason = RESPONSES.get(code) or _PHRASES.get(code, b"Unknown Status")
     lines = [b"%b %d %b\r\n" % (version, code, reason)]
     lines += [b"%b: %b\r\n" % field for field in fields]
     head = b"".join(lines)

@@ -15,6 +15,7 @@ from twisted.web.http import _NoPushProducer
 from zope.interface import implementer
 
 from skyproxy.errors import ClientStalled
+from skyproxy.wire.direct import direct_writer
 from skyproxy.wire.limits import CLOSE_TIMEOUT, READ_AHEAD, ServerLimits
 from skyproxy.wire.received import ReceivedHeaders
 from skyproxy.wire.server_answer import Stamp
@@ -68,6 +69,7 @@ class ServerChannel(Output):
     def connectionMade(self) -> None:
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
+        self._send = direct_writer(self.transport)
         self._networkProducer = IPushProducer(self.transport, None) or _NoPushProducer()
         self._networkProducer.registerProducer(self, True)
         self.deadline = self._seconds() + self._limits.header_timeout
@@ -179,7 +181,7 @@ class ServerChannel(Output):
             self._phase = "body"
             self.deadline = self._seconds() + self._limits.body_timeout
             if head.expects_continue and not more_is_there:
-                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _serve(self) -> None:
         head = self._head

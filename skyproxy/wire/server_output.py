@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from twisted.internet._producer_helpers import _PullToPush
@@ -14,7 +14,7 @@ from skyproxy.wire.server_answer import Field, Stamp, has_body, head_lines
 from skyproxy.wire.server_connections import Connections
 from skyproxy.wire.server_head import Head
 
-_WORTH_NO_COPY = 16 * 1024
+_WORTH_NO_COPY = 128 * 1024
 """Bytes from which on data is handed over in pieces; below, putting them together is cheaper."""
 
 
@@ -44,6 +44,7 @@ class Output(Protocol):
         self._peer: Any = None
         self._host: Any = None
         self._producer_streams = False
+        self._send: Callable[[bytes], None] = self._not_connected
 
     def getPeer(self) -> Any:
         """The client's address, IAddress."""
@@ -61,6 +62,9 @@ class Output(Protocol):
         """Whether this is TLS."""
         return ISSLTransport(self.transport, None) is not None
 
+    def _not_connected(self, data: bytes) -> None:
+        raise RuntimeError("There is no connection to write to.")
+
     def loseConnection(self) -> None:
         """Close when all is written."""
         raise NotImplementedError
@@ -71,7 +75,7 @@ class Output(Protocol):
 
     def write(self, data: bytes) -> None:
         """Write *data* as it is."""
-        self.transport.write(data)
+        self._send(data)
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
         """Write *data*, one after the other, as they are."""
@@ -94,7 +98,7 @@ class Output(Protocol):
             framed = headers.hasHeader(b"Content-Length") or not has_body(self._head.method, int(code))
             extra = self._connection(framed or version == b"HTTP/1.1")
         fields = [(name, value) for name, values in headers.getAllRawHeaders() for value in values]
-        self.transport.write(head_lines(version, int(code), reason, fields) + extra + b"\r\n")
+        self._send(head_lines(version, int(code), reason, fields) + extra + b"\r\n")
 
     def write_whole(self, code: int, fields: Sequence[Field], body: bytes, reason: bytes | None = None) -> None:
         """Write a whole answer with one write, as the version and the method of the request demand.
@@ -110,9 +114,9 @@ class Output(Protocol):
         lines = head_lines(head.version, code, reason, fields)
         data = b"%b%b%b%b\r\n" % (lines, self._stamp.lines(), length, self._connection(True))
         if not full or not body:
-            self.transport.write(data)
+            self._send(data)
         elif len(body) < _WORTH_NO_COPY:
-            self.transport.write(data + body)
+            self._send(data + body)
         else:
             self.transport.writeSequence((data, body))
 
@@ -120,7 +124,7 @@ class Output(Protocol):
         """Write a whole answer to what is no request, *kind* being its Content-Type. Close after it."""
         fields = ((b"Content-Type", kind), (b"Content-Length", b"%d" % len(body)), (b"Connection", b"close"))
         head = head_lines(b"HTTP/1.1", status, None, fields)
-        self.transport.write(b"%b%b\r\n%b" % (head, self._stamp.lines(), body))
+        self._send(b"%b%b\r\n%b" % (head, self._stamp.lines(), body))
 
     def start_stream(
         self, code: int, fields: Sequence[Field], length: int | None = None, reason: bytes | None = None
@@ -146,7 +150,7 @@ class Output(Protocol):
             framing = b"Transfer-Encoding: chunked\r\n"
             self._chunked = True
         framed = self._bodyless or self._chunked or length is not None
-        self.transport.write(b"%b%b%b%b\r\n" % (lines, self._stamp.lines(), framing, self._connection(framed)))
+        self._send(b"%b%b%b%b\r\n" % (lines, self._stamp.lines(), framing, self._connection(framed)))
 
     def write_part(self, data: bytes) -> None:
         """Write *data* as the next part of the body that :meth:`start_stream` began."""
@@ -154,7 +158,7 @@ class Output(Protocol):
             return
         if self._chunked:
             if len(data) < _WORTH_NO_COPY:
-                self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+                self._send(b"%x\r\n%b\r\n" % (len(data), data))
             else:
                 self.transport.writeSequence((b"%x\r\n" % len(data), data, b"\r\n"))
         elif not self._bodyless:
@@ -163,7 +167,7 @@ class Output(Protocol):
                 if self._left < 0:
                     # The client would take the surplus for the next answer.
                     data = data[: self._left]
-            self.transport.write(data)
+            self._send(data)
 
     def cut(self, last: bytes = b"") -> None:
         """Give up the stream that is under way, in a way that cannot be taken for its end.
@@ -193,7 +197,7 @@ class Output(Protocol):
     def _end_stream(self) -> None:
         """End the framing of the answer, if this channel put it on."""
         if self._chunked:
-            self.transport.write(b"0\r\n\r\n")
+            self._send(b"0\r\n\r\n")
             self._chunked = False
         if self._left is not None:
             if self._left > 0:

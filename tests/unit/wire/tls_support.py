@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,9 @@ class TlsTestCase(SynchronousTestCase):
 
     def trust(self, authority: Authority) -> None:
         """Make *authority* the only one that is trusted, until the test ends."""
-        file = Path(self.mktemp())
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        file = Path(folder.name) / "file"
         file.write_bytes(authority.pem)
         before = os.environ.get("SSL_CERT_FILE")
         os.environ["SSL_CERT_FILE"] = str(file)
