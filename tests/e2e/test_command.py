@@ -27,8 +27,13 @@ def run(cwd: Path, *arguments: str, env: dict[str, str] | None = None) -> subpro
     """A start that is meant to end by itself."""
     return subprocess.run(
         [TWISTD, "-n", "--pidfile", "", "skyproxy", *arguments],
-        cwd=cwd, env=environment(HOME=str(cwd), **(env or {})), capture_output=True, text=True, timeout=PATIENCE, check=False,
-    )  # fmt: skip
+        cwd=cwd,
+        env=environment(HOME=str(cwd), **(env or {})),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
 
 
 def test_embedded_default_serves_at_once(start: Starter) -> None:
@@ -144,11 +149,9 @@ def test_what_cannot_start_says_so_in_one_line(tmp_path: Path) -> None:
 
 
 def certificate(folder: Path) -> Path:
-    subprocess.run(
-        shlex.split("openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=localhost")
-        + ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
-        cwd=folder, check=True, capture_output=True,
-    )  # fmt: skip
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=localhost"
+    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    subprocess.run([*shlex.split(command), *names], cwd=folder, check=True, capture_output=True)
     return folder
 
 
