@@ -66,6 +66,14 @@ class OriginNotAllowed(SkyproxyError):
     code = "origin_not_allowed"
 
 
+class HostNotAllowed(SkyproxyError):
+    """A request from this machine gives skyproxy a name that is not this machine's: so do pages of DNS rebinding."""
+
+    status = 403
+    type = "invalid_request_error"
+    code = "host_not_allowed"
+
+
 class NotFound(SkyproxyError):
     """No such path, or no such model under ``/v1/models``."""
 
@@ -201,3 +209,10 @@ class ClientStalled(SkyproxyError):
 
     status = 408
     code = "client_stalled"
+
+
+class ClientTooSlow(SkyproxyError):
+    """The client read too slowly to share an answer with others that are ahead of it; its stream is cut."""
+
+    status = 408
+    code = "client_too_slow"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -14,11 +14,14 @@ from skyproxy import jsonbody
 from skyproxy.config import Config
 from skyproxy.errors import InternalError, ShuttingDown, SkyproxyError, Unavailable, UpstreamError, UpstreamReported
 from skyproxy.observe.records import Outcome, RequestRecord
+from skyproxy.observe.usage import Tokens, cost_of, estimate, tokens_used
 from skyproxy.relay import Client, relay
-from skyproxy.request import ANSWERED_IN_JSON, Form, JsonRequest, Request, parse
+from skyproxy.request import ANSWERED_IN_JSON, Request, UpstreamBody, parse
 from skyproxy.routing import Candidate, Router
-from skyproxy.sse import StreamVerdict
+from skyproxy.sharing import Errand, Result, Sharing
+from skyproxy.sse import StreamVerdict, StreamWatch
 from skyproxy.upstream.asking import Asker, Kind, Plan
+from skyproxy.upstream.asking import Outcome as AskOutcome
 from skyproxy.upstream.provider import Answer, Call, Provider
 from skyproxy.wire.headers import Fields
 
@@ -47,9 +50,16 @@ class Journey:
         self.slot: str | None = None
         self.candidate: Candidate | None = None
         self.answer: Answer | None = None
+        self.watch = StreamWatch()
         self.verdict: StreamVerdict | None = None
+        self.shared: Result | None = None
+        self.sent = False
         self.done: Deferred[None] | None = None
         self.ended_by: SkyproxyError | None = None
+
+    def note_sent(self) -> None:
+        """A provider gets the request."""
+        self.sent = True
 
     def end(self, error: SkyproxyError) -> None:
         """Give the request up: its client gets *error*, as an answer or as the cut of a stream."""
@@ -67,6 +77,7 @@ class Proxy:
         ground under one.
     :param clock: for durations.
     :param asker: asks the providers.
+    :param sharing: knows of answers that will do for others.
     :param completed: told of each request, once, when it is over.
     """
 
@@ -75,10 +86,12 @@ class Proxy:
         runtime: Callable[[], Runtime],
         clock: IReactorTime,
         asker: Asker,
+        sharing: Sharing,
         completed: Callable[[RequestRecord], None],
     ) -> None:
         self._runtime = runtime
         self._asker = asker
+        self._sharing = sharing
         self._clock = clock
         self._completed = completed
         self._journeys: set[Journey] = set()
@@ -128,24 +141,48 @@ class Proxy:
         candidates = runtime.router.resolve(parsed.model)
         journey.candidate = candidates[0]
         journey.slot = candidates[0].slot
-        plans = [self._plan(runtime, request, parsed, candidate) for candidate in candidates]
+        bodies = [parsed.body_for(candidate) for candidate in candidates]
+        plans = [
+            self._plan(runtime, journey, candidate, body, streaming=parsed.streaming)
+            for candidate, body in zip(candidates, bodies, strict=True)
+        ]
+        wish = self._sharing.wish(request, parsed.model, candidates[0], bodies[0])
+        if wish is None:
+            await self._bring(journey, candidates, await self._ask(journey, candidates, plans), journey.client)
+            return
+        errand = Errand(
+            ask=lambda: self._ask(journey, candidates, plans),
+            bring=lambda outcome, client: self._bring(journey, candidates, outcome, client),
+            ended_by=lambda: journey.ended_by,
+        )
+        journey.shared = await self._sharing.serve(wish, journey.client, errand)
+
+    async def _ask(self, journey: Journey, candidates: Sequence[Candidate], plans: Sequence[Plan]) -> AskOutcome:
+        """Have a provider answer."""
 
         def asked(index: int) -> None:
             journey.candidate = candidates[index]
             journey.attempts += 1
 
-        outcome = await self._asker.ask(plans, asked)
+        return await self._asker.ask(plans, asked)
+
+    async def _bring(
+        self, journey: Journey, candidates: Sequence[Candidate], outcome: AskOutcome, client: Client
+    ) -> None:
+        """Bring what a provider answered to *client*."""
         journey.candidate = candidates[outcome.plan]
         with outcome.answer as answer:
             journey.answer = answer
-            model = journey.model if request.endpoint in ANSWERED_IN_JSON else None
+            model = journey.model if journey.request.endpoint in ANSWERED_IN_JSON else None
             slot = journey.candidate.settings
             strip = slot is not None and slot.strip_reasoning
-            journey.verdict = await relay(answer, journey.client, model, strip_reasoning=strip)
+            journey.verdict = await relay(answer, client, model, watch=journey.watch, strip_reasoning=strip)
 
-    def _plan(self, runtime: Runtime, request: Request, parsed: Form | JsonRequest, candidate: Candidate) -> Plan:
+    def _plan(
+        self, runtime: Runtime, journey: Journey, candidate: Candidate, body: UpstreamBody, *, streaming: bool
+    ) -> Plan:
         """The request as *candidate*'s provider shall get it."""
-        body = parsed.body_for(candidate)
+        request = journey.request
         if body.dropped:
             _log.debug(
                 "Dropped fields the provider does not know",
@@ -168,15 +205,18 @@ class Proxy:
                 idle_timeout=candidate.idle_timeout,
                 queue_timeout=candidate.queue_timeout,
                 priority=slot.priority if slot is not None else "talk",
+                sent=journey.note_sent,
             ),
             kind=Kind.JSON if request.endpoint in ANSWERED_IN_JSON else Kind.ANYTHING,
-            first_token_timeout=slot.first_token_timeout if slot is not None and parsed.streaming else None,
+            first_token_timeout=slot.first_token_timeout if slot is not None and streaming else None,
             hedge_after=slot.hedge_after if slot is not None else None,
         )
 
     def _record(self, journey: Journey, error: SkyproxyError | None, *, gone: bool) -> RequestRecord:
         candidate, client, answer = journey.candidate, journey.client, journey.answer
         first = client.first_byte_at
+        tokens = _tokens(journey, gone=gone)
+        price = candidate.price if candidate and tokens else None
         return RequestRecord(
             request_id=journey.request.request_id,
             endpoint=journey.request.endpoint.value,
@@ -193,6 +233,11 @@ class Proxy:
             bytes_out=client.bytes_out,
             error_code=error.code if error else None,
             attempts=journey.attempts,
+            key=answer.key if answer else None,
+            cache=journey.shared,
+            tokens=tokens,
+            cost=cost_of(tokens, price) if tokens and price else None,
+            currency=price.currency if price else "USD",
         )
 
     # The end of the process.
@@ -225,6 +270,20 @@ def outcome(answer: Answer | None, verdict: StreamVerdict | None, error: Skyprox
     if answer is not None and answer.status >= 400:
         return _outcome_of_status(answer.status)
     return "upstream_error" if verdict is not None and verdict.error else "ok"
+
+
+def _tokens(journey: Journey, *, gone: bool) -> Tokens | None:
+    """What the request and its answer took, estimated where the provider did not say."""
+    request, answer = journey.request, journey.answer
+    if request.endpoint not in ANSWERED_IN_JSON or (answer is not None and answer.status >= 400):
+        return None
+    verdict = journey.verdict
+    if verdict is None and journey.watch.begun:
+        verdict = journey.watch.verdict()
+    if verdict is not None:
+        return tokens_used(verdict, request.body)
+    # Who leaves has read nothing, but the provider has.
+    return estimate(request.body, 0) if gone and journey.sent else None
 
 
 def _outcome_of_status(status: int) -> Outcome:

@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IPushProducer
 from skyproxy import jsonbody
 from skyproxy.errors import InvalidRequest, SkyproxyError, UpstreamBroken
 from skyproxy.reasoning import StreamStripper, strip_answer
-from skyproxy.sse import StreamVerdict, StreamWatch, error_event, usage_of
+from skyproxy.sse import StreamVerdict, StreamWatch, error_event, text_length, usage_of
 from skyproxy.upstream.provider import Answer
 from skyproxy.upstream.whole import Whole, is_encoded, read_body, read_json
 from skyproxy.wire.headers import Fields
@@ -54,12 +54,18 @@ class Client(Protocol):
 
 
 async def relay(
-    answer: Answer, client: Client, model: str | None, *, strip_reasoning: bool = False
+    answer: Answer,
+    client: Client,
+    model: str | None,
+    *,
+    watch: StreamWatch | None = None,
+    strip_reasoning: bool = False,
 ) -> StreamVerdict | None:
     """Bring *answer* to *client*, whole or as it comes, whichever it is.
 
     :param model: what the client asked for: a whole JSON answer carries this name. None where the answer may be
         anything, audio say, which goes down as it is.
+    :param watch: knows what went by of a stream, also when this fails.
     :param strip_reasoning: whether what the model thought is left out.
     :return: what is known of the answer's end, and its usage; None where the answer may be anything.
     :raise UpstreamBroken: not an answer to this kind of request, or not a complete one. When ``client.started``, the
@@ -74,13 +80,15 @@ async def relay(
         return None
     if answer.is_event_stream:
         stripper = StreamStripper() if strip_reasoning else None
-        return await _relay_events(answer, client, headers, stripper, judged=model is not None)
+        watch = watch or StreamWatch()
+        return await _relay_events(answer, client, headers, watch, stripper, judged=model is not None)
     if model is None:
         await _relay_bytes(answer, client, headers)
         return None
     whole = answer.whole or await read_json(answer.body, answer.headers)
     client.answer(answer.status, headers, named(whole, model, strip_reasoning=strip_reasoning))
-    return StreamVerdict(complete=True, done=True, usage=usage_of(whole.value) or {})
+    usage = usage_of(whole.value) or {}
+    return StreamVerdict(complete=True, done=True, usage=usage, generated=0 if usage else text_length(whole.value))
 
 
 def passable(headers: Fields) -> list[tuple[bytes, bytes]]:
@@ -115,7 +123,13 @@ def named(whole: Whole, model: str, *, strip_reasoning: bool) -> bytes:
 
 
 async def _relay_events(
-    answer: Answer, client: Client, headers: Fields, stripper: StreamStripper | None, *, judged: bool
+    answer: Answer,
+    client: Client,
+    headers: Fields,
+    watch: StreamWatch,
+    stripper: StreamStripper | None,
+    *,
+    judged: bool,
 ) -> StreamVerdict:
     if is_encoded(answer.headers):
         raise UpstreamBroken("The provider sent a compressed stream, which was not asked for.")
@@ -125,7 +139,6 @@ async def _relay_events(
         raise UpstreamBroken("The provider sent an empty stream.")
     body.stream()
     client.start(answer.status, [*headers, (b"Cache-Control", b"no-cache"), (b"X-Accel-Buffering", b"no")], body)
-    watch = StreamWatch()
     keep, write = watch.feed, client.write
 
     def pass_on(data: bytes) -> None:

@@ -34,6 +34,7 @@ class Request:
 
     :ivar request_id: the client's, or made; safe to send and to log.
     :ivar identity: by which the client is told from others; its Authorization as it came. Never sent or logged.
+    :ivar cache_control: what it says of answers that were kept.
     :ivar headers: those of the client's that go up as they are.
     :ivar body: plain (a compressed one has been inflated).
     """
@@ -44,6 +45,7 @@ class Request:
     identity: bytes
     headers: Fields
     body: bytes
+    cache_control: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from skyproxy.config import Config, ProviderConfig, SlotConfig
+from skyproxy.config import Config, Price, ProviderConfig, SlotConfig, price_of
 from skyproxy.errors import UnknownModel
 
 DEFAULT_SLOT = "default"
@@ -22,6 +22,7 @@ class Candidate:
     :ivar default_timeout: seconds to the first byte of a stream, or to the end of a whole answer.
     :ivar idle_timeout: seconds between two reads of a stream.
     :ivar queue_timeout: seconds to wait for a permit.
+    :ivar price: of the model; None if it is not known.
     """
 
     slot: str | None
@@ -31,6 +32,7 @@ class Candidate:
     default_timeout: float
     idle_timeout: float
     queue_timeout: float
+    price: Price | None = None
 
 
 class Router:
@@ -41,6 +43,7 @@ class Router:
 
     def __init__(self, config: Config) -> None:
         self._providers = config.providers
+        self._prices = config.prices
         self._names = tuple(config.model_slots)
         self._slots: dict[str, tuple[Candidate, ...]] = {}
         for slot in config.model_slots.values():
@@ -51,13 +54,13 @@ class Router:
         """The slot's own model, then what it falls back to: models under its settings, or other slots with theirs."""
         if slot.name in self._slots:
             return self._slots[slot.name]
-        found = [_with_settings(config.providers[slot.provider], slot.model, slot)]
+        found = [self._with_settings(config.providers[slot.provider], slot.model, slot)]
         for fallback in slot.fallbacks:
             if fallback in config.model_slots:
                 found += self._resolve_slot(config, config.model_slots[fallback])
             else:
                 name, _, model = fallback.partition(":")
-                found.append(_with_settings(config.providers[name], model, slot))
+                found.append(self._with_settings(config.providers[name], model, slot))
         different: dict[tuple[str, str], Candidate] = {}
         for each in found:
             different.setdefault((each.provider.name, each.model), each)
@@ -75,7 +78,7 @@ class Router:
         # Models have colons of their own (`ollama:llama3:8b`): the first one ends the provider's name.
         name, colon, upstream_model = model.partition(":")
         if colon and upstream_model and name in self._providers:
-            return (_of_provider(self._providers[name], upstream_model),)
+            return (self._of_provider(self._providers[name], upstream_model),)
         if self._default is not None:
             return self._default
         raise UnknownModel(self._advice(model), param="model")
@@ -95,33 +98,33 @@ class Router:
             hint = f"Name a provider's model: {_listed([f'{name}:MODEL' for name in self._providers][:_LISTED])}."
         return f"No model slot {model[:100]!r}, and no provider of that name. {hint}"
 
+    def _with_settings(self, provider: ProviderConfig, model: str, slot: SlotConfig) -> Candidate:
+        return Candidate(
+            slot=slot.name,
+            provider=provider,
+            model=model,
+            settings=slot,
+            default_timeout=_first(slot.default_timeout, provider.default_timeout),
+            idle_timeout=_first(slot.idle_timeout, provider.idle_timeout),
+            queue_timeout=_first(slot.queue_timeout, provider.queue_timeout),
+            price=price_of(self._prices, provider.name, model),
+        )
+
+    def _of_provider(self, provider: ProviderConfig, model: str) -> Candidate:
+        return Candidate(
+            slot=None,
+            provider=provider,
+            model=model,
+            settings=None,
+            default_timeout=provider.default_timeout,
+            idle_timeout=provider.idle_timeout,
+            queue_timeout=provider.queue_timeout,
+            price=price_of(self._prices, provider.name, model),
+        )
+
 
 def _listed(names: list[str]) -> str:
     return ", ".join(repr(name) for name in names)
-
-
-def _with_settings(provider: ProviderConfig, model: str, slot: SlotConfig) -> Candidate:
-    return Candidate(
-        slot=slot.name,
-        provider=provider,
-        model=model,
-        settings=slot,
-        default_timeout=_first(slot.default_timeout, provider.default_timeout),
-        idle_timeout=_first(slot.idle_timeout, provider.idle_timeout),
-        queue_timeout=_first(slot.queue_timeout, provider.queue_timeout),
-    )
-
-
-def _of_provider(provider: ProviderConfig, model: str) -> Candidate:
-    return Candidate(
-        slot=None,
-        provider=provider,
-        model=model,
-        settings=None,
-        default_timeout=provider.default_timeout,
-        idle_timeout=provider.idle_timeout,
-        queue_timeout=provider.queue_timeout,
-    )
 
 
 def _first(own: float | None, general: float) -> float:

@@ -22,20 +22,28 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 
-from skyproxy.config import EMBEDDED_DEMO, Config, ConfigError, ProviderConfig, ProxySettings
+from skyproxy.cache.flight import Flights
+from skyproxy.cache.memory import MemoryStore
+from skyproxy.cache.sqlite import SqliteStore
+from skyproxy.cache.store import Store
+from skyproxy.config import EMBEDDED_DEMO, CacheSettings, Config, ConfigError, ProviderConfig, ProxySettings
 from skyproxy.demo import Demo
 from skyproxy.errors import ShuttingDown
+from skyproxy.observe.lag import LagProbe
 from skyproxy.observe.logging import Logging
-from skyproxy.observe.records import RequestLog
+from skyproxy.observe.records import RequestLog, RequestRecord
+from skyproxy.observe.statistics import Statistics
 from skyproxy.proxy import Proxy, Runtime
 from skyproxy.routing import Router
+from skyproxy.sharing import Sharing
 from skyproxy.upstream.asking import Asker
 from skyproxy.upstream.backoff import Backoff
 from skyproxy.upstream.budget import RetryBudget
 from skyproxy.upstream.build import build_provider
-from skyproxy.upstream.provider import Provider
+from skyproxy.upstream.provider import Counts, Provider
 from skyproxy.upstream.timers import Timers
 from skyproxy.web.app import Api
+from skyproxy.web.instruments import Sources
 from skyproxy.web.request import RequestIds
 from skyproxy.web.site import ApiSite, build_site, set_limits
 from skyproxy.wire import Connections, ServerLimits, Wire
@@ -69,9 +77,20 @@ class SkyproxyService(Service):
         self._runtime: Runtime | None = None
         self._retired: list[Provider] = []
         self._stopping: Deferred[None] | None = None
-        asker = Asker(Timers(reactor), time.time, RetryBudget(reactor), Backoff(random.random))
-        self._proxy = Proxy(self.runtime, reactor, asker, RequestLog().completed)
-        self._api = Api(self._proxy, self.runtime, RequestIds(secrets.token_hex(4)), reactor)
+        self._counts: dict[str, Counts] = {}
+        self._lag = LagProbe(reactor, time.monotonic)
+        budget, statistics, log = RetryBudget(reactor), Statistics(reactor), RequestLog()
+
+        def completed(record: RequestRecord) -> None:
+            statistics.completed(record)
+            log.completed(record)
+
+        asker = Asker(Timers(reactor), time.time, budget, Backoff(random.random))
+        self._stores = stores_of(config.proxy.cache, reactor)
+        sharing = Sharing(self._stores, Flights(reactor.seconds), statistics.cache)
+        self._proxy = Proxy(self.runtime, reactor, asker, sharing, completed)
+        sources = Sources(statistics, lambda: self.runtime().providers, budget, self._lag, lambda: logging.dropped)
+        self._api = Api(self._proxy, self.runtime, RequestIds(secrets.token_hex(4)), reactor, sources)
 
     def runtime(self) -> Runtime:
         """What serves now."""
@@ -105,19 +124,20 @@ class SkyproxyService(Service):
             _log.warn("Configuration warning", warning=warning)
         self._runtime = self._build(self._config)
         self._reactor.callWhenRunning(self._take_signals)
+        self._lag.start()
         self._announce()
         _spare_the_collector()
 
     def _build(self, config: Config) -> Runtime:
-        """The runtime of *config*. A provider whose settings are what they were keeps its connections and permits."""
+        """The runtime of *config*. A provider that is as it was keeps connections and permits, each its counts."""
         kept = self._runtime.providers if self._runtime is not None else {}
         providers: dict[str, Provider] = {}
         for name, settings in config.providers.items():
             actual = self._actual(settings)
             old = kept.get(name)
-            providers[name] = (
-                old if old is not None and old.config == actual else build_provider(actual, self._reactor, self._wire)
-            )
+            if old is None or old.config != actual:
+                old = build_provider(actual, self._reactor, self._wire, self._counts.setdefault(name, Counts()))
+            providers[name] = old
         return Runtime(config, Router(config), providers)
 
     def _actual(self, settings: ProviderConfig) -> ProviderConfig:
@@ -195,8 +215,11 @@ class SkyproxyService(Service):
             providers = [*self._runtime.providers.values(), *self._retired]
             await DeferredList([provider.close() for provider in providers], consumeErrors=True)
             _log.info("All connection pools closed")
+        closing = [store.close().addTimeout(_FLUSH_LIMIT, self._reactor) for store in self._stores.values()]
+        await DeferredList(closing, consumeErrors=True)
         if self._demo is not None:
             await self._demo.stop()
+        self._lag.stop()
         await self._logging.stop()
 
     def _end_all(self) -> None:
@@ -253,6 +276,14 @@ def with_backlog(listen: str) -> str:
     """
     bounded = "backlog=" in listen or not listen.startswith(("tcp:", "tcp6:", "ssl:"))
     return listen if bounded else f"{listen}:backlog=1024"
+
+
+def stores_of(settings: CacheSettings, reactor: Any) -> dict[str, Store]:
+    """The stores of answers, by the names that the configuration has for them."""
+    stores: dict[str, Store] = {"memory": MemoryStore(reactor.seconds, settings.max_bytes)}
+    if settings.path is not None:
+        stores["sqlite"] = SqliteStore(settings.path, reactor, settings.max_bytes)
+    return stores
 
 
 def _limits(settings: ProxySettings) -> ServerLimits:

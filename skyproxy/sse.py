@@ -19,6 +19,14 @@ _LONGEST_LAST_EVENT = 1024 * 1024
 # https://platform.openai.com/docs/api-reference/responses-streaming
 _TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
+# Where a chunk or an answer has text.
+_SAID = ("content", "reasoning_content", "reasoning", "tool_calls")
+_NESTED = frozenset({"content", "text", "summary", "function", "arguments", "name"})
+_DEEPEST = 6
+
+_SAMPLE = 16
+"""Events, of those that are kept, by which the text of all is reckoned."""
+
 
 @dataclass(frozen=True, slots=True)
 class StreamVerdict:
@@ -29,6 +37,7 @@ class StreamVerdict:
     :ivar finish_reason: the last one given.
     :ivar error: what the provider reported inside the stream.
     :ivar usage: token counts, if the provider gave them.
+    :ivar generated: bytes of text that were generated, to judge by some events of its end; 0 where there is usage.
     :ivar ends_on_boundary: its last byte ended an event, so that another may follow.
     """
 
@@ -37,17 +46,24 @@ class StreamVerdict:
     finish_reason: str | None = None
     error: dict[str, Any] | None = None
     usage: dict[str, Any] = field(default_factory=dict)
+    generated: int = 0
     ends_on_boundary: bool = True
 
 
 class StreamWatch:
     """Keeps the last events of a stream that goes by, and judges it when it has ended: no work per event."""
 
-    __slots__ = ("_chunks", "_size")
+    __slots__ = ("_chunks", "_forgotten", "_size")
 
     def __init__(self) -> None:
         self._chunks: list[bytes] = []
         self._size = 0
+        self._forgotten = 0
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything went by."""
+        return bool(self._chunks)
 
     def feed(self, data: bytes) -> None:
         """Note the next bytes."""
@@ -64,11 +80,13 @@ class StreamWatch:
         terminal = False
         error: dict[str, Any] | None = None
         usage: dict[str, Any] = {}
+        events = []
         for data in payloads(tail):
             if data == b"[DONE]":
                 done = True
                 continue
             event = as_object(data)
+            events.append(event)
             finish_reason = finish_reason_of(event) or finish_reason
             terminal = terminal or event.get("type") in _TERMINAL
             error = error_of(event) or error
@@ -79,14 +97,23 @@ class StreamWatch:
             finish_reason=finish_reason,
             error=error,
             usage=usage,
+            generated=0 if usage else self._generated(events, len(tail)),
             ends_on_boundary=not tail or boundary_before(tail, len(tail)) == len(tail),
         )
+
+    def _generated(self, events: list[dict[str, Any]], kept: int) -> int:
+        """Bytes of text in the whole stream, by some of the *events* in the *kept* bytes of its end."""
+        sample = events[:: max(1, len(events) // _SAMPLE)]
+        if not sample:
+            return 0
+        return sum(map(text_length, sample)) * len(events) * (self._forgotten + kept) // (len(sample) * kept)
 
     def _forget(self) -> None:
         tail = b"".join(self._chunks)
         start = boundary_before(tail, len(tail) - _KEPT)
         if not start and len(tail) > _LONGEST_LAST_EVENT:
             start = len(tail) - _KEPT
+        self._forgotten += start
         tail = tail[start:]
         self._chunks = [tail]
         # An event that is longer than what is kept is not looked at again before it has doubled.
@@ -149,6 +176,42 @@ def usage_of(event: dict[str, Any]) -> dict[str, Any] | None:
         response = event.get("response")
         usage = response.get("usage") if isinstance(response, dict) else None
     return usage if isinstance(usage, dict) else None
+
+
+def text_length(value: dict[str, Any]) -> int:
+    """Bytes of what a model said, thought or called, in a chunk or in a whole answer."""
+    choices = value.get("choices")
+    if isinstance(choices, list):
+        return sum(_choice_length(choice) for choice in choices)
+    delta = value.get("delta")
+    return _length(delta if isinstance(delta, str) else value.get("output"))  # of the Responses API
+
+
+def _choice_length(choice: Any) -> int:
+    if not isinstance(choice, dict):
+        return 0
+    said = choice.get("delta") or choice.get("message")
+    if not isinstance(said, dict):
+        return _length(choice.get("text"))
+    return sum(_length(said[name]) for name in _SAID if name in said)
+
+
+def _length(value: Any) -> int:
+    """Of a text, or of the texts in it."""
+    if isinstance(value, str):
+        return len(value.encode())
+    todo, length = [value], 0
+    for _ in range(_DEEPEST):
+        inner: list[Any] = []
+        for each in todo:
+            if isinstance(each, str):
+                length += len(each.encode())
+            elif isinstance(each, list):
+                inner += each
+            elif isinstance(each, dict):
+                inner += [each[name] for name in _NESTED & each.keys()]
+        todo = inner
+    return length
 
 
 def error_event(error: SkyproxyError, on_boundary: bool) -> bytes:

@@ -58,7 +58,7 @@ class _Replay(Feed):
         self._taken += len(piece)
         return piece
 
-    def _end(self) -> None:
+    def _end(self, client: Client) -> None:
         if self._taken == len(self._body):
-            self.client.finish()
+            client.finish()
             self.settle()

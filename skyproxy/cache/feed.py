@@ -19,21 +19,22 @@ class Feed:
 
     Subclasses say what there is, in :meth:`_take` and :meth:`_end`.
 
+    :ivar client: None when the answer is over for it. (Its transport may well keep this producer.)
     :ivar over: fires with None when the answer is over for this client. Fails with what the client's methods raised.
         Cancel it when the client has left: nothing is written from then on.
     :ivar paused: whether the client's transport wants nothing for now.
-    :ivar live: whether the answer is not over yet.
     """
 
     def __init__(self, client: Client) -> None:
-        self.client = client
+        self.client: Client | None = client
         self.over: Deferred[None] = Deferred(lambda _: self.stop())
         self.paused = False
-        self.live = True
         self._busy = False
 
     def begin(self, status: int, headers: Fields) -> None:
         """Send the head."""
+        if self.client is None:
+            return
         # Whatever the transport asks for meanwhile, nothing may overtake the head.
         self._busy = True
         try:
@@ -49,10 +50,10 @@ class Feed:
             return
         self._busy = True
         try:
-            while self.live and not self.paused and (piece := self._take()):
-                self.client.write(piece)
-            if self.live:
-                self._end()
+            while (client := self.client) is not None and not self.paused and (piece := self._take()):
+                client.write(piece)
+            if client is not None:
+                self._end(client)
         except Exception:
             self.settle(Failure())
         finally:
@@ -60,11 +61,11 @@ class Feed:
 
     def stop(self) -> None:
         """Write nothing any more."""
-        self.live = False
+        self.client = None
 
     def settle(self, failure: Failure | None = None) -> None:
         """The answer is over for this client, by *failure* if one is given. Does nothing if it was over before."""
-        if not self.live:
+        if self.client is None:
             return
         self.stop()
         if failure is None:
@@ -90,6 +91,6 @@ class Feed:
         """The next bytes; empty if there are none now."""
         raise NotImplementedError
 
-    def _end(self) -> None:
-        """End the answer and settle, if all of it was taken and no more is to come."""
+    def _end(self, client: Client) -> None:
+        """End the answer of *client* and settle, if all of it was taken and no more is to come."""
         raise NotImplementedError

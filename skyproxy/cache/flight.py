@@ -12,7 +12,7 @@ from skyproxy.cache.answers import StoredAnswer
 from skyproxy.cache.client import Client, Fields
 from skyproxy.cache.follower import Cut, Finished, Follower
 from skyproxy.cache.history import History
-from skyproxy.cache.storable import complete_and_good, kept_headers
+from skyproxy.cache.storable import complete_and_good, kept_headers, media_type
 from skyproxy.errors import ClientTooSlow, SkyproxyError, UpstreamBroken
 from skyproxy.sse import error_event
 
@@ -40,7 +40,7 @@ class Flight:
     :param seconds: the time, for :attr:`first_byte_at`.
     :param on_abandoned: called, once at most, when the last client has left an answer that is not over.
     :param on_closed: called, once, when no more clients can join.
-    :ivar joinable: whether :meth:`follow` can be called: until the answer is over, fails or is too large to be kept.
+    :ivar history: the stream so far.
     :ivar started: as of relay's client, and so are the next four.
     """
 
@@ -52,10 +52,11 @@ class Flight:
         limits: FlightLimits,
     ) -> None:
         self._seconds = seconds
-        self._on_abandoned = on_abandoned
-        self._on_closed = on_closed
+        # Both are let go of when they have been called, or can be no more: they lead back here.
+        self._on_abandoned: Callable[[], None] | None = on_abandoned
+        self._on_closed: Callable[[], None] | None = on_closed
         self._limits = limits
-        self._history = History()
+        self.history = History()
         self._headers: Fields = ()
         self._whole: bytes | None = None
         self._followers: dict[Follower, None] = {}
@@ -64,11 +65,15 @@ class Flight:
         self._producer_paused = False
         self._ending: Finished | Cut | None = None
         self._abandoned = False
-        self.joinable = True
         self.started = self.streamed = False
         self.status: int | None = None
         self.first_byte_at: float | None = None
         self.bytes_out = 0
+
+    @property
+    def joinable(self) -> bool:
+        """Whether :meth:`follow` can be called: until the answer is over, abandoned or too large to be kept."""
+        return self._on_closed is not None
 
     @property
     def followers(self) -> int:
@@ -91,7 +96,7 @@ class Flight:
         """
         if not self.joinable:
             raise RuntimeError("Nobody can join this answer any more.")
-        follower = Follower(self, client, extra_headers, self._history)
+        follower = Follower(self, client, extra_headers)
         self._followers[follower] = None
         if self.started:
             assert self.status is not None
@@ -102,9 +107,9 @@ class Flight:
 
     def recorded(self) -> StoredAnswer | None:
         """The answer, if it is over, and is one to be kept: successful, complete, and not too large."""
-        if not isinstance(self._ending, Finished) or self.status is None:
+        if not isinstance(self._ending, Finished) or self.status is None or self._abandoned:
             return None
-        body = self._history.whole() if self._whole is None else self._whole
+        body = self.history.whole() if self._whole is None else self._whole
         if body is None or len(body) > self._limits.max_history:
             return None
         if not complete_and_good(self.status, self._headers, body, stream=self.streamed):
@@ -136,6 +141,7 @@ class Flight:
         self._producer = producer
         for follower in list(self._followers):
             follower.open(status, self._headers)
+            follower.pump()
         self._steer()
 
     def write(self, data: bytes) -> None:
@@ -145,7 +151,7 @@ class Flight:
             return
         slow = list(self._paused)
         outpaced = len(slow) < len(self._followers)
-        self._history.append(data)
+        self.history.append(data)
         for follower in list(self._followers):
             follower.pump()
         if outpaced:
@@ -172,7 +178,8 @@ class Flight:
 
     def resumed(self, follower: Follower) -> None:
         """*follower* has taken all there is, and wants more."""
-        if self._paused.pop(follower, self) is None:
+        if follower in self._paused:
+            del self._paused[follower]
             self._steer()
 
     def left(self, follower: Follower) -> None:
@@ -185,8 +192,12 @@ class Flight:
             self._steer()
         else:
             self._abandoned = True
+            self._producer = None
+            self.history.forget(self.history.end)
             self._close()
-            self._on_abandoned()
+            on_abandoned, self._on_abandoned = self._on_abandoned, None
+            if on_abandoned is not None:
+                on_abandoned()
 
     # Within.
 
@@ -200,22 +211,22 @@ class Flight:
         if self.over:
             return
         self._ending = ending
-        self._producer = None
+        self._producer = self._on_abandoned = None
         # Before anybody hears: who asks again from there gets an answer of his own.
         self._close()
         for follower in list(self._followers):
             follower.end(ending, self.status, self._headers)
 
     def _close(self) -> None:
-        if self.joinable:
-            self.joinable = False
-            self._on_closed()
+        on_closed, self._on_closed = self._on_closed, None
+        if on_closed is not None:
+            on_closed()
 
     def _bound(self) -> None:
-        if self._history.cost > self._limits.max_history:
+        if self.history.cost > self._limits.max_history:
             self._close()
         if not self.joinable:
-            self._history.forget(min((each.next for each in self._followers), default=self._history.end))
+            self.history.forget(min((each.next for each in self._followers), default=self.history.end))
 
     def _steer(self) -> None:
         """Pause the provider, or have it go on."""
@@ -234,12 +245,10 @@ class Flight:
         follower.cut(Cut(self._last_words(error), error))
 
     def _last_words(self, error: SkyproxyError) -> bytes:
-        events = any(
-            name.lower() == b"content-type" and value.lower().startswith(b"text/event-stream")
-            for name, value in self._headers
-        )
+        if media_type(self._headers) != b"text/event-stream":
+            return b""
         # A blank line more does no harm where an event has just ended.
-        return error_event(error, on_boundary=False) if events else b""
+        return error_event(error, on_boundary=False)
 
 
 class Flights:
@@ -248,9 +257,9 @@ class Flights:
     :param seconds: the time.
     """
 
-    def __init__(self, seconds: Callable[[], float], limits: FlightLimits = FlightLimits()) -> None:
+    def __init__(self, seconds: Callable[[], float], limits: FlightLimits | None = None) -> None:
         self._seconds = seconds
-        self._limits = limits
+        self._limits = limits or FlightLimits()
         self._joinable: dict[bytes, Flight] = {}
 
     def __len__(self) -> int:

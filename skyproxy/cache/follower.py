@@ -35,7 +35,11 @@ class Cut:
 
 
 class Leader(Protocol):
-    """What a follower tells of itself."""
+    """What followers follow, and tell of themselves."""
+
+    @property
+    def history(self) -> History:
+        """The stream so far."""
 
     def paused(self, follower: Follower) -> None:
         """It takes nothing for now."""
@@ -48,18 +52,17 @@ class Leader(Protocol):
 
 
 class Follower(Feed):
-    """Takes *client* through the *history* of a stream, and on to its end.
+    """Takes *client* through the history of a stream, and on to its end.
 
     :ivar next: the number of the chunk that it takes next.
     """
 
-    def __init__(self, leader: Leader, client: Client, extra_headers: Fields, history: History) -> None:
+    def __init__(self, leader: Leader, client: Client, extra_headers: Fields) -> None:
         super().__init__(client)
-        self._leader = leader
+        self._leader: Leader | None = leader
         self._extra_headers = extra_headers
-        self._history = history
         self._taken = 0
-        self._least_lag = history.size
+        self._least_lag = leader.history.size
         self._ending: Finished | Cut | None = None
         self.next = 0
 
@@ -72,6 +75,8 @@ class Follower(Feed):
 
         :param status: of the answer; None if it has not begun.
         """
+        if self.client is None:
+            return
         self._ending = ending
         if isinstance(ending, Finished) and ending.whole is not None:
             assert status is not None
@@ -87,7 +92,7 @@ class Follower(Feed):
 
     def cut(self, cut: Cut) -> None:
         """Cut the stream where this client is."""
-        if not self.live:
+        if self.client is None:
             return
         try:
             self.client.cut(cut.last)
@@ -95,39 +100,48 @@ class Follower(Feed):
             self.settle(Failure())
         self.settle(Failure(cut.error))
 
+    @property
+    def lag(self) -> int:
+        """Bytes that have come and were not taken yet."""
+        return 0 if self._leader is None else self._leader.history.size - self._taken
+
     def fell_behind(self, max_lag: int) -> bool:
         """Whether it is more than *max_lag* bytes further behind than it has been at its best."""
-        return self.live and self._history.size - self._taken > self._least_lag + max_lag
+        return self.lag > self._least_lag + max_lag
 
     def pump(self) -> None:
         super().pump()
-        self._least_lag = min(self._least_lag, self._history.size - self._taken)
+        self._least_lag = min(self._least_lag, self.lag)
 
     def stop(self) -> None:
         super().stop()
-        self._leader.left(self)
+        # A client that is gone shall not keep the history: its transport may keep this producer.
+        leader, self._leader = self._leader, None
+        if leader is not None:
+            leader.left(self)
 
     def pauseProducing(self) -> None:
         super().pauseProducing()
-        self._leader.paused(self)
+        if self._leader is not None:
+            self._leader.paused(self)
 
     def resumeProducing(self) -> None:
         super().resumeProducing()
-        if not self.paused:
+        if self._leader is not None and not self.paused:
             self._leader.resumed(self)
 
     def _take(self) -> bytes:
-        if self.next == self._history.end:
+        if not self.lag or self._leader is None:
             return b""
-        piece, self.next = self._history.read(self.next)
+        piece, self.next = self._leader.history.read(self.next)
         self._taken += len(piece)
         return piece
 
-    def _end(self) -> None:
-        if self._ending is None or self.next < self._history.end:
+    def _end(self, client: Client) -> None:
+        if self._ending is None or self.lag:
             return
         if isinstance(self._ending, Cut):
             self.cut(self._ending)
         else:
-            self.client.finish()
+            client.finish()
             self.settle()

@@ -40,12 +40,19 @@ def complete_and_good(status: int, headers: Fields, body: bytes, *, stream: bool
     """
     if status != 200 or not body:
         return False
-    kind = _value(headers, b"content-type").partition(b";")[0].strip().lower()
+    if not stream:
+        return _good_object(body)
+    kind = media_type(headers)
     if kind == b"text/event-stream":
         return _good_events(body)
-    if stream and _value(headers, b"content-length") != b"%d" % len(body):
+    if _value(headers, b"content-length") != b"%d" % len(body):
         return False
     return kind != b"application/json" or _good_object(body)
+
+
+def media_type(headers: Fields) -> bytes:
+    """Of the body, in lower case and without parameters; empty if it has none."""
+    return _value(headers, b"content-type").partition(b";")[0].strip().lower()
 
 
 def _value(headers: Fields, wanted: bytes) -> bytes:

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from twisted.logger import Logger
 
+from skyproxy.observe.usage import Tokens
+
 Outcome = Literal["ok", "client_error", "upstream_error", "failed", "refused", "cancelled"]
 """What became of a request.
 
@@ -34,6 +36,10 @@ class RequestRecord:
     :ivar bytes_out: bytes of the body that were sent to the client.
     :ivar error_code: of skyproxy's error, if there was one.
     :ivar attempts: how often the provider was asked and answered.
+    :ivar key: the variable of the provider's key that was used, if one was.
+    :ivar cache: whether the answer was kept, or shared, or asked for to be kept or shared; None: none of it.
+    :ivar tokens: that the request and its answer took; None where nothing is known of them, or nothing was taken.
+    :ivar cost: of these, in *currency*; None if no price is known.
     """
 
     request_id: str
@@ -51,6 +57,11 @@ class RequestRecord:
     bytes_out: int
     error_code: str | None
     attempts: int
+    key: str | None = None
+    tokens: Tokens | None = None
+    cache: Literal["hit", "miss", "coalesced"] | None = None
+    cost: float | None = None
+    currency: str = "USD"
 
 
 class RequestLog:
@@ -74,6 +85,10 @@ class RequestLog:
             self._log.warn("Upstream request failed", **fields)
         elif outcome == "client_error" and record.attempts == 0:
             self._log.info("Request rejected", **fields)
+        elif record.cache == "hit":
+            self._log.info("Request answered from the cache", **fields)
+        elif record.cache == "coalesced" and record.attempts == 0:
+            self._log.info("Request answered together with another", **fields)
         else:
             self._log.info("Upstream request completed", **fields)
 
@@ -96,5 +111,17 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
         "bytes_out": record.bytes_out,
         "attempts": record.attempts,
         "error_code": record.error_code,
+        "key": record.key,
+        "cache": record.cache,
     }
+    tokens = record.tokens
+    if tokens is not None:
+        fields["tokens_prompt"] = tokens.prompt
+        fields["tokens_completion"] = tokens.completion
+        fields["tokens_cached"] = tokens.cached
+        fields["tokens_reasoning"] = tokens.reasoning
+        fields["tokens_estimated"] = tokens.estimated
+    if record.cost is not None:
+        fields["cost"] = round(record.cost, 9)
+        fields["currency"] = record.currency
     return {name: value for name, value in fields.items() if value is not None}

@@ -161,7 +161,7 @@ class Asker:
             if wait is None:
                 wait = self._backoff.delay(attempt)
             attempt += 1
-            plan.provider.retries += 1
+            plan.provider.counts.retries += 1
             _log.info("Retrying", provider=config.name, reason=reason, attempt=attempt, wait_ms=round(wait * 1000, 1))
             await sleep(self._clock, wait)
 

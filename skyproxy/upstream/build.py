@@ -13,7 +13,7 @@ from skyproxy.upstream.adaptive import AdaptiveLimit
 from skyproxy.upstream.breaker import Breaker
 from skyproxy.upstream.keys import KeyRing
 from skyproxy.upstream.limiter import Limiter
-from skyproxy.upstream.provider import Guards, Provider
+from skyproxy.upstream.provider import Counts, Guards, Provider
 from skyproxy.upstream.timers import Timers
 from skyproxy.upstream.treq_client import ProviderClient
 from skyproxy.wire import Wire
@@ -27,10 +27,11 @@ from skyproxy.wire.tls import TlsClient
 _log = Logger()
 
 
-def build_provider(config: ProviderConfig, reactor: Any, wire: Wire) -> Provider:
+def build_provider(config: ProviderConfig, reactor: Any, wire: Wire, counts: Counts | None = None) -> Provider:
     """The provider of *config*: one pool, one client, one limit, for as long as it serves.
 
     :param wire: the protocol under the pool.
+    :param counts: see :class:`Provider`.
     """
     origin = Origin(config.base_url)
     tls = TlsClient(origin.host, offers(config.http2), config.tls_sessions) if origin.secure else None
@@ -65,7 +66,7 @@ def build_provider(config: ProviderConfig, reactor: Any, wire: Wire) -> Provider
         KeyRing(timers, keys, config.name) if keys else None,
         AdaptiveLimit(timers, limiter) if config.adaptive else None,
     )
-    return Provider(config, timers, guards, client, time.time)
+    return Provider(config, timers, guards, client, time.time, counts)
 
 
 def fixed_fields(config: ProviderConfig, origin: Origin) -> list[Field]:

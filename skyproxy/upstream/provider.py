@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 
 from twisted.internet.defer import Deferred
@@ -36,6 +36,7 @@ class Call:
     :ivar idle_timeout: seconds between two reads of a stream.
     :ivar queue_timeout: seconds to wait for a permit.
     :ivar priority: among those who wait.
+    :ivar sent: called when it has its permit, and goes out.
     """
 
     path: str
@@ -45,6 +46,7 @@ class Call:
     idle_timeout: float
     queue_timeout: float
     priority: Priority = "talk"
+    sent: Callable[[], None] | None = None
 
 
 class Answer:
@@ -107,23 +109,39 @@ class Guards:
     adaptive: AdaptiveLimit | None = None
 
 
+@dataclass(slots=True)
+class Counts:
+    """What happened at a provider since the process started, over all its configurations.
+
+    :ivar retries: requests that were sent again.
+    :ivar responses: answers by status, and failures by their code.
+    """
+
+    retries: int = 0
+    responses: Counter[str] = field(default_factory=Counter)
+
+
 class Provider:
     """Sends requests to one provider through its one pool, within its one limit.
 
     :param clock: for the timers.
     :param client: treq over this provider's agent and pool.
     :param wall: the time of day, seconds since the epoch.
-    :ivar retries: requests that were sent again.
-    :ivar responses: answers by status, and failures by their code.
+    :param counts: those that the provider had before a reload.
     """
 
     def __init__(
-        self, config: ProviderConfig, clock: Clock, guards: Guards, client: ProviderClient, wall: Callable[[], float]
+        self,
+        config: ProviderConfig,
+        clock: Clock,
+        guards: Guards,
+        client: ProviderClient,
+        wall: Callable[[], float],
+        counts: Counts | None = None,
     ) -> None:
         self.config = config
         self.guards = guards
-        self.retries = 0
-        self.responses: Counter[str] = Counter()
+        self.counts = counts or Counts()
         self._clock = clock
         self._wall = wall
         self._client = client
@@ -150,12 +168,14 @@ class Provider:
         asked = self._clock.seconds()
         hold = await self._admit(call)
         sent = self._clock.seconds()
+        if call.sent is not None:
+            call.sent()
         try:
             response, body = await self._exchange(call, hold)
         except BaseException as error:
             hold.release(None, error)
             if isinstance(error, SkyproxyError):
-                self.responses[error.code or ""] += 1
+                self.counts.responses[error.code or ""] += 1
             raise
         self._learn(response, hold, self._clock.seconds() - sent)
         return Answer(response.code, response.raw_headers, body, hold, sent - asked)
@@ -190,7 +210,7 @@ class Provider:
 
     def _learn(self, response: RawResponse, hold: Hold, seconds: float) -> None:
         status = response.code
-        self.responses[str(status)] += 1
+        self.counts.responses[str(status)] += 1
         hold.answered(status)
         adaptive, lease = self.guards.adaptive, hold.lease
         if status == 429:

@@ -20,6 +20,9 @@ from skyproxy.proxy import Proxy, Runtime, refuse
 from skyproxy.request import Endpoint, Request
 from skyproxy.web.client import HttpClient, client_of
 from skyproxy.web.cors import Cors, preflight
+from skyproxy.web.host import check_host
+from skyproxy.web.instruments import Sources, figures
+from skyproxy.web.metrics import Metrics
 from skyproxy.web.request import ApiRequest, RequestIds
 from skyproxy.wire.headers import Field
 
@@ -29,14 +32,15 @@ _log = Logger()
 # Never its key or its cookies.
 _FORWARDED = (b"HTTP-Referer", b"X-Title", b"Accept")
 
-_JSON = (b"Content-Type", b"application/json")
+_JSON = b"application/json"
 
 
 class Api:
-    """The OpenAI-compatible API, and the two questions that a supervisor asks.
+    """The OpenAI-compatible API, the two questions that a supervisor asks, and the instruments.
 
     :param runtime: gives the current runtime.
     :param clock: for durations.
+    :param sources: what the instruments read.
     :param now: wall-clock time, for ``/healthz``.
     """
 
@@ -48,12 +52,15 @@ class Api:
         runtime: Callable[[], Runtime],
         ids: RequestIds,
         clock: IReactorTime,
+        sources: Sources,
         now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
         self._proxy = proxy
         self._runtime = runtime
         self._ids = ids
         self._clock = clock
+        self._sources = sources
+        self._metrics = Metrics(sources)
         self._now = now
 
     # What is proxied. SkyrimNet's endpoint setting may be the whole URL or a part of it: all three arrive.
@@ -114,6 +121,26 @@ class Api:
 
         return self._answered(request, ready)
 
+    # The instruments. They tell what goes on here: to programs on this machine, not to whatever page a browser shows.
+
+    @app.route("/metrics", methods=["GET"])
+    def metrics(self, request: ApiRequest) -> Deferred[None]:
+        def render() -> tuple[bytes, bytes]:
+            _check_host(request)
+            accept = request.header(b"Accept") or b""
+            body, content_type = self._metrics.render(accept.decode("latin-1"))
+            return body, content_type.encode("ascii")
+
+        return self._sent(request, render)
+
+    @app.route("/api/stats", methods=["GET"])
+    def stats(self, request: ApiRequest) -> Deferred[None]:
+        def read() -> dict[str, Any]:
+            _check_host(request)
+            return figures(self._sources)
+
+        return self._answered(request, read)
+
     @app.handle_errors(WrongMethodForPath)  # type: ignore[arg-type]
     def wrong_method(self, request: ApiRequest, failure: Failure) -> Deferred[None]:
         assert isinstance(failure.value, WrongMethodForPath)
@@ -163,15 +190,21 @@ class Api:
                 identity=request.header(b"Authorization") or b"",
                 headers=_forwarded(request),
                 body=body,
+                cache_control=request.header(b"Cache-Control") or b"",
             ),
             client,
         )
 
     def _answered(self, request: ApiRequest, make: Callable[[], dict[str, Any]]) -> Deferred[None]:
+        return self._sent(request, lambda: (jsonbody.encode(make()), _JSON))
+
+    def _sent(self, request: ApiRequest, make: Callable[[], tuple[bytes, bytes]]) -> Deferred[None]:
+        """Answer with what *make* gives: the body, and its content type."""
         client, _ = self._client(request)
         try:
             self._admit(request, client)
-            client.answer(200, [_JSON], jsonbody.encode(make()))
+            body, content_type = make()
+            client.answer(200, [(b"Content-Type", content_type)], body)
         except SkyproxyError as error:
             refuse(client, error)
         return succeed(None)
@@ -194,6 +227,10 @@ class Api:
     def _client(self, request: ApiRequest) -> tuple[HttpClient, str]:
         request_id = self._ids.of(request)
         return client_of(request, [(b"X-Request-Id", request_id.encode("ascii"))], self._clock.seconds), request_id
+
+
+def _check_host(request: ApiRequest) -> None:
+    check_host(request.header(b"Host"), request.getHost())  # type: ignore[no-untyped-call]
 
 
 def _forwarded(request: ApiRequest) -> tuple[Field, ...]:

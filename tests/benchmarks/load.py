@@ -21,7 +21,6 @@ wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Authorization"] = "Bearer x"
 function init(args)
   for i = 1, #args, 2 do wrk.headers[args[i]] = args[i + 1] end
-  wrk.init(args)
 end
 function done(summary, latency)
   local errors = summary.errors
@@ -39,6 +38,7 @@ class Load:
 
     :ivar rate: answers of status below 400 a second.
     :ivar mean: milliseconds from request to answer; so are the next two.
+    :ivar answers: of any status.
     :ivar refused: answers of another status.
     :ivar broken: connections that failed, and requests without an answer.
     """
@@ -47,6 +47,7 @@ class Load:
     mean: float
     p50: float
     p99: float
+    answers: int
     refused: int
     broken: int
 
@@ -64,9 +65,8 @@ def parse_wrk(output: str) -> Load:
         if line.startswith(_MARK):
             told = json.loads(line[len(_MARK) :])
             good = told["requests"] - told["status"]
-            return Load(
-                good / told["seconds"], told["mean"], told["p50"], told["p99"], told["status"], told["socket"]
-            )
+            times = told["mean"], told["p50"], told["p99"]
+            return Load(good / told["seconds"], *times, told["requests"], told["status"], told["socket"])
     raise WrongOutput(output)
 
 
@@ -83,6 +83,7 @@ def parse_autocannon(output: str) -> Load:
             latency["average"],
             latency["p50"],
             latency["p99"],
+            told["2xx"] + told["non2xx"],
             told["non2xx"],
             told["errors"] + told["timeouts"],
         )
@@ -91,12 +92,13 @@ def parse_autocannon(output: str) -> Load:
 
 
 def middle(loads: Sequence[Load]) -> Load:
-    """The median of each figure; failures are summed."""
+    """The median of each figure; answers and failures are summed."""
     return Load(
         median(each.rate for each in loads),
         median(each.mean for each in loads),
         median(each.p50 for each in loads),
         median(each.p99 for each in loads),
+        sum(each.answers for each in loads),
         sum(each.refused for each in loads),
         sum(each.broken for each in loads),
     )

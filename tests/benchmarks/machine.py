@@ -38,7 +38,9 @@ class Tools:
 
 def find_tools(peers_dir: Path) -> Tools:
     """Those on the path, and autocannon in *peers_dir* too."""
-    places = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", str(peers_dir / "node/node_modules/.bin")])
+    places = os.pathsep.join(
+        [os.environ.get("PATH", os.defpath), "/usr/sbin", str(peers_dir / "node/node_modules/.bin")]
+    )
     return Tools(**{name: shutil.which(name, path=places) for name in _WHENCE})
 
 

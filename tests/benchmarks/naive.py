@@ -1,8 +1,8 @@
 """skyproxy as it would be without what the founding document optimizes: a fixture, no option of the product.
 
-``python -m tests.benchmarks.naive …`` takes what ``twistd …`` takes. A line of the log is opened for, written and closed
-on the reactor's thread, as ``fs.appendFileSync`` does, and each request gets a connection of its own. That there are no
-limits is a matter of configuration: :data:`NO_LIMITS`.
+``python -m tests.benchmarks.naive …`` takes what ``twistd …`` takes. For each line of the log the file is opened,
+written and closed on the reactor's thread, as ``fs.appendFileSync`` does, and each request gets a connection of its
+own. That there are no limits is a matter of configuration: :data:`NO_LIMITS`.
 """
 
 from __future__ import annotations
@@ -59,6 +59,6 @@ def close_connection(pool: ConnectionPool, key: Any, connection: Any) -> None:
 
 
 if __name__ == "__main__":
-    logging.LogWriter = BlockingWriter  # type: ignore[assignment, misc]
-    ConnectionPool._putConnection = close_connection  # type: ignore[method-assign]
-    run()  # type: ignore[no-untyped-call]
+    logging.LogWriter = BlockingWriter  # type: ignore[assignment, attr-defined]
+    ConnectionPool._putConnection = close_connection  # type: ignore[assignment, method-assign]
+    run()

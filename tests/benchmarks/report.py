@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-NEW_RESULTS = """\
+_INTRODUCTION = """\
 # Results of the benchmarks
 
-Made by `python -m tests.benchmarks --write`, which puts its tables between the markers and keeps the rest.
-
-## What was tried, what it gave, what bounds it
-
-## Tables
+Made by `python -m tests.benchmarks --write`, which puts what it measures between the markers and keeps the rest.
 """
+
+_BY_HAND = "## What was tried, what it gave, what bounds it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +78,24 @@ class Table:
         return "\n\n".join(parts) + "\n"
 
 
-def number(value: float | None) -> str:
-    """*value* with three digits that matter; a dash for None."""
-    if value is None:
-        return "–"
-    if isinstance(value, int) or abs(value) >= 1000:
+def number(value: float) -> str:
+    """*value* with three digits that matter; a dash for NaN, a word for infinity."""
+    if not math.isfinite(value):
+        return "-" if math.isnan(value) else "beyond"
+    if isinstance(value, int) or abs(value) >= 999.5:
         return f"{round(value):,}"
     shown = f"{value:.3g}"
     return f"{float(shown):g}" if "e" in shown else shown
 
 
+def ratio(part: float, whole: float) -> float:
+    """*part* of *whole*; NaN if there is no whole."""
+    return part / whole if whole else float("nan")
+
+
 def percent(value: float) -> str:
-    """A change as the founding document writes it: 0.5 is +50 %."""
-    return f"{value * 100:+.0f} %".replace("-", "−")
+    """A change as the founding document writes it: 0.5 is +50 %; a dash for NaN."""
+    return "-" if math.isnan(value) else f"{value * 100:+.0f} %"
 
 
 def _grid(lines: Sequence[Sequence[str]]) -> str:
@@ -104,8 +108,18 @@ def _grid(lines: Sequence[Sequence[str]]) -> str:
         )
         return "| " + " | ".join([first, *rest]) + " |"
 
-    rule = "|" + "|".join(("-" * (width + 1) + ":") if column else "-" * (width + 2) for column, width in enumerate(widths))
+    rule = "|" + "|".join(
+        ("-" * (width + 1) + ":") if column else "-" * (width + 2) for column, width in enumerate(widths)
+    )
     return "\n".join([shown(lines[0]), rule + "|", *map(shown, lines[1:])])
+
+
+def new_results(names: Iterable[str]) -> str:
+    """The file of results, with room for the machine and for the tables that *names* name."""
+    document = keep(_INTRODUCTION, "machine", "") + f"\n{_BY_HAND}\n\n## Tables\n"
+    for name in names:
+        document = keep(document, name, "")
+    return document
 
 
 def keep(document: str, name: str, content: str) -> str:

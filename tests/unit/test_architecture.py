@@ -23,6 +23,7 @@ ORDER = (
     {"wire"},
     {"upstream", "cache"},
     {"relay"},
+    {"sharing"},
     {"proxy"},
     {"web"},
     {"service"},
@@ -32,7 +33,7 @@ PURE = ORDER[0] | ORDER[1]
 APART = "demo"  # a server of its own, which the service starts
 OF_ONE_ROOM = {
     "klein": "web", "werkzeug": "web", "treq": "upstream", "httptools": "wire", "h2": "wire", "hpack": "wire",
-    "hyperframe": "wire", "priority": "wire",
+    "hyperframe": "wire", "priority": "wire", "prometheus_client": "web",
 }  # fmt: skip
 
 TOP_LEVEL = {

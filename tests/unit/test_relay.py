@@ -156,7 +156,7 @@ class WholeAnswers(Case):
         response, done = self.begin(JSON, (b"Content-Encoding", b"GZIP"))
         response.send(gzip.compress(b'{"model": "guard"}')).end()
         self.successResultOf(done)
-        self.assertEqual(self.client.body, b'{"model":"combat"}')
+        self.assertEqual(json.loads(self.client.body), {"model": "combat"})
         self.assertNotIn(b"content-encoding", self.client.headers)
 
     def test_compressed_errors(self) -> None:

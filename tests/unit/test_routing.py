@@ -61,3 +61,17 @@ class RouterTests(SynchronousTestCase):
 
     def test_ids_in_order(self) -> None:
         self.assertEqual(self.router.model_ids(), ["default", "combat", "ollama:odd"])
+
+    def test_prices(self) -> None:
+        prices = """
+prices:
+  "ollama:*": {prompt: 1, completion: 2}
+  "gpt-4o": {prompt: 3, completion: 4}
+"""
+        router = Router(config_of(TEXT % "false" + prices))
+        for model, prompt in (("default", 1.0), ("combat", 3.0), ("ollama:new", 1.0), ("openai:gpt-4o", 3.0)):
+            price = router.resolve(model)[0].price
+            assert price is not None
+            self.assertEqual(price.prompt, prompt)
+        self.assertIsNone(router.resolve("openai:gpt-5")[0].price)
+        self.assertIsNone(self.router.resolve("combat")[0].price)

@@ -44,6 +44,7 @@ class FakeLogging:
     """In the place of the log files: notes what is asked of it."""
 
     observer: Any = None
+    dropped = 0
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
@@ -321,6 +322,52 @@ class ReloadTests(Case):
         self.service.reload()
         self.assertEqual(len(self.service._retired), 1)
         self.assertTrue(client.value())
+
+
+class InstrumentTests(Case):
+    """What it counts, on the page where it is read."""
+
+    def get(self, path: bytes) -> bytes:
+        answer = self.connect(b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % path).value()
+        self.assertTrue(answer.startswith(b"HTTP/1.1 200 "), answer)
+        return answer.partition(b"\r\n\r\n")[2]
+
+    def request(self) -> None:
+        self.connect()
+        self.provider(HEAD + chunk(END) + b"0\r\n\r\n")
+
+    def test_counts_outlive_the_provider_that_they_are_of(self) -> None:
+        self.start()
+        answered = b'skyproxy_upstream_responses_total{code="200",provider="a"} %d.0\n'
+        ended = b'skyproxy_requests_total{outcome="ok",provider="a",slot="default"} %d.0\n'
+        self.request()
+        for number, text in enumerate((TEXT.replace("1001", "2001"), TEXT.replace("1001", "3001"), TEXT), 2):
+            self.loaded = config_of(text)
+            self.service.reload()
+            self.request()
+            page = self.get(b"/metrics")
+            self.assertIn(answered % number, page)
+            self.assertIn(ended % number, page)
+
+    def test_a_provider_that_was_left_out_and_came_back(self) -> None:
+        self.start()
+        self.request()
+        without = "providers: {b: {base_url: 'http://127.0.0.1:1002/v1'}}"
+        for text, expected in ((without, None), (TEXT, {"200": 1})):
+            self.loaded = config_of(text)
+            self.service.reload()
+            provider = json.loads(self.get(b"/api/stats"))["providers"].get("a")
+            self.assertEqual(provider and provider["responses"], expected)
+
+    def test_lag(self) -> None:
+        self.start()
+        self.reactor.pump([0.1] * 5)
+        self.assertEqual(json.loads(self.get(b"/api/stats"))["event_loop_lag"]["count"], 5)
+
+    def test_lines_that_the_log_lost(self) -> None:
+        self.start()
+        self.logging.dropped = 7
+        self.assertIn(b"skyproxy_log_dropped_total 7.0\n", self.get(b"/metrics"))
 
 
 class StopTests(Case):

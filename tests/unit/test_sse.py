@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.errors import UpstreamBroken
-from skyproxy.sse import StreamVerdict, StreamWatch, error_event, payloads
+from skyproxy.sse import StreamVerdict, StreamWatch, error_event, payloads, text_length
 
 CHUNK = b'data: {"choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":null}]}\n\n'
 STOP = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
@@ -99,3 +100,52 @@ class EventTests(SynchronousTestCase):
 
     def test_payloads_join_lines_and_skip_comments(self) -> None:
         self.assertEqual(list(payloads(b":c\n\nevent: x\ndata:1\ndata: 2\nid: 3\n\nid: 4\n\n")), [b"1\n2"])
+
+
+class GeneratedTests(SynchronousTestCase):
+    """StreamVerdict.generated and text_length."""
+
+    def test_short_streams_are_counted(self) -> None:
+        self.assertEqual(judged(CHUNK % b"Halt", CHUNK % "é".encode(), STOP, DONE).generated, 6)
+        self.assertEqual(judged(CHUNK % b"Halt", CHUNK[:20]).generated, 4 * (len(CHUNK) + 22) // (len(CHUNK) + 2))
+
+    def test_long_streams_are_reckoned_by_their_end(self) -> None:
+        watch = StreamWatch()
+        for number in range(3000):
+            watch.feed(CHUNK % (b"x" * (50 + number % 7)))
+        self.assertLess(abs(watch.verdict().generated / (53 * 3000) - 1), 0.1)
+
+    def test_nothing_to_reckon(self) -> None:
+        self.assertEqual(judged(CHUNK % b"Halt", STOP, USAGE, DONE).generated, 0)
+        for nothing in ([], [b": comment\n\n"], [DONE], [b"data: 7\n\n"], [b"x" * 99]):
+            self.assertEqual(judged(*nothing).generated, 0)
+
+    def test_begun(self) -> None:
+        watch = StreamWatch()
+        self.assertFalse(watch.begun)
+        watch.feed(b":")
+        self.assertTrue(watch.begun)
+
+    def test_whatever_the_model_said(self) -> None:
+        call = {"id": "call_1", "type": "function", "function": {"name": "go", "arguments": '{"to":1}'}}
+        part = {"type": "output_text", "text": "Halt", "annotations": []}
+        answers: list[tuple[dict[str, Any], int]] = [
+            ({"choices": [{"delta": {"role": "assistant", "content": "Halt"}}]}, 4),
+            ({"choices": [{"delta": {"reasoning_content": "Hm", "content": None}}]}, 2),
+            ({"choices": [{"delta": {"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]}}]}, 2),
+            ({"choices": [{"message": {"content": "Halt", "tool_calls": [call]}}]}, 14),
+            ({"choices": [{"message": {"content": [{"type": "text", "text": "Halt"}]}}, {"text": "!"}]}, 5),
+            ({"choices": [{"text": "Halt"}]}, 4),
+            ({"type": "response.output_text.delta", "delta": "Halt"}, 4),
+            ({"object": "response", "output": [{"type": "message", "content": [part, part]}]}, 8),
+        ]
+        for answer, length in answers:
+            self.assertEqual(text_length(answer), length, answer)
+
+    def test_junk(self) -> None:
+        deep: Any = "x"
+        for _ in range(100):
+            deep = [deep]
+        for junk in (None, 7, [7], {"choices": 7}, {"content": 7}, deep, [[]], {"delta": []}):
+            for answer in ({"choices": junk}, {"choices": [junk]}, {"choices": [{"delta": junk}]}, {"output": junk}):
+                self.assertEqual(text_length(answer), 0)

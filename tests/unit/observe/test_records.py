@@ -7,6 +7,7 @@ from twisted.logger import LogEvent, Logger, LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.observe.records import RequestLog, RequestRecord
+from skyproxy.observe.usage import Tokens
 
 RECORD = RequestRecord(
     request_id="r-1",
@@ -98,6 +99,24 @@ class RequestLogTests(SynchronousTestCase):
         message, level, fields = self.told(replace(RECORD, outcome="cancelled", status=None))
         self.assertEqual((message, level), ("Request cancelled", LogLevel.info))
         self.assertNotIn("status", fields)
+
+    def test_tokens_and_cost(self) -> None:
+        tokens = Tokens(100, 50, cached=30, reasoning=20)
+        fields = self.told(replace(RECORD, tokens=tokens, cost=0.1 + 0.2, currency="EUR", key="DEMO_API_KEY"))[2]
+        self.assertEqual(
+            {name: fields[name] for name in fields if name.startswith("tokens_")},
+            {
+                "tokens_prompt": 100,
+                "tokens_completion": 50,
+                "tokens_cached": 30,
+                "tokens_reasoning": 20,
+                "tokens_estimated": False,
+            },
+        )
+        self.assertEqual((fields["cost"], fields["currency"], fields["key"]), (0.3, "EUR", "DEMO_API_KEY"))
+        unpriced = self.told(replace(RECORD, tokens=Tokens(1, 2, estimated=True)))[2]
+        self.assertTrue(unpriced["tokens_estimated"])
+        self.assertTrue({"cost", "currency", "key"}.isdisjoint(unpriced))
 
     def test_the_namespace(self) -> None:
         self.assertEqual(RequestLog()._log.namespace, "skyproxy.observe.records")

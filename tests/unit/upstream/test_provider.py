@@ -232,7 +232,7 @@ class ProviderTests(SynchronousTestCase):
         sent = self.send()
         self.upstream.pending[-1].errback(ConnectionRefusedError())
         self.failureResultOf(sent)
-        self.assertEqual(self.provider.responses, {"200": 2, "429": 1, "upstream_unreachable": 1})
+        self.assertEqual(self.provider.counts.responses, {"200": 2, "429": 1, "upstream_unreachable": 1})
 
     def test_idle(self) -> None:
         def busy() -> None:

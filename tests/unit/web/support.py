@@ -17,8 +17,13 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from skyproxy.observe.lag import LagProbe
+from skyproxy.observe.statistics import Statistics
 from skyproxy.routing import Router
+from skyproxy.upstream.budget import RetryBudget
+from skyproxy.upstream.provider import Provider
 from skyproxy.web.app import Api
+from skyproxy.web.instruments import Sources
 from skyproxy.web.request import RequestIds
 from skyproxy.web.site import build_site
 from skyproxy.wire import Connections, ServerLimits, Wire
@@ -123,7 +128,13 @@ class WebCase(SynchronousTestCase):
         self.config = config_of(CONFIG)
         runtime: Any = SimpleNamespace(config=self.config, router=Router(self.config), providers={})
         proxy: Any = self.proxy
-        self.api = Api(proxy, lambda: runtime, RequestIds("t"), self.clock, now=lambda: NOW)
+        self.statistics = Statistics(self.clock)
+        self.lag = LagProbe(self.clock, self.clock.seconds)
+        self.providers: dict[str, Provider] = {}
+        self.dropped = 0
+        self.budget = RetryBudget(self.clock)
+        sources = Sources(self.statistics, lambda: self.providers, self.budget, self.lag, lambda: self.dropped)
+        self.api = Api(proxy, lambda: runtime, RequestIds("t"), self.clock, sources, now=lambda: NOW)
         limits = ServerLimits(body_bytes=100_000)
         self.connections = Connections(self.clock)
         self.site = build_site(self.api.app, self.clock, type(self).wire(), limits, self.connections)

@@ -1,0 +1,63 @@
+"""How late the event loop is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from skyproxy.observe.distribution import Histogram, SlidingDistribution, Summary
+from skyproxy.observe.statistics import WINDOW
+
+INTERVAL = 0.1
+"""Seconds between two looks."""
+
+_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class Scheduler(Protocol):
+    """What calls later: a reactor."""
+
+    def callLater(self, delay: float, callable: Callable[..., Any], *args: Any) -> Any:
+        """Call later; returns an IDelayedCall."""
+
+
+class LagProbe:
+    """Has itself called ten times a second, and notes how late each call comes: so late is everything else, too.
+
+    :param reactor: whose lag it is.
+    :param seconds: a clock that nobody sets, and that stands still while the machine sleeps.
+    :ivar histogram: of the lag, since the start.
+    """
+
+    def __init__(self, reactor: Scheduler, seconds: Callable[[], float]) -> None:
+        self._reactor = reactor
+        self._seconds = seconds
+        self._lately = SlidingDistribution(WINDOW)
+        self._due = 0.0
+        self._call: Any = None
+        self.histogram = Histogram(_BOUNDS)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._expect(self._seconds())
+
+    def stop(self) -> None:
+        """Look no more. Does nothing if it does not."""
+        call, self._call = self._call, None
+        if call is not None:
+            call.cancel()
+
+    def summary(self) -> Summary:
+        """The lag of the last five minutes."""
+        return self._lately.summary(self._seconds())
+
+    def _expect(self, now: float) -> None:
+        self._due = now + INTERVAL
+        self._call = self._reactor.callLater(INTERVAL, self._look)
+
+    def _look(self) -> None:
+        now = self._seconds()
+        late = max(0.0, now - self._due)
+        self.histogram.add(late)
+        self._lately.add(late, now)
+        self._expect(now)

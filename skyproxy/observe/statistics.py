@@ -1,0 +1,247 @@
+"""What became of all requests together: the one place that the figures come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from skyproxy.observe.distribution import Histogram, SlidingDistribution
+from skyproxy.observe.records import Outcome, RequestRecord
+
+WINDOW = 300.0
+"""Seconds that percentiles look back."""
+
+NO_SLOT = "direct"
+"""Stands for the slot of requests that named a provider and its model."""
+
+NO_PROVIDER = "none"
+"""Stands for provider and slot of requests that came to neither: they were refused, or named what nobody knows."""
+
+CACHE_RESULTS = ("hit", "miss", "coalesced")
+
+# The first word of a good stream is there in some tenths of a second; a long answer takes a minute or two.
+_BOUNDS = (
+    0.05,
+    0.1,
+    0.2,
+    0.35,
+    0.5,
+    0.75,
+    1.0,
+    1.5,
+    2.0,
+    3.0,
+    5.0,
+    7.5,
+    10.0,
+    15.0,
+    20.0,
+    30.0,
+    45.0,
+    60.0,
+    120.0,
+    300.0,
+)
+
+
+class Clock(Protocol):
+    """What tells the time."""
+
+    def seconds(self) -> float:
+        """The time."""
+
+
+class Usage:
+    """Tokens and what they cost, added up.
+
+    :ivar prompt: all that were read, ``cached`` ones among them.
+    :ivar completion: all that were generated, ``reasoning`` ones among them.
+    :ivar estimated: those of ``prompt`` and ``completion`` that no provider has confirmed.
+    :ivar cost: by currency.
+    """
+
+    __slots__ = ("cached", "completion", "cost", "estimated", "prompt", "reasoning")
+
+    def __init__(self) -> None:
+        self.prompt = self.completion = self.cached = self.reasoning = self.estimated = 0
+        self.cost: dict[str, float] = {}
+
+    def add(self, record: RequestRecord) -> None:
+        """Add those of *record*, if it has any."""
+        tokens = record.tokens
+        if tokens is None:
+            return
+        self.prompt += tokens.prompt
+        self.completion += tokens.completion
+        self.cached += tokens.cached
+        self.reasoning += tokens.reasoning
+        if tokens.estimated:
+            self.estimated += tokens.prompt + tokens.completion
+        if record.cost is not None:
+            self.cost[record.currency] = self.cost.get(record.currency, 0.0) + record.cost
+
+    def include(self, other: Usage) -> None:
+        """Add all of *other*."""
+        self.prompt += other.prompt
+        self.completion += other.completion
+        self.cached += other.cached
+        self.reasoning += other.reasoning
+        self.estimated += other.estimated
+        for currency, cost in other.cost.items():
+            self.cost[currency] = self.cost.get(currency, 0.0) + cost
+
+    def tokens(self) -> dict[str, int]:
+        """By kind."""
+        return {
+            "prompt": self.prompt,
+            "completion": self.completion,
+            "cached": self.cached,
+            "reasoning": self.reasoning,
+            "estimated": self.estimated,
+        }
+
+
+class Times:
+    """The times of the answers that were ``ok``.
+
+    :ivar latency: from the request to the end of its answer.
+    :ivar first_token: from the request to the beginning of an answer that is a stream.
+    """
+
+    __slots__ = ("first_token", "latency")
+
+    def __init__(self) -> None:
+        self.latency = SlidingDistribution(WINDOW)
+        self.first_token = SlidingDistribution(WINDOW)
+
+    def add(self, record: RequestRecord, now: float) -> None:
+        """Add those of *record*, which is ``ok``."""
+        self.latency.add(record.latency, now)
+        if record.stream and record.time_to_first_byte is not None:
+            self.first_token.add(record.time_to_first_byte, now)
+
+
+class ProviderTimes(Times):
+    """Those of a provider, with what Prometheus reads of them."""
+
+    __slots__ = ("first_bytes", "seconds")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds = Histogram(_BOUNDS)
+        self.first_bytes = Histogram(_BOUNDS)
+
+    def add(self, record: RequestRecord, now: float) -> None:
+        """Add those of *record*, which is ``ok``."""
+        super().add(record, now)
+        self.seconds.add(record.latency)
+        if record.stream and record.time_to_first_byte is not None:
+            self.first_bytes.add(record.time_to_first_byte)
+
+
+class Tally:
+    """What became of some requests.
+
+    :ivar outcomes: how many ended in each way.
+    """
+
+    __slots__ = ("outcomes", "usage")
+
+    def __init__(self) -> None:
+        self.outcomes: dict[Outcome, int] = {}
+        self.usage = Usage()
+
+    def include(self, other: Tally) -> None:
+        """Add all of *other*."""
+        for outcome, count in other.outcomes.items():
+            self.outcomes[outcome] = self.outcomes.get(outcome, 0) + count
+        self.usage.include(other.usage)
+
+
+class _Line:
+    """Where the requests of one slot at one provider are counted."""
+
+    __slots__ = ("provider", "slot", "tally")
+
+    def __init__(self, provider: ProviderTimes, slot: Times) -> None:
+        self.tally = Tally()
+        self.provider = provider
+        self.slot = slot
+
+
+class Statistics:
+    """Counts requests that are over, by provider and slot. Reading adds up what was counted.
+
+    :param clock: for the window of the percentiles.
+    :ivar now: gives the time, on that clock.
+    :ivar since: when it began to count.
+    :ivar tallies: by provider and slot, of those that had any request.
+    :ivar providers: times, by provider.
+    :ivar slots: times, by slot.
+    :ivar keys: usage, by provider and the variable of its key.
+    :ivar cache: requests that the cache was asked for, by what it said.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.now = clock.seconds
+        self.since = clock.seconds()
+        self._lines: dict[tuple[str | None, str | None], _Line] = {}
+        self.providers: dict[str, ProviderTimes] = {}
+        self.slots: dict[str, Times] = {}
+        self.keys: dict[tuple[str, str], Usage] = {}
+        self.cache: dict[str, int] = dict.fromkeys(CACHE_RESULTS, 0)
+
+    def completed(self, record: RequestRecord) -> None:
+        """Count *record*."""
+        line = self._lines.get((record.provider, record.slot)) or self._line(record.provider, record.slot)
+        tally, outcome = line.tally, record.outcome
+        tally.outcomes[outcome] = tally.outcomes.get(outcome, 0) + 1
+        if record.tokens is not None:
+            tally.usage.add(record)
+            if record.key is not None and record.provider is not None:
+                self._key(record.provider, record.key).add(record)
+        if outcome == "ok":
+            now = self.now()
+            line.slot.add(record, now)
+            # An answer that was kept, or asked for by another, tells nothing of how fast the provider is.
+            if record.attempts:
+                line.provider.add(record, now)
+
+    @property
+    def tallies(self) -> Mapping[tuple[str, str], Tally]:
+        """Tallies by provider and slot."""
+        return {_names(*key): line.tally for key, line in self._lines.items()}
+
+    def of_provider(self, name: str) -> Tally:
+        """All requests to the provider."""
+        return _sum(tally for (provider, _), tally in self.tallies.items() if provider == name)
+
+    def of_slot(self, name: str) -> Tally:
+        """All requests for the slot."""
+        return _sum(tally for (_, slot), tally in self.tallies.items() if slot == name)
+
+    def _line(self, provider: str | None, slot: str | None) -> _Line:
+        name, slot_name = _names(provider, slot)
+        # What came to no provider took no time worth to be told.
+        times = ProviderTimes() if provider is None else self.providers.setdefault(name, ProviderTimes())
+        line = self._lines[provider, slot] = _Line(times, self.slots.setdefault(slot_name, Times()))
+        return line
+
+    def _key(self, provider: str, variable: str) -> Usage:
+        usage = self.keys.get((provider, variable))
+        if usage is None:
+            usage = self.keys[provider, variable] = Usage()
+        return usage
+
+
+def _names(provider: str | None, slot: str | None) -> tuple[str, str]:
+    if provider is None:
+        return NO_PROVIDER, NO_PROVIDER
+    return provider, NO_SLOT if slot is None else slot
+
+
+def _sum(tallies: Iterable[Tally]) -> Tally:
+    total = Tally()
+    for tally in tallies:
+        total.include(tally)
+    return total

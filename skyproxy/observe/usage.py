@@ -1,0 +1,87 @@
+"""How many tokens an answer took, and what they cost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from skyproxy.config import Price
+from skyproxy.sse import StreamVerdict
+
+_MOST = 10**9
+"""Tokens that an answer may be said to have taken; a provider that says more is not believed."""
+
+_BYTES_PER_TOKEN = 4
+
+# Pictures and sounds within a request are no text.
+_EMBEDDED = re.compile(rb";base64,[A-Za-z0-9+/=_-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The tokens of one request and its answer.
+
+    :ivar cached: of the prompt's, those that the provider had in its cache.
+    :ivar reasoning: of the completion's, those that the model only thought.
+    :ivar estimated: whether skyproxy reckoned this, because the provider did not say.
+    """
+
+    prompt: int
+    completion: int
+    cached: int = 0
+    reasoning: int = 0
+    estimated: bool = False
+
+
+def tokens_of(usage: Mapping[str, Any]) -> Tokens | None:
+    """What a ``usage`` object says, in the form of chat (https://platform.openai.com/docs/api-reference/chat/object) or
+    of the Responses API; None if it says nothing that can be read.
+    """
+    prompt = _count(usage, "prompt_tokens", "input_tokens")
+    completion = _count(usage, "completion_tokens", "output_tokens")
+    if prompt is None and completion is None:
+        return None
+    return Tokens(
+        prompt=prompt or 0,
+        completion=completion or 0,
+        cached=_detail(usage, "prompt_tokens_details", "input_tokens_details", "cached_tokens"),
+        reasoning=_detail(usage, "completion_tokens_details", "output_tokens_details", "reasoning_tokens"),
+    )
+
+
+def estimate(body: bytes, generated: int) -> Tokens:
+    """What *body*, a request in JSON, and *generated* bytes of text may have taken: a token for every four bytes."""
+    prompt = len(body)
+    if b";base64," in body:
+        prompt -= sum(map(len, _EMBEDDED.findall(body)))
+    return Tokens(-(-prompt // _BYTES_PER_TOKEN), -(-generated // _BYTES_PER_TOKEN), estimated=True)
+
+
+def tokens_used(verdict: StreamVerdict, body: bytes) -> Tokens:
+    """What the answer to the request *body* took: as the provider says, or else estimated."""
+    return tokens_of(verdict.usage) or estimate(body, verdict.generated)
+
+
+def cost_of(tokens: Tokens, price: Price) -> float:
+    """What *tokens* cost, in the currency of *price*."""
+    cached = min(tokens.cached, tokens.prompt)
+    for_cached = price.prompt if price.cached is None else price.cached
+    millionths = (tokens.prompt - cached) * price.prompt + cached * for_cached + tokens.completion * price.completion
+    return millionths / 1_000_000
+
+
+def _detail(usage: Mapping[str, Any], name: str, other: str, count: str) -> int:
+    details = usage.get(name)
+    if details is None:
+        details = usage.get(other)
+    return _count(details, count) or 0 if isinstance(details, dict) else 0
+
+
+def _count(usage: Mapping[str, Any], *names: str) -> int | None:
+    for name in names:
+        count = usage.get(name)
+        if type(count) is int and 0 <= count <= _MOST:
+            return count
+    return None

@@ -1,0 +1,39 @@
+"""Whether a request from this machine means this machine (DNS rebinding)."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from typing import Any
+
+from skyproxy.errors import HostNotAllowed
+
+_PORT = re.compile(r":[0-9]*$")
+
+
+def check_host(host: bytes | None, local: Any) -> None:
+    """Refuse what a browser may have been tricked into asking.
+
+    A page that has its own name resolve to 127.0.0.1 reads what is served there as if it came from the page's server;
+    its requests carry that name. So on a connection over loopback, Host must be a name of loopback.
+    Other connections are not looked at: by which names they may come, nobody here knows.
+
+    :param host: the request's Host. Every browser sends one.
+    :param local: this side's address of the connection.
+    :raise HostNotAllowed: it is another machine's name.
+    """
+    if host is None or not is_loopback(getattr(local, "host", "")):
+        return
+    name = _PORT.sub("", host.decode("latin-1"))
+    if name.lower() != "localhost" and not is_loopback(name.strip("[]")):
+        raise HostNotAllowed("Ask for this path by the name localhost or 127.0.0.1.")
+
+
+def is_loopback(address: str) -> bool:
+    """Whether *address* is an IP address of this machine alone."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return (mapped or parsed).is_loopback

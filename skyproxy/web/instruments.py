@@ -1,0 +1,103 @@
+"""What the instruments read, and what they show to people and programs: ``/api/stats``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from skyproxy import __version__
+from skyproxy.observe.distribution import SlidingDistribution
+from skyproxy.observe.lag import LagProbe
+from skyproxy.observe.statistics import WINDOW, Statistics, Tally, Times, Usage
+from skyproxy.upstream.budget import RetryBudget
+from skyproxy.upstream.provider import Provider
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the figures come from. They are read when somebody asks.
+
+    :ivar providers: those that serve now.
+    :ivar log_dropped: gives the number of lines that the log lost.
+    """
+
+    statistics: Statistics
+    providers: Callable[[], Mapping[str, Provider]]
+    budget: RetryBudget
+    lag: LagProbe
+    log_dropped: Callable[[], int]
+
+
+def figures(sources: Sources) -> dict[str, Any]:
+    """All figures, as an object of JSON. Times are in seconds; percentiles are those of the last five minutes."""
+    statistics = sources.statistics
+    now = statistics.now()
+    return {
+        "version": __version__,
+        "uptime": round(now - statistics.since, 3),
+        "window": WINDOW,
+        "event_loop_lag": asdict(sources.lag.summary()),
+        "retry_budget": asdict(sources.budget.statistics()),
+        "cache": dict(statistics.cache),
+        "log_dropped": sources.log_dropped(),
+        "providers": {
+            name: {
+                **_provider(provider),
+                **_keys(provider, statistics),
+                **_figures(statistics.of_provider(name)),
+                **_times(statistics.providers.get(name) or Times(), now),
+            }
+            for name, provider in sources.providers().items()
+        },
+        "slots": {
+            name: {**_figures(statistics.of_slot(name)), **_times(times, now)}
+            for name, times in statistics.slots.items()
+        },
+    }
+
+
+def _provider(provider: Provider) -> dict[str, Any]:
+    """Its state at this moment, and what it has answered."""
+    guards, limits = provider.guards, provider.limits()
+    return {
+        "pool": asdict(provider.connections()),
+        "permits": {
+            "in_use": limits.in_use,
+            "available": limits.available,
+            "limit": limits.limit,
+            "max_concurrent": limits.max_concurrent,
+        },
+        "queue": {"waiting": limits.queued, "max_pending": limits.max_pending},
+        "breaker": None if guards.breaker is None else asdict(guards.breaker.statistics()),
+        "adaptive": None if guards.adaptive is None else asdict(guards.adaptive.statistics()),
+        "responses": dict(provider.counts.responses),
+        "retries": provider.counts.retries,
+    }
+
+
+def _keys(provider: Provider, statistics: Statistics) -> dict[str, Any]:
+    """Its keys, each by the name of its variable."""
+    ring = provider.guards.keys
+    keys = () if ring is None else ring.statistics()
+    return {
+        "keys": [
+            {**asdict(key), **_usage(statistics.keys.get((provider.config.name, key.variable)) or Usage())}
+            for key in keys
+        ]
+    }
+
+
+def _figures(tally: Tally) -> dict[str, Any]:
+    return {"outcomes": tally.outcomes, **_usage(tally.usage)}
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    return {"tokens": usage.tokens(), "cost": {currency: round(cost, 9) for currency, cost in usage.cost.items()}}
+
+
+def _times(times: Times, now: float) -> dict[str, Any]:
+    def summed(distribution: SlidingDistribution) -> dict[str, Any]:
+        return asdict(distribution.summary(now))
+
+    return {"latency": summed(times.latency), "time_to_first_token": summed(times.first_token)}

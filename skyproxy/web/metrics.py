@@ -1,0 +1,141 @@
+"""The same figures as Prometheus reads them: ``/metrics``."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from skyproxy import __version__
+from skyproxy.observe.distribution import Histogram
+from skyproxy.web.instruments import Sources
+
+_OPEN_METRICS = "application/openmetrics-text"
+_BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
+
+
+class Metrics(Collector):
+    """Makes the metrics anew each time they are asked for. Nothing is kept or counted here.
+
+    Labels are names from the configuration, statuses, and words of skyproxy's own: never what a client wrote.
+    """
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """All metrics, as OpenMetrics where *accept*, a request's header, names that, and otherwise as plain text.
+
+        :return: the text, and its content type.
+        """
+        # prometheus_client fails on versions that are none, and repeats what it reads: it does not get the header.
+        encode, content_type = choose_encoder(_OPEN_METRICS if _OPEN_METRICS in accept else "")
+        return encode(self._registry), content_type
+
+    def describe(self) -> list[Metric]:
+        """Nothing: otherwise the registry would collect in order to know the names."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics as they are now."""
+        yield from self._requests()
+        yield from self._times()
+        yield from self._providers()
+        yield from self._process()
+
+    def _requests(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "skyproxy_requests", "Requests that are over.", labels=("provider", "slot", "outcome")
+        )
+        tokens = CounterMetricFamily(
+            "skyproxy_tokens",
+            "Tokens: cached ones are among those of the prompt, reasoning ones among those of the completion, "
+            "estimated ones among both.",
+            labels=("provider", "slot", "kind"),
+        )
+        cost = CounterMetricFamily(
+            "skyproxy_cost", "What the tokens cost, by the configured prices.", labels=("provider", "slot", "currency")
+        )
+        for names, tally in self._sources.statistics.tallies.items():
+            for outcome, count in tally.outcomes.items():
+                requests.add_metric((*names, outcome), count)
+            for kind, number in tally.usage.tokens().items():
+                tokens.add_metric((*names, kind), number)
+            for currency, amount in tally.usage.cost.items():
+                cost.add_metric((*names, currency), amount)
+        yield from (requests, tokens, cost)
+
+    def _times(self) -> Iterator[Metric]:
+        seconds = HistogramMetricFamily(
+            "skyproxy_request_seconds",
+            "From a request to the end of its answer, if all was well.",
+            labels=("provider",),
+        )
+        first_bytes = HistogramMetricFamily(
+            "skyproxy_time_to_first_byte_seconds",
+            "From a request to the beginning of its answer, for streams, if all was well.",
+            labels=("provider",),
+        )
+        for name, times in self._sources.statistics.providers.items():
+            seconds.add_metric((name,), _buckets(times.seconds), times.seconds.sum)
+            first_bytes.add_metric((name,), _buckets(times.first_bytes), times.first_bytes.sum)
+        yield from (seconds, first_bytes)
+
+    def _providers(self) -> Iterator[Metric]:
+        by_provider = ("provider",)
+        responses = CounterMetricFamily(
+            "skyproxy_upstream_responses",
+            "Answers of providers by status, and failures to get one by code.",
+            labels=("provider", "code"),
+        )
+        retries = CounterMetricFamily("skyproxy_retries", "Requests that were sent again.", labels=by_provider)
+        permits = GaugeMetricFamily("skyproxy_permits_in_use", "Requests at the provider.", labels=by_provider)
+        queue = GaugeMetricFamily("skyproxy_queue_depth", "Requests that wait for a permit.", labels=by_provider)
+        pool = GaugeMetricFamily(
+            "skyproxy_pool_connections", "Connections to the provider.", labels=("provider", "state")
+        )
+        breaker = GaugeMetricFamily("skyproxy_breaker_state", "0 closed, 1 half-open, 2 open.", labels=by_provider)
+        for name, provider in self._sources.providers().items():
+            for code, count in provider.counts.responses.items():
+                responses.add_metric((name, code), count)
+            retries.add_metric((name,), provider.counts.retries)
+            limits, connections = provider.limits(), provider.connections()
+            permits.add_metric((name,), limits.in_use)
+            queue.add_metric((name,), limits.queued)
+            for state in ("idle", "busy", "connecting"):
+                pool.add_metric((name, state), getattr(connections, state))
+            if provider.guards.breaker is not None:
+                breaker.add_metric((name,), _BREAKER_STATES[provider.guards.breaker.state])
+        yield from (responses, retries, permits, queue, pool, breaker)
+
+    def _process(self) -> Iterator[Metric]:
+        sources = self._sources
+        cache = CounterMetricFamily("skyproxy_cache", "Requests that the cache was asked for.", labels=("result",))
+        for result, count in sources.statistics.cache.items():
+            cache.add_metric((result,), count)
+        yield cache
+        lag = sources.lag.histogram
+        yield HistogramMetricFamily(
+            "skyproxy_event_loop_lag_seconds", "How late the event loop was.", buckets=_buckets(lag), sum_value=lag.sum
+        )
+        yield CounterMetricFamily("skyproxy_log_dropped", "Lines that the log lost.", value=sources.log_dropped())
+        yield InfoMetricFamily(
+            "skyproxy_build", "What runs.", value={"version": __version__, "python": platform.python_version()}
+        )
+
+
+def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
+    """The counts as Prometheus has them: of all that does not exceed each bound."""
+    buckets: list[tuple[str, float]] = []
+    total = 0
+    for bound, count in zip((*map(str, histogram.bounds), "+Inf"), histogram.counts, strict=True):
+        total += count
+        buckets.append((bound, total))
+    return buckets
