@@ -11,11 +11,11 @@ from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.python.failure import Failure
 from twisted.web._newclient import Request
-from twisted.web.client import HTTPConnectionPool
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from skyproxy.wire.alpn import TlsEndpoint
+from skyproxy.wire.pool import ConnectionPool
 from skyproxy.wire.tls import TlsClient
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -102,7 +102,7 @@ class OriginAgent:
     :param pool: keeps the connections.
     """
 
-    def __init__(self, origin: Origin, endpoint: IStreamClientEndpoint, pool: HTTPConnectionPool) -> None:
+    def __init__(self, origin: Origin, endpoint: IStreamClientEndpoint, pool: ConnectionPool) -> None:
         self._prefix = origin.prefix
         self._endpoint = endpoint
         self._pool = pool
@@ -120,6 +120,9 @@ class OriginAgent:
         if not uri.startswith(prefix) or uri[len(prefix) : len(prefix) + 1] != b"/":
             return fail(ValueError("The URI is not of this agent's origin."))
         request = Request._construct(method, uri[len(prefix) :], headers, bodyProducer, persistent=True)
+        idle = self._pool.idle_connection(prefix, self._endpoint)
+        if idle is not None:
+            return idle.request(request)
         return self._pool.getConnection(prefix, self._endpoint).addCallback(_send, request)
 
 

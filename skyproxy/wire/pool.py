@@ -105,6 +105,11 @@ class ConnectionPool(HTTPConnectionPool):
         if shared is not None and shared.wanted:
             connected = shared.use(partial(self._newConnection, key, endpoint))
             return connected.addCallback(self._share, key, endpoint)
+        idle = self.idle_connection(key, endpoint)
+        return self._newConnection(key, endpoint) if idle is None else succeed(idle)
+
+    def idle_connection(self, key: Hashable, endpoint: IStreamClientEndpoint) -> Reused | None:
+        """An idle connection of HTTP/1.1 for one request, without a Deferred; None if there is none."""
         connections = self._connections.get(key, ())
         now = self._reactor.seconds()
         while connections:
@@ -113,8 +118,8 @@ class ConnectionPool(HTTPConnectionPool):
                 connection.transport.loseConnection()
             elif connection.state == "QUIESCENT":
                 self._reused += 1
-                return succeed(Reused(self, key, endpoint, connection, UNHEARD))
-        return self._newConnection(key, endpoint)
+                return Reused(self, key, endpoint, connection, UNHEARD)
+        return None
 
     def statistics(self) -> PoolStatistics:
         """What there is now."""
