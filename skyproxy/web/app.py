@@ -24,7 +24,7 @@ from skyproxy.web.host import check_host
 from skyproxy.web.instruments import Sources, figures
 from skyproxy.web.metrics import Metrics
 from skyproxy.web.request import ApiRequest, RequestIds
-from skyproxy.wire.headers import Field
+from skyproxy.wire.headers import Field, Fields
 
 _log = Logger()
 
@@ -147,16 +147,13 @@ class Api:
         allowed = ", ".join(sorted({*(failure.value.valid_methods or ()), "OPTIONS"})).encode("ascii")
         if request.method == b"OPTIONS":
             return self._preflight(request, allowed)
-        client, _ = self._client(request)
         error = MethodNotAllowed(f"This path is for {allowed.decode('ascii')}.")
-        refuse(client, error, [(b"Allow", allowed)])
-        return succeed(None)
+        return self._refused(request, error, [(b"Allow", allowed)])
 
     @app.handle_errors(HTTPException)  # type: ignore[arg-type]
     def no_such_path(self, request: ApiRequest, failure: Failure) -> Deferred[None]:
-        client, _ = self._client(request)
-        refuse(client, NotFound("There is nothing at this path; the API is at /v1/chat/completions and its siblings."))
-        return succeed(None)
+        error = NotFound("There is nothing at this path; the API is at /v1/chat/completions and its siblings.")
+        return self._refused(request, error)
 
     @app.handle_errors(Exception)  # type: ignore[arg-type]
     def fault(self, request: ApiRequest, failure: Failure) -> Deferred[None]:
@@ -207,6 +204,15 @@ class Api:
             client.answer(200, [(b"Content-Type", content_type)], body)
         except SkyproxyError as error:
             refuse(client, error)
+        return succeed(None)
+
+    def _refused(self, request: ApiRequest, error: SkyproxyError, headers: Fields = ()) -> Deferred[None]:
+        client, _ = self._client(request)
+        try:
+            self._admit(request, client)
+        except SkyproxyError as not_admitted:
+            error = not_admitted
+        refuse(client, error, headers)
         return succeed(None)
 
     def _preflight(self, request: ApiRequest, allowed: bytes) -> Deferred[None]:

@@ -221,6 +221,8 @@ def test_browsers(start: Starter, demo: DemoProvider) -> None:
     for origin in ("https://chat.example", "http://localhost:3000"):
         answer = ask(proxy, chat(), {"Origin": origin})
         assert (answer.status, answer.headers["access-control-allow-origin"]) == (200, origin)
+        missing = call(proxy, "GET", "/nothing", headers={"Origin": origin})
+        assert (missing.status, missing.headers["access-control-allow-origin"]) == (404, origin)
     for origin in ("https://evil.example", "null", "http://127.0.0.1.evil.example"):
         answer = ask(proxy, chat(), {"Origin": origin})
         assert (answer.status, answer.json()["error"]["code"]) == (403, "origin_not_allowed")
