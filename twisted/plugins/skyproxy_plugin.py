@@ -3,5 +3,8 @@
 from twisted.application.service import ServiceMaker
 
 skyproxy = ServiceMaker(
-    "skyproxy", "skyproxy.tap", "Proxy for large-language-model traffic: OpenAI API in front, many providers behind.", "skyproxy"
+    "skyproxy",
+    "skyproxy.tap",
+    "Proxy for large-language-model traffic: OpenAI API in front, many providers behind.",
+    "skyproxy",
 )
