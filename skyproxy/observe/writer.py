@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from itertools import count
+from math import inf
 from queue import Empty, SimpleQueue
 from time import monotonic
 
@@ -158,7 +159,9 @@ class LogWriter:
             self._wait()
             # Before the lines are taken: a line that comes now wakes the thread again.
             self._woken = self._hurried = False
-            self._write_queued()
+            # Lines that come meanwhile wait for the next time: to run after them would be to write them one by one,
+            # and to want the interpreter's lock for each.
+            self._write_queued(len(self._kept) + len(self._droppable))
         self._end()
 
     def _wait(self) -> None:
@@ -178,14 +181,15 @@ class LogWriter:
             except Empty:
                 return
 
-    def _write_queued(self) -> None:
-        """Write all there is. When the sink fails, the batch at hand is kept."""
+    def _write_queued(self, enough: float = inf) -> None:
+        """Write all there is, or *enough* lines. When the sink fails, the batch at hand is kept."""
         try:
             if self._reopening:
                 self._reopening = False
                 self._sink.reopen()
-            while self._batch or self._take():
+            while self._batch or (enough > 0 and self._take()):
                 self._sink.write(b"".join(self._batch))
+                enough -= len(self._batch)
                 self._batch = []
         except Exception as error:  # an OSError, or a ValueError from a stream that its owner has closed
             self._warn(error)
