@@ -31,6 +31,9 @@ class Faults:
 
     :ivar status: the answer is an error of this status.
     :ivar retry_after: the Retry-After header, as it is.
+    :ivar retry_date: the Retry-After header as the date that many seconds from now.
+    :ivar retry_after_ms: the retry-after-ms header, as it is.
+    :ivar ratelimit_reset: x-ratelimit-reset-requests, as it is, beside an x-ratelimit-remaining-requests of 0.
     :ivar fail: only this many requests with exactly this model string fail (by 503 if nothing else is said);
         later ones succeed.
     :ivar reset: abort the connection before any byte of an answer.
@@ -70,6 +73,9 @@ class Faults:
     usage: bool = True
     status: int | None = None
     retry_after: str | None = None
+    retry_date: float | None = None
+    retry_after_ms: str | None = None
+    ratelimit_reset: str | None = None
     fail: int | None = None
     reset: bool = False
     hang: bool = False
@@ -111,6 +117,9 @@ _WITHOUT_FAILURE: Mapping[str, Any] = {
     "fail": None,
     "status": None,
     "retry_after": None,
+    "retry_date": None,
+    "retry_after_ms": None,
+    "ratelimit_reset": None,
     "reset": False,
     "hang": False,
     "cut": None,
@@ -189,6 +198,9 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "usage": _switch,
     "status": _status,
     "retry_after": str,
+    "retry_date": _seconds,
+    "retry_after_ms": str,
+    "ratelimit_reset": str,
     "fail": _count,
     "reset": _switch,
     "hang": _switch,

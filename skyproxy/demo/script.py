@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import re
+import time
 import zlib
 from collections.abc import Callable, Iterator
+from email.utils import formatdate
 from itertools import cycle, islice
 
 from skyproxy.demo.bomb import Bomb
@@ -85,6 +87,13 @@ def redirect_reply(faults: Faults) -> Reply:
 def _odd_headers(faults: Faults) -> Iterator[tuple[bytes, bytes]]:
     if faults.retry_after is not None:
         yield b"Retry-After", faults.retry_after.encode("latin-1", "replace")
+    if faults.retry_date is not None:
+        yield b"Retry-After", formatdate(time.time() + faults.retry_date, usegmt=True).encode("ascii")
+    if faults.retry_after_ms is not None:
+        yield b"retry-after-ms", faults.retry_after_ms.encode("latin-1", "replace")
+    if faults.ratelimit_reset is not None:
+        yield b"x-ratelimit-remaining-requests", b"0"
+        yield b"x-ratelimit-reset-requests", faults.ratelimit_reset.encode("latin-1", "replace")
     if faults.cookie:
         yield b"Set-Cookie", b"demo-session=sweetroll; Path=/; HttpOnly"
     if faults.keep_alive is not None:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 import zlib
+from email.utils import parsedate_to_datetime
 
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
@@ -24,6 +26,17 @@ class BrokenAnswerTests(SynchronousTestCase):
         answer = self.server.stream("guard;status=429;retry_after=7").answer()
         self.assertEqual((answer.status, answer.headers["retry-after"]), (429, "7"))
         self.assertEqual(answer.json["error"]["type"], "rate_limit_error")
+
+    def test_when_to_ask_again(self) -> None:
+        now = time.time()
+        model = "guard;fail=1;status=429;retry_date=60;retry_after_ms=1500;ratelimit_reset=1m2s"
+        answer = self.server.chat(model).answer()
+        self.assertApproximates(parsedate_to_datetime(answer.headers["retry-after"]).timestamp(), now + 60, 2)
+        self.assertEqual(answer.headers["retry-after-ms"], "1500")
+        self.assertEqual(answer.headers["x-ratelimit-remaining-requests"], "0")
+        self.assertEqual(answer.headers["x-ratelimit-reset-requests"], "1m2s")
+        healed = self.server.chat(model).answer()
+        self.assertEqual([name for name in healed.headers if "retry" in name or "ratelimit" in name], [])
 
     def test_fail_counts_one_model_string(self) -> None:
         statuses = [self.server.chat("guard;fail=2").answer().status for _ in range(3)]
