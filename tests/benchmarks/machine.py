@@ -56,7 +56,18 @@ def raise_open_files() -> int:
 
 
 def describe(tools: Tools) -> list[tuple[str, str]]:
-    """The machine and the versions that matter, by name."""
+    """The machine and the versions that matter, those of *tools* too, by name."""
+    return [
+        *describe_machine(),
+        ("nginx", _told([tools.nginx, "-v"])),
+        ("wrk", _told([tools.wrk, "-v"])),
+        ("node", _told([tools.node, "--version"])),
+        ("autocannon", _told([tools.autocannon, "--version"])),
+    ]
+
+
+def describe_machine() -> list[tuple[str, str]]:
+    """The date, the machine, and the versions of the libraries that matter, by name."""
     cpus = os.sched_getaffinity(0)
     libraries = ("Twisted", "klein", "treq", "httptools", "orjson", "h2")
     return [
@@ -65,10 +76,6 @@ def describe(tools: Tools) -> list[tuple[str, str]]:
         ("kernel", f"{platform.system()} {platform.release()}"),
         ("Python", f"{platform.python_implementation()} {platform.python_version()}"),
         *((name, _library(name)) for name in libraries),
-        ("nginx", _told([tools.nginx, "-v"])),
-        ("wrk", _told([tools.wrk, "-v"])),
-        ("node", _told([tools.node, "--version"])),
-        ("autocannon", _told([tools.autocannon, "--version"])),
     ]
 
 

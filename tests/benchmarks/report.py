@@ -52,6 +52,7 @@ class Table:
 
     :ivar about: how it was measured.
     :ivar skipped: what was not measured, and why.
+    :ivar prose: whether the cells are words rather than numbers.
     """
 
     title: str
@@ -60,6 +61,7 @@ class Table:
     lines: list[list[str]] = field(default_factory=list)
     goals: list[Goal] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    prose: bool = False
 
     def add(self, *cells: Any) -> None:
         """One line; numbers are rounded to three digits."""
@@ -71,7 +73,7 @@ class Table:
         if self.about:
             parts.append(self.about)
         if self.lines:
-            parts.append(_grid([list(self.columns), *self.lines]))
+            parts.append(_grid([list(self.columns), *self.lines], prose=self.prose))
         notes = [goal.verdict() for goal in self.goals] + [f"Not measured: {each}" for each in self.skipped]
         if notes:
             parts.append("\n".join(f"- {note}" for note in notes))
@@ -98,18 +100,18 @@ def percent(value: float) -> str:
     return "-" if math.isnan(value) else f"{value * 100:+.0f} %"
 
 
-def _grid(lines: Sequence[Sequence[str]]) -> str:
+def _grid(lines: Sequence[Sequence[str]], *, prose: bool) -> str:
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
 
     def shown(line: Sequence[str]) -> str:
         first, *rest = (
-            cell.rjust(width) if column else cell.ljust(width)
+            cell.rjust(width) if column and not prose else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         )
         return "| " + " | ".join([first, *rest]) + " |"
 
     rule = "|" + "|".join(
-        ("-" * (width + 1) + ":") if column else "-" * (width + 2) for column, width in enumerate(widths)
+        ("-" * (width + 1) + ":") if column and not prose else "-" * (width + 2) for column, width in enumerate(widths)
     )
     return "\n".join([shown(lines[0]), rule + "|", *map(shown, lines[1:])])
 

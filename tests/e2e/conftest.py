@@ -13,7 +13,8 @@ from tests.e2e.processes import DemoProvider, Process, Proxy
 Starter = Callable[..., Any]
 
 
-def _starter(folder: Path) -> Iterator[Starter]:
+def starter(folder: Path) -> Iterator[Starter]:
+    """Starts processes, each in a folder of its own below *folder*; ends them when it is resumed, or closed."""
     started: list[Process] = []
 
     def start(kind: type[Process], *arguments: Any, **options: Any) -> Any:
@@ -23,21 +24,23 @@ def _starter(folder: Path) -> Iterator[Starter]:
         started.append(process)
         return process
 
-    yield start
-    for process in reversed(started):
-        process.kill()
+    try:
+        yield start
+    finally:
+        for process in reversed(started):
+            process.kill()
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Starter]:
     """Starts processes that end with the test: ``start(Proxy, config)``."""
-    yield from _starter(tmp_path)
+    yield from starter(tmp_path)
 
 
 @pytest.fixture(scope="module")
 def start_for_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
     """Starts processes that end with the module."""
-    yield from _starter(tmp_path_factory.mktemp("module"))
+    yield from starter(tmp_path_factory.mktemp("module"))
 
 
 @pytest.fixture(scope="module")

@@ -55,6 +55,11 @@ class TableTests(SynchronousTestCase):
         )
         self.assertEqual(table.markdown(), expected)
 
+    def test_words_are_not_aligned_as_numbers(self) -> None:
+        table = Table("Title", ("when", "what"), prose=True)
+        table.add("now", "a")
+        self.assertEqual(table.markdown(), "### Title\n\n| when | what |\n|------|------|\n| now  | a    |\n")
+
     def test_without_lines(self) -> None:
         self.assertEqual(Table("Title", ("a",)).markdown(), "### Title\n")
 
