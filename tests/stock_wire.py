@@ -83,7 +83,7 @@ class StockClient(HTTP11ClientProtocol):
     on_lost: Callable[[Any], None] | None = None
 
     def request(self, request: Any) -> Deferred[Any]:
-        """As Twisted's; the response has ``raw_headers``, and its body a transport that aborts."""
+        """As Twisted's; the response has ``raw_headers`` and ``whole``, and its body a transport that aborts."""
         return super().request(request).addCallback(self._completed)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -96,6 +96,7 @@ class StockClient(HTTP11ClientProtocol):
         response.raw_headers = [
             (name, value) for name, values in response.headers.getAllRawHeaders() for value in values
         ]
+        response.whole = None
         if response._transport is not None:
             response._transport = BodyTransport(self, response._transport)
         return response

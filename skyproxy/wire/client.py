@@ -11,18 +11,17 @@ from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web._newclient import RequestNotSent, ResponseNeverReceived
-from twisted.web.client import ResponseDone, ResponseFailed
+from twisted.web.client import ResponseFailed
 from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import IResponse
 
 from skyproxy.wire.body import BytesProducer
-from skyproxy.wire.client_reader import BadResponse, ResponseReader
-from skyproxy.wire.client_response import ClientResponse
+from skyproxy.wire.client_reader import BadResponse, ResponseHead, ResponseReader
+from skyproxy.wire.client_response import DONE, ClientResponse
 from skyproxy.wire.direct import direct_writer
 from skyproxy.wire.headers import OutgoingHeaders
 
 _WORTH_NO_COPY = 128 * 1024
-_DONE = Failure(ResponseDone())
 _CLOSED = Failure(PotentialDataLoss())
 
 
@@ -120,8 +119,13 @@ class ClientProtocol(Protocol):
             reader.feed(data)
         except BadResponse as error:
             broken = error
-        if self._response is None and reader.head is not None and self._answer is not None:
-            self._begin(self._answer)
+        answer = self._answer
+        if answer is not None and reader.head is not None:
+            self._answer = None
+            if reader.complete and broken is None:
+                self._answer_whole(answer, reader.head)
+                return
+            self._begin(answer, reader.head)
         response = self._response
         if response is not None and reader.pieces:
             pieces = reader.pieces
@@ -163,28 +167,39 @@ class ClientProtocol(Protocol):
         else:
             self.transport.writeSequence((head, data))
 
-    def _begin(self, answer: Deferred[IResponse]) -> None:
-        head = self._reader.head
-        assert head is not None
+    def _answer_whole(self, answer: Deferred[IResponse], head: ResponseHead) -> None:
+        """Hand over a response of which all has come. First this ends it: who waits for it finds it complete, and this
+        connection free.
+        """
+        pieces = self._reader.pieces
+        whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        response = ClientResponse(head, self._request, self, whole)
+        self.keep_alive = head.keep_alive
+        self._be_free()
+        answer.callback(response)
+
+    def _begin(self, answer: Deferred[IResponse], head: ResponseHead) -> None:
         self.keep_alive = head.keep_alive
         self._response = ClientResponse(head, self._request, self)
-        self._answer = None
         answer.callback(self._response)
 
     def _finish(self) -> None:
         response, self._response = self._response, None
         assert response is not None
+        # First, so that whoever hears of the end finds this connection free.
+        self._be_free()
+        response.ended(DONE)
+
+    def _be_free(self) -> None:
         reusable = self._reader.keep_alive and self._request.persistent
         self._request = None
         if reusable:
             self.state = "QUIESCENT"
             self.resume()
-            # First, so that whoever hears of the end finds this connection free.
             self._quiescent_callback(self)
         else:
             self.state = "CONNECTION_LOST"
             self.transport.loseConnection()
-        response.ended(_DONE)
 
     def _end(self, reason: Failure) -> None:
         answer, self._answer = self._answer, None

@@ -6,12 +6,16 @@ from typing import Any, Protocol
 
 from twisted.internet.error import ConnectionAborted
 from twisted.python.failure import Failure
+from twisted.web.client import ResponseDone
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
 from skyproxy.wire.client_reader import ResponseHead
 from skyproxy.wire.received import UndecodedHeaders
+
+DONE = Failure(ResponseDone())
+"""How a body ends that is complete."""
 
 
 class Connection(Protocol):
@@ -31,25 +35,29 @@ class Connection(Protocol):
 class ClientResponse:
     """See :class:`twisted.web.iweb.IResponse`. It is the transport of the protocol that reads the body, too.
 
+    :param whole: the whole body, if all of it has come: the connection has ended it, and carries others now.
     :ivar raw_headers: all header fields, in the order of their coming.
+    :ivar whole: the whole body, if all of it had come when the response was handed over; else None. It is given by
+        :meth:`deliverBody`, too.
     """
 
     __slots__ = (
         "_body", "_connection", "_end", "_head", "_headers", "_held", "_told",
-        "code", "length", "previousResponse", "raw_headers", "request",
+        "code", "length", "previousResponse", "raw_headers", "request", "whole",
     )  # fmt: skip
 
     # For protocols that stop reading when their transport says that it is going.
     disconnecting = False
 
-    def __init__(self, head: ResponseHead, request: Any, connection: Connection) -> None:
+    def __init__(self, head: ResponseHead, request: Any, connection: Connection, whole: bytes | None = None) -> None:
         self._head = head
         self._headers: Headers | None = None
         self._connection = connection
         self._body: Any = None
-        self._held: list[bytes] = []
-        self._end: Failure | None = None
+        self._held: list[bytes] = [whole] if whole else []
+        self._end: Failure | None = None if whole is None else DONE
         self._told = False
+        self.whole = whole
         self.code = head.status
         self.length = head.length
         self.raw_headers = head.fields

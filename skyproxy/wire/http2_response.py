@@ -21,6 +21,7 @@ class Http2Response:
     """See :class:`twisted.web.iweb.IResponse`.
 
     :ivar raw_headers: the fields in the order of their coming, names in lower case.
+    :ivar whole: None; see :class:`ClientResponse`.
     :ivar length: bytes of the body as Content-Length says, else UNKNOWN_LENGTH.
     """
 
@@ -29,6 +30,7 @@ class Http2Response:
     )  # fmt: skip
 
     version = (b"HTTP", 2, 0)
+    whole: bytes | None = None
 
     def __init__(self, head: ResponseHead, request: Any, deliver: Callable[[Reader], None]) -> None:
         self.code = head.code
