@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from io import BytesIO
 from itertools import count
 from typing import Any
@@ -26,6 +27,7 @@ class ApiRequest(WebRequest):
     cut = False
     request_id: str | None = None
     defaultContentType = None
+    _fields: Mapping[bytes, bytes] | None = None
 
     def gotLength(self, length: int | None) -> None:
         self.content = BytesIO()
@@ -67,13 +69,22 @@ class ApiRequest(WebRequest):
         """Whether the client has left."""
         return bool(self._disconnected)
 
+    @property
+    def fields(self) -> Mapping[bytes, bytes]:
+        """The last value of each header of the request, by its name in lower case; as they are when first looked at."""
+        fields = self._fields
+        if fields is None:
+            headers = self.requestHeaders
+            if isinstance(headers, ReceivedHeaders):
+                fields = headers.last
+            else:
+                fields = {name.lower(): values[-1] for name, values in headers.getAllRawHeaders() if values}
+            self._fields = fields
+        return fields
+
     def header(self, name: bytes) -> bytes | None:
         """The last value of a header of the request."""
-        headers = self.requestHeaders
-        if isinstance(headers, ReceivedHeaders):
-            return headers.last(name.lower())
-        values = headers.getRawHeaders(name)
-        return values[-1] if values else None
+        return self.fields.get(name.lower())
 
     def plain_body(self, limit: int) -> bytes:
         """The body, inflated if it came compressed.

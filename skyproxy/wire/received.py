@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from twisted.web.http_headers import Headers, _nameEncoder
@@ -10,31 +10,27 @@ from twisted.web.http_headers import Headers, _nameEncoder
 Fields = Sequence[tuple[bytes, bytes]]
 
 
-class ReceivedHeaders(Headers):
+class LazyHeaders(Headers):
     """Headers over the *fields* that a parser found: many a message is handled without a look at most of them."""
 
-    __slots__ = ("_built", "_fields", "_last")
+    __slots__ = ("_built", "_fields")
 
     def __init__(self, fields: Fields) -> None:
         self._fields = fields
         self._built: dict[bytes, list[bytes]] | None = None
-        self._last: dict[bytes, bytes] | None = None
-
-    def last(self, name: bytes) -> bytes | None:
-        """The last value of the field *name*, which is in lower case."""
-        last = self._last
-        if last is None:
-            last = self._last = {name.lower(): value for name, value in self._fields}
-        return last.get(name)
 
     @property
     def _rawHeaders(self) -> dict[bytes, list[bytes]]:  # type: ignore[override]
         built = self._built
         if built is None:
-            built = self._built = {}
-            canonical = _nameEncoder.encode
-            for name, value in self._fields:
-                built.setdefault(canonical(name), []).append(value)
+            built = self._built = self._build()
+        return built
+
+    def _build(self) -> dict[bytes, list[bytes]]:
+        built: dict[bytes, list[bytes]] = {}
+        canonical = _nameEncoder.encode
+        for name, value in self._fields:
+            built.setdefault(canonical(name), []).append(value)
         return built
 
     def copy(self) -> Headers:
@@ -42,14 +38,37 @@ class ReceivedHeaders(Headers):
         return Headers(self._rawHeaders)
 
 
-class UndecodedHeaders(ReceivedHeaders):
-    """Those of a response, without Content-Encoding: an agent that would decode by it, without a limit, does not."""
+class ReceivedHeaders(LazyHeaders):
+    """Those of a request.
+
+    :ivar last: the last value of each field, by its name in lower case.
+    """
+
+    __slots__ = ("last",)
+
+    def __init__(self, fields: Fields, last: Mapping[bytes, bytes]) -> None:
+        super().__init__(fields)
+        self.last = last
+
+
+class UndecodedHeaders(LazyHeaders):
+    """Those of a response, without Content-Encoding: an agent that would decode by it, without a limit, does not.
+
+    Such an agent asks every response for that field, and puts back what it does not know: neither builds anything here.
+    """
 
     __slots__ = ()
 
-    def __init__(self, fields: Fields) -> None:
-        super().__init__([field for field in fields if field[0].lower() != b"content-encoding"])
+    def _build(self) -> dict[bytes, list[bytes]]:
+        built = super()._build()
+        built.pop(b"Content-Encoding", None)
+        return built
 
     def getRawHeaders(self, name: Any, default: Any = None) -> Any:
-        """As of Headers; asked for Content-Encoding, as for every response, without building anything."""
+        """As of Headers."""
         return default if name == b"Content-Encoding" else super().getRawHeaders(name, default)
+
+    def setRawHeaders(self, name: Any, values: Any) -> None:
+        """As of Headers; there is never a Content-Encoding."""
+        if name != b"Content-Encoding":
+            super().setRawHeaders(name, values)

@@ -173,7 +173,7 @@ class ServerChannel(Output):
         assert head is not None
         self.persistent = head.persistent
         self._request = request = self.requestFactory(self)
-        request.requestHeaders = ReceivedHeaders(head.fields)
+        request.requestHeaders = ReceivedHeaders(head.fields, head.last)
         if head.has_cookies:
             request.parseCookies()
         request.gotLength(head.length)

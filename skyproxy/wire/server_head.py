@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 LONGEST_REQUEST_LINE = 8192
@@ -21,9 +21,7 @@ _HOST = re.compile(rb"(?:\[[0-9A-Fa-fv:.]+\]|[A-Za-z0-9\-._~%!$&'()*+,;=]*)(?::[
 
 _ABSOLUTE_FORM = re.compile(rb"https?://([^/?]*)(.*)", re.IGNORECASE)
 
-_WATCHED = frozenset(
-    {b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"cookie", b"upgrade"}
-)
+_ONLY_ONCE = frozenset({b"host", b"content-length", b"transfer-encoding"})
 
 Fields = Sequence[tuple[bytes, bytes]]
 
@@ -44,6 +42,7 @@ class Refused(Exception):
 class Head(NamedTuple):
     """A request's head that is in order.
 
+    :ivar last: the last value of each field, by its name in lower case.
     :ivar target: path and query, or ``*``.
     :ivar version: ``HTTP/1.0`` or ``HTTP/1.1``.
     :ivar length: bytes of the body; None if it comes chunked.
@@ -55,6 +54,7 @@ class Head(NamedTuple):
     target: bytes
     version: bytes
     fields: Fields
+    last: Mapping[bytes, bytes]
     length: int | None
     persistent: bool
     expects_continue: bool
@@ -78,16 +78,8 @@ def read_head(line: re.Match[bytes], fields: Fields) -> Head:
     """
     method, target, minor = line.groups()
     modern = minor == b"1"
-    seen: dict[bytes, bytes] = {}
-    for name, value in fields:
-        key = name.lower()
-        if key in _WATCHED:
-            if key not in seen:
-                seen[key] = value
-            elif key in (b"host", b"content-length", b"transfer-encoding"):
-                raise Refused(400, f"More than one {key.decode()} header.")
-            else:
-                seen[key] += b"," + value
+    last = {name.lower(): value for name, value in fields}
+    seen = last if len(last) == len(fields) else _joined(fields)
     host = seen.get(b"host")
     if host is None:
         if modern:
@@ -105,11 +97,29 @@ def read_head(line: re.Match[bytes], fields: Fields) -> Head:
         target,
         b"HTTP/1.1" if modern else b"HTTP/1.0",
         fields,
+        last,
         length,
         modern if connection is None else _persistent(connection, modern),
         modern and b"expect" in seen and seen[b"expect"].lower() == b"100-continue",
         b"cookie" in seen,
     )
+
+
+def _joined(fields: Fields) -> dict[bytes, bytes]:
+    """*fields* by their names in lower case, the values of one name joined.
+
+    :raise Refused: one is there twice that may be there once only.
+    """
+    seen: dict[bytes, bytes] = {}
+    for name, value in fields:
+        key = name.lower()
+        if key not in seen:
+            seen[key] = value
+        elif key in _ONLY_ONCE:
+            raise Refused(400, f"More than one {key.decode()} header.")
+        else:
+            seen[key] += b"," + value
+    return seen
 
 
 def _path(method: bytes, target: bytes, host: bytes | None) -> bytes:

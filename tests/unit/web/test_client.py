@@ -42,6 +42,12 @@ class ClientTests(WebCase):
     def test_kind(self) -> None:
         self.assertIs(type(self.begin()), self.kind)
 
+    def test_fields_of_the_request(self) -> None:
+        client = self.begin(self.post(extra=b"X-Title: one\r\nACCEPT: */*\r\nx-title: two\r\n"))
+        fields = client._request.fields
+        self.assertEqual((fields[b"x-title"], fields[b"accept"], fields[b"host"]), (b"two", b"*/*", b"x"))
+        self.assertIs(client._request.fields, fields)
+
     def test_what_it_tells(self) -> None:
         self.clock.advance(3)
         client = self.begin()
@@ -162,6 +168,9 @@ class Http2Tests(WebCase):
         self.assertEqual((headers[":status"], headers["content-type"]), ("200", "application/json"))
         self.assertEqual([event.data for event in self.seen(DataReceived) if event.data], [b"{}"])
         self.assertEqual(len(self.seen(StreamEnded)), 1)
+
+    def test_fields_of_the_request(self) -> None:
+        self.assertEqual(self.begin()._request.fields[b"host"], b"x")
 
     def test_a_stream(self) -> None:
         client = self.begin()

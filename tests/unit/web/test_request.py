@@ -66,6 +66,12 @@ class ApiRequestTests(SynchronousTestCase):
         self.assertEqual(request.header(b"x-title"), b"two")
         self.assertIsNone(request.header(b"X-Other"))
 
+    def test_fields_by_lower_case_names(self) -> None:
+        request = request_with(X_Title=b"one", ACCEPT=b"*/*")
+        request.requestHeaders.addRawHeader(b"x-title", b"two")
+        self.assertEqual(request.fields, {b"x-title": b"two", b"accept": b"*/*"})
+        self.assertIs(request.fields, request.fields)
+
     def test_the_end_can_be_withheld(self) -> None:
         request: Any = request_with()
         request.clientproto = b"HTTP/1.1"
