@@ -20,9 +20,10 @@ from skyproxy.request import ANSWERED_IN_JSON, Request, UpstreamBody, parse
 from skyproxy.routing import Candidate, Router
 from skyproxy.sharing import Errand, Result, Sharing
 from skyproxy.sse import StreamVerdict, StreamWatch
+from skyproxy.upstream.answer import Answer
 from skyproxy.upstream.asking import Asker, Kind, Plan
 from skyproxy.upstream.asking import Outcome as AskOutcome
-from skyproxy.upstream.provider import Answer, Call, Provider
+from skyproxy.upstream.provider import Call, Provider
 from skyproxy.wire.headers import Fields
 
 _log = Logger()
@@ -40,22 +41,28 @@ class Runtime:
 class Journey:
     """One request under way: what happened so far, and the means to end it from outside."""
 
+    model = ""
+    streaming = False
+    attempts = 0
+    candidates: Sequence[Candidate] = ()
+    candidate: Candidate | None = None
+    answer: Answer | None = None
+    watch: StreamWatch | None = None
+    verdict: StreamVerdict | None = None
+    shared: Result | None = None
+    sent = False
+    done: Deferred[None] | None = None
+    ended_by: SkyproxyError | None = None
+
     def __init__(self, request: Request, client: Client, started: float) -> None:
         self.request = request
         self.client = client
         self.started = started
-        self.model = ""
-        self.streaming = False
-        self.attempts = 0
-        self.slot: str | None = None
-        self.candidate: Candidate | None = None
-        self.answer: Answer | None = None
-        self.watch = StreamWatch()
-        self.verdict: StreamVerdict | None = None
-        self.shared: Result | None = None
-        self.sent = False
-        self.done: Deferred[None] | None = None
-        self.ended_by: SkyproxyError | None = None
+
+    def asked(self, index: int) -> None:
+        """The candidate of this *index* is asked."""
+        self.candidate = self.candidates[index]
+        self.attempts += 1
 
     def note_sent(self) -> None:
         """A provider gets the request."""
@@ -138,79 +145,32 @@ class Proxy:
         request = journey.request
         parsed = parse(request)
         journey.model, journey.streaming = parsed.model, parsed.streaming
-        candidates = runtime.router.resolve(parsed.model)
+        journey.candidates = candidates = runtime.router.resolve(parsed.model)
         journey.candidate = candidates[0]
-        journey.slot = candidates[0].slot
         bodies = [parsed.body_for(candidate) for candidate in candidates]
-        plans = [
-            self._plan(runtime, journey, candidate, body, streaming=parsed.streaming)
-            for candidate, body in zip(candidates, bodies, strict=True)
-        ]
+        plans = [_plan(runtime, journey, *pair) for pair in zip(candidates, bodies, strict=True)]
         wish = self._sharing.wish(request, parsed.model, candidates[0], bodies[0])
         if wish is None:
-            await self._bring(journey, candidates, await self._ask(journey, candidates, plans), journey.client)
+            await self._bring(journey, await self._asker.ask(plans, journey.asked), journey.client)
             return
         errand = Errand(
-            ask=lambda: self._ask(journey, candidates, plans),
-            bring=lambda outcome, client: self._bring(journey, candidates, outcome, client),
+            ask=lambda: self._asker.ask(plans, journey.asked),
+            bring=lambda outcome, client: self._bring(journey, outcome, client),
             ended_by=lambda: journey.ended_by,
         )
         journey.shared = await self._sharing.serve(wish, journey.client, errand)
 
-    async def _ask(self, journey: Journey, candidates: Sequence[Candidate], plans: Sequence[Plan]) -> AskOutcome:
-        """Have a provider answer."""
-
-        def asked(index: int) -> None:
-            journey.candidate = candidates[index]
-            journey.attempts += 1
-
-        return await self._asker.ask(plans, asked)
-
-    async def _bring(
-        self, journey: Journey, candidates: Sequence[Candidate], outcome: AskOutcome, client: Client
-    ) -> None:
+    async def _bring(self, journey: Journey, outcome: AskOutcome, client: Client) -> None:
         """Bring what a provider answered to *client*."""
-        journey.candidate = candidates[outcome.plan]
+        journey.candidate = candidate = journey.candidates[outcome.plan]
         with outcome.answer as answer:
             journey.answer = answer
+            if answer.is_event_stream:
+                journey.watch = StreamWatch()
             model = journey.model if journey.request.endpoint in ANSWERED_IN_JSON else None
-            slot = journey.candidate.settings
-            strip = slot is not None and slot.strip_reasoning
-            journey.verdict = await relay(answer, client, model, watch=journey.watch, strip_reasoning=strip)
-
-    def _plan(
-        self, runtime: Runtime, journey: Journey, candidate: Candidate, body: UpstreamBody, *, streaming: bool
-    ) -> Plan:
-        """The request as *candidate*'s provider shall get it."""
-        request = journey.request
-        if body.dropped:
-            _log.debug(
-                "Dropped fields the provider does not know",
-                provider=candidate.provider.name,
-                fields=body.dropped,
-                request_id=request.request_id,
+            journey.verdict = await relay(
+                answer, client, model, watch=journey.watch, strip_reasoning=candidate.strip_reasoning
             )
-        slot = candidate.settings
-        return Plan(
-            provider=runtime.providers[candidate.provider.name],
-            call=Call(
-                path=request.endpoint.value,
-                headers=(
-                    (b"Content-Type", body.content_type),
-                    (b"X-Request-Id", request.request_id.encode("ascii")),
-                    *request.headers,
-                ),
-                body=body.data,
-                default_timeout=candidate.default_timeout,
-                idle_timeout=candidate.idle_timeout,
-                queue_timeout=candidate.queue_timeout,
-                priority=slot.priority if slot is not None else "talk",
-                sent=journey.note_sent,
-            ),
-            kind=Kind.JSON if request.endpoint in ANSWERED_IN_JSON else Kind.ANYTHING,
-            first_token_timeout=slot.first_token_timeout if slot is not None and streaming else None,
-            hedge_after=slot.hedge_after if slot is not None else None,
-        )
 
     def _record(self, journey: Journey, error: SkyproxyError | None, *, gone: bool) -> RequestRecord:
         candidate, client, answer = journey.candidate, journey.client, journey.answer
@@ -220,7 +180,7 @@ class Proxy:
         return RequestRecord(
             request_id=journey.request.request_id,
             endpoint=journey.request.endpoint.value,
-            slot=journey.slot,
+            slot=journey.candidates[0].slot if candidate else None,
             provider=candidate.provider.name if candidate else None,
             model=journey.model,
             upstream_model=candidate.model if candidate else None,
@@ -257,6 +217,38 @@ class Proxy:
             journey.end(error)
 
 
+def _plan(runtime: Runtime, journey: Journey, candidate: Candidate, body: UpstreamBody) -> Plan:
+    """The request as *candidate*'s provider shall get it."""
+    request, provider = journey.request, candidate.provider.name
+    if body.dropped:
+        _log.debug(
+            "Dropped fields the provider does not know",
+            provider=provider,
+            fields=body.dropped,
+            request_id=request.request_id,
+        )
+    return Plan(
+        provider=runtime.providers[provider],
+        call=Call(
+            path=request.endpoint.value,
+            headers=(
+                (b"Content-Type", body.content_type),
+                (b"X-Request-Id", request.request_id.encode("ascii")),
+                *request.headers,
+            ),
+            body=body.data,
+            default_timeout=candidate.default_timeout,
+            idle_timeout=candidate.idle_timeout,
+            queue_timeout=candidate.queue_timeout,
+            priority=candidate.priority,
+            sent=journey.note_sent,
+        ),
+        kind=Kind.JSON if request.endpoint in ANSWERED_IN_JSON else Kind.ANYTHING,
+        first_token_timeout=candidate.first_token_timeout if journey.streaming else None,
+        hedge_after=candidate.hedge_after,
+    )
+
+
 def outcome(answer: Answer | None, verdict: StreamVerdict | None, error: SkyproxyError | None) -> Outcome:
     """What became of a request whose client stayed."""
     if isinstance(error, Unavailable) and answer is None:
@@ -278,7 +270,7 @@ def _tokens(journey: Journey, *, gone: bool) -> Tokens | None:
     if request.endpoint not in ANSWERED_IN_JSON or (answer is not None and answer.status >= 400):
         return None
     verdict = journey.verdict
-    if verdict is None and journey.watch.begun:
+    if verdict is None and journey.watch is not None and journey.watch.begun:
         verdict = journey.watch.verdict()
     if verdict is not None:
         return tokens_used(verdict, request.body)

@@ -10,7 +10,7 @@ from skyproxy import jsonbody
 from skyproxy.errors import InvalidRequest, SkyproxyError, UpstreamBroken
 from skyproxy.reasoning import StreamStripper, strip_answer
 from skyproxy.sse import StreamVerdict, StreamWatch, error_event, text_length, usage_of
-from skyproxy.upstream.provider import Answer
+from skyproxy.upstream.answer import Answer
 from skyproxy.upstream.whole import Whole, is_encoded, read_body, read_json
 from skyproxy.wire.headers import Fields
 
@@ -72,6 +72,8 @@ async def relay(
         client has seen the cut.
     :raise UpstreamTimeout: likewise.
     """
+    if answer.whole is not None and model is not None:
+        return _pass_on(answer.whole, answer, client, model, strip_reasoning=strip_reasoning)
     headers = passable(answer.headers)
     if 300 <= answer.status < 400:
         raise UpstreamBroken("The provider redirects, which skyproxy does not follow; set its final base_url.")
@@ -85,10 +87,8 @@ async def relay(
     if model is None:
         await _relay_bytes(answer, client, headers)
         return None
-    whole = answer.whole or await read_json(answer.body, answer.headers)
-    client.answer(answer.status, headers, named(whole, model, strip_reasoning=strip_reasoning))
-    usage = usage_of(whole.value) or {}
-    return StreamVerdict(complete=True, done=True, usage=usage, generated=0 if usage else text_length(whole.value))
+    whole = await read_json(answer.body, answer.headers)
+    return _pass_on(whole, answer, client, model, strip_reasoning=strip_reasoning)
 
 
 def passable(headers: Fields) -> list[tuple[bytes, bytes]]:
@@ -120,6 +120,14 @@ def named(whole: Whole, model: str, *, strip_reasoning: bool) -> bytes:
         raise UpstreamBroken(
             "The provider's answer cannot be passed on: it has too many levels, or too large an integer."
         ) from None
+
+
+def _pass_on(whole: Whole, answer: Answer, client: Client, model: str, *, strip_reasoning: bool) -> StreamVerdict:
+    client.answer(answer.status, passable(answer.headers), named(whole, model, strip_reasoning=strip_reasoning))
+    usage = usage_of(whole.value)
+    if usage:
+        return StreamVerdict(complete=True, done=True, usage=usage)
+    return StreamVerdict(complete=True, done=True, generated=text_length(whole.value))
 
 
 async def _relay_events(

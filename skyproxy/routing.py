@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import TypeVar
 
-from skyproxy.config import Config, Price, ProviderConfig, SlotConfig, price_of
+from skyproxy.config import CacheRule, Config, Price, Priority, ProviderConfig, SlotConfig, price_of
 from skyproxy.errors import UnknownModel
+
+_T = TypeVar("_T")
 
 DEFAULT_SLOT = "default"
 _LISTED = 5
@@ -23,6 +26,12 @@ class Candidate:
     :ivar idle_timeout: seconds between two reads of a stream.
     :ivar queue_timeout: seconds to wait for a permit.
     :ivar price: of the model; None if it is not known.
+    :ivar priority: in the queue for a permit.
+    :ivar first_token_timeout: seconds to a stream's first content, after which the next candidate is asked.
+    :ivar hedge_after: seconds to the first content, after which the next candidate is asked besides.
+    :ivar strip_reasoning: whether what the model thought is left out.
+    :ivar cache: whether and where answers are kept.
+    :ivar coalesce: whether equal requests under way share one answer; None: where all answers would be the same.
     """
 
     slot: str | None
@@ -32,7 +41,13 @@ class Candidate:
     default_timeout: float
     idle_timeout: float
     queue_timeout: float
+    cache: CacheRule
+    coalesce: bool | None
     price: Price | None = None
+    priority: Priority = "talk"
+    first_token_timeout: float | None = None
+    hedge_after: float | None = None
+    strip_reasoning: bool = False
 
 
 class Router:
@@ -107,7 +122,13 @@ class Router:
             default_timeout=_first(slot.default_timeout, provider.default_timeout),
             idle_timeout=_first(slot.idle_timeout, provider.idle_timeout),
             queue_timeout=_first(slot.queue_timeout, provider.queue_timeout),
+            cache=_first(slot.cache, provider.cache),
+            coalesce=_first(slot.coalesce, provider.coalesce),
             price=price_of(self._prices, provider.name, model),
+            priority=slot.priority,
+            first_token_timeout=slot.first_token_timeout,
+            hedge_after=slot.hedge_after,
+            strip_reasoning=slot.strip_reasoning,
         )
 
     def _of_provider(self, provider: ProviderConfig, model: str) -> Candidate:
@@ -119,6 +140,8 @@ class Router:
             default_timeout=provider.default_timeout,
             idle_timeout=provider.idle_timeout,
             queue_timeout=provider.queue_timeout,
+            cache=provider.cache,
+            coalesce=provider.coalesce,
             price=price_of(self._prices, provider.name, model),
         )
 
@@ -127,5 +150,5 @@ def _listed(names: list[str]) -> str:
     return ", ".join(repr(name) for name in names)
 
 
-def _first(own: float | None, general: float) -> float:
+def _first(own: _T | None, general: _T) -> _T:
     return general if own is None else own

@@ -78,9 +78,7 @@ class Sharing:
         """
         if body.fields is None or request.endpoint not in ANSWERED_IN_JSON:
             return None
-        slot, provider = candidate.settings, candidate.provider
-        rule = provider.cache if slot is None or slot.cache is None else slot.cache
-        coalesces = provider.coalesce if slot is None or slot.coalesce is None else slot.coalesce
+        rule, coalesces = candidate.cache, candidate.coalesce
         if coalesces is None:
             coalesces = is_deterministic(body.fields)
         kept = rule.store in self._stores
@@ -90,7 +88,7 @@ class Sharing:
         fresh = b"no-cache" in directives or b"no-store" in directives
         key = cache_key(
             path=request.endpoint.value,
-            provider=provider.name,
+            provider=candidate.provider.name,
             model=candidate.model,
             requested_model=model,
             body=canonical(body.fields),

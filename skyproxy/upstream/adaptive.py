@@ -13,13 +13,18 @@ _EASE = 0.9
 _SLOW = 3.0
 _ENOUGH_SAMPLES = 20
 _RECENT, _LONG_RUN = 1 / 10, 1 / 300
+# Below one permit: the factors by which the pauses shrink, and where the careful one begins.
+_FASTER, _A_LITTLE_FASTER, _NEAR = 1.25, 1.02, 0.75
+_LONGEST_PAUSE = 2.0
+# For a provider that has answered nothing yet.
+_UNKNOWN_TIME = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class AdaptiveStatistics:
     """The state of an :class:`AdaptiveLimit`, and what happened since it was made.
 
-    :ivar limit: permits that may be in use now.
+    :ivar limit: permits that may be in use now; 1 also during the pauses between requests.
     :ivar highest: permits at most.
     :ivar halved: how often a rate limit lowered it.
     :ivar eased: how often slowness did.
@@ -36,7 +41,8 @@ class AdaptiveStatistics:
 
 
 class AdaptiveLimit:
-    """Moves the limit of *limiter* between 1 and what it is at first: additive increase, multiplicative decrease.
+    """Moves the limit of *limiter* between what it is at first and less than 1: additive increase, multiplicative
+    decrease.
 
     - An answer 429 halves the permits that were in use, at most once a second: those that were sent before the cut
       tell nothing of what it did.
@@ -46,6 +52,10 @@ class AdaptiveLimit:
       over three times what it is in the long run (about three hundred), takes a tenth of the permits away: at most once
       in the time that an answer takes now, and once a second. Single slow answers do nothing. If the provider stays
       slow, the long run becomes slow too, and the limit grows again.
+    - Below 1 it is one permit with a pause behind each answer, so that on average as much of a request is under way;
+      that is for a rate limit that even one request after the other exceeds. Each 429 halves it, whose request was the
+      only one, each answer multiplies it by 1.25, and by 1.02 from three quarters of where the last 429 came. No pause
+      is longer than two seconds: who waits could ask another provider.
 
     Its methods are to be called while the request in question still has its permit.
 
@@ -68,13 +78,16 @@ class AdaptiveLimit:
     def limited(self) -> None:
         """The provider answered 429."""
         now = self._clock.seconds()
-        if now < self._next_cut:
+        in_use = self._limiter.statistics().in_use
+        # Below 1 a request is alone, and knows of the last cut, unless it is left from before.
+        if in_use > 1 if self._level < 1 else now < self._next_cut:
             return
-        level = min(self._level, max(1, self._limiter.statistics().in_use))
+        level = min(self._level, max(1, in_use))
         self._refused_at = level
         self._halved += 1
         self._move(level / 2)
         self._next_cut = now + _BETWEEN_CUTS
+        self._pause()
 
     def completed(self, time_to_first_byte: float) -> None:
         """The provider answered well.
@@ -82,6 +95,11 @@ class AdaptiveLimit:
         :param time_to_first_byte: seconds from the sending of the request.
         """
         self._note(time_to_first_byte)
+        if self._level < 1:
+            if self._limiter.statistics().in_use <= 1:
+                self._grow_below_one()
+                self._pause()
+            return
         slow = self._samples >= _ENOUGH_SAMPLES and self._recent > _SLOW * self._baseline
         if not slow and self._level >= self._highest:
             return
@@ -95,8 +113,8 @@ class AdaptiveLimit:
 
     @property
     def limit(self) -> int:
-        """Permits that may be in use now."""
-        return self._limiter.limit
+        """Permits that may be in use now; 1 also during the pauses between requests."""
+        return max(1, int(self._level))
 
     def statistics(self) -> AdaptiveStatistics:
         """The state at this moment."""
@@ -120,7 +138,7 @@ class AdaptiveLimit:
         now = self._clock.seconds()
         if now >= self._next_cut:
             self._eased += 1
-            self._move(self._level * _EASE)
+            self._move(max(1.0, self._level * _EASE))
             self._next_cut = now + max(_BETWEEN_CUTS, self._recent)
 
     def _grow(self) -> None:
@@ -132,8 +150,26 @@ class AdaptiveLimit:
                 step /= _CAREFUL
         self._move(self._level + step)
 
+    def _grow_below_one(self) -> None:
+        near = self._refused_at is not None and self._level >= _NEAR * self._refused_at
+        self._move(self._level * (_A_LITTLE_FASTER if near else _FASTER))
+        if self._refused_at is not None and self._level > self._refused_at:
+            self._refused_at = None
+
+    def _pause(self) -> None:
+        """Below 1: let nobody pass for a while, from when the permit that is in use comes back."""
+        if self._level < 1 and self._limiter.limit:
+            self._limiter.limit = 0
+            self._clock.callLater(self._time() * (1 / self._level - 1), self._go_on)
+
+    def _go_on(self) -> None:
+        self._limiter.limit = self.limit
+
+    def _time(self) -> float:
+        return self._recent or _UNKNOWN_TIME
+
     def _move(self, level: float) -> None:
-        self._level = min(max(1.0, level), float(self._highest))
-        limit = int(self._level)
-        if limit != self._limiter.limit:
-            self._limiter.limit = limit
+        lowest = self._time() / (self._time() + _LONGEST_PAUSE)
+        self._level = min(max(lowest, level), float(self._highest))
+        if self.limit != self._limiter.limit and self._limiter.limit:
+            self._limiter.limit = self.limit

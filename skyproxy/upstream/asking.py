@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -19,12 +19,13 @@ from skyproxy.errors import (
     UpstreamTimeout,
 )
 from skyproxy.opening import Opening
+from skyproxy.upstream.answer import Answer
 from skyproxy.upstream.backoff import Backoff, retry_after
 from skyproxy.upstream.budget import RetryBudget
-from skyproxy.upstream.provider import Answer, Call, Provider
+from skyproxy.upstream.provider import Call, Provider
 from skyproxy.upstream.race import first_success, within
 from skyproxy.upstream.timers import Clock
-from skyproxy.upstream.whole import read_json
+from skyproxy.upstream.whole import json_of, plain, read_json
 
 _log = Logger()
 
@@ -82,7 +83,7 @@ class Asker:
         self._budget = budget
         self._backoff = backoff
 
-    async def ask(self, plans: Sequence[Plan], asked: Callable[[int], None]) -> Outcome:
+    def ask(self, plans: Sequence[Plan], asked: Callable[[int], None]) -> Coroutine[Any, Any, Outcome]:
         """Ask by each of *plans* in turn, until one answers well.
 
         Nothing of an answer has been passed on when this returns, so that whatever failed before is unseen. The last
@@ -93,35 +94,40 @@ class Asker:
         :raise SkyproxyError: see :meth:`Provider.send`.
         """
         self._budget.request()
-        return await self._from(0, plans, asked)
+        return self._from(0, plans, asked)
 
-    async def _from(self, index: int, plans: Sequence[Plan], asked: Callable[[int], None]) -> Outcome:
-        plan = plans[index]
-        if index == len(plans) - 1:
-            return Outcome(index, await self._try(plan, lambda: asked(index), last=True))
-        trying = self._first(index, plan, asked)
-        if plan.hedge_after is None:
+    async def _from(self, first: int, plans: Sequence[Plan], asked: Callable[[int], None]) -> Outcome:
+        last = len(plans) - 1
+        for index in range(first, last):
+            if plans[index].hedge_after is not None:
+                return await self._race(index, plans, asked)
             try:
-                return await trying
+                return await self._or_next(index, plans, asked)
             except _Failed as failed:
-                self._log_fallback(plan, plans[index + 1], failed.reason)
-            return await self._from(index + 1, plans, asked)
-        return await first_success(
+                _log_fallback(plans[index], plans[index + 1], failed.reason)
+        return Outcome(last, await self._try(last, plans[last], asked, None))
+
+    def _race(self, index: int, plans: Sequence[Plan], asked: Callable[[int], None]) -> Deferred[Outcome]:
+        """Ask by a plan, and after a while by those behind it, too."""
+        hedge_after = plans[index].hedge_after
+        assert hedge_after is not None
+        return first_success(
             self._clock,
-            Deferred.fromCoroutine(trying),
-            plan.hedge_after,
+            Deferred.fromCoroutine(self._or_next(index, plans, asked)),
+            hedge_after,
             lambda: Deferred.fromCoroutine(self._from(index + 1, plans, asked)),
             lambda outcome: outcome.answer.close(CancelledError()),
             _Failed,
         )
 
-    async def _first(self, index: int, plan: Plan, asked: Callable[[int], None]) -> Outcome:
+    async def _or_next(self, index: int, plans: Sequence[Plan], asked: Callable[[int], None]) -> Outcome:
         """Ask by a plan that has others behind it.
 
         :raise _Failed: their turn has come.
         """
+        plan = plans[index]
         try:
-            answer = await self._try(plan, lambda: asked(index), last=False)
+            answer = await self._try(index, plan, asked, plan.first_token_timeout)
         except SkyproxyError as error:
             if not error.retryable and not isinstance(error, Unavailable):
                 raise
@@ -131,85 +137,117 @@ class Asker:
             raise _Failed(f"status {answer.status}")
         return Outcome(index, answer)
 
-    async def _try(self, plan: Plan, asked: Callable[[], None], *, last: bool) -> Answer:
+    async def _try(
+        self, index: int, plan: Plan, asked: Callable[[int], None], first_token_timeout: float | None
+    ) -> Answer:
         """Ask one provider, again if that may help and the budget allows it. The permit is not held meanwhile."""
-        config = plan.provider.config
-        attempt = 0
+        retries = 0
         while True:
-            asked()
-            more = attempt < config.max_retries
-            wait: float | None = None
+            asked(index)
             try:
-                answer = await self._once(plan, None if last else plan.first_token_timeout)
-            except UpstreamError as error:
-                if not more or not _may_ask_again(error):
-                    raise
-                reason = error.code or "error"
-                if not self._budget.take():
-                    raise
-            else:
-                if more and answer.key is not None and plan.provider.other_key(answer.status):
-                    wait = 0.0
-                elif answer.status not in RETRYABLE or not more:
-                    return answer
+                if first_token_timeout is None:
+                    answer = await plan.provider.send(plan.call)
+                    if answer.status == 200 and plan.kind is Kind.JSON:
+                        if answer.data is None or answer.is_event_stream:
+                            await _open(answer)
+                        else:
+                            _read(answer, answer.data)
                 else:
-                    wait = retry_after(answer.headers, self._wall(), answer.status)
-                if (wait or 0.0) > config.retry_after_max or not self._budget.take():
+                    answer = await self._in_time(plan, first_token_timeout)
+            except UpstreamError as error:
+                if retries == plan.provider.config.max_retries or not _may_ask_again(error) or not self._budget.take():
+                    raise
+                reason, wait = error.code or "error", self._backoff.delay(retries)
+            else:
+                if answer.status < 400:
+                    return answer
+                again = self._again(plan, answer, retries)
+                if again is None:
                     return answer
                 answer.close(None)
-                reason = f"status {answer.status}"
-            if wait is None:
-                wait = self._backoff.delay(attempt)
-            attempt += 1
+                reason, wait = f"status {answer.status}", again
+            retries += 1
             plan.provider.counts.retries += 1
-            _log.info("Retrying", provider=config.name, reason=reason, attempt=attempt, wait_ms=round(wait * 1000, 1))
+            _log.info(
+                "Retrying",
+                provider=plan.provider.config.name,
+                reason=reason,
+                attempt=retries,
+                wait_ms=round(wait * 1000, 1),
+            )
             await sleep(self._clock, wait)
 
-    async def _once(self, plan: Plan, first_token_timeout: float | None) -> Answer:
-        """Send one request, and wait for all of a whole answer, or for a stream to say something."""
-        if plan.kind is Kind.ANYTHING:
-            return await plan.provider.send(plan.call)
-        if first_token_timeout is None:
-            return await self._open(plan)
+    def _again(self, plan: Plan, answer: Answer, retries: int) -> float | None:
+        """After how many seconds to ask again, once there was *answer*; None: it is what comes of it."""
+        config, status = plan.provider.config, answer.status
+        if retries == config.max_retries:
+            return None
+        if answer.key is not None and plan.provider.other_key(status):
+            wait: float | None = 0.0
+        elif status not in RETRYABLE:
+            return None
+        else:
+            wait = retry_after(answer.headers, self._wall(), status)
+        if (wait or 0.0) > config.retry_after_max or not self._budget.take():
+            return None
+        return self._backoff.delay(retries) if wait is None else wait
+
+    def _in_time(self, plan: Plan, first_token_timeout: float) -> Deferred[Answer]:
         name = plan.provider.config.name
         late = UpstreamTimeout(
             f"Provider {name!r} said nothing within {first_token_timeout:g} s (first_token_timeout).",
             timer="first_token_timeout",
         )
-        return await within(self._clock, Deferred.fromCoroutine(self._open(plan)), first_token_timeout, late)
 
-    async def _open(self, plan: Plan) -> Answer:
-        answer = await plan.provider.send(plan.call)
-        if answer.status != 200:
+        async def begun() -> Answer:
+            answer = await plan.provider.send(plan.call)
+            if answer.status == 200 and plan.kind is Kind.JSON:
+                await _open(answer)
             return answer
-        try:
-            if answer.is_event_stream:
-                await self._hold(answer)
-            else:
-                answer.whole = await read_json(answer.body, answer.headers)
-        except BaseException as error:
-            answer.close(error)
-            raise
-        return answer
 
-    async def _hold(self, answer: Answer) -> None:
-        """Wait for content.
+        return within(self._clock, Deferred.fromCoroutine(begun()), first_token_timeout, late)
 
-        :raise UpstreamReported: the stream begins with an error.
-        :raise UpstreamBroken: it ends before it has said anything.
-        """
-        opening = Opening()
-        body = answer.body
-        if await body.first() is None:
-            body.stream()
-            await body.first(opening.feed)
-        if opening.state == "error":
-            raise UpstreamReported(opening.error or {})
-        if opening.state != "content":
-            raise UpstreamBroken("The provider sent a stream that says nothing.")
 
-    def _log_fallback(self, plan: Plan, following: Plan, reason: str) -> None:
-        _log.info("Falling back", provider=plan.provider.config.name, reason=reason, to=following.provider.config.name)
+async def _open(answer: Answer) -> None:
+    """Wait for all of a whole answer, or for a stream to say something."""
+    try:
+        if answer.is_event_stream:
+            await _hold(answer)
+        else:
+            answer.whole = await read_json(answer.body, answer.headers)
+    except BaseException as error:
+        answer.close(error)
+        raise
+
+
+def _read(answer: Answer, data: bytes) -> None:
+    """Read an answer that came whole."""
+    try:
+        answer.whole = json_of(plain(data, answer.headers) if answer.is_encoded else data, answer.headers)
+    except BaseException as error:
+        answer.close(error)
+        raise
+
+
+async def _hold(answer: Answer) -> None:
+    """Wait for content.
+
+    :raise UpstreamReported: the stream begins with an error.
+    :raise UpstreamBroken: it ends before it has said anything.
+    """
+    opening = Opening()
+    body = answer.body
+    if await body.first() is None:
+        body.stream()
+        await body.first(opening.feed)
+    if opening.state == "error":
+        raise UpstreamReported(opening.error or {})
+    if opening.state != "content":
+        raise UpstreamBroken("The provider sent a stream that says nothing.")
+
+
+def _log_fallback(plan: Plan, following: Plan, reason: str) -> None:
+    _log.info("Falling back", provider=plan.provider.config.name, reason=reason, to=following.provider.config.name)
 
 
 class _Failed(Exception):

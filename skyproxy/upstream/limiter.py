@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, fail
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, fail, succeed
 from twisted.python.failure import Failure
 
 from skyproxy.errors import BacklogFull, QueueTimeout
@@ -92,6 +92,14 @@ class Limiter:
         self._coming_back = 0
         self._releasing = False
 
+    def take(self) -> Permit | None:
+        """A permit, if one is free: as :meth:`acquire`, without a Deferred for those who need not wait."""
+        gate = self._gate
+        if not gate.tokens:
+            return None
+        gate.acquire()
+        return Permit(self)
+
     def acquire(self, queue_timeout: float, priority: Priority = "talk") -> Deferred[Permit]:
         """Ask for a permit.
 
@@ -100,9 +108,10 @@ class Limiter:
             *max_pending* already wait, and with :class:`QueueTimeout` when none came free in time. Cancelling it
             leaves the queue.
         """
+        permit = self.take()
+        if permit is not None:
+            return succeed(permit)
         gate = self._gate
-        if gate.tokens:
-            return gate.acquire().addCallback(self._pass)
         if len(gate.waiting) >= self._max_pending:
             return fail(
                 BacklogFull(
@@ -118,14 +127,14 @@ class Limiter:
 
     @property
     def limit(self) -> int:
-        """Permits that may be in use now, between 1 and ``max_concurrent``."""
+        """Permits that may be in use now, between 0 and ``max_concurrent``; those that wait stay where they are."""
         return self._limit
 
     @limit.setter
     def limit(self, limit: int) -> None:
         # A lower limit takes free tokens from the gate at once, and others as their permits come back.
         gate = self._gate
-        self._limit = max(1, min(limit, gate.limit))
+        self._limit = max(0, min(limit, gate.limit))
         while self._surplus() > 0 and gate.tokens:
             self._withheld += 1
             gate.acquire()
@@ -146,9 +155,6 @@ class Limiter:
         )
 
     # Tokens, on their way out and back.
-
-    def _pass(self, gate: DeferredSemaphore) -> Permit:
-        return Permit(self)
 
     def _grant(self, gate: DeferredSemaphore) -> None:
         waiter = self._next()

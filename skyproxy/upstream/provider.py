@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import TracebackType
+from functools import partial
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from skyproxy.config import ProviderConfig
-from skyproxy.errors import ProviderNotConfigured, SkyproxyError, UpstreamTimeout
+from skyproxy.errors import ProviderNotConfigured, SkyproxyError
 from skyproxy.upstream.adaptive import AdaptiveLimit
+from skyproxy.upstream.answer import Answer
 from skyproxy.upstream.backoff import retry_after
-from skyproxy.upstream.body import Body
 from skyproxy.upstream.breaker import Admission, Breaker
+from skyproxy.upstream.exchange import Exchange
 from skyproxy.upstream.failures import map_failure
 from skyproxy.upstream.hold import Hold
 from skyproxy.upstream.keys import KeyRing
-from skyproxy.upstream.limiter import Limiter, LimiterStatistics, Priority
+from skyproxy.upstream.limiter import Limiter, LimiterStatistics, Permit, Priority
 from skyproxy.upstream.timers import Clock
-from skyproxy.upstream.treq_client import ProviderClient, RawResponse
-from skyproxy.upstream.whole import Whole
-from skyproxy.wire.headers import Field, Fields, media_type
+from skyproxy.upstream.treq_client import ProviderClient
+from skyproxy.wire.headers import Field, Fields
 from skyproxy.wire.pool import PoolStatistics
 
 
@@ -47,51 +47,6 @@ class Call:
     queue_timeout: float
     priority: Priority = "talk"
     sent: Callable[[], None] | None = None
-
-
-class Answer:
-    """A provider's answer whose headers are there. It holds its permit until it is closed, as it is at the end of a
-    ``with`` block.
-
-    :ivar status: HTTP status, as the provider sent it.
-    :ivar headers: as the provider sent them.
-    :ivar body: not yet read.
-    :ivar is_event_stream: whether the body comes as events.
-    :ivar queued: seconds that the request waited for its permit.
-    :ivar whole: all of the body, if it was read in one.
-    """
-
-    __slots__ = ("_hold", "body", "headers", "is_event_stream", "queued", "status", "whole")
-
-    def __init__(self, status: int, headers: Fields, body: Body, hold: Hold, queued: float) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
-        self.is_event_stream = media_type(headers) == b"text/event-stream"
-        self.queued = queued
-        self.whole: Whole | None = None
-        self._hold = hold
-
-    @property
-    def key(self) -> str | None:
-        """The variable of the key that was used."""
-        return None if self._hold.lease is None else self._hold.lease.variable
-
-    def close(self, error: BaseException | None) -> None:
-        """Give back what the request holds. A body that was not read to its end is given up with its connection.
-
-        :param error: what the answer failed with, if it did.
-        """
-        self.body.abort()
-        self._hold.release(self.status, error)
-
-    def __enter__(self) -> Answer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,55 +116,68 @@ class Provider:
         :raise UpstreamBroken: the connection broke before the headers.
         :raise UpstreamTimeout: ``connect_timeout`` or ``default_timeout`` is over.
         """
-        if self.config.key_missing is not None:
+        config, guards, seconds = self.config, self.guards, self._clock.seconds
+        if config.key_missing is not None:
             raise ProviderNotConfigured(
-                f"Provider {self.config.name!r} has no key: set {self.config.key_missing} in the environment or .env."
+                f"Provider {config.name!r} has no key: set {config.key_missing} in the environment or .env."
             )
-        asked = self._clock.seconds()
-        hold = await self._admit(call)
-        sent = self._clock.seconds()
-        if call.sent is not None:
-            call.sent()
+        asked = seconds()
+        admission = None if guards.breaker is None else guards.breaker.admit()
+        permit = guards.limiter.take()
+        if permit is None:
+            permit, admission = await self._wait(call, admission)
+        hold = Hold(permit, admission, None)
+        sent = seconds()
         try:
-            response, body = await self._exchange(call, hold)
+            headers = call.headers
+            if guards.keys is not None:
+                hold.lease = lease = guards.keys.take()
+                headers = [*headers, self._auth[lease.variable]]
+            if call.sent is not None:
+                call.sent()
+            pending = self._client.post(call.path, headers, call.body)
+            exchange = Exchange(self._clock, config.name, call.default_timeout, call.idle_timeout, pending)
+            try:
+                response = await pending
+            except Exception as error:
+                exchange.end()
+                raise self._failed(error, exchange) from error
         except BaseException as error:
             hold.release(None, error)
-            if isinstance(error, SkyproxyError):
-                self.counts.responses[error.code or ""] += 1
             raise
-        self._learn(response, hold, self._clock.seconds() - sent)
-        return Answer(response.code, response.raw_headers, body, hold, sent - asked)
+        status, data = response.code, response.whole
+        self._learn(status, response.raw_headers, hold, seconds() - sent)
+        if data is None:
+            return Answer(status, response.raw_headers, exchange.body_of(response), hold, sent - asked)
+        exchange.end()
+        return Answer(status, response.raw_headers, partial(exchange.body_of, response), hold, sent - asked, data)
 
-    async def _admit(self, call: Call) -> Hold:
-        guards = self.guards
-        admission = self._ask_breaker()
+    async def _wait(self, call: Call, admission: Admission | None) -> tuple[Permit, Admission | None]:
+        """Wait for a permit; the provider may have failed meanwhile, so the breaker is asked again."""
         try:
-            waiting = guards.limiter.acquire(call.queue_timeout, call.priority)
-            at_once = waiting.called
-            permit = await waiting
+            permit = await self.guards.limiter.acquire(call.queue_timeout, call.priority)
         except BaseException:
             if admission is not None:
                 admission.ignored()
             raise
+        if admission is None or admission.current:
+            return permit, admission
+        admission.ignored()
+        breaker = self.guards.breaker
         try:
-            if not at_once and admission is not None and not admission.current:
-                # The provider may have failed while this one waited.
-                admission.ignored()
-                admission = self._ask_breaker()
-            lease = None if guards.keys is None else guards.keys.take()
+            return permit, None if breaker is None else breaker.admit()
         except BaseException:
-            if admission is not None:
-                admission.ignored()
             permit.release()
             raise
-        return Hold(permit, admission, lease)
 
-    def _ask_breaker(self) -> Admission | None:
-        breaker = self.guards.breaker
-        return None if breaker is None else breaker.admit()
+    def _failed(self, error: Exception, exchange: Exchange) -> SkyproxyError | CancelledError:
+        config = self.config
+        failed = exchange.expired or map_failure(error, config.name, config.connect_timeout)
+        if isinstance(failed, SkyproxyError):
+            self.counts.responses[failed.code or ""] += 1
+        return failed
 
-    def _learn(self, response: RawResponse, hold: Hold, seconds: float) -> None:
-        status = response.code
+    def _learn(self, status: int, headers: Fields, hold: Hold, seconds: float) -> None:
         self.counts.responses[str(status)] += 1
         hold.answered(status)
         adaptive, lease = self.guards.adaptive, hold.lease
@@ -217,29 +185,11 @@ class Provider:
             if adaptive is not None:
                 adaptive.limited()
             if lease is not None:
-                lease.limited(retry_after(response.raw_headers, self._wall(), status))
+                lease.limited(retry_after(headers, self._wall(), status))
         elif status in (401, 403) and lease is not None:
             lease.rejected(status)
         elif status < 300 and adaptive is not None:
             adaptive.completed(seconds)
-
-    async def _exchange(self, call: Call, hold: Hold) -> tuple[RawResponse, Body]:
-        headers = call.headers if hold.lease is None else [*call.headers, self._auth[hold.lease.variable]]
-        pending = self._client.post(call.path, headers, call.body)
-        exchange = _Deadline(self.config.name, call.default_timeout, pending)
-        timer = self._clock.callLater(call.default_timeout, exchange.expire)
-        try:
-            response = await pending
-        except Exception as error:
-            if timer.active():
-                timer.cancel()
-            if exchange.expired is not None:
-                raise exchange.expired from error
-            raise map_failure(error, self.config.name, self.config.connect_timeout) from error
-        body = Body(self._clock, timer, call.idle_timeout)
-        exchange.body = body
-        response.deliverBody(body)
-        return response, body
 
     def other_key(self, status: int) -> bool:
         """Whether another key may do better, after the provider has answered *status* to one."""
@@ -267,26 +217,3 @@ class Provider:
     def close(self) -> Deferred[None]:
         """Close all connections. Fires when they are closed, or after a bounded time."""
         return self._client.close()
-
-
-class _Deadline:
-    """``default_timeout`` of one exchange: ends the wait for the headers, or for the body after them."""
-
-    __slots__ = ("_pending", "_provider", "_seconds", "body", "expired")
-
-    def __init__(self, provider: str, seconds: float, pending: Deferred[RawResponse]) -> None:
-        self._provider = provider
-        self._seconds = seconds
-        self._pending = pending
-        self.body: Body | None = None
-        self.expired: SkyproxyError | None = None
-
-    def expire(self) -> None:
-        self.expired = UpstreamTimeout(
-            f"Provider {self._provider!r} did not answer within {self._seconds:g} s (default_timeout).",
-            timer="default_timeout",
-        )
-        if self.body is None:
-            self._pending.cancel()
-        else:
-            self.body.fail(self.expired)

@@ -63,10 +63,8 @@ class Timers:
         self.pending: set[Timer] = set()
         self._wake: Cancellable | None = None
         self._wake_at = 0.0
-
-    def seconds(self) -> float:
+        self.seconds: Callable[[], float] = clock.seconds
         """The time, on the clock beneath."""
-        return self._clock.seconds()
 
     def callLater(self, delay: float, callable: Callable[..., Any], *args: Any) -> Timer:
         """Call *callable* with *args* after *delay* seconds."""

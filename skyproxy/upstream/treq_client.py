@@ -18,10 +18,11 @@ from skyproxy.wire.pool import ConnectionPool, PoolStatistics
 
 
 class RawResponse(Protocol):
-    """An IResponse of wire's: with the header fields as they came."""
+    """An IResponse of wire's: with the header fields as they came, and with the whole body if it came with them."""
 
     code: int
     raw_headers: Fields
+    whole: bytes | None
 
     def deliverBody(self, protocol: Any) -> None: ...
 

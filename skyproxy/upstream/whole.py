@@ -52,7 +52,14 @@ async def read_body(body: Body, headers: Fields) -> bytes:
             chunks.append(data)
 
     await body.flow(take)
-    data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    return plain(chunks[0] if len(chunks) == 1 else b"".join(chunks), headers)
+
+
+def plain(data: bytes, headers: Fields) -> bytes:
+    """The body *data*, inflated if it is compressed.
+
+    :raise UpstreamBroken: it is not compressed as *headers* say.
+    """
     if not is_encoded(headers):
         return data
     try:
@@ -67,7 +74,15 @@ async def read_json(body: Body, headers: Fields) -> Whole:
     :raise UpstreamBroken: it is none; or as :func:`read_body`.
     :raise UpstreamReported: it is an error, although the status says that all is well.
     """
-    data = await read_body(body, headers)
+    return json_of(await read_body(body, headers), headers)
+
+
+def json_of(data: bytes, headers: Fields) -> Whole:
+    """The JSON object that *data*, which is not compressed, says.
+
+    :raise UpstreamBroken: it says none.
+    :raise UpstreamReported: it is an error, although the status says that all is well.
+    """
     try:
         value = jsonbody.read(data)
     except InvalidRequest:

@@ -60,6 +60,7 @@ class Response:
     def __init__(self, code: int = 200, raw_headers: Fields = (JSON,)) -> None:
         self.code = code
         self.raw_headers = list(raw_headers)
+        self.whole: bytes | None = None
         self.transport = Transport()
         self.body: Any = None
 

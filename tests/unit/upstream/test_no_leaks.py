@@ -62,6 +62,8 @@ FATES = st.builds(
 class Response:
     """A response with a body to come."""
 
+    whole = None
+
     def __init__(self, clock: Clock, fate: Fate) -> None:
         self.code = fate.status
         events = fate.kind in ("stream", "cut", "empty") and fate.status == 200

@@ -1,0 +1,87 @@
+"""A provider's answer whose headers are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+
+from skyproxy.upstream.body import Body
+from skyproxy.upstream.hold import Hold
+from skyproxy.upstream.whole import Whole
+from skyproxy.wire.headers import Fields
+
+
+class Answer:
+    """It holds its permit until it is closed, as it is at the end of a ``with`` block.
+
+    :ivar status: HTTP status, as the provider sent it.
+    :ivar headers: as the provider sent them.
+    :ivar data: the whole body, if it came together with the headers.
+    :ivar is_event_stream: whether the body comes as events.
+    :ivar is_encoded: whether it is compressed (nobody asked for it, but some do it all the same).
+    :ivar queued: seconds that the request waited for its permit.
+    :ivar whole: what the body says, once it was read in one.
+
+    :param body: not yet read; or makes one, for those who want to read *data* as any other body.
+    """
+
+    __slots__ = (
+        "_body", "_hold", "_make_body", "data", "headers", "is_encoded", "is_event_stream", "queued", "status", "whole",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        status: int,
+        headers: Fields,
+        body: Body | Callable[[], Body],
+        hold: Hold,
+        queued: float,
+        data: bytes | None = None,
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self.data = data
+        self.is_event_stream = self.is_encoded = False
+        for name, value in headers:
+            low = name.lower()
+            if low == b"content-type":
+                self.is_event_stream = value.partition(b";")[0].strip().lower() == b"text/event-stream"
+            elif low == b"content-encoding":
+                self.is_encoded = value.lower() != b"identity"
+        self.queued = queued
+        self.whole: Whole | None = None
+        self._hold = hold
+        self._body: Body | None = None
+        if isinstance(body, Body):
+            self._body = body
+        else:
+            self._make_body = body
+
+    @property
+    def body(self) -> Body:
+        """The body, to be read as it comes."""
+        if self._body is None:
+            self._body = self._make_body()
+        return self._body
+
+    @property
+    def key(self) -> str | None:
+        """The variable of the key that was used."""
+        return None if self._hold.lease is None else self._hold.lease.variable
+
+    def close(self, error: BaseException | None) -> None:
+        """Give back what the request holds. A body that was not read to its end is given up with its connection.
+
+        :param error: what the answer failed with, if it did.
+        """
+        if self._body is not None:
+            self._body.abort()
+        self._hold.release(self.status, error)
+
+    def __enter__(self) -> Answer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(error)

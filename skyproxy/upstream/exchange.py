@@ -1,0 +1,58 @@
+"""One request under way to a provider, and the time it may take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from skyproxy.errors import SkyproxyError, UpstreamTimeout
+from skyproxy.upstream.body import Body
+from skyproxy.upstream.timers import Cancellable, Clock
+from skyproxy.upstream.treq_client import RawResponse
+
+
+class Exchange:
+    """Watches over ``default_timeout``: of the wait for the headers, and of the body after them.
+
+    :param provider: its name, for messages.
+    :param seconds: ``default_timeout``.
+    :param idle_timeout: of the body, if it is a stream; seconds.
+    :param pending: the response that is waited for.
+    :ivar expired: what it failed with when the time was over.
+    """
+
+    __slots__ = ("_body", "_clock", "_idle_timeout", "_pending", "_provider", "_seconds", "_timer", "expired")
+
+    def __init__(
+        self, clock: Clock, provider: str, seconds: float, idle_timeout: float, pending: Deferred[RawResponse]
+    ) -> None:
+        self._clock = clock
+        self._provider = provider
+        self._seconds = seconds
+        self._idle_timeout = idle_timeout
+        self._pending = pending
+        self._body: Body | None = None
+        self.expired: SkyproxyError | None = None
+        self._timer: Cancellable = clock.callLater(seconds, self._expire)
+
+    def end(self) -> None:
+        """Nothing more is waited for."""
+        if self._timer.active():
+            self._timer.cancel()
+
+    def body_of(self, response: Any) -> Body:
+        """The body of *response*, which came in time."""
+        self._body = body = Body(self._clock, self._timer, self._idle_timeout)
+        response.deliverBody(body)
+        return body
+
+    def _expire(self) -> None:
+        self.expired = UpstreamTimeout(
+            f"Provider {self._provider!r} did not answer within {self._seconds:g} s (default_timeout).",
+            timer="default_timeout",
+        )
+        if self._body is None:
+            self._pending.cancel()
+        else:
+            self._body.fail(self.expired)
