@@ -124,6 +124,31 @@ class LogWriterTests(WriterTestCase):
         self.stop(writer)
         self.assertEqual(self.sink.written, b"a\n" * 40)
 
+    def test_lines_that_come_while_others_are_written_wait_for_the_next_time(self) -> None:
+        """Written at once they would go one by one, and each would want the interpreter's lock from the event loop."""
+        writer = self.writer(self.sink)
+        written, reopened = self.sink.write, self.sink.reopen
+        attempts: list[int] = []
+
+        def write(batch: bytes) -> None:
+            written(batch)
+            if self.sink.attempts <= 10:
+                writer.write(b"%d\n" % self.sink.attempts)
+            if self.sink.attempts == 1:
+                writer.reopen()
+
+        def reopen() -> None:
+            attempts.append(self.sink.attempts)
+            reopened()
+
+        self.sink.write, self.sink.reopen = write, reopen  # type: ignore[method-assign]
+        writer.write(b"0\n")
+        writer.start()
+        self.assertTrue(self.sink.reopened.wait(PATIENCE))
+        self.stop(writer)
+        self.assertEqual(attempts, [1])
+        self.assertEqual(self.sink.written, b"".join(b"%d\n" % number for number in range(11)))
+
     # Too many lines.
 
     def test_droppable_lines_are_refused_from_half_on(self) -> None:
