@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -24,8 +24,17 @@ _SAID = ("content", "reasoning_content", "reasoning", "tool_calls")
 _NESTED = frozenset({"content", "text", "summary", "function", "arguments", "name"})
 _DEEPEST = 6
 
-_SAMPLE = 16
+_SAMPLE = 8
 """Events, of those that are kept, by which the text of all is reckoned."""
+
+_LAST = 6
+"""Events at the end of a stream in which it is sought first what they say of it."""
+
+_BOUNDARIES = (b"\n\n", b"\n\r\n", b"\r\r")
+"""How events end."""
+
+_LAST_LINE = b"data: [DONE]"
+"""At the very end some servers leave out its blank line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,38 +84,31 @@ class StreamWatch:
     def verdict(self) -> StreamVerdict:
         """What is known of the stream, as if it ended here."""
         tail = b"".join(self._chunks)
-        done = False
-        finish_reason: str | None = None
-        terminal = False
-        error: dict[str, Any] | None = None
-        usage: dict[str, Any] = {}
-        events = []
-        for data in payloads(tail):
-            if data == b"[DONE]":
-                done = True
-                continue
-            event = as_object(data)
-            events.append(event)
-            finish_reason = finish_reason_of(event) or finish_reason
-            terminal = terminal or event.get("type") in _TERMINAL
-            error = error_of(event) or error
-            usage = usage_of(event) or usage
+        events = _events(tail)
+        signs = _Signs.of(events[-_LAST:])
+        # What a provider says of the end, it says in the last events: of the others it is enough that they are none
+        # of those that say something.
+        if len(events) > _LAST and (
+            not signs.complete or b'"error"' in tail or (not signs.usage and b'"usage":{' in tail)
+        ):
+            signs = _Signs.of(events)
         return StreamVerdict(
-            complete=done or terminal or finish_reason is not None,
-            done=done,
-            finish_reason=finish_reason,
-            error=error,
-            usage=usage,
-            generated=0 if usage else self._generated(events, len(tail)),
-            ends_on_boundary=not tail or boundary_before(tail, len(tail)) == len(tail),
+            complete=signs.complete,
+            done=signs.done,
+            finish_reason=signs.finish_reason,
+            error=signs.error,
+            usage=signs.usage,
+            generated=0 if signs.usage else self._generated(events, len(tail)),
+            ends_on_boundary=not tail or tail.endswith(_BOUNDARIES),
         )
 
-    def _generated(self, events: list[dict[str, Any]], kept: int) -> int:
+    def _generated(self, events: list[bytes], kept: int) -> int:
         """Bytes of text in the whole stream, by some of the *events* in the *kept* bytes of its end."""
         sample = events[:: max(1, len(events) // _SAMPLE)]
         if not sample:
             return 0
-        return sum(map(text_length, sample)) * len(events) * (self._forgotten + kept) // (len(sample) * kept)
+        said = sum(text_length(as_object(data)) for event in sample if (data := _payload(event)) is not None)
+        return said * len(events) * (self._forgotten + kept) // (len(sample) * kept)
 
     def _forget(self) -> None:
         tail = b"".join(self._chunks)
@@ -120,24 +122,77 @@ class StreamWatch:
         self._size = len(tail) if len(tail) <= _KEPT * 2 else 0
 
 
+class _Signs(NamedTuple):
+    """What some events say of the end of their stream; see :class:`StreamVerdict`."""
+
+    done: bool
+    terminal: bool
+    finish_reason: str | None
+    error: dict[str, Any] | None
+    usage: dict[str, Any]
+
+    @property
+    def complete(self) -> bool:
+        return self.done or self.terminal or self.finish_reason is not None
+
+    @classmethod
+    def of(cls, events: Iterable[bytes]) -> _Signs:
+        done = terminal = False
+        finish_reason: str | None = None
+        error: dict[str, Any] | None = None
+        usage: dict[str, Any] = {}
+        for data in map(_payload, events):
+            if data is None:
+                continue
+            if data == b"[DONE]":
+                done = True
+                continue
+            event = as_object(data)
+            finish_reason = finish_reason_of(event) or finish_reason
+            terminal = terminal or event.get("type") in _TERMINAL
+            error = error_of(event) or error
+            usage = usage_of(event) or usage
+        return cls(done, terminal, finish_reason, error, usage)
+
+
 def boundary_before(data: bytes, end: int) -> int:
     """Where the last event that ends at or before *end* ends; 0 if none does."""
-    return max(
-        (found + len(mark) for mark in (b"\n\n", b"\n\r\n", b"\r\r") if (found := data.rfind(mark, 0, end)) >= 0),
-        default=0,
-    )
+    marks = _BOUNDARIES if b"\r" in data else _BOUNDARIES[:1]
+    return max((found + len(mark) for mark in marks if (found := data.rfind(mark, 0, end)) >= 0), default=0)
 
 
 def payloads(data: bytes) -> Iterator[bytes]:
     """The data of each event in *data* that is complete; comments and other fields are passed over."""
-    text = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    *events, rest = text.split(b"\n\n")
-    if rest.strip() == b"data: [DONE]":  # the very end, whose blank line some servers leave out
-        events.append(rest.strip())
-    for event in events:
-        lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
-        if lines:
-            yield b"\n".join(lines)
+    text = _lines_by_lf(data)
+    start = 0
+    while (end := text.find(b"\n\n", start)) >= 0:
+        payload = _payload(text[start:end])
+        if payload is not None:
+            yield payload
+        start = end + 2
+    if text[start:].strip() == _LAST_LINE:
+        yield b"[DONE]"
+
+
+def _events(data: bytes) -> list[bytes]:
+    """The events in *data* that are complete, for :func:`_payload`."""
+    *events, rest = _lines_by_lf(data).split(b"\n\n")
+    if rest.strip() == _LAST_LINE:
+        events.append(_LAST_LINE)
+    return events
+
+
+def _lines_by_lf(data: bytes) -> bytes:
+    text = data.removeprefix(b"\xef\xbb\xbf")
+    return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in text else text
+
+
+def _payload(event: bytes) -> bytes | None:
+    """The data of *event*; None if it has none."""
+    if b"\n" not in event:
+        return event[5:].removeprefix(b" ") if event.startswith(b"data:") else None
+    lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
+    return b"\n".join(lines) if lines else None
 
 
 def as_object(data: bytes) -> dict[str, Any]:

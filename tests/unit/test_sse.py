@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from skyproxy import sse
 from skyproxy.errors import UpstreamBroken
 from skyproxy.sse import StreamVerdict, StreamWatch, error_event, payloads, text_length
 
@@ -78,6 +79,22 @@ class VerdictTests(SynchronousTestCase):
         self.assertLess(sum(map(len, watch._chunks)), 40_000)
         watch.feed(STOP)
         self.assertEqual(watch.verdict().finish_reason, "stop")
+
+    def test_what_was_said_before_the_last_events_counts_too(self) -> None:
+        many = [CHUNK % b"word"] * 50
+        error = b'data: {"error":{"message":"down"}}\n\n'
+        self.assertEqual(judged(error, *many, DONE).error, {"message": "down"})
+        self.assertEqual(judged(USAGE.replace(b": ", b":"), *many, DONE).usage["completion_tokens"], 4)
+        self.assertEqual(judged(STOP, *many).finish_reason, "stop")
+        self.assertFalse(judged(*many).complete)
+
+    def test_an_ordinary_stream_is_judged_without_reading_all_that_is_kept(self) -> None:
+        read: list[bytes] = []
+        as_object = sse.as_object
+        self.patch(sse, "as_object", lambda data: (read.append(data), as_object(data))[1])
+        for end in ([DONE], [STOP, USAGE, DONE]):
+            self.assertTrue(judged(*[CHUNK % b"x"] * 400, *end).complete)
+        self.assertLess(len(read), 50)
 
     def test_one_endless_event_is_not_kept(self) -> None:
         watch = StreamWatch()
