@@ -13,8 +13,9 @@ _EASE = 0.9
 _SLOW = 3.0
 _ENOUGH_SAMPLES = 20
 _RECENT, _LONG_RUN = 1 / 10, 1 / 300
-# Below one permit: the factors by which the pauses shrink, and where the careful one begins.
-_FASTER, _A_LITTLE_FASTER, _NEAR = 1.25, 1.02, 0.75
+# Below one permit: the factors by which each answer raises the limit, and where the careful one begins and ends.
+_FASTER, _A_LITTLE_FASTER = 1.25, 1.02
+_NEAR, _PAST = 0.75, 1.5
 _LONGEST_PAUSE = 2.0
 # For a provider that has answered nothing yet.
 _UNKNOWN_TIME = 0.1
@@ -44,8 +45,8 @@ class AdaptiveLimit:
     """Moves the limit of *limiter* between what it is at first and less than 1: additive increase, multiplicative
     decrease.
 
-    - An answer 429 halves the permits that were in use, at most once a second: those that were sent before the cut
-      tell nothing of what it did.
+    - An answer 429 halves the permits that were in use. For twice the time that an answer takes now, at most for a
+      second, the next ones do nothing: those that were sent before the cut tell nothing of what it did.
     - An answer that came while all permits were in use adds ``1 / limit``, so a round of them adds one permit. From
       one permit below where the last 429 came, the steps are a tenth of that, until it has been passed.
     - An answer that came while all permits were in use, when the time to the first byte is on average (of about ten)
@@ -53,13 +54,13 @@ class AdaptiveLimit:
       in the time that an answer takes now, and once a second. Single slow answers do nothing. If the provider stays
       slow, the long run becomes slow too, and the limit grows again.
     - Below 1 it is one permit with a pause behind each answer, so that on average as much of a request is under way;
-      that is for a rate limit that even one request after the other exceeds. Each 429 halves it, whose request was the
-      only one, each answer multiplies it by 1.25, and by 1.02 from three quarters of where the last 429 came. No pause
-      is longer than two seconds: who waits could ask another provider.
+      that is for a rate limit that even one request after the other exceeds. Each 429 to the only request halves it.
+      Each answer multiplies it by 1.25, or by 1.02 from three quarters of where the last 429 came to one and a half
+      of it. No pause is longer than two seconds: who waits could ask another provider.
 
     Its methods are to be called while the request in question still has its permit.
 
-    :param clock: for the time between cuts.
+    :param clock: for the time between cuts, and for pauses.
     """
 
     def __init__(self, clock: Clock, limiter: Limiter) -> None:
@@ -86,7 +87,7 @@ class AdaptiveLimit:
         self._refused_at = level
         self._halved += 1
         self._move(level / 2)
-        self._next_cut = now + _BETWEEN_CUTS
+        self._next_cut = now + (min(_BETWEEN_CUTS, 2 * self._recent) if self._samples else _BETWEEN_CUTS)
         self._pause()
 
     def completed(self, time_to_first_byte: float) -> None:
@@ -151,10 +152,10 @@ class AdaptiveLimit:
         self._move(self._level + step)
 
     def _grow_below_one(self) -> None:
+        if self._refused_at is not None and self._level >= _PAST * self._refused_at:
+            self._refused_at = None
         near = self._refused_at is not None and self._level >= _NEAR * self._refused_at
         self._move(self._level * (_A_LITTLE_FASTER if near else _FASTER))
-        if self._refused_at is not None and self._level > self._refused_at:
-            self._refused_at = None
 
     def _pause(self) -> None:
         """Below 1: let nobody pass for a while, from when the permit that is in use comes back."""
@@ -166,7 +167,7 @@ class AdaptiveLimit:
         self._limiter.limit = self.limit
 
     def _time(self) -> float:
-        return self._recent or _UNKNOWN_TIME
+        return self._recent if self._samples else _UNKNOWN_TIME
 
     def _move(self, level: float) -> None:
         lowest = self._time() / (self._time() + _LONGEST_PAUSE)

@@ -61,16 +61,80 @@ class RuleTests(SynchronousTestCase):
         self.adaptive.limited()
         self.assertEqual(self.adaptive.limit, 4)
 
-    def test_not_below_one(self) -> None:
-        for _ in range(10):
-            self.use(1)
-            self.adaptive.limited()
-            self.clock.advance(1)
-        self.assertEqual(self.adaptive.limit, 1)
-        self.use(0)
-        self.clock.advance(1)
+    def test_a_burst_is_over_when_what_was_sent_before_has_been_answered(self) -> None:
+        self.use(16)
+        self.complete(1, 0.1)
         self.adaptive.limited()
-        self.assertEqual(self.adaptive.limit, 1)
+        self.clock.advance(0.19)
+        self.adaptive.limited()
+        self.assertEqual(self.adaptive.limit, 8)
+        self.clock.advance(0.02)
+        self.adaptive.limited()
+        self.assertEqual(self.adaptive.limit, 4)
+
+    def one_alone(self, *, refused: bool) -> float:
+        """Send one request that takes a second; how long the next one has to wait then."""
+        self.use(1)
+        if refused:
+            self.adaptive.limited()
+        else:
+            self.complete(1)
+        self.use(0)
+        waiting = self.limiter.acquire(10.0)
+        waited = 0.0
+        while not waiting.called:
+            self.assertEqual(self.adaptive.limit, 1)
+            self.clock.advance(0.01)
+            waited += 0.01
+        self.permits.append(self.successResultOf(waiting))
+        return waited
+
+    def test_pauses_where_one_at_a_time_is_too_much(self) -> None:
+        self.use(2)
+        self.complete(1)
+        self.adaptive.limited()
+        self.clock.advance(1)
+        self.assertEqual((self.adaptive.limit, self.limiter.limit), (1, 1))
+        # Half a request at a time, with answers that take one second, and so on; but no pause is over two seconds.
+        for pause in (1, 2, 2):
+            self.assertApproximates(self.one_alone(refused=True), pause, 0.02)
+        pauses = [self.one_alone(refused=False) for _ in range(80)]
+        self.assertEqual(pauses, sorted(pauses, reverse=True))
+        self.assertEqual(pauses[-1], 0.0)
+        self.assertGreaterEqual(self.limiter.limit, 1)
+
+    def test_careful_where_the_last_429_came_below_one_too(self) -> None:
+        self.use(1)
+        self.complete(1)
+        for _ in range(2):
+            self.adaptive.limited()
+            self.clock.advance(10)
+        # The pauses are longest now, at a third. One step leads near to one half, and from there each is small.
+        steps = 0
+        while self.one_alone(refused=False) > 1:
+            steps += 1
+        self.assertGreater(steps, 6)
+
+    def test_those_from_before_do_not_make_the_pauses_longer(self) -> None:
+        self.use(1)
+        self.complete(1)
+        self.adaptive.limited()
+        self.clock.advance(10)
+        before = self.adaptive.statistics()
+        self.limiter.limit = 2
+        self.use(2)
+        self.adaptive.limited()
+        self.complete(1)
+        self.assertEqual(self.adaptive.statistics(), before)
+
+    def test_slowness_alone_makes_no_pauses(self) -> None:
+        limiter = Limiter(self.clock, max_concurrent=1, max_pending=100)
+        adaptive = AdaptiveLimit(self.clock, limiter)
+        self.successResultOf(limiter.acquire(1.0))
+        for seconds in [0.1] * 200 + [9.0] * 20:
+            adaptive.completed(seconds)
+        self.assertGreater(adaptive.statistics().eased, 0)
+        self.assertEqual((adaptive.limit, limiter.limit), (1, 1))
 
     def test_grows_by_one_a_round(self) -> None:
         self.cut_to(4)
@@ -163,12 +227,14 @@ class ConvergenceTests(SynchronousTestCase):
     def run_for(self, seconds: float) -> None:
         self.clock.pump([STEP] * round(seconds / STEP))
 
-    def compare(self, **limits: float) -> None:
+    def compare(self, latency: float = 1.0, **limits: float) -> None:
         """Nine of ten 429s must go, and nine of ten answers must stay."""
         crowds = []
         for adaptive in (False, True):
             self.clock = Clock()
-            crowd, _ = self.crowd(Provider(self.clock, **limits), adaptive=adaptive)
+            provider = Provider(self.clock, **limits)
+            provider.latency = latency
+            crowd, _ = self.crowd(provider, adaptive=adaptive)
             self.run_for(SECONDS)
             crowds.append(crowd)
         without, with_it = crowds
@@ -182,6 +248,9 @@ class ConvergenceTests(SynchronousTestCase):
 
     def test_rate_limit(self) -> None:
         self.compare(per_second=8)
+
+    def test_rate_limit_that_one_request_after_the_other_exceeds(self) -> None:
+        self.compare(latency=0.1, per_second=4)
 
     def test_both(self) -> None:
         self.compare(concurrent=6, per_second=4)

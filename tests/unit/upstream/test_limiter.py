@@ -191,7 +191,7 @@ class LimiterTests(SynchronousTestCase):
 
     def test_the_limit_keeps_within_its_bounds(self) -> None:
         limiter = self.limiter(4)
-        for given, kept in ((0, 1), (-5, 1), (99, 4), (3, 3)):
+        for given, kept in ((0, 0), (-5, 0), (99, 4), (3, 3)):
             limiter.limit = given
             self.assertEqual((limiter.limit, limiter.statistics().available), (kept, kept))
 
