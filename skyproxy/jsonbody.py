@@ -109,17 +109,18 @@ def check_messages(fields: dict[str, Any]) -> None:
         raise InvalidRequest("The field `messages` must be a list of messages.", param="messages")
 
 
-def _has_large_float(value: Any) -> bool:
-    todo = [value]
+def _has_large_float(value: dict[str, Any]) -> bool:
+    todo: list[Any] = [value]
     while todo:
-        each = todo.pop()
-        kind = type(each)
-        if kind is dict:
-            todo.extend(each.values())
-        elif kind is list:
-            todo.extend(each)
-        elif kind is float and (each >= _BEYOND_INTEGERS or each <= -_BEYOND_INTEGERS):
-            return True
+        outer = todo.pop()
+        for each in outer.values() if type(outer) is dict else outer:
+            kind = type(each)
+            if kind is str:
+                continue
+            if kind is dict or kind is list:
+                todo.append(each)
+            elif kind is float and (each >= _BEYOND_INTEGERS or each <= -_BEYOND_INTEGERS):
+                return True
     return False
 
 

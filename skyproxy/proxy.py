@@ -16,7 +16,7 @@ from skyproxy.errors import InternalError, ShuttingDown, SkyproxyError, Unavaila
 from skyproxy.observe.records import Outcome, RequestRecord
 from skyproxy.observe.usage import Tokens, cost_of, estimate, tokens_used
 from skyproxy.relay import Client, relay
-from skyproxy.request import ANSWERED_IN_JSON, Request, UpstreamBody, parse
+from skyproxy.request import Request, UpstreamBody, parse
 from skyproxy.routing import Candidate, Router
 from skyproxy.sharing import Errand, Result, Sharing
 from skyproxy.sse import StreamVerdict, StreamWatch
@@ -167,7 +167,7 @@ class Proxy:
             journey.answer = answer
             if answer.is_event_stream:
                 journey.watch = StreamWatch()
-            model = journey.model if journey.request.endpoint in ANSWERED_IN_JSON else None
+            model = journey.model if journey.request.endpoint.in_json else None
             journey.verdict = await relay(
                 answer, client, model, watch=journey.watch, strip_reasoning=candidate.strip_reasoning
             )
@@ -179,7 +179,7 @@ class Proxy:
         price = candidate.price if candidate and tokens else None
         return RequestRecord(
             request_id=journey.request.request_id,
-            endpoint=journey.request.endpoint.value,
+            endpoint=journey.request.endpoint.path,
             slot=journey.candidates[0].slot if candidate else None,
             provider=candidate.provider.name if candidate else None,
             model=journey.model,
@@ -230,7 +230,7 @@ def _plan(runtime: Runtime, journey: Journey, candidate: Candidate, body: Upstre
     return Plan(
         provider=runtime.providers[provider],
         call=Call(
-            path=request.endpoint.value,
+            path=request.endpoint.path,
             headers=(
                 (b"Content-Type", body.content_type),
                 (b"X-Request-Id", request.request_id.encode("ascii")),
@@ -243,7 +243,7 @@ def _plan(runtime: Runtime, journey: Journey, candidate: Candidate, body: Upstre
             priority=candidate.priority,
             sent=journey.note_sent,
         ),
-        kind=Kind.JSON if request.endpoint in ANSWERED_IN_JSON else Kind.ANYTHING,
+        kind=Kind.JSON if request.endpoint.in_json else Kind.ANYTHING,
         first_token_timeout=candidate.first_token_timeout if journey.streaming else None,
         hedge_after=candidate.hedge_after,
     )
@@ -267,7 +267,7 @@ def outcome(answer: Answer | None, verdict: StreamVerdict | None, error: Skyprox
 def _tokens(journey: Journey, *, gone: bool) -> Tokens | None:
     """What the request and its answer took, estimated where the provider did not say."""
     request, answer = journey.request, journey.answer
-    if request.endpoint not in ANSWERED_IN_JSON or (answer is not None and answer.status >= 400):
+    if not request.endpoint.in_json or (answer is not None and answer.status >= 400):
         return None
     verdict = journey.verdict
     if verdict is None and journey.watch is not None and journey.watch.begun:

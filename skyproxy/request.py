@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from skyproxy import jsonbody, multipart
 from skyproxy.routing import Candidate
@@ -14,7 +13,14 @@ Fields = tuple[tuple[bytes, bytes], ...]
 
 
 class Endpoint(Enum):
-    """The paths of the API that are proxied, as they stand below a provider's base_url."""
+    """The paths of the API that are proxied, as they stand below a provider's base_url.
+
+    :ivar path: the value, as a plain attribute: to ask an Enum for its value, or to look for one in a set, takes a call.
+    :ivar in_json: whether an answer is a JSON object, or a stream of them that says when it is complete.
+    """
+
+    path: str
+    in_json: bool
 
     CHAT = "/chat/completions"
     COMPLETIONS = "/completions"
@@ -23,13 +29,12 @@ class Endpoint(Enum):
     SPEECH = "/audio/speech"
     TRANSCRIPTIONS = "/audio/transcriptions"
 
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.in_json = not path.startswith("/audio/")
 
-ANSWERED_IN_JSON = frozenset({Endpoint.CHAT, Endpoint.COMPLETIONS, Endpoint.EMBEDDINGS, Endpoint.RESPONSES})
-"""Where an answer is a JSON object, or a stream of them that says when it is complete."""
 
-
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What a client asks, understood as HTTP and as nothing more.
 
     :ivar request_id: the client's, or made; safe to send and to log.
@@ -48,8 +53,7 @@ class Request:
     cache_control: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamBody:
+class UpstreamBody(NamedTuple):
     """A request's body for one provider.
 
     :ivar data: as it is sent.

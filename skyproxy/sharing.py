@@ -16,7 +16,7 @@ from skyproxy.cache.store import Store
 from skyproxy.config import CacheRule
 from skyproxy.errors import InternalError, SkyproxyError
 from skyproxy.relay import Client
-from skyproxy.request import ANSWERED_IN_JSON, Request, UpstreamBody
+from skyproxy.request import Request, UpstreamBody
 from skyproxy.routing import Candidate
 from skyproxy.sse import error_event
 from skyproxy.upstream.asking import Outcome
@@ -76,7 +76,7 @@ class Sharing:
         :param model: as the client asks for it.
         :param candidate: the first that is asked.
         """
-        if body.fields is None or request.endpoint not in ANSWERED_IN_JSON:
+        if body.fields is None or not request.endpoint.in_json:
             return None
         rule, coalesces = candidate.cache, candidate.coalesce
         if coalesces is None:
@@ -87,7 +87,7 @@ class Sharing:
         directives = {each.strip().lower() for each in request.cache_control.split(b",")}
         fresh = b"no-cache" in directives or b"no-store" in directives
         key = cache_key(
-            path=request.endpoint.value,
+            path=request.endpoint.path,
             provider=candidate.provider.name,
             model=candidate.model,
             requested_model=model,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from skyproxy.dialects import DIALECTS, REASONING_FIELDS, CacheField, Dialect, Reasoning
 from skyproxy.routing import Candidate
@@ -16,8 +15,7 @@ _ESSENTIAL = frozenset({"model", "messages", "prompt", "input", "stream", "voice
 _CACHE_ON = {"type": "random", "max_age": 300}
 
 
-@dataclass(frozen=True, slots=True)
-class Transformed:
+class Transformed(NamedTuple):
     """A body as the provider takes it.
 
     :ivar dropped: the client's fields that it does not take.
@@ -40,16 +38,17 @@ def transform(fields: Mapping[str, Any], candidate: Candidate) -> Transformed:
         body = {name: value for name, value in fields.items() if name in allowed or name in _ESSENTIAL}
     body["model"] = candidate.model
     slot = candidate.settings
-    if slot is not None:
-        for name, value in slot.params.items():
-            body.setdefault(name, value)
+    if slot is not None and slot.params:
+        body = {**slot.params, **body}
     if "cache" in body:
         _translate_cache(body, dialect.cache)
-    _apply_fixes(body, dialect, candidate.model)
+    if dialect.fixes:
+        _apply_fixes(body, dialect, candidate.model)
     if slot is not None:
         if slot.enable_reasoning is not None and "messages" in body:
             _set_reasoning(body, dialect, candidate.model, enabled=slot.enable_reasoning)
-        body.update(slot.force)
+        if slot.force:
+            body.update(slot.force)
     if body.keys() >= fields.keys():
         return Transformed(body, ())
     return Transformed(body, tuple(name for name in fields if name not in body))

@@ -14,10 +14,11 @@ class Hold:
     :ivar lease: of the key; None where the provider has none.
     """
 
-    __slots__ = ("_admission", "_permit", "lease")
+    __slots__ = ("_admission", "_permit", "_released", "lease")
 
     def __init__(self, permit: Permit, admission: Admission | None, lease: Lease | None) -> None:
         self._permit = permit
+        self._released = False
         self._admission = admission
         self.lease = lease
 
@@ -33,11 +34,15 @@ class Hold:
         :param status: of the provider's answer; None if there was none.
         :param error: what the answer ended with, or kept it from coming; None if nothing was wrong on the way.
         """
-        self._permit.release()
-        if self.lease is not None:
-            self.lease.release()
+        if self._released:
+            return
+        self._released = True
+        # The breaker hears first: whoever gets the permit asks it.
         if self._admission is not None:
             settle(self._admission, status, error)
+        if self.lease is not None:
+            self.lease.release()
+        self._permit.release()
 
 
 def settle(admission: Admission, status: int | None, error: BaseException | None) -> None:

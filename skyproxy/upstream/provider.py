@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred
 
@@ -26,8 +27,7 @@ from skyproxy.wire.headers import Field, Fields
 from skyproxy.wire.pool import PoolStatistics
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A request as this provider shall get it.
 
     :ivar path: below the provider's base_url, e.g. ``/chat/completions``.

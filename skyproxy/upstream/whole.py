@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from skyproxy import jsonbody
 from skyproxy.errors import InvalidRequest, UpstreamBroken, UpstreamReported
@@ -16,8 +15,7 @@ LARGEST = 64 * 1024 * 1024
 """Bytes of an answer that is kept whole."""
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(NamedTuple):
     """A whole answer in JSON.
 
     :ivar data: as it came, inflated if it came compressed.

@@ -16,26 +16,27 @@ class SlidingCounts:
     :ivar totals: the count of each kind, as of the last :meth:`add` or :meth:`forget_old`.
     """
 
-    __slots__ = ("_clock", "_slots", "_width", "totals")
+    __slots__ = ("_seconds", "_slots", "_width", "totals")
 
     def __init__(self, clock: Clock, seconds: float, kinds: int) -> None:
-        self._clock = clock
+        self._seconds = clock.seconds
         self._width = seconds / _SLOTS
         self._slots: deque[tuple[int, list[int]]] = deque()
         self.totals = [0] * kinds
 
     def add(self, kind: int) -> None:
         """Count one of *kind*."""
-        number = self.forget_old()
         slots = self._slots
+        number = int(self._seconds() / self._width)
         if not slots or slots[-1][0] != number:
+            self.forget_old()
             slots.append((number, [0] * len(self.totals)))
         slots[-1][1][kind] += 1
         self.totals[kind] += 1
 
     def forget_old(self) -> int:
         """Take what is too old out of :attr:`totals`; returns the number of the slot that is filled now."""
-        number = int(self._clock.seconds() / self._width)
+        number = int(self._seconds() / self._width)
         slots = self._slots
         while slots and slots[0][0] <= number - _SLOTS:
             for kind, count in enumerate(slots.popleft()[1]):

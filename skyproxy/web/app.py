@@ -24,13 +24,13 @@ from skyproxy.web.host import check_host
 from skyproxy.web.instruments import Sources, figures
 from skyproxy.web.metrics import Metrics
 from skyproxy.web.request import ApiRequest, RequestIds
-from skyproxy.wire.headers import Field, Fields
+from skyproxy.wire.headers import Fields
 
 _log = Logger()
 
 # Of the client's headers, those that mean something to a provider: who asks, in OpenRouter's words, and what for.
 # Never its key or its cookies.
-_FORWARDED = (b"HTTP-Referer", b"X-Title", b"Accept")
+_FORWARDED = ((b"http-referer", b"HTTP-Referer"), (b"x-title", b"X-Title"), (b"accept", b"Accept"))
 
 _JSON = b"application/json"
 
@@ -172,10 +172,10 @@ class Api:
 
     def _proxied(self, request: ApiRequest, endpoint: Endpoint) -> Deferred[None]:
         client, request_id = self._client(request)
-        settings = self._runtime().config.proxy
+        fields = request.fields
         try:
             self._admit(request, client)
-            body = request.plain_body(settings.max_body)
+            body = request.plain_body(self._runtime().config.proxy.max_body)
         except SkyproxyError as error:
             refuse(client, error)
             return succeed(None)
@@ -183,11 +183,11 @@ class Api:
             Request(
                 endpoint=endpoint,
                 request_id=request_id,
-                content_type=request.header(b"Content-Type") or b"",
-                identity=request.header(b"Authorization") or b"",
-                headers=_forwarded(request),
+                content_type=fields.get(b"content-type", b""),
+                identity=fields.get(b"authorization", b""),
+                headers=tuple([(name, fields[low]) for low, name in _FORWARDED if low in fields]),
                 body=body,
-                cache_control=request.header(b"Cache-Control") or b"",
+                cache_control=fields.get(b"cache-control", b""),
             ),
             client,
         )
@@ -226,7 +226,7 @@ class Api:
         return succeed(None)
 
     def _admit(self, request: ApiRequest, client: HttpClient) -> None:
-        origin = request.header(b"Origin")
+        origin = request.fields.get(b"origin")
         if origin is not None:
             client.headers.extend(Cors(self._runtime().config.proxy.cors_origins).headers(origin))
 
@@ -237,15 +237,6 @@ class Api:
 
 def _check_host(request: ApiRequest) -> None:
     check_host(request.header(b"Host"), request.getHost())  # type: ignore[no-untyped-call]
-
-
-def _forwarded(request: ApiRequest) -> tuple[Field, ...]:
-    found = []
-    for name in _FORWARDED:
-        value = request.header(name)
-        if value is not None:
-            found.append((name, value))
-    return tuple(found)
 
 
 def _model(name: str) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -43,7 +42,7 @@ class ProviderTests(SynchronousTestCase):
         self.provider = provider_of(self.config, self.clock, self.upstream, max_concurrent=1, max_pending=1)
 
     def send(self, **changes: float) -> Deferred[Answer]:
-        return Deferred.fromCoroutine(self.provider.send(dataclasses.replace(CALL, **changes)))
+        return Deferred.fromCoroutine(self.provider.send(CALL._replace(**changes)))
 
     def assertFree(self) -> None:
         """No permit is out, nobody waits, and no timer runs."""
