@@ -15,7 +15,7 @@ Fields = tuple[tuple[bytes, bytes], ...]
 class Endpoint(Enum):
     """The paths of the API that are proxied, as they stand below a provider's base_url.
 
-    :ivar path: the value, as a plain attribute: to ask an Enum for its value, or to look for one in a set, takes a call.
+    :ivar path: the value, as a plain attribute: to ask an Enum for it, or to look for one in a set, takes a call.
     :ivar in_json: whether an answer is a JSON object, or a stream of them that says when it is complete.
     """
 
