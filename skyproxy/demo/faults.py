@@ -21,6 +21,7 @@ class Faults:
     :ivar delay: seconds between the pieces of a stream.
     :ivar first: seconds before the head of the answer.
     :ivar head: seconds between the head, which is then sent at once, and the body.
+    :ivar opening: seconds between the opening of a stream (comments, the role) and its content.
     :ivar size: bytes of content, padded or cut to; of each piece in a stream.
     :ivar text: the content.
     :ivar think: ``""`` begins the content with ``<think>…</think>``; ``"field"`` gives ``reasoning_content``
@@ -67,6 +68,7 @@ class Faults:
     delay: float = 0.02
     first: float = 0.0
     head: float | None = None
+    opening: float = 0.0
     size: int | None = None
     text: str | None = None
     think: str | None = None
@@ -192,6 +194,7 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "delay": _seconds,
     "first": _seconds,
     "head": _seconds,
+    "opening": _seconds,
     "size": _count,
     "text": unquote,
     "think": _one_of("", "field"),

@@ -160,6 +160,8 @@ def _stream(shape: Shape, faults: Faults, count_chunk: Callable[[], None]) -> It
     if faults.ends_after != 0:
         for data in shape.opening():
             yield from send(data)
+    if faults.opening:
+        yield faults.opening
     for number, piece in enumerate(islice(shape.pieces(), faults.ends_after)):
         if number and faults.delay:
             yield faults.delay

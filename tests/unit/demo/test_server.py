@@ -127,6 +127,15 @@ class OddAnswerTests(SynchronousTestCase):
         self.assertTrue(first.answer().complete)
         self.assertTrue(head.answer().complete)
 
+    def test_opening(self) -> None:
+        stream = self.server.stream("guard;text=a;comments;opening=2;delay=0")
+        self.assertIn(b"PROCESSING", stream.answer().body)
+        self.assertEqual(
+            (stream.answer().events[-1]["choices"][0]["delta"]["role"], stream.answer().content), ("assistant", "")
+        )
+        self.server.reactor.advance(2)
+        self.assertEqual(stream.answer().content, "a")
+
     def test_comments_and_crlf(self) -> None:
         body = self.server.stream("guard;comments;crlf;chunks=2;delay=0").answer().body
         self.assertEqual(body.count(b": OPENROUTER PROCESSING\r\n\r\n"), 2)
