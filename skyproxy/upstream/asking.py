@@ -91,6 +91,8 @@ class Asker:
         :raise SkyproxyError: see :meth:`Provider.send`.
         """
         self._budget.request()
+        if len(plans) == 1:
+            return self._try(0, plans[0], asked, None)
         return self._from(0, plans, asked)
 
     async def _from(self, first: int, plans: Sequence[Plan], asked: Callable[[int], None]) -> Outcome:
@@ -102,7 +104,7 @@ class Asker:
                 return await self._or_next(index, plans, asked)
             except _Failed as failed:
                 _log_fallback(plans[index], plans[index + 1], failed.reason)
-        return Outcome(last, await self._try(last, plans[last], asked, None))
+        return await self._try(last, plans[last], asked, None)
 
     def _race(self, index: int, plans: Sequence[Plan], asked: Callable[[int], None]) -> Deferred[Outcome]:
         """Ask by a plan, and after a while by those behind it, too."""
@@ -124,19 +126,20 @@ class Asker:
         """
         plan = plans[index]
         try:
-            answer = await self._try(index, plan, asked, plan.first_token_timeout)
+            outcome = await self._try(index, plan, asked, plan.first_token_timeout)
         except SkyproxyError as error:
             if not error.retryable and not isinstance(error, Unavailable):
                 raise
             raise _Failed(error.code or "error") from error
+        answer = outcome.answer
         if answer.status in RETRYABLE:
             answer.close(None)
             raise _Failed(f"status {answer.status}")
-        return Outcome(index, answer)
+        return outcome
 
     async def _try(
         self, index: int, plan: Plan, asked: Callable[[int], None], first_token_timeout: float | None
-    ) -> Answer:
+    ) -> Outcome:
         """Ask one provider, again if that may help and the budget allows it. The permit is not held meanwhile."""
         retries = 0
         while True:
@@ -156,11 +159,9 @@ class Asker:
                     raise
                 reason, wait = error.code or "error", self._backoff.delay(retries)
             else:
-                if answer.status < 400:
-                    return answer
-                again = self._again(plan, answer, retries)
+                again = None if answer.status < 400 else self._again(plan, answer, retries)
                 if again is None:
-                    return answer
+                    return Outcome(index, answer)
                 answer.close(None)
                 reason, wait = f"status {answer.status}", again
             retries += 1

@@ -130,7 +130,8 @@ class Breaker:
         if period != core.period:
             return
         if core.closed:
-            core.count(SUCCESS)
+            core.lately.add(SUCCESS)
+            core.consecutive = 0
         else:
             self._circuit.succeeded()
 
@@ -141,7 +142,7 @@ class Breaker:
         if not core.closed:
             self._circuit.failed()
             return
-        core.count(FAILURE)
+        core.count_failure()
         if core.too_many():
             self._circuit.trip()
 

@@ -60,9 +60,9 @@ class CircuitCore:
             total >= settings.min_requests and failures >= settings.failure_rate * total
         )
 
-    def count(self, kind: int) -> None:
-        self.lately.add(kind)
-        self.consecutive = self.consecutive + 1 if kind == FAILURE else 0
+    def count_failure(self) -> None:
+        self.lately.add(FAILURE)
+        self.consecutive += 1
 
     def take_probe(self) -> None:
         if self.probing >= self._settings.probes:
@@ -163,7 +163,7 @@ def _machine() -> Callable[[CircuitCore], Circuit]:
 
     @half_open.upon(Circuit.failed).to(opened)
     def open_again(circuit: Circuit, core: CircuitCore) -> None:
-        core.count(FAILURE)
+        core.count_failure()
         core.open()
 
     closed.upon(Circuit.state).loop().returns("closed")

@@ -108,10 +108,10 @@ class Limiter:
             *max_pending* already wait, and with :class:`QueueTimeout` when none came free in time. Cancelling it
             leaves the queue.
         """
-        permit = self.take()
-        if permit is not None:
-            return succeed(permit)
         gate = self._gate
+        if gate.tokens:
+            gate.acquire()
+            return succeed(Permit(self))
         if len(gate.waiting) >= self._max_pending:
             return fail(
                 BacklogFull(
@@ -120,7 +120,11 @@ class Limiter:
                 )
             )
         gate.acquire().addCallbacks(self._grant, _ignore_cancelled)
-        queue = self._talk if priority == "talk" else self._background
+        queue = self._talk
+        if priority == "background":
+            queue = self._background
+            if not queue:
+                self._background_credit = 0.0
         waiter = _Waiter(self, queue, queue_timeout, self._clock)
         queue.append(waiter)
         return waiter.granted
@@ -157,15 +161,18 @@ class Limiter:
     # Tokens, on their way out and back.
 
     def _grant(self, gate: DeferredSemaphore) -> None:
-        waiter = self._next()
+        waiter = self._next() if self._background else self._talk.popleft()
         waiter.timer.cancel()
         waiter.granted.callback(Permit(self))
 
     def _take_back(self) -> None:
-        if self._surplus() > 0:
+        gate = self._gate
+        if gate.limit - self._limit > self._withheld:
             self._withheld += 1
-        else:
+        elif gate.waiting or self._releasing:
             self._open_gate()
+        else:
+            gate.release()
 
     def _open_gate(self) -> None:
         # Whoever is let in may come back before release() returns. A loop takes the place of the recursion, which a
@@ -186,9 +193,6 @@ class Limiter:
     # The queues.
 
     def _next(self) -> _Waiter:
-        if not self._background:
-            self._background_credit = 0.0
-            return self._talk.popleft()
         if self._talk:
             self._background_credit += self._background_share
             # The small difference is the rounding of shares like 0.1.
