@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from skyproxy.config import BreakerSettings
-from skyproxy.upstream.circuit import FAILURE, SUCCESS, BreakerState, CircuitCore, new_circuit
+from skyproxy.upstream.circuit import SUCCESS, BreakerState, CircuitCore, new_circuit
 from skyproxy.upstream.timers import Clock
 
 
