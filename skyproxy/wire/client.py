@@ -18,7 +18,7 @@ from twisted.web.iweb import IResponse
 from skyproxy.wire.body import BytesProducer
 from skyproxy.wire.client_reader import BadResponse, ResponseHead, ResponseReader
 from skyproxy.wire.client_response import DONE, ClientResponse
-from skyproxy.wire.direct import direct_writer
+from skyproxy.wire.direct import direct_writer, read_directly
 from skyproxy.wire.headers import OutgoingHeaders
 
 _WORTH_NO_COPY = 128 * 1024
@@ -55,6 +55,7 @@ class ClientProtocol(Protocol):
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
         self._write = direct_writer(self.transport)
+        read_directly(self.transport, self)
 
     def request(self, request: Any) -> Deferred[IResponse]:
         """Send *request*, a request of twisted.web's client whose headers are :class:`OutgoingHeaders` and whose body

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.error import ConnectionAborted
@@ -31,6 +32,10 @@ class Connection(Protocol):
         """Abort the connection, and end the response with *reason*."""
 
 
+def _ignore(data: bytes) -> None:
+    """Take bytes that nobody waits for any more."""
+
+
 @implementer(IResponse)
 class ClientResponse:
     """See :class:`twisted.web.iweb.IResponse`. It is the transport of the protocol that reads the body, too.
@@ -39,11 +44,14 @@ class ClientResponse:
     :ivar raw_headers: all header fields, in the order of their coming.
     :ivar whole: the whole body, if all of it had come when the response was handed over; else None. It is given by
         :meth:`deliverBody`, too.
+    :ivar wanted: whether somebody reads the body.
+    :ivar received: for the connection: takes the next bytes of the body. It is the reader's own ``dataReceived`` as
+        soon as there is one.
     """
 
     __slots__ = (
         "_body", "_connection", "_end", "_head", "_headers", "_held", "_told",
-        "code", "length", "previousResponse", "raw_headers", "request", "whole",
+        "code", "length", "previousResponse", "raw_headers", "received", "request", "wanted", "whole",
     )  # fmt: skip
 
     # For protocols that stop reading when their transport says that it is going.
@@ -55,6 +63,8 @@ class ClientResponse:
         self._connection = connection
         self._body: Any = None
         self._held: list[bytes] = [whole] if whole else []
+        self.received: Callable[[bytes], None] = self._held.append
+        self.wanted = False
         self._end: Failure | None = None if whole is None else DONE
         self._told = False
         self.whole = whole
@@ -97,33 +107,25 @@ class ClientResponse:
         if self._body is not None:
             raise RuntimeError("The body was given to a protocol already.")
         self._body = protocol
+        self.wanted = True
         protocol.makeConnection(self)
         for data in self._held:
             protocol.dataReceived(data)
         self._held.clear()
         if self._end is None:
+            self.received = protocol.dataReceived
             self._connection.resume()
         else:
             self._tell()
 
     # From the connection.
 
-    @property
-    def wanted(self) -> bool:
-        """Whether somebody reads the body."""
-        return self._body is not None
-
-    def received(self, data: bytes) -> None:
-        """The next bytes of the body."""
-        if self._body is None:
-            self._held.append(data)
-        elif self._end is None:
-            self._body.dataReceived(data)
-
     def ended(self, reason: Failure) -> None:
         """No more bytes come."""
         if self._end is None:
             self._end = reason
+            # It holds the reader, which holds this as its transport.
+            self.received = _ignore
             if self._body is not None and not self._held:
                 self._tell()
 

@@ -1,10 +1,11 @@
-"""Writing to a socket at once."""
+"""Straight to a socket, and straight from it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.interfaces import IProtocol
 from twisted.internet.tcp import Connection
 
 
@@ -18,6 +19,7 @@ def direct_writer(transport: Any) -> Callable[[bytes], None]:
     if not isinstance(transport, Connection) or transport.TLS:
         return transport.write  # type: ignore[no-any-return]
     connection: Any = transport
+    send = connection.socket.send
 
     def write(data: bytes) -> None:
         if (
@@ -29,11 +31,23 @@ def direct_writer(transport: Any) -> Callable[[bytes], None]:
         ):
             connection.write(data)
             return
-        sent = connection.writeSomeData(data)
-        # What is no number is a lost connection, of which the reactor's next turn tells.
-        if not isinstance(sent, int):
+        try:
+            sent = send(data)
+        except OSError:
+            # The system's buffer is full, or the connection is lost, of which the reactor's next turn tells.
             connection.write(data)
-        elif sent < len(data):
-            connection.write(data[sent:])
+        else:
+            if sent < len(data):
+                connection.write(data[sent:])
 
     return write
+
+
+def read_directly(transport: Any, protocol: IProtocol) -> None:
+    """Have *transport* give what it reads to *protocol* itself, past those between them that only pass it on.
+
+    Endpoints leave such a one behind when they have connected, and twisted.web has one that changes protocols by what
+    TLS negotiated. Where there is TLS, all stay in their places.
+    """
+    if isinstance(transport, Connection) and not transport.TLS:
+        transport.protocol = protocol

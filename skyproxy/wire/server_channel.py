@@ -15,7 +15,7 @@ from twisted.web.http import _NoPushProducer
 from zope.interface import implementer
 
 from skyproxy.errors import ClientStalled
-from skyproxy.wire.direct import direct_writer
+from skyproxy.wire.direct import direct_writer, read_directly
 from skyproxy.wire.limits import CLOSE_TIMEOUT, READ_AHEAD, ServerLimits
 from skyproxy.wire.received import ReceivedHeaders
 from skyproxy.wire.server_answer import Stamp
@@ -70,6 +70,7 @@ class ServerChannel(Output):
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
         self._send = direct_writer(self.transport)
+        read_directly(self.transport, self)
         self._networkProducer = IPushProducer(self.transport, None) or _NoPushProducer()
         self._networkProducer.registerProducer(self, True)
         self.deadline = self._seconds() + self._limits.header_timeout
