@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from io import BytesIO
+from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any
 
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from twisted.web.http_headers import Headers
 from twisted.web.server import Request as WebRequest
 
 from skyproxy.errors import BodyTooLarge, InvalidRequest, UnsupportedEncoding
 from skyproxy.inflate import TooLarge, inflate
 from skyproxy.wire.received import ReceivedHeaders
+from skyproxy.wire.server import Output
 
 _SAFE_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
+
+
+# What twisted.web's constructor makes for each request, and hardly any needs.
+_LATER: dict[str, Callable[[], Any]] = {
+    "notifications": list,
+    "received_cookies": dict,
+    "cookies": list,
+    "responseHeaders": Headers,
+    "_adapterCache": dict,
+}
 
 
 class ApiRequest(WebRequest):
@@ -22,22 +35,47 @@ class ApiRequest(WebRequest):
 
     :ivar cut: the answer was given up in the middle: nothing may end it as if it were complete.
     :ivar request_id: once :class:`RequestIds` has given it one.
+    :ivar serving: what is cancelled when the client leaves before the answer has ended.
     """
 
     cut = False
     request_id: str | None = None
+    serving: Deferred[Any] | None = None
     defaultContentType = None
+    finished = 0
+    queued = False
+    requestHeaders: Headers
+    _parsePOSTFormSubmission = False
     _fields: Mapping[bytes, bytes] | None = None
 
+    def __init__(self, channel: Any, *args: Any, **kwargs: Any) -> None:
+        # In place of twisted.web's: see _LATER. Channels set requestHeaders or fill those that are there.
+        self.channel = channel
+        self.client = channel.getPeer()
+        self.host = channel.getHost()
+        self.transport = channel.transport
+        if not isinstance(channel, Output):
+            self.requestHeaders = Headers()
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    def __getattr__(self, name: str) -> Any:
+        make = _LATER.get(name)
+        if make is None:
+            raise AttributeError(name)
+        value = make()
+        setattr(self, name, value)
+        return value
+
     def gotLength(self, length: int | None) -> None:
-        self.content = BytesIO()
+        """The body is kept as it comes."""
 
     def handleContentChunk(self, data: bytes) -> None:
         """Keep *data*, unless there is too much. skyproxy's channel ends such a request itself; HTTP/2 does not."""
         channel: Any = self.channel
-        assert self.content is not None
-        if self.content.tell() <= channel.site.max_body:
-            self.content.write(data)
+        if self._size <= channel.site.max_body:
+            self._chunks.append(data)
+            self._size += len(data)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """The request is complete. Neither its query nor its body is taken for a form."""
@@ -45,7 +83,6 @@ class ApiRequest(WebRequest):
         self.uri = path
         self.clientproto = version
         self.path = path.partition(b"?")[0]
-        self.args: dict[bytes, list[bytes]] = {}
         self.process()
 
     def process(self) -> None:
@@ -53,6 +90,7 @@ class ApiRequest(WebRequest):
         channel: Any = self.channel
         self.site = channel.site
         if not self.site.resource.route(self):
+            self.args: dict[bytes, list[bytes]] = {}
             super().process()  # type: ignore[no-untyped-call]
 
     def getRequestHostname(self) -> bytes:
@@ -61,8 +99,35 @@ class ApiRequest(WebRequest):
 
     def finish(self) -> None:
         """End the answer, unless it was cut or has ended: Klein calls this whatever its handler did."""
-        if not self.cut and not self.finished:
+        if self.cut or self.finished:
+            return
+        channel = self.channel
+        if not isinstance(channel, Output) or not self.startedWriting or self.chunked or self._encoder or self.producer:
             super().finish()  # type: ignore[no-untyped-call]
+            return
+        # What is left to do for an answer that the channel has framed.
+        self.finished = 1
+        channel.requestDone(self)
+        self._cleaned()
+        for waiting in self.__dict__.pop("notifications", ()):
+            waiting.callback(None)
+
+    def _cleanup(self) -> None:
+        super()._cleanup()  # type: ignore[no-untyped-call]
+        self._cleaned()
+
+    def _cleaned(self) -> None:
+        self.channel: Any = None
+        self.serving = None
+        self._chunks.clear()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The client has left: cancel what serves it."""
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        self._chunks.clear()
+        serving, self.serving = self.serving, None
+        if serving is not None:
+            serving.cancel()
 
     @property
     def gone(self) -> bool:
@@ -94,8 +159,8 @@ class ApiRequest(WebRequest):
         :raise UnsupportedEncoding: a Content-Encoding that is neither gzip nor deflate.
         :raise InvalidRequest: what was sent is not what Content-Encoding says.
         """
-        assert self.content is not None
-        body = bytes(self.content.getvalue())
+        chunks = self._chunks
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         if len(body) > limit:
             raise BodyTooLarge(f"The request's body is over {limit} bytes (max_body).")
         encoding = self.header(b"Content-Encoding")

@@ -6,7 +6,7 @@ from typing import Any
 
 from klein import Klein
 from klein.resource import KleinResource
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import fail
 from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException
 
@@ -33,9 +33,13 @@ class Routes(KleinResource):
         endpoint = self._known.get((request.method, request.path))
         if endpoint is None:
             return False
-        done: Deferred[Any] = maybeDeferred(self._app.execute_endpoint, endpoint, request)
-        if not done.called:
-            request.notifyFinish().addErrback(lambda _: done.cancel())
+        try:
+            done: Any = self._app.execute_endpoint(endpoint, request)
+        except Exception:
+            done = fail()
+        if done.called and done.result is None:
+            return True
+        request.serving = done
         done.addErrback(self._failed, request)
         return True
 

@@ -69,6 +69,10 @@ class Output(Protocol):
         """Close when all is written."""
         raise NotImplementedError
 
+    def requestDone(self, request: Any) -> None:
+        """*request* has written its answer."""
+        raise NotImplementedError
+
     def abortConnection(self) -> None:
         """Close at once."""
         self.transport.abortConnection()

@@ -7,6 +7,7 @@ from typing import Any
 from h2.config import H2Configuration
 from h2.connection import H2Connection as H2Client
 from h2.events import DataReceived, ResponseReceived, StreamEnded, StreamReset
+from twisted.internet.error import ConnectionLost
 from twisted.internet.testing import StringTransport
 from twisted.web._http2 import H2Connection
 
@@ -107,6 +108,17 @@ class ClientTests(WebCase):
         client = self.begin(self.post())
         client.answer(200, [(b"Retry-After", b"1\r\nSet-Cookie: a=b")], b"")
         self.assertNotIn(b"\r\nSet-Cookie", self.connection.received)
+
+    def test_who_waits_for_the_end_hears_of_it(self) -> None:
+        client = self.begin()
+        request: Any = client._request
+        ended = request.notifyFinish()
+        client.answer(200, [JSON], b"{}")
+        self.successResultOf(ended)
+        client = self.begin()
+        left = client._request.notifyFinish()
+        self.connection.leave()
+        self.failureResultOf(left, ConnectionLost)
 
     def test_the_producer_is_let_go(self) -> None:
         for end in ("finish", "cut"):

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import gzip
-from io import BytesIO
 from typing import Any
 
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionLost
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 from twisted.web.test.requesthelper import DummyChannel
@@ -30,7 +32,7 @@ class ApiRequestTests(SynchronousTestCase):
         for length in (0, 99_999, 100_000, 10_000_000, None):
             request = ApiRequest(DummyChannel(), False)  # type: ignore[no-untyped-call]
             request.gotLength(length)
-            self.assertIs(type(request.content), BytesIO)
+            self.assertIsNone(request.content)
 
     def test_no_more_is_kept_than_may_be_served(self) -> None:
         request = request_with(b"x" * 900)
@@ -38,8 +40,7 @@ class ApiRequestTests(SynchronousTestCase):
             request.handleContentChunk(b"x" * 900)
         with self.assertRaises(BodyTooLarge):
             request.plain_body(1000)
-        assert isinstance(request.content, BytesIO)
-        self.assertLess(len(request.content.getvalue()), 3000)
+        self.assertLess(sum(map(len, request._chunks)), 3000)
 
     def test_plain_body(self) -> None:
         self.assertEqual(request_with(b"abc").plain_body(3), b"abc")
@@ -83,6 +84,34 @@ class ApiRequestTests(SynchronousTestCase):
         request.finish()
         request.finish()
         self.assertTrue(request.finished)
+
+    def test_what_serves_it_is_cancelled_when_the_client_leaves(self) -> None:
+        request = request_with()
+        request.serving = serving = Deferred()
+        left = request.notifyFinish()
+        request.connectionLost(Failure(ConnectionLost()))
+        self.failureResultOf(serving, CancelledError)
+        self.failureResultOf(left, ConnectionLost)
+
+    def test_what_serves_it_is_let_be_when_the_answer_has_ended(self) -> None:
+        request: Any = request_with()
+        request.clientproto = b"HTTP/1.1"
+        request.serving = serving = Deferred()
+        ended = request.notifyFinish()
+        request.finish()
+        self.successResultOf(ended)
+        self.assertNoResult(serving)
+        self.assertIsNone(request.serving)
+
+    def test_what_twisted_web_has_is_there_when_asked_for(self) -> None:
+        request: Any = request_with()
+        request.setHeader(b"X-A", b"1")
+        request.addCookie(b"a", b"b")
+        self.assertEqual(request.responseHeaders.getRawHeaders(b"x-a"), [b"1"])
+        self.assertEqual(
+            (request.cookies, request.received_cookies, request.getClientAddress()), ([b"a=b"], {}, request.client)
+        )
+        self.assertRaises(AttributeError, lambda: request.no_such_thing)
 
     def test_gone(self) -> None:
         request = request_with()
