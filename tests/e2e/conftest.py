@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import pytest
@@ -14,13 +15,12 @@ Starter = Callable[..., Any]
 
 
 def starter(folder: Path) -> Iterator[Starter]:
-    """Starts processes, each in a folder of its own below *folder*; ends them when it is resumed, or closed."""
+    """Starts processes, also by several threads, each in a folder of its own below *folder*; ends them when it is
+    resumed, or closed."""
     started: list[Process] = []
 
     def start(kind: type[Process], *arguments: Any, **options: Any) -> Any:
-        cwd = folder / f"process{len(started)}"
-        cwd.mkdir()
-        process = kind(cwd, *arguments, **options)
+        process = kind(Path(mkdtemp(prefix="process", dir=folder)), *arguments, **options)
         started.append(process)
         return process
 

@@ -1,0 +1,37 @@
+"""The groups: one module for each kind of feature."""
+
+from __future__ import annotations
+
+from tests.features.groups import (
+    adaptive,
+    breaker,
+    budget,
+    cache,
+    coalescing,
+    fallback,
+    hedging,
+    instruments,
+    keys,
+    queue,
+    retry,
+    slots,
+    usage,
+)
+from tests.features.lab import Group
+
+GROUPS = (
+    Group("retry", retry.show),
+    Group("budget", budget.show),
+    Group("fallback", fallback.show),
+    Group("hedging", hedging.show),
+    Group("keys", keys.show),
+    Group("breaker", breaker.show),
+    Group("adaptive", adaptive.show),
+    Group("queue", queue.show),
+    Group("cache", cache.show),
+    Group("coalescing", coalescing.show),
+    Group("slots", slots.show),
+    Group("usage", usage.show),
+    Group("instruments", instruments.show),
+)
+"""In the order in which they are shown."""

@@ -1,0 +1,90 @@
+"""Several keys for one provider: which carries a request."""
+
+from __future__ import annotations
+
+import time
+
+from tests.e2e.processes import DemoProvider, Proxy, eventually
+from tests.e2e.raw import ask, chat, open_request, read_until
+from tests.features.lab import Lab, Sheet, config_of
+from tests.features.seen import is_good, saw
+
+_REST = 2
+
+
+def show(lab: Lab) -> None:
+    """Each provider has two keys: a and b."""
+    demo = lab.demo()
+    env = {f"KEY_{kind}_{key}": f"sk-{kind}-secret-{key}".lower() for kind in _KINDS for key in "AB"}
+    providers = {kind.lower(): {"api_key_env": [f"KEY_{kind}_A", f"KEY_{kind}_B"], "max_retries": 2} for kind in _KINDS}
+    proxy = lab.proxy(config_of(demo, providers), env=env)
+    sheet = lab.sheet(
+        "Several keys", "Two keys, a and b. What the provider received: the keys, in the order of requests."
+    )
+    _least_busy(sheet, demo, proxy)
+    _rests(sheet, demo, proxy)
+    for status in (401, 403):
+        _put_aside(sheet, demo, proxy, status)
+    proxy.stop()
+    text = proxy.log_file.read_text() + "\n".join(proxy.output)
+    shown = sum(key in text for key in env.values())
+    sheet.row("the log", "-", f"{shown} of {len(env)} keys stand in it", holds=shown == 0)
+
+
+_KINDS = ("BUSY", "LIMITED", "R401", "R403")
+
+
+def _keys(demo: DemoProvider, count: int) -> str:
+    return " ".join(request["headers"]["authorization"][-1] for request in demo.requests(count))
+
+
+def _least_busy(sheet: Sheet, demo: DemoProvider, proxy: Proxy) -> None:
+    held = open_request(proxy, chat("busy:guard;first=2;delay=0"))
+    eventually(lambda: demo.stats()["active"] == 1, "the first key is busy")
+    answers = [ask(proxy, chat("busy:guard;delay=0")) for _ in range(2)]
+    used = _keys(demo, 3)
+    read_until(held, b"total_tokens")
+    held.close()
+    answers.append(ask(proxy, chat("busy:guard;delay=0")))
+    used += f" {_keys(demo, 1)}"
+    holds = used == "a b b a" and all(map(is_good, answers))
+    sheet.row("a carries a slow request; two more; it ends; one more", saw(*answers), used, holds=holds)
+
+
+def _rests(sheet: Sheet, demo: DemoProvider, proxy: Proxy) -> None:
+    demo.reset()
+    limited = ask(proxy, chat(f"limited:guard;delay=0;fail=1;status=429;retry_after={_REST}"))
+    first, then = demo.requests(2)
+    answers = [limited, *(ask(proxy, chat("limited:guard;delay=0")) for _ in range(3))]
+    used = _keys(demo, 5)
+    gap = then["started"] - first["finished"]
+    holds = used == "a b b b b" and all(map(is_good, answers)) and gap < _REST
+    told = f"{used}; b {gap * 1000:.0f} ms after a's 429"
+    sheet.row(f"a is answered 429, Retry-After: {_REST}; three more", saw(*answers), told, holds=holds)
+    time.sleep(_REST)
+    answer = ask(proxy, chat("limited:guard;delay=0"))
+    used = _keys(demo, 1)
+    sheet.row(f"{_REST} s later", saw(answer), used, holds=is_good(answer) and used == "a")
+    demo.reset()
+    answers = [ask(proxy, chat("limited:guard;status=429;retry_after=30")) for _ in range(2)]
+    wait = answers[-1].headers.get("retry-after")
+    holds = [each.status for each in answers] == [429, 503] and demo.stats()["total"] == 2 and wait in ("29", "30")
+    told = f"{_keys(demo, 2)}"
+    sheet.row(
+        "both are answered 429, Retry-After: 30; one more", f"{saw(*answers)}, Retry-After: {wait}", told, holds=holds
+    )
+
+
+def _put_aside(sheet: Sheet, demo: DemoProvider, proxy: Proxy, status: int) -> None:
+    demo.reset()
+    provider = f"r{status}"
+    answers = [ask(proxy, chat(f"{provider}:guard;delay=0;fail=1;status={status}"))]
+    answers += [ask(proxy, chat(f"{provider}:guard;delay=0")) for _ in range(3)]
+    used = _keys(demo, 5)
+    message = "Provider refuses the key of this variable"
+    proxy.record(message, provider=provider)
+    told = [record for record in proxy.records(message) if record["provider"] == provider]
+    holds = used == "a b b b b" and all(map(is_good, answers)) and len(told) == 1
+    holds = holds and (told[0]["variable"], told[0]["status"]) == (f"KEY_R{status}_A", status)
+    lines = f"{used}; {len(told)} line in the log: {told[0]['variable']}"
+    sheet.row(f"a is answered {status}; three more", saw(*answers), lines, holds=holds)
