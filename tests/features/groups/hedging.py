@@ -31,7 +31,7 @@ def show(lab: Lab) -> None:
     def ends(loser: DemoProvider | None, winner: DemoProvider) -> bool:
         if loser is not None:
             eventually(lambda: loser.stats()["cancelled"] == 1, "the loser is cancelled")
-        return winner.stats()["completed"] == 1
+        return bool(winner.stats()["completed"] == 1)
 
     for slot, situation, loser, winner in (
         ("slow", "the first is slow: the second wins", first, second),

@@ -38,10 +38,10 @@ def show(lab: Lab) -> None:
     slots = {labels[2] for labels in requests}
     holds = nobody == 60 and slots <= {"combat", "default", "direct", "none"}
     sheet.row("30 unknown models and 30 broken bodies", f"{nobody} under the label none", "none of them", holds=holds)
-    count = found["request_seconds_count"]["demo",]
-    holds = count == outcomes["ok"] == told["providers"]["demo"]["latency"]["count"]
-    sheet.row("skyproxy_request_seconds", f"{count:.0f} measured", f"{outcomes['ok']} answered well", holds=holds)
-    responses = {code: n for (code, _), n in found["upstream_responses_total"].items()}
+    measured = int(found["request_seconds_count"]["demo",])
+    holds = measured == outcomes["ok"] == told["providers"]["demo"]["latency"]["count"]
+    sheet.row("skyproxy_request_seconds", f"{measured} measured", f"{outcomes['ok']} answered well", holds=holds)
+    responses = {code: int(n) for (code, _), n in found["upstream_responses_total"].items()}
     holds = told["providers"]["demo"]["outcomes"] == outcomes and told["providers"]["demo"]["responses"] == responses
     sheet.row("/api/stats", "the same outcomes and answers" if holds else "others", "-", holds=holds)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from typing import Any
 
 from tests.e2e.processes import DemoProvider, Proxy, eventually
 from tests.e2e.raw import ask, chat, open_request, read_until
@@ -21,7 +22,7 @@ def show(lab: Lab) -> None:
         for share, provider in ((10, "demo"), (50, "half"))
         for kind in ("talk", "background")
     }
-    providers = {
+    providers: dict[str, dict[str, Any]] = {
         "demo": {"max_concurrent": 1},
         "half": {"max_concurrent": 1, "background_share": 0.5},
         "full": {"max_concurrent": 1, "max_pending": 2},
