@@ -20,6 +20,12 @@ from skyproxy.observe.redact import Redactor
 VALUE_LIMIT = 2048
 """Characters of a field's value, and of a message, that are kept."""
 
+PLAIN = "log_plain"
+"""Key of an event whose other fields are also here, as a dict: for a form of the log that has a short way for them.
+
+Each is a str, int, float or bool, and none has the name of what every line has. The message is a constant.
+"""
+
 _TRACEBACK_LIMIT = 16 * 1024
 _REDACTED_AHEAD = 4 * VALUE_LIMIT
 """Characters searched for secrets before a value is cut: a secret cut in two would not be found."""

@@ -8,7 +8,16 @@ import orjson
 from twisted.logger import LogEvent
 from twisted.python.reflect import safe_repr
 
-from skyproxy.observe.events import Timestamps, error_of, failure_of, fields_of, message_of, traceback_of
+from skyproxy.observe.events import (
+    PLAIN,
+    VALUE_LIMIT,
+    Timestamps,
+    error_of,
+    failure_of,
+    fields_of,
+    message_of,
+    traceback_of,
+)
 from skyproxy.observe.redact import REDACTED, Redactor
 from skyproxy.observe.severity import NAMES, severity_of
 
@@ -27,6 +36,28 @@ class JsonLines:
 
     def line(self, event: LogEvent) -> bytes:
         """*event*, with the end of the line. It does not raise."""
+        fields = event.get(PLAIN)
+        if fields is None:
+            return self._any_line(event)
+        try:
+            line = orjson.dumps(
+                {
+                    "timestamp": self._timestamps.of(event),
+                    "level": event["log_level"].name.upper(),
+                    "message": event["log_format"],
+                    "logger": event["log_namespace"],
+                    **fields,
+                },
+                None,
+                orjson.OPT_APPEND_NEWLINE,
+            )
+        except Exception:
+            return self._any_line(event)
+        # No value is longer than the line.
+        unfit = len(line) > VALUE_LIMIT or self._redactor.found(line.decode())
+        return self._any_line(event) if unfit else line
+
+    def _any_line(self, event: LogEvent) -> bytes:
         try:
             record = self._record(event)
             line = _encode(record)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from time import time
+from typing import Any, Literal, NamedTuple
 
-from twisted.logger import Logger
+from twisted.logger import LogEvent, Logger, LogLevel
 
+from skyproxy.observe.events import PLAIN
 from skyproxy.observe.usage import Tokens
 
 Outcome = Literal["ok", "client_error", "upstream_error", "failed", "refused", "cancelled"]
@@ -21,8 +22,7 @@ Outcome = Literal["ok", "client_error", "upstream_error", "failed", "refused", "
 """
 
 
-@dataclass(frozen=True, slots=True)
-class RequestRecord:
+class RequestRecord(NamedTuple):
     """One request that is over.
 
     :ivar endpoint: path below the provider's base_url.
@@ -75,45 +75,66 @@ class RequestLog:
 
     def completed(self, record: RequestRecord) -> None:
         """Log *record*, as one event. Fields without a value are left out."""
-        outcome = record.outcome
+        log = self._log
         fields = _fields(record)
-        if outcome == "cancelled":
-            self._log.info("Request cancelled", **fields)
-        elif outcome == "refused":
-            self._log.warn("Request refused", **fields)
-        elif outcome == "failed":
-            self._log.warn("Upstream request failed", **fields)
-        elif outcome == "client_error" and record.attempts == 0:
-            self._log.info("Request rejected", **fields)
-        elif record.cache == "hit":
-            self._log.info("Request answered from the cache", **fields)
-        elif record.cache == "coalesced" and record.attempts == 0:
-            self._log.info("Request answered together with another", **fields)
-        else:
-            self._log.info("Upstream request completed", **fields)
+        # As Logger.emit makes it, which takes three calls, as many copies, and a search for the level.
+        event: LogEvent = {**fields}
+        event["log_level"], event["log_format"] = _told(record)
+        event["log_logger"] = log
+        event["log_namespace"] = log.namespace
+        event["log_source"] = log.source
+        event["log_time"] = time()
+        event[PLAIN] = fields
+        log.observer(event)
+
+
+def _told(record: RequestRecord) -> tuple[LogLevel, str]:
+    """What there is to tell of *record*, and how much it matters."""
+    outcome = record.outcome
+    if outcome == "cancelled":
+        return LogLevel.info, "Request cancelled"
+    if outcome == "refused":
+        return LogLevel.warn, "Request refused"
+    if outcome == "failed":
+        return LogLevel.warn, "Upstream request failed"
+    if record.attempts == 0:
+        if outcome == "client_error":
+            return LogLevel.info, "Request rejected"
+        if record.cache == "coalesced":
+            return LogLevel.info, "Request answered together with another"
+    if record.cache == "hit":
+        return LogLevel.info, "Request answered from the cache"
+    return LogLevel.info, "Upstream request completed"
 
 
 def _fields(record: RequestRecord) -> dict[str, Any]:
-    first = record.time_to_first_byte
-    fields = {
+    """The fields that have a value, as values that JSON knows."""
+    provider, slot, model = record.provider, record.slot, record.model
+    upstream_model, status, first = record.upstream_model, record.status, record.time_to_first_byte
+    fields: dict[str, Any] = {
         "request_id": record.request_id,
         "endpoint": record.endpoint,
-        "provider": record.provider,
-        "model": record.model or None,
-        "status": record.status,
-        "latency_ms": round(record.latency * 1000, 1),
-        "slot": record.slot,
-        "upstream_model": record.upstream_model,
+        "provider": provider,
+        "model": model or None,
+        "status": status,
+        "latency_ms": _milliseconds(record.latency),
+        "slot": slot,
+        "upstream_model": upstream_model,
         "outcome": record.outcome,
         "stream": record.stream,
-        "ttfb_ms": None if first is None else round(first * 1000, 1),
-        "queue_ms": round(record.queue * 1000, 1),
+        "ttfb_ms": None if first is None else _milliseconds(first),
+        "queue_ms": _milliseconds(record.queue),
         "bytes_out": record.bytes_out,
         "attempts": record.attempts,
-        "error_code": record.error_code,
-        "key": record.key,
-        "cache": record.cache,
     }
+    if provider is None or not model or status is None or slot is None or upstream_model is None or first is None:
+        fields = {name: value for name, value in fields.items() if value is not None}
+    if record.error_code is not None:
+        fields["error_code"] = record.error_code
+    if record.key is not None:
+        fields["key"] = record.key
+    if record.cache is not None:
+        fields["cache"] = record.cache
     tokens = record.tokens
     if tokens is not None:
         fields["tokens_prompt"] = tokens.prompt
@@ -124,4 +145,9 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
     if record.cost is not None:
         fields["cost"] = round(record.cost, 9)
         fields["currency"] = record.currency
-    return {name: value for name, value in fields.items() if value is not None}
+    return fields
+
+
+def _milliseconds(seconds: float) -> float:
+    """To a tenth. Several times as fast as :func:`round`, which goes by way of text."""
+    return int(seconds * 10_000 + 0.5) / 10

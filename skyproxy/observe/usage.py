@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from skyproxy.config import Price
 from skyproxy.sse import StreamVerdict
@@ -19,8 +18,7 @@ _BYTES_PER_TOKEN = 4
 _EMBEDDED = re.compile(rb";base64,[A-Za-z0-9+/=_-]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(NamedTuple):
     """The tokens of one request and its answer.
 
     :ivar cached: of the prompt's, those that the provider had in its cache.
@@ -43,11 +41,13 @@ def tokens_of(usage: Mapping[str, Any]) -> Tokens | None:
     completion = _count(usage, "completion_tokens", "output_tokens")
     if prompt is None and completion is None:
         return None
+    read = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
+    written = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
     return Tokens(
-        prompt=prompt or 0,
-        completion=completion or 0,
-        cached=_detail(usage, "prompt_tokens_details", "input_tokens_details", "cached_tokens"),
-        reasoning=_detail(usage, "completion_tokens_details", "output_tokens_details", "reasoning_tokens"),
+        prompt or 0,
+        completion or 0,
+        _count(read, "cached_tokens") or 0 if type(read) is dict else 0,
+        _count(written, "reasoning_tokens") or 0 if type(written) is dict else 0,
     )
 
 
@@ -72,16 +72,8 @@ def cost_of(tokens: Tokens, price: Price) -> float:
     return millionths / 1_000_000
 
 
-def _detail(usage: Mapping[str, Any], name: str, other: str, count: str) -> int:
-    details = usage.get(name)
-    if details is None:
-        details = usage.get(other)
-    return _count(details, count) or 0 if isinstance(details, dict) else 0
-
-
-def _count(usage: Mapping[str, Any], *names: str) -> int | None:
-    for name in names:
-        count = usage.get(name)
-        if type(count) is int and 0 <= count <= _MOST:
-            return count
-    return None
+def _count(usage: Mapping[str, Any], name: str, other: str | None = None) -> int | None:
+    count = usage.get(name)
+    if type(count) is int and 0 <= count <= _MOST:
+        return count
+    return None if other is None else _count(usage, other)

@@ -5,13 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
-from twisted.logger import LogEvent, LogLevel, LogPublisher
+from twisted.logger import LogEvent, Logger, LogLevel, LogPublisher
 from twisted.python.log import LogPublisher as LegacyLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from skyproxy.observe.events import PLAIN
 from skyproxy.observe.jsonlines import JsonLines
+from skyproxy.observe.records import RequestLog, RequestRecord
 from skyproxy.observe.redact import Redactor
+from skyproxy.observe.usage import Tokens
 from tests.unit.observe.events import event_of, failure_of
+from tests.unit.observe.test_records import RECORD
 
 KEY = "planted-key-0001"
 
@@ -158,3 +162,61 @@ class JsonLinesTests(SynchronousTestCase):
     def test_a_fault_inside_makes_a_minimal_line(self) -> None:
         record = self.record({"log_time": "never", "log_format": "Told"})
         self.assertEqual((record["level"], record["message"]), ("ERROR", "Log event could not be written"))
+
+
+class PlainTests(SynchronousTestCase):
+    """The short way for events whose fields are plain."""
+
+    FULL = RECORD._replace(
+        error_code="interrupted", key="DEMO_API_KEY", tokens=Tokens(9, 8, 7, 6, True), cache="miss", cost=0.1
+    )
+
+    def setUp(self) -> None:
+        self.lines = JsonLines(Redactor([KEY, "987654"]))
+
+    def both(self, record: RequestRecord) -> bytes:
+        """The line of *record*, which is the same by the long way."""
+        events: list[LogEvent] = []
+        RequestLog(Logger("skyproxy.observe.records", observer=events.append)).completed(record)
+        line = self.lines.line(events[0])
+        self.assertTrue(events[0].pop(PLAIN))
+        self.assertEqual(line, self.lines.line(events[0]))
+        return line
+
+    def test_it_leads_to_the_same(self) -> None:
+        for record in (RECORD, self.FULL, self.FULL._replace(outcome="failed", status=None, slot=None, model="")):
+            self.both(record)
+        self.assertIn(b'"error_code":"interrupted","key":"DEMO_API_KEY","cache":"miss"', self.both(self.FULL))
+
+    def test_it_is_taken(self) -> None:
+        event = event_of("Told", **{PLAIN: {"short": True}})
+        self.assertEqual(json.loads(self.lines.line(event))["short"], True)
+
+    def test_no_secret_in_any_field(self) -> None:
+        texts = [name for name, value in self.FULL._asdict().items() if type(value) is str and name != "outcome"]
+        self.assertEqual(len(texts), 10)
+        for secret in (KEY, "Bearer 0123456789", "sk-0123456789", "gsk_0123456789", "AIza0123456789"):
+            for name in texts:
+                with self.subTest(name, secret=secret):
+                    line = self.both(self.FULL._replace(**{name: f"a {secret}"}))
+                    self.assertNotIn(secret.encode(), line)
+                    self.assertIn(b"[redacted]", line)
+        for name in ("bytes_out", "status", "attempts"):
+            self.assertNotIn(b"987654", self.both(self.FULL._replace(**{name: 19876543})))
+
+    def test_what_a_client_wrote(self) -> None:
+        for model in ("a\ud800b", "\N{GRINNING FACE}" * 512, "x" * 5000, 'a\r\n{"level":"ERROR"}\x00\x1b'):
+            line = self.both(RECORD._replace(model=model, upstream_model=model))
+            self.assertLessEqual(len(json.loads(line)["model"]), 2048)
+            self.assertEqual(line.count(b"\n"), 1)
+
+    def test_numbers_that_json_does_not_know(self) -> None:
+        self.both(RECORD._replace(bytes_out=2**80, cost=float("inf")))
+
+    def test_no_part_of_a_secret_where_a_value_is_cut(self) -> None:
+        for before in range(2030, 2050):
+            self.assertNotIn(KEY[:4].encode(), self.both(RECORD._replace(model="x" * before + KEY)))
+
+    def test_a_fault_inside_makes_a_minimal_line(self) -> None:
+        line = self.lines.line({"log_time": "never", "log_format": "Told", PLAIN: {}})
+        self.assertIn(b"Log event could not be written", line)

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-from twisted.logger import LogEvent, Logger, LogLevel
+from twisted.logger import LogEvent, Logger, LogLevel, LogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from skyproxy.observe.events import PLAIN
 from skyproxy.observe.records import RequestLog, RequestRecord
 from skyproxy.observe.usage import Tokens
 
@@ -62,25 +62,24 @@ class RequestLogTests(SynchronousTestCase):
     def test_an_error_that_the_provider_answered_is_completed(self) -> None:
         for outcome, status in (("client_error", 400), ("upstream_error", 500)):
             with self.subTest(outcome):
-                message, level, fields = self.told(replace(RECORD, outcome=outcome, status=status))  # type: ignore[arg-type]
+                message, level, fields = self.told(RECORD._replace(outcome=outcome, status=status))
                 self.assertEqual((message, level), ("Upstream request completed", LogLevel.info))
                 self.assertEqual((fields["outcome"], fields["status"]), (outcome, status))
 
     def test_failed(self) -> None:
-        record = replace(RECORD, outcome="failed", status=502, error_code="upstream_unreachable", attempts=0)
+        record = RECORD._replace(outcome="failed", status=502, error_code="upstream_unreachable", attempts=0)
         message, level, fields = self.told(record)
         self.assertEqual((message, level), ("Upstream request failed", LogLevel.warn))
         self.assertEqual(fields["error_code"], "upstream_unreachable")
 
     def test_refused(self) -> None:
-        record = replace(RECORD, outcome="refused", status=503, error_code="backlog_full", attempts=0)
+        record = RECORD._replace(outcome="refused", status=503, error_code="backlog_full", attempts=0)
         message, level, fields = self.told(record)
         self.assertEqual((message, level), ("Request refused", LogLevel.warn))
         self.assertEqual(fields["error_code"], "backlog_full")
 
     def test_rejected_before_there_was_a_provider(self) -> None:
-        record = replace(
-            RECORD,
+        record = RECORD._replace(
             outcome="client_error",
             status=400,
             error_code="model_not_found",
@@ -96,13 +95,13 @@ class RequestLogTests(SynchronousTestCase):
         self.assertTrue({"slot", "provider", "upstream_model", "ttfb_ms", "model"}.isdisjoint(fields))
 
     def test_cancelled(self) -> None:
-        message, level, fields = self.told(replace(RECORD, outcome="cancelled", status=None))
+        message, level, fields = self.told(RECORD._replace(outcome="cancelled", status=None))
         self.assertEqual((message, level), ("Request cancelled", LogLevel.info))
         self.assertNotIn("status", fields)
 
     def test_tokens_and_cost(self) -> None:
         tokens = Tokens(100, 50, cached=30, reasoning=20)
-        fields = self.told(replace(RECORD, tokens=tokens, cost=0.1 + 0.2, currency="EUR", key="DEMO_API_KEY"))[2]
+        fields = self.told(RECORD._replace(tokens=tokens, cost=0.1 + 0.2, currency="EUR", key="DEMO_API_KEY"))[2]
         self.assertEqual(
             {name: fields[name] for name in fields if name.startswith("tokens_")},
             {
@@ -114,9 +113,41 @@ class RequestLogTests(SynchronousTestCase):
             },
         )
         self.assertEqual((fields["cost"], fields["currency"], fields["key"]), (0.3, "EUR", "DEMO_API_KEY"))
-        unpriced = self.told(replace(RECORD, tokens=Tokens(1, 2, estimated=True)))[2]
+        unpriced = self.told(RECORD._replace(tokens=Tokens(1, 2, estimated=True)))[2]
         self.assertTrue(unpriced["tokens_estimated"])
         self.assertTrue({"cost", "currency", "key"}.isdisjoint(unpriced))
+
+    def test_times_are_told_to_a_tenth_of_a_millisecond(self) -> None:
+        for seconds, told in ((0.0, 0.0), (0.00004, 0.0), (0.00006, 0.1), (0.1, 100.0), (3600.00019, 3600000.2)):
+            fields = self.told(RECORD._replace(latency=seconds, time_to_first_byte=seconds, queue=seconds))[2]
+            self.assertEqual([fields[name] for name in ("latency_ms", "ttfb_ms", "queue_ms")], [told] * 3)
+
+    def test_answers_that_the_provider_was_not_asked_for(self) -> None:
+        for cache, attempts, told in (
+            ("hit", 0, "Request answered from the cache"),
+            ("coalesced", 0, "Request answered together with another"),
+            ("coalesced", 1, "Upstream request completed"),
+            ("miss", 1, "Upstream request completed"),
+        ):
+            message, _, fields = self.told(RECORD._replace(cache=cache, attempts=attempts))
+            self.assertEqual((message, fields["cache"]), (told, cache))
+
+    def test_an_event_is_as_a_logger_makes_it(self) -> None:
+        """For each observer of the logger, whichever they are."""
+        first: list[LogEvent] = []
+        second: list[LogEvent] = []
+        log = Logger("skyproxy.observe.records", observer=LogPublisher(first.append, second.append))
+        RequestLog(log).completed(RECORD)
+        log.info("Upstream request completed", **{key: value for key, value in first[0].items() if key[:4] != "log_"})
+        self.assertEqual(first, second)
+        mine, usual = first
+        self.assertEqual(mine.pop(PLAIN), {key: value for key, value in mine.items() if key[:4] != "log_"})
+        self.assertTrue(0 <= usual.pop("log_time") - mine.pop("log_time") < 3600)
+        self.assertEqual(mine, usual)
+
+    def test_a_record_stays_as_it_is(self) -> None:
+        with self.assertRaises(AttributeError):
+            RECORD.status = 500  # type: ignore[misc]
 
     def test_the_namespace(self) -> None:
         self.assertEqual(RequestLog()._log.namespace, "skyproxy.observe.records")
