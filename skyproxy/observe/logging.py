@@ -18,13 +18,15 @@ from zope.interface import implementer
 from skyproxy.observe.events import notice
 from skyproxy.observe.jsonlines import JsonLines
 from skyproxy.observe.redact import Redactor
-from skyproxy.observe.severity import DEBUG, THRESHOLDS, WARN, severity_of
+from skyproxy.observe.severity import DEBUG, THRESHOLDS, severity_of
 from skyproxy.observe.sinks import FileSink, Sink, StreamSink
 from skyproxy.observe.text import TextLines
 from skyproxy.observe.writer import LogWriter
 
 _STOP_LIMIT = 2.0
 """Seconds that the last lines may take to be written."""
+
+_ROUTINE = frozenset({LogLevel.debug, LogLevel.info})
 
 
 class Renderer(Protocol):
@@ -40,7 +42,7 @@ class Channel:
 
     :param renderer: makes the form, of a redactor.
     :param trouble: told, in the writer's thread, that the sink cannot be written.
-    :param leaves_out: what it does not take, whatever the level.
+    :ivar brief: leaves out the requests that nothing is wrong with.
     """
 
     def __init__(
@@ -50,9 +52,8 @@ class Channel:
         redactor: Redactor,
         level: str,
         trouble: Callable[[LogEvent], None],
-        leaves_out: Callable[[LogEvent], bool] | None = None,
     ) -> None:
-        self._leaves_out = leaves_out or _nothing
+        self.brief = False
         self._make_renderer = renderer
         self._sink = sink
         self._trouble = trouble
@@ -66,8 +67,10 @@ class Channel:
 
     def __call__(self, event: LogEvent) -> None:
         """Take *event*, or not."""
+        if self.brief and "request_id" in event and event.get("log_level") in _ROUTINE:
+            return
         severity = severity_of(event)
-        if severity >= self._threshold and not self._leaves_out(event):
+        if severity >= self._threshold:
             self.writer.write(self._renderer.line(event), severity <= DEBUG)
 
     def _lost(self, count: int) -> bytes:
@@ -113,12 +116,11 @@ class Logging:
         self._level = level
         self._secrets = frozenset(secrets)
         self._redactor = Redactor(self._secrets)
-        leaves_out = self._is_routine if brief else None
-        self._text = (
-            None if text is None else Channel(text, TextLines, self._redactor, level, self._emergency, leaves_out)
-        )
+        self._text = None if text is None else Channel(text, TextLines, self._redactor, level, self._emergency)
         self._log_file = self._place(log_file)
         self._json = self._json_channel()
+        self._brief = brief
+        self._share_out()
         self._started = False
 
     @property
@@ -162,6 +164,7 @@ class Logging:
         if log_file != self._log_file:
             self._log_file = log_file
             old, self._json = self._json, self._json_channel()
+            self._share_out()
             if self._started:
                 self._replace(old)
 
@@ -204,8 +207,9 @@ class Logging:
         for channel in self._channels():
             channel.writer.finish(_STOP_LIMIT)
 
-    def _is_routine(self, event: LogEvent) -> bool:
-        return self._json is not None and "request_id" in event and severity_of(event) < WARN
+    def _share_out(self) -> None:
+        if self._text is not None:
+            self._text.brief = self._brief and self._json is not None
 
     def _channels(self) -> list[Channel]:
         return [channel for channel in (self._json, self._text) if channel is not None]
@@ -272,10 +276,6 @@ def _twistd_sink(twistd: Mapping[str, Any], cwd: Path) -> Sink | None:
 
 def _in_foreground(twistd: Mapping[str, Any]) -> bool:
     return bool(twistd.get("nodaemon")) or not hasattr(os, "fork")
-
-
-def _nothing(event: LogEvent) -> bool:
-    return False
 
 
 def secrets_of(config: Any) -> set[str]:

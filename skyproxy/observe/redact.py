@@ -14,7 +14,6 @@ _SHORTEST_SECRET = 6
 
 _BEARER = r"(?i:(bearer(?:\s|\+|%20|\\t)+))[A-Za-z0-9._~+/=%-]{8,}"
 _KEY = r"(?<![A-Za-z0-9])(?:sk-|gsk_|AIza)[A-Za-z0-9_-]{8,}"
-_KEY_BEGINNINGS = ("sk-", "gsk_", "AIza")
 
 
 class Redactor:
@@ -38,10 +37,7 @@ class Redactor:
         for form in self._forms:
             if form in text:
                 return True
-        for beginning in _KEY_BEGINNINGS:
-            if beginning in text:
-                return True
-        return "bearer" in text.lower()
+        return "sk-" in text or "gsk_" in text or "AIza" in text or "bearer" in text.lower()
 
     def redact(self, text: str) -> str:
         """*text* without its secrets."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from twisted.logger import LogEvent, LogLevel
@@ -34,7 +35,11 @@ def severity_of(event: LogEvent) -> int:
     severity = _OF_LEVEL.get(event.get("log_level"), INFO)
     if severity != INFO:
         return severity
-    namespace = str(event.get("log_namespace"))
-    if namespace.startswith(_NOISY):
-        return INFO if f"{namespace}.".startswith(_TELLING) else DEBUG
-    return DEBUG if event.get("log_format") in _FACTORY_FORMATS else INFO
+    if _is_noise(str(event.get("log_namespace"))) or event.get("log_format") in _FACTORY_FORMATS:
+        return DEBUG
+    return INFO
+
+
+@lru_cache(256)
+def _is_noise(namespace: str) -> bool:
+    return namespace.startswith(_NOISY) and not f"{namespace}.".startswith(_TELLING)

@@ -73,7 +73,12 @@ class LoggingTestCase(SynchronousTestCase):
         self.log = Logger("skyproxy.test", observer=self.publisher)
 
     def logging(
-        self, *, log_file: str | None = "skyproxy.log", text: Sink | None = None, level: str = "info"
+        self,
+        *,
+        log_file: str | None = "skyproxy.log",
+        text: Sink | None = None,
+        level: str = "info",
+        brief: bool = False,
     ) -> Logging:
         logging = Logging(
             self.reactor,
@@ -83,6 +88,7 @@ class LoggingTestCase(SynchronousTestCase):
             secrets=[KEY],
             cwd=self.folder,
             publisher=self.publisher,
+            brief=brief,
         )
         if logging.observer is not None:
             self.publisher.addObserver(logging.observer)  # as twistd does
@@ -172,6 +178,31 @@ class LoggingTests(LoggingTestCase):
         self.log.info("Told")
         self.stop(logging, 0)
         self.assertFalse(self.folder.exists())
+
+    def test_a_brief_text(self) -> None:
+        """What the JSON file has of requests is not told again, unless something is wrong."""
+        logging = self.logging(text=self.twistd(), level="debug", brief=True)
+        logging.start()
+        self.log.info("Configuration reloaded")
+        self.log.debug("Dropped fields", request_id="a")
+        self.log.info("Completed", request_id="a")
+        self.log.warn("Refused", request_id="b")
+        self.log.failure("Fault", failure_of(ValueError("why")), request_id="c")
+        self.stop(logging, 2)
+        told = [line.split("  ")[1].split()[0] for line in self.text().splitlines() if line.startswith("20")]
+        self.assertEqual(told, ["Configuration", "Refused", "Fault"])
+        self.assertEqual(len(self.records()), 5)
+
+    def test_a_text_alone_has_the_requests(self) -> None:
+        logging = self.logging(log_file=None, text=self.twistd(), brief=True)
+        logging.start()
+        self.log.info("Completed", request_id="a")
+        logging.reconfigure(settings(Path("skyproxy.log")))
+        self.log.info("Completed", request_id="b")
+        logging.reconfigure(settings(None))
+        self.log.info("Completed", request_id="c")
+        self.stop(logging, 1)
+        self.assertEqual([line.split("=")[1] for line in self.text().splitlines()], ["a", "c"])
 
     def test_reopen(self) -> None:
         logging = self.logging(text=self.twistd())
