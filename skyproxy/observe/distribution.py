@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import deque
-from collections.abc import Sequence
+from bisect import bisect, bisect_left
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from math import ceil, log2
+from math import ceil, inf
 
 _SLOTS = 30
 _PER_OCTAVE = 8
 _FINEST = 1e-5
-_LAST_BUCKET = 26 * _PER_OCTAVE
+_BUCKETS = tuple(_FINEST * 2 ** (number / _PER_OCTAVE) for number in range(1, 26 * _PER_OCTAVE + 1))
+"""Where all buckets but the first begin."""
 
 
 class Histogram:
     """Counts of durations by buckets, for ever.
 
+    :param parts: others with these bounds; what they have counted so far is counted here, too.
     :ivar bounds: of the buckets, in seconds: a duration is in the first whose bound it does not exceed.
     :ivar counts: by bucket; the last is of what exceeds all bounds.
     :ivar sum: of all durations.
@@ -24,10 +25,11 @@ class Histogram:
 
     __slots__ = ("bounds", "counts", "sum")
 
-    def __init__(self, bounds: Sequence[float]) -> None:
+    def __init__(self, bounds: Sequence[float], parts: Collection[Histogram] = ()) -> None:
         self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.sum = 0.0
+        nothing = [0] * (len(bounds) + 1)
+        self.counts: list[int] = list(map(sum, zip(nothing, *(part.counts for part in parts), strict=True)))
+        self.sum: float = sum(part.sum for part in parts)
 
     def add(self, seconds: float) -> None:
         """Count one."""
@@ -53,7 +55,7 @@ class Summary:
 class _Slot:
     __slots__ = ("counts", "longest", "number")
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: float) -> None:
         self.number = number
         self.counts: dict[int, int] = {}
         self.longest = 0.0
@@ -63,28 +65,29 @@ class SlidingDistribution:
     """The durations of the last *seconds*, to a thirtieth of them.
 
     They are kept as counts in buckets, eight to each doubling, from 10 µs to about ten minutes.
+
+    :param parts: others of as many seconds; what they hold is held here, too.
     """
 
     __slots__ = ("_current", "_slots", "_width")
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, parts: Collection[SlidingDistribution] = ()) -> None:
         self._width = seconds / _SLOTS
-        self._current = _Slot(0)
-        self._slots: deque[_Slot] = deque(maxlen=_SLOTS)
+        self._current = _Slot(-inf)
+        self._slots: list[_Slot] = [slot for part in parts for slot in part._slots]
 
     def add(self, seconds: float, now: float) -> None:
         """Note a duration.
 
         :param now: the time, in seconds from any moment.
         """
-        number = int(now / self._width)
+        number = now // self._width
         slot = self._current
         if slot.number != number:
-            self._forget_before(number)
             self._current = slot = _Slot(number)
-        if not slot.counts:
-            self._slots.append(slot)
-        bucket = min(int(log2(seconds / _FINEST) * _PER_OCTAVE), _LAST_BUCKET) if seconds > _FINEST else 0
+            # Also if the clock goes back there are no more than these.
+            self._slots = [*self._not_before(number)[1 - _SLOTS :], slot]
+        bucket = bisect(_BUCKETS, seconds)
         counts = slot.counts
         counts[bucket] = counts.get(bucket, 0) + 1
         if seconds > slot.longest:
@@ -92,22 +95,21 @@ class SlidingDistribution:
 
     def summary(self, now: float) -> Summary:
         """What there is at the time *now*."""
-        self._forget_before(int(now / self._width))
+        slots = self._not_before(now // self._width)
         merged: dict[int, int] = {}
-        for slot in self._slots:
+        for slot in slots:
             for bucket, count in slot.counts.items():
                 merged[bucket] = merged.get(bucket, 0) + count
         total = sum(merged.values())
         if not total:
             return Summary(0, None, None, None, None)
-        longest = max(slot.longest for slot in self._slots)
+        longest = max(slot.longest for slot in slots)
         p50, p95, p99 = (min(_at(merged, ceil(share * total)), longest) for share in (0.5, 0.95, 0.99))
         return Summary(total, p50, p95, p99, longest)
 
-    def _forget_before(self, number: int) -> None:
-        slots = self._slots
-        while slots and slots[0].number <= number - _SLOTS:
-            slots.popleft()
+    def _not_before(self, number: float) -> list[_Slot]:
+        """The slots that are not forgotten when that of *number* is the latest."""
+        return [slot for slot in self._slots if slot.number > number - _SLOTS]
 
 
 def _at(counts: dict[int, int], rank: int) -> float:

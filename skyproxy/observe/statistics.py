@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 from skyproxy.observe.distribution import Histogram, SlidingDistribution
@@ -104,15 +104,16 @@ class Usage:
 class Times:
     """The times of the answers that were ``ok``.
 
+    :param parts: others, whose times are here, too.
     :ivar latency: from the request to the end of its answer.
     :ivar first_token: from the request to the beginning of an answer that is a stream.
     """
 
     __slots__ = ("first_token", "latency")
 
-    def __init__(self) -> None:
-        self.latency = SlidingDistribution(WINDOW)
-        self.first_token = SlidingDistribution(WINDOW)
+    def __init__(self, parts: Collection[Times] = ()) -> None:
+        self.latency: SlidingDistribution = SlidingDistribution(WINDOW, [part.latency for part in parts])
+        self.first_token: SlidingDistribution = SlidingDistribution(WINDOW, [part.first_token for part in parts])
 
     def add(self, record: RequestRecord, now: float) -> None:
         """Add those of *record*, which is ``ok``."""
@@ -126,17 +127,19 @@ class ProviderTimes(Times):
 
     __slots__ = ("first_bytes", "seconds")
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.seconds = Histogram(_BOUNDS)
-        self.first_bytes = Histogram(_BOUNDS)
+    def __init__(self, parts: Collection[ProviderTimes] = ()) -> None:
+        super().__init__(parts)
+        self.seconds: Histogram = Histogram(_BOUNDS, [part.seconds for part in parts])
+        self.first_bytes: Histogram = Histogram(_BOUNDS, [part.first_bytes for part in parts])
 
     def add(self, record: RequestRecord, now: float) -> None:
         """Add those of *record*, which is ``ok``."""
-        super().add(record, now)
-        self.seconds.add(record.latency)
-        if record.stream and record.time_to_first_byte is not None:
-            self.first_bytes.add(record.time_to_first_byte)
+        latency, first = record.latency, record.time_to_first_byte
+        self.latency.add(latency, now)
+        self.seconds.add(latency)
+        if record.stream and first is not None:
+            self.first_token.add(first, now)
+            self.first_bytes.add(first)
 
 
 class Tally:
@@ -159,14 +162,19 @@ class Tally:
 
 
 class _Line:
-    """Where the requests of one slot at one provider are counted."""
+    """Where the requests of one slot at one provider are counted.
 
-    __slots__ = ("provider", "slot", "tally")
+    :ivar asked: times of the answers that the provider was asked for.
+    :ivar unasked: those of the others. An answer that was kept, or asked for by another, tells nothing of how fast the
+        provider is.
+    """
 
-    def __init__(self, provider: ProviderTimes, slot: Times) -> None:
+    __slots__ = ("asked", "tally", "unasked")
+
+    def __init__(self) -> None:
         self.tally = Tally()
-        self.provider = provider
-        self.slot = slot
+        self.asked = ProviderTimes()
+        self.unasked = Times()
 
 
 class Statistics:
@@ -175,9 +183,6 @@ class Statistics:
     :param clock: for the window of the percentiles.
     :ivar now: gives the time, on that clock.
     :ivar since: when it began to count.
-    :ivar tallies: by provider and slot, of those that had any request.
-    :ivar providers: times, by provider.
-    :ivar slots: times, by slot.
     :ivar keys: usage, by provider and the variable of its key.
     :ivar cache: requests that the cache was asked for, by what it said.
     """
@@ -186,30 +191,45 @@ class Statistics:
         self.now = clock.seconds
         self.since = clock.seconds()
         self._lines: dict[tuple[str | None, str | None], _Line] = {}
-        self.providers: dict[str, ProviderTimes] = {}
-        self.slots: dict[str, Times] = {}
         self.keys: dict[tuple[str, str], Usage] = {}
         self.cache: dict[str, int] = dict.fromkeys(CACHE_RESULTS, 0)
 
     def completed(self, record: RequestRecord) -> None:
         """Count *record*."""
-        line = self._lines.get((record.provider, record.slot)) or self._line(record.provider, record.slot)
-        tally, outcome = line.tally, record.outcome
-        tally.outcomes[outcome] = tally.outcomes.get(outcome, 0) + 1
+        provider, slot, outcome = record.provider, record.slot, record.outcome
+        line = self._lines.get((provider, slot))
+        if line is None:
+            line = self._lines[provider, slot] = _Line()
+        outcomes = line.tally.outcomes
+        outcomes[outcome] = outcomes.get(outcome, 0) + 1
         if record.tokens is not None:
-            tally.usage.add(record)
-            if record.key is not None and record.provider is not None:
-                self._key(record.provider, record.key).add(record)
+            line.tally.usage.add(record)
+            if record.key is not None and provider is not None:
+                self._key(provider, record.key).add(record)
         if outcome == "ok":
-            now = self.now()
-            line.slot.add(record, now)
-            # An answer that was kept, or asked for by another, tells nothing of how fast the provider is.
-            if record.attempts:
-                line.provider.add(record, now)
+            (line.asked if record.attempts else line.unasked).add(record, self.now())
+
+    @property
+    def providers(self) -> Mapping[str, ProviderTimes]:
+        """Times of the answers that providers were asked for, by provider."""
+        parts: dict[str, list[ProviderTimes]] = {}
+        for (provider, _), line in self._lines.items():
+            # What came to no provider took no time worth to be told.
+            if provider is not None:
+                parts.setdefault(provider, []).append(line.asked)
+        return {name: ProviderTimes(of_lines) for name, of_lines in parts.items()}
+
+    @property
+    def slots(self) -> Mapping[str, Times]:
+        """Times by slot."""
+        parts: dict[str, list[Times]] = {}
+        for names, line in self._lines.items():
+            parts.setdefault(_names(*names)[1], []).extend((line.asked, line.unasked))
+        return {name: Times(of_lines) for name, of_lines in parts.items()}
 
     @property
     def tallies(self) -> Mapping[tuple[str, str], Tally]:
-        """Tallies by provider and slot."""
+        """Tallies by provider and slot, of those that had any request."""
         return {_names(*key): line.tally for key, line in self._lines.items()}
 
     def of_provider(self, name: str) -> Tally:
@@ -219,13 +239,6 @@ class Statistics:
     def of_slot(self, name: str) -> Tally:
         """All requests for the slot."""
         return _sum(tally for (_, slot), tally in self.tallies.items() if slot == name)
-
-    def _line(self, provider: str | None, slot: str | None) -> _Line:
-        name, slot_name = _names(provider, slot)
-        # What came to no provider took no time worth to be told.
-        times = ProviderTimes() if provider is None else self.providers.setdefault(name, ProviderTimes())
-        line = self._lines[provider, slot] = _Line(times, self.slots.setdefault(slot_name, Times()))
-        return line
 
     def _key(self, provider: str, variable: str) -> Usage:
         usage = self.keys.get((provider, variable))

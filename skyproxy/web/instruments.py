@@ -32,7 +32,7 @@ class Sources:
 def figures(sources: Sources) -> dict[str, Any]:
     """All figures, as an object of JSON. Times are in seconds; percentiles are those of the last five minutes."""
     statistics = sources.statistics
-    now = statistics.now()
+    now, times = statistics.now(), statistics.providers
     return {
         "version": __version__,
         "uptime": round(now - statistics.since, 3),
@@ -46,13 +46,13 @@ def figures(sources: Sources) -> dict[str, Any]:
                 **_provider(provider),
                 **_keys(provider, statistics),
                 **_figures(statistics.of_provider(name)),
-                **_times(statistics.providers.get(name) or Times(), now),
+                **_times(times.get(name) or Times(), now),
             }
             for name, provider in sources.providers().items()
         },
         "slots": {
-            name: {**_figures(statistics.of_slot(name)), **_times(times, now)}
-            for name, times in statistics.slots.items()
+            name: {**_figures(statistics.of_slot(name)), **_times(of_slot, now)}
+            for name, of_slot in statistics.slots.items()
         },
     }
 

@@ -17,6 +17,16 @@ class HistogramTests(SynchronousTestCase):
         self.assertEqual(histogram.counts, [2, 2, 2])
         self.assertAlmostEqual(histogram.sum, 101.22)
 
+    def test_of_parts(self) -> None:
+        parts = [Histogram((0.1, 1.0)) for _ in range(3)]
+        parts[0].add(0.05)
+        parts[1].add(0.5)
+        parts[1].add(0.5)
+        whole = Histogram((0.1, 1.0), parts)
+        self.assertEqual((whole.counts, whole.sum), ([1, 2, 0], 1.05))
+        whole.add(7.0)
+        self.assertEqual([part.counts for part in parts], [[1, 0, 0], [0, 2, 0], [0, 0, 0]])
+
 
 class SlidingTests(SynchronousTestCase):
     """SlidingDistribution"""
@@ -75,6 +85,27 @@ class SlidingTests(SynchronousTestCase):
         # The slot of ten seconds that is filled now, and the twenty-nine before.
         self.assertEqual(self.sliding.summary(999.0).count, 300)
         self.assertEqual(self.sliding.summary(1000.0).count, 290)
+
+    def test_of_parts(self) -> None:
+        dice = random.Random(5)
+        parts = [SlidingDistribution(300) for _ in range(3)]
+        for second in range(500):
+            seconds = dice.uniform(0, 20)
+            self.sliding.add(seconds, float(second))
+            parts[dice.randrange(3)].add(seconds, float(second))
+        for now in (500.0, 600.0, 790.0, 900.0):
+            self.assertEqual(SlidingDistribution(300, parts).summary(now), self.sliding.summary(now))
+
+    def test_parts_stay_apart(self) -> None:
+        self.sliding.add(1.0, 5.0)
+        whole = SlidingDistribution(300, [self.sliding])
+        whole.add(2.0, 6.0)
+        self.assertEqual((whole.summary(6.0).count, self.sliding.summary(6.0).count), (2, 1))
+
+    def test_reading_changes_nothing(self) -> None:
+        self.sliding.add(1.0, 5.0)
+        self.assertEqual(self.sliding.summary(1e9).count, 0)
+        self.assertEqual(self.sliding.summary(6.0).count, 1)
 
     def test_memory_is_bounded(self) -> None:
         dice = random.Random(3)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -19,7 +18,7 @@ class Case(SynchronousTestCase):
 
     def count(self, times: int = 1, **fields: Any) -> None:
         for _ in range(times):
-            self.statistics.completed(replace(RECORD, **fields))
+            self.statistics.completed(RECORD._replace(**fields))
 
 
 class OutcomeTests(Case):
@@ -120,6 +119,14 @@ class TimeTests(Case):
         self.assertEqual((summary.count, summary.max), (1, 1.0))
         self.assertEqual(sum(demo.seconds.counts), 2)
         self.assertEqual(self.statistics.now() - self.statistics.since, 350)
+
+    def test_reading_between(self) -> None:
+        for count in (1, 2, 3):
+            self.count(latency=1.0)
+            self.count(latency=1.0, slot="memory")
+            demo, talk = self.statistics.providers["demo"], self.statistics.slots["talk"]
+            self.assertEqual((demo.latency.summary(1000).count, sum(demo.seconds.counts)), (2 * count, 2 * count))
+            self.assertEqual(talk.latency.summary(1000).count, count)
 
     def test_slots_over_several_providers(self) -> None:
         self.count(latency=1.0)
