@@ -41,7 +41,7 @@ class KeyStatistics:
 
 
 class _Key:
-    __slots__ = ("aside_until", "busy", "requests", "rests_until", "secret", "told", "variable")
+    __slots__ = ("aside_until", "busy", "refused_until", "requests", "rests_until", "secret", "told", "variable")
 
     def __init__(self, config: ApiKeyConfig) -> None:
         self.variable = config.variable
@@ -50,6 +50,7 @@ class _Key:
         self.requests = 0
         self.rests_until = 0.0
         self.aside_until = 0.0
+        self.refused_until = 0.0
         self.told = False
 
 
@@ -142,9 +143,10 @@ class KeyRing:
         )
 
     def usable(self) -> bool:
-        """Whether there is a key that neither rests nor is put aside."""
+        """Whether there is a key that promises something: one that neither rests nor was refused in the last
+        five minutes. The last key that is in use may have been."""
         now = self._clock.seconds()
-        return any(key.rests_until <= now and key.aside_until <= now for key in self._keys)
+        return any(key.rests_until <= now and key.refused_until <= now for key in self._keys)
 
     def _limited(self, key: _Key, seconds: float | None) -> None:
         if len(self._keys) == 1:
@@ -163,6 +165,6 @@ class KeyRing:
                 status=status,
             )
         now = self._clock.seconds()
-        others = any(each.aside_until <= now for each in self._keys if each is not key)
-        if others:
-            key.aside_until = now + _ASIDE
+        key.refused_until = now + _ASIDE
+        if any(each.aside_until <= now for each in self._keys if each is not key):
+            key.aside_until = key.refused_until

@@ -88,7 +88,7 @@ def show(lab: Lab) -> None:
     with ThreadPoolExecutor(len(cases)) as pool:
         results = list(pool.map(_Case.drive, cases))
     for case, without, with_it in zip(cases[::2], results[::2], results[1::2], strict=True):
-        situation = f"limit of the provider: {case.limits.name}; an answer takes {case.limits.seconds:g} s"
+        situation = f"the provider's limit: {case.limits.name}; an answer takes {case.limits.seconds:g} s"
         # Without a limit of the provider there is nothing to save, and nothing may be lost.
         limited = bool(case.limits.options)
         holds = (without.refused > 0) == limited and without.served > 0
@@ -96,7 +96,7 @@ def show(lab: Lab) -> None:
         fewer = ratio(with_it.refused - without.refused, without.refused)
         holds = (fewer <= _GOAL if limited else not with_it.refused) and with_it.served >= _KEPT * without.served
         change = f"; 429s {percent(fewer)}, answers {percent(ratio(with_it.served, without.served) - 1)}"
-        sheet.row("the same; `adaptive: true`", with_it.saw(), with_it.received() + change, holds=holds)
+        sheet.row(f"{situation}; `adaptive: true`", with_it.saw(), with_it.received() + change, holds=holds)
 
 
 def _case(lab: Lab, limits: _Limits, adaptive: bool) -> _Case:

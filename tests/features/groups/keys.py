@@ -10,6 +10,7 @@ from tests.features.lab import Lab, Sheet, config_of
 from tests.features.seen import is_good, saw
 
 _REST = 2
+_REFUSED = "Provider refuses the key of this variable"
 
 
 def show(lab: Lab) -> None:
@@ -25,13 +26,14 @@ def show(lab: Lab) -> None:
     _rests(sheet, demo, proxy)
     for status in (401, 403):
         _put_aside(sheet, demo, proxy, status)
+    _all_refused(sheet, demo, proxy)
     proxy.stop()
     text = proxy.log_file.read_text() + "\n".join(proxy.output)
     shown = sum(key in text for key in env.values())
     sheet.row("the log", "-", f"{shown} of {len(env)} keys stand in it", holds=shown == 0)
 
 
-_KINDS = ("BUSY", "LIMITED", "R401", "R403")
+_KINDS = ("BUSY", "LIMITED", "R401", "R403", "BAD")
 
 
 def _keys(demo: DemoProvider, count: int) -> str:
@@ -81,10 +83,21 @@ def _put_aside(sheet: Sheet, demo: DemoProvider, proxy: Proxy, status: int) -> N
     answers = [ask(proxy, chat(f"{provider}:guard;delay=0;fail=1;status={status}"))]
     answers += [ask(proxy, chat(f"{provider}:guard;delay=0")) for _ in range(3)]
     used = _keys(demo, 5)
-    message = "Provider refuses the key of this variable"
-    proxy.record(message, provider=provider)
-    told = [record for record in proxy.records(message) if record["provider"] == provider]
+    proxy.record(_REFUSED, provider=provider)
+    told = [record for record in proxy.records(_REFUSED) if record["provider"] == provider]
     holds = used == "a b b b b" and all(map(is_good, answers)) and len(told) == 1
     holds = holds and (told[0]["variable"], told[0]["status"]) == (f"KEY_R{status}_A", status)
     lines = f"{used}; {len(told)} line in the log: {told[0]['variable']}"
     sheet.row(f"a is answered {status}; three more", saw(*answers), lines, holds=holds)
+
+
+def _all_refused(sheet: Sheet, demo: DemoProvider, proxy: Proxy) -> None:
+    """The last key stays in use, for the provider's own answer says most; each is told once all the same."""
+    demo.reset()
+    answers = [ask(proxy, chat("bad:guard;status=401")) for _ in range(3)]
+    used = _keys(demo, 20)
+    proxy.record(_REFUSED, variable="KEY_BAD_B")
+    told = [record["variable"] for record in proxy.records(_REFUSED) if record["provider"] == "bad"]
+    holds = [each.status for each in answers] == [401] * 3 and used == "a b b b" and told == ["KEY_BAD_A", "KEY_BAD_B"]
+    lines = f"{used}; {len(told)} lines in the log: {', '.join(told)}"
+    sheet.row("both are answered 401; two more", saw(*answers), lines, holds=holds)

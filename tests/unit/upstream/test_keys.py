@@ -105,8 +105,8 @@ class RestTests(KeyRingTestCase):
         ring = ring_of(self.clock, "A")
         ring.take().limited(None)
         ring.take().limited(3.0)
-        ring.take().rejected(401)
         self.assertTrue(ring.usable())
+        ring.take().rejected(401)
         self.assertEqual(ring.take().variable, "A")
 
 
@@ -127,6 +127,15 @@ class RejectionTests(KeyRingTestCase):
             for lease in self.take(3):
                 lease.rejected(status)
             self.assertEqual(self.taken(2), "CC")
+
+    def test_the_last_one_promises_nothing_once_it_was_refused(self) -> None:
+        leases = self.take(3)
+        for lease, usable in zip(leases, (True, True, False), strict=True):
+            lease.rejected(401)
+            self.assertEqual(self.ring.usable(), usable)
+        self.assertEqual(self.taken(1), "C")
+        self.clock.advance(300)
+        self.assertTrue(self.ring.usable())
 
     def test_some_rest_and_the_others_are_put_aside(self) -> None:
         a, b, c = self.take(3)
