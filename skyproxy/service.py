@@ -47,6 +47,7 @@ from skyproxy.web.instruments import Sources
 from skyproxy.web.request import RequestIds
 from skyproxy.web.site import ApiSite, build_site, set_limits
 from skyproxy.wire import Connections, ServerLimits, Wire
+from skyproxy.wire.slices import CLIENTS, sliced
 
 _log = Logger()
 
@@ -113,7 +114,8 @@ class SkyproxyService(Service):
         super().privilegedStartService()  # type: ignore[no-untyped-call]
         settings = self._config.proxy
         self._site = build_site(self._api.app, self._reactor, self._wire, _limits(settings), self._connections)
-        listening = serverFromString(self._reactor, with_backlog(settings.listen)).listen(self._site)
+        clients = sliced(self._reactor, CLIENTS)
+        listening = serverFromString(clients, with_backlog(settings.listen)).listen(self._site)
         self._port = _result_now(listening)
 
     def startService(self) -> None:
