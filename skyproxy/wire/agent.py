@@ -16,9 +16,13 @@ from zope.interface import implementer
 
 from skyproxy.wire.alpn import TlsEndpoint
 from skyproxy.wire.pool import ConnectionPool
+from skyproxy.wire.slices import PROVIDERS, sliced
 from skyproxy.wire.tls import TlsClient
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+
+_MOST_PATHS = 100
+"""Paths that an agent remembers: there are few, but they come from outside of it."""
 
 
 class Origin:
@@ -47,7 +51,9 @@ def endpoint_of(origin: Origin, reactor: Any, connect_timeout: float, tls: TlsCl
     :param connect_timeout: seconds for all of it: the name's look-up, TCP, and TLS.
     :param tls: for an https origin, None for another.
     """
-    endpoint: IStreamClientEndpoint = HostnameEndpoint(reactor, origin.host, origin.port, timeout=connect_timeout)
+    endpoint: IStreamClientEndpoint = HostnameEndpoint(
+        sliced(reactor, PROVIDERS), origin.host, origin.port, timeout=connect_timeout
+    )
     if tls is not None:
         endpoint = TlsEndpoint(endpoint, tls, reactor)
     return TimedEndpoint(endpoint, reactor, connect_timeout)
@@ -106,6 +112,7 @@ class OriginAgent:
         self._prefix = origin.prefix
         self._endpoint = endpoint
         self._pool = pool
+        self._paths: dict[tuple[bytes, bytes], bytes] = {}
 
     def request(
         self, method: bytes, uri: bytes, headers: Any = None, bodyProducer: IBodyProducer | None = None
@@ -114,16 +121,46 @@ class OriginAgent:
 
         :param uri: of this origin, a path at least.
         :return: fires with the response when its headers are there. Fails as connections and the pool's protocols do,
-            with ValueError if *uri* is of another origin. Cancelling it aborts what is under way.
+            with ValueError if *uri* is of another origin or cannot be sent. Cancelling it aborts what is under way.
         """
-        prefix = self._prefix
-        if not uri.startswith(prefix) or uri[len(prefix) : len(prefix) + 1] != b"/":
-            return fail(ValueError("The URI is not of this agent's origin."))
-        request = Request._construct(method, uri[len(prefix) :], headers, bodyProducer, persistent=True)
-        idle = self._pool.idle_connection(prefix, self._endpoint)
+        path = self._paths.get((method, uri))
+        if path is None:
+            try:
+                path = self._path(method, uri)
+            except ValueError:
+                return fail()
+        request = OutgoingRequest(method, path, headers, bodyProducer)
+        key = self._prefix
+        idle = self._pool.idle_connection(key, self._endpoint)
         if idle is not None:
             return idle.request(request)
-        return self._pool.getConnection(prefix, self._endpoint).addCallback(_send, request)
+        return self._pool.getConnection(key, self._endpoint).addCallback(_send, request)
+
+    def _path(self, method: bytes, uri: bytes) -> bytes:
+        """The path of *uri*; with *method*, it is remembered as one that can be sent.
+
+        :raise ValueError: it is of another origin, or cannot be sent.
+        """
+        prefix = self._prefix
+        path = uri[len(prefix) :]
+        if not uri.startswith(prefix) or path[:1] != b"/":
+            raise ValueError("The URI is not of this agent's origin.")
+        Request(method, path, None, None)
+        if len(self._paths) < _MOST_PATHS:
+            self._paths[method, uri] = path
+        return path
+
+
+class OutgoingRequest(Request):
+    """A request whose method and path have been looked at before: twisted.web's own would do it each time."""
+
+    def __init__(self, method: bytes, path: bytes, headers: Any, body: IBodyProducer | None) -> None:
+        self.method = method
+        self.uri = path
+        self.headers = headers
+        self.bodyProducer = body
+        self.persistent = True
+        self._parsedURI = None
 
 
 def _send(connection: Any, request: Request) -> Deferred[IResponse]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from twisted.web.iweb import UNKNOWN_LENGTH
@@ -13,6 +14,13 @@ _LARGEST_HEAD = 256 * 1024
 _MOST_FIELDS = 500
 _MOST_INTERIM = 20
 _KEEP_ALIVE_TIMEOUT = re.compile(rb"(?:^|[,;\s])timeout\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
+
+
+@cache
+def _version(text: str) -> tuple[bytes, int, int]:
+    # llhttp takes few.
+    major, minor = text.split(".")
+    return b"HTTP", int(major), int(minor)
 
 
 class BadResponse(Exception):
@@ -38,15 +46,14 @@ class ResponseHead:
         self.length: int | object = UNKNOWN_LENGTH
         self.framed = status in (204, 304)
         self.keep_alive: float | None = None
-        for name, value in fields:
-            low = name.lower()
-            if low == b"content-length":
-                self.length = int(value)
-                self.framed = True
-            elif low == b"transfer-encoding":
-                self.framed = self.framed or value.lower().endswith(b"chunked")
-            elif low == b"keep-alive" and (found := _KEEP_ALIVE_TIMEOUT.search(value)):
-                self.keep_alive = float(found.group(1))
+        last = {name.lower(): value for name, value in fields}
+        if b"content-length" in last:
+            self.length = int(last[b"content-length"])
+            self.framed = True
+        if b"transfer-encoding" in last:
+            self.framed = self.framed or last[b"transfer-encoding"].lower().endswith(b"chunked")
+        if b"keep-alive" in last and (found := _KEEP_ALIVE_TIMEOUT.search(last[b"keep-alive"])):
+            self.keep_alive = float(found.group(1))
 
 
 class ResponseReader:
@@ -145,8 +152,7 @@ class ResponseReader:
         status = parser.get_status_code()
         if self.complete or status < 200 or len(self._fields) > _MOST_FIELDS:
             return
-        major, minor = parser.get_http_version().split(".")
-        self.head = ResponseHead((b"HTTP", int(major), int(minor)), status, self._phrase, self._fields)
+        self.head = ResponseHead(_version(parser.get_http_version()), status, self._phrase, self._fields)
         if self._bodyless:
             self.on_message_complete()
             self._parser = HttpResponseParser(self)

@@ -47,7 +47,8 @@ class ReceivedHeaders(LazyHeaders):
     __slots__ = ("last",)
 
     def __init__(self, fields: Fields, last: Mapping[bytes, bytes]) -> None:
-        super().__init__(fields)
+        self._fields = fields
+        self._built = None
         self.last = last
 
 

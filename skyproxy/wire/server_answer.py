@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from http import HTTPStatus
 
 from twisted.web.http import NO_BODY_CODES, RESPONSES, datetimeToString
@@ -21,6 +22,12 @@ def has_body(method: bytes, code: int) -> bool:
     return code not in NO_BODY_CODES and code >= 200 and method != b"HEAD"
 
 
+@lru_cache(1000)
+def _status_line(version: bytes, code: int) -> bytes:
+    phrase = RESPONSES.get(code) or _PHRASES.get(code, b"Unknown Status")
+    return b"%b %d %b\r\n" % (version, code, phrase)
+
+
 def head_lines(version: bytes, code: int, reason: bytes | None, fields: Iterable[Field]) -> bytes:
     """The status line and *fields*, each with its CRLF.
 
@@ -28,15 +35,13 @@ def head_lines(version: bytes, code: int, reason: bytes | None, fields: Iterable
 
     :raise ValueError: one of them is in a name.
     """
-    if reason is None:
-        reason = RESPONSES.get(code) or _PHRASES.get(code, b"Unknown Status")
-    lines = [b"%b %d %b\r\n" % (version, code, reason)]
+    lines = [_status_line(version, code) if reason is None else b"%b %d %b\r\n" % (version, code, reason)]
     lines += [b"%b: %b\r\n" % field for field in fields]
     head = b"".join(lines)
     expected = len(lines)
     if head.count(b"\n") == expected and head.count(b"\r") == expected and b"\0" not in head:
         return head
-    return head_lines(version, code, _one_line(reason), [_clean(name, value) for name, value in fields])
+    return head_lines(version, code, reason and _one_line(reason), [_clean(name, value) for name, value in fields])
 
 
 def _clean(name: bytes, value: bytes) -> tuple[bytes, bytes]:

@@ -112,16 +112,17 @@ class Output(Protocol):
         head = self._head
         assert head is not None
         full = has_body(head.method, code)
-        # RFC 9110 section 8.6: none with 1xx and 204; that of the body left out with HEAD.
-        told = full or (head.method == b"HEAD" and has_body(b"GET", code))
-        length = b"Content-Length: %d\r\n" % len(body) if told else b""
         lines = head_lines(head.version, code, reason, fields)
-        data = b"%b%b%b%b\r\n" % (lines, self._stamp.lines(), length, self._connection(True))
-        if not full or not body:
-            self._send(data)
+        stamp, connection = self._stamp.lines(), self._connection(True)
+        if not full:
+            # RFC 9110 section 8.6: none with 1xx and 204; that of the body left out with HEAD.
+            told = head.method == b"HEAD" and has_body(b"GET", code)
+            length = b"Content-Length: %d\r\n" % len(body) if told else b""
+            self._send(b"%b%b%b%b\r\n" % (lines, stamp, length, connection))
         elif len(body) < _WORTH_NO_COPY:
-            self._send(data + body)
+            self._send(b"%b%bContent-Length: %d\r\n%b\r\n%b" % (lines, stamp, len(body), connection, body))
         else:
+            data = b"%b%bContent-Length: %d\r\n%b\r\n" % (lines, stamp, len(body), connection)
             self.transport.writeSequence((data, body))
 
     def write_refusal(self, status: int, kind: bytes, body: bytes) -> None:

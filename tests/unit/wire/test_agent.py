@@ -29,6 +29,19 @@ class Endpoint:
         connecting.errback(Failure(DNSLookupError()))
 
 
+class Pool:
+    """Has an idle connection for every request, and keeps them."""
+
+    def __init__(self) -> None:
+        self.requests: list[Any] = []
+
+    def idle_connection(self, key: Any, endpoint: Any) -> Pool:
+        return self
+
+    def request(self, request: Any) -> None:
+        self.requests.append(request)
+
+
 class TimedEndpointTests(SynchronousTestCase):
     """TimedEndpoint."""
 
@@ -76,3 +89,29 @@ class OriginTests(SynchronousTestCase):
         agent = OriginAgent(Origin("https://api.example"), None, None)  # type: ignore[arg-type]
         for uri in (b"https://api.example.org/v1", b"http://api.example/v1", b"https://api.example"):
             self.failureResultOf(agent.request(b"POST", uri), ValueError)
+
+    def test_what_cannot_be_sent(self) -> None:
+        agent = OriginAgent(Origin("http://api.example"), None, None)  # type: ignore[arg-type]
+        for method, uri in (
+            (b"POST", b"http://api.example/a b"),
+            (b"POST", b"http://api.example/\r\nX: y"),
+            (b"P T", b"/"),
+        ):
+            for _ in range(2):
+                self.failureResultOf(agent.request(method, uri), ValueError)
+
+    def test_requests(self) -> None:
+        pool = Pool()
+        agent = OriginAgent(Origin("http://api.example"), None, pool)  # type: ignore[arg-type]
+        for _ in range(2):
+            for method in (b"POST", b"GET"):
+                agent.request(method, b"http://api.example/v1?a=b", "headers", "body")  # type: ignore[arg-type]
+        seen = [(each.method, each.uri, each.headers, each.bodyProducer, each.persistent) for each in pool.requests]
+        self.assertEqual(seen, [(method, b"/v1?a=b", "headers", "body", True) for method in (b"POST", b"GET")] * 2)
+        self.assertEqual({each.absoluteURI for each in pool.requests}, {None})
+
+    def test_it_remembers_so_many_paths_and_no_more(self) -> None:
+        agent = OriginAgent(Origin("http://api.example"), None, Pool())  # type: ignore[arg-type]
+        for number in range(1000):
+            agent.request(b"POST", b"http://api.example/%d" % number)
+        self.assertLess(len(agent._paths), 200)
