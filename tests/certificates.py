@@ -12,6 +12,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 _DAY = datetime.timedelta(days=1)
+_CRITICAL = (x509.BasicConstraints, x509.KeyUsage)
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 class Authority:
@@ -20,7 +32,9 @@ class Authority:
     def __init__(self, name: str = "Authority of a test") -> None:
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self.pem = self._sign(self._name, self._key.public_key(), x509.BasicConstraints(ca=True, path_length=None))
+        self.pem = self._sign(
+            self._name, self._key.public_key(), x509.BasicConstraints(ca=True, path_length=None), _SIGNS_CERTIFICATES
+        )
 
     def certificate(self, *hosts: str) -> tuple[bytes, bytes]:
         """Key and certificate of a server that goes by *hosts*, names or addresses, in PEM."""
@@ -40,7 +54,12 @@ class Authority:
             file.write_bytes(content)
         return files
 
-    def _sign(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, extension: x509.ExtensionType) -> bytes:
+    def _sign(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *extensions: x509.ExtensionType) -> bytes:
+        # Python 3.13 demands the identifiers of both keys, and an authority's key usage (RFC 5280, section 4.2.1).
+        identifiers = (
+            x509.SubjectKeyIdentifier.from_public_key(key),
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
+        )
         now = datetime.datetime.now(datetime.timezone.utc)
         builder = (
             x509.CertificateBuilder()
@@ -50,8 +69,9 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - _DAY)
             .not_valid_after(now + _DAY)
-            .add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
         )
+        for extension in (*extensions, *identifiers):
+            builder = builder.add_extension(extension, critical=isinstance(extension, _CRITICAL))
         return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
