@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import threading
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tests.e2e.conftest import Starter, config_for
-from tests.e2e.processes import DemoProvider, Proxy, eventually
+from tests.e2e.processes import PATIENCE, DemoProvider, Proxy, eventually
 from tests.e2e.raw import Answer, ask, chat, open_request, read_until
 
 
@@ -27,6 +28,13 @@ def at_once(proxy: Proxy, bodies: list[dict[str, Any]]) -> list[tuple[float, Ans
         return list(pool.map(one, bodies))
 
 
+def waiting(proxy: Proxy) -> int:
+    """How many requests wait for a permit."""
+    with urllib.request.urlopen(f"{proxy.origin}/api/stats", timeout=PATIENCE) as answer:
+        number: int = json.loads(answer.read())["providers"]["demo"]["queue"]["waiting"]
+    return number
+
+
 def test_sixty_streams_over_twenty_five_permits(start: Starter) -> None:
     demo = start(DemoProvider)
     proxy = start(Proxy, config_for(demo))
@@ -40,16 +48,18 @@ def test_sixty_streams_over_twenty_five_permits(start: Starter) -> None:
 
 def test_order_of_arrival(start: Starter) -> None:
     demo = start(DemoProvider)
-    proxy = start(Proxy, config_for(demo, max_concurrent=25))
+    # With one permit, what reaches the provider first was given it first.
+    proxy = start(Proxy, config_for(demo, max_concurrent=1))
+    holder = open_request(proxy, chat("demo:guard;hang", stream=True))
+    eventually(lambda: demo.stats()["active"] == 1, "the permit is taken")
     connections = []
-    for number in range(60):
-        connections.append(open_request(proxy, chat("demo:guard;chunks=10;delay=0.05", stream=True, seed=number)))
-        time.sleep(0.005)  # one after the other at the proxy, too
-    eventually(lambda: demo.stats()["completed"] == 60, "all streams are complete")
-    arrived = [request["body"]["seed"] for request in demo.requests(60)]
-    assert arrived == list(range(60))
+    for number in range(40):
+        connections.append(open_request(proxy, chat("demo:guard;chunks=1;delay=0", stream=True, seed=number)))
+        eventually(lambda: waiting(proxy) == len(connections), "the request waits at the proxy")
+    holder.close()
     for connection in connections:
-        connection.close()
+        assert read_until(connection, b"0\r\n\r\n").endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+    assert [request["body"]["seed"] for request in demo.requests(40)] == list(range(40))
 
 
 def test_surplus_is_refused_at_once(start: Starter) -> None:
