@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from tests.benchmarks.bench import Row
-from tests.benchmarks.rows import founding, growth, handshakes, http2, lag, latency, memory, paced, streams, whole
+from tests.benchmarks.rows import (
+    founding,
+    growth,
+    handshakes,
+    http2,
+    lag,
+    latency,
+    memory,
+    paced,
+    streams,
+    unused,
+    whole,
+)
 
 ROWS = (
     Row("whole", whole.measure, ("nginx", "wrk")),
@@ -16,5 +28,6 @@ ROWS = (
     Row("http2", http2.measure, ("node",)),
     Row("founding", founding.measure, ("nginx", "wrk")),
     Row("growth", growth.measure, ("nginx", "wrk")),
+    Row("unused", unused.measure, ("nginx", "wrk")),
 )
 """In the order in which they are measured."""
