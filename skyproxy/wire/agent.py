@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import CancelledError, Deferred, fail
-from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.python.failure import Failure
@@ -51,9 +52,14 @@ def endpoint_of(origin: Origin, reactor: Any, connect_timeout: float, tls: TlsCl
     :param connect_timeout: seconds for all of it: the name's look-up, TCP, and TLS.
     :param tls: for an https origin, None for another.
     """
-    endpoint: IStreamClientEndpoint = HostnameEndpoint(
-        sliced(reactor, PROVIDERS), origin.host, origin.port, timeout=connect_timeout
-    )
+    # For what needs no look-up, HostnameEndpoint asks for one all the same, in a thread: besides its cost, requests
+    # that come one after the other would overtake each other there.
+    kind: Any = HostnameEndpoint
+    if isIPAddress(origin.host):
+        kind = TCP4ClientEndpoint
+    elif isIPv6Address(origin.host):
+        kind = TCP6ClientEndpoint
+    endpoint: IStreamClientEndpoint = kind(sliced(reactor, PROVIDERS), origin.host, origin.port, connect_timeout)
     if tls is not None:
         endpoint = TlsEndpoint(endpoint, tls, reactor)
     return TimedEndpoint(endpoint, reactor, connect_timeout)

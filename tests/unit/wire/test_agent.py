@@ -7,11 +7,13 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 from twisted.internet.error import TimeoutError as ConnectTimeout
+from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.wire.agent import Origin, OriginAgent, TimedEndpoint
+from skyproxy.wire.agent import Origin, OriginAgent, TimedEndpoint, endpoint_of
 
 
 class Endpoint:
@@ -71,6 +73,22 @@ class TimedEndpointTests(SynchronousTestCase):
         self.connected.cancel()
         self.failureResultOf(self.connected, CancelledError)
         self.assertTrue(self.inner.cancelled)
+
+
+class EndpointTests(SynchronousTestCase):
+    """endpoint_of."""
+
+    def test_an_address_is_connected_to_without_a_look_up(self) -> None:
+        for url, address in (("http://127.0.0.1:8080/v1", "127.0.0.1"), ("http://[::1]:8080", "::1")):
+            reactor = MemoryReactorClock()
+            endpoint_of(Origin(url), reactor, 5.0, None).connect(Factory()).addErrback(lambda _: None)
+            self.assertEqual(reactor.tcpClients[0][:2], (address, 8080))
+
+    def test_a_name_is_looked_up(self) -> None:
+        reactor = MemoryReactorClock()
+        endpoint_of(Origin("http://api.example"), reactor, 5.0, None).connect(Factory()).addErrback(lambda _: None)
+        # What that reactor finds for every name.
+        self.assertEqual(reactor.tcpClients[0][:2], ("127.0.0.1", 80))
 
 
 class OriginTests(SynchronousTestCase):
