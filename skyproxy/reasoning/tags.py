@@ -1,0 +1,99 @@
+"""Reasoning that stands between tags in a text."""
+
+from __future__ import annotations
+
+import re
+
+_TAGS = ("think", "thinking", "thought", "reasoning")
+_OPEN = {f"<{tag}>": f"</{tag}>" for tag in _TAGS}
+_ALL = (*_OPEN, *_OPEN.values())
+_TAG = re.compile("|".join(map(re.escape, _ALL)))
+_LONGEST_TAG = max(map(len, _ALL))
+
+
+class TagStripper:
+    """Takes tagged reasoning out of a text that comes in pieces, cut anywhere.
+
+    White space between the reasoning and what is said goes with it. A tag that is never closed hides the rest; of one
+    that was never opened only the tag itself goes.
+    """
+
+    __slots__ = ("_blank", "_closing", "_held", "_said", "_stripped")
+
+    def __init__(self) -> None:
+        self._held = self._blank = ""
+        self._closing: str | None = None
+        self._said = False
+        self._stripped = False
+
+    @property
+    def passive(self) -> bool:
+        """Whether the next piece goes on as it is if it has no ``<``."""
+        return self._said and self._closing is None and not self._held
+
+    def feed(self, text: str) -> str:
+        """The next piece of the text; what of it, and of what was held, can be said now."""
+        text = self._held + text
+        self._held = ""
+        said = []
+        while text:
+            if self._closing is not None:
+                end = text.find(self._closing)
+                if end < 0:
+                    self._held = text[-(len(self._closing) - 1) :]
+                    break
+                text = text[end + len(self._closing) :]
+                self._closing = None
+                self._stripped = True
+                continue
+            found = _TAG.search(text)
+            if found is None:
+                keep = _begun_tag(text)
+                said.append(self._spoken(text[: len(text) - keep]))
+                self._held = text[len(text) - keep :]
+                break
+            said.append(self._spoken(text[: found.start()]))
+            self._closing = _OPEN.get(found.group())
+            self._stripped = self._stripped or self._closing is None
+            text = text[found.end() :]
+        return "".join(said)
+
+    def flush(self) -> str:
+        """The text has ended: what was held because it might have been a tag."""
+        held, self._held = self._held, ""
+        if self._closing is not None:
+            return ""
+        said = self._spoken(held)
+        blank, self._blank = self._blank, ""
+        return said if self._stripped else said + blank
+
+    def _spoken(self, text: str) -> str:
+        if self._said:
+            return text
+        # Whether the white space at the beginning goes is not known before the first word.
+        text = self._blank + text
+        if not text.strip():
+            self._blank = text
+            return ""
+        self._said = True
+        self._blank = ""
+        return text.lstrip() if self._stripped else text
+
+
+def _begun_tag(text: str) -> int:
+    """How many characters at the end of *text* may be the beginning of a tag."""
+    start = text.rfind("<", max(0, len(text) - _LONGEST_TAG))
+    if start < 0:
+        return 0
+    begun = text[start:]
+    return len(begun) if any(tag.startswith(begun) for tag in _ALL) else 0
+
+
+def strip_text(text: str) -> str:
+    """A whole *text* without tagged reasoning, that too whose beginning is in the prompt."""
+    for opening, closing in _OPEN.items():
+        before, found, after = text.partition(closing)
+        if found and opening not in before:
+            text = after.lstrip()
+    stripper = TagStripper()
+    return stripper.feed(text) + stripper.flush()
