@@ -30,6 +30,8 @@ def check_fallbacks(
             if fallback not in pieces.values and not names_model(fallback, providers):
                 known = [each for each in (*pieces.values, *(f"{each}:" for each in providers)) if each != name]
                 message, suggestion = "names neither a slot nor provider:model", nearest(fallback, known)
+                if fallback.partition(":")[0] in providers:
+                    message, suggestion = "names a provider but no model of it: write provider:model", None
                 problems.append(pieces.problem((name, "fallbacks", str(index)), message, suggestion))
     followed = {name: [each for each in slot.fallbacks if each in slots] for name, slot in slots.items()}
     while (cycle := _cycle_of(followed)) is not None:

@@ -46,8 +46,10 @@ def _path(value: Any) -> Any:
 
 
 def _variables(value: Any) -> Any:
-    if value in ("", []):
+    if value == "":
         return None
+    if value == []:
+        raise ValueError("must name a variable; without api_key_env the provider gets no key")
     # Checked here, and not as the item of a list, a single name is told about at its own place.
     return (rules.variable(value),) if isinstance(value, str) else value
 

@@ -13,6 +13,7 @@ from skyproxy.config import rules
 from skyproxy.config.document import Document, parse
 from skyproxy.config.fallbacks import check_fallbacks
 from skyproxy.config.files import Source, Variables, find, read_text
+from skyproxy.config.hints import hints
 from skyproxy.config.pieces import Piece, refuse_unknown_sections, section
 from skyproxy.config.prices import Price
 from skyproxy.config.problems import ConfigError, Problem, nearest
@@ -27,7 +28,6 @@ from skyproxy.config.schema import (
 )
 
 EMBEDDED = "embedded default"
-DEFAULT_SLOT = "default"
 
 _ADDRESS_KEYS = tuple(Address.model_fields)
 _PROXY_KEYS = tuple(ProxySettings.model_fields)
@@ -99,7 +99,7 @@ def load(
         prices=prices,
         source=EMBEDDED if source is None else source.label,
         paths=tuple(read),
-        warnings=tuple(_warnings(proxy, providers, slots)),
+        warnings=hints(proxy, providers, slots),
     )
 
 
@@ -248,27 +248,3 @@ def _sorted(problems: Sequence[Problem], documents: Sequence[Document]) -> list[
         return order.index(problem.file) if problem.file in order else len(order), problem.line or 0
 
     return sorted(problems, key=place)
-
-
-def _warnings(
-    proxy: ProxySettings, providers: Mapping[str, ProviderConfig], slots: Mapping[str, SlotConfig]
-) -> list[str]:
-    found = []
-    for name, provider in providers.items():
-        if provider.key_missing is not None:
-            found.append(f"Provider {name!r} has no key: set {provider.key_missing} in the environment or in .env.")
-            continue
-        present = {key.variable for key in provider.api_keys}
-        found.extend(
-            f"Provider {name!r} goes without one of its keys: {variable} is not set in the environment or in .env."
-            for variable in provider.api_key_env or ()
-            if variable not in present
-        )
-    if proxy.fallback_to_default and DEFAULT_SLOT not in slots:
-        found.append(f"fallback_to_default has no effect: there is no slot {DEFAULT_SLOT!r}.")
-    found.extend(
-        f"hedge_after of slot {name!r} has no effect: the slot has no fallbacks."
-        for name, slot in slots.items()
-        if slot.hedge_after is not None and not slot.fallbacks
-    )
-    return found

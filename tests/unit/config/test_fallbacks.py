@@ -50,18 +50,20 @@ class SlotTests(ConfigTestCase):
             self.problems_of(
                 self.slots(
                     "  default:\n    provider: lm\n    model: m\n    fallbacks:\n"
-                    "      - lm\n      - combta\n      - opnai:gpt-4o\n      - xyzzy\n"
+                    "      - lm\n      - combta\n      - opnai:gpt-4o\n      - xyzzy\n      - 'openai: '\n"
                     "  combat: {provider: lm, model: m}\n"
                 )
             ),
             [
-                "proxy.yaml:13: model_slots.default.fallbacks.0: names neither a slot nor provider:model (did you mean "
-                "'lm:'?)",
+                "proxy.yaml:13: model_slots.default.fallbacks.0: names a provider but no model of it: write "
+                "provider:model",
                 "proxy.yaml:14: model_slots.default.fallbacks.1: names neither a slot nor provider:model (did you mean "
                 "'combat'?)",
                 "proxy.yaml:15: model_slots.default.fallbacks.2: names neither a slot nor provider:model (did you mean "
                 "'openai:'?)",
                 "proxy.yaml:16: model_slots.default.fallbacks.3: names neither a slot nor provider:model",
+                "proxy.yaml:17: model_slots.default.fallbacks.4: names a provider but no model of it: write "
+                "provider:model",
             ],
         )
 
@@ -94,7 +96,3 @@ class SlotTests(ConfigTestCase):
                  for n in range(1, 40)]  # fmt: skip
         config = self.load_text(self.slots("  s0: {provider: lm, model: m}\n" + "".join(lines)))
         self.assertEqual(len(config.model_slots["s39"].fallbacks), 39)
-
-    def test_hedging_with_nobody(self) -> None:
-        config = self.load_text(self.slots("  s: {provider: lm, model: m, hedge_after: 2s}\n"))
-        self.assertIn("hedge_after of slot 's' has no effect: the slot has no fallbacks.", config.warnings)

@@ -38,7 +38,7 @@ class KeyTests(OneProviderTestCase):
             self.assertEqual(provider.api_key, SecretStr("one"))
 
     def test_none(self) -> None:
-        for text in ("", "''", "[]"):
+        for text in ("", "''"):
             provider = self.provider(f"api_key_env: {text}")
             self.assertEqual((provider.api_key_env, provider.api_keys, provider.key_missing), (None, (), None))
 
@@ -72,6 +72,10 @@ class KeyTests(OneProviderTestCase):
             ["api_key_env.1: must be the name of an environment variable, not the key itself"],
         )
         self.assertEqual(self.refused("api_key_env: [A, B, A]"), ["api_key_env: must not name anything twice"])
+        self.assertEqual(
+            self.refused("api_key_env: []"),
+            ["api_key_env: must name a variable; without api_key_env the provider gets no key"],
+        )
         self.assertEqual(self.refused("api_key_env: {A: B}"), ["api_key_env: must be a list"])
         self.assertEqual(self.refused("api_keys: [A]"), ["api_keys: unknown key (did you mean 'api_key_env'?)"])
 

@@ -1,0 +1,80 @@
+"""What works in a configuration, but perhaps not as it was meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from ipaddress import ip_address
+
+from skyproxy.config.schema import ProviderConfig, ProxySettings, SlotConfig
+
+DEFAULT_SLOT = "default"
+
+_UNESCAPED_COLON = re.compile(r"(?<!\\):")
+
+# Which of an endpoint's parts, without a name of its own, is the interface (twisted.internet.endpoints).
+_INTERFACE_AT = {"tcp": 1, "tcp6": 2, "ssl": 4}
+
+
+def hints(
+    proxy: ProxySettings, providers: Mapping[str, ProviderConfig], slots: Mapping[str, SlotConfig]
+) -> tuple[str, ...]:
+    """One sentence for each, the gravest first."""
+    found = []
+    if is_public(proxy.listen):
+        found.append(
+            "Anybody who reaches proxy.listen can use the providers and spend their keys, for skyproxy asks clients "
+            "for none. To serve this machine alone, listen at 127.0.0.1 (listen: tcp:35791:interface=127.0.0.1, or "
+            "listen_address: 127.0.0.1)."
+        )
+    for name, provider in providers.items():
+        found.extend(_of_keys(name, provider))
+        found.extend(_of_limits(name, provider))
+    if proxy.fallback_to_default and DEFAULT_SLOT not in slots:
+        found.append(f"fallback_to_default has no effect: there is no slot {DEFAULT_SLOT!r}.")
+    for name, slot in slots.items():
+        found.extend(
+            f"{key} of slot {name!r} has no effect: the slot has no fallbacks."
+            for key in ("first_token_timeout", "hedge_after")
+            if getattr(slot, key) is not None and not slot.fallbacks
+        )
+    return tuple(found)
+
+
+def is_public(listen: str) -> bool:
+    """Whether the endpoint *listen* can be reached from other machines. Of kinds that are not known here: False."""
+    kind, *parts = _UNESCAPED_COLON.split(listen.removeprefix("haproxy:"))
+    if kind not in _INTERFACE_AT:
+        return False
+    unnamed = [part for part in parts if "=" not in part]
+    named = [part.removeprefix("interface=") for part in parts if part.startswith("interface=")]
+    interface = "".join(named or unnamed[_INTERFACE_AT[kind] :][:1]).replace("\\", "")
+    if interface == "localhost":
+        return False
+    try:
+        return not ip_address(interface).is_loopback
+    except ValueError:
+        return True  # all addresses, or a name
+
+
+def _of_keys(name: str, provider: ProviderConfig) -> list[str]:
+    if provider.key_missing is not None:
+        return [f"Provider {name!r} has no key: set {provider.key_missing} in the environment or in .env."]
+    present = {key.variable for key in provider.api_keys}
+    return [
+        f"Provider {name!r} goes without one of its keys: {variable} is not set in the environment or in .env."
+        for variable in provider.api_key_env or ()
+        if variable not in present
+    ]
+
+
+def _of_limits(name: str, provider: ProviderConfig) -> list[str]:
+    connections, concurrent = provider.max_connections, provider.max_concurrent
+    may_share = provider.http2 == "on" or (provider.http2 == "auto" and provider.base_url.startswith("https:"))
+    # Who sets the number of connections alone means just that.
+    if may_share or concurrent <= connections or "max_concurrent" not in provider.model_fields_set:
+        return []
+    return [
+        f"max_concurrent of provider {name!r} is {connections}, not {concurrent}: over HTTP/1.1 each request takes a "
+        f"connection, and max_connections is {connections}."
+    ]

@@ -1,0 +1,71 @@
+"""Warnings about what works, but perhaps not as it was meant."""
+
+from __future__ import annotations
+
+from skyproxy.config.hints import is_public
+from tests.unit.config.support import PROVIDERS, ConfigTestCase
+
+
+class HintTests(ConfigTestCase):
+    def warnings(self, text: str) -> tuple[str, ...]:
+        self.environ = {"OPENAI_API_KEY": "key"}
+        return self.load_text(text).warnings
+
+    def test_timers_that_need_a_fallback(self) -> None:
+        slots = PROVIDERS + "model_slots: {s: {provider: lm, model: m, first_token_timeout: 2s, hedge_after: 2s%s}}"
+        self.assertEqual(
+            self.warnings(slots % ""),
+            (
+                "first_token_timeout of slot 's' has no effect: the slot has no fallbacks.",
+                "hedge_after of slot 's' has no effect: the slot has no fallbacks.",
+            ),
+        )
+        self.assertEqual(self.warnings(slots % ", fallbacks: 'openai:x'"), ())
+
+    def test_more_requests_than_connections(self) -> None:
+        for text, warned in (
+            ("base_url: 'http://h/v1', max_connections: 10, max_concurrent: 20", True),
+            ("base_url: 'https://h/v1', http2: off, max_connections: 10, max_concurrent: 20", True),
+            ("base_url: 'https://h/v1', max_connections: 10, max_concurrent: 20", False),
+            ("base_url: 'http://h/v1', http2: on, max_connections: 10, max_concurrent: 20", False),
+            ("base_url: 'http://h/v1', max_connections: 20, max_concurrent: 20", False),
+            ("base_url: 'http://h/v1', max_connections: 10", False),
+        ):
+            expected = (
+                "max_concurrent of provider 'a' is 10, not 20: over HTTP/1.1 each request takes a connection, and "
+                "max_connections is 10.",
+            )
+            self.assertEqual(self.warnings(f"providers: {{a: {{{text}}}}}"), expected if warned else (), text)
+        self.environ["SKYPROXY_DEFAULT_MAX_CONCURRENT"] = "60"
+        self.assertEqual(len(self.load_text("providers: {a: {base_url: 'http://h/v1'}}").warnings), 1)
+
+    def test_an_address_for_everybody(self) -> None:
+        for text in ("listen_address: 0.0.0.0", "listen: 'tcp:80'"):
+            (warning,) = self.warnings(f"{PROVIDERS}proxy: {{{text}}}")
+            self.assertRegex(warning, r"Anybody .* spend their keys.*tcp:35791:interface=127\.0\.0\.1")
+        (warning,) = self.load_text(PROVIDERS + "proxy: {}", listen="tcp:80").warnings
+        self.assertIn("Anybody", warning)
+
+    def test_which_addresses_are_for_everybody(self) -> None:
+        for listen, public in (
+            ("tcp:80", True),
+            ("tcp:80:interface=", True),
+            ("tcp:port=80:interface=0.0.0.0", True),
+            ("tcp:80:interface=192.168.0.7", True),
+            ("tcp:80:interface=my.host", True),
+            ("tcp:80:10.0.0.1", True),
+            (r"tcp:80:interface=\:\:", True),
+            ("tcp6:80", True),
+            (r"tcp6:80:50:fe80\:\:1", True),
+            ("ssl:443:privateKey=a:certKey=b", True),
+            ("haproxy:tcp:80", True),
+            ("tcp:80:interface=127.0.0.1", False),
+            ("tcp:80:interface=localhost", False),
+            ("tcp:80:127.0.0.1", False),
+            (r"tcp:80:interface=\:\:1", False),
+            (r"tcp6:80:interface=\:\:1", False),
+            ("ssl:443:privateKey=a:certKey=b:interface=127.0.0.1", False),
+            ("unix:/run/skyproxy", False),
+            ("systemd:domain=INET:index=0", False),
+        ):
+            self.assertIs(is_public(listen), public, listen)
