@@ -47,7 +47,7 @@ from skyproxy.web.instruments import Sources
 from skyproxy.web.request import RequestIds
 from skyproxy.web.site import ApiSite, build_site, set_limits
 from skyproxy.wire import Connections, ServerLimits, Wire
-from skyproxy.wire.slices import CLIENTS, sliced
+from skyproxy.wire.slices import sliced
 
 _log = Logger()
 
@@ -114,7 +114,7 @@ class SkyproxyService(Service):
         super().privilegedStartService()  # type: ignore[no-untyped-call]
         settings = self._config.proxy
         self._site = build_site(self._api.app, self._reactor, self._wire, _limits(settings), self._connections)
-        clients = sliced(self._reactor, CLIENTS)
+        clients = sliced(self._reactor)
         listening = serverFromString(clients, with_backlog(settings.listen)).listen(self._site)
         self._port = _result_now(listening)
 

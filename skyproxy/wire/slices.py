@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import select
 import sys
+from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -16,30 +18,28 @@ from zope.interface import directlyProvides, implementer, providedBy
 
 _log = Logger()
 
-PROVIDERS = 64
-"""Connections to one provider that are read in one turn of the reactor: each read takes some 20 microseconds."""
+SLICE = 0.002
+"""Seconds after which no further connection is read in the same turn of the reactor."""
 
-CLIENTS = 16
-"""Likewise of clients: what is read is a request, which takes ten times as long."""
+_MOST = 1000
+"""Connections that the system is asked for at once."""
 
 
-def sliced(reactor: Any, size: int) -> Any:
+def sliced(reactor: Any) -> Any:
     """What some connections should take for their reactor.
 
     Twisted's reactor reads all that is ready before it looks at anything else: with a thousand streams, a request
     that comes meanwhile, or a timer, waits for a thousand reads and what follows from them. So their reads are watched
-    by an epoll of their own, which the reactor sees as one thing to read; it takes some at each turn, and the kernel
-    lets those that were taken queue up again behind the others. Besides, a read costs less by what the reactor does
-    around each.
+    by an epoll of their own, which the reactor sees as one thing to read; at each turn it reads for a while, and goes
+    on where it was at the next. Besides, a read costs less by what the reactor does around each.
 
     :param reactor: *reactor* itself is returned where it does not run on epoll.
-    :param size: connections that are read in one turn.
     """
     if sys.platform != "linux":
         return reactor
     from twisted.internet.epollreactor import EPollReactor
 
-    return SlicedReads(reactor, size) if isinstance(reactor, EPollReactor) else reactor
+    return SlicedReads(reactor) if isinstance(reactor, EPollReactor) else reactor
 
 
 @implementer(IReadDescriptor)
@@ -47,13 +47,14 @@ class SlicedReads:
     """A reactor to the TCP connections that it makes or takes, and one thing to read to *reactor*, which does all the
     rest.
 
-    :param size: connections that are read in one turn.
+    :param reactor: its clock tells when a slice is over.
     """
 
-    def __init__(self, reactor: Any, size: int) -> None:
+    def __init__(self, reactor: Any) -> None:
         directlyProvides(self, providedBy(reactor))
         self._reactor = reactor
-        self._size = size
+        self._seconds: Callable[[], float] = reactor.seconds
+        self._ready: deque[int] = deque()
         self._readers: dict[int, Any] = {}
         self._numbers: dict[Any, int] = {}
         self._epoll = select.epoll()
@@ -107,12 +108,15 @@ class SlicedReads:
         return "-"
 
     def doRead(self) -> None:
-        """Read from some of those that are ready."""
-        readers = self._readers
-        for number, _ in self._epoll.poll(0, self._size):
-            # What was read before it may have ended it.
-            reader = readers.get(number)
+        """Read from those that are ready, for a while."""
+        until = self._seconds() + SLICE
+        readers, ready = self._readers, self._ready
+        if not ready:
+            ready.extend([number for number, _ in self._epoll.poll(0, _MOST)])
+        while ready:
+            reader = readers.get(ready.popleft())
             if reader is None:
+                # What was read before has ended it.
                 continue
             try:
                 why = reader.doRead()
@@ -121,6 +125,9 @@ class SlicedReads:
                 why = error
             if why is not None:
                 self._lose(reader, why)
+            if self._seconds() >= until:
+                # The others are still ready, so that the reactor comes back.
+                break
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor has stopped."""

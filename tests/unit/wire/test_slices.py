@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from skyproxy.wire.slices import SlicedReads, sliced
+from skyproxy.wire.slices import SLICE, SlicedReads, sliced
 
 
 class Reactor(Clock):
@@ -42,11 +42,12 @@ class Reader:
     :ivar read: what came, of all readers.
     """
 
-    def __init__(self, slices: SlicedReads, read: list[bytes]) -> None:
+    def __init__(self, slices: Any, read: list[bytes]) -> None:
         self.ours, self.peer = socket.socketpair()
         self.slices = slices
         self.read = read
         self.why: BaseException | None = None
+        self.takes = 0.0
         self.lost: list[Failure] = []
 
     def fileno(self) -> int:
@@ -54,6 +55,7 @@ class Reader:
 
     def doRead(self) -> BaseException | None:
         self.read.append(self.ours.recv(100))
+        self.slices.advance(self.takes)
         if isinstance(self.why, ZeroDivisionError):
             raise self.why
         return self.why
@@ -76,7 +78,7 @@ class HalfReader(Reader):
 class SliceTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = Reactor()
-        self.slices: Any = SlicedReads(self.reactor, size=2)
+        self.slices: Any = SlicedReads(self.reactor)
         self.read: list[bytes] = []
 
     def reader(self, kind: type[Reader] = Reader) -> Reader:
@@ -86,25 +88,31 @@ class SliceTests(SynchronousTestCase):
         self.slices.addReader(reader)
         return reader
 
-    def test_all_have_their_turn_some_at_a_time(self) -> None:
+    def test_all_that_are_ready_are_read_while_there_is_time(self) -> None:
+        for number in range(50):
+            self.reader().peer.send(b"%d" % number)
+        self.slices.doRead()
+        self.assertEqual(sorted(map(int, self.read)), list(range(50)))
+
+    def test_what_takes_long_is_done_in_slices_and_in_turn(self) -> None:
         readers = [self.reader() for _ in range(5)]
         for number, reader in enumerate(readers):
-            reader.peer.send(b"%d" % number)
-        for size in (2, 4, 5, 5):
+            reader.takes = SLICE * 0.6
+            reader.peer.send(b"%d" % number * 200)
+        for reads in (2, 4, 5, 7, 9, 10):
             self.slices.doRead()
-            self.assertEqual(len(self.read), size)
-        self.assertEqual(sorted(self.read), [b"0", b"1", b"2", b"3", b"4"])
+            self.assertEqual(len(self.read), reads)
+        self.assertEqual([each[:1] for each in self.read], [b"0", b"1", b"2", b"3", b"4"] * 2)
 
-    def test_who_is_always_ready_does_not_keep_the_others_waiting(self) -> None:
-        busy = [self.reader() for _ in range(2)]
-        other = self.reader()
-        for reader in busy:
-            reader.peer.send(b"x" * 5000)
+    def test_one_that_ends_while_it_waits_for_its_turn(self) -> None:
+        first, second = self.reader(), self.reader()
+        first.takes = SLICE
+        for reader in (first, second):
+            reader.peer.send(b"x")
         self.slices.doRead()
-        other.peer.send(b"other")
+        second.connectionLost(Failure(ConnectionLost()))
         self.slices.doRead()
-        self.slices.doRead()
-        self.assertIn(b"other", self.read)
+        self.assertEqual(self.read, [b"x"])
 
     def test_the_reactor_reads_it_while_there_is_somebody_to_read(self) -> None:
         self.assertEqual(self.reactor.readers, [])
@@ -171,4 +179,4 @@ class SliceTests(SynchronousTestCase):
         self.assertEqual(self.read, [b"later"])
 
     def test_other_reactors_are_taken_as_they_are(self) -> None:
-        self.assertIs(sliced(self.reactor, 1), self.reactor)
+        self.assertIs(sliced(self.reactor), self.reactor)
