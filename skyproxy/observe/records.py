@@ -108,7 +108,9 @@ def _told(record: RequestRecord) -> tuple[LogLevel, str]:
 
 
 def _fields(record: RequestRecord) -> dict[str, Any]:
-    """The fields that have a value, as values that JSON knows."""
+    """The fields that have a value, as values that JSON knows. Milliseconds to a tenth: this is several times as fast
+    as :func:`round`, which goes by way of text.
+    """
     provider, slot, model = record.provider, record.slot, record.model
     upstream_model, status, first = record.upstream_model, record.status, record.time_to_first_byte
     fields: dict[str, Any] = {
@@ -117,13 +119,13 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
         "provider": provider,
         "model": model or None,
         "status": status,
-        "latency_ms": _milliseconds(record.latency),
+        "latency_ms": int(record.latency * 10_000 + 0.5) / 10,
         "slot": slot,
         "upstream_model": upstream_model,
         "outcome": record.outcome,
         "stream": record.stream,
-        "ttfb_ms": None if first is None else _milliseconds(first),
-        "queue_ms": _milliseconds(record.queue),
+        "ttfb_ms": None if first is None else int(first * 10_000 + 0.5) / 10,
+        "queue_ms": int(record.queue * 10_000 + 0.5) / 10,
         "bytes_out": record.bytes_out,
         "attempts": record.attempts,
     }
@@ -146,8 +148,3 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
         fields["cost"] = round(record.cost, 9)
         fields["currency"] = record.currency
     return fields
-
-
-def _milliseconds(seconds: float) -> float:
-    """To a tenth. Several times as fast as :func:`round`, which goes by way of text."""
-    return int(seconds * 10_000 + 0.5) / 10
