@@ -23,10 +23,8 @@ from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 
 from skyproxy.cache.flight import Flights
-from skyproxy.cache.memory import MemoryStore
-from skyproxy.cache.sqlite import SqliteStore
-from skyproxy.cache.store import Store
-from skyproxy.config import EMBEDDED_DEMO, CacheSettings, Config, ConfigError, ProviderConfig, ProxySettings
+from skyproxy.cache.stores import Stores
+from skyproxy.config import EMBEDDED_DEMO, Config, ProviderConfig, ProxySettings
 from skyproxy.demo import Demo
 from skyproxy.errors import ShuttingDown
 from skyproxy.observe.lag import LagProbe
@@ -34,6 +32,7 @@ from skyproxy.observe.logging import Logging
 from skyproxy.observe.records import RequestLog, RequestRecord
 from skyproxy.observe.statistics import Statistics
 from skyproxy.proxy import Proxy, Runtime
+from skyproxy.reloading import Reloading, changes
 from skyproxy.routing import Router
 from skyproxy.sharing import Sharing
 from skyproxy.upstream.asking import Asker
@@ -68,7 +67,6 @@ class SkyproxyService(Service):
     def __init__(self, reactor: Any, config: Config, load: Callable[[], Config], logging: Logging, wire: Wire) -> None:
         self._reactor = reactor
         self._config = config
-        self._load = load
         self._logging = logging
         self._wire = wire
         self._connections = Connections(reactor)
@@ -87,8 +85,9 @@ class SkyproxyService(Service):
             log.completed(record)
 
         asker = Asker(Timers(reactor), time.time, budget, Backoff(random.random))
-        self._stores = stores_of(config.proxy.cache, reactor)
-        sharing = Sharing(self._stores, Flights(reactor.seconds), statistics.cache)
+        self._reloading = Reloading(reactor, load)
+        self._stores = Stores(reactor, config.proxy.cache)
+        sharing = Sharing(self._stores.by_name, Flights(reactor.seconds), statistics.cache)
         self._proxy = Proxy(self.runtime, reactor, asker, sharing, completed)
         sources = Sources(statistics, lambda: self.runtime().providers, budget, self._lag, lambda: logging.dropped)
         self._api = Api(self._proxy, self.runtime, RequestIds(secrets.token_hex(4)), reactor, sources)
@@ -167,19 +166,20 @@ class SkyproxyService(Service):
     # Reload.
 
     def reload(self) -> None:
-        """Read the configuration again. What cannot be read changes nothing; requests under way keep what they have."""
-        if self._stopping is not None:
-            return
-        try:
-            config = self._load()
-        except ConfigError as error:
-            _log.error("Configuration not reloaded, the old one serves on", problems=str(error))
-            return
+        """Read the configuration again, when nobody writes to its files any more. What cannot be read changes nothing;
+        requests under way keep what they have.
+        """
+        if self._stopping is None:
+            self._reloading.read(self._config.paths, self._change)
+
+    def _change(self, config: Config) -> None:
         if config.proxy.listen != self._config.proxy.listen:
             _log.warn("A new listen address takes a restart", listen=config.proxy.listen)
         old = self.runtime()
         self._runtime = self._build(config)
+        changed = changes(self._config, config)
         self._config = config
+        self._stores.renew(config.proxy.cache)
         if self._site is not None:
             set_limits(self._site, self._wire, _limits(config.proxy), self._connections)
         self._logging.reconfigure(config)
@@ -190,7 +190,7 @@ class SkyproxyService(Service):
                 self._retired.append(provider)
         for warning in config.warnings:
             _log.warn("Configuration warning", warning=warning)
-        _log.info("Configuration reloaded", source=config.source)
+        _log.info("Configuration reloaded", source=config.source, **changed)
 
     # Stop.
 
@@ -200,6 +200,7 @@ class SkyproxyService(Service):
         :return: fires when all is done: at the latest ``drain_timeout`` and a bounded close after the call.
         """
         super().stopService()  # type: ignore[no-untyped-call]
+        self._reloading.stop()
         self._stopping = Deferred.fromCoroutine(self._stop())
         return self._stopping
 
@@ -217,8 +218,7 @@ class SkyproxyService(Service):
             providers = [*self._runtime.providers.values(), *self._retired]
             await DeferredList([provider.close() for provider in providers], consumeErrors=True)
             _log.info("All connection pools closed")
-        closing = [store.close().addTimeout(_FLUSH_LIMIT, self._reactor) for store in self._stores.values()]
-        await DeferredList(closing, consumeErrors=True)
+        await self._stores.close(_FLUSH_LIMIT)
         if self._demo is not None:
             await self._demo.stop()
         self._lag.stop()
@@ -278,14 +278,6 @@ def with_backlog(listen: str) -> str:
     """
     bounded = "backlog=" in listen or not listen.startswith(("tcp:", "tcp6:", "ssl:"))
     return listen if bounded else f"{listen}:backlog=1024"
-
-
-def stores_of(settings: CacheSettings, reactor: Any) -> dict[str, Store]:
-    """The stores of answers, by the names that the configuration has for them."""
-    stores: dict[str, Store] = {"memory": MemoryStore(reactor.seconds, settings.max_bytes)}
-    if settings.path is not None:
-        stores["sqlite"] = SqliteStore(settings.path, reactor, settings.max_bytes)
-    return stores
 
 
 def _limits(settings: ProxySettings) -> ServerLimits:

@@ -26,7 +26,7 @@ ORDER = (
     {"sharing"},
     {"proxy"},
     {"web"},
-    {"service"},
+    {"service", "reloading"},
     {"tap"},
 )
 PURE = ORDER[0] | ORDER[1]

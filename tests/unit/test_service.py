@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import mock, skipUnless
 
@@ -15,6 +17,7 @@ from twisted.logger import ILogObserver, LogEvent, Logger, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from skyproxy import reloading
 from skyproxy import service as room
 from skyproxy.config import Config, ConfigError, Problem
 from skyproxy.service import SkyproxyService
@@ -106,7 +109,8 @@ class Case(SynchronousTestCase):
         self.logging = FakeLogging()
         self.loaded: Config | Exception = config_of(TEXT)
         self.events: list[LogEvent] = []
-        self.patch(room, "_log", Logger(namespace="test", observer=self.events.append))
+        for each in (room, reloading):
+            self.patch(each, "_log", Logger(namespace="test", observer=self.events.append))
         self.patch(room, "_spare_the_collector", lambda: None)
         self.service = self.make(config_of(TEXT))
 
@@ -270,6 +274,42 @@ class ReloadTests(Case):
         self.service.reload()
         self.assertEqual(self.service.runtime().router.model_ids(), ["default", "combat"])
         self.assertIs(self.service.runtime().config, self.loaded)
+
+    def test_names_that_came_and_went_are_told(self) -> None:
+        self.start()
+        self.loaded = config_of(TEXT.replace("default:", "combat:"))
+        self.service.reload()
+        told = next(event for event in self.events if event["log_format"] == "Configuration reloaded")
+        self.assertEqual((told["slots_added"], told["slots_removed"]), (["combat"], ["default"]))
+        self.assertNotIn("providers_added", told)
+
+    def test_answers_are_kept_in_the_new_place(self) -> None:
+        self.start()
+        stores = self.service._stores
+        self.assertNotIn("sqlite", stores.by_name)
+        self.loaded = config_of(TEXT.replace("max_body", "cache: {path: answers.sqlite}, max_body"))
+        self.service.reload()
+        self.assertIn("sqlite", stores.by_name)
+
+    def test_files_that_are_still_written_are_waited_for(self) -> None:
+        folder = TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = Path(folder.name) / "skyproxy.yaml"
+        path.touch()
+        self.patch(self.service._reloading, "_wall", lambda: path.stat().st_mtime + self.reactor.seconds())
+        self.loaded = config_of(TEXT).model_copy(update={"paths": (path,)})
+        self.service._config = self.loaded
+        self.start()
+        self.service.reload()
+        self.assertNotIn("Configuration reloaded", self.said)
+        self.reactor.advance(1.0)
+        self.assertEqual(self.said.count("Configuration reloaded"), 1)
+        # Written again, and stopped before that is over.
+        self.patch(self.service._reloading, "_wall", lambda: path.stat().st_mtime)
+        self.service.reload()
+        self.service.stopService()
+        self.reactor.advance(1.0)
+        self.assertEqual(self.said.count("Configuration reloaded"), 1)
 
     def test_limits_are_for_the_connections_to_come(self) -> None:
         self.start()

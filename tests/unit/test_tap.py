@@ -82,7 +82,7 @@ class TapTests(TestCase):
         (self.folder / "mine.yaml").write_text(TEXT)
         service = self.make("--config", "mine.yaml", "--log-level", "error")
         (self.folder / "mine.yaml").write_text(TEXT.replace("guard", "watch"))
-        again = service._load()
+        again = service._reloading._load()
         self.assertEqual(list(again.providers), ["watch"])
         self.assertEqual(again.proxy.log_level, "error")
 

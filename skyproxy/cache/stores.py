@@ -1,0 +1,62 @@
+"""The stores of answers, from one configuration to the next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.logger import Logger
+
+from skyproxy.cache.memory import MemoryStore
+from skyproxy.cache.sqlite import SqliteStore
+from skyproxy.cache.store import Store
+from skyproxy.config import CacheSettings
+
+_log = Logger()
+
+
+class Stores:
+    """What there is to keep answers in.
+
+    :param reactor: see the stores.
+    :ivar by_name: by the names that the configuration has for them. A name that came stays, for requests under way may
+        be about to keep something; without its settings nothing new comes to it.
+    """
+
+    def __init__(self, reactor: Any, settings: CacheSettings) -> None:
+        self.by_name: dict[str, Store] = {}
+        self._reactor = reactor
+        self._settings: CacheSettings | None = None
+        self._closing: set[Deferred[None]] = set()
+        self.renew(settings)
+
+    def renew(self, settings: CacheSettings) -> None:
+        """Have stores as *settings* say. One that changes begins anew, or with what its file has; the old one is closed
+        when what it was given is written.
+        """
+        before, self._settings = self._settings, settings
+        if settings == before:
+            return
+        if before is None or settings.max_bytes != before.max_bytes:
+            self._replace("memory", MemoryStore(self._reactor.seconds, settings.max_bytes))
+        if settings.path is not None:
+            self._replace("sqlite", SqliteStore(settings.path, self._reactor, settings.max_bytes))
+
+    def close(self, patience: float) -> Deferred[Any]:
+        """Close them all.
+
+        :param patience: seconds that each may take.
+        :return: fires when they are closed, or do not get there.
+        """
+        closing = [*self._closing, *(store.close() for store in self.by_name.values())]
+        return DeferredList([each.addTimeout(patience, self._reactor) for each in closing], consumeErrors=True)
+
+    def _replace(self, name: str, store: Store) -> None:
+        old = self.by_name.get(name)
+        self.by_name[name] = store
+        if old is None:
+            return
+        _log.info("Answers are kept in a new store from now on", store=name)
+        closing = old.close()
+        self._closing.add(closing)
+        closing.addBoth(lambda _: self._closing.discard(closing))

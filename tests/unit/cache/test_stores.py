@@ -1,0 +1,109 @@
+"""Stores, from one configuration to the next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.cache.answers import StoredAnswer
+from skyproxy.cache.stores import Stores
+from skyproxy.config import CacheSettings
+from tests.unit.cache.clients import JSON
+from tests.unit.cache.threads import ThreadedClock
+
+KEY = b"k" * 32
+ANSWER = StoredAnswer(200, (JSON,), b"{}", False)
+
+
+class StoresTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        folder = TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.reactor = ThreadedClock()
+
+    def settings(self, path: str | None = None, max_bytes: int = 1_000_000) -> CacheSettings:
+        return CacheSettings(path=None if path is None else self.folder / path, max_bytes=max_bytes)
+
+    def make(self, settings: CacheSettings) -> Stores:
+        stores = Stores(self.reactor, settings)
+        self.addCleanup(self.close, stores)
+        return stores
+
+    def close(self, stores: Stores) -> None:
+        closed = stores.close(10.0)
+        self.reactor.turn_until(closed)
+        self.successResultOf(closed)
+
+    def body(self, stores: Stores, name: str = "sqlite") -> bytes | None:
+        found: Deferred[StoredAnswer | None] = stores.by_name[name].get(KEY)
+        self.reactor.turn_until(found)
+        answer = self.successResultOf(found)
+        return None if answer is None else answer.body
+
+    def test_what_stays_the_same_stays(self) -> None:
+        stores = self.make(self.settings("a"))
+        before = dict(stores.by_name)
+        self.assertEqual(list(before), ["memory", "sqlite"])
+        stores.renew(self.settings("a"))
+        self.assertEqual(stores.by_name, before)
+
+    def test_a_file_that_comes_with_a_reload(self) -> None:
+        stores = self.make(self.settings())
+        by_name = stores.by_name
+        memory = by_name["memory"]
+        stores.renew(self.settings("a"))
+        self.assertIs(stores.by_name, by_name)
+        self.assertIs(by_name["memory"], memory)
+        by_name["sqlite"].put(KEY, ANSWER, 60)
+        self.assertEqual(self.body(stores), b"{}")
+        self.assertTrue((self.folder / "a").exists())
+
+    def test_another_file(self) -> None:
+        stores = self.make(self.settings("a"))
+        old = stores.by_name["sqlite"]
+        old.put(KEY, ANSWER, 60)
+        stores.renew(self.settings("b"))
+        self.assertIsNone(self.body(stores))
+        # The old one is closed: it takes and gives nothing any more, but what it had taken is safe.
+        self.assertIsNone(self.successResultOf(old.get(KEY)))
+        stores.renew(self.settings("a"))
+        self.assertEqual(self.body(stores), b"{}")
+
+    def test_a_file_that_is_left_out(self) -> None:
+        stores = self.make(self.settings("a"))
+        stores.renew(self.settings())
+        # Requests under way may still keep their answers there.
+        stores.by_name["sqlite"].put(KEY, ANSWER, 60)
+        self.assertEqual(self.body(stores), b"{}")
+        stores.renew(self.settings("a"))
+        self.assertEqual(self.body(stores), b"{}")
+
+    def test_another_size(self) -> None:
+        stores = self.make(self.settings(max_bytes=1000))
+        stores.by_name["memory"].put(KEY, ANSWER, 60)
+        self.assertIsNone(self.body(stores, "memory"))
+        stores.renew(self.settings(max_bytes=1_000_000))
+        stores.by_name["memory"].put(KEY, ANSWER, 60)
+        self.assertEqual(self.body(stores, "memory"), b"{}")
+
+    def test_all_are_closed_those_too_that_were_replaced(self) -> None:
+        stores = Stores(self.reactor, self.settings("a"))
+        old = stores.by_name["sqlite"]
+        old.put(KEY, ANSWER, 60)
+        stores.renew(self.settings("b"))
+        self.close(stores)
+        self.successResultOf(old.close())
+        for store in stores.by_name.values():
+            self.successResultOf(store.close())
+
+    def test_a_disk_that_hangs_keeps_nobody(self) -> None:
+        stores = Stores(self.reactor, self.settings("a"))
+        stores.by_name["sqlite"].put(KEY, ANSWER, 60)
+        closed = stores.close(1.0)
+        self.assertNoResult(closed)
+        self.reactor.advance(1.0)
+        self.successResultOf(closed)

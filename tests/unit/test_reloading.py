@@ -1,0 +1,128 @@
+"""A configuration is read when nobody writes it any more."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from twisted.internet.task import Clock
+from twisted.logger import LogEvent, Logger
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy import reloading as room
+from skyproxy.config import Config, ConfigError, Problem
+from skyproxy.reloading import Reloading, changes
+from tests.unit.configs import config_of
+
+TEXT = """
+providers:
+  a: {base_url: "http://127.0.0.1:1001/v1"}
+  b: {base_url: "http://127.0.0.1:1002/v1"}
+model_slots:
+  default: {provider: a, model: guard}
+"""
+START = 1_000_000.0
+
+
+class ReloadingTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        folder = TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.file, self.other = Path(folder.name) / "skyproxy.yaml", Path(folder.name) / ".env"
+        self.clock = Clock()
+        self.problems: list[Problem] = []
+        self.paths: tuple[Path, ...] = (self.file,)
+        self.loads = 0
+        self.used: list[Config] = []
+        self.events: list[LogEvent] = []
+        self.patch(room, "_log", Logger(namespace="test", observer=self.events.append))
+        self.reloading = Reloading(self.clock, self.load, lambda: START + self.clock.seconds())
+
+    def load(self) -> Config:
+        self.loads += 1
+        if self.problems:
+            raise ConfigError(self.problems)
+        return config_of(TEXT).model_copy(update={"paths": self.paths})
+
+    def written(self, file: Path, ago: float) -> None:
+        file.write_text("")
+        when = START + self.clock.seconds() - ago
+        os.utime(file, (when, when))
+
+    def read(self) -> None:
+        self.reloading.read((self.file,), self.used.append)
+
+    def test_at_once(self) -> None:
+        self.written(self.file, ago=1.0)
+        self.read()
+        self.assertEqual(len(self.used), 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_while_it_is_written(self) -> None:
+        self.written(self.file, ago=0.05)
+        self.read()
+        for _ in range(3):
+            self.clock.advance(0.1)
+            self.written(self.file, ago=0.0)
+            self.clock.advance(0.1)
+            self.assertEqual((self.loads, self.used), (0, []))
+        self.clock.advance(0.2)
+        self.assertEqual(len(self.used), 1)
+
+    def test_another_file_that_is_written(self) -> None:
+        self.written(self.file, ago=1.0)
+        self.written(self.other, ago=0.0)
+        self.paths = (self.file, self.other)
+        self.read()
+        self.assertEqual((self.loads, self.used), (1, []))
+        self.clock.advance(0.25)
+        self.assertEqual((self.loads, len(self.used)), (2, 1))
+
+    def test_asked_again_meanwhile(self) -> None:
+        self.written(self.file, ago=0.0)
+        self.read()
+        self.read()
+        self.clock.advance(0.25)
+        self.assertEqual(len(self.used), 1)
+
+    def test_stopped_meanwhile(self) -> None:
+        self.written(self.file, ago=0.0)
+        self.read()
+        self.reloading.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.reloading.stop()
+
+    def test_written_for_ever(self) -> None:
+        self.written(self.file, ago=0.0)
+        self.read()
+        for _ in range(150):
+            self.clock.advance(0.1)
+            self.written(self.file, ago=0.0)
+        self.assertEqual((self.used, self.clock.getDelayedCalls()), ([], []))
+        (event,) = self.events
+        self.assertIn(str(self.file), event["problems"])
+
+    def test_times_of_another_clock(self) -> None:
+        self.written(self.file, ago=-3600.0)
+        self.read()
+        self.assertEqual(len(self.used), 1)
+
+    def test_problems(self) -> None:
+        self.problems.append(Problem("skyproxy.yaml", 3, "proxy.listen", "is no endpoint"))
+        self.read()
+        (event,) = self.events
+        self.assertIn("proxy.listen", event["problems"])
+        self.assertEqual((self.used, self.clock.getDelayedCalls()), ([], []))
+
+
+class ChangesTests(SynchronousTestCase):
+    def test_names_that_came_and_went(self) -> None:
+        new = TEXT.replace("  b:", "  c:") + "  combat: {provider: a, model: fast}\n"
+        old = config_of(TEXT)
+        self.assertEqual(
+            changes(old, config_of(new)),
+            {"providers_added": ["c"], "providers_removed": ["b"], "slots_added": ["combat"]},
+        )
+        self.assertEqual(changes(config_of(new), old)["slots_removed"], ["combat"])
+        self.assertEqual(changes(old, old), {})
