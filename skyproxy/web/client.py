@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IPushProducer
 
 from skyproxy.web.request import ApiRequest
 from skyproxy.wire.headers import Field, Fields
-from skyproxy.wire.server import Output
+from skyproxy.wire.server import Output, ServerStream
 
 
 class HttpClient:
@@ -88,13 +88,17 @@ class HttpClient:
 
     def _cut(self, last: bytes) -> None:
         channel = self._request.channel
-        if self._request.clientproto == b"HTTP/1.1":
-            if last:
-                self._request.write(last)
+        modern = self._request.clientproto == b"HTTP/1.1"
+        http2 = isinstance(channel, ServerStream)
+        if last and (modern or http2):
+            self._request.write(last)
+        if http2:
+            channel.cut()
+        elif modern:
             # Closes when all is written, without the last chunk that would make the answer look complete.
             channel.loseConnection()
         elif hasattr(channel, "abortConnection"):
-            # HTTP/2: to lose the connection of one stream is to end it as complete.
+            # Twisted's own HTTP/2: to lose the connection of one stream is to end it as complete.
             channel.abortConnection()
         else:
             # HTTP/1.0: the end of the connection is the answer's, unless it is a reset.

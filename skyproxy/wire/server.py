@@ -11,17 +11,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.interfaces import IProtocol
 from twisted.web.http import _GenericHTTPChannelProtocol
 
+from skyproxy.wire.alpn import HTTP2
+from skyproxy.wire.http2_server import Http2Channel
+from skyproxy.wire.http2_server_stream import ServerStream
 from skyproxy.wire.limits import ServerLimits
 from skyproxy.wire.server_answer import Stamp
 from skyproxy.wire.server_channel import RenderRefusal, ServerChannel
 from skyproxy.wire.server_connections import Connections
 from skyproxy.wire.server_output import Output
 
-__all__ = ["Connections", "Output", "RenderRefusal", "ServerLimits", "channel_factory", "plain_refusal"]
+__all__ = ["Connections", "Output", "RenderRefusal", "ServerLimits", "ServerStream", "channel_factory", "plain_refusal"]
 
 
 def plain_refusal(status: int, reason: str) -> tuple[bytes, bytes]:
@@ -36,14 +40,40 @@ def channel_factory(
 
     :param connections: watches over all that come; keep it to drain them.
     :param render_refusal: gives the answers to refused requests their form.
-    :return: makes protocols that speak HTTP/1.1 by :class:`ServerChannel`, and HTTP/2 by Twisted's own where
-        the client chose it when TLS began (ALPN).
+    :return: makes protocols that speak HTTP/1.1 by :class:`ServerChannel`, and HTTP/2 by :class:`Http2Channel`
+        where the client chose it when TLS began (ALPN).
     """
     stamp = Stamp()
 
     def build() -> IProtocol:
         channel = ServerChannel(limits, connections, stamp, render_refusal)
-        switch: IProtocol = _GenericHTTPChannelProtocol(channel)
+        switch: IProtocol = _Switch(channel, lambda: Http2Channel(limits, connections, render_refusal))
         return switch
 
     return build
+
+
+class _Switch(_GenericHTTPChannelProtocol):
+    """As Twisted's, which changes to Twisted's own HTTP/2."""
+
+    def __init__(self, channel: ServerChannel, http2: Callable[[], Http2Channel]) -> None:
+        super().__init__(channel)
+        self._http2 = http2
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._negotiatedProtocol is None:
+            channel: Any = self._channel
+            if getattr(channel.transport, "negotiatedProtocol", None) == HTTP2:
+                self._negotiatedProtocol = HTTP2  # type: ignore[assignment]
+                self._channel: Any = self._change(channel)
+        super().dataReceived(data)  # type: ignore[no-untyped-call]
+
+    def _change(self, old: ServerChannel) -> Http2Channel:
+        producer = old._networkProducer
+        producer.unregisterProducer()
+        old.setTimeout(None)
+        new = self._http2()
+        new.requestFactory, new.site, new.factory = old.requestFactory, old.site, old.factory
+        new.makeConnection(old.transport)
+        producer.registerProducer(new, True)
+        return new

@@ -106,7 +106,7 @@ class ServerChannel(Output):
             self.loseConnection()
 
     def setTimeout(self, period: float | None) -> None:
-        """Called by Twisted, with None, when HTTP/2 takes over this connection: forget its deadlines."""
+        """Called, with None, when HTTP/2 takes over this connection: forget its deadlines."""
         self._connections.discard(self)
         self._reader.close()
 

@@ -1,16 +1,21 @@
-"""The server's side over TLS: HTTP/1.1 on skyproxy's channel, HTTP/2 on Twisted's."""
+"""The server's side over TLS: HTTP/1.1, and HTTP/2."""
 
 from __future__ import annotations
 
 import json
+import shutil
+import signal
 import socket
 import ssl
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.events import DataReceived, ResponseReceived, StreamEnded
+from h2.errors import ErrorCodes
+from h2.events import ConnectionTerminated, DataReceived, Event, ResponseReceived, StreamEnded, StreamReset
 
 from tests.certificates import Authority
 from tests.e2e.conftest import Starter, config_for
@@ -106,3 +111,79 @@ def test_http2(proxy: TlsProxy) -> None:
             connection.sendall(h2.data_to_send())
     assert statuses == [b"200", b"200"]
     assert all(data.endswith(b"data: [DONE]\n\n") for data in received.values())
+
+
+class Asked:
+    """A request over HTTP/2, on a connection of its own.
+
+    :ivar body: what has come of the answer.
+    """
+
+    FIELDS = ((":method", "POST"), (":scheme", "https"), (":authority", "x"), (":path", "/v1/chat/completions"))
+
+    def __init__(self, connection: ssl.SSLSocket, model: str) -> None:
+        self._connection = connection
+        self._h2 = H2Connection(H2Configuration(client_side=True))
+        self._h2.initiate_connection()
+        self._h2.send_headers(1, self.FIELDS)
+        self._h2.send_data(1, json.dumps(chat(model, stream=True)).encode(), end_stream=True)
+        self._connection.sendall(self._h2.data_to_send())
+        self.body = b""
+
+    def read_until(self, *kinds: type[Event]) -> Any:
+        """Read until one of *kinds* comes."""
+        while True:
+            found = None
+            for event in self._h2.receive_data(self._connection.recv(65536)):
+                if isinstance(event, DataReceived):
+                    self.body += event.data
+                    self._h2.acknowledge_received_data(event.flow_controlled_length, 1)
+                if isinstance(event, kinds):
+                    found = event
+            self._connection.sendall(self._h2.data_to_send())
+            if found is not None:
+                return found
+
+
+def test_cut_over_http2_is_an_error_after_the_last_words(proxy: TlsProxy) -> None:
+    with proxy.connect("h2") as connection:
+        asked = Asked(connection, "demo:guard;chunks=9;delay=0.01;cut=3")
+        reset = asked.read_until(StreamReset, StreamEnded)
+    assert isinstance(reset, StreamReset) and reset.error_code == ErrorCodes.INTERNAL_ERROR
+    assert asked.body.count(b'"content"') >= 3 and b'"upstream_broken"' in asked.body.rsplit(b"data:")[-1]
+
+
+def test_cut_over_http2_with_curl(proxy: TlsProxy) -> None:
+    curl = shutil.which("curl")
+    if curl is None or "HTTP2" not in subprocess.run([curl, "--version"], capture_output=True, text=True).stdout:
+        pytest.skip("There is no curl that speaks HTTP/2.")
+    body = json.dumps(chat("demo:guard;chunks=9;delay=0.01;cut=3", stream=True))
+    url = f"https://127.0.0.1:{proxy.address[1]}/v1/chat/completions"
+    command = [curl, "-sSN", "--http2", "--cacert", str(proxy.authority), "--data", body, url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 92 and "INTERNAL_ERROR" in done.stderr
+    assert '"upstream_broken"' in done.stdout
+
+
+def test_stalled_reader_is_given_up_over_http2(proxy: TlsProxy, demo: DemoProvider) -> None:
+    demo.reset()
+    with proxy.connect("h2") as connection:
+        Asked(connection, "demo:guard;delay=0;size=10000;chunks=100000")
+        eventually(lambda: demo.stats()["active"] == 1, "the stream has begun")
+        eventually(lambda: demo.stats()["active"] == 0, "the provider is let go")
+
+
+def test_http2_streams_are_finished_at_the_stop(
+    start: Starter, demo: DemoProvider, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    key, certificate, authority = Authority().write(tmp_path_factory.mktemp("certificates"), "127.0.0.1")
+    listen = f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={certificate}"
+    stopped: TlsProxy = start(TlsProxy, config_for(demo, {"drain_timeout": "10s"}), "--listen", listen)
+    stopped.authority = authority
+    with stopped.connect("h2") as connection:
+        asked = Asked(connection, "demo:guard;chunks=10;delay=0.1")
+        asked.read_until(DataReceived)
+        stopped.child.send_signal(signal.SIGTERM)
+        asked.read_until(ConnectionTerminated)
+        assert asked.body.endswith(b"data: [DONE]\n\n")
+        assert stopped.wait() == 0

@@ -127,13 +127,14 @@ class NegotiationTests(SynchronousTestCase):
     PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
     SETTINGS = b"\0\0\0\x04\0\0\0\0\0"
 
-    def test_http2_is_twisteds_own(self) -> None:
+    def test_http2(self) -> None:
         served = Served()
         client = Negotiated(served.site.buildProtocol(None), b"h2")
         client.send(self.PREFACE + self.SETTINGS)
         self.assertEqual(client.received[3:4], b"\x04")
-        self.assertEqual(len(served.connections), 0)
+        self.assertEqual(len(served.connections), 1)
         client.protocol.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(len(served.connections), 0)
 
     def test_http11(self) -> None:
         for name in (b"http/1.1", None):
