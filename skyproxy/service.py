@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import gc
-import os
 import random
 import secrets
-import shlex
-import signal
 import time
 from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort, IReactorFDSet
 from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
-from twisted.python.failure import Failure
 
 from skyproxy.cache.flight import Flights
 from skyproxy.cache.stores import Stores
 from skyproxy.config import EMBEDDED_DEMO, Config, ProviderConfig, ProxySettings
 from skyproxy.demo import Demo
 from skyproxy.errors import ShuttingDown
+from skyproxy.listening import listen_now, result_now, shown
 from skyproxy.observe.lag import LagProbe
 from skyproxy.observe.logging import Logging
 from skyproxy.observe.records import RequestLog, RequestRecord
@@ -35,6 +30,7 @@ from skyproxy.proxy import Proxy, Runtime
 from skyproxy.reloading import Reloading, changes
 from skyproxy.routing import Router
 from skyproxy.sharing import Sharing
+from skyproxy.signals import take_signals
 from skyproxy.upstream.asking import Asker
 from skyproxy.upstream.backoff import Backoff
 from skyproxy.upstream.budget import RetryBudget
@@ -113,9 +109,7 @@ class SkyproxyService(Service):
         super().privilegedStartService()  # type: ignore[no-untyped-call]
         settings = self._config.proxy
         self._site = build_site(self._api.app, self._reactor, self._wire, _limits(settings), self._connections)
-        clients = sliced(self._reactor)
-        listening = serverFromString(clients, with_backlog(settings.listen)).listen(self._site)
-        self._port = _result_now(listening)
+        self._port = listen_now(sliced(self._reactor), settings.listen, self._site)
 
     def startService(self) -> None:
         """Build what serves, and say where it is to be found."""
@@ -146,13 +140,12 @@ class SkyproxyService(Service):
             return settings
         if self._demo is None:
             self._demo = Demo(self._reactor)
-            _result_now(self._demo.start())
+            result_now(self._demo.start())
         return settings.model_copy(update={"base_url": self._demo.base_url})
 
     def _announce(self) -> None:
         assert self._port is not None
-        scheme = "https" if self._config.proxy.listen.startswith("ssl:") else "http"
-        base_url, where = _shown(scheme, self._port.getHost())
+        base_url, where = shown(self._config.proxy.listen, self._port.getHost())
         models = self.runtime().router.model_ids()
         model = models[0] if models else f"{next(iter(self._config.providers))}:MODEL"
         _log.info("skyproxy listens at {base_url}", base_url=base_url)
@@ -236,22 +229,12 @@ class SkyproxyService(Service):
         while writers() and self._reactor.seconds() < until:
             await deferLater(self._reactor, 0.01)
 
-    # Signals. Twisted's own handlers would make twistd die of the signal; a service that stopped as told exits 0.
+    # Signals.
 
     def _take_signals(self) -> None:
-        for name, handler in (
-            ("SIGTERM", self._on_stop),
-            ("SIGINT", self._on_stop),
-            ("SIGBREAK", self._on_stop),
-            ("SIGHUP", self.reload),
-            ("SIGUSR1", self._logging.reopen),
-        ):
-            number = getattr(signal, name, None)
-            if number is not None:
-                signal.signal(number, self._in_reactor(handler))
-
-    def _in_reactor(self, handler: Callable[[], None]) -> Callable[[int, Any], None]:
-        return lambda number, frame: self._reactor.callFromThread(handler)
+        stop, reload, reopen = self._on_stop, self.reload, self._logging.reopen
+        handlers = {"SIGTERM": stop, "SIGINT": stop, "SIGBREAK": stop, "SIGHUP": reload, "SIGUSR1": reopen}
+        take_signals(self._reactor, handlers)
 
     def _on_stop(self) -> None:
         """Stop; asked again, do not wait for what is under way."""
@@ -272,14 +255,6 @@ def _spare_the_collector() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-def with_backlog(listen: str) -> str:
-    """The endpoint *listen*, with room for many clients that connect at once: Twisted's own is for 50, and each that
-    finds no room tries again a second later.
-    """
-    bounded = "backlog=" in listen or not listen.startswith(("tcp:", "tcp6:", "ssl:"))
-    return listen if bounded else f"{listen}:backlog=1024"
-
-
 def _limits(settings: ProxySettings) -> ServerLimits:
     return ServerLimits(
         body_bytes=settings.max_body,
@@ -287,25 +262,3 @@ def _limits(settings: ProxySettings) -> ServerLimits:
         body_timeout=settings.body_timeout,
         stall_timeout=settings.stall_timeout,
     )
-
-
-def _shown(scheme: str, address: Any) -> tuple[str, str]:
-    """The API at *address*, for people and for curl."""
-    if isinstance(address, UNIXAddress):
-        path = os.fsdecode(address.name or b"")
-        return f"unix:{path}", f"--unix-socket {shlex.quote(path)} http://localhost/v1"
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
-    host = f"[{host}]" if ":" in host else host
-    url = f"{scheme}://{host}:{address.port}/v1"
-    return url, url
-
-
-def _result_now(deferred: Deferred[Any]) -> Any:
-    """The result of a Deferred that has fired: starting is synchronous, so that twistd can tell that it failed."""
-    results: list[Any] = []
-    deferred.addBoth(results.append)
-    if not results:
-        raise RuntimeError("The endpoint does not listen at once; use a tcp:, ssl: or unix: endpoint.")
-    if isinstance(results[0], Failure):
-        results[0].raiseException()
-    return results[0]

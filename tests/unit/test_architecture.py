@@ -26,7 +26,7 @@ ORDER = (
     {"sharing"},
     {"proxy"},
     {"web"},
-    {"service", "reloading"},
+    {"service", "listening", "reloading", "signals"},
     {"tap"},
 )
 PURE = ORDER[0] | ORDER[1]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from twisted.logger import ILogObserver, LogEvent, Logger, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy import reloading
+from skyproxy import listening, reloading
 from skyproxy import service as room
 from skyproxy.config import Config, ConfigError, Problem
 from skyproxy.service import SkyproxyService
@@ -208,7 +209,7 @@ class StartTests(Case):
             def listen(self, factory: Any) -> Deferred[Any]:
                 return Deferred()
 
-        self.patch(room, "serverFromString", lambda reactor, text: Slow())
+        self.patch(listening, "serverFromString", lambda reactor, text: Slow())
         with self.assertRaises(RuntimeError):
             self.service.privilegedStartService()
 
@@ -527,7 +528,7 @@ class SignalTests(Case):
     def setUp(self) -> None:
         super().setUp()
         self.handlers: dict[int, Callable[[int, Any], None]] = {}
-        self.patch(room.signal, "signal", self.handlers.__setitem__)
+        self.patch(signal, "signal", self.handlers.__setitem__)
         self.start()
         for call, arguments, named in self.reactor.whenRunningHooks:
             call(*arguments, **named)
@@ -536,17 +537,17 @@ class SignalTests(Case):
     def test_a_second_signal_ends_what_is_under_way(self) -> None:
         client = self.connect()
         self.provider(HEAD + chunk(WORD))
-        self.handlers[room.signal.SIGTERM](room.signal.SIGTERM, None)
+        self.handlers[signal.SIGTERM](signal.SIGTERM, None)
         self.assertEqual(self.reactor.stops, 1)
         self.service.stopService()
         self.assertNotIn(b"shutting_down", client.value())
-        self.handlers[room.signal.SIGINT](room.signal.SIGINT, None)
+        self.handlers[signal.SIGINT](signal.SIGINT, None)
         self.assertEqual(self.reactor.stops, 1)
         self.assertIn(b"shutting_down", client.value())
 
-    @skipUnless(hasattr(room.signal, "SIGHUP"), "there is no such signal here")
+    @skipUnless(hasattr(signal, "SIGHUP"), "there is no such signal here")
     def test_reload_and_reopen(self) -> None:
-        self.handlers[room.signal.SIGHUP](room.signal.SIGHUP, None)
+        self.handlers[signal.SIGHUP](signal.SIGHUP, None)
         self.assertIn("Configuration reloaded", self.said)
-        self.handlers[room.signal.SIGUSR1](room.signal.SIGUSR1, None)
+        self.handlers[signal.SIGUSR1](signal.SIGUSR1, None)
         self.assertIn("reopen", self.logging.asked)
