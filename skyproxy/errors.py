@@ -177,6 +177,10 @@ class UpstreamBroken(UpstreamError):
     code = "upstream_broken"
 
 
+class UpstreamUnusable(UpstreamBroken):
+    """What came cannot be used, and would be the same if it was asked for again: that is for another provider."""
+
+
 class UpstreamReported(UpstreamError):
     """The provider answered 200, and then said in the stream that it failed.
 
@@ -216,3 +220,12 @@ class ClientTooSlow(SkyproxyError):
 
     status = 408
     code = "client_too_slow"
+
+
+def forget(error: BaseException) -> None:
+    """Let go of where *error* was raised, and of what it came from.
+
+    An exception holds the frames that it passed through. One of them often holds the exception, or what does so, and
+    then all that these frames know, whole bodies among it, stays in memory until the garbage collector runs.
+    """
+    error.__traceback__ = error.__context__ = error.__cause__ = None

@@ -12,7 +12,15 @@ from twisted.logger import Logger
 
 from skyproxy import jsonbody
 from skyproxy.config import Config
-from skyproxy.errors import InternalError, ShuttingDown, SkyproxyError, Unavailable, UpstreamError, UpstreamReported
+from skyproxy.errors import (
+    InternalError,
+    ShuttingDown,
+    SkyproxyError,
+    Unavailable,
+    UpstreamError,
+    UpstreamReported,
+    forget,
+)
 from skyproxy.observe.records import Outcome, RequestRecord
 from skyproxy.observe.usage import Tokens, cost_of, estimate, tokens_used
 from skyproxy.relay import Client, relay
@@ -50,6 +58,7 @@ class Journey:
     watch: StreamWatch | None = None
     verdict: StreamVerdict | None = None
     shared: Result | None = None
+    outlived_by: Deferred[None] | None = None
     sent = False
     done: Deferred[None] | None = None
     ended_by: SkyproxyError | None = None
@@ -67,6 +76,10 @@ class Journey:
     def note_sent(self) -> None:
         """A provider gets the request."""
         self.sent = True
+
+    def outlived(self, flying: Deferred[None]) -> None:
+        """The client has left, and others wait on for its answer, which is over when *flying* fires."""
+        self.outlived_by = flying
 
     def end(self, error: SkyproxyError) -> None:
         """Give the request up: its client gets *error*, as an answer or as the cut of a stream."""
@@ -125,7 +138,8 @@ class Proxy:
         gone = False
         try:
             await self._carry(journey)
-        except CancelledError:
+        except CancelledError as left:
+            forget(left)
             error = journey.ended_by
             gone = error is None
         except SkyproxyError as raised:
@@ -135,8 +149,14 @@ class Proxy:
             error = InternalError("skyproxy failed on this request; its log tells more under the request id.")
         self._journeys.discard(journey)
         if error is not None:
+            forget(error)
             refuse(journey.client, error)
-        self._completed(self._record(journey, error, gone=gone))
+        record = self._record(journey, error, gone=gone)
+        if journey.outlived_by is None:
+            self._completed(record)
+        else:
+            # What the answer takes is known, and counted, when it is over.
+            journey.outlived_by.addCallback(lambda _: self._completed(_with_tokens(record, journey)))
 
     async def _carry(self, journey: Journey) -> None:
         if self._draining:
@@ -157,6 +177,7 @@ class Proxy:
             ask=lambda: self._asker.ask(plans, journey.asked),
             bring=lambda outcome, client: self._bring(journey, outcome, client),
             ended_by=lambda: journey.ended_by,
+            outlived=journey.outlived,
         )
         journey.shared = await self._sharing.serve(wish, journey.client, errand)
 
@@ -276,6 +297,18 @@ def _tokens(journey: Journey, *, gone: bool) -> Tokens | None:
         return tokens_used(verdict, request.body)
     # Who leaves has read nothing, but the provider has.
     return estimate(request.body, 0) if gone and journey.sent else None
+
+
+def _with_tokens(record: RequestRecord, journey: Journey) -> RequestRecord:
+    """*record*, which was made before the answer was over, with what the answer took."""
+    tokens, candidate = _tokens(journey, gone=True), journey.candidate
+    price = candidate.price if candidate and tokens else None
+    return record._replace(
+        tokens=tokens,
+        key=journey.answer.key if journey.answer else None,
+        cost=cost_of(tokens, price) if tokens and price else None,
+        currency=price.currency if price else "USD",
+    )
 
 
 def _outcome_of_status(status: int) -> Outcome:

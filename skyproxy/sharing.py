@@ -14,7 +14,7 @@ from skyproxy.cache.flight import Flight, Flights
 from skyproxy.cache.key import cache_key, canonical
 from skyproxy.cache.store import Store
 from skyproxy.config import CacheRule
-from skyproxy.errors import InternalError, SkyproxyError
+from skyproxy.errors import InternalError, SkyproxyError, forget
 from skyproxy.relay import Client
 from skyproxy.request import Request, UpstreamBody
 from skyproxy.routing import Candidate
@@ -50,11 +50,14 @@ class Errand:
     :ivar ask: asks the providers.
     :ivar bring: brings what they answered to a client.
     :ivar ended_by: why skyproxy itself ended the request, if it did.
+    :ivar outlived: told when the client has left, and others still wait for the answer that was asked for it: fires
+        when that is over.
     """
 
     ask: Callable[[], Awaitable[Outcome]]
     bring: Callable[[Outcome, Client], Awaitable[None]]
     ended_by: Callable[[], SkyproxyError | None]
+    outlived: Callable[[Deferred[None]], None]
 
 
 class Sharing:
@@ -91,6 +94,7 @@ class Sharing:
             provider=candidate.provider.name,
             model=candidate.model,
             requested_model=model,
+            changed="strip_reasoning" if candidate.strip_reasoning else "",
             body=canonical(body.fields),
             identity=request.identity,
         )
@@ -113,12 +117,14 @@ class Sharing:
         self._count("coalesced")
         try:
             await _follow(flight.follow(client, _told("coalesced")), client, errand)
+            return "coalesced"
         except _Unshared:
-            await errand.bring(await errand.ask(), client)
-        except SkyproxyError:
+            pass
+        except SkyproxyError as error:
             if client.started:
                 raise
-            await errand.bring(await errand.ask(), client)
+            forget(error)
+        await errand.bring(await errand.ask(), client)
         return "coalesced"
 
     def _count(self, result: Result) -> Result:
@@ -148,6 +154,8 @@ class Sharing:
             await errand.bring(outcome, client)
         except CancelledError:
             leading.left = True
+            if leading.flying is not None and not leading.flying.called:
+                errand.outlived(leading.flying)
             raise
 
     async def _fly(self, flight: Flight, wish: Wish, leading: _Leading) -> None:
@@ -158,14 +166,16 @@ class Sharing:
                 leading.give_up_sharing(outcome, flight)
                 return
             await leading.errand.bring(outcome, flight)
-            answer = flight.recorded()
+            # The key is that of the first candidate. What another says is for those who wait now.
+            answer = flight.recorded() if outcome.plan == 0 else None
             if wish.rule is not None and answer is not None and answer.size <= wish.rule.max_bytes:
                 self._stores[wish.rule.store].put(wish.key, answer, wish.rule.ttl)
-        except CancelledError:
-            return
+        except CancelledError as abandoned:
+            forget(abandoned)
         except SkyproxyError as error:
             if not flight.started:
                 flight.failed(error)
+            forget(error)
         except Exception:
             _log.failure("Shared request failed by a fault of skyproxy")
             flight.failed(InternalError("skyproxy failed on this request; its log tells more under the request id."))
@@ -204,7 +214,9 @@ class _Leading:
 
 def is_deterministic(fields: Mapping[str, Any]) -> bool:
     """Whether equal requests are meant to get equal answers."""
-    return fields.get("temperature") == 0 or fields.get("seed") is not None
+    # The second is Mistral's name for the seed, see dialects.
+    seeded = fields.get("seed") is not None or fields.get("random_seed") is not None
+    return seeded or fields.get("temperature") == 0
 
 
 def _told(result: Result) -> list[tuple[bytes, bytes]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from skyproxy import jsonbody
 
-_FORM = b"skyproxy answer 1"
+_FORM = b"skyproxy answer 2"
 """Says what is hashed and how. Another way to build keys takes another number, so that stores hold none of the old."""
 
 
@@ -21,18 +21,21 @@ def canonical(body: dict[str, Any]) -> bytes:
     return jsonbody.encode({name: body[name] for name in sorted(body)})
 
 
-def cache_key(*, path: str, provider: str, model: str, requested_model: str, body: bytes, identity: bytes) -> bytes:
+def cache_key(
+    *, path: str, provider: str, model: str, requested_model: str, changed: str, body: bytes, identity: bytes
+) -> bytes:
     """The SHA-256 of all that decides on an answer. Requests that differ in any of it have different keys.
 
     :param path: of the endpoint, below the provider's base_url.
     :param provider: its name.
     :param model: as the provider calls it.
     :param requested_model: as the client calls it; whole answers carry this name.
+    :param changed: what skyproxy does to the answer before it is kept; empty if nothing.
     :param body: as the provider gets it, :func:`canonical`.
     :param identity: by which the client is told from others; may be empty. It is hashed and not kept.
     """
     key = sha256()
-    texts = (path, provider, model, requested_model)
+    texts = (path, provider, model, requested_model, changed)
     for part in (_FORM, *(text.encode("utf-8", "surrogatepass") for text in texts), body, identity):
         # Its length before each part: what ends one and begins the next cannot be moved.
         key.update(len(part).to_bytes(8, "big"))

@@ -10,19 +10,22 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from skyproxy.errors import (
+    KeysResting,
     SkyproxyError,
     Unavailable,
     UpstreamBroken,
     UpstreamError,
     UpstreamReported,
     UpstreamTimeout,
+    UpstreamUnusable,
+    forget,
 )
 from skyproxy.opening import Opening
 from skyproxy.upstream.answer import Answer
 from skyproxy.upstream.backoff import Backoff, retry_after
 from skyproxy.upstream.budget import RetryBudget
 from skyproxy.upstream.provider import Call, Provider
-from skyproxy.upstream.race import first_success, within
+from skyproxy.upstream.race import first_success
 from skyproxy.upstream.timers import Clock
 from skyproxy.upstream.whole import json_of, plain, read_json
 
@@ -30,6 +33,10 @@ _log = Logger()
 
 RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses with which asking again can help."""
+
+_REFUSALS = frozenset({401, 402, 403})
+"""Statuses with which asking the same provider again does not help, but asking another can: it does not serve this
+user, or does not want this content."""
 
 
 class Kind(Enum):
@@ -92,7 +99,7 @@ class Asker:
         """
         self._budget.request()
         if len(plans) == 1:
-            return self._try(0, plans[0], asked, None)
+            return self._try(0, plans, asked)
         return self._from(0, plans, asked)
 
     async def _from(self, first: int, plans: Sequence[Plan], asked: Callable[[int], None]) -> Outcome:
@@ -102,19 +109,28 @@ class Asker:
                 return await self._race(index, plans, asked)
             try:
                 return await self._or_next(index, plans, asked)
-            except _Failed as failed:
-                _log_fallback(plans[index], plans[index + 1], failed.reason)
-        return await self._try(last, plans[last], asked, None)
+            except _Failed:
+                continue
+        return await self._try(last, plans, asked)
 
     def _race(self, index: int, plans: Sequence[Plan], asked: Callable[[int], None]) -> Deferred[Outcome]:
         """Ask by a plan, and after a while by those behind it, too."""
         hedge_after = plans[index].hedge_after
         assert hedge_after is not None
+        first = Deferred.fromCoroutine(self._or_next(index, plans, asked))
+
+        def start_next() -> Deferred[Outcome]:
+            if not first.called:
+                slow, following = plans[index].provider, plans[index + 1].provider
+                slow.counts.hedges += 1
+                _log.info("Hedging", provider=slow.config.name, to=following.config.name)
+            return Deferred.fromCoroutine(self._from(index + 1, plans, asked))
+
         return first_success(
             self._clock,
-            Deferred.fromCoroutine(self._or_next(index, plans, asked)),
+            first,
             hedge_after,
-            lambda: Deferred.fromCoroutine(self._from(index + 1, plans, asked)),
+            start_next,
             lambda outcome: outcome.answer.close(CancelledError()),
             _Failed,
         )
@@ -124,48 +140,57 @@ class Asker:
 
         :raise _Failed: their turn has come.
         """
-        plan = plans[index]
         try:
-            outcome = await self._try(index, plan, asked, plan.first_token_timeout)
+            outcome = await self._try(index, plans, asked)
         except SkyproxyError as error:
-            if not error.retryable and not isinstance(error, Unavailable):
+            if not (error.retryable or isinstance(error, Unavailable) or error.status in _REFUSALS):
                 raise
-            raise _Failed(error.code or "error") from error
-        answer = outcome.answer
-        if answer.status in RETRYABLE:
+            forget(error)
+            reason = error.code or "error"
+        else:
+            answer = outcome.answer
+            if answer.status not in RETRYABLE and answer.status not in _REFUSALS:
+                return outcome
             answer.close(None)
-            raise _Failed(f"status {answer.status}")
-        return outcome
+            reason = f"status {answer.status}"
+        failed, following = plans[index].provider, plans[index + 1].provider
+        failed.counts.fallbacks += 1
+        _log.info("Falling back", provider=failed.config.name, reason=reason, to=following.config.name)
+        raise _Failed
 
-    async def _try(
-        self, index: int, plan: Plan, asked: Callable[[int], None], first_token_timeout: float | None
-    ) -> Outcome:
+    async def _try(self, index: int, plans: Sequence[Plan], asked: Callable[[int], None]) -> Outcome:
         """Ask one provider, again if that may help and the budget allows it. The permit is not held meanwhile."""
+        plan, last = plans[index], index == len(plans) - 1
+        first_token_timeout = None if last else plan.first_token_timeout
         retries = 0
         while True:
             asked(index)
             try:
-                if first_token_timeout is None:
-                    answer = await plan.provider.send(plan.call)
-                    if answer.status == 200 and plan.kind is Kind.JSON:
-                        if answer.data is None or answer.is_event_stream:
-                            await _open(answer)
-                        else:
-                            _read(answer, answer.data)
-                else:
-                    answer = await self._in_time(plan, first_token_timeout)
-            except UpstreamError as error:
-                if retries == plan.provider.config.max_retries or not _may_ask_again(error) or not self._budget.take():
+                answer = await plan.provider.send(plan.call, first_token_timeout)
+                if answer.status == 200:
+                    if plan.kind is Kind.ANYTHING:
+                        if first_token_timeout is not None:
+                            await _open(answer, plan)
+                    elif answer.data is None or answer.is_event_stream:
+                        await _open(answer, plan)
+                    else:
+                        _read(answer, answer.data, plan)
+            except (UpstreamError, KeysResting) as error:
+                again = self._after_failure(plan, error, retries, last=last)
+                if again is None:
                     raise
-                reason, wait = error.code or "error", self._backoff.delay(retries)
+                forget(error)
+                reason, wait = error.code or "error", again
+                sent = isinstance(error, UpstreamError)
             else:
-                again = None if answer.status < 400 else self._again(plan, answer, retries)
+                again = None if answer.status < 400 else self._after_answer(plan, answer, retries, last=last)
                 if again is None:
                     return Outcome(index, answer)
                 answer.close(None)
                 reason, wait = f"status {answer.status}", again
+                sent = True
             retries += 1
-            plan.provider.counts.retries += 1
+            plan.provider.counts.retries += sent
             _log.info(
                 "Retrying",
                 provider=plan.provider.config.name,
@@ -175,7 +200,25 @@ class Asker:
             )
             await sleep(self._clock, wait)
 
-    def _again(self, plan: Plan, answer: Answer, retries: int) -> float | None:
+    def _after_failure(
+        self, plan: Plan, error: UpstreamError | KeysResting, retries: int, *, last: bool
+    ) -> float | None:
+        """After how many seconds to ask again, once there was *error*; None: it is what comes of it."""
+        config = plan.provider.config
+        if retries == config.max_retries:
+            return None
+        if isinstance(error, KeysResting):
+            wait = error.retry_after or 0.0
+            # A fallback need not wait for anybody's keys.
+            if not last or wait > config.retry_after_max:
+                return None
+        elif _may_ask_again(error):
+            wait = self._backoff.delay(retries)
+        else:
+            return None
+        return wait if self._budget.take() else None
+
+    def _after_answer(self, plan: Plan, answer: Answer, retries: int, *, last: bool) -> float | None:
         """After how many seconds to ask again, once there was *answer*; None: it is what comes of it."""
         config, status = plan.provider.config, answer.status
         if retries == config.max_retries:
@@ -184,47 +227,45 @@ class Asker:
             wait: float | None = 0.0
         elif status not in RETRYABLE:
             return None
+        elif status == 429 and (rest := plan.provider.keys_rest()):
+            if not last:
+                return None
+            wait = rest
         else:
             wait = retry_after(answer.headers, self._wall(), status)
         if (wait or 0.0) > config.retry_after_max or not self._budget.take():
             return None
         return self._backoff.delay(retries) if wait is None else wait
 
-    def _in_time(self, plan: Plan, first_token_timeout: float) -> Deferred[Answer]:
-        name = plan.provider.config.name
-        late = UpstreamTimeout(
-            f"Provider {name!r} said nothing within {first_token_timeout:g} s (first_token_timeout).",
-            timer="first_token_timeout",
-        )
 
-        async def begun() -> Answer:
-            answer = await plan.provider.send(plan.call)
-            if answer.status == 200 and plan.kind is Kind.JSON:
-                await _open(answer)
-            return answer
-
-        return within(self._clock, Deferred.fromCoroutine(begun()), first_token_timeout, late)
-
-
-async def _open(answer: Answer) -> None:
-    """Wait for all of a whole answer, or for a stream to say something."""
+async def _open(answer: Answer, plan: Plan) -> None:
+    """Wait for all of a whole answer, or for a stream to say something, or for the first byte of anything else."""
     try:
-        if answer.is_event_stream:
+        if plan.kind is Kind.ANYTHING:
+            await answer.body.first()
+        elif answer.is_event_stream:
             await _hold(answer)
         else:
             answer.whole = await read_json(answer.body, answer.headers)
     except BaseException as error:
-        answer.close(error)
+        _close(answer, plan, error)
         raise
 
 
-def _read(answer: Answer, data: bytes) -> None:
+def _read(answer: Answer, data: bytes, plan: Plan) -> None:
     """Read an answer that came whole."""
     try:
         answer.whole = json_of(plain(data, answer.headers) if answer.is_encoded else data, answer.headers)
     except BaseException as error:
-        answer.close(error)
+        _close(answer, plan, error)
         raise
+
+
+def _close(answer: Answer, plan: Plan, error: BaseException) -> None:
+    """Count the failure, if it is the provider's, besides the status that it began with."""
+    if isinstance(error, UpstreamError):
+        plan.provider.counts.responses[error.code or ""] += 1
+    answer.close(error)
 
 
 async def _hold(answer: Answer) -> None:
@@ -232,38 +273,27 @@ async def _hold(answer: Answer) -> None:
 
     :raise UpstreamReported: the stream begins with an error.
     :raise UpstreamBroken: it ends before it has said anything.
+    :raise UpstreamUnusable: it is compressed.
     """
+    if answer.is_encoded:
+        raise UpstreamUnusable("The provider sent a compressed stream, which was not asked for.")
     opening = Opening()
-    body = answer.body
-    if await body.first() is None:
-        body.stream()
-        await body.first(opening.feed)
+    await answer.body.first(opening.feed)
     if opening.state == "error":
         raise UpstreamReported(opening.error or {})
     if opening.state != "content":
         raise UpstreamBroken("The provider sent a stream that says nothing.")
 
 
-def _log_fallback(plan: Plan, following: Plan, reason: str) -> None:
-    _log.info("Falling back", provider=plan.provider.config.name, reason=reason, to=following.provider.config.name)
-
-
 class _Failed(Exception):
-    """The next plan's turn has come.
-
-    :ivar reason: why, for the log.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    """The next plan's turn has come."""
 
 
 def _may_ask_again(error: UpstreamError) -> bool:
     # Who has waited for the whole of a timer shall not wait for it again: that is for another provider.
     if isinstance(error, UpstreamTimeout):
         return error.timer == "connect_timeout"
-    return error.retryable
+    return error.retryable and not isinstance(error, UpstreamUnusable)
 
 
 def sleep(clock: Clock, seconds: float) -> Deferred[None]:

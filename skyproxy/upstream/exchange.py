@@ -13,16 +13,19 @@ from skyproxy.upstream.treq_client import RawResponse
 
 
 class Exchange:
-    """Watches over ``default_timeout``: of the wait for the headers, and of the body after them.
+    """Watches over ``default_timeout``: of the wait for the headers, and of the body after them until it is read as a
+    stream.
 
     :param provider: its name, for messages.
     :param seconds: ``default_timeout``.
     :param idle_timeout: of the body, if it is a stream; seconds.
     :param pending: the response that is waited for.
-    :ivar expired: what it failed with when the time was over.
+    :ivar expired: what it failed with when the time was over before the headers came.
     """
 
-    __slots__ = ("_body", "_clock", "_idle_timeout", "_pending", "_provider", "_seconds", "_timer", "expired")
+    __slots__ = (
+        "_body", "_clock", "_idle_timeout", "_pending", "_provider", "_seconds", "_setting", "_timer", "expired",
+    )  # fmt: skip
 
     def __init__(
         self, clock: Clock, provider: str, seconds: float, idle_timeout: float, pending: Deferred[RawResponse]
@@ -30,11 +33,19 @@ class Exchange:
         self._clock = clock
         self._provider = provider
         self._seconds = seconds
+        self._setting = "default_timeout"
         self._idle_timeout = idle_timeout
         self._pending = pending
         self._body: Body | None = None
         self.expired: SkyproxyError | None = None
         self._timer: Cancellable = clock.callLater(seconds, self._expire)
+
+    def hurry(self, seconds: float, first_token_timeout: float) -> None:
+        """Let the time be over in *seconds* from now, which is what is left of *first_token_timeout*."""
+        if seconds < self._seconds and self._timer.active():
+            self._timer.cancel()
+            self._seconds, self._setting = first_token_timeout, "first_token_timeout"
+            self._timer = self._clock.callLater(max(0.0, seconds), self._expire)
 
     def end(self) -> None:
         """Nothing more is waited for."""
@@ -48,11 +59,13 @@ class Exchange:
         return body
 
     def _expire(self) -> None:
-        self.expired = UpstreamTimeout(
-            f"Provider {self._provider!r} did not answer within {self._seconds:g} s (default_timeout).",
-            timer="default_timeout",
+        late = UpstreamTimeout(
+            f"Provider {self._provider!r} did not answer within {self._seconds:g} s ({self._setting}).",
+            timer=self._setting,
         )
-        if self._body is None:
+        body, self._body = self._body, None
+        if body is None:
+            self.expired = late
             self._pending.cancel()
         else:
-            self._body.fail(self.expired)
+            body.fail(late)

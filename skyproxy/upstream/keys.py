@@ -14,12 +14,15 @@ from skyproxy.upstream.timers import Clock
 
 _log = Logger()
 
-# For a rate limit of which nobody says when it ends.
-_REST = 10.0
+# For a rate limit of which nobody says when it ends: doubled each time that the key meets it again after its rest.
+_REST = 1.0
+_LONGEST_UNTOLD_REST = 10.0
 # A quota may be asked for once an hour even where it is said to come back tomorrow.
 _LONGEST_REST = 3600.0
 # Providers have refused good keys while their own accounts were in trouble.
 _ASIDE = 300.0
+# A request that was forbidden with one key is tried with another at once; by then the first is the last choice.
+_FORBIDDEN = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +44,21 @@ class KeyStatistics:
 
 
 class _Key:
-    __slots__ = ("aside_until", "busy", "refused_until", "requests", "rests_until", "secret", "told", "variable")
+    __slots__ = (
+        "aside_until", "busy", "forbidden", "refused_until", "requests", "rests", "rests_until", "secret", "told",
+        "variable",
+    )  # fmt: skip
 
     def __init__(self, config: ApiKeyConfig) -> None:
         self.variable = config.variable
         self.secret = config.secret
         self.busy = 0
         self.requests = 0
+        self.rests = 0
         self.rests_until = 0.0
         self.aside_until = 0.0
         self.refused_until = 0.0
+        self.forbidden: int | None = None
         self.told = False
 
 
@@ -82,16 +90,27 @@ class Lease:
         The only key does not rest: each request waits, or goes elsewhere, on its own account.
 
         :param seconds: for how long the provider asks, at most an hour of which is obeyed. None if it does not say:
-            ten seconds then.
+            one second then, twice that when it happens again after that rest, and so on up to ten.
         """
         self._ring._limited(self._key, seconds)
 
-    def rejected(self, status: int) -> None:
+    def rejected(self, status: int, request: int) -> None:
         """The provider answered *status*, 401 or 403: put the key aside for five minutes.
 
+        At once for 401. 403 is also what providers answer to content that they do not allow: it takes two different
+        requests, with no success between them, and one that is forbidden with another key, too, does not count.
+
         The last key that is in use is not put aside: then the provider's own answer says more than skyproxy could.
+
+        :param request: a number by which this request is told from others.
         """
-        self._ring._rejected(self._key, status)
+        self._ring._rejected(self._key, status, request)
+
+    def worked(self) -> None:
+        """The provider answered well."""
+        key = self._key
+        key.rests = 0
+        key.forbidden = None
 
 
 class KeyRing:
@@ -108,21 +127,25 @@ class KeyRing:
         self._clock = clock
         self._keys = [_Key(each) for each in keys]
         self._provider = provider
+        self._forbidden: int | None = None
 
     def take(self) -> Lease:
-        """A key for one request. Among equally busy ones, the first goes first.
+        """A key for one request: the least busy; among equally busy ones, the first. Those that were refused a moment
+        ago come last.
 
         :raise KeysResting: all rest after a rate limit, but for those that were put aside.
         """
         now = self._clock.seconds()
         best: _Key | None = None
+        best_refused = False
         for key in self._keys:
-            if key.rests_until <= now and key.aside_until <= now and (best is None or key.busy < best.busy):
-                best = key
+            if key.rests_until <= now and key.aside_until <= now:
+                refused = key.refused_until > now
+                if best is None or (refused, key.busy) < (best_refused, best.busy):
+                    best, best_refused = key, refused
         if best is None:
-            waits = [max(key.rests_until, key.aside_until) - now for key in self._keys]
             raise KeysResting(
-                f"Provider {self._provider!r} has met the rate limit of every key it has.", retry_after=min(waits)
+                f"Provider {self._provider!r} has met the rate limit of every key it has.", retry_after=self.rest()
             )
         best.busy += 1
         best.requests += 1
@@ -142,20 +165,34 @@ class KeyRing:
             for key in self._keys
         )
 
+    def rest(self) -> float:
+        """Seconds until a key may be used; 0 if one may now."""
+        now = self._clock.seconds()
+        return max(0.0, min(max(key.rests_until, key.aside_until) for key in self._keys) - now)
+
     def usable(self) -> bool:
-        """Whether there is a key that promises something: one that neither rests nor was refused in the last
-        five minutes. The last key that is in use may have been."""
+        """Whether there is a key that promises something: one that neither rests nor was refused lately (in the last
+        five minutes; where that may concern the request alone, in the last second)."""
         now = self._clock.seconds()
         return any(key.rests_until <= now and key.refused_until <= now for key in self._keys)
 
     def _limited(self, key: _Key, seconds: float | None) -> None:
         if len(self._keys) == 1:
             return
+        now = self._clock.seconds()
         if seconds is None:
-            seconds = _REST
-        key.rests_until = max(key.rests_until, self._clock.seconds() + min(seconds, _LONGEST_REST))
+            if key.rests_until > now:
+                # It was sent before the rest began.
+                return
+            seconds = min(_LONGEST_UNTOLD_REST, _REST * 2.0 ** min(key.rests, 8))
+            key.rests += 1
+        key.rests_until = max(key.rests_until, now + min(seconds, _LONGEST_REST))
 
-    def _rejected(self, key: _Key, status: int) -> None:
+    def _rejected(self, key: _Key, status: int, request: int) -> None:
+        now = self._clock.seconds()
+        if status == 403 and not self._blames(key, request):
+            key.refused_until = max(key.refused_until, now + _FORBIDDEN)
+            return
         if not key.told:
             key.told = True
             _log.warn(
@@ -164,7 +201,21 @@ class KeyRing:
                 variable=key.variable,
                 status=status,
             )
-        now = self._clock.seconds()
         key.refused_until = now + _ASIDE
         if any(each.aside_until <= now for each in self._keys if each is not key):
             key.aside_until = key.refused_until
+
+    def _blames(self, key: _Key, request: int) -> bool:
+        """Whether it is the fault of *key* that *request* is forbidden with it. The only key has no other to show."""
+        if request == self._forbidden:
+            return False
+        others = [each for each in self._keys if each is not key and each.forbidden == request]
+        if others:
+            self._forbidden = request
+            for each in others:
+                each.forbidden = None
+            return False
+        if key.forbidden is None or key.forbidden == request:
+            key.forbidden = request
+            return False
+        return True

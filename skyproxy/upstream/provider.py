@@ -32,7 +32,7 @@ class Call(NamedTuple):
 
     :ivar path: below the provider's base_url, e.g. ``/chat/completions``.
     :ivar headers: of this request alone; the provider's own (its key among them) are added.
-    :ivar default_timeout: seconds to the first byte of a stream, or to the end of a whole answer.
+    :ivar default_timeout: seconds to the first content of a stream, or to the end of a whole answer.
     :ivar idle_timeout: seconds between two reads of a stream.
     :ivar queue_timeout: seconds to wait for a permit.
     :ivar priority: among those who wait.
@@ -69,10 +69,14 @@ class Counts:
     """What happened at a provider since the process started, over all its configurations.
 
     :ivar retries: requests that were sent again.
+    :ivar fallbacks: requests that this provider did not answer well, so that the next candidate's turn came.
+    :ivar hedges: requests for which the next candidate was asked besides, because this provider was slow.
     :ivar responses: answers by status, and failures by their code.
     """
 
     retries: int = 0
+    fallbacks: int = 0
+    hedges: int = 0
     responses: Counter[str] = field(default_factory=Counter)
 
 
@@ -104,9 +108,11 @@ class Provider:
             key.variable: auth for key in config.api_keys if (auth := config.auth(key.secret)) is not None
         }
 
-    async def send(self, call: Call) -> Answer:
+    async def send(self, call: Call, first_token_timeout: float | None = None) -> Answer:
         """Wait for a permit, send *call*, and wait for the headers of its answer.
 
+        :param first_token_timeout: seconds from now, the wait for a permit included, to the beginning of the answer:
+            :attr:`Answer.body` fails when they are over, unless it is read as a stream by then.
         :raise ProviderNotConfigured: the provider's key is missing.
         :raise BreakerOpen: the provider is left alone for a while.
         :raise BacklogFull: too many already wait.
@@ -114,7 +120,7 @@ class Provider:
         :raise KeysResting: every key has met its rate limit.
         :raise UpstreamUnreachable: no connection.
         :raise UpstreamBroken: the connection broke before the headers.
-        :raise UpstreamTimeout: ``connect_timeout`` or ``default_timeout`` is over.
+        :raise UpstreamTimeout: ``connect_timeout``, ``default_timeout`` or *first_token_timeout* is over.
         """
         config, guards, seconds = self.config, self.guards, self._clock.seconds
         if config.key_missing is not None:
@@ -125,7 +131,8 @@ class Provider:
         admission = None if guards.breaker is None else guards.breaker.admit()
         permit = guards.limiter.take()
         if permit is None:
-            permit, admission = await self._wait(call, admission)
+            wait = call.queue_timeout if first_token_timeout is None else min(call.queue_timeout, first_token_timeout)
+            permit, admission = await self._wait(wait, call.priority, admission)
         hold = Hold(permit, admission, None)
         sent = seconds()
         try:
@@ -137,6 +144,8 @@ class Provider:
                 call.sent()
             pending = self._client.post(call.path, headers, call.body)
             exchange = Exchange(self._clock, config.name, call.default_timeout, call.idle_timeout, pending)
+            if first_token_timeout is not None:
+                exchange.hurry(asked + first_token_timeout - sent, first_token_timeout)
             try:
                 response = await pending
             except Exception as error:
@@ -146,16 +155,18 @@ class Provider:
             hold.release(None, error)
             raise
         status, data = response.code, response.whole
-        self._learn(status, response.raw_headers, hold, seconds() - sent)
+        self._learn(call, status, response.raw_headers, hold, seconds() - sent)
         if data is None:
             return Answer(status, response.raw_headers, exchange.body_of(response), hold, sent - asked)
         exchange.end()
         return Answer(status, response.raw_headers, partial(exchange.body_of, response), hold, sent - asked, data)
 
-    async def _wait(self, call: Call, admission: Admission | None) -> tuple[Permit, Admission | None]:
+    async def _wait(
+        self, queue_timeout: float, priority: Priority, admission: Admission | None
+    ) -> tuple[Permit, Admission | None]:
         """Wait for a permit; the provider may have failed meanwhile, so the breaker is asked again."""
         try:
-            permit = await self.guards.limiter.acquire(call.queue_timeout, call.priority)
+            permit = await self.guards.limiter.acquire(queue_timeout, priority)
         except BaseException:
             if admission is not None:
                 admission.ignored()
@@ -173,11 +184,12 @@ class Provider:
     def _failed(self, error: Exception, exchange: Exchange) -> SkyproxyError | CancelledError:
         config = self.config
         failed = exchange.expired or map_failure(error, config.name, config.connect_timeout)
+        exchange.expired = None
         if isinstance(failed, SkyproxyError):
             self.counts.responses[failed.code or ""] += 1
         return failed
 
-    def _learn(self, status: int, headers: Fields, hold: Hold, seconds: float) -> None:
+    def _learn(self, call: Call, status: int, headers: Fields, hold: Hold, seconds: float) -> None:
         self.counts.responses[str(status)] += 1
         hold.answered(status)
         adaptive, lease = self.guards.adaptive, hold.lease
@@ -187,14 +199,22 @@ class Provider:
             if lease is not None:
                 lease.limited(retry_after(headers, self._wall(), status))
         elif status in (401, 403) and lease is not None:
-            lease.rejected(status)
-        elif status < 300 and adaptive is not None:
-            adaptive.completed(seconds)
+            lease.rejected(status, hash(call.body))
+        elif status < 300:
+            if lease is not None:
+                lease.worked()
+            if adaptive is not None:
+                adaptive.completed(seconds)
 
     def other_key(self, status: int) -> bool:
         """Whether another key may do better, after the provider has answered *status* to one."""
         keys = self.guards.keys
         return status in (401, 403, 429) and len(self.config.api_keys) > 1 and keys is not None and keys.usable()
+
+    def keys_rest(self) -> float:
+        """Seconds until a key may be used; 0 if one may now, or none is needed."""
+        keys = self.guards.keys
+        return 0.0 if keys is None else keys.rest()
 
     def limits(self) -> LimiterStatistics:
         """Permits in use and free, and how many requests wait."""

@@ -1,4 +1,4 @@
-"""Deferreds against the clock, and against each other."""
+"""Deferreds against each other."""
 
 from __future__ import annotations
 
@@ -11,31 +11,6 @@ from twisted.python.failure import Failure
 from skyproxy.upstream.timers import Clock
 
 _T = TypeVar("_T")
-
-
-def within(clock: Clock, working: Deferred[_T], seconds: float, late: Exception) -> Deferred[_T]:
-    """What *working* comes to, if it does so in time.
-
-    :param late: what it fails with otherwise; *working* is cancelled then.
-    :return: *working*. Cancelling it works as ever.
-    """
-    expired = False
-
-    def expire() -> None:
-        nonlocal expired
-        expired = True
-        working.cancel()
-
-    timer = clock.callLater(seconds, expire)
-
-    def ended(result: Any) -> Any:
-        if timer.active():
-            timer.cancel()
-        if expired and isinstance(result, Failure):
-            raise late
-        return result
-
-    return working.addBoth(ended)
 
 
 def first_success(

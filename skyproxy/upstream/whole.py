@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from skyproxy import jsonbody
-from skyproxy.errors import InvalidRequest, UpstreamBroken, UpstreamReported
-from skyproxy.inflate import inflate
+from skyproxy.errors import InvalidRequest, UpstreamBroken, UpstreamReported, UpstreamUnusable
+from skyproxy.inflate import Inflater, TooLarge, inflate
 from skyproxy.sse import error_of
 from skyproxy.upstream.body import Body
 from skyproxy.wire.headers import Fields, media_type
 
 LARGEST = 64 * 1024 * 1024
 """Bytes of an answer that is kept whole."""
+
+LARGEST_INFLATED = 8 * 1024 * 1024
+"""Bytes of one that came compressed, made plain. Nobody asks for that, so it is rare; and a few kilobytes can stand for
+megabytes, of which each takes the event loop's time and memory all at once."""
 
 
 class Whole(NamedTuple):
@@ -34,36 +38,56 @@ def is_encoded(headers: Fields) -> bool:
 async def read_body(body: Body, headers: Fields) -> bytes:
     """All of *body*.
 
-    :raise UpstreamBroken: it is cut, or over :data:`LARGEST`, or not compressed as *headers* say.
+    :raise UpstreamBroken: it is cut, or not compressed as *headers* say.
+    :raise UpstreamUnusable: it is over :data:`LARGEST`, or inflates to more than :data:`LARGEST_INFLATED`.
     :raise UpstreamTimeout: a timer fired.
     """
     chunks: list[bytes] = []
     size = 0
+    inflater = Inflater(LARGEST_INFLATED) if is_encoded(headers) else None
 
     def take(data: bytes) -> None:
         nonlocal size
+        if inflater is not None:
+            try:
+                data = inflater.feed(data)
+            except ValueError as error:
+                chunks.clear()
+                body.fail(_unreadable(error))
+                return
         size += len(data)
         if size > LARGEST:
             chunks.clear()
-            body.fail(UpstreamBroken(f"The provider's answer is over {LARGEST} bytes."))
+            body.fail(UpstreamUnusable(f"The provider's answer is over {LARGEST} bytes."))
         else:
             chunks.append(data)
 
     await body.flow(take)
-    return plain(chunks[0] if len(chunks) == 1 else b"".join(chunks), headers)
+    if inflater is not None:
+        try:
+            inflater.end()
+        except ValueError as error:
+            raise _unreadable(error) from None
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def plain(data: bytes, headers: Fields) -> bytes:
     """The body *data*, inflated if it is compressed.
 
     :raise UpstreamBroken: it is not compressed as *headers* say.
+    :raise UpstreamUnusable: it inflates to more than :data:`LARGEST_INFLATED`.
     """
     if not is_encoded(headers):
         return data
     try:
-        return inflate(data, LARGEST)
+        return inflate(data, LARGEST_INFLATED)
     except ValueError as error:
-        raise UpstreamBroken(f"The provider's compressed answer cannot be read: {error}.") from error
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: ValueError) -> UpstreamBroken:
+    kind = UpstreamUnusable if isinstance(error, TooLarge) else UpstreamBroken
+    return kind(f"The provider's compressed answer cannot be read: {error}.")
 
 
 async def read_json(body: Body, headers: Fields) -> Whole:

@@ -73,6 +73,8 @@ def _provider(provider: Provider) -> dict[str, Any]:
         "adaptive": None if guards.adaptive is None else asdict(guards.adaptive.statistics()),
         "responses": dict(provider.counts.responses),
         "retries": provider.counts.retries,
+        "fallbacks": provider.counts.fallbacks,
+        "hedges": provider.counts.hedges,
     }
 
 

@@ -96,6 +96,16 @@ class Metrics(Collector):
             labels=("provider", "code"),
         )
         retries = CounterMetricFamily("skyproxy_retries", "Requests that were sent again.", labels=by_provider)
+        fallbacks = CounterMetricFamily(
+            "skyproxy_fallbacks",
+            "Requests that the provider did not answer well, so that the next candidate's turn came.",
+            labels=by_provider,
+        )
+        hedges = CounterMetricFamily(
+            "skyproxy_hedges",
+            "Requests for which the next candidate was asked besides, because the provider was slow.",
+            labels=by_provider,
+        )
         permits = GaugeMetricFamily("skyproxy_permits_in_use", "Requests at the provider.", labels=by_provider)
         queue = GaugeMetricFamily("skyproxy_queue_depth", "Requests that wait for a permit.", labels=by_provider)
         pool = GaugeMetricFamily(
@@ -106,6 +116,8 @@ class Metrics(Collector):
             for code, count in provider.counts.responses.items():
                 responses.add_metric((name, code), count)
             retries.add_metric((name,), provider.counts.retries)
+            fallbacks.add_metric((name,), provider.counts.fallbacks)
+            hedges.add_metric((name,), provider.counts.hedges)
             limits, connections = provider.limits(), provider.connections()
             permits.add_metric((name,), limits.in_use)
             queue.add_metric((name,), limits.queued)
@@ -113,7 +125,7 @@ class Metrics(Collector):
                 pool.add_metric((name, state), getattr(connections, state))
             if provider.guards.breaker is not None:
                 breaker.add_metric((name,), _BREAKER_STATES[provider.guards.breaker.state])
-        yield from (responses, retries, permits, queue, pool, breaker)
+        yield from (responses, retries, fallbacks, hedges, permits, queue, pool, breaker)
 
     def _process(self) -> Iterator[Metric]:
         sources = self._sources

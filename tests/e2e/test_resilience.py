@@ -108,6 +108,16 @@ def test_fallback_from_a_provider_that_is_gone(start: Starter, demo: DemoProvide
     assert answer.status == 200 and answer.json()["model"] == "talk"
 
 
+def test_fallback_from_a_provider_that_refuses_the_key(start: Starter) -> None:
+    first, second = start(DemoProvider), start(DemoProvider)
+    for number, status in enumerate((401, 402, 403), 1):
+        proxy = start(Proxy, two(first, second, {"model": f"guard;status={status}"}))
+        assert ask(proxy, chat("talk")).status == 200
+        assert (first.stats()["total"], second.stats()["total"]) == (number, number)
+        assert proxy.record("Falling back")["reason"] == f"status {status}"
+        proxy.kill()
+
+
 def test_fallback_from_a_full_queue(start: Starter) -> None:
     first, second = start(DemoProvider), start(DemoProvider)
     config = two(first, second, {"model": "guard;hang"})
@@ -217,6 +227,14 @@ def test_keys(start: Starter) -> None:
     assert [record["variable"] for record in refused] == ["KEY_A"]
     text = proxy.log_file.read_text() + "\n".join(proxy.output)
     assert "sk-first-key" not in text and "sk-second-key" not in text
+
+
+def test_two_keys_are_no_worse_than_one(start: Starter) -> None:
+    demo = start(DemoProvider)
+    config = config_for(demo, api_key_env=["KEY_A", "KEY_B"], max_retries=2)
+    proxy = start(Proxy, config, env={"KEY_A": "sk-first-key-aaaa", "KEY_B": "sk-second-key-bbbb"})
+    assert ask(proxy, chat("demo:guard;fail=2;status=429")).status == 200
+    assert [request["headers"]["authorization"][-4:] for request in demo.requests(3)] == ["aaaa", "bbbb", "aaaa"]
 
 
 def test_total_outage_stays_within_the_retry_budget(start: Starter) -> None:

@@ -10,6 +10,7 @@ from tests.features.lab import Lab, Sheet, config_of
 from tests.features.seen import is_good, saw
 
 _REST = 2
+_DOUBT = 1.1
 _REFUSED = "Provider refuses the key of this variable"
 
 
@@ -24,8 +25,10 @@ def show(lab: Lab) -> None:
     )
     _least_busy(sheet, demo, proxy)
     _rests(sheet, demo, proxy)
+    _unknown_limit(sheet, demo, proxy)
     for status in (401, 403):
         _put_aside(sheet, demo, proxy, status)
+    _content(sheet, demo, proxy)
     _all_refused(sheet, demo, proxy)
     proxy.stop()
     text = proxy.log_file.read_text() + "\n".join(proxy.output)
@@ -33,7 +36,7 @@ def show(lab: Lab) -> None:
     sheet.row("the log", "-", f"{shown} of {len(env)} keys stand in it", holds=shown == 0)
 
 
-_KINDS = ("BUSY", "LIMITED", "R401", "R403", "BAD")
+_KINDS = ("BUSY", "LIMITED", "UNTOLD", "R401", "R403", "CONTENT", "BAD")
 
 
 def _keys(demo: DemoProvider, count: int) -> str:
@@ -81,14 +84,44 @@ def _put_aside(sheet: Sheet, demo: DemoProvider, proxy: Proxy, status: int) -> N
     demo.reset()
     provider = f"r{status}"
     answers = [ask(proxy, chat(f"{provider}:guard;delay=0;fail=1;status={status}"))]
+    if status == 403:
+        # It may be about the content: the key is used again, and put aside when another request meets it, too.
+        time.sleep(_DOUBT)
+        answers += [ask(proxy, chat(f"{provider}:guard;delay=0;fail=1;status={status};text=again"))]
     answers += [ask(proxy, chat(f"{provider}:guard;delay=0")) for _ in range(3)]
-    used = _keys(demo, 5)
+    pattern = "a b " * (len(answers) - 3) + "b b b"
+    used = _keys(demo, len(pattern.split()))
     proxy.record(_REFUSED, provider=provider)
     told = [record for record in proxy.records(_REFUSED) if record["provider"] == provider]
-    holds = used == "a b b b b" and all(map(is_good, answers)) and len(told) == 1
+    holds = used == pattern and all(map(is_good, answers)) and len(told) == 1
     holds = holds and (told[0]["variable"], told[0]["status"]) == (f"KEY_R{status}_A", status)
     lines = f"{used}; {len(told)} line in the log: {told[0]['variable']}"
-    sheet.row(f"a is answered {status}; three more", saw(*answers), lines, holds=holds)
+    times = "twice, to different requests" if status == 403 else "once"
+    sheet.row(f"a is answered {status} {times}; three more", saw(*answers), lines, holds=holds)
+
+
+def _content(sheet: Sheet, demo: DemoProvider, proxy: Proxy) -> None:
+    """What no key may ask is no fault of the keys."""
+    demo.reset()
+    answers = []
+    for number in range(2):
+        answers.append(ask(proxy, chat(f"content:guard;status=403;text={number}")))
+        time.sleep(_DOUBT)
+    used = _keys(demo, 20)
+    aside = [record for record in proxy.records(_REFUSED) if record["provider"] == "content"]
+    holds = [each.status for each in answers] == [403] * 2 and used == "a b a b" and not aside
+    lines = f"{used}; {len(aside)} lines in the log"
+    sheet.row("both are answered 403 to the same request; likewise to another", saw(*answers), lines, holds=holds)
+
+
+def _unknown_limit(sheet: Sheet, demo: DemoProvider, proxy: Proxy) -> None:
+    demo.reset()
+    answer = ask(proxy, chat("untold:guard;delay=0;fail=2;status=429"))
+    _, second, third = demo.requests(3)
+    wait = third["started"] - second["finished"]
+    used = _keys(demo, 3)
+    holds = is_good(answer) and used == "a b a" and 0.5 < wait < 2
+    sheet.row("both are answered 429, without Retry-After", saw(answer), f"{used}; {wait:.1f} s later", holds=holds)
 
 
 def _all_refused(sheet: Sheet, demo: DemoProvider, proxy: Proxy) -> None:

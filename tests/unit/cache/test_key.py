@@ -14,6 +14,7 @@ SAME: dict[str, Any] = {
     "provider": "groq",
     "model": "llama-3",
     "requested_model": "talk",
+    "changed": "strip_reasoning",
     "body": b"{}",
     "identity": b"Bearer planted-key",
 }
@@ -23,6 +24,7 @@ PARTS = st.fixed_dictionaries(
         "provider": st.text("ab/", max_size=3),
         "model": st.text("ab/\ud800", max_size=3),
         "requested_model": st.text("ab/", max_size=3),
+        "changed": st.text("ab/", max_size=3),
         "body": st.text("ab/", max_size=3).map(str.encode),
         "identity": st.text("ab/", max_size=3).map(str.encode),
     }

@@ -72,12 +72,37 @@ class RestTests(KeyRingTestCase):
         self.clock.advance(20)
         self.assertEqual(self.ring.take().variable, "A")
 
-    def test_rests_ten_seconds_if_it_is_not_told(self) -> None:
+    def test_rests_a_second_if_it_is_not_told(self) -> None:
         self.ring.take().limited(None)
-        self.clock.advance(9.9)
+        self.clock.advance(0.9)
         self.assertEqual(self.taken(2), "BC")
         self.clock.advance(0.1)
         self.assertEqual(self.taken(2), "AB")
+
+    def test_rests_longer_each_time_until_it_works(self) -> None:
+        lease = self.ring.take()
+
+        def rests() -> float:
+            lease.limited(None)
+            resting = self.ring.statistics()[0].resting
+            self.clock.advance(resting)
+            return resting
+
+        self.assertEqual([rests() for _ in range(6)], [1.0, 2.0, 4.0, 8.0, 10.0, 10.0])
+        lease.worked()
+        self.assertEqual(rests(), 1.0)
+
+    def test_several_answers_to_one_burst_are_one_rest(self) -> None:
+        for lease in [self.ring.take() for _ in range(9)][::3]:
+            lease.limited(None)
+        self.assertEqual(self.ring.statistics()[0].resting, 1.0)
+
+    def test_rest_is_how_long_no_key_may_be_used(self) -> None:
+        for lease, rest in zip(self.take(3), (0.0, 0.0, 5.0), strict=True):
+            lease.limited(5.0)
+            self.assertEqual(self.ring.rest(), rest)
+        self.clock.advance(9)
+        self.assertEqual(self.ring.rest(), 0.0)
 
     def test_rests_an_hour_at_most(self) -> None:
         self.ring.take().limited(86400.0)
@@ -93,7 +118,7 @@ class RestTests(KeyRingTestCase):
         a, b, c = self.take(3)
         a.limited(30.0)
         b.limited(5.0)
-        c.limited(None)
+        c.limited(7.0)
         error = self.assertRaises(KeysResting, self.ring.take)
         self.assertEqual(
             (error.status, error.code, error.retry_after, error.retryable), (503, "keys_resting", 5.0, True)
@@ -106,7 +131,7 @@ class RestTests(KeyRingTestCase):
         ring.take().limited(None)
         ring.take().limited(3.0)
         self.assertTrue(ring.usable())
-        ring.take().rejected(401)
+        ring.take().rejected(401, 1)
         self.assertEqual(ring.take().variable, "A")
 
 
@@ -114,24 +139,59 @@ class RejectionTests(KeyRingTestCase):
     """Keys that the provider refuses."""
 
     def test_put_aside(self) -> None:
-        for status in (401, 403):
-            self.ring = ring_of(self.clock, "A", "B", "C")
-            self.ring.take().rejected(status)
-            self.assertEqual(self.taken(4), "BCBC")
-            self.clock.advance(300)
-            self.assertEqual(self.ring.take().variable, "A")
+        self.ring.take().rejected(401, 1)
+        self.assertEqual(self.taken(4), "BCBC")
+        self.clock.advance(300)
+        self.assertEqual(self.ring.take().variable, "A")
+
+    def test_put_aside_when_two_requests_are_forbidden(self) -> None:
+        lease = self.ring.take()
+        for _ in range(2):
+            lease.rejected(403, 1)
+            self.clock.advance(1)
+            self.assertFalse(self.ring.statistics()[0].rejected)
+        lease.rejected(403, 2)
+        self.assertTrue(self.ring.statistics()[0].rejected)
+        self.clock.advance(299.9)
+        self.assertEqual(self.taken(4), "BCBC")
+        self.clock.advance(0.1)
+        self.assertEqual(self.ring.take().variable, "A")
+
+    def test_a_success_between_speaks_for_the_key(self) -> None:
+        lease = self.ring.take()
+        for request in range(3):
+            lease.rejected(403, request)
+            lease.worked()
+        self.assertFalse(self.ring.statistics()[0].rejected)
+
+    def test_what_is_forbidden_with_two_keys_is_no_fault_of_theirs(self) -> None:
+        leases = self.take(3)
+        for request in range(5):
+            for lease in leases:
+                lease.rejected(403, request)
+        self.assertEqual([key.rejected for key in self.ring.statistics()], [False] * 3)
+
+    def test_a_forbidden_request_tries_each_key_once(self) -> None:
+        tried = ""
+        while self.ring.usable():
+            lease = self.ring.take()
+            tried += lease.variable
+            lease.rejected(403, 1)
+            lease.release()
+        self.assertEqual(tried, "ABC")
+        self.assertEqual(self.ring.take().variable, "A")
+        self.clock.advance(1)
+        self.assertTrue(self.ring.usable())
 
     def test_the_last_one_is_not_put_aside(self) -> None:
-        for status in (401, 403):
-            self.ring = ring_of(self.clock, "A", "B", "C")
-            for lease in self.take(3):
-                lease.rejected(status)
-            self.assertEqual(self.taken(2), "CC")
+        for lease in self.take(3):
+            lease.rejected(401, 1)
+        self.assertEqual(self.taken(2), "CC")
 
     def test_the_last_one_promises_nothing_once_it_was_refused(self) -> None:
         leases = self.take(3)
         for lease, usable in zip(leases, (True, True, False), strict=True):
-            lease.rejected(401)
+            lease.rejected(401, 1)
             self.assertEqual(self.ring.usable(), usable)
         self.assertEqual(self.taken(1), "C")
         self.clock.advance(300)
@@ -139,19 +199,20 @@ class RejectionTests(KeyRingTestCase):
 
     def test_some_rest_and_the_others_are_put_aside(self) -> None:
         a, b, c = self.take(3)
-        a.rejected(401)
+        a.rejected(401, 1)
         b.limited(30.0)
-        c.rejected(401)
+        c.rejected(401, 1)
         self.assertEqual(self.assertRaises(KeysResting, self.ring.take).retry_after, 30.0)
 
     def test_said_once(self) -> None:
         a, b, _ = self.take(3)
         with capturedLogs() as events:
-            a.rejected(401)
-            a.rejected(401)
-            b.rejected(403)
+            a.rejected(401, 1)
+            a.rejected(401, 1)
+            b.rejected(403, 1)
+            b.rejected(403, 2)
             self.clock.advance(300)
-            self.ring.take().rejected(401)
+            self.ring.take().rejected(401, 1)
         told = [(event["log_level"], event["provider"], event["variable"], event["status"]) for event in events]
         self.assertEqual(told, [(LogLevel.warn, "some", "A", 401), (LogLevel.warn, "some", "B", 403)])
         self.assertNotIn("sk-secret", repr(events))
@@ -164,7 +225,7 @@ class StatisticsTests(KeyRingTestCase):
         a, b, _ = self.take(3)
         a.release()
         a.limited(30.0)
-        b.rejected(401)
+        b.rejected(401, 1)
         self.clock.advance(10)
         self.assertEqual(
             self.ring.statistics(),
@@ -177,7 +238,7 @@ class StatisticsTests(KeyRingTestCase):
 
     def test_never_the_key(self) -> None:
         lease = self.ring.take()
-        lease.rejected(401)
+        lease.rejected(401, 1)
         for shown in (self.ring.statistics(), lease.secret, self.ring, lease):
             self.assertNotIn("sk-secret", f"{shown!r} {shown}")
         for lease in self.take(2):
@@ -203,7 +264,7 @@ class StatisticsTests(KeyRingTestCase):
                 if step == "limited":
                     lease.limited(float(number) if number % 2 else None)
                 elif step == "rejected":
-                    lease.rejected(401 if number % 2 else 403)
+                    lease.rejected(401 if number % 2 else 403, number)
         for lease in leases:
             lease.release()
         clock.advance(3600)

@@ -145,6 +145,10 @@ class MetricsTests(InstrumentCase):
         self.assertEqual(self.metric("upstream_responses_total", provider="demo", code="upstream_timeout"), 1)
         self.assertEqual(self.metric("retries_total", provider="demo"), 4)
         self.assertEqual(self.metric("retries_total", provider="plain"), 0)
+        self.counts.fallbacks, self.counts.hedges = 3, 2
+        self.assertEqual(self.metric("fallbacks_total", provider="demo"), 3)
+        self.assertEqual(self.metric("hedges_total", provider="demo"), 2)
+        self.assertEqual(self.metric("hedges_total", provider="plain"), 0)
         self.assertEqual(self.metric("permits_in_use", provider="demo"), 3)
         self.assertEqual(self.metric("queue_depth", provider="demo"), 2)
         for state, number in (("idle", 3), ("busy", 2), ("connecting", 1)):
@@ -221,6 +225,7 @@ class StatsTests(InstrumentCase):
         self.assertEqual((demo["breaker"]["state"], demo["breaker"]["consecutive"]), ("closed", 1))
         self.assertEqual((demo["adaptive"]["limit"], demo["adaptive"]["highest"]), (3, 3))
         self.assertEqual((demo["responses"], demo["retries"]), ({"200": 7}, 4))
+        self.assertEqual((demo["fallbacks"], demo["hedges"]), (0, 0))
 
     def test_keys_are_names(self) -> None:
         lease = self.ring.take()

@@ -1,0 +1,334 @@
+"""Asking one provider, and then the next."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import Any
+
+from pydantic import SecretStr
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.config import ApiKeyConfig, BreakerSettings, ProviderConfig
+from skyproxy.errors import KeysResting, UpstreamBroken, UpstreamReported, UpstreamTimeout
+from skyproxy.upstream.asking import Asker, Kind, Outcome, Plan
+from skyproxy.upstream.backoff import Backoff
+from skyproxy.upstream.breaker import Breaker
+from skyproxy.upstream.budget import RetryBudget
+from skyproxy.upstream.keys import KeyRing
+from skyproxy.upstream.limiter import Limiter
+from skyproxy.upstream.provider import Call, Guards, Provider
+from tests.unit.fakes import EVENTS, Response, Upstream, event, word
+
+CALL = Call("/chat/completions", (), b"{}", default_timeout=60.0, idle_timeout=30.0, queue_timeout=10.0)
+ROLE = event(choices=[{"index": 0, "delta": {"role": "assistant", "content": ""}}])
+GOOD = json.dumps({"choices": [{"message": {"content": "Halt!"}}]}).encode()
+
+
+class Case(SynchronousTestCase):
+    """Two providers, the second one a fallback of the first."""
+
+    keys: tuple[str, ...] = ()
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.upstreams = [Upstream(), Upstream()]
+        self.first, self.second = (self.provider(*each) for each in zip("ab", self.upstreams, strict=True))
+        self.budget = RetryBudget(self.clock)
+        self.asker = Asker(self.clock, self.clock.seconds, self.budget, Backoff(lambda: 0.5))
+
+    def provider(self, name: str, upstream: Upstream) -> Provider:
+        keys = tuple(ApiKeyConfig(variable=key, secret=SecretStr(f"sk-{key}")) for key in self.keys)
+        config = ProviderConfig(name=name, base_url="http://127.0.0.1:9/v1", api_keys=keys)
+        guards = Guards(
+            Limiter(self.clock, max_concurrent=1, max_pending=5),
+            Breaker(self.clock, BreakerSettings(consecutive=3), name),
+            KeyRing(self.clock, keys, name) if keys else None,
+        )
+        client: Any = upstream
+        return Provider(config, self.clock, guards, client, self.clock.seconds)
+
+    def ask(
+        self, *, fallback: bool = True, kind: Kind = Kind.JSON, late: float | None = None, hedge: float | None = None
+    ) -> Deferred[Outcome]:
+        plans = [Plan(provider, CALL, kind, late, hedge) for provider in (self.first, self.second)]
+        return Deferred.fromCoroutine(self.asker.ask(plans if fallback else plans[:1], lambda index: None))
+
+    def answer(self, status: int = 200, *headers: tuple[bytes, bytes], second: bool = False) -> Response:
+        """Have the headers of an answer come."""
+        return self.upstreams[second].answer(status, *headers)
+
+    def asked(self) -> tuple[int, int]:
+        """How many requests each of the two got."""
+        first, second = (len(upstream.posted) for upstream in self.upstreams)
+        return first, second
+
+    def assertSecond(self, asking: Deferred[Outcome]) -> None:
+        """The second answers, and all is given back."""
+        self.answer(second=True).send(GOOD).end()
+        outcome = self.successResultOf(asking)
+        self.assertEqual((outcome.plan, outcome.answer.status), (1, 200))
+        outcome.answer.close(None)
+        self.assertEqual([each.limits().in_use for each in (self.first, self.second)], [0, 0])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def failures(self) -> int:
+        breaker = self.first.guards.breaker
+        assert breaker is not None
+        return breaker.statistics().failures
+
+
+class FirstTokenTests(Case):
+    """first_token_timeout."""
+
+    def test_no_headers_in_time(self) -> None:
+        asking = self.ask(late=4.0)
+        self.clock.advance(3.9)
+        self.assertEqual(self.asked(), (1, 0))
+        self.clock.advance(0.1)
+        self.assertEqual((self.asked(), self.upstreams[0].cancelled), ((1, 1), 1))
+        self.assertEqual((self.failures(), self.first.counts.responses), (1, {"upstream_timeout": 1}))
+        self.assertSecond(asking)
+
+    def test_no_content_in_time(self) -> None:
+        asking = self.ask(late=4.0)
+        response = self.answer(200, EVENTS)
+        for _ in range(3):
+            self.clock.advance(1)
+            response.send(b": wait\n\n", ROLE)
+        self.clock.advance(1)
+        self.assertTrue(response.transport.aborted)
+        self.assertEqual((self.failures(), self.first.counts.responses), (1, {"200": 1, "upstream_timeout": 1}))
+        self.assertSecond(asking)
+
+    def test_no_byte_of_anything_in_time(self) -> None:
+        asking = self.ask(late=4.0, kind=Kind.ANYTHING)
+        self.answer(200, (b"Content-Type", b"audio/wav"))
+        self.clock.advance(4)
+        self.assertEqual((self.asked(), self.failures()), ((1, 1), 1))
+        asking.cancel()
+        self.failureResultOf(asking, CancelledError)
+
+    def test_a_provider_that_hangs_opens_its_breaker(self) -> None:
+        for number in range(5):
+            asking = self.ask(late=4.0)
+            self.clock.advance(4)
+            self.assertSecond(asking)
+            self.assertEqual(self.asked()[0], min(number + 1, 3))
+
+    def test_late_in_the_queue_is_no_failure(self) -> None:
+        holding = self.ask(fallback=False)
+        asking = self.ask(late=4.0)
+        self.clock.advance(4)
+        self.assertEqual((self.asked(), self.failures(), self.first.counts.responses), ((1, 1), 0, {}))
+        holding.cancel()
+        self.failureResultOf(holding, CancelledError)
+        self.assertSecond(asking)
+
+    def test_the_wait_for_a_permit_counts(self) -> None:
+        holding = self.ask(fallback=False)
+        asking = self.ask(late=4.0)
+        self.clock.advance(3)
+        holding.cancel()
+        self.failureResultOf(holding, CancelledError)
+        self.clock.advance(1)
+        self.assertEqual(self.asked(), (2, 1))
+        self.assertSecond(asking)
+
+    def test_in_time(self) -> None:
+        asking = self.ask(late=4.0)
+        response = self.answer(200, EVENTS).send(word("Halt"))
+        outcome = self.successResultOf(asking)
+        self.assertEqual(outcome.plan, 0)
+        outcome.answer.body.stream()
+        self.clock.advance(20)
+        self.assertFalse(response.transport.aborted)
+        outcome.answer.close(None)
+
+    def test_the_last_one_has_the_time_it_needs(self) -> None:
+        asking = self.ask(fallback=False, late=4.0)
+        self.clock.advance(50)
+        self.assertNoResult(asking)
+        asking.cancel()
+        self.failureResultOf(asking, CancelledError)
+
+    def test_a_client_that_leaves_is_no_failure(self) -> None:
+        asking = self.ask(late=4.0)
+        asking.cancel()
+        self.failureResultOf(asking, CancelledError)
+        self.assertEqual((self.failures(), self.first.counts.responses), (0, {}))
+
+
+class OpeningTests(Case):
+    """A stream before its first content."""
+
+    def test_comments_are_life(self) -> None:
+        asking = self.ask(fallback=False)
+        response = self.answer(200, EVENTS).send(b": wait\n\n")
+        self.clock.advance(45)  # which is over idle_timeout
+        response.send(word("Halt"))
+        self.successResultOf(asking).answer.close(None)
+
+    def test_but_not_for_ever(self) -> None:
+        asking = self.ask(fallback=False)
+        response = self.answer(200, EVENTS)
+        for _ in range(12):
+            self.assertNoResult(asking)
+            response.send(b": wait\n\n")
+            self.clock.advance(5)
+        self.assertEqual(self.failureResultOf(asking, UpstreamTimeout).value.timer, "default_timeout")
+        self.assertEqual(self.first.counts.responses, {"200": 1, "upstream_timeout": 1})
+
+    def test_a_compressed_stream_is_asked_for_once(self) -> None:
+        asking = self.ask(fallback=False)
+        self.answer(200, EVENTS, (b"Content-Encoding", b"gzip")).send(gzip.compress(word("Halt")))
+        self.assertIn("compressed", str(self.failureResultOf(asking, UpstreamBroken).value))
+        self.assertEqual(self.asked(), (1, 0))
+
+    def test_and_then_of_the_next(self) -> None:
+        asking = self.ask()
+        self.answer(200, EVENTS, (b"Content-Encoding", b"gzip"))
+        self.assertEqual(self.asked(), (1, 1))
+        self.assertSecond(asking)
+
+
+class FallbackTests(Case):
+    """The next candidate."""
+
+    def test_refused(self) -> None:
+        for status in (401, 402, 403):
+            self.setUp()
+            asking = self.ask()
+            self.answer(status)
+            self.assertEqual((self.asked(), self.first.counts.fallbacks), ((1, 1), 1))
+            self.assertSecond(asking)
+
+    def test_refused_within_a_stream(self) -> None:
+        asking = self.ask()
+        self.answer(200, EVENTS).send(event(error={"message": "no credits", "code": 402}))
+        self.assertEqual(self.asked(), (1, 1))
+        self.assertSecond(asking)
+
+    def test_refused_by_the_last(self) -> None:
+        asking = self.ask(fallback=False)
+        self.answer(403)
+        outcome = self.successResultOf(asking)
+        self.assertEqual((outcome.answer.status, self.asked()), (403, (1, 0)))
+        outcome.answer.close(None)
+
+    def test_what_the_request_got_wrong_is_wrong_everywhere(self) -> None:
+        for status in (400, 404, 422):
+            self.setUp()
+            asking = self.ask()
+            self.answer(status)
+            self.assertEqual(self.successResultOf(asking).answer.status, status)
+            self.assertEqual((self.asked(), self.first.counts.fallbacks), ((1, 0), 0))
+        self.setUp()
+        asking = self.ask()
+        self.answer(200, EVENTS).send(event(error={"message": "x", "code": 400}))
+        self.failureResultOf(asking, UpstreamReported)
+
+    def test_hedges_are_counted(self) -> None:
+        asking = self.ask(hedge=2.0)
+        self.clock.advance(2)
+        self.assertEqual((self.first.counts.hedges, self.first.counts.fallbacks), (1, 0))
+        self.assertSecond(asking)
+        self.assertEqual((self.second.counts.hedges, self.second.counts.fallbacks), (0, 0))
+
+    def test_a_race_that_the_first_gave_up_is_no_hedge(self) -> None:
+        asking = self.ask(hedge=2.0)
+        self.answer(402)
+        self.assertEqual((self.first.counts.hedges, self.first.counts.fallbacks), (0, 1))
+        self.assertSecond(asking)
+
+    def test_connections_that_are_refused(self) -> None:
+        asking = self.ask()
+        for _ in range(3):
+            self.upstreams[0].pending[-1].errback(ConnectionRefusedError())
+            self.clock.advance(1)
+        self.assertEqual((self.asked(), self.first.counts.retries, self.first.counts.fallbacks), ((3, 1), 2, 1))
+        self.assertSecond(asking)
+
+
+class KeyTests(Case):
+    """Several keys that rest."""
+
+    keys = ("A", "B")
+
+    def assertWell(self, asking: Deferred[Outcome]) -> None:
+        self.answer().send(GOOD).end()
+        outcome = self.successResultOf(asking)
+        self.assertEqual(outcome.answer.status, 200)
+        outcome.answer.close(None)
+
+    def used(self) -> str:
+        return "".join(dict(headers)[b"Authorization"][-1:].decode() for _, headers, _ in self.upstreams[0].posted)
+
+    def test_both_meet_a_limit_of_which_nobody_knows(self) -> None:
+        asking = self.ask(fallback=False)
+        self.answer(429)
+        self.clock.advance(0)
+        self.answer(429)
+        self.clock.advance(0.9)
+        self.assertEqual(self.used(), "AB")
+        self.clock.advance(0.1)
+        self.assertEqual(self.used(), "ABA")
+        self.assertWell(asking)
+
+    def test_both_meet_a_limit_that_is_told(self) -> None:
+        asking = self.ask(fallback=False)
+        for seconds in (b"3", b"30"):
+            self.answer(429, (b"Retry-After", seconds))
+            self.clock.advance(0)
+        self.clock.advance(3)
+        self.assertEqual(self.used(), "ABA")
+        self.assertWell(asking)
+
+    def limit_both(self, seconds: bytes) -> None:
+        ring = self.first.guards.keys
+        assert ring is not None
+        for lease in [ring.take(), ring.take()]:
+            lease.limited(float(seconds))
+            lease.release()
+
+    def test_both_rest(self) -> None:
+        self.limit_both(b"3")
+        asking = self.ask(fallback=False)
+        self.assertNoResult(asking)
+        self.clock.advance(3)
+        self.assertWell(asking)
+        self.assertEqual((self.first.counts.retries, self.budget.statistics().retries), (0, 1))
+
+    def test_both_rest_for_long(self) -> None:
+        self.limit_both(b"30")
+        self.assertEqual(self.failureResultOf(self.ask(fallback=False), KeysResting).value.retry_after, 30)
+
+    def test_both_rest_and_there_is_a_fallback(self) -> None:
+        self.limit_both(b"3")
+        asking = self.ask()
+        self.assertEqual(self.asked(), (0, 1))
+        self.assertSecond(asking)
+
+    def test_both_meet_a_limit_and_there_is_a_fallback(self) -> None:
+        asking = self.ask()
+        self.answer(429)
+        self.clock.advance(0)
+        self.answer(429)
+        self.assertEqual(self.asked(), (2, 1))
+        self.assertSecond(asking)
+
+    def test_forbidden_content_leaves_the_keys_alone(self) -> None:
+        for _ in range(3):
+            asking = self.ask(fallback=False)
+            self.answer(403)
+            self.clock.advance(0)
+            self.answer(403)
+            self.successResultOf(asking).answer.close(None)
+            self.clock.advance(5)
+        self.assertEqual(self.used(), "ABABAB")
+        ring = self.first.guards.keys
+        assert ring is not None
+        self.assertEqual([key.rejected for key in ring.statistics()], [False, False])
