@@ -43,10 +43,17 @@ class Timer:
     def cancel(self) -> None:
         """Do without the call. As for IDelayedCall, it must be active."""
         self._timers.pending.remove(self)
+        # What is called holds this timer, mostly: without this, the garbage collector would have to part the two.
+        self._call = _nothing
 
     def fire(self) -> None:
         """Make the call."""
-        self._call()
+        call, self._call = self._call, _nothing
+        call()
+
+
+def _nothing() -> None:
+    """What a timer calls that is over."""
 
 
 class Timers:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
@@ -35,6 +38,27 @@ class TimersTests(SynchronousTestCase):
         self.clock.advance(61)
         self.assertEqual(self.fired, [])
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_what_is_over_holds_nothing(self) -> None:
+        """Who holds a timer that would call it is freed at once, not by the garbage collector."""
+
+        class Owner:
+            def call(self) -> None:
+                """It is time."""
+
+        for cancelled in (True, False):
+            owner = Owner()
+            owner.timer = self.timers.callLater(1, owner.call)  # type: ignore[attr-defined]
+            freed = weakref.ref(owner)
+            if cancelled:
+                owner.timer.cancel()  # type: ignore[attr-defined]
+            self.clock.advance(1)
+            gc.disable()
+            try:
+                del owner
+                self.assertIsNone(freed())
+            finally:
+                gc.enable()
 
     def test_one_may_cancel_another_and_start_more(self) -> None:
         second = self.timers.callLater(1, self.fired.append, "second")
