@@ -50,7 +50,7 @@ class ClientResponse:
     """
 
     __slots__ = (
-        "_body", "_connection", "_end", "_head", "_headers", "_held", "_told",
+        "_body", "_connection", "_end", "_head", "_headers", "_held",
         "code", "length", "previousResponse", "raw_headers", "received", "request", "wanted", "whole",
     )  # fmt: skip
 
@@ -66,7 +66,6 @@ class ClientResponse:
         self.received: Callable[[bytes], None] = self._held.append
         self.wanted = False
         self._end: Failure | None = None if whole is None else DONE
-        self._told = False
         self.whole = whole
         self.code = head.status
         self.length = head.length
@@ -104,7 +103,7 @@ class ClientResponse:
 
         :raise RuntimeError: it was given to a protocol before.
         """
-        if self._body is not None:
+        if self.wanted:
             raise RuntimeError("The body was given to a protocol already.")
         self._body = protocol
         self.wanted = True
@@ -130,9 +129,9 @@ class ClientResponse:
                 self._tell()
 
     def _tell(self) -> None:
-        if not self._told and self._end is not None:
-            self._told = True
-            self._body.connectionLost(self._end)
+        # The reader has this as its transport; neither is to hold the other any longer.
+        body, self._body = self._body, None
+        body.connectionLost(self._end)
 
     # The body's transport.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -173,6 +175,21 @@ class ClientTests(SynchronousTestCase):
         self.client.dataReceived(b"1\r\na\r\n1\r\nb\r\n")
         self.client.dataReceived(b"1\r\nc\r\n0\r\n\r\n")
         self.assertEqual(reader.reads, [b"ab", b"c"])
+
+    def test_a_body_at_its_end_is_freed_at_once(self) -> None:
+        gc.disable()
+        try:
+            for first, then in ((WHOLE, b""), (HEAD, b"1\r\na\r\n0\r\n\r\n")):
+                response, reader = self.answered(first), Reader()
+                response.deliverBody(reader)
+                if then:
+                    self.client.dataReceived(then)
+                self.assertIsNotNone(reader.end)
+                freed = weakref.ref(reader)
+                del response, reader
+                self.assertIsNone(freed())
+        finally:
+            gc.enable()
 
     def test_unread_body_pauses_the_transport(self) -> None:
         response = self.answered(HEAD + b"1\r\na\r\n")
