@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import ceil
 
@@ -12,23 +12,14 @@ from twisted.logger import Logger
 
 from skyproxy import jsonbody
 from skyproxy.config import Config
-from skyproxy.errors import (
-    InternalError,
-    ShuttingDown,
-    SkyproxyError,
-    Unavailable,
-    UpstreamError,
-    UpstreamReported,
-    forget,
-)
-from skyproxy.observe.records import Outcome, RequestRecord
-from skyproxy.observe.usage import Tokens, cost_of, estimate, tokens_used
+from skyproxy.errors import InternalError, ShuttingDown, SkyproxyError, forget
+from skyproxy.journey import Journey
+from skyproxy.observe.records import RequestRecord
 from skyproxy.relay import Client, relay
 from skyproxy.request import Request, UpstreamBody, parse
 from skyproxy.routing import Candidate, Router
-from skyproxy.sharing import Errand, Result, Sharing
-from skyproxy.sse import StreamVerdict, StreamWatch
-from skyproxy.upstream.answer import Answer
+from skyproxy.sharing import Errand, Sharing
+from skyproxy.sse import StreamWatch
 from skyproxy.upstream.asking import Asker, Kind, Plan
 from skyproxy.upstream.asking import Outcome as AskOutcome
 from skyproxy.upstream.provider import Call, Provider
@@ -44,50 +35,6 @@ class Runtime:
     config: Config
     router: Router
     providers: Mapping[str, Provider]
-
-
-class Journey:
-    """One request under way: what happened so far, and the means to end it from outside."""
-
-    model = ""
-    streaming = False
-    attempts = 0
-    candidates: Sequence[Candidate] = ()
-    candidate: Candidate | None = None
-    answer: Answer | None = None
-    watch: StreamWatch | None = None
-    verdict: StreamVerdict | None = None
-    shared: Result | None = None
-    outlived_by: Deferred[None] | None = None
-    sent = False
-    done: Deferred[None] | None = None
-    ended_by: SkyproxyError | None = None
-
-    def __init__(self, request: Request, client: Client, started: float) -> None:
-        self.request = request
-        self.client = client
-        self.started = started
-
-    def asked(self, index: int) -> None:
-        """The candidate of this *index* is asked."""
-        self.candidate = self.candidates[index]
-        self.attempts += 1
-
-    def note_sent(self) -> None:
-        """A provider gets the request."""
-        self.sent = True
-
-    def outlived(self, flying: Deferred[None]) -> None:
-        """The client has left, and others wait on for its answer, which is over when *flying* fires."""
-        self.outlived_by = flying
-
-    def end(self, error: SkyproxyError) -> None:
-        """Give the request up: its client gets *error*, as an answer or as the cut of a stream."""
-        self.ended_by = error
-        if self.answer is not None:
-            self.answer.body.fail(error)
-        elif self.done is not None:
-            self.done.cancel()
 
 
 class Proxy:
@@ -151,12 +98,12 @@ class Proxy:
         if error is not None:
             forget(error)
             refuse(journey.client, error)
-        record = self._record(journey, error, gone=gone)
+        record = journey.record(self._clock.seconds(), error, gone=gone)
         if journey.outlived_by is None:
             self._completed(record)
         else:
             # What the answer takes is known, and counted, when it is over.
-            journey.outlived_by.addCallback(lambda _: self._completed(_with_tokens(record, journey)))
+            journey.outlived_by.addCallback(lambda _: self._completed(journey.counted(record)))
 
     async def _carry(self, journey: Journey) -> None:
         if self._draining:
@@ -192,34 +139,6 @@ class Proxy:
             journey.verdict = await relay(
                 answer, client, model, watch=journey.watch, strip_reasoning=candidate.strip_reasoning
             )
-
-    def _record(self, journey: Journey, error: SkyproxyError | None, *, gone: bool) -> RequestRecord:
-        candidate, client, answer = journey.candidate, journey.client, journey.answer
-        first = client.first_byte_at
-        tokens = _tokens(journey, gone=gone)
-        price = candidate.price if candidate and tokens else None
-        return RequestRecord(
-            request_id=journey.request.request_id,
-            endpoint=journey.request.endpoint.path,
-            slot=journey.candidates[0].slot if candidate else None,
-            provider=candidate.provider.name if candidate else None,
-            model=journey.model,
-            upstream_model=candidate.model if candidate else None,
-            status=answer.status if answer else client.status,
-            outcome="cancelled" if gone else outcome(answer, journey.verdict, error),
-            stream=journey.streaming,
-            latency=self._clock.seconds() - journey.started,
-            time_to_first_byte=None if first is None else first - journey.started,
-            queue=answer.queued if answer else 0.0,
-            bytes_out=client.bytes_out,
-            error_code=error.code if error else None,
-            attempts=journey.attempts,
-            key=answer.key if answer else None,
-            cache=journey.shared,
-            tokens=tokens,
-            cost=cost_of(tokens, price) if tokens and price else None,
-            currency=price.currency if price else "USD",
-        )
 
     # The end of the process.
 
@@ -268,51 +187,6 @@ def _plan(runtime: Runtime, journey: Journey, candidate: Candidate, body: Upstre
         first_token_timeout=candidate.first_token_timeout if journey.streaming else None,
         hedge_after=candidate.hedge_after,
     )
-
-
-def outcome(answer: Answer | None, verdict: StreamVerdict | None, error: SkyproxyError | None) -> Outcome:
-    """What became of a request whose client stayed."""
-    if isinstance(error, Unavailable) and answer is None:
-        return "refused"
-    if isinstance(error, UpstreamReported):
-        return _outcome_of_status(error.status)
-    if isinstance(error, UpstreamError) or (error is not None and error.status >= 500):
-        return "failed"
-    if error is not None:
-        return "client_error"
-    if answer is not None and answer.status >= 400:
-        return _outcome_of_status(answer.status)
-    return "upstream_error" if verdict is not None and verdict.error else "ok"
-
-
-def _tokens(journey: Journey, *, gone: bool) -> Tokens | None:
-    """What the request and its answer took, estimated where the provider did not say."""
-    request, answer = journey.request, journey.answer
-    if not request.endpoint.in_json or (answer is not None and answer.status >= 400):
-        return None
-    verdict = journey.verdict
-    if verdict is None and journey.watch is not None and journey.watch.begun:
-        verdict = journey.watch.verdict()
-    if verdict is not None:
-        return tokens_used(verdict, request.body)
-    # Who leaves has read nothing, but the provider has.
-    return estimate(request.body, 0) if gone and journey.sent else None
-
-
-def _with_tokens(record: RequestRecord, journey: Journey) -> RequestRecord:
-    """*record*, which was made before the answer was over, with what the answer took."""
-    tokens, candidate = _tokens(journey, gone=True), journey.candidate
-    price = candidate.price if candidate and tokens else None
-    return record._replace(
-        tokens=tokens,
-        key=journey.answer.key if journey.answer else None,
-        cost=cost_of(tokens, price) if tokens and price else None,
-        currency=price.currency if price else "USD",
-    )
-
-
-def _outcome_of_status(status: int) -> Outcome:
-    return "upstream_error" if status >= 500 or status == 429 else "client_error"
 
 
 def refuse(client: Client, error: SkyproxyError, headers: Fields = ()) -> None:

@@ -24,6 +24,7 @@ ORDER = (
     {"upstream", "cache"},
     {"relay"},
     {"sharing"},
+    {"journey"},
     {"proxy"},
     {"web"},
     {"service", "listening", "reloading", "signals"},

@@ -20,8 +20,9 @@ from skyproxy.errors import (
     UpstreamReported,
     UpstreamTimeout,
 )
+from skyproxy.journey import outcome
 from skyproxy.observe.records import RequestRecord
-from skyproxy.proxy import Proxy, Runtime, outcome, refuse
+from skyproxy.proxy import Proxy, Runtime, refuse
 from skyproxy.request import Endpoint, Request
 from skyproxy.routing import Router
 from skyproxy.sharing import Sharing

@@ -1,0 +1,138 @@
+"""One request under way, and what is kept of it when it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.internet.defer import Deferred
+
+from skyproxy.errors import SkyproxyError, Unavailable, UpstreamError, UpstreamReported
+from skyproxy.observe.records import Outcome, RequestRecord
+from skyproxy.observe.usage import Tokens, cost_of, estimate, tokens_used
+from skyproxy.relay import Client
+from skyproxy.request import Request
+from skyproxy.routing import Candidate
+from skyproxy.sharing import Result
+from skyproxy.sse import StreamVerdict, StreamWatch
+from skyproxy.upstream.answer import Answer
+
+
+class Journey:
+    """One request under way: what happened so far, and the means to end it from outside."""
+
+    model = ""
+    streaming = False
+    attempts = 0
+    candidates: Sequence[Candidate] = ()
+    candidate: Candidate | None = None
+    answer: Answer | None = None
+    watch: StreamWatch | None = None
+    verdict: StreamVerdict | None = None
+    shared: Result | None = None
+    outlived_by: Deferred[None] | None = None
+    sent = False
+    done: Deferred[None] | None = None
+    ended_by: SkyproxyError | None = None
+
+    def __init__(self, request: Request, client: Client, started: float) -> None:
+        self.request = request
+        self.client = client
+        self.started = started
+
+    def asked(self, index: int) -> None:
+        """The candidate of this *index* is asked."""
+        self.candidate = self.candidates[index]
+        self.attempts += 1
+
+    def note_sent(self) -> None:
+        """A provider gets the request."""
+        self.sent = True
+
+    def outlived(self, flying: Deferred[None]) -> None:
+        """The client has left, and others wait on for its answer, which is over when *flying* fires."""
+        self.outlived_by = flying
+
+    def end(self, error: SkyproxyError) -> None:
+        """Give the request up: its client gets *error*, as an answer or as the cut of a stream."""
+        self.ended_by = error
+        if self.answer is not None:
+            self.answer.body.fail(error)
+        elif self.done is not None:
+            self.done.cancel()
+
+    def record(self, now: float, error: SkyproxyError | None, *, gone: bool) -> RequestRecord:
+        """What is kept of the request, which is over.
+
+        :param now: on the clock that *started* was read from.
+        :param error: what it ended with, if it failed.
+        :param gone: the client has left.
+        """
+        candidate, client, answer = self.candidate, self.client, self.answer
+        first = client.first_byte_at
+        tokens = self._tokens(gone=gone)
+        price = candidate.price if candidate and tokens else None
+        return RequestRecord(
+            request_id=self.request.request_id,
+            endpoint=self.request.endpoint.path,
+            slot=self.candidates[0].slot if candidate else None,
+            provider=candidate.provider.name if candidate else None,
+            model=self.model,
+            upstream_model=candidate.model if candidate else None,
+            status=answer.status if answer else client.status,
+            outcome="cancelled" if gone else outcome(answer, self.verdict, error),
+            stream=self.streaming,
+            latency=now - self.started,
+            time_to_first_byte=None if first is None else first - self.started,
+            queue=answer.queued if answer else 0.0,
+            bytes_out=client.bytes_out,
+            error_code=error.code if error else None,
+            attempts=self.attempts,
+            key=answer.key if answer else None,
+            cache=self.shared,
+            tokens=tokens,
+            cost=cost_of(tokens, price) if tokens and price else None,
+            currency=price.currency if price else "USD",
+        )
+
+    def counted(self, record: RequestRecord) -> RequestRecord:
+        """*record*, which was made before the answer was over, with what the answer took."""
+        tokens, candidate = self._tokens(gone=True), self.candidate
+        price = candidate.price if candidate and tokens else None
+        return record._replace(
+            tokens=tokens,
+            key=self.answer.key if self.answer else None,
+            cost=cost_of(tokens, price) if tokens and price else None,
+            currency=price.currency if price else "USD",
+        )
+
+    def _tokens(self, *, gone: bool) -> Tokens | None:
+        """What the request and its answer took, estimated where the provider did not say."""
+        request, answer = self.request, self.answer
+        if not request.endpoint.in_json or (answer is not None and answer.status >= 400):
+            return None
+        verdict = self.verdict
+        if verdict is None and self.watch is not None and self.watch.begun:
+            verdict = self.watch.verdict()
+        if verdict is not None:
+            return tokens_used(verdict, request.body)
+        # Who leaves has read nothing, but the provider has.
+        return estimate(request.body, 0) if gone and self.sent else None
+
+
+def outcome(answer: Answer | None, verdict: StreamVerdict | None, error: SkyproxyError | None) -> Outcome:
+    """What became of a request whose client stayed."""
+    if isinstance(error, Unavailable) and answer is None:
+        return "refused"
+    if isinstance(error, UpstreamReported):
+        return _outcome_of_status(error.status)
+    if isinstance(error, UpstreamError) or (error is not None and error.status >= 500):
+        return "failed"
+    if error is not None:
+        return "client_error"
+    if answer is not None and answer.status >= 400:
+        return _outcome_of_status(answer.status)
+    return "upstream_error" if verdict is not None and verdict.error else "ok"
+
+
+def _outcome_of_status(status: int) -> Outcome:
+    return "upstream_error" if status >= 500 or status == 429 else "client_error"
