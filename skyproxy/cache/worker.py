@@ -26,7 +26,7 @@ class Worker:
     def __init__(self, reactor: IReactorFromThreads, name: str) -> None:
         self._reactor = reactor
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._name = name
         self._begun = False
 
     def do(self, job: Callable[[], Result]) -> Deferred[Result]:
@@ -46,7 +46,8 @@ class Worker:
 
         if not self._begun:
             self._begun = True
-            self._thread.start()
+            # Not before: Python 3.13 starts no thread that was made before a fork (python/cpython, issue 134381).
+            threading.Thread(target=self._run, name=self._name, daemon=True).start()
         self._jobs.put(work)
         return result
 

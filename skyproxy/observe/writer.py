@@ -71,7 +71,8 @@ class LogWriter:
         self._writing = threading.Lock()
         """Held by who writes, once the thread need not be the one."""
         self._done: Callable[[], None] | None = None
-        self._thread = threading.Thread(target=self._run, name=f"log writer {sink}", daemon=True)
+        self._name = f"log writer {sink}"
+        self._thread: threading.Thread | None = None
 
     @property
     def dropped(self) -> int:
@@ -125,7 +126,10 @@ class LogWriter:
 
         :raise RuntimeError: the system gives no thread.
         """
-        self._thread.start()
+        # Python 3.13 starts no thread that was made before a fork (https://github.com/python/cpython/issues/134381).
+        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        thread.start()
+        self._thread = thread
 
     def reopen(self) -> None:
         """Open the sink anew, soon: its file was rotated."""
@@ -146,7 +150,7 @@ class LogWriter:
 
         :param timeout: seconds to wait for the thread.
         """
-        if not self._thread.is_alive():
+        if self._thread is None or not self._thread.is_alive():
             self._end()
         else:
             self.stop(self._done)

@@ -170,7 +170,9 @@ def test_daemon(tmp_path: Path, demo: DemoProvider) -> None:
     port_finder = socket.create_server(("127.0.0.1", 0))
     port = port_finder.getsockname()[1]
     port_finder.close()
-    (tmp_path / "skyproxy.yaml").write_text(yaml.safe_dump(config_for(demo)))
+    # The log and the kept answers each have a thread, which the process must not begin before it has forked.
+    kept = config_for(demo, {"cache": {"path": "answers.sqlite"}}, cache={"store": "sqlite"})
+    (tmp_path / "skyproxy.yaml").write_text(yaml.safe_dump(kept))
     listen = f"tcp:{port}:interface=127.0.0.1"
     done = subprocess.run(
         [TWISTD, "--pidfile", "proxy.pid", "skyproxy", "--listen", listen, "--log-file", "proxy.jsonl"],
@@ -190,6 +192,10 @@ def test_daemon(tmp_path: Path, demo: DemoProvider) -> None:
                 return False
 
         eventually(healthy, "the daemon answers")
+        for expected in ("miss", "hit"):
+            body = json.dumps(chat("combat")).encode()
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1", body, PATIENCE) as answer:
+                assert answer.headers["X-Skyproxy-Cache"] == expected
         assert "listens at" in eventually(
             lambda: (tmp_path / "twistd.log").exists() and (tmp_path / "twistd.log").read_text(), "twistd.log"
         )
