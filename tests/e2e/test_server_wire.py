@@ -146,6 +146,7 @@ def test_too_large_a_body_is_refused_early(start: Starter, demo: DemoProvider) -
 
 def test_bodies_are_not_written_to_disk(start: Starter, demo: DemoProvider) -> None:
     proxy = start(Proxy, config_for(demo))
+    proxy.record("Created connection pool for provider")  # so the log file is open
     before = {name for name in descriptors(proxy) if name.startswith("/")}
     with connections(proxy, 2) as (declared, chunked):
         declared.sendall(HEAD + b"Content-Length: 2000000\r\n\r\n" + b" " * 1_900_000)
