@@ -163,7 +163,7 @@ class ApiRequest(WebRequest):
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         if len(body) > limit:
             raise BodyTooLarge(f"The request's body is over {limit} bytes (max_body).")
-        encoding = self.header(b"Content-Encoding")
+        encoding = self.fields.get(b"content-encoding")
         if encoding is None or encoding.lower() == b"identity":
             return body
         if encoding.lower() not in (b"gzip", b"x-gzip", b"deflate"):
@@ -189,7 +189,7 @@ class RequestIds:
     def of(self, request: ApiRequest) -> str:
         """The id of *request*, the same whenever it is asked for."""
         if request.request_id is None:
-            given = request.header(b"X-Request-Id")
+            given = request.fields.get(b"x-request-id")
             if given is not None and _SAFE_ID.fullmatch(given):
                 request.request_id = given.decode("ascii")
             else:

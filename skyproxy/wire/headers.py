@@ -57,7 +57,7 @@ class OutgoingHeaders(Headers):
 
     def hasHeader(self, name: str | bytes) -> bool:
         low = (name.encode("ascii") if isinstance(name, str) else name).lower()
-        return low in self._fixed.names or any(own.lower() == low for own, _ in self._own)
+        return low in self._fixed.names or low in [own.lower() for own, _ in self._own]
 
     def addRawHeader(self, name: str | bytes, value: str | bytes) -> None:
         raw_name = name.encode("ascii") if isinstance(name, str) else name
