@@ -40,8 +40,14 @@ class Client(Protocol):
     def answer(self, status: int, headers: Fields, body: bytes) -> None:
         """Send a whole answer, and finish."""
 
-    def start(self, status: int, headers: Fields, producer: IPushProducer) -> None:
-        """Send the head of a streamed answer; *producer* is paused while the client does not read."""
+    def stream(self, status: int, headers: Fields, body: bytes) -> None:
+        """Send an answer that is a stream, all of whose *body* has come, and finish."""
+
+    def start(self, status: int, headers: Fields, producer: IPushProducer, first: bytes = b"") -> None:
+        """Send the head of a streamed answer, and the *first* of its bytes that are there.
+
+        :param producer: paused while the client does not read.
+        """
 
     def write(self, data: bytes) -> None:
         """Send the next bytes of a streamed answer."""
@@ -141,13 +147,19 @@ async def _relay_events(
 ) -> StreamVerdict:
     if is_encoded(answer.headers):
         raise UpstreamBroken("The provider sent a compressed stream, which was not asked for.")
+    headers = [*headers, (b"Cache-Control", b"no-cache"), (b"X-Accel-Buffering", b"no")]
+    if answer.data and (known := _known(answer.data, judged=judged)) is not None:
+        data = answer.data if stripper is None else stripper.feed(answer.data) + stripper.flush()
+        client.stream(answer.status, headers, data)
+        return known
     body = answer.body
     # The status line waits for the first byte: a provider that fails before it gets a proper status.
     if await body.first() is not None:
         raise UpstreamBroken("The provider sent an empty stream.")
     body.stream()
-    client.start(answer.status, [*headers, (b"Cache-Control", b"no-cache"), (b"X-Accel-Buffering", b"no")], body)
+    first = body.taken()
     keep, write = watch.feed, client.write
+    keep(first)
 
     def pass_on(data: bytes) -> None:
         keep(data)
@@ -156,6 +168,7 @@ async def _relay_events(
         write(data)
 
     try:
+        client.start(answer.status, headers, body, first if stripper is None else stripper.feed(first))
         await body.flow(pass_on)
         if stripper is not None:
             write(stripper.flush())
@@ -179,6 +192,14 @@ async def _relay_events(
     return verdict
 
 
+def _known(data: bytes, *, judged: bool) -> StreamVerdict | None:
+    """What is known of a stream all of which has come; None if it must not be taken for complete."""
+    watch = StreamWatch()
+    watch.feed(data)
+    verdict = watch.verdict()
+    return verdict if verdict.complete or not judged else None
+
+
 async def _relay_bytes(answer: Answer, client: Client, headers: list[tuple[bytes, bytes]]) -> None:
     body = answer.body
     headers.extend((name, value) for name, value in answer.headers if name.lower() in _LENGTHS)
@@ -186,8 +207,8 @@ async def _relay_bytes(answer: Answer, client: Client, headers: list[tuple[bytes
         client.answer(answer.status, [h for h in headers if h[0].lower() not in _LENGTHS], b"")
         return
     body.stream()
-    client.start(answer.status, headers, body)
     try:
+        client.start(answer.status, headers, body, body.taken())
         await body.flow(client.write)
     except Exception:
         client.cut(b"")

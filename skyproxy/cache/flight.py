@@ -134,15 +134,15 @@ class Flight:
         self._whole = body
         self._over(Finished(body))
 
-    def start(self, status: int, headers: Fields, producer: IPushProducer) -> None:
+    def stream(self, status: int, headers: Fields, body: bytes) -> None:
+        """Give everybody a stream that is complete."""
+        self._begin_stream(status, headers, body)
+        self.finish()
+
+    def start(self, status: int, headers: Fields, producer: IPushProducer, first: bytes = b"") -> None:
         """Begin a streamed answer. *producer* is paused while all who follow are."""
-        self._begin(status, headers)
-        self.streamed = True
         self._producer = producer
-        for follower in list(self._followers):
-            follower.open(status, self._headers)
-            follower.pump()
-        self._steer()
+        self._begin_stream(status, headers, first)
 
     def write(self, data: bytes) -> None:
         """Hand on the next bytes."""
@@ -206,6 +206,15 @@ class Flight:
         self.status = status
         self._headers = tuple(headers)
         self.first_byte_at = self._seconds()
+
+    def _begin_stream(self, status: int, headers: Fields, first: bytes) -> None:
+        self._begin(status, headers)
+        self.streamed = True
+        for follower in list(self._followers):
+            follower.open(status, self._headers)
+            follower.pump()
+        self._steer()
+        self.write(first)
 
     def _over(self, ending: Finished | Cut) -> None:
         if self.over:

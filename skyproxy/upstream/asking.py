@@ -171,7 +171,7 @@ class Asker:
                     if plan.kind is Kind.ANYTHING:
                         if first_token_timeout is not None:
                             await _open(answer, plan)
-                    elif answer.data is None or answer.is_event_stream:
+                    elif answer.data is None:
                         await _open(answer, plan)
                     else:
                         _read(answer, answer.data, plan)
@@ -253,8 +253,13 @@ async def _open(answer: Answer, plan: Plan) -> None:
 
 
 def _read(answer: Answer, data: bytes, plan: Plan) -> None:
-    """Read an answer that came whole."""
+    """Read an answer that came whole, or the beginning of such a stream."""
     try:
+        if answer.is_event_stream:
+            opening = _opening(answer)
+            opening.feed(data)
+            _check(opening)
+            return
         answer.whole = json_of(plain(data, answer.headers) if answer.is_encoded else data, answer.headers)
     except BaseException as error:
         _close(answer, plan, error)
@@ -271,14 +276,26 @@ def _close(answer: Answer, plan: Plan, error: BaseException) -> None:
 async def _hold(answer: Answer) -> None:
     """Wait for content.
 
-    :raise UpstreamReported: the stream begins with an error.
-    :raise UpstreamBroken: it ends before it has said anything.
-    :raise UpstreamUnusable: it is compressed.
+    :raise UpstreamUnusable: the stream is compressed.
+    :raise SkyproxyError: see :func:`_check`.
     """
+    opening = _opening(answer)
+    await answer.body.first(opening.feed)
+    _check(opening)
+
+
+def _opening(answer: Answer) -> Opening:
     if answer.is_encoded:
         raise UpstreamUnusable("The provider sent a compressed stream, which was not asked for.")
-    opening = Opening()
-    await answer.body.first(opening.feed)
+    return Opening()
+
+
+def _check(opening: Opening) -> None:
+    """Let a stream pass that has said something.
+
+    :raise UpstreamReported: it begins with an error.
+    :raise UpstreamBroken: it has ended before it said anything.
+    """
     if opening.state == "error":
         raise UpstreamReported(opening.error or {})
     if opening.state != "content":

@@ -103,6 +103,11 @@ class Body(Protocol):
             self._last_read = self._clock.seconds()
             self._idle = self._clock.callLater(self._idle_timeout, self._look_at_idle)
 
+    def taken(self) -> bytes:
+        """What is kept, which :meth:`flow` does not give then."""
+        held, self._held = self._held, []
+        return held[0] if len(held) == 1 else b"".join(held)
+
     def fail(self, error: SkyproxyError) -> None:
         """Give the answer up: abort the connection and fail whoever waits with *error*."""
         self._settle(error, abort=True)

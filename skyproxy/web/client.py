@@ -42,12 +42,21 @@ class HttpClient:
             self._write_whole(status, [*headers, *self.headers], body)
             self._request.finish()
 
-    def start(self, status: int, headers: Fields, producer: IPushProducer) -> None:
+    def stream(self, status: int, headers: Fields, body: bytes) -> None:
         self._begin(status)
         self.streamed = True
+        self.bytes_out = len(body)
+        if not self._request.gone:
+            self._write_stream(status, [*headers, *self.headers], body)
+            self._request.finish()
+
+    def start(self, status: int, headers: Fields, producer: IPushProducer, first: bytes = b"") -> None:
+        self._begin(status)
+        self.streamed = True
+        self.bytes_out = len(first)
         if not self._request.gone:
             self._request.registerProducer(producer, True)
-            self._start_stream(status, [*headers, *self.headers])
+            self._start_stream(status, [*headers, *self.headers], first)
 
     def write(self, data: bytes) -> None:
         self.bytes_out += len(data)
@@ -77,14 +86,17 @@ class HttpClient:
     def _write_whole(self, status: int, fields: list[Field], body: bytes) -> None:
         if status != 204:  # RFC 9110 section 8.6
             fields.append((b"Content-Length", b"%d" % len(body)))
-        self._start_stream(status, fields)
-        self._request.write(body)
+        self._start_stream(status, fields, body)
 
-    def _start_stream(self, status: int, fields: list[Field]) -> None:
+    def _write_stream(self, status: int, fields: list[Field], body: bytes) -> None:
+        self._start_stream(status, fields, body)
+
+    def _start_stream(self, status: int, fields: list[Field], first: bytes) -> None:
         request = self._request
         request.setResponseCode(status)
         for name, value in fields:
             request.responseHeaders.addRawHeader(name, value)
+        request.write(first)
 
     def _cut(self, last: bytes) -> None:
         channel = self._request.channel
@@ -120,14 +132,18 @@ class ChannelClient(HttpClient):
         self._request.channel.write_whole(status, fields, body)
         self._request.startedWriting = 1
 
-    def _start_stream(self, status: int, fields: list[Field]) -> None:
+    def _write_stream(self, status: int, fields: list[Field], body: bytes) -> None:
+        self._request.channel.write_stream(status, fields, body)
+        self._request.startedWriting = 1
+
+    def _start_stream(self, status: int, fields: list[Field], first: bytes) -> None:
         length = None
         for field in fields:
             if field[0].lower() == b"content-length":
                 length = int(field[1])
                 fields.remove(field)
                 break
-        self._request.channel.start_stream(status, fields, length)
+        self._request.channel.start_stream(status, fields, length, None, first)
         self._request.startedWriting = 1
 
     def _cut(self, last: bytes) -> None:

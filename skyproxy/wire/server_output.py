@@ -22,8 +22,8 @@ class Output(Protocol):
     """What a request writes to.
 
     A request of twisted.web uses :meth:`writeHeaders`, :meth:`write` and :meth:`writeSequence`, as of HTTPChannel.
-    One that knows this channel uses :meth:`write_whole`, or :meth:`start_stream` and :meth:`write_part`: these
-    add Server, Date, Connection and the framing of the body, which its fields must not hold.
+    One that knows this channel uses :meth:`write_whole`, :meth:`write_stream`, or :meth:`start_stream` and
+    :meth:`write_part`: these add Server, Date, Connection and the framing of the body, which its fields must not hold.
 
     :ivar persistent: whether the connection stays open after this answer.
     """
@@ -132,14 +132,42 @@ class Output(Protocol):
         self._send(b"%b%b\r\n%b" % (head, self._stamp.lines(), body))
 
     def start_stream(
-        self, code: int, fields: Sequence[Field], length: int | None = None, reason: bytes | None = None
+        self,
+        code: int,
+        fields: Sequence[Field],
+        length: int | None = None,
+        reason: bytes | None = None,
+        first: bytes = b"",
     ) -> None:
         """Write the head of an answer whose body comes by :meth:`write_part`, until the request is done.
 
         :param length: bytes of the body, where known; else it goes out chunked or, to a client of HTTP/1.0, up
             to the connection's end.
+        :param first: the first part of the body, if it is there: it goes out together with the head.
         :raise ValueError: the name of a field holds CR, LF or NUL.
         """
+        lines = self._stream_head(code, fields, length, reason)
+        if first and self._chunked and len(first) < _WORTH_NO_COPY:
+            self._send(b"%b%x\r\n%b\r\n" % (lines, len(first), first))
+        else:
+            self._send(lines)
+            self.write_part(first)
+
+    def write_stream(self, code: int, fields: Sequence[Field], body: bytes) -> None:
+        """Write an answer as :meth:`start_stream` does, all of whose *body* is there: if it is chunked, with one write.
+
+        :raise ValueError: the name of a field holds CR, LF or NUL.
+        """
+        lines = self._stream_head(code, fields, None, None)
+        if body and self._chunked and len(body) < _WORTH_NO_COPY:
+            self._chunked = False
+            self._send(b"%b%x\r\n%b\r\n0\r\n\r\n" % (lines, len(body), body))
+        else:
+            self._send(lines)
+            self.write_part(body)
+
+    def _stream_head(self, code: int, fields: Sequence[Field], length: int | None, reason: bytes | None) -> bytes:
+        """The head of an answer whose body follows in the framing that this chooses."""
         head = self._head
         assert head is not None
         modern = head.version == b"HTTP/1.1"
@@ -155,7 +183,7 @@ class Output(Protocol):
             framing = b"Transfer-Encoding: chunked\r\n"
             self._chunked = True
         framed = self._bodyless or self._chunked or length is not None
-        self._send(b"%b%b%b%b\r\n" % (lines, self._stamp.lines(), framing, self._connection(framed)))
+        return b"%b%b%b%b\r\n" % (lines, self._stamp.lines(), framing, self._connection(framed))
 
     def write_part(self, data: bytes) -> None:
         """Write *data* as the next part of the body that :meth:`start_stream` began."""

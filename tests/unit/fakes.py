@@ -55,18 +55,20 @@ class Transport:
 
 
 class Response:
-    """A response whose body comes when the test says so."""
+    """A response whose body comes when the test says so, unless *whole* came with its headers."""
 
-    def __init__(self, code: int = 200, raw_headers: Fields = (JSON,)) -> None:
+    def __init__(self, code: int = 200, raw_headers: Fields = (JSON,), whole: bytes | None = None) -> None:
         self.code = code
         self.raw_headers = list(raw_headers)
-        self.whole: bytes | None = None
+        self.whole = whole
         self.transport = Transport()
         self.body: Any = None
 
     def deliverBody(self, protocol: Any) -> None:
         self.body = protocol
         protocol.makeConnection(self.transport)
+        if self.whole is not None:
+            self.send(*([self.whole] if self.whole else [])).end()
 
     def send(self, *parts: bytes) -> Response:
         for part in parts:
@@ -111,9 +113,11 @@ class Upstream:
         self.cancelled += 1
         pending.errback(Failure(ResponseNeverReceived([Failure(CancelledError())])))
 
-    def answer(self, code: int = 200, *raw_headers: tuple[bytes, bytes], number: int = -1) -> Response:
-        """Have the headers of an answer come."""
-        response = Response(code, raw_headers or (JSON,))
+    def answer(
+        self, code: int = 200, *raw_headers: tuple[bytes, bytes], number: int = -1, whole: bytes | None = None
+    ) -> Response:
+        """Have the headers of an answer come, or the *whole* of it."""
+        response = Response(code, raw_headers or (JSON,), whole)
         self.pending[number].callback(response)
         return response
 
@@ -144,7 +148,7 @@ def provider_of(
 class FakeClient:
     """See :class:`skyproxy.relay.Client`.
 
-    :ivar did: what was asked of it, in order: ``answer``, ``start``, ``finish`` and ``cut``.
+    :ivar did: what was asked of it, in order: ``answer``, ``stream``, ``start``, ``finish`` and ``cut``.
     :ivar body: what was sent of the answer's body.
     """
 
@@ -165,10 +169,16 @@ class FakeClient:
         self._begin("answer", status, headers)
         self._take(body)
 
-    def start(self, status: int, headers: Fields, producer: Any) -> None:
+    def stream(self, status: int, headers: Fields, body: bytes) -> None:
+        self._begin("stream", status, headers)
+        self.streamed = True
+        self._take(body)
+
+    def start(self, status: int, headers: Fields, producer: Any, first: bytes = b"") -> None:
         self._begin("start", status, headers)
         self.streamed = True
         self.producer = producer
+        self.write(first)
 
     def write(self, data: bytes) -> None:
         if data == self.fails_at:

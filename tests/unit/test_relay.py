@@ -34,19 +34,24 @@ class Case(SynchronousTestCase):
         self.client = FakeClient(self.clock)
 
     def begin(
-        self, *headers: tuple[bytes, bytes], status: int = 200, model: str | None = "combat"
+        self,
+        *headers: tuple[bytes, bytes],
+        status: int = 200,
+        model: str | None = "combat",
+        whole: bytes | None = None,
+        strip_reasoning: bool = False,
     ) -> tuple[Response, Deferred[StreamVerdict | None]]:
-        """An answer whose headers are there, and what becomes of relaying it."""
-        self.response = response = Response(status, headers)
+        """An answer whose headers are there, or the *whole* of it, and what becomes of relaying it."""
+        self.response = response = Response(status, headers, whole)
         deadline = self.clock.callLater(60, lambda: body.fail(UpstreamTimeout("late", timer="default_timeout")))
         body = Body(self.clock, deadline, idle_timeout=30)
         response.deliverBody(body)
         permit = self.successResultOf(self.limiter.acquire(1))
-        answer = Answer(status, headers, body, Hold(permit, None, None), 0.0)
+        answer = Answer(status, headers, body, Hold(permit, None, None), 0.0, whole)
 
         async def carry() -> StreamVerdict | None:
             with answer:
-                return await relay(answer, self.client, model)
+                return await relay(answer, self.client, model, strip_reasoning=strip_reasoning)
 
         done: Deferred[StreamVerdict | None] = Deferred.fromCoroutine(carry())
         return response, done
@@ -204,6 +209,58 @@ class Streams(Case):
             self.assertEqual(self.client.body, text[: position + 1])
         response.end()
         self.successResultOf(done)
+
+    def test_all_of_it_has_come(self) -> None:
+        for model, text in (
+            ("combat", word("Halt", "stop") + DONE),
+            ("combat", word("Halt", "stop")),
+            ("combat", word("x" * 50_000) + DONE),
+            (None, b'data: {"type": "speech.audio.delta"}\n\n'),
+        ):
+            self.setUp()
+            _, done = self.begin(EVENTS, model=model, whole=text)
+            verdict = self.successResultOf(done)
+            assert verdict is not None
+            self.assertEqual((verdict.complete, verdict.done), (model is not None, DONE in text))
+            self.assertEqual((self.client.did, self.client.body), (["stream"], text))
+            self.assertEqual(self.client.headers[b"cache-control"], b"no-cache")
+            self.assertOver()
+
+    def test_all_of_it_has_come_and_it_is_not_complete(self) -> None:
+        _, done = self.begin(EVENTS, whole=word("Halt"))
+        self.assertCutWith("upstream_broken", word("Halt"), done)
+
+    def test_all_of_it_has_come_and_it_ends_with_an_error(self) -> None:
+        said = word("Halt") + event(error="overloaded")
+        _, done = self.begin(EVENTS, whole=said)
+        verdict = self.successResultOf(done)
+        assert verdict is not None
+        self.assertEqual((verdict.error, self.client.did), ({"message": "overloaded"}, ["start", "cut"]))
+        self.assertEqual(self.client.body, said)
+        self.assertOver()
+
+    def test_all_of_it_has_come_and_it_is_nothing_or_compressed(self) -> None:
+        for headers, body in (((EVENTS,), b""), ((EVENTS, (b"Content-Encoding", b"gzip")), gzip.compress(DONE))):
+            self.setUp()
+            _, done = self.begin(*headers, whole=body)
+            self.failureResultOf(done, UpstreamBroken)
+            self.assertEqual(self.client.did, [])
+            self.assertOver()
+
+    def test_reasoning_is_left_out_however_it_comes(self) -> None:
+        text = word("<think>so</think>Halt") + word("!", "stop") + DONE
+        _, done = self.begin(EVENTS, whole=text, strip_reasoning=True)
+        self.successResultOf(done)
+        whole = self.client
+        self.client = FakeClient(self.clock)
+        response, done = self.begin(EVENTS, strip_reasoning=True)
+        response.send(text[:20], text[20:]).end()
+        self.successResultOf(done)
+        self.assertEqual((whole.did, self.client.did), (["stream"], ["start", "finish"]))
+        for client in (whole, self.client):
+            self.assertNotIn(b"so<", client.body)
+            self.assertIn(b"Halt", client.body)
+            self.assertTrue(client.body.endswith(DONE))
 
     def test_failures_before_the_first_byte_leave_the_client_to_be_answered(self) -> None:
         def late(response: Response) -> None:

@@ -41,6 +41,8 @@ class FlightTestCase(SynchronousTestCase):
 
 
 class SharingTests(FlightTestCase):
+    STREAM = b'data: {"choices":[{"delta":{"content":"Halt"},"finish_reason":"stop"}]}\n\n' + DONE
+
     def test_is_relays_client(self) -> None:
         client: RelayClient = self.flight
         self.assertEqual((client.started, client.streamed, client.status, client.bytes_out), (False, False, None, 0))
@@ -56,6 +58,35 @@ class SharingTests(FlightTestCase):
         flight = self.flight
         self.assertEqual((flight.started, flight.streamed, flight.status), (True, False, 200))
         self.assertEqual((flight.first_byte_at, flight.bytes_out), (2.0, 7))
+
+    def test_a_stream_all_of_which_has_come(self) -> None:
+        followers = [self.follow() for _ in range(3)]
+        self.clock.advance(2)
+        self.flight.stream(200, [EVENTS], self.STREAM)
+        for client, done in followers:
+            self.successResultOf(done)
+            self.assertEqual((client.did, client.status, client.body), (["start", "finish"], 200, self.STREAM))
+            self.assertEqual(client.headers, {b"content-type": EVENTS[1], b"x-skyproxy-cache": b"coalesced"})
+        flight = self.flight
+        self.assertEqual((flight.started, flight.streamed, flight.status, flight.joinable), (True, True, 200, False))
+        self.assertEqual((flight.first_byte_at, flight.bytes_out), (2.0, len(self.STREAM)))
+        recorded = flight.recorded()
+        assert recorded is not None
+        self.assertEqual((recorded.body, recorded.stream), (self.STREAM, True))
+
+    def test_a_stream_all_of_which_has_come_goes_at_each_ones_pace(self) -> None:
+        slow, done = self.follow(room=0)
+        self.flight.stream(200, [EVENTS], self.STREAM)
+        self.assertNoResult(done)
+        slow.read()
+        self.successResultOf(done)
+        self.assertEqual((slow.did, slow.body), (["start", "finish"], self.STREAM))
+
+    def test_the_first_bytes_with_the_head(self) -> None:
+        client, _ = self.follow()
+        self.flight.start(200, [EVENTS], self.producer, b"a")
+        self.flight.write(b"b")
+        self.assertEqual((client.body, self.flight.bytes_out), (b"ab", 2))
 
     def test_a_stream_for_all_and_for_who_joins_late(self) -> None:
         first, first_done = self.follow()

@@ -57,9 +57,11 @@ class Case(SynchronousTestCase):
         plans = [Plan(provider, CALL, kind, late, hedge) for provider in (self.first, self.second)]
         return Deferred.fromCoroutine(self.asker.ask(plans if fallback else plans[:1], lambda index: None))
 
-    def answer(self, status: int = 200, *headers: tuple[bytes, bytes], second: bool = False) -> Response:
-        """Have the headers of an answer come."""
-        return self.upstreams[second].answer(status, *headers)
+    def answer(
+        self, status: int = 200, *headers: tuple[bytes, bytes], second: bool = False, whole: bytes | None = None
+    ) -> Response:
+        """Have the headers of an answer come, or the *whole* of it."""
+        return self.upstreams[second].answer(status, *headers, whole=whole)
 
     def asked(self) -> tuple[int, int]:
         """How many requests each of the two got."""
@@ -187,6 +189,30 @@ class OpeningTests(Case):
         self.answer(200, EVENTS, (b"Content-Encoding", b"gzip")).send(gzip.compress(word("Halt")))
         self.assertIn("compressed", str(self.failureResultOf(asking, UpstreamBroken).value))
         self.assertEqual(self.asked(), (1, 0))
+
+    def test_all_of_it_has_come(self) -> None:
+        asking = self.ask()
+        self.answer(200, EVENTS, whole=word("Halt", "stop"))
+        answer = self.successResultOf(asking).answer
+        self.assertEqual((answer.data, answer.whole), (word("Halt", "stop"), None))
+        answer.close(None)
+        self.assertEqual((self.first.limits().in_use, self.clock.getDelayedCalls()), (0, []))
+
+    def test_all_of_it_has_come_and_it_says_nothing(self) -> None:
+        for headers, whole, code in (
+            ((EVENTS,), b"", "upstream_broken"),
+            ((EVENTS,), ROLE, "upstream_broken"),
+            ((EVENTS,), ROLE + b"data: [DONE]\n\n", "upstream_broken"),
+            ((EVENTS,), event(error={"message": "busy", "code": 503}), "upstream_error"),
+            ((EVENTS, (b"Content-Encoding", b"gzip")), gzip.compress(word("Halt")), "upstream_broken"),
+        ):
+            self.setUp()
+            asking = self.ask(fallback=False)
+            self.answer(200, *headers, whole=whole)
+            self.assertEqual(self.first.counts.responses, {"200": 1, code: 1})
+            self.assertEqual(self.first.limits().in_use, 0)
+            asking.cancel()
+            self.failureResultOf(asking)
 
     def test_and_then_of_the_next(self) -> None:
         asking = self.ask()

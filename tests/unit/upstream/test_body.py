@@ -79,6 +79,18 @@ class BodyTests(SynchronousTestCase):
         self.body.connectionLost(DONE)
         self.assertEqual(self.successResultOf(done), End.FRAMED)
 
+    def test_what_was_taken_does_not_flow(self) -> None:
+        self.assertEqual(self.body.taken(), b"")
+        self.body.first(lambda data: data == b"b")
+        self.body.dataReceived(b"a")
+        self.body.dataReceived(b"b")
+        self.assertEqual((self.body.taken(), self.body.taken()), (b"ab", b""))
+        done = self.flow()
+        self.body.dataReceived(b"c")
+        self.body.connectionLost(DONE)
+        self.successResultOf(done)
+        self.assertEqual(self.got, [b"c"])
+
     def test_a_reader_that_flows_at_the_first_byte_never_pauses(self) -> None:
         self.body.first().addCallback(lambda _: self.flow())
         self.body.dataReceived(b"a")

@@ -95,6 +95,32 @@ class ClientTests(WebCase):
         self.assertEqual(self.connection.body, b"RIFF")
         self.assertTrue(self.connection.closing)
 
+    def test_a_stream_all_of_which_has_come(self) -> None:
+        self.clock.advance(3)
+        for version, body in ((b"1.1", b"9\r\ndata: 1\n\n\r\n0\r\n\r\n"), (b"1.0", b"data: 1\n\n")):
+            client = self.begin(self.post(version=version))
+            client.stream(200, [EVENTS], b"data: 1\n\n")
+            self.assertEqual(self.connection.body, body)
+            self.assertNotIn(b"content-length", self.connection.received.lower())
+            self.assertEqual(self.connection.closing, version == b"1.0")
+            self.assertEqual((client.started, client.streamed, client.status), (True, True, 200))
+            self.assertEqual((client.first_byte_at, client.bytes_out), (3.0, 9))
+
+    def test_a_stream_for_who_has_left(self) -> None:
+        client = self.begin()
+        self.connection.leave()
+        client.stream(200, [EVENTS], b"data: 1\n\n")
+        self.assertEqual(self.connection.received, b"")
+
+    def test_a_stream_and_its_first_bytes(self) -> None:
+        client = self.begin()
+        client.start(200, [EVENTS], Producer(), b"data: 1\n\n")
+        self.assertEqual(self.connection.body, b"9\r\ndata: 1\n\n\r\n")
+        client.write(b"data: 2\n\n")
+        self.assertEqual(self.connection.body, b"9\r\ndata: 1\n\n\r\n9\r\ndata: 2\n\n\r\n")
+        self.assertEqual(client.bytes_out, 18)
+        client.finish()
+
     def test_http_1_0(self) -> None:
         client = self.begin(self.post(version=b"1.0"))
         client.start(200, [EVENTS], Producer())
@@ -193,6 +219,12 @@ class Http2Tests(WebCase):
         client.finish()
         self.proxy.under_way[0].callback(None)
         self.exchange()
+        self.assertEqual((len(self.seen(StreamEnded)), self.seen(StreamReset)), (1, []))
+
+    def test_a_stream_all_of_which_has_come(self) -> None:
+        self.begin().stream(200, [EVENTS], b"data: 1\n\n")
+        self.exchange()
+        self.assertEqual([event.data for event in self.seen(DataReceived) if event.data], [b"data: 1\n\n"])
         self.assertEqual((len(self.seen(StreamEnded)), self.seen(StreamReset)), (1, []))
 
     def test_a_cut_is_a_reset_and_no_end(self) -> None:

@@ -100,6 +100,7 @@ class InjectionTests(SynchronousTestCase):
             for write in (
                 lambda channel, evil=evil: channel.write_whole(200, [(b"A", evil)], b""),
                 lambda channel, evil=evil: channel.start_stream(200, [(b"A", evil)]),
+                lambda channel, evil=evil: channel.write_stream(200, [(b"A", evil)], b"x"),
             ):
                 (answer,) = ask(write, get()).answers("GET")
                 self.assertNotIn("set-cookie", answer.headers)
@@ -110,13 +111,14 @@ class InjectionTests(SynchronousTestCase):
             for write in (
                 lambda channel, evil=evil: channel.write_whole(200, [(evil, b"x")], b""),
                 lambda channel, evil=evil: channel.start_stream(200, [(evil, b"x")]),
+                lambda channel, evil=evil: channel.write_stream(200, [(evil, b"x")], b"x"),
             ):
                 self.assertEqual(ask(write, get()).answers("GET")[0].status, 500)
                 self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
 
 class StreamTests(SynchronousTestCase):
-    """start_stream() and write_part()."""
+    """start_stream(), write_part() and write_stream()."""
 
     PARTS = (b"one", b"", b"two" * 10_000, b"three")
     BODY = b"".join(PARTS)
@@ -135,6 +137,34 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual((answer.body, answer.headers["transfer-encoding"]), (self.BODY, "chunked"))
         self.assertEqual(len(client.transport.writes), 5)
         self.assertFalse(client.transport.disconnecting)
+
+    def test_the_first_part_goes_out_with_the_head(self) -> None:
+        def write(channel: Any, length: int | None) -> None:
+            channel.start_stream(200, JSON, length, None, b"first")
+            channel.write_part(b"second")
+
+        for version, length, writes in ((b"1.1", None, 3), (b"1.1", 11, 3), (b"1.0", None, 3)):
+            client = ask(lambda channel, length=length: write(channel, length), get(version=version))
+            self.assertEqual(client.answers("GET")[0].body, b"firstsecond")
+            self.assertEqual(len(client.transport.writes), writes)
+
+    def test_all_at_once(self) -> None:
+        for body, writes in ((b"body", 1), (b"", 2), (b"x" * 200_000, 3)):
+            client = ask(lambda channel, body=body: channel.write_stream(200, JSON, body), get() + get())
+            for answer in client.answers("GET", "GET"):
+                self.assertEqual((answer.body, answer.headers["transfer-encoding"]), (body, "chunked"))
+                self.assertNotIn("content-length", answer.headers)
+            self.assertEqual(len([data for data in client.transport.writes if data]), 2 * writes)
+
+    def test_all_at_once_where_nothing_can_be_chunked(self) -> None:
+        for request, method, body in (
+            (get(version=b"1.0", extra=KEEP_10), "GET", b"body"),
+            (get(method=b"HEAD"), "HEAD", b""),
+        ):
+            client = ask(lambda channel: channel.write_stream(200, JSON, b"body"), request)
+            (answer,) = client.answers(method)
+            self.assertEqual(answer.body, body)
+            self.assertEqual(client.transport.disconnecting, method == "GET")
 
     def test_length(self) -> None:
         client, answer = self.stream(get(), length=len(self.BODY))
