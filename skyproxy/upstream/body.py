@@ -45,7 +45,7 @@ class Body(Protocol):
     It is also the push producer to register with whoever takes the bytes.
 
     :param clock: for the timers.
-    :param deadline: the running ``default_timeout`` of the exchange; a stream ends it with its first byte.
+    :param deadline: the running ``default_timeout`` of the exchange; :meth:`stream` ends it.
     :param idle_timeout: seconds between two reads of a flowing body, while it is not paused.
     """
 
