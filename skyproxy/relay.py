@@ -169,6 +169,7 @@ async def _relay_events(
 
     try:
         client.start(answer.status, headers, body, first if stripper is None else stripper.feed(first))
+        del first  # A client that reads slowly need not have it kept for as long as its stream lasts.
         await body.flow(pass_on)
         if stripper is not None:
             write(stripper.flush())
