@@ -118,9 +118,7 @@ class Sharing:
         try:
             await _follow(flight.follow(client, _told("coalesced")), client, errand)
             return "coalesced"
-        except _Unshared:
-            pass
-        except SkyproxyError as error:
+        except (_Unshared, SkyproxyError) as error:
             if client.started:
                 raise
             forget(error)
