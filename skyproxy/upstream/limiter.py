@@ -1,18 +1,15 @@
 """How many requests a provider gets at once, and who is next when all permits are taken.
 
-A :class:`DeferredSemaphore` is the gate: every permit in a request's hands is one of its tokens. The gate says *when*
-somebody may pass; the queues here say *who*. One gate serves several queues because its tokens are all alike: each
-waiter has one place at the gate, and whichever place is called, the waiter whose turn it is takes the token.
+A :class:`DeferredSemaphore` is the gate: every permit in a request's hands is one of its tokens, and who waits, waits
+at it. The gate calls whoever came first. Where another's turn is, that one is put first before the gate is opened.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, fail, succeed
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred, DeferredSemaphore, fail, succeed
 
 from skyproxy.errors import BacklogFull, QueueTimeout
 from skyproxy.upstream.timers import Clock
@@ -55,15 +52,6 @@ class Permit:
             limiter._take_back()
 
 
-class _Waiter:
-    __slots__ = ("granted", "since", "timer")
-
-    def __init__(self, limiter: Limiter, queue: deque[_Waiter], queue_timeout: float, clock: Clock) -> None:
-        self.since = clock.seconds()
-        self.granted: Deferred[Permit] = Deferred(lambda _: limiter._leave(self, queue))
-        self.timer = clock.callLater(queue_timeout, limiter._expire, self, queue, queue_timeout)
-
-
 class Limiter:
     """Hands out at most *max_concurrent* permits and lets at most *max_pending* requests wait for one.
 
@@ -85,8 +73,9 @@ class Limiter:
         self._gate = DeferredSemaphore(max_concurrent)
         self._limit = max_concurrent
         self._withheld = 0
-        self._talk: deque[_Waiter] = deque()
-        self._background: deque[_Waiter] = deque()
+        # Since when those wait who do, in the order of their coming; and those of them who are background.
+        self._since: dict[Deferred[Any], float] = {}
+        self._background: set[Deferred[Any]] = set()
         self._background_share = background_share
         self._background_credit = 0.0
         self._coming_back = 0
@@ -119,15 +108,15 @@ class Limiter:
                     retry_after=self._drains_in(),
                 )
             )
-        gate.acquire().addCallbacks(self._grant, _ignore_cancelled)
-        queue = self._talk
+        place: Deferred[Any] = gate.acquire()
         if priority == "background":
-            queue = self._background
-            if not queue:
+            if not self._background:
                 self._background_credit = 0.0
-        waiter = _Waiter(self, queue, queue_timeout, self._clock)
-        queue.append(waiter)
-        return waiter.granted
+            self._background.add(place)
+        clock = self._clock
+        self._since[place] = clock.seconds()
+        timer = clock.callLater(queue_timeout, self._expire, place, queue_timeout)
+        return place.addBoth(self._over, place, timer)
 
     @property
     def limit(self) -> int:
@@ -160,11 +149,6 @@ class Limiter:
 
     # Tokens, on their way out and back.
 
-    def _grant(self, gate: DeferredSemaphore) -> None:
-        waiter = self._next() if self._background else self._talk.popleft()
-        waiter.timer.cancel()
-        waiter.granted.callback(Permit(self))
-
     def _take_back(self) -> None:
         gate = self._gate
         if gate.limit - self._limit > self._withheld:
@@ -183,6 +167,8 @@ class Limiter:
         self._releasing = True
         while self._coming_back:
             self._coming_back -= 1
+            if self._background:
+                self._put_next_first()
             self._gate.release()
         self._releasing = False
 
@@ -190,39 +176,41 @@ class Limiter:
         """Tokens yet to be withheld; negative when too many are."""
         return self._gate.limit - self._limit - self._withheld
 
-    # The queues.
+    # Those who wait.
 
-    def _next(self) -> _Waiter:
-        if self._talk:
+    def _put_next_first(self) -> None:
+        waiting, background = self._gate.waiting, self._background
+        background_is_next = True
+        if len(background) < len(waiting):
             self._background_credit += self._background_share
             # The small difference is the rounding of shares like 0.1.
-            if self._background_credit < 1 - 1e-9:
-                return self._talk.popleft()
-            self._background_credit -= 1
-        return self._background.popleft()
+            background_is_next = self._background_credit >= 1 - 1e-9
+            if background_is_next:
+                self._background_credit -= 1
+        place = next(place for place in waiting if (place in background) == background_is_next)
+        waiting.remove(place)
+        waiting.insert(0, place)
 
-    def _leave(self, waiter: _Waiter, queue: deque[_Waiter]) -> None:
-        if waiter.timer.active():
-            waiter.timer.cancel()
-        queue.remove(waiter)
-        self._gate.waiting[-1].cancel()
+    def _over(self, result: Any, place: Deferred[Any], timer: Any) -> Any:
+        """The wait at *place* has come to its end: the token, or what went wrong."""
+        del self._since[place]
+        self._background.discard(place)
+        if result is self._gate:
+            timer.cancel()
+            return Permit(self)
+        if timer.active():
+            timer.cancel()
+        return result
 
-    def _expire(self, waiter: _Waiter, queue: deque[_Waiter], queue_timeout: float) -> None:
-        retry_after = self._drains_in()
-        self._leave(waiter, queue)
-        waiter.granted.errback(
-            QueueTimeout(
-                f"No permit of this provider came free within {queue_timeout:g} s (queue_timeout).",
-                retry_after=retry_after,
-            )
+    def _expire(self, place: Deferred[Any], queue_timeout: float) -> None:
+        late = QueueTimeout(
+            f"No permit of this provider came free within {queue_timeout:g} s (queue_timeout).",
+            retry_after=self._drains_in(),
         )
+        self._gate.waiting.remove(place)
+        place.errback(late)
 
     def _drains_in(self) -> float:
         """Seconds until those who wait now have probably been served: as long as the first of them has waited."""
-        oldest = min((queue[0].since for queue in (self._talk, self._background) if queue), default=None)
-        waited = 0.0 if oldest is None else self._clock.seconds() - oldest
+        waited = self._clock.seconds() - next(iter(self._since.values())) if self._since else 0.0
         return min(max(waited, 1.0), 60.0)
-
-
-def _ignore_cancelled(failure: Failure) -> None:
-    failure.trap(CancelledError)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 
@@ -76,7 +77,7 @@ class Timers:
     def callLater(self, delay: float, callable: Callable[..., Any], *args: Any) -> Timer:
         """Call *callable* with *args* after *delay* seconds."""
         due = self.seconds() + delay
-        timer = Timer(self, due, (lambda: callable(*args)) if args else callable)
+        timer = Timer(self, due, partial(callable, *args) if args else callable)
         self.pending.add(timer)
         if self._wake is None or due < self._wake_at:
             self._wake_for(due)
