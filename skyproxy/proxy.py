@@ -114,9 +114,11 @@ class Proxy:
         journey.model, journey.streaming = parsed.model, parsed.streaming
         journey.candidates = candidates = runtime.router.resolve(parsed.model)
         journey.candidate = candidates[0]
-        bodies = [parsed.body_for(candidate) for candidate in candidates]
-        plans = [_plan(runtime, journey, *pair) for pair in zip(candidates, bodies, strict=True)]
-        wish = self._sharing.wish(request, parsed.model, candidates[0], bodies[0])
+        first = parsed.body_for(candidates[0])
+        plans = [_plan(runtime, journey, candidates[0], first)]
+        for candidate in candidates[1:]:
+            plans.append(_plan(runtime, journey, candidate, parsed.body_for(candidate)))
+        wish = self._sharing.wish(request, parsed.model, candidates[0], first)
         if wish is None:
             await self._bring(journey, await self._asker.ask(plans, journey.asked), journey.client)
             return

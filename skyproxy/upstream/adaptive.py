@@ -12,7 +12,8 @@ _CAREFUL = 10
 _EASE = 0.9
 _SLOW = 3.0
 _ENOUGH_SAMPLES = 20
-_RECENT, _LONG_RUN = 1 / 10, 1 / 300
+# How many answers the two averages are of.
+_RECENT, _LONG_RUN = 10, 300
 # Below one permit: the factors by which each answer raises the limit, and where the careful one begins and ends.
 _FASTER, _A_LITTLE_FASTER = 1.25, 1.02
 _NEAR, _PAST = 0.75, 1.5
@@ -95,7 +96,10 @@ class AdaptiveLimit:
 
         :param time_to_first_byte: seconds from the sending of the request.
         """
-        self._note(time_to_first_byte)
+        self._samples = samples = self._samples + 1
+        # The first answers are averaged as they are, until there are enough to forget the oldest.
+        self._recent += (time_to_first_byte - self._recent) / (samples if samples < _RECENT else _RECENT)
+        self._baseline += (time_to_first_byte - self._baseline) / (samples if samples < _LONG_RUN else _LONG_RUN)
         if self._level < 1:
             if self._limiter.statistics().in_use <= 1:
                 self._grow_below_one()
@@ -127,13 +131,6 @@ class AdaptiveLimit:
             recent=self._recent,
             baseline=self._baseline,
         )
-
-    def _note(self, seconds: float) -> None:
-        # The first answers are averaged as they are, until there are enough to forget the oldest.
-        self._samples += 1
-        share = 1 / self._samples
-        self._recent += (seconds - self._recent) * max(_RECENT, share)
-        self._baseline += (seconds - self._baseline) * max(_LONG_RUN, share)
 
     def _ease(self) -> None:
         now = self._clock.seconds()

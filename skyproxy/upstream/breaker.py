@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from skyproxy.config import BreakerSettings
-from skyproxy.upstream.circuit import SUCCESS, BreakerState, CircuitCore, new_circuit
+from skyproxy.upstream.circuit import SUCCESS, BreakerState, Circuit, CircuitCore, new_circuit
 from skyproxy.upstream.timers import Clock
 
 
@@ -37,35 +37,47 @@ class Admission:
     :ivar is_probe: whether it tells if the provider works again.
     """
 
-    __slots__ = ("_breaker", "_period", "is_probe")
+    __slots__ = ("_circuit", "_core", "_period", "is_probe")
 
-    def __init__(self, breaker: Breaker, period: int, *, is_probe: bool) -> None:
-        self._breaker: Breaker | None = breaker
-        self._period = period
+    def __init__(self, core: CircuitCore, circuit: Circuit, *, is_probe: bool) -> None:
+        self._core: CircuitCore | None = core
+        self._circuit = circuit
+        self._period = core.period
         self.is_probe = is_probe
 
     @property
     def current(self) -> bool:
         """Whether the breaker is in the state in which it admitted this."""
-        return self._breaker is not None and self._breaker.is_current(self._period)
+        return self._core is not None and self._core.period == self._period
 
     def succeeded(self) -> None:
         """The provider did its part, be it by refusing a bad request."""
-        breaker, self._breaker = self._breaker, None
-        if breaker is not None:
-            breaker._succeeded(self._period)
+        core, self._core = self._core, None
+        if core is None or core.period != self._period:
+            return
+        if core.closed:
+            core.lately.add(SUCCESS)
+            core.consecutive = 0
+        else:
+            self._circuit.succeeded()
 
     def failed(self) -> None:
         """The provider did not do its part."""
-        breaker, self._breaker = self._breaker, None
-        if breaker is not None:
-            breaker._failed(self._period)
+        core, self._core = self._core, None
+        if core is None or core.period != self._period:
+            return
+        if not core.closed:
+            self._circuit.failed()
+            return
+        core.count_failure()
+        if core.too_many():
+            self._circuit.trip()
 
     def ignored(self) -> None:
         """Nobody will know: the request was cancelled, or not sent after all. A probe's place is free again."""
-        breaker, self._breaker = self._breaker, None
-        if breaker is not None:
-            breaker._ignored(self._period)
+        core, self._core = self._core, None
+        if core is not None and core.period == self._period and not core.closed:
+            self._circuit.ignored()
 
 
 class Breaker:
@@ -87,12 +99,12 @@ class Breaker:
 
         :raise BreakerOpen: it must not.
         """
-        core = self._core
-        if core.closed:
-            return Admission(self, core.period, is_probe=False)
-        self._wait_over()
-        self._circuit.admit()
-        return Admission(self, core.period, is_probe=True)
+        core, circuit = self._core, self._circuit
+        probe = not core.closed
+        if probe:
+            self._wait_over()
+            circuit.admit()
+        return Admission(core, circuit, is_probe=probe)
 
     @property
     def state(self) -> BreakerState:
@@ -119,33 +131,3 @@ class Breaker:
         # No timer does this: nothing happens until somebody asks.
         if self._core.rested():
             self._circuit.try_again()
-
-    # What admissions ask and tell.
-
-    def is_current(self, period: int) -> bool:
-        return period == self._core.period
-
-    def _succeeded(self, period: int) -> None:
-        core = self._core
-        if period != core.period:
-            return
-        if core.closed:
-            core.lately.add(SUCCESS)
-            core.consecutive = 0
-        else:
-            self._circuit.succeeded()
-
-    def _failed(self, period: int) -> None:
-        core = self._core
-        if period != core.period:
-            return
-        if not core.closed:
-            self._circuit.failed()
-            return
-        core.count_failure()
-        if core.too_many():
-            self._circuit.trip()
-
-    def _ignored(self, period: int) -> None:
-        if period == self._core.period and not self._core.closed:
-            self._circuit.ignored()

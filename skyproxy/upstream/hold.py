@@ -12,21 +12,22 @@ class Hold:
     """A permit, a key, and the breaker's admission.
 
     :ivar lease: of the key; None where the provider has none.
+    :ivar is_probe: whether how it goes tells if the provider works again.
     """
 
-    __slots__ = ("_admission", "_permit", "_released", "lease")
+    __slots__ = ("_admission", "_permit", "_released", "is_probe", "lease")
 
     def __init__(self, permit: Permit, admission: Admission | None, lease: Lease | None) -> None:
         self._permit = permit
         self._released = False
         self._admission = admission
+        self.is_probe = admission is not None and admission.is_probe
         self.lease = lease
 
-    def answered(self, status: int) -> None:
-        """The provider has begun to answer. If this is a probe, that is enough: others shall not wait for its end."""
-        admission = self._admission
-        if admission is not None and admission.is_probe and status < 500 and status not in (401, 403, 408, 429):
-            admission.succeeded()
+    def probed(self, status: int) -> None:
+        """The provider has begun to answer this probe. That is enough: others shall not wait for its end."""
+        if self._admission is not None and status < 500 and status not in (401, 403, 408, 429):
+            self._admission.succeeded()
 
     def release(self, status: int | None, error: BaseException | None) -> None:
         """Give all of it back. Does nothing when it was given back before.

@@ -191,7 +191,8 @@ class Provider:
 
     def _learn(self, call: Call, status: int, headers: Fields, hold: Hold, seconds: float) -> None:
         self.counts.responses[str(status)] += 1
-        hold.answered(status)
+        if hold.is_probe:
+            hold.probed(status)
         adaptive, lease = self.guards.adaptive, hold.lease
         if status == 429:
             if adaptive is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 
 from skyproxy.upstream.timers import Clock
 
@@ -16,22 +17,22 @@ class SlidingCounts:
     :ivar totals: the count of each kind, as of the last :meth:`add` or :meth:`forget_old`.
     """
 
-    __slots__ = ("_seconds", "_slots", "_width", "totals")
+    __slots__ = ("_filled", "_seconds", "_slots", "_until", "_width", "totals")
 
     def __init__(self, clock: Clock, seconds: float, kinds: int) -> None:
         self._seconds = clock.seconds
         self._width = seconds / _SLOTS
         self._slots: deque[tuple[int, list[int]]] = deque()
         self.totals = [0] * kinds
+        # The slot that is filled now, and until when.
+        self._filled = self.totals
+        self._until = -inf
 
     def add(self, kind: int) -> None:
         """Count one of *kind*."""
-        slots = self._slots
-        number = int(self._seconds() / self._width)
-        if not slots or slots[-1][0] != number:
-            self.forget_old()
-            slots.append((number, [0] * len(self.totals)))
-        slots[-1][1][kind] += 1
+        if self._seconds() >= self._until:
+            self._begin_slot()
+        self._filled[kind] += 1
         self.totals[kind] += 1
 
     def forget_old(self) -> int:
@@ -47,3 +48,10 @@ class SlidingCounts:
         """Forget all."""
         self._slots.clear()
         self.totals = [0] * len(self.totals)
+        self._until = -inf
+
+    def _begin_slot(self) -> None:
+        number = self.forget_old()
+        self._filled = [0] * len(self.totals)
+        self._slots.append((number, self._filled))
+        self._until = (number + 1) * self._width
