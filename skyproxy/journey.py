@@ -68,21 +68,24 @@ class Journey:
         :param gone: the client has left.
         """
         candidate, client, answer = self.candidate, self.client, self.answer
-        first = client.first_byte_at
+        request, started, first = self.request, self.started, client.first_byte_at
+        slot = provider = upstream_model = None
+        if candidate is not None:
+            slot, provider, upstream_model = self.candidates[0].slot, candidate.provider.name, candidate.model
         tokens = self._tokens(gone=gone)
-        price = candidate.price if candidate and tokens else None
+        cost, currency = self._cost(tokens)
         return RequestRecord(
-            request_id=self.request.request_id,
-            endpoint=self.request.endpoint.path,
-            slot=self.candidates[0].slot if candidate else None,
-            provider=candidate.provider.name if candidate else None,
+            request_id=request.request_id,
+            endpoint=request.endpoint.path,
+            slot=slot,
+            provider=provider,
             model=self.model,
-            upstream_model=candidate.model if candidate else None,
+            upstream_model=upstream_model,
             status=answer.status if answer else client.status,
             outcome="cancelled" if gone else outcome(answer, self.verdict, error),
             stream=self.streaming,
-            latency=now - self.started,
-            time_to_first_byte=None if first is None else first - self.started,
+            latency=now - started,
+            time_to_first_byte=None if first is None else first - started,
             queue=answer.queued if answer else 0.0,
             bytes_out=client.bytes_out,
             error_code=error.code if error else None,
@@ -90,20 +93,21 @@ class Journey:
             key=answer.key if answer else None,
             cache=self.shared,
             tokens=tokens,
-            cost=cost_of(tokens, price) if tokens and price else None,
-            currency=price.currency if price else "USD",
+            cost=cost,
+            currency=currency,
         )
 
     def counted(self, record: RequestRecord) -> RequestRecord:
         """*record*, which was made before the answer was over, with what the answer took."""
-        tokens, candidate = self._tokens(gone=True), self.candidate
-        price = candidate.price if candidate and tokens else None
-        return record._replace(
-            tokens=tokens,
-            key=self.answer.key if self.answer else None,
-            cost=cost_of(tokens, price) if tokens and price else None,
-            currency=price.currency if price else "USD",
-        )
+        tokens = self._tokens(gone=True)
+        cost, currency = self._cost(tokens)
+        key = self.answer.key if self.answer else None
+        return record._replace(tokens=tokens, key=key, cost=cost, currency=currency)
+
+    def _cost(self, tokens: Tokens | None) -> tuple[float | None, str]:
+        """What *tokens* cost, if it is known, and in which currency."""
+        price = self.candidate.price if self.candidate and tokens else None
+        return (cost_of(tokens, price), price.currency) if tokens and price else (None, "USD")
 
     def _tokens(self, *, gone: bool) -> Tokens | None:
         """What the request and its answer took, estimated where the provider did not say."""

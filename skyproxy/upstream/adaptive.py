@@ -80,7 +80,7 @@ class AdaptiveLimit:
     def limited(self) -> None:
         """The provider answered 429."""
         now = self._clock.seconds()
-        in_use = self._limiter.statistics().in_use
+        in_use = self._limiter.in_use
         # Below 1 a request is alone, and knows of the last cut, unless it is left from before.
         if in_use > 1 if self._level < 1 else now < self._next_cut:
             return
@@ -101,15 +101,14 @@ class AdaptiveLimit:
         self._recent += (time_to_first_byte - self._recent) / (samples if samples < _RECENT else _RECENT)
         self._baseline += (time_to_first_byte - self._baseline) / (samples if samples < _LONG_RUN else _LONG_RUN)
         if self._level < 1:
-            if self._limiter.statistics().in_use <= 1:
+            if self._limiter.in_use <= 1:
                 self._grow_below_one()
                 self._pause()
             return
         slow = self._samples >= _ENOUGH_SAMPLES and self._recent > _SLOW * self._baseline
         if not slow and self._level >= self._highest:
             return
-        limiter = self._limiter.statistics()
-        if limiter.in_use < limiter.limit:
+        if self._limiter.in_use < self._limiter.limit:
             return
         if slow:
             self._ease()

@@ -135,12 +135,18 @@ class Limiter:
             self._withheld -= 1
             self._open_gate()
 
+    @property
+    def in_use(self) -> int:
+        """Permits in the hands of requests."""
+        gate = self._gate
+        return gate.limit - gate.tokens - self._withheld - self._coming_back
+
     def statistics(self) -> LimiterStatistics:
         """The state at this moment."""
         gate = self._gate
         return LimiterStatistics(
             max_concurrent=gate.limit,
-            in_use=gate.limit - gate.tokens - self._withheld - self._coming_back,
+            in_use=self.in_use,
             available=gate.tokens,
             queued=len(gate.waiting),
             max_pending=self._max_pending,

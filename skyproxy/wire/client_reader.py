@@ -3,61 +3,84 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from twisted.web.iweb import UNKNOWN_LENGTH
 
-Field = tuple[bytes, bytes]
+from skyproxy.wire.headers import NamedFields
+from skyproxy.wire.received import UndecodedHeaders
 
 _LARGEST_HEAD = 256 * 1024
 _MOST_FIELDS = 500
 _MOST_INTERIM = 20
+_END_OF_HEAD: Final = b"\r\n\r\n"
+
+# These only take apart what llhttp, which is strict, has accepted.
+_STATUS_LINE = re.compile(rb"HTTP/(\d)\.(\d) \d+ ?([^\r]*)\r\n")
+_FIELD = re.compile(rb"([^:]+):[ \t]*((?:[^\r]*[^\r \t])?)[ \t]*\r\n")
+
 _KEEP_ALIVE_TIMEOUT = re.compile(rb"(?:^|[,;\s])timeout\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
-
-
-@cache
-def _version(text: str) -> tuple[bytes, int, int]:
-    # llhttp takes few.
-    major, minor = text.split(".")
-    return b"HTTP", int(major), int(minor)
 
 
 class BadResponse(Exception):
     """What came is not a response, or one that nobody should have to read."""
 
 
-class ResponseHead:
-    """Status and header fields of a response.
+class ResponseHead(UndecodedHeaders):
+    """Status and header fields of a response; as twisted.web's headers it has all fields but Content-Encoding.
 
+    :param data: as it came, from the status line to the blank line. llhttp has accepted it.
     :ivar fields: in the order of their coming.
-    :ivar length: bytes of the body, or UNKNOWN_LENGTH.
-    :ivar framed: whether the end of the body can be told from the end of the connection.
-    :ivar keep_alive: seconds that the server says it keeps an idle connection; None if it does not say.
     """
 
-    __slots__ = ("fields", "framed", "keep_alive", "length", "phrase", "status", "version")
+    __slots__ = ("_line", "fields", "status")
 
-    def __init__(self, version: tuple[bytes, int, int], status: int, phrase: bytes, fields: list[Field]) -> None:
-        self.version = version
+    def __init__(self, status: int, data: bytes) -> None:
+        line = _STATUS_LINE.match(data)
+        if line is None:
+            raise BadResponse("A status line that is none.")
+        self._line = line
         self.status = status
-        self.phrase = phrase
-        self.fields = fields
-        self.length: int | object = UNKNOWN_LENGTH
-        self.framed = status in (204, 304)
-        self.keep_alive: float | None = None
-        last = {name.lower(): value for name, value in fields}
-        if b"content-length" in last:
-            self.length = int(last[b"content-length"])
-            self.framed = True
-        if b"transfer-encoding" in last:
-            self.framed = self.framed or last[b"transfer-encoding"].lower().endswith(b"chunked")
-        if b"keep-alive" in last and (found := _KEEP_ALIVE_TIMEOUT.search(last[b"keep-alive"])):
-            self.keep_alive = float(found.group(1))
+        self.fields = self._fields = NamedFields(_FIELD.findall(data, line.end()))
+        self._built = None
+
+    @property
+    def version(self) -> tuple[bytes, int, int]:
+        """Such as ``(b"HTTP", 1, 1)``."""
+        return b"HTTP", int(self._line[1]), int(self._line[2])
+
+    @property
+    def phrase(self) -> bytes:
+        """That of the status line."""
+        return self._line[3]
+
+    @property
+    def length(self) -> int | object:
+        """Bytes of the body, or UNKNOWN_LENGTH."""
+        said = self.fields.last.get(b"content-length")
+        return UNKNOWN_LENGTH if said is None else int(said)
+
+    @property
+    def framed(self) -> bool:
+        """Whether the end of the body can be told from the end of the connection."""
+        last = self.fields.last
+        coding = last.get(b"transfer-encoding", b"")
+        return self.status in (204, 304) or b"content-length" in last or coding.lower().endswith(b"chunked")
+
+    @property
+    def keep_alive(self) -> float | None:
+        """Seconds that the server says it keeps an idle connection; None if it does not say."""
+        said = self.fields.last.get(b"keep-alive")
+        found = None if said is None else _KEEP_ALIVE_TIMEOUT.search(said)
+        return None if found is None else float(found[1])
 
 
 class ResponseReader:
     """Reads the responses on one connection with llhttp, strictly.
+
+    llhttp says where a head is complete, and frames the body; a head is taken apart in one go, which is cheaper than to
+    be called for each of its fields.
 
     :ivar head: of the response that is being read; None until its last byte is there.
     :ivar pieces: of the body, that the last :meth:`feed` found.
@@ -69,11 +92,9 @@ class ResponseReader:
         "_after_end",
         "_body_end",
         "_bodyless",
-        "_fields",
-        "_head_size",
         "_interim",
         "_parser",
-        "_phrase",
+        "_unread",
         "complete",
         "head",
         "keep_alive",
@@ -93,20 +114,19 @@ class ResponseReader:
         :param bodyless: it answers HEAD: no body follows, whatever its fields say.
         """
         self.head: ResponseHead | None = None
-        self.complete = False
-        self.keep_alive = False
-        self.pieces.clear()
+        self.complete = self.keep_alive = self._after_end = False
         self._bodyless = bodyless
-        self._fields: list[Field] = []
-        self._phrase = b""
-        self._head_size = 0
         self._interim = 0
-        self._after_end = False
-        self._body_end: int | None = None
+        self._unread = b""
 
     def close(self) -> None:
         """Let go of the parser, which holds this object as this holds it."""
         self._parser = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether any byte of the response has come."""
+        return self.head is not None or self._interim > 0 or bool(self._unread)
 
     def feed(self, data: bytes) -> None:
         """Read on.
@@ -116,21 +136,19 @@ class ResponseReader:
         self.pieces.clear()
         assert self._parser is not None
         if self.head is None:
-            self._head_size += len(data)
+            self._unread += data
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
-            self._after_end = self.complete
             if not self.complete:
                 raise BadResponse(f"Not a proper response: {error}") from None
+            self._after_end = True
         if self._after_end:
             del self.pieces[self._body_end :]
             # Bytes that nobody asked for: whatever they are, the next response could be taken for another.
             self.keep_alive = False
-        if self.head is None and (self._head_size > _LARGEST_HEAD or len(self._fields) > _MOST_FIELDS):
+        if len(self._unread) > _LARGEST_HEAD:
             raise BadResponse("A head that is too large.")
-        if self._interim > _MOST_INTERIM:
-            raise BadResponse("Interim responses without end.")
 
     # What llhttp calls.
 
@@ -138,35 +156,38 @@ class ResponseReader:
         if self.complete:
             self._after_end = True
 
-    def on_status(self, phrase: bytes) -> None:
-        self._phrase += phrase
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        # Beyond the bound they are counted no further, and trailers are dropped.
-        if self.head is None and len(self._fields) <= _MOST_FIELDS:
-            self._fields.append((name, value.rstrip()))
-
     def on_headers_complete(self) -> None:
-        parser = self._parser
-        assert parser is not None
-        status = parser.get_status_code()
-        if self.complete or status < 200 or len(self._fields) > _MOST_FIELDS:
+        if self.complete:
             return
-        self.head = ResponseHead(_version(parser.get_http_version()), status, self._phrase, self._fields)
+        assert self._parser is not None
+        # An empty line before a response is ignored by llhttp, too.
+        data = self._unread.lstrip(b"\r\n")
+        end = data.find(_END_OF_HEAD) + 2
+        head = ResponseHead(self._parser.get_status_code(), data[:end])
+        if len(head.fields) > _MOST_FIELDS:
+            raise BadResponse("A head that is too large.")
+        if head.status < 200:
+            self._pass_over(head)
+            self._unread = data[end + 2 :]
+            return
+        self.head = head
+        self._unread = b""
         if self._bodyless:
             self.on_message_complete()
             self._parser = HttpResponseParser(self)
 
     def on_message_complete(self) -> None:
-        parser = self._parser
-        assert parser is not None
-        if self.complete:
+        if self.head is None or self.complete:
             return
-        if self.head is None:
-            self._interim += 1
-            self._fields = []
-            self._phrase = b""
-            return
+        assert self._parser is not None
         self.complete = True
         self._body_end = len(self.pieces)
-        self.keep_alive = bool(parser.should_keep_alive())
+        self.keep_alive = self._parser.should_keep_alive()
+
+    def _pass_over(self, interim: ResponseHead) -> None:
+        # Where the next head begins would not be known.
+        if interim.framed and interim.length != 0:
+            raise BadResponse("An interim response with a body.")
+        self._interim += 1
+        if self._interim > _MOST_INTERIM:
+            raise BadResponse("Interim responses without end.")

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from twisted.web.http_headers import Headers, _nameEncoder
 
 Field = tuple[bytes, bytes]
 Fields = Sequence[Field]
+
+
+class NamedFields(list[Field]):
+    """Header fields in the order of their coming, which can be asked for by name.
+
+    :ivar last: the last value of each field, by its name in lower case.
+    """
+
+    __slots__ = ("last",)
+
+    def __init__(self, fields: Iterable[Field]) -> None:
+        super().__init__(fields)
+        self.last = {name.lower(): value for name, value in self}
+
+    @classmethod
+    def of(cls, fields: Iterable[Field]) -> NamedFields:
+        """*fields*, which may be one of these already."""
+        return fields if isinstance(fields, NamedFields) else cls(fields)
 
 
 class FixedFields:
