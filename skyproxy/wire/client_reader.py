@@ -167,8 +167,11 @@ class ResponseReader:
         if len(head.fields) > _MOST_FIELDS:
             raise BadResponse("A head that is too large.")
         if head.status < 200:
-            self._pass_over(head)
+            # An interim response has no body, whatever its fields say.
             self._unread = data[end + 2 :]
+            self._interim += 1
+            if self._interim > _MOST_INTERIM:
+                raise BadResponse("Interim responses without end.")
             return
         self.head = head
         self._unread = b""
@@ -183,11 +186,3 @@ class ResponseReader:
         self.complete = True
         self._body_end = len(self.pieces)
         self.keep_alive = self._parser.should_keep_alive()
-
-    def _pass_over(self, interim: ResponseHead) -> None:
-        # Where the next head begins would not be known.
-        if interim.framed and interim.length != 0:
-            raise BadResponse("An interim response with a body.")
-        self._interim += 1
-        if self._interim > _MOST_INTERIM:
-            raise BadResponse("Interim responses without end.")
