@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from tests.benchmarks.load import Load, Wrk, middle
@@ -53,12 +54,14 @@ class Subject:
 
     :ivar headers: that each request must bring.
     :ivar slow: whether it is measured once, for longer, so that a thousand clients get answers at all.
+    :ivar most: connections; with more it is not measured.
     """
 
     name: str
     port: int
     headers: Mapping[str, str] | None = None
     slow: bool = False
+    most: float = inf
 
 
 def loads(
@@ -71,7 +74,7 @@ def loads(
     for turn in range(bench.rounds):
         for count in connections:
             for subject in subjects:
-                if subject.slow and turn:
+                if count > subject.most or (subject.slow and turn):
                     continue
                 seconds = bench.seconds * (_SLOW if subject.slow else 1)
                 load = wrk.run(subject.port, count, seconds, headers=subject.headers)

@@ -52,6 +52,7 @@ class Table:
 
     :ivar about: how it was measured.
     :ivar skipped: what was not measured, and why.
+    :ivar notes: what else is to be known.
     :ivar prose: whether the cells are words rather than numbers.
     """
 
@@ -61,6 +62,7 @@ class Table:
     lines: list[list[str]] = field(default_factory=list)
     goals: list[Goal] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     prose: bool = False
 
     def add(self, *cells: Any) -> None:
@@ -74,7 +76,8 @@ class Table:
             parts.append(self.about)
         if self.lines:
             parts.append(_grid([list(self.columns), *self.lines], prose=self.prose))
-        notes = [goal.verdict() for goal in self.goals] + [f"Not measured: {each}" for each in self.skipped]
+        notes = [goal.verdict() for goal in self.goals]
+        notes += [*self.notes, *(f"Not measured: {each}" for each in self.skipped)]
         if notes:
             parts.append("\n".join(f"- {note}" for note in notes))
         return "\n\n".join(parts) + "\n"

@@ -174,6 +174,21 @@ class Servers:
         home.pop("PYTHONUNBUFFERED")
         return self.started(start_daemon("naive" if naive else "skyproxy", command, port, folder, home))
 
+    # What skyproxy is made of.
+
+    def bare(self, upstream: int) -> Server:
+        """llhttp on Twisted and nothing else, in front of a port of loopback."""
+        return self._fixture("bare", upstream)
+
+    def card(self, upstream: int) -> Server:
+        """Klein, treq and the pool on skyproxy's wire and nothing else, likewise."""
+        return self._fixture("card", upstream)
+
+    def _fixture(self, name: str, upstream: int) -> Server:
+        port = free_port()
+        command = [sys.executable, "-m", f"tests.benchmarks.{name}", str(port), str(upstream)]
+        return self.started(start(name, command, port, self.folder, environment()))
+
     # Providers that stream, or refuse.
 
     def demo(self, *options: str) -> DemoProvider:

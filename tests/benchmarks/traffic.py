@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 
+import orjson
+
 PATH = "/v1/chat/completions"
+
+PERMITS = 25
+"""Requests that the fixtures have at their upstream at once, as many as skyproxy by default."""
 
 _ROAD = "The road is long and the night is cold. " * 45
 
@@ -51,3 +56,10 @@ def http_request(body: str, path: str = PATH) -> bytes:
         f"Authorization: Bearer x\r\nContent-Length: {len(data)}\r\n\r\n"
     )
     return head.encode() + data
+
+
+def renamed(body: bytes, model: str) -> bytes:
+    """*body*, an object in JSON, read and written anew with another *model*."""
+    said = orjson.loads(body)
+    said["model"] = model
+    return orjson.dumps(said)

@@ -23,6 +23,7 @@ def measure(bench: Bench) -> Sequence[Table]:
         ports = {
             "direct": upstream,
             "nginx": servers.reverse_proxy(upstream).port,
+            "bare llhttp on Twisted": servers.bare(upstream).port,
             "skyproxy": servers.skyproxy(f"http://127.0.0.1:{upstream}/v1").port,
         }
         took = latencies(ports, count)
@@ -32,4 +33,7 @@ def measure(bench: Bench) -> Sequence[Table]:
         table.add(name, median * 1000, quantile(seconds, 0.99) * 1000, (median - direct) * 1000)
     added = quantile(took["skyproxy"], 0.5) - direct
     table.goals.append(Goal("added over direct, p50", added * 1000, 0.30, 0.15, "ms"))
+    table.notes.append(
+        "bare llhttp on Twisted: no product, but what parser and reactor alone cost (tests/benchmarks/bare.py)."
+    )
     return [table]

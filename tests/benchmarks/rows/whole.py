@@ -12,6 +12,17 @@ from tests.benchmarks.servers import Servers
 
 _CONNECTIONS = (1, 100, 1000)
 
+_MAIN = ("direct", "nginx", "skyproxy")
+
+_BARE, _CARD = "bare llhttp on Twisted", "Klein, treq and pool alone"
+
+_ABOUT_THESE = (
+    f"{_BARE}: no product, but what parser and reactor alone cost: both sides, JSON read and written anew both ways, a "
+    "DeferredSemaphore (tests/benchmarks/bare.py).",
+    f"{_CARD}: no product either, but what these cost on skyproxy's own wire, with nothing else beside the same JSON "
+    "and DeferredSemaphore (tests/benchmarks/card.py).",
+)
+
 
 def measure(bench: Bench) -> Sequence[Table]:
     """One table for each number of connections, and one by autocannon."""
@@ -21,6 +32,8 @@ def measure(bench: Bench) -> Sequence[Table]:
         subjects = [
             Subject("direct", upstream),
             Subject("nginx", servers.reverse_proxy(upstream).port),
+            Subject(_BARE, servers.bare(upstream).port, most=100),
+            Subject(_CARD, servers.card(upstream).port, most=100),
             Subject("skyproxy", servers.skyproxy(base_url).port),
             Subject("skyproxy, naive", servers.skyproxy(base_url, naive=True).port),
             *(
@@ -33,7 +46,7 @@ def measure(bench: Bench) -> Sequence[Table]:
         tables = [
             _table(count, {name: load for (name, c), load in seen.items() if c == count}) for count in _CONNECTIONS
         ]
-        tables.append(_by_autocannon(bench, subjects[:3]))
+        tables.append(_by_autocannon(bench, [each for each in subjects if each.name in _MAIN]))
     for table in tables[:-1]:
         table.skipped += missing(bench.peers_dir, bench.tools)
     return tables
@@ -48,6 +61,8 @@ def _table(connections: int, loads: dict[str, Load]) -> Table:
     for name, load in loads.items():
         against = ratio(load.rate, loads["nginx"].rate)
         table.add(name, load.rate, load.p50, load.p99, against, load.refused, load.broken)
+    if _BARE in loads:
+        table.notes += _ABOUT_THESE
     if connections == 100:
         ours = loads["skyproxy"]
         table.goals.append(Goal("times nginx", ratio(ours.rate, loads["nginx"].rate), 0.12, 0.17, at_least=True))

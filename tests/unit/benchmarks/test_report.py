@@ -46,12 +46,12 @@ class GoalTests(SynchronousTestCase):
 
 class TableTests(SynchronousTestCase):
     def test_markdown(self) -> None:
-        table = Table("Title", ("through", "ms"), "How.", goals=[Goal("x", 1, 2)], skipped=["y (no y)"])
+        table = Table("Title", ("through", "ms"), "How.", goals=[Goal("x", 1, 2)], skipped=["y (no y)"], notes=["z."])
         table.add("skyproxy", 1.25)
         expected = (
             "### Title\n\nHow.\n\n"
             "| through  |   ms |\n|----------|-----:|\n| skyproxy | 1.25 |\n\n"
-            "- x: 1; must ≤ 2 reached\n- Not measured: y (no y)\n"
+            "- x: 1; must ≤ 2 reached\n- z.\n- Not measured: y (no y)\n"
         )
         self.assertEqual(table.markdown(), expected)
 

@@ -1,0 +1,83 @@
+"""What Klein, treq and the pool alone cost on skyproxy's wire: a fixture to compare with, no proxy for use.
+
+``python -m tests.benchmarks.card PORT UPSTREAM`` stands between two ports of loopback: a Klein app of one route, treq's
+HTTPClient on an HTTPConnectionPool, a DeferredSemaphore, JSON read and written anew both ways. There are no queue with
+limits, no breaker, no retries, no timers, no records, no log and no figures.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from klein import Klein
+from twisted.internet.defer import Deferred, DeferredSemaphore
+
+from skyproxy.upstream.treq_client import ProviderClient
+from skyproxy.web.client import client_of
+from skyproxy.web.request import ApiRequest
+from skyproxy.web.site import ApiSite, build_site
+from skyproxy.wire import Connections, ServerLimits, Wire
+from skyproxy.wire.agent import Origin, OriginAgent, endpoint_of
+from skyproxy.wire.pool import ConnectionPool
+from skyproxy.wire.slices import sliced
+from tests.benchmarks.bare import BACKLOG, spare_the_collector
+from tests.benchmarks.traffic import PATH, PERMITS, renamed
+
+_JSON = ((b"Content-Type", b"application/json"),)
+_LARGEST = 2**20
+
+
+class Card:
+    """The app.
+
+    :param reactor: IReactorTCP and IReactorTime.
+    :param upstream: a port of loopback.
+    """
+
+    app = Klein()
+
+    def __init__(self, reactor: Any, upstream: int, wire: Wire) -> None:
+        origin = Origin(f"http://127.0.0.1:{upstream}")
+        pool = ConnectionPool(reactor, wire.client, max_connections=2 * PERMITS, keep_alive=60, keep_alive_max=60)
+        agent = OriginAgent(origin, endpoint_of(origin, reactor, 10, None), pool)
+        fixed = ((b"Host", origin.authority.encode()), (b"Accept-Encoding", b"identity"))
+        self._client = ProviderClient(f"http://{origin.authority}", fixed, agent, pool, reactor)
+        self._permits = DeferredSemaphore(PERMITS)
+        self._seconds = reactor.seconds
+
+    @app.route(PATH, methods=["POST"])
+    def chat(self, request: ApiRequest) -> Deferred[None]:
+        """Have the upstream answer."""
+        return Deferred.fromCoroutine(self._chat(request))
+
+    async def _chat(self, request: ApiRequest) -> None:
+        body = renamed(request.plain_body(_LARGEST), "guard")
+        await self._permits.acquire()
+        try:
+            response = await self._client.post(PATH, _JSON, body)
+            # Whole, as long as the upstream answers at once.
+            answer = renamed(response.whole or b"{}", "default")
+        finally:
+            self._permits.release()
+        client_of(request, [], self._seconds).answer(response.code, _JSON, answer)
+
+
+def card_site(reactor: Any, upstream: int) -> ApiSite:
+    """The site of the app, on skyproxy's wire."""
+    wire = Wire()
+    return build_site(Card(reactor, upstream, wire).app, reactor, wire, ServerLimits(), Connections(reactor))
+
+
+def main(port: int, upstream: int) -> None:
+    """Serve until the process ends."""
+    from twisted.internet import reactor as running
+
+    reactor: Any = running
+    sliced(reactor).listenTCP(port, card_site(reactor, upstream), BACKLOG, "127.0.0.1")
+    spare_the_collector()
+    reactor.run()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
