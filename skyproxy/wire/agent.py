@@ -160,13 +160,14 @@ class OriginAgent:
 class OutgoingRequest(Request):
     """A request whose method and path have been looked at before: twisted.web's own would do it each time."""
 
+    persistent = True
+    _parsedURI = None
+
     def __init__(self, method: bytes, path: bytes, headers: Any, body: IBodyProducer | None) -> None:
         self.method = method
         self.uri = path
         self.headers = headers
         self.bodyProducer = body
-        self.persistent = True
-        self._parsedURI = None
 
 
 def _send(connection: Any, request: Request) -> Deferred[IResponse]:

@@ -13,14 +13,17 @@ class BytesProducer:
     """A body that can be written at once, and again.
 
     :ivar data: the body.
-    :ivar length: bytes.
     """
 
-    __slots__ = ("data", "length")
+    __slots__ = ("data",)
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        self.length = len(data)
+
+    @property
+    def length(self) -> int:
+        """Bytes."""
+        return len(self.data)
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
         """Write all of it."""

@@ -17,7 +17,7 @@ from twisted.web.iweb import IResponse
 
 from skyproxy.wire.body import BytesProducer
 from skyproxy.wire.client_reader import BadResponse, ResponseHead, ResponseReader
-from skyproxy.wire.client_response import DONE, ClientResponse
+from skyproxy.wire.client_response import DONE, ClientResponse, WholeResponse
 from skyproxy.wire.direct import direct_writer, read_directly
 from skyproxy.wire.headers import OutgoingHeaders
 
@@ -46,7 +46,6 @@ class ClientProtocol(Protocol):
         self._request: Any = None
         self._answer: Deferred[IResponse] | None = None
         self._response: ClientResponse | None = None
-        self._heard = False
         self._paused = False
         self._gone = False
         self._closed: list[Deferred[None]] = []
@@ -69,7 +68,6 @@ class ClientProtocol(Protocol):
             return fail(RequestNotSent())
         self.state = "WAITING"
         self._request = request
-        self._heard = False
         self._reader.next(bodyless=request.method == b"HEAD")
         answer: Deferred[IResponse] = Deferred(self._cancel)
         self._answer = answer
@@ -113,7 +111,6 @@ class ClientProtocol(Protocol):
             self.state = "CONNECTION_LOST"
             self.transport.abortConnection()
             return
-        self._heard = True
         reader = self._reader
         broken: BadResponse | None = None
         try:
@@ -174,7 +171,7 @@ class ClientProtocol(Protocol):
         """
         pieces = self._reader.pieces
         whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        response = ClientResponse(head, self._request, self, whole)
+        response = WholeResponse(head, self._request, whole)
         self.keep_alive = head.keep_alive
         self._be_free()
         answer.callback(response)
@@ -196,7 +193,8 @@ class ClientProtocol(Protocol):
         self._request = None
         if reusable:
             self.state = "QUIESCENT"
-            self.resume()
+            if self._paused:
+                self.resume()
             self._quiescent_callback(self)
         else:
             self.state = "CONNECTION_LOST"
@@ -206,7 +204,7 @@ class ClientProtocol(Protocol):
         answer, self._answer = self._answer, None
         response, self._response = self._response, None
         if answer is not None:
-            kind = ResponseFailed if self._heard else ResponseNeverReceived
+            kind = ResponseFailed if self._reader.begun else ResponseNeverReceived
             answer.errback(Failure(kind([reason])))  # type: ignore[no-untyped-call]
         elif response is not None:
             response.ended(reason if reason is _CLOSED else Failure(ResponseFailed([reason], response)))

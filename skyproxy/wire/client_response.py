@@ -13,7 +13,6 @@ from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
 from skyproxy.wire.client_reader import ResponseHead
-from skyproxy.wire.received import UndecodedHeaders
 
 DONE = Failure(ResponseDone())
 """How a body ends that is complete."""
@@ -36,42 +35,27 @@ def _ignore(data: bytes) -> None:
     """Take bytes that nobody waits for any more."""
 
 
-@implementer(IResponse)
-class ClientResponse:
-    """See :class:`twisted.web.iweb.IResponse`. It is the transport of the protocol that reads the body, too.
+class _Response:
+    """What the headers say.
 
-    :param whole: the whole body, if all of it has come: the connection has ended it, and carries others now.
+    :ivar code: the status.
+    :ivar headers: the fields, without Content-Encoding.
     :ivar raw_headers: all header fields, in the order of their coming.
-    :ivar whole: the whole body, if all of it had come when the response was handed over; else None. It is given by
-        :meth:`deliverBody`, too.
     :ivar wanted: whether somebody reads the body.
-    :ivar received: for the connection: takes the next bytes of the body. It is the reader's own ``dataReceived`` as
-        soon as there is one.
     """
-
-    __slots__ = (
-        "_body", "_connection", "_end", "_head", "_headers", "_held",
-        "code", "length", "previousResponse", "raw_headers", "received", "request", "wanted", "whole",
-    )  # fmt: skip
 
     # For protocols that stop reading when their transport says that it is going.
     disconnecting = False
 
-    def __init__(self, head: ResponseHead, request: Any, connection: Connection, whole: bytes | None = None) -> None:
-        self._head = head
-        self._headers: Headers | None = None
-        self._connection = connection
-        self._body: Any = None
-        self._held: list[bytes] = [whole] if whole else []
-        self.received: Callable[[bytes], None] = self._held.append
-        self.wanted = False
-        self._end: Failure | None = None if whole is None else DONE
-        self.whole = whole
+    previousResponse: IResponse | None = None
+    wanted = False
+
+    def __init__(self, head: ResponseHead, request: Any) -> None:
+        self.headers: Headers = head
         self.code = head.status
-        self.length = head.length
         self.raw_headers = head.fields
         self.request = request
-        self.previousResponse: IResponse | None = None
+        self._head = head
 
     @property
     def version(self) -> tuple[bytes, int, int]:
@@ -84,15 +68,70 @@ class ClientResponse:
         return self._head.phrase
 
     @property
-    def headers(self) -> Headers:
-        """The fields, made when first asked for, without Content-Encoding."""
-        if self._headers is None:
-            self._headers = UndecodedHeaders(self.raw_headers)
-        return self._headers
+    def length(self) -> int | object:
+        """Bytes of the body, or UNKNOWN_LENGTH."""
+        return self._head.length
 
     def setPreviousResponse(self, response: IResponse) -> None:
         """For agents that follow redirects."""
         self.previousResponse = response
+
+    def _give_away(self) -> None:
+        if self.wanted:
+            raise RuntimeError("The body was given to a protocol already.")
+        self.wanted = True
+
+
+@implementer(IResponse)
+class WholeResponse(_Response):
+    """A response of which all has come. See :class:`twisted.web.iweb.IResponse`.
+
+    Its connection carries others now, so that the transport which it is for the body's reader can stop nothing.
+
+    :ivar whole: the body, which :meth:`deliverBody` gives, too.
+    """
+
+    def __init__(self, head: ResponseHead, request: Any, whole: bytes) -> None:
+        super().__init__(head, request)
+        self.whole = whole
+
+    def deliverBody(self, protocol: Any) -> None:
+        """Give the body to *protocol*; its ``connectionLost`` gets ``ResponseDone``.
+
+        :raise RuntimeError: it was given to a protocol before.
+        """
+        self._give_away()
+        protocol.makeConnection(self)
+        if self.whole:
+            protocol.dataReceived(self.whole)
+        protocol.connectionLost(DONE)
+
+    def _nothing(self) -> None:
+        """It is all there."""
+
+    pauseProducing = resumeProducing = stopProducing = abortConnection = loseConnection = _nothing
+
+
+@implementer(IResponse)
+class ClientResponse(_Response):
+    """A response whose body comes. See :class:`twisted.web.iweb.IResponse`.
+
+    It is the transport of the protocol that reads the body, too.
+
+    :ivar whole: None: it had not all come when the response was handed over; see :class:`WholeResponse`.
+    :ivar received: for the connection: takes the next bytes of the body. It is the reader's own ``dataReceived`` as
+        soon as there is one.
+    """
+
+    whole: bytes | None = None
+
+    def __init__(self, head: ResponseHead, request: Any, connection: Connection) -> None:
+        super().__init__(head, request)
+        self._connection = connection
+        self._body: Any = None
+        self._held: list[bytes] = []
+        self.received: Callable[[bytes], None] = self._held.append
+        self._end: Failure | None = None
 
     def deliverBody(self, protocol: Any) -> None:
         """Give the body to *protocol*.
@@ -103,10 +142,8 @@ class ClientResponse:
 
         :raise RuntimeError: it was given to a protocol before.
         """
-        if self.wanted:
-            raise RuntimeError("The body was given to a protocol already.")
+        self._give_away()
         self._body = protocol
-        self.wanted = True
         protocol.makeConnection(self)
         for data in self._held:
             protocol.dataReceived(data)

@@ -32,30 +32,32 @@ class FixedFields:
     """Fields that every request to one origin carries, rendered once.
 
     :param fields: Host first.
+    :ivar settled: names in lower case that nobody adds: theirs, and Cookie, for what one client's answer brought must
+        not go out with another's request.
     :raise ValueError: one holds CR, LF or NUL.
     """
 
-    __slots__ = ("fields", "lines", "names")
+    __slots__ = ("fields", "lines", "settled")
 
     def __init__(self, fields: Fields) -> None:
         self.fields = tuple(fields)
         self.lines = render(fields)
-        self.names = frozenset(name.lower() for name, _ in fields)
+        self.settled = frozenset([b"cookie", *(name.lower() for name, _ in fields)])
 
 
 class OutgoingHeaders(Headers):
     """The *fixed* fields, and *own* ones of this request.
 
-    Agents that wrap others copy the headers and ask for single ones: both cost next to nothing here. What they add
-    under a name that is fixed is left out (such as the Accept-Encoding of an agent that would decode).
+    Agents that wrap others copy the headers and ask for single ones: both cost next to nothing here. What they would
+    add under a settled name is taken to be there, and left out (such as the Accept-Encoding of an agent that would
+    decode).
     """
 
-    __slots__ = ("_built", "_fixed", "_own")
+    __slots__ = ("_fixed", "_own")
 
-    def __init__(self, fixed: FixedFields, own: Sequence[Field]) -> None:
+    def __init__(self, fixed: FixedFields, own: Fields) -> None:
         self._fixed = fixed
-        self._own = list(own)
-        self._built: dict[bytes, list[bytes]] | None = None
+        self._own = own
 
     def fields(self) -> list[Field]:
         """All of them, in order."""
@@ -74,31 +76,33 @@ class OutgoingHeaders(Headers):
         return OutgoingHeaders(self._fixed, self._own)
 
     def hasHeader(self, name: str | bytes) -> bool:
-        low = (name.encode("ascii") if isinstance(name, str) else name).lower()
-        return low in self._fixed.names or low in [own.lower() for own, _ in self._own]
+        low = _as_bytes(name).lower()
+        return low in self._fixed.settled or any(own.lower() == low for own, _ in self._own)
 
     def addRawHeader(self, name: str | bytes, value: str | bytes) -> None:
-        raw_name = name.encode("ascii") if isinstance(name, str) else name
-        if raw_name.lower() not in self._fixed.names:
-            self._own.append((raw_name, value.encode("utf-8") if isinstance(value, str) else value))
-            self._built = None
+        raw_name = _as_bytes(name)
+        if raw_name.lower() not in self._fixed.settled:
+            self._own = [*self._own, (raw_name, _as_bytes(value))]
 
     @property
     def _rawHeaders(self) -> dict[bytes, list[bytes]]:  # type: ignore[override]
-        if self._built is None:
-            self._built = {}
-            for name, value in self.fields():
-                self._built.setdefault(_nameEncoder.encode(name), []).append(value)
-        return self._built
+        built: dict[bytes, list[bytes]] = {}
+        for name, value in self.fields():
+            built.setdefault(_nameEncoder.encode(name), []).append(value)
+        return built
 
 
-def render(fields: Sequence[Field]) -> bytes:
+def _as_bytes(text: str | bytes) -> bytes:
+    return text.encode("utf-8") if isinstance(text, str) else text
+
+
+def render(fields: Fields) -> bytes:
     """*fields*, each with its CRLF.
 
     :raise ValueError: one holds CR, LF or NUL (RFC 9110 section 5.5), and would be read as something else.
     """
     lines = b"".join([b"%b: %b\r\n" % field for field in fields])
-    if lines.count(b"\n") != len(fields) or lines.count(b"\r") != len(fields) or b"\0" in lines:
+    if len(lines) - len(lines.translate(None, b"\r\n\0")) != 2 * len(fields):
         raise ValueError("A header field to be sent holds CR, LF or NUL.")
     return lines
 
