@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Protocol
 
 from twisted.internet.interfaces import IPushProducer
@@ -11,7 +12,7 @@ from skyproxy.errors import InvalidRequest, SkyproxyError, UpstreamBroken
 from skyproxy.reasoning import StreamStripper, strip_answer
 from skyproxy.sse import StreamVerdict, StreamWatch, error_event, text_length, usage_of
 from skyproxy.upstream.answer import Answer
-from skyproxy.upstream.whole import Whole, is_encoded, read_body, read_json
+from skyproxy.upstream.whole import Whole, read_body, read_json
 from skyproxy.wire.headers import Fields
 
 # What a client can use. A list of what may pass, not of what may not: a provider's cookies, hop-by-hop headers
@@ -19,6 +20,9 @@ from skyproxy.wire.headers import Fields
 _PASSED = frozenset({b"content-type", b"content-disposition", b"retry-after", b"retry-after-ms", b"cf-ray"})
 _PASSED_PREFIXES = (b"x-ratelimit-", b"ratelimit", b"openai-")
 _PROVIDER_IDS = frozenset({b"x-request-id", b"request-id", b"x-generation-id"})
+
+_TELLING = 64
+"""Bytes of a name that tell which of these it is."""
 
 
 class Client(Protocol):
@@ -99,14 +103,18 @@ async def relay(
 
 def passable(headers: Fields) -> list[tuple[bytes, bytes]]:
     """Those of a provider's *headers* that go down. Its request id goes by a name of its own, beside skyproxy's."""
-    passed = []
-    for name, value in headers:
-        low = name.lower()
-        if low in _PASSED or low.startswith(_PASSED_PREFIXES):
-            passed.append((name, value))
-        elif low in _PROVIDER_IDS:
-            passed.append((b"X-Upstream-Request-Id", value))
-    return passed
+    return [(other or name, value) for name, value in headers if (other := _passed_as(name[:_TELLING])) is not None]
+
+
+@lru_cache(maxsize=256)
+def _passed_as(start: bytes) -> bytes | None:
+    """The name by which a field goes down whose own name begins with *start*: empty if it is its own, None if the
+    field does not go down. The same few names come with every answer.
+    """
+    low = start.lower()
+    if low in _PROVIDER_IDS:
+        return b"X-Upstream-Request-Id"
+    return b"" if low in _PASSED or low.startswith(_PASSED_PREFIXES) else None
 
 
 def named(whole: Whole, model: str, *, strip_reasoning: bool) -> bytes:
@@ -145,7 +153,7 @@ async def _relay_events(
     *,
     judged: bool,
 ) -> StreamVerdict:
-    if is_encoded(answer.headers):
+    if answer.is_encoded:
         raise UpstreamBroken("The provider sent a compressed stream, which was not asked for.")
     headers = [*headers, (b"Cache-Control", b"no-cache"), (b"X-Accel-Buffering", b"no")]
     if answer.data and (known := _known(answer.data, judged=judged)) is not None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import orjson
@@ -36,12 +36,13 @@ _LAST = 4
 _BOUNDARIES = (b"\n\n", b"\n\r\n", b"\r\r")
 """How events end."""
 
+_NO_USAGE: Mapping[str, Any] = MappingProxyType({})
+
 _LAST_LINE = b"data: [DONE]"
 """At the very end some servers leave out its blank line."""
 
 
-@dataclass(frozen=True, slots=True)
-class StreamVerdict:
+class StreamVerdict(NamedTuple):
     """What the end of a stream tells of it.
 
     :ivar complete: it has said that it is over, by `[DONE]`, a finish_reason or a terminal event of the Responses API.
@@ -57,7 +58,7 @@ class StreamVerdict:
     done: bool = False
     finish_reason: str | None = None
     error: dict[str, Any] | None = None
-    usage: dict[str, Any] = field(default_factory=dict)
+    usage: Mapping[str, Any] = _NO_USAGE
     generated: int = 0
     ends_on_boundary: bool = True
 

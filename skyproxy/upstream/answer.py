@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from types import TracebackType
 
 from skyproxy.upstream.body import Body
 from skyproxy.upstream.hold import Hold
-from skyproxy.upstream.whole import Whole
-from skyproxy.wire.headers import Fields
+from skyproxy.upstream.whole import Whole, is_encoded
+from skyproxy.wire.headers import Fields, NamedFields
+
+_EVENT_STREAM = re.compile(rb"\s*text/event-stream\s*(?:;|$)", re.IGNORECASE)
 
 
 class Answer:
@@ -39,15 +42,11 @@ class Answer:
         data: bytes | None = None,
     ) -> None:
         self.status = status
-        self.headers = headers
+        self.headers = headers = headers if isinstance(headers, NamedFields) else NamedFields(headers)
         self.data = data
-        self.is_event_stream = self.is_encoded = False
-        for name, value in headers:
-            low = name.lower()
-            if low == b"content-type":
-                self.is_event_stream = value.partition(b";")[0].strip().lower() == b"text/event-stream"
-            elif low == b"content-encoding":
-                self.is_encoded = value.lower() != b"identity"
+        last = headers.last
+        self.is_event_stream = _EVENT_STREAM.match(last.get(b"content-type", b"")) is not None
+        self.is_encoded = b"content-encoding" in last and is_encoded(headers)
         self.queued = queued
         self.whole: Whole | None = None
         self._hold = hold

@@ -22,11 +22,6 @@ class NamedFields(list[Field]):
         super().__init__(fields)
         self.last = {name.lower(): value for name, value in self}
 
-    @classmethod
-    def of(cls, fields: Iterable[Field]) -> NamedFields:
-        """*fields*, which may be one of these already."""
-        return fields if isinstance(fields, NamedFields) else cls(fields)
-
 
 class FixedFields:
     """Fields that every request to one origin carries, rendered once.
