@@ -41,15 +41,21 @@ class LazyHeaders(Headers):
 class ReceivedHeaders(LazyHeaders):
     """Those of a request.
 
-    :ivar last: the last value of each field, by its name in lower case.
+    :param lines: its head as it came. llhttp has accepted it.
+    :ivar last: the last value of each field but Content-Length, by its name in lower case.
     """
 
-    __slots__ = ("last",)
+    __slots__ = ("_lines", "last")
 
-    def __init__(self, fields: Fields, last: Mapping[bytes, bytes]) -> None:
-        self._fields = fields
+    def __init__(self, lines: bytes, last: Mapping[bytes, bytes]) -> None:
+        self._lines = lines
         self._built = None
         self.last = last
+
+    def _build(self) -> dict[bytes, list[bytes]]:
+        split = [line.partition(b":") for line in self._lines.split(b"\r\n")[1:-2]]
+        self._fields = [(name, value.strip()) for name, _, value in split]
+        return super()._build()
 
 
 class UndecodedHeaders(LazyHeaders):

@@ -23,6 +23,7 @@ from skyproxy.wire.limits import ServerLimits
 from skyproxy.wire.server_answer import Stamp
 from skyproxy.wire.server_channel import RenderRefusal, ServerChannel
 from skyproxy.wire.server_connections import Connections
+from skyproxy.wire.server_head_reader import HeadReader
 from skyproxy.wire.server_output import Output
 
 __all__ = ["Connections", "Output", "RenderRefusal", "ServerLimits", "ServerStream", "channel_factory", "plain_refusal"]
@@ -43,10 +44,10 @@ def channel_factory(
     :return: makes protocols that speak HTTP/1.1 by :class:`ServerChannel`, and HTTP/2 by :class:`Http2Channel`
         where the client chose it when TLS began (ALPN).
     """
-    stamp = Stamp()
+    heads, stamp = HeadReader(limits), Stamp()
 
     def build() -> IProtocol:
-        channel = ServerChannel(limits, connections, stamp, render_refusal)
+        channel = ServerChannel(limits, connections, heads, stamp, render_refusal)
         switch: IProtocol = _Switch(channel, lambda: Http2Channel(limits, connections, render_refusal))
         return switch
 

@@ -21,6 +21,7 @@ from skyproxy.wire.received import ReceivedHeaders
 from skyproxy.wire.server_answer import Stamp
 from skyproxy.wire.server_connections import EVERY_LOOK, Connections, Progress, has_input, peer_left
 from skyproxy.wire.server_head import Refused
+from skyproxy.wire.server_head_reader import HeadReader
 from skyproxy.wire.server_output import Output
 from skyproxy.wire.server_reader import RequestReader
 
@@ -47,13 +48,18 @@ class ServerChannel(Output):
     requestFactory: Any = None
 
     def __init__(
-        self, limits: ServerLimits, connections: Connections, stamp: Stamp, render_refusal: RenderRefusal
+        self,
+        limits: ServerLimits,
+        connections: Connections,
+        heads: HeadReader,
+        stamp: Stamp,
+        render_refusal: RenderRefusal,
     ) -> None:
         super().__init__(connections, stamp)
         self._limits = limits
         self._render_refusal = render_refusal
         self._seconds: Callable[[], float] = connections.clock.seconds
-        self._reader = RequestReader(limits)
+        self._reader = RequestReader(limits, heads)
         self._request: Any = None
         self._serving = False  # The request has been handed over.
         self._parsing = False
@@ -145,17 +151,20 @@ class ServerChannel(Output):
         reader = self._reader
         self._parsing = True
         try:
-            while data:
+            while True:
                 data = reader.feed(data)
-                if self._request is None and reader.head is not None:
-                    self._begin(more_is_there=bool(data))
+                request = self._request
+                if request is None:
+                    if reader.head is None:
+                        break
+                    request = self._begin(more_is_there=bool(data))
                 for piece in reader.pieces:
-                    self._request.handleContentChunk(piece)
+                    request.handleContentChunk(piece)
                 if reader.complete and self._phase != "closing":
-                    self._serve()
-                if self._phase == "closing":
+                    self._serve(request)
+                if not data or self._phase == "closing":
                     return
-                if data and (self._serving or self._stalled):
+                if self._serving or self._stalled:
                     self._hold(data)
                     return
         except Refused as refused:
@@ -168,30 +177,32 @@ class ServerChannel(Output):
                 self.deadline = self._seconds() + self._limits.header_timeout
             self._phase = "head"
 
-    def _begin(self, more_is_there: bool) -> None:
+    def _begin(self, more_is_there: bool) -> Any:
         """Make the request whose head has come."""
-        head = self._head = self._reader.head
+        reader = self._reader
+        head = self._head = reader.head
         assert head is not None
         self.persistent = head.persistent
         self._request = request = self.requestFactory(self)
-        request.requestHeaders = ReceivedHeaders(head.fields, head.last)
+        request.requestHeaders = ReceivedHeaders(reader.lines, head.last)
         if head.has_cookies:
             request.parseCookies()
-        request.gotLength(head.length)
-        if head.length != 0 and self._phase != "closing":
+        request.gotLength(reader.length)
+        if not reader.complete and self._phase != "closing":
             self._phase = "body"
             self.deadline = self._seconds() + self._limits.body_timeout
-            if head.expects_continue and not more_is_there:
+            if head.expects_continue and not more_is_there and not reader.pieces:
                 self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return request
 
-    def _serve(self) -> None:
+    def _serve(self, request: Any) -> None:
         head = self._head
         assert head is not None
         self._reader.next()
         self._serving = True
         self._phase = "answer"
         self.deadline = inf
-        self._request.requestReceived(head.method, head.target, head.version)
+        request.requestReceived(head.method, head.target, head.version)
 
     def requestDone(self, request: Any) -> None:
         """Called by the request when its answer is written.

@@ -6,8 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from httptools import HttpParserError
+
 LONGEST_REQUEST_LINE = 8192
 """Bytes. RFC 9112 section 3 recommends to take 8,000 at least."""
+
+BLANK_LINE = b"\r\n\r\n"
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 
@@ -42,10 +46,9 @@ class Refused(Exception):
 class Head(NamedTuple):
     """A request's head that is in order.
 
-    :ivar last: the last value of each field, by its name in lower case.
     :ivar target: path and query, or ``*``.
     :ivar version: ``HTTP/1.0`` or ``HTTP/1.1``.
-    :ivar length: bytes of the body; None if it comes chunked.
+    :ivar last: the last value of each field but Content-Length, by its name in lower case.
     :ivar persistent: whether the connection may stay open after the answer.
     :ivar expects_continue: the client waits for ``100 Continue`` before it sends the body.
     """
@@ -53,9 +56,7 @@ class Head(NamedTuple):
     method: bytes
     target: bytes
     version: bytes
-    fields: Fields
     last: Mapping[bytes, bytes]
-    length: int | None
     persistent: bool
     expects_continue: bool
     has_cookies: bool
@@ -70,10 +71,16 @@ def bad_line(line: bytes | bytearray) -> Refused:
     return Refused(400, "The request line is not one of HTTP/1.1 or HTTP/1.0.")
 
 
-def read_head(line: re.Match[bytes], fields: Fields) -> Head:
+def malformed(error: HttpParserError) -> Refused:
+    """What llhttp refuses."""
+    return Refused(400, f"Malformed request: {error}.")
+
+
+def read_head(line: re.Match[bytes], fields: Fields) -> tuple[Head, int | None]:
     """What *fields*, as llhttp split them, say of the request.
 
     :param line: the match of :data:`REQUEST_LINE`.
+    :return: the head, and the bytes of the body that follows; None if it comes chunked.
     :raise Refused: the head can be understood in more than one way, or in none.
     """
     method, target, minor = line.groups()
@@ -91,18 +98,18 @@ def read_head(line: re.Match[bytes], fields: Fields) -> Head:
     elif method == b"CONNECT":
         raise _no_tunnel()
     length = _length(seen, modern)
+    last.pop(b"content-length", None)
     connection = seen.get(b"connection")
-    return Head(
+    head = Head(
         method,
         target,
         b"HTTP/1.1" if modern else b"HTTP/1.0",
-        fields,
         last,
-        length,
         modern if connection is None else _persistent(connection, modern),
         modern and b"expect" in seen and seen[b"expect"].lower() == b"100-continue",
         b"cookie" in seen,
     )
+    return head, length
 
 
 def _joined(fields: Fields) -> dict[bytes, bytes]:

@@ -203,8 +203,8 @@ class HeadTests(SynchronousTestCase):
         length, coding = (b"content-LENGTH", b"5"), (b"Transfer-encoding", b"chunked")
         for fields in ([length, length], [length, coding], [coding, coding], [(length[0], b"+5")], [(length[0], b"")]):
             self.assertEqual(self.assertRaises(Refused, read_head, line, [(b"Host", b"x"), *fields]).status, 400)
-        self.assertEqual(read_head(line, [(b"Host", b"x"), length]).length, 5)
-        self.assertIsNone(read_head(line, [(b"Host", b"x"), coding]).length)
+        self.assertEqual(read_head(line, [(b"Host", b"x"), length])[1], 5)
+        self.assertIsNone(read_head(line, [(b"Host", b"x"), coding])[1])
 
 
 class LingerTests(SynchronousTestCase):
