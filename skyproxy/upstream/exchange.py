@@ -9,7 +9,6 @@ from twisted.internet.defer import Deferred
 from skyproxy.errors import SkyproxyError, UpstreamTimeout
 from skyproxy.upstream.body import Body
 from skyproxy.upstream.timers import Cancellable, Clock
-from skyproxy.upstream.treq_client import RawResponse
 
 
 class Exchange:
@@ -28,7 +27,7 @@ class Exchange:
     )  # fmt: skip
 
     def __init__(
-        self, clock: Clock, provider: str, seconds: float, idle_timeout: float, pending: Deferred[RawResponse]
+        self, clock: Clock, provider: str, seconds: float, idle_timeout: float, pending: Deferred[Any]
     ) -> None:
         self._clock = clock
         self._provider = provider

@@ -22,7 +22,7 @@ from skyproxy.upstream.hold import Hold
 from skyproxy.upstream.keys import KeyRing
 from skyproxy.upstream.limiter import Limiter, LimiterStatistics, Permit, Priority
 from skyproxy.upstream.timers import Clock
-from skyproxy.upstream.treq_client import ProviderClient
+from skyproxy.upstream.treq_client import ProviderClient, raw_of
 from skyproxy.wire.headers import Field, Fields
 from skyproxy.wire.pool import PoolStatistics
 
@@ -147,7 +147,7 @@ class Provider:
             if first_token_timeout is not None:
                 exchange.hurry(asked + first_token_timeout - sent, first_token_timeout)
             try:
-                response = await pending
+                response = raw_of(await pending)
             except Exception as error:
                 exchange.end()
                 raise self._failed(error, exchange) from error

@@ -77,12 +77,12 @@ class ProviderClient:
         self._client = HTTPClient(agent, cookiejar=self._jar, data_to_body_producer=BytesProducer)
         self._urls: dict[str, PreparedUrl] = {}
 
-    def post(self, path: str, headers: Fields, body: bytes) -> Deferred[RawResponse]:
+    def post(self, path: str, headers: Fields, body: bytes) -> Deferred[Any]:
         """Send *body*.
 
         :param path: below the base_url, one of few.
-        :return: fires with the response, undecoded, when its headers are there; it has ``raw_headers``. Fails as the
-            agent does. Cancelling it aborts the connection.
+        :return: fires with treq's response when its headers are there; see :func:`raw_of`. Fails as the agent does.
+            Cancelling it aborts the connection.
         """
         url = self._urls.get(path)
         if url is None:
@@ -96,7 +96,7 @@ class ProviderClient:
             allow_redirects=False,
             unbuffered=True,
             reactor=self._reactor,
-        ).addCallback(_plain)
+        )
 
     def connections(self) -> PoolStatistics:
         """Connections by state."""
@@ -111,10 +111,9 @@ class ProviderClient:
         return self._pool.closeCachedConnections()
 
 
-def _plain(response: Any) -> RawResponse:
-    """The response beneath treq's, which decode bodies and read them with tools that are not needed here."""
-    original = response.original
-    while not hasattr(original, "raw_headers"):
-        original = original.original
-    plain: RawResponse = original
-    return plain
+def raw_of(response: Any) -> RawResponse:
+    """The response beneath treq's, which decodes bodies and reads them with tools that are not needed here."""
+    while not hasattr(response, "raw_headers"):
+        response = response.original
+    raw: RawResponse = response
+    return raw

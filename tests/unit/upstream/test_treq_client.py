@@ -13,7 +13,7 @@ from twisted.web.iweb import IAgent, IBodyProducer
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from skyproxy.upstream.treq_client import NoCookies, PreparedUrl, ProviderClient
+from skyproxy.upstream.treq_client import NoCookies, PreparedUrl, ProviderClient, raw_of
 from skyproxy.wire.headers import OutgoingHeaders
 
 FIXED = [(b"Host", b"provider.example"), (b"Accept-Encoding", b"identity"), (b"Authorization", b"Bearer key")]
@@ -161,7 +161,7 @@ class Answers(SynchronousTestCase):
         self.client = ProviderClient(BASE, FIXED, self.agent, Pool(), Clock())  # type: ignore[arg-type]
 
     def post(self) -> Any:
-        return self.successResultOf(self.client.post("/chat/completions", [], b'{"a": 1}'))
+        return raw_of(self.successResultOf(self.client.post("/chat/completions", [], b'{"a": 1}')))
 
     def test_the_request_as_it_arrives(self) -> None:
         response = self.post()
