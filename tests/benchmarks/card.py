@@ -13,7 +13,7 @@ from typing import Any
 from klein import Klein
 from twisted.internet.defer import Deferred, DeferredSemaphore
 
-from skyproxy.upstream.treq_client import ProviderClient
+from skyproxy.upstream.treq_client import ProviderClient, raw_of
 from skyproxy.web.client import client_of
 from skyproxy.web.request import ApiRequest
 from skyproxy.web.site import ApiSite, build_site
@@ -55,7 +55,7 @@ class Card:
         body = renamed(request.plain_body(_LARGEST), "guard")
         await self._permits.acquire()
         try:
-            response = await self._client.post(PATH, _JSON, body)
+            response = raw_of(await self._client.post(PATH, _JSON, body))
             # Whole, as long as the upstream answers at once.
             answer = renamed(response.whole or b"{}", "default")
         finally:
