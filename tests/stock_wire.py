@@ -18,6 +18,7 @@ from twisted.web._newclient import HTTP11ClientProtocol, TransportProxyProducer
 from twisted.web.http import HTTPChannel, _GenericHTTPChannelProtocol
 
 from skyproxy.wire import Connections, ServerLimits, Wire
+from skyproxy.wire.reuse import UNHEARD, was_cancelled
 
 
 class StockChannel(HTTPChannel):
@@ -77,20 +78,32 @@ class StockClient(HTTP11ClientProtocol):
 
     :ivar keep_alive: not known.
     :ivar on_lost: called with this when the connection is gone.
+    :ivar on_stale: sends a request elsewhere, of which this connection died before any byte of an answer.
     """
 
     keep_alive: float | None = None
     on_lost: Callable[[Any], None] | None = None
+    on_stale: Callable[[Any, Any], Deferred[Any]] | None = None
+    _carried = False
 
     def request(self, request: Any) -> Deferred[Any]:
         """As Twisted's; the response has ``raw_headers`` and ``whole``, and its body a transport that aborts."""
-        return super().request(request).addCallback(self._completed)
+        answer = super().request(request).addCallback(self._completed)
+        if self._carried:
+            answer.addErrback(self._elsewhere, request)
+        self._carried = True
+        return answer
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell the pool, too."""
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
         if self.on_lost is not None:
             self.on_lost(self)
+
+    def _elsewhere(self, failure: Failure, request: Any) -> Any:
+        if self.on_stale is None or not failure.check(*UNHEARD) or was_cancelled(failure):
+            return failure
+        return self.on_stale(self, request)
 
     def _completed(self, response: Any) -> Any:
         response.raw_headers = [

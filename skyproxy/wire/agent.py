@@ -137,9 +137,10 @@ class OriginAgent:
                 return fail()
         request = OutgoingRequest(method, path, headers, bodyProducer)
         key = self._prefix
-        idle = self._pool.idle_connection(key, self._endpoint)
+        idle: Any = self._pool.idle_connection(key)
         if idle is not None:
-            return idle.request(request)
+            sent: Deferred[IResponse] = idle.request(request)
+            return sent
         return self._pool.getConnection(key, self._endpoint).addCallback(_send, request)
 
     def _path(self, method: bytes, uri: bytes) -> bytes:

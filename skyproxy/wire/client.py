@@ -32,6 +32,8 @@ class ClientProtocol(Protocol):
     :ivar state: ``QUIESCENT`` (a request may be sent), ``WAITING`` (one was), or ``CONNECTION_LOST`` (none may be).
     :ivar keep_alive: seconds that the server said it keeps an idle connection; None if it did not.
     :ivar on_lost: called with this when the connection is gone.
+    :ivar on_stale: called with this and its request, sends that elsewhere: this connection, which had carried others
+        before, died before any byte of an answer came. None: the request fails.
     """
 
     transport: Any
@@ -41,11 +43,14 @@ class ClientProtocol(Protocol):
         self.state = "QUIESCENT"
         self.keep_alive: float | None = None
         self.on_lost: Callable[[Any], None] | None = None
+        self.on_stale: Callable[[Any, Any], Deferred[IResponse]] | None = None
         self._quiescent_callback = quiescent_callback
         self._reader = ResponseReader()
         self._request: Any = None
         self._answer: Deferred[IResponse] | None = None
         self._response: ClientResponse | None = None
+        self._elsewhere: Deferred[IResponse] | None = None
+        self._carried = False
         self._paused = False
         self._gone = False
         self._closed: list[Deferred[None]] = []
@@ -193,6 +198,7 @@ class ClientProtocol(Protocol):
         self._request = None
         if reusable:
             self.state = "QUIESCENT"
+            self._carried = True
             if self._paused:
                 self.resume()
             self._quiescent_callback(self)
@@ -204,12 +210,20 @@ class ClientProtocol(Protocol):
         answer, self._answer = self._answer, None
         response, self._response = self._response, None
         if answer is not None:
-            kind = ResponseFailed if self._reader.begun else ResponseNeverReceived
-            answer.errback(Failure(kind([reason])))  # type: ignore[no-untyped-call]
+            if self._reader.begun:
+                answer.errback(Failure(ResponseFailed([reason])))
+            elif self._carried and self.on_stale is not None:
+                self._elsewhere = self.on_stale(self, self._request)
+                self._elsewhere.chainDeferred(answer)
+            else:
+                answer.errback(Failure(ResponseNeverReceived([reason])))
         elif response is not None:
             response.ended(reason if reason is _CLOSED else Failure(ResponseFailed([reason], response)))
 
     def _cancel(self, answer: Deferred[IResponse]) -> None:
+        if self._elsewhere is not None:
+            self._elsewhere.cancel()
+            return
         self.state = "CONNECTION_LOST"
         self.transport.abortConnection()
         self._answer = None

@@ -10,7 +10,9 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
 from twisted.web.client import HTTPConnectionPool
+from twisted.web.iweb import IResponse
 
 from skyproxy.wire.alpn import HTTP2
 from skyproxy.wire.http2 import Http2Connection
@@ -105,10 +107,10 @@ class ConnectionPool(HTTPConnectionPool):
         if shared is not None and shared.wanted:
             connected = shared.use(partial(self._newConnection, key, endpoint))
             return connected.addCallback(self._share, key, endpoint)
-        idle = self.idle_connection(key, endpoint)
+        idle = self.idle_connection(key)
         return self._newConnection(key, endpoint) if idle is None else succeed(idle)
 
-    def idle_connection(self, key: Hashable, endpoint: IStreamClientEndpoint) -> Reused | None:
+    def idle_connection(self, key: Hashable) -> Any:
         """An idle connection of HTTP/1.1 for one request, without a Deferred; None if there is none."""
         connections = self._connections.get(key, ())
         now = self._reactor.seconds()
@@ -118,7 +120,7 @@ class ConnectionPool(HTTPConnectionPool):
                 connection.transport.loseConnection()
             elif connection.state == "QUIESCENT":
                 self._reused += 1
-                return Reused(self, key, endpoint, connection, UNHEARD)
+                return connection
         return None
 
     def statistics(self) -> PoolStatistics:
@@ -173,13 +175,18 @@ class ConnectionPool(HTTPConnectionPool):
         self._reused += reused
         return Reused(self, key, endpoint, connection, UNHEARD if reused else REFUSED)
 
-    def replacement(self, key: Hashable, endpoint: IStreamClientEndpoint, connection: Any) -> Deferred[Any]:
-        """Another connection, in place of *connection*, which turned out to be dead or takes no more requests."""
+    def send_elsewhere(
+        self, key: Hashable, endpoint: IStreamClientEndpoint, connection: Any, request: Any
+    ) -> Deferred[IResponse]:
+        """Send *request* on another connection than *connection*, which is dead or takes no more requests."""
         self._replaced += 1
         new = partial(self._newConnection, key, endpoint)
         if self._shared is None or not self._shared.wanted:
-            return new()
-        return self._shared.use(new, avoid=connection).addCallback(lambda other: new() if other is None else other)
+            other = new()
+        else:
+            shared = self._shared.use(new, avoid=connection)
+            other = shared.addCallback(lambda found: new() if found is None else found)
+        return other.addCallback(lambda found: found.request(request))
 
     # Connections that come and go.
 
@@ -188,6 +195,8 @@ class ConnectionPool(HTTPConnectionPool):
 
         def connected(result: Any) -> Any:
             self._connecting -= 1
+            if not isinstance(result, Failure | Http2Connection):
+                result.on_stale = partial(self.send_elsewhere, key, endpoint)
             return result
 
         made: Deferred[Any] = super()._newConnection(key, endpoint)

@@ -24,15 +24,18 @@ REFUSED = (RequestNotSent, StreamRefused)
 class Replacing(Interface):
     """A pool."""
 
-    def replacement(self, key: Hashable, endpoint: IStreamClientEndpoint, connection: Any) -> Deferred[Any]:
-        """Another connection, in place of *connection*."""
+    def send_elsewhere(
+        self, key: Hashable, endpoint: IStreamClientEndpoint, connection: Any, request: Any
+    ) -> Deferred[IResponse]:
+        """Send *request* on another connection than *connection*."""
 
 
 class Reused:
-    """A connection that may be dead already, about to carry a request. If it is, another one carries it, once.
+    """A share of a connection that may be dead already, about to carry a request. If it is, another carries it, once.
 
     The server may close an idle connection at the moment in which a request goes out on it (RFC 9112 section 9.6).
-    No byte of a response was seen then, and the reason is the connection's own.
+    No byte of a response was seen then, and the reason is the connection's own. (Connections of HTTP/1.1, which carry
+    one request at a time, see to that themselves: their ``on_stale``.)
 
     :param unheard: the failures that mean that no byte was seen, or that the server says it did nothing.
     """
@@ -59,13 +62,12 @@ class Reused:
         return answer.addErrback(self._replace)
 
     def _replace(self, failure: Failure) -> Any:
-        if not failure.check(*self._unheard) or _was_cancelled(failure):
+        if not failure.check(*self._unheard) or was_cancelled(failure):
             return failure
-        return self._pool.replacement(self._key, self._endpoint, self._connection).addCallback(
-            lambda connection: connection.request(self._request)
-        )
+        return self._pool.send_elsewhere(self._key, self._endpoint, self._connection, self._request)
 
 
-def _was_cancelled(failure: Failure) -> bool:
+def was_cancelled(failure: Failure) -> bool:
+    """Whether a request failed because it was given up."""
     reasons = getattr(failure.value, "reasons", ())
     return any(isinstance(reason, Failure) and reason.check(CancelledError) for reason in reasons)

@@ -37,7 +37,7 @@ class Pool:
     def __init__(self) -> None:
         self.requests: list[Any] = []
 
-    def idle_connection(self, key: Any, endpoint: Any) -> Pool:
+    def idle_connection(self, key: Any) -> Pool:
         return self
 
     def request(self, request: Any) -> None:

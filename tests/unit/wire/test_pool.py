@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -170,6 +170,26 @@ class PoolTests(SynchronousTestCase):
         answer.cancel()
         self.failureResultOf(answer, ResponseNeverReceived)
         self.assertEqual(len(self.endpoint.transports), 1)
+
+    def test_a_request_cancelled_on_the_connection_that_stands_in_is_given_up_there(self) -> None:
+        self.send()
+        self.answer(0)
+        answer = self.send()
+        self.endpoint.transports[0].protocol.connectionLost(Failure(ConnectionLost()))
+        answer.cancel()
+        self.failureResultOf(answer, ResponseNeverReceived)
+        self.assertTrue(self.endpoint.transports[1].lost)
+
+    def test_a_request_cancelled_before_another_connection_stands_in_connects_no_more(self) -> None:
+        self.send()
+        self.answer(0)
+        answer = self.send()
+        connecting: Deferred[Any] = Deferred()
+        self.endpoint.connect = lambda factory: connecting
+        self.endpoint.transports[0].protocol.connectionLost(Failure(ConnectionLost()))
+        answer.cancel()
+        self.failureResultOf(answer, CancelledError)
+        self.assertEqual(self.pool.statistics().connecting, 0)
 
     def test_retired_pool_keeps_nothing(self) -> None:
         self.send()
