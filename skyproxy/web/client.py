@@ -24,36 +24,30 @@ class HttpClient:
     :ivar bytes_out: of the answer's body.
     """
 
-    __slots__ = ("_request", "_seconds", "bytes_out", "first_byte_at", "headers", "started", "status", "streamed")
+    started = streamed = False
+    status: int | None = None
+    first_byte_at: float | None = None
+    bytes_out = 0
 
     def __init__(self, request: ApiRequest, headers: list[Field], seconds: Callable[[], float]) -> None:
         self._request: Any = request
         self.headers = headers
         self._seconds = seconds
-        self.started = self.streamed = False
-        self.status: int | None = None
-        self.first_byte_at: float | None = None
-        self.bytes_out = 0
 
     def answer(self, status: int, headers: Fields, body: bytes) -> None:
-        self._begin(status)
-        self.bytes_out = len(body)
+        self._begin(status, body)
         if not self._request.gone:
             self._write_whole(status, [*headers, *self.headers], body)
-            self._request.finish()
 
     def stream(self, status: int, headers: Fields, body: bytes) -> None:
-        self._begin(status)
+        self._begin(status, body)
         self.streamed = True
-        self.bytes_out = len(body)
         if not self._request.gone:
             self._write_stream(status, [*headers, *self.headers], body)
-            self._request.finish()
 
     def start(self, status: int, headers: Fields, producer: IPushProducer, first: bytes = b"") -> None:
-        self._begin(status)
+        self._begin(status, first)
         self.streamed = True
-        self.bytes_out = len(first)
         if not self._request.gone:
             self._request.registerProducer(producer, True)
             self._start_stream(status, [*headers, *self.headers], first)
@@ -66,7 +60,7 @@ class HttpClient:
         request = self._request
         if not request.gone:
             request.unregisterProducer()
-            request.finish()
+            self._end()
 
     def cut(self, last: bytes) -> None:
         request = self._request
@@ -76,9 +70,10 @@ class HttpClient:
         request.cut = True
         self._cut(last)
 
-    def _begin(self, status: int) -> None:
+    def _begin(self, status: int, first: bytes) -> None:
         self.started = True
         self.status = status
+        self.bytes_out = len(first)
         self.first_byte_at = self._seconds()
 
     # How, on any channel that twisted.web knows.
@@ -86,10 +81,11 @@ class HttpClient:
     def _write_whole(self, status: int, fields: list[Field], body: bytes) -> None:
         if status != 204:  # RFC 9110 section 8.6
             fields.append((b"Content-Length", b"%d" % len(body)))
-        self._start_stream(status, fields, body)
+        self._write_stream(status, fields, body)
 
     def _write_stream(self, status: int, fields: list[Field], body: bytes) -> None:
         self._start_stream(status, fields, body)
+        self._request.finish()
 
     def _start_stream(self, status: int, fields: list[Field], first: bytes) -> None:
         request = self._request
@@ -97,6 +93,9 @@ class HttpClient:
         for name, value in fields:
             request.responseHeaders.addRawHeader(name, value)
         request.write(first)
+
+    def _end(self) -> None:
+        self._request.finish()
 
     def _cut(self, last: bytes) -> None:
         channel = self._request.channel
@@ -120,8 +119,6 @@ class HttpClient:
 class ChannelClient(HttpClient):
     """The same on skyproxy's own channel, which frames answers itself and writes a whole one at once."""
 
-    __slots__ = ()
-
     def write(self, data: bytes) -> None:
         self.bytes_out += len(data)
         channel = self._request.channel
@@ -129,12 +126,14 @@ class ChannelClient(HttpClient):
             channel.write_part(data)
 
     def _write_whole(self, status: int, fields: list[Field], body: bytes) -> None:
-        self._request.channel.write_whole(status, fields, body)
-        self._request.startedWriting = 1
+        request = self._request
+        request.channel.write_whole(status, fields, body)
+        request.answered()
 
     def _write_stream(self, status: int, fields: list[Field], body: bytes) -> None:
-        self._request.channel.write_stream(status, fields, body)
-        self._request.startedWriting = 1
+        request = self._request
+        request.channel.write_stream(status, fields, body)
+        request.answered()
 
     def _start_stream(self, status: int, fields: list[Field], first: bytes) -> None:
         length = None
@@ -146,11 +145,15 @@ class ChannelClient(HttpClient):
         self._request.channel.start_stream(status, fields, length, None, first)
         self._request.startedWriting = 1
 
+    def _end(self) -> None:
+        if not self._request.cut:
+            self._request.answered()
+
     def _cut(self, last: bytes) -> None:
         self._request.channel.cut(last)
 
 
 def client_of(request: ApiRequest, headers: list[Field], seconds: Callable[[], float]) -> HttpClient:
     """The client of *request*; its parameters are those of :class:`HttpClient`."""
-    kind = ChannelClient if isinstance(getattr(request, "channel", None), Output) else HttpClient
+    kind = ChannelClient if isinstance(request.channel, Output) else HttpClient
     return kind(request, headers, seconds)

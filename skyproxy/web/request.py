@@ -15,83 +15,101 @@ from twisted.web.server import Request as WebRequest
 from skyproxy.errors import BodyTooLarge, InvalidRequest, UnsupportedEncoding
 from skyproxy.inflate import TooLarge, inflate
 from skyproxy.wire.received import ReceivedHeaders
-from skyproxy.wire.server import Output
 
 _SAFE_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
-# What twisted.web's constructor makes for each request, and hardly any needs.
-_LATER: dict[str, Callable[[], Any]] = {
-    "notifications": list,
-    "received_cookies": dict,
-    "cookies": list,
-    "responseHeaders": Headers,
-    "_adapterCache": dict,
-}
+def _fields(request: ApiRequest) -> Mapping[bytes, bytes]:
+    headers: Headers = request.requestHeaders
+    if isinstance(headers, ReceivedHeaders):
+        return headers.last
+    fields = {name.lower(): values[-1] for name, values in headers.getAllRawHeaders() if values}
+    fields.pop(b"content-length", None)
+    return fields
+
+
+class _Later:
+    """An attribute that is made when somebody asks for it, as functools.cached_property, but without a lock.
+
+    Not by __getattr__: where a class has that, each look at any attribute takes longer.
+    """
+
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        self._make = make
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, request: Any, owner: type) -> Any:
+        if request is None:
+            return self
+        value = self._make(request)
+        setattr(request, self._name, value)
+        return value
 
 
 class ApiRequest(WebRequest):
     """Keeps its body in memory (twisted.web would use a temporary file on the reactor's thread, from 100,000 bytes on).
 
     :ivar cut: the answer was given up in the middle: nothing may end it as if it were complete.
+    :ivar gone: whether the client has left.
+    :ivar fields: the last value of each header of the request but Content-Length, by its name in lower case; as they
+        are when first looked at.
     :ivar request_id: once :class:`RequestIds` has given it one.
     :ivar serving: what is cancelled when the client leaves before the answer has ended.
     """
 
-    cut = False
+    cut = gone = False
+    channel: Any = None
+    site: Any = None
+    notifications: Any = ()
     request_id: str | None = None
     serving: Deferred[Any] | None = None
     defaultContentType = None
     finished = 0
     queued = False
-    requestHeaders: Headers
     _parsePOSTFormSubmission = False
-    _fields: Mapping[bytes, bytes] | None = None
+    _size = 0
 
-    def __init__(self, channel: Any, *args: Any, **kwargs: Any) -> None:
-        # In place of twisted.web's: see _LATER. Channels set requestHeaders or fill those that are there.
+    fields: Any = _Later(_fields)
+
+    # What twisted.web's constructor makes for each request, and hardly any needs.
+    requestHeaders: Any = _Later(lambda _: Headers())
+    responseHeaders: Any = _Later(lambda _: Headers())
+    received_cookies: Any = _Later(lambda _: {})
+    cookies: Any = _Later(lambda _: [])
+    _adapterCache: Any = _Later(lambda _: {})
+
+    def __init__(self, channel: Any, queued: object = None) -> None:
+        # In place of twisted.web's, which makes much more.
         self.channel = channel
+        self.site = channel.site
         self.client = channel.getPeer()
         self.host = channel.getHost()
         self.transport = channel.transport
-        if not isinstance(channel, Output):
-            self.requestHeaders = Headers()
         self._chunks: list[bytes] = []
-        self._size = 0
-
-    def __getattr__(self, name: str) -> Any:
-        make = _LATER.get(name)
-        if make is None:
-            raise AttributeError(name)
-        value = make()
-        setattr(self, name, value)
-        return value
 
     def gotLength(self, length: int | None) -> None:
         """The body is kept as it comes."""
 
     def handleContentChunk(self, data: bytes) -> None:
         """Keep *data*, unless there is too much. skyproxy's channel ends such a request itself; HTTP/2 does not."""
-        channel: Any = self.channel
-        if self._size <= channel.site.max_body:
+        if self._size <= self.site.max_body:
             self._chunks.append(data)
             self._size += len(data)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """The request is complete. Neither its query nor its body is taken for a form."""
+        """The request is complete: have it answered, at once if its route is known, as twisted.web does otherwise.
+
+        Neither its query nor its body is taken for a form.
+        """
         self.method = command
         self.uri = path
         self.clientproto = version
         self.path = path.partition(b"?")[0]
-        self.process()
-
-    def process(self) -> None:
-        """Have the request answered: at once if its route is known, as twisted.web does otherwise."""
-        channel: Any = self.channel
-        self.site = channel.site
         if not self.site.resource.route(self):
             self.args: dict[bytes, list[bytes]] = {}
-            super().process()  # type: ignore[no-untyped-call]
+            self.process()  # type: ignore[no-untyped-call]
 
     def getRequestHostname(self) -> bytes:
         """Always the same: routes do not depend on it, and Klein fails on what no name server would know."""
@@ -99,57 +117,45 @@ class ApiRequest(WebRequest):
 
     def finish(self) -> None:
         """End the answer, unless it was cut or has ended: Klein calls this whatever its handler did."""
-        if self.cut or self.finished:
-            return
-        channel = self.channel
-        if not isinstance(channel, Output) or not self.startedWriting or self.chunked or self._encoder or self.producer:
+        if not (self.cut or self.finished):
             super().finish()  # type: ignore[no-untyped-call]
-            return
-        # What is left to do for an answer that the channel has framed.
-        self.finished = 1
-        channel.requestDone(self)
+
+    def answered(self) -> None:
+        """What is left to do of :meth:`finish` for an answer that a channel of skyproxy's has framed and written."""
+        self.startedWriting = self.finished = 1
+        self.channel.requestDone(self)
         self._cleaned()
-        for waiting in self.__dict__.pop("notifications", ()):
-            waiting.callback(None)
+        waiting, self.notifications = self.notifications, ()
+        for each in waiting:
+            each.callback(None)
+
+    def notifyFinish(self) -> Deferred[None]:
+        """As of twisted.web."""
+        waiting: Deferred[None] = Deferred()
+        self.notifications = [*self.notifications, waiting]
+        return waiting
 
     def _cleanup(self) -> None:
         super()._cleanup()  # type: ignore[no-untyped-call]
         self._cleaned()
 
     def _cleaned(self) -> None:
-        self.channel: Any = None
-        self.serving = None
+        self.channel = self.serving = None
         self._chunks.clear()
 
     def connectionLost(self, reason: Failure) -> None:
         """The client has left: cancel what serves it."""
+        self.gone = True
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
         self._chunks.clear()
         serving, self.serving = self.serving, None
         if serving is not None:
             serving.cancel()
 
-    @property
-    def gone(self) -> bool:
-        """Whether the client has left."""
-        return bool(self._disconnected)
-
-    @property
-    def fields(self) -> Mapping[bytes, bytes]:
-        """The last value of each header of the request, by its name in lower case; as they are when first looked at."""
-        fields = self._fields
-        if fields is None:
-            headers = self.requestHeaders
-            if isinstance(headers, ReceivedHeaders):
-                fields = headers.last
-            else:
-                fields = {name.lower(): values[-1] for name, values in headers.getAllRawHeaders() if values}
-            self._fields = fields
-        return fields
-
     def header(self, name: bytes) -> bytes | None:
-        """The last value of a header of the request."""
-        return self.fields.get(name.lower())
+        """The last value of a header of the request, not of Content-Length."""
+        value: bytes | None = self.fields.get(name.lower())
+        return value
 
     def plain_body(self, limit: int) -> bytes:
         """The body, inflated if it came compressed.
@@ -188,10 +194,12 @@ class RequestIds:
 
     def of(self, request: ApiRequest) -> str:
         """The id of *request*, the same whenever it is asked for."""
-        if request.request_id is None:
+        found = request.request_id
+        if found is None:
             given = request.fields.get(b"x-request-id")
             if given is not None and _SAFE_ID.fullmatch(given):
-                request.request_id = given.decode("ascii")
+                found = given.decode("ascii")
             else:
-                request.request_id = f"{self._prefix}-{next(self._numbers):x}"
-        return request.request_id
+                found = f"{self._prefix}-{next(self._numbers):x}"
+            request.request_id = found
+        return found

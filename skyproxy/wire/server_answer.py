@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from http import HTTPStatus
 
@@ -28,18 +28,18 @@ def _status_line(version: bytes, code: int) -> bytes:
     return b"%b %d %b\r\n" % (version, code, phrase)
 
 
-def head_lines(version: bytes, code: int, reason: bytes | None, fields: Iterable[Field]) -> bytes:
+def head_lines(version: bytes, code: int, reason: bytes | None, fields: Sequence[Field]) -> bytes:
     """The status line and *fields*, each with its CRLF.
 
     CR, LF and NUL in a value or in *reason* become spaces (RFC 9110 section 5.5), as twisted.web has it.
 
     :raise ValueError: one of them is in a name.
     """
-    lines = [_status_line(version, code) if reason is None else b"%b %d %b\r\n" % (version, code, reason)]
-    lines += [b"%b: %b\r\n" % field for field in fields]
-    head = b"".join(lines)
-    expected = len(lines)
-    if head.count(b"\n") == expected and head.count(b"\r") == expected and b"\0" not in head:
+    head = _status_line(version, code) if reason is None else b"%b %d %b\r\n" % (version, code, reason)
+    for field in fields:
+        head += b"%b: %b\r\n" % field
+    # Nothing but the end of each line may be one.
+    if len(head) - len(head.translate(None, b"\r\n\0")) == 2 * (1 + len(fields)):
         return head
     return head_lines(version, code, reason and _one_line(reason), [_clean(name, value) for name, value in fields])
 

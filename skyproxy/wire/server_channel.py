@@ -20,7 +20,7 @@ from skyproxy.wire.limits import CLOSE_TIMEOUT, READ_AHEAD, ServerLimits
 from skyproxy.wire.received import ReceivedHeaders
 from skyproxy.wire.server_answer import Stamp
 from skyproxy.wire.server_connections import EVERY_LOOK, Connections, Progress, has_input, peer_left
-from skyproxy.wire.server_head import Refused
+from skyproxy.wire.server_head import Head, Refused
 from skyproxy.wire.server_head_reader import HeadReader
 from skyproxy.wire.server_output import Output
 from skyproxy.wire.server_reader import RequestReader
@@ -152,13 +152,14 @@ class ServerChannel(Output):
         self._parsing = True
         try:
             while True:
-                data = reader.feed(data)
+                pieces, data = reader.feed(data)
                 request = self._request
                 if request is None:
-                    if reader.head is None:
+                    head = reader.head
+                    if head is None:
                         break
-                    request = self._begin(more_is_there=bool(data))
-                for piece in reader.pieces:
+                    request = self._begin(head, more_is_there=bool(pieces or data))
+                for piece in pieces:
                     request.handleContentChunk(piece)
                 if reader.complete and self._phase != "closing":
                     self._serve(request)
@@ -177,21 +178,20 @@ class ServerChannel(Output):
                 self.deadline = self._seconds() + self._limits.header_timeout
             self._phase = "head"
 
-    def _begin(self, more_is_there: bool) -> Any:
-        """Make the request whose head has come."""
+    def _begin(self, head: Head, more_is_there: bool) -> Any:
+        """Make the request whose *head* has come."""
         reader = self._reader
-        head = self._head = reader.head
-        assert head is not None
+        self._head = head
         self.persistent = head.persistent
         self._request = request = self.requestFactory(self)
         request.requestHeaders = ReceivedHeaders(reader.lines, head.last)
-        if head.has_cookies:
+        if b"cookie" in head.last:
             request.parseCookies()
         request.gotLength(reader.length)
         if not reader.complete and self._phase != "closing":
             self._phase = "body"
             self.deadline = self._seconds() + self._limits.body_timeout
-            if head.expects_continue and not more_is_there and not reader.pieces:
+            if head.expects_continue and not more_is_there:
                 self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
         return request
 
@@ -211,7 +211,8 @@ class ServerChannel(Output):
         """
         if request is not self._request:
             raise TypeError("This request is not being served.")
-        self._end_stream()
+        if self._streaming:
+            self._end_stream()
         self._request = self._head = None
         self._serving = False
         if self._phase == "closing":
@@ -228,7 +229,7 @@ class ServerChannel(Output):
             return
         self._phase = "idle"
         self.deadline = self._seconds() + self._limits.keep_alive
-        if not self._parsing:
+        if not self._parsing and (self._held or not self._reading):
             self._read_on()
 
     def _respondToBadRequestAndDisconnect(self) -> None:

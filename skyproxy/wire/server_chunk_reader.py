@@ -16,19 +16,18 @@ class ChunkReader:
     llhttp does not stop where a body ends. So it is only given bytes up to where one may end: up to a blank line. What
     comes after is handed back. Chunk extensions and trailers are dropped.
 
-    :param pieces: where the pieces of the body go.
     :ivar complete: whether the whole body has been read.
     """
 
     __slots__ = ("_limits", "_parser", "_pieces", "_quiet", "_size", "_tail", "complete", "on_body")
 
-    def __init__(self, limits: ServerLimits, pieces: list[bytes]) -> None:
+    def __init__(self, limits: ServerLimits) -> None:
         self._limits = limits
-        self._pieces = pieces
+        self._pieces: list[bytes] = []
         self._tail = b""
         self._size = self._quiet = 0
         self.complete = False
-        self.on_body = pieces.append
+        self.on_body = self._pieces.append
         self._parser: HttpRequestParser | None = HttpRequestParser(self)
         self._parse(_HEAD)
 
@@ -41,10 +40,10 @@ class ChunkReader:
     def on_message_complete(self) -> None:
         self.complete = True
 
-    def feed(self, data: bytes) -> bytes:
-        """Read on. The list of pieces must be empty.
+    def feed(self, data: bytes) -> tuple[list[bytes], bytes]:
+        """Read on.
 
-        :return: what was not read.
+        :return: pieces of the body, and what was not read.
         :raise Refused: this is no chunked body, or one that is too large.
         """
         # The end of a chunked body is a blank line; not every blank line is its end, but those are rare.
@@ -61,14 +60,16 @@ class ChunkReader:
                 start = end + 4
             self._parse(data[fed : start - known])
             fed = start - known
-        self._size += sum(map(len, self._pieces))
+        pieces = self._pieces[:]
+        self._pieces.clear()
+        self._size += sum(map(len, pieces))
         if self._size > self._limits.body_bytes:
             raise Refused(413, f"The body is over {self._limits.body_bytes} bytes.")
         # llhttp collects a trailer until it is complete.
-        self._quiet = 0 if self._pieces else self._quiet + fed
+        self._quiet = 0 if pieces else self._quiet + fed
         if self._quiet > self._limits.header_bytes:
             raise Refused(431, f"The trailer fields are over {self._limits.header_bytes} bytes.")
-        return data[fed:]
+        return pieces, data[fed:]
 
     def _parse(self, data: bytes) -> None:
         assert self._parser is not None

@@ -59,7 +59,6 @@ class Head(NamedTuple):
     last: Mapping[bytes, bytes]
     persistent: bool
     expects_continue: bool
-    has_cookies: bool
 
 
 def bad_line(line: bytes | bytearray) -> Refused:
@@ -107,7 +106,6 @@ def read_head(line: re.Match[bytes], fields: Fields) -> tuple[Head, int | None]:
         last,
         modern if connection is None else _persistent(connection, modern),
         modern and b"expect" in seen and seen[b"expect"].lower() == b"100-continue",
-        b"cookie" in seen,
     )
     return head, length
 

@@ -38,6 +38,7 @@ class Output(Protocol):
         self._chunked = False
         self._left: int | None = None
         self._bodyless = False
+        self._streaming = False
         self._stalled = False  # The transport holds so much that the answer has to wait.
         self._networkProducer: Any = None
         self._producer: Any = None
@@ -98,9 +99,10 @@ class Output(Protocol):
             if b"close" in b",".join(connection).lower():
                 self.persistent = False
         else:
-            assert self._head is not None
-            framed = headers.hasHeader(b"Content-Length") or not has_body(self._head.method, int(code))
-            extra = self._connection(framed or version == b"HTTP/1.1")
+            head = self._head
+            assert head is not None
+            framed = headers.hasHeader(b"Content-Length") or not has_body(head.method, int(code))
+            extra = self._connection(head, framed or version == b"HTTP/1.1")
         fields = [(name, value) for name, values in headers.getAllRawHeaders() for value in values]
         self._send(head_lines(version, int(code), reason, fields) + extra + b"\r\n")
 
@@ -111,18 +113,18 @@ class Output(Protocol):
         """
         head = self._head
         assert head is not None
-        full = has_body(head.method, code)
+        size = len(body)
         lines = head_lines(head.version, code, reason, fields)
-        stamp, connection = self._stamp.lines(), self._connection(True)
-        if not full:
+        stamp, connection = self._stamp.lines(), self._connection(head, True)
+        if not has_body(head.method, code):
             # RFC 9110 section 8.6: none with 1xx and 204; that of the body left out with HEAD.
             told = head.method == b"HEAD" and has_body(b"GET", code)
-            length = b"Content-Length: %d\r\n" % len(body) if told else b""
+            length = b"Content-Length: %d\r\n" % size if told else b""
             self._send(b"%b%b%b%b\r\n" % (lines, stamp, length, connection))
-        elif len(body) < _WORTH_NO_COPY:
-            self._send(b"%b%bContent-Length: %d\r\n%b\r\n%b" % (lines, stamp, len(body), connection, body))
+        elif size < _WORTH_NO_COPY:
+            self._send(b"%b%bContent-Length: %d\r\n%b\r\n%b" % (lines, stamp, size, connection, body))
         else:
-            data = b"%b%bContent-Length: %d\r\n%b\r\n" % (lines, stamp, len(body), connection)
+            data = b"%b%bContent-Length: %d\r\n%b\r\n" % (lines, stamp, size, connection)
             self.transport.writeSequence((data, body))
 
     def write_refusal(self, status: int, kind: bytes, body: bytes) -> None:
@@ -170,6 +172,7 @@ class Output(Protocol):
         """The head of an answer whose body follows in the framing that this chooses."""
         head = self._head
         assert head is not None
+        self._streaming = True
         modern = head.version == b"HTTP/1.1"
         lines = head_lines(head.version, code, reason, fields)
         framing = b""
@@ -183,7 +186,7 @@ class Output(Protocol):
             framing = b"Transfer-Encoding: chunked\r\n"
             self._chunked = True
         framed = self._bodyless or self._chunked or length is not None
-        return b"%b%b%b%b\r\n" % (lines, self._stamp.lines(), framing, self._connection(framed))
+        return b"%b%b%b%b\r\n" % (lines, self._stamp.lines(), framing, self._connection(head, framed))
 
     def write_part(self, data: bytes) -> None:
         """Write *data* as the next part of the body that :meth:`start_stream` began."""
@@ -217,10 +220,9 @@ class Output(Protocol):
         self._chunked = False
         self._bodyless = True
 
-    def _connection(self, framed: bool) -> bytes:
-        """The Connection field, if one is needed, for an answer whose end can be told or not."""
-        assert self._head is not None
-        modern = self._head.version == b"HTTP/1.1"
+    def _connection(self, head: Head, framed: bool) -> bytes:
+        """The Connection field, if the answer to *head* needs one. *framed*: its end can be told."""
+        modern = head.version == b"HTTP/1.1"
         if not framed or self._connections.draining:
             self.persistent = False
         if not self.persistent:
@@ -228,7 +230,8 @@ class Output(Protocol):
         return b"" if modern else b"Connection: keep-alive\r\n"
 
     def _end_stream(self) -> None:
-        """End the framing of the answer, if this channel put it on."""
+        """End the framing of the answer that :meth:`start_stream` began."""
+        self._streaming = False
         if self._chunked:
             self._send(b"0\r\n\r\n")
             self._chunked = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from skyproxy.wire.limits import ServerLimits
 from skyproxy.wire.server_chunk_reader import ChunkReader
@@ -20,21 +21,20 @@ class RequestReader:
     :ivar head: of the request that is being read; None until its last byte is there.
     :ivar lines: the same, as it came.
     :ivar length: bytes of the body; None if it comes chunked.
-    :ivar pieces: of the body, that the last :meth:`feed` found.
     :ivar complete: whether the whole request has been read. Call :meth:`next` before feeding on.
     """
 
     __slots__ = (
         "_buffer", "_chunks", "_heads", "_left", "_limits", "_line_seen", "_skipped",
-        "complete", "head", "length", "lines", "pieces",
+        "complete", "head", "length", "lines",
     )  # fmt: skip
 
     def __init__(self, limits: ServerLimits, heads: HeadReader) -> None:
         self._limits = limits
         self._heads = heads
         self._buffer = bytearray()
+        self._left = 0
         self._chunks: ChunkReader | None = None
-        self.pieces: list[bytes] = []
         self.next()
 
     def next(self) -> None:
@@ -42,7 +42,6 @@ class RequestReader:
         self.head: Head | None = None
         self.lines = b""
         self.complete = False
-        self.pieces.clear()
         self._skipped = self._line_seen = False
 
     def close(self) -> None:
@@ -55,33 +54,36 @@ class RequestReader:
         """Whether a head has begun that is not complete."""
         return bool(self._buffer)
 
-    def feed(self, data: bytes) -> bytes:
+    def feed(self, data: bytes) -> tuple[Sequence[bytes], bytes]:
         """Read on, as far as the end of the request, or that of the head of one whose body comes chunked.
 
-        :return: what was not read.
+        :return: pieces of the body, none of them empty, and what was not read.
         :raise Refused: this is no request, or one that is not served.
         """
-        self.pieces.clear()
         if self.head is None:
             data = self._feed_head(data)
             if not data or self._chunks is not None:
-                return data
+                return (), data
         elif self._chunks is not None:
             return self._feed_chunks(self._chunks, data)
-        piece = data[: self._left]
-        if piece:
-            self.pieces.append(piece)
-            self._left -= len(piece)
-            self.complete = not self._left
-        return data[len(piece) :]
+        left = self._left - len(data)
+        if left >= 0:
+            self._left = left
+            self.complete = not left
+            return (data,), b""
+        # As many bytes as are lacking belong to the next request.
+        piece, rest = data[:left], data[left:]
+        self._left = 0
+        self.complete = True
+        return (piece,) if piece else (), rest
 
-    def _feed_chunks(self, chunks: ChunkReader, data: bytes) -> bytes:
-        rest = chunks.feed(data)
+    def _feed_chunks(self, chunks: ChunkReader, data: bytes) -> tuple[Sequence[bytes], bytes]:
+        found = chunks.feed(data)
         if chunks.complete:
             self.complete = True
             chunks.close()
             self._chunks = None
-        return rest
+        return found
 
     def _feed_head(self, data: bytes) -> bytes:
         buffer = self._buffer
@@ -110,7 +112,7 @@ class RequestReader:
     def _take_head(self, lines: bytes) -> None:
         head, length = self._heads.read(lines)
         if length is None:
-            self._chunks = ChunkReader(self._limits, self.pieces)
+            self._chunks = ChunkReader(self._limits)
         elif length > self._limits.body_bytes:
             raise Refused(413, f"The body is over {self._limits.body_bytes} bytes.")
         else:
