@@ -9,7 +9,7 @@ from types import TracebackType
 from skyproxy.upstream.body import Body
 from skyproxy.upstream.hold import Hold
 from skyproxy.upstream.whole import Whole, is_encoded
-from skyproxy.wire.headers import Fields, NamedFields
+from skyproxy.wire.headers import Fields, by_name
 
 _EVENT_STREAM = re.compile(rb"\s*text/event-stream\s*(?:;|$)", re.IGNORECASE)
 
@@ -42,7 +42,7 @@ class Answer:
         data: bytes | None = None,
     ) -> None:
         self.status = status
-        self.headers = headers = headers if isinstance(headers, NamedFields) else NamedFields(headers)
+        self.headers = headers = by_name(headers)
         self.data = data
         last = headers.last
         self.is_event_stream = _EVENT_STREAM.match(last.get(b"content-type", b"")) is not None

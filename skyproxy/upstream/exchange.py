@@ -8,12 +8,14 @@ from twisted.internet.defer import Deferred
 
 from skyproxy.errors import SkyproxyError, UpstreamTimeout
 from skyproxy.upstream.body import Body
-from skyproxy.upstream.timers import Cancellable, Clock
+from skyproxy.upstream.timers import Timers
 
 
 class Exchange:
     """Watches over ``default_timeout``: of the wait for the headers, and of the body after them until it is read as a
     stream.
+
+    It is its own timer, which the body ends when it is read as a stream.
 
     :param provider: its name, for messages.
     :param seconds: ``default_timeout``.
@@ -23,13 +25,15 @@ class Exchange:
     """
 
     __slots__ = (
-        "_body", "_clock", "_idle_timeout", "_pending", "_provider", "_seconds", "_setting", "_timer", "expired",
+        "_body", "_idle_timeout", "_pending", "_provider", "_seconds", "_setting", "_timers", "due", "expired",
     )  # fmt: skip
 
+    due: float
+
     def __init__(
-        self, clock: Clock, provider: str, seconds: float, idle_timeout: float, pending: Deferred[Any]
+        self, timers: Timers, provider: str, seconds: float, idle_timeout: float, pending: Deferred[Any]
     ) -> None:
-        self._clock = clock
+        self._timers = timers
         self._provider = provider
         self._seconds = seconds
         self._setting = "default_timeout"
@@ -37,27 +41,31 @@ class Exchange:
         self._pending = pending
         self._body: Body | None = None
         self.expired: SkyproxyError | None = None
-        self._timer: Cancellable = clock.callLater(seconds, self._expire)
+        timers.start(self, seconds)
 
     def hurry(self, seconds: float, first_token_timeout: float) -> None:
         """Let the time be over in *seconds* from now, which is what is left of *first_token_timeout*."""
-        if seconds < self._seconds and self._timer.active():
-            self._timer.cancel()
+        if seconds < self._seconds and self.active():
             self._seconds, self._setting = first_token_timeout, "first_token_timeout"
-            self._timer = self._clock.callLater(max(0.0, seconds), self._expire)
+            self._timers.start(self, max(0.0, seconds))
 
-    def end(self) -> None:
-        """Nothing more is waited for."""
-        if self._timer.active():
-            self._timer.cancel()
+    def active(self) -> bool:
+        """Whether the time is not over, and matters."""
+        return self in self._timers.pending
+
+    def cancel(self) -> None:
+        """Nothing more is waited for. Does nothing when the time is over."""
+        self._timers.pending.discard(self)
+        self._body = None
 
     def body_of(self, response: Any) -> Body:
         """The body of *response*, which came in time."""
-        self._body = body = Body(self._clock, self._timer, self._idle_timeout)
+        self._body = body = Body(self._timers, self, self._idle_timeout)
         response.deliverBody(body)
         return body
 
-    def _expire(self) -> None:
+    def fire(self) -> None:
+        """The time is over."""
         late = UpstreamTimeout(
             f"Provider {self._provider!r} did not answer within {self._seconds:g} s ({self._setting}).",
             timer=self._setting,

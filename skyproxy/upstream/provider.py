@@ -21,7 +21,7 @@ from skyproxy.upstream.failures import map_failure
 from skyproxy.upstream.hold import Hold
 from skyproxy.upstream.keys import KeyRing
 from skyproxy.upstream.limiter import Limiter, LimiterStatistics, Permit, Priority
-from skyproxy.upstream.timers import Clock
+from skyproxy.upstream.timers import Timers
 from skyproxy.upstream.treq_client import ProviderClient, raw_of
 from skyproxy.wire.headers import Field, Fields
 from skyproxy.wire.pool import PoolStatistics
@@ -83,7 +83,7 @@ class Counts:
 class Provider:
     """Sends requests to one provider through its one pool, within its one limit.
 
-    :param clock: for the timers.
+    :param timers: for the time that answers may take.
     :param client: treq over this provider's agent and pool.
     :param wall: the time of day, seconds since the epoch.
     :param counts: those that the provider had before a reload.
@@ -92,7 +92,7 @@ class Provider:
     def __init__(
         self,
         config: ProviderConfig,
-        clock: Clock,
+        timers: Timers,
         guards: Guards,
         client: ProviderClient,
         wall: Callable[[], float],
@@ -101,7 +101,7 @@ class Provider:
         self.config = config
         self.guards = guards
         self.counts = counts or Counts()
-        self._clock = clock
+        self._timers = timers
         self._wall = wall
         self._client = client
         self._auth: dict[str, Field] = {
@@ -122,7 +122,7 @@ class Provider:
         :raise UpstreamBroken: the connection broke before the headers.
         :raise UpstreamTimeout: ``connect_timeout``, ``default_timeout`` or *first_token_timeout* is over.
         """
-        config, guards, seconds = self.config, self.guards, self._clock.seconds
+        config, guards, seconds = self.config, self.guards, self._timers.seconds
         if config.key_missing is not None:
             raise ProviderNotConfigured(
                 f"Provider {config.name!r} has no key: set {config.key_missing} in the environment or .env."
@@ -143,13 +143,13 @@ class Provider:
             if call.sent is not None:
                 call.sent()
             pending = self._client.post(call.path, headers, call.body)
-            exchange = Exchange(self._clock, config.name, call.default_timeout, call.idle_timeout, pending)
+            exchange = Exchange(self._timers, config.name, call.default_timeout, call.idle_timeout, pending)
             if first_token_timeout is not None:
                 exchange.hurry(asked + first_token_timeout - sent, first_token_timeout)
             try:
                 response = raw_of(await pending)
             except Exception as error:
-                exchange.end()
+                exchange.cancel()
                 raise self._failed(error, exchange) from error
         except BaseException as error:
             hold.release(None, error)
@@ -158,7 +158,7 @@ class Provider:
         self._learn(call, status, response.raw_headers, hold, seconds() - sent)
         if data is None:
             return Answer(status, response.raw_headers, exchange.body_of(response), hold, sent - asked)
-        exchange.end()
+        exchange.cancel()
         return Answer(status, response.raw_headers, partial(exchange.body_of, response), hold, sent - asked, data)
 
     async def _wait(

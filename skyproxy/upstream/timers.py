@@ -27,15 +27,28 @@ class Clock(Protocol):
         """Call later; returns a :class:`Cancellable`."""
 
 
+class Due(Protocol):
+    """What has its time in :class:`Timers`.
+
+    :ivar due: when, on their clock.
+    """
+
+    due: float
+
+    def fire(self) -> None:
+        """The time has come."""
+
+
 class Timer:
     """One call to come, as IDelayedCall."""
 
     __slots__ = ("_call", "_timers", "due")
 
-    def __init__(self, timers: Timers, due: float, call: Callable[[], Any]) -> None:
+    due: float
+
+    def __init__(self, timers: Timers, call: Callable[[], Any]) -> None:
         self._timers = timers
         self._call = call
-        self.due = due
 
     def active(self) -> bool:
         """Whether the call is still to come."""
@@ -68,7 +81,7 @@ class Timers:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.pending: set[Timer] = set()
+        self.pending: set[Due] = set()
         self._wake: Cancellable | None = None
         self._wake_at = 0.0
         self.seconds: Callable[[], float] = clock.seconds
@@ -76,12 +89,16 @@ class Timers:
 
     def callLater(self, delay: float, callable: Callable[..., Any], *args: Any) -> Timer:
         """Call *callable* with *args* after *delay* seconds."""
-        due = self.seconds() + delay
-        timer = Timer(self, due, partial(callable, *args) if args else callable)
-        self.pending.add(timer)
+        timer = Timer(self, partial(callable, *args) if args else callable)
+        self.start(timer, delay)
+        return timer
+
+    def start(self, each: Due, delay: float) -> None:
+        """Have *each* fire after *delay* seconds, unless it is taken out of :attr:`pending` before."""
+        each.due = due = self.seconds() + delay
+        self.pending.add(each)
         if self._wake is None or due < self._wake_at:
             self._wake_for(due)
-        return timer
 
     def _wake_for(self, due: float) -> None:
         if self._wake is not None:

@@ -17,6 +17,7 @@ from twisted.web.http import PotentialDataLoss
 from skyproxy.config import ProviderConfig
 from skyproxy.upstream.limiter import Limiter
 from skyproxy.upstream.provider import Guards, Provider
+from skyproxy.upstream.timers import Timers
 from skyproxy.wire.headers import Fields
 
 JSON = (b"Content-Type", b"application/json")
@@ -142,7 +143,16 @@ def provider_of(
     """A provider before *upstream*, with a limit and no other guard."""
     limiter = Limiter(clock, max_concurrent=max_concurrent, max_pending=max_pending)
     client: Any = upstream
-    return Provider(config, clock, Guards(limiter), client, clock.seconds)
+    return Provider(config, Timers(clock), Guards(limiter), client, clock.seconds)
+
+
+def pending_calls(clock: Clock) -> list[Any]:
+    """The calls that *clock* still has to make, without those of :class:`Timers` that have nothing to do any more."""
+    return [
+        call
+        for call in clock.getDelayedCalls()
+        if not isinstance(owner := getattr(call.func, "__self__", None), Timers) or owner.pending
+    ]
 
 
 class FakeClient:

@@ -31,7 +31,7 @@ from skyproxy.upstream.asking import Asker
 from skyproxy.upstream.backoff import Backoff
 from skyproxy.upstream.budget import RetryBudget
 from tests.unit.configs import config_of
-from tests.unit.fakes import DONE, EVENTS, JSON, FakeClient, Upstream, event, provider_of, word
+from tests.unit.fakes import DONE, EVENTS, JSON, FakeClient, Upstream, event, pending_calls, provider_of, word
 
 TEXT = """
 proxy: {fallback_to_default: %s}
@@ -103,7 +103,7 @@ class Case(SynchronousTestCase):
         for provider in self.providers.values():
             limits = provider.limits()
             self.assertEqual((limits.in_use, limits.queued), (0, 0))
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(pending_calls(self.clock), [])
         return self.records[0]
 
 

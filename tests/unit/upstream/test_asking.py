@@ -21,7 +21,8 @@ from skyproxy.upstream.budget import RetryBudget
 from skyproxy.upstream.keys import KeyRing
 from skyproxy.upstream.limiter import Limiter
 from skyproxy.upstream.provider import Call, Guards, Provider
-from tests.unit.fakes import EVENTS, Response, Upstream, event, word
+from skyproxy.upstream.timers import Timers
+from tests.unit.fakes import EVENTS, Response, Upstream, event, pending_calls, word
 
 CALL = Call("/chat/completions", (), b"{}", default_timeout=60.0, idle_timeout=30.0, queue_timeout=10.0)
 ROLE = event(choices=[{"index": 0, "delta": {"role": "assistant", "content": ""}}])
@@ -49,7 +50,7 @@ class Case(SynchronousTestCase):
             KeyRing(self.clock, keys, name) if keys else None,
         )
         client: Any = upstream
-        return Provider(config, self.clock, guards, client, self.clock.seconds)
+        return Provider(config, Timers(self.clock), guards, client, self.clock.seconds)
 
     def ask(
         self, *, fallback: bool = True, kind: Kind = Kind.JSON, late: float | None = None, hedge: float | None = None
@@ -75,7 +76,7 @@ class Case(SynchronousTestCase):
         self.assertEqual((outcome.plan, outcome.answer.status), (1, 200))
         outcome.answer.close(None)
         self.assertEqual([each.limits().in_use for each in (self.first, self.second)], [0, 0])
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(pending_calls(self.clock), [])
 
     def failures(self) -> int:
         breaker = self.first.guards.breaker
@@ -196,7 +197,7 @@ class OpeningTests(Case):
         answer = self.successResultOf(asking).answer
         self.assertEqual((answer.data, answer.whole), (word("Halt", "stop"), None))
         answer.close(None)
-        self.assertEqual((self.first.limits().in_use, self.clock.getDelayedCalls()), (0, []))
+        self.assertEqual((self.first.limits().in_use, pending_calls(self.clock)), (0, []))
 
     def test_all_of_it_has_come_and_it_says_nothing(self) -> None:
         for headers, whole, code in (

@@ -21,7 +21,7 @@ from skyproxy.errors import (
 from skyproxy.upstream.body import End
 from skyproxy.upstream.provider import Answer, Call
 from tests.unit.configs import config_of
-from tests.unit.fakes import JSON, Upstream, provider_of
+from tests.unit.fakes import JSON, Upstream, pending_calls, provider_of
 
 CALL = Call(
     path="/chat/completions",
@@ -48,7 +48,7 @@ class ProviderTests(SynchronousTestCase):
         """No permit is out, nobody waits, and no timer runs."""
         limits = self.provider.limits()
         self.assertEqual((limits.in_use, limits.available, limits.queued), (0, 1, 0))
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(pending_calls(self.clock), [])
 
     def test_an_answer(self) -> None:
         sent = self.send()

@@ -17,6 +17,7 @@ from skyproxy.upstream.breaker import Breaker
 from skyproxy.upstream.keys import KeyRing
 from skyproxy.upstream.limiter import Limiter
 from skyproxy.upstream.provider import Counts, Guards, Provider
+from skyproxy.upstream.timers import Timers
 from skyproxy.web.request import ApiRequest
 from skyproxy.wire.pool import PoolStatistics
 from tests.stock_wire import stock_wire
@@ -51,8 +52,10 @@ class InstrumentCase(WebCase):
         guards = Guards(limiter, self.breaker, self.ring, AdaptiveLimit(self.clock, limiter))
         upstream: Any = Connected()
         self.counts = Counts()
-        demo = Provider(config, self.clock, guards, upstream, self.clock.seconds, self.counts)
-        plain = Provider(config_of(PLAIN).providers["plain"], self.clock, Guards(limiter), upstream, self.clock.seconds)
+        demo = Provider(config, Timers(self.clock), guards, upstream, self.clock.seconds, self.counts)
+        plain = Provider(
+            config_of(PLAIN).providers["plain"], Timers(self.clock), Guards(limiter), upstream, self.clock.seconds
+        )
         self.limiter = limiter
         self.providers.update(demo=demo, plain=plain)
 
