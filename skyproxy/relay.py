@@ -21,9 +21,6 @@ _PASSED = frozenset({b"content-type", b"content-disposition", b"retry-after", b"
 _PASSED_PREFIXES = (b"x-ratelimit-", b"ratelimit", b"openai-")
 _PROVIDER_IDS = frozenset({b"x-request-id", b"request-id", b"x-generation-id"})
 
-_TELLING = 64
-"""Bytes of a name that tell which of these it is."""
-
 
 class Client(Protocol):
     """Where an answer goes. ``web`` implements it on a request of twisted.web.
@@ -103,18 +100,16 @@ async def relay(
 
 def passable(headers: Fields) -> list[tuple[bytes, bytes]]:
     """Those of a provider's *headers* that go down. Its request id goes by a name of its own, beside skyproxy's."""
-    return [(other or name, value) for name, value in headers if (other := _passed_as(name[:_TELLING])) is not None]
+    return [(passed, value) for name, value in headers if (passed := _passed_as(name)) is not None]
 
 
-@lru_cache(maxsize=256)
-def _passed_as(start: bytes) -> bytes | None:
-    """The name by which a field goes down whose own name begins with *start*: empty if it is its own, None if the
-    field does not go down. The same few names come with every answer.
-    """
-    low = start.lower()
+@lru_cache(maxsize=64)
+def _passed_as(name: bytes) -> bytes | None:
+    """The name by which the field *name* goes down; None if it does not. The same few come with every answer."""
+    low = name.lower()
     if low in _PROVIDER_IDS:
         return b"X-Upstream-Request-Id"
-    return b"" if low in _PASSED or low.startswith(_PASSED_PREFIXES) else None
+    return name if low in _PASSED or low.startswith(_PASSED_PREFIXES) else None
 
 
 def named(whole: Whole, model: str, *, strip_reasoning: bool) -> bytes:

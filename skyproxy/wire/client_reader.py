@@ -8,7 +8,7 @@ from typing import Final
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from twisted.web.iweb import UNKNOWN_LENGTH
 
-from skyproxy.wire.headers import NamedFields
+from skyproxy.wire.headers import by_name
 from skyproxy.wire.received import UndecodedHeaders
 
 _LARGEST_HEAD = 256 * 1024
@@ -17,7 +17,7 @@ _MOST_INTERIM = 20
 _END_OF_HEAD: Final = b"\r\n\r\n"
 
 # These only take apart what llhttp, which is strict, has accepted.
-_STATUS_LINE = re.compile(rb"HTTP/(\d)\.(\d) \d+ ?([^\r]*)\r\n")
+_STATUS_LINE = re.compile(rb"HTTP/(\d)\.(\d) \d+ ?([^\r]*)")
 _FIELD = re.compile(rb"([^:]+):[ \t]*((?:[^\r]*[^\r \t])?)[ \t]*\r\n")
 
 _KEEP_ALIVE_TIMEOUT = re.compile(rb"(?:^|[,;\s])timeout\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
@@ -32,28 +32,34 @@ class ResponseHead(UndecodedHeaders):
 
     :param data: as it came, from the status line to the blank line. llhttp has accepted it.
     :ivar fields: in the order of their coming.
+    :ivar keep_alive: seconds that the server says it keeps an idle connection; None if it does not say.
     """
 
-    __slots__ = ("_line", "fields", "status")
+    __slots__ = ("_data", "fields", "keep_alive", "status")
 
     def __init__(self, status: int, data: bytes) -> None:
-        line = _STATUS_LINE.match(data)
-        if line is None:
-            raise BadResponse("A status line that is none.")
-        self._line = line
+        self._data = data
         self.status = status
-        self.fields = self._fields = NamedFields(_FIELD.findall(data, line.end()))
+        self.fields = self._fields = fields = by_name(_FIELD.findall(data, data.find(b"\r\n") + 2))
         self._built = None
+        self.keep_alive = _timeout(fields.last[b"keep-alive"]) if b"keep-alive" in fields.last else None
 
     @property
     def version(self) -> tuple[bytes, int, int]:
         """Such as ``(b"HTTP", 1, 1)``."""
-        return b"HTTP", int(self._line[1]), int(self._line[2])
+        line = self._line
+        return b"HTTP", int(line[1]), int(line[2])
 
     @property
     def phrase(self) -> bytes:
         """That of the status line."""
         return self._line[3]
+
+    @property
+    def _line(self) -> re.Match[bytes]:
+        line = _STATUS_LINE.match(self._data)
+        assert line is not None
+        return line
 
     @property
     def length(self) -> int | object:
@@ -68,12 +74,10 @@ class ResponseHead(UndecodedHeaders):
         coding = last.get(b"transfer-encoding", b"")
         return self.status in (204, 304) or b"content-length" in last or coding.lower().endswith(b"chunked")
 
-    @property
-    def keep_alive(self) -> float | None:
-        """Seconds that the server says it keeps an idle connection; None if it does not say."""
-        said = self.fields.last.get(b"keep-alive")
-        found = None if said is None else _KEEP_ALIVE_TIMEOUT.search(said)
-        return None if found is None else float(found[1])
+
+def _timeout(keep_alive: bytes) -> float | None:
+    found = _KEEP_ALIVE_TIMEOUT.search(keep_alive)
+    return None if found is None else float(found[1])
 
 
 class ResponseReader:

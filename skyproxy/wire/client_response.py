@@ -41,6 +41,8 @@ class _Response:
     :ivar code: the status.
     :ivar headers: the fields, without Content-Encoding.
     :ivar raw_headers: all header fields, in the order of their coming.
+    :ivar whole: the body, if all of it had come when the response was handed over; else None. It is given by
+        ``deliverBody``, too.
     :ivar wanted: whether somebody reads the body.
     """
 
@@ -50,11 +52,12 @@ class _Response:
     previousResponse: IResponse | None = None
     wanted = False
 
-    def __init__(self, head: ResponseHead, request: Any) -> None:
+    def __init__(self, head: ResponseHead, request: Any, whole: bytes | None) -> None:
         self.headers: Headers = head
         self.code = head.status
         self.raw_headers = head.fields
         self.request = request
+        self.whole = whole
         self._head = head
 
     @property
@@ -87,13 +90,7 @@ class WholeResponse(_Response):
     """A response of which all has come. See :class:`twisted.web.iweb.IResponse`.
 
     Its connection carries others now, so that the transport which it is for the body's reader can stop nothing.
-
-    :ivar whole: the body, which :meth:`deliverBody` gives, too.
     """
-
-    def __init__(self, head: ResponseHead, request: Any, whole: bytes) -> None:
-        super().__init__(head, request)
-        self.whole = whole
 
     def deliverBody(self, protocol: Any) -> None:
         """Give the body to *protocol*; its ``connectionLost`` gets ``ResponseDone``.
@@ -118,15 +115,12 @@ class ClientResponse(_Response):
 
     It is the transport of the protocol that reads the body, too.
 
-    :ivar whole: None: it had not all come when the response was handed over; see :class:`WholeResponse`.
     :ivar received: for the connection: takes the next bytes of the body. It is the reader's own ``dataReceived`` as
         soon as there is one.
     """
 
-    whole: bytes | None = None
-
     def __init__(self, head: ResponseHead, request: Any, connection: Connection) -> None:
-        super().__init__(head, request)
+        super().__init__(head, request, None)
         self._connection = connection
         self._body: Any = None
         self._held: list[bytes] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from twisted.web.http_headers import Headers, _nameEncoder
 
@@ -11,16 +11,23 @@ Fields = Sequence[Field]
 
 
 class NamedFields(list[Field]):
-    """Header fields in the order of their coming, which can be asked for by name.
+    """Header fields in the order of their coming, which can be asked for by name. See :func:`by_name`.
 
     :ivar last: the last value of each field, by its name in lower case.
     """
 
     __slots__ = ("last",)
 
-    def __init__(self, fields: Iterable[Field]) -> None:
-        super().__init__(fields)
-        self.last = {name.lower(): value for name, value in self}
+    last: dict[bytes, bytes]
+
+
+def by_name(fields: Fields) -> NamedFields:
+    """*fields*, to be asked for by name."""
+    if isinstance(fields, NamedFields):
+        return fields
+    named = NamedFields(fields)
+    named.last = {name.lower(): value for name, value in fields}
+    return named
 
 
 class FixedFields:
@@ -43,9 +50,8 @@ class FixedFields:
 class OutgoingHeaders(Headers):
     """The *fixed* fields, and *own* ones of this request.
 
-    Agents that wrap others copy the headers and ask for single ones: both cost next to nothing here. What they would
-    add under a settled name is taken to be there, and left out (such as the Accept-Encoding of an agent that would
-    decode).
+    Agents that wrap others copy the headers and ask for single ones: both cost nothing here. What they would add under
+    a settled name is taken to be there, and left out (such as the Accept-Encoding of an agent that would decode).
     """
 
     __slots__ = ("_fixed", "_own")
@@ -68,7 +74,8 @@ class OutgoingHeaders(Headers):
     # As Headers.
 
     def copy(self) -> OutgoingHeaders:
-        return OutgoingHeaders(self._fixed, self._own)
+        # They are made for one request, and nobody looks at them after it: what is added to a copy may be added here.
+        return self
 
     def hasHeader(self, name: str | bytes) -> bool:
         low = _as_bytes(name).lower()
@@ -97,7 +104,7 @@ def render(fields: Fields) -> bytes:
     :raise ValueError: one holds CR, LF or NUL (RFC 9110 section 5.5), and would be read as something else.
     """
     lines = b"".join([b"%b: %b\r\n" % field for field in fields])
-    if len(lines) - len(lines.translate(None, b"\r\n\0")) != 2 * len(fields):
+    if lines.count(b"\n") != len(fields) or lines.count(b"\r") != len(fields) or b"\0" in lines:
         raise ValueError("A header field to be sent holds CR, LF or NUL.")
     return lines
 

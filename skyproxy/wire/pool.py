@@ -245,15 +245,12 @@ class ConnectionPool(HTTPConnectionPool):
             del self._expiry[oldest]
             oldest.transport.loseConnection()
         connections.append(connection)
-        kept = self._kept_for(connection)
+        kept = self._keep_alive if connection.keep_alive is None else self._kept_for(connection.keep_alive)
         self._expiry[connection] = self._reactor.seconds() + kept
         if self._sweep is None:
             self._sweep = self._reactor.callLater(kept, self._close_expired)
 
-    def _kept_for(self, connection: Any) -> float:
-        said: float | None = connection.keep_alive
-        if said is None:
-            return self._keep_alive
+    def _kept_for(self, said: float) -> float:
         return min(said - min(_MARGIN, said / 2), self._keep_alive_max)
 
     def _close_expired(self) -> None:
