@@ -49,6 +49,32 @@ class ClientTests(WebCase):
         self.assertEqual((fields[b"x-title"], fields[b"accept"], fields[b"host"]), (b"two", b"*/*", b"x"))
         self.assertIs(client._request.fields, fields)
 
+    def test_the_length_of_the_body_is_no_field_but_a_header(self) -> None:
+        for body in (b"{}", b'{"a": 1}'):
+            request = self.begin(self.post(body))._request
+            self.assertNotIn(b"content-length", request.fields)
+            self.assertEqual(request.requestHeaders.getRawHeaders(b"Content-Length"), [b"%d" % len(body)])
+
+    def test_who_waits_for_the_end_of_the_answer_hears_of_it(self) -> None:
+        for answer in (
+            lambda client: client.answer(200, [JSON], b"{}"),
+            lambda client: client.stream(200, [EVENTS], b"data: 1\n\n"),
+            lambda client: (client.start(200, [EVENTS], Producer(), b"data: 1\n\n"), client.finish()),
+        ):
+            client = self.begin()
+            waiting = [client._request.notifyFinish() for _ in range(2)]
+            answer(client)
+            self.assertEqual([self.successResultOf(each) for each in waiting], [None, None])
+            self.assertTrue(client._request.finished)
+
+    def test_nothing_ends_an_answer_that_was_cut(self) -> None:
+        client = self.begin()
+        client.start(200, [EVENTS], Producer(), b"data: 1\n\n")
+        client.cut(b"")
+        client.finish()
+        self.assertFalse(client._request.finished)
+        self.assertNotIn(b"0\r\n\r\n", self.connection.received)
+
     def test_what_it_tells(self) -> None:
         self.clock.advance(3)
         client = self.begin()
