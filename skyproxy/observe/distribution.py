@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect, bisect_left
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import ceil, inf
@@ -57,7 +58,7 @@ class _Slot:
 
     def __init__(self, number: float) -> None:
         self.number = number
-        self.counts: dict[int, int] = {}
+        self.counts: dict[int, int] = defaultdict(int)
         self.longest = 0.0
 
 
@@ -87,9 +88,7 @@ class SlidingDistribution:
             self._current = slot = _Slot(number)
             # Also if the clock goes back there are no more than these.
             self._slots = [*self._not_before(number)[1 - _SLOTS :], slot]
-        bucket = bisect(_BUCKETS, seconds)
-        counts = slot.counts
-        counts[bucket] = counts.get(bucket, 0) + 1
+        slot.counts[bisect(_BUCKETS, seconds)] += 1
         if seconds > slot.longest:
             slot.longest = seconds
 

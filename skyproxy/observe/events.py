@@ -55,18 +55,18 @@ class Timestamps:
     """ISO 8601, UTC, with milliseconds and Z. Keeps what is the same for all events of one second."""
 
     def __init__(self) -> None:
-        self._last = (0, "1970-01-01T00:00:00")
+        self._last: tuple[float, str] = (0, "1970-01-01T00:00:00")
 
     def of(self, event: LogEvent) -> str:
         """When *event* happened; now, if it does not tell."""
         when = event.get("log_time")
-        milliseconds = int((time.time() if when is None else when) * 1000)
-        second = milliseconds // 1000
-        last = self._last
-        if last[0] != second:
-            text = datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
-            self._last = last = (second, text)
-        return f"{last[1]}.{milliseconds % 1000:03d}Z"
+        milliseconds = (time.time() if when is None else when) * 1000
+        begin, text = self._last
+        if not begin <= milliseconds < begin + 1000:
+            second = int(milliseconds) // 1000
+            begin, text = second * 1000, datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+            self._last = begin, text
+        return f"{text}.{int(milliseconds - begin):03d}Z"
 
 
 def failure_of(event: LogEvent) -> Failure | None:

@@ -21,6 +21,8 @@ from skyproxy.observe.events import (
 from skyproxy.observe.redact import REDACTED, Redactor
 from skyproxy.observe.severity import NAMES, severity_of
 
+_END_OF_LINE = orjson.OPT_APPEND_NEWLINE
+
 
 class JsonLines:
     """Writes events as JSON: ``timestamp``, ``level``, ``message``, ``logger``, then the fields.
@@ -33,29 +35,31 @@ class JsonLines:
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
         self._timestamps = Timestamps()
+        # Of events in PLAIN: what follows the timestamp and is the same for many. None: not fit to be written.
+        self._heads: dict[tuple[Any, str, str], bytes | None] = {}
 
     def line(self, event: LogEvent) -> bytes:
         """*event*, with the end of the line. It does not raise."""
         fields = event.get(PLAIN)
-        if fields is None:
+        if not fields:
             return self._any_line(event)
         try:
-            line = orjson.dumps(
-                {
-                    "timestamp": self._timestamps.of(event),
-                    "level": event["log_level"].name.upper(),
-                    "message": event["log_format"],
-                    "logger": event["log_namespace"],
-                    **fields,
-                },
-                None,
-                orjson.OPT_APPEND_NEWLINE,
-            )
+            kind = event["log_level"], event["log_format"], event["log_namespace"]
+            try:
+                head = self._heads[kind]
+            except KeyError:
+                head = self._heads[kind] = self._head(*kind)
+            written = orjson.dumps(fields, None, _END_OF_LINE)
+            # No value is longer than all of them.
+            if head is None or len(written) > VALUE_LIMIT or self._redactor.found(written.decode()):
+                return self._any_line(event)
+            return b'{"timestamp":"%b",%b,%b' % (self._timestamps.of(event).encode(), head, written[1:])
         except Exception:
             return self._any_line(event)
-        # No value is longer than the line.
-        unfit = len(line) > VALUE_LIMIT or self._redactor.found(line.decode())
-        return self._any_line(event) if unfit else line
+
+    def _head(self, level: Any, message: str, namespace: str) -> bytes | None:
+        head = orjson.dumps({"level": level.name.upper(), "message": message, "logger": namespace})[1:-1]
+        return None if self._redactor.found(head.decode()) else head
 
     def _any_line(self, event: LogEvent) -> bytes:
         try:
@@ -103,10 +107,10 @@ class JsonLines:
 
 def _encode(record: dict[str, Any]) -> bytes:
     try:
-        return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+        return orjson.dumps(record, option=_END_OF_LINE)
     except TypeError:  # a lone surrogate, or a number of more than 64 bits within a list
         encodable = {key: _encodable(value) for key, value in record.items()}
-        return orjson.dumps(encodable, option=orjson.OPT_APPEND_NEWLINE)
+        return orjson.dumps(encodable, option=_END_OF_LINE)
 
 
 def _encodable(value: Any) -> str:

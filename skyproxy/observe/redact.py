@@ -37,7 +37,10 @@ class Redactor:
         for form in self._forms:
             if form in text:
                 return True
-        return "sk-" in text or "gsk_" in text or "AIza" in text or "bearer" in text.lower()
+        if "sk-" in text or "gsk_" in text or "bearer" in text.lower():
+            return True
+        # One rare letter is found, or not, many times as fast as a word.
+        return "z" in text and "AIza" in text
 
     def redact(self, text: str) -> str:
         """*text* without its secrets."""

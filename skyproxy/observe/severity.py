@@ -32,14 +32,14 @@ def severity_of(event: LogEvent) -> int:
     What Twisted tells at INFO of ports, factories and clients is DEBUG here; that it starts, gets a signal
     and ends is not.
     """
-    severity = _OF_LEVEL.get(event.get("log_level"), INFO)
-    if severity != INFO:
-        return severity
-    if _is_noise(str(event.get("log_namespace"))) or event.get("log_format") in _FACTORY_FORMATS:
+    severity = _severity(event.get("log_level"), str(event.get("log_namespace")))
+    if severity == INFO and "factory" in event and event.get("log_format") in _FACTORY_FORMATS:
         return DEBUG
-    return INFO
+    return severity
 
 
 @lru_cache(256)
-def _is_noise(namespace: str) -> bool:
-    return namespace.startswith(_NOISY) and not f"{namespace}.".startswith(_TELLING)
+def _severity(level: Any, namespace: str) -> int:
+    severity = _OF_LEVEL.get(level, INFO)
+    noise = severity == INFO and namespace.startswith(_NOISY) and not f"{namespace}.".startswith(_TELLING)
+    return DEBUG if noise else severity

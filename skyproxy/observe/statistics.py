@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 from skyproxy.observe.distribution import Histogram, SlidingDistribution
 from skyproxy.observe.records import Outcome, RequestRecord
+from skyproxy.observe.usage import Tokens
 
 WINDOW = 300.0
 """Seconds that percentiles look back."""
@@ -66,19 +68,17 @@ class Usage:
         self.prompt = self.completion = self.cached = self.reasoning = self.estimated = 0
         self.cost: dict[str, float] = {}
 
-    def add(self, record: RequestRecord) -> None:
-        """Add those of *record*, if it has any."""
-        tokens = record.tokens
-        if tokens is None:
-            return
-        self.prompt += tokens.prompt
-        self.completion += tokens.completion
-        self.cached += tokens.cached
-        self.reasoning += tokens.reasoning
-        if tokens.estimated:
-            self.estimated += tokens.prompt + tokens.completion
-        if record.cost is not None:
-            self.cost[record.currency] = self.cost.get(record.currency, 0.0) + record.cost
+    def add(self, tokens: Tokens, cost: float | None, currency: str) -> None:
+        """Add *tokens*, and what they cost if that is known."""
+        prompt, completion, cached, reasoning, estimated = tokens
+        self.prompt += prompt
+        self.completion += completion
+        self.cached += cached
+        self.reasoning += reasoning
+        if estimated:
+            self.estimated += prompt + completion
+        if cost is not None:
+            self.cost[currency] = self.cost.get(currency, 0.0) + cost
 
     def include(self, other: Usage) -> None:
         """Add all of *other*."""
@@ -151,13 +151,13 @@ class Tally:
     __slots__ = ("outcomes", "usage")
 
     def __init__(self) -> None:
-        self.outcomes: dict[Outcome, int] = {}
+        self.outcomes: dict[Outcome, int] = defaultdict(int)
         self.usage = Usage()
 
     def include(self, other: Tally) -> None:
         """Add all of *other*."""
         for outcome, count in other.outcomes.items():
-            self.outcomes[outcome] = self.outcomes.get(outcome, 0) + count
+            self.outcomes[outcome] += count
         self.usage.include(other.usage)
 
 
@@ -197,15 +197,17 @@ class Statistics:
     def completed(self, record: RequestRecord) -> None:
         """Count *record*."""
         provider, slot, outcome = record.provider, record.slot, record.outcome
-        line = self._lines.get((provider, slot))
-        if line is None:
+        try:
+            line = self._lines[provider, slot]
+        except KeyError:
             line = self._lines[provider, slot] = _Line()
-        outcomes = line.tally.outcomes
-        outcomes[outcome] = outcomes.get(outcome, 0) + 1
-        if record.tokens is not None:
-            line.tally.usage.add(record)
+        tally = line.tally
+        tally.outcomes[outcome] += 1
+        tokens = record.tokens
+        if tokens is not None:
+            tally.usage.add(tokens, record.cost, record.currency)
             if record.key is not None and provider is not None:
-                self._key(provider, record.key).add(record)
+                self._key(provider, record.key).add(tokens, record.cost, record.currency)
         if outcome == "ok":
             (line.asked if record.attempts else line.unasked).add(record, self.now())
 

@@ -37,8 +37,11 @@ def tokens_of(usage: Mapping[str, Any]) -> Tokens | None:
     """What a ``usage`` object says, in the form of chat (https://platform.openai.com/docs/api-reference/chat/object) or
     of the Responses API; None if it says nothing that can be read.
     """
-    prompt = _count(usage, "prompt_tokens", "input_tokens")
-    completion = _count(usage, "completion_tokens", "output_tokens")
+    prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    if prompt is None:
+        prompt = _count(usage.get("input_tokens"))
+    if completion is None:
+        completion = _count(usage.get("output_tokens"))
     if prompt is None and completion is None:
         return None
     read = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
@@ -46,8 +49,8 @@ def tokens_of(usage: Mapping[str, Any]) -> Tokens | None:
     return Tokens(
         prompt or 0,
         completion or 0,
-        _count(read, "cached_tokens") or 0 if type(read) is dict else 0,
-        _count(written, "reasoning_tokens") or 0 if type(written) is dict else 0,
+        _count(read.get("cached_tokens")) or 0 if type(read) is dict else 0,
+        _count(written.get("reasoning_tokens")) or 0 if type(written) is dict else 0,
     )
 
 
@@ -72,8 +75,5 @@ def cost_of(tokens: Tokens, price: Price) -> float:
     return millionths / 1_000_000
 
 
-def _count(usage: Mapping[str, Any], name: str, other: str | None = None) -> int | None:
-    count = usage.get(name)
-    if type(count) is int and 0 <= count <= _MOST:
-        return count
-    return None if other is None else _count(usage, other)
+def _count(said: Any) -> int | None:
+    return said if type(said) is int and 0 <= said <= _MOST else None

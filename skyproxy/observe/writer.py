@@ -52,6 +52,7 @@ class LogWriter:
         self._lost_line = lost
         self._trouble = trouble
         self._capacity = capacity
+        self._many = capacity / 4
         self._flush_interval = flush_interval
         self._retry_interval = retry_interval
         self._order = count()
@@ -89,7 +90,8 @@ class LogWriter:
         :param droppable: whether it is the first to go when there are too many.
         """
         waiting = len(self._kept) + len(self._droppable) + len(self._batch)
-        if waiting * 2 >= self._capacity and (droppable or (waiting >= self._capacity and not self._shed())):
+        many = waiting >= self._many
+        if many and not self._has_room(waiting, droppable):
             self._dropped += 1
             return
         (self._droppable if droppable else self._kept).append((next(self._order), line))
@@ -98,9 +100,15 @@ class LogWriter:
         elif not self._woken:
             self._woken = True
             self._wakes.put(False)
-        elif waiting * 4 >= self._capacity and not self._hurried:
+        elif many and not self._hurried:
             self._hurried = True
             self._wakes.put(True)
+
+    def _has_room(self, waiting: int, droppable: bool) -> bool:
+        """Whether one more line may wait, if need be in the place of another."""
+        if droppable:
+            return waiting * 2 < self._capacity
+        return waiting < self._capacity or self._shed()
 
     def _shed(self) -> bool:
         """Make room for one line. False: all that waits is under way already."""

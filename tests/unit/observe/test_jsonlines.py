@@ -192,6 +192,18 @@ class PlainTests(SynchronousTestCase):
         event = event_of("Told", **{PLAIN: {"short": True}})
         self.assertEqual(json.loads(self.lines.line(event))["short"], True)
 
+    def test_lines_of_other_kinds_between(self) -> None:
+        failed = RECORD._replace(outcome="failed", request_id="r-2")
+        for record in (RECORD, failed, RECORD, failed):
+            told = json.loads(self.both(record))
+            self.assertEqual((told["level"], told["request_id"]), ("WARN" if record is failed else "INFO", record[0]))
+
+    def test_no_secret_in_what_every_line_has(self) -> None:
+        self.lines = JsonLines(Redactor(["stream request", "skyproxy.observe"]))
+        for _ in range(2):
+            told = json.loads(self.both(RECORD))
+            self.assertEqual((told["message"], told["logger"]), ("Up[redacted] completed", "[redacted].records"))
+
     def test_no_secret_in_any_field(self) -> None:
         texts = [name for name, value in self.FULL._asdict().items() if type(value) is str and name != "outcome"]
         self.assertEqual(len(texts), 10)

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from twisted.logger import LogEvent, Logger, LogLevel, LogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.observe.events import PLAIN
-from skyproxy.observe.records import RequestLog, RequestRecord
+from skyproxy.observe.records import Outcome, RequestLog, RequestRecord
 from skyproxy.observe.usage import Tokens
 
 RECORD = RequestRecord(
@@ -131,6 +131,22 @@ class RequestLogTests(SynchronousTestCase):
         ):
             message, _, fields = self.told(RECORD._replace(cache=cache, attempts=attempts))
             self.assertEqual((message, fields["cache"]), (told, cache))
+
+    def test_one_log_for_all_kinds(self) -> None:
+        """What it keeps of one kind of request is told of no other."""
+        records = [
+            RECORD._replace(outcome=outcome, attempts=attempts, cache=cache)
+            for outcome in get_args(Outcome)
+            for attempts in (0, 1, 2)
+            for cache in (None, "hit", "miss", "coalesced")
+        ]
+        events: list[LogEvent] = []
+        log = RequestLog(Logger("skyproxy.observe.records", observer=events.append))
+        for record in (*records, *reversed(records)):
+            log.completed(record)
+            event = events.pop()
+            level, message = event["log_level"], event["log_format"]
+            self.assertEqual((message, level, event["request_id"]), (*self.told(record)[:2], "r-1"))
 
     def test_an_event_is_as_a_logger_makes_it(self) -> None:
         """For each observer of the logger, whichever they are."""
