@@ -109,7 +109,7 @@ class ResponseReader:
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
         self.on_body = self.pieces.append
-        self._parser: HttpResponseParser | None = HttpResponseParser(self)
+        self._parser = HttpResponseParser(self)
         self.next(bodyless=False)
 
     def next(self, *, bodyless: bool) -> None:
@@ -124,8 +124,8 @@ class ResponseReader:
         self._unread = b""
 
     def close(self) -> None:
-        """Let go of the parser, which holds this object as this holds it."""
-        self._parser = None
+        """Let go of the parser, which holds this object as this holds it. Nothing can be read any more."""
+        del self._parser
 
     @property
     def begun(self) -> bool:
@@ -138,7 +138,6 @@ class ResponseReader:
         :raise BadResponse: this is not a response. What was found before it still holds.
         """
         self.pieces.clear()
-        assert self._parser is not None
         if self.head is None:
             self._unread += data
         try:
@@ -163,7 +162,6 @@ class ResponseReader:
     def on_headers_complete(self) -> None:
         if self.complete:
             return
-        assert self._parser is not None
         # An empty line before a response is ignored by llhttp, too.
         data = self._unread.lstrip(b"\r\n")
         end = data.find(_END_OF_HEAD) + 2
@@ -186,7 +184,6 @@ class ResponseReader:
     def on_message_complete(self) -> None:
         if self.head is None or self.complete:
             return
-        assert self._parser is not None
         self.complete = True
         self._body_end = len(self.pieces)
         self.keep_alive = self._parser.should_keep_alive()

@@ -34,8 +34,8 @@ class FixedFields:
     """Fields that every request to one origin carries, rendered once.
 
     :param fields: Host first.
-    :ivar settled: names in lower case that nobody adds: theirs, and Cookie, for what one client's answer brought must
-        not go out with another's request.
+    :ivar settled: names in lower case that nobody adds, as bytes and as text: theirs, and Cookie, for what one client's
+        answer brought must not go out with another's request.
     :raise ValueError: one holds CR, LF or NUL.
     """
 
@@ -44,7 +44,8 @@ class FixedFields:
     def __init__(self, fields: Fields) -> None:
         self.fields = tuple(fields)
         self.lines = render(fields)
-        self.settled = frozenset([b"cookie", *(name.lower() for name, _ in fields)])
+        names = {b"cookie", *(name.lower() for name, _ in fields)}
+        self.settled: frozenset[str | bytes] = frozenset([*names, *(name.decode("latin-1") for name in names)])
 
 
 class OutgoingHeaders(Headers):
@@ -78,13 +79,14 @@ class OutgoingHeaders(Headers):
         return self
 
     def hasHeader(self, name: str | bytes) -> bool:
+        if name.lower() in self._fixed.settled:
+            return True
         low = _as_bytes(name).lower()
-        return low in self._fixed.settled or any(own.lower() == low for own, _ in self._own)
+        return any(own.lower() == low for own, _ in self._own)
 
     def addRawHeader(self, name: str | bytes, value: str | bytes) -> None:
-        raw_name = _as_bytes(name)
-        if raw_name.lower() not in self._fixed.settled:
-            self._own = [*self._own, (raw_name, _as_bytes(value))]
+        if name.lower() not in self._fixed.settled:
+            self._own = [*self._own, (_as_bytes(name), _as_bytes(value))]
 
     @property
     def _rawHeaders(self) -> dict[bytes, list[bytes]]:  # type: ignore[override]

@@ -56,6 +56,38 @@ class ReaderTests(SynchronousTestCase):
         with self.assertRaises(BadResponse):
             ResponseReader().feed(hint * 100)
 
+    def test_a_head_in_pieces_behind_an_interim_one(self) -> None:
+        data = b"HTTP/1.1 103 Hints\r\nLink: </a>\r\nContent-Length: 3\r\n\r\n\r\n" + LENGTH
+        for at in range(1, len(data)):
+            for size in (1, 7, len(data)):
+                reader = ResponseReader()
+                pieces = [data[:at], *(data[each : each + size] for each in range(at, len(data), size))]
+                self.assertFalse(reader.begun)
+                self.assertEqual(read(reader, pieces), b"hello")
+                assert reader.head is not None
+                self.assertEqual(
+                    reader.head.fields, [(b"Content-Length", b"5"), (b"X-A", b"1"), (b"x-a", b"2")], (at, size)
+                )
+
+    def test_values_are_bare(self) -> None:
+        reader = ResponseReader()
+        reader.feed(b"HTTP/1.1 200\r\nA:\r\nB: \t \r\nC:\t a:  b\t \r\nD:\xc3\xa9\r\nContent-Length:0\r\n\r\n")
+        assert reader.head is not None
+        self.assertEqual(reader.head.fields[:3], [(b"A", b""), (b"B", b""), (b"C", b"a:  b")])
+        self.assertEqual(reader.head.fields[3:], [(b"D", b"\xc3\xa9"), (b"Content-Length", b"0")])
+
+    def test_status_lines(self) -> None:
+        for line, version, phrase in (
+            (b"HTTP/1.1 200 OK", (b"HTTP", 1, 1), b"OK"),
+            (b"HTTP/1.0 200 Not so  bad ", (b"HTTP", 1, 0), b"Not so  bad "),
+            (b"HTTP/1.1 200 ", (b"HTTP", 1, 1), b""),
+            (b"\r\nHTTP/1.1 200", (b"HTTP", 1, 1), b""),
+        ):
+            reader = ResponseReader()
+            reader.feed(line + b"\r\nContent-Length: 0\r\n\r\n")
+            assert reader.head is not None
+            self.assertEqual((reader.head.version, reader.head.phrase), (version, phrase), line)
+
     def test_no_body(self) -> None:
         for start in (b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"):
             reader = ResponseReader()
