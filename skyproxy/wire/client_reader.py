@@ -93,7 +93,6 @@ class ResponseReader:
     """
 
     __slots__ = (
-        "_after_end",
         "_body_end",
         "_bodyless",
         "_interim",
@@ -118,7 +117,8 @@ class ResponseReader:
         :param bodyless: it answers HEAD: no body follows, whatever its fields say.
         """
         self.head: ResponseHead | None = None
-        self.complete = self.keep_alive = self._after_end = False
+        self.complete = self.keep_alive = False
+        self._body_end: int | None = None
         self._bodyless = bodyless
         self._interim = 0
         self._unread = b""
@@ -145,11 +145,9 @@ class ResponseReader:
         except (HttpParserError, HttpParserUpgrade) as error:
             if not self.complete:
                 raise BadResponse(f"Not a proper response: {error}") from None
-            self._after_end = True
-        if self._after_end:
-            del self.pieces[self._body_end :]
-            # Bytes that nobody asked for: whatever they are, the next response could be taken for another.
             self.keep_alive = False
+        if self._body_end is not None:
+            del self.pieces[self._body_end :]
         if len(self._unread) > _LARGEST_HEAD:
             raise BadResponse("A head that is too large.")
 
@@ -157,7 +155,10 @@ class ResponseReader:
 
     def on_message_begin(self) -> None:
         if self.complete:
-            self._after_end = True
+            # Bytes that nobody asked for: whatever they are, the next response could be taken for another.
+            self.keep_alive = False
+            if self._body_end is None:
+                self._body_end = len(self.pieces)
 
     def on_headers_complete(self) -> None:
         if self.complete:
@@ -179,11 +180,11 @@ class ResponseReader:
         self._unread = b""
         if self._bodyless:
             self.on_message_complete()
+            self._body_end = 0
             self._parser = HttpResponseParser(self)
 
     def on_message_complete(self) -> None:
         if self.head is None or self.complete:
             return
         self.complete = True
-        self._body_end = len(self.pieces)
         self.keep_alive = self._parser.should_keep_alive()

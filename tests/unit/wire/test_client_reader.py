@@ -97,6 +97,10 @@ class ReaderTests(SynchronousTestCase):
         reader.next(bodyless=True)
         reader.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
         self.assertTrue(reader.complete)
+        reader = ResponseReader()
+        reader.next(bodyless=True)
+        self.assertEqual(read(reader, [LENGTH]), b"")
+        self.assertTrue(reader.complete)
 
     def test_body_until_the_end(self) -> None:
         reader = ResponseReader()
