@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -43,10 +42,11 @@ class SqliteStore:
     :param path: of the file, which is made for its owner alone, as are the folders that are missing on the way to it.
     :param reactor: ``callFromThread``, ``callLater`` and ``seconds`` are used.
     :param max_bytes: of all entries. The file may be somewhat larger.
-    :param wall: the time of day, in seconds since the epoch: entries outlive the process and its clock.
+    :param wall: the time of day, in seconds since the epoch, for entries outlive the process: see
+        :class:`~skyproxy.cache.timeofday.TimeOfDay`.
     """
 
-    def __init__(self, path: Path, reactor: Any, max_bytes: int, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: Path, reactor: Any, max_bytes: int, wall: Callable[[], float]) -> None:
         self._path = path
         self._reactor = reactor
         self._wall = wall

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from skyproxy.cache.memory import MemoryStore
 from skyproxy.cache.sqlite import SqliteStore
 from skyproxy.cache.store import Store
+from skyproxy.cache.timeofday import TimeOfDay
 from skyproxy.config import CacheSettings
 
 _log = Logger()
@@ -40,7 +41,7 @@ class Stores:
         if before is None or settings.max_bytes != before.max_bytes:
             self._replace("memory", MemoryStore(self._reactor.seconds, settings.max_bytes))
         if settings.path is not None:
-            self._replace("sqlite", SqliteStore(settings.path, self._reactor, settings.max_bytes))
+            self._replace("sqlite", SqliteStore(settings.path, self._reactor, settings.max_bytes, TimeOfDay()))
 
     def close(self, patience: float) -> Deferred[Any]:
         """Close them all.

@@ -1,0 +1,29 @@
+"""The time of day, for what outlives the process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+def _seconds_since_boot() -> float:
+    """On a clock that nobody sets. It goes on while the machine sleeps, where the system has such a one."""
+    clock: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
+class TimeOfDay:
+    """Seconds since the epoch, as the wall clock tells them now; whoever sets that clock later changes nothing.
+
+    :param wall: the wall clock.
+    :param seconds: the time, on a clock that nobody sets.
+    """
+
+    def __init__(
+        self, wall: Callable[[], float] = time.time, seconds: Callable[[], float] = _seconds_since_boot
+    ) -> None:
+        self._seconds = seconds
+        self._epoch = wall() - seconds()
+
+    def __call__(self) -> float:
+        return self._epoch + self._seconds()
