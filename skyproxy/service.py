@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401 (Klein's router wants it at the first request: descriptors may have run out by then)
 import gc
 import random
 import secrets

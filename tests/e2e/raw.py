@@ -48,15 +48,29 @@ def ask(proxy: Proxy, body: Any, headers: dict[str, str] | None = None) -> Answe
     return call(proxy, "POST", "/v1/chat/completions", body, headers)
 
 
-def open_request(proxy: Proxy, body: dict[str, Any], request_id: str = "raw", extra: bytes = b"") -> socket.socket:
-    """A connection on which a chat request was sent, and nothing read."""
+def open_request(
+    proxy: Proxy, body: dict[str, Any], request_id: str = "raw", extra: bytes = b"", receive_buffer: int = 0
+) -> socket.socket:
+    """A connection on which a chat request was sent, and nothing read.
+
+    :param receive_buffer: bytes that may wait to be read; 0: what the system gives.
+    """
+    connection = socket.socket()
+    connection.settimeout(PATIENCE)
+    if receive_buffer:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    connection.connect(proxy.address)
+    send_request(connection, body, request_id, extra)
+    return connection
+
+
+def send_request(connection: socket.socket, body: dict[str, Any], request_id: str = "raw", extra: bytes = b"") -> None:
+    """Send a chat request, and read nothing."""
     data = json.dumps(body).encode()
-    connection = socket.create_connection(proxy.address, timeout=PATIENCE)
     connection.sendall(
         b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         b"X-Request-Id: %b\r\n%bContent-Length: %d\r\n\r\n%b" % (request_id.encode(), extra, len(data), data)
     )
-    return connection
 
 
 def read_until(connection: socket.socket, mark: bytes) -> bytes:
