@@ -49,10 +49,11 @@ def eventually(check: Any, what: str, patience: float = PATIENCE) -> Any:
 class Process:
     """A child whose output is read as it comes."""
 
-    def __init__(self, command: list[str], cwd: Path, env: dict[str, str]) -> None:
+    def __init__(self, command: list[str], cwd: Path, env: dict[str, str], pass_fds: tuple[int, ...] = ()) -> None:
         self.child = subprocess.Popen(
-            command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-        )
+            command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+            pass_fds=pass_fds,
+        )  # fmt: skip
         self.output: list[str] = []
         self._fresh: queue.Queue[str | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -149,7 +150,7 @@ class Proxy(Process):
         """The records of its log, those with *message* only if one is given."""
         if not self.log_file.exists():
             return []
-        found = [json.loads(line) for line in self.log_file.read_text().splitlines()]
+        found = [json.loads(line) for line in self.log_file.read_text().split("\n") if line]
         return [record for record in found if message is None or record["message"] == message]
 
     def record(self, message: str, **fields: Any) -> dict[str, Any]:
