@@ -19,6 +19,9 @@ NOT_ON_STOCK_WIRE = {
     "--deselect=tests/e2e/test_http.py::test_broken_providers[headers=100000-False]": (
         "Twisted's client takes any number of header fields"
     ),
+    "--deselect=tests/e2e/test_values.py::test_too_much_from_a_provider_takes_bounded_memory[headers=100000]": (
+        "likewise"
+    ),
     "--deselect=tests/e2e/test_http.py::test_the_client_cannot_choose_the_upstream": (
         "Twisted's channel does not read targets in absolute form; it answers 404"
     ),
