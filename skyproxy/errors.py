@@ -148,6 +148,12 @@ class QueueTimeout(Unavailable):
     code = "queue_timeout"
 
 
+class OutOfSockets(Unavailable):
+    """The system gives no socket for another connection: no descriptor, or no port, is left."""
+
+    code = "out_of_sockets"
+
+
 class ShuttingDown(Unavailable):
     """The process is draining."""
 

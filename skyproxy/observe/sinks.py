@@ -91,7 +91,14 @@ class FileSink:
         folder = self._path.parent
         for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
             missing.mkdir(0o700, exist_ok=True)
+        torn = self._fd is None and not self._done and _ends_in_mid_line(self._path)
         fd = os.open(self._path, _FLAGS, 0o600)
+        if torn:
+            try:
+                os.write(fd, b"\n")
+            except OSError:
+                os.close(fd)
+                raise
         if self._fd is not None and os.fstat(self._fd).st_nlink == 0:
             self._done = 0  # all of the batch is gone with the old file
         self.close()
@@ -102,6 +109,17 @@ class FileSink:
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
+
+
+def _ends_in_mid_line(path: Path) -> bool:
+    """Whether who wrote the file was killed before the end of a line, which the next one must not continue."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read() != b"\n"
+    except OSError:
+        # There is none, it is empty, or it cannot be read.
+        return False
 
 
 class StreamSink:

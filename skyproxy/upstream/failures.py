@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from OpenSSL import SSL
 from service_identity import VerificationError
 from twisted.internet.defer import CancelledError
-from twisted.internet.error import ConnectError, DNSLookupError, TCPTimedOutError
+from twisted.internet.error import ConnectBindError, ConnectError, DNSLookupError, TCPTimedOutError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.python.failure import Failure
 from twisted.web._newclient import RequestNotSent, RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived
 
-from skyproxy.errors import SkyproxyError, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
+from skyproxy.errors import OutOfSockets, SkyproxyError, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
 from skyproxy.wire.alpn import HandshakeBroken, Http2Refused
 
 _WRAPPERS = (RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived)
@@ -41,6 +41,12 @@ def map_failure(error: Exception, provider: str, connect_timeout: float) -> Skyp
         return UpstreamTimeout(
             f"No connection to provider {provider!r} within {connect_timeout:g} s (connect_timeout).",
             timer="connect_timeout",
+        )
+    if isinstance(error, ConnectBindError):
+        return OutOfSockets(
+            "The system gives skyproxy no socket for another connection: raise its limit of open files (ulimit -n), or "
+            "lower max_connections.",
+            retry_after=1.0,
         )
     return UpstreamUnreachable(_why_unreachable(error, provider))
 

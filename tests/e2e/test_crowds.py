@@ -140,6 +140,7 @@ def test_who_gets_no_descriptor_is_told_and_served_when_there_are_some_again(sta
         connection.close()
     eventually(lambda: works(proxy), "it serves again")
     assert demo.stats()["total"] >= 1
+    assert provider(proxy)["responses"]["out_of_sockets"] >= 1
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")

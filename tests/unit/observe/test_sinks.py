@@ -147,6 +147,19 @@ class FileSinkTests(SynchronousTestCase):
         self.sink.write(b"four\n")
         self.assertEqual(self.path.read_bytes(), BATCH + b"four\n")
 
+    def test_a_line_that_was_cut_spoils_no_other(self) -> None:
+        self.path.write_bytes(b'{"a":1}\n{"b":')  # Who wrote it was killed in mid-line.
+        self.sink.write(b'{"c":1}\n')
+        self.assertEqual(self.path.read_bytes(), b'{"a":1}\n{"b":\n{"c":1}\n')
+
+    def test_whole_lines_are_followed_at_once(self) -> None:
+        for before in (b"", b'{"a":1}\n'):
+            self.path.write_bytes(before)
+            sink = FileSink(self.path)
+            sink.write(b'{"c":1}\n')
+            sink.close()
+            self.assertEqual(self.path.read_bytes(), before + b'{"c":1}\n')
+
     def test_a_relative_path_is_made_absolute_at_once(self) -> None:
         self.assertEqual(str(FileSink(Path("x.log"))), str(Path.cwd() / "x.log"))
 

@@ -6,6 +6,7 @@ from OpenSSL import SSL
 from service_identity import VerificationError
 from twisted.internet.defer import CancelledError
 from twisted.internet.error import (
+    ConnectBindError,
     ConnectionDone,
     ConnectionLost,
     ConnectionRefusedError,
@@ -24,7 +25,7 @@ from twisted.web._newclient import (
     ResponseNeverReceived,
 )
 
-from skyproxy.errors import UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
+from skyproxy.errors import OutOfSockets, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
 from skyproxy.upstream.failures import causes, map_failure
 
 
@@ -45,6 +46,11 @@ class MapFailureTests(SynchronousTestCase):
         for error in (ConnectionRefusedError(), NoRouteError(), DNSLookupError(), SSL.Error([])):
             self.assertIn("'guard'", self.assertMapped(error, UpstreamUnreachable).message)
         self.assertIn("'guard'", self.assertMapped(VerificationError(errors=[]), UpstreamUnreachable).message)
+
+    def test_no_socket_is_not_the_providers_fault(self) -> None:
+        mapped = self.assertMapped(ConnectBindError(24, "Too many open files"), OutOfSockets)
+        self.assertIn("ulimit", mapped.message)
+        self.assertNotIn("guard", mapped.message)
 
     def test_connect_timeout(self) -> None:
         for error in (ConnectTimeout(), TCPTimedOutError()):
