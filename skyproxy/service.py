@@ -23,9 +23,10 @@ from skyproxy.config import EMBEDDED_DEMO, Config, ProviderConfig, ProxySettings
 from skyproxy.demo import Demo
 from skyproxy.errors import ShuttingDown
 from skyproxy.listening import listen_now, result_now, shown
+from skyproxy.observe.batches import Batches
 from skyproxy.observe.lag import LagProbe
 from skyproxy.observe.logging import Logging
-from skyproxy.observe.records import RequestLog, RequestRecord
+from skyproxy.observe.records import RequestLog
 from skyproxy.observe.statistics import Statistics
 from skyproxy.proxy import Proxy, Runtime
 from skyproxy.reloading import Reloading, changes
@@ -66,6 +67,7 @@ class SkyproxyService(Service):
         self._config = config
         self._logging = logging
         self._wire = wire
+        self._network = sliced(reactor)
         self._connections = Connections(reactor)
         self._demo: Demo | None = None
         self._port: IListeningPort | None = None
@@ -75,18 +77,21 @@ class SkyproxyService(Service):
         self._stopping: Deferred[None] | None = None
         self._counts: dict[str, Counts] = {}
         self._lag = LagProbe(reactor, time.monotonic)
-        budget, statistics, log = RetryBudget(reactor), Statistics(reactor), RequestLog()
-
-        def completed(record: RequestRecord) -> None:
-            statistics.completed(record)
-            log.completed(record)
-
+        budget, statistics = RetryBudget(reactor), Statistics(reactor)
+        self._batches = Batches(reactor, statistics, RequestLog())
         asker = Asker(Timers(reactor), time.time, budget, Backoff(random.random))
         self._reloading = Reloading(reactor, load)
         self._stores = Stores(reactor, config.proxy.cache)
         sharing = Sharing(self._stores.by_name, Flights(reactor.seconds), statistics.cache)
-        self._proxy = Proxy(self.runtime, reactor, asker, sharing, completed)
-        sources = Sources(statistics, lambda: self.runtime().providers, budget, self._lag, lambda: logging.dropped)
+        self._proxy = Proxy(self.runtime, reactor, asker, sharing, self._batches.completed)
+        sources = Sources(
+            statistics,
+            lambda: self.runtime().providers,
+            budget,
+            self._lag,
+            lambda: logging.dropped,
+            self._batches.hand_on,
+        )
         self._api = Api(self._proxy, self.runtime, RequestIds(secrets.token_hex(4)), reactor, sources)
 
     def runtime(self) -> Runtime:
@@ -110,7 +115,7 @@ class SkyproxyService(Service):
         super().privilegedStartService()  # type: ignore[no-untyped-call]
         settings = self._config.proxy
         self._site = build_site(self._api.app, self._reactor, self._wire, _limits(settings), self._connections)
-        self._port = listen_now(sliced(self._reactor), settings.listen, self._site)
+        self._port = listen_now(self._network, settings.listen, self._site)
 
     def startService(self) -> None:
         """Build what serves, and say where it is to be found."""
@@ -132,7 +137,8 @@ class SkyproxyService(Service):
             actual = self._actual(settings)
             old = kept.get(name)
             if old is None or old.config != actual:
-                old = build_provider(actual, self._reactor, self._wire, self._counts.setdefault(name, Counts()))
+                counts = self._counts.setdefault(name, Counts())
+                old = build_provider(actual, self._reactor, self._wire, counts, self._network)
             providers[name] = old
         return Runtime(config, Router(config), providers)
 
@@ -216,6 +222,7 @@ class SkyproxyService(Service):
         if self._demo is not None:
             await self._demo.stop()
         self._lag.stop()
+        self._batches.hand_on()
         await self._logging.stop()
 
     def _end_all(self) -> None:

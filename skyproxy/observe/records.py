@@ -74,15 +74,18 @@ class RequestLog:
         self._log = log or Logger()
         self._alike: dict[tuple[Outcome, bool, str | None], LogEvent] = {}
 
-    def completed(self, record: RequestRecord) -> None:
-        """Log *record*, as one event. Fields without a value are left out."""
+    def completed(self, record: RequestRecord, at: float | None = None) -> None:
+        """Log *record*, as one event. Fields without a value are left out.
+
+        :param at: when it was over, seconds since the epoch; None: now.
+        """
         fields = _fields(record)
         kind = record.outcome, record.attempts == 0, record.cache
         alike = self._alike.get(kind)
         if alike is None:
             alike = self._alike[kind] = self._of_kind(*kind)
         # As Logger.emit makes it, which takes three calls, as many copies, and a search for the level.
-        self._log.observer({**fields, **alike, "log_time": time(), PLAIN: fields})
+        self._log.observer({**fields, **alike, "log_time": time() if at is None else at, PLAIN: fields})
 
     def _of_kind(self, outcome: Outcome, unasked: bool, cache: str | None) -> LogEvent:
         """What the events of all requests have in common that ended like this."""

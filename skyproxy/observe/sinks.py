@@ -114,11 +114,13 @@ class FileSink:
 def _ends_in_mid_line(path: Path) -> bool:
     """Whether who wrote the file was killed before the end of a line, which the next one must not continue."""
     try:
+        # What is no file, but a device or a pipe, may have no end.
+        if not path.is_file() or not path.stat().st_size:
+            return False
         with path.open("rb") as file:
             file.seek(-1, os.SEEK_END)
-            return file.read() != b"\n"
+            return file.read(1) != b"\n"
     except OSError:
-        # There is none, it is empty, or it cannot be read.
         return False
 
 

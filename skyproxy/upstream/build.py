@@ -22,16 +22,20 @@ from skyproxy.wire.alpn import offers
 from skyproxy.wire.headers import Field
 from skyproxy.wire.http2 import Http2Connection
 from skyproxy.wire.pool import ConnectionPool
+from skyproxy.wire.slices import put_off_by
 from skyproxy.wire.tls import TlsClient
 
 _log = Logger()
 
 
-def build_provider(config: ProviderConfig, reactor: Any, wire: Wire, counts: Counts | None = None) -> Provider:
+def build_provider(
+    config: ProviderConfig, reactor: Any, wire: Wire, counts: Counts | None = None, network: Any = None
+) -> Provider:
     """The provider of *config*: one pool, one client, one limit, for as long as it serves.
 
     :param wire: the protocol under the pool.
     :param counts: see :class:`Provider`.
+    :param network: makes the connections; None: *reactor* does.
     """
     origin = Origin(config.base_url)
     tls = TlsClient(origin.host, offers(config.http2), config.tls_sessions) if origin.secure else None
@@ -46,7 +50,8 @@ def build_provider(config: ProviderConfig, reactor: Any, wire: Wire, counts: Cou
         keep_alive=config.keep_alive,
         keep_alive_max=config.keep_alive_max,
     )
-    endpoint = endpoint_of(origin, reactor, config.connect_timeout, tls)
+    network = network or reactor
+    endpoint = endpoint_of(origin, network, config.connect_timeout, tls)
     client = ProviderClient(
         config.base_url, fixed_fields(config, origin), OriginAgent(origin, endpoint, pool), pool, reactor
     )
@@ -57,6 +62,7 @@ def build_provider(config: ProviderConfig, reactor: Any, wire: Wire, counts: Cou
         max_concurrent=config.max_concurrent if http2 else min(config.max_concurrent, config.max_connections),
         max_pending=config.max_pending,
         background_share=config.background_share,
+        put_off=put_off_by(network),
     )
     _log.info("Created connection pool for provider", provider=config.name, max_connections=config.max_connections)
     keys = config.api_keys

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, DeferredSemaphore, fail, succeed
 
 from skyproxy.errors import BacklogFull, QueueTimeout
 from skyproxy.upstream.timers import Clock
+from skyproxy.wire.stages import PERMITS, PutOff, at_once
 
 Priority = Literal["talk", "background"]
 
@@ -63,12 +64,24 @@ class Limiter:
     :param max_pending: requests that may wait; 0 lets none wait.
     :param background_share: of the permits that come free while both wait, the part (0 < share <= 1) that goes to
         background.
+    :param put_off: has those who waited sent together with others.
     """
 
-    def __init__(self, clock: Clock, *, max_concurrent: int, max_pending: int, background_share: float = 0.1) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        max_concurrent: int,
+        max_pending: int,
+        background_share: float = 0.1,
+        put_off: PutOff = at_once,
+    ) -> None:
         if not 0 < background_share <= 1:
             raise ValueError("background_share must be above 0 and at most 1")
         self._clock = clock
+        self._put_off = put_off
+        # Permits that are on their way to those who wait.
+        self._returning = 0
         self._max_pending = max_pending
         self._gate = DeferredSemaphore(max_concurrent)
         self._limit = max_concurrent
@@ -101,7 +114,7 @@ class Limiter:
         if gate.tokens:
             gate.acquire()
             return succeed(Permit(self))
-        if len(gate.waiting) >= self._max_pending:
+        if len(gate.waiting) - self._returning >= self._max_pending:
             return fail(
                 BacklogFull(
                     f"{self._max_pending} requests already wait for this provider (max_pending).",
@@ -156,6 +169,17 @@ class Limiter:
     # Tokens, on their way out and back.
 
     def _take_back(self) -> None:
+        if self._gate.waiting:
+            self._returning += 1
+            self._put_off(PERMITS, self._pass_on)
+        else:
+            self._put_back()
+
+    def _pass_on(self) -> None:
+        self._returning -= 1
+        self._put_back()
+
+    def _put_back(self) -> None:
         gate = self._gate
         if gate.limit - self._limit > self._withheld:
             self._withheld += 1

@@ -20,6 +20,7 @@ class Sources:
 
     :ivar providers: those that serve now.
     :ivar log_dropped: gives the number of lines that the log lost.
+    :ivar refresh: has *statistics* count what was not counted yet.
     """
 
     statistics: Statistics
@@ -27,10 +28,12 @@ class Sources:
     budget: RetryBudget
     lag: LagProbe
     log_dropped: Callable[[], int]
+    refresh: Callable[[], None]
 
 
 def figures(sources: Sources) -> dict[str, Any]:
     """All figures, as an object of JSON. Times are in seconds; percentiles are those of the last five minutes."""
+    sources.refresh()
     statistics = sources.statistics
     now, times = statistics.now(), statistics.providers
     return {

@@ -36,6 +36,7 @@ class Metrics(Collector):
         :return: the text, and its content type.
         """
         # prometheus_client fails on versions that are none, and repeats what it reads: it does not get the header.
+        self._sources.refresh()
         encode, content_type = choose_encoder(_OPEN_METRICS if _OPEN_METRICS in accept else "")
         return encode(self._registry), content_type
 

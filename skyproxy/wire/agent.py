@@ -17,7 +17,6 @@ from zope.interface import implementer
 
 from skyproxy.wire.alpn import TlsEndpoint
 from skyproxy.wire.pool import ConnectionPool
-from skyproxy.wire.slices import sliced
 from skyproxy.wire.tls import TlsClient
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -49,6 +48,7 @@ class Origin:
 def endpoint_of(origin: Origin, reactor: Any, connect_timeout: float, tls: TlsClient | None) -> IStreamClientEndpoint:
     """How to connect to *origin*.
 
+    :param reactor: makes the connections.
     :param connect_timeout: seconds for all of it: the name's look-up, TCP, and TLS.
     :param tls: for an https origin, None for another.
     """
@@ -59,7 +59,7 @@ def endpoint_of(origin: Origin, reactor: Any, connect_timeout: float, tls: TlsCl
         kind = TCP4ClientEndpoint
     elif isIPv6Address(origin.host):
         kind = TCP6ClientEndpoint
-    endpoint: IStreamClientEndpoint = kind(sliced(reactor), origin.host, origin.port, connect_timeout)
+    endpoint: IStreamClientEndpoint = kind(reactor, origin.host, origin.port, connect_timeout)
     if tls is not None:
         endpoint = TlsEndpoint(endpoint, tls, reactor)
     return TimedEndpoint(endpoint, reactor, connect_timeout)

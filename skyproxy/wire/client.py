@@ -20,6 +20,8 @@ from skyproxy.wire.client_reader import BadResponse, ResponseHead, ResponseReade
 from skyproxy.wire.client_response import DONE, ClientResponse, WholeResponse
 from skyproxy.wire.direct import direct_writer, read_directly
 from skyproxy.wire.headers import OutgoingHeaders
+from skyproxy.wire.slices import put_off_by
+from skyproxy.wire.stages import ANSWERS, PutOff
 
 _WORTH_NO_COPY = 128 * 1024
 _CLOSED = Failure(PotentialDataLoss())
@@ -38,6 +40,7 @@ class ClientProtocol(Protocol):
 
     transport: Any
     _write: Callable[[bytes], None]
+    _put_off: PutOff
 
     def __init__(self, quiescent_callback: Callable[[Any], None]) -> None:
         self.state = "QUIESCENT"
@@ -48,6 +51,8 @@ class ClientProtocol(Protocol):
         self._reader = ResponseReader()
         self._request: Any = None
         self._answer: Deferred[IResponse] | None = None
+        # Those whose response is all there, and waits to be handed over.
+        self._whole: set[Deferred[IResponse]] = set()
         self._response: ClientResponse | None = None
         self._elsewhere: Deferred[IResponse] | None = None
         self._carried = False
@@ -60,6 +65,7 @@ class ClientProtocol(Protocol):
             self.transport.setTcpNoDelay(True)
         self._write = direct_writer(self.transport)
         read_directly(self.transport, self)
+        self._put_off = put_off_by(getattr(self.transport, "reactor", None))
 
     def request(self, request: Any) -> Deferred[IResponse]:
         """Send *request*, a request of twisted.web's client whose headers are :class:`OutgoingHeaders` and whose body
@@ -179,7 +185,14 @@ class ClientProtocol(Protocol):
         response = WholeResponse(head, self._request, whole)
         self.keep_alive = head.keep_alive
         self._be_free()
-        answer.callback(response)
+        self._whole.add(answer)
+        self._put_off(ANSWERS, self._hand_over, answer, response)
+
+    def _hand_over(self, answer: Deferred[IResponse], response: IResponse) -> None:
+        self._whole.discard(answer)
+        # Otherwise it was cancelled meanwhile.
+        if not answer.called:
+            answer.callback(response)
 
     def _begin(self, answer: Deferred[IResponse], head: ResponseHead) -> None:
         self.keep_alive = head.keep_alive
@@ -221,6 +234,10 @@ class ClientProtocol(Protocol):
             response.ended(reason if reason is _CLOSED else Failure(ResponseFailed([reason], response)))
 
     def _cancel(self, answer: Deferred[IResponse]) -> None:
+        if answer in self._whole:
+            # The connection is not concerned: it may carry another request by now.
+            answer.errback(Failure(ResponseNeverReceived([Failure(CancelledError())])))
+            return
         if self._elsewhere is not None:
             self._elsewhere.cancel()
             return

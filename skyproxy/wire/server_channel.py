@@ -24,6 +24,8 @@ from skyproxy.wire.server_head import Head, Refused
 from skyproxy.wire.server_head_reader import HeadReader
 from skyproxy.wire.server_output import Output
 from skyproxy.wire.server_reader import RequestReader
+from skyproxy.wire.slices import put_off_by
+from skyproxy.wire.stages import REQUESTS, PutOff
 
 _log = Logger()
 
@@ -46,6 +48,8 @@ class ServerChannel(Output):
     factory: Any = None
     site: Any = None
     requestFactory: Any = None
+
+    _put_off: PutOff
 
     def __init__(
         self,
@@ -77,6 +81,7 @@ class ServerChannel(Output):
             self.transport.setTcpNoDelay(True)
         self._send = direct_writer(self.transport)
         read_directly(self.transport, self)
+        self._put_off = put_off_by(getattr(self.transport, "reactor", None))
         self._networkProducer = IPushProducer(self.transport, None) or _NoPushProducer()
         self._networkProducer.registerProducer(self, True)
         self.deadline = self._seconds() + self._limits.header_timeout
@@ -196,13 +201,21 @@ class ServerChannel(Output):
         return request
 
     def _serve(self, request: Any) -> None:
-        head = self._head
-        assert head is not None
         self._reader.next()
         self._serving = True
         self._phase = "answer"
         self.deadline = inf
-        request.requestReceived(head.method, head.target, head.version)
+        self._put_off(REQUESTS, self._hand_over, request)
+
+    def _hand_over(self, request: Any) -> None:
+        head = self._head
+        # Otherwise the client has left meanwhile.
+        if request is self._request and head is not None:
+            try:
+                request.requestReceived(head.method, head.target, head.version)
+            except Exception:
+                _log.failure("Handling a request failed")
+                self.abortConnection()
 
     def requestDone(self, request: Any) -> None:
         """Called by the request when its answer is written.

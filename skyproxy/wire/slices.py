@@ -16,13 +16,23 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, implementer, providedBy
 
+from skyproxy.wire.stages import PutOff, Stages, at_once
+
 _log = Logger()
 
 SLICE = 0.002
 """Seconds after which no further connection is read in the same turn of the reactor."""
 
+WORK = 0.005
+"""Seconds after which the rest of what was put off waits for the next turn, likewise."""
+
 _MOST = 1000
 """Connections that the system is asked for at once."""
+
+
+def put_off_by(network: Any) -> PutOff:
+    """How those put work off that *network*, a reactor to connections, reads for; see :mod:`skyproxy.wire.stages`."""
+    return network.stages.put_off if isinstance(network, SlicedReads) else at_once
 
 
 def sliced(reactor: Any) -> Any:
@@ -48,6 +58,7 @@ class SlicedReads:
     rest.
 
     :param reactor: its clock tells when a slice is over.
+    :ivar stages: what is put off until a slice has been read.
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -58,6 +69,7 @@ class SlicedReads:
         self._readers: dict[int, Any] = {}
         self._numbers: dict[Any, int] = {}
         self._epoll = select.epoll()
+        self.stages = Stages(reactor, WORK)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reactor, name)
@@ -111,6 +123,7 @@ class SlicedReads:
         """Read from those that are ready, for a while."""
         until = self._seconds() + SLICE
         readers, ready = self._readers, self._ready
+        self.stages.begin()
         if not ready:
             ready.extend([number for number, _ in self._epoll.poll(0, _MOST)])
         while ready:
@@ -128,6 +141,7 @@ class SlicedReads:
             if self._seconds() >= until:
                 # The others are still ready, so that the reactor comes back.
                 break
+        self.stages.end()
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor has stopped."""

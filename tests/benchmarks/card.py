@@ -31,16 +31,17 @@ _LARGEST = 2**20
 class Card:
     """The app.
 
-    :param reactor: IReactorTCP and IReactorTime.
+    :param reactor: IReactorTime.
+    :param network: makes the connections; IReactorTCP.
     :param upstream: a port of loopback.
     """
 
     app = Klein()
 
-    def __init__(self, reactor: Any, upstream: int, wire: Wire) -> None:
+    def __init__(self, reactor: Any, network: Any, upstream: int, wire: Wire) -> None:
         origin = Origin(f"http://127.0.0.1:{upstream}")
         pool = ConnectionPool(reactor, wire.client, max_connections=2 * PERMITS, keep_alive=60, keep_alive_max=60)
-        agent = OriginAgent(origin, endpoint_of(origin, reactor, 10, None), pool)
+        agent = OriginAgent(origin, endpoint_of(origin, network, 10, None), pool)
         fixed = ((b"Host", origin.authority.encode()), (b"Accept-Encoding", b"identity"))
         self._client = ProviderClient(f"http://{origin.authority}", fixed, agent, pool, reactor)
         self._permits = DeferredSemaphore(PERMITS)
@@ -63,10 +64,12 @@ class Card:
         client_of(request, [], self._seconds).answer(response.code, _JSON, answer)
 
 
-def card_site(reactor: Any, upstream: int) -> ApiSite:
+def card_site(reactor: Any, upstream: int, network: Any = None) -> ApiSite:
     """The site of the app, on skyproxy's wire."""
     wire = Wire()
-    return build_site(Card(reactor, upstream, wire).app, reactor, wire, ServerLimits(), Connections(reactor))
+    return build_site(
+        Card(reactor, network or reactor, upstream, wire).app, reactor, wire, ServerLimits(), Connections(reactor)
+    )
 
 
 def main(port: int, upstream: int) -> None:
@@ -74,7 +77,8 @@ def main(port: int, upstream: int) -> None:
     from twisted.internet import reactor as running
 
     reactor: Any = running
-    sliced(reactor).listenTCP(port, card_site(reactor, upstream), BACKLOG, "127.0.0.1")
+    network = sliced(reactor)
+    network.listenTCP(port, card_site(reactor, upstream, network), BACKLOG, "127.0.0.1")
     spare_the_collector()
     reactor.run()
 

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from skyproxy.errors import BacklogFull, QueueTimeout
 from skyproxy.upstream.limiter import Limiter, Permit
 from skyproxy.upstream.timers import Timers
+from skyproxy.wire.stages import Stages
 
 
 class LimiterTests(SynchronousTestCase):
@@ -56,6 +57,49 @@ class LimiterTests(SynchronousTestCase):
         permit.release()
         self.assertEqual(order, list("abcdef"))
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_permits_are_passed_on_together(self) -> None:
+        stages = Stages(self.clock, 1.0)
+        limiter = self.limiter(2, max_pending=2, put_off=stages.put_off)
+        first, second = self.take(limiter), self.take(limiter)
+        third, fourth = limiter.acquire(10), limiter.acquire(10)
+        stages.begin()
+        first.release()
+        second.release()
+        self.assertNoResult(third)
+        # Two are about to go, so that there is room for as many.
+        fifth = limiter.acquire(10)
+        self.assertNoResult(fifth)
+        stages.end()
+        self.successResultOf(third)
+        self.successResultOf(fourth)
+        self.assertNoResult(fifth)
+        statistics = limiter.statistics()
+        self.assertEqual((statistics.in_use, statistics.queued), (2, 1))
+
+    def test_who_leaves_before_a_permit_is_passed_on(self) -> None:
+        stages = Stages(self.clock, 1.0)
+        limiter = self.limiter(1, put_off=stages.put_off)
+        permit = self.take(limiter)
+        waiting = limiter.acquire(10)
+        stages.begin()
+        permit.release()
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        stages.end()
+        self.assertEqual(limiter.statistics().available, 1)
+
+    def test_a_lower_limit_holds_for_what_is_about_to_be_passed_on(self) -> None:
+        stages = Stages(self.clock, 1.0)
+        limiter = self.limiter(2, put_off=stages.put_off)
+        permit, _ = self.take(limiter), self.take(limiter)
+        waiting = limiter.acquire(10)
+        stages.begin()
+        permit.release()
+        limiter.limit = 1
+        stages.end()
+        self.assertNoResult(waiting)
+        self.assertEqual(limiter.statistics().in_use, 1)
 
     def test_a_permit_goes_to_one_waiter_only(self) -> None:
         limiter = self.limiter(1)

@@ -133,7 +133,9 @@ class WebCase(SynchronousTestCase):
         self.providers: dict[str, Provider] = {}
         self.dropped = 0
         self.budget = RetryBudget(self.clock)
-        sources = Sources(self.statistics, lambda: self.providers, self.budget, self.lag, lambda: self.dropped)
+        sources = Sources(
+            self.statistics, lambda: self.providers, self.budget, self.lag, lambda: self.dropped, lambda: None
+        )
         self.api = Api(proxy, lambda: runtime, RequestIds("t"), self.clock, sources, now=lambda: NOW)
         limits = ServerLimits(body_bytes=100_000)
         self.connections = Connections(self.clock)

@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -19,6 +20,7 @@ from twisted.web.http import PotentialDataLoss
 from skyproxy.wire.body import BytesProducer
 from skyproxy.wire.client import ClientProtocol
 from skyproxy.wire.headers import FixedFields, OutgoingHeaders
+from skyproxy.wire.stages import Stages
 
 FIXED = FixedFields([(b"Host", b"api.example"), (b"Authorization", b"Bearer k")])
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -124,6 +126,47 @@ class ClientTests(SynchronousTestCase):
         first: Any = self.successResultOf(answer)
         second: Any = self.successResultOf(later[0])
         self.assertEqual((first.whole, second.whole), (b"hello", b"world"))
+
+    def put_off(self) -> Stages:
+        """Have whole answers handed over later."""
+        stages = Stages(Clock(), 1.0)
+        self.client._put_off = stages.put_off
+        stages.begin()
+        return stages
+
+    def test_whole_answers_are_handed_over_later(self) -> None:
+        stages = self.put_off()
+        first = self.client.request(request())
+        self.client.dataReceived(WHOLE)
+        second = self.client.request(request())
+        self.client.dataReceived(WHOLE.replace(b"hello", b"world"))
+        self.assertNoResult(first)
+        stages.end()
+        responses: Any = self.successResultOf(first), self.successResultOf(second)
+        self.assertEqual([response.whole for response in responses], [b"hello", b"world"])
+
+    def test_cancelled_before_it_is_handed_over(self) -> None:
+        stages = self.put_off()
+        first = self.client.request(request())
+        self.client.dataReceived(WHOLE)
+        second = self.client.request(request())
+        first.cancel()
+        self.failureResultOf(first, ResponseNeverReceived)
+        # The connection carries the second one, which is not concerned.
+        self.assertEqual((self.client.state, self.transport.aborted), ("WAITING", False))
+        self.client.dataReceived(WHOLE)
+        stages.end()
+        response: Any = self.successResultOf(second)
+        self.assertEqual(response.whole, b"hello")
+
+    def test_the_connection_ends_before_it_is_handed_over(self) -> None:
+        stages = self.put_off()
+        answer = self.client.request(request())
+        self.client.dataReceived(WHOLE)
+        self.client.connectionLost(Failure(ConnectionLost()))
+        stages.end()
+        response: Any = self.successResultOf(answer)
+        self.assertEqual(response.whole, b"hello")
 
     def test_nothing_can_be_taken_back_from_a_whole_answer(self) -> None:
         response = self.answered(WHOLE)

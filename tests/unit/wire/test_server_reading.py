@@ -6,7 +6,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.unit.wire.server_support import Served, chunked, echo, get, post, wait
+from skyproxy.wire.stages import Stages
+from tests.unit.wire.server_support import Memory, Served, chunked, echo, get, post, wait
 
 
 class SplitTests(SynchronousTestCase):
@@ -225,3 +226,45 @@ class VersionTests(SynchronousTestCase):
     def test_http10_needs_no_host(self) -> None:
         (answer,), _, _ = self.send(b"GET / HTTP/1.0\r\n\r\n", count=1)
         self.assertEqual(answer.status, 200)
+
+
+class PutOffTests(SynchronousTestCase):
+    """Requests that are handed over when all that is ready has been read."""
+
+    def setUp(self) -> None:
+        self.served = Served()
+        self.stages = Stages(self.served.clock, 1.0)
+        self.client = self.served.connect()
+        self.client.protocol._channel._put_off = self.stages.put_off
+
+    def test_in_order_and_each_once(self) -> None:
+        self.stages.begin()
+        self.client.send(get(b"/1") + post(b"two", b"/2"), get(b"/3"))
+        self.assertEqual(self.served.requests, [])
+        self.stages.end()
+        self.assertEqual([seen[1] for seen in self.served.seen], [b"/1", b"/2", b"/3"])
+        self.assertEqual(len(self.client.answers("GET", "POST", "GET")), 3)
+
+    def test_who_has_left_meanwhile_is_not_served(self) -> None:
+        self.stages.begin()
+        self.client.send(get())
+        self.client.leave()
+        self.stages.end()
+        self.assertEqual(self.served.requests, [])
+
+    def test_a_fault_ends_the_connection(self) -> None:
+        self.served.site.requestFactory = Faulty
+        self.client = self.served.connect()
+        self.client.protocol._channel._put_off = self.stages.put_off
+        self.stages.begin()
+        self.client.send(get())
+        self.stages.end()
+        self.assertTrue(self.client.transport.aborted)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+
+class Faulty(Memory):
+    """A request that cannot be served."""
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        raise ZeroDivisionError

@@ -1,0 +1,68 @@
+"""Records of requests that are over, handed on many at a time.
+
+Counting and logging them costs half as much then: the code of both stays in the caches from one to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import time
+from typing import Any, Protocol
+
+from twisted.logger import Logger
+
+from skyproxy.observe.records import RequestLog, RequestRecord
+from skyproxy.observe.statistics import Statistics
+
+_log = Logger()
+
+MOST = 64
+"""Records that wait."""
+
+LONGEST = 0.05
+"""Seconds that one waits."""
+
+
+class Clock(Protocol):
+    """What calls later."""
+
+    def callLater(self, delay: float, callable: Callable[..., Any], *args: Any) -> Any: ...
+
+
+class Batches:
+    """Counts and logs requests that are over. Whoever reads what was counted calls :meth:`hand_on` first.
+
+    :param clock: an IReactorTime.
+    """
+
+    def __init__(self, clock: Clock, statistics: Statistics, log: RequestLog) -> None:
+        self._clock = clock
+        self._statistics = statistics
+        self._log = log
+        self._waiting: list[tuple[RequestRecord, float]] = []
+        self._timed = False
+
+    def completed(self, record: RequestRecord) -> None:
+        """Note *record*, of a request that is over now."""
+        waiting = self._waiting
+        waiting.append((record, time()))
+        if len(waiting) >= MOST:
+            self.hand_on()
+        elif not self._timed:
+            self._timed = True
+            self._clock.callLater(LONGEST, self._time_is_over)
+
+    def hand_on(self) -> None:
+        """Count and log all that waits."""
+        waiting, self._waiting = self._waiting, []
+        try:
+            for record, _ in waiting:
+                self._statistics.completed(record)
+            for record, at in waiting:
+                self._log.completed(record, at)
+        except Exception:
+            _log.failure("Requests could not be counted or logged")
+
+    def _time_is_over(self) -> None:
+        self._timed = False
+        self.hand_on()

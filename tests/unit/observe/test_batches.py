@@ -1,0 +1,54 @@
+"""Batches: when records are counted and logged, and that none is lost."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.logger import LogEvent, Logger
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.observe.batches import LONGEST, MOST, Batches
+from skyproxy.observe.records import RequestLog
+from skyproxy.observe.statistics import Statistics
+from tests.unit.observe.test_records import RECORD
+
+
+class BatchesTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.events: list[LogEvent] = []
+        self.statistics = Statistics(self.clock)
+        log = RequestLog(Logger("skyproxy.observe.records", observer=self.events.append))
+        self.batches = Batches(self.clock, self.statistics, log)
+
+    def counted(self) -> int:
+        return sum(sum(tally.outcomes.values()) for tally in self.statistics.tallies.values())
+
+    def test_after_a_while(self) -> None:
+        self.batches.completed(RECORD)
+        self.batches.completed(RECORD)
+        self.assertEqual((self.counted(), len(self.events)), (0, 0))
+        self.clock.advance(LONGEST)
+        self.assertEqual((self.counted(), len(self.events)), (2, 2))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_when_there_are_many(self) -> None:
+        for _ in range(MOST + 1):
+            self.batches.completed(RECORD)
+        self.assertEqual((self.counted(), len(self.events)), (MOST, MOST))
+        self.clock.advance(LONGEST)
+        self.assertEqual((self.counted(), len(self.events)), (MOST + 1, MOST + 1))
+
+    def test_when_somebody_wants_to_know(self) -> None:
+        self.batches.completed(RECORD)
+        self.batches.hand_on()
+        self.assertEqual((self.counted(), len(self.events)), (1, 1))
+        self.clock.advance(LONGEST)
+        self.assertEqual(self.counted(), 1)
+
+    def test_the_time_is_that_of_the_request(self) -> None:
+        times = iter([100.0, 200.0])
+        self.patch(__import__("skyproxy.observe.batches", fromlist=["time"]), "time", lambda: next(times))
+        self.batches.completed(RECORD)
+        self.batches.completed(RECORD)
+        self.batches.hand_on()
+        self.assertEqual([event["log_time"] for event in self.events], [100.0, 200.0])
