@@ -8,21 +8,42 @@ from typing import Any
 from twisted.internet.interfaces import IProtocol
 from twisted.internet.tcp import Connection
 
+from skyproxy.wire.slices import put_off_by
+from skyproxy.wire.stages import WRITES, PutOff
+
 
 def direct_writer(transport: Any) -> Callable[[bytes], None]:
     """What to write to *transport* with.
 
     Twisted's own write keeps the data for the reactor's next turn, and has the system watch the socket for that turn:
-    three more system calls for each message, and a wait behind whatever else that turn brings. Where nothing is kept
-    already, the data goes to the system now, and only what it does not take is kept. Over TLS, Twisted's own serves.
+    three more system calls for each message, and a wait behind whatever else that turn brings. Here the data goes to
+    the system when its stage comes (see :mod:`skyproxy.wire.stages`), in one call for all that was written until then,
+    and only what the system does not take is kept. Over TLS, Twisted's own serves.
     """
     if not isinstance(transport, Connection) or transport.TLS:
         return transport.write  # type: ignore[no-any-return]
-    connection: Any = transport
-    send = connection.socket.send
+    return _Writer(transport, put_off_by(transport.reactor)).write
 
-    def write(data: bytes) -> None:
-        if (
+
+class _Writer:
+    """Writes to one connection. What waits for its stage waits in the connection's own buffer, so that whoever closes
+    the connection, or writes to it in another way, finds it there.
+    """
+
+    __slots__ = ("_connection", "_put_off", "_send", "_waiting")
+
+    def __init__(self, connection: Any, put_off: PutOff) -> None:
+        self._connection = connection
+        self._send = connection.socket.send
+        self._put_off = put_off
+        self._waiting = False
+
+    def write(self, data: bytes) -> None:
+        connection = self._connection
+        if self._waiting and connection._tempDataLen < connection.bufferSize:
+            connection._tempDataBuffer.append(data)
+            connection._tempDataLen += len(data)
+        elif (
             connection.dataBuffer
             or connection._tempDataBuffer
             or not connection.connected
@@ -30,17 +51,30 @@ def direct_writer(transport: Any) -> Callable[[bytes], None]:
             or connection._writeDisconnected
         ):
             connection.write(data)
+        else:
+            self._waiting = True
+            connection._tempDataBuffer.append(data)
+            connection._tempDataLen = len(data)
+            self._put_off(WRITES, self._flush)
+
+    def _flush(self) -> None:
+        self._waiting = False
+        connection = self._connection
+        if connection.dataBuffer or not connection.connected or connection.disconnecting:
+            # The reactor sees to it; or there is nobody to write to any more.
             return
+        kept = connection._tempDataBuffer
+        data = kept[0] if len(kept) == 1 else b"".join(kept)
+        kept.clear()
+        connection._tempDataLen = 0
         try:
-            sent = send(data)
+            sent = self._send(data)
         except OSError:
             # The system's buffer is full, or the connection is lost, of which the reactor's next turn tells.
             connection.write(data)
         else:
             if sent < len(data):
                 connection.write(data[sent:])
-
-    return write
 
 
 def read_directly(transport: Any, protocol: IProtocol) -> None:

@@ -120,10 +120,16 @@ class SlicedReads:
         return "-"
 
     def doRead(self) -> None:
-        """Read from those that are ready, for a while."""
+        """Read from those that are ready, for a while; then do what was put off until then."""
+        self.stages.begin()
+        try:
+            self._read_some()
+        finally:
+            self.stages.end()
+
+    def _read_some(self) -> None:
         until = self._seconds() + SLICE
         readers, ready = self._readers, self._ready
-        self.stages.begin()
         if not ready:
             ready.extend([number for number, _ in self._epoll.poll(0, _MOST)])
         while ready:
@@ -141,7 +147,6 @@ class SlicedReads:
             if self._seconds() >= until:
                 # The others are still ready, so that the reactor comes back.
                 break
-        self.stages.end()
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor has stopped."""

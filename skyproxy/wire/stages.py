@@ -15,9 +15,10 @@ from twisted.logger import Logger
 
 _log = Logger()
 
-ANSWERS, PERMITS, REQUESTS = 0, 1, 2
-"""The stages, in the order in which they are done: answers that have come go down first, then requests that waited for
-a permit go up, then those that have just come are looked at."""
+ANSWERS, PERMITS, WRITES, REQUESTS = 0, 1, 2, 3
+"""The stages, in the order in which they are done, again and again: answers that have come are relayed first, then
+requests that waited for a permit are sent; what both write goes out; then requests that have just come are looked at.
+"""
 
 
 class Clock(Protocol):
@@ -48,7 +49,12 @@ class Stages:
     def __init__(self, clock: Clock, seconds: float) -> None:
         self._clock = clock
         self._seconds = seconds
-        self._queues: tuple[deque[tuple[Callable[..., object], tuple[Any, ...]]], ...] = (deque(), deque(), deque())
+        self._queues: tuple[deque[tuple[Callable[..., object], tuple[Any, ...]]], ...] = (
+            deque(),
+            deque(),
+            deque(),
+            deque(),
+        )
         self._reading = False
         self._stage = ANSWERS
         # What is left of what there was in that stage when it began. What comes meanwhile waits for its next turn.

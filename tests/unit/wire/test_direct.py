@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import socket
 from typing import Any
+from unittest import mock
 
 from twisted.internet.protocol import Protocol
+from twisted.internet.task import Clock
 from twisted.internet.tcp import Connection
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.wire.direct import direct_writer, read_directly
+from skyproxy.wire.direct import _Writer, direct_writer, read_directly
+from skyproxy.wire.stages import Stages
 
 
 class Reactor:
@@ -71,6 +74,65 @@ class DirectTests(SynchronousTestCase):
         self.write(b"def")
         self.peer.setblocking(False)
         self.assertRaises(BlockingIOError, self.peer.recv, 10)
+
+    def test_what_is_put_off_goes_out_in_one_call(self) -> None:
+        sent = self.put_off()
+        self.write(b"abc")
+        self.write(b"def")
+        self.assertEqual(sent, [])
+        self.stages.end()
+        self.assertEqual((sent, self.peer.recv(10)), ([b"abcdef"], b"abcdef"))
+        self.write(b"ghi")
+        self.assertEqual(sent[1:], [b"ghi"])
+        self.assertEqual(self.reactor.writers, [])
+
+    def test_what_waits_goes_out_before_the_connection_is_closed(self) -> None:
+        self.put_off()
+        self.write(b"abc")
+        self.transport.loseConnection()
+        self.stages.end()
+        self.assertEqual(self.reactor.writers, [self.transport])
+        self.transport.doWrite()
+        self.assertEqual(self.peer.recv(10), b"abc")
+
+    def test_other_ways_to_write_keep_the_order(self) -> None:
+        self.put_off()
+        self.write(b"abc")
+        self.transport.writeSequence((b"def", b"ghi"))
+        self.write(b"jkl")
+        self.stages.end()
+        self.assertEqual(self.peer.recv(20), b"abcdefghijkl")
+
+    def test_no_more_waits_than_the_transport_would_hold(self) -> None:
+        self.put_off()
+        producer = mock.Mock()
+        self.transport.registerProducer(producer, True)
+        for _ in range(3):
+            self.write(bytes(self.transport.bufferSize))
+        producer.pauseProducing.assert_called()
+
+    def test_nobody_writes_to_a_connection_that_was_lost_meanwhile(self) -> None:
+        sent = self.put_off()
+        self.write(b"abc")
+        self.transport.connected = 0
+        self.stages.end()
+        self.assertEqual(sent, [])
+
+    def put_off(self) -> list[bytes]:
+        """Have what is written wait for its stage; returns what the system gets."""
+        self.stages = Stages(Clock(), 1.0)
+        writer = _Writer(self.transport, self.stages.put_off)
+        self.write = writer.write
+        sent: list[bytes] = []
+        send = writer._send
+
+        def count(data: bytes) -> Any:
+            sent.append(data)
+            return send(data)
+
+        writer._send = count
+        self.stages.begin()
+        return sent
 
     def test_what_is_read_goes_to_the_protocol_itself(self) -> None:
         protocol = Protocol()
