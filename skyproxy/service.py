@@ -45,6 +45,7 @@ from skyproxy.web.request import RequestIds
 from skyproxy.web.site import ApiSite, build_site, set_limits
 from skyproxy.wire import Connections, ServerLimits, Wire
 from skyproxy.wire.slices import sliced
+from skyproxy.wire.stages import Stages
 
 _log = Logger()
 
@@ -67,7 +68,8 @@ class SkyproxyService(Service):
         self._config = config
         self._logging = logging
         self._wire = wire
-        self._network = sliced(reactor)
+        stages = Stages(reactor)
+        self._clients, self._network = sliced(reactor, stages), sliced(reactor, stages)
         self._connections = Connections(reactor)
         self._demo: Demo | None = None
         self._port: IListeningPort | None = None
@@ -115,7 +117,7 @@ class SkyproxyService(Service):
         super().privilegedStartService()  # type: ignore[no-untyped-call]
         settings = self._config.proxy
         self._site = build_site(self._api.app, self._reactor, self._wire, _limits(settings), self._connections)
-        self._port = listen_now(self._network, settings.listen, self._site)
+        self._port = listen_now(self._clients, settings.listen, self._site)
 
     def startService(self) -> None:
         """Build what serves, and say where it is to be found."""

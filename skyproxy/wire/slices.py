@@ -23,9 +23,6 @@ _log = Logger()
 SLICE = 0.002
 """Seconds after which no further connection is read in the same turn of the reactor."""
 
-WORK = 0.005
-"""Seconds after which the rest of what was put off waits for the next turn, likewise."""
-
 _MOST = 1000
 """Connections that the system is asked for at once."""
 
@@ -35,7 +32,7 @@ def put_off_by(network: Any) -> PutOff:
     return network.stages.put_off if isinstance(network, SlicedReads) else at_once
 
 
-def sliced(reactor: Any) -> Any:
+def sliced(reactor: Any, stages: Stages | None = None) -> Any:
     """What some connections should take for their reactor.
 
     Twisted's reactor reads all that is ready before it looks at anything else: with a thousand streams, a request
@@ -43,13 +40,16 @@ def sliced(reactor: Any) -> Any:
     by an epoll of their own, which the reactor sees as one thing to read; at each turn it reads for a while, and goes
     on where it was at the next. Besides, a read costs less by what the reactor does around each.
 
+    Clients and providers should have one each: then neither waits until all of the others have been read.
+
     :param reactor: *reactor* itself is returned where it does not run on epoll.
+    :param stages: what is put off until a slice has been read; the same for all that hand work on to each other.
     """
     if sys.platform != "linux":
         return reactor
     from twisted.internet.epollreactor import EPollReactor
 
-    return SlicedReads(reactor) if isinstance(reactor, EPollReactor) else reactor
+    return SlicedReads(reactor, stages) if isinstance(reactor, EPollReactor) else reactor
 
 
 @implementer(IReadDescriptor)
@@ -58,10 +58,10 @@ class SlicedReads:
     rest.
 
     :param reactor: its clock tells when a slice is over.
-    :ivar stages: what is put off until a slice has been read.
+    :ivar stages: what is put off until a slice has been read; see :func:`sliced`.
     """
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, stages: Stages | None = None) -> None:
         directlyProvides(self, providedBy(reactor))
         self._reactor = reactor
         self._seconds: Callable[[], float] = reactor.seconds
@@ -69,7 +69,7 @@ class SlicedReads:
         self._readers: dict[int, Any] = {}
         self._numbers: dict[Any, int] = {}
         self._epoll = select.epoll()
-        self.stages = Stages(reactor, WORK)
+        self.stages = stages or Stages(reactor)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reactor, name)

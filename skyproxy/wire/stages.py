@@ -21,6 +21,10 @@ requests that waited for a permit are sent; what both write goes out; then reque
 """
 
 
+WORK = 0.003
+"""Seconds after which the rest of what was put off waits for the reactor's next turn."""
+
+
 class Clock(Protocol):
     """What tells the time, and calls later."""
 
@@ -46,7 +50,7 @@ class Stages:
     :param seconds: for which it is worked on at a time; what is left then is done in the reactor's next turn.
     """
 
-    def __init__(self, clock: Clock, seconds: float) -> None:
+    def __init__(self, clock: Clock, seconds: float = WORK) -> None:
         self._clock = clock
         self._seconds = seconds
         self._queues: tuple[deque[tuple[Callable[..., object], tuple[Any, ...]]], ...] = (

@@ -21,6 +21,7 @@ from skyproxy.wire import Connections, ServerLimits, Wire
 from skyproxy.wire.agent import Origin, OriginAgent, endpoint_of
 from skyproxy.wire.pool import ConnectionPool
 from skyproxy.wire.slices import sliced
+from skyproxy.wire.stages import Stages
 from tests.benchmarks.bare import BACKLOG, spare_the_collector
 from tests.benchmarks.traffic import PATH, PERMITS, renamed
 
@@ -77,8 +78,9 @@ def main(port: int, upstream: int) -> None:
     from twisted.internet import reactor as running
 
     reactor: Any = running
-    network = sliced(reactor)
-    network.listenTCP(port, card_site(reactor, upstream, network), BACKLOG, "127.0.0.1")
+    stages = Stages(reactor)
+    site = card_site(reactor, upstream, sliced(reactor, stages))
+    sliced(reactor, stages).listenTCP(port, site, BACKLOG, "127.0.0.1")
     spare_the_collector()
     reactor.run()
 
