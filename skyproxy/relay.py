@@ -22,6 +22,10 @@ _PASSED_PREFIXES = (b"x-ratelimit-", b"ratelimit", b"openai-")
 _PROVIDER_IDS = frozenset({b"x-request-id", b"request-id", b"x-generation-id"})
 
 
+_LONGEST_NAME = 100
+"""Bytes of a field's name: none that means something to a client is longer, and names are remembered."""
+
+
 class Client(Protocol):
     """Where an answer goes. ``web`` implements it on a request of twisted.web.
 
@@ -100,7 +104,11 @@ async def relay(
 
 def passable(headers: Fields) -> list[tuple[bytes, bytes]]:
     """Those of a provider's *headers* that go down. Its request id goes by a name of its own, beside skyproxy's."""
-    return [(passed, value) for name, value in headers if (passed := _passed_as(name)) is not None]
+    return [
+        (passed, value)
+        for name, value in headers
+        if len(name) <= _LONGEST_NAME and (passed := _passed_as(name)) is not None
+    ]
 
 
 @lru_cache(maxsize=64)

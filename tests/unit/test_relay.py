@@ -492,6 +492,10 @@ class Headers(SynchronousTestCase):
         ]  # fmt: skip
         self.assertEqual(passable([*others, *allowed]), allowed)
 
+    def test_names_without_end_do_not_go_down(self) -> None:
+        self.assertEqual(passable([(b"x-ratelimit-" + b"a" * 88, b"1")]), [(b"x-ratelimit-" + b"a" * 88, b"1")])
+        self.assertEqual(passable([(b"x-ratelimit-" + b"a" * 89, b"1")]), [])
+
     def test_the_providers_id_has_a_name_of_its_own(self) -> None:
         for name in (b"X-Request-Id", b"request-id", b"x-generation-id"):
             self.assertEqual(passable([(name, b"up-7")]), [(b"X-Upstream-Request-Id", b"up-7")])
