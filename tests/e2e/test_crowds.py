@@ -33,14 +33,10 @@ class BoundedProxy(Proxy):
     """skyproxy with so many descriptors."""
 
     def __init__(self, cwd: Path, descriptors: int, *arguments: Any) -> None:
-        before = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if descriptors > before[1]:
+        if descriptors > resource.getrlimit(resource.RLIMIT_NOFILE)[1]:
             pytest.skip("so many descriptors cannot be had")
-        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, before[1]))
-        try:
-            super().__init__(cwd, *arguments)
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        self.prefix = ("sh", "-c", f'ulimit -S -n {descriptors} && exec "$@"', "sh")
+        super().__init__(cwd, *arguments)
 
 
 def provider(proxy: Proxy) -> Any:
@@ -74,6 +70,9 @@ def refused(proxy: Proxy) -> bool:
         socket.create_connection(proxy.address, timeout=PATIENCE).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:
+        # The port was closed at this very moment.
+        return False
     return False
 
 
