@@ -55,13 +55,16 @@ class Batches:
     def hand_on(self) -> None:
         """Count and log all that waits."""
         waiting, self._waiting = self._waiting, []
-        try:
-            for record, _ in waiting:
+        for record, _ in waiting:
+            try:
                 self._statistics.completed(record)
-            for record, at in waiting:
+            except Exception:
+                _log.failure("A request could not be counted", request_id=record.request_id)
+        for record, at in waiting:
+            try:
                 self._log.completed(record, at)
-        except Exception:
-            _log.failure("Requests could not be counted or logged")
+            except Exception:
+                _log.failure("A request could not be logged", request_id=record.request_id)
 
     def _time_is_over(self) -> None:
         self._timed = False

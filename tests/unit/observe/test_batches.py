@@ -7,7 +7,7 @@ from twisted.logger import LogEvent, Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.observe.batches import LONGEST, MOST, Batches
-from skyproxy.observe.records import RequestLog
+from skyproxy.observe.records import RequestLog, RequestRecord
 from skyproxy.observe.statistics import Statistics
 from tests.unit.observe.test_records import RECORD
 
@@ -52,3 +52,18 @@ class BatchesTests(SynchronousTestCase):
         self.batches.completed(RECORD)
         self.batches.hand_on()
         self.assertEqual([event["log_time"] for event in self.events], [100.0, 200.0])
+
+    def test_one_that_cannot_be_counted_takes_nothing_from_the_others(self) -> None:
+        count, faults = self.statistics.completed, iter([True])
+
+        def fail_first(record: RequestRecord) -> None:
+            if next(faults, False):
+                raise ZeroDivisionError
+            count(record)
+
+        self.patch(self.statistics, "completed", fail_first)
+        self.batches.completed(RECORD)
+        self.batches.completed(RECORD)
+        self.batches.hand_on()
+        self.assertEqual((self.counted(), len(self.events)), (1, 2))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
