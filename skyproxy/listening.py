@@ -12,13 +12,16 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.python.failure import Failure
 
+from skyproxy.wire.accepting import rest_when_full
+
 
 def listen_now(reactor: Any, endpoint: str, factory: IProtocolFactory) -> IListeningPort:
-    """Listen at *endpoint*.
+    """Listen at *endpoint*; see :func:`~skyproxy.wire.accepting.rest_when_full`.
 
     :raise Exception: it cannot be bound, or not at once.
     """
     port: IListeningPort = result_now(serverFromString(reactor, with_backlog(endpoint)).listen(factory))
+    rest_when_full(port, reactor)
     return port
 
 

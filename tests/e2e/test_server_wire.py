@@ -245,6 +245,8 @@ class BoundedProxy(Proxy, Bounded):
 def test_descriptors_run_out(start: Starter, demo: DemoProvider) -> None:
     proxy = start(BoundedProxy, config_for(demo))
     assert ask(proxy, chat("combat")).status == 200
+    # Its log has the descriptor that it needs, and does not take the one that Twisted keeps to close clients with.
+    eventually(proxy.records, "the log is open")
     with connections(proxy, 200) as idle:
         eventually(lambda: sum(map(ended, idle)) > 100, "what cannot be served is closed")
         before = cpu_seconds(proxy)
