@@ -20,17 +20,17 @@ _LONGEST_LAST_EVENT = 1024 * 1024
 _TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 # Where a chunk or an answer has text.
-_SAID = ("content", "reasoning_content", "reasoning", "tool_calls")
+_SAID = frozenset({"content", "reasoning_content", "reasoning", "tool_calls"})
 _NESTED = frozenset({"content", "text", "summary", "function", "arguments", "name"})
 _DEEPEST = 6
 
-_SAMPLE = 8
+_SAMPLE = 4
 """Events, of those that are kept, by which the text of all is reckoned."""
 
 _FEW = 2048
 """Bytes of events that are all looked at."""
 
-_LAST = 4
+_LAST = 3
 """Events at the end of a stream in which it is sought first what they say of it."""
 
 _BOUNDARIES = (b"\n\n", b"\n\r\n", b"\r\r")
@@ -278,9 +278,9 @@ def _choice_length(choice: Any) -> int:
     if not isinstance(said, dict):
         return _length(choice.get("text"))
     length = 0
-    for name in _SAID:
-        if name in said:
-            length += _length(said[name])
+    for name, value in said.items():
+        if name in _SAID:
+            length += _length(value)
     return length
 
 
