@@ -52,7 +52,8 @@ def encode(value: Any) -> bytes:
     :raise InvalidRequest: it has too many levels (orjson reads 1,024 of them, but writes 254).
     """
     try:
-        return orjson.dumps(value)
+        # A copy: orjson gives what it has written together with the room that it took to write it, eight times as much.
+        return bytes(memoryview(orjson.dumps(value)))
     except orjson.JSONEncodeError as error:
         raise InvalidRequest(f"The body cannot be passed on as JSON: {error}.") from None
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.benchmarks import peers, report
 from tests.benchmarks.bench import Bench, Row
 from tests.benchmarks.load import WrongOutput
-from tests.benchmarks.machine import Tools, describe, find_tools, raise_open_files
+from tests.benchmarks.machine import Tools, describe, find_interpreter, find_tools, raise_open_files
 from tests.benchmarks.processes import NotStarted
 from tests.benchmarks.rows import ROWS
 
@@ -34,11 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     raise_open_files()
     tools = find_tools(peers_dir)
     seconds = options.seconds or (1.0 if options.quick else 4.0)
-    bench = Bench(tools, seconds, 1 if options.quick else 3, options.quick, peers_dir)
+    bench = Bench(tools, seconds, 1 if options.quick else 3, options.quick, peers_dir, options.beside)
     gone = [*tools.missing(), *peers.missing(peers_dir, tools)]
     if gone:
         print(f"Missing, and left out: {', '.join(gone)}.")
     facts = [*describe(tools), *peers.versions(peers_dir), ("a measurement takes", f"{seconds:g} s")]
+    if options.beside is not None:
+        facts.append(("besides, in whole, latency and streams, skyproxy on", options.beside.name))
     print("\n" + report.machine_markdown(facts) + "\n", flush=True)
     rows = [row for row in ROWS if not options.rows or row.name in options.rows]
     failed = [row.name for row in rows if not _row(row, bench, tools, facts, write=options.write)]
@@ -80,11 +82,17 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--peers", action="store_true", help="install Portkey, LiteLLM and autocannon first")
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     parser.add_argument("--peers-dir", default=f"{cache}/skyproxy-benchmarks", help="where they are (%(default)s)")
+    parser.add_argument("--beside", metavar="PYTHON", help="of an environment in which skyproxy is installed, too")
     parser.add_argument("--write", action="store_true", help="put the tables into tests/benchmarks/RESULTS.md")
     options = parser.parse_args(arguments)
     for name in options.rows:
         if name not in names:
             parser.error(f"there is no row {name!r}; there are {', '.join(names)}")
+    if options.beside is not None:
+        try:
+            options.beside = find_interpreter(options.beside)
+        except ValueError as error:
+            parser.error(str(error))
     return options
 
 

@@ -8,8 +8,19 @@ from math import inf
 from pathlib import Path
 
 from tests.benchmarks.load import Load, Wrk, middle
-from tests.benchmarks.machine import Tools
+from tests.benchmarks.machine import Interpreter, Tools
 from tests.benchmarks.report import Table
+from tests.e2e.processes import TWISTD
+
+BARE, CARD = "bare llhttp on Twisted", "Klein, treq and pool alone"
+"""What tables call the fixtures that show what the libraries alone cost."""
+
+ABOUT_FIXTURES = (
+    f"{BARE}: no product, but what parser and reactor alone cost: both sides, JSON read and written anew both ways, a "
+    "DeferredSemaphore (tests/benchmarks/bare.py).",
+    f"{CARD}: no product either, but what these cost on skyproxy's own wire, with nothing else beside the same JSON "
+    "and DeferredSemaphore (tests/benchmarks/card.py).",
+)
 
 _SLOW = 3
 """Times as long."""
@@ -23,6 +34,7 @@ class Bench:
     :ivar rounds: how often each is made; tables show the median.
     :ivar quick: whether to see only that everything works: fewer requests, figures that say little.
     :ivar peers_dir: where other gateways are installed, if they are.
+    :ivar beside: on which skyproxy is measured besides, if there is one.
     """
 
     tools: Tools
@@ -30,10 +42,16 @@ class Bench:
     rounds: int
     quick: bool
     peers_dir: Path
+    beside: Interpreter | None = None
 
     def count(self, normal: int) -> int:
         """*normal*, or a tenth of it if it is to be quick."""
         return max(1, normal // 10) if self.quick else normal
+
+    def ours(self) -> dict[str, str]:
+        """The twistd of each interpreter that skyproxy is measured on, by what tables call it."""
+        other = {} if self.beside is None else {f"skyproxy, {self.beside.name}": self.beside.twistd}
+        return {"skyproxy": TWISTD, **other}
 
 
 @dataclass(frozen=True, slots=True)

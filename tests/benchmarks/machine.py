@@ -23,6 +23,18 @@ _WHENCE = {
 
 
 @dataclass(frozen=True, slots=True)
+class Interpreter:
+    """A Python in which skyproxy is installed.
+
+    :ivar name: its kind and version.
+    :ivar twistd: its own.
+    """
+
+    name: str
+    twistd: str
+
+
+@dataclass(frozen=True, slots=True)
 class Tools:
     """Programs that are no part of this repository; None: it is not there."""
 
@@ -42,6 +54,22 @@ def find_tools(peers_dir: Path) -> Tools:
         [os.environ.get("PATH", os.defpath), "/usr/sbin", str(peers_dir / "node/node_modules/.bin")]
     )
     return Tools(**{name: shutil.which(name, path=places) for name in _WHENCE})
+
+
+def find_interpreter(python: str) -> Interpreter:
+    """That at the path *python*.
+
+    :raise ValueError: it does not run, or skyproxy is not installed there.
+    """
+    told = "import platform, skyproxy; print(platform.python_implementation(), platform.python_version())"
+    twistd = Path(python).absolute().with_name("twistd")
+    try:
+        done = subprocess.run([python, "-c", told], capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ValueError(f"{python} is no Python in which skyproxy is installed: {error}") from None
+    if not twistd.exists():
+        raise ValueError(f"There is no {twistd}; give the Python of an environment in which skyproxy is installed.")
+    return Interpreter(done.stdout.strip(), str(twistd))
 
 
 def raise_open_files() -> int:

@@ -153,6 +153,7 @@ class Servers:
         log_file: Path | None = None,
         env: Mapping[str, str] | None = None,
         settings: Mapping[str, Any] | None = None,
+        twistd: str = TWISTD,
     ) -> Server:
         """``twistd skyproxy`` as it is shipped, a daemon with its log at INFO in a file; or its naive configuration.
 
@@ -168,8 +169,8 @@ class Servers:
             "model_slots": {"default": {"provider": "up", "model": model}},
         }
         (folder / "proxy.yaml").write_text(yaml.safe_dump(config))
-        twistd = [sys.executable, "-m", "tests.benchmarks.naive"] if naive else [TWISTD]
-        command = [*twistd, "skyproxy", "--config", "proxy.yaml", "--listen", f"tcp:{port}:interface=127.0.0.1"]
+        program = [sys.executable, "-m", "tests.benchmarks.naive"] if naive else [twistd]
+        command = [*program, "skyproxy", "--config", "proxy.yaml", "--listen", f"tcp:{port}:interface=127.0.0.1"]
         home = environment(HOME=str(folder), XDG_CONFIG_HOME=str(folder), **(env or {}))
         home.pop("PYTHONUNBUFFERED")
         return self.started(start_daemon("naive" if naive else "skyproxy", command, port, folder, home))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy import jsonbody
@@ -92,3 +94,18 @@ class WithModelTests(SynchronousTestCase):
     def test_what_cannot_be_written_again_is_refused(self) -> None:
         with self.assertRaises(InvalidRequest):
             self.renamed(b'{"model":"guard","a":{"model":123456789012345678901234567890}}')
+
+
+class EncodeTests(SynchronousTestCase):
+    """What encode gives."""
+
+    def test_it_takes_no_more_room_than_it_has_bytes(self) -> None:
+        value = {"prompt": "x" * 100_000}
+        tracemalloc.start()
+        try:
+            data = jsonbody.encode(value)
+            taken = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+        self.assertEqual(jsonbody.read(data), value)
+        self.assertLess(taken, 110_000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tests.benchmarks.bench import Bench
+from tests.benchmarks.bench import ABOUT_FIXTURES, BARE, CARD, Bench
 from tests.benchmarks.clients import latencies
 from tests.benchmarks.report import Goal, Table, quantile
 from tests.benchmarks.servers import Servers
@@ -23,17 +23,20 @@ def measure(bench: Bench) -> Sequence[Table]:
         ports = {
             "direct": upstream,
             "nginx": servers.reverse_proxy(upstream).port,
-            "bare llhttp on Twisted": servers.bare(upstream).port,
-            "skyproxy": servers.skyproxy(f"http://127.0.0.1:{upstream}/v1").port,
+            BARE: servers.bare(upstream).port,
+            CARD: servers.card(upstream).port,
+            **{
+                name: servers.skyproxy(f"http://127.0.0.1:{upstream}/v1", twistd=twistd).port
+                for name, twistd in bench.ours().items()
+            },
         }
         took = latencies(ports, count)
     direct = quantile(took["direct"], 0.5)
     for name, seconds in took.items():
         median = quantile(seconds, 0.5)
         table.add(name, median * 1000, quantile(seconds, 0.99) * 1000, (median - direct) * 1000)
-    added = quantile(took["skyproxy"], 0.5) - direct
-    table.goals.append(Goal("added over direct, p50", added * 1000, 0.30, 0.15, "ms"))
-    table.notes.append(
-        "bare llhttp on Twisted: no product, but what parser and reactor alone cost (tests/benchmarks/bare.py)."
-    )
+    for name in bench.ours():
+        added = quantile(took[name], 0.5) - direct
+        table.goals.append(Goal(f"{name}, added over direct, p50", added * 1000, 0.30, 0.15, "ms"))
+    table.notes += ABOUT_FIXTURES
     return [table]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tests.benchmarks.bench import Bench, Subject, loads
+from tests.benchmarks.bench import ABOUT_FIXTURES, BARE, CARD, Bench, Subject, loads
 from tests.benchmarks.load import Load, Wrk, autocannon, middle
 from tests.benchmarks.peers import missing, start_peers
 from tests.benchmarks.report import Goal, Table, ratio
@@ -13,15 +13,6 @@ from tests.benchmarks.servers import Servers
 _CONNECTIONS = (1, 100, 1000)
 
 _MAIN = ("direct", "nginx", "skyproxy")
-
-_BARE, _CARD = "bare llhttp on Twisted", "Klein, treq and pool alone"
-
-_ABOUT_THESE = (
-    f"{_BARE}: no product, but what parser and reactor alone cost: both sides, JSON read and written anew both ways, a "
-    "DeferredSemaphore (tests/benchmarks/bare.py).",
-    f"{_CARD}: no product either, but what these cost on skyproxy's own wire, with nothing else beside the same JSON "
-    "and DeferredSemaphore (tests/benchmarks/card.py).",
-)
 
 
 def measure(bench: Bench) -> Sequence[Table]:
@@ -32,9 +23,9 @@ def measure(bench: Bench) -> Sequence[Table]:
         subjects = [
             Subject("direct", upstream),
             Subject("nginx", servers.reverse_proxy(upstream).port),
-            Subject(_BARE, servers.bare(upstream).port, most=100),
-            Subject(_CARD, servers.card(upstream).port, most=100),
-            Subject("skyproxy", servers.skyproxy(base_url).port),
+            Subject(BARE, servers.bare(upstream).port, most=100),
+            Subject(CARD, servers.card(upstream).port, most=100),
+            *(Subject(name, servers.skyproxy(base_url, twistd=twistd).port) for name, twistd in bench.ours().items()),
             Subject("skyproxy, naive", servers.skyproxy(base_url, naive=True).port),
             *(
                 Subject(peer.name, peer.server.port, peer.headers, slow=True)
@@ -44,7 +35,8 @@ def measure(bench: Bench) -> Sequence[Table]:
         assert bench.tools.wrk is not None
         seen = loads(bench, Wrk(bench.tools.wrk, servers.folder), subjects, _CONNECTIONS)
         tables = [
-            _table(count, {name: load for (name, c), load in seen.items() if c == count}) for count in _CONNECTIONS
+            _table(count, {name: load for (name, c), load in seen.items() if c == count}, list(bench.ours()))
+            for count in _CONNECTIONS
         ]
         tables.append(_by_autocannon(bench, [each for each in subjects if each.name in _MAIN]))
     for table in tables[:-1]:
@@ -52,7 +44,7 @@ def measure(bench: Bench) -> Sequence[Table]:
     return tables
 
 
-def _table(connections: int, loads: dict[str, Load]) -> Table:
+def _table(connections: int, loads: dict[str, Load], ours: Sequence[str]) -> Table:
     table = Table(
         f"Whole answers, c={connections:,}",
         ("through", "requests/s", "p50 ms", "p99 ms", "against nginx", "refused", "broken"),
@@ -61,15 +53,18 @@ def _table(connections: int, loads: dict[str, Load]) -> Table:
     for name, load in loads.items():
         against = ratio(load.rate, loads["nginx"].rate)
         table.add(name, load.rate, load.p50, load.p99, against, load.refused, load.broken)
-    if _BARE in loads:
-        table.notes += _ABOUT_THESE
+    if BARE in loads:
+        table.notes += ABOUT_FIXTURES
     if connections == 100:
-        ours = loads["skyproxy"]
-        table.goals.append(Goal("times nginx", ratio(ours.rate, loads["nginx"].rate), 0.12, 0.17, at_least=True))
-        table.goals.append(Goal("p99", ours.p99, 25, 12, "ms"))
-        for peer, must in (("Portkey", 9), ("LiteLLM", 60)):
-            if peer in loads:
-                table.goals.append(Goal(f"times {peer}", ratio(ours.rate, loads[peer].rate), must, at_least=True))
+        for name in ours:
+            load = loads[name]
+            against = ratio(load.rate, loads["nginx"].rate)
+            table.goals.append(Goal(f"{name}, times nginx", against, 0.12, 0.17, at_least=True))
+            table.goals.append(Goal(f"{name}, p99", load.p99, 25, 12, "ms"))
+            for peer, must in (("Portkey", 9), ("LiteLLM", 60)):
+                if peer in loads:
+                    against = ratio(load.rate, loads[peer].rate)
+                    table.goals.append(Goal(f"{name}, times {peer}", against, must, at_least=True))
     return table
 
 
