@@ -5,12 +5,11 @@ Counting and logging them costs half as much then: the code of both stays in the
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from time import time
-from typing import Any, Protocol
 
 from twisted.logger import Logger
 
+from skyproxy.clock import Clock
 from skyproxy.observe.records import RequestLog, RequestRecord
 from skyproxy.observe.statistics import Statistics
 
@@ -21,12 +20,6 @@ MOST = 64
 
 LONGEST = 0.05
 """Seconds that one waits."""
-
-
-class Clock(Protocol):
-    """What calls later."""
-
-    def callLater(self, delay: float, callable: Callable[..., Any], *args: Any) -> Any: ...
 
 
 class Batches:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from typing import Protocol
 
+from skyproxy.clock import Clock
 from skyproxy.observe.distribution import Histogram, SlidingDistribution
 from skyproxy.observe.records import Outcome, RequestRecord
 from skyproxy.observe.usage import Tokens
@@ -44,13 +44,6 @@ _BOUNDS = (
     120.0,
     300.0,
 )
-
-
-class Clock(Protocol):
-    """What tells the time."""
-
-    def seconds(self) -> float:
-        """The time."""
 
 
 class Usage:

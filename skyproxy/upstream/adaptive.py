@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from skyproxy.clock import Clock
 from skyproxy.upstream.limiter import Limiter
-from skyproxy.upstream.timers import Clock
 
 _BETWEEN_CUTS = 1.0
 _CAREFUL = 10

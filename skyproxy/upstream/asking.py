@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
+from skyproxy.clock import Clock
 from skyproxy.errors import (
     KeysResting,
     SkyproxyError,
@@ -26,7 +27,6 @@ from skyproxy.upstream.backoff import Backoff, retry_after
 from skyproxy.upstream.budget import RetryBudget
 from skyproxy.upstream.provider import Call, Provider
 from skyproxy.upstream.race import first_success
-from skyproxy.upstream.timers import Clock
 from skyproxy.upstream.whole import json_of, plain, read_json
 
 _log = Logger()

@@ -14,8 +14,8 @@ from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
 from zope.interface import implementer
 
+from skyproxy.clock import Cancellable, Clock
 from skyproxy.errors import SkyproxyError, UpstreamBroken, UpstreamTimeout
-from skyproxy.upstream.timers import Cancellable, Clock
 
 
 class BodyTransport(Interface):

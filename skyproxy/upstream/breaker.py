@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from skyproxy.clock import Clock
 from skyproxy.config import BreakerSettings
 from skyproxy.upstream.circuit import SUCCESS, BreakerState, Circuit, CircuitCore, new_circuit
-from skyproxy.upstream.timers import Clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from skyproxy.upstream.timers import Clock
+from skyproxy.clock import Clock
 from skyproxy.upstream.window import SlidingCounts
 
 _WINDOW = 10.0

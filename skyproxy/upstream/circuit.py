@@ -8,9 +8,9 @@ from typing import Literal, Protocol
 from automat import TypeMachineBuilder
 from twisted.logger import Logger
 
+from skyproxy.clock import Clock
 from skyproxy.config import BreakerSettings
 from skyproxy.errors import BreakerOpen
-from skyproxy.upstream.timers import Clock
 from skyproxy.upstream.window import SlidingCounts
 
 _log = Logger()

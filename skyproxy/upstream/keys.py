@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 from twisted.logger import Logger
 
+from skyproxy.clock import Clock
 from skyproxy.config import ApiKeyConfig
 from skyproxy.errors import KeysResting
-from skyproxy.upstream.timers import Clock
 
 _log = Logger()
 

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from twisted.internet.defer import Deferred, DeferredSemaphore, fail, succeed
 
+from skyproxy.clock import Clock
 from skyproxy.errors import BacklogFull, QueueTimeout
-from skyproxy.upstream.timers import Clock
 from skyproxy.wire.stages import PERMITS, PutOff, at_once
 
 Priority = Literal["talk", "background"]

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from skyproxy.upstream.timers import Clock
+from skyproxy.clock import Clock
 
 _T = TypeVar("_T")
 

@@ -6,25 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-
-class Cancellable(Protocol):
-    """A call to come, as IDelayedCall."""
-
-    def active(self) -> bool:
-        """Whether it is still to come."""
-
-    def cancel(self) -> None:
-        """Do without it."""
-
-
-class Clock(Protocol):
-    """What tells the time and calls later: an IReactorTime, or :class:`Timers`."""
-
-    def seconds(self) -> float:
-        """The time."""
-
-    def callLater(self, delay: float, callable: Callable[..., Any], *args: Any) -> Any:
-        """Call later; returns a :class:`Cancellable`."""
+from skyproxy.clock import Cancellable, Clock
 
 
 class Due(Protocol):

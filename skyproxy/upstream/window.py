@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from math import inf
 
-from skyproxy.upstream.timers import Clock
+from skyproxy.clock import Clock
 
 _SLOTS = 10
 

@@ -15,10 +15,11 @@ from twisted.web._newclient import RequestNotSent
 from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
+from skyproxy.clock import Cancellable, Clock
 from skyproxy.wire.http2_errors import PeerMisbehaved, PeerSilent
 from skyproxy.wire.http2_frames import FrameScanner
 from skyproxy.wire.http2_headers import request_fields
-from skyproxy.wire.http2_interfaces import Clock, Timer, Transport
+from skyproxy.wire.http2_interfaces import Transport
 from skyproxy.wire.http2_keepalive import LifeCheck
 from skyproxy.wire.http2_outbox import Outbox
 from skyproxy.wire.http2_receiver import Receiver
@@ -76,7 +77,7 @@ class Http2Connection(Protocol):
         self._scheme = scheme.encode("ascii")
         self._busy = False
         self._closing = False
-        self._timer: Timer | None = None
+        self._timer: Cancellable | None = None
         self._broken: Failure | None = None
         self.on_available: Callable[[Http2Connection], None] = _ignore
         self.on_lost: Callable[[Http2Connection], None] = _ignore

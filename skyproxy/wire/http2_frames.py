@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from h2.errors import ErrorCodes
 
+from skyproxy.clock import Clock
 from skyproxy.wire.http2_errors import PeerMisbehaved
-from skyproxy.wire.http2_interfaces import Clock
 
 MAX_FRAME_SIZE = 16_384
 """Bytes of payload that a peer may send in one frame: the protocol's default, which is never raised."""

@@ -2,24 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol as Interface
 
 from twisted.python.failure import Failure
-
-
-class Timer(Interface):
-    """An IDelayedCall."""
-
-    def cancel(self) -> None: ...
-
-
-class Clock(Interface):
-    """An IReactorTime."""
-
-    def seconds(self) -> float: ...
-
-    def callLater(self, delay: float, callable: Callable[[], object]) -> Timer: ...
 
 
 class Transport(Interface):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from skyproxy.wire.http2_interfaces import Clock, Timer
+from skyproxy.clock import Cancellable, Clock
 
 
 class LifeCheck:
@@ -29,7 +29,7 @@ class LifeCheck:
         self._timeout = timeout
         self._ask = ask
         self._silent = silent
-        self._timer: Timer | None = None
+        self._timer: Cancellable | None = None
         self._asked = False
         self._heard = False
         self._last = 0.0

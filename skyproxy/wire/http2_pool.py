@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 from twisted.web._newclient import RequestNotSent
 
+from skyproxy.clock import Cancellable, Clock
 from skyproxy.wire.http2 import Http2Connection
-from skyproxy.wire.http2_interfaces import Clock, Timer
 
 Connect = Callable[[], "Deferred[Any]"]
 """Begins a connection; fires with a Http2Connection, or with one of HTTP/1.1 if ALPN chose that."""
@@ -35,7 +35,7 @@ class SharedConnections:
         self._waiting: dict[Deferred[Any], tuple[Connect, object]] = {}
         self._attempt: Deferred[Any] | None = None
         self._attempting = False
-        self._sweep: Timer | None = None
+        self._sweep: Cancellable | None = None
         self._retired = False
         self.wanted = True
 

@@ -16,8 +16,8 @@ from twisted.python.failure import Failure
 from twisted.web._newclient import RequestTransmissionFailed
 from twisted.web.client import ResponseFailed, ResponseNeverReceived
 
+from skyproxy.clock import Clock
 from skyproxy.wire.http2_frames import MAX_FRAME_SIZE
-from skyproxy.wire.http2_interfaces import Clock
 from skyproxy.wire.http2_outbox import Outbox
 from skyproxy.wire.http2_stream import Stream
 

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 from twisted.logger import Logger
 
+from skyproxy.clock import Clock
+
 _log = Logger()
 
 ANSWERS, PERMITS, WRITES, REQUESTS = 0, 1, 2, 3
@@ -23,14 +25,6 @@ requests that waited for a permit are sent; what both write goes out; then reque
 
 WORK = 0.003
 """Seconds after which the rest of what was put off waits for the reactor's next turn."""
-
-
-class Clock(Protocol):
-    """What tells the time, and calls later."""
-
-    def seconds(self) -> float: ...
-
-    def callLater(self, delay: float, callable: Callable[..., Any], *args: Any) -> Any: ...
 
 
 class PutOff(Protocol):
