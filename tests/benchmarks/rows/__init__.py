@@ -11,6 +11,7 @@ from tests.benchmarks.rows import (
     lag,
     latency,
     memory,
+    overload,
     paced,
     streams,
     unused,
@@ -28,6 +29,7 @@ ROWS = (
     Row("http2", http2.measure, ("node",)),
     Row("founding", founding.measure, ("nginx", "wrk")),
     Row("growth", growth.measure, ("nginx", "wrk")),
+    Row("overload", overload.measure),
     Row("unused", unused.measure, ("nginx", "wrk")),
 )
 """In the order in which they are measured."""
