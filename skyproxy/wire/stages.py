@@ -22,6 +22,10 @@ ANSWERS, PERMITS, WRITES, REQUESTS = 0, 1, 2, 3
 requests that waited for a permit are sent; what both write goes out; then requests that have just come are looked at.
 """
 
+NEW = 32
+"""Requests that have just come and are looked at in a row, at most. Where more come than can be answered, most of them
+will be refused, and those under way shall not wait until all of them have been.
+"""
 
 WORK = 0.003
 """Seconds after which the rest of what was put off waits for the reactor's next turn."""
@@ -55,7 +59,7 @@ class Stages:
         )
         self._reading = False
         self._stage = ANSWERS
-        # What is left of what there was in that stage when it began. What comes meanwhile waits for its next turn.
+        # What is left to do of that stage, of what there was in it when it began. The rest waits for its next turn.
         self._left = 0
         self._goes_on = False
 
@@ -87,7 +91,7 @@ class Stages:
     def _do(self, queue: deque[tuple[Callable[..., object], tuple[Any, ...]]], until: float) -> bool:
         """Do what is in *queue* now. False: the time is over."""
         seconds = self._clock.seconds
-        self._left = self._left or len(queue)
+        self._left = self._left or min(len(queue), NEW if self._stage == REQUESTS else len(queue))
         while self._left:
             if seconds() >= until:
                 return False

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tests.benchmarks.bench import Bench
+from tests.benchmarks.bench import Bench, Subject, loads
+from tests.benchmarks.load import Wrk
 from tests.benchmarks.openloop import Order, Seen, in_a_process
 from tests.benchmarks.report import Goal, Table, quantile, ratio
 from tests.benchmarks.servers import Servers
@@ -15,6 +16,7 @@ _TAKES = 0.1
 
 _MODEL = f"up:guard;first={_TAKES};delay=0"
 _CONNECTIONS = 1000
+_CLIENTS = (100, 1000)
 
 
 def measure(bench: Bench) -> Sequence[Table]:
@@ -43,7 +45,29 @@ def measure(bench: Bench) -> Sequence[Table]:
         table.goals.append(Goal("of the refusals say when to come again", advised, 100, unit="%", at_least=True))
     else:
         table.skipped.append("refusals: there was none")
-    return [table]
+    return [table, _again_at_once(bench)]
+
+
+def _again_at_once(bench: Bench) -> Table:
+    """What is left where each who is refused comes again at once, so that refusals alone could take all the time."""
+    table = Table(
+        "More clients than are let in, who come again at once",
+        ("clients", "answered/s", "refused/s", "p50 ms", "p99 ms", "broken"),
+        "Whole answers by wrk, from nginx at once, `max_pending: 100` as shipped. wrk does not wait as "
+        "Retry-After says.",
+    )
+    if bench.tools.nginx is None or bench.tools.wrk is None:
+        table.skipped.append("nginx or wrk is not installed")
+        return table
+    with Servers(bench.tools) as servers:
+        upstream = f"http://127.0.0.1:{servers.upstream().port}/v1"
+        ours = Subject("skyproxy", servers.skyproxy(upstream, settings={"max_pending": 100}).port)
+        seen = loads(bench, Wrk(bench.tools.wrk, servers.folder), [ours], _CLIENTS)
+    for count in _CLIENTS:
+        load = seen[ours.name, count]
+        refused = load.rate * ratio(load.refused, load.answers - load.refused)
+        table.add(f"{count:,}", load.rate, refused, load.p50, load.p99, load.broken)
+    return table
 
 
 def _cells(seen: Seen, seconds: float) -> list[float]:

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.wire.slices import put_off_by
-from skyproxy.wire.stages import ANSWERS, PERMITS, REQUESTS, Stages, at_once
+from skyproxy.wire.stages import ANSWERS, NEW, PERMITS, REQUESTS, Stages, at_once
 
 
 class StagesTests(SynchronousTestCase):
@@ -65,6 +65,14 @@ class StagesTests(SynchronousTestCase):
             self.stages.end()
             self.stages.begin()
         self.assertIn("request", self.done)
+
+    def test_who_is_under_way_does_not_wait_for_all_who_have_just_come(self) -> None:
+        self.stages.begin()
+        self.stages.put_off(REQUESTS, self.stages.put_off, PERMITS, self.work, "permit")
+        for number in range(2 * NEW):
+            self.stages.put_off(REQUESTS, self.work, number)
+        self.stages.end()
+        self.assertEqual(self.done, [*range(NEW - 1), "permit", *range(NEW - 1, 2 * NEW)])
 
     def test_a_fault_takes_nothing_from_the_others(self) -> None:
         self.stages.begin()
