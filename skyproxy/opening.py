@@ -11,6 +11,9 @@ State = Literal["waiting", "content", "error", "empty"]
 _LONGEST = 256 * 1024
 """Bytes that a stream may send before its first content; beyond, it is taken as it is."""
 
+_AT_ONCE = 2048
+"""Bytes that are looked at before more of them are."""
+
 # Of the Responses API's events, those that come before anything is said.
 _PREAMBLE = frozenset(
     {
@@ -45,6 +48,13 @@ class Opening:
 
         :return: whether the state is known now.
         """
+        # Of a stream that comes as a whole, the rest need not be looked at.
+        for start in range(0, len(data), _AT_ONCE):
+            if self._known(data[start : start + _AT_ONCE]):
+                return True
+        return False
+
+    def _known(self, data: bytes) -> bool:
         self._seen += len(data)
         data = self._rest + data
         end = boundary_before(data, len(data))
@@ -52,11 +62,11 @@ class Opening:
         for payload in payloads(data[:end]):
             self._judge(payload)
             if self.state != "waiting":
-                break
-        else:
-            if self._seen > _LONGEST:
-                self.state = "content"
-        return self.state != "waiting"
+                return True
+        if self._seen > _LONGEST:
+            self.state = "content"
+            return True
+        return False
 
     def _judge(self, payload: bytes) -> None:
         if payload == b"[DONE]":

@@ -10,8 +10,11 @@ import orjson
 
 from skyproxy.errors import SkyproxyError
 
-_KEPT = 16 * 1024
+_KEPT = 4 * 1024
 """Bytes of a stream's end that are kept at least, to judge it by."""
+
+_NEAR = 1024
+"""Bytes in which the end of an event is sought first."""
 
 _LONGEST_LAST_EVENT = 1024 * 1024
 """Bytes of a last event that is kept whole (the Responses API repeats the whole answer in it)."""
@@ -163,8 +166,14 @@ class _Signs(NamedTuple):
 
 def boundary_before(data: bytes, end: int) -> int:
     """Where the last event that ends at or before *end* ends; 0 if none does."""
-    marks = _BOUNDARIES if b"\r" in data else _BOUNDARIES[:1]
-    return max((found + len(mark) for mark in marks if (found := data.rfind(mark, 0, end)) >= 0), default=0)
+    # It is near, mostly: what lies before need not be looked through.
+    for start in (max(0, end - _NEAR), 0):
+        near = data[start:end]
+        marks = _BOUNDARIES if b"\r" in near else _BOUNDARIES[:1]
+        last = max([found + len(mark) for mark in marks if (found := near.rfind(mark)) >= 0], default=0)
+        if last:
+            return start + last
+    return 0
 
 
 def payloads(data: bytes) -> Iterator[bytes]:
