@@ -11,8 +11,8 @@ State = Literal["waiting", "content", "error", "empty"]
 _LONGEST = 256 * 1024
 """Bytes that a stream may send before its first content; beyond, it is taken as it is."""
 
-_AT_ONCE = 2048
-"""Bytes that are looked at before more of them are."""
+_FIRST = 2048
+"""Bytes of what has come that are looked at before the others are."""
 
 # Of the Responses API's events, those that come before anything is said.
 _PREAMBLE = frozenset(
@@ -48,11 +48,8 @@ class Opening:
 
         :return: whether the state is known now.
         """
-        # Of a stream that comes as a whole, the rest need not be looked at.
-        for start in range(0, len(data), _AT_ONCE):
-            if self._known(data[start : start + _AT_ONCE]):
-                return True
-        return False
+        # Of a stream that comes as a whole, its beginning will do.
+        return self._known(data[:_FIRST]) or (len(data) > _FIRST and self._known(data[_FIRST:]))
 
     def _known(self, data: bytes) -> bool:
         self._seen += len(data)

@@ -46,6 +46,12 @@ class OpeningTests(SynchronousTestCase):
         ):
             self.assertEqual(self.judged(stream).state, "waiting", stream)
 
+    def test_a_long_beginning(self) -> None:
+        comments = COMMENT * 200
+        self.assertEqual(self.judged(comments).state, "waiting")
+        self.assertEqual(self.judged(comments + ERROR).state, "error")
+        self.assertEqual(self.judged(chunk(content="x" * 5000)).state, "content")
+
     def test_what_is(self) -> None:
         for first in (
             chunk(content="a"),
