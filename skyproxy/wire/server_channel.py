@@ -25,7 +25,7 @@ from skyproxy.wire.server_head_reader import HeadReader
 from skyproxy.wire.server_output import Output
 from skyproxy.wire.server_reader import RequestReader
 from skyproxy.wire.slices import put_off_by
-from skyproxy.wire.stages import REQUESTS, PutOff
+from skyproxy.wire.stages import LEFT, REQUESTS, PutOff
 
 _log = Logger()
 
@@ -92,7 +92,8 @@ class ServerChannel(Output):
         self._phase = "closing"
         self._held.clear()
         self._reader.close()
-        self._give_up_request(reason)
+        if self._request is not None:
+            self._put_off(LEFT, self._give_up_request, reason)
 
     def _give_up_request(self, reason: Failure) -> None:
         request, self._request = self._request, None

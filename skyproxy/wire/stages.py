@@ -17,9 +17,12 @@ from skyproxy.clock import Clock
 
 _log = Logger()
 
-ANSWERS, PERMITS, WRITES, REQUESTS = 0, 1, 2, 3
+LEFT, ANSWERS, PERMITS, WRITES, REQUESTS = 0, 1, 2, 3, 4
 """The stages, in the order in which they are done, again and again: answers that have come are relayed first, then
 requests that waited for a permit are sent; what both write goes out; then requests that have just come are looked at.
+
+Before any of them, requests whose clients have left are given up: where many leave at once, the permit of one must not
+go to another, whose request would go to a provider for nothing.
 """
 
 NEW = 32
@@ -56,11 +59,13 @@ class Stages:
             deque(),
             deque(),
             deque(),
+            deque(),
         )
         self._reading = False
         self._stage = ANSWERS
-        # What is left to do of that stage, of what there was in it when it began. The rest waits for its next turn.
-        self._left = 0
+        # How many of that stage are still to be done, of those that there were when it began. What comes meanwhile
+        # waits for its next turn.
+        self._still = 0
         self._goes_on = False
 
     def put_off(self, stage: int, call: Callable[..., object], *args: Any) -> None:
@@ -80,23 +85,26 @@ class Stages:
             until = self._clock.seconds() + self._seconds
             # A stage that was not done to its end goes on first. So none has to wait for ever for those before it.
             while any(self._queues):
-                if not self._do(self._queues[self._stage], until):
+                if not self._do_stage(until):
                     self._go_on_later()
                     break
-                self._stage = (self._stage + 1) % len(self._queues)
+                self._stage = ANSWERS if self._stage == REQUESTS else self._stage + 1
             else:
                 self._stage = ANSWERS
         self._reading = False
 
-    def _do(self, queue: deque[tuple[Callable[..., object], tuple[Any, ...]]], until: float) -> bool:
-        """Do what is in *queue* now. False: the time is over."""
-        seconds = self._clock.seconds
-        self._left = self._left or min(len(queue), NEW if self._stage == REQUESTS else len(queue))
-        while self._left:
+    def _do_stage(self, until: float) -> bool:
+        """Do what there is in the stage now. False: the time is over."""
+        seconds, gone, queue = self._clock.seconds, self._queues[LEFT], self._queues[self._stage]
+        self._still = self._still or min(len(queue), NEW if self._stage == REQUESTS else len(queue))
+        while gone or self._still:
             if seconds() >= until:
                 return False
-            self._left -= 1
-            call, args = queue.popleft()
+            if gone:
+                call, args = gone.popleft()
+            else:
+                self._still -= 1
+                call, args = queue.popleft()
             try:
                 call(*args)
             except Exception:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,11 @@ from typing import Any
 from tests.benchmarks.traffic import PATH, REQUEST
 
 _MARK = "measured:"
+
+_REST = 1.0
+"""Seconds after each run, in which a server sees to what the load generator has left behind: as many requests under way
+as it had connections.
+"""
 
 _AGENT = f"""\
 wrk.method = "POST"
@@ -129,6 +135,7 @@ class Wrk:
         command += ["-s", str(self._script), f"http://127.0.0.1:{port}{path}", "--", *more]
         env = {"BENCHMARK_BODY": str(self._body), "PATH": ""}
         done = subprocess.run(command, capture_output=True, text=True, env=env, check=False, timeout=seconds + 60)
+        time.sleep(_REST)
         return parse_wrk(done.stdout + done.stderr)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -210,6 +211,29 @@ def test_leaving_after_sending_a_lot_ahead(proxy: Proxy, demo: DemoProvider) -> 
     connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 4000)
     connection.close()
     eventually(lambda: demo.stats()["active"] == 0, "the request is cancelled")
+
+
+def test_clients_that_leave_together_ask_no_provider_any_more(start: Starter, demo: DemoProvider) -> None:
+    proxy = start(Proxy, config_for(demo, max_concurrent=25))
+    demo.reset()
+    waiting = [open_request(proxy, chat("demo:guard;first=60;delay=0")) for _ in range(60)]
+    eventually(lambda: demo.stats()["active"] == 25, "all permits are in use")
+    eventually(lambda: queued(proxy) == 35, "the others wait")
+    # They are gone all at once, as when their program ends.
+    os.kill(proxy.child.pid, signal.SIGSTOP)
+    for each in waiting:
+        each.close()
+    os.kill(proxy.child.pid, signal.SIGCONT)
+    eventually(lambda: len(proxy.records("Request cancelled")) == 60, "all are given up")
+    eventually(lambda: demo.stats()["active"] == 0, "the provider is let go")
+    # Who is not seen to have left within the time of one look may still get a permit.
+    assert demo.stats()["total"] < 25 + 20
+
+
+def queued(proxy: Proxy) -> int:
+    """Requests that wait for a permit."""
+    waiting: int = call(proxy, "GET", "/api/stats").json()["providers"]["demo"]["queue"]["waiting"]
+    return waiting
 
 
 def test_stalled_reader_is_given_up(start: Starter, demo: DemoProvider) -> None:

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.wire.slices import put_off_by
-from skyproxy.wire.stages import ANSWERS, NEW, PERMITS, REQUESTS, Stages, at_once
+from skyproxy.wire.stages import ANSWERS, LEFT, NEW, PERMITS, REQUESTS, Stages, at_once
 
 
 class StagesTests(SynchronousTestCase):
@@ -73,6 +73,24 @@ class StagesTests(SynchronousTestCase):
             self.stages.put_off(REQUESTS, self.work, number)
         self.stages.end()
         self.assertEqual(self.done, [*range(NEW - 1), "permit", *range(NEW - 1, 2 * NEW)])
+
+    def test_who_has_left_is_given_up_before_anything_else_is_done(self) -> None:
+        self.stages.begin()
+        self.stages.put_off(ANSWERS, self.stages.put_off, LEFT, self.work, "left as well")
+        for stage in (PERMITS, ANSWERS, LEFT):
+            self.stages.put_off(stage, self.work, stage)
+        self.stages.end()
+        self.assertEqual(self.done, [LEFT, "left as well", ANSWERS, PERMITS])
+
+    def test_giving_up_does_not_take_the_reactors_time(self) -> None:
+        self.stages.begin()
+        for number in range(4):
+            self.stages.put_off(LEFT, self.work, number, 0.003)
+        self.stages.put_off(ANSWERS, self.work, "answer")
+        self.stages.end()
+        self.assertEqual(self.done, [0, 1])
+        self.clock.advance(0)
+        self.assertEqual(self.done, [0, 1, 2, 3, "answer"])
 
     def test_a_fault_takes_nothing_from_the_others(self) -> None:
         self.stages.begin()
