@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import select
 import socket
-import subprocess
 import sys
 import time
 from collections import deque
 from dataclasses import asdict, dataclass, field
 
+from tests.benchmarks import apart
 from tests.benchmarks.traffic import REQUEST, http_request
-from tests.e2e.processes import ROOT, environment
 
-_READ = 65_536
 _PATIENCE = 60.0
 
 
@@ -117,7 +115,7 @@ def ask_at_a_rate(order: Order) -> Seen:
             break
         for number, _ in epoll.poll(0.05 if over else max(0.0, sent / order.rate - now)):
             client = by_number[number]
-            data = _received(client.socket)
+            data = apart.received(client.socket)
             if not data:
                 seen.failed += 1
                 epoll.unregister(number)
@@ -144,21 +142,12 @@ def _note(seen: Seen, client: _Client, until: float) -> None:
         seen.failed += 1
 
 
-def _received(connection: socket.socket) -> bytes:
-    try:
-        return connection.recv(_READ)
-    except ConnectionResetError:
-        return b""
-
-
 def in_a_process(order: Order) -> Seen:
     """Do it in a process of its own.
 
     :raise CalledProcessError: that process failed.
     """
-    command = [sys.executable, "-m", "tests.benchmarks.openloop", json.dumps(asdict(order))]
-    done = subprocess.run(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True, check=True)
-    return Seen(**json.loads(done.stdout))
+    return Seen(**apart.in_a_process(__name__, order))
 
 
 if __name__ == "__main__":

@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 import select
 import socket
-import subprocess
 import sys
 import time
 from collections import deque
 from dataclasses import asdict, dataclass, field
 
+from tests.benchmarks import apart
 from tests.benchmarks.traffic import STREAM_REQUEST, http_request
-from tests.e2e.processes import ROOT, environment
-
-_READ = 262_144
 
 
 class Reading:
@@ -110,7 +107,7 @@ def read_streams(order: Order) -> Streams:
             break
         for number, _ in ready:
             client = by_number[number]
-            data = _received(client.socket)
+            data = apart.received(client.socket)
             last = time.perf_counter()
             reading, begun = client.reading, client.reading.begun
             reading.feed(data)
@@ -130,21 +127,12 @@ def read_streams(order: Order) -> Streams:
     return seen
 
 
-def _received(connection: socket.socket) -> bytes:
-    try:
-        return connection.recv(_READ)
-    except ConnectionResetError:
-        return b""
-
-
 def in_a_process(order: Order) -> Streams:
     """Do it in a process of its own.
 
     :raise CalledProcessError: that process failed.
     """
-    command = [sys.executable, "-m", "tests.benchmarks.streamreader", json.dumps(asdict(order))]
-    done = subprocess.run(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True, check=True)
-    return Streams(**json.loads(done.stdout))
+    return Streams(**apart.in_a_process(__name__, order))
 
 
 if __name__ == "__main__":
