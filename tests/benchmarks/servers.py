@@ -158,6 +158,7 @@ class Servers:
         """``twistd skyproxy`` as it is shipped, a daemon with its log at INFO in a file; or its naive configuration.
 
         :param settings: of the provider. More may wait than by default, so that a thousand clients are not refused.
+        :param twistd: of the interpreter that it runs on.
         """
         port = free_port()
         folder = self.folder / f"skyproxy-{port}"

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy import sse
 from skyproxy.errors import UpstreamBroken
-from skyproxy.sse import StreamVerdict, StreamWatch, error_event, payloads, text_length
+from skyproxy.sse import StreamVerdict, StreamWatch, boundary_before, error_event, payloads, text_length
 
 CHUNK = b'data: {"choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":null}]}\n\n'
 STOP = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
@@ -166,3 +166,16 @@ class GeneratedTests(SynchronousTestCase):
         for junk in (None, 7, [7], {"choices": 7}, {"content": 7}, deep, [[]], {"delta": []}):
             for answer in ({"choices": junk}, {"choices": [junk]}, {"choices": [{"delta": junk}]}, {"output": junk}):
                 self.assertEqual(text_length(answer), 0)
+
+
+class BoundaryTests(SynchronousTestCase):
+    """boundary_before."""
+
+    def test_near_far_and_at_every_place(self) -> None:
+        marks = (b"\n\n", b"\n\r\n", b"\r\r")
+        for mark in marks:
+            for other in marks:
+                data = b"a" + mark + b"b" * 40 + other + b"c" * 1100 + mark + b"d"
+                for end in range(len(data) + 1):
+                    ends = [at + len(each) for each in marks if (at := data.rfind(each, 0, end)) >= 0]
+                    self.assertEqual(boundary_before(data, end), max(ends, default=0), (mark, other, end))
