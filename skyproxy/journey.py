@@ -33,6 +33,9 @@ class Journey:
     sent = False
     done: Deferred[None] | None = None
     ended_by: SkyproxyError | None = None
+    over_at = 0.0
+    error: SkyproxyError | None = None
+    gone = False
 
     def __init__(self, request: Request, client: Client, started: float) -> None:
         self.request = request
@@ -60,20 +63,30 @@ class Journey:
         elif self.done is not None:
             self.done.cancel()
 
-    def record(self, now: float, error: SkyproxyError | None, *, gone: bool) -> RequestRecord:
-        """What is kept of the request, which is over.
+    def over(self, now: float, error: SkyproxyError | None, *, gone: bool) -> None:
+        """Note that the request is over.
 
         :param now: on the clock that *started* was read from.
         :param error: what it ended with, if it failed.
         :param gone: the client has left.
         """
+        self.over_at = now
+        self.error = error
+        self.gone = gone
+
+    def record(self) -> RequestRecord:
+        """What is kept of the request, which is over."""
         candidate, client, answer = self.candidate, self.client, self.answer
         request, started, first = self.request, self.started, client.first_byte_at
+        error, gone = self.error, self.gone
         slot = provider = upstream_model = None
         if candidate is not None:
             slot, provider, upstream_model = self.candidates[0].slot, candidate.provider.name, candidate.model
-        tokens = self._tokens(gone=gone)
-        cost, currency = self._cost(tokens)
+        verdict = self.verdict
+        if verdict is None and self.watch is not None and self.watch.begun:
+            verdict = self.watch.verdict()
+        tokens = self._tokens(verdict)
+        price = candidate.price if candidate is not None and tokens is not None else None
         return RequestRecord(
             request_id=request.request_id,
             endpoint=request.endpoint.path,
@@ -82,9 +95,9 @@ class Journey:
             model=self.model,
             upstream_model=upstream_model,
             status=answer.status if answer else client.status,
-            outcome="cancelled" if gone else outcome(answer, self.verdict, error),
+            outcome="cancelled" if gone else outcome(answer, verdict, error),
             stream=self.streaming,
-            latency=now - started,
+            latency=self.over_at - started,
             time_to_first_byte=None if first is None else first - started,
             queue=answer.queued if answer else 0.0,
             bytes_out=client.bytes_out,
@@ -93,34 +106,19 @@ class Journey:
             key=answer.key if answer else None,
             cache=self.shared,
             tokens=tokens,
-            cost=cost,
-            currency=currency,
+            cost=cost_of(tokens, price) if tokens is not None and price is not None else None,
+            currency="USD" if price is None else price.currency,
         )
 
-    def counted(self, record: RequestRecord) -> RequestRecord:
-        """*record*, which was made before the answer was over, with what the answer took."""
-        tokens = self._tokens(gone=True)
-        cost, currency = self._cost(tokens)
-        key = self.answer.key if self.answer else None
-        return record._replace(tokens=tokens, key=key, cost=cost, currency=currency)
-
-    def _cost(self, tokens: Tokens | None) -> tuple[float | None, str]:
-        """What *tokens* cost, if it is known, and in which currency."""
-        price = self.candidate.price if self.candidate and tokens else None
-        return (cost_of(tokens, price), price.currency) if tokens and price else (None, "USD")
-
-    def _tokens(self, *, gone: bool) -> Tokens | None:
+    def _tokens(self, verdict: StreamVerdict | None) -> Tokens | None:
         """What the request and its answer took, estimated where the provider did not say."""
         request, answer = self.request, self.answer
         if not request.endpoint.in_json or (answer is not None and answer.status >= 400):
             return None
-        verdict = self.verdict
-        if verdict is None and self.watch is not None and self.watch.begun:
-            verdict = self.watch.verdict()
         if verdict is not None:
             return tokens_used(verdict, request.body)
         # Who leaves has read nothing, but the provider has.
-        return estimate(request.body, 0) if gone and self.sent else None
+        return estimate(request.body, 0) if self.gone and self.sent else None
 
 
 def outcome(answer: Answer | None, verdict: StreamVerdict | None, error: SkyproxyError | None) -> Outcome:

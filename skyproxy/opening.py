@@ -54,12 +54,11 @@ class Opening:
     def _known(self, data: bytes) -> bool:
         self._seen += len(data)
         data = self._rest + data
-        end = boundary_before(data, len(data))
-        self._rest = data[end:]
-        for payload in payloads(data[:end]):
+        for payload in payloads(data):
             self._judge(payload)
             if self.state != "waiting":
                 return True
+        self._rest = data[boundary_before(data, len(data)) :]
         if self._seen > _LONGEST:
             self.state = "content"
             return True

@@ -14,7 +14,6 @@ from skyproxy import jsonbody
 from skyproxy.config import Config
 from skyproxy.errors import InternalError, ShuttingDown, SkyproxyError, forget
 from skyproxy.journey import Journey
-from skyproxy.observe.records import RequestRecord
 from skyproxy.relay import Client, relay
 from skyproxy.request import Request, UpstreamBody, parse
 from skyproxy.routing import Candidate, Router
@@ -54,7 +53,7 @@ class Proxy:
         clock: IReactorTime,
         asker: Asker,
         sharing: Sharing,
-        completed: Callable[[RequestRecord], None],
+        completed: Callable[[Journey], None],
     ) -> None:
         self._runtime = runtime
         self._asker = asker
@@ -98,12 +97,12 @@ class Proxy:
         if error is not None:
             forget(error)
             refuse(journey.client, error)
-        record = journey.record(self._clock.seconds(), error, gone=gone)
+        journey.over(self._clock.seconds(), error, gone=gone)
         if journey.outlived_by is None:
-            self._completed(record)
+            self._completed(journey)
         else:
             # What the answer takes is known, and counted, when it is over.
-            journey.outlived_by.addCallback(lambda _: self._completed(journey.counted(record)))
+            journey.outlived_by.addCallback(lambda _: self._completed(journey))
 
     async def _carry(self, journey: Journey) -> None:
         if self._draining:

@@ -76,9 +76,9 @@ async def relay(
 
     :param model: what the client asked for: a whole JSON answer carries this name. None where the answer may be
         anything, audio say, which goes down as it is.
-    :param watch: knows what went by of a stream, also when this fails.
+    :param watch: knows what went by of a stream, and so what its end tells, also when this fails.
     :param strip_reasoning: whether what the model thought is left out.
-    :return: what is known of the answer's end, and its usage; None where the answer may be anything.
+    :return: what is known of a whole answer; None of a stream, and where the answer may be anything.
     :raise UpstreamBroken: not an answer to this kind of request, or not a complete one. When ``client.started``, the
         client has seen the cut.
     :raise UpstreamTimeout: likewise.
@@ -94,7 +94,8 @@ async def relay(
     if answer.is_event_stream:
         stripper = StreamStripper() if strip_reasoning else None
         watch = watch or StreamWatch()
-        return await _relay_events(answer, client, headers, watch, stripper, judged=model is not None)
+        await _relay_events(answer, client, headers, watch, stripper, judged=model is not None)
+        return None
     if model is None:
         await _relay_bytes(answer, client, headers)
         return None
@@ -155,14 +156,16 @@ async def _relay_events(
     stripper: StreamStripper | None,
     *,
     judged: bool,
-) -> StreamVerdict:
+) -> None:
     if answer.is_encoded:
         raise UpstreamBroken("The provider sent a compressed stream, which was not asked for.")
     headers = [*headers, (b"Cache-Control", b"no-cache"), (b"X-Accel-Buffering", b"no")]
-    if answer.data and (known := _known(answer.data, judged=judged)) is not None:
-        data = answer.data if stripper is None else stripper.feed(answer.data) + stripper.flush()
-        client.stream(answer.status, headers, data)
-        return known
+    if answer.data:
+        watch.feed(answer.data)
+        if watch.complete or not judged:
+            data = answer.data if stripper is None else stripper.feed(answer.data) + stripper.flush()
+            client.stream(answer.status, headers, data)
+            return
     body = answer.body
     # The status line waits for the first byte: a provider that fails before it gets a proper status.
     if await body.first() is not None:
@@ -170,7 +173,8 @@ async def _relay_events(
     body.stream()
     first = body.taken()
     keep, write = watch.feed, client.write
-    keep(first)
+    if answer.data is None:
+        keep(first)
 
     def pass_on(data: bytes) -> None:
         keep(data)
@@ -184,32 +188,22 @@ async def _relay_events(
         await body.flow(pass_on)
         if stripper is not None:
             write(stripper.flush())
-        verdict = watch.verdict()
-        if judged and not verdict.complete and not verdict.error:
+        if judged and not watch.complete and not watch.verdict().error:
             raise UpstreamBroken("The provider's stream ended before its answer was complete.")
     except SkyproxyError as error:
-        verdict = watch.verdict()
         # What fails after [DONE] takes nothing from the answer.
-        if not verdict.done:
+        if not watch.done:
+            verdict = watch.verdict()
             # A provider that has said what is wrong need not be spoken over.
             client.cut(b"" if verdict.error else error_event(error, verdict.ends_on_boundary))
             raise
     except Exception:
         client.cut(b"")
         raise
-    if judged and not verdict.complete:
+    if judged and not watch.complete:
         client.cut(b"")
     else:
         client.finish()
-    return verdict
-
-
-def _known(data: bytes, *, judged: bool) -> StreamVerdict | None:
-    """What is known of a stream all of which has come; None if it must not be taken for complete."""
-    watch = StreamWatch()
-    watch.feed(data)
-    verdict = watch.verdict()
-    return verdict if verdict.complete or not judged else None
 
 
 async def _relay_bytes(answer: Answer, client: Client, headers: list[tuple[bytes, bytes]]) -> None:

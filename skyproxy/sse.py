@@ -44,6 +44,9 @@ _NO_USAGE: Mapping[str, Any] = MappingProxyType({})
 _LAST_LINE = b"data: [DONE]"
 """At the very end some servers leave out its blank line."""
 
+_USUAL_END = b"\n\n" + _LAST_LINE + b"\n\n"
+"""How nearly all streams end."""
+
 
 class StreamVerdict(NamedTuple):
     """What the end of a stream tells of it.
@@ -67,14 +70,19 @@ class StreamVerdict(NamedTuple):
 
 
 class StreamWatch:
-    """Keeps the last events of a stream that goes by, and judges it when it has ended: no work per event."""
+    """Keeps the last events of a stream that goes by, and judges it when it has ended: no work per event.
 
-    __slots__ = ("_chunks", "_forgotten", "_size")
+    :ivar done: as in the verdict, which need not be reached for it where a stream ends as nearly all do.
+    :ivar complete: likewise.
+    """
+
+    __slots__ = ("_chunks", "_forgotten", "_size", "_verdict")
 
     def __init__(self) -> None:
         self._chunks: list[bytes] = []
         self._size = 0
         self._forgotten = 0
+        self._verdict: StreamVerdict | None = None
 
     @property
     def begun(self) -> bool:
@@ -83,13 +91,31 @@ class StreamWatch:
 
     def feed(self, data: bytes) -> None:
         """Note the next bytes."""
+        self._verdict = None
         self._chunks.append(data)
         self._size += len(data)
         if self._size > 2 * _KEPT:
             self._forget()
 
+    @property
+    def done(self) -> bool:
+        return self._ends_as_usual or self.verdict().done
+
+    @property
+    def complete(self) -> bool:
+        return self._ends_as_usual or self.verdict().complete
+
+    @property
+    def _ends_as_usual(self) -> bool:
+        return b"".join(self._chunks[-2:]).endswith(_USUAL_END)
+
     def verdict(self) -> StreamVerdict:
         """What is known of the stream, as if it ended here."""
+        if self._verdict is None:
+            self._verdict = self._judge()
+        return self._verdict
+
+    def _judge(self) -> StreamVerdict:
         tail = b"".join(self._chunks)
         text = _lines_by_lf(tail)
         older, last = _last_events(text)

@@ -19,7 +19,7 @@ class Answer:
 
     :ivar status: HTTP status, as the provider sent it.
     :ivar headers: as the provider sent them.
-    :ivar data: the whole body, if it came together with the headers.
+    :ivar data: the whole body, if it came together with the headers; until it is closed.
     :ivar is_event_stream: whether the body comes as events.
     :ivar is_encoded: whether it is compressed (nobody asked for it, but some do it all the same).
     :ivar queued: seconds that the request waited for its permit.
@@ -73,6 +73,7 @@ class Answer:
 
         :param error: what the answer failed with, if it did.
         """
+        self.data = None
         if self._body is not None:
             self._body.abort()
         self._hold.release(self.status, error)

@@ -53,7 +53,7 @@ class MemoryTests(test_proxy.Case):
         self.runtime = Runtime(config, Router(config), self.providers)
         asker = Asker(self.clock, self.clock.seconds, RetryBudget(self.clock), Backoff(lambda: 0.5))
         sharing = Sharing({}, Flights(self.clock.seconds), {})
-        self.proxy = Proxy(lambda: self.runtime, self.clock, asker, sharing, self.records.append)
+        self.proxy = Proxy(lambda: self.runtime, self.clock, asker, sharing, self.completed)
 
     def left_behind(self, act: Callable[[], None]) -> list[str]:
         """What *act* leaves to the garbage collector, by name: frames of skyproxy, and objects of its classes."""

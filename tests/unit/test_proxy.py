@@ -21,6 +21,7 @@ from skyproxy.errors import (
     UpstreamTimeout,
 )
 from skyproxy.journey import outcome
+from skyproxy.observe.batches import Ended
 from skyproxy.observe.records import RequestRecord
 from skyproxy.proxy import Proxy, Runtime, refuse
 from skyproxy.request import Endpoint, Request
@@ -75,7 +76,10 @@ class Case(SynchronousTestCase):
         self.records: list[RequestRecord] = []
         asker = Asker(self.clock, self.clock.seconds, RetryBudget(self.clock), Backoff(lambda: 0.5))
         sharing = Sharing({}, Flights(self.clock.seconds), {})
-        self.proxy = Proxy(lambda: self.runtime, self.clock, asker, sharing, self.records.append)
+        self.proxy = Proxy(lambda: self.runtime, self.clock, asker, sharing, self.completed)
+
+    def completed(self, ended: Ended) -> None:
+        self.records.append(ended.record())
 
     def serve(
         self,

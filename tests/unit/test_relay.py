@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.errors import ShuttingDown, UpstreamBroken, UpstreamTimeout
 from skyproxy.relay import named, passable, relay
-from skyproxy.sse import StreamVerdict
+from skyproxy.sse import StreamVerdict, StreamWatch
 from skyproxy.upstream import whole
 from skyproxy.upstream.body import Body
 from skyproxy.upstream.hold import Hold
@@ -49,9 +49,12 @@ class Case(SynchronousTestCase):
         permit = self.successResultOf(self.limiter.acquire(1))
         answer = Answer(status, headers, body, Hold(permit, None, None), 0.0, whole)
 
+        watch = StreamWatch()
+
         async def carry() -> StreamVerdict | None:
             with answer:
-                return await relay(answer, self.client, model, strip_reasoning=strip_reasoning)
+                verdict = await relay(answer, self.client, model, watch=watch, strip_reasoning=strip_reasoning)
+            return watch.verdict() if watch.begun else verdict
 
         done: Deferred[StreamVerdict | None] = Deferred.fromCoroutine(carry())
         return response, done

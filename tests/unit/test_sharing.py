@@ -43,7 +43,7 @@ class SharingTests(test_proxy.Case):
         self.providers = {"guard": provider_of(config.providers["guard"], self.clock, self.upstream, max_concurrent=9)}
         self.runtime = Runtime(config, Router(config), self.providers)
         asker = Asker(self.clock, self.clock.seconds, RetryBudget(self.clock), Backoff(lambda: 0.5))
-        self.proxy = Proxy(lambda: self.runtime, self.clock, asker, self.sharing, self.records.append)
+        self.proxy = Proxy(lambda: self.runtime, self.clock, asker, self.sharing, self.completed)
 
     def ask(self, **fields: Any) -> tuple[FakeClient, Deferred[None]]:
         return self.serve(test_proxy.chat(model="kept", **fields))

@@ -52,6 +52,39 @@ class VerdictTests(SynchronousTestCase):
         self.assertTrue(judged(CHUNK % b"a" + b"data: [DONE]").complete)
         self.assertTrue(judged(CHUNK % b"a" + b"data: [DONE]\n").complete)
 
+    def test_whether_it_is_over_can_be_told_before_the_verdict(self) -> None:
+        """At every end, however it came: as the verdict says."""
+        for data in (
+            CHUNK % b"a" + STOP + DONE,
+            CHUNK % b"data: [DONE]\\n\\n",
+            (CHUNK % b"a" + DONE).replace(b"\n", b"\r\n"),
+            CHUNK % b"a" + b"data: x\n" + DONE,
+            DONE,
+        ):
+            for end in range(len(data) + 1):
+                for pieces in ([data[:end]], byte_by_byte(data[:end]), [data[: end - 14], data[end - 14 : end]]):
+                    watch = StreamWatch()
+                    for piece in pieces:
+                        watch.feed(piece)
+                    told = watch.done, watch.complete
+                    verdict = judged(*pieces)
+                    self.assertEqual(told, (verdict.done, verdict.complete), pieces)
+
+    def test_an_ordinary_end_is_told_without_reading(self) -> None:
+        self.patch(sse, "as_object", lambda data: self.fail("An event was read."))
+        for pieces in ([CHUNK % b"a" + STOP + DONE], [CHUNK % b"a", STOP, DONE]):
+            watch = StreamWatch()
+            for piece in pieces:
+                watch.feed(piece)
+            self.assertTrue(watch.done and watch.complete)
+
+    def test_what_comes_after_a_verdict_changes_it(self) -> None:
+        watch = StreamWatch()
+        watch.feed(CHUNK % b"a")
+        self.assertFalse(watch.verdict().complete)
+        watch.feed(STOP)
+        self.assertTrue(watch.verdict().complete)
+
     def test_done_inside_content_is_no_end(self) -> None:
         self.assertFalse(judged(CHUNK % b"data: [DONE]").complete)
 
