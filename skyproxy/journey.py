@@ -13,8 +13,8 @@ from skyproxy.relay import Client
 from skyproxy.request import Request
 from skyproxy.routing import Candidate
 from skyproxy.sharing import Result
-from skyproxy.sse import StreamVerdict, StreamWatch
 from skyproxy.upstream.answer import Answer
+from skyproxy.verdict import StreamVerdict, StreamWatch
 
 
 class Journey:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from skyproxy.sse import as_object, boundary_before, error_of, payloads
+from skyproxy.chunks import as_object, error_of
+from skyproxy.sse import boundary_before, payloads
 
 State = Literal["waiting", "content", "error", "empty"]
 

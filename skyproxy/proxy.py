@@ -18,10 +18,10 @@ from skyproxy.relay import Client, relay
 from skyproxy.request import Request, UpstreamBody, parse
 from skyproxy.routing import Candidate, Router
 from skyproxy.sharing import Errand, Sharing
-from skyproxy.sse import StreamWatch
 from skyproxy.upstream.asking import Asker, Kind, Plan
 from skyproxy.upstream.asking import Outcome as AskOutcome
 from skyproxy.upstream.provider import Call, Provider
+from skyproxy.verdict import StreamWatch
 from skyproxy.wire.headers import Fields
 
 _log = Logger()

@@ -8,11 +8,13 @@ from typing import Protocol
 from twisted.internet.interfaces import IPushProducer
 
 from skyproxy import jsonbody
+from skyproxy.chunks import text_length, usage_of
 from skyproxy.errors import InvalidRequest, SkyproxyError, UpstreamBroken
 from skyproxy.reasoning import StreamStripper, strip_answer
-from skyproxy.sse import StreamVerdict, StreamWatch, error_event, text_length, usage_of
+from skyproxy.sse import error_event
 from skyproxy.upstream.answer import Answer
 from skyproxy.upstream.whole import Whole, read_body, read_json
+from skyproxy.verdict import StreamVerdict, StreamWatch
 from skyproxy.wire.headers import Fields
 
 # What a client can use. A list of what may pass, not of what may not: a provider's cookies, hop-by-hop headers

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from skyproxy.cache.client import Field, Fields
-from skyproxy.sse import as_object, boundary_before, error_of, finish_reason_of, payloads
+from skyproxy.chunks import as_object, error_of, finish_reason_of
+from skyproxy.sse import boundary_before, payloads
 
 # A list of what is kept. Ids, rate limits, Retry-After and timings are of the first request, and mean nothing later.
 _KEPT = frozenset(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from skyproxy.config import Price
-from skyproxy.sse import StreamVerdict
+from skyproxy.verdict import StreamVerdict
 
 _MOST = 10**9
 """Tokens that an answer may be said to have taken; a provider that says more is not believed."""

@@ -7,9 +7,10 @@ from typing import Any
 
 import orjson
 
+from skyproxy.chunks import as_object
 from skyproxy.reasoning.chunks import Chunks
 from skyproxy.reasoning.responses import PREFIX, Responses
-from skyproxy.sse import as_object, boundary_before, payloads
+from skyproxy.sse import boundary_before, payloads
 
 _SIGNS = (b"<", b"\\u003", b"reasoning", b"thinking")
 """What an event has one of, if there is reasoning in it, or the beginning or the end of some."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from skyproxy import jsonbody
+from skyproxy.chunks import error_of
 from skyproxy.errors import InvalidRequest, UpstreamBroken, UpstreamReported, UpstreamUnusable
 from skyproxy.inflate import Inflater, TooLarge, inflate
-from skyproxy.sse import error_of
 from skyproxy.upstream.body import Body
 from skyproxy.wire.headers import Fields, media_type
 

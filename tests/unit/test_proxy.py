@@ -27,10 +27,10 @@ from skyproxy.proxy import Proxy, Runtime, refuse
 from skyproxy.request import Endpoint, Request
 from skyproxy.routing import Router
 from skyproxy.sharing import Sharing
-from skyproxy.sse import StreamVerdict
 from skyproxy.upstream.asking import Asker
 from skyproxy.upstream.backoff import Backoff
 from skyproxy.upstream.budget import RetryBudget
+from skyproxy.verdict import StreamVerdict
 from tests.unit.configs import config_of
 from tests.unit.fakes import DONE, EVENTS, JSON, FakeClient, Upstream, event, pending_calls, provider_of, word
 

@@ -12,13 +12,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.errors import ShuttingDown, UpstreamBroken, UpstreamTimeout
 from skyproxy.relay import named, passable, relay
-from skyproxy.sse import StreamVerdict, StreamWatch
 from skyproxy.upstream import whole
 from skyproxy.upstream.body import Body
 from skyproxy.upstream.hold import Hold
 from skyproxy.upstream.limiter import Limiter
 from skyproxy.upstream.provider import Answer
 from skyproxy.upstream.whole import Whole
+from skyproxy.verdict import StreamVerdict, StreamWatch
 from skyproxy.wire.headers import media_type
 from tests.unit.fakes import DONE, EVENTS, JSON, FakeClient, Response, event, word
 

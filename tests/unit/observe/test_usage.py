@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config import Price
 from skyproxy.observe.usage import Tokens, cost_of, estimate, tokens_of, tokens_used
-from skyproxy.sse import StreamVerdict
+from skyproxy.verdict import StreamVerdict
 
 
 class SaidTests(SynchronousTestCase):
