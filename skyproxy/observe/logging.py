@@ -18,7 +18,7 @@ from zope.interface import implementer
 from skyproxy.observe.events import notice
 from skyproxy.observe.jsonlines import JsonLines
 from skyproxy.observe.redact import Redactor
-from skyproxy.observe.severity import DEBUG, THRESHOLDS, severity_of
+from skyproxy.observe.severity import DEBUG, THRESHOLDS, WARN, severity_of
 from skyproxy.observe.sinks import FileSink, Sink, StreamSink
 from skyproxy.observe.text import TextLines
 from skyproxy.observe.writer import LogWriter
@@ -27,6 +27,9 @@ _STOP_LIMIT = 2.0
 """Seconds that the last lines may take to be written."""
 
 _ROUTINE = frozenset({LogLevel.debug, LogLevel.info})
+
+SHOWN = 20
+"""Requests a second of which a brief log shows that they were refused, or failed."""
 
 
 class Renderer(Protocol):
@@ -42,7 +45,7 @@ class Channel:
 
     :param renderer: makes the form, of a redactor.
     :param trouble: told, in the writer's thread, that the sink cannot be written.
-    :ivar brief: leaves out the requests that nothing is wrong with.
+    :ivar brief: leaves out the requests that nothing is wrong with, and where many fail, all but some of each second.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Channel:
         trouble: Callable[[LogEvent], None],
     ) -> None:
         self.brief = False
+        self._second = self._shown = 0
         self._make_renderer = renderer
         self._sink = sink
         self._trouble = trouble
@@ -67,11 +71,25 @@ class Channel:
 
     def __call__(self, event: LogEvent) -> None:
         """Take *event*, or not."""
-        if self.brief and "request_id" in event and event.get("log_level") in _ROUTINE:
+        if self.brief and "request_id" in event and not self._shows(event):
             return
         severity = severity_of(event)
         if severity >= self._threshold:
             self.writer.write(self._renderer.line(event), severity <= DEBUG)
+
+    def _shows(self, event: LogEvent) -> bool:
+        """Whether *event*, of a request, has a place in a brief log. Faults of skyproxy always have."""
+        level = event.get("log_level")
+        if level != LogLevel.warn:
+            return level not in _ROUTINE
+        second = int(event.get("log_time", 0))
+        if second != self._second:
+            self._second, self._shown = second, 0
+        self._shown += 1
+        if self._shown == SHOWN + 1 and self._threshold <= WARN:
+            more = notice(LogLevel.warn, "More requests fail than are shown here; the log file has them all")
+            self.writer.write(self._renderer.line(more))
+        return self._shown <= SHOWN
 
     def _lost(self, count: int) -> bytes:
         return self._renderer.line(notice(LogLevel.warn, "Log lines were lost", count=count))
@@ -95,7 +113,8 @@ class Logging:
     :param level: ``debug``, ``info``, ``warn`` or ``error``, for both.
     :param secrets: never to be written.
     :param publisher: gives the events to the JSON file.
-    :param brief: the text leaves out the requests that nothing is wrong with, while the JSON file has them.
+    :param brief: the text leaves out the requests that nothing is wrong with, and most of many that fail, while the
+        JSON file has them.
     """
 
     def __init__(

@@ -23,7 +23,7 @@ class Answer:
     :ivar is_event_stream: whether the body comes as events.
     :ivar is_encoded: whether it is compressed (nobody asked for it, but some do it all the same).
     :ivar queued: seconds that the request waited for its permit.
-    :ivar whole: what the body says, once it was read in one.
+    :ivar whole: what the body says, once it was read in one; likewise.
 
     :param body: not yet read; or makes one, for those who want to read *data* as any other body.
     """
@@ -73,7 +73,8 @@ class Answer:
 
         :param error: what the answer failed with, if it did.
         """
-        self.data = None
+        # What is kept of a request for its record shall not hold its answer.
+        self.data = self.whole = None
         if self._body is not None:
             self._body.abort()
         self._hold.release(self.status, error)

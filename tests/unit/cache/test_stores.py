@@ -70,6 +70,7 @@ class StoresTests(SynchronousTestCase):
         self.assertIsNone(self.body(stores))
         # The old one is closed: it takes and gives nothing any more, but what it had taken is safe.
         self.assertIsNone(self.successResultOf(old.get(KEY)))
+        self.reactor.turn_until(old.close())
         stores.renew(self.settings("a"))
         self.assertEqual(self.body(stores), b"{}")
 

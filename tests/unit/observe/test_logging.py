@@ -12,11 +12,11 @@ from typing import Any
 
 from pydantic import SecretStr
 from twisted.internet.task import Clock
-from twisted.logger import ILogObserver, Logger, LogPublisher
+from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, LogPublisher
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from skyproxy.observe.logging import Logging, build_logging
+from skyproxy.observe.logging import SHOWN, Logging, build_logging
 from skyproxy.observe.sinks import FileSink, Sink, StreamSink
 from tests.unit.observe.events import failure_of, folder_of
 
@@ -63,6 +63,12 @@ def settings(log_file: Path | None = None, log_level: str = "info", **keys: str 
         for name, key in keys.items()
     }
     return SimpleNamespace(proxy=SimpleNamespace(log_file=log_file, log_level=log_level), providers=providers)
+
+
+def warning(message: str, at: float, **fields: Any) -> LogEvent:
+    """An event that happened *at* seconds since the epoch."""
+    place = {"log_level": LogLevel.warn, "log_namespace": "skyproxy.test"}
+    return {"log_format": message, "log_time": at, **place, **fields}
 
 
 class LoggingTestCase(SynchronousTestCase):
@@ -192,6 +198,29 @@ class LoggingTests(LoggingTestCase):
         told = [line.split("  ")[1].split()[0] for line in self.text().splitlines() if line.startswith("20")]
         self.assertEqual(told, ["Configuration", "Refused", "Fault"])
         self.assertEqual(len(self.records()), 5)
+
+    def test_a_brief_text_of_many_that_fail(self) -> None:
+        """Some of each second, and that there are more: twistd's own log is not to grow by megabytes."""
+        logging = self.logging(text=self.twistd(), brief=True)
+        logging.start()
+        for second in (100, 101):
+            for number in range(SHOWN + 5):
+                self.publisher(warning("Refused", second + number / 100, request_id=number))
+            self.publisher({**warning("Fault", second + 0.9, request_id="c"), "log_level": LogLevel.critical})
+        self.publisher(warning("Rests", 101.9))
+        self.stop(logging, 2)
+        told = [line.split("  ")[1].split()[0] for line in self.text().splitlines()]
+        self.assertEqual(told, [*(["Refused"] * SHOWN + ["More", "Fault"]) * 2, "Rests"])
+        self.assertEqual(self.messages().count("Refused"), 2 * SHOWN + 10)
+
+    def test_a_brief_text_of_faults_only(self) -> None:
+        logging = self.logging(text=self.twistd(), level="error", brief=True)
+        logging.start()
+        for number in range(SHOWN + 5):
+            self.publisher(warning("Refused", 100.0, request_id=number))
+        self.publisher({**warning("Fault", 100.5, request_id="c"), "log_level": LogLevel.critical})
+        self.stop(logging, 2)
+        self.assertEqual([line.split("  ")[1].split()[0] for line in self.text().splitlines()], ["Fault"])
 
     def test_a_text_alone_has_the_requests(self) -> None:
         logging = self.logging(log_file=None, text=self.twistd(), brief=True)
