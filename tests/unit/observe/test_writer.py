@@ -4,6 +4,7 @@ import errno
 import os
 import threading
 from pathlib import Path
+from time import sleep
 from typing import Any, BinaryIO
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
@@ -397,9 +398,11 @@ class FileTests(WriterTestCase):
         self.assertEqual(lines, {b"%d" % number for number in range(total)})
 
     def load(self, writer: LogWriter, begin: int) -> int:
-        """Write some lines with their numbers; the number of the next."""
+        """Write some lines with their numbers, and let the thread come to its turn; the number of the next."""
         for number in range(begin, begin + 100):
             writer.write(b"%d\n" % number)
+        # Without it, more come on a slow machine than the thread can take, until all memory is full of them.
+        sleep(0.0001)
         return begin + 100
 
     def test_reopened_at_once(self) -> None:
