@@ -6,6 +6,11 @@ from typing import Any
 
 import orjson
 
+TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
+"""Types of the Responses API's events that end its streams
+(https://platform.openai.com/docs/api-reference/responses-streaming).
+"""
+
 # Where a chunk or an answer has text.
 _SAID = frozenset({"content", "reasoning_content", "reasoning", "tool_calls"})
 _NESTED = frozenset({"content", "text", "summary", "function", "arguments", "name"})

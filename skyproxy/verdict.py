@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from skyproxy.chunks import as_object, error_of, finish_reason_of, text_length, usage_of
+from skyproxy.chunks import TERMINAL, as_object, error_of, finish_reason_of, text_length, usage_of
 from skyproxy.sse import BOUNDARIES, LAST_LINE, boundary_before, lines_by_lf, payload_of
 
 _KEPT = 4 * 1024
@@ -14,9 +14,6 @@ _KEPT = 4 * 1024
 
 _LONGEST_LAST_EVENT = 1024 * 1024
 """Bytes of a last event that is kept whole (the Responses API repeats the whole answer in it)."""
-
-# https://platform.openai.com/docs/api-reference/responses-streaming
-_TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 _SAMPLE = 4
 """Events, of those that are kept, by which the text of all is reckoned."""
@@ -169,7 +166,7 @@ class _Signs(NamedTuple):
                 continue
             event = as_object(data)
             finish_reason = finish_reason_of(event) or finish_reason
-            terminal = terminal or event.get("type") in _TERMINAL
+            terminal = terminal or event.get("type") in TERMINAL
             error = error_of(event) or error
             usage = usage_of(event) or usage
         return cls(done, terminal, finish_reason, error, usage)

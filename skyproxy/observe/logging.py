@@ -71,25 +71,24 @@ class Channel:
 
     def __call__(self, event: LogEvent) -> None:
         """Take *event*, or not."""
-        if self.brief and "request_id" in event and not self._shows(event):
+        brief = self.brief and "request_id" in event
+        if brief and event.get("log_level") in _ROUTINE:
             return
         severity = severity_of(event)
-        if severity >= self._threshold:
-            self.writer.write(self._renderer.line(event), severity <= DEBUG)
+        if severity < self._threshold or (brief and severity == WARN and self._has_shown_enough(event)):
+            return
+        self.writer.write(self._renderer.line(event), severity <= DEBUG)
 
-    def _shows(self, event: LogEvent) -> bool:
-        """Whether *event*, of a request, has a place in a brief log. Faults of skyproxy always have."""
-        level = event.get("log_level")
-        if level != LogLevel.warn:
-            return level not in _ROUTINE
+    def _has_shown_enough(self, event: LogEvent) -> bool:
+        """Whether as many requests that fail as there may be are shown of the second in which *event* happened."""
         second = int(event.get("log_time", 0))
         if second != self._second:
             self._second, self._shown = second, 0
         self._shown += 1
-        if self._shown == SHOWN + 1 and self._threshold <= WARN:
+        if self._shown == SHOWN + 1:
             more = notice(LogLevel.warn, "More requests fail than are shown here; the log file has them all")
             self.writer.write(self._renderer.line(more))
-        return self._shown <= SHOWN
+        return self._shown > SHOWN
 
     def _lost(self, count: int) -> bytes:
         return self._renderer.line(notice(LogLevel.warn, "Log lines were lost", count=count))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from skyproxy.chunks import TERMINAL
 from skyproxy.reasoning.answers import is_thought, strip_content, strip_output, strip_part
 from skyproxy.reasoning.tags import TagStripper
 
@@ -16,7 +17,6 @@ PREFIX = "response."
 _REASONING = "response.reasoning"
 _DELTA = "response.output_text.delta"
 _DONE = "response.output_text.done"
-_LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 _Place = tuple[Any, Any]
 
@@ -58,7 +58,7 @@ class Responses:
                     self._gone += 1
                     return []
         else:
-            before = self._held(place) if value["type"] == _DONE else self.rest() if value["type"] in _LAST else []
+            before = self._held(place) if value["type"] == _DONE else self.rest() if value["type"] in TERMINAL else []
             changed = _strip(value) or changed
         for event in before:
             if "sequence_number" in value:

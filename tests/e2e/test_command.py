@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -172,6 +173,8 @@ def test_daemon(tmp_path: Path, demo: DemoProvider) -> None:
     port_finder.close()
     # The log and the kept answers each have a thread, which the process must not begin before it has forked.
     kept = config_for(demo, {"cache": {"path": "answers.sqlite"}}, cache={"store": "sqlite"})
+    kept["providers"]["keyless"] = {"base_url": demo.base_url, "api_key_env": "NO_SUCH_KEY"}
+    kept["model_slots"]["keyless"] = {"provider": "keyless", "model": "guard"}
     (tmp_path / "skyproxy.yaml").write_text(yaml.safe_dump(kept))
     listen = f"tcp:{port}:interface=127.0.0.1"
     done = subprocess.run(
@@ -199,11 +202,22 @@ def test_daemon(tmp_path: Path, demo: DemoProvider) -> None:
         assert "listens at" in eventually(
             lambda: (tmp_path / "twistd.log").exists() and (tmp_path / "twistd.log").read_text(), "twistd.log"
         )
+        # A flood of refusals.
+        flood = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+        for _ in range(300):
+            flood.request("POST", "/v1", json.dumps(chat("keyless")))
+            refused = flood.getresponse()
+            refused.read()
+            assert refused.status == 503
+        flood.close()
     finally:
         os.kill(pid, signal.SIGTERM)
     eventually(lambda: not (tmp_path / "proxy.pid").exists(), "the daemon ends and takes its pid file with it")
     messages = [json.loads(line)["message"] for line in (tmp_path / "proxy.jsonl").read_text().splitlines()]
     assert "All connection pools closed" in messages
+    assert messages.count("Request refused") == 300
+    shown = (tmp_path / "twistd.log").read_text()
+    assert 20 <= shown.count("Request refused") < 300 and "More requests fail than are shown here" in shown
 
 
 def test_imports_where_there_is_no_fork_and_no_sighup(tmp_path: Path) -> None:

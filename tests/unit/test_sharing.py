@@ -99,6 +99,16 @@ class SharingTests(test_proxy.Case):
         self.assertEqual(tokens, {"cancelled": Tokens(100, 50), "ok": None})
         self.assertEqual({record.outcome: record.latency for record in self.records}, {"cancelled": 0.0, "ok": 5.0})
 
+    def test_what_came_after_the_first_client_had_left_is_on_its_record(self) -> None:
+        _, first = self.ask()
+        _, second = self.ask()
+        first.cancel()
+        self.upstream.answer(503)
+        self.answer("Halt!")
+        self.successResultOf(second)
+        (left,) = [record for record in self.records if record.outcome == "cancelled"]
+        self.assertEqual((left.status, left.attempts, left.time_to_first_byte), (200, 2, None))
+
     def test_the_usage_of_a_whole_answer(self) -> None:
         _, first = self.ask()
         _, second = self.ask()
