@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import ILogObserver, LogEvent, LogLevel, LogPublisher, globalLogPublisher
 from zope.interface import implementer
 
@@ -140,6 +140,9 @@ class Logging:
         self._brief = brief
         self._share_out()
         self._started = False
+        self._ending: set[Channel] = set()
+        """Those that write their last lines: of a configuration before, or at the end."""
+        self._stopped: Deferred[None] | None = None
 
     @property
     def observer(self) -> ILogObserver | None:
@@ -192,37 +195,38 @@ class Logging:
             self._publisher.addObserver(self._json)
         if old is not None:
             self._publisher.removeObserver(old)
-            old.writer.stop()
+            self._end(old)
 
     def stop(self) -> Deferred[None]:
-        """Write what is left. twistd's own log goes on to the end of the process, without a thread.
+        """Write what is left, of earlier files, too. The text goes on to the end of the process, without a thread.
 
         :return: fires when all is written, or after 2 s. It does not fail.
         """
-        stopped: Deferred[None] = Deferred()
         if self._json is not None:
             self._publisher.removeObserver(self._json)
-        channels = self._channels()
-        if not self._started or not channels:
+        if not self._started:
             self.finish()
-            stopped.callback(None)
-            return stopped
-        deadline = self._reactor.callLater(_STOP_LIMIT, stopped.callback, None)
-        writing = set(channels)
+            return succeed(None)
+        for channel in self._channels():
+            self._end(channel)
+        if not self._ending:
+            return succeed(None)
+        self._stopped = Deferred[None]().addTimeout(_STOP_LIMIT, self._reactor, lambda _, limit: None)
+        return self._stopped
 
-        def ended(channel: Channel) -> None:
-            writing.discard(channel)
-            if not writing and deadline.active():
-                deadline.cancel()
-                stopped.callback(None)
+    def _end(self, channel: Channel) -> None:
+        self._ending.add(channel)
+        channel.writer.stop(partial(self._reactor.callFromThread, self._ended, channel))
 
-        for channel in channels:
-            channel.writer.stop(partial(self._reactor.callFromThread, ended, channel))
-        return stopped
+    def _ended(self, channel: Channel) -> None:
+        self._ending.discard(channel)
+        if self._stopped is not None and not self._ending:
+            self._stopped.callback(None)
+            self._stopped = None
 
     def finish(self) -> None:
         """Write what is left, now. For the exit of a process that was not started or stopped in order."""
-        for channel in self._channels():
+        for channel in self._ending.union(self._channels()):
             channel.writer.finish(_STOP_LIMIT)
 
     def _share_out(self) -> None:

@@ -230,7 +230,7 @@ class LoggingTests(LoggingTestCase):
         self.log.info("Completed", request_id="b")
         logging.reconfigure(settings(None))
         self.log.info("Completed", request_id="c")
-        self.stop(logging, 1)
+        self.stop(logging, 2)
         self.assertEqual([line.split("=")[1] for line in self.text().splitlines()], ["a", "c"])
 
     def test_reopen(self) -> None:
@@ -375,12 +375,55 @@ class ReconfigureTests(LoggingTestCase):
         self.log.info("One")
         logging.reconfigure(settings(Path("other.log")))
         self.log.info("Two")
-        self.stop(logging, 1)
+        self.stop(logging, 2)
         self.assertEqual(self.messages("other.log"), ["Two"])
-        for thread in threading.enumerate():
-            if thread.name.endswith("skyproxy.log"):
-                thread.join(PATIENCE)
         self.assertEqual(self.messages(), ["One"])
+
+    def pipe(self) -> Path:
+        """A file that cannot be opened to be written before somebody reads it."""
+        if sys.platform == "win32":
+            raise SkipTest("no named pipes")
+        self.folder.mkdir()
+        os.mkfifo(self.folder / "pipe")
+        return self.folder / "pipe"
+
+    def test_the_file_before_has_its_lines_by_the_end(self) -> None:
+        pipe = self.pipe()
+        logging = self.logging(log_file="pipe")
+        logging.start()
+        self.log.info("One")
+        logging.reconfigure(settings(Path("other.log")))
+        stopped = logging.stop()
+        self.reactor.turn()
+        self.assertNoResult(stopped)
+        with pipe.open("rb") as reader:
+            self.reactor.turn()
+            self.assertIsNone(self.successResultOf(stopped))
+            self.assertIn(b'"One"', reader.read())
+
+    def test_the_file_before_is_waited_for_at_the_exit(self) -> None:
+        pipe = self.pipe()
+        logging = self.logging(log_file="pipe")
+        logging.start()
+        self.log.info("One")
+        logging.reconfigure(settings(None))
+        reading = threading.Timer(0.1, pipe.read_bytes)
+        reading.start()
+        self.addCleanup(reading.join, PATIENCE)
+        logging.finish()
+        self.assertNotIn("pipe", {thread.name.rpartition(os.sep)[2] for thread in threading.enumerate()})
+
+    def test_the_file_before_takes_too_long(self) -> None:
+        pipe = self.pipe()
+        logging = self.logging(log_file="pipe")
+        logging.start()
+        self.log.info("One")
+        logging.reconfigure(settings(None))
+        stopped = logging.stop()
+        self.reactor.advance(2.0)
+        self.assertIsNone(self.successResultOf(stopped))
+        self.assertIn(b'"One"', pipe.read_bytes())
+        self.reactor.turn()  # nothing more comes of it
 
     def test_a_file_where_there_was_none_and_none_again(self) -> None:
         logging = self.logging(log_file=None)
