@@ -18,8 +18,9 @@ from skyproxy.relay import Client, relay
 from skyproxy.request import Request, UpstreamBody, parse
 from skyproxy.routing import Candidate, Router
 from skyproxy.sharing import Errand, Sharing
-from skyproxy.upstream.asking import Asker, Kind, Plan
+from skyproxy.upstream.asking import Asker, Plan
 from skyproxy.upstream.asking import Outcome as AskOutcome
+from skyproxy.upstream.beginning import Kind
 from skyproxy.upstream.provider import Call, Provider
 from skyproxy.verdict import StreamWatch
 from skyproxy.wire.headers import Fields

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from enum import Enum
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -14,20 +13,17 @@ from skyproxy.errors import (
     KeysResting,
     SkyproxyError,
     Unavailable,
-    UpstreamBroken,
     UpstreamError,
-    UpstreamReported,
     UpstreamTimeout,
     UpstreamUnusable,
     forget,
 )
-from skyproxy.opening import Opening
 from skyproxy.upstream.answer import Answer
 from skyproxy.upstream.backoff import Backoff, retry_after
+from skyproxy.upstream.beginning import Kind, read_beginning, wait_for_beginning
 from skyproxy.upstream.budget import RetryBudget
 from skyproxy.upstream.provider import Call, Provider
-from skyproxy.upstream.race import first_success
-from skyproxy.upstream.whole import json_of, plain, read_json
+from skyproxy.upstream.race import race
 
 _log = Logger()
 
@@ -37,14 +33,6 @@ RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
 _REFUSALS = frozenset({401, 402, 403})
 """Statuses with which asking the same provider again does not help, but asking another can: it does not serve this
 user, or does not want this content."""
-
-
-class Kind(Enum):
-    """What an answer is, and so what can be known of it before it goes down."""
-
-    JSON = "json"
-    """An object, or a stream of them whose beginning tells whether it has begun."""
-    ANYTHING = "anything"
 
 
 class Plan(NamedTuple):
@@ -105,41 +93,47 @@ class Asker:
     async def _from(self, first: int, plans: Sequence[Plan], asked: Callable[[int], None]) -> Outcome:
         last = len(plans) - 1
         for index in range(first, last):
-            if plans[index].hedge_after is not None:
-                return await self._race(index, plans, asked)
-            try:
-                return await self._or_next(index, plans, asked)
-            except _Failed:
-                continue
+            hedge_after = plans[index].hedge_after
+            if hedge_after is not None:
+                return await self._race(index, plans, hedge_after, asked)
+            outcome = await self._or_next(index, plans, asked)
+            if outcome is not None:
+                return outcome
         return await self._try(last, plans, asked)
 
-    def _race(self, index: int, plans: Sequence[Plan], asked: Callable[[int], None]) -> Deferred[Outcome]:
+    def _race(
+        self, index: int, plans: Sequence[Plan], hedge_after: float, asked: Callable[[int], None]
+    ) -> Deferred[Outcome]:
         """Ask by a plan, and after a while by those behind it, too."""
-        hedge_after = plans[index].hedge_after
-        assert hedge_after is not None
+        provider = plans[index].provider
+        head_start = provider.head_start(hedge_after)
+        seconds = head_start.take()
         first = Deferred.fromCoroutine(self._or_next(index, plans, asked))
 
         def start_next() -> Deferred[Outcome]:
             if not first.called:
-                slow, following = plans[index].provider, plans[index + 1].provider
-                slow.counts.hedges += 1
-                _log.info("Hedging", provider=slow.config.name, to=following.config.name)
+                provider.counts.hedges += 1
+                following = plans[index + 1].provider.config.name
+                _log.info("Hedging", provider=provider.config.name, to=following, after_ms=round(seconds * 1000))
             return Deferred.fromCoroutine(self._from(index + 1, plans, asked))
 
-        return first_success(
+        def over(outcome: Outcome) -> Outcome:
+            if outcome.plan == index:
+                head_start.won()
+            return outcome
+
+        return race(
             self._clock,
             first,
-            hedge_after,
+            seconds,
             start_next,
-            lambda outcome: outcome.answer.close(CancelledError()),
-            _Failed,
-        )
+            is_good=lambda outcome: outcome.answer.status < 400,
+            discard=lambda outcome: outcome.answer.close(CancelledError()),
+            overtaken=head_start.lost,
+        ).addCallback(over)
 
-    async def _or_next(self, index: int, plans: Sequence[Plan], asked: Callable[[int], None]) -> Outcome:
-        """Ask by a plan that has others behind it.
-
-        :raise _Failed: their turn has come.
-        """
+    async def _or_next(self, index: int, plans: Sequence[Plan], asked: Callable[[int], None]) -> Outcome | None:
+        """Ask by a plan that has others behind it. None: their turn has come."""
         try:
             outcome = await self._try(index, plans, asked)
         except SkyproxyError as error:
@@ -156,7 +150,7 @@ class Asker:
         failed, following = plans[index].provider, plans[index + 1].provider
         failed.counts.fallbacks += 1
         _log.info("Falling back", provider=failed.config.name, reason=reason, to=following.config.name)
-        raise _Failed
+        return None
 
     async def _try(self, index: int, plans: Sequence[Plan], asked: Callable[[int], None]) -> Outcome:
         """Ask one provider, again if that may help and the budget allows it. The permit is not held meanwhile."""
@@ -170,11 +164,11 @@ class Asker:
                 if answer.status == 200:
                     if plan.kind is Kind.ANYTHING:
                         if first_token_timeout is not None:
-                            await _open(answer, plan)
+                            await wait_for_beginning(answer, plan.kind, plan.provider.counts)
                     elif answer.data is None:
-                        await _open(answer, plan)
+                        await wait_for_beginning(answer, plan.kind, plan.provider.counts)
                     else:
-                        _read(answer, answer.data, plan)
+                        read_beginning(answer, answer.data, plan.provider.counts)
             except (UpstreamError, KeysResting) as error:
                 again = self._after_failure(plan, error, retries, last=last)
                 if again is None:
@@ -236,74 +230,6 @@ class Asker:
         if (wait or 0.0) > config.retry_after_max or not self._budget.take():
             return None
         return self._backoff.delay(retries) if wait is None else wait
-
-
-async def _open(answer: Answer, plan: Plan) -> None:
-    """Wait for all of a whole answer, or for a stream to say something, or for the first byte of anything else."""
-    try:
-        if plan.kind is Kind.ANYTHING:
-            await answer.body.first()
-        elif answer.is_event_stream:
-            await _hold(answer)
-        else:
-            answer.whole = await read_json(answer.body, answer.headers)
-    except BaseException as error:
-        _close(answer, plan, error)
-        raise
-
-
-def _read(answer: Answer, data: bytes, plan: Plan) -> None:
-    """Read an answer that came whole, or the beginning of such a stream."""
-    try:
-        if answer.is_event_stream:
-            opening = _opening(answer)
-            opening.feed(data)
-            _check(opening)
-            return
-        answer.whole = json_of(plain(data, answer.headers) if answer.is_encoded else data, answer.headers)
-    except BaseException as error:
-        _close(answer, plan, error)
-        raise
-
-
-def _close(answer: Answer, plan: Plan, error: BaseException) -> None:
-    """Count the failure, if it is the provider's, besides the status that it began with."""
-    if isinstance(error, UpstreamError):
-        plan.provider.counts.responses[error.code or ""] += 1
-    answer.close(error)
-
-
-async def _hold(answer: Answer) -> None:
-    """Wait for content.
-
-    :raise UpstreamUnusable: the stream is compressed.
-    :raise SkyproxyError: see :func:`_check`.
-    """
-    opening = _opening(answer)
-    await answer.body.first(opening.feed)
-    _check(opening)
-
-
-def _opening(answer: Answer) -> Opening:
-    if answer.is_encoded:
-        raise UpstreamUnusable("The provider sent a compressed stream, which was not asked for.")
-    return Opening()
-
-
-def _check(opening: Opening) -> None:
-    """Let a stream pass that has said something.
-
-    :raise UpstreamReported: it begins with an error.
-    :raise UpstreamBroken: it has ended before it said anything.
-    """
-    if opening.state == "error":
-        raise UpstreamReported(opening.error or {})
-    if opening.state != "content":
-        raise UpstreamBroken("The provider sent a stream that says nothing.")
-
-
-class _Failed(Exception):
-    """The next plan's turn has come."""
 
 
 def _may_ask_again(error: UpstreamError) -> bool:

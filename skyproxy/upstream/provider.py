@@ -18,6 +18,7 @@ from skyproxy.upstream.backoff import retry_after
 from skyproxy.upstream.breaker import Admission, Breaker
 from skyproxy.upstream.exchange import Exchange
 from skyproxy.upstream.failures import map_failure
+from skyproxy.upstream.headstart import HeadStart
 from skyproxy.upstream.hold import Hold
 from skyproxy.upstream.keys import KeyRing
 from skyproxy.upstream.limiter import Limiter, LimiterStatistics, Permit, Priority
@@ -104,9 +105,17 @@ class Provider:
         self._timers = timers
         self._wall = wall
         self._client = client
+        self._head_starts: dict[float, HeadStart] = {}
         self._auth: dict[str, Field] = {
             key.variable: auth for key in config.api_keys if (auth := config.auth(key.secret)) is not None
         }
+
+    def head_start(self, seconds: float) -> HeadStart:
+        """That of the races in which this provider has *seconds*, be they of one slot or of several."""
+        known = self._head_starts.get(seconds)
+        if known is None:
+            known = self._head_starts[seconds] = HeadStart(self._timers, seconds, self.config.name)
+        return known
 
     async def send(self, call: Call, first_token_timeout: float | None = None) -> Answer:
         """Wait for a permit, send *call*, and wait for the headers of its answer.

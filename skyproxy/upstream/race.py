@@ -13,22 +13,28 @@ from skyproxy.clock import Clock
 _T = TypeVar("_T")
 
 
-def first_success(
+def race(
     clock: Clock,
-    first: Deferred[_T],
+    first: Deferred[_T | None],
     seconds: float,
     start_second: Callable[[], Deferred[_T]],
+    *,
+    is_good: Callable[[_T], bool],
     discard: Callable[[_T], None],
-    gives_way: type[Exception],
+    overtaken: Callable[[], None],
 ) -> Deferred[_T]:
-    """What *first* comes to, or a second that starts after *seconds*, or when *first* gives way: whichever succeeds
-    first. The other is cancelled.
+    """What *first* comes to, or a second that starts after *seconds*, or when *first* gives way by coming to None.
 
-    :param discard: gets what the loser comes to all the same.
-    :param gives_way: what *first* fails with when it is the second's turn; any other failure ends the race.
-    :return: fails with what the second fails with when neither succeeds. Cancelling it cancels both.
+    The one that is there first wins, and the other is cancelled; but nothing that the second fails with, or comes to
+    without being good, wins while *first* may do better.
+
+    :param is_good: whether what the second comes to may win over *first*.
+    :param discard: gets what comes all the same of who lost.
+    :param overtaken: told when the second wins while *first* has come to nothing.
+    :return: fails with what *first* fails with, or, if that gave way, with what the second fails with. Cancelling it
+        cancels both.
     """
-    return _Race(clock, first, seconds, start_second, discard, gives_way).result
+    return _Race(clock, first, seconds, start_second, is_good, discard, overtaken).result
 
 
 class _Race:
@@ -38,56 +44,66 @@ class _Race:
         first: Deferred[Any],
         seconds: float,
         start_second: Callable[[], Deferred[Any]],
+        is_good: Callable[[Any], bool],
         discard: Callable[[Any], None],
-        gives_way: type[Exception],
+        overtaken: Callable[[], None],
     ) -> None:
         self.result: Deferred[Any] = Deferred(lambda _: self._end())
         self._start_second = start_second
+        self._is_good = is_good
         self._discard = discard
-        self._gives_way = gives_way
+        self._overtaken = overtaken
         self._running: set[Deferred[Any]] = {first}
+        self._first = first
         self._over = False
-        self._second_failed: Failure | None = None
+        self._spare: Any = None
+        """What the second came to, or failed with, and what is left if *first* gives way."""
         self._timer: Any = clock.callLater(seconds, self._add_second)
-        first.addCallbacks(self._won, self._first_lost, callbackArgs=(first,), errbackArgs=(first,))
+        first.addCallbacks(self._first_came, self._first_failed)
 
     def _add_second(self) -> None:
         second = self._start_second()
         self._running.add(second)
-        second.addCallbacks(self._won, self._second_lost, callbackArgs=(second,), errbackArgs=(second,))
+        second.addBoth(self._second_came, second)
 
-    def _won(self, value: Any, runner: Deferred[Any]) -> None:
-        self._running.discard(runner)
+    def _first_came(self, value: Any) -> None:
+        self._running.discard(self._first)
         if self._over:
-            self._discard(value)
-        else:
-            self._end()
-            self.result.callback(value)
-
-    def _first_lost(self, failure: Failure, runner: Deferred[Any]) -> None:
-        self._running.discard(runner)
-        if self._over:
-            return
-        if not failure.check(self._gives_way):
-            self._fail(failure)
-        elif self._second_failed is not None:
-            self._fail(self._second_failed)
+            if value is not None:
+                self._discard(value)
+        elif value is not None:
+            self._settle(value)
+        elif self._spare is not None:
+            spare, self._spare = self._spare, None
+            self._settle(spare)
         elif self._timer.active():
             self._timer.cancel()
             self._add_second()
 
-    def _second_lost(self, failure: Failure, runner: Deferred[Any]) -> None:
-        self._running.discard(runner)
-        if self._over:
-            return
-        if self._running:
-            self._second_failed = failure
-        else:
-            self._fail(failure)
+    def _first_failed(self, failure: Failure) -> None:
+        self._running.discard(self._first)
+        if not self._over:
+            self._settle(failure)
 
-    def _fail(self, failure: Failure) -> None:
+    def _second_came(self, value: Any, second: Deferred[Any]) -> None:
+        self._running.discard(second)
+        good = not isinstance(value, Failure) and self._is_good(value)
+        if self._over:
+            self._drop(value)
+        elif self._first not in self._running:
+            self._settle(value)
+        elif good:
+            self._overtaken()
+            self._settle(value)
+        else:
+            self._spare = value
+
+    def _settle(self, value: Any) -> None:
         self._end()
-        self.result.errback(failure)
+        if isinstance(value, Failure):
+            self.result.errback(value)
+        else:
+            self.result.callback(value)
 
     def _end(self) -> None:
         self._over = True
@@ -95,3 +111,10 @@ class _Race:
             self._timer.cancel()
         for runner in list(self._running):
             runner.cancel()
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            self._drop(spare)
+
+    def _drop(self, value: Any) -> None:
+        if not isinstance(value, Failure):
+            self._discard(value)

@@ -158,6 +158,33 @@ def test_hedging_keeps_the_winner_and_cancels_the_loser(start: Starter) -> None:
     assert second.stats()["total"] == 0
 
 
+def test_a_hedge_that_fails_takes_nothing_from_who_is_slow(start: Starter) -> None:
+    first, second = start(DemoProvider), start(DemoProvider)
+    slow = {"model": "guard;first=1;delay=0", "hedge_after": "100ms"}
+    config = two(first, second, slow)
+    faults = ("status=503", "status=401", "status=404", "reset")
+    for fault in faults:
+        config["model_slots"][fault] = {**slow, "provider": "demo", "fallbacks": [f"second:guard;{fault}"]}
+    proxy = start(Proxy, config)
+    for fault in faults:
+        for stream in (False, True):
+            second.reset()
+            answer = ask(proxy, chat(fault, stream=stream))
+            assert answer.status == 200, (fault, answer.body)
+            assert second.stats()["total"] >= 1
+    assert first.stats()["completed"] == 8
+
+
+def test_who_hangs_is_not_waited_for_again_and_again(start: Starter) -> None:
+    first, second = start(DemoProvider), start(DemoProvider)
+    proxy = start(Proxy, two(first, second, {"model": "guard;hang", "hedge_after": "150ms"}))
+    for _ in range(8):
+        assert ask(proxy, chat("talk", stream=True)).status == 200
+    eventually(lambda: len(proxy.records("Hedging")) == 8, "each race is in the log")
+    assert [record["after_ms"] for record in proxy.records("Hedging")] == [150] * 5 + [0] * 3
+    assert (first.stats()["total"], second.stats()["completed"]) == (8, 8)
+
+
 def test_a_client_that_leaves_cancels_the_hedge_too(start: Starter) -> None:
     first, second = start(DemoProvider), start(DemoProvider)
     config = two(first, second, {"model": "guard;hang", "fallbacks": ["second:guard;hang"], "hedge_after": "100ms"})

@@ -16,6 +16,7 @@ def show(lab: Lab) -> None:
         "slower": ("guard;first=0.6;delay=0", "guard;first=10"),
         "quick": ("guard;delay=0", "guard;delay=0"),
         "fails": ("guard;status=503", "guard;delay=0"),
+        "worse": ("guard;first=0.6;delay=0", "guard;status=401"),
         "both": ("guard;hang", "guard;hang"),
     }
     slots = {
@@ -47,6 +48,14 @@ def show(lab: Lab) -> None:
             holds = is_good(answer) and ends(loser, winner)
             holds = holds and first.stats()["total"] + second.stats()["total"] == asked
             sheet.row(situation, saw(answer), told(), holds=holds)
+    for stream in (False, True):
+        first.reset()
+        second.reset()
+        answer = ask(proxy, chat("worse", stream=stream))
+        holds = is_good(answer) and first.stats()["completed"] == second.stats()["by_status"].get("401") == 1
+        sheet.row(
+            "the second refuses while the first is slow: the first is waited for", saw(answer), told(), holds=holds
+        )
     first.reset()
     second.reset()
     connection = open_request(proxy, chat("both"))

@@ -13,9 +13,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config import ApiKeyConfig, BreakerSettings, ProviderConfig
-from skyproxy.errors import KeysResting, UpstreamBroken, UpstreamReported, UpstreamTimeout
-from skyproxy.upstream.asking import Asker, Kind, Outcome, Plan
+from skyproxy.errors import KeysResting, UpstreamBroken, UpstreamReported, UpstreamTimeout, UpstreamUnreachable
+from skyproxy.upstream.asking import Asker, Outcome, Plan
 from skyproxy.upstream.backoff import Backoff
+from skyproxy.upstream.beginning import Kind
 from skyproxy.upstream.breaker import Breaker
 from skyproxy.upstream.budget import RetryBudget
 from skyproxy.upstream.keys import KeyRing
@@ -258,9 +259,38 @@ class FallbackTests(Case):
         self.answer(200, EVENTS).send(event(error={"message": "x", "code": 400}))
         self.failureResultOf(asking, UpstreamReported)
 
-    def test_hedges_are_counted(self) -> None:
+    def test_connections_that_are_refused(self) -> None:
+        asking = self.ask()
+        for _ in range(3):
+            self.upstreams[0].pending[-1].errback(ConnectionRefusedError())
+            self.clock.advance(1)
+        self.assertEqual((self.asked(), self.first.counts.retries, self.first.counts.fallbacks), ((3, 1), 2, 1))
+        self.assertSecond(asking)
+
+
+class HedgingTests(Case):
+    """hedge_after."""
+
+    def hedge(self) -> Deferred[Outcome]:
+        """Both are asked, and neither has answered yet."""
         asking = self.ask(hedge=2.0)
         self.clock.advance(2)
+        return asking
+
+    def assertFirst(self, asking: Deferred[Outcome]) -> None:
+        """The first answers, and all is given back."""
+        self.answer().send(GOOD).end()
+        outcome = self.successResultOf(asking)
+        self.assertEqual((outcome.plan, outcome.answer.status), (0, 200))
+        outcome.answer.close(None)
+        self.assertNothingHeld()
+
+    def assertNothingHeld(self) -> None:
+        self.assertEqual([each.limits().in_use for each in (self.first, self.second)], [0, 0])
+        self.assertEqual(pending_calls(self.clock), [])
+
+    def test_hedges_are_counted(self) -> None:
+        asking = self.hedge()
         self.assertEqual((self.first.counts.hedges, self.first.counts.fallbacks), (1, 0))
         self.assertSecond(asking)
         self.assertEqual((self.second.counts.hedges, self.second.counts.fallbacks), (0, 0))
@@ -271,13 +301,137 @@ class FallbackTests(Case):
         self.assertEqual((self.first.counts.hedges, self.first.counts.fallbacks), (0, 1))
         self.assertSecond(asking)
 
-    def test_connections_that_are_refused(self) -> None:
-        asking = self.ask()
+    def test_a_bad_answer_of_the_second_does_not_win(self) -> None:
+        for status in (400, 401, 402, 403, 404, 422, 501):
+            with self.subTest(status):
+                self.setUp()
+                asking = self.hedge()
+                self.answer(status, second=True)
+                self.assertNoResult(asking)
+                self.assertEqual(self.upstreams[0].cancelled, 0)
+                self.assertFirst(asking)
+
+    def test_nor_does_one_that_is_no_better_when_asked_again(self) -> None:
+        asking = self.hedge()
         for _ in range(3):
-            self.upstreams[0].pending[-1].errback(ConnectionRefusedError())
+            self.answer(503, second=True)
             self.clock.advance(1)
-        self.assertEqual((self.asked(), self.first.counts.retries, self.first.counts.fallbacks), ((3, 1), 2, 1))
+        self.assertEqual(self.asked(), (1, 3))
+        self.assertNoResult(asking)
+        self.assertFirst(asking)
+
+    def test_nor_a_failure(self) -> None:
+        asking = self.hedge()
+        for _ in range(3):
+            self.upstreams[1].pending[-1].errback(ConnectionRefusedError())
+            self.clock.advance(1)
+        self.assertNoResult(asking)
+        self.assertFirst(asking)
+
+    def test_what_the_second_came_to_is_what_is_left_when_the_first_gives_way(self) -> None:
+        asking = self.hedge()
+        self.answer(404, second=True)
+        self.answer(401)
+        outcome = self.successResultOf(asking)
+        self.assertEqual((outcome.plan, outcome.answer.status), (1, 404))
+        outcome.answer.close(None)
+        self.assertNothingHeld()
+
+    def test_what_the_second_failed_with_is_what_is_left_when_the_first_gives_way(self) -> None:
+        asking = self.hedge()
+        for _ in range(3):
+            self.upstreams[1].pending[-1].errback(ConnectionRefusedError())
+            self.clock.advance(1)
+        self.answer(401)
+        self.failureResultOf(asking, UpstreamUnreachable)
+        self.assertNothingHeld()
+
+    def test_a_bad_answer_is_let_go_of_when_the_client_leaves(self) -> None:
+        asking = self.hedge()
+        self.answer(404, second=True)
+        asking.cancel()
+        self.failureResultOf(asking, CancelledError)
+        self.assertNothingHeld()
+
+    def test_a_bad_answer_is_let_go_of_when_the_first_says_what_is_wrong(self) -> None:
+        asking = self.hedge()
+        self.answer(404, second=True)
+        self.answer(200, EVENTS).send(event(error={"message": "x", "code": 400}))
+        self.failureResultOf(asking, UpstreamReported)
+        self.assertNothingHeld()
+
+    def test_what_the_first_got_wrong_is_wrong_everywhere(self) -> None:
+        asking = self.hedge()
+        self.answer(422)
+        outcome = self.successResultOf(asking)
+        self.assertEqual((outcome.plan, outcome.answer.status, self.upstreams[1].cancelled), (0, 422, 1))
+        outcome.answer.close(None)
+        self.assertNothingHeld()
+
+    def lose(self, times: int) -> None:
+        """Have the first hang, *times* over."""
+        for _ in range(times):
+            self.assertSecond(self.hedge())
+
+    def test_who_hangs_has_no_head_start_after_five_races(self) -> None:
+        self.lose(4)
+        asking = self.ask(hedge=2.0)
+        self.clock.advance(1.9)
+        self.assertEqual(self.asked(), (5, 4))
+        self.clock.advance(0.1)
         self.assertSecond(asking)
+        for _ in range(3):
+            asking = self.ask(hedge=2.0)
+            self.clock.advance(0)
+            self.assertSecond(asking)
+        self.assertEqual((self.asked(), self.first.counts.hedges, self.failures()), ((8, 8), 8, 0))
+
+    def test_who_wins_without_a_head_start_has_it_back(self) -> None:
+        self.lose(5)
+        asking = self.ask(hedge=2.0)
+        self.clock.advance(0)
+        self.assertEqual(self.asked(), (6, 6))
+        self.assertFirst(asking)
+        self.assertFirst(self.ask(hedge=2.0))
+        self.assertEqual(self.asked(), (7, 6))
+
+    def test_one_that_wins_between_begins_anew(self) -> None:
+        self.lose(4)
+        self.assertFirst(self.ask(hedge=2.0))
+        self.lose(4)
+        self.assertFirst(self.ask(hedge=2.0))
+        self.assertEqual(self.asked(), (10, 8))
+
+    def test_one_request_finds_out_every_thirty_seconds(self) -> None:
+        self.lose(5)
+        for _ in range(2):
+            self.clock.advance(30)
+            finding_out, other = self.ask(hedge=2.0), self.ask(hedge=2.0)
+            before = self.asked()[1]
+            self.clock.advance(0)
+            self.assertEqual(self.asked()[1], before + 1)  # only the other's
+            self.answer(second=True).send(GOOD).end()
+            self.successResultOf(other).answer.close(None)
+            self.clock.advance(2)
+            self.assertSecond(finding_out)
+        self.clock.advance(30)
+        self.assertFirst(self.ask(hedge=2.0))
+        self.assertFirst(self.ask(hedge=2.0))
+
+    def test_each_head_start_is_for_itself(self) -> None:
+        self.lose(5)
+        asking = self.ask(hedge=3.0)
+        self.clock.advance(2.9)
+        self.assertEqual(self.asked(), (6, 5))
+        self.assertFirst(asking)
+
+    def test_who_fails_has_lost_no_race(self) -> None:
+        for _ in range(6):
+            asking = self.hedge()
+            self.answer(401)
+            self.assertSecond(asking)
+        self.assertFirst(self.ask(hedge=2.0))
+        self.assertEqual(self.asked(), (7, 6))
 
 
 class KeyTests(Case):

@@ -19,8 +19,9 @@ from twisted.web.client import ResponseDone, ResponseFailed
 from skyproxy.config import ApiKeyConfig, BreakerSettings, ProviderConfig
 from skyproxy.errors import SkyproxyError
 from skyproxy.upstream.adaptive import AdaptiveLimit
-from skyproxy.upstream.asking import Asker, Kind, Plan
+from skyproxy.upstream.asking import Asker, Plan
 from skyproxy.upstream.backoff import Backoff
+from skyproxy.upstream.beginning import Kind
 from skyproxy.upstream.breaker import Breaker
 from skyproxy.upstream.budget import RetryBudget
 from skyproxy.upstream.keys import KeyRing
@@ -136,10 +137,12 @@ class World:
         self.timers = Timers(self.clock)
         self.fates = {b"%d" % number: fate for number, fate in enumerate(fates)}
         self.asker = Asker(self.timers, self.clock.seconds, RetryBudget(self.clock), Backoff(lambda: 0.5))
-        self.providers = [self.provider(name) for name in ("first", "second")]
+        # What the first does to a request the second does to the one before it.
+        others = dict(zip(self.fates, fates[1:] + fates[:1], strict=True))
+        self.providers = [self.provider("first", self.fates), self.provider("second", others)]
         self.ends: list[str] = []
 
-    def provider(self, name: str) -> Provider:
+    def provider(self, name: str, fates: dict[bytes, Fate]) -> Provider:
         keys = tuple(ApiKeyConfig(variable=f"KEY_{each}", secret=SecretStr(f"sk-{each}")) for each in "AB")
         config = ProviderConfig(name=name, base_url="http://127.0.0.1:1/v1", api_keys=keys, connect_timeout=5.0)
         limiter = Limiter(self.timers, max_concurrent=12, max_pending=20)
@@ -149,7 +152,7 @@ class World:
             KeyRing(self.timers, keys, name),
             AdaptiveLimit(self.timers, limiter),
         )
-        client: Any = Client(self.clock, self.fates)
+        client: Any = Client(self.clock, fates)
         return Provider(config, self.timers, guards, client, self.clock.seconds)
 
     async def request(self, body: bytes, *, hedged: bool) -> None:

@@ -1,0 +1,83 @@
+"""What an answer, or its beginning, tells before anything of it goes down."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from skyproxy.errors import UpstreamBroken, UpstreamError, UpstreamReported, UpstreamUnusable
+from skyproxy.opening import Opening
+from skyproxy.upstream.answer import Answer
+from skyproxy.upstream.provider import Counts
+from skyproxy.upstream.whole import json_of, plain, read_json
+
+
+class Kind(Enum):
+    """What an answer is, and so what can be known of it before it goes down."""
+
+    JSON = "json"
+    """An object, or a stream of them whose beginning tells whether it has begun."""
+    ANYTHING = "anything"
+
+
+async def wait_for_beginning(answer: Answer, kind: Kind, counts: Counts) -> None:
+    """Wait for all of a whole answer, or for a stream to say something, or for the first byte of anything else.
+
+    The answer is closed when that fails.
+
+    :param counts: where the failure is counted, besides the status, if it is the provider's.
+    :raise UpstreamTimeout: it did not come in time.
+    :raise SkyproxyError: see :func:`read_beginning`.
+    """
+    try:
+        if kind is Kind.ANYTHING:
+            await answer.body.first()
+        elif answer.is_event_stream:
+            opening = _opening(answer)
+            await answer.body.first(opening.feed)
+            _check(opening)
+        else:
+            answer.whole = await read_json(answer.body, answer.headers)
+    except BaseException as error:
+        _close(answer, counts, error)
+        raise
+
+
+def read_beginning(answer: Answer, data: bytes, counts: Counts) -> None:
+    """Read an answer in JSON that came whole, or the beginning of such a stream.
+
+    The answer is closed when that fails.
+
+    :param counts: as for :func:`wait_for_beginning`.
+    :raise UpstreamReported: it is an error, or a stream that begins with one.
+    :raise UpstreamBroken: it is not what was asked for, or a stream that ends before it has said anything.
+    :raise UpstreamUnusable: it is compressed, which was not asked for, and a stream, or far too long.
+    """
+    try:
+        if answer.is_event_stream:
+            opening = _opening(answer)
+            opening.feed(data)
+            _check(opening)
+        else:
+            answer.whole = json_of(plain(data, answer.headers) if answer.is_encoded else data, answer.headers)
+    except BaseException as error:
+        _close(answer, counts, error)
+        raise
+
+
+def _close(answer: Answer, counts: Counts, error: BaseException) -> None:
+    if isinstance(error, UpstreamError):
+        counts.responses[error.code or ""] += 1
+    answer.close(error)
+
+
+def _opening(answer: Answer) -> Opening:
+    if answer.is_encoded:
+        raise UpstreamUnusable("The provider sent a compressed stream, which was not asked for.")
+    return Opening()
+
+
+def _check(opening: Opening) -> None:
+    if opening.state == "error":
+        raise UpstreamReported(opening.error or {})
+    if opening.state != "content":
+        raise UpstreamBroken("The provider sent a stream that says nothing.")

@@ -1,0 +1,59 @@
+"""How long a provider is waited for before the next is asked besides."""
+
+from __future__ import annotations
+
+from twisted.logger import Logger
+
+from skyproxy.clock import Clock
+
+_log = Logger()
+
+_LOSSES = 5
+"""Races in a row that a provider may lose with nothing said."""
+
+_PAUSE = 30.0
+"""Seconds after which one that lost as many is waited for again, by one request."""
+
+
+class HeadStart:
+    """The time before the next candidate is asked besides, as long as waiting for it is worth anything.
+
+    A provider that hangs loses each race, so that its breaker never hears of a failure, and each request would wait for
+    nothing. After five losses in a row both are asked at once: no more is sent than before, and the first that wins
+    again has its head start back. So has one request every 30 s, since who is good, but not as quick as the next, would
+    win no race without one.
+
+    :param seconds: that it is.
+    :param provider: whose; for the log.
+    """
+
+    def __init__(self, clock: Clock, seconds: float, provider: str) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._provider = provider
+        self._losses = 0
+        self._until = 0.0
+
+    def take(self) -> float:
+        """Seconds for the race that begins now."""
+        if self._losses < _LOSSES:
+            return self._seconds
+        now = self._clock.seconds()
+        if now < self._until:
+            return 0.0
+        self._until = now + _PAUSE
+        return self._seconds
+
+    def won(self) -> None:
+        """The provider was there first."""
+        self._losses = 0
+
+    def lost(self) -> None:
+        """The next was, and the provider had said nothing."""
+        self._losses += 1
+        if self._losses >= _LOSSES:
+            self._until = self._clock.seconds() + _PAUSE
+        if self._losses == _LOSSES:
+            _log.warn(
+                "No head start for now: overtaken again and again", provider=self._provider, hedge_after=self._seconds
+            )
