@@ -12,7 +12,6 @@ from skyproxy.clock import Clock
 from skyproxy.errors import (
     KeysResting,
     SkyproxyError,
-    Unavailable,
     UpstreamError,
     UpstreamTimeout,
     UpstreamUnusable,
@@ -27,12 +26,19 @@ from skyproxy.upstream.race import race
 
 _log = Logger()
 
-RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
-"""Statuses with which asking again can help."""
+RETRYABLE = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
+"""Statuses with which asking again can help. 520 to 524 are Cloudflare's for servers that it does not reach
+(https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/), 529 is Anthropic's
+for too much load (https://docs.anthropic.com/en/api/errors)."""
 
-_REFUSALS = frozenset({401, 402, 403})
+_REFUSALS = frozenset({401, 402, 403, 404, 413})
 """Statuses with which asking the same provider again does not help, but asking another can: it does not serve this
-user, or does not want this content."""
+user, does not want this content, has no such model, or takes no request of this length."""
+
+
+def _is_for_the_next(status: int) -> bool:
+    """Whether another provider may answer better."""
+    return status in RETRYABLE or status in _REFUSALS or status >= 500
 
 
 class Plan(NamedTuple):
@@ -137,13 +143,13 @@ class Asker:
         try:
             outcome = await self._try(index, plans, asked)
         except SkyproxyError as error:
-            if not (error.retryable or isinstance(error, Unavailable) or error.status in _REFUSALS):
+            if not _is_for_the_next(error.status):
                 raise
             forget(error)
             reason = error.code or "error"
         else:
             answer = outcome.answer
-            if answer.status not in RETRYABLE and answer.status not in _REFUSALS:
+            if not _is_for_the_next(answer.status):
                 return outcome
             answer.close(None)
             reason = f"status {answer.status}"

@@ -227,11 +227,21 @@ class FallbackTests(Case):
     """The next candidate."""
 
     def test_refused(self) -> None:
-        for status in (401, 402, 403):
+        for status in (401, 402, 403, 404, 413, 501, 525):
             self.setUp()
             asking = self.ask()
             self.answer(status)
             self.assertEqual((self.asked(), self.first.counts.fallbacks), ((1, 1), 1))
+            self.assertSecond(asking)
+
+    def test_out_of_order_for_now(self) -> None:
+        for status in (408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529):
+            self.setUp()
+            asking = self.ask()
+            for _ in range(3):
+                self.answer(status)
+                self.clock.advance(1)
+            self.assertEqual((self.asked(), self.first.counts.fallbacks), ((3, 1), 1))
             self.assertSecond(asking)
 
     def test_refused_within_a_stream(self) -> None:
@@ -248,7 +258,7 @@ class FallbackTests(Case):
         outcome.answer.close(None)
 
     def test_what_the_request_got_wrong_is_wrong_everywhere(self) -> None:
-        for status in (400, 404, 422):
+        for status in (400, 409, 422):
             self.setUp()
             asking = self.ask()
             self.answer(status)
