@@ -88,8 +88,6 @@ async def relay(
     if answer.whole is not None and model is not None:
         return _pass_on(answer.whole, answer, client, model, strip_reasoning=strip_reasoning)
     headers = passable(answer.headers)
-    if 300 <= answer.status < 400:
-        raise UpstreamBroken("The provider redirects, which skyproxy does not follow; set its final base_url.")
     if answer.status >= 400:
         client.answer(answer.status, headers, await read_body(answer.body, answer.headers))
         return None

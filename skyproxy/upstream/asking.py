@@ -19,7 +19,7 @@ from skyproxy.errors import (
 )
 from skyproxy.upstream.answer import Answer
 from skyproxy.upstream.backoff import Backoff, retry_after
-from skyproxy.upstream.beginning import Kind, read_beginning, wait_for_beginning
+from skyproxy.upstream.beginning import Kind, read_beginning, refuse_redirect, wait_for_beginning
 from skyproxy.upstream.budget import RetryBudget
 from skyproxy.upstream.provider import Call, Provider
 from skyproxy.upstream.race import race
@@ -167,7 +167,7 @@ class Asker:
             asked(index)
             try:
                 answer = await plan.provider.send(plan.call, first_token_timeout)
-                if answer.status == 200:
+                if answer.status < 300:
                     if plan.kind is Kind.ANYTHING:
                         if first_token_timeout is not None:
                             await wait_for_beginning(answer, plan.kind, plan.provider.counts)
@@ -175,6 +175,8 @@ class Asker:
                         await wait_for_beginning(answer, plan.kind, plan.provider.counts)
                     else:
                         read_beginning(answer, answer.data, plan.provider.counts)
+                elif answer.status < 400:
+                    refuse_redirect(answer, plan.provider.counts)
             except (UpstreamError, KeysResting) as error:
                 again = self._after_failure(plan, error, retries, last=last)
                 if again is None:

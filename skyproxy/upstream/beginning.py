@@ -64,6 +64,17 @@ def read_beginning(answer: Answer, data: bytes, counts: Counts) -> None:
         raise
 
 
+def refuse_redirect(answer: Answer, counts: Counts) -> None:
+    """Close an answer that says to ask elsewhere: nothing but the configured origins is ever asked.
+
+    :param counts: as for :func:`wait_for_beginning`.
+    :raise UpstreamUnusable: always.
+    """
+    error = UpstreamUnusable("The provider redirects, which skyproxy does not follow; set its final base_url.")
+    _close(answer, counts, error)
+    raise error
+
+
 def _close(answer: Answer, counts: Counts, error: BaseException) -> None:
     if isinstance(error, UpstreamError):
         counts.responses[error.code or ""] += 1

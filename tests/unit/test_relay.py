@@ -106,15 +106,6 @@ class WholeAnswers(Case):
         self.successResultOf(done)
         self.assertEqual(self.client.did, ["answer"])
 
-    def test_redirects_are_refused_whatever_they_hold(self) -> None:
-        for status in (300, 301, 302, 304, 307, 308, 399):
-            self.setUp()
-            _, done = self.begin((b"Location", b"http://127.0.0.1:9/"), JSON, status=status)
-            self.assertIn("base_url", self.failureResultOf(done, UpstreamBroken).value.message)
-            self.assertEqual(self.client.did, [])
-            self.assertTrue(self.response.transport.aborted)
-            self.assertOver()
-
     def test_what_is_no_json_object_is_no_answer(self) -> None:
         for kind, body in (
             (b"text/html", b"<html>"), (b"application/json", b""), (b"application/json", b"[]"),

@@ -22,6 +22,7 @@ _FAILURES = {
     "404: no such model": "status=404",
     "413: too long for this provider": "status=413",
     "529: overloaded": "status=529",
+    "302: a redirect, which is not followed": "redirect",
     "reset after the head": "cut=0",
     "an error inside a 200 stream, behind comments": "comments;error_in_stream=0",
     "an error behind a role-only chunk and an empty one": "comments;text=;error_in_stream=1",

@@ -13,7 +13,14 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config import ApiKeyConfig, BreakerSettings, ProviderConfig
-from skyproxy.errors import KeysResting, UpstreamBroken, UpstreamReported, UpstreamTimeout, UpstreamUnreachable
+from skyproxy.errors import (
+    KeysResting,
+    UpstreamBroken,
+    UpstreamReported,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+    UpstreamUnusable,
+)
 from skyproxy.upstream.asking import Asker, Outcome, Plan
 from skyproxy.upstream.backoff import Backoff
 from skyproxy.upstream.beginning import Kind
@@ -234,6 +241,33 @@ class FallbackTests(Case):
             self.assertEqual((self.asked(), self.first.counts.fallbacks), ((1, 1), 1))
             self.assertSecond(asking)
 
+    def test_redirects(self) -> None:
+        for status in (300, 301, 302, 304, 307, 308, 399):
+            for kind in Kind:
+                self.setUp()
+                asking = self.ask(kind=kind)
+                response = self.answer(status, (b"Location", b"http://127.0.0.1:9/"))
+                self.assertTrue(response.transport.aborted)
+                self.assertEqual((self.asked(), self.failures()), ((1, 1), 1))
+                self.assertEqual(self.first.counts.responses, {str(status): 1, "upstream_broken": 1})
+                self.assertSecond(asking)
+
+    def test_redirected_by_the_last(self) -> None:
+        asking = self.ask(fallback=False)
+        self.answer(302, (b"Location", b"http://127.0.0.1:9/"))
+        self.assertIn("base_url", self.failureResultOf(asking, UpstreamUnusable).value.message)
+        self.assertEqual((self.asked(), self.first.limits().in_use), ((1, 0), 0))
+
+    def test_success_with_nothing_to_read(self) -> None:
+        for status in (201, 202, 204):
+            self.setUp()
+            asking = self.ask()
+            for _ in range(3):
+                self.answer(status).end()
+                self.clock.advance(1)
+            self.assertEqual(self.asked(), (3, 1))
+            self.assertSecond(asking)
+
     def test_out_of_order_for_now(self) -> None:
         for status in (408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529):
             self.setUp()
@@ -320,6 +354,12 @@ class HedgingTests(Case):
                 self.assertNoResult(asking)
                 self.assertEqual(self.upstreams[0].cancelled, 0)
                 self.assertFirst(asking)
+
+    def test_nor_does_a_redirect(self) -> None:
+        asking = self.hedge()
+        self.answer(302, second=True)
+        self.assertNoResult(asking)
+        self.assertFirst(asking)
 
     def test_nor_does_one_that_is_no_better_when_asked_again(self) -> None:
         asking = self.hedge()
