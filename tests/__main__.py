@@ -1,7 +1,8 @@
 """Runs all tests: the unit tests by trial and by pytest, then those on real processes by pytest with pytest-twisted,
 and once more with Twisted's own HTTP in the place of skyproxy's (see stock_wire.py).
 
-Trial's reactor and pytest-twisted's do not share a process, so each run has one of its own.
+Trial's reactor and pytest-twisted's do not share a process, so each run has one of its own. Two run at a time: those on
+real processes mostly wait.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -28,26 +31,52 @@ NOT_ON_STOCK_WIRE = {
 }
 """What shows that skyproxy's wire does more than Twisted's, and so is left out with Twisted's; and why."""
 
-RUNS: tuple[tuple[str, list[str], dict[str, str]], ...] = (
-    ("unit tests by trial", ["twisted.trial", "--reporter=text", "tests.unit"], {}),
-    ("unit tests by pytest", ["pytest", "-q", "-p", "no:pytest_twisted", "tests/unit"], {}),
-    ("tests on real processes by pytest-twisted", ["pytest", "-q", "tests/e2e"], {}),
+
+class Run(NamedTuple):
+    """:ivar settings: of the environment."""
+
+    name: str
+    arguments: list[str]
+    settings: dict[str, str]
+
+
+LANES = (
     (
-        "tests on real processes with Twisted's own HTTP",
-        ["pytest", "-q", "tests/e2e", *NOT_ON_STOCK_WIRE],
-        {"SKYPROXY_TEST_WIRE": "stock"},
+        Run("unit tests by trial", ["twisted.trial", "--reporter=text", "tests.unit"], {}),
+        Run("tests on real processes by pytest-twisted", ["pytest", "-q", "tests/e2e"], {}),
+    ),
+    (
+        Run("unit tests by pytest", ["pytest", "-q", "-p", "no:pytest_twisted", "tests/unit"], {}),
+        Run(
+            "tests on real processes with Twisted's own HTTP",
+            ["pytest", "-q", "tests/e2e", *NOT_ON_STOCK_WIRE],
+            {"SKYPROXY_TEST_WIRE": "stock"},
+        ),
     ),
 )
+"""What runs one after the other, beside the other."""
+
+
+def failures(lane: tuple[Run, ...]) -> list[str]:
+    """Do the runs of *lane*, and show what each said when it is over; the names of those that failed."""
+    failed = []
+    for run in lane:
+        print(f"== begin: {run.name}", flush=True)
+        command = [sys.executable, "-m", *run.arguments]
+        done = subprocess.run(
+            command, cwd=ROOT, env={**os.environ, **run.settings}, check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        )  # fmt: skip
+        print(f"== end: {run.name}\n{done.stdout}", flush=True)
+        if done.returncode:
+            failed.append(run.name)
+    return failed
 
 
 def main() -> int:
-    """Run them all; 1 if one failed."""
-    failed = []
-    for name, arguments, settings in RUNS:
-        print(f"== {name}", flush=True)
-        command = [sys.executable, "-m", *arguments]
-        if subprocess.run(command, cwd=ROOT, env={**os.environ, **settings}, check=False).returncode:
-            failed.append(name)
+    """Do all; 1 if one failed."""
+    with ThreadPoolExecutor(len(LANES)) as pool:
+        failed = [name for names in pool.map(failures, LANES) for name in names]
     print(f"== failed: {', '.join(failed)}" if failed else "== all passed", flush=True)
     return 1 if failed else 0
 
