@@ -97,8 +97,11 @@ def _check_size(text: str) -> None:
 def _of_yaml(name: str, text: str, error: yaml.YAMLError) -> Problem:
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
+        what = error.problem or error.context or "it cannot be read"
+        if r"'\t'" in what:
+            what = "it is indented with a tab, where YAML wants spaces"
         # Quoted are token kinds such as '<scalar>', single characters, and names: the file's own words.
-        what = _QUOTED.sub("a name", error.problem or error.context or "it cannot be read")
+        what = _QUOTED.sub("a name", what)
         return Problem(name, mark.line + 1 if mark is not None else None, "", f"is not valid YAML: {what}")
     position = getattr(error, "position", 0)
     return Problem(name, text.count("\n", 0, position) + 1, "", "is not valid YAML: it has a control character")

@@ -51,6 +51,16 @@ def test_embedded_default_serves_at_once(start: Starter) -> None:
     assert any("embedded default" in line for line in proxy.output)
 
 
+def test_twistd_knows_it_as_it_was_installed(tmp_path: Path) -> None:
+    installed = environment()
+    del installed["PYTHONPATH"]
+    shown = subprocess.run(
+        [TWISTD, "skyproxy", "--help"], cwd=tmp_path, env=installed, capture_output=True, text=True, timeout=PATIENCE,
+        check=False,
+    )  # fmt: skip
+    assert shown.returncode == 0 and "--listen" in shown.stdout, shown.stderr
+
+
 def test_foreground_shows_the_same_events_readably(start: Starter) -> None:
     proxy = start(Proxy)
     ask(proxy, chat())

@@ -50,6 +50,14 @@ class YamlTests(ConfigTestCase):
             ["proxy.yaml:2: is not valid YAML: but found another document"],
         )
 
+    def test_tabs(self) -> None:
+        for text in ("proxy:\n\tlog_level: info\n", "proxy:\n  log_level: info\n\tlog_file: x\n"):
+            line = text.count("\n", 0, text.index("\t")) + 1
+            self.assertEqual(
+                self.problems_of(text),
+                [f"proxy.yaml:{line}: is not valid YAML: it is indented with a tab, where YAML wants spaces"],
+            )
+
     def test_errors_repeat_no_text(self) -> None:
         for text in ("a: *sk-secret\n", "a: !sk-secret!x y\n", "a: !sk-secret y\n", "%sk-secret\n---\na: 1\n",
                      "a: 'sk-secret\n", "a: [sk-secret\n", "a: !!int sk-secret\n", "- sk-secret",
