@@ -146,7 +146,8 @@ class Sharing:
         leading.flying = Deferred.fromCoroutine(self._fly(flight, wish, leading))
         try:
             await _follow(following, client, errand)
-        except _Unshared:
+        except _Unshared as unshared:
+            forget(unshared)
             outcome, leading.unshared = leading.unshared, None
             assert outcome is not None
             await errand.bring(outcome, client)

@@ -107,36 +107,36 @@ class Asker:
                 return outcome
         return await self._try(last, plans, asked)
 
-    def _race(
+    async def _race(
         self, index: int, plans: Sequence[Plan], hedge_after: float, asked: Callable[[int], None]
-    ) -> Deferred[Outcome]:
+    ) -> Outcome:
         """Ask by a plan, and after a while by those behind it, too."""
         provider = plans[index].provider
         head_start = provider.head_start(hedge_after)
         seconds = head_start.take()
-        first = Deferred.fromCoroutine(self._or_next(index, plans, asked))
+        first = Deferred.fromCoroutine(_outcome(self._or_next(index, plans, asked)))
 
-        def start_next() -> Deferred[Outcome]:
+        def start_next() -> Deferred[Outcome | SkyproxyError | None]:
             if not first.called:
                 provider.counts.hedges += 1
                 following = plans[index + 1].provider.config.name
                 _log.info("Hedging", provider=provider.config.name, to=following, after_ms=round(seconds * 1000))
-            return Deferred.fromCoroutine(self._from(index + 1, plans, asked))
+            return Deferred.fromCoroutine(_outcome(self._from(index + 1, plans, asked)))
 
-        def over(outcome: Outcome) -> Outcome:
-            if outcome.plan == index:
-                head_start.won()
-            return outcome
-
-        return race(
+        outcome: Outcome | SkyproxyError = await race(
             self._clock,
             first,
             seconds,
             start_next,
-            is_good=lambda outcome: outcome.answer.status < 400,
-            discard=lambda outcome: outcome.answer.close(CancelledError()),
+            is_good=_is_good,
+            discard=_discard,
             overtaken=head_start.lost,
-        ).addCallback(over)
+        )
+        if isinstance(outcome, SkyproxyError):
+            raise outcome
+        if outcome.plan == index:
+            head_start.won()
+        return outcome
 
     async def _or_next(self, index: int, plans: Sequence[Plan], asked: Callable[[int], None]) -> Outcome | None:
         """Ask by a plan that has others behind it. None: their turn has come."""
@@ -245,6 +245,27 @@ def _may_ask_again(error: UpstreamError) -> bool:
     if isinstance(error, UpstreamTimeout):
         return error.timer == "connect_timeout"
     return error.retryable and not isinstance(error, UpstreamUnusable)
+
+
+async def _outcome(asking: Coroutine[Any, Any, Outcome | None]) -> Outcome | SkyproxyError | None:
+    """What *asking* comes to, or fails with; None, too, if it is cancelled: then nobody wants to know."""
+    try:
+        return await asking
+    except SkyproxyError as error:
+        forget(error)
+        return error
+    except CancelledError as cancelled:
+        forget(cancelled)
+        return None
+
+
+def _is_good(outcome: Outcome | SkyproxyError) -> bool:
+    return isinstance(outcome, Outcome) and outcome.answer.status < 400
+
+
+def _discard(outcome: Outcome | SkyproxyError) -> None:
+    if isinstance(outcome, Outcome):
+        outcome.answer.close(CancelledError())
 
 
 def sleep(clock: Clock, seconds: float) -> Deferred[None]:

@@ -17,7 +17,7 @@ def race(
     clock: Clock,
     first: Deferred[_T | None],
     seconds: float,
-    start_second: Callable[[], Deferred[_T]],
+    start_second: Callable[[], Deferred[_T | None]],
     *,
     is_good: Callable[[_T], bool],
     discard: Callable[[_T], None],
@@ -25,14 +25,13 @@ def race(
 ) -> Deferred[_T]:
     """What *first* comes to, or a second that starts after *seconds*, or when *first* gives way by coming to None.
 
-    The one that is there first wins, and the other is cancelled; but nothing that the second fails with, or comes to
-    without being good, wins while *first* may do better.
+    The one that is there first wins, and the other is cancelled, upon which it may come to None; but nothing that the
+    second comes to without being good wins while *first* may do better.
 
     :param is_good: whether what the second comes to may win over *first*.
     :param discard: gets what comes all the same of who lost.
     :param overtaken: told when the second wins while *first* has come to nothing.
-    :return: fails with what *first* fails with, or, if that gave way, with what the second fails with. Cancelling it
-        cancels both.
+    :return: cancelling it cancels both. It fails if one of them does.
     """
     return _Race(clock, first, seconds, start_second, is_good, discard, overtaken).result
 
@@ -57,53 +56,48 @@ class _Race:
         self._first = first
         self._over = False
         self._spare: Any = None
-        """What the second came to, or failed with, and what is left if *first* gives way."""
+        """What the second came to, and what is left if *first* gives way."""
         self._timer: Any = clock.callLater(seconds, self._add_second)
-        first.addCallbacks(self._first_came, self._first_failed)
+        first.addCallbacks(self._first_came, self._failed)
 
     def _add_second(self) -> None:
         second = self._start_second()
         self._running.add(second)
-        second.addBoth(self._second_came, second)
+        second.addCallbacks(self._second_came, self._failed, callbackArgs=(second,))
 
     def _first_came(self, value: Any) -> None:
         self._running.discard(self._first)
         if self._over:
-            if value is not None:
-                self._discard(value)
+            self._drop(value)
         elif value is not None:
-            self._settle(value)
+            self._win(value)
         elif self._spare is not None:
             spare, self._spare = self._spare, None
-            self._settle(spare)
+            self._win(spare)
         elif self._timer.active():
             self._timer.cancel()
             self._add_second()
 
-    def _first_failed(self, failure: Failure) -> None:
-        self._running.discard(self._first)
-        if not self._over:
-            self._settle(failure)
-
     def _second_came(self, value: Any, second: Deferred[Any]) -> None:
         self._running.discard(second)
-        good = not isinstance(value, Failure) and self._is_good(value)
         if self._over:
             self._drop(value)
         elif self._first not in self._running:
-            self._settle(value)
-        elif good:
+            self._win(value)
+        elif self._is_good(value):
             self._overtaken()
-            self._settle(value)
+            self._win(value)
         else:
             self._spare = value
 
-    def _settle(self, value: Any) -> None:
+    def _failed(self, failure: Failure) -> None:
+        if not self._over:
+            self._end()
+            self.result.errback(failure)
+
+    def _win(self, value: Any) -> None:
         self._end()
-        if isinstance(value, Failure):
-            self.result.errback(value)
-        else:
-            self.result.callback(value)
+        self.result.callback(value)
 
     def _end(self) -> None:
         self._over = True
@@ -112,9 +106,8 @@ class _Race:
         for runner in list(self._running):
             runner.cancel()
         spare, self._spare = self._spare, None
-        if spare is not None:
-            self._drop(spare)
+        self._drop(spare)
 
     def _drop(self, value: Any) -> None:
-        if not isinstance(value, Failure):
+        if value is not None:
             self._discard(value)

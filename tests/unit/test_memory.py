@@ -19,6 +19,7 @@ from skyproxy.upstream.asking import Asker
 from skyproxy.upstream.backoff import Backoff
 from skyproxy.upstream.budget import RetryBudget
 from skyproxy.upstream.exchange import Exchange
+from skyproxy.upstream.timers import Timers
 from tests.unit import test_proxy
 from tests.unit.configs import config_of
 from tests.unit.fakes import EVENTS, FakeClient, event, provider_of, word
@@ -29,6 +30,7 @@ providers:
 model_slots:
   combat: {provider: guard, model: large}
   late: {provider: guard, model: large, fallbacks: ["guard:small"], first_token_timeout: 5s}
+  raced: {provider: guard, model: large, fallbacks: ["guard:small"], hedge_after: 2s}
 """
 
 
@@ -51,7 +53,7 @@ class MemoryTests(test_proxy.Case):
         config = config_of(CONFIG % ("true" if coalesce else "false"))
         self.providers = {"guard": provider_of(config.providers["guard"], self.clock, self.upstream, max_concurrent=9)}
         self.runtime = Runtime(config, Router(config), self.providers)
-        asker = Asker(self.clock, self.clock.seconds, RetryBudget(self.clock), Backoff(lambda: 0.5))
+        asker = Asker(Timers(self.clock), self.clock.seconds, RetryBudget(self.clock), Backoff(lambda: 0.5))
         sharing = Sharing({}, Flights(self.clock.seconds), {})
         self.proxy = Proxy(lambda: self.runtime, self.clock, asker, sharing, self.completed)
 
@@ -118,6 +120,31 @@ class MemoryTests(test_proxy.Case):
         self.upstream.answer(200, EVENTS).send(event(error={"message": "x", "code": 400}))
         self.successResultOf(done)
 
+    def overtaken(self) -> None:
+        for begun in (False, True):
+            done = self.one("raced", stream=True)
+            if begun:
+                self.upstream.answer(200, EVENTS).send(b": wait\n\n")
+            self.clock.advance(2)
+            self.upstream.answer(200, EVENTS).send(word("Halt")).cut()
+            self.successResultOf(done)
+
+    def hedged_for_nothing(self) -> None:
+        done = self.one("raced", stream=True)
+        self.clock.advance(2)
+        for _ in range(2):
+            self.upstream.pending[-1].errback(ConnectionRefusedError())
+            self.clock.advance(1)
+        self.upstream.answer(200, EVENTS, number=0).send(word("Halt")).cut()
+        self.successResultOf(done)
+
+    def raced_in_vain(self) -> None:
+        done = self.one("raced", stream=False)
+        self.clock.advance(2)
+        self.upstream.answer(404).end()
+        self.upstream.answer(401, number=0).end()
+        self.successResultOf(done)
+
     def left(self) -> None:
         for begun in (False, True):
             done = self.one("combat", stream=True)
@@ -158,7 +185,8 @@ class MemoryTests(test_proxy.Case):
     def test_nothing_is_left(self) -> None:
         alone = (
             self.well, self.unusable, self.cut, self.cut_twice_before_anything_was_said, self.refused, self.too_late,
-            self.too_late_in_the_body, self.late_for_the_next, self.left, self.given_up, self.nonsense,
+            self.too_late_in_the_body, self.late_for_the_next, self.overtaken, self.hedged_for_nothing,
+            self.raced_in_vain, self.left, self.given_up, self.nonsense,
         )  # fmt: skip
         for coalesce in (False, True):
             for act in (*alone, self.shared, self.shared_before_anything_was_said) if coalesce else alone:
