@@ -128,6 +128,8 @@ def test_a_thousand_that_leave_in_mid_stream_leave_nothing_behind(start: Starter
 def test_who_gets_no_descriptor_is_told_and_served_when_there_are_some_again(start: Starter) -> None:
     demo = start(DemoProvider)
     proxy = start(BoundedProxy, 64, config_for(demo), *CROWD)
+    # Its log has the descriptor that it needs, and does not take the one that Twisted keeps to close clients with.
+    eventually(proxy.records, "the log is open")
     idle = [socket.create_connection(proxy.address, PATIENCE) for _ in range(200)]
     eventually(lambda: sum(map(ended, idle)) > 100, "who cannot be served is closed")
     served = next(connection for connection in idle if not ended(connection))
