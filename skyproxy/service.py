@@ -8,6 +8,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service
@@ -39,6 +40,7 @@ from skyproxy.upstream.budget import RetryBudget
 from skyproxy.upstream.build import build_provider
 from skyproxy.upstream.provider import Counts, Provider
 from skyproxy.upstream.timers import Timers
+from skyproxy.watching import Watch
 from skyproxy.web.app import Api
 from skyproxy.web.instruments import Sources
 from skyproxy.web.request import RequestIds
@@ -83,6 +85,7 @@ class SkyproxyService(Service):
         self._batches = Batches(reactor, statistics, RequestLog())
         asker = Asker(Timers(reactor), time.time, budget, Backoff(random.random))
         self._reloading = Reloading(reactor, load)
+        self._watch = Watch(reactor, self.reload)
         self._stores = Stores(reactor, config.proxy.cache)
         sharing = Sharing(self._stores.by_name, Flights(reactor.seconds), statistics.cache)
         self._proxy = Proxy(self.runtime, reactor, asker, sharing, self._batches.completed)
@@ -127,6 +130,7 @@ class SkyproxyService(Service):
             _log.warn("Configuration warning", warning=warning)
         self._runtime = self._build(self._config)
         self._reactor.callWhenRunning(self._take_signals)
+        self._watch.watch(_watched(self._config))
         self._lag.start()
         self._announce()
         _spare_the_collector()
@@ -181,6 +185,7 @@ class SkyproxyService(Service):
         self._runtime = self._build(config)
         changed = changes(self._config, config)
         self._config = config
+        self._watch.watch(_watched(config))
         self._stores.renew(config.proxy.cache)
         if self._site is not None:
             set_limits(self._site, self._wire, _limits(config.proxy), self._connections)
@@ -202,6 +207,7 @@ class SkyproxyService(Service):
         :return: fires when all is done: at the latest ``drain_timeout`` and a bounded close after the call.
         """
         super().stopService()  # type: ignore[no-untyped-call]
+        self._watch.watch(())
         self._reloading.stop()
         self._stopping = Deferred.fromCoroutine(self._stop())
         return self._stopping
@@ -263,6 +269,10 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+
+
+def _watched(config: Config) -> tuple[Path, ...]:
+    return config.paths if config.proxy.watch else ()
 
 
 def _limits(settings: ProxySettings) -> ServerLimits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -73,6 +74,8 @@ class ProxySettings(Checked):
     :ivar stall_timeout: seconds in which a client must have read something of its answer.
     :ivar cors_origins: of browser pages that may ask, besides those from this machine; ``*`` is all.
     :ivar cache: the stores of answers, for the providers and slots that keep some.
+    :ivar watch: whether the configuration is read again when one of its files changes. By default where no SIGHUP can
+        ask for that.
     """
 
     listen: Annotated[str, AfterValidator(rules.endpoint)] = Address().endpoint()
@@ -86,6 +89,7 @@ class ProxySettings(Checked):
     stall_timeout: Seconds = 60.0
     cors_origins: Origins = ()
     cache: CacheSettings = CacheSettings()
+    watch: bool = not hasattr(signal, "SIGHUP")
 
 
 class ProviderDefaults(Checked):

@@ -27,7 +27,7 @@ ORDER = (
     {"journey"},
     {"proxy"},
     {"web"},
-    {"service", "listening", "reloading", "signals"},
+    {"service", "listening", "reloading", "signals", "watching"},
     {"tap"},
 )
 PURE = ORDER[0] | ORDER[1]

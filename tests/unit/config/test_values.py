@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 from skyproxy.config import BreakerSettings, CacheRule, ProviderConfig, ProxySettings, SlotConfig
@@ -84,8 +85,13 @@ class ProxyTests(ConfigTestCase):
             "stall_timeout": 60.0,
             "cors_origins": (),
             "cache": {"max_bytes": 64_000_000, "path": None},
+            "watch": not hasattr(signal, "SIGHUP"),
         }
         self.assertEqual(self.proxy("").model_dump(), expected)
+
+    def test_watch(self) -> None:
+        self.assertIs(self.proxy("watch: true").watch, True)
+        self.assertIs(self.proxy("watch: no").watch, False)
 
     def test_listen(self) -> None:
         for text, endpoint in (
