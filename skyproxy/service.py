@@ -124,6 +124,8 @@ class SkyproxyService(Service):
 
     def startService(self) -> None:
         """Build what serves, and say where it is to be found."""
+        if self._port is None:  # `twist` knows no privileged start
+            self.privilegedStartService()
         super().startService()  # type: ignore[no-untyped-call]
         self._logging.start()
         for warning in self._config.warnings:

@@ -164,6 +164,11 @@ class StartTests(Case):
         self.assertEqual(list(self.service.runtime().providers), ["a", "b"])
         self.assertTrue(self.service.running)
 
+    def test_started_by_what_knows_no_privileged_start(self) -> None:
+        self.service.startService()
+        self.assertEqual([each[0] for each in self.reactor.tcpServers], [1234])
+        self.assertIn("skyproxy listens at http://127.0.0.1:1234/v1", self.said)
+
     def test_what_it_says(self) -> None:
         self.start()
         self.assertIn("skyproxy listens at http://127.0.0.1:1234/v1", self.said)
