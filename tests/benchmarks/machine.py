@@ -100,17 +100,25 @@ def describe_machine() -> list[tuple[str, str]]:
     libraries = ("Twisted", "klein", "treq", "httptools", "orjson", "h2")
     return [
         ("date", datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")),
-        ("processor", f"{_processor()}, {len(cpus)} cores"),
+        ("processor", f"{processor(Path('/proc/cpuinfo').read_text('utf-8'))}, {len(cpus)} cores"),
         ("kernel", f"{platform.system()} {platform.release()}"),
         ("Python", f"{platform.python_implementation()} {platform.python_version()}"),
         *((name, _library(name)) for name in libraries),
     ]
 
 
-def _processor() -> str:
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-        found = re.search(r"^model name\s*:\s*(.+)$", file.read(), re.MULTILINE)
-    return found.group(1) if found else platform.machine()
+def processor(cpuinfo: str) -> str:
+    """The processor that *cpuinfo*, the text of ``/proc/cpuinfo``, is of.
+
+    Virtual machines often tell the maker only by name; family and model tell the generation, which the speed of an
+    interpreter depends on much more than that of a server in C.
+    """
+    fields = dict(re.findall(r"^([^\t:]+?)\s*: *(.*)$", cpuinfo, re.MULTILINE))
+    said = [fields.get("model name") or platform.machine()]
+    said += [f"{name.removeprefix('cpu ')} {fields[name]}" for name in ("cpu family", "model") if name in fields]
+    if "cpu MHz" in fields:
+        said.append(f"{round(float(fields['cpu MHz']))} MHz")
+    return ", ".join(said)
 
 
 def _library(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The other interpreter that the benchmarks run skyproxy on, if they are given one."""
+"""What the benchmarks say of the machine, and the other interpreter that they are given."""
 
 from __future__ import annotations
 
@@ -9,8 +9,33 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.benchmarks.bench import Bench
-from tests.benchmarks.machine import Tools, find_interpreter
+from tests.benchmarks.machine import Tools, find_interpreter, processor
 from tests.e2e.processes import TWISTD
+
+CPUINFO = """processor\t: 0
+vendor_id\t: AuthenticAMD
+cpu family\t: 23
+model\t\t: 1
+model name\t: AMD EPYC
+cpu MHz\t\t: 1996.249
+power management:
+
+processor\t: 1
+vendor_id\t: AuthenticAMD
+cpu family\t: 23
+model\t\t: 1
+model name\t: AMD EPYC
+cpu MHz\t\t: 1996.249
+power management:
+"""
+
+
+class ProcessorTests(SynchronousTestCase):
+    def test_its_generation_is_told(self) -> None:
+        self.assertEqual(processor(CPUINFO), "AMD EPYC, family 23, model 1, 1996 MHz")
+
+    def test_what_is_not_told_is_left_out(self) -> None:
+        self.assertEqual(processor("processor\t: 0\nBogoMIPS\t: 50.00\n"), platform.machine())
 
 
 class InterpreterTests(SynchronousTestCase):
