@@ -265,7 +265,8 @@ def _is_good(outcome: Outcome | SkyproxyError) -> bool:
 
 def _discard(outcome: Outcome | SkyproxyError) -> None:
     if isinstance(outcome, Outcome):
-        outcome.answer.close(CancelledError())
+        # A bad answer says what it says of its provider, whoever wins.
+        outcome.answer.close(CancelledError() if _is_good(outcome) else None)
 
 
 def sleep(clock: Clock, seconds: float) -> Deferred[None]:

@@ -369,6 +369,9 @@ class HedgingTests(Case):
         self.assertEqual(self.asked(), (1, 3))
         self.assertNoResult(asking)
         self.assertFirst(asking)
+        breaker = self.second.guards.breaker
+        assert breaker is not None
+        self.assertEqual(breaker.statistics().opened, 1)  # it takes three failures
 
     def test_nor_a_failure(self) -> None:
         asking = self.hedge()
