@@ -155,7 +155,9 @@ class Proxy(Process):
         """The records of its log, those with *message* only if one is given."""
         if not self.log_file.exists():
             return []
-        found = [json.loads(line) for line in self.log_file.read_text().split("\n") if line]
+        # Of a write that is under way there may be the beginning only.
+        *lines, _ = self.log_file.read_text().split("\n")
+        found = [json.loads(line) for line in lines if line]
         return [record for record in found if message is None or record["message"] == message]
 
     def record(self, message: str, **fields: Any) -> dict[str, Any]:
