@@ -17,7 +17,7 @@ _Stamp = tuple[int, int, int] | None
 class Watch:
     """Tells that one of some files is another than at the last look.
 
-    A file that is gone is waited for: editors replace files, and what has been deleted is no configuration.
+    That a file is gone is no change: editors replace files, and what has been deleted is no configuration.
 
     :param reactor: ``callLater`` is used.
     :param changed: is told.
@@ -30,7 +30,7 @@ class Watch:
         self._next: IDelayedCall | None = None
 
     def watch(self, paths: Sequence[Path]) -> None:
-        """Look at *paths* from now on, and at no others. None: do not look any more."""
+        """Look at *paths* from now on, and at no others; if there are none, do not look any more."""
         self._stamps = {path: self._stamps.get(path) or _stamp(path) for path in paths}
         if not paths and self._next is not None:
             self._next.cancel()
@@ -40,8 +40,8 @@ class Watch:
 
     def _look(self) -> None:
         self._next = self._reactor.callLater(LOOK, self._look)
-        stamps = {path: _stamp(path) for path in self._stamps}
-        if stamps != self._stamps and None not in stamps.values():
+        stamps = {path: _stamp(path) or stamp for path, stamp in self._stamps.items()}
+        if stamps != self._stamps:
             self._stamps = stamps
             self._changed()
 

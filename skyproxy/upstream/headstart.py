@@ -51,9 +51,9 @@ class HeadStart:
     def lost(self) -> None:
         """The next was, and the provider had said nothing."""
         self._losses += 1
-        if self._losses >= _LOSSES:
-            self._until = self._clock.seconds() + _PAUSE
+        # Only now: what is lost without a head start puts off no request that finds out.
         if self._losses == _LOSSES:
+            self._until = self._clock.seconds() + _PAUSE
             _log.warn(
                 "No head start for now: overtaken again and again", provider=self._provider, hedge_after=self._seconds
             )

@@ -58,6 +58,11 @@ class WatchTests(SynchronousTestCase):
         self.file.write_text("back again")
         self.assertEqual([self.look(), self.look()], [1, 1])
 
+    def test_one_that_is_gone_hides_no_change_of_another(self) -> None:
+        self.other.unlink()
+        self.file.write_text("longer")
+        self.assertEqual([self.look(), self.look()], [1, 1])
+
     def test_other_files(self) -> None:
         self.watch.watch((self.other,))
         self.file.write_text("longer")

@@ -379,20 +379,21 @@ class ReconfigureTests(LoggingTestCase):
         self.assertEqual(self.messages("other.log"), ["Two"])
         self.assertEqual(self.messages(), ["One"])
 
-    def pipe(self) -> Path:
-        """A file that cannot be opened to be written before somebody reads it."""
+    def replaced(self, log_file: Path | None) -> tuple[Path, Logging]:
+        """A pipe, which cannot be opened to be written before somebody reads it, and a log that went there, and now
+        goes to *log_file*, with a line still to be written to the pipe."""
         if sys.platform == "win32":
             raise SkipTest("no named pipes")
         self.folder.mkdir()
         os.mkfifo(self.folder / "pipe")
-        return self.folder / "pipe"
-
-    def test_the_file_before_has_its_lines_by_the_end(self) -> None:
-        pipe = self.pipe()
         logging = self.logging(log_file="pipe")
         logging.start()
         self.log.info("One")
-        logging.reconfigure(settings(Path("other.log")))
+        logging.reconfigure(settings(log_file))
+        return self.folder / "pipe", logging
+
+    def test_the_file_before_has_its_lines_by_the_end(self) -> None:
+        pipe, logging = self.replaced(Path("other.log"))
         stopped = logging.stop()
         self.reactor.turn()
         self.assertNoResult(stopped)
@@ -402,11 +403,7 @@ class ReconfigureTests(LoggingTestCase):
             self.assertIn(b'"One"', reader.read())
 
     def test_the_file_before_is_waited_for_at_the_exit(self) -> None:
-        pipe = self.pipe()
-        logging = self.logging(log_file="pipe")
-        logging.start()
-        self.log.info("One")
-        logging.reconfigure(settings(None))
+        pipe, logging = self.replaced(None)
         reading = threading.Timer(0.1, pipe.read_bytes)
         reading.start()
         self.addCleanup(reading.join, PATIENCE)
@@ -414,11 +411,7 @@ class ReconfigureTests(LoggingTestCase):
         self.assertNotIn("pipe", {thread.name.rpartition(os.sep)[2] for thread in threading.enumerate()})
 
     def test_the_file_before_takes_too_long(self) -> None:
-        pipe = self.pipe()
-        logging = self.logging(log_file="pipe")
-        logging.start()
-        self.log.info("One")
-        logging.reconfigure(settings(None))
+        pipe, logging = self.replaced(None)
         stopped = logging.stop()
         self.reactor.advance(2.0)
         self.assertIsNone(self.successResultOf(stopped))

@@ -471,6 +471,19 @@ class HedgingTests(Case):
         self.assertFirst(self.ask(hedge=2.0))
         self.assertFirst(self.ask(hedge=2.0))
 
+    def test_one_finds_out_while_others_come_all_the_time(self) -> None:
+        self.lose(5)
+        for _ in range(5):
+            self.clock.advance(5)
+            asking = self.ask(hedge=2.0)
+            self.clock.advance(0)
+            self.assertSecond(asking)
+        self.clock.advance(5)
+        asking = self.ask(hedge=2.0)
+        self.clock.advance(1.9)
+        self.assertEqual(self.asked(), (11, 10))
+        self.assertFirst(asking)
+
     def test_each_head_start_is_for_itself(self) -> None:
         self.lose(5)
         asking = self.ask(hedge=3.0)
