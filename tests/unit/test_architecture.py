@@ -17,7 +17,19 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # From the bottom up: each may import what stands before it, and beside it.
 ORDER = (
-    {"errors", "clock", "sse", "chunks", "verdict", "opening", "jsonbody", "multipart", "inflate", "reasoning"},
+    {
+        "formats",
+        "errors",
+        "clock",
+        "sse",
+        "chunks",
+        "verdict",
+        "opening",
+        "jsonbody",
+        "multipart",
+        "inflate",
+        "reasoning",
+    },
     {"config", "dialects", "routing", "transform", "request"},
     {"observe"},
     {"wire"},

@@ -1,0 +1,145 @@
+"""What an error answer means, and what is done about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from skyproxy.formats.error_body import ErrorBody
+from skyproxy.formats.error_rows import ROWS, Kind, Row
+
+__all__ = ["ACTIONS", "ROWS", "Action", "Kind", "Row", "kind_of", "parameter_of", "stated_status"]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What is done about an error.
+
+    :ivar same_again: asking the same provider again, unchanged, can help.
+    :ivar other_key: another key of the same provider can.
+    :ivar next_candidate: another provider or model can. If not, the answer goes down as it came.
+    :ivar rests: what is better left alone for a while. A provider that is no more to be reached than one whose
+        gateway answers for it (502 to 504, 52x with no error in JSON) is so as a whole.
+    :ivar status: by which it goes down when it came under a status that says that all is well.
+    """
+
+    same_again: bool
+    other_key: bool
+    next_candidate: bool
+    rests: Literal["nothing", "key_and_model", "key", "deployment", "provider"]
+    status: int
+
+
+ACTIONS: Mapping[Kind, Action] = MappingProxyType(
+    {
+        Kind.RATE: Action(True, True, True, "key_and_model", 429),
+        Kind.OVERLOADED: Action(True, False, True, "deployment", 503),
+        Kind.KEY_INVALID: Action(False, True, True, "key", 401),
+        Kind.NO_CREDIT: Action(False, True, True, "key", 402),
+        Kind.CONTEXT_LENGTH: Action(False, False, True, "nothing", 400),
+        Kind.CONTENT: Action(False, False, True, "nothing", 400),
+        Kind.REGION: Action(False, False, True, "nothing", 403),
+        Kind.MODEL_UNKNOWN: Action(False, False, True, "nothing", 404),
+        # One that skyproxy added is taken back by whoever added it; of the client's own there is nothing to mend.
+        Kind.PARAMETER: Action(False, False, False, "nothing", 400),
+        Kind.CLIENT: Action(False, False, False, "nothing", 400),
+        Kind.BROKEN: Action(True, False, True, "deployment", 502),
+    }
+)
+
+_LOOKED_AT = 4096
+"""Characters of a text."""
+
+_BY_STATUS = {
+    401: Kind.KEY_INVALID,
+    402: Kind.NO_CREDIT,
+    # Of a key that may not do this, or of content that may not be: who keeps the keys needs two different requests to
+    # put one aside for it, and until then another key may be asked.
+    403: Kind.KEY_INVALID,
+    404: Kind.MODEL_UNKNOWN,
+    408: Kind.BROKEN,
+    413: Kind.CONTEXT_LENGTH,
+    429: Kind.RATE,
+}
+
+_CLIENTS_FAULT = frozenset({"invalid_request_error", "badrequesterror", "invalid_request", "bad_request_error"})
+
+_PARAMETERS = (
+    (re.compile(r"reasoning is mandatory", re.IGNORECASE), "reasoning"),
+    (re.compile(r"property '([^']{1,100})' is unsupported"), None),
+    (re.compile(r"(?:parameter|value|argument)(?: supplied)?:? '?\"?([A-Za-z_][\w.]{0,99})", re.IGNORECASE), None),
+    (re.compile(r"unknown name \"([^\"]{1,100})\"", re.IGNORECASE), None),
+    (re.compile(r"([A-Za-z_][\w.]{0,99}): extra inputs are not permitted", re.IGNORECASE), None),
+)
+
+
+def kind_of(status: int, error: ErrorBody, dialect: str = "openai") -> Kind:
+    """What *error* means.
+
+    :param status: by which it came. Under 400 the error's own counts, if it states one.
+    :param dialect: of the provider: some rows are of one only.
+    """
+    stated = status if status >= 400 else stated_status(error)
+    codes = _codes(error)
+    kind = (error.type or "").lower()
+    text = _text(error)
+    for row in ROWS:
+        if _fits(row, stated, dialect, codes, kind, text):
+            return row.kind
+    if stated is None:
+        return Kind.CLIENT if kind in _CLIENTS_FAULT else Kind.BROKEN
+    return _BY_STATUS.get(stated, Kind.BROKEN if stated >= 500 else Kind.CLIENT)
+
+
+def stated_status(error: ErrorBody) -> int | None:
+    """The HTTP status that *error* states as its code, as a number or as its digits; None if it states none."""
+    code = error.code
+    if isinstance(code, str) and len(code) == 3 and code.isascii() and code.isdigit():
+        code = int(code)
+    return code if isinstance(code, int) and 400 <= code < 600 else None
+
+
+def parameter_of(error: ErrorBody) -> str | None:
+    """The field of the body that *error*, of the kind ``parameter``, is about; None if it does not say."""
+    if error.param:
+        return error.param
+    text = _text(error)
+    for pattern, name in _PARAMETERS:
+        match = pattern.search(text)
+        if match is not None:
+            return name or match.group(1)
+    return None
+
+
+def _fits(row: Row, status: int | None, dialect: str, codes: frozenset[str], kind: str, text: str) -> bool:
+    if row.dialect is not None and row.dialect != dialect:
+        return False
+    # An error under 200 that states no status may be any.
+    if row.status is not None:
+        wanted = row.status if isinstance(row.status, tuple) else (row.status,)
+        if status is None and row.code is None and row.type is None and row.pattern is None:
+            return False
+        if status is not None and status not in wanted:
+            return False
+    if row.code is not None and codes.isdisjoint(row.code):
+        return False
+    if row.type is not None and kind not in row.type:
+        return False
+    return row.pattern is None or row.pattern.search(text) is not None
+
+
+def _codes(error: ErrorBody) -> frozenset[str]:
+    found = {str(error.code)} if error.code is not None else set()
+    found.update(each for each in (error.status, *error.reasons) if each)
+    return frozenset(each.lower() for each in found)
+
+
+def _text(error: ErrorBody) -> str:
+    """Its message, and what another provider told the one that passes it on (OpenRouter's ``metadata.raw``)."""
+    metadata = (error.value or {}).get("metadata")
+    raw = metadata.get("raw") if isinstance(metadata, dict) else None
+    message = error.message[:_LOOKED_AT]
+    return f"{message}\n{raw[:_LOOKED_AT]}" if isinstance(raw, str) else message
