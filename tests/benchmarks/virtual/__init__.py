@@ -1,0 +1,1 @@
+"""A provider with limits, its guards and its clients, on a clock that only events move."""

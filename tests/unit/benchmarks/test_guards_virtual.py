@@ -1,0 +1,122 @@
+"""What the rule for 429s must reach in virtual time, on each seed, and that the simulation is what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.benchmarks.guards_virtual import percentile, play, row
+from tests.benchmarks.virtual.gates import NoGate, Oracle, Outcome, Rule
+from tests.benchmarks.virtual.scenes import SCENES, Scene
+from tests.benchmarks.virtual.time import VirtualTime
+
+SEEDS = (101, 102)
+
+
+def scene(name: str) -> Scene:
+    return next(each for each in SCENES if each.name == name)
+
+
+class MustTests(SynchronousTestCase):
+    """What was promised."""
+
+    def runs(self, name: str, minutes: float = 15) -> Iterable[tuple[Outcome, Outcome, Outcome]]:
+        """No guard, the rule and the oracle, of each seed."""
+        for seed in SEEDS:
+            none, rule, oracle = (play(scene(name), gate, seed, minutes) for gate in (NoGate, Rule, Oracle))
+            yield none, rule, oracle
+
+    def test_in_calm_weather_nobody_is_refused(self) -> None:
+        for name in ("calm, one 429", "free model, 429 each 5 s", "... 90, with a fallback"):
+            for _, rule, _ in self.runs(name, 5):
+                self.assertEqual((rule.refused, rule.share), (0, 1.0), name)
+
+    def test_in_calm_weather_nobody_waits_for_long(self) -> None:
+        for _, rule, _ in self.runs("calm, one 429", 5):
+            # The one wave in which it comes: two seconds at the mark, and then one after the other above it.
+            self.assertLess(max(rule.waits), 8)
+            self.assertEqual(percentile(rule.waits, 0.9), 0.0)
+        for _, rule, _ in self.runs("free model, 429 each 5 s", 5):
+            self.assertEqual(max(rule.waits), 0.0)
+        for _, rule, _ in self.runs("... 90, with a fallback", 5):
+            self.assertLess(percentile(rule.waits, 0.95), 0.2)
+
+    def test_a_model_that_never_answers_is_seldom_asked(self) -> None:
+        for none, rule, _ in self.runs("free model, 429 each 5 s"):
+            self.assertLess(rule.limited, 0.1 * none.limited)
+
+    def test_rates(self) -> None:
+        for name in (
+            "60 a minute, offered 62", "60 a minute, offered 90", "60 each minute, offered 62",
+            "60 each minute, offered 90", "400,000 tokens a minute",
+        ):  # fmt: skip
+            for none, rule, oracle in self.runs(name):
+                self.assertGreater(rule.share, 0.92 * oracle.share, name)
+                self.assertGreater(rule.share, none.share, name)
+                self.assertLess(rule.limited, none.limited, name)
+
+    def test_at_once(self) -> None:
+        for name, least in (("8 at once, one model", 0.98), ("2 at once, one model", 0.96)):
+            for none, rule, _ in self.runs(name):
+                self.assertGreaterEqual(rule.share, least, name)
+                self.assertLess(rule.limited, 0.1 * none.limited, name)
+
+    def test_at_once_though_it_changes(self) -> None:
+        for name in ("8 at once, then 3", "3 at once, then 12"):
+            for none, rule, oracle in self.runs(name):
+                self.assertGreaterEqual(rule.share, 0.98 * oracle.share, name)
+                self.assertLess(rule.limited, 0.1 * none.limited, name)
+
+    def test_at_once_for_all_models(self) -> None:
+        for _, rule, oracle in self.runs("8 at once, mixed models"):
+            self.assertGreater(rule.share, 0.9 * oracle.share)
+
+    def test_at_random(self) -> None:
+        for _, rule, _ in self.runs("20 % 429s at random"):
+            self.assertGreater(rule.share, 0.95)
+
+
+class SimulationTests(SynchronousTestCase):
+    """The simulation itself."""
+
+    def test_the_oracle_meets_no_limit(self) -> None:
+        for each in SCENES:
+            if "429" not in each.name:
+                self.assertEqual(play(each, Oracle, 1, 3).limited, 0, each.name)
+
+    def test_nobody_is_lost(self) -> None:
+        for each in SCENES:
+            totals = set()
+            for gate in (NoGate, Rule, Oracle):
+                outcome = play(each, gate, 1, 3)
+                totals.add(outcome.answered + outcome.refused)
+            self.assertEqual(len(totals), 1, each.name)
+
+    def test_a_seed_is_a_seed(self) -> None:
+        some = scene("8 at once, one model")
+        self.assertEqual(play(some, Rule, 1, 3), play(some, Rule, 1, 3))
+        self.assertNotEqual(play(some, Rule, 1, 3), play(some, Rule, 2, 3))
+
+    def test_row(self) -> None:
+        self.assertRegex(
+            row(scene("calm, one 429"), [1], 1), r"^\| calm, one 429 \| 100\.0 / 0 / 1 / .*worst 100\.0 \|$"
+        )
+
+    def test_percentile(self) -> None:
+        self.assertEqual((percentile([], 0.5), percentile([3, 1, 2], 0.5), percentile([1, 2], 1.0)), (0.0, 2, 2))
+
+    def test_time(self) -> None:
+        time = VirtualTime()
+        seen: list[tuple[str, float]] = []
+
+        def see(name: str) -> None:
+            seen.append((name, time.seconds()))
+
+        late = time.callLater(3, see, "late")
+        time.callLater(2, late.cancel)
+        time.callLater(1, lambda: time.callLater(0.5, see, "inner"))
+        time.callLater(1, see, "first")
+        time.run()
+        self.assertEqual(seen, [("first", 1.0), ("inner", 1.5)])
+        self.assertFalse(late.active())
