@@ -7,6 +7,9 @@ from typing import Any
 from skyproxy.reasoning.answers import choices_of, drop_fields, strip_parts
 from skyproxy.reasoning.tags import TagStripper
 
+MOST_TEXTS = 256
+"""Texts of one stream that are told apart. Nobody asks for as many choices; those beyond are taken for one."""
+
 
 class Chunks:
     """Takes reasoning out of one stream's chunks. Each choice is a text of its own."""
@@ -95,5 +98,6 @@ class Chunks:
         key = (in_delta, index if isinstance(index, int) else None)
         text = self._texts.get(key)
         if text is None:
-            text = self._texts[key] = TagStripper()
+            key = key if len(self._texts) < MOST_TEXTS else (in_delta, None)
+            text = self._texts.setdefault(key, TagStripper())
         return text

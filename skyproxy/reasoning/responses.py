@@ -5,10 +5,12 @@ https://platform.openai.com/docs/api-reference/responses-streaming
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import Any
 
 from skyproxy.chunks import TERMINAL
 from skyproxy.reasoning.answers import is_thought, strip_content, strip_output, strip_part
+from skyproxy.reasoning.chunks import MOST_TEXTS
 from skyproxy.reasoning.tags import TagStripper
 
 PREFIX = "response."
@@ -29,8 +31,8 @@ class Responses:
     def __init__(self) -> None:
         self._texts: dict[_Place, TagStripper] = {}
         self._deltas: dict[_Place, dict[str, Any]] = {}
-        self._thoughts: set[int] = set()
-        """The numbers of items that are reasoning."""
+        self._thoughts: list[int] = []
+        """The numbers of items that are reasoning, sorted."""
         self._gone = 0
         """How many events less have gone on than came."""
 
@@ -49,6 +51,8 @@ class Responses:
         changed = self._renumber_item(value, place[0])
         before: list[dict[str, Any]] = []
         if value["type"] == _DELTA and isinstance(value.get("delta"), str):
+            if place not in self._texts and len(self._texts) >= MOST_TEXTS:
+                place = None, None
             said = self._texts.setdefault(place, TagStripper()).feed(value["delta"])
             self._deltas[place] = value
             if said != value["delta"]:
@@ -74,10 +78,17 @@ class Responses:
 
     def _is_thought(self, value: dict[str, Any], index: int | None) -> bool:
         if is_thought(value.get("item")):
-            if index is not None:
-                self._thoughts.add(index)
+            if index is not None and not self._is_of_thought(index):
+                self._thoughts.insert(bisect_left(self._thoughts, index), index)
             return True
-        return index in self._thoughts or value["type"].startswith(_REASONING) or is_thought(value.get("part"))
+        return self._is_of_thought(index) or value["type"].startswith(_REASONING) or is_thought(value.get("part"))
+
+    def _is_of_thought(self, index: int | None) -> bool:
+        """Whether the item of this number is reasoning."""
+        if index is None:
+            return False
+        place = bisect_left(self._thoughts, index)
+        return place < len(self._thoughts) and self._thoughts[place] == index
 
     def _held(self, place: _Place) -> list[dict[str, Any]]:
         text = self._texts.get(place)
@@ -85,7 +96,7 @@ class Responses:
         return [{**self._deltas[place], "delta": said}] if said else []
 
     def _renumber_item(self, value: dict[str, Any], index: int | None) -> bool:
-        fewer = sum(thought < index for thought in self._thoughts) if index is not None else 0
+        fewer = bisect_left(self._thoughts, index) if index is not None else 0
         if fewer and index is not None:
             value["output_index"] = index - fewer
         return bool(fewer)

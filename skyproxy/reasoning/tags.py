@@ -10,6 +10,9 @@ _ALL = (*_OPEN, *_OPEN.values())
 _TAG = re.compile("|".join(map(re.escape, _ALL)))
 _LONGEST_TAG = max(map(len, _ALL))
 
+_MOST_BLANK = 4096
+"""Characters of white space that are held until it is known whether they go."""
+
 
 class TagStripper:
     """Takes tagged reasoning out of a text that comes in pieces, cut anywhere.
@@ -36,26 +39,27 @@ class TagStripper:
         text = self._held + text
         self._held = ""
         said = []
-        while text:
+        start, end = 0, len(text)
+        while start < end:
             if self._closing is not None:
-                end = text.find(self._closing)
-                if end < 0:
-                    self._held = text[-(len(self._closing) - 1) :]
+                closed = text.find(self._closing, start)
+                if closed < 0:
+                    self._held = text[max(start, end - len(self._closing) + 1) :]
                     break
-                text = text[end + len(self._closing) :]
+                start = closed + len(self._closing)
                 self._closing = None
                 self._stripped = True
                 continue
-            found = _TAG.search(text)
+            found = _TAG.search(text, start)
             if found is None:
-                keep = _begun_tag(text)
-                said.append(self._spoken(text[: len(text) - keep]))
-                self._held = text[len(text) - keep :]
+                kept = end - _begun_tag(text, start)
+                said.append(self._spoken(text[start:kept]))
+                self._held = text[kept:]
                 break
-            said.append(self._spoken(text[: found.start()]))
+            said.append(self._spoken(text[start : found.start()]))
             self._closing = _OPEN.get(found.group())
             self._stripped = self._stripped or self._closing is None
-            text = text[found.end() :]
+            start = found.end()
         return "".join(said)
 
     def flush(self) -> str:
@@ -72,17 +76,17 @@ class TagStripper:
             return text
         # Whether the white space at the beginning goes is not known before the first word.
         text = self._blank + text
-        if not text.strip():
-            self._blank = text
+        if len(text) <= _MOST_BLANK and not text.strip():
+            self._blank = "" if self._stripped else text
             return ""
         self._said = True
         self._blank = ""
         return text.lstrip() if self._stripped else text
 
 
-def _begun_tag(text: str) -> int:
-    """How many characters at the end of *text* may be the beginning of a tag."""
-    start = text.rfind("<", max(0, len(text) - _LONGEST_TAG))
+def _begun_tag(text: str, first: int) -> int:
+    """How many characters at the end of *text*, from *first* on, may be the beginning of a tag."""
+    start = text.rfind("<", max(first, len(text) - _LONGEST_TAG))
     if start < 0:
         return 0
     begun = text[start:]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from itertools import repeat
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.reasoning import StreamStripper, strip_answer
+from skyproxy.reasoning import StreamStripper, stream, strip_answer
+from skyproxy.reasoning.chunks import MOST_TEXTS, Chunks
+from skyproxy.reasoning.responses import Responses
 from skyproxy.reasoning.tags import TagStripper
-from skyproxy.sse import payloads
+from skyproxy.sse import boundary_before, payloads
 
 
 def stripped(*pieces: str) -> str:
@@ -319,3 +323,109 @@ class ResponsesTests(SynchronousTestCase):
             events = self.read(run_through([*stream, end]))
             deltas = [each["delta"] for each in events if each["type"] == "response.output_text.delta"]
             self.assertEqual(deltas, ["Halt ", "<"])
+
+
+class Counted(str):
+    """A text that counts the characters that are copied of it."""
+
+    copied = 0
+
+    def __getitem__(self, place: Any) -> Counted:
+        part = Counted(super().__getitem__(place))
+        Counted.copied += len(part)
+        return part
+
+    def __add__(self, after: str) -> Counted:
+        Counted.copied += len(self) + len(after)
+        return Counted(str(self) + str(after))
+
+    def __radd__(self, before: str) -> Counted:
+        Counted.copied += len(before) + len(self)
+        return Counted(before + str(self))
+
+
+class WorkTests(SynchronousTestCase):
+    """What comes without an end takes work in proportion, and is not kept."""
+
+    def looked_at(self, pieces: Iterable[bytes]) -> tuple[int, int]:
+        """Bytes in which an end was sought, and the most that was held, while *pieces* went through whole."""
+        looked = 0
+
+        def counting(data: bytes, end: int) -> int:
+            nonlocal looked
+            looked += len(data)
+            return boundary_before(data, end)
+
+        self.patch(stream, "boundary_before", counting)
+        stripper = StreamStripper()
+        came = gone = held = 0
+        for piece in pieces:
+            came += len(piece)
+            gone += len(stripper.feed(piece))
+            held = max(held, came - gone)
+        self.assertEqual(gone + len(stripper.flush()), came)
+        return looked, held
+
+    def test_an_event_without_an_end(self) -> None:
+        for size in (1000, 16 * 1024):
+            before = chunk(content="hi")
+            for megabytes in (10, 20):
+                pieces = [before, *repeat(b"x" * size, megabytes * 1024 * 1024 // size)]
+                looked, held = self.looked_at(pieces)
+                self.assertLess(looked, 2 * stream.LONGEST)
+                self.assertLess(held, stream.LONGEST + size)
+
+    def test_long_events_one_after_the_other(self) -> None:
+        event = b"data: " + b"x" * (900 * 1024) + b"\n\n"
+        for count in (10, 20):
+            data = event * count
+            looked, _ = self.looked_at([data[at : at + 1000] for at in range(0, len(data), 1000)])
+            self.assertLess(looked, 1.1 * len(data))
+
+    def test_after_one_that_is_too_long_all_is_as_before(self) -> None:
+        for end in (b"\n\n", b"\r\n\r\n", b"\r\r"):
+            for thought in ("", "<think>hm</think>"):
+                long = b"data: " + thought.encode() + b"x" * stream.LONGEST + end
+                after = chunk(content="<think>hm</think>Go.").replace(b"\n\n", end)
+                data = long + after
+                for size in (1, len(data)):
+                    cut = len(long) - 3
+                    pieces = [data[:cut], *(data[at : at + size] for at in range(cut, len(data), size))]
+                    passed = run_through(pieces)
+                    self.assertTrue(passed.startswith(long))
+                    self.assertEqual(spoken(passed[len(long) :]), "Go.")
+
+    def test_the_longest_is_looked_into_and_one_byte_more_is_not(self) -> None:
+        text = "<think>hm</think>"
+        filled = stream.LONGEST - len(chunk(content=text))
+        for more in (0, 1):
+            event = chunk(content=text + "x" * (filled + more))
+            for pieces in ([event], [event[at : at + 50_000] for at in range(0, len(event), 50_000)]):
+                self.assertEqual(run_through(pieces) == event, bool(more))
+
+    def test_many_tags_in_one_text(self) -> None:
+        copied = []
+        for count in (2000, 4000):
+            Counted.copied = 0
+            TagStripper().feed(Counted("<think>hm</think>Go." * count))
+            copied.append(Counted.copied)
+        self.assertLess(copied[1], 2.2 * copied[0])
+
+    def test_white_space_without_an_end(self) -> None:
+        stripper = TagStripper()
+        copied = []
+        for count in (2000, 4000):
+            Counted.copied = 0
+            for _ in range(count):
+                stripper.feed(Counted(" " * 100))
+            copied.append(Counted.copied)
+        self.assertLess(copied[1], 2.2 * copied[0])
+
+    def test_texts_without_number(self) -> None:
+        for editor, event in (
+            (Chunks(), lambda at: {"choices": [{"index": at, "delta": {"content": "<"}}]}),
+            (Responses(), lambda at: {"type": "response.output_text.delta", "output_index": at, "delta": "<"}),
+        ):
+            for at in range(2 * MOST_TEXTS):
+                editor.edit(event(at))
+            self.assertLessEqual(len(editor.rest()), MOST_TEXTS + 1)
