@@ -9,6 +9,14 @@ from typing import Protocol
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
+_NUMBERED = os.name == "posix"
+"""Whether the number of a file tells it from another. On Windows it may be another at each look, on mapped drives say;
+but there, a file that is open here cannot be moved or removed.
+"""
+
+_TRIES = 3
+"""How often a batch meets a file that is not the one that its path names, before that is taken as no sign of it."""
+
 
 class Sink(Protocol):
     """What a :class:`~skyproxy.observe.writer.LogWriter` writes to."""
@@ -44,17 +52,22 @@ class FileSink:
         """Bytes of the current batch that are written."""
         self._left: os.stat_result | None = None
         """The file as the last write left it."""
+        self._trusted = False
+        """Whether the file that was opened is current as long as the path names any: it was opened anew, and even then
+        it seemed to be another."""
 
     def __str__(self) -> str:
         return str(self._path)
 
     def write(self, batch: bytes) -> None:
         """As :meth:`Sink.write`. What went into a file that was removed meanwhile is written again."""
-        while True:
+        for _ in range(_TRIES):
             fd = self._find(batch)
             self._append(fd, batch)
             if self._is_current(fd):
                 break
+        else:
+            self._trusted = True
         self._done = 0
 
     def _find(self, batch: bytes) -> int:
@@ -65,7 +78,7 @@ class FileSink:
         assert fd is not None
         if self._done and self._left is not None:
             now = os.fstat(fd)
-            if not os.path.samestat(now, self._left) or now.st_size < self._left.st_size:
+            if not _is_same(now, self._left) or now.st_size < self._left.st_size:
                 # Another file, or emptied to make room: it begins with a whole line.
                 self._done = batch.rfind(b"\n", 0, self._done) + 1
         return fd
@@ -80,7 +93,7 @@ class FileSink:
 
     def _is_current(self, fd: int) -> bool:
         try:
-            return os.path.samestat(os.stat(self._path), os.fstat(fd))
+            return _is_same(os.stat(self._path), os.fstat(fd)) or self._trusted
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError:
@@ -99,16 +112,21 @@ class FileSink:
             except OSError:
                 os.close(fd)
                 raise
-        if self._fd is not None and os.fstat(self._fd).st_nlink == 0:
+        if _NUMBERED and self._fd is not None and os.fstat(self._fd).st_nlink == 0:
             self._done = 0  # all of the batch is gone with the old file
         self.close()
         self._fd = fd
+        self._trusted = False
 
     def close(self) -> None:
         """As :meth:`Sink.close`."""
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
+
+
+def _is_same(one: os.stat_result, other: os.stat_result) -> bool:
+    return not _NUMBERED or os.path.samestat(one, other)
 
 
 def _ends_in_mid_line(path: Path) -> bool:

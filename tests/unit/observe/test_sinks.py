@@ -4,10 +4,14 @@ import errno
 import io
 import os
 import stat
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from skyproxy.observe import sinks
 from skyproxy.observe.sinks import FileSink, StreamSink
 from tests.unit.observe.events import folder_of
 
@@ -159,6 +163,59 @@ class FileSinkTests(SynchronousTestCase):
             sink.write(b'{"c":1}\n')
             sink.close()
             self.assertEqual(self.path.read_bytes(), before + b'{"c":1}\n')
+
+    def count_openings(self) -> list[Path]:
+        opened: list[Path] = []
+        really_open = os.open
+
+        def counting(path: Path, flags: int, mode: int) -> int:
+            opened.append(path)
+            self.assertLess(len(opened), 100)
+            return really_open(path, flags, mode)
+
+        self.patch(os, "open", counting)
+        return opened
+
+    def number_anew(self) -> None:
+        """Let the number of a file be another at each look, as on some mapped drives."""
+        numbers = count(1)
+
+        def renumbered(look: Callable[..., os.stat_result]) -> Callable[..., os.stat_result]:
+            def looked(*args: Any, **options: Any) -> os.stat_result:
+                found = list(look(*args, **options))
+                found[1] = next(numbers)
+                return os.stat_result(found)
+
+            return looked
+
+        for name in ("stat", "fstat"):
+            self.patch(os, name, renumbered(getattr(os, name)))
+
+    def test_a_file_that_never_seems_the_same_is_opened_anew_once_or_twice(self) -> None:
+        self.number_anew()
+        opened = self.count_openings()
+        for _ in range(10):
+            self.sink.write(BATCH)
+        self.assertEqual(self.path.read_bytes(), 10 * BATCH)
+        self.assertLessEqual(len(opened), 3)
+
+    def test_a_file_that_never_seems_the_same_is_made_again_when_it_is_gone(self) -> None:
+        self.number_anew()
+        self.sink.write(BATCH)
+        self.path.unlink()
+        self.sink.write(b"four\n")
+        self.assertEqual(self.path.read_bytes(), b"four\n")
+
+    def test_windows_files_have_no_number(self) -> None:
+        self.patch(sinks, "_NUMBERED", False)
+        self.number_anew()
+        opened = self.count_openings()
+        for _ in range(10):
+            self.sink.write(BATCH)
+        self.interrupt(after=6)
+        self.sink.write(BATCH)
+        self.assertEqual(self.path.read_bytes(), 11 * BATCH)
+        self.assertEqual(len(opened), 1)
 
     def test_a_relative_path_is_made_absolute_at_once(self) -> None:
         self.assertEqual(str(FileSink(Path("x.log"))), str(Path.cwd() / "x.log"))
