@@ -46,7 +46,7 @@ class RateGuardStatistics:
 class Ticket:
     """One request under way. Its holder must call :meth:`ended`, or :meth:`limited`, at last."""
 
-    __slots__ = ("_above", "_guard", "_number", "_others", "_over", "_proven_at")
+    __slots__ = ("_above", "_doubt", "_guard", "_number", "_others", "_over", "_proven_at")
 
     def __init__(self, guard: RateGuard, number: int, others: int) -> None:
         self._guard = guard
@@ -56,12 +56,16 @@ class Ticket:
         self._above = False
         self._over = False
         self._proven_at = 0.0
+        # What both doublings were when time alone proved it: its 429 may come yet.
+        self._doubt: tuple[float, float] | None = None
 
     def proven(self) -> None:
         """The provider has taken it: the first byte of any answer but a 429 has come."""
         guard = self._guard
         if self in guard._unproven:
             guard._prove(self)
+        elif self._doubt:
+            self._doubt = None
 
     def limited(self, retry_after: float | None) -> None:
         """The provider has answered 429; it is no longer under way.
@@ -215,6 +219,8 @@ class RateGuard:
         else:
             self._limited += 1
             self._event = self._sent
+            if ticket._doubt:
+                self._take_back(ticket, *ticket._doubt)
             if not others or (self._mark is not None and ticket._others < self._mark):
                 self._met_rate(now)
             else:
@@ -249,6 +255,7 @@ class RateGuard:
             ticket = next(iter(self._unproven))
             if ticket._proven_at > now:
                 return
+            ticket._doubt = (self._last_rest, self._hold)
             self._taken(ticket)
 
     def _taken(self, ticket: Ticket) -> None:
@@ -265,6 +272,13 @@ class RateGuard:
                 self._step_proven = 0
                 self._step = self._step * 2 if self._step < LAST_STEP else 0
         self._calm = self._mark is None and not self._step
+
+    def _take_back(self, ticket: Ticket, last_rest: float, hold: float) -> None:
+        """Time has proven *ticket* wrongly: what followed from that is void."""
+        self._last_rest = max(self._last_rest, last_rest)
+        if ticket._above and self._mark is not None:
+            self._mark = min(self._mark, max(1, ticket._others))
+            self._hold = max(self._hold, hold)
 
     def _forget(self, ticket: Ticket) -> None:
         """Nobody need wait any more for what becomes of *ticket*."""

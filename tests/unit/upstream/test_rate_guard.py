@@ -293,6 +293,44 @@ class MarkTests(RateGuardTestCase):
         self.assertEqual(self.holds(1), [4])
 
 
+class LateTests(RateGuardTestCase):
+    """A 429 that comes when time has proven its request already: that proof is taken back."""
+
+    def test_the_rest_is_doubled_all_the_same(self) -> None:
+        self.meet_rate()
+        self.rest_through()
+        self.meet_rate()
+        self.rest_through()
+        late = self.guard.sent()
+        self.clock.advance(1.5)
+        self.assertEqual(self.guard.wait(), 0.0)
+        late.limited(None)
+        self.assertEqual(self.guard.rest, 2.0)
+
+    def test_a_first_byte_is_proof_for_good(self) -> None:
+        self.meet_rate()
+        self.rest_through()
+        ticket = self.guard.sent()
+        self.clock.advance(1.5)
+        self.assertEqual(self.guard.wait(), 0.0)
+        ticket.proven()
+        ticket.limited(None)
+        self.assertEqual(self.guard.rest, 0.5)
+
+    def test_the_mark_falls_back_and_its_hold_is_doubled(self) -> None:
+        self.meet_limit(4)
+        self.clock.advance(2)
+        (late,) = self.send_all_that_may()
+        self.clock.advance(1)
+        self.assertEqual(self.guard.mark, 5)
+        late.limited(None)
+        self.assertEqual((self.guard.mark, self.guard.rest), (4, 0.0))
+        self.clock.advance(3.5)
+        self.assertIsNone(self.guard.wait())
+        self.clock.advance(0.5)
+        self.assertEqual(self.guard.wait(), 0.0)
+
+
 class RetryAfterTests(RateGuardTestCase):
     """What the provider says itself."""
 
