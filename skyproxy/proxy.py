@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
 
@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from skyproxy import jsonbody
 from skyproxy.config import Config
 from skyproxy.errors import InternalError, ShuttingDown, SkyproxyError, forget
+from skyproxy.formats.error_body import masked, masker
 from skyproxy.journey import Journey
 from skyproxy.relay import Client, relay
 from skyproxy.request import Request, UpstreamBody, parse
@@ -97,7 +98,7 @@ class Proxy:
         self._journeys.discard(journey)
         if error is not None:
             forget(error)
-            refuse(journey.client, error)
+            refuse(journey.client, error, secrets=secrets_of(journey.candidates))
         journey.over(self._clock.seconds(), error, gone=gone)
         if journey.outlived_by is None:
             self._completed(journey)
@@ -139,7 +140,12 @@ class Proxy:
                 journey.watch = StreamWatch()
             model = journey.model if journey.request.endpoint.in_json else None
             journey.verdict = await relay(
-                answer, client, model, watch=journey.watch, strip_reasoning=candidate.strip_reasoning
+                answer,
+                client,
+                model,
+                watch=journey.watch,
+                strip_reasoning=candidate.strip_reasoning,
+                secrets=secrets_of([candidate]),
             )
 
     # The end of the process.
@@ -191,11 +197,20 @@ def _plan(runtime: Runtime, journey: Journey, candidate: Candidate, body: Upstre
     )
 
 
-def refuse(client: Client, error: SkyproxyError, headers: Fields = ()) -> None:
-    """Answer with *error*, unless an answer has begun: then relay has cut it."""
+def secrets_of(candidates: Iterable[Candidate]) -> list[str]:
+    """The keys of the providers of *candidates*."""
+    return [key.secret.get_secret_value() for candidate in candidates for key in candidate.provider.api_keys]
+
+
+def refuse(client: Client, error: SkyproxyError, headers: Fields = (), secrets: Iterable[str] = ()) -> None:
+    """Answer with *error*, unless an answer has begun: then relay has cut it.
+
+    :param secrets: what it shall not show, though a provider may have said it.
+    """
     if client.started:
         return
     sent = [(b"Content-Type", b"application/json"), *headers]
     if error.retry_after is not None:
         sent.append((b"Retry-After", b"%d" % ceil(error.retry_after)))
-    client.answer(error.status, sent, jsonbody.encode(error.as_object()))
+    value = error.as_object()
+    client.answer(error.status, sent, masked(value, masker(secrets)) or jsonbody.encode(InternalError("").as_object()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Protocol
 
@@ -10,16 +11,19 @@ from twisted.internet.interfaces import IPushProducer
 from skyproxy import jsonbody
 from skyproxy.chunks import text_length, usage_of
 from skyproxy.errors import InvalidRequest, SkyproxyError, UpstreamBroken
+from skyproxy.formats.error_body import masker, shaped
 from skyproxy.reasoning import StreamStripper, strip_answer
 from skyproxy.sse import error_event
 from skyproxy.upstream.answer import Answer
-from skyproxy.upstream.whole import Whole, read_body, read_json
+from skyproxy.upstream.whole import Whole, is_readable, read_body, read_json
 from skyproxy.verdict import StreamVerdict, StreamWatch
-from skyproxy.wire.headers import Fields
+from skyproxy.wire.headers import Fields, media_type
 
 # What a client can use. A list of what may pass, not of what may not: a provider's cookies, hop-by-hop headers
 # (RFC 9110 section 7.6.1) and whatever it names in Connection have no way through.
-_PASSED = frozenset({b"content-type", b"content-disposition", b"retry-after", b"retry-after-ms", b"cf-ray"})
+_PASSED = frozenset(
+    {b"content-type", b"content-disposition", b"retry-after", b"retry-after-ms", b"x-should-retry", b"cf-ray"}
+)
 _PASSED_PREFIXES = (b"x-ratelimit-", b"ratelimit", b"openai-")
 _PROVIDER_IDS = frozenset({b"x-request-id", b"request-id", b"x-generation-id"})
 
@@ -73,6 +77,7 @@ async def relay(
     *,
     watch: StreamWatch | None = None,
     strip_reasoning: bool = False,
+    secrets: Collection[str] = (),
 ) -> StreamVerdict | None:
     """Bring *answer* to *client*, whole or as it comes, whichever it is.
 
@@ -80,6 +85,7 @@ async def relay(
         anything, audio say, which goes down as it is.
     :param watch: knows what went by of a stream, and so what its end tells, also when this fails.
     :param strip_reasoning: whether what the model thought is left out.
+    :param secrets: the provider's keys, which errors shall not show.
     :return: what is known of a whole answer; None of a stream, and where the answer may be anything.
     :raise UpstreamBroken: not an answer to this kind of request, or not a complete one. When ``client.started``, the
         client has seen the cut.
@@ -89,12 +95,12 @@ async def relay(
         return _pass_on(answer.whole, answer, client, model, strip_reasoning=strip_reasoning)
     headers = passable(answer.headers)
     if answer.status >= 400:
-        client.answer(answer.status, headers, await read_body(answer.body, answer.headers))
+        await _pass_on_error(answer, client, headers, secrets)
         return None
     if answer.is_event_stream:
         stripper = StreamStripper() if strip_reasoning else None
         watch = watch or StreamWatch()
-        await _relay_events(answer, client, headers, watch, stripper, judged=model is not None)
+        await _relay_events(answer, client, headers, watch, stripper, secrets, judged=model is not None)
         return None
     if model is None:
         await _relay_bytes(answer, client, headers)
@@ -148,12 +154,27 @@ def _pass_on(whole: Whole, answer: Answer, client: Client, model: str, *, strip_
     return StreamVerdict(complete=True, done=True, generated=text_length(whole.value))
 
 
+async def _pass_on_error(answer: Answer, client: Client, headers: Fields, secrets: Collection[str]) -> None:
+    """An error goes down with its status, in OpenAI's shape whatever it came in, and without the provider's keys."""
+    mask = masker(secrets)
+    kind = media_type(answer.headers)
+    if answer.is_encoded and not is_readable(answer.headers):
+        # What it says cannot be read, but its status can.
+        data = b""
+    else:
+        data = await read_body(answer.body, answer.headers)
+    fields = [(name, mask(value)) for name, value in headers if name.lower() not in _OF_THE_BODY]
+    body = shaped(data, kind, answer.status, mask)
+    client.answer(answer.status, [*fields, (b"Content-Type", b"application/json")], body)
+
+
 async def _relay_events(
     answer: Answer,
     client: Client,
     headers: Fields,
     watch: StreamWatch,
     stripper: StreamStripper | None,
+    secrets: Collection[str],
     *,
     judged: bool,
 ) -> None:
@@ -178,6 +199,8 @@ async def _relay_events(
 
     def pass_on(data: bytes) -> None:
         keep(data)
+        if b'"error"' in data:
+            data = masker(secrets)(data)
         if stripper is not None:
             data = stripper.feed(data)
         write(data)
@@ -222,4 +245,5 @@ async def _relay_bytes(answer: Answer, client: Client, headers: list[tuple[bytes
     client.finish()
 
 
+_OF_THE_BODY = frozenset({b"content-type", b"content-disposition"})
 _LENGTHS = frozenset({b"content-length", b"content-encoding"})

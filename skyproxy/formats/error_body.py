@@ -13,7 +13,7 @@ import orjson
 
 from skyproxy.formats.masking import Masker, masker
 
-__all__ = ["ErrorBody", "Masker", "masker", "read_error", "shaped"]
+__all__ = ["ErrorBody", "Masker", "error_of_object", "masked", "masker", "read_error", "shaped"]
 
 _LONGEST_READ = 256 * 1024
 """Bytes of a body that are looked at."""
@@ -72,7 +72,7 @@ def read_error(data: bytes, content_type: bytes) -> ErrorBody:
     outer = _object_of(body)
     if outer is None:
         return ErrorBody(body if isinstance(body, str) else "", is_json=True)
-    return _from_object(outer)
+    return error_of_object(outer)
 
 
 def shaped(data: bytes, content_type: bytes, status: int, mask: Callable[[str], str]) -> bytes:
@@ -87,7 +87,8 @@ def shaped(data: bytes, content_type: bytes, status: int, mask: Callable[[str], 
     body = _json(data)
     outer = None if body is _NONE else _object_of(body)
     inner = None if outer is None else outer.get("error")
-    if outer is body and isinstance(inner, dict) and isinstance(inner.get("message"), str) and inner["message"]:
+    told = isinstance(inner, dict) and isinstance(inner.get("message"), str) and inner["message"] != ""
+    if told and data.lstrip()[:1] == b"{":
         text = data.decode("utf-8", "surrogateescape")
         if b"\\u" not in data and mask(text) == text:
             return data
@@ -104,6 +105,11 @@ def shaped(data: bytes, content_type: bytes, status: int, mask: Callable[[str], 
     given = {key: each[:_LONGEST_MESSAGE] if isinstance(each, str) else each for key, each in
              {**_standard(error, status), "message": _message(mask(error.message), status)}.items()}  # fmt: skip
     return _encoded({"error": given}, mask) or b'{"error":{"message":"The provider answered with an error."}}'
+
+
+def masked(value: dict[str, Any], mask: Callable[[str], str]) -> bytes | None:
+    """*value*, an object in OpenAI's shape, as JSON, without what *mask* takes out; None if it has too many levels."""
+    return _encoded(value, mask)
 
 
 def _standard(error: ErrorBody, status: int) -> dict[str, Any]:
@@ -130,8 +136,12 @@ _NONE = object()
 def _json(data: bytes) -> Any:
     if not data or len(data) > _LONGEST_READ:
         return _NONE
+    text = data.removeprefix(b"\xef\xbb\xbf").strip()
+    if text.startswith((b"data:", b"event:")):
+        # An event stream that begins with the error, and is over.
+        text = next((line[5:] for line in text.splitlines()[:8] if line.startswith(b"data:")), b"")
     try:
-        return orjson.loads(data.removeprefix(b"\xef\xbb\xbf"))
+        return orjson.loads(text)
     except ValueError:
         return _NONE
 
@@ -143,7 +153,8 @@ def _object_of(body: Any) -> dict[str, Any] | None:
     return body if isinstance(body, dict) else None
 
 
-def _from_object(outer: dict[str, Any]) -> ErrorBody:
+def error_of_object(outer: dict[str, Any]) -> ErrorBody:
+    """What *outer* says: an error object, or one that holds it as its ``error``."""
     given = outer.get("error")
     inner = given if isinstance(given, dict) else outer
     details = inner.get("details")

@@ -141,5 +141,7 @@ def _text(error: ErrorBody) -> str:
     """Its message, and what another provider told the one that passes it on (OpenRouter's ``metadata.raw``)."""
     metadata = (error.value or {}).get("metadata")
     raw = metadata.get("raw") if isinstance(metadata, dict) else None
+    if isinstance(raw, dict):
+        raw = raw.get("data")
     message = error.message[:_LOOKED_AT]
     return f"{message}\n{raw[:_LOOKED_AT]}" if isinstance(raw, str) else message

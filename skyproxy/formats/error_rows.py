@@ -93,7 +93,7 @@ ROWS: tuple[Row, ...] = (
     Row(Kind.CONTEXT_LENGTH, _ANTHROPIC, status=400, pattern=_text(r"prompt is too long|exceed context limit")),
     Row(
         Kind.CONTEXT_LENGTH,
-        "https://github.com/google-gemini/gemini-cli/issues/2091",
+        "https://github.com/google-gemini/gemini-cli/issues/6678",
         status=400,
         pattern=_text(r"input (?:token count|or output tokens).{0,40}exceeds the maximum number of tokens"),
     ),
@@ -181,11 +181,16 @@ ROWS: tuple[Row, ...] = (
     ),
     Row(
         Kind.CONTENT,
-        "https://docs.anthropic.com/en/api/errors",
+        "https://github.com/anthropics/claude-code/issues/6195",
         status=400,
         pattern=_text(r"blocked by (?:our )?content filter|content filtering policy|content management policy"),
     ),
-    Row(Kind.CONTENT, "https://api-docs.deepseek.com/", status=400, pattern=_text(r"^content exists risk")),
+    Row(
+        Kind.CONTENT,
+        "https://github.com/deepseek-ai/awesome-deepseek-integration/issues/13",
+        status=400,
+        pattern=_text(r"^content exists risk"),
+    ),
     # The model.
     Row(Kind.MODEL_UNKNOWN, _OPENAI, code=("model_not_found", "model_not_available", "unknown_model")),
     Row(
@@ -193,7 +198,7 @@ ROWS: tuple[Row, ...] = (
         "https://console.groq.com/docs/deprecations",
         code=("model_decommissioned", "model_terms_required", "model_permission_blocked_project"),
     ),
-    Row(Kind.MODEL_UNKNOWN, "https://docs.mistral.ai/api/", "mistral", type=("invalid_model",)),
+    Row(Kind.MODEL_UNKNOWN, "https://github.com/mistralai/mistral-vibe/issues/617", "mistral", type=("invalid_model",)),
     Row(Kind.MODEL_UNKNOWN, _ZAI, "zai", code=("1211", "1311")),
     Row(
         Kind.MODEL_UNKNOWN,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from datetime import timezone
+from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?")
@@ -15,20 +15,28 @@ _DURATION = re.compile(rf"(?:{_DURATION_PART.pattern})+")
 _RESET = "x-ratelimit-reset"
 _REMAINING = "x-ratelimit-remaining"
 
+# anthropic-ratelimit-requests-reset and its kin (https://docs.anthropic.com/en/api/rate-limits#response-headers).
+_ANTHROPIC = re.compile(r"(anthropic-ratelimit-[a-z-]{1,80})-reset")
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
+
 # No limit is reset in thirty years: from here on a number is the time of day.
 _EPOCH_SECONDS = 1e9
 _EPOCH_MILLISECONDS = 1e11
 
 
-def retry_after(headers: Sequence[tuple[bytes, bytes]], now: float, status: int = 429) -> float | None:
+def retry_after(
+    headers: Sequence[tuple[bytes, bytes]], now: float, status: int = 429, body_delay: float | None = None
+) -> float | None:
     """Seconds after which the provider that answered with *headers* wants to be asked again; never negative.
 
     ``retry-after-ms`` is more exact than ``Retry-After``, which it stands beside; both are meant for this very
-    request, so they go before ``x-ratelimit-reset…``. Those tell of all limits, exhausted or not, with any answer:
-    they are read for status 429 only, and only where the same limit's ``x-ratelimit-remaining…`` is not above zero.
-    Of several that apply, the longest counts. What cannot be read is as if it were not there.
+    request, and so is what the body says: they go before ``x-ratelimit-reset…``. Those tell of all limits, exhausted or
+    not, with any answer: they are read for status 429 only, and only where the same limit's ``x-ratelimit-remaining…``
+    is not above zero; ``anthropic-ratelimit-…-reset`` where its ``-remaining`` is zero. Of several that apply, the
+    longest counts. What cannot be read is as if it were not there.
 
     :param now: seconds since the epoch. A ``Date`` among *headers* goes before it: the two clocks may differ.
+    :param body_delay: seconds that the answer's body asks for.
     :return: None if the provider does not say.
     """
     fields = {name.decode("latin-1").lower(): value.decode("latin-1").strip() for name, value in headers}
@@ -44,12 +52,19 @@ def retry_after(headers: Sequence[tuple[bytes, bytes]], now: float, status: int 
     date = _date(asked)
     if date is not None:
         return max(0.0, date - provider_now)
+    if body_delay is not None:
+        return max(0.0, body_delay)
     return max(_resets(fields, provider_now), default=None) if status == 429 else None
 
 
 def _resets(fields: dict[str, str], now: float) -> Iterable[float]:
     for name, value in fields.items():
         if not name.startswith(_RESET):
+            limit = _ANTHROPIC.fullmatch(name)
+            if limit is not None and _number(fields.get(f"{limit.group(1)}-remaining")) == 0:
+                moment = _moment(value)
+                if moment is not None:
+                    yield max(0.0, moment - now)
             continue
         if (_number(fields.get(_REMAINING + name.removeprefix(_RESET))) or 0) > 0:
             continue
@@ -67,6 +82,20 @@ def _resets(fields: dict[str, str], now: float) -> Iterable[float]:
 
 def _number(text: str | None) -> float | None:
     return float(text) if text is not None and _NUMBER.fullmatch(text) else None
+
+
+def _moment(text: str) -> float | None:
+    """A moment as RFC 3339 writes it, in seconds since the epoch."""
+    match = _MOMENT.fullmatch(text)
+    if match is None:
+        return None
+    day, hour, fraction, offset = match.groups()
+    try:
+        # Python 3.10 reads neither Z nor fractions of any length.
+        moment = datetime.fromisoformat(f"{day}T{hour}{'+00:00' if offset in 'Zz' else offset}")
+        return moment.timestamp() + float(fraction or 0)
+    except (ValueError, ArithmeticError):
+        return None
 
 
 def _date(text: str | None) -> float | None:

@@ -35,6 +35,12 @@ def is_encoded(headers: Fields) -> bool:
     return any(name.lower() == b"content-encoding" and value.lower() != b"identity" for name, value in headers)
 
 
+def is_readable(headers: Fields) -> bool:
+    """Whether a compressed body is compressed in a way that can be undone."""
+    names = {value.strip().lower() for name, value in headers if name.lower() == b"content-encoding"}
+    return names - {b"identity"} <= {b"gzip", b"x-gzip", b"deflate"}
+
+
 async def read_body(body: Body, headers: Fields) -> bytes:
     """All of *body*.
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 from unittest import mock
 
@@ -22,6 +22,7 @@ from skyproxy.verdict import StreamVerdict, StreamWatch
 from skyproxy.wire.headers import media_type
 from tests.unit.fakes import DONE, EVENTS, JSON, FakeClient, Response, event, word
 
+SECRET = "sk-proj-abcdefghijklmnopqrstuvwxyz"
 AUDIO = (b"Content-Type", b"audio/mpeg")
 
 
@@ -40,6 +41,7 @@ class Case(SynchronousTestCase):
         model: str | None = "combat",
         whole: bytes | None = None,
         strip_reasoning: bool = False,
+        secrets: Collection[str] = (),
     ) -> tuple[Response, Deferred[StreamVerdict | None]]:
         """An answer whose headers are there, or the *whole* of it, and what becomes of relaying it."""
         self.response = response = Response(status, headers, whole)
@@ -53,7 +55,9 @@ class Case(SynchronousTestCase):
 
         async def carry() -> StreamVerdict | None:
             with answer:
-                verdict = await relay(answer, self.client, model, watch=watch, strip_reasoning=strip_reasoning)
+                verdict = await relay(
+                    answer, self.client, model, watch=watch, strip_reasoning=strip_reasoning, secrets=secrets
+                )
             return watch.verdict() if watch.begun else verdict
 
         done: Deferred[StreamVerdict | None] = Deferred.fromCoroutine(carry())
@@ -88,23 +92,57 @@ class WholeAnswers(Case):
         self.successResultOf(done)
         self.assertEqual(self.client.body, b'{"model": "combat"}')
 
-    def test_the_providers_errors_go_down_as_they_are(self) -> None:
+    def test_the_providers_errors_go_down_in_openais_shape(self) -> None:
         for status in (400, 401, 404, 429, 500, 503, 529):
-            self.setUp()
-            response, done = self.begin(
-                (b"content-type", b"text/html"), (b"Retry-After", b"7"), (b"Set-Cookie", b"a=b"), status=status
-            )
-            response.send(b"<p>no</p>").end()
-            self.assertIsNone(self.successResultOf(done))
-            self.assertEqual((self.client.status, self.client.body), (status, b"<p>no</p>"))
-            self.assertEqual(self.client.headers, {b"content-type": b"text/html", b"retry-after": b"7"})
-            self.assertOver()
+            for model in ("combat", None):
+                self.setUp()
+                response, done = self.begin(
+                    (b"content-type", b"text/html; charset=utf-8"),
+                    (b"Content-Disposition", b"attachment"),
+                    (b"Retry-After", b"7"),
+                    (b"X-Should-Retry", b"false"),
+                    (b"Set-Cookie", b"a=b"),
+                    status=status,
+                    model=model,
+                )
+                response.send(b"<p>no</p>").end()
+                self.assertIsNone(self.successResultOf(done))
+                self.assertEqual(self.client.status, status)
+                self.assertEqual(json.loads(self.client.body)["error"]["message"], "no")
+                self.assertEqual(
+                    self.client.headers,
+                    {b"content-type": b"application/json", b"retry-after": b"7", b"x-should-retry": b"false"},
+                )
+                self.assertOver()
+
+    def test_errors_in_that_shape_go_down_as_they_are(self) -> None:
+        body = b'{ "error": {"message":"no", "type": "x", "param": "n", "code": 1.50}, "id": "\\u00e9" }'
+        response, done = self.begin((b"Content-Type", b"application/json; charset=utf-8"), status=400)
+        response.send(body).end()
+        self.successResultOf(done)
+        self.assertEqual(self.client.body, body)
+
+    def test_no_key_goes_down_with_an_error_in_a_stream(self) -> None:
+        response, done = self.begin(EVENTS, secrets=[SECRET])
+        response.send(word("a"))
+        response.send(event(error={"message": f"bad key {SECRET}"})).end()
+        self.successResultOf(done)
+        self.assertIn(b"bad key ***", self.client.body)
+        self.assertNotIn(SECRET.encode(), self.client.body)
+
+    def test_no_key_goes_down_with_an_error(self) -> None:
+        response, done = self.begin(JSON, (b"openai-organization", SECRET.encode()), status=401, secrets=[SECRET])
+        response.send(json.dumps({"error": {"message": f"Incorrect API key provided: {SECRET}"}}).encode()).end()
+        self.successResultOf(done)
+        self.assertEqual(json.loads(self.client.body)["error"]["message"], "Incorrect API key provided: ***")
+        self.assertEqual(self.client.headers[b"openai-organization"], b"***")
 
     def test_an_error_in_the_form_of_a_stream_is_answered_whole(self) -> None:
         response, done = self.begin(EVENTS, status=429)
-        response.send(b"data: {}\n\n").end()
+        response.send(b'data: {"error": {"message": "no"}}\n\n').end()
         self.successResultOf(done)
         self.assertEqual(self.client.did, ["answer"])
+        self.assertEqual(json.loads(self.client.body)["error"]["message"], "no")
 
     def test_what_is_no_json_object_is_no_answer(self) -> None:
         for kind, body in (
@@ -162,7 +200,14 @@ class WholeAnswers(Case):
         response, done = self.begin(JSON, (b"content-encoding", b"gzip"), status=400)
         response.send(gzip.compress(b"{}")).end()
         self.successResultOf(done)
-        self.assertEqual(self.client.body, b"{}")
+        self.assertIn("400 Bad Request", json.loads(self.client.body)["error"]["message"])
+
+    def test_errors_compressed_in_a_way_that_cannot_be_read_keep_their_status(self) -> None:
+        response, done = self.begin(JSON, (b"content-encoding", b"br"), status=429)
+        response.send(b"\x0b\x02").end()
+        self.successResultOf(done)
+        self.assertEqual(self.client.status, 429)
+        self.assertIn("429 Too Many Requests", json.loads(self.client.body)["error"]["message"])
 
     def test_compressed_in_a_way_that_cannot_be_read(self) -> None:
         squeezed = gzip.compress(b"x" * 5000)

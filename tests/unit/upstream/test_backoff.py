@@ -72,6 +72,32 @@ class RetryAfterTests(SynchronousTestCase):
     def test_what_is_meant_for_this_request_goes_first(self) -> None:
         self.assertEqual(said(("retry-after", "2"), ("x-ratelimit-reset-requests", "6m0s")), 2.0)
 
+    def test_anthropics_resets(self) -> None:
+        def reset(text: str, remaining: str = "0", status: int = 429) -> float | None:
+            return said(
+                ("anthropic-ratelimit-requests-remaining", remaining),
+                ("anthropic-ratelimit-requests-reset", text),
+                ("anthropic-ratelimit-tokens-remaining", "12"),
+                ("anthropic-ratelimit-tokens-reset", "2023-11-14T23:13:20Z"),
+                status=status,
+            )
+
+        # NOW is 2023-11-14T22:13:20Z.
+        for text, seconds in (("2023-11-14T22:13:50Z", 30.0), ("2023-11-14T23:13:50.25+01:00", 30.25),
+                              ("2023-11-14t22:13:50.1234567z", 30.1234567), ("2022-11-14T22:13:50Z", 0.0)):  # fmt: skip
+            self.assertAlmostEqual(reset(text) or 0.0, seconds, places=5, msg=text)
+        for text in ("2023-13-14T22:13:50Z", "30", "soon", "2023-11-14T22:13:50", "2023-11-14T22:13:50+99:99"):
+            self.assertIsNone(reset(text), text)
+        self.assertIsNone(reset("2023-11-14T22:13:50Z", remaining="1"))
+        self.assertIsNone(reset("2023-11-14T22:13:50Z", status=503))
+        self.assertIsNone(said(("anthropic-ratelimit-tokens-reset", "2023-11-14T23:13:20Z")))
+
+    def test_the_body_stands_between_retry_after_and_the_limits(self) -> None:
+        asked, limit = (b"Retry-After", b"2"), (b"x-ratelimit-reset", b"9")
+        self.assertEqual(retry_after([limit], NOW, 429, 58.0), 58.0)
+        self.assertEqual(retry_after([asked, limit], NOW, 429, 58.0), 2.0)
+        self.assertEqual(retry_after([], NOW, 503, 58.0), 58.0)
+
     def test_resets_of_other_answers_mean_nothing(self) -> None:
         self.assertIsNone(said(("x-ratelimit-reset-requests", "6m0s"), status=503))
         self.assertEqual(said(("retry-after", "2"), status=503), 2.0)
