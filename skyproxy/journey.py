@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 
 from skyproxy.errors import SkyproxyError, Unavailable, UpstreamError, UpstreamReported
 from skyproxy.observe.records import Outcome, RequestRecord
-from skyproxy.observe.usage import Tokens, cost_of, estimate, tokens_used
+from skyproxy.observe.usage import Tokens, cost_of, cost_said, estimate, tokens_used
 from skyproxy.relay import Client
 from skyproxy.request import Request
 from skyproxy.routing import Candidate
@@ -86,7 +86,10 @@ class Journey:
         if verdict is None and self.watch is not None and self.watch.begun:
             verdict = self.watch.verdict()
         tokens = self._tokens(verdict)
-        price = candidate.price if candidate is not None and tokens is not None else None
+        cost: float | None = None
+        currency = "USD"
+        if candidate is not None and tokens is not None:
+            cost, currency = _cost(candidate, tokens, verdict)
         return RequestRecord(
             request_id=request.request_id,
             endpoint=request.endpoint.path,
@@ -106,8 +109,8 @@ class Journey:
             key=answer.key if answer else None,
             cache=self.shared,
             tokens=tokens,
-            cost=cost_of(tokens, price) if tokens is not None and price is not None else None,
-            currency="USD" if price is None else price.currency,
+            cost=cost,
+            currency=currency,
         )
 
     def _tokens(self, verdict: StreamVerdict | None) -> Tokens | None:
@@ -119,6 +122,16 @@ class Journey:
             return tokens_used(verdict, request.body)
         # Who leaves has read nothing, but the provider has.
         return estimate(request.body, 0) if self.gone and self.sent else None
+
+
+def _cost(candidate: Candidate, tokens: Tokens, verdict: StreamVerdict | None) -> tuple[float | None, str]:
+    """What *tokens* cost, if that is known, and the currency: as the provider says, or else by the configured price."""
+    if verdict is not None and candidate.provider.dialect == "openrouter":
+        said = cost_said(verdict.usage)
+        if said is not None:
+            return said, "USD"
+    price = candidate.price
+    return (None, "USD") if price is None else (cost_of(tokens, price), price.currency)
 
 
 def outcome(answer: Answer | None, verdict: StreamVerdict | None, error: SkyproxyError | None) -> Outcome:

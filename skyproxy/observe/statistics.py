@@ -83,8 +83,17 @@ class Usage:
         for currency, cost in other.cost.items():
             self.cost[currency] = self.cost.get(currency, 0.0) + cost
 
+    def kinds(self) -> dict[str, int]:
+        """Each token under one kind, so that their sum is that of all."""
+        return {
+            "prompt_uncached": self.prompt - self.cached,
+            "prompt_cached": self.cached,
+            "completion": self.completion - self.reasoning,
+            "reasoning": self.reasoning,
+        }
+
     def tokens(self) -> dict[str, int]:
-        """By kind."""
+        """By kind, of which some are parts of others."""
         return {
             "prompt": self.prompt,
             "completion": self.completion,

@@ -57,21 +57,22 @@ class Metrics(Collector):
         )
         tokens = CounterMetricFamily(
             "skyproxy_tokens",
-            "Tokens: cached ones are among those of the prompt, reasoning ones among those of the completion, "
-            "estimated ones among both.",
+            "Tokens, each under one kind: reasoning ones are not among those of the completion.",
             labels=("provider", "slot", "kind"),
         )
-        cost = CounterMetricFamily(
-            "skyproxy_cost", "What the tokens cost, by the configured prices.", labels=("provider", "slot", "currency")
+        estimated = CounterMetricFamily(
+            "skyproxy_tokens_estimated", "Those tokens that no provider has confirmed.", labels=("provider", "slot")
         )
+        cost = CounterMetricFamily("skyproxy_cost", "What the tokens cost.", labels=("provider", "slot", "currency"))
         for names, tally in self._sources.statistics.tallies.items():
             for outcome, count in tally.outcomes.items():
                 requests.add_metric((*names, outcome), count)
-            for kind, number in tally.usage.tokens().items():
+            for kind, number in tally.usage.kinds().items():
                 tokens.add_metric((*names, kind), number)
+            estimated.add_metric(names, tally.usage.estimated)
             for currency, amount in tally.usage.cost.items():
                 cost.add_metric((*names, currency), amount)
-        yield from (requests, tokens, cost)
+        yield from (requests, tokens, estimated, cost)
 
     def _times(self) -> Iterator[Metric]:
         seconds = HistogramMetricFamily(

@@ -127,22 +127,21 @@ def test_tokens_are_those_of_the_answers(start: Starter) -> None:
 
     # In the order of the labels: kind, provider, slot.
     tokens = metrics(proxy)["tokens_total"]
-    assert {kind: tokens[kind, "demo", "combat"] for kind in said} == said
-    assert tokens["estimated", "demo", "combat"] == 0
+    counted = {kind: tokens[kind, "demo", "combat"] for kind in ("prompt_uncached", "completion")}
+    assert list(counted.values()) == [said["prompt"], said["completion"]]
+    assert metrics(proxy)["tokens_estimated_total"]["demo", "combat"] == 0
     cost = (said["prompt"] + 2 * said["completion"]) / 1e6
     assert abs(metrics(proxy)["cost_total"]["USD", "demo", "combat"] - cost) < 1e-12
 
     # A stream whose provider says nothing, and one that nobody reads to its end.
     ask(proxy, chat("demo:guard;usage=no;chunks=100;delay=0", stream=True))
     first = metrics(proxy)["tokens_total"]
-    assert first["estimated", "demo", "direct"] == (
-        first["prompt", "demo", "direct"] + first["completion", "demo", "direct"]
-    )
+    estimated = metrics(proxy)["tokens_estimated_total"]["demo", "direct"]
+    assert estimated == sum(number for labels, number in first.items() if labels[1:] == ("demo", "direct"))
     assert 50 < first["completion", "demo", "direct"] < 300
     abandon(proxy, chat("demo:guard;delay=0.05;chunks=400", stream=True), b'"content":"')
     eventually(lambda: demo.stats()["cancelled"] == 1, "the stream is cancelled")
-    second = metrics(proxy)["tokens_total"]
-    assert second["estimated", "demo", "direct"] > first["estimated", "demo", "direct"]
+    assert metrics(proxy)["tokens_estimated_total"]["demo", "direct"] > estimated
     record = proxy.record("Request cancelled")
     assert (record["tokens_estimated"], record["key"]) == (True, "DEMO_KEY")
     assert record["tokens_prompt"] > 0 and record["cost"] > 0
@@ -159,8 +158,12 @@ def test_stats_agree_with_metrics(start: Starter) -> None:
         if name == "demo":
             outcomes[outcome] += int(count)
     assert provider["outcomes"] == outcomes
-    for kind, number in provider["tokens"].items():
-        assert number == sum(value for labels, value in found["tokens_total"].items() if labels[0] == kind)
+    of_kind = {"prompt": ("prompt_uncached", "prompt_cached"), "completion": ("completion", "reasoning"),
+               "cached": ("prompt_cached",), "reasoning": ("reasoning",)}  # fmt: skip
+    for whole, kinds in of_kind.items():
+        counted = sum(value for labels, value in found["tokens_total"].items() if labels[0] in kinds)
+        assert provider["tokens"][whole] == counted
+    assert provider["tokens"]["estimated"] == sum(found["tokens_estimated_total"].values())
     assert provider["responses"] == {code: n for (code, _), n in found["upstream_responses_total"].items()}
     assert (provider["latency"]["count"], provider["time_to_first_token"]["count"]) == (12, 7)
     for times in (provider["latency"], provider["time_to_first_token"], told["slots"]["combat"]["latency"]):

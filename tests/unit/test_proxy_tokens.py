@@ -51,6 +51,17 @@ class TokenTests(test_proxy.Case):
         self.assertTokens(record, TOKENS, COST)
         self.assertEqual((record.currency, record.key), ("EUR", None))
 
+    def test_the_cost_that_openrouter_says(self) -> None:
+        for dialect, cost, currency in (("openrouter", 0.125, "USD"), ("openai", COST, "EUR")):
+            self.setUp()
+            config: Config = config_of((test_proxy.TEXT % "false").replace("openai", dialect) + PRICES)
+            self.runtime = Runtime(config, Router(config), self.providers)
+            _, done = self.serve()
+            self.upstream.answer().send(json.dumps({"model": "x", "usage": {**USAGE, "cost": 0.125}}).encode()).end()
+            record = self.record(done)
+            self.assertTokens(record, TOKENS, cost)
+            self.assertEqual(record.currency, currency)
+
     def test_whole_without_usage(self) -> None:
         _, done = self.serve()
         message = {"role": "assistant", "content": "Halt! " * 10, "tool_calls": None}

@@ -6,7 +6,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config import Price
-from skyproxy.observe.usage import Tokens, cost_of, estimate, tokens_of, tokens_used
+from skyproxy.observe.usage import Tokens, cost_of, cost_said, estimate, tokens_of, tokens_used
 from skyproxy.verdict import StreamVerdict
 
 
@@ -41,12 +41,48 @@ class SaidTests(SynchronousTestCase):
             self.assertEqual(tokens_of({"prompt_tokens": junk, "completion_tokens": 4}), Tokens(0, 4))
             details: Any = {"cached_tokens": junk, "reasoning_tokens": junk}
             for given in (junk, details):
-                usage = {"prompt_tokens": 3, "prompt_tokens_details": given, "completion_tokens_details": given}
-                self.assertEqual(tokens_of(usage), Tokens(3, 0))
+                usage = {
+                    "prompt_tokens": 3,
+                    "completion_tokens": 4,
+                    "prompt_tokens_details": given,
+                    "completion_tokens_details": given,
+                }
+                self.assertEqual(tokens_of(usage), Tokens(3, 4))
         self.assertIsNone(tokens_of({}))
+
+    def test_a_part_is_no_more_than_the_whole(self) -> None:
+        usage = {
+            "prompt_tokens": 10, "completion_tokens": 5,
+            "prompt_tokens_details": {"cached_tokens": 30}, "completion_tokens_details": {"reasoning_tokens": 20},
+        }  # fmt: skip
+        self.assertEqual(tokens_of(usage), Tokens(10, 5, 10, 5))
+
+    def test_reasoning_beside_the_completion(self) -> None:
+        """As xAI counts."""
+        usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 35}
+        self.assertEqual(
+            tokens_of({**usage, "completion_tokens_details": {"reasoning_tokens": 20}}), Tokens(10, 25, 0, 20)
+        )
 
     def test_the_most_that_is_believed(self) -> None:
         self.assertEqual(tokens_of({"prompt_tokens": 10**9}), Tokens(10**9, 0))
+
+
+class CostSaidTests(SynchronousTestCase):
+    """cost_said"""
+
+    def test_costs(self) -> None:
+        self.assertEqual(cost_said({"cost": 0.25, "cost_details": {"upstream_inference_cost": 0.2}}), 0.25)
+        self.assertEqual(cost_said({"cost": 0}), 0.0)
+        byok = {"cost": 0.25, "is_byok": True}
+        self.assertEqual(cost_said({**byok, "cost_details": {"upstream_inference_cost": 0.5}}), 0.75)
+        for junk in (None, {"upstream_inference_cost": None}, [1]):
+            self.assertEqual(cost_said({**byok, "cost_details": junk}), 0.25)
+
+    def test_junk(self) -> None:
+        for junk in (None, True, -1, "0.1", float("nan"), float("inf"), 10**6, 10**400, {"total_cost": 1}):
+            self.assertIsNone(cost_said({"cost": junk}))
+        self.assertIsNone(cost_said({}))
 
 
 class EstimateTests(SynchronousTestCase):

@@ -119,13 +119,19 @@ class MetricsTests(InstrumentCase):
         self.assertEqual(value("requests_total", "talk", outcome="cancelled"), 2)
         self.assertEqual(value("requests_total", "none", "none", outcome="client_error"), 1)
         for kind, number in (
-            ("prompt", 316),
-            ("completion", 154),
-            ("cached", 90),
+            ("prompt_uncached", 226),
+            ("prompt_cached", 90),
+            ("completion", 94),
             ("reasoning", 60),
-            ("estimated", 20),
         ):
             self.assertEqual(value("tokens_total", "talk", kind=kind), number)
+        of_talk = [
+            number
+            for (name, labels), number in found.items()
+            if name == "skyproxy_tokens_total" and ("slot", "talk") in labels
+        ]
+        self.assertEqual(sum(of_talk), 3 * (100 + 50) + 2 * (8 + 2))
+        self.assertEqual(value("tokens_estimated_total", "talk"), 20)
         self.assertEqual(value("cost_total", "talk", currency="USD"), 0.75)
         self.assertFalse(any("such" in label for _, labels in found for pair in labels for label in pair))
 
