@@ -33,7 +33,7 @@ from skyproxy.proxy import Proxy, Runtime
 from skyproxy.reloading import Reloading, changes
 from skyproxy.routing import Router
 from skyproxy.sharing import Sharing
-from skyproxy.signals import take_signals
+from skyproxy.signals import Signals
 from skyproxy.upstream.asking import Asker
 from skyproxy.upstream.backoff import Backoff
 from skyproxy.upstream.budget import RetryBudget
@@ -63,13 +63,23 @@ class SkyproxyService(Service):
     :param load: reads the configuration again, from where *config* came. Raises :class:`ConfigError`.
     :param logging: owns the log files; started and stopped here.
     :param wire: the protocols under Site and under the connection pools.
+    :param signals: those of the process.
     """
 
-    def __init__(self, reactor: Any, config: Config, load: Callable[[], Config], logging: Logging, wire: Wire) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        config: Config,
+        load: Callable[[], Config],
+        logging: Logging,
+        wire: Wire,
+        signals: Signals,
+    ) -> None:
         self._reactor = reactor
         self._config = config
         self._logging = logging
         self._wire = wire
+        self._signals = signals
         stages = Stages(reactor)
         self._clients, self._network = sliced(reactor, stages), sliced(reactor, stages)
         self._connections = Connections(reactor)
@@ -112,26 +122,25 @@ class SkyproxyService(Service):
 
     # Start.
 
-    def privilegedStartService(self) -> None:
-        """Bind the port, while the process may still bind a low one.
+    def listen(self) -> None:
+        """Bind the port, while the process may still bind a low one, and somebody is told if it cannot.
 
         :raise Exception: it cannot be bound.
         """
-        super().privilegedStartService()  # type: ignore[no-untyped-call]
         settings = self._config.proxy
         self._site = build_site(self._api.app, self._reactor, self._wire, _limits(settings), self._connections)
         self._port = listen_now(self._clients, settings.listen, self._site)
 
     def startService(self) -> None:
         """Build what serves, and say where it is to be found."""
-        if self._port is None:  # `twist` knows no privileged start
-            self.privilegedStartService()
+        if self._port is None:
+            self.listen()
         super().startService()  # type: ignore[no-untyped-call]
         self._logging.start()
         for warning in self._config.warnings:
             _log.warn("Configuration warning", warning=warning)
         self._runtime = self._build(self._config)
-        self._reactor.callWhenRunning(self._take_signals)
+        self._serve_signals()
         self._watch.watch(_watched(self._config))
         self._lag.start()
         self._announce()
@@ -249,10 +258,10 @@ class SkyproxyService(Service):
 
     # Signals.
 
-    def _take_signals(self) -> None:
+    def _serve_signals(self) -> None:
         stop, reload, reopen = self._on_stop, self.reload, self._logging.reopen
         handlers = {"SIGTERM": stop, "SIGINT": stop, "SIGBREAK": stop, "SIGHUP": reload, "SIGUSR1": reopen}
-        take_signals(self._reactor, handlers)
+        self._signals.serve(self._reactor, handlers)
 
     def _on_stop(self) -> None:
         """Stop; asked again, do not wait for what is under way."""
@@ -274,7 +283,7 @@ def _spare_the_collector() -> None:
 
 
 def _watched(config: Config) -> tuple[Path, ...]:
-    return config.paths if config.proxy.watch else ()
+    return config.watched if config.proxy.watch else ()
 
 
 def _limits(settings: ProxySettings) -> ServerLimits:

@@ -3,23 +3,60 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from twisted.internet.interfaces import IReactorFromThreads
+NAMES = ("SIGTERM", "SIGINT", "SIGBREAK", "SIGHUP", "SIGUSR1")
+"""Those that mean something here. Not every system knows all of them."""
 
 
-def take_signals(reactor: IReactorFromThreads, handlers: Mapping[str, Callable[[], None]]) -> None:
-    """Have *handlers*, by the names of their signals, called; a signal that is not known here is passed over.
+class Signals:
+    """Takes the signals from the start on: until the reactor runs they wait, and after that they are acted upon.
 
-    To be called when the reactor runs, to replace its own handlers: those would make twistd die of the signal, and a
-    service that stopped as told exits 0.
+    The reactor's own handlers would make twistd die of a signal, and a service that stopped as told exits 0.
     """
-    for name, handler in handlers.items():
-        number = getattr(signal, name, None)
-        if number is not None:
-            signal.signal(number, _in_reactor(reactor, handler))
+
+    def __init__(self) -> None:
+        self._early: list[str] = []
+        self._before: Iterable[int] | None = None
+        """The signals that were blocked before these were."""
+
+    def take(self) -> None:
+        """Keep the signals that come from now on."""
+        for name, number in _known():
+            signal.signal(number, self._keeper(name))
+
+    def serve(self, reactor: Any, handlers: Mapping[str, Callable[[], None]]) -> None:
+        """Have *handlers*, by the names of their signals, called within *reactor* once it runs, for those that were
+        kept, too.
+
+        :param reactor: ``addSystemEventTrigger``, ``callWhenRunning`` and ``callFromThread`` are used.
+        """
+        # The reactor takes them for itself while it starts. What comes just then waits with the system.
+        reactor.addSystemEventTrigger("before", "startup", self._block)
+        reactor.callWhenRunning(self._serve, reactor, handlers)
+
+    def _serve(self, reactor: Any, handlers: Mapping[str, Callable[[], None]]) -> None:
+        for name, number in _known():
+            signal.signal(number, _in_reactor(reactor, handlers[name]))
+        if self._before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
+            self._before = None
+        early, self._early = self._early, []
+        for name in early:
+            reactor.callFromThread(handlers[name])
+
+    def _block(self) -> None:
+        if hasattr(signal, "pthread_sigmask"):
+            self._before = signal.pthread_sigmask(signal.SIG_BLOCK, [number for _, number in _known()])
+
+    def _keeper(self, name: str) -> Callable[[int, Any], None]:
+        return lambda number, frame: self._early.append(name)
 
 
-def _in_reactor(reactor: IReactorFromThreads, handler: Callable[[], None]) -> Callable[[int, Any], None]:
+def _known() -> list[tuple[str, int]]:
+    return [(name, getattr(signal, name)) for name in NAMES if hasattr(signal, name)]
+
+
+def _in_reactor(reactor: Any, handler: Callable[[], None]) -> Callable[[int, Any], None]:
     return lambda number, frame: reactor.callFromThread(handler)

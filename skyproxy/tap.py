@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from twisted.application.service import IService
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import ConnectionDone
-from twisted.internet.protocol import Factory
 from twisted.python import usage
-from twisted.python.failure import Failure
 
-from skyproxy.config import Config, ConfigError, load
-from skyproxy.observe.logging import build_logging
-from skyproxy.observe.sinks import FileSink
+from skyproxy import pidfile
+from skyproxy.cache.ownership import NotUsable, check
+from skyproxy.config import Config, ConfigError, Problem, load
+from skyproxy.observe.logging import Logging, build_logging
+from skyproxy.privileges import Owner, acting_as, owner_of
+from skyproxy.signals import Signals
 from skyproxy.wire import Wire
 
 
@@ -35,37 +34,91 @@ class Options(usage.Options):
         ["log-level", None, None, "debug, info, warn or error"],
     ]
 
+    def postOptions(self) -> None:
+        """Before twistd looks whether another instance runs."""
+        twistd: Any = self.parent
+        name = twistd["pidfile"] if twistd is not None and "pidfile" in twistd else None
+        if name:
+            pidfile.forget_if_stale(Path(name))
+
+
+class Reader:
+    """Reads the configuration that *options* name: again from where it was found the first time.
+
+    :param owner: who is to be able to use the files that it names.
+    """
+
+    def __init__(self, options: Options, owner: Owner | None, cwd: Path) -> None:
+        self._options = options
+        self._owner = owner
+        self._cwd = cwd
+        self._last: Config | None = None
+
+    def read(self) -> Config:
+        """What there is now.
+
+        :raise ConfigError: with everything that is wrong.
+        """
+        options = self._options
+        config = load(
+            Path(options["config"]) if options["config"] else None,
+            environ=os.environ,
+            cwd=self._cwd,
+            home=_home(),
+            listen=options["listen"],
+            log_file=options["log-file"],
+            log_level=options["log-level"],
+            source=None if self._last is None else self._last.found,
+        )
+        self._check_cache(config)
+        self._last = config
+        return config
+
+    def _check_cache(self, config: Config) -> None:
+        path = config.proxy.cache.path
+        # One that is in use already is not to be opened once more.
+        if path is None or (self._last is not None and path == self._last.proxy.cache.path):
+            return
+        try:
+            with acting_as(self._owner):
+                check(path)
+        except NotUsable as error:
+            raise ConfigError([Problem(config.source, None, "proxy.cache.path", str(error))]) from None
+
 
 def makeService(options: Options, reactor: Any = None) -> IService:
-    """The service that *options* ask for.
+    """The service that *options* ask for. It listens already: what cannot be had is told before twistd goes on.
 
-    :raise SystemExit: with one clear message, when the configuration or the endpoint cannot be used.
+    :raise SystemExit: with one clear message, when the configuration, the log or the endpoint cannot be used.
     """
     if reactor is None:
         from twisted.internet import reactor
     # Klein imports the reactor when it is imported: by now --reactor has chosen it.
     from skyproxy.service import SkyproxyService
 
-    def read() -> Config:
-        return load(
-            Path(options["config"]) if options["config"] else None,
-            environ=os.environ,
-            cwd=Path.cwd(),
-            home=Path.home(),
-            listen=options["listen"],
-            log_file=options["log-file"],
-            log_level=options["log-level"],
-        )
-
     use_monotonic_time(reactor)
+    twistd: Any = options.parent or {}
+    owner = owner_of(twistd)
     try:
-        config = read()
+        cwd = Path.cwd()
+    except OSError as error:
+        raise SystemExit(f"skyproxy: the folder that it was started in cannot be used: {error.strerror}") from None
+    reader = Reader(options, owner, cwd)
+    try:
+        config = reader.read()
     except ConfigError as error:
         raise SystemExit(f"skyproxy: the configuration cannot be used:\n{error}") from None
-    check_endpoint(config.proxy.listen, reactor)
-    check_log_file(config.proxy.log_file)
-    logging = build_logging(config, options.parent or {}, Path.cwd(), reactor)
-    return SkyproxyService(reactor, config, read, logging, Wire())
+    see_to_pidfile(twistd, cwd)
+    signals = Signals()
+    signals.take()
+    logging = build_logging(config, twistd, cwd, reactor)
+    open_log(logging, owner)
+    service = SkyproxyService(reactor, config, reader.read, logging, Wire(), signals)
+    try:
+        service.listen()
+    except Exception as error:  # whatever the endpoint's own parser says: a bad word, a missing file, a bad key
+        raise SystemExit(f"skyproxy: cannot listen at {config.proxy.listen}: {error}") from None
+    return service
 
 
 def use_monotonic_time(reactor: Any) -> None:
@@ -77,40 +130,34 @@ def use_monotonic_time(reactor: Any) -> None:
         reactor.seconds = time.monotonic
 
 
-def check_log_file(log_file: Path | None) -> None:
-    """Open *log_file* for a moment: once twistd is a daemon, nobody sees what cannot be logged.
+def see_to_pidfile(twistd: Any, cwd: Path) -> None:
+    """Do without the pid file that nobody asked for, where it cannot be written.
 
-    :raise SystemExit: it cannot be written to.
+    :raise SystemExit: one that was asked for cannot be written.
     """
-    if log_file is None:
+    name = twistd.get("pidfile")
+    reason = pidfile.why_not_writable(cwd / name) if name else None
+    if reason is None:
         return
-    sink = FileSink(log_file)
-    try:
-        sink.reopen()
-    except OSError as error:
-        raise SystemExit(f"skyproxy: cannot write the log file {log_file}: {error.strerror}") from None
-    finally:
-        sink.close()
+    if name != pidfile.DEFAULT:
+        raise SystemExit(f"skyproxy: cannot write the pid file {cwd / name}: {reason}")
+    twistd["pidfile"] = ""
 
 
-def check_endpoint(listen: str, reactor: Any) -> None:
-    """Bind *listen* for a moment: twistd would tell of a port in use only with a traceback, or only in a log.
+def open_log(logging: Logging, owner: Owner | None) -> None:
+    """Open the log files: once twistd is a daemon, nobody sees what cannot be logged.
 
-    :raise SystemExit: it cannot be bound, or is no endpoint, or its key cannot be read.
+    :raise SystemExit: one cannot be written to.
     """
-    problems: list[str] = []
-
-    def close(port: Any) -> None:
-        # At once: stopListening would take a turn of the reactor, which does not run yet.
-        port.stopReading()
-        port.connectionLost(Failure(ConnectionDone()))
-
-    factory = Factory()
-    factory.noisy = False
     try:
-        listening = serverFromString(reactor, listen).listen(factory)
-        listening.addCallbacks(close, lambda failure: problems.append(failure.getErrorMessage()))
-    except Exception as error:  # whatever the endpoint's own parser says: a bad word, a missing file, a bad key
-        problems.append(str(error))
-    if problems:
-        raise SystemExit(f"skyproxy: cannot listen at {listen}: {problems[0]}")
+        logging.open(owner)
+    except OSError as error:
+        raise SystemExit(f"skyproxy: cannot write the log file {error.filename}: {error.strerror}") from None
+
+
+def _home() -> Path | None:
+    """The user's; None if nobody knows where that is."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None

@@ -37,7 +37,7 @@ class SqliteStore:
     """See :class:`~skyproxy.cache.store.Store`. Its file is used in a thread of its own.
 
     Whatever goes wrong with the file costs answers that might have been found, and one warning, and nothing else. A
-    file that is damaged, or not this store's, is renamed, and another begun.
+    file of this store's that is damaged is renamed, and another begun; one that is not this store's is left as it is.
 
     :param path: of the file, which is made for its owner alone, as are the folders that are missing on the way to it.
     :param reactor: ``callFromThread``, ``callLater`` and ``seconds`` are used.
@@ -138,7 +138,7 @@ class SqliteStore:
 
     def _tell_aside(self, aside: Path, reason: str) -> None:
         _log.warn(
-            "The file of kept answers is damaged, or not skyproxy's: put aside, and a new one begun",
+            "The file of kept answers is damaged, or another version's: put aside, and a new one begun",
             path=str(self._path),
             aside=str(aside),
             reason=reason,

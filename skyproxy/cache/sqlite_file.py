@@ -12,10 +12,8 @@ import orjson
 
 from skyproxy.cache.answers import StoredAnswer
 from skyproxy.cache.client import Field
+from skyproxy.cache.ownership import APPLICATION, NotUsable, check, is_ours
 from skyproxy.cache.store import largest_entry
-
-_APPLICATION = 0x534B5943
-"""Tells the file from any other SQLite file ("SKYC")."""
 
 _VERSION = 1
 
@@ -35,7 +33,7 @@ _SCHEMA = (
     "CREATE INDEX by_use ON answers (used, cost)",
     "CREATE INDEX by_end ON answers (expires_at)",
     "CREATE INDEX by_beginning ON answers (stored_at)",
-    f"PRAGMA application_id = {_APPLICATION}",
+    f"PRAGMA application_id = {APPLICATION}",
     f"PRAGMA user_version = {_VERSION}",
 )
 
@@ -50,13 +48,14 @@ _COMPANIONS = ("", "-wal", "-shm", "-journal")
 
 
 class ForeignFile(Exception):
-    """What stands in the file is not this store's, or is damaged."""
+    """What stands in the file is another version's, or is damaged."""
 
 
 class AnswersFile:
     """The file, opened when it is first needed.
 
-    Any method may raise ``sqlite3.Error`` or ``OSError``; :class:`ForeignFile` where the contents are to blame.
+    Any method may raise ``sqlite3.Error`` or ``OSError``; :class:`ForeignFile` where the contents are to blame;
+    :class:`~skyproxy.cache.ownership.NotUsable` where the file is somebody else's, which is left as it is.
 
     :param path: of the file. It is made, with the folders that lead to it, for its owner alone (0600, 0700).
     :ivar totals: how many entries there are, and how many bytes, when last looked at.
@@ -132,10 +131,13 @@ class AnswersFile:
         """Rename the file, under a name that is free, so that the next call begins a new one.
 
         :return: the new name.
+        :raise NotUsable: it is not this store's any more.
         """
         with suppress(sqlite3.Error):
             self.close()
         self._database = None
+        if not is_ours(self._path):
+            raise NotUsable(f"{self._path} has become another program's file: it is left as it is")
         number = 1
         while True:
             aside = self._path.with_name(f"{self._path.name}.aside-{number}")
@@ -182,6 +184,7 @@ class AnswersFile:
     def _open(self) -> sqlite3.Connection:
         if self._database is not None:
             return self._database
+        check(self._path)
         self._make_file()
         database = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
         try:
@@ -223,8 +226,8 @@ def _prepare(database: sqlite3.Connection) -> int:
     if empty and not application:
         for statement in _SCHEMA:
             database.execute(statement)
-    elif (application, version) != (_APPLICATION, _VERSION):
-        raise ForeignFile("another program's, or another version's")
+    elif (application, version) != (APPLICATION, _VERSION):
+        raise ForeignFile("another version's")
     database.execute("COMMIT")
     # The first of two processes that begin at once may be in the way. Without it things only take longer.
     with suppress(sqlite3.OperationalError):

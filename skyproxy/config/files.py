@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -34,7 +35,7 @@ class Source:
 
 
 def find(
-    path: Path | None, *, environ: Mapping[str, str], cwd: Path, home: Path, problems: list[Problem]
+    path: Path | None, *, environ: Mapping[str, str], cwd: Path, home: Path | None, problems: list[Problem]
 ) -> Source | None:
     """The configuration at *path*, or at the first of the usual places that has one.
 
@@ -42,29 +43,52 @@ def find(
     """
     if path is not None:
         return _at(cwd / path, problems)
-    if (cwd / ONE_FILE).is_file():
-        return _of_file(cwd / ONE_FILE)
-    if (cwd / "config" / PROVIDERS_FILE).is_file():
-        return _of_folder(cwd / "config")
-    user = _user_folder(environ, home)
-    if (user / ONE_FILE).is_file() or (user / PROVIDERS_FILE).is_file():
-        return _at(user, problems)
+    one, two, *of_user = places(environ=environ, cwd=cwd, home=home)
+    if is_file(one):
+        return _of_file(one)
+    if is_file(two):
+        return _of_folder(two.parent)
+    if any(map(is_file, of_user)):
+        return _at(of_user[0].parent, problems)
     return None
 
 
+def places(*, environ: Mapping[str, str], cwd: Path, home: Path | None) -> tuple[Path, ...]:
+    """The files that are looked for where nobody names one, in their order."""
+    user = _user_folder(environ, home)
+    of_user = () if user is None else (user / ONE_FILE, user / PROVIDERS_FILE)
+    return cwd / ONE_FILE, cwd / "config" / PROVIDERS_FILE, *of_user
+
+
+def is_file(path: Path) -> bool:
+    """Whether *path* is a file, as far as can be seen: what may not be looked at is not there."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def _at(path: Path, problems: list[Problem]) -> Source | None:
-    if not path.is_dir():
-        if path.exists():
+    try:
+        folder, there = path.is_dir(), path.exists()
+    except OSError as error:
+        problems.append(Problem(str(path), None, "", f"cannot be read: {error.strerror}"))
+        return None
+    if not folder:
+        if there:
             return _of_file(path)
         problems.append(Problem(str(path), None, "", "there is no such file or folder"))
         return None
-    one, two = (path / ONE_FILE).is_file(), (path / PROVIDERS_FILE).is_file()
+    if not os.access(path, os.X_OK):
+        problems.append(Problem(str(path), None, "", "cannot be read: this folder may not be entered"))
+        return None
+    one, two = is_file(path / ONE_FILE), is_file(path / PROVIDERS_FILE)
     if one and two:
         problems.append(Problem(str(path), None, "", f"has both {ONE_FILE} and {PROVIDERS_FILE}: keep one of them"))
         return None
     if one:
         return _of_file(path / ONE_FILE)
-    if two or (path / ROUTES_FILE).is_file():
+    if two or is_file(path / ROUTES_FILE):
         return _of_folder(path)
     message = f"has neither {PROVIDERS_FILE} with {ROUTES_FILE}, nor {ONE_FILE}"
     problems.append(Problem(str(path), None, "", message))
@@ -81,14 +105,14 @@ def _of_folder(path: Path) -> Source:
     return Source(str(path), (path / PROVIDERS_FILE, path / ROUTES_FILE), env_files)
 
 
-def _user_folder(environ: Mapping[str, str], home: Path) -> Path:
+def _user_folder(environ: Mapping[str, str], home: Path | None) -> Path | None:
     """XDG Base Directory Specification; on Windows the folder of roaming application data."""
     for variable in ("XDG_CONFIG_HOME", "APPDATA"):
         folder = Path(environ.get(variable, ""))
         # "All paths set in these environment variables must be absolute. […] ignore it."
         if folder.is_absolute():
             return folder / "skyproxy"
-    return home / ".config" / "skyproxy"
+    return None if home is None else home / ".config" / "skyproxy"
 
 
 def read_text(path: Path, problems: list[Problem]) -> str | None:

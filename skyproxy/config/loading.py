@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from skyproxy.config import rules
 from skyproxy.config.document import Document, parse
 from skyproxy.config.fallbacks import check_fallbacks
-from skyproxy.config.files import Source, Variables, find, read_text
+from skyproxy.config.files import Source, Variables, find, is_file, places, read_text
 from skyproxy.config.hints import hints
 from skyproxy.config.pieces import Piece, refuse_unknown_sections, section
 from skyproxy.config.prices import Price
@@ -46,10 +46,11 @@ def load(
     *,
     environ: Mapping[str, str],
     cwd: Path,
-    home: Path,
+    home: Path | None,
     listen: str | None = None,
     log_file: str | None = None,
     log_level: str | None = None,
+    source: Source | None = None,
 ) -> Config:
     """Read and check a configuration.
 
@@ -58,12 +59,14 @@ def load(
         the embedded default.
     :param environ: the process's environment; stronger than a ``.env`` beside the configuration.
     :param cwd: where relative paths begin.
-    :param home: the user's home folder.
+    :param home: the user's home folder, if there is one.
     :param listen: stronger than the file's; so are *log_file* and *log_level*.
+    :param source: where it was found before: it is read again from there, and from nowhere else.
     :raise ConfigError: with everything that is wrong.
     """
     problems: list[Problem] = []
-    source = find(path, environ=environ, cwd=cwd, home=home, problems=problems)
+    if source is None:
+        source = find(path, environ=environ, cwd=cwd, home=home, problems=problems)
     if problems:
         raise ConfigError(problems)
     read: list[Path] = []
@@ -98,7 +101,9 @@ def load(
         model_slots=slots,
         prices=prices,
         source=EMBEDDED if source is None else source.label,
+        found=source,
         paths=tuple(read),
+        watched=places(environ=environ, cwd=cwd, home=home) if source is None else (*source.files, *source.env_files),
         warnings=hints(proxy, providers, slots),
     )
 
@@ -118,7 +123,7 @@ def _read_documents(source: Source, read: list[Path], problems: list[Problem]) -
 def _read_variables(source: Source, environ: Mapping[str, str], read: list[Path], problems: list[Problem]) -> Variables:
     env_files = []
     for file in source.env_files:
-        text = read_text(file, problems) if file.is_file() else None
+        text = read_text(file, problems) if is_file(file) else None
         if text is not None:
             read.append(file)
             env_files.append((file, text))

@@ -29,6 +29,7 @@ from skyproxy.config.fields import (
     frozen,
     on_or_off,
 )
+from skyproxy.config.files import Source
 from skyproxy.config.prices import Price
 from skyproxy.config.resilience import (
     ApiKeyConfig,
@@ -222,7 +223,9 @@ class Config(Checked):
     :ivar prices: by ``provider:model``, or a pattern of that or of a model's name; see
         :func:`~skyproxy.config.prices.price_of`.
     :ivar source: what was read, for people.
+    :ivar found: where it stands, and is read from again; None: it is the embedded one.
     :ivar paths: the files that were read.
+    :ivar watched: the files whose change means another configuration, those that are not there yet among them.
     :ivar warnings: what works, but perhaps not as meant.
     """
 
@@ -231,5 +234,7 @@ class Config(Checked):
     model_slots: Annotated[Mapping[str, SlotConfig], AfterValidator(frozen)]
     prices: Annotated[Mapping[str, Price], AfterValidator(frozen)] = Field(default={}, validate_default=True)
     source: str
+    found: Source | None = None
     paths: tuple[Path, ...] = ()
+    watched: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -64,6 +64,11 @@ class Channel:
         self.configure(redactor, level)
         self.writer = LogWriter(sink, lost=self._lost, trouble=self._failed)
 
+    def open(self, owner: tuple[int, int] | None) -> None:
+        """Open the sink, before its writer is started. See :meth:`Logging.open`."""
+        if isinstance(self._sink, FileSink):
+            self._sink.open(owner)
+
     def configure(self, redactor: Redactor, level: str) -> None:
         """From now on, hide what *redactor* hides, and take what is of *level* or above."""
         self._renderer = self._make_renderer(redactor)
@@ -153,6 +158,15 @@ class Logging:
     def dropped(self) -> int:
         """Lines that the current logs lost."""
         return sum(channel.writer.dropped for channel in self._channels())
+
+    def open(self, owner: tuple[int, int] | None = None) -> None:
+        """Open the files, while somebody is there to be told that they cannot be. Not after :meth:`start`.
+
+        :param owner: to whom those that are made are given.
+        :raise OSError: one cannot be opened.
+        """
+        for channel in self._channels():
+            channel.open(owner)
 
     def start(self) -> None:
         """Begin to write. Call it after the process has become a daemon.

@@ -99,6 +99,17 @@ class FileSink:
         except OSError:
             return True  # what cannot be seen cannot be opened anew either
 
+    def open(self, owner: tuple[int, int] | None) -> None:
+        """Open it, and give what had to be made to *owner*, a user and a group.
+
+        :raise OSError: it cannot be opened.
+        """
+        made = [each for each in (self._path, *self._path.parents) if not each.exists()]
+        self.reopen()
+        if owner is not None:
+            for each in made:
+                os.chown(each, *owner)
+
     def reopen(self) -> None:
         """As :meth:`Sink.reopen`."""
         folder = self._path.parent

@@ -22,6 +22,7 @@ from skyproxy import listening, reloading
 from skyproxy import service as room
 from skyproxy.config import Config, ConfigError, Problem
 from skyproxy.service import SkyproxyService
+from skyproxy.signals import Signals
 from skyproxy.wire import Wire
 from tests.unit.configs import config_of
 
@@ -117,7 +118,7 @@ class Case(SynchronousTestCase):
 
     def make(self, config: Config) -> SkyproxyService:
         logging: Any = self.logging
-        return SkyproxyService(self.reactor, config, self.load, logging, Wire())
+        return SkyproxyService(self.reactor, config, self.load, logging, Wire(), Signals())
 
     def load(self) -> Config:
         if isinstance(self.loaded, Exception):
@@ -125,7 +126,7 @@ class Case(SynchronousTestCase):
         return self.loaded
 
     def start(self) -> None:
-        self.service.privilegedStartService()
+        self.service.listen()
         self.service.startService()
 
     @property
@@ -154,7 +155,7 @@ class Case(SynchronousTestCase):
 
 class StartTests(Case):
     def test_the_port_is_bound_before_anything_is_built(self) -> None:
-        self.service.privilegedStartService()
+        self.service.listen()
         (port, _, _, interface) = self.reactor.tcpServers[0]
         self.assertEqual((port, interface), (1234, "127.0.0.1"))
         self.assertEqual(self.logging.asked, [])
@@ -191,7 +192,7 @@ class StartTests(Case):
             (UNIXAddress("/run/a b"), "unix:/run/a b", "--unix-socket '/run/a b' http://localhost/v1"),
         ):
             self.setUp()
-            self.service.privilegedStartService()
+            self.service.listen()
             self.reactor.ports[0]._address = address
             self.service.startService()
             self.assertIn(f"skyproxy listens at {base_url}", self.said)
@@ -206,7 +207,7 @@ class StartTests(Case):
     def test_a_port_that_cannot_be_had(self) -> None:
         self.reactor.refuses = CannotListenError("127.0.0.1", 1234, OSError("taken"))
         with self.assertRaises(CannotListenError):
-            self.service.privilegedStartService()
+            self.service.listen()
         self.assertIsNone(self.successResultOf(self.service.stopService()))
 
     def test_an_endpoint_that_takes_its_time(self) -> None:
@@ -216,7 +217,7 @@ class StartTests(Case):
 
         self.patch(listening, "serverFromString", lambda reactor, text: Slow())
         with self.assertRaises(RuntimeError):
-            self.service.privilegedStartService()
+            self.service.listen()
 
     def test_twistds_own_log_is_taken_over(self) -> None:
         application: Any = Application("test")
@@ -439,7 +440,7 @@ class StopTests(Case):
         self.assertFalse(self.service.running)
 
     def test_before_it_has_started(self) -> None:
-        self.service.privilegedStartService()
+        self.service.listen()
         self.assertIsNone(self.successResultOf(self.stop()))
         self.assertEqual(self.logging.asked, ["stop"])
 

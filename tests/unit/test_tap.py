@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from pathlib import Path
 from shutil import rmtree
@@ -11,8 +12,10 @@ from twisted.application.service import IService
 from twisted.python import usage
 from twisted.trial.unittest import TestCase
 
+from skyproxy import tap
+from skyproxy.config import ConfigError
 from skyproxy.service import SkyproxyService
-from skyproxy.tap import Options, check_endpoint, check_log_file, makeService
+from skyproxy.tap import Options, makeService
 
 LOOPBACK = "tcp:0:interface=127.0.0.1"
 TEXT = """
@@ -32,17 +35,21 @@ class TapTests(TestCase):
         os.chdir(self.folder)
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("SKYPROXY_", "XDG_"))}
         self.patch(os, "environ", {**kept, "HOME": str(self.folder), "USERPROFILE": str(self.folder)})
+        self.handlers: dict[int, Any] = {}
+        self.patch(signal, "signal", self.handlers.__setitem__)
 
-    def make(self, *arguments: str) -> SkyproxyService:
+    def make(self, *arguments: str, **twistd: Any) -> SkyproxyService:
         options = Options()
+        options.parent = twistd  # type: ignore[assignment]
         options.parseOptions(arguments)
         service: Any = makeService(options)
+        self.addCleanup(service.stopService)
         return service
 
-    def assertRefused(self, expected: str, *arguments: str) -> None:
+    def assertRefused(self, expected: str, *arguments: str, **twistd: Any) -> None:
         """It ends with one clear message."""
         with self.assertRaises(SystemExit) as caught:
-            self.make(*arguments)
+            self.make(*arguments, **twistd)
         message = str(caught.exception.code)
         self.assertTrue(message.startswith("skyproxy: "), message)
         self.assertIn(expected, message)
@@ -86,11 +93,87 @@ class TapTests(TestCase):
         self.assertEqual(list(again.providers), ["watch"])
         self.assertEqual(again.proxy.log_level, "error")
 
-    def test_nothing_listens_yet(self) -> None:
+    def test_it_listens_before_anything_is_started(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as finder:
             port = finder.getsockname()[1]
-        self.make("--listen", f"tcp:{port}:interface=127.0.0.1")
-        socket.create_server(("127.0.0.1", port)).close()
+        service = self.make("--listen", f"tcp:{port}:interface=127.0.0.1")
+        socket.create_connection(("127.0.0.1", port)).close()
+        self.assertFalse(service.running)
+
+    def test_signals_are_taken_before_it_listens(self) -> None:
+        self.make("--listen", LOOPBACK)
+        self.assertIn(signal.SIGTERM, self.handlers)
+
+    def test_a_reload_never_falls_to_another_source(self) -> None:
+        (self.folder / "config").mkdir()
+        (self.folder / "config" / "providers.yaml").write_text(TEXT)
+        (self.folder / "skyproxy.yaml").write_text(TEXT.replace("guard", "watch"))
+        for _ in range(2):
+            service = self.make()
+            (self.folder / "skyproxy.yaml").rename(self.folder / "away")
+            error = self.assertRaises(ConfigError, service._reloading._load)
+            self.assertIn("skyproxy.yaml: there is no such file", str(error))
+            (self.folder / "away").rename(self.folder / "skyproxy.yaml")
+            self.assertEqual(list(service._reloading._load().providers), ["watch"])
+            (self.folder / "config" / "providers.yaml").unlink(missing_ok=True)
+
+    def test_a_folder_stays_the_files_that_it_began_with(self) -> None:
+        folder = self.folder / "mine"
+        folder.mkdir()
+        (folder / "skyproxy.yaml").write_text(TEXT)
+        service = self.make("--config", "mine")
+        (folder / "skyproxy.yaml").rename(folder / "providers.yaml")
+        self.assertRaises(ConfigError, service._reloading._load)
+
+    def test_the_demo_gives_way_to_a_configuration(self) -> None:
+        service = self.make("--listen", LOOPBACK)
+        self.assertEqual(service._reloading._load().source, "embedded default")
+        (self.folder / "skyproxy.yaml").write_text(TEXT)
+        self.assertEqual(list(service._reloading._load().providers), ["guard"])
+        (self.folder / "skyproxy.yaml").unlink()
+        self.assertRaises(ConfigError, service._reloading._load)
+
+    def test_answers_in_a_file_of_somebody_elses(self) -> None:
+        (self.folder / "diary").write_text("my diary")
+        (self.folder / "skyproxy.yaml").write_text(TEXT.replace("log_level", "cache: {path: diary}, log_level"))
+        self.assertRefused("proxy.cache.path: ")
+        self.assertEqual((self.folder / "diary").read_text(), "my diary")
+
+    def test_answers_in_a_file_of_somebody_elses_when_read_again(self) -> None:
+        (self.folder / "diary").write_text("my diary")
+        (self.folder / "skyproxy.yaml").write_text(TEXT.replace("log_level", "cache: {path: answers}, log_level"))
+        service = self.make()
+        service._reloading._load()
+        (self.folder / "skyproxy.yaml").write_text(TEXT.replace("log_level", "cache: {path: diary}, log_level"))
+        self.assertRaises(ConfigError, service._reloading._load)
+
+    def test_a_pid_file_that_cannot_be(self) -> None:
+        (self.folder / "file").touch()
+        self.assertRefused("file/x.pid", "--listen", LOOPBACK, pidfile="file/x.pid")
+        self.make("--listen", LOOPBACK, pidfile="mine.pid")
+        self.assertFalse((self.folder / "mine.pid").exists())
+
+    def test_a_pid_file_that_nobody_asked_for(self) -> None:
+        (self.folder / "twistd.pid").mkdir()
+        twistd: dict[str, Any] = {"pidfile": "twistd.pid"}
+        tap.see_to_pidfile(twistd, self.folder)
+        self.assertEqual(twistd, {"pidfile": ""})
+
+    def test_a_pid_file_of_before(self) -> None:
+        file = self.folder / "x.pid"
+        for number, stays in ((os.getpid(), False), (os.getppid(), True)):
+            file.write_text(str(number))
+            options = Options()
+            options.parent = {"pidfile": str(file)}  # type: ignore[assignment]
+            options.parseOptions([])
+            self.assertEqual(file.exists(), stays)
+
+    def test_nobody_knows_a_home(self) -> None:
+        def nowhere() -> Path:
+            raise RuntimeError("Could not determine home directory.")
+
+        self.patch(Path, "home", nowhere)
+        self.assertEqual(self.make("--listen", LOOPBACK)._config.source, "embedded default")
 
     def test_a_configuration_that_is_not_there(self) -> None:
         self.assertRefused("missing.yaml", "--config", "missing.yaml")
@@ -123,13 +206,3 @@ class TapTests(TestCase):
         (self.folder / "file").touch()
         for name in ("file/x.log", "folder"):
             self.assertRefused(name, "--listen", LOOPBACK, "--log-file", name)
-
-    def test_the_checks_leave_nothing_behind(self) -> None:
-        from twisted.internet import reactor
-
-        before = len(reactor.getReaders())  # type: ignore[attr-defined]
-        for _ in range(5):
-            check_endpoint(LOOPBACK, reactor)
-        self.assertEqual(len(reactor.getReaders()), before)  # type: ignore[attr-defined]
-        check_log_file(None)
-        self.assertEqual(list(self.folder.iterdir()), [])

@@ -13,6 +13,7 @@ from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.cache.answers import StoredAnswer
+from skyproxy.cache.ownership import NotUsable
 from skyproxy.cache.sqlite import SqliteStore
 from skyproxy.cache.store import Store
 from tests.unit.cache.clients import EVENTS, JSON
@@ -20,6 +21,8 @@ from tests.unit.cache.threads import ThreadedClock
 
 KEY = b"k" * 32
 OTHER = b"o" * 32
+DAMAGED = b"SQLite format 3\x00".ljust(68, b"?") + b"SKYC" + b"junk" * 5000
+"""A file of the store's, of which nothing is left but what it begins with."""
 
 
 def answer(body: bytes = b"{}", stream: bool = False) -> StoredAnswer:
@@ -229,11 +232,29 @@ class DamageTests(SqliteTestCase):
         self.assertEqual(self.body(), b"new")
         self.assertEqual(len(self.warnings), 1)
 
+    def assert_left_alone(self, *names: str) -> None:
+        """Nothing that was there is another afterwards, whatever is asked of the store."""
+        files = [self.path.parent / name for name in names or (self.path.name,)]
+
+        def state() -> list[Any]:
+            return [(each.read_bytes(), each.stat().st_mode, each.stat().st_mtime_ns) for each in files]
+
+        before, there = state(), sorted(self.path.parent.iterdir())
+        self.assertIsNone(self.get())
+        self.store.put(KEY, answer(), 60)
+        self.assertIsNone(self.get())
+        self.assertEqual((state(), sorted(self.path.parent.iterdir())), (before, there))
+        self.assertEqual(len(self.warnings), 1)
+        self.assertIn("NotUsable", self.warnings[0]["error"])
+
     def test_no_database_at_all(self) -> None:
         self.path.parent.mkdir(parents=True)
-        self.path.write_bytes(b"my diary\n" * 1000)
-        self.assert_begun_anew()
-        self.assertTrue((self.path.parent / "answers.sqlite.aside-1").read_bytes().startswith(b"my diary"))
+        for content in (b"my diary\n" * 1000, b"SQLite", b"x", bytes(200)):
+            self.warnings.clear()
+            self.reactor.advance(1000)
+            self.path.write_bytes(content)
+            self.path.chmod(0o644)
+            self.assert_left_alone()
 
     def test_somebody_elses_database(self) -> None:
         self.path.parent.mkdir(parents=True)
@@ -241,10 +262,38 @@ class DamageTests(SqliteTestCase):
             database.execute("CREATE TABLE answers (question TEXT)")
             database.execute("INSERT INTO answers VALUES ('why')")
         database.close()
-        self.assert_begun_anew()
-        with sqlite3.connect(self.path.parent / "answers.sqlite.aside-1") as old:
-            self.assertEqual(old.execute("SELECT * FROM answers").fetchall(), [("why",)])
-        old.close()
+        self.assert_left_alone()
+
+    def test_somebody_elses_file_by_the_name_of_a_companion(self) -> None:
+        self.path.parent.mkdir(parents=True)
+        for end in ("-wal", "-shm", "-journal"):
+            self.warnings.clear()
+            self.reactor.advance(1000)
+            companion = self.path.with_name(self.path.name + end)
+            companion.write_bytes(b"my diary\n" * 1000)
+            self.assert_left_alone(companion.name)
+            companion.unlink()
+
+    def test_companions_that_were_left_behind_are_no_hindrance(self) -> None:
+        self.store.put(KEY, answer(), 60)
+        self.get()
+        left = {end: self.path.with_name(self.path.name + end) for end in ("-wal", "-shm")}
+        contents = {end: file.read_bytes() for end, file in left.items()}
+        self.assertTrue(all(contents.values()))
+        self.close(self.store)
+        self.path.unlink()
+        for end, content in contents.items():
+            left[end].write_bytes(content)
+        self.store = self.open()
+        self.store.put(KEY, answer(b"new"), 60)
+        self.assertEqual((self.body(), self.warnings), (b"new", []))
+
+    def test_became_somebody_elses_while_it_was_open(self) -> None:
+        self.store.put(KEY, answer(), 60)
+        self.get()
+        self.path.write_bytes(b"my diary\n" * 1000)
+        self.assertRaises(NotUsable, self.store._file.put_aside)
+        self.assertEqual(self.asides(), [])
 
     def test_another_version(self) -> None:
         self.store.put(KEY, answer(), 60)
@@ -294,7 +343,7 @@ class DamageTests(SqliteTestCase):
     def test_what_was_put_aside_before_stays(self) -> None:
         self.path.parent.mkdir(parents=True)
         (self.path.parent / "answers.sqlite.aside-1").write_bytes(b"first")
-        self.path.write_bytes(b"second" * 1000)
+        self.path.write_bytes(DAMAGED)
         self.assertIsNone(self.get())
         self.assertEqual(self.asides(), ["answers.sqlite.aside-1", "answers.sqlite.aside-2"])
         self.assertEqual((self.path.parent / "answers.sqlite.aside-1").read_bytes(), b"first")
@@ -303,7 +352,7 @@ class DamageTests(SqliteTestCase):
         self.path.parent.mkdir(parents=True)
         for _ in range(6):
             self.store._file.close()
-            self.path.write_bytes(b"junk" * 5000)
+            self.path.write_bytes(DAMAGED)
             self.assertIsNone(self.get())
         self.assertEqual(len([each for each in self.asides() if not each.endswith(("-wal", "-shm"))]), 3)
         self.assertEqual(len(self.warnings), 3 + 1)
