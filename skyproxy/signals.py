@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 NAMES = ("SIGTERM", "SIGINT", "SIGBREAK", "SIGHUP", "SIGUSR1")
 """Those that mean something here. Not every system knows all of them."""
+
+_REACTORS_OWN = {"sigTerm": "SIGTERM", "sigInt": "SIGINT", "sigBreak": "SIGBREAK"}
 
 
 class Signals:
@@ -18,8 +20,6 @@ class Signals:
 
     def __init__(self) -> None:
         self._early: list[str] = []
-        self._before: Iterable[int] | None = None
-        """The signals that were blocked before these were."""
 
     def take(self) -> None:
         """Keep the signals that come from now on."""
@@ -30,25 +30,19 @@ class Signals:
         """Have *handlers*, by the names of their signals, called within *reactor* once it runs, for those that were
         kept, too.
 
-        :param reactor: ``addSystemEventTrigger``, ``callWhenRunning`` and ``callFromThread`` are used.
+        :param reactor: ``callWhenRunning`` and ``callFromThread`` are used.
         """
-        # The reactor takes them for itself while it starts. What comes just then waits with the system.
-        reactor.addSystemEventTrigger("before", "startup", self._block)
+        # The reactor takes some of them for itself while it starts, with these methods of its own.
+        for method, name in _REACTORS_OWN.items():
+            setattr(reactor, method, self._keeper(name))
         reactor.callWhenRunning(self._serve, reactor, handlers)
 
     def _serve(self, reactor: Any, handlers: Mapping[str, Callable[[], None]]) -> None:
         for name, number in _known():
             signal.signal(number, _in_reactor(reactor, handlers[name]))
-        if self._before is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
-            self._before = None
         early, self._early = self._early, []
-        for name in early:
+        for name in dict.fromkeys(early):
             reactor.callFromThread(handlers[name])
-
-    def _block(self) -> None:
-        if hasattr(signal, "pthread_sigmask"):
-            self._before = signal.pthread_sigmask(signal.SIG_BLOCK, [number for _, number in _known()])
 
     def _keeper(self, name: str) -> Callable[[int, Any], None]:
         return lambda number, frame: self._early.append(name)

@@ -26,6 +26,10 @@ def startService(self):
     for name in names:
         os.kill(os.getpid(), getattr(signal, name))
     inner(self)
+    # As the reactor has taken them, and before it tells anybody that it runs.
+    from twisted.internet import reactor
+    again = lambda: [os.kill(os.getpid(), getattr(signal, name)) for name in names]
+    reactor.addSystemEventTrigger('during', 'startup', again)
 room.SkyproxyService.startService = startService
 from twisted.scripts.twistd import run
 run()
