@@ -63,7 +63,7 @@ class Api:
         self._metrics = Metrics(sources)
         self._now = now
 
-    # What is proxied. SkyrimNet's endpoint setting may be the whole URL or a part of it: all three arrive.
+    # What is proxied. A client's setting may be the whole URL or a part of it: with /v1 and without, all arrive.
 
     @app.route("/v1/chat/completions", methods=["POST"])
     @app.route("/chat/completions", methods=["POST"])
@@ -72,33 +72,40 @@ class Api:
         return self._proxied(request, Endpoint.CHAT)
 
     @app.route("/v1/completions", methods=["POST"])
+    @app.route("/completions", methods=["POST"])
     def completions(self, request: ApiRequest) -> Deferred[None]:
         return self._proxied(request, Endpoint.COMPLETIONS)
 
     @app.route("/v1/embeddings", methods=["POST"])
+    @app.route("/embeddings", methods=["POST"])
     def embeddings(self, request: ApiRequest) -> Deferred[None]:
         return self._proxied(request, Endpoint.EMBEDDINGS)
 
     @app.route("/v1/responses", methods=["POST"])
+    @app.route("/responses", methods=["POST"])
     def responses(self, request: ApiRequest) -> Deferred[None]:
         return self._proxied(request, Endpoint.RESPONSES)
 
     @app.route("/v1/audio/speech", methods=["POST"])
+    @app.route("/audio/speech", methods=["POST"])
     def speech(self, request: ApiRequest) -> Deferred[None]:
         return self._proxied(request, Endpoint.SPEECH)
 
     @app.route("/v1/audio/transcriptions", methods=["POST"])
+    @app.route("/audio/transcriptions", methods=["POST"])
     def transcriptions(self, request: ApiRequest) -> Deferred[None]:
         return self._proxied(request, Endpoint.TRANSCRIPTIONS)
 
     # What skyproxy answers itself.
 
     @app.route("/v1/models", methods=["GET"])
+    @app.route("/models", methods=["GET"])
     def models(self, request: ApiRequest) -> Deferred[None]:
         names = self._runtime().router.model_ids()
         return self._answered(request, lambda: {"object": "list", "data": [_model(name) for name in names]})
 
     @app.route("/v1/models/<path:name>", methods=["GET"])
+    @app.route("/models/<path:name>", methods=["GET"])
     def model(self, request: ApiRequest, name: str) -> Deferred[None]:
         def find() -> dict[str, Any]:
             if name not in self._runtime().router.model_ids():

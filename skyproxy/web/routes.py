@@ -47,6 +47,8 @@ class Routes(KleinResource):
         """Have Klein match and run the route, and remember it."""
         # Klein would not ask the app about a path that is not UTF-8. Like this there is nothing at it.
         request.postpath = [part.decode("utf-8", "replace").encode("utf-8") for part in request.postpath]
+        if len(request.postpath) > 1 and not request.postpath[-1]:
+            request.postpath.pop()  # One slash at the end means nothing: /v1/ is /v1.
         rendered = super().render(request)
         if request.method in (b"GET", b"POST"):
             self._remember(request)
@@ -56,7 +58,9 @@ class Routes(KleinResource):
         path = request.path
         try:
             adapter = self._app.url_map.bind("")
-            rule, _ = adapter.match(path.decode("utf-8"), request.method.decode("ascii"), return_rule=True)
+            rule, _ = adapter.match(
+                path.decode("utf-8").removesuffix("/"), request.method.decode("ascii"), return_rule=True
+            )
         except (HTTPException, UnicodeDecodeError):
             return
         if not rule.arguments:

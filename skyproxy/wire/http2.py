@@ -104,8 +104,8 @@ class Http2Connection(Protocol):
 
     @property
     def draining(self) -> bool:
-        """Whether no new request is taken, because either side is closing."""
-        return self._closing or self._receiver.gone_away
+        """Whether no new request is taken: either side is closing, or the peer did not let the last one through."""
+        return self._closing or self._receiver.gone_away or self._table.stuck
 
     @property
     def idle_since(self) -> float | None:

@@ -30,6 +30,7 @@ from skyproxy.wire.headers import Field
 from skyproxy.wire.http2_server_heads import HeadWatch
 from skyproxy.wire.http2_server_output import Http2Output
 from skyproxy.wire.http2_server_stream import ServerStream
+from skyproxy.wire.http2_tables import BoundedEncoder
 from skyproxy.wire.limits import CLOSE_TIMEOUT, ServerLimits
 from skyproxy.wire.server_channel import RenderRefusal
 from skyproxy.wire.server_connections import EVERY_LOOK, Connections, Progress, has_input
@@ -63,6 +64,7 @@ class Http2Channel(Http2Output):
                 SettingCodes.MAX_HEADER_LIST_SIZE: limits.header_bytes,
             },
         )
+        self.conn.encoder = BoundedEncoder()
         # What is somewhat over the limit can still be answered. Beyond, h2 ends the connection.
         self.conn.decoder.max_header_list_size = 2 * limits.header_bytes
 
@@ -123,10 +125,15 @@ class Http2Channel(Http2Output):
             _log.debug("An HTTP/2 client breaks the rules", peer=str(self.getPeer()), problem=repr(Failure().value))
             self._terminate(Failure())
             return
+        # Who has left in the same breath wants no answer, and can get none.
+        left = {event.stream_id for event in events if isinstance(event, StreamReset)}
         for event in events:
             handle = self._HANDLERS.get(type(event))
-            if handle is not None and not self._closing:
-                handle(self, event)
+            if handle is None or self._closing:
+                continue
+            if isinstance(event, RequestReceived | StreamEnded) and event.stream_id in left:
+                continue
+            handle(self, event)
         self._tryToWriteControlData()
 
     def _requestReceived(self, event: Any) -> None:
@@ -136,9 +143,13 @@ class Http2Channel(Http2Output):
             with suppress(StreamClosedError):
                 self.conn.reset_stream(stream_id, ErrorCodes.REFUSED_STREAM)
             return
-        reason = self._excess(event.headers)
+        reason, status = self._excess(event.headers), 431
+        if reason is None:
+            reason, status = _not_served(event.headers), 400
         if reason is not None:
-            self._answer_refusal(stream_id, 431, reason, bodyless=(b":method", b"HEAD") in event.headers, ended=ended)
+            self._answer_refusal(
+                stream_id, status, reason, bodyless=(b":method", b"HEAD") in event.headers, ended=ended
+            )
             if not self.streams:
                 self._rest()
             return
@@ -260,3 +271,14 @@ class Http2Channel(Http2Output):
         if not self._closing:  # The connection has not been given up meanwhile.
             stream.connectionLost(reason)
             self._requestDone(stream.streamID)
+
+
+def _not_served(fields: Sequence[Field]) -> str | None:
+    """Why a request of these *fields* is none for this server, if so: h2 lets through what RFC 9113 allows a proxy."""
+    known = dict(fields)
+    method, path = known.get(b":method"), known.get(b":path", b"")
+    if method == b"CONNECT":
+        return "CONNECT is not served: this is no forward proxy."
+    if not path.startswith(b"/") and (method, path) != (b"OPTIONS", b"*"):
+        return "The request target is not a path."
+    return None

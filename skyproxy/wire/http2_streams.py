@@ -20,6 +20,7 @@ from skyproxy.clock import Clock
 from skyproxy.wire.http2_frames import MAX_FRAME_SIZE
 from skyproxy.wire.http2_outbox import Outbox
 from skyproxy.wire.http2_stream import Stream
+from skyproxy.wire.http2_tables import BoundedEncoder
 
 _MAX_HEADER_LIST = 65_536
 
@@ -45,6 +46,7 @@ def client_state(stream_window: int) -> H2Connection:
             SettingCodes.MAX_HEADER_LIST_SIZE: _MAX_HEADER_LIST,
         },
     )
+    h2.encoder = BoundedEncoder()
     return h2
 
 
@@ -70,6 +72,7 @@ class StreamTable:
     :param flush: writes what was prepared, and tells the owner of freed streams.
     :ivar reads: how many times the peer was heard.
     :ivar usable: whether h2 may still be asked to send.
+    :ivar stuck: whether a request was given up that the peer did not let through: the next one may fare as badly.
     :ivar freed: whether a stream has ended since this was last set to False.
     :ivar idle_since: the clock's seconds when the last open stream ended, None while one is open.
     """
@@ -82,6 +85,7 @@ class StreamTable:
         self.open: dict[int, Stream] = {}
         self.reads = 0
         self.usable = True
+        self.stuck = False
         self.freed = False
         self.idle_since: float | None = clock.seconds()
 
@@ -104,6 +108,11 @@ class StreamTable:
             self._h2.increment_flow_control_window(size, stream.stream_id)
 
     def give_up(self, stream: Stream, code: ErrorCodes) -> None:
+        if stream.stream_id in self._outbox:
+            self.stuck = True
+        self._reset(stream, code)
+
+    def _reset(self, stream: Stream, code: ErrorCodes) -> None:
         if self.open.get(stream.stream_id) is stream:
             if self.usable:
                 # The peer may have ended the stream in the very read that this comes from.
@@ -116,13 +125,13 @@ class StreamTable:
         stream.end_came()
         if stream.stream_id in self._outbox:
             # RFC 9113, 8.1: the answer is whole before the request is; the rest of the request is not wanted.
-            self.give_up(stream, ErrorCodes.CANCEL)
+            self._reset(stream, ErrorCodes.CANCEL)
         else:
             self.forget(stream)
 
     def refuse(self, stream: Stream, reason: Failure) -> None:
         """The peer's answer breaks the rules."""
-        self.give_up(stream, ErrorCodes.PROTOCOL_ERROR)
+        self._reset(stream, ErrorCodes.PROTOCOL_ERROR)
         stream.fail(reason)
 
     def forget(self, stream: Stream) -> None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import select
 import struct
 import sys
+from collections.abc import Callable
 from typing import Any, Protocol
+
+from twisted.logger import Logger
 
 if sys.platform == "linux":
     import fcntl
     import termios
+
+_log = Logger()
 
 TICK = 1.0
 """Seconds between two looks at the deadlines. A deadline takes effect up to that much late."""
@@ -66,14 +71,22 @@ class Connections:
         """Close the connections that rest, and each of the others after its answer; those to come, too."""
         self.draining = True
         for connection in list(self._open):
-            connection.drain()
+            self._guard(connection.drain)
 
     def _look(self) -> None:
         # The next look comes first: an error in this one must not end the watch.
         self._next_look = self.clock.callLater(TICK, self._look)
         now = self.clock.seconds()
         for connection in [each for each in self._open if each.deadline <= now]:
-            connection.deadline_passed(now)
+            self._guard(connection.deadline_passed, now)
+
+    @staticmethod
+    def _guard(do: Callable[..., None], *arguments: Any) -> None:
+        """A fault of one connection must not reach the others."""
+        try:
+            do(*arguments)
+        except Exception:
+            _log.failure("Looking after a connection failed")
 
 
 class Progress:
@@ -114,18 +127,27 @@ def _untaken(transport: Any) -> int:
 
 def peer_left(transport: Any) -> bool:
     """Whether the other side has closed, although nobody reads from *transport*. Told on Linux only."""
-    return _poll(transport, getattr(select, "POLLRDHUP", 0))
+    number = _number(transport)
+    return number >= 0 and hasattr(select, "POLLRDHUP") and _poll(number, select.POLLRDHUP)
 
 
 def has_input(transport: Any) -> bool:
-    """Whether bytes have come that nobody has read from *transport* yet. Not told on Windows."""
-    return _poll(transport, getattr(select, "POLLIN", 0))
-
-
-def _poll(transport: Any, events: int) -> bool:
+    """Whether bytes have come that nobody has read from *transport* yet."""
     number = _number(transport)
-    if not events or number < 0:
+    return number >= 0 and readable(number)
+
+
+def readable(number: int) -> bool:
+    """Whether to read from descriptor *number*, or to accept from it, would give something."""
+    if hasattr(select, "poll"):
+        return _poll(number, select.POLLIN)
+    try:  # Windows, where numbers of sockets may be of any size, and Pythons without poll.
+        return bool(select.select([number], [], [], 0)[0])
+    except (OSError, ValueError):  # Over FD_SETSIZE, or closed meanwhile.
         return False
+
+
+def _poll(number: int, events: int) -> bool:
     poller = select.poll()
     poller.register(number, events)
     return bool(poller.poll(0))

@@ -32,12 +32,21 @@ class AppTests(WebCase):
             ("/v1/responses", Endpoint.RESPONSES),
             ("/v1/audio/speech", Endpoint.SPEECH),
             ("/v1/audio/transcriptions", Endpoint.TRANSCRIPTIONS),
+            ("/v1/", Endpoint.CHAT),
+            ("/v1/chat/completions/", Endpoint.CHAT),
+            ("/chat/completions/", Endpoint.CHAT),
+            ("/completions", Endpoint.COMPLETIONS),
+            ("/embeddings", Endpoint.EMBEDDINGS),
+            ("/v1/embeddings/", Endpoint.EMBEDDINGS),
+            ("/responses", Endpoint.RESPONSES),
+            ("/audio/speech", Endpoint.SPEECH),
+            ("/audio/transcriptions/", Endpoint.TRANSCRIPTIONS),
         ):
             for _ in range(2):  # the second time the route is known
                 answer = self.ask("POST", path, {"a": 1})
                 self.assertEqual((answer.status, answer.json()), (200, {"a": 1}), path)
                 self.assertEqual(self.proxy.served[-1][0].endpoint, endpoint)
-        self.assertEqual(len(self.proxy.served), 16)
+        self.assertEqual(len(self.proxy.served), 34)
 
     def test_a_query_changes_nothing(self) -> None:
         self.proxy.act = echo
@@ -86,6 +95,13 @@ class AppTests(WebCase):
             answer = self.ask("GET", f"/v1/models/{name}")
             self.assertEqual((answer.status, answer.code), (404, "not_found"))
 
+    def test_models_at_paths_that_clients_make(self) -> None:
+        for path in ("/models", "/models/", "/v1/models/"):
+            self.assertEqual(self.ask("GET", path).json()["object"], "list", path)
+        for path in ("/models/combat/fast", "/v1/models/default/"):
+            self.assertEqual(self.ask("GET", path).json()["object"], "model", path)
+        self.assertEqual(self.ask("POST", "/models").status, 405)
+
     def test_health(self) -> None:
         self.assertEqual(self.ask("GET", "/healthz").json(), {"status": "ok", "timestamp": "2026-01-02T03:04:05.678Z"})
 
@@ -105,7 +121,7 @@ class AppTests(WebCase):
             self.assertEqual(warned, [])
 
     def test_no_such_path(self) -> None:
-        for path in ("/", "/v2", "/v1/chat", "/v1//models/", "/v1/chat/completions/", "/%ff", "/v1/%80%81"):
+        for path in ("/", "/v2", "/v1/chat", "/v1//", "//", "/%ff", "/v1/%80%81"):
             for method in ("GET", "POST"):
                 answer = self.ask(method, path)
                 self.assertEqual((answer.status, answer.code), (404, "not_found"), path)

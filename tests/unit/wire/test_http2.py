@@ -6,6 +6,7 @@ from typing import Any
 
 from h2.errors import ErrorCodes
 from h2.events import PingReceived, RequestReceived
+from h2.settings import SettingCodes
 from hpack import NeverIndexedHeaderTuple
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionAborted, ConnectionLost
@@ -256,13 +257,35 @@ class EndTests(Http2TestCase):
         self.assertEqual(self.peer.connection.active, 0)
 
     def test_cancelled_in_the_middle_of_the_upload(self) -> None:
+        self.send(b"")  # Keeps the connection open.
         answer = self.send(b"x" * 200_000)
         answer.cancel()
         self.failureResultOf(answer, ResponseNeverReceived)
         self.peer.pump()
         self.peer.h2.increment_flow_control_window(100_000)
         self.peer.pump()
-        self.assertEqual(len(self.peer.uploaded(1)), 65_535)
+        self.assertEqual(len(self.peer.uploaded(3)), 65_535)
+
+    def test_a_peer_that_lets_no_request_through_is_asked_no_more(self) -> None:
+        stream_id, reader = self.streaming()
+        self.peer.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 0})
+        self.peer.pump()
+        answer = self.send()
+        self.assertEqual(self.peer.connection.available, 98)
+        answer.cancel()
+        self.failureResultOf(answer, ResponseNeverReceived)
+        self.assertTrue(self.peer.connection.draining)
+        self.failureResultOf(self.send(), RequestNotSent)
+        self.peer.h2.send_data(stream_id, b"end", end_stream=True)
+        self.peer.pump()
+        self.assertEqual(reader.data, b"end")
+        self.assertTrue(self.peer.transport.disconnecting)
+
+    def test_one_that_let_it_through_is(self) -> None:
+        answer = self.send()
+        answer.cancel()
+        self.failureResultOf(answer, ResponseNeverReceived)
+        self.assertEqual(self.peer.connection.available, 100)
 
     def test_aborted_in_the_middle_of_the_body(self) -> None:
         gone_id, gone = self.streaming()

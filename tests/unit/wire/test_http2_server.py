@@ -148,6 +148,52 @@ class AnswerTests(Case):
         client.flush()
         self.assertEqual((client.ended, client.resets), ({1}, {1: ErrorCodes.NO_ERROR}))
 
+    def test_request_that_is_none_for_a_server(self) -> None:
+        client = self.serve()
+        client.h2.config.validate_outbound_headers = False
+        client.h2.send_headers(1, [(b":method", b"CONNECT"), (b":authority", b"x:443")], end_stream=True)
+        head = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"x"), (b":path", b"*")]
+        client.h2.send_headers(3, head, end_stream=True)
+        client.flush()
+        client.ask(5)
+        self.assertEqual(client.statuses, {1: 400, 3: 400, 5: 200})
+        self.assertIn(b"CONNECT", client.bodies[1])
+        self.assertIsNone(client.goaway)
+
+    def test_who_leaves_in_the_same_breath(self) -> None:
+        client = self.serve(wait)
+        client.ask(1)
+        head = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"x"), (b":path", b"/")]
+        for handler in (echo, wait):
+            self.served.handler = handler
+            stream = client.h2.get_next_available_stream_id()
+            client.h2.send_headers(stream, head, end_stream=True)
+            client.h2.reset_stream(stream, ErrorCodes.CANCEL)
+            client.flush()
+        self.assertIsNone(client.goaway)
+        self.served.requests[0].write(b"here")
+        self.served.requests[0].finish()
+        client.flush()
+        self.assertEqual((client.statuses, client.bodies), ({1: 200}, {1: b"here"}))
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_the_table_of_header_fields_stays_small(self) -> None:
+        client = self.serve(lambda request: request.setHeader("x-number", str(id(request)) * 20) or b"")
+        client.h2.update_settings({SettingCodes.HEADER_TABLE_SIZE: 2**32 - 1})
+        client.flush()
+        encoder: Any = client.protocol._channel.conn.encoder  # type: ignore[attr-defined]
+        for stream in range(1, 201, 2):
+            client.ask(stream)
+        self.assertEqual(len(client.ended), 100)
+        self.assertEqual(encoder.header_table_size, 4096)
+        self.assertLess(len(encoder.header_table.dynamic_entries), 128)
+        for size in (0, 4096) * 50:
+            client.h2.update_settings({SettingCodes.HEADER_TABLE_SIZE: size})
+            client.flush()
+        self.assertEqual(encoder.table_size_changes, [0, 4096])
+        client.ask(201)
+        self.assertIn(201, client.ended)
+
     def test_data_after_a_reset(self) -> None:
         client = self.serve(wait)
         client.ask(1, body=b"a", end=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from typing import Any
 
@@ -86,6 +87,28 @@ class DrainTests(SynchronousTestCase):
         self.client.transport.take()
         self.assertTrue(self.client.transport.disconnecting)
 
+    def test_without_poll(self) -> None:
+        """As on Windows."""
+        poll = select.poll
+        self.addCleanup(setattr, select, "poll", poll)
+        del select.poll
+        self.test_request_that_waits_to_be_read_is_served()
+        resting = self.served.connect()
+        here, there = socket.socketpair()
+        self.addCleanup(there.close)
+        self.addCleanup(here.close)
+        resting.transport.fileno = here.fileno  # type: ignore[attr-defined]
+        self.drain()
+        self.assertTrue(resting.transport.disconnecting)
+
+    def test_one_that_fails_keeps_none_of_the_others_open(self) -> None:
+        for _ in range(9):
+            self.served.connections.add(Broken())
+        new = [self.served.connect() for _ in range(9)]
+        self.drain()
+        self.assertEqual([client.transport.disconnecting for client in new], [True] * 9)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 9)
+
     def test_later_connections(self) -> None:
         self.drain()
         self.served.handler = lambda request: b"last"
@@ -94,8 +117,29 @@ class DrainTests(SynchronousTestCase):
         self.assertTrue(late.transport.disconnecting)
 
 
+class Broken:
+    """A connection with a fault."""
+
+    deadline = 0.0
+
+    def deadline_passed(self, now: float) -> None:
+        raise ZeroDivisionError
+
+    def drain(self) -> None:
+        raise ZeroDivisionError
+
+
 class WatchTests(SynchronousTestCase):
     """The one delayed call."""
+
+    def test_one_that_fails_keeps_none_of_the_others_waiting(self) -> None:
+        served = Served(wait, header_timeout=5.0)
+        for _ in range(9):
+            served.connections.add(Broken())
+        clients = [served.connect() for _ in range(9)]
+        served.pass_time(7.0)
+        self.assertEqual([client.transport.disconnecting for client in clients], [True] * 9)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 9 * 7)
 
     def test_costs_one_call_while_there_are_connections(self) -> None:
         served = Served()
