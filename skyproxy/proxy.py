@@ -15,6 +15,7 @@ from skyproxy.config import Config
 from skyproxy.errors import InternalError, ShuttingDown, SkyproxyError, forget
 from skyproxy.formats.error_body import masked, masker
 from skyproxy.journey import Journey
+from skyproxy.observe.complaints import Complaint, Complaints
 from skyproxy.relay import Client, relay
 from skyproxy.request import Request, UpstreamBody, parse
 from skyproxy.routing import Candidate, Router
@@ -62,6 +63,7 @@ class Proxy:
         self._sharing = sharing
         self._clock = clock
         self._completed = completed
+        self._complaints = Complaints(clock.seconds)
         self._journeys: set[Journey] = set()
         self._draining = False
 
@@ -146,7 +148,17 @@ class Proxy:
                 watch=journey.watch,
                 strip_reasoning=candidate.strip_reasoning,
                 secrets=secrets_of([candidate]),
+                refused=lambda kind, data: self._refused(journey, candidate, answer.status, kind, data),
             )
+
+    def _refused(self, journey: Journey, candidate: Candidate, status: int, content_type: bytes, data: bytes) -> None:
+        """Tell what a provider said that did not want the request. Its failures are told elsewhere."""
+        if status < 500:
+            provider = candidate.provider
+            complaint = Complaint(
+                journey.request.request_id, provider.name, provider.dialect, candidate.model, status, content_type, data
+            )
+            self._complaints.heard(complaint, masker(secrets_of([candidate])))
 
     # The end of the process.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from twisted.logger import LogEvent, globalLogPublisher
+
 from skyproxy.config import Config
 from skyproxy.errors import ShuttingDown
 from skyproxy.observe.records import RequestRecord
@@ -155,3 +157,19 @@ class TokenTests(test_proxy.Case):
         record = self.record(done)
         self.assertTokens(record, TOKENS)
         self.assertIsNone(record.cost)
+
+
+class RefusalTests(test_proxy.Case):
+    """What a provider says that refuses a request."""
+
+    def test_it_is_in_the_log(self) -> None:
+        events: list[LogEvent] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        _, done = self.serve()
+        self.upstream.answer(402).send(b'{"error": {"message": "Top up your account."}}').end()
+        self.record(done)
+        (event,) = [each for each in events if each.get("log_format") == "The provider refused a request"]
+        self.assertEqual(
+            (event["said"], event["kind"], event["provider"]), ("Top up your account.", "no_credit", "guard")
+        )
