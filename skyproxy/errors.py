@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from skyproxy.formats.error_body import error_of_object
+from skyproxy.formats.error_kinds import ACTIONS, kind_of, stated_status
+
 
 class SkyproxyError(Exception):
     """Base of the tree.
@@ -188,19 +191,31 @@ class UpstreamUnusable(UpstreamBroken):
 
 
 class UpstreamReported(UpstreamError):
-    """The provider answered 200, and then said in the stream that it failed.
+    """The provider answered 200, and then said that it failed.
 
-    :param reported: its error object. A ``code`` that is a status of HTTP is taken for the status.
+    Its status is what it states, as a number or as digits, or else that of its kind.
+
+    :param reported: its error object, which goes down as it came.
+    :ivar kind: what it means.
+    :ivar for_the_next: whether another provider may answer better.
     """
 
     code = "upstream_error"
 
-    def __init__(self, reported: Mapping[str, Any]) -> None:
-        message = reported.get("message")
-        super().__init__(f"The provider reports: {str(message or 'an error')[:500]}")
-        code = reported.get("code")
-        self.status = code if isinstance(code, int) and 400 <= code <= 599 else 502
-        self.retryable = self.status in (408, 429) or self.status >= 500
+    def __init__(self, reported: Mapping[str, Any], dialect: str = "openai") -> None:
+        error = error_of_object(dict(reported))
+        super().__init__(f"The provider reports: {(error.message or 'an error')[:500]}")
+        self.reported = reported
+        self.kind = kind_of(200, error, dialect)
+        action = ACTIONS[self.kind]
+        self.status = stated_status(error) or action.status
+        self.retryable = action.same_again
+        self.for_the_next = action.next_candidate
+
+    def as_object(self) -> dict[str, Any]:
+        own: dict[str, Any] = super().as_object()["error"]
+        told = {} if isinstance(self.reported.get("message"), str) else {"message": self.message}
+        return {"error": {**own, **self.reported, **told}}
 
 
 class UpstreamTimeout(UpstreamError):

@@ -76,13 +76,16 @@ def with_model(data: bytes, value: dict[str, Any], model: str) -> bytes:
     return encode({**parse(data), "model": model})
 
 
-def model_of(fields: dict[str, Any]) -> str:
+def model_of(fields: dict[str, Any], default: str | None = None) -> str:
     """The model that a request names.
 
+    :param default: what serves a request that names none; None: nothing does.
     :raise InvalidRequest: none, or not a name.
     """
     model = fields.get("model")
     if model is None:
+        if default is not None:
+            return default
         raise InvalidRequest("Name a model: the field `model` is missing.", param="model")
     if not isinstance(model, str):
         raise InvalidRequest("The field `model` must be a string.", param="model")

@@ -10,7 +10,6 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from skyproxy import jsonbody
 from skyproxy.config import Config
 from skyproxy.errors import InternalError, ShuttingDown, SkyproxyError, forget
 from skyproxy.formats.error_body import masked, masker
@@ -113,7 +112,7 @@ class Proxy:
             raise ShuttingDown("skyproxy is shutting down.", retry_after=1.0)
         runtime = self._runtime()
         request = journey.request
-        parsed = parse(request)
+        parsed = parse(request, runtime.router.default_model)
         journey.model, journey.streaming = parsed.model, parsed.streaming
         journey.candidates = candidates = runtime.router.resolve(parsed.model)
         journey.candidate = candidates[0]
@@ -224,5 +223,7 @@ def refuse(client: Client, error: SkyproxyError, headers: Fields = (), secrets: 
     sent = [(b"Content-Type", b"application/json"), *headers]
     if error.retry_after is not None:
         sent.append((b"Retry-After", b"%d" % ceil(error.retry_after)))
-    value = error.as_object()
-    client.answer(error.status, sent, masked(value, masker(secrets)) or jsonbody.encode(InternalError("").as_object()))
+    mask = masker(secrets)
+    # What a provider reported may have more levels than can be written.
+    body = masked(error.as_object(), mask) or masked(SkyproxyError.as_object(error), mask) or b"{}"
+    client.answer(error.status, sent, body)

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from skyproxy import jsonbody, multipart
+from skyproxy.errors import InvalidRequest
 from skyproxy.routing import Candidate
 from skyproxy.transform import transform
 
@@ -88,11 +89,20 @@ class JsonRequest:
 
     :ivar model: what it asks for.
     :ivar streaming: whether it wants its answer as a stream.
+
+    :param default_model: what serves a request of the Responses API that names no model, as it may.
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, default_model: str | None = None) -> None:
         self._fields = fields = jsonbody.parse(request.body)
-        self.model = jsonbody.model_of(fields)
+        optional = request.endpoint is Endpoint.RESPONSES
+        if optional and default_model is None and fields.get("model") is None:
+            raise InvalidRequest(
+                "Name a model: the field `model` is missing. Or set `fallback_to_default: true`, and a slot `default` "
+                "serves requests without one.",
+                param="model",
+            )
+        self.model = jsonbody.model_of(fields, default_model if optional else None)
         self.streaming = fields.get("stream") is True
         if request.endpoint is Endpoint.CHAT:
             jsonbody.check_messages(fields)
@@ -107,9 +117,10 @@ class JsonRequest:
         return UpstreamBody(jsonbody.encode(body), b"application/json", body, transformed.dropped)
 
 
-def parse(request: Request) -> Form | JsonRequest:
+def parse(request: Request, default_model: str | None = None) -> Form | JsonRequest:
     """Read *request* as its endpoint wants it.
 
+    :param default_model: what serves requests that may name no model, and do not.
     :raise InvalidRequest: it is not what the endpoint takes.
     """
-    return Form(request) if request.endpoint is Endpoint.TRANSCRIPTIONS else JsonRequest(request)
+    return Form(request) if request.endpoint is Endpoint.TRANSCRIPTIONS else JsonRequest(request, default_model)

@@ -98,6 +98,11 @@ class Router:
             return self._default
         raise UnknownModel(self._advice(model), param="model")
 
+    @property
+    def default_model(self) -> str | None:
+        """What serves requests that name no model; None: nothing does."""
+        return None if self._default is None else DEFAULT_SLOT
+
     def model_ids(self) -> list[str]:
         """What a client can name: the slots, in the configuration's order."""
         return list(self._names)

@@ -13,6 +13,7 @@ from skyproxy.errors import (
     KeysResting,
     SkyproxyError,
     UpstreamError,
+    UpstreamReported,
     UpstreamTimeout,
     UpstreamUnusable,
     forget,
@@ -143,7 +144,7 @@ class Asker:
         try:
             outcome = await self._try(index, plans, asked)
         except SkyproxyError as error:
-            if not _is_for_the_next(error.status):
+            if not (error.for_the_next if isinstance(error, UpstreamReported) else _is_for_the_next(error.status)):
                 raise
             forget(error)
             reason = error.code or "error"

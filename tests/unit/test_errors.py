@@ -34,6 +34,8 @@ class ErrorsTests(SynchronousTestCase):
     def test_openais_shape(self) -> None:
         for kind in all_kinds():
             error = made(kind)
+            if kind is UpstreamReported:
+                continue  # It speaks for the provider.
             self.assertEqual(
                 error.as_object(),
                 {"error": {"message": str(error), "type": kind.type, "param": None, "code": kind.code}},
@@ -69,6 +71,22 @@ class ErrorsTests(SynchronousTestCase):
             self.assertEqual((error.status, error.retryable), (status, retryable))
             self.assertLess(len(error.message), 600)
         self.assertIn("an error", UpstreamReported({}).message)
+
+    def test_what_a_provider_reports_goes_down_as_it_came(self) -> None:
+        told = {
+            "message": "too long",
+            "type": "invalid_request_error",
+            "param": "messages",
+            "code": "context_length_exceeded",
+            "metadata": {"raw": "…"},
+        }
+        error = UpstreamReported(told)
+        self.assertEqual(error.as_object(), {"error": told})
+        self.assertEqual((error.status, error.retryable, error.for_the_next), (400, False, True))
+        self.assertEqual(UpstreamReported({"message": "slow down", "code": "429"}).status, 429)
+        self.assertEqual(UpstreamReported({"message": "no such thing", "code": 422}).for_the_next, False)
+        nameless = UpstreamReported({"code": 500}).as_object()["error"]
+        self.assertEqual((nameless["message"], nameless["code"]), ("The provider reports: an error", 500))
 
     def test_families(self) -> None:
         self.assertEqual({kind.status for kind in all_kinds(Unavailable)}, {503})

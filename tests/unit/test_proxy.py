@@ -232,6 +232,12 @@ class Failures(Case):
             record = self.record(done)
             self.assertEqual((record.outcome, record.status, record.error_code), (expected, status, None))
 
+    def test_no_key_goes_down_with_what_skyproxy_says(self) -> None:
+        client = FakeClient(self.clock)
+        secret = "sk-abcdefghijklmnopqrstuvwxyz"
+        refuse(client, UpstreamReported({"message": f"bad key {secret}", "code": 401}), secrets=[secret])
+        self.assertEqual((client.status, json.loads(client.body)["error"]["message"]), (401, "bad key ***"))
+
     def test_no_connection(self) -> None:
         client, done = self.serve()
         self.upstream.pending[0].errback(ConnectionRefusedError())

@@ -303,6 +303,12 @@ class FallbackTests(Case):
         self.answer(200, EVENTS).send(event(error={"message": "x", "code": 400}))
         self.failureResultOf(asking, UpstreamReported)
 
+    def test_what_another_may_take_goes_to_the_next_whatever_its_status(self) -> None:
+        asking = self.ask()
+        self.answer(200, EVENTS).send(event(error={"message": "x", "code": "context_length_exceeded"}))
+        self.assertNoResult(asking)
+        self.assertEqual((self.asked(), self.first.counts.fallbacks), ((1, 1), 1))
+
     def test_connections_that_are_refused(self) -> None:
         asking = self.ask()
         for _ in range(3):
