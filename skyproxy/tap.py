@@ -96,6 +96,8 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     # Klein imports the reactor when it is imported: by now --reactor has chosen it.
     from skyproxy.service import SkyproxyService
 
+    if type(reactor).__name__ == "IOCPReactor":
+        raise SystemExit("skyproxy: the reactor iocp cannot be used: leave --reactor out, or say --reactor=select")
     use_monotonic_time(reactor)
     twistd: Any = options.parent or {}
     owner = owner_of(twistd)
@@ -127,7 +129,8 @@ def use_monotonic_time(reactor: Any) -> None:
     Nothing may wait on the reactor yet, for what does waits for a time on the other clock.
     """
     if not reactor.getDelayedCalls():
-        reactor.seconds = time.monotonic
+        # Windows' monotonic clock goes in steps of 15.6 ms before Python 3.13.
+        reactor.seconds = time.perf_counter if os.name == "nt" else time.monotonic
 
 
 def see_to_pidfile(twistd: Any, cwd: Path) -> None:

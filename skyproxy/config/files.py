@@ -60,6 +60,27 @@ def places(*, environ: Mapping[str, str], cwd: Path, home: Path | None) -> tuple
     return cwd / ONE_FILE, cwd / "config" / PROVIDERS_FILE, *of_user
 
 
+_NEAR = {
+    ONE_FILE: ("skyproxy.yml", "skyproxy.yaml.txt", "skyproxy.yml.txt"),
+    PROVIDERS_FILE: ("providers.yml", "providers.yaml.txt", "providers.yml.txt", ONE_FILE),
+    ENV_FILE: (".env.txt", "env", "env.txt"),
+}
+
+
+def near_misses(searched: Sequence[Path]) -> tuple[tuple[Path, Path], ...]:
+    """Files that were probably meant to be one of *searched*: each with the path that it should have."""
+    found = {}
+    for path in searched:
+        for name in _NEAR.get(path.name, ()):
+            near = path.with_name(name)
+            if near not in searched and is_file(near):
+                # In a folder of two files one file alone would not be looked for: its place is one above.
+                found[near] = path.parent.parent / ONE_FILE if name == ONE_FILE else path
+        near_env = [path.with_name(name) for name in _NEAR[ENV_FILE]] if path.name == ONE_FILE else []
+        found |= {near: near.with_name(ENV_FILE) for near in near_env if is_file(near)}
+    return tuple(found.items())
+
+
 def is_file(path: Path) -> bool:
     """Whether *path* is a file, as far as can be seen: what may not be looked at is not there."""
     try:

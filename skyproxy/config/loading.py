@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from skyproxy.config import rules
 from skyproxy.config.document import Document, parse
 from skyproxy.config.fallbacks import check_fallbacks
-from skyproxy.config.files import Source, Variables, find, is_file, places, read_text
+from skyproxy.config.files import Source, Variables, find, is_file, near_misses, places, read_text
 from skyproxy.config.hints import hints
 from skyproxy.config.pieces import Piece, refuse_unknown_sections, section
 from skyproxy.config.prices import Price
@@ -95,6 +95,7 @@ def load(
     prices = _prices(section(documents, "prices", problems), problems)
     if problems or proxy is None:
         raise ConfigError(_sorted(problems, documents))
+    searched = places(environ=environ, cwd=cwd, home=home) if source is None else (*source.files, *source.env_files)
     return Config(
         proxy=proxy,
         providers=providers,
@@ -103,9 +104,18 @@ def load(
         source=EMBEDDED if source is None else source.label,
         found=source,
         paths=tuple(read),
-        watched=places(environ=environ, cwd=cwd, home=home) if source is None else (*source.files, *source.env_files),
-        warnings=hints(proxy, providers, slots),
+        watched=searched,
+        warnings=(*_of_places(searched, source is None), *hints(proxy, providers, slots)),
     )
+
+
+def _of_places(searched: Sequence[Path], demo: bool) -> list[str]:
+    found = []
+    if demo:
+        names = ", ".join(map(str, searched))
+        found.append(f"This is the demo: no provider is asked, for there is no configuration. Searched were {names}.")
+    found += [f"{near} is not read: rename it to {path}." for near, path in near_misses(searched)]
+    return found
 
 
 def _read_documents(source: Source, read: list[Path], problems: list[Problem]) -> list[Document]:

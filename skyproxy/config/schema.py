@@ -238,3 +238,8 @@ class Config(Checked):
     paths: tuple[Path, ...] = ()
     watched: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether it is the one that is served where there is none."""
+        return self.found is None and not self.paths

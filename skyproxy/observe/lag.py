@@ -11,6 +11,9 @@ from skyproxy.observe.statistics import WINDOW
 INTERVAL = 0.1
 """Seconds between two looks."""
 
+SUSPENDED = 60.0
+"""Seconds so late that the machine slept, and nobody waited."""
+
 _BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
@@ -27,6 +30,7 @@ class LagProbe:
     :param reactor: whose lag it is.
     :param seconds: a clock that nobody sets, and that stands still while the machine sleeps.
     :ivar histogram: of the lag, since the start.
+    :ivar suspensions: how often the machine slept.
     """
 
     def __init__(self, reactor: Scheduler, seconds: Callable[[], float]) -> None:
@@ -36,6 +40,7 @@ class LagProbe:
         self._due = 0.0
         self._call: Any = None
         self.histogram = Histogram(_BOUNDS)
+        self.suspensions = 0
 
     def start(self) -> None:
         """Begin to look."""
@@ -58,6 +63,9 @@ class LagProbe:
     def _look(self) -> None:
         now = self._seconds()
         late = max(0.0, now - self._due)
-        self.histogram.add(late)
-        self._lately.add(late, now)
+        if late > SUSPENDED:
+            self.suspensions += 1
+        else:
+            self.histogram.add(late)
+            self._lately.add(late, now)
         self._expect(now)

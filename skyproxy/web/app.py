@@ -239,7 +239,10 @@ class Api:
 
     def _client(self, request: ApiRequest) -> tuple[HttpClient, str]:
         request_id = self._ids.of(request)
-        return client_of(request, [(b"X-Request-Id", request_id.encode("ascii"))], self._clock.seconds), request_id
+        headers = [(b"X-Request-Id", request_id.encode("ascii"))]
+        if self._runtime().config.is_demo:
+            headers.append((b"X-Skyproxy-Demo", b"true"))
+        return client_of(request, headers, self._clock.seconds), request_id
 
 
 def _check_host(request: ApiRequest) -> None:

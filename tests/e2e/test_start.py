@@ -98,9 +98,10 @@ def test_a_configuration_that_is_moved_away_serves_on(demo: DemoProvider, tmp_pa
 def test_a_configuration_made_while_the_demo_serves_is_taken(demo: DemoProvider, tmp_path: Path) -> None:
     proxy = Proxy(tmp_path)
     try:
+        assert ask(proxy, chat()).headers["x-skyproxy-demo"] == "true"
         (tmp_path / "skyproxy.yaml").write_text(yaml.safe_dump(config_for(demo)))
         assert str(tmp_path) in proxy.record("Configuration reloaded")["source"]
-        ask(proxy, chat("combat"))
+        assert "x-skyproxy-demo" not in ask(proxy, chat("combat")).headers
         assert demo.requests()
     finally:
         assert proxy.stop() == 0

@@ -3,12 +3,15 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
 from typing import Any
+from unittest import mock
 
 from twisted.application.service import IService
+from twisted.internet.task import Clock
 from twisted.python import usage
 from twisted.trial.unittest import TestCase
 
@@ -167,6 +170,20 @@ class TapTests(TestCase):
             options.parent = {"pidfile": str(file)}  # type: ignore[assignment]
             options.parseOptions([])
             self.assertEqual(file.exists(), stays)
+
+    def test_a_reactor_that_cannot_be_used(self) -> None:
+        class IOCPReactor:
+            pass
+
+        error = self.assertRaises(SystemExit, makeService, Options(), IOCPReactor())
+        self.assertIn("iocp", str(error.code))
+
+    def test_the_finest_clock_that_nobody_sets(self) -> None:
+        for name, clock in (("nt", time.perf_counter), ("posix", time.monotonic)):
+            reactor: Any = Clock()
+            with mock.patch.object(tap.os, "name", name):
+                tap.use_monotonic_time(reactor)
+            self.assertIs(reactor.seconds, clock)
 
     def test_nobody_knows_a_home(self) -> None:
         def nowhere() -> Path:

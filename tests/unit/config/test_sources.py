@@ -79,7 +79,7 @@ class FindTests(ConfigTestCase):
 
     def test_embedded_default(self) -> None:
         config = self.load()
-        self.assertEqual((config.source, config.paths, config.warnings), ("embedded default", (), ()))
+        self.assertEqual((config.source, config.paths, len(config.warnings)), ("embedded default", (), 1))
         self.assertEqual(config.providers["demo"].base_url, "embedded:demo")
         self.assertEqual(list(config.providers), ["demo"])
         self.assertTrue(config.proxy.fallback_to_default)
@@ -225,3 +225,23 @@ class StrengthTests(ConfigTestCase):
     def test_a_problem_is_an_exception_that_shows_it(self) -> None:
         error = self.assertRaises(ConfigError, self.load, "gone.yaml")
         self.assertEqual(error.problems[0].message, "there is no such file or folder")
+
+
+class NearMissTests(ConfigTestCase):
+    def test_the_demo_says_where_it_looked_and_what_was_probably_meant(self) -> None:
+        for name, right in (
+            ("skyproxy.yml", "skyproxy.yaml"),
+            ("config/skyproxy.yaml", "skyproxy.yaml"),
+            ("config/providers.yaml.txt", "config/providers.yaml"),
+            (".env.txt", ".env"),
+        ):
+            self.write(name, "x")
+            config = self.load()
+            self.assertTrue(config.is_demo)
+            self.assertIn(str(self.cwd / "skyproxy.yaml"), config.warnings[0])
+            self.assertIn(f"{self.cwd / name} is not read: rename it to {self.cwd / right}.", config.warnings)
+            (self.cwd / name).unlink()
+
+    def test_keys_in_a_text_file(self) -> None:
+        self.write(".env.txt", "OPENAI_API_KEY=x")
+        self.assertIn("rename it to", "".join(self.load_text(PROVIDERS).warnings))

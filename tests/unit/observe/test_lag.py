@@ -33,6 +33,14 @@ class LagTests(SynchronousTestCase):
         # One late call, not a late call for each that could have been.
         self.assertEqual(sum(self.probe.histogram.counts[1:]), 1)
 
+    def test_a_machine_that_slept_was_not_late(self) -> None:
+        self.probe.start()
+        self.clock.pump([INTERVAL] * 10)
+        self.clock.advance(7200)
+        self.clock.pump([INTERVAL] * 10)
+        self.assertEqual((self.probe.summary().count, self.probe.suspensions), (10, 1))
+        self.assertLess(self.probe.histogram.sum, 1e-6)
+
     def test_a_call_that_comes_early_is_in_time(self) -> None:
         behind = LagProbe(self.clock, lambda: self.clock.seconds() / 2)
         behind.start()
