@@ -15,6 +15,11 @@ from twisted.web._newclient import RequestNotSent, RequestTransmissionFailed, Re
 from skyproxy.errors import OutOfSockets, SkyproxyError, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
 from skyproxy.wire.alpn import HandshakeBroken, Http2Refused
 
+_UNKNOWN_AUTHORITY = (
+    "Its certificate is out of date, or signed by an unknown authority: if an antivirus or a company's network scans "
+    "HTTPS, put its root certificate into the system's store, or have SSL_CERT_FILE name a file with it."
+)
+
 _WRAPPERS = (RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived)
 
 
@@ -55,7 +60,9 @@ def _why_unreachable(error: Exception, provider: str) -> str:
     if isinstance(error, VerificationError):
         return f"The TLS certificate of provider {provider!r} is for another host; check base_url."
     if isinstance(error, SSL.Error):
-        return f"The TLS handshake with provider {provider!r} failed: {_tls_reason(error)}."
+        reason = _tls_reason(error)
+        why = f"The TLS handshake with provider {provider!r} failed: {reason}."
+        return f"{why} {_UNKNOWN_AUTHORITY}" if "certificate verify failed" in reason else why
     if isinstance(error, HandshakeBroken):
         return f"Provider {provider!r} broke the TLS handshake off."
     if isinstance(error, Http2Refused):

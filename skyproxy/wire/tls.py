@@ -12,6 +12,8 @@ from twisted.internet.ssl import optionsForClientTLS
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from skyproxy.wire.trust import GatheredRoots
+
 _log = Logger()
 
 
@@ -19,8 +21,8 @@ _log = Logger()
 class TlsClient:
     """Makes the TLS side of each connection to one origin.
 
-    Certificate and host name are checked by Twisted with service-identity, against the platform's authorities. A
-    resumed connection is to the peer that was checked when its session began.
+    Certificate and host name are checked by Twisted with service-identity, against the authorities of
+    :mod:`skyproxy.wire.trust`. A resumed connection is to the peer that was checked when its session began.
 
     :param host: name or address, without the brackets of IPv6.
     :param protocols: offered by ALPN, the best first; kept under this name.
@@ -34,6 +36,7 @@ class TlsClient:
         self.protocols = tuple(protocols)
         self._options = optionsForClientTLS(
             host,
+            trustRoot=GatheredRoots(),
             acceptableProtocols=list(protocols),
             extraCertificateOptions={"enableSessionTickets": max_sessions > 0},
         )
