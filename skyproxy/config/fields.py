@@ -31,6 +31,11 @@ def on_or_off(value: Any) -> Any:
     return ("on" if value else "off") if isinstance(value, bool) else value
 
 
+def switch(value: Any) -> Any:
+    """``on`` and ``off`` in quotes as what they are without."""
+    return value == "on" if value in ("on", "off") else value
+
+
 def none_if_empty(value: Any) -> Any:
     """None for an empty text."""
     return None if value == "" else value
@@ -54,6 +59,7 @@ def _variables(value: Any) -> Any:
     return (rules.variable(value),) if isinstance(value, str) else value
 
 
+OnOff = Annotated[bool, BeforeValidator(switch)]
 Seconds = Annotated[float, BeforeValidator(seconds)]
 Bytes = Annotated[int, BeforeValidator(byte_count)]
 Share = Annotated[float, Field(gt=0, le=1)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 
 from skyproxy.config.schema import ProviderConfig, ProxySettings, SlotConfig
@@ -14,6 +14,10 @@ _UNESCAPED_COLON = re.compile(r"(?<!\\):")
 
 # Which of an endpoint's parts, without a name of its own, is the interface (twisted.internet.endpoints).
 _INTERFACE_AT = {"tcp": 1, "tcp6": 2, "ssl": 4}
+
+
+_NO_EFFECT = ("background_share", "retry_after_max")
+_NO_EFFECT_IN_BREAKER = ("failure_rate", "min_requests", "window", "probes")
 
 
 def hints(
@@ -30,6 +34,7 @@ def hints(
     for name, provider in providers.items():
         found.extend(_of_keys(name, provider))
         found.extend(_of_limits(name, provider))
+    found.extend(_without_effect(providers.values()))
     if proxy.fallback_to_default and DEFAULT_SLOT not in slots:
         found.append(f"fallback_to_default has no effect: there is no slot {DEFAULT_SLOT!r}.")
     for name, slot in slots.items():
@@ -55,6 +60,16 @@ def is_public(listen: str) -> bool:
         return not ip_address(interface).is_loopback
     except ValueError:
         return True  # all addresses, or a name
+
+
+def _without_effect(providers: Iterable[ProviderConfig]) -> list[str]:
+    keys: dict[str, None] = {}
+    for provider in providers:
+        keys.update((key, None) for key in _NO_EFFECT if key in provider.model_fields_set)
+        if provider.breaker is not None:
+            given = provider.breaker.model_fields_set
+            keys.update((f"breaker.{key}", None) for key in _NO_EFFECT_IN_BREAKER if key in given)
+    return [f"These keys are read, but have no effect any more: {', '.join(keys)}."] if keys else []
 
 
 def _of_keys(name: str, provider: ProviderConfig) -> list[str]:

@@ -23,20 +23,18 @@ class ApiKeyConfig(Checked):
 
 
 class BreakerSettings(Checked):
-    """When a provider is left alone, and for how long.
+    """When a provider, or one of its models, is left alone, and for how long.
 
-    :ivar failure_rate: of the requests of the last ``window`` seconds, the part whose failure opens the breaker.
-    :ivar min_requests: how many there must be for that.
-    :ivar consecutive: failures without a success between them that open it, whatever the rate.
-    :ivar open_for: seconds until the provider is tried again.
-    :ivar probes: requests that may try it at once.
+    :ivar consecutive: failures without a success between them that open the breaker.
+    :ivar open_for: seconds until it is tried again; doubled to ten, until it is well again.
+    :ivar failure_rate: accepted, without effect; so are ``min_requests``, ``window`` and ``probes``.
     """
 
     failure_rate: Share = 0.5
     min_requests: Count = 10
     window: Seconds = 30.0
     consecutive: Count = 5
-    open_for: Seconds = 30.0
+    open_for: Seconds = 1.0
     probes: Count = 1
 
 

@@ -20,6 +20,7 @@ from skyproxy.config.fields import (
     Headers,
     Host,
     Name,
+    OnOff,
     OptionalPath,
     Origins,
     Seconds,
@@ -107,11 +108,10 @@ class ProviderDefaults(Checked):
     :ivar queue_timeout: seconds to wait for a permit.
     :ivar tls_sessions: TLS sessions that are kept for resumption.
     :ivar max_retries: attempts after the first.
-    :ivar retry_after_max: seconds that a provider may ask to wait before a retry; if it asks for more, it is given up.
     :ivar breaker: when it is left alone; None: never.
-    :ivar adaptive: whether fewer than ``max_concurrent`` are sent at once while it cannot take as many.
-    :ivar background_share: of the permits that come free while requests of both priorities wait, the part that
-        those of the background get.
+    :ivar rate_guard: whether its 429s tell how many requests of a key and model it gets.
+    :ivar adaptive: the old name of ``rate_guard``.
+    :ivar background_share: accepted, without effect; so is ``retry_after_max``.
     :ivar cache: of answers.
     :ivar coalesce: whether equal requests under way share one answer; None: where all answers would be the same.
     :ivar http2: ``auto`` speaks it where the provider offers it; ``on`` and ``off`` insist.
@@ -130,11 +130,18 @@ class ProviderDefaults(Checked):
     max_retries: Annotated[int, Field(ge=0)] = 2
     retry_after_max: Seconds = 10.0
     breaker: Breaker = BreakerSettings()
-    adaptive: bool = True
+    rate_guard: OnOff | None = None
+    adaptive: OnOff | None = None
     background_share: Share = 0.1
     cache: Cache = CacheRule(store="off")
     coalesce: bool | None = None
     http2: Annotated[Literal["auto", "on", "off"], BeforeValidator(on_or_off)] = "auto"
+
+    @property
+    def guards_rates(self) -> bool:
+        """Whether there is a rate guard: by either of its names, and otherwise there is."""
+        by_old_name = True if self.adaptive is None else self.adaptive
+        return by_old_name if self.rate_guard is None else self.rate_guard
 
 
 class ProviderConfig(ProviderDefaults):

@@ -6,9 +6,12 @@ import re
 from collections.abc import Callable
 from types import TracebackType
 
+from skyproxy.errors import SkyproxyError
+from skyproxy.formats.error_body import ErrorBody
+from skyproxy.formats.error_kinds import Kind
 from skyproxy.upstream.body import Body
 from skyproxy.upstream.hold import Hold
-from skyproxy.upstream.whole import Whole, is_encoded
+from skyproxy.upstream.whole import Whole, is_encoded, plain
 from skyproxy.wire.headers import Fields, by_name
 
 _EVENT_STREAM = re.compile(rb"\s*text/event-stream\s*(?:;|$)", re.IGNORECASE)
@@ -24,12 +27,15 @@ class Answer:
     :ivar is_encoded: whether it is compressed (nobody asked for it, but some do it all the same).
     :ivar queued: seconds that the request waited for its permit.
     :ivar whole: what the body says, once it was read in one; likewise.
+    :ivar kind: what an error answer means, once its beginning was read.
+    :ivar error: what it says.
 
     :param body: not yet read; or makes one, for those who want to read *data* as any other body.
     """
 
     __slots__ = (
-        "_body", "_hold", "_make_body", "data", "headers", "is_encoded", "is_event_stream", "queued", "status", "whole",
+        "_body", "_hold", "_make_body", "data", "error", "headers", "is_encoded", "is_event_stream", "kind", "queued",
+        "status", "whole",
     )  # fmt: skip
 
     def __init__(
@@ -49,6 +55,8 @@ class Answer:
         self.is_encoded = b"content-encoding" in last and is_encoded(headers)
         self.queued = queued
         self.whole: Whole | None = None
+        self.kind: Kind | None = None
+        self.error: ErrorBody | None = None
         self._hold = hold
         self._body: Body | None = None
         if isinstance(body, Body):
@@ -67,6 +75,29 @@ class Answer:
     def key(self) -> str | None:
         """The variable of the key that was used."""
         return None if self._hold.lease is None else self._hold.lease.variable
+
+    async def beginning(self, size: int) -> bytes:
+        """The body, or its first *size* bytes, plain. It can still be read from its beginning.
+
+        :raise SkyproxyError: as for reading all of it.
+        """
+        data = self.data
+        if data is None:
+            body, come = self.body, 0
+
+            def enough(read: bytes) -> bool:
+                nonlocal come
+                come += len(read)
+                return come >= size
+
+            await body.first(enough)
+            data = body.kept()
+        if not self.is_encoded:
+            return data[:size]
+        try:
+            return plain(data, self.headers)[:size]
+        except SkyproxyError:
+            return b""
 
     def close(self, error: BaseException | None) -> None:
         """Give back what the request holds. A body that was not read to its end is given up with its connection.

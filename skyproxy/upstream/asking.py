@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -15,11 +16,14 @@ from skyproxy.errors import (
     UpstreamError,
     UpstreamReported,
     UpstreamTimeout,
+    UpstreamUnreachable,
     UpstreamUnusable,
     forget,
 )
+from skyproxy.formats.error_kinds import ACTIONS
+from skyproxy.formats.error_kinds import Kind as ErrorKind
 from skyproxy.upstream.answer import Answer
-from skyproxy.upstream.backoff import Backoff, retry_after
+from skyproxy.upstream.backoff import Backoff
 from skyproxy.upstream.beginning import Kind, read_beginning, refuse_redirect, wait_for_beginning
 from skyproxy.upstream.budget import RetryBudget
 from skyproxy.upstream.provider import Call, Provider
@@ -27,19 +31,14 @@ from skyproxy.upstream.race import race
 
 _log = Logger()
 
-RETRYABLE = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
+RETRYABLE = frozenset({408, 429, 498, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 """Statuses with which asking again can help. 520 to 524 are Cloudflare's for servers that it does not reach
 (https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/), 529 is Anthropic's
 for too much load (https://docs.anthropic.com/en/api/errors)."""
 
-_REFUSALS = frozenset({401, 402, 403, 404, 413})
-"""Statuses with which asking the same provider again does not help, but asking another can: it does not serve this
-user, does not want this content, has no such model, or takes no request of this length."""
-
-
-def _is_for_the_next(status: int) -> bool:
-    """Whether another provider may answer better."""
-    return status in RETRYABLE or status in _REFUSALS or status >= 500
+_LONG = 1.0
+"""Seconds: who has waited so long for a failure does not try again while the breaker is open; nor does anybody wait so
+long for a provider while a fallback is left."""
 
 
 class Plan(NamedTuple):
@@ -121,7 +120,14 @@ class Asker:
             if not first.called:
                 provider.counts.hedges += 1
                 following = plans[index + 1].provider.config.name
-                _log.info("Hedging", provider=provider.config.name, to=following, after_ms=round(seconds * 1000))
+                _log.info(
+                    "Hedging",
+                    request_id=plans[index].call.request_id,
+                    provider=provider.config.name,
+                    model=plans[index].call.model,
+                    to=following,
+                    after_ms=round(seconds * 1000),
+                )
             return Deferred.fromCoroutine(_outcome(self._from(index + 1, plans, asked)))
 
         outcome: Outcome | SkyproxyError = await race(
@@ -144,30 +150,41 @@ class Asker:
         try:
             outcome = await self._try(index, plans, asked)
         except SkyproxyError as error:
-            if not (error.for_the_next if isinstance(error, UpstreamReported) else _is_for_the_next(error.status)):
+            if not _may_do_better(error):
                 raise
             forget(error)
-            reason = error.code or "error"
+            reason, cause = error.code or "error", error.message
         else:
             answer = outcome.answer
-            if not _is_for_the_next(answer.status):
+            if answer.kind is None or not ACTIONS[answer.kind].next_candidate:
                 return outcome
             answer.close(None)
-            reason = f"status {answer.status}"
-        failed, following = plans[index].provider, plans[index + 1].provider
-        failed.counts.fallbacks += 1
-        _log.info("Falling back", provider=failed.config.name, reason=reason, to=following.config.name)
+            reason, cause = f"status {answer.status}", _words(answer)
+        plan, following = plans[index], plans[index + 1].provider
+        plan.provider.counts.fallbacks += 1
+        _log.info(
+            "Falling back",
+            request_id=plan.call.request_id,
+            provider=plan.provider.config.name,
+            model=plan.call.model,
+            reason=reason,
+            cause=cause,
+            to=following.config.name,
+        )
         return None
 
     async def _try(self, index: int, plans: Sequence[Plan], asked: Callable[[int], None]) -> Outcome:
         """Ask one provider, again if that may help and the budget allows it. The permit is not held meanwhile."""
         plan, last = plans[index], index == len(plans) - 1
         first_token_timeout = None if last else plan.first_token_timeout
-        retries = 0
+        attempt = _Attempt(self._clock.seconds())
         while True:
             asked(index)
+            began = self._clock.seconds()
             try:
-                answer = await plan.provider.send(plan.call, first_token_timeout)
+                answer = await plan.provider.send(
+                    plan.call, first_token_timeout, last=last, since=attempt.limited_since, avoid=attempt.avoid
+                )
                 if answer.status < 300:
                     if plan.kind is Kind.ANYTHING:
                         if first_token_timeout is not None:
@@ -179,66 +196,130 @@ class Asker:
                 elif answer.status < 400:
                     refuse_redirect(answer, plan.provider.counts)
             except (UpstreamError, KeysResting) as error:
-                again = self._after_failure(plan, error, retries, last=last)
+                again = self._after_failure(plan, error, attempt, self._clock.seconds() - began, last=last)
                 if again is None:
                     raise
                 forget(error)
-                reason, wait = error.code or "error", again
+                reason, cause, wait = error.code or "error", error.message, again
                 sent = isinstance(error, UpstreamError)
             else:
-                again = None if answer.status < 400 else self._after_answer(plan, answer, retries, last=last)
+                again = None if answer.status < 400 else self._after_answer(plan, answer, attempt, last=last)
                 if again is None:
                     return Outcome(index, answer)
                 answer.close(None)
-                reason, wait = f"status {answer.status}", again
+                reason, cause, wait = f"status {answer.status}", _words(answer), again
                 sent = True
-            retries += 1
             plan.provider.counts.retries += sent
+            attempt.number += 1
             _log.info(
                 "Retrying",
+                request_id=plan.call.request_id,
                 provider=plan.provider.config.name,
+                model=plan.call.model,
                 reason=reason,
-                attempt=retries,
+                cause=cause,
+                attempt=attempt.number,
                 wait_ms=round(wait * 1000, 1),
             )
-            await sleep(self._clock, wait)
+            if wait or attempt.limited_since is None:
+                await sleep(self._clock, wait)
 
     def _after_failure(
-        self, plan: Plan, error: UpstreamError | KeysResting, retries: int, *, last: bool
+        self, plan: Plan, error: UpstreamError | KeysResting, attempt: _Attempt, took: float, *, last: bool
     ) -> float | None:
         """After how many seconds to ask again, once there was *error*; None: it is what comes of it."""
-        config = plan.provider.config
-        if retries == config.max_retries:
+        provider = plan.provider
+        if attempt.retries >= provider.config.max_retries:
             return None
         if isinstance(error, KeysResting):
             wait = error.retry_after or 0.0
-            # A fallback need not wait for anybody's keys.
-            if not last or wait > config.retry_after_max:
+            # A fallback need not wait for anybody's keys; and where there are guards, it was waited for.
+            if not last or provider.guards.rate or wait > self._left(plan, attempt):
                 return None
         elif _may_ask_again(error):
-            wait = self._backoff.delay(retries)
+            if isinstance(error, UpstreamUnreachable) and not last:
+                return None
+            if took > _LONG and provider.fails(plan.call):
+                return None
+            wait = self._backoff.delay(attempt.retries)
         else:
             return None
-        return wait if self._budget.take() else None
+        return self._again(attempt, wait)
 
-    def _after_answer(self, plan: Plan, answer: Answer, retries: int, *, last: bool) -> float | None:
+    def _after_answer(self, plan: Plan, answer: Answer, attempt: _Attempt, *, last: bool) -> float | None:
         """After how many seconds to ask again, once there was *answer*; None: it is what comes of it."""
-        config, status = plan.provider.config, answer.status
-        if retries == config.max_retries:
+        provider, status = plan.provider, answer.status
+        action = ACTIONS[answer.kind or ErrorKind.BROKEN]
+        advice = answer.headers.last.get(b"x-should-retry", b"").lower()
+        if answer.key is not None and (advice == b"false" or (action.other_key and answer.kind is not ErrorKind.RATE)):
+            attempt.avoid.add(answer.key)
+        other_key = action.other_key and answer.key is not None and provider.other_key(plan.call, attempt.avoid)
+        if answer.kind is ErrorKind.RATE and provider.guards.rate:
+            if not other_key:
+                rest = provider.rest(plan.call, attempt.avoid)
+                if not last or advice == b"false" or (rest or 0.0) >= self._left(plan, attempt):
+                    return None
+            if attempt.limited_since is None:
+                attempt.limited_since = attempt.began
+            return 0.0
+        if attempt.retries >= provider.config.max_retries:
             return None
-        if answer.key is not None and plan.provider.other_key(status):
-            wait: float | None = 0.0
-        elif status not in RETRYABLE:
+        if other_key:
+            return self._again(attempt, 0.0)
+        same_again = action.same_again and (status in RETRYABLE or answer.kind is ErrorKind.OVERLOADED)
+        if advice == b"false" or not (same_again or advice == b"true"):
             return None
-        elif status == 429 and (rest := plan.provider.keys_rest()):
+        wait = provider.asks_to_wait(answer)
+        if status == 429 and (rest := provider.keys_rest()):
+            wait = rest
             if not last:
                 return None
-            wait = rest
-        else:
-            wait = retry_after(answer.headers, self._wall(), status)
-        if (wait or 0.0) > config.retry_after_max or not self._budget.take():
+        if wait is None:
+            return self._again(attempt, self._backoff.delay(attempt.retries))
+        if wait > (self._left(plan, attempt) if last else _LONG):
             return None
-        return self._backoff.delay(retries) if wait is None else wait
+        return self._again(attempt, wait)
+
+    def _left(self, plan: Plan, attempt: _Attempt) -> float:
+        """Seconds that the request may still wait."""
+        return attempt.began + plan.call.queue_timeout - self._clock.seconds()
+
+    def _again(self, attempt: _Attempt, wait: float) -> float | None:
+        """*wait*, if the budget has another retry."""
+        if not self._budget.take():
+            return None
+        attempt.retries += 1
+        return wait
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """How far the asking of one provider has come.
+
+    :ivar began: when it began.
+    :ivar number: of times that it was asked again.
+    :ivar retries: those of them that count.
+    :ivar limited_since: *began*, once there was a 429.
+    :ivar avoid: variables of keys that shall not carry the request again.
+    """
+
+    began: float
+    number: int = 0
+    retries: int = 0
+    limited_since: float | None = None
+    avoid: set[str] = field(default_factory=set)
+
+
+def _may_do_better(error: SkyproxyError) -> bool:
+    """Whether another provider may, after *error*."""
+    if isinstance(error, UpstreamReported):
+        return error.for_the_next
+    return error.status >= 500 or error.status == 408
+
+
+def _words(answer: Answer) -> str:
+    """The provider's own."""
+    return "" if answer.error is None else answer.error.message[:300]
 
 
 def _may_ask_again(error: UpstreamError) -> bool:

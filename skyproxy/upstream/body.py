@@ -103,6 +103,10 @@ class Body(Protocol):
             self._last_read = self._clock.seconds()
             self._idle = self._clock.callLater(self._idle_timeout, self._look_at_idle)
 
+    def kept(self) -> bytes:
+        """What has come and is kept, which :meth:`flow` still gives."""
+        return b"".join(self._held)
+
     def taken(self) -> bytes:
         """What is kept, which :meth:`flow` does not give then."""
         held, self._held = self._held, []

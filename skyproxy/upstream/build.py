@@ -9,8 +9,8 @@ from typing import Any
 from twisted.logger import Logger
 
 from skyproxy.config import ProviderConfig
-from skyproxy.upstream.adaptive import AdaptiveLimit
-from skyproxy.upstream.breaker import Breaker
+from skyproxy.upstream.guards.breaker import Breaker
+from skyproxy.upstream.guards.deployments import Deployments
 from skyproxy.upstream.keys import KeyRing
 from skyproxy.upstream.limiter import Limiter
 from skyproxy.upstream.provider import Counts, Guards, Provider
@@ -61,16 +61,16 @@ def build_provider(
         timers,
         max_concurrent=config.max_concurrent if http2 else min(config.max_concurrent, config.max_connections),
         max_pending=config.max_pending,
-        background_share=config.background_share,
         put_off=put_off_by(network),
     )
     _log.info("Created connection pool for provider", provider=config.name, max_connections=config.max_connections)
     keys = config.api_keys
     guards = Guards(
         limiter,
-        Breaker(timers, config.breaker, config.name) if config.breaker is not None else None,
+        Breaker(timers, config.breaker, f"Provider {config.name!r}") if config.breaker is not None else None,
         KeyRing(timers, keys, config.name) if keys else None,
-        AdaptiveLimit(timers, limiter) if config.adaptive else None,
+        Deployments(timers, config.breaker, config.name),
+        rate=config.guards_rates,
     )
     return Provider(config, timers, guards, client, time.time, counts)
 

@@ -60,7 +60,10 @@ class Exchange:
 
     def body_of(self, response: Any) -> Body:
         """The body of *response*, which came in time."""
-        self._body = body = Body(self._timers, self, self._idle_timeout)
+        body = Body(self._timers, self, self._idle_timeout)
+        if self.active():
+            # Of an answer that came whole there is nothing to watch, and the two would hold each other.
+            self._body = body
         response.deliverBody(body)
         return body
 

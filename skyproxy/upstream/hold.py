@@ -2,32 +2,85 @@
 
 from __future__ import annotations
 
-from skyproxy.errors import UpstreamError
-from skyproxy.upstream.breaker import Admission
+from typing import NamedTuple
+
+from skyproxy.errors import (
+    SkyproxyError,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamReported,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from skyproxy.upstream.guards.breaker import Admission
+from skyproxy.upstream.guards.deployments import Deployment
+from skyproxy.upstream.guards.rate_guard import Ticket
 from skyproxy.upstream.keys import Lease
 from skyproxy.upstream.limiter import Permit
 
+_GATEWAY = frozenset({502, 503, 504, *range(520, 528), 530})
+"""Statuses with which something before the provider answers for it, unless an error in JSON says otherwise."""
+
+
+class Admissions(NamedTuple):
+    """What the two breakers said. None: there is none."""
+
+    provider: Admission | None = None
+    deployment: Admission | None = None
+
+    def ignored(self) -> None:
+        """The request is not sent after all."""
+        for each in self:
+            if each is not None:
+                each.ignored()
+
+    @property
+    def current(self) -> bool:
+        """Whether neither breaker has changed its state since."""
+        return all(each is None or each.current for each in self)
+
 
 class Hold:
-    """A permit, a key, and the breaker's admission.
+    """A permit, a key, the breakers' admissions, and a place among those under way.
 
     :ivar lease: of the key; None where the provider has none.
-    :ivar is_probe: whether how it goes tells if the provider works again.
+    :ivar told: what the body of an error answer says; empty if nothing.
+    :ivar in_json: whether it says so in JSON.
     """
 
-    __slots__ = ("_admission", "_permit", "_released", "is_probe", "lease")
+    __slots__ = ("_admissions", "_deployment", "_permit", "_released", "in_json", "lease", "ticket", "told")
 
-    def __init__(self, permit: Permit, admission: Admission | None, lease: Lease | None) -> None:
+    def __init__(
+        self,
+        permit: Permit,
+        admissions: Admissions | None,
+        deployment: Deployment | None = None,
+        lease: Lease | None = None,
+        ticket: Ticket | None = None,
+    ) -> None:
         self._permit = permit
         self._released = False
-        self._admission = admission
-        self.is_probe = admission is not None and admission.is_probe
+        self._admissions = admissions or Admissions()
+        self._deployment = deployment
         self.lease = lease
+        self.ticket = ticket
+        self.told = ""
+        self.in_json = False
 
-    def probed(self, status: int) -> None:
-        """The provider has begun to answer this probe. That is enough: others shall not wait for its end."""
-        if self._admission is not None and status < 500 and status not in (401, 403, 408, 429):
-            self._admission.succeeded()
+    @property
+    def is_probe(self) -> bool:
+        """Whether how it goes tells if the provider, or its model, works again."""
+        return any(each is not None and each.is_probe for each in self._admissions)
+
+    def begun(self, status: int) -> None:
+        """The provider has begun to answer. That is enough for a probe: others shall not wait for its end."""
+        if self.ticket is not None and status != 429:
+            self.ticket.proven()
+        provider, deployment = self._admissions
+        if provider is not None and status < 500:
+            provider.succeeded()
+        if deployment is not None and deployment.is_probe and status < 400:
+            deployment.succeeded()
 
     def release(self, status: int | None, error: BaseException | None) -> None:
         """Give all of it back. Does nothing when it was given back before.
@@ -38,23 +91,69 @@ class Hold:
         if self._released:
             return
         self._released = True
-        # The breaker hears first: whoever gets the permit asks it.
-        if self._admission is not None:
-            settle(self._admission, status, error)
+        # The breakers hear first: whoever gets the permit asks them.
+        settle(self._admissions, status, error, self.told, in_json=self.in_json)
         if self.lease is not None:
             self.lease.release()
+        if self.ticket is not None:
+            self.ticket.ended()
+        if self._deployment is not None:
+            self._deployment.busy -= 1
         self._permit.release()
 
 
-def settle(admission: Admission, status: int | None, error: BaseException | None) -> None:
-    """Tell the breaker how a request went.
+def settle(
+    admissions: Admissions, status: int | None, error: BaseException | None, told: str = "", *, in_json: bool = False
+) -> None:
+    """Tell the breakers how a request went.
 
-    Refusals that concern the request, the key or the rate say nothing about whether the provider works, and neither
-    does a client that leaves.
+    Who cannot be reached, or has a gateway answer in its place, is down as a whole; who fails on a request that it took
+    may do well with other models. Refusals that concern the request, the key or the rate say nothing about either, and
+    neither does a client that leaves.
     """
-    if isinstance(error, UpstreamError) or (error is None and status is not None and status >= 500):
-        admission.failed()
+    provider, deployment = admissions
+    cause = _cause(status, error, told)
+    if isinstance(error, UpstreamReported) and error.status < 500:
+        admissions.ignored()
+    elif isinstance(error, UpstreamError):
+        if status is None and _unreached(error):
+            _tell(provider, cause)
+            if deployment is not None:
+                deployment.ignored()
+        else:
+            _tell(deployment, cause)
+            if provider is not None:
+                provider.ignored()
+    elif error is None and status is not None and status >= 500:
+        blamed, other = (provider, deployment) if status in _GATEWAY and not in_json else (deployment, provider)
+        _tell(blamed, cause)
+        if other is not None:
+            if other is provider:
+                other.succeeded()
+            else:
+                other.ignored()
     elif error is None and status is not None and status < 400:
-        admission.succeeded()
+        for each in admissions:
+            if each is not None:
+                each.succeeded()
     else:
-        admission.ignored()
+        admissions.ignored()
+
+
+def _unreached(error: UpstreamError) -> bool:
+    if isinstance(error, UpstreamTimeout):
+        return error.timer == "connect_timeout"
+    return isinstance(error, UpstreamUnreachable | UpstreamBroken)
+
+
+def _tell(admission: Admission | None, cause: str) -> None:
+    if admission is not None:
+        admission.failed(cause)
+
+
+def _cause(status: int | None, error: BaseException | None, told: str) -> str:
+    if isinstance(error, SkyproxyError):
+        return error.message[:300]
+    if status is None:
+        return ""
+    return f"status {status}: {told[:300]}" if told else f"status {status}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pydantic import SecretStr
@@ -129,17 +129,18 @@ class KeyRing:
         self._provider = provider
         self._forbidden: int | None = None
 
-    def take(self) -> Lease:
+    def take(self, may_go: Callable[[str], bool] | None = None) -> Lease:
         """A key for one request: the least busy; among equally busy ones, the first. Those that were refused a moment
         ago come last.
 
+        :param may_go: whether a key, by the name of its variable, may be used now for what is asked; None: all may.
         :raise KeysResting: all rest after a rate limit, but for those that were put aside.
         """
         now = self._clock.seconds()
         best: _Key | None = None
         best_refused = False
         for key in self._keys:
-            if key.rests_until <= now and key.aside_until <= now:
+            if key.rests_until <= now and key.aside_until <= now and (may_go is None or may_go(key.variable)):
                 refused = key.refused_until > now
                 if best is None or (refused, key.busy) < (best_refused, best.busy):
                     best, best_refused = key, refused
@@ -165,16 +166,25 @@ class KeyRing:
             for key in self._keys
         )
 
+    def in_use(self) -> list[str]:
+        """The variables of the keys that are not put aside."""
+        now = self._clock.seconds()
+        return [key.variable for key in self._keys if key.aside_until <= now]
+
     def rest(self) -> float:
         """Seconds until a key may be used; 0 if one may now."""
         now = self._clock.seconds()
         return max(0.0, min(max(key.rests_until, key.aside_until) for key in self._keys) - now)
 
     def usable(self) -> bool:
-        """Whether there is a key that promises something: one that neither rests nor was refused lately (in the last
+        """Whether there is a key that promises something; see :meth:`promising`."""
+        return bool(self.promising())
+
+    def promising(self) -> list[str]:
+        """The variables of the keys that promise something: that neither rests nor was refused lately (in the last
         five minutes; where that may concern the request alone, in the last second)."""
         now = self._clock.seconds()
-        return any(key.rests_until <= now and key.refused_until <= now for key in self._keys)
+        return [key.variable for key in self._keys if key.rests_until <= now and key.refused_until <= now]
 
     def _limited(self, key: _Key, seconds: float | None) -> None:
         if len(self._keys) == 1:

@@ -1,12 +1,13 @@
 """How many requests a provider gets at once, and who is next when all permits are taken.
 
 A :class:`DeferredSemaphore` is the gate: every permit in a request's hands is one of its tokens, and who waits, waits
-at it. The gate calls whoever came first. Where another's turn is, that one is put first before the gate is opened.
+at it. Background requests wait before it, and come to it one by one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, Literal
 
 from twisted.internet.defer import Deferred, DeferredSemaphore, fail, succeed
@@ -27,7 +28,6 @@ class LimiterStatistics:
     :ivar available: permits that can be had at once.
     :ivar queued: requests that wait for a permit.
     :ivar max_pending: requests that may wait.
-    :ivar limit: permits that may be in use now; below ``max_concurrent`` while the limit is lowered.
     """
 
     max_concurrent: int
@@ -35,35 +35,34 @@ class LimiterStatistics:
     available: int
     queued: int
     max_pending: int
-    limit: int
 
 
 class Permit:
     """The right to have one request at the provider, from before it is sent until its answer has ended."""
 
-    __slots__ = ("_limiter",)
+    __slots__ = ("_background", "_limiter")
 
-    def __init__(self, limiter: Limiter) -> None:
+    def __init__(self, limiter: Limiter, *, background: bool) -> None:
         self._limiter: Limiter | None = limiter
+        self._background = background
 
     def release(self) -> None:
         """Give the permit back. Does nothing when it was given back before."""
         limiter, self._limiter = self._limiter, None
         if limiter is not None:
-            limiter._take_back()
+            limiter._take_back(background=self._background)
 
 
 class Limiter:
     """Hands out at most *max_concurrent* permits and lets at most *max_pending* requests wait for one.
 
-    Among those who wait, ``talk`` goes before ``background``, and first come, first served within each. While both
-    wait, background still gets its share of the permits that come free, so it is slowed but not starved.
+    Among those who wait, ``talk`` goes before ``background``, and first come, first served within each. Background
+    never holds the last two fifths of the permits, so that talk finds some free. While both wait, and there is more
+    than one permit, background gets the next if it has none: it is slowed but not starved.
 
     :param clock: for queue timeouts.
     :param max_concurrent: permits; at least 1.
     :param max_pending: requests that may wait; 0 lets none wait.
-    :param background_share: of the permits that come free while both wait, the part (0 < share <= 1) that goes to
-        background.
     :param put_off: has those who waited sent together with others.
     """
 
@@ -73,34 +72,30 @@ class Limiter:
         *,
         max_concurrent: int,
         max_pending: int,
-        background_share: float = 0.1,
         put_off: PutOff = at_once,
     ) -> None:
-        if not 0 < background_share <= 1:
-            raise ValueError("background_share must be above 0 and at most 1")
         self._clock = clock
         self._put_off = put_off
         # Permits that are on their way to those who wait.
         self._returning = 0
         self._max_pending = max_pending
         self._gate = DeferredSemaphore(max_concurrent)
-        self._limit = max_concurrent
-        self._withheld = 0
-        # Since when those wait who do, in the order of their coming; and those of them who are background.
+        # Since when those wait who do, in the order of their coming. Those of the background wait before the gate.
         self._since: dict[Deferred[Any], float] = {}
-        self._background: set[Deferred[Any]] = set()
-        self._background_share = background_share
-        self._background_credit = 0.0
+        self._background: dict[Deferred[Any], None] = {}
+        self._most_background = max(1, max_concurrent - max(1, ceil(0.4 * max_concurrent)))
+        self._in_background = 0
         self._coming_back = 0
         self._releasing = False
 
-    def take(self) -> Permit | None:
+    def take(self, priority: Priority = "talk") -> Permit | None:
         """A permit, if one is free: as :meth:`acquire`, without a Deferred for those who need not wait."""
-        gate = self._gate
-        if not gate.tokens:
+        gate, background = self._gate, priority == "background"
+        if not gate.tokens or (background and (self._background or self._in_background >= self._most_background)):
             return None
         gate.acquire()
-        return Permit(self)
+        self._in_background += background
+        return Permit(self, background=background)
 
     def acquire(self, queue_timeout: float, priority: Priority = "talk") -> Deferred[Permit]:
         """Ask for a permit.
@@ -110,49 +105,37 @@ class Limiter:
             *max_pending* already wait, and with :class:`QueueTimeout` when none came free in time. Cancelling it
             leaves the queue.
         """
-        gate = self._gate
-        if gate.tokens:
-            gate.acquire()
-            return succeed(Permit(self))
-        if len(gate.waiting) - self._returning >= self._max_pending:
+        permit = self.take(priority)
+        if permit is not None:
+            return succeed(permit)
+        if self._queued - self._returning >= self._max_pending:
             return fail(
                 BacklogFull(
                     f"{self._max_pending} requests already wait for this provider (max_pending).",
                     retry_after=self._drains_in(),
                 )
             )
-        place: Deferred[Any] = gate.acquire()
-        if priority == "background":
-            if not self._background:
-                self._background_credit = 0.0
-            self._background.add(place)
+        background = priority == "background"
+        place: Deferred[Any]
+        if background:
+            place = Deferred(self._leave_background)
+            self._background[place] = None
+        else:
+            place = self._gate.acquire()
         clock = self._clock
         self._since[place] = clock.seconds()
         timer = clock.callLater(queue_timeout, self._expire, place, queue_timeout)
-        return place.addBoth(self._over, place, timer)
-
-    @property
-    def limit(self) -> int:
-        """Permits that may be in use now, between 0 and ``max_concurrent``; those that wait stay where they are."""
-        return self._limit
-
-    @limit.setter
-    def limit(self, limit: int) -> None:
-        # A lower limit takes free tokens from the gate at once, and others as their permits come back.
-        gate = self._gate
-        self._limit = max(0, min(limit, gate.limit))
-        while self._surplus() > 0 and gate.tokens:
-            self._withheld += 1
-            gate.acquire()
-        while self._surplus() < 0:
-            self._withheld -= 1
-            self._open_gate()
+        return place.addBoth(self._over, place, timer, background=background)
 
     @property
     def in_use(self) -> int:
         """Permits in the hands of requests."""
         gate = self._gate
-        return gate.limit - gate.tokens - self._withheld - self._coming_back
+        return gate.limit - gate.tokens - self._coming_back
+
+    @property
+    def _queued(self) -> int:
+        return len(self._gate.waiting) + len(self._background)
 
     def statistics(self) -> LimiterStatistics:
         """The state at this moment."""
@@ -161,15 +144,15 @@ class Limiter:
             max_concurrent=gate.limit,
             in_use=self.in_use,
             available=gate.tokens,
-            queued=len(gate.waiting),
+            queued=self._queued,
             max_pending=self._max_pending,
-            limit=self._limit,
         )
 
     # Tokens, on their way out and back.
 
-    def _take_back(self) -> None:
-        if self._gate.waiting:
+    def _take_back(self, *, background: bool) -> None:
+        self._in_background -= background
+        if self._queued:
             self._returning += 1
             self._put_off(PERMITS, self._pass_on)
         else:
@@ -180,13 +163,10 @@ class Limiter:
         self._put_back()
 
     def _put_back(self) -> None:
-        gate = self._gate
-        if gate.limit - self._limit > self._withheld:
-            self._withheld += 1
-        elif gate.waiting or self._releasing:
+        if self._queued or self._releasing:
             self._open_gate()
         else:
-            gate.release()
+            self._gate.release()
 
     def _open_gate(self) -> None:
         # Whoever is let in may come back before release() returns. A loop takes the place of the recursion, which a
@@ -197,37 +177,32 @@ class Limiter:
         self._releasing = True
         while self._coming_back:
             self._coming_back -= 1
-            if self._background:
-                self._put_next_first()
-            self._gate.release()
+            gate = self._gate
+            if self._background and gate.limit > 1 and not self._in_background:
+                self._let_in()
+            elif gate.waiting or not self._background or self._in_background >= self._most_background:
+                gate.release()
+            else:
+                self._let_in()
         self._releasing = False
 
-    def _surplus(self) -> int:
-        """Tokens yet to be withheld; negative when too many are."""
-        return self._gate.limit - self._limit - self._withheld
+    def _let_in(self) -> None:
+        """Give the token that came back to the first of the background."""
+        self._in_background += 1
+        next(iter(self._background)).callback(self._gate)
 
     # Those who wait.
 
-    def _put_next_first(self) -> None:
-        waiting, background = self._gate.waiting, self._background
-        background_is_next = True
-        if len(background) < len(waiting):
-            self._background_credit += self._background_share
-            # The small difference is the rounding of shares like 0.1.
-            background_is_next = self._background_credit >= 1 - 1e-9
-            if background_is_next:
-                self._background_credit -= 1
-        place = next(place for place in waiting if (place in background) == background_is_next)
-        waiting.remove(place)
-        waiting.insert(0, place)
+    def _leave_background(self, place: Deferred[Any]) -> None:
+        self._background.pop(place, None)
 
-    def _over(self, result: Any, place: Deferred[Any], timer: Any) -> Any:
+    def _over(self, result: Any, place: Deferred[Any], timer: Any, *, background: bool) -> Any:
         """The wait at *place* has come to its end: the token, or what went wrong."""
         del self._since[place]
-        self._background.discard(place)
+        self._background.pop(place, None)
         if result is self._gate:
             timer.cancel()
-            return Permit(self)
+            return Permit(self, background=background)
         if timer.active():
             timer.cancel()
         return result
@@ -237,7 +212,8 @@ class Limiter:
             f"No permit of this provider came free within {queue_timeout:g} s (queue_timeout).",
             retry_after=self._drains_in(),
         )
-        self._gate.waiting.remove(place)
+        if place not in self._background:
+            self._gate.waiting.remove(place)
         place.errback(late)
 
     def _drains_in(self) -> float:

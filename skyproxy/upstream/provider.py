@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
@@ -11,21 +12,26 @@ from typing import NamedTuple
 from twisted.internet.defer import CancelledError, Deferred
 
 from skyproxy.config import ProviderConfig
-from skyproxy.errors import ProviderNotConfigured, SkyproxyError
-from skyproxy.upstream.adaptive import AdaptiveLimit
+from skyproxy.errors import BacklogFull, KeysResting, ProviderNotConfigured, QueueTimeout, SkyproxyError
+from skyproxy.formats.error_body import read_error
+from skyproxy.formats.error_kinds import Kind, kind_of
 from skyproxy.upstream.answer import Answer
 from skyproxy.upstream.backoff import retry_after
-from skyproxy.upstream.breaker import Admission, Breaker
 from skyproxy.upstream.exchange import Exchange
 from skyproxy.upstream.failures import map_failure
+from skyproxy.upstream.guards.breaker import Breaker, BreakerState
+from skyproxy.upstream.guards.deployments import Deployment, Deployments
 from skyproxy.upstream.headstart import HeadStart
-from skyproxy.upstream.hold import Hold
+from skyproxy.upstream.hold import Admissions, Hold
 from skyproxy.upstream.keys import KeyRing
 from skyproxy.upstream.limiter import Limiter, LimiterStatistics, Permit, Priority
 from skyproxy.upstream.timers import Timers
 from skyproxy.upstream.treq_client import ProviderClient, raw_of
-from skyproxy.wire.headers import Field, Fields
+from skyproxy.wire.headers import Field, Fields, by_name
 from skyproxy.wire.pool import PoolStatistics
+
+_LARGEST_ERROR = 64 * 1024
+"""Bytes of an error answer that are looked at."""
 
 
 class Call(NamedTuple):
@@ -38,6 +44,9 @@ class Call(NamedTuple):
     :ivar queue_timeout: seconds to wait for a permit.
     :ivar priority: among those who wait.
     :ivar sent: called when it has its permit, and goes out.
+    :ivar model: as the provider calls it.
+    :ivar named: whether the configuration names it, and not only a client.
+    :ivar request_id: for the log.
     """
 
     path: str
@@ -48,6 +57,9 @@ class Call(NamedTuple):
     queue_timeout: float
     priority: Priority = "talk"
     sent: Callable[[], None] | None = None
+    model: str = ""
+    named: bool = False
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +68,15 @@ class Guards:
 
     :ivar breaker: None: it is asked however often it fails.
     :ivar keys: None: it wants none.
-    :ivar adaptive: None: the limit stays as it is.
+    :ivar deployments: what is known of each of its models; None: nothing is kept.
+    :ivar rate: whether its 429s tell how many requests a key and model get.
     """
 
     limiter: Limiter
     breaker: Breaker | None = None
     keys: KeyRing | None = None
-    adaptive: AdaptiveLimit | None = None
+    deployments: Deployments | None = None
+    rate: bool = False
 
 
 @dataclass(slots=True)
@@ -105,6 +119,7 @@ class Provider:
         self._timers = timers
         self._wall = wall
         self._client = client
+        self.deployments = Deployments(timers, None, config.name) if guards.deployments is None else guards.deployments
         self._head_starts: dict[float, HeadStart] = {}
         self._auth: dict[str, Field] = {
             key.variable: auth for key in config.api_keys if (auth := config.auth(key.secret)) is not None
@@ -117,13 +132,24 @@ class Provider:
             known = self._head_starts[seconds] = HeadStart(self._timers, seconds, self.config.name)
         return known
 
-    async def send(self, call: Call, first_token_timeout: float | None = None) -> Answer:
-        """Wait for a permit, send *call*, and wait for the headers of its answer.
+    async def send(
+        self,
+        call: Call,
+        first_token_timeout: float | None = None,
+        *,
+        last: bool = True,
+        since: float | None = None,
+        avoid: AbstractSet[str] = frozenset(),
+    ) -> Answer:
+        """Wait for a permit, send *call*, and wait for the headers of its answer; of an error, for its body, too.
 
         :param first_token_timeout: seconds from now, the wait for a permit included, to the beginning of the answer:
             :attr:`Answer.body` fails when they are over, unless it is read as a stream by then.
+        :param last: nobody else is left to be asked. Otherwise nobody waits for a rest.
+        :param since: when it first asked, if it has met a 429 since: it waits at the head of the line then.
+        :param avoid: variables of keys that shall not carry it.
         :raise ProviderNotConfigured: the provider's key is missing.
-        :raise BreakerOpen: the provider is left alone for a while.
+        :raise BreakerOpen: the provider, or its model, is left alone for a while.
         :raise BacklogFull: too many already wait.
         :raise QueueTimeout: no permit came free in time.
         :raise KeysResting: every key has met its rate limit.
@@ -137,18 +163,32 @@ class Provider:
                 f"Provider {config.name!r} has no key: set {config.key_missing} in the environment or .env."
             )
         asked = seconds()
-        admission = None if guards.breaker is None else guards.breaker.admit()
-        permit = guards.limiter.take()
-        if permit is None:
-            wait = call.queue_timeout if first_token_timeout is None else min(call.queue_timeout, first_token_timeout)
-            permit, admission = await self._wait(wait, call.priority, admission)
-        hold = Hold(permit, admission, None)
+        deadline = (asked if since is None else since) + call.queue_timeout
+        if first_token_timeout is not None:
+            deadline = min(deadline, asked + first_token_timeout)
+        deployment = self.deployments.of(call.model)
+        deployment.busy += 1
+        if call.named:
+            deployment.named = True
+        try:
+            permit, admissions = await self._enter(
+                call, deployment, deadline, avoid, last=last, first=since is not None
+            )
+        except BaseException:
+            deployment.busy -= 1
+            self._call_next(deployment)
+            raise
+        hold = Hold(permit, admissions, deployment)
         sent = seconds()
         try:
             headers = call.headers
             if guards.keys is not None:
-                hold.lease = lease = guards.keys.take()
+                may_go = partial(self._may_go, deployment, avoid) if guards.rate or avoid else None
+                hold.lease = lease = guards.keys.take(may_go)
                 headers = [*headers, self._auth[lease.variable]]
+            if guards.rate:
+                hold.ticket = deployment.guard("" if hold.lease is None else hold.lease.variable).sent()
+                self._call_next(deployment)
             if call.sent is not None:
                 call.sent()
             pending = self._client.post(call.path, headers, call.body)
@@ -164,31 +204,159 @@ class Provider:
             hold.release(None, error)
             raise
         status, data = response.code, response.whole
-        self._learn(call, status, response.raw_headers, hold, seconds() - sent)
+        self.counts.responses[str(status)] += 1
+        hold.begun(status)
         if data is None:
-            return Answer(status, response.raw_headers, exchange.body_of(response), hold, sent - asked)
-        exchange.cancel()
-        return Answer(status, response.raw_headers, partial(exchange.body_of, response), hold, sent - asked, data)
+            answer = Answer(status, response.raw_headers, exchange.body_of(response), hold, sent - asked)
+        else:
+            exchange.cancel()
+            answer = Answer(status, response.raw_headers, partial(exchange.body_of, response), hold, sent - asked, data)
+        if status >= 400:
+            await self._read_error(call, answer, hold)
+        elif status < 300 and hold.lease is not None:
+            hold.lease.worked()
+        return answer
 
-    async def _wait(
-        self, queue_timeout: float, priority: Priority, admission: Admission | None
-    ) -> tuple[Permit, Admission | None]:
-        """Wait for a permit; the provider may have failed meanwhile, so the breaker is asked again."""
-        try:
-            permit = await self.guards.limiter.acquire(queue_timeout, priority)
-        except BaseException:
-            if admission is not None:
-                admission.ignored()
-            raise
-        if admission is None or admission.current:
-            return permit, admission
-        admission.ignored()
-        breaker = self.guards.breaker
-        try:
-            return permit, None if breaker is None else breaker.admit()
-        except BaseException:
+    async def _enter(
+        self, call: Call, deployment: Deployment, deadline: float, avoid: AbstractSet[str], *, last: bool, first: bool
+    ) -> tuple[Permit, Admissions]:
+        """Wait until the request may go. The provider may have failed meanwhile, so the breakers are asked again."""
+        limiter, rate = self.guards.limiter, self.guards.rate
+        while True:
+            if rate:
+                await self._turn(call, deployment, deadline, avoid, last=last, first=first)
+            admissions = self._admit(call, deployment, last=last)
+            permit = limiter.take(call.priority)
+            if permit is not None:
+                return permit, admissions
+            try:
+                permit = await limiter.acquire(max(0.0, deadline - self._timers.seconds()), call.priority)
+            except BaseException:
+                admissions.ignored()
+                raise
+            try:
+                if not admissions.current:
+                    admissions.ignored()
+                    admissions = self._admit(call, deployment, last=last)
+            except BaseException:
+                permit.release()
+                raise
+            if not rate or self._rest_of(deployment, avoid) == 0.0:
+                return permit, admissions
+            admissions.ignored()
             permit.release()
+            first = True
+
+    def _admit(self, call: Call, deployment: Deployment, *, last: bool) -> Admissions:
+        background = call.priority == "background"
+        breaker, inner = self.guards.breaker, deployment.breaker
+        outer = None if breaker is None else breaker.admit(last=last, background=background)
+        if inner is None:
+            return Admissions(outer, None)
+        try:
+            return Admissions(outer, inner.admit(last=last, background=background))
+        except BaseException:
+            if outer is not None:
+                outer.ignored()
             raise
+
+    async def _turn(
+        self, call: Call, deployment: Deployment, deadline: float, avoid: AbstractSet[str], *, last: bool, first: bool
+    ) -> None:
+        """Wait until a key of the model may be used."""
+        while True:
+            rest = self._rest_of(deployment, avoid)
+            if rest == 0.0 and (first or not deployment.waiting):
+                return
+            left = deadline - self._timers.seconds()
+            if not last or (rest or 0.0) > left:
+                seconds = rest or 1.0
+                raise KeysResting(
+                    f"Model {call.model[:200]!r} of provider {self.config.name!r} has met its rate limit (429); it is "
+                    f"asked again in {seconds:.1f} s.",
+                    retry_after=seconds,
+                )
+            if deployment.waiting >= self.config.max_pending:
+                raise BacklogFull(
+                    f"{self.config.max_pending} requests already wait for this model (max_pending).", retry_after=1.0
+                )
+            place = deployment.turn(background=call.priority == "background", first=first)
+            if rest:
+                deployment.look_in(rest)
+            late = QueueTimeout(
+                f"The rate limit (429) of model {call.model[:200]!r} of provider {self.config.name!r} left no room "
+                f"within {call.queue_timeout:g} s (queue_timeout).",
+                retry_after=1.0,
+            )
+            timer = self._timers.callLater(max(0.0, left), deployment.expire, place, late)
+            try:
+                await place
+            finally:
+                if timer.active():
+                    timer.cancel()
+            first = True
+
+    def _rest_of(self, deployment: Deployment, avoid: AbstractSet[str] = frozenset()) -> float | None:
+        """Seconds until a key of the model may be used; 0.0 if one may now, None if nobody knows."""
+        keys = self.guards.keys
+        if keys is None:
+            return deployment.guard("").wait()
+        least: float | None = None
+        variables = [each for each in keys.in_use() if each not in avoid]
+        for variable in variables:
+            wait = deployment.guard(variable).wait()
+            if wait == 0.0:
+                return 0.0
+            if wait is not None and (least is None or wait < least):
+                least = wait
+        return least if variables else 0.0
+
+    def _may_go(self, deployment: Deployment, avoid: AbstractSet[str], variable: str) -> bool:
+        return variable not in avoid and (not self.guards.rate or deployment.guard(variable).wait() == 0.0)
+
+    def _call_next(self, deployment: Deployment) -> None:
+        """Have the next in line come, when it may."""
+        if deployment.waiting:
+            rest = self._rest_of(deployment)
+            if rest == 0.0:
+                deployment.wake()
+            elif rest is not None:
+                deployment.look_in(rest)
+
+    async def _read_error(self, call: Call, answer: Answer, hold: Hold) -> None:
+        """Find out what an error answer means, and what it says of its key."""
+        try:
+            data = await answer.beginning(_LARGEST_ERROR)
+        except BaseException as failed:
+            answer.close(failed)
+            raise
+        status, lease = answer.status, hold.lease
+        answer.error = error = read_error(data, by_name(answer.headers).last.get(b"content-type", b""))
+        answer.kind = kind = kind_of(status, error, self.config.dialect)
+        hold.told, hold.in_json = error.message, error.value is not None
+        if kind is Kind.RATE:
+            if hold.ticket is not None:
+                hold.ticket.limited(self.asks_to_wait(answer))
+            elif lease is not None:
+                lease.limited(self.asks_to_wait(answer))
+        elif lease is not None and kind in (Kind.KEY_INVALID, Kind.NO_CREDIT):
+            lease.rejected(403 if status == 403 and kind is Kind.KEY_INVALID else 401, hash(call.body))
+
+    def asks_to_wait(self, answer: Answer) -> float | None:
+        """Seconds for which the provider wants to be left alone, as *answer* says; None if it does not."""
+        delay = None if answer.error is None else answer.error.retry_delay
+        return retry_after(answer.headers, self._wall(), answer.status, delay)
+
+    def rest(self, call: Call, avoid: AbstractSet[str] = frozenset()) -> float | None:
+        """Seconds until the model may be asked after a 429; 0.0 if it may be now, None if nobody knows."""
+        if not self.guards.rate:
+            return self.keys_rest()
+        return self._rest_of(self.deployments.of(call.model), avoid)
+
+    def fails(self, call: Call) -> bool:
+        """Whether the provider, or the model, has failed too often lately."""
+        inner = self.deployments.of(call.model).breaker
+        return any(each is not None and each.state is not BreakerState.CLOSED for each in (self.guards.breaker, inner))
 
     def _failed(self, error: Exception, exchange: Exchange) -> SkyproxyError | CancelledError:
         config = self.config
@@ -198,28 +366,13 @@ class Provider:
             self.counts.responses[failed.code or ""] += 1
         return failed
 
-    def _learn(self, call: Call, status: int, headers: Fields, hold: Hold, seconds: float) -> None:
-        self.counts.responses[str(status)] += 1
-        if hold.is_probe:
-            hold.probed(status)
-        adaptive, lease = self.guards.adaptive, hold.lease
-        if status == 429:
-            if adaptive is not None:
-                adaptive.limited()
-            if lease is not None:
-                lease.limited(retry_after(headers, self._wall(), status))
-        elif status in (401, 403) and lease is not None:
-            lease.rejected(status, hash(call.body))
-        elif status < 300:
-            if lease is not None:
-                lease.worked()
-            if adaptive is not None:
-                adaptive.completed(seconds)
-
-    def other_key(self, status: int) -> bool:
-        """Whether another key may do better, after the provider has answered *status* to one."""
+    def other_key(self, call: Call, avoid: AbstractSet[str]) -> bool:
+        """Whether there is a key, beside those in *avoid*, that may be asked now and promises something."""
         keys = self.guards.keys
-        return status in (401, 403, 429) and len(self.config.api_keys) > 1 and keys is not None and keys.usable()
+        if keys is None or len(self.config.api_keys) < 2:
+            return False
+        deployment = self.deployments.of(call.model)
+        return any(self._may_go(deployment, avoid, variable) for variable in keys.promising())
 
     def keys_rest(self) -> float:
         """Seconds until a key may be used; 0 if one may now, or none is needed."""

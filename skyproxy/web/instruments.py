@@ -11,6 +11,7 @@ from skyproxy.observe.distribution import SlidingDistribution
 from skyproxy.observe.lag import LagProbe
 from skyproxy.observe.statistics import WINDOW, Statistics, Tally, Times, Usage
 from skyproxy.upstream.budget import RetryBudget
+from skyproxy.upstream.guards.deployments import Deployment
 from skyproxy.upstream.provider import Provider
 
 
@@ -68,16 +69,25 @@ def _provider(provider: Provider) -> dict[str, Any]:
         "permits": {
             "in_use": limits.in_use,
             "available": limits.available,
-            "limit": limits.limit,
+            "limit": limits.max_concurrent,
             "max_concurrent": limits.max_concurrent,
         },
         "queue": {"waiting": limits.queued, "max_pending": limits.max_pending},
         "breaker": None if guards.breaker is None else asdict(guards.breaker.statistics()),
-        "adaptive": None if guards.adaptive is None else asdict(guards.adaptive.statistics()),
+        "deployments": [_deployment(each) for each in provider.deployments],
         "responses": dict(provider.counts.responses),
         "retries": provider.counts.retries,
         "fallbacks": provider.counts.fallbacks,
         "hedges": provider.counts.hedges,
+    }
+
+
+def _deployment(deployment: Deployment) -> dict[str, Any]:
+    """One model of a provider, by name if the configuration names it: its breaker, and its limits key by key."""
+    return {
+        "model": deployment.model if deployment.named else None,
+        "breaker": None if deployment.breaker is None else asdict(deployment.breaker.statistics()),
+        "rate_guards": {key: asdict(guard.statistics()) for key, guard in deployment.guards.items()},
     }
 
 

@@ -126,7 +126,7 @@ class Metrics(Collector):
             for state in ("idle", "busy", "connecting"):
                 pool.add_metric((name, state), getattr(connections, state))
             if provider.guards.breaker is not None:
-                breaker.add_metric((name,), _BREAKER_STATES[provider.guards.breaker.state])
+                breaker.add_metric((name,), _BREAKER_STATES[provider.guards.breaker.state.value])
         yield from (responses, retries, fallbacks, hedges, permits, queue, pool, breaker)
 
     def _process(self) -> Iterator[Metric]:

@@ -117,7 +117,9 @@ class Upstream:
     def answer(
         self, code: int = 200, *raw_headers: tuple[bytes, bytes], number: int = -1, whole: bytes | None = None
     ) -> Response:
-        """Have the headers of an answer come, or the *whole* of it."""
+        """Have the headers of an answer come, or the *whole* of it. An error comes whole."""
+        if code >= 400 and whole is None:
+            whole = b""
         response = Response(code, raw_headers or (JSON,), whole)
         self.pending[number].callback(response)
         return response

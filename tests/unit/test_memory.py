@@ -141,8 +141,8 @@ class MemoryTests(test_proxy.Case):
     def raced_in_vain(self) -> None:
         done = self.one("raced", stream=False)
         self.clock.advance(2)
-        self.upstream.answer(404).end()
-        self.upstream.answer(401, number=0).end()
+        self.upstream.answer(404)
+        self.upstream.answer(401, number=0)
         self.successResultOf(done)
 
     def left(self) -> None:

@@ -227,7 +227,7 @@ class Failures(Case):
         ):  # fmt: skip
             self.setUp()
             client, done = self.serve()
-            self.upstream.answer(status, JSON, (b"Retry-After", b"9")).send(b'{"error": {"message": "no"}}').end()
+            self.upstream.answer(status, JSON, (b"Retry-After", b"9"), whole=b'{"error": {"message": "no"}}')
             self.assertEqual((client.status, client.body), (status, b'{"error": {"message": "no"}}'))
             record = self.record(done)
             self.assertEqual((record.outcome, record.status, record.error_code), (expected, status, None))

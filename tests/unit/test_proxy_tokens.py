@@ -167,7 +167,7 @@ class RefusalTests(test_proxy.Case):
         globalLogPublisher.addObserver(events.append)
         self.addCleanup(globalLogPublisher.removeObserver, events.append)
         _, done = self.serve()
-        self.upstream.answer(402).send(b'{"error": {"message": "Top up your account."}}').end()
+        self.upstream.answer(402, whole=b'{"error": {"message": "Top up your account."}}')
         self.record(done)
         (event,) = [each for each in events if each.get("log_format") == "The provider refused a request"]
         self.assertEqual(

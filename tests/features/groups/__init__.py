@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tests.features.groups import (
-    adaptive,
     breaker,
     budget,
     cache,
@@ -26,7 +25,6 @@ GROUPS = (
     Group("hedging", hedging.show),
     Group("keys", keys.show),
     Group("breaker", breaker.show),
-    Group("adaptive", adaptive.show),
     Group("queue", queue.show),
     Group("cache", cache.show),
     Group("coalescing", coalescing.show),

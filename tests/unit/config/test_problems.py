@@ -97,8 +97,8 @@ class AllAtOnceTests(ConfigTestCase):
             [
                 "proxy.yaml:8: defaults.base_url: unknown key; known here are max_connections, "
                 "max_concurrent, max_pending, keep_alive, keep_alive_max, connect_timeout, default_timeout, "
-                "idle_timeout, queue_timeout, tls_sessions, max_retries, retry_after_max, breaker, adaptive, "
-                "background_share, cache, coalesce, http2",
+                "idle_timeout, queue_timeout, tls_sessions, max_retries, retry_after_max, breaker, rate_guard, "
+                "adaptive, background_share, cache, coalesce, http2",
                 "proxy.yaml:8: defaults.keep_alive: must be a duration: seconds, or a text such as 500ms, 60s, 5m, 1h",
                 "proxy.yaml:8: defaults.tls_sessions: must be 0 or more",
             ],

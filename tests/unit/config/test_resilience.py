@@ -86,7 +86,7 @@ class KeyTests(OneProviderTestCase):
 
 class BreakerTests(OneProviderTestCase):
     def test_built_in_values(self) -> None:
-        expected = {"failure_rate": 0.5, "min_requests": 10, "window": 30.0, "consecutive": 5, "open_for": 30.0,
+        expected = {"failure_rate": 0.5, "min_requests": 10, "window": 30.0, "consecutive": 5, "open_for": 1.0,
                     "probes": 1}  # fmt: skip
         for text in ("", "breaker: {}", "breaker: on", "breaker: 'on'"):
             breaker = self.provider(text).breaker
@@ -146,6 +146,24 @@ class ProviderTests(OneProviderTestCase):
         )
         self.assertEqual((provider.retry_after_max, provider.adaptive, provider.background_share), (60.0, False, 1.0))
         self.assertEqual((provider.coalesce, provider.max_retries), (False, 0))
+
+    def test_the_rate_guard_has_an_old_name(self) -> None:
+        for text, on in (
+            ("", True), ("adaptive: off", False), ("adaptive: 'off'", False), ("rate_guard: off", False),
+            ("rate_guard: on, adaptive: off", True), ("adaptive: on", True),
+        ):  # fmt: skip
+            self.assertIs(self.provider(text).guards_rates, on, text)
+
+    def test_keys_without_effect_are_told_together(self) -> None:
+        text = (
+            "defaults: {retry_after_max: 5s, breaker: {window: 1m, probes: 2, consecutive: 3}}\n"
+            "providers: {a: {base_url: 'http://h/v1', background_share: 0.5}, b: {base_url: 'http://h/v1'}}"
+        )
+        told = [each for each in self.load_text(text).warnings if "no effect" in each]
+        self.assertEqual(len(told), 1)
+        for key in ("retry_after_max", "background_share", "breaker.window", "breaker.probes"):
+            self.assertIn(key, told[0])
+        self.assertNotIn("consecutive", told[0])
 
     def test_refused(self) -> None:
         self.assertEqual(

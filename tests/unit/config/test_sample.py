@@ -33,7 +33,7 @@ class SampleTests(ConfigTestCase):
         written = self.load().providers["openai"]
         self.write("plain.yaml", "providers: {openai: {base_url: 'https://api.openai.com/v1'}}")
         plain = self.load("plain.yaml").providers["openai"]
-        own = {"api_key_env": None, "key_missing": None, "allowed_fields": None}
+        own = {"api_key_env": None, "key_missing": None, "allowed_fields": None, "rate_guard": None}
         self.assertEqual(written.model_copy(update=own), plain)
 
     def test_base_urls_and_whitelists(self) -> None:

@@ -24,8 +24,9 @@ from skyproxy.errors import (
 from skyproxy.upstream.asking import Asker, Outcome, Plan
 from skyproxy.upstream.backoff import Backoff
 from skyproxy.upstream.beginning import Kind
-from skyproxy.upstream.breaker import Breaker
 from skyproxy.upstream.budget import RetryBudget
+from skyproxy.upstream.guards.breaker import Breaker
+from skyproxy.upstream.guards.deployments import Deployments
 from skyproxy.upstream.keys import KeyRing
 from skyproxy.upstream.limiter import Limiter
 from skyproxy.upstream.provider import Call, Guards, Provider
@@ -41,6 +42,7 @@ class Case(SynchronousTestCase):
     """Two providers, the second one a fallback of the first."""
 
     keys: tuple[str, ...] = ()
+    rate = False
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -56,6 +58,8 @@ class Case(SynchronousTestCase):
             Limiter(self.clock, max_concurrent=1, max_pending=5),
             Breaker(self.clock, BreakerSettings(consecutive=3), name),
             KeyRing(self.clock, keys, name) if keys else None,
+            Deployments(self.clock, BreakerSettings(consecutive=3), name),
+            rate=self.rate,
         )
         client: Any = upstream
         return Provider(config, Timers(self.clock), guards, client, self.clock.seconds)
@@ -87,9 +91,9 @@ class Case(SynchronousTestCase):
         self.assertEqual(pending_calls(self.clock), [])
 
     def failures(self) -> int:
-        breaker = self.first.guards.breaker
+        breaker = self.first.deployments.of("").breaker
         assert breaker is not None
-        return breaker.statistics().failures
+        return breaker.statistics().consecutive
 
 
 class FirstTokenTests(Case):
@@ -128,7 +132,7 @@ class FirstTokenTests(Case):
             asking = self.ask(late=4.0)
             self.clock.advance(4)
             self.assertSecond(asking)
-            self.assertEqual(self.asked()[0], min(number + 1, 3))
+            self.assertEqual(self.asked()[0], min(number + 1, 3) + (number == 4))
 
     def test_late_in_the_queue_is_no_failure(self) -> None:
         holding = self.ask(fallback=False)
@@ -311,10 +315,8 @@ class FallbackTests(Case):
 
     def test_connections_that_are_refused(self) -> None:
         asking = self.ask()
-        for _ in range(3):
-            self.upstreams[0].pending[-1].errback(ConnectionRefusedError())
-            self.clock.advance(1)
-        self.assertEqual((self.asked(), self.first.counts.retries, self.first.counts.fallbacks), ((3, 1), 2, 1))
+        self.upstreams[0].pending[-1].errback(ConnectionRefusedError())
+        self.assertEqual((self.asked(), self.first.counts.retries, self.first.counts.fallbacks), ((1, 1), 0, 1))
         self.assertSecond(asking)
 
 
@@ -585,3 +587,137 @@ class KeyTests(Case):
         ring = self.first.guards.keys
         assert ring is not None
         self.assertEqual([key.rejected for key in ring.statistics()], [False, False])
+
+
+class KindTests(Case):
+    """What an error means decides who is asked next."""
+
+    keys = ("A", "B")
+
+    def error(self, code_: int, *headers: tuple[bytes, bytes], **fields: Any) -> None:
+        self.answer(code_, *headers, whole=json.dumps({"error": fields}).encode())
+
+    def test_too_long_or_not_allowed_goes_to_the_next(self) -> None:
+        for fields in (
+            {"message": "too long", "code": "context_length_exceeded"},
+            {"message": "no", "code": "content_filter"},
+            {"message": "Your credit balance is too low to access the Anthropic API."},
+        ):
+            self.keys = ()
+            self.setUp()
+            asking = self.ask()
+            self.error(400, **fields)
+            self.assertEqual(self.asked(), (1, 1))
+            self.assertSecond(asking)
+
+    def test_an_invalid_key_under_400(self) -> None:
+        asking = self.ask()
+        self.error(
+            400, message="API key not valid.", status="INVALID_ARGUMENT", details=[{"reason": "API_KEY_INVALID"}]
+        )
+        self.clock.advance(0)
+        self.assertEqual(self.asked(), (2, 0))
+        self.error(400, message="API key not valid.", details=[{"reason": "API_KEY_INVALID"}])
+        self.assertEqual(self.asked(), (2, 1))
+        self.assertSecond(asking)
+
+    def test_no_credit_is_asked_for_once(self) -> None:
+        self.keys = ()
+        for rate in (False, True):
+            self.rate = rate
+            self.setUp()
+            asking = self.ask(fallback=False)
+            self.error(429, (b"x-should-retry", b"false"), message="You exceeded", code="insufficient_quota")
+            self.successResultOf(asking).answer.close(None)
+            self.assertEqual(self.asked(), (1, 0))
+
+    def test_should_retry(self) -> None:
+        self.keys = ()
+        for advice, asked in ((b"false", 1), (b"true", 2)):
+            self.setUp()
+            asking = self.ask(fallback=False)
+            self.answer(503 if advice == b"false" else 409, (b"X-Should-Retry", advice))
+            self.clock.advance(1)
+            self.assertEqual(self.asked(), (asked, 0))
+            asking.cancel()
+            self.failureResultOf(asking, CancelledError) if asked == 2 else self.successResultOf(asking)
+
+    def test_an_error_under_200_that_cannot_be_helped(self) -> None:
+        error = {"message": "too long", "type": "invalid_request_error", "param": "messages",
+                 "code": "context_length_exceeded", "metadata": {"raw": "so"}}  # fmt: skip
+        asking = self.ask(fallback=False)
+        self.answer(200, whole=json.dumps({"error": error}).encode())
+        failed = self.failureResultOf(asking, UpstreamReported).value
+        self.assertEqual((failed.status, failed.as_object(), self.asked()), (400, {"error": error}, (1, 0)))
+        self.assertEqual(self.failures(), 0)
+
+
+class RateTests(Case):
+    """Who meets a 429."""
+
+    rate = True
+
+    def test_with_a_fallback_nobody_waits(self) -> None:
+        for _ in range(2):
+            asking = self.ask()
+            if self.asked()[0] == 1 and self.asked()[1] == 0:
+                self.answer(429)
+            self.assertSecond(asking)
+        self.assertEqual(self.asked(), (1, 2))
+
+    def test_without_one_it_waits_and_that_is_no_retry(self) -> None:
+        asking = self.ask(fallback=False)
+        for seconds in (0.5, 1.0, 2.0, 4.0):
+            self.answer(429)
+            before = self.asked()[0]
+            self.clock.advance(seconds - 0.01)
+            self.assertEqual(self.asked()[0], before)
+            self.clock.advance(0.01)
+            self.assertEqual(self.asked()[0], before + 1)
+        self.answer(whole=GOOD)
+        self.successResultOf(asking).answer.close(None)
+        self.assertEqual(self.budget.statistics().retries, 0)
+
+    def test_a_rest_that_is_too_long_goes_down_at_once(self) -> None:
+        asking = self.ask(fallback=False)
+        body = {"error": {"code": 429, "message": "Quota", "details": [{"retryDelay": "58s"}]}}
+        self.answer(429, whole=json.dumps(body).encode())
+        self.assertEqual(self.successResultOf(asking).answer.status, 429)
+        refused = self.failureResultOf(self.ask(fallback=False), KeysResting).value
+        self.assertEqual(refused.retry_after, 58.0)
+        self.assertIn("asked again in 58.0 s", refused.message)
+        self.assertEqual(self.asked(), (1, 0))
+
+    def test_another_model_is_not_touched(self) -> None:
+        asking = self.ask(fallback=False)
+        self.answer(429)
+        plans = [Plan(self.first, CALL._replace(model="other"), Kind.JSON)]
+        other = Deferred.fromCoroutine(self.asker.ask(plans, lambda index: None))
+        self.assertEqual(self.asked(), (2, 0))
+        self.answer(whole=GOOD)
+        self.successResultOf(other).answer.close(None)
+        asking.cancel()
+        self.failureResultOf(asking, CancelledError)
+        self.assertEqual(self.first.deployments.of("").waiting, 0)
+
+
+class LastCandidateTests(Case):
+    """Who has nobody else to ask."""
+
+    def test_is_asked_however_often_it_fails(self) -> None:
+        for _ in range(5):
+            asking = self.ask(fallback=False)
+            for _ in range(3):
+                self.answer(500)
+                self.clock.advance(1)
+            self.successResultOf(asking).answer.close(None)
+        self.assertEqual(self.asked(), (15, 0))
+
+    def test_and_with_a_fallback_is_left_alone(self) -> None:
+        for _ in range(2):
+            asking = self.ask()
+            for _ in range(3 - 3 * (self.asked()[1] > 0)):
+                self.answer(500)
+                self.clock.advance(0.25)
+            self.assertSecond(asking)
+        self.assertEqual(self.asked(), (3, 2))

@@ -47,7 +47,7 @@ class LimiterTests(SynchronousTestCase):
         self.assertNoResult(third)
         statistics = limiter.statistics()
         self.assertEqual((statistics.max_concurrent, statistics.in_use, statistics.available), (2, 2, 0))
-        self.assertEqual((statistics.queued, statistics.max_pending, statistics.limit), (1, 100, 2))
+        self.assertEqual((statistics.queued, statistics.max_pending), (1, 100))
 
     def test_order_of_arrival(self) -> None:
         limiter = self.limiter(1)
@@ -88,18 +88,6 @@ class LimiterTests(SynchronousTestCase):
         self.failureResultOf(waiting, CancelledError)
         stages.end()
         self.assertEqual(limiter.statistics().available, 1)
-
-    def test_a_lower_limit_holds_for_what_is_about_to_be_passed_on(self) -> None:
-        stages = Stages(self.clock, 1.0)
-        limiter = self.limiter(2, put_off=stages.put_off)
-        permit, _ = self.take(limiter), self.take(limiter)
-        waiting = limiter.acquire(10)
-        stages.begin()
-        permit.release()
-        limiter.limit = 1
-        stages.end()
-        self.assertNoResult(waiting)
-        self.assertEqual(limiter.statistics().in_use, 1)
 
     def test_a_permit_goes_to_one_waiter_only(self) -> None:
         limiter = self.limiter(1)
@@ -179,65 +167,29 @@ class LimiterTests(SynchronousTestCase):
         self.assertEqual(limiter.statistics().available, 1)
 
     def test_talk_goes_first(self) -> None:
-        limiter = self.limiter(1, background_share=0.1)
+        limiter = self.limiter(1)
         permit = self.take(limiter)
         order, _ = self.queue(limiter, "ABabc")
         permit.release()
         self.assertEqual("".join(order), "abcAB")
 
-    def test_background_gets_its_share(self) -> None:
-        for share, expected in ((0.5, "aAbBcCdDefgh"), (0.25, "abcAdefBghCD"), (1.0, "ABCDabcdefgh")):
-            limiter = self.limiter(1, background_share=share)
-            permit = self.take(limiter)
-            order, _ = self.queue(limiter, "ABCDabcdefgh")
-            permit.release()
-            self.assertEqual("".join(order), expected, share)
+    def test_background_leaves_two_fifths(self) -> None:
+        for limit, most in ((25, 15), (4, 2), (2, 1), (1, 1)):
+            limiter = self.limiter(limit, 100)
+            asked = [limiter.acquire(10, "background") for _ in range(40)]
+            self.assertEqual((sum(each.called for each in asked), limiter.statistics().in_use), (most, most))
+            if limit > 1:
+                self.take(limiter).release()
+            self.assertEqual(limiter.statistics().queued, 40 - most)
+            self.successResultOf(asked[0]).release()
+            self.successResultOf(asked[most])
 
-    def test_a_tenth_is_a_tenth(self) -> None:
-        limiter = self.limiter(1, 1000, background_share=0.1)
-        permit = self.take(limiter)
-        order, _ = self.queue(limiter, "a" * 100 + "B" * 100)
-        permit.release()
-        self.assertEqual([n + 1 for n, name in enumerate(order[:60]) if name == "B"], [10, 20, 30, 40, 50, 60])
-
-    def test_share_must_be_one(self) -> None:
-        for share in (0.0, -1.0, 1.5):
-            with self.assertRaises(ValueError):
-                self.limiter(1, background_share=share)
-
-    def test_lowered_and_raised_while_in_use(self) -> None:
-        limiter = self.limiter(4)
-        permits = [self.take(limiter) for _ in range(3)]
-        waiting = [limiter.acquire(10) for _ in range(2)]
-        self.successResultOf(waiting[0])
-        limiter.limit = 2
-        for permit in permits[:2]:
-            permit.release()
-            self.assertNoResult(waiting[1])
-        self.assertEqual((limiter.statistics().in_use, limiter.statistics().limit), (2, 2))
-        permits[2].release()
-        self.successResultOf(waiting[1])
-        late = [limiter.acquire(10) for _ in range(3)]
-        for each in late:
-            self.assertNoResult(each)
-        limiter.limit = 4
-        self.successResultOf(late[0])
-        self.successResultOf(late[1])
-        self.assertNoResult(late[2])
-        self.assertEqual(limiter.statistics().in_use, 4)
-
-    def test_lowering_takes_free_permits_at_once(self) -> None:
-        limiter = self.limiter(4)
-        limiter.limit = 1
-        self.assertEqual((limiter.statistics().available, limiter.statistics().in_use), (1, 0))
-        self.take(limiter)
-        self.assertNoResult(limiter.acquire(10))
-
-    def test_the_limit_keeps_within_its_bounds(self) -> None:
-        limiter = self.limiter(4)
-        for given, kept in ((0, 0), (-5, 0), (99, 4), (3, 3)):
-            limiter.limit = given
-            self.assertEqual((limiter.limit, limiter.statistics().available), (kept, kept))
+    def test_background_is_slowed_but_not_starved(self) -> None:
+        limiter = self.limiter(2)
+        permits = [self.take(limiter), self.take(limiter)]
+        order, _ = self.queue(limiter, "abcA")
+        permits[0].release()
+        self.assertEqual(order[:1], ["A"])
 
     def test_ten_thousand_that_end_at_once(self) -> None:
         # Timers, for the Clock sorts all its calls whenever one comes.
@@ -256,7 +208,7 @@ class LimiterMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
-        self.limiter = Limiter(self.clock, max_concurrent=4, max_pending=5, background_share=0.3)
+        self.limiter = Limiter(self.clock, max_concurrent=4, max_pending=5)
         self.held: list[Permit] = []
         self.waiting: list[Deferred[Any]] = []
         self.refused = self.late = self.left = 0
@@ -300,10 +252,6 @@ class LimiterMachine(RuleBasedStateMachine):
     def leave(self, which: int) -> None:
         self.waiting[which % len(self.waiting)].cancel()
 
-    @rule(limit=st.integers(0, 6))
-    def change_limit(self, limit: int) -> None:
-        self.limiter.limit = limit
-
     @rule(seconds=st.integers(0, 3))
     def wait(self, seconds: int) -> None:
         self.clock.advance(seconds)
@@ -314,11 +262,10 @@ class LimiterMachine(RuleBasedStateMachine):
         assert statistics.in_use == len(self.held)
         assert statistics.queued == len(self.waiting) == len(self.clock.getDelayedCalls())
         assert statistics.queued <= 5
-        assert statistics.available == max(0, statistics.limit - len(self.held))
-        assert not (statistics.available and self.waiting)
+        assert statistics.available == 4 - len(self.held)
+        assert statistics.available < 3 or not self.waiting
 
     def teardown(self) -> None:
-        self.limiter.limit = 4
         self.clock.advance(10)
         for permit in self.held:
             permit.release()

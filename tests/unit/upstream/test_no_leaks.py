@@ -18,12 +18,12 @@ from twisted.web.client import ResponseDone, ResponseFailed
 
 from skyproxy.config import ApiKeyConfig, BreakerSettings, ProviderConfig
 from skyproxy.errors import SkyproxyError
-from skyproxy.upstream.adaptive import AdaptiveLimit
 from skyproxy.upstream.asking import Asker, Plan
 from skyproxy.upstream.backoff import Backoff
 from skyproxy.upstream.beginning import Kind
-from skyproxy.upstream.breaker import Breaker
 from skyproxy.upstream.budget import RetryBudget
+from skyproxy.upstream.guards.breaker import Breaker
+from skyproxy.upstream.guards.deployments import Deployments
 from skyproxy.upstream.keys import KeyRing
 from skyproxy.upstream.limiter import Limiter
 from skyproxy.upstream.provider import Call, Guards, Provider
@@ -150,7 +150,8 @@ class World:
             limiter,
             Breaker(self.timers, BreakerSettings(open_for=0.5, consecutive=8, failure_rate=0.9), name),
             KeyRing(self.timers, keys, name),
-            AdaptiveLimit(self.timers, limiter),
+            Deployments(self.timers, BreakerSettings(open_for=0.5, consecutive=8), name),
+            rate=True,
         )
         client: Any = Client(self.clock, fates)
         return Provider(config, self.timers, guards, client, self.clock.seconds)
@@ -195,5 +196,7 @@ class NoLeaksTests(SynchronousTestCase):
             keys, breaker = provider.guards.keys, provider.guards.breaker
             assert keys is not None and breaker is not None
             self.assertEqual([key.busy for key in keys.statistics()], [0, 0])
-            self.assertEqual(breaker._core.probing, 0)
+            for each in provider.deployments:
+                self.assertEqual((each.busy, each.waiting), (0, 0))
+                self.assertEqual([guard.in_flight for guard in each.guards.values()], [0] * len(each.guards))
         self.assertEqual(world.timers.pending, set())

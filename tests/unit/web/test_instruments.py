@@ -12,8 +12,7 @@ from skyproxy import __version__
 from skyproxy.config import BreakerSettings
 from skyproxy.observe.lag import INTERVAL
 from skyproxy.observe.usage import Tokens
-from skyproxy.upstream.adaptive import AdaptiveLimit
-from skyproxy.upstream.breaker import Breaker
+from skyproxy.upstream.guards.breaker import Breaker
 from skyproxy.upstream.keys import KeyRing
 from skyproxy.upstream.limiter import Limiter
 from skyproxy.upstream.provider import Counts, Guards, Provider
@@ -49,7 +48,7 @@ class InstrumentCase(WebCase):
         limiter = Limiter(self.clock, max_concurrent=3, max_pending=5)
         self.breaker = Breaker(self.clock, BreakerSettings(consecutive=2, open_for=30.0), "demo")
         self.ring = KeyRing(self.clock, config.api_keys, "demo")
-        guards = Guards(limiter, self.breaker, self.ring, AdaptiveLimit(self.clock, limiter))
+        guards = Guards(limiter, self.breaker, self.ring)
         upstream: Any = Connected()
         self.counts = Counts()
         demo = Provider(config, Timers(self.clock), guards, upstream, self.clock.seconds, self.counts)
@@ -218,7 +217,7 @@ class StatsTests(InstrumentCase):
         self.assertEqual(stats["slots"], {})
         plain = stats["providers"]["plain"]
         self.assertEqual((plain["latency"], plain["time_to_first_token"]), (nothing, nothing))
-        self.assertEqual((plain["breaker"], plain["adaptive"], plain["keys"]), (None, None, []))
+        self.assertEqual((plain["breaker"], plain["deployments"], plain["keys"]), (None, [], []))
         self.assertEqual((plain["outcomes"], plain["cost"], plain["responses"]), ({}, {}, {}))
 
     def test_a_provider(self) -> None:
@@ -232,7 +231,13 @@ class StatsTests(InstrumentCase):
         self.assertEqual(demo["queue"], {"waiting": 2, "max_pending": 5})
         self.assertEqual((demo["pool"]["idle"], demo["pool"]["busy"], demo["pool"]["reused"]), (3, 2, 40))
         self.assertEqual((demo["breaker"]["state"], demo["breaker"]["consecutive"]), ("closed", 1))
-        self.assertEqual((demo["adaptive"]["limit"], demo["adaptive"]["highest"]), (3, 3))
+        deployment = self.providers["demo"].deployments.of("x")
+        deployment.named = True
+        deployment.guard("A").sent()
+        told = self.stats()["providers"]["demo"]["deployments"]
+        self.assertEqual(
+            (told[0]["model"], told[0]["breaker"], told[0]["rate_guards"]["A"]["in_flight"]), ("x", None, 1)
+        )
         self.assertEqual((demo["responses"], demo["retries"]), ({"200": 7}, 4))
         self.assertEqual((demo["fallbacks"], demo["hedges"]), (0, 0))
 

@@ -1,0 +1,220 @@
+"""The circuit breaker: what fails and fails is left alone for a moment, and then tried again with care."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from math import inf
+
+from twisted.logger import Logger
+
+from skyproxy.clock import Clock
+from skyproxy.config import BreakerSettings
+from skyproxy.errors import BreakerOpen
+
+_log = Logger()
+
+LONGEST = 10.0
+"""Seconds at which the doubling of ``open_for`` ends, unless the first is longer."""
+GOOD_AFTER = 1.0
+"""Seconds without a failure after which a probe counts as good, though nothing has come yet."""
+_TALK_ASKS = 10.0
+"""Seconds for which talk counts as asking; a request that nobody waits for is no probe meanwhile."""
+
+
+class BreakerState(Enum):
+    """Whether requests are admitted: all, none, or one to find out."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerStatistics:
+    """The state of a :class:`Breaker`, and what happened since it was made.
+
+    :ivar state: ``closed``, ``open`` or ``half_open``.
+    :ivar consecutive: failures since the last success.
+    :ivar retry_in: seconds until an open breaker lets a probe through; otherwise 0.
+    :ivar opened: how often it opened.
+    :ivar refused: requests that it did not admit.
+    :ivar cause: what failed last; empty if nothing did.
+    """
+
+    state: str
+    consecutive: int
+    retry_in: float
+    opened: int
+    refused: int
+    cause: str
+
+
+class Admission:
+    """One request that was admitted. The first word about how it went counts, any other does nothing.
+
+    :ivar is_probe: whether others wait for how it goes.
+    """
+
+    __slots__ = ("_breaker", "_period", "is_probe")
+
+    def __init__(self, breaker: Breaker, period: int, *, is_probe: bool) -> None:
+        self._breaker: Breaker | None = breaker
+        self._period = period
+        self.is_probe = is_probe
+
+    @property
+    def current(self) -> bool:
+        """Whether the breaker is in the state in which it admitted this."""
+        return self._breaker is not None and self._breaker._period == self._period
+
+    def succeeded(self) -> None:
+        """All was well, be it that a bad request was refused."""
+        breaker, self._breaker = self._breaker, None
+        if breaker is not None and breaker._period == self._period:
+            breaker._succeeded()
+
+    def failed(self, cause: str = "") -> None:
+        """It was not.
+
+        :param cause: what is told to those who are refused because of it.
+        """
+        breaker, self._breaker = self._breaker, None
+        if breaker is not None and (breaker._period == self._period or not self.is_probe):
+            breaker._failed(self, cause, current=breaker._period == self._period)
+
+    def ignored(self) -> None:
+        """Nobody will know: the request was cancelled, or not sent after all. A probe's place is free again."""
+        breaker, self._breaker = self._breaker, None
+        if breaker is not None and breaker._period == self._period and self.is_probe:
+            breaker._probe_at = None
+
+
+class Breaker:
+    """Admits requests while they do well, and none but one probe at a time after too many failed in a row.
+
+    Whoever has nobody else to ask is always admitted: then the breaker only learns.
+
+    :param clock: for the time that it stays open. It needs no timer.
+    :param name: of what it stands before, for messages.
+    """
+
+    __slots__ = (
+        "_cause", "_failures", "_name", "_open_until", "_opened", "_period", "_probe_at", "_refused", "_rest",
+        "_seconds", "_settings", "_talk_at",
+    )  # fmt: skip
+
+    def __init__(self, clock: Clock, settings: BreakerSettings, name: str) -> None:
+        self._seconds = clock.seconds
+        self._settings = settings
+        self._name = name
+        self._failures = 0
+        self._cause = ""
+        # None: closed.
+        self._open_until: float | None = None
+        self._probe_at: float | None = None
+        self._rest = 0.0
+        self._period = 0
+        self._talk_at = -inf
+        self._opened = 0
+        self._refused = 0
+
+    def admit(self, *, last: bool = False, background: bool = False) -> Admission:
+        """Let one request go.
+
+        :param last: it has nobody else to ask.
+        :param background: nobody waits for its answer.
+        :raise BreakerOpen: it must not.
+        """
+        if self._open_until is None:
+            return Admission(self, self._period, is_probe=False)
+        now = self._seconds()
+        if not background:
+            self._talk_at = now
+        self._look(now)
+        if self._open_until is None:
+            return Admission(self, self._period, is_probe=False)
+        may_probe = self._open_until <= now and self._probe_at is None
+        if may_probe and not (background and not last and now - self._talk_at < _TALK_ASKS):
+            self._probe_at = now
+            return Admission(self, self._period, is_probe=True)
+        if last:
+            return Admission(self, self._period, is_probe=False)
+        self._refused += 1
+        again = max(self._open_until - now, 0.0) or GOOD_AFTER
+        told = f" What failed last: {self._cause}" if self._cause else ""
+        raise BreakerOpen(
+            f"{self._name} has failed {self._settings.consecutive} times in a row, and is left alone for now; it is "
+            f"asked again in {again:.1f} s.{told}",
+            retry_after=again,
+        )
+
+    @property
+    def state(self) -> BreakerState:
+        """The state at this moment."""
+        now = self._seconds()
+        self._look(now)
+        if self._open_until is None:
+            return BreakerState.CLOSED
+        return BreakerState.OPEN if self._open_until > now else BreakerState.HALF_OPEN
+
+    @property
+    def idle(self) -> bool:
+        """Whether a new breaker would do as well."""
+        return self._open_until is None and not self._failures
+
+    def statistics(self) -> BreakerStatistics:
+        """The state at this moment, and the counts."""
+        state, until = self.state, self._open_until
+        return BreakerStatistics(
+            state=state.value,
+            consecutive=self._failures,
+            retry_in=0.0 if until is None else max(0.0, until - self._seconds()),
+            opened=self._opened,
+            refused=self._refused,
+            cause=self._cause,
+        )
+
+    def _succeeded(self) -> None:
+        self._failures = 0
+        self._rest = 0.0
+        if self._open_until is not None:
+            self._close()
+
+    def _failed(self, admission: Admission, cause: str, *, current: bool) -> None:
+        if cause:
+            self._cause = cause
+        if not current:
+            return
+        self._failures += 1
+        if self._open_until is None:
+            if self._failures >= self._settings.consecutive:
+                self._open()
+        elif admission.is_probe:
+            self._open()
+
+    def _look(self, now: float) -> None:
+        if self._probe_at is not None and now - self._probe_at >= GOOD_AFTER:
+            # Nothing has come yet: the next failure opens it again, for longer.
+            self._close()
+            self._failures = self._settings.consecutive - 1
+
+    def _open(self) -> None:
+        first = self._settings.open_for
+        self._rest = min(self._rest * 2, max(first, LONGEST)) or first
+        self._open_until = self._seconds() + self._rest
+        self._opened += 1
+        self._period += 1
+        self._probe_at = None
+        _log.warn(
+            "Circuit breaker opened",
+            of=self._name,
+            failures=self._failures,
+            open_for=self._rest,
+            cause=self._cause,
+        )
+
+    def _close(self) -> None:
+        self._open_until = self._probe_at = None
+        self._period += 1
+        _log.info("Circuit breaker closed", of=self._name)

@@ -1,0 +1,154 @@
+"""The models of one provider: what is known of each, and who waits for a turn at one."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from skyproxy.clock import Clock
+from skyproxy.config import BreakerSettings
+from skyproxy.upstream.guards.breaker import Breaker
+from skyproxy.upstream.guards.rate_guard import RateGuard
+
+LARGEST = 256
+"""Models of one provider of which something is kept."""
+
+
+class Deployment:
+    """One model of one provider.
+
+    :param breaker: None: it is asked however often it fails.
+    :ivar refuses_reasoning: it does not take the fields with which skyproxy switches reasoning off.
+    :ivar named: the configuration names it, and not only a client.
+    :ivar busy: requests under way or waiting.
+    """
+
+    __slots__ = (
+        "_background", "_called", "_calling", "_clock", "_talk", "_timer", "_timer_at", "breaker", "busy", "guards",
+        "model", "named", "refuses_reasoning",
+    )  # fmt: skip
+
+    def __init__(self, clock: Clock, model: str, breaker: Breaker | None) -> None:
+        self._clock = clock
+        self.model = model
+        self.breaker = breaker
+        self.guards: dict[str, RateGuard] = {}
+        self.refuses_reasoning = False
+        self.named = False
+        self.busy = 0
+        self._talk: list[Deferred[None]] = []
+        self._background: list[Deferred[None]] = []
+        self._called = self._calling = False
+        self._timer: Any = None
+        self._timer_at = 0.0
+
+    def guard(self, key: str) -> RateGuard:
+        """That of one key, by the name of its variable; empty where the provider wants none."""
+        guard = self.guards.get(key)
+        if guard is None:
+            guard = self.guards[key] = RateGuard(self._clock, self.wake)
+        return guard
+
+    @property
+    def idle(self) -> bool:
+        """Whether a new one would do as well."""
+        return (
+            not self.busy
+            and not self.refuses_reasoning
+            and (self.breaker is None or self.breaker.idle)
+            and all(guard.idle for guard in self.guards.values())
+        )
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a turn."""
+        return len(self._talk) + len(self._background)
+
+    def turn(self, *, background: bool, first: bool) -> Deferred[None]:
+        """Wait until a guard may have changed its mind; talk goes before background. Cancelling it leaves the line.
+
+        :param first: at the head of the line.
+        """
+        line = self._background if background else self._talk
+        place: Deferred[None] = Deferred(line.remove)
+        line.insert(0 if first else len(line), place)
+        return place
+
+    def expire(self, place: Deferred[None], late: Exception) -> None:
+        """The turn at *place* did not come in time."""
+        (self._talk if place in self._talk else self._background).remove(place)
+        place.errback(late)
+
+    def look_in(self, seconds: float) -> None:
+        """Call the next in line in *seconds*, if not earlier."""
+        at = self._clock.seconds() + seconds
+        if self._timer is not None:
+            if self._timer_at <= at:
+                return
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = self._clock.callLater(seconds, self._time_passed)
+
+    def wake(self) -> None:
+        """Call the first in line. It has the next called when it has been sent."""
+        self._called = True
+        if self._calling:
+            return
+        self._calling = True
+        while self._called and self.waiting:
+            self._called = False
+            (self._talk or self._background).pop(0).callback(None)
+        self._calling = self._called = False
+        if not self.waiting and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _time_passed(self) -> None:
+        self._timer = None
+        self.wake()
+
+
+class Deployments:
+    """Knows those that were asked lately, and forgets first those of which there is nothing to remember.
+
+    :param settings: of their breakers; None: they have none.
+    :param provider: its name, for messages.
+    """
+
+    def __init__(self, clock: Clock, settings: BreakerSettings | None, provider: str, largest: int = LARGEST) -> None:
+        self._clock = clock
+        self._settings = settings
+        self._provider = provider
+        self._largest = largest
+        self._known: OrderedDict[str, Deployment] = OrderedDict()
+
+    def of(self, model: str) -> Deployment:
+        """That of *model*."""
+        known = self._known.get(model)
+        if known is not None:
+            self._known.move_to_end(model)
+            return known
+        breaker = None
+        if self._settings is not None:
+            breaker = Breaker(self._clock, self._settings, f"Model {model[:200]!r} of provider {self._provider!r}")
+        made = self._known[model] = Deployment(self._clock, model, breaker)
+        if len(self._known) > self._largest:
+            self._forget_one(made)
+        return made
+
+    def __iter__(self) -> Iterator[Deployment]:
+        return iter(tuple(self._known.values()))
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def _forget_one(self, newest: Deployment) -> None:
+        others = [each for each in self._known.values() if each is not newest]
+        spare = next((each for each in others if each.idle), None) or next(
+            (each for each in others if not each.busy), None
+        )
+        if spare is not None:
+            del self._known[spare.model]
