@@ -1,122 +1,110 @@
-"""The circuit breaker: open, fail fast, one probe, closed."""
+"""The circuit breaker: five failures in a row, then the fallback at once, one probe, closed."""
 
 from __future__ import annotations
 
-import http.client
-import json
 import time
-from statistics import median
+from typing import Any
 
-from tests.e2e.processes import PATIENCE, DemoProvider, Proxy, eventually
+from tests.e2e.processes import DemoProvider, Proxy, eventually
 from tests.e2e.raw import ask, call, chat, open_request, read_until
 from tests.features.crowd import at_once
 from tests.features.lab import Lab, Sheet, config_of
 from tests.features.seen import is_good, received, saw
 
 _OPEN_FOR = 1.5
-_FAST = 0.005
-_ASKED = 200
+_MARGIN = 0.1
+_FALLBACK = ["second:guard;delay=0"]
 
 
 def show(lab: Lab) -> None:
-    """Two providers, of which one opens on failures in a row, the other on their rate."""
-    demo = lab.demo()
-    row = {"consecutive": 5, "open_for": f"{_OPEN_FOR}s", "failure_rate": 1.0, "min_requests": 1000}
-    rate = {"consecutive": 1000, "failure_rate": 0.5, "min_requests": 10, "window": "30s", "open_for": "60s"}
-    strict = {"consecutive": 2, "failure_rate": 0.1, "min_requests": 2}
-    proxy = lab.proxy(
-        config_of(demo, {"row": {"breaker": row}, "rate": {"breaker": rate}, "strict": {"breaker": strict}})
-    )
-    sheet = lab.sheet(
-        "Circuit breaker", f"`consecutive: 5`, `open_for: {_OPEN_FOR}s`; `failure_rate: 0.5` of 10 requests."
-    )
-    _row(sheet, demo, proxy)
-    _rate(sheet, demo, proxy)
+    """One provider, whose models fail, and another behind it."""
+    demo, second = lab.demo(), lab.demo()
+    breaker = {"breaker": {"open_for": f"{_OPEN_FOR}s"}}
+    slots: dict[str, dict[str, Any]] = {
+        "bad": {"model": "bad;status=500", "fallbacks": _FALLBACK},
+        "other": {"model": "guard;delay=0", "fallbacks": _FALLBACK},
+        "heals": {"model": "heals;delay=0;fail=6;status=500", "fallbacks": _FALLBACK},
+        "probed": {"model": "probed;delay=0;first=2;fail=5;status=500", "fallbacks": _FALLBACK},
+        "refused": {"model": "guard;status=404", "fallbacks": _FALLBACK},
+        "alone": {"model": "alone;status=500"},
+    }
+    proxy = lab.proxy(config_of(demo, {"demo": breaker, "second": {"base_url": second.base_url}}, slots))
+    sheet = lab.sheet("Circuit breaker", f"Five failures in a row open it; here `open_for: {_OPEN_FOR}s`.")
+    _opens(sheet, demo, proxy)
+    _heals(sheet, demo, proxy)
+    _slow_probe(sheet, demo, proxy)
+    _nobody_else(sheet, demo, proxy)
     _what_does_not_count(sheet, demo, proxy)
 
 
-def _state(proxy: Proxy, provider: str) -> str:
-    state: str = call(proxy, "GET", "/api/stats").json()["providers"][provider]["breaker"]["state"]
+def _state(proxy: Proxy, slot_model: str) -> str:
+    deployments = call(proxy, "GET", "/api/stats").json()["providers"]["demo"]["deployments"]
+    state: str = next(each["breaker"]["state"] for each in deployments if each["model"] == slot_model)
     return state
 
 
-def _fail_fast(sheet: Sheet, demo: DemoProvider, proxy: Proxy, provider: str) -> None:
-    """Ask an open breaker again and again, by one connection as a client of a library does."""
-    demo.reset()
-    connection = http.client.HTTPConnection(*proxy.address, timeout=PATIENCE)
-    body = json.dumps(chat(f"{provider}:guard"))
-    times, codes = [], set()
-    for _ in range(_ASKED):
-        began = time.perf_counter()
-        connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        data = answer.read()
-        times.append(time.perf_counter() - began)
-        codes.add((answer.status, json.loads(data)["error"]["code"], answer.getheader("Retry-After") is not None))
-    connection.close()
-    middle = median(times)
-    holds = codes == {(503, "breaker_open", True)} and demo.stats()["total"] == 0 and middle < _FAST
-    told = ", ".join(f"{status} {code}" for status, code, _ in codes)
-    told += f", with Retry-After; median {middle * 1000:.2f} ms, slowest {max(times) * 1000:.1f} ms"
-    sheet.row(f"open: {_ASKED} requests", told, received(demo), holds=holds)
+def _asked(demo: DemoProvider, proxy: Proxy, slot: str, times: int) -> tuple[bool, str, int]:
+    """Whether *slot* gave so many good answers, what was seen, and how many of them *demo* was asked for."""
+    # What failed before is not forgotten: `fail` counts it.
+    before = demo.stats()["total"]
+    answers = [ask(proxy, chat(slot, seed=number)) for number in range(times)]
+    return all(map(is_good, answers)), saw(*answers), demo.stats()["total"] - before
 
 
-def _row(sheet: Sheet, demo: DemoProvider, proxy: Proxy) -> None:
-    answers = [ask(proxy, chat("row:guard;status=500")) for _ in range(5)]
-    opened = time.monotonic()
-    holds = [each.status for each in answers] == [500] * 5 and _state(proxy, "row") == "open"
-    holds = holds and proxy.record("Circuit breaker opened")["provider"] == "row"
-    sheet.row("closed: five failures in a row", saw(*answers), f"{received(demo)}; then open", holds=holds)
-    _fail_fast(sheet, demo, proxy, "row")
-    _after(opened)
-    demo.reset()
-    answer = ask(proxy, chat("row:guard;status=500"))
-    reopened = time.monotonic()
-    holds = answer.status == 500 and demo.stats()["total"] == 1 and _state(proxy, "row") == "open"
-    sheet.row(f"{_OPEN_FOR} s later: the probe fails", saw(answer), f"{received(demo)}; open again", holds=holds)
-    _after(reopened)
-    demo.reset()
-    probe = open_request(proxy, chat("row:guard;first=1;delay=0"))
+def _opens(sheet: Sheet, demo: DemoProvider, proxy: Proxy) -> None:
+    good, told, total = _asked(demo, proxy, "bad", 5)
+    holds = good and total == 5 and _state(proxy, "bad;status=500") == "open"
+    sheet.row("five failures of one model, with a fallback", told, f"{total}; then open", holds=holds)
+    good, told, total = _asked(demo, proxy, "bad", 20)
+    sheet.row("open: 20 more", told, str(total), holds=good and total == 0)
+    good, told, total = _asked(demo, proxy, "other", 20)
+    sheet.row("20 of another model", told, str(total), holds=good and total == 20)
+
+
+def _heals(sheet: Sheet, demo: DemoProvider, proxy: Proxy) -> None:
+    model = "heals;delay=0;fail=6;status=500"
+    _asked(demo, proxy, "heals", 5)
+    time.sleep(_OPEN_FOR + _MARGIN)
+    good, told, total = _asked(demo, proxy, "heals", 3)
+    holds = good and total == 1 and _state(proxy, model) == "open"
+    sheet.row(f"{_OPEN_FOR} s later: the probe fails; two more", told, f"{total}; open again", holds=holds)
+    time.sleep(2 * _OPEN_FOR + _MARGIN)
+    good, told, total = _asked(demo, proxy, "heals", 3)
+    holds = good and total == 3 and _state(proxy, model) == "closed"
+    sheet.row(f"{2 * _OPEN_FOR:g} s later: the probe is good", told, f"{total}; closed", holds=holds)
+
+
+def _slow_probe(sheet: Sheet, demo: DemoProvider, proxy: Proxy) -> None:
+    _asked(demo, proxy, "probed", 5)
+    time.sleep(_OPEN_FOR + _MARGIN)
+    before = demo.stats()["total"]
+    probe = open_request(proxy, chat("probed"))
     eventually(lambda: demo.stats()["active"] == 1, "one probe is let through")
-    others = at_once(proxy, [chat("row:guard;delay=0")] * 10)
-    asked = demo.stats()["total"]
-    holds = asked == 1 and {each.status for each in others} == {503} and _state(proxy, "row") == "half_open"
-    told = f"the probe nothing yet; {saw(*others)}"
-    sheet.row(f"{_OPEN_FOR} s later: a slow probe, and ten more", told, f"{asked}; half-open", holds=holds)
-    head = read_until(probe, b"total_tokens")
+    answers = at_once(proxy, [chat("probed", seed=number) for number in range(10)])
+    asked = demo.stats()["total"] - before
+    read_until(probe, b"total_tokens")
     probe.close()
-    answers = at_once(proxy, [chat("row:guard;delay=0")] * 10)
-    holds = b"200 OK" in head and all(map(is_good, answers)) and _state(proxy, "row") == "closed"
-    told = f"the probe 200; {saw(*answers)}"
-    sheet.row(
-        "the probe succeeds; ten more", told, f"{received(demo)}; closed", holds=holds and demo.stats()["total"] == 11
-    )
+    holds = asked == 1 and all(map(is_good, answers))
+    sheet.row("a slow probe is out; ten more meanwhile", saw(*answers), f"{asked}", holds=holds)
 
 
-def _after(opened: float) -> None:
-    time.sleep(max(0.0, opened + _OPEN_FOR + 0.1 - time.monotonic()))
-
-
-def _rate(sheet: Sheet, demo: DemoProvider, proxy: Proxy) -> None:
+def _nobody_else(sheet: Sheet, demo: DemoProvider, proxy: Proxy) -> None:
     demo.reset()
-    models = ("rate:guard;delay=0", "rate:guard;status=502")
-    answers = [ask(proxy, chat(models[number % 2])) for number in range(11)]
-    holds = [each.status for each in answers] == [200, 502] * 5 + [503] and demo.stats()["total"] == 10
-    sheet.row("every second request fails", saw(*answers), f"{received(demo)}; then open", holds=holds)
+    answers = [ask(proxy, chat("alone")) for _ in range(10)]
+    holds = [each.status for each in answers] == [500] * 10 and demo.stats()["total"] == 10
+    sheet.row("a model that fails, and no fallback: ten", saw(*answers), f"{received(demo)}", holds=holds)
 
 
 def _what_does_not_count(sheet: Sheet, demo: DemoProvider, proxy: Proxy) -> None:
-    demo.reset()
-    answers = [ask(proxy, chat(f"strict:guard;status={status}")) for status in (400, 404, 422) * 3]
-    answers.append(ask(proxy, chat("strict:guard;delay=0")))
-    holds = is_good(answers[-1]) and demo.stats()["total"] == 10
-    sheet.row("nine client errors, then a good one", saw(*answers), f"{received(demo)}; closed", holds=holds)
+    good, told, total = _asked(demo, proxy, "refused", 10)
+    holds = good and total == 10 and _state(proxy, "guard;status=404") == "closed"
+    sheet.row("ten refusals (404), with a fallback", told, f"{total}; closed", holds=holds)
     demo.reset()
     for _ in range(6):
-        connection = open_request(proxy, chat("strict:guard;hang"))
+        connection = open_request(proxy, chat("demo:guard;hang"))
         eventually(lambda: demo.stats()["active"] == 1, "it is asked")
         connection.close()
         eventually(lambda: demo.stats()["active"] == 0, "it is told")
-    answer = ask(proxy, chat("strict:guard;delay=0"))
-    holds = is_good(answer) and demo.stats()["cancelled"] == 6
+    answer = ask(proxy, chat("other"))
+    holds = is_good(answer) and demo.stats()["cancelled"] == 6 and demo.stats()["total"] == 7
     sheet.row("six clients leave, then a good one", saw(answer), f"{received(demo)}; closed", holds=holds)
