@@ -196,6 +196,7 @@ class UpstreamReported(UpstreamError):
     Its status is what it states, as a number or as digits, or else that of its kind.
 
     :param reported: its error object, which goes down as it came.
+    :ivar said: in its own words, whole; empty if it has none.
     :ivar kind: what it means.
     :ivar for_the_next: whether another provider may answer better.
     """
@@ -206,6 +207,7 @@ class UpstreamReported(UpstreamError):
         error = error_of_object(dict(reported))
         super().__init__(f"The provider reports: {(error.message or 'an error')[:500]}")
         self.reported = reported
+        self.said = error.message
         self.kind = kind_of(200, error, dialect)
         action = ACTIONS[self.kind]
         self.status = stated_status(error) or action.status

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
@@ -13,6 +14,7 @@ from twisted.logger import Logger
 from skyproxy.config import Config
 from skyproxy.errors import InternalError, ShuttingDown, SkyproxyError, forget
 from skyproxy.formats.error_body import masked, masker
+from skyproxy.formats.error_kinds import Kind as ErrorKind
 from skyproxy.journey import Journey
 from skyproxy.observe.complaints import Complaint, Complaints
 from skyproxy.relay import Client, relay
@@ -117,9 +119,9 @@ class Proxy:
         journey.candidates = candidates = runtime.router.resolve(parsed.model)
         journey.candidate = candidates[0]
         first = parsed.body_for(candidates[0])
-        plans = [_plan(runtime, journey, candidates[0], first)]
+        plans = [_plan(runtime, journey, candidates[0], first, self._refused)]
         for candidate in candidates[1:]:
-            plans.append(_plan(runtime, journey, candidate, parsed.body_for(candidate)))
+            plans.append(_plan(runtime, journey, candidate, parsed.body_for(candidate), self._refused))
         wish = self._sharing.wish(request, parsed.model, candidates[0], first)
         if wish is None:
             await self._bring(journey, await self._asker.ask(plans, journey.asked), journey.client)
@@ -147,17 +149,12 @@ class Proxy:
                 watch=journey.watch,
                 strip_reasoning=candidate.strip_reasoning,
                 secrets=secrets_of([candidate]),
-                refused=lambda kind, data: self._refused(journey, candidate, answer.status, kind, data),
             )
 
-    def _refused(self, journey: Journey, candidate: Candidate, status: int, content_type: bytes, data: bytes) -> None:
-        """Tell what a provider said that did not want the request. Its failures are told elsewhere."""
-        if status < 500:
-            provider = candidate.provider
-            complaint = Complaint(
-                journey.request.request_id, provider.name, provider.dialect, candidate.model, status, content_type, data
-            )
-            self._complaints.heard(complaint, masker(secrets_of([candidate])))
+    def _refused(self, request_id: str, candidate: Candidate, status: int, kind: ErrorKind, said: str) -> None:
+        """Tell what a provider said that did not want the request, whoever answers it in the end."""
+        complaint = Complaint(request_id, candidate.provider.name, candidate.model, status, kind, said)
+        self._complaints.heard(complaint, masker(secrets_of([candidate])))
 
     # The end of the process.
 
@@ -176,7 +173,13 @@ class Proxy:
             journey.end(error)
 
 
-def _plan(runtime: Runtime, journey: Journey, candidate: Candidate, body: UpstreamBody) -> Plan:
+def _plan(
+    runtime: Runtime,
+    journey: Journey,
+    candidate: Candidate,
+    body: UpstreamBody,
+    refused: Callable[[str, Candidate, int, ErrorKind, str], None],
+) -> Plan:
     """The request as *candidate*'s provider shall get it."""
     request, provider = journey.request, candidate.provider.name
     if body.dropped:
@@ -201,6 +204,7 @@ def _plan(runtime: Runtime, journey: Journey, candidate: Candidate, body: Upstre
             queue_timeout=candidate.queue_timeout,
             priority=candidate.priority,
             sent=journey.note_sent,
+            refused=partial(refused, request.request_id, candidate),
             model=candidate.model,
             named=candidate.settings is not None or candidate is not journey.candidates[0],
             request_id=request.request_id,

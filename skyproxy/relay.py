@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Protocol
 
@@ -78,7 +78,6 @@ async def relay(
     watch: StreamWatch | None = None,
     strip_reasoning: bool = False,
     secrets: Collection[str] = (),
-    refused: Callable[[bytes, bytes], None] | None = None,
 ) -> StreamVerdict | None:
     """Bring *answer* to *client*, whole or as it comes, whichever it is.
 
@@ -87,7 +86,6 @@ async def relay(
     :param watch: knows what went by of a stream, and so what its end tells, also when this fails.
     :param strip_reasoning: whether what the model thought is left out.
     :param secrets: the provider's keys, which errors shall not show.
-    :param refused: told the content type and the body of an error.
     :return: what is known of a whole answer; None of a stream, and where the answer may be anything.
     :raise UpstreamBroken: not an answer to this kind of request, or not a complete one. When ``client.started``, the
         client has seen the cut.
@@ -97,7 +95,7 @@ async def relay(
         return _pass_on(answer.whole, answer, client, model, strip_reasoning=strip_reasoning)
     headers = passable(answer.headers)
     if answer.status >= 400:
-        await _pass_on_error(answer, client, headers, secrets, refused)
+        await _pass_on_error(answer, client, headers, secrets)
         return None
     if answer.is_event_stream:
         stripper = StreamStripper() if strip_reasoning else None
@@ -156,13 +154,7 @@ def _pass_on(whole: Whole, answer: Answer, client: Client, model: str, *, strip_
     return StreamVerdict(complete=True, done=True, generated=text_length(whole.value))
 
 
-async def _pass_on_error(
-    answer: Answer,
-    client: Client,
-    headers: Fields,
-    secrets: Collection[str],
-    refused: Callable[[bytes, bytes], None] | None,
-) -> None:
+async def _pass_on_error(answer: Answer, client: Client, headers: Fields, secrets: Collection[str]) -> None:
     """An error goes down with its status, in OpenAI's shape whatever it came in, and without the provider's keys."""
     mask = masker(secrets)
     kind = media_type(answer.headers)
@@ -171,8 +163,6 @@ async def _pass_on_error(
         data = b""
     else:
         data = await read_body(answer.body, answer.headers)
-    if refused is not None:
-        refused(kind, data)
     fields = [(name, mask(value)) for name, value in headers if name.lower() not in _OF_THE_BODY]
     body = shaped(data, kind, answer.status, mask)
     client.answer(answer.status, [*fields, (b"Content-Type", b"application/json")], body)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from twisted.logger import Logger, LogLevel
 
-from skyproxy.formats.error_body import read_error
-from skyproxy.formats.error_kinds import Kind, kind_of
+from skyproxy.formats.error_kinds import Kind
 
 AGAIN = 60.0
 """Seconds in which one kind of refusal of one model is told once."""
@@ -25,21 +24,19 @@ _MAY_ECHO = frozenset({Kind.CLIENT, Kind.CONTENT})
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """A provider's answer that refuses a request.
+    """A provider's error, as its answer or under 200.
 
     :ivar provider: its name.
-    :ivar dialect: its dialect.
     :ivar model: as the provider was asked for it.
-    :ivar data: the body, not compressed.
+    :ivar said: what it says, whole.
     """
 
     request_id: str
     provider: str
-    dialect: str
     model: str
     status: int
-    content_type: bytes
-    data: bytes
+    kind: Kind
+    said: str
 
 
 class Complaints:
@@ -60,8 +57,7 @@ class Complaints:
 
         :param mask: takes out what nobody may see.
         """
-        error = read_error(complaint.data, complaint.content_type)
-        kind = kind_of(complaint.status, error, complaint.dialect)
+        kind = complaint.kind
         key = complaint.provider, complaint.model, kind
         now = self._now()
         told = self._told.pop(key, None)
@@ -72,7 +68,7 @@ class Complaints:
         if len(self._told) > _MOST:
             del self._told[next(iter(self._told))]
         may_echo = kind in _MAY_ECHO
-        said = {} if may_echo else {"said": " ".join(mask(error.message).split())[:_LONGEST]}
+        said = {} if may_echo else {"said": " ".join(mask(complaint.said).split())[:_LONGEST]}
         self._log.emit(
             LogLevel.info if may_echo else LogLevel.warn,
             "The provider refused a request",

@@ -196,6 +196,8 @@ class Asker:
                 elif answer.status < 400:
                     refuse_redirect(answer, plan.provider.counts)
             except (UpstreamError, KeysResting) as error:
+                if isinstance(error, UpstreamReported) and plan.call.refused is not None:
+                    plan.call.refused(200, error.kind, error.said)
                 again = self._after_failure(plan, error, attempt, self._clock.seconds() - began, last=last)
                 if again is None:
                     raise

@@ -44,6 +44,7 @@ class Call(NamedTuple):
     :ivar queue_timeout: seconds to wait for a permit.
     :ivar priority: among those who wait.
     :ivar sent: called when it has its permit, and goes out.
+    :ivar refused: told the status, the kind and the words of each error that the provider answers with.
     :ivar model: as the provider calls it.
     :ivar named: whether the configuration names it, and not only a client.
     :ivar request_id: for the log.
@@ -57,6 +58,7 @@ class Call(NamedTuple):
     queue_timeout: float
     priority: Priority = "talk"
     sent: Callable[[], None] | None = None
+    refused: Callable[[int, Kind, str], None] | None = None
     model: str = ""
     named: bool = False
     request_id: str = ""
@@ -334,6 +336,8 @@ class Provider:
         answer.error = error = read_error(data, by_name(answer.headers).last.get(b"content-type", b""))
         answer.kind = kind = kind_of(status, error, self.config.dialect)
         hold.told, hold.in_json = error.message, error.value is not None
+        if call.refused is not None:
+            call.refused(status, kind, error.message)
         if kind is Kind.RATE:
             if hold.ticket is not None:
                 hold.ticket.limited(self.asks_to_wait(answer))

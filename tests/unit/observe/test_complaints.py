@@ -8,7 +8,8 @@ from typing import Any
 from twisted.logger import LogEvent, Logger, LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.formats.error_body import masker
+from skyproxy.formats.error_body import masker, read_error
+from skyproxy.formats.error_kinds import kind_of
 from skyproxy.observe.complaints import _MOST, AGAIN, Complaint, Complaints
 
 KEY = "sk-very-secret-indeed"
@@ -21,8 +22,8 @@ class ComplaintTests(SynchronousTestCase):
         self.complaints = Complaints(lambda: self.now, Logger(observer=self.events.append))
 
     def hear(self, status: int, message: str, model: str = "m", **error: Any) -> None:
-        data = json.dumps({"error": {"message": message, **error}}).encode()
-        complaint = Complaint("r1", "guard", "openai", model, status, b"application/json", data)
+        body = read_error(json.dumps({"error": {"message": message, **error}}).encode(), b"application/json")
+        complaint = Complaint("r1", "guard", model, status, kind_of(status, body), body.message)
         self.complaints.heard(complaint, masker([KEY]))
 
     def test_in_the_providers_own_words(self) -> None:
@@ -59,5 +60,6 @@ class ComplaintTests(SynchronousTestCase):
 
     def test_any_body(self) -> None:
         for data in (b"", b"\xff\x00", b"<html><h1>Nope</h1></html>", b"[]", b"{}"):
-            self.complaints.heard(Complaint("r", "g", "openai", repr(data), 403, b"", data), masker([]))
+            body = read_error(data, b"")
+            self.complaints.heard(Complaint("r", "g", repr(data), 403, kind_of(403, body), body.message), masker([]))
         self.assertEqual(len(self.events), 5)

@@ -1,0 +1,117 @@
+"""What is told and counted of attempts that did not bring the answer."""
+
+from __future__ import annotations
+
+import json
+
+from twisted.internet.task import Clock
+from twisted.logger import LogEvent, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.cache.flight import Flights
+from skyproxy.observe.batches import Ended
+from skyproxy.observe.records import RequestRecord
+from skyproxy.proxy import Proxy, Runtime
+from skyproxy.request import Endpoint, Request
+from skyproxy.routing import Router
+from skyproxy.sharing import Sharing
+from skyproxy.upstream.asking import Asker
+from skyproxy.upstream.backoff import Backoff
+from skyproxy.upstream.budget import RetryBudget
+from tests.unit.configs import config_of
+from tests.unit.fakes import DONE, EVENTS, FakeClient, Upstream, event, provider_of, word
+from tests.unit.test_proxy import chat
+
+TEXT = """
+providers:
+  guard: {base_url: "http://127.0.0.1:9/v1", dialect: openai, max_retries: 1}
+  spare: {base_url: "http://127.0.0.1:8/v1", dialect: openai, max_retries: 1}
+model_slots:
+  combat: {provider: guard, model: large, fallbacks: ["spare:small"], first_token_timeout: 8s}
+  hedged: {provider: guard, model: large, fallbacks: ["spare:small"], hedge_after: 2s}
+  alone: {provider: guard, model: large}
+prices:
+  "guard:*": {prompt: 4, completion: 8, currency: EUR}
+  "spare:*": {prompt: 1, completion: 2}
+"""
+
+
+class Case(SynchronousTestCase):
+    """A proxy before two providers, the second one a fallback of the first."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.guard, self.spare = Upstream(), Upstream()
+        config = config_of(TEXT)
+        providers = {
+            name: provider_of(config.providers[name], self.clock, upstream)
+            for name, upstream in (("guard", self.guard), ("spare", self.spare))
+        }
+        self.records: list[RequestRecord] = []
+        asker = Asker(self.clock, self.clock.seconds, RetryBudget(self.clock), Backoff(lambda: 0.5))
+        runtime = Runtime(config, Router(config), providers)
+        sharing = Sharing({}, Flights(self.clock.seconds), {})
+        self.proxy = Proxy(lambda: runtime, self.clock, asker, sharing, self.completed)
+
+    def completed(self, ended: Ended) -> None:
+        self.records.append(ended.record())
+
+    def serve(self, model: str = "combat", *, stream: bool = True) -> FakeClient:
+        client = FakeClient(self.clock)
+        self.body = json.dumps(chat(model=model, stream=stream)).encode()
+        request = Request(Endpoint.CHAT, "id", b"application/json", b"", (), self.body)
+        self.done = self.proxy.serve(request, client)
+        return client
+
+    def well(self, upstream: Upstream) -> None:
+        """Have *upstream* answer."""
+        upstream.answer(200, EVENTS).send(word("Halt", "stop"), DONE).end()
+
+
+class RefusalTests(Case):
+    """Errors that a retry or a fallback gave up on are in the log."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.events: list[LogEvent] = []
+        globalLogPublisher.addObserver(self.events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, self.events.append)
+
+    def told(self) -> list[tuple[str, str, str, int]]:
+        return [
+            (each["provider"], each["upstream_model"], each["said"], each["status"])
+            for each in self.events
+            if each.get("log_format") == "The provider refused a request"
+        ]
+
+    def test_before_a_fallback(self) -> None:
+        client = self.serve()
+        self.guard.answer(402, whole=b'{"error": {"message": "Top up your account."}}')
+        self.well(self.spare)
+        self.assertEqual(client.status, 200)
+        self.assertEqual(self.told(), [("guard", "large", "Top up your account.", 402)])
+
+    def test_before_a_retry(self) -> None:
+        self.serve("alone")
+        self.guard.answer(503, whole=b'{"error": {"message": "Too much to do."}}')
+        self.clock.advance(5)
+        self.well(self.guard)
+        self.assertEqual(self.told(), [("guard", "large", "Too much to do.", 503)])
+
+    def test_under_200(self) -> None:
+        self.serve()
+        self.guard.answer(200, EVENTS).send(event(error={"message": "No such key.", "code": 401}))
+        self.well(self.spare)
+        self.assertEqual(self.told(), [("guard", "large", "No such key.", 200)])
+
+    def test_of_one_that_lost_to_another(self) -> None:
+        self.serve("hedged")
+        self.clock.advance(2)
+        self.spare.answer(401, whole=b'{"error": {"message": "No such key."}}')
+        self.well(self.guard)
+        self.assertEqual(self.told(), [("spare", "small", "No such key.", 401)])
+
+    def test_the_last_ones_once(self) -> None:
+        self.serve("alone", stream=False)
+        self.guard.answer(404, whole=b'{"error": {"message": "No such model."}}')
+        self.assertEqual(self.told(), [("guard", "large", "No such model.", 404)])
