@@ -199,6 +199,7 @@ class UpstreamReported(UpstreamError):
     :ivar said: in its own words, whole; empty if it has none.
     :ivar kind: what it means.
     :ivar for_the_next: whether another provider may answer better.
+    :ivar retry_delay: seconds for which it asks to be left alone; None if it does not.
     """
 
     code = "upstream_error"
@@ -213,6 +214,7 @@ class UpstreamReported(UpstreamError):
         self.status = stated_status(error) or action.status
         self.retryable = action.same_again
         self.for_the_next = action.next_candidate
+        self.retry_delay = error.retry_delay
 
     def as_object(self) -> dict[str, Any]:
         own: dict[str, Any] = super().as_object()["error"]

@@ -231,6 +231,8 @@ class Asker:
     ) -> float | None:
         """After how many seconds to ask again, once there was *error*; None: it is what comes of it."""
         provider = plan.provider
+        if isinstance(error, UpstreamReported) and error.kind is ErrorKind.RATE and provider.guards.rate:
+            return self._after_limit(plan, attempt, wait=last, other_key=provider.other_key(plan.call, attempt.avoid))
         if attempt.retries >= provider.config.max_retries:
             return None
         if isinstance(error, KeysResting):
@@ -257,13 +259,7 @@ class Asker:
             attempt.avoid.add(answer.key)
         other_key = action.other_key and answer.key is not None and provider.other_key(plan.call, attempt.avoid)
         if answer.kind is ErrorKind.RATE and provider.guards.rate:
-            if not other_key:
-                rest = provider.rest(plan.call, attempt.avoid)
-                if not last or advice == b"false" or (rest or 0.0) >= self._left(plan, attempt):
-                    return None
-            if attempt.limited_since is None:
-                attempt.limited_since = attempt.began
-            return 0.0
+            return self._after_limit(plan, attempt, wait=last and advice != b"false", other_key=other_key)
         if attempt.retries >= provider.config.max_retries:
             return None
         if other_key:
@@ -281,6 +277,16 @@ class Asker:
         if wait > (self._left(plan, attempt) if last else _LONG):
             return None
         return self._again(attempt, wait)
+
+    def _after_limit(self, plan: Plan, attempt: _Attempt, *, wait: bool, other_key: bool) -> float | None:
+        """0.0: the request goes to another key, or to the head of the line, which is no retry; None: to neither."""
+        if not other_key and (
+            not wait or (plan.provider.rest(plan.call, attempt.avoid) or 0.0) >= self._left(plan, attempt)
+        ):
+            return None
+        if attempt.limited_since is None:
+            attempt.limited_since = attempt.began
+        return 0.0
 
     def _left(self, plan: Plan, attempt: _Attempt) -> float:
         """Seconds that the request may still wait."""

@@ -12,6 +12,7 @@ from skyproxy.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from skyproxy.formats.error_kinds import Kind
 from skyproxy.upstream.guards.breaker import Admission
 from skyproxy.upstream.guards.deployments import Deployment
 from skyproxy.upstream.guards.rate_guard import Ticket
@@ -75,7 +76,7 @@ class Hold:
     def begun(self, status: int) -> None:
         """The provider has begun to answer. That is enough for a probe: others shall not wait for its end."""
         if self.ticket is not None and status != 429:
-            self.ticket.proven()
+            self.ticket.proven(sure=status >= 300)
         provider, deployment = self._admissions
         if provider is not None and status < 500:
             provider.succeeded()
@@ -93,6 +94,8 @@ class Hold:
         self._released = True
         # The breakers hear first: whoever gets the permit asks them.
         settle(self._admissions, status, error, self.told, in_json=self.in_json)
+        if isinstance(error, UpstreamReported) and error.kind is Kind.RATE:
+            self.limited(error.retry_delay)
         if self.lease is not None:
             self.lease.release()
         if self.ticket is not None:
@@ -100,6 +103,16 @@ class Hold:
         if self._deployment is not None:
             self._deployment.busy -= 1
         self._permit.release()
+
+    def limited(self, seconds: float | None) -> None:
+        """The provider takes no more of this key and model for now.
+
+        :param seconds: for which it asks to be left alone; None if it does not say.
+        """
+        if self.ticket is not None:
+            self.ticket.limited(seconds)
+        elif self.lease is not None:
+            self.lease.limited(seconds)
 
 
 def settle(
@@ -113,7 +126,7 @@ def settle(
     """
     provider, deployment = admissions
     cause = _cause(status, error, told)
-    if isinstance(error, UpstreamReported) and error.status < 500:
+    if isinstance(error, UpstreamReported) and (error.status < 500 or error.kind is Kind.RATE):
         admissions.ignored()
     elif isinstance(error, UpstreamError):
         if status is None and _unreached(error):

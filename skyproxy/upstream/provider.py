@@ -339,10 +339,7 @@ class Provider:
         if call.refused is not None:
             call.refused(status, kind, error.message)
         if kind is Kind.RATE:
-            if hold.ticket is not None:
-                hold.ticket.limited(self.asks_to_wait(answer))
-            elif lease is not None:
-                lease.limited(self.asks_to_wait(answer))
+            hold.limited(self.asks_to_wait(answer))
         elif lease is not None and kind in (Kind.KEY_INVALID, Kind.NO_CREDIT):
             lease.rejected(403 if status == 403 and kind is Kind.KEY_INVALID else 401, hash(call.body))
 

@@ -56,15 +56,20 @@ class Ticket:
         self._above = False
         self._over = False
         self._proven_at = 0.0
-        # What both doublings were when time alone proved it: its 429 may come yet.
+        # What both doublings were when it was proven by less than what it says: its 429 may come yet.
         self._doubt: tuple[float, float] | None = None
 
-    def proven(self) -> None:
-        """The provider has taken it: the first byte of any answer but a 429 has come."""
+    def proven(self, *, sure: bool = True) -> None:
+        """The provider has taken it: the first byte of any answer but a 429 has come.
+
+        :param sure: it cannot turn out to be a 429 any more, as an answer under 200 can.
+        """
         guard = self._guard
         if self in guard._unproven:
+            if not sure:
+                self._doubt = (guard._last_rest, guard._hold)
             guard._prove(self)
-        elif self._doubt:
+        elif self._doubt and sure:
             self._doubt = None
 
     def limited(self, retry_after: float | None) -> None:

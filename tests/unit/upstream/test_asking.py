@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from skyproxy.config import ApiKeyConfig, BreakerSettings, ProviderConfig
 from skyproxy.errors import (
     KeysResting,
+    QueueTimeout,
     UpstreamBroken,
     UpstreamReported,
     UpstreamTimeout,
@@ -699,6 +700,101 @@ class RateTests(Case):
         asking.cancel()
         self.failureResultOf(asking, CancelledError)
         self.assertEqual(self.first.deployments.of("").waiting, 0)
+
+    def test_a_limit_under_200_is_one(self) -> None:
+        body = json.dumps({"error": {"code": 429, "message": "slow down"}}).encode()
+        asking = self.ask(fallback=False)
+        for seconds in (0.5, 1.0, 2.0):
+            self.answer(200, whole=body)
+            before = self.asked()[0]
+            self.clock.advance(seconds - 0.01)
+            self.assertEqual(self.asked()[0], before)
+            self.clock.advance(0.01)
+            self.assertEqual(self.asked()[0], before + 1)
+        self.answer(whole=GOOD)
+        self.successResultOf(asking).answer.close(None)
+        self.assertEqual((self.budget.statistics().retries, self.failures()), (0, 0))
+
+    def test_a_limit_under_200_goes_to_the_next(self) -> None:
+        asking = self.ask()
+        self.answer(200, EVENTS).send(event(error={"code": 429, "message": "slow down"}))
+        self.assertEqual(self.asked(), (1, 1))
+        self.assertSecond(asking)
+        self.assertSecond(self.ask())
+        self.assertEqual(self.asked(), (1, 2))
+
+
+class RatesOfKeysTests(Case):
+    """Several keys, each with its own limit for each model."""
+
+    keys = ("A", "B")
+    rate = True
+
+    def used(self) -> str:
+        return "".join(dict(headers)[b"Authorization"][-1:].decode() for _, headers, _ in self.upstreams[0].posted)
+
+    def well(self, asking: Deferred[Outcome]) -> None:
+        self.answer(whole=GOOD)
+        self.successResultOf(asking).answer.close(None)
+
+    def test_the_other_key_is_asked_at_once_also_where_there_is_a_fallback(self) -> None:
+        asking = self.ask()
+        self.answer(429, (b"Retry-After", b"20"))
+        self.assertEqual((self.used(), self.asked()), ("AB", (2, 0)))
+        self.well(asking)
+        for _ in range(2):
+            self.well(self.ask())
+        self.assertEqual(self.used(), "ABBB")
+        self.assertEqual(self.budget.statistics().retries, 0)
+
+    def test_who_waits_gets_the_first_key_that_is_free_again(self) -> None:
+        asking = self.ask(fallback=False)
+        self.answer(429, (b"Retry-After", b"5"))
+        self.answer(429, (b"Retry-After", b"2"))
+        self.assertEqual(self.used(), "AB")
+        self.clock.advance(1.99)
+        self.assertEqual(self.used(), "AB")
+        self.clock.advance(0.01)
+        self.assertEqual(self.used(), "ABB")
+        self.answer(429, (b"Retry-After", b"20"))
+        self.clock.advance(2.99)
+        self.assertEqual(self.used(), "ABB")
+        self.clock.advance(0.01)
+        self.assertEqual(self.used(), "ABBA")
+        self.well(asking)
+        self.assertEqual((self.budget.statistics().retries, pending_calls(self.clock)), (0, []))
+
+    def test_both_rest_for_longer_than_it_may_wait(self) -> None:
+        asking = self.ask(fallback=False)
+        self.answer(429, (b"Retry-After", b"40"))
+        self.answer(429, (b"Retry-After", b"30"))
+        self.assertEqual(self.successResultOf(asking).answer.status, 429)
+        self.assertEqual(self.failureResultOf(self.ask(fallback=False), KeysResting).value.retry_after, 30.0)
+        self.assertEqual(self.used(), "AB")
+
+    def test_another_model_has_both(self) -> None:
+        asking = self.ask(fallback=False)
+        self.answer(429)
+        self.answer(429)
+        plans = [Plan(self.first, CALL._replace(model="other"), Kind.JSON)]
+        other = Deferred.fromCoroutine(self.asker.ask(plans, lambda index: None))
+        self.assertEqual(self.used(), "ABA")
+        self.well(other)
+        asking.cancel()
+        self.failureResultOf(asking, CancelledError)
+
+    def test_who_waits_too_long_is_told(self) -> None:
+        for key in self.keys:
+            # One is under way and one more is not taken: that is all, for two seconds.
+            guard = self.first.deployments.of("").guard(key)
+            guard.sent()
+            guard.sent().limited(None)
+        plans = [Plan(self.first, CALL._replace(queue_timeout=1.5), Kind.JSON)]
+        asking = Deferred.fromCoroutine(self.asker.ask(plans, lambda index: None))
+        self.clock.advance(1.5)
+        late = self.failureResultOf(asking, QueueTimeout).value
+        self.assertIn("queue_timeout", late.message)
+        self.assertEqual((self.asked(), self.first.deployments.of("").waiting), ((0, 0), 0))
 
 
 class LastCandidateTests(Case):
