@@ -14,6 +14,7 @@ from skyproxy.request import Request
 from skyproxy.routing import Candidate
 from skyproxy.sharing import Result
 from skyproxy.upstream.answer import Answer
+from skyproxy.upstream.sending import Sending
 from skyproxy.verdict import StreamVerdict, StreamWatch
 
 
@@ -47,7 +48,7 @@ class Journey:
         self.candidate = self.candidates[index]
         self.attempts += 1
 
-    def note_sent(self) -> None:
+    def note_sent(self, sending: Sending) -> None:
         """A provider gets the request."""
         self.sent = True
 
@@ -90,6 +91,10 @@ class Journey:
         currency = "USD"
         if candidate is not None and tokens is not None:
             cost, currency = _cost(candidate, tokens, verdict)
+        own, own_first = None, None
+        if answer is not None and (sending := answer.sending) is not None:
+            own = (self.over_at if sending.ended is None else sending.ended) - sending.began
+            own_first = None if first is None else first - sending.began
         return RequestRecord(
             request_id=request.request_id,
             endpoint=request.endpoint.path,
@@ -111,6 +116,8 @@ class Journey:
             tokens=tokens,
             cost=cost,
             currency=currency,
+            own_latency=own,
+            own_time_to_first_byte=own_first,
         )
 
     def _tokens(self, verdict: StreamVerdict | None) -> Tokens | None:

@@ -40,6 +40,9 @@ class RequestRecord(NamedTuple):
     :ivar cache: whether the answer was kept, or shared, or asked for to be kept or shared; None: none of it.
     :ivar tokens: that the request and its answer took; None where nothing is known of them, or nothing was taken.
     :ivar cost: of these, in *currency*; None if no price is known.
+    :ivar own_latency: seconds from the sending that was answered to the end of its answer: without the wait for a
+        permit, and without the attempts before it; None: there was no answer.
+    :ivar own_time_to_first_byte: from that sending to the first byte of the answer.
     """
 
     request_id: str
@@ -62,6 +65,8 @@ class RequestRecord(NamedTuple):
     cache: Literal["hit", "miss", "coalesced"] | None = None
     cost: float | None = None
     currency: str = "USD"
+    own_latency: float | None = None
+    own_time_to_first_byte: float | None = None
 
 
 class RequestLog:
@@ -128,7 +133,7 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
     # To ask a named tuple for one after the other takes longer.
     (
         request_id, endpoint, slot, provider, model, upstream_model, status, outcome, stream, latency, first, queue,
-        bytes_out, error_code, attempts, key, tokens, cache, cost, currency,
+        bytes_out, error_code, attempts, key, tokens, cache, cost, currency, own_latency, _,
     ) = record  # fmt: skip
     fields: dict[str, Any] = {
         "request_id": request_id,
@@ -148,6 +153,8 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
     }
     if provider is None or not model or status is None or slot is None or upstream_model is None or first is None:
         fields = {name: value for name, value in fields.items() if value is not None}
+    if attempts > 1 and own_latency is not None:
+        fields["own_latency_ms"] = int(own_latency * 10_000 + 0.5) / 10
     if error_code is not None:
         fields["error_code"] = error_code
     if key is not None:

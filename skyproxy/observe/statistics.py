@@ -107,8 +107,8 @@ class Times:
     """The times of the answers that were ``ok``.
 
     :param parts: others, whose times are here, too.
-    :ivar latency: from the request to the end of its answer.
-    :ivar first_token: from the request to the beginning of an answer that is a stream.
+    :ivar latency: to the end of an answer.
+    :ivar first_token: to the beginning of an answer that is a stream.
     """
 
     __slots__ = ("first_token", "latency")
@@ -117,15 +117,18 @@ class Times:
         self.latency: SlidingDistribution = SlidingDistribution(WINDOW, [part.latency for part in parts])
         self.first_token: SlidingDistribution = SlidingDistribution(WINDOW, [part.first_token for part in parts])
 
-    def add(self, record: RequestRecord, now: float) -> None:
-        """Add those of *record*, which is ``ok``."""
-        self.latency.add(record.latency, now)
-        if record.stream and record.time_to_first_byte is not None:
-            self.first_token.add(record.time_to_first_byte, now)
+    def add(self, latency: float, first: float | None, now: float) -> None:
+        """Add those of an answer.
+
+        :param first: to its beginning; None if it is no stream.
+        """
+        self.latency.add(latency, now)
+        if first is not None:
+            self.first_token.add(first, now)
 
 
 class ProviderTimes(Times):
-    """Those of a provider, with what Prometheus reads of them."""
+    """Those of a provider, with what Prometheus reads of them: each from its own attempt's sending."""
 
     __slots__ = ("first_bytes", "seconds")
 
@@ -134,12 +137,14 @@ class ProviderTimes(Times):
         self.seconds: Histogram = Histogram(_BOUNDS, [part.seconds for part in parts])
         self.first_bytes: Histogram = Histogram(_BOUNDS, [part.first_bytes for part in parts])
 
-    def add(self, record: RequestRecord, now: float) -> None:
-        """Add those of *record*, which is ``ok``."""
-        latency, first = record.latency, record.time_to_first_byte
+    def add(self, latency: float, first: float | None, now: float) -> None:
+        """Add those of an answer.
+
+        :param first: to its beginning; None if it is no stream.
+        """
         self.latency.add(latency, now)
         self.seconds.add(latency)
-        if record.stream and first is not None:
+        if first is not None:
             self.first_token.add(first, now)
             self.first_bytes.add(first)
 
@@ -164,19 +169,19 @@ class Tally:
 
 
 class _Line:
-    """Where the requests of one slot at one provider are counted.
+    """Where the requests of one slot at one provider and model are counted.
 
-    :ivar asked: times of the answers that the provider was asked for.
-    :ivar unasked: those of the others. An answer that was kept, or asked for by another, tells nothing of how fast the
-        provider is.
+    :ivar times: from the requests, which may have waited, or been answered by a fallback, or from the cache.
+    :ivar attempts: from the sending that was answered, of the answers that the provider was asked for. An answer that
+        was kept, or asked for by another, tells nothing of how fast the provider is.
     """
 
-    __slots__ = ("asked", "tally", "unasked")
+    __slots__ = ("attempts", "tally", "times")
 
     def __init__(self) -> None:
         self.tally = Tally()
-        self.asked = ProviderTimes()
-        self.unasked = Times()
+        self.attempts = ProviderTimes()
+        self.times = Times()
 
 
 class Statistics:
@@ -192,17 +197,19 @@ class Statistics:
     def __init__(self, clock: Clock) -> None:
         self.now = clock.seconds
         self.since = clock.seconds()
-        self._lines: dict[tuple[str | None, str | None], _Line] = {}
+        self._lines: dict[tuple[str | None, str | None, str | None], _Line] = {}
+        """By provider, slot and model. Without a slot it is the client that names the model, which is not kept then."""
         self.keys: dict[tuple[str, str], Usage] = {}
         self.cache: dict[str, int] = dict.fromkeys(CACHE_RESULTS, 0)
 
     def completed(self, record: RequestRecord) -> None:
         """Count *record*."""
         provider, slot, outcome = record.provider, record.slot, record.outcome
+        names = provider, slot, None if slot is None else record.upstream_model
         try:
-            line = self._lines[provider, slot]
+            line = self._lines[names]
         except KeyError:
-            line = self._lines[provider, slot] = _Line()
+            line = self._lines[names] = _Line()
         tally = line.tally
         tally.outcomes[outcome] += 1
         tokens = record.tokens
@@ -211,30 +218,44 @@ class Statistics:
             if record.key is not None and provider is not None:
                 self._key(provider, record.key).add(tokens, record.cost, record.currency)
         if outcome == "ok":
-            (line.asked if record.attempts else line.unasked).add(record, self.now())
+            now = self.now()
+            line.times.add(record.latency, record.time_to_first_byte if record.stream else None, now)
+            if record.attempts and record.own_latency is not None:
+                line.attempts.add(record.own_latency, record.own_time_to_first_byte if record.stream else None, now)
 
     @property
     def providers(self) -> Mapping[str, ProviderTimes]:
         """Times of the answers that providers were asked for, by provider."""
         parts: dict[str, list[ProviderTimes]] = {}
-        for (provider, _), line in self._lines.items():
+        for (provider, _, _), line in self._lines.items():
             # What came to no provider took no time worth to be told.
             if provider is not None:
-                parts.setdefault(provider, []).append(line.asked)
+                parts.setdefault(provider, []).append(line.attempts)
         return {name: ProviderTimes(of_lines) for name, of_lines in parts.items()}
+
+    def deployments(self, provider: str) -> Mapping[str, Times]:
+        """The same, by model, of one provider: of requests for a slot."""
+        parts: dict[str, list[Times]] = {}
+        for (name, _, model), line in self._lines.items():
+            if name == provider and model is not None:
+                parts.setdefault(model, []).append(line.attempts)
+        return {model: Times(of_lines) for model, of_lines in parts.items()}
 
     @property
     def slots(self) -> Mapping[str, Times]:
         """Times by slot."""
         parts: dict[str, list[Times]] = {}
-        for names, line in self._lines.items():
-            parts.setdefault(_names(*names)[1], []).extend((line.asked, line.unasked))
+        for (provider, slot, _), line in self._lines.items():
+            parts.setdefault(_names(provider, slot)[1], []).append(line.times)
         return {name: Times(of_lines) for name, of_lines in parts.items()}
 
     @property
     def tallies(self) -> Mapping[tuple[str, str], Tally]:
         """Tallies by provider and slot, of those that had any request."""
-        return {_names(*key): line.tally for key, line in self._lines.items()}
+        summed: dict[tuple[str, str], Tally] = {}
+        for (provider, slot, _), line in self._lines.items():
+            summed.setdefault(_names(provider, slot), Tally()).include(line.tally)
+        return summed
 
     def of_provider(self, name: str) -> Tally:
         """All requests to the provider."""

@@ -11,6 +11,7 @@ from skyproxy.formats.error_body import ErrorBody
 from skyproxy.formats.error_kinds import Kind
 from skyproxy.upstream.body import Body
 from skyproxy.upstream.hold import Hold
+from skyproxy.upstream.sending import Sending
 from skyproxy.upstream.whole import Whole, is_encoded, plain
 from skyproxy.wire.headers import Fields, by_name
 
@@ -75,6 +76,11 @@ class Answer:
     def key(self) -> str | None:
         """The variable of the key that was used."""
         return None if self._hold.lease is None else self._hold.lease.variable
+
+    @property
+    def sending(self) -> Sending | None:
+        """That which it answers, where somebody keeps account."""
+        return self._hold.sending
 
     async def beginning(self, size: int) -> bytes:
         """The body, or its first *size* bytes, plain. It can still be read from its beginning.

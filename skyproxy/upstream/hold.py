@@ -18,6 +18,7 @@ from skyproxy.upstream.guards.deployments import Deployment
 from skyproxy.upstream.guards.rate_guard import Ticket
 from skyproxy.upstream.keys import Lease
 from skyproxy.upstream.limiter import Permit
+from skyproxy.upstream.sending import Sending
 
 _GATEWAY = frozenset({502, 503, 504, *range(520, 528), 530})
 """Statuses with which something before the provider answers for it, unless an error in JSON says otherwise."""
@@ -45,11 +46,12 @@ class Hold:
     """A permit, a key, the breakers' admissions, and a place among those under way.
 
     :ivar lease: of the key; None where the provider has none.
+    :ivar sending: told when it is over.
     :ivar told: what the body of an error answer says; empty if nothing.
     :ivar in_json: whether it says so in JSON.
     """
 
-    __slots__ = ("_admissions", "_deployment", "_permit", "_released", "in_json", "lease", "ticket", "told")
+    __slots__ = ("_admissions", "_deployment", "_permit", "_released", "in_json", "lease", "sending", "ticket", "told")
 
     def __init__(
         self,
@@ -65,6 +67,7 @@ class Hold:
         self._deployment = deployment
         self.lease = lease
         self.ticket = ticket
+        self.sending: Sending | None = None
         self.told = ""
         self.in_json = False
 
@@ -92,6 +95,8 @@ class Hold:
         if self._released:
             return
         self._released = True
+        if self.sending is not None:
+            self.sending.over()
         # The breakers hear first: whoever gets the permit asks them.
         settle(self._admissions, status, error, self.told, in_json=self.in_json)
         if isinstance(error, UpstreamReported) and error.kind is Kind.RATE:

@@ -25,6 +25,7 @@ from skyproxy.upstream.headstart import HeadStart
 from skyproxy.upstream.hold import Admissions, Hold
 from skyproxy.upstream.keys import KeyRing
 from skyproxy.upstream.limiter import Limiter, LimiterStatistics, Permit, Priority
+from skyproxy.upstream.sending import Sending
 from skyproxy.upstream.timers import Timers
 from skyproxy.upstream.treq_client import ProviderClient, raw_of
 from skyproxy.wire.headers import Field, Fields, by_name
@@ -43,7 +44,7 @@ class Call(NamedTuple):
     :ivar idle_timeout: seconds between two reads of a stream.
     :ivar queue_timeout: seconds to wait for a permit.
     :ivar priority: among those who wait.
-    :ivar sent: called when it has its permit, and goes out.
+    :ivar sent: told of each sending, when it has its permit and goes out.
     :ivar refused: told the status, the kind and the words of each error that the provider answers with.
     :ivar model: as the provider calls it.
     :ivar named: whether the configuration names it, and not only a client.
@@ -57,7 +58,7 @@ class Call(NamedTuple):
     idle_timeout: float
     queue_timeout: float
     priority: Priority = "talk"
-    sent: Callable[[], None] | None = None
+    sent: Callable[[Sending], None] | None = None
     refused: Callable[[int, Kind, str], None] | None = None
     model: str = ""
     named: bool = False
@@ -192,7 +193,8 @@ class Provider:
                 hold.ticket = deployment.guard("" if hold.lease is None else hold.lease.variable).sent()
                 self._call_next(deployment)
             if call.sent is not None:
-                call.sent()
+                hold.sending = sending = Sending(seconds, sent, None if hold.lease is None else hold.lease.variable)
+                call.sent(sending)
             pending = self._client.post(call.path, headers, call.body)
             exchange = Exchange(self._timers, config.name, call.default_timeout, call.idle_timeout, pending)
             if first_token_timeout is not None:

@@ -47,7 +47,7 @@ def figures(sources: Sources) -> dict[str, Any]:
         "log_dropped": sources.log_dropped(),
         "providers": {
             name: {
-                **_provider(provider),
+                **_provider(provider, statistics, now),
                 **_keys(provider, statistics),
                 **_figures(statistics.of_provider(name)),
                 **_times(times.get(name) or Times(), now),
@@ -61,9 +61,10 @@ def figures(sources: Sources) -> dict[str, Any]:
     }
 
 
-def _provider(provider: Provider) -> dict[str, Any]:
+def _provider(provider: Provider, statistics: Statistics, now: float) -> dict[str, Any]:
     """Its state at this moment, and what it has answered."""
     guards, limits = provider.guards, provider.limits()
+    times = statistics.deployments(provider.config.name)
     return {
         "pool": asdict(provider.connections()),
         "permits": {
@@ -74,7 +75,10 @@ def _provider(provider: Provider) -> dict[str, Any]:
         },
         "queue": {"waiting": limits.queued, "max_pending": limits.max_pending},
         "breaker": None if guards.breaker is None else asdict(guards.breaker.statistics()),
-        "deployments": [_deployment(each) for each in provider.deployments],
+        "deployments": [
+            {**_deployment(each), **_times((each.named and times.get(each.model)) or Times(), now)}
+            for each in provider.deployments
+        ],
         "responses": dict(provider.counts.responses),
         "retries": provider.counts.retries,
         "fallbacks": provider.counts.fallbacks,

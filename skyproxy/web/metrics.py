@@ -77,12 +77,12 @@ class Metrics(Collector):
     def _times(self) -> Iterator[Metric]:
         seconds = HistogramMetricFamily(
             "skyproxy_request_seconds",
-            "From a request to the end of its answer, if all was well.",
+            "From the sending of a request to the end of its answer, if all was well.",
             labels=("provider",),
         )
         first_bytes = HistogramMetricFamily(
             "skyproxy_time_to_first_byte_seconds",
-            "From a request to the beginning of its answer, for streams, if all was well.",
+            "From the sending of a request to the beginning of its answer, for streams, if all was well.",
             labels=("provider",),
         )
         for name, times in self._sources.statistics.providers.items():

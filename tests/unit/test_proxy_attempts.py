@@ -115,3 +115,59 @@ class RefusalTests(Case):
         self.serve("alone", stream=False)
         self.guard.answer(404, whole=b'{"error": {"message": "No such model."}}')
         self.assertEqual(self.told(), [("guard", "large", "No such model.", 404)])
+
+
+class TimeTests(Case):
+    """Each attempt has its own time; the request has the whole."""
+
+    def test_after_one_that_came_too_late(self) -> None:
+        self.serve()
+        self.clock.advance(8)
+        response = self.spare.answer(200, EVENTS)
+        self.clock.advance(1)
+        response.send(word("Halt"))
+        self.clock.advance(2)
+        response.send(word("!", "stop"), DONE).end()
+        (record,) = self.records
+        self.assertEqual((record.provider, record.latency, record.time_to_first_byte), ("spare", 11.0, 9.0))
+        self.assertEqual((record.own_latency, record.own_time_to_first_byte), (3.0, 1.0))
+
+    def test_after_a_retry(self) -> None:
+        self.serve("alone")
+        self.clock.advance(1)
+        self.guard.answer(503)
+        self.clock.advance(1)
+        waited = self.clock.seconds()
+        self.assertEqual(len(self.guard.posted), 2)
+        self.well(self.guard)
+        (record,) = self.records
+        self.assertEqual((record.latency, record.attempts), (waited, 2))
+        assert record.own_latency is not None
+        self.assertLess(record.own_latency, 1.0)
+
+    def test_of_the_one_that_won(self) -> None:
+        self.serve("hedged")
+        self.clock.advance(2)
+        self.clock.advance(1)
+        self.well(self.spare)
+        self.assertEqual((self.records[0].provider, self.records[0].own_latency), ("spare", 1.0))
+        self.serve("hedged")
+        self.clock.advance(2)
+        self.clock.advance(1)
+        self.well(self.guard)
+        self.assertEqual((self.records[1].provider, self.records[1].own_latency), ("guard", 3.0))
+
+    def test_without_the_wait_for_a_permit(self) -> None:
+        for _ in range(2):
+            self.serve("alone")
+        self.serve("alone")
+        self.clock.advance(4)
+        self.guard.answer(200, EVENTS, number=0).send(word("Halt", "stop"), DONE).end()
+        self.clock.advance(1)
+        self.well(self.guard)
+        self.assertEqual([(each.latency, each.own_latency) for each in self.records], [(4.0, 4.0), (5.0, 1.0)])
+
+    def test_of_no_answer(self) -> None:
+        self.serve("alone")
+        self.clock.advance(1000)
+        self.assertEqual((self.records[0].outcome, self.records[0].own_latency), ("failed", None))

@@ -28,6 +28,13 @@ RECORD = RequestRecord(
 )
 
 
+def record_of(**fields: Any) -> RequestRecord:
+    """A request whose time is all its one attempt's, unless *fields* say otherwise."""
+    record = RECORD._replace(**fields)
+    own = {"own_latency": record.latency, "own_time_to_first_byte": record.time_to_first_byte}
+    return record._replace(**{**own, **fields})
+
+
 class RequestLogTests(SynchronousTestCase):
     def told(self, record: RequestRecord) -> tuple[str, LogLevel, dict[str, Any]]:
         events: list[LogEvent] = []

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.observe.statistics import Statistics
 from skyproxy.observe.usage import Tokens
-from tests.unit.observe.test_records import RECORD
+from tests.unit.observe.test_records import record_of
 
 
 class Case(SynchronousTestCase):
@@ -18,7 +18,7 @@ class Case(SynchronousTestCase):
 
     def count(self, times: int = 1, **fields: Any) -> None:
         for _ in range(times):
-            self.statistics.completed(RECORD._replace(**fields))
+            self.statistics.completed(record_of(**fields))
 
 
 class OutcomeTests(Case):
@@ -108,6 +108,20 @@ class TimeTests(Case):
         self.assertEqual(self.statistics.slots["talk"].latency.summary(1000).count, 3)
         self.assertEqual(self.statistics.providers["demo"].latency.summary(1000).count, 1)
         self.assertEqual(sum(self.statistics.providers["demo"].seconds.counts), 1)
+
+    def test_what_was_lost_before_is_not_the_providers_own(self) -> None:
+        self.count(latency=9.0, time_to_first_byte=8.5, own_latency=1.0, own_time_to_first_byte=0.5)
+        self.count(slot="memory", upstream_model="large", latency=3.0, own_latency=2.0, own_time_to_first_byte=0.25)
+        self.count(slot=None, upstream_model="whatever", latency=5.0, own_latency=5.0, stream=False)
+        demo, talk = self.statistics.providers["demo"], self.statistics.slots["talk"]
+        self.assertEqual((demo.seconds.sum, demo.first_bytes.sum), (8.0, 0.75))
+        self.assertEqual((talk.latency.summary(1000).max, talk.first_token.summary(1000).max), (9.0, 8.5))
+        deployments = self.statistics.deployments("demo")
+        self.assertEqual(
+            {model: times.latency.summary(1000).max for model, times in deployments.items()},
+            {"guard": 1.0, "large": 2.0},
+        )
+        self.assertEqual(self.statistics.deployments("other"), {})
 
     def test_the_window_slides(self) -> None:
         self.count(latency=9.0)

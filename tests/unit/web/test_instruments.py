@@ -22,7 +22,7 @@ from skyproxy.wire.pool import PoolStatistics
 from tests.stock_wire import stock_wire
 from tests.unit.configs import config_of
 from tests.unit.fakes import Upstream
-from tests.unit.observe.test_records import RECORD
+from tests.unit.observe.test_records import record_of
 from tests.unit.web.support import WebCase
 
 GUARDED = """
@@ -60,7 +60,7 @@ class InstrumentCase(WebCase):
 
     def count(self, times: int = 1, **fields: Any) -> None:
         for _ in range(times):
-            self.statistics.completed(RECORD._replace(**fields))
+            self.statistics.completed(record_of(**fields))
 
     def samples(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         """What the page says, by name and labels, as prometheus_client reads it."""
@@ -234,10 +234,12 @@ class StatsTests(InstrumentCase):
         deployment = self.providers["demo"].deployments.of("x")
         deployment.named = True
         deployment.guard("A").sent()
+        self.count(3, upstream_model="x", latency=9.0, own_latency=2.0)
         told = self.stats()["providers"]["demo"]["deployments"]
         self.assertEqual(
             (told[0]["model"], told[0]["breaker"], told[0]["rate_guards"]["A"]["in_flight"]), ("x", None, 1)
         )
+        self.assertEqual((told[0]["latency"]["count"], told[0]["latency"]["max"]), (3, 2.0))
         self.assertEqual((demo["responses"], demo["retries"]), ({"200": 7}, 4))
         self.assertEqual((demo["fallbacks"], demo["hedges"]), (0, 0))
 
