@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from skyproxy.formats.error_body import error_of_object
-from skyproxy.formats.error_kinds import ACTIONS, kind_of, stated_status
+from skyproxy.formats.error_kinds import ACTIONS, Kind, kind_of, parameter_of, stated_status
 
 
 class SkyproxyError(Exception):
@@ -199,6 +199,7 @@ class UpstreamReported(UpstreamError):
     :ivar said: in its own words, whole; empty if it has none.
     :ivar kind: what it means.
     :ivar for_the_next: whether another provider may answer better.
+    :ivar parameter: the field of the request that it is about, of errors of the kind ``parameter``; None if none.
     :ivar retry_delay: seconds for which it asks to be left alone; None if it does not.
     """
 
@@ -214,6 +215,7 @@ class UpstreamReported(UpstreamError):
         self.status = stated_status(error) or action.status
         self.retryable = action.same_again
         self.for_the_next = action.next_candidate
+        self.parameter = parameter_of(error) if self.kind is Kind.PARAMETER else None
         self.retry_delay = error.retry_delay
 
     def as_object(self) -> dict[str, Any]:

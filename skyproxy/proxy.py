@@ -208,6 +208,8 @@ def _plan(
             model=candidate.model,
             named=candidate.settings is not None or candidate is not journey.candidates[0],
             request_id=request.request_id,
+            added=body.added,
+            without=body.without if body.added else None,
         ),
         kind=Kind.JSON if request.endpoint.in_json else Kind.ANYTHING,
         first_token_timeout=candidate.first_token_timeout if journey.streaming else None,

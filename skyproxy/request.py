@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -61,12 +62,19 @@ class UpstreamBody(NamedTuple):
     :ivar content_type: of it.
     :ivar fields: what *data* says; None for a form.
     :ivar dropped: the client's fields that are not in it.
+    :ivar added: see :class:`~skyproxy.transform.Transformed`.
     """
 
     data: bytes
     content_type: bytes
     fields: dict[str, Any] | None = None
     dropped: tuple[str, ...] = ()
+    added: frozenset[str] = frozenset()
+
+    def without(self, names: AbstractSet[str]) -> bytes:
+        """*data* without the fields *names*."""
+        fields = self.fields or {}
+        return jsonbody.encode({name: value for name, value in fields.items() if name not in names})
 
 
 class Form:
@@ -114,7 +122,7 @@ class JsonRequest:
         """
         transformed = transform(self._fields, candidate)
         body = transformed.body
-        return UpstreamBody(jsonbody.encode(body), b"application/json", body, transformed.dropped)
+        return UpstreamBody(jsonbody.encode(body), b"application/json", body, transformed.dropped, transformed.added)
 
 
 def parse(request: Request, default_model: str | None = None) -> Form | JsonRequest:

@@ -19,10 +19,12 @@ class Transformed(NamedTuple):
     """A body as the provider takes it.
 
     :ivar dropped: the client's fields that it does not take.
+    :ivar added: fields that nobody wrote: with them skyproxy switches reasoning on or off.
     """
 
     body: dict[str, Any]
     dropped: tuple[str, ...]
+    added: frozenset[str] = frozenset()
 
 
 def transform(fields: Mapping[str, Any], candidate: Candidate) -> Transformed:
@@ -37,6 +39,7 @@ def transform(fields: Mapping[str, Any], candidate: Candidate) -> Transformed:
     else:
         body = {name: value for name, value in fields.items() if name in allowed or name in _ESSENTIAL}
     body["model"] = candidate.model
+    added: frozenset[str] = frozenset()
     slot = candidate.settings
     if slot is not None and slot.params:
         body = {**slot.params, **body}
@@ -46,12 +49,13 @@ def transform(fields: Mapping[str, Any], candidate: Candidate) -> Transformed:
         _apply_fixes(body, dialect, candidate.model)
     if slot is not None:
         if slot.enable_reasoning is not None and "messages" in body:
-            _set_reasoning(body, dialect, candidate.model, enabled=slot.enable_reasoning)
+            added = _set_reasoning(body, dialect, candidate.model, enabled=slot.enable_reasoning)
         if slot.force:
             body.update(slot.force)
+            added -= slot.force.keys()
     if body.keys() >= fields.keys():
-        return Transformed(body, ())
-    return Transformed(body, tuple(name for name in fields if name not in body))
+        return Transformed(body, (), added)
+    return Transformed(body, tuple(name for name in fields if name not in body), added)
 
 
 def _translate_cache(body: dict[str, Any], rule: CacheField) -> None:
@@ -80,17 +84,21 @@ def _apply_fixes(body: dict[str, Any], dialect: Dialect, model: str) -> None:
             del body[name]
 
 
-def _set_reasoning(body: dict[str, Any], dialect: Dialect, model: str, *, enabled: bool) -> None:
+def _set_reasoning(body: dict[str, Any], dialect: Dialect, model: str, *, enabled: bool) -> frozenset[str]:
+    """The fields that were added for it."""
     switch = _switch(dialect, model)
     if enabled:
         # The client may say how much; only whether is the slot's to say.
-        if switch is not None and not REASONING_FIELDS & body.keys():
-            body.update(switch.on)
-        return
+        if switch is None or REASONING_FIELDS & body.keys():
+            return frozenset()
+        body.update(switch.on)
+        return frozenset(switch.on)
     for name in REASONING_FIELDS & body.keys():
         del body[name]
-    if switch is not None:
-        body.update(switch.off)
+    if switch is None:
+        return frozenset()
+    body.update(switch.off)
+    return frozenset(switch.off)
 
 
 def _switch(dialect: Dialect, model: str) -> Reasoning | None:

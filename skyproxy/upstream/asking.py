@@ -20,7 +20,7 @@ from skyproxy.errors import (
     UpstreamUnusable,
     forget,
 )
-from skyproxy.formats.error_kinds import ACTIONS
+from skyproxy.formats.error_kinds import ACTIONS, parameter_of
 from skyproxy.formats.error_kinds import Kind as ErrorKind
 from skyproxy.upstream.answer import Answer
 from skyproxy.upstream.backoff import Backoff
@@ -177,13 +177,15 @@ class Asker:
         """Ask one provider, again if that may help and the budget allows it. The permit is not held meanwhile."""
         plan, last = plans[index], index == len(plans) - 1
         first_token_timeout = None if last else plan.first_token_timeout
-        attempt = _Attempt(self._clock.seconds())
+        attempt = _Attempt(self._clock.seconds(), plan.call)
         while True:
+            if attempt.call.added:
+                attempt.call = plan.provider.fitting(attempt.call)
             asked(index)
             began = self._clock.seconds()
             try:
                 answer = await plan.provider.send(
-                    plan.call, first_token_timeout, last=last, since=attempt.limited_since, avoid=attempt.avoid
+                    attempt.call, first_token_timeout, last=last, since=attempt.limited_since, avoid=attempt.avoid
                 )
                 if answer.status < 300:
                     if plan.kind is Kind.ANYTHING:
@@ -231,8 +233,12 @@ class Asker:
     ) -> float | None:
         """After how many seconds to ask again, once there was *error*; None: it is what comes of it."""
         provider = plan.provider
-        if isinstance(error, UpstreamReported) and error.kind is ErrorKind.RATE and provider.guards.rate:
-            return self._after_limit(plan, attempt, wait=last, other_key=provider.other_key(plan.call, attempt.avoid))
+        if isinstance(error, UpstreamReported):
+            if error.kind is ErrorKind.RATE and provider.guards.rate:
+                other_key = provider.other_key(plan.call, attempt.avoid)
+                return self._after_limit(plan, attempt, wait=last, other_key=other_key)
+            if error.kind is ErrorKind.PARAMETER:
+                return _after_parameter(plan, attempt, error.parameter)
         if attempt.retries >= provider.config.max_retries:
             return None
         if isinstance(error, KeysResting):
@@ -253,6 +259,8 @@ class Asker:
     def _after_answer(self, plan: Plan, answer: Answer, attempt: _Attempt, *, last: bool) -> float | None:
         """After how many seconds to ask again, once there was *answer*; None: it is what comes of it."""
         provider, status = plan.provider, answer.status
+        if answer.kind is ErrorKind.PARAMETER and answer.error is not None:
+            return _after_parameter(plan, attempt, parameter_of(answer.error))
         action = ACTIONS[answer.kind or ErrorKind.BROKEN]
         advice = answer.headers.last.get(b"x-should-retry", b"").lower()
         if answer.key is not None and (advice == b"false" or (action.other_key and answer.kind is not ErrorKind.RATE)):
@@ -305,6 +313,7 @@ class _Attempt:
     """How far the asking of one provider has come.
 
     :ivar began: when it began.
+    :ivar call: what is sent, without what the model has refused.
     :ivar number: of times that it was asked again.
     :ivar retries: those of them that count.
     :ivar limited_since: *began*, once there was a 429.
@@ -312,10 +321,20 @@ class _Attempt:
     """
 
     began: float
+    call: Call
     number: int = 0
     retries: int = 0
     limited_since: float | None = None
     avoid: set[str] = field(default_factory=set)
+
+
+def _after_parameter(plan: Plan, attempt: _Attempt, parameter: str | None) -> float | None:
+    """0.0: *parameter*, which the provider does not take, is skyproxy's own, and is left out; None: it is not."""
+    call = plan.provider.take_back(attempt.call, parameter)
+    if call is None:
+        return None
+    attempt.call = call
+    return 0.0
 
 
 def _may_do_better(error: SkyproxyError) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
@@ -10,6 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
 
 from skyproxy.config import ProviderConfig
 from skyproxy.errors import BacklogFull, KeysResting, ProviderNotConfigured, QueueTimeout, SkyproxyError
@@ -31,6 +33,8 @@ from skyproxy.upstream.treq_client import ProviderClient, raw_of
 from skyproxy.wire.headers import Field, Fields, by_name
 from skyproxy.wire.pool import PoolStatistics
 
+_log = Logger()
+
 _LARGEST_ERROR = 64 * 1024
 """Bytes of an error answer that are looked at."""
 
@@ -49,6 +53,8 @@ class Call(NamedTuple):
     :ivar model: as the provider calls it.
     :ivar named: whether the configuration names it, and not only a client.
     :ivar request_id: for the log.
+    :ivar added: fields of the body that nobody wrote, and that may be left out.
+    :ivar without: the body without some of them.
     """
 
     path: str
@@ -63,6 +69,17 @@ class Call(NamedTuple):
     model: str = ""
     named: bool = False
     request_id: str = ""
+    added: frozenset[str] = frozenset()
+    without: Callable[[AbstractSet[str]], bytes] | None = None
+
+    def leaving_out(self, names: AbstractSet[str]) -> Call:
+        """It without the fields *names*."""
+        without = self.without
+        if without is None:
+            return self
+        return self._replace(
+            body=without(names), added=self.added - names, without=lambda others: without(names | others)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,6 +377,30 @@ class Provider:
         """Whether the provider, or the model, has failed too often lately."""
         inner = self.deployments.of(call.model).breaker
         return any(each is not None and each.state is not BreakerState.CLOSED for each in (self.guards.breaker, inner))
+
+    def fitting(self, call: Call) -> Call:
+        """*call* without the fields that its model is known not to take."""
+        refused = self.deployments.of(call.model).refused & call.added
+        return call.leaving_out(refused) if refused else call
+
+    def take_back(self, call: Call, parameter: str | None) -> Call | None:
+        """*call* without *parameter*, which the model does not take; from now on it gets none.
+
+        :return: None where it is none of those that skyproxy added.
+        """
+        names = call.added & {re.split(r"[.\[]", parameter or "", maxsplit=1)[0]}
+        if not names:
+            return None
+        deployment = self.deployments.of(call.model)
+        if not names <= deployment.refused:
+            deployment.refused |= names
+            _log.warn(
+                "The model does not take what skyproxy adds to switch reasoning; it is left out from now on",
+                provider=self.config.name,
+                model=call.model,
+                fields=sorted(names),
+            )
+        return call.leaving_out(names)
 
     def _failed(self, error: Exception, exchange: Exchange) -> SkyproxyError | CancelledError:
         config = self.config

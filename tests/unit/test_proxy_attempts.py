@@ -39,10 +39,12 @@ prices:
 class Case(SynchronousTestCase):
     """A proxy before two providers, the second one a fallback of the first."""
 
+    text = TEXT
+
     def setUp(self) -> None:
         self.clock = Clock()
         self.guard, self.spare = Upstream(), Upstream()
-        config = config_of(TEXT)
+        config = config_of(self.text)
         providers = {
             name: provider_of(config.providers[name], self.clock, upstream)
             for name, upstream in (("guard", self.guard), ("spare", self.spare))
@@ -171,3 +173,90 @@ class TimeTests(Case):
         self.serve("alone")
         self.clock.advance(1000)
         self.assertEqual((self.records[0].outcome, self.records[0].own_latency), ("failed", None))
+
+
+class TakenBackTests(Case):
+    """Fields that skyproxy added by itself, and that the model does not take."""
+
+    text = TEXT.replace("dialect: openai", "dialect: local").replace("model: large", "model: large, %s")
+    slot = "enable_reasoning: false"
+    mandatory = (
+        b'{"error": {"message": "Reasoning is mandatory for this endpoint and cannot be disabled.", "code": 400}}'
+    )
+
+    def setUp(self) -> None:
+        self.text = type(self).text.replace("%s", self.slot)
+        super().setUp()
+        self.events: list[LogEvent] = []
+        globalLogPublisher.addObserver(self.events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, self.events.append)
+
+    def told(self) -> list[list[str]]:
+        return [each["fields"] for each in self.events if "to switch reasoning" in (each.get("log_format") or "")]
+
+    def refuse(self, message: str | None = None) -> None:
+        body = self.mandatory if message is None else json.dumps({"error": {"message": message}}).encode()
+        self.guard.answer(400, whole=body)
+        self.clock.advance(0)
+
+    def test_one_is_left_out_and_that_is_remembered_and_told_once(self) -> None:
+        client = self.serve("alone")
+        self.assertIn("reasoning", self.guard.sent())
+        self.refuse()
+        self.assertNotIn("reasoning", self.guard.sent())
+        self.assertIn("chat_template_kwargs", self.guard.sent())
+        self.well(self.guard)
+        self.assertEqual((client.status, len(self.guard.posted)), (200, 2))
+        client = self.serve("alone")
+        self.assertNotIn("reasoning", self.guard.sent())
+        self.well(self.guard)
+        self.assertEqual((client.status, len(self.guard.posted), self.told()), (200, 3, [["reasoning"]]))
+
+    def test_those_who_were_under_way_are_sent_again_too(self) -> None:
+        clients = [self.serve("alone"), self.serve("alone")]
+        for number in (0, 1):
+            self.guard.answer(400, whole=self.mandatory, number=number)
+            self.clock.advance(0)
+        for number in (2, 3):
+            self.guard.answer(200, EVENTS, number=number).send(word("Halt", "stop"), DONE).end()
+        self.assertEqual([each.status for each in clients], [200, 200])
+        self.assertEqual(self.told(), [["reasoning"]])
+
+    def test_each_is_left_out_once(self) -> None:
+        client = self.serve("alone")
+        self.refuse("Unsupported parameter: 'chat_template_kwargs.enable_thinking'")
+        self.refuse()
+        self.assertEqual(set(self.guard.sent()), {"model", "messages", "stream"})
+        self.refuse()
+        self.assertEqual((client.status, len(self.guard.posted)), (400, 3))
+
+    def test_what_the_client_or_the_configuration_wrote_is_not(self) -> None:
+        for slot in ("params: {reasoning: {enabled: false}}",
+                     "enable_reasoning: false, force: {reasoning: {enabled: false}}"):  # fmt: skip
+            self.slot = slot
+            self.setUp()
+            client = self.serve("alone")
+            self.refuse()
+            self.assertEqual((client.status, len(self.guard.posted), self.told()), (400, 1, []))
+
+    def test_another_field_goes_down_as_it_came(self) -> None:
+        client = self.serve("alone")
+        self.refuse("Unsupported parameter: 'temperature'")
+        self.assertEqual((client.status, len(self.guard.posted), self.told()), (400, 1, []))
+
+    def test_it_is_no_retry_of_those_that_are_counted(self) -> None:
+        client = self.serve("alone")
+        self.refuse()
+        self.guard.answer(503)
+        self.clock.advance(5)
+        self.well(self.guard)
+        self.assertEqual(client.status, 200)
+
+    def test_under_200(self) -> None:
+        client = self.serve("alone")
+        error = {"message": "Reasoning is mandatory for this endpoint.", "code": 400}
+        self.guard.answer(200, EVENTS).send(event(error=error))
+        self.clock.advance(0)
+        self.assertNotIn("reasoning", self.guard.sent())
+        self.well(self.guard)
+        self.assertEqual(client.status, 200)

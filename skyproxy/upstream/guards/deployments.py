@@ -21,14 +21,14 @@ class Deployment:
     """One model of one provider.
 
     :param breaker: None: it is asked however often it fails.
-    :ivar refuses_reasoning: it does not take the fields with which skyproxy switches reasoning off.
+    :ivar refused: fields that it does not take, of those that skyproxy adds by itself.
     :ivar named: the configuration names it, and not only a client.
     :ivar busy: requests under way or waiting.
     """
 
     __slots__ = (
         "_background", "_called", "_calling", "_clock", "_talk", "_timer", "_timer_at", "breaker", "busy", "guards",
-        "model", "named", "refuses_reasoning",
+        "model", "named", "refused",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, model: str, breaker: Breaker | None) -> None:
@@ -36,7 +36,7 @@ class Deployment:
         self.model = model
         self.breaker = breaker
         self.guards: dict[str, RateGuard] = {}
-        self.refuses_reasoning = False
+        self.refused: frozenset[str] = frozenset()
         self.named = False
         self.busy = 0
         self._talk: list[Deferred[None]] = []
@@ -57,7 +57,7 @@ class Deployment:
         """Whether a new one would do as well."""
         return (
             not self.busy
-            and not self.refuses_reasoning
+            and not self.refused
             and (self.breaker is None or self.breaker.idle)
             and all(guard.idle for guard in self.guards.values())
         )

@@ -36,7 +36,7 @@ class BoundTests(SynchronousTestCase):
         assert failing.breaker is not None
         failing.breaker.admit().failed("status 500")
         told = self.known.of("told")
-        told.refuses_reasoning = True
+        told.refused = frozenset({"reasoning"})
         for number in range(1000):
             self.known.of(f"m{number}")
         self.assertIs(self.known.of("limited"), limited)
