@@ -48,6 +48,7 @@ from skyproxy.web.site import ApiSite, build_site, set_limits
 from skyproxy.wire import Connections, ServerLimits, Wire
 from skyproxy.wire.slices import sliced
 from skyproxy.wire.stages import Stages
+from skyproxy.wire.trust import Roots
 
 _log = Logger()
 
@@ -82,6 +83,7 @@ class SkyproxyService(Service):
         self._signals = signals
         stages = Stages(reactor)
         self._clients, self._network = sliced(reactor, stages), sliced(reactor, stages)
+        self._roots = Roots()
         self._connections = Connections(reactor)
         self._demo: Demo | None = None
         self._port: IListeningPort | None = None
@@ -155,7 +157,7 @@ class SkyproxyService(Service):
             old = kept.get(name)
             if old is None or old.config != actual:
                 counts = self._counts.setdefault(name, Counts())
-                old = build_provider(actual, self._reactor, self._wire, counts, self._network)
+                old = build_provider(actual, self._reactor, self._wire, counts, self._network, self._roots)
             providers[name] = old
         return Runtime(config, Router(config), providers)
 

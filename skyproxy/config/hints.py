@@ -31,6 +31,7 @@ def hints(
             "for none. To serve this machine alone, listen at 127.0.0.1 (listen: tcp:35791:interface=127.0.0.1, or "
             "listen_address: 127.0.0.1)."
         )
+    found.extend(_of_verification(name, provider) for name, provider in providers.items() if not provider.verify)
     for name, provider in providers.items():
         found.extend(_of_keys(name, provider))
         found.extend(_of_limits(name, provider))
@@ -70,6 +71,14 @@ def _without_effect(providers: Iterable[ProviderConfig]) -> list[str]:
             given = provider.breaker.model_fields_set
             keys.update((f"breaker.{key}", None) for key in _NO_EFFECT_IN_BREAKER if key in given)
     return [f"These keys are read, but have no effect any more: {', '.join(keys)}."] if keys else []
+
+
+def _of_verification(name: str, provider: ProviderConfig) -> str:
+    told = (
+        f"TLS certificates of provider {name!r} are not checked (verify: false): whoever is on the way to it can read "
+        "and change all that is said, and take its key. Name its authority in ca_file instead."
+    )
+    return told if provider.ca_file is None else f"{told} The ca_file that it has is of no effect beside verify: false."
 
 
 def _of_keys(name: str, provider: ProviderConfig) -> list[str]:

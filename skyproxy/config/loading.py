@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from skyproxy.config import rules
+from skyproxy.config.authorities import read_certificates
 from skyproxy.config.document import Document, parse
 from skyproxy.config.fallbacks import check_fallbacks
 from skyproxy.config.files import Source, Variables, find, is_file, near_misses, places, read_text
@@ -33,7 +34,7 @@ _ADDRESS_KEYS = tuple(Address.model_fields)
 _PROXY_KEYS = tuple(ProxySettings.model_fields)
 _DEFAULTS_KEYS = tuple(ProviderDefaults.model_fields)
 # The rest is made here, not written in a file.
-_MADE_KEYS = ("name", "api_key", "api_keys", "key_missing")
+_MADE_KEYS = ("name", "api_key", "api_keys", "key_missing", "ca_certificates")
 _PROVIDER_KEYS = tuple(key for key in ProviderConfig.model_fields if key not in _MADE_KEYS)
 _SLOT_KEYS = tuple(key for key in SlotConfig.model_fields if key != "name")
 _PRICE_KEYS = tuple(Price.model_fields)
@@ -87,6 +88,7 @@ def load(
     if not provider_pieces.values and not problems:
         problems.append(provider_pieces.problem((), "at least one provider is needed"))
     providers = _providers(provider_pieces, general, variables, problems)
+    ca_files = _read_ca_files(provider_pieces, providers, cwd, problems)
     slot_pieces = section(documents, "model_slots", problems)
     slots = _slots(slot_pieces, list(provider_pieces.values), problems)
     if proxy is not None and proxy.cache.path is None:
@@ -96,6 +98,7 @@ def load(
     if problems or proxy is None:
         raise ConfigError(_sorted(problems, documents))
     searched = places(environ=environ, cwd=cwd, home=home) if source is None else (*source.files, *source.env_files)
+    warnings = (*_of_places(searched, source is None), *hints(proxy, providers, slots))
     return Config(
         proxy=proxy,
         providers=providers,
@@ -103,9 +106,9 @@ def load(
         prices=prices,
         source=EMBEDDED if source is None else source.label,
         found=source,
-        paths=tuple(read),
-        watched=searched,
-        warnings=(*_of_places(searched, source is None), *hints(proxy, providers, slots)),
+        paths=(*read, *ca_files),
+        watched=(*searched, *ca_files),
+        warnings=warnings,
     )
 
 
@@ -209,6 +212,26 @@ def _with_keys(provider: ProviderConfig, variables: Variables, problems: list[Pr
     if not keys:
         return provider.model_copy(update={"key_missing": " or ".join(provider.api_key_env)})
     return provider.model_copy(update={"api_keys": tuple(keys), "api_key": keys[0].secret})
+
+
+def _read_ca_files(
+    pieces: Piece, providers: dict[str, ProviderConfig], cwd: Path, problems: list[Problem]
+) -> list[Path]:
+    """Have each of *providers* that names a file of authorities know them.
+
+    :return: the files.
+    """
+    files = []
+    for name, provider in providers.items():
+        if provider.ca_file is None:
+            continue
+        file = cwd / provider.ca_file
+        try:
+            providers[name] = provider.model_copy(update={"ca_certificates": read_certificates(file)})
+        except ValueError as error:
+            problems.append(pieces.problem((name, "ca_file"), str(error)))
+        files.append(file)
+    return files
 
 
 def _slots(pieces: Piece, providers: Sequence[str], problems: list[Problem]) -> dict[str, SlotConfig]:

@@ -156,6 +156,9 @@ class ProviderConfig(ProviderDefaults):
     :ivar headers: sent with every request besides.
     :ivar allowed_fields: of a client's body; others are dropped. None allows all.
     :ivar dialect: whose rules apply; if not given, the provider's name or host tells.
+    :ivar ca_file: has certificates of authorities that are trusted besides the system's.
+    :ivar ca_certificates: those, in DER.
+    :ivar verify: False: over https, whoever answers is taken for the provider.
     :ivar streaming_adapter: read for the founding proxy's files; streams pass through as they are.
     """
 
@@ -169,6 +172,9 @@ class ProviderConfig(ProviderDefaults):
     headers: Headers = Field(default={}, validate_default=True, repr=False)
     allowed_fields: Annotated[frozenset[str], Field(strict=False)] | None = None
     dialect: Dialect = Field(default=None, validate_default=True)
+    ca_file: OptionalPath = None
+    ca_certificates: tuple[bytes, ...] = ()
+    verify: bool = True
     streaming_adapter: Text = None
 
     @field_validator("dialect", mode="before")

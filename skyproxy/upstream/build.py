@@ -24,21 +24,31 @@ from skyproxy.wire.http2 import Http2Connection
 from skyproxy.wire.pool import ConnectionPool
 from skyproxy.wire.slices import put_off_by
 from skyproxy.wire.tls import TlsClient
+from skyproxy.wire.trust import Roots
 
 _log = Logger()
 
 
 def build_provider(
-    config: ProviderConfig, reactor: Any, wire: Wire, counts: Counts | None = None, network: Any = None
+    config: ProviderConfig,
+    reactor: Any,
+    wire: Wire,
+    counts: Counts | None = None,
+    network: Any = None,
+    roots: Roots | None = None,
 ) -> Provider:
     """The provider of *config*: one pool, one client, one limit, for as long as it serves.
 
     :param wire: the protocol under the pool.
     :param counts: see :class:`Provider`.
     :param network: makes the connections; None: *reactor* does.
+    :param roots: the authorities that the process trusts.
     """
     origin = Origin(config.base_url)
-    tls = TlsClient(origin.host, offers(config.http2), config.tls_sessions) if origin.secure else None
+    tls = None
+    if origin.secure:
+        added, verify = config.ca_certificates, config.verify
+        tls = TlsClient(origin.host, offers(config.http2), config.tls_sessions, roots, added, verify=verify)
     # Without TLS there is nothing to negotiate: HTTP/2 is spoken where it is known to be understood (RFC 9113, 3.3).
     http2 = config.http2 == "on" or (config.http2 == "auto" and origin.secure)
     pool = ConnectionPool(

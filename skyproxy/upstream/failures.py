@@ -17,7 +17,8 @@ from skyproxy.wire.alpn import HandshakeBroken, Http2Refused
 
 _UNKNOWN_AUTHORITY = (
     "Its certificate is out of date, or signed by an unknown authority: if an antivirus or a company's network scans "
-    "HTTPS, put its root certificate into the system's store, or have SSL_CERT_FILE name a file with it."
+    "HTTPS, put its root certificate into the system's store and start skyproxy again, or have ca_file of the provider "
+    "name a file with it."
 )
 
 _WRAPPERS = (RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived)

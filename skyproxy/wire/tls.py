@@ -7,38 +7,76 @@ from collections.abc import Sequence
 from typing import Any
 
 from OpenSSL.SSL import Connection, Session
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
-from twisted.internet.ssl import optionsForClientTLS
+from twisted.internet.ssl import CertificateOptions, optionsForClientTLS
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from skyproxy.wire.trust import GatheredRoots
+from skyproxy.wire.trust import Roots
 
 _log = Logger()
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class Unverified:
+    """TLS with whoever answers: it keeps out who can only listen.
+
+    :param tickets: whether sessions may be resumed.
+    """
+
+    def __init__(self, host: str, protocols: list[bytes], *, tickets: bool) -> None:
+        self._name = None if isIPAddress(host) or isIPv6Address(host) else host.encode("ascii")
+        options = CertificateOptions(verify=False, acceptableProtocols=protocols, enableSessionTickets=tickets)
+        self._context = options.getContext()
+
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> Connection:
+        """A connection that says which host it wants, where that has a name."""
+        connection = Connection(self._context, None)
+        connection.set_app_data(tlsProtocol)
+        if self._name is not None:
+            connection.set_tlsext_host_name(self._name)
+        return connection
 
 
 @implementer(IOpenSSLClientConnectionCreator)
 class TlsClient:
     """Makes the TLS side of each connection to one origin.
 
-    Certificate and host name are checked by Twisted with service-identity, against the authorities of
-    :mod:`skyproxy.wire.trust`. A resumed connection is to the peer that was checked when its session began.
+    Certificate and host name are checked by Twisted with service-identity. A resumed connection is to the peer that
+    was checked when its session began.
 
     :param host: name or address, without the brackets of IPv6.
     :param protocols: offered by ALPN, the best first; kept under this name.
     :param max_sessions: that are kept for resumption; 0 for none.
+    :param roots: the authorities that are trusted; None: those of this system.
+    :param added: certificates of further ones, in DER.
+    :param verify: False: whoever answers is taken for the right one.
     :ivar handshakes: that were completed, the resumed ones among them.
     :ivar resumed: those that resumed a session.
     """
 
-    def __init__(self, host: str, protocols: Sequence[bytes], max_sessions: int) -> None:
+    def __init__(
+        self,
+        host: str,
+        protocols: Sequence[bytes],
+        max_sessions: int,
+        roots: Roots | None = None,
+        added: Sequence[bytes] = (),
+        *,
+        verify: bool = True,
+    ) -> None:
         self._host = host
         self.protocols = tuple(protocols)
-        self._options = optionsForClientTLS(
-            host,
-            trustRoot=GatheredRoots(),
-            acceptableProtocols=list(protocols),
-            extraCertificateOptions={"enableSessionTickets": max_sessions > 0},
+        self._options: Any = (
+            optionsForClientTLS(
+                host,
+                trustRoot=(roots or Roots()).trust(added),
+                acceptableProtocols=list(protocols),
+                extraCertificateOptions={"enableSessionTickets": max_sessions > 0},
+            )
+            if verify
+            else Unverified(host, list(protocols), tickets=max_sessions > 0)
         )
         self._sessions: deque[Session] = deque(maxlen=max_sessions)
         self.handshakes = 0

@@ -131,9 +131,11 @@ class Proxy(Process):
     """`twistd -n skyproxy`, in a folder of its own.
 
     :ivar prefix: what starts the command.
+    :ivar twistd: and what stands before ``skyproxy``.
     """
 
     prefix: tuple[str, ...] = ()
+    twistd: tuple[str, ...] = (*PROXY_TWISTD, "-n", "--pidfile", "")
 
     def __init__(
         self, cwd: Path, config: dict[str, Any] | None = None, *arguments: str, env: dict[str, str] | None = None
@@ -144,7 +146,7 @@ class Proxy(Process):
         if config is not None:
             (cwd / "proxy.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
             options += ["--config", "proxy.yaml"]
-        command = [*self.prefix, *PROXY_TWISTD, "-n", "--pidfile", "", "skyproxy", *options]
+        command = [*self.prefix, *self.twistd, "skyproxy", *options]
         super().__init__(command, cwd, environment(HOME=str(cwd), XDG_CONFIG_HOME=str(cwd / "none"), **(env or {})))
         self.base_url = self.wait_for(r"listens at (http\S+)").group(1)
         self.origin = self.base_url.removesuffix("/v1")

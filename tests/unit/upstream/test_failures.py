@@ -47,6 +47,14 @@ class MapFailureTests(SynchronousTestCase):
             self.assertIn("'guard'", self.assertMapped(error, UpstreamUnreachable).message)
         self.assertIn("'guard'", self.assertMapped(VerificationError(errors=[]), UpstreamUnreachable).message)
 
+    def test_an_authority_that_is_not_known(self) -> None:
+        unknown = SSL.Error([("SSL routines", "", "certificate verify failed")])
+        message = self.assertMapped(unknown, UpstreamUnreachable).message
+        for part in ("'guard'", "certificate verify failed", "antivirus", "system's store", "ca_file"):
+            self.assertIn(part, message)
+        other = SSL.Error([("SSL routines", "", "wrong version number")])
+        self.assertNotIn("antivirus", self.assertMapped(other, UpstreamUnreachable).message)
+
     def test_no_socket_is_not_the_providers_fault(self) -> None:
         mapped = self.assertMapped(ConnectBindError(24, "Too many open files"), OutOfSockets)
         self.assertIn("ulimit", mapped.message)

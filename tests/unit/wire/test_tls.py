@@ -11,7 +11,7 @@ from skyproxy.wire.alpn import TlsEndpoint, offers
 from skyproxy.wire.client import ClientProtocol
 from skyproxy.wire.http2 import Http2Connection
 from skyproxy.wire.pool import ConnectionPool
-from skyproxy.wire.tls import TlsClient
+from skyproxy.wire.tls import TlsClient, Unverified
 from tests.certificates import Authority
 from tests.unit.wire.http2_support import Reader, request
 from tests.unit.wire.tls_support import Endpoint, TlsTestCase
@@ -20,9 +20,9 @@ from tests.unit.wire.tls_support import Endpoint, TlsTestCase
 class SessionTests(TlsTestCase):
     """ConnectionPool over TLS."""
 
-    def build(self, endpoint: Endpoint, http2: str = "auto", max_sessions: int = 10) -> None:
+    def build(self, endpoint: Endpoint, http2: str = "auto", max_sessions: int = 10, verify: bool = True) -> None:
         self.endpoint = endpoint
-        tls = TlsClient("api.example", offers(http2), max_sessions)
+        tls = TlsClient("api.example", offers(http2), max_sessions, verify=verify)
         self.pool = ConnectionPool(
             self.clock,
             ClientProtocol,
@@ -107,3 +107,18 @@ class SessionTests(TlsTestCase):
             self.failureResultOf(each, SSL.Error)
         now = self.pool.statistics()
         self.assertEqual((now.connecting, now.opened, now.busy), (0, 0, 0))
+
+    def test_whoever_answers_without_verification(self) -> None:
+        self.trust(Authority("Somebody else"))
+        for http2 in ("auto", "off"):
+            for newest in (TLSVersion.TLSv1_2, TLSVersion.TLSv1_3):
+                self.build(self.server("other.example", newest=newest), http2, verify=False)
+                for number in range(2):
+                    self.exchange()
+                    self.assertEqual(self.counts(), (number + 1, number), (http2, newest))
+                    self.drop()
+
+    def test_the_host_is_named_without_verification_too(self) -> None:
+        for host, name in (("api.example", b"api.example"), ("127.0.0.1", None), ("::1", None)):
+            connection = Unverified(host, [b"h2"], tickets=True).clientConnectionForTLS(None)
+            self.assertEqual(connection.get_servername(), name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
+from twisted.logger import LogEvent, Logger
 
 from skyproxy.wire import trust
 from tests.certificates import Authority
@@ -17,10 +19,10 @@ from tests.certificates import Authority
 SERVER_AUTHENTICATION = "1.3.6.1.5.5.7.3.1"
 
 
-def trusted(authority: Authority) -> bool:
-    """Whether a server's certificate that *authority* signed is accepted with the roots that are gathered."""
+def trusted(authority: Authority, roots: trust.Roots | None = None, *added: bytes) -> bool:
+    """Whether a server's certificate that *authority* signed is accepted with *roots*, or those gathered now."""
     context = SSL.Context(SSL.TLS_METHOD)
-    trust.GatheredRoots()._addCACertsToContext(context)
+    (roots or trust.Roots()).trust(added)._addCACertsToContext(context)
     server = crypto.load_certificate(crypto.FILETYPE_PEM, authority.certificate("localhost")[1])
     store: Any = context.get_cert_store()
     try:
@@ -110,3 +112,63 @@ def test_default_paths_without_a_root(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setattr("certifi.where", lambda: str(tmp_path / "bundled.pem"))
     defaults(monkeypatch, str(tmp_path / "system.pem"), str(tmp_path / "certs"))
     assert trusted(bundled)
+
+
+def test_certificates_that_are_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    system, own = Authority("System"), Authority("Own")
+    windows(monkeypatch, (der(system), "x509_asn", True))
+    roots = trust.Roots()
+    assert trusted(system, roots, der(own))
+    assert trusted(own, roots, der(own))
+    assert not trusted(own, roots)
+
+
+def test_they_are_gathered_once_for_all_providers(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[str] = []
+    monkeypatch.setattr(ssl, "enum_certificates", lambda name: looks.append(name) or (), raising=False)  # type: ignore[func-returns-value]
+    roots = trust.Roots()
+    assert looks == []
+    for _ in range(3):
+        roots.trust()
+    assert looks == ["ROOT", "CA"]
+
+
+def test_a_broken_certificate_in_a_file_hides_no_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    broken = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    authorities = Authority("One"), Authority("Two")
+    (tmp_path / "bundle.pem").write_bytes(broken.join(each.pem for each in authorities))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "bundle.pem"))
+    assert all(map(trusted, authorities))
+
+
+def test_variables_that_name_nothing_are_told_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    events: list[LogEvent] = []
+    monkeypatch.setattr(trust, "_log", Logger(namespace="test", observer=events.append))
+    named = Authority()
+    (tmp_path / "named.pem").write_bytes(named.pem)
+    for environ, told in (
+        ({"SSL_CERT_FILE": "/nowhere/a.pem"}, "SSL_CERT_FILE (/nowhere/a.pem)"),
+        ({"SSL_CERT_FILE": "", "SSL_CERT_DIR": str(tmp_path)}, f"SSL_CERT_DIR ({tmp_path})"),
+        (
+            {"SSL_CERT_FILE": "/a", "SSL_CERT_DIR": "/b"},
+            "SSL_CERT_FILE (/a) and SSL_CERT_DIR (/b)",
+        ),
+        ({"SSL_CERT_FILE": str(tmp_path / "named.pem")}, None),
+        ({"SSL_CERT_FILE": str(tmp_path / "named.pem"), "SSL_CERT_DIR": "/b"}, None),
+        ({}, None),
+    ):
+        roots = trust.Roots(environ)
+        roots.trust()
+        roots.trust()
+        assert [event["named"] for event in events] == ([] if told is None else [told])
+        assert not events or "no https provider can be reached" in events[0]["log_format"]
+        events.clear()
+
+
+def test_a_folder_of_hashed_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    named = Authority()
+    number = crypto.load_certificate(crypto.FILETYPE_PEM, named.pem).subject_name_hash()
+    (tmp_path / f"{number:08x}.0").write_bytes(named.pem)
+    monkeypatch.setenv("SSL_CERT_DIR", os.pathsep.join(["/nowhere", str(tmp_path)]))
+    assert trusted(named)
+    assert not trusted(Authority("Somebody else"))
