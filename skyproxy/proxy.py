@@ -148,7 +148,8 @@ class Proxy:
                 model,
                 watch=journey.watch,
                 strip_reasoning=candidate.strip_reasoning,
-                secrets=secrets_of([candidate]),
+                # A good answer that comes whole is not searched for them.
+                secrets=secrets_of([candidate]) if answer.status >= 400 or answer.is_event_stream else (),
             )
 
     def _refused(self, request_id: str, candidate: Candidate, status: int, kind: ErrorKind, said: str) -> None:

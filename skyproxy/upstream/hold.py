@@ -13,7 +13,7 @@ from skyproxy.errors import (
     UpstreamUnreachable,
 )
 from skyproxy.formats.error_kinds import Kind
-from skyproxy.upstream.guards.breaker import Admission
+from skyproxy.upstream.guards.breaker import Admission, Breaker
 from skyproxy.upstream.guards.deployments import Deployment
 from skyproxy.upstream.guards.rate_guard import Ticket
 from skyproxy.upstream.keys import Lease
@@ -42,9 +42,54 @@ class Admissions(NamedTuple):
         return all(each is None or each.current for each in self)
 
 
+class Calm(NamedTuple):
+    """The two breakers, both calm when a request went by without asking them, and the periods of their states then."""
+
+    provider: Breaker | None
+    deployment: Breaker | None
+    provider_period: int
+    deployment_period: int
+
+    @classmethod
+    def of(cls, provider: Breaker | None, deployment: Breaker | None) -> Calm | None:
+        """None if one of them is not calm."""
+        if (provider is not None and not provider.calm) or (deployment is not None and not deployment.calm):
+            return None
+        return cls(
+            provider,
+            deployment,
+            0 if provider is None else provider.period,
+            0 if deployment is None else deployment.period,
+        )
+
+    @property
+    def still(self) -> bool:
+        """Whether a success would be no news to them."""
+        provider, deployment, _, _ = self
+        return (provider is None or provider.calm) and (deployment is None or deployment.calm)
+
+    @property
+    def current(self) -> bool:
+        """Whether neither breaker has changed its state since."""
+        provider, deployment, period, inner = self
+        return (provider is None or provider.period == period) and (deployment is None or deployment.period == inner)
+
+    def ignored(self) -> None:
+        """The request is not sent after all: there is nothing to give back."""
+
+    def admissions(self) -> Admissions:
+        """What they would have said."""
+        provider, deployment, period, inner = self
+        return Admissions(
+            None if provider is None else Admission(provider, period, is_probe=False),
+            None if deployment is None else Admission(deployment, inner, is_probe=False),
+        )
+
+
 class Hold:
     """A permit, a key, the breakers' admissions, and a place among those under way.
 
+    :param admissions: or the breakers that were calm, so that most requests need none.
     :ivar lease: of the key; None where the provider has none.
     :ivar sending: told when it is over.
     :ivar told: what the body of an error answer says; empty if nothing.
@@ -56,14 +101,14 @@ class Hold:
     def __init__(
         self,
         permit: Permit,
-        admissions: Admissions | None,
+        admissions: Admissions | Calm | None,
         deployment: Deployment | None = None,
         lease: Lease | None = None,
         ticket: Ticket | None = None,
     ) -> None:
         self._permit = permit
         self._released = False
-        self._admissions = admissions or Admissions()
+        self._admissions = Admissions() if admissions is None else admissions
         self._deployment = deployment
         self.lease = lease
         self.ticket = ticket
@@ -71,15 +116,14 @@ class Hold:
         self.told = ""
         self.in_json = False
 
-    @property
-    def is_probe(self) -> bool:
-        """Whether how it goes tells if the provider, or its model, works again."""
-        return any(each is not None and each.is_probe for each in self._admissions)
-
     def begun(self, status: int) -> None:
         """The provider has begun to answer. That is enough for a probe: others shall not wait for its end."""
         if self.ticket is not None and status != 429:
             self.ticket.proven(sure=status >= 300)
+        if isinstance(self._admissions, Calm):
+            if self._admissions.still:
+                return
+            self._admissions = self._admissions.admissions()
         provider, deployment = self._admissions
         if provider is not None and status < 500:
             provider.succeeded()
@@ -98,7 +142,11 @@ class Hold:
         if self.sending is not None:
             self.sending.over()
         # The breakers hear first: whoever gets the permit asks them.
-        settle(self._admissions, status, error, self.told, in_json=self.in_json)
+        admissions = self._admissions
+        if not isinstance(admissions, Calm):
+            settle(admissions, status, error, self.told, in_json=self.in_json)
+        elif error is not None or status is None or status >= 400 or not admissions.still:
+            settle(admissions.admissions(), status, error, self.told, in_json=self.in_json)
         if isinstance(error, UpstreamReported) and error.kind is Kind.RATE:
             self.limited(error.retry_delay)
         if self.lease is not None:

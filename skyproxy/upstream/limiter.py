@@ -152,7 +152,7 @@ class Limiter:
 
     def _take_back(self, *, background: bool) -> None:
         self._in_background -= background
-        if self._queued:
+        if self._gate.waiting or self._background:
             self._returning += 1
             self._put_off(PERMITS, self._pass_on)
         else:
@@ -163,7 +163,7 @@ class Limiter:
         self._put_back()
 
     def _put_back(self) -> None:
-        if self._queued or self._releasing:
+        if self._gate.waiting or self._background or self._releasing:
             self._open_gate()
         else:
             self._gate.release()

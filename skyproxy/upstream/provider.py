@@ -24,7 +24,7 @@ from skyproxy.upstream.failures import map_failure
 from skyproxy.upstream.guards.breaker import Breaker, BreakerState
 from skyproxy.upstream.guards.deployments import Deployment, Deployments
 from skyproxy.upstream.headstart import HeadStart
-from skyproxy.upstream.hold import Admissions, Hold
+from skyproxy.upstream.hold import Admissions, Calm, Hold
 from skyproxy.upstream.keys import KeyRing
 from skyproxy.upstream.limiter import Limiter, LimiterStatistics, Permit, Priority
 from skyproxy.upstream.sending import Sending
@@ -190,25 +190,33 @@ class Provider:
         deployment.busy += 1
         if call.named:
             deployment.named = True
-        try:
-            permit, admissions = await self._enter(
-                call, deployment, deadline, avoid, last=last, first=since is not None
-            )
-        except BaseException:
-            deployment.busy -= 1
-            self._call_next(deployment)
-            raise
+        admissions: Admissions | Calm | None = None
+        permit: Permit | None = None
+        if not deployment.limited and not avoid:
+            admissions = Calm.of(guards.breaker, deployment.breaker)
+            if admissions is not None:
+                permit = guards.limiter.take(call.priority)
+        if permit is None or admissions is None:
+            try:
+                permit, admissions = await self._enter(
+                    call, deployment, deadline, avoid, last=last, first=since is not None
+                )
+            except BaseException:
+                deployment.busy -= 1
+                self._call_next(deployment)
+                raise
         hold = Hold(permit, admissions, deployment)
         sent = seconds()
         try:
             headers = call.headers
             if guards.keys is not None:
-                may_go = partial(self._may_go, deployment, avoid) if guards.rate or avoid else None
+                may_go = partial(self._may_go, deployment, avoid) if deployment.limited or avoid else None
                 hold.lease = lease = guards.keys.take(may_go)
                 headers = [*headers, self._auth[lease.variable]]
             if guards.rate:
                 hold.ticket = deployment.guard("" if hold.lease is None else hold.lease.variable).sent()
-                self._call_next(deployment)
+                if deployment.limited:
+                    self._call_next(deployment)
             if call.sent is not None:
                 hold.sending = sending = Sending(seconds, sent, None if hold.lease is None else hold.lease.variable)
                 call.sent(sending)
@@ -233,38 +241,47 @@ class Provider:
             exchange.cancel()
             answer = Answer(status, response.raw_headers, partial(exchange.body_of, response), hold, sent - asked, data)
         if status >= 400:
-            await self._read_error(call, answer, hold)
+            await self._read_error(call, answer, hold, deployment)
         elif status < 300 and hold.lease is not None:
             hold.lease.worked()
         return answer
 
     async def _enter(
         self, call: Call, deployment: Deployment, deadline: float, avoid: AbstractSet[str], *, last: bool, first: bool
-    ) -> tuple[Permit, Admissions]:
+    ) -> tuple[Permit, Admissions | Calm]:
         """Wait until the request may go. The provider may have failed meanwhile, so the breakers are asked again."""
-        limiter, rate = self.guards.limiter, self.guards.rate
+        guards = self.guards
+        limiter, rate = guards.limiter, guards.rate
+        if deployment.limited:
+            deployment.look()
         while True:
-            if rate:
-                await self._turn(call, deployment, deadline, avoid, last=last, first=first)
-            admissions = self._admit(call, deployment, last=last)
+            known: Admissions | Calm | None = None
+            if not deployment.limited and not avoid:
+                known = Calm.of(guards.breaker, deployment.breaker)
+            if known is None:
+                if rate:
+                    await self._turn(call, deployment, deadline, avoid, last=last, first=first)
+                known = self._admit(call, deployment, last=last)
             permit = limiter.take(call.priority)
             if permit is not None:
-                return permit, admissions
+                return permit, known
             try:
                 permit = await limiter.acquire(max(0.0, deadline - self._timers.seconds()), call.priority)
             except BaseException:
-                admissions.ignored()
+                known.ignored()
                 raise
+            if not deployment.limited and known.current:
+                return permit, known
             try:
-                if not admissions.current:
-                    admissions.ignored()
-                    admissions = self._admit(call, deployment, last=last)
+                if not known.current:
+                    known.ignored()
+                    known = self._admit(call, deployment, last=last)
             except BaseException:
                 permit.release()
                 raise
             if not rate or self._rest_of(deployment, avoid) == 0.0:
-                return permit, admissions
-            admissions.ignored()
+                return permit, known
+            known.ignored()
             permit.release()
             first = True
 
@@ -344,7 +361,7 @@ class Provider:
             elif rest is not None:
                 deployment.look_in(rest)
 
-    async def _read_error(self, call: Call, answer: Answer, hold: Hold) -> None:
+    async def _read_error(self, call: Call, answer: Answer, hold: Hold, deployment: Deployment) -> None:
         """Find out what an error answer means, and what it says of its key."""
         try:
             data = await answer.beginning(_LARGEST_ERROR)

@@ -66,12 +66,12 @@ class Admission:
     @property
     def current(self) -> bool:
         """Whether the breaker is in the state in which it admitted this."""
-        return self._breaker is not None and self._breaker._period == self._period
+        return self._breaker is not None and self._breaker.period == self._period
 
     def succeeded(self) -> None:
         """All was well, be it that a bad request was refused."""
         breaker, self._breaker = self._breaker, None
-        if breaker is not None and breaker._period == self._period:
+        if breaker is not None and breaker.period == self._period:
             breaker._succeeded()
 
     def failed(self, cause: str = "") -> None:
@@ -80,13 +80,13 @@ class Admission:
         :param cause: what is told to those who are refused because of it.
         """
         breaker, self._breaker = self._breaker, None
-        if breaker is not None and (breaker._period == self._period or not self.is_probe):
-            breaker._failed(self, cause, current=breaker._period == self._period)
+        if breaker is not None and (breaker.period == self._period or not self.is_probe):
+            breaker._failed(self, cause, current=breaker.period == self._period)
 
     def ignored(self) -> None:
         """Nobody will know: the request was cancelled, or not sent after all. A probe's place is free again."""
         breaker, self._breaker = self._breaker, None
-        if breaker is not None and breaker._period == self._period and self.is_probe:
+        if breaker is not None and breaker.period == self._period and self.is_probe:
             breaker._probe_at = None
 
 
@@ -97,11 +97,13 @@ class Breaker:
 
     :param clock: for the time that it stays open. It needs no timer.
     :param name: of what it stands before, for messages.
+    :ivar calm: it is closed, and the last that it heard of went well: it need be asked nothing, and told of no success.
+    :ivar period: counts the changes of its state.
     """
 
     __slots__ = (
-        "_cause", "_failures", "_name", "_open_until", "_opened", "_period", "_probe_at", "_refused", "_rest",
-        "_seconds", "_settings", "_talk_at",
+        "_cause", "_failures", "_name", "_open_until", "_opened", "_probe_at", "_refused", "_rest", "_seconds",
+        "_settings", "_talk_at", "calm", "period",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, settings: BreakerSettings, name: str) -> None:
@@ -114,7 +116,8 @@ class Breaker:
         self._open_until: float | None = None
         self._probe_at: float | None = None
         self._rest = 0.0
-        self._period = 0
+        self.period = 0
+        self.calm = True
         self._talk_at = -inf
         self._opened = 0
         self._refused = 0
@@ -127,19 +130,19 @@ class Breaker:
         :raise BreakerOpen: it must not.
         """
         if self._open_until is None:
-            return Admission(self, self._period, is_probe=False)
+            return Admission(self, self.period, is_probe=False)
         now = self._seconds()
         if not background:
             self._talk_at = now
         self._look(now)
         if self._open_until is None:
-            return Admission(self, self._period, is_probe=False)
+            return Admission(self, self.period, is_probe=False)
         may_probe = self._open_until <= now and self._probe_at is None
         if may_probe and not (background and not last and now - self._talk_at < _TALK_ASKS):
             self._probe_at = now
-            return Admission(self, self._period, is_probe=True)
+            return Admission(self, self.period, is_probe=True)
         if last:
-            return Admission(self, self._period, is_probe=False)
+            return Admission(self, self.period, is_probe=False)
         self._refused += 1
         again = max(self._open_until - now, 0.0) or GOOD_AFTER
         told = f" What failed last: {self._cause}" if self._cause else ""
@@ -180,6 +183,7 @@ class Breaker:
         self._rest = 0.0
         if self._open_until is not None:
             self._close()
+        self.calm = True
 
     def _failed(self, admission: Admission, cause: str, *, current: bool) -> None:
         if cause:
@@ -187,6 +191,7 @@ class Breaker:
         if not current:
             return
         self._failures += 1
+        self.calm = False
         if self._open_until is None:
             if self._failures >= self._settings.consecutive:
                 self._open()
@@ -204,7 +209,7 @@ class Breaker:
         self._rest = min(self._rest * 2, max(first, LONGEST)) or first
         self._open_until = self._seconds() + self._rest
         self._opened += 1
-        self._period += 1
+        self.period += 1
         self._probe_at = None
         _log.warn(
             "Circuit breaker opened",
@@ -216,5 +221,5 @@ class Breaker:
 
     def _close(self) -> None:
         self._open_until = self._probe_at = None
-        self._period += 1
+        self.period += 1
         _log.info("Circuit breaker closed", of=self._name)

@@ -24,11 +24,12 @@ class Deployment:
     :ivar refused: fields that it does not take, of those that skyproxy adds by itself.
     :ivar named: the configuration names it, and not only a client.
     :ivar busy: requests under way or waiting.
+    :ivar limited: a key has met a limit of the model that is still remembered, or somebody waits for a turn.
     """
 
     __slots__ = (
         "_background", "_called", "_calling", "_clock", "_talk", "_timer", "_timer_at", "breaker", "busy", "guards",
-        "model", "named", "refused",
+        "limited", "model", "named", "refused",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, model: str, breaker: Breaker | None) -> None:
@@ -39,6 +40,7 @@ class Deployment:
         self.refused: frozenset[str] = frozenset()
         self.named = False
         self.busy = 0
+        self.limited = False
         self._talk: list[Deferred[None]] = []
         self._background: list[Deferred[None]] = []
         self._called = self._calling = False
@@ -49,8 +51,12 @@ class Deployment:
         """That of one key, by the name of its variable; empty where the provider wants none."""
         guard = self.guards.get(key)
         if guard is None:
-            guard = self.guards[key] = RateGuard(self._clock, self.wake)
+            guard = self.guards[key] = RateGuard(self._clock, self.wake, self.look)
         return guard
+
+    def look(self) -> None:
+        """Find out whether it is :attr:`limited`."""
+        self.limited = bool(self.waiting) or not all([guard.calm for guard in self.guards.values()])
 
     @property
     def idle(self) -> bool:

@@ -85,7 +85,10 @@ class Ticket:
         """Its answer is over, or was given up."""
         if not self._over:
             self._over = True
-            self._guard._ended(self)
+            guard = self._guard
+            guard._in_flight -= 1
+            if guard._unproven or guard._asked:
+                guard._ended(self)
 
 
 class RateGuard:
@@ -94,12 +97,17 @@ class RateGuard:
     :param clock: for rests. It gets a timer only while somebody was told to wait for he does not know how long.
     :param changed: called when :meth:`wait` returned None and may now return something else. Whoever waits is to ask
         again.
+    :param met: called when a 429 has come, before *changed*.
+    :ivar calm: nothing is known that would hold a request back: :meth:`wait` gives 0.0.
     """
 
-    def __init__(self, clock: Clock, changed: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, clock: Clock, changed: Callable[[], None] | None = None, met: Callable[[], None] | None = None
+    ) -> None:
         self._clock = clock
         self._changed = changed
-        self._calm = True
+        self._met = met
+        self.calm = True
         self._in_flight = 0
         self._sent = 0
         self._limited = 0
@@ -128,7 +136,7 @@ class RateGuard:
         :return: 0.0 if it may go now. Seconds if there is a rest. None if nobody knows: first one under way must be
             taken, or end.
         """
-        if self._calm:
+        if self.calm:
             return 0.0
         now = self._clock.seconds()
         self._look(now)
@@ -152,7 +160,7 @@ class RateGuard:
         """One request goes out now."""
         self._sent += 1
         ticket = Ticket(self, self._sent, self._in_flight)
-        if not self._calm:
+        if not self.calm:
             self._watch(ticket)
         self._in_flight += 1
         return ticket
@@ -160,12 +168,12 @@ class RateGuard:
     @property
     def rest(self) -> float:
         """Seconds for which nothing is sent; 0.0 if none."""
-        return 0.0 if self._calm else max(0.0, self._rest_until - self._clock.seconds())
+        return 0.0 if self.calm else max(0.0, self._rest_until - self._clock.seconds())
 
     @property
     def mark(self) -> int | None:
         """Requests at once that were taken; None while no limit is known."""
-        if not self._calm:
+        if not self.calm:
             self._look(self._clock.seconds())
         return self._mark
 
@@ -177,7 +185,7 @@ class RateGuard:
     @property
     def idle(self) -> bool:
         """Whether a new guard would do as well: nothing is under way, and there is nothing to remember."""
-        return self._calm and not self._in_flight
+        return self.calm and not self._in_flight
 
     def statistics(self) -> RateGuardStatistics:
         """The state at this moment."""
@@ -206,17 +214,16 @@ class RateGuard:
         self._tell()
 
     def _ended(self, ticket: Ticket) -> None:
-        self._in_flight -= 1
         self._forget(ticket)
         self._tell()
 
     def _limited_by(self, ticket: Ticket, retry_after: float | None) -> None:
         self._in_flight -= 1
         self._forget(ticket)
-        self._calm = False
+        self.calm = False
         now = self._clock.seconds()
         self._look(now)
-        self._calm = False
+        self.calm = False
         others = self._in_flight
         if ticket._number <= self._event:
             if self._mark is not None:
@@ -232,7 +239,9 @@ class RateGuard:
                 self._met_limit(now, others)
         if retry_after is not None and retry_after > 0:
             self._rest_for(now, retry_after)
-        self._calm = self._mark is None and not self._step
+        self.calm = self._mark is None and not self._step
+        if self._met is not None:
+            self._met()
         self._tell()
 
     def _met_limit(self, now: float, others: int) -> None:
@@ -276,7 +285,7 @@ class RateGuard:
             if self._step_proven >= self._step:
                 self._step_proven = 0
                 self._step = self._step * 2 if self._step < LAST_STEP else 0
-        self._calm = self._mark is None and not self._step
+        self.calm = self._mark is None and not self._step
 
     def _take_back(self, ticket: Ticket, last_rest: float, hold: float) -> None:
         """Time has proven *ticket* wrongly: what followed from that is void."""
