@@ -200,7 +200,7 @@ def _plan(
                 *request.headers,
             ),
             body=body.data,
-            default_timeout=candidate.default_timeout,
+            default_timeout=candidate.stream_timeout if journey.streaming else candidate.whole_timeout,
             idle_timeout=candidate.idle_timeout,
             queue_timeout=candidate.queue_timeout,
             priority=candidate.priority,

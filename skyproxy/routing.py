@@ -22,7 +22,8 @@ class Candidate:
     :ivar slot: the slot that was asked for; None for ``provider:model``.
     :ivar model: as the provider calls it.
     :ivar settings: the slot's; None for ``provider:model``.
-    :ivar default_timeout: seconds to the first byte of a stream, or to the end of a whole answer.
+    :ivar stream_timeout: seconds to the first content of a stream.
+    :ivar whole_timeout: seconds to the end of a whole answer.
     :ivar idle_timeout: seconds between two reads of a stream.
     :ivar queue_timeout: seconds to wait for a permit.
     :ivar price: of the model; None if it is not known.
@@ -38,7 +39,8 @@ class Candidate:
     provider: ProviderConfig
     model: str
     settings: SlotConfig | None
-    default_timeout: float
+    stream_timeout: float
+    whole_timeout: float
     idle_timeout: float
     queue_timeout: float
     cache: CacheRule
@@ -124,7 +126,8 @@ class Router:
             provider=provider,
             model=model,
             settings=slot,
-            default_timeout=_first(slot.default_timeout, provider.default_timeout),
+            stream_timeout=_first(slot.default_timeout, provider.stream_timeout),
+            whole_timeout=_first(slot.default_timeout, provider.whole_timeout),
             idle_timeout=_first(slot.idle_timeout, provider.idle_timeout),
             queue_timeout=_first(slot.queue_timeout, provider.queue_timeout),
             cache=_first(slot.cache, provider.cache),
@@ -142,7 +145,8 @@ class Router:
             provider=provider,
             model=model,
             settings=None,
-            default_timeout=provider.default_timeout,
+            stream_timeout=provider.stream_timeout,
+            whole_timeout=provider.whole_timeout,
             idle_timeout=provider.idle_timeout,
             queue_timeout=provider.queue_timeout,
             cache=provider.cache,

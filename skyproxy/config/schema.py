@@ -103,7 +103,8 @@ class ProviderDefaults(Checked):
     :ivar keep_alive: seconds that an idle connection is kept.
     :ivar keep_alive_max: seconds, at most, that it is kept where the provider asks for more.
     :ivar connect_timeout: seconds, TLS included.
-    :ivar default_timeout: seconds to the first byte of a stream, or to the end of a whole answer.
+    :ivar default_timeout: seconds to the first content of a stream, or to the end of a whole answer; None: see
+        :attr:`ProviderConfig.stream_timeout` and :attr:`ProviderConfig.whole_timeout`.
     :ivar idle_timeout: seconds between two reads of a stream.
     :ivar queue_timeout: seconds to wait for a permit.
     :ivar tls_sessions: TLS sessions that are kept for resumption.
@@ -123,7 +124,7 @@ class ProviderDefaults(Checked):
     keep_alive: Seconds = 60.0
     keep_alive_max: Seconds = 300.0
     connect_timeout: Seconds = 10.0
-    default_timeout: Seconds = 60.0
+    default_timeout: Seconds | None = None
     idle_timeout: Seconds = 30.0
     queue_timeout: Seconds = 30.0
     tls_sessions: Annotated[int, Field(ge=0)] = 100
@@ -184,6 +185,16 @@ class ProviderConfig(ProviderDefaults):
             return value
         # Where these are wrong themselves, that is the problem to tell, not the dialect.
         return guess(info.data.get("name", ""), info.data.get("base_url", ""))
+
+    @property
+    def stream_timeout(self) -> float:
+        """Seconds to the first content of a stream. Servers on this machine may have to load the model first."""
+        return self.default_timeout or (600.0 if self.dialect == "local" else 60.0)
+
+    @property
+    def whole_timeout(self) -> float:
+        """Seconds to the end of a whole answer."""
+        return self.default_timeout or (600.0 if self.dialect == "local" else 300.0)
 
     def auth(self, key: SecretStr | None = None) -> tuple[bytes, bytes] | None:
         """Name and value of the header that carries *key*, or :attr:`api_key`; None without either."""

@@ -19,7 +19,7 @@ from skyproxy.upstream.asking import Asker
 from skyproxy.upstream.backoff import Backoff
 from skyproxy.upstream.budget import RetryBudget
 from tests.unit.configs import config_of
-from tests.unit.fakes import DONE, EVENTS, FakeClient, Upstream, event, provider_of, word
+from tests.unit.fakes import DONE, EVENTS, JSON, FakeClient, Upstream, event, provider_of, word
 from tests.unit.test_proxy import chat
 
 TEXT = """
@@ -173,6 +173,19 @@ class TimeTests(Case):
         self.serve("alone")
         self.clock.advance(1000)
         self.assertEqual((self.records[0].outcome, self.records[0].own_latency), ("failed", None))
+
+
+class TimeoutTests(Case):
+    """Where the configuration says nothing of timeouts."""
+
+    def test_a_stream_has_a_minute_to_begin_and_a_whole_answer_five_to_end(self) -> None:
+        for stream, seconds in ((True, 60.0), (False, 300.0)):
+            client = self.serve("alone", stream=stream)
+            self.guard.answer(200, EVENTS if stream else JSON)
+            self.clock.advance(seconds - 0.1)
+            self.assertIsNone(client.status)
+            self.clock.advance(0.1)
+            self.assertEqual(client.status, 504)
 
 
 class TakenBackTests(Case):

@@ -29,11 +29,29 @@ class RouterTests(SynchronousTestCase):
     def test_slot(self) -> None:
         (candidate,) = self.router.resolve("combat")
         self.assertEqual((candidate.slot, candidate.provider.name, candidate.model), ("combat", "openai", "gpt-4o"))
-        self.assertEqual((candidate.default_timeout, candidate.idle_timeout, candidate.queue_timeout), (5.0, 30.0, 1.0))
+        self.assertEqual((candidate.stream_timeout, candidate.idle_timeout, candidate.queue_timeout), (5.0, 30.0, 1.0))
 
     def test_timeouts_of_the_provider_where_the_slot_has_none(self) -> None:
         (candidate,) = self.router.resolve("default")
-        self.assertEqual((candidate.default_timeout, candidate.idle_timeout), (90.0, 20.0))
+        self.assertEqual((candidate.whole_timeout, candidate.idle_timeout), (90.0, 20.0))
+
+    def test_timeouts_where_nothing_is_said(self) -> None:
+        for dialect, own, slot, expected in (
+            ("openai", "", "", (60.0, 300.0)),
+            ("local", "", "", (600.0, 600.0)),
+            ("openai", ", default_timeout: 20s", "", (20.0, 20.0)),
+            ("local", ", default_timeout: 20s", "", (20.0, 20.0)),
+            ("local", ", default_timeout: 20s", ", default_timeout: 5s", (5.0, 5.0)),
+            ("openai", "", ", default_timeout: 5s", (5.0, 5.0)),
+        ):
+            config = config_of(
+                f"providers: {{p: {{base_url: 'http://h.example/v1', dialect: {dialect}{own}}}}}\n"
+                f"model_slots: {{s: {{provider: p, model: m{slot}}}}}"
+            )
+            (candidate,) = Router(config).resolve("s")
+            self.assertEqual((candidate.stream_timeout, candidate.whole_timeout), expected)
+            (candidate,) = Router(config).resolve("p:m")
+            self.assertEqual((candidate.stream_timeout, candidate.whole_timeout) == expected, not slot)
 
     def test_providers_model_splits_at_the_first_colon(self) -> None:
         (candidate,) = self.router.resolve("ollama:llama3:70b")

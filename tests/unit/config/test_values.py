@@ -148,7 +148,7 @@ class ProviderTests(ConfigTestCase):
             "keep_alive": 60.0,
             "keep_alive_max": 300.0,
             "connect_timeout": 10.0,
-            "default_timeout": 60.0,
+            "default_timeout": None,
             "idle_timeout": 30.0,
             "queue_timeout": 30.0,
             "tls_sessions": 100,
