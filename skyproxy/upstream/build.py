@@ -77,7 +77,7 @@ def build_provider(
     keys = config.api_keys
     guards = Guards(
         limiter,
-        Breaker(timers, config.breaker, f"Provider {config.name!r}") if config.breaker is not None else None,
+        Breaker(timers, config.breaker, config.name) if config.breaker is not None else None,
         KeyRing(timers, keys, config.name) if keys else None,
         Deployments(timers, config.breaker, config.name),
         rate=config.guards_rates,

@@ -207,7 +207,7 @@ def test_breaker(start: Starter) -> None:
     # Another model is not touched, nor is who has nobody else to ask.
     assert ask(proxy, chat("demo:guard")).status == 200
     assert ask(proxy, chat("demo:guard;status=500")).status == 500
-    assert "guard;status=500" in proxy.record("Circuit breaker opened")["of"]
+    assert proxy.record("Circuit breaker opened")["model"] == "guard;status=500"
 
 
 def test_client_errors_do_not_open_the_breaker(start: Starter, demo: DemoProvider) -> None:

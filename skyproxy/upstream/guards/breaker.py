@@ -96,20 +96,22 @@ class Breaker:
     Whoever has nobody else to ask is always admitted: then the breaker only learns.
 
     :param clock: for the time that it stays open. It needs no timer.
-    :param name: of what it stands before, for messages.
+    :param provider: the name of what it stands before, for messages.
+    :param model: of it; None: all of the provider.
     :ivar calm: it is closed, and the last that it heard of went well: it need be asked nothing, and told of no success.
     :ivar period: counts the changes of its state.
     """
 
     __slots__ = (
-        "_cause", "_failures", "_name", "_open_until", "_opened", "_probe_at", "_refused", "_rest", "_seconds",
+        "_cause", "_failures", "_model", "_open_until", "_opened", "_probe_at", "_provider", "_refused", "_rest", "_seconds",
         "_settings", "_talk_at", "calm", "period",
     )  # fmt: skip
 
-    def __init__(self, clock: Clock, settings: BreakerSettings, name: str) -> None:
+    def __init__(self, clock: Clock, settings: BreakerSettings, provider: str, model: str | None = None) -> None:
         self._seconds = clock.seconds
         self._settings = settings
-        self._name = name
+        self._provider = provider
+        self._model = model
         self._failures = 0
         self._cause = ""
         # None: closed.
@@ -146,8 +148,13 @@ class Breaker:
         self._refused += 1
         again = max(self._open_until - now, 0.0) or GOOD_AFTER
         told = f" What failed last: {self._cause}" if self._cause else ""
+        what = (
+            f"Provider {self._provider!r}"
+            if self._model is None
+            else (f"Model {self._model[:200]!r} of provider {self._provider!r}")
+        )
         raise BreakerOpen(
-            f"{self._name} has failed {self._settings.consecutive} times in a row, and is left alone for now; it is "
+            f"{what} has failed {self._settings.consecutive} times in a row, and is left alone for now; it is "
             f"asked again in {again:.1f} s.{told}",
             retry_after=again,
         )
@@ -213,7 +220,8 @@ class Breaker:
         self._probe_at = None
         _log.warn(
             "Circuit breaker opened",
-            of=self._name,
+            provider=self._provider,
+            model=self._model,
             failures=self._failures,
             open_for=self._rest,
             cause=self._cause,
@@ -222,4 +230,4 @@ class Breaker:
     def _close(self) -> None:
         self._open_until = self._probe_at = None
         self.period += 1
-        _log.info("Circuit breaker closed", of=self._name)
+        _log.info("Circuit breaker closed", provider=self._provider, model=self._model)

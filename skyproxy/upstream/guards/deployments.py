@@ -139,7 +139,7 @@ class Deployments:
             return known
         breaker = None
         if self._settings is not None:
-            breaker = Breaker(self._clock, self._settings, f"Model {model[:200]!r} of provider {self._provider!r}")
+            breaker = Breaker(self._clock, self._settings, self._provider, model)
         made = self._known[model] = Deployment(self._clock, model, breaker)
         if len(self._known) > self._largest:
             self._forget_one(made)

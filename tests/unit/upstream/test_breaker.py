@@ -16,7 +16,7 @@ from skyproxy.upstream.guards.breaker import Admission, Breaker, BreakerState
 class BreakerTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.breaker = Breaker(self.clock, BreakerSettings(), "Provider 'some'")
+        self.breaker = Breaker(self.clock, BreakerSettings(), "some")
 
     def fail(self, times: int = 1, cause: str = "") -> None:  # type: ignore[override]
         for _ in range(times):
@@ -76,7 +76,7 @@ class OpenTests(BreakerTestCase):
         self.fail(5, "status 503: no capacity")
         error = self.refusal()
         self.assertEqual((error.status, error.code, error.retry_after), (503, "breaker_open", 1.0))
-        for part in ("Provider 'some'", "status 503: no capacity", "asked again in 1.0 s"):
+        for part in ("some", "status 503: no capacity", "asked again in 1.0 s"):
             self.assertIn(part, error.message)
 
     def test_the_last_candidate_is_never_refused(self) -> None:
@@ -163,8 +163,8 @@ class InstrumentTests(BreakerTestCase):
         opened, closed = events
         self.assertEqual((opened["log_format"], opened["log_level"]), ("Circuit breaker opened", LogLevel.warn))
         self.assertEqual(
-            (opened["of"], opened["failures"], opened["open_for"], opened["cause"]),
-            ("Provider 'some'", 5, 1.0, "it broke"),
+            (opened["provider"], opened["failures"], opened["open_for"], opened["cause"]),
+            ("some", 5, 1.0, "it broke"),
         )
         self.assertEqual((closed["log_format"], closed["log_level"]), ("Circuit breaker closed", LogLevel.info))
 
