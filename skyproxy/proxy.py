@@ -66,7 +66,7 @@ class Proxy:
         self._completed = completed
         self._complaints = Complaints(clock.seconds)
         self._journeys: set[Journey] = set()
-        self._draining = False
+        self._draining = self._leaving = False
 
     def serve(self, request: Request, client: Client) -> Deferred[None]:
         """Answer *request* on *client*.
@@ -80,9 +80,9 @@ class Proxy:
         return done
 
     @property
-    def draining(self) -> bool:
-        """Whether :meth:`drain` was called."""
-        return self._draining
+    def leaving(self) -> bool:
+        """Whether whoever chooses among servers is to choose another."""
+        return self._leaving
 
     async def _journey(self, journey: Journey) -> None:
         error: SkyproxyError | None = None
@@ -159,19 +159,26 @@ class Proxy:
 
     # The end of the process.
 
+    def leave(self) -> None:
+        """Ask to be sent no more, and serve on."""
+        self._leaving = True
+
     def drain(self) -> Deferred[None]:
         """Refuse what comes from now on.
 
         :return: fires when all that was under way is over.
         """
-        self._draining = True
+        self._draining = self._leaving = True
         waiting = [journey.done for journey in self._journeys if journey.done is not None]
         return DeferredList(waiting).addCallback(lambda _: None)
 
     def end_all(self, error: SkyproxyError) -> None:
         """Give up all that is under way: each client gets *error*."""
         for journey in list(self._journeys):
-            journey.end(error)
+            try:
+                journey.end(error)
+            except Exception:
+                _log.failure("A request could not be ended", request_id=journey.request.request_id)
 
 
 def _plan(

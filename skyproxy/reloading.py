@@ -1,4 +1,4 @@
-"""The reading of a configuration that somebody may be writing at this moment, and what it changes."""
+"""The reading of a configuration that somebody may be writing at this moment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from skyproxy.config import Config, ConfigError
+from skyproxy.config import Config, ConfigError, may_pass
 
 _log = Logger()
 
@@ -20,22 +20,39 @@ _SETTLED = 0.2
 _LONGEST = 10.0
 """Seconds that files may go on changing before their reading is given up."""
 
+_FIRST_WAIT = 1.0
+_LONGEST_WAIT = 30.0
+"""Seconds between two readings of what could not be read for want of descriptors or memory: doubled up to here."""
+
+_NOT_RELOADED = "Configuration not reloaded, the old one serves on"
+
+Use = Callable[[Config], None]
+
 
 class Reloading:
     """Reads a configuration again, as soon as its files have been left alone for a moment.
 
     :param reactor: ``callLater`` and ``seconds`` are used.
     :param load: reads it. Raises :class:`ConfigError`.
+    :param over: is told of the end of a reading, and whether it went well.
     :param wall: the time of day, in seconds since the epoch: that of files.
     """
 
-    def __init__(self, reactor: Any, load: Callable[[], Config], wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        load: Callable[[], Config],
+        over: Callable[[bool], None],
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._reactor = reactor
         self._load = load
+        self._over = over
         self._wall = wall
         self._again: IDelayedCall | None = None
+        self._wait = 0.0
 
-    def read(self, paths: Iterable[Path], use: Callable[[Config], None]) -> None:
+    def read(self, paths: Iterable[Path], use: Use) -> None:
         """Have *use* called with the configuration, now or a little later; what cannot be read is logged instead.
 
         :param paths: of the files that were read the last time.
@@ -45,31 +62,51 @@ class Reloading:
 
     def stop(self) -> None:
         """Do not read any more."""
+        self._wait = 0.0
         if self._again is not None:
             self._again.cancel()
             self._again = None
 
-    def _attempt(self, paths: Collection[Path], use: Callable[[Config], None], until: float) -> None:
+    def _attempt(self, paths: Collection[Path], use: Use, until: float) -> None:
         self._again = None
-        config: Config | None = None
         if self._settled(paths):
             try:
                 config = self._load()
+                # They may have changed meanwhile, and there may be others than the last time.
+                paths = config.paths
+                if self._settled(paths):
+                    use(config)
+                    self._wait = 0.0
+                    self._over(True)
+                    return
             except ConfigError as error:
-                _log.error("Configuration not reloaded, the old one serves on", problems=str(error))
+                self._failed(paths, use, str(error), passing=all(problem.passing for problem in error.problems))
                 return
-            # They may have changed meanwhile, and there may be others than the last time.
-            paths = config.paths
-            if self._settled(paths):
-                use(config)
+            except Exception as error:
+                passing = may_pass(error)
+                if not passing:
+                    _log.failure("The reading of the configuration failed by a fault of skyproxy")
+                self._failed(paths, use, str(error) or type(error).__name__, passing)
                 return
         if self._reactor.seconds() >= until:
-            _log.error(
-                "Configuration not reloaded, the old one serves on",
-                problems=f"Its files have been changing for {_LONGEST:g} seconds: {', '.join(map(str, paths))}",
-            )
+            changing = f"Its files have been changing for {_LONGEST:g} seconds: {', '.join(map(str, paths))}"
+            self._failed(paths, use, changing, passing=False)
             return
         self._again = self._reactor.callLater(_SETTLED, self._attempt, paths, use, until)
+
+    def _failed(self, paths: Collection[Path], use: Use, problems: str, passing: bool) -> None:
+        tried_again = self._wait > 0
+        self._wait = min(2 * self._wait or _FIRST_WAIT, _LONGEST_WAIT) if passing else 0.0
+        if passing:
+            until = self._reactor.seconds() + self._wait + _LONGEST
+            self._again = self._reactor.callLater(self._wait, self._attempt, paths, use, until)
+            # Once is enough: those to come are told when they go well, or otherwise wrong.
+            if not tried_again:
+                _log.error(f"{_NOT_RELOADED}; it is tried again", problems=problems)
+                self._over(False)
+            return
+        _log.error(_NOT_RELOADED, problems=problems)
+        self._over(False)
 
     def _settled(self, paths: Iterable[Path]) -> bool:
         now = self._wall()
@@ -82,15 +119,3 @@ def _changed_at(path: Path) -> float | None:
         return path.stat().st_mtime
     except OSError:
         return None  # reading it will tell
-
-
-def changes(old: Config, new: Config) -> dict[str, list[str]]:
-    """Names of providers and slots that are in one of the two only, for a log record; empty if there are none."""
-    found = {}
-    for what, before, after in (
-        ("providers", old.providers, new.providers),
-        ("slots", old.model_slots, new.model_slots),
-    ):
-        found[f"{what}_added"] = [name for name in after if name not in before]
-        found[f"{what}_removed"] = [name for name in before if name not in after]
-    return {key: names for key, names in found.items() if names}

@@ -20,20 +20,23 @@ from twisted.python.components import Componentized
 
 from skyproxy.cache.flight import Flights
 from skyproxy.cache.stores import Stores
-from skyproxy.config import EMBEDDED_DEMO, Config, ProviderConfig, ProxySettings
+from skyproxy.config import EMBEDDED_DEMO, Config, ProviderConfig, ProxySettings, changes
 from skyproxy.demo import Demo
 from skyproxy.errors import ShuttingDown
 from skyproxy.listening import listen_now, result_now, shown
+from skyproxy.notify import Notifier
 from skyproxy.observe.batches import Batches
 from skyproxy.observe.lag import LagProbe
 from skyproxy.observe.logging import Logging
 from skyproxy.observe.records import RequestLog
+from skyproxy.observe.reloads import Reloads
 from skyproxy.observe.statistics import Statistics
 from skyproxy.proxy import Proxy, Runtime
-from skyproxy.reloading import Reloading, changes
+from skyproxy.reloading import Reloading
 from skyproxy.routing import Router
 from skyproxy.sharing import Sharing
 from skyproxy.signals import Signals
+from skyproxy.stopping import Delay, Step, take_all
 from skyproxy.upstream.asking import Asker
 from skyproxy.upstream.backoff import Backoff
 from skyproxy.upstream.budget import RetryBudget
@@ -65,6 +68,7 @@ class SkyproxyService(Service):
     :param logging: owns the log files; started and stopped here.
     :param wire: the protocols under Site and under the connection pools.
     :param signals: those of the process.
+    :param notifier: tells whoever supervises the process.
     """
 
     def __init__(
@@ -75,12 +79,14 @@ class SkyproxyService(Service):
         logging: Logging,
         wire: Wire,
         signals: Signals,
+        notifier: Notifier,
     ) -> None:
         self._reactor = reactor
         self._config = config
         self._logging = logging
         self._wire = wire
         self._signals = signals
+        self._notifier = notifier
         stages = Stages(reactor)
         self._clients, self._network = sliced(reactor, stages), sliced(reactor, stages)
         self._roots = Roots()
@@ -91,12 +97,14 @@ class SkyproxyService(Service):
         self._runtime: Runtime | None = None
         self._retired: list[Provider] = []
         self._stopping: Deferred[None] | None = None
+        self._delay = Delay(reactor)
         self._counts: dict[str, Counts] = {}
         self._lag = LagProbe(reactor, time.monotonic)
         budget, statistics = RetryBudget(reactor), Statistics(reactor)
         self._batches = Batches(reactor, statistics, RequestLog())
         asker = Asker(Timers(reactor), time.time, budget, Backoff(random.random))
-        self._reloading = Reloading(reactor, load)
+        self._reloads = Reloads(time.time)
+        self._reloading = Reloading(reactor, load, self._reloaded)
         self._watch = Watch(reactor, self.reload)
         self._stores = Stores(reactor, config.proxy.cache)
         sharing = Sharing(self._stores.by_name, Flights(reactor.seconds), statistics.cache)
@@ -108,6 +116,7 @@ class SkyproxyService(Service):
             self._lag,
             lambda: logging.dropped,
             self._batches.hand_on,
+            self._reloads,
         )
         self._api = Api(self._proxy, self.runtime, RequestIds(secrets.token_hex(4)), reactor, sources)
 
@@ -146,6 +155,7 @@ class SkyproxyService(Service):
         self._watch.watch(_watched(self._config))
         self._lag.start()
         self._announce()
+        self._reactor.callWhenRunning(self._notifier.ready)
         _spare_the_collector()
 
     def _build(self, config: Config) -> Runtime:
@@ -165,8 +175,9 @@ class SkyproxyService(Service):
         if settings.base_url != EMBEDDED_DEMO:
             return settings
         if self._demo is None:
-            self._demo = Demo(self._reactor)
-            result_now(self._demo.start())
+            demo = Demo(self._reactor)
+            result_now(demo.start())
+            self._demo = demo
         return settings.model_copy(update={"base_url": self._demo.base_url})
 
     def _announce(self) -> None:
@@ -189,7 +200,12 @@ class SkyproxyService(Service):
         requests under way keep what they have.
         """
         if self._stopping is None:
+            self._notifier.reloading()
             self._reloading.read(self._config.paths, self._change)
+
+    def _reloaded(self, successful: bool) -> None:
+        self._reloads.note(successful)
+        self._notifier.ready()
 
     def _change(self, config: Config) -> None:
         if config.proxy.listen != self._config.proxy.listen:
@@ -217,34 +233,56 @@ class SkyproxyService(Service):
     def stopService(self) -> Deferred[None]:
         """Drain, then stop.
 
-        :return: fires when all is done: at the latest ``drain_timeout`` and a bounded close after the call.
+        :return: fires when all is done: at the latest ``stop_delay``, ``drain_timeout`` and a bounded close after the
+            call.
         """
         super().stopService()  # type: ignore[no-untyped-call]
-        self._watch.watch(())
-        self._reloading.stop()
-        self._stopping = Deferred.fromCoroutine(self._stop())
+        self._stopping = Deferred.fromCoroutine(take_all(self._steps()))
         return self._stopping
 
-    async def _stop(self) -> None:
-        if self._port is not None:
-            await maybeDeferred(self._port.stopListening)
-        self._connections.drain()
-        if self._runtime is not None:
-            _log.info("Draining", drain_timeout=self._config.proxy.drain_timeout)
-            deadline = self._reactor.callLater(self._config.proxy.drain_timeout, self._end_all)
-            await self._proxy.drain()
-            if deadline.active():
-                deadline.cancel()
-            await self._flush()
-            providers = [*self._runtime.providers.values(), *self._retired]
-            await DeferredList([provider.close() for provider in providers], consumeErrors=True)
-            _log.info("All connection pools closed")
-        await self._stores.close(_FLUSH_LIMIT)
-        if self._demo is not None:
-            await self._demo.stop()
-        self._lag.stop()
-        self._batches.hand_on()
-        await self._logging.stop()
+    def _steps(self) -> list[Step]:
+        """Of the stop, in their order."""
+        settings, connections = self._config.proxy, self._connections
+        serving: list[Step] = [
+            ("wait for balancers to see it", lambda: self._delay.wait(settings.stop_delay)),
+        ]
+        draining: list[Step] = [
+            ("finish what is under way", lambda: self._drain(settings.drain_timeout)),
+            ("send the last bytes", self._flush),
+            ("close connections to providers", self._close_providers),
+        ]
+        built = self._runtime is not None
+        return [
+            ("tell the supervisor", self._notifier.stopping),
+            ("watch no files", lambda: self._watch.watch(())),
+            ("read no configuration", self._reloading.stop),
+            ("say that it is not ready", self._proxy.leave),
+            *(serving if built else ()),
+            ("close the port", lambda: self._port and self._port.stopListening()),
+            ("close idle connections", connections.drain),
+            *(draining if built else ()),
+            ("close the caches", lambda: self._stores.close(_FLUSH_LIMIT)),
+            ("stop the demo", lambda: self._demo and self._demo.stop()),
+            ("measure no lag", self._lag.stop),
+            ("count what is left", self._batches.hand_on),
+            ("close the log", self._logging.stop),
+        ]
+
+    async def _drain(self, timeout: float) -> None:
+        _log.info("Draining", drain_timeout=timeout)
+        deadline = self._reactor.callLater(0 if self._delay.ended else timeout, self._end_all)
+        # What cannot be ended is not waited for.
+        await self._proxy.drain().addTimeout(timeout + _FLUSH_LIMIT, self._reactor)
+        if deadline.active():
+            deadline.cancel()
+
+    async def _close_providers(self) -> None:
+        providers = [*self.runtime().providers.values(), *self._retired]
+        closing = [maybeDeferred(provider.close) for provider in providers]
+        for closed, failure in await DeferredList(closing, consumeErrors=True):
+            if not closed:
+                _log.failure("Connections to a provider could not be closed", failure=failure)
+        _log.info("All connection pools closed")
 
     def _end_all(self) -> None:
         self._proxy.end_all(ShuttingDown("skyproxy was shut down before this answer was complete.", retry_after=1.0))
@@ -270,6 +308,7 @@ class SkyproxyService(Service):
         if self._stopping is None:
             self._reactor.stop()
         else:
+            self._delay.end()
             self._end_all()
 
 

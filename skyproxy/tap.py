@@ -12,7 +12,8 @@ from twisted.python import usage
 
 from skyproxy import pidfile
 from skyproxy.cache.ownership import NotUsable, check
-from skyproxy.config import Config, ConfigError, Problem, load
+from skyproxy.config import Config, ConfigError, Problem, load, may_pass
+from skyproxy.notify import Notifier
 from skyproxy.observe.logging import Logging, build_logging
 from skyproxy.privileges import Owner, acting_as, owner_of
 from skyproxy.signals import Signals
@@ -83,7 +84,9 @@ class Reader:
             with acting_as(self._owner):
                 check(path)
         except NotUsable as error:
-            raise ConfigError([Problem(config.source, None, "proxy.cache.path", str(error))]) from None
+            passing = may_pass(error.__cause__)
+            problem = Problem(config.source, None, "proxy.cache.path", str(error), passing=passing)
+            raise ConfigError([problem]) from None
 
 
 def makeService(options: Options, reactor: Any = None) -> IService:
@@ -115,7 +118,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     signals.take()
     logging = build_logging(config, twistd, cwd, reactor)
     open_log(logging, owner)
-    service = SkyproxyService(reactor, config, reader.read, logging, Wire(), signals)
+    service = SkyproxyService(reactor, config, reader.read, logging, Wire(), signals, Notifier(os.environ))
     try:
         service.listen()
     except Exception as error:  # whatever the endpoint's own parser says: a bad word, a missing file, a bad key

@@ -84,7 +84,7 @@ def _head(path: Path) -> bytes:
             return b""  # it was removed just now
         raise NotUsable(f"{path} is a link to nothing: name another path") from None
     except OSError as error:
-        raise NotUsable(f"{path} cannot be used: {error.strerror}") from None
+        raise NotUsable(f"{path} cannot be used: {error.strerror}") from error
 
 
 def _check_folder(path: Path) -> None:
@@ -95,4 +95,4 @@ def _check_folder(path: Path) -> None:
         os.close(number)
         os.unlink(probe)
     except OSError as error:
-        raise NotUsable(f"no file can be made in the folder {folder}: {error.strerror}") from None
+        raise NotUsable(f"no file can be made in the folder {folder}: {error.strerror}") from error

@@ -1,8 +1,9 @@
 """The configuration: where it is found, how it is read, and what it must be."""
 
+from skyproxy.config.differences import changes
 from skyproxy.config.loading import load
 from skyproxy.config.prices import Price, price_of
-from skyproxy.config.problems import ConfigError, Problem
+from skyproxy.config.problems import ConfigError, Problem, may_pass
 from skyproxy.config.resilience import ApiKeyConfig, BreakerSettings, CacheRule, CacheSettings, Priority
 from skyproxy.config.rules import EMBEDDED_DEMO
 from skyproxy.config.schema import Config, ProviderConfig, ProxySettings, SlotConfig
@@ -21,6 +22,8 @@ __all__ = [
     "ProviderConfig",
     "ProxySettings",
     "SlotConfig",
+    "changes",
     "load",
+    "may_pass",
     "price_of",
 ]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from skyproxy.config import rules
-from skyproxy.config.units import byte_count, seconds
+from skyproxy.config.units import byte_count, seconds, seconds_or_none
 
 _V = TypeVar("_V")
 
@@ -61,6 +61,7 @@ def _variables(value: Any) -> Any:
 
 OnOff = Annotated[bool, BeforeValidator(switch)]
 Seconds = Annotated[float, BeforeValidator(seconds)]
+SecondsOrNone = Annotated[float, BeforeValidator(seconds_or_none)]
 Bytes = Annotated[int, BeforeValidator(byte_count)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]

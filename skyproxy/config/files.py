@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from skyproxy.config.problems import Problem
+from skyproxy.config.problems import Problem, may_pass
 
 ONE_FILE = "skyproxy.yaml"
 PROVIDERS_FILE = "providers.yaml"
@@ -138,6 +138,7 @@ def _user_folder(environ: Mapping[str, str], home: Path | None) -> Path | None:
 
 def read_text(path: Path, problems: list[Problem]) -> str | None:
     """The text of *path*; None if it cannot be read, which *problems* then tells."""
+    passing = False
     try:
         with path.open("rb") as file:
             data = file.read(_LARGEST + 1)
@@ -152,7 +153,8 @@ def read_text(path: Path, problems: list[Problem]) -> str | None:
         message = "there is no such file"
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
-    problems.append(Problem(str(path), None, "", message))
+        passing = may_pass(error)
+    problems.append(Problem(str(path), None, "", message, passing=passing))
     return None
 
 

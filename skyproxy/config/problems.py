@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -18,6 +19,7 @@ class Problem:
     :ivar key: path such as ``providers.openai.max_concurrent``; empty if the whole file is meant.
     :ivar message: what is wrong and what would be right; never a value from the file, which may be a secret.
     :ivar suggestion: the nearest name that would be right.
+    :ivar passing: whether it may be over at another try, with nothing changed.
     """
 
     file: str
@@ -25,6 +27,7 @@ class Problem:
     key: str
     message: str
     suggestion: str | None = None
+    passing: bool = False
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
@@ -42,6 +45,16 @@ class ConfigError(Exception):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+
+
+def may_pass(error: BaseException | None) -> bool:
+    """Whether *error* says that descriptors or memory have run out, as they do for a while."""
+    # Twisted wraps what a port could not be opened for.
+    error = getattr(error, "socketError", error)
+    return isinstance(error, OSError) and error.errno in _PASSING
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -24,6 +24,7 @@ from skyproxy.config.fields import (
     OptionalPath,
     Origins,
     Seconds,
+    SecondsOrNone,
     Share,
     Text,
     Variables,
@@ -70,6 +71,7 @@ class ProxySettings(Checked):
     :ivar log_file: for the log in JSON lines; None: no such file.
     :ivar fallback_to_default: whether a model that nobody knows is served by the slot ``default``.
     :ivar max_body: bytes of a request's body, as sent and when inflated.
+    :ivar stop_delay: seconds for which ``/readyz`` says that the process stops, before it does.
     :ivar drain_timeout: seconds that requests under way get when the process stops.
     :ivar header_timeout: seconds for a request's head to arrive.
     :ivar body_timeout: seconds for its body.
@@ -85,6 +87,7 @@ class ProxySettings(Checked):
     log_level: Annotated[LogLevel, BeforeValidator(_level)] = "info"
     fallback_to_default: bool = False
     max_body: Bytes = 10 * 1024 * 1024
+    stop_delay: SecondsOrNone = 0.0
     drain_timeout: Seconds = 10.0
     header_timeout: Seconds = 10.0
     body_timeout: Seconds = 60.0

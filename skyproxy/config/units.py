@@ -18,6 +18,24 @@ def seconds(value: object) -> float:
 
     :raise ValueError: it is neither, or not above zero.
     """
+    result = _seconds(value)
+    if not 0 < result < math.inf:
+        raise ValueError("must be a duration above zero, and a finite one")
+    return result
+
+
+def seconds_or_none(value: object) -> float:
+    """A duration as :func:`seconds` takes it, or 0.
+
+    :raise ValueError: it is neither.
+    """
+    result = _seconds(value)
+    if not 0 <= result < math.inf:
+        raise ValueError("must be a duration, or 0")
+    return result
+
+
+def _seconds(value: object) -> float:
     if isinstance(value, str) and _DURATION.fullmatch(value.strip()):
         parts = _DURATION_PART.findall(value)
         result = math.fsum(float(number) * _SECONDS[unit] for number, unit in parts)
@@ -26,8 +44,6 @@ def seconds(value: object) -> float:
         result = float(value) if abs(value) < 1e12 else math.inf
     else:
         raise ValueError("must be a duration: seconds, or a text such as 500ms, 60s, 5m, 1h")
-    if not 0 < result < math.inf:
-        raise ValueError("must be a duration above zero, and a finite one")
     return result
 
 

@@ -122,7 +122,7 @@ class Api:
     @app.route("/readyz", methods=["GET"])
     def readyz(self, request: ApiRequest) -> Deferred[None]:
         def ready() -> dict[str, Any]:
-            if self._proxy.draining:
+            if self._proxy.leaving:
                 raise ShuttingDown("skyproxy is shutting down.", retry_after=1.0)
             return {"status": "ready"}
 

@@ -9,6 +9,7 @@ from typing import Any
 from skyproxy import __version__
 from skyproxy.observe.distribution import SlidingDistribution
 from skyproxy.observe.lag import LagProbe
+from skyproxy.observe.reloads import Reloads
 from skyproxy.observe.statistics import WINDOW, Statistics, Tally, Times, Usage
 from skyproxy.upstream.budget import RetryBudget
 from skyproxy.upstream.guards.deployments import Deployment
@@ -22,6 +23,7 @@ class Sources:
     :ivar providers: those that serve now.
     :ivar log_dropped: gives the number of lines that the log lost.
     :ivar refresh: has *statistics* count what was not counted yet.
+    :ivar reloads: of the configuration.
     """
 
     statistics: Statistics
@@ -30,6 +32,7 @@ class Sources:
     lag: LagProbe
     log_dropped: Callable[[], int]
     refresh: Callable[[], None]
+    reloads: Reloads
 
 
 def figures(sources: Sources) -> dict[str, Any]:
@@ -45,6 +48,10 @@ def figures(sources: Sources) -> dict[str, Any]:
         "retry_budget": asdict(sources.budget.statistics()),
         "cache": dict(statistics.cache),
         "log_dropped": sources.log_dropped(),
+        "config_reload": {
+            "successful": sources.reloads.successful,
+            "success_timestamp": round(sources.reloads.succeeded_at, 3),
+        },
         "providers": {
             name: {
                 **_provider(provider, statistics, now),

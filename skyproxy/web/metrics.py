@@ -140,6 +140,16 @@ class Metrics(Collector):
             "skyproxy_event_loop_lag_seconds", "How late the event loop was.", buckets=_buckets(lag), sum_value=lag.sum
         )
         yield CounterMetricFamily("skyproxy_log_dropped", "Lines that the log lost.", value=sources.log_dropped())
+        yield GaugeMetricFamily(
+            "skyproxy_config_last_reload_successful",
+            "Whether the configuration was used when it was last read.",
+            value=float(sources.reloads.successful),
+        )
+        yield GaugeMetricFamily(
+            "skyproxy_config_last_reload_success_timestamp_seconds",
+            "When a configuration was last read and used.",
+            value=sources.reloads.succeeded_at,
+        )
         yield InfoMetricFamily(
             "skyproxy_build", "What runs.", value={"version": __version__, "python": platform.python_version()}
         )

@@ -39,7 +39,7 @@ ORDER = (
     {"journey"},
     {"proxy"},
     {"web"},
-    {"service", "listening", "reloading", "signals", "watching", "privileges", "pidfile"},
+    {"service", "listening", "reloading", "signals", "watching", "privileges", "pidfile", "stopping", "notify"},
     {"tap"},
 )
 PURE = ORDER[0] | ORDER[1]

@@ -396,9 +396,9 @@ class Cancelling(Case):
 
 class Draining(Case):
     def test_nothing_under_way(self) -> None:
-        self.assertFalse(self.proxy.draining)
+        self.assertFalse(self.proxy.leaving)
         self.assertIsNone(self.successResultOf(self.proxy.drain()))
-        self.assertTrue(self.proxy.draining)
+        self.assertTrue(self.proxy.leaving)
 
     def test_new_requests_are_refused(self) -> None:
         self.proxy.drain()

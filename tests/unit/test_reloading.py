@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy import reloading as room
 from skyproxy.config import Config, ConfigError, Problem
-from skyproxy.reloading import Reloading, changes
+from skyproxy.reloading import Reloading
 from tests.unit.configs import config_of
 
 TEXT = """
@@ -37,10 +38,14 @@ class ReloadingTests(SynchronousTestCase):
         self.used: list[Config] = []
         self.events: list[LogEvent] = []
         self.patch(room, "_log", Logger(namespace="test", observer=self.events.append))
-        self.reloading = Reloading(self.clock, self.load, lambda: START + self.clock.seconds())
+        self.over: list[bool] = []
+        self.error: Exception | None = None
+        self.reloading = Reloading(self.clock, self.load, self.over.append, lambda: START + self.clock.seconds())
 
     def load(self) -> Config:
         self.loads += 1
+        if self.error is not None:
+            raise self.error
         if self.problems:
             raise ConfigError(self.problems)
         return config_of(TEXT).model_copy(update={"paths": self.paths})
@@ -115,14 +120,52 @@ class ReloadingTests(SynchronousTestCase):
         self.assertIn("proxy.listen", event["problems"])
         self.assertEqual((self.used, self.clock.getDelayedCalls()), ([], []))
 
+    def test_its_end_is_told(self) -> None:
+        self.written(self.file, ago=0.0)
+        self.read()
+        self.assertEqual(self.over, [])
+        self.clock.advance(0.25)
+        self.assertEqual(self.over, [True])
+        self.problems.append(Problem("skyproxy.yaml", 3, "proxy.listen", "is no endpoint"))
+        self.read()
+        self.assertEqual(self.over, [True, False])
 
-class ChangesTests(SynchronousTestCase):
-    def test_names_that_came_and_went(self) -> None:
-        new = TEXT.replace("  b:", "  c:") + "  combat: {provider: a, model: fast}\n"
-        old = config_of(TEXT)
-        self.assertEqual(
-            changes(old, config_of(new)),
-            {"providers_added": ["c"], "providers_removed": ["b"], "slots_added": ["combat"]},
-        )
-        self.assertEqual(changes(config_of(new), old)["slots_removed"], ["combat"])
-        self.assertEqual(changes(old, old), {})
+    def test_a_fault_is_told_and_ends_it(self) -> None:
+        self.error = ZeroDivisionError()
+        self.read()
+        self.assertEqual((self.over, self.clock.getDelayedCalls()), ([False], []))
+        self.assertEqual([event["log_level"].name for event in self.events], ["critical", "error"])
+        self.flushLoggedErrors(ZeroDivisionError)
+
+    def test_want_of_descriptors_passes(self) -> None:
+        for error in (
+            OSError(errno.EMFILE, "Too many open files"),
+            ConfigError([Problem("skyproxy.yaml", None, "", "cannot be read: Too many open files", passing=True)]),
+        ):
+            self.loads, self.over[:], self.events[:], self.used[:] = 0, [], [], []
+            self.error = error
+            self.read()
+            self.assertEqual((self.loads, self.over), (1, [False]))
+            for seconds, loads in ((0.9, 1), (0.2, 2), (2.1, 3), (4.1, 4), (8.1, 5), (16.1, 6), (30.1, 7), (30.1, 8)):
+                self.clock.advance(seconds)
+                self.assertEqual(self.loads, loads)
+            self.assertEqual((self.over, len(self.events)), ([False], 1))
+            self.error = None
+            self.clock.advance(30.1)
+            self.assertEqual((self.over, len(self.used)), ([False, True], 1))
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_want_of_descriptors_that_ends_in_another_problem(self) -> None:
+        self.error = OSError(errno.ENFILE, "Too many open files in system")
+        self.read()
+        self.error = None
+        self.problems.append(Problem("skyproxy.yaml", 3, "proxy.listen", "is no endpoint"))
+        self.clock.advance(1.1)
+        self.assertEqual((self.over, len(self.events)), ([False, False], 2))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_stopped_while_descriptors_are_waited_for(self) -> None:
+        self.error = OSError(errno.EMFILE, "Too many open files")
+        self.read()
+        self.reloading.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import signal
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from twisted.logger import ILogObserver, LogEvent, Logger, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy import listening, reloading
+from skyproxy import listening, reloading, stopping
 from skyproxy import service as room
 from skyproxy.config import Config, ConfigError, Problem
 from skyproxy.service import SkyproxyService
@@ -68,6 +69,22 @@ class FakeLogging:
         return succeed(None)
 
 
+class FakeNotifier:
+    """In the place of what tells a supervisor: notes the words."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def ready(self) -> None:
+        self.told.append("ready")
+
+    def reloading(self) -> None:
+        self.told.append("reloading")
+
+    def stopping(self) -> None:
+        self.told.append("stopping")
+
+
 class Port:
     """In the place of a port: stops listening when the test says so."""
 
@@ -109,16 +126,18 @@ class Case(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = Reactor()
         self.logging = FakeLogging()
+        self.notifier = FakeNotifier()
         self.loaded: Config | Exception = config_of(TEXT)
         self.events: list[LogEvent] = []
-        for each in (room, reloading):
+        for each in (room, reloading, stopping):
             self.patch(each, "_log", Logger(namespace="test", observer=self.events.append))
         self.patch(room, "_spare_the_collector", lambda: None)
         self.service = self.make(config_of(TEXT))
 
     def make(self, config: Config) -> SkyproxyService:
         logging: Any = self.logging
-        return SkyproxyService(self.reactor, config, self.load, logging, Wire(), Signals())
+        notifier: Any = self.notifier
+        return SkyproxyService(self.reactor, config, self.load, logging, Wire(), Signals(), notifier)
 
     def load(self) -> Config:
         if isinstance(self.loaded, Exception):
@@ -259,9 +278,37 @@ class ReloadTests(Case):
         before = self.service.runtime()
         self.loaded = config_of(TEXT.replace("1002", "2002"))
         self.patch(room, "build_provider", mock.Mock(side_effect=ZeroDivisionError))
-        with self.assertRaises(ZeroDivisionError):
-            self.service.reload()
+        self.service.reload()
         self.assertIs(self.service.runtime(), before)
+        self.assertIn("Configuration not reloaded, the old one serves on", self.said)
+        self.flushLoggedErrors(ZeroDivisionError)
+
+    def test_a_demo_for_which_there_is_no_descriptor_comes_later(self) -> None:
+        self.start()
+        self.loaded = config_of(TEXT.replace("http://127.0.0.1:1002/v1", "embedded:demo"))
+        self.reactor.refuses = CannotListenError("127.0.0.1", 0, OSError(errno.EMFILE, "Too many open files"))
+        self.service.reload()
+        self.assertEqual(self.service.runtime().providers["b"].config.base_url, "http://127.0.0.1:1002/v1")
+        self.reactor.refuses = None
+        self.reactor.advance(1.0)
+        self.assertIn("Configuration reloaded", self.said)
+        self.assertEqual(len(self.reactor.tcpServers), 2)
+
+    def test_how_it_went_is_counted_and_told(self) -> None:
+        self.start()
+        self.assertTrue(self.service._reloads.successful)
+        since = self.service._reloads.succeeded_at
+        self.loaded = ConfigError([Problem("skyproxy.yaml", 3, "proxy.listen", "is no endpoint")])
+        self.service.reload()
+        self.assertFalse(self.service._reloads.successful)
+        self.assertEqual(self.service._reloads.succeeded_at, since)
+        self.loaded = config_of(TEXT.replace("guard", "knight"))
+        self.service.reload()
+        self.assertTrue(self.service._reloads.successful)
+        self.assertGreater(self.service._reloads.succeeded_at, since)
+        told = next(event for event in self.events if event["log_format"] == "Configuration reloaded")
+        self.assertEqual(told["changes"], ["slot default: model guard → knight"])
+        self.assertEqual(self.notifier.told, ["reloading", "ready"] * 2)
 
     def test_a_provider_that_stays_the_same_stays_the_same_object(self) -> None:
         self.start()
@@ -439,6 +486,45 @@ class StopTests(Case):
         self.assertEqual(self.logging.asked, ["start", "stop"])
         self.assertFalse(self.service.running)
 
+    def test_a_step_that_fails_does_not_spare_the_others(self) -> None:
+        def broken(*arguments: Any) -> Any:
+            raise RuntimeError("no")
+
+        self.start()
+        client = self.connect()
+        protocol, upstream = self.provider(HEAD + chunk(WORD))
+        providers = self.service.runtime().providers
+        self.patch(providers["b"], "close", broken)
+        for each, name in (
+            (self.service._watch, "watch"),
+            (self.service._connections, "drain"),
+            (self.service._stores, "close"),
+            (self.service._lag, "stop"),
+            (self.service._batches, "hand_on"),
+        ):
+            self.patch(each, name, broken)
+        stopped = self.stop()
+        self.assertEqual(self.logging.asked, ["start"])
+        protocol.dataReceived(chunk(END) + b"0\r\n\r\n")
+        self.assertTrue(client.value().endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n"))
+        self.reactor.advance(0)
+        self.assertTrue(upstream.disconnecting)
+        protocol.connectionLost(Failure(ConnectionError()))
+        self.assertIsNone(self.successResultOf(stopped))
+        self.assertEqual(self.logging.asked, ["start", "stop"])
+        failed = [line for line in self.said if line.startswith("A step of the stop failed")]
+        self.assertEqual(len(failed), 5, self.said)
+        self.assertIn("Connections to a provider could not be closed", self.said)
+        self.flushLoggedErrors(RuntimeError)
+
+    def test_what_cannot_be_ended_is_not_waited_for(self) -> None:
+        self.start()
+        self.patch(self.service._proxy, "drain", Deferred)
+        stopped = self.stop()
+        self.reactor.pump([0.5] * 20)
+        self.assertIsNone(self.successResultOf(stopped))
+        self.assertEqual(self.logging.asked, ["start", "stop"])
+
     def test_before_it_has_started(self) -> None:
         self.service.listen()
         self.assertIsNone(self.successResultOf(self.stop()))
@@ -528,6 +614,57 @@ class StopTests(Case):
         self.assertNoResult(stopped)
         self.reactor.pump([0.1] * 10)
         self.assertIsNone(self.successResultOf(stopped))
+
+
+class DelayedStopTests(Case):
+    """stop_delay: whoever chooses among servers finds out before the port is closed."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.service = self.make(config_of(TEXT.replace("max_body", "stop_delay: 3s, max_body")))
+        self.start()
+
+    def ready(self) -> bytes:
+        return self.connect(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").value()[:12]
+
+    def test_requests_are_served_meanwhile(self) -> None:
+        self.assertEqual(self.ready(), b"HTTP/1.1 200")
+        stopped = self.service.stopService()
+        self.assertEqual(self.ready(), b"HTTP/1.1 503")
+        client = self.connect()
+        protocol, _ = self.provider(HEAD + chunk(WORD))
+        self.reactor.advance(2.9)
+        protocol.dataReceived(chunk(END) + b"0\r\n\r\n")
+        self.assertTrue(client.value().endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n"))
+        self.assertFalse(client.disconnecting)
+        self.assertIsNone(self.reactor.ports[0].stopped)
+        self.reactor.advance(0.1)
+        self.assertIsNotNone(self.reactor.ports[0].stopped)
+        self.assertNoResult(stopped)
+
+    def test_a_second_signal_does_not_wait(self) -> None:
+        self.service.stopService()
+        client = self.connect()
+        self.provider(HEAD + chunk(WORD))
+        self.service._on_stop()
+        self.assertIn(b"shutting_down", client.value())
+        port = self.reactor.ports[0]
+        assert port.stopped is not None
+        late = self.connect()
+        port.stopped.callback(None)
+        self.reactor.advance(0)
+        self.assertIn(b"shutting_down", late.value())
+
+
+class SupervisorTests(Case):
+    def test_it_is_told(self) -> None:
+        self.start()
+        self.assertEqual(self.notifier.told, [])
+        for call, arguments, named in self.reactor.whenRunningHooks:
+            if call == self.notifier.ready:
+                call(*arguments, **named)
+        self.service.stopService()
+        self.assertEqual(self.notifier.told, ["ready", "stopping"])
 
 
 class SignalTests(Case):

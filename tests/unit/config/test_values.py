@@ -79,6 +79,7 @@ class ProxyTests(ConfigTestCase):
             "log_level": "info",
             "fallback_to_default": False,
             "max_body": 10 * 1024 * 1024,
+            "stop_delay": 0.0,
             "drain_timeout": 10.0,
             "header_timeout": 10.0,
             "body_timeout": 60.0,

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.observe.lag import LagProbe
+from skyproxy.observe.reloads import Reloads
 from skyproxy.observe.statistics import Statistics
 from skyproxy.routing import Router
 from skyproxy.upstream.budget import RetryBudget
@@ -47,7 +48,7 @@ class FakeProxy:
     """
 
     def __init__(self) -> None:
-        self.draining = False
+        self.leaving = False
         self.act: Callable[[Any, Any], Any] | None = None
         self.served: list[tuple[Any, Any]] = []
         self.cancelled = 0
@@ -133,8 +134,15 @@ class WebCase(SynchronousTestCase):
         self.providers: dict[str, Provider] = {}
         self.dropped = 0
         self.budget = RetryBudget(self.clock)
+        self.reloads = Reloads(lambda: 1_767_323_045.5)
         sources = Sources(
-            self.statistics, lambda: self.providers, self.budget, self.lag, lambda: self.dropped, lambda: None
+            self.statistics,
+            lambda: self.providers,
+            self.budget,
+            self.lag,
+            lambda: self.dropped,
+            lambda: None,
+            self.reloads,
         )
         self.api = Api(proxy, lambda: runtime, RequestIds("t"), self.clock, sources, now=lambda: NOW)
         limits = ServerLimits(body_bytes=100_000)

@@ -105,9 +105,9 @@ class AppTests(WebCase):
     def test_health(self) -> None:
         self.assertEqual(self.ask("GET", "/healthz").json(), {"status": "ok", "timestamp": "2026-01-02T03:04:05.678Z"})
 
-    def test_ready_until_it_drains(self) -> None:
+    def test_ready_until_it_leaves(self) -> None:
         self.assertEqual(self.ask("GET", "/readyz").json(), {"status": "ready"})
-        self.proxy.draining = True
+        self.proxy.leaving = True
         answer = self.ask("GET", "/readyz")
         self.assertEqual((answer.status, answer.code), (503, "shutting_down"))
         self.assertEqual(answer.headers["retry-after"], "1")

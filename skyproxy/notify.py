@@ -1,0 +1,48 @@
+"""Telling systemd, or whoever else supervises the process, how it goes: sd_notify(3), ``Type=notify-reload``."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Mapping
+
+from twisted.logger import Logger
+
+_log = Logger()
+
+
+class Notifier:
+    """Sends its words to the socket that the environment names; without one it is silent.
+
+    It neither waits nor fails: a supervisor that does not listen is told of in the log.
+
+    :param environ: ``NOTIFY_SOCKET`` is read: a path, or ``@`` and an abstract name.
+    :param monotonic: the system's monotonic clock, in seconds.
+    """
+
+    def __init__(self, environ: Mapping[str, str], monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._address = environ.get("NOTIFY_SOCKET", "")
+        self._monotonic = monotonic
+
+    def ready(self) -> None:
+        """It serves: after the start, and after each reload, whichever way that went."""
+        self._send("READY=1")
+
+    def reloading(self) -> None:
+        """It reads its configuration again; :meth:`ready` follows."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={int(self._monotonic() * 1_000_000)}")
+
+    def stopping(self) -> None:
+        """It is about to stop."""
+        self._send("STOPPING=1")
+
+    def _send(self, words: str) -> None:
+        if not self._address.startswith(("/", "@")) or not hasattr(socket, "AF_UNIX"):
+            return
+        address = "\0" + self._address[1:] if self._address[0] == "@" else self._address
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | getattr(socket, "SOCK_CLOEXEC", 0)) as channel:
+                channel.setblocking(False)
+                channel.sendto(words.encode("ascii"), address)
+        except OSError as error:
+            _log.warn("The supervisor could not be told", words=words, error=error.strerror or str(error))
