@@ -18,7 +18,7 @@ _LONGEST = 80
 _MOST = 50
 """Changes that are told one by one."""
 
-_KEYS = ("api_keys", "api_key", "key_missing")
+_KEYS = ("api_keys", "api_key", "key_missing", "ca_certificates")
 _HIDDEN = ("headers", "auth_header")
 _SECRET = re.compile(r"key|token(?!s)|secret|passw|credential|auth", re.IGNORECASE)
 
@@ -54,6 +54,8 @@ def _keys(config: Config) -> list[Any]:
 def _of_model(what: str, old: BaseModel, new: BaseModel) -> Iterator[str]:
     if isinstance(old, ProviderConfig) and isinstance(new, ProviderConfig):
         yield from _of_keys(what, old, new)
+        if old.ca_certificates != new.ca_certificates:
+            yield f"{what}: other certificates in ca_file"
     for key in type(new).model_fields:
         if key not in _KEYS:
             yield from _of_value(what, key, getattr(old, key, None), getattr(new, key))
