@@ -103,8 +103,8 @@ class Breaker:
     """
 
     __slots__ = (
-        "_cause", "_failures", "_model", "_open_until", "_opened", "_probe_at", "_provider", "_refused", "_rest", "_seconds",
-        "_settings", "_talk_at", "calm", "period",
+        "_cause", "_failures", "_model", "_open_until", "_opened", "_probe_at", "_provider", "_refused", "_rest",
+        "_seconds", "_settings", "_talk_at", "calm", "period",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, settings: BreakerSettings, provider: str, model: str | None = None) -> None:
@@ -148,11 +148,9 @@ class Breaker:
         self._refused += 1
         again = max(self._open_until - now, 0.0) or GOOD_AFTER
         told = f" What failed last: {self._cause}" if self._cause else ""
-        what = (
-            f"Provider {self._provider!r}"
-            if self._model is None
-            else (f"Model {self._model[:200]!r} of provider {self._provider!r}")
-        )
+        what = f"Provider {self._provider!r}"
+        if self._model is not None:
+            what = f"Model {self._model[:200]!r} of provider {self._provider!r}"
         raise BreakerOpen(
             f"{what} has failed {self._settings.consecutive} times in a row, and is left alone for now; it is "
             f"asked again in {again:.1f} s.{told}",
