@@ -1,16 +1,18 @@
-"""Runs all tests: the unit tests by trial and by pytest, then those on real processes by pytest with pytest-twisted,
-and once more with Twisted's own HTTP in the place of skyproxy's (see stock_wire.py).
+"""Runs the tests, and shows what they say as they say it.
 
-Trial's reactor and pytest-twisted's do not share a process, so each run has one of its own. Two run at a time: those on
-real processes mostly wait.
+One run after the other, each by two processes of pytest-xdist: the unit tests; those on real processes; and these once
+more with Twisted's own HTTP in the place of skyproxy's (see stock_wire.py). Trial runs the unit tests if it is named.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
+import re
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,53 +33,100 @@ NOT_ON_STOCK_WIRE = {
 }
 """What shows that skyproxy's wire does more than Twisted's, and so is left out with Twisted's; and why."""
 
+BY_TWO = ("-n", "2")
+BY_FILE = (*BY_TWO, "--dist", "loadfile", "-v", "-rs", "--durations=5")
+"""A file's tests share its processes. Tests that are skipped tell what they miss."""
+
+ANNOUNCEMENT = re.compile(r"tests/\S+\.py::\S+ ?")
+"""pytest-xdist's line for a test that begins; it shows another when the test is over."""
+
 
 class Run(NamedTuple):
-    """:ivar settings: of the environment."""
+    """:ivar about: for ``--help``.
+    :ivar arguments: of the interpreter's ``-m``.
+    :ivar settings: of the environment.
+    """
 
-    name: str
-    arguments: list[str]
+    about: str
+    arguments: tuple[str, ...]
     settings: dict[str, str]
 
 
-LANES = (
-    (
-        Run("unit tests by trial", ["twisted.trial", "--reporter=text", "tests.unit"], {}),
-        Run("tests on real processes by pytest-twisted", ["pytest", "-q", "tests/e2e"], {}),
+RUNS = {
+    "unit": Run(
+        "the unit tests, by pytest",
+        ("pytest", "-q", "-rs", "-p", "no:pytest_twisted", *BY_TWO, "tests/unit"), {},
     ),
-    (
-        Run("unit tests by pytest", ["pytest", "-q", "-p", "no:pytest_twisted", "tests/unit"], {}),
-        Run(
-            "tests on real processes with Twisted's own HTTP",
-            ["pytest", "-q", "tests/e2e", *NOT_ON_STOCK_WIRE],
-            {"SKYPROXY_TEST_WIRE": "stock"},
-        ),
+    "e2e": Run("the tests on real processes", ("pytest", *BY_FILE, "tests/e2e"), {}),
+    "stock": Run(
+        "the tests on real processes, with Twisted's own HTTP",
+        ("pytest", *BY_FILE, *NOT_ON_STOCK_WIRE, "tests/e2e"), {"SKYPROXY_TEST_WIRE": "stock"},
     ),
-)
-"""What runs one after the other, beside the other."""
+    "trial": Run("the unit tests, by trial", ("twisted.trial", "--reporter=text", "tests.unit"), {}),
+}  # fmt: skip
+DEFAULT = ("unit", "e2e", "stock")
+
+MODULES = {
+    "pytest": "pytest",
+    "xdist": "pytest-xdist",
+    "pytest_twisted": "pytest-twisted",
+    "hypothesis": "hypothesis",
+    "openai": "openai",
+    "twisted": "Twisted",
+}
+"""What must be importable: by its module, the package that has it."""
 
 
-def failures(lane: tuple[Run, ...]) -> list[str]:
-    """Do the runs of *lane*, and show what each said when it is over; the names of those that failed."""
-    failed = []
-    for run in lane:
-        print(f"== begin: {run.name}", flush=True)
-        command = [sys.executable, "-m", *run.arguments]
-        done = subprocess.run(
-            command, cwd=ROOT, env={**os.environ, **run.settings}, check=False,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-        )  # fmt: skip
-        print(f"== end: {run.name}\n{done.stdout}", flush=True)
-        if done.returncode:
-            failed.append(run.name)
-    return failed
+def missing() -> list[str]:
+    """What no test runs without, and this interpreter has not."""
+    lacks = [
+        f"{package}: {sys.executable} -m pip install -e '.[test]'"
+        for module, package in MODULES.items()
+        if find_spec(module) is None
+    ]
+    if not lacks and not any(Path(sys.executable).parent.glob("twistd*")):
+        lacks.append(f"twistd beside {sys.executable}: {sys.executable} -m pip install -e '.[test]'")
+    return lacks
+
+
+def passes(name: str) -> bool:
+    """Do the run of this name, its lines shown as they come; whether it passed."""
+    run = RUNS[name]
+    print(f"{name}: begins: {run.about}", flush=True)
+    began = time.monotonic()
+    with subprocess.Popen(
+        [sys.executable, "-m", *run.arguments], cwd=ROOT,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **run.settings},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+    ) as child:  # fmt: skip
+        assert child.stdout is not None
+        for line in child.stdout:
+            if not ANNOUNCEMENT.fullmatch(line.rstrip()):
+                print(f"{name}: {line.rstrip()}", flush=True)
+    passed = child.returncode == 0
+    print(f"{name}: {'passed' if passed else 'FAILED'} after {time.monotonic() - began:.0f} s", flush=True)
+    return passed
 
 
 def main() -> int:
-    """Do all; 1 if one failed."""
-    with ThreadPoolExecutor(len(LANES)) as pool:
-        failed = [name for names in pool.map(failures, LANES) for name in names]
-    print(f"== failed: {', '.join(failed)}" if failed else "== all passed", flush=True)
+    """Do the runs that are named; 1 if one failed, or cannot be done here."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests", description="Run the tests.", formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="\n".join(f"{name:7}{run.about}" for name, run in RUNS.items()),
+    )  # fmt: skip
+    parser.add_argument(
+        "runs", nargs="*", metavar="RUN", help=f"of {', '.join(RUNS)}; without any: {', '.join(DEFAULT)}"
+    )
+    names = parser.parse_args().runs or DEFAULT
+    if unknown := [name for name in names if name not in RUNS]:
+        parser.error(f"no such run: {', '.join(unknown)} (there are {', '.join(RUNS)})")
+    if lacks := missing():
+        for what in lacks:
+            print(f"missing: {what}", flush=True)
+        print("FAILED: the tests cannot run here", flush=True)
+        return 1
+    failed = [name for name in names if not passes(name)]
+    print(f"FAILED: {', '.join(failed)}" if failed else f"all passed: {', '.join(names)}", flush=True)
     return 1 if failed else 0
 
 

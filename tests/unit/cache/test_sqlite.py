@@ -291,8 +291,11 @@ class DamageTests(SqliteTestCase):
     def test_became_somebody_elses_while_it_was_open(self) -> None:
         self.store.put(KEY, answer(), 60)
         self.get()
-        self.path.write_bytes(b"my diary\n" * 1000)
-        self.assertRaises(NotUsable, self.store._file.put_aside)
+        # In the thread of the file: the touch of the answer that was got may be under way there.
+        self.wait(self.store._worker.do(lambda: self.path.write_bytes(b"my diary\n" * 1000)))
+        refused = self.store._worker.do(self.store._file.put_aside)
+        self.reactor.turn_until(refused)
+        self.failureResultOf(refused, NotUsable)
         self.assertEqual(self.asides(), [])
 
     def test_another_version(self) -> None:
