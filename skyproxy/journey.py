@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from twisted.internet.defer import Deferred
 
 from skyproxy.errors import SkyproxyError, Unavailable, UpstreamError, UpstreamReported
-from skyproxy.observe.records import Outcome, RequestRecord
+from skyproxy.observe.records import GivenUp, Outcome, RequestRecord
 from skyproxy.observe.usage import Tokens, cost_of, cost_said, estimate, tokens_used
 from skyproxy.relay import Client
 from skyproxy.request import Request
@@ -31,7 +31,6 @@ class Journey:
     verdict: StreamVerdict | None = None
     shared: Result | None = None
     outlived_by: Deferred[None] | None = None
-    sent = False
     done: Deferred[None] | None = None
     ended_by: SkyproxyError | None = None
     over_at = 0.0
@@ -42,15 +41,16 @@ class Journey:
         self.request = request
         self.client = client
         self.started = started
+        self.sendings: list[tuple[Candidate, Sending]] = []
 
     def asked(self, index: int) -> None:
         """The candidate of this *index* is asked."""
         self.candidate = self.candidates[index]
         self.attempts += 1
 
-    def note_sent(self, sending: Sending) -> None:
-        """A provider gets the request."""
-        self.sent = True
+    def note_sent(self, candidate: Candidate, sending: Sending) -> None:
+        """The provider of *candidate* gets the request."""
+        self.sendings.append((candidate, sending))
 
     def outlived(self, flying: Deferred[None]) -> None:
         """The client has left, and others wait on for its answer, which is over when *flying* fires."""
@@ -86,15 +86,16 @@ class Journey:
         verdict = self.verdict
         if verdict is None and self.watch is not None and self.watch.begun:
             verdict = self.watch.verdict()
-        tokens = self._tokens(verdict)
+        main = self._main()
+        tokens = self._tokens(verdict, main)
         cost: float | None = None
         currency = "USD"
         if candidate is not None and tokens is not None:
             cost, currency = _cost(candidate, tokens, verdict)
         own, own_first = None, None
-        if answer is not None and (sending := answer.sending) is not None:
-            own = (self.over_at if sending.ended is None else sending.ended) - sending.began
-            own_first = None if first is None else first - sending.began
+        if answer is not None and main is not None:
+            own = self._took(main)
+            own_first = None if first is None else first - main.began
         return RequestRecord(
             request_id=request.request_id,
             endpoint=request.endpoint.path,
@@ -118,17 +119,42 @@ class Journey:
             currency=currency,
             own_latency=own,
             own_time_to_first_byte=own_first,
+            given_up=tuple(
+                [self._given_up(candidate, sending) for candidate, sending in self.sendings if sending is not main]
+            ),
         )
 
-    def _tokens(self, verdict: StreamVerdict | None) -> Tokens | None:
-        """What the request and its answer took, estimated where the provider did not say."""
+    def _main(self) -> Sending | None:
+        """That which was answered; of a request without an answer, the last one, if that is of the last candidate."""
+        if self.answer is not None:
+            return self.answer.sending
+        candidate, sending = self.sendings[-1] if self.sendings else (None, None)
+        return sending if candidate is self.candidate else None
+
+    def _took(self, sending: Sending) -> float:
+        return (self.over_at if sending.ended is None else sending.ended) - sending.began
+
+    def _given_up(self, candidate: Candidate, sending: Sending) -> GivenUp:
+        tokens, cost, currency = None, None, "USD"
+        if sending.taken and self.request.endpoint.in_json:
+            tokens = estimate(self.request.body, sending.generated)
+            cost, currency = _cost(candidate, tokens, None)
+        return GivenUp(
+            candidate.provider.name, candidate.model, self._took(sending), sending.key, tokens, cost, currency
+        )
+
+    def _tokens(self, verdict: StreamVerdict | None, main: Sending | None) -> Tokens | None:
+        """What the request and its answer took, estimated where the provider did not say.
+
+        :param main: the sending of both.
+        """
         request, answer = self.request, self.answer
         if not request.endpoint.in_json or (answer is not None and answer.status >= 400):
             return None
         if verdict is not None:
             return tokens_used(verdict, request.body)
-        # Who leaves has read nothing, but the provider has.
-        return estimate(request.body, 0) if self.gone and self.sent else None
+        # Nobody has read anything of an answer, but the provider has read the request.
+        return estimate(request.body, main.generated) if main is not None and main.taken else None
 
 
 def _cost(candidate: Candidate, tokens: Tokens, verdict: StreamVerdict | None) -> tuple[float | None, str]:

@@ -211,7 +211,7 @@ def _plan(
             idle_timeout=candidate.idle_timeout,
             queue_timeout=candidate.queue_timeout,
             priority=candidate.priority,
-            sent=journey.note_sent,
+            sent=partial(journey.note_sent, candidate),
             refused=partial(refused, request.request_id, candidate),
             model=candidate.model,
             named=candidate.settings is not None or candidate is not journey.candidates[0],

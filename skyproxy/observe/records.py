@@ -22,6 +22,25 @@ Outcome = Literal["ok", "client_error", "upstream_error", "failed", "refused", "
 """
 
 
+class GivenUp(NamedTuple):
+    """One sending of a request that did not bring its answer: followed by another, or overtaken by it.
+
+    :ivar upstream_model: as the provider was asked for it.
+    :ivar seconds: from the sending until nobody waited for it any more.
+    :ivar key: as below.
+    :ivar tokens: that it may have taken, estimated; None if the provider refused it, or did not get it.
+    :ivar cost: of these, in *currency*; None if no price is known.
+    """
+
+    provider: str
+    upstream_model: str
+    seconds: float
+    key: str | None = None
+    tokens: Tokens | None = None
+    cost: float | None = None
+    currency: str = "USD"
+
+
 class RequestRecord(NamedTuple):
     """One request that is over.
 
@@ -43,6 +62,7 @@ class RequestRecord(NamedTuple):
     :ivar own_latency: seconds from the sending that was answered to the end of its answer: without the wait for a
         permit, and without the attempts before it; None: there was no answer.
     :ivar own_time_to_first_byte: from that sending to the first byte of the answer.
+    :ivar given_up: the other sendings. What they took is not in the fields above.
     """
 
     request_id: str
@@ -67,6 +87,7 @@ class RequestRecord(NamedTuple):
     currency: str = "USD"
     own_latency: float | None = None
     own_time_to_first_byte: float | None = None
+    given_up: tuple[GivenUp, ...] = ()
 
 
 class RequestLog:
@@ -133,7 +154,7 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
     # To ask a named tuple for one after the other takes longer.
     (
         request_id, endpoint, slot, provider, model, upstream_model, status, outcome, stream, latency, first, queue,
-        bytes_out, error_code, attempts, key, tokens, cache, cost, currency, own_latency, _,
+        bytes_out, error_code, attempts, key, tokens, cache, cost, currency, own_latency, _, given_up,
     ) = record  # fmt: skip
     fields: dict[str, Any] = {
         "request_id": request_id,
@@ -155,6 +176,12 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
         fields = {name: value for name, value in fields.items() if value is not None}
     if attempts > 1 and own_latency is not None:
         fields["own_latency_ms"] = int(own_latency * 10_000 + 0.5) / 10
+    if given_up:
+        taken = sum([each.tokens.prompt + each.tokens.completion for each in given_up if each.tokens is not None])
+        fields["given_up"] = len(given_up)
+        fields["given_up_ms"] = int(sum([each.seconds for each in given_up]) * 10_000 + 0.5) / 10
+        if taken:
+            fields["given_up_tokens"] = taken
     if error_code is not None:
         fields["error_code"] = error_code
     if key is not None:

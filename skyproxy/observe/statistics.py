@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from skyproxy.clock import Clock
 from skyproxy.observe.distribution import Histogram, SlidingDistribution
-from skyproxy.observe.records import Outcome, RequestRecord
+from skyproxy.observe.records import GivenUp, Outcome, RequestRecord
 from skyproxy.observe.usage import Tokens
 
 WINDOW = 300.0
@@ -153,18 +153,25 @@ class Tally:
     """What became of some requests.
 
     :ivar outcomes: how many ended in each way.
+    :ivar usage: what they took, and what the attempts took that were given up.
+    :ivar given_up: attempts that did not bring the answer: followed by another, or overtaken by it.
+    :ivar given_up_seconds: that these took.
     """
 
-    __slots__ = ("outcomes", "usage")
+    __slots__ = ("given_up", "given_up_seconds", "outcomes", "usage")
 
     def __init__(self) -> None:
         self.outcomes: dict[Outcome, int] = defaultdict(int)
+        self.given_up = 0
+        self.given_up_seconds = 0.0
         self.usage = Usage()
 
     def include(self, other: Tally) -> None:
         """Add all of *other*."""
         for outcome, count in other.outcomes.items():
             self.outcomes[outcome] += count
+        self.given_up += other.given_up
+        self.given_up_seconds += other.given_up_seconds
         self.usage.include(other.usage)
 
 
@@ -205,11 +212,7 @@ class Statistics:
     def completed(self, record: RequestRecord) -> None:
         """Count *record*."""
         provider, slot, outcome = record.provider, record.slot, record.outcome
-        names = provider, slot, None if slot is None else record.upstream_model
-        try:
-            line = self._lines[names]
-        except KeyError:
-            line = self._lines[names] = _Line()
+        line = self._line(provider, slot, record.upstream_model)
         tally = line.tally
         tally.outcomes[outcome] += 1
         tokens = record.tokens
@@ -222,6 +225,26 @@ class Statistics:
             line.times.add(record.latency, record.time_to_first_byte if record.stream else None, now)
             if record.attempts and record.own_latency is not None:
                 line.attempts.add(record.own_latency, record.own_time_to_first_byte if record.stream else None, now)
+        for attempt in record.given_up:
+            self._count_given_up(attempt, slot)
+
+    def _count_given_up(self, attempt: GivenUp, slot: str | None) -> None:
+        """Count an attempt where it belongs, not where its request does."""
+        tally = self._line(attempt.provider, slot, attempt.upstream_model).tally
+        tally.given_up += 1
+        tally.given_up_seconds += attempt.seconds
+        if attempt.tokens is not None:
+            tally.usage.add(attempt.tokens, attempt.cost, attempt.currency)
+            if attempt.key is not None:
+                self._key(attempt.provider, attempt.key).add(attempt.tokens, attempt.cost, attempt.currency)
+
+    def _line(self, provider: str | None, slot: str | None, model: str | None) -> _Line:
+        names = provider, slot, None if slot is None else model
+        try:
+            return self._lines[names]
+        except KeyError:
+            line = self._lines[names] = _Line()
+            return line
 
     @property
     def providers(self) -> Mapping[str, ProviderTimes]:
@@ -233,13 +256,16 @@ class Statistics:
                 parts.setdefault(provider, []).append(line.attempts)
         return {name: ProviderTimes(of_lines) for name, of_lines in parts.items()}
 
-    def deployments(self, provider: str) -> Mapping[str, Times]:
-        """The same, by model, of one provider: of requests for a slot."""
-        parts: dict[str, list[Times]] = {}
+    def deployments(self, provider: str) -> Mapping[str, tuple[Tally, Times]]:
+        """By model, those of one provider: of requests for a slot."""
+        parts: dict[str, list[_Line]] = {}
         for (name, _, model), line in self._lines.items():
             if name == provider and model is not None:
-                parts.setdefault(model, []).append(line.attempts)
-        return {model: Times(of_lines) for model, of_lines in parts.items()}
+                parts.setdefault(model, []).append(line)
+        return {
+            model: (_sum([line.tally for line in lines]), Times([line.attempts for line in lines]))
+            for model, lines in parts.items()
+        }
 
     @property
     def slots(self) -> Mapping[str, Times]:

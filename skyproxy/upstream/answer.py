@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from types import TracebackType
 
+from skyproxy.chunks import text_length
 from skyproxy.errors import SkyproxyError
 from skyproxy.formats.error_body import ErrorBody
 from skyproxy.formats.error_kinds import Kind
@@ -13,6 +14,7 @@ from skyproxy.upstream.body import Body
 from skyproxy.upstream.hold import Hold
 from skyproxy.upstream.sending import Sending
 from skyproxy.upstream.whole import Whole, is_encoded, plain
+from skyproxy.verdict import StreamWatch
 from skyproxy.wire.headers import Fields, by_name
 
 _EVENT_STREAM = re.compile(rb"\s*text/event-stream\s*(?:;|$)", re.IGNORECASE)
@@ -110,11 +112,24 @@ class Answer:
 
         :param error: what the answer failed with, if it did.
         """
+        if error is not None and self.status < 300 and self._hold.sending is not None:
+            self._hold.sending.generated = self._said()
         # What is kept of a request for its record shall not hold its answer.
         self.data = self.whole = None
         if self._body is not None:
             self._body.abort()
         self._hold.release(self.status, error)
+
+    def _said(self) -> int:
+        """Bytes of text in what has come and is kept; of an answer in JSON that is not whole, all its bytes."""
+        if self.whole is not None:
+            return text_length(self.whole.value)
+        kept = self.data or (b"" if self._body is None else self._body.kept())
+        if not self.is_event_stream:
+            return len(kept.strip())
+        watch = StreamWatch()
+        watch.feed(kept)
+        return watch.verdict().generated
 
     def __enter__(self) -> Answer:
         return self

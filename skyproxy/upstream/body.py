@@ -112,6 +112,10 @@ class Body(Protocol):
         held, self._held = self._held, []
         return held[0] if len(held) == 1 else b"".join(held)
 
+    def put_back(self, chunks: list[bytes]) -> None:
+        """Keep again what :meth:`flow` gave, of a body that was not read to its end."""
+        self._held = chunks
+
     def fail(self, error: SkyproxyError) -> None:
         """Give the answer up: abort the connection and fail whoever waits with *error*."""
         self._settle(error, abort=True)

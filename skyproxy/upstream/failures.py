@@ -32,6 +32,13 @@ def causes(error: BaseException) -> Iterable[BaseException]:
             yield from causes(reason.value)
 
 
+def was_taken(error: BaseException) -> bool:
+    """Whether a request that ended with *error* before its answer's headers had gone out whole."""
+    return isinstance(error, ResponseFailed | ResponseNeverReceived) and not isinstance(
+        error, RequestTransmissionFailed
+    )
+
+
 def map_failure(error: Exception, provider: str, connect_timeout: float) -> SkyproxyError | CancelledError:
     """The error that stands for *error*, which a request to *provider* ended with before its answer's headers.
 

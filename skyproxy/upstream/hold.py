@@ -120,6 +120,8 @@ class Hold:
         """The provider has begun to answer. That is enough for a probe: others shall not wait for its end."""
         if self.ticket is not None and status != 429:
             self.ticket.proven(sure=status >= 300)
+        if self.sending is not None:
+            self.sending.taken = status < 300
         if isinstance(self._admissions, Calm):
             if self._admissions.still:
                 return
@@ -140,7 +142,7 @@ class Hold:
             return
         self._released = True
         if self.sending is not None:
-            self.sending.over()
+            self.sending.over(error)
         # The breakers hear first: whoever gets the permit asks them.
         admissions = self._admissions
         if not isinstance(admissions, Calm):

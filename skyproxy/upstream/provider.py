@@ -20,7 +20,7 @@ from skyproxy.formats.error_kinds import Kind, kind_of
 from skyproxy.upstream.answer import Answer
 from skyproxy.upstream.backoff import retry_after
 from skyproxy.upstream.exchange import Exchange
-from skyproxy.upstream.failures import map_failure
+from skyproxy.upstream.failures import map_failure, was_taken
 from skyproxy.upstream.guards.breaker import Breaker, BreakerState
 from skyproxy.upstream.guards.deployments import Deployment, Deployments
 from skyproxy.upstream.headstart import HeadStart
@@ -228,6 +228,8 @@ class Provider:
                 response = raw_of(await pending)
             except Exception as error:
                 exchange.cancel()
+                if hold.sending is not None:
+                    hold.sending.taken = was_taken(error)
                 raise self._failed(error, exchange) from error
         except BaseException as error:
             hold.release(None, error)

@@ -68,7 +68,11 @@ async def read_body(body: Body, headers: Fields) -> bytes:
         else:
             chunks.append(data)
 
-    await body.flow(take)
+    try:
+        await body.flow(take)
+    except BaseException:
+        body.put_back(chunks)
+        raise
     if inflater is not None:
         try:
             inflater.end()

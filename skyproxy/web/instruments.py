@@ -71,7 +71,6 @@ def figures(sources: Sources) -> dict[str, Any]:
 def _provider(provider: Provider, statistics: Statistics, now: float) -> dict[str, Any]:
     """Its state at this moment, and what it has answered."""
     guards, limits = provider.guards, provider.limits()
-    times = statistics.deployments(provider.config.name)
     return {
         "pool": asdict(provider.connections()),
         "permits": {
@@ -82,15 +81,21 @@ def _provider(provider: Provider, statistics: Statistics, now: float) -> dict[st
         },
         "queue": {"waiting": limits.queued, "max_pending": limits.max_pending},
         "breaker": None if guards.breaker is None else asdict(guards.breaker.statistics()),
-        "deployments": [
-            {**_deployment(each), **_times((each.named and times.get(each.model)) or Times(), now)}
-            for each in provider.deployments
-        ],
+        "deployments": _deployments(provider, statistics, now),
         "responses": dict(provider.counts.responses),
         "retries": provider.counts.retries,
         "fallbacks": provider.counts.fallbacks,
         "hedges": provider.counts.hedges,
     }
+
+
+def _deployments(provider: Provider, statistics: Statistics, now: float) -> list[dict[str, Any]]:
+    counted = statistics.deployments(provider.config.name)
+    told = []
+    for each in provider.deployments:
+        tally, times = counted.get(each.model if each.named else "") or (Tally(), Times())
+        told.append({**_deployment(each), **_figures(tally), **_times(times, now)})
+    return told
 
 
 def _deployment(deployment: Deployment) -> dict[str, Any]:
@@ -115,7 +120,8 @@ def _keys(provider: Provider, statistics: Statistics) -> dict[str, Any]:
 
 
 def _figures(tally: Tally) -> dict[str, Any]:
-    return {"outcomes": tally.outcomes, **_usage(tally.usage)}
+    given_up = {"attempts": tally.given_up, "seconds": round(tally.given_up_seconds, 3)}
+    return {"outcomes": tally.outcomes, "given_up": given_up, **_usage(tally.usage)}
 
 
 def _usage(usage: Usage) -> dict[str, Any]:

@@ -64,6 +64,12 @@ class Metrics(Collector):
             "skyproxy_tokens_estimated", "Those tokens that no provider has confirmed.", labels=("provider", "slot")
         )
         cost = CounterMetricFamily("skyproxy_cost", "What the tokens cost.", labels=("provider", "slot", "currency"))
+        given_up = CounterMetricFamily(
+            "skyproxy_given_up", "Attempts that did not bring the answer to their request.", labels=("provider", "slot")
+        )
+        given_up_seconds = CounterMetricFamily(
+            "skyproxy_given_up_seconds", "That these took.", labels=("provider", "slot")
+        )
         for names, tally in self._sources.statistics.tallies.items():
             for outcome, count in tally.outcomes.items():
                 requests.add_metric((*names, outcome), count)
@@ -72,7 +78,9 @@ class Metrics(Collector):
             estimated.add_metric(names, tally.usage.estimated)
             for currency, amount in tally.usage.cost.items():
                 cost.add_metric((*names, currency), amount)
-        yield from (requests, tokens, estimated, cost)
+            given_up.add_metric(names, tally.given_up)
+            given_up_seconds.add_metric(names, tally.given_up_seconds)
+        yield from (requests, tokens, estimated, cost, given_up, given_up_seconds)
 
     def _times(self) -> Iterator[Metric]:
         seconds = HistogramMetricFamily(

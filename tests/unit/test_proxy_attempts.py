@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
@@ -11,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from skyproxy.cache.flight import Flights
 from skyproxy.observe.batches import Ended
 from skyproxy.observe.records import RequestRecord
+from skyproxy.observe.usage import Tokens
 from skyproxy.proxy import Proxy, Runtime
 from skyproxy.request import Endpoint, Request
 from skyproxy.routing import Router
@@ -22,6 +24,7 @@ from tests.unit.configs import config_of
 from tests.unit.fakes import DONE, EVENTS, JSON, FakeClient, Upstream, event, provider_of, word
 from tests.unit.test_proxy import chat
 
+USAGE = {"prompt_tokens": 100, "completion_tokens": 50}
 TEXT = """
 providers:
   guard: {base_url: "http://127.0.0.1:9/v1", dialect: openai, max_retries: 1}
@@ -273,3 +276,93 @@ class TakenBackTests(Case):
         self.assertNotIn("reasoning", self.guard.sent())
         self.well(self.guard)
         self.assertEqual(client.status, 200)
+
+
+class GivenUpTests(Case):
+    """What attempts took that did not bring the answer."""
+
+    def assertGivenUp(self, *expected: tuple[str, float, Tokens | None]) -> RequestRecord:
+        (record,) = self.records
+        self.assertEqual([(each.provider, each.seconds, each.tokens) for each in record.given_up], list(expected))
+        return record
+
+    def prompt(self, completion: int = 0) -> Tokens:
+        """The tokens of the request, estimated."""
+        return Tokens(-(-len(self.body) // 4), completion, estimated=True)
+
+    def test_late_for_the_next(self) -> None:
+        self.serve()
+        self.clock.advance(8)
+        self.clock.advance(1)
+        self.spare.answer(200, EVENTS).send(word("Halt", "stop"), event(choices=[], usage=USAGE), DONE).end()
+        record = self.assertGivenUp(("guard", 8.0, self.prompt()))
+        (given_up,) = record.given_up
+        self.assertEqual((given_up.upstream_model, given_up.currency), ("large", "EUR"))
+        assert given_up.cost is not None
+        self.assertAlmostEqual(given_up.cost, self.prompt().prompt * 4 / 1e6)
+        # The request's own are those of its answer.
+        self.assertEqual((record.tokens, record.currency), (Tokens(100, 50), "USD"))
+
+    def test_the_loser_of_a_race(self) -> None:
+        for begun in (False, True):
+            self.setUp()
+            self.serve("hedged")
+            self.clock.advance(2)
+            if begun:
+                self.guard.answer(200, EVENTS).send(b": wait\n\n")
+            self.clock.advance(1)
+            self.well(self.spare)
+            self.assertGivenUp(("guard", 3.0, self.prompt()))
+        self.setUp()
+        self.serve("hedged")
+        self.clock.advance(2)
+        self.clock.advance(1)
+        self.well(self.guard)
+        self.assertGivenUp(("spare", 1.0, self.prompt()))
+
+    def test_what_had_come_of_it(self) -> None:
+        self.serve("hedged", stream=False)
+        self.clock.advance(2)
+        self.guard.answer().send(b'{"choices": [{"message": {"content": "Halt! ')
+        self.spare.answer().send(b'{"choices": []}').end()
+        self.assertGivenUp(("guard", 2.0, self.prompt(completion=11)))
+
+    def test_what_was_refused_took_no_tokens(self) -> None:
+        self.serve()
+        self.clock.advance(1)
+        self.guard.answer(402)
+        self.well(self.spare)
+        self.assertGivenUp(("guard", 1.0, None))
+
+    def test_nor_an_error_under_200(self) -> None:
+        self.serve()
+        self.guard.answer(200, EVENTS).send(event(error={"message": "No such key.", "code": 401}))
+        self.well(self.spare)
+        self.assertGivenUp(("guard", 0.0, None))
+
+    def test_nor_what_did_not_go_out(self) -> None:
+        self.serve()
+        self.guard.pending[0].errback(ConnectionRefusedError())
+        self.well(self.spare)
+        self.assertGivenUp(("guard", 0.0, None))
+
+    def test_the_next_one_waits_when_the_client_leaves(self) -> None:
+        for _ in range(2):
+            self.serve("spare:small")
+        self.serve()
+        self.clock.advance(8)
+        self.done.cancel()
+        record = self.assertGivenUp(("guard", 8.0, self.prompt()))
+        self.assertEqual((record.provider, record.tokens), ("spare", None))
+
+    def test_both_under_way_when_the_client_leaves(self) -> None:
+        self.serve("hedged")
+        self.clock.advance(2)
+        self.done.cancel()
+        record = self.assertGivenUp(("guard", 2.0, self.prompt()))
+        self.assertEqual((record.provider, record.tokens), ("spare", self.prompt()))
+
+    def test_an_answer_at_once_has_none(self) -> None:
+        self.serve()
+        self.well(self.guard)
+        self.assertGivenUp()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from twisted.internet.error import ConnectionRefusedError
 from twisted.logger import LogEvent, globalLogPublisher
+from twisted.web._newclient import RequestNotSent, RequestTransmissionFailed
 
 from skyproxy.config import Config
 from skyproxy.errors import ShuttingDown
@@ -139,10 +141,24 @@ class TokenTests(test_proxy.Case):
         self.upstream.answer(200, (b"Content-Type", b"audio/wav")).send(b"RIFF").end()
         self.assertTokens(self.record(done), None)
 
-    def test_nothing_when_skyproxy_gives_up(self) -> None:
+    def test_when_skyproxy_gives_up(self) -> None:
         _, done = self.serve()
         self.proxy.end_all(ShuttingDown("over", retry_after=1.0))
-        self.assertTokens(self.record(done), None)
+        self.assertEstimated(self.record(done), test_proxy.chat(), 0)
+
+    def test_what_comes_too_late(self) -> None:
+        _, done = self.serve()
+        self.clock.advance(60)
+        record = self.record(done)
+        self.assertEqual(record.error_code, "upstream_timeout")
+        self.assertEstimated(record, test_proxy.chat(), 0)
+
+    def test_nothing_for_what_did_not_go_out(self) -> None:
+        for error in (ConnectionRefusedError(), RequestNotSent(), RequestTransmissionFailed([])):
+            self.setUp()
+            _, done = self.serve()
+            self.upstream.pending[0].errback(error)
+            self.assertTokens(self.record(done), None)
 
     def test_a_price_by_pattern(self) -> None:
         _, done = self.serve(test_proxy.chat(model="guard:llama3:8b"))

@@ -6,7 +6,7 @@ from twisted.logger import LogEvent, Logger, LogLevel, LogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.observe.events import PLAIN
-from skyproxy.observe.records import Outcome, RequestLog, RequestRecord
+from skyproxy.observe.records import GivenUp, Outcome, RequestLog, RequestRecord
 from skyproxy.observe.usage import Tokens
 
 RECORD = RequestRecord(
@@ -36,6 +36,13 @@ def record_of(**fields: Any) -> RequestRecord:
 
 
 class RequestLogTests(SynchronousTestCase):
+    def test_attempts_that_were_given_up(self) -> None:
+        lost = GivenUp("other", "large", 8.0, tokens=Tokens(100, 1, estimated=True))
+        fields = self.told(record_of(attempts=3, own_latency=0.5, given_up=(lost, GivenUp("other", "small", 1.0))))[2]
+        told = {name: value for name, value in fields.items() if name.startswith(("own", "given_up"))}
+        expected = {"own_latency_ms": 500.0, "given_up": 2, "given_up_ms": 9000.0, "given_up_tokens": 101}
+        self.assertEqual(told, expected)
+
     def told(self, record: RequestRecord) -> tuple[str, LogLevel, dict[str, Any]]:
         events: list[LogEvent] = []
         RequestLog(Logger("skyproxy.observe.records", observer=events.append)).completed(record)

@@ -5,6 +5,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from skyproxy.observe.records import GivenUp
 from skyproxy.observe.statistics import Statistics
 from skyproxy.observe.usage import Tokens
 from tests.unit.observe.test_records import record_of
@@ -75,6 +76,23 @@ class UsageTests(Case):
             {("demo", "KEY_A"): (20, {"USD": 1.0}), ("demo", "KEY_B"): (10, {})},
         )
 
+    def test_attempts_that_were_given_up(self) -> None:
+        lost = GivenUp("other", "large", 8.0, "KEY_A", Tokens(100, 0, estimated=True), 0.5, "EUR")
+        refused = GivenUp("other", "small", 1.0)
+        self.count(2, tokens=Tokens(10, 5), cost=0.25, given_up=(lost, refused))
+        demo, other = self.statistics.of_provider("demo"), self.statistics.of_provider("other")
+        self.assertEqual((demo.given_up, demo.usage.prompt, demo.usage.cost), (0, 20, {"USD": 0.5}))
+        self.assertEqual((other.given_up, other.given_up_seconds, other.outcomes), (4, 18.0, {}))
+        self.assertEqual((other.usage.prompt, other.usage.estimated, other.usage.cost), (200, 200, {"EUR": 1.0}))
+        talk = self.statistics.of_slot("talk")
+        self.assertEqual((talk.outcomes, talk.given_up, talk.usage.prompt), ({"ok": 2}, 4, 220))
+        by_model = {model: tally for model, (tally, _) in self.statistics.deployments("other").items()}
+        self.assertEqual(
+            {model: tally.given_up_seconds for model, tally in by_model.items()}, {"large": 16, "small": 2}
+        )
+        self.assertEqual((by_model["large"].usage.prompt, by_model["small"].usage.prompt), (200, 0))
+        self.assertEqual(self.statistics.keys["other", "KEY_A"].prompt, 200)
+
     def test_reading_changes_nothing(self) -> None:
         self.count(2, tokens=Tokens(10, 5), cost=0.5)
         for _ in range(3):
@@ -118,7 +136,7 @@ class TimeTests(Case):
         self.assertEqual((talk.latency.summary(1000).max, talk.first_token.summary(1000).max), (9.0, 8.5))
         deployments = self.statistics.deployments("demo")
         self.assertEqual(
-            {model: times.latency.summary(1000).max for model, times in deployments.items()},
+            {model: times.latency.summary(1000).max for model, (_, times) in deployments.items()},
             {"guard": 1.0, "large": 2.0},
         )
         self.assertEqual(self.statistics.deployments("other"), {})

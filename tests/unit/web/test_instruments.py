@@ -11,6 +11,7 @@ from twisted.internet.address import IPv4Address
 from skyproxy import __version__
 from skyproxy.config import BreakerSettings
 from skyproxy.observe.lag import INTERVAL
+from skyproxy.observe.records import GivenUp
 from skyproxy.observe.usage import Tokens
 from skyproxy.upstream.guards.breaker import Breaker
 from skyproxy.upstream.keys import KeyRing
@@ -133,6 +134,17 @@ class MetricsTests(InstrumentCase):
         self.assertEqual(value("tokens_estimated_total", "talk"), 20)
         self.assertEqual(value("cost_total", "talk", currency="USD"), 0.75)
         self.assertFalse(any("such" in label for _, labels in found for pair in labels for label in pair))
+
+    def test_what_was_given_up(self) -> None:
+        lost = GivenUp("plain", "large", 8.0, tokens=Tokens(100, 0, estimated=True), cost=0.5)
+        self.count(2, given_up=(lost,))
+        names = {"provider": "plain", "slot": "talk"}
+        self.assertEqual(self.metric("given_up_total", **names), 2)
+        self.assertEqual(self.metric("given_up_seconds_total", **names), 16.0)
+        self.assertEqual(self.metric("tokens_estimated_total", **names), 200)
+        self.assertEqual(self.metric("cost_total", **names, currency="USD"), 1.0)
+        self.assertEqual(self.metric("given_up_total", provider="demo", slot="talk"), 0)
+        self.assertEqual(self.stats()["providers"]["plain"]["given_up"], {"attempts": 2, "seconds": 16.0})
 
     def test_histograms(self) -> None:
         self.count(2, latency=1.4, time_to_first_byte=0.3)
