@@ -226,8 +226,8 @@ def _plan(
 
 
 def secrets_of(candidates: Iterable[Candidate]) -> list[str]:
-    """The keys of the providers of *candidates*."""
-    return [key.secret.get_secret_value() for candidate in candidates for key in candidate.provider.api_keys]
+    """The keys of the providers of *candidates*, and the like."""
+    return [secret for candidate in candidates for secret in candidate.provider.secrets]
 
 
 def refuse(client: Client, error: SkyproxyError, headers: Fields = (), secrets: Iterable[str] = ()) -> None:

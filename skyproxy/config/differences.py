@@ -18,7 +18,7 @@ _LONGEST = 80
 _MOST = 50
 """Changes that are told one by one."""
 
-_KEYS = ("api_keys", "api_key", "key_missing", "ca_certificates")
+_KEYS = ("api_keys", "api_key", "key_missing", "ca_certificates", "header_secrets")
 _HIDDEN = ("headers", "auth_header")
 _SECRET = re.compile(r"key|token(?!s)|secret|passw|credential|auth", re.IGNORECASE)
 
@@ -42,13 +42,11 @@ def changes(old: Config, new: Config) -> dict[str, list[str]]:
                 lines += _of_model(f"{what} {name}", before[name], after[name])
     if len(lines) > _MOST:
         lines = [*lines[:_MOST], f"and {len(lines) - _MOST} more"]
-    mask = masker([key.secret.get_secret_value() for each in (old, new) for key in _keys(each)])
+    mask = masker(
+        [secret for each in (old, new) for provider in each.providers.values() for secret in provider.secrets]
+    )
     found["changes"] = [mask(line) for line in lines]
     return {key: names for key, names in found.items() if names}
-
-
-def _keys(config: Config) -> list[Any]:
-    return [key for provider in config.providers.values() for key in provider.api_keys]
 
 
 def _of_model(what: str, old: BaseModel, new: BaseModel) -> Iterator[str]:

@@ -14,6 +14,7 @@ from skyproxy.config.authorities import read_certificates
 from skyproxy.config.document import Document, parse
 from skyproxy.config.fallbacks import check_fallbacks
 from skyproxy.config.files import Source, Variables, find, is_file, near_misses, places, read_text
+from skyproxy.config.filling import fill_headers
 from skyproxy.config.hints import hints
 from skyproxy.config.pieces import Piece, refuse_unknown_sections, section
 from skyproxy.config.prices import Price
@@ -34,7 +35,7 @@ _ADDRESS_KEYS = tuple(Address.model_fields)
 _PROXY_KEYS = tuple(ProxySettings.model_fields)
 _DEFAULTS_KEYS = tuple(ProviderDefaults.model_fields)
 # The rest is made here, not written in a file.
-_MADE_KEYS = ("name", "api_key", "api_keys", "key_missing", "ca_certificates")
+_MADE_KEYS = ("name", "api_key", "api_keys", "key_missing", "ca_certificates", "header_secrets")
 _PROVIDER_KEYS = tuple(key for key in ProviderConfig.model_fields if key not in _MADE_KEYS)
 _SLOT_KEYS = tuple(key for key in SlotConfig.model_fields if key != "name")
 _PRICE_KEYS = tuple(Price.model_fields)
@@ -191,8 +192,10 @@ def _providers(
         if piece is None:
             continue
         piece.refuse_unknown(_PROVIDER_KEYS, problems)
+        piece, secrets = fill_headers(piece, variables, problems)
         provider = piece.check(ProviderConfig, _PROVIDER_KEYS, problems, name=name, **general)
         if provider is not None:
+            provider = provider.model_copy(update={"header_secrets": secrets})
             providers[name] = _with_keys(provider, variables, problems)
     return providers
 

@@ -156,8 +156,9 @@ class ProviderConfig(ProviderDefaults):
     :ivar api_keys: what those variables hold that hold anything, in their order.
     :ivar api_key: the first of these.
     :ivar key_missing: those variables, for messages, if all hold nothing.
+    :ivar header_secrets: what its ``headers`` got from variables, and is not to be shown.
     :ivar auth_header: ``Name: value`` with ``${API_KEY}`` in the value.
-    :ivar headers: sent with every request besides.
+    :ivar headers: sent with every request besides; variables are filled in.
     :ivar allowed_fields: of a client's body; others are dropped. None allows all.
     :ivar dialect: whose rules apply; if not given, the provider's name or host tells.
     :ivar ca_file: has certificates of authorities that are trusted besides the system's.
@@ -172,6 +173,7 @@ class ProviderConfig(ProviderDefaults):
     api_keys: tuple[ApiKeyConfig, ...] = ()
     api_key: SecretStr | None = None
     key_missing: str | None = None
+    header_secrets: tuple[SecretStr, ...] = ()
     auth_header: Annotated[str, AfterValidator(rules.auth_header)] = f"Authorization: Bearer {rules.KEY_PLACE}"
     headers: Headers = Field(default={}, validate_default=True, repr=False)
     allowed_fields: Annotated[frozenset[str], Field(strict=False)] | None = None
@@ -198,6 +200,11 @@ class ProviderConfig(ProviderDefaults):
     def whole_timeout(self) -> float:
         """Seconds to the end of a whole answer."""
         return self.default_timeout or (600.0 if self.dialect == "local" else 300.0)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What is not to be shown: its keys, and what its headers hold of variables."""
+        return tuple(each.get_secret_value() for each in (*(key.secret for key in self.api_keys), *self.header_secrets))
 
     def auth(self, key: SecretStr | None = None) -> tuple[bytes, bytes] | None:
         """Name and value of the header that carries *key*, or :attr:`api_key`; None without either."""

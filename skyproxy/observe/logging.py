@@ -318,8 +318,5 @@ def secrets_of(config: Any) -> set[str]:
     """The keys of *config*. One that is its provider's name, as local servers are given, is no secret."""
     secrets: set[str] = set()
     for name, provider in config.providers.items():
-        for each in provider.api_keys:
-            key = each.secret.get_secret_value()
-            if key.casefold() != name.casefold():
-                secrets.add(key)
+        secrets.update(each for each in provider.secrets if each.casefold() != name.casefold())
     return secrets

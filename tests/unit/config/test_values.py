@@ -135,6 +135,7 @@ class ProviderTests(ConfigTestCase):
             "api_keys": (),
             "api_key": None,
             "key_missing": None,
+            "header_secrets": (),
             "auth_header": "Authorization: Bearer ${API_KEY}",
             "headers": {},
             "allowed_fields": None,

@@ -10,7 +10,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from pydantic import SecretStr
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, LogPublisher
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
@@ -58,10 +57,7 @@ class Blocked:
 
 def settings(log_file: Path | None = None, log_level: str = "info", **keys: str | None) -> Any:
     """As much of a configuration as a log wants."""
-    providers = {
-        name: SimpleNamespace(api_keys=() if key is None else (SimpleNamespace(secret=SecretStr(key)),))
-        for name, key in keys.items()
-    }
+    providers = {name: SimpleNamespace(secrets=() if key is None else (key,)) for name, key in keys.items()}
     return SimpleNamespace(proxy=SimpleNamespace(log_file=log_file, log_level=log_level), providers=providers)
 
 
