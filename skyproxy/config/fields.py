@@ -76,6 +76,9 @@ Host = Annotated[str, AfterValidator(rules.listen_host)]
 Origins = Annotated[
     tuple[Annotated[str, AfterValidator(rules.origin)], ...], Field(strict=False), BeforeValidator(one_or_several)
 ]
+Hosts = Annotated[
+    tuple[Annotated[str, AfterValidator(rules.allowed_host)], ...], Field(strict=False), BeforeValidator(one_or_several)
+]
 Headers = Annotated[
     Mapping[Annotated[str, AfterValidator(rules.header_name)], Annotated[str, AfterValidator(rules.header_value)]],
     AfterValidator(frozen),

@@ -126,6 +126,14 @@ def listen_host(value: str) -> str:
     raise ValueError("must be a host name or an IP address")
 
 
+def allowed_host(value: str) -> str:
+    """What the header Host may say, without a port; or ``*``.
+
+    :raise ValueError: it is neither.
+    """
+    return value if value == "*" else listen_host(value)
+
+
 def endpoint_of(host: str, port: int) -> str:
     """The Twisted endpoint of *host* and *port*."""
     try:

@@ -19,6 +19,7 @@ from skyproxy.config.fields import (
     Fields,
     Headers,
     Host,
+    Hosts,
     Name,
     OnOff,
     OptionalPath,
@@ -77,6 +78,7 @@ class ProxySettings(Checked):
     :ivar body_timeout: seconds for its body.
     :ivar stall_timeout: seconds in which a client must have read something of its answer.
     :ivar cors_origins: of browser pages that may ask, besides those from this machine; ``*`` is all.
+    :ivar allowed_hosts: names by which programs on this machine may ask, besides its own; ``*`` is all.
     :ivar cache: the stores of answers, for the providers and slots that keep some.
     :ivar watch: whether the configuration is read again when one of its files changes. By default where no SIGHUP can
         ask for that.
@@ -93,6 +95,7 @@ class ProxySettings(Checked):
     body_timeout: Seconds = 60.0
     stall_timeout: Seconds = 60.0
     cors_origins: Origins = ()
+    allowed_hosts: Hosts = ()
     cache: CacheSettings = CacheSettings()
     watch: bool = not hasattr(signal, "SIGHUP")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WrongMethodForPath
 
 from skyproxy import jsonbody
-from skyproxy.errors import InternalError, MethodNotAllowed, NotFound, ShuttingDown, SkyproxyError
+from skyproxy.errors import InternalError, MethodNotAllowed, NotFound, OriginNotAllowed, ShuttingDown, SkyproxyError
 from skyproxy.proxy import Proxy, Runtime, refuse
 from skyproxy.request import Endpoint, Request
 from skyproxy.web.client import HttpClient, client_of
@@ -24,7 +24,7 @@ from skyproxy.web.host import check_host
 from skyproxy.web.instruments import Sources, figures
 from skyproxy.web.metrics import Metrics
 from skyproxy.web.request import ApiRequest, RequestIds
-from skyproxy.wire.headers import Fields
+from skyproxy.wire.headers import Field, Fields
 
 _log = Logger()
 
@@ -33,6 +33,9 @@ _log = Logger()
 _FORWARDED = ((b"http-referer", b"HTTP-Referer"), (b"x-title", b"X-Title"), (b"accept", b"Accept"))
 
 _JSON = b"application/json"
+
+# Asked by supervisors and balancers, under whatever name. They tell nothing that a page could use.
+_FOR_ALL = frozenset({b"/healthz", b"/readyz"})
 
 
 class Api:
@@ -133,7 +136,6 @@ class Api:
     @app.route("/metrics", methods=["GET"])
     def metrics(self, request: ApiRequest) -> Deferred[None]:
         def render() -> tuple[bytes, bytes]:
-            _check_host(request)
             accept = request.header(b"Accept") or b""
             body, content_type = self._metrics.render(accept.decode("latin-1"))
             return body, content_type.encode("ascii")
@@ -143,7 +145,6 @@ class Api:
     @app.route("/api/stats", methods=["GET"])
     def stats(self, request: ApiRequest) -> Deferred[None]:
         def read() -> dict[str, Any]:
-            _check_host(request)
             return figures(self._sources)
 
         return self._answered(request, read)
@@ -192,7 +193,7 @@ class Api:
                 request_id=request_id,
                 content_type=fields.get(b"content-type", b""),
                 identity=fields.get(b"authorization", b""),
-                headers=tuple([(name, fields[low]) for low, name in _FORWARDED if low in fields]),
+                headers=_forwarded(fields),
                 body=body,
                 cache_control=fields.get(b"cache-control", b""),
             ),
@@ -233,9 +234,14 @@ class Api:
         return succeed(None)
 
     def _admit(self, request: ApiRequest, client: HttpClient) -> None:
-        origin = request.fields.get(b"origin")
+        fields, settings = request.fields, self._runtime().config.proxy
+        origin = fields.get(b"origin")
         if origin is not None:
-            client.headers.extend(Cors(self._runtime().config.proxy.cors_origins).headers(origin))
+            if len(request.requestHeaders.getRawHeaders(b"origin", ())) > 1:
+                raise OriginNotAllowed("The request has more than one Origin header.")
+            client.headers.extend(Cors(settings.cors_origins).headers(origin))
+        if request.path not in _FOR_ALL:
+            check_host(fields.get(b"host"), request.getHost(), settings.allowed_hosts)  # type: ignore[no-untyped-call]
 
     def _client(self, request: ApiRequest) -> tuple[HttpClient, str]:
         request_id = self._ids.of(request)
@@ -245,8 +251,11 @@ class Api:
         return client_of(request, headers, self._clock.seconds), request_id
 
 
-def _check_host(request: ApiRequest) -> None:
-    check_host(request.header(b"Host"), request.getHost())  # type: ignore[no-untyped-call]
+def _forwarded(fields: Mapping[bytes, bytes]) -> tuple[Field, ...]:
+    """What of a request's *fields* goes on to the provider: none that Connection names, which are for this hop only."""
+    own = fields.get(b"connection", b"").lower()
+    named = {name.strip() for name in own.split(b",")} if b"-" in own or b"accept" in own else ()
+    return tuple([(name, fields[low]) for low, name in _FORWARDED if low in fields and low not in named])
 
 
 def _model(name: str) -> dict[str, Any]:

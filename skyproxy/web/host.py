@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from ipaddress import ip_address
 from typing import Any
 
@@ -10,23 +11,31 @@ from skyproxy.errors import HostNotAllowed
 
 _PORT = re.compile(r":[0-9]*$")
 
+# What a container calls the machine that it runs on, and what browsers look up nowhere (RFC 6761 section 6.3).
+_OWN_NAMES = re.compile(r"(.*\.)?localhost\.?|host\.docker\.internal")
 
-def check_host(host: bytes | None, local: Any) -> None:
+
+def check_host(host: bytes | None, local: Any, allowed: Container[str] = ()) -> None:
     """Refuse what a browser may have been tricked into asking.
 
     A page that has its own name resolve to 127.0.0.1 reads what is served there as if it came from the page's server;
-    its requests carry that name. So on a connection over loopback, Host must be a name of loopback.
+    its requests carry that name. So on a connection over loopback, Host must be a name of this machine.
     Other connections are not looked at: by which names they may come, nobody here knows.
 
     :param host: the request's Host. Every browser sends one.
     :param local: this side's address of the connection.
+    :param allowed: other names, in lower case, that Host may have; ``*`` is all.
     :raise HostNotAllowed: it is another machine's name.
     """
     if host is None or not is_loopback(getattr(local, "host", "")):
         return
-    name = _PORT.sub("", host.decode("latin-1"))
-    if name.lower() != "localhost" and not is_loopback(name.strip("[]")):
-        raise HostNotAllowed("Ask for this path by the name localhost or 127.0.0.1.")
+    name = _PORT.sub("", host.decode("latin-1")).lower()
+    bare = name[1:-1] if name.startswith("[") and name.endswith("]") else name
+    if _OWN_NAMES.fullmatch(name) or is_loopback(bare) or bare in allowed or "*" in allowed:
+        return
+    raise HostNotAllowed(
+        "Ask for this path by the name localhost or 127.0.0.1, or list the name in the Host header under allowed_hosts."
+    )
 
 
 def is_loopback(address: str) -> bool:

@@ -68,7 +68,7 @@ def send_request(connection: socket.socket, body: dict[str, Any], request_id: st
     """Send a chat request, and read nothing."""
     data = json.dumps(body).encode()
     connection.sendall(
-        b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         b"X-Request-Id: %b\r\n%bContent-Length: %d\r\n\r\n%b" % (request_id.encode(), extra, len(data), data)
     )
 

@@ -169,7 +169,7 @@ def test_a_slow_reader_slows_nobody(start: Starter) -> None:
     slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
     slow.connect(proxy.address)
     data = json.dumps(body).encode()
-    slow.sendall(b"POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(data), data))
+    slow.sendall(b"POST /v1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(data), data))
     eventually(lambda: demo.stats()["active"] == 1, "it is under way")
     quick = ask(proxy, body)
     assert quick.body.endswith(b"data: [DONE]\n\n") and len(quick.body) > 15_000_000

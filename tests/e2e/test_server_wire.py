@@ -20,7 +20,7 @@ from tests.e2e.raw import Answer, ask, call, chat, open_request, read_all, read_
 CROWD = ("--listen", "tcp:0:interface=127.0.0.1:backlog=1024")
 """Arguments for a proxy that is to take many connections at once."""
 
-HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 
 @contextmanager
@@ -169,9 +169,9 @@ MALFORMED = {
     "bad chunk size": HEAD + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n",
     "no Host": b"GET /healthz HTTP/1.1\r\n\r\n",
     "two Hosts": HEAD + b"Host: y\r\n\r\n",
-    "another host": b"GET http://example.com/healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+    "another host": b"GET http://example.com/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "CONNECT": b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n",
-    "lower case": b"get /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+    "lower case": b"get /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "TLS": b"\x16\x03\x01\x00\xf0\x01\x00\x00\xec\x03\x03" + os.urandom(64),
     "a lot of junk": b"junk\r\n" + b"\0" * 200_000,
 }
@@ -180,7 +180,7 @@ MALFORMED = {
 @pytest.mark.parametrize("name", MALFORMED)
 def test_malformed(proxy: Proxy, demo: DemoProvider, name: str) -> None:
     demo.reset()
-    pipelined = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    pipelined = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     data = send(proxy, MALFORMED[name], pipelined)
     assert_refused(data, 400)
     after = send(proxy, pipelined + MALFORMED[name])
@@ -197,7 +197,7 @@ def test_other_refusals(proxy: Proxy) -> None:
 
 
 def test_pipelined_beyond_the_read_ahead(proxy: Proxy) -> None:
-    request = b"GET /v1/models HTTP/1.1\r\nHost: x\r\nX-Request-Id: n-%d\r\nX-Pad: " + b"p" * 2000 + b"\r\n\r\n"
+    request = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: n-%d\r\nX-Pad: " + b"p" * 2000 + b"\r\n\r\n"
     with open_request(proxy, chat("demo:guard;first=0.5")) as connection:
         connection.sendall(b"".join(request % number for number in range(100)))
         data = read_until(connection, b"n-99\r\n")
@@ -208,7 +208,7 @@ def test_leaving_after_sending_a_lot_ahead(proxy: Proxy, demo: DemoProvider) -> 
     demo.reset()
     connection = open_request(proxy, chat("demo:guard;hang"))
     eventually(lambda: demo.stats()["active"] == 1, "the request has arrived")
-    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 4000)
+    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3000)
     connection.close()
     eventually(lambda: demo.stats()["active"] == 0, "the request is cancelled")
 
@@ -279,7 +279,7 @@ def test_descriptors_run_out(start: Starter, demo: DemoProvider) -> None:
         still_open = [connection for connection in idle if not ended(connection)]
         assert still_open
         # Who is in is served.
-        still_open[0].sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        still_open[0].sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert read_until(still_open[0], b"\r\n").startswith(b"HTTP/1.1 200 OK\r\n")
     eventually(lambda: call_works(proxy), "it serves again")
     assert ask(proxy, chat("demo:guard;chunks=2;delay=0", stream=True)).body.endswith(b"data: [DONE]\n\n")

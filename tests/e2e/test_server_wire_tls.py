@@ -50,7 +50,11 @@ def proxy(start_for_module: Starter, demo: DemoProvider, tmp_path_factory: pytes
 
 def request(model: str, version: bytes = b"1.1") -> bytes:
     body = json.dumps(chat(model, stream=True)).encode()
-    return b"POST /v1/chat/completions HTTP/%b\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (version, len(body), body)
+    return b"POST /v1/chat/completions HTTP/%b\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (
+        version,
+        len(body),
+        body,
+    )
 
 
 def test_stream(proxy: TlsProxy) -> None:
@@ -91,7 +95,12 @@ def test_http2(proxy: TlsProxy) -> None:
         h2 = H2Connection(H2Configuration(client_side=True))
         h2.initiate_connection()
         h2.increment_flow_control_window(1_000_000)
-        fields = [(":method", "POST"), (":scheme", "https"), (":authority", "x"), (":path", "/v1/chat/completions")]
+        fields = [
+            (":method", "POST"),
+            (":scheme", "https"),
+            (":authority", "localhost"),
+            (":path", "/v1/chat/completions"),
+        ]
         for stream in (1, 3):
             h2.send_headers(stream, fields)
             h2.send_data(stream, body, end_stream=True)
@@ -119,7 +128,7 @@ class Asked:
     :ivar body: what has come of the answer.
     """
 
-    FIELDS = ((":method", "POST"), (":scheme", "https"), (":authority", "x"), (":path", "/v1/chat/completions"))
+    FIELDS = ((":method", "POST"), (":scheme", "https"), (":authority", "localhost"), (":path", "/v1/chat/completions"))
 
     def __init__(self, connection: ssl.SSLSocket, model: str) -> None:
         self._connection = connection

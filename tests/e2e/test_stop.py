@@ -48,8 +48,8 @@ def test_readyz_turns_503_and_new_requests_are_refused(start: Starter, demo: Dem
     proxy.child.send_signal(signal.SIGTERM)
     eventually(lambda: refused(proxy), "draining has begun")
     body = json.dumps(chat()).encode()
-    ready.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
-    chatting.sendall(b"POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+    ready.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    chatting.sendall(b"POST /v1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
     for connection in (waiting, ready, chatting):
         assert b"200 OK" in read_until(connection, b"\r\n\r\n")
     assert proxy.wait() == 0

@@ -136,7 +136,7 @@ def test_a_reader_that_does_not_read_slows_its_provider(proxy: Proxy, demo: Demo
     connection.connect(proxy.address)
     body = json.dumps(chat("demo:guard;delay=0;size=10000;chunks=10000", stream=True)).encode()
     connection.sendall(
-        b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
     )
     time.sleep(1.0)
     before = demo.stats()["chunks"]

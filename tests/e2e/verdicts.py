@@ -167,7 +167,7 @@ class Connection:
             self._socket = socket.create_connection(self._address, PATIENCE)
             self._reader = self._socket.makefile("rb")
         self._socket.sendall(
-            b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
         )
 

@@ -106,7 +106,7 @@ def _slow_reader(sheet: Sheet, demo: DemoProvider, proxy: Proxy) -> None:
     slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
     slow.connect(proxy.address)
     data = json.dumps(body).encode()
-    slow.sendall(b"POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(data), data))
+    slow.sendall(b"POST /v1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(data), data))
     eventually(lambda: demo.stats()["active"] == 1, "it is under way")
     quick = ask(proxy, body)
     slow.settimeout(PATIENCE)

@@ -66,7 +66,8 @@ class ValueTests(ConfigTestCase):
                           ("listen_address", "127.0.0.1:80"), ("listen_port", "-1"), ("listen_port", "'80'"),
                           ("log_file", "1"), ("log_level", "loud"), ("max_body", "0"),
                           ("cors_origins", "[https://x/y]"), ("cors_origins", "example.org"),
-                          ("cors_origins", "'http://u@h'"), ("cors_origins", "[1]")):  # fmt: skip
+                          ("cors_origins", "'http://u@h'"), ("cors_origins", "[1]"),
+                          ("allowed_hosts", "['a:1']")):  # fmt: skip
             (line,) = self.problems_of(PROVIDERS + f"proxy: {{{key}: {text}}}")
             self.assertRegex(line, rf"^proxy.yaml:8: proxy\.{key}(\.0)?: must ")
 

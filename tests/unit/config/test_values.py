@@ -85,6 +85,7 @@ class ProxyTests(ConfigTestCase):
             "body_timeout": 60.0,
             "stall_timeout": 60.0,
             "cors_origins": (),
+            "allowed_hosts": (),
             "cache": {"max_bytes": 64_000_000, "path": None},
             "watch": not hasattr(signal, "SIGHUP"),
         }
@@ -117,6 +118,10 @@ class ProxyTests(ConfigTestCase):
         self.assertEqual(proxy.cors_origins, ("https://chat.example.org",))
         several = self.proxy("cors_origins: ['*', 'http://[::1]:8000', 'chrome-extension://abcdef']")
         self.assertEqual(several.cors_origins, ("*", "http://[::1]:8000", "chrome-extension://abcdef"))
+
+    def test_hosts(self) -> None:
+        self.assertEqual(self.proxy("allowed_hosts: My.Box").allowed_hosts, ("my.box",))
+        self.assertEqual(self.proxy("allowed_hosts: ['*', '[::2]']").allowed_hosts, ("*", "::2"))
 
     def test_a_key_without_a_value_is_no_key(self) -> None:
         self.assertEqual(self.proxy("log_level: , listen_port:"), self.proxy(""))

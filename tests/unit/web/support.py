@@ -31,7 +31,7 @@ from skyproxy.wire import Connections, ServerLimits, Wire
 from tests.unit.configs import config_of
 
 CONFIG = """
-proxy: {max_body: 1000, cors_origins: ["https://chat.example"]}
+proxy: {max_body: 1000, cors_origins: ["https://chat.example"], allowed_hosts: [my.box]}
 providers: {guard: {base_url: "http://127.0.0.1:9/v1"}}
 model_slots:
   default: {provider: guard, model: m}

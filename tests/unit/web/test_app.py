@@ -5,9 +5,12 @@ import warnings
 import zlib
 from typing import Any
 
+from twisted.internet.address import IPv4Address
+
 from skyproxy.errors import BacklogFull
 from skyproxy.proxy import refuse
 from skyproxy.request import Endpoint
+from skyproxy.web.request import ApiRequest
 from tests.stock_wire import stock_wire
 from tests.unit.web.support import WebCase
 
@@ -153,6 +156,28 @@ class AppTests(WebCase):
                 answer = self.ask(method, path)
                 self.assertEqual((answer.status, answer.code), (405, "method_not_allowed"))
                 self.assertEqual(answer.headers["allow"], allowed)
+
+    def test_names_of_pages_that_pretend_to_be_here(self) -> None:
+        self.patch(ApiRequest, "getHost", lambda _: IPv4Address("TCP", "127.0.0.1", 35791))
+        self.proxy.act = echo
+        for method, path in ((b"GET", b"/v1/models"), (b"POST", b"/v1"), (b"GET", b"/metrics"), (b"GET", b"/nothing")):
+            for host, refused in ((b"evil.example", True), (b"my.box:80", False), (b"a.localhost", False)):
+                ask = b"%b %b HTTP/1.1\r\nHost: %b\r\nContent-Length: 2\r\n\r\n{}" % (method, path, host)
+                line = self.line().send(ask)
+                self.assertEqual(b"allowed_hosts" in line.received, refused, (path, host))
+                self.assertEqual(b" 403 " in line.received, refused, (path, host))
+        self.assertEqual(len(self.proxy.served), 2)
+
+    def test_two_origins(self) -> None:
+        ask = b"POST /v1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n%b\r\n{}"
+        line = self.line().send(ask % (b"Origin: https://evil.example\r\nOrigin: https://chat.example\r\n"))
+        self.assertIn(b" 403 ", line.received)
+        self.assertEqual(self.proxy.served, [])
+
+    def test_headers_of_the_connection_stay_here(self) -> None:
+        self.proxy.act = echo
+        self.ask("POST", "/v1", {}, X_Title="a", HTTP_Referer="b", Connection="keep-alive, X-Title")
+        self.assertEqual([name for name, _ in self.proxy.served[0][0].headers if name != b"Accept"], [b"HTTP-Referer"])
 
     def test_options(self) -> None:
         answer = self.ask("OPTIONS", "/v1/chat/completions")

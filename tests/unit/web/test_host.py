@@ -15,7 +15,7 @@ class HostTests(SynchronousTestCase):
     def test_names_of_this_machine(self) -> None:
         for host in (
             b"localhost", b"localhost:35791", b"LOCALHOST:1", b"127.0.0.1", b"127.0.0.1:35791", b"127.8.8.8:80",
-            b"[::1]:35791", b"[::1]", b"localhost:", None,
+            b"[::1]:35791", b"[::1]", b"localhost:", None, b"sky.localhost:1", b"Host.Docker.Internal:35791",
         ):  # fmt: skip
             for local in (HERE, IPv6Address("TCP", "::1", 35791), IPv6Address("TCP", "::ffff:127.0.0.1", 1)):
                 check_host(host, local)
@@ -29,6 +29,13 @@ class HostTests(SynchronousTestCase):
             with self.assertRaises(HostNotAllowed, msg=repr(host)) as caught:
                 check_host(host, HERE)
             self.assertEqual((caught.exception.status, caught.exception.code), (403, "host_not_allowed"))
+
+    def test_names_that_the_configuration_lists(self) -> None:
+        check_host(b"My.Box:1", HERE, ("my.box",))
+        check_host(b"[::2]:1", HERE, ("::2",))
+        check_host(b"anything", HERE, ("*",))
+        with self.assertRaisesRegex(HostNotAllowed, "allowed_hosts"):
+            check_host(b"other.box", HERE, ("my.box",))
 
     def test_connections_that_come_from_elsewhere(self) -> None:
         for local in (
