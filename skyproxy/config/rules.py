@@ -121,7 +121,8 @@ def listen_host(value: str) -> str:
     try:
         return str(ip_address(bare))
     except ValueError:
-        if _HOST.fullmatch(bare):
+        labels = bare.removesuffix(".").split(".")
+        if _HOST.fullmatch(bare) and len(bare) <= 254 and all(1 <= len(label) <= 63 for label in labels):
             return bare.lower()
     raise ValueError("must be a host name or an IP address")
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import CancelledError, Deferred, fail
-from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.python.failure import Failure
@@ -16,6 +16,7 @@ from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from skyproxy.wire.alpn import TlsEndpoint
+from skyproxy.wire.names import NameEndpoint
 from skyproxy.wire.pool import ConnectionPool
 from skyproxy.wire.tls import TlsClient
 
@@ -52,9 +53,7 @@ def endpoint_of(origin: Origin, reactor: Any, connect_timeout: float, tls: TlsCl
     :param connect_timeout: seconds for all of it: the name's look-up, TCP, and TLS.
     :param tls: for an https origin, None for another.
     """
-    # For what needs no look-up, HostnameEndpoint asks for one all the same, in a thread: besides its cost, requests
-    # that come one after the other would overtake each other there.
-    kind: Any = HostnameEndpoint
+    kind: Any = NameEndpoint
     if isIPAddress(origin.host):
         kind = TCP4ClientEndpoint
     elif isIPv6Address(origin.host):

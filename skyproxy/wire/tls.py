@@ -13,9 +13,33 @@ from twisted.internet.ssl import CertificateOptions, optionsForClientTLS
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from skyproxy.wire.trust import Roots
+from skyproxy.wire.trust import GatheredRoots, Roots
 
 _log = Logger()
+
+
+def verified(host: str, trust: GatheredRoots, protocols: list[bytes], *, tickets: bool) -> Any:
+    """TLS with *host* and nobody else.
+
+    :param tickets: whether sessions may be resumed.
+    """
+
+    def options(name: str) -> Any:
+        return optionsForClientTLS(
+            name,
+            trustRoot=trust,
+            acceptableProtocols=protocols,
+            extraCertificateOptions={"enableSessionTickets": tickets},
+        )
+
+    try:
+        return options(host)
+    except UnicodeError:
+        # Twisted wants names of IDNA, though DNS has others in ASCII, such as my_host or r3---sn. They take the place
+        # of one that nobody has, and that no certificate is for.
+        found = options("name.invalid")
+        found._hostnameASCII, found._hostnameBytes = host, host.encode("ascii")
+        return found
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -69,12 +93,7 @@ class TlsClient:
         self._host = host
         self.protocols = tuple(protocols)
         self._options: Any = (
-            optionsForClientTLS(
-                host,
-                trustRoot=(roots or Roots()).trust(added),
-                acceptableProtocols=list(protocols),
-                extraCertificateOptions={"enableSessionTickets": max_sessions > 0},
-            )
+            verified(host, (roots or Roots()).trust(added), list(protocols), tickets=max_sessions > 0)
             if verify
             else Unverified(host, list(protocols), tickets=max_sessions > 0)
         )

@@ -18,7 +18,8 @@ class ValueTests(ConfigTestCase):
         for text in ("", "api.openai.com/v1", "ftp://h/v1", "https://", "https:///v1", "http://u:p@h/v1", "http://@h",
                      "http://h/v1?x=1", "http://h/v1?", "http://h/v1#", "http://h/a b", "http://h\\nx", "http://h\\tx",
                      "http://h\\0", "http://h:0", "http://h:99999", "http://h:x", "http://[::1", "http://bücher.de",
-                     "http://h\\\\x", "http://a,b", "http://-h", "embedded:other"):  # fmt: skip
+                     "http://h\\\\x", "http://a,b", "http://-h", "http://a..b", f"http://{64 * 'a'}.de",
+                     f"http://{127 * 'a.'}de", "embedded:other"):  # fmt: skip
             self.assertIn(": must ", self.refused("base_url", f'base_url: "{text}"'), text)
 
     def test_auth_header(self) -> None:

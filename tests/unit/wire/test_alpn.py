@@ -63,6 +63,15 @@ class TlsEndpointTests(TlsTestCase):
             self.assertEqual(self.connected(endpoint, http2=http2).name, chosen, (http2, spoken))
             self.assertEqual((self.tls.handshakes, self.tls.resumed), (1, 0))
 
+    def test_a_host_whose_name_idna_does_not_know(self) -> None:
+        for host in ("my_host", "r3---sn.example"):
+            self.assertEqual(self.connected(self.server(host), host).name, b"h2")
+            for other in ("name.invalid", "my-host", "example"):
+                endpoint = self.server(other)
+                connected = self.connect(endpoint, host)
+                endpoint.flush()
+                self.failureResultOf(connected, VerificationError)
+
     def test_http2_that_is_insisted_on(self) -> None:
         endpoint = self.server("api.example", protocols=())
         connected = self.connect(endpoint, http2="on")
