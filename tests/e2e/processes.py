@@ -138,7 +138,12 @@ class Proxy(Process):
     twistd: tuple[str, ...] = (*PROXY_TWISTD, "-n", "--pidfile", "")
 
     def __init__(
-        self, cwd: Path, config: dict[str, Any] | None = None, *arguments: str, env: dict[str, str] | None = None
+        self,
+        cwd: Path,
+        config: dict[str, Any] | None = None,
+        *arguments: str,
+        env: dict[str, str] | None = None,
+        pass_fds: tuple[int, ...] = (),
     ) -> None:
         self.folder = cwd
         self.log_file = cwd / "skyproxy.log"
@@ -147,7 +152,8 @@ class Proxy(Process):
             (cwd / "proxy.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
             options += ["--config", "proxy.yaml"]
         command = [*self.prefix, *self.twistd, "skyproxy", *options]
-        super().__init__(command, cwd, environment(HOME=str(cwd), XDG_CONFIG_HOME=str(cwd / "none"), **(env or {})))
+        given = environment(HOME=str(cwd), XDG_CONFIG_HOME=str(cwd / "none"), **(env or {}))
+        super().__init__(command, cwd, given, pass_fds)
         self.base_url = self.wait_for(r"listens at (http\S+)").group(1)
         self.origin = self.base_url.removesuffix("/v1")
         host, _, port = self.origin.rpartition("/")[2].rpartition(":")
