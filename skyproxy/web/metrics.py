@@ -16,6 +16,9 @@ from skyproxy.observe.distribution import Histogram
 from skyproxy.web.instruments import Sources
 
 _OPEN_METRICS = "application/openmetrics-text"
+_OTHER = "other"
+"""In place of models that only clients name."""
+
 _BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
 
 
@@ -49,6 +52,7 @@ class Metrics(Collector):
         yield from self._requests()
         yield from self._times()
         yield from self._providers()
+        yield from self._deployments()
         yield from self._process()
 
     def _requests(self) -> Iterator[Metric]:
@@ -136,6 +140,41 @@ class Metrics(Collector):
             if provider.guards.breaker is not None:
                 breaker.add_metric((name,), _BREAKER_STATES[provider.guards.breaker.state.value])
         yield from (responses, retries, fallbacks, hedges, permits, queue, pool, breaker)
+
+    def _deployments(self) -> Iterator[Metric]:
+        by_model = ("provider", "model")
+        breaker = GaugeMetricFamily(
+            "skyproxy_deployment_breaker_state",
+            "Of one model: 0 closed, 1 half-open, 2 open; of those that the configuration does not name, the worst.",
+            labels=by_model,
+        )
+        rest = GaugeMetricFamily(
+            "skyproxy_rate_guard_rest_seconds",
+            "Seconds for which a model is not asked after a 429; of several keys, the longest.",
+            labels=by_model,
+        )
+        mark = GaugeMetricFamily(
+            "skyproxy_rate_guard_mark",
+            "Requests at once that a model is known to take with one key; of several keys, the least.",
+            labels=by_model,
+        )
+        for name, provider in self._sources.providers().items():
+            states: dict[str, int] = {}
+            rests: dict[str, float] = {}
+            marks: dict[str, int] = {}
+            for each in provider.deployments:
+                label = each.model if each.named else _OTHER
+                if each.breaker is not None:
+                    states[label] = max(states.get(label, 0), _BREAKER_STATES[each.breaker.state.value])
+                for guard in each.guards.values():
+                    rests[label] = max(rests.get(label, 0.0), guard.rest)
+                    known = guard.mark
+                    if known is not None:
+                        marks[label] = min(marks.get(label, known), known)
+            for family, values in ((breaker, states), (rest, rests), (mark, marks)):
+                for label, value in values.items():
+                    family.add_metric((name, label), value)
+        yield from (breaker, rest, mark)
 
     def _process(self) -> Iterator[Metric]:
         sources = self._sources

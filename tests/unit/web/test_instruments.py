@@ -14,6 +14,7 @@ from skyproxy.observe.lag import INTERVAL
 from skyproxy.observe.records import GivenUp
 from skyproxy.observe.usage import Tokens
 from skyproxy.upstream.guards.breaker import Breaker
+from skyproxy.upstream.guards.deployments import Deployments
 from skyproxy.upstream.keys import KeyRing
 from skyproxy.upstream.limiter import Limiter
 from skyproxy.upstream.provider import Counts, Guards, Provider
@@ -173,6 +174,34 @@ class MetricsTests(InstrumentCase):
         self.assertEqual(self.metric("queue_depth", provider="demo"), 2)
         for state, number in (("idle", 3), ("busy", 2), ("connecting", 1)):
             self.assertEqual(self.metric("pool_connections", provider="demo", state=state), number)
+
+    def test_models(self) -> None:
+        config = self.providers["demo"].config
+        known = Deployments(self.clock, BreakerSettings(consecutive=1, open_for=30.0), "demo")
+        guards = Guards(self.limiter, None, None, known, rate=True)
+        upstream: Any = Connected()
+        self.providers["demo"] = Provider(config, Timers(self.clock), guards, upstream, self.clock.seconds)
+        for name, named in (("large", True), ("sk-1", False), ("sk-2", False), ("other", True)):
+            known.of(name).named = named
+        self.assertEqual(self.metric("deployment_breaker_state", provider="demo", model="large"), 0)
+        self.assertIsNone(self.metric("rate_guard_rest_seconds", provider="demo", model="large"))
+        breaker = known.of("sk-2").breaker
+        assert breaker is not None
+        breaker.admit().failed("status 500")
+        known.of("large").guard("A").sent().limited(20.0)
+        tickets = [known.of("large").guard("B").sent() for _ in range(4)]
+        tickets[3].limited(None)
+        known.of("sk-1").guard("A").sent().limited(7.0)
+        for name, model, value in (
+            ("deployment_breaker_state", "large", 0),
+            ("deployment_breaker_state", "other", 2),
+            ("rate_guard_rest_seconds", "large", 20),
+            ("rate_guard_rest_seconds", "other", 7),
+            ("rate_guard_mark", "large", 3),
+            ("rate_guard_mark", "other", None),
+        ):
+            self.assertEqual(self.metric(name, provider="demo", model=model), value, (name, model))
+        self.assertNotIn("sk-", self.ask("GET", "/metrics").body.decode())
 
     def test_the_breaker(self) -> None:
         self.assertEqual(self.metric("breaker_state", provider="demo"), 0)
