@@ -20,6 +20,7 @@ from twisted.python.components import Componentized
 
 from skyproxy.cache.flight import Flights
 from skyproxy.cache.stores import Stores
+from skyproxy.cache.timeofday import seconds_since_boot
 from skyproxy.config import EMBEDDED_DEMO, Config, ProviderConfig, ProxySettings, changes
 from skyproxy.demo import Demo
 from skyproxy.errors import ShuttingDown
@@ -99,7 +100,7 @@ class SkyproxyService(Service):
         self._stopping: Deferred[None] | None = None
         self._delay = Delay(reactor)
         self._counts: dict[str, Counts] = {}
-        self._lag = LagProbe(reactor, time.monotonic)
+        self._lag = LagProbe(reactor, time.monotonic, seconds_since_boot, self._slept)
         budget, statistics = RetryBudget(reactor), Statistics(reactor)
         self._batches = Batches(reactor, statistics, RequestLog())
         asker = Asker(Timers(reactor), time.time, budget, Backoff(random.random))
@@ -283,6 +284,12 @@ class SkyproxyService(Service):
             if not closed:
                 _log.failure("Connections to a provider could not be closed", failure=failure)
         _log.info("All connection pools closed")
+
+    def _slept(self, seconds: float) -> None:
+        """The machine slept: what the peers of idle connections did meanwhile did not reach it."""
+        _log.info("The machine slept, or the process was stopped: idle connections are closed", seconds=round(seconds))
+        for provider in self.runtime().providers.values():
+            provider.drop_idle()
 
     def _end_all(self) -> None:
         self._proxy.end_all(ShuttingDown("skyproxy was shut down before this answer was complete.", retry_after=1.0))

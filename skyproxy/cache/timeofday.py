@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def _seconds_since_boot() -> float:
+def seconds_since_boot() -> float:
     """On a clock that nobody sets. It goes on while the machine sleeps, where the system has such a one."""
     clock: int | None = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)
@@ -20,7 +20,7 @@ class TimeOfDay:
     """
 
     def __init__(
-        self, wall: Callable[[], float] = time.time, seconds: Callable[[], float] = _seconds_since_boot
+        self, wall: Callable[[], float] = time.time, seconds: Callable[[], float] = seconds_since_boot
     ) -> None:
         self._seconds = seconds
         self._epoch = wall() - seconds()

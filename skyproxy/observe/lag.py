@@ -29,13 +29,24 @@ class LagProbe:
 
     :param reactor: whose lag it is.
     :param seconds: a clock that nobody sets, and that stands still while the machine sleeps.
+    :param with_sleep: one that goes on meanwhile, where the system has such a one.
+    :param slept: told when the machine has slept, and for how many seconds.
     :ivar histogram: of the lag, since the start.
     :ivar suspensions: how often the machine slept.
     """
 
-    def __init__(self, reactor: Scheduler, seconds: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        reactor: Scheduler,
+        seconds: Callable[[], float],
+        with_sleep: Callable[[], float] | None = None,
+        slept: Callable[[float], None] | None = None,
+    ) -> None:
         self._reactor = reactor
         self._seconds = seconds
+        self._with_sleep = with_sleep or seconds
+        self._slept = slept
+        self._due_with_sleep = 0.0
         self._lately = SlidingDistribution(WINDOW)
         self._due = 0.0
         self._call: Any = None
@@ -58,14 +69,18 @@ class LagProbe:
 
     def _expect(self, now: float) -> None:
         self._due = now + INTERVAL
+        self._due_with_sleep = self._with_sleep() + INTERVAL
         self._call = self._reactor.callLater(INTERVAL, self._look)
 
     def _look(self) -> None:
         now = self._seconds()
         late = max(0.0, now - self._due)
-        if late > SUSPENDED:
-            self.suspensions += 1
-        else:
+        away = max(late, self._with_sleep() - self._due_with_sleep)
+        self._expect(now)
+        if away <= SUSPENDED:
             self.histogram.add(late)
             self._lately.add(late, now)
-        self._expect(now)
+            return
+        self.suspensions += 1
+        if self._slept is not None:
+            self._slept(away)

@@ -456,6 +456,10 @@ class Provider:
         limits, connections = self.limits(), self.connections()
         return not (limits.in_use or limits.queued or connections.busy)
 
+    def drop_idle(self) -> None:
+        """Close the idle connections: nobody knows what became of their peers."""
+        self._client.drop_idle()
+
     def retire(self) -> None:
         """Close each connection when its request is done, the idle ones now: no new request will come."""
         self._client.retire()

@@ -102,6 +102,10 @@ class ProviderClient:
         """Connections by state."""
         return self._pool.statistics()
 
+    def drop_idle(self) -> None:
+        """Close the idle connections."""
+        self._pool.drop_idle()
+
     def retire(self) -> None:
         """Keep no connection from now on."""
         self._pool.retire()

@@ -45,6 +45,7 @@ def figures(sources: Sources) -> dict[str, Any]:
         "uptime": round(now - statistics.since, 3),
         "window": WINDOW,
         "event_loop_lag": asdict(sources.lag.summary()),
+        "suspensions": sources.lag.suspensions,
         "retry_budget": asdict(sources.budget.statistics()),
         "cache": dict(statistics.cache),
         "log_dropped": sources.log_dropped(),

@@ -186,6 +186,9 @@ class Metrics(Collector):
         yield HistogramMetricFamily(
             "skyproxy_event_loop_lag_seconds", "How late the event loop was.", buckets=_buckets(lag), sum_value=lag.sum
         )
+        yield CounterMetricFamily(
+            "skyproxy_suspensions", "How often the machine slept for over a minute.", value=sources.lag.suspensions
+        )
         yield CounterMetricFamily("skyproxy_log_dropped", "Lines that the log lost.", value=sources.log_dropped())
         yield GaugeMetricFamily(
             "skyproxy_config_last_reload_successful",

@@ -91,6 +91,12 @@ class SharedConnections:
         for connection in list(self._open):
             connection.close()
 
+    def drop_idle(self) -> None:
+        """Close the connections without requests."""
+        for connection in list(self._open):
+            if connection.idle_since is not None and not connection.draining:
+                connection.close()
+
     def close(self) -> None:
         """Retire, and fail whoever waits."""
         self.retire()

@@ -150,6 +150,14 @@ class ConnectionPool(HTTPConnectionPool):
         if self._shared is not None:
             self._shared.retire()
 
+    def drop_idle(self) -> None:
+        """Close the idle connections: their peers may have gone without a word."""
+        for connection in list(self._expiry):
+            self._forget_idle(connection)
+            connection.transport.abortConnection()
+        if self._shared is not None:
+            self._shared.drop_idle()
+
     def closeCachedConnections(self) -> Deferred[None]:
         """Close all connections, those in use as well.
 

@@ -458,6 +458,23 @@ class InstrumentTests(Case):
         self.reactor.pump([0.1] * 5)
         self.assertEqual(json.loads(self.get(b"/api/stats"))["event_loop_lag"]["count"], 5)
 
+    def test_a_machine_that_slept(self) -> None:
+        asleep = 0.0
+        self.patch(room, "seconds_since_boot", lambda: self.reactor.seconds() + asleep)
+        self.service = self.make(config_of(TEXT))
+        self.start()
+        self.connect()
+        _, transport = self.provider(HEAD + chunk(END) + b"0\r\n\r\n")
+        self.reactor.pump([0.1] * 5)
+        self.assertFalse(transport.disconnecting)
+        asleep = 3600.0
+        self.reactor.pump([0.1] * 5)
+        self.assertTrue(transport.disconnecting)
+        self.assertIn(b"skyproxy_suspensions_total 1.0\n", self.get(b"/metrics"))
+        self.assertIn("The machine slept", self.said[-1])
+        self.connect()
+        self.assertEqual(len(self.reactor.tcpClients), 2)
+
     def test_lines_that_the_log_lost(self) -> None:
         self.start()
         self.logging.dropped = 7

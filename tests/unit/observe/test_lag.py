@@ -41,6 +41,20 @@ class LagTests(SynchronousTestCase):
         self.assertEqual((self.probe.summary().count, self.probe.suspensions), (10, 1))
         self.assertLess(self.probe.histogram.sum, 1e-6)
 
+    def test_a_clock_that_stands_still_meanwhile(self) -> None:
+        asleep, told = 0.0, []
+        probe = LagProbe(self.clock, self.clock.seconds, lambda: self.clock.seconds() + asleep, told.append)
+        probe.start()
+        self.clock.pump([INTERVAL] * 10)
+        asleep = 30.0
+        self.clock.pump([INTERVAL] * 10)
+        self.assertEqual((probe.suspensions, told), (0, []))
+        asleep += 7200.0
+        self.clock.pump([INTERVAL] * 10)
+        self.assertEqual((probe.summary().count, probe.suspensions, list(map(round, told))), (29, 1, [7200]))
+        self.assertLess(probe.histogram.sum, 1e-6)
+        probe.stop()
+
     def test_a_call_that_comes_early_is_in_time(self) -> None:
         behind = LagProbe(self.clock, lambda: self.clock.seconds() / 2)
         behind.start()

@@ -224,6 +224,7 @@ class MetricsTests(InstrumentCase):
         self.assertEqual(self.metric("event_loop_lag_seconds_bucket", le="0.01"), 0)
         self.assertEqual(self.metric("event_loop_lag_seconds_bucket", le="0.025"), 1)
         self.assertEqual(self.metric("event_loop_lag_seconds_count"), 1)
+        self.assertEqual(self.metric("suspensions_total"), 0)
         self.assertEqual(self.metric("config_last_reload_successful"), 1)
         self.assertEqual(self.metric("config_last_reload_success_timestamp_seconds"), 1_767_323_045.5)
         self.reloads.note(False)
@@ -252,7 +253,7 @@ class StatsTests(InstrumentCase):
             set(stats),
             {
                 "version", "uptime", "window", "event_loop_lag", "retry_budget", "cache", "log_dropped", "providers",
-                "slots", "config_reload",
+                "slots", "config_reload", "suspensions",
             },
         )  # fmt: skip
         self.assertEqual((stats["version"], stats["uptime"], stats["window"]), (__version__, 5000.0, 300.0))

@@ -81,6 +81,19 @@ class SharedPoolTests(SynchronousTestCase):
         now = self.pool.statistics()
         return now.idle, now.busy, now.connecting
 
+    def test_idle_ones_are_dropped(self) -> None:
+        self.send()
+        peer = self.endpoint.http2()
+        (number,) = peer.requests()
+        self.pool.drop_idle()
+        self.assertEqual(self.counts(), (0, 1, 0))
+        peer.answer(number)
+        self.assertEqual(self.counts(), (1, 0, 0))
+        self.pool.drop_idle()
+        self.assertEqual(self.counts()[0], 0)
+        self.send()
+        self.assertEqual(len(self.endpoint.attempts), 1)
+
     # Who waits.
 
     def test_all_share_the_first_connection(self) -> None:

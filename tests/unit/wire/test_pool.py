@@ -201,6 +201,18 @@ class PoolTests(SynchronousTestCase):
         self.answer(1)
         self.assertTrue(self.endpoint.transports[1].lost)
 
+    def test_idle_ones_are_dropped(self) -> None:
+        for _ in range(3):
+            self.send()
+        self.answer(0)
+        self.answer(1)
+        self.pool.drop_idle()
+        self.assertEqual([each.lost for each in self.endpoint.transports], [True, True, False])
+        self.assertEqual(self.pool.statistics().idle, 0)
+        self.answer(2)
+        self.send()
+        self.assertEqual((len(self.endpoint.transports), self.pool.statistics().reused), (3, 1))
+
     def test_close_is_bounded(self) -> None:
         self.send()
         self.answer(0)
