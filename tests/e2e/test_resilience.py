@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.processes import DemoProvider, Proxy, eventually
-from tests.e2e.raw import ask, chat, open_request, read_all
+from tests.e2e.raw import ask, call, chat, open_request, read_all
 
 
 def two(first: DemoProvider, second: DemoProvider, slot: dict[str, Any], **settings: Any) -> dict[str, Any]:
@@ -104,8 +104,11 @@ def test_fallback(start: Starter) -> None:
 def test_fallback_from_a_provider_that_is_gone(start: Starter, demo: DemoProvider) -> None:
     config = two(demo, demo, {"model": "guard"})
     config["providers"]["demo"]["base_url"] = "http://127.0.0.1:9/v1"
-    answer = ask(start(Proxy, config), chat("talk"))
+    proxy = start(Proxy, config)
+    answer = ask(proxy, chat("talk"))
     assert answer.status == 200 and answer.json()["model"] == "talk"
+    gone = call(proxy, "GET", "/api/stats").json()["providers"]["demo"]
+    assert (gone["given_up"]["attempts"], gone["tokens"]["prompt"]) == (1, 0)
 
 
 def test_fallback_from_a_provider_that_refuses_the_key(start: Starter) -> None:
@@ -152,6 +155,11 @@ def test_hedging_keeps_the_winner_and_cancels_the_loser(start: Starter) -> None:
         assert ask(proxy, chat("talk", stream=stream)).status == 200
         eventually(lambda: first.stats()["cancelled"] == 1, "the loser's generation is cancelled", patience=1.0)
         assert second.stats()["completed"] == 1
+    figures = call(proxy, "GET", "/api/stats").json()["providers"]
+    loser, winner = figures["demo"], figures["second"]
+    assert (loser["given_up"]["attempts"], winner["given_up"]["attempts"]) == (2, 0)
+    assert loser["tokens"]["prompt"] == loser["tokens"]["estimated"] > 0
+    assert winner["latency"]["max"] < 2 and loser["latency"]["count"] == 0
     quick = start(Proxy, two(first, second, {"model": "guard;delay=0", "hedge_after": "5s"}))
     second.reset()
     assert ask(quick, chat("talk", stream=True)).status == 200
