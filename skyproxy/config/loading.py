@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -21,6 +22,7 @@ from skyproxy.config.prices import Price
 from skyproxy.config.problems import ConfigError, Problem, nearest
 from skyproxy.config.resilience import ApiKeyConfig
 from skyproxy.config.schema import (
+    LOOPBACK_CONNECT_TIMEOUT,
     Address,
     Config,
     ProviderConfig,
@@ -28,6 +30,7 @@ from skyproxy.config.schema import (
     ProxySettings,
     SlotConfig,
 )
+from skyproxy.hosts import is_loopback
 
 EMBEDDED = "embedded default"
 
@@ -196,8 +199,20 @@ def _providers(
         provider = piece.check(ProviderConfig, _PROVIDER_KEYS, problems, name=name, **general)
         if provider is not None:
             provider = provider.model_copy(update={"header_secrets": secrets})
-            providers[name] = _with_keys(provider, variables, problems)
+            providers[name] = _with_keys(_with_timeout(provider), variables, problems)
     return providers
+
+
+def _with_timeout(provider: ProviderConfig) -> ProviderConfig:
+    """*provider* with the shorter time for connections within this machine, if nobody says how long they may take.
+
+    There a connection is made at once or never; a closed port of Windows is tried for 2 s.
+    """
+    url = urlsplit(provider.base_url)
+    # A handshake takes the processor of the server, which may have much else to do.
+    if "connect_timeout" in provider.model_fields_set or url.scheme == "https" or not is_loopback(url.hostname or ""):
+        return provider
+    return provider.model_copy(update={"connect_timeout": LOOPBACK_CONNECT_TIMEOUT})
 
 
 def _with_keys(provider: ProviderConfig, variables: Variables, problems: list[Problem]) -> ProviderConfig:

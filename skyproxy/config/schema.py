@@ -50,6 +50,9 @@ LogLevel = Literal["debug", "info", "warn", "error"]
 _LEVELS = {"trace": "debug", "warning": "warn"}
 
 
+LOOPBACK_CONNECT_TIMEOUT = 1.0
+
+
 def _level(value: Any) -> Any:
     return _LEVELS.get(value.lower(), value.lower()) if isinstance(value, str) else value
 
@@ -108,7 +111,7 @@ class ProviderDefaults(Checked):
     :ivar max_pending: requests that may wait for one of these; one more is refused.
     :ivar keep_alive: seconds that an idle connection is kept.
     :ivar keep_alive_max: seconds, at most, that it is kept where the provider asks for more.
-    :ivar connect_timeout: seconds, TLS included.
+    :ivar connect_timeout: seconds, TLS included. Within this machine :data:`LOOPBACK_CONNECT_TIMEOUT` if not said.
     :ivar default_timeout: seconds to the first content of a stream, or to the end of a whole answer; None: see
         :attr:`ProviderConfig.stream_timeout` and :attr:`ProviderConfig.whole_timeout`.
     :ivar idle_timeout: seconds between two reads of a stream.

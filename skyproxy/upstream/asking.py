@@ -247,7 +247,7 @@ class Asker:
             if not last or provider.guards.rate or wait > self._left(plan, attempt):
                 return None
         elif _may_ask_again(error):
-            if isinstance(error, UpstreamUnreachable) and not last:
+            if isinstance(error, UpstreamUnreachable | UpstreamTimeout) and not last:
                 return None
             if took > _LONG and provider.fails(plan.call):
                 return None

@@ -13,16 +13,12 @@ from twisted.internet.interfaces import IDelayedCall, IResolutionReceiver, IStre
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from skyproxy.hosts import is_localhost
+
 ATTEMPT_DELAY = 0.25
 """Seconds that an address gets before the next is tried besides: RFC 8305, section 5."""
 
 _LOOPBACK = ("127.0.0.1", "::1")
-
-
-def is_localhost(host: str) -> bool:
-    """Whether *host* names this machine, whatever the resolver would say (RFC 6761, section 6.3)."""
-    name = host.lower().removesuffix(".")
-    return name == "localhost" or name.endswith(".localhost")
 
 
 @implementer(IStreamClientEndpoint)

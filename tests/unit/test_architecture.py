@@ -29,6 +29,7 @@ ORDER = (
         "jsonbody",
         "multipart",
         "inflate",
+        "hosts",
         "reasoning",
     },
     {"config", "dialects", "routing", "transform", "request"},

@@ -171,6 +171,19 @@ class ProviderTests(ConfigTestCase):
         }
         self.assertEqual({name: getattr(provider, name) for name in ProviderConfig.model_fields}, expected)
 
+    def test_connections_within_this_machine_get_less_time(self) -> None:
+        for more, url, seconds in (
+            ("", "http://127.0.0.1:1", 1.0),
+            ("", "http://[::1]:1", 1.0),
+            ("", "http://localhost:1", 1.0),
+            ("", "http://192.168.1.20:1", 10.0),
+            ("", "https://127.0.0.1:1", 10.0),
+            (", connect_timeout: 3s", "http://127.0.0.1:1", 3.0),
+        ):
+            self.assertEqual(self.provider(f"base_url: '{url}/v1'{more}").connect_timeout, seconds, url)
+        general = self.load_text("defaults: {connect_timeout: 4s}\nproviders: {a: {base_url: 'http://127.0.0.1:1'}}")
+        self.assertEqual(general.providers["a"].connect_timeout, 4.0)
+
     def test_base_url(self) -> None:
         for text, url in (
             ("https://api.example.org/v1/", "https://api.example.org/v1"),

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import SecretStr
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -95,6 +96,26 @@ class Case(SynchronousTestCase):
         breaker = self.first.deployments.of("").breaker
         assert breaker is not None
         return breaker.statistics().consecutive
+
+
+class UnreachableTests(Case):
+    """Who cannot be reached is not tried again while somebody else is left."""
+
+    def test_the_next_is_asked_at_once(self) -> None:
+        for error in (ConnectionRefusedError(), ConnectTimeout()):
+            before = self.asked()
+            asking = self.ask()
+            self.upstreams[0].pending[-1].errback(error)
+            self.assertEqual(self.asked(), (before[0] + 1, before[1] + 1))
+            self.assertSecond(asking)
+
+    def test_the_last_is_tried_again(self) -> None:
+        asking = self.ask(fallback=False)
+        for number in range(3):
+            self.assertEqual(self.asked(), (number + 1, 0))
+            self.upstreams[0].pending[-1].errback(ConnectTimeout())
+            self.clock.advance(1)
+        self.failureResultOf(asking, UpstreamTimeout)
 
 
 class FirstTokenTests(Case):

@@ -12,7 +12,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.wire.names import ATTEMPT_DELAY, NameEndpoint, is_localhost
+from skyproxy.wire.names import ATTEMPT_DELAY, NameEndpoint
 
 
 class Resolver:
@@ -165,14 +165,3 @@ class NameEndpointTests(SynchronousTestCase):
         connected.cancel()
         self.failureResultOf(connected, CancelledError)
         self.assertTrue(all(each.stoppedConnecting for each in self.reactor.connectors))
-
-    def test_names_of_this_machine(self) -> None:
-        for host, local in (
-            ("localhost", True),
-            ("LocalHost.", True),
-            ("a.localhost", True),
-            ("localhost.example", False),
-            ("mylocalhost", False),
-            ("127.0.0.1", False),
-        ):
-            self.assertEqual(is_localhost(host), local, host)

@@ -1,0 +1,31 @@
+"""What the name or the address of a host tells of where it is."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+
+def is_localhost(host: str) -> bool:
+    """Whether *host* is a name of this machine, whatever a resolver would say (RFC 6761, section 6.3)."""
+    name = host.lower().removesuffix(".")
+    return name == "localhost" or name.endswith(".localhost")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether *host*, a name or an address, is this machine."""
+    address = _address(host)
+    return is_localhost(host) if address is None else address.is_loopback
+
+
+def is_private(host: str) -> bool:
+    """Whether *host* is an address of a network that the internet does not know, loopback and link-local among them."""
+    address = _address(host)
+    return address is not None and address.is_private
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address

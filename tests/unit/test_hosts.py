@@ -1,0 +1,33 @@
+"""Where a host is, by its name or address."""
+
+from __future__ import annotations
+
+import pytest
+
+from skyproxy.hosts import is_localhost, is_loopback, is_private
+
+
+@pytest.mark.parametrize(
+    "host, localhost, loopback, private",
+    [
+        ("localhost", True, True, False),
+        ("LocalHost.", True, True, False),
+        ("a.localhost", True, True, False),
+        ("localhost.example", False, False, False),
+        ("mylocalhost", False, False, False),
+        ("127.0.0.1", False, True, True),
+        ("127.9.9.9", False, True, True),
+        ("::1", False, True, True),
+        ("::ffff:127.0.0.1", False, True, True),
+        ("192.168.1.20", False, False, True),
+        ("10.0.0.1", False, False, True),
+        ("fd00::1", False, False, True),
+        ("fe80::1", False, False, True),
+        ("::ffff:8.8.8.8", False, False, False),
+        ("8.8.8.8", False, False, False),
+        ("api.example", False, False, False),
+        ("", False, False, False),
+    ],
+)
+def test_where_a_host_is(host: str, localhost: bool, loopback: bool, private: bool) -> None:
+    assert (is_localhost(host), is_loopback(host), is_private(host)) == (localhost, loopback, private)
