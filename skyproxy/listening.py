@@ -13,15 +13,16 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.python.failure import Failure
 
 from skyproxy.wire.accepting import rest_when_full
+from skyproxy.wire.sockets import Sockets
 
 
-def listen_now(reactor: Any, endpoint: str, factory: IProtocolFactory) -> IListeningPort:
+def listen_now(reactor: Any, endpoint: str, factory: IProtocolFactory, sockets: Sockets) -> IListeningPort:
     """Listen at *endpoint*; see :func:`~skyproxy.wire.accepting.rest_when_full`.
 
     :raise Exception: it cannot be bound, or not at once.
     """
     port: IListeningPort = result_now(serverFromString(reactor, with_backlog(endpoint)).listen(factory))
-    rest_when_full(port, reactor)
+    rest_when_full(port, reactor, sockets)
     return port
 
 

@@ -51,6 +51,7 @@ from skyproxy.web.request import RequestIds
 from skyproxy.web.site import ApiSite, build_site, set_limits
 from skyproxy.wire import Connections, ServerLimits, Wire
 from skyproxy.wire.slices import sliced
+from skyproxy.wire.sockets import sockets_of
 from skyproxy.wire.stages import Stages
 from skyproxy.wire.trust import Roots
 
@@ -88,6 +89,7 @@ class SkyproxyService(Service):
         self._wire = wire
         self._signals = signals
         self._notifier = notifier
+        self._sockets = sockets_of(reactor)
         stages = Stages(reactor)
         self._clients, self._network = sliced(reactor, stages), sliced(reactor, stages)
         self._roots = Roots()
@@ -141,7 +143,7 @@ class SkyproxyService(Service):
         """
         settings = self._config.proxy
         self._site = build_site(self._api.app, self._reactor, self._wire, _limits(settings), self._connections)
-        self._port = listen_now(self._clients, settings.listen, self._site)
+        self._port = listen_now(self._clients, settings.listen, self._site, self._sockets)
 
     def startService(self) -> None:
         """Build what serves, and say where it is to be found."""
@@ -168,8 +170,11 @@ class SkyproxyService(Service):
             old = kept.get(name)
             if old is None or old.config != actual:
                 counts = self._counts.setdefault(name, Counts())
-                old = build_provider(actual, self._reactor, self._wire, counts, self._network, self._roots)
+                old = build_provider(
+                    actual, self._reactor, self._wire, counts, self._network, self._roots, self._sockets
+                )
             providers[name] = old
+        self._sockets.check(sum(min(each.max_connections, each.max_concurrent) for each in config.providers.values()))
         return Runtime(config, Router(config), providers)
 
     def _actual(self, settings: ProviderConfig) -> ProviderConfig:

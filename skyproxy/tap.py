@@ -18,6 +18,7 @@ from skyproxy.observe.logging import Logging, build_logging
 from skyproxy.privileges import Owner, acting_as, owner_of
 from skyproxy.signals import Signals
 from skyproxy.wire import Wire
+from skyproxy.wire.sockets import raise_limit
 
 
 class Options(usage.Options):
@@ -102,6 +103,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     if type(reactor).__name__ == "IOCPReactor":
         raise SystemExit("skyproxy: the reactor iocp cannot be used: leave --reactor out, or say --reactor=select")
     use_monotonic_time(reactor)
+    raise_limit(reactor)
     twistd: Any = options.parent or {}
     owner = owner_of(twistd)
     try:

@@ -23,6 +23,7 @@ from skyproxy.wire.headers import Field
 from skyproxy.wire.http2 import Http2Connection
 from skyproxy.wire.pool import ConnectionPool
 from skyproxy.wire.slices import put_off_by
+from skyproxy.wire.sockets import RationedEndpoint, Sockets
 from skyproxy.wire.tls import TlsClient
 from skyproxy.wire.trust import Roots
 
@@ -36,6 +37,7 @@ def build_provider(
     counts: Counts | None = None,
     network: Any = None,
     roots: Roots | None = None,
+    sockets: Sockets | None = None,
 ) -> Provider:
     """The provider of *config*: one pool, one client, one limit, for as long as it serves.
 
@@ -43,6 +45,7 @@ def build_provider(
     :param counts: see :class:`Provider`.
     :param network: makes the connections; None: *reactor* does.
     :param roots: the authorities that the process trusts.
+    :param sockets: tells whether another connection may be made; None: one always may.
     """
     origin = Origin(config.base_url)
     tls = None
@@ -62,6 +65,8 @@ def build_provider(
     )
     network = network or reactor
     endpoint = endpoint_of(origin, network, config.connect_timeout, tls)
+    if sockets is not None:
+        endpoint = RationedEndpoint(endpoint, sockets)
     client = ProviderClient(
         config.base_url, fixed_fields(config, origin), OriginAgent(origin, endpoint, pool), pool, reactor
     )

@@ -57,8 +57,8 @@ def map_failure(error: Exception, provider: str, connect_timeout: float) -> Skyp
         )
     if isinstance(error, ConnectBindError):
         return OutOfSockets(
-            "The system gives skyproxy no socket for another connection: raise its limit of open files (ulimit -n), or "
-            "lower max_connections.",
+            "There is no socket for another connection to a provider: raise the limit of open files (ulimit -Hn), or "
+            "lower max_concurrent of the providers.",
             retry_after=1.0,
         )
     return UpstreamUnreachable(_why_unreachable(error, provider))

@@ -1,9 +1,12 @@
-"""Taking connections when the process may have no more descriptors."""
+"""Taking connections when the process may have few more sockets, or none."""
 
 from __future__ import annotations
 
-import select
+import errno
 from typing import Any
+
+from skyproxy.wire.server_connections import readable
+from skyproxy.wire.sockets import Sockets
 
 REST = 0.05
 """Seconds for which a place to listen at is left alone when it could take nobody."""
@@ -12,26 +15,31 @@ _AT_ONCE = 100
 """Connections that are taken, or closed for want of a descriptor, in one go after a rest."""
 
 
-def rest_when_full(port: Any, reactor: Any) -> None:
-    """Make *port* leave its clients waiting for a moment when it could take none of them.
+def rest_when_full(port: Any, reactor: Any, sockets: Sockets) -> None:
+    """Make *port* leave its clients waiting for a moment when it could take none of them, or should not.
+
+    A client that waits in the system's queue is taken as soon as another has left. One that is taken with the last
+    descriptor could only be closed without a word; and one that is, can be served only while there is another for its
+    request to a provider.
 
     Twisted keeps one descriptor in reserve, to take and close those for whom there is none left. Another thread that
     opens a file at that moment, a log that is rotated for one, gets it instead; after that Twisted tries, and fails,
-    at every turn of the reactor, which keeps a processor busy and fills the log. A client that waits is taken as soon
-    as another has left.
+    at every turn of the reactor, which keeps a processor busy and fills the log.
 
     :param port: a ``twisted.internet.tcp.Port`` that listens, or one made from it (TLS, UNIX sockets); others are left
         as they are.
     :param reactor: its clock measures the rest.
+    :param sockets: tells whether another may be taken.
     """
-    if not hasattr(select, "poll") or not hasattr(port, "numberAccepts"):
+    if not hasattr(port, "numberAccepts"):
         return
     take = port.doRead
+    port.socket = _Rationed(port.socket, sockets)
 
     def take_or_rest() -> None:
         number = port.sessionno
         take()
-        if port.sessionno == number and port.connected and _somebody_waits(port):
+        if port.sessionno == number and port.connected and readable(port.fileno()):
             port.numberAccepts = _AT_ONCE
             port.stopReading()
             reactor.callLater(REST, go_on)
@@ -43,7 +51,21 @@ def rest_when_full(port: Any, reactor: Any) -> None:
     port.doRead = take_or_rest
 
 
-def _somebody_waits(port: Any) -> bool:
-    waiting = select.poll()
-    waiting.register(port.fileno(), select.POLLIN)
-    return bool(waiting.poll(0))
+class _Rationed:
+    """A listening socket with which nobody waits when there is no room for another."""
+
+    def __init__(self, listening: Any, sockets: Sockets) -> None:
+        self._listening = listening
+        self._sockets = sockets
+
+    def accept(self) -> Any:
+        """As of a socket.
+
+        :raise BlockingIOError: nobody waits, or nobody can be taken.
+        """
+        if not self._sockets.room_for_client():
+            raise BlockingIOError(errno.EWOULDBLOCK, "there is no room for another")
+        return self._listening.accept()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._listening, name)

@@ -7,7 +7,9 @@ import re
 import signal
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -257,8 +259,8 @@ def test_stalled_reader_is_given_up(start: Starter, demo: DemoProvider) -> None:
 class Bounded(Process):
     """May have 64 descriptors."""
 
-    def __init__(self, command: list[str], cwd: Path, env: dict[str, str]) -> None:
-        super().__init__(["sh", "-c", 'ulimit -n 64; exec "$@"', "sh", *command], cwd, env)
+    def __init__(self, command: list[str], cwd: Path, env: dict[str, str], pass_fds: tuple[int, ...] = ()) -> None:
+        super().__init__(["sh", "-c", 'ulimit -n 64; exec "$@"', "sh", *command], cwd, env, pass_fds)
 
 
 class BoundedProxy(Proxy, Bounded):
@@ -269,21 +271,58 @@ class BoundedProxy(Proxy, Bounded):
 def test_descriptors_run_out(start: Starter, demo: DemoProvider) -> None:
     proxy = start(BoundedProxy, config_for(demo))
     assert ask(proxy, chat("combat")).status == 200
-    # Its log has the descriptor that it needs, and does not take the one that Twisted keeps to close clients with.
-    eventually(proxy.records, "the log is open")
     with connections(proxy, 200) as idle:
-        eventually(lambda: sum(map(ended, idle)) > 100, "what cannot be served is closed")
+        time.sleep(0.5)
         before = cpu_seconds(proxy)
         time.sleep(3)
         assert cpu_seconds(proxy) - before < 0.5
-        still_open = [connection for connection in idle if not ended(connection)]
-        assert still_open
+        assert not any(map(ended, idle)), "who cannot be taken waits"
         # Who is in is served.
-        still_open[0].sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert read_until(still_open[0], b"\r\n").startswith(b"HTTP/1.1 200 OK\r\n")
+        idle[0].settimeout(PATIENCE)
+        idle[0].sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert read_until(idle[0], b"\r\n").startswith(b"HTTP/1.1 200 OK\r\n")
     eventually(lambda: call_works(proxy), "it serves again")
     assert ask(proxy, chat("demo:guard;chunks=2;delay=0", stream=True)).body.endswith(b"data: [DONE]\n\n")
+    assert len([record for record in proxy.records() if "Sockets run short" in record["message"]]) == 1
     assert proxy.stop() == 0
+
+
+def test_each_request_gets_an_answer_when_descriptors_run_out(start: Starter, demo: DemoProvider) -> None:
+    proxy = start(BoundedProxy, config_for(demo))
+    assert ask(proxy, chat("combat")).status == 200
+    assert_all_are_answered(proxy, 200, {200})
+    assert proxy.stop() == 0
+
+
+class SelectingProxy(Proxy):
+    """skyproxy on the reactor that calls select()."""
+
+    twistd = (Proxy.twistd[0], "--reactor=select", *Proxy.twistd[1:])
+
+
+def test_select_serves_more_clients_than_it_can_look_at(start: Starter, demo: DemoProvider) -> None:
+    proxy = start(SelectingProxy, config_for(demo, max_concurrent=500, max_connections=500))
+    proxy.record(
+        "The providers' max_connections and max_concurrent allow more connections than there can be sockets",
+        connections=500,
+    )
+    assert_all_are_answered(proxy, 600, {200, 503}, "demo:guard;first=0.5")
+    assert len([record for record in proxy.records() if "Sockets run short" in record["message"]]) == 1
+    assert proxy.stop() == 0
+
+
+def assert_all_are_answered(proxy: Proxy, number: int, statuses: set[int], model: str = "demo:guard;first=0.1") -> None:
+    """So many clients come at once, each with one request, and leave when they have its answer."""
+
+    def one(_: int) -> int:
+        connection = open_request(proxy, chat(model), extra=b"Connection: close\r\n")
+        with connection:
+            return int(read_all(connection).split()[1])
+
+    with ThreadPoolExecutor(number) as pool:
+        answers = list(pool.map(one, range(number)))
+    assert len(answers) == number
+    assert set(answers) <= statuses, Counter(answers)
 
 
 def call_works(proxy: Proxy) -> bool:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-import select
 import socket
 from typing import Any
-from unittest import skipUnless
 
 from twisted.internet import tcp
 from twisted.internet.protocol import Factory, Protocol
@@ -15,6 +13,7 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.wire.accepting import REST, rest_when_full
+from skyproxy.wire.sockets import Sockets
 
 
 class Reactor(Clock):
@@ -58,7 +57,6 @@ class Listening:
         return getattr(self.real, name)
 
 
-@skipUnless(hasattr(select, "poll"), "needs poll")
 class RestsWhenFull(SynchronousTestCase):
     """Over loopback: how often the port tries, and who is served."""
 
@@ -73,11 +71,14 @@ class RestsWhenFull(SynchronousTestCase):
         self.addCleanup(self._close)
         self.socket = Listening(self.port.socket)
         self.port.socket = self.socket
-        rest_when_full(self.port, self.reactor)
+        self.used = 0
+        self.room = Sockets(512, lambda: self.used, self.reactor.seconds)
+        rest_when_full(self.port, self.reactor, self.room)
 
     def _build(self, address: Any) -> Protocol:
         protocol = Protocol()
         self.made.append(protocol)
+        self.used += 1
         return protocol
 
     def _close(self) -> None:
@@ -113,6 +114,19 @@ class RestsWhenFull(SynchronousTestCase):
         self.assertIn(self.port, self.reactor.readers)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
+    def test_clients_wait_while_there_is_no_room_and_none_is_taken_beyond_it(self) -> None:
+        self.used = 398
+        for _ in range(4):
+            self.connect()
+        for _ in range(10):
+            self.turn()
+        self.assertEqual((len(self.made), self.socket.tries), (2, 2))
+        self.assertNotIn(self.port, self.reactor.readers)
+        self.used = 399
+        self.reactor.advance(REST)
+        self.turn()
+        self.assertEqual((len(self.made), self.socket.tries), (3, 3))
+
     def test_a_client_that_has_been_taken_costs_no_rest(self) -> None:
         self.connect()
         self.turn()
@@ -133,5 +147,5 @@ class RestsWhenFull(SynchronousTestCase):
 
     def test_what_is_no_port_of_twisteds_is_left_alone(self) -> None:
         other = StringTransport()
-        rest_when_full(other, self.reactor)
+        rest_when_full(other, self.reactor, self.room)
         self.assertNotIn("doRead", vars(other))
