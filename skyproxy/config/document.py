@@ -6,7 +6,6 @@ constructor lets a repeated key win silently, and aliases can blow a small file 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ from yaml.constructor import SafeConstructor
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from skyproxy.config.problems import Problem
+from skyproxy.config.syntax import explain
 
 KeyPath = tuple[str, ...]
 
@@ -23,7 +23,6 @@ _DEEPEST = 32
 _MOST_VALUES = 50_000
 _MERGE = "tag:yaml.org,2002:merge"
 _NULL = "tag:yaml.org,2002:null"
-_QUOTED = re.compile(r"'[^'<>]{2,}'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +95,8 @@ def _check_size(text: str) -> None:
 
 def _of_yaml(name: str, text: str, error: yaml.YAMLError) -> Problem:
     if isinstance(error, yaml.MarkedYAMLError):
-        mark = error.problem_mark or error.context_mark
-        what = error.problem or error.context or "it cannot be read"
-        if r"'\t'" in what:
-            what = "it is indented with a tab, where YAML wants spaces"
-        # Quoted are token kinds such as '<scalar>', single characters, and names: the file's own words.
-        what = _QUOTED.sub("a name", what)
-        return Problem(name, mark.line + 1 if mark is not None else None, "", f"is not valid YAML: {what}")
+        line, message = explain(text, error)
+        return Problem(name, line, "", message)
     position = getattr(error, "position", 0)
     return Problem(name, text.count("\n", 0, position) + 1, "", "is not valid YAML: it has a control character")
 

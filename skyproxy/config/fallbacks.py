@@ -32,6 +32,9 @@ def check_fallbacks(
                 message, suggestion = "names neither a slot nor provider:model", nearest(fallback, known)
                 if fallback.partition(":")[0] in providers:
                     message, suggestion = "names a provider but no model of it: write provider:model", None
+                elif ":" in fallback and (suggestion is None or suggestion.endswith(":")):
+                    provider = nearest(fallback.partition(":")[0], providers)
+                    message, suggestion = "names no provider that stands under providers:", provider
                 problems.append(pieces.problem((name, "fallbacks", str(index)), message, suggestion))
     followed = {name: [each for each in slot.fallbacks if each in slots] for name, slot in slots.items()}
     while (cycle := _cycle_of(followed)) is not None:

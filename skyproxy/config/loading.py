@@ -41,6 +41,16 @@ _DEFAULTS_KEYS = tuple(ProviderDefaults.model_fields)
 _MADE_KEYS = ("name", "api_key", "api_keys", "key_missing", "ca_certificates", "header_secrets")
 _PROVIDER_KEYS = tuple(key for key in ProviderConfig.model_fields if key not in _MADE_KEYS)
 _SLOT_KEYS = tuple(key for key in SlotConfig.model_fields if key != "name")
+_API_KEY = (
+    "unknown key: write api_key_env with the name of a variable, and the key itself into .env, as NAME=key (a key that "
+    "has stood in a file that others may read is to be replaced)"
+)
+# Fields of a request's body that people put beside the model.
+_OF_BODY = (
+    "temperature", "top_p", "top_k", "min_p", "max_tokens", "max_completion_tokens", "stop", "seed", "presence_penalty",
+    "frequency_penalty", "repetition_penalty", "reasoning", "reasoning_effort", "thinking", "logit_bias",
+    "response_format",
+)  # fmt: skip
 _PRICE_KEYS = tuple(Price.model_fields)
 
 _IN_ENVIRONMENT = ("max_connections", "max_pending", "max_concurrent")
@@ -194,7 +204,7 @@ def _providers(
         piece = pieces.part(name, problems)
         if piece is None:
             continue
-        piece.refuse_unknown(_PROVIDER_KEYS, problems)
+        piece.refuse_unknown(_PROVIDER_KEYS, problems, {"api_key": _API_KEY, "apiKey": _API_KEY})
         piece, secrets = fill_headers(piece, variables, problems)
         provider = piece.check(ProviderConfig, _PROVIDER_KEYS, problems, name=name, **general)
         if provider is not None:
@@ -258,7 +268,7 @@ def _slots(pieces: Piece, providers: Sequence[str], problems: list[Problem]) -> 
         piece = pieces.part(name, problems)
         if piece is None:
             continue
-        piece.refuse_unknown(_SLOT_KEYS, problems)
+        piece.refuse_unknown(_SLOT_KEYS, problems, dict.fromkeys(_OF_BODY, "unknown key: put it under `params:`"))
         slot = piece.check(SlotConfig, _SLOT_KEYS, problems, name=name)
         provider = piece.values.get("provider")
         # Without any provider, their absence is what has been told already.

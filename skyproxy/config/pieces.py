@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -39,6 +40,7 @@ _MESSAGES = {
     "less_than_equal": "must be {le:g} or less",
 }
 _QUOTED = re.compile(r"'([^']*)'")
+_NO_SPACE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*:[^ ]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Piece:
         value = self.values[key]
         document = self.places[key]
         if value is not None and not isinstance(value, dict):
-            problems.append(self.problem((key,), _MAPPING))
+            problems.append(self.problem((key,), _no_mapping(value)))
             return None
         values = value or {}
         return Piece(document, (*self.path, key), values, dict.fromkeys(values, document))
@@ -76,10 +78,17 @@ class Piece:
         places = {**self.places, **dict.fromkeys(values, document)}
         return Piece(self.document, self.path, {**self.values, **values}, places)
 
-    def refuse_unknown(self, known: Sequence[str], problems: list[Problem]) -> None:
-        """Add a problem for each key that is not in *known*."""
+    def refuse_unknown(
+        self, known: Sequence[str], problems: list[Problem], meant: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """Add a problem for each key that is not in *known*.
+
+        :param meant: what to do, for keys that stand elsewhere.
+        """
         for key in self.values:
-            if key not in known:
+            if key in meant and key not in known:
+                problems.append(self.problem((key,), meant[key]))
+            elif key not in known:
                 problems.append(self._unknown((key,), known))
 
     def check(self, model: type[_M], keys: Sequence[str], problems: list[Problem], **given: Any) -> _M | None:
@@ -95,6 +104,8 @@ class Piece:
             return None
 
     def _unknown(self, path: KeyPath, known: Iterable[str]) -> Problem:
+        if path[-1].partition(":")[0] in known:
+            return self.problem(path, "unknown key: put a space after the colon")
         suggestion = nearest(path[-1], known)
         message = "unknown key" if suggestion else f"unknown key; known here are {', '.join(known)}"
         return self.problem(path, message, suggestion)
@@ -113,6 +124,13 @@ class Piece:
             suggestion = nearest(error["input"], _QUOTED.findall(context["expected"]))
         message = _MESSAGES.get(error["type"], error["msg"])
         return self.problem(path, message.format(**context) if "{" in message else message, suggestion)
+
+
+def _no_mapping(value: Any) -> str:
+    """What to do about *value*, which is something else."""
+    if isinstance(value, str) and _NO_SPACE.match(value):
+        return f"{_MAPPING}: put a space after the colon"
+    return f"{_MAPPING}, not a list: leave out the dashes" if isinstance(value, list) else _MAPPING
 
 
 def _fields_at(model: type[BaseModel], path: KeyPath) -> Iterable[str]:
@@ -134,7 +152,7 @@ def section(documents: Sequence[Document], name: str, problems: list[Problem]) -
         if value is None:
             continue
         if not isinstance(value, dict):
-            problems.append(document.problem((name,), _MAPPING))
+            problems.append(document.problem((name,), _no_mapping(value)))
             continue
         if not values:
             first = document

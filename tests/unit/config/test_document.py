@@ -43,11 +43,14 @@ class YamlTests(ConfigTestCase):
     def test_syntax(self) -> None:
         self.assertEqual(
             self.problems_of("proxy:\n  a: b: c\n"),
-            ["proxy.yaml:2: is not valid YAML: mapping values are not allowed here"],
+            [
+                "proxy.yaml:2: is not valid YAML: a value with a colon and a space in it takes quotes: put all of it "
+                "in ' '"
+            ],
         )
         self.assertEqual(
             self.problems_of("a: 1\n---\nb: 1\n"),
-            ["proxy.yaml:2: is not valid YAML: but found another document"],
+            ["proxy.yaml:2: is not valid YAML: another document begins here: leave out the line ---"],
         )
 
     def test_tabs(self) -> None:

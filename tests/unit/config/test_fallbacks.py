@@ -59,8 +59,8 @@ class SlotTests(ConfigTestCase):
                 "provider:model",
                 "proxy.yaml:14: model_slots.default.fallbacks.1: names neither a slot nor provider:model (did you mean "
                 "'combat'?)",
-                "proxy.yaml:15: model_slots.default.fallbacks.2: names neither a slot nor provider:model (did you mean "
-                "'openai:'?)",
+                "proxy.yaml:15: model_slots.default.fallbacks.2: names no provider that stands under providers: (did "
+                "you mean 'openai'?)",
                 "proxy.yaml:16: model_slots.default.fallbacks.3: names neither a slot nor provider:model",
                 "proxy.yaml:17: model_slots.default.fallbacks.4: names a provider but no model of it: write "
                 "provider:model",

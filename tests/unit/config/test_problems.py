@@ -55,7 +55,9 @@ class AllAtOnceTests(ConfigTestCase):
                 f"{p}:4: defualts: unknown key (did you mean 'defaults'?)",
                 f"{p}:8: providers.openai.max_conections: unknown key (did you mean 'max_connections'?)",
                 f"{p}:9: providers.openai.max_pending: must be a whole number",
-                f"{p}:10: providers.openai.api_key: unknown key (did you mean 'api_key_env'?)",
+                f"{p}:10: providers.openai.api_key: unknown key: write api_key_env with the name of a variable, and "
+                "the key itself into .env, as NAME=key (a key that has stood in a file that others may read is to be "
+                "replaced)",
                 f"{p}:11: providers.zai.base_url: is required",
                 f"{p}:11: providers.zai.dialect: must be one of 'openai', 'openrouter', 'zai', 'mistral', "
                 "'google', 'groq' or 'local' (did you mean 'zai'?)",
@@ -76,7 +78,7 @@ class AllAtOnceTests(ConfigTestCase):
         self.assertEqual(
             self.problems("here"),
             [
-                "here/providers.yaml:3: is not valid YAML: expected the node content, but found '<stream end>'",
+                "here/providers.yaml:2: is not valid YAML: the [ that opens here is not closed: ] is missing",
                 "here/routes.yaml:1: model_slot: unknown key (did you mean 'model_slots'?)",
             ],
         )
@@ -109,9 +111,9 @@ class AllAtOnceTests(ConfigTestCase):
             self.problems_of("proxy: 1\nproviders: []\nmodel_slots: text\nprices: [1]\n"),
             [
                 "proxy.yaml:1: proxy: must be a mapping of keys to values",
-                "proxy.yaml:2: providers: must be a mapping of keys to values",
+                "proxy.yaml:2: providers: must be a mapping of keys to values, not a list: leave out the dashes",
                 "proxy.yaml:3: model_slots: must be a mapping of keys to values",
-                "proxy.yaml:4: prices: must be a mapping of keys to values",
+                "proxy.yaml:4: prices: must be a mapping of keys to values, not a list: leave out the dashes",
             ],
         )
 

@@ -1,0 +1,168 @@
+"""What is wrong with a text as YAML, for people who write YAML twice a year: the line of the cause, and what to type.
+
+The parser's own words name the place where it could not go on, which is often the line after.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import yaml
+
+_NO_SPACE = re.compile(r"(?:- )?[A-Za-z_][A-Za-z0-9_.-]*:[^\s:]")
+_KEY = re.compile(r"(?:- )?[^\s'\"#][^'\"#]*?:(?=\s|$)")
+_OF_COLONS = ("mapping values", "find expected ':'", "expected '<document start>'")
+_WITH_VALUE = re.compile(r"(?:- )?[^\s'\"#][^'\"#]*?:\s+[^\s#|>&]")
+
+_QUOTED = re.compile(r"'[^'<>]{2,}'")
+_OPENING = {"[": "]", "{": "}"}
+
+
+def explain(text: str, error: yaml.MarkedYAMLError) -> tuple[int | None, str]:
+    """The line of the cause, counted from 1, and what to do. Nothing of *text* is repeated: it may be a secret."""
+    return _Trouble(text, error).explain()
+
+
+class _Trouble:
+    """One error of the parser, and the lines around it.
+
+    :ivar at: the line, counted from 1, where the parser stopped.
+    :ivar since: the line where what it was reading begins, if it says so.
+    """
+
+    def __init__(self, text: str, error: yaml.MarkedYAMLError) -> None:
+        mark = error.problem_mark or error.context_mark
+        self._text = text
+        self._lines = text.splitlines()
+        self._problem = error.problem or error.context or "it cannot be read"
+        self._context = error.context or ""
+        self._mark = mark
+        self.at = None if mark is None else int(mark.line) + 1
+        self.since = None if error.context_mark is None else int(error.context_mark.line) + 1
+
+    def explain(self) -> tuple[int | None, str]:
+        for found in (self._of_scalars(), self._of_colons(), self._of_brackets(), self._of_blocks()):
+            if found is not None:
+                line, words = found
+                return line, f"is not valid YAML: {words}"
+        # Quoted are token kinds such as '<scalar>', single characters, and names: the file's own words.
+        return self.at, f"is not valid YAML: {_QUOTED.sub('a name', self._problem)}"
+
+    # Kinds of causes. Each gives the line of the cause and what to do, or None if it is another.
+
+    def _of_scalars(self) -> tuple[int | None, str] | None:
+        problem = self._problem
+        if r"'\t'" in problem:
+            return self.at, "it is indented with a tab, where YAML wants spaces"
+        if "quoted scalar" in self._context and "end of stream" in problem:
+            return self.since, "the quote that opens here is not closed"
+        if "escape" in problem:
+            return self.at, "a backslash means something else in double quotes: use single quotes, or / in paths"
+        if "cannot start any token" in problem or "alias" in problem or "tag" in self._context:
+            return self.at, "a value that begins with a sign such as @ * ! % & or ` takes quotes: put all of it in ' '"
+        if problem.endswith("found '<scalar>'"):
+            opened = self._quote_until(self.at)
+            if opened is not None:
+                return opened, "the quote that opens here is not closed"
+            return self.at, "there is more after the closing quote: put all of the value in one pair of quotes"
+        return None
+
+    def _of_colons(self) -> tuple[int | None, str] | None:
+        at = self.at
+        if at is None or not any(words in self._problem for words in _OF_COLONS):
+            return None
+        before = self._before(at)
+        cause = self.since if "find expected" in self._problem and self.since is not None else before
+        if cause is not None:
+            line = self._line(cause).strip()
+            if _NO_SPACE.match(line) and not _KEY.match(line):
+                return cause, "put a space after the colon"
+            if not _KEY.match(line) and not line.startswith(("-", "'", '"')):
+                return cause, "there is no colon: write `key: value`"
+            if before == cause and self._indent(at) > self._indent(cause) and _WITH_VALUE.match(line):
+                return at, f"it is indented more than line {cause}, which has a value already: indent them alike"
+        return at, "a value with a colon and a space in it takes quotes: put all of it in ' '"
+
+    def _of_brackets(self) -> tuple[int | None, str] | None:
+        problem = self._problem
+        if problem.endswith(("found '}'", "found ']'")) and "block" in problem:
+            return self.at, "there is a closing bracket too many"
+        if "flow" not in self._context:
+            return None
+        if "stream end" in problem or "end of stream" in problem or self.since != self.at:
+            opened = self._open_bracket()
+            if opened is not None:
+                line, sign = opened
+                return line, f"the {sign} that opens here is not closed: {_OPENING[sign]} is missing"
+        return self.at, "what stands in [ ] or { } is parted by commas, and a text with such signs in it takes quotes"
+
+    def _of_blocks(self) -> tuple[int | None, str] | None:
+        if "another document" in self._problem:
+            return self.at, "another document begins here: leave out the line ---"
+        if self.at is None or "block end" not in self._problem:
+            return None
+        if self._line(self.at).lstrip().startswith("-") or self._problem.endswith("found '?'"):
+            neighbours = self._before(self.at)
+            return self.at, f"a list and `key: value` do not go together here, after line {neighbours}"
+        fitting = self._indents_above(self.at)
+        spaces = " or ".join(str(each) for each in fitting)
+        return (
+            self.at,
+            f"it is indented differently from the lines above: by {self._indent(self.at)}, and they by {spaces}",
+        )
+
+    # The lines.
+
+    def _line(self, number: int) -> str:
+        return self._lines[number - 1] if 0 < number <= len(self._lines) else ""
+
+    def _indent(self, number: int) -> int:
+        line = self._line(number)
+        return len(line) - len(line.lstrip(" "))
+
+    def _upwards(self, number: int) -> Iterator[int]:
+        """The lines above *number* that say something, the nearest first."""
+        for each in range(number - 1, 0, -1):
+            if self._line(each).strip() and not self._line(each).lstrip().startswith("#"):
+                yield each
+
+    def _before(self, number: int) -> int | None:
+        return next(self._upwards(number), None)
+
+    def _indents_above(self, number: int) -> list[int]:
+        """How far the blocks are indented that are open above *number*."""
+        found: list[int] = []
+        for each in self._upwards(number):
+            if not found or self._indent(each) < found[-1]:
+                found.append(self._indent(each))
+        return found[::-1]
+
+    def _quote_until(self, number: int | None) -> int | None:
+        """Where the quoted text begins that ends in line *number*, if that is another line."""
+        for token in self._tokens():
+            if isinstance(token, yaml.ScalarToken) and token.style in ("'", '"'):
+                start, end = int(token.start_mark.line) + 1, int(token.end_mark.line) + 1
+                if start < end == number:
+                    return start
+        return None
+
+    def _open_bracket(self) -> tuple[int, str] | None:
+        """The innermost bracket that is open where the parser stopped, and its line."""
+        opened: list[tuple[int, str]] = []
+        for token in self._tokens():
+            if self._mark is not None and token.start_mark.index >= self._mark.index:
+                break
+            if isinstance(token, (yaml.FlowMappingStartToken, yaml.FlowSequenceStartToken)):
+                sign = "{" if isinstance(token, yaml.FlowMappingStartToken) else "["
+                opened.append((int(token.start_mark.line) + 1, sign))
+            elif isinstance(token, (yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)) and opened:
+                opened.pop()
+        return opened[-1] if opened else None
+
+    def _tokens(self) -> Iterator[yaml.Token]:
+        """As far as there are any."""
+        try:
+            yield from yaml.scan(self._text, Loader=yaml.SafeLoader)
+        except yaml.YAMLError:
+            return
