@@ -34,6 +34,9 @@ looks at twice as many, no more are used either.
 CLIENTS = 400 / 512
 """The share from which on no more clients are taken: they wait until others have left."""
 
+FEW_CLIENTS = 0.45
+"""The same where there are so few sockets that the rest would be less than 64."""
+
 PROVIDERS = 480 / 512
 """The share from which on no more connections are made to providers. The rest is for files, names and the log."""
 
@@ -54,8 +57,10 @@ class Sockets:
         self.most = most
         self._used = used
         self._seconds = seconds
-        self._for_clients = base + int((most - base) * CLIENTS)
-        self._for_providers = base + int((most - base) * PROVIDERS)
+        free = most - base
+        self._for_providers = base + int(free * PROVIDERS)
+        # Of few, each client that is in must find one for its own connection to a provider.
+        self._for_clients = base + int(min(free * CLIENTS, max(free * FEW_CLIENTS, free - 64)))
         self._warned_at: float | None = None
 
     def room_for_client(self) -> bool:

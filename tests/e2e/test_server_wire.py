@@ -301,7 +301,7 @@ class SelectingProxy(Proxy):
 
 
 def test_select_serves_more_clients_than_it_can_look_at(start: Starter, demo: DemoProvider) -> None:
-    proxy = start(SelectingProxy, config_for(demo, max_concurrent=500, max_connections=500))
+    proxy = start(SelectingProxy, config_for(demo, max_concurrent=500, max_connections=500, connect_timeout="10s"))
     proxy.record(
         "The providers' max_connections and max_concurrent allow more connections than there can be sockets",
         connections=500,

@@ -33,7 +33,7 @@ class SocketsTests(SynchronousTestCase):
 
     def test_few_descriptors_of_which_most_are_taken_before_any_client_comes(self) -> None:
         few = Sockets(40, lambda: self.used, self.clock.seconds, base=20)
-        for used, expected in ((34, (True, True)), (35, (False, True)), (38, (False, False))):
+        for used, expected in ((28, (True, True)), (29, (False, True)), (38, (False, False))):
             self.used = used
             self.assertEqual((few.room_for_client(), few.room_for_provider()), expected, used)
 
