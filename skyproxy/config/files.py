@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
-
-from dotenv import dotenv_values
 
 from skyproxy.config.problems import Problem, may_pass
 
@@ -143,11 +141,12 @@ def read_text(path: Path, problems: list[Problem]) -> str | None:
         with path.open("rb") as file:
             data = file.read(_LARGEST + 1)
         if len(data) <= _LARGEST:
-            return data.decode("utf-8-sig")
+            return data.decode(_encoding(data))
         message = f"is larger than {_LARGEST} bytes"
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        problems.append(Problem(str(path), line, "", "is not UTF-8: save it in that encoding"))
+        how = "save it in that encoding (in Notepad: Save as, Encoding: UTF-8)"
+        problems.append(Problem(str(path), line, "", f"is not UTF-8: {how}"))
         return None
     except FileNotFoundError:
         message = "there is no such file"
@@ -158,21 +157,11 @@ def read_text(path: Path, problems: list[Problem]) -> str | None:
     return None
 
 
-class Variables:
-    """The environment, and the .env files behind it.
-
-    :param env_files: path and text of each, the strongest first.
-    """
-
-    def __init__(self, environ: Mapping[str, str], env_files: Sequence[tuple[Path, str]]) -> None:
-        self._layers: list[tuple[str, Mapping[str, str | None]]] = [("environment", environ)]
-        for path, text in env_files:
-            # A key is taken as it stands, even if it has a dollar sign.
-            self._layers.append((str(path), dotenv_values(stream=StringIO(text), interpolate=False)))
-
-    def get(self, name: str) -> tuple[str, str]:
-        """Where *name* is set (for messages), and to what; an empty value if it is not set."""
-        for place, values in self._layers:
-            if name in values:
-                return place, (values[name] or "").strip()
-        return self._layers[0][0], ""
+def _encoding(data: bytes) -> str:
+    """That of a text: UTF-8, or what Windows' own programs write in its place."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    # No text in UTF-8 has this byte, and half of one in the other that begins with ASCII are such.
+    if data[1:2] == b"\0" and data[:1] != b"\0":
+        return "utf-16-le"
+    return "utf-16-be" if data[:1] == b"\0" and data[1:2] != b"\0" and len(data) > 1 else "utf-8-sig"

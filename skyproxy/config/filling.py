@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import SecretStr
 
 from skyproxy.config import rules
-from skyproxy.config.files import Variables
 from skyproxy.config.pieces import Piece
 from skyproxy.config.problems import Problem
+from skyproxy.config.variables import Variables
 
 _PLACE = re.compile(r"\$\{([^{}]*)\}?")
 _SECRET = re.compile(r"key|token|secret|passw|credential|auth", re.IGNORECASE)
@@ -50,13 +50,15 @@ def _look_up(variable: str, header: str, variables: Variables, found: dict[str, 
         rules.variable(variable)
     except ValueError:
         return "has a ${…} that names no variable"
-    _, text = variables.get(variable)
+    *_, text = variables.get(variable)
     if text:
         found[variable] = text
         return None
     if "${" + variable + "}" == rules.KEY_PLACE:
         return f'gets no key here: that is what auth_header is for, as in `auth_header: "{header}: {rules.KEY_PLACE}"`'
-    return f"needs the variable {variable}, which holds nothing: set it in the environment or in .env"
+    told = f"needs the variable {variable}, which holds nothing: set it in the environment or in .env"
+    why = variables.hint(variable, ()).rstrip(".")
+    return f"{told}.{why}" if why else told
 
 
 def _is_secret(header: str, variable: str, text: str) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from ipaddress import ip_address
 
 from skyproxy.config.schema import ProviderConfig, ProxySettings, SlotConfig
+from skyproxy.config.variables import Variables
 
 DEFAULT_SLOT = "default"
 
@@ -21,9 +22,15 @@ _NO_EFFECT_IN_BREAKER = ("failure_rate", "min_requests", "window", "probes")
 
 
 def hints(
-    proxy: ProxySettings, providers: Mapping[str, ProviderConfig], slots: Mapping[str, SlotConfig]
+    proxy: ProxySettings,
+    providers: Mapping[str, ProviderConfig],
+    slots: Mapping[str, SlotConfig],
+    variables: Variables,
 ) -> tuple[str, ...]:
-    """One sentence for each, the gravest first."""
+    """One sentence for each, the gravest first.
+
+    :param variables: tell why one of them may hold nothing.
+    """
     found = []
     if is_public(proxy.listen):
         found.append(
@@ -32,8 +39,9 @@ def hints(
             "listen_address: 127.0.0.1)."
         )
     found.extend(_of_verification(name, provider) for name, provider in providers.items() if not provider.verify)
+    asked_for = {variable for each in providers.values() for variable in each.api_key_env or ()}
     for name, provider in providers.items():
-        found.extend(_of_keys(name, provider))
+        found.extend(_of_keys(name, provider, variables, asked_for))
         found.extend(_of_limits(name, provider))
     found.extend(_without_effect(providers.values()))
     if proxy.fallback_to_default and DEFAULT_SLOT not in slots:
@@ -81,12 +89,17 @@ def _of_verification(name: str, provider: ProviderConfig) -> str:
     return told if provider.ca_file is None else f"{told} The ca_file that it has is of no effect beside verify: false."
 
 
-def _of_keys(name: str, provider: ProviderConfig) -> list[str]:
+def _of_keys(name: str, provider: ProviderConfig, variables: Variables, asked_for: Collection[str]) -> list[str]:
+    def hint(variable: str) -> str:
+        return variables.hint(variable, asked_for)
+
     if provider.key_missing is not None:
-        return [f"Provider {name!r} has no key: set {provider.key_missing} in the environment or in .env."]
+        why = hint(provider.api_key_env[0]) if provider.api_key_env else ""
+        return [f"Provider {name!r} has no key: set {provider.key_missing} in the environment or in .env.{why}"]
     present = {key.variable for key in provider.api_keys}
     return [
         f"Provider {name!r} goes without one of its keys: {variable} is not set in the environment or in .env."
+        + hint(variable)
         for variable in provider.api_key_env or ()
         if variable not in present
     ]

@@ -14,7 +14,7 @@ from skyproxy.config import rules
 from skyproxy.config.authorities import read_certificates
 from skyproxy.config.document import Document, parse
 from skyproxy.config.fallbacks import check_fallbacks
-from skyproxy.config.files import Source, Variables, find, is_file, near_misses, places, read_text
+from skyproxy.config.files import Source, find, is_file, near_misses, places, read_text
 from skyproxy.config.filling import fill_headers
 from skyproxy.config.hints import hints
 from skyproxy.config.pieces import Piece, refuse_unknown_sections, section
@@ -30,6 +30,7 @@ from skyproxy.config.schema import (
     ProxySettings,
     SlotConfig,
 )
+from skyproxy.config.variables import Variables, looks_unfilled
 from skyproxy.hosts import is_loopback
 
 EMBEDDED = "embedded default"
@@ -112,7 +113,12 @@ def load(
     if problems or proxy is None:
         raise ConfigError(_sorted(problems, documents))
     searched = places(environ=environ, cwd=cwd, home=home) if source is None else (*source.files, *source.env_files)
-    warnings = (*_of_places(searched, source is None), *hints(proxy, providers, slots))
+    warnings = (
+        *_of_places(searched, source is None),
+        *variables.warnings,
+        *_of_placeholders(providers, variables),
+        *hints(proxy, providers, slots, variables),
+    )
     return Config(
         proxy=proxy,
         providers=providers,
@@ -132,6 +138,17 @@ def _of_places(searched: Sequence[Path], demo: bool) -> list[str]:
         names = ", ".join(map(str, searched))
         found.append(f"This is the demo: no provider is asked, for there is no configuration. Searched were {names}.")
     found += [f"{near} is not read: rename it to {path}." for near, path in near_misses(searched)]
+    return found
+
+
+def _of_placeholders(providers: Mapping[str, ProviderConfig], variables: Variables) -> list[str]:
+    found = []
+    for provider in providers.values():
+        for key in provider.api_keys:
+            place, line, value = variables.get(key.variable)
+            if looks_unfilled(value):
+                where = place if line is None else f"{place}:{line}"
+                found.append(f"{where}: {key.variable} looks as if the key were still to be put there.")
     return found
 
 
@@ -185,14 +202,14 @@ def _defaults(piece: Piece, variables: Variables, problems: list[Problem]) -> di
     values = {} if general is None else general.model_dump(exclude_unset=True)
     for key in _IN_ENVIRONMENT:
         variable = f"SKYPROXY_DEFAULT_{key.upper()}"
-        place, text = variables.get(variable)
+        place, line, text = variables.get(variable)
         if not text:
             continue
         try:
             values |= ProviderDefaults.model_validate({key: int(text)}).model_dump(exclude_unset=True)
         except ValueError:  # pydantic's own error is one, too
             least = "0" if key == "max_pending" else "1"
-            problems.append(Problem(place, None, variable, f"must be a whole number, {least} or more"))
+            problems.append(Problem(place, line, variable, f"must be a whole number, {least} or more"))
     return values
 
 
@@ -230,13 +247,13 @@ def _with_keys(provider: ProviderConfig, variables: Variables, problems: list[Pr
         return provider
     keys = []
     for variable in provider.api_key_env:
-        place, value = variables.get(variable)
+        place, line, value = variables.get(variable)
         if not value:
             continue
         try:
             keys.append(ApiKeyConfig(variable=variable, secret=SecretStr(rules.key(value))))
         except ValueError as error:
-            problems.append(Problem(place, None, variable, str(error)))
+            problems.append(Problem(place, line, variable, str(error)))
     if not keys:
         return provider.model_copy(update={"key_missing": " or ".join(provider.api_key_env)})
     return provider.model_copy(update={"api_keys": tuple(keys), "api_key": keys[0].secret})

@@ -21,6 +21,7 @@ _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e]*")
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
+_CURLY = "\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _PLACEHOLDER = re.compile(r"\$\{[^}]*\}?")
@@ -229,8 +230,12 @@ def header_value(value: str) -> str:
 def key(value: str) -> str:
     """A provider's key.
 
-    :raise ValueError: it has characters that a header cannot hold.
+    :raise ValueError: it has characters that a header cannot hold, or more than the key.
     """
+    if value.lower().startswith("bearer "):
+        raise ValueError("must be the key alone: leave out the word Bearer")
+    if value[0] in _CURLY or value[-1] in _CURLY:
+        raise ValueError("must be the key alone: leave out the curly quotes")
     if not _VISIBLE_ASCII.fullmatch(value):
         raise ValueError("must be ASCII without spaces, line breaks and control characters")
     return value

@@ -16,11 +16,27 @@ class FileTests(ConfigTestCase):
 
     def test_not_utf_8(self) -> None:
         (self.cwd / "proxy.yaml").write_bytes(b"proxy:\n  log_file: caf\xe9\n")
-        self.assertEqual(self.problems("proxy.yaml"), ["proxy.yaml:2: is not UTF-8: save it in that encoding"])
+        (line,) = self.problems("proxy.yaml")
+        self.assertTrue(line.startswith("proxy.yaml:2: is not UTF-8: save it in that encoding"), line)
 
     def test_byte_order_mark_and_crlf(self) -> None:
         (self.cwd / "proxy.yaml").write_bytes(b"\xef\xbb\xbf" + PROVIDERS.replace("\n", "\r\n").encode())
         self.assertEqual(len(self.load("proxy.yaml").providers), 2)
+
+    def test_what_windows_own_programs_write(self) -> None:
+        text = PROVIDERS.lstrip().replace("\n", "\r\n")
+        self.environ.clear()
+        for encoding, mark in (
+            ("utf-16-le", b"\xff\xfe"),
+            ("utf-16-be", b"\xfe\xff"),
+            ("utf-16-le", b""),
+            ("utf-16-be", b""),
+        ):
+            (self.cwd / "proxy.yaml").write_bytes(mark + text.encode(encoding))
+            (self.cwd / ".env").write_bytes(mark + "OPENAI_API_KEY=sk-1\r\n".encode(encoding))
+            config = self.load("proxy.yaml")
+            self.assertEqual(list(config.providers), ["openai", "lm"])
+            self.assertEqual(config.providers["openai"].secrets, ("sk-1",))
 
     def test_control_character(self) -> None:
         self.assertEqual(

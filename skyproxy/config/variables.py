@@ -1,0 +1,112 @@
+"""What the environment and the .env files behind it hold, and what is wrong with the latter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+
+from dotenv.parser import Binding, parse_stream
+
+from skyproxy.config.problems import nearest
+
+_WRITE = "write NAME=value"
+_MISTAKES = (
+    (re.compile(r"\s*\$env:", re.IGNORECASE), f"this is PowerShell: leave out $env: and {_WRITE}"),
+    (re.compile(r"\s*setx?\s+\S", re.IGNORECASE), f"this is for the command line: leave out set and {_WRITE}"),
+    (re.compile(r"\s*(?:export\s+)?[A-Za-z_]\w*\s*:"), f"there is a colon where = is wanted: {_WRITE}"),
+    (re.compile(r"\s*(?:export\s+)?[A-Za-z_]\w*\s*=\s*['\"]"), "the quote that opens here is not closed"),
+)
+_PLACEHOLDER = re.compile(
+    r"(?:your|my|insert|replace|change|put|paste|enter)[-_ ](?:.*key|.*token|me|here|this).*|changeme|<.*>|\[.*\]"
+    r"|(?:sk-)?x{4,}|(?:sk-)?\.{3,}|.*(?:your|api)[-_ ]?key[-_ ]?here.*",
+    re.IGNORECASE,
+)
+
+
+class Variables:
+    """The environment, and the .env files behind it.
+
+    :param env_files: path and text of each, the strongest first.
+    :ivar warnings: of lines in these that say nothing, with file, line, and what to type; never with what they hold.
+    """
+
+    def __init__(self, environ: Mapping[str, str], env_files: Sequence[tuple[Path, str]]) -> None:
+        self._environ = environ
+        self._files = [_EnvFile(path, text) for path, text in env_files]
+        self.warnings = tuple(warning for file in self._files for warning in file.warnings)
+
+    def get(self, name: str) -> tuple[str, int | None, str]:
+        """Where *name* is set: the file, for messages, and the line in it; and to what, an empty text if it is not."""
+        if name in self._environ:
+            return "environment", None, self._environ[name].strip()
+        for file in self._files:
+            if (found := file.find(name)) is not None:
+                line, value = found
+                return file.name, line, value
+        return "environment", None, ""
+
+    def hint(self, name: str, others: Collection[str]) -> str:
+        """What may be the reason that *name* holds nothing, for the end of a message; or nothing.
+
+        :param others: names that mean something else.
+        """
+        for file in self._files:
+            found = file.find(name)
+            if found is not None and found[1] and name in self._environ:
+                return f" It is empty in the environment, which hides line {found[0]} of {file.name}."
+        for file in self._files:
+            candidates = {each: line for each, (line, value) in file.found.items() if value and each not in others}
+            near = nearest(name, candidates)
+            if near is not None and near.isidentifier():
+                return f" Line {candidates[near]} of {file.name} has {near}: is that it?"
+        return ""
+
+
+def looks_unfilled(value: str) -> bool:
+    """Whether *value* stands for a key that is still to be put there."""
+    return _PLACEHOLDER.fullmatch(value) is not None
+
+
+class _EnvFile:
+    """One of the files.
+
+    :ivar found: by name, the line and the value of each variable.
+    """
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.name = str(path)
+        self.found: dict[str, tuple[int, str]] = {}
+        self.warnings: list[str] = []
+        # A key is taken as it stands, even if it has a dollar sign.
+        for binding in parse_stream(StringIO(text)):
+            line = _line_of(binding)
+            if binding.key is not None and binding.value is not None and _is_name(binding.key):
+                self.found[binding.key] = line, binding.value.strip()
+            else:
+                self.warnings += [f"{self.name}:{line}: {words}." for words in _wrong(binding)]
+
+    def find(self, name: str) -> tuple[int, str] | None:
+        """Line and value of *name*, however its letters are written: Windows knows no difference."""
+        if name in self.found:
+            return self.found[name]
+        return next((each for key, each in self.found.items() if key.casefold() == name.casefold()), None)
+
+
+def _is_name(key: str) -> bool:
+    return not key.startswith("$") and ":" not in key
+
+
+def _line_of(binding: Binding) -> int:
+    # The blank lines and comments before it belong to it.
+    text = binding.original.string
+    before = text[: len(text) - len(text.lstrip())]
+    return binding.original.line + before.count("\n")
+
+
+def _wrong(binding: Binding) -> Iterator[str]:
+    text = binding.original.string.strip()
+    if not text or text.startswith("#") or re.fullmatch(r"export\s+\w+", text):
+        return
+    yield next((words for pattern, words in _MISTAKES if pattern.match(text)), f"this says nothing: {_WRITE}")
