@@ -222,6 +222,7 @@ def _plan(
         kind=Kind.JSON if request.endpoint.in_json else Kind.ANYTHING,
         first_token_timeout=candidate.first_token_timeout if journey.streaming else None,
         hedge_after=candidate.hedge_after,
+        must_be_whole=candidate.strip_reasoning,
     )
 
 

@@ -102,7 +102,7 @@ async def relay(
         watch = watch or StreamWatch()
         await _relay_events(answer, client, headers, watch, stripper, secrets, judged=model is not None)
         return None
-    if model is None:
+    if model is None or answer.too_large:
         await _relay_bytes(answer, client, headers)
         return None
     whole = await read_json(answer.body, answer.headers)

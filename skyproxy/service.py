@@ -42,8 +42,10 @@ from skyproxy.upstream.asking import Asker
 from skyproxy.upstream.backoff import Backoff
 from skyproxy.upstream.budget import RetryBudget
 from skyproxy.upstream.build import build_provider
+from skyproxy.upstream.held import HeldBytes
 from skyproxy.upstream.provider import Counts, Provider
 from skyproxy.upstream.timers import Timers
+from skyproxy.upstream.trim import Trim, system_trim
 from skyproxy.watching import Watch
 from skyproxy.web.app import Api
 from skyproxy.web.instruments import Sources
@@ -105,7 +107,8 @@ class SkyproxyService(Service):
         self._lag = LagProbe(reactor, time.monotonic, seconds_since_boot, self._slept)
         budget, statistics = RetryBudget(reactor), Statistics(reactor)
         self._batches = Batches(reactor, statistics, RequestLog())
-        asker = Asker(Timers(reactor), time.time, budget, Backoff(random.random))
+        held = HeldBytes(freed=Trim(reactor, system_trim()).soon)
+        asker = Asker(Timers(reactor), time.time, budget, Backoff(random.random), held)
         self._reloads = Reloads(time.time)
         self._reloading = Reloading(reactor, load, self._reloaded)
         self._watch = Watch(reactor, self.reload)

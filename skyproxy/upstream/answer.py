@@ -11,6 +11,7 @@ from skyproxy.errors import SkyproxyError
 from skyproxy.formats.error_body import ErrorBody
 from skyproxy.formats.error_kinds import Kind
 from skyproxy.upstream.body import Body
+from skyproxy.upstream.held import Share
 from skyproxy.upstream.hold import Hold
 from skyproxy.upstream.sending import Sending
 from skyproxy.upstream.whole import Whole, is_encoded, plain
@@ -29,6 +30,8 @@ class Answer:
     :ivar is_event_stream: whether the body comes as events.
     :ivar is_encoded: whether it is compressed (nobody asked for it, but some do it all the same).
     :ivar queued: seconds that the request waited for its permit.
+    :ivar too_large: the body is one that is not held back, and goes down as it comes.
+    :ivar share: of what is held back of all answers; None where nothing was.
     :ivar whole: what the body says, once it was read in one; likewise.
     :ivar kind: what an error answer means, once its beginning was read.
     :ivar error: what it says.
@@ -38,7 +41,7 @@ class Answer:
 
     __slots__ = (
         "_body", "_hold", "_make_body", "data", "error", "headers", "is_encoded", "is_event_stream", "kind", "queued",
-        "status", "whole",
+        "share", "status", "too_large", "whole",
     )  # fmt: skip
 
     def __init__(
@@ -58,6 +61,8 @@ class Answer:
         self.is_encoded = b"content-encoding" in last and is_encoded(headers)
         self.queued = queued
         self.whole: Whole | None = None
+        self.share: Share | None = None
+        self.too_large = False
         self.kind: Kind | None = None
         self.error: ErrorBody | None = None
         self._hold = hold
@@ -116,6 +121,8 @@ class Answer:
             self._hold.sending.generated = self._said()
         # What is kept of a request for its record shall not hold its answer.
         self.data = self.whole = None
+        if self.share is not None:
+            self.share.end()
         if self._body is not None:
             self._body.abort()
         self._hold.release(self.status, error)

@@ -26,6 +26,7 @@ from skyproxy.upstream.answer import Answer
 from skyproxy.upstream.backoff import Backoff
 from skyproxy.upstream.beginning import Kind, read_beginning, refuse_redirect, wait_for_beginning
 from skyproxy.upstream.budget import RetryBudget
+from skyproxy.upstream.held import HeldBytes
 from skyproxy.upstream.provider import Call, Provider
 from skyproxy.upstream.race import race
 
@@ -47,6 +48,7 @@ class Plan(NamedTuple):
     :ivar kind: of the answer.
     :ivar first_token_timeout: seconds to the first content of a stream, after which the next plan's turn comes.
     :ivar hedge_after: seconds to it, after which the next plan is tried besides.
+    :ivar must_be_whole: nothing can be done with a part of a whole answer.
     """
 
     provider: Provider
@@ -54,6 +56,7 @@ class Plan(NamedTuple):
     kind: Kind = Kind.ANYTHING
     first_token_timeout: float | None = None
     hedge_after: float | None = None
+    must_be_whole: bool = False
 
 
 class Outcome(NamedTuple):
@@ -73,13 +76,22 @@ class Asker:
     :param wall: the time of day, seconds since the epoch, which Retry-After may speak of.
     :param budget: of retries; that of the process.
     :param backoff: how long to wait where the provider does not say.
+    :param held: what is held back of whole answers, by the whole process.
     """
 
-    def __init__(self, clock: Clock, wall: Callable[[], float], budget: RetryBudget, backoff: Backoff) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        wall: Callable[[], float],
+        budget: RetryBudget,
+        backoff: Backoff,
+        held: HeldBytes | None = None,
+    ) -> None:
         self._clock = clock
         self._wall = wall
         self._budget = budget
         self._backoff = backoff
+        self._held = held or HeldBytes()
 
     def ask(self, plans: Sequence[Plan], asked: Callable[[int], None]) -> Coroutine[Any, Any, Outcome]:
         """Ask by each of *plans* in turn, until one answers well.
@@ -190,9 +202,11 @@ class Asker:
                 if answer.status < 300:
                     if plan.kind is Kind.ANYTHING:
                         if first_token_timeout is not None:
-                            await wait_for_beginning(answer, plan.kind, plan.provider.counts)
+                            await wait_for_beginning(answer, plan.kind, plan.provider.counts, self._held)
                     elif answer.data is None:
-                        await wait_for_beginning(answer, plan.kind, plan.provider.counts)
+                        await wait_for_beginning(
+                            answer, plan.kind, plan.provider.counts, self._held, must_be_whole=plan.must_be_whole
+                        )
                     else:
                         read_beginning(answer, answer.data, plan.provider.counts)
                 elif answer.status < 400:

@@ -7,6 +7,7 @@ from enum import Enum
 from skyproxy.errors import UpstreamBroken, UpstreamError, UpstreamReported, UpstreamUnusable
 from skyproxy.opening import Opening
 from skyproxy.upstream.answer import Answer
+from skyproxy.upstream.held import HeldBytes
 from skyproxy.upstream.provider import Counts
 from skyproxy.upstream.whole import json_of, plain, read_json
 
@@ -19,11 +20,15 @@ class Kind(Enum):
     ANYTHING = "anything"
 
 
-async def wait_for_beginning(answer: Answer, kind: Kind, counts: Counts) -> None:
+async def wait_for_beginning(
+    answer: Answer, kind: Kind, counts: Counts, held: HeldBytes, *, must_be_whole: bool = False
+) -> None:
     """Wait for all of a whole answer, or for a stream to say something, or for the first byte of anything else.
 
-    The answer is closed when that fails.
+    The answer is closed when that fails. One that cannot be held back is ``too_large`` when this returns.
 
+    :param held: what is held back of whole answers.
+    :param must_be_whole: nobody can do with a part of the answer.
     :param counts: where the failure is counted, besides the status, if it is the provider's.
     :raise UpstreamTimeout: it did not come in time.
     :raise SkyproxyError: see :func:`read_beginning`.
@@ -36,10 +41,26 @@ async def wait_for_beginning(answer: Answer, kind: Kind, counts: Counts) -> None
             await answer.body.first(opening.feed)
             _check(opening)
         else:
-            answer.whole = await read_json(answer.body, answer.headers)
+            if answer.is_encoded:
+                answer.whole = await read_json(answer.body, answer.headers)
+            else:
+                await _hold_back(answer, held, must_be_whole=must_be_whole)
     except BaseException as error:
         _close(answer, counts, error)
         raise
+
+
+async def _hold_back(answer: Answer, held: HeldBytes, *, must_be_whole: bool) -> None:
+    answer.share = share = held.share()
+    body = answer.body
+    end = await body.first(lambda data: not share.grow(len(data)))
+    if end is not None:
+        answer.whole = json_of(body.taken(), answer.headers)
+        return
+    share.end()
+    if must_be_whole:
+        raise UpstreamUnusable("The provider's answer is too large to be read whole, as it must be here.")
+    answer.too_large = True
 
 
 def read_beginning(answer: Answer, data: bytes, counts: Counts) -> None:

@@ -9,10 +9,11 @@ from skyproxy.chunks import error_of
 from skyproxy.errors import InvalidRequest, UpstreamBroken, UpstreamReported, UpstreamUnusable
 from skyproxy.inflate import Inflater, TooLarge, inflate
 from skyproxy.upstream.body import Body
+from skyproxy.upstream.held import LARGEST_HELD
 from skyproxy.wire.headers import Fields, media_type
 
-LARGEST = 64 * 1024 * 1024
-"""Bytes of an answer that is kept whole."""
+LARGEST = LARGEST_HELD
+"""Bytes of an answer that must be read whole: an error, one whose reasoning is taken out, one that came compressed."""
 
 LARGEST_INFLATED = 8 * 1024 * 1024
 """Bytes of one that came compressed, made plain. Nobody asks for that, so it is rare; and a few kilobytes can stand for

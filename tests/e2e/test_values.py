@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import socket
+import threading
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import Starter, config_for
-from tests.e2e.processes import DemoProvider, Process, Proxy
-from tests.e2e.raw import ask, chat
+from tests.e2e.processes import DemoProvider, Process, Proxy, eventually
+from tests.e2e.raw import ask, chat, open_request, read_until
 
 BODIES = (
     '{"model":"combat","messages":[{"role":"user","content":"x"}],"seed":%s}',
@@ -81,3 +84,57 @@ def peak(process: Process) -> int:
     """Bytes of memory that *process* has had at most."""
     text = Path(f"/proc/{process.child.pid}/status").read_text()
     return int(text.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+ENDLESS = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def endless(listener: socket.socket, sent: list[int]) -> None:
+    """Answer each request with a JSON object that does not end; *sent* gets the bytes of each answer."""
+
+    def one(connection: socket.socket) -> None:
+        piece = b"10000\r\n" + b"x" * 65536 + b"\r\n"
+        count = 0
+        with contextlib.suppress(OSError), connection:
+            connection.recv(65536)
+            connection.sendall(ENDLESS + b'a\r\n{"text": "\r\n')
+            while count < 2**28:
+                connection.sendall(piece)
+                count += 65536
+        sent.append(count)
+
+    with contextlib.suppress(OSError):
+        while True:
+            threading.Thread(target=one, args=(listener.accept()[0],), daemon=True).start()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+def test_endless_whole_answers_are_held_within_one_bound(start: Starter, demo: DemoProvider) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        sent: list[int] = []
+        threading.Thread(target=endless, args=(listener, sent), daemon=True).start()
+        config = config_for(demo)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        config["providers"]["endless"] = {**config["providers"]["demo"], "base_url": url}
+        proxy = start(Proxy, config)
+        assert ask(proxy, chat("combat")).status == 200
+        before = peak(proxy)
+        # Clients that read nothing.
+        clients = [open_request(proxy, chat("endless:guard", seed=number)) for number in range(25)]
+        for each in clients:
+            assert read_until(each, b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+        most = peak(proxy) - before
+        for each in clients:
+            each.close()
+        eventually(lambda: len(sent) == 25, "all are given up")
+        assert ask(proxy, chat("combat")).status == 200
+        left = eventually(lambda: (now := resident(proxy) - before) < 200_000_000 and now, "memory is given back")
+        print(f"{most / 1e6:.0f} MB at most, {left / 1e6:.0f} MB left; the provider sent {sum(sent) / 1e6:.0f} MB")
+        # 256 MiB, and what is being put together or is on its way out of each.
+        assert most < 900_000_000
+
+
+def resident(process: Process) -> int:
+    """Bytes of memory that *process* has."""
+    text = Path(f"/proc/{process.child.pid}/status").read_text()
+    return int(text.partition("VmRSS:")[2].split()[0]) * 1024
