@@ -187,7 +187,9 @@ class SkyproxyService(Service):
             demo = Demo(self._reactor)
             result_now(demo.start())
             self._demo = demo
-        return settings.model_copy(update={"base_url": self._demo.base_url})
+        # The demo takes what it is told to: it is not asked, as a server on this machine would be.
+        known = {"base_url": self._demo.base_url, "max_concurrent": settings.max_concurrent}
+        return settings.model_copy(update=known)
 
     def _announce(self) -> None:
         assert self._port is not None

@@ -107,7 +107,7 @@ class ProviderDefaults(Checked):
     """What ``defaults:`` can say for all providers.
 
     :ivar max_connections: idle connections that are kept for reuse.
-    :ivar max_concurrent: requests at once, streams to their end.
+    :ivar max_concurrent: requests at once, streams to their end. Where nobody has set it, a local server is asked.
     :ivar max_pending: requests that may wait for one of these; one more is refused.
     :ivar keep_alive: seconds that an idle connection is kept.
     :ivar keep_alive_max: seconds, at most, that it is kept where the provider asks for more.

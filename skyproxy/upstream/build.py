@@ -9,6 +9,7 @@ from typing import Any
 from twisted.logger import Logger
 
 from skyproxy.config import ProviderConfig
+from skyproxy.upstream.capacity import Capacity, asks, usual_limit
 from skyproxy.upstream.guards.breaker import Breaker
 from skyproxy.upstream.guards.deployments import Deployments
 from skyproxy.upstream.keys import KeyRing
@@ -72,9 +73,10 @@ def build_provider(
     )
     # A connection of HTTP/1.1 carries one request at a time, so there is no use in more permits than connections.
     timers = Timers(reactor)
+    most, usual = None if http2 else config.max_connections, usual_limit(config)
     limiter = Limiter(
         timers,
-        max_concurrent=config.max_concurrent if http2 else min(config.max_concurrent, config.max_connections),
+        max_concurrent=usual if most is None else min(usual, most),
         max_pending=config.max_pending,
         put_off=put_off_by(network),
     )
@@ -87,7 +89,8 @@ def build_provider(
         Deployments(timers, config.breaker, config.name),
         rate=config.guards_rates,
     )
-    return Provider(config, timers, guards, client, time.time, counts)
+    capacity = Capacity(config, client, timers, limiter, most) if asks(config) else None
+    return Provider(config, timers, guards, client, time.time, counts, capacity)
 
 
 def fixed_fields(config: ProviderConfig, origin: Origin) -> list[Field]:

@@ -79,11 +79,14 @@ class Limiter:
         # Permits that are on their way to those who wait.
         self._returning = 0
         self._max_pending = max_pending
+        self._max_concurrent = max_concurrent
         self._gate = DeferredSemaphore(max_concurrent)
+        # Tokens in the hands of requests that are not to come back.
+        self._surplus = 0
         # Since when those wait who do, in the order of their coming. Those of the background wait before the gate.
         self._since: dict[Deferred[Any], float] = {}
         self._background: dict[Deferred[Any], None] = {}
-        self._most_background = max(1, max_concurrent - max(1, ceil(0.4 * max_concurrent)))
+        self._most_background = _background_of(max_concurrent)
         self._in_background = 0
         self._coming_back = 0
         self._releasing = False
@@ -127,6 +130,27 @@ class Limiter:
         timer = clock.callLater(queue_timeout, self._expire, place, queue_timeout)
         return place.addBoth(self._over, place, timer, background=background)
 
+    def resize(self, max_concurrent: int) -> None:
+        """Have *max_concurrent* permits from now on. Those that are out stay out: fewer are reached as they come back.
+
+        :param max_concurrent: at least 1.
+        """
+        gate = self._gate
+        more = max_concurrent - self._max_concurrent
+        self._max_concurrent = max_concurrent
+        self._most_background = _background_of(max_concurrent)
+        if more < 0:
+            free = min(gate.tokens, -more)
+            gate.tokens -= free
+            gate.limit -= free
+            self._surplus += -more - free
+            return
+        kept = min(self._surplus, more)
+        self._surplus -= kept
+        gate.limit += more - kept
+        for _ in range(more - kept):
+            self._put_back()
+
     @property
     def in_use(self) -> int:
         """Permits in the hands of requests."""
@@ -141,7 +165,7 @@ class Limiter:
         """The state at this moment."""
         gate = self._gate
         return LimiterStatistics(
-            max_concurrent=gate.limit,
+            max_concurrent=self._max_concurrent,
             in_use=self.in_use,
             available=gate.tokens,
             queued=self._queued,
@@ -152,7 +176,10 @@ class Limiter:
 
     def _take_back(self, *, background: bool) -> None:
         self._in_background -= background
-        if self._gate.waiting or self._background:
+        if self._surplus:
+            self._surplus -= 1
+            self._gate.limit -= 1
+        elif self._gate.waiting or self._background:
             self._returning += 1
             self._put_off(PERMITS, self._pass_on)
         else:
@@ -178,7 +205,7 @@ class Limiter:
         while self._coming_back:
             self._coming_back -= 1
             gate = self._gate
-            if self._background and gate.limit > 1 and not self._in_background:
+            if self._background and self._max_concurrent > 1 and not self._in_background:
                 self._let_in()
             elif gate.waiting or not self._background or self._in_background >= self._most_background:
                 gate.release()
@@ -220,3 +247,8 @@ class Limiter:
         """Seconds until those who wait now have probably been served: as long as the first of them has waited."""
         waited = self._clock.seconds() - next(iter(self._since.values())) if self._since else 0.0
         return min(max(waited, 1.0), 60.0)
+
+
+def _background_of(max_concurrent: int) -> int:
+    """Permits that background may hold."""
+    return max(1, max_concurrent - max(1, ceil(0.4 * max_concurrent)))

@@ -19,6 +19,7 @@ from skyproxy.formats.error_body import read_error
 from skyproxy.formats.error_kinds import Kind, kind_of
 from skyproxy.upstream.answer import Answer
 from skyproxy.upstream.backoff import retry_after
+from skyproxy.upstream.capacity import Capacity
 from skyproxy.upstream.exchange import Exchange
 from skyproxy.upstream.failures import map_failure, was_taken
 from skyproxy.upstream.guards.breaker import Breaker, BreakerState
@@ -122,6 +123,7 @@ class Provider:
     :param client: treq over this provider's agent and pool.
     :param wall: the time of day, seconds since the epoch.
     :param counts: those that the provider had before a reload.
+    :param capacity: asks how many requests it takes at once; None: that was said.
     """
 
     def __init__(
@@ -132,6 +134,7 @@ class Provider:
         client: ProviderClient,
         wall: Callable[[], float],
         counts: Counts | None = None,
+        capacity: Capacity | None = None,
     ) -> None:
         self.config = config
         self.guards = guards
@@ -139,6 +142,7 @@ class Provider:
         self._timers = timers
         self._wall = wall
         self._client = client
+        self._capacity = capacity
         self.deployments = Deployments(timers, None, config.name) if guards.deployments is None else guards.deployments
         self._head_starts: dict[float, HeadStart] = {}
         self._auth: dict[str, Field] = {
@@ -220,7 +224,11 @@ class Provider:
             if call.sent is not None:
                 hold.sending = sending = Sending(seconds, sent, None if hold.lease is None else hold.lease.variable)
                 call.sent(sending)
+            capacity = self._capacity
+            asks = capacity is not None and capacity.due()
             pending = self._client.post(call.path, headers, call.body)
+            if capacity is not None and asks:
+                capacity.ask()
             exchange = Exchange(self._timers, config.name, call.default_timeout, call.idle_timeout, pending)
             if first_token_timeout is not None:
                 exchange.hurry(asked + first_token_timeout - sent, first_token_timeout)
@@ -462,8 +470,12 @@ class Provider:
 
     def retire(self) -> None:
         """Close each connection when its request is done, the idle ones now: no new request will come."""
+        if self._capacity is not None:
+            self._capacity.stop()
         self._client.retire()
 
     def close(self) -> Deferred[None]:
         """Close all connections. Fires when they are closed, or after a bounded time."""
+        if self._capacity is not None:
+            self._capacity.stop()
         return self._client.close()

@@ -87,8 +87,15 @@ class ProviderClient:
         url = self._urls.get(path)
         if url is None:
             url = self._urls[path] = PreparedUrl.of(self._base_url + path)
+        return self._request("POST", url, headers, body)
+
+    def get(self, url: str, headers: Fields) -> Deferred[Any]:
+        """Ask for *url*, of the same origin. As :meth:`post` otherwise."""
+        return self._request("GET", PreparedUrl.of(url), headers, None)
+
+    def _request(self, method: str, url: PreparedUrl, headers: Fields, body: bytes | None) -> Deferred[Any]:
         return self._client.request(
-            "POST",
+            method,
             url,
             headers=OutgoingHeaders(self._fixed, headers),
             data=body,

@@ -163,7 +163,7 @@ class Servers:
         port = free_port()
         folder = self.folder / f"skyproxy-{port}"
         folder.mkdir()
-        limits = NO_LIMITS if naive else {"max_pending": 2000}
+        limits = NO_LIMITS if naive else {"max_concurrent": 25, "max_pending": 2000}
         config = {
             "proxy": {"log_level": "info", "log_file": str(log_file or folder / "skyproxy.log")},
             "providers": {"up": {"base_url": base_url, "dialect": "local", **limits, **(settings or {})}},

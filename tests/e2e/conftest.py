@@ -59,7 +59,10 @@ def proxy(start_for_module: Starter, demo: DemoProvider) -> Proxy:
 
 def config_for(demo: DemoProvider, proxy: dict[str, Any] | None = None, **provider: Any) -> dict[str, Any]:
     """A configuration with *demo* as its one provider, asked once, whatever it answers."""
-    plain = {"base_url": demo.base_url, "dialect": "local", "max_retries": 0, "breaker": "off", "adaptive": False}
+    plain = {
+        "base_url": demo.base_url, "dialect": "local", "max_concurrent": 25, "max_retries": 0, "breaker": "off",
+        "adaptive": False,
+    }  # fmt: skip
     return {
         "proxy": {"drain_timeout": "2s", **(proxy or {})},
         "providers": {"demo": {**plain, **provider}},

@@ -100,7 +100,8 @@ def test_original_files_as_they_are(start: Starter, demo: DemoProvider, tmp_path
     (folder / ".env").write_text("DEMO_API_KEY=from-dot-env\n")
     proxy = start(Proxy, None, "--config", str(folder))
     assert ask(proxy, chat("GameMaster", top_k=4, temperature=1)).status == 200
-    received = demo.requests()[0]
+    # Besides, it is asked what it is.
+    (received,) = [each for each in demo.requests(3) if each["method"] == "POST"]
     assert received["headers"]["authorization"] == "Bearer from-dot-env"
     assert "top_k" not in received["body"] and received["body"]["temperature"] == 1
     dropped = proxy.record("Dropped fields the provider does not know")

@@ -32,7 +32,10 @@ class MortalProvider(Process):
 
 def config_for(port: int) -> dict[str, Any]:
     """The same provider twice: asked once, and up to three times."""
-    plain = {"base_url": f"http://127.0.0.1:{port}/v1", "dialect": "local", "breaker": "off", "adaptive": False}
+    plain = {
+        "base_url": f"http://127.0.0.1:{port}/v1", "dialect": "local", "max_concurrent": 25, "breaker": "off",
+        "adaptive": False,
+    }  # fmt: skip
     return {"providers": {"once": {**plain, "max_retries": 0}, "thrice": {**plain, "max_retries": 2}}}
 
 

@@ -30,8 +30,8 @@ from tests.unit.configs import config_of
 TEXT = """
 proxy: {listen: "tcp:1234:interface=127.0.0.1", drain_timeout: 5s, max_body: 1000}
 providers:
-  a: {base_url: "http://127.0.0.1:1001/v1"}
-  b: {base_url: "http://127.0.0.1:1002/v1"}
+  a: {base_url: "http://127.0.0.1:1001/v1", max_concurrent: 25}
+  b: {base_url: "http://127.0.0.1:1002/v1", max_concurrent: 25}
 model_slots:
   default: {provider: a, model: guard}
 """

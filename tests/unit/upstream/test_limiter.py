@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from math import ceil
 from typing import Any
 
 from hypothesis import settings
@@ -201,6 +202,45 @@ class LimiterTests(SynchronousTestCase):
         self.assertEqual(len(order), 10_000)
         self.assertEqual((limiter.statistics().available, limiter.statistics().in_use), (1, 0))
 
+    def test_more_permits_go_to_those_who_wait(self) -> None:
+        limiter = self.limiter(1)
+        held = self.take(limiter)
+        order, _ = self.queue(limiter, "ab")
+        waiting = limiter.acquire(10)
+        limiter.resize(3)
+        self.assertEqual(order, ["a", "b"])
+        second = self.successResultOf(waiting)
+        self.assertEqual((limiter.in_use, limiter.statistics().available), (2, 1))
+        held.release()
+        second.release()
+        self.assertEqual((limiter.in_use, limiter.statistics().available), (0, 3))
+
+    def test_fewer_are_reached_as_they_come_back(self) -> None:
+        limiter = self.limiter(4)
+        held = [self.take(limiter) for _ in range(3)]
+        limiter.resize(1)
+        waiting = limiter.acquire(10)
+        for permit in held[:2]:
+            permit.release()
+            self.assertNoResult(waiting)
+        statistics = limiter.statistics()
+        self.assertEqual((statistics.max_concurrent, statistics.in_use, statistics.available), (1, 1, 0))
+        held[2].release()
+        self.successResultOf(waiting).release()
+        self.assertEqual(limiter.statistics().available, 1)
+
+    def test_fewer_and_then_more_again(self) -> None:
+        limiter = self.limiter(4)
+        held = [self.take(limiter) for _ in range(4)]
+        limiter.resize(1)
+        limiter.resize(3)
+        waiting = limiter.acquire(10)
+        held[0].release()
+        self.assertNoResult(waiting)
+        held[1].release()
+        self.successResultOf(waiting)
+        self.assertEqual((limiter.in_use, limiter.statistics().available), (3, 0))
+
 
 class LimiterMachine(RuleBasedStateMachine):
     """Whatever happens in whichever order, each permit is free, in one pair of hands, or withheld."""
@@ -208,6 +248,7 @@ class LimiterMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
+        self.permits = 4
         self.limiter = Limiter(self.clock, max_concurrent=4, max_pending=5)
         self.held: list[Permit] = []
         self.waiting: list[Deferred[Any]] = []
@@ -252,6 +293,11 @@ class LimiterMachine(RuleBasedStateMachine):
     def leave(self, which: int) -> None:
         self.waiting[which % len(self.waiting)].cancel()
 
+    @rule(permits=st.integers(1, 7))
+    def resize(self, permits: int) -> None:
+        self.permits = permits
+        self.limiter.resize(permits)
+
     @rule(seconds=st.integers(0, 3))
     def wait(self, seconds: int) -> None:
         self.clock.advance(seconds)
@@ -262,15 +308,17 @@ class LimiterMachine(RuleBasedStateMachine):
         assert statistics.in_use == len(self.held)
         assert statistics.queued == len(self.waiting) == len(self.clock.getDelayedCalls())
         assert statistics.queued <= 5
-        assert statistics.available == 4 - len(self.held)
-        assert statistics.available < 3 or not self.waiting
+        assert statistics.max_concurrent == self.permits
+        assert statistics.available == max(0, self.permits - len(self.held))
+        kept_for_talk = ceil(0.4 * self.permits) if self.permits > 1 else 0
+        assert statistics.available <= kept_for_talk or not self.waiting
 
     def teardown(self) -> None:
         self.clock.advance(10)
         for permit in self.held:
             permit.release()
         statistics = self.limiter.statistics()
-        assert (statistics.available, statistics.in_use, statistics.queued) == (4, 0, 0)
+        assert (statistics.available, statistics.in_use, statistics.queued) == (self.permits, 0, 0)
 
 
 class LimiterStateTests(SynchronousTestCase):
