@@ -94,9 +94,10 @@ def test_queue_timeout(start: Starter) -> None:
 
 def test_limits_from_the_environment(start: Starter) -> None:
     demo = start(DemoProvider)
-    proxy = start(
-        Proxy, config_for(demo), env={"SKYPROXY_DEFAULT_MAX_CONCURRENT": "2", "SKYPROXY_DEFAULT_MAX_PENDING": "1"}
-    )
+    config = config_for(demo)
+    del config["providers"]["demo"]["max_concurrent"]
+    env = {"SKYPROXY_DEFAULT_MAX_CONCURRENT": "2", "SKYPROXY_DEFAULT_MAX_PENDING": "1"}
+    proxy = start(Proxy, config, env=env)
     answers = at_once(proxy, [chat("demo:guard;chunks=5;delay=0.1", stream=True) for _ in range(5)])
     assert sorted(answer.status for _, answer in answers) == [200, 200, 200, 503, 503]
     assert demo.stats()["peak_active"] == 2
