@@ -24,7 +24,7 @@ from skyproxy.cache.timeofday import seconds_since_boot
 from skyproxy.config import EMBEDDED_DEMO, Config, ProviderConfig, ProxySettings, changes
 from skyproxy.demo import Demo
 from skyproxy.errors import ShuttingDown
-from skyproxy.listening import listen_now, result_now, shown
+from skyproxy.listening import listen_at, result_now, shown
 from skyproxy.notify import Notifier
 from skyproxy.observe.batches import Batches
 from skyproxy.observe.lag import LagProbe
@@ -97,7 +97,7 @@ class SkyproxyService(Service):
         self._roots = Roots()
         self._connections = Connections(reactor)
         self._demo: Demo | None = None
-        self._port: IListeningPort | None = None
+        self._ports: list[IListeningPort] = []
         self._site: ApiSite | None = None
         self._runtime: Runtime | None = None
         self._retired: list[Provider] = []
@@ -140,17 +140,17 @@ class SkyproxyService(Service):
     # Start.
 
     def listen(self) -> None:
-        """Bind the port, while the process may still bind a low one, and somebody is told if it cannot.
+        """Bind the ports, while the process may still bind low ones, and somebody is told if it cannot.
 
-        :raise Exception: it cannot be bound.
+        :raise NotListening: one cannot be bound.
         """
         settings = self._config.proxy
         self._site = build_site(self._api.app, self._reactor, self._wire, _limits(settings), self._connections)
-        self._port = listen_now(self._clients, settings.listen, self._site, self._sockets)
+        self._ports = listen_at(self._clients, settings.listen, self._site, self._sockets)
 
     def startService(self) -> None:
         """Build what serves, and say where it is to be found."""
-        if self._port is None:
+        if not self._ports:
             self.listen()
         super().startService()  # type: ignore[no-untyped-call]
         self._logging.start()
@@ -192,8 +192,7 @@ class SkyproxyService(Service):
         return settings.model_copy(update=known)
 
     def _announce(self) -> None:
-        assert self._port is not None
-        base_url, where = shown(self._config.proxy.listen, self._port.getHost())
+        base_url, where = shown(self._config.proxy.listen[0], self._ports[0].getHost())
         models = self.runtime().router.model_ids()
         model = models[0] if models else f"{next(iter(self._config.providers))}:MODEL"
         _log.info("skyproxy listens at {base_url}", base_url=base_url)
@@ -220,7 +219,7 @@ class SkyproxyService(Service):
 
     def _change(self, config: Config) -> None:
         if config.proxy.listen != self._config.proxy.listen:
-            _log.warn("A new listen address takes a restart", listen=config.proxy.listen)
+            _log.warn("A new listen address takes a restart", listen=list(config.proxy.listen))
         old = self.runtime()
         self._runtime = self._build(config)
         changed = changes(self._config, config)
@@ -269,7 +268,7 @@ class SkyproxyService(Service):
             ("read no configuration", self._reloading.stop),
             ("say that it is not ready", self._proxy.leave),
             *(serving if built else ()),
-            ("close the port", lambda: self._port and self._port.stopListening()),
+            *(("close a port", port.stopListening) for port in self._ports),
             ("close idle connections", connections.drain),
             *(draining if built else ()),
             ("close the caches", lambda: self._stores.close(_FLUSH_LIMIT)),

@@ -13,6 +13,7 @@ from twisted.python import usage
 from skyproxy import pidfile
 from skyproxy.cache.ownership import NotUsable, check
 from skyproxy.config import Config, ConfigError, Problem, load, may_pass
+from skyproxy.listening import NotListening
 from skyproxy.notify import Notifier
 from skyproxy.observe.logging import Logging, build_logging
 from skyproxy.privileges import Owner, acting_as, owner_of
@@ -31,7 +32,7 @@ class Options(usage.Options):
     )
     optParameters: ClassVar = [
         ["config", "c", None, "A YAML file, or a folder with providers.yaml and routes.yaml"],
-        ["listen", "l", None, "Twisted endpoint to listen at, e.g. tcp:35791:interface=127.0.0.1"],
+        ["listen", "l", None, "A port, host:port or Twisted endpoint to listen at"],
         ["log-file", None, None, "File for the log in JSON lines"],
         ["log-level", None, None, "debug, info, warn or error"],
     ]
@@ -123,8 +124,8 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     service = SkyproxyService(reactor, config, reader.read, logging, Wire(), signals, Notifier(os.environ))
     try:
         service.listen()
-    except Exception as error:  # whatever the endpoint's own parser says: a bad word, a missing file, a bad key
-        raise SystemExit(f"skyproxy: cannot listen at {config.proxy.listen}: {error}") from None
+    except NotListening as error:
+        raise SystemExit(f"skyproxy: {error}") from None
     return service
 
 

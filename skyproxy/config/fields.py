@@ -79,6 +79,7 @@ Origins = Annotated[
 Hosts = Annotated[
     tuple[Annotated[str, AfterValidator(rules.allowed_host)], ...], Field(strict=False), BeforeValidator(one_or_several)
 ]
+Listen = Annotated[tuple[str, ...], BeforeValidator(rules.endpoints)]
 Headers = Annotated[
     Mapping[Annotated[str, AfterValidator(rules.header_name)], Annotated[str, AfterValidator(rules.header_value)]],
     AfterValidator(frozen),

@@ -32,7 +32,7 @@ def hints(
     :param variables: tell why one of them may hold nothing.
     """
     found = []
-    if is_public(proxy.listen):
+    if any(map(is_public, proxy.listen)):
         found.append(
             "Anybody who reaches proxy.listen can use the providers and spend their keys, for skyproxy asks clients "
             "for none. To serve this machine alone, listen at 127.0.0.1 (listen: tcp:35791:interface=127.0.0.1, or "

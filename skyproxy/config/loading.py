@@ -182,7 +182,7 @@ def _proxy(piece: Piece, command_line: Mapping[str, str], cwd: Path, problems: l
             problems.append(piece.problem(("listen",), "must not stand beside listen_address and listen_port"))
         address = piece.check(Address, _ADDRESS_KEYS, problems)
         if address is not None:
-            given["listen"] = address.endpoint()
+            given["listen"] = address.endpoints()
     piece = piece.replaced(command_line, Document("command line"))
     settings = piece.check(ProxySettings, _PROXY_KEYS, problems, **given)
     if settings is None:

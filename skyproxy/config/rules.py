@@ -26,6 +26,10 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _PLACEHOLDER = re.compile(r"\$\{[^}]*\}?")
 _ENDPOINT = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*:.+")
+# What Twisted would not take for one of its own: a name with a dot, or an address.
+_HOST_AND_PORT = re.compile(
+    r"(localhost|\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+):([0-9]{1,6})", re.IGNORECASE
+)
 _ORIGIN_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -146,14 +150,44 @@ def endpoint_of(host: str, port: int) -> str:
     return f"tcp:{port}:interface={escaped}"
 
 
-def endpoint(value: str) -> str:
-    """A Twisted endpoint; only its form is checked here.
+def on_this_machine(port: int) -> tuple[str, ...]:
+    """The Twisted endpoints of *port* for this machine alone: clients that are told localhost try either address first.
 
-    :raise ValueError: it cannot be one.
+    A port that the system chooses is one, at 127.0.0.1: for two it would choose two.
     """
-    if not _ENDPOINT.fullmatch(value) or not value.isprintable():
-        raise ValueError("must be a Twisted endpoint such as tcp:35791:interface=127.0.0.1")
-    return value
+    hosts = ("127.0.0.1", "::1") if port else ("127.0.0.1",)
+    return tuple(endpoint_of(host, port) for host in hosts)
+
+
+def endpoints(value: object) -> tuple[str, ...]:
+    """Twisted endpoints, of one or a list of these: such an endpoint, of which only the form is checked here; a port,
+    for this machine alone; ``host:port``.
+
+    :raise ValueError: one cannot be one, or stands there twice.
+    """
+    given = value if isinstance(value, (list, tuple)) else [value]
+    found = tuple(endpoint for each in given for endpoint in _endpoints(each))
+    if not found:
+        raise ValueError("must name at least one endpoint")
+    return distinct(found) or ()
+
+
+def _endpoints(value: object) -> tuple[str, ...]:
+    text = value.strip(" ") if isinstance(value, str) else ""
+    number = value if isinstance(value, int) and not isinstance(value, bool) else None
+    parts = _HOST_AND_PORT.fullmatch(text)
+    if text.isascii() and text.isdigit():
+        number = int(text)
+    elif parts is not None:
+        number = int(parts[2])
+    if number is not None and not 0 <= number <= 65_535:
+        raise ValueError("must have a port from 0 to 65535")
+    if number is not None:
+        host = "localhost" if parts is None else listen_host(parts[1])
+        return on_this_machine(number) if host == "localhost" else (endpoint_of(host, number),)
+    if not _ENDPOINT.fullmatch(text) or not text.isprintable():
+        raise ValueError("must be a port, host:port, or a Twisted endpoint such as tcp:35791:interface=127.0.0.1")
+    return (text,)
 
 
 def variable(value: str) -> str:

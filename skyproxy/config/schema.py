@@ -20,6 +20,7 @@ from skyproxy.config.fields import (
     Headers,
     Host,
     Hosts,
+    Listen,
     Name,
     OnOff,
     OptionalPath,
@@ -63,15 +64,17 @@ class Address(Checked):
     listen_address: Host = "127.0.0.1"
     listen_port: Annotated[int, Field(ge=0, le=65535)] = 35791
 
-    def endpoint(self) -> str:
-        """The Twisted endpoint of this address."""
-        return rules.endpoint_of(self.listen_address, self.listen_port)
+    def endpoints(self) -> tuple[str, ...]:
+        """The Twisted endpoints of this address."""
+        if "listen_address" not in self.model_fields_set or self.listen_address == "localhost":
+            return rules.on_this_machine(self.listen_port)
+        return (rules.endpoint_of(self.listen_address, self.listen_port),)
 
 
 class ProxySettings(Checked):
     """skyproxy's own side.
 
-    :ivar listen: a Twisted endpoint.
+    :ivar listen: Twisted endpoints.
     :ivar log_file: for the log in JSON lines; None: no such file.
     :ivar fallback_to_default: whether a model that nobody knows is served by the slot ``default``.
     :ivar max_body: bytes of a request's body, as sent and when inflated.
@@ -87,7 +90,7 @@ class ProxySettings(Checked):
         ask for that.
     """
 
-    listen: Annotated[str, AfterValidator(rules.endpoint)] = Address().endpoint()
+    listen: Listen = Address().endpoints()
     log_file: OptionalPath = None
     log_level: Annotated[LogLevel, BeforeValidator(_level)] = "info"
     fallback_to_default: bool = False

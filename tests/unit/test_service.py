@@ -22,6 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from skyproxy import listening, reloading, stopping
 from skyproxy import service as room
 from skyproxy.config import Config, ConfigError, Problem
+from skyproxy.listening import NotListening
 from skyproxy.service import SkyproxyService
 from skyproxy.signals import Signals
 from skyproxy.wire import Wire
@@ -225,7 +226,7 @@ class StartTests(Case):
 
     def test_a_port_that_cannot_be_had(self) -> None:
         self.reactor.refuses = CannotListenError("127.0.0.1", 1234, OSError("taken"))
-        with self.assertRaises(CannotListenError):
+        with self.assertRaises(NotListening):
             self.service.listen()
         self.assertIsNone(self.successResultOf(self.service.stopService()))
 
@@ -235,7 +236,7 @@ class StartTests(Case):
                 return Deferred()
 
         self.patch(listening, "serverFromString", lambda reactor, text: Slow())
-        with self.assertRaises(RuntimeError):
+        with self.assertRaises(NotListening):
             self.service.listen()
 
     def test_twistds_own_log_is_taken_over(self) -> None:
@@ -251,7 +252,8 @@ class StartTests(Case):
     def test_the_embedded_demo(self) -> None:
         self.service = self.make(config_of("providers: {a: {base_url: 'embedded:demo'}}"))
         self.start()
-        self.assertEqual(len(self.reactor.tcpServers), 2)
+        # One more than skyproxy's own, at 127.0.0.1 and ::1.
+        self.assertEqual(len(self.reactor.tcpServers), 3)
         self.assertRegex(self.service.runtime().providers["a"].config.base_url, r"^http://127\.0\.0\.1:\d+/v1$")
 
     def test_a_request(self) -> None:
@@ -541,6 +543,18 @@ class StopTests(Case):
         self.reactor.pump([0.5] * 20)
         self.assertIsNone(self.successResultOf(stopped))
         self.assertEqual(self.logging.asked, ["start", "stop"])
+
+    def test_all_its_ports_are_closed(self) -> None:
+        self.service = self.make(config_of(TEXT.replace('"tcp:1234:interface=127.0.0.1"', "[1234, 10.0.0.7:80]")))
+        self.start()
+        self.assertIn("skyproxy listens at http://127.0.0.1:1234/v1", self.said)
+        self.assertEqual([each[3] for each in self.reactor.tcpServers], ["127.0.0.1", "::1", "10.0.0.7"])
+        stopped = self.service.stopService()
+        for port in self.reactor.ports:
+            assert port.stopped is not None
+            port.stopped.callback(None)
+        self.reactor.advance(0)
+        self.assertIsNone(self.successResultOf(stopped))
 
     def test_before_it_has_started(self) -> None:
         self.service.listen()

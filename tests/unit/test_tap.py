@@ -78,7 +78,7 @@ class TapTests(TestCase):
             "debug",
         )
         settings = service._config.proxy
-        self.assertEqual(settings.listen, "tcp:0:interface=127.0.0.1:backlog=7")
+        self.assertEqual(settings.listen, ("tcp:0:interface=127.0.0.1:backlog=7",))
         self.assertEqual((settings.log_level, settings.log_file), ("debug", self.folder / "a.log"))
         self.assertEqual(list(service._config.providers), ["guard"])
         self.assertTrue((self.folder / "a.log").exists())
@@ -86,7 +86,7 @@ class TapTests(TestCase):
     def test_what_the_file_says_stands_otherwise(self) -> None:
         (self.folder / "skyproxy.yaml").write_text(TEXT)
         settings = self.make()._config.proxy
-        self.assertEqual((settings.listen, settings.log_level, settings.log_file), (LOOPBACK, "warn", None))
+        self.assertEqual((settings.listen, settings.log_level, settings.log_file), ((LOOPBACK,), "warn", None))
 
     def test_a_reload_reads_the_same_again(self) -> None:
         (self.folder / "mine.yaml").write_text(TEXT)

@@ -62,7 +62,8 @@ class ValueTests(ConfigTestCase):
             self.assertIn("providers.", line)
 
     def test_proxy(self) -> None:
-        for key, text in (("listen", "''"), ("listen", "35791"), ("listen", "127.0.0.1:80"),
+        for key, text in (("listen", "''"), ("listen", "65536"), ("listen", "127.0.0.1:80000"), ("listen", "[]"),
+                          ("listen", "true"), ("listen", "[80, 80]"), ("listen", "-1"),
                           ("listen", '"tcp:1\\n"'), ("listen_address", "''"), ("listen_address", "a:b=c"),
                           ("listen_address", "127.0.0.1:80"), ("listen_port", "-1"), ("listen_port", "'80'"),
                           ("log_file", "1"), ("log_level", "loud"), ("max_body", "0"),

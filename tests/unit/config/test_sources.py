@@ -208,16 +208,16 @@ class StrengthTests(ConfigTestCase):
     def test_command_line_over_the_file(self) -> None:
         text = PROVIDERS + "proxy: {listen_port: 1, log_file: a.log, log_level: info}"
         config = self.load_text(text, listen="tcp:0", log_file="b.log", log_level="WARNING")
-        self.assertEqual(config.proxy.listen, "tcp:0")
+        self.assertEqual(config.proxy.listen, ("tcp:0",))
         self.assertEqual(config.proxy.log_file, self.cwd / "b.log")
         self.assertEqual(config.proxy.log_level, "warn")
 
     def test_bad_words_on_the_command_line(self) -> None:
         self.write("proxy.yaml", PROVIDERS + "proxy: {log_level: info}")
         self.assertEqual(
-            self.problems("proxy.yaml", listen="8080", log_level="debgu"),
+            self.problems("proxy.yaml", listen="80801", log_level="debgu"),
             [
-                "command line: proxy.listen: must be a Twisted endpoint such as tcp:35791:interface=127.0.0.1",
+                "command line: proxy.listen: must have a port from 0 to 65535",
                 "command line: proxy.log_level: must be one of 'debug', 'info', 'warn' or 'error' "
                 "(did you mean 'debug'?)",
             ],

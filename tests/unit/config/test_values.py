@@ -52,7 +52,7 @@ class OriginalTests(ConfigTestCase):
         self.write("config/routes.yaml", ORIGINAL_ROUTES)
         self.write(".env", "OPENROUTER_API_KEY=or\nZAI_API_KEY=za\n")
         config = self.load("config")
-        self.assertEqual(config.proxy.listen, "tcp:35792:interface=127.0.0.1")
+        self.assertEqual(config.proxy.listen, ("tcp:35792:interface=127.0.0.1",))
         self.assertEqual(config.proxy.log_file, self.cwd / "logs" / "proxy.log")
         self.assertEqual(config.proxy.log_level, "info")
         self.assertTrue(config.proxy.fallback_to_default)
@@ -68,13 +68,17 @@ class OriginalTests(ConfigTestCase):
         self.assertEqual(config.warnings, ())
 
 
+def both(port: int) -> tuple[str, str]:
+    return f"tcp:{port}:interface=127.0.0.1", rf"tcp:{port}:interface=\:\:1"
+
+
 class ProxyTests(ConfigTestCase):
     def proxy(self, text: str) -> ProxySettings:
         return self.load_text(PROVIDERS + f"proxy: {{{text}}}").proxy
 
     def test_built_in_values(self) -> None:
         expected = {
-            "listen": "tcp:35791:interface=127.0.0.1",
+            "listen": both(35791),
             "log_file": None,
             "log_level": "info",
             "fallback_to_default": False,
@@ -98,13 +102,32 @@ class ProxyTests(ConfigTestCase):
     def test_listen(self) -> None:
         for text, endpoint in (
             ("listen_port: 0", "tcp:0:interface=127.0.0.1"),
+            ("listen_address: 127.0.0.1", "tcp:35791:interface=127.0.0.1"),
             ("listen_address: 0.0.0.0", "tcp:35791:interface=0.0.0.0"),
             ("listen_address: '::1', listen_port: 80", r"tcp:80:interface=\:\:1"),
             ("listen_address: '[fe80::0:1]'", r"tcp:35791:interface=fe80\:\:1"),
-            ("listen_address: localhost", "tcp:35791:interface=localhost"),
             ("listen: 'ssl:443:privateKey=k.pem'", "ssl:443:privateKey=k.pem"),
         ):
-            self.assertEqual(self.proxy(text).listen, endpoint)
+            self.assertEqual(self.proxy(text).listen, (endpoint,))
+
+    def test_what_people_write_for_an_endpoint(self) -> None:
+        for text, endpoints in (
+            ("listen: 80", both(80)),
+            ("listen: '80'", both(80)),
+            ("listen: 0", ("tcp:0:interface=127.0.0.1",)),
+            ("listen: localhost:80", both(80)),
+            ("listen: LocalHost:80", both(80)),
+            ("listen_port: 80", both(80)),
+            ("listen_address: localhost", both(35791)),
+            ("listen: 127.0.0.1:80", ("tcp:80:interface=127.0.0.1",)),
+            ("listen: 0.0.0.0:80", ("tcp:80:interface=0.0.0.0",)),
+            ("listen: '[::1]:80'", (r"tcp:80:interface=\:\:1",)),
+            ("listen: sky.example:80", ("tcp:80:interface=sky.example",)),
+            ("listen: [80, 'unix:/run/sky', 10.0.0.7:81]", (*both(80), "unix:/run/sky", "tcp:81:interface=10.0.0.7")),
+            ("listen: 'tcp:80'", ("tcp:80",)),
+            ("listen: 'fd00:80'", ("fd00:80",)),
+        ):
+            self.assertEqual(self.proxy(text).listen, endpoints, text)
 
     def test_log(self) -> None:
         for text, level in (("WARNING", "warn"), ("trace", "debug"), ("Error", "error"), ("warn", "warn")):
