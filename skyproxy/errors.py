@@ -180,6 +180,13 @@ class UpstreamUnreachable(UpstreamError):
     code = "upstream_unreachable"
 
 
+class ProxyRefused(SkyproxyError):
+    """The proxy on the way cannot be reached, or makes no connection. That says nothing of the provider."""
+
+    status = 502
+    code = "proxy_refused"
+
+
 class UpstreamBroken(UpstreamError):
     """The connection broke, or what came over it is not HTTP, not JSON, or not complete."""
 

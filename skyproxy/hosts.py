@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+_PRIVATE_DOMAINS = (".localhost", ".local", ".home.arpa", ".internal")
+"""RFC 6761, 6762 and 8375; ICANN reserves .internal."""
+
 
 def is_localhost(host: str) -> bool:
     """Whether *host* is a name of this machine, whatever a resolver would say (RFC 6761, section 6.3)."""
@@ -18,9 +21,14 @@ def is_loopback(host: str) -> bool:
 
 
 def is_private(host: str) -> bool:
-    """Whether *host* is an address of a network that the internet does not know, loopback and link-local among them."""
+    """Whether *host* is an address of a network that the internet does not know, loopback and link-local among them, or
+    a name that its DNS never has.
+    """
     address = _address(host)
-    return address is not None and address.is_private
+    if address is not None:
+        return address.is_private
+    name = host.lower().removesuffix(".")
+    return "." not in name or name.endswith(_PRIVATE_DOMAINS)
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:

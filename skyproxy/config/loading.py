@@ -20,6 +20,7 @@ from skyproxy.config.hints import hints
 from skyproxy.config.pieces import Piece, refuse_unknown_sections, section
 from skyproxy.config.prices import Price
 from skyproxy.config.problems import ConfigError, Problem, nearest
+from skyproxy.config.proxies import SystemProxies, own_proxy
 from skyproxy.config.resilience import ApiKeyConfig
 from skyproxy.config.schema import (
     LOOPBACK_CONNECT_TIMEOUT,
@@ -39,7 +40,7 @@ _ADDRESS_KEYS = tuple(Address.model_fields)
 _PROXY_KEYS = tuple(ProxySettings.model_fields)
 _DEFAULTS_KEYS = tuple(ProviderDefaults.model_fields)
 # The rest is made here, not written in a file.
-_MADE_KEYS = ("name", "api_key", "api_keys", "key_missing", "ca_certificates", "header_secrets")
+_MADE_KEYS = ("name", "api_key", "api_keys", "key_missing", "ca_certificates", "header_secrets", "via")
 _PROVIDER_KEYS = tuple(key for key in ProviderConfig.model_fields if key not in _MADE_KEYS)
 _SLOT_KEYS = tuple(key for key in SlotConfig.model_fields if key != "name")
 _API_KEY = (
@@ -103,6 +104,7 @@ def load(
     if not provider_pieces.values and not problems:
         problems.append(provider_pieces.problem((), "at least one provider is needed"))
     providers = _providers(provider_pieces, general, variables, problems)
+    of_proxies = _set_proxies(providers, environ)
     ca_files = _read_ca_files(provider_pieces, providers, cwd, problems)
     slot_pieces = section(documents, "model_slots", problems)
     slots = _slots(slot_pieces, list(provider_pieces.values), problems)
@@ -118,6 +120,7 @@ def load(
         *variables.warnings,
         *_of_placeholders(providers, variables),
         *hints(proxy, providers, slots, variables),
+        *of_proxies,
     )
     return Config(
         proxy=proxy,
@@ -257,6 +260,25 @@ def _with_keys(provider: ProviderConfig, variables: Variables, problems: list[Pr
     if not keys:
         return provider.model_copy(update={"key_missing": " or ".join(provider.api_key_env)})
     return provider.model_copy(update={"api_keys": tuple(keys), "api_key": keys[0].secret})
+
+
+def _set_proxies(providers: dict[str, ProviderConfig], environ: Mapping[str, str]) -> list[str]:
+    """Have each of *providers* know the proxy on the way to it.
+
+    :return: warnings.
+    """
+    system = SystemProxies(environ)
+    warnings: dict[str, None] = {}
+    for name, provider in providers.items():
+        if provider.proxy_url is None:
+            found, warning = system.of(provider.base_url)
+        else:
+            found, warning = own_proxy(name, provider.proxy_url, provider.base_url)
+        if warning is not None:
+            warnings[warning] = None
+        if found is not None:
+            providers[name] = provider.model_copy(update={"via": found})
+    return list(warnings)
 
 
 def _read_ca_files(

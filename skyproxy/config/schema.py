@@ -31,10 +31,12 @@ from skyproxy.config.fields import (
     Text,
     Variables,
     frozen,
+    none_if_empty,
     on_or_off,
 )
 from skyproxy.config.files import Source
 from skyproxy.config.prices import Price
+from skyproxy.config.proxies import Via, checked_proxy_url
 from skyproxy.config.resilience import (
     ApiKeyConfig,
     Breaker,
@@ -173,6 +175,8 @@ class ProviderConfig(ProviderDefaults):
     :ivar ca_file: has certificates of authorities that are trusted besides the system's.
     :ivar ca_certificates: those, in DER.
     :ivar verify: False: over https, whoever answers is taken for the provider.
+    :ivar proxy_url: of the proxy that makes its connections; ``off``: there is none, whatever the environment says.
+    :ivar via: that proxy; None: there is none.
     :ivar streaming_adapter: read for the founding proxy's files; streams pass through as they are.
     """
 
@@ -190,6 +194,10 @@ class ProviderConfig(ProviderDefaults):
     ca_file: OptionalPath = None
     ca_certificates: tuple[bytes, ...] = ()
     verify: bool = True
+    proxy_url: Annotated[
+        str | None, AfterValidator(checked_proxy_url), BeforeValidator(on_or_off), BeforeValidator(none_if_empty)
+    ] = Field(default=None, repr=False)
+    via: Via | None = None
     streaming_adapter: Text = None
 
     @field_validator("dialect", mode="before")

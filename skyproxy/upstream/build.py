@@ -18,7 +18,7 @@ from skyproxy.upstream.provider import Counts, Guards, Provider
 from skyproxy.upstream.timers import Timers
 from skyproxy.upstream.treq_client import ProviderClient
 from skyproxy.wire import Wire
-from skyproxy.wire.agent import Origin, OriginAgent, endpoint_of
+from skyproxy.wire.agent import Origin, OriginAgent, Proxied, endpoint_of
 from skyproxy.wire.alpn import offers
 from skyproxy.wire.headers import Field
 from skyproxy.wire.http2 import Http2Connection
@@ -65,7 +65,7 @@ def build_provider(
         keep_alive_max=config.keep_alive_max,
     )
     network = network or reactor
-    endpoint = endpoint_of(origin, network, config.connect_timeout, tls)
+    endpoint = endpoint_of(origin, network, config.connect_timeout, tls, _proxied(config))
     if sockets is not None:
         endpoint = RationedEndpoint(endpoint, sockets)
     client = ProviderClient(
@@ -91,6 +91,15 @@ def build_provider(
     )
     capacity = Capacity(config, client, timers, limiter, most) if asks(config) else None
     return Provider(config, timers, guards, client, time.time, counts, capacity)
+
+
+def _proxied(config: ProviderConfig) -> Proxied | None:
+    via = config.via
+    if via is None:
+        return None
+    _log.info("Connections go through a proxy", provider=config.name, proxy=via.shown, named_by=via.source)
+    secret = None if via.authorization is None else via.authorization.get_secret_value()
+    return Proxied(via.host, via.port, via.shown, secret)
 
 
 def fixed_fields(config: ProviderConfig, origin: Origin) -> list[Field]:

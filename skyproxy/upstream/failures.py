@@ -12,8 +12,16 @@ from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.python.failure import Failure
 from twisted.web._newclient import RequestNotSent, RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived
 
-from skyproxy.errors import OutOfSockets, SkyproxyError, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
+from skyproxy.errors import (
+    OutOfSockets,
+    ProxyRefused,
+    SkyproxyError,
+    UpstreamBroken,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from skyproxy.wire.alpn import HandshakeBroken, Http2Refused
+from skyproxy.wire.tunnel import ProxyTrouble
 
 _UNKNOWN_AUTHORITY = (
     "Its certificate is out of date, or signed by an unknown authority: if an antivirus or a company's network scans "
@@ -50,6 +58,11 @@ def map_failure(error: Exception, provider: str, connect_timeout: float) -> Skyp
     # These say that there was a connection, whatever ended it.
     if isinstance(error, (*_WRAPPERS, RequestNotSent)):
         return UpstreamBroken(f"Provider {provider!r} broke the connection before it answered.")
+    if isinstance(error, ProxyTrouble):
+        told = f"The proxy {error.proxy} makes no connection to provider {provider!r}: {error.reason}."
+        if error.status == 407:
+            told += " It wants a user and a password: proxy_url: http://USER:PASSWORD@HOST:PORT."
+        return ProxyRefused(f"{told} To do without a proxy, say proxy_url: off.")
     if isinstance(error, ConnectTimeout | TCPTimedOutError):
         return UpstreamTimeout(
             f"No connection to provider {provider!r} within {connect_timeout:g} s (connect_timeout).",

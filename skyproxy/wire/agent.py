@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -19,8 +19,12 @@ from skyproxy.wire.alpn import TlsEndpoint
 from skyproxy.wire.names import NameEndpoint
 from skyproxy.wire.pool import ConnectionPool
 from skyproxy.wire.tls import TlsClient
+from skyproxy.wire.tunnel import TunnelEndpoint
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+
+_SHARE_OF_PROXY = 0.8
+"""Of the time for a connection, which a proxy gets to take one."""
 
 _MOST_PATHS = 100
 """Paths that an agent remembers: there are few, but they come from outside of it."""
@@ -32,9 +36,10 @@ class Origin:
     :param url: ``http://`` or ``https://``, with a host.
     :ivar host: name or address, without the brackets of IPv6.
     :ivar authority: what the Host header says.
+    :ivar with_port: that, with the port in any case.
     """
 
-    __slots__ = ("authority", "host", "port", "prefix", "secure")
+    __slots__ = ("authority", "host", "port", "prefix", "secure", "with_port")
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -43,25 +48,53 @@ class Origin:
         self.port = parts.port or _DEFAULT_PORTS[parts.scheme]
         shown = f"[{self.host}]" if ":" in self.host else self.host
         self.authority = shown if self.port == _DEFAULT_PORTS[parts.scheme] else f"{shown}:{self.port}"
+        self.with_port = f"{shown}:{self.port}"
         self.prefix = f"{parts.scheme}://{parts.netloc}".encode("ascii")
 
 
-def endpoint_of(origin: Origin, reactor: Any, connect_timeout: float, tls: TlsClient | None) -> IStreamClientEndpoint:
+class Proxied(NamedTuple):
+    """A proxy on the way.
+
+    :ivar authorization: the value of Proxy-Authorization.
+    """
+
+    host: str
+    port: int
+    shown: str
+    authorization: str | None = None
+
+
+def endpoint_of(
+    origin: Origin, reactor: Any, connect_timeout: float, tls: TlsClient | None, proxy: Proxied | None = None
+) -> IStreamClientEndpoint:
     """How to connect to *origin*.
 
     :param reactor: makes the connections.
     :param connect_timeout: seconds for all of it: the name's look-up, TCP, and TLS.
     :param tls: for an https origin, None for another.
+    :param proxy: None: there is none.
     """
-    kind: Any = NameEndpoint
-    if isIPAddress(origin.host):
-        kind = TCP4ClientEndpoint
-    elif isIPv6Address(origin.host):
-        kind = TCP6ClientEndpoint
-    endpoint: IStreamClientEndpoint = kind(reactor, origin.host, origin.port, connect_timeout)
+    if proxy is None:
+        endpoint = _direct(reactor, origin.host, origin.port, connect_timeout)
+    else:
+        # The time of the whole is the provider's; what is used up before the proxy was reached is the proxy's.
+        way = TimedEndpoint(
+            _direct(reactor, proxy.host, proxy.port, connect_timeout), reactor, connect_timeout * _SHARE_OF_PROXY
+        )
+        endpoint = TunnelEndpoint(way, proxy.shown, origin.with_port, proxy.authorization)
     if tls is not None:
         endpoint = TlsEndpoint(endpoint, tls, reactor)
     return TimedEndpoint(endpoint, reactor, connect_timeout)
+
+
+def _direct(reactor: Any, host: str, port: int, connect_timeout: float) -> IStreamClientEndpoint:
+    kind: Any = NameEndpoint
+    if isIPAddress(host):
+        kind = TCP4ClientEndpoint
+    elif isIPv6Address(host):
+        kind = TCP6ClientEndpoint
+    endpoint: IStreamClientEndpoint = kind(reactor, host, port, connect_timeout)
+    return endpoint
 
 
 @implementer(IStreamClientEndpoint)

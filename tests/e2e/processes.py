@@ -30,7 +30,11 @@ PATIENCE = 20.0
 
 def environment(**more: str) -> dict[str, str]:
     """This process's environment, without settings of skyproxy's, so that tests do not depend on who runs them."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("SKYPROXY_") and not k.endswith("_API_KEY")}
+    kept = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith("SKYPROXY_") and not k.upper().endswith(("_API_KEY", "_PROXY"))
+    }
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **more}
 
 

@@ -10,11 +10,11 @@ from skyproxy.hosts import is_localhost, is_loopback, is_private
 @pytest.mark.parametrize(
     "host, localhost, loopback, private",
     [
-        ("localhost", True, True, False),
-        ("LocalHost.", True, True, False),
-        ("a.localhost", True, True, False),
+        ("localhost", True, True, True),
+        ("LocalHost.", True, True, True),
+        ("a.localhost", True, True, True),
         ("localhost.example", False, False, False),
-        ("mylocalhost", False, False, False),
+        ("mylocalhost", False, False, True),
         ("127.0.0.1", False, True, True),
         ("127.9.9.9", False, True, True),
         ("::1", False, True, True),
@@ -26,7 +26,10 @@ from skyproxy.hosts import is_localhost, is_loopback, is_private
         ("::ffff:8.8.8.8", False, False, False),
         ("8.8.8.8", False, False, False),
         ("api.example", False, False, False),
-        ("", False, False, False),
+        ("my_host", False, False, True),
+        ("tower.local", False, False, True),
+        ("gateway.corp.internal.", False, False, True),
+        ("notlocal.example", False, False, False),
     ],
 )
 def test_where_a_host_is(host: str, localhost: bool, loopback: bool, private: bool) -> None:

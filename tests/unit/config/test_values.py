@@ -171,6 +171,8 @@ class ProviderTests(ConfigTestCase):
             "ca_file": None,
             "ca_certificates": (),
             "verify": True,
+            "proxy_url": None,
+            "via": None,
             "streaming_adapter": None,
             "max_connections": 50,
             "max_concurrent": 25,

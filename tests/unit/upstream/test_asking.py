@@ -33,6 +33,7 @@ from skyproxy.upstream.keys import KeyRing
 from skyproxy.upstream.limiter import Limiter
 from skyproxy.upstream.provider import Call, Guards, Provider
 from skyproxy.upstream.timers import Timers
+from skyproxy.wire.tunnel import ProxyTrouble
 from tests.unit.fakes import EVENTS, Response, Upstream, event, pending_calls, word
 
 CALL = Call("/chat/completions", (), b"{}", default_timeout=60.0, idle_timeout=30.0, queue_timeout=10.0)
@@ -108,6 +109,16 @@ class UnreachableTests(Case):
             self.upstreams[0].pending[-1].errback(error)
             self.assertEqual(self.asked(), (before[0] + 1, before[1] + 1))
             self.assertSecond(asking)
+
+    def test_a_proxy_that_refuses_is_held_against_nobody(self) -> None:
+        for _ in range(5):
+            asking = self.ask()
+            self.upstreams[0].pending[-1].errback(ProxyTrouble("proxy:3128", "it answered 403", 403))
+            self.assertSecond(asking)
+        self.assertEqual(self.asked(), (5, 5))
+        self.assertEqual(self.first.counts.responses, {"proxy_refused": 5})
+        assert self.first.guards.breaker is not None
+        self.assertEqual((self.first.guards.breaker.statistics().consecutive, self.failures()), (0, 0))
 
     def test_the_last_is_tried_again(self) -> None:
         asking = self.ask(fallback=False)

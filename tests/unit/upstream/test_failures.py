@@ -25,8 +25,9 @@ from twisted.web._newclient import (
     ResponseNeverReceived,
 )
 
-from skyproxy.errors import OutOfSockets, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
+from skyproxy.errors import OutOfSockets, ProxyRefused, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
 from skyproxy.upstream.failures import causes, map_failure
+from skyproxy.wire.tunnel import ProxyTrouble
 
 
 def wrapped(kind: Any, *errors: Exception) -> Exception:
@@ -54,6 +55,15 @@ class MapFailureTests(SynchronousTestCase):
             self.assertIn(part, message)
         other = SSL.Error([("SSL routines", "", "wrong version number")])
         self.assertNotIn("antivirus", self.assertMapped(other, UpstreamUnreachable).message)
+
+    def test_a_proxy_is_not_the_provider(self) -> None:
+        for trouble, told in (
+            (ProxyTrouble("proxy:3128", "it answered 407 No", 407), "USER:PASSWORD"),
+            (ProxyTrouble("proxy:3128", "it closed the connection"), "proxy_url: off"),
+        ):
+            mapped = self.assertMapped(trouble, ProxyRefused)
+            for part in ("proxy:3128", "'guard'", trouble.reason, told):
+                self.assertIn(part, mapped.message)
 
     def test_no_socket_is_not_the_providers_fault(self) -> None:
         mapped = self.assertMapped(ConnectBindError(24, "Too many open files"), OutOfSockets)
