@@ -55,7 +55,7 @@ class Run(NamedTuple):
 RUNS = {
     "unit": Run(
         "the unit tests, by pytest",
-        ("pytest", "-q", "-rs", "-p", "no:pytest_twisted", *BY_TWO, "tests/unit"), {},
+        ("pytest", "-q", "-rs", "-p", "no:twisted", *BY_TWO, "tests/unit"), {},
     ),
     "e2e": Run("the tests on real processes", ("pytest", *BY_FILE, "tests/e2e"), {}),
     "stock": Run(

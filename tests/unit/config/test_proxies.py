@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 
-import pytest
+from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config import proxies
 from skyproxy.config.proxies import SystemProxies, Via, is_bypassed, via
@@ -21,106 +21,105 @@ def place(environ: Mapping[str, str], base_url: str = CLOUD) -> str | None:
     return None if found is None else f"{found.host}:{found.port} {found.source}"
 
 
-@pytest.mark.parametrize(
-    "environ, base_url, expected",
-    [
-        ({}, CLOUD, None),
-        ({"HTTPS_PROXY": "http://p:3128"}, CLOUD, "p:3128 HTTPS_PROXY"),
-        ({"https_proxy": "http://p:3128/"}, CLOUD, "p:3128 https_proxy"),
-        ({"https_proxy": "http://p:1", "HTTPS_PROXY": "http://q:2"}, CLOUD, "p:1 https_proxy"),
-        ({"https_proxy": "", "HTTPS_PROXY": "q:2"}, CLOUD, "q:2 HTTPS_PROXY"),
-        ({"HTTP_PROXY": "http://p:1"}, CLOUD, None),
-        ({"HTTP_PROXY": "http://p:1"}, "http://api.example/v1", "p:1 HTTP_PROXY"),
-        ({"HTTPS_PROXY": "http://p:1"}, "http://api.example/v1", None),
-        ({"ALL_PROXY": "http://p:1"}, CLOUD, "p:1 ALL_PROXY"),
-        ({"ALL_PROXY": "http://p:1"}, "http://api.example", "p:1 ALL_PROXY"),
-        ({"ALL_PROXY": "http://p:1", "HTTPS_PROXY": "http://q:2"}, CLOUD, "q:2 HTTPS_PROXY"),
-        ({"ALL_PROXY": "http://p:1", "NO_PROXY": "example"}, CLOUD, None),
-        ({"ALL_PROXY": "http://p:1", "no_proxy": "other,*"}, CLOUD, None),
-        ({"ALL_PROXY": "http://p:1", "NO_PROXY": "example.org"}, CLOUD, "p:1 ALL_PROXY"),
-        ({"ALL_PROXY": "http://p"}, CLOUD, "p:80 ALL_PROXY"),
-        ({"ALL_PROXY": "http://[::1]:3128"}, CLOUD, "::1:3128 ALL_PROXY"),
-        ({"ALL_PROXY": "http://p:1"}, "http://127.0.0.1:8080/v1", None),
-        ({"ALL_PROXY": "http://p:1"}, "http://[::1]:8080/v1", None),
-        ({"ALL_PROXY": "http://p:1"}, "http://localhost:8080/v1", None),
-        ({"ALL_PROXY": "http://p:1"}, "http://192.168.1.20:8080/v1", None),
-        ({"ALL_PROXY": "http://p:1"}, "http://ollama:11434/v1", None),
-        ({"ALL_PROXY": "http://p:1"}, "https://8.8.8.8/v1", "p:1 ALL_PROXY"),
-        ({"ALL_PROXY": "http://p:1"}, "embedded:demo", None),
-    ],
-)
-def test_which_proxy(environ: Mapping[str, str], base_url: str, expected: str | None) -> None:
-    assert place(environ, base_url) == expected
+class ProxiesTests(SynchronousTestCase):
+    """SystemProxies, is_bypassed and via."""
 
+    def test_which_proxy(self) -> None:
+        for environ, base_url, expected in (
+            ({}, CLOUD, None),
+            ({"HTTPS_PROXY": "http://p:3128"}, CLOUD, "p:3128 HTTPS_PROXY"),
+            ({"https_proxy": "http://p:3128/"}, CLOUD, "p:3128 https_proxy"),
+            ({"https_proxy": "http://p:1", "HTTPS_PROXY": "http://q:2"}, CLOUD, "p:1 https_proxy"),
+            ({"https_proxy": "", "HTTPS_PROXY": "q:2"}, CLOUD, "q:2 HTTPS_PROXY"),
+            ({"HTTP_PROXY": "http://p:1"}, CLOUD, None),
+            ({"HTTP_PROXY": "http://p:1"}, "http://api.example/v1", "p:1 HTTP_PROXY"),
+            ({"HTTPS_PROXY": "http://p:1"}, "http://api.example/v1", None),
+            ({"ALL_PROXY": "http://p:1"}, CLOUD, "p:1 ALL_PROXY"),
+            ({"ALL_PROXY": "http://p:1"}, "http://api.example", "p:1 ALL_PROXY"),
+            ({"ALL_PROXY": "http://p:1", "HTTPS_PROXY": "http://q:2"}, CLOUD, "q:2 HTTPS_PROXY"),
+            ({"ALL_PROXY": "http://p:1", "NO_PROXY": "example"}, CLOUD, None),
+            ({"ALL_PROXY": "http://p:1", "no_proxy": "other,*"}, CLOUD, None),
+            ({"ALL_PROXY": "http://p:1", "NO_PROXY": "example.org"}, CLOUD, "p:1 ALL_PROXY"),
+            ({"ALL_PROXY": "http://p"}, CLOUD, "p:80 ALL_PROXY"),
+            ({"ALL_PROXY": "http://[::1]:3128"}, CLOUD, "::1:3128 ALL_PROXY"),
+            ({"ALL_PROXY": "http://p:1"}, "http://127.0.0.1:8080/v1", None),
+            ({"ALL_PROXY": "http://p:1"}, "http://[::1]:8080/v1", None),
+            ({"ALL_PROXY": "http://p:1"}, "http://localhost:8080/v1", None),
+            ({"ALL_PROXY": "http://p:1"}, "http://192.168.1.20:8080/v1", None),
+            ({"ALL_PROXY": "http://p:1"}, "http://ollama:11434/v1", None),
+            ({"ALL_PROXY": "http://p:1"}, "https://8.8.8.8/v1", "p:1 ALL_PROXY"),
+            ({"ALL_PROXY": "http://p:1"}, "embedded:demo", None),
+        ):
+            assert place(environ, base_url) == expected, (environ, base_url)
 
-@pytest.mark.parametrize("url", ["socks5://p:1080", "https://p:3128", "http://", "http://p:x", "http://p/path", "a b"])
-def test_a_proxy_that_cannot_be_used_is_told_of(url: str) -> None:
-    found, warning = SystemProxies({"ALL_PROXY": url}).of(CLOUD)
-    assert found is None
-    assert warning is not None
-    assert "ALL_PROXY" in warning
-    assert not warning.count(url) or url == "http://"
-    assert SystemProxies({"ALL_PROXY": url}).of("http://127.0.0.1:1") == (None, None)
+    def test_a_proxy_that_cannot_be_used_is_told_of(self) -> None:
+        for url in (
+            "socks5://p:1080",
+            "https://p:3128",
+            "http://",
+            "http://p:x",
+            "http://p/path",
+            "a b",
+        ):
+            found, warning = SystemProxies({"ALL_PROXY": url}).of(CLOUD)
+            assert found is None
+            assert warning is not None
+            assert "ALL_PROXY" in warning
+            assert not warning.count(url) or url == "http://"
+            assert SystemProxies({"ALL_PROXY": url}).of("http://127.0.0.1:1") == (None, None)
 
+    def test_what_goes_past_the_proxy(self) -> None:
+        for rules, bypassed in (
+            ("", False),
+            ("api.example", True),
+            ("API.Example.", True),
+            (".example", True),
+            ("example", True),
+            ("ample", False),
+            ("pi.example", False),
+            ("other, api.example", True),
+            ("other api.example", True),
+            ("api.example:443", True),
+            ("api.example:80", False),
+            ("*.example", True),
+            ("api.*;other", True),
+            ("<local>", False),
+            ("*", True),
+        ):
+            assert is_bypassed("api.example", 443, rules) is bypassed, rules
 
-@pytest.mark.parametrize(
-    "rules, bypassed",
-    [
-        ("", False),
-        ("api.example", True),
-        ("API.Example.", True),
-        (".example", True),
-        ("example", True),
-        ("ample", False),
-        ("pi.example", False),
-        ("other, api.example", True),
-        ("other api.example", True),
-        ("api.example:443", True),
-        ("api.example:80", False),
-        ("*.example", True),
-        ("api.*;other", True),
-        ("<local>", False),
-        ("*", True),
-    ],
-)
-def test_what_goes_past_the_proxy(rules: str, bypassed: bool) -> None:
-    assert is_bypassed("api.example", 443, rules) is bypassed
+    def test_addresses_go_past_it(self) -> None:
+        for address, rules, bypassed in (
+            ("8.8.8.8", "8.8.8.8", True),
+            ("8.8.8.8", "8.8.0.0/16", True),
+            ("8.8.8.8", "8.9.0.0/16", False),
+            ("8.8.8.8", "8.8.8.8:80", False),
+            ("8.8.8.8", "8.8.*", True),
+            ("2001:db8::1", "2001:db8::/32", True),
+            ("2001:db8::1", "[2001:db8::1]", True),
+            ("2001:db8::1", "[2001:db8::1]:443", True),
+            ("2001:db8::1", "[2001:db8::1]:80", False),
+        ):
+            assert is_bypassed(address, 443, rules) is bypassed, rules
+        assert is_bypassed("intranet", 443, "<local>")
 
+    def test_windows_settings(self) -> None:
+        settings = {"http": "http://p:1", "https": "http://p:2", "ftp": "http://p:3"}
+        self.patch(proxies, "windows_settings", lambda: (settings, "*.corp.example;<local>"))
+        assert place({}) == "p:2 Windows' settings"
+        assert place({}, "http://api.example") == "p:1 Windows' settings"
+        assert place({}, "https://llm.corp.example") is None
+        assert place({"HTTPS_PROXY": "http://q:1"}) == "q:1 HTTPS_PROXY"
+        assert place({"HTTPS_PROXY": "http://q:1"}, "http://api.example") is None
 
-def test_addresses_go_past_it() -> None:
-    for address, rules, bypassed in (
-        ("8.8.8.8", "8.8.8.8", True),
-        ("8.8.8.8", "8.8.0.0/16", True),
-        ("8.8.8.8", "8.9.0.0/16", False),
-        ("8.8.8.8", "8.8.8.8:80", False),
-        ("8.8.8.8", "8.8.*", True),
-        ("2001:db8::1", "2001:db8::/32", True),
-        ("2001:db8::1", "[2001:db8::1]", True),
-        ("2001:db8::1", "[2001:db8::1]:443", True),
-        ("2001:db8::1", "[2001:db8::1]:80", False),
-    ):
-        assert is_bypassed(address, 443, rules) is bypassed, rules
-    assert is_bypassed("intranet", 443, "<local>")
-
-
-def test_windows_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = {"http": "http://p:1", "https": "http://p:2", "ftp": "http://p:3"}
-    monkeypatch.setattr(proxies, "windows_settings", lambda: (settings, "*.corp.example;<local>"))
-    assert place({}) == "p:2 Windows' settings"
-    assert place({}, "http://api.example") == "p:1 Windows' settings"
-    assert place({}, "https://llm.corp.example") is None
-    assert place({"HTTPS_PROXY": "http://q:1"}) == "q:1 HTTPS_PROXY"
-    assert place({"HTTPS_PROXY": "http://q:1"}, "http://api.example") is None
-
-
-def test_user_and_password() -> None:
-    found = via("http://ann:s%40crum@proxy.example:3128")
-    assert found.authorization is not None
-    secret = found.authorization.get_secret_value()
-    assert base64.b64decode(secret.removeprefix("Basic ")) == b"ann:s@crum"
-    assert found.shown == "proxy.example:3128"
-    assert "s@crum" not in repr(found)
-    assert secret not in repr(found)
+    def test_user_and_password(self) -> None:
+        found = via("http://ann:s%40crum@proxy.example:3128")
+        assert found.authorization is not None
+        secret = found.authorization.get_secret_value()
+        assert base64.b64decode(secret.removeprefix("Basic ")) == b"ann:s@crum"
+        assert found.shown == "proxy.example:3128"
+        assert "s@crum" not in repr(found)
+        assert secret not in repr(found)
 
 
 class ProxyUrlTests(ConfigTestCase):
