@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from skyproxy.config.schema import ProviderConfig, ProxySettings, SlotConfig
 from skyproxy.config.variables import Variables
+from skyproxy.hosts import is_loopback, is_private
 
 DEFAULT_SLOT = "default"
 
@@ -16,6 +18,9 @@ _UNESCAPED_COLON = re.compile(r"(?<!\\):")
 # Which of an endpoint's parts, without a name of its own, is the interface (twisted.internet.endpoints).
 _INTERFACE_AT = {"tcp": 1, "tcp6": 2, "ssl": 4}
 
+
+# The longest first.
+_PATHS_OF_REQUESTS = ("/api/generate", "/api/chat", "/completions", "/embeddings", "/responses", "/models", "/api")
 
 _NO_EFFECT = ("background_share", "retry_after_max")
 _NO_EFFECT_IN_BREAKER = ("failure_rate", "min_requests", "window", "probes")
@@ -40,12 +45,21 @@ def hints(
         )
     found.extend(_of_verification(name, provider) for name, provider in providers.items() if not provider.verify)
     asked_for = {variable for each in providers.values() for variable in each.api_key_env or ()}
+    idle = _unused(providers, slots)
     for name, provider in providers.items():
-        found.extend(_of_keys(name, provider, variables, asked_for))
+        if name not in idle:
+            found.extend(_of_keys(name, provider, variables, asked_for))
+        found.extend(_of_address(name, provider))
         found.extend(_of_limits(name, provider))
+    keyless = [repr(name) for name in idle if providers[name].key_missing is not None]
+    if keyless:
+        found.append(f"No slot uses these providers, which have no key: {', '.join(keyless)}.")
     found.extend(_without_effect(providers.values()))
     if proxy.fallback_to_default and DEFAULT_SLOT not in slots:
         found.append(f"fallback_to_default has no effect: there is no slot {DEFAULT_SLOT!r}.")
+    like_default = next((name for name in slots if name.casefold() == DEFAULT_SLOT), None)
+    if like_default is not None and DEFAULT_SLOT not in slots:
+        found.append(f"Slot {like_default!r} is not the slot {DEFAULT_SLOT!r}: capital letters make another name.")
     for name, slot in slots.items():
         found.extend(
             f"{key} of slot {name!r} has no effect: the slot has no fallbacks."
@@ -53,6 +67,28 @@ def hints(
             if getattr(slot, key) is not None and not slot.fallbacks
         )
     return tuple(found)
+
+
+def _unused(providers: Mapping[str, ProviderConfig], slots: Mapping[str, SlotConfig]) -> list[str]:
+    """The providers that no slot leads to. Without slots, clients name the providers themselves."""
+    used = {slot.provider for slot in slots.values()}
+    used |= {name.partition(":")[0] for slot in slots.values() for name in slot.fallbacks if name not in slots}
+    return [name for name in providers if name not in used] if slots else []
+
+
+def _of_address(name: str, provider: ProviderConfig) -> list[str]:
+    """A base_url that is not that of an API, as those of local servers are often given."""
+    parts = urlsplit(provider.base_url)
+    path = parts.path
+    local = parts.hostname is not None and (is_loopback(parts.hostname) or is_private(parts.hostname))
+    if local and not path:
+        meant = "/v1"
+    elif path.endswith(_PATHS_OF_REQUESTS):
+        meant = next(path.removesuffix(each) for each in _PATHS_OF_REQUESTS if path.endswith(each)) or "/v1"
+    else:
+        return []
+    scheme_and_host = provider.base_url[: len(provider.base_url) - len(path)]
+    return [f"base_url of provider {name!r}: did you mean {scheme_and_host}{meant}?"]
 
 
 def is_public(listen: str) -> bool:

@@ -22,6 +22,41 @@ class HintTests(ConfigTestCase):
         )
         self.assertEqual(self.warnings(slots % ", fallbacks: 'openai:x'"), ())
 
+    def test_addresses_that_are_no_apis(self) -> None:
+        for given, meant in (
+            ("http://127.0.0.1:11434", "http://127.0.0.1:11434/v1"),
+            ("http://localhost:1234/", "http://localhost:1234/v1"),
+            ("http://192.168.0.7:8080", "http://192.168.0.7:8080/v1"),
+            ("http://[::1]:8080", "http://[::1]:8080/v1"),
+            ("http://127.0.0.1:11434/api/chat", "http://127.0.0.1:11434/v1"),
+            ("http://127.0.0.1:11434/api", "http://127.0.0.1:11434/v1"),
+            ("http://127.0.0.1:1234/v1/completions", "http://127.0.0.1:1234/v1"),
+            ("https://api.example.org/openai/v1/models", "https://api.example.org/openai/v1"),
+        ):
+            (warning,) = self.warnings(f"providers: {{a: {{base_url: '{given}'}}}}")
+            self.assertEqual(warning, f"base_url of provider 'a': did you mean {meant}?", given)
+        for given in ("http://127.0.0.1:11434/v1", "http://127.0.0.1:11434/v1/chat/completions", "https://h.example",
+                      "embedded:demo", "https://api.example.org/api/v1"):  # fmt: skip
+            self.assertEqual(self.warnings(f"providers: {{a: {{base_url: '{given}'}}}}"), (), given)
+
+    def test_providers_that_no_slot_uses_are_told_in_one_line(self) -> None:
+        providers = "providers:\n" + "".join(
+            f"  {name}: {{base_url: 'https://{name}.example/v1', api_key_env: {name.upper()}_KEY}}\n" for name in "abcd"
+        )
+        slots = (
+            "model_slots: {default: {provider: a, model: m, fallbacks: ['b:x', other]}, other: {provider: a, model: m}}"
+        )
+        used, fallback, rest = self.warnings(providers + slots)
+        self.assertIn("'a' has no key", used)
+        self.assertIn("'b' has no key", fallback)
+        self.assertEqual(rest, "No slot uses these providers, which have no key: 'c', 'd'.")
+        self.assertEqual(len(self.warnings(providers)), 4)
+
+    def test_a_slot_that_is_nearly_the_default(self) -> None:
+        (warning,) = self.warnings(PROVIDERS + "model_slots: {Default: {provider: lm, model: m}}")
+        self.assertIn("Slot 'Default' is not the slot 'default'", warning)
+        self.assertEqual(self.warnings(PROVIDERS + "model_slots: {default: {provider: lm, model: m}}"), ())
+
     def test_more_requests_than_connections(self) -> None:
         for text, warned in (
             ("base_url: 'http://h/v1', max_connections: 10, max_concurrent: 20", True),
