@@ -24,8 +24,9 @@ if os.environ.get("SKYPROXY_TEST_WIRE") == "stock":
     PROXY_TWISTD = [sys.executable, "-m", "tests.stock_twistd"]
 LOOPBACK = "tcp:0:interface=127.0.0.1"
 
-PATIENCE = 20.0
-"""Seconds to wait for what must happen, before a test gives up."""
+PATIENCE = 60.0
+"""Seconds to wait for what must happen, before a test gives up. Nothing that goes well takes as long, however slow the
+machine; so what must not be waited for takes longer."""
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import threading
 import time
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tests.e2e.conftest import Starter, config_for
-from tests.e2e.processes import PATIENCE, DemoProvider, Proxy, eventually
-from tests.e2e.raw import Answer, ask, chat, open_request, read_until
+from tests.e2e.processes import DemoProvider, Proxy, eventually
+from tests.e2e.raw import Answer, ask, chat, open_request, read_until, waiting
 
 
 def at_once(proxy: Proxy, bodies: list[dict[str, Any]]) -> list[tuple[float, Answer]]:
@@ -26,13 +25,6 @@ def at_once(proxy: Proxy, bodies: list[dict[str, Any]]) -> list[tuple[float, Ans
 
     with ThreadPoolExecutor(len(bodies)) as pool:
         return list(pool.map(one, bodies))
-
-
-def waiting(proxy: Proxy) -> int:
-    """How many requests wait for a permit."""
-    with urllib.request.urlopen(f"{proxy.origin}/api/stats", timeout=PATIENCE) as answer:
-        number: int = json.loads(answer.read())["providers"]["demo"]["queue"]["waiting"]
-    return number
 
 
 def test_sixty_streams_over_twenty_five_permits(start: Starter) -> None:
@@ -65,7 +57,7 @@ def test_order_of_arrival(start: Starter) -> None:
 def test_surplus_is_refused_at_once(start: Starter) -> None:
     demo = start(DemoProvider)
     proxy = start(Proxy, config_for(demo, max_pending=10))
-    held = [open_request(proxy, chat("demo:guard;first=4;delay=0", stream=True)) for _ in range(25)]
+    held = [open_request(proxy, chat("demo:guard;first=12;delay=0", stream=True)) for _ in range(25)]
     eventually(lambda: demo.stats()["active"] == 25, "all permits are taken")
     held += [open_request(proxy, chat("combat", stream=True)) for _ in range(10)]
     refused = [ask(proxy, chat("combat", stream=True)) for _ in range(25)]
@@ -98,7 +90,7 @@ def test_limits_from_the_environment(start: Starter) -> None:
     del config["providers"]["demo"]["max_concurrent"]
     env = {"SKYPROXY_DEFAULT_MAX_CONCURRENT": "2", "SKYPROXY_DEFAULT_MAX_PENDING": "1"}
     proxy = start(Proxy, config, env=env)
-    answers = at_once(proxy, [chat("demo:guard;chunks=5;delay=0.1", stream=True) for _ in range(5)])
+    answers = at_once(proxy, [chat("demo:guard;chunks=10;delay=0.3", stream=True) for _ in range(5)])
     assert sorted(answer.status for _, answer in answers) == [200, 200, 200, 503, 503]
     assert demo.stats()["peak_active"] == 2
 

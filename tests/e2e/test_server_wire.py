@@ -275,7 +275,8 @@ def test_descriptors_run_out(start: Starter, demo: DemoProvider) -> None:
         time.sleep(0.5)
         before = cpu_seconds(proxy)
         time.sleep(3)
-        assert cpu_seconds(proxy) - before < 0.5
+        # Were it kept busy, it would be so for all of the three seconds.
+        assert cpu_seconds(proxy) - before < 1.5
         assert not any(map(ended, idle)), "who cannot be taken waits"
         # Who is in is served.
         idle[0].settimeout(PATIENCE)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import socket
-import time
 
 import pytest
 
@@ -24,11 +23,13 @@ def refused(proxy: Proxy) -> bool:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_requests_under_way_are_finished(start: Starter, demo: DemoProvider, number: signal.Signals) -> None:
-    proxy = start(Proxy, config_for(demo, {"drain_timeout": "10s"}))
+    proxy = start(Proxy, config_for(demo, {"drain_timeout": "20s"}))
+    demo.reset()
     stream = open_request(proxy, chat("demo:guard;chunks=10;delay=0.1", stream=True))
     whole = open_request(proxy, chat("demo:guard;first=1"))
     idle = socket.create_connection(proxy.address, timeout=PATIENCE)
     read_until(stream, b'"role"')
+    eventually(lambda: demo.stats()["total"] == 2, "both are at the provider")
     proxy.child.send_signal(number)
     eventually(lambda: refused(proxy), "new connections are refused")
     assert b"[DONE]" in read_all(stream)
@@ -39,12 +40,13 @@ def test_requests_under_way_are_finished(start: Starter, demo: DemoProvider, num
 
 
 def test_readyz_turns_503_and_new_requests_are_refused(start: Starter, demo: DemoProvider) -> None:
-    proxy = start(Proxy, config_for(demo))
+    proxy = start(Proxy, config_for(demo, {"drain_timeout": "20s"}))
+    demo.reset()
     # Two requests on connections that stay open: what was connected before is still heard.
-    waiting = open_request(proxy, chat("demo:guard;first=1"))
-    ready = open_request(proxy, chat("demo:guard;first=1"))
-    chatting = open_request(proxy, chat("demo:guard;first=1"))
-    time.sleep(0.2)
+    waiting = open_request(proxy, chat("demo:guard;first=4"))
+    ready = open_request(proxy, chat("demo:guard;first=4"))
+    chatting = open_request(proxy, chat("demo:guard;first=4"))
+    eventually(lambda: demo.stats()["total"] == 3, "all are at the provider")
     proxy.child.send_signal(signal.SIGTERM)
     eventually(lambda: refused(proxy), "draining has begun")
     body = json.dumps(chat()).encode()

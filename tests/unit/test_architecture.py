@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Mapping
+from configparser import ConfigParser
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
@@ -119,6 +122,26 @@ def imports_in_tree() -> list[Import]:
 # The rules. Each gives its complaints.
 
 
+NAMES = {"OpenSSL": "pyopenssl", "dotenv": "python-dotenv", "yaml": "pyyaml"}
+"""What is imported under another name than that of its distribution."""
+
+
+def undeclared(imports: Iterable[Import], setup: str) -> list[str]:
+    """Imports of what is neither Python's own nor among the requirements in *setup*, the text of setup.cfg."""
+    parser = ConfigParser()
+    parser.read_string(setup)
+    requirements = parser["options"]["install_requires"].split()
+    declared = {re.split(r"[^\w.-]", each)[0].lower().replace("_", "-") for each in requirements}
+    complaints = []
+    for each in imports:
+        top = each.name.partition(".")[0]
+        own = top == "skyproxy" or top in sys.stdlib_module_names
+        name = "zope.interface" if each.name.startswith("zope.interface") else NAMES.get(top, top)
+        if not own and name.lower().replace("_", "-") not in declared:
+            complaints.append(f"{each.importer} imports {each.name}, which setup.cfg does not require")
+    return complaints
+
+
 def upwards(imports: Iterable[Import]) -> list[str]:
     """Imports from a room above, or of a room that has no place."""
     ranks = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
@@ -226,6 +249,9 @@ class TreeTests(SynchronousTestCase):
     def test_the_demo_stands_apart(self) -> None:
         self.assertEqual(entangled_demo(self.imports), [])
 
+    def test_what_is_imported_is_declared(self) -> None:
+        self.assertEqual(undeclared(self.imports, (ROOT / "setup.cfg").read_text("utf-8")), [])
+
     def test_the_plugin_folder_is_no_package(self) -> None:
         self.assertTrue((ROOT / "twisted" / "plugins").is_dir())
         self.assertEqual(packages_under(ROOT / "twisted"), [])
@@ -242,6 +268,14 @@ class RuleTests(SynchronousTestCase):
 
     def sample(self, module: str, source: str) -> list[Import]:
         return list(imports_of(module, source))
+
+    def test_undeclared(self) -> None:
+        setup = "[options]\ninstall_requires =\n    Twisted[tls]>=26.10\n    pydantic-core\n    PyYAML>=6\n"
+        source = (
+            "import os, yaml, twisted.web, pydantic_core\nfrom h2 import config\nfrom zope.interface import implementer"
+        )
+        told = undeclared(self.sample("skyproxy.tap", source), setup)
+        self.assertEqual([line.split()[2] for line in told], ["h2.config,", "zope.interface.implementer,"])
 
     def test_every_form_of_import_is_seen(self) -> None:
         source = (
