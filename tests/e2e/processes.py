@@ -127,6 +127,12 @@ class DemoProvider(Process):
         received: list[dict[str, Any]] = answer["requests"] if isinstance(answer, dict) else answer
         return received
 
+    def stands_still(self) -> bool:
+        """Whether it sends no part of a stream for half a second."""
+        before = self.stats()["chunks"]
+        time.sleep(0.5)
+        return bool(self.stats()["chunks"] == before)
+
     def reset(self) -> None:
         """Count from nothing."""
         self._control("/control/reset", "POST")
@@ -172,6 +178,12 @@ class Proxy(Process):
         *lines, _ = self.log_file.read_text().split("\n")
         found = [json.loads(line) for line in lines if line]
         return [record for record in found if message is None or record["message"] == message]
+
+    def queued(self, provider: str = "demo") -> int:
+        """How many requests wait for a permit of *provider*."""
+        with urllib.request.urlopen(f"{self.origin}/api/stats", timeout=PATIENCE) as answer:
+            waiting: int = json.loads(answer.read())["providers"][provider]["queue"]["waiting"]
+        return waiting
 
     def record(self, message: str, **fields: Any) -> dict[str, Any]:
         """The first record with *message* and *fields*, once it is there."""

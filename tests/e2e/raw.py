@@ -95,9 +95,3 @@ def read_all(connection: socket.socket) -> bytes:
         if not more:
             return data
         data += more
-
-
-def waiting(proxy: Proxy) -> int:
-    """How many requests wait for a permit of the provider ``demo``."""
-    number: int = call(proxy, "GET", "/api/stats").json()["providers"]["demo"]["queue"]["waiting"]
-    return number

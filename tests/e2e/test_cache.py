@@ -122,7 +122,7 @@ def test_late_joiners_get_what_has_been_sent(start: Starter) -> None:
 def test_one_that_leaves_stops_nothing_until_the_last_has_left(start: Starter) -> None:
     demo = start(DemoProvider)
     proxy = start(Proxy, config_for(demo, coalesce=True))
-    body = chat("demo:guard;chunks=100;delay=0.1", stream=True)
+    body = chat("demo:guard;chunks=1000;delay=0.1", stream=True)
     readers = [open_request(proxy, body) for _ in range(3)]
     for reader in readers:
         read_until(reader, b'"content"')
@@ -146,7 +146,7 @@ def test_samples_of_one_prompt_are_not_shared_but_deterministic_requests_are(sta
 
             def one(_: int, fields: dict[str, Any] = fields, barrier: threading.Barrier = barrier) -> Answer:
                 barrier.wait()
-                return ask(proxy, chat("demo:guard;first=1", **fields))
+                return ask(proxy, chat("demo:guard;first=2", **fields))
 
             assert {content(answer) for answer in pool.map(one, range(4))}
         assert demo.stats()["total"] == upstream, fields
@@ -155,7 +155,7 @@ def test_samples_of_one_prompt_are_not_shared_but_deterministic_requests_are(sta
 def test_a_failure_is_not_shared(start: Starter) -> None:
     demo = start(DemoProvider)
     proxy = start(Proxy, config_for(demo, coalesce=True))
-    body = chat("demo:guard;first=1;fail=1;status=503;text=each")
+    body = chat("demo:guard;first=3;fail=1;status=503;text=each")
     with ThreadPoolExecutor(5) as pool:
         answers = list(pool.map(lambda _: ask(proxy, body), range(5)))
     assert sorted(answer.status for answer in answers) == [200, 200, 200, 200, 503]

@@ -38,7 +38,7 @@ def test_timers_cache_lives_and_breaker_follow_no_wall_clock(start: Starter, tmp
     demo = start(DemoProvider)
     config = config_for(demo, {"cache": {"path": str(tmp_path / "answers.sqlite")}})
     plain = config["providers"]["demo"]
-    config["providers"]["hasty"] = {**plain, "default_timeout": "500ms"}
+    config["providers"]["hasty"] = {**plain, "default_timeout": "3s"}
     for provider, open_for in (("broken", "1h"), ("recovering", f"{SHORT}s")):
         config["providers"][provider] = {**plain, "breaker": {"consecutive": 2, "open_for": open_for}}
     for store in STORES:
@@ -59,7 +59,7 @@ def test_timers_cache_lives_and_breaker_follow_no_wall_clock(start: Starter, tmp
             assert kept(proxy, f"{store}-short", day) == "miss"
         for _ in range(2):
             assert ask(proxy, chat("recovering:guard;status=500")).status == 500
-        stream = open_request(proxy, chat("demo:guard;text=On%20and%20on;delay=0.2", stream=True))
+        stream = open_request(proxy, chat("demo:guard;text=On%20and%20on;delay=1", stream=True))
         waiting = open_request(proxy, chat("hasty:guard;hang"))
         eventually(lambda: demo.stats()["active"] == 2, "both are under way")
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.e2e.processes import ROOT, environment
+from tests.e2e.processes import PATIENCE, ROOT, environment
 
 
 def test_tables_of_slot_rules(tmp_path: Path) -> None:
@@ -16,7 +16,7 @@ def test_tables_of_slot_rules(tmp_path: Path) -> None:
         env=environment(PYTHONPATH=str(ROOT)),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=6 * PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

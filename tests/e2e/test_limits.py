@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.processes import DemoProvider, Proxy, eventually
-from tests.e2e.raw import Answer, ask, chat, open_request, read_until, waiting
+from tests.e2e.raw import Answer, ask, chat, open_request, read_until
 
 
 def at_once(proxy: Proxy, bodies: list[dict[str, Any]]) -> list[tuple[float, Answer]]:
@@ -47,7 +47,7 @@ def test_order_of_arrival(start: Starter) -> None:
     connections = []
     for number in range(40):
         connections.append(open_request(proxy, chat("demo:guard;chunks=1;delay=0", stream=True, seed=number)))
-        eventually(lambda: waiting(proxy) == len(connections), "the request waits at the proxy")
+        eventually(lambda: proxy.queued() == len(connections), "the request waits at the proxy")
     holder.close()
     for connection in connections:
         assert read_until(connection, b"0\r\n\r\n").endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")

@@ -187,7 +187,7 @@ def test_http2_streams_are_finished_at_the_stop(
 ) -> None:
     key, certificate, authority = Authority().write(tmp_path_factory.mktemp("certificates"), "127.0.0.1")
     listen = f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={certificate}"
-    stopped: TlsProxy = start(TlsProxy, config_for(demo, {"drain_timeout": "10s"}), "--listen", listen)
+    stopped: TlsProxy = start(TlsProxy, config_for(demo, {"drain_timeout": "60s"}), "--listen", listen)
     stopped.authority = authority
     with stopped.connect("h2") as connection:
         asked = Asked(connection, "demo:guard;chunks=10;delay=0.1")

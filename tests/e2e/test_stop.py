@@ -23,7 +23,7 @@ def refused(proxy: Proxy) -> bool:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_requests_under_way_are_finished(start: Starter, demo: DemoProvider, number: signal.Signals) -> None:
-    proxy = start(Proxy, config_for(demo, {"drain_timeout": "20s"}))
+    proxy = start(Proxy, config_for(demo, {"drain_timeout": "60s"}))
     demo.reset()
     stream = open_request(proxy, chat("demo:guard;chunks=10;delay=0.1", stream=True))
     whole = open_request(proxy, chat("demo:guard;first=1"))
@@ -40,7 +40,7 @@ def test_requests_under_way_are_finished(start: Starter, demo: DemoProvider, num
 
 
 def test_readyz_turns_503_and_new_requests_are_refused(start: Starter, demo: DemoProvider) -> None:
-    proxy = start(Proxy, config_for(demo, {"drain_timeout": "20s"}))
+    proxy = start(Proxy, config_for(demo, {"drain_timeout": "60s"}))
     demo.reset()
     # Two requests on connections that stay open: what was connected before is still heard.
     waiting = open_request(proxy, chat("demo:guard;first=4"))

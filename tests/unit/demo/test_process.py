@@ -22,13 +22,13 @@ class ProcessTests(SynchronousTestCase):
         self.addCleanup(child.stdout.close)
         line = child.stdout.readline()
         self.assertRegex(line, r"^listening on http://127\.0\.0\.1:\d+/v1\n$")
-        with urllib.request.urlopen(line.split()[-1] + "/models", timeout=20) as answer:
+        with urllib.request.urlopen(line.split()[-1] + "/models", timeout=60) as answer:
             self.assertIn(b"guard", answer.read())
         child.send_signal(signal.SIGTERM)
-        self.assertEqual(child.wait(20), 0)
+        self.assertEqual(child.wait(60), 0)
 
     def test_it_says_why_it_cannot(self) -> None:
         command = [sys.executable, "-m", "skyproxy.demo", "--listen", "nonsense:1"]
-        ended = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=20)
+        ended = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
         self.assertEqual((ended.returncode, ended.stdout), (1, ""))
         self.assertIn("nonsense", ended.stderr)
