@@ -304,12 +304,14 @@ class SkyproxyService(Service):
         self._proxy.end_all(ShuttingDown("skyproxy was shut down before this answer was complete.", retry_after=1.0))
 
     async def _flush(self) -> None:
-        """Let the last bytes reach the sockets: a transport writes on the reactor's next turns."""
+        """Let the last bytes reach the sockets: a transport writes on the reactor's next turns. Those who had just
+        connected hear that it is too late.
+        """
         until = self._reactor.seconds() + _FLUSH_LIMIT
         # Not all reactors can tell (Windows has one that cannot).
         writers = self._reactor.getWriters if IReactorFDSet.providedBy(self._reactor) else tuple
         await deferLater(self._reactor, 0)
-        while writers() and self._reactor.seconds() < until:
+        while (writers() or self._connections.hears) and self._reactor.seconds() < until:
             await deferLater(self._reactor, 0.01)
 
     # Signals.

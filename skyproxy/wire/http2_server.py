@@ -86,6 +86,11 @@ class Http2Channel(Http2Output):
             self.transport.unregisterProducer()
             self._progress = Progress(self.transport, self._seconds())
 
+    @property
+    def closing(self) -> bool:
+        """Whether nothing more is heard on it."""
+        return bool(self._closing)
+
     def drain(self) -> None:
         """Close when the open streams have ended.
 

@@ -11,6 +11,10 @@ CLOSE_TIMEOUT = 15.0
 """Seconds in which a client must take something of the last bytes, or close. As HTTPChannel.abortTimeout."""
 
 
+FIRST_WORDS = 0.5
+"""Seconds that a client which has just connected has for its request when no more are wanted."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServerLimits:
     """Bounds of every connection. The times are absolute: bytes that trickle in do not extend them.

@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from skyproxy.errors import ClientStalled
 from skyproxy.wire.direct import direct_writer, read_directly
-from skyproxy.wire.limits import CLOSE_TIMEOUT, READ_AHEAD, ServerLimits
+from skyproxy.wire.limits import CLOSE_TIMEOUT, FIRST_WORDS, READ_AHEAD, ServerLimits
 from skyproxy.wire.received import ReceivedHeaders
 from skyproxy.wire.server_answer import Stamp
 from skyproxy.wire.server_connections import EVERY_LOOK, Connections, Progress, has_input, peer_left
@@ -112,9 +112,15 @@ class ServerChannel(Output):
             self._watch_progress()
         close()
 
+    @property
+    def closing(self) -> bool:
+        return self._phase == "closing"
+
     def drain(self) -> None:
-        # A request that has come, but was not read yet, is answered.
-        if self._phase in ("opening", "idle") and not has_input(self.transport):
+        # A request that has come, but was not read yet, is answered; and one of a client that has just connected.
+        if self._phase == "opening":
+            self.deadline = min(self.deadline, self._seconds() + FIRST_WORDS)
+        elif self._phase == "idle" and not has_input(self.transport):
             self.loseConnection()
 
     def setTimeout(self, period: float | None) -> None:

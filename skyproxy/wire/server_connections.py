@@ -31,6 +31,10 @@ class Connection(Protocol):
 
     deadline: float
 
+    @property
+    def closing(self) -> bool:
+        """Whether nothing more is heard on it, nor said than what has been written."""
+
     def deadline_passed(self, now: float) -> None:
         """The time is up."""
 
@@ -72,6 +76,11 @@ class Connections:
         self.draining = True
         for connection in list(self._open):
             self._guard(connection.drain)
+
+    @property
+    def hears(self) -> bool:
+        """Whether, after :meth:`drain`, some may still bring a request, or wait for an answer."""
+        return self.draining and not all(connection.closing for connection in self._open)
 
     def _look(self) -> None:
         # The next look comes first: an error in this one must not end the watch.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import socket
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -80,3 +82,30 @@ def test_a_second_signal_ends_it_now(start: Starter, demo: DemoProvider) -> None
     eventually(lambda: refused(proxy), "draining has begun")
     assert proxy.stop() == 0
     assert b'"shutting_down"' in read_all(stream)
+
+
+def test_who_comes_while_it_stops_gets_an_answer_or_no_connection(start: Starter, demo: DemoProvider) -> None:
+    proxy = start(Proxy, config_for(demo, max_concurrent=100, max_connections=100))
+    seen: Counter[str] = Counter()
+
+    def ask_again_and_again(_: int) -> None:
+        while True:
+            try:
+                connection = open_request(proxy, chat("demo:guard;first=0.01"), extra=b"Connection: close\r\n")
+            except ConnectionRefusedError:
+                return
+            except ConnectionResetError:
+                # The port closed while the system connected: as if it had been refused.
+                seen["closed while connecting"] += 1
+                return
+            with connection:
+                seen[read_all(connection)[:12].decode()] += 1
+
+    with ThreadPoolExecutor(40) as pool:
+        asking = [pool.submit(ask_again_and_again, number) for number in range(40)]
+        time.sleep(0.5)
+        assert proxy.stop() == 0
+        for each in asking:
+            each.result(PATIENCE)
+    assert seen.pop("closed while connecting", 0) <= 1
+    assert set(seen) <= {"HTTP/1.1 200", "HTTP/1.1 503"}, seen

@@ -563,9 +563,19 @@ class StopTests(Case):
 
     def test_idle_connections_are_closed_at_once(self) -> None:
         self.start()
-        client = self.connect(b"")
+        client = self.connect(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        self.assertFalse(client.disconnecting)
         self.stop()
         self.assertTrue(client.disconnecting)
+
+    def test_who_has_just_connected_is_heard(self) -> None:
+        self.start()
+        self.connect(b"")
+        stopped = self.stop()
+        self.reactor.pump([0.01] * 90)
+        self.assertNoResult(stopped)
+        self.reactor.pump([0.01] * 20)
+        self.assertIsNone(self.successResultOf(stopped))
 
     def test_what_is_under_way_is_finished(self) -> None:
         self.start()

@@ -66,7 +66,7 @@ class RestsWhenFull(SynchronousTestCase):
         self.made: list[Protocol] = []
         factory = Factory()
         factory.buildProtocol = self._build  # type: ignore[method-assign]
-        self.port = tcp.Port(0, factory, interface="127.0.0.1", reactor=self.reactor)
+        self.port = tcp.Port(0, factory, backlog=200, interface="127.0.0.1", reactor=self.reactor)
         self.port.startListening()
         self.addCleanup(self._close)
         self.socket = Listening(self.port.socket)
@@ -144,6 +144,17 @@ class RestsWhenFull(SynchronousTestCase):
         self.port.stopListening()
         self.reactor.advance(REST)
         self.assertEqual(self.reactor.readers, [])
+
+    def test_who_waits_is_taken_before_the_port_closes(self) -> None:
+        self.used = 500
+        for _ in range(150):
+            self.connect()
+        self.turn()
+        self.assertEqual(self.made, [])
+        self.port.stopListening()
+        self.reactor.advance(0)
+        self.assertEqual(len(self.made), 150)
+        self.assertFalse(self.port.connected)
 
     def test_what_is_no_port_of_twisteds_is_left_alone(self) -> None:
         other = StringTransport()

@@ -10,7 +10,9 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from skyproxy.wire.limits import FIRST_WORDS
 from skyproxy.wire.server_answer import Stamp
+from skyproxy.wire.server_connections import TICK
 from tests.unit.wire.server_support import Client, Served, channel_of, get, post, wait
 
 
@@ -25,12 +27,23 @@ class DrainTests(SynchronousTestCase):
         self.served.connections.drain()
 
     def test_resting_ones_close(self) -> None:
-        new = self.served.connect()
         self.served.handler = lambda request: b""
         self.client.send(get())
         self.drain()
-        self.assertTrue(new.transport.disconnecting)
         self.assertTrue(self.client.transport.disconnecting)
+
+    def test_those_that_have_just_come_are_heard_for_a_moment(self) -> None:
+        silent = self.served.connect()
+        self.served.handler = lambda request: b"last"
+        self.drain()
+        self.client.send(get())
+        self.assertEqual(self.client.answers("GET")[0].headers["connection"], "close")
+        self.assertTrue(self.client.transport.disconnecting)
+        self.assertFalse(silent.transport.disconnecting)
+        self.assertTrue(self.served.connections.hears)
+        self.served.pass_time(FIRST_WORDS + TICK)
+        self.assertTrue(silent.transport.disconnecting)
+        self.assertFalse(self.served.connections.hears)
 
     def test_answer_under_way_is_the_last(self) -> None:
         self.client.send(get() + get())
@@ -69,13 +82,14 @@ class DrainTests(SynchronousTestCase):
         self.addCleanup(here.close)
         self.addCleanup(there.close)
         self.client.transport.fileno = here.fileno  # type: ignore[attr-defined]
+        self.served.handler = lambda request: b"last"
+        self.client.send(get())
         there.send(get())
         self.drain()
         self.assertFalse(self.client.transport.disconnecting)
-        self.served.handler = lambda request: b"last"
         self.client.send(here.recv(1000))
         self.assertTrue(self.client.transport.disconnecting)
-        self.assertEqual(self.client.answers("GET")[0].body, b"last")
+        self.assertEqual([answer.body for answer in self.client.answers("GET", "GET")], [b"last", b"last"])
 
     def test_client_that_still_takes_the_answer(self) -> None:
         self.client.send(get())
@@ -94,6 +108,7 @@ class DrainTests(SynchronousTestCase):
         del select.poll
         self.test_request_that_waits_to_be_read_is_served()
         resting = self.served.connect()
+        resting.send(get())
         here, there = socket.socketpair()
         self.addCleanup(there.close)
         self.addCleanup(here.close)
@@ -104,9 +119,12 @@ class DrainTests(SynchronousTestCase):
     def test_one_that_fails_keeps_none_of_the_others_open(self) -> None:
         for _ in range(9):
             self.served.connections.add(Broken())
-        new = [self.served.connect() for _ in range(9)]
+        self.served.handler = lambda request: b""
+        resting = [self.served.connect() for _ in range(9)]
+        for client in resting:
+            client.send(get())
         self.drain()
-        self.assertEqual([client.transport.disconnecting for client in new], [True] * 9)
+        self.assertEqual([client.transport.disconnecting for client in resting], [True] * 9)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 9)
 
     def test_later_connections(self) -> None:
@@ -121,6 +139,7 @@ class Broken:
     """A connection with a fault."""
 
     deadline = 0.0
+    closing = False
 
     def deadline_passed(self, now: float) -> None:
         raise ZeroDivisionError
