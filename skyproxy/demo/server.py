@@ -20,6 +20,10 @@ _ABORT_LIMIT = 2.0
 """Seconds for the connections to be gone after they were aborted."""
 
 
+_QUEUE = 1024
+"""Clients that may connect at once. Who finds no room tries again a second later."""
+
+
 class Demo:
     """An OpenAI-compatible provider without a model.
 
@@ -56,7 +60,9 @@ class Demo:
         return Deferred.fromCoroutine(self._start())
 
     async def _start(self) -> None:
-        endpoint: Any = serverFromString(self._reactor, self._listen)
+        bounded = "backlog=" in self._listen or self._listen.startswith("unix:")
+        listen = self._listen if bounded else f"{self._listen}:backlog={_QUEUE}"
+        endpoint: Any = serverFromString(self._reactor, listen)
         self._port = await endpoint.listen(self._site)
 
     def stop(self) -> Deferred[None]:

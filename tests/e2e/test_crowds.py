@@ -9,7 +9,6 @@ import socket
 import time
 from collections import Counter
 from contextlib import suppress
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import pytest
 
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.processes import PATIENCE, DemoProvider, Process, Proxy, eventually
-from tests.e2e.raw import ask, call, chat, open_request, read_until, send_request
+from tests.e2e.raw import ask, call, chat, open_request, read_until
 from tests.e2e.verdicts import COMPLETE, CUT, ERROR, verdict_of
 
 Kinds = tuple[str, str]
@@ -125,25 +124,6 @@ def test_a_thousand_that_leave_in_mid_stream_leave_nothing_behind(start: Starter
     assert not [line for line in proxy.output if "Traceback" in line or "Unhandled" in line]
 
 
-def test_who_gets_no_descriptor_is_told_and_served_when_there_are_some_again(start: Starter) -> None:
-    demo = start(DemoProvider)
-    proxy = start(BoundedProxy, 64, config_for(demo), *CROWD)
-    # Its log has the descriptor that it needs, and does not take the one that Twisted keeps to close clients with.
-    eventually(proxy.records, "the log is open")
-    idle = [socket.create_connection(proxy.address, PATIENCE) for _ in range(200)]
-    eventually(lambda: sum(map(ended, idle)) > 100, "who cannot be served is closed")
-    served = next(connection for connection in idle if not ended(connection))
-    send_request(served, chat("combat"))
-    # Nothing is left for a connection to the provider.
-    assert verdict_of(served, "") == ERROR
-    assert demo.stats()["total"] == 0
-    for connection in idle:
-        connection.close()
-    eventually(lambda: works(proxy), "it serves again")
-    assert demo.stats()["total"] >= 1
-    assert provider(proxy)["responses"]["out_of_sockets"] >= 1
-
-
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 def test_those_that_do_not_read_cost_little_memory(start: Starter) -> None:
     demo = start(DemoProvider)
@@ -179,24 +159,3 @@ def resident(process: Process) -> int:
     """Bytes of memory that *process* has."""
     text = Path(f"/proc/{process.child.pid}/status").read_text()
     return int(text.partition("VmRSS:")[2].split()[0]) * 1024
-
-
-def ended(connection: socket.socket) -> bool:
-    """Whether the other side has closed *connection*, on which nothing was sent."""
-    connection.setblocking(False)
-    try:
-        return not connection.recv(1)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    finally:
-        connection.setblocking(True)
-
-
-def works(proxy: Proxy) -> bool:
-    """Whether a new connection is served."""
-    try:
-        return ask(proxy, chat("combat")).status == 200
-    except (OSError, ValueError, HTTPException):
-        return False

@@ -103,7 +103,7 @@ def test_who_comes_while_it_stops_gets_an_answer_or_no_connection(start: Starter
 
     with ThreadPoolExecutor(40) as pool:
         asking = [pool.submit(ask_again_and_again, number) for number in range(40)]
-        time.sleep(0.5)
+        eventually(lambda: seen["HTTP/1.1 200"] > 40, "all are served")
         assert proxy.stop() == 0
         for each in asking:
             each.result(PATIENCE)
