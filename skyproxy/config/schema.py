@@ -53,7 +53,7 @@ LogLevel = Literal["debug", "info", "warn", "error"]
 _LEVELS = {"trace": "debug", "warning": "warn"}
 
 
-LOOPBACK_CONNECT_TIMEOUT = 1.0
+LOOPBACK_CONNECT_TIMEOUT = 0.4
 
 
 def _level(value: Any) -> Any:

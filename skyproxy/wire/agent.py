@@ -26,6 +26,9 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _SHARE_OF_PROXY = 0.8
 """Of the time for a connection, which a proxy gets to take one."""
 
+_LATER = 60.0
+"""Seconds."""
+
 _MOST_PATHS = 100
 """Paths that an agent remembers: there are few, but they come from outside of it."""
 
@@ -93,13 +96,17 @@ def _direct(reactor: Any, host: str, port: int, connect_timeout: float) -> IStre
         kind = TCP4ClientEndpoint
     elif isIPv6Address(host):
         kind = TCP6ClientEndpoint
-    endpoint: IStreamClientEndpoint = kind(reactor, host, port, connect_timeout)
+    # TimedEndpoint keeps the time, so that this timer must never be the first.
+    endpoint: IStreamClientEndpoint = kind(reactor, host, port, connect_timeout + _LATER)
     return endpoint
 
 
 @implementer(IStreamClientEndpoint)
 class TimedEndpoint:
     """Gives connecting through another endpoint so many seconds, whatever it is at.
+
+    A reactor that was busy, or a process that was suspended, finds the timer's end and the connection's at the same
+    moment. The reactor looks at its sockets once more before the time counts as over.
 
     :param reactor: IReactorTime.
     """
@@ -123,7 +130,11 @@ class TimedEndpoint:
             given_up.append(Failure(error))
             connecting.cancel()
 
-        timer = self._reactor.callLater(self._seconds, lambda: give_up(ConnectTimeout()))
+        def look_once_more() -> None:
+            nonlocal timer
+            timer = self._reactor.callLater(0, lambda: give_up(ConnectTimeout()))
+
+        timer = self._reactor.callLater(self._seconds, look_once_more)
         connected: Deferred[Any] = Deferred(lambda _: give_up(CancelledError()))
 
         def ended(result: Any) -> None:

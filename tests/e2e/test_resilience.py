@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from typing import Any
 
@@ -319,3 +320,24 @@ def test_reasoning_is_stripped(start: Starter, demo: DemoProvider) -> None:
         deltas = [json.loads(line[6:])["choices"] for line in stream.split(b"\n") if line.startswith(b"data: {")]
         assert "".join(c[0]["delta"].get("content") or "" for c in deltas if c) == plain
         assert b"think>" not in stream and b"reasoning" not in stream and stream.endswith(b"data: [DONE]\n\n")
+
+
+def test_a_port_of_this_machine_that_neither_takes_nor_refuses_has_the_fallback_asked(start: Starter) -> None:
+    """As a closed port on Windows, which is tried for two seconds before it counts as closed."""
+    demo = start(DemoProvider)
+    with socket.socket() as silent, socket.socket() as first, socket.socket() as second:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(0)
+        for each in (first, second):
+            # The queue of connections is full; the system answers no further ones.
+            each.setblocking(False)
+            each.connect_ex(silent.getsockname())
+        config = config_for(demo)
+        config["providers"]["ollama"] = {"base_url": f"http://127.0.0.1:{silent.getsockname()[1]}/v1"}
+        config["model_slots"]["talk"] = {"provider": "ollama", "model": "m", "fallbacks": ["demo:guard;delay=0"]}
+        proxy = start(Proxy, config)
+        assert ask(proxy, chat("talk")).status == 200
+        stats = call(proxy, "GET", "/api/stats").json()["providers"]
+        assert stats["ollama"]["fallbacks"] == 1 and stats["ollama"]["retries"] == 0
+        told = proxy.record("Falling back")
+        assert "within 0.4 s (connect_timeout)" in told["cause"], told

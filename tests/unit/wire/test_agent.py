@@ -44,11 +44,18 @@ class Pool:
         self.requests.append(request)
 
 
+class TurningClock(Clock):
+    """As a reactor, which runs what is due at once in its next turn; Clock itself runs it in the same."""
+
+    def callLater(self, when: float, *args: Any, **kwargs: Any) -> Any:
+        return super().callLater(when or 0.001, *args, **kwargs)
+
+
 class TimedEndpointTests(SynchronousTestCase):
     """TimedEndpoint."""
 
     def setUp(self) -> None:
-        self.clock = Clock()
+        self.clock = TurningClock()
         self.inner = Endpoint()
         self.connected = TimedEndpoint(self.inner, self.clock, 5.0).connect(None)  # type: ignore[arg-type]
 
@@ -66,10 +73,23 @@ class TimedEndpointTests(SynchronousTestCase):
 
     def test_too_late(self) -> None:
         self.clock.advance(5)
+        self.assertNoResult(self.connected)
+        self.clock.advance(0.001)
         self.failureResultOf(self.connected, ConnectTimeout)
         self.assertTrue(self.inner.cancelled)
 
+    def test_what_connected_while_the_process_was_busy_is_in_time(self) -> None:
+        self.clock.advance(60)
+        self.inner.connecting.callback("protocol")
+        self.assertEqual(self.successResultOf(self.connected), "protocol")
+
     def test_cancelled(self) -> None:
+        self.connected.cancel()
+        self.failureResultOf(self.connected, CancelledError)
+        self.assertTrue(self.inner.cancelled)
+
+    def test_cancelled_at_the_last_look(self) -> None:
+        self.clock.advance(5)
         self.connected.cancel()
         self.failureResultOf(self.connected, CancelledError)
         self.assertTrue(self.inner.cancelled)
