@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
 from skyproxy.errors import HostNotAllowed
+
+_LONGEST = 300
+"""Bytes of a name that is remembered: no name in DNS is longer (RFC 1035, section 2.3.4)."""
 
 _PORT = re.compile(r":[0-9]*$")
 
@@ -29,15 +33,23 @@ def check_host(host: bytes | None, local: Any, allowed: Container[str] = ()) -> 
     """
     if host is None or not is_loopback(getattr(local, "host", "")):
         return
-    name = _PORT.sub("", host.decode("latin-1")).lower()
-    bare = name[1:-1] if name.startswith("[") and name.endswith("]") else name
-    if _OWN_NAMES.fullmatch(name) or is_loopback(bare) or bare in allowed or "*" in allowed:
+    name, own = (_named if len(host) <= _LONGEST else _named.__wrapped__)(host)
+    if own or name in allowed or "*" in allowed:
         return
     raise HostNotAllowed(
         "Ask for this path by the name localhost or 127.0.0.1, or list the name in the Host header under allowed_hosts."
     )
 
 
+@lru_cache(1000)
+def _named(host: bytes) -> tuple[str, bool]:
+    """The name in *host*, and whether it is this machine's."""
+    name = _PORT.sub("", host.decode("latin-1")).lower()
+    bare = name[1:-1] if name.startswith("[") and name.endswith("]") else name
+    return bare, _OWN_NAMES.fullmatch(name) is not None or is_loopback(bare)
+
+
+@lru_cache(1000)
 def is_loopback(address: str) -> bool:
     """Whether *address* is an IP address of this machine alone."""
     try:

@@ -4,6 +4,7 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.errors import HostNotAllowed
+from skyproxy.web import host as host_module
 from skyproxy.web.host import check_host, is_loopback
 
 HERE = IPv4Address("TCP", "127.0.0.1", 35791)
@@ -36,6 +37,16 @@ class HostTests(SynchronousTestCase):
         check_host(b"anything", HERE, ("*",))
         with self.assertRaisesRegex(HostNotAllowed, "allowed_hosts"):
             check_host(b"other.box", HERE, ("my.box",))
+
+    def test_few_names_are_remembered_and_no_long_ones(self) -> None:
+        remembered = host_module._named
+        for number in range(2000):
+            for host in (b"box%d.localhost" % number, b"x" * 5000 + b"%d.localhost" % number):
+                check_host(host, HERE)
+        self.assertEqual(remembered.cache_info().currsize, remembered.cache_info().maxsize)
+        before = remembered.cache_info().misses
+        check_host(b"x" * 5000 + b".localhost", HERE)
+        self.assertEqual(remembered.cache_info().misses, before)
 
     def test_connections_that_come_from_elsewhere(self) -> None:
         for local in (
