@@ -124,6 +124,7 @@ class TimedEndpoint:
         """
         connecting: Deferred[Any] = self._endpoint.connect(protocolFactory)
         given_up: list[Failure] = []
+        timer: Any = None
 
         def give_up(error: Exception) -> None:
             # What an endpoint makes of being cancelled depends on what it was at.
