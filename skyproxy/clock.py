@@ -17,7 +17,7 @@ class Cancellable(Protocol):
 
 
 class Clock(Protocol):
-    """What tells the time and calls later: an IReactorTime, or a :class:`~skyproxy.upstream.timers.Timers`."""
+    """What tells the time and calls later: an IReactorTime, or ``Timers`` of the deadlines."""
 
     def seconds(self) -> float:
         """The time, in seconds."""

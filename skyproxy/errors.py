@@ -8,10 +8,35 @@ libraries are mapped to these where they enter; nothing else reaches a client.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any, ClassVar
 
-from skyproxy.formats.error_body import error_of_object
-from skyproxy.formats.error_kinds import ACTIONS, Kind, kind_of, parameter_of, stated_status
+
+class ErrorKind(Enum):
+    """What an error means for the request, and for those that come after it."""
+
+    RATE = "rate"
+    """Too many requests, or too much at once; later it would have been answered."""
+    OVERLOADED = "overloaded"
+    """The provider has more to do than it can, whoever asks."""
+    KEY_INVALID = "key_invalid"
+    """The key is refused."""
+    NO_CREDIT = "no_credit"
+    """The account of the key has nothing left."""
+    CONTEXT_LENGTH = "context_length"
+    """The request is longer than this model, or this account, takes at all."""
+    CONTENT = "content"
+    """The provider does not want to answer this content."""
+    REGION = "region"
+    """The provider does not serve this place."""
+    MODEL_UNKNOWN = "model_unknown"
+    """There is no such model, or not for this account."""
+    PARAMETER = "parameter"
+    """A field of the body is one that this model does not take."""
+    CLIENT = "client"
+    """The request is wrong, whoever is asked."""
+    BROKEN = "broken"
+    """The provider failed."""
 
 
 class SkyproxyError(Exception):
@@ -198,32 +223,41 @@ class UpstreamUnusable(UpstreamBroken):
 
 
 class UpstreamReported(UpstreamError):
-    """The provider answered 200, and then said that it failed.
-
-    Its status is what it states, as a number or as digits, or else that of its kind.
+    """The provider answered 200, and then said that it failed. Made by :func:`skyproxy.formats.reported.reported`.
 
     :param reported: its error object, which goes down as it came.
-    :ivar said: in its own words, whole; empty if it has none.
-    :ivar kind: what it means.
-    :ivar for_the_next: whether another provider may answer better.
-    :ivar parameter: the field of the request that it is about, of errors of the kind ``parameter``; None if none.
-    :ivar retry_delay: seconds for which it asks to be left alone; None if it does not.
+    :param said: what it says, in its own words, whole; empty if it has none.
+    :param kind: what it means.
+    :param status: by which it goes down.
+    :param retryable: whether the same provider may answer better.
+    :param for_the_next: whether another provider may.
+    :param parameter: the field of the request that it is about, of errors of the kind ``parameter``; None if none.
+    :param retry_delay: seconds for which it asks to be left alone; None if it does not.
     """
 
     code = "upstream_error"
 
-    def __init__(self, reported: Mapping[str, Any], dialect: str = "openai") -> None:
-        error = error_of_object(dict(reported))
-        super().__init__(f"The provider reports: {(error.message or 'an error')[:500]}")
+    def __init__(
+        self,
+        reported: Mapping[str, Any],
+        *,
+        said: str,
+        kind: ErrorKind,
+        status: int,
+        retryable: bool,
+        for_the_next: bool,
+        parameter: str | None = None,
+        retry_delay: float | None = None,
+    ) -> None:
+        super().__init__(f"The provider reports: {(said or 'an error')[:500]}")
         self.reported = reported
-        self.said = error.message
-        self.kind = kind_of(200, error, dialect)
-        action = ACTIONS[self.kind]
-        self.status = stated_status(error) or action.status
-        self.retryable = action.same_again
-        self.for_the_next = action.next_candidate
-        self.parameter = parameter_of(error) if self.kind is Kind.PARAMETER else None
-        self.retry_delay = error.retry_delay
+        self.said = said
+        self.kind = kind
+        self.status = status
+        self.retryable = retryable
+        self.for_the_next = for_the_next
+        self.parameter = parameter
+        self.retry_delay = retry_delay
 
     def as_object(self) -> dict[str, Any]:
         own: dict[str, Any] = super().as_object()["error"]

@@ -10,16 +10,16 @@ from typing import Any, ClassVar
 from twisted.application.service import IService
 from twisted.python import usage
 
-from skyproxy import pidfile
 from skyproxy.cache.ownership import NotUsable, check
 from skyproxy.config import Config, ConfigError, Problem, load, may_pass
-from skyproxy.listening import NotListening
-from skyproxy.notify import Notifier
-from skyproxy.observe.logging import Logging, build_logging
-from skyproxy.privileges import Owner, acting_as, owner_of
-from skyproxy.signals import Signals
-from skyproxy.wire import Wire
-from skyproxy.wire.sockets import raise_limit
+from skyproxy.http import Wire
+from skyproxy.http.loop.socket_budget import raise_limit
+from skyproxy.log.logging import Logging, build_logging
+from skyproxy.process import pid_file as pidfile
+from skyproxy.process.listening import NotListening
+from skyproxy.process.privileges import Owner, acting_as, owner_of
+from skyproxy.process.signals import Signals
+from skyproxy.process.systemd import Notifier
 
 
 class Options(usage.Options):
@@ -99,7 +99,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     if reactor is None:
         from twisted.internet import reactor
     # Klein imports the reactor when it is imported: by now --reactor has chosen it.
-    from skyproxy.service import SkyproxyService
+    from skyproxy.process.service import SkyproxyService
 
     if type(reactor).__name__ == "IOCPReactor":
         raise SystemExit("skyproxy: the reactor iocp cannot be used: leave --reactor out, or say --reactor=select")

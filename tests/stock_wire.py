@@ -17,8 +17,8 @@ from twisted.python.failure import Failure
 from twisted.web._newclient import HTTP11ClientProtocol, TransportProxyProducer
 from twisted.web.http import HTTPChannel, _GenericHTTPChannelProtocol
 
-from skyproxy.wire import Connections, ServerLimits, Wire
-from skyproxy.wire.reuse import UNHEARD, was_cancelled
+from skyproxy.http import Connections, ServerLimits, Wire
+from skyproxy.http.client.reuse import UNHEARD, was_cancelled
 
 
 class StockChannel(HTTPChannel):

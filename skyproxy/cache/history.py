@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skyproxy.cache.feed import PIECE
+from skyproxy.cache.replay import PIECE
 
 _OVERHEAD = 48
 """Bytes, about, that a chunk costs beside its data."""

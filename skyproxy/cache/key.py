@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
-from skyproxy import jsonbody
+from skyproxy.formats import json_body
 
 _FORM = b"skyproxy answer 2"
 """Says what is hashed and how. Another way to build keys takes another number, so that stores hold none of the old."""
@@ -18,7 +18,7 @@ def canonical(body: dict[str, Any]) -> bytes:
 
     :raise InvalidRequest: it cannot be written as JSON.
     """
-    return jsonbody.encode({name: body[name] for name in sorted(body)})
+    return json_body.encode({name: body[name] for name in sorted(body)})
 
 
 def cache_key(

@@ -9,8 +9,8 @@ from heapq import heapify, heappop, heappush
 
 from twisted.internet.defer import Deferred, succeed
 
-from skyproxy.cache.answers import StoredAnswer
 from skyproxy.cache.store import Statistics, largest_entry
+from skyproxy.cache.stored_answer import StoredAnswer
 
 _OVERHEAD = 1024
 """Bytes, about, that an entry costs beside its key, its body and the text of its headers."""

@@ -11,10 +11,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from skyproxy.cache.answers import StoredAnswer
 from skyproxy.cache.sqlite_file import AnswersFile, ForeignFile
 from skyproxy.cache.store import Statistics
-from skyproxy.cache.worker import Worker
+from skyproxy.cache.stored_answer import StoredAnswer
+from skyproxy.cache.worker_thread import Worker
 
 _log = Logger()
 
@@ -43,7 +43,7 @@ class SqliteStore:
     :param reactor: ``callFromThread``, ``callLater`` and ``seconds`` are used.
     :param max_bytes: of all entries. The file may be somewhat larger.
     :param wall: the time of day, in seconds since the epoch, for entries outlive the process: see
-        :class:`~skyproxy.cache.timeofday.TimeOfDay`.
+        :class:`~skyproxy.cache.wall_clock.TimeOfDay`.
     """
 
     def __init__(self, path: Path, reactor: Any, max_bytes: int, wall: Callable[[], float]) -> None:

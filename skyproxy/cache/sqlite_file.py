@@ -10,10 +10,10 @@ from pathlib import Path
 
 import orjson
 
-from skyproxy.cache.answers import StoredAnswer
-from skyproxy.cache.client import Field
 from skyproxy.cache.ownership import APPLICATION, NotUsable, check, is_ours
 from skyproxy.cache.store import largest_entry
+from skyproxy.cache.stored_answer import StoredAnswer
+from skyproxy.cache.subscriber_client import Field
 
 _VERSION = 1
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
-from skyproxy.cache.answers import StoredAnswer
+from skyproxy.cache.stored_answer import StoredAnswer
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from skyproxy.cache.memory import MemoryStore
 from skyproxy.cache.sqlite import SqliteStore
 from skyproxy.cache.store import Store
-from skyproxy.cache.timeofday import TimeOfDay
+from skyproxy.cache.wall_clock import TimeOfDay
 from skyproxy.config import CacheSettings
 
 _log = Logger()

@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from skyproxy.config.masking import masker
 from skyproxy.config.problems import printable
 from skyproxy.config.schema import Config, ProviderConfig
-from skyproxy.formats.masking import masker
 
 _LONGEST = 80
 """Characters of a value that are shown."""

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterable, Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from skyproxy.config.hosts import is_loopback, is_private
 from skyproxy.config.schema import ProviderConfig, ProxySettings, SlotConfig
 from skyproxy.config.variables import Variables
-from skyproxy.hosts import is_loopback, is_private
 
 DEFAULT_SLOT = "default"
 

@@ -17,6 +17,7 @@ from skyproxy.config.fallbacks import check_fallbacks
 from skyproxy.config.files import Source, find, is_file, near_misses, places, read_text
 from skyproxy.config.filling import fill_headers
 from skyproxy.config.hints import hints
+from skyproxy.config.hosts import is_loopback
 from skyproxy.config.pieces import Piece, refuse_unknown_sections, section
 from skyproxy.config.prices import Price
 from skyproxy.config.problems import ConfigError, Problem, nearest
@@ -32,7 +33,6 @@ from skyproxy.config.schema import (
     SlotConfig,
 )
 from skyproxy.config.variables import Variables, looks_unfilled
-from skyproxy.hosts import is_loopback
 
 EMBEDDED = "embedded default"
 

@@ -15,8 +15,8 @@ from urllib.parse import unquote, urlsplit
 from pydantic import SecretStr
 
 from skyproxy.config.fields import Checked
+from skyproxy.config.hosts import is_loopback, is_private
 from skyproxy.config.rules import listen_host
-from skyproxy.hosts import is_loopback, is_private
 
 OFF = "off"
 

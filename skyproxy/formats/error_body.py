@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from skyproxy.formats.masking import Masker, masker
+from skyproxy.config.masking import Masker, masker
 
 __all__ = ["ErrorBody", "Masker", "error_of_object", "masked", "masker", "read_error", "shaped"]
 

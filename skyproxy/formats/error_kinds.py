@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from skyproxy.errors import ErrorKind
 from skyproxy.formats.error_body import ErrorBody
-from skyproxy.formats.error_rows import ROWS, Kind, Row
+from skyproxy.formats.error_rows import ROWS, Row
 
-__all__ = ["ACTIONS", "ROWS", "Action", "Kind", "Row", "kind_of", "parameter_of", "stated_status"]
+__all__ = ["ACTIONS", "ROWS", "Action", "Row", "kind_of", "parameter_of", "stated_status"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +34,20 @@ class Action:
     status: int
 
 
-ACTIONS: Mapping[Kind, Action] = MappingProxyType(
+ACTIONS: Mapping[ErrorKind, Action] = MappingProxyType(
     {
-        Kind.RATE: Action(True, True, True, "key_and_model", 429),
-        Kind.OVERLOADED: Action(True, False, True, "deployment", 503),
-        Kind.KEY_INVALID: Action(False, True, True, "key", 401),
-        Kind.NO_CREDIT: Action(False, True, True, "key", 402),
-        Kind.CONTEXT_LENGTH: Action(False, False, True, "nothing", 400),
-        Kind.CONTENT: Action(False, False, True, "nothing", 400),
-        Kind.REGION: Action(False, False, True, "nothing", 403),
-        Kind.MODEL_UNKNOWN: Action(False, False, True, "nothing", 404),
+        ErrorKind.RATE: Action(True, True, True, "key_and_model", 429),
+        ErrorKind.OVERLOADED: Action(True, False, True, "deployment", 503),
+        ErrorKind.KEY_INVALID: Action(False, True, True, "key", 401),
+        ErrorKind.NO_CREDIT: Action(False, True, True, "key", 402),
+        ErrorKind.CONTEXT_LENGTH: Action(False, False, True, "nothing", 400),
+        ErrorKind.CONTENT: Action(False, False, True, "nothing", 400),
+        ErrorKind.REGION: Action(False, False, True, "nothing", 403),
+        ErrorKind.MODEL_UNKNOWN: Action(False, False, True, "nothing", 404),
         # One that skyproxy added is taken back by whoever added it; of the client's own there is nothing to mend.
-        Kind.PARAMETER: Action(False, False, False, "nothing", 400),
-        Kind.CLIENT: Action(False, False, False, "nothing", 400),
-        Kind.BROKEN: Action(True, False, True, "deployment", 502),
+        ErrorKind.PARAMETER: Action(False, False, False, "nothing", 400),
+        ErrorKind.CLIENT: Action(False, False, False, "nothing", 400),
+        ErrorKind.BROKEN: Action(True, False, True, "deployment", 502),
     }
 )
 
@@ -54,15 +55,15 @@ _LOOKED_AT = 4096
 """Characters of a text."""
 
 _BY_STATUS = {
-    401: Kind.KEY_INVALID,
-    402: Kind.NO_CREDIT,
+    401: ErrorKind.KEY_INVALID,
+    402: ErrorKind.NO_CREDIT,
     # Of a key that may not do this, or of content that may not be: who keeps the keys needs two different requests to
     # put one aside for it, and until then another key may be asked.
-    403: Kind.KEY_INVALID,
-    404: Kind.MODEL_UNKNOWN,
-    408: Kind.BROKEN,
-    413: Kind.CONTEXT_LENGTH,
-    429: Kind.RATE,
+    403: ErrorKind.KEY_INVALID,
+    404: ErrorKind.MODEL_UNKNOWN,
+    408: ErrorKind.BROKEN,
+    413: ErrorKind.CONTEXT_LENGTH,
+    429: ErrorKind.RATE,
 }
 
 _CLIENTS_FAULT = frozenset({"invalid_request_error", "badrequesterror", "invalid_request", "bad_request_error"})
@@ -76,7 +77,7 @@ _PARAMETERS = (
 )
 
 
-def kind_of(status: int, error: ErrorBody, dialect: str = "openai") -> Kind:
+def kind_of(status: int, error: ErrorBody, dialect: str = "openai") -> ErrorKind:
     """What *error* means.
 
     :param status: by which it came. Under 400 the error's own counts, if it states one.
@@ -90,8 +91,8 @@ def kind_of(status: int, error: ErrorBody, dialect: str = "openai") -> Kind:
         if _fits(row, stated, dialect, codes, kind, text):
             return row.kind
     if stated is None:
-        return Kind.CLIENT if kind in _CLIENTS_FAULT else Kind.BROKEN
-    return _BY_STATUS.get(stated, Kind.BROKEN if stated >= 500 else Kind.CLIENT)
+        return ErrorKind.CLIENT if kind in _CLIENTS_FAULT else ErrorKind.BROKEN
+    return _BY_STATUS.get(stated, ErrorKind.BROKEN if stated >= 500 else ErrorKind.CLIENT)
 
 
 def stated_status(error: ErrorBody) -> int | None:

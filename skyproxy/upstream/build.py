@@ -9,24 +9,24 @@ from typing import Any
 from twisted.logger import Logger
 
 from skyproxy.config import ProviderConfig
-from skyproxy.upstream.capacity import Capacity, asks, usual_limit
+from skyproxy.http import Wire
+from skyproxy.http.client.agent import Origin, OriginAgent, Proxied, endpoint_of
+from skyproxy.http.client.alpn import offers
+from skyproxy.http.client.pool import ConnectionPool
+from skyproxy.http.client.tls import TlsClient
+from skyproxy.http.client.trust import Roots
+from skyproxy.http.common.headers import Field
+from skyproxy.http.h2.client_connection import Http2Connection
+from skyproxy.http.loop.read_turns import put_off_by
+from skyproxy.http.loop.socket_budget import RationedEndpoint, Sockets
+from skyproxy.upstream.exchange.deadlines import Timers
+from skyproxy.upstream.exchange.local_capacity import Capacity, asks, usual_limit
+from skyproxy.upstream.exchange.provider import Counts, Guards, Provider
+from skyproxy.upstream.exchange.treq_client import ProviderClient
 from skyproxy.upstream.guards.breaker import Breaker
+from skyproxy.upstream.guards.concurrency import Limiter
 from skyproxy.upstream.guards.deployments import Deployments
-from skyproxy.upstream.keys import KeyRing
-from skyproxy.upstream.limiter import Limiter
-from skyproxy.upstream.provider import Counts, Guards, Provider
-from skyproxy.upstream.timers import Timers
-from skyproxy.upstream.treq_client import ProviderClient
-from skyproxy.wire import Wire
-from skyproxy.wire.agent import Origin, OriginAgent, Proxied, endpoint_of
-from skyproxy.wire.alpn import offers
-from skyproxy.wire.headers import Field
-from skyproxy.wire.http2 import Http2Connection
-from skyproxy.wire.pool import ConnectionPool
-from skyproxy.wire.slices import put_off_by
-from skyproxy.wire.sockets import RationedEndpoint, Sockets
-from skyproxy.wire.tls import TlsClient
-from skyproxy.wire.trust import Roots
+from skyproxy.upstream.guards.keys import KeyRing
 
 _log = Logger()
 

@@ -14,17 +14,17 @@ from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WrongMethodForPath
 
-from skyproxy import jsonbody
 from skyproxy.errors import InternalError, MethodNotAllowed, NotFound, OriginNotAllowed, ShuttingDown, SkyproxyError
-from skyproxy.proxy import Proxy, Runtime, refuse
-from skyproxy.request import Endpoint, Request
+from skyproxy.formats import json_body
+from skyproxy.http.common.headers import Field, Fields
+from skyproxy.pipeline.proxy import Proxy, Runtime, refuse
+from skyproxy.pipeline.request import Endpoint, Request
 from skyproxy.web.client import HttpClient, client_of
 from skyproxy.web.cors import Cors, preflight
+from skyproxy.web.figures import Sources, figures
 from skyproxy.web.host import check_host
-from skyproxy.web.instruments import Sources, figures
 from skyproxy.web.metrics import Metrics
 from skyproxy.web.request import ApiRequest, RequestIds
-from skyproxy.wire.headers import Field, Fields
 
 _log = Logger()
 
@@ -201,7 +201,7 @@ class Api:
         )
 
     def _answered(self, request: ApiRequest, make: Callable[[], dict[str, Any]]) -> Deferred[None]:
-        return self._sent(request, lambda: (jsonbody.encode(make()), _JSON))
+        return self._sent(request, lambda: (json_body.encode(make()), _JSON))
 
     def _sent(self, request: ApiRequest, make: Callable[[], tuple[bytes, bytes]]) -> Deferred[None]:
         """Answer with what *make* gives: the body, and its content type."""

@@ -7,9 +7,9 @@ from typing import Any
 
 from twisted.internet.interfaces import IPushProducer
 
+from skyproxy.http.common.headers import Field, Fields
+from skyproxy.http.server.channels import Output, ServerStream
 from skyproxy.web.request import ApiRequest
-from skyproxy.wire.headers import Field, Fields
-from skyproxy.wire.server import Output, ServerStream
 
 
 class HttpClient:

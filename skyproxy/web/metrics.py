@@ -12,8 +12,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from skyproxy import __version__
-from skyproxy.observe.distribution import Histogram
-from skyproxy.web.instruments import Sources
+from skyproxy.telemetry.distribution import Histogram
+from skyproxy.web.figures import Sources
 
 _OPEN_METRICS = "application/openmetrics-text"
 _OTHER = "other"

@@ -13,8 +13,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.server import Request as WebRequest
 
 from skyproxy.errors import BodyTooLarge, InvalidRequest, UnsupportedEncoding
-from skyproxy.inflate import TooLarge, inflate
-from skyproxy.wire.received import ReceivedHeaders
+from skyproxy.formats.decompress import TooLarge, inflate
+from skyproxy.http.common.lazy_headers import ReceivedHeaders
 
 _SAFE_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 

@@ -8,10 +8,10 @@ from klein import Klein
 from twisted.web.server import Site
 
 from skyproxy.errors import BodyTooLarge, InvalidRequest, SkyproxyError
-from skyproxy.jsonbody import encode
+from skyproxy.formats.json_body import encode
+from skyproxy.http import Connections, ServerLimits, Wire
 from skyproxy.web.request import ApiRequest
 from skyproxy.web.routes import Routes
-from skyproxy.wire import Connections, ServerLimits, Wire
 
 
 class ApiSite(Site):

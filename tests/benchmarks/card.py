@@ -13,15 +13,15 @@ from typing import Any
 from klein import Klein
 from twisted.internet.defer import Deferred, DeferredSemaphore
 
-from skyproxy.upstream.treq_client import ProviderClient, raw_of
+from skyproxy.http import Connections, ServerLimits, Wire
+from skyproxy.http.client.agent import Origin, OriginAgent, endpoint_of
+from skyproxy.http.client.pool import ConnectionPool
+from skyproxy.http.loop.batches import Stages
+from skyproxy.http.loop.read_turns import sliced
+from skyproxy.upstream.exchange.treq_client import ProviderClient, raw_of
 from skyproxy.web.client import client_of
 from skyproxy.web.request import ApiRequest
 from skyproxy.web.site import ApiSite, build_site
-from skyproxy.wire import Connections, ServerLimits, Wire
-from skyproxy.wire.agent import Origin, OriginAgent, endpoint_of
-from skyproxy.wire.pool import ConnectionPool
-from skyproxy.wire.slices import sliced
-from skyproxy.wire.stages import Stages
 from tests.benchmarks.bare import BACKLOG, spare_the_collector
 from tests.benchmarks.traffic import PATH, PERMITS, renamed
 

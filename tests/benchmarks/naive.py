@@ -12,9 +12,9 @@ from typing import Any
 
 from twisted.scripts.twistd import run
 
-from skyproxy.observe import logging
-from skyproxy.observe.sinks import Sink
-from skyproxy.wire.pool import ConnectionPool
+from skyproxy.http.client.pool import ConnectionPool
+from skyproxy.log import logging
+from skyproxy.log.sinks import Sink
 
 NO_LIMITS = {
     "max_connections": 1_000_000,

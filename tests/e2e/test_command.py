@@ -239,7 +239,7 @@ def test_imports_where_there_is_no_fork_and_no_sighup(tmp_path: Path) -> None:
         "import os, signal, sys\n"
         "for name in ('fork', 'setsid', 'getuid'): delattr(os, name)\n"
         "for name in ('SIGHUP', 'SIGUSR1'): delattr(signal, name)\n"
-        "import skyproxy.tap, skyproxy.service\n"
+        "import skyproxy.tap, skyproxy.process.service\n"
         "from twisted.internet import reactor\n"
         "options = skyproxy.tap.Options()\n"
         f"options.parseOptions(['--listen', '{LOOPBACK}'])\n"

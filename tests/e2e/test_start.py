@@ -19,9 +19,9 @@ from tests.e2e.test_command import run
 # twistd, in whose life signals come when the port accepts already and the reactor does not run yet.
 EARLY = """
 import os, signal, sys
-import skyproxy.service as room
+import skyproxy.process.service as module
 names = sys.argv.pop(1).split(',')
-inner = room.SkyproxyService.startService
+inner = module.SkyproxyService.startService
 def startService(self):
     for name in names:
         os.kill(os.getpid(), getattr(signal, name))
@@ -30,7 +30,7 @@ def startService(self):
     from twisted.internet import reactor
     again = lambda: [os.kill(os.getpid(), getattr(signal, name)) for name in names]
     reactor.addSystemEventTrigger('during', 'startup', again)
-room.SkyproxyService.startService = startService
+module.SkyproxyService.startService = startService
 from twisted.scripts.twistd import run
 run()
 """

@@ -15,10 +15,10 @@ from twisted.web.client import ResponseDone, ResponseFailed
 from twisted.web.http import PotentialDataLoss
 
 from skyproxy.config import ProviderConfig
-from skyproxy.upstream.limiter import Limiter
-from skyproxy.upstream.provider import Guards, Provider
-from skyproxy.upstream.timers import Timers
-from skyproxy.wire.headers import Fields
+from skyproxy.http.common.headers import Fields
+from skyproxy.upstream.exchange.deadlines import Timers
+from skyproxy.upstream.exchange.provider import Guards, Provider
+from skyproxy.upstream.guards.concurrency import Limiter
 
 JSON = (b"Content-Type", b"application/json")
 EVENTS = (b"Content-Type", b"text/event-stream; charset=utf-8")
@@ -158,7 +158,7 @@ def pending_calls(clock: Clock) -> list[Any]:
 
 
 class FakeClient:
-    """See :class:`skyproxy.relay.Client`.
+    """See :class:`skyproxy.pipeline.relay.Client`.
 
     :ivar did: what was asked of it, in order: ``answer``, ``stream``, ``start``, ``finish`` and ``cut``.
     :ivar body: what was sent of the answer's body.

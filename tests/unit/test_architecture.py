@@ -1,4 +1,4 @@
-"""Which room may lean on which, read from the syntax trees of skyproxy/."""
+"""Which package may lean on which, read from the syntax trees of skyproxy/."""
 
 from __future__ import annotations
 
@@ -19,39 +19,23 @@ from twisted.trial.unittest import SynchronousTestCase
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# From the bottom up: each may import what stands before it, and beside it.
-ORDER = (
-    {
-        "formats",
-        "errors",
-        "clock",
-        "sse",
-        "chunks",
-        "verdict",
-        "opening",
-        "jsonbody",
-        "multipart",
-        "inflate",
-        "hosts",
-        "reasoning",
-    },
-    {"config", "dialects", "routing", "transform", "request"},
-    {"observe"},
-    {"wire"},
+# From the bottom up: each layer of packages may import what stands before it, and beside it.
+LAYERS = (
+    {"errors", "clock"},
+    {"config"},
+    {"formats", "http"},
+    {"telemetry", "log"},
     {"upstream", "cache"},
-    {"relay"},
-    {"sharing"},
-    {"journey"},
-    {"proxy"},
+    {"pipeline"},
     {"web"},
-    {"service", "listening", "reloading", "signals", "watching", "privileges", "pidfile", "stopping", "notify"},
+    {"process"},
     {"tap"},
 )
-PURE = ORDER[0] | ORDER[1]
-APART = "demo"  # a server of its own, which the service starts
-OF_ONE_ROOM = {
-    "klein": "web", "werkzeug": "web", "treq": "upstream", "httptools": "wire", "h2": "wire", "hpack": "wire",
-    "hyperframe": "wire", "priority": "wire", "prometheus_client": "web",
+PURE = {"errors", "clock", "config", "formats"}
+APART = "demo"  # a server of its own, which the process starts
+OF_ONE_PACKAGE = {
+    "klein": "web", "werkzeug": "web", "treq": "upstream", "httptools": "http", "h2": "http", "hpack": "http",
+    "hyperframe": "http", "priority": "http", "prometheus_client": "web",
 }  # fmt: skip
 
 TOP_LEVEL = {
@@ -74,17 +58,17 @@ class Import:
     at_once: bool = True
 
     @property
-    def room(self) -> str:
+    def package(self) -> str:
         """Of the importer; empty for skyproxy's own ``__init__``."""
-        return room_of(self.importer)
+        return package_of(self.importer)
 
     @property
     def target(self) -> str | None:
-        """The room that is imported; None if it is none of skyproxy's."""
-        return room_of(self.name) if self.name.partition(".")[0] == "skyproxy" else None
+        """The package that is imported; None if it is none of skyproxy's."""
+        return package_of(self.name) if self.name.partition(".")[0] == "skyproxy" else None
 
 
-def room_of(module: str) -> str:
+def package_of(module: str) -> str:
     return module.split(".")[1] if "." in module else ""
 
 
@@ -143,55 +127,55 @@ def undeclared(imports: Iterable[Import], setup: str) -> list[str]:
 
 
 def upwards(imports: Iterable[Import]) -> list[str]:
-    """Imports from a room above, or of a room that has no place."""
-    ranks = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
+    """Imports from a package above, or of a package that has no place."""
+    ranks = {package: rank for rank, packages in enumerate(LAYERS) for package in packages}
     complaints = []
     for each in imports:
-        if each.target in (None, APART) or each.room in ("", APART) or each.target == "__version__":
+        if each.target in (None, APART) or each.package in ("", APART) or each.target == "__version__":
             continue
-        for room in (each.room, each.target):
-            if room not in ranks:
-                complaints.append(f"{each.importer}: the room {room!r} has no place in the order")
-        if ranks.get(each.target or "", 0) > ranks.get(each.room, 99):
+        for package in (each.package, each.target):
+            if package not in ranks:
+                complaints.append(f"{each.importer}: the package {package!r} has no place in the layers")
+        if ranks.get(each.target or "", 0) > ranks.get(each.package, 99):
             complaints.append(f"{each.importer} imports {each.name} from above")
     return complaints
 
 
 def circles(imports: Iterable[Import]) -> list[str]:
-    """Rooms that import one another, round some corners."""
+    """Packages that import one another, round some corners."""
     graph: dict[str, set[str]] = {}
     for each in imports:
-        if each.target and each.room and each.target != each.room:
-            graph.setdefault(each.room, set()).add(each.target)
-    return sorted(room for room in graph if room in _reached(room, graph))
+        if each.target and each.package and each.target != each.package:
+            graph.setdefault(each.package, set()).add(each.target)
+    return sorted(package for package in graph if package in _reached(package, graph))
 
 
 def _reached(start: str, graph: Mapping[str, set[str]]) -> set[str]:
     reached: set[str] = set()
     todo = list(graph.get(start, ()))
     while todo:
-        room = todo.pop()
-        if room not in reached:
-            reached.add(room)
-            todo += graph.get(room, ())
+        package = todo.pop()
+        if package not in reached:
+            reached.add(package)
+            todo += graph.get(package, ())
     return reached
 
 
 def impure(imports: Iterable[Import]) -> list[str]:
-    """Pure rooms that know of the event loop."""
+    """Pure packages that know of the event loop."""
     return [
         f"{each.importer} imports {each.name}"
         for each in imports
-        if each.room in PURE and (each.name + ".").startswith("twisted.internet.")
+        if each.package in PURE and (each.name + ".").startswith("twisted.internet.")
     ]
 
 
 def strangers(imports: Iterable[Import]) -> list[str]:
-    """Libraries in a room that is not theirs."""
+    """Libraries in a package that is not theirs."""
     complaints = []
     for each in imports:
-        owner = OF_ONE_ROOM.get(each.name.partition(".")[0])
-        if owner is not None and each.room not in (owner, APART):
+        owner = OF_ONE_PACKAGE.get(each.name.partition(".")[0])
+        if owner is not None and each.package not in (owner, APART):
             complaints.append(f"{each.importer} imports {each.name}, which is for {owner} alone")
     return complaints
 
@@ -205,9 +189,9 @@ def entangled_demo(imports: Iterable[Import]) -> list[str]:
     """The demo leans on nobody, and only the service on it."""
     complaints = []
     for each in imports:
-        if each.room == APART and each.target not in (None, APART):
+        if each.package == APART and each.target not in (None, APART):
             complaints.append(f"{each.importer} imports {each.name}")
-        if each.target == APART and each.room not in ("service", APART):
+        if each.target == APART and each.package not in ("process", APART):
             complaints.append(f"{each.importer} imports {each.name}")
     return complaints
 
@@ -229,18 +213,18 @@ class TreeTests(SynchronousTestCase):
         self.imports = imports_in_tree()
 
     def test_the_tree_was_read(self) -> None:
-        rooms = {each.room for each in self.imports}
-        self.assertLessEqual({"config", "wire", "upstream", "relay", "proxy", "web", "service", "tap", "demo"}, rooms)
-        self.assertIn(Import("skyproxy.tap", "skyproxy.service.SkyproxyService", at_once=False), self.imports)
+        packages = {each.package for each in self.imports}
+        self.assertLessEqual({"config", "http", "upstream", "pipeline", "web", "process", "tap", "demo"}, packages)
+        self.assertIn(Import("skyproxy.tap", "skyproxy.process.service.SkyproxyService", at_once=False), self.imports)
 
     def test_one_way(self) -> None:
         self.assertEqual(upwards(self.imports), [])
         self.assertEqual(circles(self.imports), [])
 
-    def test_pure_rooms(self) -> None:
+    def test_pure_packages(self) -> None:
         self.assertEqual(impure(self.imports), [])
 
-    def test_libraries_stay_in_their_rooms(self) -> None:
+    def test_libraries_stay_in_their_packages(self) -> None:
         self.assertEqual(strangers(self.imports), [])
 
     def test_no_reactor_at_import(self) -> None:
@@ -282,39 +266,39 @@ class RuleTests(SynchronousTestCase):
             "import a.b\nfrom c import d as e, f\nfrom . import g\nfrom .h import i\nif x:\n    import j\n"
             "class K:\n    import l\ndef m():\n    import n\ntry:\n    import o\nfinally:\n    p()\n"
         )
-        seen = {each.name: each.at_once for each in self.sample("skyproxy.wire.pool", source)}
-        at_once = ["a.b", "c.d", "c.f", "skyproxy.wire.g", "skyproxy.wire.h.i", "j", "l", "o"]
+        seen = {each.name: each.at_once for each in self.sample("skyproxy.http.client.pool", source)}
+        at_once = ["a.b", "c.d", "c.f", "skyproxy.http.client.g", "skyproxy.http.client.h.i", "j", "l", "o"]
         self.assertEqual(seen, {**dict.fromkeys(at_once, True), "n": False})
-        (each,) = imports_of("skyproxy.wire", "from ..relay import x", package=True)
-        self.assertEqual(each.name, "skyproxy.relay.x")
+        (each,) = imports_of("skyproxy.http", "from ..pipeline import x", package=True)
+        self.assertEqual(each.name, "skyproxy.pipeline.x")
 
     def test_upwards(self) -> None:
         for module, source in (
-            ("skyproxy.wire.pool", "from skyproxy.relay import Client"),
-            ("skyproxy.wire.pool", "from skyproxy import relay"),
-            ("skyproxy.wire.pool", "import skyproxy.relay"),
+            ("skyproxy.http.client.pool", "from skyproxy.pipeline.relay import Client"),
+            ("skyproxy.http.client.pool", "from skyproxy import pipeline"),
+            ("skyproxy.http.client.pool", "import skyproxy.pipeline.relay"),
             ("skyproxy.errors", "from skyproxy.config import Config"),
             ("skyproxy.upstream.build", "def f():\n    from skyproxy.web.app import Api"),
-            ("skyproxy.upstream.build", "from ..service import x"),
+            ("skyproxy.upstream.build", "from ..process import x"),
             ("skyproxy.lounge", "from skyproxy.errors import x"),
-            ("skyproxy.wire.pool", "from skyproxy.lounge import x"),
+            ("skyproxy.http.client.pool", "from skyproxy.lounge import x"),
         ):
             self.assertEqual(len(upwards(self.sample(module, source))), 1, source)
         for module, source in (
-            ("skyproxy.relay", "from skyproxy.wire.headers import Fields\nfrom skyproxy import errors"),
-            ("skyproxy.transform", "from skyproxy.routing import Candidate"),
-            ("skyproxy.service", "from skyproxy.demo import Demo"),
-            ("skyproxy.wire.pool", "from twisted.web.client import HTTPConnectionPool"),
+            ("skyproxy.pipeline.relay", "from skyproxy.http.common.headers import Fields\nfrom skyproxy import errors"),
+            ("skyproxy.pipeline.transform", "from skyproxy.pipeline.router import Candidate"),
+            ("skyproxy.process.service", "from skyproxy.demo import Demo"),
+            ("skyproxy.http.client.pool", "from twisted.web.client import HTTPConnectionPool"),
         ):
             self.assertEqual(upwards(self.sample(module, source)), [], source)
 
     def test_circles(self) -> None:
         circle = [
-            *self.sample("skyproxy.routing", "from skyproxy.transform import transform"),
-            *self.sample("skyproxy.transform", "from skyproxy.dialects import DIALECTS"),
-            *self.sample("skyproxy.dialects", "def f():\n    from skyproxy.routing import Router"),
+            *self.sample("skyproxy.pipeline.router", "from skyproxy.cache.key import key_of"),
+            *self.sample("skyproxy.cache.key", "from skyproxy.formats.dialects import DIALECTS"),
+            *self.sample("skyproxy.formats.dialects", "def f():\n    from skyproxy.pipeline.router import Router"),
         ]
-        self.assertEqual(circles(circle), ["dialects", "routing", "transform"])
+        self.assertEqual(circles(circle), ["cache", "formats", "pipeline"])
         self.assertEqual(circles(circle[:2]), [])
 
     def test_impure(self) -> None:
@@ -322,25 +306,25 @@ class RuleTests(SynchronousTestCase):
             "from twisted.internet.defer import Deferred", "from twisted.internet import defer",
             "import twisted.internet", "def f():\n    import twisted.internet.task",
         ):  # fmt: skip
-            self.assertEqual(len(impure(self.sample("skyproxy.sse", source))), 1, source)
+            self.assertEqual(len(impure(self.sample("skyproxy.formats.sse", source))), 1, source)
             self.assertEqual(len(impure(self.sample("skyproxy.config.files", source))), 1, source)
-            self.assertEqual(impure(self.sample("skyproxy.observe.logging", source)), [])
-        self.assertEqual(impure(self.sample("skyproxy.sse", "from twisted.python import log")), [])
+            self.assertEqual(impure(self.sample("skyproxy.log.logging", source)), [])
+        self.assertEqual(impure(self.sample("skyproxy.formats.sse", "from twisted.python import log")), [])
 
     def test_strangers(self) -> None:
         for module, source in (
-            ("skyproxy.proxy", "import klein"),
-            ("skyproxy.service", "from klein import Klein"),
+            ("skyproxy.pipeline.proxy", "import klein"),
+            ("skyproxy.process.service", "from klein import Klein"),
             ("skyproxy.web.app", "import treq"),
-            ("skyproxy.wire.agent", "from treq.client import HTTPClient"),
+            ("skyproxy.http.client.agent", "from treq.client import HTTPClient"),
             ("skyproxy.upstream.build", "import httptools"),
             ("skyproxy.web.client", "from h2.events import StreamEnded"),
         ):
             self.assertEqual(len(strangers(self.sample(module, source))), 1, source)
         for module, source in (
             ("skyproxy.web.app", "from klein import Klein"),
-            ("skyproxy.upstream.treq_client", "from treq.client import HTTPClient"),
-            ("skyproxy.wire.client_reader", "import httptools"),
+            ("skyproxy.upstream.exchange.treq_client", "from treq.client import HTTPClient"),
+            ("skyproxy.http.h1.response_reader", "import httptools"),
             ("skyproxy.web.app", "from h2o import water"),
         ):
             self.assertEqual(strangers(self.sample(module, source)), [], source)
@@ -359,13 +343,13 @@ class RuleTests(SynchronousTestCase):
     def test_entangled_demo(self) -> None:
         for module, source in (
             ("skyproxy.demo.api", "from skyproxy.errors import SkyproxyError"),
-            ("skyproxy.demo.api", "from skyproxy import sse"),
+            ("skyproxy.demo.api", "from skyproxy import formats"),
             ("skyproxy.tap", "from skyproxy.demo import Demo"),
             ("skyproxy.config.loading", "import skyproxy.demo"),
         ):
             self.assertEqual(len(entangled_demo(self.sample(module, source))), 1, source)
         for module, source in (
-            ("skyproxy.service", "from skyproxy.demo import Demo"),
+            ("skyproxy.process.service", "from skyproxy.demo import Demo"),
             ("skyproxy.demo.api", "from skyproxy.demo.words import x\nimport json"),
         ):
             self.assertEqual(entangled_demo(self.sample(module, source)), [], source)

@@ -13,6 +13,7 @@ from skyproxy.errors import (
     UpstreamTimeout,
     UpstreamUnusable,
 )
+from skyproxy.formats.reported import reported
 
 
 def all_kinds(kind: type[SkyproxyError] = SkyproxyError) -> Iterator[type[SkyproxyError]]:
@@ -26,7 +27,7 @@ def made(kind: type[SkyproxyError]) -> SkyproxyError:
     if issubclass(kind, UpstreamTimeout):
         return kind("what happened", timer="default_timeout")
     if issubclass(kind, UpstreamReported):
-        return kind({"message": "what happened"})
+        return reported({"message": "what happened and what to do"})
     return kind("what happened")
 
 
@@ -67,10 +68,10 @@ class ErrorsTests(SynchronousTestCase):
 
     def test_what_a_provider_reports_in_a_stream(self) -> None:
         for code, status, retryable in ((429, 429, True), (503, 503, True), (400, 400, False), ("x", 502, True)):
-            error = UpstreamReported({"message": "x" * 5000, "code": code})
+            error = reported({"message": "x" * 5000, "code": code})
             self.assertEqual((error.status, error.retryable), (status, retryable))
             self.assertLess(len(error.message), 600)
-        self.assertIn("an error", UpstreamReported({}).message)
+        self.assertIn("an error", reported({}).message)
 
     def test_what_a_provider_reports_goes_down_as_it_came(self) -> None:
         told = {
@@ -80,12 +81,12 @@ class ErrorsTests(SynchronousTestCase):
             "code": "context_length_exceeded",
             "metadata": {"raw": "…"},
         }
-        error = UpstreamReported(told)
+        error = reported(told)
         self.assertEqual(error.as_object(), {"error": told})
         self.assertEqual((error.status, error.retryable, error.for_the_next), (400, False, True))
-        self.assertEqual(UpstreamReported({"message": "slow down", "code": "429"}).status, 429)
-        self.assertEqual(UpstreamReported({"message": "no such thing", "code": 422}).for_the_next, False)
-        nameless = UpstreamReported({"code": 500}).as_object()["error"]
+        self.assertEqual(reported({"message": "slow down", "code": "429"}).status, 429)
+        self.assertEqual(reported({"message": "no such thing", "code": 422}).for_the_next, False)
+        nameless = reported({"code": 500}).as_object()["error"]
         self.assertEqual((nameless["message"], nameless["code"]), ("The provider reports: an error", 500))
 
     def test_families(self) -> None:

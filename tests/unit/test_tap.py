@@ -17,7 +17,7 @@ from twisted.trial.unittest import TestCase
 
 from skyproxy import tap
 from skyproxy.config import ConfigError
-from skyproxy.service import SkyproxyService
+from skyproxy.process.service import SkyproxyService
 from skyproxy.tap import Options, makeService
 
 LOOPBACK = "tcp:0:interface=127.0.0.1"

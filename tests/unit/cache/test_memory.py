@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.cache.answers import StoredAnswer
 from skyproxy.cache.memory import MemoryStore
 from skyproxy.cache.store import Statistics, Store
+from skyproxy.cache.stored_answer import StoredAnswer
 from tests.unit.cache.clients import JSON
 
 

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.cache.answers import StoredAnswer
+from skyproxy.cache.stored_answer import StoredAnswer
 from skyproxy.cache.stores import Stores
 from skyproxy.config import CacheSettings
 from tests.unit.cache.clients import JSON

@@ -9,11 +9,11 @@ from twisted.logger import LogEvent, Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config import ProviderConfig
-from skyproxy.upstream import build as room
+from skyproxy.http import Wire
+from skyproxy.http.client.agent import Origin
+from skyproxy.upstream import build as module
 from skyproxy.upstream.build import build_provider, fixed_fields
-from skyproxy.upstream.provider import Call
-from skyproxy.wire import Wire
-from skyproxy.wire.agent import Origin
+from skyproxy.upstream.exchange.provider import Call
 from tests.stock_wire import stock_wire
 from tests.unit.configs import config_of
 
@@ -29,7 +29,7 @@ class BuildTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = MemoryReactorClock()
         self.events: list[LogEvent] = []
-        self.patch(room, "_log", Logger(namespace="test", observer=self.events.append))
+        self.patch(module, "_log", Logger(namespace="test", observer=self.events.append))
 
     def test_nothing_is_connected_before_it_is_needed(self) -> None:
         provider = build_provider(provider_config("max_connections: 7"), self.reactor, Wire())

@@ -17,17 +17,17 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.observe.lag import LagProbe
-from skyproxy.observe.reloads import Reloads
-from skyproxy.observe.statistics import Statistics
-from skyproxy.routing import Router
-from skyproxy.upstream.budget import RetryBudget
-from skyproxy.upstream.provider import Provider
+from skyproxy.http import Connections, ServerLimits, Wire
+from skyproxy.pipeline.router import Router
+from skyproxy.telemetry.lag import LagProbe
+from skyproxy.telemetry.reloads import Reloads
+from skyproxy.telemetry.statistics import Statistics
+from skyproxy.upstream.dispatch.retry_budget import RetryBudget
+from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.web.app import Api
-from skyproxy.web.instruments import Sources
+from skyproxy.web.figures import Sources
 from skyproxy.web.request import RequestIds
 from skyproxy.web.site import build_site
-from skyproxy.wire import Connections, ServerLimits, Wire
 from tests.unit.configs import config_of
 
 CONFIG = """

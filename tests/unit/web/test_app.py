@@ -8,8 +8,8 @@ from typing import Any
 from twisted.internet.address import IPv4Address
 
 from skyproxy.errors import BacklogFull
-from skyproxy.proxy import refuse
-from skyproxy.request import Endpoint
+from skyproxy.pipeline.proxy import refuse
+from skyproxy.pipeline.request import Endpoint
 from skyproxy.web.request import ApiRequest
 from tests.stock_wire import stock_wire
 from tests.unit.web.support import WebCase

@@ -3,9 +3,9 @@ from __future__ import annotations
 import json
 from io import StringIO
 
+from skyproxy.http import ServerLimits, Wire
 from skyproxy.web.request import ApiRequest
 from skyproxy.web.site import render_refusal, set_limits
-from skyproxy.wire import ServerLimits, Wire
 from tests.unit.web.support import WebCase
 
 

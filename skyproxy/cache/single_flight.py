@@ -1,0 +1,293 @@
+"""One answer under way, and all who wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer
+
+from skyproxy.cache.history import History
+from skyproxy.cache.policy import complete_and_good, kept_headers, media_type
+from skyproxy.cache.stored_answer import StoredAnswer
+from skyproxy.cache.subscriber import Cut, Finished, Follower
+from skyproxy.cache.subscriber_client import Client, Fields
+from skyproxy.errors import ClientTooSlow, SkyproxyError, UpstreamBroken
+from skyproxy.formats.sse import error_event
+
+
+@dataclass(frozen=True, slots=True)
+class FlightLimits:
+    """How much of an answer is kept while it is under way.
+
+    :ivar max_history: bytes of it, so that others can join and it can be stored. From there on nobody may join, and
+        what all have got is dropped.
+    :ivar max_lag: bytes by which a client that does not read may fall behind others that do.
+    """
+
+    max_history: int = 16 * 1024 * 1024
+    max_lag: int = 1024 * 1024
+
+
+class Flight:
+    """Stands in a client's place before relay, and hands the answer on to any number of clients, the same bytes to
+    each, at its own pace.
+
+    The provider is paused when all of them are. One that does not read while others do falls behind, and is cut when
+    it is ``max_lag`` further behind than it has been at its best. (One that joined late begins far behind.)
+
+    :param seconds: the time, for :attr:`first_byte_at`.
+    :param on_abandoned: called, once at most, when the last client has left an answer that is not over.
+    :param on_closed: called, once, when no more clients can join.
+    :ivar history: the stream so far.
+    :ivar started: as of relay's client, and so are the next four.
+    """
+
+    def __init__(
+        self,
+        seconds: Callable[[], float],
+        on_abandoned: Callable[[], None],
+        on_closed: Callable[[], None],
+        limits: FlightLimits,
+    ) -> None:
+        self._seconds = seconds
+        # Both are let go of when they have been called, or can be no more: they lead back here.
+        self._on_abandoned: Callable[[], None] | None = on_abandoned
+        self._on_closed: Callable[[], None] | None = on_closed
+        self._limits = limits
+        self.history = History()
+        self._headers: Fields = ()
+        self._whole: bytes | None = None
+        self._followers: dict[Follower, None] = {}
+        self._paused: dict[Follower, None] = {}
+        self._producer: IPushProducer | None = None
+        self._producer_paused = False
+        self._ending: Finished | Cut | None = None
+        self._abandoned = False
+        self.started = self.streamed = False
+        self.status: int | None = None
+        self.first_byte_at: float | None = None
+        self.bytes_out = 0
+
+    @property
+    def joinable(self) -> bool:
+        """Whether :meth:`follow` can be called: until the answer is over, abandoned or too large to be kept."""
+        return self._on_closed is not None
+
+    @property
+    def followers(self) -> int:
+        """Clients whose answer is not over."""
+        return len(self._followers)
+
+    @property
+    def over(self) -> bool:
+        """Whether no more of the answer is to come. Clients may still be taking what has come."""
+        return self._ending is not None
+
+    def follow(self, client: Client, extra_headers: Fields = ()) -> Deferred[None]:
+        """Give *client* the answer: what has come of it at once, the rest as it comes.
+
+        :param extra_headers: for this client alone.
+        :return: fires with None when the answer is over for this client. Fails with what the answer failed with:
+            before it began, the client has got nothing; after that, the client has seen the cut. Fails with
+            :class:`ClientTooSlow` when it alone was cut. Cancel it when the client has left.
+        :raise RuntimeError: the flight is not :attr:`joinable`.
+        """
+        if not self.joinable:
+            raise RuntimeError("Nobody can join this answer any more.")
+        follower = Follower(self, client, extra_headers)
+        self._followers[follower] = None
+        if self.started:
+            assert self.status is not None
+            follower.open(self.status, self._headers)
+            follower.pump()
+        self._steer()
+        return follower.over
+
+    def recorded(self) -> StoredAnswer | None:
+        """The answer, if it is over, and is one to be kept: successful, complete, and not too large."""
+        if not isinstance(self._ending, Finished) or self.status is None or self._abandoned:
+            return None
+        body = self.history.whole() if self._whole is None else self._whole
+        if body is None or len(body) > self._limits.max_history:
+            return None
+        if not complete_and_good(self.status, self._headers, body, stream=self.streamed):
+            return None
+        return StoredAnswer(self.status, kept_headers(self._headers), body, self.streamed)
+
+    def failed(self, error: Exception) -> None:
+        """What was to bring the answer has failed. If the answer has begun, it is cut; if it is over, all is said."""
+        if self.over:
+            return
+        last = b""
+        if self.streamed and isinstance(error, SkyproxyError):
+            last = self._last_words(error)
+        self._over(Cut(last, error))
+
+    # relay's client.
+
+    def answer(self, status: int, headers: Fields, body: bytes) -> None:
+        """Give everybody a whole answer."""
+        self._begin(status, headers)
+        self.bytes_out = len(body)
+        self._whole = body
+        self._over(Finished(body))
+
+    def stream(self, status: int, headers: Fields, body: bytes) -> None:
+        """Give everybody a stream that is complete."""
+        self._begin_stream(status, headers, body)
+        self.finish()
+
+    def start(self, status: int, headers: Fields, producer: IPushProducer, first: bytes = b"") -> None:
+        """Begin a streamed answer. *producer* is paused while all who follow are."""
+        self._producer = producer
+        self._begin_stream(status, headers, first)
+
+    def write(self, data: bytes) -> None:
+        """Hand on the next bytes."""
+        self.bytes_out += len(data)
+        if not data or self.over or self._abandoned:
+            return
+        slow = list(self._paused)
+        outpaced = len(slow) < len(self._followers)
+        self.history.append(data)
+        for follower in list(self._followers):
+            follower.pump()
+        if outpaced:
+            for follower in slow:
+                if follower.fell_behind(self._limits.max_lag):
+                    self._give_up(follower)
+        self._bound()
+
+    def finish(self) -> None:
+        """The streamed answer is complete."""
+        self._over(Finished(None))
+
+    def cut(self, last: bytes) -> None:
+        """The streamed answer is not complete: cut it for everybody, with *last* as its last bytes."""
+        self._over(Cut(last, UpstreamBroken("The provider's answer, which others wait for too, broke off.")))
+
+    # What followers call.
+
+    def paused(self, follower: Follower) -> None:
+        """*follower* takes nothing for now."""
+        if follower in self._followers:
+            self._paused[follower] = None
+            self._steer()
+
+    def resumed(self, follower: Follower) -> None:
+        """*follower* has taken all there is, and wants more."""
+        if follower in self._paused:
+            del self._paused[follower]
+            self._steer()
+
+    def left(self, follower: Follower) -> None:
+        """The answer is over for *follower*."""
+        self._followers.pop(follower, None)
+        self._paused.pop(follower, None)
+        if self.over or self._abandoned:
+            return
+        if self._followers:
+            self._steer()
+        else:
+            self._abandoned = True
+            self._producer = None
+            self.history.forget(self.history.end)
+            self._close()
+            on_abandoned, self._on_abandoned = self._on_abandoned, None
+            if on_abandoned is not None:
+                on_abandoned()
+
+    # Within.
+
+    def _begin(self, status: int, headers: Fields) -> None:
+        self.started = True
+        self.status = status
+        self._headers = tuple(headers)
+        self.first_byte_at = self._seconds()
+
+    def _begin_stream(self, status: int, headers: Fields, first: bytes) -> None:
+        self._begin(status, headers)
+        self.streamed = True
+        for follower in list(self._followers):
+            follower.open(status, self._headers)
+            follower.pump()
+        self._steer()
+        self.write(first)
+
+    def _over(self, ending: Finished | Cut) -> None:
+        if self.over:
+            return
+        self._ending = ending
+        self._producer = self._on_abandoned = None
+        # Before anybody hears: who asks again from there gets an answer of his own.
+        self._close()
+        for follower in list(self._followers):
+            follower.end(ending, self.status, self._headers)
+
+    def _close(self) -> None:
+        on_closed, self._on_closed = self._on_closed, None
+        if on_closed is not None:
+            on_closed()
+
+    def _bound(self) -> None:
+        if self.history.cost > self._limits.max_history:
+            self._close()
+        if not self.joinable:
+            self.history.forget(min((each.next for each in self._followers), default=self.history.end))
+
+    def _steer(self) -> None:
+        """Pause the provider, or have it go on."""
+        if self._producer is None or not self._followers:
+            return
+        pause = len(self._paused) == len(self._followers)
+        if pause != self._producer_paused:
+            self._producer_paused = pause
+            if pause:
+                self._producer.pauseProducing()
+            else:
+                self._producer.resumeProducing()
+
+    def _give_up(self, follower: Follower) -> None:
+        error = ClientTooSlow("This client read too slowly to share an answer with others that are ahead of it.")
+        follower.cut(Cut(self._last_words(error), error))
+
+    def _last_words(self, error: SkyproxyError) -> bytes:
+        if media_type(self._headers) != b"text/event-stream":
+            return b""
+        # A blank line more does no harm where an event has just ended.
+        return error_event(error, on_boundary=False)
+
+
+class Flights:
+    """The answers under way that others can join.
+
+    :param seconds: the time.
+    """
+
+    def __init__(self, seconds: Callable[[], float], limits: FlightLimits | None = None) -> None:
+        self._seconds = seconds
+        self._limits = limits or FlightLimits()
+        self._joinable: dict[bytes, Flight] = {}
+
+    def __len__(self) -> int:
+        return len(self._joinable)
+
+    def get(self, key: bytes) -> Flight | None:
+        """The one to join under *key*, if there is one."""
+        return self._joinable.get(key)
+
+    def begin(self, key: bytes, on_abandoned: Callable[[], None]) -> Flight:
+        """Begin another, which is found under *key* until nobody can join it any more.
+
+        :param on_abandoned: see :class:`Flight`.
+        """
+
+        def closed() -> None:
+            if self._joinable.get(key) is flight:
+                del self._joinable[key]
+
+        flight = Flight(self._seconds, on_abandoned, closed, self._limits)
+        self._joinable[key] = flight
+        return flight

@@ -1,0 +1,101 @@
+"""Reasoning in whole answers, and in what whole answers and events of streams are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from skyproxy.formats.openai.reasoning.tags import strip_text
+
+# Where providers put reasoning beside the content: DeepSeek, Groq, OpenRouter (https://openrouter.ai/docs/use-cases/
+# reasoning-tokens), llama.cpp and vLLM (`--reasoning-format`), Ollama.
+_FIELDS = ("reasoning", "reasoning_content", "reasoning_details", "thinking")
+
+# Parts of a content: Mistral (https://docs.mistral.ai/capabilities/reasoning/), Anthropic. The Responses API's items
+# and parts all have types that begin with `reasoning`.
+_THINKING = ("thinking", "redacted_thinking")
+
+
+def strip_answer(value: dict[str, Any]) -> None:
+    """Take reasoning out of a whole answer of any endpoint, in place."""
+    for choice in choices_of(value):
+        drop_fields(choice)
+        _strip_at(choice, "text")
+        message = choice.get("message")
+        if isinstance(message, dict):
+            drop_fields(message)
+            strip_content(message)
+    strip_output(value)
+
+
+def strip_output(response: dict[str, Any]) -> bool:
+    """Take reasoning out of an answer of the Responses API, in place; whether there was any."""
+    changed = _strip_at(response, "output_text")
+    output = response.get("output")
+    if not isinstance(output, list):
+        return changed
+    kept = [item for item in output if not is_thought(item)]
+    if len(kept) < len(output):
+        response["output"] = kept
+        changed = True
+    for item in kept:
+        if isinstance(item, dict):
+            changed = strip_content(item) or changed
+    return changed
+
+
+def strip_content(message: dict[str, Any]) -> bool:
+    """Take reasoning out of the content of *message*, a text or a list of parts; whether there was any."""
+    content = message.get("content")
+    if not isinstance(content, list):
+        return _strip_at(message, "content")
+    kept, changed = strip_parts(content, strip_text)
+    if changed:
+        message["content"] = kept
+    return changed
+
+
+def strip_parts(parts: list[Any], strip: Callable[[str], str]) -> tuple[list[Any], bool]:
+    """Those of *parts* that are no reasoning, with their texts as *strip* leaves them; whether that is a change."""
+    kept = [part for part in parts if not is_thought(part)]
+    changed = len(kept) < len(parts)
+    for part in kept:
+        if isinstance(part, dict):
+            changed = _strip_at(part, "text", strip) or changed
+    return kept, changed
+
+
+def strip_part(part: dict[str, Any]) -> bool:
+    """Take reasoning out of the text of *part*; whether there was any."""
+    return _strip_at(part, "text")
+
+
+def drop_fields(message: dict[str, Any]) -> bool:
+    """Drop the fields that hold reasoning; whether there was one."""
+    return any([message.pop(name, _MISSING) is not _MISSING for name in _FIELDS])
+
+
+def is_thought(value: Any) -> bool:
+    """Whether *value*, an item or a part, is nothing but reasoning."""
+    kind = value.get("type") if isinstance(value, dict) else None
+    return isinstance(kind, str) and (kind.startswith("reasoning") or kind in _THINKING)
+
+
+def choices_of(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """The choices of an answer or a chunk."""
+    choices = value.get("choices")
+    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+
+
+def _strip_at(values: dict[str, Any], name: str, strip: Callable[[str], str] = strip_text) -> bool:
+    text = values.get(name)
+    if not isinstance(text, str):
+        return False
+    said = strip(text)
+    if said == text:
+        return False
+    values[name] = said
+    return True
+
+
+_MISSING = object()

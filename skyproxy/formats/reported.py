@@ -1,0 +1,30 @@
+"""Errors that a provider reports in an answer whose status says that all is well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from skyproxy.errors import ErrorKind, UpstreamReported
+from skyproxy.formats.error_body import error_of_object
+from skyproxy.formats.error_kinds import ACTIONS, kind_of, parameter_of, stated_status
+
+
+def reported(value: Mapping[str, Any], dialect: str = "openai") -> UpstreamReported:
+    """The error that *value*, a provider's error object, is.
+
+    Its status is what it states, as a number or as digits, or else that of its kind.
+    """
+    error = error_of_object(dict(value))
+    kind = kind_of(200, error, dialect)
+    action = ACTIONS[kind]
+    return UpstreamReported(
+        value,
+        said=error.message,
+        kind=kind,
+        status=stated_status(error) or action.status,
+        retryable=action.same_again,
+        for_the_next=action.next_candidate,
+        parameter=parameter_of(error) if kind is ErrorKind.PARAMETER else None,
+        retry_delay=error.retry_delay,
+    )

@@ -1,0 +1,247 @@
+"""One connection to a provider, read by llhttp: stands in for twisted.web's HTTP11ClientProtocol in a pool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web._newclient import RequestNotSent, ResponseNeverReceived
+from twisted.web.client import ResponseFailed
+from twisted.web.http import PotentialDataLoss
+from twisted.web.iweb import IResponse
+
+from skyproxy.http.common.bytes_producer import BytesProducer
+from skyproxy.http.common.headers import OutgoingHeaders
+from skyproxy.http.h1.client_response import DONE, ClientResponse, WholeResponse
+from skyproxy.http.h1.response_reader import BadResponse, ResponseHead, ResponseReader
+from skyproxy.http.loop.batches import ANSWERS, PutOff
+from skyproxy.http.loop.direct_io import direct_writer, read_directly
+from skyproxy.http.loop.read_turns import put_off_by
+
+_WORTH_NO_COPY = 128 * 1024
+_CLOSED = Failure(PotentialDataLoss())
+
+
+class ClientProtocol(Protocol):
+    """Carries one request at a time.
+
+    :param quiescent_callback: called with this when it may be used again, before its reader hears of the end.
+    :ivar state: ``QUIESCENT`` (a request may be sent), ``WAITING`` (one was), or ``CONNECTION_LOST`` (none may be).
+    :ivar keep_alive: seconds that the server said it keeps an idle connection; None if it did not.
+    :ivar on_lost: called with this when the connection is gone.
+    :ivar on_stale: called with this and its request, sends that elsewhere: this connection, which had carried others
+        before, died before any byte of an answer came. None: the request fails.
+    """
+
+    transport: Any
+    _write: Callable[[bytes], None]
+    _put_off: PutOff
+
+    def __init__(self, quiescent_callback: Callable[[Any], None]) -> None:
+        self.state = "QUIESCENT"
+        self.keep_alive: float | None = None
+        self.on_lost: Callable[[Any], None] | None = None
+        self.on_stale: Callable[[Any, Any], Deferred[IResponse]] | None = None
+        self._quiescent_callback = quiescent_callback
+        self._reader = ResponseReader()
+        self._request: Any = None
+        self._answer: Deferred[IResponse] | None = None
+        # Those whose response is all there, and waits to be handed over.
+        self._whole: set[Deferred[IResponse]] = set()
+        self._response: ClientResponse | None = None
+        self._elsewhere: Deferred[IResponse] | None = None
+        self._carried = False
+        self._paused = False
+        self._gone = False
+        self._closed: list[Deferred[None]] = []
+
+    def connectionMade(self) -> None:
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.setTcpNoDelay(True)
+        self._write = direct_writer(self.transport)
+        read_directly(self.transport, self)
+        self._put_off = put_off_by(getattr(self.transport, "reactor", None))
+
+    def request(self, request: Any) -> Deferred[IResponse]:
+        """Send *request*, a request of twisted.web's client whose headers are :class:`OutgoingHeaders` and whose body
+        is a :class:`BytesProducer`.
+
+        :return: fires with the response when its headers are there. Fails with ``RequestNotSent`` (this connection
+            is not free), ``ResponseNeverReceived`` (it ended before any byte came) or ``ResponseFailed``. Cancelling
+            it aborts the connection.
+        """
+        if self.state != "QUIESCENT":
+            return fail(RequestNotSent())
+        self.state = "WAITING"
+        self._request = request
+        self._reader.next(bodyless=request.method == b"HEAD")
+        answer: Deferred[IResponse] = Deferred(self._cancel)
+        self._answer = answer
+        self._send(request.method, request.uri, request.headers, request.bodyProducer)
+        return answer
+
+    def abort(self) -> Deferred[None]:
+        """Close the connection, whatever is under way. Fires when it is gone."""
+        if self._gone:
+            return succeed(None)
+        closed: Deferred[None] = Deferred()
+        self._closed.append(closed)
+        self.transport.abortConnection()
+        return closed
+
+    # For the response.
+
+    def pause(self) -> None:
+        """Read nothing for now."""
+        self._paused = True
+        self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._paused:
+            self._paused = False
+            self.transport.resumeProducing()
+
+    def give_up(self, reason: Failure) -> None:
+        """Abort the connection, and end the response with *reason*."""
+        if self.state == "WAITING":
+            self.state = "CONNECTION_LOST"
+            self.transport.abortConnection()
+            self._end(reason)
+
+    # From the network.
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.state != "WAITING":
+            # Nobody asked. What follows could be taken for the answer to the next request.
+            self.state = "CONNECTION_LOST"
+            self.transport.abortConnection()
+            return
+        reader = self._reader
+        broken: BadResponse | None = None
+        try:
+            reader.feed(data)
+        except BadResponse as error:
+            broken = error
+        answer = self._answer
+        if answer is not None and reader.head is not None:
+            self._answer = None
+            if reader.complete and broken is None:
+                self._answer_whole(answer, reader.head)
+                return
+            self._begin(answer, reader.head)
+        response = self._response
+        if response is not None and reader.pieces:
+            pieces = reader.pieces
+            response.received(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        if self.state != "WAITING":
+            return
+        if broken is not None:
+            self.give_up(Failure(broken))
+        elif reader.complete:
+            self._finish()
+        elif response is not None and not response.wanted and not self._paused:
+            self.pause()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        waiting = self.state == "WAITING"
+        self.state = "CONNECTION_LOST"
+        self._gone = True
+        if self.on_lost is not None:
+            self.on_lost(self)
+        if waiting:
+            head = self._reader.head
+            whole = head is not None and not head.framed and reason.check(ConnectionDone)
+            self._end(_CLOSED if whole else reason)
+        self._reader.close()
+        closed, self._closed = self._closed, []
+        for each in closed:
+            each.callback(None)
+
+    # Within.
+
+    def _send(self, method: bytes, uri: bytes, headers: OutgoingHeaders, body: BytesProducer | None) -> None:
+        if body is None:
+            self._write(b"%b %b HTTP/1.1\r\n%b\r\n" % (method, uri, headers.lines()))
+            return
+        data = body.data
+        head = b"%b %b HTTP/1.1\r\n%bContent-Length: %d\r\n\r\n" % (method, uri, headers.lines(), len(data))
+        if len(data) < _WORTH_NO_COPY:
+            self._write(head + data)
+        else:
+            self.transport.writeSequence((head, data))
+
+    def _answer_whole(self, answer: Deferred[IResponse], head: ResponseHead) -> None:
+        """Hand over a response of which all has come. First this ends it: who waits for it finds it complete, and this
+        connection free.
+        """
+        pieces = self._reader.pieces
+        whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        response = WholeResponse(head, self._request, whole)
+        self.keep_alive = head.keep_alive
+        self._be_free()
+        self._whole.add(answer)
+        self._put_off(ANSWERS, self._hand_over, answer, response)
+
+    def _hand_over(self, answer: Deferred[IResponse], response: IResponse) -> None:
+        self._whole.discard(answer)
+        # Otherwise it was cancelled meanwhile.
+        if not answer.called:
+            answer.callback(response)
+
+    def _begin(self, answer: Deferred[IResponse], head: ResponseHead) -> None:
+        self.keep_alive = head.keep_alive
+        self._response = ClientResponse(head, self._request, self)
+        answer.callback(self._response)
+
+    def _finish(self) -> None:
+        response, self._response = self._response, None
+        assert response is not None
+        # First, so that whoever hears of the end finds this connection free.
+        self._be_free()
+        response.ended(DONE)
+
+    def _be_free(self) -> None:
+        reusable = self._reader.keep_alive and self._request.persistent
+        self._request = None
+        if reusable:
+            self.state = "QUIESCENT"
+            self._carried = True
+            if self._paused:
+                self.resume()
+            self._quiescent_callback(self)
+        else:
+            self.state = "CONNECTION_LOST"
+            self.transport.loseConnection()
+
+    def _end(self, reason: Failure) -> None:
+        answer, self._answer = self._answer, None
+        response, self._response = self._response, None
+        if answer is not None:
+            if self._reader.begun:
+                answer.errback(Failure(ResponseFailed([reason])))
+            elif self._carried and self.on_stale is not None:
+                self._elsewhere = self.on_stale(self, self._request)
+                self._elsewhere.chainDeferred(answer)
+            else:
+                answer.errback(Failure(ResponseNeverReceived([reason])))
+        elif response is not None:
+            response.ended(reason if reason is _CLOSED else Failure(ResponseFailed([reason], response)))
+
+    def _cancel(self, answer: Deferred[IResponse]) -> None:
+        if answer in self._whole:
+            # The connection is not concerned: it may carry another request by now.
+            answer.errback(Failure(ResponseNeverReceived([Failure(CancelledError())])))
+            return
+        if self._elsewhere is not None:
+            self._elsewhere.cancel()
+            return
+        self.state = "CONNECTION_LOST"
+        self.transport.abortConnection()
+        self._answer = None
+        answer.errback(Failure(ResponseNeverReceived([Failure(CancelledError())])))

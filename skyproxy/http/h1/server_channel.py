@@ -1,0 +1,332 @@
+"""One client's connection to the server, read by llhttp: stands in for twisted.web's HTTPChannel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+from twisted.internet.error import ConnectionAborted
+from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport, ITransport
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import _NoPushProducer
+from zope.interface import implementer
+
+from skyproxy.errors import ClientStalled
+from skyproxy.http.common.lazy_headers import ReceivedHeaders
+from skyproxy.http.h1.answer_head import Stamp
+from skyproxy.http.h1.request_head import Head, Refused
+from skyproxy.http.h1.request_head_reader import HeadReader
+from skyproxy.http.h1.request_reader import RequestReader
+from skyproxy.http.h1.server_output import Output
+from skyproxy.http.loop.batches import LEFT, REQUESTS, PutOff
+from skyproxy.http.loop.direct_io import direct_writer, read_directly
+from skyproxy.http.loop.read_turns import put_off_by
+from skyproxy.http.server.connections import EVERY_LOOK, Connections, Progress, has_input, peer_left
+from skyproxy.http.server.limits import CLOSE_TIMEOUT, FIRST_WORDS, READ_AHEAD, ServerLimits
+
+_log = Logger()
+
+RenderRefusal = Callable[[int, str], tuple[bytes, bytes]]
+"""From status and reason to the content type and the body of a refused request's answer."""
+
+
+@implementer(ITransport, IPushProducer, IConsumer)
+class ServerChannel(Output):
+    """Drives requests of twisted.web as HTTPChannel does, but:
+
+    What is ambiguous in HTTP is refused. Limits are those of :class:`ServerLimits`. Clients of HTTP/1.0 may keep
+    the connection. A request object is made when its head is complete and in order, not before.
+
+    It is in one of the phases ``opening`` (no byte has come yet), ``idle``, ``head``, ``body``, ``answer`` (until
+    the client has taken the answer, or most of it) and ``closing``.
+    """
+
+    # Set by Site and HTTPFactory.
+    factory: Any = None
+    site: Any = None
+    requestFactory: Any = None
+
+    _put_off: PutOff
+
+    def __init__(
+        self,
+        limits: ServerLimits,
+        connections: Connections,
+        heads: HeadReader,
+        stamp: Stamp,
+        render_refusal: RenderRefusal,
+    ) -> None:
+        super().__init__(connections, stamp)
+        self._limits = limits
+        self._render_refusal = render_refusal
+        self._seconds: Callable[[], float] = connections.clock.seconds
+        self._reader = RequestReader(limits, heads)
+        self._request: Any = None
+        self._serving = False  # The request has been handed over.
+        self._parsing = False
+        self._reading = True
+        self._held: list[bytes] = []
+        self._held_size = 0
+        self._phase = "opening"
+        self._progress: Progress | None = None
+        self.deadline = inf
+
+    # The connection.
+
+    def connectionMade(self) -> None:
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.setTcpNoDelay(True)
+        self._send = direct_writer(self.transport)
+        read_directly(self.transport, self)
+        self._put_off = put_off_by(getattr(self.transport, "reactor", None))
+        self._networkProducer = IPushProducer(self.transport, None) or _NoPushProducer()
+        self._networkProducer.registerProducer(self, True)
+        self.deadline = self._seconds() + self._limits.header_timeout
+        self._connections.add(self)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._connections.discard(self)
+        self._phase = "closing"
+        self._held.clear()
+        self._reader.close()
+        if self._request is not None:
+            self._put_off(LEFT, self._give_up_request, reason)
+
+    def _give_up_request(self, reason: Failure) -> None:
+        request, self._request = self._request, None
+        if request is not None:
+            request.connectionLost(reason)
+
+    def loseConnection(self) -> None:
+        """Close when all is written. Nothing more is taken from the client."""
+        self._close(self.transport.loseConnection)
+
+    def _close(self, close: Callable[[], None]) -> None:
+        if self._phase != "closing":
+            self._phase = "closing"
+            self._held.clear()
+            self._networkProducer.unregisterProducer()
+            self._watch_progress()
+        close()
+
+    @property
+    def closing(self) -> bool:
+        return self._phase == "closing"
+
+    def drain(self) -> None:
+        # A request that has come, but was not read yet, is answered; and one of a client that has just connected.
+        if self._phase == "opening":
+            self.deadline = min(self.deadline, self._seconds() + FIRST_WORDS)
+        elif self._phase == "idle" and not has_input(self.transport):
+            self.loseConnection()
+
+    def setTimeout(self, period: float | None) -> None:
+        """Called, with None, when HTTP/2 takes over this connection: forget its deadlines."""
+        self._connections.discard(self)
+        self._reader.close()
+
+    # Reading.
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._phase == "closing":
+            return
+        if self._serving or self._stalled:
+            self._hold(data)
+        else:
+            self._parse(data)
+
+    def _hold(self, data: bytes) -> None:
+        self._held.append(data)
+        self._held_size += len(data)
+        if self._reading and self._held_size > READ_AHEAD:
+            self._stop_reading()
+            self.deadline = EVERY_LOOK
+
+    def _stop_reading(self) -> None:
+        self._reading = False
+        self._networkProducer.pauseProducing()
+
+    def _read_on(self) -> None:
+        if not self._reading:
+            self._reading = True
+            self._networkProducer.resumeProducing()
+        if self._held:
+            data = b"".join(self._held)
+            self._held.clear()
+            self._held_size = 0
+            self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
+        reader = self._reader
+        self._parsing = True
+        try:
+            while True:
+                pieces, data = reader.feed(data)
+                request = self._request
+                if request is None:
+                    head = reader.head
+                    if head is None:
+                        break
+                    request = self._begin(head, more_is_there=bool(pieces or data))
+                for piece in pieces:
+                    request.handleContentChunk(piece)
+                if reader.complete and self._phase != "closing":
+                    self._serve(request)
+                if not data or self._phase == "closing":
+                    return
+                if self._serving or self._stalled:
+                    self._hold(data)
+                    return
+        except Refused as refused:
+            self._refuse(refused)
+            return
+        finally:
+            self._parsing = False
+        if reader.partial and self._phase != "head":
+            if self._phase == "idle":
+                self.deadline = self._seconds() + self._limits.header_timeout
+            self._phase = "head"
+
+    def _begin(self, head: Head, more_is_there: bool) -> Any:
+        """Make the request whose *head* has come."""
+        reader = self._reader
+        self._head = head
+        self.persistent = head.persistent
+        self._request = request = self.requestFactory(self)
+        request.requestHeaders = ReceivedHeaders(reader.lines, head.last)
+        if b"cookie" in head.last:
+            request.parseCookies()
+        request.gotLength(reader.length)
+        if not reader.complete and self._phase != "closing":
+            self._phase = "body"
+            self.deadline = self._seconds() + self._limits.body_timeout
+            if head.expects_continue and not more_is_there:
+                self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return request
+
+    def _serve(self, request: Any) -> None:
+        self._reader.next()
+        self._serving = True
+        self._phase = "answer"
+        self.deadline = inf
+        self._put_off(REQUESTS, self._hand_over, request)
+
+    def _hand_over(self, request: Any) -> None:
+        head = self._head
+        # Otherwise the client has left meanwhile.
+        if request is self._request and head is not None:
+            try:
+                request.requestReceived(head.method, head.target, head.version)
+            except Exception:
+                _log.failure("Handling a request failed")
+                self.abortConnection()
+
+    def requestDone(self, request: Any) -> None:
+        """Called by the request when its answer is written.
+
+        :raise TypeError: it is not the one that is being served.
+        """
+        if request is not self._request:
+            raise TypeError("This request is not being served.")
+        if self._streaming:
+            self._end_stream()
+        self._request = self._head = None
+        self._serving = False
+        if self._phase == "closing":
+            return
+        if not self.persistent:
+            self.loseConnection()
+        elif not self._stalled:
+            self._rest()
+
+    def _rest(self) -> None:
+        """Nothing is under way: take what the client has sent meanwhile, or wait for it."""
+        if self._connections.draining:
+            self.loseConnection()
+            return
+        self._phase = "idle"
+        self.deadline = self._seconds() + self._limits.keep_alive
+        if not self._parsing and (self._held or not self._reading):
+            self._read_on()
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        """Called by requests of twisted.web that cannot read the form in their body."""
+        self._refuse(Refused(400, "The body is not the form that its Content-Type says."))
+
+    def _refuse(self, refused: Refused) -> None:
+        status, reason = refused.status, refused.reason
+        _log.debug("Refused a request", status=status, reason=reason, peer=str(self.getPeer()))
+        self.write_refusal(status, *self._render_refusal(status, reason))
+        if status != 408 and not self.isSecure() and ITCPTransport.providedBy(self.transport):
+            # More may be on its way, and is dropped: to close with bytes unread resets the connection, and the
+            # client may lose the answer (RFC 9112 section 9.6).
+            self._close(self.transport.loseWriteConnection)
+        else:
+            self.loseConnection()
+        self._give_up_request(Failure(ConnectionAborted(reason)))
+
+    # Back pressure.
+
+    def pauseProducing(self) -> None:
+        """The client does not read: called by the transport when it holds too much, maybe again and again."""
+        if self._stalled:
+            return
+        self._stalled = True
+        if self._phase == "answer":
+            self._watch_progress()
+        if self._producer is not None:
+            self._producer.pauseProducing()
+        if not self._serving and self._reading:
+            # Who takes no answers gets no more requests in. While one is served, reading on is how it is noticed
+            # that its client leaves.
+            self._stop_reading()
+
+    def resumeProducing(self) -> None:
+        """The client reads: called by the transport when it has given all to the system."""
+        self._stalled = False
+        if self._phase == "answer":
+            self.deadline = inf if self._reading else EVERY_LOOK
+        if self._producer is not None:
+            self._producer.resumeProducing()
+        if self._serving or self._stalled or self._phase == "closing":
+            return
+        if self._phase == "answer":
+            self._rest()
+        else:
+            self._read_on()
+
+    # Deadlines.
+
+    def deadline_passed(self, now: float) -> None:
+        if self._phase == "closing":
+            self._check_progress(now)
+        elif self._phase == "answer":
+            if not self._reading and peer_left(self.transport):
+                self.abortConnection()
+            elif self._stalled:
+                self._check_progress(now)
+        elif self._phase in ("head", "body"):
+            self._refuse(Refused(408, "The request took too long to arrive."))
+        else:
+            self.loseConnection()
+
+    def _watch_progress(self) -> None:
+        self._progress = Progress(self.transport, self._seconds())
+        self.deadline = EVERY_LOOK
+
+    def _check_progress(self, now: float) -> None:
+        assert self._progress is not None
+        idle = self._progress.idle(now)
+        limit = self._limits.stall_timeout
+        if self._phase == "closing":
+            limit = min(limit, CLOSE_TIMEOUT)
+        if idle < limit:
+            return
+        self.deadline = inf
+        if self._phase == "answer":
+            _log.info("Gave up a client that does not read", peer=str(self.getPeer()), seconds=idle)
+            self._give_up_request(Failure(ClientStalled("The client read nothing for stall_timeout.")))
+        self.abortConnection()

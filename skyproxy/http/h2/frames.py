@@ -1,0 +1,112 @@
+"""The frame boundaries of RFC 9113, 4.1, read before h2 sees the bytes, for what h2 leaves to its user.
+
+h2 treats a received GOAWAY as the end of everything, and refuses all later frames; but streams up to the number that
+GOAWAY names go on (RFC 9113, 6.8). It also buffers a whole oversized frame before it refuses it, and counts no floods.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from h2.errors import ErrorCodes
+
+from skyproxy.clock import Clock
+from skyproxy.http.h2.errors import PeerMisbehaved
+
+MAX_FRAME_SIZE = 16_384
+"""Bytes of payload that a peer may send in one frame: the protocol's default, which is never raised."""
+
+_HEAD = 9
+_GOAWAY_HEAD = _HEAD + 8
+_END_STREAM = 0x1
+
+_DATA, _HEADERS, _GOAWAY, _WINDOW_UPDATE, _CONTINUATION = 0x0, 0x1, 0x7, 0x8, 0x9
+_PUSH_PROMISE = 0x5
+# h2 bounds these by itself, or flow control and the header limits do.
+_UNCHARGED = frozenset({_DATA, _HEADERS, _PUSH_PROMISE, _WINDOW_UPDATE, _CONTINUATION})
+
+
+@dataclass(frozen=True, slots=True)
+class GoAway:
+    """A GOAWAY frame.
+
+    :ivar last_stream_id: streams above it were not and will not be served.
+    :ivar code: why, an error code of RFC 9113, 7.
+    """
+
+    last_stream_id: int
+    code: int
+
+
+class FrameScanner:
+    """Takes GOAWAY frames out of what the peer sends, and stops a peer that sends frames without use.
+
+    Frames without use cost a token: SETTINGS, PING, RST_STREAM, PRIORITY, GOAWAY, unknown ones, and DATA that neither
+    carries a byte nor ends a stream. A peer has ``burst`` tokens, gets ``rate`` a second, and one per request.
+    """
+
+    def __init__(self, clock: Clock, *, burst: int = 1_000, rate: int = 100) -> None:
+        self._clock = clock
+        self._burst = burst
+        self._rate = rate
+        self._tokens = float(burst)
+        self._filled = clock.seconds()
+        self._held = b""
+        self._rest = 0
+        self._dropping = False
+
+    def credit(self) -> None:
+        """A request was sent, which gives the peer reason for one frame more, e.g. a RST_STREAM."""
+        self._tokens += 1
+
+    def feed(self, data: bytes) -> list[bytes | GoAway]:
+        """Split *data* around GOAWAY frames; what remains is for h2, in order.
+
+        :raise PeerMisbehaved: a frame is longer than :data:`MAX_FRAME_SIZE`, a GOAWAY too short, or the peer floods.
+        """
+        if self._held:
+            data, self._held = self._held + data, b""
+        size = len(data)
+        at = self._rest
+        start = at if self._dropping else 0
+        pieces: list[bytes | GoAway] = []
+        while at + _HEAD <= size:
+            length = data[at] << 16 | data[at + 1] << 8 | data[at + 2]
+            kind = data[at + 3]
+            if length > MAX_FRAME_SIZE:
+                raise PeerMisbehaved("A frame is too long.", ErrorCodes.FRAME_SIZE_ERROR)
+            if kind == _GOAWAY:
+                if length < 8:
+                    raise PeerMisbehaved("A GOAWAY frame is too short.", ErrorCodes.FRAME_SIZE_ERROR)
+                if at + _GOAWAY_HEAD > size:
+                    break
+                if at > start:
+                    pieces.append(data[start:at])
+                pieces.append(_read_goaway(data, at + _HEAD))
+                start = at + _HEAD + length
+            if kind not in _UNCHARGED or (kind == _DATA and not length and not data[at + 4] & _END_STREAM):
+                self._charge()
+            at += _HEAD + length
+        if at < size:
+            # A head that is not all there yet may become a GOAWAY: h2 must not get its first bytes.
+            self._held = data[at:]
+            data, size = data[:at], at
+        if start < size:
+            pieces.append(data[start:] if start else data)
+        self._dropping = start > size
+        self._rest = at - size
+        return pieces
+
+    def _charge(self) -> None:
+        if self._tokens < 1:
+            now = self._clock.seconds()
+            self._tokens = min(self._burst, self._tokens + (now - self._filled) * self._rate)
+            self._filled = now
+            if self._tokens < 1:
+                raise PeerMisbehaved("The peer floods with control frames.", ErrorCodes.ENHANCE_YOUR_CALM)
+        self._tokens -= 1
+
+
+def _read_goaway(data: bytes, at: int) -> GoAway:
+    last = int.from_bytes(data[at : at + 4], "big") & 0x7FFF_FFFF
+    return GoAway(last, int.from_bytes(data[at + 4 : at + 8], "big"))

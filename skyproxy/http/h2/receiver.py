@@ -1,0 +1,146 @@
+"""What the peer of an HTTP/2 connection sends, applied to the streams that it concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import (
+    DataReceived,
+    Event,
+    InformationalResponseReceived,
+    RemoteSettingsChanged,
+    ResponseReceived,
+    StreamEnded,
+    StreamReset,
+)
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseFailed
+
+from skyproxy.http.h2 import errors
+from skyproxy.http.h2.frames import FrameScanner, GoAway
+from skyproxy.http.h2.headers import response_head
+from skyproxy.http.h2.stream import Stream
+from skyproxy.http.h2.streams import StreamTable
+
+_log = Logger()
+
+_MAX_INTERIM = 32
+# The encoder's; h2 would take any size that the peer offers, and the memory is ours.
+_MAX_HEADER_TABLE = 4_096
+
+
+class Receiver:
+    """Parses, and changes the state of streams; no reader's code runs here.
+
+    :param window: bytes that the peer may have under way on the connection, beyond what has come.
+    :ivar peer_limit: streams that the peer takes at once.
+    :ivar settled: whether the peer's SETTINGS have come.
+    :ivar gone_away: whether the peer takes no new ones (GOAWAY).
+    """
+
+    def __init__(self, h2: H2Connection, scanner: FrameScanner, table: StreamTable, window: int) -> None:
+        self._h2 = h2
+        self._scanner = scanner
+        self._table = table
+        self._window = window
+        self._unreturned = 0
+        # Until the peer's SETTINGS are here, one request may try: more could be refused.
+        self.peer_limit = 1
+        self.settled = False
+        self.gone_away = False
+
+    def receive(self, data: bytes, changed: list[Stream]) -> None:
+        """Take *data*, and append to *changed* the streams that have something for their readers now.
+
+        :raise PeerMisbehaved: the connection cannot go on. h2 holds the GOAWAY that tells the peer.
+        """
+        try:
+            pieces = self._scanner.feed(data)
+        except errors.PeerMisbehaved as error:
+            self._h2.close_connection(error.code)
+            raise
+        for piece in pieces:
+            if isinstance(piece, GoAway):
+                self._going_away(piece, changed)
+            else:
+                self._frames(piece, changed)
+        if self._unreturned * 2 >= self._window:
+            self._h2.increment_flow_control_window(self._unreturned)
+            self._unreturned = 0
+
+    def _frames(self, data: bytes, changed: list[Stream]) -> None:
+        try:
+            events = self._h2.receive_data(data)
+        except Exception as error:
+            # ProtocolError is what h2 promises; whatever else hostile bytes make of it ends this connection as well.
+            code = getattr(error, "error_code", ErrorCodes.PROTOCOL_ERROR)
+            raise errors.PeerMisbehaved(f"{type(error).__name__}: {error}", code) from error
+        open_streams = self._table.open
+        for event in events:
+            handle = self._HANDLERS.get(event.__class__)
+            if handle is not None:
+                stream = open_streams.get(getattr(event, "stream_id", 0))
+                handle(self, event, stream)
+                if stream is not None and not stream.dirty:
+                    stream.dirty = True
+                    changed.append(stream)
+
+    def _headers(self, event: ResponseReceived, stream: Stream | None) -> None:
+        if stream is None:
+            return
+        try:
+            head = response_head(event.headers or (), stream.method)
+        except errors.MalformedMessage:
+            self._table.refuse(stream, Failure())
+        else:
+            stream.headers_came(head)
+
+    def _interim(self, event: InformationalResponseReceived, stream: Stream | None) -> None:
+        if stream is not None and stream.interim() > _MAX_INTERIM:
+            self._table.refuse(stream, Failure(errors.MalformedMessage("There are too many interim responses.")))
+
+    def _data(self, event: DataReceived, stream: Stream | None) -> None:
+        used = event.flow_controlled_length or 0
+        # The connection's window is given back whoever reads or does not: a slow reader holds only its own stream's.
+        self._unreturned += used
+        if stream is not None and not stream.data_came(event.data or b"", used):
+            self._table.refuse(stream, Failure(errors.MalformedMessage("The body is longer than it can be.")))
+
+    def _end(self, event: StreamEnded, stream: Stream | None) -> None:
+        if stream is not None:
+            self._table.end(stream)
+
+    def _reset(self, event: StreamReset, stream: Stream | None) -> None:
+        if stream is not None:
+            self._table.forget(stream)
+            refused = event.error_code == ErrorCodes.REFUSED_STREAM
+            reason = Failure(errors.StreamReset(event.error_code))
+            stream.fail(reason, errors.StreamRefused if refused else ResponseFailed)
+
+    def _settings(self, event: RemoteSettingsChanged, stream: Stream | None) -> None:
+        self.peer_limit = self._h2.remote_settings.max_concurrent_streams
+        self.settled = self._table.freed = True
+        if self._h2.encoder.header_table_size > _MAX_HEADER_TABLE:
+            self._h2.encoder.header_table_size = _MAX_HEADER_TABLE
+
+    _HANDLERS: ClassVar[Mapping[type[Event], Callable[[Receiver, Any, Stream | None], None]]] = {
+        ResponseReceived: _headers,
+        InformationalResponseReceived: _interim,
+        DataReceived: _data,
+        StreamEnded: _end,
+        StreamReset: _reset,
+        RemoteSettingsChanged: _settings,
+    }
+
+    def _going_away(self, goaway: GoAway, changed: list[Stream]) -> None:
+        _log.debug("HTTP/2 peer takes no more requests", code=goaway.code, open=len(self._table.open))
+        self.gone_away = self._table.freed = True
+        for stream in list(self._table.open.values()):
+            if stream.stream_id > goaway.last_stream_id:
+                self._table.forget(stream)
+                stream.fail(Failure(errors.GoneAway(goaway.code)), errors.StreamRefused)
+                changed.append(stream)

@@ -1,0 +1,1 @@
+"""How the event loop reads and writes many sockets fairly and in batches."""

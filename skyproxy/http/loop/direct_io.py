@@ -1,0 +1,87 @@
+"""Straight to a socket, and straight from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IProtocol
+from twisted.internet.tcp import Connection
+
+from skyproxy.http.loop.batches import WRITES, PutOff
+from skyproxy.http.loop.read_turns import put_off_by
+
+
+def direct_writer(transport: Any) -> Callable[[bytes], None]:
+    """What to write to *transport* with.
+
+    Twisted's own write keeps the data for the reactor's next turn, and has the system watch the socket for that turn:
+    three more system calls for each message, and a wait behind whatever else that turn brings. Here the data goes to
+    the system when its stage comes (see ``batches``), in one call for all that was written until then,
+    and only what the system does not take is kept. Over TLS, Twisted's own serves.
+    """
+    if not isinstance(transport, Connection) or transport.TLS:
+        return transport.write  # type: ignore[no-any-return]
+    return _Writer(transport, put_off_by(transport.reactor)).write
+
+
+class _Writer:
+    """Writes to one connection. What waits for its stage waits in the connection's own buffer, so that whoever closes
+    the connection, or writes to it in another way, finds it there.
+    """
+
+    __slots__ = ("_connection", "_put_off", "_send", "_waiting")
+
+    def __init__(self, connection: Any, put_off: PutOff) -> None:
+        self._connection = connection
+        self._send = connection.socket.send
+        self._put_off = put_off
+        self._waiting = False
+
+    def write(self, data: bytes) -> None:
+        connection = self._connection
+        if self._waiting and connection._tempDataLen < connection.bufferSize:
+            connection._tempDataBuffer.append(data)
+            connection._tempDataLen += len(data)
+        elif (
+            connection.dataBuffer
+            or connection._tempDataBuffer
+            or not connection.connected
+            or connection.disconnecting
+            or connection._writeDisconnected
+        ):
+            connection.write(data)
+        else:
+            self._waiting = True
+            connection._tempDataBuffer.append(data)
+            connection._tempDataLen = len(data)
+            self._put_off(WRITES, self._flush)
+
+    def _flush(self) -> None:
+        self._waiting = False
+        connection = self._connection
+        if connection.dataBuffer or not connection.connected or connection.disconnecting:
+            # The reactor sees to it; or there is nobody to write to any more.
+            return
+        kept = connection._tempDataBuffer
+        data = kept[0] if len(kept) == 1 else b"".join(kept)
+        kept.clear()
+        connection._tempDataLen = 0
+        try:
+            sent = self._send(data)
+        except OSError:
+            # The system's buffer is full, or the connection is lost, of which the reactor's next turn tells.
+            connection.write(data)
+        else:
+            if sent < len(data):
+                connection.write(data[sent:])
+
+
+def read_directly(transport: Any, protocol: IProtocol) -> None:
+    """Have *transport* give what it reads to *protocol* itself, past those between them that only pass it on.
+
+    Endpoints leave such a one behind when they have connected, and twisted.web has one that changes protocols by what
+    TLS negotiated. Where there is TLS, all stay in their places.
+    """
+    if isinstance(transport, Connection) and not transport.TLS:
+        transport.protocol = protocol

@@ -1,0 +1,1 @@
+"""The log: events, their forms, the thread that writes them."""

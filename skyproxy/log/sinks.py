@@ -1,0 +1,183 @@
+"""Where the bytes of a log go. Only a writer thread calls these: they block."""
+
+from __future__ import annotations
+
+import os
+from io import RawIOBase
+from pathlib import Path
+from typing import Protocol
+
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+
+_NUMBERED = os.name == "posix"
+"""Whether the number of a file tells it from another. On Windows it may be another at each look, on mapped drives say;
+but there, a file that is open here cannot be moved or removed.
+"""
+
+_TRIES = 3
+"""How often a batch meets a file that is not the one that its path names, before that is taken as no sign of it."""
+
+
+class Sink(Protocol):
+    """What a :class:`~skyproxy.log.writer.LogWriter` writes to."""
+
+    def write(self, batch: bytes) -> None:
+        """Append the whole of *batch*, which ends with the end of a line.
+
+        :raise OSError: not all of it is written. The next call has the same batch, and goes on from there.
+        """
+
+    def reopen(self) -> None:
+        """Open what the name stands for now.
+
+        :raise OSError: it cannot be opened; the next write tries again.
+        """
+
+    def close(self) -> None:
+        """Let go of it. A later write opens it again."""
+
+
+class FileSink:
+    """A file that is appended to, and found again when it was moved or removed.
+
+    It is made, with the folders that lead to it, for its owner alone (0600, 0700).
+
+    :param path: made absolute at once.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.absolute()
+        self._fd: int | None = None
+        self._done = 0
+        """Bytes of the current batch that are written."""
+        self._left: os.stat_result | None = None
+        """The file as the last write left it."""
+        self._trusted = False
+        """Whether the file that was opened is current as long as the path names any: it was opened anew, and even then
+        it seemed to be another."""
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+    def write(self, batch: bytes) -> None:
+        """As :meth:`Sink.write`. What went into a file that was removed meanwhile is written again."""
+        for _ in range(_TRIES):
+            fd = self._find(batch)
+            self._append(fd, batch)
+            if self._is_current(fd):
+                break
+        else:
+            self._trusted = True
+        self._done = 0
+
+    def _find(self, batch: bytes) -> int:
+        """The file that the path names, and the place in *batch* from which to go on."""
+        if self._fd is None or not self._is_current(self._fd):
+            self.reopen()
+        fd = self._fd
+        assert fd is not None
+        if self._done and self._left is not None:
+            now = os.fstat(fd)
+            if not _is_same(now, self._left) or now.st_size < self._left.st_size:
+                # Another file, or emptied to make room: it begins with a whole line.
+                self._done = batch.rfind(b"\n", 0, self._done) + 1
+        return fd
+
+    def _append(self, fd: int, batch: bytes) -> None:
+        view = memoryview(batch)
+        try:
+            while self._done < len(batch):
+                self._done += os.write(fd, view[self._done :])
+        finally:
+            self._left = os.fstat(fd)
+
+    def _is_current(self, fd: int) -> bool:
+        try:
+            return _is_same(os.stat(self._path), os.fstat(fd)) or self._trusted
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True  # what cannot be seen cannot be opened anew either
+
+    def open(self, owner: tuple[int, int] | None) -> None:
+        """Open it, and give what had to be made to *owner*, a user and a group.
+
+        :raise OSError: it cannot be opened.
+        """
+        made = [each for each in (self._path, *self._path.parents) if not each.exists()]
+        self.reopen()
+        if owner is not None:
+            for each in made:
+                os.chown(each, *owner)
+
+    def reopen(self) -> None:
+        """As :meth:`Sink.reopen`."""
+        folder = self._path.parent
+        for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
+            missing.mkdir(0o700, exist_ok=True)
+        torn = self._fd is None and not self._done and _ends_in_mid_line(self._path)
+        fd = os.open(self._path, _FLAGS, 0o600)
+        if torn:
+            try:
+                os.write(fd, b"\n")
+            except OSError:
+                os.close(fd)
+                raise
+        if _NUMBERED and self._fd is not None and os.fstat(self._fd).st_nlink == 0:
+            self._done = 0  # all of the batch is gone with the old file
+        self.close()
+        self._fd = fd
+        self._trusted = False
+
+    def close(self) -> None:
+        """As :meth:`Sink.close`."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+
+def _is_same(one: os.stat_result, other: os.stat_result) -> bool:
+    return not _NUMBERED or os.path.samestat(one, other)
+
+
+def _ends_in_mid_line(path: Path) -> bool:
+    """Whether who wrote the file was killed before the end of a line, which the next one must not continue."""
+    try:
+        # What is no file, but a device or a pipe, may have no end.
+        if not path.is_file() or not path.stat().st_size:
+            return False
+        with path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+    except OSError:
+        return False
+
+
+class StreamSink:
+    """A stream that somebody else opened, such as standard output.
+
+    :param stream: unbuffered.
+    """
+
+    def __init__(self, stream: RawIOBase) -> None:
+        self._stream = stream
+        self._done = 0
+
+    def __str__(self) -> str:
+        return str(getattr(self._stream, "name", "stream"))
+
+    def write(self, batch: bytes) -> None:
+        """As :meth:`Sink.write`."""
+        view = memoryview(batch)
+        while self._done < len(batch):
+            count = self._stream.write(view[self._done :])
+            if not count:
+                raise BlockingIOError("the stream takes no more for now")
+            self._done += count
+        self._done = 0
+
+    def reopen(self) -> None:
+        """A stream has no name by which to find it again."""
+
+    def close(self) -> None:
+        """It is its owner's to close."""

@@ -1,0 +1,85 @@
+"""A log event as a line for the eye."""
+
+from __future__ import annotations
+
+import json
+import re
+from string import Formatter
+from typing import Any
+
+from twisted.logger import LogEvent
+
+from skyproxy.log.events import Timestamps, error_of, failure_of, fields_of, message_of, traceback_of
+from skyproxy.log.redaction import Redactor
+from skyproxy.log.severity import NAMES, severity_of
+
+_INDENT = "    "
+_BARE = re.compile(r"[^\s\"'=\\]+").fullmatch
+
+
+class TextLines:
+    """Writes events as ``2026-01-01T12:00:00.123Z INFO skyproxy.pipeline.proxy  Message field=value …``.
+
+    A field that the message itself shows is not told again. Tracebacks follow, indented. What cannot be
+    printed is escaped: nobody outside can make a line, or move a reader's cursor.
+
+    :param redactor: applied to the whole line.
+    """
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._timestamps = Timestamps()
+
+    def line(self, event: LogEvent) -> bytes:
+        """*event*, with the end of the line. It does not raise."""
+        try:
+            text = self._redactor.redact(self._text(event))
+        except Exception as error:
+            when = self._timestamps.of({})
+            text = f"{when} ERROR {__name__}  Log event could not be written error={type(error).__name__}"
+        return f"{text}\n".encode("utf-8", "backslashreplace")
+
+    def _text(self, event: LogEvent) -> str:
+        shown = _shown(event.get("log_format"))
+        parts = [
+            self._timestamps.of(event),
+            NAMES[severity_of(event)],
+            f"{event.get('log_namespace')} ",
+            message_of(event, self._redactor),
+        ]
+        for key, value in fields_of(event, self._redactor).items():
+            if key not in shown:
+                parts.append(f"{key}={_written(value)}")
+        failure = failure_of(event)
+        if failure is None:
+            return _escaped(" ".join(parts))
+        parts.append(f"error={_written(error_of(failure, self._redactor))}")
+        traceback = traceback_of(failure, self._redactor).splitlines()
+        return "\n".join([_escaped(" ".join(parts)), *(_INDENT + _escaped(line) for line in traceback)])
+
+
+def _shown(template: Any) -> frozenset[str]:
+    """The names of the fields that *template* has."""
+    if type(template) is not str or "{" not in template:
+        return frozenset()
+    try:
+        return frozenset(name for _, name, _, _ in Formatter().parse(template) if name)
+    except ValueError:
+        return frozenset()
+
+
+def _written(value: Any) -> str:
+    kind = type(value)
+    if kind is str and _BARE(value):
+        return str(value)
+    if kind is int or kind is float:
+        return repr(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _escaped(text: str) -> str:
+    return text if text.isprintable() else "".join(map(_escape, text))
+
+
+def _escape(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")

@@ -1,1 +1,0 @@
-"""What skyproxy tells about itself: its log."""

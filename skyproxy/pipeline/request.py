@@ -1,0 +1,134 @@
+"""What a client asks: its request, and what can be read from it before anything is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from enum import Enum
+from typing import Any, NamedTuple
+
+from skyproxy.errors import InvalidRequest
+from skyproxy.formats import json_body, multipart
+from skyproxy.pipeline.router import Candidate
+from skyproxy.pipeline.transform import transform
+
+Fields = tuple[tuple[bytes, bytes], ...]
+
+
+class Endpoint(Enum):
+    """The paths of the API that are proxied, as they stand below a provider's base_url.
+
+    :ivar path: the value, as a plain attribute: to ask an Enum for it, or to look for one in a set, takes a call.
+    :ivar in_json: whether an answer is a JSON object, or a stream of them that says when it is complete.
+    """
+
+    path: str
+    in_json: bool
+
+    CHAT = "/chat/completions"
+    COMPLETIONS = "/completions"
+    EMBEDDINGS = "/embeddings"
+    RESPONSES = "/responses"
+    SPEECH = "/audio/speech"
+    TRANSCRIPTIONS = "/audio/transcriptions"
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.in_json = not path.startswith("/audio/")
+
+
+class Request(NamedTuple):
+    """What a client asks, understood as HTTP and as nothing more.
+
+    :ivar request_id: the client's, or made; safe to send and to log.
+    :ivar identity: by which the client is told from others; its Authorization as it came. Never sent or logged.
+    :ivar cache_control: what it says of answers that were kept.
+    :ivar headers: those of the client's that go up as they are.
+    :ivar body: plain (a compressed one has been inflated).
+    """
+
+    endpoint: Endpoint
+    request_id: str
+    content_type: bytes
+    identity: bytes
+    headers: Fields
+    body: bytes
+    cache_control: bytes = b""
+
+
+class UpstreamBody(NamedTuple):
+    """A request's body for one provider.
+
+    :ivar data: as it is sent.
+    :ivar content_type: of it.
+    :ivar fields: what *data* says; None for a form.
+    :ivar dropped: the client's fields that are not in it.
+    :ivar added: see :class:`~skyproxy.pipeline.transform.Transformed`.
+    """
+
+    data: bytes
+    content_type: bytes
+    fields: dict[str, Any] | None = None
+    dropped: tuple[str, ...] = ()
+    added: frozenset[str] = frozenset()
+
+    def without(self, names: AbstractSet[str]) -> bytes:
+        """*data* without the fields *names*."""
+        fields = self.fields or {}
+        return json_body.encode({name: value for name, value in fields.items() if name not in names})
+
+
+class Form:
+    """A request that is a form with a file."""
+
+    streaming = False
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self.model = multipart.find_model(request.body, request.content_type)
+
+    def body_for(self, candidate: Candidate) -> UpstreamBody:
+        """The form, with the model as *candidate* calls it."""
+        content_type = self._request.content_type
+        return UpstreamBody(multipart.replace_model(self._request.body, content_type, candidate.model), content_type)
+
+
+class JsonRequest:
+    """A request that is a JSON object.
+
+    :ivar model: what it asks for.
+    :ivar streaming: whether it wants its answer as a stream.
+
+    :param default_model: what serves a request of the Responses API that names no model, as it may.
+    """
+
+    def __init__(self, request: Request, default_model: str | None = None) -> None:
+        self._fields = fields = json_body.parse(request.body)
+        optional = request.endpoint is Endpoint.RESPONSES
+        if optional and default_model is None and fields.get("model") is None:
+            raise InvalidRequest(
+                "Name a model: the field `model` is missing. Or set `fallback_to_default: true`, and a slot `default` "
+                "serves requests without one.",
+                param="model",
+            )
+        self.model = json_body.model_of(fields, default_model if optional else None)
+        self.streaming = fields.get("stream") is True
+        if request.endpoint is Endpoint.CHAT:
+            json_body.check_messages(fields)
+
+    def body_for(self, candidate: Candidate) -> UpstreamBody:
+        """The body in the dialect of *candidate*'s provider.
+
+        :raise InvalidRequest: it cannot be written as JSON.
+        """
+        transformed = transform(self._fields, candidate)
+        body = transformed.body
+        return UpstreamBody(json_body.encode(body), b"application/json", body, transformed.dropped, transformed.added)
+
+
+def parse(request: Request, default_model: str | None = None) -> Form | JsonRequest:
+    """Read *request* as its endpoint wants it.
+
+    :param default_model: what serves requests that may name no model, and do not.
+    :raise InvalidRequest: it is not what the endpoint takes.
+    """
+    return Form(request) if request.endpoint is Endpoint.TRANSCRIPTIONS else JsonRequest(request, default_model)

@@ -1,0 +1,1 @@
+"""The life of the process: its service, listeners, signals, reload and stop."""

@@ -1,0 +1,177 @@
+"""Where skyproxy listens."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.address import UNIXAddress
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.tcp import Port
+from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+from zope.interface import directlyProvides, providedBy
+
+from skyproxy.http.loop.socket_budget import Sockets
+from skyproxy.http.server.accepting import rest_when_full
+
+_log = Logger()
+
+# Numbers of Windows' own, beside those of POSIX: WSAEACCES, WSAEADDRINUSE, WSAEAFNOSUPPORT, WSAEADDRNOTAVAIL.
+_FORBIDDEN, _FORBIDDEN_ON_WINDOWS = errno.EACCES, 10013
+_IN_USE = frozenset({errno.EADDRINUSE, 10048})
+_NO_SUCH_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, 10047, 10049})
+
+_IPV4, _IPV6 = ":interface=127.0.0.1", r":interface=\:\:1"
+
+
+class NotListening(Exception):
+    """An endpoint cannot be had. The text names it, says why, and what to do."""
+
+
+def listen_at(
+    reactor: Any, endpoints: Sequence[str], factory: IProtocolFactory, sockets: Sockets
+) -> list[IListeningPort]:
+    """Listen at all of *endpoints*; ::1 is done without where 127.0.0.1 is listened at and the machine has no IPv6.
+
+    :raise NotListening: one cannot be bound, or not at once. Then none is.
+    """
+    reactor = exclusive(reactor)
+    ports: list[IListeningPort] = []
+    for endpoint in endpoints:
+        try:
+            ports.append(listen_now(reactor, endpoint, factory, sockets))
+        except Exception as error:  # whatever the endpoint's own parser says: a bad word, a missing file, a bad key
+            has_twin = endpoint.endswith(_IPV6) and endpoint.replace(_IPV6, _IPV4) in endpoints
+            if has_twin and _number(error) in _NO_SUCH_ADDRESS:
+                _log.debug("There is no ::1 here: listening at 127.0.0.1 alone")
+                continue
+            for port in ports:
+                port.stopListening()
+            raise NotListening(f"cannot listen at {endpoint}: {_why(endpoint, error)}") from error
+    return ports
+
+
+def _number(error: Exception) -> int | None:
+    """The system's for *error*, Windows' own where there is one."""
+    cause = error.socketError if isinstance(error, CannotListenError) else error
+    number: int | None = getattr(cause, "winerror", None)
+    return number if number is not None else getattr(cause, "errno", None)
+
+
+def _why(endpoint: str, error: Exception) -> str:
+    number = _number(error)
+    if number == _FORBIDDEN_ON_WINDOWS:
+        return (
+            "Windows keeps this port for itself or for another program (WinError 10013). Hyper-V, WSL and Docker "
+            "reserve whole ranges, which `netsh interface ipv4 show excludedportrange protocol=tcp` shows: choose a "
+            "port outside of them, as in --listen 27910"
+        )
+    if number in _IN_USE:
+        return "the port is in use. Is another skyproxy running? Stop it, or choose another port, as in --listen 27910"
+    if number == _FORBIDDEN:
+        return f"{str(error).rstrip('.')}. Ports below 1024 take more rights: choose one above, as in --listen 27910"
+    if endpoint.startswith("systemd:") and isinstance(error, (IndexError, KeyError)):
+        return (
+            "systemd has handed over no such socket (LISTEN_FDS, LISTEN_FDNAMES, LISTEN_PID): have its .socket unit "
+            "start skyproxy"
+        )
+    return str(error) or type(error).__name__
+
+
+def exclusive(reactor: Any, option: int | None = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)) -> Any:
+    """*reactor*, but on Windows its ports are bound for this process alone: otherwise another one could bind the same,
+    and one of the two would get nothing.
+
+    :param option: that says so; None: the system has none.
+    """
+    return reactor if option is None else _Exclusive(reactor, option)
+
+
+class _Exclusive:
+    """See :func:`exclusive`.
+
+    :param option: SO_EXCLUSIVEADDRUSE, which is set before the port is bound.
+    """
+
+    def __init__(self, reactor: Any, option: int) -> None:
+        directlyProvides(self, providedBy(reactor))
+        self._reactor = reactor
+        self._option = option
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Port:
+        """As of IReactorTCP."""
+        listening = _ExclusivePort(port, factory, backlog, interface, self._reactor)
+        listening.option = self._option
+        listening.startListening()
+        return listening
+
+    def listenSSL(self, port: int, factory: Any, context: Any, backlog: int = 50, interface: str = "") -> Port:
+        """As of IReactorSSL."""
+        listening = self.listenTCP(port, TLSMemoryBIOFactory(context, False, factory), backlog, interface)
+        listening._type = "TLS"
+        return listening
+
+
+class _ExclusivePort(Port):
+    option = 0
+
+    def createInternetSocket(self) -> socket.socket:
+        made: socket.socket = super().createInternetSocket()  # type: ignore[no-untyped-call]
+        made.setsockopt(socket.SOL_SOCKET, self.option, 1)
+        return made
+
+
+def listen_now(reactor: Any, endpoint: str, factory: IProtocolFactory, sockets: Sockets) -> IListeningPort:
+    """Listen at *endpoint*; see :func:`~skyproxy.http.server.accepting.rest_when_full`.
+
+    :raise Exception: it cannot be bound, or not at once.
+    """
+    port: IListeningPort = result_now(serverFromString(reactor, with_backlog(endpoint)).listen(factory))
+    rest_when_full(port, reactor, sockets)
+    return port
+
+
+def with_backlog(endpoint: str) -> str:
+    """*endpoint*, with room for many clients that connect at once: Twisted's own is for 50, and each that finds no room
+    tries again a second later.
+    """
+    bounded = "backlog=" in endpoint or not endpoint.startswith(("tcp:", "tcp6:", "ssl:"))
+    return endpoint if bounded else f"{endpoint}:backlog=1024"
+
+
+def shown(endpoint: str, address: Any) -> tuple[str, str]:
+    """The API at *address*, to which *endpoint* was bound: for people, and for curl."""
+    if isinstance(address, UNIXAddress):
+        path = os.fsdecode(address.name or b"")
+        return f"unix:{path}", f"--unix-socket {shlex.quote(path)} http://localhost/v1"
+    scheme = "https" if endpoint.startswith("ssl:") else "http"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
+    host = f"[{host}]" if ":" in host else host
+    url = f"{scheme}://{host}:{address.port}/v1"
+    return url, url
+
+
+def result_now(deferred: Deferred[Any]) -> Any:
+    """The result of a Deferred that has fired: starting is synchronous, so that twistd can tell that it failed.
+
+    :raise RuntimeError: it has not fired.
+    """
+    results: list[Any] = []
+    deferred.addBoth(results.append)
+    if not results:
+        raise RuntimeError("The endpoint does not listen at once; use a tcp:, ssl: or unix: endpoint.")
+    if isinstance(results[0], Failure):
+        results[0].raiseException()
+    return results[0]

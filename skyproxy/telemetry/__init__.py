@@ -1,0 +1,1 @@
+"""What skyproxy counts and records about requests."""

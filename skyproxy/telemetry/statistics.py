@@ -1,0 +1,311 @@
+"""What became of all requests together: the one place that the figures come from."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+
+from skyproxy.clock import Clock
+from skyproxy.telemetry.distribution import Histogram, SlidingDistribution
+from skyproxy.telemetry.records import GivenUp, Outcome, RequestRecord
+from skyproxy.telemetry.usage import Tokens
+
+WINDOW = 300.0
+"""Seconds that percentiles look back."""
+
+NO_SLOT = "direct"
+"""Stands for the slot of requests that named a provider and its model."""
+
+NO_PROVIDER = "none"
+"""Stands for provider and slot of requests that came to neither: they were refused, or named what nobody knows."""
+
+CACHE_RESULTS = ("hit", "miss", "coalesced")
+
+# The first word of a good stream is there in some tenths of a second; a long answer takes a minute or two.
+_BOUNDS = (
+    0.05,
+    0.1,
+    0.2,
+    0.35,
+    0.5,
+    0.75,
+    1.0,
+    1.5,
+    2.0,
+    3.0,
+    5.0,
+    7.5,
+    10.0,
+    15.0,
+    20.0,
+    30.0,
+    45.0,
+    60.0,
+    120.0,
+    300.0,
+)
+
+
+class Usage:
+    """Tokens and what they cost, added up.
+
+    :ivar prompt: all that were read, ``cached`` ones among them.
+    :ivar completion: all that were generated, ``reasoning`` ones among them.
+    :ivar estimated: those of ``prompt`` and ``completion`` that no provider has confirmed.
+    :ivar cost: by currency.
+    """
+
+    __slots__ = ("cached", "completion", "cost", "estimated", "prompt", "reasoning")
+
+    def __init__(self) -> None:
+        self.prompt = self.completion = self.cached = self.reasoning = self.estimated = 0
+        self.cost: dict[str, float] = {}
+
+    def add(self, tokens: Tokens, cost: float | None, currency: str) -> None:
+        """Add *tokens*, and what they cost if that is known."""
+        prompt, completion, cached, reasoning, estimated = tokens
+        self.prompt += prompt
+        self.completion += completion
+        self.cached += cached
+        self.reasoning += reasoning
+        if estimated:
+            self.estimated += prompt + completion
+        if cost is not None:
+            self.cost[currency] = self.cost.get(currency, 0.0) + cost
+
+    def include(self, other: Usage) -> None:
+        """Add all of *other*."""
+        self.prompt += other.prompt
+        self.completion += other.completion
+        self.cached += other.cached
+        self.reasoning += other.reasoning
+        self.estimated += other.estimated
+        for currency, cost in other.cost.items():
+            self.cost[currency] = self.cost.get(currency, 0.0) + cost
+
+    def kinds(self) -> dict[str, int]:
+        """Each token under one kind, so that their sum is that of all."""
+        return {
+            "prompt_uncached": self.prompt - self.cached,
+            "prompt_cached": self.cached,
+            "completion": self.completion - self.reasoning,
+            "reasoning": self.reasoning,
+        }
+
+    def tokens(self) -> dict[str, int]:
+        """By kind, of which some are parts of others."""
+        return {
+            "prompt": self.prompt,
+            "completion": self.completion,
+            "cached": self.cached,
+            "reasoning": self.reasoning,
+            "estimated": self.estimated,
+        }
+
+
+class Times:
+    """The times of the answers that were ``ok``.
+
+    :param parts: others, whose times are here, too.
+    :ivar latency: to the end of an answer.
+    :ivar first_token: to the beginning of an answer that is a stream.
+    """
+
+    __slots__ = ("first_token", "latency")
+
+    def __init__(self, parts: Collection[Times] = ()) -> None:
+        self.latency: SlidingDistribution = SlidingDistribution(WINDOW, [part.latency for part in parts])
+        self.first_token: SlidingDistribution = SlidingDistribution(WINDOW, [part.first_token for part in parts])
+
+    def add(self, latency: float, first: float | None, now: float) -> None:
+        """Add those of an answer.
+
+        :param first: to its beginning; None if it is no stream.
+        """
+        self.latency.add(latency, now)
+        if first is not None:
+            self.first_token.add(first, now)
+
+
+class ProviderTimes(Times):
+    """Those of a provider, with what Prometheus reads of them: each from its own attempt's sending."""
+
+    __slots__ = ("first_bytes", "seconds")
+
+    def __init__(self, parts: Collection[ProviderTimes] = ()) -> None:
+        super().__init__(parts)
+        self.seconds: Histogram = Histogram(_BOUNDS, [part.seconds for part in parts])
+        self.first_bytes: Histogram = Histogram(_BOUNDS, [part.first_bytes for part in parts])
+
+    def add(self, latency: float, first: float | None, now: float) -> None:
+        """Add those of an answer.
+
+        :param first: to its beginning; None if it is no stream.
+        """
+        self.latency.add(latency, now)
+        self.seconds.add(latency)
+        if first is not None:
+            self.first_token.add(first, now)
+            self.first_bytes.add(first)
+
+
+class Tally:
+    """What became of some requests.
+
+    :ivar outcomes: how many ended in each way.
+    :ivar usage: what they took, and what the attempts took that were given up.
+    :ivar given_up: attempts that did not bring the answer: followed by another, or overtaken by it.
+    :ivar given_up_seconds: that these took.
+    """
+
+    __slots__ = ("given_up", "given_up_seconds", "outcomes", "usage")
+
+    def __init__(self) -> None:
+        self.outcomes: dict[Outcome, int] = defaultdict(int)
+        self.given_up = 0
+        self.given_up_seconds = 0.0
+        self.usage = Usage()
+
+    def include(self, other: Tally) -> None:
+        """Add all of *other*."""
+        for outcome, count in other.outcomes.items():
+            self.outcomes[outcome] += count
+        self.given_up += other.given_up
+        self.given_up_seconds += other.given_up_seconds
+        self.usage.include(other.usage)
+
+
+class _Line:
+    """Where the requests of one slot at one provider and model are counted.
+
+    :ivar times: from the requests, which may have waited, or been answered by a fallback, or from the cache.
+    :ivar attempts: from the sending that was answered, of the answers that the provider was asked for. An answer that
+        was kept, or asked for by another, tells nothing of how fast the provider is.
+    """
+
+    __slots__ = ("attempts", "tally", "times")
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+        self.attempts = ProviderTimes()
+        self.times = Times()
+
+
+class Statistics:
+    """Counts requests that are over, by provider and slot. Reading adds up what was counted.
+
+    :param clock: for the window of the percentiles.
+    :ivar now: gives the time, on that clock.
+    :ivar since: when it began to count.
+    :ivar keys: usage, by provider and the variable of its key.
+    :ivar cache: requests that the cache was asked for, by what it said.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.now = clock.seconds
+        self.since = clock.seconds()
+        self._lines: dict[tuple[str | None, str | None, str | None], _Line] = {}
+        """By provider, slot and model. Without a slot it is the client that names the model, which is not kept then."""
+        self.keys: dict[tuple[str, str], Usage] = {}
+        self.cache: dict[str, int] = dict.fromkeys(CACHE_RESULTS, 0)
+
+    def completed(self, record: RequestRecord) -> None:
+        """Count *record*."""
+        provider, slot, outcome = record.provider, record.slot, record.outcome
+        line = self._line(provider, slot, record.upstream_model)
+        tally = line.tally
+        tally.outcomes[outcome] += 1
+        tokens = record.tokens
+        if tokens is not None:
+            tally.usage.add(tokens, record.cost, record.currency)
+            if record.key is not None and provider is not None:
+                self._key(provider, record.key).add(tokens, record.cost, record.currency)
+        if outcome == "ok":
+            now = self.now()
+            line.times.add(record.latency, record.time_to_first_byte if record.stream else None, now)
+            if record.attempts and record.own_latency is not None:
+                line.attempts.add(record.own_latency, record.own_time_to_first_byte if record.stream else None, now)
+        for attempt in record.given_up:
+            self._count_given_up(attempt, slot)
+
+    def _count_given_up(self, attempt: GivenUp, slot: str | None) -> None:
+        """Count an attempt where it belongs, not where its request does."""
+        tally = self._line(attempt.provider, slot, attempt.upstream_model).tally
+        tally.given_up += 1
+        tally.given_up_seconds += attempt.seconds
+        if attempt.tokens is not None:
+            tally.usage.add(attempt.tokens, attempt.cost, attempt.currency)
+            if attempt.key is not None:
+                self._key(attempt.provider, attempt.key).add(attempt.tokens, attempt.cost, attempt.currency)
+
+    def _line(self, provider: str | None, slot: str | None, model: str | None) -> _Line:
+        names = provider, slot, None if slot is None else model
+        try:
+            return self._lines[names]
+        except KeyError:
+            line = self._lines[names] = _Line()
+            return line
+
+    @property
+    def providers(self) -> Mapping[str, ProviderTimes]:
+        """Times of the answers that providers were asked for, by provider."""
+        parts: dict[str, list[ProviderTimes]] = {}
+        for (provider, _, _), line in self._lines.items():
+            # What came to no provider took no time worth to be told.
+            if provider is not None:
+                parts.setdefault(provider, []).append(line.attempts)
+        return {name: ProviderTimes(of_lines) for name, of_lines in parts.items()}
+
+    def deployments(self, provider: str) -> Mapping[str, tuple[Tally, Times]]:
+        """By model, those of one provider: of requests for a slot."""
+        parts: dict[str, list[_Line]] = {}
+        for (name, _, model), line in self._lines.items():
+            if name == provider and model is not None:
+                parts.setdefault(model, []).append(line)
+        return {
+            model: (_sum([line.tally for line in lines]), Times([line.attempts for line in lines]))
+            for model, lines in parts.items()
+        }
+
+    @property
+    def slots(self) -> Mapping[str, Times]:
+        """Times by slot."""
+        parts: dict[str, list[Times]] = {}
+        for (provider, slot, _), line in self._lines.items():
+            parts.setdefault(_names(provider, slot)[1], []).append(line.times)
+        return {name: Times(of_lines) for name, of_lines in parts.items()}
+
+    @property
+    def tallies(self) -> Mapping[tuple[str, str], Tally]:
+        """Tallies by provider and slot, of those that had any request."""
+        summed: dict[tuple[str, str], Tally] = {}
+        for (provider, slot, _), line in self._lines.items():
+            summed.setdefault(_names(provider, slot), Tally()).include(line.tally)
+        return summed
+
+    def of_provider(self, name: str) -> Tally:
+        """All requests to the provider."""
+        return _sum(tally for (provider, _), tally in self.tallies.items() if provider == name)
+
+    def of_slot(self, name: str) -> Tally:
+        """All requests for the slot."""
+        return _sum(tally for (_, slot), tally in self.tallies.items() if slot == name)
+
+    def _key(self, provider: str, variable: str) -> Usage:
+        usage = self.keys.get((provider, variable))
+        if usage is None:
+            usage = self.keys[provider, variable] = Usage()
+        return usage
+
+
+def _names(provider: str | None, slot: str | None) -> tuple[str, str]:
+    if provider is None:
+        return NO_PROVIDER, NO_PROVIDER
+    return provider, NO_SLOT if slot is None else slot
+
+
+def _sum(tallies: Iterable[Tally]) -> Tally:
+    total = Tally()
+    for tally in tallies:
+        total.include(tally)
+    return total

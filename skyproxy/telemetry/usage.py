@@ -1,0 +1,105 @@
+"""How many tokens an answer took, and what they cost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any, NamedTuple
+
+from skyproxy.config import Price
+from skyproxy.formats.openai.stream_watch import StreamVerdict
+
+_MOST = 10**9
+"""Tokens that an answer may be said to have taken; a provider that says more is not believed."""
+
+_BYTES_PER_TOKEN = 4
+
+_MOST_USD = 100_000
+"""What an answer may be said to have cost; a provider that says more is not believed."""
+
+# Pictures and sounds within a request are no text.
+_EMBEDDED = re.compile(rb";base64,[A-Za-z0-9+/=_-]*")
+
+
+class Tokens(NamedTuple):
+    """The tokens of one request and its answer.
+
+    :ivar prompt: all that were read.
+    :ivar completion: all that were generated.
+    :ivar cached: of the prompt's, those that the provider had in its cache.
+    :ivar reasoning: of the completion's, those that the model only thought.
+    :ivar estimated: whether skyproxy reckoned this, because the provider did not say.
+    """
+
+    prompt: int
+    completion: int
+    cached: int = 0
+    reasoning: int = 0
+    estimated: bool = False
+
+
+def tokens_of(usage: Mapping[str, Any]) -> Tokens | None:
+    """What a ``usage`` object says, in the form of chat (https://platform.openai.com/docs/api-reference/chat/object) or
+    of the Responses API; None if it says nothing that can be read.
+    """
+    prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    if prompt is None:
+        prompt = _count(usage.get("input_tokens"))
+    if completion is None:
+        completion = _count(usage.get("output_tokens"))
+    if prompt is None and completion is None:
+        return None
+    read = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
+    written = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
+    prompt, completion = prompt or 0, completion or 0
+    cached = _count(read.get("cached_tokens")) or 0 if type(read) is dict else 0
+    reasoning = _count(written.get("reasoning_tokens")) or 0 if type(written) is dict else 0
+    if reasoning and usage.get("total_tokens") == prompt + completion + reasoning:
+        # xAI's are none of the completion's (https://docs.x.ai/docs/guides/reasoning).
+        completion += reasoning
+    return Tokens(prompt, completion, min(cached, prompt), min(reasoning, completion))
+
+
+def cost_said(usage: Mapping[str, Any]) -> float | None:
+    """What OpenRouter says in a ``usage`` object that an answer cost, in USD; None if it does not. Where the answer was
+    paid for with a key of the user's at another provider, that is what both ask for.
+
+    https://openrouter.ai/docs/use-cases/usage-accounting
+    """
+    cost = _amount(usage.get("cost"))
+    details = usage.get("cost_details")
+    if cost is not None and usage.get("is_byok") is True and type(details) is dict:
+        cost += _amount(details.get("upstream_inference_cost")) or 0.0
+    return cost
+
+
+def estimate(body: bytes, generated: int) -> Tokens:
+    """What *body*, a request in JSON, and *generated* bytes of text may have taken: a token for every four bytes."""
+    prompt = len(body)
+    if b";base64," in body:
+        prompt -= sum(map(len, _EMBEDDED.findall(body)))
+    return Tokens(-(-prompt // _BYTES_PER_TOKEN), -(-generated // _BYTES_PER_TOKEN), estimated=True)
+
+
+def tokens_used(verdict: StreamVerdict, body: bytes) -> Tokens:
+    """What the answer to the request *body* took: as the provider says, or else estimated."""
+    return tokens_of(verdict.usage) or estimate(body, verdict.generated)
+
+
+def cost_of(tokens: Tokens, price: Price) -> float:
+    """What *tokens* cost, in the currency of *price*."""
+    cached = min(tokens.cached, tokens.prompt)
+    for_cached = price.prompt if price.cached is None else price.cached
+    millionths = (tokens.prompt - cached) * price.prompt + cached * for_cached + tokens.completion * price.completion
+    return millionths / 1_000_000
+
+
+def _amount(said: Any) -> float | None:
+    if type(said) is float or type(said) is int:
+        return float(said) if 0 <= said <= _MOST_USD and isfinite(said) else None
+    return None
+
+
+def _count(said: Any) -> int | None:
+    return said if type(said) is int and 0 <= said <= _MOST else None

@@ -1,0 +1,1 @@
+"""Which candidate is asked next: retries, fallbacks, hedges."""

@@ -1,0 +1,146 @@
+"""A provider's answer whose headers are there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from types import TracebackType
+
+from skyproxy.errors import ErrorKind, SkyproxyError
+from skyproxy.formats.error_body import ErrorBody
+from skyproxy.formats.openai.bodies import text_length
+from skyproxy.formats.openai.stream_watch import StreamWatch
+from skyproxy.http.common.headers import Fields, by_name
+from skyproxy.upstream.exchange.attempt import Sending
+from skyproxy.upstream.exchange.body import Body
+from skyproxy.upstream.exchange.buffered_bytes import Share
+from skyproxy.upstream.exchange.whole_body import Whole, is_encoded, plain
+from skyproxy.upstream.guards.reservation import Hold
+
+_EVENT_STREAM = re.compile(rb"\s*text/event-stream\s*(?:;|$)", re.IGNORECASE)
+
+
+class Answer:
+    """It holds its permit until it is closed, as it is at the end of a ``with`` block.
+
+    :ivar status: HTTP status, as the provider sent it.
+    :ivar headers: as the provider sent them.
+    :ivar data: the whole body, if it came together with the headers; until it is closed.
+    :ivar is_event_stream: whether the body comes as events.
+    :ivar is_encoded: whether it is compressed (nobody asked for it, but some do it all the same).
+    :ivar queued: seconds that the request waited for its permit.
+    :ivar too_large: the body is one that is not held back, and goes down as it comes.
+    :ivar share: of what is held back of all answers; None where nothing was.
+    :ivar whole: what the body says, once it was read in one; likewise.
+    :ivar kind: what an error answer means, once its beginning was read.
+    :ivar error: what it says.
+
+    :param body: not yet read; or makes one, for those who want to read *data* as any other body.
+    """
+
+    __slots__ = (
+        "_body", "_hold", "_make_body", "data", "error", "headers", "is_encoded", "is_event_stream", "kind", "queued",
+        "share", "status", "too_large", "whole",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        status: int,
+        headers: Fields,
+        body: Body | Callable[[], Body],
+        hold: Hold,
+        queued: float,
+        data: bytes | None = None,
+    ) -> None:
+        self.status = status
+        self.headers = headers = by_name(headers)
+        self.data = data
+        last = headers.last
+        self.is_event_stream = _EVENT_STREAM.match(last.get(b"content-type", b"")) is not None
+        self.is_encoded = b"content-encoding" in last and is_encoded(headers)
+        self.queued = queued
+        self.whole: Whole | None = None
+        self.share: Share | None = None
+        self.too_large = False
+        self.kind: ErrorKind | None = None
+        self.error: ErrorBody | None = None
+        self._hold = hold
+        self._body: Body | None = None
+        if isinstance(body, Body):
+            self._body = body
+        else:
+            self._make_body = body
+
+    @property
+    def body(self) -> Body:
+        """The body, to be read as it comes."""
+        if self._body is None:
+            self._body = self._make_body()
+        return self._body
+
+    @property
+    def key(self) -> str | None:
+        """The variable of the key that was used."""
+        return None if self._hold.lease is None else self._hold.lease.variable
+
+    @property
+    def sending(self) -> Sending | None:
+        """That which it answers, where somebody keeps account."""
+        return self._hold.sending
+
+    async def beginning(self, size: int) -> bytes:
+        """The body, or its first *size* bytes, plain. It can still be read from its beginning.
+
+        :raise SkyproxyError: as for reading all of it.
+        """
+        data = self.data
+        if data is None:
+            body, come = self.body, 0
+
+            def enough(read: bytes) -> bool:
+                nonlocal come
+                come += len(read)
+                return come >= size
+
+            await body.first(enough)
+            data = body.kept()
+        if not self.is_encoded:
+            return data[:size]
+        try:
+            return plain(data, self.headers)[:size]
+        except SkyproxyError:
+            return b""
+
+    def close(self, error: BaseException | None) -> None:
+        """Give back what the request holds. A body that was not read to its end is given up with its connection.
+
+        :param error: what the answer failed with, if it did.
+        """
+        if error is not None and self.status < 300 and self._hold.sending is not None:
+            self._hold.sending.generated = self._said()
+        # What is kept of a request for its record shall not hold its answer.
+        self.data = self.whole = None
+        if self.share is not None:
+            self.share.end()
+        if self._body is not None:
+            self._body.abort()
+        self._hold.release(self.status, error)
+
+    def _said(self) -> int:
+        """Bytes of text in what has come and is kept; of an answer in JSON that is not whole, all its bytes."""
+        if self.whole is not None:
+            return text_length(self.whole.value)
+        kept = self.data or (b"" if self._body is None else self._body.kept())
+        if not self.is_event_stream:
+            return len(kept.strip())
+        watch = StreamWatch()
+        watch.feed(kept)
+        return watch.verdict().generated
+
+    def __enter__(self) -> Answer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(error)

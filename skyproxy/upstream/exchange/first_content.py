@@ -1,0 +1,116 @@
+"""What an answer, or its beginning, tells before anything of it goes down."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from skyproxy.errors import UpstreamBroken, UpstreamError, UpstreamUnusable
+from skyproxy.formats.openai.first_content import Opening
+from skyproxy.formats.reported import reported
+from skyproxy.upstream.exchange.answer import Answer
+from skyproxy.upstream.exchange.buffered_bytes import HeldBytes
+from skyproxy.upstream.exchange.provider import Counts
+from skyproxy.upstream.exchange.whole_body import json_of, plain, read_json
+
+
+class Kind(Enum):
+    """What an answer is, and so what can be known of it before it goes down."""
+
+    JSON = "json"
+    """An object, or a stream of them whose beginning tells whether it has begun."""
+    ANYTHING = "anything"
+
+
+async def wait_for_beginning(
+    answer: Answer, kind: Kind, counts: Counts, held: HeldBytes, *, must_be_whole: bool = False
+) -> None:
+    """Wait for all of a whole answer, or for a stream to say something, or for the first byte of anything else.
+
+    The answer is closed when that fails. One that cannot be held back is ``too_large`` when this returns.
+
+    :param held: what is held back of whole answers.
+    :param must_be_whole: nobody can do with a part of the answer.
+    :param counts: where the failure is counted, besides the status, if it is the provider's.
+    :raise UpstreamTimeout: it did not come in time.
+    :raise SkyproxyError: see :func:`read_beginning`.
+    """
+    try:
+        if kind is Kind.ANYTHING:
+            await answer.body.first()
+        elif answer.is_event_stream:
+            opening = _opening(answer)
+            await answer.body.first(opening.feed)
+            _check(opening)
+        else:
+            if answer.is_encoded:
+                answer.whole = await read_json(answer.body, answer.headers)
+            else:
+                await _hold_back(answer, held, must_be_whole=must_be_whole)
+    except BaseException as error:
+        _close(answer, counts, error)
+        raise
+
+
+async def _hold_back(answer: Answer, held: HeldBytes, *, must_be_whole: bool) -> None:
+    answer.share = share = held.share()
+    body = answer.body
+    end = await body.first(lambda data: not share.grow(len(data)))
+    if end is not None:
+        answer.whole = json_of(body.taken(), answer.headers)
+        return
+    share.end()
+    if must_be_whole:
+        raise UpstreamUnusable("The provider's answer is too large to be read whole, as it must be here.")
+    answer.too_large = True
+
+
+def read_beginning(answer: Answer, data: bytes, counts: Counts) -> None:
+    """Read an answer in JSON that came whole, or the beginning of such a stream.
+
+    The answer is closed when that fails.
+
+    :param counts: as for :func:`wait_for_beginning`.
+    :raise UpstreamReported: it is an error, or a stream that begins with one.
+    :raise UpstreamBroken: it is not what was asked for, or a stream that ends before it has said anything.
+    :raise UpstreamUnusable: it is compressed, which was not asked for, and a stream, or far too long.
+    """
+    try:
+        if answer.is_event_stream:
+            opening = _opening(answer)
+            opening.feed(data)
+            _check(opening)
+        else:
+            answer.whole = json_of(plain(data, answer.headers) if answer.is_encoded else data, answer.headers)
+    except BaseException as error:
+        _close(answer, counts, error)
+        raise
+
+
+def refuse_redirect(answer: Answer, counts: Counts) -> None:
+    """Close an answer that says to ask elsewhere: nothing but the configured origins is ever asked.
+
+    :param counts: as for :func:`wait_for_beginning`.
+    :raise UpstreamUnusable: always.
+    """
+    error = UpstreamUnusable("The provider redirects, which skyproxy does not follow; set its final base_url.")
+    _close(answer, counts, error)
+    raise error
+
+
+def _close(answer: Answer, counts: Counts, error: BaseException) -> None:
+    if isinstance(error, UpstreamError):
+        counts.responses[error.code or ""] += 1
+    answer.close(error)
+
+
+def _opening(answer: Answer) -> Opening:
+    if answer.is_encoded:
+        raise UpstreamUnusable("The provider sent a compressed stream, which was not asked for.")
+    return Opening()
+
+
+def _check(opening: Opening) -> None:
+    if opening.state == "error":
+        raise reported(opening.error or {})
+    if opening.state != "content":
+        raise UpstreamBroken("The provider sent a stream that says nothing.")

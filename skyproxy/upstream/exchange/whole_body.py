@@ -1,0 +1,128 @@
+"""Answers that are kept whole before anything of them goes down."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from skyproxy.errors import InvalidRequest, UpstreamBroken, UpstreamUnusable
+from skyproxy.formats import json_body
+from skyproxy.formats.decompress import Inflater, TooLarge, inflate
+from skyproxy.formats.openai.bodies import error_of
+from skyproxy.formats.reported import reported
+from skyproxy.http.common.headers import Fields, media_type
+from skyproxy.upstream.exchange.body import Body
+from skyproxy.upstream.exchange.buffered_bytes import LARGEST_HELD
+
+LARGEST = LARGEST_HELD
+"""Bytes of an answer that must be read whole: an error, one whose reasoning is taken out, one that came compressed."""
+
+LARGEST_INFLATED = 8 * 1024 * 1024
+"""Bytes of one that came compressed, made plain. Nobody asks for that, so it is rare; and a few kilobytes can stand for
+megabytes, of which each takes the event loop's time and memory all at once."""
+
+
+class Whole(NamedTuple):
+    """A whole answer in JSON.
+
+    :ivar data: as it came, inflated if it came compressed.
+    :ivar value: what it says.
+    """
+
+    data: bytes
+    value: dict[str, Any]
+
+
+def is_encoded(headers: Fields) -> bool:
+    """Whether the body is compressed (nobody asked for it, but some do it all the same)."""
+    return any(name.lower() == b"content-encoding" and value.lower() != b"identity" for name, value in headers)
+
+
+def is_readable(headers: Fields) -> bool:
+    """Whether a compressed body is compressed in a way that can be undone."""
+    names = {value.strip().lower() for name, value in headers if name.lower() == b"content-encoding"}
+    return names - {b"identity"} <= {b"gzip", b"x-gzip", b"deflate"}
+
+
+async def read_body(body: Body, headers: Fields) -> bytes:
+    """All of *body*.
+
+    :raise UpstreamBroken: it is cut, or not compressed as *headers* say.
+    :raise UpstreamUnusable: it is over :data:`LARGEST`, or inflates to more than :data:`LARGEST_INFLATED`.
+    :raise UpstreamTimeout: a timer fired.
+    """
+    chunks: list[bytes] = []
+    size = 0
+    inflater = Inflater(LARGEST_INFLATED) if is_encoded(headers) else None
+
+    def take(data: bytes) -> None:
+        nonlocal size
+        if inflater is not None:
+            try:
+                data = inflater.feed(data)
+            except ValueError as error:
+                chunks.clear()
+                body.fail(_unreadable(error))
+                return
+        size += len(data)
+        if size > LARGEST:
+            chunks.clear()
+            body.fail(UpstreamUnusable(f"The provider's answer is over {LARGEST} bytes."))
+        else:
+            chunks.append(data)
+
+    try:
+        await body.flow(take)
+    except BaseException:
+        body.put_back(chunks)
+        raise
+    if inflater is not None:
+        try:
+            inflater.end()
+        except ValueError as error:
+            raise _unreadable(error) from None
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def plain(data: bytes, headers: Fields) -> bytes:
+    """The body *data*, inflated if it is compressed.
+
+    :raise UpstreamBroken: it is not compressed as *headers* say.
+    :raise UpstreamUnusable: it inflates to more than :data:`LARGEST_INFLATED`.
+    """
+    if not is_encoded(headers):
+        return data
+    try:
+        return inflate(data, LARGEST_INFLATED)
+    except ValueError as error:
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: ValueError) -> UpstreamBroken:
+    kind = UpstreamUnusable if isinstance(error, TooLarge) else UpstreamBroken
+    return kind(f"The provider's compressed answer cannot be read: {error}.")
+
+
+async def read_json(body: Body, headers: Fields) -> Whole:
+    """The JSON object that *body* is.
+
+    :raise UpstreamBroken: it is none; or as :func:`read_body`.
+    :raise UpstreamReported: it is an error, although the status says that all is well.
+    """
+    return json_of(await read_body(body, headers), headers)
+
+
+def json_of(data: bytes, headers: Fields) -> Whole:
+    """The JSON object that *data*, which is not compressed, says.
+
+    :raise UpstreamBroken: it says none.
+    :raise UpstreamReported: it is an error, although the status says that all is well.
+    """
+    try:
+        value = json_body.read(data)
+    except InvalidRequest:
+        shown = media_type(headers).decode("ascii", "replace")[:80] or "no content type"
+        raise UpstreamBroken(f"The provider's answer ({shown}) is not the JSON object that was asked for.") from None
+    error = error_of(value)
+    if error is not None and not value.get("choices"):
+        raise reported(error)
+    return Whole(data, value)

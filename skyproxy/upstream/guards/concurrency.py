@@ -1,0 +1,254 @@
+"""How many requests a provider gets at once, and who is next when all permits are taken.
+
+A :class:`DeferredSemaphore` is the gate: every permit in a request's hands is one of its tokens, and who waits, waits
+at it. Background requests wait before it, and come to it one by one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Any, Literal
+
+from twisted.internet.defer import Deferred, DeferredSemaphore, fail, succeed
+
+from skyproxy.clock import Clock
+from skyproxy.errors import BacklogFull, QueueTimeout
+from skyproxy.http.loop.batches import PERMITS, PutOff, at_once
+
+Priority = Literal["talk", "background"]
+
+
+@dataclass(frozen=True, slots=True)
+class LimiterStatistics:
+    """The state of a :class:`Limiter` at one moment.
+
+    :ivar max_concurrent: permits there are.
+    :ivar in_use: permits in the hands of requests.
+    :ivar available: permits that can be had at once.
+    :ivar queued: requests that wait for a permit.
+    :ivar max_pending: requests that may wait.
+    """
+
+    max_concurrent: int
+    in_use: int
+    available: int
+    queued: int
+    max_pending: int
+
+
+class Permit:
+    """The right to have one request at the provider, from before it is sent until its answer has ended."""
+
+    __slots__ = ("_background", "_limiter")
+
+    def __init__(self, limiter: Limiter, *, background: bool) -> None:
+        self._limiter: Limiter | None = limiter
+        self._background = background
+
+    def release(self) -> None:
+        """Give the permit back. Does nothing when it was given back before."""
+        limiter, self._limiter = self._limiter, None
+        if limiter is not None:
+            limiter._take_back(background=self._background)
+
+
+class Limiter:
+    """Hands out at most *max_concurrent* permits and lets at most *max_pending* requests wait for one.
+
+    Among those who wait, ``talk`` goes before ``background``, and first come, first served within each. Background
+    never holds the last two fifths of the permits, so that talk finds some free. While both wait, and there is more
+    than one permit, background gets the next if it has none: it is slowed but not starved.
+
+    :param clock: for queue timeouts.
+    :param max_concurrent: permits; at least 1.
+    :param max_pending: requests that may wait; 0 lets none wait.
+    :param put_off: has those who waited sent together with others.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        max_concurrent: int,
+        max_pending: int,
+        put_off: PutOff = at_once,
+    ) -> None:
+        self._clock = clock
+        self._put_off = put_off
+        # Permits that are on their way to those who wait.
+        self._returning = 0
+        self._max_pending = max_pending
+        self._max_concurrent = max_concurrent
+        self._gate = DeferredSemaphore(max_concurrent)
+        # Tokens in the hands of requests that are not to come back.
+        self._surplus = 0
+        # Since when those wait who do, in the order of their coming. Those of the background wait before the gate.
+        self._since: dict[Deferred[Any], float] = {}
+        self._background: dict[Deferred[Any], None] = {}
+        self._most_background = _background_of(max_concurrent)
+        self._in_background = 0
+        self._coming_back = 0
+        self._releasing = False
+
+    def take(self, priority: Priority = "talk") -> Permit | None:
+        """A permit, if one is free: as :meth:`acquire`, without a Deferred for those who need not wait."""
+        gate, background = self._gate, priority == "background"
+        if not gate.tokens or (background and (self._background or self._in_background >= self._most_background)):
+            return None
+        gate.acquire()
+        self._in_background += background
+        return Permit(self, background=background)
+
+    def acquire(self, queue_timeout: float, priority: Priority = "talk") -> Deferred[Permit]:
+        """Ask for a permit.
+
+        :param queue_timeout: seconds to wait at most.
+        :return: has fired already when a permit is free. Fails with :class:`BacklogFull`, at once, when
+            *max_pending* already wait, and with :class:`QueueTimeout` when none came free in time. Cancelling it
+            leaves the queue.
+        """
+        permit = self.take(priority)
+        if permit is not None:
+            return succeed(permit)
+        if self._queued - self._returning >= self._max_pending:
+            return fail(
+                BacklogFull(
+                    f"{self._max_pending} requests already wait for this provider (max_pending).",
+                    retry_after=self._drains_in(),
+                )
+            )
+        background = priority == "background"
+        place: Deferred[Any]
+        if background:
+            place = Deferred(self._leave_background)
+            self._background[place] = None
+        else:
+            place = self._gate.acquire()
+        clock = self._clock
+        self._since[place] = clock.seconds()
+        timer = clock.callLater(queue_timeout, self._expire, place, queue_timeout)
+        return place.addBoth(self._over, place, timer, background=background)
+
+    def resize(self, max_concurrent: int) -> None:
+        """Have *max_concurrent* permits from now on. Those that are out stay out: fewer are reached as they come back.
+
+        :param max_concurrent: at least 1.
+        """
+        gate = self._gate
+        more = max_concurrent - self._max_concurrent
+        self._max_concurrent = max_concurrent
+        self._most_background = _background_of(max_concurrent)
+        if more < 0:
+            free = min(gate.tokens, -more)
+            gate.tokens -= free
+            gate.limit -= free
+            self._surplus += -more - free
+            return
+        kept = min(self._surplus, more)
+        self._surplus -= kept
+        gate.limit += more - kept
+        for _ in range(more - kept):
+            self._put_back()
+
+    @property
+    def in_use(self) -> int:
+        """Permits in the hands of requests."""
+        gate = self._gate
+        return gate.limit - gate.tokens - self._coming_back
+
+    @property
+    def _queued(self) -> int:
+        return len(self._gate.waiting) + len(self._background)
+
+    def statistics(self) -> LimiterStatistics:
+        """The state at this moment."""
+        gate = self._gate
+        return LimiterStatistics(
+            max_concurrent=self._max_concurrent,
+            in_use=self.in_use,
+            available=gate.tokens,
+            queued=self._queued,
+            max_pending=self._max_pending,
+        )
+
+    # Tokens, on their way out and back.
+
+    def _take_back(self, *, background: bool) -> None:
+        self._in_background -= background
+        if self._surplus:
+            self._surplus -= 1
+            self._gate.limit -= 1
+        elif self._gate.waiting or self._background:
+            self._returning += 1
+            self._put_off(PERMITS, self._pass_on)
+        else:
+            self._put_back()
+
+    def _pass_on(self) -> None:
+        self._returning -= 1
+        self._put_back()
+
+    def _put_back(self) -> None:
+        if self._gate.waiting or self._background or self._releasing:
+            self._open_gate()
+        else:
+            self._gate.release()
+
+    def _open_gate(self) -> None:
+        # Whoever is let in may come back before release() returns. A loop takes the place of the recursion, which a
+        # long queue of requests that all end at once would drive through the interpreter's limit.
+        self._coming_back += 1
+        if self._releasing:
+            return
+        self._releasing = True
+        while self._coming_back:
+            self._coming_back -= 1
+            gate = self._gate
+            if self._background and self._max_concurrent > 1 and not self._in_background:
+                self._let_in()
+            elif gate.waiting or not self._background or self._in_background >= self._most_background:
+                gate.release()
+            else:
+                self._let_in()
+        self._releasing = False
+
+    def _let_in(self) -> None:
+        """Give the token that came back to the first of the background."""
+        self._in_background += 1
+        next(iter(self._background)).callback(self._gate)
+
+    # Those who wait.
+
+    def _leave_background(self, place: Deferred[Any]) -> None:
+        self._background.pop(place, None)
+
+    def _over(self, result: Any, place: Deferred[Any], timer: Any, *, background: bool) -> Any:
+        """The wait at *place* has come to its end: the token, or what went wrong."""
+        del self._since[place]
+        self._background.pop(place, None)
+        if result is self._gate:
+            timer.cancel()
+            return Permit(self, background=background)
+        if timer.active():
+            timer.cancel()
+        return result
+
+    def _expire(self, place: Deferred[Any], queue_timeout: float) -> None:
+        late = QueueTimeout(
+            f"No permit of this provider came free within {queue_timeout:g} s (queue_timeout).",
+            retry_after=self._drains_in(),
+        )
+        if place not in self._background:
+            self._gate.waiting.remove(place)
+        place.errback(late)
+
+    def _drains_in(self) -> float:
+        """Seconds until those who wait now have probably been served: as long as the first of them has waited."""
+        waited = self._clock.seconds() - next(iter(self._since.values())) if self._since else 0.0
+        return min(max(waited, 1.0), 60.0)
+
+
+def _background_of(max_concurrent: int) -> int:
+    """Permits that background may hold."""
+    return max(1, max_concurrent - max(1, ceil(0.4 * max_concurrent)))

@@ -1,0 +1,136 @@
+"""What the instruments read, and what they show to people and programs: ``/api/stats``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from skyproxy import __version__
+from skyproxy.telemetry.distribution import SlidingDistribution
+from skyproxy.telemetry.lag import LagProbe
+from skyproxy.telemetry.reloads import Reloads
+from skyproxy.telemetry.statistics import WINDOW, Statistics, Tally, Times, Usage
+from skyproxy.upstream.dispatch.retry_budget import RetryBudget
+from skyproxy.upstream.exchange.provider import Provider
+from skyproxy.upstream.guards.deployments import Deployment
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the figures come from. They are read when somebody asks.
+
+    :ivar providers: those that serve now.
+    :ivar log_dropped: gives the number of lines that the log lost.
+    :ivar refresh: has *statistics* count what was not counted yet.
+    :ivar reloads: of the configuration.
+    """
+
+    statistics: Statistics
+    providers: Callable[[], Mapping[str, Provider]]
+    budget: RetryBudget
+    lag: LagProbe
+    log_dropped: Callable[[], int]
+    refresh: Callable[[], None]
+    reloads: Reloads
+
+
+def figures(sources: Sources) -> dict[str, Any]:
+    """All figures, as an object of JSON. Times are in seconds; percentiles are those of the last five minutes."""
+    sources.refresh()
+    statistics = sources.statistics
+    now, times = statistics.now(), statistics.providers
+    return {
+        "version": __version__,
+        "uptime": round(now - statistics.since, 3),
+        "window": WINDOW,
+        "event_loop_lag": asdict(sources.lag.summary()),
+        "suspensions": sources.lag.suspensions,
+        "retry_budget": asdict(sources.budget.statistics()),
+        "cache": dict(statistics.cache),
+        "log_dropped": sources.log_dropped(),
+        "config_reload": {
+            "successful": sources.reloads.successful,
+            "success_timestamp": round(sources.reloads.succeeded_at, 3),
+        },
+        "providers": {
+            name: {
+                **_provider(provider, statistics, now),
+                **_keys(provider, statistics),
+                **_figures(statistics.of_provider(name)),
+                **_times(times.get(name) or Times(), now),
+            }
+            for name, provider in sources.providers().items()
+        },
+        "slots": {
+            name: {**_figures(statistics.of_slot(name)), **_times(of_slot, now)}
+            for name, of_slot in statistics.slots.items()
+        },
+    }
+
+
+def _provider(provider: Provider, statistics: Statistics, now: float) -> dict[str, Any]:
+    """Its state at this moment, and what it has answered."""
+    guards, limits = provider.guards, provider.limits()
+    return {
+        "pool": asdict(provider.connections()),
+        "permits": {
+            "in_use": limits.in_use,
+            "available": limits.available,
+            "limit": limits.max_concurrent,
+            "max_concurrent": limits.max_concurrent,
+        },
+        "queue": {"waiting": limits.queued, "max_pending": limits.max_pending},
+        "breaker": None if guards.breaker is None else asdict(guards.breaker.statistics()),
+        "deployments": _deployments(provider, statistics, now),
+        "responses": dict(provider.counts.responses),
+        "retries": provider.counts.retries,
+        "fallbacks": provider.counts.fallbacks,
+        "hedges": provider.counts.hedges,
+    }
+
+
+def _deployments(provider: Provider, statistics: Statistics, now: float) -> list[dict[str, Any]]:
+    counted = statistics.deployments(provider.config.name)
+    told = []
+    for each in provider.deployments:
+        tally, times = counted.get(each.model if each.named else "") or (Tally(), Times())
+        told.append({**_deployment(each), **_figures(tally), **_times(times, now)})
+    return told
+
+
+def _deployment(deployment: Deployment) -> dict[str, Any]:
+    """One model of a provider, by name if the configuration names it: its breaker, and its limits key by key."""
+    return {
+        "model": deployment.model if deployment.named else None,
+        "breaker": None if deployment.breaker is None else asdict(deployment.breaker.statistics()),
+        "rate_guards": {key: asdict(guard.statistics()) for key, guard in deployment.guards.items()},
+    }
+
+
+def _keys(provider: Provider, statistics: Statistics) -> dict[str, Any]:
+    """Its keys, each by the name of its variable."""
+    ring = provider.guards.keys
+    keys = () if ring is None else ring.statistics()
+    return {
+        "keys": [
+            {**asdict(key), **_usage(statistics.keys.get((provider.config.name, key.variable)) or Usage())}
+            for key in keys
+        ]
+    }
+
+
+def _figures(tally: Tally) -> dict[str, Any]:
+    given_up = {"attempts": tally.given_up, "seconds": round(tally.given_up_seconds, 3)}
+    return {"outcomes": tally.outcomes, "given_up": given_up, **_usage(tally.usage)}
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    return {"tokens": usage.tokens(), "cost": {currency: round(cost, 9) for currency, cost in usage.cost.items()}}
+
+
+def _times(times: Times, now: float) -> dict[str, Any]:
+    def summed(distribution: SlidingDistribution) -> dict[str, Any]:
+        return asdict(distribution.summary(now))
+
+    return {"latency": summed(times.latency), "time_to_first_token": summed(times.first_token)}

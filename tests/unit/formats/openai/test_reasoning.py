@@ -1,0 +1,431 @@
+"""Reasoning goes, everything else stays, wherever the text is cut."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from itertools import repeat
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.formats.openai.reasoning import StreamStripper, stream, strip_answer
+from skyproxy.formats.openai.reasoning.chunks import MOST_TEXTS, Chunks
+from skyproxy.formats.openai.reasoning.responses import Responses
+from skyproxy.formats.openai.reasoning.tags import TagStripper
+from skyproxy.formats.sse import boundary_before, payloads
+
+
+def stripped(*pieces: str) -> str:
+    stripper = TagStripper()
+    return "".join(map(stripper.feed, pieces)) + stripper.flush()
+
+
+def chunk(finish: str | None = None, **delta: Any) -> bytes:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    return b"data: " + json.dumps({"id": "x", "choices": [choice]}).encode() + b"\n\n"
+
+
+def spoken(stream: bytes) -> str:
+    """What a reader of *stream* would say."""
+    said = ""
+    for payload in payloads(stream):
+        if payload != b"[DONE]":
+            for choice in json.loads(payload)["choices"]:
+                said += choice["delta"].get("content") or ""
+    return said
+
+
+def run_through(pieces: list[bytes]) -> bytes:
+    """What goes on of a stream that comes in *pieces*."""
+    stripper = StreamStripper()
+    return b"".join(map(stripper.feed, pieces)) + stripper.flush()
+
+
+class TagTests(SynchronousTestCase):
+    """TagStripper."""
+
+    def test_texts(self) -> None:
+        for text, expected in (
+            ("", ""),
+            ("Halt!", "Halt!"),
+            ("<think>hm</think>\n\nHalt!", "Halt!"),
+            ("  <think>hm</think> Halt!", "Halt!"),
+            ("Halt! <thinking>hm</thinking>Go.", "Halt! Go."),
+            ("a < b, <b>c</b> <thin air>", "a < b, <b>c</b> <thin air>"),
+            ("<think>never closed", ""),
+            ("<think>a</think><reasoning>b</reasoning>Go.", "Go."),
+            ("<think>a <think> b</think>Go.", "Go."),
+            ("ends with <thi", "ends with <thi"),
+            ("begun in the prompt</think> Go.", "begun in the prompt Go."),
+            (" </think>\n\nGo.", "Go."),
+            ("ends with </thi", "ends with </thi"),
+        ):
+            self.assertEqual(stripped(text), expected, text)
+            self.assertEqual(stripped(*text), expected, text)
+
+    @settings(max_examples=300, derandomize=True, deadline=None)
+    @given(
+        st.lists(st.sampled_from(["<think>", "</think>", "<th", "ink>", "a", " ", "\n", "<", "</", "b>"]), max_size=12),
+        st.data(),
+    )
+    def test_the_cuts_do_not_matter(self, parts: list[str], data: st.DataObject) -> None:
+        text = "".join(parts)
+        cut = data.draw(st.integers(0, len(text)))
+        self.assertEqual(stripped(text[:cut], text[cut:]), stripped(text))
+        self.assertEqual(stripped(*text), stripped(text))
+
+
+class AnswerTests(SynchronousTestCase):
+    """strip_answer."""
+
+    def test_fields_and_tags(self) -> None:
+        message = {"role": "assistant", "content": "<think>x</think>Halt!", "reasoning_content": "x", "reasoning": "x"}
+        value: dict[str, Any] = {
+            "choices": [{"message": message}, {"message": None}, {"text": "<think>x</think>Go."}],
+            "n": 1,
+        }
+        strip_answer(value)
+        self.assertEqual(value["choices"][0]["message"], {"role": "assistant", "content": "Halt!"})
+        self.assertEqual(value["choices"][2]["text"], "Go.")
+        self.assertEqual(value["n"], 1)
+
+    def test_an_end_without_a_beginning(self) -> None:
+        value = {"choices": [{"message": {"content": "I think so.\n</think>\n\nHalt!"}}]}
+        strip_answer(value)
+        self.assertEqual(value["choices"][0]["message"]["content"], "Halt!")
+
+    def test_fields_beside_a_text(self) -> None:
+        value = {"choices": [{"text": "Go.", "reasoning": "x"}]}
+        strip_answer(value)
+        self.assertEqual(value, {"choices": [{"text": "Go."}]})
+
+    def test_parts(self) -> None:
+        content = [
+            {"type": "thinking", "thinking": [{"type": "text", "text": "x"}]},
+            {"type": "text", "text": "<think>x</think>Halt!"},
+            {"type": "image_url", "image_url": {"url": "data:,"}},
+            "x",
+        ]
+        value = {"choices": [{"message": {"content": content}}]}
+        strip_answer(value)
+        self.assertEqual(
+            value["choices"][0]["message"]["content"], [{"type": "text", "text": "Halt!"}, content[2], "x"]
+        )
+
+    def test_responses(self) -> None:
+        value = response(thought="x", text="<think>x</think>Halt!")
+        strip_answer(value)
+        self.assertEqual(value, response(text="Halt!"))
+
+
+def response(text: str, thought: str | None = None) -> dict[str, Any]:
+    """A whole answer of the Responses API."""
+    summary = [{"type": "summary_text", "text": thought}]
+    thoughts = [] if thought is None else [{"type": "reasoning", "id": "r", "summary": summary}]
+    message = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}
+    return {"object": "response", "output": [*thoughts, message], "reasoning": {"effort": "low"}, "output_text": text}
+
+
+class StreamTests(SynchronousTestCase):
+    """StreamStripper."""
+
+    STREAM = (
+        b": comment\n\n"
+        + chunk(role="assistant", content="")
+        + chunk(reasoning_content="Who is this?")
+        + chunk(content="<thi")
+        + chunk(content="nk>A stranger.</th")
+        + chunk(content="ink>\n\n")
+        + chunk(content="Halt")
+        + chunk(content="! <")
+        + chunk(finish="stop")
+        + b'data: {"choices":[],"usage":{"total_tokens":9}}\n\n'
+        + b"data: [DONE]\n\n"
+    )
+
+    def test_split_anywhere(self) -> None:
+        whole = run_through([self.STREAM])
+        self.assertEqual(spoken(whole), "Halt! <")
+        self.assertNotIn(b"stranger", whole)
+        self.assertNotIn(b"reasoning_content", whole)
+        self.assertTrue(whole.startswith(b": comment\n\n") and whole.endswith(b"data: [DONE]\n\n"))
+        self.assertIn(b'"finish_reason":"stop"', whole)
+        self.assertIn(b'"total_tokens":9', whole)
+        for size in (1, 3, 50):
+            pieces = [self.STREAM[i : i + size] for i in range(0, len(self.STREAM), size)]
+            self.assertEqual(run_through(pieces), whole)
+
+    def test_crlf(self) -> None:
+        self.assertEqual(spoken(run_through([self.STREAM.replace(b"\n", b"\r\n")])), "Halt! <")
+
+    def test_what_has_no_reasoning_passes_as_it_is(self) -> None:
+        stream = (
+            b"event: x\ndata: 1\n\n" + chunk(content="a") + chunk(tool_calls=[{"index": 0}]) + b'data: {"error":{}}\n\n'
+        )
+        self.assertEqual(run_through([stream]), stream)
+
+    def test_a_cut_event_passes_at_the_end(self) -> None:
+        self.assertEqual(run_through([b'data: {"cho']), b'data: {"cho')
+
+    def test_what_was_held_comes_before_the_end(self) -> None:
+        begun = chunk(content="a <")
+        for end in (b"data: [DONE]\n\n", b"data: [DONE]", b"", b'data: {"cho'):
+            stream = run_through([begun, end])
+            self.assertEqual(spoken(stream.removesuffix(end)), "a <", end)
+            self.assertTrue(stream.endswith(b"\n\n" + end), stream)
+        chunks = list(payloads(run_through([begun])))
+        self.assertEqual(json.loads(chunks[1])["id"], "x")
+
+    def test_choices_of_their_own(self) -> None:
+        def both(one: str, two: str) -> bytes:
+            choices = [{"index": n, "delta": {"content": text}} for n, text in enumerate((one, two))]
+            return b"data: " + json.dumps({"choices": choices}).encode() + b"\n\n"
+
+        stream = run_through([both("<thi", "a"), both("nk>x", "b<"), both("</think>c", "d"), b"data: [DONE]\n\n"])
+        said = ["", ""]
+        for payload in list(payloads(stream))[:-1]:
+            for choice in json.loads(payload)["choices"]:
+                said[choice["index"]] += choice["delta"].get("content", "")
+        self.assertEqual(said, ["c", "ab<d"])
+
+    def test_an_index_that_is_none(self) -> None:
+        stream = b'data: {"choices":[{"index":[],"delta":{"content":"Halt!"}}]}\n\n'
+        self.assertEqual(run_through([stream]), stream)
+
+    def test_parts(self) -> None:
+        thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "secret"}]}
+        stream = [
+            chunk(role="assistant", content=""),
+            chunk(content=[thinking]),
+            chunk(content=[thinking, {"type": "text", "text": "Halt! <"}]),
+            chunk(content=[{"type": "text", "text": "think>secret</think>Go"}]),
+            chunk(content=" on <"),
+            chunk(finish="stop", content=[]),
+        ]
+        pieces = [json.loads(payload)["choices"][0]["delta"] for payload in payloads(run_through(stream))]
+        self.assertEqual(
+            pieces,
+            [
+                {"role": "assistant", "content": ""},
+                {"content": [{"type": "text", "text": "Halt! "}]},
+                {"content": [{"type": "text", "text": "Go"}]},
+                {"content": " on "},
+                {"content": [{"type": "text", "text": "<"}]},
+            ],
+        )
+
+    def test_reasoning_after_much_that_was_none(self) -> None:
+        plain = [chunk(content="a")] * 3
+        for late in (chunk(content="<think>secret</think>b"), chunk(content="b", reasoning="secret")):
+            self.assertEqual(spoken(run_through([*plain, late])), "aaab")
+            self.assertNotIn(b"secret", run_through([*plain, late]))
+        # A tag with its brackets escaped, as some servers write JSON.
+        late = chunk(content="<think>secret</think>b").replace(b"<", b"\\u003c")
+        self.assertEqual(spoken(run_through([*plain, late])), "aaab")
+
+    def test_completions(self) -> None:
+        def event(text: str, finish: str | None = None) -> bytes:
+            choice = {"index": 0, "text": text, "finish_reason": finish}
+            return b"data: " + json.dumps({"object": "text_completion", "choices": [choice]}).encode() + b"\n\n"
+
+        stream = [event("<think>secret"), event("</thi"), event("nk> Halt"), event("! <"), event("", "stop")]
+        events = [json.loads(payload)["choices"][0] for payload in payloads(run_through(stream))]
+        self.assertEqual([each["text"] for each in events], ["Halt", "! ", "<"])
+        self.assertEqual(events[-1]["finish_reason"], "stop")
+        unfinished = run_through([event("Halt <"), b"data: [DONE]\n\n"])
+        self.assertTrue(unfinished.endswith(b"data: [DONE]\n\n"))
+        self.assertEqual([json.loads(each)["choices"][0]["text"] for each in list(payloads(unfinished))[:-1]],
+                         ["Halt ", "<"])  # fmt: skip
+
+
+class ResponsesTests(SynchronousTestCase):
+    """StreamStripper, with events of the Responses API."""
+
+    def event(self, kind: str, **fields: Any) -> bytes:
+        self.number += 1
+        value = {"type": kind, "sequence_number": self.number, **fields}
+        return b"event: %b\ndata: %b\n\n" % (kind.encode(), json.dumps(value).encode())
+
+    def setUp(self) -> None:
+        self.number = -1
+
+    def read(self, stream: bytes) -> list[dict[str, Any]]:
+        """The events of *stream*, each of which must be named by its type."""
+        values = [json.loads(payload) for payload in payloads(stream)]
+        names = [line[7:].decode() for line in stream.split(b"\n") if line.startswith(b"event: ")]
+        self.assertEqual(names, [value["type"] for value in values])
+        return values
+
+    def thought(self) -> list[bytes]:
+        item = {"type": "reasoning", "id": "r", "summary": []}
+        return [
+            self.event("response.output_item.added", output_index=0, item=item),
+            self.event("response.content_part.added", output_index=0, part={"type": "reasoning_text", "text": ""}),
+            self.event("response.reasoning_text.delta", output_index=0, content_index=0, delta="secret"),
+            self.event("response.reasoning_summary_text.delta", output_index=0, delta="secret"),
+            self.event("response.something.new", output_index=0, text="secret"),
+            self.event("response.output_item.done", output_index=0, item=item),
+        ]
+
+    def message(self, index: int, *deltas: str) -> list[bytes]:
+        place: dict[str, Any] = {"item_id": "m", "output_index": index, "content_index": 0}
+        text = "".join(deltas)
+        part = {"type": "output_text", "text": text}
+        item = {"type": "message", "id": "m"}
+        return [
+            self.event("response.output_item.added", output_index=index, item={**item, "content": []}),
+            self.event("response.content_part.added", **place, part={**part, "text": ""}),
+            *(self.event("response.output_text.delta", **place, delta=delta) for delta in deltas),
+            self.event("response.output_text.done", **place, text=text),
+            self.event("response.content_part.done", **place, part=part),
+            self.event("response.output_item.done", output_index=index, item={**item, "content": [part]}),
+        ]
+
+    def test_items_and_tags(self) -> None:
+        stream = [
+            self.event("response.created", response={"reasoning": {"effort": "low"}, "output": []}),
+            *self.thought(),
+            *self.message(1, "<think>sec", "ret</thi", "nk>\n\nHalt", "! <"),
+            self.event("response.completed", response=response(thought="secret", text="<think>secret</think>Halt! <")),
+        ]
+        stripped_stream = run_through(stream)
+        self.assertNotIn(b"secret", stripped_stream)
+        events = self.read(stripped_stream)
+        deltas = [each["delta"] for each in events if each["type"] == "response.output_text.delta"]
+        self.assertEqual(deltas, ["Halt", "! ", "<"])
+        self.assertEqual([each["sequence_number"] for each in events], list(range(len(events))))
+        self.assertEqual({each["output_index"] for each in events if "output_index" in each}, {0})
+        done = {each["type"]: each for each in events if each["type"].endswith(".done")}
+        self.assertEqual(done["response.output_text.done"]["text"], "Halt! <")
+        self.assertEqual(done["response.content_part.done"]["part"]["text"], "Halt! <")
+        self.assertEqual(done["response.output_item.done"]["item"]["content"][0]["text"], "Halt! <")
+        self.assertEqual(events[-1]["response"], response(text="Halt! <"))
+        whole = b"".join(stream)
+        for size in (1, 7, 100):
+            self.assertEqual(run_through([whole[i : i + size] for i in range(0, len(whole), size)]), stripped_stream)
+
+    def test_what_has_no_reasoning_passes_as_it_is(self) -> None:
+        stream = b"".join(
+            [
+                self.event("response.created", response={"reasoning": None, "output": []}),
+                *self.message(0, "Halt", "", "!"),
+                self.event("response.completed", response=response("Halt!")),
+            ]
+        )
+        self.assertEqual(run_through([stream]), stream)
+
+    def test_what_was_held_comes_before_the_end(self) -> None:
+        stream = self.message(0, "Halt <")[:-3]
+        for end in (self.event("response.completed", response=response("Halt <")), b""):
+            events = self.read(run_through([*stream, end]))
+            deltas = [each["delta"] for each in events if each["type"] == "response.output_text.delta"]
+            self.assertEqual(deltas, ["Halt ", "<"])
+
+
+class Counted(str):
+    """A text that counts the characters that are copied of it."""
+
+    copied = 0
+
+    def __getitem__(self, place: Any) -> Counted:
+        part = Counted(super().__getitem__(place))
+        Counted.copied += len(part)
+        return part
+
+    def __add__(self, after: str) -> Counted:
+        Counted.copied += len(self) + len(after)
+        return Counted(str(self) + str(after))
+
+    def __radd__(self, before: str) -> Counted:
+        Counted.copied += len(before) + len(self)
+        return Counted(before + str(self))
+
+
+class WorkTests(SynchronousTestCase):
+    """What comes without an end takes work in proportion, and is not kept."""
+
+    def looked_at(self, pieces: Iterable[bytes]) -> tuple[int, int]:
+        """Bytes in which an end was sought, and the most that was held, while *pieces* went through whole."""
+        looked = 0
+
+        def counting(data: bytes, end: int) -> int:
+            nonlocal looked
+            looked += len(data)
+            return boundary_before(data, end)
+
+        self.patch(stream, "boundary_before", counting)
+        stripper = StreamStripper()
+        came = gone = held = 0
+        for piece in pieces:
+            came += len(piece)
+            gone += len(stripper.feed(piece))
+            held = max(held, came - gone)
+        self.assertEqual(gone + len(stripper.flush()), came)
+        return looked, held
+
+    def test_an_event_without_an_end(self) -> None:
+        for size in (1000, 16 * 1024):
+            before = chunk(content="hi")
+            for megabytes in (10, 20):
+                pieces = [before, *repeat(b"x" * size, megabytes * 1024 * 1024 // size)]
+                looked, held = self.looked_at(pieces)
+                self.assertLess(looked, 2 * stream.LONGEST)
+                self.assertLess(held, stream.LONGEST + size)
+
+    def test_long_events_one_after_the_other(self) -> None:
+        event = b"data: " + b"x" * (900 * 1024) + b"\n\n"
+        for count in (10, 20):
+            data = event * count
+            looked, _ = self.looked_at([data[at : at + 1000] for at in range(0, len(data), 1000)])
+            self.assertLess(looked, 1.1 * len(data))
+
+    def test_after_one_that_is_too_long_all_is_as_before(self) -> None:
+        for end in (b"\n\n", b"\r\n\r\n", b"\r\r"):
+            for thought in ("", "<think>hm</think>"):
+                long = b"data: " + thought.encode() + b"x" * stream.LONGEST + end
+                after = chunk(content="<think>hm</think>Go.").replace(b"\n\n", end)
+                data = long + after
+                for size in (1, len(data)):
+                    cut = len(long) - 3
+                    pieces = [data[:cut], *(data[at : at + size] for at in range(cut, len(data), size))]
+                    passed = run_through(pieces)
+                    self.assertTrue(passed.startswith(long))
+                    self.assertEqual(spoken(passed[len(long) :]), "Go.")
+
+    def test_the_longest_is_looked_into_and_one_byte_more_is_not(self) -> None:
+        text = "<think>hm</think>"
+        filled = stream.LONGEST - len(chunk(content=text))
+        for more in (0, 1):
+            event = chunk(content=text + "x" * (filled + more))
+            for pieces in ([event], [event[at : at + 50_000] for at in range(0, len(event), 50_000)]):
+                self.assertEqual(run_through(pieces) == event, bool(more))
+
+    def test_many_tags_in_one_text(self) -> None:
+        copied = []
+        for count in (2000, 4000):
+            Counted.copied = 0
+            TagStripper().feed(Counted("<think>hm</think>Go." * count))
+            copied.append(Counted.copied)
+        self.assertLess(copied[1], 2.2 * copied[0])
+
+    def test_white_space_without_an_end(self) -> None:
+        stripper = TagStripper()
+        copied = []
+        for count in (2000, 4000):
+            Counted.copied = 0
+            for _ in range(count):
+                stripper.feed(Counted(" " * 100))
+            copied.append(Counted.copied)
+        self.assertLess(copied[1], 2.2 * copied[0])
+
+    def test_texts_without_number(self) -> None:
+        for editor, event in (
+            (Chunks(), lambda at: {"choices": [{"index": at, "delta": {"content": "<"}}]}),
+            (Responses(), lambda at: {"type": "response.output_text.delta", "output_index": at, "delta": "<"}),
+        ):
+            for at in range(2 * MOST_TEXTS):
+                editor.edit(event(at))
+            self.assertLessEqual(len(editor.rest()), MOST_TEXTS + 1)

@@ -1,0 +1,228 @@
+"""What errors of real providers mean: for each row of the table a body that was seen, or is documented."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.errors import ErrorKind
+from skyproxy.formats.error_body import read_error
+from skyproxy.formats.error_kinds import ACTIONS, ROWS, kind_of, parameter_of
+
+
+def _error(message: str, **fields: Any) -> dict[str, Any]:
+    return {"error": {"message": message, **fields}}
+
+
+def _google(code: int, message: str, status: str, **detail: Any) -> dict[str, Any]:
+    error: dict[str, Any] = {"code": code, "message": message, "status": status}
+    if detail:
+        error["details"] = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", **detail}]
+    return {"error": error}
+
+
+def _zai(code: str, message: str) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message}}
+
+
+def _anthropic(kind: str, message: str) -> dict[str, Any]:
+    return {"type": "error", "error": {"type": kind, "message": message}}
+
+
+REASONING = "Reasoning is mandatory for this endpoint and cannot be disabled."
+
+BODIES: list[tuple[str, int, Any, ErrorKind]] = [
+    # Too long.
+    ("openai", 400, _error("This model's maximum context length is 128000 tokens. However, your messages resulted in "
+        "130000 tokens.", type="invalid_request_error", param="messages", code="context_length_exceeded"),
+        ErrorKind.CONTEXT_LENGTH),
+    ("openai", 429, _error("Request too large for gpt-4o in organization org-x on tokens per min (TPM): Limit 30000, "
+        "Requested 40000.", type="tokens", code="rate_limit_exceeded"), ErrorKind.CONTEXT_LENGTH),
+    ("groq", 413, _error("Request too large for model `llama-3.1-8b-instant` in organization `org_x`", type="tokens",
+        code="rate_limit_exceeded"), ErrorKind.CONTEXT_LENGTH),
+    ("local", 400, {"error": {"code": 400, "message": "the request exceeds the available context size. try increasing "
+        "the context size or enable context shift", "type": "exceed_context_size_error", "n_prompt_tokens": 14429,
+        "n_ctx": 8192}}, ErrorKind.CONTEXT_LENGTH),
+    ("local", 500, {"error": {"code": 500, "message": "the request exceeds the available context size.", "type":
+        "exceed_context_size_error"}}, ErrorKind.CONTEXT_LENGTH),
+    ("local", 400, {"object": "error", "message": "This model's maximum context length is 16384 tokens. However, you "
+        "requested 122946 tokens.", "type": "BadRequestError", "param": None, "code": 400}, ErrorKind.CONTEXT_LENGTH),
+    ("openai", 400, _anthropic("invalid_request_error", "prompt is too long: 210000 tokens > 200000 maximum"),
+        ErrorKind.CONTEXT_LENGTH),
+    ("google", 400, _google(400, "The input token count (1200000) exceeds the maximum number of tokens allowed "
+        "(1048576).", "INVALID_ARGUMENT"), ErrorKind.CONTEXT_LENGTH),
+    ("mistral", 400, {"object": "error", "message": "Prompt contains 40000 tokens and 0 draft tokens, too large for "
+        "model with 32768 maximum context length", "type": "invalid_request_error", "code": "3051"},
+        ErrorKind.CONTEXT_LENGTH),
+    ("openai", 422, _error("Input validation error: `inputs` tokens + `max_new_tokens` must be <= 8192. Given: 9000",
+        type="invalid_request_error"), ErrorKind.CONTEXT_LENGTH),
+    ("local", 500, _error("Requested tokens (2285) exceed context window of 2048", type="internal_server_error"),
+        ErrorKind.CONTEXT_LENGTH),
+    ("local", 400, {"error": "Context size has been exceeded."}, ErrorKind.CONTEXT_LENGTH),
+    ("zai", 400, _zai("1261", "Prompt exceeds max length"), ErrorKind.CONTEXT_LENGTH),
+    ("openai", 413, _anthropic("request_too_large", "Request exceeds the maximum size"), ErrorKind.CONTEXT_LENGTH),
+    ("openai", 413, "", ErrorKind.CONTEXT_LENGTH),
+    ("openrouter", 400, _error("Provider returned error", code=400, metadata={"provider_name": "X", "raw":
+        '{"error":{"message":"This model\'s maximum context length is 32768 tokens."}}'}), ErrorKind.CONTEXT_LENGTH),
+    # No money.
+    ("openai", 429, _error("You exceeded your current quota, please check your plan and billing details.",
+        type="insufficient_quota", code="insufficient_quota"), ErrorKind.NO_CREDIT),
+    ("openai", 429, _error("Your account is not active.", type="billing_not_active"), ErrorKind.NO_CREDIT),
+    ("openai", 402, _anthropic("billing_error", "There is an issue with your billing"), ErrorKind.NO_CREDIT),
+    ("openai", 400, _anthropic("invalid_request_error", "Your credit balance is too low to access the Anthropic API. "
+        "Please go to Plans & Billing to upgrade or purchase credits."), ErrorKind.NO_CREDIT),
+    ("openrouter", 403, _error("Key limit exceeded (total limit). Manage it using the settings.", code=403),
+        ErrorKind.NO_CREDIT),
+    (
+        "openrouter", 402, _error("This request requires more credits, or fewer max_tokens.", code=402),
+        ErrorKind.NO_CREDIT,
+    ),
+    ("zai", 429, _zai("1113", "Insufficient balance or no resource package. Please recharge."), ErrorKind.NO_CREDIT),
+    ("openai", 400, _error("Insufficient Balance", type="unknown_error", code="invalid_request_error"),
+        ErrorKind.NO_CREDIT),
+    ("openai", 402, "", ErrorKind.NO_CREDIT),
+    # The place.
+    ("openai", 403, _error("Country, region, or territory not supported", type="request_forbidden",
+        code="unsupported_country_region_territory"), ErrorKind.REGION),
+    ("google", 400, _google(400, "User location is not supported for the API use.", "FAILED_PRECONDITION"),
+        ErrorKind.REGION),
+    ("openai", 403, _error("This service is not available in your country."), ErrorKind.REGION),
+    ("openai", 451, "", ErrorKind.REGION),
+    # The content.
+    ("openai", 400, _error("The response was filtered due to the prompt triggering Azure OpenAI's content management "
+        "policy.", type=None, param="prompt", code="content_filter", status=400,
+        innererror={"code": "ResponsibleAIPolicyViolation"}), ErrorKind.CONTENT),
+    ("openai", 400, _error("Your request was rejected by the safety system.", code="content_policy_violation"),
+        ErrorKind.CONTENT),
+    ("zai", 400, _zai("1301", "System detected potentially unsafe or sensitive content"), ErrorKind.CONTENT),
+    ("openrouter", 403, _error("openai/gpt-4o requires moderation on OpenAI. Your input was flagged for "
+        '"sexual/minors".', code=403, metadata={"reasons": ["sexual/minors"]}), ErrorKind.CONTENT),
+    (
+        "openai", 400, _anthropic("invalid_request_error", "Output blocked by content filtering policy"),
+        ErrorKind.CONTENT,
+    ),
+    ("openai", 400, _error("Content Exists Risk", type="invalid_request_error"), ErrorKind.CONTENT),
+    # The model.
+    ("openai", 404, _error("The model `gpt-9` does not exist or you do not have access to it.",
+        type="invalid_request_error", code="model_not_found"), ErrorKind.MODEL_UNKNOWN),
+    ("groq", 400, _error("The model `mixtral-8x7b-32768` has been decommissioned.", type="invalid_request_error",
+        code="model_decommissioned"), ErrorKind.MODEL_UNKNOWN),
+    ("mistral", 400, {"object": "error", "message": "Invalid model: x", "type": "invalid_model", "code": "1500"},
+        ErrorKind.MODEL_UNKNOWN),
+    ("zai", 400, _zai("1211", "Unknown Model, please check the model code."), ErrorKind.MODEL_UNKNOWN),
+    ("openrouter", 400, _error("x/y is not a valid model ID", code=400), ErrorKind.MODEL_UNKNOWN),
+    ("openrouter", 404, _error("No endpoints found for x/y.", code=404), ErrorKind.MODEL_UNKNOWN),
+    ("local", 404, {"error": {"message": 'model "qwen" not found, try pulling it first', "type": "api_error"}},
+        ErrorKind.MODEL_UNKNOWN),
+    ("openai", 400, _error("Model Not Exist", type="invalid_request_error"), ErrorKind.MODEL_UNKNOWN),
+    ("google", 404, _google(404, "models/x is not found for API version v1main, or is not supported for "
+        "generateContent.", "NOT_FOUND"), ErrorKind.MODEL_UNKNOWN),
+    ("openai", 404, "404 page not found", ErrorKind.MODEL_UNKNOWN),
+    # The key.
+    ("google", 400, _google(400, "API key not valid. Please pass a valid API key.", "INVALID_ARGUMENT",
+        reason="API_KEY_INVALID"), ErrorKind.KEY_INVALID),
+    ("google", 400, [_google(400, "API key expired. Please renew the API key.", "INVALID_ARGUMENT")],
+        ErrorKind.KEY_INVALID),
+    ("openai", 401, _error("Incorrect API key provided: sk-***abcd.", type="invalid_request_error",
+        code="invalid_api_key"), ErrorKind.KEY_INVALID),
+    ("openai", 401, _anthropic("authentication_error", "invalid x-api-key"), ErrorKind.KEY_INVALID),
+    ("zai", 401, _zai("1002", "Authorization Token invalid"), ErrorKind.KEY_INVALID),
+    ("openrouter", 401, _error("No auth credentials found", code=401), ErrorKind.KEY_INVALID),
+    ("openai", 403, "Forbidden", ErrorKind.KEY_INVALID),
+    # A field that is not taken.
+    ("openrouter", 400, _error(REASONING, code=400, metadata={"provider_name": None}), ErrorKind.PARAMETER),
+    ("openai", 400, _error("Unsupported parameter: 'temperature' is not supported with this model.",
+        type="invalid_request_error", param="temperature", code="unsupported_parameter"), ErrorKind.PARAMETER),
+    ("openai", 400, _error("Unsupported value: 'temperature' does not support 0.1 with this model.",
+        type="invalid_request_error", param="temperature"), ErrorKind.PARAMETER),
+    ("mistral", 422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "cache"], "msg":
+        "Extra inputs are not permitted"}]}, ErrorKind.PARAMETER),
+    ("groq", 400, _error("property 'reasoning' is unsupported", type="invalid_request_error"), ErrorKind.PARAMETER),
+    ("google", 400, _google(400, 'Invalid JSON payload received. Unknown name "cache": Cannot find field.',
+        "INVALID_ARGUMENT"), ErrorKind.PARAMETER),
+    # Too much.
+    ("openai", 529, _anthropic("overloaded_error", "Overloaded"), ErrorKind.OVERLOADED),
+    ("openai", 529, "", ErrorKind.OVERLOADED),
+    ("openai", 503, _error("The engine is currently overloaded", code="server_is_overloaded"), ErrorKind.OVERLOADED),
+    ("groq", 498, _error("Flex tier at capacity", code="capacity_exceeded"), ErrorKind.OVERLOADED),
+    ("groq", 498, "", ErrorKind.OVERLOADED),
+    ("zai", 429, _zai("1312", "This model is overloaded right now"), ErrorKind.OVERLOADED),
+    ("google", 429, _google(429, "No capacity available for model on the server", "RESOURCE_EXHAUSTED",
+        reason="MODEL_CAPACITY_EXHAUSTED"), ErrorKind.OVERLOADED),
+    ("local", 503, {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}},
+        ErrorKind.OVERLOADED),
+    (
+        "local", 503, {"error": "server busy, please try again.  maximum pending requests exceeded"},
+        ErrorKind.OVERLOADED,
+    ),
+    ("zai", 429, _zai("1302", "High concurrency usage of this API"), ErrorKind.RATE),
+    ("groq", 429, _error("Rate limit reached for model `llama-3.3-70b-versatile`", type="tokens",
+        code="rate_limit_exceeded"), ErrorKind.RATE),
+    ("google", 429, _google(429, "You exceeded your current quota, please check your plan and billing details.",
+        "RESOURCE_EXHAUSTED"), ErrorKind.RATE),
+    ("mistral", 429, {"object": "error", "message": "Rate limit exceeded", "type": "rate_limited", "code": "1300"},
+        ErrorKind.RATE),
+    ("mistral", 429, {"object": "error", "message": "Service tier capacity exceeded for this model.", "type":
+        "invalid_request_error", "code": None}, ErrorKind.RATE),
+    ("openai", 429, "slow down", ErrorKind.RATE),
+    # Of no row.
+    ("openai", 400, _error("'messages' must contain the word 'json'", type="invalid_request_error"), ErrorKind.CLIENT),
+    ("openai", 422, {"detail": [{"loc": ["body", "messages"], "msg": "Field required", "type": "missing"}]},
+        ErrorKind.CLIENT),
+    ("openai", 409, "", ErrorKind.CLIENT),
+    ("openai", 408, "", ErrorKind.BROKEN),
+    ("openai", 500, _anthropic("api_error", "Internal server error"), ErrorKind.BROKEN),
+    ("openai", 502, "<html><body><center><h1>502 Bad Gateway</h1></center></body></html>", ErrorKind.BROKEN),
+    ("openai", 503, "", ErrorKind.BROKEN),
+    ("openai", 523, "error code: 523", ErrorKind.BROKEN),
+    # Under 200.
+    ("openai", 200, _error("too long", type="invalid_request_error", param="messages", code="context_length_exceeded",
+        metadata={"raw": "…"}), ErrorKind.CONTEXT_LENGTH),
+    ("openrouter", 200, _error("Provider returned error", code="429"), ErrorKind.RATE),
+    ("openrouter", 200, _error("Provider returned error", code=502), ErrorKind.BROKEN),
+    ("openrouter", 200, _error("no", code=402), ErrorKind.NO_CREDIT),
+    ("openai", 200, _error("bad", type="invalid_request_error"), ErrorKind.CLIENT),
+    ("openai", 200, _error("oops"), ErrorKind.BROKEN),
+    ("openai", 200, {"error": "out of memory"}, ErrorKind.BROKEN),
+]  # fmt: skip
+
+
+def _read(body: Any) -> Any:
+    if isinstance(body, str):
+        return read_error(body.encode(), b"text/plain")
+    return read_error(orjson.dumps(body), b"application/json")
+
+
+class KindTests(SynchronousTestCase):
+    def test_bodies(self) -> None:
+        for dialect, status, body, kind in BODIES:
+            self.assertIs(kind_of(status, _read(body), dialect), kind, (dialect, status, body))
+
+    def test_every_row_has_a_body(self) -> None:
+        """Without a row, something that was seen would be told otherwise."""
+        from skyproxy.formats import error_kinds
+
+        for row in ROWS:
+            rest = tuple(each for each in ROWS if each is not row)
+            alone = (row,)
+            self.patch(error_kinds, "ROWS", alone)
+            fit = [b for b in BODIES if b[3] is row.kind and kind_of(b[1], _read(b[2]), b[0]) is row.kind]
+            self.patch(error_kinds, "ROWS", rest)
+            self.assertTrue(fit, row)
+
+    def test_row_of_another_dialect(self) -> None:
+        self.assertIs(kind_of(400, _read(_zai("1301", "x")), "openai"), ErrorKind.CLIENT)
+
+    def test_actions(self) -> None:
+        self.assertEqual(set(ACTIONS), set(ErrorKind))
+        for row in ROWS:
+            self.assertTrue(row.source.startswith("https://"), row)
+        self.assertFalse(ACTIONS[ErrorKind.CLIENT].next_candidate)
+        self.assertEqual(ACTIONS[ErrorKind.RATE].rests, "key_and_model")
+
+    def test_parameter(self) -> None:
+        named = [parameter_of(_read(body)) for _, _, body, kind in BODIES if kind is ErrorKind.PARAMETER]
+        self.assertEqual(named, ["reasoning", "temperature", "temperature", "cache", "reasoning", "cache"])
+        self.assertIsNone(parameter_of(_read("no")))

@@ -1,0 +1,483 @@
+"""The server's side of HTTP/2: its limits, its deadlines, and answers that are cut."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset
+from h2.settings import SettingCodes
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.errors import ClientStalled
+from skyproxy.http.h2.server_heads import HeadWatch
+from tests.unit.http.server_support import Client, Served, echo, wait
+
+WINDOW = 65_535
+
+
+class Http2Client(Client):
+    """A client of HTTP/2.
+
+    :ivar statuses: of the answers, by their streams; likewise ``bodies``.
+    :ivar ended: streams that ended as complete.
+    :ivar resets: the error codes of those that were reset.
+    :ivar goaway: the error code of GOAWAY, once it has come.
+    :ivar mute: nothing that h2 would send by itself is sent.
+    """
+
+    def __init__(self, served: Served, window: int | None = None) -> None:
+        self.served = served
+        self.h2 = H2Connection(H2Configuration(client_side=True, header_encoding=None))
+        self.statuses: dict[int, int] = {}
+        self.bodies: dict[int, bytes] = {}
+        self.ended: set[int] = set()
+        self.resets: dict[int, int] = {}
+        self.goaway: int | None = None
+        self.reads = True
+        self.mute = False
+        self._seen = 0
+        super().__init__(served.site.buildProtocol(None))
+        self.transport.negotiatedProtocol = b"h2"  # type: ignore[attr-defined]
+        self.h2.initiate_connection()
+        if window is not None:
+            self.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: window})
+        self.flush()
+
+    def flush(self) -> None:
+        """Exchange bytes until neither side has more."""
+        while True:
+            if not self.mute:
+                data = self.h2.data_to_send()
+                if data:
+                    self.send(data)
+            self.served.clock.advance(0)
+            new = self.received[self._seen :]
+            if not new:
+                return
+            self._seen += len(new)
+            for event in self.h2.receive_data(new):
+                self._note(event)
+
+    def _note(self, event: Any) -> None:
+        if isinstance(event, ResponseReceived):
+            self.statuses[event.stream_id] = int(dict(event.headers)[b":status"])
+        elif isinstance(event, DataReceived):
+            self.bodies[event.stream_id] = self.bodies.get(event.stream_id, b"") + event.data
+            if self.reads:
+                self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+        elif isinstance(event, StreamEnded):
+            self.ended.add(event.stream_id)
+        elif isinstance(event, StreamReset):
+            self.resets[event.stream_id] = event.error_code
+        elif isinstance(event, ConnectionTerminated):
+            self.goaway = event.error_code
+
+    def ask(self, stream: int, *extra: tuple[bytes, bytes], body: bytes | None = None, end: bool = True) -> None:
+        """Send a request."""
+        method = b"GET" if body is None else b"POST"
+        head = [(b":method", method), (b":scheme", b"https"), (b":authority", b"x"), (b":path", b"/")]
+        self.h2.send_headers(stream, [*head, *extra], end_stream=body is None)
+        if body is not None:
+            self.h2.send_data(stream, body, end_stream=end)
+        self.flush()
+
+    def leave(self) -> None:
+        self.protocol.connectionLost(Failure(ConnectionDone()))
+
+
+class Case(SynchronousTestCase):
+    """A site, and one client of it."""
+
+    def serve(self, handler: Any = echo, window: int | None = None, **limits: Any) -> Http2Client:
+        self.served = Served(handler, **limits)
+        client = Http2Client(self.served, window)
+        self.addCleanup(client.leave)
+        return client
+
+    def later(self, client: Http2Client, seconds: float) -> None:
+        self.served.pass_time(seconds)
+        client.flush()
+
+
+class AnswerTests(Case):
+    """What works as with HTTP/1.1."""
+
+    def test_request_with_a_body(self) -> None:
+        client = self.serve()
+        client.ask(1, body=b"abc")
+        client.ask(3)
+        self.assertEqual(client.statuses, {1: 200, 3: 200})
+        self.assertEqual(client.bodies, {1: b"POST / abc", 3: b"GET / "})
+        self.assertEqual(client.ended, {1, 3})
+
+    def test_answer_beyond_the_windows(self) -> None:
+        client = self.serve(lambda request: b"x" * 500_000)
+        client.ask(1)
+        self.assertEqual(len(client.bodies[1]), 500_000)
+        self.assertEqual(client.ended, {1})
+
+    def test_window_that_settings_open(self) -> None:
+        client = self.serve(window=0)
+        client.ask(1)
+        self.assertNotIn(1, client.bodies)
+        client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 1000})
+        client.flush()
+        self.assertEqual(client.bodies[1], b"GET / ")
+
+    def test_nothing_is_tried_while_a_window_is_shut(self) -> None:
+        client = self.serve(lambda request: b"x" * 500_000)
+        client.reads = False
+        client.ask(1)
+        self.assertEqual(len(client.bodies[1]), WINDOW)
+        self.assertEqual([call for call in self.served.clock.getDelayedCalls() if call.getTime() == 0], [])
+
+    def test_answer_before_the_end_of_the_request(self) -> None:
+        client = self.serve(wait)
+        client.h2.send_headers(
+            1, [(b":method", b"POST"), (b":scheme", b"https"), (b":authority", b"x"), (b":path", b"/")]
+        )
+        client.flush()
+        stream = next(iter(client.protocol._channel.streams.values()))
+        stream.writeHeaders(b"", b"200", b"", stream._request.responseHeaders)
+        stream.loseConnection()
+        client.flush()
+        self.assertEqual((client.ended, client.resets), ({1}, {1: ErrorCodes.NO_ERROR}))
+
+    def test_request_that_is_none_for_a_server(self) -> None:
+        client = self.serve()
+        client.h2.config.validate_outbound_headers = False
+        client.h2.send_headers(1, [(b":method", b"CONNECT"), (b":authority", b"x:443")], end_stream=True)
+        head = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"x"), (b":path", b"*")]
+        client.h2.send_headers(3, head, end_stream=True)
+        client.flush()
+        client.ask(5)
+        self.assertEqual(client.statuses, {1: 400, 3: 400, 5: 200})
+        self.assertIn(b"CONNECT", client.bodies[1])
+        self.assertIsNone(client.goaway)
+
+    def test_who_leaves_in_the_same_breath(self) -> None:
+        client = self.serve(wait)
+        client.ask(1)
+        head = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"x"), (b":path", b"/")]
+        for handler in (echo, wait):
+            self.served.handler = handler
+            stream = client.h2.get_next_available_stream_id()
+            client.h2.send_headers(stream, head, end_stream=True)
+            client.h2.reset_stream(stream, ErrorCodes.CANCEL)
+            client.flush()
+        self.assertIsNone(client.goaway)
+        self.served.requests[0].write(b"here")
+        self.served.requests[0].finish()
+        client.flush()
+        self.assertEqual((client.statuses, client.bodies), ({1: 200}, {1: b"here"}))
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_the_table_of_header_fields_stays_small(self) -> None:
+        client = self.serve(lambda request: request.setHeader("x-number", str(id(request)) * 20) or b"")
+        client.h2.update_settings({SettingCodes.HEADER_TABLE_SIZE: 2**32 - 1})
+        client.flush()
+        encoder: Any = client.protocol._channel.conn.encoder  # type: ignore[attr-defined]
+        for stream in range(1, 201, 2):
+            client.ask(stream)
+        self.assertEqual(len(client.ended), 100)
+        self.assertEqual(encoder.header_table_size, 4096)
+        self.assertLess(len(encoder.header_table.dynamic_entries), 128)
+        for size in (0, 4096) * 50:
+            client.h2.update_settings({SettingCodes.HEADER_TABLE_SIZE: size})
+            client.flush()
+        self.assertEqual(encoder.table_size_changes, [0, 4096])
+        client.ask(201)
+        self.assertIn(201, client.ended)
+
+    def test_data_after_a_reset(self) -> None:
+        client = self.serve(wait)
+        client.ask(1, body=b"a", end=False)
+        client.mute = True
+        client.protocol._channel.streams[1].abortConnection()
+        client.h2.send_data(1, b"b" * 1000)
+        client.mute = False
+        client.flush()
+        self.assertEqual(client.resets, {1: ErrorCodes.INTERNAL_ERROR})
+        client.ask(3)
+        self.assertFalse(client.transport.disconnecting)
+
+
+class PressureTests(Case):
+    """A producer is paused while the client takes nothing."""
+
+    class Producer:
+        def __init__(self) -> None:
+            self.calls: list[str] = []
+
+        def pauseProducing(self) -> None:
+            self.calls.append("pause")
+
+        def resumeProducing(self) -> None:
+            self.calls.append("resume")
+
+    def setUp(self) -> None:
+        self.client = self.serve(wait, window=1_000_000)
+        self.client.h2.increment_flow_control_window(1_000_000)
+        self.client.ask(1)
+        self.producer = self.Producer()
+        self.request = self.served.requests[0]
+        self.request.registerProducer(self.producer, True)
+
+    def test_transport(self) -> None:
+        self.client.transport.clogged = True
+        self.request.write(b"x" * 100_000)
+        self.assertEqual(self.producer.calls, ["pause"])
+        self.client.transport.take()
+        self.client.transport.take()
+        self.assertEqual(self.producer.calls, ["pause", "resume"])
+
+    def test_window(self) -> None:
+        self.client.reads = False
+        self.request.write(b"x" * 1_000_001)
+        self.assertEqual(self.producer.calls, ["pause"])
+        self.client.flush()
+        self.client.h2.increment_flow_control_window(1000, 1)
+        self.client.flush()
+        self.assertEqual(self.producer.calls, ["pause", "resume"])
+
+
+class CutTests(Case):
+    """An answer that is given up."""
+
+    def cut(self, client: Http2Client, size: int) -> None:
+        client.ask(1)
+        request = self.served.requests[0]
+        request.write(b"x" * size)
+        request.write(b"last")
+        request.channel.cut()
+        client.flush()
+
+    def test_ends_with_an_error_after_the_last_words(self) -> None:
+        client = self.serve(wait)
+        self.cut(client, 200_000)
+        self.assertEqual(client.bodies[1][-5:], b"xlast")
+        self.assertEqual((client.ended, client.resets), (set(), {1: ErrorCodes.INTERNAL_ERROR}))
+        self.assertIsNotNone(self.served.requests[0].lost)
+
+    def test_reset_comes_when_the_client_has_read_the_last_words(self) -> None:
+        client = self.serve(wait)
+        client.ask(1)
+        client.mute = True
+        request = self.served.requests[0]
+        request.write(b"last")
+        request.channel.cut()
+        client.flush()
+        self.assertEqual((client.bodies[1], client.resets), (b"last", {}))
+        client.mute = False
+        client.flush()
+        self.assertEqual(client.resets, {1: ErrorCodes.INTERNAL_ERROR})
+
+    def test_client_that_does_not_tell(self) -> None:
+        client = self.serve(wait)
+        client.ask(1)
+        client.mute = True
+        self.cut_now()
+        client.flush()
+        self.later(client, 4)
+        self.assertEqual(client.resets, {})
+        self.later(client, 3)
+        self.assertEqual(client.resets, {1: ErrorCodes.INTERNAL_ERROR})
+
+    def cut_now(self) -> None:
+        request = self.served.requests[0]
+        request.write(b"last")
+        request.channel.cut()
+
+    def test_client_that_does_not_read(self) -> None:
+        client = self.serve(wait, stall_timeout=3)
+        client.reads = False
+        self.cut(client, 200_000)
+        self.assertEqual(client.resets, {})
+        self.later(client, 5)
+        self.assertEqual(client.resets, {1: ErrorCodes.CANCEL})
+
+    def test_abort_is_an_error_too(self) -> None:
+        client = self.serve(wait)
+        client.ask(1)
+        self.served.requests[0].channel.abortConnection()
+        client.flush()
+        self.assertEqual(client.resets, {1: ErrorCodes.INTERNAL_ERROR})
+
+
+class LimitTests(Case):
+    """Header fields."""
+
+    def test_count(self) -> None:
+        client = self.serve(header_count=5)
+        client.ask(1, *[(b"x-%d" % number, b"") for number in range(6)])
+        client.ask(3, *[(b"x-%d" % number, b"") for number in range(5)])
+        client.ask(5, *[(b"x-%d" % number, b"") for number in range(6)], body=b"a", end=False)
+        self.assertEqual(client.statuses, {1: 431, 3: 200, 5: 431})
+        self.assertEqual(client.resets, {5: ErrorCodes.NO_ERROR})
+        self.assertEqual(len(self.served.requests), 1)
+
+    def test_bytes(self) -> None:
+        client = self.serve(header_bytes=1000)
+        client.ask(1, (b"x", b"y" * 1000))
+        self.assertEqual(client.statuses, {1: 431})
+        self.assertIn(b"1000 bytes", client.bodies[1])
+        client.ask(3, (b"x", b"y" * 2000))
+        self.assertEqual(client.goaway, ErrorCodes.ENHANCE_YOUR_CALM)
+        self.assertTrue(client.transport.disconnecting)
+
+
+class DeadlineTests(Case):
+    """Bytes that trickle in extend none of them."""
+
+    def test_body(self) -> None:
+        client = self.serve(body_timeout=3)
+        client.ask(1, body=b"a", end=False)
+        for _ in range(5):
+            self.later(client, 1)
+            if 1 not in client.resets:
+                client.h2.send_data(1, b"a")
+                client.flush()
+        self.assertEqual((client.statuses, client.resets), ({1: 408}, {1: ErrorCodes.NO_ERROR}))
+        self.assertEqual(self.served.requests, [])
+        client.ask(3)
+        self.assertEqual(client.statuses[3], 200)
+
+    def test_header_block(self) -> None:
+        client = self.serve(header_timeout=3)
+        client.ask(1)
+        client.h2.send_headers(
+            3, [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"x"), (b":path", b"/")]
+        )
+        data = client.h2.data_to_send()
+        client.send(data[:5])
+        for at in range(5, 10):
+            client.send(data[at : at + 1])
+            self.later(client, 1)
+        client.flush()
+        self.assertEqual(client.goaway, ErrorCodes.ENHANCE_YOUR_CALM)
+        self.assertTrue(client.transport.disconnecting)
+
+    def test_first_request(self) -> None:
+        client = self.serve(header_timeout=3)
+        self.later(client, 5)
+        self.assertEqual(client.goaway, ErrorCodes.NO_ERROR)
+
+    def test_rest(self) -> None:
+        client = self.serve(keep_alive=5)
+        client.ask(1)
+        for _ in range(7):
+            self.later(client, 1)
+            if client.goaway is None:
+                client.h2.ping(b"12345678")
+                client.flush()
+        self.assertEqual(client.goaway, ErrorCodes.NO_ERROR)
+        self.assertTrue(client.transport.disconnecting)
+
+    def test_close_that_takes_too_long(self) -> None:
+        client = self.serve(keep_alive=5)
+        client.ask(1)
+        self.later(client, 7)
+        self.assertFalse(client.transport.aborted)
+        self.later(client, 17)
+        self.assertTrue(client.transport.aborted)
+
+    def test_request_that_waits_for_its_answer_has_none(self) -> None:
+        client = self.serve(wait)
+        client.ask(1)
+        self.later(client, 1000)
+        self.served.requests[0].finish()
+        client.flush()
+        self.assertEqual(client.ended, {1})
+
+    def test_stalled_stream(self) -> None:
+        client = self.serve(wait, window=1000, stall_timeout=3)
+        client.reads = False
+        client.ask(1)
+        client.ask(3)
+        self.served.requests[0].write(b"x" * 2000)
+        self.served.requests[1].write(b"x")
+        self.later(client, 2)
+        client.h2.increment_flow_control_window(1, 1)
+        client.flush()
+        self.later(client, 2)
+        self.assertEqual(client.resets, {})
+        self.later(client, 3)
+        self.assertEqual(client.resets, {1: ErrorCodes.CANCEL})
+        lost = self.served.requests[0].lost
+        assert lost is not None
+        self.assertIsNotNone(lost.check(ClientStalled))
+        self.assertIsNone(self.served.requests[1].lost)
+
+    def test_stalled_connection(self) -> None:
+        client = self.serve(wait, window=1_000_000, stall_timeout=3)
+        client.h2.increment_flow_control_window(1_000_000)
+        client.ask(1)
+        client.transport.clogged = True
+        self.served.requests[0].write(b"x" * 200_000)
+        for _ in range(4):
+            self.later(client, 2)
+            client.transport.take(1000)
+        self.assertFalse(client.transport.aborted)
+        self.served.pass_time(5)
+        self.assertTrue(client.transport.aborted)
+        self.assertIsNotNone(self.served.requests[0].lost)
+
+
+class DrainTests(Case):
+    """Connections.drain()."""
+
+    def test_resting_one_closes(self) -> None:
+        client = self.serve()
+        client.ask(1)
+        self.served.connections.drain()
+        client.flush()
+        self.assertEqual(client.goaway, ErrorCodes.NO_ERROR)
+        self.assertTrue(client.transport.disconnecting)
+
+    def test_streams_under_way_are_the_last(self) -> None:
+        client = self.serve(wait)
+        client.ask(1)
+        client.ask(3)
+        self.served.connections.drain()
+        client.ask(5)
+        self.assertEqual((client.goaway, client.resets), (None, {5: ErrorCodes.REFUSED_STREAM}))
+        for request in self.served.requests:
+            request.write(b"end")
+            request.finish()
+            client.flush()
+        self.assertEqual((client.ended, client.goaway), ({1, 3}, ErrorCodes.NO_ERROR))
+        self.assertTrue(client.transport.disconnecting)
+
+
+class HeadWatchTests(SynchronousTestCase):
+    """Where the boundaries of frames are, however they come."""
+
+    PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    PING = b"\0\0\x08\x06\0\0\0\0\0" + bytes(8)
+    HEADERS = b"\0\0\x02\x01\x01\0\0\0\x01ab"
+    CONTINUATION = b"\0\0\x01\x09\x04\0\0\0\x01c"
+
+    def test_byte_by_byte(self) -> None:
+        watch = HeadWatch()
+        coming = []
+        for byte in self.PREFACE + self.PING + self.HEADERS + self.CONTINUATION + self.PING:
+            watch.feed(bytes([byte]))
+            coming.append(watch.coming)
+        begin = len(self.PREFACE + self.PING)
+        end = begin + len(self.HEADERS + self.CONTINUATION)
+        # Five bytes tell what a frame is.
+        self.assertEqual(coming, [begin + 4 <= at < end - 1 for at in range(len(coming))])
+
+    def test_at_once(self) -> None:
+        watch = HeadWatch()
+        watch.feed(self.PREFACE + self.HEADERS)
+        self.assertTrue(watch.coming)
+        watch.feed(self.CONTINUATION + self.PING[:12])
+        self.assertFalse(watch.coming)
+        watch.feed(self.PING[12:] + self.HEADERS[:6])
+        self.assertTrue(watch.coming)

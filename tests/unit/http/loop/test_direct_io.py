@@ -1,0 +1,154 @@
+"""Writing to sockets at once, and being read from them without detours."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+from unittest import mock
+
+from twisted.internet.protocol import Protocol
+from twisted.internet.task import Clock
+from twisted.internet.tcp import Connection
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.http.loop.batches import Stages
+from skyproxy.http.loop.direct_io import _Writer, direct_writer, read_directly
+
+
+class Reactor:
+    """Notes who waits to write."""
+
+    def __init__(self) -> None:
+        self.writers: list[Any] = []
+
+    def addWriter(self, writer: Any) -> None:
+        self.writers.append(writer)
+
+    def removeWriter(self, writer: Any) -> None:
+        self.writers.remove(writer)
+
+    def removeReader(self, reader: Any) -> None:
+        """It does not wait to read."""
+
+
+class DirectTests(SynchronousTestCase):
+    """direct_writer and read_directly on a socket."""
+
+    def setUp(self) -> None:
+        ours, self.peer = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.addCleanup(self.peer.close)
+        self.reactor = Reactor()
+        self.transport: Any = Connection(ours, Protocol(), self.reactor)  # type: ignore[arg-type]
+        self.transport.connected = 1
+        self.write = direct_writer(self.transport)
+
+    def test_what_the_system_takes_is_gone_at_once(self) -> None:
+        self.write(b"abc")
+        self.assertEqual(self.peer.recv(10), b"abc")
+        self.assertEqual(self.reactor.writers, [])
+
+    def test_what_it_does_not_take_is_kept_in_order(self) -> None:
+        data = bytes(range(256)) * 16_384
+        self.write(data)
+        self.write(b"the end")
+        self.write(b".")
+        self.assertEqual(self.reactor.writers[:1], [self.transport])
+        got = b""
+        while len(got) < len(data) + 8:
+            self.transport.doWrite()
+            got += self.peer.recv(1 << 20)
+        self.assertTrue(got == data + b"the end.")
+
+    def test_a_lost_connection_is_the_reactors_to_tell(self) -> None:
+        self.peer.close()
+        self.write(b"abc")
+        self.assertEqual(self.reactor.writers, [self.transport])
+
+    def test_nothing_goes_out_on_a_connection_that_is_gone_or_going(self) -> None:
+        self.transport.connected = 0
+        self.write(b"abc")
+        self.transport.connected = 1
+        self.transport.disconnecting = True
+        self.write(b"def")
+        self.peer.setblocking(False)
+        self.assertRaises(BlockingIOError, self.peer.recv, 10)
+
+    def test_what_is_put_off_goes_out_in_one_call(self) -> None:
+        sent = self.put_off()
+        self.write(b"abc")
+        self.write(b"def")
+        self.assertEqual(sent, [])
+        self.stages.end()
+        self.assertEqual((sent, self.peer.recv(10)), ([b"abcdef"], b"abcdef"))
+        self.write(b"ghi")
+        self.assertEqual(sent[1:], [b"ghi"])
+        self.assertEqual(self.reactor.writers, [])
+
+    def test_what_waits_goes_out_before_the_connection_is_closed(self) -> None:
+        self.put_off()
+        self.write(b"abc")
+        self.transport.loseConnection()
+        self.stages.end()
+        self.assertEqual(self.reactor.writers, [self.transport])
+        self.transport.doWrite()
+        self.assertEqual(self.peer.recv(10), b"abc")
+
+    def test_other_ways_to_write_keep_the_order(self) -> None:
+        self.put_off()
+        self.write(b"abc")
+        self.transport.writeSequence((b"def", b"ghi"))
+        self.write(b"jkl")
+        self.stages.end()
+        self.assertEqual(self.peer.recv(20), b"abcdefghijkl")
+
+    def test_no_more_waits_than_the_transport_would_hold(self) -> None:
+        self.put_off()
+        producer = mock.Mock()
+        self.transport.registerProducer(producer, True)
+        for _ in range(3):
+            self.write(bytes(self.transport.bufferSize))
+        producer.pauseProducing.assert_called()
+
+    def test_nobody_writes_to_a_connection_that_was_lost_meanwhile(self) -> None:
+        sent = self.put_off()
+        self.write(b"abc")
+        self.transport.connected = 0
+        self.stages.end()
+        self.assertEqual(sent, [])
+
+    def put_off(self) -> list[bytes]:
+        """Have what is written wait for its stage; returns what the system gets."""
+        self.stages = Stages(Clock(), 1.0)
+        writer = _Writer(self.transport, self.stages.put_off)
+        self.write = writer.write
+        sent: list[bytes] = []
+        send = writer._send
+
+        def count(data: bytes) -> Any:
+            sent.append(data)
+            return send(data)
+
+        writer._send = count
+        self.stages.begin()
+        return sent
+
+    def test_what_is_read_goes_to_the_protocol_itself(self) -> None:
+        protocol = Protocol()
+        got: list[bytes] = []
+        protocol.dataReceived = got.append  # type: ignore[method-assign]
+        read_directly(self.transport, protocol)
+        self.peer.send(b"abc")
+        self.transport.doRead()
+        self.assertEqual(got, [b"abc"])
+
+    def test_over_tls_and_elsewhere_all_stays_as_it_is(self) -> None:
+        between, beneath = Protocol(), self.transport.protocol
+        self.transport.TLS = True
+        read_directly(self.transport, between)
+        self.assertIs(self.transport.protocol, beneath)
+        other: Any = StringTransport()
+        read_directly(other, between)
+        direct_writer(other)(b"abc")
+        self.assertEqual(other.value(), b"abc")

@@ -1,0 +1,127 @@
+"""Which answers are shared, and on whose account."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from skyproxy.cache.memory import MemoryStore
+from skyproxy.cache.single_flight import Flights
+from skyproxy.pipeline.coalescing import Sharing, is_deterministic
+from skyproxy.pipeline.proxy import Proxy, Runtime
+from skyproxy.pipeline.router import Router
+from skyproxy.telemetry.usage import Tokens
+from skyproxy.upstream.dispatch.backoff import Backoff
+from skyproxy.upstream.dispatch.dispatcher import Asker
+from skyproxy.upstream.dispatch.retry_budget import RetryBudget
+from tests.unit.configs import config_of
+from tests.unit.fakes import DONE, EVENTS, FakeClient, event, provider_of, word
+from tests.unit.pipeline import test_proxy
+
+CONFIG = """
+providers:
+  guard: {base_url: "http://127.0.0.1:9/v1", max_retries: 0, coalesce: true}
+model_slots:
+  kept: {provider: guard, model: large, fallbacks: ["guard:small"], cache: on, strip_reasoning: %s}
+"""
+USAGE = {"prompt_tokens": 100, "completion_tokens": 50}
+
+
+class SharingTests(test_proxy.Case):
+    """One provider, asked for a large model and then for a small one."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.sharing = Sharing({"memory": MemoryStore(self.clock.seconds, 10**6)}, Flights(self.clock.seconds), {})
+        self.load()
+
+    def load(self, *, strip_reasoning: bool = False) -> None:
+        """As at the start, or at a reload."""
+        config = config_of(CONFIG % ("true" if strip_reasoning else "false"))
+        self.providers = {"guard": provider_of(config.providers["guard"], self.clock, self.upstream, max_concurrent=9)}
+        self.runtime = Runtime(config, Router(config), self.providers)
+        asker = Asker(self.clock, self.clock.seconds, RetryBudget(self.clock), Backoff(lambda: 0.5))
+        self.proxy = Proxy(lambda: self.runtime, self.clock, asker, self.sharing, self.completed)
+
+    def ask(self, **fields: Any) -> tuple[FakeClient, Deferred[None]]:
+        return self.serve(test_proxy.chat(model="kept", **fields))
+
+    def answer(self, text: str) -> None:
+        message = {"role": "assistant", "content": text}
+        self.upstream.answer().send(json.dumps({"choices": [{"message": message}]}).encode()).end()
+
+    def result(self, client: FakeClient) -> bytes | None:
+        return client.headers.get(b"x-skyproxy-cache")
+
+    def test_what_is_kept(self) -> None:
+        for result in (b"miss", b"hit"):
+            client, done = self.ask()
+            if result == b"miss":
+                self.answer("Halt!")
+            self.successResultOf(done)
+            self.assertEqual(self.result(client), result)
+
+    def test_what_a_fallback_says_is_not_kept_as_the_firsts(self) -> None:
+        for _ in range(2):
+            client, done = self.ask()
+            self.upstream.answer(503)
+            self.answer("Halt!")
+            self.successResultOf(done)
+            self.assertEqual((self.result(client), client.status), (b"miss", 200))
+
+    def test_a_rule_that_changes_answers_changes_their_key(self) -> None:
+        for strip in (False, True):
+            self.load(strip_reasoning=strip)
+            client, done = self.ask()
+            self.answer("<think>I see him.</think>Halt!")
+            self.successResultOf(done)
+            self.assertEqual((self.result(client), b"I see" in client.body), (b"miss", not strip))
+
+    def test_deterministic(self) -> None:
+        for fields in ({"temperature": 0}, {"seed": 3}, {"random_seed": 3}, {"seed": 0}):
+            self.assertTrue(is_deterministic(fields), fields)
+        for fields in ({}, {"temperature": 0.1}, {"seed": None}):
+            self.assertFalse(is_deterministic(fields), fields)
+
+    def test_the_usage_is_the_providers_when_the_first_client_has_left(self) -> None:
+        _, first = self.ask(stream=True)
+        _, second = self.ask(stream=True)
+        response = self.upstream.answer(200, EVENTS).send(word("Halt"))
+        first.cancel()
+        self.successResultOf(first)
+        self.assertEqual(self.records, [])
+        self.clock.advance(5)
+        response.send(word("!", "stop"), event(choices=[], usage=USAGE), DONE).end()
+        self.successResultOf(second)
+        tokens = {record.outcome: record.tokens for record in self.records}
+        self.assertEqual(tokens, {"cancelled": Tokens(100, 50), "ok": None})
+        self.assertEqual({record.outcome: record.latency for record in self.records}, {"cancelled": 0.0, "ok": 5.0})
+
+    def test_what_came_after_the_first_client_had_left_is_on_its_record(self) -> None:
+        _, first = self.ask()
+        _, second = self.ask()
+        first.cancel()
+        self.upstream.answer(503)
+        self.answer("Halt!")
+        self.successResultOf(second)
+        (left,) = [record for record in self.records if record.outcome == "cancelled"]
+        self.assertEqual((left.status, left.attempts, left.time_to_first_byte), (200, 2, None))
+
+    def test_the_usage_of_a_whole_answer(self) -> None:
+        _, first = self.ask()
+        _, second = self.ask()
+        first.cancel()
+        self.upstream.answer().send(json.dumps({"choices": [], "usage": USAGE}).encode()).end()
+        self.successResultOf(second)
+        self.assertEqual([record.tokens for record in self.records if record.tokens], [Tokens(100, 50)])
+
+    def test_the_usage_is_estimated_when_all_have_left(self) -> None:
+        dones = [self.ask(stream=True)[1] for _ in range(2)]
+        self.upstream.answer(200, EVENTS).send(word("Halt"))
+        for done in dones:
+            done.cancel()
+            self.successResultOf(done)
+        tokens = [record.tokens for record in self.records if record.tokens]
+        self.assertEqual([(each.completion, each.estimated) for each in tokens], [(1, True)])

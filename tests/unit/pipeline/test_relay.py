@@ -1,0 +1,571 @@
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Collection
+from typing import Any
+from unittest import mock
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.errors import ShuttingDown, UpstreamBroken, UpstreamTimeout
+from skyproxy.formats.openai.stream_watch import StreamVerdict, StreamWatch
+from skyproxy.http.common.headers import media_type
+from skyproxy.pipeline.relay import named, passable, relay
+from skyproxy.upstream.exchange import whole_body
+from skyproxy.upstream.exchange.body import Body
+from skyproxy.upstream.exchange.provider import Answer
+from skyproxy.upstream.exchange.whole_body import Whole
+from skyproxy.upstream.guards.concurrency import Limiter
+from skyproxy.upstream.guards.reservation import Hold
+from tests.unit.fakes import DONE, EVENTS, JSON, FakeClient, Response, event, word
+
+SECRET = "sk-proj-abcdefghijklmnopqrstuvwxyz"
+AUDIO = (b"Content-Type", b"audio/mpeg")
+
+
+class Case(SynchronousTestCase):
+    """One answer on its way."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.limiter = Limiter(self.clock, max_concurrent=1, max_pending=0)
+        self.client = FakeClient(self.clock)
+
+    def begin(
+        self,
+        *headers: tuple[bytes, bytes],
+        status: int = 200,
+        model: str | None = "combat",
+        whole: bytes | None = None,
+        strip_reasoning: bool = False,
+        secrets: Collection[str] = (),
+    ) -> tuple[Response, Deferred[StreamVerdict | None]]:
+        """An answer whose headers are there, or the *whole* of it, and what becomes of relaying it."""
+        self.response = response = Response(status, headers, whole)
+        deadline = self.clock.callLater(60, lambda: body.fail(UpstreamTimeout("late", timer="default_timeout")))
+        body = Body(self.clock, deadline, idle_timeout=30)
+        response.deliverBody(body)
+        permit = self.successResultOf(self.limiter.acquire(1))
+        answer = Answer(status, headers, body, Hold(permit, None, None), 0.0, whole)
+
+        watch = StreamWatch()
+
+        async def carry() -> StreamVerdict | None:
+            with answer:
+                verdict = await relay(
+                    answer, self.client, model, watch=watch, strip_reasoning=strip_reasoning, secrets=secrets
+                )
+            return watch.verdict() if watch.begun else verdict
+
+        done: Deferred[StreamVerdict | None] = Deferred.fromCoroutine(carry())
+        return response, done
+
+    def assertOver(self) -> None:
+        """The permit is back and no timer is left."""
+        self.assertEqual(self.limiter.statistics().in_use, 0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class WholeAnswers(Case):
+    """What is read to its end before it goes down."""
+
+    def test_nothing_goes_down_before_the_end(self) -> None:
+        response, done = self.begin(JSON)
+        response.send(b'{"model": "guard", ', b'"id": 7')
+        self.assertEqual(self.client.did, [])
+        response.send(b', "usage": {"total_tokens": 9}}')
+        response.end()
+        verdict = self.successResultOf(done)
+        assert verdict is not None
+        self.assertEqual((verdict.complete, verdict.usage), (True, {"total_tokens": 9}))
+        self.assertEqual(self.client.did, ["answer"])
+        self.assertEqual(json.loads(self.client.body), {"model": "combat", "id": 7, "usage": {"total_tokens": 9}})
+        self.assertEqual((self.client.status, self.client.headers[b"content-type"]), (200, b"application/json"))
+        self.assertOver()
+
+    def test_a_body_that_ends_with_its_connection_is_taken_if_it_is_json(self) -> None:
+        response, done = self.begin(JSON)
+        response.send(b'{"model": "combat"}').close()
+        self.successResultOf(done)
+        self.assertEqual(self.client.body, b'{"model": "combat"}')
+
+    def test_the_providers_errors_go_down_in_openais_shape(self) -> None:
+        for status in (400, 401, 404, 429, 500, 503, 529):
+            for model in ("combat", None):
+                self.setUp()
+                response, done = self.begin(
+                    (b"content-type", b"text/html; charset=utf-8"),
+                    (b"Content-Disposition", b"attachment"),
+                    (b"Retry-After", b"7"),
+                    (b"X-Should-Retry", b"false"),
+                    (b"Set-Cookie", b"a=b"),
+                    status=status,
+                    model=model,
+                )
+                response.send(b"<p>no</p>").end()
+                self.assertIsNone(self.successResultOf(done))
+                self.assertEqual(self.client.status, status)
+                self.assertEqual(json.loads(self.client.body)["error"]["message"], "no")
+                self.assertEqual(
+                    self.client.headers,
+                    {b"content-type": b"application/json", b"retry-after": b"7", b"x-should-retry": b"false"},
+                )
+                self.assertOver()
+
+    def test_errors_in_that_shape_go_down_as_they_are(self) -> None:
+        body = b'{ "error": {"message":"no", "type": "x", "param": "n", "code": 1.50}, "id": "\\u00e9" }'
+        response, done = self.begin((b"Content-Type", b"application/json; charset=utf-8"), status=400)
+        response.send(body).end()
+        self.successResultOf(done)
+        self.assertEqual(self.client.body, body)
+
+    def test_no_key_goes_down_with_an_error_in_a_stream(self) -> None:
+        response, done = self.begin(EVENTS, secrets=[SECRET])
+        response.send(word("a"))
+        response.send(event(error={"message": f"bad key {SECRET}"})).end()
+        self.successResultOf(done)
+        self.assertIn(b"bad key ***", self.client.body)
+        self.assertNotIn(SECRET.encode(), self.client.body)
+
+    def test_no_key_goes_down_with_an_error(self) -> None:
+        response, done = self.begin(JSON, (b"openai-organization", SECRET.encode()), status=401, secrets=[SECRET])
+        response.send(json.dumps({"error": {"message": f"Incorrect API key provided: {SECRET}"}}).encode()).end()
+        self.successResultOf(done)
+        self.assertEqual(json.loads(self.client.body)["error"]["message"], "Incorrect API key provided: ***")
+        self.assertEqual(self.client.headers[b"openai-organization"], b"***")
+
+    def test_an_error_in_the_form_of_a_stream_is_answered_whole(self) -> None:
+        response, done = self.begin(EVENTS, status=429)
+        response.send(b'data: {"error": {"message": "no"}}\n\n').end()
+        self.successResultOf(done)
+        self.assertEqual(self.client.did, ["answer"])
+        self.assertEqual(json.loads(self.client.body)["error"]["message"], "no")
+
+    def test_what_is_no_json_object_is_no_answer(self) -> None:
+        for kind, body in (
+            (b"text/html", b"<html>"), (b"application/json", b""), (b"application/json", b"[]"),
+            (b"application/json", b'{"id": 7'), (b"application/json", b'"model"'),
+        ):  # fmt: skip
+            self.setUp()
+            response, done = self.begin((b"Content-Type", kind))
+            response.send(body)
+            response.end()
+            self.assertIn(kind.decode(), self.failureResultOf(done, UpstreamBroken).value.message)
+            self.assertEqual(self.client.did, [])
+
+    def test_a_cut_before_the_end_leaves_the_client_to_be_answered(self) -> None:
+        response, done = self.begin(JSON)
+        response.send(b'{"model": "guard"}').cut()
+        self.failureResultOf(done, UpstreamBroken)
+        self.assertEqual(self.client.did, [])
+        self.assertOver()
+
+    def test_default_timeout_covers_the_whole(self) -> None:
+        response, done = self.begin(JSON)
+        response.send(b"{")
+        self.clock.advance(59)
+        self.assertNoResult(done)
+        self.clock.advance(1)
+        self.assertEqual(self.failureResultOf(done, UpstreamTimeout).value.timer, "default_timeout")
+        self.assertTrue(response.transport.aborted)
+        self.assertOver()
+
+    def test_too_large(self) -> None:
+        with mock.patch.object(whole_body, "LARGEST", 100):
+            response, done = self.begin(JSON)
+            response.send(b"x" * 60, b"x" * 60)
+            self.failureResultOf(done, UpstreamBroken)
+            self.assertTrue(response.transport.aborted)
+            self.assertEqual(self.client.did, [])
+            self.assertOver()
+
+    def test_too_large_at_once(self) -> None:
+        with mock.patch.object(whole_body, "LARGEST", 100):
+            response, done = self.begin(JSON, status=500)
+            response.send(b"x" * 101).end()
+            self.failureResultOf(done, UpstreamBroken)
+            self.assertEqual(self.client.did, [])
+
+    def test_compressed_although_nobody_asked(self) -> None:
+        response, done = self.begin(JSON, (b"Content-Encoding", b"GZIP"))
+        response.send(gzip.compress(b'{"model": "guard"}')).end()
+        self.successResultOf(done)
+        self.assertEqual(json.loads(self.client.body), {"model": "combat"})
+        self.assertNotIn(b"content-encoding", self.client.headers)
+
+    def test_compressed_errors(self) -> None:
+        response, done = self.begin(JSON, (b"content-encoding", b"gzip"), status=400)
+        response.send(gzip.compress(b"{}")).end()
+        self.successResultOf(done)
+        self.assertIn("400 Bad Request", json.loads(self.client.body)["error"]["message"])
+
+    def test_errors_compressed_in_a_way_that_cannot_be_read_keep_their_status(self) -> None:
+        response, done = self.begin(JSON, (b"content-encoding", b"br"), status=429)
+        response.send(b"\x0b\x02").end()
+        self.successResultOf(done)
+        self.assertEqual(self.client.status, 429)
+        self.assertIn("429 Too Many Requests", json.loads(self.client.body)["error"]["message"])
+
+    def test_compressed_in_a_way_that_cannot_be_read(self) -> None:
+        squeezed = gzip.compress(b"x" * 5000)
+        for name, body in ((b"gzip", b"plain"), (b"gzip", squeezed[:-9]), (b"br", b"\x0b\x02"), (b"gzip", squeezed)):
+            self.setUp()
+            with mock.patch.object(whole_body, "LARGEST", 4000):
+                response, done = self.begin(JSON, (b"Content-Encoding", name))
+                response.send(body).end()
+                self.failureResultOf(done, UpstreamBroken)
+                self.assertEqual(self.client.did, [])
+
+
+class Streams(Case):
+    """Event streams."""
+
+    def test_the_status_line_waits_for_the_first_byte(self) -> None:
+        response, done = self.begin(EVENTS)
+        self.assertEqual(self.client.did, [])
+        response.send(word("Halt"))
+        self.assertEqual(self.client.did, ["start"])
+        self.assertEqual(self.client.body, word("Halt"))
+        self.assertEqual(self.client.headers[b"cache-control"], b"no-cache")
+        self.assertEqual(self.client.headers[b"x-accel-buffering"], b"no")
+        self.assertIs(self.client.producer, response.body)
+        response.send(word("!", "stop"), DONE).end()
+        self.assertEqual(self.client.did, ["start", "finish"])
+        verdict = self.successResultOf(done)
+        assert verdict is not None
+        self.assertEqual((verdict.done, verdict.finish_reason), (True, "stop"))
+        self.assertEqual(self.client.body, word("Halt") + word("!", "stop") + DONE)
+        self.assertOver()
+
+    def test_bytes_as_they_come_whatever_their_borders(self) -> None:
+        text = b": comment\r\n\r\n" + word("Halt").replace(b"\n", b"\r\n") + word("!", "stop") + DONE
+        response, done = self.begin(EVENTS)
+        for position in range(len(text)):
+            response.send(text[position : position + 1])
+            self.assertEqual(self.client.body, text[: position + 1])
+        response.end()
+        self.successResultOf(done)
+
+    def test_all_of_it_has_come(self) -> None:
+        for model, text in (
+            ("combat", word("Halt", "stop") + DONE),
+            ("combat", word("Halt", "stop")),
+            ("combat", word("x" * 50_000) + DONE),
+            (None, b'data: {"type": "speech.audio.delta"}\n\n'),
+        ):
+            self.setUp()
+            _, done = self.begin(EVENTS, model=model, whole=text)
+            verdict = self.successResultOf(done)
+            assert verdict is not None
+            self.assertEqual((verdict.complete, verdict.done), (model is not None, DONE in text))
+            self.assertEqual((self.client.did, self.client.body), (["stream"], text))
+            self.assertEqual(self.client.headers[b"cache-control"], b"no-cache")
+            self.assertOver()
+
+    def test_all_of_it_has_come_and_it_is_not_complete(self) -> None:
+        _, done = self.begin(EVENTS, whole=word("Halt"))
+        self.assertCutWith("upstream_broken", word("Halt"), done)
+
+    def test_all_of_it_has_come_and_it_ends_with_an_error(self) -> None:
+        said = word("Halt") + event(error="overloaded")
+        _, done = self.begin(EVENTS, whole=said)
+        verdict = self.successResultOf(done)
+        assert verdict is not None
+        self.assertEqual((verdict.error, self.client.did), ({"message": "overloaded"}, ["start", "cut"]))
+        self.assertEqual(self.client.body, said)
+        self.assertOver()
+
+    def test_all_of_it_has_come_and_it_is_nothing_or_compressed(self) -> None:
+        for headers, body in (((EVENTS,), b""), ((EVENTS, (b"Content-Encoding", b"gzip")), gzip.compress(DONE))):
+            self.setUp()
+            _, done = self.begin(*headers, whole=body)
+            self.failureResultOf(done, UpstreamBroken)
+            self.assertEqual(self.client.did, [])
+            self.assertOver()
+
+    def test_reasoning_is_left_out_however_it_comes(self) -> None:
+        text = word("<think>so</think>Halt") + word("!", "stop") + DONE
+        _, done = self.begin(EVENTS, whole=text, strip_reasoning=True)
+        self.successResultOf(done)
+        whole = self.client
+        self.client = FakeClient(self.clock)
+        response, done = self.begin(EVENTS, strip_reasoning=True)
+        response.send(text[:20], text[20:]).end()
+        self.successResultOf(done)
+        self.assertEqual((whole.did, self.client.did), (["stream"], ["start", "finish"]))
+        for client in (whole, self.client):
+            self.assertNotIn(b"so<", client.body)
+            self.assertIn(b"Halt", client.body)
+            self.assertTrue(client.body.endswith(DONE))
+
+    def test_failures_before_the_first_byte_leave_the_client_to_be_answered(self) -> None:
+        def late(response: Response) -> None:
+            self.clock.advance(60)
+
+        steps: list[Callable[[Response], None]] = [Response.end, Response.close, Response.cut, late]
+        for step in steps:
+            self.setUp()
+            response, done = self.begin(EVENTS)
+            step(response)
+            self.failureResultOf(done, UpstreamBroken, UpstreamTimeout)
+            self.assertEqual(self.client.did, [])
+            self.assertOver()
+
+    def test_a_compressed_stream_is_refused(self) -> None:
+        response, done = self.begin(EVENTS, (b"Content-Encoding", b"gzip"))
+        self.failureResultOf(done, UpstreamBroken)
+        self.assertEqual(self.client.did, [])
+        self.assertTrue(response.transport.aborted)
+        self.assertOver()
+
+    def assertCutWith(self, code: str, sent: bytes, done: Deferred[StreamVerdict | None]) -> None:
+        self.failureResultOf(done)
+        self.assertEqual(self.client.did, ["start", "cut"])
+        last = self.client.body.removeprefix(sent)
+        self.assertTrue(last.startswith(b"data: ") and last.endswith(b"\n\n"), last)
+        error = json.loads(last[6:])["error"]
+        self.assertEqual(set(error), {"message", "type", "param", "code"})
+        self.assertEqual((error["code"], error["type"]), (code, "server_error"))
+        self.assertNotIn(b"[DONE]", self.client.body)
+        self.assertOver()
+
+    def test_a_cut_is_told_and_never_done(self) -> None:
+        for step in (Response.cut, Response.close, Response.end):
+            self.setUp()
+            response, done = self.begin(EVENTS)
+            response.send(word("Halt"))
+            step(response)
+            self.assertCutWith("upstream_broken", word("Halt"), done)
+
+    def test_a_cut_within_an_event_ends_it_first(self) -> None:
+        response, done = self.begin(EVENTS)
+        response.send(word("Halt"), b'data: {"choi').cut()
+        self.assertCutWith("upstream_broken", word("Halt") + b'data: {"choi\n\n', done)
+
+    def test_idle_timeout(self) -> None:
+        response, done = self.begin(EVENTS)
+        response.send(word("Halt"))
+        self.clock.advance(30)
+        self.assertCutWith("upstream_timeout", word("Halt"), done)
+        self.assertIn(b"idle_timeout", self.client.body)
+        self.assertTrue(response.transport.aborted)
+
+    def test_default_timeout_ends_with_the_first_byte(self) -> None:
+        response, done = self.begin(EVENTS)
+        response.send(word("Halt"))
+        for _ in range(10):
+            self.clock.advance(29)
+            response.send(b": still here\n\n")
+        response.send(DONE).end()
+        self.successResultOf(done)
+        self.assertOver()
+
+    def test_ended_from_outside(self) -> None:
+        response, done = self.begin(EVENTS)
+        response.send(word("Halt"))
+        response.body.fail(ShuttingDown("bye"))
+        self.assertCutWith("shutting_down", word("Halt"), done)
+
+    def test_what_ends_with_a_finish_reason_is_complete(self) -> None:
+        for last in (word("", "length"), DONE, event(type="response.completed")):
+            for step in (Response.end, Response.close):
+                self.setUp()
+                response, done = self.begin(EVENTS)
+                response.send(word("Halt"), last)
+                step(response)
+                self.successResultOf(done)
+                self.assertEqual(self.client.did, ["start", "finish"])
+                self.assertEqual(self.client.body, word("Halt") + last)
+
+    def test_what_breaks_after_done_is_complete(self) -> None:
+        def idle(response: Response) -> None:
+            self.clock.advance(30)
+
+        steps: list[Callable[[Response], None]] = [Response.cut, idle]
+        for step in steps:
+            self.setUp()
+            response, done = self.begin(EVENTS)
+            response.send(word("Halt", "stop"), DONE)
+            step(response)
+            verdict = self.successResultOf(done)
+            assert verdict is not None and verdict.done
+            self.assertEqual(self.client.did, ["start", "finish"])
+            self.assertEqual(self.client.body, word("Halt", "stop") + DONE)
+            self.assertOver()
+
+    def test_the_providers_own_error_is_the_last_word(self) -> None:
+        said = event(error={"message": "overloaded", "code": 529})
+        for step in (Response.end, Response.close):
+            self.setUp()
+            response, done = self.begin(EVENTS)
+            response.send(word("Halt"), said)
+            step(response)
+            verdict = self.successResultOf(done)
+            assert verdict is not None
+            self.assertEqual(verdict.error, {"message": "overloaded", "code": 529})
+            self.assertEqual(self.client.did, ["start", "cut"])
+            self.assertEqual(self.client.body, word("Halt") + said)
+            self.assertOver()
+
+    def test_a_break_after_the_providers_own_error(self) -> None:
+        said = event(error="overloaded")
+        response, done = self.begin(EVENTS)
+        response.send(word("Halt"), said).cut()
+        self.failureResultOf(done, UpstreamBroken)
+        self.assertEqual(self.client.body, word("Halt") + said)
+        self.assertEqual(self.client.did, ["start", "cut"])
+
+    def test_a_stream_of_another_kind_is_not_judged(self) -> None:
+        response, done = self.begin(EVENTS, model=None)
+        response.send(b'data: {"type": "speech.audio.delta"}\n\n').end()
+        self.successResultOf(done)
+        self.assertEqual(self.client.did, ["start", "finish"])
+
+    def test_a_client_that_leaves(self) -> None:
+        response, done = self.begin(EVENTS)
+        response.send(word("Halt"))
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+        self.assertTrue(response.transport.aborted)
+        self.assertNotIn("finish", self.client.did)
+        self.assertEqual(self.client.body, word("Halt"))
+        self.assertOver()
+
+    def test_a_client_that_leaves_before_the_first_byte(self) -> None:
+        response, done = self.begin(EVENTS)
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+        self.assertTrue(response.transport.aborted)
+        self.assertEqual(self.client.did, [])
+        self.assertOver()
+
+    def test_a_fault_in_the_midst_is_a_cut(self) -> None:
+        for headers, model in ((EVENTS, "combat"), (AUDIO, None)):
+            self.setUp()
+            self.client.fails_at = b"first"
+            response, done = self.begin(headers, model=model)
+            response.send(b"first")
+            self.failureResultOf(done, RuntimeError)
+            self.assertEqual(self.client.did, ["start", "cut"])
+            self.assertTrue(response.transport.aborted)
+            self.assertOver()
+
+    def test_the_clients_pace_is_the_providers(self) -> None:
+        response, done = self.begin(EVENTS)
+        response.send(word("Halt"))
+        self.client.producer.pauseProducing()
+        self.assertEqual(response.transport.asked[-1], "pause")
+        self.clock.pump([20.0] * 10)
+        self.assertNoResult(done)
+        self.client.producer.resumeProducing()
+        self.assertEqual(response.transport.asked[-1], "resume")
+        response.send(DONE).end()
+        self.successResultOf(done)
+
+
+class AnyBytes(Case):
+    """Answers that may be anything, audio say."""
+
+    def test_as_they_come_with_their_length(self) -> None:
+        response, done = self.begin(AUDIO, (b"Content-Length", b"6"), (b"X-Other", b"1"), model=None)
+        self.assertEqual(self.client.did, [])
+        response.send(b"RI")
+        self.assertEqual((self.client.did, self.client.body), (["start"], b"RI"))
+        self.assertEqual(self.client.headers, {b"content-type": b"audio/mpeg", b"content-length": b"6"})
+        response.send(b"FF", b"..").end()
+        self.assertIsNone(self.successResultOf(done))
+        self.assertEqual((self.client.did, self.client.body), (["start", "finish"], b"RIFF.."))
+        self.assertOver()
+
+    def test_json_is_not_looked_at(self) -> None:
+        response, done = self.begin(JSON, model=None)
+        response.send(b'{"model": "guard"').end()
+        self.successResultOf(done)
+        self.assertEqual(self.client.body, b'{"model": "guard"')
+
+    def test_compressed_ones_stay_so(self) -> None:
+        squeezed = gzip.compress(b"RIFF")
+        response, done = self.begin(AUDIO, (b"content-encoding", b"gzip"), model=None)
+        response.send(squeezed).end()
+        self.successResultOf(done)
+        self.assertEqual(self.client.headers[b"content-encoding"], b"gzip")
+        self.assertEqual(self.client.body, squeezed)
+
+    def test_empty(self) -> None:
+        response, done = self.begin(AUDIO, (b"Content-Length", b"0"), model=None)
+        response.end()
+        self.successResultOf(done)
+        self.assertEqual((self.client.did, self.client.body), (["answer"], b""))
+        self.assertNotIn(b"content-length", self.client.headers)
+
+    def test_a_cut_adds_nothing(self) -> None:
+        response, done = self.begin(AUDIO, (b"Content-Length", b"600"), model=None)
+        response.send(b"RIFF").cut()
+        self.failureResultOf(done, UpstreamBroken)
+        self.assertEqual((self.client.did, self.client.body), (["start", "cut"], b"RIFF"))
+        self.assertOver()
+
+    def test_a_cut_before_the_first_byte(self) -> None:
+        response, done = self.begin(AUDIO, model=None)
+        response.cut()
+        self.failureResultOf(done, UpstreamBroken)
+        self.assertEqual(self.client.did, [])
+
+
+class Headers(SynchronousTestCase):
+    """What may pass, and what is read of it."""
+
+    def test_what_passes(self) -> None:
+        allowed = [
+            (b"Content-Type", b"a/b"), (b"content-disposition", b"inline"), (b"Retry-After", b"1"),
+            (b"retry-after-ms", b"1000"), (b"X-RateLimit-Remaining", b"3"), (b"RateLimit", b"4"),
+            (b"openai-processing-ms", b"5"), (b"CF-Ray", b"6"),
+        ]  # fmt: skip
+        others = [
+            (b"Set-Cookie", b"a=b"), (b"Connection", b"X-Hop"), (b"X-Hop", b"1"), (b"Transfer-Encoding", b"chunked"),
+            (b"Content-Length", b"3"), (b"Content-Encoding", b"gzip"), (b"Server", b"x"), (b"Location", b"/"),
+            (b"Access-Control-Allow-Origin", b"*"), (b"Strict-Transport-Security", b"x"), (b"Date", b"now"),
+        ]  # fmt: skip
+        self.assertEqual(passable([*others, *allowed]), allowed)
+
+    def test_names_without_end_do_not_go_down(self) -> None:
+        self.assertEqual(passable([(b"x-ratelimit-" + b"a" * 88, b"1")]), [(b"x-ratelimit-" + b"a" * 88, b"1")])
+        self.assertEqual(passable([(b"x-ratelimit-" + b"a" * 89, b"1")]), [])
+
+    def test_the_providers_id_has_a_name_of_its_own(self) -> None:
+        for name in (b"X-Request-Id", b"request-id", b"x-generation-id"):
+            self.assertEqual(passable([(name, b"up-7")]), [(b"X-Upstream-Request-Id", b"up-7")])
+
+    def test_media_type(self) -> None:
+        self.assertEqual(media_type([(b"CONTENT-type", b" Text/Event-Stream ; charset=x")]), b"text/event-stream")
+        self.assertEqual(media_type([]), b"")
+
+
+class Named(SynchronousTestCase):
+    """named()."""
+
+    def test_only_the_name_changes(self) -> None:
+        value = {"id": 1.5, "model": "guard", "text": "\u00e9\U0001f409", "n": None, "usage": {"a": 2**64 - 1}}
+        given = Whole(json.dumps(value).encode(), dict(value))
+        named_value = json.loads(named(given, "combat", strip_reasoning=False))
+        self.assertEqual(named_value, {**value, "model": "combat"})
+
+    def test_untouched_where_there_is_nothing_to_change(self) -> None:
+        for data in (b'{ "model" : "combat" }', b'{ "id" : 7 }'):
+            self.assertIs(named(Whole(data, json.loads(data)), "combat", strip_reasoning=False), data)
+
+    def test_reasoning_is_left_out_where_that_is_wanted(self) -> None:
+        value = {"model": "combat", "choices": [{"message": {"content": "<think>hm</think>Halt", "reasoning": "hm"}}]}
+        given = Whole(json.dumps(value).encode(), value)
+        stripped = json.loads(named(given, "combat", strip_reasoning=True))
+        self.assertEqual(stripped, {"model": "combat", "choices": [{"message": {"content": "Halt"}}]})
+
+    def test_what_cannot_be_written_again_is_the_providers_fault(self) -> None:
+        deep: list[Any] = []
+        for _ in range(300):
+            deep = [deep]
+        with self.assertRaises(UpstreamBroken):
+            named(Whole(b"", {"model": "guard", "x": deep}), "combat", strip_reasoning=False)

@@ -1,0 +1,95 @@
+"""Model names: slots, providers' models, the fallback, and advice for the rest."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.errors import UnknownModel
+from skyproxy.pipeline.router import Router
+from tests.unit.configs import config_of
+
+TEXT = """
+proxy: {fallback_to_default: %s}
+providers:
+  ollama: {base_url: "http://127.0.0.1:11434/v1", default_timeout: 90s, idle_timeout: 20}
+  openai: {base_url: "https://api.openai.com/v1"}
+model_slots:
+  default: {provider: ollama, model: "llama3:8b"}
+  combat: {provider: openai, model: gpt-4o, default_timeout: 5s, queue_timeout: 1s}
+  "ollama:odd": {provider: openai, model: gpt-4o}
+"""
+
+
+class RouterTests(SynchronousTestCase):
+    """Router."""
+
+    def setUp(self) -> None:
+        self.router = Router(config_of(TEXT % "false"))
+
+    def test_slot(self) -> None:
+        (candidate,) = self.router.resolve("combat")
+        self.assertEqual((candidate.slot, candidate.provider.name, candidate.model), ("combat", "openai", "gpt-4o"))
+        self.assertEqual((candidate.stream_timeout, candidate.idle_timeout, candidate.queue_timeout), (5.0, 30.0, 1.0))
+
+    def test_timeouts_of_the_provider_where_the_slot_has_none(self) -> None:
+        (candidate,) = self.router.resolve("default")
+        self.assertEqual((candidate.whole_timeout, candidate.idle_timeout), (90.0, 20.0))
+
+    def test_timeouts_where_nothing_is_said(self) -> None:
+        for dialect, own, slot, expected in (
+            ("openai", "", "", (60.0, 300.0)),
+            ("local", "", "", (600.0, 600.0)),
+            ("openai", ", default_timeout: 20s", "", (20.0, 20.0)),
+            ("local", ", default_timeout: 20s", "", (20.0, 20.0)),
+            ("local", ", default_timeout: 20s", ", default_timeout: 5s", (5.0, 5.0)),
+            ("openai", "", ", default_timeout: 5s", (5.0, 5.0)),
+        ):
+            config = config_of(
+                f"providers: {{p: {{base_url: 'http://h.example/v1', dialect: {dialect}{own}}}}}\n"
+                f"model_slots: {{s: {{provider: p, model: m{slot}}}}}"
+            )
+            (candidate,) = Router(config).resolve("s")
+            self.assertEqual((candidate.stream_timeout, candidate.whole_timeout), expected)
+            (candidate,) = Router(config).resolve("p:m")
+            self.assertEqual((candidate.stream_timeout, candidate.whole_timeout) == expected, not slot)
+
+    def test_providers_model_splits_at_the_first_colon(self) -> None:
+        (candidate,) = self.router.resolve("ollama:llama3:70b")
+        self.assertEqual((candidate.slot, candidate.provider.name, candidate.model), (None, "ollama", "llama3:70b"))
+
+    def test_slot_names_come_first(self) -> None:
+        self.assertEqual(self.router.resolve("ollama:odd")[0].provider.name, "openai")
+
+    def test_unknown_names_get_advice(self) -> None:
+        for name, expected in (
+            ("combta", "Did you mean 'combat'?"),
+            ("COMBAT", "Did you mean 'combat'?"),
+            ("zzz", "Slots are 'default', 'combat', 'ollama:odd'"),
+            ("nobody:gpt", "GET /v1/models"),
+            ("openai:", "'openai:'"),
+        ):
+            with self.assertRaises(UnknownModel) as caught:
+                self.router.resolve(name)
+            self.assertIn(expected, caught.exception.message)
+            self.assertEqual((caught.exception.status, caught.exception.param), (400, "model"))
+
+    def test_fallback_to_default(self) -> None:
+        (candidate,) = Router(config_of(TEXT % "true")).resolve("zzz")
+        self.assertEqual((candidate.slot, candidate.model), ("default", "llama3:8b"))
+
+    def test_ids_in_order(self) -> None:
+        self.assertEqual(self.router.model_ids(), ["default", "combat", "ollama:odd"])
+
+    def test_prices(self) -> None:
+        prices = """
+prices:
+  "ollama:*": {prompt: 1, completion: 2}
+  "gpt-4o": {prompt: 3, completion: 4}
+"""
+        router = Router(config_of(TEXT % "false" + prices))
+        for model, prompt in (("default", 1.0), ("combat", 3.0), ("ollama:new", 1.0), ("openai:gpt-4o", 3.0)):
+            price = router.resolve(model)[0].price
+            assert price is not None
+            self.assertEqual(price.prompt, prompt)
+        self.assertIsNone(router.resolve("openai:gpt-5")[0].price)
+        self.assertIsNone(self.router.resolve("combat")[0].price)

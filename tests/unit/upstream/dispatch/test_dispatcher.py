@@ -1,0 +1,851 @@
+"""Asking one provider, and then the next."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import Any
+
+from pydantic import SecretStr
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.error import TimeoutError as ConnectTimeout
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.config import ApiKeyConfig, BreakerSettings, ProviderConfig
+from skyproxy.errors import (
+    KeysResting,
+    QueueTimeout,
+    UpstreamBroken,
+    UpstreamReported,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+    UpstreamUnusable,
+)
+from skyproxy.http.client.tunnel import ProxyTrouble
+from skyproxy.upstream.dispatch.backoff import Backoff
+from skyproxy.upstream.dispatch.dispatcher import Asker, Outcome, Plan
+from skyproxy.upstream.dispatch.retry_budget import RetryBudget
+from skyproxy.upstream.exchange.deadlines import Timers
+from skyproxy.upstream.exchange.first_content import Kind
+from skyproxy.upstream.exchange.provider import Call, Guards, Provider
+from skyproxy.upstream.guards.breaker import Breaker
+from skyproxy.upstream.guards.concurrency import Limiter
+from skyproxy.upstream.guards.deployments import Deployments
+from skyproxy.upstream.guards.keys import KeyRing
+from tests.unit.fakes import EVENTS, Response, Upstream, event, pending_calls, word
+
+CALL = Call("/chat/completions", (), b"{}", default_timeout=60.0, idle_timeout=30.0, queue_timeout=10.0)
+ROLE = event(choices=[{"index": 0, "delta": {"role": "assistant", "content": ""}}])
+GOOD = json.dumps({"choices": [{"message": {"content": "Halt!"}}]}).encode()
+
+
+class Case(SynchronousTestCase):
+    """Two providers, the second one a fallback of the first."""
+
+    keys: tuple[str, ...] = ()
+    rate = False
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.upstreams = [Upstream(), Upstream()]
+        self.first, self.second = (self.provider(*each) for each in zip("ab", self.upstreams, strict=True))
+        self.budget = RetryBudget(self.clock)
+        self.asker = Asker(self.clock, self.clock.seconds, self.budget, Backoff(lambda: 0.5))
+
+    def provider(self, name: str, upstream: Upstream) -> Provider:
+        keys = tuple(ApiKeyConfig(variable=key, secret=SecretStr(f"sk-{key}")) for key in self.keys)
+        config = ProviderConfig(name=name, base_url="http://127.0.0.1:9/v1", api_keys=keys)
+        guards = Guards(
+            Limiter(self.clock, max_concurrent=1, max_pending=5),
+            Breaker(self.clock, BreakerSettings(consecutive=3), name),
+            KeyRing(self.clock, keys, name) if keys else None,
+            Deployments(self.clock, BreakerSettings(consecutive=3), name),
+            rate=self.rate,
+        )
+        client: Any = upstream
+        return Provider(config, Timers(self.clock), guards, client, self.clock.seconds)
+
+    def ask(
+        self, *, fallback: bool = True, kind: Kind = Kind.JSON, late: float | None = None, hedge: float | None = None
+    ) -> Deferred[Outcome]:
+        plans = [Plan(provider, CALL, kind, late, hedge) for provider in (self.first, self.second)]
+        return Deferred.fromCoroutine(self.asker.ask(plans if fallback else plans[:1], lambda index: None))
+
+    def answer(
+        self, status: int = 200, *headers: tuple[bytes, bytes], second: bool = False, whole: bytes | None = None
+    ) -> Response:
+        """Have the headers of an answer come, or the *whole* of it."""
+        return self.upstreams[second].answer(status, *headers, whole=whole)
+
+    def asked(self) -> tuple[int, int]:
+        """How many requests each of the two got."""
+        first, second = (len(upstream.posted) for upstream in self.upstreams)
+        return first, second
+
+    def assertSecond(self, asking: Deferred[Outcome]) -> None:
+        """The second answers, and all is given back."""
+        self.answer(second=True).send(GOOD).end()
+        outcome = self.successResultOf(asking)
+        self.assertEqual((outcome.plan, outcome.answer.status), (1, 200))
+        outcome.answer.close(None)
+        self.assertEqual([each.limits().in_use for each in (self.first, self.second)], [0, 0])
+        self.assertEqual(pending_calls(self.clock), [])
+
+    def failures(self) -> int:
+        breaker = self.first.deployments.of("").breaker
+        assert breaker is not None
+        return breaker.statistics().consecutive
+
+
+class UnreachableTests(Case):
+    """Who cannot be reached is not tried again while somebody else is left."""
+
+    def test_the_next_is_asked_at_once(self) -> None:
+        for error in (ConnectionRefusedError(), ConnectTimeout()):
+            before = self.asked()
+            asking = self.ask()
+            self.upstreams[0].pending[-1].errback(error)
+            self.assertEqual(self.asked(), (before[0] + 1, before[1] + 1))
+            self.assertSecond(asking)
+
+    def test_a_proxy_that_refuses_is_held_against_nobody(self) -> None:
+        for _ in range(5):
+            asking = self.ask()
+            self.upstreams[0].pending[-1].errback(ProxyTrouble("proxy:3128", "it answered 403", 403))
+            self.assertSecond(asking)
+        self.assertEqual(self.asked(), (5, 5))
+        self.assertEqual(self.first.counts.responses, {"proxy_refused": 5})
+        assert self.first.guards.breaker is not None
+        self.assertEqual((self.first.guards.breaker.statistics().consecutive, self.failures()), (0, 0))
+
+    def test_the_last_is_tried_again(self) -> None:
+        asking = self.ask(fallback=False)
+        for number in range(3):
+            self.assertEqual(self.asked(), (number + 1, 0))
+            self.upstreams[0].pending[-1].errback(ConnectTimeout())
+            self.clock.advance(1)
+        self.failureResultOf(asking, UpstreamTimeout)
+
+
+class FirstTokenTests(Case):
+    """first_token_timeout."""
+
+    def test_no_headers_in_time(self) -> None:
+        asking = self.ask(late=4.0)
+        self.clock.advance(3.9)
+        self.assertEqual(self.asked(), (1, 0))
+        self.clock.advance(0.1)
+        self.assertEqual((self.asked(), self.upstreams[0].cancelled), ((1, 1), 1))
+        self.assertEqual((self.failures(), self.first.counts.responses), (1, {"upstream_timeout": 1}))
+        self.assertSecond(asking)
+
+    def test_no_content_in_time(self) -> None:
+        asking = self.ask(late=4.0)
+        response = self.answer(200, EVENTS)
+        for _ in range(3):
+            self.clock.advance(1)
+            response.send(b": wait\n\n", ROLE)
+        self.clock.advance(1)
+        self.assertTrue(response.transport.aborted)
+        self.assertEqual((self.failures(), self.first.counts.responses), (1, {"200": 1, "upstream_timeout": 1}))
+        self.assertSecond(asking)
+
+    def test_no_byte_of_anything_in_time(self) -> None:
+        asking = self.ask(late=4.0, kind=Kind.ANYTHING)
+        self.answer(200, (b"Content-Type", b"audio/wav"))
+        self.clock.advance(4)
+        self.assertEqual((self.asked(), self.failures()), ((1, 1), 1))
+        asking.cancel()
+        self.failureResultOf(asking, CancelledError)
+
+    def test_a_provider_that_hangs_opens_its_breaker(self) -> None:
+        for number in range(5):
+            asking = self.ask(late=4.0)
+            self.clock.advance(4)
+            self.assertSecond(asking)
+            self.assertEqual(self.asked()[0], min(number + 1, 3) + (number == 4))
+
+    def test_late_in_the_queue_is_no_failure(self) -> None:
+        holding = self.ask(fallback=False)
+        asking = self.ask(late=4.0)
+        self.clock.advance(4)
+        self.assertEqual((self.asked(), self.failures(), self.first.counts.responses), ((1, 1), 0, {}))
+        holding.cancel()
+        self.failureResultOf(holding, CancelledError)
+        self.assertSecond(asking)
+
+    def test_the_wait_for_a_permit_counts(self) -> None:
+        holding = self.ask(fallback=False)
+        asking = self.ask(late=4.0)
+        self.clock.advance(3)
+        holding.cancel()
+        self.failureResultOf(holding, CancelledError)
+        self.clock.advance(1)
+        self.assertEqual(self.asked(), (2, 1))
+        self.assertSecond(asking)
+
+    def test_in_time(self) -> None:
+        asking = self.ask(late=4.0)
+        response = self.answer(200, EVENTS).send(word("Halt"))
+        outcome = self.successResultOf(asking)
+        self.assertEqual(outcome.plan, 0)
+        outcome.answer.body.stream()
+        self.clock.advance(20)
+        self.assertFalse(response.transport.aborted)
+        outcome.answer.close(None)
+
+    def test_the_last_one_has_the_time_it_needs(self) -> None:
+        asking = self.ask(fallback=False, late=4.0)
+        self.clock.advance(50)
+        self.assertNoResult(asking)
+        asking.cancel()
+        self.failureResultOf(asking, CancelledError)
+
+    def test_a_client_that_leaves_is_no_failure(self) -> None:
+        asking = self.ask(late=4.0)
+        asking.cancel()
+        self.failureResultOf(asking, CancelledError)
+        self.assertEqual((self.failures(), self.first.counts.responses), (0, {}))
+
+
+class OpeningTests(Case):
+    """A stream before its first content."""
+
+    def test_comments_are_life(self) -> None:
+        asking = self.ask(fallback=False)
+        response = self.answer(200, EVENTS).send(b": wait\n\n")
+        self.clock.advance(45)  # which is over idle_timeout
+        response.send(word("Halt"))
+        self.successResultOf(asking).answer.close(None)
+
+    def test_but_not_for_ever(self) -> None:
+        asking = self.ask(fallback=False)
+        response = self.answer(200, EVENTS)
+        for _ in range(12):
+            self.assertNoResult(asking)
+            response.send(b": wait\n\n")
+            self.clock.advance(5)
+        self.assertEqual(self.failureResultOf(asking, UpstreamTimeout).value.timer, "default_timeout")
+        self.assertEqual(self.first.counts.responses, {"200": 1, "upstream_timeout": 1})
+
+    def test_a_compressed_stream_is_asked_for_once(self) -> None:
+        asking = self.ask(fallback=False)
+        self.answer(200, EVENTS, (b"Content-Encoding", b"gzip")).send(gzip.compress(word("Halt")))
+        self.assertIn("compressed", str(self.failureResultOf(asking, UpstreamBroken).value))
+        self.assertEqual(self.asked(), (1, 0))
+
+    def test_all_of_it_has_come(self) -> None:
+        asking = self.ask()
+        self.answer(200, EVENTS, whole=word("Halt", "stop"))
+        answer = self.successResultOf(asking).answer
+        self.assertEqual((answer.data, answer.whole), (word("Halt", "stop"), None))
+        answer.close(None)
+        self.assertEqual((self.first.limits().in_use, pending_calls(self.clock)), (0, []))
+
+    def test_all_of_it_has_come_and_it_says_nothing(self) -> None:
+        for headers, whole, code in (
+            ((EVENTS,), b"", "upstream_broken"),
+            ((EVENTS,), ROLE, "upstream_broken"),
+            ((EVENTS,), ROLE + b"data: [DONE]\n\n", "upstream_broken"),
+            ((EVENTS,), event(error={"message": "busy", "code": 503}), "upstream_error"),
+            ((EVENTS, (b"Content-Encoding", b"gzip")), gzip.compress(word("Halt")), "upstream_broken"),
+        ):
+            self.setUp()
+            asking = self.ask(fallback=False)
+            self.answer(200, *headers, whole=whole)
+            self.assertEqual(self.first.counts.responses, {"200": 1, code: 1})
+            self.assertEqual(self.first.limits().in_use, 0)
+            asking.cancel()
+            self.failureResultOf(asking)
+
+    def test_and_then_of_the_next(self) -> None:
+        asking = self.ask()
+        self.answer(200, EVENTS, (b"Content-Encoding", b"gzip"))
+        self.assertEqual(self.asked(), (1, 1))
+        self.assertSecond(asking)
+
+
+class FallbackTests(Case):
+    """The next candidate."""
+
+    def test_refused(self) -> None:
+        for status in (401, 402, 403, 404, 413, 501, 525):
+            self.setUp()
+            asking = self.ask()
+            self.answer(status)
+            self.assertEqual((self.asked(), self.first.counts.fallbacks), ((1, 1), 1))
+            self.assertSecond(asking)
+
+    def test_redirects(self) -> None:
+        for status in (300, 301, 302, 304, 307, 308, 399):
+            for kind in Kind:
+                self.setUp()
+                asking = self.ask(kind=kind)
+                response = self.answer(status, (b"Location", b"http://127.0.0.1:9/"))
+                self.assertTrue(response.transport.aborted)
+                self.assertEqual((self.asked(), self.failures()), ((1, 1), 1))
+                self.assertEqual(self.first.counts.responses, {str(status): 1, "upstream_broken": 1})
+                self.assertSecond(asking)
+
+    def test_redirected_by_the_last(self) -> None:
+        asking = self.ask(fallback=False)
+        self.answer(302, (b"Location", b"http://127.0.0.1:9/"))
+        self.assertIn("base_url", self.failureResultOf(asking, UpstreamUnusable).value.message)
+        self.assertEqual((self.asked(), self.first.limits().in_use), ((1, 0), 0))
+
+    def test_success_with_nothing_to_read(self) -> None:
+        for status in (201, 202, 204):
+            self.setUp()
+            asking = self.ask()
+            for _ in range(3):
+                self.answer(status).end()
+                self.clock.advance(1)
+            self.assertEqual(self.asked(), (3, 1))
+            self.assertSecond(asking)
+
+    def test_out_of_order_for_now(self) -> None:
+        for status in (408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529):
+            self.setUp()
+            asking = self.ask()
+            for _ in range(3):
+                self.answer(status)
+                self.clock.advance(1)
+            self.assertEqual((self.asked(), self.first.counts.fallbacks), ((3, 1), 1))
+            self.assertSecond(asking)
+
+    def test_refused_within_a_stream(self) -> None:
+        asking = self.ask()
+        self.answer(200, EVENTS).send(event(error={"message": "no credits", "code": 402}))
+        self.assertEqual(self.asked(), (1, 1))
+        self.assertSecond(asking)
+
+    def test_refused_by_the_last(self) -> None:
+        asking = self.ask(fallback=False)
+        self.answer(403)
+        outcome = self.successResultOf(asking)
+        self.assertEqual((outcome.answer.status, self.asked()), (403, (1, 0)))
+        outcome.answer.close(None)
+
+    def test_what_the_request_got_wrong_is_wrong_everywhere(self) -> None:
+        for status in (400, 409, 422):
+            self.setUp()
+            asking = self.ask()
+            self.answer(status)
+            self.assertEqual(self.successResultOf(asking).answer.status, status)
+            self.assertEqual((self.asked(), self.first.counts.fallbacks), ((1, 0), 0))
+        self.setUp()
+        asking = self.ask()
+        self.answer(200, EVENTS).send(event(error={"message": "x", "code": 400}))
+        self.failureResultOf(asking, UpstreamReported)
+
+    def test_what_another_may_take_goes_to_the_next_whatever_its_status(self) -> None:
+        asking = self.ask()
+        self.answer(200, EVENTS).send(event(error={"message": "x", "code": "context_length_exceeded"}))
+        self.assertNoResult(asking)
+        self.assertEqual((self.asked(), self.first.counts.fallbacks), ((1, 1), 1))
+
+    def test_connections_that_are_refused(self) -> None:
+        asking = self.ask()
+        self.upstreams[0].pending[-1].errback(ConnectionRefusedError())
+        self.assertEqual((self.asked(), self.first.counts.retries, self.first.counts.fallbacks), ((1, 1), 0, 1))
+        self.assertSecond(asking)
+
+
+class HedgingTests(Case):
+    """hedge_after."""
+
+    def hedge(self) -> Deferred[Outcome]:
+        """Both are asked, and neither has answered yet."""
+        asking = self.ask(hedge=2.0)
+        self.clock.advance(2)
+        return asking
+
+    def assertFirst(self, asking: Deferred[Outcome]) -> None:
+        """The first answers, and all is given back."""
+        self.answer().send(GOOD).end()
+        outcome = self.successResultOf(asking)
+        self.assertEqual((outcome.plan, outcome.answer.status), (0, 200))
+        outcome.answer.close(None)
+        self.assertNothingHeld()
+
+    def assertNothingHeld(self) -> None:
+        self.assertEqual([each.limits().in_use for each in (self.first, self.second)], [0, 0])
+        self.assertEqual(pending_calls(self.clock), [])
+
+    def test_hedges_are_counted(self) -> None:
+        asking = self.hedge()
+        self.assertEqual((self.first.counts.hedges, self.first.counts.fallbacks), (1, 0))
+        self.assertSecond(asking)
+        self.assertEqual((self.second.counts.hedges, self.second.counts.fallbacks), (0, 0))
+
+    def test_a_race_that_the_first_gave_up_is_no_hedge(self) -> None:
+        asking = self.ask(hedge=2.0)
+        self.answer(402)
+        self.assertEqual((self.first.counts.hedges, self.first.counts.fallbacks), (0, 1))
+        self.assertSecond(asking)
+
+    def test_a_bad_answer_of_the_second_does_not_win(self) -> None:
+        for status in (400, 401, 402, 403, 404, 422, 501):
+            with self.subTest(status):
+                self.setUp()
+                asking = self.hedge()
+                self.answer(status, second=True)
+                self.assertNoResult(asking)
+                self.assertEqual(self.upstreams[0].cancelled, 0)
+                self.assertFirst(asking)
+
+    def test_nor_does_a_redirect(self) -> None:
+        asking = self.hedge()
+        self.answer(302, second=True)
+        self.assertNoResult(asking)
+        self.assertFirst(asking)
+
+    def test_nor_does_one_that_is_no_better_when_asked_again(self) -> None:
+        asking = self.hedge()
+        for _ in range(3):
+            self.answer(503, second=True)
+            self.clock.advance(1)
+        self.assertEqual(self.asked(), (1, 3))
+        self.assertNoResult(asking)
+        self.assertFirst(asking)
+        breaker = self.second.guards.breaker
+        assert breaker is not None
+        self.assertEqual(breaker.statistics().opened, 1)  # it takes three failures
+
+    def test_nor_a_failure(self) -> None:
+        asking = self.hedge()
+        for _ in range(3):
+            self.upstreams[1].pending[-1].errback(ConnectionRefusedError())
+            self.clock.advance(1)
+        self.assertNoResult(asking)
+        self.assertFirst(asking)
+
+    def test_what_the_second_came_to_is_what_is_left_when_the_first_gives_way(self) -> None:
+        asking = self.hedge()
+        self.answer(404, second=True)
+        self.answer(401)
+        outcome = self.successResultOf(asking)
+        self.assertEqual((outcome.plan, outcome.answer.status), (1, 404))
+        outcome.answer.close(None)
+        self.assertNothingHeld()
+
+    def test_what_the_second_failed_with_is_what_is_left_when_the_first_gives_way(self) -> None:
+        asking = self.hedge()
+        for _ in range(3):
+            self.upstreams[1].pending[-1].errback(ConnectionRefusedError())
+            self.clock.advance(1)
+        self.answer(401)
+        self.failureResultOf(asking, UpstreamUnreachable)
+        self.assertNothingHeld()
+
+    def test_a_bad_answer_is_let_go_of_when_the_client_leaves(self) -> None:
+        asking = self.hedge()
+        self.answer(404, second=True)
+        asking.cancel()
+        self.failureResultOf(asking, CancelledError)
+        self.assertNothingHeld()
+
+    def test_a_bad_answer_is_let_go_of_when_the_first_says_what_is_wrong(self) -> None:
+        asking = self.hedge()
+        self.answer(404, second=True)
+        self.answer(200, EVENTS).send(event(error={"message": "x", "code": 400}))
+        self.failureResultOf(asking, UpstreamReported)
+        self.assertNothingHeld()
+
+    def test_what_the_first_got_wrong_is_wrong_everywhere(self) -> None:
+        asking = self.hedge()
+        self.answer(422)
+        outcome = self.successResultOf(asking)
+        self.assertEqual((outcome.plan, outcome.answer.status, self.upstreams[1].cancelled), (0, 422, 1))
+        outcome.answer.close(None)
+        self.assertNothingHeld()
+
+    def lose(self, times: int) -> None:
+        """Have the first hang, *times* over."""
+        for _ in range(times):
+            self.assertSecond(self.hedge())
+
+    def test_who_hangs_has_no_head_start_after_five_races(self) -> None:
+        self.lose(4)
+        asking = self.ask(hedge=2.0)
+        self.clock.advance(1.9)
+        self.assertEqual(self.asked(), (5, 4))
+        self.clock.advance(0.1)
+        self.assertSecond(asking)
+        for _ in range(3):
+            asking = self.ask(hedge=2.0)
+            self.clock.advance(0)
+            self.assertSecond(asking)
+        self.assertEqual((self.asked(), self.first.counts.hedges, self.failures()), ((8, 8), 8, 0))
+
+    def test_who_wins_without_a_head_start_has_it_back(self) -> None:
+        self.lose(5)
+        asking = self.ask(hedge=2.0)
+        self.clock.advance(0)
+        self.assertEqual(self.asked(), (6, 6))
+        self.assertFirst(asking)
+        self.assertFirst(self.ask(hedge=2.0))
+        self.assertEqual(self.asked(), (7, 6))
+
+    def test_one_that_wins_between_begins_anew(self) -> None:
+        self.lose(4)
+        self.assertFirst(self.ask(hedge=2.0))
+        self.lose(4)
+        self.assertFirst(self.ask(hedge=2.0))
+        self.assertEqual(self.asked(), (10, 8))
+
+    def test_one_request_finds_out_every_thirty_seconds(self) -> None:
+        self.lose(5)
+        for _ in range(2):
+            self.clock.advance(30)
+            finding_out, other = self.ask(hedge=2.0), self.ask(hedge=2.0)
+            before = self.asked()[1]
+            self.clock.advance(0)
+            self.assertEqual(self.asked()[1], before + 1)  # only the other's
+            self.answer(second=True).send(GOOD).end()
+            self.successResultOf(other).answer.close(None)
+            self.clock.advance(2)
+            self.assertSecond(finding_out)
+        self.clock.advance(30)
+        self.assertFirst(self.ask(hedge=2.0))
+        self.assertFirst(self.ask(hedge=2.0))
+
+    def test_one_finds_out_while_others_come_all_the_time(self) -> None:
+        self.lose(5)
+        for _ in range(5):
+            self.clock.advance(5)
+            asking = self.ask(hedge=2.0)
+            self.clock.advance(0)
+            self.assertSecond(asking)
+        self.clock.advance(5)
+        asking = self.ask(hedge=2.0)
+        self.clock.advance(1.9)
+        self.assertEqual(self.asked(), (11, 10))
+        self.assertFirst(asking)
+
+    def test_each_head_start_is_for_itself(self) -> None:
+        self.lose(5)
+        asking = self.ask(hedge=3.0)
+        self.clock.advance(2.9)
+        self.assertEqual(self.asked(), (6, 5))
+        self.assertFirst(asking)
+
+    def test_who_fails_has_lost_no_race(self) -> None:
+        for _ in range(6):
+            asking = self.hedge()
+            self.answer(401)
+            self.assertSecond(asking)
+        self.assertFirst(self.ask(hedge=2.0))
+        self.assertEqual(self.asked(), (7, 6))
+
+
+class KeyTests(Case):
+    """Several keys that rest."""
+
+    keys = ("A", "B")
+
+    def assertWell(self, asking: Deferred[Outcome]) -> None:
+        self.answer().send(GOOD).end()
+        outcome = self.successResultOf(asking)
+        self.assertEqual(outcome.answer.status, 200)
+        outcome.answer.close(None)
+
+    def used(self) -> str:
+        return "".join(dict(headers)[b"Authorization"][-1:].decode() for _, headers, _ in self.upstreams[0].posted)
+
+    def test_both_meet_a_limit_of_which_nobody_knows(self) -> None:
+        asking = self.ask(fallback=False)
+        self.answer(429)
+        self.clock.advance(0)
+        self.answer(429)
+        self.clock.advance(0.9)
+        self.assertEqual(self.used(), "AB")
+        self.clock.advance(0.1)
+        self.assertEqual(self.used(), "ABA")
+        self.assertWell(asking)
+
+    def test_both_meet_a_limit_that_is_told(self) -> None:
+        asking = self.ask(fallback=False)
+        for seconds in (b"3", b"30"):
+            self.answer(429, (b"Retry-After", seconds))
+            self.clock.advance(0)
+        self.clock.advance(3)
+        self.assertEqual(self.used(), "ABA")
+        self.assertWell(asking)
+
+    def limit_both(self, seconds: bytes) -> None:
+        ring = self.first.guards.keys
+        assert ring is not None
+        for lease in [ring.take(), ring.take()]:
+            lease.limited(float(seconds))
+            lease.release()
+
+    def test_both_rest(self) -> None:
+        self.limit_both(b"3")
+        asking = self.ask(fallback=False)
+        self.assertNoResult(asking)
+        self.clock.advance(3)
+        self.assertWell(asking)
+        self.assertEqual((self.first.counts.retries, self.budget.statistics().retries), (0, 1))
+
+    def test_both_rest_for_long(self) -> None:
+        self.limit_both(b"30")
+        self.assertEqual(self.failureResultOf(self.ask(fallback=False), KeysResting).value.retry_after, 30)
+
+    def test_both_rest_and_there_is_a_fallback(self) -> None:
+        self.limit_both(b"3")
+        asking = self.ask()
+        self.assertEqual(self.asked(), (0, 1))
+        self.assertSecond(asking)
+
+    def test_both_meet_a_limit_and_there_is_a_fallback(self) -> None:
+        asking = self.ask()
+        self.answer(429)
+        self.clock.advance(0)
+        self.answer(429)
+        self.assertEqual(self.asked(), (2, 1))
+        self.assertSecond(asking)
+
+    def test_forbidden_content_leaves_the_keys_alone(self) -> None:
+        for _ in range(3):
+            asking = self.ask(fallback=False)
+            self.answer(403)
+            self.clock.advance(0)
+            self.answer(403)
+            self.successResultOf(asking).answer.close(None)
+            self.clock.advance(5)
+        self.assertEqual(self.used(), "ABABAB")
+        ring = self.first.guards.keys
+        assert ring is not None
+        self.assertEqual([key.rejected for key in ring.statistics()], [False, False])
+
+
+class KindTests(Case):
+    """What an error means decides who is asked next."""
+
+    keys = ("A", "B")
+
+    def error(self, code_: int, *headers: tuple[bytes, bytes], **fields: Any) -> None:
+        self.answer(code_, *headers, whole=json.dumps({"error": fields}).encode())
+
+    def test_too_long_or_not_allowed_goes_to_the_next(self) -> None:
+        for fields in (
+            {"message": "too long", "code": "context_length_exceeded"},
+            {"message": "no", "code": "content_filter"},
+            {"message": "Your credit balance is too low to access the Anthropic API."},
+        ):
+            self.keys = ()
+            self.setUp()
+            asking = self.ask()
+            self.error(400, **fields)
+            self.assertEqual(self.asked(), (1, 1))
+            self.assertSecond(asking)
+
+    def test_an_invalid_key_under_400(self) -> None:
+        asking = self.ask()
+        self.error(
+            400, message="API key not valid.", status="INVALID_ARGUMENT", details=[{"reason": "API_KEY_INVALID"}]
+        )
+        self.clock.advance(0)
+        self.assertEqual(self.asked(), (2, 0))
+        self.error(400, message="API key not valid.", details=[{"reason": "API_KEY_INVALID"}])
+        self.assertEqual(self.asked(), (2, 1))
+        self.assertSecond(asking)
+
+    def test_no_credit_is_asked_for_once(self) -> None:
+        self.keys = ()
+        for rate in (False, True):
+            self.rate = rate
+            self.setUp()
+            asking = self.ask(fallback=False)
+            self.error(429, (b"x-should-retry", b"false"), message="You exceeded", code="insufficient_quota")
+            self.successResultOf(asking).answer.close(None)
+            self.assertEqual(self.asked(), (1, 0))
+
+    def test_should_retry(self) -> None:
+        self.keys = ()
+        for advice, asked in ((b"false", 1), (b"true", 2)):
+            self.setUp()
+            asking = self.ask(fallback=False)
+            self.answer(503 if advice == b"false" else 409, (b"X-Should-Retry", advice))
+            self.clock.advance(1)
+            self.assertEqual(self.asked(), (asked, 0))
+            asking.cancel()
+            self.failureResultOf(asking, CancelledError) if asked == 2 else self.successResultOf(asking)
+
+    def test_an_error_under_200_that_cannot_be_helped(self) -> None:
+        error = {"message": "too long", "type": "invalid_request_error", "param": "messages",
+                 "code": "context_length_exceeded", "metadata": {"raw": "so"}}  # fmt: skip
+        asking = self.ask(fallback=False)
+        self.answer(200, whole=json.dumps({"error": error}).encode())
+        failed = self.failureResultOf(asking, UpstreamReported).value
+        self.assertEqual((failed.status, failed.as_object(), self.asked()), (400, {"error": error}, (1, 0)))
+        self.assertEqual(self.failures(), 0)
+
+
+class RateTests(Case):
+    """Who meets a 429."""
+
+    rate = True
+
+    def test_with_a_fallback_nobody_waits(self) -> None:
+        for _ in range(2):
+            asking = self.ask()
+            if self.asked()[0] == 1 and self.asked()[1] == 0:
+                self.answer(429)
+            self.assertSecond(asking)
+        self.assertEqual(self.asked(), (1, 2))
+
+    def test_without_one_it_waits_and_that_is_no_retry(self) -> None:
+        asking = self.ask(fallback=False)
+        for seconds in (0.5, 1.0, 2.0, 4.0):
+            self.answer(429)
+            before = self.asked()[0]
+            self.clock.advance(seconds - 0.01)
+            self.assertEqual(self.asked()[0], before)
+            self.clock.advance(0.01)
+            self.assertEqual(self.asked()[0], before + 1)
+        self.answer(whole=GOOD)
+        self.successResultOf(asking).answer.close(None)
+        self.assertEqual(self.budget.statistics().retries, 0)
+
+    def test_a_rest_that_is_too_long_goes_down_at_once(self) -> None:
+        asking = self.ask(fallback=False)
+        body = {"error": {"code": 429, "message": "Quota", "details": [{"retryDelay": "58s"}]}}
+        self.answer(429, whole=json.dumps(body).encode())
+        self.assertEqual(self.successResultOf(asking).answer.status, 429)
+        refused = self.failureResultOf(self.ask(fallback=False), KeysResting).value
+        self.assertEqual(refused.retry_after, 58.0)
+        self.assertIn("asked again in 58.0 s", refused.message)
+        self.assertEqual(self.asked(), (1, 0))
+
+    def test_another_model_is_not_touched(self) -> None:
+        asking = self.ask(fallback=False)
+        self.answer(429)
+        plans = [Plan(self.first, CALL._replace(model="other"), Kind.JSON)]
+        other = Deferred.fromCoroutine(self.asker.ask(plans, lambda index: None))
+        self.assertEqual(self.asked(), (2, 0))
+        self.answer(whole=GOOD)
+        self.successResultOf(other).answer.close(None)
+        asking.cancel()
+        self.failureResultOf(asking, CancelledError)
+        self.assertEqual(self.first.deployments.of("").waiting, 0)
+
+    def test_a_limit_under_200_is_one(self) -> None:
+        body = json.dumps({"error": {"code": 429, "message": "slow down"}}).encode()
+        asking = self.ask(fallback=False)
+        for seconds in (0.5, 1.0, 2.0):
+            self.answer(200, whole=body)
+            before = self.asked()[0]
+            self.clock.advance(seconds - 0.01)
+            self.assertEqual(self.asked()[0], before)
+            self.clock.advance(0.01)
+            self.assertEqual(self.asked()[0], before + 1)
+        self.answer(whole=GOOD)
+        self.successResultOf(asking).answer.close(None)
+        self.assertEqual((self.budget.statistics().retries, self.failures()), (0, 0))
+
+    def test_a_limit_under_200_goes_to_the_next(self) -> None:
+        asking = self.ask()
+        self.answer(200, EVENTS).send(event(error={"code": 429, "message": "slow down"}))
+        self.assertEqual(self.asked(), (1, 1))
+        self.assertSecond(asking)
+        self.assertSecond(self.ask())
+        self.assertEqual(self.asked(), (1, 2))
+
+
+class RatesOfKeysTests(Case):
+    """Several keys, each with its own limit for each model."""
+
+    keys = ("A", "B")
+    rate = True
+
+    def used(self) -> str:
+        return "".join(dict(headers)[b"Authorization"][-1:].decode() for _, headers, _ in self.upstreams[0].posted)
+
+    def well(self, asking: Deferred[Outcome]) -> None:
+        self.answer(whole=GOOD)
+        self.successResultOf(asking).answer.close(None)
+
+    def test_the_other_key_is_asked_at_once_also_where_there_is_a_fallback(self) -> None:
+        asking = self.ask()
+        self.answer(429, (b"Retry-After", b"20"))
+        self.assertEqual((self.used(), self.asked()), ("AB", (2, 0)))
+        self.well(asking)
+        for _ in range(2):
+            self.well(self.ask())
+        self.assertEqual(self.used(), "ABBB")
+        self.assertEqual(self.budget.statistics().retries, 0)
+
+    def test_who_waits_gets_the_first_key_that_is_free_again(self) -> None:
+        asking = self.ask(fallback=False)
+        self.answer(429, (b"Retry-After", b"5"))
+        self.answer(429, (b"Retry-After", b"2"))
+        self.assertEqual(self.used(), "AB")
+        self.clock.advance(1.99)
+        self.assertEqual(self.used(), "AB")
+        self.clock.advance(0.01)
+        self.assertEqual(self.used(), "ABB")
+        self.answer(429, (b"Retry-After", b"20"))
+        self.clock.advance(2.99)
+        self.assertEqual(self.used(), "ABB")
+        self.clock.advance(0.01)
+        self.assertEqual(self.used(), "ABBA")
+        self.well(asking)
+        self.assertEqual((self.budget.statistics().retries, pending_calls(self.clock)), (0, []))
+
+    def test_both_rest_for_longer_than_it_may_wait(self) -> None:
+        asking = self.ask(fallback=False)
+        self.answer(429, (b"Retry-After", b"40"))
+        self.answer(429, (b"Retry-After", b"30"))
+        self.assertEqual(self.successResultOf(asking).answer.status, 429)
+        self.assertEqual(self.failureResultOf(self.ask(fallback=False), KeysResting).value.retry_after, 30.0)
+        self.assertEqual(self.used(), "AB")
+
+    def test_another_model_has_both(self) -> None:
+        asking = self.ask(fallback=False)
+        self.answer(429)
+        self.answer(429)
+        plans = [Plan(self.first, CALL._replace(model="other"), Kind.JSON)]
+        other = Deferred.fromCoroutine(self.asker.ask(plans, lambda index: None))
+        self.assertEqual(self.used(), "ABA")
+        self.well(other)
+        asking.cancel()
+        self.failureResultOf(asking, CancelledError)
+
+    def test_who_waits_too_long_is_told(self) -> None:
+        for key in self.keys:
+            # One is under way and one more is not taken: that is all, for two seconds.
+            guard = self.first.deployments.of("").guard(key)
+            guard.sent()
+            guard.sent().limited(None)
+        plans = [Plan(self.first, CALL._replace(queue_timeout=1.5), Kind.JSON)]
+        asking = Deferred.fromCoroutine(self.asker.ask(plans, lambda index: None))
+        self.clock.advance(1.5)
+        late = self.failureResultOf(asking, QueueTimeout).value
+        self.assertIn("queue_timeout", late.message)
+        self.assertEqual((self.asked(), self.first.deployments.of("").waiting), ((0, 0), 0))
+
+
+class LastCandidateTests(Case):
+    """Who has nobody else to ask."""
+
+    def test_is_asked_however_often_it_fails(self) -> None:
+        for _ in range(5):
+            asking = self.ask(fallback=False)
+            for _ in range(3):
+                self.answer(500)
+                self.clock.advance(1)
+            self.successResultOf(asking).answer.close(None)
+        self.assertEqual(self.asked(), (15, 0))
+
+    def test_and_with_a_fallback_is_left_alone(self) -> None:
+        for _ in range(2):
+            asking = self.ask()
+            for _ in range(3 - 3 * (self.asked()[1] > 0)):
+                self.answer(500)
+                self.clock.advance(0.25)
+            self.assertSecond(asking)
+        self.assertEqual(self.asked(), (3, 2))

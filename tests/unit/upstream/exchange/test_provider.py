@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionLost, ConnectionRefusedError
+from twisted.internet.error import TimeoutError as ConnectTimeout
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web._newclient import ResponseNeverReceived
+
+from skyproxy.errors import (
+    BacklogFull,
+    ProviderNotConfigured,
+    QueueTimeout,
+    UpstreamBroken,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from skyproxy.upstream.exchange.body import End
+from skyproxy.upstream.exchange.provider import Answer, Call
+from tests.unit.configs import config_of
+from tests.unit.fakes import JSON, Upstream, pending_calls, provider_of
+
+CALL = Call(
+    path="/chat/completions",
+    headers=((b"Content-Type", b"application/json"),),
+    body=b"{}",
+    default_timeout=60.0,
+    idle_timeout=30.0,
+    queue_timeout=10.0,
+)
+TEXT = "providers: {guard: {base_url: 'http://127.0.0.1:9/v1', connect_timeout: 3s%s}}"
+
+
+class ProviderTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.upstream = Upstream()
+        self.config = config_of(TEXT % "").providers["guard"]
+        self.provider = provider_of(self.config, self.clock, self.upstream, max_concurrent=1, max_pending=1)
+
+    def send(self, **changes: float) -> Deferred[Answer]:
+        return Deferred.fromCoroutine(self.provider.send(CALL._replace(**changes)))
+
+    def assertFree(self) -> None:
+        """No permit is out, nobody waits, and no timer runs."""
+        limits = self.provider.limits()
+        self.assertEqual((limits.in_use, limits.available, limits.queued), (0, 1, 0))
+        self.assertEqual(pending_calls(self.clock), [])
+
+    def test_an_answer(self) -> None:
+        sent = self.send()
+        self.assertNoResult(sent)
+        self.assertEqual(self.upstream.posted, [(CALL.path, CALL.headers, b"{}")])
+        response = self.upstream.answer(201, JSON, (b"X", b"1"))
+        with self.successResultOf(sent) as answer:
+            self.assertEqual((answer.status, list(answer.headers), answer.queued), (201, [JSON, (b"X", b"1")], 0.0))
+            got: list[bytes] = []
+            done = answer.body.flow(got.append)
+            response.send(b"a", b"b").end()
+            self.assertEqual((self.successResultOf(done), got), (End.FRAMED, [b"a", b"b"]))
+            self.assertEqual(self.provider.limits().in_use, 1)
+        self.assertFree()
+        self.assertFalse(response.transport.aborted)
+
+    def test_an_answer_that_is_not_read(self) -> None:
+        sent = self.send()
+        response = self.upstream.answer()
+        with self.successResultOf(sent):
+            response.send(b"a")
+        self.assertTrue(response.transport.aborted)
+        self.assertFree()
+
+    def test_an_answer_whose_reader_fails(self) -> None:
+        sent = self.send()
+        response = self.upstream.answer()
+        with self.assertRaises(ZeroDivisionError), self.successResultOf(sent):
+            raise ZeroDivisionError
+        self.assertTrue(response.transport.aborted)
+        self.assertFree()
+
+    def test_an_answer_closed_twice_gives_back_one_permit(self) -> None:
+        sent = self.send()
+        self.upstream.answer()
+        answer = self.successResultOf(sent)
+        answer.close(None)
+        waiting = self.send()
+        answer.close(None)
+        self.assertEqual(self.provider.limits().in_use, 1)
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        self.assertFree()
+
+    def test_waiting_for_a_permit(self) -> None:
+        first, second = self.send(), self.send()
+        self.assertEqual(len(self.upstream.posted), 1)
+        self.upstream.answer()
+        self.clock.advance(4)
+        with self.successResultOf(first):
+            self.assertNoResult(second)
+        self.assertEqual(len(self.upstream.posted), 2)
+        self.upstream.answer()
+        with self.successResultOf(second) as answer:
+            self.assertEqual(answer.queued, 4.0)
+        self.assertFree()
+
+    def test_too_many_wait(self) -> None:
+        first, second = self.send(), self.send()
+        self.failureResultOf(self.send(), BacklogFull)
+        for each in (second, first):
+            each.cancel()
+            self.failureResultOf(each, CancelledError)
+        self.assertFree()
+
+    def test_waiting_too_long(self) -> None:
+        first, second = self.send(), self.send(queue_timeout=5.0)
+        self.clock.advance(5)
+        self.failureResultOf(second, QueueTimeout)
+        self.assertEqual(len(self.upstream.posted), 1)
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.assertFree()
+
+    def test_cancelled_in_the_queue(self) -> None:
+        first, second = self.send(), self.send()
+        second.cancel()
+        self.failureResultOf(second, CancelledError)
+        self.assertEqual((len(self.upstream.posted), self.upstream.cancelled), (1, 0))
+        self.upstream.answer()
+        with self.successResultOf(first):
+            self.assertEqual(self.provider.limits().queued, 0)
+        self.assertFree()
+
+    def test_cancelled_before_the_headers(self) -> None:
+        sent = self.send()
+        sent.cancel()
+        self.failureResultOf(sent, CancelledError)
+        self.assertEqual(self.upstream.cancelled, 1)
+        self.assertFree()
+
+    def test_cancelled_while_the_body_is_read(self) -> None:
+        async def read() -> None:
+            with await self.provider.send(CALL) as answer:
+                await answer.body.flow(lambda data: None)
+
+        reading = Deferred.fromCoroutine(read())
+        response = self.upstream.answer().send(b"a")
+        reading.cancel()
+        self.failureResultOf(reading, CancelledError)
+        self.assertTrue(response.transport.aborted)
+        self.assertFree()
+
+    def test_failures_before_the_headers(self) -> None:
+        for error, expected in (
+            (ConnectionRefusedError(), UpstreamUnreachable),
+            (ResponseNeverReceived([Failure(ConnectionLost())]), UpstreamBroken),
+        ):
+            sent = self.send()
+            self.upstream.pending[-1].errback(error)
+            self.failureResultOf(sent, expected)
+            self.assertFree()
+
+    def test_a_fault_before_the_headers(self) -> None:
+        def fail(*arguments: object) -> Deferred[object]:
+            raise ZeroDivisionError
+
+        self.upstream.post = fail  # type: ignore[method-assign, assignment]
+        self.failureResultOf(self.send(), ZeroDivisionError)
+        self.assertFree()
+
+    def test_default_timeout_before_the_headers(self) -> None:
+        sent = self.send(default_timeout=7.0)
+        self.clock.advance(6.9)
+        self.assertNoResult(sent)
+        self.clock.advance(0.1)
+        error = self.failureResultOf(sent, UpstreamTimeout).value
+        self.assertEqual(error.timer, "default_timeout")
+        self.assertIn("7 s", error.message)
+        self.assertIn("'guard'", error.message)
+        self.assertEqual(self.upstream.cancelled, 1)
+        self.assertFree()
+
+    def test_default_timeout_counts_on_in_the_body(self) -> None:
+        sent = self.send(default_timeout=7.0)
+        self.clock.advance(5)
+        response = self.upstream.answer()
+        with self.successResultOf(sent) as answer:
+            done = answer.body.flow(lambda data: None)
+            response.send(b"a")
+            self.clock.advance(2)
+            self.assertEqual(self.failureResultOf(done, UpstreamTimeout).value.timer, "default_timeout")
+        self.assertTrue(response.transport.aborted)
+        self.assertFree()
+
+    def test_default_timeout_does_not_count_in_the_queue(self) -> None:
+        first, second = self.send(), self.send(default_timeout=7.0, queue_timeout=100.0)
+        self.clock.advance(50)
+        self.upstream.answer()
+        with self.successResultOf(first):
+            self.assertNoResult(second)
+        self.clock.advance(6.9)
+        self.assertNoResult(second)
+        self.clock.advance(0.2)
+        self.failureResultOf(second, UpstreamTimeout)
+        self.assertFree()
+
+    def test_connect_timeout_is_the_configurations(self) -> None:
+        sent = self.send()
+        self.upstream.pending[-1].errback(ConnectTimeout())
+        error = self.failureResultOf(sent, UpstreamTimeout).value
+        self.assertEqual(error.timer, "connect_timeout")
+        self.assertIn("3 s", error.message)
+        self.assertFree()
+
+    def test_a_provider_without_its_key(self) -> None:
+        config = config_of(TEXT % ", api_key_env: GUARD_API_KEY").providers["guard"]
+        self.provider = provider_of(config, self.clock, self.upstream, max_concurrent=1)
+        error = self.failureResultOf(self.send(), ProviderNotConfigured).value
+        self.assertIn("GUARD_API_KEY", error.message)
+        self.assertFalse(error.retryable)
+        self.assertEqual(self.upstream.posted, [])
+        self.assertFree()
+
+    def test_what_is_counted(self) -> None:
+        for status in (200, 200, 429):
+            sent = self.send()
+            self.upstream.answer(status)
+            self.successResultOf(sent).close(None)
+        sent = self.send()
+        self.upstream.pending[-1].errback(ConnectionRefusedError())
+        self.failureResultOf(sent)
+        self.assertEqual(self.provider.counts.responses, {"200": 2, "429": 1, "upstream_unreachable": 1})
+
+    def test_idle(self) -> None:
+        def busy() -> None:
+            self.upstream.busy = 1
+
+        self.assertTrue(self.provider.idle)
+        steps: list[Callable[[], object]] = [self.send, busy]
+        for step in steps:
+            self.setUp()
+            step()
+            self.assertFalse(self.provider.idle)
+
+    def test_retire_and_close(self) -> None:
+        self.provider.retire()
+        self.assertIsNone(self.successResultOf(self.provider.close()))
+        self.assertEqual((self.upstream.retired, self.upstream.closed), (1, 1))

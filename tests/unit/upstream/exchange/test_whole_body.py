@@ -1,0 +1,80 @@
+"""Answers that are kept whole, compressed ones above all."""
+
+from __future__ import annotations
+
+import gzip
+from typing import Any
+from unittest import mock
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.errors import UpstreamBroken, UpstreamUnusable
+from skyproxy.upstream.exchange import whole_body as module
+from skyproxy.upstream.exchange.body import Body
+from skyproxy.upstream.exchange.whole_body import LARGEST_INFLATED, plain, read_body
+from tests.unit.fakes import Response
+
+GZIP = [(b"Content-Encoding", b"gzip")]
+
+
+class WholeTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.response = Response()
+        self.body = Body(self.clock, self.clock.callLater(60, lambda: None), 30)
+        self.response.deliverBody(self.body)
+
+    def read(self, headers: Any = GZIP) -> Deferred[bytes]:
+        return Deferred.fromCoroutine(read_body(self.body, headers))
+
+    def test_pieces(self) -> None:
+        data = gzip.compress(b"Halt! " * 1000)
+        self.response.send(data[:10])
+        reading = self.read()
+        self.response.send(data[10:20], data[20:]).end()
+        self.assertEqual(self.successResultOf(reading), b"Halt! " * 1000)
+
+    def test_as_it_is(self) -> None:
+        reading = self.read([])
+        self.response.send(b"Ha", b"lt!").end()
+        self.assertEqual(self.successResultOf(reading), b"Halt!")
+
+    def test_a_bomb_is_given_up_while_it_comes(self) -> None:
+        bomb = gzip.compress(bytes(3 * LARGEST_INFLATED))
+        half = len(bomb) // 2
+        reading = self.read()
+        self.response.send(bomb[:half])
+        self.failureResultOf(reading, UpstreamUnusable)
+        self.assertTrue(self.response.transport.aborted)
+
+    def test_a_bomb_that_has_come_already(self) -> None:
+        bomb = gzip.compress(bytes(2 * LARGEST_INFLATED))
+        half = len(bomb) * 3 // 4
+        self.response.send(bomb[:half], bomb[half:], b"more")
+        self.failureResultOf(self.read(), UpstreamUnusable)
+        self.assertRaises(UpstreamUnusable, plain, bomb, GZIP)
+
+    def test_the_bound_is_below_that_of_plain_answers(self) -> None:
+        self.assertLess(LARGEST_INFLATED, module.LARGEST)
+        data = gzip.compress(bytes(LARGEST_INFLATED))
+        self.assertEqual(plain(data, GZIP), bytes(LARGEST_INFLATED))
+
+    def test_cut_or_none(self) -> None:
+        data = gzip.compress(b"Halt!")
+        for sent in (data[:-1], b"Halt!", data + b"x"):
+            self.setUp()
+            reading = self.read()
+            self.response.send(sent)
+            if not self.response.transport.aborted:
+                self.response.end()
+            self.assertNotIsInstance(self.failureResultOf(reading, UpstreamBroken).value, UpstreamUnusable)
+            self.assertRaises(UpstreamBroken, plain, sent, GZIP)
+
+    def test_too_large_as_it_is(self) -> None:
+        with mock.patch.object(module, "LARGEST", 10):
+            reading = self.read([])
+            self.response.send(b"123456", b"789012")
+        self.failureResultOf(reading, UpstreamUnusable)
+        self.assertTrue(self.response.transport.aborted)
