@@ -14,7 +14,7 @@ PIECE = 64 * 1024
 
 
 @implementer(IPushProducer)
-class Feed:
+class Replay:
     """Writes a streamed answer to *client*: all there is, until the client's transport asks for a pause.
 
     Subclasses say what there is, in :meth:`_take` and :meth:`_end`.

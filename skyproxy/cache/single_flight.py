@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IPushProducer
 from skyproxy.cache.history import History
 from skyproxy.cache.policy import complete_and_good, kept_headers, media_type
 from skyproxy.cache.stored_answer import StoredAnswer
-from skyproxy.cache.subscriber import Cut, Finished, Follower
+from skyproxy.cache.subscriber import Cut, Finished, Subscriber
 from skyproxy.cache.subscriber_client import Client, Fields
 from skyproxy.errors import ClientTooSlow, SkyproxyError, UpstreamBroken
 from skyproxy.formats.sse import error_event
@@ -30,7 +30,7 @@ class FlightLimits:
     max_lag: int = 1024 * 1024
 
 
-class Flight:
+class SingleFlight:
     """Stands in a client's place before relay, and hands the answer on to any number of clients, the same bytes to
     each, at its own pace.
 
@@ -59,8 +59,8 @@ class Flight:
         self.history = History()
         self._headers: Fields = ()
         self._whole: bytes | None = None
-        self._followers: dict[Follower, None] = {}
-        self._paused: dict[Follower, None] = {}
+        self._subscribers: dict[Subscriber, None] = {}
+        self._paused: dict[Subscriber, None] = {}
         self._producer: IPushProducer | None = None
         self._producer_paused = False
         self._ending: Finished | Cut | None = None
@@ -76,9 +76,9 @@ class Flight:
         return self._on_closed is not None
 
     @property
-    def followers(self) -> int:
+    def subscribers(self) -> int:
         """Clients whose answer is not over."""
-        return len(self._followers)
+        return len(self._subscribers)
 
     @property
     def over(self) -> bool:
@@ -96,14 +96,14 @@ class Flight:
         """
         if not self.joinable:
             raise RuntimeError("Nobody can join this answer any more.")
-        follower = Follower(self, client, extra_headers)
-        self._followers[follower] = None
+        subscriber = Subscriber(self, client, extra_headers)
+        self._subscribers[subscriber] = None
         if self.started:
             assert self.status is not None
-            follower.open(self.status, self._headers)
-            follower.pump()
+            subscriber.open(self.status, self._headers)
+            subscriber.pump()
         self._steer()
-        return follower.over
+        return subscriber.over
 
     def recorded(self) -> StoredAnswer | None:
         """The answer, if it is over, and is one to be kept: successful, complete, and not too large."""
@@ -150,14 +150,14 @@ class Flight:
         if not data or self.over or self._abandoned:
             return
         slow = list(self._paused)
-        outpaced = len(slow) < len(self._followers)
+        outpaced = len(slow) < len(self._subscribers)
         self.history.append(data)
-        for follower in list(self._followers):
-            follower.pump()
+        for subscriber in list(self._subscribers):
+            subscriber.pump()
         if outpaced:
-            for follower in slow:
-                if follower.fell_behind(self._limits.max_lag):
-                    self._give_up(follower)
+            for subscriber in slow:
+                if subscriber.fell_behind(self._limits.max_lag):
+                    self._give_up(subscriber)
         self._bound()
 
     def finish(self) -> None:
@@ -170,25 +170,25 @@ class Flight:
 
     # What followers call.
 
-    def paused(self, follower: Follower) -> None:
+    def paused(self, subscriber: Subscriber) -> None:
         """*follower* takes nothing for now."""
-        if follower in self._followers:
-            self._paused[follower] = None
+        if subscriber in self._subscribers:
+            self._paused[subscriber] = None
             self._steer()
 
-    def resumed(self, follower: Follower) -> None:
+    def resumed(self, subscriber: Subscriber) -> None:
         """*follower* has taken all there is, and wants more."""
-        if follower in self._paused:
-            del self._paused[follower]
+        if subscriber in self._paused:
+            del self._paused[subscriber]
             self._steer()
 
-    def left(self, follower: Follower) -> None:
+    def left(self, subscriber: Subscriber) -> None:
         """The answer is over for *follower*."""
-        self._followers.pop(follower, None)
-        self._paused.pop(follower, None)
+        self._subscribers.pop(subscriber, None)
+        self._paused.pop(subscriber, None)
         if self.over or self._abandoned:
             return
-        if self._followers:
+        if self._subscribers:
             self._steer()
         else:
             self._abandoned = True
@@ -210,9 +210,9 @@ class Flight:
     def _begin_stream(self, status: int, headers: Fields, first: bytes) -> None:
         self._begin(status, headers)
         self.streamed = True
-        for follower in list(self._followers):
-            follower.open(status, self._headers)
-            follower.pump()
+        for subscriber in list(self._subscribers):
+            subscriber.open(status, self._headers)
+            subscriber.pump()
         self._steer()
         self.write(first)
 
@@ -223,8 +223,8 @@ class Flight:
         self._producer = self._on_abandoned = None
         # Before anybody hears: who asks again from there gets an answer of his own.
         self._close()
-        for follower in list(self._followers):
-            follower.end(ending, self.status, self._headers)
+        for subscriber in list(self._subscribers):
+            subscriber.end(ending, self.status, self._headers)
 
     def _close(self) -> None:
         on_closed, self._on_closed = self._on_closed, None
@@ -235,13 +235,13 @@ class Flight:
         if self.history.cost > self._limits.max_history:
             self._close()
         if not self.joinable:
-            self.history.forget(min((each.next for each in self._followers), default=self.history.end))
+            self.history.forget(min((each.next for each in self._subscribers), default=self.history.end))
 
     def _steer(self) -> None:
         """Pause the provider, or have it go on."""
-        if self._producer is None or not self._followers:
+        if self._producer is None or not self._subscribers:
             return
-        pause = len(self._paused) == len(self._followers)
+        pause = len(self._paused) == len(self._subscribers)
         if pause != self._producer_paused:
             self._producer_paused = pause
             if pause:
@@ -249,9 +249,9 @@ class Flight:
             else:
                 self._producer.resumeProducing()
 
-    def _give_up(self, follower: Follower) -> None:
+    def _give_up(self, subscriber: Subscriber) -> None:
         error = ClientTooSlow("This client read too slowly to share an answer with others that are ahead of it.")
-        follower.cut(Cut(self._last_words(error), error))
+        subscriber.cut(Cut(self._last_words(error), error))
 
     def _last_words(self, error: SkyproxyError) -> bytes:
         if media_type(self._headers) != b"text/event-stream":
@@ -269,25 +269,25 @@ class Flights:
     def __init__(self, seconds: Callable[[], float], limits: FlightLimits | None = None) -> None:
         self._seconds = seconds
         self._limits = limits or FlightLimits()
-        self._joinable: dict[bytes, Flight] = {}
+        self._joinable: dict[bytes, SingleFlight] = {}
 
     def __len__(self) -> int:
         return len(self._joinable)
 
-    def get(self, key: bytes) -> Flight | None:
+    def get(self, key: bytes) -> SingleFlight | None:
         """The one to join under *key*, if there is one."""
         return self._joinable.get(key)
 
-    def begin(self, key: bytes, on_abandoned: Callable[[], None]) -> Flight:
+    def begin(self, key: bytes, on_abandoned: Callable[[], None]) -> SingleFlight:
         """Begin another, which is found under *key* until nobody can join it any more.
 
-        :param on_abandoned: see :class:`Flight`.
+        :param on_abandoned: see :class:`SingleFlight`.
         """
 
         def closed() -> None:
             if self._joinable.get(key) is flight:
                 del self._joinable[key]
 
-        flight = Flight(self._seconds, on_abandoned, closed, self._limits)
+        flight = SingleFlight(self._seconds, on_abandoned, closed, self._limits)
         self._joinable[key] = flight
         return flight

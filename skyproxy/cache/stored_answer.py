@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred, succeed
 
-from skyproxy.cache.replay import PIECE, Feed
+from skyproxy.cache.replay import PIECE, Replay
 from skyproxy.cache.subscriber_client import Client, Field, Fields
 
 
@@ -39,13 +39,13 @@ class StoredAnswer:
         if not self.stream:
             client.answer(self.status, headers, self.body)
             return succeed(None)
-        replay = _Replay(client, self.body)
+        replay = _StoredReplay(client, self.body)
         replay.begin(self.status, headers)
         replay.pump()
         return replay.over
 
 
-class _Replay(Feed):
+class _StoredReplay(Replay):
     """Writes *body*, which is complete."""
 
     def __init__(self, client: Client, body: bytes) -> None:

@@ -8,7 +8,7 @@ from typing import Protocol
 from twisted.python.failure import Failure
 
 from skyproxy.cache.history import History
-from skyproxy.cache.replay import Feed
+from skyproxy.cache.replay import Replay
 from skyproxy.cache.subscriber_client import Client, Fields
 
 
@@ -41,17 +41,17 @@ class Leader(Protocol):
     def history(self) -> History:
         """The stream so far."""
 
-    def paused(self, follower: Follower) -> None:
+    def paused(self, subscriber: Subscriber) -> None:
         """It takes nothing for now."""
 
-    def resumed(self, follower: Follower) -> None:
+    def resumed(self, subscriber: Subscriber) -> None:
         """It has taken all there is, and wants more."""
 
-    def left(self, follower: Follower) -> None:
+    def left(self, subscriber: Subscriber) -> None:
         """The answer is over for it."""
 
 
-class Follower(Feed):
+class Subscriber(Replay):
     """Takes *client* through the history of a stream, and on to its end.
 
     :ivar next: the number of the chunk that it takes next.

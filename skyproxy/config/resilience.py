@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, SecretStr
 
 from skyproxy.config.fields import Bytes, Checked, Count, OptionalPath, Seconds, Share, on_or_off
 
-Priority = Literal["talk", "background"]
+Priority = Literal["interactive", "background"]
 """What goes first where requests wait: what the player waits for, or what nobody does."""
 
 

@@ -60,6 +60,11 @@ def _level(value: Any) -> Any:
     return _LEVELS.get(value.lower(), value.lower()) if isinstance(value, str) else value
 
 
+def _priority(value: Any) -> Any:
+    # Its name in the first version.
+    return "interactive" if value == "talk" else value
+
+
 class Address(Checked):
     """Where to listen, as the founding proxy's files write it."""
 
@@ -262,7 +267,7 @@ class SlotConfig(Checked):
     fallbacks: Fallbacks = ()
     first_token_timeout: Seconds | None = None
     hedge_after: Seconds | None = None
-    priority: Priority = "talk"
+    priority: Annotated[Priority, BeforeValidator(_priority)] = "interactive"
     strip_reasoning: bool = False
     cache: OptionalCache = None
     coalesce: bool | None = None

@@ -11,7 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from skyproxy.cache.key import cache_key, canonical
-from skyproxy.cache.single_flight import Flight, Flights
+from skyproxy.cache.single_flight import Flights, SingleFlight
 from skyproxy.cache.store import Store
 from skyproxy.config import CacheRule
 from skyproxy.errors import InternalError, SkyproxyError, forget
@@ -60,7 +60,7 @@ class Errand:
     outlived: Callable[[Deferred[None]], None]
 
 
-class Sharing:
+class Coalescing:
     """Serves requests from what others asked for.
 
     :param stores: by the names that the configuration has for them.
@@ -157,7 +157,7 @@ class Sharing:
                 errand.outlived(leading.flying)
             raise
 
-    async def _fly(self, flight: Flight, wish: Wish, leading: _Leading) -> None:
+    async def _fly(self, flight: SingleFlight, wish: Wish, leading: _Leading) -> None:
         """The journey of an answer that is shared. It goes on as long as anybody waits for it."""
         try:
             outcome = await leading.errand.ask()
@@ -202,7 +202,7 @@ class _Leading:
         if self.flying is not None:
             self.flying.cancel()
 
-    def give_up_sharing(self, outcome: Outcome, flight: Flight) -> None:
+    def give_up_sharing(self, outcome: Outcome, flight: SingleFlight) -> None:
         """Let this client have *outcome*, and the others ask for themselves."""
         if self.left:
             outcome.answer.close(None)

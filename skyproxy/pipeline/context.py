@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from twisted.internet.defer import Deferred
 
 from skyproxy.errors import SkyproxyError, Unavailable, UpstreamError, UpstreamReported
-from skyproxy.formats.openai.stream_watch import StreamVerdict, StreamWatch
+from skyproxy.formats.openai.stream_inspector import StreamInspector, StreamState
 from skyproxy.pipeline.coalescing import Result
 from skyproxy.pipeline.relay import Client
 from skyproxy.pipeline.request import Request
@@ -15,10 +15,10 @@ from skyproxy.pipeline.router import Candidate
 from skyproxy.telemetry.records import GivenUp, Outcome, RequestRecord
 from skyproxy.telemetry.usage import Tokens, cost_of, cost_said, estimate, tokens_used
 from skyproxy.upstream.exchange.answer import Answer
-from skyproxy.upstream.exchange.attempt import Sending
+from skyproxy.upstream.exchange.attempt import Attempt
 
 
-class Journey:
+class RequestContext:
     """One request under way: what happened so far, and the means to end it from outside."""
 
     model = ""
@@ -27,8 +27,8 @@ class Journey:
     candidates: Sequence[Candidate] = ()
     candidate: Candidate | None = None
     answer: Answer | None = None
-    watch: StreamWatch | None = None
-    verdict: StreamVerdict | None = None
+    watch: StreamInspector | None = None
+    state: StreamState | None = None
     shared: Result | None = None
     outlived_by: Deferred[None] | None = None
     done: Deferred[None] | None = None
@@ -41,16 +41,16 @@ class Journey:
         self.request = request
         self.client = client
         self.started = started
-        self.sendings: list[tuple[Candidate, Sending]] = []
+        self.sendings: list[tuple[Candidate, Attempt]] = []
 
     def asked(self, index: int) -> None:
         """The candidate of this *index* is asked."""
         self.candidate = self.candidates[index]
         self.attempts += 1
 
-    def note_sent(self, candidate: Candidate, sending: Sending) -> None:
+    def note_sent(self, candidate: Candidate, attempt: Attempt) -> None:
         """The provider of *candidate* gets the request."""
-        self.sendings.append((candidate, sending))
+        self.sendings.append((candidate, attempt))
 
     def outlived(self, flying: Deferred[None]) -> None:
         """The client has left, and others wait on for its answer, which is over when *flying* fires."""
@@ -83,15 +83,15 @@ class Journey:
         slot = provider = upstream_model = None
         if candidate is not None:
             slot, provider, upstream_model = self.candidates[0].slot, candidate.provider.name, candidate.model
-        verdict = self.verdict
-        if verdict is None and self.watch is not None and self.watch.begun:
-            verdict = self.watch.verdict()
+        state = self.state
+        if state is None and self.watch is not None and self.watch.begun:
+            state = self.watch.state()
         main = self._main()
-        tokens = self._tokens(verdict, main)
+        tokens = self._tokens(state, main)
         cost: float | None = None
         currency = "USD"
         if candidate is not None and tokens is not None:
-            cost, currency = _cost(candidate, tokens, verdict)
+            cost, currency = _cost(candidate, tokens, state)
         own, own_first = None, None
         if answer is not None and main is not None:
             own = self._took(main)
@@ -104,7 +104,7 @@ class Journey:
             model=self.model,
             upstream_model=upstream_model,
             status=answer.status if answer else client.status,
-            outcome="cancelled" if gone else outcome(answer, verdict, error),
+            outcome="cancelled" if gone else outcome(answer, state, error),
             stream=self.streaming,
             latency=self.over_at - started,
             time_to_first_byte=None if first is None else first - started,
@@ -120,30 +120,30 @@ class Journey:
             own_latency=own,
             own_time_to_first_byte=own_first,
             given_up=tuple(
-                [self._given_up(candidate, sending) for candidate, sending in self.sendings if sending is not main]
+                [self._given_up(candidate, attempt) for candidate, attempt in self.sendings if attempt is not main]
             ),
         )
 
-    def _main(self) -> Sending | None:
+    def _main(self) -> Attempt | None:
         """That which was answered; of a request without an answer, the last one, if that is of the last candidate."""
         if self.answer is not None:
-            return self.answer.sending
-        candidate, sending = self.sendings[-1] if self.sendings else (None, None)
-        return sending if candidate is self.candidate else None
+            return self.answer.attempt
+        candidate, attempt = self.sendings[-1] if self.sendings else (None, None)
+        return attempt if candidate is self.candidate else None
 
-    def _took(self, sending: Sending) -> float:
-        return (self.over_at if sending.ended is None else sending.ended) - sending.began
+    def _took(self, attempt: Attempt) -> float:
+        return (self.over_at if attempt.ended is None else attempt.ended) - attempt.began
 
-    def _given_up(self, candidate: Candidate, sending: Sending) -> GivenUp:
+    def _given_up(self, candidate: Candidate, attempt: Attempt) -> GivenUp:
         tokens, cost, currency = None, None, "USD"
-        if sending.taken and self.request.endpoint.in_json:
-            tokens = estimate(self.request.body, sending.generated)
+        if attempt.taken and self.request.endpoint.in_json:
+            tokens = estimate(self.request.body, attempt.generated)
             cost, currency = _cost(candidate, tokens, None)
         return GivenUp(
-            candidate.provider.name, candidate.model, self._took(sending), sending.key, tokens, cost, currency
+            candidate.provider.name, candidate.model, self._took(attempt), attempt.key, tokens, cost, currency
         )
 
-    def _tokens(self, verdict: StreamVerdict | None, main: Sending | None) -> Tokens | None:
+    def _tokens(self, state: StreamState | None, main: Attempt | None) -> Tokens | None:
         """What the request and its answer took, estimated where the provider did not say.
 
         :param main: the sending of both.
@@ -151,23 +151,23 @@ class Journey:
         request, answer = self.request, self.answer
         if not request.endpoint.in_json or (answer is not None and answer.status >= 400):
             return None
-        if verdict is not None:
-            return tokens_used(verdict, request.body)
+        if state is not None:
+            return tokens_used(state, request.body)
         # Nobody has read anything of an answer, but the provider has read the request.
         return estimate(request.body, main.generated) if main is not None and main.taken else None
 
 
-def _cost(candidate: Candidate, tokens: Tokens, verdict: StreamVerdict | None) -> tuple[float | None, str]:
+def _cost(candidate: Candidate, tokens: Tokens, state: StreamState | None) -> tuple[float | None, str]:
     """What *tokens* cost, if that is known, and the currency: as the provider says, or else by the configured price."""
-    if verdict is not None and candidate.provider.dialect == "openrouter":
-        said = cost_said(verdict.usage)
+    if state is not None and candidate.provider.dialect == "openrouter":
+        said = cost_said(state.usage)
         if said is not None:
             return said, "USD"
     price = candidate.price
     return (None, "USD") if price is None else (cost_of(tokens, price), price.currency)
 
 
-def outcome(answer: Answer | None, verdict: StreamVerdict | None, error: SkyproxyError | None) -> Outcome:
+def outcome(answer: Answer | None, state: StreamState | None, error: SkyproxyError | None) -> Outcome:
     """What became of a request whose client stayed."""
     if isinstance(error, Unavailable) and answer is None:
         return "refused"
@@ -179,7 +179,7 @@ def outcome(answer: Answer | None, verdict: StreamVerdict | None, error: Skyprox
         return "client_error"
     if answer is not None and answer.status >= 400:
         return _outcome_of_status(answer.status)
-    return "upstream_error" if verdict is not None and verdict.error else "ok"
+    return "upstream_error" if state is not None and state.error else "ok"
 
 
 def _outcome_of_status(status: int) -> Outcome:

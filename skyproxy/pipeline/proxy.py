@@ -14,15 +14,15 @@ from twisted.logger import Logger
 from skyproxy.config import Config
 from skyproxy.errors import ErrorKind, InternalError, ShuttingDown, SkyproxyError, forget
 from skyproxy.formats.error_body import masked, masker
-from skyproxy.formats.openai.stream_watch import StreamWatch
+from skyproxy.formats.openai.stream_inspector import StreamInspector
 from skyproxy.http.common.headers import Fields
-from skyproxy.pipeline.coalescing import Errand, Sharing
-from skyproxy.pipeline.context import Journey
+from skyproxy.pipeline.coalescing import Coalescing, Errand
+from skyproxy.pipeline.context import RequestContext
 from skyproxy.pipeline.relay import Client, relay
 from skyproxy.pipeline.request import Request, UpstreamBody, parse
 from skyproxy.pipeline.router import Candidate, Router
-from skyproxy.telemetry.refusals import Complaint, Complaints
-from skyproxy.upstream.dispatch.dispatcher import Asker, Plan
+from skyproxy.telemetry.refusals import Refusal, Refusals
+from skyproxy.upstream.dispatch.dispatcher import Dispatcher, Plan
 from skyproxy.upstream.dispatch.dispatcher import Outcome as AskOutcome
 from skyproxy.upstream.exchange.first_content import Kind
 from skyproxy.upstream.exchange.provider import Call, Provider
@@ -54,17 +54,17 @@ class Proxy:
         self,
         runtime: Callable[[], Runtime],
         clock: IReactorTime,
-        asker: Asker,
-        sharing: Sharing,
-        completed: Callable[[Journey], None],
+        dispatcher: Dispatcher,
+        coalescing: Coalescing,
+        completed: Callable[[RequestContext], None],
     ) -> None:
         self._runtime = runtime
-        self._asker = asker
-        self._sharing = sharing
+        self._dispatcher = dispatcher
+        self._coalescing = coalescing
         self._clock = clock
         self._completed = completed
-        self._complaints = Complaints(clock.seconds)
-        self._journeys: set[Journey] = set()
+        self._refusals = Refusals(clock.seconds)
+        self._contexts: set[RequestContext] = set()
         self._draining = self._leaving = False
 
     def serve(self, request: Request, client: Client) -> Deferred[None]:
@@ -73,9 +73,9 @@ class Proxy:
         :return: fires with None when the answer is over, however it went; it does not fail. Cancel it when the client
             has left.
         """
-        journey = Journey(request, client, self._clock.seconds())
-        self._journeys.add(journey)
-        journey.done = done = Deferred.fromCoroutine(self._journey(journey))
+        context = RequestContext(request, client, self._clock.seconds())
+        self._contexts.add(context)
+        context.done = done = Deferred.fromCoroutine(self._context(context))
         return done
 
     @property
@@ -83,69 +83,69 @@ class Proxy:
         """Whether whoever chooses among servers is to choose another."""
         return self._leaving
 
-    async def _journey(self, journey: Journey) -> None:
+    async def _context(self, context: RequestContext) -> None:
         error: SkyproxyError | None = None
         gone = False
         try:
-            await self._carry(journey)
+            await self._carry(context)
         except CancelledError as left:
             forget(left)
-            error = journey.ended_by
+            error = context.ended_by
             gone = error is None
         except SkyproxyError as raised:
             error = raised
         except Exception:
-            _log.failure("Request failed by a fault of skyproxy", request_id=journey.request.request_id)
+            _log.failure("Request failed by a fault of skyproxy", request_id=context.request.request_id)
             error = InternalError("skyproxy failed on this request; its log tells more under the request id.")
-        self._journeys.discard(journey)
+        self._contexts.discard(context)
         if error is not None:
             forget(error)
-            refuse(journey.client, error, secrets=secrets_of(journey.candidates))
-        journey.over(self._clock.seconds(), error, gone=gone)
-        if journey.outlived_by is None:
-            self._completed(journey)
+            refuse(context.client, error, secrets=secrets_of(context.candidates))
+        context.over(self._clock.seconds(), error, gone=gone)
+        if context.outlived_by is None:
+            self._completed(context)
         else:
             # What the answer takes is known, and counted, when it is over.
-            journey.outlived_by.addCallback(lambda _: self._completed(journey))
+            context.outlived_by.addCallback(lambda _: self._completed(context))
 
-    async def _carry(self, journey: Journey) -> None:
+    async def _carry(self, context: RequestContext) -> None:
         if self._draining:
             raise ShuttingDown("skyproxy is shutting down.", retry_after=1.0)
         runtime = self._runtime()
-        request = journey.request
+        request = context.request
         parsed = parse(request, runtime.router.default_model)
-        journey.model, journey.streaming = parsed.model, parsed.streaming
-        journey.candidates = candidates = runtime.router.resolve(parsed.model)
-        journey.candidate = candidates[0]
+        context.model, context.streaming = parsed.model, parsed.streaming
+        context.candidates = candidates = runtime.router.resolve(parsed.model)
+        context.candidate = candidates[0]
         first = parsed.body_for(candidates[0])
-        plans = [_plan(runtime, journey, candidates[0], first, self._refused)]
+        plans = [_plan(runtime, context, candidates[0], first, self._refused)]
         for candidate in candidates[1:]:
-            plans.append(_plan(runtime, journey, candidate, parsed.body_for(candidate), self._refused))
-        wish = self._sharing.wish(request, parsed.model, candidates[0], first)
+            plans.append(_plan(runtime, context, candidate, parsed.body_for(candidate), self._refused))
+        wish = self._coalescing.wish(request, parsed.model, candidates[0], first)
         if wish is None:
-            await self._bring(journey, await self._asker.ask(plans, journey.asked), journey.client)
+            await self._bring(context, await self._dispatcher.ask(plans, context.asked), context.client)
             return
         errand = Errand(
-            ask=lambda: self._asker.ask(plans, journey.asked),
-            bring=lambda outcome, client: self._bring(journey, outcome, client),
-            ended_by=lambda: journey.ended_by,
-            outlived=journey.outlived,
+            ask=lambda: self._dispatcher.ask(plans, context.asked),
+            bring=lambda outcome, client: self._bring(context, outcome, client),
+            ended_by=lambda: context.ended_by,
+            outlived=context.outlived,
         )
-        journey.shared = await self._sharing.serve(wish, journey.client, errand)
+        context.shared = await self._coalescing.serve(wish, context.client, errand)
 
-    async def _bring(self, journey: Journey, outcome: AskOutcome, client: Client) -> None:
+    async def _bring(self, context: RequestContext, outcome: AskOutcome, client: Client) -> None:
         """Bring what a provider answered to *client*."""
-        journey.candidate = candidate = journey.candidates[outcome.plan]
+        context.candidate = candidate = context.candidates[outcome.plan]
         with outcome.answer as answer:
-            journey.answer = answer
+            context.answer = answer
             if answer.is_event_stream:
-                journey.watch = StreamWatch()
-            model = journey.model if journey.request.endpoint.in_json else None
-            journey.verdict = await relay(
+                context.watch = StreamInspector()
+            model = context.model if context.request.endpoint.in_json else None
+            context.state = await relay(
                 answer,
                 client,
                 model,
-                watch=journey.watch,
+                watch=context.watch,
                 strip_reasoning=candidate.strip_reasoning,
                 # A good answer that comes whole is not searched for them.
                 secrets=secrets_of([candidate]) if answer.status >= 400 or answer.is_event_stream else (),
@@ -153,8 +153,8 @@ class Proxy:
 
     def _refused(self, request_id: str, candidate: Candidate, status: int, kind: ErrorKind, said: str) -> None:
         """Tell what a provider said that did not want the request, whoever answers it in the end."""
-        complaint = Complaint(request_id, candidate.provider.name, candidate.model, status, kind, said)
-        self._complaints.heard(complaint, masker(secrets_of([candidate])))
+        complaint = Refusal(request_id, candidate.provider.name, candidate.model, status, kind, said)
+        self._refusals.heard(complaint, masker(secrets_of([candidate])))
 
     # The end of the process.
 
@@ -168,27 +168,27 @@ class Proxy:
         :return: fires when all that was under way is over.
         """
         self._draining = self._leaving = True
-        waiting = [journey.done for journey in self._journeys if journey.done is not None]
+        waiting = [context.done for context in self._contexts if context.done is not None]
         return DeferredList(waiting).addCallback(lambda _: None)
 
     def end_all(self, error: SkyproxyError) -> None:
         """Give up all that is under way: each client gets *error*."""
-        for journey in list(self._journeys):
+        for context in list(self._contexts):
             try:
-                journey.end(error)
+                context.end(error)
             except Exception:
-                _log.failure("A request could not be ended", request_id=journey.request.request_id)
+                _log.failure("A request could not be ended", request_id=context.request.request_id)
 
 
 def _plan(
     runtime: Runtime,
-    journey: Journey,
+    context: RequestContext,
     candidate: Candidate,
     body: UpstreamBody,
     refused: Callable[[str, Candidate, int, ErrorKind, str], None],
 ) -> Plan:
     """The request as *candidate*'s provider shall get it."""
-    request, provider = journey.request, candidate.provider.name
+    request, provider = context.request, candidate.provider.name
     if body.dropped:
         _log.debug(
             "Dropped fields the provider does not know",
@@ -206,20 +206,20 @@ def _plan(
                 *request.headers,
             ),
             body=body.data,
-            default_timeout=candidate.stream_timeout if journey.streaming else candidate.whole_timeout,
+            default_timeout=candidate.stream_timeout if context.streaming else candidate.whole_timeout,
             idle_timeout=candidate.idle_timeout,
             queue_timeout=candidate.queue_timeout,
             priority=candidate.priority,
-            sent=partial(journey.note_sent, candidate),
+            sent=partial(context.note_sent, candidate),
             refused=partial(refused, request.request_id, candidate),
             model=candidate.model,
-            named=candidate.settings is not None or candidate is not journey.candidates[0],
+            named=candidate.settings is not None or candidate is not context.candidates[0],
             request_id=request.request_id,
             added=body.added,
             without=body.without if body.added else None,
         ),
         kind=Kind.JSON if request.endpoint.in_json else Kind.ANYTHING,
-        first_token_timeout=candidate.first_token_timeout if journey.streaming else None,
+        first_token_timeout=candidate.first_token_timeout if context.streaming else None,
         hedge_after=candidate.hedge_after,
         must_be_whole=candidate.strip_reasoning,
     )

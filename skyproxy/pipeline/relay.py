@@ -13,7 +13,7 @@ from skyproxy.formats import json_body
 from skyproxy.formats.error_body import masker, shaped
 from skyproxy.formats.openai.bodies import text_length, usage_of
 from skyproxy.formats.openai.reasoning import StreamStripper, strip_answer
-from skyproxy.formats.openai.stream_watch import StreamVerdict, StreamWatch
+from skyproxy.formats.openai.stream_inspector import StreamInspector, StreamState
 from skyproxy.formats.sse import error_event
 from skyproxy.http.common.headers import Fields, media_type
 from skyproxy.upstream.exchange.answer import Answer
@@ -75,10 +75,10 @@ async def relay(
     client: Client,
     model: str | None,
     *,
-    watch: StreamWatch | None = None,
+    watch: StreamInspector | None = None,
     strip_reasoning: bool = False,
     secrets: Collection[str] = (),
-) -> StreamVerdict | None:
+) -> StreamState | None:
     """Bring *answer* to *client*, whole or as it comes, whichever it is.
 
     :param model: what the client asked for: a whole JSON answer carries this name. None where the answer may be
@@ -99,7 +99,7 @@ async def relay(
         return None
     if answer.is_event_stream:
         stripper = StreamStripper() if strip_reasoning else None
-        watch = watch or StreamWatch()
+        watch = watch or StreamInspector()
         await _relay_events(answer, client, headers, watch, stripper, secrets, judged=model is not None)
         return None
     if model is None or answer.too_large:
@@ -146,12 +146,12 @@ def named(whole: Whole, model: str, *, strip_reasoning: bool) -> bytes:
         ) from None
 
 
-def _pass_on(whole: Whole, answer: Answer, client: Client, model: str, *, strip_reasoning: bool) -> StreamVerdict:
+def _pass_on(whole: Whole, answer: Answer, client: Client, model: str, *, strip_reasoning: bool) -> StreamState:
     client.answer(answer.status, passable(answer.headers), named(whole, model, strip_reasoning=strip_reasoning))
     usage = usage_of(whole.value)
     if usage:
-        return StreamVerdict(complete=True, done=True, usage=usage)
-    return StreamVerdict(complete=True, done=True, generated=text_length(whole.value))
+        return StreamState(complete=True, done=True, usage=usage)
+    return StreamState(complete=True, done=True, generated=text_length(whole.value))
 
 
 async def _pass_on_error(answer: Answer, client: Client, headers: Fields, secrets: Collection[str]) -> None:
@@ -172,7 +172,7 @@ async def _relay_events(
     answer: Answer,
     client: Client,
     headers: Fields,
-    watch: StreamWatch,
+    watch: StreamInspector,
     stripper: StreamStripper | None,
     secrets: Collection[str],
     *,
@@ -211,14 +211,14 @@ async def _relay_events(
         await body.flow(pass_on)
         if stripper is not None:
             write(stripper.flush())
-        if judged and not watch.complete and not watch.verdict().error:
+        if judged and not watch.complete and not watch.state().error:
             raise UpstreamBroken("The provider's stream ended before its answer was complete.")
     except SkyproxyError as error:
         # What fails after [DONE] takes nothing from the answer.
         if not watch.done:
-            verdict = watch.verdict()
+            state = watch.state()
             # A provider that has said what is wrong need not be spoken over.
-            client.cut(b"" if verdict.error else error_event(error, verdict.ends_on_boundary))
+            client.cut(b"" if state.error else error_event(error, state.ends_on_boundary))
             raise
     except Exception:
         client.cut(b"")

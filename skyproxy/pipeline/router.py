@@ -46,7 +46,7 @@ class Candidate:
     cache: CacheRule
     coalesce: bool | None
     price: Price | None = None
-    priority: Priority = "talk"
+    priority: Priority = "interactive"
     first_token_timeout: float | None = None
     hedge_after: float | None = None
     strip_reasoning: bool = False

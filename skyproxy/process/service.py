@@ -26,11 +26,11 @@ from skyproxy.demo import Demo
 from skyproxy.errors import ShuttingDown
 from skyproxy.http import Connections, ServerLimits, Wire
 from skyproxy.http.client.trust import Roots
-from skyproxy.http.loop.batches import Stages
-from skyproxy.http.loop.read_turns import sliced
+from skyproxy.http.loop.batches import BatchScheduler
+from skyproxy.http.loop.read_turns import fair_reads
 from skyproxy.http.loop.socket_budget import sockets_of
 from skyproxy.log.logging import Logging
-from skyproxy.pipeline.coalescing import Sharing
+from skyproxy.pipeline.coalescing import Coalescing
 from skyproxy.pipeline.proxy import Proxy, Runtime
 from skyproxy.pipeline.router import Router
 from skyproxy.process.listening import listen_at, result_now, shown
@@ -47,9 +47,9 @@ from skyproxy.telemetry.reloads import Reloads
 from skyproxy.telemetry.statistics import Statistics
 from skyproxy.upstream.build import build_provider
 from skyproxy.upstream.dispatch.backoff import Backoff
-from skyproxy.upstream.dispatch.dispatcher import Asker
+from skyproxy.upstream.dispatch.dispatcher import Dispatcher
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
-from skyproxy.upstream.exchange.buffered_bytes import HeldBytes
+from skyproxy.upstream.exchange.buffered_bytes import BufferedBytes
 from skyproxy.upstream.exchange.deadlines import Timers
 from skyproxy.upstream.exchange.provider import Counts, Provider
 from skyproxy.web.app import Api
@@ -92,8 +92,8 @@ class SkyproxyService(Service):
         self._signals = signals
         self._notifier = notifier
         self._sockets = sockets_of(reactor)
-        stages = Stages(reactor)
-        self._clients, self._network = sliced(reactor, stages), sliced(reactor, stages)
+        stages = BatchScheduler(reactor)
+        self._clients, self._network = fair_reads(reactor, stages), fair_reads(reactor, stages)
         self._roots = Roots()
         self._connections = Connections(reactor)
         self._demo: Demo | None = None
@@ -107,14 +107,14 @@ class SkyproxyService(Service):
         self._lag = LagProbe(reactor, time.monotonic, seconds_since_boot, self._slept)
         budget, statistics = RetryBudget(reactor), Statistics(reactor)
         self._batches = Batches(reactor, statistics, RequestLog())
-        held = HeldBytes(freed=Trim(reactor, system_trim()).soon)
-        asker = Asker(Timers(reactor), time.time, budget, Backoff(random.random), held)
+        held = BufferedBytes(freed=Trim(reactor, system_trim()).soon)
+        dispatcher = Dispatcher(Timers(reactor), time.time, budget, Backoff(random.random), held)
         self._reloads = Reloads(time.time)
         self._reloading = Reloading(reactor, load, self._reloaded)
         self._watch = Watch(reactor, self.reload)
         self._stores = Stores(reactor, config.proxy.cache)
-        sharing = Sharing(self._stores.by_name, Flights(reactor.seconds), statistics.cache)
-        self._proxy = Proxy(self.runtime, reactor, asker, sharing, self._batches.completed)
+        coalescing = Coalescing(self._stores.by_name, Flights(reactor.seconds), statistics.cache)
+        self._proxy = Proxy(self.runtime, reactor, dispatcher, coalescing, self._batches.completed)
         sources = Sources(
             statistics,
             lambda: self.runtime().providers,

@@ -23,7 +23,7 @@ _MAY_ECHO = frozenset({ErrorKind.CLIENT, ErrorKind.CONTENT})
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
+class Refusal:
     """A provider's error, as its answer or under 200.
 
     :ivar provider: its name.
@@ -39,7 +39,7 @@ class Complaint:
     said: str
 
 
-class Complaints:
+class Refusals:
     """Tells the log.
 
     :param now: the time in seconds, from any moment.
@@ -52,7 +52,7 @@ class Complaints:
         self._told: dict[tuple[str, str, ErrorKind], tuple[float, int]] = {}
         """When each was told last, and how many came since."""
 
-    def heard(self, complaint: Complaint, mask: Callable[[str], str]) -> None:
+    def heard(self, complaint: Refusal, mask: Callable[[str], str]) -> None:
         """Tell of *complaint*, unless its like was told in the last minute: then it is counted.
 
         :param mask: takes out what nobody may see.

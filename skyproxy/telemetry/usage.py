@@ -8,7 +8,7 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 from skyproxy.config import Price
-from skyproxy.formats.openai.stream_watch import StreamVerdict
+from skyproxy.formats.openai.stream_inspector import StreamState
 
 _MOST = 10**9
 """Tokens that an answer may be said to have taken; a provider that says more is not believed."""
@@ -82,9 +82,9 @@ def estimate(body: bytes, generated: int) -> Tokens:
     return Tokens(-(-prompt // _BYTES_PER_TOKEN), -(-generated // _BYTES_PER_TOKEN), estimated=True)
 
 
-def tokens_used(verdict: StreamVerdict, body: bytes) -> Tokens:
+def tokens_used(state: StreamState, body: bytes) -> Tokens:
     """What the answer to the request *body* took: as the provider says, or else estimated."""
-    return tokens_of(verdict.usage) or estimate(body, verdict.generated)
+    return tokens_of(state.usage) or estimate(body, state.generated)
 
 
 def cost_of(tokens: Tokens, price: Price) -> float:

@@ -17,7 +17,7 @@ from skyproxy.http.client.tls import TlsClient
 from skyproxy.http.client.trust import Roots
 from skyproxy.http.common.headers import Field
 from skyproxy.http.h2.client_connection import Http2Connection
-from skyproxy.http.loop.read_turns import put_off_by
+from skyproxy.http.loop.read_turns import schedule_of
 from skyproxy.http.loop.socket_budget import RationedEndpoint, Sockets
 from skyproxy.upstream.exchange.deadlines import Timers
 from skyproxy.upstream.exchange.local_capacity import Capacity, asks, usual_limit
@@ -78,7 +78,7 @@ def build_provider(
         timers,
         max_concurrent=usual if most is None else min(usual, most),
         max_pending=config.max_pending,
-        put_off=put_off_by(network),
+        schedule=schedule_of(network),
     )
     _log.info("Created connection pool for provider", provider=config.name, max_connections=config.max_connections)
     keys = config.api_keys

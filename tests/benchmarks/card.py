@@ -16,8 +16,8 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 from skyproxy.http import Connections, ServerLimits, Wire
 from skyproxy.http.client.agent import Origin, OriginAgent, endpoint_of
 from skyproxy.http.client.pool import ConnectionPool
-from skyproxy.http.loop.batches import Stages
-from skyproxy.http.loop.read_turns import sliced
+from skyproxy.http.loop.batches import BatchScheduler
+from skyproxy.http.loop.read_turns import fair_reads
 from skyproxy.upstream.exchange.treq_client import ProviderClient, raw_of
 from skyproxy.web.client import client_of
 from skyproxy.web.request import ApiRequest
@@ -78,9 +78,9 @@ def main(port: int, upstream: int) -> None:
     from twisted.internet import reactor as running
 
     reactor: Any = running
-    stages = Stages(reactor)
-    site = card_site(reactor, upstream, sliced(reactor, stages))
-    sliced(reactor, stages).listenTCP(port, site, BACKLOG, "127.0.0.1")
+    stages = BatchScheduler(reactor)
+    site = card_site(reactor, upstream, fair_reads(reactor, stages))
+    fair_reads(reactor, stages).listenTCP(port, site, BACKLOG, "127.0.0.1")
     spare_the_collector()
     reactor.run()
 

@@ -16,7 +16,7 @@ class Refused(Exception):
     """An answer was not the one expected."""
 
 
-class Asker:
+class Dispatcher:
     """One connection, on which one request after the other is sent."""
 
     def __init__(self, port: int) -> None:
@@ -59,18 +59,18 @@ def _whole(data: bytes) -> bool:
 
 def latencies(ports: dict[str, int], count: int) -> dict[str, list[float]]:
     """Seconds of *count* requests to each of *ports*, one at a time, the ports taking turns of a hundred."""
-    askers = {name: Asker(port) for name, port in ports.items()}
+    askers = {name: Dispatcher(port) for name, port in ports.items()}
     took: dict[str, list[float]] = {name: [] for name in ports}
     try:
-        for asker in askers.values():
+        for dispatcher in askers.values():
             for _ in range(50):
-                asker.ask()
+                dispatcher.ask()
         while any(len(each) < count for each in took.values()):
-            for name, asker in askers.items():
-                took[name] += [asker.ask() for _ in range(min(100, count - len(took[name])))]
+            for name, dispatcher in askers.items():
+                took[name] += [dispatcher.ask() for _ in range(min(100, count - len(took[name])))]
     finally:
-        for asker in askers.values():
-            asker.close()
+        for dispatcher in askers.values():
+            dispatcher.close()
     return took
 
 
@@ -79,9 +79,9 @@ def idle_clients(port: int, count: int) -> Iterator[None]:
     """*count* connections that have carried one request each, and stay."""
     with ExitStack() as stack:
         for _ in range(count):
-            asker = Asker(port)
-            stack.callback(asker.close)
-            asker.ask()
+            dispatcher = Dispatcher(port)
+            stack.callback(dispatcher.close)
+            dispatcher.ask()
         yield
 
 

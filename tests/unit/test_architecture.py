@@ -116,29 +116,29 @@ def undeclared(imports: Iterable[Import], setup: str) -> list[str]:
     parser.read_string(setup)
     requirements = parser["options"]["install_requires"].split()
     declared = {re.split(r"[^\w.-]", each)[0].lower().replace("_", "-") for each in requirements}
-    complaints = []
+    refusals = []
     for each in imports:
         top = each.name.partition(".")[0]
         own = top == "skyproxy" or top in sys.stdlib_module_names
         name = "zope.interface" if each.name.startswith("zope.interface") else NAMES.get(top, top)
         if not own and name.lower().replace("_", "-") not in declared:
-            complaints.append(f"{each.importer} imports {each.name}, which setup.cfg does not require")
-    return complaints
+            refusals.append(f"{each.importer} imports {each.name}, which setup.cfg does not require")
+    return refusals
 
 
 def upwards(imports: Iterable[Import]) -> list[str]:
     """Imports from a package above, or of a package that has no place."""
     ranks = {package: rank for rank, packages in enumerate(LAYERS) for package in packages}
-    complaints = []
+    refusals = []
     for each in imports:
         if each.target in (None, APART) or each.package in ("", APART) or each.target == "__version__":
             continue
         for package in (each.package, each.target):
             if package not in ranks:
-                complaints.append(f"{each.importer}: the package {package!r} has no place in the layers")
+                refusals.append(f"{each.importer}: the package {package!r} has no place in the layers")
         if ranks.get(each.target or "", 0) > ranks.get(each.package, 99):
-            complaints.append(f"{each.importer} imports {each.name} from above")
-    return complaints
+            refusals.append(f"{each.importer} imports {each.name} from above")
+    return refusals
 
 
 def circles(imports: Iterable[Import]) -> list[str]:
@@ -172,12 +172,12 @@ def impure(imports: Iterable[Import]) -> list[str]:
 
 def strangers(imports: Iterable[Import]) -> list[str]:
     """Libraries in a package that is not theirs."""
-    complaints = []
+    refusals = []
     for each in imports:
         owner = OF_ONE_PACKAGE.get(each.name.partition(".")[0])
         if owner is not None and each.package not in (owner, APART):
-            complaints.append(f"{each.importer} imports {each.name}, which is for {owner} alone")
-    return complaints
+            refusals.append(f"{each.importer} imports {each.name}, which is for {owner} alone")
+    return refusals
 
 
 def reactors(imports: Iterable[Import]) -> list[str]:
@@ -187,13 +187,13 @@ def reactors(imports: Iterable[Import]) -> list[str]:
 
 def entangled_demo(imports: Iterable[Import]) -> list[str]:
     """The demo leans on nobody, and only the service on it."""
-    complaints = []
+    refusals = []
     for each in imports:
         if each.package == APART and each.target not in (None, APART):
-            complaints.append(f"{each.importer} imports {each.name}")
+            refusals.append(f"{each.importer} imports {each.name}")
         if each.target == APART and each.package not in ("process", APART):
-            complaints.append(f"{each.importer} imports {each.name}")
-    return complaints
+            refusals.append(f"{each.importer} imports {each.name}")
+    return refusals
 
 
 def packages_under(folder: Path) -> list[Path]:

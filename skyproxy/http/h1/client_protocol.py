@@ -19,9 +19,9 @@ from skyproxy.http.common.bytes_producer import BytesProducer
 from skyproxy.http.common.headers import OutgoingHeaders
 from skyproxy.http.h1.client_response import DONE, ClientResponse, WholeResponse
 from skyproxy.http.h1.response_reader import BadResponse, ResponseHead, ResponseReader
-from skyproxy.http.loop.batches import ANSWERS, PutOff
+from skyproxy.http.loop.batches import ANSWERS, Schedule
 from skyproxy.http.loop.direct_io import direct_writer, read_directly
-from skyproxy.http.loop.read_turns import put_off_by
+from skyproxy.http.loop.read_turns import schedule_of
 
 _WORTH_NO_COPY = 128 * 1024
 _CLOSED = Failure(PotentialDataLoss())
@@ -40,7 +40,7 @@ class ClientProtocol(Protocol):
 
     transport: Any
     _write: Callable[[bytes], None]
-    _put_off: PutOff
+    _schedule: Schedule
 
     def __init__(self, quiescent_callback: Callable[[Any], None]) -> None:
         self.state = "QUIESCENT"
@@ -65,7 +65,7 @@ class ClientProtocol(Protocol):
             self.transport.setTcpNoDelay(True)
         self._write = direct_writer(self.transport)
         read_directly(self.transport, self)
-        self._put_off = put_off_by(getattr(self.transport, "reactor", None))
+        self._schedule = schedule_of(getattr(self.transport, "reactor", None))
 
     def request(self, request: Any) -> Deferred[IResponse]:
         """Send *request*, a request of twisted.web's client whose headers are :class:`OutgoingHeaders` and whose body
@@ -186,7 +186,7 @@ class ClientProtocol(Protocol):
         self.keep_alive = head.keep_alive
         self._be_free()
         self._whole.add(answer)
-        self._put_off(ANSWERS, self._hand_over, answer, response)
+        self._schedule(ANSWERS, self._hand_over, answer, response)
 
     def _hand_over(self, answer: Deferred[IResponse], response: IResponse) -> None:
         self._whole.discard(answer)

@@ -21,9 +21,9 @@ from skyproxy.http.h1.request_head import Head, Refused
 from skyproxy.http.h1.request_head_reader import HeadReader
 from skyproxy.http.h1.request_reader import RequestReader
 from skyproxy.http.h1.server_output import Output
-from skyproxy.http.loop.batches import LEFT, REQUESTS, PutOff
+from skyproxy.http.loop.batches import GONE, REQUESTS, Schedule
 from skyproxy.http.loop.direct_io import direct_writer, read_directly
-from skyproxy.http.loop.read_turns import put_off_by
+from skyproxy.http.loop.read_turns import schedule_of
 from skyproxy.http.server.connections import EVERY_LOOK, Connections, Progress, has_input, peer_left
 from skyproxy.http.server.limits import CLOSE_TIMEOUT, FIRST_WORDS, READ_AHEAD, ServerLimits
 
@@ -49,7 +49,7 @@ class ServerChannel(Output):
     site: Any = None
     requestFactory: Any = None
 
-    _put_off: PutOff
+    _schedule: Schedule
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class ServerChannel(Output):
             self.transport.setTcpNoDelay(True)
         self._send = direct_writer(self.transport)
         read_directly(self.transport, self)
-        self._put_off = put_off_by(getattr(self.transport, "reactor", None))
+        self._schedule = schedule_of(getattr(self.transport, "reactor", None))
         self._networkProducer = IPushProducer(self.transport, None) or _NoPushProducer()
         self._networkProducer.registerProducer(self, True)
         self.deadline = self._seconds() + self._limits.header_timeout
@@ -93,7 +93,7 @@ class ServerChannel(Output):
         self._held.clear()
         self._reader.close()
         if self._request is not None:
-            self._put_off(LEFT, self._give_up_request, reason)
+            self._schedule(GONE, self._give_up_request, reason)
 
     def _give_up_request(self, reason: Failure) -> None:
         request, self._request = self._request, None
@@ -134,11 +134,11 @@ class ServerChannel(Output):
         if self._phase == "closing":
             return
         if self._serving or self._stalled:
-            self._hold(data)
+            self._reservation(data)
         else:
             self._parse(data)
 
-    def _hold(self, data: bytes) -> None:
+    def _reservation(self, data: bytes) -> None:
         self._held.append(data)
         self._held_size += len(data)
         if self._reading and self._held_size > READ_AHEAD:
@@ -178,7 +178,7 @@ class ServerChannel(Output):
                 if not data or self._phase == "closing":
                     return
                 if self._serving or self._stalled:
-                    self._hold(data)
+                    self._reservation(data)
                     return
         except Refused as refused:
             self._refuse(refused)
@@ -212,7 +212,7 @@ class ServerChannel(Output):
         self._serving = True
         self._phase = "answer"
         self.deadline = inf
-        self._put_off(REQUESTS, self._hand_over, request)
+        self._schedule(REQUESTS, self._hand_over, request)
 
     def _hand_over(self, request: Any) -> None:
         head = self._head

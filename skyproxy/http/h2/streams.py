@@ -149,8 +149,8 @@ class StreamTable:
             before: type[Exception] = ResponseFailed
             if stream.mark == self.reads:
                 # Nothing came since it was sent.
-                sending = stream.stream_id in self._outbox
-                before = RequestTransmissionFailed if sending else ResponseNeverReceived
+                attempt = stream.stream_id in self._outbox
+                before = RequestTransmissionFailed if attempt else ResponseNeverReceived
             stream.fail(reason, before)
             self.forget(stream)
         return streams

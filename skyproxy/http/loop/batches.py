@@ -17,7 +17,7 @@ from skyproxy.clock import Clock
 
 _log = Logger()
 
-LEFT, ANSWERS, PERMITS, WRITES, REQUESTS = 0, 1, 2, 3, 4
+GONE, ANSWERS, PERMITS, WRITES, REQUESTS = 0, 1, 2, 3, 4
 """The stages, in the order in which they are done, again and again: answers that have come are relayed first, then
 requests that waited for a permit are sent; what both write goes out; then requests that have just come are looked at.
 
@@ -25,16 +25,16 @@ Before any of them, requests whose clients have left are given up: where many le
 go to another, whose request would go to a provider for nothing.
 """
 
-NEW = 32
+MAX_NEW_REQUESTS = 32
 """Requests that have just come and are looked at in a row, at most. Where more come than can be answered, most of them
 will be refused, and those under way shall not wait until all of them have been.
 """
 
-WORK = 0.003
+WORK_SECONDS = 0.003
 """Seconds after which the rest of what was put off waits for the reactor's next turn."""
 
 
-class PutOff(Protocol):
+class Schedule(Protocol):
     """How to have something done with others of its stage."""
 
     def __call__(self, stage: int, call: Callable[..., object], *args: Any) -> None: ...
@@ -45,13 +45,13 @@ def at_once(stage: int, call: Callable[..., object], *args: Any) -> None:
     call(*args)
 
 
-class Stages:
+class BatchScheduler:
     """What was put off, by stage.
 
     :param seconds: for which it is worked on at a time; what is left then is done in the reactor's next turn.
     """
 
-    def __init__(self, clock: Clock, seconds: float = WORK) -> None:
+    def __init__(self, clock: Clock, seconds: float = WORK_SECONDS) -> None:
         self._clock = clock
         self._seconds = seconds
         self._queues: tuple[deque[tuple[Callable[..., object], tuple[Any, ...]]], ...] = (
@@ -68,7 +68,7 @@ class Stages:
         self._still = 0
         self._goes_on = False
 
-    def put_off(self, stage: int, call: Callable[..., object], *args: Any) -> None:
+    def schedule(self, stage: int, call: Callable[..., object], *args: Any) -> None:
         """Call *call* with *args* when its *stage* comes; now, if nothing is being read."""
         if self._reading:
             self._queues[stage].append((call, args))
@@ -95,8 +95,8 @@ class Stages:
 
     def _do_stage(self, until: float) -> bool:
         """Do what there is in the stage now. False: the time is over."""
-        seconds, gone, queue = self._clock.seconds, self._queues[LEFT], self._queues[self._stage]
-        self._still = self._still or min(len(queue), NEW if self._stage == REQUESTS else len(queue))
+        seconds, gone, queue = self._clock.seconds, self._queues[GONE], self._queues[self._stage]
+        self._still = self._still or min(len(queue), MAX_NEW_REQUESTS if self._stage == REQUESTS else len(queue))
         while gone or self._still:
             if seconds() >= until:
                 return False

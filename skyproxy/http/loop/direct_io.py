@@ -8,8 +8,8 @@ from typing import Any
 from twisted.internet.interfaces import IProtocol
 from twisted.internet.tcp import Connection
 
-from skyproxy.http.loop.batches import WRITES, PutOff
-from skyproxy.http.loop.read_turns import put_off_by
+from skyproxy.http.loop.batches import WRITES, Schedule
+from skyproxy.http.loop.read_turns import schedule_of
 
 
 def direct_writer(transport: Any) -> Callable[[bytes], None]:
@@ -22,7 +22,7 @@ def direct_writer(transport: Any) -> Callable[[bytes], None]:
     """
     if not isinstance(transport, Connection) or transport.TLS:
         return transport.write  # type: ignore[no-any-return]
-    return _Writer(transport, put_off_by(transport.reactor)).write
+    return _Writer(transport, schedule_of(transport.reactor)).write
 
 
 class _Writer:
@@ -30,12 +30,12 @@ class _Writer:
     the connection, or writes to it in another way, finds it there.
     """
 
-    __slots__ = ("_connection", "_put_off", "_send", "_waiting")
+    __slots__ = ("_connection", "_schedule", "_send", "_waiting")
 
-    def __init__(self, connection: Any, put_off: PutOff) -> None:
+    def __init__(self, connection: Any, schedule: Schedule) -> None:
         self._connection = connection
         self._send = connection.socket.send
-        self._put_off = put_off
+        self._schedule = schedule
         self._waiting = False
 
     def write(self, data: bytes) -> None:
@@ -55,7 +55,7 @@ class _Writer:
             self._waiting = True
             connection._tempDataBuffer.append(data)
             connection._tempDataLen = len(data)
-            self._put_off(WRITES, self._flush)
+            self._schedule(WRITES, self._flush)
 
     def _flush(self) -> None:
         self._waiting = False

@@ -16,23 +16,23 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, implementer, providedBy
 
-from skyproxy.http.loop.batches import PutOff, Stages, at_once
+from skyproxy.http.loop.batches import BatchScheduler, Schedule, at_once
 
 _log = Logger()
 
-SLICE = 0.002
+READ_SECONDS = 0.002
 """Seconds after which no further connection is read in the same turn of the reactor."""
 
 _MOST = 1000
 """Connections that the system is asked for at once."""
 
 
-def put_off_by(network: Any) -> PutOff:
+def schedule_of(network: Any) -> Schedule:
     """How those put work off that *network*, a reactor to connections, reads for; see ``batches``."""
-    return network.stages.put_off if isinstance(network, SlicedReads) else at_once
+    return network.stages.schedule if isinstance(network, FairReads) else at_once
 
 
-def sliced(reactor: Any, stages: Stages | None = None) -> Any:
+def fair_reads(reactor: Any, stages: BatchScheduler | None = None) -> Any:
     """What some connections should take for their reactor.
 
     Twisted's reactor reads all that is ready before it looks at anything else: with a thousand streams, a request
@@ -49,11 +49,11 @@ def sliced(reactor: Any, stages: Stages | None = None) -> Any:
         return reactor
     from twisted.internet.epollreactor import EPollReactor
 
-    return SlicedReads(reactor, stages) if isinstance(reactor, EPollReactor) else reactor
+    return FairReads(reactor, stages) if isinstance(reactor, EPollReactor) else reactor
 
 
 @implementer(IReadDescriptor)
-class SlicedReads:
+class FairReads:
     """A reactor to the TCP connections that it makes or takes, and one thing to read to *reactor*, which does all the
     rest.
 
@@ -61,7 +61,7 @@ class SlicedReads:
     :ivar stages: what is put off until a slice has been read; see :func:`sliced`.
     """
 
-    def __init__(self, reactor: Any, stages: Stages | None = None) -> None:
+    def __init__(self, reactor: Any, stages: BatchScheduler | None = None) -> None:
         directlyProvides(self, providedBy(reactor))
         self._reactor = reactor
         self._seconds: Callable[[], float] = reactor.seconds
@@ -69,7 +69,7 @@ class SlicedReads:
         self._readers: dict[int, Any] = {}
         self._numbers: dict[Any, int] = {}
         self._epoll = select.epoll()
-        self.stages = stages or Stages(reactor)
+        self.stages = stages or BatchScheduler(reactor)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reactor, name)
@@ -128,7 +128,7 @@ class SlicedReads:
             self.stages.end()
 
     def _read_some(self) -> None:
-        until = self._seconds() + SLICE
+        until = self._seconds() + READ_SECONDS
         readers, ready = self._readers, self._ready
         if not ready:
             ready.extend([number for number, _ in self._epoll.poll(0, _MOST)])

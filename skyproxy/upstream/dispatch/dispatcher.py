@@ -26,7 +26,7 @@ from skyproxy.upstream.dispatch.backoff import Backoff
 from skyproxy.upstream.dispatch.race import race
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.answer import Answer
-from skyproxy.upstream.exchange.buffered_bytes import HeldBytes
+from skyproxy.upstream.exchange.buffered_bytes import BufferedBytes
 from skyproxy.upstream.exchange.first_content import Kind, read_beginning, refuse_redirect, wait_for_beginning
 from skyproxy.upstream.exchange.provider import Call, Provider
 
@@ -69,7 +69,7 @@ class Outcome(NamedTuple):
     answer: Answer
 
 
-class Asker:
+class Dispatcher:
     """Asks.
 
     :param clock: for waiting.
@@ -85,13 +85,13 @@ class Asker:
         wall: Callable[[], float],
         budget: RetryBudget,
         backoff: Backoff,
-        held: HeldBytes | None = None,
+        held: BufferedBytes | None = None,
     ) -> None:
         self._clock = clock
         self._wall = wall
         self._budget = budget
         self._backoff = backoff
-        self._held = held or HeldBytes()
+        self._held = held or BufferedBytes()
 
     def ask(self, plans: Sequence[Plan], asked: Callable[[int], None]) -> Coroutine[Any, Any, Outcome]:
         """Ask by each of *plans* in turn, until one answers well.
@@ -124,8 +124,8 @@ class Asker:
     ) -> Outcome:
         """Ask by a plan, and after a while by those behind it, too."""
         provider = plans[index].provider
-        head_start = provider.head_start(hedge_after)
-        seconds = head_start.take()
+        hedge_delay = provider.hedge_delay(hedge_after)
+        seconds = hedge_delay.take()
         first = Deferred.fromCoroutine(_outcome(self._or_next(index, plans, asked)))
 
         def start_next() -> Deferred[Outcome | SkyproxyError | None]:
@@ -149,12 +149,12 @@ class Asker:
             start_next,
             is_good=_is_good,
             discard=_discard,
-            overtaken=head_start.lost,
+            overtaken=hedge_delay.lost,
         )
         if isinstance(outcome, SkyproxyError):
             raise outcome
         if outcome.plan == index:
-            head_start.won()
+            hedge_delay.won()
         return outcome
 
     async def _or_next(self, index: int, plans: Sequence[Plan], asked: Callable[[int], None]) -> Outcome | None:
@@ -189,15 +189,15 @@ class Asker:
         """Ask one provider, again if that may help and the budget allows it. The permit is not held meanwhile."""
         plan, last = plans[index], index == len(plans) - 1
         first_token_timeout = None if last else plan.first_token_timeout
-        attempt = _Attempt(self._clock.seconds(), plan.call)
+        progress = _Progress(self._clock.seconds(), plan.call)
         while True:
-            if attempt.call.added:
-                attempt.call = plan.provider.fitting(attempt.call)
+            if progress.call.added:
+                progress.call = plan.provider.fitting(progress.call)
             asked(index)
             began = self._clock.seconds()
             try:
                 answer = await plan.provider.send(
-                    attempt.call, first_token_timeout, last=last, since=attempt.limited_since, avoid=attempt.avoid
+                    progress.call, first_token_timeout, last=last, since=progress.limited_since, avoid=progress.avoid
                 )
                 if answer.status < 300:
                     if plan.kind is Kind.ANYTHING:
@@ -214,21 +214,21 @@ class Asker:
             except (UpstreamError, KeysResting) as error:
                 if isinstance(error, UpstreamReported) and plan.call.refused is not None:
                     plan.call.refused(200, error.kind, error.said)
-                again = self._after_failure(plan, error, attempt, self._clock.seconds() - began, last=last)
+                again = self._after_failure(plan, error, progress, self._clock.seconds() - began, last=last)
                 if again is None:
                     raise
                 forget(error)
                 reason, cause, wait = error.code or "error", error.message, again
                 sent = isinstance(error, UpstreamError)
             else:
-                again = None if answer.status < 400 else self._after_answer(plan, answer, attempt, last=last)
+                again = None if answer.status < 400 else self._after_answer(plan, answer, progress, last=last)
                 if again is None:
                     return Outcome(index, answer)
                 answer.close(None)
                 reason, cause, wait = f"status {answer.status}", _words(answer), again
                 sent = True
             plan.provider.counts.retries += sent
-            attempt.number += 1
+            progress.number += 1
             _log.info(
                 "Retrying",
                 request_id=plan.call.request_id,
@@ -236,56 +236,56 @@ class Asker:
                 model=plan.call.model,
                 reason=reason,
                 cause=cause,
-                attempt=attempt.number,
+                progress=progress.number,
                 wait_ms=round(wait * 1000, 1),
             )
-            if wait or attempt.limited_since is None:
+            if wait or progress.limited_since is None:
                 await sleep(self._clock, wait)
 
     def _after_failure(
-        self, plan: Plan, error: UpstreamError | KeysResting, attempt: _Attempt, took: float, *, last: bool
+        self, plan: Plan, error: UpstreamError | KeysResting, progress: _Progress, took: float, *, last: bool
     ) -> float | None:
         """After how many seconds to ask again, once there was *error*; None: it is what comes of it."""
         provider = plan.provider
         if isinstance(error, UpstreamReported):
             if error.kind is ErrorKind.RATE and provider.guards.rate:
-                other_key = provider.other_key(plan.call, attempt.avoid)
-                return self._after_limit(plan, attempt, wait=last, other_key=other_key)
+                other_key = provider.other_key(plan.call, progress.avoid)
+                return self._after_limit(plan, progress, wait=last, other_key=other_key)
             if error.kind is ErrorKind.PARAMETER:
-                return _after_parameter(plan, attempt, error.parameter)
-        if attempt.retries >= provider.config.max_retries:
+                return _after_parameter(plan, progress, error.parameter)
+        if progress.retries >= provider.config.max_retries:
             return None
         if isinstance(error, KeysResting):
             wait = error.retry_after or 0.0
             # A fallback need not wait for anybody's keys; and where there are guards, it was waited for.
-            if not last or provider.guards.rate or wait > self._left(plan, attempt):
+            if not last or provider.guards.rate or wait > self._left(plan, progress):
                 return None
         elif _may_ask_again(error):
             if isinstance(error, UpstreamUnreachable | UpstreamTimeout) and not last:
                 return None
             if took > _LONG and provider.fails(plan.call):
                 return None
-            wait = self._backoff.delay(attempt.retries)
+            wait = self._backoff.delay(progress.retries)
         else:
             return None
-        return self._again(attempt, wait)
+        return self._again(progress, wait)
 
-    def _after_answer(self, plan: Plan, answer: Answer, attempt: _Attempt, *, last: bool) -> float | None:
+    def _after_answer(self, plan: Plan, answer: Answer, progress: _Progress, *, last: bool) -> float | None:
         """After how many seconds to ask again, once there was *answer*; None: it is what comes of it."""
         provider, status = plan.provider, answer.status
         if answer.kind is ErrorKind.PARAMETER and answer.error is not None:
-            return _after_parameter(plan, attempt, parameter_of(answer.error))
+            return _after_parameter(plan, progress, parameter_of(answer.error))
         action = ACTIONS[answer.kind or ErrorKind.BROKEN]
         advice = answer.headers.last.get(b"x-should-retry", b"").lower()
         if answer.key is not None and (advice == b"false" or (action.other_key and answer.kind is not ErrorKind.RATE)):
-            attempt.avoid.add(answer.key)
-        other_key = action.other_key and answer.key is not None and provider.other_key(plan.call, attempt.avoid)
+            progress.avoid.add(answer.key)
+        other_key = action.other_key and answer.key is not None and provider.other_key(plan.call, progress.avoid)
         if answer.kind is ErrorKind.RATE and provider.guards.rate:
-            return self._after_limit(plan, attempt, wait=last and advice != b"false", other_key=other_key)
-        if attempt.retries >= provider.config.max_retries:
+            return self._after_limit(plan, progress, wait=last and advice != b"false", other_key=other_key)
+        if progress.retries >= provider.config.max_retries:
             return None
         if other_key:
-            return self._again(attempt, 0.0)
+            return self._again(progress, 0.0)
         same_again = action.same_again and (status in RETRYABLE or answer.kind is ErrorKind.OVERLOADED)
         if advice == b"false" or not (same_again or advice == b"true"):
             return None
@@ -295,35 +295,35 @@ class Asker:
             if not last:
                 return None
         if wait is None:
-            return self._again(attempt, self._backoff.delay(attempt.retries))
-        if wait > (self._left(plan, attempt) if last else _LONG):
+            return self._again(progress, self._backoff.delay(progress.retries))
+        if wait > (self._left(plan, progress) if last else _LONG):
             return None
-        return self._again(attempt, wait)
+        return self._again(progress, wait)
 
-    def _after_limit(self, plan: Plan, attempt: _Attempt, *, wait: bool, other_key: bool) -> float | None:
+    def _after_limit(self, plan: Plan, progress: _Progress, *, wait: bool, other_key: bool) -> float | None:
         """0.0: the request goes to another key, or to the head of the line, which is no retry; None: to neither."""
         if not other_key and (
-            not wait or (plan.provider.rest(plan.call, attempt.avoid) or 0.0) >= self._left(plan, attempt)
+            not wait or (plan.provider.rest(plan.call, progress.avoid) or 0.0) >= self._left(plan, progress)
         ):
             return None
-        if attempt.limited_since is None:
-            attempt.limited_since = attempt.began
+        if progress.limited_since is None:
+            progress.limited_since = progress.began
         return 0.0
 
-    def _left(self, plan: Plan, attempt: _Attempt) -> float:
+    def _left(self, plan: Plan, progress: _Progress) -> float:
         """Seconds that the request may still wait."""
-        return attempt.began + plan.call.queue_timeout - self._clock.seconds()
+        return progress.began + plan.call.queue_timeout - self._clock.seconds()
 
-    def _again(self, attempt: _Attempt, wait: float) -> float | None:
+    def _again(self, progress: _Progress, wait: float) -> float | None:
         """*wait*, if the budget has another retry."""
         if not self._budget.take():
             return None
-        attempt.retries += 1
+        progress.retries += 1
         return wait
 
 
 @dataclass(slots=True)
-class _Attempt:
+class _Progress:
     """How far the asking of one provider has come.
 
     :ivar began: when it began.
@@ -342,12 +342,12 @@ class _Attempt:
     avoid: set[str] = field(default_factory=set)
 
 
-def _after_parameter(plan: Plan, attempt: _Attempt, parameter: str | None) -> float | None:
+def _after_parameter(plan: Plan, progress: _Progress, parameter: str | None) -> float | None:
     """0.0: *parameter*, which the provider does not take, is skyproxy's own, and is left out; None: it is not."""
-    call = plan.provider.take_back(attempt.call, parameter)
+    call = plan.provider.take_back(progress.call, parameter)
     if call is None:
         return None
-    attempt.call = call
+    progress.call = call
     return 0.0
 
 

@@ -15,7 +15,7 @@ _PAUSE = 30.0
 """Seconds after which one that lost as many is waited for again, by one request."""
 
 
-class HeadStart:
+class HedgeDelay:
     """The time before the next candidate is asked besides, as long as waiting for it is worth anything.
 
     A provider that hangs loses each race, so that its breaker never hears of a failure, and each request would wait for

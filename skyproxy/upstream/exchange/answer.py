@@ -9,13 +9,13 @@ from types import TracebackType
 from skyproxy.errors import ErrorKind, SkyproxyError
 from skyproxy.formats.error_body import ErrorBody
 from skyproxy.formats.openai.bodies import text_length
-from skyproxy.formats.openai.stream_watch import StreamWatch
+from skyproxy.formats.openai.stream_inspector import StreamInspector
 from skyproxy.http.common.headers import Fields, by_name
-from skyproxy.upstream.exchange.attempt import Sending
+from skyproxy.upstream.exchange.attempt import Attempt
 from skyproxy.upstream.exchange.body import Body
 from skyproxy.upstream.exchange.buffered_bytes import Share
 from skyproxy.upstream.exchange.whole_body import Whole, is_encoded, plain
-from skyproxy.upstream.guards.reservation import Hold
+from skyproxy.upstream.guards.reservation import Reservation
 
 _EVENT_STREAM = re.compile(rb"\s*text/event-stream\s*(?:;|$)", re.IGNORECASE)
 
@@ -39,8 +39,20 @@ class Answer:
     """
 
     __slots__ = (
-        "_body", "_hold", "_make_body", "data", "error", "headers", "is_encoded", "is_event_stream", "kind", "queued",
-        "share", "status", "too_large", "whole",
+        "_body",
+        "_make_body",
+        "_reservation",
+        "data",
+        "error",
+        "headers",
+        "is_encoded",
+        "is_event_stream",
+        "kind",
+        "queued",
+        "share",
+        "status",
+        "too_large",
+        "whole",
     )  # fmt: skip
 
     def __init__(
@@ -48,7 +60,7 @@ class Answer:
         status: int,
         headers: Fields,
         body: Body | Callable[[], Body],
-        hold: Hold,
+        reservation: Reservation,
         queued: float,
         data: bytes | None = None,
     ) -> None:
@@ -64,7 +76,7 @@ class Answer:
         self.too_large = False
         self.kind: ErrorKind | None = None
         self.error: ErrorBody | None = None
-        self._hold = hold
+        self._reservation = reservation
         self._body: Body | None = None
         if isinstance(body, Body):
             self._body = body
@@ -81,12 +93,12 @@ class Answer:
     @property
     def key(self) -> str | None:
         """The variable of the key that was used."""
-        return None if self._hold.lease is None else self._hold.lease.variable
+        return None if self._reservation.lease is None else self._reservation.lease.variable
 
     @property
-    def sending(self) -> Sending | None:
+    def attempt(self) -> Attempt | None:
         """That which it answers, where somebody keeps account."""
-        return self._hold.sending
+        return self._reservation.attempt
 
     async def beginning(self, size: int) -> bytes:
         """The body, or its first *size* bytes, plain. It can still be read from its beginning.
@@ -116,15 +128,15 @@ class Answer:
 
         :param error: what the answer failed with, if it did.
         """
-        if error is not None and self.status < 300 and self._hold.sending is not None:
-            self._hold.sending.generated = self._said()
+        if error is not None and self.status < 300 and self._reservation.attempt is not None:
+            self._reservation.attempt.generated = self._said()
         # What is kept of a request for its record shall not hold its answer.
         self.data = self.whole = None
         if self.share is not None:
             self.share.end()
         if self._body is not None:
             self._body.abort()
-        self._hold.release(self.status, error)
+        self._reservation.release(self.status, error)
 
     def _said(self) -> int:
         """Bytes of text in what has come and is kept; of an answer in JSON that is not whole, all its bytes."""
@@ -133,9 +145,9 @@ class Answer:
         kept = self.data or (b"" if self._body is None else self._body.kept())
         if not self.is_event_stream:
             return len(kept.strip())
-        watch = StreamWatch()
+        watch = StreamInspector()
         watch.feed(kept)
-        return watch.verdict().generated
+        return watch.state().generated
 
     def __enter__(self) -> Answer:
         return self

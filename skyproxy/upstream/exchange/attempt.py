@@ -7,7 +7,7 @@ from collections.abc import Callable
 from skyproxy.errors import UpstreamReported, UpstreamUnusable
 
 
-class Sending:
+class Attempt:
     """A request that has gone out, be its answer wanted in the end or not.
 
     :param seconds: gives the time.

@@ -19,7 +19,7 @@ def _nothing() -> None:
     """Nobody wants to know."""
 
 
-class HeldBytes:
+class BufferedBytes:
     """Counts the bytes that are held back. One for the process.
 
     An answer that grows too large, or for which there is no room, is held back no longer: its status is known, so it
@@ -52,7 +52,7 @@ class Share:
 
     __slots__ = ("_held", "_large", "_size")
 
-    def __init__(self, held: HeldBytes) -> None:
+    def __init__(self, held: BufferedBytes) -> None:
         self._held = held
         self._size = 0
         self._large = False

@@ -8,7 +8,7 @@ from skyproxy.errors import UpstreamBroken, UpstreamError, UpstreamUnusable
 from skyproxy.formats.openai.first_content import Opening
 from skyproxy.formats.reported import reported
 from skyproxy.upstream.exchange.answer import Answer
-from skyproxy.upstream.exchange.buffered_bytes import HeldBytes
+from skyproxy.upstream.exchange.buffered_bytes import BufferedBytes
 from skyproxy.upstream.exchange.provider import Counts
 from skyproxy.upstream.exchange.whole_body import json_of, plain, read_json
 
@@ -22,7 +22,7 @@ class Kind(Enum):
 
 
 async def wait_for_beginning(
-    answer: Answer, kind: Kind, counts: Counts, held: HeldBytes, *, must_be_whole: bool = False
+    answer: Answer, kind: Kind, counts: Counts, held: BufferedBytes, *, must_be_whole: bool = False
 ) -> None:
     """Wait for all of a whole answer, or for a stream to say something, or for the first byte of anything else.
 
@@ -51,7 +51,7 @@ async def wait_for_beginning(
         raise
 
 
-async def _hold_back(answer: Answer, held: HeldBytes, *, must_be_whole: bool) -> None:
+async def _hold_back(answer: Answer, held: BufferedBytes, *, must_be_whole: bool) -> None:
     answer.share = share = held.share()
     body = answer.body
     end = await body.first(lambda data: not share.grow(len(data)))

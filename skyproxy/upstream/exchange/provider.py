@@ -20,9 +20,9 @@ from skyproxy.formats.error_kinds import kind_of
 from skyproxy.http.client.pool import PoolStatistics
 from skyproxy.http.common.headers import Field, Fields, by_name
 from skyproxy.upstream.dispatch.backoff import retry_after
-from skyproxy.upstream.dispatch.hedge_delay import HeadStart
+from skyproxy.upstream.dispatch.hedge_delay import HedgeDelay
 from skyproxy.upstream.exchange.answer import Answer
-from skyproxy.upstream.exchange.attempt import Sending
+from skyproxy.upstream.exchange.attempt import Attempt
 from skyproxy.upstream.exchange.deadlines import Timers
 from skyproxy.upstream.exchange.exchange import Exchange
 from skyproxy.upstream.exchange.failures import map_failure, was_taken
@@ -32,7 +32,7 @@ from skyproxy.upstream.guards.breaker import Breaker, BreakerState
 from skyproxy.upstream.guards.concurrency import Limiter, LimiterStatistics, Permit, Priority
 from skyproxy.upstream.guards.deployments import Deployment, Deployments
 from skyproxy.upstream.guards.keys import KeyRing
-from skyproxy.upstream.guards.reservation import Admissions, Calm, Hold
+from skyproxy.upstream.guards.reservation import Admissions, Calm, Reservation
 
 _log = Logger()
 
@@ -64,8 +64,8 @@ class Call(NamedTuple):
     default_timeout: float
     idle_timeout: float
     queue_timeout: float
-    priority: Priority = "talk"
-    sent: Callable[[Sending], None] | None = None
+    priority: Priority = "interactive"
+    sent: Callable[[Attempt], None] | None = None
     refused: Callable[[int, ErrorKind, str], None] | None = None
     model: str = ""
     named: bool = False
@@ -144,16 +144,16 @@ class Provider:
         self._client = client
         self._capacity = capacity
         self.deployments = Deployments(timers, None, config.name) if guards.deployments is None else guards.deployments
-        self._head_starts: dict[float, HeadStart] = {}
+        self._head_starts: dict[float, HedgeDelay] = {}
         self._auth: dict[str, Field] = {
             key.variable: auth for key in config.api_keys if (auth := config.auth(key.secret)) is not None
         }
 
-    def head_start(self, seconds: float) -> HeadStart:
+    def hedge_delay(self, seconds: float) -> HedgeDelay:
         """That of the races in which this provider has *seconds*, be they of one slot or of several."""
         known = self._head_starts.get(seconds)
         if known is None:
-            known = self._head_starts[seconds] = HeadStart(self._timers, seconds, self.config.name)
+            known = self._head_starts[seconds] = HedgeDelay(self._timers, seconds, self.config.name)
         return known
 
     async def send(
@@ -209,21 +209,25 @@ class Provider:
                 deployment.busy -= 1
                 self._call_next(deployment)
                 raise
-        hold = Hold(permit, admissions, deployment)
+        reservation = Reservation(permit, admissions, deployment)
         sent = seconds()
         try:
             headers = call.headers
             if guards.keys is not None:
                 may_go = partial(self._may_go, deployment, avoid) if deployment.limited or avoid else None
-                hold.lease = lease = guards.keys.take(may_go)
+                reservation.lease = lease = guards.keys.take(may_go)
                 headers = [*headers, self._auth[lease.variable]]
             if guards.rate:
-                hold.ticket = deployment.guard("" if hold.lease is None else hold.lease.variable).sent()
+                reservation.ticket = deployment.guard(
+                    "" if reservation.lease is None else reservation.lease.variable
+                ).sent()
                 if deployment.limited:
                     self._call_next(deployment)
             if call.sent is not None:
-                hold.sending = sending = Sending(seconds, sent, None if hold.lease is None else hold.lease.variable)
-                call.sent(sending)
+                reservation.attempt = attempt = Attempt(
+                    seconds, sent, None if reservation.lease is None else reservation.lease.variable
+                )
+                call.sent(attempt)
             capacity = self._capacity
             asks = capacity is not None and capacity.due()
             pending = self._client.post(call.path, headers, call.body)
@@ -236,24 +240,26 @@ class Provider:
                 response = raw_of(await pending)
             except Exception as error:
                 exchange.cancel()
-                if hold.sending is not None:
-                    hold.sending.taken = was_taken(error)
+                if reservation.attempt is not None:
+                    reservation.attempt.taken = was_taken(error)
                 raise self._failed(error, exchange) from error
         except BaseException as error:
-            hold.release(None, error)
+            reservation.release(None, error)
             raise
         status, data = response.code, response.whole
         self.counts.responses[str(status)] += 1
-        hold.begun(status)
+        reservation.begun(status)
         if data is None:
-            answer = Answer(status, response.raw_headers, exchange.body_of(response), hold, sent - asked)
+            answer = Answer(status, response.raw_headers, exchange.body_of(response), reservation, sent - asked)
         else:
             exchange.cancel()
-            answer = Answer(status, response.raw_headers, partial(exchange.body_of, response), hold, sent - asked, data)
+            answer = Answer(
+                status, response.raw_headers, partial(exchange.body_of, response), reservation, sent - asked, data
+            )
         if status >= 400:
-            await self._read_error(call, answer, hold, deployment)
-        elif status < 300 and hold.lease is not None:
-            hold.lease.worked()
+            await self._read_error(call, answer, reservation, deployment)
+        elif status < 300 and reservation.lease is not None:
+            reservation.lease.worked()
         return answer
 
     async def _enter(
@@ -371,21 +377,21 @@ class Provider:
             elif rest is not None:
                 deployment.look_in(rest)
 
-    async def _read_error(self, call: Call, answer: Answer, hold: Hold, deployment: Deployment) -> None:
+    async def _read_error(self, call: Call, answer: Answer, reservation: Reservation, deployment: Deployment) -> None:
         """Find out what an error answer means, and what it says of its key."""
         try:
             data = await answer.beginning(_LARGEST_ERROR)
         except BaseException as failed:
             answer.close(failed)
             raise
-        status, lease = answer.status, hold.lease
+        status, lease = answer.status, reservation.lease
         answer.error = error = read_error(data, by_name(answer.headers).last.get(b"content-type", b""))
         answer.kind = kind = kind_of(status, error, self.config.dialect)
-        hold.told, hold.in_json = error.message, error.value is not None
+        reservation.told, reservation.in_json = error.message, error.value is not None
         if call.refused is not None:
             call.refused(status, kind, error.message)
         if kind is ErrorKind.RATE:
-            hold.limited(self.asks_to_wait(answer))
+            reservation.limited(self.asks_to_wait(answer))
         elif lease is not None and kind in (ErrorKind.KEY_INVALID, ErrorKind.NO_CREDIT):
             lease.rejected(403 if status == 403 and kind is ErrorKind.KEY_INVALID else 401, hash(call.body))
 

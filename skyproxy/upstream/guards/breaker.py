@@ -18,8 +18,8 @@ LONGEST = 10.0
 """Seconds at which the doubling of ``open_for`` ends, unless the first is longer."""
 GOOD_AFTER = 1.0
 """Seconds without a failure after which a probe counts as good, though nothing has come yet."""
-_TALK_ASKS = 10.0
-"""Seconds for which talk counts as asking; a request that nobody waits for is no probe meanwhile."""
+_INTERACTIVE_SECONDS = 10.0
+"""Seconds for which an interactive request counts as asking; a request that nobody waits for is no probe meanwhile."""
 
 
 class BreakerState(Enum):
@@ -103,8 +103,20 @@ class Breaker:
     """
 
     __slots__ = (
-        "_cause", "_failures", "_model", "_open_until", "_opened", "_probe_at", "_provider", "_refused", "_rest",
-        "_seconds", "_settings", "_talk_at", "calm", "period",
+        "_cause",
+        "_failures",
+        "_interactive_at",
+        "_model",
+        "_open_until",
+        "_opened",
+        "_probe_at",
+        "_provider",
+        "_refused",
+        "_rest",
+        "_seconds",
+        "_settings",
+        "calm",
+        "period",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, settings: BreakerSettings, provider: str, model: str | None = None) -> None:
@@ -120,7 +132,7 @@ class Breaker:
         self._rest = 0.0
         self.period = 0
         self.calm = True
-        self._talk_at = -inf
+        self._interactive_at = -inf
         self._opened = 0
         self._refused = 0
 
@@ -135,12 +147,12 @@ class Breaker:
             return Admission(self, self.period, is_probe=False)
         now = self._seconds()
         if not background:
-            self._talk_at = now
+            self._interactive_at = now
         self._look(now)
         if self._open_until is None:
             return Admission(self, self.period, is_probe=False)
         may_probe = self._open_until <= now and self._probe_at is None
-        if may_probe and not (background and not last and now - self._talk_at < _TALK_ASKS):
+        if may_probe and not (background and not last and now - self._interactive_at < _INTERACTIVE_SECONDS):
             self._probe_at = now
             return Admission(self, self.period, is_probe=True)
         if last:

@@ -14,9 +14,9 @@ from twisted.internet.defer import Deferred, DeferredSemaphore, fail, succeed
 
 from skyproxy.clock import Clock
 from skyproxy.errors import BacklogFull, QueueTimeout
-from skyproxy.http.loop.batches import PERMITS, PutOff, at_once
+from skyproxy.http.loop.batches import PERMITS, Schedule, at_once
 
-Priority = Literal["talk", "background"]
+Priority = Literal["interactive", "background"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,9 @@ class Permit:
 class Limiter:
     """Hands out at most *max_concurrent* permits and lets at most *max_pending* requests wait for one.
 
-    Among those who wait, ``talk`` goes before ``background``, and first come, first served within each. Background
-    never holds the last two fifths of the permits, so that talk finds some free. While both wait, and there is more
-    than one permit, background gets the next if it has none: it is slowed but not starved.
+    Among those who wait, ``interactive`` goes before ``background``, and first come, first served within each.
+    Background never holds the last two fifths of the permits, so that interactive requests find some free. While both
+    wait, and there is more than one permit, background gets the next if it has none: it is slowed but not starved.
 
     :param clock: for queue timeouts.
     :param max_concurrent: permits; at least 1.
@@ -72,10 +72,10 @@ class Limiter:
         *,
         max_concurrent: int,
         max_pending: int,
-        put_off: PutOff = at_once,
+        schedule: Schedule = at_once,
     ) -> None:
         self._clock = clock
-        self._put_off = put_off
+        self._schedule = schedule
         # Permits that are on their way to those who wait.
         self._returning = 0
         self._max_pending = max_pending
@@ -91,7 +91,7 @@ class Limiter:
         self._coming_back = 0
         self._releasing = False
 
-    def take(self, priority: Priority = "talk") -> Permit | None:
+    def take(self, priority: Priority = "interactive") -> Permit | None:
         """A permit, if one is free: as :meth:`acquire`, without a Deferred for those who need not wait."""
         gate, background = self._gate, priority == "background"
         if not gate.tokens or (background and (self._background or self._in_background >= self._most_background)):
@@ -100,7 +100,7 @@ class Limiter:
         self._in_background += background
         return Permit(self, background=background)
 
-    def acquire(self, queue_timeout: float, priority: Priority = "talk") -> Deferred[Permit]:
+    def acquire(self, queue_timeout: float, priority: Priority = "interactive") -> Deferred[Permit]:
         """Ask for a permit.
 
         :param queue_timeout: seconds to wait at most.
@@ -181,7 +181,7 @@ class Limiter:
             self._gate.limit -= 1
         elif self._gate.waiting or self._background:
             self._returning += 1
-            self._put_off(PERMITS, self._pass_on)
+            self._schedule(PERMITS, self._pass_on)
         else:
             self._put_back()
 

@@ -28,8 +28,8 @@ class Deployment:
     """
 
     __slots__ = (
-        "_background", "_called", "_calling", "_clock", "_talk", "_timer", "_timer_at", "breaker", "busy", "guards",
-        "limited", "model", "named", "refused",
+        "_background", "_called", "_calling", "_clock", "_interactive", "_timer", "_timer_at", "breaker", "busy",
+        "guards", "limited", "model", "named", "refused",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, model: str, breaker: Breaker | None) -> None:
@@ -41,7 +41,7 @@ class Deployment:
         self.named = False
         self.busy = 0
         self.limited = False
-        self._talk: list[Deferred[None]] = []
+        self._interactive: list[Deferred[None]] = []
         self._background: list[Deferred[None]] = []
         self._called = self._calling = False
         self._timer: Any = None
@@ -71,21 +71,22 @@ class Deployment:
     @property
     def waiting(self) -> int:
         """Requests that wait for a turn."""
-        return len(self._talk) + len(self._background)
+        return len(self._interactive) + len(self._background)
 
     def turn(self, *, background: bool, first: bool) -> Deferred[None]:
-        """Wait until a guard may have changed its mind; talk goes before background. Cancelling it leaves the line.
+        """Wait until a guard may have changed its mind; interactive goes before background. Cancelling it leaves
+        the line.
 
         :param first: at the head of the line.
         """
-        line = self._background if background else self._talk
+        line = self._background if background else self._interactive
         place: Deferred[None] = Deferred(line.remove)
         line.insert(0 if first else len(line), place)
         return place
 
     def expire(self, place: Deferred[None], late: Exception) -> None:
         """The turn at *place* did not come in time."""
-        (self._talk if place in self._talk else self._background).remove(place)
+        (self._interactive if place in self._interactive else self._background).remove(place)
         place.errback(late)
 
     def look_in(self, seconds: float) -> None:
@@ -106,7 +107,7 @@ class Deployment:
         self._calling = True
         while self._called and self.waiting:
             self._called = False
-            (self._talk or self._background).pop(0).callback(None)
+            (self._interactive or self._background).pop(0).callback(None)
         self._calling = self._called = False
         if not self.waiting and self._timer is not None:
             self._timer.cancel()

@@ -67,7 +67,7 @@ class Ticket:
         guard = self._guard
         if self in guard._unproven:
             if not sure:
-                self._doubt = (guard._last_rest, guard._hold)
+                self._doubt = (guard._last_rest, guard._reservation)
             guard._prove(self)
         elif self._doubt and sure:
             self._doubt = None
@@ -117,7 +117,7 @@ class RateGuard:
         self._unproven: dict[Ticket, None] = {}
         # The limit of requests at once.
         self._mark: int | None = None
-        self._hold = 0.0
+        self._reservation = 0.0
         self._hold_until = 0.0
         self._above = 0
         # The rate.
@@ -245,14 +245,14 @@ class RateGuard:
         self._tell()
 
     def _met_limit(self, now: float, others: int) -> None:
-        again = self._mark is not None and self._hold and abs(others - self._mark) <= 1
-        self._hold = min(self._hold * 2, LONGEST) if again else FIRST_HOLD
-        self._hold_until = now + self._hold
+        again = self._mark is not None and self._reservation and abs(others - self._mark) <= 1
+        self._reservation = min(self._reservation * 2, LONGEST) if again else FIRST_HOLD
+        self._hold_until = now + self._reservation
         self._mark = others
 
     def _met_rate(self, now: float) -> None:
         self._mark = None
-        self._hold = 0.0
+        self._reservation = 0.0
         self._last_rest = min(self._last_rest * 2, LONGEST) or FIRST_REST
         self._rest_for(now, self._last_rest)
 
@@ -269,7 +269,7 @@ class RateGuard:
             ticket = next(iter(self._unproven))
             if ticket._proven_at > now:
                 return
-            ticket._doubt = (self._last_rest, self._hold)
+            ticket._doubt = (self._last_rest, self._reservation)
             self._taken(ticket)
 
     def _taken(self, ticket: Ticket) -> None:
@@ -279,7 +279,7 @@ class RateGuard:
         self._last_rest = 0.0
         if self._mark is not None and ticket._others >= self._mark:
             self._mark = ticket._others + 1
-            self._hold = 0.0
+            self._reservation = 0.0
         if self._step:
             self._step_proven += 1
             if self._step_proven >= self._step:
@@ -287,12 +287,12 @@ class RateGuard:
                 self._step = self._step * 2 if self._step < LAST_STEP else 0
         self.calm = self._mark is None and not self._step
 
-    def _take_back(self, ticket: Ticket, last_rest: float, hold: float) -> None:
+    def _take_back(self, ticket: Ticket, last_rest: float, reservation: float) -> None:
         """Time has proven *ticket* wrongly: what followed from that is void."""
         self._last_rest = max(self._last_rest, last_rest)
         if ticket._above and self._mark is not None:
             self._mark = min(self._mark, max(1, ticket._others))
-            self._hold = max(self._hold, hold)
+            self._reservation = max(self._reservation, reservation)
 
     def _forget(self, ticket: Ticket) -> None:
         """Nobody need wait any more for what becomes of *ticket*."""

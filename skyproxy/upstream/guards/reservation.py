@@ -13,7 +13,7 @@ from skyproxy.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from skyproxy.upstream.exchange.attempt import Sending
+from skyproxy.upstream.exchange.attempt import Attempt
 from skyproxy.upstream.guards.breaker import Admission, Breaker
 from skyproxy.upstream.guards.concurrency import Permit
 from skyproxy.upstream.guards.deployments import Deployment
@@ -86,7 +86,7 @@ class Calm(NamedTuple):
         )
 
 
-class Hold:
+class Reservation:
     """A permit, a key, the breakers' admissions, and a place among those under way.
 
     :param admissions: or the breakers that were calm, so that most requests need none.
@@ -96,7 +96,7 @@ class Hold:
     :ivar in_json: whether it says so in JSON.
     """
 
-    __slots__ = ("_admissions", "_deployment", "_permit", "_released", "in_json", "lease", "sending", "ticket", "told")
+    __slots__ = ("_admissions", "_deployment", "_permit", "_released", "attempt", "in_json", "lease", "ticket", "told")
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class Hold:
         self._deployment = deployment
         self.lease = lease
         self.ticket = ticket
-        self.sending: Sending | None = None
+        self.attempt: Attempt | None = None
         self.told = ""
         self.in_json = False
 
@@ -120,8 +120,8 @@ class Hold:
         """The provider has begun to answer. That is enough for a probe: others shall not wait for its end."""
         if self.ticket is not None and status != 429:
             self.ticket.proven(sure=status >= 300)
-        if self.sending is not None:
-            self.sending.taken = status < 300
+        if self.attempt is not None:
+            self.attempt.taken = status < 300
         if isinstance(self._admissions, Calm):
             if self._admissions.still:
                 return
@@ -141,8 +141,8 @@ class Hold:
         if self._released:
             return
         self._released = True
-        if self.sending is not None:
-            self.sending.over(error)
+        if self.attempt is not None:
+            self.attempt.over(error)
         # The breakers hear first: whoever gets the permit asks them.
         admissions = self._admissions
         if not isinstance(admissions, Calm):

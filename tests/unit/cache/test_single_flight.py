@@ -7,7 +7,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.cache.single_flight import Flight, FlightLimits, Flights
+from skyproxy.cache.single_flight import FlightLimits, Flights, SingleFlight
 from skyproxy.cache.stored_answer import StoredAnswer
 from skyproxy.errors import ClientTooSlow, UpstreamBroken, UpstreamTimeout
 from skyproxy.pipeline.relay import Client as RelayClient
@@ -48,10 +48,10 @@ class SharingTests(FlightTestCase):
         self.assertEqual((client.started, client.streamed, client.status, client.bytes_out), (False, False, None, 0))
 
     def test_a_whole_answer_for_all(self) -> None:
-        followers = [self.follow() for _ in range(3)]
+        subscribers = [self.follow() for _ in range(3)]
         self.clock.advance(2)
         self.flight.answer(200, [JSON], b'{"a":1}')
-        for client, done in followers:
+        for client, done in subscribers:
             self.successResultOf(done)
             self.assertEqual((client.did, client.status, client.body), (["answer"], 200, b'{"a":1}'))
             self.assertEqual(client.headers, {b"content-type": JSON[1], b"x-skyproxy-cache": b"coalesced"})
@@ -60,10 +60,10 @@ class SharingTests(FlightTestCase):
         self.assertEqual((flight.first_byte_at, flight.bytes_out), (2.0, 7))
 
     def test_a_stream_all_of_which_has_come(self) -> None:
-        followers = [self.follow() for _ in range(3)]
+        subscribers = [self.follow() for _ in range(3)]
         self.clock.advance(2)
         self.flight.stream(200, [EVENTS], self.STREAM)
-        for client, done in followers:
+        for client, done in subscribers:
             self.successResultOf(done)
             self.assertEqual((client.did, client.status, client.body), (["start", "finish"], 200, self.STREAM))
             self.assertEqual(client.headers, {b"content-type": EVENTS[1], b"x-skyproxy-cache": b"coalesced"})
@@ -102,7 +102,7 @@ class SharingTests(FlightTestCase):
             self.successResultOf(done)
             self.assertEqual((client.did, client.body), (["start", "finish"], b"ab"))
             self.assertEqual(client.headers, {b"content-type": EVENTS[1], b"x-skyproxy-cache": b"coalesced"})
-        self.assertEqual((self.flight.streamed, self.flight.bytes_out, self.flight.followers), (True, 2, 0))
+        self.assertEqual((self.flight.streamed, self.flight.bytes_out, self.flight.subscribers), (True, 2, 0))
         self.assertEqual(self.abandoned, 0)
 
     def test_who_joins_before_the_first_byte(self) -> None:
@@ -129,19 +129,19 @@ class SharingTests(FlightTestCase):
             self.assertIsNone(self.flights.get(b"k"))
 
     def test_who_asks_when_it_is_over_finds_no_flight(self) -> None:
-        found: list[Flight | None] = []
+        found: list[SingleFlight | None] = []
         _, done = self.follow()
         done.addCallback(lambda _: found.append(self.flights.get(b"k")))
         self.flight.answer(200, [JSON], b"{}")
         self.assertEqual(found, [None])
 
     def test_a_thousand_followers(self) -> None:
-        followers = [self.follow() for _ in range(1000)]
+        subscribers = [self.follow() for _ in range(1000)]
         self.start()
         for number in range(20):
             self.flight.write(b"%d " % number)
         self.flight.finish()
-        for client, done in followers:
+        for client, done in subscribers:
             self.successResultOf(done)
             self.assertEqual(client.body, b"".join(b"%d " % number for number in range(20)))
 
@@ -201,21 +201,21 @@ class SharingTests(FlightTestCase):
 
 class EndTests(FlightTestCase):
     def test_a_failure_before_the_answer_is_everybodys(self) -> None:
-        followers = [self.follow() for _ in range(2)]
+        subscribers = [self.follow() for _ in range(2)]
         error = UpstreamTimeout("too late", timer="default_timeout")
         self.flight.failed(error)
-        for client, done in followers:
+        for client, done in subscribers:
             self.assertIs(self.failureResultOf(done, UpstreamTimeout).value, error)
             self.assertEqual(client.did, [])
         self.assertEqual(self.abandoned, 0)
 
     def test_a_cut_is_everybodys(self) -> None:
-        followers = [self.follow() for _ in range(2)]
+        subscribers = [self.follow() for _ in range(2)]
         self.start()
         self.flight.write(b"a")
         self.flight.cut(b"last")
         self.flight.failed(UpstreamBroken("relay raises it after the cut"))
-        for client, done in followers:
+        for client, done in subscribers:
             self.failureResultOf(done, UpstreamBroken)
             self.assertEqual((client.did, client.body, client.last), (["start", "cut"], b"a", b"last"))
 
@@ -314,7 +314,7 @@ class LeavingTests(FlightTestCase):
         self.flight.finish()
         done.cancel()
         self.failureResultOf(done, CancelledError)
-        self.assertEqual((self.abandoned, self.flight.followers), (0, 0))
+        self.assertEqual((self.abandoned, self.flight.subscribers), (0, 0))
 
     def test_another_may_begin_under_the_same_key(self) -> None:
         old, (_, done) = self.flight, self.follow()

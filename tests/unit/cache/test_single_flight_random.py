@@ -124,7 +124,7 @@ class World:
 
     def check(self) -> None:
         case, active = self.case, self.active()
-        case.assertEqual(self.flight.followers, len(active))
+        case.assertEqual(self.flight.subscribers, len(active))
         left_alone = bool(self.all) and not active and not self.over
         case.assertEqual(self.abandoned, int(left_alone))
         case.assertEqual(len(self.flights), int(self.flight.joinable))
@@ -181,7 +181,7 @@ class RandomFlightTests(SynchronousTestCase):
             each.left = True
             each.done.cancel()
         world.check()
-        self.assertEqual(world.flight.followers, 0)
+        self.assertEqual(world.flight.subscribers, 0)
         self.assertEqual(world.flight.joinable, not world.all and not world.over)
 
 

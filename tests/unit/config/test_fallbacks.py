@@ -37,7 +37,7 @@ class SlotTests(ConfigTestCase):
                 "proxy.yaml:9: model_slots.s.first_token_timeout: must be a duration above zero, and a finite one",
                 "proxy.yaml:9: model_slots.s.hedge_after: must be a duration: seconds, or a text such as 500ms, 60s, "
                 "5m, 1h",
-                "proxy.yaml:9: model_slots.s.priority: must be one of 'talk' or 'background' (did you mean "
+                "proxy.yaml:9: model_slots.s.priority: must be one of 'interactive' or 'background' (did you mean "
                 "'background'?)",
                 "proxy.yaml:9: model_slots.s.strip_reasoning: must be true or false",
                 "proxy.yaml:10: model_slots.t.fallbacks: must be a list",

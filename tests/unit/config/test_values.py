@@ -304,12 +304,15 @@ class SlotTests(ConfigTestCase):
             "fallbacks": (),
             "first_token_timeout": None,
             "hedge_after": None,
-            "priority": "talk",
+            "priority": "interactive",
             "strip_reasoning": False,
             "cache": None,
             "coalesce": None,
         }
         self.assertEqual({name: getattr(slot, name) for name in SlotConfig.model_fields}, expected)
+
+    def test_the_first_name_of_a_priority_still_counts(self) -> None:
+        self.assertEqual(self.slot("provider: lm, model: m, priority: talk").priority, "interactive")
 
     def test_everything(self) -> None:
         slot = self.slot(

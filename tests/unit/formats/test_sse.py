@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.errors import UpstreamBroken
 from skyproxy.formats.sse import boundary_before, error_event, payloads
-from tests.unit.formats.openai.test_stream_watch import CHUNK, judged
+from tests.unit.formats.openai.test_stream_inspector import CHUNK, judged
 
 
 class EventTests(SynchronousTestCase):

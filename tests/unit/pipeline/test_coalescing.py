@@ -9,12 +9,12 @@ from twisted.internet.defer import Deferred
 
 from skyproxy.cache.memory import MemoryStore
 from skyproxy.cache.single_flight import Flights
-from skyproxy.pipeline.coalescing import Sharing, is_deterministic
+from skyproxy.pipeline.coalescing import Coalescing, is_deterministic
 from skyproxy.pipeline.proxy import Proxy, Runtime
 from skyproxy.pipeline.router import Router
 from skyproxy.telemetry.usage import Tokens
 from skyproxy.upstream.dispatch.backoff import Backoff
-from skyproxy.upstream.dispatch.dispatcher import Asker
+from skyproxy.upstream.dispatch.dispatcher import Dispatcher
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from tests.unit.configs import config_of
 from tests.unit.fakes import DONE, EVENTS, FakeClient, event, provider_of, word
@@ -34,7 +34,9 @@ class SharingTests(test_proxy.Case):
 
     def setUp(self) -> None:
         super().setUp()
-        self.sharing = Sharing({"memory": MemoryStore(self.clock.seconds, 10**6)}, Flights(self.clock.seconds), {})
+        self.coalescing = Coalescing(
+            {"memory": MemoryStore(self.clock.seconds, 10**6)}, Flights(self.clock.seconds), {}
+        )
         self.load()
 
     def load(self, *, strip_reasoning: bool = False) -> None:
@@ -42,8 +44,8 @@ class SharingTests(test_proxy.Case):
         config = config_of(CONFIG % ("true" if strip_reasoning else "false"))
         self.providers = {"guard": provider_of(config.providers["guard"], self.clock, self.upstream, max_concurrent=9)}
         self.runtime = Runtime(config, Router(config), self.providers)
-        asker = Asker(self.clock, self.clock.seconds, RetryBudget(self.clock), Backoff(lambda: 0.5))
-        self.proxy = Proxy(lambda: self.runtime, self.clock, asker, self.sharing, self.completed)
+        dispatcher = Dispatcher(self.clock, self.clock.seconds, RetryBudget(self.clock), Backoff(lambda: 0.5))
+        self.proxy = Proxy(lambda: self.runtime, self.clock, dispatcher, self.coalescing, self.completed)
 
     def ask(self, **fields: Any) -> tuple[FakeClient, Deferred[None]]:
         return self.serve(test_proxy.chat(model="kept", **fields))

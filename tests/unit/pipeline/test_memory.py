@@ -12,11 +12,11 @@ from twisted.internet.error import ConnectionRefusedError
 
 from skyproxy.cache.single_flight import Flights
 from skyproxy.errors import ShuttingDown
-from skyproxy.pipeline.coalescing import Sharing
+from skyproxy.pipeline.coalescing import Coalescing
 from skyproxy.pipeline.proxy import Proxy, Runtime
 from skyproxy.pipeline.router import Router
 from skyproxy.upstream.dispatch.backoff import Backoff
-from skyproxy.upstream.dispatch.dispatcher import Asker
+from skyproxy.upstream.dispatch.dispatcher import Dispatcher
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.deadlines import Timers
 from skyproxy.upstream.exchange.exchange import Exchange
@@ -53,9 +53,9 @@ class MemoryTests(test_proxy.Case):
         config = config_of(CONFIG % ("true" if coalesce else "false"))
         self.providers = {"guard": provider_of(config.providers["guard"], self.clock, self.upstream, max_concurrent=9)}
         self.runtime = Runtime(config, Router(config), self.providers)
-        asker = Asker(Timers(self.clock), self.clock.seconds, RetryBudget(self.clock), Backoff(lambda: 0.5))
-        sharing = Sharing({}, Flights(self.clock.seconds), {})
-        self.proxy = Proxy(lambda: self.runtime, self.clock, asker, sharing, self.completed)
+        dispatcher = Dispatcher(Timers(self.clock), self.clock.seconds, RetryBudget(self.clock), Backoff(lambda: 0.5))
+        coalescing = Coalescing({}, Flights(self.clock.seconds), {})
+        self.proxy = Proxy(lambda: self.runtime, self.clock, dispatcher, coalescing, self.completed)
 
     def left_behind(self, act: Callable[[], None]) -> list[str]:
         """What *act* leaves to the garbage collector, by name: frames of skyproxy, and objects of its classes."""

@@ -18,10 +18,10 @@ from skyproxy.errors import (
     UpstreamBroken,
     UpstreamTimeout,
 )
-from skyproxy.formats.openai.stream_watch import StreamVerdict
+from skyproxy.formats.openai.stream_inspector import StreamState
 from skyproxy.formats.reported import reported
 from skyproxy.pipeline import proxy as module
-from skyproxy.pipeline.coalescing import Sharing
+from skyproxy.pipeline.coalescing import Coalescing
 from skyproxy.pipeline.context import outcome
 from skyproxy.pipeline.proxy import Proxy, Runtime, refuse
 from skyproxy.pipeline.request import Endpoint, Request
@@ -29,7 +29,7 @@ from skyproxy.pipeline.router import Router
 from skyproxy.telemetry.batches import Ended
 from skyproxy.telemetry.records import RequestRecord
 from skyproxy.upstream.dispatch.backoff import Backoff
-from skyproxy.upstream.dispatch.dispatcher import Asker
+from skyproxy.upstream.dispatch.dispatcher import Dispatcher
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from tests.unit.configs import config_of
 from tests.unit.fakes import DONE, EVENTS, JSON, FakeClient, Upstream, event, pending_calls, provider_of, word
@@ -74,9 +74,9 @@ class Case(SynchronousTestCase):
         }
         self.runtime = Runtime(config, Router(config), self.providers)
         self.records: list[RequestRecord] = []
-        asker = Asker(self.clock, self.clock.seconds, RetryBudget(self.clock), Backoff(lambda: 0.5))
-        sharing = Sharing({}, Flights(self.clock.seconds), {})
-        self.proxy = Proxy(lambda: self.runtime, self.clock, asker, sharing, self.completed)
+        dispatcher = Dispatcher(self.clock, self.clock.seconds, RetryBudget(self.clock), Backoff(lambda: 0.5))
+        coalescing = Coalescing({}, Flights(self.clock.seconds), {})
+        self.proxy = Proxy(lambda: self.runtime, self.clock, dispatcher, coalescing, self.completed)
 
     def completed(self, ended: Ended) -> None:
         self.records.append(ended.record())
@@ -111,7 +111,7 @@ class Case(SynchronousTestCase):
         return self.records[0]
 
 
-class Journeys(Case):
+class Contexts(Case):
     def test_whole(self) -> None:
         client, done = self.serve()
         self.clock.advance(1)
@@ -457,10 +457,10 @@ class Draining(Case):
 class Parts(SynchronousTestCase):
     def test_outcome(self) -> None:
         answers: dict[int, Any] = {status: mock.Mock(status=status) for status in (200, 404, 429, 500)}
-        bad = StreamVerdict(complete=True, error={"message": "x"})
-        for answer, verdict, error, expected in (
+        bad = StreamState(complete=True, error={"message": "x"})
+        for answer, state, error, expected in (
             (answers[200], None, None, "ok"),
-            (answers[200], StreamVerdict(complete=True), None, "ok"),
+            (answers[200], StreamState(complete=True), None, "ok"),
             (answers[200], bad, None, "upstream_error"),
             (answers[404], None, None, "client_error"),
             (answers[429], None, None, "upstream_error"),
@@ -474,7 +474,7 @@ class Parts(SynchronousTestCase):
             (answers[200], None, ShuttingDown("x"), "failed"),
             (answers[200], None, InternalError("x"), "failed"),
         ):
-            self.assertEqual(outcome(answer, verdict, error), expected, (answer, error))
+            self.assertEqual(outcome(answer, state, error), expected, (answer, error))
 
     def test_refuse(self) -> None:
         client = FakeClient()

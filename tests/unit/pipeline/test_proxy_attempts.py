@@ -10,7 +10,7 @@ from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.cache.single_flight import Flights
-from skyproxy.pipeline.coalescing import Sharing
+from skyproxy.pipeline.coalescing import Coalescing
 from skyproxy.pipeline.proxy import Proxy, Runtime
 from skyproxy.pipeline.request import Endpoint, Request
 from skyproxy.pipeline.router import Router
@@ -18,7 +18,7 @@ from skyproxy.telemetry.batches import Ended
 from skyproxy.telemetry.records import RequestRecord
 from skyproxy.telemetry.usage import Tokens
 from skyproxy.upstream.dispatch.backoff import Backoff
-from skyproxy.upstream.dispatch.dispatcher import Asker
+from skyproxy.upstream.dispatch.dispatcher import Dispatcher
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from tests.unit.configs import config_of
 from tests.unit.fakes import DONE, EVENTS, JSON, FakeClient, Upstream, event, provider_of, word
@@ -53,10 +53,10 @@ class Case(SynchronousTestCase):
             for name, upstream in (("guard", self.guard), ("spare", self.spare))
         }
         self.records: list[RequestRecord] = []
-        asker = Asker(self.clock, self.clock.seconds, RetryBudget(self.clock), Backoff(lambda: 0.5))
+        dispatcher = Dispatcher(self.clock, self.clock.seconds, RetryBudget(self.clock), Backoff(lambda: 0.5))
         runtime = Runtime(config, Router(config), providers)
-        sharing = Sharing({}, Flights(self.clock.seconds), {})
-        self.proxy = Proxy(lambda: runtime, self.clock, asker, sharing, self.completed)
+        coalescing = Coalescing({}, Flights(self.clock.seconds), {})
+        self.proxy = Proxy(lambda: runtime, self.clock, dispatcher, coalescing, self.completed)
 
     def completed(self, ended: Ended) -> None:
         self.records.append(ended.record())

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.errors import ShuttingDown, UpstreamBroken, UpstreamTimeout
-from skyproxy.formats.openai.stream_watch import StreamVerdict, StreamWatch
+from skyproxy.formats.openai.stream_inspector import StreamInspector, StreamState
 from skyproxy.http.common.headers import media_type
 from skyproxy.pipeline.relay import named, passable, relay
 from skyproxy.upstream.exchange import whole_body
@@ -19,7 +19,7 @@ from skyproxy.upstream.exchange.body import Body
 from skyproxy.upstream.exchange.provider import Answer
 from skyproxy.upstream.exchange.whole_body import Whole
 from skyproxy.upstream.guards.concurrency import Limiter
-from skyproxy.upstream.guards.reservation import Hold
+from skyproxy.upstream.guards.reservation import Reservation
 from tests.unit.fakes import DONE, EVENTS, JSON, FakeClient, Response, event, word
 
 SECRET = "sk-proj-abcdefghijklmnopqrstuvwxyz"
@@ -42,25 +42,25 @@ class Case(SynchronousTestCase):
         whole: bytes | None = None,
         strip_reasoning: bool = False,
         secrets: Collection[str] = (),
-    ) -> tuple[Response, Deferred[StreamVerdict | None]]:
+    ) -> tuple[Response, Deferred[StreamState | None]]:
         """An answer whose headers are there, or the *whole* of it, and what becomes of relaying it."""
         self.response = response = Response(status, headers, whole)
         deadline = self.clock.callLater(60, lambda: body.fail(UpstreamTimeout("late", timer="default_timeout")))
         body = Body(self.clock, deadline, idle_timeout=30)
         response.deliverBody(body)
         permit = self.successResultOf(self.limiter.acquire(1))
-        answer = Answer(status, headers, body, Hold(permit, None, None), 0.0, whole)
+        answer = Answer(status, headers, body, Reservation(permit, None, None), 0.0, whole)
 
-        watch = StreamWatch()
+        watch = StreamInspector()
 
-        async def carry() -> StreamVerdict | None:
+        async def carry() -> StreamState | None:
             with answer:
-                verdict = await relay(
+                state = await relay(
                     answer, self.client, model, watch=watch, strip_reasoning=strip_reasoning, secrets=secrets
                 )
-            return watch.verdict() if watch.begun else verdict
+            return watch.state() if watch.begun else state
 
-        done: Deferred[StreamVerdict | None] = Deferred.fromCoroutine(carry())
+        done: Deferred[StreamState | None] = Deferred.fromCoroutine(carry())
         return response, done
 
     def assertOver(self) -> None:
@@ -78,9 +78,9 @@ class WholeAnswers(Case):
         self.assertEqual(self.client.did, [])
         response.send(b', "usage": {"total_tokens": 9}}')
         response.end()
-        verdict = self.successResultOf(done)
-        assert verdict is not None
-        self.assertEqual((verdict.complete, verdict.usage), (True, {"total_tokens": 9}))
+        state = self.successResultOf(done)
+        assert state is not None
+        self.assertEqual((state.complete, state.usage), (True, {"total_tokens": 9}))
         self.assertEqual(self.client.did, ["answer"])
         self.assertEqual(json.loads(self.client.body), {"model": "combat", "id": 7, "usage": {"total_tokens": 9}})
         self.assertEqual((self.client.status, self.client.headers[b"content-type"]), (200, b"application/json"))
@@ -234,9 +234,9 @@ class Streams(Case):
         self.assertIs(self.client.producer, response.body)
         response.send(word("!", "stop"), DONE).end()
         self.assertEqual(self.client.did, ["start", "finish"])
-        verdict = self.successResultOf(done)
-        assert verdict is not None
-        self.assertEqual((verdict.done, verdict.finish_reason), (True, "stop"))
+        state = self.successResultOf(done)
+        assert state is not None
+        self.assertEqual((state.done, state.finish_reason), (True, "stop"))
         self.assertEqual(self.client.body, word("Halt") + word("!", "stop") + DONE)
         self.assertOver()
 
@@ -258,9 +258,9 @@ class Streams(Case):
         ):
             self.setUp()
             _, done = self.begin(EVENTS, model=model, whole=text)
-            verdict = self.successResultOf(done)
-            assert verdict is not None
-            self.assertEqual((verdict.complete, verdict.done), (model is not None, DONE in text))
+            state = self.successResultOf(done)
+            assert state is not None
+            self.assertEqual((state.complete, state.done), (model is not None, DONE in text))
             self.assertEqual((self.client.did, self.client.body), (["stream"], text))
             self.assertEqual(self.client.headers[b"cache-control"], b"no-cache")
             self.assertOver()
@@ -272,9 +272,9 @@ class Streams(Case):
     def test_all_of_it_has_come_and_it_ends_with_an_error(self) -> None:
         said = word("Halt") + event(error="overloaded")
         _, done = self.begin(EVENTS, whole=said)
-        verdict = self.successResultOf(done)
-        assert verdict is not None
-        self.assertEqual((verdict.error, self.client.did), ({"message": "overloaded"}, ["start", "cut"]))
+        state = self.successResultOf(done)
+        assert state is not None
+        self.assertEqual((state.error, self.client.did), ({"message": "overloaded"}, ["start", "cut"]))
         self.assertEqual(self.client.body, said)
         self.assertOver()
 
@@ -321,7 +321,7 @@ class Streams(Case):
         self.assertTrue(response.transport.aborted)
         self.assertOver()
 
-    def assertCutWith(self, code: str, sent: bytes, done: Deferred[StreamVerdict | None]) -> None:
+    def assertCutWith(self, code: str, sent: bytes, done: Deferred[StreamState | None]) -> None:
         self.failureResultOf(done)
         self.assertEqual(self.client.did, ["start", "cut"])
         last = self.client.body.removeprefix(sent)
@@ -390,8 +390,8 @@ class Streams(Case):
             response, done = self.begin(EVENTS)
             response.send(word("Halt", "stop"), DONE)
             step(response)
-            verdict = self.successResultOf(done)
-            assert verdict is not None and verdict.done
+            state = self.successResultOf(done)
+            assert state is not None and state.done
             self.assertEqual(self.client.did, ["start", "finish"])
             self.assertEqual(self.client.body, word("Halt", "stop") + DONE)
             self.assertOver()
@@ -403,9 +403,9 @@ class Streams(Case):
             response, done = self.begin(EVENTS)
             response.send(word("Halt"), said)
             step(response)
-            verdict = self.successResultOf(done)
-            assert verdict is not None
-            self.assertEqual(verdict.error, {"message": "overloaded", "code": 529})
+            state = self.successResultOf(done)
+            assert state is not None
+            self.assertEqual(state.error, {"message": "overloaded", "code": 529})
             self.assertEqual(self.client.did, ["start", "cut"])
             self.assertEqual(self.client.body, word("Halt") + said)
             self.assertOver()

@@ -4,7 +4,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.process.memory_trim import PAUSE_SECONDS, Trim, system_trim
-from skyproxy.upstream.exchange.buffered_bytes import LARGE, HeldBytes
+from skyproxy.upstream.exchange.buffered_bytes import LARGE, BufferedBytes
 
 
 class TrimTests(SynchronousTestCase):
@@ -30,7 +30,7 @@ class TrimTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_only_large_answers_are_told_of(self) -> None:
-        held = HeldBytes(freed=self.count)
+        held = BufferedBytes(freed=self.count)
         small, large = held.share(), held.share()
         small.grow(LARGE)
         large.grow(LARGE + 1)

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.formats.error_body import masker, read_error
 from skyproxy.formats.error_kinds import kind_of
-from skyproxy.telemetry.refusals import _MOST, AGAIN, Complaint, Complaints
+from skyproxy.telemetry.refusals import _MOST, AGAIN, Refusal, Refusals
 
 KEY = "sk-very-secret-indeed"
 
@@ -19,12 +19,12 @@ class ComplaintTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.now = 0.0
         self.events: list[LogEvent] = []
-        self.complaints = Complaints(lambda: self.now, Logger(observer=self.events.append))
+        self.refusals = Refusals(lambda: self.now, Logger(observer=self.events.append))
 
     def hear(self, status: int, message: str, model: str = "m", **error: Any) -> None:
         body = read_error(json.dumps({"error": {"message": message, **error}}).encode(), b"application/json")
-        complaint = Complaint("r1", "guard", model, status, kind_of(status, body), body.message)
-        self.complaints.heard(complaint, masker([KEY]))
+        complaint = Refusal("r1", "guard", model, status, kind_of(status, body), body.message)
+        self.refusals.heard(complaint, masker([KEY]))
 
     def test_in_the_providers_own_words(self) -> None:
         for status, kind in ((401, "key_invalid"), (402, "no_credit"), (404, "model_unknown"), (429, "rate")):
@@ -56,10 +56,10 @@ class ComplaintTests(SynchronousTestCase):
     def test_models_without_number(self) -> None:
         for number in range(2 * _MOST):
             self.hear(404, "No.", model=f"m{number}")
-        self.assertEqual(len(self.complaints._told), _MOST)
+        self.assertEqual(len(self.refusals._told), _MOST)
 
     def test_any_body(self) -> None:
         for data in (b"", b"\xff\x00", b"<html><h1>Nope</h1></html>", b"[]", b"{}"):
             body = read_error(data, b"")
-            self.complaints.heard(Complaint("r", "g", repr(data), 403, kind_of(403, body), body.message), masker([]))
+            self.refusals.heard(Refusal("r", "g", repr(data), 403, kind_of(403, body), body.message), masker([]))
         self.assertEqual(len(self.events), 5)

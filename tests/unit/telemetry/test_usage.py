@@ -6,7 +6,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config import Price
-from skyproxy.formats.openai.stream_watch import StreamVerdict
+from skyproxy.formats.openai.stream_inspector import StreamState
 from skyproxy.telemetry.usage import Tokens, cost_of, cost_said, estimate, tokens_of, tokens_used
 
 
@@ -100,11 +100,11 @@ class EstimateTests(SynchronousTestCase):
         self.assertLess(estimate(json.dumps(words).encode(), 0).prompt, bare + 40)
 
     def test_what_the_provider_says_goes_first(self) -> None:
-        said = StreamVerdict(usage={"prompt_tokens": 3, "completion_tokens": 4}, generated=400)
+        said = StreamState(usage={"prompt_tokens": 3, "completion_tokens": 4}, generated=400)
         self.assertEqual(tokens_used(said, b"x" * 400), Tokens(3, 4))
         for unread in ({}, {"prompt_tokens": "three"}):
-            verdict = StreamVerdict(usage=unread, generated=40)
-            self.assertEqual(tokens_used(verdict, b"x" * 400), Tokens(100, 10, estimated=True))
+            state = StreamState(usage=unread, generated=40)
+            self.assertEqual(tokens_used(state, b"x" * 400), Tokens(100, 10, estimated=True))
 
 
 class CostTests(SynchronousTestCase):

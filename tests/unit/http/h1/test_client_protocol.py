@@ -20,7 +20,7 @@ from twisted.web.http import PotentialDataLoss
 from skyproxy.http.common.bytes_producer import BytesProducer
 from skyproxy.http.common.headers import FixedFields, OutgoingHeaders
 from skyproxy.http.h1.client_protocol import ClientProtocol
-from skyproxy.http.loop.batches import Stages
+from skyproxy.http.loop.batches import BatchScheduler
 
 FIXED = FixedFields([(b"Host", b"api.example"), (b"Authorization", b"Bearer k")])
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -127,15 +127,15 @@ class ClientTests(SynchronousTestCase):
         second: Any = self.successResultOf(later[0])
         self.assertEqual((first.whole, second.whole), (b"hello", b"world"))
 
-    def put_off(self) -> Stages:
+    def schedule(self) -> BatchScheduler:
         """Have whole answers handed over later."""
-        stages = Stages(Clock(), 1.0)
-        self.client._put_off = stages.put_off
+        stages = BatchScheduler(Clock(), 1.0)
+        self.client._schedule = stages.schedule
         stages.begin()
         return stages
 
     def test_whole_answers_are_handed_over_later(self) -> None:
-        stages = self.put_off()
+        stages = self.schedule()
         first = self.client.request(request())
         self.client.dataReceived(WHOLE)
         second = self.client.request(request())
@@ -146,7 +146,7 @@ class ClientTests(SynchronousTestCase):
         self.assertEqual([response.whole for response in responses], [b"hello", b"world"])
 
     def test_cancelled_before_it_is_handed_over(self) -> None:
-        stages = self.put_off()
+        stages = self.schedule()
         first = self.client.request(request())
         self.client.dataReceived(WHOLE)
         second = self.client.request(request())
@@ -160,7 +160,7 @@ class ClientTests(SynchronousTestCase):
         self.assertEqual(response.whole, b"hello")
 
     def test_the_connection_ends_before_it_is_handed_over(self) -> None:
-        stages = self.put_off()
+        stages = self.schedule()
         answer = self.client.request(request())
         self.client.dataReceived(WHOLE)
         self.client.connectionLost(Failure(ConnectionLost()))

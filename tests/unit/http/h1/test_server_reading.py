@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.http.loop.batches import Stages
+from skyproxy.http.loop.batches import BatchScheduler
 from tests.unit.http.server_support import Memory, Served, chunked, echo, get, post, wait
 
 
@@ -233,9 +233,9 @@ class PutOffTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.served = Served()
-        self.stages = Stages(self.served.clock, 1.0)
+        self.stages = BatchScheduler(self.served.clock, 1.0)
         self.client = self.served.connect()
-        self.client.protocol._channel._put_off = self.stages.put_off
+        self.client.protocol._channel._schedule = self.stages.schedule
 
     def test_in_order_and_each_once(self) -> None:
         self.stages.begin()
@@ -255,7 +255,7 @@ class PutOffTests(SynchronousTestCase):
     def test_a_fault_ends_the_connection(self) -> None:
         self.served.site.requestFactory = Faulty
         self.client = self.served.connect()
-        self.client.protocol._channel._put_off = self.stages.put_off
+        self.client.protocol._channel._schedule = self.stages.schedule
         self.stages.begin()
         self.client.send(get())
         self.stages.end()

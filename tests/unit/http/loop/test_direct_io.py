@@ -12,7 +12,7 @@ from twisted.internet.tcp import Connection
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.http.loop.batches import Stages
+from skyproxy.http.loop.batches import BatchScheduler
 from skyproxy.http.loop.direct_io import _Writer, direct_writer, read_directly
 
 
@@ -76,7 +76,7 @@ class DirectTests(SynchronousTestCase):
         self.assertRaises(BlockingIOError, self.peer.recv, 10)
 
     def test_what_is_put_off_goes_out_in_one_call(self) -> None:
-        sent = self.put_off()
+        sent = self.schedule()
         self.write(b"abc")
         self.write(b"def")
         self.assertEqual(sent, [])
@@ -87,7 +87,7 @@ class DirectTests(SynchronousTestCase):
         self.assertEqual(self.reactor.writers, [])
 
     def test_what_waits_goes_out_before_the_connection_is_closed(self) -> None:
-        self.put_off()
+        self.schedule()
         self.write(b"abc")
         self.transport.loseConnection()
         self.stages.end()
@@ -96,7 +96,7 @@ class DirectTests(SynchronousTestCase):
         self.assertEqual(self.peer.recv(10), b"abc")
 
     def test_other_ways_to_write_keep_the_order(self) -> None:
-        self.put_off()
+        self.schedule()
         self.write(b"abc")
         self.transport.writeSequence((b"def", b"ghi"))
         self.write(b"jkl")
@@ -104,7 +104,7 @@ class DirectTests(SynchronousTestCase):
         self.assertEqual(self.peer.recv(20), b"abcdefghijkl")
 
     def test_no_more_waits_than_the_transport_would_hold(self) -> None:
-        self.put_off()
+        self.schedule()
         producer = mock.Mock()
         self.transport.registerProducer(producer, True)
         for _ in range(3):
@@ -112,16 +112,16 @@ class DirectTests(SynchronousTestCase):
         producer.pauseProducing.assert_called()
 
     def test_nobody_writes_to_a_connection_that_was_lost_meanwhile(self) -> None:
-        sent = self.put_off()
+        sent = self.schedule()
         self.write(b"abc")
         self.transport.connected = 0
         self.stages.end()
         self.assertEqual(sent, [])
 
-    def put_off(self) -> list[bytes]:
+    def schedule(self) -> list[bytes]:
         """Have what is written wait for its stage; returns what the system gets."""
-        self.stages = Stages(Clock(), 1.0)
-        writer = _Writer(self.transport, self.stages.put_off)
+        self.stages = BatchScheduler(Clock(), 1.0)
+        writer = _Writer(self.transport, self.stages.schedule)
         self.write = writer.write
         sent: list[bytes] = []
         send = writer._send

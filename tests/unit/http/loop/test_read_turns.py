@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from skyproxy.http.loop.read_turns import SLICE, SlicedReads, sliced
+from skyproxy.http.loop.read_turns import READ_SECONDS, FairReads, fair_reads
 
 
 class Reactor(Clock):
@@ -78,7 +78,7 @@ class HalfReader(Reader):
 class SliceTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = Reactor()
-        self.slices: Any = SlicedReads(self.reactor)
+        self.slices: Any = FairReads(self.reactor)
         self.read: list[bytes] = []
 
     def reader(self, kind: type[Reader] = Reader) -> Reader:
@@ -97,7 +97,7 @@ class SliceTests(SynchronousTestCase):
     def test_what_takes_long_is_done_in_slices_and_in_turn(self) -> None:
         readers = [self.reader() for _ in range(5)]
         for number, reader in enumerate(readers):
-            reader.takes = SLICE * 0.6
+            reader.takes = READ_SECONDS * 0.6
             reader.peer.send(b"%d" % number * 200)
         for reads in (2, 4, 5, 7, 9, 10):
             self.slices.doRead()
@@ -106,7 +106,7 @@ class SliceTests(SynchronousTestCase):
 
     def test_one_that_ends_while_it_waits_for_its_turn(self) -> None:
         first, second = self.reader(), self.reader()
-        first.takes = SLICE
+        first.takes = READ_SECONDS
         for reader in (first, second):
             reader.peer.send(b"x")
         self.slices.doRead()
@@ -179,4 +179,4 @@ class SliceTests(SynchronousTestCase):
         self.assertEqual(self.read, [b"later"])
 
     def test_other_reactors_are_taken_as_they_are(self) -> None:
-        self.assertIs(sliced(self.reactor), self.reactor)
+        self.assertIs(fair_reads(self.reactor), self.reactor)

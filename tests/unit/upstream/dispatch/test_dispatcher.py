@@ -25,7 +25,7 @@ from skyproxy.errors import (
 )
 from skyproxy.http.client.tunnel import ProxyTrouble
 from skyproxy.upstream.dispatch.backoff import Backoff
-from skyproxy.upstream.dispatch.dispatcher import Asker, Outcome, Plan
+from skyproxy.upstream.dispatch.dispatcher import Dispatcher, Outcome, Plan
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.deadlines import Timers
 from skyproxy.upstream.exchange.first_content import Kind
@@ -52,7 +52,7 @@ class Case(SynchronousTestCase):
         self.upstreams = [Upstream(), Upstream()]
         self.first, self.second = (self.provider(*each) for each in zip("ab", self.upstreams, strict=True))
         self.budget = RetryBudget(self.clock)
-        self.asker = Asker(self.clock, self.clock.seconds, self.budget, Backoff(lambda: 0.5))
+        self.dispatcher = Dispatcher(self.clock, self.clock.seconds, self.budget, Backoff(lambda: 0.5))
 
     def provider(self, name: str, upstream: Upstream) -> Provider:
         keys = tuple(ApiKeyConfig(variable=key, secret=SecretStr(f"sk-{key}")) for key in self.keys)
@@ -71,7 +71,7 @@ class Case(SynchronousTestCase):
         self, *, fallback: bool = True, kind: Kind = Kind.JSON, late: float | None = None, hedge: float | None = None
     ) -> Deferred[Outcome]:
         plans = [Plan(provider, CALL, kind, late, hedge) for provider in (self.first, self.second)]
-        return Deferred.fromCoroutine(self.asker.ask(plans if fallback else plans[:1], lambda index: None))
+        return Deferred.fromCoroutine(self.dispatcher.ask(plans if fallback else plans[:1], lambda index: None))
 
     def answer(
         self, status: int = 200, *headers: tuple[bytes, bytes], second: bool = False, whole: bytes | None = None
@@ -725,7 +725,7 @@ class RateTests(Case):
         asking = self.ask(fallback=False)
         self.answer(429)
         plans = [Plan(self.first, CALL._replace(model="other"), Kind.JSON)]
-        other = Deferred.fromCoroutine(self.asker.ask(plans, lambda index: None))
+        other = Deferred.fromCoroutine(self.dispatcher.ask(plans, lambda index: None))
         self.assertEqual(self.asked(), (2, 0))
         self.answer(whole=GOOD)
         self.successResultOf(other).answer.close(None)
@@ -809,7 +809,7 @@ class RatesOfKeysTests(Case):
         self.answer(429)
         self.answer(429)
         plans = [Plan(self.first, CALL._replace(model="other"), Kind.JSON)]
-        other = Deferred.fromCoroutine(self.asker.ask(plans, lambda index: None))
+        other = Deferred.fromCoroutine(self.dispatcher.ask(plans, lambda index: None))
         self.assertEqual(self.used(), "ABA")
         self.well(other)
         asking.cancel()
@@ -822,7 +822,7 @@ class RatesOfKeysTests(Case):
             guard.sent()
             guard.sent().limited(None)
         plans = [Plan(self.first, CALL._replace(queue_timeout=1.5), Kind.JSON)]
-        asking = Deferred.fromCoroutine(self.asker.ask(plans, lambda index: None))
+        asking = Deferred.fromCoroutine(self.dispatcher.ask(plans, lambda index: None))
         self.clock.advance(1.5)
         late = self.failureResultOf(asking, QueueTimeout).value
         self.assertIn("queue_timeout", late.message)

@@ -12,10 +12,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from skyproxy.errors import UpstreamBroken, UpstreamUnusable
 from skyproxy.pipeline.relay import relay
 from skyproxy.upstream.dispatch.backoff import Backoff
-from skyproxy.upstream.dispatch.dispatcher import Asker, Kind, Plan
+from skyproxy.upstream.dispatch.dispatcher import Dispatcher, Kind, Plan
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.answer import Answer
-from skyproxy.upstream.exchange.buffered_bytes import ALL_HELD, LARGEST_HELD, HeldBytes
+from skyproxy.upstream.exchange.buffered_bytes import ALL_HELD, LARGEST_HELD, BufferedBytes
 from tests.unit.configs import config_of
 from tests.unit.fakes import JSON, FakeClient, Response, Upstream, provider_of
 from tests.unit.upstream.exchange.test_provider import CALL
@@ -31,13 +31,13 @@ class HeldTests(SynchronousTestCase):
         self.clock = Clock()
         self.upstream = Upstream()
         self.provider = provider_of(config_of(CONFIG).providers["guard"], self.clock, self.upstream, max_concurrent=9)
-        self.held = HeldBytes(largest=100, all_together=150)
+        self.held = BufferedBytes(largest=100, all_together=150)
         budget = RetryBudget(self.clock)
-        self.asker = Asker(self.clock, self.clock.seconds, budget, Backoff(lambda: 0.5), self.held)
+        self.dispatcher = Dispatcher(self.clock, self.clock.seconds, budget, Backoff(lambda: 0.5), self.held)
 
     def ask(self, **changes: Any) -> tuple[Deferred[Any], Response]:
         plan = Plan(self.provider, CALL, Kind.JSON)._replace(**changes)
-        asking = Deferred.fromCoroutine(self.asker.ask([plan], lambda index: None))
+        asking = Deferred.fromCoroutine(self.dispatcher.ask([plan], lambda index: None))
         return asking, self.upstream.answer(200, JSON)
 
     def relayed(self, asking: Deferred[Any]) -> tuple[FakeClient, Answer, Deferred[Any]]:

@@ -19,7 +19,7 @@ from twisted.web.client import ResponseDone, ResponseFailed
 from skyproxy.config import ApiKeyConfig, BreakerSettings, ProviderConfig
 from skyproxy.errors import SkyproxyError
 from skyproxy.upstream.dispatch.backoff import Backoff
-from skyproxy.upstream.dispatch.dispatcher import Asker, Plan
+from skyproxy.upstream.dispatch.dispatcher import Dispatcher, Plan
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.deadlines import Timers
 from skyproxy.upstream.exchange.first_content import Kind
@@ -136,7 +136,7 @@ class World:
         self.clock = Clock()
         self.timers = Timers(self.clock)
         self.fates = {b"%d" % number: fate for number, fate in enumerate(fates)}
-        self.asker = Asker(self.timers, self.clock.seconds, RetryBudget(self.clock), Backoff(lambda: 0.5))
+        self.dispatcher = Dispatcher(self.timers, self.clock.seconds, RetryBudget(self.clock), Backoff(lambda: 0.5))
         # What the first does to a request the second does to the one before it.
         others = dict(zip(self.fates, fates[1:] + fates[:1], strict=True))
         self.providers = [self.provider("first", self.fates), self.provider("second", others)]
@@ -160,7 +160,7 @@ class World:
         call = Call("/x", (), body, default_timeout=5.0, idle_timeout=3.0, queue_timeout=2.0)
         plans = [Plan(provider, call, Kind.JSON, 1.0, 0.5 if hedged else None) for provider in self.providers]
         try:
-            outcome = await self.asker.ask(plans, lambda index: None)
+            outcome = await self.dispatcher.ask(plans, lambda index: None)
             with outcome.answer as answer:
                 if answer.whole is None:
                     await answer.body.flow(lambda data: None)

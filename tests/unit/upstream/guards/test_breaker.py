@@ -135,13 +135,13 @@ class ProbeTests(BreakerTestCase):
         self.breaker.admit().ignored()
         self.assertTrue(self.breaker.admit().is_probe)
 
-    def test_background_is_none_while_talk_asks(self) -> None:
+    def test_background_is_none_while_interactive_requests_come(self) -> None:
         self.breaker.admit().failed()
         self.clock.advance(2)
         self.refusal(background=True)
         self.assertTrue(self.breaker.admit().is_probe)
 
-    def test_background_is_one_where_no_talk_asks(self) -> None:
+    def test_background_is_one_where_none_come_interactively(self) -> None:
         self.assertTrue(self.breaker.admit(background=True).is_probe)
 
 

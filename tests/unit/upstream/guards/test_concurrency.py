@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.errors import BacklogFull, QueueTimeout
-from skyproxy.http.loop.batches import Stages
+from skyproxy.http.loop.batches import BatchScheduler
 from skyproxy.upstream.exchange.deadlines import Timers
 from skyproxy.upstream.guards.concurrency import Limiter, Permit
 
@@ -36,7 +36,8 @@ class LimiterTests(SynchronousTestCase):
             permit.release()
 
         waiting = [
-            limiter.acquire(10, "background" if name.isupper() else "talk").addCallback(serve, name) for name in names
+            limiter.acquire(10, "background" if name.isupper() else "interactive").addCallback(serve, name)
+            for name in names
         ]
         return order, waiting
 
@@ -60,8 +61,8 @@ class LimiterTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_permits_are_passed_on_together(self) -> None:
-        stages = Stages(self.clock, 1.0)
-        limiter = self.limiter(2, max_pending=2, put_off=stages.put_off)
+        stages = BatchScheduler(self.clock, 1.0)
+        limiter = self.limiter(2, max_pending=2, schedule=stages.schedule)
         first, second = self.take(limiter), self.take(limiter)
         third, fourth = limiter.acquire(10), limiter.acquire(10)
         stages.begin()
@@ -79,8 +80,8 @@ class LimiterTests(SynchronousTestCase):
         self.assertEqual((statistics.in_use, statistics.queued), (2, 1))
 
     def test_who_leaves_before_a_permit_is_passed_on(self) -> None:
-        stages = Stages(self.clock, 1.0)
-        limiter = self.limiter(1, put_off=stages.put_off)
+        stages = BatchScheduler(self.clock, 1.0)
+        limiter = self.limiter(1, schedule=stages.schedule)
         permit = self.take(limiter)
         waiting = limiter.acquire(10)
         stages.begin()
@@ -112,7 +113,7 @@ class LimiterTests(SynchronousTestCase):
         limiter = self.limiter(1, 2)
         permit = self.take(limiter)
         order, _ = self.queue(limiter, "aB")
-        for priority in ("talk", "background"):
+        for priority in ("interactive", "background"):
             refused = limiter.acquire(10, priority)  # type: ignore[arg-type]
             error = self.failureResultOf(refused, BacklogFull).value
             self.assertIn("max_pending", error.message)
@@ -167,7 +168,7 @@ class LimiterTests(SynchronousTestCase):
         self.successResultOf(granted).release()
         self.assertEqual(limiter.statistics().available, 1)
 
-    def test_talk_goes_first(self) -> None:
+    def test_interactive_requests_go_first(self) -> None:
         limiter = self.limiter(1)
         permit = self.take(limiter)
         order, _ = self.queue(limiter, "ABabc")
@@ -255,7 +256,7 @@ class LimiterMachine(RuleBasedStateMachine):
         self.refused = self.late = self.left = 0
 
     @rule(
-        priority=st.sampled_from(["talk", "background"]),
+        priority=st.sampled_from(["interactive", "background"]),
         timeout=st.integers(1, 5),
         at_once=st.booleans(),
     )
@@ -310,8 +311,8 @@ class LimiterMachine(RuleBasedStateMachine):
         assert statistics.queued <= 5
         assert statistics.max_concurrent == self.permits
         assert statistics.available == max(0, self.permits - len(self.held))
-        kept_for_talk = ceil(0.4 * self.permits) if self.permits > 1 else 0
-        assert statistics.available <= kept_for_talk or not self.waiting
+        kept_for_interactive = ceil(0.4 * self.permits) if self.permits > 1 else 0
+        assert statistics.available <= kept_for_interactive or not self.waiting
 
     def teardown(self) -> None:
         self.clock.advance(10)

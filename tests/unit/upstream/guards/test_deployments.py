@@ -75,7 +75,7 @@ class LineTests(SynchronousTestCase):
 
         return self.deployment.turn(background=background, first=first).addCallback(come)
 
-    def test_talk_before_background_and_who_met_a_limit_before_both(self) -> None:
+    def test_interactive_before_background_and_who_met_a_limit_before_both(self) -> None:
         self.wait("background", background=True)
         self.wait("talk")
         self.wait("talk 2")

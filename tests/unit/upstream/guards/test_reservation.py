@@ -19,7 +19,7 @@ from skyproxy.formats.reported import reported
 from skyproxy.upstream.guards.breaker import Breaker
 from skyproxy.upstream.guards.concurrency import Limiter
 from skyproxy.upstream.guards.rate_guard import RateGuard
-from skyproxy.upstream.guards.reservation import Admissions, Hold, settle
+from skyproxy.upstream.guards.reservation import Admissions, Reservation, settle
 
 TAKEN = UpstreamTimeout("late", timer="default_timeout")
 SILENT = UpstreamTimeout("late", timer="idle_timeout")
@@ -96,9 +96,9 @@ class ReportedLimitTests(SynchronousTestCase):
     def limited(self, error: UpstreamReported) -> None:
         permit = Limiter(self.clock, max_concurrent=1, max_pending=0).take("talk")
         assert permit is not None
-        hold = Hold(permit, None, ticket=self.guard.sent())
-        hold.begun(200)
-        hold.release(200, error)
+        reservation = Reservation(permit, None, ticket=self.guard.sent())
+        reservation.begun(200)
+        reservation.release(200, error)
 
     def test_reaches_the_guard(self) -> None:
         self.limited(LIMITED)

@@ -6,8 +6,8 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.formats.openai import stream_watch
-from skyproxy.formats.openai.stream_watch import StreamVerdict, StreamWatch
+from skyproxy.formats.openai import stream_inspector
+from skyproxy.formats.openai.stream_inspector import StreamInspector, StreamState
 
 CHUNK = b'data: {"choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":null}]}\n\n'
 STOP = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
@@ -15,11 +15,11 @@ USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}
 DONE = b"data: [DONE]\n\n"
 
 
-def judged(*pieces: bytes) -> StreamVerdict:
-    watch = StreamWatch()
+def judged(*pieces: bytes) -> StreamState:
+    watch = StreamInspector()
     for piece in pieces:
         watch.feed(piece)
-    return watch.verdict()
+    return watch.state()
 
 
 def byte_by_byte(data: bytes) -> list[bytes]:
@@ -34,11 +34,11 @@ class VerdictTests(SynchronousTestCase):
         for line_end in (b"\n", b"\r\n", b"\r"):
             data = b"\xef\xbb\xbf: comment\n\n".replace(b"\n", line_end) + stream.replace(b"\n", line_end)
             for pieces in ([data], byte_by_byte(data)):
-                verdict = judged(*pieces)
-                self.assertTrue(verdict.complete and verdict.done and verdict.ends_on_boundary)
-                self.assertEqual(verdict.finish_reason, "stop")
-                self.assertEqual(verdict.usage["completion_tokens"], 4)
-                self.assertIsNone(verdict.error)
+                state = judged(*pieces)
+                self.assertTrue(state.complete and state.done and state.ends_on_boundary)
+                self.assertEqual(state.finish_reason, "stop")
+                self.assertEqual(state.usage["completion_tokens"], 4)
+                self.assertIsNone(state.error)
 
     def test_every_cut_of_a_stream_is_seen(self) -> None:
         data = CHUNK % b"a" + CHUNK % b"b" + STOP + DONE
@@ -61,35 +61,35 @@ class VerdictTests(SynchronousTestCase):
         ):
             for end in range(len(data) + 1):
                 for pieces in ([data[:end]], byte_by_byte(data[:end]), [data[: end - 14], data[end - 14 : end]]):
-                    watch = StreamWatch()
+                    watch = StreamInspector()
                     for piece in pieces:
                         watch.feed(piece)
                     told = watch.done, watch.complete
-                    verdict = judged(*pieces)
-                    self.assertEqual(told, (verdict.done, verdict.complete), pieces)
+                    state = judged(*pieces)
+                    self.assertEqual(told, (state.done, state.complete), pieces)
 
     def test_an_ordinary_end_is_told_without_reading(self) -> None:
-        self.patch(stream_watch, "as_object", lambda data: self.fail("An event was read."))
+        self.patch(stream_inspector, "as_object", lambda data: self.fail("An event was read."))
         for pieces in ([CHUNK % b"a" + STOP + DONE], [CHUNK % b"a", STOP, DONE]):
-            watch = StreamWatch()
+            watch = StreamInspector()
             for piece in pieces:
                 watch.feed(piece)
             self.assertTrue(watch.done and watch.complete)
 
     def test_what_comes_after_a_verdict_changes_it(self) -> None:
-        watch = StreamWatch()
+        watch = StreamInspector()
         watch.feed(CHUNK % b"a")
-        self.assertFalse(watch.verdict().complete)
+        self.assertFalse(watch.state().complete)
         watch.feed(STOP)
-        self.assertTrue(watch.verdict().complete)
+        self.assertTrue(watch.state().complete)
 
     def test_done_inside_content_is_no_end(self) -> None:
         self.assertFalse(judged(CHUNK % b"data: [DONE]").complete)
 
     def test_error_inside_the_stream(self) -> None:
-        verdict = judged(CHUNK % b"a" + b'data: {"error":{"code":502,"message":"down"},"choices":[]}\n\n')
-        self.assertEqual(verdict.error, {"code": 502, "message": "down"})
-        self.assertFalse(verdict.complete)
+        state = judged(CHUNK % b"a" + b'data: {"error":{"code":502,"message":"down"},"choices":[]}\n\n')
+        self.assertEqual(state.error, {"code": 502, "message": "down"})
+        self.assertFalse(state.complete)
         self.assertEqual(judged(b'data: {"error":"down"}\n\n').error, {"message": "down"})
 
     def test_responses_api(self) -> None:
@@ -98,18 +98,18 @@ class VerdictTests(SynchronousTestCase):
             {"type": "response.completed", "response": {"output": "x" * 200_000, "usage": {"total_tokens": 9}}}
         )
         event = b"event: response.completed\ndata: " + last.encode() + b"\n\n"
-        verdict = judged(created, *[event[i : i + 1000] for i in range(0, len(event), 1000)])
-        self.assertTrue(verdict.complete)
-        self.assertEqual(verdict.usage, {"total_tokens": 9})
+        state = judged(created, *[event[i : i + 1000] for i in range(0, len(event), 1000)])
+        self.assertTrue(state.complete)
+        self.assertEqual(state.usage, {"total_tokens": 9})
         self.assertFalse(judged(created).complete)
 
     def test_long_stream_is_judged_by_its_end_and_not_kept(self) -> None:
-        watch = StreamWatch()
+        watch = StreamInspector()
         for _ in range(5000):
             watch.feed(CHUNK % (b"x" * 100))
         self.assertLess(sum(map(len, watch._chunks)), 40_000)
         watch.feed(STOP)
-        self.assertEqual(watch.verdict().finish_reason, "stop")
+        self.assertEqual(watch.state().finish_reason, "stop")
 
     def test_what_was_said_before_the_last_events_counts_too(self) -> None:
         many = [CHUNK % b"word"] * 50
@@ -121,18 +121,18 @@ class VerdictTests(SynchronousTestCase):
 
     def test_an_ordinary_stream_is_judged_without_reading_all_that_is_kept(self) -> None:
         read: list[bytes] = []
-        as_object = stream_watch.as_object
-        self.patch(stream_watch, "as_object", lambda data: (read.append(data), as_object(data))[1])
+        as_object = stream_inspector.as_object
+        self.patch(stream_inspector, "as_object", lambda data: (read.append(data), as_object(data))[1])
         for end in ([DONE], [STOP, USAGE, DONE]):
             self.assertTrue(judged(*[CHUNK % b"x"] * 400, *end).complete)
         self.assertLess(len(read), 50)
 
     def test_one_endless_event_is_not_kept(self) -> None:
-        watch = StreamWatch()
+        watch = StreamInspector()
         for _ in range(300):
             watch.feed(b"x" * 16_000)
         self.assertLess(sum(map(len, watch._chunks)), 1_200_000)
-        self.assertFalse(watch.verdict().ends_on_boundary)
+        self.assertFalse(watch.state().ends_on_boundary)
 
 
 class GeneratedTests(SynchronousTestCase):
@@ -143,10 +143,10 @@ class GeneratedTests(SynchronousTestCase):
         self.assertEqual(judged(CHUNK % b"Halt", CHUNK[:20]).generated, 4 * (len(CHUNK) + 22) // (len(CHUNK) + 2))
 
     def test_long_streams_are_reckoned_by_their_end(self) -> None:
-        watch = StreamWatch()
+        watch = StreamInspector()
         for number in range(3000):
             watch.feed(CHUNK % (b"x" * (50 + number % 7)))
-        self.assertLess(abs(watch.verdict().generated / (53 * 3000) - 1), 0.1)
+        self.assertLess(abs(watch.state().generated / (53 * 3000) - 1), 0.1)
 
     def test_nothing_to_reckon(self) -> None:
         self.assertEqual(judged(CHUNK % b"Halt", STOP, USAGE, DONE).generated, 0)
@@ -154,7 +154,7 @@ class GeneratedTests(SynchronousTestCase):
             self.assertEqual(judged(*nothing).generated, 0)
 
     def test_begun(self) -> None:
-        watch = StreamWatch()
+        watch = StreamInspector()
         self.assertFalse(watch.begun)
         watch.feed(b":")
         self.assertTrue(watch.begun)

@@ -30,7 +30,7 @@ _USUAL_END = b"\n\n" + LAST_LINE + b"\n\n"
 """How nearly all streams end."""
 
 
-class StreamVerdict(NamedTuple):
+class StreamState(NamedTuple):
     """What the end of a stream tells of it.
 
     :ivar complete: it has said that it is over, by `[DONE]`, a finish_reason or a terminal event of the Responses API.
@@ -51,20 +51,20 @@ class StreamVerdict(NamedTuple):
     ends_on_boundary: bool = True
 
 
-class StreamWatch:
+class StreamInspector:
     """Keeps the last events of a stream that goes by, and judges it when it has ended: no work per event.
 
     :ivar done: as in the verdict, which need not be reached for it where a stream ends as nearly all do.
     :ivar complete: likewise.
     """
 
-    __slots__ = ("_chunks", "_forgotten", "_size", "_verdict")
+    __slots__ = ("_chunks", "_forgotten", "_size", "_state")
 
     def __init__(self) -> None:
         self._chunks: list[bytes] = []
         self._size = 0
         self._forgotten = 0
-        self._verdict: StreamVerdict | None = None
+        self._state: StreamState | None = None
 
     @property
     def begun(self) -> bool:
@@ -73,7 +73,7 @@ class StreamWatch:
 
     def feed(self, data: bytes) -> None:
         """Note the next bytes."""
-        self._verdict = None
+        self._state = None
         self._chunks.append(data)
         self._size += len(data)
         if self._size > 2 * _KEPT:
@@ -81,23 +81,23 @@ class StreamWatch:
 
     @property
     def done(self) -> bool:
-        return self._ends_as_usual or self.verdict().done
+        return self._ends_as_usual or self.state().done
 
     @property
     def complete(self) -> bool:
-        return self._ends_as_usual or self.verdict().complete
+        return self._ends_as_usual or self.state().complete
 
     @property
     def _ends_as_usual(self) -> bool:
         return b"".join(self._chunks[-2:]).endswith(_USUAL_END)
 
-    def verdict(self) -> StreamVerdict:
+    def state(self) -> StreamState:
         """What is known of the stream, as if it ended here."""
-        if self._verdict is None:
-            self._verdict = self._judge()
-        return self._verdict
+        if self._state is None:
+            self._state = self._judge()
+        return self._state
 
-    def _judge(self) -> StreamVerdict:
+    def _judge(self) -> StreamState:
         tail = b"".join(self._chunks)
         text = lines_by_lf(tail)
         older, last = _last_events(text)
@@ -108,7 +108,7 @@ class StreamWatch:
             not signs.complete or older.rfind(b'"error"') >= 0 or (not signs.usage and older.rfind(b'"usage":{') >= 0)
         ):
             signs = _Signs.of(_events(text))
-        return StreamVerdict(
+        return StreamState(
             complete=signs.complete,
             done=signs.done,
             finish_reason=signs.finish_reason,
@@ -140,7 +140,7 @@ class StreamWatch:
 
 
 class _Signs(NamedTuple):
-    """What some events say of the end of their stream; see :class:`StreamVerdict`."""
+    """What some events say of the end of their stream; see :class:`StreamState`."""
 
     done: bool
     terminal: bool
