@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -19,16 +20,18 @@ def _limit(value: str) -> float:
     return number
 
 
-def main() -> int:
-    """Serve until a signal ends it; the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m skyproxy.demo", description="An OpenAI-compatible provider without a model."
-    )
+def main(arguments: Sequence[str] | None = None, program: str = "python -m skyproxy.demo") -> int:
+    """Serve until a signal ends it; the exit code.
+
+    :param arguments: of the command line; None: those of the process.
+    :param program: its name in the help.
+    """
+    parser = argparse.ArgumentParser(prog=program, description="An OpenAI-compatible provider without a model.")
     parser.add_argument("--listen", default="tcp:0:interface=127.0.0.1", help="a tcp: or ssl: endpoint of Twisted's")
     parser.add_argument("--control", action="store_true", help="serve /control, which tells what reached the server")
     parser.add_argument("--concurrency", type=int, help="requests at once, before 429")
     parser.add_argument("--rate", type=_limit, help="requests per second, before 429")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
 
     from twisted.internet import reactor as installed
 

@@ -117,6 +117,7 @@ class Logging:
     :param level: ``debug``, ``info``, ``warn`` or ``error``, for both.
     :param secrets: never to be written.
     :param publisher: gives the events to the JSON file.
+    :param quiet: the text has warnings and errors only.
     :param brief: the text leaves out the requests that nothing is wrong with, and most of many that fail, while the
         JSON file has them.
     """
@@ -132,6 +133,7 @@ class Logging:
         cwd: Path,
         publisher: LogPublisher = globalLogPublisher,
         brief: bool = False,
+        quiet: bool = False,
     ) -> None:
         self._reactor = reactor
         self._cwd = cwd
@@ -139,7 +141,10 @@ class Logging:
         self._level = level
         self._secrets = frozenset(secrets)
         self._redactor = Redactor(self._secrets)
-        self._text = None if text is None else Channel(text, TextLines, self._redactor, level, self._emergency)
+        self._quiet = quiet
+        self._text = None
+        if text is not None:
+            self._text = Channel(text, TextLines, self._redactor, self._text_level, self._emergency)
         self._log_file = self._place(log_file)
         self._json = self._json_channel()
         self._brief = brief
@@ -153,6 +158,10 @@ class Logging:
     def observer(self) -> ILogObserver | None:
         """twistd's own log; None: twistd makes one itself."""
         return self._text
+
+    @property
+    def _text_level(self) -> str:
+        return "warn" if self._quiet and self._level in ("debug", "info") else self._level
 
     @property
     def dropped(self) -> int:
@@ -194,7 +203,7 @@ class Logging:
         self._secrets = secrets
         self._level = config.proxy.log_level
         for channel in self._channels():
-            channel.configure(self._redactor, self._level)
+            channel.configure(self._redactor, self._text_level if channel is self._text else self._level)
         log_file = self._place(config.proxy.log_file)
         if log_file != self._log_file:
             self._log_file = log_file
@@ -289,6 +298,7 @@ def build_logging(
         secrets=secrets_of(config),
         cwd=cwd,
         brief=not _in_foreground(twistd),
+        quiet=bool(twistd.get("quiet")),
     )
     at_exit(logging.finish)
     return logging

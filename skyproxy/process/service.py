@@ -131,6 +131,16 @@ class SkyproxyService(Service):
         assert self._runtime is not None
         return self._runtime
 
+    @property
+    def config(self) -> Config:
+        """What serves now."""
+        return self._config
+
+    @property
+    def base_url(self) -> str:
+        """Of the API, at the first place where it listens; once it does."""
+        return shown(self._config.proxy.listen[0], self._ports[0].getHost())[0]
+
     def setServiceParent(self, parent: Any) -> None:
         """Take twistd's own log over too, so that it never blocks the reactor (twistd asks the application for it)."""
         if isinstance(parent, Componentized) and self._logging.observer is not None:

@@ -29,7 +29,7 @@ LAYERS = (
     {"pipeline"},
     {"web"},
     {"process"},
-    {"tap"},
+    {"tap", "command", "__main__"},
 )
 PURE = {"errors", "clock", "config", "formats"}
 APART = "demo"  # a server of its own, which the process starts
@@ -186,12 +186,12 @@ def reactors(imports: Iterable[Import]) -> list[str]:
 
 
 def entangled_demo(imports: Iterable[Import]) -> list[str]:
-    """The demo leans on nobody, and only the service on it."""
+    """The demo leans on nobody, and only the service and the command on it."""
     refusals = []
     for each in imports:
         if each.package == APART and each.target not in (None, APART):
             refusals.append(f"{each.importer} imports {each.name}")
-        if each.target == APART and each.package not in ("process", APART):
+        if each.target == APART and each.package not in ("process", "command", APART):
             refusals.append(f"{each.importer} imports {each.name}")
     return refusals
 

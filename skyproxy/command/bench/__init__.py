@@ -1,0 +1,1 @@
+"""``skyproxy bench``: a load test with no other program."""

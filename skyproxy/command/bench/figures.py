@@ -1,0 +1,90 @@
+"""What a load test measured."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Any
+
+from skyproxy.command.output import seconds, table
+
+SHOWN = (50.0, 75.0, 90.0, 99.0, 99.9)
+
+
+@dataclass(slots=True)
+class Figures:
+    """Counts and times of one run.
+
+    :ivar times: seconds from each request to the end of its answer.
+    :ivar firsts: seconds to the first byte of the answer's body.
+    :ivar statuses: answers by status.
+    :ivar broken: requests without an answer, by what happened.
+    :ivar received: bytes of answers, heads among them.
+    :ivar elapsed: seconds of the run.
+    """
+
+    times: array[float] = field(default_factory=lambda: array("d"))
+    firsts: array[float] = field(default_factory=lambda: array("d"))
+    statuses: Counter[int] = field(default_factory=Counter)
+    broken: Counter[str] = field(default_factory=Counter)
+    received: int = 0
+    elapsed: float = 0.0
+
+    @property
+    def answers(self) -> int:
+        """Of any status."""
+        return sum(self.statuses.values())
+
+    @property
+    def good(self) -> int:
+        """Answers of a status below 400."""
+        return sum(number for status, number in self.statuses.items() if status < 400)
+
+    @property
+    def rate(self) -> float:
+        """Answers a second."""
+        return self.answers / self.elapsed if self.elapsed else 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs: times in seconds."""
+        return {
+            "seconds": self.elapsed,
+            "answers": self.answers,
+            "good": self.good,
+            "rate": self.rate,
+            "bytes": self.received,
+            "statuses": {str(status): number for status, number in sorted(self.statuses.items())},
+            "broken": dict(self.broken),
+            "whole": _percentiles(self.times),
+            "first_byte": _percentiles(self.firsts),
+        }
+
+    def as_text(self) -> str:
+        """For people."""
+        whole, first = sorted(self.times), sorted(self.firsts)
+        rows = [
+            [what, *(seconds(percentile(values, share)) for share in SHOWN), seconds(values[-1] if values else None)]
+            for what, values in (("first byte", first), ("whole answer", whole))
+        ]
+        statuses = ", ".join(f"{number} x {status}" for status, number in sorted(self.statuses.items())) or "none"
+        broken = "".join(f", {number} x {what}" for what, number in self.broken.items())
+        return (
+            f"{table(['', *(f'p{share:g}' for share in SHOWN), 'max'], rows)}\n"
+            f"answers: {statuses}{broken}\n"
+            f"{self.rate:.1f} answers/s, {self.received / max(self.elapsed, 1e-9) / 1e6:.2f} MB/s "
+            f"in {self.elapsed:.1f} s"
+        )
+
+
+def percentile(ordered: Sequence[float], share: float) -> float | None:
+    """The smallest of *ordered* that at least *share* percent of them do not exceed; None: there is none."""
+    # 99.9 % of 1,000 are 999 of them, and not one more for the sake of a rounding error.
+    return ordered[max(0, ceil(len(ordered) * share / 100 - 1e-9) - 1)] if ordered else None
+
+
+def _percentiles(values: Sequence[float]) -> dict[str, float | None]:
+    ordered = sorted(values)
+    return {f"p{share:g}": percentile(ordered, share) for share in SHOWN}

@@ -1,0 +1,127 @@
+"""``skyproxy chat``: ask a slot, see the answer stream, and how long it took."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from skyproxy.command.asking import Answer, NoAnswer, ask
+from skyproxy.command.output import WRONG, fail, seconds, show_json
+from skyproxy.command.place import api_url, config_option, json_option, read_config, url_option
+from skyproxy.config import Config, price_of
+from skyproxy.telemetry.usage import cost_of, cost_said, tokens_of
+
+
+@click.command()
+@click.argument("slot")
+@click.argument("text", nargs=-1)
+@config_option
+@url_option
+@click.option("--key", envvar="SKYPROXY_KEY", help="A client key, where skyproxy asks for one.")
+@json_option
+def chat(
+    slot: str, text: tuple[str, ...], config: Path | None, url: str | None, key: str | None, as_json: bool
+) -> None:
+    """Ask SLOT for an answer to TEXT, and show it as it comes.
+
+    Without TEXT it reads lines, and answers each, until the end of the input.
+    """
+    settings = None if url and config is None else read_config(config)
+    where = api_url(url, settings)
+    if text:
+        raise SystemExit(0 if _turn(where, slot, " ".join(text), key, settings, as_json) else WRONG)
+    _talk(where, slot, key, settings, as_json)
+
+
+def _talk(where: str, slot: str, key: str | None, settings: Config | None, as_json: bool) -> None:
+    source = sys.stdin
+    good = True
+    while True:
+        if source.isatty():
+            click.echo("> ", nl=False, err=True)
+        line = source.readline()
+        if not line:
+            break
+        if line.strip():
+            good = _turn(where, slot, line.strip(), key, settings, as_json)
+    raise SystemExit(0 if good else WRONG)
+
+
+def _turn(where: str, slot: str, text: str, key: str | None, settings: Config | None, as_json: bool) -> bool:
+    try:
+        answer = ask(where, slot, text, key=key, heard=_ignore if as_json else _show)
+    except NoAnswer as error:
+        fail(str(error))
+    if as_json:
+        show_json(figures(answer, settings))
+    else:
+        click.echo()
+        click.echo(_summary(answer, settings), err=True)
+    return answer.error is None
+
+
+def _ignore(said: str) -> None:
+    """It is shown in the end."""
+
+
+def _show(said: str) -> None:
+    click.echo(said, nl=False)
+
+
+def figures(answer: Answer, settings: Config | None) -> dict[str, Any]:
+    """*answer* as JSON: times in seconds."""
+    headers = answer.headers or {}
+    amount = _cost(answer, settings)
+    return {
+        "status": answer.status,
+        "text": answer.text,
+        "error": answer.error,
+        "first_token": answer.first_token,
+        "first_sentence": answer.first_sentence,
+        "whole": answer.whole,
+        "tokens": answer.tokens,
+        "tokens_per_second": answer.tokens_per_second,
+        "provider": headers.get("x-skyproxy-provider"),
+        "model": headers.get("x-skyproxy-model"),
+        "request_id": headers.get("x-request-id"),
+        "cost": None if amount is None else {"amount": amount[0], "currency": amount[1]},
+    }
+
+
+def _summary(answer: Answer, settings: Config | None) -> str:
+    headers = answer.headers or {}
+    if answer.error is not None:
+        return f"failed (status {answer.status}): {answer.error}\nrequest {headers.get('x-request-id', '-')}"
+    parts = [
+        f"first token {seconds(answer.first_token)}",
+        f"first sentence {seconds(answer.first_sentence)}",
+        f"whole {seconds(answer.whole)}",
+    ]
+    if answer.tokens_per_second is not None:
+        parts.append(f"{answer.tokens_per_second:.1f} tokens/s")
+    provider, model = headers.get("x-skyproxy-provider"), headers.get("x-skyproxy-model")
+    if provider:
+        parts.append(f"by {provider}:{model}" if model else f"by {provider}")
+    amount = _cost(answer, settings)
+    if amount is not None:
+        parts.append(f"{amount[0]:.6f} {amount[1]}")
+    if headers.get("x-skyproxy-demo"):
+        parts.append("this is the demo, no provider was asked")
+    return ", ".join(parts)
+
+
+def _cost(answer: Answer, settings: Config | None) -> tuple[float, str] | None:
+    """What it cost: as the provider says, or else by ``prices:``."""
+    usage = answer.usage or {}
+    said = cost_said(usage)
+    if said is not None:
+        return said, "USD"
+    headers, tokens = answer.headers or {}, tokens_of(usage)
+    provider, model = headers.get("x-skyproxy-provider"), headers.get("x-skyproxy-model")
+    if settings is None or tokens is None or provider is None or model is None:
+        return None
+    price = price_of(settings.prices, provider, model)
+    return None if price is None else (cost_of(tokens, price), price.currency)

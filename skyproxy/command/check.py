@@ -1,0 +1,124 @@
+"""``skyproxy check``: everything that a start would find, without starting."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from skyproxy.command.output import WRONG, show_json, table
+from skyproxy.command.place import config_option, home, json_option
+from skyproxy.config import Config, ConfigError, ProviderConfig, load
+
+HEAD = ("slot", "provider", "model", "key")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found.
+
+    :ivar config: None: it cannot be used.
+    :ivar errors: what keeps skyproxy from starting, or a slot from being served.
+    :ivar warnings: what works, but perhaps not as meant.
+    """
+
+    config: Config | None
+    errors: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def rows(self) -> Iterator[tuple[str, str, str, str]]:
+        """A row for each slot and each of its fallbacks that is no slot itself."""
+        if self.config is None:
+            return
+        for name, slot in self.config.model_slots.items():
+            yield name, slot.provider, slot.model, key_of(self.config.providers[slot.provider])
+            for fallback in slot.fallbacks:
+                provider, _, model = fallback.partition(":")
+                if fallback not in self.config.model_slots and provider in self.config.providers:
+                    yield f"  {name}'s fallback", provider, model, key_of(self.config.providers[provider])
+
+
+@click.command()
+@config_option
+@json_option
+def check(config: Path | None, as_json: bool) -> None:
+    """Look for everything that is wrong with a configuration, without starting.
+
+    The exit code is 0 if skyproxy would start and could serve each slot.
+    """
+    found = look(config)
+    if as_json:
+        show_json(_as_json(found))
+    else:
+        _show(found)
+    raise SystemExit(WRONG if found.errors else 0)
+
+
+def look(path: Path | None) -> Found:
+    """Read the configuration at *path*, or where it is found, and look at what it names."""
+    try:
+        config = load(path, environ=os.environ, cwd=Path.cwd(), home=home())
+    except ConfigError as error:
+        return Found(None, tuple(str(each) for each in error.problems), ())
+    errors = (*_of_files(config), *_of_keys(config))
+    return Found(config, errors, config.warnings)
+
+
+def key_of(provider: ProviderConfig) -> str:
+    """Whether its keys are there, by the names of their variables."""
+    if provider.api_key_env is None:
+        return "wants none"
+    if provider.key_missing is not None:
+        return f"{provider.key_missing} is not set"
+    return ", ".join(key.variable for key in provider.api_keys)
+
+
+def _of_keys(config: Config) -> Iterator[str]:
+    for name in sorted({slot.provider for slot in config.model_slots.values()}):
+        missing = config.providers[name].key_missing
+        if missing is not None:
+            yield f"provider {name} has no key: put {missing}=… into .env beside the configuration"
+
+
+def _of_files(config: Config) -> Iterator[str]:
+    from skyproxy.cache.ownership import NotUsable
+    from skyproxy.cache.ownership import check as check_cache
+
+    if config.proxy.cache.path is not None:
+        try:
+            check_cache(config.proxy.cache.path)
+        except NotUsable as error:
+            yield f"proxy.cache.path: {error}"
+    log_file = config.proxy.log_file
+    if log_file is not None:
+        folder = (Path.cwd() / log_file).parent
+        if not folder.is_dir():
+            yield f"proxy.log_file: there is no folder {folder}: make it"
+        elif not os.access(folder, os.W_OK):
+            yield f"proxy.log_file: {folder} cannot be written to by this user"
+
+
+def _show(found: Found) -> None:
+    if found.config is not None:
+        click.echo(f"Configuration: {found.config.source}")
+        click.echo(table(HEAD, found.rows()))
+    for warning in found.warnings:
+        click.echo(f"warning: {warning}")
+    for error in found.errors:
+        click.echo(f"error: {error}", err=True)
+    if not found.errors:
+        click.echo("All is well." if not found.warnings else "It can start.")
+
+
+def _as_json(found: Found) -> dict[str, Any]:
+    return {
+        "good": not found.errors,
+        "configuration": None if found.config is None else found.config.source,
+        "slots": [dict(zip(HEAD, (cell.strip() for cell in row), strict=True)) for row in found.rows()],
+        "errors": list(found.errors),
+        "warnings": list(found.warnings),
+    }

@@ -1,0 +1,81 @@
+"""The group of commands, and what they share."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+from skyproxy import __version__
+
+COMMANDS = {
+    "run": "skyproxy.command.run:run",
+    "check": "skyproxy.command.check:check",
+    "chat": "skyproxy.command.chat:chat",
+    "try": "skyproxy.command.try_slot:try_slot",
+    "bench": "skyproxy.command.bench.command:bench",
+    "demo": "skyproxy.command.demo:demo",
+    "schema": "skyproxy.command.schema:schema",
+}
+"""Where each command is. A command is imported when it is called, so that ``--help`` and completion are quick."""
+
+_LIBRARIES = ("Twisted", "treq", "klein", "h2", "httptools", "orjson", "pydantic", "pyOpenSSL", "cryptography", "click")
+
+
+class Commands(click.Group):
+    """A group that imports a command when it is needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names, in the order in which people need them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name; None: there is none."""
+        place = COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        module, _, name = place.partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+
+def versions() -> dict[str, str]:
+    """Of skyproxy, the interpreter, the system and the libraries."""
+    found = {"skyproxy": __version__, "Python": platform.python_version(), "system": platform.platform()}
+    for library in _LIBRARIES:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            found[library] = "not installed"
+    return found
+
+
+def _show_versions(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        for name, number in versions().items():
+            click.echo(f"{name} {number}")
+        ctx.exit()
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_versions,
+    help="Show the versions of skyproxy and of its libraries.",
+)  # fmt: skip
+def skyproxy() -> None:
+    """A proxy between SkyrimNet, or any client of the OpenAI API, and providers of language models.
+
+    Exit codes: 0 all is well, 1 something is wrong, 2 the command was typed wrong.
+    """
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    # The console of Windows may not know the characters of an answer.
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    skyproxy(prog_name="skyproxy")

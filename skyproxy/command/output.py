@@ -1,0 +1,41 @@
+"""What commands print: tables, JSON, and complaints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+import click
+
+WRONG = 1
+"""The exit code when something is wrong; click itself ends with 2 when a command was typed wrong."""
+
+
+def show_json(value: Any) -> None:
+    """Print *value* as one JSON document."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Columns as wide as their longest cell, two spaces apart. Without rows it is the head alone."""
+    lines = [list(head), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def seconds(value: float | None) -> str:
+    """A time for people: ``4.12 ms``, ``412 ms``, ``3.20 s``; ``-`` for None."""
+    if value is None:
+        return "-"
+    if value >= 1:
+        return f"{value:.2f} s"
+    return f"{value * 1000:.2f} ms" if value < 0.01 else f"{value * 1000:.0f} ms"
+
+
+def fail(message: str, code: int = WRONG) -> NoReturn:
+    """End with *message* on the error stream."""
+    click.echo(f"skyproxy: {message}", err=True)
+    raise SystemExit(code)

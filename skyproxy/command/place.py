@@ -1,0 +1,64 @@
+"""Which configuration a command is about, and where the skyproxy of it is reached."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import click
+
+from skyproxy.command.output import fail
+from skyproxy.config import Config, ConfigError, load
+
+_TCP = re.compile(r"(tcp|tcp6|ssl):(?P<port>[0-9]+)(?::.*?\binterface=(?P<host>(?:\\:|[^:])+))?")
+
+config_option = click.option(
+    "--config", "-c", type=click.Path(path_type=Path), help="A YAML file, or a folder with the configuration."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+url_option = click.option("--url", help="Of a running skyproxy, such as http://127.0.0.1:35791/v1.")
+
+
+def read_config(path: Path | None) -> Config:
+    """The configuration at *path*, or where ``twistd skyproxy`` finds it.
+
+    :raise SystemExit: it cannot be used; the reasons were printed.
+    """
+    try:
+        return load(path, environ=os.environ, cwd=Path.cwd(), home=home())
+    except ConfigError as error:
+        fail(f"the configuration cannot be used:\n{error}")
+
+
+def home() -> Path | None:
+    """The user's folder; None if nobody knows where that is."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
+def url_of(config: Config) -> str | None:
+    """The address of the API that *config* is served at; None if it has no port of its own."""
+    for endpoint in config.proxy.listen:
+        match = _TCP.match(endpoint)
+        if match is not None and match["port"] != "0":
+            host = (match["host"] or "127.0.0.1").replace("\\", "")
+            host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+            scheme = "https" if match[1] == "ssl" else "http"
+            return f"{scheme}://[{host}]:{match['port']}/v1" if ":" in host else f"{scheme}://{host}:{match['port']}/v1"
+    return None
+
+
+def api_url(url: str | None, config: Config | None) -> str:
+    """*url*, with ``/v1`` if it has no path; without it, that of *config*.
+
+    :raise SystemExit: there is neither.
+    """
+    found = url or (url_of(config) if config is not None else None)
+    if found is None:
+        fail("which skyproxy? Name its address: --url http://127.0.0.1:35791/v1")
+    found = found if "://" in found else f"http://{found}"
+    found = found.rstrip("/").removesuffix("/chat/completions")
+    return found if re.search(r"://[^/]+/", found) else f"{found}/v1"

@@ -1,0 +1,98 @@
+"""``skyproxy run``: serve in the foreground."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from skyproxy.command.output import fail
+from skyproxy.config import Config
+
+REACTORS = {
+    "epoll": "twisted.internet.epollreactor",
+    "kqueue": "twisted.internet.kqreactor",
+    "poll": "twisted.internet.pollreactor",
+    "select": "twisted.internet.selectreactor",
+}
+
+_SLOTS_SHOWN = 4
+
+
+@click.command()
+@click.option("--config", "-c", help="A YAML file, or a folder with the configuration.")
+@click.option("--listen", "-l", help="A port, host:port or Twisted endpoint.")
+@click.option("--log-file", help="File for the log in JSON lines.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warn", "error"]), help="Of the log.")
+@click.option("--verbose", "-v", is_flag=True, help="Show each request in the terminal.")
+@click.option("--reactor", type=click.Choice(list(REACTORS)), help="In place of the system's best.")
+def run(
+    config: str | None,
+    listen: str | None,
+    log_file: str | None,
+    log_level: str | None,
+    verbose: bool,
+    reactor: str | None,
+) -> None:
+    """Serve until Ctrl-C. What is under way is finished; a second Ctrl-C does not wait."""
+    installed = _install(reactor)
+    from skyproxy.process.foreground import serve
+    from skyproxy.tap import Options, makeService
+
+    options: Any = Options()  # type: ignore[no-untyped-call]
+    options.update({"config": config, "listen": listen, "log-file": log_file, "log-level": log_level})
+    options.parent = {"nodaemon": True, "quiet": not verbose}
+    service: Any = makeService(options, installed)
+    installed.callWhenRunning(lambda: _announce(service.config, service.base_url))
+    serve(service, installed)
+
+
+def _install(name: str | None) -> Any:
+    if name is not None:
+        from importlib import import_module
+
+        try:
+            import_module(REACTORS[name]).install()
+        except (ImportError, AttributeError):
+            fail(f"this system has no {name} reactor: leave --reactor out, or say --reactor select")
+    from twisted.internet import reactor
+
+    return reactor
+
+
+def _announce(config: Config, base_url: str) -> None:
+    for line in announcement(config, base_url):
+        click.echo(line)
+    sys.stdout.flush()
+
+
+def announcement(config: Config, base_url: str) -> list[str]:
+    """Six lines: what this is, what to type where, and what is missing."""
+    demo = " — THIS IS THE DEMO, no provider is asked" if config.is_demo else ""
+    return [
+        f"skyproxy serves at {base_url}   (Ctrl-C stops it){demo}",
+        f"SkyrimNet:      type {base_url}/chat/completions as its endpoint, with any key",
+        f"Configuration:  {config.source}",
+        f"Slots:          {_slots(config)}",
+        f"Missing:        {missing(config) or 'nothing'}",
+        f'Try:            skyproxy chat {next(iter(config.model_slots), "default")} "Who goes there?" --url {base_url}',
+    ]
+
+
+def _slots(config: Config) -> str:
+    slots = [f"{name} by {slot.provider}:{slot.model}" for name, slot in config.model_slots.items()]
+    more = len(slots) - _SLOTS_SHOWN
+    shown = ", ".join(slots[:_SLOTS_SHOWN]) or "none; ask by provider:model"
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def missing(config: Config) -> str:
+    """What keeps slots from being served: keys that are not set. Empty if nothing does."""
+    used = {slot.provider for slot in config.model_slots.values()}
+    lacking = [
+        f"{provider.key_missing} for {name}"
+        for name, provider in config.providers.items()
+        if name in used and provider.key_missing is not None
+    ]
+    return f"{', '.join(lacking)}: put NAME=key into .env beside the configuration" if lacking else ""

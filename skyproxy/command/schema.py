@@ -1,0 +1,17 @@
+"""``skyproxy schema``: the JSON Schema of the configuration."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of skyproxy.yaml, which editors complete and check by.
+
+    Save it, and name the file in the first line of skyproxy.yaml: # yaml-language-server: $schema=skyproxy.schema.json
+    """
+    from skyproxy.command.output import show_json
+    from skyproxy.config.json_schema import json_schema
+
+    show_json(json_schema())

@@ -1,0 +1,79 @@
+"""``skyproxy try``: ask a slot again and again, and show percentiles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from skyproxy.command.asking import Answer, NoAnswer, ask
+from skyproxy.command.bench.figures import percentile
+from skyproxy.command.output import WRONG, fail, seconds, show_json, table
+from skyproxy.command.place import api_url, config_option, json_option, read_config, url_option
+
+_SHOWN = (50, 90, 99)
+
+_WHAT = {"first token": "first_token", "first sentence": "first_sentence", "whole answer": "whole"}
+
+
+@click.command("try")
+@click.argument("slot")
+@click.option("--n", "-n", "number", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Of requests.")
+@click.option("--text", default="Who goes there?", show_default=True, help="To ask.")
+@config_option
+@url_option
+@click.option("--key", envvar="SKYPROXY_KEY", help="A client key, where skyproxy asks for one.")
+@json_option
+def try_slot(
+    slot: str, number: int, text: str, config: Path | None, url: str | None, key: str | None, as_json: bool
+) -> None:
+    """Ask SLOT several times, one after the other, and show how long that took."""
+    where = api_url(url, None if url and config is None else read_config(config))
+    answers: list[Answer] = []
+    try:
+        for count in range(number):
+            answers.append(ask(where, slot, text, key=key))
+            if not as_json:
+                click.echo(f"{count + 1}/{number}  {_line(answers[-1])}", err=True)
+    except NoAnswer as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        if not answers:
+            fail("interrupted before the first answer")
+    good = [each for each in answers if each.error is None]
+    if as_json:
+        show_json(_figures(answers, good))
+    else:
+        click.echo(_table(good))
+        click.echo(f"{len(good)} of {len(answers)} answers were good")
+    raise SystemExit(0 if len(good) == len(answers) else WRONG)
+
+
+def _line(answer: Answer) -> str:
+    return answer.error or f"first token {seconds(answer.first_token)}, whole {seconds(answer.whole)}"
+
+
+def _times(answers: Sequence[Answer], name: str) -> list[float]:
+    return [value for each in answers if (value := getattr(each, name)) is not None]
+
+
+def _table(answers: Sequence[Answer]) -> str:
+    rows = [
+        [what, *(seconds(percentile(sorted(_times(answers, name)), share)) for share in _SHOWN)]
+        for what, name in _WHAT.items()
+    ]
+    return table(["", *(f"p{share}" for share in _SHOWN)], rows)
+
+
+def _figures(answers: Sequence[Answer], good: Sequence[Answer]) -> dict[str, Any]:
+    return {
+        "requests": len(answers),
+        "good": len(good),
+        "errors": [each.error for each in answers if each.error is not None],
+        **{
+            name: {f"p{share}": percentile(sorted(_times(good, name)), share) for share in _SHOWN}
+            for name in _WHAT.values()
+        },
+    }

@@ -1,0 +1,94 @@
+"""The JSON Schema of the configuration (draft 2020-12), for editors.
+
+It is made from the models that check the configuration, so that it names what they take. Where it is laxer than they
+are, for an editor shows no reasons, ``skyproxy check`` tells.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from skyproxy.config.prices import Price
+from skyproxy.config.schema import Address, ProviderConfig, ProviderDefaults, ProxySettings, SlotConfig
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+NOT_WRITTEN = frozenset(
+    {"name", "api_key", "api_keys", "key_missing", "ca_certificates", "header_secrets", "via"}
+)  # fmt: skip
+"""Fields that are made when the configuration is read."""
+
+
+class _Generator(GenerateJsonSchema):
+    """Says what may be written, where that is more than what comes of it: ``60s`` for 60.0, one name for a list."""
+
+    ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012 (pydantic's own name)
+
+    def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> JsonSchemaValue:
+        """What a function makes of what is written is seldom what is written: any scalar or list may be."""
+        made = self.generate_inner(schema["schema"])
+        return _widened(made)
+
+    def custom_error_schema(self, schema: core_schema.CustomErrorSchema) -> JsonSchemaValue:
+        """As what it wraps."""
+        return self.generate_inner(schema["schema"])
+
+
+def _widened(made: JsonSchemaValue) -> JsonSchemaValue:
+    kind = made.get("type")
+    if kind in ("number", "integer"):
+        # A duration or a size: 60, 60s, 10MB.
+        return {"anyOf": [made, {"type": "string"}]}
+    if kind == "boolean":
+        return {"anyOf": [made, {"enum": ["on", "off"]}]}
+    if kind == "array":
+        return {"anyOf": [made, {"type": "string"}, {"type": "integer"}, {"type": "null"}]}
+    if "enum" in made:
+        return {"anyOf": [made, {"type": ["string", "boolean"]}]}
+    return {} if kind is None else {"anyOf": [made, {"type": ["string", "boolean", "null"]}]}
+
+
+def json_schema() -> dict[str, Any]:
+    """The schema of a whole ``skyproxy.yaml``."""
+    definitions: dict[str, Any] = {}
+
+    def of(model: type[BaseModel], title: str) -> dict[str, Any]:
+        made = model.model_json_schema(schema_generator=_Generator, ref_template="#/$defs/{model}")
+        definitions.update(made.pop("$defs", {}))
+        properties = {name: _plain(value) for name, value in made["properties"].items() if name not in NOT_WRITTEN}
+        required = [name for name in made.get("required", ()) if name in properties and name != "provider"]
+        return {
+            "title": title,
+            "type": "object",
+            "properties": properties,
+            "required": required,
+            "additionalProperties": False,
+        }
+
+    proxy, address = of(ProxySettings, "skyproxy itself"), of(Address, "where to listen")
+    proxy["properties"].update(address["properties"])
+    provider, slot = of(ProviderConfig, "a provider"), of(SlotConfig, "a model slot")
+    return {
+        "$schema": DRAFT,
+        "title": "skyproxy.yaml",
+        "type": "object",
+        "properties": {
+            "proxy": proxy,
+            "defaults": of(ProviderDefaults, "for all providers"),
+            "providers": {"type": "object", "minProperties": 1, "additionalProperties": provider},
+            "model_slots": {"type": "object", "additionalProperties": slot},
+            "prices": {"type": "object", "additionalProperties": of(Price, "a price")},
+        },
+        "required": ["providers"],
+        "additionalProperties": False,
+        "$defs": definitions,
+    }
+
+
+def _plain(schema: dict[str, Any]) -> dict[str, Any]:
+    """Without the title that repeats the key."""
+    return {key: value for key, value in schema.items() if key != "title"}

@@ -1,0 +1,221 @@
+"""The command ``skyproxy``, as a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from tests.e2e.conftest import Starter, config_for
+from tests.e2e.processes import PATIENCE, ROOT, DemoProvider, Process, Proxy, environment, eventually
+from tests.e2e.raw import chat, open_request, read_all
+
+PROGRAM = [sys.executable, "-m", "skyproxy"]
+
+
+def skyproxy(folder: Path, *arguments: str, typed: str = "", env: dict[str, str] | None = None) -> Any:
+    """Run it to its end in *folder*, with no terminal."""
+    given = environment(HOME=str(folder), XDG_CONFIG_HOME=str(folder / "none"), **(env or {}))
+    return subprocess.run(
+        [*PROGRAM, *arguments], cwd=folder, env=given, input=typed, capture_output=True, text=True, errors="replace",
+        timeout=PATIENCE, check=False,
+    )  # fmt: skip
+
+
+class Run(Process):
+    """``skyproxy run``."""
+
+    def __init__(self, cwd: Path, *arguments: str) -> None:
+        given = environment(HOME=str(cwd), XDG_CONFIG_HOME=str(cwd / "none"))
+        super().__init__([*PROGRAM, "run", "--listen", "tcp:0:interface=127.0.0.1", *arguments], cwd, given)
+        self.base_url = self.wait_for(r"serves at (http\S+)").group(1)
+        host, _, port = self.base_url.removesuffix("/v1").rpartition("/")[2].rpartition(":")
+        self.address = (host, int(port))
+
+
+def written(folder: Path, config: dict[str, Any]) -> Path:
+    path = folder / "skyproxy.yaml"
+    path.write_text(yaml.safe_dump(config, sort_keys=False))
+    return path
+
+
+@pytest.mark.parametrize("reactor", ["select", None])
+def test_run_says_what_it_is_and_ctrl_c_drains(
+    start: Starter, demo: DemoProvider, tmp_path: Path, reactor: str | None
+) -> None:
+    config = config_for(demo)
+    config["providers"]["keyless"] = {"base_url": "http://127.0.0.1:1/v1", "api_key_env": "NOBODY_API_KEY"}
+    config["model_slots"]["diary"] = {"provider": "keyless", "model": "m"}
+    path = written(tmp_path, config)
+    run = start(Run, "--config", str(path), *(("--reactor", reactor) if reactor else ()))
+    eventually(lambda: len(run.output) >= 6, "six lines")
+    parts = (
+        "serves at http",
+        "/v1/chat/completions",
+        str(path),
+        "diary by keyless:m",
+        "NOBODY_API_KEY for keyless",
+        "skyproxy chat",
+    )
+    lines = [line for line in run.output if not line.startswith("20")]  # those of the log begin with a date
+    for line, part in zip(lines, parts, strict=True):
+        assert part in line, run.output
+    connection = open_request(run, chat("demo:guard;first=1"))
+    eventually(lambda: demo.stats()["active"] == 1, "the request is under way")
+    run.child.send_signal(signal.SIGINT)
+    assert b"200 OK" in read_all(connection)
+    assert run.wait() == 0
+    assert not [line for line in run.output if "Traceback" in line]
+
+
+def test_run_tells_what_it_cannot_use(tmp_path: Path) -> None:
+    written(tmp_path, {"providers": {"x": {"base_url": "127.0.0.1"}}})
+    done = skyproxy(tmp_path, "run")
+    assert done.returncode == 1 and "skyproxy.yaml:3: providers.x.base_url" in done.stderr
+    done = skyproxy(tmp_path, "run", "--lisen", "1")
+    assert done.returncode == 2 and "--listen" in done.stderr
+
+
+def test_check(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        {
+            "providers": {"a": {"base_url": "http://127.0.0.1:1/v1", "api_key_env": "A_API_KEY"}},
+            "model_slots": {"default": {"provider": "a", "model": "m"}},
+            "proxy": {"log_file": "nowhere/x.log"},
+        },
+    )
+    done = skyproxy(tmp_path, "check")
+    assert done.returncode == 1
+    assert "A_API_KEY is not set" in done.stdout
+    assert "A_API_KEY=" in done.stderr and "there is no folder" in done.stderr
+    (tmp_path / "nowhere").mkdir()
+    (tmp_path / ".env").write_text("A_API_KEY=sk-something\n")
+    done = skyproxy(tmp_path, "check", "--config", str(path), "--json")
+    told = json.loads(done.stdout)
+    assert done.returncode == 0 and told["good"] and told["errors"] == []
+    assert told["slots"] == [{"slot": "default", "provider": "a", "model": "m", "key": "A_API_KEY"}]
+    assert "sk-something" not in done.stdout + done.stderr
+    path.write_text("providers: {a: {base_url: 'http://127.0.0.1:1', max_concurent: 3}}\n")
+    done = skyproxy(tmp_path, "check")
+    assert done.returncode == 1 and "did you mean 'max_concurrent'?" in done.stderr
+    assert not list(tmp_path.glob("nowhere/*")), "a check leaves nothing behind"
+
+
+def test_chat(proxy: Proxy, tmp_path: Path) -> None:
+    done = skyproxy(tmp_path, "chat", "combat", "Who", "goes", "there?", "--url", proxy.base_url)
+    assert done.returncode == 0 and done.stdout.strip()
+    assert "first token" in done.stderr and "first sentence" in done.stderr and "tokens/s" in done.stderr
+    done = skyproxy(tmp_path, "chat", "combat", "Hello", "--json", "--url", proxy.origin)
+    told = json.loads(done.stdout)
+    assert told["status"] == 200 and told["text"] and 0 < told["first_token"] <= told["first_sentence"] <= told["whole"]
+    done = skyproxy(tmp_path, "chat", "combat", "--url", proxy.base_url, typed="Hello\n\nAgain\n")
+    assert done.returncode == 0 and done.stderr.count("first token") == 2
+
+
+def test_chat_without_an_answer(proxy: Proxy, tmp_path: Path) -> None:
+    done = skyproxy(tmp_path, "chat", "demo:guard;status=503", "Hello", "--url", proxy.base_url)
+    assert done.returncode == 1 and "failed (status 503)" in done.stderr
+    done = skyproxy(tmp_path, "chat", "combat", "Hello", "--url", "http://127.0.0.1:1")
+    assert done.returncode == 1 and done.stderr == (
+        "skyproxy: nobody listens at http://127.0.0.1:1/v1: start it with `skyproxy run`\n"
+    )
+
+
+def test_chat_finds_the_address_of_the_configuration(proxy: Proxy, demo: DemoProvider, tmp_path: Path) -> None:
+    config = config_for(demo)
+    config.setdefault("proxy", {})["listen"] = f"tcp:{proxy.address[1]}:interface=127.0.0.1"
+    config["prices"] = {"*": {"prompt": 1, "completion": 2}}
+    written(tmp_path, config)
+    done = skyproxy(tmp_path, "chat", "combat", "Hello")
+    assert done.returncode == 0, done.stderr
+
+
+def test_try(proxy: Proxy, tmp_path: Path) -> None:
+    done = skyproxy(tmp_path, "try", "combat", "--n", "3", "--url", proxy.base_url)
+    assert done.returncode == 0
+    assert "3/3" in done.stderr and "p50" in done.stdout and "3 of 3 answers were good" in done.stdout
+    done = skyproxy(tmp_path, "try", "demo:guard;status=400", "-n", "2", "--json", "--url", proxy.base_url)
+    told = json.loads(done.stdout)
+    assert done.returncode == 1 and (told["requests"], told["good"], len(told["errors"])) == (2, 0, 2)
+
+
+def test_bench(proxy: Proxy, demo: DemoProvider, tmp_path: Path) -> None:
+    more = ("-c", "5", "-d", "1.5", "--slot", "demo:guard;delay=0")
+    before = demo.stats()["total"]
+    done = skyproxy(tmp_path, "bench", proxy.base_url, "--compare", demo.base_url, *more, "--json")
+    told = json.loads(done.stdout)
+    # The demo itself is asked for a model that it does not have: it answers 404, and that is not good.
+    assert list(told) == [proxy.base_url, demo.base_url]
+    ours = told[proxy.base_url]
+    assert ours["good"] == ours["answers"] > 0 and not ours["broken"] and set(ours["statuses"]) == {"200"}
+    assert 0 < ours["whole"]["p50"] <= ours["whole"]["p99"]
+    assert demo.stats()["total"] - before >= ours["answers"]
+    done = skyproxy(tmp_path, "bench", proxy.base_url, *more, "--stream")
+    assert done.returncode == 0 and "first byte" in done.stdout and "/s" in done.stderr
+    done = skyproxy(
+        tmp_path, "bench", proxy.base_url, "-c", "5", "-d", "2", "--rate", "20", "--slot", "combat", "--json"
+    )
+    told = json.loads(done.stdout)[proxy.base_url]
+    assert 1 <= told["answers"] <= 20 * told["seconds"] + 1
+    done = skyproxy(tmp_path, "bench", "127.0.0.1:1", "-c", "2", "-d", "0.5")
+    assert done.returncode == 1 and "no connection" in done.stdout
+    assert skyproxy(tmp_path, "bench", "ftp://x").returncode == 2
+
+
+def test_bench_is_interrupted(proxy: Proxy, start: Starter, tmp_path: Path) -> None:
+    command = [*PROGRAM, "bench", proxy.base_url, "-c", "2", "-d", "600", "--slot", "demo:guard;delay=0"]
+    process = Process(command, tmp_path, environment())
+    process.wait_for(r"/s  [1-9]")
+    assert process.stop(signal.SIGINT) == 0, process.output
+    assert any("answers/s" in line for line in process.output), process.output
+    assert not [line for line in process.output if "Traceback" in line or "Unhandled" in line]
+
+
+def test_schema(tmp_path: Path) -> None:
+    done = skyproxy(tmp_path, "schema")
+    schema = json.loads(done.stdout)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    sample = ROOT / "skyproxy" / "config" / "sample"
+    parts = [yaml.safe_load((sample / name).read_text("utf-8")) for name in ("providers.yaml", "routes.yaml")]
+    good = {**parts[0], **parts[1]}
+    assert list(validator.iter_errors(good)) == []
+    assert list(validator.iter_errors(yaml.safe_load((sample.parent / "default.yaml").read_text("utf-8")))) == []
+    for bad in (
+        {"providers": {"x": {"base_url": "http://x", "max_concurent": 1}}},
+        {"providers": {"x": {"base_url": "http://x"}}, "modelslots": {}},
+        {"providers": {"x": {}}},
+        {"providers": {"x": {"base_url": "http://x", "http2": 3}}},
+        {"providers": {}},
+    ):
+        assert list(validator.iter_errors(bad)), bad
+
+
+def test_help_version_and_what_there_is_not(tmp_path: Path) -> None:
+    done = skyproxy(tmp_path, "--help")
+    assert done.returncode == 0
+    for command in ("run", "check", "chat", "try", "bench", "demo", "schema"):
+        assert f"\n  {command} " in done.stdout
+        told = skyproxy(tmp_path, command, "--help")
+        assert told.returncode == 0 and "--help" in told.stdout, command
+    done = skyproxy(tmp_path, "--version")
+    assert done.returncode == 0 and done.stdout.startswith("skyproxy 0.") and "\nTwisted 2" in done.stdout
+    assert skyproxy(tmp_path, "rum").returncode == 2
+    assert skyproxy(tmp_path, "chat").returncode == 2
+
+
+def test_demo(tmp_path: Path) -> None:
+    process = Process([*PROGRAM, "demo"], tmp_path, environment())
+    url = process.wait_for(r"listening on (http\S+)").group(1)
+    done = skyproxy(tmp_path, "chat", "guard", "Hello", "--url", url)
+    assert done.returncode == 0 and done.stdout.strip()
+    assert process.stop(signal.SIGTERM if os.name != "nt" else signal.SIGINT) == 0
