@@ -13,6 +13,7 @@ from skyproxy import __version__
 
 COMMANDS = {
     "run": "skyproxy.command.run:run",
+    "init": "skyproxy.command.init.command:init",
     "check": "skyproxy.command.check:check",
     "chat": "skyproxy.command.chat:chat",
     "try": "skyproxy.command.try_slot:try_slot",

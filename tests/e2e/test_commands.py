@@ -84,6 +84,57 @@ def test_run_tells_what_it_cannot_use(tmp_path: Path) -> None:
     assert done.returncode == 2 and "--listen" in done.stderr
 
 
+def test_from_a_key_to_an_answer(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
+    folder = tmp_path / "none" / "skyproxy"
+    key = "sk-or-v1-" + "0f" * 32
+    done = skyproxy(
+        tmp_path, "init", "--key-stdin", "--yes", "--no-local", "--base-url", demo.base_url, typed=f"{key}\n"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "That is a key of OpenRouter." in done.stdout and f"wrote {folder / 'skyproxy.yaml'}" in done.stdout
+    assert key not in done.stdout + done.stderr + (folder / "skyproxy.yaml").read_text()
+    assert (folder / ".env").stat().st_mode & 0o077 == 0
+    assert json.loads(skyproxy(tmp_path, "check", "--json").stdout)["good"]
+    run = start(Run, "--config", str(folder))
+    demo.reset()
+    done = skyproxy(tmp_path, "chat", "AgentDefault", "Hello", "--url", run.base_url)
+    assert done.returncode == 0 and done.stdout.strip()
+    assert demo.stats()["total"] == 1
+    again = skyproxy(
+        tmp_path, "init", "--key-stdin", "--yes", "--no-local", "--base-url", demo.base_url, typed=f"{key}\n"
+    )
+    assert again.returncode == 1 and "is not replaced" in again.stderr
+
+
+def test_init_without_what_it_needs(demo: DemoProvider, tmp_path: Path) -> None:
+    done = skyproxy(tmp_path, "init", "--no-local")
+    assert done.returncode == 1 and "--provider openrouter --key-stdin --yes" in done.stderr
+    done = skyproxy(tmp_path, "init", "--provider", "openrouter", "--yes")
+    assert done.returncode == 1 and "--key-stdin" in done.stderr
+    done = skyproxy(tmp_path, "init", "--provider", "openrouter", "--key-stdin", typed="Bearer sk-or-v1-x\n")
+    assert done.returncode == 1 and "leave out 'Bearer'" in done.stderr
+    done = skyproxy(
+        tmp_path, "init", "--provider", "mistral", "--key-stdin", "--base-url", "http://127.0.0.1:1", typed="abc\n"
+    )
+    assert done.returncode == 1 and "no list of models" in done.stderr and "abc" not in done.stderr
+    assert skyproxy(tmp_path, "init", "--provider", "nobody").returncode == 2
+    assert not (tmp_path / "none").exists()
+
+
+def test_init_imports(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(
+        "model_list:\n  - {model_name: default, litellm_params: {model: groq/llama, api_key: gsk_x}}\n"
+    )
+    done = skyproxy(tmp_path, "init", "--import", "config.yaml", "--dir", "new")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(skyproxy(tmp_path, "check", "--config", "new", "--json").stdout)
+    assert told["good"] and told["slots"] == [
+        {"slot": "default", "provider": "groq", "model": "llama", "key": "GROQ_API_KEY"}
+    ]
+    done = skyproxy(tmp_path, "init", "--import", "nothing.yaml", "--dir", "other")
+    assert done.returncode == 1 and "there is no" in done.stderr and not (tmp_path / "other").exists()
+
+
 def test_check(tmp_path: Path) -> None:
     path = written(
         tmp_path,
@@ -203,7 +254,7 @@ def test_schema(tmp_path: Path) -> None:
 def test_help_version_and_what_there_is_not(tmp_path: Path) -> None:
     done = skyproxy(tmp_path, "--help")
     assert done.returncode == 0
-    for command in ("run", "check", "chat", "try", "bench", "demo", "schema"):
+    for command in ("run", "init", "check", "chat", "try", "bench", "demo", "schema"):
         assert f"\n  {command} " in done.stdout
         told = skyproxy(tmp_path, command, "--help")
         assert told.returncode == 0 and "--help" in told.stdout, command

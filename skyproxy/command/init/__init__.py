@@ -1,0 +1,1 @@
+"""``skyproxy init``: from nothing, or from another proxy's files, to a configuration."""

@@ -1,0 +1,170 @@
+"""The command line of ``skyproxy init``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from skyproxy.command.init.importing import NotImported, imported
+from skyproxy.command.init.known import BY_NAME, CLOUD, Known, of_key, propose, trouble_with
+from skyproxy.command.init.models import NoModels, local_servers, models_of
+from skyproxy.command.init.writing import CONFIG, KEYS, SCHEMA, Chosen, Exists, config_text, env_text, write
+from skyproxy.command.output import fail, table
+from skyproxy.command.place import home
+from skyproxy.config.files import places
+from skyproxy.config.json_schema import json_schema
+
+
+@click.command()
+@click.option("--provider", type=click.Choice([each.name for each in CLOUD]), help="To use; else it is asked for.")
+@click.option("--key-stdin", is_flag=True, help="Read the provider's key from the standard input.")
+@click.option("--local/--no-local", "local", default=True, help="Look for servers on this machine.", show_default=True)
+@click.option("--base-url", help="Of the provider, in place of its own.")
+@click.option("--import", "source", type=click.Path(path_type=Path), help="LiteLLM's or the original proxy's files.")
+@click.option("--dir", "folder", type=click.Path(path_type=Path), help="In place of your configuration folder.")
+@click.option("--yes", "-y", is_flag=True, help="Ask nothing.")
+def init(
+    provider: str | None, key_stdin: bool, local: bool, base_url: str | None, source: Path | None,
+    folder: Path | None, yes: bool,
+) -> None:  # fmt: skip
+    """Write a configuration: skyproxy.yaml, and .env with the keys. A file that is there already is never replaced."""
+    folder = folder if folder is not None else _own_folder()
+    if source is not None:
+        _import(source, folder)
+        return
+    _refuse_to_replace(folder)
+    ask = not yes and sys.stdin.isatty()
+    key = sys.stdin.readline().strip() if key_stdin else None
+    chosen, keys = _cloud(provider, key, base_url, ask=ask)
+    others = _local() if local else []
+    if chosen is None and not others:
+        fail(
+            "nothing to write: no provider was named, and no server was found on this machine (Ollama, LM Studio, "
+            "llama.cpp, KoboldCpp). Type: skyproxy init --provider openrouter --key-stdin --yes"
+        )
+    main, *rest = ([chosen] if chosen is not None else []) + others
+    _show(main, rest)
+    if ask and not click.confirm(f"Write {folder / CONFIG}?", default=True):
+        raise SystemExit(1)
+    _write(folder, {CONFIG: config_text(main, rest), **({KEYS: env_text(keys)} if keys else {})})
+
+
+def _own_folder() -> Path:
+    """Where ``skyproxy run`` looks, wherever it is started."""
+    _, _, *of_user = places(environ=os.environ, cwd=Path.cwd(), home=home())
+    if not of_user:
+        fail("nobody knows where your configuration folder is: name one with --dir")
+    return of_user[0].parent
+
+
+def _refuse_to_replace(folder: Path) -> None:
+    if (folder / CONFIG).exists():
+        fail(f"{folder / CONFIG} is there already, and is not replaced: edit it, or choose another folder with --dir")
+
+
+def _cloud(
+    name: str | None, key: str | None, base_url: str | None, *, ask: bool
+) -> tuple[Chosen | None, dict[str, str]]:
+    """The provider in the cloud, and its key; none if nobody names one."""
+    if name is None and key:
+        found = of_key(key)
+        if found is None:
+            fail("whose key is that? Name its provider: --provider openrouter")
+        name = found.name
+        click.echo(f"That is a key of {found.title}.")
+    if name is None and ask:
+        name = _ask_for_provider()
+    if name is None:
+        return None, {}
+    known = _at(BY_NAME[name], base_url)
+    key = key or _key_of(known, ask=ask)
+    trouble = trouble_with(key, known)
+    if trouble is not None:
+        fail(f"the key cannot be used: {trouble}")
+    models = _models(known, key)
+    return Chosen(known, propose(known, models)), {known.variable or "": key}
+
+
+def _at(known: Known, base_url: str | None) -> Known:
+    return known if base_url is None else replace(known, base_url=base_url.rstrip("/"))
+
+
+def _ask_for_provider() -> str | None:
+    click.echo("Which provider do you have a key for? (An empty answer: none; a server on this machine serves.)")
+    for each in CLOUD:
+        click.echo(f"  {each.name:12}{each.title}, keys at {each.key_page}")
+    answer: str = click.prompt("Provider", default="", show_default=False)
+    while answer and answer not in BY_NAME:
+        answer = click.prompt(f"One of {', '.join(each.name for each in CLOUD)}", default="", show_default=False)
+    return answer or None
+
+
+def _key_of(known: Known, *, ask: bool) -> str:
+    there = os.environ.get(known.variable or "", "").strip()
+    if there:
+        click.echo(f"The key is taken from {known.variable} of the environment.")
+        return there
+    if not ask:
+        fail(f"no key for {known.title}: type it into the standard input, with --key-stdin (get one: {known.key_page})")
+    typed: str = click.prompt(f"Key of {known.title} (it is not shown)", hide_input=True)
+    return typed.strip()
+
+
+def _models(known: Known, key: str | None) -> list[str]:
+    try:
+        models = models_of(known.base_url, key)
+    except NoModels as error:
+        if error.refused:
+            fail(f"{known.title} refuses the key: make one at {known.key_page}")
+        fail(str(error))
+    if not models:
+        fail(f"{known.title} lists no models")
+    click.echo(f"{known.title} has {len(models)} models.")
+    return models
+
+
+def _local() -> list[Chosen]:
+    found = local_servers()
+    chosen = []
+    for name, models in found.items():
+        known = BY_NAME[name]
+        click.echo(f"{known.title} runs on this machine, with {len(models)} models.")
+        if models:
+            chosen.append(Chosen(known, propose(known, models)))
+    return chosen
+
+
+def _show(main: Chosen, others: list[Chosen]) -> None:
+    rows = [(slot, f"{main.provider.name}:{model}") for slot, model in main.models.items()]
+    click.echo(table(("slot", "model"), rows))
+    for each in others:
+        click.echo(f"When it fails, {each.provider.title} is asked.")
+
+
+def _import(source: Path, folder: Path) -> None:
+    try:
+        files, notes = imported(source)
+    except NotImported as error:
+        fail(str(error))
+    for note in notes:
+        click.echo(f"note: {note}")
+    _write(folder, files)
+
+
+def _write(folder: Path, files: dict[str, str]) -> None:
+    if not (folder / SCHEMA).exists():
+        files = {**files, SCHEMA: json.dumps(json_schema(), indent=1) + "\n"}
+    try:
+        written = write(folder, files)
+    except Exists as error:
+        fail(f"{error} is there already, and is not replaced: choose another folder with --dir")
+    except OSError as error:
+        fail(f"cannot write {error.filename or folder}: {error.strerror}")
+    for path in written:
+        click.echo(f"wrote {path}")
+    click.echo("Next: skyproxy check, then skyproxy run")

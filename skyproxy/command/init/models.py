@@ -1,0 +1,75 @@
+"""Asking a provider which models it has. That costs no tokens."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import certifi
+
+from skyproxy.command.init.known import LOCAL, Known
+
+_LARGEST = 32 * 1024 * 1024
+_LOOK_SECONDS = 1.0
+
+
+class NoModels(Exception):
+    """The list cannot be had. The text says why.
+
+    :ivar refused: the provider refuses the key.
+    """
+
+    def __init__(self, text: str, *, refused: bool = False) -> None:
+        super().__init__(text)
+        self.refused = refused
+
+
+def models_of(base_url: str, key: str | None, timeout: float = 20.0) -> list[str]:
+    """The names of the models that are served at *base_url*.
+
+    :param timeout: seconds, of each wait.
+    :raise NoModels: nobody answers, or refuses.
+    """
+    headers = {"Accept": "application/json", "User-Agent": "skyproxy"}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    request = urllib.request.Request(f"{base_url}/models", headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=timeout, context=_trust(base_url)) as answer:
+            told = json.loads(answer.read(_LARGEST))
+    except urllib.error.HTTPError as error:
+        refused = error.code in (401, 403)
+        said = "refuses the key" if refused else "has no list of models"
+        raise NoModels(f"{base_url} {said} (status {error.code})", refused=refused) from None
+    except (OSError, ValueError) as error:
+        raise NoModels(f"no list of models from {base_url}: {getattr(error, 'reason', error)}") from None
+    listed = told.get("data", told.get("models")) if isinstance(told, dict) else told
+    names = [each.get("id", each.get("name")) for each in listed or () if isinstance(each, dict)]
+    return [name.removeprefix("models/") for name in names if isinstance(name, str) and name]
+
+
+def local_servers(places: tuple[Known, ...] = LOCAL) -> Mapping[str, list[str]]:
+    """The servers that answer on this machine, with their models."""
+
+    def look(place: Known) -> list[str] | None:
+        try:
+            return models_of(place.base_url, None, _LOOK_SECONDS)
+        except NoModels:
+            return None
+
+    with ThreadPoolExecutor(len(places)) as pool:
+        found = list(zip(places, pool.map(look, places), strict=True))
+    return {place.name: models for place, models in found if models is not None}
+
+
+def _trust(base_url: str) -> ssl.SSLContext | None:
+    if not base_url.startswith("https:"):
+        return None
+    context = ssl.create_default_context()
+    # Windows' store lacks what it has not needed yet, and some systems have none.
+    context.load_verify_locations(certifi.where())
+    return context

@@ -1,0 +1,115 @@
+"""The files that ``init`` writes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from skyproxy.command.init.known import SLOTS, Known
+
+CONFIG, KEYS, SCHEMA = "skyproxy.yaml", ".env", "skyproxy.schema.json"
+
+_HEAD = """\
+# yaml-language-server: $schema=skyproxy.schema.json
+# What skyproxy serves. `skyproxy check` tells what is wrong in here; after a change, `skyproxy run` anew.
+# Keys do not belong in here: they stand in .env beside this file.
+"""
+
+_COMMENTS = {
+    "default": "Talk: the player waits for the first word.",
+    "action_evaluation": "Judgements: short answers, many of them.",
+    "memory": "Work in the background: it waits behind talk where requests queue up.",
+}
+
+
+class Exists(Exception):
+    """A file is there already, and is not replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A provider that was chosen.
+
+    :ivar models: by slot.
+    """
+
+    provider: Known
+    models: Mapping[str, str]
+
+
+def config_text(main: Chosen, others: Sequence[Chosen] = ()) -> str:
+    """``skyproxy.yaml`` in which *main* serves all slots, and *others* stand by as their fallbacks."""
+    lines = [_HEAD.rstrip(), "", "proxy:", "  listen: 35791    # for this machine alone", "", "providers:"]
+    for each in (main, *others):
+        provider = each.provider
+        lines += [f"  {provider.name}:    # {provider.title}", f"    base_url: {_scalar(provider.base_url)}"]
+        if provider.variable is not None:
+            lines.append(f"    api_key_env: {provider.variable}")
+    lines += ["", "# The names that SkyrimNet asks for.", "model_slots:"]
+    for slot, use in SLOTS.items():
+        if slot in _COMMENTS:
+            lines.append(f"  # {_COMMENTS[slot]}")
+        lines += [
+            f"  {slot}:",
+            f"    provider: {main.provider.name}",
+            f"    model: {_scalar(main.models.get(slot, ''))}",
+        ]
+        if use in ("talk", "judge"):
+            lines.append("    enable_reasoning: false    # who thinks before speaking is silent for long")
+        if use == "work":
+            lines.append("    priority: background")
+        fallbacks = [f"{each.provider.name}:{each.models[slot]}" for each in others if slot in each.models]
+        if fallbacks:
+            lines.append(f"    fallbacks: [{', '.join(map(_scalar, fallbacks))}]    # asked when the model fails")
+    return "\n".join(lines) + "\n"
+
+
+def env_text(keys: Mapping[str, str]) -> str:
+    """``.env`` with *keys* by their variables."""
+    lines = ["# Keys of providers, as NAME=key. Nobody else should be able to read this file."]
+    return "\n".join([*lines, *(f"{name}={key}" for name, key in keys.items())]) + "\n"
+
+
+def write(folder: Path, files: Mapping[str, str]) -> list[Path]:
+    """Write *files*, by their names, into *folder*: all of them or none, and none that is there already.
+
+    ``.env`` can be read by its owner alone.
+
+    :raise Exists: one is there.
+    :raise OSError: one cannot be written.
+    """
+    there = [folder / name for name in files if os.path.lexists(folder / name)]
+    if there:
+        raise Exists(", ".join(map(str, there)))
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    try:
+        for name, text in files.items():
+            path = folder / name
+            # O_EXCL: who makes the file meanwhile keeps it.
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if name == KEYS else 0o644)
+            written.append(path)
+            with open(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+    except FileExistsError as error:
+        _remove(written)
+        raise Exists(str(error.filename)) from None
+    except BaseException:
+        _remove(written)
+        raise
+    return written
+
+
+def _remove(paths: Sequence[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def _scalar(text: str) -> str:
+    """*text* as a scalar of YAML, in quotes where it needs them."""
+    dumped: str = yaml.safe_dump(text, default_flow_style=True, width=10_000, allow_unicode=True)
+    return dumped.removesuffix("\n").removesuffix("...").rstrip()

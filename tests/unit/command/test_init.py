@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+
+import yaml
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.command.init.importing import NotImported, imported
+from skyproxy.command.init.known import BY_NAME, CLOUD, LOCAL, SLOTS, of_key, propose, trouble_with
+from skyproxy.command.init.writing import Chosen, Exists, config_text, env_text, write
+from skyproxy.config import Config, load
+
+KEYS = {
+    "openrouter": "sk-or-v1-" + "0f" * 32,
+    "openai": "sk-proj-" + "aB3_" * 20,
+    "google": "AIza" + "x" * 35,
+    "groq": "gsk_" + "a1" * 26,
+    "zai": "0a" * 16 + "." + "aB" * 8,
+}
+
+
+class Folder(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.folder = Path(mkdtemp())
+        self.addCleanup(rmtree, self.folder)
+
+    def loaded(self, environ: dict[str, str] | None = None) -> Config:
+        return load(self.folder, environ=environ or {}, cwd=self.folder, home=None)
+
+
+class KeyTests(SynchronousTestCase):
+    """of_key and trouble_with"""
+
+    def test_whose_a_key_is(self) -> None:
+        for name, key in KEYS.items():
+            found = of_key(key)
+            self.assertEqual(found and found.name, name)
+            self.assertIsNone(trouble_with(key, BY_NAME[name]))
+        for key in ("", "hello", "sk-ant-" + "a" * 50, "sk-or-v1-short"):
+            self.assertIsNone(of_key(key), key)
+
+    def test_what_is_wrong_with_it(self) -> None:
+        good = KEYS["openrouter"]
+        for typed, told in (
+            ("", "empty"), (f"Bearer {good}", "Bearer"), (f"{good[:20]} {good[20:]}", "space"),
+            (f"“{good}”", "characters"), (f'"{good}"', "quotes"), (KEYS["groq"], "Groq"),
+        ):  # fmt: skip
+            trouble = trouble_with(typed, BY_NAME["openrouter"])
+            assert trouble is not None
+            self.assertIn(told, trouble)
+            self.assertNotIn(good[10:20], trouble)
+
+
+class ProposalTests(SynchronousTestCase):
+    """propose"""
+
+    def test_a_model_for_each_slot(self) -> None:
+        models = ["text-embedding-3", "gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-4.1-mini", "gpt-4.1-nano", "whisper-1"]
+        proposed = propose(BY_NAME["openai"], models)
+        self.assertEqual(list(proposed), list(SLOTS))
+        self.assertEqual(
+            (proposed["default"], proposed["meta"], proposed["memory"]), ("gpt-4.1-mini", "gpt-4.1-nano", "gpt-4.1")
+        )
+
+    def test_names_that_nobody_knows(self) -> None:
+        self.assertEqual(set(propose(BY_NAME["ollama"], ["bge-m3", "llama3.1:8b"]).values()), {"llama3.1:8b"})
+        self.assertEqual(set(propose(BY_NAME["openrouter"], ["new/model"]).values()), {"new/model"})
+        self.assertEqual(set(propose(BY_NAME["ollama"], ["bge-m3"]).values()), {"bge-m3"})
+        self.assertEqual(propose(BY_NAME["ollama"], []), {})
+
+    def test_each_provider_is_one_that_the_sample_has(self) -> None:
+        sample = Path(__file__).resolve().parents[3] / "skyproxy" / "config" / "sample" / "providers.yaml"
+        providers = yaml.safe_load(sample.read_text("utf-8"))["providers"]
+        for each in (*CLOUD, *LOCAL):
+            if each.name == "koboldcpp":
+                continue
+            told = providers[each.name]
+            self.assertEqual(each.variable, told.get("api_key_env"))
+            self.assertEqual(each.base_url, told["base_url"].removesuffix("/chat/completions"))
+
+
+class WritingTests(Folder):
+    """config_text, env_text and write"""
+
+    def test_what_is_written_can_be_read(self) -> None:
+        for known in CLOUD:
+            main = Chosen(known, dict.fromkeys(SLOTS, "@cf/odd: name #1"))
+            other = Chosen(BY_NAME["ollama"], dict.fromkeys(SLOTS, "llama3.1:8b"))
+            self.folder = Path(mkdtemp())
+            self.addCleanup(rmtree, self.folder)
+            write(
+                self.folder,
+                {"skyproxy.yaml": config_text(main, [other]), ".env": env_text({known.variable or "": "k1"})},
+            )
+            config = self.loaded()
+            self.assertEqual(list(config.model_slots), list(SLOTS))
+            slot = config.model_slots["default"]
+            self.assertEqual(
+                (slot.provider, slot.model, slot.fallbacks), (known.name, "@cf/odd: name #1", ("ollama:llama3.1:8b",))
+            )
+            self.assertEqual(config.model_slots["memory"].priority, "background")
+            self.assertIsNone(config.providers[known.name].key_missing)
+
+    def test_keys_are_for_their_owner(self) -> None:
+        write(self.folder / "deep" / "er", {".env": "A=b\n", "skyproxy.yaml": "x"})
+        mode = os.stat(self.folder / "deep" / "er" / ".env").st_mode
+        if os.name != "nt":
+            self.assertEqual(stat.S_IMODE(mode), 0o600)
+
+    def test_nothing_is_replaced(self) -> None:
+        (self.folder / ".env").write_text("MINE=1\n")
+        os.symlink("/nowhere", self.folder / "link")
+        for name in (".env", "link"):
+            with self.assertRaises(Exists):
+                write(self.folder, {"skyproxy.yaml": "x", name: "y"})
+            self.assertFalse((self.folder / "skyproxy.yaml").exists())
+        self.assertEqual((self.folder / ".env").read_text(), "MINE=1\n")
+
+    def test_all_or_nothing(self) -> None:
+        with self.assertRaises(OSError):
+            write(self.folder, {"skyproxy.yaml": "x", "no/such/folder": "y"})
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+
+LITELLM = """
+model_list:
+  - model_name: default
+    litellm_params:
+      {model: openrouter/mistralai/mistral-small, api_key: os.environ/OPENROUTER_API_KEY, temperature: 0.7}
+  - model_name: default
+    litellm_params: {model: groq/llama-3.3-70b-versatile, api_key: gsk_secret, max_parallel_requests: 4, timeout: 20}
+  - model_name: combat
+    litellm_params: {model: openai/local-model, api_base: "http://192.168.1.5:8000/v1", api_key: none-needed}
+  - model_name: local
+    litellm_params: {model: ollama/llama3.1:8b, api_base: "http://127.0.0.1:11434"}
+  - model_name: old
+    litellm_params: {model: gpt-4o}
+  - model_name: "*"
+    litellm_params: {model: "*"}
+  - model_name: claude
+    litellm_params: {model: anthropic/claude-sonnet}
+  - {model_name: broken}
+litellm_settings: {num_retries: 3, request_timeout: 40, fallbacks: [{combat: [local, gone]}]}
+general_settings: {master_key: sk-1234}
+"""
+
+
+class ImportTests(Folder):
+    """imported"""
+
+    def source(self, text: str, name: str = "config.yaml") -> Path:
+        path = Path(mkdtemp()) / name
+        self.addCleanup(rmtree, path.parent)
+        path.write_text(text, "utf-8")
+        return path
+
+    def test_litellm(self) -> None:
+        files, notes = imported(self.source(LITELLM))
+        write(self.folder, files)
+        config = self.loaded({"OPENROUTER_API_KEY": "k", "OPENAI_API_KEY": "k"})
+        slots = config.model_slots
+        self.assertEqual(list(slots), ["default", "combat", "local", "old"])
+        default = slots["default"]
+        self.assertEqual((default.provider, default.model), ("openrouter", "mistralai/mistral-small"))
+        self.assertEqual(default.fallbacks, ("groq:llama-3.3-70b-versatile",))
+        self.assertEqual(dict(default.params), {"temperature": 0.7})
+        self.assertEqual((slots["old"].provider, slots["old"].model), ("openai", "gpt-4o"))
+        self.assertEqual(slots["combat"].fallbacks, ("local",))
+        own = config.providers[slots["combat"].provider]
+        self.assertEqual(own.base_url, "http://192.168.1.5:8000/v1")
+        self.assertEqual(config.providers["ollama"].base_url, "http://127.0.0.1:11434/v1")
+        groq = config.providers["groq"]
+        self.assertEqual((groq.max_concurrent, groq.max_retries, groq.default_timeout), (4, 3, 40))
+        self.assertEqual([each.secret.get_secret_value() for each in groq.api_keys], ["gsk_secret"])
+        self.assertNotIn("gsk_secret", files["skyproxy.yaml"])
+        told = "\n".join(notes)
+        for part in ("*", "anthropic", "entry 8", "gone", "master_key"):
+            self.assertIn(part, told)
+        self.assertNotIn("gsk_secret", told)
+
+    def test_the_originals_two_files(self) -> None:
+        folder = self.source(
+            "providers:  # mine\n  a: {base_url: 'http://127.0.0.1:1/v1', api_key_env: A_API_KEY}\n", "providers.yaml"
+        ).parent
+        (folder / "routes.yaml").write_text("model_slots:\n  default: {provider: a, model: m}\n")
+        (folder / ".env").write_text("A_API_KEY=k\n")
+        for source in (folder, folder / "providers.yaml"):
+            files, notes = imported(source)
+            self.assertIn("# mine", files["skyproxy.yaml"])
+            self.assertEqual(notes, [])
+        write(self.folder, files)
+        self.assertEqual(self.loaded().model_slots["default"].model, "m")
+
+    def test_sections_that_stand_in_both(self) -> None:
+        folder = self.source(
+            "proxy: {listen: 1}\nproviders:\n  a: {base_url: 'http://127.0.0.1:1/v1'}\n", "providers.yaml"
+        ).parent
+        (folder / "routes.yaml").write_text(
+            "proxy: {fallback_to_default: true}\nmodel_slots:\n  default: {provider: a, model: m}\n"
+        )
+        files, notes = imported(folder)
+        write(self.folder, files)
+        self.assertTrue(self.loaded().proxy.fallback_to_default)
+        self.assertIn("both files have proxy", notes[0])
+
+    def test_what_it_cannot_read(self) -> None:
+        for text, told in (
+            ("a: b", "no file of LiteLLM's"), ("[1]", "no mapping"), ("a: [", "cannot be read"),
+            ("model_list: []", "no model"),
+            ("model_list: [1, {model_name: x, litellm_params: {model: y/z}}]", "y is no provider"),
+        ):  # fmt: skip
+            with self.assertRaisesRegex(NotImported, told):
+                imported(self.source(text))
+        with self.assertRaisesRegex(NotImported, "there is no"):
+            imported(self.folder / "nothing.yaml")
