@@ -9,7 +9,16 @@ from typing import Any
 
 from twisted.logger import LogEvent
 
-from skyproxy.log.events import Timestamps, error_of, failure_of, fields_of, message_of, traceback_of
+from skyproxy.log.events import (
+    PLAIN,
+    VALUE_LIMIT,
+    Timestamps,
+    error_of,
+    failure_of,
+    fields_of,
+    message_of,
+    traceback_of,
+)
 from skyproxy.log.redaction import Redactor
 from skyproxy.log.severity import NAMES, severity_of
 
@@ -33,11 +42,25 @@ class TextLines:
     def line(self, event: LogEvent) -> bytes:
         """*event*, with the end of the line. It does not raise."""
         try:
-            text = self._redactor.redact(self._text(event))
+            text = self._redactor.redact(self._plain_text(event) or self._text(event))
         except Exception as error:
             when = self._timestamps.of({})
             text = f"{when} ERROR {__name__}  Log event could not be written error={type(error).__name__}"
         return f"{text}\n".encode("utf-8", "backslashreplace")
+
+    def _plain_text(self, event: LogEvent) -> str | None:
+        """The text of an event with fields in PLAIN; None: it has none, or they are long. Requests are the events of
+        which there are many: this takes them half the time.
+        """
+        fields = event.get(PLAIN)
+        if not fields:
+            return None
+        written = " ".join([f"{key}={_written(value)}" for key, value in fields.items()])
+        # No value is longer than all of them.
+        if len(written) > VALUE_LIMIT:
+            return None
+        head = f"{self._timestamps.of(event)} {NAMES[severity_of(event)]} {event['log_namespace']} "
+        return _escaped(f"{head} {event['log_format']} {written}")
 
     def _text(self, event: LogEvent) -> str:
         shown = _shown(event.get("log_format"))
@@ -70,10 +93,13 @@ def _shown(template: Any) -> frozenset[str]:
 
 def _written(value: Any) -> str:
     kind = type(value)
-    if kind is str and _BARE(value):
-        return str(value)
-    if kind is int or kind is float:
+    if kind is str:
+        if value.isalnum() or _BARE(value):
+            return value  # type: ignore[no-any-return]
+    elif kind is int or kind is float:
         return repr(value)
+    elif kind is bool:
+        return "true" if value else "false"
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -1,10 +1,13 @@
-"""Requests that are over: their records are made, counted and logged many at a time.
+"""Requests that are over: their records are made, counted and logged in batches.
 
-That costs half as much then: the code of each step stays in the caches from one to the next.
+A batch costs less than its records one by one: the code of each step stays in the processor's caches from one record
+to the next. But the event loop does nothing else meanwhile. So a batch is small, and is done in two steps, in different
+turns of the reactor: either takes some 0.2 ms.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from time import time
 from typing import Protocol
 
@@ -16,11 +19,11 @@ from skyproxy.telemetry.statistics import Statistics
 
 _log = Logger()
 
-MOST = 64
-"""Records that wait."""
+BATCH_RECORDS = 8
+"""Records of one batch, at most. Each of 64 takes 8 % less, but all of them take 3 ms."""
 
-LONGEST = 0.05
-"""Seconds that one waits."""
+MAX_WAIT_SECONDS = 0.05
+"""Seconds that a record waits for others of its batch."""
 
 
 class Ended(Protocol):
@@ -41,38 +44,79 @@ class Batches:
         self._statistics = statistics
         self._log = log
         self._waiting: list[tuple[Ended, float]] = []
-        self._timed = False
+        self._counted: list[tuple[RequestRecord, float]] = []
+        """The batch of which the first step is done."""
+        self._timed = self._scheduled = False
 
     def completed(self, ended: Ended) -> None:
-        """Note a request that is over now."""
+        """Note a request that is over now. Its client may not have its answer yet: what is left to do is done later."""
         waiting = self._waiting
         waiting.append((ended, time()))
-        if len(waiting) >= MOST:
-            self.hand_on()
-        elif not self._timed:
-            self._timed = True
-            self._clock.callLater(LONGEST, self._time_is_over)
+        if len(waiting) < BATCH_RECORDS:
+            self._wait()
+        elif len(waiting) < 2 * BATCH_RECORDS:
+            self._schedule()
+        else:
+            # So many requests end in one turn of the reactor that one step in each does not keep up.
+            self._step()
 
     def hand_on(self) -> None:
-        """Count and log all that waits."""
-        waiting, self._waiting = self._waiting, []
-        records = []
-        for ended, at in waiting:
-            try:
-                records.append((ended.record(), at))
-            except Exception:
-                _log.failure("A request could not be recorded")
+        """Count and log all that waits, now."""
+        while self._counted or self._waiting:
+            self._step()
+
+    def _wait(self) -> None:
+        if not self._timed:
+            self._timed = True
+            self._clock.callLater(MAX_WAIT_SECONDS, self._time_is_over)
+
+    def _time_is_over(self) -> None:
+        self._timed = False
+        if self._waiting:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._clock.callLater(0, self._turn)
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        self._step()
+        if self._counted or len(self._waiting) >= BATCH_RECORDS:
+            self._schedule()
+        elif self._waiting:
+            self._wait()
+
+    def _step(self) -> None:
+        """Log the batch that has been counted; if there is none, make and count the records of the next."""
+        if self._counted:
+            batch, self._counted = self._counted, []
+            self._log_all(batch)
+        else:
+            ended = self._waiting[:BATCH_RECORDS]
+            del self._waiting[:BATCH_RECORDS]
+            self._counted = self._count_all(list(_records(ended)))
+
+    def _count_all(self, records: list[tuple[RequestRecord, float]]) -> list[tuple[RequestRecord, float]]:
         for record, _ in records:
             try:
                 self._statistics.completed(record)
             except Exception:
                 _log.failure("A request could not be counted", request_id=record.request_id)
+        return records
+
+    def _log_all(self, records: list[tuple[RequestRecord, float]]) -> None:
         for record, at in records:
             try:
                 self._log.completed(record, at)
             except Exception:
                 _log.failure("A request could not be logged", request_id=record.request_id)
 
-    def _time_is_over(self) -> None:
-        self._timed = False
-        self.hand_on()
+
+def _records(requests: list[tuple[Ended, float]]) -> Iterator[tuple[RequestRecord, float]]:
+    for ended, at in requests:
+        try:
+            yield ended.record(), at
+        except Exception:
+            _log.failure("A request could not be recorded")

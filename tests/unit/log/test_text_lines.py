@@ -3,6 +3,7 @@ from __future__ import annotations
 from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
+from skyproxy.log.events import PLAIN, VALUE_LIMIT
 from skyproxy.log.redaction import Redactor
 from skyproxy.log.text_lines import TextLines
 from tests.unit.log.events import event_of, failure_of
@@ -23,6 +24,18 @@ class TextLinesTests(SynchronousTestCase):
             line.decode(),
             PREFIX + "Upstream request completed provider=demo latency_ms=12.3 status=200 stream=true\n",
         )
+
+    def test_fields_that_are_known_to_be_plain_are_written_alike(self) -> None:
+        for fields in (
+            {"provider": "demo", "latency_ms": 12.3, "status": 200, "stream": True, "cost": 1e-09},
+            {"model": "two words", "empty": "", "quoted": 'q"', "equal": "a=b", "name": "Skjoldmøy", "cut": False},
+            {"model": "x\r\n2026 ERROR forged\x1b[2J\u202e"},
+            {"key": KEY, "bearer": "Bearer abcdefghijkl", "no": -1},
+            {"long": "x" * 2 * VALUE_LIMIT, "short": "y"},
+        ):
+            for level in (LogLevel.info, LogLevel.warn):
+                event = event_of("Upstream request completed", level, **fields)
+                self.assertEqual(self.lines.line({**event, PLAIN: fields}), self.lines.line(event))
 
     def test_values_that_want_quotes(self) -> None:
         line = self.lines.line(event_of("Told", a="two words", b="", c='q"', d="a=b", e=["x", 1], f=None))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
+
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, Logger
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.telemetry.batches import LONGEST, MOST, Batches
+from skyproxy.telemetry.batches import BATCH_RECORDS, MAX_WAIT_SECONDS, Batches
 from skyproxy.telemetry.records import RequestLog, RequestRecord
 from skyproxy.telemetry.statistics import Statistics
 from tests.unit.telemetry.test_records import RECORD
@@ -24,9 +26,20 @@ class Over:
         return self._record
 
 
+class Turns(Clock):
+    """A clock that has turns, as a reactor has: what is to be called at once is called in the next."""
+
+    def turn(self, seconds: float = 0.0) -> None:
+        self.rightNow += seconds
+        for call in [call for call in self.calls if call.getTime() <= self.rightNow]:
+            self.calls.remove(call)
+            call.called = 1
+            call.func(*call.args, **call.kw)
+
+
 class BatchesTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.clock = Clock()
+        self.clock = Turns()
         self.events: list[LogEvent] = []
         self.statistics = Statistics(self.clock)
         log = RequestLog(Logger("skyproxy.telemetry.records", observer=self.events.append))
@@ -35,27 +48,73 @@ class BatchesTests(SynchronousTestCase):
     def counted(self) -> int:
         return sum(sum(tally.outcomes.values()) for tally in self.statistics.tallies.values())
 
+    def done(self) -> tuple[int, int]:
+        """How many records are counted, and how many are logged."""
+        return self.counted(), len(self.events)
+
     def test_after_a_while(self) -> None:
         self.batches.completed(Over())
         self.batches.completed(Over())
-        self.assertEqual((self.counted(), len(self.events)), (0, 0))
-        self.clock.advance(LONGEST)
-        self.assertEqual((self.counted(), len(self.events)), (2, 2))
+        self.assertEqual(self.done(), (0, 0))
+        self.clock.pump([MAX_WAIT_SECONDS, 0, 0])
+        self.assertEqual(self.done(), (2, 2))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_when_there_are_many(self) -> None:
-        for _ in range(MOST + 1):
+        for _ in range(BATCH_RECORDS + 1):
             self.batches.completed(Over())
-        self.assertEqual((self.counted(), len(self.events)), (MOST, MOST))
-        self.clock.advance(LONGEST)
-        self.assertEqual((self.counted(), len(self.events)), (MOST + 1, MOST + 1))
+        self.assertEqual(self.done(), (0, 0), "a client has not got its answer yet when its request is over")
+        self.clock.pump([0, 0])
+        self.assertEqual(self.done(), (BATCH_RECORDS, BATCH_RECORDS))
+        self.clock.pump([MAX_WAIT_SECONDS, 0, 0])
+        self.assertEqual(self.done(), (BATCH_RECORDS + 1, BATCH_RECORDS + 1))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_one_step_a_turn_and_each_of_one_batch(self) -> None:
+        for _ in range(2 * BATCH_RECORDS - 1):
+            self.batches.completed(Over())
+        turns = []
+        while self.clock.calls:
+            self.clock.turn(self.clock.calls[0].getTime() - self.clock.seconds())
+            turns.append(self.done())
+        whole, rest = BATCH_RECORDS, 2 * BATCH_RECORDS - 1
+        expected = [(whole, 0), (whole, whole), (rest, whole), (rest, rest)]
+        self.assertEqual([turn for turn in dict.fromkeys(turns) if turn != (0, 0)], expected)
+
+    def test_no_step_is_longer_and_few_wait_however_many_come(self) -> None:
+        turn, last, most = random.Random(8), (0, 0), 0
+        for over in range(1, 2000):
+            self.batches.completed(Over())
+            # Many end in one turn of the reactor, or none.
+            steps = [self.done()]
+            if not turn.randrange(BATCH_RECORDS * 3):
+                self.clock.turn()
+                steps.append(self.done())
+            for counted, logged in steps:
+                work = (counted - last[0], logged - last[1])
+                self.assertIn(0, work)
+                self.assertLessEqual(max(work), BATCH_RECORDS)
+                last = counted, logged
+            most = max(most, over - last[1])
+        self.assertLessEqual(most, 3 * BATCH_RECORDS + 2)
 
     def test_when_somebody_wants_to_know(self) -> None:
         self.batches.completed(Over())
         self.batches.hand_on()
-        self.assertEqual((self.counted(), len(self.events)), (1, 1))
-        self.clock.advance(LONGEST)
-        self.assertEqual(self.counted(), 1)
+        self.assertEqual(self.done(), (1, 1))
+        self.clock.advance(MAX_WAIT_SECONDS)
+        self.assertEqual(self.done(), (1, 1))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_when_somebody_wants_to_know_between_two_steps(self) -> None:
+        for _ in range(BATCH_RECORDS + 1):
+            self.batches.completed(Over())
+        self.clock.turn()
+        self.assertEqual(self.done(), (BATCH_RECORDS, 0))
+        self.batches.hand_on()
+        self.assertEqual(self.done(), (BATCH_RECORDS + 1, BATCH_RECORDS + 1))
+        self.clock.pump([0, MAX_WAIT_SECONDS])
+        self.assertEqual(self.done(), (BATCH_RECORDS + 1, BATCH_RECORDS + 1))
 
     def test_the_time_is_that_of_the_request(self) -> None:
         times = iter([100.0, 200.0])
@@ -77,12 +136,12 @@ class BatchesTests(SynchronousTestCase):
         self.batches.completed(Over())
         self.batches.completed(Over())
         self.batches.hand_on()
-        self.assertEqual((self.counted(), len(self.events)), (1, 2))
+        self.assertEqual(self.done(), (1, 2))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_one_of_which_there_is_no_record_takes_nothing_from_the_others(self) -> None:
         for record in (RECORD, None, RECORD):
             self.batches.completed(Over(record))
         self.batches.hand_on()
-        self.assertEqual((self.counted(), len(self.events)), (2, 2))
+        self.assertEqual(self.done(), (2, 2))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
