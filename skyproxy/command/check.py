@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
+from skyproxy.command.init.known import SLOTS
 from skyproxy.command.output import WRONG, show_json, table
 from skyproxy.command.place import config_option, home, json_option
 from skyproxy.config import Config, ConfigError, ProviderConfig, load
@@ -50,7 +51,7 @@ def check(config: Path | None, as_json: bool) -> None:
 
     The exit code is 0 if skyproxy would start and could serve each slot.
     """
-    found = look(config)
+    found = look(config, environ=os.environ, cwd=Path.cwd(), home=home())
     if as_json:
         show_json(_as_json(found))
     else:
@@ -58,14 +59,15 @@ def check(config: Path | None, as_json: bool) -> None:
     raise SystemExit(WRONG if found.errors else 0)
 
 
-def look(path: Path | None) -> Found:
+def look(path: Path | None, *, environ: Mapping[str, str], cwd: Path, home: Path | None) -> Found:
     """Read the configuration at *path*, or where it is found, and look at what it names."""
     try:
-        config = load(path, environ=os.environ, cwd=Path.cwd(), home=home())
+        config = load(path, environ=environ, cwd=cwd, home=home)
     except ConfigError as error:
         return Found(None, tuple(str(each) for each in error.problems), ())
-    errors = (*_of_files(config), *_of_keys(config))
-    return Found(config, errors, config.warnings)
+    keys = tuple(warning for warning in config.warnings if _is_of_used_key(config, warning))
+    others = tuple(warning for warning in config.warnings if warning not in keys)
+    return Found(config, (*_of_files(config, cwd), *keys), (*others, *_of_skyrimnet(config)))
 
 
 def key_of(provider: ProviderConfig) -> str:
@@ -77,14 +79,23 @@ def key_of(provider: ProviderConfig) -> str:
     return ", ".join(key.variable for key in provider.api_keys)
 
 
-def _of_keys(config: Config) -> Iterator[str]:
-    for name in sorted({slot.provider for slot in config.model_slots.values()}):
-        missing = config.providers[name].key_missing
-        if missing is not None:
-            yield f"provider {name} has no key: put {missing}=… into .env beside the configuration"
+def _is_of_used_key(config: Config, warning: str) -> bool:
+    """Whether *warning* says that the key of a provider is missing that a slot needs."""
+    used = {slot.provider for slot in config.model_slots.values()}
+    return any(warning.startswith(f"Provider {name!r} has no key") for name in used)
 
 
-def _of_files(config: Config) -> Iterator[str]:
+def _of_skyrimnet(config: Config) -> Iterator[str]:
+    """What SkyrimNet asks for besides, where the configuration is for it: it has one of its own names."""
+    missing = [name for name in SLOTS if name not in config.model_slots]
+    if missing and len(missing) < len(SLOTS) and not config.proxy.fallback_to_default:
+        yield (
+            f"SkyrimNet also asks for {', '.join(missing)}: such requests are answered by 400. Add these slots, or "
+            "write proxy: {fallback_to_default: true}"
+        )
+
+
+def _of_files(config: Config, cwd: Path) -> Iterator[str]:
     from skyproxy.cache.ownership import NotUsable
     from skyproxy.cache.ownership import check as check_cache
 
@@ -95,7 +106,7 @@ def _of_files(config: Config) -> Iterator[str]:
             yield f"proxy.cache.path: {error}"
     log_file = config.proxy.log_file
     if log_file is not None:
-        folder = (Path.cwd() / log_file).parent
+        folder = (cwd / log_file).parent
         if not folder.is_dir():
             yield f"proxy.log_file: there is no folder {folder}: make it"
         elif not os.access(folder, os.W_OK):

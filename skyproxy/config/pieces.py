@@ -168,4 +168,9 @@ def section(documents: Sequence[Document], name: str, problems: list[Problem]) -
 def refuse_unknown_sections(documents: Sequence[Document], problems: list[Problem]) -> None:
     """Add a problem for each key at the top of a document that is no section."""
     for document in documents:
+        if "model_list" in document.data and "model_slots" not in document.data:
+            whole = Piece(document, (), document.data, {})
+            text = "this is a file of LiteLLM's: skyproxy init --import reads it"
+            problems.append(whole.problem(("model_list",), text))
+            continue
         Piece(document, (), document.data, {}).refuse_unknown(SECTIONS, problems)

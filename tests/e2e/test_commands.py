@@ -147,7 +147,7 @@ def test_check(tmp_path: Path) -> None:
     done = skyproxy(tmp_path, "check")
     assert done.returncode == 1
     assert "A_API_KEY is not set" in done.stdout
-    assert "A_API_KEY=" in done.stderr and "there is no folder" in done.stderr
+    assert "set A_API_KEY" in done.stderr and "there is no folder" in done.stderr
     (tmp_path / "nowhere").mkdir()
     (tmp_path / ".env").write_text("A_API_KEY=sk-something\n")
     done = skyproxy(tmp_path, "check", "--config", str(path), "--json")
@@ -159,6 +159,14 @@ def test_check(tmp_path: Path) -> None:
     done = skyproxy(tmp_path, "check")
     assert done.returncode == 1 and "did you mean 'max_concurrent'?" in done.stderr
     assert not list(tmp_path.glob("nowhere/*")), "a check leaves nothing behind"
+    path.write_text("model_list: [{model_name: x, litellm_params: {model: openai/x}}]\n")
+    done = skyproxy(tmp_path, "check")
+    assert done.returncode == 1 and "skyproxy init --import reads it" in done.stderr
+    path.write_text(
+        "providers: {a: {base_url: 'http://127.0.0.1:1/v1'}}\nmodel_slots: {combat: {provider: a, model: m}}\n"
+    )
+    done = skyproxy(tmp_path, "check")
+    assert done.returncode == 0 and "SkyrimNet also asks for default, action_evaluation" in done.stdout
 
 
 def test_chat(proxy: Proxy, tmp_path: Path) -> None:
