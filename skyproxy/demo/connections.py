@@ -22,20 +22,20 @@ class Connections:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._numbered = 0
-        self._open: dict[Any, Connection] = {}
+        self._open: set[Connection] = set()
         self._none_left: Deferred[None] | None = None
 
     def opened(self, connection: Connection) -> int:
         """Note a new one; its number."""
         self._numbered += 1
-        self._open[connection.transport] = connection
+        self._open.add(connection)
         self._ledger.connections_open += 1
         connection.counters.connections_total += 1
         return self._numbered
 
     def closed(self, connection: Connection) -> None:
         """Forget one."""
-        del self._open[connection.transport]
+        self._open.discard(connection)
         if connection.counted:
             self._ledger.connections_open -= 1
         self._tell_if_none_left()
@@ -47,7 +47,7 @@ class Connections:
 
     def used(self, request: Request, *, control: bool) -> int:
         """The number of the connection that *request* came by."""
-        connection = self._open[transport_of(request)]
+        connection = connection_of(request)
         if control and not connection.used:
             connection.counted = False
             self._ledger.connections_open -= 1
@@ -55,9 +55,18 @@ class Connections:
         connection.used = True
         return connection.number
 
-    def new_protocol(self, channel: IProtocol) -> Connection:
-        """The protocol of a new connection, around its HTTP *channel*."""
-        return Connection(self, channel, self._ledger.counters)
+    def new_protocol(self, channel: Any) -> Connection:
+        """The protocol of a new connection, around its HTTP *channel*, whose requests are told from others'."""
+        connection = Connection(self, channel, self._ledger.counters)
+        make = channel.requestFactory
+
+        def make_request(*arguments: Any, **named: Any) -> Any:
+            request = make(*arguments, **named)
+            request.connection = connection
+            return request
+
+        channel.requestFactory = make_request
+        return connection
 
     def abort_all(self, clock: IReactorTime, limit: float) -> Deferred[None]:
         """Abort every connection.
@@ -66,7 +75,7 @@ class Connections:
         """
         none_left: Deferred[None] = Deferred()
         self._none_left = none_left
-        for connection in list(self._open.values()):
+        for connection in list(self._open):
             connection.transport.abortConnection()  # type: ignore[union-attr]
         self._tell_if_none_left()
         none_left.addTimeout(limit, clock, onTimeoutCancel=lambda result, timeout: None)
@@ -98,8 +107,12 @@ class Connection(Protocol):
         self._channel.connectionLost(reason)
 
 
+def connection_of(request: Any) -> Connection:
+    """The connection that *request* came by, which a stream of HTTP/2 shares with others."""
+    connection: Connection = request.connection
+    return connection
+
+
 def transport_of(request: Request) -> Any:
-    """The transport under *request*, which a stream of HTTP/2 shares with others."""
-    # Twisted gives a request of HTTP/2 no way to its connection but this one.
-    channel: Any = request.channel
-    return request.transport if request.transport is not None else channel._conn.transport
+    """The transport under *request*."""
+    return connection_of(request).transport

@@ -108,9 +108,6 @@ class HttpClient:
         elif modern:
             # Closes when all is written, without the last chunk that would make the answer look complete.
             channel.loseConnection()
-        elif hasattr(channel, "abortConnection"):
-            # Twisted's own HTTP/2: to lose the connection of one stream is to end it as complete.
-            channel.abortConnection()
         else:
             # HTTP/1.0: the end of the connection is the answer's, unless it is a reset.
             channel.transport.abortConnection()

@@ -14,14 +14,14 @@ from twisted.web.server import Request as WebRequest
 
 from skyproxy.errors import BodyTooLarge, InvalidRequest, UnsupportedEncoding
 from skyproxy.formats.decompress import TooLarge, inflate
-from skyproxy.http.common.lazy_headers import ReceivedHeaders
+from skyproxy.http.common.lazy_headers import RequestHeaders
 
 _SAFE_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
 def _fields(request: ApiRequest) -> Mapping[bytes, bytes]:
     headers: Headers = request.requestHeaders
-    if isinstance(headers, ReceivedHeaders):
+    if isinstance(headers, RequestHeaders):
         return headers.last
     fields = {name.lower(): values[-1] for name, values in headers.getAllRawHeaders() if values}
     fields.pop(b"content-length", None)

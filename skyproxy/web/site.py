@@ -10,6 +10,7 @@ from twisted.web.server import Site
 from skyproxy.errors import BodyTooLarge, InvalidRequest, SkyproxyError
 from skyproxy.formats.json_body import encode
 from skyproxy.http import Connections, ServerLimits, Wire
+from skyproxy.http.common.protocol_names import HTTP2, HTTP11
 from skyproxy.web.request import ApiRequest
 from skyproxy.web.routes import Routes
 
@@ -24,6 +25,10 @@ class ApiSite(Site):
 
     def log(self, request: Any) -> None:
         """Nothing."""
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """What ALPN offers, the best first. Twisted's own has HTTP/2 only where Twisted could speak it itself."""
+        return [HTTP2, HTTP11]
 
 
 def build_site(app: Klein, reactor: Any, wire: Wire, limits: ServerLimits, connections: Connections) -> ApiSite:

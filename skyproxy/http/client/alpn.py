@@ -14,9 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from skyproxy.http.client.tls import TlsClient
-
-HTTP2 = b"h2"
-HTTP11 = b"http/1.1"
+from skyproxy.http.common.protocol_names import HTTP2, HTTP11
 
 _CLOSE_TIMEOUT = 1.0
 """Seconds that a peer gets to close in good order."""

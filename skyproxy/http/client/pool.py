@@ -14,9 +14,9 @@ from twisted.python.failure import Failure
 from twisted.web.client import HTTPConnectionPool
 from twisted.web.iweb import IResponse
 
-from skyproxy.http.client.alpn import HTTP2
 from skyproxy.http.client.reuse import REFUSED, UNHEARD, Reused
 from skyproxy.http.client.tls import TlsClient
+from skyproxy.http.common.protocol_names import HTTP2
 from skyproxy.http.h2.client_connection import Http2Connection
 from skyproxy.http.h2.client_pool import SharedConnections
 

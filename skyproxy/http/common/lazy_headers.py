@@ -38,14 +38,26 @@ class LazyHeaders(Headers):
         return Headers(self._rawHeaders)
 
 
-class ReceivedHeaders(LazyHeaders):
+class RequestHeaders(LazyHeaders):
     """Those of a request.
 
-    :param lines: its head as it came. llhttp has accepted it.
-    :ivar last: the last value of each field but Content-Length, by its name in lower case.
+    :param last: the last value of each field but Content-Length, by its name in lower case; kept under this name.
     """
 
-    __slots__ = ("_lines", "last")
+    __slots__ = ("last",)
+
+    def __init__(self, fields: Fields, last: Mapping[bytes, bytes]) -> None:
+        super().__init__(fields)
+        self.last = last
+
+
+class ReceivedHeaders(RequestHeaders):
+    """Those of a request over HTTP/1.1.
+
+    :param lines: its head as it came. llhttp has accepted it.
+    """
+
+    __slots__ = ("_lines",)
 
     def __init__(self, lines: bytes, last: Mapping[bytes, bytes]) -> None:
         self._lines = lines

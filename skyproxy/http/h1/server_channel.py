@@ -11,7 +11,6 @@ from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport,
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import _NoPushProducer
 from zope.interface import implementer
 
 from skyproxy.errors import ClientStalled
@@ -82,8 +81,7 @@ class ServerChannel(Output):
         self._send = direct_writer(self.transport)
         read_directly(self.transport, self)
         self._schedule = schedule_of(getattr(self.transport, "reactor", None))
-        self._networkProducer = IPushProducer(self.transport, None) or _NoPushProducer()
-        self._networkProducer.registerProducer(self, True)
+        self.transport.registerProducer(self, True)
         self.deadline = self._seconds() + self._limits.header_timeout
         self._connections.add(self)
 
@@ -108,7 +106,7 @@ class ServerChannel(Output):
         if self._phase != "closing":
             self._phase = "closing"
             self._held.clear()
-            self._networkProducer.unregisterProducer()
+            self.transport.unregisterProducer()
             self._watch_progress()
         close()
 
@@ -123,8 +121,9 @@ class ServerChannel(Output):
         elif self._phase == "idle" and not has_input(self.transport):
             self.loseConnection()
 
-    def setTimeout(self, period: float | None) -> None:
-        """Called, with None, when HTTP/2 takes over this connection: forget its deadlines."""
+    def leave_transport(self) -> None:
+        """Another channel takes over this connection, before anything has come on it."""
+        self.transport.unregisterProducer()
         self._connections.discard(self)
         self._reader.close()
 
@@ -147,12 +146,12 @@ class ServerChannel(Output):
 
     def _stop_reading(self) -> None:
         self._reading = False
-        self._networkProducer.pauseProducing()
+        self.transport.pauseProducing()
 
     def _read_on(self) -> None:
         if not self._reading:
             self._reading = True
-            self._networkProducer.resumeProducing()
+            self.transport.resumeProducing()
         if self._held:
             data = b"".join(self._held)
             self._held.clear()

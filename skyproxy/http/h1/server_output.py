@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from twisted.internet._producer_helpers import _PullToPush
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.protocol import Protocol
 from twisted.web.http_headers import Headers
 
+from skyproxy.http.common.pull_producer import PullProducer
 from skyproxy.http.h1.answer_head import Field, Stamp, has_body, head_lines
 from skyproxy.http.h1.request_head import Head
 from skyproxy.http.server.connections import Connections
@@ -40,11 +40,9 @@ class Output(Protocol):
         self._bodyless = False
         self._streaming = False
         self._stalled = False  # The transport holds so much that the answer has to wait.
-        self._networkProducer: Any = None
         self._producer: Any = None
         self._peer: Any = None
         self._host: Any = None
-        self._producer_streams = False
         self._send: Callable[[bytes], None] = self._not_connected
 
     def getPeer(self) -> Any:
@@ -251,20 +249,19 @@ class Output(Protocol):
         """
         if self._producer is not None:
             raise RuntimeError(f"Cannot register {producer}: {self._producer} was never unregistered.")
-        if not streaming:
-            producer = _PullToPush(producer, self)
-        self._producer = producer
-        self._producer_streams = streaming
-        if not streaming:
-            producer.startStreaming()
+        if streaming:
+            self._producer = producer
+        else:
+            self._producer = PullProducer(producer, self)
+            self._producer.start()
         if self._stalled:
-            producer.pauseProducing()
+            self._producer.pauseProducing()
 
     def unregisterProducer(self) -> None:
         """Forget the request's producer."""
         producer, self._producer = self._producer, None
-        if producer is not None and not self._producer_streams:
-            producer.stopStreaming()
+        if isinstance(producer, PullProducer):
+            producer.stop()
 
     def stopProducing(self) -> None:
         """The transport is gone."""

@@ -178,6 +178,7 @@ class Http2Connection(Protocol):
                 stream.deliver()
         finally:
             self._busy = False
+        self._outbox.windows_opened()
         self._flush()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -1,7 +1,8 @@
 """The frame boundaries of RFC 9113, 4.1, read before h2 sees the bytes, for what h2 leaves to its user.
 
 h2 treats a received GOAWAY as the end of everything, and refuses all later frames; but streams up to the number that
-GOAWAY names go on (RFC 9113, 6.8). It also buffers a whole oversized frame before it refuses it, and counts no floods.
+GOAWAY names go on (RFC 9113, 6.8). It also buffers a whole oversized frame before it refuses it, counts no floods, and
+does not say that a header block has begun before all of it is there.
 """
 
 from __future__ import annotations
@@ -16,9 +17,13 @@ from skyproxy.http.h2.errors import PeerMisbehaved
 MAX_FRAME_SIZE = 16_384
 """Bytes of payload that a peer may send in one frame: the protocol's default, which is never raised."""
 
-_HEAD = 9
-_GOAWAY_HEAD = _HEAD + 8
-_END_STREAM = 0x1
+PREFACE_SIZE = 24
+"""Bytes that a client sends before its first frame (RFC 9113, 3.4)."""
+
+_HEAD_SIZE = 9
+_GOAWAY_HEAD_SIZE = _HEAD_SIZE + 8
+_KIND_KNOWN = 5  # Bytes of a frame that tell what it is.
+_END_STREAM, _END_HEADERS = 0x1, 0x4
 
 _DATA, _HEADERS, _GOAWAY, _WINDOW_UPDATE, _CONTINUATION = 0x0, 0x1, 0x7, 0x8, 0x9
 _PUSH_PROMISE = 0x5
@@ -42,22 +47,31 @@ class FrameScanner:
     """Takes GOAWAY frames out of what the peer sends, and stops a peer that sends frames without use.
 
     Frames without use cost a token: SETTINGS, PING, RST_STREAM, PRIORITY, GOAWAY, unknown ones, and DATA that neither
-    carries a byte nor ends a stream. A peer has ``burst`` tokens, gets ``rate`` a second, and one per request.
+    carries a byte nor ends a stream. A peer has ``burst`` tokens, gets ``rate`` a second, and
+    one for each :meth:`credit`.
+
+    :param preface: bytes that the peer sends before its first frame.
     """
 
-    def __init__(self, clock: Clock, *, burst: int = 1_000, rate: int = 100) -> None:
+    __slots__ = (
+        "_block", "_block_ends", "_burst", "_clock", "_dropping", "_filled", "_held", "_rate", "_rest", "_tokens",
+    )  # fmt: skip
+
+    def __init__(self, clock: Clock, *, burst: int = 1_000, rate: int = 100, preface: int = 0) -> None:
         self._clock = clock
         self._burst = burst
         self._rate = rate
         self._tokens = float(burst)
         self._filled = clock.seconds()
         self._held = b""
-        self._rest = 0
+        self._rest = preface
         self._dropping = False
+        # Whether the last frame is part of a header block, and whether it is the last one of its block.
+        self._block = self._block_ends = False
 
     def credit(self) -> None:
-        """A request was sent, which gives the peer reason for one frame more, e.g. a RST_STREAM."""
-        self._tokens += 1
+        """A request that was sent, or answered, gives the peer reason for one frame more, e.g. a RST_STREAM."""
+        self._tokens = min(self._burst, self._tokens + 1)
 
     def feed(self, data: bytes) -> list[bytes | GoAway]:
         """Split *data* around GOAWAY frames; what remains is for h2, in order.
@@ -69,8 +83,8 @@ class FrameScanner:
         size = len(data)
         at = self._rest
         start = at if self._dropping else 0
-        pieces: list[bytes | GoAway] = []
-        while at + _HEAD <= size:
+        parts: list[bytes | GoAway] = []
+        while at + _HEAD_SIZE <= size:
             length = data[at] << 16 | data[at + 1] << 8 | data[at + 2]
             kind = data[at + 3]
             if length > MAX_FRAME_SIZE:
@@ -78,29 +92,39 @@ class FrameScanner:
             if kind == _GOAWAY:
                 if length < 8:
                     raise PeerMisbehaved("A GOAWAY frame is too short.", ErrorCodes.FRAME_SIZE_ERROR)
-                if at + _GOAWAY_HEAD > size:
+                if at + _GOAWAY_HEAD_SIZE > size:
                     break
                 if at > start:
-                    pieces.append(data[start:at])
-                pieces.append(_read_goaway(data, at + _HEAD))
-                start = at + _HEAD + length
+                    parts.append(data[start:at])
+                parts.append(_read_goaway(data, at + _HEAD_SIZE))
+                start = at + _HEAD_SIZE + length
+            self._block = kind in (_HEADERS, _CONTINUATION)
+            self._block_ends = bool(data[at + 4] & _END_HEADERS)
             if kind not in _UNCHARGED or (kind == _DATA and not length and not data[at + 4] & _END_STREAM):
                 self._charge()
-            at += _HEAD + length
+            at += _HEAD_SIZE + length
         if at < size:
             # A head that is not all there yet may become a GOAWAY: h2 must not get its first bytes.
             self._held = data[at:]
             data, size = data[:at], at
         if start < size:
-            pieces.append(data[start:] if start else data)
+            parts.append(data[start:] if start else data)
         self._dropping = start > size
         self._rest = at - size
-        return pieces
+        return parts
+
+    @property
+    def header_block_open(self) -> bool:
+        """Whether a header block has begun and not ended."""
+        if len(self._held) >= _KIND_KNOWN:
+            return self._held[3] in (_HEADERS, _CONTINUATION)
+        return self._block and not (self._block_ends and self._rest == 0)
 
     def _charge(self) -> None:
         if self._tokens < 1:
             now = self._clock.seconds()
-            self._tokens = min(self._burst, self._tokens + (now - self._filled) * self._rate)
+            # A clock that was set back takes nothing away.
+            self._tokens = min(self._burst, self._tokens + max(0.0, now - self._filled) * self._rate)
             self._filled = now
             if self._tokens < 1:
                 raise PeerMisbehaved("The peer floods with control frames.", ErrorCodes.ENHANCE_YOUR_CALM)

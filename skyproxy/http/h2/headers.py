@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from hpack import HeaderTuple, NeverIndexedHeaderTuple
 
-from skyproxy.http.common.headers import Fields
+from skyproxy.http.common.headers import Field, Fields
+from skyproxy.http.common.lazy_headers import RequestHeaders
 from skyproxy.http.h2.errors import MalformedMessage
 
 MAX_FIELDS = 200
@@ -39,6 +40,7 @@ _DROPPED = _CONNECTION_SPECIFIC | {b"host", b"content-length"}
 # RFC 7541, 7.1.3: kept out of the compression table, so that no length of a later request betrays them. The header
 # that carries a provider's key has the name that the configuration gives it.
 _is_secret = re.compile(rb"auth|cookie|key|secret|token").search
+_CR_LF_NUL_TO_SPACE = bytes.maketrans(b"\r\n\0", b"   ")
 _ANTICIPATES_BODY = frozenset({b"POST", b"PUT", b"PATCH"})
 _WITHOUT_BODY = frozenset({204, 304})
 
@@ -79,6 +81,50 @@ def request_fields(method: bytes, path: bytes, fields: Fields, scheme: bytes, le
         length = 0
     if length is not None:
         sent.append(HeaderTuple(b"content-length", b"%d" % length))
+    return sent
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """A received request's header list.
+
+    :ivar length: bytes of the body as Content-Length says; None if it does not say.
+    :ivar expects_continue: the client waits for an interim response 100 before it sends the body.
+    """
+
+    method: bytes
+    path: bytes
+    headers: RequestHeaders
+    length: int | None
+    expects_continue: bool
+
+
+def request_head(received: Fields) -> RequestHead:
+    """What a received header list means, which h2 has accepted. ``:authority`` is Host to a server."""
+    pseudo: dict[bytes, bytes] = {}
+    fields: list[Field] = []
+    for name, value in received:
+        if not name.startswith(b":"):
+            fields.append((name, value))
+        elif name == b":authority":
+            fields.append((b"host", value))
+        else:
+            pseudo[name] = value
+    last = dict(fields)
+    said = last.pop(b"content-length", None)
+    method = pseudo.get(b":method", b"")
+    length = (0 if method in (b"GET", b"HEAD") else None) if said is None else int(said)
+    expects_continue = last.get(b"expect", b"").lower() == b"100-continue"
+    return RequestHead(method, pseudo.get(b":path", b""), RequestHeaders(fields, last), length, expects_continue)
+
+
+def response_fields(status: bytes, fields: Iterable[Field]) -> list[Field]:
+    """The header list of an answer. CR, LF and NUL in a value become spaces (RFC 9110, 5.5)."""
+    sent = [(b":status", status)]
+    for name, value in fields:
+        lowered = name.lower()
+        if lowered not in _CONNECTION_SPECIFIC:
+            sent.append((lowered, value.translate(_CR_LF_NUL_TO_SPACE).strip(b" \t")))
     return sent
 
 

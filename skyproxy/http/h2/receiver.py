@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from twisted.web.client import ResponseFailed
 
 from skyproxy.http.h2 import errors
+from skyproxy.http.h2.events import read_events
 from skyproxy.http.h2.frames import FrameScanner, GoAway
 from skyproxy.http.h2.headers import response_head
 from skyproxy.http.h2.stream import Stream
@@ -58,29 +59,11 @@ class Receiver:
 
         :raise PeerMisbehaved: the connection cannot go on. h2 holds the GOAWAY that tells the peer.
         """
-        try:
-            pieces = self._scanner.feed(data)
-        except errors.PeerMisbehaved as error:
-            self._h2.close_connection(error.code)
-            raise
-        for piece in pieces:
-            if isinstance(piece, GoAway):
-                self._going_away(piece, changed)
-            else:
-                self._frames(piece, changed)
-        if self._unreturned * 2 >= self._window:
-            self._h2.increment_flow_control_window(self._unreturned)
-            self._unreturned = 0
-
-    def _frames(self, data: bytes, changed: list[Stream]) -> None:
-        try:
-            events = self._h2.receive_data(data)
-        except Exception as error:
-            # ProtocolError is what h2 promises; whatever else hostile bytes make of it ends this connection as well.
-            code = getattr(error, "error_code", ErrorCodes.PROTOCOL_ERROR)
-            raise errors.PeerMisbehaved(f"{type(error).__name__}: {error}", code) from error
         open_streams = self._table.open
-        for event in events:
+        for event in read_events(self._h2, self._scanner, data):
+            if isinstance(event, GoAway):
+                self._going_away(event, changed)
+                continue
             handle = self._HANDLERS.get(event.__class__)
             if handle is not None:
                 stream = open_streams.get(getattr(event, "stream_id", 0))
@@ -88,6 +71,9 @@ class Receiver:
                 if stream is not None and not stream.dirty:
                     stream.dirty = True
                     changed.append(stream)
+        if self._unreturned * 2 >= self._window:
+            self._h2.increment_flow_control_window(self._unreturned)
+            self._unreturned = 0
 
     def _headers(self, event: ResponseReceived, stream: Stream | None) -> None:
         if stream is None:

@@ -99,6 +99,7 @@ class StreamTable:
         self._h2.send_headers(stream_id, fields, end_stream=not body)
         if body:
             self._outbox.add(stream_id, body)
+            self._outbox.finish(stream_id)
         stream = self.open[stream_id] = Stream(self, stream_id, request, window, self.reads)
         self.idle_since = None
         return stream

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IProtocol
-from twisted.web.http import _GenericHTTPChannelProtocol
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
 
-from skyproxy.http.client.alpn import HTTP2
+from skyproxy.http.common.protocol_names import HTTP2
 from skyproxy.http.h1.answer_head import Stamp
 from skyproxy.http.h1.request_head_reader import HeadReader
 from skyproxy.http.h1.server_channel import RenderRefusal, ServerChannel
@@ -48,33 +49,49 @@ def channel_factory(
 
     def build() -> IProtocol:
         channel = ServerChannel(limits, connections, heads, stamp, render_refusal)
-        switch: IProtocol = _Switch(channel, lambda: Http2Channel(limits, connections, render_refusal))
-        return switch
+        return NegotiatedChannel(channel, lambda: Http2Channel(limits, connections, render_refusal))
 
     return build
 
 
-class _Switch(_GenericHTTPChannelProtocol):
-    """As Twisted's, which changes to Twisted's own HTTP/2."""
+class NegotiatedChannel(Protocol):
+    """Speaks HTTP/1.1 until ALPN, of which a server hears before the first byte, has said that it is HTTP/2.
+
+    Without TLS the channel of HTTP/1.1 takes its place at the transport.
+
+    :ivar timeOut: set by HTTPFactory, as ``callLater`` is; the limits have their own clock.
+    """
+
+    timeOut: float | None = None
+    callLater: Any = None
+
+    # Set by HTTPFactory and Site.
+    factory: Any = None
+    site: Any = None
+    requestFactory: Any = None
 
     def __init__(self, channel: ServerChannel, http2: Callable[[], Http2Channel]) -> None:
-        super().__init__(channel)
+        self._channel: ServerChannel | Http2Channel = channel
         self._http2 = http2
+        self._negotiated = False
+
+    def connectionMade(self) -> None:
+        self._hand_over(self._channel)
 
     def dataReceived(self, data: bytes) -> None:
-        if self._negotiatedProtocol is None:
-            channel: Any = self._channel
-            if getattr(channel.transport, "negotiatedProtocol", None) == HTTP2:
-                self._negotiatedProtocol = HTTP2  # type: ignore[assignment]
-                self._channel: Any = self._change(channel)
-        super().dataReceived(data)  # type: ignore[no-untyped-call]
+        if not self._negotiated:
+            self._negotiated = True
+            if getattr(self.transport, "negotiatedProtocol", None) == HTTP2 and isinstance(
+                self._channel, ServerChannel
+            ):
+                self._channel.leave_transport()
+                self._channel = self._http2()
+                self._hand_over(self._channel)
+        self._channel.dataReceived(data)
 
-    def _change(self, old: ServerChannel) -> Http2Channel:
-        producer = old._networkProducer
-        producer.unregisterProducer()
-        old.setTimeout(None)
-        new = self._http2()
-        new.requestFactory, new.site, new.factory = old.requestFactory, old.site, old.factory
-        new.makeConnection(old.transport)
-        producer.registerProducer(new, True)
-        return new
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._channel.connectionLost(reason)
+
+    def _hand_over(self, channel: ServerChannel | Http2Channel) -> None:
+        channel.factory, channel.site, channel.requestFactory = self.factory, self.site, self.requestFactory
+        channel.makeConnection(self.transport)  # type: ignore[no-untyped-call]

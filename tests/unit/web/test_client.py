@@ -9,10 +9,8 @@ from h2.connection import H2Connection as H2Client
 from h2.events import DataReceived, ResponseReceived, StreamEnded, StreamReset
 from twisted.internet.error import ConnectionLost
 from twisted.internet.testing import StringTransport
-from twisted.web._http2 import H2Connection
 
 from skyproxy.web.client import ChannelClient, HttpClient
-from skyproxy.web.request import ApiRequest
 from tests.stock_wire import stock_wire
 from tests.unit.web.support import WebCase
 
@@ -190,15 +188,13 @@ class StockWireClientTests(ClientTests):
 
 
 class Http2Tests(WebCase):
-    """On Twisted's HTTP/2, which TLS clients may choose."""
+    """On skyproxy's HTTP/2, which TLS clients may choose."""
 
     def setUp(self) -> None:
         super().setUp()
-        self.server: Any = H2Connection(self.clock)  # type: ignore[no-untyped-call]
-        self.server.requestFactory = ApiRequest
-        self.server.site = self.server.factory = self.site
-        self.server.callLater = self.clock.callLater
-        self.transport = StringTransport()
+        self.server: Any = self.site.buildProtocol(None)
+        self.transport: Any = StringTransport()
+        self.transport.negotiatedProtocol = b"h2"
         self.server.makeConnection(self.transport)
         self.peer = H2Client(H2Configuration(header_encoding="utf-8"))
         self.peer.initiate_connection()

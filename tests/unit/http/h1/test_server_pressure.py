@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET
 
 from skyproxy.errors import ClientStalled
+from skyproxy.http.common import pull_producer
 from tests.unit.http.server_support import PIPE, Served, channel_of, get, wait
 
 BIG = b"x" * (PIPE + 1)
@@ -157,7 +158,7 @@ class PauseTests(Streaming):
         self.served.handler = pull
         steps: list[Any] = []
         self.patch(
-            __import__("twisted.internet._producer_helpers", fromlist=["x"]),
+            pull_producer,
             "cooperate",
             lambda work: steps.append(work) or Task(),
         )

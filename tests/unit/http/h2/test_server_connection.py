@@ -7,14 +7,23 @@ from typing import Any
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset
+from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
+    InformationalResponseReceived,
+    ResponseReceived,
+    StreamEnded,
+    StreamReset,
+)
 from h2.settings import SettingCodes
 from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.errors import ClientStalled
-from skyproxy.http.h2.server_heads import HeadWatch
+from skyproxy.http.common import pull_producer
+from skyproxy.http.h2.frames import PREFACE_SIZE, FrameScanner
 from tests.unit.http.server_support import Client, Served, echo, wait
 
 WINDOW = 65_535
@@ -27,6 +36,8 @@ class Http2Client(Client):
     :ivar ended: streams that ended as complete.
     :ivar resets: the error codes of those that were reset.
     :ivar goaway: the error code of GOAWAY, once it has come.
+    :ivar heads: of the answers, as they came.
+    :ivar on_interim: takes the interim ones.
     :ivar mute: nothing that h2 would send by itself is sent.
     """
 
@@ -40,6 +51,8 @@ class Http2Client(Client):
         self.goaway: int | None = None
         self.reads = True
         self.mute = False
+        self.heads: dict[int, Any] = {}
+        self.on_interim: Any = None
         self._seen = 0
         super().__init__(served.site.buildProtocol(None))
         self.transport.negotiatedProtocol = b"h2"  # type: ignore[attr-defined]
@@ -65,7 +78,10 @@ class Http2Client(Client):
 
     def _note(self, event: Any) -> None:
         if isinstance(event, ResponseReceived):
+            self.heads[event.stream_id] = event.headers
             self.statuses[event.stream_id] = int(dict(event.headers)[b":status"])
+        elif isinstance(event, InformationalResponseReceived):
+            self.on_interim(event)
         elif isinstance(event, DataReceived):
             self.bodies[event.stream_id] = self.bodies.get(event.stream_id, b"") + event.data
             if self.reads:
@@ -143,7 +159,7 @@ class AnswerTests(Case):
         )
         client.flush()
         stream = next(iter(client.protocol._channel.streams.values()))
-        stream.writeHeaders(b"", b"200", b"", stream._request.responseHeaders)
+        stream.writeHeaders(b"", b"200", b"", stream.request.responseHeaders)
         stream.loseConnection()
         client.flush()
         self.assertEqual((client.ended, client.resets), ({1}, {1: ErrorCodes.NO_ERROR}))
@@ -181,7 +197,7 @@ class AnswerTests(Case):
         client = self.serve(lambda request: request.setHeader("x-number", str(id(request)) * 20) or b"")
         client.h2.update_settings({SettingCodes.HEADER_TABLE_SIZE: 2**32 - 1})
         client.flush()
-        encoder: Any = client.protocol._channel.conn.encoder  # type: ignore[attr-defined]
+        encoder: Any = client.protocol._channel._h2.encoder  # type: ignore[attr-defined]
         for stream in range(1, 201, 2):
             client.ask(stream)
         self.assertEqual(len(client.ended), 100)
@@ -454,7 +470,233 @@ class DrainTests(Case):
         self.assertTrue(client.transport.disconnecting)
 
 
-class HeadWatchTests(SynchronousTestCase):
+class FloodTests(Case):
+    """Clients that make much work with few bytes."""
+
+    HEAD = ((b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"x"), (b":path", b"/"))
+
+    def reset_some(self, client: Http2Client, number: int, *, apart: bool) -> None:
+        for _ in range(number):
+            if client.goaway is not None:
+                return
+            stream = client.h2.get_next_available_stream_id()
+            client.h2.send_headers(stream, self.HEAD, end_stream=True)
+            if apart:
+                client.flush()
+            client.h2.reset_stream(stream, ErrorCodes.CANCEL)
+            client.flush()
+
+    def test_streams_that_are_reset_at_once(self) -> None:
+        for apart in (True, False):
+            client = self.serve(wait)
+            self.reset_some(client, 990, apart=apart)
+            self.assertIsNone(client.goaway)
+            self.reset_some(client, 20, apart=apart)
+            self.assertEqual(client.goaway, ErrorCodes.ENHANCE_YOUR_CALM)
+            self.assertTrue(client.transport.disconnecting)
+
+    def test_a_client_that_gives_up_now_and_then(self) -> None:
+        client = self.serve(wait)
+        for _ in range(10):
+            self.reset_some(client, 150, apart=True)
+            self.later(client, 5)
+        self.assertIsNone(client.goaway)
+
+    def test_a_client_that_takes_its_answers_may_give_up_more(self) -> None:
+        client = self.serve()
+        for _ in range(1500):
+            self.served.handler = echo
+            client.ask(client.h2.get_next_available_stream_id())
+            self.served.handler = wait
+            self.reset_some(client, 1, apart=True)
+        self.assertIsNone(client.goaway)
+
+    def test_pings_and_settings(self) -> None:
+        for frame in (
+            lambda client: client.h2.ping(b"12345678"),
+            lambda client: client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 1000}),
+            lambda client: client.h2.prioritize(1, weight=7),
+        ):
+            client = self.serve(wait)
+            client.ask(1)
+            for _ in range(1010):
+                if client.goaway is None:
+                    frame(client)
+                    client.flush()
+            self.assertEqual(client.goaway, ErrorCodes.ENHANCE_YOUR_CALM)
+            self.assertIsNotNone(self.served.requests[0].lost)
+
+    def test_pings_whose_answers_nobody_reads(self) -> None:
+        client = self.serve(wait, window=1_000_000)
+        client.h2.increment_flow_control_window(1_000_000)
+        client.ask(1)
+        client.transport.clogged = True
+        client.served.requests[0].write(b"x" * 100_000)
+        for _ in range(900):
+            client.h2.ping(b"12345678")
+            self.assertFalse(client.transport.aborted)
+            client.flush()
+        for number in range(40):  # Each gets an answer of its own.
+            client.h2.send_headers(3 + 2 * number, [*self.HEAD, *[(b"x", b"y")] * 101])
+            client.flush()
+        self.assertTrue(client.transport.aborted)
+        self.assertIsNotNone(self.served.requests[0].lost)
+
+    def test_header_block_of_many_frames(self) -> None:
+        client = self.serve()
+        client.send(b"\0\0\0\x01\0\0\0\0\x01")
+        for _ in range(100):
+            if not client.transport.disconnecting:
+                client.send(b"\0\0\0\x09\0\0\0\0\x01")
+        client.flush()
+        self.assertIsNotNone(client.goaway)
+        self.assertTrue(client.transport.disconnecting)
+
+    def test_frame_that_is_too_long(self) -> None:
+        client = self.serve()
+        client.send(b"\0\x40\x01\0\0\0\0\0\x01")
+        client.flush()
+        self.assertEqual(client.goaway, ErrorCodes.FRAME_SIZE_ERROR)
+
+    def test_a_client_that_says_goodbye(self) -> None:
+        client = self.serve(wait)
+        client.ask(1)
+        client.h2.close_connection()
+        client.mute = True
+        client.send(client.h2.data_to_send())
+        self.assertTrue(client.transport.disconnecting)
+        self.assertIsNotNone(self.served.requests[0].lost)
+
+
+class FairnessTests(Case):
+    """Streams take turns."""
+
+    def test_a_frame_each(self) -> None:
+        client = self.serve(wait, window=1_000_000)
+        client.h2.increment_flow_control_window(1_000_000)
+        client.ask(1)
+        client.ask(3)
+        client.transport.clogged = True
+        self.served.requests[0].write(b"x" * 100_000)
+        first = len(client.transport.writes)
+        self.served.requests[0].write(b"a" * 50_000)
+        self.served.requests[1].write(b"b" * 50_000)
+        client.transport.clogged = False
+        client.transport.take()
+        sent = b"".join(client.transport.writes[first:])
+        self.assertLess(sent.index(b"b" * 1000), sent.index(b"a" * 1000))
+        client.flush()
+        self.assertEqual([len(client.bodies[stream]) for stream in (1, 3)], [150_000, 50_000])
+
+    def test_a_stream_whose_window_is_shut_stops_no_other(self) -> None:
+        client = self.serve(wait, window=1000)
+        client.reads = False
+        client.ask(1)
+        client.ask(3)
+        self.served.requests[0].write(b"x" * 5000)
+        self.served.requests[1].write(b"y" * 500)
+        client.flush()
+        self.assertEqual([len(client.bodies[stream]) for stream in (1, 3)], [1000, 500])
+
+    def test_the_end_of_a_body_that_waited_goes_with_its_last_bytes(self) -> None:
+        client = self.serve(wait, window=1000)
+        client.reads = False
+        client.ask(1)
+        request = self.served.requests[0]
+        request.write(b"x" * 1500)
+        request.finish()
+        client.flush()
+        self.assertEqual(client.ended, set())
+        before = len(client.transport.writes)
+        client.h2.increment_flow_control_window(500, 1)
+        client.flush()
+        self.assertEqual((client.ended, len(client.transport.writes) - before), ({1}, 1))
+
+    def test_pull_producer(self) -> None:
+        steps: list[Any] = []
+
+        class Task:
+            def stop(self) -> None:
+                steps.append("stop")
+
+            def pause(self) -> None:
+                steps.append("pause")
+
+            def resume(self) -> None:
+                steps.append("resume")
+
+        self.patch(pull_producer, "cooperate", lambda work: steps.append(work) or Task())
+        client = self.serve(wait, window=1000)
+        client.reads = False
+        client.ask(1)
+        request = self.served.requests[0]
+
+        class Pull:
+            def resumeProducing(self) -> None:
+                request.write(b"x" * 600)
+
+            def stopProducing(self) -> None:
+                """Nothing to stop."""
+
+        request.registerProducer(Pull(), False)
+        work = steps.pop(0)
+        next(work)
+        self.assertEqual(steps, [])
+        next(work)
+        self.assertEqual(steps, ["pause"])
+        client.flush()
+        client.h2.increment_flow_control_window(1000, 1)
+        client.flush()
+        self.assertEqual(steps, ["pause", "resume"])
+        request.unregisterProducer()
+        self.assertEqual(steps, ["pause", "resume", "stop"])
+        request.finish()
+        client.flush()
+        self.assertEqual(client.ended, {1})
+
+
+class RequestTests(Case):
+    """What the head of a request means."""
+
+    def test_fields(self) -> None:
+        client = self.serve()
+        client.ask(1, (b"cookie", b"a=1"), (b"x-two", b"1"), (b"x-two", b"2"), (b"content-length", b"3"), body=b"abc")
+        headers = self.served.seen[0][3]
+        self.assertEqual(
+            (headers[b"Host"], headers[b"X-Two"], headers[b"Content-Length"]), ([b"x"], [b"1", b"2"], [b"3"])
+        )
+        request = self.served.requests[0]
+        self.assertEqual(request.received_cookies, {b"a": b"1"})
+        self.assertEqual(request.requestHeaders.last[b"x-two"], b"2")
+        self.assertNotIn(b"content-length", request.requestHeaders.last)
+        self.assertEqual(request.clientproto, b"HTTP/2")
+
+    def test_client_that_waits_for_100_continue(self) -> None:
+        client = self.serve()
+        interim: list[Any] = []
+        client.on_interim = interim.append
+        client.h2.send_headers(1, [*FloodTests.HEAD, (b"expect", b"100-continue"), (b"content-length", b"1")])
+        client.flush()
+        self.assertEqual(len(interim), 1)
+        client.h2.send_data(1, b"a", end_stream=True)
+        client.flush()
+        self.assertEqual(client.statuses, {1: 200})
+
+    def test_fields_that_http2_does_not_have(self) -> None:
+        def handler(request: Any) -> bytes:
+            for name in (b"Connection", b"Transfer-Encoding", b"Keep-Alive"):
+                request.setHeader(name, b"close")
+            request.setHeader(b"X-Own", b"a\0b")
+            return b""
+
+        client = self.serve(handler)
+        client.ask(1)
+        names = dict(client.heads[1])
+        self.assertEqual((names[b":status"], names[b"x-own"]), (b"200", b"a b"))
+        self.assertEqual(set(names) & {b"connection", b"transfer-encoding", b"keep-alive"}, set())
+
+
+class HeaderBlockTests(SynchronousTestCase):
     """Where the boundaries of frames are, however they come."""
 
     PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -463,21 +705,21 @@ class HeadWatchTests(SynchronousTestCase):
     CONTINUATION = b"\0\0\x01\x09\x04\0\0\0\x01c"
 
     def test_byte_by_byte(self) -> None:
-        watch = HeadWatch()
+        scanner = FrameScanner(Clock(), preface=PREFACE_SIZE)
         coming = []
         for byte in self.PREFACE + self.PING + self.HEADERS + self.CONTINUATION + self.PING:
-            watch.feed(bytes([byte]))
-            coming.append(watch.coming)
+            scanner.feed(bytes([byte]))
+            coming.append(scanner.header_block_open)
         begin = len(self.PREFACE + self.PING)
         end = begin + len(self.HEADERS + self.CONTINUATION)
         # Five bytes tell what a frame is.
         self.assertEqual(coming, [begin + 4 <= at < end - 1 for at in range(len(coming))])
 
     def test_at_once(self) -> None:
-        watch = HeadWatch()
-        watch.feed(self.PREFACE + self.HEADERS)
-        self.assertTrue(watch.coming)
-        watch.feed(self.CONTINUATION + self.PING[:12])
-        self.assertFalse(watch.coming)
-        watch.feed(self.PING[12:] + self.HEADERS[:6])
-        self.assertTrue(watch.coming)
+        scanner = FrameScanner(Clock(), preface=PREFACE_SIZE)
+        scanner.feed(self.PREFACE + self.HEADERS)
+        self.assertTrue(scanner.header_block_open)
+        scanner.feed(self.CONTINUATION + self.PING[:12])
+        self.assertFalse(scanner.header_block_open)
+        scanner.feed(self.PING[12:] + self.HEADERS[:6])
+        self.assertTrue(scanner.header_block_open)

@@ -1,0 +1,35 @@
+"""What the peer of an HTTP/2 connection sends, as h2's events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import Event
+
+from skyproxy.http.h2.errors import PeerMisbehaved
+from skyproxy.http.h2.frames import FrameScanner, GoAway
+
+
+def read_events(h2: H2Connection, scanner: FrameScanner, data: bytes) -> Iterator[Event | GoAway]:
+    """Have h2 take *data*, but for GOAWAY frames.
+
+    :raise PeerMisbehaved: the connection cannot go on. h2 holds the GOAWAY that tells the peer.
+    """
+    try:
+        parts = scanner.feed(data)
+    except PeerMisbehaved as error:
+        h2.close_connection(error.code)
+        raise
+    for part in parts:
+        if isinstance(part, GoAway):
+            yield part
+            continue
+        try:
+            events = h2.receive_data(part)
+        except Exception as error:
+            # ProtocolError is what h2 promises; whatever else hostile bytes make of it ends this connection as well.
+            code = getattr(error, "error_code", ErrorCodes.PROTOCOL_ERROR)
+            raise PeerMisbehaved(f"{type(error).__name__}: {error}", code) from error
+        yield from events

@@ -1,0 +1,161 @@
+"""What an HTTP/2 client sends, applied to the streams that it concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from math import inf
+from typing import Any, ClassVar
+from typing import Protocol as Interface
+
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import DataReceived, Event, PingAckReceived, RequestReceived, StreamEnded, StreamReset
+from h2.exceptions import StreamClosedError
+from twisted.internet.error import ConnectionLost
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from skyproxy.http.h1.server_channel import RenderRefusal
+from skyproxy.http.h2.events import read_events
+from skyproxy.http.h2.frames import FrameScanner, GoAway
+from skyproxy.http.h2.headers import request_head
+from skyproxy.http.h2.server_state import Refusal, refusal_of
+from skyproxy.http.h2.server_stream import ServerStream
+from skyproxy.http.h2.server_streams import ServerStreams
+from skyproxy.http.server.limits import ServerLimits
+
+_log = Logger()
+
+
+class Owner(Interface):
+    """The connection on which the client sends."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether no stream is to begin any more."""
+
+    def getPeer(self) -> Any:
+        """The client's address."""
+
+    def close(self, reason: Failure) -> None:
+        """Close when all is written. Open streams end with *reason*."""
+
+    def rest(self) -> None:
+        """No stream is open."""
+
+
+class RequestReceiver:
+    """Makes streams of requests, and has them served, refused, or given up.
+
+    :param owner: is the connection of the streams, too.
+    :param seconds: the time.
+    """
+
+    def __init__(
+        self,
+        owner: Owner,
+        h2: H2Connection,
+        scanner: FrameScanner,
+        table: ServerStreams,
+        limits: ServerLimits,
+        render_refusal: RenderRefusal,
+        seconds: Callable[[], float],
+    ) -> None:
+        self._owner = owner
+        self._h2 = h2
+        self._scanner = scanner
+        self._table = table
+        self._limits = limits
+        self._render_refusal = render_refusal
+        self._seconds = seconds
+
+    def receive(self, data: bytes) -> None:
+        """Take *data*.
+
+        :raise PeerMisbehaved: the connection cannot go on. h2 holds the GOAWAY that tells the client.
+        """
+        events = list(read_events(self._h2, self._scanner, data))
+        # A client that has reset a stream in the same read wants no answer on it, and can get none.
+        left = {event.stream_id for event in events if isinstance(event, StreamReset)}
+        for event in events:
+            handle = self._HANDLERS.get(event.__class__)
+            if handle is None or self._table.closed:
+                continue
+            if left and isinstance(event, RequestReceived | StreamEnded) and event.stream_id in left:
+                continue
+            handle(self, event)
+
+    def refuse(self, stream_id: int, refusal: Refusal, *, bodyless: bool, ended: bool) -> None:
+        """Answer a request that is not served.
+
+        :param bodyless: the answer can have no body.
+        :param ended: all of the request has come.
+        """
+        status, reason = refusal
+        _log.debug("Refused a request", status=status, reason=reason, peer=str(self._owner.getPeer()))
+        kind, body = self._render_refusal(status, reason)
+        with suppress(StreamClosedError):
+            bodyless = bodyless or self._table.outbox.window(stream_id) < len(body)
+            fields = [(b":status", b"%d" % status), (b"content-type", kind)]
+            self._h2.send_headers(stream_id, fields, end_stream=bodyless)
+            if not bodyless:
+                self._h2.send_data(stream_id, body, end_stream=True)
+            if not ended:
+                self._h2.reset_stream(stream_id, ErrorCodes.NO_ERROR)
+        self._table.flush()
+
+    def _request(self, event: RequestReceived) -> None:
+        fields: Any = event.headers
+        stream_id, ended = event.stream_id or 0, event.stream_ended is not None
+        if self._owner.draining and self._table.open:
+            with suppress(StreamClosedError):
+                self._h2.reset_stream(stream_id, ErrorCodes.REFUSED_STREAM)
+            return
+        refusal = refusal_of(fields, self._limits)
+        if refusal is not None:
+            self.refuse(stream_id, refusal, bodyless=(b":method", b"HEAD") in fields, ended=ended)
+            if not self._table.open:
+                self._owner.rest()
+            return
+        body_deadline = inf if ended else self._seconds() + self._limits.body_timeout
+        stream = ServerStream(self._owner, self._table, stream_id, request_head(fields), body_deadline)
+        self._table.open[stream_id] = stream
+        stream.begin()
+
+    # Of a stream that was reset, or answered before all of its request had come, more events can follow.
+
+    def _data(self, event: DataReceived) -> None:
+        stream = self._table.open.get(event.stream_id or 0)
+        if stream is not None:
+            stream.request.handleContentChunk(event.data)
+        self._h2.acknowledge_received_data(event.flow_controlled_length or 0, event.stream_id or 0)
+
+    def _request_complete(self, event: StreamEnded) -> None:
+        stream = self._table.open.get(event.stream_id or 0)
+        if stream is not None:
+            stream.serve()
+
+    def _reset(self, event: StreamReset) -> None:
+        stream = self._table.open.get(event.stream_id or 0)
+        if stream is not None:
+            reason = ConnectionLost(f"The client has reset the stream: {event.error_code}.")
+            self._table.give_up(stream, Failure(reason))
+
+    def _client_leaves(self, event: GoAway) -> None:
+        self._owner.close(Failure(ConnectionLost("The client has sent GOAWAY.")))
+
+    def _ping_answered(self, event: PingAckReceived) -> None:
+        stream = self._table.open.get(int.from_bytes(event.ping_data or b"", "big"))
+        if stream is not None and stream.reset_deadline < inf:
+            self._table.cut_is_read(stream)
+
+    # No changes of windows: those are looked at when all events have been seen.
+    _HANDLERS: ClassVar[Mapping[type[Event | GoAway], Callable[[RequestReceiver, Any], None]]] = {
+        RequestReceived: _request,
+        DataReceived: _data,
+        StreamEnded: _request_complete,
+        StreamReset: _reset,
+        GoAway: _client_leaves,
+        PingAckReceived: _ping_answered,
+    }
