@@ -1,0 +1,64 @@
+"""What the README and the guides say is so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+
+import yaml
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.command.main import COMMANDS
+from skyproxy.config import load
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXTS = [ROOT / "README.md", *sorted((ROOT / "skyproxy" / "docs").glob("*.md"))]
+
+_YAML = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
+_COMMAND = re.compile(r"(?:^    |`)(?:\S*[/\\])?skyproxy ([a-z][a-z-]*)", re.MULTILINE)
+_LINK = re.compile(r"\]\((?!https?://)([^)#]+)\)")
+_MODULE = re.compile(r"`((?:skyproxy|tests)/[\w/.]+)`")
+
+KEYLESS = {name: "k" for name in ("OPENROUTER_API_KEY", "OPENROUTER_KEY_1", "OPENROUTER_KEY_2")}
+
+
+class DocsTests(SynchronousTestCase):
+    """README.md and skyproxy/docs"""
+
+    def test_there_are_guides(self) -> None:
+        self.assertEqual({path.name for path in TEXTS}, {"README.md", "player.md", "operator.md", "contributor.md"})
+        self.assertLessEqual(len((ROOT / "README.md").read_text("utf-8").splitlines()), 120)
+
+    def test_configurations_can_be_used(self) -> None:
+        seen = 0
+        for path in TEXTS:
+            for text in _YAML.findall(path.read_text("utf-8")):
+                seen += 1
+                if "providers" not in yaml.safe_load(text):
+                    text += "providers: {x: {base_url: 'http://127.0.0.1:1/v1'}}\n"
+                if "ollama:" in text and "11434" not in text:
+                    text = text.replace(
+                        "providers:\n", "providers:\n  ollama: {base_url: 'http://127.0.0.1:11434/v1'}\n"
+                    )
+                folder = Path(mkdtemp())
+                self.addCleanup(rmtree, folder)
+                (folder / "skyproxy.yaml").write_text(text, "utf-8")
+                load(folder, environ=KEYLESS, cwd=folder, home=None)
+        self.assertGreaterEqual(seen, 4)
+
+    def test_commands_exist(self) -> None:
+        named = set()
+        for path in TEXTS:
+            named.update(_COMMAND.findall(path.read_text("utf-8")))
+        self.assertLessEqual(named, set(COMMANDS))
+        self.assertLessEqual(set(COMMANDS), named, "each command is named")
+
+    def test_links_and_places_exist(self) -> None:
+        for path in TEXTS:
+            text = path.read_text("utf-8")
+            for link in _LINK.findall(text):
+                self.assertTrue((path.parent / link).exists(), f"{path.name}: {link}")
+            for place in _MODULE.findall(text):
+                self.assertTrue((ROOT / place).exists(), f"{path.name}: {place}")
