@@ -18,6 +18,8 @@ COMMANDS = {
     "chat": "skyproxy.command.chat:chat",
     "try": "skyproxy.command.try_slot:try_slot",
     "bench": "skyproxy.command.bench.command:bench",
+    "logs": "skyproxy.command.logs:logs",
+    "deploy": "skyproxy.command.deploy:deploy",
     "demo": "skyproxy.command.demo:demo",
     "schema": "skyproxy.command.schema:schema",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import yaml
 
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.processes import PATIENCE, ROOT, DemoProvider, Process, Proxy, environment, eventually
-from tests.e2e.raw import chat, open_request, read_all
+from tests.e2e.raw import ask, chat, open_request, read_all
 
 PROGRAM = [sys.executable, "-m", "skyproxy"]
 
@@ -239,6 +240,46 @@ def test_bench_is_interrupted(proxy: Proxy, start: Starter, tmp_path: Path) -> N
     assert not [line for line in process.output if "Traceback" in line or "Unhandled" in line]
 
 
+def test_logs(proxy: Proxy, tmp_path: Path) -> None:
+    ask(proxy, chat("combat"), {"X-Request-Id": "seen-in-the-log"})
+    proxy.record("Upstream request completed", request_id="seen-in-the-log")
+    where = ("--file", str(proxy.log_file))
+    done = skyproxy(tmp_path, "logs", *where, "--request", "seen-in-the-log")
+    assert done.returncode == 0 and "Upstream request completed" in done.stdout and "model=combat" in done.stdout
+    done = skyproxy(tmp_path, "logs", *where, "--request", "seen-in-the-log", "--json")
+    assert json.loads(done.stdout.splitlines()[-1])["request_id"] == "seen-in-the-log"
+    assert skyproxy(tmp_path, "logs", *where, "--request", "seen-in-the-log", "--level", "error").stdout == ""
+    following = Process([*PROGRAM, "logs", "-f", *where], tmp_path, environment())
+    following.wait_for("seen-in-the-log")
+    ask(proxy, chat("combat"), {"X-Request-Id": "seen-later"})
+    following.wait_for("seen-later")
+    assert following.stop(signal.SIGINT) == 0 and not any("Traceback" in line for line in following.output)
+    done = skyproxy(tmp_path, "logs")
+    assert done.returncode == 1 and "has no log_file" in done.stderr
+    done = skyproxy(tmp_path, "logs", "--file", "nothing.log")
+    assert done.returncode == 1 and "there is no log file" in done.stderr
+
+
+def test_deploy(tmp_path: Path) -> None:
+    for kind in ("start", "start.bat", "start.sh", "systemd", "systemd-socket", "container", "compose", "kubernetes"):
+        done = skyproxy(tmp_path, "deploy", kind)
+        assert done.returncode == 0 and "Use: " in done.stdout and "Tried: " in done.stdout, kind
+        if kind in ("compose", "kubernetes"):
+            assert list(yaml.safe_load_all(done.stdout))
+        if kind.startswith("systemd") and shutil.which("systemd-analyze"):
+            unit = tmp_path / ("skyproxy.service" if kind == "systemd" else "skyproxy.socket")
+            unit.write_text(done.stdout.replace("/opt/skyproxy/bin/twistd", sys.executable))
+    if shutil.which("systemd-analyze"):
+        units = [str(tmp_path / "skyproxy.service"), str(tmp_path / "skyproxy.socket")]
+        told = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
+        assert told.returncode == 0, told.stderr
+        assert not [line for line in told.stderr.splitlines() if "skyproxy" in line], told.stderr
+    assert (
+        subprocess.run(["sh", "-n"], input=skyproxy(tmp_path, "deploy", "start.sh").stdout, text=True).returncode == 0
+    )
+    assert skyproxy(tmp_path, "deploy", "nothing").returncode == 2
+
+
 def test_schema(tmp_path: Path) -> None:
     done = skyproxy(tmp_path, "schema")
     schema = json.loads(done.stdout)
@@ -262,7 +303,7 @@ def test_schema(tmp_path: Path) -> None:
 def test_help_version_and_what_there_is_not(tmp_path: Path) -> None:
     done = skyproxy(tmp_path, "--help")
     assert done.returncode == 0
-    for command in ("run", "init", "check", "chat", "try", "bench", "demo", "schema"):
+    for command in ("run", "init", "check", "chat", "try", "bench", "logs", "deploy", "demo", "schema"):
         assert f"\n  {command} " in done.stdout
         told = skyproxy(tmp_path, command, "--help")
         assert told.returncode == 0 and "--help" in told.stdout, command

@@ -1,0 +1,152 @@
+"""``skyproxy logs``: the log in JSON lines, for the eye."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+
+from skyproxy.command.output import fail
+from skyproxy.command.place import config_option, json_option, read_config
+
+LEVELS = ("debug", "info", "warn", "error", "critical")
+
+_COLOURS = {"DEBUG": "bright_black", "WARN": "yellow", "ERROR": "red", "CRITICAL": "red"}
+_HEAD = frozenset({"timestamp", "level", "message", "logger", "traceback"})
+_LOOK = 0.25
+"""Seconds between two looks at a file that is followed."""
+_LONGEST = 400
+"""Characters that are shown of one value."""
+
+
+@click.command()
+@click.option("--follow", "-f", is_flag=True, help="Go on with what is written from now on.")
+@click.option("--request", metavar="ID", help="Only the lines of this request (X-Request-Id).")
+@click.option("--level", type=click.Choice(LEVELS), default="debug", help="Only lines of this level or above.")
+@click.option("-n", "--lines", type=click.IntRange(0), default=50, show_default=True, help="Of the end; 0: all.")
+@click.option("--file", "file", type=click.Path(path_type=Path), help="The log file; else the configuration's.")
+@config_option
+@json_option
+def logs(
+    follow: bool, request: str | None, level: str, lines: int, file: Path | None, config: Path | None, as_json: bool
+) -> None:
+    """Show the log of a skyproxy whose configuration has a log_file."""
+    path = file or _file_of(config)
+
+    def wanted(record: dict[str, Any]) -> bool:
+        rank = (
+            LEVELS.index(str(record.get("level", "")).lower()) if str(record.get("level", "")).lower() in LEVELS else 1
+        )
+        return rank >= LEVELS.index(level) and (request is None or record.get("request_id") == request)
+
+    def show(record: dict[str, Any]) -> None:
+        click.echo(json.dumps(record, ensure_ascii=False) if as_json else pretty(record))
+
+    try:
+        with path.open("rb") as opened:
+            last: list[dict[str, Any]] = []
+            rest = b""
+            for line in opened:
+                if not line.endswith(b"\n"):
+                    # The rest of a line that is being written comes later.
+                    rest = line
+                    break
+                record = parse(line)
+                if record is not None and wanted(record):
+                    last.append(record)
+                    if lines and len(last) > lines:
+                        del last[0]
+            for record in last:
+                show(record)
+            if follow:
+                for line in followed(path, opened, rest):
+                    record = parse(line)
+                    if record is not None and wanted(record):
+                        show(record)
+    except FileNotFoundError:
+        fail(f"there is no log file {path} yet: it is made when skyproxy starts")
+    except OSError as error:
+        fail(f"the log file {path} cannot be read: {error.strerror}")
+    except KeyboardInterrupt:
+        return
+
+
+def _file_of(config: Path | None) -> Path:
+    found = read_config(config).proxy.log_file
+    if found is None:
+        fail("the configuration has no log_file: write proxy: {log_file: skyproxy.log}, or name one with --file")
+    return Path.cwd() / found
+
+
+def parse(line: bytes) -> dict[str, Any] | None:
+    """The record in *line*; None if it is none, such as a torn line of a process that was killed."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def pretty(record: dict[str, Any]) -> str:
+    """One line for the eye, a traceback below it."""
+    level = str(record.get("level", "INFO"))
+    when = str(record.get("timestamp", ""))[11:23]
+    fields = " ".join(
+        f"{click.style(_printable(key), dim=True)}={_value(value)}" for key, value in record.items() if key not in _HEAD
+    )
+    severity = click.style(f"{_printable(level):5}", fg=_COLOURS.get(level))
+    line = f"{_printable(when)} {severity} {_value(record.get('message', ''))}  {fields}".rstrip()
+    traceback = record.get("traceback")
+    return line if not traceback else line + "\n" + _printable(str(traceback), keep="\n")
+
+
+def _value(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = _printable(text)
+    return f"{text[:_LONGEST]}…" if len(text) > _LONGEST else text
+
+
+def _printable(text: str, keep: str = "") -> str:
+    """*text* without what moves a reader's cursor."""
+    return "".join(letter if letter.isprintable() or letter in keep else ascii(letter)[1:-1] for letter in text)
+
+
+def followed(
+    path: Path, opened: BinaryIO, rest: bytes = b"", sleep: Callable[[float], object] = time.sleep
+) -> Iterator[bytes]:
+    """The whole lines that are written to *path* from now on, also after it was rotated or emptied.
+
+    :param rest: of a line whose end is not there yet.
+    :param sleep: waits between two looks.
+    """
+    current = opened
+    try:
+        while True:
+            data = current.read()
+            if data:
+                *lines, rest = (rest + data).split(b"\n")
+                yield from (line + b"\n" for line in lines)
+                continue
+            sleep(_LOOK)
+            if _is_another(path, current):
+                if current is not opened:
+                    current.close()
+                current, rest = path.open("rb"), b""
+            elif os.fstat(current.fileno()).st_size < current.tell():
+                current.seek(0)
+                rest = b""
+    finally:
+        if current is not opened:
+            current.close()
+
+
+def _is_another(path: Path, opened: BinaryIO) -> bool:
+    try:
+        return not os.path.samestat(path.stat(), os.fstat(opened.fileno()))
+    except OSError:
+        return False

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+
+import click
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.command.logs import followed, parse, pretty
+
+
+class PrettyTests(SynchronousTestCase):
+    """parse and pretty"""
+
+    def test_a_record(self) -> None:
+        record = parse(
+            b'{"timestamp":"2026-11-29T09:26:33.077Z","level":"WARN","message":"It failed","a":1,"b":"c d"}\n'
+        )
+        assert record is not None
+        self.assertEqual(_plain(pretty(record)), "09:26:33.077 WARN  It failed  a=1 b=c d")
+
+    def test_nothing_moves_the_readers_cursor(self) -> None:
+        told = _plain(pretty({"level": "INFO", "message": "x", "a": "\x1b[2J\r\nforged", "traceback": "one\n\x07two"}))
+        self.assertNotIn("\x07", told)
+        self.assertEqual(told.count("\n"), 2)
+        self.assertIn("a=\\x1b[2J\\r\\nforged", told)
+
+    def test_long_values_are_cut(self) -> None:
+        self.assertLess(len(pretty({"message": "x", "a": "y" * 10_000})), 600)
+
+    def test_what_is_no_record(self) -> None:
+        for line in (b"", b"{", b"[1]\n", b"\xff\xfe\n", b'{"a": "torn'):
+            self.assertIsNone(parse(line))
+
+
+class FollowTests(SynchronousTestCase):
+    """followed"""
+
+    def setUp(self) -> None:
+        folder = Path(mkdtemp())
+        self.addCleanup(rmtree, folder)
+        self.path = folder / "x.log"
+        self.path.write_bytes(b"")
+        self.steps: list[tuple[str, bytes]] = []
+
+    def sleep(self, seconds: float) -> None:
+        if not self.steps:
+            raise KeyboardInterrupt
+        kind, data = self.steps.pop(0)
+        if kind == "rotate":
+            os.replace(self.path, self.path.with_suffix(".1"))
+        elif kind == "empty":
+            os.truncate(self.path, 0)
+        if kind != "gone":
+            with self.path.open("ab") as file:
+                file.write(data)
+
+    def lines(self) -> list[bytes]:
+        found = []
+        with self.path.open("rb") as opened:
+            try:
+                for line in followed(self.path, opened, b"", self.sleep):
+                    found.append(line)
+            except KeyboardInterrupt:
+                pass
+        return found
+
+    def test_whole_lines_only(self) -> None:
+        self.steps = [("write", b"one\ntw"), ("write", b"o\n"), ("write", b"thr")]
+        self.assertEqual(self.lines(), [b"one\n", b"two\n"])
+
+    def test_rotation_and_emptying(self) -> None:
+        self.steps = [("write", b"one\n"), ("rotate", b"two\n"), ("write", b"three\n"), ("empty", b"4\n")]
+        self.assertEqual(self.lines(), [b"one\n", b"two\n", b"three\n", b"4\n"])
+
+
+def _plain(text: str) -> str:
+    return click.unstyle(text)
