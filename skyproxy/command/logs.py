@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import click
 
@@ -37,43 +38,56 @@ def logs(
 ) -> None:
     """Show the log of a skyproxy whose configuration has a log_file."""
     path = file or _file_of(config)
-
-    def wanted(record: dict[str, Any]) -> bool:
-        rank = (
-            LEVELS.index(str(record.get("level", "")).lower()) if str(record.get("level", "")).lower() in LEVELS else 1
-        )
-        return rank >= LEVELS.index(level) and (request is None or record.get("request_id") == request)
+    wanted = Wanted(request, LEVELS.index(level))
 
     def show(record: dict[str, Any]) -> None:
         click.echo(json.dumps(record, ensure_ascii=False) if as_json else pretty(record))
 
     try:
         with path.open("rb") as opened:
-            last: list[dict[str, Any]] = []
-            rest = b""
-            for line in opened:
-                if not line.endswith(b"\n"):
-                    # The rest of a line that is being written comes later.
-                    rest = line
-                    break
-                record = parse(line)
-                if record is not None and wanted(record):
-                    last.append(record)
-                    if lines and len(last) > lines:
-                        del last[0]
+            last, rest = _read(opened, wanted, lines or None)
             for record in last:
                 show(record)
-            if follow:
-                for line in followed(path, opened, rest):
-                    record = parse(line)
-                    if record is not None and wanted(record):
-                        show(record)
+            for line in followed(path, opened, rest) if follow else ():
+                found = wanted.record(line)
+                if found is not None:
+                    show(found)
     except FileNotFoundError:
         fail(f"there is no log file {path} yet: it is made when skyproxy starts")
     except OSError as error:
         fail(f"the log file {path} cannot be read: {error.strerror}")
     except KeyboardInterrupt:
         return
+
+
+class Wanted(NamedTuple):
+    """Which records are shown.
+
+    :ivar request: of this request only; None: of all.
+    :ivar rank: of the lowest level, in :data:`LEVELS`.
+    """
+
+    request: str | None
+    rank: int
+
+    def record(self, line: bytes) -> dict[str, Any] | None:
+        """The record in *line*; None if there is none, or it is not wanted."""
+        record = parse(line)
+        if record is None or (self.request is not None and record.get("request_id") != self.request):
+            return None
+        level = str(record.get("level", "")).lower()
+        return record if level not in LEVELS or LEVELS.index(level) >= self.rank else None
+
+
+def _read(opened: BinaryIO, wanted: Wanted, most: int | None) -> tuple[deque[dict[str, Any]], bytes]:
+    """The last *most* records that are *wanted*, and the line that is still being written."""
+    last: deque[dict[str, Any]] = deque(maxlen=most)
+    for line in opened:
+        if not line.endswith(b"\n"):
+            return last, line
+        if record := wanted.record(line):
+            last.append(record)
+    return last, b""
 
 
 def _file_of(config: Path | None) -> Path:

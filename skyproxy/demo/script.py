@@ -8,7 +8,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
-from itertools import cycle, islice
+from itertools import chain, cycle, islice
 
 from skyproxy.demo.bomb import Bomb
 from skyproxy.demo.faults import Faults
@@ -155,30 +155,45 @@ def _stream(shape: Shape, faults: Faults, count_chunk: Callable[[], None]) -> It
     yield b""
     if faults.empty:
         return
+    for step in chain(_begun(shape, faults), _told(shape, faults, count_chunk), _ended(shape, faults)):
+        if type(step) is bytes:
+            yield from send(step)
+        else:
+            yield step
+    if encoder is not None:
+        yield encoder.flush()
+
+
+def _begun(shape: Shape, faults: Faults) -> Iterator[Step]:
+    """What comes before the first part of the text; data is not encoded yet."""
     if faults.comments:
-        yield from send(_COMMENT)
+        yield _COMMENT
     if faults.ends_after != 0:
-        for data in shape.opening():
-            yield from send(data)
+        yield from shape.opening()
     if faults.opening:
         yield faults.opening
+
+
+def _told(shape: Shape, faults: Faults, count_chunk: Callable[[], None]) -> Iterator[Step]:
+    """The parts of the text."""
     for number, piece in enumerate(islice(shape.pieces(), faults.ends_after)):
         if number and faults.delay:
             yield faults.delay
         if number and faults.comments:
-            yield from send(_COMMENT)
+            yield _COMMENT
         count_chunk()
-        yield from send(piece)
+        yield piece
+
+
+def _ended(shape: Shape, faults: Faults) -> Iterator[Step]:
+    """What comes after the text."""
     if faults.ends_after is None:
-        for data in shape.closing():
-            yield from send(data)
+        yield from shape.closing()
     elif faults.error_in_stream == faults.ends_after:
-        yield from send(shape.failure())
+        yield shape.failure()
     if faults.cut is not None and faults.cut == faults.ends_after:
         yield max(faults.delay, _FLUSH)
         yield Act.ABORT
-    if encoder is not None:
-        yield encoder.flush()
 
 
 def _written(data: bytes, faults: Faults) -> Iterator[Step]:
