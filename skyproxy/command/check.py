@@ -53,7 +53,7 @@ def check(config: Path | None, as_json: bool) -> None:
     """
     found = look(config, environ=os.environ, cwd=Path.cwd(), home=home())
     if as_json:
-        show_json(_as_json(found))
+        show_json(for_programs(found))
     else:
         _show(found)
     raise SystemExit(WRONG if found.errors else 0)
@@ -125,7 +125,7 @@ def _show(found: Found) -> None:
         click.echo("All is well." if not found.warnings else "It can start.")
 
 
-def _as_json(found: Found) -> dict[str, Any]:
+def for_programs(found: Found) -> dict[str, Any]:
     return {
         "good": not found.errors,
         "configuration": None if found.config is None else found.config.source,

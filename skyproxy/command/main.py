@@ -20,6 +20,7 @@ COMMANDS = {
     "bench": "skyproxy.command.bench.command:bench",
     "logs": "skyproxy.command.logs:logs",
     "deploy": "skyproxy.command.deploy:deploy",
+    "bug-report": "skyproxy.command.bug_report:bug_report",
     "demo": "skyproxy.command.demo:demo",
     "schema": "skyproxy.command.schema:schema",
 }

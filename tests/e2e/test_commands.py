@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +261,46 @@ def test_logs(proxy: Proxy, tmp_path: Path) -> None:
     assert done.returncode == 1 and "there is no log file" in done.stderr
 
 
+def test_bug_report(tmp_path: Path) -> None:
+    config = {
+        "proxy": {"log_file": "x.log"},
+        "providers": {
+            "a": {
+                "base_url": "http://127.0.0.1:1/v1",
+                "api_key_env": "A_API_KEY",
+                "headers": {"X-Api-Key": "literal-secret", "X-Title": "mine"},
+                "proxy_url": "http://me:pass-secret@127.0.0.1:3128",
+            }
+        },
+        "model_slots": {"default": {"provider": "a", "model": "m", "params": {"max_tokens": 77}}},
+    }
+    written(tmp_path, config)
+    (tmp_path / ".env").write_text("A_API_KEY=the-secret-key\n")
+    (tmp_path / "x.log").write_text('{"message":"one"}\n{"message":"it said the-secret-key and sk-or-v1-secret00"}\n')
+    done = skyproxy(tmp_path, "bug-report", "-o", "report.zip", typed="n\n")
+    assert done.returncode == 1 and not (tmp_path / "report.zip").exists()
+    done = skyproxy(tmp_path, "bug-report", "-o", "report.zip", "--yes")
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(tmp_path / "report.zip") as archive:
+        parts = {name: archive.read(name).decode() for name in archive.namelist()}
+    assert set(parts) == {"versions.txt", "check.json", "configuration-0-skyproxy.yaml", "log.jsonl"}
+    whole = "".join(parts.values())
+    assert "secret" not in (whole + done.stdout).replace("[redacted]", ""), whole
+    for kept in (
+        "api_key_env: A_API_KEY",
+        "X-Title: mine",
+        "max_tokens: 77",
+        '"message":"one"',
+        "Twisted 2",
+        '"good": true',
+    ):
+        assert kept in whole, kept
+    for name, text in parts.items():
+        assert f"--- {name} ({len(text)} characters)" in done.stdout
+    done = skyproxy(tmp_path, "bug-report", "-o", "report.zip", "--yes")
+    assert done.returncode == 1 and "is not replaced" in done.stderr
+
+
 def test_deploy(tmp_path: Path) -> None:
     for kind in ("start", "start.bat", "start.sh", "systemd", "systemd-socket", "container", "compose", "kubernetes"):
         done = skyproxy(tmp_path, "deploy", kind)
@@ -303,7 +344,7 @@ def test_schema(tmp_path: Path) -> None:
 def test_help_version_and_what_there_is_not(tmp_path: Path) -> None:
     done = skyproxy(tmp_path, "--help")
     assert done.returncode == 0
-    for command in ("run", "init", "check", "chat", "try", "bench", "logs", "deploy", "demo", "schema"):
+    for command in ("run", "init", "check", "chat", "try", "bench", "logs", "deploy", "bug-report", "demo", "schema"):
         assert f"\n  {command} " in done.stdout
         told = skyproxy(tmp_path, command, "--help")
         assert told.returncode == 0 and "--help" in told.stdout, command

@@ -1,0 +1,122 @@
+"""``skyproxy bug-report``: what helps others to help, without keys."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import time
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import click
+
+from skyproxy.command.check import for_programs, look
+from skyproxy.command.main import versions
+from skyproxy.command.output import fail
+from skyproxy.command.place import config_option, home
+from skyproxy.config import Config
+from skyproxy.log.redaction import REDACTED, Redactor
+
+_LOG_BYTES = 256 * 1024
+
+# Where a key may stand in a file that cannot be read as a configuration.
+_LIKE_A_KEY = re.compile(
+    r"(?i)\b(sk-[A-Za-z0-9_-]{8,}|gsk_[A-Za-z0-9]{8,}|AIza[0-9A-Za-z_-]{10,}|[0-9a-f]{32}\.[A-Za-z0-9]{8,}"
+    r"|(?<=Bearer )\S{8,}|(?<=://)[^/\s:@]+:[^/\s@]+(?=@))"
+)
+_SECRET_VALUE = re.compile(r"(?im)^(\s*[\"']?[\w-]*(?:key|token|secret|password|authorization)[\"']?\s*:\s*)(\S.*)$")
+
+
+@click.command("bug-report")
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="The file; else skyproxy-bug-report-TIME.zip.")
+@click.option("--yes", "-y", is_flag=True, help="Write it without asking.")
+@config_option
+def bug_report(output: Path | None, yes: bool, config: Path | None) -> None:
+    """Pack the configuration without secrets, versions, and the last lines of the log into a zip."""
+    path = output or Path(time.strftime("skyproxy-bug-report-%Y%m%d-%H%M%S.zip"))
+    if path.exists():
+        fail(f"{path} is there already, and is not replaced: name another with --output")
+    found = look(config, environ=os.environ, cwd=Path.cwd(), home=home())
+    parts = contents(found.config, for_programs(found), Path.cwd())
+    click.echo("It will hold:")
+    for name, text in parts.items():
+        click.echo(f"--- {name} ({len(text)} characters)")
+        click.echo(_shown(text))
+    click.echo("--- end")
+    if not yes and not click.confirm(f"Write {path}? (Look through it: what is shown above is what others will see.)"):
+        raise SystemExit(1)
+    try:
+        with path.open("xb") as file:
+            file.write(packed(parts))
+    except OSError as error:
+        fail(f"cannot write {path}: {error.strerror}")
+    click.echo(f"wrote {path}")
+
+
+def contents(config: Config | None, check: object, cwd: Path) -> dict[str, str]:
+    """The files of a report, by their names."""
+    secrets = () if config is None else secrets_of(config)
+    parts = {
+        "versions.txt": "".join(f"{name} {number}\n" for name, number in versions().items()),
+        "check.json": json.dumps(check, indent=1, ensure_ascii=False) + "\n",
+    }
+    if config is not None:
+        for number, path in enumerate(config.paths):
+            # A .env is keys and nothing else.
+            if path.suffix in (".yaml", ".yml"):
+                parts[f"configuration-{number}-{path.name}"] = _text_of(path)
+        if config.proxy.log_file is not None:
+            parts["log.jsonl"] = _tail(cwd / config.proxy.log_file)
+    redactor = Redactor(secrets)
+    return {name: without_secrets(text, redactor) for name, text in parts.items()}
+
+
+def secrets_of(config: Config) -> Iterable[str]:
+    """What must not be shown: keys, and what came from variables."""
+    return [secret for provider in config.providers.values() for secret in provider.secrets if secret]
+
+
+def without_secrets(text: str, redactor: Redactor) -> str:
+    """*text* without the configuration's secrets, and without what looks like one."""
+    text = redactor.redact(text)
+    text = _SECRET_VALUE.sub(lambda match: match[1] + REDACTED, text)
+    return _LIKE_A_KEY.sub(REDACTED, text)
+
+
+def packed(parts: Mapping[str, str]) -> bytes:
+    """*parts* as a zip."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in parts.items():
+            archive.writestr(name, text)
+    return buffer.getvalue()
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", errors="replace")
+    except OSError as error:
+        return f"cannot be read: {error.strerror}\n"
+
+
+def _tail(path: Path) -> str:
+    """The last lines of the log."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _LOG_BYTES))
+            data = file.read()
+    except OSError as error:
+        return f"{path.name} cannot be read: {error.strerror}\n"
+    if size > _LOG_BYTES:
+        data = data.partition(b"\n")[2]
+    return data.decode("utf-8", "replace")
+
+
+def _shown(text: str) -> str:
+    lines = text.splitlines()
+    more = len(lines) - 40
+    return "\n".join([*lines[:20], f"… {more} more lines …", *lines[-20:]] if more > 0 else lines)
