@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from skyproxy.config.meanings import meanings_of
 from skyproxy.config.prices import Price
 from skyproxy.config.schema import Address, ProviderConfig, ProviderDefaults, ProxySettings, SlotConfig
 
@@ -59,7 +60,12 @@ def json_schema() -> dict[str, Any]:
     def of(model: type[BaseModel], title: str) -> dict[str, Any]:
         made = model.model_json_schema(schema_generator=_Generator, ref_template="#/$defs/{model}")
         definitions.update(made.pop("$defs", {}))
-        properties = {name: _plain(value) for name, value in made["properties"].items() if name not in NOT_WRITTEN}
+        meanings = meanings_of(model)
+        properties = {
+            name: {**_plain(value), "description": meanings[name]}
+            for name, value in made["properties"].items()
+            if name not in NOT_WRITTEN
+        }
         required = [name for name in made.get("required", ()) if name in properties and name != "provider"]
         return {
             "title": title,

@@ -17,8 +17,10 @@ Amount = Annotated[float, Field(ge=0)]
 class Price(Checked):
     """The price of a model, for a million tokens of each kind.
 
-    :ivar cached: of prompt tokens that the provider had in its cache; None: as any other.
-    :ivar currency: by its code in ISO 4217.
+    :ivar prompt: of tokens that were read.
+    :ivar completion: of tokens that were generated.
+    :ivar cached: of read tokens that the provider had in its cache. Without it they cost as the others do.
+    :ivar currency: its code in ISO 4217.
     """
 
     prompt: Amount

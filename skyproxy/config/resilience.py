@@ -25,9 +25,12 @@ class ApiKeyConfig(Checked):
 class BreakerSettings(Checked):
     """When a provider, or one of its models, is left alone, and for how long.
 
-    :ivar consecutive: failures without a success between them that open the breaker.
-    :ivar open_for: seconds until it is tried again; doubled to ten, until it is well again.
-    :ivar failure_rate: accepted, without effect; so are ``min_requests``, ``window`` and ``probes``.
+    :ivar consecutive: the failures, with no success between them, that open the breaker.
+    :ivar open_for: how long it is left alone before it is tried again; doubled up to ten seconds while that fails.
+    :ivar failure_rate: still read, without effect.
+    :ivar min_requests: still read, without effect.
+    :ivar window: still read, without effect.
+    :ivar probes: still read, without effect.
     """
 
     failure_rate: Share = 0.5
@@ -41,9 +44,9 @@ class BreakerSettings(Checked):
 class CacheRule(Checked):
     """Whether, and how long, answers are kept to be given again.
 
-    :ivar store: where; ``off`` keeps none.
-    :ivar ttl: seconds that an answer may be given again.
-    :ivar max_bytes: of one answer; a longer one is not kept.
+    :ivar store: where they are kept; ``off`` keeps none. ``sqlite`` outlives a restart, and wants ``proxy.cache.path``.
+    :ivar ttl: how long an answer may be given again.
+    :ivar max_bytes: the most bytes of one answer; a longer one is not kept.
     """
 
     store: Annotated[Literal["off", "memory", "sqlite"], BeforeValidator(on_or_off)] = "memory"
@@ -54,7 +57,7 @@ class CacheRule(Checked):
 class CacheSettings(Checked):
     """The stores of the answers that are kept.
 
-    :ivar max_bytes: of all answers in one store; the least recently used go first.
+    :ivar max_bytes: the most bytes of all answers in one store; the least recently used go first.
     :ivar path: the SQLite file of the store ``sqlite``.
     """
 

@@ -66,7 +66,11 @@ def _priority(value: Any) -> Any:
 
 
 class Address(Checked):
-    """Where to listen, as the founding proxy's files write it."""
+    """Where to listen, as the founding proxy's files write it.
+
+    :ivar listen_address: an address or ``localhost``; with ``listen_port`` in place of ``listen``.
+    :ivar listen_port: its port.
+    """
 
     listen_address: Host = "127.0.0.1"
     listen_port: Annotated[int, Field(ge=0, le=65535)] = 35791
@@ -81,20 +85,26 @@ class Address(Checked):
 class ProxySettings(Checked):
     """skyproxy's own side.
 
-    :ivar listen: Twisted endpoints.
-    :ivar log_file: for the log in JSON lines; None: no such file.
-    :ivar fallback_to_default: whether a model that nobody knows is served by the slot ``default``.
-    :ivar max_body: bytes of a request's body, as sent and when inflated.
-    :ivar stop_delay: seconds for which ``/readyz`` says that the process stops, before it does.
-    :ivar drain_timeout: seconds that requests under way get when the process stops.
-    :ivar header_timeout: seconds for a request's head to arrive.
-    :ivar body_timeout: seconds for its body.
-    :ivar stall_timeout: seconds in which a client must have read something of its answer.
-    :ivar cors_origins: of browser pages that may ask, besides those from this machine; ``*`` is all.
-    :ivar allowed_hosts: names by which programs on this machine may ask, besides its own; ``*`` is all.
+    :ivar listen: where to listen: a port, which is for this machine alone (127.0.0.1 and ::1), ``host:port``, a Twisted
+        endpoint, or a list of these. ``--listen`` is stronger.
+    :ivar log_file: the file for the log in JSON lines, relative to the folder in which skyproxy is started. Without it
+        there is none.
+    :ivar log_level: the lowest level that is logged.
+    :ivar fallback_to_default: whether the slot ``default`` serves models that nobody knows. Otherwise they are answered
+        by 400, with the nearest names.
+    :ivar max_body: the most bytes of a request's body, as sent and when inflated. A larger one is answered by 413.
+    :ivar stop_delay: how long ``/readyz`` answers 503, while requests are still served, before skyproxy stops: time for
+        a balancer to find out.
+    :ivar drain_timeout: how long requests under way may take when skyproxy stops. What is left then ends with an error.
+    :ivar header_timeout: how long a request's head may take to arrive.
+    :ivar body_timeout: how long a request's body may take to arrive.
+    :ivar stall_timeout: how long a client may read nothing of its answer before its connection is closed.
+    :ivar cors_origins: the origins of browser pages that may ask, besides those of this machine; ``*`` allows all.
+    :ivar allowed_hosts: the names that ``Host`` may have on a connection over loopback, besides this machine's own;
+        ``*`` allows all.
     :ivar cache: the stores of answers, for the providers and slots that keep some.
-    :ivar watch: whether the configuration is read again when one of its files changes. By default where no SIGHUP can
-        ask for that.
+    :ivar watch: whether the configuration is read again when one of its files changes. It is so by default where no
+        SIGHUP can ask for that: on Windows.
     """
 
     listen: Listen = Address().endpoints()
@@ -116,25 +126,30 @@ class ProxySettings(Checked):
 class ProviderDefaults(Checked):
     """What ``defaults:`` can say for all providers.
 
-    :ivar max_connections: idle connections that are kept for reuse.
-    :ivar max_concurrent: requests at once, streams to their end. Where nobody has set it, a local server is asked.
-    :ivar max_pending: requests that may wait for one of these; one more is refused.
-    :ivar keep_alive: seconds that an idle connection is kept.
-    :ivar keep_alive_max: seconds, at most, that it is kept where the provider asks for more.
-    :ivar connect_timeout: seconds, TLS included. Within this machine :data:`LOOPBACK_CONNECT_TIMEOUT` if not said.
-    :ivar default_timeout: seconds to the first content of a stream, or to the end of a whole answer; None: see
-        :attr:`ProviderConfig.stream_timeout` and :attr:`ProviderConfig.whole_timeout`.
-    :ivar idle_timeout: seconds between two reads of a stream.
-    :ivar queue_timeout: seconds to wait for a permit.
-    :ivar tls_sessions: TLS sessions that are kept for resumption.
-    :ivar max_retries: attempts after the first.
-    :ivar breaker: when it is left alone; None: never.
-    :ivar rate_guard: whether its 429s tell how many requests of a key and model it gets.
+    :ivar max_connections: the idle connections that are kept for reuse. Over HTTP/1.1 no more requests go at once.
+    :ivar max_concurrent: the requests that the provider gets at once; a stream counts to its end. Where nobody says it,
+        a server of the dialect ``local`` is asked how many it answers.
+    :ivar max_pending: the requests that may wait for a permit. One more is answered by 503 at once.
+    :ivar keep_alive: how long an idle connection is kept.
+    :ivar keep_alive_max: how long at most it is kept where the provider asks for more.
+    :ivar connect_timeout: how long a connection may take, TLS included. For http on this machine it is 0.4 s if nobody
+        says it.
+    :ivar default_timeout: how long a stream may take to its first content, and a whole answer to its end. Without it
+        these are 60 s and 5 m, and 10 m for the dialect ``local``, which may have to load a model.
+    :ivar idle_timeout: how long a stream may be silent after its first content.
+    :ivar queue_timeout: how long a request may wait for a permit.
+    :ivar tls_sessions: the TLS sessions that are kept for resumption.
+    :ivar max_retries: how often a request is sent again that failed in a way in which asking again can help.
+    :ivar retry_after_max: still read, without effect.
+    :ivar breaker: when a provider, or one of its models, is left alone; ``off`` means never.
+    :ivar rate_guard: whether 429s teach how many requests of one key and model the provider takes. It is on if neither
+        this nor ``adaptive`` says otherwise.
     :ivar adaptive: the old name of ``rate_guard``.
-    :ivar background_share: accepted, without effect; so is ``retry_after_max``.
-    :ivar cache: of answers.
-    :ivar coalesce: whether equal requests under way share one answer; None: where all answers would be the same.
-    :ivar http2: ``auto`` speaks it where the provider offers it; ``on`` and ``off`` insist.
+    :ivar background_share: still read, without effect.
+    :ivar cache: whether answers are kept to be given again.
+    :ivar coalesce: whether equal requests under way share one answer. Without it those do of which all answers would be
+        the same: with temperature 0, or a seed.
+    :ivar http2: whether HTTP/2 is spoken: ``auto`` where the provider offers it; ``on`` and ``off`` insist.
     """
 
     max_connections: Count = 50
@@ -167,22 +182,25 @@ class ProviderDefaults(Checked):
 class ProviderConfig(ProviderDefaults):
     """One provider.
 
-    :ivar base_url: without a trailing slash; or ``embedded:demo``.
-    :ivar api_key_env: the variables that hold its keys; None: the provider wants none.
+    :ivar name: the key under which it stands.
+    :ivar base_url: where its API is, with or without ``/chat/completions``; or ``embedded:demo``.
+    :ivar api_key_env: the variable of the environment, or of ``.env``, that holds its key, or a list of several.
+        Without it the provider gets no key.
     :ivar api_keys: what those variables hold that hold anything, in their order.
     :ivar api_key: the first of these.
     :ivar key_missing: those variables, for messages, if all hold nothing.
     :ivar header_secrets: what its ``headers`` got from variables, and is not to be shown.
-    :ivar auth_header: ``Name: value`` with ``${API_KEY}`` in the value.
-    :ivar headers: sent with every request besides; variables are filled in.
-    :ivar allowed_fields: of a client's body; others are dropped. None allows all.
-    :ivar dialect: whose rules apply; if not given, the provider's name or host tells.
-    :ivar ca_file: has certificates of authorities that are trusted besides the system's.
+    :ivar auth_header: the header field that carries the key, with ``${API_KEY}`` in its place.
+    :ivar headers: header fields that every request gets; ``${NAME}`` in a value is a variable of the environment or
+        ``.env``.
+    :ivar allowed_fields: the fields of a client's body that go up; others are dropped. Without it all go up.
+    :ivar dialect: whose rules apply. Without it the provider's name or host tells.
+    :ivar ca_file: a file with certificates of authorities, in PEM or DER, that are trusted besides the system's.
     :ivar ca_certificates: those, in DER.
-    :ivar verify: False: over https, whoever answers is taken for the provider.
-    :ivar proxy_url: of the proxy that makes its connections; ``off``: there is none, whatever the environment says.
+    :ivar verify: whether the provider's certificate is checked. Where it is not, skyproxy warns.
+    :ivar proxy_url: the proxy that makes its connections; ``off`` means none, whatever the environment says.
     :ivar via: that proxy; None: there is none.
-    :ivar streaming_adapter: read for the founding proxy's files; streams pass through as they are.
+    :ivar streaming_adapter: still read, without effect: streams pass through as they are.
     """
 
     name: Annotated[str, AfterValidator(rules.provider_name)]
@@ -241,18 +259,25 @@ class ProviderConfig(ProviderDefaults):
 class SlotConfig(Checked):
     """One model slot: a name that clients ask for.
 
-    :ivar model: as the provider calls it.
-    :ivar params: body fields for requests that do not bring them.
-    :ivar force: body fields whatever the request brings.
-    :ivar enable_reasoning: switches reasoning on or off; None leaves it to the request.
-    :ivar default_timeout: seconds, in place of the provider's; so are the next two.
-    :ivar fallbacks: what is asked when this model fails, in order: ``provider:model``, or other slots.
-    :ivar first_token_timeout: seconds to the first content, after which a fallback is asked; None: no such limit.
-    :ivar hedge_after: seconds to the first content, after which a fallback is asked besides, and the first to answer
-        wins; None: never.
-    :ivar priority: in the queue for a permit.
+    :ivar name: the key under which it stands.
+    :ivar provider: the provider that serves it, by its name under ``providers:``.
+    :ivar model: the model, as the provider calls it.
+    :ivar params: fields of the body that requests get which do not bring them.
+    :ivar force: fields of the body that all requests get, whatever they bring.
+    :ivar enable_reasoning: whether the model thinks before it speaks, in the words of the provider's dialect. Without
+        it the request says so.
+    :ivar default_timeout: in place of the provider's.
+    :ivar idle_timeout: in place of the provider's.
+    :ivar queue_timeout: in place of the provider's.
+    :ivar fallbacks: who is asked when this model fails, in order: ``provider:model``, or other slots.
+    :ivar first_token_timeout: how long a stream may take to its first content before a fallback is asked in its place.
+        Without it there is no such limit.
+    :ivar hedge_after: how long it may take before a fallback is asked besides; the first to speak wins. Without it none
+        is.
+    :ivar priority: what goes first where requests wait for a permit. ``background`` waits behind ``interactive``.
     :ivar strip_reasoning: whether what the model thought is taken out of its answers.
-    :ivar cache: in place of the provider's; so is the next. None leaves it to the provider.
+    :ivar cache: in place of the provider's.
+    :ivar coalesce: in place of the provider's.
     """
 
     name: Name

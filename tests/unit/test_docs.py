@@ -11,7 +11,17 @@ import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.command.main import COMMANDS
-from skyproxy.config import load
+from skyproxy.config import (
+    BreakerSettings,
+    CacheRule,
+    CacheSettings,
+    Price,
+    ProviderConfig,
+    ProxySettings,
+    SlotConfig,
+    load,
+)
+from skyproxy.config.reference import reference, rows_of
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = [ROOT / "README.md", *sorted((ROOT / "skyproxy" / "docs").glob("*.md"))]
@@ -28,7 +38,9 @@ class DocsTests(SynchronousTestCase):
     """README.md and skyproxy/docs"""
 
     def test_there_are_guides(self) -> None:
-        self.assertEqual({path.name for path in TEXTS}, {"README.md", "player.md", "operator.md", "contributor.md"})
+        self.assertEqual(
+            {path.name for path in TEXTS}, {"README.md", "player.md", "operator.md", "contributor.md", "reference.md"}
+        )
         self.assertLessEqual(len((ROOT / "README.md").read_text("utf-8").splitlines()), 120)
 
     def test_configurations_can_be_used(self) -> None:
@@ -47,6 +59,15 @@ class DocsTests(SynchronousTestCase):
                 (folder / "skyproxy.yaml").write_text(text, "utf-8")
                 load(folder, environ=KEYLESS, cwd=folder, home=None)
         self.assertGreaterEqual(seen, 4)
+
+    def test_the_reference_is_that_of_the_models(self) -> None:
+        page = (ROOT / "skyproxy" / "docs" / "reference.md").read_text("utf-8")
+        self.assertEqual(page, reference(), "write it anew: skyproxy schema --markdown")
+
+    def test_each_option_has_its_meaning(self) -> None:
+        for model in (ProxySettings, ProviderConfig, SlotConfig, BreakerSettings, CacheRule, CacheSettings, Price):
+            for name, _, default, meaning in rows_of(model):
+                self.assertTrue(meaning.endswith(".") and default, f"{model.__name__}.{name}")
 
     def test_commands_exist(self) -> None:
         named = set()
