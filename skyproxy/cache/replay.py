@@ -19,17 +19,23 @@ class Replay:
 
     Subclasses say what there is, in :meth:`_take` and :meth:`_end`.
 
-    :ivar client: None when the answer is over for it. (Its transport may well keep this producer.)
+    :ivar client: None before there is one, and when the answer is over for it. (Its transport may keep this producer.)
     :ivar over: fires with None when the answer is over for this client. Fails with what the client's methods raised.
         Cancel it when the client has left: nothing is written from then on.
     :ivar paused: whether the client's transport wants nothing for now.
     """
 
-    def __init__(self, client: Client) -> None:
-        self.client: Client | None = client
-        self.over: Deferred[None] = Deferred(lambda _: self.stop())
+    over: Deferred[None]
+
+    def __init__(self) -> None:
+        self.client: Client | None = None
         self.paused = False
         self._busy = False
+
+    def attach(self, client: Client) -> None:
+        """Write to *client* from now on."""
+        self.client = client
+        self.over = Deferred(lambda _: self.stop())
 
     def begin(self, status: int, headers: Fields) -> None:
         """Send the head."""

@@ -1,4 +1,4 @@
-"""One answer under way, and all who wait for it."""
+"""Single flight: one answer under way, and all its subscribers."""
 
 from __future__ import annotations
 
@@ -34,12 +34,15 @@ class SingleFlight:
     """Stands in a client's place before relay, and hands the answer on to any number of clients, the same bytes to
     each, at its own pace.
 
+    A request joins, waits until the answer has begun, and has it delivered to its client then. The flight is abandoned
+    when its last subscriber has left.
+
     The provider is paused when all of them are. One that does not read while others do falls behind, and is cut when
     it is ``max_lag`` further behind than it has been at its best. (One that joined late begins far behind.)
 
     :param seconds: the time, for :attr:`first_byte_at`.
-    :param on_abandoned: called, once at most, when the last client has left an answer that is not over.
     :param on_closed: called, once, when no more clients can join.
+    :ivar running: what fetches the answer; cancelled when the last client has left an answer that is not over.
     :ivar history: the stream so far.
     :ivar started: as of relay's client, and so are the next four.
     """
@@ -47,13 +50,12 @@ class SingleFlight:
     def __init__(
         self,
         seconds: Callable[[], float],
-        on_abandoned: Callable[[], None],
         on_closed: Callable[[], None],
         limits: FlightLimits,
     ) -> None:
         self._seconds = seconds
-        # Both are let go of when they have been called, or can be no more: they lead back here.
-        self._on_abandoned: Callable[[], None] | None = on_abandoned
+        # Both are let go of when they are of no more use: they lead back here.
+        self.running: Deferred[None] | None = None
         self._on_closed: Callable[[], None] | None = on_closed
         self._limits = limits
         self.history = History()
@@ -72,7 +74,7 @@ class SingleFlight:
 
     @property
     def joinable(self) -> bool:
-        """Whether :meth:`follow` can be called: until the answer is over, abandoned or too large to be kept."""
+        """Whether others can join: until the answer is over, abandoned or too large to be kept."""
         return self._on_closed is not None
 
     @property
@@ -85,25 +87,41 @@ class SingleFlight:
         """Whether no more of the answer is to come. Clients may still be taking what has come."""
         return self._ending is not None
 
-    def follow(self, client: Client, extra_headers: Fields = ()) -> Deferred[None]:
+    def join(self) -> Subscriber:
+        """Subscribe to the answer. Until it is delivered, leave by cancelling :meth:`Subscriber.begun`.
+
+        :raise RuntimeError: the flight is not :attr:`joinable`.
+        """
+        if not self.joinable:
+            raise RuntimeError("Nobody can join this answer any more.")
+        subscriber = Subscriber(self)
+        self._subscribers[subscriber] = None
+        self._steer()
+        return subscriber
+
+    def deliver(self, subscriber: Subscriber, client: Client, extra_headers: Fields = ()) -> Deferred[None]:
         """Give *client* the answer: what has come of it at once, the rest as it comes.
 
         :param extra_headers: for this client alone.
         :return: fires with None when the answer is over for this client. Fails with what the answer failed with:
             before it began, the client has got nothing; after that, the client has seen the cut. Fails with
             :class:`ClientTooSlow` when it alone was cut. Cancel it when the client has left.
-        :raise RuntimeError: the flight is not :attr:`joinable`.
         """
-        if not self.joinable:
-            raise RuntimeError("Nobody can join this answer any more.")
-        subscriber = Subscriber(self, client, extra_headers)
-        self._subscribers[subscriber] = None
-        if self.started:
+        subscriber.attach(client, extra_headers)
+        ending = self._ending
+        if self.started and self._whole is None:
             assert self.status is not None
             subscriber.open(self.status, self._headers)
+        if ending is not None:
+            subscriber.end(ending, self.status, self._headers)
+        elif self.started:
             subscriber.pump()
-        self._steer()
+            self._steer()
         return subscriber.over
+
+    def follow(self, client: Client, extra_headers: Fields = ()) -> Deferred[None]:
+        """Join, and have the answer delivered to *client*."""
+        return self.deliver(self.join(), client, extra_headers)
 
     def recorded(self) -> StoredAnswer | None:
         """The answer, if it is over, and is one to be kept: successful, complete, and not too large."""
@@ -140,7 +158,7 @@ class SingleFlight:
         self.finish()
 
     def start(self, status: int, headers: Fields, producer: IPushProducer, first: bytes = b"") -> None:
-        """Begin a streamed answer. *producer* is paused while all who follow are."""
+        """Begin a streamed answer. *producer* is paused while all subscribers are."""
         self._producer = producer
         self._begin_stream(status, headers, first)
 
@@ -168,22 +186,22 @@ class SingleFlight:
         """The streamed answer is not complete: cut it for everybody, with *last* as its last bytes."""
         self._over(Cut(last, UpstreamBroken("The provider's answer, which others wait for too, broke off.")))
 
-    # What followers call.
+    # What subscribers call.
 
     def paused(self, subscriber: Subscriber) -> None:
-        """*follower* takes nothing for now."""
+        """*subscriber* takes nothing for now."""
         if subscriber in self._subscribers:
             self._paused[subscriber] = None
             self._steer()
 
     def resumed(self, subscriber: Subscriber) -> None:
-        """*follower* has taken all there is, and wants more."""
+        """*subscriber* has taken all there is, and wants more."""
         if subscriber in self._paused:
             del self._paused[subscriber]
             self._steer()
 
     def left(self, subscriber: Subscriber) -> None:
-        """The answer is over for *follower*."""
+        """The answer is over for *subscriber*."""
         self._subscribers.pop(subscriber, None)
         self._paused.pop(subscriber, None)
         if self.over or self._abandoned:
@@ -195,9 +213,9 @@ class SingleFlight:
             self._producer = None
             self.history.forget(self.history.end)
             self._close()
-            on_abandoned, self._on_abandoned = self._on_abandoned, None
-            if on_abandoned is not None:
-                on_abandoned()
+            running, self.running = self.running, None
+            if running is not None:
+                running.cancel()
 
     # Within.
 
@@ -220,7 +238,7 @@ class SingleFlight:
         if self.over:
             return
         self._ending = ending
-        self._producer = self._on_abandoned = None
+        self._producer = self.running = None
         # Before anybody hears: who asks again from there gets an answer of his own.
         self._close()
         for subscriber in list(self._subscribers):
@@ -278,16 +296,13 @@ class Flights:
         """The one to join under *key*, if there is one."""
         return self._joinable.get(key)
 
-    def begin(self, key: bytes, on_abandoned: Callable[[], None]) -> SingleFlight:
-        """Begin another, which is found under *key* until nobody can join it any more.
-
-        :param on_abandoned: see :class:`SingleFlight`.
-        """
+    def begin(self, key: bytes) -> SingleFlight:
+        """Begin another, which is found under *key* until nobody can join it any more."""
 
         def closed() -> None:
             if self._joinable.get(key) is flight:
                 del self._joinable[key]
 
-        flight = SingleFlight(self._seconds, on_abandoned, closed, self._limits)
+        flight = SingleFlight(self._seconds, closed, self._limits)
         self._joinable[key] = flight
         return flight

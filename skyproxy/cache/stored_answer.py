@@ -49,7 +49,8 @@ class _StoredReplay(Replay):
     """Writes *body*, which is complete."""
 
     def __init__(self, client: Client, body: bytes) -> None:
-        super().__init__(client)
+        super().__init__()
+        self.attach(client)
         self._body = body
         self._taken = 0
 

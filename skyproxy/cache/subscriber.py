@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from skyproxy.cache.history import History
@@ -35,7 +36,7 @@ class Cut:
 
 
 class Leader(Protocol):
-    """What followers follow, and tell of themselves."""
+    """What subscribers read from, and report their state to."""
 
     @property
     def history(self) -> History:
@@ -52,22 +53,40 @@ class Leader(Protocol):
 
 
 class Subscriber(Replay):
-    """Takes *client* through the history of a stream, and on to its end.
+    """Takes a client through the history of a stream, and on to its end. At first there is no client.
 
     :ivar next: the number of the chunk that it takes next.
     """
 
-    def __init__(self, leader: Leader, client: Client, extra_headers: Fields) -> None:
-        super().__init__(client)
+    def __init__(self, leader: Leader) -> None:
+        super().__init__()
         self._leader: Leader | None = leader
-        self._extra_headers = extra_headers
+        self._extra_headers: Fields = ()
+        self._begun: Deferred[None] | None = None
         self._taken = 0
         self._least_lag = leader.history.size
         self._ending: Finished | Cut | None = None
         self.next = 0
 
+    def begun(self) -> Deferred[None]:
+        """Wait until the answer has begun.
+
+        :return: fires with None then; fails with what the answer failed with before that. Cancel it when the client has
+            left.
+        """
+        self._begun = Deferred(lambda _: self.stop())
+        return self._begun
+
+    def attach(self, client: Client, extra_headers: Fields = ()) -> None:
+        """Write to *client* from now on, with *extra_headers* of its own."""
+        super().attach(client)
+        self._extra_headers = extra_headers
+
     def open(self, status: int, headers: Fields) -> None:
-        """Send the head of a stream."""
+        """Send the head of a stream, or have the client attached that it is for."""
+        if self.client is None:
+            self._fire(None)
+            return
         self.begin(status, [*headers, *self._extra_headers])
 
     def end(self, ending: Finished | Cut, status: int | None, headers: Fields) -> None:
@@ -76,6 +95,11 @@ class Subscriber(Replay):
         :param status: of the answer; None if it has not begun.
         """
         if self.client is None:
+            if isinstance(ending, Cut) and status is None:
+                self.stop()
+                self._fire(ending.error)
+            else:
+                self._fire(None)
             return
         self._ending = ending
         if isinstance(ending, Finished) and ending.whole is not None:
@@ -112,6 +136,15 @@ class Subscriber(Replay):
     def pump(self) -> None:
         super().pump()
         self._least_lag = min(self._least_lag, self.lag)
+
+    def _fire(self, error: Exception | None) -> None:
+        begun, self._begun = self._begun, None
+        if begun is None:
+            return
+        if error is None:
+            begun.callback(None)
+        else:
+            begun.errback(error)
 
     def stop(self) -> None:
         super().stop()

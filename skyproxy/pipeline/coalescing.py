@@ -1,11 +1,10 @@
-"""Answers that requests share: those that were kept, and those that are under way."""
+"""Answers that requests share: those that are in a store, and those that are under way."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass
 from itertools import count
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -13,58 +12,111 @@ from twisted.logger import Logger
 from skyproxy.cache.key import cache_key, canonical
 from skyproxy.cache.single_flight import Flights, SingleFlight
 from skyproxy.cache.store import Store
+from skyproxy.cache.stored_answer import StoredAnswer
+from skyproxy.cache.subscriber import Subscriber
 from skyproxy.config import CacheRule
 from skyproxy.errors import InternalError, SkyproxyError, forget
-from skyproxy.formats.sse import error_event
+from skyproxy.http.common.headers import Fields
+from skyproxy.pipeline.provider_answer import ProviderAnswer
 from skyproxy.pipeline.relay import Client
-from skyproxy.pipeline.request import Request, UpstreamBody
+from skyproxy.pipeline.request import Request
+from skyproxy.pipeline.routed_request import RoutedRequest
 from skyproxy.pipeline.router import Candidate
-from skyproxy.upstream.dispatch.dispatcher import Outcome
 
 _log = Logger()
 
-Result = Literal["hit", "miss", "coalesced"]
+CacheResult = Literal["hit", "miss", "coalesced"]
 _HEADER = b"X-Skyproxy-Cache"
 
+Fetch = Callable[[], Awaitable[ProviderAnswer]]
+"""Gets an answer of a request's own from the providers."""
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """How a request may share its answer.
+
+class Sharing:
+    """How one request may share its answer, and what has come of that.
 
     :ivar key: of all that the answer depends on.
-    :ivar rule: for keeping it; None: it is not kept.
-    :ivar coalesces: whether it may be shared while it is under way.
-    :ivar reads: whether one that was kept will do.
+    :ivar candidate: the first that is asked, whose the key is.
+    :ivar rule: for storing the answer; None: it is not stored.
+    :ivar coalesces: whether the answer may be shared while it is under way.
+    :ivar reads: whether a stored answer will do.
+    :ivar result: what came of it so far; None before.
+    :ivar running: the fetching of the answer, where this request began it: others may share that.
     """
 
-    key: bytes
-    rule: CacheRule | None
-    coalesces: bool
-    reads: bool
+    __slots__ = ("candidate", "coalesces", "key", "reads", "result", "rule", "running")
+
+    def __init__(
+        self, key: bytes, candidate: Candidate, rule: CacheRule | None, *, coalesces: bool, reads: bool
+    ) -> None:
+        self.key = key
+        self.candidate = candidate
+        self.rule = rule
+        self.coalesces = coalesces
+        self.reads = reads
+        self.result: CacheResult | None = None
+        self.running: Deferred[None] | None = None
+
+    def still_running(self) -> Deferred[None] | None:
+        """What this request began and others wait for; None if there is no such thing, or it is over."""
+        return None if self.running is None or self.running.called else self.running
 
 
-@dataclass(frozen=True, slots=True)
-class Errand:
-    """How a request gets an answer of its own.
+class RelayableAnswer(Protocol):
+    """What :meth:`Coalescing.obtain` gives."""
 
-    :ivar ask: asks the providers.
-    :ivar bring: brings what they answered to a client.
-    :ivar ended_by: why skyproxy itself ended the request, if it did.
-    :ivar outlived: told when the client has left, and others still wait for the answer that was asked for it: fires
-        when that is over.
+    async def send_to(self, client: Client) -> None:
+        """Bring the answer to *client*.
+
+        :raise SkyproxyError: it was not brought whole. When ``client.started``, the client has seen the cut, unless
+            this was cancelled.
+        """
+
+
+class CachedAnswer:
+    """An answer from a store, which *headers* go with."""
+
+    def __init__(self, stored: StoredAnswer, headers: Fields) -> None:
+        self._stored = stored
+        self._headers = headers
+
+    async def send_to(self, client: Client) -> None:
+        """Bring the answer to *client*."""
+        await self._stored.replay(client, self._headers)
+
+
+class SharedAnswer:
+    """An answer under way in *flight*, which has begun and which *headers* go with.
+
+    :param subscriber: that of the request.
     """
 
-    ask: Callable[[], Awaitable[Outcome]]
-    bring: Callable[[Outcome, Client], Awaitable[None]]
-    ended_by: Callable[[], SkyproxyError | None]
-    outlived: Callable[[Deferred[None]], None]
+    def __init__(self, flight: SingleFlight, subscriber: Subscriber, headers: Fields) -> None:
+        self._flight = flight
+        self._subscriber = subscriber
+        self._headers = headers
+
+    async def send_to(self, client: Client) -> None:
+        """Bring what has come of the answer to *client*, and then the rest as it comes."""
+        await self._flight.deliver(self._subscriber, client, self._headers)
+
+
+class _NotShared(Exception):
+    """The answer is one that no other request shall have.
+
+    :ivar answer: for the request that began the flight.
+    """
+
+    def __init__(self, answer: ProviderAnswer | None) -> None:
+        super().__init__()
+        self.answer = answer
 
 
 class Coalescing:
-    """Serves requests from what others asked for.
+    """Obtains answers, from what others have asked for where that may be.
 
     :param stores: by the names that the configuration has for them.
-    :param counts: of results; see :data:`Result`.
+    :param counts: of results; see :data:`CacheResult`.
     """
 
     def __init__(self, stores: Mapping[str, Store], flights: Flights, counts: MutableMapping[str, int]) -> None:
@@ -73,19 +125,23 @@ class Coalescing:
         self._counts = counts
         self._numbers = count()
 
-    def wish(self, request: Request, model: str, candidate: Candidate, body: UpstreamBody) -> Wish | None:
+    def sharing(self, request: Request, model: str, first: RoutedRequest) -> Sharing | None:
         """How *request* may share its answer; None if it may not.
 
         :param model: as the client asks for it.
-        :param candidate: the first that is asked.
+        :param first: the request as the first candidate would get it.
         """
-        if body.fields is None or not request.endpoint.in_json:
-            return None
+        candidate = first.candidate
         rule, coalesces = candidate.cache, candidate.coalesce
+        stored = rule.store in self._stores
+        if not request.endpoint.in_json or (not stored and coalesces is False):
+            return None
+        fields = first.body.fields
+        if fields is None:
+            return None
         if coalesces is None:
-            coalesces = is_deterministic(body.fields)
-        kept = rule.store in self._stores
-        if not kept and not coalesces:
+            coalesces = is_deterministic(fields)
+        if not stored and not coalesces:
             return None
         directives = {each.strip().lower() for each in request.cache_control.split(b",")}
         fresh = b"no-cache" in directives or b"no-store" in directives
@@ -95,80 +151,82 @@ class Coalescing:
             model=candidate.model,
             requested_model=model,
             changed="strip_reasoning" if candidate.strip_reasoning else "",
-            body=canonical(body.fields),
+            body=canonical(fields),
             identity=request.identity,
         )
-        return Wish(key, rule if kept and b"no-store" not in directives else None, coalesces and not fresh, not fresh)
+        rule_here = rule if stored and b"no-store" not in directives else None
+        return Sharing(key, candidate, rule_here, coalesces=coalesces and not fresh, reads=not fresh)
 
-    async def serve(self, wish: Wish, client: Client, errand: Errand) -> Result:
-        """Answer *client* with what is kept, or with an answer that is under way, or with one that others may share.
+    async def obtain(self, sharing: Sharing, fetch: Fetch) -> RelayableAnswer:
+        """An answer: from a store, or one that is under way for another request, or what *fetch* gives, which others
+        may share.
 
-        What fails is not shared: then each asks for itself.
+        What fails is not shared: then each request fetches for itself.
 
-        :raise SkyproxyError: as *errand* does.
+        :raise SkyproxyError: as *fetch* does.
         """
-        if wish.rule is not None and wish.reads and await self._replay(wish, wish.rule, client, errand):
-            return self._count("hit")
-        flight = self._flights.get(wish.key) if wish.coalesces else None
+        if sharing.rule is not None and sharing.reads:
+            cached = await self._from_store(sharing, sharing.rule)
+            if cached is not None:
+                return cached
+        flight = self._flights.get(sharing.key) if sharing.coalesces else None
         if flight is None:
-            self._count("miss")
-            await self._lead(wish, client, errand)
-            return "miss"
-        self._count("coalesced")
+            return await self._lead(sharing, fetch)
+        self._count(sharing, "coalesced")
+        subscriber = flight.join()
         try:
-            await _follow(flight.follow(client, _told("coalesced")), client, errand)
-            return "coalesced"
-        except (_Unshared, SkyproxyError) as error:
-            if client.started:
-                raise
+            await subscriber.begun()
+        except (_NotShared, SkyproxyError) as error:
             forget(error)
-        await errand.bring(await errand.ask(), client)
-        return "coalesced"
+            return await fetch()
+        return SharedAnswer(flight, subscriber, _said("coalesced"))
 
-    def _count(self, result: Result) -> Result:
+    def _count(self, sharing: Sharing, result: CacheResult) -> None:
+        sharing.result = result
         self._counts[result] = self._counts.get(result, 0) + 1
-        return result
 
-    async def _replay(self, wish: Wish, rule: CacheRule, client: Client, errand: Errand) -> bool:
+    async def _from_store(self, sharing: Sharing, rule: CacheRule) -> CachedAnswer | None:
         store = self._stores[rule.store]
-        stored = await store.get(wish.key)
+        stored = await store.get(sharing.key)
         if stored is None:
-            return False
-        age = (b"Age", b"%d" % store.age(stored))
-        await _follow(stored.replay(client, [*_told("hit"), age]), client, errand)
-        return True
+            return None
+        self._count(sharing, "hit")
+        return CachedAnswer(stored, [*_said("hit"), (b"Age", b"%d" % store.age(stored))])
 
-    async def _lead(self, wish: Wish, client: Client, errand: Errand) -> None:
-        leading = _Leading(errand)
-        key = wish.key if wish.coalesces else b"%b %d" % (wish.key, next(self._numbers))
-        flight = self._flights.begin(key, leading.abandon)
-        following = flight.follow(client, _told("miss"))
-        leading.flying = Deferred.fromCoroutine(self._fly(flight, wish, leading))
+    async def _lead(self, sharing: Sharing, fetch: Fetch) -> RelayableAnswer:
+        """Begin a flight, and be the first to wait for its answer."""
+        self._count(sharing, "miss")
+        key = sharing.key if sharing.coalesces else b"%b %d" % (sharing.key, next(self._numbers))
+        flight = self._flights.begin(key)
+        subscriber = flight.join()
+        begun = subscriber.begun()
+        sharing.running = flight.running = Deferred.fromCoroutine(self._fly(flight, begun, sharing, fetch))
         try:
-            await _follow(following, client, errand)
-        except _Unshared as unshared:
+            await begun
+        except _NotShared as unshared:
             forget(unshared)
-            outcome, leading.unshared = leading.unshared, None
-            assert outcome is not None
-            await errand.bring(outcome, client)
-        except CancelledError:
-            leading.left = True
-            if leading.flying is not None and not leading.flying.called:
-                errand.outlived(leading.flying)
-            raise
+            assert unshared.answer is not None
+            return unshared.answer
+        return SharedAnswer(flight, subscriber, _said("miss"))
 
-    async def _fly(self, flight: SingleFlight, wish: Wish, leading: _Leading) -> None:
-        """The journey of an answer that is shared. It goes on as long as anybody waits for it."""
+    async def _fly(self, flight: SingleFlight, begun: Deferred[None], sharing: Sharing, fetch: Fetch) -> None:
+        """Fetch an answer and bring it to all who share it, as long as anybody waits for it.
+
+        :param begun: what the request that began the flight waits for; it has fired if its client has left.
+        """
         try:
-            outcome = await leading.errand.ask()
-            if outcome.answer.status != 200:
-                leading.give_up_sharing(outcome, flight)
+            answer = await fetch()
+            if answer.status != 200:
+                if begun.called:
+                    answer.close()
+                flight.failed(_NotShared(answer))
                 return
-            await leading.errand.bring(outcome, flight)
+            await answer.send_to(flight)
             # The key is that of the first candidate. What another says is for those who wait now.
-            answer = flight.recorded() if outcome.plan == 0 else None
-            if wish.rule is not None and answer is not None and answer.size <= wish.rule.max_bytes:
-                self._stores[wish.rule.store].put(wish.key, answer, wish.rule.ttl)
+            recorded = flight.recorded() if answer.candidate is sharing.candidate else None
+            rule = sharing.rule
+            if rule is not None and recorded is not None and recorded.size <= rule.max_bytes:
+                self._stores[rule.store].put(sharing.key, recorded, rule.ttl)
         except CancelledError as abandoned:
             forget(abandoned)
         except SkyproxyError as error:
@@ -180,37 +238,6 @@ class Coalescing:
             flight.failed(InternalError("skyproxy failed on this request; its log tells more under the request id."))
 
 
-class _Unshared(Exception):
-    """The answer is one that nobody else shall have."""
-
-
-class _Leading:
-    """The request that an answer was asked for first.
-
-    :ivar left: its client has left.
-    :ivar unshared: an answer that is for this client only.
-    """
-
-    def __init__(self, errand: Errand) -> None:
-        self.errand = errand
-        self.flying: Deferred[None] | None = None
-        self.left = False
-        self.unshared: Outcome | None = None
-
-    def abandon(self) -> None:
-        """Nobody waits any more."""
-        if self.flying is not None:
-            self.flying.cancel()
-
-    def give_up_sharing(self, outcome: Outcome, flight: SingleFlight) -> None:
-        """Let this client have *outcome*, and the others ask for themselves."""
-        if self.left:
-            outcome.answer.close(None)
-        else:
-            self.unshared = outcome
-        flight.failed(_Unshared())
-
-
 def is_deterministic(fields: Mapping[str, Any]) -> bool:
     """Whether equal requests are meant to get equal answers."""
     # The second is Mistral's name for the seed, see dialects.
@@ -218,15 +245,5 @@ def is_deterministic(fields: Mapping[str, Any]) -> bool:
     return seeded or fields.get("temperature") == 0
 
 
-def _told(result: Result) -> list[tuple[bytes, bytes]]:
+def _said(result: CacheResult) -> list[tuple[bytes, bytes]]:
     return [(_HEADER, result.encode("ascii"))]
-
-
-async def _follow(answering: Deferred[None], client: Client, errand: Errand) -> None:
-    try:
-        await answering
-    except CancelledError:
-        error = errand.ended_by()
-        if error is not None and client.started:
-            client.cut(error_event(error, on_boundary=False) if client.streamed else b"")
-        raise

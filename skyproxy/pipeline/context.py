@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from twisted.internet.defer import Deferred
 
 from skyproxy.errors import SkyproxyError, Unavailable, UpstreamError, UpstreamReported
-from skyproxy.formats.openai.stream_inspector import StreamInspector, StreamState
-from skyproxy.pipeline.coalescing import Result
+from skyproxy.formats.openai.stream_inspector import StreamState
+from skyproxy.pipeline.attempt_history import AttemptHistory
+from skyproxy.pipeline.coalescing import CacheResult, Sharing
+from skyproxy.pipeline.provider_answer import ProviderAnswer
 from skyproxy.pipeline.relay import Client
 from skyproxy.pipeline.request import Request
 from skyproxy.pipeline.router import Candidate
@@ -19,17 +19,27 @@ from skyproxy.upstream.exchange.attempt import Attempt
 
 
 class RequestContext:
-    """One request under way: what happened so far, and the means to end it from outside."""
+    """One request under way: what happened so far, and the means to end it from outside.
+
+    :param started: when it came, on the clock that :meth:`over` is told the time of.
+    :ivar model: as the client names it; empty before that is known.
+    :ivar streaming: whether the client wants a stream.
+    :ivar attempts: what happened at the candidates.
+    :ivar answer: a provider's, that was fetched for this request; None before, and where an answer is shared.
+    :ivar sharing: how its answer may be shared; None if it may not.
+    :ivar cache_result: what came of that; None if the client did not get its answer.
+    :ivar outlived_by: what goes on for others when its client has left; fires when that is over.
+    :ivar done: fires when the request is over. To cancel it is to end the request.
+    :ivar ended_by: why skyproxy itself ended the request, if it did.
+    :ivar error: what it ended with, if it failed.
+    :ivar gone: whether the client has left.
+    """
 
     model = ""
     streaming = False
-    attempts = 0
-    candidates: Sequence[Candidate] = ()
-    candidate: Candidate | None = None
-    answer: Answer | None = None
-    watch: StreamInspector | None = None
-    state: StreamState | None = None
-    shared: Result | None = None
+    answer: ProviderAnswer | None = None
+    sharing: Sharing | None = None
+    cache_result: CacheResult | None = None
     outlived_by: Deferred[None] | None = None
     done: Deferred[None] | None = None
     ended_by: SkyproxyError | None = None
@@ -37,55 +47,46 @@ class RequestContext:
     error: SkyproxyError | None = None
     gone = False
 
-    def __init__(self, request: Request, client: Client, started: float) -> None:
+    def __init__(self, request: Request, client: Client, started: float, attempts: AttemptHistory) -> None:
         self.request = request
         self.client = client
         self.started = started
-        self.sendings: list[tuple[Candidate, Attempt]] = []
-
-    def asked(self, index: int) -> None:
-        """The candidate of this *index* is asked."""
-        self.candidate = self.candidates[index]
-        self.attempts += 1
-
-    def note_sent(self, candidate: Candidate, attempt: Attempt) -> None:
-        """The provider of *candidate* gets the request."""
-        self.sendings.append((candidate, attempt))
-
-    def outlived(self, flying: Deferred[None]) -> None:
-        """The client has left, and others wait on for its answer, which is over when *flying* fires."""
-        self.outlived_by = flying
+        self.attempts = attempts
 
     def end(self, error: SkyproxyError) -> None:
         """Give the request up: its client gets *error*, as an answer or as the cut of a stream."""
         self.ended_by = error
         if self.answer is not None:
-            self.answer.body.fail(error)
+            self.answer.fail(error)
         elif self.done is not None:
             self.done.cancel()
 
-    def over(self, now: float, error: SkyproxyError | None, *, gone: bool) -> None:
+    def cancelled(self) -> None:
+        """Note that the client has left, or that skyproxy ended the request before it had an answer of its own."""
+        self.gone = self.ended_by is None
+        if self.sharing is not None:
+            self.outlived_by = self.sharing.still_running()
+
+    def over(self, now: float, error: SkyproxyError | None) -> None:
         """Note that the request is over.
 
         :param now: on the clock that *started* was read from.
         :param error: what it ended with, if it failed.
-        :param gone: the client has left.
         """
         self.over_at = now
         self.error = error
-        self.gone = gone
 
     def record(self) -> RequestRecord:
         """What is kept of the request, which is over."""
-        candidate, client, answer = self.candidate, self.client, self.answer
+        client, attempts, answer, state = self.client, self.attempts, None, None
+        candidate = attempts.current
+        if self.answer is not None:
+            candidate, answer, state = self.answer.candidate, self.answer.answer, self.answer.state
         request, started, first = self.request, self.started, client.first_byte_at
         error, gone = self.error, self.gone
         slot = provider = upstream_model = None
         if candidate is not None:
-            slot, provider, upstream_model = self.candidates[0].slot, candidate.provider.name, candidate.model
-        state = self.state
-        if state is None and self.watch is not None and self.watch.begun:
-            state = self.watch.state()
+            slot, provider, upstream_model = attempts.candidates[0].slot, candidate.provider.name, candidate.model
         main = self._main()
         tokens = self._tokens(state, main)
         cost: float | None = None
@@ -95,7 +96,7 @@ class RequestContext:
         own, own_first = None, None
         if answer is not None and main is not None:
             own = self._took(main)
-            own_first = None if first is None else first - main.began
+            own_first = None if first is None or main.sent_at is None else first - main.sent_at
         return RequestRecord(
             request_id=request.request_id,
             endpoint=request.endpoint.path,
@@ -111,32 +112,35 @@ class RequestContext:
             queue=answer.queued if answer else 0.0,
             bytes_out=client.bytes_out,
             error_code=error.code if error else None,
-            attempts=self.attempts,
+            attempts=attempts.count,
             key=answer.key if answer else None,
-            cache=self.shared,
+            cache=self.cache_result,
             tokens=tokens,
             cost=cost,
             currency=currency,
             own_latency=own,
             own_time_to_first_byte=own_first,
-            given_up=tuple(
-                [self._given_up(candidate, attempt) for candidate, attempt in self.sendings if attempt is not main]
-            ),
+            given_up=tuple([self._given_up(attempt) for attempt in attempts.all_sent if attempt is not main]),
         )
 
     def _main(self) -> Attempt | None:
         """That which was answered; of a request without an answer, the last one, if that is of the last candidate."""
         if self.answer is not None:
-            return self.answer.attempt
-        candidate, attempt = self.sendings[-1] if self.sendings else (None, None)
-        return attempt if candidate is self.candidate else None
+            return self.answer.answer.attempt
+        attempts = self.attempts
+        if not attempts.all_sent:
+            return None
+        last = attempts.all_sent[-1]
+        return last if attempts.candidates[last.candidate] is attempts.current else None
 
     def _took(self, attempt: Attempt) -> float:
-        return (self.over_at if attempt.ended is None else attempt.ended) - attempt.began
+        began = self.over_at if attempt.sent_at is None else attempt.sent_at
+        return (self.over_at if attempt.ended_at is None else attempt.ended_at) - began
 
-    def _given_up(self, candidate: Candidate, attempt: Attempt) -> GivenUp:
+    def _given_up(self, attempt: Attempt) -> GivenUp:
+        candidate = self.attempts.candidates[attempt.candidate]
         tokens, cost, currency = None, None, "USD"
-        if attempt.taken and self.request.endpoint.in_json:
+        if attempt.accepted and self.request.endpoint.in_json:
             tokens = estimate(self.request.body, attempt.generated)
             cost, currency = _cost(candidate, tokens, None)
         return GivenUp(
@@ -146,15 +150,15 @@ class RequestContext:
     def _tokens(self, state: StreamState | None, main: Attempt | None) -> Tokens | None:
         """What the request and its answer took, estimated where the provider did not say.
 
-        :param main: the sending of both.
+        :param main: the attempt that took both.
         """
         request, answer = self.request, self.answer
-        if not request.endpoint.in_json or (answer is not None and answer.status >= 400):
+        if not request.endpoint.in_json or (answer is not None and answer.answer.status >= 400):
             return None
         if state is not None:
             return tokens_used(state, request.body)
-        # Nobody has read anything of an answer, but the provider has read the request.
-        return estimate(request.body, main.generated) if main is not None and main.taken else None
+        # Nothing of an answer was read, but the provider has read the request.
+        return estimate(request.body, main.generated) if main is not None and main.accepted else None
 
 
 def _cost(candidate: Candidate, tokens: Tokens, state: StreamState | None) -> tuple[float | None, str]:

@@ -1,4 +1,8 @@
-"""The journey of one request, from the client's bytes to the end of its answer."""
+"""The way of one request, from the client's bytes to the end of its answer.
+
+:meth:`Proxy._obtain` and :meth:`Proxy._serve` are that way, from the top to the bottom; what each step does is in the
+module that it is called from.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +16,21 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from skyproxy.config import Config
-from skyproxy.errors import ErrorKind, InternalError, ShuttingDown, SkyproxyError, forget
+from skyproxy.errors import InternalError, ShuttingDown, SkyproxyError, forget
 from skyproxy.formats.error_body import masked, masker
-from skyproxy.formats.openai.stream_inspector import StreamInspector
+from skyproxy.formats.sse import error_event
 from skyproxy.http.common.headers import Fields
-from skyproxy.pipeline.coalescing import Coalescing, Errand
+from skyproxy.pipeline.attempt_history import AttemptHistory
+from skyproxy.pipeline.coalescing import Coalescing, RelayableAnswer
 from skyproxy.pipeline.context import RequestContext
-from skyproxy.pipeline.relay import Client, relay
-from skyproxy.pipeline.request import Request, UpstreamBody, parse
+from skyproxy.pipeline.provider_answer import ProviderAnswer
+from skyproxy.pipeline.relay import Client
+from skyproxy.pipeline.request import Request, parse
+from skyproxy.pipeline.routed_request import RoutedRequest
 from skyproxy.pipeline.router import Candidate, Router
-from skyproxy.telemetry.refusals import Refusal, Refusals
-from skyproxy.upstream.dispatch.dispatcher import Dispatcher, Plan
-from skyproxy.upstream.dispatch.dispatcher import Outcome as AskOutcome
-from skyproxy.upstream.exchange.first_content import Kind
-from skyproxy.upstream.exchange.provider import Call, Provider
+from skyproxy.telemetry.refusals import Refusals
+from skyproxy.upstream.dispatch.dispatcher import Dispatcher
+from skyproxy.upstream.exchange.provider import Provider
 
 _log = Logger()
 
@@ -40,14 +45,14 @@ class Runtime:
 
 
 class Proxy:
-    """Carries requests to providers and answers to clients.
+    """Brings requests to providers and answers to clients.
 
     :param runtime: gives the current :class:`Runtime`; asked once per request, so that a reload never changes the
         ground under one.
     :param clock: for durations.
-    :param asker: asks the providers.
-    :param sharing: knows of answers that will do for others.
-    :param completed: told of each request, once, when it is over.
+    :param dispatcher: asks the providers.
+    :param coalescing: knows of answers that will do for others.
+    :param completed: is told of each request, once, when it is over.
     """
 
     def __init__(
@@ -73,9 +78,10 @@ class Proxy:
         :return: fires with None when the answer is over, however it went; it does not fail. Cancel it when the client
             has left.
         """
-        context = RequestContext(request, client, self._clock.seconds())
+        attempts = AttemptHistory(request.request_id, self._refusals)
+        context = RequestContext(request, client, self._clock.seconds(), attempts)
         self._contexts.add(context)
-        context.done = done = Deferred.fromCoroutine(self._context(context))
+        context.done = done = Deferred.fromCoroutine(self._serve(context))
         return done
 
     @property
@@ -83,15 +89,20 @@ class Proxy:
         """Whether whoever chooses among servers is to choose another."""
         return self._leaving
 
-    async def _context(self, context: RequestContext) -> None:
+    async def _serve(self, context: RequestContext) -> None:
+        """Answer one request, and have it counted."""
         error: SkyproxyError | None = None
-        gone = False
         try:
-            await self._carry(context)
+            answer = await self._obtain(context)
+            await answer.send_to(context.client)
+            if context.sharing is not None:
+                context.cache_result = context.sharing.result
         except CancelledError as left:
             forget(left)
+            context.cancelled()
             error = context.ended_by
-            gone = error is None
+            if error is not None and context.client.started:
+                cut(context.client, error)
         except SkyproxyError as raised:
             error = raised
         except Exception:
@@ -100,61 +111,47 @@ class Proxy:
         self._contexts.discard(context)
         if error is not None:
             forget(error)
-            refuse(context.client, error, secrets=secrets_of(context.candidates))
-        context.over(self._clock.seconds(), error, gone=gone)
-        if context.outlived_by is None:
-            self._completed(context)
-        else:
+            refuse(context.client, error, secrets=secrets_of(context.attempts.candidates))
+        context.over(self._clock.seconds(), error)
+        if context.outlived_by is not None:
             # What the answer takes is known, and counted, when it is over.
             context.outlived_by.addCallback(lambda _: self._completed(context))
+        else:
+            self._completed(context)
 
-    async def _carry(self, context: RequestContext) -> None:
+    async def _obtain(self, context: RequestContext) -> RelayableAnswer:
+        """Find an answer: a stored one, another request's, or that of a provider."""
         if self._draining:
             raise ShuttingDown("skyproxy is shutting down.", retry_after=1.0)
-        runtime = self._runtime()
-        request = context.request
+        runtime, request = self._runtime(), context.request
         parsed = parse(request, runtime.router.default_model)
         context.model, context.streaming = parsed.model, parsed.streaming
-        context.candidates = candidates = runtime.router.resolve(parsed.model)
-        context.candidate = candidates[0]
-        first = parsed.body_for(candidates[0])
-        plans = [_plan(runtime, context, candidates[0], first, self._refused)]
-        for candidate in candidates[1:]:
-            plans.append(_plan(runtime, context, candidate, parsed.body_for(candidate), self._refused))
-        wish = self._coalescing.wish(request, parsed.model, candidates[0], first)
-        if wish is None:
-            await self._bring(context, await self._dispatcher.ask(plans, context.asked), context.client)
-            return
-        errand = Errand(
-            ask=lambda: self._dispatcher.ask(plans, context.asked),
-            bring=lambda outcome, client: self._bring(context, outcome, client),
-            ended_by=lambda: context.ended_by,
-            outlived=context.outlived,
-        )
-        context.shared = await self._coalescing.serve(wish, context.client, errand)
-
-    async def _bring(self, context: RequestContext, outcome: AskOutcome, client: Client) -> None:
-        """Bring what a provider answered to *client*."""
-        context.candidate = candidate = context.candidates[outcome.plan]
-        with outcome.answer as answer:
-            context.answer = answer
-            if answer.is_event_stream:
-                context.watch = StreamInspector()
-            model = context.model if context.request.endpoint.in_json else None
-            context.state = await relay(
-                answer,
-                client,
-                model,
-                watch=context.watch,
-                strip_reasoning=candidate.strip_reasoning,
-                # A good answer that comes whole is not searched for them.
-                secrets=secrets_of([candidate]) if answer.status >= 400 or answer.is_event_stream else (),
+        candidates = runtime.router.candidates(parsed.model)
+        context.attempts.candidates, context.attempts.current = candidates, candidates[0]
+        routed = [
+            RoutedRequest(
+                request,
+                parsed,
+                candidate,
+                runtime.providers[candidate.provider.name],
+                named=candidate.settings is not None or candidate is not candidates[0],
             )
+            for candidate in candidates
+        ]
+        context.sharing = sharing = self._coalescing.sharing(request, parsed.model, routed[0])
+        if sharing is None:
+            return await self._fetch(context, routed)
+        return await self._coalescing.obtain(sharing, partial(self._fetch, context, routed))
 
-    def _refused(self, request_id: str, candidate: Candidate, status: int, kind: ErrorKind, said: str) -> None:
-        """Tell what a provider said that did not want the request, whoever answers it in the end."""
-        complaint = Refusal(request_id, candidate.provider.name, candidate.model, status, kind, said)
-        self._refusals.heard(complaint, masker(secrets_of([candidate])))
+    async def _fetch(self, context: RequestContext, routed: list[RoutedRequest]) -> ProviderAnswer:
+        """Have the providers asked."""
+        answer = await self._dispatcher.dispatch(routed, context.attempts)
+        attempt = answer.attempt
+        assert attempt is not None
+        candidate = context.attempts.candidates[attempt.candidate]
+        model = context.model if context.request.endpoint.in_json else None
+        context.answer = fetched = ProviderAnswer(answer, candidate, model)
+        return fetched
 
     # The end of the process.
 
@@ -180,58 +177,13 @@ class Proxy:
                 _log.failure("A request could not be ended", request_id=context.request.request_id)
 
 
-def _plan(
-    runtime: Runtime,
-    context: RequestContext,
-    candidate: Candidate,
-    body: UpstreamBody,
-    refused: Callable[[str, Candidate, int, ErrorKind, str], None],
-) -> Plan:
-    """The request as *candidate*'s provider shall get it."""
-    request, provider = context.request, candidate.provider.name
-    if body.dropped:
-        _log.debug(
-            "Dropped fields the provider does not know",
-            provider=provider,
-            fields=body.dropped,
-            request_id=request.request_id,
-        )
-    return Plan(
-        provider=runtime.providers[provider],
-        call=Call(
-            path=request.endpoint.path,
-            headers=(
-                (b"Content-Type", body.content_type),
-                (b"X-Request-Id", request.request_id.encode("ascii")),
-                *request.headers,
-            ),
-            body=body.data,
-            default_timeout=candidate.stream_timeout if context.streaming else candidate.whole_timeout,
-            idle_timeout=candidate.idle_timeout,
-            queue_timeout=candidate.queue_timeout,
-            priority=candidate.priority,
-            sent=partial(context.note_sent, candidate),
-            refused=partial(refused, request.request_id, candidate),
-            model=candidate.model,
-            named=candidate.settings is not None or candidate is not context.candidates[0],
-            request_id=request.request_id,
-            added=body.added,
-            without=body.without if body.added else None,
-        ),
-        kind=Kind.JSON if request.endpoint.in_json else Kind.ANYTHING,
-        first_token_timeout=candidate.first_token_timeout if context.streaming else None,
-        hedge_after=candidate.hedge_after,
-        must_be_whole=candidate.strip_reasoning,
-    )
-
-
 def secrets_of(candidates: Iterable[Candidate]) -> list[str]:
     """The keys of the providers of *candidates*, and the like."""
     return [secret for candidate in candidates for secret in candidate.provider.secrets]
 
 
 def refuse(client: Client, error: SkyproxyError, headers: Fields = (), secrets: Iterable[str] = ()) -> None:
-    """Answer with *error*, unless an answer has begun: then relay has cut it.
+    """Answer with *error*, unless an answer has begun: then it was cut.
 
     :param secrets: what it shall not show, though a provider may have said it.
     """
@@ -244,3 +196,8 @@ def refuse(client: Client, error: SkyproxyError, headers: Fields = (), secrets: 
     # What a provider reported may have more levels than can be written.
     body = masked(error.as_object(), mask) or masked(SkyproxyError.as_object(error), mask) or b"{}"
     client.answer(error.status, sent, body)
+
+
+def cut(client: Client, error: SkyproxyError) -> None:
+    """Cut the answer that has begun, with *error* as the last event of a stream."""
+    client.cut(error_event(error, on_boundary=False) if client.streamed else b"")

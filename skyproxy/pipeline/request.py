@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -40,7 +39,7 @@ class Request(NamedTuple):
     """What a client asks, understood as HTTP and as nothing more.
 
     :ivar request_id: the client's, or made; safe to send and to log.
-    :ivar identity: by which the client is told from others; its Authorization as it came. Never sent or logged.
+    :ivar identity: what distinguishes the client from others: its Authorization as it came. Never sent or logged.
     :ivar cache_control: what it says of answers that were kept.
     :ivar headers: those of the client's that go up as they are.
     :ivar body: plain (a compressed one has been inflated).
@@ -70,11 +69,6 @@ class UpstreamBody(NamedTuple):
     fields: dict[str, Any] | None = None
     dropped: tuple[str, ...] = ()
     added: frozenset[str] = frozenset()
-
-    def without(self, names: AbstractSet[str]) -> bytes:
-        """*data* without the fields *names*."""
-        fields = self.fields or {}
-        return json_body.encode({name: value for name, value in fields.items() if name not in names})
 
 
 class Form:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from skyproxy.config import CacheRule, Config, Price, Priority, ProviderConfig, SlotConfig, price_of
 from skyproxy.errors import UnknownModel
+from skyproxy.upstream.exchange.timeouts import Timeouts
 
 _T = TypeVar("_T")
 
@@ -22,13 +23,9 @@ class Candidate:
     :ivar slot: the slot that was asked for; None for ``provider:model``.
     :ivar model: as the provider calls it.
     :ivar settings: the slot's; None for ``provider:model``.
-    :ivar stream_timeout: seconds to the first content of a stream.
-    :ivar whole_timeout: seconds to the end of a whole answer.
-    :ivar idle_timeout: seconds between two reads of a stream.
-    :ivar queue_timeout: seconds to wait for a permit.
+    :ivar timeouts: of a request to it.
     :ivar price: of the model; None if it is not known.
     :ivar priority: in the queue for a permit.
-    :ivar first_token_timeout: seconds to a stream's first content, after which the next candidate is asked.
     :ivar hedge_after: seconds to the first content, after which the next candidate is asked besides.
     :ivar strip_reasoning: whether what the model thought is left out.
     :ivar cache: whether and where answers are kept.
@@ -39,15 +36,11 @@ class Candidate:
     provider: ProviderConfig
     model: str
     settings: SlotConfig | None
-    stream_timeout: float
-    whole_timeout: float
-    idle_timeout: float
-    queue_timeout: float
+    timeouts: Timeouts
     cache: CacheRule
     coalesce: bool | None
     price: Price | None = None
     priority: Priority = "interactive"
-    first_token_timeout: float | None = None
     hedge_after: float | None = None
     strip_reasoning: bool = False
 
@@ -84,7 +77,7 @@ class Router:
         resolved = self._slots[slot.name] = tuple(different.values())
         return resolved
 
-    def resolve(self, model: str) -> tuple[Candidate, ...]:
+    def candidates(self, model: str) -> tuple[Candidate, ...]:
         """The candidates for *model*, best first; never empty.
 
         :raise UnknownModel: it names neither a slot nor a model of a provider.
@@ -126,15 +119,18 @@ class Router:
             provider=provider,
             model=model,
             settings=slot,
-            stream_timeout=_first(slot.default_timeout, provider.stream_timeout),
-            whole_timeout=_first(slot.default_timeout, provider.whole_timeout),
-            idle_timeout=_first(slot.idle_timeout, provider.idle_timeout),
-            queue_timeout=_first(slot.queue_timeout, provider.queue_timeout),
+            timeouts=Timeouts(
+                connect=provider.connect_timeout,
+                queue=_first(slot.queue_timeout, provider.queue_timeout),
+                stream=_first(slot.default_timeout, provider.stream_timeout),
+                whole=_first(slot.default_timeout, provider.whole_timeout),
+                idle=_first(slot.idle_timeout, provider.idle_timeout),
+                first_token=slot.first_token_timeout,
+            ),
             cache=_first(slot.cache, provider.cache),
             coalesce=_first(slot.coalesce, provider.coalesce),
             price=price_of(self._prices, provider.name, model),
             priority=slot.priority,
-            first_token_timeout=slot.first_token_timeout,
             hedge_after=slot.hedge_after,
             strip_reasoning=slot.strip_reasoning,
         )
@@ -145,10 +141,13 @@ class Router:
             provider=provider,
             model=model,
             settings=None,
-            stream_timeout=provider.stream_timeout,
-            whole_timeout=provider.whole_timeout,
-            idle_timeout=provider.idle_timeout,
-            queue_timeout=provider.queue_timeout,
+            timeouts=Timeouts(
+                connect=provider.connect_timeout,
+                queue=provider.queue_timeout,
+                stream=provider.stream_timeout,
+                whole=provider.whole_timeout,
+                idle=provider.idle_timeout,
+            ),
             cache=provider.cache,
             coalesce=provider.coalesce,
             price=price_of(self._prices, provider.name, model),

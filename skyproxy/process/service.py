@@ -108,7 +108,7 @@ class SkyproxyService(Service):
         budget, statistics = RetryBudget(reactor), Statistics(reactor)
         self._batches = Batches(reactor, statistics, RequestLog())
         held = BufferedBytes(freed=Trim(reactor, system_trim()).soon)
-        dispatcher = Dispatcher(Timers(reactor), time.time, budget, Backoff(random.random), held)
+        dispatcher = Dispatcher(Timers(reactor), budget, Backoff(random.random), held)
         self._reloads = Reloads(time.time)
         self._reloading = Reloading(reactor, load, self._reloaded)
         self._watch = Watch(reactor, self.reload)

@@ -21,8 +21,9 @@ from skyproxy.http.loop.read_turns import schedule_of
 from skyproxy.http.loop.socket_budget import RationedEndpoint, Sockets
 from skyproxy.upstream.exchange.deadlines import Timers
 from skyproxy.upstream.exchange.local_capacity import Capacity, asks, usual_limit
-from skyproxy.upstream.exchange.provider import Counts, Guards, Provider
+from skyproxy.upstream.exchange.provider import Counts, Provider
 from skyproxy.upstream.exchange.treq_client import ProviderClient
+from skyproxy.upstream.guards.admission_control import Guards
 from skyproxy.upstream.guards.breaker import Breaker
 from skyproxy.upstream.guards.concurrency import Limiter
 from skyproxy.upstream.guards.deployments import Deployments

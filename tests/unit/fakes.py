@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import ConnectionLost
@@ -16,8 +16,13 @@ from twisted.web.http import PotentialDataLoss
 
 from skyproxy.config import ProviderConfig
 from skyproxy.http.common.headers import Fields
+from skyproxy.upstream.exchange.attempt import Attempt, AttemptObserver
 from skyproxy.upstream.exchange.deadlines import Timers
-from skyproxy.upstream.exchange.provider import Guards, Provider
+from skyproxy.upstream.exchange.first_content import Kind
+from skyproxy.upstream.exchange.provider import Provider
+from skyproxy.upstream.exchange.timeouts import Timeouts
+from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
+from skyproxy.upstream.guards.admission_control import Guards
 from skyproxy.upstream.guards.concurrency import Limiter
 
 JSON = (b"Content-Type", b"application/json")
@@ -146,6 +151,43 @@ def provider_of(
     limiter = Limiter(clock, max_concurrent=max_concurrent, max_pending=max_pending)
     client: Any = upstream
     return Provider(config, Timers(clock), Guards(limiter), client, clock.seconds)
+
+
+TIMEOUTS = Timeouts(connect=3.0, queue=10.0, stream=60.0, whole=60.0, idle=30.0)
+
+
+def attempt_of(clock: Clock, observer: AttemptObserver | None = None) -> Attempt:
+    """An attempt at the first candidate."""
+    return Attempt(observer or AttemptObserver(), 0, clock.seconds)
+
+
+class Prepared(NamedTuple):
+    """A :class:`~skyproxy.upstream.dispatch.candidate_request.CandidateRequest` all of whose parts are there."""
+
+    provider: Provider
+    request: UpstreamRequest
+    kind: Kind = Kind.ANYTHING
+    hedge_after: float | None = None
+    must_be_whole: bool = False
+
+    @property
+    def model(self) -> str:
+        return self.request.model
+
+    @property
+    def request_id(self) -> str:
+        return self.request.request_id
+
+    @property
+    def timeouts(self) -> Timeouts:
+        return self.request.timeouts
+
+    @property
+    def streaming(self) -> bool:
+        return self.request.streaming
+
+    def upstream_request(self) -> UpstreamRequest:
+        return self.request
 
 
 def pending_calls(clock: Clock) -> list[Any]:

@@ -91,12 +91,22 @@ class Reservation:
 
     :param admissions: or the breakers that were calm, so that most requests need none.
     :ivar lease: of the key; None where the provider has none.
-    :ivar sending: told when it is over.
-    :ivar told: what the body of an error answer says; empty if nothing.
+    :ivar attempt: what is sent with it; None before.
+    :ivar error_message: what the body of an error answer says; empty if nothing.
     :ivar in_json: whether it says so in JSON.
     """
 
-    __slots__ = ("_admissions", "_deployment", "_permit", "_released", "attempt", "in_json", "lease", "ticket", "told")
+    __slots__ = (
+        "_admissions",
+        "_deployment",
+        "_permit",
+        "_released",
+        "attempt",
+        "error_message",
+        "in_json",
+        "lease",
+        "ticket",
+    )
 
     def __init__(
         self,
@@ -113,7 +123,7 @@ class Reservation:
         self.lease = lease
         self.ticket = ticket
         self.attempt: Attempt | None = None
-        self.told = ""
+        self.error_message = ""
         self.in_json = False
 
     def begun(self, status: int) -> None:
@@ -121,7 +131,8 @@ class Reservation:
         if self.ticket is not None and status != 429:
             self.ticket.proven(sure=status >= 300)
         if self.attempt is not None:
-            self.attempt.taken = status < 300
+            self.attempt.accepted = status < 300
+            self.attempt.observer.headers_received(self.attempt, status)
         if isinstance(self._admissions, Calm):
             if self._admissions.still:
                 return
@@ -146,9 +157,9 @@ class Reservation:
         # The breakers hear first: whoever gets the permit asks them.
         admissions = self._admissions
         if not isinstance(admissions, Calm):
-            settle(admissions, status, error, self.told, in_json=self.in_json)
+            settle(admissions, status, error, self.error_message, in_json=self.in_json)
         elif error is not None or status is None or status >= 400 or not admissions.still:
-            settle(admissions.admissions(), status, error, self.told, in_json=self.in_json)
+            settle(admissions.admissions(), status, error, self.error_message, in_json=self.in_json)
         if isinstance(error, UpstreamReported) and error.kind is ErrorKind.RATE:
             self.limited(error.retry_delay)
         if self.lease is not None:
@@ -171,7 +182,7 @@ class Reservation:
 
 
 def settle(
-    admissions: Admissions, status: int | None, error: BaseException | None, told: str = "", *, in_json: bool = False
+    admissions: Admissions, status: int | None, error: BaseException | None, said: str = "", *, in_json: bool = False
 ) -> None:
     """Tell the breakers how a request went.
 
@@ -180,7 +191,7 @@ def settle(
     neither does a client that leaves.
     """
     provider, deployment = admissions
-    cause = _cause(status, error, told)
+    cause = _cause(status, error, said)
     if isinstance(error, UpstreamReported) and (error.status < 500 or error.kind is ErrorKind.RATE):
         admissions.ignored()
     elif isinstance(error, UpstreamError):
@@ -219,9 +230,9 @@ def _tell(admission: Admission | None, cause: str) -> None:
         admission.failed(cause)
 
 
-def _cause(status: int | None, error: BaseException | None, told: str) -> str:
+def _cause(status: int | None, error: BaseException | None, said: str) -> str:
     if isinstance(error, SkyproxyError):
         return error.message[:300]
     if status is None:
         return ""
-    return f"status {status}: {told[:300]}" if told else f"status {status}."
+    return f"status {status}: {said[:300]}" if said else f"status {status}."

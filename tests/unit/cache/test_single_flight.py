@@ -27,10 +27,16 @@ class FlightTestCase(SynchronousTestCase):
 
     def set_limits(self, limits: FlightLimits) -> None:
         self.flights = Flights(self.clock.seconds, limits)
-        self.flight = self.flights.begin(b"k", self.abandon)
+        self.flight = self.begin()
 
-    def abandon(self) -> None:
+    def begin(self) -> SingleFlight:
+        flight = self.flights.begin(b"k")
+        flight.running = Deferred(self.abandon)
+        return flight
+
+    def abandon(self, running: Deferred[None]) -> None:
         self.abandoned += 1
+        running.callback(None)
 
     def follow(self, room: float = float("inf")) -> tuple[SlowClient, Deferred[None]]:
         client = SlowClient(room)
@@ -122,7 +128,7 @@ class SharingTests(FlightTestCase):
             lambda flight: flight.start(200, [EVENTS], self.producer) or flight.finish(),
             lambda flight: flight.start(200, [EVENTS], self.producer) or flight.cut(b""),
         ):
-            flight = self.flights.begin(b"k", self.abandon)
+            flight = self.begin()
             end(flight)
             self.assertFalse(flight.joinable)
             self.assertRaises(RuntimeError, flight.follow, SlowClient())
@@ -154,7 +160,7 @@ class SharingTests(FlightTestCase):
             ("cut", lambda: self.flight.cut(b"")),
         ]
         for where, step in ways:
-            self.flight = self.flights.begin(b"k", self.abandon)
+            self.flight = self.begin()
             broken, broken_done = self.follow()
             client, done = self.follow()
             if where not in ("answer", "start"):
@@ -318,7 +324,7 @@ class LeavingTests(FlightTestCase):
 
     def test_another_may_begin_under_the_same_key(self) -> None:
         old, (_, done) = self.flight, self.follow()
-        new = self.flights.begin(b"k", self.abandon)
+        new = self.begin()
         done.cancel()
         self.failureResultOf(done, CancelledError)
         self.assertFalse(old.joinable)
@@ -526,7 +532,7 @@ class RecordTests(FlightTestCase):
             lambda: self.flight.failed(UpstreamBroken("no")),
         ]
         for end in ends:
-            self.flight = self.flights.begin(b"k", self.abandon)
+            self.flight = self.begin()
             self.follow()[1].addErrback(lambda _: None)
             end()
             self.assertIsNone(self.flight.recorded())

@@ -57,14 +57,16 @@ class World:
         self.case = case
         self.flights = Flights(Clock().seconds, LIMITS)
         self.abandoned = 0
-        self.flight = self.flights.begin(b"k", self.abandon)
+        self.flight = self.flights.begin(b"k")
+        self.flight.running = Deferred(self.abandon)
         self.producer = Producer()
         self.all: list[Watched] = []
         self.sent = b""
         self.over = ""
 
-    def abandon(self) -> None:
+    def abandon(self, running: Deferred[None]) -> None:
         self.abandoned += 1
+        running.callback(None)
 
     def active(self) -> list[Watched]:
         return [each for each in self.all if each.active]

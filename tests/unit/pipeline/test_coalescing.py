@@ -44,7 +44,7 @@ class SharingTests(test_proxy.Case):
         config = config_of(CONFIG % ("true" if strip_reasoning else "false"))
         self.providers = {"guard": provider_of(config.providers["guard"], self.clock, self.upstream, max_concurrent=9)}
         self.runtime = Runtime(config, Router(config), self.providers)
-        dispatcher = Dispatcher(self.clock, self.clock.seconds, RetryBudget(self.clock), Backoff(lambda: 0.5))
+        dispatcher = Dispatcher(self.clock, RetryBudget(self.clock), Backoff(lambda: 0.5))
         self.proxy = Proxy(lambda: self.runtime, self.clock, dispatcher, self.coalescing, self.completed)
 
     def ask(self, **fields: Any) -> tuple[FakeClient, Deferred[None]]:

@@ -53,7 +53,7 @@ class MemoryTests(test_proxy.Case):
         config = config_of(CONFIG % ("true" if coalesce else "false"))
         self.providers = {"guard": provider_of(config.providers["guard"], self.clock, self.upstream, max_concurrent=9)}
         self.runtime = Runtime(config, Router(config), self.providers)
-        dispatcher = Dispatcher(Timers(self.clock), self.clock.seconds, RetryBudget(self.clock), Backoff(lambda: 0.5))
+        dispatcher = Dispatcher(Timers(self.clock), RetryBudget(self.clock), Backoff(lambda: 0.5))
         coalescing = Coalescing({}, Flights(self.clock.seconds), {})
         self.proxy = Proxy(lambda: self.runtime, self.clock, dispatcher, coalescing, self.completed)
 

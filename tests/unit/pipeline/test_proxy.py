@@ -20,7 +20,7 @@ from skyproxy.errors import (
 )
 from skyproxy.formats.openai.stream_inspector import StreamState
 from skyproxy.formats.reported import reported
-from skyproxy.pipeline import proxy as module
+from skyproxy.pipeline import provider_answer as module
 from skyproxy.pipeline.coalescing import Coalescing
 from skyproxy.pipeline.context import outcome
 from skyproxy.pipeline.proxy import Proxy, Runtime, refuse
@@ -74,7 +74,7 @@ class Case(SynchronousTestCase):
         }
         self.runtime = Runtime(config, Router(config), self.providers)
         self.records: list[RequestRecord] = []
-        dispatcher = Dispatcher(self.clock, self.clock.seconds, RetryBudget(self.clock), Backoff(lambda: 0.5))
+        dispatcher = Dispatcher(self.clock, RetryBudget(self.clock), Backoff(lambda: 0.5))
         coalescing = Coalescing({}, Flights(self.clock.seconds), {})
         self.proxy = Proxy(lambda: self.runtime, self.clock, dispatcher, coalescing, self.completed)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from unittest import mock
 
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import Clock
@@ -12,8 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from skyproxy.cache.single_flight import Flights
 from skyproxy.pipeline.coalescing import Coalescing
 from skyproxy.pipeline.proxy import Proxy, Runtime
-from skyproxy.pipeline.request import Endpoint, Request
-from skyproxy.pipeline.router import Router
+from skyproxy.pipeline.request import Endpoint, JsonRequest, Request, UpstreamBody
+from skyproxy.pipeline.router import Candidate, Router
 from skyproxy.telemetry.batches import Ended
 from skyproxy.telemetry.records import RequestRecord
 from skyproxy.telemetry.usage import Tokens
@@ -53,7 +54,7 @@ class Case(SynchronousTestCase):
             for name, upstream in (("guard", self.guard), ("spare", self.spare))
         }
         self.records: list[RequestRecord] = []
-        dispatcher = Dispatcher(self.clock, self.clock.seconds, RetryBudget(self.clock), Backoff(lambda: 0.5))
+        dispatcher = Dispatcher(self.clock, RetryBudget(self.clock), Backoff(lambda: 0.5))
         runtime = Runtime(config, Router(config), providers)
         coalescing = Coalescing({}, Flights(self.clock.seconds), {})
         self.proxy = Proxy(lambda: runtime, self.clock, dispatcher, coalescing, self.completed)
@@ -71,6 +72,36 @@ class Case(SynchronousTestCase):
     def well(self, upstream: Upstream) -> None:
         """Have *upstream* answer."""
         upstream.answer(200, EVENTS).send(word("Halt", "stop"), DONE).end()
+
+
+class TurnTests(Case):
+    """What is made for a candidate is made when its turn comes."""
+
+    def test_the_body_of_the_next_is_not_made_before(self) -> None:
+        made: list[str] = []
+        body_for = JsonRequest.body_for
+
+        def noted(parsed: JsonRequest, candidate: Candidate) -> UpstreamBody:
+            made.append(candidate.model)
+            return body_for(parsed, candidate)
+
+        with mock.patch.object(JsonRequest, "body_for", noted):
+            self.serve()
+            self.assertEqual(made, ["large"])
+            self.guard.answer(402, whole=b"{}")
+            self.assertEqual(made, ["large", "small"])
+        self.assertEqual(self.spare.sent()["model"], "small")
+        self.well(self.spare)
+
+    def test_a_retry_is_numbered_in_the_log(self) -> None:
+        events: list[LogEvent] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        self.serve("alone")
+        self.guard.answer(503, whole=b"{}")
+        self.assertEqual([each["attempt"] for each in events if each.get("log_format") == "Retrying"], [1])
+        self.clock.advance(5)
+        self.well(self.guard)
 
 
 class RefusalTests(Case):

@@ -27,7 +27,7 @@ class NoModelTests(SynchronousTestCase):
         router = Router(config_of(TEXT % ("true", "default")))
         for body in (b'{"input":"hi"}', b'{"input":"hi","model":null}'):
             parsed = parse(request(Endpoint.RESPONSES, body), router.default_model)
-            sent = parsed.body_for(router.resolve(parsed.model)[0])
+            sent = parsed.body_for(router.candidates(parsed.model)[0])
             self.assertEqual((parsed.model, sent.fields), ("default", {"input": "hi", "model": "guard-large"}))
 
     def test_where_nothing_serves_it_it_is_told_what_to_do(self) -> None:

@@ -27,13 +27,15 @@ class RouterTests(SynchronousTestCase):
         self.router = Router(config_of(TEXT % "false"))
 
     def test_slot(self) -> None:
-        (candidate,) = self.router.resolve("combat")
+        (candidate,) = self.router.candidates("combat")
         self.assertEqual((candidate.slot, candidate.provider.name, candidate.model), ("combat", "openai", "gpt-4o"))
-        self.assertEqual((candidate.stream_timeout, candidate.idle_timeout, candidate.queue_timeout), (5.0, 30.0, 1.0))
+        self.assertEqual(
+            (candidate.timeouts.stream, candidate.timeouts.idle, candidate.timeouts.queue), (5.0, 30.0, 1.0)
+        )
 
     def test_timeouts_of_the_provider_where_the_slot_has_none(self) -> None:
-        (candidate,) = self.router.resolve("default")
-        self.assertEqual((candidate.whole_timeout, candidate.idle_timeout), (90.0, 20.0))
+        (candidate,) = self.router.candidates("default")
+        self.assertEqual((candidate.timeouts.whole, candidate.timeouts.idle), (90.0, 20.0))
 
     def test_timeouts_where_nothing_is_said(self) -> None:
         for dialect, own, slot, expected in (
@@ -48,17 +50,17 @@ class RouterTests(SynchronousTestCase):
                 f"providers: {{p: {{base_url: 'http://h.example/v1', dialect: {dialect}{own}}}}}\n"
                 f"model_slots: {{s: {{provider: p, model: m{slot}}}}}"
             )
-            (candidate,) = Router(config).resolve("s")
-            self.assertEqual((candidate.stream_timeout, candidate.whole_timeout), expected)
-            (candidate,) = Router(config).resolve("p:m")
-            self.assertEqual((candidate.stream_timeout, candidate.whole_timeout) == expected, not slot)
+            (candidate,) = Router(config).candidates("s")
+            self.assertEqual((candidate.timeouts.stream, candidate.timeouts.whole), expected)
+            (candidate,) = Router(config).candidates("p:m")
+            self.assertEqual((candidate.timeouts.stream, candidate.timeouts.whole) == expected, not slot)
 
     def test_providers_model_splits_at_the_first_colon(self) -> None:
-        (candidate,) = self.router.resolve("ollama:llama3:70b")
+        (candidate,) = self.router.candidates("ollama:llama3:70b")
         self.assertEqual((candidate.slot, candidate.provider.name, candidate.model), (None, "ollama", "llama3:70b"))
 
     def test_slot_names_come_first(self) -> None:
-        self.assertEqual(self.router.resolve("ollama:odd")[0].provider.name, "openai")
+        self.assertEqual(self.router.candidates("ollama:odd")[0].provider.name, "openai")
 
     def test_unknown_names_get_advice(self) -> None:
         for name, expected in (
@@ -69,12 +71,12 @@ class RouterTests(SynchronousTestCase):
             ("openai:", "'openai:'"),
         ):
             with self.assertRaises(UnknownModel) as caught:
-                self.router.resolve(name)
+                self.router.candidates(name)
             self.assertIn(expected, caught.exception.message)
             self.assertEqual((caught.exception.status, caught.exception.param), (400, "model"))
 
     def test_fallback_to_default(self) -> None:
-        (candidate,) = Router(config_of(TEXT % "true")).resolve("zzz")
+        (candidate,) = Router(config_of(TEXT % "true")).candidates("zzz")
         self.assertEqual((candidate.slot, candidate.model), ("default", "llama3:8b"))
 
     def test_ids_in_order(self) -> None:
@@ -88,8 +90,8 @@ prices:
 """
         router = Router(config_of(TEXT % "false" + prices))
         for model, prompt in (("default", 1.0), ("combat", 3.0), ("ollama:new", 1.0), ("openai:gpt-4o", 3.0)):
-            price = router.resolve(model)[0].price
+            price = router.candidates(model)[0].price
             assert price is not None
             self.assertEqual(price.prompt, prompt)
-        self.assertIsNone(router.resolve("openai:gpt-5")[0].price)
-        self.assertIsNone(self.router.resolve("combat")[0].price)
+        self.assertIsNone(router.candidates("openai:gpt-5")[0].price)
+        self.assertIsNone(self.router.candidates("combat")[0].price)

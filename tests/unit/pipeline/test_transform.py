@@ -19,7 +19,7 @@ def transformed(body: dict[str, Any], provider: str, slot: str = "model: m") -> 
         f"providers:\n  p: {{base_url: 'http://127.0.0.1:1/v1', {provider}}}\n"
         f"model_slots:\n  s: {{provider: p, {slot}}}\n"
     )
-    (candidate,) = Router(config).resolve("s")
+    (candidate,) = Router(config).candidates("s")
     return transform({"model": "s", "messages": MESSAGES, **body}, candidate)
 
 

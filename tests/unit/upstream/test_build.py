@@ -13,11 +13,12 @@ from skyproxy.http import Wire
 from skyproxy.http.client.agent import Origin
 from skyproxy.upstream import build as module
 from skyproxy.upstream.build import build_provider, fixed_fields
-from skyproxy.upstream.exchange.provider import Call
+from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
 from tests.stock_wire import stock_wire
 from tests.unit.configs import config_of
+from tests.unit.fakes import TIMEOUTS, attempt_of
 
-CALL = Call("/embeddings", ((b"Content-Type", b"application/json"),), b'{"a": 1}', 60.0, 30.0, 10.0)
+REQUEST = UpstreamRequest("/embeddings", ((b"Content-Type", b"application/json"),), b'{"a": 1}', TIMEOUTS)
 
 
 def provider_config(more: str = "", base_url: str = "http://127.0.0.1:1001/v1", **environ: str) -> ProviderConfig:
@@ -58,7 +59,7 @@ class BuildTests(SynchronousTestCase):
             self.reactor = MemoryReactorClock()
             config = provider_config("api_key_env: GUARD_API_KEY, max_retries: 0", GUARD_API_KEY="sk-guard")
             provider = build_provider(config, self.reactor, wire)
-            sent = Deferred.fromCoroutine(provider.send(CALL))
+            sent = Deferred.fromCoroutine(provider.send(REQUEST, attempt_of(self.reactor)))
             (host, port, factory, _, _) = self.reactor.tcpClients[0]
             self.assertEqual((host, port), ("127.0.0.1", 1001))
             transport = StringTransport()
@@ -72,7 +73,7 @@ class BuildTests(SynchronousTestCase):
                 b"Authorization: Bearer sk-guard", b"Content-Type: application/json", b"Content-Length: 8",
             ):  # fmt: skip
                 self.assertEqual(lines.count(line), 1, line)
-            self.assertEqual(body, CALL.body)
+            self.assertEqual(body, REQUEST.body)
             protocol.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
             with self.successResultOf(sent) as answer:
                 got: list[bytes] = []
@@ -82,7 +83,7 @@ class BuildTests(SynchronousTestCase):
 
     def test_a_provider_that_wants_tls_is_offered_nothing_else(self) -> None:
         provider = build_provider(provider_config(base_url="https://127.0.0.1:1001/v1"), self.reactor, Wire())
-        sent = Deferred.fromCoroutine(provider.send(CALL))
+        sent = Deferred.fromCoroutine(provider.send(REQUEST, attempt_of(self.reactor)))
         (host, port, factory, _, _) = self.reactor.tcpClients[0]
         transport = StringTransport()
         factory.buildProtocol(IPv4Address("TCP", host, port)).makeConnection(transport)

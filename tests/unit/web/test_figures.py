@@ -15,7 +15,8 @@ from skyproxy.telemetry.lag import INTERVAL
 from skyproxy.telemetry.records import GivenUp
 from skyproxy.telemetry.usage import Tokens
 from skyproxy.upstream.exchange.deadlines import Timers
-from skyproxy.upstream.exchange.provider import Counts, Guards, Provider
+from skyproxy.upstream.exchange.provider import Counts, Provider
+from skyproxy.upstream.guards.admission_control import Guards
 from skyproxy.upstream.guards.breaker import Breaker
 from skyproxy.upstream.guards.concurrency import Limiter
 from skyproxy.upstream.guards.deployments import Deployments

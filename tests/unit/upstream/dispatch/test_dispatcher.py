@@ -25,20 +25,30 @@ from skyproxy.errors import (
 )
 from skyproxy.http.client.tunnel import ProxyTrouble
 from skyproxy.upstream.dispatch.backoff import Backoff
-from skyproxy.upstream.dispatch.dispatcher import Dispatcher, Outcome, Plan
+from skyproxy.upstream.dispatch.dispatcher import Dispatcher
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
+from skyproxy.upstream.exchange.answer import Answer
+from skyproxy.upstream.exchange.attempt import AttemptObserver
 from skyproxy.upstream.exchange.deadlines import Timers
 from skyproxy.upstream.exchange.first_content import Kind
-from skyproxy.upstream.exchange.provider import Call, Guards, Provider
+from skyproxy.upstream.exchange.provider import Provider
+from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
+from skyproxy.upstream.guards.admission_control import Guards
 from skyproxy.upstream.guards.breaker import Breaker
 from skyproxy.upstream.guards.concurrency import Limiter
 from skyproxy.upstream.guards.deployments import Deployments
 from skyproxy.upstream.guards.keys import KeyRing
-from tests.unit.fakes import EVENTS, Response, Upstream, event, pending_calls, word
+from tests.unit.fakes import EVENTS, TIMEOUTS, Prepared, Response, Upstream, event, pending_calls, word
 
-CALL = Call("/chat/completions", (), b"{}", default_timeout=60.0, idle_timeout=30.0, queue_timeout=10.0)
+REQUEST = UpstreamRequest("/chat/completions", (), b"{}", TIMEOUTS)
 ROLE = event(choices=[{"index": 0, "delta": {"role": "assistant", "content": ""}}])
 GOOD = json.dumps({"choices": [{"message": {"content": "Halt!"}}]}).encode()
+
+
+def candidate_of(answer: Answer) -> int:
+    """The index of the one that gave it."""
+    assert answer.attempt is not None
+    return answer.attempt.candidate
 
 
 class Case(SynchronousTestCase):
@@ -52,7 +62,7 @@ class Case(SynchronousTestCase):
         self.upstreams = [Upstream(), Upstream()]
         self.first, self.second = (self.provider(*each) for each in zip("ab", self.upstreams, strict=True))
         self.budget = RetryBudget(self.clock)
-        self.dispatcher = Dispatcher(self.clock, self.clock.seconds, self.budget, Backoff(lambda: 0.5))
+        self.dispatcher = Dispatcher(self.clock, self.budget, Backoff(lambda: 0.5))
 
     def provider(self, name: str, upstream: Upstream) -> Provider:
         keys = tuple(ApiKeyConfig(variable=key, secret=SecretStr(f"sk-{key}")) for key in self.keys)
@@ -69,9 +79,13 @@ class Case(SynchronousTestCase):
 
     def ask(
         self, *, fallback: bool = True, kind: Kind = Kind.JSON, late: float | None = None, hedge: float | None = None
-    ) -> Deferred[Outcome]:
-        plans = [Plan(provider, CALL, kind, late, hedge) for provider in (self.first, self.second)]
-        return Deferred.fromCoroutine(self.dispatcher.ask(plans if fallback else plans[:1], lambda index: None))
+    ) -> Deferred[Answer]:
+        request = REQUEST._replace(streaming=True, timeouts=TIMEOUTS._replace(first_token=late))
+        candidates = [Prepared(provider, request, kind, hedge) for provider in (self.first, self.second)]
+        return self.dispatch(candidates if fallback else candidates[:1])
+
+    def dispatch(self, candidates: list[Prepared]) -> Deferred[Answer]:
+        return Deferred.fromCoroutine(self.dispatcher.dispatch(candidates, AttemptObserver()))
 
     def answer(
         self, status: int = 200, *headers: tuple[bytes, bytes], second: bool = False, whole: bytes | None = None
@@ -84,12 +98,12 @@ class Case(SynchronousTestCase):
         first, second = (len(upstream.posted) for upstream in self.upstreams)
         return first, second
 
-    def assertSecond(self, asking: Deferred[Outcome]) -> None:
+    def assertSecond(self, asking: Deferred[Answer]) -> None:
         """The second answers, and all is given back."""
         self.answer(second=True).send(GOOD).end()
-        outcome = self.successResultOf(asking)
-        self.assertEqual((outcome.plan, outcome.answer.status), (1, 200))
-        outcome.answer.close(None)
+        answer = self.successResultOf(asking)
+        self.assertEqual((candidate_of(answer), answer.status), (1, 200))
+        answer.close(None)
         self.assertEqual([each.limits().in_use for each in (self.first, self.second)], [0, 0])
         self.assertEqual(pending_calls(self.clock), [])
 
@@ -189,12 +203,12 @@ class FirstTokenTests(Case):
     def test_in_time(self) -> None:
         asking = self.ask(late=4.0)
         response = self.answer(200, EVENTS).send(word("Halt"))
-        outcome = self.successResultOf(asking)
-        self.assertEqual(outcome.plan, 0)
-        outcome.answer.body.stream()
+        answer = self.successResultOf(asking)
+        self.assertEqual(candidate_of(answer), 0)
+        answer.body.stream()
         self.clock.advance(20)
         self.assertFalse(response.transport.aborted)
-        outcome.answer.close(None)
+        answer.close(None)
 
     def test_the_last_one_has_the_time_it_needs(self) -> None:
         asking = self.ask(fallback=False, late=4.0)
@@ -218,7 +232,7 @@ class OpeningTests(Case):
         response = self.answer(200, EVENTS).send(b": wait\n\n")
         self.clock.advance(45)  # which is over idle_timeout
         response.send(word("Halt"))
-        self.successResultOf(asking).answer.close(None)
+        self.successResultOf(asking).close(None)
 
     def test_but_not_for_ever(self) -> None:
         asking = self.ask(fallback=False)
@@ -239,7 +253,7 @@ class OpeningTests(Case):
     def test_all_of_it_has_come(self) -> None:
         asking = self.ask()
         self.answer(200, EVENTS, whole=word("Halt", "stop"))
-        answer = self.successResultOf(asking).answer
+        answer = self.successResultOf(asking)
         self.assertEqual((answer.data, answer.whole), (word("Halt", "stop"), None))
         answer.close(None)
         self.assertEqual((self.first.limits().in_use, pending_calls(self.clock)), (0, []))
@@ -324,16 +338,16 @@ class FallbackTests(Case):
     def test_refused_by_the_last(self) -> None:
         asking = self.ask(fallback=False)
         self.answer(403)
-        outcome = self.successResultOf(asking)
-        self.assertEqual((outcome.answer.status, self.asked()), (403, (1, 0)))
-        outcome.answer.close(None)
+        answer = self.successResultOf(asking)
+        self.assertEqual((answer.status, self.asked()), (403, (1, 0)))
+        answer.close(None)
 
     def test_what_the_request_got_wrong_is_wrong_everywhere(self) -> None:
         for status in (400, 409, 422):
             self.setUp()
             asking = self.ask()
             self.answer(status)
-            self.assertEqual(self.successResultOf(asking).answer.status, status)
+            self.assertEqual(self.successResultOf(asking).status, status)
             self.assertEqual((self.asked(), self.first.counts.fallbacks), ((1, 0), 0))
         self.setUp()
         asking = self.ask()
@@ -356,18 +370,18 @@ class FallbackTests(Case):
 class HedgingTests(Case):
     """hedge_after."""
 
-    def hedge(self) -> Deferred[Outcome]:
+    def hedge(self) -> Deferred[Answer]:
         """Both are asked, and neither has answered yet."""
         asking = self.ask(hedge=2.0)
         self.clock.advance(2)
         return asking
 
-    def assertFirst(self, asking: Deferred[Outcome]) -> None:
+    def assertFirst(self, asking: Deferred[Answer]) -> None:
         """The first answers, and all is given back."""
         self.answer().send(GOOD).end()
-        outcome = self.successResultOf(asking)
-        self.assertEqual((outcome.plan, outcome.answer.status), (0, 200))
-        outcome.answer.close(None)
+        answer = self.successResultOf(asking)
+        self.assertEqual((candidate_of(answer), answer.status), (0, 200))
+        answer.close(None)
         self.assertNothingHeld()
 
     def assertNothingHeld(self) -> None:
@@ -426,9 +440,9 @@ class HedgingTests(Case):
         asking = self.hedge()
         self.answer(404, second=True)
         self.answer(401)
-        outcome = self.successResultOf(asking)
-        self.assertEqual((outcome.plan, outcome.answer.status), (1, 404))
-        outcome.answer.close(None)
+        answer = self.successResultOf(asking)
+        self.assertEqual((candidate_of(answer), answer.status), (1, 404))
+        answer.close(None)
         self.assertNothingHeld()
 
     def test_what_the_second_failed_with_is_what_is_left_when_the_first_gives_way(self) -> None:
@@ -457,9 +471,9 @@ class HedgingTests(Case):
     def test_what_the_first_got_wrong_is_wrong_everywhere(self) -> None:
         asking = self.hedge()
         self.answer(422)
-        outcome = self.successResultOf(asking)
-        self.assertEqual((outcome.plan, outcome.answer.status, self.upstreams[1].cancelled), (0, 422, 1))
-        outcome.answer.close(None)
+        answer = self.successResultOf(asking)
+        self.assertEqual((candidate_of(answer), answer.status, self.upstreams[1].cancelled), (0, 422, 1))
+        answer.close(None)
         self.assertNothingHeld()
 
     def lose(self, times: int) -> None:
@@ -505,7 +519,7 @@ class HedgingTests(Case):
             self.clock.advance(0)
             self.assertEqual(self.asked()[1], before + 1)  # only the other's
             self.answer(second=True).send(GOOD).end()
-            self.successResultOf(other).answer.close(None)
+            self.successResultOf(other).close(None)
             self.clock.advance(2)
             self.assertSecond(finding_out)
         self.clock.advance(30)
@@ -546,11 +560,11 @@ class KeyTests(Case):
 
     keys = ("A", "B")
 
-    def assertWell(self, asking: Deferred[Outcome]) -> None:
+    def assertWell(self, asking: Deferred[Answer]) -> None:
         self.answer().send(GOOD).end()
-        outcome = self.successResultOf(asking)
-        self.assertEqual(outcome.answer.status, 200)
-        outcome.answer.close(None)
+        answer = self.successResultOf(asking)
+        self.assertEqual(answer.status, 200)
+        answer.close(None)
 
     def used(self) -> str:
         return "".join(dict(headers)[b"Authorization"][-1:].decode() for _, headers, _ in self.upstreams[0].posted)
@@ -614,7 +628,7 @@ class KeyTests(Case):
             self.answer(403)
             self.clock.advance(0)
             self.answer(403)
-            self.successResultOf(asking).answer.close(None)
+            self.successResultOf(asking).close(None)
             self.clock.advance(5)
         self.assertEqual(self.used(), "ABABAB")
         ring = self.first.guards.keys
@@ -661,7 +675,7 @@ class KindTests(Case):
             self.setUp()
             asking = self.ask(fallback=False)
             self.error(429, (b"x-should-retry", b"false"), message="You exceeded", code="insufficient_quota")
-            self.successResultOf(asking).answer.close(None)
+            self.successResultOf(asking).close(None)
             self.assertEqual(self.asked(), (1, 0))
 
     def test_should_retry(self) -> None:
@@ -708,14 +722,14 @@ class RateTests(Case):
             self.clock.advance(0.01)
             self.assertEqual(self.asked()[0], before + 1)
         self.answer(whole=GOOD)
-        self.successResultOf(asking).answer.close(None)
+        self.successResultOf(asking).close(None)
         self.assertEqual(self.budget.statistics().retries, 0)
 
     def test_a_rest_that_is_too_long_goes_down_at_once(self) -> None:
         asking = self.ask(fallback=False)
         body = {"error": {"code": 429, "message": "Quota", "details": [{"retryDelay": "58s"}]}}
         self.answer(429, whole=json.dumps(body).encode())
-        self.assertEqual(self.successResultOf(asking).answer.status, 429)
+        self.assertEqual(self.successResultOf(asking).status, 429)
         refused = self.failureResultOf(self.ask(fallback=False), KeysResting).value
         self.assertEqual(refused.retry_after, 58.0)
         self.assertIn("asked again in 58.0 s", refused.message)
@@ -724,11 +738,10 @@ class RateTests(Case):
     def test_another_model_is_not_touched(self) -> None:
         asking = self.ask(fallback=False)
         self.answer(429)
-        plans = [Plan(self.first, CALL._replace(model="other"), Kind.JSON)]
-        other = Deferred.fromCoroutine(self.dispatcher.ask(plans, lambda index: None))
+        other = self.dispatch([Prepared(self.first, REQUEST._replace(model="other"), Kind.JSON)])
         self.assertEqual(self.asked(), (2, 0))
         self.answer(whole=GOOD)
-        self.successResultOf(other).answer.close(None)
+        self.successResultOf(other).close(None)
         asking.cancel()
         self.failureResultOf(asking, CancelledError)
         self.assertEqual(self.first.deployments.of("").waiting, 0)
@@ -744,7 +757,7 @@ class RateTests(Case):
             self.clock.advance(0.01)
             self.assertEqual(self.asked()[0], before + 1)
         self.answer(whole=GOOD)
-        self.successResultOf(asking).answer.close(None)
+        self.successResultOf(asking).close(None)
         self.assertEqual((self.budget.statistics().retries, self.failures()), (0, 0))
 
     def test_a_limit_under_200_goes_to_the_next(self) -> None:
@@ -765,9 +778,9 @@ class RatesOfKeysTests(Case):
     def used(self) -> str:
         return "".join(dict(headers)[b"Authorization"][-1:].decode() for _, headers, _ in self.upstreams[0].posted)
 
-    def well(self, asking: Deferred[Outcome]) -> None:
+    def well(self, asking: Deferred[Answer]) -> None:
         self.answer(whole=GOOD)
-        self.successResultOf(asking).answer.close(None)
+        self.successResultOf(asking).close(None)
 
     def test_the_other_key_is_asked_at_once_also_where_there_is_a_fallback(self) -> None:
         asking = self.ask()
@@ -800,7 +813,7 @@ class RatesOfKeysTests(Case):
         asking = self.ask(fallback=False)
         self.answer(429, (b"Retry-After", b"40"))
         self.answer(429, (b"Retry-After", b"30"))
-        self.assertEqual(self.successResultOf(asking).answer.status, 429)
+        self.assertEqual(self.successResultOf(asking).status, 429)
         self.assertEqual(self.failureResultOf(self.ask(fallback=False), KeysResting).value.retry_after, 30.0)
         self.assertEqual(self.used(), "AB")
 
@@ -808,8 +821,7 @@ class RatesOfKeysTests(Case):
         asking = self.ask(fallback=False)
         self.answer(429)
         self.answer(429)
-        plans = [Plan(self.first, CALL._replace(model="other"), Kind.JSON)]
-        other = Deferred.fromCoroutine(self.dispatcher.ask(plans, lambda index: None))
+        other = self.dispatch([Prepared(self.first, REQUEST._replace(model="other"), Kind.JSON)])
         self.assertEqual(self.used(), "ABA")
         self.well(other)
         asking.cancel()
@@ -821,8 +833,8 @@ class RatesOfKeysTests(Case):
             guard = self.first.deployments.of("").guard(key)
             guard.sent()
             guard.sent().limited(None)
-        plans = [Plan(self.first, CALL._replace(queue_timeout=1.5), Kind.JSON)]
-        asking = Deferred.fromCoroutine(self.dispatcher.ask(plans, lambda index: None))
+        request = REQUEST._replace(timeouts=TIMEOUTS._replace(queue=1.5))
+        asking = self.dispatch([Prepared(self.first, request, Kind.JSON)])
         self.clock.advance(1.5)
         late = self.failureResultOf(asking, QueueTimeout).value
         self.assertIn("queue_timeout", late.message)
@@ -838,7 +850,7 @@ class LastCandidateTests(Case):
             for _ in range(3):
                 self.answer(500)
                 self.clock.advance(1)
-            self.successResultOf(asking).answer.close(None)
+            self.successResultOf(asking).close(None)
         self.assertEqual(self.asked(), (15, 0))
 
     def test_and_with_a_fallback_is_left_alone(self) -> None:

@@ -12,13 +12,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from skyproxy.errors import UpstreamBroken, UpstreamUnusable
 from skyproxy.pipeline.relay import relay
 from skyproxy.upstream.dispatch.backoff import Backoff
-from skyproxy.upstream.dispatch.dispatcher import Dispatcher, Kind, Plan
+from skyproxy.upstream.dispatch.dispatcher import Dispatcher, Kind
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.answer import Answer
+from skyproxy.upstream.exchange.attempt import AttemptObserver
 from skyproxy.upstream.exchange.buffered_bytes import ALL_HELD, LARGEST_HELD, BufferedBytes
 from tests.unit.configs import config_of
-from tests.unit.fakes import JSON, FakeClient, Response, Upstream, provider_of
-from tests.unit.upstream.exchange.test_provider import CALL
+from tests.unit.fakes import JSON, FakeClient, Prepared, Response, Upstream, provider_of
+from tests.unit.upstream.exchange.test_provider import REQUEST
 
 CONFIG = """
 providers:
@@ -33,15 +34,15 @@ class HeldTests(SynchronousTestCase):
         self.provider = provider_of(config_of(CONFIG).providers["guard"], self.clock, self.upstream, max_concurrent=9)
         self.held = BufferedBytes(largest=100, all_together=150)
         budget = RetryBudget(self.clock)
-        self.dispatcher = Dispatcher(self.clock, self.clock.seconds, budget, Backoff(lambda: 0.5), self.held)
+        self.dispatcher = Dispatcher(self.clock, budget, Backoff(lambda: 0.5), self.held)
 
     def ask(self, **changes: Any) -> tuple[Deferred[Any], Response]:
-        plan = Plan(self.provider, CALL, Kind.JSON)._replace(**changes)
-        asking = Deferred.fromCoroutine(self.dispatcher.ask([plan], lambda index: None))
+        candidate = Prepared(self.provider, REQUEST, Kind.JSON)._replace(**changes)
+        asking = Deferred.fromCoroutine(self.dispatcher.dispatch([candidate], AttemptObserver()))
         return asking, self.upstream.answer(200, JSON)
 
     def relayed(self, asking: Deferred[Any]) -> tuple[FakeClient, Answer, Deferred[Any]]:
-        answer: Answer = self.successResultOf(asking).answer
+        answer: Answer = self.successResultOf(asking)
         client = FakeClient(self.clock)
         return client, answer, Deferred.fromCoroutine(relay(answer, client, "mine"))
 
@@ -84,7 +85,7 @@ class HeldTests(SynchronousTestCase):
         self.assertEqual(client.body, b"y" * 70)
         # The first goes on being held.
         one.send(b'"}').end()
-        self.assertEqual(self.successResultOf(first).answer.whole.value, {"a": "x" * 80})
+        self.assertEqual(self.successResultOf(first).whole.value, {"a": "x" * 80})
 
     def test_a_cut_of_what_goes_down_is_seen(self) -> None:
         asking, response = self.ask()

@@ -16,13 +16,15 @@ from skyproxy.http.common.headers import Fields
 from skyproxy.upstream.exchange.answer import Answer
 from skyproxy.upstream.exchange.deadlines import Timers
 from skyproxy.upstream.exchange.local_capacity import Capacity, Told, answers_few, asks, slots_of, usual_limit
-from skyproxy.upstream.exchange.provider import Call, Guards, Provider
+from skyproxy.upstream.exchange.provider import Provider
+from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
+from skyproxy.upstream.guards.admission_control import Guards
 from skyproxy.upstream.guards.concurrency import Limiter
 from tests.unit.configs import config_of
-from tests.unit.fakes import Response, Upstream, pending_calls
+from tests.unit.fakes import TIMEOUTS, Response, Upstream, attempt_of, pending_calls
 
 NOTHING = Told(404, None, "")
-CALL = Call("/chat/completions", (), b"{}", default_timeout=60.0, idle_timeout=30.0, queue_timeout=10.0)
+REQUEST = UpstreamRequest("/chat/completions", (), b"{}", TIMEOUTS)
 
 
 def config(more: str = "", port: int = 8000, top: str = "", **environ: str) -> ProviderConfig:
@@ -126,7 +128,7 @@ class CapacityTests(SynchronousTestCase):
         self.provider = Provider(told, timers, Guards(limiter), client, self.clock.seconds, None, self.capacity)
 
     def send(self) -> Deferred[Answer]:
-        return Deferred.fromCoroutine(self.provider.send(CALL))
+        return Deferred.fromCoroutine(self.provider.send(REQUEST, attempt_of(self.clock)))
 
     @property
     def limit(self) -> int:

@@ -19,15 +19,20 @@ from twisted.web.client import ResponseDone, ResponseFailed
 from skyproxy.config import ApiKeyConfig, BreakerSettings, ProviderConfig
 from skyproxy.errors import SkyproxyError
 from skyproxy.upstream.dispatch.backoff import Backoff
-from skyproxy.upstream.dispatch.dispatcher import Dispatcher, Plan
+from skyproxy.upstream.dispatch.dispatcher import Dispatcher
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
+from skyproxy.upstream.exchange.attempt import AttemptObserver
 from skyproxy.upstream.exchange.deadlines import Timers
 from skyproxy.upstream.exchange.first_content import Kind
-from skyproxy.upstream.exchange.provider import Call, Guards, Provider
+from skyproxy.upstream.exchange.provider import Provider
+from skyproxy.upstream.exchange.timeouts import Timeouts
+from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
+from skyproxy.upstream.guards.admission_control import Guards
 from skyproxy.upstream.guards.breaker import Breaker
 from skyproxy.upstream.guards.concurrency import Limiter
 from skyproxy.upstream.guards.deployments import Deployments
 from skyproxy.upstream.guards.keys import KeyRing
+from tests.unit.fakes import Prepared
 
 CHUNK = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
 REQUESTS = 100
@@ -136,7 +141,7 @@ class World:
         self.clock = Clock()
         self.timers = Timers(self.clock)
         self.fates = {b"%d" % number: fate for number, fate in enumerate(fates)}
-        self.dispatcher = Dispatcher(self.timers, self.clock.seconds, RetryBudget(self.clock), Backoff(lambda: 0.5))
+        self.dispatcher = Dispatcher(self.timers, RetryBudget(self.clock), Backoff(lambda: 0.5))
         # What the first does to a request the second does to the one before it.
         others = dict(zip(self.fates, fates[1:] + fates[:1], strict=True))
         self.providers = [self.provider("first", self.fates), self.provider("second", others)]
@@ -157,11 +162,11 @@ class World:
         return Provider(config, self.timers, guards, client, self.clock.seconds)
 
     async def request(self, body: bytes, *, hedged: bool) -> None:
-        call = Call("/x", (), body, default_timeout=5.0, idle_timeout=3.0, queue_timeout=2.0)
-        plans = [Plan(provider, call, Kind.JSON, 1.0, 0.5 if hedged else None) for provider in self.providers]
+        timeouts = Timeouts(connect=5.0, queue=2.0, stream=5.0, whole=5.0, idle=3.0, first_token=1.0)
+        request = UpstreamRequest("/x", (), body, timeouts, streaming=True)
+        candidates = [Prepared(provider, request, Kind.JSON, 0.5 if hedged else None) for provider in self.providers]
         try:
-            outcome = await self.dispatcher.ask(plans, lambda index: None)
-            with outcome.answer as answer:
+            with await self.dispatcher.dispatch(candidates, AttemptObserver()) as answer:
                 if answer.whole is None:
                     await answer.body.flow(lambda data: None)
             self.ends.append("answered")

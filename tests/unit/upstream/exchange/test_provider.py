@@ -19,18 +19,12 @@ from skyproxy.errors import (
     UpstreamUnreachable,
 )
 from skyproxy.upstream.exchange.body import End
-from skyproxy.upstream.exchange.provider import Answer, Call
+from skyproxy.upstream.exchange.provider import Answer
+from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
 from tests.unit.configs import config_of
-from tests.unit.fakes import JSON, Upstream, pending_calls, provider_of
+from tests.unit.fakes import JSON, TIMEOUTS, Upstream, attempt_of, pending_calls, provider_of
 
-CALL = Call(
-    path="/chat/completions",
-    headers=((b"Content-Type", b"application/json"),),
-    body=b"{}",
-    default_timeout=60.0,
-    idle_timeout=30.0,
-    queue_timeout=10.0,
-)
+REQUEST = UpstreamRequest("/chat/completions", ((b"Content-Type", b"application/json"),), b"{}", TIMEOUTS)
 TEXT = "providers: {guard: {base_url: 'http://127.0.0.1:9/v1', connect_timeout: 3s%s}}"
 
 
@@ -42,7 +36,8 @@ class ProviderTests(SynchronousTestCase):
         self.provider = provider_of(self.config, self.clock, self.upstream, max_concurrent=1, max_pending=1)
 
     def send(self, **changes: float) -> Deferred[Answer]:
-        return Deferred.fromCoroutine(self.provider.send(CALL._replace(**changes)))
+        request = REQUEST._replace(timeouts=TIMEOUTS._replace(**changes))
+        return Deferred.fromCoroutine(self.provider.send(request, attempt_of(self.clock)))
 
     def assertFree(self) -> None:
         """No permit is out, nobody waits, and no timer runs."""
@@ -53,7 +48,7 @@ class ProviderTests(SynchronousTestCase):
     def test_an_answer(self) -> None:
         sent = self.send()
         self.assertNoResult(sent)
-        self.assertEqual(self.upstream.posted, [(CALL.path, CALL.headers, b"{}")])
+        self.assertEqual(self.upstream.posted, [(REQUEST.path, REQUEST.headers, b"{}")])
         response = self.upstream.answer(201, JSON, (b"X", b"1"))
         with self.successResultOf(sent) as answer:
             self.assertEqual((answer.status, list(answer.headers), answer.queued), (201, [JSON, (b"X", b"1")], 0.0))
@@ -115,7 +110,7 @@ class ProviderTests(SynchronousTestCase):
         self.assertFree()
 
     def test_waiting_too_long(self) -> None:
-        first, second = self.send(), self.send(queue_timeout=5.0)
+        first, second = self.send(), self.send(queue=5.0)
         self.clock.advance(5)
         self.failureResultOf(second, QueueTimeout)
         self.assertEqual(len(self.upstream.posted), 1)
@@ -142,7 +137,7 @@ class ProviderTests(SynchronousTestCase):
 
     def test_cancelled_while_the_body_is_read(self) -> None:
         async def read() -> None:
-            with await self.provider.send(CALL) as answer:
+            with await self.provider.send(REQUEST, attempt_of(self.clock)) as answer:
                 await answer.body.flow(lambda data: None)
 
         reading = Deferred.fromCoroutine(read())
@@ -171,7 +166,7 @@ class ProviderTests(SynchronousTestCase):
         self.assertFree()
 
     def test_default_timeout_before_the_headers(self) -> None:
-        sent = self.send(default_timeout=7.0)
+        sent = self.send(whole=7.0)
         self.clock.advance(6.9)
         self.assertNoResult(sent)
         self.clock.advance(0.1)
@@ -183,7 +178,7 @@ class ProviderTests(SynchronousTestCase):
         self.assertFree()
 
     def test_default_timeout_counts_on_in_the_body(self) -> None:
-        sent = self.send(default_timeout=7.0)
+        sent = self.send(whole=7.0)
         self.clock.advance(5)
         response = self.upstream.answer()
         with self.successResultOf(sent) as answer:
@@ -195,7 +190,7 @@ class ProviderTests(SynchronousTestCase):
         self.assertFree()
 
     def test_default_timeout_does_not_count_in_the_queue(self) -> None:
-        first, second = self.send(), self.send(default_timeout=7.0, queue_timeout=100.0)
+        first, second = self.send(), self.send(whole=7.0, queue=100.0)
         self.clock.advance(50)
         self.upstream.answer()
         with self.successResultOf(first):

@@ -1,0 +1,65 @@
+"""A provider's answer, and how it goes down to a client."""
+
+from __future__ import annotations
+
+from skyproxy.errors import SkyproxyError
+from skyproxy.formats.openai.stream_inspector import StreamInspector, StreamState
+from skyproxy.pipeline.relay import Client, relay
+from skyproxy.pipeline.router import Candidate
+from skyproxy.upstream.exchange.answer import Answer
+
+
+class ProviderAnswer:
+    """What a candidate answered. It holds its permit until it was sent, or is closed.
+
+    :param model: the name that a JSON answer carries; None where the answer may be anything.
+    :ivar candidate: the one that answered.
+    :ivar answer: what came, and what is kept of it.
+    """
+
+    __slots__ = ("_inspector", "_model", "_state", "answer", "candidate")
+
+    def __init__(self, answer: Answer, candidate: Candidate, model: str | None) -> None:
+        self.answer = answer
+        self.candidate = candidate
+        self._model = model
+        self._inspector = StreamInspector() if answer.is_event_stream else None
+        self._state: StreamState | None = None
+
+    @property
+    def status(self) -> int:
+        """As the provider sent it."""
+        return self.answer.status
+
+    @property
+    def state(self) -> StreamState | None:
+        """What is known of what has come; None if nothing is."""
+        if self._state is None and self._inspector is not None and self._inspector.begun:
+            return self._inspector.state()
+        return self._state
+
+    async def send_to(self, client: Client) -> None:
+        """Bring the answer to *client*, and close it.
+
+        :raise SkyproxyError: it is not a complete answer to this kind of request. When ``client.started``, the client
+            has seen the cut.
+        """
+        with self.answer as answer:
+            # A good answer that comes whole is not searched for secrets.
+            shows_errors = answer.status >= 400 or answer.is_event_stream
+            self._state = await relay(
+                answer,
+                client,
+                self._model,
+                watch=self._inspector,
+                strip_reasoning=self.candidate.strip_reasoning,
+                secrets=self.candidate.provider.secrets if shows_errors else (),
+            )
+
+    def fail(self, error: SkyproxyError) -> None:
+        """Give the answer up: whoever waits for more of it gets *error*."""
+        self.answer.body.fail(error)
+
+    def close(self) -> None:
+        """Give the answer up, which nobody wants."""
+        self.answer.close(None)

@@ -1,0 +1,85 @@
+"""The request of a client, routed to one candidate."""
+
+from __future__ import annotations
+
+from twisted.logger import Logger
+
+from skyproxy.pipeline.request import Form, JsonRequest, Request, UpstreamBody
+from skyproxy.pipeline.router import Candidate
+from skyproxy.upstream.exchange.first_content import Kind
+from skyproxy.upstream.exchange.provider import Provider
+from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
+
+_log = Logger()
+
+
+class RoutedRequest:
+    """See :class:`~skyproxy.upstream.dispatch.candidate_request.CandidateRequest`, which it implements.
+
+    :param parsed: what *request* says.
+    :param named: whether the configuration names the candidate's model, and not only the client.
+    """
+
+    __slots__ = (
+        "_body", "_named", "_parsed", "_request", "candidate", "hedge_after", "kind", "model", "must_be_whole",
+        "provider", "request_id", "streaming", "timeouts",
+    )  # fmt: skip
+
+    def __init__(
+        self, request: Request, parsed: Form | JsonRequest, candidate: Candidate, provider: Provider, *, named: bool
+    ) -> None:
+        self._request = request
+        self._parsed = parsed
+        self._named = named
+        self._body: UpstreamBody | None = None
+        self.candidate = candidate
+        self.provider = provider
+        self.model = candidate.model
+        self.request_id = request.request_id
+        self.timeouts = candidate.timeouts
+        self.streaming = parsed.streaming
+        self.kind = Kind.JSON if request.endpoint.in_json else Kind.ANYTHING
+        self.hedge_after = candidate.hedge_after
+        self.must_be_whole = candidate.strip_reasoning
+
+    @property
+    def body(self) -> UpstreamBody:
+        """The body for the candidate, made when it is first asked for.
+
+        :raise InvalidRequest: it cannot be written.
+        """
+        body = self._body
+        if body is None:
+            body = self._body = self._parsed.body_for(self.candidate)
+        return body
+
+    def upstream_request(self) -> UpstreamRequest:
+        """The request for the provider.
+
+        :raise InvalidRequest: its body cannot be written.
+        """
+        request, candidate, body = self._request, self.candidate, self._body or self.body
+        if body.dropped:
+            _log.debug(
+                "Dropped fields the provider does not know",
+                provider=candidate.provider.name,
+                fields=body.dropped,
+                request_id=request.request_id,
+            )
+        return UpstreamRequest(
+            request.endpoint.path,
+            (
+                (b"Content-Type", body.content_type),
+                (b"X-Request-Id", request.request_id.encode("ascii")),
+                *request.headers,
+            ),
+            body.data,
+            candidate.timeouts,
+            self.streaming,
+            candidate.priority,
+            candidate.model,
+            self._named,
+            request.request_id,
+            body.fields if body.added else None,
+            body.added,
+        )

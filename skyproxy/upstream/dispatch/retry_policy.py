@@ -1,0 +1,203 @@
+"""Whether the same provider is asked again, and when. What is done for a kind of error is data: ``ACTIONS``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from skyproxy.clock import Clock
+from skyproxy.errors import (
+    ErrorKind,
+    KeysResting,
+    UpstreamError,
+    UpstreamReported,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+    UpstreamUnusable,
+)
+from skyproxy.formats.error_kinds import ACTIONS, Action, parameter_of
+from skyproxy.upstream.dispatch.backoff import Backoff
+from skyproxy.upstream.dispatch.retry_budget import RetryBudget
+from skyproxy.upstream.exchange.answer import Answer
+from skyproxy.upstream.exchange.provider import Provider
+from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
+
+RETRYABLE = frozenset({408, 429, 498, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
+"""Statuses with which asking again can help. 520 to 524 are Cloudflare's for servers that it does not reach
+(https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/), 529 is Anthropic's
+for too much load (https://docs.anthropic.com/en/api/errors)."""
+
+_LONG_SECONDS = 1.0
+"""A request that waited so long for a failure is not tried again while the breaker is open; nor does any wait so long
+for a provider while a fallback is left."""
+
+
+class Retry(NamedTuple):
+    """The decision to ask the same provider again.
+
+    :ivar wait: seconds to wait before it.
+    :ivar reason: a short one, for the log: a code or a status.
+    :ivar cause: what the provider or skyproxy said.
+    :ivar was_sent: whether the attempt before it was sent at all.
+    """
+
+    wait: float
+    reason: str
+    cause: str
+    was_sent: bool = True
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far the asking of one candidate has come.
+
+    :ivar provider: who is asked.
+    :ivar request: what is sent, without what the model has refused.
+    :ivar last: no other candidate is left.
+    :ivar began: when the candidate's turn came.
+    :ivar number: of times that it was asked again.
+    :ivar retries: those of them that count.
+    :ivar limited_since: *began*, once there was a 429.
+    :ivar avoid: variables of keys that shall not carry the request again.
+    """
+
+    provider: Provider
+    request: UpstreamRequest
+    last: bool
+    began: float
+    number: int = 0
+    retries: int = 0
+    limited_since: float | None = None
+    avoid: set[str] = field(default_factory=set)
+
+
+class RetryPolicy:
+    """Decides.
+
+    :param budget: of retries; that of the process.
+    :param backoff: how long to wait where the provider does not say.
+    """
+
+    def __init__(self, clock: Clock, budget: RetryBudget, backoff: Backoff) -> None:
+        self._clock = clock
+        self._budget = budget
+        self._backoff = backoff
+
+    def after_failure(self, progress: Progress, error: UpstreamError | KeysResting, took: float) -> Retry | None:
+        """What follows *error*; None: it is what comes of the request.
+
+        :param took: seconds until the error came.
+        """
+        wait = self._wait_after_failure(progress, error, took)
+        if wait is None:
+            return None
+        return Retry(wait, error.code or "error", error.message, was_sent=isinstance(error, UpstreamError))
+
+    def after_answer(self, progress: Progress, answer: Answer) -> Retry | None:
+        """What follows *answer*, whose status is 400 or above; None: it is what comes of the request."""
+        wait = self._wait_after_answer(progress, answer)
+        return None if wait is None else Retry(wait, f"status {answer.status}", words_of(answer))
+
+    def _wait_after_failure(self, progress: Progress, error: UpstreamError | KeysResting, took: float) -> float | None:
+        provider, last = progress.provider, progress.last
+        if isinstance(error, UpstreamReported):
+            if error.kind is ErrorKind.RATE and provider.guards.rate:
+                other_key = provider.admission.other_key(progress.request.model, progress.avoid)
+                return self._after_rate_limit(progress, may_wait=last, other_key=other_key)
+            if error.kind is ErrorKind.PARAMETER:
+                return _after_parameter(progress, error.parameter)
+        if progress.retries >= provider.config.max_retries:
+            return None
+        if isinstance(error, KeysResting):
+            wait = error.retry_after or 0.0
+            # A fallback need not wait for another provider's keys; and where there are guards, they were waited for.
+            if not last or provider.guards.rate or wait > self._time_left(progress):
+                return None
+            return self._counted(progress, wait)
+        if not _same_may_help(error) or (isinstance(error, UpstreamUnreachable | UpstreamTimeout) and not last):
+            return None
+        if took > _LONG_SECONDS and provider.admission.fails(progress.request.model):
+            return None
+        return self._counted(progress, self._backoff.delay(progress.retries))
+
+    def _wait_after_answer(self, progress: Progress, answer: Answer) -> float | None:
+        provider, kind = progress.provider, answer.kind
+        if kind is ErrorKind.PARAMETER and answer.error is not None:
+            return _after_parameter(progress, parameter_of(answer.error))
+        action = ACTIONS[kind or ErrorKind.BROKEN]
+        advice = answer.headers.last.get(b"x-should-retry", b"").lower()
+        other_key = _may_use_other_key(progress, answer, action, advice)
+        if kind is ErrorKind.RATE and provider.guards.rate:
+            return self._after_rate_limit(progress, may_wait=progress.last and advice != b"false", other_key=other_key)
+        if progress.retries >= provider.config.max_retries:
+            return None
+        if other_key:
+            return self._counted(progress, 0.0)
+        same_again = action.same_again and (answer.status in RETRYABLE or kind is ErrorKind.OVERLOADED)
+        if advice == b"false" or not (same_again or advice == b"true"):
+            return None
+        return self._after_delay(progress, answer)
+
+    def _after_delay(self, progress: Progress, answer: Answer) -> float | None:
+        """As long as the provider asks to be left alone, or its keys rest, or the backoff says; None: too long."""
+        last, wait = progress.last, progress.provider.retry_delay(answer)
+        if answer.status == 429 and (rest := progress.provider.admission.keys_rest()):
+            wait = rest
+            if not last:
+                return None
+        if wait is None:
+            return self._counted(progress, self._backoff.delay(progress.retries))
+        if wait > (self._time_left(progress) if last else _LONG_SECONDS):
+            return None
+        return self._counted(progress, wait)
+
+    def _after_rate_limit(self, progress: Progress, *, may_wait: bool, other_key: bool) -> float | None:
+        """0.0: the request goes to another key, or to the head of the line, which is no retry; None: to neither."""
+        if not other_key:
+            rest = progress.provider.admission.rest(progress.request.model, progress.avoid) if may_wait else None
+            if not may_wait or (rest or 0.0) >= self._time_left(progress):
+                return None
+        if progress.limited_since is None:
+            progress.limited_since = progress.began
+        return 0.0
+
+    def _time_left(self, progress: Progress) -> float:
+        """Seconds that the request may still wait."""
+        return progress.began + progress.request.timeouts.queue - self._clock.seconds()
+
+    def _counted(self, progress: Progress, wait: float) -> float | None:
+        """*wait*, if the budget has another retry."""
+        if not self._budget.take():
+            return None
+        progress.retries += 1
+        return wait
+
+
+def words_of(answer: Answer) -> str:
+    """The provider's own, of an error answer."""
+    return "" if answer.error is None else answer.error.message[:300]
+
+
+def _may_use_other_key(progress: Progress, answer: Answer, action: Action, advice: bytes) -> bool:
+    """Whether another key may do better; the key that was used is avoided from now on where it is at fault."""
+    if answer.key is None:
+        return False
+    if advice == b"false" or (action.other_key and answer.kind is not ErrorKind.RATE):
+        progress.avoid.add(answer.key)
+    return action.other_key and progress.provider.admission.other_key(progress.request.model, progress.avoid)
+
+
+def _after_parameter(progress: Progress, parameter: str | None) -> float | None:
+    """0.0: *parameter*, which the provider does not take, is skyproxy's own, and is left out; None: it is not."""
+    request = progress.provider.refuse_field(progress.request, parameter)
+    if request is None:
+        return None
+    progress.request = request
+    return 0.0
+
+
+def _same_may_help(error: UpstreamError) -> bool:
+    # A request that has waited for the whole of a timer shall not wait for it again: that is for another provider.
+    if isinstance(error, UpstreamTimeout):
+        return error.timer == "connect_timeout"
+    return error.retryable and not isinstance(error, UpstreamUnusable)

@@ -1,0 +1,46 @@
+"""A request in the form in which one provider gets it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from typing import Any, NamedTuple
+
+from skyproxy.formats import json_body
+from skyproxy.http.common.headers import Fields
+from skyproxy.upstream.exchange.timeouts import Timeouts
+from skyproxy.upstream.guards.concurrency import Priority
+
+
+class UpstreamRequest(NamedTuple):
+    """A request to one model of one provider.
+
+    :ivar path: below the provider's base_url, e.g. ``/chat/completions``.
+    :ivar headers: of this request alone; the provider's own (its key among them) are added.
+    :ivar body: as it is sent.
+    :ivar timeouts: of the candidate.
+    :ivar streaming: whether a stream is asked for.
+    :ivar priority: in the queue for a permit.
+    :ivar model: as the provider calls it.
+    :ivar named: whether the configuration names the model, and not only a client.
+    :ivar request_id: for the log.
+    :ivar fields: what *body* says; None for a form.
+    :ivar added: fields of the body that nobody wrote: skyproxy added them, and they may be left out.
+    """
+
+    path: str
+    headers: Fields
+    body: bytes
+    timeouts: Timeouts
+    streaming: bool = False
+    priority: Priority = "interactive"
+    model: str = ""
+    named: bool = False
+    request_id: str = ""
+    fields: Mapping[str, Any] | None = None
+    added: frozenset[str] = frozenset()
+
+    def without(self, names: AbstractSet[str]) -> UpstreamRequest:
+        """The request without the fields *names* of its body."""
+        fields = {name: value for name, value in (self.fields or {}).items() if name not in names}
+        return self._replace(body=json_body.encode(fields), fields=fields, added=self.added - names)

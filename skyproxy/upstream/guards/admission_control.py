@@ -1,0 +1,238 @@
+"""Admission control of one provider: when a request may be sent, and with what permit."""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+from skyproxy.clock import Clock
+from skyproxy.config import ProviderConfig
+from skyproxy.errors import BacklogFull, KeysResting, QueueTimeout
+from skyproxy.upstream.guards.breaker import Breaker, BreakerState
+from skyproxy.upstream.guards.concurrency import Limiter, Permit, Priority
+from skyproxy.upstream.guards.deployments import Deployment, Deployments
+from skyproxy.upstream.guards.keys import KeyRing, Lease
+from skyproxy.upstream.guards.reservation import Admissions, Calm, Reservation
+
+NO_KEYS: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """What stands before a provider.
+
+    :ivar breaker: None: the provider is asked however often it fails.
+    :ivar keys: None: the provider wants none.
+    :ivar deployments: what is known of each of its models; None: nothing is kept.
+    :ivar rate: whether its 429s tell how many requests a key and model get.
+    """
+
+    limiter: Limiter
+    breaker: Breaker | None = None
+    keys: KeyRing | None = None
+    deployments: Deployments | None = None
+    rate: bool = False
+
+
+class Entry(NamedTuple):
+    """A request that asks to be let in.
+
+    :ivar queue_timeout: seconds, for the message of the error when they are over.
+    :ivar deadline: when the wait is over, on the clock of the admission control.
+    :ivar avoid: variables of keys that shall not carry the request.
+    :ivar last: no other candidate is left. Otherwise no request waits for a rest.
+    :ivar first: the request has met a 429 before: it waits at the head of the line.
+    """
+
+    deployment: Deployment
+    priority: Priority
+    queue_timeout: float
+    deadline: float
+    avoid: AbstractSet[str] = NO_KEYS
+    last: bool = True
+    first: bool = False
+
+
+class AdmissionControl:
+    """Lets requests in: past the two breakers, the rate guard of their model and the limiter, in this order.
+
+    :param config: of the provider: its name, the number of requests that may wait, its keys.
+    """
+
+    def __init__(self, config: ProviderConfig, clock: Clock, guards: Guards) -> None:
+        self._config = config
+        self._clock = clock
+        self._guards = guards
+        self.deployments = Deployments(clock, None, config.name) if guards.deployments is None else guards.deployments
+
+    def reserve_at_once(
+        self, deployment: Deployment, priority: Priority, avoid: AbstractSet[str]
+    ) -> Reservation | None:
+        """What a request needs, if it need not wait and no guard has to be asked; None otherwise."""
+        if deployment.limited or avoid:
+            return None
+        guards = self._guards
+        calm = Calm.of(guards.breaker, deployment.breaker)
+        if calm is None:
+            return None
+        permit = guards.limiter.take(priority)
+        return None if permit is None else Reservation(permit, calm, deployment)
+
+    async def reserve(self, entry: Entry) -> Reservation:
+        """Wait until the request may be sent. The provider may fail meanwhile, so the breakers are asked again.
+
+        :raise BreakerOpen: the provider, or its model, is left alone for a while.
+        :raise BacklogFull: too many already wait.
+        :raise QueueTimeout: no permit came free in time.
+        :raise KeysResting: every key has met its rate limit.
+        """
+        deployment, limiter, rate = entry.deployment, self._guards.limiter, self._guards.rate
+        if deployment.limited:
+            deployment.look()
+        while True:
+            admissions = await self._admissions(entry)
+            permit = limiter.take(entry.priority)
+            if permit is not None:
+                return Reservation(permit, admissions, deployment)
+            try:
+                permit = await limiter.acquire(max(0.0, entry.deadline - self._clock.seconds()), entry.priority)
+            except BaseException:
+                admissions.ignored()
+                raise
+            if not deployment.limited and admissions.current:
+                return Reservation(permit, admissions, deployment)
+            admissions = self._renewed(entry, permit, admissions)
+            if not rate or self.rest_of(deployment, entry.avoid) == 0.0:
+                return Reservation(permit, admissions, deployment)
+            admissions.ignored()
+            permit.release()
+            entry = entry._replace(first=True)
+
+    async def _admissions(self, entry: Entry) -> Admissions | Calm:
+        """What the breakers say, once a key of the model may be used."""
+        deployment = entry.deployment
+        if not deployment.limited and not entry.avoid:
+            calm = Calm.of(self._guards.breaker, deployment.breaker)
+            if calm is not None:
+                return calm
+        if self._guards.rate:
+            await self._turn(entry)
+        return self._admit(entry)
+
+    def _renewed(self, entry: Entry, permit: Permit, admissions: Admissions | Calm) -> Admissions | Calm:
+        """The *admissions*, asked for again where a breaker has changed its state during the wait for *permit*."""
+        if admissions.current:
+            return admissions
+        try:
+            admissions.ignored()
+            return self._admit(entry)
+        except BaseException:
+            permit.release()
+            raise
+
+    def _admit(self, entry: Entry) -> Admissions:
+        last, background = entry.last, entry.priority == "background"
+        breaker, inner = self._guards.breaker, entry.deployment.breaker
+        outer = None if breaker is None else breaker.admit(last=last, background=background)
+        if inner is None:
+            return Admissions(outer, None)
+        try:
+            return Admissions(outer, inner.admit(last=last, background=background))
+        except BaseException:
+            if outer is not None:
+                outer.ignored()
+            raise
+
+    async def _turn(self, entry: Entry) -> None:
+        """Wait until a key of the model may be used."""
+        deployment, first = entry.deployment, entry.first
+        while True:
+            rest = self.rest_of(deployment, entry.avoid)
+            if rest == 0.0 and (first or not deployment.waiting):
+                return
+            left = entry.deadline - self._clock.seconds()
+            model = f"{deployment.model[:200]!r} of provider {self._config.name!r}"
+            if not entry.last or (rest or 0.0) > left:
+                seconds = rest or 1.0
+                raise KeysResting(
+                    f"Model {model} has met its rate limit (429); it is asked again in {seconds:.1f} s.",
+                    retry_after=seconds,
+                )
+            most = self._config.max_pending
+            if deployment.waiting >= most:
+                raise BacklogFull(f"{most} requests already wait for this model (max_pending).", retry_after=1.0)
+            place = deployment.turn(background=entry.priority == "background", first=first)
+            if rest:
+                deployment.look_in(rest)
+            late = QueueTimeout(
+                f"The rate limit (429) of model {model} left no room within {entry.queue_timeout:g} s (queue_timeout).",
+                retry_after=1.0,
+            )
+            timer = self._clock.callLater(max(0.0, left), deployment.expire, place, late)
+            try:
+                await place
+            finally:
+                if timer.active():
+                    timer.cancel()
+            first = True
+
+    def rest_of(self, deployment: Deployment, avoid: AbstractSet[str] = NO_KEYS) -> float | None:
+        """Seconds until a key of the model may be used; 0.0 if one may now, None if that is not known."""
+        keys = self._guards.keys
+        if keys is None:
+            return deployment.guard("").wait()
+        least: float | None = None
+        variables = [each for each in keys.in_use() if each not in avoid]
+        for variable in variables:
+            wait = deployment.guard(variable).wait()
+            if wait == 0.0:
+                return 0.0
+            if wait is not None and (least is None or wait < least):
+                least = wait
+        return least if variables else 0.0
+
+    def rest(self, model: str, avoid: AbstractSet[str] = NO_KEYS) -> float | None:
+        """Seconds until *model* may be asked after a 429; 0.0 if it may be now, None if that is not known."""
+        if not self._guards.rate:
+            return self.keys_rest()
+        return self.rest_of(self.deployments.of(model), avoid)
+
+    def keys_rest(self) -> float:
+        """Seconds until a key may be used; 0 if one may now, or none is needed."""
+        keys = self._guards.keys
+        return 0.0 if keys is None else keys.rest()
+
+    def lease(self, keys: KeyRing, deployment: Deployment, avoid: AbstractSet[str]) -> Lease:
+        """A key that may be used for the model now.
+
+        :raise KeysResting: all rest.
+        """
+        return keys.take(partial(self._may_use, deployment, avoid))
+
+    def other_key(self, model: str, avoid: AbstractSet[str]) -> bool:
+        """Whether there is a key, beside those in *avoid*, that may be asked now and promises something."""
+        keys = self._guards.keys
+        if keys is None or len(self._config.api_keys) < 2:
+            return False
+        deployment = self.deployments.of(model)
+        return any(self._may_use(deployment, avoid, variable) for variable in keys.promising())
+
+    def _may_use(self, deployment: Deployment, avoid: AbstractSet[str], variable: str) -> bool:
+        return variable not in avoid and (not self._guards.rate or deployment.guard(variable).wait() == 0.0)
+
+    def fails(self, model: str) -> bool:
+        """Whether the provider, or *model*, has failed too often lately."""
+        inner = self.deployments.of(model).breaker
+        breakers = (self._guards.breaker, inner)
+        return any(each is not None and each.state is not BreakerState.CLOSED for each in breakers)
+
+    def call_next(self, deployment: Deployment) -> None:
+        """Have the next in line for *deployment* come, when it may."""
+        if deployment.waiting:
+            rest = self.rest_of(deployment)
+            if rest == 0.0:
+                deployment.wake()
+            elif rest is not None:
+                deployment.look_in(rest)
