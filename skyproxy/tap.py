@@ -99,7 +99,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     if reactor is None:
         from twisted.internet import reactor
     # Klein imports the reactor when it is imported: by now --reactor has chosen it.
-    from skyproxy.process.service import SkyproxyService
+    from skyproxy.process.building import build
 
     if type(reactor).__name__ == "IOCPReactor":
         raise SystemExit("skyproxy: the reactor iocp cannot be used: leave --reactor out, or say --reactor=select")
@@ -121,7 +121,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     signals.take()
     logging = build_logging(config, twistd, cwd, reactor)
     open_log(logging, owner)
-    service = SkyproxyService(reactor, config, reader.read, logging, Wire(), signals, Notifier(os.environ))
+    service = build(reactor, config, reader.read, logging, Wire(), signals, Notifier(os.environ))
     try:
         service.listen()
     except NotListening as error:

@@ -215,7 +215,7 @@ class TreeTests(SynchronousTestCase):
     def test_the_tree_was_read(self) -> None:
         packages = {each.package for each in self.imports}
         self.assertLessEqual({"config", "http", "upstream", "pipeline", "web", "process", "tap", "demo"}, packages)
-        self.assertIn(Import("skyproxy.tap", "skyproxy.process.service.SkyproxyService", at_once=False), self.imports)
+        self.assertIn(Import("skyproxy.tap", "skyproxy.process.building.build", at_once=False), self.imports)
 
     def test_one_way(self) -> None:
         self.assertEqual(upwards(self.imports), [])

@@ -63,7 +63,7 @@ class TapTests(TestCase):
     def test_without_a_configuration(self) -> None:
         service = self.make("--listen", LOOPBACK)
         self.assertTrue(IService.providedBy(service))
-        self.assertEqual(service._config.source, "embedded default")
+        self.assertEqual(service.config.source, "embedded default")
 
     def test_options_pass_through(self) -> None:
         (self.folder / "mine.yaml").write_text(TEXT)
@@ -77,22 +77,22 @@ class TapTests(TestCase):
             "--log-level",
             "debug",
         )
-        settings = service._config.proxy
+        settings = service.config.proxy
         self.assertEqual(settings.listen, ("tcp:0:interface=127.0.0.1:backlog=7",))
         self.assertEqual((settings.log_level, settings.log_file), ("debug", self.folder / "a.log"))
-        self.assertEqual(list(service._config.providers), ["guard"])
+        self.assertEqual(list(service.config.providers), ["guard"])
         self.assertTrue((self.folder / "a.log").exists())
 
     def test_what_the_file_says_stands_otherwise(self) -> None:
         (self.folder / "skyproxy.yaml").write_text(TEXT)
-        settings = self.make()._config.proxy
+        settings = self.make().config.proxy
         self.assertEqual((settings.listen, settings.log_level, settings.log_file), ((LOOPBACK,), "warn", None))
 
     def test_a_reload_reads_the_same_again(self) -> None:
         (self.folder / "mine.yaml").write_text(TEXT)
         service = self.make("--config", "mine.yaml", "--log-level", "error")
         (self.folder / "mine.yaml").write_text(TEXT.replace("guard", "watch"))
-        again = service._reloading._load()
+        again = service.parts.configuration.reloading._load()
         self.assertEqual(list(again.providers), ["watch"])
         self.assertEqual(again.proxy.log_level, "error")
 
@@ -114,10 +114,10 @@ class TapTests(TestCase):
         for _ in range(2):
             service = self.make()
             (self.folder / "skyproxy.yaml").rename(self.folder / "away")
-            error = self.assertRaises(ConfigError, service._reloading._load)
+            error = self.assertRaises(ConfigError, service.parts.configuration.reloading._load)
             self.assertIn("skyproxy.yaml: there is no such file", str(error))
             (self.folder / "away").rename(self.folder / "skyproxy.yaml")
-            self.assertEqual(list(service._reloading._load().providers), ["watch"])
+            self.assertEqual(list(service.parts.configuration.reloading._load().providers), ["watch"])
             (self.folder / "config" / "providers.yaml").unlink(missing_ok=True)
 
     def test_a_folder_stays_the_files_that_it_began_with(self) -> None:
@@ -126,15 +126,15 @@ class TapTests(TestCase):
         (folder / "skyproxy.yaml").write_text(TEXT)
         service = self.make("--config", "mine")
         (folder / "skyproxy.yaml").rename(folder / "providers.yaml")
-        self.assertRaises(ConfigError, service._reloading._load)
+        self.assertRaises(ConfigError, service.parts.configuration.reloading._load)
 
     def test_the_demo_gives_way_to_a_configuration(self) -> None:
         service = self.make("--listen", LOOPBACK)
-        self.assertEqual(service._reloading._load().source, "embedded default")
+        self.assertEqual(service.parts.configuration.reloading._load().source, "embedded default")
         (self.folder / "skyproxy.yaml").write_text(TEXT)
-        self.assertEqual(list(service._reloading._load().providers), ["guard"])
+        self.assertEqual(list(service.parts.configuration.reloading._load().providers), ["guard"])
         (self.folder / "skyproxy.yaml").unlink()
-        self.assertRaises(ConfigError, service._reloading._load)
+        self.assertRaises(ConfigError, service.parts.configuration.reloading._load)
 
     def test_answers_in_a_file_of_somebody_elses(self) -> None:
         (self.folder / "diary").write_text("my diary")
@@ -146,9 +146,9 @@ class TapTests(TestCase):
         (self.folder / "diary").write_text("my diary")
         (self.folder / "skyproxy.yaml").write_text(TEXT.replace("log_level", "cache: {path: answers}, log_level"))
         service = self.make()
-        service._reloading._load()
+        service.parts.configuration.reloading._load()
         (self.folder / "skyproxy.yaml").write_text(TEXT.replace("log_level", "cache: {path: diary}, log_level"))
-        self.assertRaises(ConfigError, service._reloading._load)
+        self.assertRaises(ConfigError, service.parts.configuration.reloading._load)
 
     def test_a_pid_file_that_cannot_be(self) -> None:
         (self.folder / "file").touch()
@@ -190,7 +190,7 @@ class TapTests(TestCase):
             raise RuntimeError("Could not determine home directory.")
 
         self.patch(Path, "home", nowhere)
-        self.assertEqual(self.make("--listen", LOOPBACK)._config.source, "embedded default")
+        self.assertEqual(self.make("--listen", LOOPBACK).config.source, "embedded default")
 
     def test_a_configuration_that_is_not_there(self) -> None:
         self.assertRefused("missing.yaml", "--config", "missing.yaml")

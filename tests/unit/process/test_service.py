@@ -21,8 +21,19 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config import Config, ConfigError, Problem
 from skyproxy.http import Wire
-from skyproxy.process import listening, reloading, stopping
-from skyproxy.process import service as module
+from skyproxy.pipeline.proxy import Runtime
+from skyproxy.process import (
+    announcement,
+    building,
+    configuration,
+    draining,
+    listening,
+    parts,
+    providers,
+    reloading,
+    stopping,
+)
+from skyproxy.process.building import build
 from skyproxy.process.listening import NotListening
 from skyproxy.process.service import SkyproxyService
 from skyproxy.process.signals import Signals
@@ -130,15 +141,15 @@ class Case(SynchronousTestCase):
         self.notifier = FakeNotifier()
         self.loaded: Config | Exception = config_of(TEXT)
         self.events: list[LogEvent] = []
-        for each in (module, reloading, stopping):
+        for each in (announcement, configuration, draining, parts, providers, reloading, stopping):
             self.patch(each, "_log", Logger(namespace="test", observer=self.events.append))
-        self.patch(module, "_spare_the_collector", lambda: None)
+        self.patch(building, "spare_the_collector", lambda: None)
         self.service = self.make(config_of(TEXT))
 
     def make(self, config: Config) -> SkyproxyService:
         logging: Any = self.logging
         notifier: Any = self.notifier
-        return SkyproxyService(self.reactor, config, self.load, logging, Wire(), Signals(), notifier)
+        return build(self.reactor, config, self.load, logging, Wire(), Signals(), notifier)
 
     def load(self) -> Config:
         if isinstance(self.loaded, Exception):
@@ -148,6 +159,10 @@ class Case(SynchronousTestCase):
     def start(self) -> None:
         self.service.listen()
         self.service.startService()
+
+    def runtime(self) -> Runtime:
+        """What serves now."""
+        return self.service.parts.providers.runtime()
 
     @property
     def said(self) -> list[str]:
@@ -182,7 +197,7 @@ class StartTests(Case):
         self.assertFalse(self.service.running)
         self.service.startService()
         self.assertEqual(self.logging.asked, ["start"])
-        self.assertEqual(list(self.service.runtime().providers), ["a", "b"])
+        self.assertEqual(list(self.runtime().providers), ["a", "b"])
         self.assertTrue(self.service.running)
 
     def test_started_by_what_knows_no_privileged_start(self) -> None:
@@ -254,7 +269,7 @@ class StartTests(Case):
         self.start()
         # One more than skyproxy's own, at 127.0.0.1 and ::1.
         self.assertEqual(len(self.reactor.tcpServers), 3)
-        self.assertRegex(self.service.runtime().providers["a"].config.base_url, r"^http://127\.0\.0\.1:\d+/v1$")
+        self.assertRegex(self.runtime().providers["a"].config.base_url, r"^http://127\.0\.0\.1:\d+/v1$")
 
     def test_a_request(self) -> None:
         self.start()
@@ -267,21 +282,21 @@ class StartTests(Case):
 class ReloadTests(Case):
     def test_what_cannot_be_read_changes_nothing(self) -> None:
         self.start()
-        before = self.service.runtime()
+        before = self.runtime()
         self.loaded = ConfigError([Problem("skyproxy.yaml", 3, "proxy.listen", "is no endpoint")])
-        self.service.reload()
-        self.assertIs(self.service.runtime(), before)
+        self.service.parts.configuration.reload()
+        self.assertIs(self.runtime(), before)
         self.assertEqual(self.logging.asked, ["start"])
         problems = [event["problems"] for event in self.events if "problems" in event]
         self.assertIn("proxy.listen", problems[0])
 
     def test_what_cannot_be_built_changes_nothing(self) -> None:
         self.start()
-        before = self.service.runtime()
+        before = self.runtime()
         self.loaded = config_of(TEXT.replace("1002", "2002"))
-        self.patch(module, "build_provider", mock.Mock(side_effect=ZeroDivisionError))
-        self.service.reload()
-        self.assertIs(self.service.runtime(), before)
+        self.patch(parts, "build_provider", mock.Mock(side_effect=ZeroDivisionError))
+        self.service.parts.configuration.reload()
+        self.assertIs(self.runtime(), before)
         self.assertIn("Configuration not reloaded, the old one serves on", self.said)
         self.flushLoggedErrors(ZeroDivisionError)
 
@@ -289,8 +304,8 @@ class ReloadTests(Case):
         self.start()
         self.loaded = config_of(TEXT.replace("http://127.0.0.1:1002/v1", "embedded:demo"))
         self.reactor.refuses = CannotListenError("127.0.0.1", 0, OSError(errno.EMFILE, "Too many open files"))
-        self.service.reload()
-        self.assertEqual(self.service.runtime().providers["b"].config.base_url, "http://127.0.0.1:1002/v1")
+        self.service.parts.configuration.reload()
+        self.assertEqual(self.runtime().providers["b"].config.base_url, "http://127.0.0.1:1002/v1")
         self.reactor.refuses = None
         self.reactor.advance(1.0)
         self.assertIn("Configuration reloaded", self.said)
@@ -298,26 +313,26 @@ class ReloadTests(Case):
 
     def test_how_it_went_is_counted_and_told(self) -> None:
         self.start()
-        self.assertTrue(self.service._reloads.successful)
-        since = self.service._reloads.succeeded_at
+        self.assertTrue(self.service.parts.reloads.successful)
+        since = self.service.parts.reloads.succeeded_at
         self.loaded = ConfigError([Problem("skyproxy.yaml", 3, "proxy.listen", "is no endpoint")])
-        self.service.reload()
-        self.assertFalse(self.service._reloads.successful)
-        self.assertEqual(self.service._reloads.succeeded_at, since)
+        self.service.parts.configuration.reload()
+        self.assertFalse(self.service.parts.reloads.successful)
+        self.assertEqual(self.service.parts.reloads.succeeded_at, since)
         self.loaded = config_of(TEXT.replace("guard", "knight"))
-        self.service.reload()
-        self.assertTrue(self.service._reloads.successful)
-        self.assertGreater(self.service._reloads.succeeded_at, since)
+        self.service.parts.configuration.reload()
+        self.assertTrue(self.service.parts.reloads.successful)
+        self.assertGreater(self.service.parts.reloads.succeeded_at, since)
         told = next(event for event in self.events if event["log_format"] == "Configuration reloaded")
         self.assertEqual(told["changes"], ["slot default: model guard → knight"])
         self.assertEqual(self.notifier.told, ["reloading", "ready"] * 2)
 
     def test_a_provider_that_stays_the_same_stays_the_same_object(self) -> None:
         self.start()
-        before = dict(self.service.runtime().providers)
+        before = dict(self.runtime().providers)
         self.loaded = config_of(TEXT.replace("1002", "2002"))
-        self.service.reload()
-        after = self.service.runtime().providers
+        self.service.parts.configuration.reload()
+        after = self.runtime().providers
         self.assertIs(after["a"], before["a"])
         self.assertIsNot(after["b"], before["b"])
         self.assertEqual(after["b"].config.base_url, "http://127.0.0.1:2002/v1")
@@ -327,24 +342,24 @@ class ReloadTests(Case):
     def test_slots_and_settings_are_the_new_ones(self) -> None:
         self.start()
         self.loaded = config_of(TEXT + "  combat: {provider: b, model: fast}\n")
-        self.service.reload()
-        self.assertEqual(self.service.runtime().router.model_ids(), ["default", "combat"])
-        self.assertIs(self.service.runtime().config, self.loaded)
+        self.service.parts.configuration.reload()
+        self.assertEqual(self.runtime().router.model_ids(), ["default", "combat"])
+        self.assertIs(self.runtime().config, self.loaded)
 
     def test_names_that_came_and_went_are_told(self) -> None:
         self.start()
         self.loaded = config_of(TEXT.replace("default:", "combat:"))
-        self.service.reload()
+        self.service.parts.configuration.reload()
         told = next(event for event in self.events if event["log_format"] == "Configuration reloaded")
         self.assertEqual((told["slots_added"], told["slots_removed"]), (["combat"], ["default"]))
         self.assertNotIn("providers_added", told)
 
     def test_answers_are_kept_in_the_new_place(self) -> None:
         self.start()
-        stores = self.service._stores
+        stores = self.service.parts.stores
         self.assertNotIn("sqlite", stores.by_name)
         self.loaded = config_of(TEXT.replace("max_body", "cache: {path: answers.sqlite}, max_body"))
-        self.service.reload()
+        self.service.parts.configuration.reload()
         self.assertIn("sqlite", stores.by_name)
 
     def test_files_that_are_still_written_are_waited_for(self) -> None:
@@ -352,17 +367,19 @@ class ReloadTests(Case):
         self.addCleanup(folder.cleanup)
         path = Path(folder.name) / "skyproxy.yaml"
         path.touch()
-        self.patch(self.service._reloading, "_wall", lambda: path.stat().st_mtime + self.reactor.seconds())
+        self.patch(
+            self.service.parts.configuration.reloading, "_wall", lambda: path.stat().st_mtime + self.reactor.seconds()
+        )
         self.loaded = config_of(TEXT).model_copy(update={"paths": (path,)})
-        self.service._config = self.loaded
+        self.service.parts.configuration.current = self.loaded
         self.start()
-        self.service.reload()
+        self.service.parts.configuration.reload()
         self.assertNotIn("Configuration reloaded", self.said)
         self.reactor.advance(1.0)
         self.assertEqual(self.said.count("Configuration reloaded"), 1)
         # Written again, and stopped before that is over.
-        self.patch(self.service._reloading, "_wall", lambda: path.stat().st_mtime)
-        self.service.reload()
+        self.patch(self.service.parts.configuration.reloading, "_wall", lambda: path.stat().st_mtime)
+        self.service.parts.configuration.reload()
         self.service.stopService()
         self.reactor.advance(1.0)
         self.assertEqual(self.said.count("Configuration reloaded"), 1)
@@ -370,16 +387,16 @@ class ReloadTests(Case):
     def test_limits_are_for_the_connections_to_come(self) -> None:
         self.start()
         self.loaded = config_of(TEXT.replace("1000", "10"))
-        self.service.reload()
+        self.service.parts.configuration.reload()
         self.assertIn(b" 413 ", self.connect().value())
         self.loaded = config_of(TEXT.replace("1000", "2000"))
-        self.service.reload()
+        self.service.parts.configuration.reload()
         self.assertEqual(self.connect().value(), b"")
 
     def test_a_new_address_takes_a_restart(self) -> None:
         self.start()
         self.loaded = config_of(TEXT.replace("tcp:1234", "tcp:4321"))
-        self.service.reload()
+        self.service.parts.configuration.reload()
         self.assertIn("A new listen address takes a restart", self.said)
         self.assertEqual(len(self.reactor.tcpServers), 1)
 
@@ -387,16 +404,16 @@ class ReloadTests(Case):
         self.start()
         self.loaded = config_of(TEXT.replace("http://127.0.0.1:1002/v1", "embedded:demo"))
         for _ in range(2):
-            self.service.reload()
+            self.service.parts.configuration.reload()
         self.assertEqual(len(self.reactor.tcpServers), 2)
-        self.assertNotIn("embedded", self.service.runtime().providers["b"].config.base_url)
+        self.assertNotIn("embedded", self.runtime().providers["b"].config.base_url)
 
     def test_requests_under_way_keep_what_they_have(self) -> None:
         self.start()
         client = self.connect()
         protocol, upstream = self.provider(HEAD + chunk(WORD))
         self.loaded = config_of(TEXT.replace("1001", "2001"))
-        self.service.reload()
+        self.service.parts.configuration.reload()
         self.assertFalse(upstream.disconnecting)
         protocol.dataReceived(chunk(END) + b"0\r\n\r\n")
         self.assertTrue(client.value().endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n"))
@@ -409,14 +426,14 @@ class ReloadTests(Case):
         protocol, _ = self.provider(HEAD + chunk(WORD))
         for port in ("2001", "3001", "4001"):
             self.loaded = config_of(TEXT.replace("1001", port))
-            self.service.reload()
+            self.service.parts.configuration.reload()
         # The first, whose request is under way, and the one that this reload has retired.
-        self.assertEqual(len(self.service._retired), 2)
+        self.assertEqual(len(self.service.parts.providers.retired), 2)
         protocol.dataReceived(chunk(END) + b"0\r\n\r\n")
         protocol.connectionLost(Failure(ConnectionError()))
         self.loaded = config_of(TEXT)
-        self.service.reload()
-        self.assertEqual(len(self.service._retired), 1)
+        self.service.parts.configuration.reload()
+        self.assertEqual(len(self.service.parts.providers.retired), 1)
         self.assertTrue(client.value())
 
 
@@ -439,7 +456,7 @@ class InstrumentTests(Case):
         self.request()
         for number, text in enumerate((TEXT.replace("1001", "2001"), TEXT.replace("1001", "3001"), TEXT), 2):
             self.loaded = config_of(text)
-            self.service.reload()
+            self.service.parts.configuration.reload()
             self.request()
             page = self.get(b"/metrics")
             self.assertIn(answered % number, page)
@@ -451,7 +468,7 @@ class InstrumentTests(Case):
         without = "providers: {b: {base_url: 'http://127.0.0.1:1002/v1'}}"
         for text, expected in ((without, None), (TEXT, {"200": 1})):
             self.loaded = config_of(text)
-            self.service.reload()
+            self.service.parts.configuration.reload()
             provider = json.loads(self.get(b"/api/stats"))["providers"].get("a")
             self.assertEqual(provider and provider["responses"], expected)
 
@@ -462,7 +479,7 @@ class InstrumentTests(Case):
 
     def test_a_machine_that_slept(self) -> None:
         asleep = 0.0
-        self.patch(module, "seconds_since_boot", lambda: self.reactor.seconds() + asleep)
+        self.patch(parts, "seconds_since_boot", lambda: self.reactor.seconds() + asleep)
         self.service = self.make(config_of(TEXT))
         self.start()
         self.connect()
@@ -512,16 +529,11 @@ class StopTests(Case):
         self.start()
         client = self.connect()
         protocol, upstream = self.provider(HEAD + chunk(WORD))
-        providers = self.service.runtime().providers
+        providers = self.runtime().providers
         self.patch(providers["b"], "close", broken)
-        for each, name in (
-            (self.service._watch, "watch"),
-            (self.service._connections, "drain"),
-            (self.service._stores, "close"),
-            (self.service._lag, "stop"),
-            (self.service._batches, "hand_on"),
-        ):
-            self.patch(each, name, broken)
+        names = ["watched files", "idle connections", "caches", "event loop lag", "records"]
+        for name in names:
+            self.patch(self.service.getServiceNamed(name), "_stop", broken)
         stopped = self.stop()
         self.assertEqual(self.logging.asked, ["start"])
         protocol.dataReceived(chunk(END) + b"0\r\n\r\n")
@@ -532,13 +544,32 @@ class StopTests(Case):
         self.assertIsNone(self.successResultOf(stopped))
         self.assertEqual(self.logging.asked, ["start", "stop"])
         failed = [line for line in self.said if line.startswith("A step of the stop failed")]
-        self.assertEqual(len(failed), 5, self.said)
+        self.assertEqual(failed, [f"A step of the stop failed: {name}" for name in names])
         self.assertIn("Connections to a provider could not be closed", self.said)
         self.flushLoggedErrors(RuntimeError)
 
+    def test_children_are_stopped_one_after_the_other_from_the_last(self) -> None:
+        self.start()
+        waiting: list[tuple[str, Deferred[None]]] = []
+
+        def stop(name: str) -> Deferred[None]:
+            waiting.append((name, Deferred()))
+            return waiting[-1][1]
+
+        children = list(self.service)
+        for child in children:
+            self.patch(child, "_stop", partial(stop, child.name))
+        stopped = self.service.stopService()
+        for number in range(len(children)):
+            self.assertEqual(len(waiting), number + 1)
+            self.assertNoResult(stopped)
+            waiting[-1][1].callback(None)
+        self.assertEqual([name for name, _ in waiting], [child.name for child in reversed(children)])
+        self.assertIsNone(self.successResultOf(stopped))
+
     def test_what_cannot_be_ended_is_not_waited_for(self) -> None:
         self.start()
-        self.patch(self.service._proxy, "drain", Deferred)
+        self.patch(self.service.parts.proxy, "drain", Deferred)
         stopped = self.stop()
         self.reactor.pump([0.5] * 20)
         self.assertIsNone(self.successResultOf(stopped))
@@ -626,9 +657,9 @@ class StopTests(Case):
     def test_no_reload_any_more(self) -> None:
         self.start()
         self.stop()
-        before = self.service.runtime()
-        self.service.reload()
-        self.assertIs(self.service.runtime(), before)
+        before = self.runtime()
+        self.service.parts.configuration.reload()
+        self.assertIs(self.runtime(), before)
 
     def test_retired_providers_are_closed_too(self) -> None:
         self.start()
@@ -639,10 +670,10 @@ class StopTests(Case):
             return succeed(None)
 
         for name in ("a", "b"):
-            provider: Any = self.service.runtime().providers[name]
+            provider: Any = self.runtime().providers[name]
             provider.close = partial(note, name)
         self.loaded = config_of(TEXT.replace("1002", "2002"))
-        self.service.reload()
+        self.service.parts.configuration.reload()
         self.stop()
         self.reactor.advance(0)
         self.assertEqual(sorted(closed), ["a", "b"])
@@ -687,7 +718,7 @@ class DelayedStopTests(Case):
         self.service.stopService()
         client = self.connect()
         self.provider(HEAD + chunk(WORD))
-        self.service._on_stop()
+        self.service.terminate()
         self.assertIn(b"shutting_down", client.value())
         port = self.reactor.ports[0]
         assert port.stopped is not None

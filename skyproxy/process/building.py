@@ -1,0 +1,80 @@
+"""The order in which the process starts and stops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from skyproxy.config import Config
+from skyproxy.http import Wire
+from skyproxy.log.logging import Logging
+from skyproxy.process.announcement import announce
+from skyproxy.process.child import Child, Resource
+from skyproxy.process.collector import spare_the_collector
+from skyproxy.process.draining import FLUSH_SECONDS
+from skyproxy.process.parts import make_parts
+from skyproxy.process.service import SkyproxyService
+from skyproxy.process.signals import Signals
+from skyproxy.process.systemd import Notifier
+
+
+def build(
+    reactor: Any,
+    config: Config,
+    load: Callable[[], Config],
+    logging: Logging,
+    wire: Wire,
+    signals: Signals,
+    notifier: Notifier,
+) -> SkyproxyService:
+    """The service that `twistd skyproxy` runs.
+
+    :param config: checked.
+    :param load: reads the configuration again, from where *config* came. Raises :class:`ConfigError`.
+    :param logging: owns the log files, which are open.
+    :param wire: the protocols under the site and under the connection pools.
+    :param signals: those of the process, which are taken.
+    :param notifier: tells whoever supervises the process.
+    """
+    parts = make_parts(reactor, config, load, logging, wire, notifier)
+    service = SkyproxyService(reactor, parts)
+    for child in children(reactor, service, signals):
+        child.setServiceParent(service)  # type: ignore[no-untyped-call]
+    return service
+
+
+def children(reactor: Any, service: SkyproxyService, signals: Signals) -> list[Child]:
+    """The children of *service*. They are started in this order, and stopped in the reverse one."""
+    parts = service.parts
+    configuration, providers, drain = parts.configuration, parts.providers, parts.drain
+    return [
+        Resource("log", parts.logging.start, parts.logging.stop),
+        Child("warnings", configuration.warn),
+        Child("records", stop=parts.batches.hand_on),
+        Child("event loop lag", parts.lag.start, parts.lag.stop),
+        Child("demo", stop=parts.demo.stop),
+        Resource("caches", stop=lambda: parts.stores.close(FLUSH_SECONDS)),
+        Child("providers", lambda: providers.build(configuration.current), providers.close),
+        Child("last bytes", stop=drain.flush),
+        Child("requests under way", stop=drain.finish),
+        Child("idle connections", stop=parts.connections.drain),
+        Resource("endpoints", parts.endpoints.listen, parts.endpoints.close),
+        Child("readiness", stop=drain.leave),
+        Child("configuration", configuration.start, configuration.stop),
+        Child("watched files", stop=configuration.stop_watching),
+        Child("signals", lambda: signals.serve(reactor, _handlers(service))),
+        Child("announcement", lambda: announce(providers.runtime(), *parts.endpoints.address())),
+        Child("supervisor", lambda: reactor.callWhenRunning(parts.notifier.ready), parts.notifier.stopping),
+        Child("garbage collector", spare_the_collector),
+    ]
+
+
+def _handlers(service: SkyproxyService) -> dict[str, Callable[[], None]]:
+    stop, parts = service.terminate, service.parts
+    return {
+        "SIGTERM": stop,
+        "SIGINT": stop,
+        "SIGBREAK": stop,
+        "SIGHUP": parts.configuration.reload,
+        "SIGUSR1": parts.logging.reopen,
+    }

@@ -1,0 +1,72 @@
+"""The end of service: how requests under way are finished, or ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IReactorFDSet
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from skyproxy.config import ProxySettings
+from skyproxy.errors import ShuttingDown
+from skyproxy.http import Connections
+from skyproxy.pipeline.proxy import Proxy
+from skyproxy.process.stopping import Delay
+
+_log = Logger()
+
+FLUSH_SECONDS = 1.0
+"""Seconds that the last bytes of the last answers may take to reach the sockets, after the drain."""
+
+
+class Drain:
+    """Finishes the requests that are under way, in three steps that its callers take in this order.
+
+    :param settings: gives those of the current configuration.
+    """
+
+    def __init__(
+        self, reactor: Any, proxy: Proxy, connections: Connections, settings: Callable[[], ProxySettings]
+    ) -> None:
+        self._reactor = reactor
+        self._proxy = proxy
+        self._connections = connections
+        self._settings = settings
+        self._delay = Delay(reactor)
+
+    async def leave(self) -> None:
+        """Say that the process is not ready, and serve on until balancers have seen it."""
+        self._proxy.leave()
+        waited = self._delay.wait(self._settings().stop_delay)
+        if waited is not None:
+            await waited
+
+    async def finish(self) -> None:
+        """Let requests finish, and end them at the deadline. What cannot be ended is not waited for."""
+        timeout = self._settings().drain_timeout
+        _log.info("Draining", drain_timeout=timeout)
+        deadline = self._reactor.callLater(0 if self._delay.ended else timeout, self._end_all)
+        await self._proxy.drain().addTimeout(timeout + FLUSH_SECONDS, self._reactor)
+        if deadline.active():
+            deadline.cancel()
+
+    async def flush(self) -> None:
+        """Let the last bytes reach the sockets: a transport writes on the reactor's next turns. Those who had just
+        connected hear that it is too late.
+        """
+        until = self._reactor.seconds() + FLUSH_SECONDS
+        # Not all reactors can tell (Windows has one that cannot).
+        writers = self._reactor.getWriters if IReactorFDSet.providedBy(self._reactor) else tuple
+        await deferLater(self._reactor, 0)
+        while (writers() or self._connections.hears) and self._reactor.seconds() < until:
+            await deferLater(self._reactor, 0.01)
+
+    def hurry(self) -> None:
+        """Wait for nothing any more: end what is under way."""
+        self._delay.end()
+        self._end_all()
+
+    def _end_all(self) -> None:
+        self._proxy.end_all(ShuttingDown("skyproxy was shut down before this answer was complete.", retry_after=1.0))

@@ -1,0 +1,56 @@
+"""The ports of the process, and what clients must keep to there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.interfaces import IListeningPort
+
+from skyproxy.config import ProxySettings
+from skyproxy.http import ServerLimits
+from skyproxy.http.loop.socket_budget import Sockets
+from skyproxy.process.listening import listen_at, shown
+from skyproxy.process.stopping import take_all
+from skyproxy.web.site import ApiSite
+
+
+class Endpoints:
+    """Listens at the endpoints of a configuration: at all of them or, if one cannot be had, at none.
+
+    :param network: a reactor to the ports and to their connections.
+    :param endpoints: in Twisted's words.
+    """
+
+    def __init__(self, network: Any, endpoints: Sequence[str], site: ApiSite, sockets: Sockets) -> None:
+        self._network = network
+        self._endpoints = endpoints
+        self._site = site
+        self._sockets = sockets
+        self._ports: list[IListeningPort] = []
+
+    def listen(self) -> None:
+        """Bind the ports, unless they are bound.
+
+        :raise NotListening: one cannot be bound.
+        """
+        if not self._ports:
+            self._ports = listen_at(self._network, self._endpoints, self._site, self._sockets)
+
+    def address(self) -> tuple[str, str]:
+        """The API at the first of them: for people, and for curl."""
+        return shown(self._endpoints[0], self._ports[0].getHost())
+
+    async def close(self) -> None:
+        """Take no connection any more."""
+        await take_all([("close a port", port.stopListening) for port in self._ports])
+
+
+def limits_of(settings: ProxySettings) -> ServerLimits:
+    """What clients must keep to."""
+    return ServerLimits(
+        body_bytes=settings.max_body,
+        header_timeout=settings.header_timeout,
+        body_timeout=settings.body_timeout,
+        stall_timeout=settings.stall_timeout,
+    )

@@ -1,0 +1,143 @@
+"""The parts of the process, each with the others that it needs. Nothing is started here."""
+
+from __future__ import annotations
+
+import encodings.idna  # noqa: F401 (Klein's router wants it at the first request: descriptors may have run out by then)
+import random
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.logger import Logger
+
+from skyproxy.cache.single_flight import Flights
+from skyproxy.cache.stores import Stores
+from skyproxy.cache.wall_clock import seconds_since_boot
+from skyproxy.config import Config, ProviderConfig
+from skyproxy.http import Connections, Wire
+from skyproxy.http.client.trust import Roots
+from skyproxy.http.loop.batches import BatchScheduler
+from skyproxy.http.loop.read_turns import fair_reads
+from skyproxy.http.loop.socket_budget import sockets_of
+from skyproxy.log.logging import Logging
+from skyproxy.pipeline.coalescing import Coalescing
+from skyproxy.pipeline.proxy import Proxy
+from skyproxy.process.configuration import Configuration
+from skyproxy.process.draining import Drain
+from skyproxy.process.embedded_demo import EmbeddedDemo
+from skyproxy.process.endpoints import Endpoints, limits_of
+from skyproxy.process.memory_trim import Trim, system_trim
+from skyproxy.process.providers import Providers
+from skyproxy.process.systemd import Notifier
+from skyproxy.telemetry.batches import Batches
+from skyproxy.telemetry.lag import LagProbe
+from skyproxy.telemetry.records import RequestLog
+from skyproxy.telemetry.reloads import Reloads
+from skyproxy.telemetry.statistics import Statistics
+from skyproxy.upstream.build import build_provider
+from skyproxy.upstream.dispatch.backoff import Backoff
+from skyproxy.upstream.dispatch.dispatcher import Dispatcher
+from skyproxy.upstream.dispatch.retry_budget import RetryBudget
+from skyproxy.upstream.exchange.buffered_bytes import BufferedBytes
+from skyproxy.upstream.exchange.deadlines import Timers
+from skyproxy.upstream.exchange.provider import Counts, Provider
+from skyproxy.web.app import Api
+from skyproxy.web.figures import Sources
+from skyproxy.web.request import RequestIds
+from skyproxy.web.site import build_site, set_limits
+
+_log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a running process consists of.
+
+    :ivar batches: records of requests that are over.
+    :ivar drain: the end of requests when the process stops.
+    :ivar stores: of the response cache.
+    """
+
+    batches: Batches
+    configuration: Configuration
+    connections: Connections
+    demo: EmbeddedDemo
+    drain: Drain
+    endpoints: Endpoints
+    lag: LagProbe
+    logging: Logging
+    notifier: Notifier
+    providers: Providers
+    proxy: Proxy
+    reloads: Reloads
+    stores: Stores
+
+
+def make_parts(
+    reactor: Any, config: Config, load: Callable[[], Config], logging: Logging, wire: Wire, notifier: Notifier
+) -> Parts:
+    """Make all parts, for :func:`~skyproxy.process.building.build`, which explains the arguments."""
+    sockets = sockets_of(reactor)
+    # Both share the batches in which work is done for many requests in a row.
+    scheduler = BatchScheduler(reactor)
+    clients, network = fair_reads(reactor, scheduler), fair_reads(reactor, scheduler)
+    roots, demo = Roots(), EmbeddedDemo(reactor)
+
+    def make_provider(settings: ProviderConfig, counts: Counts) -> Provider:
+        return build_provider(settings, reactor, wire, counts, network, roots, sockets)
+
+    providers = Providers(make_provider, demo, sockets)
+    lag = LagProbe(reactor, time.monotonic, seconds_since_boot, lambda seconds: _slept(providers, seconds))
+    statistics, budget, reloads = Statistics(reactor), RetryBudget(reactor), Reloads(time.time)
+    batches = Batches(reactor, statistics, RequestLog())
+    stores = Stores(reactor, config.proxy.cache)
+    buffered = BufferedBytes(freed=Trim(reactor, system_trim()).soon)
+    proxy = Proxy(
+        providers.runtime,
+        reactor,
+        Dispatcher(Timers(reactor), budget, Backoff(random.random), buffered),
+        Coalescing(stores.by_name, Flights(reactor.seconds), statistics.cache),
+        batches.completed,
+    )
+    sources = Sources(
+        statistics,
+        lambda: providers.runtime().providers,
+        budget,
+        lag,
+        lambda: logging.dropped,
+        batches.hand_on,
+        reloads,
+    )
+    api = Api(proxy, providers.runtime, RequestIds(secrets.token_hex(4)), reactor, sources)
+    connections = Connections(reactor)
+    site = build_site(api.app, reactor, wire, limits_of(config.proxy), connections)
+    followers: list[Callable[[Config], object]] = [
+        providers.build,
+        lambda config: stores.renew(config.proxy.cache),
+        lambda config: set_limits(site, wire, limits_of(config.proxy), connections),
+        logging.reconfigure,
+    ]
+    configuration = Configuration(reactor, config, load, followers, reloads, notifier)
+    return Parts(
+        batches=batches,
+        configuration=configuration,
+        connections=connections,
+        demo=demo,
+        drain=Drain(reactor, proxy, connections, lambda: configuration.current.proxy),
+        endpoints=Endpoints(clients, config.proxy.listen, site, sockets),
+        lag=lag,
+        logging=logging,
+        notifier=notifier,
+        providers=providers,
+        proxy=proxy,
+        reloads=reloads,
+        stores=stores,
+    )
+
+
+def _slept(providers: Providers, seconds: float) -> None:
+    """The machine slept: what the peers of idle connections did meanwhile did not reach it."""
+    _log.info("The machine slept, or the process was stopped: idle connections are closed", seconds=round(seconds))
+    providers.drop_idle()
