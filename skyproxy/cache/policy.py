@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from skyproxy.cache.subscriber_client import Field, Fields
-from skyproxy.formats.openai.bodies import as_object, error_of, finish_reason_of
-from skyproxy.formats.sse import boundary_before, payloads
+from skyproxy.formats.openai.bodies import as_object, error_of
+from skyproxy.formats.openai.stream_inspector import StreamInspector
 
 # A list of what is kept. Ids, rate limits, Retry-After and timings are of the first request, and mean nothing later.
 _KEPT = frozenset(
@@ -20,12 +20,8 @@ _KEPT = frozenset(
     }
 )
 
-_JUDGED_BY = 16 * 1024
-"""Bytes of a stream's end, at least, that tell whether it is complete."""
-
 # https://platform.openai.com/docs/api-reference/responses/object
 _ENDED = frozenset({"completed", "incomplete"})
-_ENDINGS = frozenset({"response.completed", "response.incomplete"})
 
 
 def kept_headers(headers: Fields) -> tuple[Field, ...]:
@@ -62,20 +58,13 @@ def _value(headers: Fields, wanted: bytes) -> bytes:
 
 def _good_object(body: bytes) -> bool:
     answer = as_object(body)
-    if not answer or error_of(answer) or finish_reason_of(answer) == "error":
+    if not answer or error_of(answer):
         return False
     return answer.get("object") != "response" or answer.get("status") in _ENDED
 
 
 def _good_events(body: bytes) -> bool:
-    complete = False
-    for data in payloads(body[boundary_before(body, max(0, len(body) - _JUDGED_BY)) :]):
-        if data == b"[DONE]":
-            complete = True
-            continue
-        event = as_object(data)
-        reason = finish_reason_of(event)
-        if error_of(event) or reason == "error" or event.get("type") == "response.failed":
-            return False
-        complete = complete or reason is not None or event.get("type") in _ENDINGS
-    return complete
+    inspector = StreamInspector()
+    inspector.feed(body)
+    inspector.end()
+    return inspector.complete and inspector.error is None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import orjson
 
@@ -17,6 +19,22 @@ BOUNDARIES = (b"\n\n", b"\n\r\n", b"\r\r")
 LAST_LINE = b"data: [DONE]"
 """At the very end some servers leave out its blank line."""
 
+DONE = b"[DONE]"
+"""The data of the event that ends a stream of OpenAI's."""
+
+_AFTER_EVENT = re.compile(rb"(?<=\n\n)|(?<=\n\r\n)|(?<=\r\r)")
+
+
+class Event(NamedTuple):
+    """One event.
+
+    :ivar name: its ``event`` field; empty if it has none.
+    :ivar data: its ``data`` fields, joined; None if it has none.
+    """
+
+    name: bytes
+    data: bytes | None
+
 
 def boundary_before(data: bytes, end: int) -> int:
     """Where the last event that ends at or before *end* ends; 0 if none does."""
@@ -30,6 +48,18 @@ def boundary_before(data: bytes, end: int) -> int:
     return 0
 
 
+def first_boundary(data: bytes) -> int:
+    """Where the first event in *data* ends; 0 if none does."""
+    return min((found + len(mark) for mark in BOUNDARIES if (found := data.find(mark)) >= 0), default=0)
+
+
+def split_events(data: bytes) -> list[bytes]:
+    """Complete events, each with the blank line that ends it."""
+    if b"\r" not in data:
+        return [event + b"\n\n" for event in data.split(b"\n\n")[:-1]]
+    return [event for event in _AFTER_EVENT.split(data) if event]
+
+
 def payloads(data: bytes) -> Iterator[bytes]:
     """The data of each event in *data* that is complete; comments and other fields are passed over."""
     text = lines_by_lf(data)
@@ -40,7 +70,7 @@ def payloads(data: bytes) -> Iterator[bytes]:
             yield payload
         start = end + 2
     if text[start:].strip() == LAST_LINE:
-        yield b"[DONE]"
+        yield DONE
 
 
 def lines_by_lf(data: bytes) -> bytes:
@@ -50,11 +80,24 @@ def lines_by_lf(data: bytes) -> bytes:
 
 
 def payload_of(event: bytes) -> bytes | None:
-    """The data of *event*; None if it has none."""
+    """The data of *event*, whose lines end with LF; None if it has none."""
     if b"\n" not in event:
         return event[5:].removeprefix(b" ") if event.startswith(b"data:") else None
     lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
     return b"\n".join(lines) if lines else None
+
+
+def read_event(event: bytes) -> Event:
+    """What *event* says, with or without the blank line that ends it."""
+    if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and event.endswith(b"\n\n"):
+        return Event(b"", event[6:-2])
+    text = lines_by_lf(event).rstrip(b"\n")
+    name = b""
+    if b"event:" in text:
+        for line in text.split(b"\n"):
+            if line.startswith(b"event:"):
+                name = line[6:].strip()
+    return Event(name, payload_of(text))
 
 
 def error_event(error: SkyproxyError, on_boundary: bool) -> bytes:

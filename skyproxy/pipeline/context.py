@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 
 from skyproxy.errors import SkyproxyError, Unavailable, UpstreamError, UpstreamReported
-from skyproxy.formats.openai.stream_inspector import StreamState
+from skyproxy.formats.openai.stream_state import StreamState
 from skyproxy.pipeline.attempt_history import AttemptHistory
 from skyproxy.pipeline.coalescing import CacheResult, Sharing
 from skyproxy.pipeline.provider_answer import ProviderAnswer
@@ -183,7 +183,8 @@ def outcome(answer: Answer | None, state: StreamState | None, error: SkyproxyErr
         return "client_error"
     if answer is not None and answer.status >= 400:
         return _outcome_of_status(answer.status)
-    return "upstream_error" if state is not None and state.error else "ok"
+    failure = None if state is None else state.failure
+    return "ok" if failure is None else _outcome_of_status(failure.status)
 
 
 def _outcome_of_status(status: int) -> Outcome:

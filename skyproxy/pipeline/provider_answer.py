@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skyproxy.errors import SkyproxyError
-from skyproxy.formats.openai.stream_inspector import StreamInspector, StreamState
+from skyproxy.formats.openai.stream_state import Asked, StreamState
 from skyproxy.pipeline.relay import Client, relay
 from skyproxy.pipeline.router import Candidate
 from skyproxy.upstream.exchange.answer import Answer
@@ -13,17 +13,18 @@ class ProviderAnswer:
     """What a candidate answered. It holds its permit until it was sent, or is closed.
 
     :param model: the name that a JSON answer carries; None where the answer may be anything.
+    :param asked: what the client wants of a stream.
     :ivar candidate: the one that answered.
     :ivar answer: what came, and what is kept of it.
     """
 
-    __slots__ = ("_inspector", "_model", "_state", "answer", "candidate")
+    __slots__ = ("_asked", "_model", "_state", "answer", "candidate")
 
-    def __init__(self, answer: Answer, candidate: Candidate, model: str | None) -> None:
+    def __init__(self, answer: Answer, candidate: Candidate, model: str | None, asked: Asked) -> None:
         self.answer = answer
         self.candidate = candidate
         self._model = model
-        self._inspector = StreamInspector() if answer.is_event_stream else None
+        self._asked = asked
         self._state: StreamState | None = None
 
     @property
@@ -34,9 +35,7 @@ class ProviderAnswer:
     @property
     def state(self) -> StreamState | None:
         """What is known of what has come; None if nothing is."""
-        if self._state is None and self._inspector is not None and self._inspector.begun:
-            return self._inspector.state()
-        return self._state
+        return self.answer.stream_state if self._state is None else self._state
 
     async def send_to(self, client: Client) -> None:
         """Bring the answer to *client*, and close it.
@@ -51,7 +50,7 @@ class ProviderAnswer:
                 answer,
                 client,
                 self._model,
-                watch=self._inspector,
+                asked=self._asked,
                 strip_reasoning=self.candidate.strip_reasoning,
                 secrets=self.candidate.provider.secrets if shows_errors else (),
             )

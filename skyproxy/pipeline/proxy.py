@@ -150,7 +150,7 @@ class Proxy:
         assert attempt is not None
         candidate = context.attempts.candidates[attempt.candidate]
         model = context.model if context.request.endpoint.in_json else None
-        context.answer = fetched = ProviderAnswer(answer, candidate, model)
+        context.answer = fetched = ProviderAnswer(answer, candidate, model, routed[0].asked_for)
         return fetched
 
     # The end of the process.

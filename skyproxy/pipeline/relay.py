@@ -13,7 +13,8 @@ from skyproxy.formats import json_body
 from skyproxy.formats.error_body import masker, shaped
 from skyproxy.formats.openai.bodies import text_length, usage_of
 from skyproxy.formats.openai.reasoning import StreamStripper, strip_answer
-from skyproxy.formats.openai.stream_inspector import StreamInspector, StreamState
+from skyproxy.formats.openai.stream_inspector import StreamInspector
+from skyproxy.formats.openai.stream_state import JUST_TEXT, Asked, StreamState
 from skyproxy.formats.sse import error_event
 from skyproxy.http.common.headers import Fields, media_type
 from skyproxy.upstream.exchange.answer import Answer
@@ -75,7 +76,7 @@ async def relay(
     client: Client,
     model: str | None,
     *,
-    watch: StreamInspector | None = None,
+    asked: Asked = JUST_TEXT,
     strip_reasoning: bool = False,
     secrets: Collection[str] = (),
 ) -> StreamState | None:
@@ -83,7 +84,7 @@ async def relay(
 
     :param model: what the client asked for: a whole JSON answer carries this name. None where the answer may be
         anything, audio say, which goes down as it is.
-    :param watch: knows what went by of a stream, and so what its end tells, also when this fails.
+    :param asked: what the client wants of a stream, by which it is known when that is over.
     :param strip_reasoning: whether what the model thought is left out.
     :param secrets: the provider's keys, which errors shall not show.
     :return: what is known of a whole answer; None of a stream, and where the answer may be anything.
@@ -99,8 +100,11 @@ async def relay(
         return None
     if answer.is_event_stream:
         stripper = StreamStripper() if strip_reasoning else None
-        watch = watch or StreamInspector()
-        await _relay_events(answer, client, headers, watch, stripper, secrets, judged=model is not None)
+        inspector = None
+        if model is not None and not answer.is_encoded:
+            inspector = answer.inspector
+            inspector.asked = asked
+        await _relay_events(answer, client, headers, inspector, stripper, secrets)
         return None
     if model is None or answer.too_large:
         await _relay_bytes(answer, client, headers)
@@ -172,35 +176,32 @@ async def _relay_events(
     answer: Answer,
     client: Client,
     headers: Fields,
-    watch: StreamInspector,
+    inspector: StreamInspector | None,
     stripper: StreamStripper | None,
     secrets: Collection[str],
-    *,
-    judged: bool,
 ) -> None:
+    """Relay an event stream.
+
+    :param inspector: reads it; None: nobody knows what it says, or when it is over.
+    """
     if answer.is_encoded:
         raise UpstreamBroken("The provider sent a compressed stream, which was not asked for.")
     headers = [*headers, (b"Cache-Control", b"no-cache"), (b"X-Accel-Buffering", b"no")]
-    if answer.data:
-        watch.feed(answer.data)
-        if watch.complete or not judged:
-            data = answer.data if stripper is None else stripper.feed(answer.data) + stripper.flush()
-            client.stream(answer.status, headers, data)
-            return
+    if answer.data and (inspector is None or inspector.complete or inspector.error):
+        data = _masked(answer.data, secrets)
+        client.stream(answer.status, headers, data if stripper is None else stripper.feed(data) + stripper.flush())
+        return
     body = answer.body
-    # The status line waits for the first byte: a provider that fails before it gets a proper status.
+    # The status line waits for the first event: a provider that fails before it gets a proper status.
     if await body.first() is not None:
         raise UpstreamBroken("The provider sent an empty stream.")
     body.stream()
-    first = body.taken()
-    keep, write = watch.feed, client.write
-    if answer.data is None:
-        keep(first)
+    first = _masked(body.taken(), secrets)
+    write = client.write
 
     def pass_on(data: bytes) -> None:
-        keep(data)
-        if b'"error"' in data:
-            data = masker(secrets)(data)
+        if inspector is None or not inspector.ordinary:
+            data = _masked(data, secrets)
         if stripper is not None:
             data = stripper.feed(data)
         write(data)
@@ -211,22 +212,23 @@ async def _relay_events(
         await body.flow(pass_on)
         if stripper is not None:
             write(stripper.flush())
-        if judged and not watch.complete and not watch.state().error:
+        if inspector is not None and not inspector.complete and not inspector.error:
             raise UpstreamBroken("The provider's stream ended before its answer was complete.")
     except SkyproxyError as error:
-        # What fails after [DONE] takes nothing from the answer.
-        if not watch.done:
-            state = watch.state()
+        # What fails after all has come takes nothing from the answer.
+        if inspector is None or not inspector.cannot_be_cut:
             # A provider that has said what is wrong need not be spoken over.
-            client.cut(b"" if state.error else error_event(error, state.ends_on_boundary))
+            said = inspector is not None and inspector.error is not None
+            client.cut(b"" if said else error_event(error, inspector is None or inspector.ends_on_boundary))
             raise
     except Exception:
         client.cut(b"")
         raise
-    if judged and not watch.complete:
-        client.cut(b"")
-    else:
-        client.finish()
+    client.finish()
+
+
+def _masked(data: bytes, secrets: Collection[str]) -> bytes:
+    return masker(secrets)(data) if b'"error"' in data else data
 
 
 async def _relay_bytes(answer: Answer, client: Client, headers: list[tuple[bytes, bytes]]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
 from skyproxy.errors import InvalidRequest
 from skyproxy.formats import json_body, multipart
+from skyproxy.formats.openai.stream_state import JUST_TEXT, Asked
 from skyproxy.pipeline.router import Candidate
 from skyproxy.pipeline.transform import transform
 
@@ -75,6 +77,7 @@ class Form:
     """A request that is a form with a file."""
 
     streaming = False
+    asked_for = JUST_TEXT
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -91,6 +94,7 @@ class JsonRequest:
 
     :ivar model: what it asks for.
     :ivar streaming: whether it wants its answer as a stream.
+    :ivar asked_for: what it wants of a stream.
 
     :param default_model: what serves a request of the Responses API that names no model, as it may.
     """
@@ -106,6 +110,7 @@ class JsonRequest:
             )
         self.model = json_body.model_of(fields, default_model if optional else None)
         self.streaming = fields.get("stream") is True
+        self.asked_for = _asked_for(fields) if self.streaming else JUST_TEXT
         if request.endpoint is Endpoint.CHAT:
             json_body.check_messages(fields)
 
@@ -117,6 +122,13 @@ class JsonRequest:
         transformed = transform(self._fields, candidate)
         body = transformed.body
         return UpstreamBody(json_body.encode(body), b"application/json", body, transformed.dropped, transformed.added)
+
+
+def _asked_for(fields: Mapping[str, Any]) -> Asked:
+    choices, options = fields.get("n"), fields.get("stream_options")
+    return Asked(
+        choices if type(choices) is int else 1, isinstance(options, dict) and options.get("include_usage") is True
+    )
 
 
 def parse(request: Request, default_model: str | None = None) -> Form | JsonRequest:

@@ -21,8 +21,8 @@ class RoutedRequest:
     """
 
     __slots__ = (
-        "_body", "_named", "_parsed", "_request", "candidate", "hedge_after", "kind", "model", "must_be_whole",
-        "provider", "request_id", "streaming", "timeouts",
+        "_body", "_named", "_parsed", "_request", "asked_for", "candidate", "hedge_after", "kind", "model",
+        "must_be_whole", "provider", "request_id", "streaming", "timeouts",
     )  # fmt: skip
 
     def __init__(
@@ -38,6 +38,7 @@ class RoutedRequest:
         self.request_id = request.request_id
         self.timeouts = candidate.timeouts
         self.streaming = parsed.streaming
+        self.asked_for = parsed.asked_for
         self.kind = Kind.JSON if request.endpoint.in_json else Kind.ANYTHING
         self.hedge_after = candidate.hedge_after
         self.must_be_whole = candidate.strip_reasoning

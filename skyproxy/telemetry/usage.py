@@ -8,7 +8,7 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 from skyproxy.config import Price
-from skyproxy.formats.openai.stream_inspector import StreamState
+from skyproxy.formats.openai.stream_state import StreamState
 
 _MOST = 10**9
 """Tokens that an answer may be said to have taken; a provider that says more is not believed."""

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
 
-TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
-"""Types of the Responses API's events that end its streams
-(https://platform.openai.com/docs/api-reference/responses-streaming).
-"""
+from skyproxy.formats.openai.event_names import FAILED, PREFIX
 
 # Where a chunk or an answer has text.
 _SAID = frozenset({"content", "reasoning_content", "reasoning", "tool_calls"})
 _NESTED = frozenset({"content", "text", "summary", "function", "arguments", "name"})
 _DEEPEST = 6
+
+# What an answer of any endpoint has at least one of, and an error that is told without the word has not.
+_OF_AN_ANSWER = frozenset({"choices", "data", "output", "object", "response", "delta", "text", "content", "usage"})
+
+_OF_AN_ERROR = ("detail", "errors", "error_msg", "error_message")
+_CODES = ("code", "status", "status_code", "error_code", "type")
 
 
 def as_object(data: bytes) -> dict[str, Any]:
@@ -26,27 +32,64 @@ def as_object(data: bytes) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def finish_reason_of(event: dict[str, Any]) -> str | None:
-    """The finish_reason of any choice in a chunk."""
-    choices = event.get("choices")
-    for choice in choices if isinstance(choices, list) else ():
-        reason = choice.get("finish_reason") if isinstance(choice, dict) else None
-        if isinstance(reason, str):
-            return reason
-    return None
+def read_leniently(data: bytes) -> Any:
+    """The JSON that *data* is, or what Python's reader takes for it besides: lone surrogates and numbers such as
+    ``-Infinity``, which some servers write. What is none is a text.
+    """
+    try:
+        return orjson.loads(data)
+    except ValueError:
+        if data.lstrip().startswith(b"{"):
+            with suppress(ValueError, RecursionError):
+                return json.loads(data)
+    return data.decode("utf-8", "replace")
 
 
-def error_of(event: dict[str, Any]) -> dict[str, Any] | None:
-    """What a provider reports inside a stream: `{"error": …}`, or the Responses API's error event."""
-    error = event.get("error")
+def choices_of(value: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The choices of an answer or a chunk."""
+    choices = value.get("choices")
+    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+
+
+def index_of(choice: Mapping[str, Any]) -> int:
+    """The number of *choice*."""
+    index = choice.get("index")
+    return index if isinstance(index, int) else 0
+
+
+def finish_reason_of(choice: Mapping[str, Any]) -> str | None:
+    """Why *choice* is over; None if it is not. Some servers write an empty reason into each chunk."""
+    reason = choice.get("finish_reason")
+    return reason if isinstance(reason, str) and reason else None
+
+
+def error_of(value: Mapping[str, Any], name: bytes = b"") -> dict[str, Any] | None:
+    """What a provider reports in an answer whose status says that all is well, or in an event.
+
+    :param name: of the event.
+    """
+    error = value.get("error")
     if isinstance(error, dict):
         return error
     if error:
         return {"message": str(error)[:500]}
-    return event if event.get("type") == "error" else None
+    # The Responses API's error event, and vLLM's errors.
+    if value.get("type") == "error" or value.get("object") == "error":
+        return dict(value)
+    if value.get("type") == FAILED:
+        response = value.get("response")
+        return _error_of_response(response if isinstance(response, dict) else {})
+    if value.get("object") == "response" and value.get("status") == "failed":
+        return _error_of_response(value)
+    for choice in choices_of(value):
+        if choice.get("finish_reason") == "error":
+            return _error_of_choice(choice)
+    if name == b"error":
+        return dict(value) or {"message": "The provider sent an error without words."}
+    return _told_without_the_word(value)
 
 
-def usage_of(event: dict[str, Any]) -> dict[str, Any] | None:
+def usage_of(event: Mapping[str, Any]) -> dict[str, Any] | None:
     """The token counts of a chunk, of a whole answer, or within a Responses event."""
     usage = event.get("usage")
     if not isinstance(usage, dict):
@@ -55,13 +98,36 @@ def usage_of(event: dict[str, Any]) -> dict[str, Any] | None:
     return usage if isinstance(usage, dict) else None
 
 
-def text_length(value: dict[str, Any]) -> int:
+def text_length(value: Mapping[str, Any]) -> int:
     """Bytes of what a model said, thought or called, in a chunk or in a whole answer."""
     choices = value.get("choices")
     if isinstance(choices, list):
         return sum(map(_choice_length, choices))
     delta = value.get("delta")
     return _length(delta if isinstance(delta, str) else value.get("output"))  # of the Responses API
+
+
+def _error_of_response(response: Mapping[str, Any]) -> dict[str, Any]:
+    error = response.get("error")
+    return error if isinstance(error, dict) else {"message": "The provider reports that the response failed."}
+
+
+def _error_of_choice(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """OpenRouter's, https://openrouter.ai/docs/api-reference/errors."""
+    error = choice.get("error")
+    if isinstance(error, dict):
+        return error
+    return {"message": str(error)[:500] if error else "The provider ended its answer by an error."}
+
+
+def _told_without_the_word(value: Mapping[str, Any]) -> dict[str, Any] | None:
+    """FastAPI's ``{"detail": …}`` and the like: words about a failure where an answer should be."""
+    if not value or not _OF_AN_ANSWER.isdisjoint(value) or str(value.get("type")).startswith(PREFIX):
+        return None
+    if any(value.get(field) for field in _OF_AN_ERROR):
+        return dict(value)
+    message = value.get("message") or value.get("msg")
+    return dict(value) if isinstance(message, str) and any(value.get(field) for field in _CODES) else None
 
 
 def _choice_length(choice: Any) -> int:

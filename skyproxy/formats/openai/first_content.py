@@ -1,94 +1,82 @@
-"""The beginning of a stream: whether it has begun to say something, or only that it will not."""
+"""The first content of a stream: which events say something, and which only that the provider is there."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
-from skyproxy.formats.openai.bodies import as_object, error_of
-from skyproxy.formats.sse import boundary_before, payloads
+from skyproxy.formats.openai.bodies import finish_reason_of
+from skyproxy.formats.openai.event_names import HEARTBEATS, PREAMBLE, PREFIX
 
-State = Literal["waiting", "content", "error", "empty"]
-
-_LONGEST = 256 * 1024
-"""Bytes that a stream may send before its first content; beyond, it is taken as it is."""
-
-_FIRST = 2048
-"""Bytes of what has come that are looked at before the others are."""
-
-# Of the Responses API's events, those that come before anything is said.
-_PREAMBLE = frozenset(
+# What an event has around what it says.
+_ENVELOPE = frozenset(
     {
-        "response.created",
-        "response.queued",
-        "response.in_progress",
-        "response.output_item.added",
-        "response.content_part.added",
+        "choices",
+        "created",
+        "id",
+        "model",
+        "object",
+        "prompt_filter_results",
+        "provider",
+        "service_tier",
+        "system_fingerprint",
+        "time_info",
+        "timings",
+        "type",
+        "usage",
+        "x_groq",
     }
 )
 
+# What a delta, or a part of its content, has beside what it says.
+_LABELS = frozenset({"role", "type", "name", "id", "index"})
 
-class Opening:
-    """Reads a stream up to its first content.
 
-    Comments, chunks with nothing but a role, and lists of choices without one are no content. Tool calls, refusals and
-    reasoning are: the model is at work.
+def says_something(value: Any, name: bytes = b"") -> bool:
+    """Whether an event has content, or an end that stands for one.
 
-    :ivar state: ``waiting`` until there is something: ``content``; ``error``: the provider reports one in the stream;
-        ``empty``: it says that it is done, and has said nothing.
-    :ivar error: what was reported.
+    Comments, pings, events without data, chunks with nothing but a role, and lists of choices without one are no
+    content. Tool calls, refusals and reasoning are: the model is at work.
+
+    :param value: the JSON of the event's data.
+    :param name: of the event.
     """
-
-    def __init__(self) -> None:
-        self.state: State = "waiting"
-        self.error: dict[str, Any] | None = None
-        self._rest = b""
-        self._seen = 0
-
-    def feed(self, data: bytes) -> bool:
-        """Note the next bytes.
-
-        :return: whether the state is known now.
-        """
-        # Of a stream that comes as a whole, its beginning will do.
-        return self._known(data[:_FIRST]) or (len(data) > _FIRST and self._known(data[_FIRST:]))
-
-    def _known(self, data: bytes) -> bool:
-        self._seen += len(data)
-        data = self._rest + data
-        for payload in payloads(data):
-            self._judge(payload)
-            if self.state != "waiting":
-                return True
-        self._rest = data[boundary_before(data, len(data)) :]
-        if self._seen > _LONGEST:
-            self.state = "content"
-            return True
+    if name and name.decode("latin-1").lower() in HEARTBEATS:
         return False
-
-    def _judge(self, payload: bytes) -> None:
-        if payload == b"[DONE]":
-            self.state = "empty"
-            return
-        event = as_object(payload)
-        self.error = error_of(event)
-        if self.error is not None:
-            self.state = "error"
-        elif says_something(event):
-            self.state = "content"
-
-
-def says_something(event: dict[str, Any]) -> bool:
-    """Whether a chunk has content, or an end that stands for one."""
-    choices = event.get("choices")
-    if isinstance(choices, list):
-        return any(_choice_says(choice) for choice in choices)
-    return event.get("type") not in _PREAMBLE
+    if not isinstance(value, dict):
+        return value is not None and not isinstance(value, bool | int | float) and bool(value)
+    choices = value.get("choices")
+    if isinstance(choices, list) and choices:
+        return any(map(choice_says, choices))
+    kind = value.get("type")
+    if isinstance(kind, str):
+        if kind.startswith(PREFIX):
+            return kind not in PREAMBLE
+        if kind.lower() in HEARTBEATS:
+            return False
+    return any(each for field, each in value.items() if field not in _ENVELOPE)
 
 
-def _choice_says(choice: Any) -> bool:
+def choice_says(choice: Any) -> bool:
+    """Whether a choice of a chunk, or of an answer, has content or is over."""
     if not isinstance(choice, dict):
+        return choice is not None
+    if finish_reason_of(choice) or choice.get("text"):
         return True
-    if choice.get("finish_reason") is not None or choice.get("text"):
-        return True
-    delta = choice.get("delta")
-    return isinstance(delta, dict) and any(value for name, value in delta.items() if name != "role")
+    for place in ("delta", "message"):
+        said = choice.get(place)
+        if isinstance(said, dict) and any(field not in _LABELS and _is_said(each) for field, each in said.items()):
+            return True
+    return False
+
+
+def _is_said(value: Any) -> bool:
+    """Whether a field of a delta has something in it. Some servers send a content of parts whose texts are empty."""
+    if isinstance(value, list):
+        return any(not _is_empty_text(part) for part in value)
+    return bool(value)
+
+
+def _is_empty_text(part: Any) -> bool:
+    if not isinstance(part, dict):
+        return not part
+    return part.get("type") in ("text", "output_text") and not part.get("text")

@@ -10,6 +10,7 @@ from skyproxy.errors import ErrorKind, SkyproxyError
 from skyproxy.formats.error_body import ErrorBody
 from skyproxy.formats.openai.bodies import text_length
 from skyproxy.formats.openai.stream_inspector import StreamInspector
+from skyproxy.formats.openai.stream_state import StreamState
 from skyproxy.http.common.headers import Fields, by_name
 from skyproxy.upstream.exchange.attempt import Attempt
 from skyproxy.upstream.exchange.body import Body
@@ -36,10 +37,13 @@ class Answer:
     :ivar error: what it says.
 
     :param body: not yet read; or makes one, for those who want to read *data* as any other body.
+    :param dialect: of the provider.
     """
 
     __slots__ = (
         "_body",
+        "_dialect",
+        "_inspector",
         "_make_body",
         "_reservation",
         "data",
@@ -63,6 +67,7 @@ class Answer:
         reservation: Reservation,
         queued: float,
         data: bytes | None = None,
+        dialect: str = "openai",
     ) -> None:
         self.status = status
         self.headers = headers = by_name(headers)
@@ -77,6 +82,8 @@ class Answer:
         self.kind: ErrorKind | None = None
         self.error: ErrorBody | None = None
         self._reservation = reservation
+        self._dialect = dialect
+        self._inspector: StreamInspector | None = None
         self._body: Body | None = None
         if isinstance(body, Body):
             self._body = body
@@ -89,6 +96,25 @@ class Answer:
         if self._body is None:
             self._body = self._make_body()
         return self._body
+
+    @property
+    def inspector(self) -> StreamInspector:
+        """What reads the body, an event stream, as it comes. From when it is first asked for, the body, or *data*, is
+        what it lets go on."""
+        inspector = self._inspector
+        if inspector is None:
+            self._inspector = inspector = StreamInspector(self._dialect)
+            if self.data is None:
+                self.body.inspect(inspector)
+            else:
+                self.data = inspector.feed(self.data) + inspector.end()
+        return inspector
+
+    @property
+    def stream_state(self) -> StreamState | None:
+        """What is known of a stream that has begun; None of anything else."""
+        inspector = self._inspector
+        return inspector.state() if inspector is not None and inspector.begun else None
 
     @property
     def key(self) -> str | None:
@@ -142,12 +168,9 @@ class Answer:
         """Bytes of text in what has come and is kept; of an answer in JSON that is not whole, all its bytes."""
         if self.whole is not None:
             return text_length(self.whole.value)
-        kept = self.data or (b"" if self._body is None else self._body.kept())
-        if not self.is_event_stream:
-            return len(kept.strip())
-        watch = StreamInspector()
-        watch.feed(kept)
-        return watch.state().generated
+        if self._inspector is not None:
+            return self._inspector.state().generated
+        return len((self.data or (b"" if self._body is None else self._body.kept())).strip())
 
     def __enter__(self) -> Answer:
         return self

@@ -35,6 +35,21 @@ class End(Enum):
     """Its length or its last chunk says that this was all."""
     CLOSED = "closed"
     """The provider closed the connection; only the content can tell whether this was all."""
+    QUIET = "quiet"
+    """The content says that this was all, and the provider leaves the connection open and is silent."""
+
+
+class Inspector(Interface):
+    """Reads a body that is an event stream as it comes, and says what of it goes on."""
+
+    over: bool
+
+    @property
+    def patience(self) -> float: ...
+
+    def feed(self, data: bytes) -> bytes: ...
+
+    def end(self) -> bytes: ...
 
 
 @implementer(IPushProducer)
@@ -56,6 +71,8 @@ class Body(Protocol):
         self._deadline = deadline
         self._idle_timeout = idle_timeout
         self._idle: Cancellable | None = None
+        self._quiet: Cancellable | None = None
+        self._inspector: Inspector | None = None
         self._last_read = 0.0
         self._held: list[bytes] = []
         self._enough: Callable[[bytes], bool] | None = None
@@ -65,6 +82,13 @@ class Body(Protocol):
         self._outcome: End | SkyproxyError | CancelledError | None = None
 
     # What the reader calls.
+
+    def inspect(self, inspector: Inspector) -> None:
+        """Have *inspector* read what has come, and what comes. What it gives is the body from then on."""
+        self._inspector = inspector
+        self._held = [read for data in self._held if (read := inspector.feed(data))]
+        if isinstance(self._outcome, End) and (rest := inspector.end()):
+            self._held.append(rest)
 
     def first(self, enough: Callable[[bytes], bool] | None = None) -> Deferred[End | None]:
         """Wait for the first byte, or as long as *enough* is not satisfied; or for the end of a body before that.
@@ -102,6 +126,7 @@ class Body(Protocol):
             self._end_deadline()
             self._last_read = self._clock.seconds()
             self._idle = self._clock.callLater(self._idle_timeout, self._look_at_idle)
+            self._wait_for_silence()
 
     def kept(self) -> bytes:
         """What has come and is kept, which :meth:`flow` still gives."""
@@ -142,13 +167,20 @@ class Body(Protocol):
     # Protocol, from wire/.
 
     def dataReceived(self, data: bytes) -> None:
+        if self._outcome is not None:
+            return
+        if self._idle is not None:
+            self._last_read = self._clock.seconds()
+        inspector = self._inspector
+        if inspector is not None:
+            data = inspector.feed(data)
+            if inspector.over:
+                self._wait_for_silence()
+            if not data:
+                return
         sink = self._sink
         if sink is not None:
-            if self._idle is not None:
-                self._last_read = self._clock.seconds()
             sink(data)
-            return
-        if self._outcome is not None:
             return
         self._held.append(data)
         if self._enough is not None:
@@ -161,13 +193,23 @@ class Body(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if reason.check(ResponseDone):
-            self._settle(End.FRAMED)
+            self._end(End.FRAMED)
         elif reason.check(PotentialDataLoss):
-            self._settle(End.CLOSED)
+            self._end(End.CLOSED)
         else:
             self._settle(UpstreamBroken("The provider broke the connection before the end of its answer."))
 
     # Within.
+
+    def _end(self, end: End) -> None:
+        if self._inspector is not None and self._outcome is None and (rest := self._inspector.end()):
+            if self._sink is not None:
+                self._sink(rest)
+            else:
+                self._held.append(rest)
+                if self._enough is not None:
+                    self._enough(rest)
+        self._settle(end)
 
     def _wait(self, *, ready: bool) -> Deferred[End | None]:
         waiting: Deferred[End | None] = Deferred(lambda _: self.abort())
@@ -196,6 +238,9 @@ class Body(Protocol):
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
+        if self._quiet is not None:
+            self._quiet.cancel()
+            self._quiet = None
         if abort:
             self.transport.abortConnection()
         self._fire(outcome)
@@ -207,6 +252,24 @@ class Body(Protocol):
     def _end_deadline(self) -> None:
         if self._deadline.active():
             self._deadline.cancel()
+
+    def _wait_for_silence(self) -> None:
+        """Of a stream that says that it is over, end the body when nothing more comes for a while."""
+        inspector = self._inspector
+        if inspector is not None and inspector.over and self._idle is not None and self._quiet is None:
+            self._quiet = self._clock.callLater(inspector.patience, self._look_at_silence)
+
+    def _look_at_silence(self) -> None:
+        self._quiet = None
+        inspector = self._inspector
+        if inspector is None or not inspector.over:
+            return
+        patience = inspector.patience
+        left = patience if self._paused else patience - (self._clock.seconds() - self._last_read)
+        if left > 0:
+            self._quiet = self._clock.callLater(left, self._look_at_silence)
+        else:
+            self._settle(End.QUIET, abort=True)
 
     def _look_at_idle(self) -> None:
         # One timer for the whole stream, looking back at the last read, instead of one reset by every chunk.

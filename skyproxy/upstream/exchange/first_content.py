@@ -5,8 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from skyproxy.errors import UpstreamBroken, UpstreamError, UpstreamUnusable
-from skyproxy.formats.openai.first_content import Opening
-from skyproxy.formats.reported import reported
+from skyproxy.formats.openai.stream_inspector import StreamInspector
 from skyproxy.upstream.exchange.answer import Answer
 from skyproxy.upstream.exchange.buffered_bytes import BufferedBytes
 from skyproxy.upstream.exchange.provider import Counts
@@ -38,9 +37,9 @@ async def wait_for_beginning(
         if kind is Kind.ANYTHING:
             await answer.body.first()
         elif answer.is_event_stream:
-            opening = _opening(answer)
-            await answer.body.first(opening.feed)
-            _check(opening)
+            inspector = _inspector_of(answer)
+            await answer.body.first(lambda _: inspector.first_content != "waiting")
+            _check(inspector)
         else:
             if answer.is_encoded:
                 answer.whole = await read_json(answer.body, answer.headers)
@@ -76,9 +75,7 @@ def read_beginning(answer: Answer, data: bytes, counts: Counts) -> None:
     """
     try:
         if answer.is_event_stream:
-            opening = _opening(answer)
-            opening.feed(data)
-            _check(opening)
+            _check(_inspector_of(answer))
         else:
             answer.whole = json_of(plain(data, answer.headers) if answer.is_encoded else data, answer.headers)
     except BaseException as error:
@@ -103,14 +100,14 @@ def _close(answer: Answer, counts: Counts, error: BaseException) -> None:
     answer.close(error)
 
 
-def _opening(answer: Answer) -> Opening:
+def _inspector_of(answer: Answer) -> StreamInspector:
     if answer.is_encoded:
         raise UpstreamUnusable("The provider sent a compressed stream, which was not asked for.")
-    return Opening()
+    return answer.inspector
 
 
-def _check(opening: Opening) -> None:
-    if opening.state == "error":
-        raise reported(opening.error or {})
-    if opening.state != "content":
+def _check(inspector: StreamInspector) -> None:
+    if inspector.first_content == "error":
+        raise inspector.state().failure or UpstreamBroken("The provider sent an error.")
+    if inspector.first_content != "content":
         raise UpstreamBroken("The provider sent a stream that says nothing.")

@@ -202,13 +202,15 @@ class Provider:
         return pending
 
     def _answer(self, response: RawResponse, exchange: Exchange, reservation: Reservation, queued: float) -> Answer:
-        status, data = response.code, response.whole
+        status, data, dialect = response.code, response.whole, self.config.dialect
         self.counts.responses[str(status)] += 1
         reservation.begun(status)
         if data is None:
-            return Answer(status, response.raw_headers, exchange.body_of(response), reservation, queued)
+            return Answer(status, response.raw_headers, exchange.body_of(response), reservation, queued, None, dialect)
         exchange.cancel()
-        return Answer(status, response.raw_headers, partial(exchange.body_of, response), reservation, queued, data)
+        return Answer(
+            status, response.raw_headers, partial(exchange.body_of, response), reservation, queued, data, dialect
+        )
 
     def _failed(self, error: Exception, exchange: Exchange, connect_timeout: float) -> SkyproxyError | CancelledError:
         failed = exchange.expired or map_failure(error, self.config.name, connect_timeout)

@@ -44,7 +44,7 @@ class EventStreamTests(SynchronousTestCase):
 
     def test_one_that_does_not(self) -> None:
         self.assertFalse(self.good(WORD))
-        self.assertFalse(self.good(WORD, STOP[:-2]))
+        self.assertFalse(self.good(WORD, STOP[:-3]))
         self.assertFalse(self.good(b": comment\n\n"))
 
     def test_an_error_in_it(self) -> None:

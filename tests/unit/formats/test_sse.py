@@ -8,7 +8,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.errors import UpstreamBroken
 from skyproxy.formats.sse import boundary_before, error_event, payloads
-from tests.unit.formats.openai.test_stream_inspector import CHUNK, judged
 
 
 class EventTests(SynchronousTestCase):
@@ -16,9 +15,9 @@ class EventTests(SynchronousTestCase):
 
     def test_error_event_is_an_event_of_its_own(self) -> None:
         error = UpstreamBroken("It broke.")
-        whole = CHUNK % b"a"
+        whole = b"data: a\n\n"
         for sent in (whole, whole + b'data: {"cho', whole + b"data: x\n"):
-            stream = sent + error_event(error, judged(sent).ends_on_boundary)
+            stream = sent + error_event(error, on_boundary=sent == whole)
             last = list(payloads(stream))[-1]
             self.assertEqual(json.loads(last)["error"]["message"], "It broke.")
 

@@ -18,7 +18,7 @@ from skyproxy.errors import (
     UpstreamBroken,
     UpstreamTimeout,
 )
-from skyproxy.formats.openai.stream_inspector import StreamState
+from skyproxy.formats.openai.stream_state import StreamState
 from skyproxy.formats.reported import reported
 from skyproxy.pipeline import provider_answer as module
 from skyproxy.pipeline.coalescing import Coalescing
@@ -265,7 +265,7 @@ class Failures(Case):
         said = event(error={"message": "overloaded"})
         client, done = self.serve(chat(stream=True))
         self.upstream.answer(200, EVENTS).send(word("Halt"), said).end()
-        self.assertEqual((client.did, client.body), (["start", "cut"], word("Halt") + said))
+        self.assertEqual((client.did, client.body), (["start", "finish"], word("Halt") + said))
         self.assertEqual(self.record(done).outcome, "upstream_error")
 
     def test_an_error_at_the_beginning_of_a_stream_is_a_status(self) -> None:

@@ -11,7 +11,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.errors import ShuttingDown, UpstreamBroken, UpstreamTimeout
-from skyproxy.formats.openai.stream_inspector import StreamInspector, StreamState
+from skyproxy.formats.openai.stream_state import JUST_TEXT, Asked, StreamState
+from skyproxy.formats.sse import boundary_before
 from skyproxy.http.common.headers import media_type
 from skyproxy.pipeline.relay import named, passable, relay
 from skyproxy.upstream.exchange import whole_body
@@ -42,6 +43,7 @@ class Case(SynchronousTestCase):
         whole: bytes | None = None,
         strip_reasoning: bool = False,
         secrets: Collection[str] = (),
+        asked: Asked = JUST_TEXT,
     ) -> tuple[Response, Deferred[StreamState | None]]:
         """An answer whose headers are there, or the *whole* of it, and what becomes of relaying it."""
         self.response = response = Response(status, headers, whole)
@@ -51,14 +53,12 @@ class Case(SynchronousTestCase):
         permit = self.successResultOf(self.limiter.acquire(1))
         answer = Answer(status, headers, body, Reservation(permit, None, None), 0.0, whole)
 
-        watch = StreamInspector()
-
         async def carry() -> StreamState | None:
             with answer:
                 state = await relay(
-                    answer, self.client, model, watch=watch, strip_reasoning=strip_reasoning, secrets=secrets
+                    answer, self.client, model, asked=asked, strip_reasoning=strip_reasoning, secrets=secrets
                 )
-            return watch.state() if watch.begun else state
+            return answer.inspector.state() if state is None and answer.is_event_stream and status < 400 else state
 
         done: Deferred[StreamState | None] = Deferred.fromCoroutine(carry())
         return response, done
@@ -240,13 +240,17 @@ class Streams(Case):
         self.assertEqual(self.client.body, word("Halt") + word("!", "stop") + DONE)
         self.assertOver()
 
-    def test_bytes_as_they_come_whatever_their_borders(self) -> None:
+    def test_events_as_they_come_whatever_their_borders(self) -> None:
+        """Each goes down when its last byte has come, and a comment when its line has ended."""
         text = b": comment\r\n\r\n" + word("Halt").replace(b"\n", b"\r\n") + word("!", "stop") + DONE
         response, done = self.begin(EVENTS)
         for position in range(len(text)):
             response.send(text[position : position + 1])
-            self.assertEqual(self.client.body, text[: position + 1])
+            come = text[: position + 1]
+            whole = boundary_before(come, len(come))
+            self.assertTrue(come.startswith(self.client.body) and len(self.client.body) >= whole)
         response.end()
+        self.assertEqual(self.client.body, text)
         self.successResultOf(done)
 
     def test_all_of_it_has_come(self) -> None:
@@ -274,7 +278,7 @@ class Streams(Case):
         _, done = self.begin(EVENTS, whole=said)
         state = self.successResultOf(done)
         assert state is not None
-        self.assertEqual((state.error, self.client.did), ({"message": "overloaded"}, ["start", "cut"]))
+        self.assertEqual((state.error, self.client.did), ({"message": "overloaded"}, ["stream"]))
         self.assertEqual(self.client.body, said)
         self.assertOver()
 
@@ -340,10 +344,10 @@ class Streams(Case):
             step(response)
             self.assertCutWith("upstream_broken", word("Halt"), done)
 
-    def test_a_cut_within_an_event_ends_it_first(self) -> None:
+    def test_of_an_event_that_is_cut_nothing_goes_down(self) -> None:
         response, done = self.begin(EVENTS)
         response.send(word("Halt"), b'data: {"choi').cut()
-        self.assertCutWith("upstream_broken", word("Halt") + b'data: {"choi\n\n', done)
+        self.assertCutWith("upstream_broken", word("Halt"), done)
 
     def test_idle_timeout(self) -> None:
         response, done = self.begin(EVENTS)
@@ -406,7 +410,7 @@ class Streams(Case):
             state = self.successResultOf(done)
             assert state is not None
             self.assertEqual(state.error, {"message": "overloaded", "code": 529})
-            self.assertEqual(self.client.did, ["start", "cut"])
+            self.assertEqual(self.client.did, ["start", "finish"])
             self.assertEqual(self.client.body, word("Halt") + said)
             self.assertOver()
 
@@ -445,9 +449,9 @@ class Streams(Case):
     def test_a_fault_in_the_midst_is_a_cut(self) -> None:
         for headers, model in ((EVENTS, "combat"), (AUDIO, None)):
             self.setUp()
-            self.client.fails_at = b"first"
+            self.client.fails_at = b"first\n\n"
             response, done = self.begin(headers, model=model)
-            response.send(b"first")
+            response.send(b"first\n\n")
             self.failureResultOf(done, RuntimeError)
             self.assertEqual(self.client.did, ["start", "cut"])
             self.assertTrue(response.transport.aborted)
@@ -464,6 +468,126 @@ class Streams(Case):
         self.assertEqual(response.transport.asked[-1], "resume")
         response.send(DONE).end()
         self.successResultOf(done)
+
+
+class Endings(Case):
+    """Streams that have said all, and do not end."""
+
+    def assertEnded(self, response: Response, done: Deferred[StreamState | None], sent: bytes) -> None:
+        self.successResultOf(done)
+        self.assertEqual((self.client.did, self.client.body), (["start", "finish"], sent))
+        self.assertTrue(response.transport.aborted)
+        self.assertOver()
+
+    def test_the_connection_stays_open(self) -> None:
+        usage = event(choices=[], usage={"total_tokens": 9})
+        for asked, last, seconds in (
+            (Asked(), word("", "stop"), 0.75),
+            (Asked(), DONE, 0.75),
+            (Asked(), event(type="response.completed"), 0.75),
+            (Asked(), event(error="overloaded"), 0.75),
+            (Asked(usage=True), word("", "stop"), 1.0),
+            (Asked(usage=True), word("", "stop") + usage, 0.75),
+            (Asked(choices=2), word("", "stop") + event(choices=[{"index": 1, "finish_reason": "stop"}]), 0.75),
+        ):
+            self.setUp()
+            response, done = self.begin(EVENTS, asked=asked)
+            response.send(word("Halt"))
+            self.clock.advance(5)
+            response.send(last)
+            self.clock.advance(seconds - 0.01)
+            self.assertNoResult(done)
+            self.clock.advance(0.01)
+            self.assertEnded(response, done, word("Halt") + last)
+            self.assertNotIn(DONE, self.client.body.removesuffix(last))
+
+    def test_all_came_in_one_read(self) -> None:
+        response, done = self.begin(EVENTS)
+        response.send(word("Halt", "stop"))
+        self.clock.advance(0.75)
+        self.assertEnded(response, done, word("Halt", "stop"))
+
+    def test_not_every_choice_is_over(self) -> None:
+        for asked, last in (
+            (Asked(), word("Halt")),
+            (Asked(), word("Halt", "")),
+            (Asked(choices=2), word("", "stop")),
+            (Asked(), event(choices=[{"index": 1, "delta": {}}]) + word("", "stop")),
+        ):
+            self.setUp()
+            response, done = self.begin(EVENTS, asked=asked)
+            response.send(word("Halt"), last)
+            self.clock.advance(29)
+            self.assertNoResult(done)
+            self.clock.advance(1)
+            self.assertCutWith("upstream_timeout", word("Halt") + last, done)
+
+    def test_more_content_takes_it_back(self) -> None:
+        response, done = self.begin(EVENTS)
+        response.send(word("Halt", "stop"))
+        self.clock.advance(0.7)
+        response.send(word("!"))
+        self.clock.advance(20)
+        self.assertNoResult(done)
+        response.send(word("", "stop"))
+        self.clock.advance(0.75)
+        self.assertEnded(response, done, word("Halt", "stop") + word("!") + word("", "stop"))
+
+    def test_what_is_no_content_does_not(self) -> None:
+        response, done = self.begin(EVENTS)
+        response.send(word("Halt", "stop"))
+        for _ in range(3):
+            self.clock.advance(0.7)
+            response.send(b": still here\n\n")
+            self.assertNoResult(done)
+        self.clock.advance(0.75)
+        self.assertEnded(response, done, word("Halt", "stop") + b": still here\n\n" * 3)
+
+    def test_nobody_is_hurried_who_reads_slowly(self) -> None:
+        response, done = self.begin(EVENTS)
+        response.send(word("Halt"))
+        self.client.producer.pauseProducing()
+        response.send(word("", "stop"))
+        self.clock.pump([1.0] * 10)
+        self.assertNoResult(done)
+        self.client.producer.resumeProducing()
+        self.clock.pump([0.75])
+        self.assertEnded(response, done, word("Halt") + word("", "stop"))
+
+    def test_the_connection_is_cut(self) -> None:
+        for last in (word("", "stop"), event(type="response.completed"), word("", "stop") + DONE):
+            self.setUp()
+            response, done = self.begin(EVENTS)
+            response.send(word("Halt"), last).cut()
+            self.successResultOf(done)
+            self.assertEqual((self.client.did, self.client.body), (["start", "finish"], word("Halt") + last))
+            self.assertOver()
+
+    def test_the_connection_is_cut_before_the_token_counts(self) -> None:
+        sent = word("Halt") + word("", "stop")
+        response, done = self.begin(EVENTS, asked=Asked(usage=True))
+        response.send(sent).cut()
+        self.assertCutWith("upstream_broken", sent, done)
+
+    def test_nothing_behind_done_goes_down(self) -> None:
+        stream = word("Halt") + DONE
+        for more in (b"junk", word("late"), b"\n\n"):
+            for at in range(len(stream + more)):
+                self.setUp()
+                response, done = self.begin(EVENTS)
+                response.send(*[part for part in ((stream + more)[:at], (stream + more)[at:]) if part]).end()
+                self.successResultOf(done)
+                self.assertEqual((self.client.did[-1], self.client.body), ("finish", stream))
+            self.setUp()
+            _, done = self.begin(EVENTS, whole=stream + more)
+            self.successResultOf(done)
+            self.assertEqual(self.client.body, stream)
+
+    def assertCutWith(self, code: str, sent: bytes, done: Deferred[StreamState | None]) -> None:
+        self.failureResultOf(done)
+        self.assertEqual(self.client.did, ["start", "cut"])
+        self.assertEqual(json.loads(self.client.body.removeprefix(sent)[6:])["error"]["code"], code)
+        self.assertOver()
 
 
 class AnyBytes(Case):

@@ -6,7 +6,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config import Price
-from skyproxy.formats.openai.stream_inspector import StreamState
+from skyproxy.formats.openai.stream_state import StreamState
 from skyproxy.telemetry.usage import Tokens, cost_of, cost_said, estimate, tokens_of, tokens_used
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from skyproxy.formats.openai.bodies import choices_of
 from skyproxy.formats.openai.reasoning.tags import strip_text
 
 # Where providers put reasoning beside the content: DeepSeek, Groq, OpenRouter (https://openrouter.ai/docs/use-cases/
@@ -79,12 +80,6 @@ def is_thought(value: Any) -> bool:
     """Whether *value*, an item or a part, is nothing but reasoning."""
     kind = value.get("type") if isinstance(value, dict) else None
     return isinstance(kind, str) and (kind.startswith("reasoning") or kind in _THINKING)
-
-
-def choices_of(value: dict[str, Any]) -> list[dict[str, Any]]:
-    """The choices of an answer or a chunk."""
-    choices = value.get("choices")
-    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
 
 
 def _strip_at(values: dict[str, Any], name: str, strip: Callable[[str], str] = strip_text) -> bool:

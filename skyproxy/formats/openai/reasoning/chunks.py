@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from skyproxy.formats.openai.reasoning.answers import choices_of, drop_fields, strip_parts
+from skyproxy.formats.openai.bodies import choices_of
+from skyproxy.formats.openai.reasoning.answers import drop_fields, strip_parts
 from skyproxy.formats.openai.reasoning.tags import TagStripper
 
 MOST_TEXTS = 256

@@ -8,17 +8,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import Any
 
-from skyproxy.formats.openai.bodies import TERMINAL
+from skyproxy.formats.openai.event_names import REASONING_PREFIX, TERMINAL, TEXT_DELTA, TEXT_DONE
 from skyproxy.formats.openai.reasoning.answers import is_thought, strip_content, strip_output, strip_part
 from skyproxy.formats.openai.reasoning.chunks import MOST_TEXTS
 from skyproxy.formats.openai.reasoning.tags import TagStripper
-
-PREFIX = "response."
-"""What the type of each such event begins with."""
-
-_REASONING = "response.reasoning"
-_DELTA = "response.output_text.delta"
-_DONE = "response.output_text.done"
 
 _Place = tuple[Any, Any]
 
@@ -50,7 +43,7 @@ class Responses:
             return []
         changed = self._renumber_item(value, place[0])
         before: list[dict[str, Any]] = []
-        if value["type"] == _DELTA and isinstance(value.get("delta"), str):
+        if value["type"] == TEXT_DELTA and isinstance(value.get("delta"), str):
             if place not in self._texts and len(self._texts) >= MOST_TEXTS:
                 place = None, None
             said = self._texts.setdefault(place, TagStripper()).feed(value["delta"])
@@ -62,7 +55,9 @@ class Responses:
                     self._gone += 1
                     return []
         else:
-            before = self._held(place) if value["type"] == _DONE else self.rest() if value["type"] in TERMINAL else []
+            before = (
+                self._held(place) if value["type"] == TEXT_DONE else self.rest() if value["type"] in TERMINAL else []
+            )
             changed = _strip(value) or changed
         for event in before:
             if "sequence_number" in value:
@@ -81,7 +76,7 @@ class Responses:
             if index is not None and not self._is_of_thought(index):
                 self._thoughts.insert(bisect_left(self._thoughts, index), index)
             return True
-        return self._is_of_thought(index) or value["type"].startswith(_REASONING) or is_thought(value.get("part"))
+        return self._is_of_thought(index) or value["type"].startswith(REASONING_PREFIX) or is_thought(value.get("part"))
 
     def _is_of_thought(self, index: int | None) -> bool:
         """Whether the item of this number is reasoning."""
@@ -111,7 +106,7 @@ class Responses:
 
 def _strip(value: dict[str, Any]) -> bool:
     """Take reasoning out of what *value* repeats of the answer; whether there was any."""
-    changed = strip_part(value) if value["type"] == _DONE else False
+    changed = strip_part(value) if value["type"] == TEXT_DONE else False
     for name, strip in (("part", strip_part), ("item", strip_content), ("response", strip_output)):
         inner = value.get(name)
         if isinstance(inner, dict):

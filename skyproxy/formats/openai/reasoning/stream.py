@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import orjson
 
 from skyproxy.formats.openai.bodies import as_object
+from skyproxy.formats.openai.event_names import PREFIX
 from skyproxy.formats.openai.reasoning.chunks import Chunks
-from skyproxy.formats.openai.reasoning.responses import PREFIX, Responses
-from skyproxy.formats.sse import BOUNDARIES, boundary_before, payloads
+from skyproxy.formats.openai.reasoning.responses import Responses
+from skyproxy.formats.sse import BOUNDARIES, boundary_before, payloads, split_events
 
 _SIGNS = (b"<", b"\\u003", b"reasoning", b"thinking")
 """What an event has one of, if there is reasoning in it, or the beginning or the end of some."""
@@ -106,13 +106,6 @@ class StreamStripper:
 
     def _held(self) -> bytes:
         return b"".join(map(_written, (*self._chunks.rest(), *self._responses.rest())))
-
-
-def split_events(data: bytes) -> list[bytes]:
-    """Complete events, each with the blank line that ends it."""
-    if b"\r" not in data:
-        return [event + b"\n\n" for event in data.split(b"\n\n")[:-1]]
-    return [event for event in re.split(rb"(?<=\n\n)|(?<=\r\n\r\n)|(?<=\r\r)", data) if event]
 
 
 def _written(value: dict[str, Any]) -> bytes:

@@ -1,38 +1,23 @@
-"""The beginnings of streams, split anywhere."""
+"""The first content of streams, cut anywhere."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.formats.openai.first_content import Opening
+from skyproxy.formats.openai.stream_inspector import LONGEST_PREAMBLE, FirstContent, StreamInspector
+from tests.unit.formats.openai.streams import COMMENT, DONE, STOP, USAGE, chunk, event, inspected, line_ends, splits
+
+ROLE = chunk("", role="assistant")
+ERROR = event(error={"code": 502, "message": "down"})
 
 
-def chunk(**delta: Any) -> bytes:
-    return b"data: " + json.dumps({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}).encode() + b"\n\n"
+class FirstContentTests(SynchronousTestCase):
+    """StreamInspector.first_content."""
 
-
-ROLE = chunk(role="assistant", content="")
-DONE = b"data: [DONE]\n\n"
-COMMENT = b": OPENROUTER PROCESSING\n\n"
-ERROR = b'data: {"error":{"code":502,"message":"down"}}\n\n'
-STOP = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
-
-
-class OpeningTests(SynchronousTestCase):
-    """Opening."""
-
-    def judged(self, stream: bytes) -> Opening:
-        whole = Opening()
-        whole.feed(stream)
-        single = Opening()
-        for i in range(len(stream)):
-            if single.feed(stream[i : i + 1]):
-                break
-        self.assertEqual(single.state, whole.state)
-        return whole
+    def assertFirst(self, expected: FirstContent, stream: bytes) -> None:
+        for each in line_ends(stream):
+            for reads in splits(each):
+                self.assertEqual(inspected(*reads).first_content, expected, reads)
 
     def test_what_is_no_content(self) -> None:
         for stream in (
@@ -40,48 +25,84 @@ class OpeningTests(SynchronousTestCase):
             COMMENT,
             ROLE,
             COMMENT + ROLE,
-            b'data: {"choices":[]}\n\n',
+            event(choices=[]),
             chunk(content=None),
             chunk(tool_calls=[]),
+            chunk(content=[{"type": "text", "text": ""}]),
+            # A finish_reason that is empty.
+            chunk("", "", role="assistant"),
+            event(choices=[{"text": "", "index": 0, "finish_reason": ""}]),
+            # Events that say nothing.
+            b"data: null\n\n",
+            b"data:\n\n",
+            b"data: \n\n",
+            b"data: {}\n\n",
+            b"data: []\n\n",
+            b"data: 0\n\n",
+            b'data: ""\n\n',
+            b'event: ping\ndata: {"type":"ping"}\n\n',
+            b'event: ping\ndata: {"time":7}\n\n',
+            b"event: ping\n\n",
+            b"event: keepalive\ndata: x\n\n",
+            event(type="ping"),
+            event(type="keepalive"),
+            b"id: 7\n\n",
+            b"retry: 3000\n\n",
+            event(choices=None, usage={"prompt_tokens": 3}),
+            event(id="x", object="chat.completion.chunk", model="m", usage={"prompt_tokens": 3}),
+            event(choices=[], prompt_filter_results=[{"prompt_index": 0}]),
+            USAGE,
+            event(type="response.created") + event(type="response.in_progress"),
         ):
-            self.assertEqual(self.judged(stream).state, "waiting", stream)
-
-    def test_a_long_beginning(self) -> None:
-        comments = COMMENT * 200
-        self.assertEqual(self.judged(comments).state, "waiting")
-        self.assertEqual(self.judged(comments + ERROR).state, "error")
-        self.assertEqual(self.judged(chunk(content="x" * 5000)).state, "content")
+            self.assertFirst("waiting", stream)
 
     def test_what_is(self) -> None:
         for first in (
-            chunk(content="a"),
+            chunk("a"),
             chunk(tool_calls=[{"index": 0}]),
             chunk(reasoning_content="hm"),
             chunk(refusal="no"),
+            chunk(content=[{"type": "text", "text": "a"}]),
+            chunk(content=[{"type": "thinking", "thinking": []}]),
             STOP,
-            b'data: {"choices":[{"text":"a"}]}\n\n',
-            b'data: {"type":"response.output_text.delta","delta":"a"}\n\n',
+            event(choices=[{"text": "a"}]),
+            event(type="response.output_text.delta", delta="a"),
+            event(content="a"),
             b"data: not json\n\n",
         ):
-            self.assertEqual(self.judged(COMMENT + ROLE + first).state, "content", first)
-            self.assertEqual(self.judged((COMMENT + ROLE + first).replace(b"\n", b"\r\n")).state, "content", first)
-
-    def test_responses_preamble(self) -> None:
-        stream = b'data: {"type":"response.created"}\n\ndata: {"type":"response.in_progress"}\n\n'
-        self.assertEqual(self.judged(stream).state, "waiting")
+            self.assertFirst("content", ROLE + first)
 
     def test_errors(self) -> None:
-        opening = self.judged(COMMENT + ROLE + ERROR + chunk(content="late"))
-        self.assertEqual((opening.state, opening.error), ("error", {"code": 502, "message": "down"}))
+        for said in (
+            ERROR,
+            event(object="error", message="maximum context length is 32768 tokens", type="BadRequestError", code=400),
+            b'event: error\ndata: {"code":400,"details":"bad"}\n\n',
+            event(choices=[{"finish_reason": "error", "error": {"code": 502, "message": "Provider returned error"}}]),
+            event(detail="model runner died"),
+        ):
+            self.assertFirst("error", said)
+            self.assertFirst("error", ROLE + said + chunk("late"))
+
+    def test_a_response_that_has_failed_is_an_answer(self) -> None:
+        """Whole or streamed, its client reads it as one."""
+        self.assertFirst("content", event(type="response.created") + event(type="response.failed", response={}))
 
     def test_content_before_an_error_counts(self) -> None:
-        self.assertEqual(self.judged(chunk(content="a") + ERROR).state, "content")
+        self.assertFirst("content", chunk("a") + ERROR)
 
     def test_empty(self) -> None:
-        self.assertEqual(self.judged(ROLE + DONE).state, "empty")
+        self.assertFirst("empty", ROLE + DONE)
 
-    def test_endless_preamble_is_taken_as_it_is(self) -> None:
-        opening = Opening()
-        while not opening.feed(COMMENT * 100):
-            self.assertLess(opening._seen, 300_000)
-        self.assertEqual(opening.state, "content")
+    def test_a_long_beginning(self) -> None:
+        self.assertEqual(inspected(COMMENT * 200).first_content, "waiting")
+        self.assertEqual(inspected(COMMENT * 200, ERROR).first_content, "error")
+        self.assertEqual(inspected(chunk("x" * 5000)).first_content, "content")
+
+    def test_an_endless_beginning_is_taken_as_it_is(self) -> None:
+        for read in (COMMENT * 100, b"x" * 1000):
+            inspector, size = StreamInspector(), 0
+            while inspector.first_content == "waiting":
+                self.assertLess(size, LONGEST_PREAMBLE + 3000)
+                inspector.feed(read)
+                size += len(read)
+            self.assertEqual(inspector.first_content, "content")

@@ -1,160 +1,402 @@
-"""Streams: split anywhere, they are judged the same."""
+"""Streams: cut anywhere, they are read the same, once, and go on as they came."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from itertools import repeat
+from random import Random
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.formats.openai import stream_inspector
-from skyproxy.formats.openai.stream_inspector import StreamInspector, StreamState
+from skyproxy.errors import ErrorKind
+from skyproxy.formats import sse
+from skyproxy.formats.openai import frames, stream_inspector
+from skyproxy.formats.openai.chunk_template import ChunkTemplate
+from skyproxy.formats.openai.frames import LONGEST_EVENT
+from skyproxy.formats.openai.stream_inspector import StreamInspector
+from skyproxy.formats.openai.stream_state import Asked, StreamState
+from tests.unit.formats.openai.streams import COMMENT, DONE, STOP, USAGE, chunk, event, inspected, line_ends, splits
 
-CHUNK = b'data: {"choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":null}]}\n\n'
-STOP = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
-USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}\n\n'
-DONE = b"data: [DONE]\n\n"
-
-
-def judged(*pieces: bytes) -> StreamState:
-    watch = StreamInspector()
-    for piece in pieces:
-        watch.feed(piece)
-    return watch.state()
+FEW_WORDS = b"".join(chunk(text) for text in ("Halt", " \u00e9", ' \\"', "!"))
 
 
-def byte_by_byte(data: bytes) -> list[bytes]:
-    return [data[i : i + 1] for i in range(len(data))]
+def read(reads: Iterable[bytes]) -> tuple[bytes, StreamState]:
+    """What goes on of a stream that ends properly, and what is known of it."""
+    inspector = StreamInspector()
+    passed = [inspector.feed(data) for data in reads]
+    passed.append(inspector.end())
+    return b"".join(passed), inspector.state()
 
 
-class VerdictTests(SynchronousTestCase):
-    """StreamWatch.verdict."""
+class Case(SynchronousTestCase):
+    def known(self, stream: bytes) -> StreamState:
+        """What is known of *stream*, however it is cut."""
+        known: StreamState | None = None
+        for reads in splits(stream):
+            passed, state = read(reads)
+            self.assertEqual(passed, stream)
+            known = known or state
+            self.assertEqual(state, known, reads)
+        assert known is not None
+        return known
+
+
+class EndTests(Case):
+    """Whether and how a stream is over."""
 
     def test_whole_stream(self) -> None:
-        stream = CHUNK % "é".encode() + STOP + USAGE + DONE
-        for line_end in (b"\n", b"\r\n", b"\r"):
-            data = b"\xef\xbb\xbf: comment\n\n".replace(b"\n", line_end) + stream.replace(b"\n", line_end)
-            for pieces in ([data], byte_by_byte(data)):
-                state = judged(*pieces)
-                self.assertTrue(state.complete and state.done and state.ends_on_boundary)
-                self.assertEqual(state.finish_reason, "stop")
-                self.assertEqual(state.usage["completion_tokens"], 4)
-                self.assertIsNone(state.error)
+        for stream in line_ends(b": comment\n\n" + chunk("Halt") + chunk("\u00e9") + STOP + USAGE + DONE):
+            state = self.known(stream)
+            self.assertTrue(state.complete and state.done and state.ends_on_boundary)
+            self.assertEqual((state.finish_reason, state.error), ("stop", None))
+            self.assertEqual(state.usage["completion_tokens"], 4)
+
+    def test_a_byte_order_mark(self) -> None:
+        self.assertEqual(read([b"\xef\xbb\xbf" + chunk("a") + STOP])[1].finish_reason, "stop")
 
     def test_every_cut_of_a_stream_is_seen(self) -> None:
-        data = CHUNK % b"a" + CHUNK % b"b" + STOP + DONE
-        complete_from = len(data) - len(DONE) - 1  # the finish_reason's event needs one of its two line ends
+        data = chunk("a") + chunk("b") + STOP + DONE
+        # Of the blank line behind the last event that says so nothing need have come, if the body ends properly.
+        complete_from = len(data) - len(DONE) - 2
         for end in range(len(data)):
-            self.assertEqual(judged(data[:end]).complete, end > complete_from, msg=data[:end][-30:])
+            passed, state = read([data[:end]])
+            self.assertEqual(state.complete, end >= complete_from, data[:end][-30:])
+            self.assertTrue(data[:end].startswith(passed))
 
     def test_done_without_its_blank_line(self) -> None:
-        self.assertTrue(judged(CHUNK % b"a" + b"data: [DONE]").complete)
-        self.assertTrue(judged(CHUNK % b"a" + b"data: [DONE]\n").complete)
-
-    def test_whether_it_is_over_can_be_told_before_the_verdict(self) -> None:
-        """At every end, however it came: as the verdict says."""
-        for data in (
-            CHUNK % b"a" + STOP + DONE,
-            CHUNK % b"data: [DONE]\\n\\n",
-            (CHUNK % b"a" + DONE).replace(b"\n", b"\r\n"),
-            CHUNK % b"a" + b"data: x\n" + DONE,
-            DONE,
-        ):
-            for end in range(len(data) + 1):
-                for pieces in ([data[:end]], byte_by_byte(data[:end]), [data[: end - 14], data[end - 14 : end]]):
-                    watch = StreamInspector()
-                    for piece in pieces:
-                        watch.feed(piece)
-                    told = watch.done, watch.complete
-                    state = judged(*pieces)
-                    self.assertEqual(told, (state.done, state.complete), pieces)
-
-    def test_an_ordinary_end_is_told_without_reading(self) -> None:
-        self.patch(stream_inspector, "as_object", lambda data: self.fail("An event was read."))
-        for pieces in ([CHUNK % b"a" + STOP + DONE], [CHUNK % b"a", STOP, DONE]):
-            watch = StreamInspector()
-            for piece in pieces:
-                watch.feed(piece)
-            self.assertTrue(watch.done and watch.complete)
-
-    def test_what_comes_after_a_verdict_changes_it(self) -> None:
-        watch = StreamInspector()
-        watch.feed(CHUNK % b"a")
-        self.assertFalse(watch.state().complete)
-        watch.feed(STOP)
-        self.assertTrue(watch.state().complete)
+        for end in (b"data: [DONE]", b"data: [DONE]\n", b"data:[DONE]"):
+            self.assertTrue(self.known(chunk("a") + end).done)
 
     def test_done_inside_content_is_no_end(self) -> None:
-        self.assertFalse(judged(CHUNK % b"data: [DONE]").complete)
+        self.assertFalse(self.known(chunk("data: [DONE]\n\n")).complete)
 
-    def test_error_inside_the_stream(self) -> None:
-        state = judged(CHUNK % b"a" + b'data: {"error":{"code":502,"message":"down"},"choices":[]}\n\n')
-        self.assertEqual(state.error, {"code": 502, "message": "down"})
-        self.assertFalse(state.complete)
-        self.assertEqual(judged(b'data: {"error":"down"}\n\n').error, {"message": "down"})
+    def test_a_part_of_an_event_does_not_go_on(self) -> None:
+        for end in range(1, len(STOP) - 2):
+            self.assertEqual(read([chunk("a") + STOP[:end]])[0], chunk("a"))
+
+    def test_nothing_behind_done_goes_on(self) -> None:
+        stream = chunk("a") + DONE
+        for more in (chunk("late"), b"junk", b"\n", DONE, b"\x00\xff" * 9, b": bye\n\n"):
+            for reads in splits(stream + more):
+                passed, state = read(reads)
+                self.assertEqual((passed, state.done), (stream, True), reads)
+
+    def test_every_choice_must_be_over(self) -> None:
+        one, other = chunk("a", index=0), chunk("b", index=1)
+        ended = chunk(finish="stop", index=0), chunk(finish="length", index=1)
+        self.assertFalse(self.known(one + other + ended[0]).complete)
+        self.assertFalse(self.known(one + other + ended[1] + one).complete)
+        self.assertFalse(self.known(ended[0] + chunk(None, None, 1, role="assistant")).complete)
+        self.assertTrue(self.known(one + other + ended[0] + ended[1]).complete)
+        self.assertTrue(self.known(one + ended[0] + other + ended[1]).complete)
+        long = other * 2000
+        self.assertFalse(inspected(one, ended[0], long).complete)
+        self.assertTrue(inspected(one, ended[0], long, ended[1]).complete)
+
+    def test_more_content_takes_an_end_back(self) -> None:
+        for more in (chunk("b"), chunk(tool_calls=[{"index": 0}])):
+            self.assertFalse(self.known(chunk("a") + STOP + more).complete)
+            self.assertTrue(self.known(chunk("a") + STOP + more + STOP).complete)
+        for more in (COMMENT, USAGE, chunk(""), chunk(role="assistant"), event(choices=[])):
+            self.assertTrue(self.known(chunk("a") + STOP + more).complete, more)
+
+    def test_an_empty_reason_is_none(self) -> None:
+        self.assertFalse(self.known(chunk("a", "") + chunk("b", "")).complete)
 
     def test_responses_api(self) -> None:
         created = b'event: response.created\ndata: {"type":"response.created"}\n\n'
-        last = json.dumps(
-            {"type": "response.completed", "response": {"output": "x" * 200_000, "usage": {"total_tokens": 9}}}
-        )
-        event = b"event: response.completed\ndata: " + last.encode() + b"\n\n"
-        state = judged(created, *[event[i : i + 1000] for i in range(0, len(event), 1000)])
-        self.assertTrue(state.complete)
-        self.assertEqual(state.usage, {"total_tokens": 9})
-        self.assertFalse(judged(created).complete)
+        delta = b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"ab"}\n\n'
+        self.assertFalse(self.known(created + delta).complete)
+        for kind in ("completed", "incomplete", "failed"):
+            end = event(type=f"response.{kind}", response={"usage": {"total_tokens": 9}})
+            state = self.known(created + delta * 3 + end)
+            self.assertEqual((state.complete, state.usage, state.done), (True, {"total_tokens": 9}, False))
+            self.assertEqual(state.error is not None, kind == "failed")
+        self.assertEqual(self.known(created + delta * 3).generated, 6)
 
-    def test_long_stream_is_judged_by_its_end_and_not_kept(self) -> None:
-        watch = StreamInspector()
-        for _ in range(5000):
-            watch.feed(CHUNK % (b"x" * 100))
-        self.assertLess(sum(map(len, watch._chunks)), 40_000)
-        watch.feed(STOP)
-        self.assertEqual(watch.state().finish_reason, "stop")
-
-    def test_what_was_said_before_the_last_events_counts_too(self) -> None:
-        many = [CHUNK % b"word"] * 50
-        error = b'data: {"error":{"message":"down"}}\n\n'
-        self.assertEqual(judged(error, *many, DONE).error, {"message": "down"})
-        self.assertEqual(judged(USAGE.replace(b": ", b":"), *many, DONE).usage["completion_tokens"], 4)
-        self.assertEqual(judged(STOP, *many).finish_reason, "stop")
-        self.assertFalse(judged(*many).complete)
-
-    def test_an_ordinary_stream_is_judged_without_reading_all_that_is_kept(self) -> None:
-        read: list[bytes] = []
-        as_object = stream_inspector.as_object
-        self.patch(stream_inspector, "as_object", lambda data: (read.append(data), as_object(data))[1])
-        for end in ([DONE], [STOP, USAGE, DONE]):
-            self.assertTrue(judged(*[CHUNK % b"x"] * 400, *end).complete)
-        self.assertLess(len(read), 50)
-
-    def test_one_endless_event_is_not_kept(self) -> None:
-        watch = StreamInspector()
-        for _ in range(300):
-            watch.feed(b"x" * 16_000)
-        self.assertLess(sum(map(len, watch._chunks)), 1_200_000)
-        self.assertFalse(watch.state().ends_on_boundary)
+    def test_a_long_last_event(self) -> None:
+        last = {"type": "response.completed", "response": {"output": "x" * 200_000, "usage": {"total_tokens": 9}}}
+        data = b"event: response.completed\ndata: " + json.dumps(last).encode() + b"\n\n"
+        state = read([data[at : at + 1000] for at in range(0, len(data), 1000)])[1]
+        self.assertEqual((state.complete, state.usage), (True, {"total_tokens": 9}))
+        too_long = data.replace(b"x", b"x" * 6)
+        inspector = StreamInspector()
+        for at in range(0, len(too_long), 1000):
+            self.assertFalse(inspector.complete)
+            inspector.feed(too_long[at : at + 1000])
+        self.assertTrue(inspector.complete and inspector.over and inspector.ends_on_boundary)
 
 
-class GeneratedTests(SynchronousTestCase):
-    """StreamVerdict.generated."""
+class OverTests(Case):
+    """over, patience and cannot_be_cut: when a stream need not be waited for."""
 
-    def test_short_streams_are_counted(self) -> None:
-        self.assertEqual(judged(CHUNK % b"Halt", CHUNK % "é".encode(), STOP, DONE).generated, 6)
-        self.assertEqual(judged(CHUNK % b"Halt", CHUNK[:20]).generated, 4 * (len(CHUNK) + 22) // (len(CHUNK) + 2))
+    def test_by_what_was_asked_for(self) -> None:
+        told = chunk("a") + STOP
+        for asked, stream, over, lacks in (
+            (Asked(), chunk("a"), False, False),
+            (Asked(), told, True, False),
+            (Asked(), told + USAGE, True, False),
+            (Asked(usage=True), told, True, True),
+            (Asked(usage=True), told + USAGE, True, False),
+            (Asked(usage=True), told + DONE, True, False),
+            (Asked(choices=2), told, False, False),
+            (Asked(choices=2), told + chunk("b", "stop", index=1), True, False),
+            (Asked(usage=True), event(type="response.completed"), True, False),
+            (Asked(usage=True), chunk("a") + event(error="x"), True, True),
+        ):
+            for reads in splits(stream):
+                inspector = inspected(*reads, asked=asked)
+                self.assertEqual(inspector.over, over, (asked, stream))
+                complete = over and b"error" not in stream
+                self.assertEqual(inspector.cannot_be_cut, complete and not lacks, (asked, stream))
+                expected = stream_inspector.USAGE_SECONDS if lacks else stream_inspector.QUIET_SECONDS
+                if over:
+                    self.assertEqual(inspector.patience, expected)
 
-    def test_long_streams_are_reckoned_by_their_end(self) -> None:
-        watch = StreamInspector()
-        for number in range(3000):
-            watch.feed(CHUNK % (b"x" * (50 + number % 7)))
-        self.assertLess(abs(watch.state().generated / (53 * 3000) - 1), 0.1)
+    def test_more_content_takes_it_back(self) -> None:
+        for end in (STOP, event(error="x"), event(type="response.completed")):
+            inspector = inspected(chunk("a"), end)
+            self.assertTrue(inspector.over)
+            inspector.feed(COMMENT)
+            self.assertTrue(inspector.over)
+            inspector.feed(chunk("b"))
+            self.assertFalse(inspector.over and end == STOP)
+            self.assertFalse(inspector.over, end)
 
-    def test_nothing_to_reckon(self) -> None:
-        self.assertEqual(judged(CHUNK % b"Halt", STOP, USAGE, DONE).generated, 0)
-        for nothing in ([], [b": comment\n\n"], [DONE], [b"data: 7\n\n"], [b"x" * 99]):
-            self.assertEqual(judged(*nothing).generated, 0)
+
+class ErrorTests(Case):
+    """What providers report within a stream."""
+
+    def test_kinds(self) -> None:
+        detail = {"detail": "model runner died"}
+        for said, error, kind in (
+            (event(error={"code": 502, "message": "down"}, choices=[]), {"code": 502, "message": "down"}, "broken"),
+            (event(error="down"), {"message": "down"}, "broken"),
+            (
+                event(object="error", message="maximum context length is 32768 tokens", code=400),
+                {"object": "error", "message": "maximum context length is 32768 tokens", "code": 400},
+                "context_length",
+            ),
+            (b'event: error\ndata: {"code":429,"details":"slow"}\n\n', {"code": 429, "details": "slow"}, "rate"),
+            (b"event: error\ndata: out of memory\n\n", {"message": "out of memory"}, "broken"),
+            (b'event: error\ndata: "died"\n\n', {"message": "died"}, "broken"),
+            (event(type="error", code="x", message="y"), {"type": "error", "code": "x", "message": "y"}, "broken"),
+            (
+                event(choices=[{"finish_reason": "error", "error": {"code": 502, "message": "returned error"}}]),
+                {"code": 502, "message": "returned error"},
+                "broken",
+            ),
+            (
+                event(choices=[{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}]),
+                {"message": "The provider ended its answer by an error."},
+                "broken",
+            ),
+            (event(**detail), detail, "broken"),
+            (event(detail=[{"msg": "no", "loc": ["a"]}]), {"detail": [{"msg": "no", "loc": ["a"]}]}, "broken"),
+            (event(message="no", code=401), {"message": "no", "code": 401}, "key_invalid"),
+            (
+                event(type="response.failed", response={"error": {"code": "rate_limit_exceeded", "message": "m"}}),
+                {"code": "rate_limit_exceeded", "message": "m"},
+                "rate",
+            ),
+        ):
+            for stream in (chunk("a") + said, said + chunk("a") * 60 + DONE):
+                state = self.known(stream) if len(stream) < 500 else read([stream])[1]
+                self.assertEqual(state.error, error)
+                assert state.failure is not None
+                self.assertEqual(state.failure.kind, ErrorKind(kind), said)
+
+    def test_what_is_none(self) -> None:
+        for said in (
+            event(choices=[], error=None),
+            event(type="response.created", response={"error": None}),
+            event(message={"role": "assistant"}, code=1),
+            event(object="list", detail="high"),
+            b"event: ping\ndata: {}\n\n",
+        ):
+            self.assertIsNone(self.known(chunk("a") + said).error, said)
+
+    def test_the_first_counts(self) -> None:
+        self.assertEqual(self.known(event(error="one") + event(error="two")).error, {"message": "one"})
+
+    def test_the_providers_dialect_counts(self) -> None:
+        for dialect, kind in (("zai", ErrorKind.CONTEXT_LENGTH), ("openai", ErrorKind.BROKEN)):
+            inspector = StreamInspector(dialect)
+            inspector.feed(event(error={"code": "1261", "message": "too long"}))
+            failure = inspector.state().failure
+            assert failure is not None
+            self.assertEqual(failure.kind, kind)
+
+
+class TextTests(Case):
+    """generated: how much was said."""
+
+    def test_what_was_said(self) -> None:
+        self.assertEqual(self.known(chunk("Halt") + chunk("!") * 5 + STOP + DONE).generated, 9)
+        self.assertEqual(self.known(chunk("Halt") + chunk("\u00e9") + chunk("ab") * 3).generated, 12)
+        self.assertEqual(inspected(*[chunk("x" * (50 + n % 7)) for n in range(700)]).state().generated, 53 * 700)
+
+    def test_nothing_where_there_is_usage(self) -> None:
+        self.assertEqual(self.known(chunk("Halt") + STOP + USAGE + DONE).generated, 0)
+
+    def test_nothing_was_said(self) -> None:
+        for nothing in (b"", COMMENT, DONE, b"data: 7\n\n", b"x" * 99):
+            self.assertEqual(inspected(nothing).state().generated, 0)
 
     def test_begun(self) -> None:
-        watch = StreamInspector()
-        self.assertFalse(watch.begun)
-        watch.feed(b":")
-        self.assertTrue(watch.begun)
+        self.assertFalse(inspected().begun)
+        self.assertTrue(inspected(b":").begun)
+        self.assertTrue(inspected(chunk("a")).begun)
+
+
+class ParsedTests(SynchronousTestCase):
+    """How much is parsed: next to nothing of what differs in its text only."""
+
+    def parsed(self, *reads: bytes) -> int:
+        parsed: list[bytes] = []
+        read_event = stream_inspector.read_event
+        self.patch(stream_inspector, "read_event", lambda data: (parsed.append(data), read_event(data))[1])
+        for data in reads:
+            self.inspector.feed(data)
+        return len(parsed)
+
+    def setUp(self) -> None:
+        self.inspector = StreamInspector()
+
+    def test_a_usual_stream(self) -> None:
+        words = [chunk(text) for text in ("a", "bc", " d", "") * 300]
+        self.assertLess(self.parsed(*words[:3], *words[4:7], b"".join(words[:3] * 200), STOP, USAGE, DONE), 8)
+        self.assertTrue(self.inspector.done)
+
+    def test_padding_behind_the_text(self) -> None:
+        """OpenAI's obfuscation."""
+        words = [
+            event(choices=[{"index": 0, "delta": {"content": "a"}, "finish_reason": None}], obfuscation="x" * n)
+            for n in range(1, 20)
+        ]
+        self.assertLess(self.parsed(*words), 3)
+        self.assertEqual(self.inspector.state().generated, 19)
+
+    def test_a_stream_that_cannot_be_learned_from(self) -> None:
+        words = [event(id=n, choices=[{"index": 0, "delta": {"content": "a"}}]) for n in range(100)]
+        self.assertEqual(self.parsed(*words), 100)
+        self.assertEqual(self.inspector.state().generated, 100)
+
+    def test_reasoning_then_content(self) -> None:
+        thoughts, words = [chunk(reasoning_content="hm")] * 50, [chunk("a")] * 50
+        self.assertLess(self.parsed(*thoughts, *words), 5)
+        self.assertEqual(self.inspector.state().generated, 150)
+
+
+class Ignorant(ChunkTemplate):
+    """Recognises nothing."""
+
+    def learn(self, event: bytes, value: dict[str, Any]) -> None:
+        pass
+
+
+class FuzzTests(SynchronousTestCase):
+    """Whatever comes after what: chunks that are recognised are read as those that are parsed."""
+
+    def test_any_order(self) -> None:
+        random = Random(7)
+        words = ("a", "bcd", 'say "hi"', "a\\", "\\\\", "<", "\u00e9", "\n", "data: [DONE]")
+        parts = [
+            *[chunk(text) for text in words], chunk("~").replace(b"~", b"\\u00e9"), chunk(finish="stop"),
+            chunk("x", "length"), chunk("b", index=1), chunk(reasoning="hm"), COMMENT, USAGE, b"data: null\n\n",
+            chunk("a").replace(b'"finish_reason":null', b'"finish_reason":"stop"'), event(error={"message": "e"}),
+            chunk("a").replace(b"}\n\n", b',"error":{"message":"in it"}}\n\n'), event(choices=None),
+            chunk(tool_calls=[{"index": 0, "function": {"arguments": "{"}}]),
+        ]  # fmt: skip
+        for _ in range(300):
+            stream = b"".join(random.choices(parts, k=random.randrange(1, 30)))
+            expected = StreamInspector()
+            expected._template = Ignorant()
+            expected.feed(stream)
+            whole = inspected(stream)
+            cut = inspected(*[stream[at : at + 37] for at in range(0, len(stream), 37)])
+            single = inspected(*[each + b"\n\n" for each in stream.split(b"\n\n")[:-1]])
+            for other in (whole, cut, single):
+                self.assertEqual(other.state()._replace(generated=0), expected.state()._replace(generated=0), stream)
+                self.assertEqual((other.first_content, other.over), (expected.first_content, expected.over))
+
+
+class WorkTests(SynchronousTestCase):
+    """What comes without an end takes work in proportion, and is not kept."""
+
+    def looked_at(self, reads: Iterable[bytes]) -> tuple[int, int]:
+        """Bytes in which an end was sought, and the most that was kept, while *reads* went through whole."""
+        looked = 0
+
+        def counting(data: bytes, end: int) -> int:
+            nonlocal looked
+            looked += len(data)
+            return sse.boundary_before(data, end)
+
+        self.patch(frames, "boundary_before", counting)
+        inspector = StreamInspector()
+        came = gone = kept = 0
+        for data in reads:
+            came += len(data)
+            gone += len(inspector.feed(data))
+            kept = max(kept, came - gone)
+        self.assertGreater(gone, came - 900 * 1024)
+        return looked, kept
+
+    def test_an_event_without_an_end(self) -> None:
+        for size in (1000, 16 * 1024):
+            for megabytes in (10, 20):
+                reads = [chunk("hi"), *repeat(b"x" * size, megabytes * 1024 * 1024 // size)]
+                looked, kept = self.looked_at(reads)
+                self.assertLess(looked, 2 * LONGEST_EVENT)
+                self.assertLess(kept, LONGEST_EVENT + size)
+
+    def test_long_events_one_after_the_other(self) -> None:
+        long = b"data: " + b"x" * (900 * 1024) + b"\n\n"
+        for count in (10, 20):
+            data = long * count
+            looked, _ = self.looked_at([data[at : at + 1000] for at in range(0, len(data), 1000)])
+            self.assertLess(looked, 1.1 * len(data))
+
+    def test_a_long_stream_is_not_kept(self) -> None:
+        inspector = StreamInspector()
+        for number in range(5000):
+            inspector.feed(chunk("x" * 100) + chunk("y" * (number % 9), index=number))
+        self.assertEqual(len(inspector._frames.rest), 0)
+        self.assertLess(len(inspector._choices._begun), 300)
+
+    def test_after_one_that_is_too_long_all_is_as_before(self) -> None:
+        for end in (b"\n\n", b"\r\n\r\n", b"\r\r"):
+            long = b"data: " + b"x" * LONGEST_EVENT + end
+            data = long + STOP.replace(b"\n\n", end)
+            for size in (1, len(data)):
+                cut = len(long) - 3
+                passed, state = read([data[:cut], *(data[at : at + size] for at in range(cut, len(data), size))])
+                self.assertEqual((passed, state.finish_reason), (data, "stop"))
+
+    def test_where_an_error_would_go(self) -> None:
+        inspector = inspected(chunk("a"), b"data: {")
+        self.assertTrue(inspector.ends_on_boundary)
+        inspector.feed(b"x" * LONGEST_EVENT)
+        self.assertFalse(inspector.ends_on_boundary)
+        inspector.feed(b"}\n\n")
+        self.assertTrue(inspector.ends_on_boundary)
+
+
+class CommentTests(Case):
+    """Lines that say nothing do not wait for a blank line that may come late."""
+
+    def test_a_single_line(self) -> None:
+        inspector = inspected(chunk("a"))
+        for line in (b":\n", b": still here\r\n", b"\n", b"\r\n"):
+            self.assertEqual(inspector.feed(line), line)
+        for line in (b"data: a\n", b"x\n"):
+            self.assertEqual(inspector.feed(line), b"")
+
+    def test_all_that_comes_goes_on(self) -> None:
+        stream: Any = b":\n" + chunk("a") + b"\n: x\n" + STOP + b":\n"
+        for reads in splits(stream):
+            passed, state = read(reads)
+            self.assertEqual((passed, state.complete), (stream, True), reads)

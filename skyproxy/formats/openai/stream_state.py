@@ -1,0 +1,57 @@
+"""What is known of an answer, a stream or a whole one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from skyproxy.errors import UpstreamReported
+from skyproxy.formats.reported import reported
+
+NO_USAGE: Mapping[str, Any] = MappingProxyType({})
+"""What a provider says that says nothing."""
+
+
+class Asked(NamedTuple):
+    """What a client asked for that a stream shows at its end.
+
+    :ivar choices: how many.
+    :ivar usage: token counts.
+    """
+
+    choices: int = 1
+    usage: bool = False
+
+
+JUST_TEXT = Asked()
+"""One choice, and no token counts."""
+
+
+class StreamState(NamedTuple):
+    """What is known of an answer, a stream or a whole one.
+
+    :ivar complete: it has said that it is over: by `[DONE]`, a terminal event of the Responses API, or a finish_reason
+        of every choice that has begun.
+    :ivar done: it ended with `[DONE]`.
+    :ivar finish_reason: the last one given.
+    :ivar error: what the provider reported inside the answer.
+    :ivar usage: token counts, if the provider gave them.
+    :ivar generated: bytes of text that were generated, about.
+    :ivar ends_on_boundary: its last byte ended an event, so that another may follow.
+    :ivar dialect: of the provider.
+    """
+
+    complete: bool = False
+    done: bool = False
+    finish_reason: str | None = None
+    error: Mapping[str, Any] | None = None
+    usage: Mapping[str, Any] = NO_USAGE
+    generated: int = 0
+    ends_on_boundary: bool = True
+    dialect: str = "openai"
+
+    @property
+    def failure(self) -> UpstreamReported | None:
+        """The :attr:`error`, with its kind."""
+        return None if self.error is None else reported(self.error, self.dialect)
