@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web._newclient import HTTP11ClientProtocol, TransportProxyProducer
+from twisted.web._newclient import HTTP11ClientProtocol, Request, TransportProxyProducer
 from twisted.web.http import HTTPChannel, _GenericHTTPChannelProtocol
 
 from skyproxy.http import Connections, ServerLimits, Wire
@@ -88,7 +88,10 @@ class StockClient(HTTP11ClientProtocol):
 
     def request(self, request: Any) -> Deferred[Any]:
         """As Twisted's; the response has ``raw_headers`` and ``whole``, and its body a transport that aborts."""
-        answer = super().request(request).addCallback(self._completed)
+        sent = Request._construct(
+            request.method, request.uri, request.headers, request.bodyProducer, persistent=request.persistent
+        )
+        answer = super().request(sent).addCallback(self._completed)
         if self._carried:
             answer.addErrback(self._elsewhere, request)
         self._carried = True

@@ -119,9 +119,7 @@ class _Exclusive:
 
     def listenSSL(self, port: int, factory: Any, context: Any, backlog: int = 50, interface: str = "") -> Port:
         """As of IReactorSSL."""
-        listening = self.listenTCP(port, TLSMemoryBIOFactory(context, False, factory), backlog, interface)
-        listening._type = "TLS"
-        return listening
+        return self.listenTCP(port, TLSMemoryBIOFactory(context, False, factory), backlog, interface)
 
 
 class _ExclusivePort(Port):

@@ -66,22 +66,20 @@ class ApiRequest(WebRequest):
     request_id: str | None = None
     serving: Deferred[Any] | None = None
     defaultContentType = None
-    finished = 0
     queued = False
-    _parsePOSTFormSubmission = False
     _size = 0
 
     fields: Any = _Later(_fields)
 
-    # What twisted.web's constructor makes for each request, and hardly any needs.
+    # What the constructors of twisted.web make for each request, and hardly any needs.
     requestHeaders: Any = _Later(lambda _: Headers())
     responseHeaders: Any = _Later(lambda _: Headers())
     received_cookies: Any = _Later(lambda _: {})
     cookies: Any = _Later(lambda _: [])
     _adapterCache: Any = _Later(lambda _: {})
 
-    def __init__(self, channel: Any, queued: object = None) -> None:
-        # In place of twisted.web's, which makes much more.
+    def __init__(self, channel: Any, queued: object = False) -> None:
+        # In place of those of twisted.web, which would take 1.5 µs more.
         self.channel = channel
         self.site = channel.site
         self.client = channel.getPeer()
@@ -119,12 +117,13 @@ class ApiRequest(WebRequest):
         """End the answer, unless it was cut or has ended: Klein calls this whatever its handler did."""
         if not (self.cut or self.finished):
             super().finish()  # type: ignore[no-untyped-call]
+            self._let_go()
 
     def answered(self) -> None:
         """What is left to do of :meth:`finish` for an answer that a channel of skyproxy's has framed and written."""
         self.startedWriting = self.finished = 1
         self.channel.requestDone(self)
-        self._cleaned()
+        self._let_go()
         waiting, self.notifications = self.notifications, ()
         for each in waiting:
             each.callback(None)
@@ -135,11 +134,7 @@ class ApiRequest(WebRequest):
         self.notifications = [*self.notifications, waiting]
         return waiting
 
-    def _cleanup(self) -> None:
-        super()._cleanup()  # type: ignore[no-untyped-call]
-        self._cleaned()
-
-    def _cleaned(self) -> None:
+    def _let_go(self) -> None:
         self.channel = self.serving = None
         self._chunks.clear()
 

@@ -23,6 +23,7 @@ class Routes(KleinResource):
 
     def __init__(self, app: Klein) -> None:
         super().__init__(app)
+        self._klein = app
         self._known: dict[tuple[bytes, bytes], str] = {}
 
     def route(self, request: ApiRequest) -> bool:
@@ -34,7 +35,7 @@ class Routes(KleinResource):
         if endpoint is None:
             return False
         try:
-            done: Any = self._app.execute_endpoint(endpoint, request)
+            done: Any = self._klein.execute_endpoint(endpoint, request)
         except Exception:
             done = fail()
         if done.called and done.result is None:
@@ -57,7 +58,7 @@ class Routes(KleinResource):
     def _remember(self, request: Any) -> None:
         path = request.path
         try:
-            adapter = self._app.url_map.bind("")
+            adapter = self._klein.url_map.bind("")
             rule, _ = adapter.match(
                 path.decode("utf-8").removesuffix("/"), request.method.decode("ascii"), return_rule=True
             )
@@ -67,7 +68,7 @@ class Routes(KleinResource):
             self._known[request.method, path] = rule.endpoint
 
     def _failed(self, failure: Failure, request: ApiRequest) -> Any:
-        for exceptions, handler in self._app._error_handlers:
+        for exceptions, handler in self._klein._error_handlers:
             if failure.check(*exceptions):
-                return self._app.execute_error_handler(handler, request, failure)
+                return self._klein.execute_error_handler(handler, request, failure)
         return failure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -11,8 +12,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.python.failure import Failure
-from twisted.web._newclient import Request
-from twisted.web.iweb import IAgent, IBodyProducer, IResponse
+from twisted.web.iweb import IAgent, IBodyProducer, IClientRequest, IResponse
 from zope.interface import implementer
 
 from skyproxy.http.client.alpn import TlsEndpoint
@@ -31,6 +31,10 @@ _LATER = 60.0
 
 _MOST_PATHS = 100
 """Paths that an agent remembers: there are few, but they come from outside of it."""
+
+
+_METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_PATH = re.compile(rb"/[\x21-\x7e]*")
 
 
 class Origin:
@@ -196,17 +200,24 @@ class OriginAgent:
         path = uri[len(prefix) :]
         if not uri.startswith(prefix) or path[:1] != b"/":
             raise ValueError("The URI is not of this agent's origin.")
-        Request(method, path, None, None)
+        if not _METHOD.fullmatch(method) or not _PATH.fullmatch(path):
+            raise ValueError("The method is no token, or the path holds a character that it cannot.")
         if len(self._paths) < _MOST_PATHS:
             self._paths[method, uri] = path
         return path
 
 
-class OutgoingRequest(Request):
-    """A request whose method and path have been looked at before: twisted.web's own would do it each time."""
+@implementer(IClientRequest)
+class OutgoingRequest:
+    """A request whose method and path are known to be such, as the protocols of a pool take it.
+
+    :ivar persistent: whether the connection may be kept after it.
+    """
+
+    __slots__ = ("bodyProducer", "headers", "method", "uri")
 
     persistent = True
-    _parsedURI = None
+    absoluteURI: bytes | None = None  # Nobody who sees this request asks for it.
 
     def __init__(self, method: bytes, path: bytes, headers: Any, body: IBodyProducer | None) -> None:
         self.method = method
@@ -215,6 +226,6 @@ class OutgoingRequest(Request):
         self.bodyProducer = body
 
 
-def _send(connection: Any, request: Request) -> Deferred[IResponse]:
+def _send(connection: Any, request: OutgoingRequest) -> Deferred[IResponse]:
     sent: Deferred[IResponse] = connection.request(request)
     return sent

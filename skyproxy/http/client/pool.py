@@ -83,6 +83,7 @@ class ConnectionPool(HTTPConnectionPool):
     ) -> None:
         super().__init__(reactor, persistent=True)  # type: ignore[no-untyped-call]
         self.maxPersistentPerHost = max_connections
+        self._clock = reactor
         self._keep_alive = keep_alive
         self._keep_alive_max = keep_alive_max
         self._factory: Any = lambda quiescent, _: _ConnectionFactory(self, protocols, http2, quiescent)
@@ -91,7 +92,9 @@ class ConnectionPool(HTTPConnectionPool):
         # Over TLS, and without an answer yet.
         self._unanswered: set[Any] = set()
         self._open: set[Any] = set()
-        # By last use, oldest first, for each key; with the time at which each is to be closed.
+        # For each key, by last use, oldest first.
+        self._idle: dict[Hashable, list[Any]] = {}
+        # The same by last use, with the time at which each is to be closed.
         self._expiry: dict[Any, float] = {}
         self._sweep: IDelayedCall | None = None
         self._connecting = self._opened = self._reused = self._replaced = 0
@@ -112,8 +115,8 @@ class ConnectionPool(HTTPConnectionPool):
 
     def idle_connection(self, key: Hashable) -> Any:
         """An idle connection of HTTP/1.1 for one request, without a Deferred; None if there is none."""
-        connections = self._connections.get(key, ())
-        now = self._reactor.seconds()
+        connections = self._idle.get(key, ())
+        now = self._clock.seconds()
         while connections:
             connection = connections.pop()
             if self._expiry.pop(connection) <= now:
@@ -143,7 +146,7 @@ class ConnectionPool(HTTPConnectionPool):
         for connection in list(self._expiry):
             connection.transport.loseConnection()
         self._expiry.clear()
-        self._connections.clear()
+        self._idle.clear()
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
@@ -247,16 +250,16 @@ class ConnectionPool(HTTPConnectionPool):
         if self._retired:
             connection.transport.loseConnection()
             return
-        connections = self._connections.setdefault(key, [])
+        connections = self._idle.setdefault(key, [])
         if len(connections) >= self.maxPersistentPerHost:
             oldest = connections.pop(0)
             del self._expiry[oldest]
             oldest.transport.loseConnection()
         connections.append(connection)
         kept = self._keep_alive if connection.keep_alive is None else self._kept_for(connection.keep_alive)
-        self._expiry[connection] = self._reactor.seconds() + kept
+        self._expiry[connection] = self._clock.seconds() + kept
         if self._sweep is None:
-            self._sweep = self._reactor.callLater(kept, self._close_expired)
+            self._sweep = self._clock.callLater(kept, self._close_expired)
 
     def _kept_for(self, said: float) -> float:
         return min(said - min(_MARGIN, said / 2), self._keep_alive_max)
@@ -264,22 +267,22 @@ class ConnectionPool(HTTPConnectionPool):
     def _close_expired(self) -> None:
         # One timer for all, which looks again when the next is due, instead of one for each request.
         self._sweep = None
-        now = self._reactor.seconds()
+        now = self._clock.seconds()
         for connection in [each for each, expiry in self._expiry.items() if expiry <= now]:
             self._forget_idle(connection)
             connection.transport.loseConnection()
         if self._expiry:
-            self._sweep = self._reactor.callLater(min(self._expiry.values()) - now, self._close_expired)
+            self._sweep = self._clock.callLater(min(self._expiry.values()) - now, self._close_expired)
 
     def _forget_idle(self, connection: Any) -> None:
         del self._expiry[connection]
-        for connections in self._connections.values():
+        for connections in self._idle.values():
             if connection in connections:
                 connections.remove(connection)
 
     def _until_lost(self, connection: Any) -> Deferred[None]:
         lost: Deferred[None] = Deferred()
-        timer = self._reactor.callLater(_CLOSE_TIMEOUT, connection.transport.abortConnection)
+        timer = self._clock.callLater(_CLOSE_TIMEOUT, connection.transport.abortConnection)
 
         def gone(_: Any) -> None:
             self._lost(connection)

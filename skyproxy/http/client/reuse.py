@@ -9,9 +9,10 @@ from typing import Protocol as Interface
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.python.failure import Failure
-from twisted.web._newclient import RequestNotSent, RequestTransmissionFailed, ResponseNeverReceived
+from twisted.web.client import RequestTransmissionFailed, ResponseNeverReceived
 from twisted.web.iweb import IResponse
 
+from skyproxy.http.common.errors import RequestNotSent
 from skyproxy.http.h2.errors import StreamRefused
 
 UNHEARD = (RequestNotSent, RequestTransmissionFailed, ResponseNeverReceived)

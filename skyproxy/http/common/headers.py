@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from twisted.web.http_headers import Headers, _nameEncoder
+from twisted.web.http_headers import Headers
 
 Field = tuple[bytes, bytes]
 Fields = Sequence[Field]
@@ -88,12 +89,35 @@ class OutgoingHeaders(Headers):
         if name.lower() not in self._fixed.settled:
             self._own = [*self._own, (_as_bytes(name), _as_bytes(value))]
 
-    @property
-    def _rawHeaders(self) -> dict[bytes, list[bytes]]:  # type: ignore[override]
-        built: dict[bytes, list[bytes]] = {}
+    def getRawHeaders(self, name: Any, default: Any = None) -> Any:
+        return self._whole().getRawHeaders(name, default)
+
+    def getAllRawHeaders(self) -> Iterator[tuple[bytes, Sequence[bytes]]]:
+        return self._whole().getAllRawHeaders()
+
+    def setRawHeaders(self, name: str | bytes, values: Sequence[str | bytes]) -> None:
+        self.removeHeader(name)
+        for value in values:
+            self.addRawHeader(name, value)
+
+    def removeHeader(self, name: str | bytes) -> None:
+        low = _as_bytes(name).lower()
+        self._own = [field for field in self._own if field[0].lower() != low]
+
+    def _whole(self) -> Headers:
+        whole = Headers()
         for name, value in self.fields():
-            built.setdefault(_nameEncoder.encode(name), []).append(value)
-        return built
+            whole.addRawHeader(name, value)
+        return whole
+
+    def __eq__(self, other: object) -> bool:
+        return self._whole() == (other._whole() if isinstance(other, OutgoingHeaders) else other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        # Not the values: one is the provider's key.
+        return f"<OutgoingHeaders {[name for name, _ in self.fields()]}>"
 
 
 def _as_bytes(text: str | bytes) -> bytes:

@@ -10,12 +10,12 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web._newclient import RequestNotSent, ResponseNeverReceived
-from twisted.web.client import ResponseFailed
+from twisted.web.client import ResponseFailed, ResponseNeverReceived
 from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import IResponse
 
 from skyproxy.http.common.bytes_producer import BytesProducer
+from skyproxy.http.common.errors import RequestNotSent
 from skyproxy.http.common.headers import OutgoingHeaders
 from skyproxy.http.h1.client_response import DONE, ClientResponse, WholeResponse
 from skyproxy.http.h1.response_reader import BadResponse, ResponseHead, ResponseReader

@@ -41,7 +41,7 @@ class ResponseHead(UndecodedHeaders):
         self._data = data
         self.status = status
         self.fields = self._fields = fields = by_name(_FIELD.findall(data, data.find(b"\r\n") + 2))
-        self._built = None
+        self._made = None
         self.keep_alive = _timeout(fields.last[b"keep-alive"]) if b"keep-alive" in fields.last else None
 
     @property

@@ -251,10 +251,6 @@ class ServerChannel(Output):
         if not self._parsing and (self._held or not self._reading):
             self._read_on()
 
-    def _respondToBadRequestAndDisconnect(self) -> None:
-        """Called by requests of twisted.web that cannot read the form in their body."""
-        self._refuse(Refused(400, "The body is not the form that its Content-Type says."))
-
     def _refuse(self, refused: Refused) -> None:
         status, reason = refused.status, refused.reason
         _log.debug("Refused a request", status=status, reason=reason, peer=str(self.getPeer()))

@@ -11,11 +11,11 @@ from twisted.internet.interfaces import IPushProducer, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web._newclient import RequestNotSent
 from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
 from skyproxy.clock import Cancellable, Clock
+from skyproxy.http.common.errors import RequestNotSent
 from skyproxy.http.h2.errors import PeerMisbehaved, PeerSilent
 from skyproxy.http.h2.frames import FrameScanner
 from skyproxy.http.h2.headers import request_fields

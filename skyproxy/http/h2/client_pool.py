@@ -7,9 +7,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
-from twisted.web._newclient import RequestNotSent
 
 from skyproxy.clock import Cancellable, Clock
+from skyproxy.http.common.errors import RequestNotSent
 from skyproxy.http.h2.client_connection import Http2Connection
 
 Connect = Callable[[], "Deferred[Any]"]

@@ -11,11 +11,11 @@ from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web._newclient import WrongBodyLength
 from twisted.web.client import ResponseDone, ResponseFailed, ResponseNeverReceived
 from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
+from skyproxy.http.h2.errors import MalformedMessage
 from skyproxy.http.h2.headers import ResponseHead
 from skyproxy.http.h2.interfaces import Reader
 from skyproxy.http.h2.response import Http2Response
@@ -112,7 +112,7 @@ class Stream:
         if self._end is not None:
             return
         if self._missing:
-            self.fail(Failure(WrongBodyLength("The body is shorter than its Content-Length.")))
+            self.fail(Failure(MalformedMessage("The body is shorter than its Content-Length.")))
         else:
             self._end = Failure(ResponseDone("Response body fully received"))
 

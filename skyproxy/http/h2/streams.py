@@ -13,8 +13,7 @@ from h2.exceptions import StreamClosedError
 from h2.settings import SettingCodes, Settings
 from h2.stream import H2Stream
 from twisted.python.failure import Failure
-from twisted.web._newclient import RequestTransmissionFailed
-from twisted.web.client import ResponseFailed, ResponseNeverReceived
+from twisted.web.client import RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived
 
 from skyproxy.clock import Clock
 from skyproxy.http.h2.frames import MAX_FRAME_SIZE

@@ -44,11 +44,7 @@ class _Writer:
             connection._tempDataBuffer.append(data)
             connection._tempDataLen += len(data)
         elif (
-            connection.dataBuffer
-            or connection._tempDataBuffer
-            or not connection.connected
-            or connection.disconnecting
-            or connection._writeDisconnected
+            connection.dataBuffer or connection._tempDataBuffer or not connection.connected or connection.disconnecting
         ):
             connection.write(data)
         else:
@@ -75,6 +71,13 @@ class _Writer:
         else:
             if sent < len(data):
                 connection.write(data[sent:])
+
+
+def unsent(transport: Any) -> int:
+    """Bytes that *transport* keeps because the system has not taken them yet, as far as can be told."""
+    if not hasattr(transport, "dataBuffer"):
+        return 0
+    return int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen)
 
 
 def read_directly(transport: Any, protocol: IProtocol) -> None:

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 from twisted.logger import Logger
 
+from skyproxy.http.loop.direct_io import unsent
+
 if sys.platform == "linux":
     import fcntl
     import termios
@@ -123,9 +125,7 @@ class Progress:
 
 def _untaken(transport: Any) -> int:
     """Bytes that the client's side has not acknowledged, as far as can be told."""
-    if not hasattr(transport, "dataBuffer"):
-        return 0
-    left = int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen)
+    left = unsent(transport)
     number = _number(transport)
     if sys.platform == "linux" and number >= 0:
         # A socket asks for more only when a third of what the system holds for it is free. That can be megabytes,

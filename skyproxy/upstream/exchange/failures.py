@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectBindError, ConnectError, DNSLookupError, TCPTimedOutError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.python.failure import Failure
-from twisted.web._newclient import RequestNotSent, RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived
+from twisted.web.client import RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived
 
 from skyproxy.errors import (
     OutOfSockets,
@@ -22,6 +22,7 @@ from skyproxy.errors import (
 )
 from skyproxy.http.client.alpn import HandshakeBroken, Http2Refused
 from skyproxy.http.client.tunnel import ProxyTrouble
+from skyproxy.http.common.errors import RequestNotSent
 
 _UNKNOWN_AUTHORITY = (
     "Its certificate is out of date, or signed by an unknown authority: if an antivirus or a company's network scans "

@@ -7,10 +7,11 @@ from typing import Any
 
 from twisted.internet.error import ConnectionRefusedError
 from twisted.logger import LogEvent, globalLogPublisher
-from twisted.web._newclient import RequestNotSent, RequestTransmissionFailed
+from twisted.web.client import RequestTransmissionFailed
 
 from skyproxy.config import Config
 from skyproxy.errors import ShuttingDown
+from skyproxy.http.common.errors import RequestNotSent
 from skyproxy.pipeline.proxy import Runtime
 from skyproxy.pipeline.request import Endpoint
 from skyproxy.pipeline.router import Router

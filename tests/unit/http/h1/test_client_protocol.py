@@ -13,11 +13,12 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web._newclient import Request, RequestNotSent, ResponseNeverReceived
+from twisted.web._newclient import Request, ResponseNeverReceived
 from twisted.web.client import ResponseDone, ResponseFailed
 from twisted.web.http import PotentialDataLoss
 
 from skyproxy.http.common.bytes_producer import BytesProducer
+from skyproxy.http.common.errors import RequestNotSent
 from skyproxy.http.common.headers import FixedFields, OutgoingHeaders
 from skyproxy.http.h1.client_protocol import ClientProtocol
 from skyproxy.http.loop.batches import BatchScheduler

@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
 from skyproxy.http.h1.request_head import REQUEST_LINE, Refused, read_head
-from tests.unit.http.server_support import Client, Served, get, post
+from tests.unit.http.server_support import Client, Served, get
 
 CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -173,14 +173,6 @@ class RefusalTests(SynchronousTestCase):
     def test_reason_says_nothing_of_the_request(self) -> None:
         client = self.check(b"POST / HTTP/1.1\r\nHost: x\r\nAuthorization : secret\r\n\r\n", 400, "space")
         self.assertNotIn(b"secret", client.received)
-
-    def test_body_that_is_no_form(self) -> None:
-        served = Served()
-        client = served.connect()
-        form = b"Content-Type: multipart/form-data\r\n"
-        client.send(post(b"x", extra=form) + get())
-        self.assertEqual([answer.status for answer in client.answers("POST")], [400])
-        self.assertEqual(served.seen, [])
 
     def test_request_object_is_let_go(self) -> None:
         served = Served()

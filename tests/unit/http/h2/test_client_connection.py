@@ -13,10 +13,10 @@ from twisted.internet.error import ConnectionAborted, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web._newclient import RequestNotSent, RequestTransmissionFailed
-from twisted.web.client import ResponseDone, ResponseFailed, ResponseNeverReceived
+from twisted.web.client import RequestTransmissionFailed, ResponseDone, ResponseFailed, ResponseNeverReceived
 from twisted.web.iweb import UNKNOWN_LENGTH
 
+from skyproxy.http.common.errors import RequestNotSent
 from skyproxy.http.h2.errors import MalformedMessage, PeerMisbehaved, PeerSilent, StreamRefused, StreamReset
 from tests.unit.http.h2.support import OK, Peer, Reader, body_of, connected, request
 

@@ -11,10 +11,10 @@ from twisted.internet.error import ConnectionLost, ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web._newclient import RequestNotSent
 from twisted.web.client import ResponseFailed, ResponseNeverReceived
 
 from skyproxy.http.client.pool import ConnectionPool
+from skyproxy.http.common.errors import RequestNotSent
 from skyproxy.http.h1.client_protocol import ClientProtocol
 from skyproxy.http.h2.client_connection import Http2Connection
 from skyproxy.http.h2.errors import StreamRefused

@@ -19,7 +19,6 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web._newclient import (
     ParseError,
-    RequestNotSent,
     RequestTransmissionFailed,
     ResponseFailed,
     ResponseNeverReceived,
@@ -27,6 +26,7 @@ from twisted.web._newclient import (
 
 from skyproxy.errors import OutOfSockets, ProxyRefused, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
 from skyproxy.http.client.tunnel import ProxyTrouble
+from skyproxy.http.common.errors import RequestNotSent
 from skyproxy.upstream.exchange.failures import causes, map_failure
 
 
