@@ -1,8 +1,8 @@
-"""The bytes of a stream so far, kept once for all who follow it."""
+"""The bytes of a stream so far, kept once for all its subscribers."""
 
 from __future__ import annotations
 
-from skyproxy.cache.replay import PIECE
+from skyproxy.cache.replay import CHUNK_BYTES
 
 _OVERHEAD = 48
 """Bytes, about, that a chunk costs beside its data."""
@@ -38,7 +38,7 @@ class History:
         if number + 1 == self.end:
             return chunks[start], self.end
         stop, size = start, 0
-        while stop < len(chunks) and (stop == start or size + len(chunks[stop]) <= PIECE):
+        while stop < len(chunks) and (stop == start or size + len(chunks[stop]) <= CHUNK_BYTES):
             size += len(chunks[stop])
             stop += 1
         return b"".join(chunks[start:stop]), self._first + stop

@@ -8,7 +8,7 @@ from typing import Any
 from skyproxy.formats import json_body
 
 _FORM = b"skyproxy answer 2"
-"""Says what is hashed and how. Another way to build keys takes another number, so that stores hold none of the old."""
+"""Says what is hashed and how. Another way to build keys takes another number, so that stores have none of the old."""
 
 
 def canonical(body: dict[str, Any]) -> bytes:
@@ -32,7 +32,7 @@ def cache_key(
     :param requested_model: as the client calls it; whole answers carry this name.
     :param changed: what skyproxy does to the answer before it is kept; empty if nothing.
     :param body: as the provider gets it, :func:`canonical`.
-    :param identity: by which the client is told from others; may be empty. It is hashed and not kept.
+    :param identity: what distinguishes the client from others; may be empty. It is hashed and not kept.
     """
     key = sha256()
     texts = (path, provider, model, requested_model, changed)

@@ -26,7 +26,7 @@ class _Entry:
 class MemoryStore:
     """See :class:`~skyproxy.cache.store.Store`.
 
-    :param seconds: the time, on a clock that nobody sets (such as ``time.monotonic``).
+    :param seconds: the time, on a monotonic clock (such as ``time.monotonic``).
     :param max_bytes: of all entries.
     """
 

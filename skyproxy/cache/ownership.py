@@ -69,7 +69,7 @@ def _check_file(path: Path) -> None:
 
 def _head(path: Path) -> bytes:
     try:
-        # Before it is opened: a pipe would keep waiting who opens it.
+        # Before it is opened: opening a pipe would block.
         if not stat.S_ISREG(path.stat().st_mode):
             raise NotUsable(f"{path} is no file but a folder or a device: name another path")
         number = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))

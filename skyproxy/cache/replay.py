@@ -9,7 +9,7 @@ from zope.interface import implementer
 
 from skyproxy.cache.subscriber_client import Client, Fields
 
-PIECE = 64 * 1024
+CHUNK_BYTES = 64 * 1024
 """Bytes that are written at once, at most, from what is there."""
 
 
@@ -56,8 +56,8 @@ class Replay:
             return
         self._busy = True
         try:
-            while (client := self.client) is not None and not self.paused and (piece := self._take()):
-                client.write(piece)
+            while (client := self.client) is not None and not self.paused and (chunk := self._take()):
+                client.write(chunk)
             if client is not None:
                 self._end(client)
         except Exception:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 
+from skyproxy.cache.backpressure import Backpressure
 from skyproxy.cache.history import History
 from skyproxy.cache.policy import complete_and_good, kept_headers, media_type
 from skyproxy.cache.stored_answer import StoredAnswer
@@ -21,7 +22,7 @@ from skyproxy.formats.sse import error_event
 class FlightLimits:
     """How much of an answer is kept while it is under way.
 
-    :ivar max_history: bytes of it, so that others can join and it can be stored. From there on nobody may join, and
+    :ivar max_history: bytes of it, so that others can join and it can be stored. From there on no request may join, and
         what all have got is dropped.
     :ivar max_lag: bytes by which a client that does not read may fall behind others that do.
     """
@@ -31,8 +32,8 @@ class FlightLimits:
 
 
 class SingleFlight:
-    """Stands in a client's place before relay, and hands the answer on to any number of clients, the same bytes to
-    each, at its own pace.
+    """Takes an answer in a client's place, and hands it on to any number of clients, the same bytes to each, at its
+    own pace.
 
     A request joins, waits until the answer has begun, and has it delivered to its client then. The flight is abandoned
     when its last subscriber has left.
@@ -60,11 +61,8 @@ class SingleFlight:
         self._limits = limits
         self.history = History()
         self._headers: Fields = ()
-        self._whole: bytes | None = None
         self._subscribers: dict[Subscriber, None] = {}
-        self._paused: dict[Subscriber, None] = {}
-        self._producer: IPushProducer | None = None
-        self._producer_paused = False
+        self._backpressure = Backpressure()
         self._ending: Finished | Cut | None = None
         self._abandoned = False
         self.started = self.streamed = False
@@ -93,10 +91,10 @@ class SingleFlight:
         :raise RuntimeError: the flight is not :attr:`joinable`.
         """
         if not self.joinable:
-            raise RuntimeError("Nobody can join this answer any more.")
+            raise RuntimeError("No request can join this answer any more.")
         subscriber = Subscriber(self)
         self._subscribers[subscriber] = None
-        self._steer()
+        self._backpressure.apply(len(self._subscribers))
         return subscriber
 
     def deliver(self, subscriber: Subscriber, client: Client, extra_headers: Fields = ()) -> Deferred[None]:
@@ -109,14 +107,14 @@ class SingleFlight:
         """
         subscriber.attach(client, extra_headers)
         ending = self._ending
-        if self.started and self._whole is None:
+        if self.streamed:
             assert self.status is not None
             subscriber.open(self.status, self._headers)
         if ending is not None:
             subscriber.end(ending, self.status, self._headers)
         elif self.started:
             subscriber.pump()
-            self._steer()
+            self._backpressure.apply(len(self._subscribers))
         return subscriber.over
 
     def follow(self, client: Client, extra_headers: Fields = ()) -> Deferred[None]:
@@ -127,7 +125,8 @@ class SingleFlight:
         """The answer, if it is over, and is one to be kept: successful, complete, and not too large."""
         if not isinstance(self._ending, Finished) or self.status is None or self._abandoned:
             return None
-        body = self.history.whole() if self._whole is None else self._whole
+        whole = self._ending.whole
+        body = self.history.whole() if whole is None else whole
         if body is None or len(body) > self._limits.max_history:
             return None
         if not complete_and_good(self.status, self._headers, body, stream=self.streamed):
@@ -135,7 +134,7 @@ class SingleFlight:
         return StoredAnswer(self.status, kept_headers(self._headers), body, self.streamed)
 
     def failed(self, error: Exception) -> None:
-        """What was to bring the answer has failed. If the answer has begun, it is cut; if it is over, all is said."""
+        """The fetching of the answer has failed. An answer that has begun is cut; one that is over stays as it is."""
         if self.over:
             return
         last = b""
@@ -149,7 +148,6 @@ class SingleFlight:
         """Give everybody a whole answer."""
         self._begin(status, headers)
         self.bytes_out = len(body)
-        self._whole = body
         self._over(Finished(body))
 
     def stream(self, status: int, headers: Fields, body: bytes) -> None:
@@ -159,7 +157,7 @@ class SingleFlight:
 
     def start(self, status: int, headers: Fields, producer: IPushProducer, first: bytes = b"") -> None:
         """Begin a streamed answer. *producer* is paused while all subscribers are."""
-        self._producer = producer
+        self._backpressure.producer = producer
         self._begin_stream(status, headers, first)
 
     def write(self, data: bytes) -> None:
@@ -167,7 +165,7 @@ class SingleFlight:
         self.bytes_out += len(data)
         if not data or self.over or self._abandoned:
             return
-        slow = list(self._paused)
+        slow = list(self._backpressure.paused)
         outpaced = len(slow) < len(self._subscribers)
         self.history.append(data)
         for subscriber in list(self._subscribers):
@@ -191,26 +189,26 @@ class SingleFlight:
     def paused(self, subscriber: Subscriber) -> None:
         """*subscriber* takes nothing for now."""
         if subscriber in self._subscribers:
-            self._paused[subscriber] = None
-            self._steer()
+            self._backpressure.paused[subscriber] = None
+            self._backpressure.apply(len(self._subscribers))
 
     def resumed(self, subscriber: Subscriber) -> None:
         """*subscriber* has taken all there is, and wants more."""
-        if subscriber in self._paused:
-            del self._paused[subscriber]
-            self._steer()
+        if subscriber in self._backpressure.paused:
+            del self._backpressure.paused[subscriber]
+            self._backpressure.apply(len(self._subscribers))
 
     def left(self, subscriber: Subscriber) -> None:
         """The answer is over for *subscriber*."""
         self._subscribers.pop(subscriber, None)
-        self._paused.pop(subscriber, None)
+        self._backpressure.paused.pop(subscriber, None)
         if self.over or self._abandoned:
             return
         if self._subscribers:
-            self._steer()
+            self._backpressure.apply(len(self._subscribers))
         else:
             self._abandoned = True
-            self._producer = None
+            self._backpressure.producer = None
             self.history.forget(self.history.end)
             self._close()
             running, self.running = self.running, None
@@ -231,15 +229,15 @@ class SingleFlight:
         for subscriber in list(self._subscribers):
             subscriber.open(status, self._headers)
             subscriber.pump()
-        self._steer()
+        self._backpressure.apply(len(self._subscribers))
         self.write(first)
 
     def _over(self, ending: Finished | Cut) -> None:
         if self.over:
             return
         self._ending = ending
-        self._producer = self.running = None
-        # Before anybody hears: who asks again from there gets an answer of his own.
+        self._backpressure.producer = self.running = None
+        # Before any subscriber learns of it: one that asks again at once gets an answer of its own.
         self._close()
         for subscriber in list(self._subscribers):
             subscriber.end(ending, self.status, self._headers)
@@ -254,18 +252,6 @@ class SingleFlight:
             self._close()
         if not self.joinable:
             self.history.forget(min((each.next for each in self._subscribers), default=self.history.end))
-
-    def _steer(self) -> None:
-        """Pause the provider, or have it go on."""
-        if self._producer is None or not self._subscribers:
-            return
-        pause = len(self._paused) == len(self._subscribers)
-        if pause != self._producer_paused:
-            self._producer_paused = pause
-            if pause:
-                self._producer.pauseProducing()
-            else:
-                self._producer.resumeProducing()
 
     def _give_up(self, subscriber: Subscriber) -> None:
         error = ClientTooSlow("This client read too slowly to share an answer with others that are ahead of it.")
@@ -297,7 +283,7 @@ class Flights:
         return self._joinable.get(key)
 
     def begin(self, key: bytes) -> SingleFlight:
-        """Begin another, which is found under *key* until nobody can join it any more."""
+        """Begin another, which is found under *key* until no request can join it any more."""
 
         def closed() -> None:
             if self._joinable.get(key) is flight:

@@ -59,7 +59,7 @@ class AnswersFile:
 
     :param path: of the file. It is made, with the folders that lead to it, for its owner alone (0600, 0700).
     :ivar totals: how many entries there are, and how many bytes, when last looked at.
-    :ivar evicted: how many went before their time, to make room.
+    :ivar evicted: how many went before their time, to make space.
     """
 
     def __init__(self, path: Path, max_bytes: int) -> None:
@@ -81,7 +81,7 @@ class AnswersFile:
         if row is None:
             return None
         status, stream, headers, body, digest, stored_at, expires_at = row
-        # What comes from the future was stored before the clock was set back: nobody knows how old it is.
+        # What comes from the future was stored before the clock was set back: its age is not known.
         if stored_at <= now < expires_at and digest == _digest(key, status, stream, headers, body):
             return StoredAnswer(status, _fields(headers), body, bool(stream), stored_at)
         self._do("DELETE FROM answers WHERE key = ?", key)
@@ -253,7 +253,7 @@ def _fields(text: bytes) -> tuple[Field, ...]:
 
 
 def _digest(key: bytes, status: int, stream: bool, headers: bytes, body: bytes) -> bytes:
-    """Of an entry, so that a page that went wrong on the disk gives nobody another's answer."""
+    """Of an entry, so that a page that went wrong on the disk gives no request another's answer."""
     digest = blake2b(key, digest_size=16)
     digest.update(b"%d %d %d " % (status, stream, len(headers)))
     digest.update(headers)

@@ -17,7 +17,7 @@ class Statistics:
     :ivar bytes: of all entries, with what each costs beside its answer.
     :ivar hits: answers found.
     :ivar misses: and not.
-    :ivar evicted: entries that went before their time, to make room.
+    :ivar evicted: entries that went before their time, to make space.
     """
 
     entries: int = 0

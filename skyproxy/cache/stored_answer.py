@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred, succeed
 
-from skyproxy.cache.replay import PIECE, Replay
+from skyproxy.cache.replay import CHUNK_BYTES, Replay
 from skyproxy.cache.subscriber_client import Client, Field, Fields
 
 
@@ -55,9 +55,9 @@ class _StoredReplay(Replay):
         self._taken = 0
 
     def _take(self) -> bytes:
-        piece = self._body[self._taken : self._taken + PIECE]
-        self._taken += len(piece)
-        return piece
+        chunk = self._body[self._taken : self._taken + CHUNK_BYTES]
+        self._taken += len(chunk)
+        return chunk
 
     def _end(self, client: Client) -> None:
         if self._taken == len(self._body):

@@ -166,9 +166,9 @@ class Subscriber(Replay):
     def _take(self) -> bytes:
         if not self.lag or self._leader is None:
             return b""
-        piece, self.next = self._leader.history.read(self.next)
-        self._taken += len(piece)
-        return piece
+        chunk, self.next = self._leader.history.read(self.next)
+        self._taken += len(chunk)
+        return chunk
 
     def _end(self, client: Client) -> None:
         if self._ending is None or self.lag:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def seconds_since_boot() -> float:
-    """On a clock that nobody sets. It goes on while the machine sleeps, where the system has such a one."""
+    """On a monotonic clock. It goes on while the machine sleeps, where the system has such a one."""
     clock: int | None = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)
 
@@ -16,7 +16,7 @@ class TimeOfDay:
     """Seconds since the epoch, as the wall clock tells them now; whoever sets that clock later changes nothing.
 
     :param wall: the wall clock.
-    :param seconds: the time, on a clock that nobody sets.
+    :param seconds: the time, on a monotonic clock.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ class Worker:
     The thread begins with the first job, so that a process may fork before. It is a daemon: a disk that does not
     answer keeps no process from ending.
 
-    :param reactor: in whose thread results are told.
+    :param reactor: in whose thread results are delivered.
     """
 
     def __init__(self, reactor: IReactorFromThreads, name: str) -> None:

@@ -210,7 +210,7 @@ class Coalescing:
         return SharedAnswer(flight, subscriber, _said("miss"))
 
     async def _fly(self, flight: SingleFlight, begun: Deferred[None], sharing: Sharing, fetch: Fetch) -> None:
-        """Fetch an answer and bring it to all who share it, as long as anybody waits for it.
+        """Fetch an answer and bring it to all who share it, as long as a request waits for it.
 
         :param begun: what the request that began the flight waits for; it has fired if its client has left.
         """
@@ -222,7 +222,7 @@ class Coalescing:
                 flight.failed(_NotShared(answer))
                 return
             await answer.send_to(flight)
-            # The key is that of the first candidate. What another says is for those who wait now.
+            # The key is that of the first candidate. What another says is for the requests that wait now.
             recorded = flight.recorded() if answer.candidate is sharing.candidate else None
             rule = sharing.rule
             if rule is not None and recorded is not None and recorded.size <= rule.max_bytes:

@@ -21,7 +21,7 @@ from skyproxy.upstream.exchange.attempt import Attempt
 class RequestContext:
     """One request under way: what happened so far, and the means to end it from outside.
 
-    :param started: when it came, on the clock that :meth:`over` is told the time of.
+    :param started: when it came, on the clock that :meth:`over` gets the time of.
     :ivar model: as the client names it; empty before that is known.
     :ivar streaming: whether the client wants a stream.
     :ivar attempts: what happened at the candidates.

@@ -10,7 +10,7 @@ from skyproxy.upstream.exchange.answer import Answer
 
 
 class ProviderAnswer:
-    """What a candidate answered. It holds its permit until it was sent, or is closed.
+    """What a candidate answered. It keeps its permit until it was sent, or is closed.
 
     :param model: the name that a JSON answer carries; None where the answer may be anything.
     :param asked: what the client wants of a stream.
@@ -60,5 +60,5 @@ class ProviderAnswer:
         self.answer.body.fail(error)
 
     def close(self) -> None:
-        """Give the answer up, which nobody wants."""
+        """Give the answer up unread."""
         self.answer.close(None)

@@ -52,7 +52,7 @@ class Proxy:
     :param clock: for durations.
     :param dispatcher: asks the providers.
     :param coalescing: knows of answers that will do for others.
-    :param completed: is told of each request, once, when it is over.
+    :param completed: called with each request, once, when it is over.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Proxy:
 
     @property
     def leaving(self) -> bool:
-        """Whether whoever chooses among servers is to choose another."""
+        """Whether balancers are to choose another server."""
         return self._leaving
 
     async def _serve(self, context: RequestContext) -> None:

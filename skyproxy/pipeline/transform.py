@@ -19,7 +19,7 @@ class Transformed(NamedTuple):
     """A body as the provider takes it.
 
     :ivar dropped: the client's fields that it does not take.
-    :ivar added: fields that nobody wrote: with them skyproxy switches reasoning on or off.
+    :ivar added: fields that skyproxy adds of its own accord: with them it switches reasoning on or off.
     """
 
     body: dict[str, Any]

@@ -92,11 +92,11 @@ def _provider(provider: Provider, statistics: Statistics, now: float) -> dict[st
 
 def _deployments(provider: Provider, statistics: Statistics, now: float) -> list[dict[str, Any]]:
     counted = statistics.deployments(provider.config.name)
-    told = []
+    deployments = []
     for each in provider.deployments:
         tally, times = counted.get(each.model if each.named else "") or (Tally(), Times())
-        told.append({**_deployment(each), **_figures(tally), **_times(times, now)})
-    return told
+        deployments.append({**_deployment(each), **_figures(tally), **_times(times, now)})
+    return deployments
 
 
 def _deployment(deployment: Deployment) -> dict[str, Any]:

@@ -19,7 +19,7 @@ class CandidateRequest(Protocol):
 
     @property
     def provider(self) -> Provider:
-        """Who is asked."""
+        """The provider that is asked."""
 
     @property
     def model(self) -> str:

@@ -32,14 +32,16 @@ class Dispatcher:
     :param clock: for waiting.
     :param budget: of retries; that of the process.
     :param backoff: how long to wait where the provider does not say.
-    :param held: what is held back of whole answers, by the whole process.
+    :param buffered: the bytes of whole answers that the process buffers.
     """
 
-    def __init__(self, clock: Clock, budget: RetryBudget, backoff: Backoff, held: BufferedBytes | None = None) -> None:
+    def __init__(
+        self, clock: Clock, budget: RetryBudget, backoff: Backoff, buffered: BufferedBytes | None = None
+    ) -> None:
         self._clock = clock
         self._budget = budget
         self._retries = RetryPolicy(clock, budget, backoff)
-        self._held = held or BufferedBytes()
+        self._buffered = buffered or BufferedBytes()
 
     def dispatch(self, candidates: Candidates, observer: AttemptObserver) -> Coroutine[Any, Any, Answer]:
         """Ask each of *candidates* in turn, until one answers well.
@@ -47,7 +49,7 @@ class Dispatcher:
         Nothing of an answer has been passed on when this returns, so that whatever failed before is unseen. The last
         candidate's failure, or its bad answer, is what comes of it if none succeeds.
 
-        :param observer: is told of each attempt.
+        :param observer: observes each attempt.
         :return: the answer: its body is not read, or only its beginning, which is kept.
         :raise SkyproxyError: see :meth:`Provider.send`.
         """
@@ -108,7 +110,7 @@ class Dispatcher:
         else:
             if answer.kind is None or not ACTIONS[answer.kind].next_candidate:
                 return answer
-            give_up(answer)
+            _give_up(answer)
             reason, cause = f"status {answer.status}", words_of(answer)
         candidate, following = candidates[index], candidates[index + 1]
         candidate.provider.counts.fallbacks += 1
@@ -124,7 +126,7 @@ class Dispatcher:
         return None
 
     async def _ask(self, index: int, candidates: Candidates, observer: AttemptObserver) -> Answer:
-        """Ask one candidate, again if that may help and the budget allows it. No permit is held meanwhile."""
+        """Ask one candidate, again if that may help and the budget allows it. The permit is given back meanwhile."""
         candidate, last, clock = candidates[index], index == len(candidates) - 1, self._clock
         first_token_timeout = None if last or not candidate.streaming else candidate.timeouts.first_token
         progress = Progress(candidate.provider, candidate.upstream_request(), last, clock.seconds())
@@ -159,7 +161,7 @@ class Dispatcher:
                 retry = None if answer.status < 400 else self._retries.after_answer(progress, answer)
                 if retry is None:
                     return answer
-                give_up(answer)
+                _give_up(answer)
             await self._wait_to_retry(candidate, progress, retry)
 
     def _read_beginning(
@@ -176,9 +178,9 @@ class Dispatcher:
         if kind is Kind.ANYTHING:
             if first_token_timeout is None:
                 return None
-            return wait_for_beginning(answer, kind, counts, self._held)
+            return wait_for_beginning(answer, kind, counts, self._buffered)
         if answer.data is None:
-            return wait_for_beginning(answer, kind, counts, self._held, must_be_whole=candidate.must_be_whole)
+            return wait_for_beginning(answer, kind, counts, self._buffered, must_be_whole=candidate.must_be_whole)
         read_beginning(answer, answer.data, counts)
         return None
 
@@ -200,7 +202,7 @@ class Dispatcher:
             await sleep(self._clock, retry.wait)
 
 
-def give_up(answer: Answer) -> None:
+def _give_up(answer: Answer) -> None:
     """Close *answer*, of which nothing is used."""
     if answer.attempt is not None:
         answer.attempt.observer.given_up(answer.attempt)
@@ -222,7 +224,7 @@ def _next_may_help(error: SkyproxyError) -> bool:
 
 
 async def _result(asking: Coroutine[Any, Any, Answer | None]) -> Answer | SkyproxyError | None:
-    """What *asking* comes to, or fails with; None, too, if it is cancelled: then nobody wants to know."""
+    """What *asking* comes to, or fails with; None, too, if it is cancelled: then the result is not wanted."""
     try:
         return await asking
     except SkyproxyError as error:

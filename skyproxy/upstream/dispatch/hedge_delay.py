@@ -1,4 +1,4 @@
-"""How long a provider is waited for before the next is asked besides."""
+"""How long a provider is waited for before a hedge is sent to the next."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _PAUSE = 30.0
 
 
 class HedgeDelay:
-    """The time before the next candidate is asked besides, as long as waiting for it is worth anything.
+    """The time before the next candidate is asked besides, as long as waiting for the first is worth anything.
 
-    A provider that hangs loses each race, so that its breaker never hears of a failure, and each request would wait for
-    nothing. After five losses in a row both are asked at once: no more is sent than before, and the first that wins
-    again has its head start back. So has one request every 30 s, since who is good, but not as quick as the next, would
-    win no race without one.
+    A provider that hangs loses each race, so that its breaker never learns of a failure, and each request would wait
+    in vain. After five losses in a row both are asked at once: no more is sent than before. A provider that wins again
+    has its delay back. One request every 30 s has the delay, too: without it, a provider that is good but slower than
+    the next would win no race.
 
-    :param seconds: that it is.
+    :param seconds: of the delay.
     :param provider: whose; for the log.
     """
 
@@ -45,15 +45,17 @@ class HedgeDelay:
         return self._seconds
 
     def won(self) -> None:
-        """The provider was there first."""
+        """The provider has answered first."""
         self._losses = 0
 
     def lost(self) -> None:
-        """The next was, and the provider had said nothing."""
+        """The next has answered first, and the provider had said nothing."""
         self._losses += 1
-        # Only now: what is lost without a head start puts off no request that finds out.
+        # Only now: races that are lost without the delay do not postpone the request that finds out.
         if self._losses == _LOSSES:
             self._until = self._clock.seconds() + _PAUSE
             _log.warn(
-                "No head start for now: overtaken again and again", provider=self._provider, hedge_after=self._seconds
+                "Hedges are sent at once for now: overtaken again and again",
+                provider=self._provider,
+                hedge_after=self._seconds,
             )

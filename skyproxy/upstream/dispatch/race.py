@@ -29,8 +29,8 @@ def race(
     second comes to without being good wins while *first* may do better.
 
     :param is_good: whether what the second comes to may win over *first*.
-    :param discard: gets what comes all the same of who lost.
-    :param overtaken: told when the second wins while *first* has come to nothing.
+    :param discard: gets what the loser comes to all the same.
+    :param overtaken: called when the second wins while *first* has come to nothing.
     :return: cancelling it cancels both. It fails if one of them does.
     """
     return _Race(clock, first, seconds, start_second, is_good, discard, overtaken).result

@@ -31,7 +31,7 @@ class RetryBudget:
     """Allows *ratio* of the requests to be retried, and *per_second* retries besides.
 
     What the requests of the last ten seconds allow is spent first; the rest comes from a bucket that fills with
-    *per_second* and holds one second's worth, or one. So there are never more retries than ``ratio * requests +
+    *per_second* and keeps at most one second's worth, or one. So there are never more retries than ``ratio * requests +
     per_second * (seconds + 1)``, counted from any moment when the last ten seconds were idle.
     """
 

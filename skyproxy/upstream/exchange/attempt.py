@@ -1,4 +1,4 @@
-"""One attempt to have a request answered by one provider, and who observes it."""
+"""One attempt to have a request answered by one provider, and its observer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from skyproxy.errors import ErrorKind, UpstreamReported, UpstreamUnusable
 
 
 class AttemptObserver:
-    """What is told of each attempt of one request.
+    """Learns of each attempt of one request.
 
     Each method does nothing here, so that an observer has only those that it needs.
     """
@@ -40,20 +40,21 @@ class AttemptObserver:
         """What the attempt came to is not used: another follows, or has overtaken it."""
 
     def ended(self, attempt: Attempt, error: BaseException | None) -> None:
-        """The answer is over, or given up because of *error*. Told of each attempt that was sent; only :meth:`failed`
-        and :meth:`given_up` may follow.
+        """The answer is over, or given up because of *error*. Called for each attempt that was sent.
+
+        Only :meth:`failed` and :meth:`given_up` may follow.
         """
 
 
 class Attempt:
     """One sending of a request, be its answer wanted in the end or not.
 
-    :param observer: is told what happens to it.
+    :param observer: learns what happens to it.
     :param candidate: the index of the candidate that is asked.
     :param seconds: gives the time.
     :ivar sent_at: when it went out, on that clock; None before that.
     :ivar key: the variable of the provider's key that went with it; None if it has none.
-    :ivar ended_at: when its answer was over, or nobody waited for it any more; None before that.
+    :ivar ended_at: when its answer was over, or was given up; None before that.
     :ivar accepted: whether the provider got it, as far as can be known, and has not refused it.
     :ivar generated: of text, that had come when it was given up.
     """
@@ -71,7 +72,7 @@ class Attempt:
         self.generated = 0
 
     def over(self, error: BaseException | None) -> None:
-        """Its answer is over, or given up because of *error*. From now on nothing more is told of it."""
+        """Its answer is over, or given up because of *error*. Its observer learns nothing more through it."""
         self.ended_at = self._seconds()
         if isinstance(error, UpstreamReported | UpstreamUnusable):
             self.accepted = False

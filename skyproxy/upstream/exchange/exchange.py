@@ -62,7 +62,7 @@ class Exchange:
         """The body of *response*, which came in time."""
         body = Body(self._timers, self, self._idle_timeout)
         if self.active():
-            # Of an answer that came whole there is nothing to watch, and the two would hold each other.
+            # Of an answer that came whole there is nothing to watch, and the two would be a cycle of references.
             self._body = body
         response.deliverBody(body)
         return body

@@ -1,4 +1,4 @@
-"""How many requests at once a local server answers, where nobody has said so: it is asked.
+"""How many requests at once a local server answers, where the configuration does not say so: the server is asked.
 
 Only servers of the dialect ``local`` are. llama.cpp tells its slots; others are known by their names, or ports.
 """
@@ -30,7 +30,7 @@ FEW = 4
 _PORTS = frozenset({11434, 1234, 5001})
 """Of Ollama, LM Studio and KoboldCpp."""
 _LLAMACPP_PORT = 8080
-"""llama.cpp's, which others use too; but who has no ``/props`` is not llama.cpp."""
+"""llama.cpp's, which others use too; but a server without ``/props`` is not llama.cpp."""
 
 _OWNERS_OF_FEW = frozenset({"library", "llamacpp", "organization_owner", "koboldcpp"})
 """What Ollama, llama.cpp, LM Studio and KoboldCpp call themselves in ``/models`` (``owned_by``)."""
@@ -43,7 +43,7 @@ _LARGEST = 1024 * 1024
 _MOST_SLOTS = 10_000
 
 
-class Told(NamedTuple):
+class ServerReply(NamedTuple):
     """One answer.
 
     :ivar value: its JSON; None if it is none, or an error.
@@ -63,11 +63,11 @@ def usual_limit(config: ProviderConfig) -> int:
 
 
 def asks(config: ProviderConfig) -> bool:
-    """Whether the provider is asked: it is local, and nobody has said ``max_concurrent``."""
+    """Whether the provider is asked: it is local, and the configuration does not say ``max_concurrent``."""
     return config.dialect == "local" and "max_concurrent" not in config.model_fields_set
 
 
-def slots_of(props: Told) -> int | None:
+def slots_of(props: ServerReply) -> int | None:
     """The slots that llama.cpp tells; None if *props* are not its."""
     slots = props.value.get("total_slots") if isinstance(props.value, dict) else None
     if isinstance(slots, int) and not isinstance(slots, bool) and 1 <= slots <= _MOST_SLOTS:
@@ -75,7 +75,7 @@ def slots_of(props: Told) -> int | None:
     return None
 
 
-def answers_few(port: int | None, props: Told, models: Told) -> bool:
+def answers_few(port: int | None, props: ServerReply, models: ServerReply) -> bool:
     """Whether a server that tells no slots is known to answer few requests at once."""
     owners = set(_owners(models.value))
     if owners & _OWNERS_OF_MANY:
@@ -124,7 +124,7 @@ class Capacity:
         return not (connections.idle or connections.busy)
 
     def ask(self) -> None:
-        """Ask. Nobody waits for it."""
+        """Ask, beside the requests."""
         asking = self._asking = Deferred.fromCoroutine(self._ask())
         if asking.called:
             self._asking = None
@@ -151,7 +151,7 @@ class Capacity:
             self._asking = None
 
     async def _limit(self) -> tuple[int, str]:
-        """Requests at once, and who says so."""
+        """Requests at once, and the source of that."""
         base_url = self._config.base_url
         props = await self._get(base_url.removesuffix("/v1") + "/props")
         slots = slots_of(props)
@@ -176,7 +176,7 @@ class Capacity:
                 by=source,
             )
 
-    async def _get(self, url: str) -> Told:
+    async def _get(self, url: str) -> ServerReply:
         pending = self._client.get(url, self._headers)
         exchange = Exchange(self._timers, self._config.name, _SECONDS, _SECONDS, pending)
         try:
@@ -190,7 +190,7 @@ class Capacity:
         else:
             exchange.cancel()
         server = by_name(response.raw_headers).last.get(b"server", b"")
-        return Told(response.code, _value(data) if response.code == 200 else None, server.decode("latin-1"))
+        return ServerReply(response.code, _value(data) if response.code == 200 else None, server.decode("latin-1"))
 
     async def _read(self, exchange: Exchange, response: Any) -> bytes:
         body, come = exchange.body_of(response), 0

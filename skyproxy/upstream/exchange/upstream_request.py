@@ -25,7 +25,7 @@ class UpstreamRequest(NamedTuple):
     :ivar named: whether the configuration names the model, and not only a client.
     :ivar request_id: for the log.
     :ivar fields: what *body* says; None for a form.
-    :ivar added: fields of the body that nobody wrote: skyproxy added them, and they may be left out.
+    :ivar added: fields of the body that skyproxy added of its own accord, and that may be left out.
     """
 
     path: str

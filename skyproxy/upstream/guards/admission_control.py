@@ -10,11 +10,12 @@ from typing import NamedTuple
 from skyproxy.clock import Clock
 from skyproxy.config import ProviderConfig
 from skyproxy.errors import BacklogFull, KeysResting, QueueTimeout
+from skyproxy.upstream.guards.admissions import Admissions, Calm
 from skyproxy.upstream.guards.breaker import Breaker, BreakerState
 from skyproxy.upstream.guards.concurrency import Limiter, Permit, Priority
 from skyproxy.upstream.guards.deployments import Deployment, Deployments
 from skyproxy.upstream.guards.keys import KeyRing, Lease
-from skyproxy.upstream.guards.reservation import Admissions, Calm, Reservation
+from skyproxy.upstream.guards.reservation import Reservation
 
 NO_KEYS: frozenset[str] = frozenset()
 
@@ -167,7 +168,8 @@ class AdmissionControl:
             if rest:
                 deployment.look_in(rest)
             late = QueueTimeout(
-                f"The rate limit (429) of model {model} left no room within {entry.queue_timeout:g} s (queue_timeout).",
+                f"The rate limit (429) of model {model} let the request wait for {entry.queue_timeout:g} s "
+                "(queue_timeout).",
                 retry_after=1.0,
             )
             timer = self._clock.callLater(max(0.0, left), deployment.expire, place, late)

@@ -19,7 +19,7 @@ LONGEST = 10.0
 GOOD_AFTER = 1.0
 """Seconds without a failure after which a probe counts as good, though nothing has come yet."""
 _INTERACTIVE_SECONDS = 10.0
-"""Seconds for which an interactive request counts as asking; a request that nobody waits for is no probe meanwhile."""
+"""Seconds for which an interactive request counts as asking; a background request is no probe meanwhile."""
 
 
 class BreakerState(Enum):
@@ -77,14 +77,14 @@ class Admission:
     def failed(self, cause: str = "") -> None:
         """It was not.
 
-        :param cause: what is told to those who are refused because of it.
+        :param cause: for the message of the error that refuses others because of it.
         """
         breaker, self._breaker = self._breaker, None
         if breaker is not None and (breaker.period == self._period or not self.is_probe):
             breaker._failed(self, cause, current=breaker.period == self._period)
 
     def ignored(self) -> None:
-        """Nobody will know: the request was cancelled, or not sent after all. A probe's place is free again."""
+        """There is no result: the request was cancelled, or not sent after all. A probe's place is free again."""
         breaker, self._breaker = self._breaker, None
         if breaker is not None and breaker.period == self._period and self.is_probe:
             breaker._probe_at = None
@@ -93,12 +93,12 @@ class Admission:
 class Breaker:
     """Admits requests while they do well, and none but one probe at a time after too many failed in a row.
 
-    Whoever has nobody else to ask is always admitted: then the breaker only learns.
+    A request at its last candidate is always admitted: then the breaker only learns.
 
     :param clock: for the time that it stays open. It needs no timer.
     :param provider: the name of what it stands before, for messages.
     :param model: of it; None: all of the provider.
-    :ivar calm: it is closed, and the last that it heard of went well: it need be asked nothing, and told of no success.
+    :ivar calm: it is closed, and the last request went well: it need not be asked, and no success would change it.
     :ivar period: counts the changes of its state.
     """
 
@@ -139,8 +139,8 @@ class Breaker:
     def admit(self, *, last: bool = False, background: bool = False) -> Admission:
         """Let one request go.
 
-        :param last: it has nobody else to ask.
-        :param background: nobody waits for its answer.
+        :param last: no other candidate is left.
+        :param background: the request is a background one.
         :raise BreakerOpen: it must not.
         """
         if self._open_until is None:
@@ -159,13 +159,13 @@ class Breaker:
             return Admission(self, self.period, is_probe=False)
         self._refused += 1
         again = max(self._open_until - now, 0.0) or GOOD_AFTER
-        told = f" What failed last: {self._cause}" if self._cause else ""
+        last_failure = f" What failed last: {self._cause}" if self._cause else ""
         what = f"Provider {self._provider!r}"
         if self._model is not None:
             what = f"Model {self._model[:200]!r} of provider {self._provider!r}"
         raise BreakerOpen(
             f"{what} has failed {self._settings.consecutive} times in a row, and is left alone for now; it is "
-            f"asked again in {again:.1f} s.{told}",
+            f"asked again in {again:.1f} s.{last_failure}",
             retry_after=again,
         )
 

@@ -1,7 +1,7 @@
 """How many requests a provider gets at once, and who is next when all permits are taken.
 
-A :class:`DeferredSemaphore` is the gate: every permit in a request's hands is one of its tokens, and who waits, waits
-at it. Background requests wait before it, and come to it one by one.
+A :class:`DeferredSemaphore` is the gate: every permit that a request has is one of its tokens, and requests wait at it
+for a permit. Background requests wait before it, and come to it one by one.
 """
 
 from __future__ import annotations
@@ -56,14 +56,15 @@ class Permit:
 class Limiter:
     """Hands out at most *max_concurrent* permits and lets at most *max_pending* requests wait for one.
 
-    Among those who wait, ``interactive`` goes before ``background``, and first come, first served within each.
-    Background never holds the last two fifths of the permits, so that interactive requests find some free. While both
-    wait, and there is more than one permit, background gets the next if it has none: it is slowed but not starved.
+    Among requests that wait, ``interactive`` goes before ``background``, and first come, first served within each.
+    Background requests never have the last two fifths of the permits, so that interactive requests find some free.
+    While both wait, and there is more than one permit, background gets the next if it has none: it is slowed but not
+    starved.
 
     :param clock: for queue timeouts.
     :param max_concurrent: permits; at least 1.
     :param max_pending: requests that may wait; 0 lets none wait.
-    :param put_off: has those who waited sent together with others.
+    :param schedule: has requests that waited sent together with others.
     """
 
     def __init__(
@@ -76,14 +77,14 @@ class Limiter:
     ) -> None:
         self._clock = clock
         self._schedule = schedule
-        # Permits that are on their way to those who wait.
+        # Permits that are on their way to requests that wait.
         self._returning = 0
         self._max_pending = max_pending
         self._max_concurrent = max_concurrent
         self._gate = DeferredSemaphore(max_concurrent)
         # Tokens in the hands of requests that are not to come back.
         self._surplus = 0
-        # Since when those wait who do, in the order of their coming. Those of the background wait before the gate.
+        # Since when requests wait, in the order of their coming. Background requests wait before the gate.
         self._since: dict[Deferred[Any], float] = {}
         self._background: dict[Deferred[Any], None] = {}
         self._most_background = _background_of(max_concurrent)
@@ -92,7 +93,7 @@ class Limiter:
         self._releasing = False
 
     def take(self, priority: Priority = "interactive") -> Permit | None:
-        """A permit, if one is free: as :meth:`acquire`, without a Deferred for those who need not wait."""
+        """A permit, if one is free: as :meth:`acquire`, without a Deferred where there is no wait."""
         gate, background = self._gate, priority == "background"
         if not gate.tokens or (background and (self._background or self._in_background >= self._most_background)):
             return None
@@ -218,7 +219,7 @@ class Limiter:
         self._in_background += 1
         next(iter(self._background)).callback(self._gate)
 
-    # Those who wait.
+    # Requests that wait.
 
     def _leave_background(self, place: Deferred[Any]) -> None:
         self._background.pop(place, None)
@@ -244,11 +245,11 @@ class Limiter:
         place.errback(late)
 
     def _drains_in(self) -> float:
-        """Seconds until those who wait now have probably been served: as long as the first of them has waited."""
+        """Seconds until the requests that wait now will probably be served: as long as the first has waited."""
         waited = self._clock.seconds() - next(iter(self._since.values())) if self._since else 0.0
         return min(max(waited, 1.0), 60.0)
 
 
 def _background_of(max_concurrent: int) -> int:
-    """Permits that background may hold."""
+    """Permits that background requests may have."""
     return max(1, max_concurrent - max(1, ceil(0.4 * max_concurrent)))

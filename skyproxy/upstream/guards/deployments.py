@@ -1,4 +1,4 @@
-"""The models of one provider: what is known of each, and who waits for a turn at one."""
+"""The models of one provider: what is known of each, and the requests that wait for a turn at one."""
 
 from __future__ import annotations
 

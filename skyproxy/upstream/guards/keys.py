@@ -14,9 +14,9 @@ from skyproxy.errors import KeysResting
 
 _log = Logger()
 
-# For a rate limit of which nobody says when it ends: doubled each time that the key meets it again after its rest.
+# For a rate limit whose end the provider does not say: doubled each time that the key meets it again after its rest.
 _REST = 1.0
-_LONGEST_UNTOLD_REST = 10.0
+_LONGEST_UNSTATED_REST = 10.0
 # A quota may be asked for once an hour even where it is said to come back tomorrow.
 _LONGEST_REST = 3600.0
 # Providers have refused good keys while their own accounts were in trouble.
@@ -45,8 +45,16 @@ class KeyStatistics:
 
 class _Key:
     __slots__ = (
-        "aside_until", "busy", "forbidden", "refused_until", "requests", "rests", "rests_until", "secret", "told",
+        "aside_until",
+        "busy",
+        "forbidden",
+        "refused_until",
+        "requests",
+        "rests",
+        "rests_until",
+        "secret",
         "variable",
+        "warned",
     )  # fmt: skip
 
     def __init__(self, config: ApiKeyConfig) -> None:
@@ -59,7 +67,7 @@ class _Key:
         self.aside_until = 0.0
         self.refused_until = 0.0
         self.forbidden: int | None = None
-        self.told = False
+        self.warned = False
 
 
 class Lease:
@@ -102,7 +110,7 @@ class Lease:
 
         The last key that is in use is not put aside: then the provider's own answer says more than skyproxy could.
 
-        :param request: a number by which this request is told from others.
+        :param request: a number that distinguishes this request from others.
         """
         self._ring._rejected(self._key, status, request)
 
@@ -194,7 +202,7 @@ class KeyRing:
             if key.rests_until > now:
                 # It was sent before the rest began.
                 return
-            seconds = min(_LONGEST_UNTOLD_REST, _REST * 2.0 ** min(key.rests, 8))
+            seconds = min(_LONGEST_UNSTATED_REST, _REST * 2.0 ** min(key.rests, 8))
             key.rests += 1
         key.rests_until = max(key.rests_until, now + min(seconds, _LONGEST_REST))
 
@@ -203,8 +211,8 @@ class KeyRing:
         if status == 403 and not self._blames(key, request):
             key.refused_until = max(key.refused_until, now + _FORBIDDEN)
             return
-        if not key.told:
-            key.told = True
+        if not key.warned:
+            key.warned = True
             _log.warn(
                 "Provider refuses the key of this variable",
                 provider=self._provider,

@@ -12,17 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skyproxy.clock import Clock
-
-PROVEN_AFTER = 1.0
-"""Seconds without a 429 after which a request counts as taken, though nothing has come yet."""
-FIRST_HOLD = 2.0
-"""Seconds for which nothing goes above a new mark; doubled each time that the same mark is met again."""
-FIRST_REST = 0.5
-"""Seconds of the first rest; doubled at each further one until a request is taken."""
-LONGEST = 30.0
-"""Seconds at which both doublings end."""
-LAST_STEP = 16
-"""Requests of which nothing is known yet that may be under way in the last step after a rest."""
+from skyproxy.upstream.guards.learned_limits import PROVEN_AFTER_SECONDS, ConcurrencyMark, RateRest
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +57,7 @@ class Ticket:
         guard = self._guard
         if self in guard._unproven:
             if not sure:
-                self._doubt = (guard._last_rest, guard._reservation)
+                self._doubt = (guard._rest.seconds, guard._mark.cap_seconds)
             guard._prove(self)
         elif self._doubt and sure:
             self._doubt = None
@@ -94,11 +84,11 @@ class Ticket:
 class RateGuard:
     """Says when one more request of one key and model may be sent.
 
-    :param clock: for rests. It gets a timer only while somebody was told to wait for he does not know how long.
-    :param changed: called when :meth:`wait` returned None and may now return something else. Whoever waits is to ask
-        again.
+    :param clock: for rests. It gets a timer only while a request waits for a time that is not known.
+    :param changed: called when :meth:`wait` returned None and may now return something else. Requests that wait are to
+        ask again.
     :param met: called when a 429 has come, before *changed*.
-    :ivar calm: nothing is known that would hold a request back: :meth:`wait` gives 0.0.
+    :ivar calm: nothing is known that would keep a request back: :meth:`wait` gives 0.0.
     """
 
     def __init__(
@@ -115,17 +105,9 @@ class RateGuard:
         self._event = 0
         # Those sent since the first 429 of which is not known yet whether they are taken, oldest first.
         self._unproven: dict[Ticket, None] = {}
-        # The limit of requests at once.
-        self._mark: int | None = None
-        self._reservation = 0.0
-        self._hold_until = 0.0
-        self._above = 0
-        # The rate.
-        self._last_rest = 0.0
-        self._rest_until = 0.0
-        self._step = 0
-        self._step_proven = 0
-        # Those who wait.
+        self._mark = ConcurrencyMark()
+        self._rest = RateRest()
+        # Whether a request waits that is to ask again.
         self._asked = False
         self._timer: Any = None
         self._timer_at = 0.0
@@ -133,22 +115,23 @@ class RateGuard:
     def wait(self) -> float | None:
         """How long it is until one more request may be sent.
 
-        :return: 0.0 if it may go now. Seconds if there is a rest. None if nobody knows: first one under way must be
-            taken, or end.
+        :return: 0.0 if it may go now. Seconds if there is a rest. None if that is not known: first one under
+            way must be taken, or end.
         """
         if self.calm:
             return 0.0
         now = self._clock.seconds()
         self._look(now)
-        if self._rest_until > now:
-            return self._rest_until - now
+        rest, mark = self._rest, self._mark
+        if rest.until > now:
+            return rest.until - now
         again = 0.0
-        if self._step and len(self._unproven) >= self._step:
+        if rest.step and len(self._unproven) >= rest.step:
             again = self._oldest_proven_at()
-        if self._mark is not None and self._in_flight >= self._mark:
-            if self._hold_until > now:
-                again = max(again, self._hold_until)
-            elif self._above:
+        if mark.reached_by(self._in_flight):
+            if mark.capped_until > now:
+                again = max(again, mark.capped_until)
+            elif mark.above:
                 again = max(again, self._oldest_proven_at())
         if not again:
             return 0.0
@@ -168,14 +151,14 @@ class RateGuard:
     @property
     def rest(self) -> float:
         """Seconds for which nothing is sent; 0.0 if none."""
-        return 0.0 if self.calm else max(0.0, self._rest_until - self._clock.seconds())
+        return 0.0 if self.calm else max(0.0, self._rest.until - self._clock.seconds())
 
     @property
     def mark(self) -> int | None:
         """Requests at once that were taken; None while no limit is known."""
         if not self.calm:
             self._look(self._clock.seconds())
-        return self._mark
+        return self._mark.value
 
     @property
     def in_flight(self) -> int:
@@ -203,19 +186,19 @@ class RateGuard:
     def _watch(self, ticket: Ticket) -> None:
         now = self._clock.seconds()
         self._look(now)
-        ticket._proven_at = now + PROVEN_AFTER
+        ticket._proven_at = now + PROVEN_AFTER_SECONDS
         self._unproven[ticket] = None
-        if self._mark is not None and ticket._others >= self._mark:
+        if self._mark.reached_by(ticket._others):
             ticket._above = True
-            self._above += 1
+            self._mark.above += 1
 
     def _prove(self, ticket: Ticket) -> None:
         self._taken(ticket)
-        self._tell()
+        self._wake()
 
     def _ended(self, ticket: Ticket) -> None:
         self._forget(ticket)
-        self._tell()
+        self._wake()
 
     def _limited_by(self, ticket: Ticket, retry_after: float | None) -> None:
         self._in_flight -= 1
@@ -226,87 +209,65 @@ class RateGuard:
         self.calm = False
         others = self._in_flight
         if ticket._number <= self._event:
-            if self._mark is not None:
-                self._mark = max(1, min(self._mark, others))
+            self._mark.met_again(others)
         else:
             self._limited += 1
             self._event = self._sent
             if ticket._doubt:
                 self._take_back(ticket, *ticket._doubt)
-            if not others or (self._mark is not None and ticket._others < self._mark):
-                self._met_rate(now)
+            if not others or (self._mark.value is not None and ticket._others < self._mark.value):
+                self._mark.forget()
+                self._rest.met(now)
             else:
-                self._met_limit(now, others)
+                self._mark.met(now, others)
         if retry_after is not None and retry_after > 0:
-            self._rest_for(now, retry_after)
-        self.calm = self._mark is None and not self._step
+            self._rest.begin(now, retry_after)
+        self._note_calm()
         if self._met is not None:
             self._met()
-        self._tell()
+        self._wake()
 
-    def _met_limit(self, now: float, others: int) -> None:
-        again = self._mark is not None and self._reservation and abs(others - self._mark) <= 1
-        self._reservation = min(self._reservation * 2, LONGEST) if again else FIRST_HOLD
-        self._hold_until = now + self._reservation
-        self._mark = others
-
-    def _met_rate(self, now: float) -> None:
-        self._mark = None
-        self._reservation = 0.0
-        self._last_rest = min(self._last_rest * 2, LONGEST) or FIRST_REST
-        self._rest_for(now, self._last_rest)
-
-    def _rest_for(self, now: float, seconds: float) -> None:
-        self._rest_until = max(self._rest_until, now + seconds)
-        self._step = 1
-        self._step_proven = 0
+    def _note_calm(self) -> None:
+        self.calm = self._mark.value is None and not self._rest.step
 
     # What is known of those under way.
 
     def _look(self, now: float) -> None:
-        """Count as taken whoever has had no 429 for long enough."""
+        """Count as taken the requests that have had no 429 for long enough."""
         while self._unproven:
             ticket = next(iter(self._unproven))
             if ticket._proven_at > now:
                 return
-            ticket._doubt = (self._last_rest, self._reservation)
+            ticket._doubt = (self._rest.seconds, self._mark.cap_seconds)
             self._taken(ticket)
 
     def _taken(self, ticket: Ticket) -> None:
         self._forget(ticket)
         if ticket._number <= self._event:
             return
-        self._last_rest = 0.0
-        if self._mark is not None and ticket._others >= self._mark:
-            self._mark = ticket._others + 1
-            self._reservation = 0.0
-        if self._step:
-            self._step_proven += 1
-            if self._step_proven >= self._step:
-                self._step_proven = 0
-                self._step = self._step * 2 if self._step < LAST_STEP else 0
-        self.calm = self._mark is None and not self._step
+        self._mark.taken(ticket._others)
+        self._rest.taken()
+        self._note_calm()
 
-    def _take_back(self, ticket: Ticket, last_rest: float, reservation: float) -> None:
+    def _take_back(self, ticket: Ticket, last_rest: float, cap_seconds: float) -> None:
         """Time has proven *ticket* wrongly: what followed from that is void."""
-        self._last_rest = max(self._last_rest, last_rest)
-        if ticket._above and self._mark is not None:
-            self._mark = min(self._mark, max(1, ticket._others))
-            self._reservation = max(self._reservation, reservation)
+        self._rest.seconds = max(self._rest.seconds, last_rest)
+        if ticket._above:
+            self._mark.take_back(ticket._others, cap_seconds)
 
     def _forget(self, ticket: Ticket) -> None:
-        """Nobody need wait any more for what becomes of *ticket*."""
+        """It is known what became of *ticket*, or it does not matter."""
         if ticket in self._unproven:
             del self._unproven[ticket]
             if ticket._above:
-                self._above -= 1
+                self._mark.above -= 1
 
     def _oldest_proven_at(self) -> float:
         return next(iter(self._unproven))._proven_at
 
-    # Those who wait.
+    # Requests that wait.
 
-    def _tell(self) -> None:
+    def _wake(self) -> None:
         if not self._asked:
             return
         self._asked = False
@@ -326,4 +287,4 @@ class RateGuard:
 
     def _time_passed(self) -> None:
         self._timer = None
-        self._tell()
+        self._wake()

@@ -15,7 +15,7 @@ from skyproxy.config import ProviderConfig
 from skyproxy.http.common.headers import Fields
 from skyproxy.upstream.exchange.answer import Answer
 from skyproxy.upstream.exchange.deadlines import Timers
-from skyproxy.upstream.exchange.local_capacity import Capacity, Told, answers_few, asks, slots_of, usual_limit
+from skyproxy.upstream.exchange.local_capacity import Capacity, ServerReply, answers_few, asks, slots_of, usual_limit
 from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
 from skyproxy.upstream.guards.admission_control import Guards
@@ -23,7 +23,7 @@ from skyproxy.upstream.guards.concurrency import Limiter
 from tests.unit.configs import config_of
 from tests.unit.fakes import TIMEOUTS, Response, Upstream, attempt_of, pending_calls
 
-NOTHING = Told(404, None, "")
+NOTHING = ServerReply(404, None, "")
 REQUEST = UpstreamRequest("/chat/completions", (), b"{}", TIMEOUTS)
 
 
@@ -32,8 +32,8 @@ def config(more: str = "", port: int = 8000, top: str = "", **environ: str) -> P
     return config_of(text, **environ).providers["p"]
 
 
-def models(owner: str, server: str = "") -> Told:
-    return Told(200, {"data": [{"id": "m", "owned_by": owner}]}, server)
+def models(owner: str, server: str = "") -> ServerReply:
+    return ServerReply(200, {"data": [{"id": "m", "owned_by": owner}]}, server)
 
 
 class KnownTests(SynchronousTestCase):
@@ -64,7 +64,7 @@ class KnownTests(SynchronousTestCase):
             ({"total_slots": True}, None), ({"total_slots": "4"}, None), ({"total_slots": 10**9}, None),
             ({"role": "router"}, None), ([1], None), (None, None),
         ):  # fmt: skip
-            self.assertEqual(slots_of(Told(200, value, "")), slots)
+            self.assertEqual(slots_of(ServerReply(200, value, "")), slots)
 
     def test_names(self) -> None:
         for port, props, told, few in (
@@ -72,7 +72,7 @@ class KnownTests(SynchronousTestCase):
             (8000, NOTHING, models("llamacpp"), True),
             (8000, NOTHING, models("organization_owner"), True),
             (8000, NOTHING, models("koboldcpp"), True),
-            (8000, Told(401, None, "llama.cpp"), NOTHING, True),
+            (8000, ServerReply(401, None, "llama.cpp"), NOTHING, True),
             (8000, NOTHING, models("someone", "llama.cpp"), True),
             (8000, NOTHING, models("someone", "uvicorn"), False),
             (8000, NOTHING, NOTHING, False),
@@ -80,10 +80,10 @@ class KnownTests(SynchronousTestCase):
             (11434, NOTHING, models("vllm"), False),
             (8080, NOTHING, models("sglang"), False),
             (8080, NOTHING, models("tgi-model"), False),
-            (8080, Told(401, None, ""), Told(401, None, ""), True),
+            (8080, ServerReply(401, None, ""), ServerReply(401, None, ""), True),
             (11434, NOTHING, models("someones-name"), True),
-            (1234, NOTHING, Told(200, ["odd"], ""), True),
-            (8000, NOTHING, Told(200, {"data": [1, {"owned_by": 2}]}, ""), False),
+            (1234, NOTHING, ServerReply(200, ["odd"], ""), True),
+            (8000, NOTHING, ServerReply(200, {"data": [1, {"owned_by": 2}]}, ""), False),
         ):
             self.assertEqual(answers_few(port, props, told), few, (port, props, told))
 

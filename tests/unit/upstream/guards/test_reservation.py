@@ -16,10 +16,11 @@ from skyproxy.errors import (
     UpstreamUnusable,
 )
 from skyproxy.formats.reported import reported
+from skyproxy.upstream.guards.admissions import Admissions, settle
 from skyproxy.upstream.guards.breaker import Breaker
 from skyproxy.upstream.guards.concurrency import Limiter
 from skyproxy.upstream.guards.rate_guard import RateGuard
-from skyproxy.upstream.guards.reservation import Admissions, Reservation, settle
+from skyproxy.upstream.guards.reservation import Reservation
 
 TAKEN = UpstreamTimeout("late", timer="default_timeout")
 SILENT = UpstreamTimeout("late", timer="idle_timeout")

@@ -1,0 +1,102 @@
+"""What a rate guard has learned: how many requests at once a provider takes, and how many in a time."""
+
+from __future__ import annotations
+
+PROVEN_AFTER_SECONDS = 1.0
+"""Without a 429, after which a request counts as taken, though nothing has come yet."""
+FIRST_CAP_SECONDS = 2.0
+"""For which nothing goes above a new mark; doubled each time that the same mark is met again."""
+FIRST_REST_SECONDS = 0.5
+"""Of the first rest; doubled at each further one until a request is taken."""
+LONGEST_SECONDS = 30.0
+"""At which both doublings end."""
+LAST_STEP = 16
+"""Requests of which nothing is known yet that may be under way in the last step after a rest."""
+
+
+class ConcurrencyMark:
+    """The limit of requests at once, as far as it is known.
+
+    :ivar value: requests at once that were taken; None while no limit is known.
+    :ivar cap_seconds: for which nothing goes above the mark, when it was met last; 0.0 once more was taken.
+    :ivar capped_until: nothing goes above the mark before this moment.
+    :ivar above: requests under way that went above it, of which is not known yet whether they are taken.
+    """
+
+    __slots__ = ("above", "cap_seconds", "capped_until", "value")
+
+    def __init__(self) -> None:
+        self.value: int | None = None
+        self.cap_seconds = 0.0
+        self.capped_until = 0.0
+        self.above = 0
+
+    def reached_by(self, requests: int) -> bool:
+        """Whether one more than *requests* would go above the mark."""
+        return self.value is not None and requests >= self.value
+
+    def met(self, now: float, others: int) -> None:
+        """One more than *others* was too much."""
+        again = self.value is not None and self.cap_seconds and abs(others - self.value) <= 1
+        self.cap_seconds = min(self.cap_seconds * 2, LONGEST_SECONDS) if again else FIRST_CAP_SECONDS
+        self.capped_until = now + self.cap_seconds
+        self.value = others
+
+    def met_again(self, others: int) -> None:
+        """Another 429 of the same event has left *others* under way."""
+        if self.value is not None:
+            self.value = max(1, min(self.value, others))
+
+    def taken(self, others: int) -> None:
+        """A request was taken beside *others*."""
+        if self.value is not None and others >= self.value:
+            self.value = others + 1
+            self.cap_seconds = 0.0
+
+    def take_back(self, others: int, cap_seconds: float) -> None:
+        """A request beside *others* was not taken after all."""
+        if self.value is not None:
+            self.value = min(self.value, max(1, others))
+            self.cap_seconds = max(self.cap_seconds, cap_seconds)
+
+    def forget(self) -> None:
+        """Nothing is known any more."""
+        self.value = None
+        self.cap_seconds = 0.0
+
+
+class RateRest:
+    """The rest after a rate limit, and the steps by which requests begin again.
+
+    :ivar seconds: of the last rest; 0.0 once a request was taken.
+    :ivar until: nothing is sent before this moment.
+    :ivar step: requests of which nothing is known yet that may be under way; 0: any number.
+    """
+
+    __slots__ = ("_proven", "seconds", "step", "until")
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.until = 0.0
+        self.step = 0
+        self._proven = 0
+
+    def met(self, now: float) -> None:
+        """A rate limit was met."""
+        self.seconds = min(self.seconds * 2, LONGEST_SECONDS) or FIRST_REST_SECONDS
+        self.begin(now, self.seconds)
+
+    def begin(self, now: float, seconds: float) -> None:
+        """Rest for *seconds*, if no longer rest is under way; then begin with one request."""
+        self.until = max(self.until, now + seconds)
+        self.step = 1
+        self._proven = 0
+
+    def taken(self) -> None:
+        """A request was taken."""
+        self.seconds = 0.0
+        if self.step:
+            self._proven += 1
+            if self._proven >= self.step:
+                self._proven = 0
+                self.step = self.step * 2 if self.step < LAST_STEP else 0
