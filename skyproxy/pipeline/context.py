@@ -126,7 +126,7 @@ class RequestContext:
     def _main(self) -> Attempt | None:
         """That which was answered; of a request without an answer, the last one, if that is of the last candidate."""
         if self.answer is not None:
-            return self.answer.answer.attempt
+            return self.answer.attempt
         attempts = self.attempts
         if not attempts.all_sent:
             return None

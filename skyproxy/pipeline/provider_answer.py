@@ -7,6 +7,7 @@ from skyproxy.formats.openai.stream_state import Asked, StreamState
 from skyproxy.pipeline.relay import Client, relay
 from skyproxy.pipeline.router import Candidate
 from skyproxy.upstream.exchange.answer import Answer
+from skyproxy.upstream.exchange.attempt import Attempt
 
 
 class ProviderAnswer:
@@ -14,14 +15,16 @@ class ProviderAnswer:
 
     :param model: the name that a JSON answer carries; None where the answer may be anything.
     :param asked: what the client wants of a stream.
+    :ivar attempt: the one that it answers.
     :ivar candidate: the one that answered.
     :ivar answer: what came, and what is kept of it.
     """
 
-    __slots__ = ("_asked", "_model", "_state", "answer", "candidate")
+    __slots__ = ("_asked", "_model", "_state", "answer", "attempt", "candidate")
 
-    def __init__(self, answer: Answer, candidate: Candidate, model: str | None, asked: Asked) -> None:
+    def __init__(self, answer: Answer, attempt: Attempt, candidate: Candidate, model: str | None, asked: Asked) -> None:
         self.answer = answer
+        self.attempt = attempt
         self.candidate = candidate
         self._model = model
         self._asked = asked

@@ -30,6 +30,7 @@ from skyproxy.pipeline.routed_request import RoutedRequest
 from skyproxy.pipeline.router import Candidate, Router
 from skyproxy.telemetry.refusals import Refusals
 from skyproxy.upstream.dispatch.dispatcher import Dispatcher
+from skyproxy.upstream.exchange.answer import Answer
 from skyproxy.upstream.exchange.provider import Provider
 
 _log = Logger()
@@ -140,18 +141,12 @@ class Proxy:
         ]
         context.sharing = sharing = self._coalescing.sharing(request, parsed.model, routed[0])
         if sharing is None:
-            return await self._fetch(context, routed)
+            return _fetched(context, routed, await self._dispatcher.dispatch(routed, context.attempts))
         return await self._coalescing.obtain(sharing, partial(self._fetch, context, routed))
 
     async def _fetch(self, context: RequestContext, routed: list[RoutedRequest]) -> ProviderAnswer:
-        """Have the providers asked."""
-        answer = await self._dispatcher.dispatch(routed, context.attempts)
-        attempt = answer.attempt
-        assert attempt is not None
-        candidate = context.attempts.candidates[attempt.candidate]
-        model = context.model if context.request.endpoint.in_json else None
-        context.answer = fetched = ProviderAnswer(answer, candidate, model, routed[0].asked_for)
-        return fetched
+        """Get an answer that others may share."""
+        return _fetched(context, routed, await self._dispatcher.dispatch(routed, context.attempts))
 
     # The end of the process.
 
@@ -175,6 +170,16 @@ class Proxy:
                 context.end(error)
             except Exception:
                 _log.failure("A request could not be ended", request_id=context.request.request_id)
+
+
+def _fetched(context: RequestContext, routed: list[RoutedRequest], answer: Answer) -> ProviderAnswer:
+    """A provider's *answer*, with what is needed to send it to the client."""
+    attempt = answer.attempt
+    assert attempt is not None
+    chosen = routed[attempt.candidate]
+    model = context.model if context.request.endpoint.in_json else None
+    context.answer = fetched = ProviderAnswer(answer, attempt, chosen.candidate, model, chosen.asked_for)
+    return fetched
 
 
 def secrets_of(candidates: Iterable[Candidate]) -> list[str]:

@@ -59,7 +59,9 @@ class RoutedRequest:
 
         :raise InvalidRequest: its body cannot be written.
         """
-        request, candidate, body = self._request, self.candidate, self._body or self.body
+        request, candidate, body = self._request, self.candidate, self._body
+        if body is None:
+            body = self._body = self._parsed.body_for(candidate)
         if body.dropped:
             _log.debug(
                 "Dropped fields the provider does not know",

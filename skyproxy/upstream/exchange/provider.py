@@ -18,13 +18,14 @@ from skyproxy.http.common.headers import Field
 from skyproxy.upstream.dispatch.hedge_delay import HedgeDelay
 from skyproxy.upstream.exchange.answer import Answer
 from skyproxy.upstream.exchange.attempt import Attempt
+from skyproxy.upstream.exchange.body import Body
 from skyproxy.upstream.exchange.deadlines import Timers
 from skyproxy.upstream.exchange.error_answer import read_error_answer, retry_delay
 from skyproxy.upstream.exchange.exchange import Exchange
 from skyproxy.upstream.exchange.failures import map_failure, was_taken
 from skyproxy.upstream.exchange.local_capacity import Capacity
 from skyproxy.upstream.exchange.refused_fields import refuse_field, without_refused
-from skyproxy.upstream.exchange.treq_client import ProviderClient, RawResponse, raw_of
+from skyproxy.upstream.exchange.treq_client import ProviderClient, raw_of
 from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
 from skyproxy.upstream.guards.admission_control import NO_KEYS, AdmissionControl, Entry, Guards
 from skyproxy.upstream.guards.concurrency import LimiterStatistics
@@ -148,10 +149,19 @@ class Provider:
         except BaseException as error:
             reservation.release(None, error)
             raise
-        answer = self._answer(response, exchange, reservation, sent - came)
-        if answer.status >= 400:
+        status, data = response.code, response.whole
+        self.counts.responses[str(status)] += 1
+        reservation.begun(status)
+        body: Body | Callable[[], Body]
+        if data is None:
+            body = exchange.body_of(response)
+        else:
+            exchange.cancel()
+            body = partial(exchange.body_of, response)
+        answer = Answer(status, response.raw_headers, body, reservation, sent - came, data, config.dialect)
+        if status >= 400:
             await read_error_answer(answer, request, attempt, reservation, config.dialect, self._wall())
-        elif answer.status < 300 and reservation.lease is not None:
+        elif status < 300 and reservation.lease is not None:
             reservation.lease.worked()
         return answer
 
@@ -200,17 +210,6 @@ class Provider:
         if capacity is not None and asks:
             capacity.ask()
         return pending
-
-    def _answer(self, response: RawResponse, exchange: Exchange, reservation: Reservation, queued: float) -> Answer:
-        status, data, dialect = response.code, response.whole, self.config.dialect
-        self.counts.responses[str(status)] += 1
-        reservation.begun(status)
-        if data is None:
-            return Answer(status, response.raw_headers, exchange.body_of(response), reservation, queued, None, dialect)
-        exchange.cancel()
-        return Answer(
-            status, response.raw_headers, partial(exchange.body_of, response), reservation, queued, data, dialect
-        )
 
     def _failed(self, error: Exception, exchange: Exchange, connect_timeout: float) -> SkyproxyError | CancelledError:
         failed = exchange.expired or map_failure(error, self.config.name, connect_timeout)
