@@ -147,4 +147,4 @@ class BodyTransport:
 
 def stock_wire() -> Wire:
     """Twisted's protocols on both sides."""
-    return Wire(server=stock_server, client=StockClient)
+    return Wire(server=stock_server, client=lambda quiescent, schedule: StockClient(quiescent))

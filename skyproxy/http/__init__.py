@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.interfaces import IProtocol
 
 from skyproxy.http.h1.client_protocol import ClientProtocol
+from skyproxy.http.loop.batches import Schedule
 from skyproxy.http.server.channels import Connections, RenderRefusal, channel_factory
 from skyproxy.http.server.limits import ServerLimits
 
@@ -20,8 +21,9 @@ class Wire:
     """The protocols of both sides: the seam at which others can be put in.
 
     :ivar server: makes what a Site is to have as its ``protocol``.
-    :ivar client: makes the protocol of one connection to a provider, from its quiescent callback.
+    :ivar client: makes the protocol of one connection to a provider, from its quiescent callback and the scheduler's
+        ``schedule``.
     """
 
     server: Callable[[ServerLimits, Connections, RenderRefusal], Callable[[], IProtocol]] = channel_factory
-    client: Callable[[Callable[[Any], None]], Any] = ClientProtocol
+    client: Callable[[Callable[[Any], None], Schedule], Any] = ClientProtocol

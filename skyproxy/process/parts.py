@@ -86,7 +86,7 @@ def make_parts(
     roots, demo = Roots(), EmbeddedDemo(reactor)
 
     def make_provider(settings: ProviderConfig, counts: Counts) -> Provider:
-        return build_provider(settings, reactor, wire, counts, network, roots, sockets)
+        return build_provider(settings, reactor, wire, counts, network, roots, sockets, scheduler.schedule)
 
     providers = Providers(make_provider, demo, sockets)
     lag = LagProbe(reactor, time.monotonic, seconds_since_boot, lambda seconds: _slept(providers, seconds))
@@ -111,7 +111,7 @@ def make_parts(
         reloads,
     )
     api = Api(proxy, providers.runtime, RequestIds(secrets.token_hex(4)), reactor, sources)
-    connections = Connections(reactor)
+    connections = Connections(reactor, scheduler.schedule)
     site = build_site(api.app, reactor, wire, limits_of(config.proxy), connections)
     followers: list[Callable[[Config], object]] = [
         providers.build,

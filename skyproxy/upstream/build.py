@@ -17,7 +17,7 @@ from skyproxy.http.client.tls import TlsClient
 from skyproxy.http.client.trust import Roots
 from skyproxy.http.common.headers import Field
 from skyproxy.http.h2.client_connection import Http2Connection
-from skyproxy.http.loop.read_turns import schedule_of
+from skyproxy.http.loop.batches import Schedule, immediately
 from skyproxy.http.loop.socket_budget import RationedEndpoint, Sockets
 from skyproxy.upstream.exchange.deadlines import Timers
 from skyproxy.upstream.exchange.local_capacity import Capacity, asks, usual_limit
@@ -40,6 +40,7 @@ def build_provider(
     network: Any = None,
     roots: Roots | None = None,
     sockets: Sockets | None = None,
+    schedule: Schedule = immediately,
 ) -> Provider:
     """The provider of *config*: one pool, one client, one limit, for as long as it serves.
 
@@ -48,6 +49,7 @@ def build_provider(
     :param network: makes the connections; None: *reactor* does.
     :param roots: the authorities that the process trusts.
     :param sockets: tells whether another connection may be made; None: one always may.
+    :param schedule: has the same step done for many requests in a row; see :mod:`skyproxy.http.loop.batches`.
     """
     origin = Origin(config.base_url)
     tls = None
@@ -58,7 +60,7 @@ def build_provider(
     http2 = config.http2 == "on" or (config.http2 == "auto" and origin.secure)
     pool = ConnectionPool(
         reactor,
-        wire.client,
+        lambda quiescent: wire.client(quiescent, schedule),
         partial(Http2Connection, reactor, "https" if origin.secure else "http") if http2 else None,
         tls,
         max_connections=config.max_connections,
@@ -79,7 +81,7 @@ def build_provider(
         timers,
         max_concurrent=usual if most is None else min(usual, most),
         max_pending=config.max_pending,
-        schedule=schedule_of(network),
+        schedule=schedule,
     )
     _log.info("Created connection pool for provider", provider=config.name, max_connections=config.max_connections)
     keys = config.api_keys

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 from skyproxy.http import Connections, ServerLimits, Wire
 from skyproxy.http.client.agent import Origin, OriginAgent, endpoint_of
 from skyproxy.http.client.pool import ConnectionPool
-from skyproxy.http.loop.batches import BatchScheduler
+from skyproxy.http.loop.batches import BatchScheduler, Schedule, immediately
 from skyproxy.http.loop.read_turns import fair_reads
 from skyproxy.upstream.exchange.treq_client import ProviderClient, raw_of
 from skyproxy.web.client import client_of
@@ -35,13 +35,20 @@ class Card:
     :param reactor: IReactorTime.
     :param network: makes the connections; IReactorTCP.
     :param upstream: a port of loopback.
+    :param schedule: that of the scheduler which all connections share.
     """
 
     app = Klein()
 
-    def __init__(self, reactor: Any, network: Any, upstream: int, wire: Wire) -> None:
+    def __init__(self, reactor: Any, network: Any, upstream: int, wire: Wire, schedule: Schedule) -> None:
         origin = Origin(f"http://127.0.0.1:{upstream}")
-        pool = ConnectionPool(reactor, wire.client, max_connections=2 * PERMITS, keep_alive=60, keep_alive_max=60)
+        pool = ConnectionPool(
+            reactor,
+            lambda quiescent: wire.client(quiescent, schedule),
+            max_connections=2 * PERMITS,
+            keep_alive=60,
+            keep_alive_max=60,
+        )
         agent = OriginAgent(origin, endpoint_of(origin, network, 10, None), pool)
         fixed = ((b"Host", origin.authority.encode()), (b"Accept-Encoding", b"identity"))
         self._client = ProviderClient(f"http://{origin.authority}", fixed, agent, pool, reactor)
@@ -65,12 +72,11 @@ class Card:
         client_of(request, [], self._seconds).answer(response.code, _JSON, answer)
 
 
-def card_site(reactor: Any, upstream: int, network: Any = None) -> ApiSite:
+def card_site(reactor: Any, upstream: int, network: Any = None, schedule: Schedule = immediately) -> ApiSite:
     """The site of the app, on skyproxy's wire."""
     wire = Wire()
-    return build_site(
-        Card(reactor, network or reactor, upstream, wire).app, reactor, wire, ServerLimits(), Connections(reactor)
-    )
+    card = Card(reactor, network or reactor, upstream, wire, schedule)
+    return build_site(card.app, reactor, wire, ServerLimits(), Connections(reactor, schedule))
 
 
 def main(port: int, upstream: int) -> None:
@@ -78,9 +84,9 @@ def main(port: int, upstream: int) -> None:
     from twisted.internet import reactor as running
 
     reactor: Any = running
-    stages = BatchScheduler(reactor)
-    site = card_site(reactor, upstream, fair_reads(reactor, stages))
-    fair_reads(reactor, stages).listenTCP(port, site, BACKLOG, "127.0.0.1")
+    scheduler = BatchScheduler(reactor)
+    site = card_site(reactor, upstream, fair_reads(reactor, scheduler), scheduler.schedule)
+    fair_reads(reactor, scheduler).listenTCP(port, site, BACKLOG, "127.0.0.1")
     spare_the_collector()
     reactor.run()
 

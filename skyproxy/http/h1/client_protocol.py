@@ -19,9 +19,8 @@ from skyproxy.http.common.errors import RequestNotSent
 from skyproxy.http.common.headers import OutgoingHeaders
 from skyproxy.http.h1.client_response import DONE, ClientResponse, WholeResponse
 from skyproxy.http.h1.response_reader import BadResponse, ResponseHead, ResponseReader
-from skyproxy.http.loop.batches import ANSWERS, Schedule
+from skyproxy.http.loop.batches import RESPONSES, Schedule, immediately
 from skyproxy.http.loop.direct_io import direct_writer, read_directly
-from skyproxy.http.loop.read_turns import schedule_of
 
 _WORTH_NO_COPY = 128 * 1024
 _CLOSED = Failure(PotentialDataLoss())
@@ -31,6 +30,7 @@ class ClientProtocol(Protocol):
     """Carries one request at a time.
 
     :param quiescent_callback: called with this when it may be used again, before its reader hears of the end.
+    :param schedule: has whole responses handed over together with those of other connections.
     :ivar state: ``QUIESCENT`` (a request may be sent), ``WAITING`` (one was), or ``CONNECTION_LOST`` (none may be).
     :ivar keep_alive: seconds that the server said it keeps an idle connection; None if it did not.
     :ivar on_lost: called with this when the connection is gone.
@@ -40,14 +40,14 @@ class ClientProtocol(Protocol):
 
     transport: Any
     _write: Callable[[bytes], None]
-    _schedule: Schedule
 
-    def __init__(self, quiescent_callback: Callable[[Any], None]) -> None:
+    def __init__(self, quiescent_callback: Callable[[Any], None], schedule: Schedule = immediately) -> None:
         self.state = "QUIESCENT"
         self.keep_alive: float | None = None
         self.on_lost: Callable[[Any], None] | None = None
         self.on_stale: Callable[[Any, Any], Deferred[IResponse]] | None = None
         self._quiescent_callback = quiescent_callback
+        self._schedule = schedule
         self._reader = ResponseReader()
         self._request: Any = None
         self._answer: Deferred[IResponse] | None = None
@@ -63,9 +63,8 @@ class ClientProtocol(Protocol):
     def connectionMade(self) -> None:
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
-        self._write = direct_writer(self.transport)
+        self._write = direct_writer(self.transport, self._schedule)
         read_directly(self.transport, self)
-        self._schedule = schedule_of(getattr(self.transport, "reactor", None))
 
     def request(self, request: Any) -> Deferred[IResponse]:
         """Send *request*, a request of twisted.web's client whose headers are :class:`OutgoingHeaders` and whose body
@@ -186,7 +185,7 @@ class ClientProtocol(Protocol):
         self.keep_alive = head.keep_alive
         self._be_free()
         self._whole.add(answer)
-        self._schedule(ANSWERS, self._hand_over, answer, response)
+        self._schedule(RESPONSES, self._hand_over, answer, response)
 
     def _hand_over(self, answer: Deferred[IResponse], response: IResponse) -> None:
         self._whole.discard(answer)

@@ -20,9 +20,8 @@ from skyproxy.http.h1.request_head import Head, Refused
 from skyproxy.http.h1.request_head_reader import HeadReader
 from skyproxy.http.h1.request_reader import RequestReader
 from skyproxy.http.h1.server_output import Output
-from skyproxy.http.loop.batches import GONE, REQUESTS, Schedule
+from skyproxy.http.loop.batches import DISCONNECTS, REQUESTS
 from skyproxy.http.loop.direct_io import direct_writer, read_directly
-from skyproxy.http.loop.read_turns import schedule_of
 from skyproxy.http.server.connections import EVERY_LOOK, Connections, Progress, has_input, peer_left
 from skyproxy.http.server.limits import CLOSE_TIMEOUT, FIRST_WORDS, READ_AHEAD, ServerLimits
 
@@ -48,8 +47,6 @@ class ServerChannel(Output):
     site: Any = None
     requestFactory: Any = None
 
-    _schedule: Schedule
-
     def __init__(
         self,
         limits: ServerLimits,
@@ -62,6 +59,7 @@ class ServerChannel(Output):
         self._limits = limits
         self._render_refusal = render_refusal
         self._seconds: Callable[[], float] = connections.clock.seconds
+        self._schedule = connections.schedule
         self._reader = RequestReader(limits, heads)
         self._request: Any = None
         self._serving = False  # The request has been handed over.
@@ -78,9 +76,8 @@ class ServerChannel(Output):
     def connectionMade(self) -> None:
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
-        self._send = direct_writer(self.transport)
+        self._send = direct_writer(self.transport, self._schedule)
         read_directly(self.transport, self)
-        self._schedule = schedule_of(getattr(self.transport, "reactor", None))
         self.transport.registerProducer(self, True)
         self.deadline = self._seconds() + self._limits.header_timeout
         self._connections.add(self)
@@ -91,7 +88,7 @@ class ServerChannel(Output):
         self._held.clear()
         self._reader.close()
         if self._request is not None:
-            self._schedule(GONE, self._give_up_request, reason)
+            self._schedule(DISCONNECTS, self._give_up_request, reason)
 
     def _give_up_request(self, reason: Failure) -> None:
         request, self._request = self._request, None

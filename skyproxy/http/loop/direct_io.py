@@ -9,24 +9,23 @@ from twisted.internet.interfaces import IProtocol
 from twisted.internet.tcp import Connection
 
 from skyproxy.http.loop.batches import WRITES, Schedule
-from skyproxy.http.loop.read_turns import schedule_of
 
 
-def direct_writer(transport: Any) -> Callable[[bytes], None]:
+def direct_writer(transport: Any, schedule: Schedule) -> Callable[[bytes], None]:
     """What to write to *transport* with.
 
     Twisted's own write keeps the data for the reactor's next turn, and has the system watch the socket for that turn:
     three more system calls for each message, and a wait behind whatever else that turn brings. Here the data goes to
-    the system when its stage comes (see ``batches``), in one call for all that was written until then,
-    and only what the system does not take is kept. Over TLS, Twisted's own serves.
+    the system in its phase (see ``batches``), in one call for all that was written until then, and only what the system
+    does not take is kept. Over TLS, Twisted's own serves.
     """
     if not isinstance(transport, Connection) or transport.TLS:
         return transport.write  # type: ignore[no-any-return]
-    return _Writer(transport, schedule_of(transport.reactor)).write
+    return _Writer(transport, schedule).write
 
 
 class _Writer:
-    """Writes to one connection. What waits for its stage waits in the connection's own buffer, so that whoever closes
+    """Writes to one connection. What waits for its phase waits in the connection's own buffer, so that whoever closes
     the connection, or writes to it in another way, finds it there.
     """
 

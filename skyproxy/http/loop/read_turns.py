@@ -1,4 +1,4 @@
-"""Reading from sockets in slices, so that nobody else has to wait until all of them have been read."""
+"""Reading from sockets for a bounded time at each turn, so that nobody else waits until all of them have been read."""
 
 from __future__ import annotations
 
@@ -16,23 +16,18 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, implementer, providedBy
 
-from skyproxy.http.loop.batches import BatchScheduler, Schedule, at_once
+from skyproxy.http.loop.batches import BatchScheduler
 
 _log = Logger()
 
 READ_SECONDS = 0.002
 """Seconds after which no further connection is read in the same turn of the reactor."""
 
-_MOST = 1000
-"""Connections that the system is asked for at once."""
+_MAX_READY = 1000
+"""Connections that the system is asked for at a time."""
 
 
-def schedule_of(network: Any) -> Schedule:
-    """How those put work off that *network*, a reactor to connections, reads for; see ``batches``."""
-    return network.stages.schedule if isinstance(network, FairReads) else at_once
-
-
-def fair_reads(reactor: Any, stages: BatchScheduler | None = None) -> Any:
+def fair_reads(reactor: Any, scheduler: BatchScheduler | None = None) -> Any:
     """What some connections should take for their reactor.
 
     Twisted's reactor reads all that is ready before it looks at anything else: with a thousand streams, a request
@@ -43,13 +38,14 @@ def fair_reads(reactor: Any, stages: BatchScheduler | None = None) -> Any:
     Clients and providers should have one each: then neither waits until all of the others have been read.
 
     :param reactor: *reactor* itself is returned where it does not run on epoll.
-    :param stages: what is put off until a slice has been read; the same for all that hand work on to each other.
+    :param scheduler: does the work that comes of what was read; the same one for all connections that hand work on to
+        each other.
     """
     if sys.platform != "linux":
         return reactor
     from twisted.internet.epollreactor import EPollReactor
 
-    return FairReads(reactor, stages) if isinstance(reactor, EPollReactor) else reactor
+    return FairReads(reactor, scheduler) if isinstance(reactor, EPollReactor) else reactor
 
 
 @implementer(IReadDescriptor)
@@ -57,11 +53,11 @@ class FairReads:
     """A reactor to the TCP connections that it makes or takes, and one thing to read to *reactor*, which does all the
     rest.
 
-    :param reactor: its clock tells when a slice is over.
-    :ivar stages: what is put off until a slice has been read; see :func:`sliced`.
+    :param reactor: its clock tells when the time is over.
+    :param scheduler: does the work that comes of what was read.
     """
 
-    def __init__(self, reactor: Any, stages: BatchScheduler | None = None) -> None:
+    def __init__(self, reactor: Any, scheduler: BatchScheduler | None = None) -> None:
         directlyProvides(self, providedBy(reactor))
         self._reactor = reactor
         self._seconds: Callable[[], float] = reactor.seconds
@@ -69,7 +65,7 @@ class FairReads:
         self._readers: dict[int, Any] = {}
         self._numbers: dict[Any, int] = {}
         self._epoll = select.epoll()
-        self.stages = stages or BatchScheduler(reactor)
+        self._scheduler = scheduler or BatchScheduler(reactor)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reactor, name)
@@ -120,18 +116,18 @@ class FairReads:
         return "-"
 
     def doRead(self) -> None:
-        """Read from those that are ready, for a while; then do what was put off until then."""
-        self.stages.begin()
+        """Read from those that are ready, for a while; then do the work that comes of it."""
+        self._scheduler.begin()
         try:
             self._read_some()
         finally:
-            self.stages.end()
+            self._scheduler.end()
 
     def _read_some(self) -> None:
         until = self._seconds() + READ_SECONDS
         readers, ready = self._readers, self._ready
         if not ready:
-            ready.extend([number for number, _ in self._epoll.poll(0, _MOST)])
+            ready.extend([number for number, _ in self._epoll.poll(0, _MAX_READY)])
         while ready:
             reader = readers.get(ready.popleft())
             if reader is None:

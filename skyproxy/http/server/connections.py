@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from twisted.logger import Logger
 
+from skyproxy.http.loop.batches import Schedule, immediately
 from skyproxy.http.loop.direct_io import unsent
 
 if sys.platform == "linux":
@@ -48,11 +49,13 @@ class Connections:
     """Looks at all deadlines once a tick: a deadline costs a request one assignment, and no delayed call.
 
     :param clock: what the deadlines are measured by, IReactorTime.
+    :param schedule: has the same step done for the requests of many connections in a row; kept under this name.
     :ivar draining: no connection is to outlive the answer that is under way.
     """
 
-    def __init__(self, clock: Any) -> None:
+    def __init__(self, clock: Any, schedule: Schedule = immediately) -> None:
         self.clock = clock
+        self.schedule = schedule
         self.draining = False
         self._open: set[Connection] = set()
         self._next_look: Any = None

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, DeferredSemaphore, fail, succeed
 
 from skyproxy.clock import Clock
 from skyproxy.errors import BacklogFull, QueueTimeout
-from skyproxy.http.loop.batches import PERMITS, Schedule, at_once
+from skyproxy.http.loop.batches import PERMITS, Schedule, immediately
 
 Priority = Literal["interactive", "background"]
 
@@ -73,7 +73,7 @@ class Limiter:
         *,
         max_concurrent: int,
         max_pending: int,
-        schedule: Schedule = at_once,
+        schedule: Schedule = immediately,
     ) -> None:
         self._clock = clock
         self._schedule = schedule

@@ -130,24 +130,24 @@ class ClientTests(SynchronousTestCase):
 
     def schedule(self) -> BatchScheduler:
         """Have whole answers handed over later."""
-        stages = BatchScheduler(Clock(), 1.0)
-        self.client._schedule = stages.schedule
-        stages.begin()
-        return stages
+        scheduler = BatchScheduler(Clock(), 1.0)
+        self.client._schedule = scheduler.schedule
+        scheduler.begin()
+        return scheduler
 
     def test_whole_answers_are_handed_over_later(self) -> None:
-        stages = self.schedule()
+        scheduler = self.schedule()
         first = self.client.request(request())
         self.client.dataReceived(WHOLE)
         second = self.client.request(request())
         self.client.dataReceived(WHOLE.replace(b"hello", b"world"))
         self.assertNoResult(first)
-        stages.end()
+        scheduler.end()
         responses: Any = self.successResultOf(first), self.successResultOf(second)
         self.assertEqual([response.whole for response in responses], [b"hello", b"world"])
 
     def test_cancelled_before_it_is_handed_over(self) -> None:
-        stages = self.schedule()
+        scheduler = self.schedule()
         first = self.client.request(request())
         self.client.dataReceived(WHOLE)
         second = self.client.request(request())
@@ -156,16 +156,16 @@ class ClientTests(SynchronousTestCase):
         # The connection carries the second one, which is not concerned.
         self.assertEqual((self.client.state, self.transport.aborted), ("WAITING", False))
         self.client.dataReceived(WHOLE)
-        stages.end()
+        scheduler.end()
         response: Any = self.successResultOf(second)
         self.assertEqual(response.whole, b"hello")
 
     def test_the_connection_ends_before_it_is_handed_over(self) -> None:
-        stages = self.schedule()
+        scheduler = self.schedule()
         answer = self.client.request(request())
         self.client.dataReceived(WHOLE)
         self.client.connectionLost(Failure(ConnectionLost()))
-        stages.end()
+        scheduler.end()
         response: Any = self.successResultOf(answer)
         self.assertEqual(response.whole, b"hello")
 

@@ -233,32 +233,32 @@ class PutOffTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.served = Served()
-        self.stages = BatchScheduler(self.served.clock, 1.0)
+        self.scheduler = BatchScheduler(self.served.clock, 1.0)
         self.client = self.served.connect()
-        self.client.protocol._channel._schedule = self.stages.schedule
+        self.client.protocol._channel._schedule = self.scheduler.schedule
 
     def test_in_order_and_each_once(self) -> None:
-        self.stages.begin()
+        self.scheduler.begin()
         self.client.send(get(b"/1") + post(b"two", b"/2"), get(b"/3"))
         self.assertEqual(self.served.requests, [])
-        self.stages.end()
+        self.scheduler.end()
         self.assertEqual([seen[1] for seen in self.served.seen], [b"/1", b"/2", b"/3"])
         self.assertEqual(len(self.client.answers("GET", "POST", "GET")), 3)
 
     def test_who_has_left_meanwhile_is_not_served(self) -> None:
-        self.stages.begin()
+        self.scheduler.begin()
         self.client.send(get())
         self.client.leave()
-        self.stages.end()
+        self.scheduler.end()
         self.assertEqual(self.served.requests, [])
 
     def test_a_fault_ends_the_connection(self) -> None:
         self.served.site.requestFactory = Faulty
         self.client = self.served.connect()
-        self.client.protocol._channel._schedule = self.stages.schedule
-        self.stages.begin()
+        self.client.protocol._channel._schedule = self.scheduler.schedule
+        self.scheduler.begin()
         self.client.send(get())
-        self.stages.end()
+        self.scheduler.end()
         self.assertTrue(self.client.transport.aborted)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 

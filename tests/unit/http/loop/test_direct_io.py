@@ -12,7 +12,7 @@ from twisted.internet.tcp import Connection
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.http.loop.batches import BatchScheduler
+from skyproxy.http.loop.batches import BatchScheduler, immediately
 from skyproxy.http.loop.direct_io import _Writer, direct_writer, read_directly
 
 
@@ -42,7 +42,7 @@ class DirectTests(SynchronousTestCase):
         self.reactor = Reactor()
         self.transport: Any = Connection(ours, Protocol(), self.reactor)  # type: ignore[arg-type]
         self.transport.connected = 1
-        self.write = direct_writer(self.transport)
+        self.write = direct_writer(self.transport, immediately)
 
     def test_what_the_system_takes_is_gone_at_once(self) -> None:
         self.write(b"abc")
@@ -80,7 +80,7 @@ class DirectTests(SynchronousTestCase):
         self.write(b"abc")
         self.write(b"def")
         self.assertEqual(sent, [])
-        self.stages.end()
+        self.scheduler.end()
         self.assertEqual((sent, self.peer.recv(10)), ([b"abcdef"], b"abcdef"))
         self.write(b"ghi")
         self.assertEqual(sent[1:], [b"ghi"])
@@ -90,7 +90,7 @@ class DirectTests(SynchronousTestCase):
         self.schedule()
         self.write(b"abc")
         self.transport.loseConnection()
-        self.stages.end()
+        self.scheduler.end()
         self.assertEqual(self.reactor.writers, [self.transport])
         self.transport.doWrite()
         self.assertEqual(self.peer.recv(10), b"abc")
@@ -100,7 +100,7 @@ class DirectTests(SynchronousTestCase):
         self.write(b"abc")
         self.transport.writeSequence((b"def", b"ghi"))
         self.write(b"jkl")
-        self.stages.end()
+        self.scheduler.end()
         self.assertEqual(self.peer.recv(20), b"abcdefghijkl")
 
     def test_no_more_waits_than_the_transport_would_hold(self) -> None:
@@ -115,13 +115,13 @@ class DirectTests(SynchronousTestCase):
         sent = self.schedule()
         self.write(b"abc")
         self.transport.connected = 0
-        self.stages.end()
+        self.scheduler.end()
         self.assertEqual(sent, [])
 
     def schedule(self) -> list[bytes]:
         """Have what is written wait for its stage; returns what the system gets."""
-        self.stages = BatchScheduler(Clock(), 1.0)
-        writer = _Writer(self.transport, self.stages.schedule)
+        self.scheduler = BatchScheduler(Clock(), 1.0)
+        writer = _Writer(self.transport, self.scheduler.schedule)
         self.write = writer.write
         sent: list[bytes] = []
         send = writer._send
@@ -131,7 +131,7 @@ class DirectTests(SynchronousTestCase):
             return send(data)
 
         writer._send = count
-        self.stages.begin()
+        self.scheduler.begin()
         return sent
 
     def test_what_is_read_goes_to_the_protocol_itself(self) -> None:
@@ -150,5 +150,5 @@ class DirectTests(SynchronousTestCase):
         self.assertIs(self.transport.protocol, beneath)
         other: Any = StringTransport()
         read_directly(other, between)
-        direct_writer(other)(b"abc")
+        direct_writer(other, immediately)(b"abc")
         self.assertEqual(other.value(), b"abc")

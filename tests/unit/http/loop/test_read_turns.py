@@ -42,9 +42,9 @@ class Reader:
     :ivar read: what came, of all readers.
     """
 
-    def __init__(self, slices: Any, read: list[bytes]) -> None:
+    def __init__(self, reads: Any, read: list[bytes]) -> None:
         self.ours, self.peer = socket.socketpair()
-        self.slices = slices
+        self.reads = reads
         self.read = read
         self.why: BaseException | None = None
         self.takes = 0.0
@@ -55,14 +55,14 @@ class Reader:
 
     def doRead(self) -> BaseException | None:
         self.read.append(self.ours.recv(100))
-        self.slices.advance(self.takes)
+        self.reads.advance(self.takes)
         if isinstance(self.why, ZeroDivisionError):
             raise self.why
         return self.why
 
     def connectionLost(self, reason: Failure) -> None:
         self.lost.append(reason)
-        self.slices.removeReader(self)
+        self.reads.removeReader(self)
         self.ours.close()
 
 
@@ -78,29 +78,29 @@ class HalfReader(Reader):
 class SliceTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = Reactor()
-        self.slices: Any = FairReads(self.reactor)
+        self.reads: Any = FairReads(self.reactor)
         self.read: list[bytes] = []
 
     def reader(self, kind: type[Reader] = Reader) -> Reader:
-        reader = kind(self.slices, self.read)
+        reader = kind(self.reads, self.read)
         self.addCleanup(reader.ours.close)
         self.addCleanup(reader.peer.close)
-        self.slices.addReader(reader)
+        self.reads.addReader(reader)
         return reader
 
     def test_all_that_are_ready_are_read_while_there_is_time(self) -> None:
         for number in range(50):
             self.reader().peer.send(b"%d" % number)
-        self.slices.doRead()
+        self.reads.doRead()
         self.assertEqual(sorted(map(int, self.read)), list(range(50)))
 
-    def test_what_takes_long_is_done_in_slices_and_in_turn(self) -> None:
+    def test_what_takes_long_is_done_in_parts_and_in_turn(self) -> None:
         readers = [self.reader() for _ in range(5)]
         for number, reader in enumerate(readers):
             reader.takes = READ_SECONDS * 0.6
             reader.peer.send(b"%d" % number * 200)
         for reads in (2, 4, 5, 7, 9, 10):
-            self.slices.doRead()
+            self.reads.doRead()
             self.assertEqual(len(self.read), reads)
         self.assertEqual([each[:1] for each in self.read], [b"0", b"1", b"2", b"3", b"4"] * 2)
 
@@ -109,22 +109,22 @@ class SliceTests(SynchronousTestCase):
         first.takes = READ_SECONDS
         for reader in (first, second):
             reader.peer.send(b"x")
-        self.slices.doRead()
+        self.reads.doRead()
         second.connectionLost(Failure(ConnectionLost()))
-        self.slices.doRead()
+        self.reads.doRead()
         self.assertEqual(self.read, [b"x"])
 
     def test_the_reactor_reads_it_while_there_is_somebody_to_read(self) -> None:
         self.assertEqual(self.reactor.readers, [])
         readers = [self.reader(), self.reader()]
-        self.slices.addReader(readers[0])
-        self.assertEqual(self.reactor.readers, [self.slices])
+        self.reads.addReader(readers[0])
+        self.assertEqual(self.reactor.readers, [self.reads])
         for reader in readers:
-            self.slices.removeReader(reader)
-            self.slices.removeReader(reader)
+            self.reads.removeReader(reader)
+            self.reads.removeReader(reader)
         self.assertEqual(self.reactor.readers, [])
         readers[0].peer.send(b"unread")
-        self.slices.doRead()
+        self.reads.doRead()
         self.assertEqual(self.read, [])
 
     def test_one_that_ends_another_before_its_turn(self) -> None:
@@ -137,7 +137,7 @@ class SliceTests(SynchronousTestCase):
         )
         for reader in (first, second):
             reader.peer.send(b"x")
-        self.slices.doRead()
+        self.reads.doRead()
         self.assertEqual((len(first.lost), len(second.lost)), (1, 1))
 
     def test_ends(self) -> None:
@@ -145,7 +145,7 @@ class SliceTests(SynchronousTestCase):
             reader = self.reader()
             reader.why = why
             reader.peer.close()
-            self.slices.doRead()
+            self.reads.doRead()
             self.assertIs(reader.lost[0].value, why)
             self.assertEqual(self.reactor.stopped_writing[-1:], [reader])
         self.assertEqual(self.reactor.readers, [])
@@ -154,7 +154,7 @@ class SliceTests(SynchronousTestCase):
         reader = self.reader(HalfReader)
         reader.why = ConnectionDone()
         reader.peer.close()
-        self.slices.doRead()
+        self.reads.doRead()
         self.assertEqual((len(reader.lost), self.reactor.stopped_writing), (1, []))
 
     def test_a_fault_ends_one_connection_and_no_other(self) -> None:
@@ -162,19 +162,19 @@ class SliceTests(SynchronousTestCase):
         faulty.why = ZeroDivisionError()
         for reader in (faulty, sound):
             reader.peer.send(b"x")
-        self.slices.doRead()
+        self.reads.doRead()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual((len(faulty.lost), len(sound.lost)), (1, 0))
         self.assertEqual(self.read, [b"x", b"x"])
 
     def test_when_the_reactor_stops_all_hear_of_it(self) -> None:
         readers = [self.reader(), self.reader()]
-        self.slices.connectionLost(Failure(ConnectionLost()))
+        self.reads.connectionLost(Failure(ConnectionLost()))
         self.assertEqual([len(reader.lost) for reader in readers], [1, 1])
 
     def test_the_rest_is_the_reactors(self) -> None:
-        self.assertTrue(IReactorTime.providedBy(self.slices))
-        self.slices.callLater(1, self.read.append, b"later")
+        self.assertTrue(IReactorTime.providedBy(self.reads))
+        self.reads.callLater(1, self.read.append, b"later")
         self.reactor.advance(1)
         self.assertEqual(self.read, [b"later"])
 

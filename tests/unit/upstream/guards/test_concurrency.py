@@ -61,18 +61,18 @@ class LimiterTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_permits_are_passed_on_together(self) -> None:
-        stages = BatchScheduler(self.clock, 1.0)
-        limiter = self.limiter(2, max_pending=2, schedule=stages.schedule)
+        scheduler = BatchScheduler(self.clock, 1.0)
+        limiter = self.limiter(2, max_pending=2, schedule=scheduler.schedule)
         first, second = self.take(limiter), self.take(limiter)
         third, fourth = limiter.acquire(10), limiter.acquire(10)
-        stages.begin()
+        scheduler.begin()
         first.release()
         second.release()
         self.assertNoResult(third)
         # Two are about to go, so that there is room for as many.
         fifth = limiter.acquire(10)
         self.assertNoResult(fifth)
-        stages.end()
+        scheduler.end()
         self.successResultOf(third)
         self.successResultOf(fourth)
         self.assertNoResult(fifth)
@@ -80,15 +80,15 @@ class LimiterTests(SynchronousTestCase):
         self.assertEqual((statistics.in_use, statistics.queued), (2, 1))
 
     def test_who_leaves_before_a_permit_is_passed_on(self) -> None:
-        stages = BatchScheduler(self.clock, 1.0)
-        limiter = self.limiter(1, schedule=stages.schedule)
+        scheduler = BatchScheduler(self.clock, 1.0)
+        limiter = self.limiter(1, schedule=scheduler.schedule)
         permit = self.take(limiter)
         waiting = limiter.acquire(10)
-        stages.begin()
+        scheduler.begin()
         permit.release()
         waiting.cancel()
         self.failureResultOf(waiting, CancelledError)
-        stages.end()
+        scheduler.end()
         self.assertEqual(limiter.statistics().available, 1)
 
     def test_a_permit_goes_to_one_waiter_only(self) -> None:
