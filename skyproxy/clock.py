@@ -1,4 +1,4 @@
-"""Time, as every room sees it."""
+"""Time, as every package sees it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Cancellable(Protocol):
 
 
 class Clock(Protocol):
-    """What tells the time and calls later: an IReactorTime, or ``Timers`` of the deadlines."""
+    """What tells the time and calls later: an IReactorTime, or ``Timers``."""
 
     def seconds(self) -> float:
         """The time, in seconds."""

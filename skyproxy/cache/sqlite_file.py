@@ -14,6 +14,7 @@ from skyproxy.cache.ownership import APPLICATION, NotUsable, check, is_ours
 from skyproxy.cache.store import largest_entry
 from skyproxy.cache.stored_answer import StoredAnswer
 from skyproxy.cache.subscriber_client import Field
+from skyproxy.util.private_files import open_private
 
 _VERSION = 1
 
@@ -199,10 +200,7 @@ class AnswersFile:
         return database
 
     def _make_file(self) -> None:
-        folder = self._path.parent
-        for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
-            missing.mkdir(0o700, exist_ok=True)
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        file = open_private(self._path, os.O_RDWR)
         try:
             # SQLite gives its companions the rights of the file.
             if hasattr(os, "fchmod") and os.fstat(file).st_mode & 0o077:

@@ -14,6 +14,7 @@ from skyproxy.command.init.known import SLOTS
 from skyproxy.command.output import WRONG, show_json, table
 from skyproxy.command.place import config_option, home, json_option
 from skyproxy.config import Config, ConfigError, ProviderConfig, load
+from skyproxy.config.model_names import parse_model_name
 
 HEAD = ("slot", "provider", "model", "key")
 
@@ -38,7 +39,7 @@ class Found:
         for name, slot in self.config.model_slots.items():
             yield name, slot.provider, slot.model, key_of(self.config.providers[slot.provider])
             for fallback in slot.fallbacks:
-                provider, _, model = fallback.partition(":")
+                provider, model = parse_model_name(fallback)
                 if fallback not in self.config.model_slots and provider in self.config.providers:
                     yield f"  {name}'s fallback", provider, model, key_of(self.config.providers[provider])
 

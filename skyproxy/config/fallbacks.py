@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
+from skyproxy.config.model_names import parse_model_name
 from skyproxy.config.pieces import Piece
-from skyproxy.config.problems import Problem, nearest
+from skyproxy.config.problems import Problem
 from skyproxy.config.schema import SlotConfig
+from skyproxy.util.close_matches import nearest
 
 
 def names_model(name: str, providers: Collection[str]) -> bool:
     """Whether *name* is ``provider:model`` of one of *providers*."""
-    # Models have colons of their own (`ollama:llama3:8b`): the first one ends the provider's name.
-    provider, colon, model = name.partition(":")
-    return bool(colon and model.strip()) and provider in providers
+    named = parse_model_name(name)
+    return named.is_complete and named.provider in providers
 
 
 def check_fallbacks(
@@ -30,11 +31,12 @@ def check_fallbacks(
             if fallback not in pieces.values and not names_model(fallback, providers):
                 known = [each for each in (*pieces.values, *(f"{each}:" for each in providers)) if each != name]
                 message, suggestion = "names neither a slot nor provider:model", nearest(fallback, known)
-                if fallback.partition(":")[0] in providers:
+                provider = parse_model_name(fallback).provider
+                if provider in providers:
                     message, suggestion = "names a provider but no model of it: write provider:model", None
                 elif ":" in fallback and (suggestion is None or suggestion.endswith(":")):
-                    provider = nearest(fallback.partition(":")[0], providers)
-                    message, suggestion = "names no provider that stands under providers:", provider
+                    message = "names no provider that stands under providers:"
+                    suggestion = nearest(provider, providers)
                 problems.append(pieces.problem((name, "fallbacks", str(index)), message, suggestion))
     followed = {name: [each for each in slot.fallbacks if each in slots] for name, slot in slots.items()}
     while (cycle := _cycle_of(followed)) is not None:

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from skyproxy.config.hosts import is_loopback, is_private
+from skyproxy.config.model_names import parse_model_name
 from skyproxy.config.schema import ProviderConfig, ProxySettings, SlotConfig
 from skyproxy.config.variables import Variables
 
@@ -72,7 +73,7 @@ def hints(
 def _unused(providers: Mapping[str, ProviderConfig], slots: Mapping[str, SlotConfig]) -> list[str]:
     """The providers that no slot leads to. Without slots, clients name the providers themselves."""
     used = {slot.provider for slot in slots.values()}
-    used |= {name.partition(":")[0] for slot in slots.values() for name in slot.fallbacks if name not in slots}
+    used |= {parse_model_name(name).provider for slot in slots.values() for name in slot.fallbacks if name not in slots}
     return [name for name in providers if name not in used] if slots else []
 
 

@@ -20,7 +20,7 @@ from skyproxy.config.hints import hints
 from skyproxy.config.hosts import is_loopback
 from skyproxy.config.pieces import Piece, refuse_unknown_sections, section
 from skyproxy.config.prices import Price
-from skyproxy.config.problems import ConfigError, Problem, nearest
+from skyproxy.config.problems import ConfigError, Problem
 from skyproxy.config.proxies import SystemProxies, own_proxy
 from skyproxy.config.resilience import ApiKeyConfig
 from skyproxy.config.schema import (
@@ -33,6 +33,7 @@ from skyproxy.config.schema import (
     SlotConfig,
 )
 from skyproxy.config.variables import Variables, looks_unfilled
+from skyproxy.util.close_matches import nearest
 
 EMBEDDED = "embedded default"
 

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from skyproxy.config.document import Document, KeyPath
-from skyproxy.config.problems import Problem, nearest
+from skyproxy.config.problems import Problem
+from skyproxy.util.close_matches import nearest
 
 SECTIONS = ("proxy", "defaults", "providers", "model_slots", "prices")
 

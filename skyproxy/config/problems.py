@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 _SHOWN_KEY = 120
 
@@ -55,13 +54,6 @@ def may_pass(error: BaseException | None) -> bool:
     # Twisted wraps what a port could not be opened for.
     error = getattr(error, "socketError", error)
     return isinstance(error, OSError) and error.errno in _PASSING
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The one of *known* that *name* was probably meant to be."""
-    folded = {each.lower(): each for each in known}
-    found = get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
-    return folded[found[0]] if found else None
 
 
 def printable(text: str) -> str:

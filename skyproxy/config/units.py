@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import re
 
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION_PART = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)")
-_DURATION = re.compile(rf"(?:{_DURATION_PART.pattern})+")
+from skyproxy.util.durations import parse_duration
+
+_UNITS = ("ms", "s", "m", "h")
+_LONGEST_SECONDS = 1e12
 
 _BYTES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _SIZE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?) ?([kmg]i?b|b)", re.IGNORECASE)
@@ -36,15 +37,15 @@ def seconds_or_none(value: object) -> float:
 
 
 def _seconds(value: object) -> float:
-    if isinstance(value, str) and _DURATION.fullmatch(value.strip()):
-        parts = _DURATION_PART.findall(value)
-        result = math.fsum(float(number) * _SECONDS[unit] for number, unit in parts)
+    number: float | None = None
+    if isinstance(value, str):
+        number = parse_duration(value.strip(), _UNITS)
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        # The comparison comes before the conversion, which fails for an integer beyond the range of floats.
-        result = float(value) if abs(value) < 1e12 else math.inf
-    else:
+        number = value
+    if number is None:
         raise ValueError("must be a duration: seconds, or a text such as 500ms, 60s, 5m, 1h")
-    return result
+    # The comparison comes before the conversion, which fails for an integer beyond the range of floats.
+    return float(number) if abs(number) < _LONGEST_SECONDS else math.inf
 
 
 def byte_count(value: object) -> int:

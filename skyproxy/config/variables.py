@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dotenv.parser import Binding, parse_stream
 
-from skyproxy.config.problems import nearest
+from skyproxy.util.close_matches import nearest
 
 _WRITE = "write NAME=value"
 _MISTAKES = (

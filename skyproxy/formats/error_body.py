@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from skyproxy.config.masking import Masker, masker
+from skyproxy.util.durations import parse_duration
 
 __all__ = ["ErrorBody", "Masker", "error_of_object", "masked", "masker", "read_error", "shaped"]
 
@@ -27,7 +28,6 @@ _HTML = re.compile(r"\s*(?:<!doctype\b|<html\b|<head\b|<body\b|<h1\b|<center\b)"
 _TITLE = re.compile(r"<title\b[^>]{0,200}>([^<]{1,500})", re.IGNORECASE)
 _UNSEEN = re.compile(r"<(script|style|title)\b[^>]{0,1000}>.{0,4000}?</\1\s*>|<!--.{0,4000}?-->", re.I | re.S)
 _TAG = re.compile(r"<[^<>]{0,2000}>")
-_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)s")
 
 _TYPES = {
     401: "authentication_error",
@@ -216,8 +216,7 @@ def _reasons(inner: dict[str, Any], details: list[dict[str, Any]]) -> Iterator[s
 
 def _delay(detail: dict[str, Any]) -> float | None:
     value = detail.get("retryDelay")
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    return None if match is None else float(match.group(1))
+    return parse_duration(value, ("s",)) if isinstance(value, str) else None
 
 
 def _string(value: Any) -> str | None:

@@ -7,7 +7,9 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Protocol
 
-_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+from skyproxy.util.private_files import open_private
+
+_FLAGS = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0)
 
 _NUMBERED = os.name == "posix"
 """Whether the number of a file tells it from another. On Windows it may be another at each look, on mapped drives say;
@@ -112,11 +114,8 @@ class FileSink:
 
     def reopen(self) -> None:
         """As :meth:`Sink.reopen`."""
-        folder = self._path.parent
-        for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
-            missing.mkdir(0o700, exist_ok=True)
         torn = self._fd is None and not self._done and _ends_in_mid_line(self._path)
-        fd = os.open(self._path, _FLAGS, 0o600)
+        fd = open_private(self._path, _FLAGS)
         if torn:
             try:
                 os.write(fd, b"\n")

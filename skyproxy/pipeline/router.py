@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TypeVar
 
 from skyproxy.config import CacheRule, Config, Price, Priority, ProviderConfig, SlotConfig, price_of
+from skyproxy.config.model_names import parse_model_name
 from skyproxy.errors import UnknownModel
 from skyproxy.upstream.exchange.timeouts import Timeouts
+from skyproxy.util.close_matches import close_matches
 
 _T = TypeVar("_T")
 
@@ -69,7 +70,7 @@ class Router:
             if fallback in config.model_slots:
                 found += self._resolve_slot(config, config.model_slots[fallback])
             else:
-                name, _, model = fallback.partition(":")
+                name, model = parse_model_name(fallback)
                 found.append(self._with_settings(config.providers[name], model, slot))
         different: dict[tuple[str, str], Candidate] = {}
         for each in found:
@@ -85,10 +86,9 @@ class Router:
         known = self._slots.get(model)
         if known is not None:
             return known
-        # Models have colons of their own (`ollama:llama3:8b`): the first one ends the provider's name.
-        name, colon, upstream_model = model.partition(":")
-        if colon and upstream_model and name in self._providers:
-            return (self._of_provider(self._providers[name], upstream_model),)
+        named = parse_model_name(model)
+        if named.is_complete and named.provider in self._providers:
+            return (self._of_provider(self._providers[named.provider], named.model),)
         if self._default is not None:
             return self._default
         raise UnknownModel(self._advice(model), param="model")
@@ -103,8 +103,7 @@ class Router:
         return list(self._names)
 
     def _advice(self, model: str) -> str:
-        folded = {name.lower(): name for name in [*self._slots, *(f"{name}:" for name in self._providers)]}
-        near = [folded[name] for name in get_close_matches(model.lower(), folded, n=3, cutoff=0.6)]
+        near = close_matches(model, [*self._slots, *(f"{name}:" for name in self._providers)], 3)
         if near:
             hint = f"Did you mean {_listed(near)}?"
         elif self._slots:

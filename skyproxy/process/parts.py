@@ -41,8 +41,8 @@ from skyproxy.upstream.dispatch.backoff import Backoff
 from skyproxy.upstream.dispatch.dispatcher import Dispatcher
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.buffered_bytes import BufferedBytes
-from skyproxy.upstream.exchange.deadlines import Timers
 from skyproxy.upstream.exchange.provider import Counts, Provider
+from skyproxy.util.timers import Timers
 from skyproxy.web.app import Api
 from skyproxy.web.figures import Sources
 from skyproxy.web.request import RequestIds

@@ -19,7 +19,6 @@ from skyproxy.http.common.headers import Field
 from skyproxy.http.h2.client_connection import Http2Connection
 from skyproxy.http.loop.batches import Schedule, immediately
 from skyproxy.http.loop.socket_budget import RationedEndpoint, Sockets
-from skyproxy.upstream.exchange.deadlines import Timers
 from skyproxy.upstream.exchange.local_capacity import Capacity, asks, usual_limit
 from skyproxy.upstream.exchange.provider import Counts, Provider
 from skyproxy.upstream.exchange.treq_client import ProviderClient
@@ -28,6 +27,7 @@ from skyproxy.upstream.guards.breaker import Breaker
 from skyproxy.upstream.guards.concurrency import Limiter
 from skyproxy.upstream.guards.deployments import Deployments
 from skyproxy.upstream.guards.keys import KeyRing
+from skyproxy.util.timers import Timers
 
 _log = Logger()
 

@@ -17,13 +17,14 @@ from twisted.web.http import PotentialDataLoss
 from skyproxy.config import ProviderConfig
 from skyproxy.http.common.headers import Fields
 from skyproxy.upstream.exchange.attempt import Attempt, AttemptObserver
-from skyproxy.upstream.exchange.deadlines import Timers
 from skyproxy.upstream.exchange.first_content import Kind
 from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.upstream.exchange.timeouts import Timeouts
 from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
 from skyproxy.upstream.guards.admission_control import Guards
 from skyproxy.upstream.guards.concurrency import Limiter
+from skyproxy.util.deadline import Deadline
+from skyproxy.util.timers import Timers
 
 JSON = (b"Content-Type", b"application/json")
 EVENTS = (b"Content-Type", b"text/event-stream; charset=utf-8")
@@ -192,11 +193,14 @@ class Prepared(NamedTuple):
 
 def pending_calls(clock: Clock) -> list[Any]:
     """The calls that *clock* still has to make, without those of :class:`Timers` that have nothing to do any more."""
-    return [
-        call
-        for call in clock.getDelayedCalls()
-        if not isinstance(owner := getattr(call.func, "__self__", None), Timers) or owner.pending
-    ]
+    return [call for call in clock.getDelayedCalls() if not _has_nothing_to_do(call)]
+
+
+def _has_nothing_to_do(call: Any) -> bool:
+    owner = getattr(call.func, "__self__", None)
+    if isinstance(owner, Deadline):
+        owner = getattr(owner._call, "__self__", None)
+    return isinstance(owner, Timers) and not owner.pending
 
 
 class FakeClient:

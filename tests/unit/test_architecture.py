@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # From the bottom up: each layer of packages may import what stands before it, and beside it.
 LAYERS = (
-    {"errors", "clock"},
+    {"errors", "clock", "util"},
     {"config"},
     {"formats", "http"},
     {"telemetry", "log"},
@@ -31,7 +31,7 @@ LAYERS = (
     {"process"},
     {"tap", "command", "__main__"},
 )
-PURE = {"errors", "clock", "config", "formats"}
+PURE = {"errors", "clock", "util", "config", "formats"}
 APART = "demo"  # a server of its own, which the process starts
 OF_ONE_PACKAGE = {
     "klein": "web", "werkzeug": "web", "treq": "upstream", "httptools": "http", "h2": "http", "hpack": "http",

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 
+from skyproxy.util.durations import parse_duration
+
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?")
-_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-_DURATION_PART = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)(ms|us|ns|d|h|m|s)")
-_DURATION = re.compile(rf"(?:{_DURATION_PART.pattern})+")
 
 _RESET = "x-ratelimit-reset"
 _REMAINING = "x-ratelimit-remaining"
@@ -70,8 +69,9 @@ def _resets(fields: dict[str, str], now: float) -> Iterable[float]:
             continue
         number = _number(value)
         if number is None:
-            if _DURATION.fullmatch(value):
-                yield sum(float(amount) * _UNITS[unit] for amount, unit in _DURATION_PART.findall(value))
+            duration = parse_duration(value)
+            if duration is not None:
+                yield duration
         elif number >= _EPOCH_MILLISECONDS:
             yield max(0.0, number / 1000 - now)
         elif number >= _EPOCH_SECONDS:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from skyproxy.clock import Clock
 from skyproxy.upstream.dispatch.sliding_counts import SlidingCounts
+from skyproxy.util.token_bucket import TokenBucket
 
 _WINDOW = 10.0
 _REQUEST, _RETRY = 0, 1
@@ -36,11 +37,8 @@ class RetryBudget:
     """
 
     def __init__(self, clock: Clock, ratio: float = 0.2, per_second: float = 10.0) -> None:
-        self._clock = clock
         self._ratio = ratio
-        self._per_second = per_second
-        self._bucket = per_second
-        self._filled = clock.seconds()
+        self._bucket = TokenBucket(clock, max(1.0, per_second), per_second, per_second)
         self._lately = SlidingCounts(clock, _WINDOW, kinds=2)
         self._requests = 0
         self._retries = 0
@@ -53,12 +51,10 @@ class RetryBudget:
 
     def take(self) -> bool:
         """Whether one more retry may be sent now; if so it is counted."""
-        self._refresh()
+        self._lately.forget_old()
         if self._earned() >= 1:
             self._lately.add(_RETRY)
-        elif self._bucket >= 1:
-            self._bucket -= 1
-        else:
+        elif not self._bucket.take():
             self._refused += 1
             return False
         self._retries += 1
@@ -66,20 +62,13 @@ class RetryBudget:
 
     def statistics(self) -> BudgetStatistics:
         """The state at this moment."""
-        self._refresh()
+        self._lately.forget_old()
         return BudgetStatistics(
             requests=self._requests,
             retries=self._retries,
             refused=self._refused,
-            available=max(0, int(self._earned())) + int(self._bucket),
+            available=max(0, int(self._earned())) + int(self._bucket.tokens),
         )
-
-    def _refresh(self) -> None:
-        self._lately.forget_old()
-        now = self._clock.seconds()
-        full = max(1.0, self._per_second)
-        self._bucket = min(full, self._bucket + max(0.0, now - self._filled) * self._per_second)
-        self._filled = now
 
     def _earned(self) -> float:
         requests, retries = self._lately.totals

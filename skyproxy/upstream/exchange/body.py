@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from skyproxy.clock import Cancellable, Clock
 from skyproxy.errors import SkyproxyError, UpstreamBroken, UpstreamTimeout
+from skyproxy.util.deadline import Deadline
 
 
 class BodyTransport(Interface):
@@ -70,10 +71,9 @@ class Body(Protocol):
         self._clock = clock
         self._deadline = deadline
         self._idle_timeout = idle_timeout
-        self._idle: Cancellable | None = None
-        self._quiet: Cancellable | None = None
+        self._idle: Deadline | None = None
+        self._quiet: Deadline | None = None
         self._inspector: Inspector | None = None
-        self._last_read = 0.0
         self._held: list[bytes] = []
         self._enough: Callable[[bytes], bool] | None = None
         self._sink: Callable[[bytes], None] | None = None
@@ -124,8 +124,8 @@ class Body(Protocol):
         """From here on the body is a stream: ``idle_timeout`` between reads takes over from the deadline."""
         if self._outcome is None and self._idle is None:
             self._end_deadline()
-            self._last_read = self._clock.seconds()
-            self._idle = self._clock.callLater(self._idle_timeout, self._look_at_idle)
+            self._idle = Deadline(self._clock, self._idle_too_long)
+            self._idle.start(self._idle_timeout)
             self._wait_for_silence()
 
     def kept(self) -> bytes:
@@ -158,7 +158,9 @@ class Body(Protocol):
 
     def resumeProducing(self) -> None:
         self._paused = False
-        self._last_read = self._clock.seconds()
+        if self._idle is not None:
+            self._idle.due = self._clock.seconds() + self._idle_timeout
+            self._wait_for_silence()
         self._resume_transport()
 
     def stopProducing(self) -> None:
@@ -170,7 +172,7 @@ class Body(Protocol):
         if self._outcome is not None:
             return
         if self._idle is not None:
-            self._last_read = self._clock.seconds()
+            self._idle.due = self._clock.seconds() + self._idle_timeout
         inspector = self._inspector
         if inspector is not None:
             data = inspector.feed(data)
@@ -236,10 +238,10 @@ class Body(Protocol):
         self._sink = None
         self._end_deadline()
         if self._idle is not None:
-            self._idle.cancel()
+            self._idle.stop()
             self._idle = None
         if self._quiet is not None:
-            self._quiet.cancel()
+            self._quiet.stop()
             self._quiet = None
         if abort:
             self.transport.abortConnection()
@@ -256,29 +258,22 @@ class Body(Protocol):
     def _wait_for_silence(self) -> None:
         """Of a stream that says that it is over, end the body when nothing more comes for a while."""
         inspector = self._inspector
-        if inspector is not None and inspector.over and self._idle is not None and self._quiet is None:
-            self._quiet = self._clock.callLater(inspector.patience, self._look_at_silence)
-
-    def _look_at_silence(self) -> None:
-        self._quiet = None
-        inspector = self._inspector
-        if inspector is None or not inspector.over:
+        if inspector is None or not inspector.over or self._idle is None:
             return
-        patience = inspector.patience
-        left = patience if self._paused else patience - (self._clock.seconds() - self._last_read)
-        if left > 0:
-            self._quiet = self._clock.callLater(left, self._look_at_silence)
-        else:
+        if self._quiet is None:
+            self._quiet = Deadline(self._clock, self._silent)
+        self._quiet.start(inspector.patience)
+
+    def _silent(self) -> None:
+        if self._paused:
+            self._wait_for_silence()
+        elif self._inspector is not None and self._inspector.over:
             self._settle(End.QUIET, abort=True)
 
-    def _look_at_idle(self) -> None:
-        # One timer for the whole stream, looking back at the last read, instead of one reset by every chunk.
-        since = self._clock.seconds() - self._last_read
-        if self._paused or since < self._idle_timeout:
-            remaining = self._idle_timeout if self._paused else self._idle_timeout - since
-            self._idle = self._clock.callLater(remaining, self._look_at_idle)
+    def _idle_too_long(self) -> None:
+        if self._paused and self._idle is not None:
+            self._idle.start(self._idle_timeout)
             return
-        self._idle = None
         self.fail(
             UpstreamTimeout(
                 f"The provider sent nothing for {self._idle_timeout:g} s in the middle of its answer (idle_timeout).",

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 
 from skyproxy.errors import SkyproxyError, UpstreamTimeout
 from skyproxy.upstream.exchange.body import Body
-from skyproxy.upstream.exchange.deadlines import Timers
+from skyproxy.util.timers import Timers
 
 
 class Exchange:

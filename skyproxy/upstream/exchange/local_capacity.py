@@ -16,11 +16,11 @@ from twisted.logger import Logger
 from skyproxy.config import ProviderConfig
 from skyproxy.errors import SkyproxyError, UpstreamUnusable, forget
 from skyproxy.http.common.headers import by_name
-from skyproxy.upstream.exchange.deadlines import Timers
 from skyproxy.upstream.exchange.exchange import Exchange
 from skyproxy.upstream.exchange.failures import map_failure
 from skyproxy.upstream.exchange.treq_client import ProviderClient, raw_of
 from skyproxy.upstream.guards.concurrency import Limiter
+from skyproxy.util.timers import Timers
 
 _log = Logger()
 

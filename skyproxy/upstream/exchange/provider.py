@@ -19,7 +19,6 @@ from skyproxy.upstream.dispatch.hedge_delay import HedgeDelay
 from skyproxy.upstream.exchange.answer import Answer
 from skyproxy.upstream.exchange.attempt import Attempt
 from skyproxy.upstream.exchange.body import Body
-from skyproxy.upstream.exchange.deadlines import Timers
 from skyproxy.upstream.exchange.error_answer import read_error_answer, retry_delay
 from skyproxy.upstream.exchange.exchange import Exchange
 from skyproxy.upstream.exchange.failures import map_failure, was_taken
@@ -31,6 +30,7 @@ from skyproxy.upstream.guards.admission_control import NO_KEYS, AdmissionControl
 from skyproxy.upstream.guards.concurrency import LimiterStatistics
 from skyproxy.upstream.guards.deployments import Deployment
 from skyproxy.upstream.guards.reservation import Reservation
+from skyproxy.util.timers import Timers
 
 
 @dataclass(slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Any
 
 from twisted.internet.defer import Deferred
 
@@ -12,6 +11,7 @@ from skyproxy.clock import Clock
 from skyproxy.config import BreakerSettings
 from skyproxy.upstream.guards.breaker import Breaker
 from skyproxy.upstream.guards.rate_guard import RateGuard
+from skyproxy.util.deadline import Deadline
 
 LARGEST = 256
 """Models of one provider of which something is kept."""
@@ -28,7 +28,7 @@ class Deployment:
     """
 
     __slots__ = (
-        "_background", "_called", "_calling", "_clock", "_interactive", "_timer", "_timer_at", "breaker", "busy",
+        "_background", "_called", "_calling", "_clock", "_interactive", "_next_look", "breaker", "busy",
         "guards", "limited", "model", "named", "refused",
     )  # fmt: skip
 
@@ -44,8 +44,7 @@ class Deployment:
         self._interactive: list[Deferred[None]] = []
         self._background: list[Deferred[None]] = []
         self._called = self._calling = False
-        self._timer: Any = None
-        self._timer_at = 0.0
+        self._next_look = Deadline(clock, self.wake)
 
     def guard(self, key: str) -> RateGuard:
         """That of one key, by the name of its variable; empty where the provider wants none."""
@@ -91,13 +90,7 @@ class Deployment:
 
     def look_in(self, seconds: float) -> None:
         """Call the next in line in *seconds*, if not earlier."""
-        at = self._clock.seconds() + seconds
-        if self._timer is not None:
-            if self._timer_at <= at:
-                return
-            self._timer.cancel()
-        self._timer_at = at
-        self._timer = self._clock.callLater(seconds, self._time_passed)
+        self._next_look.no_later_than(self._clock.seconds() + seconds)
 
     def wake(self) -> None:
         """Call the first in line. It has the next called when it has been sent."""
@@ -109,13 +102,8 @@ class Deployment:
             self._called = False
             (self._interactive or self._background).pop(0).callback(None)
         self._calling = self._called = False
-        if not self.waiting and self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _time_passed(self) -> None:
-        self._timer = None
-        self.wake()
+        if not self.waiting:
+            self._next_look.stop()
 
 
 class Deployments:

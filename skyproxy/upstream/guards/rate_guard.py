@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from skyproxy.clock import Clock
 from skyproxy.upstream.guards.learned_limits import PROVEN_AFTER_SECONDS, ConcurrencyMark, RateRest
+from skyproxy.util.deadline import Deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +109,7 @@ class RateGuard:
         self._rest = RateRest()
         # Whether a request waits that is to ask again.
         self._asked = False
-        self._timer: Any = None
-        self._timer_at = 0.0
+        self._next_look = Deadline(clock, self._wake)
 
     def wait(self) -> float | None:
         """How long it is until one more request may be sent.
@@ -136,7 +135,7 @@ class RateGuard:
         if not again:
             return 0.0
         self._asked = True
-        self._look_again(now, again)
+        self._next_look.no_later_than(again)
         return None
 
     def sent(self) -> Ticket:
@@ -271,20 +270,6 @@ class RateGuard:
         if not self._asked:
             return
         self._asked = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._next_look.stop()
         if self._changed is not None:
             self._changed()
-
-    def _look_again(self, now: float, at: float) -> None:
-        if self._timer is not None:
-            if self._timer_at <= at:
-                return
-            self._timer.cancel()
-        self._timer_at = at
-        self._timer = self._clock.callLater(at - now, self._time_passed)
-
-    def _time_passed(self) -> None:
-        self._timer = None
-        self._wake()

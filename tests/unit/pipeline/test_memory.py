@@ -18,8 +18,8 @@ from skyproxy.pipeline.router import Router
 from skyproxy.upstream.dispatch.backoff import Backoff
 from skyproxy.upstream.dispatch.dispatcher import Dispatcher
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
-from skyproxy.upstream.exchange.deadlines import Timers
 from skyproxy.upstream.exchange.exchange import Exchange
+from skyproxy.util.timers import Timers
 from tests.unit.configs import config_of
 from tests.unit.fakes import EVENTS, FakeClient, event, provider_of, word
 from tests.unit.pipeline import test_proxy

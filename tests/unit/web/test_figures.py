@@ -14,13 +14,13 @@ from skyproxy.http.client.pool import PoolStatistics
 from skyproxy.telemetry.lag import INTERVAL
 from skyproxy.telemetry.records import GivenUp
 from skyproxy.telemetry.usage import Tokens
-from skyproxy.upstream.exchange.deadlines import Timers
 from skyproxy.upstream.exchange.provider import Counts, Provider
 from skyproxy.upstream.guards.admission_control import Guards
 from skyproxy.upstream.guards.breaker import Breaker
 from skyproxy.upstream.guards.concurrency import Limiter
 from skyproxy.upstream.guards.deployments import Deployments
 from skyproxy.upstream.guards.keys import KeyRing
+from skyproxy.util.timers import Timers
 from skyproxy.web.request import ApiRequest
 from tests.stock_wire import stock_wire
 from tests.unit.configs import config_of

@@ -29,7 +29,6 @@ from skyproxy.upstream.dispatch.dispatcher import Dispatcher
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.answer import Answer
 from skyproxy.upstream.exchange.attempt import AttemptObserver
-from skyproxy.upstream.exchange.deadlines import Timers
 from skyproxy.upstream.exchange.first_content import Kind
 from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
@@ -38,6 +37,7 @@ from skyproxy.upstream.guards.breaker import Breaker
 from skyproxy.upstream.guards.concurrency import Limiter
 from skyproxy.upstream.guards.deployments import Deployments
 from skyproxy.upstream.guards.keys import KeyRing
+from skyproxy.util.timers import Timers
 from tests.unit.fakes import EVENTS, TIMEOUTS, Prepared, Response, Upstream, event, pending_calls, word
 
 REQUEST = UpstreamRequest("/chat/completions", (), b"{}", TIMEOUTS)

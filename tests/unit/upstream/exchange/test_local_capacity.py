@@ -14,12 +14,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from skyproxy.config import ProviderConfig
 from skyproxy.http.common.headers import Fields
 from skyproxy.upstream.exchange.answer import Answer
-from skyproxy.upstream.exchange.deadlines import Timers
 from skyproxy.upstream.exchange.local_capacity import Capacity, ServerReply, answers_few, asks, slots_of, usual_limit
 from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
 from skyproxy.upstream.guards.admission_control import Guards
 from skyproxy.upstream.guards.concurrency import Limiter
+from skyproxy.util.timers import Timers
 from tests.unit.configs import config_of
 from tests.unit.fakes import TIMEOUTS, Response, Upstream, attempt_of, pending_calls
 

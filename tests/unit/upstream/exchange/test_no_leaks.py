@@ -22,7 +22,6 @@ from skyproxy.upstream.dispatch.backoff import Backoff
 from skyproxy.upstream.dispatch.dispatcher import Dispatcher
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.attempt import AttemptObserver
-from skyproxy.upstream.exchange.deadlines import Timers
 from skyproxy.upstream.exchange.first_content import Kind
 from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.upstream.exchange.timeouts import Timeouts
@@ -32,6 +31,7 @@ from skyproxy.upstream.guards.breaker import Breaker
 from skyproxy.upstream.guards.concurrency import Limiter
 from skyproxy.upstream.guards.deployments import Deployments
 from skyproxy.upstream.guards.keys import KeyRing
+from skyproxy.util.timers import Timers
 from tests.unit.fakes import Prepared
 
 CHUNK = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'

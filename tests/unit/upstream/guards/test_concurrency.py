@@ -13,8 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.errors import BacklogFull, QueueTimeout
 from skyproxy.http.loop.batches import BatchScheduler
-from skyproxy.upstream.exchange.deadlines import Timers
 from skyproxy.upstream.guards.concurrency import Limiter, Permit
+from skyproxy.util.timers import Timers
 
 
 class LimiterTests(SynchronousTestCase):

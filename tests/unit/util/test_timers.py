@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.upstream.exchange.deadlines import Timers
+from skyproxy.util.timers import Timers
 
 
 class TimersTests(SynchronousTestCase):
@@ -69,6 +69,15 @@ class TimersTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual(self.fired, ["new"])
         self.assertFalse(first.active() or second.active())
+
+    def test_one_that_starts_a_later_one_delays_no_other(self) -> None:
+        self.timers.callLater(1, self.timers.callLater, 20, self.fired.append, "last")
+        self.timers.callLater(10, self.fired.append, "second")
+        self.clock.pump([1] * 10)
+        self.assertEqual(self.fired, ["second"])
+        self.clock.pump([1] * 20)
+        self.assertEqual(self.fired, ["second", "last"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_failing_call_does_not_stop_the_others(self) -> None:
         self.timers.callLater(1, lambda: 1 / 0)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from skyproxy.clock import Cancellable, Clock
+from skyproxy.clock import Clock
+from skyproxy.util.deadline import Deadline
 
 
 class Due(Protocol):
@@ -62,10 +63,8 @@ class Timers:
     """
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
         self.pending: set[Due] = set()
-        self._wake: Cancellable | None = None
-        self._wake_at = 0.0
+        self._wake = Deadline(clock, self._look)
         self.seconds: Callable[[], float] = clock.seconds
         """The time, on the clock beneath."""
 
@@ -79,17 +78,10 @@ class Timers:
         """Have *each* fire after *delay* seconds, unless it is taken out of :attr:`pending` before."""
         each.due = due = self.seconds() + delay
         self.pending.add(each)
-        if self._wake is None or due < self._wake_at:
-            self._wake_for(due)
-
-    def _wake_for(self, due: float) -> None:
-        if self._wake is not None:
-            self._wake.cancel()
-        self._wake_at = due
-        self._wake = self._clock.callLater(max(0.0, due - self.seconds()), self._look)
+        if due < self._wake.due:
+            self._wake.no_later_than(due)
 
     def _look(self) -> None:
-        self._wake = None
         now = self.seconds()
         due = sorted((timer for timer in self.pending if timer.due <= now), key=lambda timer: timer.due)
         try:
@@ -99,5 +91,5 @@ class Timers:
                     self.pending.remove(timer)
                     timer.fire()
         finally:
-            if self.pending and self._wake is None:
-                self._wake_for(min(timer.due for timer in self.pending))
+            if self.pending:
+                self._wake.no_later_than(min(timer.due for timer in self.pending))

@@ -1,0 +1,26 @@
+"""Files that nobody but their owner may read, for what people ask and what they are answered."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def open_private(path: Path, flags: int) -> int:
+    """Open *path*. It is made if it is missing, with the folders that lead to it, for its owner alone (0600, 0700).
+
+    :param flags: as of :func:`os.open`.
+    :return: its descriptor, which programs that are started do not get.
+    :raise OSError: it cannot be opened.
+    """
+    make_private_folder(path.parent)
+    return os.open(path, flags | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+
+
+def make_private_folder(folder: Path) -> None:
+    """Make *folder* and those that lead to it, as far as they are missing, for their owner alone (0700).
+
+    :raise OSError: one cannot be made.
+    """
+    for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
+        missing.mkdir(0o700, exist_ok=True)
