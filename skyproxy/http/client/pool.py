@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, succeed
-from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from twisted.web.client import HTTPConnectionPool
@@ -19,6 +19,7 @@ from skyproxy.http.client.tls import TlsClient
 from skyproxy.http.common.protocol_names import HTTP2
 from skyproxy.http.h2.client_connection import Http2Connection
 from skyproxy.http.h2.client_pool import SharedConnections
+from skyproxy.util.deadline import Deadline
 
 _MARGIN = 1.0
 """Seconds before the server's own end of an idle connection, from which on it is not used any more."""
@@ -96,7 +97,7 @@ class ConnectionPool(HTTPConnectionPool):
         self._idle: dict[Hashable, list[Any]] = {}
         # The same by last use, with the time at which each is to be closed.
         self._expiry: dict[Any, float] = {}
-        self._sweep: IDelayedCall | None = None
+        self._sweep = Deadline(reactor, self._close_expired)
         self._connecting = self._opened = self._reused = self._replaced = 0
         self._retired = False
 
@@ -147,9 +148,7 @@ class ConnectionPool(HTTPConnectionPool):
             connection.transport.loseConnection()
         self._expiry.clear()
         self._idle.clear()
-        if self._sweep is not None:
-            self._sweep.cancel()
-            self._sweep = None
+        self._sweep.stop()
         if self._shared is not None:
             self._shared.retire()
 
@@ -257,22 +256,21 @@ class ConnectionPool(HTTPConnectionPool):
             oldest.transport.loseConnection()
         connections.append(connection)
         kept = self._keep_alive if connection.keep_alive is None else self._kept_for(connection.keep_alive)
-        self._expiry[connection] = self._clock.seconds() + kept
-        if self._sweep is None:
-            self._sweep = self._clock.callLater(kept, self._close_expired)
+        self._expiry[connection] = due = self._clock.seconds() + kept
+        if due < self._sweep.due:
+            self._sweep.no_later_than(due)
 
     def _kept_for(self, said: float) -> float:
         return min(said - min(_MARGIN, said / 2), self._keep_alive_max)
 
     def _close_expired(self) -> None:
         # One timer for all, which looks again when the next is due, instead of one for each request.
-        self._sweep = None
         now = self._clock.seconds()
         for connection in [each for each, expiry in self._expiry.items() if expiry <= now]:
             self._forget_idle(connection)
             connection.transport.loseConnection()
         if self._expiry:
-            self._sweep = self._clock.callLater(min(self._expiry.values()) - now, self._close_expired)
+            self._sweep.no_later_than(min(self._expiry.values()))
 
     def _forget_idle(self, connection: Any) -> None:
         del self._expiry[connection]

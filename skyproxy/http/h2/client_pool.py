@@ -8,9 +8,10 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
-from skyproxy.clock import Cancellable, Clock
+from skyproxy.clock import Clock
 from skyproxy.http.common.errors import RequestNotSent
 from skyproxy.http.h2.client_connection import Http2Connection
+from skyproxy.util.deadline import Deadline
 
 Connect = Callable[[], "Deferred[Any]"]
 """Begins a connection; fires with a Http2Connection, or with one of HTTP/1.1 if ALPN chose that."""
@@ -35,7 +36,7 @@ class SharedConnections:
         self._waiting: dict[Deferred[Any], tuple[Connect, object]] = {}
         self._attempt: Deferred[Any] | None = None
         self._attempting = False
-        self._sweep: Cancellable | None = None
+        self._sweep = Deadline(clock, self._close_idle)
         self._retired = False
         self.wanted = True
 
@@ -70,15 +71,14 @@ class SharedConnections:
         if self._retired and not self._waiting:
             if not connection.draining:
                 connection.close()
-        elif connection.idle_since is not None and self._sweep is None:
-            self._sweep = self._clock.callLater(self._keep_alive, self._close_idle)
+        elif connection.idle_since is not None:
+            self._sweep.no_later_than(connection.idle_since + self._keep_alive)
 
     def lost(self, connection: Http2Connection) -> None:
         """*connection* is gone."""
         self._open.remove(connection)
-        if not self._open and self._sweep is not None:
-            self._sweep.cancel()
-            self._sweep = None
+        if not self._open:
+            self._sweep.stop()
         if connection.settled:
             self._connect_if_needed()
         else:
@@ -159,9 +159,7 @@ class SharedConnections:
         self._serve()
 
     def _close_idle(self) -> None:
-        self._sweep = None
         now = self._clock.seconds()
-        next_due: list[float] = []
         for connection in list(self._open):
             if connection.idle_since is None or connection.draining:
                 continue
@@ -169,6 +167,4 @@ class SharedConnections:
             if due <= now:
                 connection.close()
             else:
-                next_due.append(due)
-        if next_due:
-            self._sweep = self._clock.callLater(min(next_due) - now, self._close_idle)
+                self._sweep.no_later_than(due)

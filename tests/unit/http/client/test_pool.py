@@ -109,6 +109,17 @@ class PoolTests(SynchronousTestCase):
         self.assertEqual(self.closed_after(b"\r\nKeep-Alive: timeout=1"), 0.5)
         self.assertEqual(self.closed_after(b"\r\nKeep-Alive: timeout=9999"), 300.0)
 
+    def test_one_that_is_kept_for_less_is_closed_in_its_time_beside_one_that_is_kept_for_longer(self) -> None:
+        for _ in range(2):
+            self.send()
+        self.answer(0)
+        self.answer(1, WHOLE.replace(b"\r\n\r\n", b"\r\nKeep-Alive: timeout=5\r\n\r\n"))
+        self.clock.advance(4)
+        self.assertEqual([each.lost for each in self.endpoint.transports], [False, True])
+        self.clock.advance(56)
+        self.assertEqual([each.lost for each in self.endpoint.transports], [True, True])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_use_renews_the_time(self) -> None:
         self.send()
         self.answer(0)
