@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from skyproxy.config import Config
 from skyproxy.http import Wire
 from skyproxy.log.logging import Logging
+from skyproxy.process.admin import AdminEndpoint
 from skyproxy.process.announcement import announce
 from skyproxy.process.child import Child, Resource
 from skyproxy.process.collector import spare_the_collector
 from skyproxy.process.draining import FLUSH_SECONDS
 from skyproxy.process.parts import make_parts
+from skyproxy.process.runtime_folder import runtime_folder
 from skyproxy.process.service import SkyproxyService
 from skyproxy.process.signals import Signals
 from skyproxy.process.systemd import Notifier
@@ -38,14 +42,18 @@ def build(
     """
     parts = make_parts(reactor, config, load, logging, wire, notifier)
     service = SkyproxyService(reactor, parts)
-    for child in children(reactor, service, signals):
+    for child in children(reactor, service, signals, runtime_folder(os.environ)):
         child.setServiceParent(service)  # type: ignore[no-untyped-call]
     return service
 
 
-def children(reactor: Any, service: SkyproxyService, signals: Signals) -> list[Child]:
-    """The children of *service*. They are started in this order, and stopped in the reverse one."""
+def children(reactor: Any, service: SkyproxyService, signals: Signals, runtime: Path | None = None) -> list[Child]:
+    """The children of *service*. They are started in this order, and stopped in the reverse one.
+
+    :param runtime: the folder of the admin socket; None: there is none.
+    """
     parts = service.parts
+    admin = AdminEndpoint(reactor, runtime, lambda token: parts.admin_site(service.terminate, token))
     configuration, providers, drain = parts.configuration, parts.providers, parts.drain
     return [
         Resource("log", parts.logging.start, parts.logging.stop),
@@ -59,6 +67,7 @@ def children(reactor: Any, service: SkyproxyService, signals: Signals) -> list[C
         Child("requests under way", stop=drain.finish),
         Child("idle connections", stop=parts.connections.drain),
         Resource("endpoints", parts.endpoints.listen, parts.endpoints.close),
+        Child("admin socket", admin.listen, admin.close),
         Child("readiness", stop=drain.leave),
         Child("configuration", configuration.start, configuration.stop),
         Child("watched files", stop=configuration.stop_watching),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from skyproxy.config import Config, changes
@@ -15,6 +16,17 @@ from skyproxy.process.watching import Watch
 from skyproxy.telemetry.reloads import Reloads
 
 _log = Logger()
+
+
+class ReloadOutcome(NamedTuple):
+    """How a reload went.
+
+    :ivar problems: why the configuration was not taken; None: it was.
+    :ivar changed: what is different.
+    """
+
+    problems: str | None
+    changed: dict[str, Any]
 
 
 class Configuration:
@@ -41,6 +53,8 @@ class Configuration:
         self._reloads = reloads
         self._notifier = notifier
         self._running = False
+        self._changed: dict[str, Any] = {}
+        self._asking: list[Deferred[ReloadOutcome]] = []
         self.reloading = Reloading(reactor, load, self._reloaded)
         self.watch = Watch(reactor, self.reload)
 
@@ -62,6 +76,9 @@ class Configuration:
         """Take no other configuration any more."""
         self._running = False
         self.reloading.stop()
+        asking, self._asking = self._asking, []
+        for each in asking:
+            each.callback(ReloadOutcome("skyproxy is stopping", {}))
 
     def reload(self) -> None:
         """Read the configuration again, when nobody writes to its files any more. What cannot be read changes nothing;
@@ -71,12 +88,22 @@ class Configuration:
             self._notifier.reloading()
             self.reloading.read(self.current.paths, self._use)
 
+    def reload_now(self) -> Deferred[ReloadOutcome]:
+        """As :meth:`reload`. Fires when it is over, however it went."""
+        asking: Deferred[ReloadOutcome] = Deferred()
+        if not self._running:
+            asking.callback(ReloadOutcome("skyproxy is starting, or stopping", {}))
+            return asking
+        self._asking.append(asking)
+        self.reload()
+        return asking
+
     def _use(self, config: Config) -> None:
         if config.proxy.listen != self.current.proxy.listen:
             _log.warn("A new listen address takes a restart", listen=list(config.proxy.listen))
         may_refuse, *others = self._followers
         may_refuse(config)
-        changed = changes(self.current, config)
+        changed = self._changed = changes(self.current, config)
         self.current = config
         self.watch.watch(_watched(config))
         for follow in others:
@@ -84,9 +111,14 @@ class Configuration:
         self.warn()
         _log.info("Configuration reloaded", source=config.source, **changed)
 
-    def _reloaded(self, successful: bool) -> None:
-        self._reloads.note(successful)
+    def _reloaded(self, problems: str | None) -> None:
+        self._reloads.note(problems is None)
         self._notifier.ready()
+        outcome = ReloadOutcome(problems, self._changed if problems is None else {})
+        asking, self._asking = self._asking, []
+        for each in asking:
+            if not each.called:
+                each.callback(outcome)
 
 
 def _watched(config: Config) -> tuple[Path, ...]:

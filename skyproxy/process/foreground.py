@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.application.app import startApplication
-from twisted.application.service import Application, IService, IServiceCollection
+from twisted.application.service import Application, IService
 from twisted.logger import ILogObserver, globalLogBeginner
 
 
@@ -16,7 +16,7 @@ def serve(service: IService, reactor: Any) -> None:
     :param reactor: the installed one.
     """
     application: Any = Application("skyproxy")
-    service.setServiceParent(IServiceCollection(application))
+    service.setServiceParent(application)
     observer = application.getComponent(ILogObserver)
     if observer is not None:
         globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)

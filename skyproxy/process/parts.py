@@ -24,6 +24,7 @@ from skyproxy.http.loop.socket_budget import sockets_of
 from skyproxy.log.logging import Logging
 from skyproxy.pipeline.coalescing import Coalescing
 from skyproxy.pipeline.proxy import Proxy
+from skyproxy.process.admin import Admin
 from skyproxy.process.configuration import Configuration
 from skyproxy.process.draining import Drain
 from skyproxy.process.embedded_demo import EmbeddedDemo
@@ -43,10 +44,11 @@ from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.buffered_bytes import BufferedBytes
 from skyproxy.upstream.exchange.provider import Counts, Provider
 from skyproxy.util.timers import Timers
+from skyproxy.web.admin import AdminApi
 from skyproxy.web.app import Api
-from skyproxy.web.figures import Sources
+from skyproxy.web.figures import Sources, figures
 from skyproxy.web.request import RequestIds
-from skyproxy.web.site import build_site, set_limits
+from skyproxy.web.site import ApiSite, build_site, set_limits
 
 _log = Logger()
 
@@ -55,11 +57,13 @@ _log = Logger()
 class Parts:
     """What a running process consists of.
 
+    :ivar admin_site: makes the site of the admin API, of what stops the process and of the token that it wants.
     :ivar batches: records of requests that are over.
     :ivar drain: the end of requests when the process stops.
     :ivar stores: of the response cache.
     """
 
+    admin_site: Callable[[Callable[[], None], str | None], ApiSite]
     batches: Batches
     configuration: Configuration
     connections: Connections
@@ -120,13 +124,21 @@ def make_parts(
         logging.reconfigure,
     ]
     configuration = Configuration(reactor, config, load, followers, reloads, notifier)
+    endpoints = Endpoints(clients, config.proxy.listen, site, sockets)
+
+    def admin_site(stop: Callable[[], None], token: str | None) -> ApiSite:
+        admin = AdminApi(Admin(configuration, lambda: endpoints.address()[0], stop), lambda: figures(sources), token)
+        # Its connections are none of clients': nobody waits for them when the process stops.
+        return build_site(admin.app, reactor, wire, limits_of(config.proxy), Connections(reactor))
+
     return Parts(
+        admin_site=admin_site,
         batches=batches,
         configuration=configuration,
         connections=connections,
         demo=demo,
         drain=Drain(reactor, proxy, connections, lambda: configuration.current.proxy),
-        endpoints=Endpoints(clients, config.proxy.listen, site, sockets),
+        endpoints=endpoints,
         lag=lag,
         logging=logging,
         notifier=notifier,

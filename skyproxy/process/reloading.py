@@ -34,7 +34,7 @@ class Reloading:
 
     :param reactor: ``callLater`` and ``seconds`` are used.
     :param load: reads it. Raises :class:`ConfigError`.
-    :param over: is told of the end of a reading, and whether it went well.
+    :param over: is told of the end of a reading: None if it went well, or else the problems.
     :param wall: the time of day, in seconds since the epoch: that of files.
     """
 
@@ -42,7 +42,7 @@ class Reloading:
         self,
         reactor: Any,
         load: Callable[[], Config],
-        over: Callable[[bool], None],
+        over: Callable[[str | None], None],
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._reactor = reactor
@@ -77,7 +77,7 @@ class Reloading:
                 if self._settled(paths):
                     use(config)
                     self._wait = 0.0
-                    self._over(True)
+                    self._over(None)
                     return
             except ConfigError as error:
                 self._failed(paths, use, str(error), passing=all(problem.passing for problem in error.problems))
@@ -103,10 +103,10 @@ class Reloading:
             # Once is enough: those to come are told when they go well, or otherwise wrong.
             if not tried_again:
                 _log.error(f"{_NOT_RELOADED}; it is tried again", problems=problems)
-                self._over(False)
+                self._over(problems)
             return
         _log.error(_NOT_RELOADED, problems=problems)
-        self._over(False)
+        self._over(problems)
 
     def _settled(self, paths: Iterable[Path]) -> bool:
         now = self._wall()

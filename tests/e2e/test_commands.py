@@ -35,8 +35,8 @@ def skyproxy(folder: Path, *arguments: str, typed: str = "", env: dict[str, str]
 class Run(Process):
     """``skyproxy run``."""
 
-    def __init__(self, cwd: Path, *arguments: str) -> None:
-        given = environment(HOME=str(cwd), XDG_CONFIG_HOME=str(cwd / "none"))
+    def __init__(self, cwd: Path, *arguments: str, env: dict[str, str] | None = None) -> None:
+        given = environment(HOME=str(cwd), XDG_CONFIG_HOME=str(cwd / "none"), **(env or {}))
         super().__init__([*PROGRAM, "run", "--listen", "tcp:0:interface=127.0.0.1", *arguments], cwd, given)
         self.base_url = self.wait_for(r"serves at (http\S+)").group(1)
         host, _, port = self.base_url.removesuffix("/v1").rpartition("/")[2].rpartition(":")
@@ -169,6 +169,73 @@ def test_check(tmp_path: Path) -> None:
     )
     done = skyproxy(tmp_path, "check")
     assert done.returncode == 0 and "SkyrimNet also asks for default, action_evaluation" in done.stdout
+
+
+def test_status_reload_and_stop(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
+    runtime = tmp_path / "run"
+    runtime.mkdir(mode=0o700)
+    env = {"XDG_RUNTIME_DIR": str(runtime)}
+    path = written(tmp_path, config_for(demo))
+    for command in ("status", "top", "reload", "stop"):
+        done = skyproxy(tmp_path, command, env=env)
+        assert done.returncode == 1 and "no skyproxy runs for this user: start it" in done.stderr, command
+    run = start(Run, "--config", str(path), env=env)
+    (socket,) = (runtime / "skyproxy").iterdir()
+    assert socket.stat().st_mode & 0o077 == 0 and socket.parent.stat().st_mode & 0o077 == 0
+    ask(run, chat("combat"))
+    done = skyproxy(tmp_path, "status", env=env)
+    assert done.returncode == 0, done.stderr
+    assert run.base_url in done.stdout and str(path) in done.stdout and "demo" in done.stdout
+    told = json.loads(skyproxy(tmp_path, "status", "--json", env=env).stdout)
+    assert told["pid"] == run.child.pid and told["stats"]["providers"]["demo"]["outcomes"]["ok"] == 1
+    done = skyproxy(tmp_path, "top", env=env)
+    assert done.returncode == 0 and "event loop lag" in done.stdout and "No provider or model rests." in done.stdout
+    assert skyproxy(tmp_path, "reload", env=env).stdout == "Nothing is different.\n"
+    config = config_for(demo)
+    config["model_slots"]["combat"]["model"] = "other"
+    written(tmp_path, config)
+    done = skyproxy(tmp_path, "reload", env=env)
+    assert done.returncode == 0 and "slot combat" in done.stdout, done.stdout
+    path.write_text("providers: {a: {base_ur: x}}\n")
+    done = skyproxy(tmp_path, "reload", env=env)
+    assert done.returncode == 1 and "did you mean 'base_url'?" in done.stderr and "the old one serves on" in done.stderr
+    told = json.loads(skyproxy(tmp_path, "reload", "--json", env=env).stdout)
+    assert told["good"] is False and told["problems"]
+    connection = open_request(run, chat("demo:guard;first=1"))
+    eventually(lambda: demo.stats()["active"] == 1, "the request is under way")
+    done = skyproxy(tmp_path, "stop", env=env)
+    assert done.returncode == 0 and "has stopped" in done.stdout
+    assert b"200 OK" in read_all(connection)
+    assert run.wait() == 0
+
+
+def test_several_that_run(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
+    runtime = tmp_path / "run"
+    runtime.mkdir(mode=0o700)
+    env = {"XDG_RUNTIME_DIR": str(runtime)}
+    path = str(written(tmp_path, config_for(demo)))
+    first, second = start(Run, "--config", path, env=env), start(Run, "--config", path, env=env)
+    done = skyproxy(tmp_path, "status", env=env)
+    assert done.returncode == 2 and f"--pid {first.child.pid}" in done.stderr and second.base_url in done.stderr
+    assert second.base_url in skyproxy(tmp_path, "status", "--pid", str(second.child.pid), env=env).stdout
+    # One that was killed leaves its socket behind; the next to start removes it.
+    second.kill()
+    assert first.base_url in skyproxy(tmp_path, "status", env=env).stdout
+    third = start(Run, "--config", path, env=env)
+    names = {each.name for each in (runtime / "skyproxy").iterdir()}
+    assert names == {f"{first.child.pid}.sock", f"{third.child.pid}.sock"}
+
+
+def test_a_folder_that_is_not_private_keeps_nobody_from_serving(
+    start: Starter, demo: DemoProvider, tmp_path: Path
+) -> None:
+    runtime = tmp_path / "run"
+    (runtime / "skyproxy").mkdir(parents=True)
+    (runtime / "skyproxy").chmod(0o777)
+    run = start(Run, "--config", str(written(tmp_path, config_for(demo))), env={"XDG_RUNTIME_DIR": str(runtime)})
+    assert ask(run, chat("combat")).status == 200
+    eventually(lambda: any("can be written to by others" in line for line in run.output), "it is told")
+    assert list((runtime / "skyproxy").iterdir()) == []
 
 
 def test_chat(proxy: Proxy, tmp_path: Path) -> None:
@@ -344,7 +411,23 @@ def test_schema(tmp_path: Path) -> None:
 def test_help_version_and_what_there_is_not(tmp_path: Path) -> None:
     done = skyproxy(tmp_path, "--help")
     assert done.returncode == 0
-    for command in ("run", "init", "check", "chat", "try", "bench", "logs", "deploy", "bug-report", "demo", "schema"):
+    for command in (
+        "run",
+        "init",
+        "check",
+        "status",
+        "top",
+        "reload",
+        "stop",
+        "chat",
+        "try",
+        "bench",
+        "logs",
+        "deploy",
+        "bug-report",
+        "demo",
+        "schema",
+    ):
         assert f"\n  {command} " in done.stdout
         told = skyproxy(tmp_path, command, "--help")
         assert told.returncode == 0 and "--help" in told.stdout, command

@@ -40,7 +40,12 @@ class ReloadingTests(SynchronousTestCase):
         self.patch(module, "_log", Logger(namespace="test", observer=self.events.append))
         self.over: list[bool] = []
         self.error: Exception | None = None
-        self.reloading = Reloading(self.clock, self.load, self.over.append, lambda: START + self.clock.seconds())
+        self.reloading = Reloading(
+            self.clock,
+            self.load,
+            lambda problems: self.over.append(problems is None),
+            lambda: START + self.clock.seconds(),
+        )
 
     def load(self) -> Config:
         self.loads += 1

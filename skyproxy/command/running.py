@@ -1,0 +1,100 @@
+"""The running processes of this user, found by their runtime folder, and what can be asked of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any
+
+import click
+
+from skyproxy.command.output import fail
+from skyproxy.process.runtime_folder import found_in, runtime_folder
+
+pid_option = click.option("--pid", type=int, help="Of the skyproxy that is meant, where several run.")
+
+_SECONDS = 60.0
+
+
+class NotRunning(Exception):
+    """Nobody answers there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """One process.
+
+    :ivar path: of its socket, or of the file that names its port and token.
+    """
+
+    pid: int
+    path: Path
+
+    def ask(self, method: str, path: str) -> tuple[int, dict[str, Any]]:
+        """The status and the JSON of its answer.
+
+        :raise NotRunning: it does not answer.
+        """
+        try:
+            connection, headers = self._connection()
+            try:
+                connection.request(method, path, headers=headers)
+                response = connection.getresponse()
+                value = json.loads(response.read())
+            finally:
+                connection.close()
+        except (OSError, HTTPException, ValueError, KeyError) as error:
+            raise NotRunning(f"process {self.pid} does not answer: {error or type(error).__name__}") from None
+        return response.status, value if isinstance(value, dict) else {}
+
+    def _connection(self) -> tuple[HTTPConnection, dict[str, str]]:
+        if self.path.suffix == ".sock":
+            return _UnixConnection(str(self.path)), {}
+        told = json.loads(self.path.read_text("utf-8"))
+        return HTTPConnection("127.0.0.1", told["port"], timeout=_SECONDS), {"X-Skyproxy-Token": told["token"]}
+
+
+class _UnixConnection(HTTPConnection):
+    """HTTP over a UNIX socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=_SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def all_running() -> Iterator[tuple[Running, dict[str, Any]]]:
+    """Those that answer, each with its status."""
+    folder = runtime_folder(os.environ)
+    for pid, path in found_in(folder) if folder is not None else ():
+        running = Running(pid, path)
+        try:
+            code, status = running.ask("GET", "/api/status")
+        except NotRunning:
+            continue
+        if code == 200:
+            yield running, status
+
+
+def the_one(pid: int | None) -> tuple[Running, dict[str, Any]]:
+    """The only one that runs, or that of number *pid*.
+
+    :raise SystemExit: there is none, or there are several and nobody says which.
+    """
+    found = [each for each in all_running() if pid is None or each[0].pid == pid]
+    if not found:
+        which = "no skyproxy runs" if pid is None else f"no skyproxy runs as process {pid}"
+        fail(f"{which} for this user: start it with `skyproxy run`")
+    if len(found) > 1:
+        listed = "".join(f"\n  --pid {each.pid}  {status['base_url']}" for each, status in found)
+        fail(f"several run: say which{listed}", 2)
+    return found[0]

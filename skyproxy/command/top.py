@@ -1,0 +1,83 @@
+"""``skyproxy top``: a running skyproxy, live in the terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from skyproxy.command.control import asked, duration, providers_table
+from skyproxy.command.output import seconds
+from skyproxy.command.running import pid_option, the_one
+
+_CLEAR = "\x1b[H\x1b[2J"
+
+
+@click.command()
+@pid_option
+@click.option("--interval", type=click.FloatRange(0.2), default=1.0, show_default=True, help="Seconds between looks.")
+@click.option("--once", is_flag=True, help="Show it once. That is so, too, where there is no terminal.")
+def top(pid: int | None, interval: float, once: bool) -> None:
+    """Show providers, deployments, queues, first tokens and errors, live. Ctrl-C ends it."""
+    running, status = the_one(pid)
+    live = sys.stdout.isatty() and not once
+    before: dict[str, Any] | None = None
+    try:
+        while True:
+            figures = asked(running, "GET", "/api/stats")
+            text = "\n".join(lines(status, figures, before, interval))
+            click.echo(f"{_CLEAR}{text}" if live else text)
+            if not live:
+                return
+            before = figures
+            time.sleep(interval)
+    except KeyboardInterrupt:
+        return
+
+
+def lines(
+    status: dict[str, Any], figures: dict[str, Any], before: dict[str, Any] | None, interval: float
+) -> Iterator[str]:
+    """What is shown.
+
+    :param before: the figures of the look before, *interval* seconds ago; None: this is the first.
+    """
+    rate = f", {(_ended(figures) - _ended(before)) / interval:.1f} requests/s" if before is not None else ""
+    yield f"skyproxy at {status['base_url']}, up {duration(figures['uptime'])}{rate}"
+    lag = figures["event_loop_lag"]
+    yield f"event loop lag p50 {seconds(lag['p50'])}, p99 {seconds(lag['p99'])}"
+    yield ""
+    yield providers_table(figures)
+    troubles = list(_troubles(figures))
+    yield ""
+    yield from troubles or ["No provider or model rests."]
+
+
+def _ended(figures: dict[str, Any]) -> int:
+    return sum(sum(each["outcomes"].values()) for each in figures["providers"].values())
+
+
+def _troubles(figures: dict[str, Any]) -> Iterator[str]:
+    """What is left alone, why, and for how long."""
+    for name, provider in figures["providers"].items():
+        breaker = provider.get("breaker")
+        if breaker and breaker["state"] != "closed":
+            yield _open(name, breaker)
+        for deployment in provider["deployments"]:
+            where = f"{name}:{deployment['model']}"
+            inner = deployment.get("breaker")
+            if inner and inner["state"] != "closed":
+                yield _open(where, inner)
+            for key, guard in deployment["rate_guards"].items():
+                if guard["rest"]:
+                    of_key = f" with {key}" if key else ""
+                    yield f"{where}{of_key} has met a rate limit: asked again in {seconds(guard['rest'])}"
+
+
+def _open(where: str, breaker: dict[str, Any]) -> str:
+    again = f"asked again in {seconds(breaker['retry_in'])}" if breaker["retry_in"] else "asked again now"
+    cause = f": {breaker['cause']}" if breaker["cause"] else ""
+    return f"{where} fails, {again}{cause}"

@@ -1,0 +1,80 @@
+"""The folder in which running processes are found by the commands of the same user."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+_NAME = re.compile(r"([0-9]{1,10})\.(sock|json)")
+
+
+class NotPrivate(Exception):
+    """Others could read, or replace, what stands in the folder. The text says which folder, and why."""
+
+
+def runtime_folder(environ: Mapping[str, str], system: str = os.name) -> Path | None:
+    """Where it is; None: nobody knows.
+
+    systemd gives a service RUNTIME_DIRECTORY (systemd.exec(5)), and a user XDG_RUNTIME_DIR (XDG Base Directory
+    Specification).
+    """
+    if system == "nt":
+        local = environ.get("LOCALAPPDATA")
+        return Path(local) / "skyproxy" / "run" if local else None
+    if given := environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]:
+        return Path(given)
+    if os.path.isabs(user := environ.get("XDG_RUNTIME_DIR", "")):
+        return Path(user) / "skyproxy"
+    return Path("/tmp") / f"skyproxy-{os.getuid()}"
+
+
+def make_private(folder: Path) -> None:
+    """Have *folder*, for its owner alone.
+
+    :raise NotPrivate: it is another user's, or open to others.
+    :raise OSError: it cannot be made.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if os.name == "nt":
+        # Below the user's own folder nobody else may read.
+        return
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise NotPrivate(f"{folder} is not this user's")
+    if found.st_mode & 0o022:
+        raise NotPrivate(f"{folder} can be written to by others")
+
+
+def found_in(folder: Path) -> Iterator[tuple[int, Path]]:
+    """The processes that have a socket, or a file, in *folder*: number and path."""
+    try:
+        names = sorted(each.name for each in folder.iterdir())
+    except OSError:
+        return
+    for name in names:
+        match = _NAME.fullmatch(name)
+        if match is not None:
+            yield int(match[1]), folder / name
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove what killed processes have left in *folder*."""
+    for number, path in found_in(folder):
+        if not is_alive(number):
+            path.unlink(missing_ok=True)
+
+
+def is_alive(number: int) -> bool:
+    """Whether there may be a process of this *number*."""
+    if os.name == "nt":
+        return True  # there os.kill would end it
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
