@@ -14,11 +14,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web._newclient import HTTP11ClientProtocol, Request, TransportProxyProducer
+from twisted.web._newclient import HTTP11ClientProtocol, Request, RequestNotSent, TransportProxyProducer
 from twisted.web.http import HTTPChannel, _GenericHTTPChannelProtocol
 
 from skyproxy.http import Connections, ServerLimits, Wire
-from skyproxy.http.client.reuse import UNHEARD, was_cancelled
+from skyproxy.http.client.reuse import NO_RESPONSE, was_cancelled
 
 
 class StockChannel(HTTPChannel):
@@ -104,7 +104,7 @@ class StockClient(HTTP11ClientProtocol):
             self.on_lost(self)
 
     def _elsewhere(self, failure: Failure, request: Any) -> Any:
-        if self.on_stale is None or not failure.check(*UNHEARD) or was_cancelled(failure):
+        if self.on_stale is None or not failure.check(RequestNotSent, *NO_RESPONSE) or was_cancelled(failure):
             return failure
         return self.on_stale(self, request)
 

@@ -205,11 +205,11 @@ class _Connection(Protocol):
         reader = self._reader
         self._size += len(data)
         try:
-            reader.feed(data)
+            reader.receive(data)
         except BadResponse as error:
             self._break(f"no proper answer: {error}")
             return
-        if self._first is None and reader.pieces:
+        if self._first is None and reader.parts:
             self._first = self._load.now()
         if reader.complete and reader.head is not None:
             self._asking = False

@@ -201,7 +201,7 @@ class OriginAgent:
         if not uri.startswith(prefix) or path[:1] != b"/":
             raise ValueError("The URI is not of this agent's origin.")
         if not _METHOD.fullmatch(method) or not _PATH.fullmatch(path):
-            raise ValueError("The method is no token, or the path holds a character that it cannot.")
+            raise ValueError("The method is no token, or the path contains a character that it cannot.")
         if len(self._paths) < _MOST_PATHS:
             self._paths[method, uri] = path
         return path

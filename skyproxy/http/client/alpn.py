@@ -86,7 +86,7 @@ class _Handshake(Protocol):
         self.done: Deferred[Any] = Deferred(lambda _: self.transport.abortConnection())
 
     def connectionMade(self) -> None:
-        # TLS does not show its protocols the TCP transport beneath. Nagle would hold the first request back until
+        # TLS does not show its protocols the TCP transport beneath. Nagle would delay the first request until
         # the peer has acknowledged the end of the handshake.
         tcp = self.transport.transport
         if ITCPTransport.providedBy(tcp):
@@ -127,7 +127,7 @@ class _Handshakes(Factory):
 
 
 class _TlsTransport(TLSMemoryBIOProtocol):
-    """Writes at once: Twisted's own default would hold each write back for a turn of the reactor, to join them.
+    """Writes at once: Twisted's own default would delay each write by a turn of the reactor, to join them.
 
     :ivar handshake: fires with the protocol when the handshake is done.
     """

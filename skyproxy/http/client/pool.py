@@ -14,15 +14,12 @@ from twisted.python.failure import Failure
 from twisted.web.client import HTTPConnectionPool
 from twisted.web.iweb import IResponse
 
-from skyproxy.http.client.reuse import REFUSED, UNHEARD, Reused
+from skyproxy.http.client.idle_connections import IdleConnections
+from skyproxy.http.client.reuse import NO_RESPONSE, NOT_PROCESSED, ReusedConnection
 from skyproxy.http.client.tls import TlsClient
 from skyproxy.http.common.protocol_names import HTTP2
 from skyproxy.http.h2.client_connection import Http2Connection
 from skyproxy.http.h2.client_pool import SharedConnections
-from skyproxy.util.deadline import Deadline
-
-_MARGIN = 1.0
-"""Seconds before the server's own end of an idle connection, from which on it is not used any more."""
 
 _CLOSE_TIMEOUT = 1.0
 """Seconds that connections get to close in good order."""
@@ -85,19 +82,13 @@ class ConnectionPool(HTTPConnectionPool):
         super().__init__(reactor, persistent=True)  # type: ignore[no-untyped-call]
         self.maxPersistentPerHost = max_connections
         self._clock = reactor
-        self._keep_alive = keep_alive
-        self._keep_alive_max = keep_alive_max
         self._factory: Any = lambda quiescent, _: _ConnectionFactory(self, protocols, http2, quiescent)
         self._shared = SharedConnections(reactor, keep_alive) if http2 is not None else None
         self._tls = tls
         # Over TLS, and without an answer yet.
         self._unanswered: set[Any] = set()
         self._open: set[Any] = set()
-        # For each key, by last use, oldest first.
-        self._idle: dict[Hashable, list[Any]] = {}
-        # The same by last use, with the time at which each is to be closed.
-        self._expiry: dict[Any, float] = {}
-        self._sweep = Deadline(reactor, self._close_expired)
+        self._idle = IdleConnections(reactor, max_connections, keep_alive, keep_alive_max)
         self._connecting = self._opened = self._reused = self._replaced = 0
         self._retired = False
 
@@ -116,20 +107,14 @@ class ConnectionPool(HTTPConnectionPool):
 
     def idle_connection(self, key: Hashable) -> Any:
         """An idle connection of HTTP/1.1 for one request, without a Deferred; None if there is none."""
-        connections = self._idle.get(key, ())
-        now = self._clock.seconds()
-        while connections:
-            connection = connections.pop()
-            if self._expiry.pop(connection) <= now:
-                connection.transport.loseConnection()
-            elif connection.state == "QUIESCENT":
-                self._reused += 1
-                return connection
-        return None
+        connection = self._idle.take(key)
+        if connection is not None:
+            self._reused += 1
+        return connection
 
     def statistics(self) -> PoolStatistics:
         """What there is now."""
-        idle = len(self._expiry) + (self._shared.idle if self._shared is not None else 0)
+        idle = len(self._idle) + (self._shared.idle if self._shared is not None else 0)
         return PoolStatistics(
             idle=idle,
             busy=len(self._open) - idle,
@@ -144,18 +129,14 @@ class ConnectionPool(HTTPConnectionPool):
     def retire(self) -> None:
         """Keep no connection from now on: close the idle ones, and each other when its request is done."""
         self._retired = True
-        for connection in list(self._expiry):
-            connection.transport.loseConnection()
-        self._expiry.clear()
-        self._idle.clear()
-        self._sweep.stop()
+        self._idle.close()
         if self._shared is not None:
             self._shared.retire()
 
     def drop_idle(self) -> None:
         """Close the idle connections: their peers may have gone without a word."""
-        for connection in list(self._expiry):
-            self._forget_idle(connection)
+        for connection in self._idle:
+            self._idle.forget(connection)
             connection.transport.abortConnection()
         if self._shared is not None:
             self._shared.drop_idle()
@@ -183,7 +164,7 @@ class ConnectionPool(HTTPConnectionPool):
             return connection
         reused = connection.served > 0
         self._reused += reused
-        return Reused(self, key, endpoint, connection, UNHEARD if reused else REFUSED)
+        return ReusedConnection(self, key, endpoint, connection, NO_RESPONSE if reused else NOT_PROCESSED)
 
     def send_elsewhere(
         self, key: Hashable, endpoint: IStreamClientEndpoint, connection: Any, request: Any
@@ -240,8 +221,7 @@ class ConnectionPool(HTTPConnectionPool):
         self._open.discard(connection)
         if self._shared is not None and isinstance(connection, Http2Connection):
             self._shared.lost(connection)
-        if connection in self._expiry:
-            self._forget_idle(connection)
+        self._idle.forget(connection)
 
     def _putConnection(self, key: Hashable, connection: Any) -> None:
         if self._unanswered:
@@ -249,34 +229,7 @@ class ConnectionPool(HTTPConnectionPool):
         if self._retired:
             connection.transport.loseConnection()
             return
-        connections = self._idle.setdefault(key, [])
-        if len(connections) >= self.maxPersistentPerHost:
-            oldest = connections.pop(0)
-            del self._expiry[oldest]
-            oldest.transport.loseConnection()
-        connections.append(connection)
-        kept = self._keep_alive if connection.keep_alive is None else self._kept_for(connection.keep_alive)
-        self._expiry[connection] = due = self._clock.seconds() + kept
-        if due < self._sweep.due:
-            self._sweep.no_later_than(due)
-
-    def _kept_for(self, said: float) -> float:
-        return min(said - min(_MARGIN, said / 2), self._keep_alive_max)
-
-    def _close_expired(self) -> None:
-        # One timer for all, which looks again when the next is due, instead of one for each request.
-        now = self._clock.seconds()
-        for connection in [each for each, expiry in self._expiry.items() if expiry <= now]:
-            self._forget_idle(connection)
-            connection.transport.loseConnection()
-        if self._expiry:
-            self._sweep.no_later_than(min(self._expiry.values()))
-
-    def _forget_idle(self, connection: Any) -> None:
-        del self._expiry[connection]
-        for connections in self._idle.values():
-            if connection in connections:
-                connections.remove(connection)
+        self._idle.put(key, connection)
 
     def _until_lost(self, connection: Any) -> Deferred[None]:
         lost: Deferred[None] = Deferred()

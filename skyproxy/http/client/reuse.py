@@ -1,4 +1,4 @@
-"""Connections that have carried a request before, and may have died since."""
+"""Requests on connections that have carried one before, and may have died since: they are sent again, once."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from twisted.web.iweb import IResponse
 from skyproxy.http.common.errors import RequestNotSent
 from skyproxy.http.h2.errors import StreamRefused
 
-UNHEARD = (RequestNotSent, RequestTransmissionFailed, ResponseNeverReceived)
-"""No byte of a response was seen."""
+NO_RESPONSE = (RequestNotSent, RequestTransmissionFailed, ResponseNeverReceived)
+"""Failures of a request of which no byte of a response has come."""
 
-REFUSED = (RequestNotSent, StreamRefused)
-"""The server did nothing, as far as it says."""
+NOT_PROCESSED = (RequestNotSent, StreamRefused)
+"""Failures of a request that the server says it did not process."""
 
 
-class Replacing(Interface):
-    """A pool."""
+class Resender(Interface):
+    """A pool of connections."""
 
     def send_elsewhere(
         self, key: Hashable, endpoint: IStreamClientEndpoint, connection: Any, request: Any
@@ -31,39 +31,40 @@ class Replacing(Interface):
         """Send *request* on another connection than *connection*."""
 
 
-class Reused:
-    """A share of a connection that may be dead already, about to carry a request. If it is, another carries it, once.
+class ReusedConnection:
+    """A connection of HTTP/2 that has carried requests, about to carry another. If it is dead, the request is sent
+    again on another connection, once.
 
     The server may close an idle connection at the moment in which a request goes out on it (RFC 9112 section 9.6).
     No byte of a response was seen then, and the reason is the connection's own. (Connections of HTTP/1.1, which carry
     one request at a time, see to that themselves: their ``on_stale``.)
 
-    :param unheard: the failures that mean that no byte was seen, or that the server says it did nothing.
+    :param retryable: the failures after which the request is sent again.
     """
 
-    __slots__ = ("_connection", "_endpoint", "_key", "_pool", "_request", "_unheard")
+    __slots__ = ("_connection", "_endpoint", "_key", "_pool", "_request", "_retryable")
 
     def __init__(
         self,
-        pool: Replacing,
+        pool: Resender,
         key: Hashable,
         endpoint: IStreamClientEndpoint,
         connection: Any,
-        unheard: tuple[type[Exception], ...],
+        retryable: tuple[type[Exception], ...],
     ) -> None:
         self._pool = pool
         self._key = key
         self._endpoint = endpoint
         self._connection = connection
-        self._unheard = unheard
+        self._retryable = retryable
 
     def request(self, request: Any) -> Deferred[IResponse]:
         self._request = request
         answer: Deferred[IResponse] = self._connection.request(request)
-        return answer.addErrback(self._replace)
+        return answer.addErrback(self._send_again)
 
-    def _replace(self, failure: Failure) -> Any:
-        if not failure.check(*self._unheard) or was_cancelled(failure):
+    def _send_again(self, failure: Failure) -> Any:
+        if not failure.check(*self._retryable) or was_cancelled(failure):
             return failure
         return self._pool.send_elsewhere(self._key, self._endpoint, self._connection, self._request)
 

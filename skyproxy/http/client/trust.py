@@ -25,7 +25,7 @@ _FILE, _FOLDER = "SSL_CERT_FILE", "SSL_CERT_DIR"
 
 class Roots:
     """What SSL_CERT_FILE and SSL_CERT_DIR name, before all. Else on Windows its stores and certifi, since Windows
-    fetches most roots only when its own programs need them; elsewhere OpenSSL's default paths where they hold
+    fetches most roots only when its own programs need them; elsewhere OpenSSL's default paths where they have
     something, else certifi.
 
     They are gathered once, when the first connection over TLS is prepared: that takes tens of milliseconds.

@@ -37,7 +37,7 @@ class FixedFields:
     :param fields: Host first.
     :ivar settled: names in lower case that nobody adds, as bytes and as text: theirs, and Cookie, for what one client's
         answer brought must not go out with another's request.
-    :raise ValueError: one holds CR, LF or NUL.
+    :raise ValueError: one contains CR, LF or NUL.
     """
 
     __slots__ = ("fields", "lines", "settled")
@@ -69,7 +69,7 @@ class OutgoingHeaders(Headers):
     def lines(self) -> bytes:
         """All of them, each with its CRLF.
 
-        :raise ValueError: one holds CR, LF or NUL.
+        :raise ValueError: one contains CR, LF or NUL.
         """
         return self._fixed.lines + render(self._own)
 
@@ -127,11 +127,11 @@ def _as_bytes(text: str | bytes) -> bytes:
 def render(fields: Fields) -> bytes:
     """*fields*, each with its CRLF.
 
-    :raise ValueError: one holds CR, LF or NUL (RFC 9110 section 5.5), and would be read as something else.
+    :raise ValueError: one contains CR, LF or NUL (RFC 9110 section 5.5), and would be read as something else.
     """
     lines = b"".join([b"%b: %b\r\n" % field for field in fields])
     if lines.count(b"\n") != len(fields) or lines.count(b"\r") != len(fields) or b"\0" in lines:
-        raise ValueError("A header field to be sent holds CR, LF or NUL.")
+        raise ValueError("A header field to be sent contains CR, LF or NUL.")
     return lines
 
 

@@ -46,7 +46,7 @@ def head_lines(version: bytes, code: int, reason: bytes | None, fields: Sequence
 
 def _clean(name: bytes, value: bytes) -> tuple[bytes, bytes]:
     if _one_line(name) != name:
-        raise ValueError("A header's name holds CR, LF or NUL.")
+        raise ValueError("A header's name contains CR, LF or NUL.")
     return name, _one_line(value)
 
 

@@ -19,20 +19,20 @@ class ChunkReader:
     :ivar complete: whether the whole body has been read.
     """
 
-    __slots__ = ("_limits", "_parser", "_pieces", "_quiet", "_size", "_tail", "complete", "on_body")
+    __slots__ = ("_limits", "_parser", "_parts", "_quiet", "_size", "_tail", "complete", "on_body")
 
     def __init__(self, limits: ServerLimits) -> None:
         self._limits = limits
-        self._pieces: list[bytes] = []
+        self._parts: list[bytes] = []
         self._tail = b""
         self._size = self._quiet = 0
         self.complete = False
-        self.on_body = self._pieces.append
+        self.on_body = self._parts.append
         self._parser: HttpRequestParser | None = HttpRequestParser(self)
         self._parse(_HEAD)
 
     def close(self) -> None:
-        """Let go of the parser, which holds this object as this holds it."""
+        """Let go of the parser, which refers to this object as this does to it."""
         self._parser = None
 
     # What llhttp calls.
@@ -40,10 +40,10 @@ class ChunkReader:
     def on_message_complete(self) -> None:
         self.complete = True
 
-    def feed(self, data: bytes) -> tuple[list[bytes], bytes]:
+    def receive(self, data: bytes) -> tuple[list[bytes], bytes]:
         """Read on.
 
-        :return: pieces of the body, and what was not read.
+        :return: parts of the body, and what was not read.
         :raise Refused: this is no chunked body, or one that is too large.
         """
         # The end of a chunked body is a blank line; not every blank line is its end, but those are rare.
@@ -60,16 +60,16 @@ class ChunkReader:
                 start = end + 4
             self._parse(data[fed : start - known])
             fed = start - known
-        pieces = self._pieces[:]
-        self._pieces.clear()
-        self._size += sum(map(len, pieces))
+        parts = self._parts[:]
+        self._parts.clear()
+        self._size += sum(map(len, parts))
         if self._size > self._limits.body_bytes:
             raise Refused(413, f"The body is over {self._limits.body_bytes} bytes.")
         # llhttp collects a trailer until it is complete.
-        self._quiet = 0 if pieces else self._quiet + fed
+        self._quiet = 0 if parts else self._quiet + fed
         if self._quiet > self._limits.header_bytes:
             raise Refused(431, f"The trailer fields are over {self._limits.header_bytes} bytes.")
-        return pieces, data[fed:]
+        return parts, data[fed:]
 
     def _parse(self, data: bytes) -> None:
         assert self._parser is not None

@@ -124,7 +124,7 @@ class ClientProtocol(Protocol):
         reader = self._reader
         broken: BadResponse | None = None
         try:
-            reader.feed(data)
+            reader.receive(data)
         except BadResponse as error:
             broken = error
         answer = self._answer
@@ -135,9 +135,9 @@ class ClientProtocol(Protocol):
                 return
             self._begin(answer, reader.head)
         response = self._response
-        if response is not None and reader.pieces:
-            pieces = reader.pieces
-            response.received(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        if response is not None and reader.parts:
+            parts = reader.parts
+            response.received(parts[0] if len(parts) == 1 else b"".join(parts))
         if self.state != "WAITING":
             return
         if broken is not None:
@@ -179,8 +179,8 @@ class ClientProtocol(Protocol):
         """Hand over a response of which all has come. First this ends it: who waits for it finds it complete, and this
         connection free.
         """
-        pieces = self._reader.pieces
-        whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        parts = self._reader.parts
+        whole = parts[0] if len(parts) == 1 else b"".join(parts)
         response = WholeResponse(head, self._request, whole)
         self.keep_alive = head.keep_alive
         self._be_free()

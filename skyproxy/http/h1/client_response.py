@@ -123,8 +123,8 @@ class ClientResponse(_Response):
         super().__init__(head, request, None)
         self._connection = connection
         self._body: Any = None
-        self._held: list[bytes] = []
-        self.received: Callable[[bytes], None] = self._held.append
+        self._buffered: list[bytes] = []
+        self.received: Callable[[bytes], None] = self._buffered.append
         self._end: Failure | None = None
 
     def deliverBody(self, protocol: Any) -> None:
@@ -139,9 +139,9 @@ class ClientResponse(_Response):
         self._give_away()
         self._body = protocol
         protocol.makeConnection(self)
-        for data in self._held:
+        for data in self._buffered:
             protocol.dataReceived(data)
-        self._held.clear()
+        self._buffered.clear()
         if self._end is None:
             self.received = protocol.dataReceived
             self._connection.resume()
@@ -154,13 +154,13 @@ class ClientResponse(_Response):
         """No more bytes come."""
         if self._end is None:
             self._end = reason
-            # It holds the reader, which holds this as its transport.
+            # It refers to the reader, which refers to this as its transport.
             self.received = _ignore
-            if self._body is not None and not self._held:
+            if self._body is not None and not self._buffered:
                 self._tell()
 
     def _tell(self) -> None:
-        # The reader has this as its transport; neither is to hold the other any longer.
+        # The reader has this as its transport; neither is to keep the other alive.
         body, self._body = self._body, None
         body.connectionLost(self._end)
 
@@ -173,7 +173,7 @@ class ClientResponse(_Response):
 
     def resumeProducing(self) -> None:
         """Read on."""
-        if self._end is None and not self._held:
+        if self._end is None and not self._buffered:
             self._connection.resume()
 
     def abortConnection(self) -> None:

@@ -33,8 +33,8 @@ class HeadReader:
     """Reads heads with llhttp, strictly.
 
     A client says the same head again and again, but for the digits of its Content-Length. So what a head was found to
-    mean is remembered for all that differ from it in nothing else. Heads hold keys and cookies: few are remembered, in
-    memory only, and all are forgotten when there is one more.
+    mean is remembered for all that differ from it in nothing else. Heads contain keys and cookies: few are remembered,
+    in memory only, and all are forgotten when there is one more.
 
     :param limits: of all connections that read with this.
     """

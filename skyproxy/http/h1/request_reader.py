@@ -10,7 +10,7 @@ from skyproxy.http.h1.request_head import BLANK_LINE, LONGEST_REQUEST_LINE, REQU
 from skyproxy.http.h1.request_head_reader import HeadReader
 from skyproxy.http.server.limits import ServerLimits
 
-# What no head may hold: a bare CR or LF, and control characters.
+# What no head may contain: a bare CR or LF, and control characters.
 _STRAY = re.compile(rb"(?<!\r)\n|\r[^\n]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -54,10 +54,10 @@ class RequestReader:
         """Whether a head has begun that is not complete."""
         return bool(self._buffer)
 
-    def feed(self, data: bytes) -> tuple[Sequence[bytes], bytes]:
+    def receive(self, data: bytes) -> tuple[Sequence[bytes], bytes]:
         """Read on, as far as the end of the request, or that of the head of one whose body comes chunked.
 
-        :return: pieces of the body, none of them empty, and what was not read.
+        :return: parts of the body, none of them empty, and what was not read.
         :raise Refused: this is no request, or one that is not served.
         """
         if self.head is None:
@@ -72,13 +72,13 @@ class RequestReader:
             self.complete = not left
             return (data,), b""
         # As many bytes as are lacking belong to the next request.
-        piece, rest = data[:left], data[left:]
+        part, rest = data[:left], data[left:]
         self._left = 0
         self.complete = True
-        return (piece,) if piece else (), rest
+        return (part,) if part else (), rest
 
     def _feed_chunks(self, chunks: ChunkReader, data: bytes) -> tuple[Sequence[bytes], bytes]:
-        found = chunks.feed(data)
+        found = chunks.receive(data)
         if chunks.complete:
             self.complete = True
             chunks.close()

@@ -69,7 +69,7 @@ class ResponseHead(UndecodedHeaders):
 
     @property
     def framed(self) -> bool:
-        """Whether the end of the body can be told from the end of the connection."""
+        """Whether the end of the body can be distinguished from that of the connection."""
         last = self.fields.last
         coding = last.get(b"transfer-encoding", b"")
         return self.status in (204, 304) or b"content-length" in last or coding.lower().endswith(b"chunked")
@@ -87,7 +87,7 @@ class ResponseReader:
     be called for each of its fields.
 
     :ivar head: of the response that is being read; None until its last byte is there.
-    :ivar pieces: of the body, that the last :meth:`feed` found.
+    :ivar parts: of the body, that the last :meth:`receive` found.
     :ivar complete: whether the whole response has been read.
     :ivar keep_alive: whether the connection may carry another one; known when complete.
     """
@@ -102,12 +102,12 @@ class ResponseReader:
         "head",
         "keep_alive",
         "on_body",
-        "pieces",
+        "parts",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.pieces: list[bytes] = []
-        self.on_body = self.pieces.append
+        self.parts: list[bytes] = []
+        self.on_body = self.parts.append
         self._parser = HttpResponseParser(self)
         self.next(bodyless=False)
 
@@ -124,7 +124,7 @@ class ResponseReader:
         self._unread = b""
 
     def close(self) -> None:
-        """Let go of the parser, which holds this object as this holds it. Nothing can be read any more."""
+        """Let go of the parser, which refers to this object as this does to it. Nothing can be read any more."""
         del self._parser
 
     @property
@@ -132,12 +132,12 @@ class ResponseReader:
         """Whether any byte of the response has come."""
         return self.head is not None or self._interim > 0 or bool(self._unread)
 
-    def feed(self, data: bytes) -> None:
+    def receive(self, data: bytes) -> None:
         """Read on.
 
         :raise BadResponse: this is not a response. What was found before it still holds.
         """
-        self.pieces.clear()
+        self.parts.clear()
         if self.head is None:
             self._unread += data
         try:
@@ -147,7 +147,7 @@ class ResponseReader:
                 raise BadResponse(f"Not a proper response: {error}") from None
             self.keep_alive = False
         if self._body_end is not None:
-            del self.pieces[self._body_end :]
+            del self.parts[self._body_end :]
         if len(self._unread) > _LARGEST_HEAD:
             raise BadResponse("A head that is too large.")
 
@@ -158,7 +158,7 @@ class ResponseReader:
             # Bytes that nobody asked for: whatever they are, the next response could be taken for another.
             self.keep_alive = False
             if self._body_end is None:
-                self._body_end = len(self.pieces)
+                self._body_end = len(self.parts)
 
     def on_headers_complete(self) -> None:
         if self.complete:

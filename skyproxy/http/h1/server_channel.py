@@ -13,22 +13,20 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from skyproxy.errors import ClientStalled
 from skyproxy.http.common.lazy_headers import ReceivedHeaders
 from skyproxy.http.h1.answer_head import Stamp
+from skyproxy.http.h1.read_ahead import ReadAhead
 from skyproxy.http.h1.request_head import Head, Refused
 from skyproxy.http.h1.request_head_reader import HeadReader
 from skyproxy.http.h1.request_reader import RequestReader
 from skyproxy.http.h1.server_output import Output
 from skyproxy.http.loop.batches import DISCONNECTS, REQUESTS
 from skyproxy.http.loop.direct_io import direct_writer, read_directly
-from skyproxy.http.server.connections import EVERY_LOOK, Connections, Progress, has_input, peer_left
-from skyproxy.http.server.limits import CLOSE_TIMEOUT, FIRST_WORDS, READ_AHEAD, ServerLimits
+from skyproxy.http.server.connections import EVERY_LOOK, Connections, Progress, has_input, peer_left, stalled
+from skyproxy.http.server.limits import FIRST_REQUEST_SECONDS, ServerLimits
+from skyproxy.http.server.refusals import RenderRefusal
 
 _log = Logger()
-
-RenderRefusal = Callable[[int, str], tuple[bytes, bytes]]
-"""From status and reason to the content type and the body of a refused request's answer."""
 
 
 @implementer(ITransport, IPushProducer, IConsumer)
@@ -38,7 +36,7 @@ class ServerChannel(Output):
     What is ambiguous in HTTP is refused. Limits are those of :class:`ServerLimits`. Clients of HTTP/1.0 may keep
     the connection. A request object is made when its head is complete and in order, not before.
 
-    It is in one of the phases ``opening`` (no byte has come yet), ``idle``, ``head``, ``body``, ``answer`` (until
+    It is in one of the phases ``new`` (no byte has come yet), ``idle``, ``head``, ``body``, ``answer`` (until
     the client has taken the answer, or most of it) and ``closing``.
     """
 
@@ -48,26 +46,19 @@ class ServerChannel(Output):
     requestFactory: Any = None
 
     def __init__(
-        self,
-        limits: ServerLimits,
-        connections: Connections,
-        heads: HeadReader,
-        stamp: Stamp,
-        render_refusal: RenderRefusal,
+        self, limits: ServerLimits, connections: Connections, heads: HeadReader, stamp: Stamp, refusal: RenderRefusal
     ) -> None:
         super().__init__(connections, stamp)
         self._limits = limits
-        self._render_refusal = render_refusal
+        self._render_refusal = refusal
         self._seconds: Callable[[], float] = connections.clock.seconds
         self._schedule = connections.schedule
         self._reader = RequestReader(limits, heads)
         self._request: Any = None
         self._serving = False  # The request has been handed over.
         self._parsing = False
-        self._reading = True
-        self._held: list[bytes] = []
-        self._held_size = 0
-        self._phase = "opening"
+        self._ahead = ReadAhead()
+        self._phase = "new"
         self._progress: Progress | None = None
         self.deadline = inf
 
@@ -85,7 +76,7 @@ class ServerChannel(Output):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._connections.discard(self)
         self._phase = "closing"
-        self._held.clear()
+        self._ahead.clear()
         self._reader.close()
         if self._request is not None:
             self._schedule(DISCONNECTS, self._give_up_request, reason)
@@ -102,7 +93,7 @@ class ServerChannel(Output):
     def _close(self, close: Callable[[], None]) -> None:
         if self._phase != "closing":
             self._phase = "closing"
-            self._held.clear()
+            self._ahead.clear()
             self.transport.unregisterProducer()
             self._watch_progress()
         close()
@@ -113,8 +104,8 @@ class ServerChannel(Output):
 
     def drain(self) -> None:
         # A request that has come, but was not read yet, is answered; and one of a client that has just connected.
-        if self._phase == "opening":
-            self.deadline = min(self.deadline, self._seconds() + FIRST_WORDS)
+        if self._phase == "new":
+            self.deadline = min(self.deadline, self._seconds() + FIRST_REQUEST_SECONDS)
         elif self._phase == "idle" and not has_input(self.transport):
             self.loseConnection()
 
@@ -130,51 +121,41 @@ class ServerChannel(Output):
         if self._phase == "closing":
             return
         if self._serving or self._stalled:
-            self._reservation(data)
+            self._keep(data)
         else:
             self._parse(data)
 
-    def _reservation(self, data: bytes) -> None:
-        self._held.append(data)
-        self._held_size += len(data)
-        if self._reading and self._held_size > READ_AHEAD:
-            self._stop_reading()
+    def _keep(self, data: bytes) -> None:
+        if self._ahead.keep(data):
+            self._ahead.pause(self.transport)
             self.deadline = EVERY_LOOK
 
-    def _stop_reading(self) -> None:
-        self._reading = False
-        self.transport.pauseProducing()
-
     def _read_on(self) -> None:
-        if not self._reading:
-            self._reading = True
-            self.transport.resumeProducing()
-        if self._held:
-            data = b"".join(self._held)
-            self._held.clear()
-            self._held_size = 0
-            self._parse(data)
+        ahead = self._ahead
+        ahead.resume(self.transport)
+        if ahead.chunks:
+            self._parse(ahead.take())
 
     def _parse(self, data: bytes) -> None:
         reader = self._reader
         self._parsing = True
         try:
             while True:
-                pieces, data = reader.feed(data)
+                parts, data = reader.receive(data)
                 request = self._request
                 if request is None:
                     head = reader.head
                     if head is None:
                         break
-                    request = self._begin(head, more_is_there=bool(pieces or data))
-                for piece in pieces:
-                    request.handleContentChunk(piece)
+                    request = self._begin(head, more_is_there=bool(parts or data))
+                for part in parts:
+                    request.handleContentChunk(part)
                 if reader.complete and self._phase != "closing":
                     self._serve(request)
                 if not data or self._phase == "closing":
                     return
                 if self._serving or self._stalled:
-                    self._reservation(data)
+                    self._keep(data)
                     return
         except Refused as refused:
             self._refuse(refused)
@@ -245,7 +226,7 @@ class ServerChannel(Output):
             return
         self._phase = "idle"
         self.deadline = self._seconds() + self._limits.keep_alive
-        if not self._parsing and (self._held or not self._reading):
+        if not self._parsing and (self._ahead.chunks or not self._ahead.reading):
             self._read_on()
 
     def _refuse(self, refused: Refused) -> None:
@@ -263,7 +244,7 @@ class ServerChannel(Output):
     # Back pressure.
 
     def pauseProducing(self) -> None:
-        """The client does not read: called by the transport when it holds too much, maybe again and again."""
+        """The client does not read: called by the transport when it buffers too much, maybe again and again."""
         if self._stalled:
             return
         self._stalled = True
@@ -271,16 +252,16 @@ class ServerChannel(Output):
             self._watch_progress()
         if self._producer is not None:
             self._producer.pauseProducing()
-        if not self._serving and self._reading:
+        if not self._serving and self._ahead.reading:
             # Who takes no answers gets no more requests in. While one is served, reading on is how it is noticed
             # that its client leaves.
-            self._stop_reading()
+            self._ahead.pause(self.transport)
 
     def resumeProducing(self) -> None:
         """The client reads: called by the transport when it has given all to the system."""
         self._stalled = False
         if self._phase == "answer":
-            self.deadline = inf if self._reading else EVERY_LOOK
+            self.deadline = inf if self._ahead.reading else EVERY_LOOK
         if self._producer is not None:
             self._producer.resumeProducing()
         if self._serving or self._stalled or self._phase == "closing":
@@ -296,7 +277,7 @@ class ServerChannel(Output):
         if self._phase == "closing":
             self._check_progress(now)
         elif self._phase == "answer":
-            if not self._reading and peer_left(self.transport):
+            if not self._ahead.reading and peer_left(self.transport):
                 self.abortConnection()
             elif self._stalled:
                 self._check_progress(now)
@@ -311,14 +292,9 @@ class ServerChannel(Output):
 
     def _check_progress(self, now: float) -> None:
         assert self._progress is not None
-        idle = self._progress.idle(now)
-        limit = self._limits.stall_timeout
-        if self._phase == "closing":
-            limit = min(limit, CLOSE_TIMEOUT)
-        if idle < limit:
-            return
-        self.deadline = inf
-        if self._phase == "answer":
-            _log.info("Gave up a client that does not read", peer=str(self.getPeer()), seconds=idle)
-            self._give_up_request(Failure(ClientStalled("The client read nothing for stall_timeout.")))
-        self.abortConnection()
+        idle = self._progress.overdue(now, self._limits, closing=self._phase == "closing")
+        if idle is not None:
+            self.deadline = inf
+            if self._phase == "answer":
+                self._give_up_request(stalled(self.getPeer(), idle))
+            self.abortConnection()

@@ -15,7 +15,7 @@ from skyproxy.http.h1.request_head import Head
 from skyproxy.http.server.connections import Connections
 
 _WORTH_NO_COPY = 128 * 1024
-"""Bytes from which on data is handed over in pieces; below, putting them together is cheaper."""
+"""Bytes from which on data is handed over in parts; below, putting them together is cheaper."""
 
 
 class Output(Protocol):
@@ -23,7 +23,8 @@ class Output(Protocol):
 
     A request of twisted.web uses :meth:`writeHeaders`, :meth:`write` and :meth:`writeSequence`, as of HTTPChannel.
     One that knows this channel uses :meth:`write_whole`, :meth:`write_stream`, or :meth:`start_stream` and
-    :meth:`write_part`: these add Server, Date, Connection and the framing of the body, which its fields must not hold.
+    :meth:`write_part`: these add Server, Date, Connection and the framing of the body, which its fields must
+    not contain.
 
     :ivar persistent: whether the connection stays open after this answer.
     """
@@ -39,7 +40,7 @@ class Output(Protocol):
         self._left: int | None = None
         self._bodyless = False
         self._streaming = False
-        self._stalled = False  # The transport holds so much that the answer has to wait.
+        self._stalled = False  # The transport buffers so much that the answer has to wait.
         self._producer: Any = None
         self._peer: Any = None
         self._host: Any = None
@@ -107,7 +108,7 @@ class Output(Protocol):
     def write_whole(self, code: int, fields: Sequence[Field], body: bytes, reason: bytes | None = None) -> None:
         """Write a whole answer with one write, as the version and the method of the request demand.
 
-        :raise ValueError: the name of a field holds CR, LF or NUL.
+        :raise ValueError: the name of a field contains CR, LF or NUL.
         """
         head = self._head
         assert head is not None
@@ -116,8 +117,8 @@ class Output(Protocol):
         stamp, connection = self._stamp.lines(), self._connection(head, True)
         if not has_body(head.method, code):
             # RFC 9110 section 8.6: none with 1xx and 204; that of the body left out with HEAD.
-            told = head.method == b"HEAD" and has_body(b"GET", code)
-            length = b"Content-Length: %d\r\n" % size if told else b""
+            framed = head.method == b"HEAD" and has_body(b"GET", code)
+            length = b"Content-Length: %d\r\n" % size if framed else b""
             self._send(b"%b%b%b%b\r\n" % (lines, stamp, length, connection))
         elif size < _WORTH_NO_COPY:
             self._send(b"%b%bContent-Length: %d\r\n%b\r\n%b" % (lines, stamp, size, connection, body))
@@ -144,7 +145,7 @@ class Output(Protocol):
         :param length: bytes of the body, where known; else it goes out chunked or, to a client of HTTP/1.0, up
             to the connection's end.
         :param first: the first part of the body, if it is there: it goes out together with the head.
-        :raise ValueError: the name of a field holds CR, LF or NUL.
+        :raise ValueError: the name of a field contains CR, LF or NUL.
         """
         lines = self._stream_head(code, fields, length, reason)
         if first and self._chunked and len(first) < _WORTH_NO_COPY:
@@ -156,7 +157,7 @@ class Output(Protocol):
     def write_stream(self, code: int, fields: Sequence[Field], body: bytes) -> None:
         """Write an answer as :meth:`start_stream` does, all of whose *body* is there: if it is chunked, with one write.
 
-        :raise ValueError: the name of a field holds CR, LF or NUL.
+        :raise ValueError: the name of a field contains CR, LF or NUL.
         """
         lines = self._stream_head(code, fields, None, None)
         if body and self._chunked and len(body) < _WORTH_NO_COPY:
@@ -219,7 +220,7 @@ class Output(Protocol):
         self._bodyless = True
 
     def _connection(self, head: Head, framed: bool) -> bytes:
-        """The Connection field, if the answer to *head* needs one. *framed*: its end can be told."""
+        """The Connection field, if the answer to *head* needs one. *framed*: its end is known."""
         modern = head.version == b"HTTP/1.1"
         if not framed or self._connections.draining:
             self.persistent = False

@@ -241,7 +241,7 @@ class Http2Connection(Protocol):
         return failed
 
     def _leave(self) -> None:
-        """Close the transport after what h2 still holds."""
+        """Close the transport after what h2 has prepared still."""
         self._write()
         self._table.usable = False
         self._life.stop()

@@ -66,7 +66,7 @@ class SharedConnections:
         self.wanted = True
 
     def available(self, connection: Http2Connection) -> None:
-        """*connection* may have room."""
+        """*connection* may have a free stream."""
         self._serve()
         if self._retired and not self._waiting:
             if not connection.draining:
@@ -117,7 +117,7 @@ class SharedConnections:
     def _serve(self) -> None:
         for waiting, (_, avoid) in list(self._waiting.items()):
             connection = self._with_room(avoid)
-            # Whoever is served may end others.
+            # A callback may end others.
             if connection is not None and self._waiting.pop(waiting, None) is not None:
                 waiting.callback(connection)
         self._connect_if_needed()
@@ -149,7 +149,7 @@ class SharedConnections:
             waiting.errback(reason)
 
     def _all_waiting(self) -> Iterable[Deferred[Any]]:
-        """Those that wait now, and wait no more. Whoever is told may end others."""
+        """Those that wait now, and wait no more. A callback may end others."""
         waiting, self._waiting = self._waiting, {}
         return (each for each in waiting if not each.called)
 

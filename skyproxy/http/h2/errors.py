@@ -43,7 +43,7 @@ class MalformedMessage(Exception):
 class PeerMisbehaved(Exception):
     """The peer breaks the framing rules, or floods; the connection cannot go on.
 
-    :ivar code: the error code that the peer is told.
+    :ivar code: the error code that is sent to the peer.
     """
 
     def __init__(self, message: str, code: ErrorCodes) -> None:

@@ -15,10 +15,10 @@ from skyproxy.http.h2.frames import FrameScanner, GoAway
 def read_events(h2: H2Connection, scanner: FrameScanner, data: bytes) -> Iterator[Event | GoAway]:
     """Have h2 take *data*, but for GOAWAY frames.
 
-    :raise PeerMisbehaved: the connection cannot go on. h2 holds the GOAWAY that tells the peer.
+    :raise PeerMisbehaved: the connection cannot go on. h2 has prepared the GOAWAY that tells the peer.
     """
     try:
-        parts = scanner.feed(data)
+        parts = scanner.receive(data)
     except PeerMisbehaved as error:
         h2.close_connection(error.code)
         raise

@@ -54,7 +54,16 @@ class FrameScanner:
     """
 
     __slots__ = (
-        "_block", "_block_ends", "_burst", "_clock", "_dropping", "_filled", "_held", "_rate", "_rest", "_tokens",
+        "_block",
+        "_block_ends",
+        "_buffered",
+        "_burst",
+        "_clock",
+        "_dropping",
+        "_filled",
+        "_rate",
+        "_rest",
+        "_tokens",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, *, burst: int = 1_000, rate: int = 100, preface: int = 0) -> None:
@@ -63,7 +72,7 @@ class FrameScanner:
         self._rate = rate
         self._tokens = float(burst)
         self._filled = clock.seconds()
-        self._held = b""
+        self._buffered = b""
         self._rest = preface
         self._dropping = False
         # Whether the last frame is part of a header block, and whether it is the last one of its block.
@@ -73,13 +82,13 @@ class FrameScanner:
         """A request that was sent, or answered, gives the peer reason for one frame more, e.g. a RST_STREAM."""
         self._tokens = min(self._burst, self._tokens + 1)
 
-    def feed(self, data: bytes) -> list[bytes | GoAway]:
+    def receive(self, data: bytes) -> list[bytes | GoAway]:
         """Split *data* around GOAWAY frames; what remains is for h2, in order.
 
         :raise PeerMisbehaved: a frame is longer than :data:`MAX_FRAME_SIZE`, a GOAWAY too short, or the peer floods.
         """
-        if self._held:
-            data, self._held = self._held + data, b""
+        if self._buffered:
+            data, self._buffered = self._buffered + data, b""
         size = len(data)
         at = self._rest
         start = at if self._dropping else 0
@@ -105,7 +114,7 @@ class FrameScanner:
             at += _HEAD_SIZE + length
         if at < size:
             # A head that is not all there yet may become a GOAWAY: h2 must not get its first bytes.
-            self._held = data[at:]
+            self._buffered = data[at:]
             data, size = data[:at], at
         if start < size:
             parts.append(data[start:] if start else data)
@@ -116,8 +125,8 @@ class FrameScanner:
     @property
     def header_block_open(self) -> bool:
         """Whether a header block has begun and not ended."""
-        if len(self._held) >= _KIND_KNOWN:
-            return self._held[3] in (_HEADERS, _CONTINUATION)
+        if len(self._buffered) >= _KIND_KNOWN:
+            return self._buffered[3] in (_HEADERS, _CONTINUATION)
         return self._block and not (self._block_ends and self._rest == 0)
 
     def _charge(self) -> None:

@@ -56,7 +56,7 @@ def request_fields(method: bytes, path: bytes, fields: Fields, scheme: bytes, le
     if not _is_method(method) or method == b"CONNECT":
         raise ValueError("This method cannot be sent.")
     if not _is_path(path):
-        raise ValueError("The path is not in origin form, or holds a character that it cannot.")
+        raise ValueError("The path is not in origin form, or contains a character that it cannot.")
     lowered = [(name.lower(), value) for name, value in fields]
     hosts = [value for name, value in lowered if name == b"host"]
     if len(hosts) != 1 or not _is_authority(hosts[0]):
@@ -74,7 +74,7 @@ def request_fields(method: bytes, path: bytes, fields: Fields, scheme: bytes, le
         if not _is_name(name):
             raise ValueError("A header name is no token.")
         if _has_break(value):
-            raise ValueError("A header value holds CR, LF or NUL.")
+            raise ValueError("A header value contains CR, LF or NUL.")
         kind = NeverIndexedHeaderTuple if _is_secret(name) else HeaderTuple
         sent.append(kind(name, value.strip(b" \t")))
     if length is None and method in _ANTICIPATES_BODY:

@@ -92,7 +92,7 @@ class Outbox:
 
     def pump(self) -> None:
         """Send what can be sent now. Writes after each frame, so that a slow transport can say stop."""
-        # To write is to be told to stop or go on, which comes here again.
+        # Writing can have the transport pause or resume this, which comes here again.
         if self._pumping:
             return
         self._pumping = True

@@ -57,7 +57,7 @@ class Receiver:
     def receive(self, data: bytes, changed: list[Stream]) -> None:
         """Take *data*, and append to *changed* the streams that have something for their readers now.
 
-        :raise PeerMisbehaved: the connection cannot go on. h2 holds the GOAWAY that tells the peer.
+        :raise PeerMisbehaved: the connection cannot go on. h2 has prepared the GOAWAY that tells the peer.
         """
         open_streams = self._table.open
         for event in read_events(self._h2, self._scanner, data):
@@ -91,7 +91,7 @@ class Receiver:
 
     def _data(self, event: DataReceived, stream: Stream | None) -> None:
         used = event.flow_controlled_length or 0
-        # The connection's window is given back whoever reads or does not: a slow reader holds only its own stream's.
+        # The connection's window is given back whoever reads or does not: a slow reader delays only its own stream.
         self._unreturned += used
         if stream is not None and not stream.data_came(event.data or b"", used):
             self._table.refuse(stream, Failure(errors.MalformedMessage("The body is longer than it can be.")))

@@ -14,16 +14,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from skyproxy.errors import ClientStalled
-from skyproxy.http.h1.server_channel import RenderRefusal
 from skyproxy.http.h2.errors import PeerMisbehaved
 from skyproxy.http.h2.frames import PREFACE_SIZE, FrameScanner
 from skyproxy.http.h2.server_receiver import RequestReceiver
 from skyproxy.http.h2.server_state import Refusal, server_state
 from skyproxy.http.h2.server_stream import ServerStream
 from skyproxy.http.h2.server_streams import ServerStreams
-from skyproxy.http.server.connections import EVERY_LOOK, Connections, Progress, has_input
-from skyproxy.http.server.limits import CLOSE_TIMEOUT, ServerLimits
+from skyproxy.http.server.connections import EVERY_LOOK, Connections, Progress, has_input, stalled
+from skyproxy.http.server.limits import ServerLimits
+from skyproxy.http.server.refusals import RenderRefusal
 
 _log = Logger()
 
@@ -161,7 +160,7 @@ class Http2Channel(Protocol):
         return True
 
     def pauseProducing(self) -> None:
-        """The client does not read: called by the transport when it holds too much, maybe again and again."""
+        """The client does not read: called by the transport when it buffers too much, maybe again and again."""
         if self._table.outbox.writable:
             self._table.outbox.writable = False
             self._progress = Progress(self.transport, self._seconds())
@@ -204,12 +203,12 @@ class Http2Channel(Protocol):
     def deadline_passed(self, now: float) -> None:
         """Called at each look."""
         limits = self._limits
-        idle = self._progress.idle(now) if self._progress is not None else 0.0
+        idle = None if self._progress is None else self._progress.overdue(now, limits, closing=self.closing)
         if self.closing:
-            if idle >= min(limits.stall_timeout, CLOSE_TIMEOUT):
+            if idle is not None:
                 self.transport.abortConnection()
-        elif idle >= limits.stall_timeout:
-            self._abort(self._stalled(idle))
+        elif idle is not None:
+            self._abort(stalled(self.getPeer(), idle))
         elif now >= self._head_deadline:
             self._leave(ErrorCodes.ENHANCE_YOUR_CALM)
         elif not self.streams and not self._scanner.header_block_open and now >= self._rest_deadline:
@@ -231,11 +230,7 @@ class Http2Channel(Protocol):
         elif table.outbox.window(stream.stream_id) > 0:
             stream.moved_at = now  # It waits for the transport, whose progress is looked at above.
         elif now - stream.moved_at >= self._limits.stall_timeout:
-            stalled = self._stalled(now - stream.moved_at)
+            reason = stalled(self.getPeer(), now - stream.moved_at)
             self._h2.reset_stream(stream.stream_id, ErrorCodes.CANCEL)
             self._write()
-            table.give_up(stream, stalled)
-
-    def _stalled(self, seconds: float) -> Failure:
-        _log.info("Gave up a client that does not read", peer=str(self.getPeer()), seconds=seconds)
-        return Failure(ClientStalled("The client read nothing for stall_timeout."))
+            table.give_up(stream, reason)

@@ -16,7 +16,6 @@ from twisted.internet.error import ConnectionLost
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from skyproxy.http.h1.server_channel import RenderRefusal
 from skyproxy.http.h2.events import read_events
 from skyproxy.http.h2.frames import FrameScanner, GoAway
 from skyproxy.http.h2.headers import request_head
@@ -24,6 +23,7 @@ from skyproxy.http.h2.server_state import Refusal, refusal_of
 from skyproxy.http.h2.server_stream import ServerStream
 from skyproxy.http.h2.server_streams import ServerStreams
 from skyproxy.http.server.limits import ServerLimits
+from skyproxy.http.server.refusals import RenderRefusal
 
 _log = Logger()
 
@@ -73,7 +73,7 @@ class RequestReceiver:
     def receive(self, data: bytes) -> None:
         """Take *data*.
 
-        :raise PeerMisbehaved: the connection cannot go on. h2 holds the GOAWAY that tells the client.
+        :raise PeerMisbehaved: the connection cannot go on. h2 has prepared the GOAWAY that tells the client.
         """
         events = list(read_events(self._h2, self._scanner, data))
         # A client that has reset a stream in the same read wants no answer on it, and can get none.

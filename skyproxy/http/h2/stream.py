@@ -51,8 +51,25 @@ class Stream:
     """
 
     __slots__ = (
-        "_announced", "_carrier", "_chunks", "_delivering", "_end", "_held", "_interim", "_missing", "_owed", "_paused",
-        "_protocol", "_request", "_response", "_taken", "_window", "answer", "dirty", "mark", "stream_id",
+        "_announced",
+        "_buffered",
+        "_carrier",
+        "_chunks",
+        "_delivering",
+        "_end",
+        "_interim",
+        "_missing",
+        "_owed",
+        "_paused",
+        "_protocol",
+        "_request",
+        "_response",
+        "_taken",
+        "_window",
+        "answer",
+        "dirty",
+        "mark",
+        "stream_id",
     )  # fmt: skip
 
     # Like Twisted's own proxy, for protocols that stop reading when their transport says that it is going.
@@ -73,7 +90,7 @@ class Stream:
         self._interim = 0
         self._missing: int | None = None
         self._chunks: list[bytes] = []
-        self._held = 0
+        self._buffered = 0
         self._owed = 0
         self._end: Failure | None = None
         self._paused = True
@@ -104,7 +121,7 @@ class Stream:
                 return False
         if data:
             self._chunks.append(data)
-        self._held += window_used
+        self._buffered += window_used
         return True
 
     def end_came(self) -> None:
@@ -134,7 +151,7 @@ class Stream:
         try:
             if not self._announced and (self._response is not None or self._end is not None):
                 self._announce()
-            while self._protocol is not None and self._held and not self._paused:
+            while self._protocol is not None and self._buffered and not self._paused:
                 self._deliver_chunks(self._protocol)
             if self._protocol is not None and self._end is not None and not self._chunks:
                 protocol, self._protocol = self._protocol, None
@@ -187,8 +204,8 @@ class Stream:
     def _deliver_chunks(self, protocol: Reader) -> None:
         # The chunks of one read are one for the reader: what it does for each costs more than joining them.
         chunks, self._chunks = self._chunks, []
-        self._owed += self._held
-        self._held = 0
+        self._owed += self._buffered
+        self._buffered = 0
         if chunks:
             # A reader's own fault must not reach the siblings on this connection.
             try:
@@ -223,10 +240,10 @@ class Stream:
     def _abort(self, reason: Failure) -> None:
         if self._end is None:
             self._carrier.give_up(self, ErrorCodes.CANCEL)
-        elif not self._held:
+        elif not self._buffered:
             return
         self._chunks.clear()
-        self._held = 0
+        self._buffered = 0
         self._end = None
         self.fail(reason)
         self.deliver()

@@ -21,6 +21,6 @@ class BoundedEncoder(Encoder):
         value = min(value, _MOST)
         self.header_table.maxsize = value
         if self.header_table.resized:
-            # RFC 7541 section 4.2: the smallest one and the last one are to be told, however many there were.
+            # RFC 7541 section 4.2: the smallest one and the last one are sent, however many there were.
             changes = [*self.table_size_changes, value]
             self.table_size_changes = [min(changes), value] if len(changes) > 1 else changes

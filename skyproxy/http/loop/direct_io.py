@@ -73,7 +73,7 @@ class _Writer:
 
 
 def unsent(transport: Any) -> int:
-    """Bytes that *transport* keeps because the system has not taken them yet, as far as can be told."""
+    """Bytes that *transport* keeps because the system has not taken them yet, as far as is known."""
     if not hasattr(transport, "dataBuffer"):
         return 0
     return int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen)

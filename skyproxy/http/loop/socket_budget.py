@@ -45,7 +45,7 @@ _SILENT = 3600.0
 
 
 class Sockets:
-    """Tells whether there is room for one more.
+    """Tells whether one more may be opened.
 
     :param most: the process can have.
     :param used: how many it has now.
@@ -102,7 +102,7 @@ def _hint() -> str:
 
 @implementer(IStreamClientEndpoint)
 class RationedEndpoint:
-    """Connects through another endpoint while there is room."""
+    """Connects through another endpoint while the budget allows it."""
 
     def __init__(self, endpoint: IStreamClientEndpoint, sockets: Sockets) -> None:
         self._endpoint: Any = endpoint
@@ -111,7 +111,7 @@ class RationedEndpoint:
     def connect(self, protocolFactory: Any) -> Deferred[Any]:
         """Connect.
 
-        :return: fires and fails as the endpoint does; fails with ``ConnectBindError`` when there is no room.
+        :return: fires and fails as the endpoint does; fails with ``ConnectBindError`` when the budget is used up.
         """
         if not self._sockets.room_for_provider():
             return fail(ConnectBindError(string="too many sockets are in use"))

@@ -28,7 +28,7 @@ def rest_when_full(port: Any, reactor: Any, sockets: Sockets) -> None:
     opens a file at that moment, a log that is rotated for one, gets it instead; after that Twisted tries, and fails,
     at every turn of the reactor, which keeps a processor busy and fills the log.
 
-    Before *port* closes, it takes all who wait, so that each can be told that the process is about to stop: the system
+    Before *port* closes, it takes all who wait, so that each is answered that the process is about to stop: the system
     would reset their connections.
 
     :param port: a ``twisted.internet.tcp.Port`` that listens, or one made from it (TLS, UNIX sockets); others are left
@@ -65,7 +65,7 @@ def rest_when_full(port: Any, reactor: Any, sockets: Sockets) -> None:
 
 
 class _Rationed:
-    """A listening socket with which nobody waits when there is no room for another."""
+    """A listening socket whose queue looks empty when no more sockets may be used."""
 
     def __init__(self, listening: Any, sockets: Sockets, last_call: Callable[[], None]) -> None:
         self._listening = listening
@@ -79,7 +79,7 @@ class _Rationed:
         :raise BlockingIOError: nobody waits, or nobody can be taken.
         """
         if not self._closing and not self._sockets.room_for_client():
-            raise BlockingIOError(errno.EWOULDBLOCK, "there is no room for another")
+            raise BlockingIOError(errno.EWOULDBLOCK, "no more sockets may be used")
         return self._listening.accept()
 
     def shutdown(self, how: int) -> None:

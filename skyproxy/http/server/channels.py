@@ -20,19 +20,15 @@ from twisted.python.failure import Failure
 from skyproxy.http.common.protocol_names import HTTP2
 from skyproxy.http.h1.answer_head import Stamp
 from skyproxy.http.h1.request_head_reader import HeadReader
-from skyproxy.http.h1.server_channel import RenderRefusal, ServerChannel
+from skyproxy.http.h1.server_channel import ServerChannel
 from skyproxy.http.h1.server_output import Output
 from skyproxy.http.h2.server_connection import Http2Channel
 from skyproxy.http.h2.server_stream import ServerStream
 from skyproxy.http.server.connections import Connections
 from skyproxy.http.server.limits import ServerLimits
+from skyproxy.http.server.refusals import RenderRefusal, plain_refusal
 
 __all__ = ["Connections", "Output", "RenderRefusal", "ServerLimits", "ServerStream", "channel_factory", "plain_refusal"]
-
-
-def plain_refusal(status: int, reason: str) -> tuple[bytes, bytes]:
-    """A refused request's answer: a line of text."""
-    return b"text/plain; charset=utf-8", reason.encode() + b"\n"
 
 
 def channel_factory(

@@ -1,4 +1,4 @@
-"""What the connections of one port share: their deadlines, and the wish to be closed."""
+"""What the connections of one port share: their deadlines, and whether they are to close."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from skyproxy.errors import ClientStalled
 from skyproxy.http.loop.batches import Schedule, immediately
 from skyproxy.http.loop.direct_io import unsent
+from skyproxy.http.server.limits import CLOSE_TIMEOUT, ServerLimits
 
 if sys.platform == "linux":
     import fcntl
@@ -104,7 +107,7 @@ class Connections:
 
 
 class Progress:
-    """Whether a client takes what a transport holds for it.
+    """Whether a client takes what a transport buffers for it.
 
     :param transport: of Twisted's reactors, or TLS over one.
     :param now: the time, seconds.
@@ -125,13 +128,28 @@ class Progress:
         self._left = left
         return now - self._moved_at
 
+    def overdue(self, now: float, limits: ServerLimits, *, closing: bool) -> float | None:
+        """Seconds since the client has taken something, if those are too many; else None."""
+        idle = self.idle(now)
+        limit = min(limits.stall_timeout, CLOSE_TIMEOUT) if closing else limits.stall_timeout
+        return idle if idle >= limit else None
+
+
+def stalled(peer: Any, seconds: float) -> Failure:
+    """Log that the client at *peer* was given up, as it has read nothing for *seconds*.
+
+    :return: what its request ends with.
+    """
+    _log.info("Gave up a client that does not read", peer=str(peer), seconds=seconds)
+    return Failure(ClientStalled("The client read nothing for stall_timeout."))
+
 
 def _untaken(transport: Any) -> int:
-    """Bytes that the client's side has not acknowledged, as far as can be told."""
+    """Bytes that the client's side has not acknowledged, as far as is known."""
     left = unsent(transport)
     number = _number(transport)
     if sys.platform == "linux" and number >= 0:
-        # A socket asks for more only when a third of what the system holds for it is free. That can be megabytes,
+        # A socket asks for more only when a third of what the system buffers for it is free. That can be megabytes,
         # which a slow client takes minutes to read.
         left += int(struct.unpack("i", fcntl.ioctl(number, termios.TIOCOUTQ, bytes(4)))[0])
     return left

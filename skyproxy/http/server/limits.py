@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-READ_AHEAD = 64 * 1024
-"""Bytes that a client may send while its last request is served; then nothing more is read."""
-
 CLOSE_TIMEOUT = 15.0
 """Seconds in which a client must take something of the last bytes, or close. As HTTPChannel.abortTimeout."""
 
-
-FIRST_WORDS = 0.5
+FIRST_REQUEST_SECONDS = 0.5
 """Seconds that a client which has just connected has for its request when no more are wanted."""
 
 

@@ -14,8 +14,8 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nhel\r\
 def read(reader: ResponseReader, pieces: list[bytes]) -> bytes:
     body = b""
     for piece in pieces:
-        reader.feed(piece)
-        body += b"".join(reader.pieces)
+        reader.receive(piece)
+        body += b"".join(reader.parts)
     return body
 
 
@@ -34,7 +34,7 @@ class ReaderTests(SynchronousTestCase):
 
     def test_fields_as_they_came(self) -> None:
         reader = ResponseReader()
-        reader.feed(LENGTH)
+        reader.receive(LENGTH)
         assert reader.head is not None
         self.assertEqual(reader.head.fields, [(b"Content-Length", b"5"), (b"X-A", b"1"), (b"x-a", b"2")])
         self.assertEqual(reader.head.length, 5)
@@ -54,7 +54,7 @@ class ReaderTests(SynchronousTestCase):
         assert reader.head is not None
         self.assertEqual(reader.head.fields[0], (b"Content-Length", b"5"))
         with self.assertRaises(BadResponse):
-            ResponseReader().feed(hint * 100)
+            ResponseReader().receive(hint * 100)
 
     def test_a_head_in_pieces_behind_an_interim_one(self) -> None:
         data = b"HTTP/1.1 103 Hints\r\nLink: </a>\r\nContent-Length: 3\r\n\r\n\r\n" + LENGTH
@@ -71,7 +71,7 @@ class ReaderTests(SynchronousTestCase):
 
     def test_values_are_bare(self) -> None:
         reader = ResponseReader()
-        reader.feed(b"HTTP/1.1 200\r\nA:\r\nB: \t \r\nC:\t a:  b\t \r\nD:\xc3\xa9\r\nContent-Length:0\r\n\r\n")
+        reader.receive(b"HTTP/1.1 200\r\nA:\r\nB: \t \r\nC:\t a:  b\t \r\nD:\xc3\xa9\r\nContent-Length:0\r\n\r\n")
         assert reader.head is not None
         self.assertEqual(reader.head.fields[:3], [(b"A", b""), (b"B", b""), (b"C", b"a:  b")])
         self.assertEqual(reader.head.fields[3:], [(b"D", b"\xc3\xa9"), (b"Content-Length", b"0")])
@@ -84,18 +84,18 @@ class ReaderTests(SynchronousTestCase):
             (b"\r\nHTTP/1.1 200", (b"HTTP", 1, 1), b""),
         ):
             reader = ResponseReader()
-            reader.feed(line + b"\r\nContent-Length: 0\r\n\r\n")
+            reader.receive(line + b"\r\nContent-Length: 0\r\n\r\n")
             assert reader.head is not None
             self.assertEqual((reader.head.version, reader.head.phrase), (version, phrase), line)
 
     def test_no_body(self) -> None:
         for start in (b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"):
             reader = ResponseReader()
-            reader.feed(start)
+            reader.receive(start)
             self.assertTrue(reader.complete and reader.keep_alive)
         reader = ResponseReader()
         reader.next(bodyless=True)
-        reader.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
+        reader.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
         self.assertTrue(reader.complete)
         reader = ResponseReader()
         reader.next(bodyless=True)
@@ -112,14 +112,14 @@ class ReaderTests(SynchronousTestCase):
 
     def test_close_is_honoured(self) -> None:
         reader = ResponseReader()
-        reader.feed(LENGTH.replace(b"X-A: 1", b"Connection: close"))
+        reader.receive(LENGTH.replace(b"X-A: 1", b"Connection: close"))
         self.assertTrue(reader.complete)
         self.assertFalse(reader.keep_alive)
 
     def test_keep_alive_timeout(self) -> None:
         for value, seconds in ((b"timeout=5, max=100", 5.0), (b"max=3,timeout=120", 120.0), (b"max=3", None)):
             reader = ResponseReader()
-            reader.feed(LENGTH.replace(b"X-A: 1", b"Keep-Alive: " + value))
+            reader.receive(LENGTH.replace(b"X-A: 1", b"Keep-Alive: " + value))
             assert reader.head is not None
             self.assertEqual(reader.head.keep_alive, seconds)
 
@@ -143,10 +143,10 @@ class ReaderTests(SynchronousTestCase):
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nraw",
         ):
             with self.assertRaises(BadResponse, msg=response[:60]):
-                ResponseReader().feed(response)
+                ResponseReader().receive(response)
 
     def test_what_came_before_the_fault_still_holds(self) -> None:
         reader = ResponseReader()
         with self.assertRaises(BadResponse):
-            reader.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\nzz\r\n")
-        self.assertEqual(reader.pieces, [b"hel"])
+            reader.receive(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\nzz\r\n")
+        self.assertEqual(reader.parts, [b"hel"])

@@ -32,13 +32,13 @@ class FrameScannerTests(SynchronousTestCase):
 
     def scan(self, *reads: bytes) -> tuple[bytes, list[GoAway]]:
         """What is left for h2, and what was taken out."""
-        pieces = [piece for read in reads for piece in self.scanner.feed(read)]
+        pieces = [piece for read in reads for piece in self.scanner.receive(read)]
         rest = b"".join(piece for piece in pieces if isinstance(piece, bytes))
         return rest, [piece for piece in pieces if isinstance(piece, GoAway)]
 
     def test_other_frames_pass_as_they_are(self) -> None:
         stream = wire(SettingsFrame(0), data(), data(0), data(16_384))
-        self.assertEqual(self.scanner.feed(stream), [stream])
+        self.assertEqual(self.scanner.receive(stream), [stream])
 
     def test_goaway_in_every_cut(self) -> None:
         before, after = wire(data(), SettingsFrame(0)), wire(data(30))
@@ -54,19 +54,19 @@ class FrameScannerTests(SynchronousTestCase):
     def test_order_is_kept(self) -> None:
         stream = wire(data(1), goaway(9), data(2), goaway(3))
         expected = [wire(data(1)), GoAway(9, 2), wire(data(2)), GoAway(3, 2)]
-        self.assertEqual(self.scanner.feed(stream), expected)
+        self.assertEqual(self.scanner.receive(stream), expected)
 
     def test_frames_without_use_are_counted(self) -> None:
         self.scan(wire(*[PingFrame(0)] * 10, *[data()] * 100))
-        error = self.assertRaises(PeerMisbehaved, self.scanner.feed, wire(PingFrame(0)))
+        error = self.assertRaises(PeerMisbehaved, self.scanner.receive, wire(PingFrame(0)))
         self.assertEqual(error.code, ErrorCodes.ENHANCE_YOUR_CALM)
 
     def test_empty_data_is_without_use(self) -> None:
-        self.assertRaises(PeerMisbehaved, self.scanner.feed, wire(*[data(0)] * 11))
+        self.assertRaises(PeerMisbehaved, self.scanner.receive, wire(*[data(0)] * 11))
 
     def test_time_and_requests_allow_more(self) -> None:
         self.scan(wire(*[PingFrame(0)] * 10))
         self.clock.advance(2)
         self.scanner.credit()
         self.scan(wire(*[PingFrame(0)] * 5))
-        self.assertRaises(PeerMisbehaved, self.scanner.feed, wire(PingFrame(0)))
+        self.assertRaises(PeerMisbehaved, self.scanner.receive, wire(PingFrame(0)))

@@ -708,7 +708,7 @@ class HeaderBlockTests(SynchronousTestCase):
         scanner = FrameScanner(Clock(), preface=PREFACE_SIZE)
         coming = []
         for byte in self.PREFACE + self.PING + self.HEADERS + self.CONTINUATION + self.PING:
-            scanner.feed(bytes([byte]))
+            scanner.receive(bytes([byte]))
             coming.append(scanner.header_block_open)
         begin = len(self.PREFACE + self.PING)
         end = begin + len(self.HEADERS + self.CONTINUATION)
@@ -717,9 +717,9 @@ class HeaderBlockTests(SynchronousTestCase):
 
     def test_at_once(self) -> None:
         scanner = FrameScanner(Clock(), preface=PREFACE_SIZE)
-        scanner.feed(self.PREFACE + self.HEADERS)
+        scanner.receive(self.PREFACE + self.HEADERS)
         self.assertTrue(scanner.header_block_open)
-        scanner.feed(self.CONTINUATION + self.PING[:12])
+        scanner.receive(self.CONTINUATION + self.PING[:12])
         self.assertFalse(scanner.header_block_open)
-        scanner.feed(self.PING[12:] + self.HEADERS[:6])
+        scanner.receive(self.PING[12:] + self.HEADERS[:6])
         self.assertTrue(scanner.header_block_open)

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.http.h1.answer_head import Stamp
 from skyproxy.http.server.connections import TICK
-from skyproxy.http.server.limits import FIRST_WORDS
+from skyproxy.http.server.limits import FIRST_REQUEST_SECONDS
 from tests.unit.http.server_support import Client, Served, channel_of, get, post, wait
 
 
@@ -41,7 +41,7 @@ class DrainTests(SynchronousTestCase):
         self.assertTrue(self.client.transport.disconnecting)
         self.assertFalse(silent.transport.disconnecting)
         self.assertTrue(self.served.connections.hears)
-        self.served.pass_time(FIRST_WORDS + TICK)
+        self.served.pass_time(FIRST_REQUEST_SECONDS + TICK)
         self.assertTrue(silent.transport.disconnecting)
         self.assertFalse(self.served.connections.hears)
 
