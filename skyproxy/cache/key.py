@@ -5,20 +5,25 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
+from skyproxy.errors import InvalidRequest
 from skyproxy.formats import json_body
 
 _FORM = b"skyproxy answer 2"
 """Says what is hashed and how. Another way to build keys takes another number, so that stores have none of the old."""
 
 
-def canonical(body: dict[str, Any]) -> bytes:
-    """*body* as JSON, the same for any order of its fields.
+def canonical(body: dict[str, Any]) -> bytes | None:
+    """*body* as JSON, the same for any order of its fields; None if others would be written the same (an integer beyond
+    64 bits is read as the nearest float), or it has too many levels.
 
     Within a field the order stays as it is: a model writes the properties of an answer in the order of its schema.
-
-    :raise InvalidRequest: it cannot be written as JSON.
     """
-    return json_body.encode({name: body[name] for name in sorted(body)})
+    if not json_body.is_exact(body):
+        return None
+    try:
+        return json_body.encode({name: body[name] for name in sorted(body)})
+    except InvalidRequest:
+        return None
 
 
 def cache_key(

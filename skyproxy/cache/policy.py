@@ -17,6 +17,8 @@ _KEPT = frozenset(
         b"x-accel-buffering",
         b"openai-model",
         b"openai-version",
+        b"x-skyproxy-provider",
+        b"x-skyproxy-model",
     }
 )
 

@@ -92,6 +92,8 @@ class ProxySettings(Checked):
     :ivar log_level: the lowest level that is logged.
     :ivar fallback_to_default: whether the slot ``default`` serves models that nobody knows. Otherwise they are answered
         by 400, with the nearest names.
+    :ivar model_names: the name that ``model`` has in answers, whole and streamed: the one by which the client asked, or
+        the provider's. The headers X-Skyproxy-Provider and X-Skyproxy-Model tell who answered in any case.
     :ivar max_body: the most bytes of a request's body, as sent and when inflated. A larger one is answered by 413.
     :ivar stop_delay: how long ``/readyz`` answers 503, while requests are still served, before skyproxy stops: time for
         a balancer to find out.
@@ -111,6 +113,7 @@ class ProxySettings(Checked):
     log_file: OptionalPath = None
     log_level: Annotated[LogLevel, BeforeValidator(_level)] = "info"
     fallback_to_default: bool = False
+    model_names: Literal["client", "provider"] = "client"
     max_body: Bytes = 10 * 1024 * 1024
     stop_delay: SecondsOrNone = 0.0
     drain_timeout: Seconds = 10.0

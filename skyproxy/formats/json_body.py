@@ -1,8 +1,7 @@
-"""JSON bodies: read strictly, written as the values that were read."""
+"""JSON bodies: read strictly, and written."""
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
@@ -15,21 +14,6 @@ _BEYOND_INTEGERS = float(2**63)
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _LONGEST_MODEL = 512
-
-
-def parse(data: bytes) -> dict[str, Any]:
-    """The JSON object that *data* is (RFC 8259), whose values can be passed on as they are.
-
-    :raise InvalidRequest: it is none, or holds what cannot be written as the same value: an integer beyond 64 bits,
-        a lone surrogate, levels without end.
-    """
-    value = read(data)
-    if _has_large_float(value):
-        try:
-            json.loads(data, parse_int=_check_integer)
-        except RecursionError:
-            raise InvalidRequest("The body has too many levels.") from None
-    return value
 
 
 def read(data: bytes) -> dict[str, Any]:
@@ -56,24 +40,6 @@ def encode(value: Any) -> bytes:
         return bytes(memoryview(orjson.dumps(value)))
     except orjson.JSONEncodeError as error:
         raise InvalidRequest(f"The body cannot be passed on as JSON: {error}.") from None
-
-
-def with_model(data: bytes, value: dict[str, Any], model: str) -> bytes:
-    """*data*, the JSON object *value*, with *model* as its model; if it names one, and with every other byte as it is
-    if that can be.
-
-    :raise InvalidRequest: it cannot be written with the same values.
-    """
-    old = value.get("model", model)
-    if old == model:
-        return data
-    # A name that stands there once only, and nowhere with its letters escaped, is the object's own.
-    if isinstance(old, str) and data.count(b'"model"') == 1 and b"\\u006" not in data:
-        start = data.index(b'"model"') + len(b'"model"')
-        before, found, after = data[start:].partition(orjson.dumps(old))
-        if found and before.strip() == b":":
-            return b"".join((data[:start], before, orjson.dumps(model), after))
-    return encode({**parse(data), "model": model})
 
 
 def model_of(fields: dict[str, Any], default: str | None = None) -> str:
@@ -113,7 +79,8 @@ def check_messages(fields: dict[str, Any]) -> None:
         raise InvalidRequest("The field `messages` must be a list of messages.", param="messages")
 
 
-def _has_large_float(value: dict[str, Any]) -> bool:
+def is_exact(value: Any) -> bool:
+    """Whether *value* is what was written: no integer beyond 64 bits was read as the nearest float."""
     todo: list[Any] = [value]
     while todo:
         outer = todo.pop()
@@ -124,12 +91,5 @@ def _has_large_float(value: dict[str, Any]) -> bool:
             if kind is dict or kind is list:
                 todo.append(each)
             elif kind is float and (each >= _BEYOND_INTEGERS or each <= -_BEYOND_INTEGERS):
-                return True
-    return False
-
-
-def _check_integer(digits: str) -> int:
-    value = int(digits) if len(digits) <= 20 else None
-    if value is None or not -(2**63) <= value < 2**64:
-        raise InvalidRequest("The body holds an integer beyond 64 bits, which cannot be passed on unchanged.")
-    return value
+                return False
+    return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import orjson
 
@@ -23,6 +23,34 @@ DONE = b"[DONE]"
 """The data of the event that ends a stream of OpenAI's."""
 
 _AFTER_EVENT = re.compile(rb"(?<=\n\n)|(?<=\n\r\n)|(?<=\r\r)")
+
+
+_FIRST_LINE = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*(?::|(?:data|event|id|retry) ?:)")
+_LONGEST_FIELD = 16
+"""Bytes in which the name of the first line's field stands."""
+
+
+class BodyForm:
+    """Whether a body that is called something else is an event stream, by its first bytes.
+
+    :ivar known: None, before enough has come.
+    """
+
+    def __init__(self) -> None:
+        self.known: Literal["events", "other"] | None = None
+        self._begun = b""
+
+    def feed(self, data: bytes) -> Literal["events", "other"] | None:
+        """Note the next bytes; what is known now."""
+        if self.known is None:
+            begun = self._begun = (self._begun + data[: 2 * _LONGEST_FIELD]).lstrip()
+            if begun.startswith((b"{", b"[", b"<")):
+                self.known = "other"
+            elif _FIRST_LINE.match(begun):
+                self.known = "events"
+            elif len(begun) >= _LONGEST_FIELD:
+                self.known = "other"
+        return self.known
 
 
 class Event(NamedTuple):

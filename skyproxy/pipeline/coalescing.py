@@ -17,8 +17,8 @@ from skyproxy.cache.subscriber import Subscriber
 from skyproxy.config import CacheRule
 from skyproxy.errors import InternalError, SkyproxyError, forget
 from skyproxy.http.common.headers import Fields
+from skyproxy.pipeline.client import Client
 from skyproxy.pipeline.provider_answer import ProviderAnswer
-from skyproxy.pipeline.relay import Client
 from skyproxy.pipeline.request import Request
 from skyproxy.pipeline.routed_request import RoutedRequest
 from skyproxy.pipeline.router import Candidate
@@ -27,6 +27,14 @@ _log = Logger()
 
 CacheResult = Literal["hit", "miss", "coalesced"]
 _HEADER = b"X-Skyproxy-Cache"
+
+_CHANGED = {
+    (False, True): "",
+    (True, True): "strip_reasoning",
+    (False, False): "provider's model",
+    (True, False): "strip_reasoning, provider's model",
+}
+"""What is done to an answer before it is stored, by strip_reasoning and whether it carries the client's own names."""
 
 Fetch = Callable[[], Awaitable[ProviderAnswer]]
 """Gets an answer of a request's own from the providers."""
@@ -141,7 +149,8 @@ class Coalescing:
             return None
         if coalesces is None:
             coalesces = is_deterministic(fields)
-        if not stored and not coalesces:
+        body = canonical(fields) if stored or coalesces else None
+        if body is None:
             return None
         directives = {each.strip().lower() for each in request.cache_control.split(b",")}
         fresh = b"no-cache" in directives or b"no-store" in directives
@@ -150,8 +159,8 @@ class Coalescing:
             provider=candidate.provider.name,
             model=candidate.model,
             requested_model=model,
-            changed="strip_reasoning" if candidate.strip_reasoning else "",
-            body=canonical(fields),
+            changed=_CHANGED[candidate.strip_reasoning, candidate.own_names],
+            body=body,
             identity=request.identity,
         )
         rule_here = rule if stored and b"no-store" not in directives else None

@@ -7,9 +7,9 @@ from twisted.internet.defer import Deferred
 from skyproxy.errors import SkyproxyError, Unavailable, UpstreamError, UpstreamReported
 from skyproxy.formats.openai.stream_state import StreamState
 from skyproxy.pipeline.attempt_history import AttemptHistory
+from skyproxy.pipeline.client import Client
 from skyproxy.pipeline.coalescing import CacheResult, Sharing
 from skyproxy.pipeline.provider_answer import ProviderAnswer
-from skyproxy.pipeline.relay import Client
 from skyproxy.pipeline.request import Request
 from skyproxy.pipeline.router import Candidate
 from skyproxy.telemetry.records import GivenUp, Outcome, RequestRecord

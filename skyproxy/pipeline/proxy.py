@@ -21,10 +21,12 @@ from skyproxy.formats.error_body import masked, masker
 from skyproxy.formats.sse import error_event
 from skyproxy.http.common.headers import Fields
 from skyproxy.pipeline.attempt_history import AttemptHistory
+from skyproxy.pipeline.client import Client
 from skyproxy.pipeline.coalescing import Coalescing, RelayableAnswer
 from skyproxy.pipeline.context import RequestContext
+from skyproxy.pipeline.presentation import Presentation
 from skyproxy.pipeline.provider_answer import ProviderAnswer
-from skyproxy.pipeline.relay import Client
+from skyproxy.pipeline.relayed_fields import who_answered
 from skyproxy.pipeline.request import Request, parse
 from skyproxy.pipeline.routed_request import RoutedRequest
 from skyproxy.pipeline.router import Candidate, Router
@@ -177,8 +179,17 @@ def _fetched(context: RequestContext, routed: list[RoutedRequest], answer: Answe
     attempt = answer.attempt
     assert attempt is not None
     chosen = routed[attempt.candidate]
-    model = context.model if context.request.endpoint.in_json else None
-    context.answer = fetched = ProviderAnswer(answer, attempt, chosen.candidate, model, chosen.asked_for)
+    candidate = chosen.candidate
+    presentation = Presentation(
+        context.request.endpoint.in_json,
+        context.model if candidate.own_names else None,
+        chosen.asked_for,
+        candidate.strip_reasoning,
+        # A good answer that comes whole is not searched for them.
+        candidate.provider.secrets if answer.status >= 400 or answer.is_event_stream else (),
+        who_answered(candidate.provider.name, candidate.model),
+    )
+    context.answer = fetched = ProviderAnswer(answer, attempt, candidate, presentation)
     return fetched
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from skyproxy.errors import InvalidRequest
 from skyproxy.formats import json_body, multipart
+from skyproxy.formats.json_splice import with_members
 from skyproxy.formats.openai.stream_state import JUST_TEXT, Asked
 from skyproxy.pipeline.router import Candidate
 from skyproxy.pipeline.transform import transform
@@ -100,7 +101,8 @@ class JsonRequest:
     """
 
     def __init__(self, request: Request, default_model: str | None = None) -> None:
-        self._fields = fields = json_body.parse(request.body)
+        self._data = request.body
+        self._fields = fields = json_body.read(request.body)
         optional = request.endpoint is Endpoint.RESPONSES
         if optional and default_model is None and fields.get("model") is None:
             raise InvalidRequest(
@@ -115,13 +117,21 @@ class JsonRequest:
             json_body.check_messages(fields)
 
     def body_for(self, candidate: Candidate) -> UpstreamBody:
-        """The body in the dialect of *candidate*'s provider.
+        """The body in the dialect of *candidate*'s provider. What is not changed for that goes up as it came.
 
-        :raise InvalidRequest: it cannot be written as JSON.
+        :raise InvalidRequest: it has too many levels.
         """
-        transformed = transform(self._fields, candidate)
+        fields = self._fields
+        transformed = transform(fields, candidate)
         body = transformed.body
-        return UpstreamBody(json_body.encode(body), b"application/json", body, transformed.dropped, transformed.added)
+        changes = {
+            name: json_body.encode(value)
+            for name, value in body.items()
+            if name not in fields or fields[name] is not value
+        }
+        dropped = dict.fromkeys(transformed.dropped)
+        data = with_members(self._data, fields, {**changes, **dropped} if dropped else changes)
+        return UpstreamBody(data, b"application/json", body, transformed.dropped, transformed.added)
 
 
 def _asked_for(fields: Mapping[str, Any]) -> Asked:

@@ -30,6 +30,7 @@ class Candidate:
     :ivar hedge_after: seconds to the first content, after which the next candidate is asked besides.
     :ivar strip_reasoning: whether what the model thought is left out.
     :ivar cache: whether and where answers are kept.
+    :ivar own_names: whether answers carry the name that the client has for the model.
     :ivar coalesce: whether equal requests under way share one answer; None: where all answers would be the same.
     """
 
@@ -44,6 +45,7 @@ class Candidate:
     priority: Priority = "interactive"
     hedge_after: float | None = None
     strip_reasoning: bool = False
+    own_names: bool = True
 
 
 class Router:
@@ -55,6 +57,7 @@ class Router:
     def __init__(self, config: Config) -> None:
         self._providers = config.providers
         self._prices = config.prices
+        self._own_names = config.proxy.model_names == "client"
         self._names = tuple(config.model_slots)
         self._slots: dict[str, tuple[Candidate, ...]] = {}
         for slot in config.model_slots.values():
@@ -132,6 +135,7 @@ class Router:
             priority=slot.priority,
             hedge_after=slot.hedge_after,
             strip_reasoning=slot.strip_reasoning,
+            own_names=self._own_names,
         )
 
     def _of_provider(self, provider: ProviderConfig, model: str) -> Candidate:
@@ -150,6 +154,7 @@ class Router:
             cache=provider.cache,
             coalesce=provider.coalesce,
             price=price_of(self._prices, provider.name, model),
+            own_names=self._own_names,
         )
 
 

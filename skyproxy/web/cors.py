@@ -13,7 +13,10 @@ _PREFLIGHT = [
     (b"Access-Control-Allow-Methods", b"GET, POST, OPTIONS"),
     (b"Access-Control-Max-Age", b"600"),
 ]
-_EXPOSED = (b"Access-Control-Expose-Headers", b"X-Request-Id, X-Upstream-Request-Id, Retry-After")
+_EXPOSED = (
+    b"Access-Control-Expose-Headers",
+    b"X-Request-Id, X-Upstream-Request-Id, X-Skyproxy-Provider, X-Skyproxy-Model, Retry-After",
+)
 
 
 class Cors:

@@ -16,6 +16,9 @@ _SAID = frozenset({"content", "reasoning_content", "reasoning", "tool_calls"})
 _NESTED = frozenset({"content", "text", "summary", "function", "arguments", "name"})
 _DEEPEST = 6
 
+_MOST_DIGITS = 4000
+"""Of an integer."""
+
 # What an answer of any endpoint has at least one of, and an error that is told without the word has not.
 _OF_AN_ANSWER = frozenset({"choices", "data", "output", "object", "response", "delta", "text", "content", "usage"})
 
@@ -41,8 +44,21 @@ def read_leniently(data: bytes) -> Any:
     except ValueError:
         if data.lstrip().startswith(b"{"):
             with suppress(ValueError, RecursionError):
-                return json.loads(data)
+                return read_by_python(data)
     return data.decode("utf-8", "replace")
+
+
+def read_by_python(data: bytes) -> Any:
+    """The JSON that *data* is, with integers as long as they are (of over 4,300 digits, Python makes none).
+
+    :raise ValueError: it is none.
+    :raise RecursionError: it has too many levels.
+    """
+    return json.loads(data, parse_int=_integer)
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
 
 
 def choices_of(value: Mapping[str, Any]) -> list[dict[str, Any]]:

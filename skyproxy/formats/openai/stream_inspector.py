@@ -53,6 +53,7 @@ class StreamInspector:
     :ivar done: it ended with `[DONE]`; what comes after that does not go on.
     :ivar error: what the provider reported in it.
     :ivar usage: token counts.
+    :ivar template: by which chunks are known again.
     """
 
     def __init__(self, dialect: str = "openai") -> None:
@@ -64,7 +65,7 @@ class StreamInspector:
         self._dialect = dialect
         self._frames = Frames()
         self._choices = _Choices()
-        self._template = ChunkTemplate()
+        self.template = ChunkTemplate()
         self._preamble = 0
         self._generated = 0
         self._terminal = self._ended = False
@@ -75,7 +76,7 @@ class StreamInspector:
 
         :return: what goes on: events that are whole now, and nothing behind `[DONE]`.
         """
-        template = self._template
+        template = self.template
         # Of the two ways in which a chunk is known again this is the one for one chunk at a time.
         if data.startswith(template.head) and data.endswith(template.end) and not (self.over or self._frames.rest):
             text = data[template.head_size : -template.end_size]
@@ -175,7 +176,7 @@ class StreamInspector:
             if self.done:
                 break
             position += len(event)
-            length = -1 if self.over else self._template.text_in_one(event)
+            length = -1 if self.over else self.template.text_in_one(event)
             if length >= 0:
                 self._generated += length
             else:
@@ -220,7 +221,7 @@ class StreamInspector:
             self.usage = usage
         self._choices.read(value)
         self._generated += text_length(value)
-        self._template.learn(event, value)
+        self.template.learn(event, value)
         self.over = self.done or self._ended or self._choices.complete(self.asked.choices)
 
     def _begin(self, what: FirstContent) -> None:

@@ -27,7 +27,8 @@ class Answer:
     :ivar status: HTTP status, as the provider sent it.
     :ivar headers: as the provider sent them.
     :ivar data: the whole body, if it came together with the headers; until it is closed.
-    :ivar is_event_stream: whether the body comes as events.
+    :ivar called_a_stream: whether the provider says that the body comes as events.
+    :ivar is_event_stream: whether it does.
     :ivar is_encoded: whether it is compressed (nobody asked for it, but some do it all the same).
     :ivar queued: seconds that the request waited for its permit.
     :ivar too_large: the body is one that is not held back, and goes down as it comes.
@@ -37,16 +38,17 @@ class Answer:
     :ivar error: what it says.
 
     :param body: not yet read; or makes one, for those who want to read *data* as any other body.
-    :param dialect: of the provider.
+    :ivar dialect: of the provider.
     """
 
     __slots__ = (
         "_body",
-        "_dialect",
         "_inspector",
         "_make_body",
         "_reservation",
+        "called_a_stream",
         "data",
+        "dialect",
         "error",
         "headers",
         "is_encoded",
@@ -73,7 +75,8 @@ class Answer:
         self.headers = headers = by_name(headers)
         self.data = data
         last = headers.last
-        self.is_event_stream = _EVENT_STREAM.match(last.get(b"content-type", b"")) is not None
+        self.called_a_stream = _EVENT_STREAM.match(last.get(b"content-type", b"")) is not None
+        self.is_event_stream = self.called_a_stream
         self.is_encoded = b"content-encoding" in last and is_encoded(headers)
         self.queued = queued
         self.whole: Whole | None = None
@@ -82,7 +85,7 @@ class Answer:
         self.kind: ErrorKind | None = None
         self.error: ErrorBody | None = None
         self._reservation = reservation
-        self._dialect = dialect
+        self.dialect = dialect
         self._inspector: StreamInspector | None = None
         self._body: Body | None = None
         if isinstance(body, Body):
@@ -103,7 +106,7 @@ class Answer:
         what it lets go on."""
         inspector = self._inspector
         if inspector is None:
-            self._inspector = inspector = StreamInspector(self._dialect)
+            self._inspector = inspector = StreamInspector(self.dialect)
             if self.data is None:
                 self.body.inspect(inspector)
             else:

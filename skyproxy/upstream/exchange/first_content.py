@@ -6,6 +6,7 @@ from enum import Enum
 
 from skyproxy.errors import UpstreamBroken, UpstreamError, UpstreamUnusable
 from skyproxy.formats.openai.stream_inspector import StreamInspector
+from skyproxy.formats.sse import BodyForm
 from skyproxy.upstream.exchange.answer import Answer
 from skyproxy.upstream.exchange.buffered_bytes import BufferedBytes
 from skyproxy.upstream.exchange.provider import Counts
@@ -36,15 +37,16 @@ async def wait_for_beginning(
     try:
         if kind is Kind.ANYTHING:
             await answer.body.first()
-        elif answer.is_event_stream:
+            return
+        if not answer.is_event_stream:
+            if answer.is_encoded:
+                answer.whole = await read_json(answer.body, answer.headers, answer.dialect)
+            else:
+                await _hold_back(answer, held, must_be_whole=must_be_whole)
+        if answer.is_event_stream:
             inspector = _inspector_of(answer)
             await answer.body.first(lambda _: inspector.first_content != "waiting")
             _check(inspector)
-        else:
-            if answer.is_encoded:
-                answer.whole = await read_json(answer.body, answer.headers)
-            else:
-                await _hold_back(answer, held, must_be_whole=must_be_whole)
     except BaseException as error:
         _close(answer, counts, error)
         raise
@@ -53,9 +55,14 @@ async def wait_for_beginning(
 async def _hold_back(answer: Answer, held: BufferedBytes, *, must_be_whole: bool) -> None:
     answer.share = share = held.share()
     body = answer.body
-    end = await body.first(lambda data: not share.grow(len(data)))
+    form = BodyForm()
+    end = await body.first(lambda data: form.feed(data) == "events" or not share.grow(len(data)))
+    if form.known == "events":
+        share.end()
+        answer.is_event_stream = True
+        return
     if end is not None:
-        answer.whole = json_of(body.taken(), answer.headers)
+        answer.whole = json_of(body.taken(), answer.headers, answer.dialect)
         return
     share.end()
     if must_be_whole:
@@ -74,10 +81,13 @@ def read_beginning(answer: Answer, data: bytes, counts: Counts) -> None:
     :raise UpstreamUnusable: it is compressed, which was not asked for, and a stream, or far too long.
     """
     try:
+        if not (answer.is_event_stream or answer.is_encoded):
+            answer.is_event_stream = BodyForm().feed(data) == "events"
         if answer.is_event_stream:
             _check(_inspector_of(answer))
         else:
-            answer.whole = json_of(plain(data, answer.headers) if answer.is_encoded else data, answer.headers)
+            whole = plain(data, answer.headers) if answer.is_encoded else data
+            answer.whole = json_of(whole, answer.headers, answer.dialect)
     except BaseException as error:
         _close(answer, counts, error)
         raise

@@ -149,7 +149,8 @@ class Provider:
         except BaseException as error:
             reservation.release(None, error)
             raise
-        status, data = response.code, response.whole
+        # What is no status of HTTP (RFC 9110 section 15) is none for a client.
+        status, data = response.code if response.code < 600 else 502, response.whole
         self.counts.responses[str(status)] += 1
         reservation.begun(status)
         body: Body | Callable[[], Body]

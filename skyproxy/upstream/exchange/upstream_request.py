@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
-from skyproxy.formats import json_body
+from skyproxy.formats.json_splice import with_members
 from skyproxy.http.common.headers import Fields
 from skyproxy.upstream.exchange.timeouts import Timeouts
 from skyproxy.upstream.guards.concurrency import Priority
@@ -42,5 +42,7 @@ class UpstreamRequest(NamedTuple):
 
     def without(self, names: AbstractSet[str]) -> UpstreamRequest:
         """The request without the fields *names* of its body."""
-        fields = {name: value for name, value in (self.fields or {}).items() if name not in names}
-        return self._replace(body=json_body.encode(fields), fields=fields, added=self.added - names)
+        before = self.fields or {}
+        fields = {name: value for name, value in before.items() if name not in names}
+        body = with_members(self.body, before, dict.fromkeys(names))
+        return self._replace(body=body, fields=fields, added=self.added - names)

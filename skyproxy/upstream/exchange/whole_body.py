@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from skyproxy.errors import InvalidRequest, UpstreamBroken, UpstreamUnusable
-from skyproxy.formats import json_body
+from skyproxy.errors import UpstreamBroken, UpstreamUnusable
 from skyproxy.formats.decompress import Inflater, TooLarge, inflate
-from skyproxy.formats.openai.bodies import error_of
+from skyproxy.formats.openai.bodies import error_of, read_leniently, text_length, usage_of
+from skyproxy.formats.openai.stream_state import NO_USAGE, StreamState
 from skyproxy.formats.reported import reported
 from skyproxy.http.common.headers import Fields, media_type
 from skyproxy.upstream.exchange.body import Body
@@ -21,15 +21,34 @@ LARGEST_INFLATED = 8 * 1024 * 1024
 megabytes, of which each takes the event loop's time and memory all at once."""
 
 
+_OVER = frozenset({"completed", "incomplete", "failed", "cancelled"})
+"""Statuses of a response that is not made any more
+(https://platform.openai.com/docs/api-reference/responses/object)."""
+
+
 class Whole(NamedTuple):
     """A whole answer in JSON.
 
     :ivar data: as it came, inflated if it came compressed.
     :ivar value: what it says.
+    :ivar error: what the provider reports in it.
     """
 
     data: bytes
     value: dict[str, Any]
+    error: dict[str, Any] | None = None
+
+    def state(self, dialect: str = "openai") -> StreamState:
+        """What is known of it."""
+        value, usage = self.value, usage_of(self.value)
+        return StreamState(
+            complete=value.get("object") != "response" or value.get("status") in _OVER,
+            done=True,
+            error=self.error,
+            usage=usage or NO_USAGE,
+            generated=0 if usage else text_length(value),
+            dialect=dialect,
+        )
 
 
 def is_encoded(headers: Fields) -> bool:
@@ -102,27 +121,29 @@ def _unreadable(error: ValueError) -> UpstreamBroken:
     return kind(f"The provider's compressed answer cannot be read: {error}.")
 
 
-async def read_json(body: Body, headers: Fields) -> Whole:
+async def read_json(body: Body, headers: Fields, dialect: str = "openai") -> Whole:
     """The JSON object that *body* is.
 
     :raise UpstreamBroken: it is none; or as :func:`read_body`.
     :raise UpstreamReported: it is an error, although the status says that all is well.
     """
-    return json_of(await read_body(body, headers), headers)
+    return json_of(await read_body(body, headers), headers, dialect)
 
 
-def json_of(data: bytes, headers: Fields) -> Whole:
+def json_of(data: bytes, headers: Fields, dialect: str = "openai") -> Whole:
     """The JSON object that *data*, which is not compressed, says.
+
+    :param dialect: of the provider.
 
     :raise UpstreamBroken: it says none.
     :raise UpstreamReported: it is an error, although the status says that all is well.
     """
-    try:
-        value = json_body.read(data)
-    except InvalidRequest:
+    value = read_leniently(data)
+    if not isinstance(value, dict):
         shown = media_type(headers).decode("ascii", "replace")[:80] or "no content type"
-        raise UpstreamBroken(f"The provider's answer ({shown}) is not the JSON object that was asked for.") from None
+        raise UpstreamBroken(f"The provider's answer ({shown}) is not the JSON object that was asked for.")
     error = error_of(value)
-    if error is not None and not value.get("choices"):
-        raise reported(error)
-    return Whole(data, value)
+    # A response that has failed is an answer, which its client reads as one; and so is one that breaks off.
+    if error is not None and value.get("object") != "response" and not text_length(value):
+        raise reported(error, dialect)
+    return Whole(data, value, error)

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from skyproxy.cache.single_flight import FlightLimits, Flights, SingleFlight
 from skyproxy.cache.stored_answer import StoredAnswer
 from skyproxy.errors import ClientTooSlow, UpstreamBroken, UpstreamTimeout
-from skyproxy.pipeline.relay import Client as RelayClient
+from skyproxy.pipeline.client import Client as RelayClient
 from tests.unit.cache.clients import EVENTS, JSON, Producer, SlowClient
 
 COALESCED = (b"X-Skyproxy-Cache", b"coalesced")

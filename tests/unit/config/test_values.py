@@ -82,6 +82,7 @@ class ProxyTests(ConfigTestCase):
             "log_file": None,
             "log_level": "info",
             "fallback_to_default": False,
+            "model_names": "client",
             "max_body": 10 * 1024 * 1024,
             "stop_delay": 0.0,
             "drain_timeout": 10.0,

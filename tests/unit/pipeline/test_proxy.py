@@ -20,9 +20,9 @@ from skyproxy.errors import (
 )
 from skyproxy.formats.openai.stream_state import StreamState
 from skyproxy.formats.reported import reported
-from skyproxy.pipeline import provider_answer as module
 from skyproxy.pipeline.coalescing import Coalescing
 from skyproxy.pipeline.context import outcome
+from skyproxy.pipeline.json_answer import JsonAnswer
 from skyproxy.pipeline.proxy import Proxy, Runtime, refuse
 from skyproxy.pipeline.request import Endpoint, Request
 from skyproxy.pipeline.router import Router
@@ -313,7 +313,7 @@ class Failures(Case):
         held.cancel()
 
     def test_a_fault(self) -> None:
-        with mock.patch.object(module, "relay", side_effect=ZeroDivisionError):
+        with mock.patch.object(JsonAnswer, "send_to", side_effect=ZeroDivisionError):
             client, done = self.serve()
             self.upstream.answer().send(b"{}").end()
         self.assertAnswered(client, 500, "internal_error")

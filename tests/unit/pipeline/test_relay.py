@@ -3,18 +3,21 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable, Collection
-from typing import Any
 from unittest import mock
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.errors import ShuttingDown, UpstreamBroken, UpstreamTimeout
+from skyproxy.errors import ShuttingDown, UpstreamBroken, UpstreamReported, UpstreamTimeout
+from skyproxy.formats.openai import bodies
 from skyproxy.formats.openai.stream_state import JUST_TEXT, Asked, StreamState
 from skyproxy.formats.sse import boundary_before
 from skyproxy.http.common.headers import media_type
-from skyproxy.pipeline.relay import named, passable, relay
+from skyproxy.pipeline.json_answer import presented
+from skyproxy.pipeline.presentation import Presentation
+from skyproxy.pipeline.relay import relayable
+from skyproxy.pipeline.relayed_fields import relayed_fields, who_answered
 from skyproxy.upstream.exchange import whole_body
 from skyproxy.upstream.exchange.body import Body
 from skyproxy.upstream.exchange.provider import Answer
@@ -44,6 +47,7 @@ class Case(SynchronousTestCase):
         strip_reasoning: bool = False,
         secrets: Collection[str] = (),
         asked: Asked = JUST_TEXT,
+        fields: tuple[tuple[bytes, bytes], ...] = (),
     ) -> tuple[Response, Deferred[StreamState | None]]:
         """An answer whose headers are there, or the *whole* of it, and what becomes of relaying it."""
         self.response = response = Response(status, headers, whole)
@@ -51,14 +55,14 @@ class Case(SynchronousTestCase):
         body = Body(self.clock, deadline, idle_timeout=30)
         response.deliverBody(body)
         permit = self.successResultOf(self.limiter.acquire(1))
+        presentation = Presentation(model is not None, model, asked, strip_reasoning, secrets, fields)
         answer = Answer(status, headers, body, Reservation(permit, None, None), 0.0, whole)
 
         async def carry() -> StreamState | None:
             with answer:
-                state = await relay(
-                    answer, self.client, model, asked=asked, strip_reasoning=strip_reasoning, secrets=secrets
-                )
-            return answer.inspector.state() if state is None and answer.is_event_stream and status < 400 else state
+                sent = relayable(answer, presentation)
+                await sent.send_to(self.client)
+            return sent.state
 
         done: Deferred[StreamState | None] = Deferred.fromCoroutine(carry())
         return response, done
@@ -263,8 +267,9 @@ class Streams(Case):
             self.setUp()
             _, done = self.begin(EVENTS, model=model, whole=text)
             state = self.successResultOf(done)
-            assert state is not None
-            self.assertEqual((state.complete, state.done), (model is not None, DONE in text))
+            if model is not None:
+                assert state is not None
+                self.assertEqual((state.complete, state.done), (True, DONE in text))
             self.assertEqual((self.client.did, self.client.body), (["stream"], text))
             self.assertEqual(self.client.headers[b"cache-control"], b"no-cache")
             self.assertOver()
@@ -470,6 +475,97 @@ class Streams(Case):
         self.successResultOf(done)
 
 
+class Failed(Case):
+    """What says under status 200 that it is no answer, or not all of one."""
+
+    def test_a_response_that_has_failed_goes_down_as_it_came(self) -> None:
+        body = (
+            b'{ "object":"response", "status":"failed", "error":{"code":"%b","message":"x"}, "n":1e-400, "model":"m"}'
+        )
+        for code, status in ((b"server_error", 502), (b"rate_limit_exceeded", 429), (b"context_length_exceeded", 400)):
+            for whole in (None, body % code):
+                self.setUp()
+                response, done = self.begin(JSON, whole=whole)
+                if whole is None:
+                    response.send(body % code).end()
+                state = self.successResultOf(done)
+                self.assertEqual(self.client.status, 200)
+                self.assertEqual(self.client.body, (body % code).replace(b'"m"', b'"combat"'))
+                assert state is not None and state.failure is not None
+                self.assertEqual(state.failure.status, status)
+
+    def test_errors_in_other_words(self) -> None:
+        for body in (
+            {"object": "error", "message": "maximum context length is 32768 tokens", "code": 400},
+            {"detail": "model runner died"},
+            {
+                "choices": [
+                    {"finish_reason": "error", "error": {"code": 502, "message": "x"}, "message": {"content": ""}}
+                ]
+            },
+            {"error": {"message": "x"}, "choices": []},
+        ):
+            self.setUp()
+            response, done = self.begin(JSON)
+            response.send(json.dumps(body).encode()).end()
+            self.failureResultOf(done, UpstreamReported)
+            self.assertEqual(self.client.did, [])
+
+    def test_an_answer_that_breaks_off_is_one(self) -> None:
+        body = {"choices": [{"finish_reason": "error", "error": {"code": 429}, "message": {"content": "Halt"}}]}
+        response, done = self.begin(JSON)
+        response.send(json.dumps(body).encode()).end()
+        state = self.successResultOf(done)
+        assert state is not None and state.failure is not None
+        self.assertEqual((state.failure.status, json.loads(self.client.body)), (429, body))
+
+    def test_numbers_and_texts_that_are_no_json_to_others(self) -> None:
+        for odd in (b'"\\ud800"', b"-Infinity", b"NaN", b"12345678901234567890", b"1e-400", b"9" * 5000):
+            body = b'{"id":"x","logprobs":[%b],"model":"guard","choices":[{"message":{"content":"Halt"}}]}' % odd
+            self.setUp()
+            response, done = self.begin(JSON)
+            response.send(body).end()
+            self.successResultOf(done)
+            self.assertEqual(self.client.body, body.replace(b"guard", b"combat"), odd[:20])
+
+
+class Names(Case):
+    """The model's name in streams."""
+
+    def test_the_clients_own_however_it_comes(self) -> None:
+        stream = b"".join(
+            event(id="c", model="guard", choices=[{"index": 0, "delta": {"content": text}, "finish_reason": None}])
+            for text in ("Halt", " who", " goes", " there")
+        )
+        stream += event(id="c", model="guard", choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}]) + DONE
+        expected = stream.replace(b'"guard"', b'"combat"')
+        for at in range(0, len(stream), 7):
+            self.setUp()
+            response, done = self.begin(EVENTS)
+            response.send(*[part for part in (stream[:at], stream[at:]) if part]).end()
+            self.successResultOf(done)
+            self.assertEqual(self.client.body, expected)
+        self.setUp()
+        _, done = self.begin(EVENTS, whole=stream)
+        self.successResultOf(done)
+        self.assertEqual(self.client.body, expected)
+
+    def test_who_answered_goes_with_it(self) -> None:
+        fields = who_answered("guard", "guard-large")
+        for header, body, model in (
+            (JSON, b"{}", "combat"),
+            (EVENTS, word("Halt", "stop"), "combat"),
+            (AUDIO, b"a", None),
+        ):
+            for status in (200, 400):
+                self.setUp()
+                response, done = self.begin(header, status=status, model=model, fields=fields)
+                response.send(body).end()
+                self.successResultOf(done)
+                told = {name: self.client.headers[name.lower()] for name, _ in fields}
+                self.assertEqual(told, dict(fields))
+
+
 class Endings(Case):
     """Streams that have said all, and do not end."""
 
@@ -653,15 +749,15 @@ class Headers(SynchronousTestCase):
             (b"Content-Length", b"3"), (b"Content-Encoding", b"gzip"), (b"Server", b"x"), (b"Location", b"/"),
             (b"Access-Control-Allow-Origin", b"*"), (b"Strict-Transport-Security", b"x"), (b"Date", b"now"),
         ]  # fmt: skip
-        self.assertEqual(passable([*others, *allowed]), allowed)
+        self.assertEqual(relayed_fields([*others, *allowed]), allowed)
 
     def test_names_without_end_do_not_go_down(self) -> None:
-        self.assertEqual(passable([(b"x-ratelimit-" + b"a" * 88, b"1")]), [(b"x-ratelimit-" + b"a" * 88, b"1")])
-        self.assertEqual(passable([(b"x-ratelimit-" + b"a" * 89, b"1")]), [])
+        self.assertEqual(relayed_fields([(b"x-ratelimit-" + b"a" * 88, b"1")]), [(b"x-ratelimit-" + b"a" * 88, b"1")])
+        self.assertEqual(relayed_fields([(b"x-ratelimit-" + b"a" * 89, b"1")]), [])
 
     def test_the_providers_id_has_a_name_of_its_own(self) -> None:
         for name in (b"X-Request-Id", b"request-id", b"x-generation-id"):
-            self.assertEqual(passable([(name, b"up-7")]), [(b"X-Upstream-Request-Id", b"up-7")])
+            self.assertEqual(relayed_fields([(name, b"up-7")]), [(b"X-Upstream-Request-Id", b"up-7")])
 
     def test_media_type(self) -> None:
         self.assertEqual(media_type([(b"CONTENT-type", b" Text/Event-Stream ; charset=x")]), b"text/event-stream")
@@ -669,27 +765,66 @@ class Headers(SynchronousTestCase):
 
 
 class Named(SynchronousTestCase):
-    """named()."""
+    """presented()."""
 
     def test_only_the_name_changes(self) -> None:
         value = {"id": 1.5, "model": "guard", "text": "\u00e9\U0001f409", "n": None, "usage": {"a": 2**64 - 1}}
         given = Whole(json.dumps(value).encode(), dict(value))
-        named_value = json.loads(named(given, "combat", strip_reasoning=False))
+        named_value = json.loads(presented(given, "combat", strip_reasoning=False))
         self.assertEqual(named_value, {**value, "model": "combat"})
 
     def test_untouched_where_there_is_nothing_to_change(self) -> None:
         for data in (b'{ "model" : "combat" }', b'{ "id" : 7 }'):
-            self.assertIs(named(Whole(data, json.loads(data)), "combat", strip_reasoning=False), data)
+            self.assertIs(presented(Whole(data, json.loads(data)), "combat", strip_reasoning=False), data)
 
     def test_reasoning_is_left_out_where_that_is_wanted(self) -> None:
         value = {"model": "combat", "choices": [{"message": {"content": "<think>hm</think>Halt", "reasoning": "hm"}}]}
         given = Whole(json.dumps(value).encode(), value)
-        stripped = json.loads(named(given, "combat", strip_reasoning=True))
+        stripped = json.loads(presented(given, "combat", strip_reasoning=True))
         self.assertEqual(stripped, {"model": "combat", "choices": [{"message": {"content": "Halt"}}]})
 
-    def test_what_cannot_be_written_again_is_the_providers_fault(self) -> None:
-        deep: list[Any] = []
-        for _ in range(300):
-            deep = [deep]
-        with self.assertRaises(UpstreamBroken):
-            named(Whole(b"", {"model": "guard", "x": deep}), "combat", strip_reasoning=False)
+    def test_every_other_byte_stays(self) -> None:
+        for other in (
+            b'"n": 123456789012345678901234567890',
+            b'"logprobs": [-Infinity, NaN, 1e-400, -0, 0.1000000000000000055511151231257827]',
+            b'"text": "\\ud800 \\u00e9 \xc3\xa9"',
+            b'"deep": ' + b"[" * 300 + b"]" * 300,
+            b'"inner": {"model": "guard"}, "text": "\\"model\\": \\"guard\\""',
+            b'"model": "other"',
+        ):
+            for data in (b'{ "model": "guard", %b }' % other, b'{ %b , "model" :"guard"}' % other):
+                value = bodies.read_leniently(data)
+                for strip in (False, True):
+                    named = presented(Whole(data, dict(value)), "combat", strip_reasoning=strip)
+                    if b'"model": "other"' in data:
+                        self.assertEqual(json.loads(named)["model"], "combat")
+                    elif b"inner" in data:
+                        expected = {**value, "model": "combat"}
+                        self.assertEqual(json.loads(named), expected)
+                    else:
+                        self.assertEqual(named, data.replace(b'"guard"', b'"combat"', 1) if b"{ \"model" in data
+                                         else b'"combat"'.join(data.rsplit(b'"guard"', 1)))  # fmt: skip
+
+    def test_what_is_stripped_is_written_anew_and_nothing_else(self) -> None:
+        thought = b'{"message":{"content":"<think>hm</think>Halt"},"logprobs":[-Infinity,123456789012345678901]}'
+        data = b'{"n": 1e-400, "choices": [%b], "model": "m", "x": -0}' % thought
+        stripped = presented(Whole(data, bodies.read_leniently(data)), "combat", strip_reasoning=True)
+        said = thought.replace(b"<think>hm</think>", b"")
+        self.assertEqual(stripped, data.replace(thought, said).replace(b'"m"', b'"combat"'))
+
+    def test_the_providers_name(self) -> None:
+        data = b'{"model": "guard"}'
+        self.assertIs(presented(Whole(data, json.loads(data)), None, strip_reasoning=False), data)
+
+
+class FieldTests(SynchronousTestCase):
+    def test_no_more_than_a_client_can_use(self) -> None:
+        many = [(b"x-ratelimit-%d" % number, b"1") for number in range(400)]
+        self.assertEqual(relayed_fields(many), many[:64])
+        self.assertEqual(relayed_fields([(b"x-request-id", b"a" * 50_000), (b"cf-ray", b"1")]), [(b"cf-ray", b"1")])
+
+    def test_who_answered(self) -> None:
+        self.assertEqual(
+            who_answered("guard", "gr\u00f6\u00dfe:7b"),
+            ((b"X-Skyproxy-Provider", b"guard"), (b"X-Skyproxy-Model", b"gr%C3%B6%C3%9Fe:7b")),
+        )

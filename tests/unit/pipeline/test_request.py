@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.errors import InvalidRequest
 from skyproxy.pipeline.request import Endpoint, Request, parse
 from skyproxy.pipeline.router import Router
+from skyproxy.upstream.exchange.timeouts import Timeouts
+from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
 from tests.unit.configs import config_of
 
 TEXT = """
@@ -41,3 +45,46 @@ class NoModelTests(SynchronousTestCase):
         for endpoint in (Endpoint.CHAT, Endpoint.COMPLETIONS, Endpoint.EMBEDDINGS):
             with self.assertRaises(InvalidRequest):
                 parse(request(endpoint, b'{"messages":[]}'), "default")
+
+
+class SpliceTests(SynchronousTestCase):
+    """What is not changed for the provider goes up byte for byte."""
+
+    NUMBERS = b'"a": -0, "b" :1e-400,"c":[0.1000000000000000055511151231257827, 12345678901234567890123]'
+
+    def sent(self, data: bytes, settings: str = "", endpoint: Endpoint = Endpoint.CHAT) -> bytes:
+        text = (TEXT % ("true", "default")).replace("guard-large}", f"guard-large{settings}}}")
+        router = Router(config_of(text))
+        parsed = parse(request(endpoint, data), router.default_model)
+        return parsed.body_for(router.candidates(parsed.model)[0]).data
+
+    def test_only_the_model_changes(self) -> None:
+        for data in (
+            b'{ "model" : "default", "messages":[] , %b }' % self.NUMBERS,
+            b'{"messages":[{"role":"user","content":"\\u00e9 \\"model\\": 1"}], %b,"model":"default"}' % self.NUMBERS,
+            b'{"tools":[{"model":"default!"}],"messages":[],%b,"model":"default"}\n' % self.NUMBERS,
+        ):
+            self.assertEqual(self.sent(data), data.replace(b'"default"', b'"guard-large"'))
+
+    def test_nothing_changes(self) -> None:
+        data = b'{"model": "guard-large", "messages": [], %b}' % self.NUMBERS
+        self.assertEqual(self.sent(data.replace(b'"guard-large"', b'"guard:guard-large"')), data)
+
+    def test_what_is_added_or_taken_away(self) -> None:
+        data = b'{"model":"default","messages":[],"reasoning":{"effort":"high"},%b}' % self.NUMBERS
+        params = ", params: {temperature: 0.5}, enable_reasoning: false"
+        sent = self.sent(data, params)
+        beginning = b'{"model":"guard-large","messages":[],"reasoning":{"effort":"none"},%b,' % self.NUMBERS
+        self.assertTrue(sent.startswith(beginning), sent)
+        added = json.loads(b"{" + sent[len(beginning) :])
+        self.assertEqual(added, {"temperature": 0.5, "chat_template_kwargs": {"enable_thinking": False}})
+
+    def test_without_a_model(self) -> None:
+        data = b'{"input":"hi",%b}' % self.NUMBERS
+        self.assertEqual(self.sent(data, endpoint=Endpoint.RESPONSES), data[:-1] + b',"model":"guard-large"}')
+
+    def test_fields_that_a_model_does_not_take_are_left_out(self) -> None:
+        data = b'{"model":"m",%b,"reasoning":{},"thinking":1}' % self.NUMBERS
+        value = json.loads(data)
+        sent = UpstreamRequest("/", (), data, Timeouts(1, 1, 1, 1, 1), fields=value, added=frozenset(value))
+        self.assertEqual(sent.without({"reasoning", "thinking"}).body, b'{"model":"m",%b}' % self.NUMBERS)

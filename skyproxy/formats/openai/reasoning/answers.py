@@ -17,16 +17,20 @@ _FIELDS = ("reasoning", "reasoning_content", "reasoning_details", "thinking")
 _THINKING = ("thinking", "redacted_thinking")
 
 
-def strip_answer(value: dict[str, Any]) -> None:
-    """Take reasoning out of a whole answer of any endpoint, in place."""
+def strip_answer(value: dict[str, Any]) -> list[str]:
+    """Take reasoning out of a whole answer of any endpoint, in place; the members in which there was some."""
+    changed = False
     for choice in choices_of(value):
-        drop_fields(choice)
-        _strip_at(choice, "text")
+        changed = drop_fields(choice) or changed
+        changed = _strip_at(choice, "text") or changed
         message = choice.get("message")
         if isinstance(message, dict):
-            drop_fields(message)
-            strip_content(message)
-    strip_output(value)
+            changed = drop_fields(message) or changed
+            changed = strip_content(message) or changed
+    names = ["choices"] if changed else []
+    if strip_output(value):
+        names += [name for name in ("output", "output_text") if name in value]
+    return names
 
 
 def strip_output(response: dict[str, Any]) -> bool:

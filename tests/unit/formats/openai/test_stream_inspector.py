@@ -313,7 +313,7 @@ class FuzzTests(SynchronousTestCase):
         for _ in range(300):
             stream = b"".join(random.choices(parts, k=random.randrange(1, 30)))
             expected = StreamInspector()
-            expected._template = Ignorant()
+            expected.template = Ignorant()
             expected.feed(stream)
             whole = inspected(stream)
             cut = inspected(*[stream[at : at + 37] for at in range(0, len(stream), 37)])

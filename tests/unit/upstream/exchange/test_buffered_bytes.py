@@ -10,7 +10,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.errors import UpstreamBroken, UpstreamUnusable
-from skyproxy.pipeline.relay import relay
+from skyproxy.pipeline.presentation import Presentation
+from skyproxy.pipeline.relay import relayable
 from skyproxy.upstream.dispatch.backoff import Backoff
 from skyproxy.upstream.dispatch.dispatcher import Dispatcher, Kind
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
@@ -44,7 +45,7 @@ class HeldTests(SynchronousTestCase):
     def relayed(self, asking: Deferred[Any]) -> tuple[FakeClient, Answer, Deferred[Any]]:
         answer: Answer = self.successResultOf(asking)
         client = FakeClient(self.clock)
-        return client, answer, Deferred.fromCoroutine(relay(answer, client, "mine"))
+        return client, answer, Deferred.fromCoroutine(relayable(answer, Presentation(model="mine")).send_to(client))
 
     def test_one_that_fits_is_held_until_it_is_closed(self) -> None:
         asking, response = self.ask()

@@ -1,0 +1,166 @@
+"""JSON texts in which members of an object are changed while every other byte stays as it came.
+
+What was read and written again is not the same: 1e-400 becomes 0.0, an integer of 20 digits the nearest float, and
+numbers that JSON does not know, which some servers write, become null.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from skyproxy.errors import InvalidRequest
+
+_MODEL = b'"model"'
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_SCALAR = re.compile(rb'[ \t\n\r]*:[ \t\n\r]*("(?:[^"\\]|\\.)*"|[^\s,"\[\]{}]+)')
+_ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
+_read_at = json.JSONDecoder(strict=False, parse_int=str, parse_float=str).raw_decode
+
+
+class _Member(NamedTuple):
+    """Where a member of an object stands: its name from *start* on, its value from *value* to *end*."""
+
+    start: int
+    value: int
+    end: int
+
+
+def with_members(data: bytes, object_: Mapping[str, Any], changes: Mapping[str, bytes | None]) -> bytes:
+    """*data*, which says *object_*, with some members changed.
+
+    :param changes: JSON by name; None: the member goes.
+    :raise InvalidRequest: *data* has too many levels.
+    """
+    found: list[tuple[_Member, bytes | None]] = []
+    added: list[tuple[str, bytes]] = []
+    for name, new in changes.items():
+        if name in object_:
+            member = _only(data, name)
+            if member is None:
+                return _with_members_of_any(data, object_, changes)
+            found.append((member, new))
+        elif new is not None:
+            added.append((name, new))
+    found.sort(reverse=True)
+    for member, new in found:
+        data = _without(data, member) if new is None else b"".join((data[: member.value], new, data[member.end :]))
+    return _with_more(data, added) if added else data
+
+
+def with_model(data: bytes, model: bytes, object_: Mapping[str, Any] | None = None) -> bytes:
+    """*data*, a JSON object, with *model*, as JSON, for its model and that of a response in it, where they have one.
+
+    :param object_: what *data* says, if that is known: then it takes less time.
+    """
+    if object_ is not None and "model" not in object_ and not isinstance(object_.get("response"), dict):
+        return data
+    start = data.find(_MODEL)
+    # Before any other object or list, it is the outermost object's.
+    alone = object_ is None or data.find(_MODEL, start + 1) < 0
+    if start >= 0 and alone and data.find(b"[", 0, start) < 0 and data.find(b"{", data.find(b"{") + 1, start) < 0:
+        value = _SCALAR.match(data, start + len(_MODEL))
+        member = None if value is None else _Member(start, value.start(1), value.end(1))
+    else:
+        member = None if object_ is None or "model" not in object_ else _only(data, "model")
+    if member is not None:
+        return b"".join((data[: member.value], model, data[member.end :]))
+    text = _text(data)
+    try:
+        found = [place for _, place in _models(text)]
+    except (ValueError, IndexError, InvalidRequest):
+        return data
+    for member in reversed(found):
+        text = text[: member.value] + _text(model) + text[member.end :]
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _models(text: str) -> Iterator[tuple[str, _Member]]:
+    for name, member in _members(text):
+        if name == "model":
+            yield name, member
+        elif name == "response" and text[member.value] == "{":
+            yield from [each for each in _members(text, member.value) if each[0] == "model"]
+
+
+def _only(data: bytes, name: str) -> _Member | None:
+    """The member *name*, which the outermost object has, if it is the only one of its name and no list or object."""
+    # Were it written another way there, with its letters escaped, this one would be another object's.
+    if not name.isascii():
+        return None
+    key = b'"%b"' % name.encode()
+    start = data.find(key)
+    if start < 0 or data.find(key, start + 1) >= 0 or (b"\\u00" in data and _ESCAPED_LETTER.search(data)):
+        return None
+    value = _SCALAR.match(data, start + len(key))
+    return None if value is None else _Member(start, value.start(1), value.end(1))
+
+
+def _with_members_of_any(data: bytes, object_: Mapping[str, Any], changes: Mapping[str, bytes | None]) -> bytes:
+    """As :func:`with_members`, whatever *data* looks like, for about the time that it takes to read it."""
+    text = _text(data)
+    for name, member in reversed(list(_members(text))):
+        if name in changes:
+            new = changes[name]
+            if new is None:
+                text = _text(_without(text.encode("utf-8", "surrogatepass"), _in_bytes(text, member)))
+            else:
+                text = text[: member.value] + _text(new) + text[member.end :]
+    added = [(name, new) for name, new in changes.items() if name not in object_ and new is not None]
+    return _with_more(text.encode("utf-8", "surrogatepass"), added)
+
+
+def _members(text: str, start: int = 0) -> Iterator[tuple[str, _Member]]:
+    """The members of the object that begins in *text* at *start*, as often as they stand there.
+
+    :raise ValueError: there is none.
+    """
+    at = _after_space(text, start)
+    if text[at] != "{":
+        raise ValueError("no object")
+    at = _after_space(text, at + 1)
+    try:
+        while text[at] != "}":
+            begin = at
+            name, at = _read_at(text, at)
+            value = _after_space(text, _after_space(text, at) + 1)
+            _, at = _read_at(text, value)
+            yield name, _Member(begin, value, at)
+            at = _after_space(text, at)
+            if text[at] == ",":
+                at = _after_space(text, at + 1)
+    except RecursionError:
+        raise InvalidRequest("The body has too many levels.") from None
+
+
+def _after_space(text: str, at: int) -> int:
+    match = _SPACE.match(text, at)
+    return at if match is None else match.end()
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogatepass")
+
+
+def _in_bytes(text: str, member: _Member) -> _Member:
+    start, value, end = (len(text[:place].encode("utf-8", "surrogatepass")) for place in member)
+    return _Member(start, value, end)
+
+
+def _without(data: bytes, member: _Member) -> bytes:
+    """*data* without *member*, and without the comma that parts it from the next, or else from the one before it."""
+    before, after = data[: member.start], data[member.end :].lstrip(b" \t\n\r")
+    if after.startswith(b","):
+        return before + after[1:].lstrip(b" \t\n\r")
+    return before.rstrip(b" \t\n\r").removesuffix(b",") + after
+
+
+def _with_more(data: bytes, members: list[tuple[str, bytes]]) -> bytes:
+    if not members:
+        return data
+    before = data[: data.rindex(b"}")].rstrip(b" \t\n\r")
+    more = b",".join([b"%b:%b" % (json.dumps(name).encode(), new) for name, new in members])
+    return b"".join((before, b"" if before.endswith(b"{") else b",", more, data[len(before) :]))

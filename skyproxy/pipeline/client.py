@@ -1,0 +1,47 @@
+"""Where an answer goes."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from twisted.internet.interfaces import IPushProducer
+
+from skyproxy.http.common.headers import Fields
+
+
+class Client(Protocol):
+    """Where an answer goes. ``web`` implements it on a request of twisted.web.
+
+    :ivar started: whether a status line has gone out, so that no other can.
+    :ivar streamed: whether the answer goes out as it comes.
+    :ivar status: that of the answer; None before.
+    :ivar first_byte_at: when its first byte was sent, on the reactor's clock (seconds).
+    :ivar bytes_out: sent of its body.
+    """
+
+    started: bool
+    streamed: bool
+    status: int | None
+    first_byte_at: float | None
+    bytes_out: int
+
+    def answer(self, status: int, headers: Fields, body: bytes) -> None:
+        """Send a whole answer, and finish."""
+
+    def stream(self, status: int, headers: Fields, body: bytes) -> None:
+        """Send an answer that is a stream, all of whose *body* has come, and finish."""
+
+    def start(self, status: int, headers: Fields, producer: IPushProducer, first: bytes = b"") -> None:
+        """Send the head of a streamed answer, and the *first* of its bytes that are there.
+
+        :param producer: paused while the client does not read.
+        """
+
+    def write(self, data: bytes) -> None:
+        """Send the next bytes of a streamed answer."""
+
+    def finish(self) -> None:
+        """End a streamed answer as complete."""
+
+    def cut(self, last: bytes) -> None:
+        """Send *last*, then close the connection in a way that cannot be taken for a complete answer."""
