@@ -301,7 +301,7 @@ class LeavingTests(FlightTestCase):
         for done in (one, other):
             self.failureResultOf(done, CancelledError)
 
-    def test_what_an_abandoned_journey_still_does_is_nothing(self) -> None:
+    def test_writes_after_the_flight_was_abandoned_do_nothing(self) -> None:
         _, done = self.follow()
         self.start()
         self.flight.write(DONE)

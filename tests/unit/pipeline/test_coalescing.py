@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from skyproxy.cache.memory import MemoryStore
 from skyproxy.cache.single_flight import Flights
+from skyproxy.errors import ShuttingDown
 from skyproxy.pipeline.coalescing import Coalescing, is_deterministic
 from skyproxy.pipeline.proxy import Proxy, Runtime
 from skyproxy.pipeline.router import Router
@@ -127,3 +128,15 @@ class SharingTests(test_proxy.Case):
             self.successResultOf(done)
         tokens = [record.tokens for record in self.records if record.tokens]
         self.assertEqual([(each.completion, each.estimated) for each in tokens], [(1, True)])
+
+    def test_a_shared_stream_that_skyproxy_ends_is_cut_with_its_reason(self) -> None:
+        _, first = self.ask(stream=True)
+        client, second = self.ask(stream=True)
+        self.upstream.answer(200, EVENTS).send(word("Halt"))
+        first.cancel()
+        self.successResultOf(first)
+        self.proxy.end_all(ShuttingDown("bye"))
+        self.successResultOf(second)
+        self.assertEqual(client.did, ["start", "cut"])
+        self.assertIn(b"shutting_down", client.body)
+        self.assertEqual({record.error_code for record in self.records}, {None, "shutting_down"})

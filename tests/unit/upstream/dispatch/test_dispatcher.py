@@ -481,7 +481,7 @@ class HedgingTests(Case):
         for _ in range(times):
             self.assertSecond(self.hedge())
 
-    def test_who_hangs_has_no_head_start_after_five_races(self) -> None:
+    def test_a_provider_that_hangs_has_no_hedge_delay_after_five_races(self) -> None:
         self.lose(4)
         asking = self.ask(hedge=2.0)
         self.clock.advance(1.9)
@@ -494,7 +494,7 @@ class HedgingTests(Case):
             self.assertSecond(asking)
         self.assertEqual((self.asked(), self.first.counts.hedges, self.failures()), ((8, 8), 8, 0))
 
-    def test_who_wins_without_a_head_start_has_it_back(self) -> None:
+    def test_a_provider_that_wins_without_the_hedge_delay_has_it_back(self) -> None:
         self.lose(5)
         asking = self.ask(hedge=2.0)
         self.clock.advance(0)
@@ -539,7 +539,7 @@ class HedgingTests(Case):
         self.assertEqual(self.asked(), (11, 10))
         self.assertFirst(asking)
 
-    def test_each_head_start_is_for_itself(self) -> None:
+    def test_each_hedge_delay_counts_its_own_races(self) -> None:
         self.lose(5)
         asking = self.ask(hedge=3.0)
         self.clock.advance(2.9)
