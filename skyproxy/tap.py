@@ -92,7 +92,7 @@ class Reader:
 
 
 def makeService(options: Options, reactor: Any = None) -> IService:
-    """The service that *options* ask for. It listens already: what cannot be had is told before twistd goes on.
+    """The service that *options* ask for. It listens already, so that an error ends the command at once.
 
     :raise SystemExit: with one clear message, when the configuration, the log or the endpoint cannot be used.
     """

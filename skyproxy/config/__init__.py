@@ -4,9 +4,10 @@ from skyproxy.config.differences import changes
 from skyproxy.config.loading import load
 from skyproxy.config.prices import Price, price_of
 from skyproxy.config.problems import ConfigError, Problem, may_pass
+from skyproxy.config.proxy_settings import ProxySettings
 from skyproxy.config.resilience import ApiKeyConfig, BreakerSettings, CacheRule, CacheSettings, Priority
 from skyproxy.config.rules import EMBEDDED_DEMO
-from skyproxy.config.schema import Config, ProviderConfig, ProxySettings, SlotConfig
+from skyproxy.config.schema import Config, ProviderConfig, SlotConfig
 
 __all__ = [
     "EMBEDDED_DEMO",

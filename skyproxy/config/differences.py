@@ -16,7 +16,7 @@ _LONGEST = 80
 """Characters of a value that are shown."""
 
 _MOST = 50
-"""Changes that are told one by one."""
+"""Changes that are listed one by one."""
 
 _KEYS = ("api_keys", "api_key", "key_missing", "ca_certificates", "header_secrets")
 _HIDDEN = ("headers", "auth_header")

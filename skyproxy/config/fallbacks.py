@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from skyproxy.config.model_names import parse_model_name
-from skyproxy.config.pieces import Piece
 from skyproxy.config.problems import Problem
 from skyproxy.config.schema import SlotConfig
+from skyproxy.config.sections import Section
 from skyproxy.util.close_matches import nearest
 
 
@@ -19,17 +19,17 @@ def names_model(name: str, providers: Collection[str]) -> bool:
 
 
 def check_fallbacks(
-    pieces: Piece, slots: Mapping[str, SlotConfig], providers: Collection[str], problems: list[Problem]
+    section: Section, slots: Mapping[str, SlotConfig], providers: Collection[str], problems: list[Problem]
 ) -> None:
     """Add a problem for each fallback that names nothing, and for each that leads back to its own slot.
 
-    :param pieces: the section of the slots.
+    :param section: the section of the slots.
     :param slots: those without other problems.
     """
     for name, slot in slots.items():
         for index, fallback in enumerate(slot.fallbacks):
-            if fallback not in pieces.values and not names_model(fallback, providers):
-                known = [each for each in (*pieces.values, *(f"{each}:" for each in providers)) if each != name]
+            if fallback not in section.values and not names_model(fallback, providers):
+                known = [each for each in (*section.values, *(f"{each}:" for each in providers)) if each != name]
                 message, suggestion = "names neither a slot nor provider:model", nearest(fallback, known)
                 provider = parse_model_name(fallback).provider
                 if provider in providers:
@@ -37,13 +37,13 @@ def check_fallbacks(
                 elif ":" in fallback and (suggestion is None or suggestion.endswith(":")):
                     message = "names no provider that stands under providers:"
                     suggestion = nearest(provider, providers)
-                problems.append(pieces.problem((name, "fallbacks", str(index)), message, suggestion))
+                problems.append(section.problem((name, "fallbacks", str(index)), message, suggestion))
     followed = {name: [each for each in slot.fallbacks if each in slots] for name, slot in slots.items()}
     while (cycle := _cycle_of(followed)) is not None:
         first, second, *_ = cycle
         index = slots[first].fallbacks.index(second)
         message = f"leads back to its own slot: {' -> '.join(cycle)}"
-        problems.append(pieces.problem((first, "fallbacks", str(index)), message))
+        problems.append(section.problem((first, "fallbacks", str(index)), message))
         followed[first].remove(second)
 
 

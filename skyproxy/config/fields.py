@@ -55,7 +55,7 @@ def _variables(value: Any) -> Any:
         return None
     if value == []:
         raise ValueError("must name a variable; without api_key_env the provider gets no key")
-    # Checked here, and not as the item of a list, a single name is told about at its own place.
+    # Checked here, and not as the item of a list, a problem with a single name has its own place.
     return (rules.variable(value),) if isinstance(value, str) else value
 
 

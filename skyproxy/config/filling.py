@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import SecretStr
 
 from skyproxy.config import rules
-from skyproxy.config.pieces import Piece
 from skyproxy.config.problems import Problem
+from skyproxy.config.sections import Section
 from skyproxy.config.variables import Variables
 
 _PLACE = re.compile(r"\$\{([^{}]*)\}?")
@@ -19,15 +19,17 @@ _LONG = 16
 """Characters of one word from which on it is taken for a secret, whatever it is called."""
 
 
-def fill_headers(piece: Piece, variables: Variables, problems: list[Problem]) -> tuple[Piece, tuple[SecretStr, ...]]:
-    """*piece*, a provider, with the variables that its ``headers`` name filled in.
+def fill_headers(
+    entry: Section, variables: Variables, problems: list[Problem]
+) -> tuple[Section, tuple[SecretStr, ...]]:
+    """*entry*, a provider, with the variables that its ``headers`` name filled in.
 
     :param problems: get those that hold nothing, by name.
     :return: it, and those of the values that are not to be shown.
     """
-    headers = piece.values.get("headers")
+    headers = entry.values.get("headers")
     if not isinstance(headers, Mapping):
-        return piece, ()
+        return entry, ()
     secrets: list[SecretStr] = []
     filled: dict[str, Any] = {}
     for name, value in headers.items():
@@ -38,10 +40,10 @@ def fill_headers(piece: Piece, variables: Variables, problems: list[Problem]) ->
         for variable in _PLACE.findall(value):
             message = _look_up(variable, name, variables, found)
             if message is not None:
-                problems.append(piece.problem(("headers", name), message))
+                problems.append(entry.problem(("headers", name), message))
         filled[name] = _PLACE.sub(lambda match: found.get(match[1], ""), value)  # noqa: B023 (used at once)
         secrets += [SecretStr(text) for variable, text in found.items() if _is_secret(name, variable, text)]
-    return piece.replaced({"headers": filled}, piece.places["headers"]), tuple(secrets)
+    return entry.replaced({"headers": filled}, entry.places["headers"]), tuple(secrets)
 
 
 def _look_up(variable: str, header: str, variables: Variables, found: dict[str, str]) -> str | None:
@@ -56,9 +58,9 @@ def _look_up(variable: str, header: str, variables: Variables, found: dict[str, 
         return None
     if "${" + variable + "}" == rules.KEY_PLACE:
         return f'gets no key here: that is what auth_header is for, as in `auth_header: "{header}: {rules.KEY_PLACE}"`'
-    told = f"needs the variable {variable}, which holds nothing: set it in the environment or in .env"
+    message = f"needs the variable {variable}, which holds nothing: set it in the environment or in .env"
     why = variables.hint(variable, ()).rstrip(".")
-    return f"{told}.{why}" if why else told
+    return f"{message}.{why}" if why else message
 
 
 def _is_secret(header: str, variable: str, text: str) -> bool:

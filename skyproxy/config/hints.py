@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from skyproxy.config.hosts import is_loopback, is_private
 from skyproxy.config.model_names import parse_model_name
-from skyproxy.config.schema import ProviderConfig, ProxySettings, SlotConfig
+from skyproxy.config.proxy_settings import ProxySettings
+from skyproxy.config.schema import ProviderConfig, SlotConfig
 from skyproxy.config.variables import Variables
 
 DEFAULT_SLOT = "default"
@@ -119,11 +120,11 @@ def _without_effect(providers: Iterable[ProviderConfig]) -> list[str]:
 
 
 def _of_verification(name: str, provider: ProviderConfig) -> str:
-    told = (
+    hint = (
         f"TLS certificates of provider {name!r} are not checked (verify: false): whoever is on the way to it can read "
         "and change all that is said, and take its key. Name its authority in ca_file instead."
     )
-    return told if provider.ca_file is None else f"{told} The ca_file that it has is of no effect beside verify: false."
+    return hint if provider.ca_file is None else f"{hint} The ca_file that it has is of no effect beside verify: false."
 
 
 def _of_keys(name: str, provider: ProviderConfig, variables: Variables, asked_for: Collection[str]) -> list[str]:

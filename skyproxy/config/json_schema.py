@@ -14,7 +14,8 @@ from pydantic_core import core_schema
 
 from skyproxy.config.meanings import meanings_of
 from skyproxy.config.prices import Price
-from skyproxy.config.schema import Address, ProviderConfig, ProviderDefaults, ProxySettings, SlotConfig
+from skyproxy.config.proxy_settings import Address, ProxySettings
+from skyproxy.config.schema import ProviderConfig, ProviderDefaults, SlotConfig
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 

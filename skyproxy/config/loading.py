@@ -6,32 +6,17 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from pydantic import SecretStr
-
-from skyproxy.config import rules
-from skyproxy.config.authorities import read_certificates
 from skyproxy.config.document import Document, parse
 from skyproxy.config.fallbacks import check_fallbacks
 from skyproxy.config.files import Source, find, is_file, near_misses, places, read_text
-from skyproxy.config.filling import fill_headers
 from skyproxy.config.hints import hints
-from skyproxy.config.hosts import is_loopback
-from skyproxy.config.pieces import Piece, refuse_unknown_sections, section
 from skyproxy.config.prices import Price
 from skyproxy.config.problems import ConfigError, Problem
-from skyproxy.config.proxies import SystemProxies, own_proxy
-from skyproxy.config.resilience import ApiKeyConfig
-from skyproxy.config.schema import (
-    LOOPBACK_CONNECT_TIMEOUT,
-    Address,
-    Config,
-    ProviderConfig,
-    ProviderDefaults,
-    ProxySettings,
-    SlotConfig,
-)
+from skyproxy.config.providers import read_ca_files, read_providers, set_proxies
+from skyproxy.config.proxy_settings import Address, ProxySettings
+from skyproxy.config.schema import Config, ProviderConfig, ProviderDefaults, SlotConfig
+from skyproxy.config.sections import Section, refuse_unknown_sections, section_named
 from skyproxy.config.variables import Variables, looks_unfilled
 from skyproxy.util.close_matches import nearest
 
@@ -40,14 +25,7 @@ EMBEDDED = "embedded default"
 _ADDRESS_KEYS = tuple(Address.model_fields)
 _PROXY_KEYS = tuple(ProxySettings.model_fields)
 _DEFAULTS_KEYS = tuple(ProviderDefaults.model_fields)
-# The rest is made here, not written in a file.
-_MADE_KEYS = ("name", "api_key", "api_keys", "key_missing", "ca_certificates", "header_secrets", "via")
-_PROVIDER_KEYS = tuple(key for key in ProviderConfig.model_fields if key not in _MADE_KEYS)
 _SLOT_KEYS = tuple(key for key in SlotConfig.model_fields if key != "name")
-_API_KEY = (
-    "unknown key: write api_key_env with the name of a variable, and the key itself into .env, as NAME=key (a key that "
-    "has stood in a file that others may read is to be replaced)"
-)
 # Fields of a request's body that people put beside the model.
 _OF_BODY = (
     "temperature", "top_p", "top_k", "min_p", "max_tokens", "max_completion_tokens", "stop", "seed", "presence_penalty",
@@ -99,20 +77,20 @@ def load(
     command_line = {key: value for key, value in overrides.items() if value is not None}
 
     refuse_unknown_sections(documents, problems)
-    proxy = _proxy(section(documents, "proxy", problems), command_line, cwd, problems)
-    general = _defaults(section(documents, "defaults", problems), variables, problems)
-    provider_pieces = section(documents, "providers", problems)
-    if not provider_pieces.values and not problems:
-        problems.append(provider_pieces.problem((), "at least one provider is needed"))
-    providers = _providers(provider_pieces, general, variables, problems)
-    of_proxies = _set_proxies(providers, environ)
-    ca_files = _read_ca_files(provider_pieces, providers, cwd, problems)
-    slot_pieces = section(documents, "model_slots", problems)
-    slots = _slots(slot_pieces, list(provider_pieces.values), problems)
+    proxy = _proxy(section_named(documents, "proxy", problems), command_line, cwd, problems)
+    general = _defaults(section_named(documents, "defaults", problems), variables, problems)
+    provider_section = section_named(documents, "providers", problems)
+    if not provider_section.values and not problems:
+        problems.append(provider_section.problem((), "at least one provider is needed"))
+    providers = read_providers(provider_section, general, variables, problems)
+    of_proxies = set_proxies(providers, environ)
+    ca_files = read_ca_files(provider_section, providers, cwd, problems)
+    slot_section = section_named(documents, "model_slots", problems)
+    slots = _slots(slot_section, list(provider_section.values), problems)
     if proxy is not None and proxy.cache.path is None:
-        _refuse_sqlite(provider_pieces, providers, problems)
-        _refuse_sqlite(slot_pieces, slots, problems)
-    prices = _prices(section(documents, "prices", problems), problems)
+        _refuse_sqlite(provider_section, providers, problems)
+        _refuse_sqlite(slot_section, slots, problems)
+    prices = _prices(section_named(documents, "prices", problems), problems)
     if problems or proxy is None:
         raise ConfigError(_sorted(problems, documents))
     searched = places(environ=environ, cwd=cwd, home=home) if source is None else (*source.files, *source.env_files)
@@ -178,17 +156,19 @@ def _read_variables(source: Source, environ: Mapping[str, str], read: list[Path]
     return Variables(environ, env_files)
 
 
-def _proxy(piece: Piece, command_line: Mapping[str, str], cwd: Path, problems: list[Problem]) -> ProxySettings | None:
-    piece.refuse_unknown((*_PROXY_KEYS, *_ADDRESS_KEYS), problems)
+def _proxy(
+    section: Section, command_line: Mapping[str, str], cwd: Path, problems: list[Problem]
+) -> ProxySettings | None:
+    section.refuse_unknown((*_PROXY_KEYS, *_ADDRESS_KEYS), problems)
     given: dict[str, Any] = {}
-    if any(piece.values.get(key) is not None for key in _ADDRESS_KEYS):
-        if piece.values.get("listen") is not None:
-            problems.append(piece.problem(("listen",), "must not stand beside listen_address and listen_port"))
-        address = piece.check(Address, _ADDRESS_KEYS, problems)
+    if any(section.values.get(key) is not None for key in _ADDRESS_KEYS):
+        if section.values.get("listen") is not None:
+            problems.append(section.problem(("listen",), "must not stand beside listen_address and listen_port"))
+        address = section.check(Address, _ADDRESS_KEYS, problems)
         if address is not None:
             given["listen"] = address.endpoints()
-    piece = piece.replaced(command_line, Document("command line"))
-    settings = piece.check(ProxySettings, _PROXY_KEYS, problems, **given)
+    section = section.replaced(command_line, Document("command line"))
+    settings = section.check(ProxySettings, _PROXY_KEYS, problems, **given)
     if settings is None:
         return None
     if settings.log_file is not None:
@@ -199,10 +179,10 @@ def _proxy(piece: Piece, command_line: Mapping[str, str], cwd: Path, problems: l
     return settings
 
 
-def _defaults(piece: Piece, variables: Variables, problems: list[Problem]) -> dict[str, Any]:
+def _defaults(section: Section, variables: Variables, problems: list[Problem]) -> dict[str, Any]:
     """What every provider gets that does not say otherwise, where it is not what is built in."""
-    piece.refuse_unknown(_DEFAULTS_KEYS, problems)
-    general = piece.check(ProviderDefaults, _DEFAULTS_KEYS, problems)
+    section.refuse_unknown(_DEFAULTS_KEYS, problems)
+    general = section.check(ProviderDefaults, _DEFAULTS_KEYS, problems)
     values = {} if general is None else general.model_dump(exclude_unset=True)
     for key in _IN_ENVIRONMENT:
         variable = f"SKYPROXY_DEFAULT_{key.upper()}"
@@ -217,131 +197,46 @@ def _defaults(piece: Piece, variables: Variables, problems: list[Problem]) -> di
     return values
 
 
-def _providers(
-    pieces: Piece, general: Mapping[str, Any], variables: Variables, problems: list[Problem]
-) -> dict[str, ProviderConfig]:
-    providers = {}
-    for name in pieces.values:
-        piece = pieces.part(name, problems)
-        if piece is None:
-            continue
-        piece.refuse_unknown(_PROVIDER_KEYS, problems, {"api_key": _API_KEY, "apiKey": _API_KEY})
-        piece, secrets = fill_headers(piece, variables, problems)
-        provider = piece.check(ProviderConfig, _PROVIDER_KEYS, problems, name=name, **general)
-        if provider is not None:
-            provider = provider.model_copy(update={"header_secrets": secrets})
-            providers[name] = _with_keys(_with_timeout(provider), variables, problems)
-    return providers
-
-
-def _with_timeout(provider: ProviderConfig) -> ProviderConfig:
-    """*provider* with the shorter time for connections within this machine, if nobody says how long they may take.
-
-    There a connection is made at once or never; a closed port of Windows is tried for 2 s.
-    """
-    url = urlsplit(provider.base_url)
-    # A handshake takes the processor of the server, which may have much else to do.
-    if "connect_timeout" in provider.model_fields_set or url.scheme == "https" or not is_loopback(url.hostname or ""):
-        return provider
-    return provider.model_copy(update={"connect_timeout": LOOPBACK_CONNECT_TIMEOUT})
-
-
-def _with_keys(provider: ProviderConfig, variables: Variables, problems: list[Problem]) -> ProviderConfig:
-    if provider.api_key_env is None:
-        return provider
-    keys = []
-    for variable in provider.api_key_env:
-        place, line, value = variables.get(variable)
-        if not value:
-            continue
-        try:
-            keys.append(ApiKeyConfig(variable=variable, secret=SecretStr(rules.key(value))))
-        except ValueError as error:
-            problems.append(Problem(place, line, variable, str(error)))
-    if not keys:
-        return provider.model_copy(update={"key_missing": " or ".join(provider.api_key_env)})
-    return provider.model_copy(update={"api_keys": tuple(keys), "api_key": keys[0].secret})
-
-
-def _set_proxies(providers: dict[str, ProviderConfig], environ: Mapping[str, str]) -> list[str]:
-    """Have each of *providers* know the proxy on the way to it.
-
-    :return: warnings.
-    """
-    system = SystemProxies(environ)
-    warnings: dict[str, None] = {}
-    for name, provider in providers.items():
-        if provider.proxy_url is None:
-            found, warning = system.of(provider.base_url)
-        else:
-            found, warning = own_proxy(name, provider.proxy_url, provider.base_url)
-        if warning is not None:
-            warnings[warning] = None
-        if found is not None:
-            providers[name] = provider.model_copy(update={"via": found})
-    return list(warnings)
-
-
-def _read_ca_files(
-    pieces: Piece, providers: dict[str, ProviderConfig], cwd: Path, problems: list[Problem]
-) -> list[Path]:
-    """Have each of *providers* that names a file of authorities know them.
-
-    :return: the files.
-    """
-    files = []
-    for name, provider in providers.items():
-        if provider.ca_file is None:
-            continue
-        file = cwd / provider.ca_file
-        try:
-            providers[name] = provider.model_copy(update={"ca_certificates": read_certificates(file)})
-        except ValueError as error:
-            problems.append(pieces.problem((name, "ca_file"), str(error)))
-        files.append(file)
-    return files
-
-
-def _slots(pieces: Piece, providers: Sequence[str], problems: list[Problem]) -> dict[str, SlotConfig]:
+def _slots(section: Section, providers: Sequence[str], problems: list[Problem]) -> dict[str, SlotConfig]:
     slots = {}
-    for name in pieces.values:
-        piece = pieces.part(name, problems)
-        if piece is None:
+    for name in section.values:
+        entry = section.part(name, problems)
+        if entry is None:
             continue
-        piece.refuse_unknown(_SLOT_KEYS, problems, dict.fromkeys(_OF_BODY, "unknown key: put it under `params:`"))
-        slot = piece.check(SlotConfig, _SLOT_KEYS, problems, name=name)
-        provider = piece.values.get("provider")
-        # Without any provider, their absence is what has been told already.
+        entry.refuse_unknown(_SLOT_KEYS, problems, dict.fromkeys(_OF_BODY, "unknown key: put it under `params:`"))
+        slot = entry.check(SlotConfig, _SLOT_KEYS, problems, name=name)
+        provider = entry.values.get("provider")
+        # Without any provider, their absence is a problem already.
         if providers and isinstance(provider, str) and provider not in providers:
             suggestion = nearest(provider, providers)
             message = "names no provider" if suggestion else f"names no provider; there are {', '.join(providers)}"
-            problems.append(piece.problem(("provider",), message, suggestion))
+            problems.append(entry.problem(("provider",), message, suggestion))
         if slot is not None:
             slots[name] = slot
     if providers:
-        check_fallbacks(pieces, slots, providers, problems)
+        check_fallbacks(section, slots, providers, problems)
     return slots
 
 
 def _refuse_sqlite(
-    pieces: Piece, owners: Mapping[str, ProviderConfig] | Mapping[str, SlotConfig], problems: list[Problem]
+    section: Section, owners: Mapping[str, ProviderConfig] | Mapping[str, SlotConfig], problems: list[Problem]
 ) -> None:
     for name, owner in owners.items():
         rule = owner.cache
         if rule is not None and rule.store == "sqlite":
             problems.append(
-                pieces.problem((name, "cache", "store"), "needs proxy.cache.path, the file to keep them in")
+                section.problem((name, "cache", "store"), "needs proxy.cache.path, the file to keep them in")
             )
 
 
-def _prices(pieces: Piece, problems: list[Problem]) -> dict[str, Price]:
+def _prices(section: Section, problems: list[Problem]) -> dict[str, Price]:
     prices = {}
-    for name in pieces.values:
-        piece = pieces.part(name, problems)
-        if piece is None:
+    for name in section.values:
+        entry = section.part(name, problems)
+        if entry is None:
             continue
-        piece.refuse_unknown(_PRICE_KEYS, problems)
-        price = piece.check(Price, _PRICE_KEYS, problems)
+        entry.refuse_unknown(_PRICE_KEYS, problems)
+        price = entry.check(Price, _PRICE_KEYS, problems)
         if price is not None:
             prices[name] = price
     return prices

@@ -12,8 +12,9 @@ from pydantic_core import PydanticUndefined
 from skyproxy.config.json_schema import NOT_WRITTEN
 from skyproxy.config.meanings import meanings_of
 from skyproxy.config.prices import Price
+from skyproxy.config.proxy_settings import Address, ProxySettings
 from skyproxy.config.resilience import BreakerSettings, CacheRule, CacheSettings
-from skyproxy.config.schema import Address, ProviderConfig, ProviderDefaults, ProxySettings, SlotConfig
+from skyproxy.config.schema import ProviderConfig, ProviderDefaults, SlotConfig
 
 _SECTIONS: tuple[tuple[str, str, type[BaseModel], type[BaseModel] | None], ...] = (
     ("proxy:", "skyproxy's own side.", ProxySettings, None),

@@ -81,7 +81,7 @@ class FileSink:
         if self._done and self._left is not None:
             now = os.fstat(fd)
             if not _is_same(now, self._left) or now.st_size < self._left.st_size:
-                # Another file, or emptied to make room: it begins with a whole line.
+                # Another file, or emptied to save space: it begins with a whole line.
                 self._done = batch.rfind(b"\n", 0, self._done) + 1
         return fd
 

@@ -29,7 +29,7 @@ _BARE = re.compile(r"[^\s\"'=\\]+").fullmatch
 class TextLines:
     """Writes events as ``2026-01-01T12:00:00.123Z INFO skyproxy.pipeline.proxy  Message field=value …``.
 
-    A field that the message itself shows is not told again. Tracebacks follow, indented. What cannot be
+    A field that the message itself shows is not repeated. Tracebacks follow, indented. What cannot be
     printed is escaped: nobody outside can make a line, or move a reader's cursor.
 
     :param redactor: applied to the whole line.

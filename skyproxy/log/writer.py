@@ -23,16 +23,16 @@ class LogWriter:
     """Writes lines in their order, from a daemon thread of its own.
 
     :meth:`write` never blocks and does no I/O, and may be called from any thread, a signal handler or a
-    finalizer: it waits for no lock that one of these could hold already. (Hence the SimpleQueue to wake the
+    finalizer: it waits for no lock that one of these could have already. (Hence the SimpleQueue to wake the
     thread, and the deques, whose steps are atomic.)
 
     When the sink does not follow, droppable lines are refused from half the capacity on. At full capacity the
-    oldest droppable line gives way to a new one, then the oldest of all. What was lost is counted, and told
-    when there is room again. A sink that fails is tried again and again, with what was to be written.
+    oldest droppable line gives way to a new one, then the oldest of all. What was lost is counted, and
+    logged when lines can wait again. A sink that fails is tried again and again, with what was to be written.
 
     :param sink: used by the thread alone, from :meth:`start` to the end of the thread.
     :param lost: the line that tells of a number of lost lines.
-    :param trouble: told of the first error of an outage; called in the thread, and does not raise.
+    :param trouble: called in the thread with the first error of an outage; does not raise.
     :param capacity: lines that may wait.
     :param flush_interval: seconds for which a line waits for others, at most.
     :param retry_interval: seconds between attempts at a sink that fails.
@@ -60,7 +60,7 @@ class LogWriter:
         self._droppable: deque[tuple[int, bytes]] = deque()
         self._batch: list[bytes] = []
         self._dropped = 0
-        self._told = 0
+        self._reported = 0
         self._failing = False
         self._warned_at: float | None = None
         self._wakes: SimpleQueue[bool] = SimpleQueue()
@@ -70,7 +70,7 @@ class LogWriter:
         self._stopping = False
         self._ended = False
         self._writing = threading.Lock()
-        """Held by who writes, once the thread need not be the one."""
+        """Taken by who writes, once the thread need not be the one."""
         self._done: Callable[[], None] | None = None
         self._name = f"log writer {sink}"
         self._thread: threading.Thread | None = None
@@ -111,7 +111,7 @@ class LogWriter:
         return waiting < self._capacity or self._shed()
 
     def _shed(self) -> bool:
-        """Make room for one line. False: all that waits is under way already."""
+        """Drop the line that is to go first. False: all that waits is under way already."""
         for lines in (self._droppable, self._kept):
             try:
                 lines.popleft()
@@ -217,9 +217,9 @@ class LogWriter:
             except IndexError:
                 if not self._kept and not self._droppable:
                     break
-        lost = self._dropped - self._told
-        if lost and len(batch) < _BATCH:  # there is room again
-            self._told += lost
+        lost = self._dropped - self._reported
+        if lost and len(batch) < _BATCH:  # lines can wait again
+            self._reported += lost
             batch.append(self._lost_line(lost))
         self._batch = batch
         return bool(batch)

@@ -35,7 +35,7 @@ class Configuration:
     :param load: reads it, from where *config* came. Raises :class:`ConfigError`.
     :param followers: take the new one, in their order. The first may refuse it: it raises then, and no other takes it.
     :param reloads: counts the readings.
-    :param notifier: is told of each.
+    :param notifier: announces each to the supervisor.
     :ivar current: the configuration that is in use.
     """
 

@@ -27,7 +27,7 @@ class EmbeddedDemo:
             demo = Demo(self._reactor)
             result_now(demo.start())
             self._demo = demo
-        # The demo takes as many requests as it is told to: it is not asked, as a server on this machine would be.
+        # The demo takes any number of requests: it is not asked for its capacity, as a server on this machine would be.
         known = {"base_url": self._demo.base_url, "max_concurrent": settings.max_concurrent}
         return settings.model_copy(update=known)
 

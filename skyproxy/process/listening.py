@@ -142,8 +142,8 @@ def listen_now(reactor: Any, endpoint: str, factory: IProtocolFactory, sockets: 
 
 
 def with_backlog(endpoint: str) -> str:
-    """*endpoint*, with room for many clients that connect at once: Twisted's own is for 50, and each that finds no room
-    tries again a second later.
+    """*endpoint*, with a queue for many clients that connect at once: Twisted's own is for 50, and a client that finds
+    it full tries again a second later.
     """
     bounded = "backlog=" in endpoint or not endpoint.startswith(("tcp:", "tcp6:", "ssl:"))
     return endpoint if bounded else f"{endpoint}:backlog=1024"

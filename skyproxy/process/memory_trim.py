@@ -21,7 +21,7 @@ def system_trim() -> Callable[[], object] | None:
 
 
 class Trim:
-    """Gives memory back a moment after it was told that much was freed; told again meanwhile, once.
+    """Gives memory back a moment after much was freed: once, however often that happens meanwhile.
 
     :param trim: gives it back; None: nothing can.
     """

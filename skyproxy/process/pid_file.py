@@ -27,7 +27,7 @@ def forget_if_stale(path: Path) -> bool:
 
 
 def _is_no_twistd(number: int) -> bool:
-    """Whether process *number* is certainly something else. Told on Linux only."""
+    """Whether process *number* is certainly something else. Only Linux can say so."""
     try:
         command = Path(f"/proc/{number}/cmdline").read_bytes()
     except OSError:

@@ -1,4 +1,4 @@
-"""Whom the process is to serve as, when twistd has been told to give up the privileges that it was started with."""
+"""The user that the process is to serve as, where twistd is to give up the privileges that it was started with."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ class Reloading:
         if passing:
             until = self._reactor.seconds() + self._wait + _LONGEST
             self._again = self._reactor.callLater(self._wait, self._attempt, paths, use, until)
-            # Once is enough: those to come are told when they go well, or otherwise wrong.
+            # Once is enough: the next attempts are logged when one succeeds, or fails for another reason.
             if not tried_again:
                 _log.error(f"{_NOT_RELOADED}; it is tried again", problems=problems)
                 self._over(problems)

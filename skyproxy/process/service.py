@@ -46,7 +46,7 @@ class SkyproxyService(MultiService):
         super().setServiceParent(parent)  # type: ignore[no-untyped-call]
 
     def listen(self) -> None:
-        """Bind the ports, while the process may still bind low ones, and somebody is told if it cannot.
+        """Bind the ports, while the process may still bind low ones, and an error still reaches the terminal.
 
         :raise NotListening: one cannot be bound.
         """

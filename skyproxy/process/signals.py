@@ -1,4 +1,4 @@
-"""Signals of the process, told within the reactor."""
+"""Signals of the process, handled within the reactor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _REACTORS_OWN = {"sigTerm": "SIGTERM", "sigInt": "SIGINT", "sigBreak": "SIGBREAK
 class Signals:
     """Takes the signals from the start on: until the reactor runs they wait, and after that they are acted upon.
 
-    The reactor's own handlers would make twistd die of a signal, and a service that stopped as told exits 0.
+    The reactor's own handlers would make twistd die of a signal, and a service that stopped on request exits 0.
     """
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ Step = tuple[str, Callable[[], Awaitable[Any] | None]]
 
 
 async def take_all(steps: Sequence[Step]) -> None:
-    """Take *steps*, one after the other. One that fails is told, and the next is taken."""
+    """Take *steps*, one after the other. The failure of one is logged, and the next is taken."""
     for name, take in steps:
         try:
             waited = take()

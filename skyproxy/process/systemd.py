@@ -14,7 +14,7 @@ _log = Logger()
 class Notifier:
     """Sends its words to the socket that the environment names; without one it is silent.
 
-    It neither waits nor fails: a supervisor that does not listen is told of in the log.
+    It neither waits nor fails: that a supervisor does not listen is logged.
 
     :param environ: ``NOTIFY_SOCKET`` is read: a path, or ``@`` and an abstract name.
     :param monotonic: the system's monotonic clock, in seconds.
@@ -45,4 +45,4 @@ class Notifier:
                 channel.setblocking(False)
                 channel.sendto(words.encode("ascii"), address)
         except OSError as error:
-            _log.warn("The supervisor could not be told", words=words, error=error.strerror or str(error))
+            _log.warn("The supervisor could not be notified", words=words, error=error.strerror or str(error))

@@ -32,13 +32,13 @@ class _State(NamedTuple):
 
 
 class Watch:
-    """Tells that one of some files holds other bytes than at the last look.
+    """Finds out that one of some files has other bytes than at the last look.
 
     That a file is gone is no change: editors replace files, and what has been deleted is no configuration. Nor is it
-    one that a file was written with what it held already.
+    one that a file was written with the bytes that it had already.
 
     :param reactor: ``callLater`` is used.
-    :param changed: is told.
+    :param changed: is called then.
     """
 
     def __init__(self, reactor: Any, changed: Callable[[], None]) -> None:

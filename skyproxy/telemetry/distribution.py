@@ -40,7 +40,7 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a :class:`SlidingDistribution` holds. Without anything in it all are None, but for the count.
+    """The durations in a :class:`SlidingDistribution`. Without any all are None, but for the count.
 
     :ivar p50: seconds that half of the durations do not exceed, to about 5 %; so are the next two.
     :ivar max: the longest.
@@ -67,7 +67,7 @@ class SlidingDistribution:
 
     They are kept as counts in buckets, eight to each doubling, from 10 µs to about ten minutes.
 
-    :param parts: others of as many seconds; what they hold is held here, too.
+    :param parts: others of as many seconds; their durations are in this one, too.
     """
 
     __slots__ = ("_current", "_slots", "_width")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from skyproxy.telemetry.distribution import Histogram, SlidingDistribution, Summary
-from skyproxy.telemetry.statistics import WINDOW
+from skyproxy.telemetry.tallies import WINDOW
 
 INTERVAL = 0.1
 """Seconds between two looks."""
@@ -30,7 +30,7 @@ class LagProbe:
     :param reactor: whose lag it is.
     :param seconds: a clock that nobody sets, and that stands still while the machine sleeps.
     :param with_sleep: one that goes on meanwhile, where the system has such a one.
-    :param slept: told when the machine has slept, and for how many seconds.
+    :param slept: is called when the machine has slept, with the seconds.
     :ivar histogram: of the lag, since the start.
     :ivar suspensions: how often the machine slept.
     """

@@ -116,7 +116,7 @@ class RequestLog:
     def _of_kind(self, outcome: Outcome, unasked: bool, cache: str | None) -> LogEvent:
         """What the events of all requests have in common that ended like this."""
         log = self._log
-        level, message = _told(outcome, unasked, cache)
+        level, message = _level_and_message(outcome, unasked, cache)
         return {
             "log_level": level,
             "log_format": message,
@@ -126,7 +126,7 @@ class RequestLog:
         }
 
 
-def _told(outcome: Outcome, unasked: bool, cache: str | None) -> tuple[LogLevel, str]:
+def _level_and_message(outcome: Outcome, unasked: bool, cache: str | None) -> tuple[LogLevel, str]:
     """What there is to tell of a request, and how much it matters.
 
     :param unasked: no provider was asked.

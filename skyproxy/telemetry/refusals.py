@@ -1,4 +1,4 @@
-"""What providers say when they refuse a request: told to the log in their own words, but not again and again."""
+"""What providers say when they refuse a request: logged in their own words, but not again and again."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from twisted.logger import Logger, LogLevel
 from skyproxy.errors import ErrorKind
 
 AGAIN = 60.0
-"""Seconds in which one kind of refusal of one model is told once."""
+"""Seconds in which one kind of refusal of one model is logged once."""
 
 _LONGEST = 300
-"""Characters of what a provider says that are told."""
+"""Characters of what a provider says that are logged."""
 
 _MOST = 1000
 """Kinds of refusals, by model, that are remembered."""
@@ -49,24 +49,24 @@ class Refusals:
     def __init__(self, now: Callable[[], float], log: Logger | None = None) -> None:
         self._now = now
         self._log = log or Logger()
-        self._told: dict[tuple[str, str, ErrorKind], tuple[float, int]] = {}
-        """When each was told last, and how many came since."""
+        self._logged: dict[tuple[str, str, ErrorKind], tuple[float, int]] = {}
+        """When each was logged last, and how many came since."""
 
     def heard(self, complaint: Refusal, mask: Callable[[str], str]) -> None:
-        """Tell of *complaint*, unless its like was told in the last minute: then it is counted.
+        """Log *complaint*, unless its like was logged in the last minute: then it is counted.
 
         :param mask: takes out what nobody may see.
         """
         kind = complaint.kind
         key = complaint.provider, complaint.model, kind
         now = self._now()
-        told = self._told.pop(key, None)
-        if told is not None and now - told[0] < AGAIN:
-            self._told[key] = told[0], told[1] + 1
+        logged = self._logged.pop(key, None)
+        if logged is not None and now - logged[0] < AGAIN:
+            self._logged[key] = logged[0], logged[1] + 1
             return
-        self._told[key] = now, 0
-        if len(self._told) > _MOST:
-            del self._told[next(iter(self._told))]
+        self._logged[key] = now, 0
+        if len(self._logged) > _MOST:
+            del self._logged[next(iter(self._logged))]
         may_echo = kind in _MAY_ECHO
         said = {} if may_echo else {"said": " ".join(mask(complaint.said).split())[:_LONGEST]}
         self._log.emit(
@@ -77,6 +77,6 @@ class Refusals:
             upstream_model=complaint.model,
             status=complaint.status,
             kind=kind.value,
-            others=0 if told is None else told[1],
+            others=0 if logged is None else logged[1],
             **said,
         )

@@ -40,7 +40,7 @@ class Timer:
     def cancel(self) -> None:
         """Do without the call. As for IDelayedCall, it must be active."""
         self._timers.pending.remove(self)
-        # What is called holds this timer, mostly: without this, the garbage collector would have to part the two.
+        # The owner of the call mostly refers to this timer: without this, only the garbage collector could free both.
         self._call = _nothing
 
     def fire(self) -> None:

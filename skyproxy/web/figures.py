@@ -10,7 +10,8 @@ from skyproxy import __version__
 from skyproxy.telemetry.distribution import SlidingDistribution
 from skyproxy.telemetry.lag import LagProbe
 from skyproxy.telemetry.reloads import Reloads
-from skyproxy.telemetry.statistics import WINDOW, Statistics, Tally, Times, Usage
+from skyproxy.telemetry.statistics import Statistics
+from skyproxy.telemetry.tallies import WINDOW, Tally, Times, Usage
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.upstream.guards.deployments import Deployment

@@ -15,7 +15,8 @@ from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, LogPublishe
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from skyproxy.log.logging import SHOWN, Logging, build_logging
+from skyproxy.log.channel import SHOWN
+from skyproxy.log.logging import Logging, build_logging
 from skyproxy.log.sinks import FileSink, Sink, StreamSink
 from tests.unit.log.events import failure_of, folder_of
 

@@ -56,7 +56,7 @@ class ComplaintTests(SynchronousTestCase):
     def test_models_without_number(self) -> None:
         for number in range(2 * _MOST):
             self.hear(404, "No.", model=f"m{number}")
-        self.assertEqual(len(self.refusals._told), _MOST)
+        self.assertEqual(len(self.refusals._logged), _MOST)
 
     def test_any_body(self) -> None:
         for data in (b"", b"\xff\x00", b"<html><h1>Nope</h1></html>", b"[]", b"{}"):

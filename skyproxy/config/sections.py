@@ -45,8 +45,8 @@ _NO_SPACE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*:[^ ]")
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """One mapping.
+class Section:
+    """A mapping of the configuration: one of its sections, or an entry of one.
 
     :ivar document: where it stands, or its first part.
     :ivar path: of the mapping.
@@ -64,7 +64,7 @@ class Piece:
         document = self.places.get(path[0], self.document) if path else self.document
         return document.problem((*self.path, *path), message, suggestion)
 
-    def part(self, key: str, problems: list[Problem]) -> Piece | None:
+    def part(self, key: str, problems: list[Problem]) -> Section | None:
         """The mapping at *key*; nothing there is an empty one. None if something else is there."""
         value = self.values[key]
         document = self.places[key]
@@ -72,12 +72,12 @@ class Piece:
             problems.append(self.problem((key,), _no_mapping(value)))
             return None
         values = value or {}
-        return Piece(document, (*self.path, key), values, dict.fromkeys(values, document))
+        return Section(document, (*self.path, key), values, dict.fromkeys(values, document))
 
-    def replaced(self, values: Mapping[str, Any], document: Document) -> Piece:
+    def replaced(self, values: Mapping[str, Any], document: Document) -> Section:
         """This mapping with *values*, which stand in *document*, over its own."""
         places = {**self.places, **dict.fromkeys(values, document)}
-        return Piece(self.document, self.path, {**self.values, **values}, places)
+        return Section(self.document, self.path, {**self.values, **values}, places)
 
     def refuse_unknown(
         self, known: Sequence[str], problems: list[Problem], meant: Mapping[str, str] = MappingProxyType({})
@@ -143,7 +143,7 @@ def _fields_at(model: type[BaseModel], path: KeyPath) -> Iterable[str]:
     return model.model_fields
 
 
-def section(documents: Sequence[Document], name: str, problems: list[Problem]) -> Piece:
+def section_named(documents: Sequence[Document], name: str, problems: list[Problem]) -> Section:
     """The section *name* of all *documents* together."""
     first = documents[0]
     values: dict[str, Any] = {}
@@ -163,15 +163,15 @@ def section(documents: Sequence[Document], name: str, problems: list[Problem]) -
             else:
                 values[key] = each
                 places[key] = document
-    return Piece(first, (name,), values, places)
+    return Section(first, (name,), values, places)
 
 
 def refuse_unknown_sections(documents: Sequence[Document], problems: list[Problem]) -> None:
     """Add a problem for each key at the top of a document that is no section."""
     for document in documents:
         if "model_list" in document.data and "model_slots" not in document.data:
-            whole = Piece(document, (), document.data, {})
+            whole = Section(document, (), document.data, {})
             text = "this is a file of LiteLLM's: skyproxy init --import reads it"
             problems.append(whole.problem(("model_list",), text))
             continue
-        Piece(document, (), document.data, {}).refuse_unknown(SECTIONS, problems)
+        Section(document, (), document.data, {}).refuse_unknown(SECTIONS, problems)

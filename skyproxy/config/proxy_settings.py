@@ -1,0 +1,81 @@
+"""skyproxy's own side of a configuration: where it listens, and what clients must keep to."""
+
+from __future__ import annotations
+
+import signal
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from skyproxy.config import rules
+from skyproxy.config.fields import Bytes, Checked, Host, Hosts, Listen, OptionalPath, Origins, Seconds, SecondsOrNone
+from skyproxy.config.resilience import CacheSettings
+
+LogLevel = Literal["debug", "info", "warn", "error"]
+
+_LEVELS = {"trace": "debug", "warning": "warn"}
+
+
+def _level(value: Any) -> Any:
+    return _LEVELS.get(value.lower(), value.lower()) if isinstance(value, str) else value
+
+
+class Address(Checked):
+    """Where to listen, as the founding proxy's files write it.
+
+    :ivar listen_address: an address or ``localhost``; with ``listen_port`` in place of ``listen``.
+    :ivar listen_port: its port.
+    """
+
+    listen_address: Host = "127.0.0.1"
+    listen_port: Annotated[int, Field(ge=0, le=65535)] = 35791
+
+    def endpoints(self) -> tuple[str, ...]:
+        """The Twisted endpoints of this address."""
+        if "listen_address" not in self.model_fields_set or self.listen_address == "localhost":
+            return rules.on_this_machine(self.listen_port)
+        return (rules.endpoint_of(self.listen_address, self.listen_port),)
+
+
+class ProxySettings(Checked):
+    """skyproxy's own side.
+
+    :ivar listen: where to listen: a port, which is for this machine alone (127.0.0.1 and ::1), ``host:port``, a Twisted
+        endpoint, or a list of these. ``--listen`` is stronger.
+    :ivar log_file: the file for the log in JSON lines, relative to the folder in which skyproxy is started. Without it
+        there is none.
+    :ivar log_level: the lowest level that is logged.
+    :ivar fallback_to_default: whether the slot ``default`` serves models that nobody knows. Otherwise they are answered
+        by 400, with the nearest names.
+    :ivar model_names: the name that ``model`` has in answers, whole and streamed: the one by which the client asked, or
+        the provider's. The headers X-Skyproxy-Provider and X-Skyproxy-Model tell who answered in any case.
+    :ivar max_body: the most bytes of a request's body, as sent and when inflated. A larger one is answered by 413.
+    :ivar stop_delay: how long ``/readyz`` answers 503, while requests are still served, before skyproxy stops: time for
+        a balancer to find out.
+    :ivar drain_timeout: how long requests under way may take when skyproxy stops. What is left then ends with an error.
+    :ivar header_timeout: how long a request's head may take to arrive.
+    :ivar body_timeout: how long a request's body may take to arrive.
+    :ivar stall_timeout: how long a client may read nothing of its answer before its connection is closed.
+    :ivar cors_origins: the origins of browser pages that may ask, besides those of this machine; ``*`` allows all.
+    :ivar allowed_hosts: the names that ``Host`` may have on a connection over loopback, besides this machine's own;
+        ``*`` allows all.
+    :ivar cache: the stores of answers, for the providers and slots that keep some.
+    :ivar watch: whether the configuration is read again when one of its files changes. It is so by default where no
+        SIGHUP can ask for that: on Windows.
+    """
+
+    listen: Listen = Address().endpoints()
+    log_file: OptionalPath = None
+    log_level: Annotated[LogLevel, BeforeValidator(_level)] = "info"
+    fallback_to_default: bool = False
+    model_names: Literal["client", "provider"] = "client"
+    max_body: Bytes = 10 * 1024 * 1024
+    stop_delay: SecondsOrNone = 0.0
+    drain_timeout: Seconds = 10.0
+    header_timeout: Seconds = 10.0
+    body_timeout: Seconds = 60.0
+    stall_timeout: Seconds = 60.0
+    cors_origins: Origins = ()
+    allowed_hosts: Hosts = ()
+    cache: CacheSettings = CacheSettings()
+    watch: bool = not hasattr(signal, "SIGHUP")

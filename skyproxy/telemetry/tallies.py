@@ -1,0 +1,166 @@
+"""What is added up of requests: tokens and their cost, times, and how they ended."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+
+from skyproxy.telemetry.distribution import Histogram, SlidingDistribution
+from skyproxy.telemetry.records import Outcome
+from skyproxy.telemetry.usage import Tokens
+
+WINDOW = 300.0
+"""Seconds that percentiles look back."""
+
+# The first word of a good stream is there in some tenths of a second; a long answer takes a minute or two.
+_BOUNDS = (
+    0.05,
+    0.1,
+    0.2,
+    0.35,
+    0.5,
+    0.75,
+    1.0,
+    1.5,
+    2.0,
+    3.0,
+    5.0,
+    7.5,
+    10.0,
+    15.0,
+    20.0,
+    30.0,
+    45.0,
+    60.0,
+    120.0,
+    300.0,
+)
+
+
+class Usage:
+    """Tokens and what they cost, added up.
+
+    :ivar prompt: all that were read, ``cached`` ones among them.
+    :ivar completion: all that were generated, ``reasoning`` ones among them.
+    :ivar estimated: those of ``prompt`` and ``completion`` that no provider has confirmed.
+    :ivar cost: by currency.
+    """
+
+    __slots__ = ("cached", "completion", "cost", "estimated", "prompt", "reasoning")
+
+    def __init__(self) -> None:
+        self.prompt = self.completion = self.cached = self.reasoning = self.estimated = 0
+        self.cost: dict[str, float] = {}
+
+    def add(self, tokens: Tokens, cost: float | None, currency: str) -> None:
+        """Add *tokens*, and what they cost if that is known."""
+        prompt, completion, cached, reasoning, estimated = tokens
+        self.prompt += prompt
+        self.completion += completion
+        self.cached += cached
+        self.reasoning += reasoning
+        if estimated:
+            self.estimated += prompt + completion
+        if cost is not None:
+            self.cost[currency] = self.cost.get(currency, 0.0) + cost
+
+    def include(self, other: Usage) -> None:
+        """Add all of *other*."""
+        self.prompt += other.prompt
+        self.completion += other.completion
+        self.cached += other.cached
+        self.reasoning += other.reasoning
+        self.estimated += other.estimated
+        for currency, cost in other.cost.items():
+            self.cost[currency] = self.cost.get(currency, 0.0) + cost
+
+    def kinds(self) -> dict[str, int]:
+        """Each token under one kind, so that their sum is that of all."""
+        return {
+            "prompt_uncached": self.prompt - self.cached,
+            "prompt_cached": self.cached,
+            "completion": self.completion - self.reasoning,
+            "reasoning": self.reasoning,
+        }
+
+    def tokens(self) -> dict[str, int]:
+        """By kind, of which some are parts of others."""
+        return {
+            "prompt": self.prompt,
+            "completion": self.completion,
+            "cached": self.cached,
+            "reasoning": self.reasoning,
+            "estimated": self.estimated,
+        }
+
+
+class Times:
+    """The times of the answers that were ``ok``.
+
+    :param parts: others, whose times are here, too.
+    :ivar latency: to the end of an answer.
+    :ivar first_token: to the beginning of an answer that is a stream.
+    """
+
+    __slots__ = ("first_token", "latency")
+
+    def __init__(self, parts: Collection[Times] = ()) -> None:
+        self.latency: SlidingDistribution = SlidingDistribution(WINDOW, [part.latency for part in parts])
+        self.first_token: SlidingDistribution = SlidingDistribution(WINDOW, [part.first_token for part in parts])
+
+    def add(self, latency: float, first: float | None, now: float) -> None:
+        """Add those of an answer.
+
+        :param first: to its beginning; None if it is no stream.
+        """
+        self.latency.add(latency, now)
+        if first is not None:
+            self.first_token.add(first, now)
+
+
+class ProviderTimes(Times):
+    """Those of a provider, with what Prometheus reads of them: each from its own attempt's sending."""
+
+    __slots__ = ("first_bytes", "seconds")
+
+    def __init__(self, parts: Collection[ProviderTimes] = ()) -> None:
+        super().__init__(parts)
+        self.seconds: Histogram = Histogram(_BOUNDS, [part.seconds for part in parts])
+        self.first_bytes: Histogram = Histogram(_BOUNDS, [part.first_bytes for part in parts])
+
+    def add(self, latency: float, first: float | None, now: float) -> None:
+        """Add those of an answer.
+
+        :param first: to its beginning; None if it is no stream.
+        """
+        self.latency.add(latency, now)
+        self.seconds.add(latency)
+        if first is not None:
+            self.first_token.add(first, now)
+            self.first_bytes.add(first)
+
+
+class Tally:
+    """What became of some requests.
+
+    :ivar outcomes: how many ended in each way.
+    :ivar usage: what they took, and what the attempts took that were given up.
+    :ivar given_up: attempts that did not bring the answer: followed by another, or overtaken by it.
+    :ivar given_up_seconds: that these took.
+    """
+
+    __slots__ = ("given_up", "given_up_seconds", "outcomes", "usage")
+
+    def __init__(self) -> None:
+        self.outcomes: dict[Outcome, int] = defaultdict(int)
+        self.given_up = 0
+        self.given_up_seconds = 0.0
+        self.usage = Usage()
+
+    def include(self, other: Tally) -> None:
+        """Add all of *other*."""
+        for outcome, count in other.outcomes.items():
+            self.outcomes[outcome] += count
+        self.given_up += other.given_up
+        self.given_up_seconds += other.given_up_seconds
+        self.usage.include(other.usage)
