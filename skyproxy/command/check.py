@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from skyproxy.command.init.known import SLOTS
-from skyproxy.command.output import WRONG, show_json, table
+from skyproxy.command.output import WRONG, seconds, show_json, table
 from skyproxy.command.place import config_option, home, json_option
 from skyproxy.config import Config, ConfigError, ProviderConfig, load
 from skyproxy.config.model_names import parse_model_name
 
 HEAD = ("slot", "provider", "model", "key")
+LIVE_HEAD = (*HEAD, "answer", "first token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +27,14 @@ class Found:
     :ivar config: None: it cannot be used.
     :ivar errors: what keeps skyproxy from starting, or a slot from being served.
     :ivar warnings: what works, but perhaps not as meant.
+    :ivar live: what each slot, and each provider as ``provider:``, answered, and its time to first token; None: nobody
+        was asked.
     """
 
     config: Config | None
     errors: tuple[str, ...]
     warnings: tuple[str, ...]
+    live: Mapping[str, tuple[str, str]] | None = None
 
     def rows(self) -> Iterator[tuple[str, str, str, str]]:
         """A row for each slot and each of its fallbacks that is no slot itself."""
@@ -43,16 +47,32 @@ class Found:
                 if fallback not in self.config.model_slots and provider in self.config.providers:
                     yield f"  {name}'s fallback", provider, model, key_of(self.config.providers[provider])
 
+    def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """Head and rows of what is shown."""
+        rows = list(self.rows())
+        if self.live is None:
+            return HEAD, list(rows)
+        live = self.live
+        none = ("-", "-")
+        return LIVE_HEAD, [(*row, *live.get(row[0], live.get(f"{row[1]}:", none))) for row in rows]
+
 
 @click.command()
 @config_option
+@click.option("--live", is_flag=True, help="Test each key that is needed, at its provider. That spends no tokens.")
+@click.option("--tokens", is_flag=True, help="With --live: have each slot answer with one token.")
 @json_option
-def check(config: Path | None, as_json: bool) -> None:
+def check(config: Path | None, live: bool, tokens: bool, as_json: bool) -> None:
     """Look for everything that is wrong with a configuration, without starting.
 
-    The exit code is 0 if skyproxy would start and could serve each slot.
+    The exit code is 0 if skyproxy would start and could serve each slot. A key is "good" only if a wrong key is
+    refused in the same place; where nothing free tells, it is "not tested".
     """
+    if tokens and not live:
+        raise click.UsageError("--tokens takes --live")
     found = look(config, environ=os.environ, cwd=Path.cwd(), home=home())
+    if live and found.config is not None:
+        found = with_live(found, found.config, tokens=tokens)
     if as_json:
         show_json(for_programs(found))
     else:
@@ -69,6 +89,34 @@ def look(path: Path | None, *, environ: Mapping[str, str], cwd: Path, home: Path
     keys = tuple(warning for warning in config.warnings if _is_of_used_key(config, warning))
     others = tuple(warning for warning in config.warnings if warning not in keys)
     return Found(config, (*_of_files(config, cwd), *keys), (*others, *_of_skyrimnet(config)))
+
+
+def with_live(found: Found, config: Config, *, tokens: bool) -> Found:
+    """*found*, with what the providers say of their keys."""
+    from skyproxy.command.live import check_live, providers_asked, verdict_text
+    from skyproxy.util.close_matches import nearest
+
+    reports, answers = check_live(config, tokens=tokens)
+    live = {f"{each.name}:": (verdict_text(each, reports), "-") for each in config.providers.values()}
+    errors = [
+        f"provider {provider.name}: {report.variable or 'it'}: {report.verdict}: {report.text}"
+        for provider in providers_asked(config)
+        for report in reports.get(provider.name, ())
+        if report.verdict in ("refused", "no answer")
+    ]
+    for name, slot in config.model_slots.items():
+        models = next((report.models for report in reports.get(slot.provider, ()) if report.models), None)
+        if models is not None and slot.model not in models:
+            meant = nearest(slot.model, models)
+            hint = f": did you mean {meant}?" if meant else ""
+            errors.append(f"slot {name}: {slot.provider} lists no model {slot.model}{hint}")
+    for name, answer in answers.items():
+        failed = answer if isinstance(answer, str) else answer.error
+        verdict = live[f"{config.model_slots[name].provider}:"][0]
+        live[name] = (failed or verdict, "-" if isinstance(answer, str) else seconds(answer.first_token))
+        if failed:
+            errors.append(f"slot {name}: {failed}")
+    return replace(found, errors=(*found.errors, *errors), live=live)
 
 
 def key_of(provider: ProviderConfig) -> str:
@@ -117,7 +165,7 @@ def _of_files(config: Config, cwd: Path) -> Iterator[str]:
 def _show(found: Found) -> None:
     if found.config is not None:
         click.echo(f"Configuration: {found.config.source}")
-        click.echo(table(HEAD, found.rows()))
+        click.echo(table(*found.table()))
     for warning in found.warnings:
         click.echo(f"warning: {warning}")
     for error in found.errors:
@@ -127,10 +175,11 @@ def _show(found: Found) -> None:
 
 
 def for_programs(found: Found) -> dict[str, Any]:
+    head, rows = found.table()
     return {
         "good": not found.errors,
         "configuration": None if found.config is None else found.config.source,
-        "slots": [dict(zip(HEAD, (cell.strip() for cell in row), strict=True)) for row in found.rows()],
+        "slots": [dict(zip(head, (cell.strip() for cell in row), strict=True)) for row in rows],
         "errors": list(found.errors),
         "warnings": list(found.warnings),
     }

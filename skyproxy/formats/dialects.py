@@ -54,6 +54,7 @@ class Dialect:
 
     :ivar pages: where its documentation tells them.
     :ivar reasoning: the first entry that matches the model is used; none: the provider has no switch for it.
+    :ivar key_path: below base_url, what tells of a key at no cost; None: only the list of models may.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Dialect:
     cache: CacheField = CacheField.DROPPED
     reasoning: tuple[Reasoning, ...] = ()
     fixes: tuple[Fix, ...] = ()
+    key_path: str | None = None
 
 
 REASONING_FIELDS = frozenset(
@@ -106,7 +108,10 @@ _OPENROUTER = Dialect(
     pages=(
         "https://openrouter.ai/docs/api-reference/parameters",
         "https://openrouter.ai/docs/use-cases/reasoning-tokens",
+        "https://openrouter.ai/docs/api-reference/limits",
     ),
+    # Its list of models is public, and says nothing of a key.
+    key_path="/key",
     cache=CacheField.OBJECT,
     reasoning=(Reasoning(_ANY, {"reasoning": {"enabled": False}}, {"reasoning": {"enabled": True}}),),
 )

@@ -51,32 +51,10 @@ def build_provider(
     :param sockets: tells whether another connection may be made; None: one always may.
     :param schedule: has the same step done for many requests in a row; see :mod:`skyproxy.http.loop.batches`.
     """
-    origin = Origin(config.base_url)
-    tls = None
-    if origin.secure:
-        added, verify = config.ca_certificates, config.verify
-        tls = TlsClient(origin.host, offers(config.http2), config.tls_sessions, roots, added, verify=verify)
-    # Without TLS there is nothing to negotiate: HTTP/2 is spoken where it is known to be understood (RFC 9113, 3.3).
-    http2 = config.http2 == "on" or (config.http2 == "auto" and origin.secure)
-    pool = ConnectionPool(
-        reactor,
-        lambda quiescent: wire.client(quiescent, schedule),
-        partial(Http2Connection, reactor, "https" if origin.secure else "http") if http2 else None,
-        tls,
-        max_connections=config.max_connections,
-        keep_alive=config.keep_alive,
-        keep_alive_max=config.keep_alive_max,
-    )
-    network = network or reactor
-    endpoint = endpoint_of(origin, network, config.connect_timeout, tls, _proxied(config))
-    if sockets is not None:
-        endpoint = RationedEndpoint(endpoint, sockets)
-    client = ProviderClient(
-        config.base_url, fixed_fields(config, origin), OriginAgent(origin, endpoint, pool), pool, reactor
-    )
+    client = build_client(config, reactor, wire, network, roots, sockets, schedule)
     # A connection of HTTP/1.1 carries one request at a time, so there is no use in more permits than connections.
     timers = Timers(reactor)
-    most, usual = None if http2 else config.max_connections, usual_limit(config)
+    most, usual = None if _speaks_http2(config) else config.max_connections, usual_limit(config)
     limiter = Limiter(
         timers,
         max_concurrent=usual if most is None else min(usual, most),
@@ -94,6 +72,43 @@ def build_provider(
     )
     capacity = Capacity(config, client, timers, limiter, most) if asks(config) else None
     return Provider(config, timers, guards, client, time.time, counts, capacity)
+
+
+def build_client(
+    config: ProviderConfig,
+    reactor: Any,
+    wire: Wire,
+    network: Any = None,
+    roots: Roots | None = None,
+    sockets: Sockets | None = None,
+    schedule: Schedule = immediately,
+) -> ProviderClient:
+    """The client of *config*'s provider, with its pool; the parameters are those of :func:`build_provider`."""
+    origin = Origin(config.base_url)
+    tls = None
+    if origin.secure:
+        added, verify = config.ca_certificates, config.verify
+        tls = TlsClient(origin.host, offers(config.http2), config.tls_sessions, roots, added, verify=verify)
+    pool = ConnectionPool(
+        reactor,
+        lambda quiescent: wire.client(quiescent, schedule),
+        partial(Http2Connection, reactor, "https" if origin.secure else "http") if _speaks_http2(config) else None,
+        tls,
+        max_connections=config.max_connections,
+        keep_alive=config.keep_alive,
+        keep_alive_max=config.keep_alive_max,
+    )
+    network = network or reactor
+    endpoint = endpoint_of(origin, network, config.connect_timeout, tls, _proxied(config))
+    if sockets is not None:
+        endpoint = RationedEndpoint(endpoint, sockets)
+    agent = OriginAgent(origin, endpoint, pool)
+    return ProviderClient(config.base_url, fixed_fields(config, origin), agent, pool, reactor)
+
+
+def _speaks_http2(config: ProviderConfig) -> bool:
+    # Without TLS there is nothing to negotiate: HTTP/2 is spoken where it is known to be understood (RFC 9113, 3.3).
+    return config.http2 == "on" or (config.http2 == "auto" and Origin(config.base_url).secure)
 
 
 def _proxied(config: ProviderConfig) -> Proxied | None:

@@ -8,7 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +171,75 @@ def test_check(tmp_path: Path) -> None:
     )
     done = skyproxy(tmp_path, "check")
     assert done.returncode == 0 and "SkyrimNet also asks for default, action_evaluation" in done.stdout
+
+
+class Provider(BaseHTTPRequestHandler):
+    """A provider that refuses all keys but one, and has one model."""
+
+    def do_GET(self) -> None:
+        good = self.headers["Authorization"] == "Bearer the-right-key"
+        self._send(
+            200 if good else 401, {"data": [{"id": "good-model"}]} if good else {"error": {"message": "bad key"}}
+        )
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._send(200, {"choices": [{"message": {"content": "yes"}, "finish_reason": "length"}]})
+
+    def _send(self, status: int, value: Any) -> None:
+        body = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        """Nothing."""
+
+
+def test_check_asks_the_providers(demo: DemoProvider, tmp_path: Path) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Provider)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        own = f"http://127.0.0.1:{server.server_port}/v1"
+        config = {
+            "providers": {
+                "mine": {"base_url": own, "api_key_env": "MINE_API_KEY"},
+                "open": {"base_url": demo.base_url, "api_key_env": "OPEN_API_KEY"},
+                "gone": {"base_url": "http://127.0.0.1:1/v1"},
+            },
+            "model_slots": {
+                "default": {"provider": "mine", "model": "good-model"},
+                "combat": {"provider": "open", "model": "guard;delay=0"},
+            },
+        }
+        written(tmp_path, config)
+        (tmp_path / ".env").write_text("MINE_API_KEY=the-right-key\nOPEN_API_KEY=any-other-key\n")
+        demo.reset()
+        done = skyproxy(tmp_path, "check", "--live", "--json")
+        told = json.loads(done.stdout)
+        assert [slot["answer"] for slot in told["slots"]] == [
+            "good",
+            "not tested (its list of models is open to every key)",
+        ]
+        assert {each["method"] for each in demo.requests(10)} == {"GET"}, "no request that spends tokens"
+        done = skyproxy(tmp_path, "check", "--live", "--tokens")
+        assert " ms" in done.stdout and "right-key" not in done.stdout + done.stderr
+        config["model_slots"]["default"]["model"] = "god-model"
+        config["model_slots"]["memory"] = {"provider": "gone", "model": "m"}
+        written(tmp_path, config)
+        (tmp_path / ".env").write_text("MINE_API_KEY=the-right-key\nOPEN_API_KEY=any-other-key\n")
+        done = skyproxy(tmp_path, "check", "--live")
+        assert done.returncode == 1 and "lists no model god-model: did you mean good-model?" in done.stderr
+        assert "provider gone: it: no answer" in done.stderr
+        (tmp_path / ".env").write_text("MINE_API_KEY=a-wrong-key\nOPEN_API_KEY=any-other-key\n")
+        done = skyproxy(tmp_path, "check", "--live")
+        assert done.returncode == 1 and "provider mine: MINE_API_KEY: refused: status 401" in done.stderr
+        assert skyproxy(tmp_path, "check", "--tokens").returncode == 2
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_status_reload_and_stop(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:

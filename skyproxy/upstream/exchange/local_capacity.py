@@ -6,19 +6,16 @@ Only servers of the dialect ``local`` are. llama.cpp tells its slots; others are
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
-import orjson
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from skyproxy.config import ProviderConfig
-from skyproxy.errors import SkyproxyError, UpstreamUnusable, forget
-from skyproxy.http.common.headers import by_name
-from skyproxy.upstream.exchange.exchange import Exchange
-from skyproxy.upstream.exchange.failures import map_failure
-from skyproxy.upstream.exchange.treq_client import ProviderClient, raw_of
+from skyproxy.errors import SkyproxyError, forget
+from skyproxy.upstream.exchange.questions import Questions, ServerReply
+from skyproxy.upstream.exchange.treq_client import ProviderClient
 from skyproxy.upstream.guards.concurrency import Limiter
 from skyproxy.util.timers import Timers
 
@@ -38,21 +35,9 @@ _OWNERS_OF_MANY = frozenset({"vllm", "sglang"})
 
 _SECONDS = 5.0
 """That the server has to tell, and from then until it is asked again if it did not."""
-_LARGEST = 1024 * 1024
-"""Bytes of what it tells that are read."""
+_MAX_BYTES = 1024 * 1024
+"""Of what it tells."""
 _MOST_SLOTS = 10_000
-
-
-class ServerReply(NamedTuple):
-    """One answer.
-
-    :ivar value: its JSON; None if it is none, or an error.
-    :ivar server: its header of that name.
-    """
-
-    status: int
-    value: Any
-    server: str
 
 
 def usual_limit(config: ProviderConfig) -> int:
@@ -104,6 +89,7 @@ class Capacity:
     ) -> None:
         self._config = config
         self._client = client
+        self._ask_server = Questions(client, timers, config.name, _SECONDS, _MAX_BYTES)
         self._timers = timers
         self._limiter = limiter
         self._most = most
@@ -153,11 +139,11 @@ class Capacity:
     async def _limit(self) -> tuple[int, str]:
         """Requests at once, and the source of that."""
         base_url = self._config.base_url
-        props = await self._get(base_url.removesuffix("/v1") + "/props")
+        props = await self._ask_server.get(base_url.removesuffix("/v1") + "/props", self._headers)
         slots = slots_of(props)
         if slots is not None:
             return slots, "total_slots"
-        models = await self._get(base_url + "/models")
+        models = await self._ask_server.get(base_url + "/models", self._headers)
         if answers_few(self._port, props, models):
             return min(FEW, self._config.max_concurrent), "a server that answers few at once"
         return self._config.max_concurrent, "the default"
@@ -175,43 +161,3 @@ class Capacity:
                 before=before,
                 by=source,
             )
-
-    async def _get(self, url: str) -> ServerReply:
-        pending = self._client.get(url, self._headers)
-        exchange = Exchange(self._timers, self._config.name, _SECONDS, _SECONDS, pending)
-        try:
-            response = raw_of(await pending)
-        except Exception as error:
-            exchange.cancel()
-            raise (exchange.expired or map_failure(error, self._config.name, _SECONDS)) from None
-        data = response.whole
-        if data is None:
-            data = await self._read(exchange, response)
-        else:
-            exchange.cancel()
-        server = by_name(response.raw_headers).last.get(b"server", b"")
-        return ServerReply(response.code, _value(data) if response.code == 200 else None, server.decode("latin-1"))
-
-    async def _read(self, exchange: Exchange, response: Any) -> bytes:
-        body, come = exchange.body_of(response), 0
-
-        def enough(read: bytes) -> bool:
-            nonlocal come
-            come += len(read)
-            return come > _LARGEST
-
-        try:
-            await body.first(enough)
-            if come > _LARGEST:
-                raise UpstreamUnusable("What the server tells of itself is too long.")
-            return body.kept()
-        finally:
-            exchange.cancel()
-            body.abort()
-
-
-def _value(data: bytes) -> Any:
-    try:
-        return orjson.loads(data)
-    except ValueError:
-        return None
