@@ -28,9 +28,11 @@ def verdict(status: int, body: bytes, ended: bool, expected: str) -> str:
         if not body.startswith(b"data:"):
             return COMPLETE if ended and json.loads(body)["choices"][0]["message"]["content"] == expected else LOST
         *events, rest = body.decode().split("\n\n")
-        if ended:
+        if ended and not _is_error(events[-1]):
             said = "".join(_content(event) for event in events)
-            return COMPLETE if (said, events[-1], rest) == (expected, "data: [DONE]", "") else LOST
+            # A stream of which all was said, and which the provider did not end itself, has no [DONE].
+            return COMPLETE if (said, rest) == (expected, "") and any(map(_is_end, events[-3:])) else LOST
+        # A provider that ends a stream with an error itself ends it properly.
         told = "[DONE]" not in body.decode() and _well_formed(json.loads(events[-1].removeprefix("data: "))["error"])
         return CUT if told else LOST
     except (ValueError, LookupError, TypeError):
@@ -40,8 +42,20 @@ def verdict(status: int, body: bytes, ended: bool, expected: str) -> str:
 def _content(event: str) -> str:
     if event == "data: [DONE]":
         return ""
-    content: str = json.loads(event.removeprefix("data: "))["choices"][0]["delta"].get("content", "")
+    choices = json.loads(event.removeprefix("data: "))["choices"]
+    content: str = choices[0]["delta"].get("content", "") if choices else ""
     return content
+
+
+def _is_error(event: str) -> bool:
+    return event.startswith('data: {"error"')
+
+
+def _is_end(event: str) -> bool:
+    if event == "data: [DONE]":
+        return True
+    choices = json.loads(event.removeprefix("data: "))["choices"]
+    return bool(choices) and all(choice["finish_reason"] for choice in choices)
 
 
 def _well_formed(error: dict[str, Any]) -> bool:
