@@ -10,11 +10,12 @@ from twisted.internet.interfaces import IPushProducer
 
 from skyproxy.cache.backpressure import Backpressure
 from skyproxy.cache.history import History
-from skyproxy.cache.policy import complete_and_good, kept_headers, media_type
+from skyproxy.cache.policy import kept_headers, may_be_stored, media_type
 from skyproxy.cache.stored_answer import StoredAnswer
 from skyproxy.cache.subscriber import Cut, Finished, Subscriber
 from skyproxy.cache.subscriber_client import Client, Fields
 from skyproxy.errors import ClientTooSlow, SkyproxyError, UpstreamBroken
+from skyproxy.formats.openai.stream_state import StreamState
 from skyproxy.formats.sse import error_event
 
 
@@ -121,15 +122,16 @@ class SingleFlight:
         """Join, and have the answer delivered to *client*."""
         return self.deliver(self.join(), client, extra_headers)
 
-    def recorded(self) -> StoredAnswer | None:
-        """The answer, if it is over, and is one to be kept: successful, complete, and not too large."""
+    def recorded(self, state: StreamState | None) -> StoredAnswer | None:
+        """The answer, if it is over, and is one to be kept: successful, complete, and not too large.
+
+        :param state: what is known of it; None if nothing is.
+        """
         if not isinstance(self._ending, Finished) or self.status is None or self._abandoned:
             return None
         whole = self._ending.whole
         body = self.history.whole() if whole is None else whole
-        if body is None or len(body) > self._limits.max_history:
-            return None
-        if not complete_and_good(self.status, self._headers, body, stream=self.streamed):
+        if not body or len(body) > self._limits.max_history or not may_be_stored(self.status, state):
             return None
         return StoredAnswer(self.status, kept_headers(self._headers), body, self.streamed)
 

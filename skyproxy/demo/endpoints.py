@@ -19,6 +19,7 @@ from skyproxy.demo.steps import Reply
 from skyproxy.demo.words import estimated_tokens, say
 
 _JSON = b"application/json"
+_EVENTS = b"text/event-stream"
 
 _DIMENSIONS = 16
 _MOST_DIMENSIONS = 4096
@@ -66,6 +67,9 @@ class Endpoints:
         if faults.status is not None:
             error = ApiError(faults.status, f"The guard was told to answer {faults.status}.", code="demo_fault")
             return _json_reply(error.as_object(), faults, faults.status)
+        if faults.body is not None:
+            default = _EVENTS if fields.get("stream") is True else _JSON
+            return whole_reply(200, default, faults.body.encode(), faults)
         if faults.bomb:
             return bomb_reply(self._bomb, faults)
         if faults.error_in_stream is not None and fields.get("stream") is not True:

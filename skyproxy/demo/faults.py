@@ -27,6 +27,8 @@ class Faults:
     :ivar think: ``""`` begins the content with ``<think>…</think>``; ``"field"`` gives ``reasoning_content``
         (chat only).
     :ivar usage: False leaves the token counts out.
+    :ivar body: the body, percent-encoded, in place of any other.
+    :ivar content_type: likewise, what it is called.
 
     What fails:
 
@@ -44,6 +46,9 @@ class Faults:
     :ivar close_clean: end the body properly, but too early, as `cut` counts.
     :ivar error_in_stream: report an error within the stream after this many pieces, and end it without
         ``[DONE]``; not streamed: an error object under status 200.
+    :ivar end: what comes after all of the body, which is not ended then: nothing (``hang``), or the connection is
+        aborted (``abort``).
+    :ivar done: False leaves ``[DONE]`` out.
     :ivar empty: status 200 with no body at all.
     :ivar lie_length: a Content-Length larger than the body, and then the end of the connection.
     :ivar bomb: 10 MB that inflate to 10 GB.
@@ -73,6 +78,8 @@ class Faults:
     text: str | None = None
     think: str | None = None
     usage: bool = True
+    body: str | None = None
+    content_type: str | None = None
     status: int | None = None
     retry_after: str | None = None
     retry_date: float | None = None
@@ -84,6 +91,8 @@ class Faults:
     cut: int | None = None
     close_clean: int | None = None
     error_in_stream: int | None = None
+    end: str | None = None
+    done: bool = True
     empty: bool = False
     lie_length: bool = False
     bomb: bool = False
@@ -127,6 +136,9 @@ _WITHOUT_FAILURE: Mapping[str, Any] = {
     "cut": None,
     "close_clean": None,
     "error_in_stream": None,
+    "end": None,
+    "body": None,
+    "content_type": None,
     "empty": False,
     "lie_length": False,
     "bomb": False,
@@ -169,7 +181,7 @@ def _seconds(value: str) -> float:
 
 def _status(value: str) -> int:
     status = _count(value)
-    if not 200 <= status <= 599:
+    if not 200 <= status <= 999:
         raise ValueError(value)
     return status
 
@@ -199,6 +211,8 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "text": unquote,
     "think": _one_of("", "field"),
     "usage": _switch,
+    "body": unquote,
+    "content_type": unquote,
     "status": _status,
     "retry_after": str,
     "retry_date": _seconds,
@@ -210,6 +224,8 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "cut": _count,
     "close_clean": _count,
     "error_in_stream": _count,
+    "end": _one_of("hang", "abort"),
+    "done": _switch,
     "empty": _switch,
     "lie_length": _switch,
     "bomb": _switch,

@@ -12,7 +12,7 @@ from itertools import chain, cycle, islice
 
 from skyproxy.demo.bomb import Bomb
 from skyproxy.demo.faults import Faults
-from skyproxy.demo.shapes import ApiError, Shape
+from skyproxy.demo.shapes import DONE, ApiError, Shape
 from skyproxy.demo.steps import Act, Raw, RawHeaders, Reply, Step
 
 _FLUSH = 0.02
@@ -46,13 +46,15 @@ def error_reply(error: ApiError, body: bytes, more: RawHeaders) -> Reply:
 
 def whole_reply(status: int, content_type: bytes, body: bytes, faults: Faults) -> Reply:
     """An answer given at once."""
+    if faults.content_type is not None:
+        content_type = faults.content_type.encode()
     headers: RawHeaders = [(b"Content-Type", content_type), *_odd_headers(faults)]
     if faults.empty:
         body = b""
     if faults.gzip:
         headers.append((b"Content-Encoding", b"gzip"))
         body = gzip.compress(body)
-    if faults.close_clean is None:
+    if faults.close_clean is None and faults.end is None:
         length = len(body) + (1000 if faults.lie_length else 0)
         headers.append((b"Content-Length", b"%d" % length))
     return Reply(status, headers, _performed(faults, _whole(body, faults)))
@@ -61,7 +63,7 @@ def whole_reply(status: int, content_type: bytes, body: bytes, faults: Faults) -
 def stream_reply(shape: Shape, faults: Faults, count_chunk: Callable[[], None]) -> Reply:
     """An answer given as an event stream; *count_chunk* is told of each piece of content."""
     headers: RawHeaders = [
-        (b"Content-Type", b"text/event-stream; charset=utf-8"),
+        (b"Content-Type", (faults.content_type or "text/event-stream; charset=utf-8").encode()),
         (b"Cache-Control", b"no-cache"),
         *_odd_headers(faults),
     ]
@@ -122,6 +124,11 @@ def _performed(faults: Faults, body: Iterator[Step]) -> Iterator[Step]:
         yield b""
         yield faults.head
     yield from body
+    if faults.end == "hang":
+        yield Act.HANG
+    if faults.end == "abort":
+        yield _FLUSH
+        yield Act.ABORT
     if faults.lie_length:
         yield Act.CLOSE
     if faults.junk is not None or faults.keep_alive_close:
@@ -188,7 +195,7 @@ def _told(shape: Shape, faults: Faults, count_chunk: Callable[[], None]) -> Iter
 def _ended(shape: Shape, faults: Faults) -> Iterator[Step]:
     """What comes after the text."""
     if faults.ends_after is None:
-        yield from shape.closing()
+        yield from (event for event in shape.closing() if faults.done or event != DONE)
     elif faults.error_in_stream == faults.ends_after:
         yield shape.failure()
     if faults.cut is not None and faults.cut == faults.ends_after:

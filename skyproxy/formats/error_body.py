@@ -175,7 +175,8 @@ def error_of_object(outer: dict[str, Any]) -> ErrorBody:
 
 def _message_of(outer: dict[str, Any], inner: dict[str, Any]) -> str:
     for value in (inner.get("message"), outer.get("error"), outer.get("message"), outer.get("detail"), inner.get("msg"),
-                  outer.get("errors"), inner.get("error_msg"), inner.get("reason"), inner.get("metadata")):  # fmt: skip
+                  outer.get("errors"), inner.get("error_msg"), inner.get("reason"),
+                  _string(inner.get("details")), inner.get("metadata")):  # fmt: skip
         if isinstance(value, str) and value.strip():
             return value
         if isinstance(value, list) and value:

@@ -16,13 +16,16 @@ def reported(value: Mapping[str, Any], dialect: str = "openai") -> UpstreamRepor
     Its status is what it states, as a number or as digits, or else that of its kind.
     """
     error = error_of_object(dict(value))
-    kind = kind_of(200, error, dialect)
+    kind, status = kind_of(200, error, dialect), stated_status(error)
+    if kind is ErrorKind.CLIENT and error.type is None and error.message and not value.get("message"):
+        # A number beside words of any shape, after all was said to be well, does not say that the request is wrong.
+        kind, status = ErrorKind.BROKEN, None
     action = ACTIONS[kind]
     return UpstreamReported(
         value,
         said=error.message,
         kind=kind,
-        status=stated_status(error) or action.status,
+        status=status or action.status,
         retryable=action.same_again,
         for_the_next=action.next_candidate,
         parameter=parameter_of(error) if kind is ErrorKind.PARAMETER else None,

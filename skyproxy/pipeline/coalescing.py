@@ -232,7 +232,7 @@ class Coalescing:
                 return
             await answer.send_to(flight)
             # The key is that of the first candidate. What another says is for the requests that wait now.
-            recorded = flight.recorded() if answer.candidate is sharing.candidate else None
+            recorded = flight.recorded(answer.state) if answer.candidate is sharing.candidate else None
             rule = sharing.rule
             if rule is not None and recorded is not None and recorded.size <= rule.max_bytes:
                 self._stores[rule.store].put(sharing.key, recorded, rule.ttl)

@@ -21,8 +21,8 @@ LARGEST_INFLATED = 8 * 1024 * 1024
 megabytes, of which each takes the event loop's time and memory all at once."""
 
 
-_OVER = frozenset({"completed", "incomplete", "failed", "cancelled"})
-"""Statuses of a response that is not made any more
+_OVER = frozenset({"completed", "incomplete"})
+"""Statuses of a response that is an answer
 (https://platform.openai.com/docs/api-reference/responses/object)."""
 
 
@@ -42,7 +42,7 @@ class Whole(NamedTuple):
         """What is known of it."""
         value, usage = self.value, usage_of(self.value)
         return StreamState(
-            complete=value.get("object") != "response" or value.get("status") in _OVER,
+            complete=bool(value) and (value.get("object") != "response" or value.get("status") in _OVER),
             done=True,
             error=self.error,
             usage=usage or NO_USAGE,

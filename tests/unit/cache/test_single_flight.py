@@ -10,12 +10,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from skyproxy.cache.single_flight import FlightLimits, Flights, SingleFlight
 from skyproxy.cache.stored_answer import StoredAnswer
 from skyproxy.errors import ClientTooSlow, UpstreamBroken, UpstreamTimeout
+from skyproxy.formats.openai.stream_state import StreamState
 from skyproxy.pipeline.client import Client as RelayClient
 from tests.unit.cache.clients import EVENTS, JSON, Producer, SlowClient
 
 COALESCED = (b"X-Skyproxy-Cache", b"coalesced")
 DONE = b"data: [DONE]\n\n"
 KB = 1024
+
+
+COMPLETE = StreamState(complete=True)
 
 
 class FlightTestCase(SynchronousTestCase):
@@ -76,7 +80,7 @@ class SharingTests(FlightTestCase):
         flight = self.flight
         self.assertEqual((flight.started, flight.streamed, flight.status, flight.joinable), (True, True, 200, False))
         self.assertEqual((flight.first_byte_at, flight.bytes_out), (2.0, len(self.STREAM)))
-        recorded = flight.recorded()
+        recorded = flight.recorded(COMPLETE)
         assert recorded is not None
         self.assertEqual((recorded.body, recorded.stream), (self.STREAM, True))
 
@@ -310,7 +314,7 @@ class LeavingTests(FlightTestCase):
         self.flight.write(DONE)
         self.flight.finish()
         self.assertEqual(self.abandoned, 1)
-        self.assertIsNone(self.flight.recorded())
+        self.assertIsNone(self.flight.recorded(COMPLETE))
 
     def test_to_leave_what_is_over_abandons_nothing(self) -> None:
         _, done = self.follow(room=1)
@@ -498,24 +502,27 @@ class HistoryTests(FlightTestCase):
         self.successResultOf(slow_done)
         self.successResultOf(fast_done)
         self.assertEqual(slow.body, fast.body)
-        self.assertIsNone(self.flight.recorded())
+        self.assertIsNone(self.flight.recorded(COMPLETE))
 
 
 class RecordTests(FlightTestCase):
     def test_a_whole_answer(self) -> None:
         self.follow()
-        self.assertIsNone(self.flight.recorded())
+        self.assertIsNone(self.flight.recorded(COMPLETE))
         self.flight.answer(200, [JSON, (b"X-Upstream-Request-Id", b"abc"), (b"Retry-After", b"1")], b'{"a":1}')
-        self.assertEqual(self.flight.recorded(), StoredAnswer(200, (JSON,), b'{"a":1}', stream=False))
+        self.assertEqual(self.flight.recorded(COMPLETE), StoredAnswer(200, (JSON,), b'{"a":1}', stream=False))
 
     def test_a_complete_stream(self) -> None:
         self.follow()
         self.start()
         self.flight.write(b"data: {}\n\n")
         self.flight.write(DONE)
-        self.assertIsNone(self.flight.recorded())
+        self.assertIsNone(self.flight.recorded(COMPLETE))
         self.flight.finish()
-        self.assertEqual(self.flight.recorded(), StoredAnswer(200, (EVENTS,), b"data: {}\n\n" + DONE, stream=True))
+        self.assertEqual(
+            self.flight.recorded(COMPLETE),
+            StoredAnswer(200, (EVENTS,), b"data: {}\n\n" + DONE, stream=True),
+        )
 
     def test_a_stream_that_was_cut_after_its_end(self) -> None:
         _, done = self.follow()
@@ -523,21 +530,26 @@ class RecordTests(FlightTestCase):
         self.flight.write(DONE)
         self.flight.cut(b"")
         self.failureResultOf(done, UpstreamBroken)
-        self.assertIsNone(self.flight.recorded())
+        self.assertIsNone(self.flight.recorded(COMPLETE))
 
     def test_failures(self) -> None:
         ends: list[Any] = [
             lambda: self.flight.answer(500, [JSON], b'{"a":1}'),
-            lambda: self.flight.answer(200, [JSON], b'{"error":{"message":"no"}}'),
             lambda: self.flight.failed(UpstreamBroken("no")),
         ]
         for end in ends:
             self.flight = self.begin()
             self.follow()[1].addErrback(lambda _: None)
             end()
-            self.assertIsNone(self.flight.recorded())
+            self.assertIsNone(self.flight.recorded(COMPLETE))
+
+    def test_what_is_known_of_it_counts(self) -> None:
+        self.follow()
+        self.flight.answer(200, [JSON], b'{"a":1}')
+        for state in (None, StreamState(), StreamState(complete=True, error={"message": "no"})):
+            self.assertIsNone(self.flight.recorded(state))
 
     def test_too_large(self) -> None:
         self.follow()
         self.flight.answer(200, [JSON], b'{"a":"%b"}' % (b"x" * 1000 * KB))
-        self.assertIsNone(self.flight.recorded())
+        self.assertIsNone(self.flight.recorded(COMPLETE))

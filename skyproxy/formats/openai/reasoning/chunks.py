@@ -21,7 +21,7 @@ class Chunks:
 
     @property
     def passive(self) -> bool:
-        """Whether a chunk goes on as it is if it has no ``<`` and no field or part for reasoning."""
+        """Whether a chunk goes on as it is if it has nothing that begins a tag, and no field or part for reasoning."""
         return bool(self._texts) and all(text.passive for text in self._texts.values())
 
     def edit(self, value: dict[str, Any]) -> list[dict[str, Any]] | None:

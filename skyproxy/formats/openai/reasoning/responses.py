@@ -31,7 +31,7 @@ class Responses:
 
     @property
     def passive(self) -> bool:
-        """Whether an event goes on as it is if it has no ``<`` and is not about reasoning."""
+        """Whether an event goes on as it is if it has nothing with which a tag begins and is not about reasoning."""
         texts = self._texts
         return bool(texts) and not self._gone and not self._thoughts and all(text.passive for text in texts.values())
 

@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 
-_TAGS = ("think", "thinking", "thought", "reasoning")
-_OPEN = {f"<{tag}>": f"</{tag}>" for tag in _TAGS}
-_ALL = (*_OPEN, *_OPEN.values())
+TAGS: Mapping[str, str] = MappingProxyType(
+    {
+        # DeepSeek, Qwen and most others (https://docs.vllm.ai/en/latest/features/reasoning_outputs.html).
+        "<think>": "</think>",
+        "<thinking>": "</thinking>",
+        "<thought>": "</thought>",
+        "<reasoning>": "</reasoning>",
+        # Mistral's Magistral (https://huggingface.co/mistralai/Magistral-Small-2509).
+        "[THINK]": "[/THINK]",
+        # ByteDance's Seed (https://huggingface.co/ByteDance-Seed/Seed-OSS-36B-Instruct).
+        "<seed:think>": "</seed:think>",
+    }
+)
+"""What stands around reasoning: the tags that begin it, and those that end it."""
+
+FIRST = frozenset(tag[0] for tag in TAGS)
+"""What tags begin with."""
+
+_ALL = (*TAGS, *TAGS.values())
 _TAG = re.compile("|".join(map(re.escape, _ALL)))
 _LONGEST_TAG = max(map(len, _ALL))
 
@@ -31,7 +49,7 @@ class TagStripper:
 
     @property
     def passive(self) -> bool:
-        """Whether the next piece goes on as it is if it has no ``<``."""
+        """Whether the next part goes on as it is if it has none of :data:`FIRST`."""
         return self._said and self._closing is None and not self._held
 
     def feed(self, text: str) -> str:
@@ -57,7 +75,7 @@ class TagStripper:
                 self._held = text[kept:]
                 break
             said.append(self._spoken(text[start : found.start()]))
-            self._closing = _OPEN.get(found.group())
+            self._closing = TAGS.get(found.group())
             self._stripped = self._stripped or self._closing is None
             start = found.end()
         return "".join(said)
@@ -86,16 +104,16 @@ class TagStripper:
 
 def _begun_tag(text: str, first: int) -> int:
     """How many characters at the end of *text*, from *first* on, may be the beginning of a tag."""
-    start = text.rfind("<", max(first, len(text) - _LONGEST_TAG))
-    if start < 0:
-        return 0
-    begun = text[start:]
-    return len(begun) if any(tag.startswith(begun) for tag in _ALL) else 0
+    near = text[max(first, len(text) - _LONGEST_TAG + 1) :]
+    for start, character in enumerate(near):
+        if character in FIRST and any(tag.startswith(near[start:]) for tag in _ALL):
+            return len(near) - start
+    return 0
 
 
 def strip_text(text: str) -> str:
     """A whole *text* without tagged reasoning, that too whose beginning is in the prompt."""
-    for opening, closing in _OPEN.items():
+    for opening, closing in TAGS.items():
         before, found, after = text.partition(closing)
         if found and opening not in before:
             text = after.lstrip()

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from itertools import repeat
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.formats.openai.reasoning import StreamStripper, stream, strip_answer
+from skyproxy.formats.openai.frames import LONGEST_EVENT
+from skyproxy.formats.openai.reasoning import StreamStripper, strip_answer
 from skyproxy.formats.openai.reasoning.chunks import MOST_TEXTS, Chunks
 from skyproxy.formats.openai.reasoning.responses import Responses
-from skyproxy.formats.openai.reasoning.tags import TagStripper
-from skyproxy.formats.sse import boundary_before, payloads
+from skyproxy.formats.openai.reasoning.tags import TAGS, TagStripper
+from skyproxy.formats.openai.stream_inspector import StreamInspector
+from skyproxy.formats.sse import payloads
 
 
 def stripped(*pieces: str) -> str:
@@ -40,8 +40,15 @@ def spoken(stream: bytes) -> str:
 
 def run_through(pieces: list[bytes]) -> bytes:
     """What goes on of a stream that comes in *pieces*."""
-    stripper = StreamStripper()
-    return b"".join(map(stripper.feed, pieces)) + stripper.flush()
+    inspector, stripper = StreamInspector(), StreamStripper()
+    passed = [stripper.feed(events) for data in pieces if (events := inspector.feed(data))]
+    return b"".join(passed) + stripper.feed(inspector.end()) + stripper.flush()
+
+
+PARTS = [
+    *("<think>", "</think>", "<th", "ink>", "a", " ", "\n", "<", "</", "b>"),
+    *("[THINK]", "[/THINK]", "[", "[/TH", "INK]", "<seed:think>", "</seed:think>", "<seed:"),
+]
 
 
 class TagTests(SynchronousTestCase):
@@ -62,15 +69,19 @@ class TagTests(SynchronousTestCase):
             ("begun in the prompt</think> Go.", "begun in the prompt Go."),
             (" </think>\n\nGo.", "Go."),
             ("ends with </thi", "ends with </thi"),
+            ("[THINK]hm[/THINK]Halt!", "Halt!"),
+            ("[THINK]hm</think>[/THINK] Halt!", "Halt!"),
+            ("<seed:think>hm</seed:think>\nHalt!", "Halt!"),
+            ("<seed:think>hm<seed:cot_budget_reflect>", ""),
+            ("a [b] [THIN air] <seed:th", "a [b] [THIN air] <seed:th"),
+            ("ends with [/THI", "ends with [/THI"),
+            ("[<[THINK]x[/THINK]", "[<"),
         ):
             self.assertEqual(stripped(text), expected, text)
             self.assertEqual(stripped(*text), expected, text)
 
     @settings(max_examples=300, derandomize=True, deadline=None)
-    @given(
-        st.lists(st.sampled_from(["<think>", "</think>", "<th", "ink>", "a", " ", "\n", "<", "</", "b>"]), max_size=12),
-        st.data(),
-    )
+    @given(st.lists(st.sampled_from(PARTS), max_size=12), st.data())
     def test_the_cuts_do_not_matter(self, parts: list[str], data: st.DataObject) -> None:
         text = "".join(parts)
         cut = data.draw(st.integers(0, len(text)))
@@ -167,12 +178,14 @@ class StreamTests(SynchronousTestCase):
         )
         self.assertEqual(run_through([stream]), stream)
 
-    def test_a_cut_event_passes_at_the_end(self) -> None:
-        self.assertEqual(run_through([b'data: {"cho']), b'data: {"cho')
+    def test_a_last_event_without_a_blank_line(self) -> None:
+        stream = run_through([chunk(content="<think>secret"), chunk(content="secret</think>Go.")[:-2]])
+        self.assertEqual(spoken(stream), "Go.")
+        self.assertNotIn(b"secret", stream)
 
     def test_what_was_held_comes_before_the_end(self) -> None:
         begun = chunk(content="a <")
-        for end in (b"data: [DONE]\n\n", b"data: [DONE]", b"", b'data: {"cho'):
+        for end in (b"data: [DONE]\n\n", b"data: [DONE]", b""):
             stream = run_through([begun, end])
             self.assertEqual(spoken(stream.removesuffix(end)), "a <", end)
             self.assertTrue(stream.endswith(b"\n\n" + end), stream)
@@ -225,6 +238,26 @@ class StreamTests(SynchronousTestCase):
         # A tag with its brackets escaped, as some servers write JSON.
         late = chunk(content="<think>secret</think>b").replace(b"<", b"\\u003c")
         self.assertEqual(spoken(run_through([*plain, late])), "aaab")
+
+    def test_every_kind_of_tag_at_every_split(self) -> None:
+        for opening, closing in TAGS.items():
+            text = f"a{opening}secret {closing[:-1]} {closing}Halt! [1] {opening[:-1]}"
+            for size in range(1, len(text) + 1):
+                parts = [text[at : at + size] for at in range(0, len(text), size)]
+                stream = b"".join(chunk(content=part) for part in parts) + b"data: [DONE]\n\n"
+                for compact in (stream, stream.replace(b'": ', b'":').replace(b', "', b',"')):
+                    passed = run_through([compact])
+                    self.assertEqual(spoken(passed), f"aHalt! [1] {opening[:-1]}", (opening, size))
+                    self.assertNotIn(b"secret", passed)
+                    for at in range(1, len(compact), 41):
+                        self.assertEqual(run_through([compact[:at], compact[at:]]), passed)
+
+    def test_what_is_no_tag_is_not_looked_into(self) -> None:
+        words = [chunk(content="word").replace(b'": ', b'":').replace(b', "', b',"')] * 5
+        stripper = StreamStripper()
+        stripper.feed(words[0])
+        self.patch(stripper, "_edit", lambda event: self.fail("An event was read."))
+        self.assertEqual(b"".join(map(stripper.feed, words)), b"".join(words))
 
     def test_completions(self) -> None:
         def event(text: str, finish: str | None = None) -> bytes:
@@ -347,57 +380,9 @@ class Counted(str):
 class WorkTests(SynchronousTestCase):
     """What comes without an end takes work in proportion, and is not kept."""
 
-    def looked_at(self, pieces: Iterable[bytes]) -> tuple[int, int]:
-        """Bytes in which an end was sought, and the most that was held, while *pieces* went through whole."""
-        looked = 0
-
-        def counting(data: bytes, end: int) -> int:
-            nonlocal looked
-            looked += len(data)
-            return boundary_before(data, end)
-
-        self.patch(stream, "boundary_before", counting)
-        stripper = StreamStripper()
-        came = gone = held = 0
-        for piece in pieces:
-            came += len(piece)
-            gone += len(stripper.feed(piece))
-            held = max(held, came - gone)
-        self.assertEqual(gone + len(stripper.flush()), came)
-        return looked, held
-
-    def test_an_event_without_an_end(self) -> None:
-        for size in (1000, 16 * 1024):
-            before = chunk(content="hi")
-            for megabytes in (10, 20):
-                pieces = [before, *repeat(b"x" * size, megabytes * 1024 * 1024 // size)]
-                looked, held = self.looked_at(pieces)
-                self.assertLess(looked, 2 * stream.LONGEST)
-                self.assertLess(held, stream.LONGEST + size)
-
-    def test_long_events_one_after_the_other(self) -> None:
-        event = b"data: " + b"x" * (900 * 1024) + b"\n\n"
-        for count in (10, 20):
-            data = event * count
-            looked, _ = self.looked_at([data[at : at + 1000] for at in range(0, len(data), 1000)])
-            self.assertLess(looked, 1.1 * len(data))
-
-    def test_after_one_that_is_too_long_all_is_as_before(self) -> None:
-        for end in (b"\n\n", b"\r\n\r\n", b"\r\r"):
-            for thought in ("", "<think>hm</think>"):
-                long = b"data: " + thought.encode() + b"x" * stream.LONGEST + end
-                after = chunk(content="<think>hm</think>Go.").replace(b"\n\n", end)
-                data = long + after
-                for size in (1, len(data)):
-                    cut = len(long) - 3
-                    pieces = [data[:cut], *(data[at : at + size] for at in range(cut, len(data), size))]
-                    passed = run_through(pieces)
-                    self.assertTrue(passed.startswith(long))
-                    self.assertEqual(spoken(passed[len(long) :]), "Go.")
-
     def test_the_longest_is_looked_into_and_one_byte_more_is_not(self) -> None:
         text = "<think>hm</think>"
-        filled = stream.LONGEST - len(chunk(content=text))
+        filled = LONGEST_EVENT - len(chunk(content=text))
         for more in (0, 1):
             event = chunk(content=text + "x" * (filled + more))
             for pieces in ([event], [event[at : at + 50_000] for at in range(0, len(event), 50_000)]):

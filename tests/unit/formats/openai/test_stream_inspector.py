@@ -180,6 +180,7 @@ class ErrorTests(Case):
                 "context_length",
             ),
             (b'event: error\ndata: {"code":429,"details":"slow"}\n\n', {"code": 429, "details": "slow"}, "rate"),
+            (b'event: error\ndata: {"code":400,"details":"x"}\n\n', {"code": 400, "details": "x"}, "broken"),
             (b"event: error\ndata: out of memory\n\n", {"message": "out of memory"}, "broken"),
             (b'event: error\ndata: "died"\n\n', {"message": "died"}, "broken"),
             (event(type="error", code="x", message="y"), {"type": "error", "code": "x", "message": "y"}, "broken"),
