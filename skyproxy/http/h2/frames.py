@@ -13,6 +13,7 @@ from h2.errors import ErrorCodes
 
 from skyproxy.clock import Clock
 from skyproxy.http.h2.errors import PeerMisbehaved
+from skyproxy.util.token_bucket import TokenBucket
 
 MAX_FRAME_SIZE = 16_384
 """Bytes of payload that a peer may send in one frame: the protocol's default, which is never raised."""
@@ -47,31 +48,16 @@ class FrameScanner:
     """Takes GOAWAY frames out of what the peer sends, and stops a peer that sends frames without use.
 
     Frames without use cost a token: SETTINGS, PING, RST_STREAM, PRIORITY, GOAWAY, unknown ones, and DATA that neither
-    carries a byte nor ends a stream. A peer has ``burst`` tokens, gets ``rate`` a second, and
-    one for each :meth:`credit`.
+    carries a byte nor ends a stream. A peer has ``burst`` tokens, gets ``rate`` a second, and one for each
+    :meth:`credit`.
 
     :param preface: bytes that the peer sends before its first frame.
     """
 
-    __slots__ = (
-        "_block",
-        "_block_ends",
-        "_buffered",
-        "_burst",
-        "_clock",
-        "_dropping",
-        "_filled",
-        "_rate",
-        "_rest",
-        "_tokens",
-    )  # fmt: skip
+    __slots__ = ("_block", "_block_ends", "_bucket", "_buffered", "_dropping", "_rest")
 
     def __init__(self, clock: Clock, *, burst: int = 1_000, rate: int = 100, preface: int = 0) -> None:
-        self._clock = clock
-        self._burst = burst
-        self._rate = rate
-        self._tokens = float(burst)
-        self._filled = clock.seconds()
+        self._bucket = TokenBucket(clock, burst, rate)
         self._buffered = b""
         self._rest = preface
         self._dropping = False
@@ -80,7 +66,7 @@ class FrameScanner:
 
     def credit(self) -> None:
         """A request that was sent, or answered, gives the peer reason for one frame more, e.g. a RST_STREAM."""
-        self._tokens = min(self._burst, self._tokens + 1)
+        self._bucket.give()
 
     def receive(self, data: bytes) -> list[bytes | GoAway]:
         """Split *data* around GOAWAY frames; what remains is for h2, in order.
@@ -130,14 +116,8 @@ class FrameScanner:
         return self._block and not (self._block_ends and self._rest == 0)
 
     def _charge(self) -> None:
-        if self._tokens < 1:
-            now = self._clock.seconds()
-            # A clock that was set back takes nothing away.
-            self._tokens = min(self._burst, self._tokens + max(0.0, now - self._filled) * self._rate)
-            self._filled = now
-            if self._tokens < 1:
-                raise PeerMisbehaved("The peer floods with control frames.", ErrorCodes.ENHANCE_YOUR_CALM)
-        self._tokens -= 1
+        if not self._bucket.take():
+            raise PeerMisbehaved("The peer floods with control frames.", ErrorCodes.ENHANCE_YOUR_CALM)
 
 
 def _read_goaway(data: bytes, at: int) -> GoAway:
