@@ -174,6 +174,12 @@ class Proxy:
                 _log.failure("A request could not be ended", request_id=context.request.request_id)
 
 
+def _shown_model(candidate: Candidate) -> str:
+    """The model of *candidate*. One that a client names may have anything in its name, a key too."""
+    name = candidate.model
+    return name if candidate.settings is not None else masker(candidate.provider.secrets)(name)
+
+
 def _fetched(context: RequestContext, routed: list[RoutedRequest], answer: Answer) -> ProviderAnswer:
     """A provider's *answer*, with what is needed to send it to the client."""
     attempt = answer.attempt
@@ -187,7 +193,7 @@ def _fetched(context: RequestContext, routed: list[RoutedRequest], answer: Answe
         candidate.strip_reasoning,
         # A good answer that comes whole is not searched for them.
         candidate.provider.secrets if answer.status >= 400 or answer.is_event_stream else (),
-        who_answered(candidate.provider.name, candidate.model),
+        who_answered(candidate.provider.name, _shown_model(candidate)),
     )
     context.answer = fetched = ProviderAnswer(answer, attempt, candidate, presentation)
     return fetched
