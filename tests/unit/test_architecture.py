@@ -236,6 +236,10 @@ class TreeTests(SynchronousTestCase):
     def test_what_is_imported_is_declared(self) -> None:
         self.assertEqual(undeclared(self.imports, (ROOT / "setup.cfg").read_text("utf-8")), [])
 
+    def test_modules_are_short(self) -> None:
+        for path in sorted((ROOT / "skyproxy").rglob("*.py")):
+            self.assertLessEqual(len(path.read_text("utf-8").splitlines()), 300, path.relative_to(ROOT))
+
     def test_the_plugin_folder_is_no_package(self) -> None:
         self.assertTrue((ROOT / "twisted" / "plugins").is_dir())
         self.assertEqual(packages_under(ROOT / "twisted"), [])

@@ -92,7 +92,7 @@ def _request(target: str, slot: str, text: str, key: str, *, stream: bool, get: 
 
 
 def _load(reactor: Any, target: str, request: bytes, connections: int, duration: float, rate: float | None) -> Load:
-    from skyproxy.command.bench.load import Load
+    from skyproxy.command.bench.load import Load, Test
     from skyproxy.http.client.agent import Origin, endpoint_of
     from skyproxy.http.client.alpn import offers
     from skyproxy.http.client.tls import TlsClient
@@ -101,7 +101,7 @@ def _load(reactor: Any, target: str, request: bytes, connections: int, duration:
     origin = Origin(target)
     tls = TlsClient(origin.host, offers("off"), 0, Roots()) if origin.secure else None
     endpoint = endpoint_of(origin, reactor, 10.0, tls)
-    return Load(reactor, endpoint, request, connections=connections, duration=duration, rate=rate)
+    return Load(reactor, endpoint, Test(request, connections, duration, rate))
 
 
 async def _run(reactor: Any, load: Load, *, shown: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -19,37 +20,44 @@ _AGAIN = 0.1
 """Seconds after which a connection that could not be made is tried again."""
 
 
+@dataclass(frozen=True, slots=True)
+class Test:
+    """What is to be done.
+
+    :ivar request: the bytes of one request over HTTP/1.1.
+    :ivar connections: at once.
+    :ivar duration: seconds for which requests are begun.
+    :ivar rate: requests a second, whether or not the ones before are answered, and times count from when each was due;
+        None: each connection asks as soon as it has its answer.
+    :ivar grace: seconds that the last answers may take.
+    """
+
+    request: bytes
+    connections: int
+    duration: float
+    rate: float | None = None
+    grace: float = 10.0
+
+
 class Load:
     """One run.
 
     :param endpoint: leads to the server.
-    :param request: the bytes of one request over HTTP/1.1.
-    :param connections: at once.
-    :param duration: seconds for which requests are begun.
-    :param rate: requests a second, whether or not the ones before are answered, and times count from when each was due;
-        None: each connection asks as soon as it has its answer.
-    :param grace: seconds that the last answers may take.
+    :param now: the time in seconds.
+    :ivar figures: what was measured until now.
+    :ivar over: no request is begun any more.
     """
 
     def __init__(
         self,
         reactor: Any,
         endpoint: IStreamClientEndpoint,
-        request: bytes,
-        *,
-        connections: int,
-        duration: float,
-        rate: float | None = None,
-        grace: float = 10.0,
+        test: Test,
         now: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._reactor = reactor
         self._endpoint = endpoint
-        self._request = request
-        self._connections = connections
-        self._duration = duration
-        self._rate = rate
-        self._grace = grace
+        self._test = test
         self.now = now
         self.figures = Figures()
         self.over = False
@@ -63,11 +71,11 @@ class Load:
     def run(self) -> Deferred[Figures]:
         """Begin. Fires when all is over."""
         self._began = self._next = self.now()
-        for _ in range(self._connections):
+        for _ in range(self._test.connections):
             self._connect()
-        if self._rate is not None:
-            self._arrive(1.0 / self._rate)
-        self._reactor.callLater(self._duration, self.stop)
+        if self._test.rate is not None:
+            self._arrive(1.0 / self._test.rate)
+        self._reactor.callLater(self._test.duration, self.stop)
         return self._ended
 
     def stop(self) -> None:
@@ -78,7 +86,7 @@ class Load:
         self.figures.elapsed = self.now() - self._began
         for connection in list(self._idle):
             connection.leave()
-        self._reactor.callLater(self._grace, self._end)
+        self._reactor.callLater(self._test.grace, self._end)
         self._see()
 
     # What connections tell.
@@ -92,7 +100,7 @@ class Load:
         """It can ask again."""
         if self.over:
             connection.leave()
-        elif self._rate is None:
+        elif self._test.rate is None:
             self._ask(connection, self.now())
         elif self._due:
             self._ask(connection, self._due.popleft())
@@ -126,7 +134,7 @@ class Load:
 
     def _ask(self, connection: _Connection, began: float) -> None:
         self._asking += 1
-        connection.ask(self._request, began)
+        connection.ask(self._test.request, began)
 
     def _connect(self) -> None:
         connecting = self._endpoint.connect(Factory.forProtocol(lambda: _Connection(self)))
