@@ -57,7 +57,6 @@ class ClientProtocol(Protocol):
         self._elsewhere: Deferred[IResponse] | None = None
         self._carried = False
         self._paused = False
-        self._gone = False
         self._closed: list[Deferred[None]] = []
 
     def connectionMade(self) -> None:
@@ -86,7 +85,7 @@ class ClientProtocol(Protocol):
 
     def abort(self) -> Deferred[None]:
         """Close the connection, whatever is under way. Fires when it is gone."""
-        if self._gone:
+        if not self.connected:
             return succeed(None)
         closed: Deferred[None] = Deferred()
         self._closed.append(closed)
@@ -150,7 +149,7 @@ class ClientProtocol(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         waiting = self.state == "WAITING"
         self.state = "CONNECTION_LOST"
-        self._gone = True
+        self.connected = 0
         if self.on_lost is not None:
             self.on_lost(self)
         if waiting:

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
-from skyproxy.clock import Cancellable, Clock
+from skyproxy.clock import Clock
 from skyproxy.http.common.errors import RequestNotSent
 from skyproxy.http.h2.errors import PeerMisbehaved, PeerSilent
 from skyproxy.http.h2.frames import FrameScanner
@@ -25,6 +25,7 @@ from skyproxy.http.h2.outbox import Outbox
 from skyproxy.http.h2.receiver import Receiver
 from skyproxy.http.h2.stream import Stream
 from skyproxy.http.h2.streams import StreamTable, client_state
+from skyproxy.util.deadline import Deadline
 
 _log = Logger()
 
@@ -65,19 +66,17 @@ class Http2Connection(Protocol):
         ping_interval: float = 30.0,
         ping_timeout: float = 15.0,
     ) -> None:
-        self._clock = clock
-        self._stream_window = stream_window
         self._max_streams = max_streams
         self._h2 = client_state(stream_window)
         self._outbox = Outbox(self._h2, self._write)
-        self._table = StreamTable(self._h2, clock, self._outbox, self._flush)
+        self._table = StreamTable(self._h2, clock, self._outbox, self._flush, stream_window)
         self._scanner = FrameScanner(clock)
         self._receiver = Receiver(self._h2, self._scanner, self._table, _CONNECTION_WINDOW)
         self._life = LifeCheck(clock, ping_interval, ping_timeout, self._ping, self._found_silent)
         self._scheme = scheme.encode("ascii")
         self._busy = False
         self._closing = False
-        self._timer: Cancellable | None = None
+        self._close_deadline = Deadline(clock, self._leave_now)
         self._broken: Failure | None = None
         self.on_available: Callable[[Http2Connection], None] = _ignore
         self.on_lost: Callable[[Http2Connection], None] = _ignore
@@ -132,7 +131,7 @@ class Http2Connection(Protocol):
         except ValueError:
             return fail()
         try:
-            stream = self._table.begin(request, fields, self._stream_window)
+            stream = self._table.begin(request, fields)
         except NoAvailableStreamIDError:
             self.close()
             return fail(RequestNotSent())
@@ -165,14 +164,14 @@ class Http2Connection(Protocol):
             return
         self._table.reads += 1
         self._life.heard()
-        changed: list[Stream] = []
+        changed: dict[Stream, None] = {}
         self._busy = True
         try:
             try:
                 self._receiver.receive(data, changed)
             except PeerMisbehaved as error:
                 _log.info("HTTP/2 peer misbehaves", problem=str(error), open=len(self._table.open))
-                changed += self._break(Failure())
+                changed.update(dict.fromkeys(self._break(Failure())))
             # Only now that the parser is done: a reader may send requests, reset streams, or close.
             for stream in changed:
                 stream.deliver()
@@ -185,9 +184,7 @@ class Http2Connection(Protocol):
         self._closing = True
         self._table.usable = False
         self._life.stop()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._close_deadline.stop()
         for stream in self._table.fail_all(self._broken or reason):
             stream.deliver()
         self.on_lost(self)
@@ -248,8 +245,7 @@ class Http2Connection(Protocol):
         # Over TLS, closing waits for a registered producer, and for the peer's own goodbye.
         self.transport.unregisterProducer()
         self.transport.loseConnection()
-        self._timer = self._clock.callLater(_CLOSE_TIMEOUT, self._leave_now)
+        self._close_deadline.start(_CLOSE_TIMEOUT)
 
     def _leave_now(self) -> None:
-        self._timer = None
         self.transport.abortConnection()

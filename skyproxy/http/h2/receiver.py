@@ -54,8 +54,8 @@ class Receiver:
         self.settled = False
         self.gone_away = False
 
-    def receive(self, data: bytes, changed: list[Stream]) -> None:
-        """Take *data*, and append to *changed* the streams that have something for their readers now.
+    def receive(self, data: bytes, changed: dict[Stream, None]) -> None:
+        """Take *data*, and add to *changed* the streams that have something for their readers now.
 
         :raise PeerMisbehaved: the connection cannot go on. h2 has prepared the GOAWAY that tells the peer.
         """
@@ -68,9 +68,8 @@ class Receiver:
             if handle is not None:
                 stream = open_streams.get(getattr(event, "stream_id", 0))
                 handle(self, event, stream)
-                if stream is not None and not stream.dirty:
-                    stream.dirty = True
-                    changed.append(stream)
+                if stream is not None:
+                    changed[stream] = None
         if self._unreturned * 2 >= self._window:
             self._h2.increment_flow_control_window(self._unreturned)
             self._unreturned = 0
@@ -122,11 +121,11 @@ class Receiver:
         RemoteSettingsChanged: _settings,
     }
 
-    def _going_away(self, goaway: GoAway, changed: list[Stream]) -> None:
+    def _going_away(self, goaway: GoAway, changed: dict[Stream, None]) -> None:
         _log.debug("HTTP/2 peer takes no more requests", code=goaway.code, open=len(self._table.open))
         self.gone_away = self._table.freed = True
         for stream in list(self._table.open.values()):
             if stream.stream_id > goaway.last_stream_id:
                 self._table.forget(stream)
                 stream.fail(Failure(errors.GoneAway(goaway.code)), errors.StreamRefused)
-                changed.append(stream)
+                changed[stream] = None

@@ -40,7 +40,7 @@ class Http2Response:
         self.length: int | object = UNKNOWN_LENGTH if head.length is None else head.length
         self.request = request
         self.previousResponse: IResponse | None = None
-        self._deliver = deliver
+        self._deliver: Callable[[Reader], None] | None = deliver
         self._headers: Headers | None = None
 
     @property
@@ -58,7 +58,10 @@ class Http2Response:
 
         :raise RuntimeError: the body was given to a protocol before.
         """
-        self._deliver(protocol)
+        deliver, self._deliver = self._deliver, None
+        if deliver is None:
+            raise RuntimeError("The body was given to a protocol already.")
+        deliver(protocol)
 
     def setPreviousResponse(self, response: IResponse) -> None:
         """For agents that follow redirects."""

@@ -24,7 +24,12 @@ _log = Logger()
 
 
 class Carrier(Interface):
-    """What a stream asks of its connection."""
+    """What a stream asks of its connection.
+
+    :ivar window: bytes that the peer may send on a stream beyond what its reader took.
+    """
+
+    window: int
 
     def acknowledge(self, stream: Stream, size: int) -> None:
         """Let the peer send *size* bytes more on *stream*."""
@@ -43,15 +48,12 @@ class Stream:
     What the connection reports only changes the state here; :meth:`deliver` then tells the reader. So no code of a
     reader runs while frames are being parsed.
 
-    :param window: bytes that the peer may send beyond what the reader took.
     :ivar answer: fires with the response when its headers are there. Fails with ``ResponseNeverReceived`` or
         ``ResponseFailed`` before. Cancelling it resets the stream.
     :ivar mark: for the connection: how many reads it had seen when the request was sent.
-    :ivar dirty: for the connection: whether :meth:`deliver` is due.
     """
 
     __slots__ = (
-        "_announced",
         "_buffered",
         "_carrier",
         "_chunks",
@@ -64,10 +66,7 @@ class Stream:
         "_protocol",
         "_request",
         "_response",
-        "_taken",
-        "_window",
         "answer",
-        "dirty",
         "mark",
         "stream_id",
     )  # fmt: skip
@@ -75,18 +74,14 @@ class Stream:
     # Like Twisted's own proxy, for protocols that stop reading when their transport says that it is going.
     disconnecting = False
 
-    def __init__(self, carrier: Carrier, stream_id: int, request: Any, window: int, mark: int) -> None:
+    def __init__(self, carrier: Carrier, stream_id: int, request: Any, mark: int) -> None:
         self._carrier = carrier
         self.stream_id = stream_id
         self._request = request
-        self._window = window
         self.mark = mark
-        self.dirty = False
         self.answer: Deferred[IResponse] = Deferred(lambda _: self._cancel())
-        self._announced = False
         self._response: Http2Response | None = None
         self._protocol: Reader | None = None
-        self._taken = False
         self._interim = 0
         self._missing: int | None = None
         self._chunks: list[bytes] = []
@@ -144,12 +139,11 @@ class Stream:
 
     def deliver(self) -> None:
         """Give the reader what is there, in order, as far as it wants it now."""
-        self.dirty = False
         if self._delivering:
             return
         self._delivering = True
         try:
-            if not self._announced and (self._response is not None or self._end is not None):
+            if not self.answer.called and (self._response is not None or self._end is not None):
                 self._announce()
             while self._protocol is not None and self._buffered and not self._paused:
                 self._deliver_chunks(self._protocol)
@@ -162,7 +156,7 @@ class Stream:
     # From the reader, as its transport.
 
     def pauseProducing(self) -> None:
-        """Take nothing more; at most ``window`` bytes are kept here, and the peer may not send more."""
+        """Take nothing more; at most the window's bytes are kept here, and the peer may not send more."""
         self._paused = True
 
     def resumeProducing(self) -> None:
@@ -185,16 +179,12 @@ class Stream:
     # Within.
 
     def _announce(self) -> None:
-        self._announced = True
         if self._response is not None:
             self.answer.callback(self._response)
         elif self._end is not None:
             self.answer.errback(self._end)
 
     def _deliver_to(self, protocol: Reader) -> None:
-        if self._taken:
-            raise RuntimeError("The body was given to a protocol already.")
-        self._taken = True
         self._paused = False
         self._protocol = protocol
         protocol.makeConnection(self)
@@ -224,7 +214,7 @@ class Stream:
 
     def _pay(self) -> None:
         # In halves of the window, not at every chunk. A paused reader keeps its window as it is.
-        if self._owed * 2 >= self._window and not self._paused and self._end is None:
+        if self._owed * 2 >= self._carrier.window and not self._paused and self._end is None:
             owed, self._owed = self._owed, 0
             self._carrier.acknowledge(self, owed)
 

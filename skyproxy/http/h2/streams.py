@@ -50,7 +50,7 @@ def client_state(stream_window: int) -> H2Connection:
 
 
 class _ClientConnection(H2Connection):
-    """Leaves the checks of responses to http2_headers and http2_stream.
+    """Leaves the checks of responses to this package.
 
     There, a malformed response costs its own stream (RFC 9113, 8.1.1). With h2 it costs all of them.
     """
@@ -69,6 +69,7 @@ class StreamTable:
     """Knows the open streams, and ends them. It is their :class:`Carrier`.
 
     :param flush: writes what was prepared, and tells the owner of freed streams.
+    :param window: bytes of one response that the peer may send beyond what its reader took.
     :ivar reads: how many times the peer was heard.
     :ivar usable: whether h2 may still be asked to send.
     :ivar stuck: whether a request was given up that the peer did not let through: the next one may fare as badly.
@@ -76,11 +77,12 @@ class StreamTable:
     :ivar idle_since: the clock's seconds when the last open stream ended, None while one is open.
     """
 
-    def __init__(self, h2: H2Connection, clock: Clock, outbox: Outbox, flush: Callable[[], None]) -> None:
+    def __init__(self, h2: H2Connection, clock: Clock, outbox: Outbox, flush: Callable[[], None], window: int) -> None:
         self._h2 = h2
         self._clock = clock
         self._outbox = outbox
         self.flush = flush
+        self.window = window
         self.open: dict[int, Stream] = {}
         self.reads = 0
         self.usable = True
@@ -88,7 +90,7 @@ class StreamTable:
         self.freed = False
         self.idle_since: float | None = clock.seconds()
 
-    def begin(self, request: Any, fields: list[Any], window: int) -> Stream:
+    def begin(self, request: Any, fields: list[Any]) -> Stream:
         """Send the headers of *request* on a new stream, and give its body to the outbox.
 
         :raise NoAvailableStreamIDError: the numbers are used up.
@@ -99,7 +101,7 @@ class StreamTable:
         if body:
             self._outbox.add(stream_id, body)
             self._outbox.finish(stream_id)
-        stream = self.open[stream_id] = Stream(self, stream_id, request, window, self.reads)
+        stream = self.open[stream_id] = Stream(self, stream_id, request, self.reads)
         self.idle_since = None
         return stream
 
