@@ -27,8 +27,7 @@ class Answer:
     :ivar status: HTTP status, as the provider sent it.
     :ivar headers: as the provider sent them.
     :ivar data: the whole body, if it came together with the headers; until it is closed.
-    :ivar called_a_stream: whether the provider says that the body comes as events.
-    :ivar is_event_stream: whether it does.
+    :ivar is_event_stream: whether the body comes as events.
     :ivar is_encoded: whether it is compressed (nobody asked for it, but some do it all the same).
     :ivar queued: seconds that the request waited for its permit.
     :ivar too_large: the body is one that is not held back, and goes down as it comes.
@@ -44,9 +43,7 @@ class Answer:
     __slots__ = (
         "_body",
         "_inspector",
-        "_make_body",
         "_reservation",
-        "called_a_stream",
         "data",
         "dialect",
         "error",
@@ -74,10 +71,8 @@ class Answer:
         self.status = status
         self.headers = headers = by_name(headers)
         self.data = data
-        last = headers.last
-        self.called_a_stream = _EVENT_STREAM.match(last.get(b"content-type", b"")) is not None
         self.is_event_stream = self.called_a_stream
-        self.is_encoded = b"content-encoding" in last and is_encoded(headers)
+        self.is_encoded = b"content-encoding" in headers.last and is_encoded(headers)
         self.queued = queued
         self.whole: Whole | None = None
         self.share: Share | None = None
@@ -87,18 +82,20 @@ class Answer:
         self._reservation = reservation
         self.dialect = dialect
         self._inspector: StreamInspector | None = None
-        self._body: Body | None = None
-        if isinstance(body, Body):
-            self._body = body
-        else:
-            self._make_body = body
+        self._body = body
+
+    @property
+    def called_a_stream(self) -> bool:
+        """Whether the provider says that the body comes as events."""
+        return _EVENT_STREAM.match(self.headers.last.get(b"content-type", b"")) is not None
 
     @property
     def body(self) -> Body:
         """The body, to be read as it comes."""
-        if self._body is None:
-            self._body = self._make_body()
-        return self._body
+        body = self._body
+        if not isinstance(body, Body):
+            self._body = body = body()
+        return body
 
     @property
     def inspector(self) -> StreamInspector:
@@ -163,7 +160,7 @@ class Answer:
         self.data = self.whole = None
         if self.share is not None:
             self.share.end()
-        if self._body is not None:
+        if isinstance(self._body, Body):
             self._body.abort()
         self._reservation.release(self.status, error)
 
@@ -173,7 +170,7 @@ class Answer:
             return text_length(self.whole.value)
         if self._inspector is not None:
             return self._inspector.state().generated
-        return len((self.data or (b"" if self._body is None else self._body.kept())).strip())
+        return len((self.data or (self._body.kept() if isinstance(self._body, Body) else b"")).strip())
 
     def __enter__(self) -> Answer:
         return self
