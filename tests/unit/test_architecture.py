@@ -44,6 +44,11 @@ TOP_LEVEL = {
 }  # fmt: skip
 
 
+MAX_ATTRIBUTES = 15  # that a class gives its instances
+LARGE_CLASSES = {"skyproxy.formats.openai.stream_inspector.StreamInspector"}
+"""Classes that have more, and are to shrink."""
+
+
 @dataclass(frozen=True)
 class Import:
     """One import.
@@ -206,6 +211,35 @@ def intruders(tracked: Iterable[str]) -> set[str]:
     return {path.partition("/")[0] for path in tracked} - TOP_LEVEL
 
 
+def attributes_of(module: str, source: str) -> dict[str, int]:
+    """How many attributes of ``self`` each class in *source* assigns when it is made, by its name."""
+    found: dict[str, int] = {}
+    for each in ast.walk(ast.parse(source)):
+        if isinstance(each, ast.ClassDef):
+            makers = [node for node in each.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
+            found[f"{module}.{each.name}"] = len(
+                {
+                    node.attr
+                    for maker in makers
+                    for node in ast.walk(maker)
+                    if isinstance(node, ast.Attribute)
+                    and isinstance(node.ctx, ast.Store)
+                    and isinstance(node.value, ast.Name)
+                    and node.value.id == "self"
+                }
+            )
+    return found
+
+
+def attributes_in_tree() -> dict[str, int]:
+    """Those of skyproxy."""
+    found: dict[str, int] = {}
+    for path in sorted((ROOT / "skyproxy").rglob("*.py")):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        found |= attributes_of(module, path.read_text("utf-8"))
+    return found
+
+
 class TreeTests(SynchronousTestCase):
     """The tree as it is."""
 
@@ -239,6 +273,12 @@ class TreeTests(SynchronousTestCase):
     def test_modules_are_short(self) -> None:
         for path in sorted((ROOT / "skyproxy").rglob("*.py")):
             self.assertLessEqual(len(path.read_text("utf-8").splitlines()), 300, path.relative_to(ROOT))
+
+    def test_classes_stay_small(self) -> None:
+        attributes = attributes_in_tree()
+        large = {name for name, count in attributes.items() if count > MAX_ATTRIBUTES}
+        self.assertGreater(len(attributes), 100)
+        self.assertLessEqual(large, LARGE_CLASSES)
 
     def test_the_plugin_folder_is_no_package(self) -> None:
         self.assertTrue((ROOT / "twisted" / "plugins").is_dir())
@@ -357,6 +397,15 @@ class RuleTests(SynchronousTestCase):
             ("skyproxy.demo.api", "from skyproxy.demo.words import x\nimport json"),
         ):
             self.assertEqual(entangled_demo(self.sample(module, source)), [], source)
+
+    def test_attributes(self) -> None:
+        source = (
+            "class A:\n    def __init__(self, x):\n        self.a = self.b = x\n        self.c: int = 1\n"
+            "        self.d, self.e = x\n        if x:\n            self.a = self.d.f\n            x.g = 1\n"
+            "    def h(self):\n        self.i = 1\n"
+            "class B:\n    class C:\n        def __init__(self):\n            self.a = 1\n"
+        )
+        self.assertEqual(attributes_of("m", source), {"m.A": 5, "m.B": 0, "m.C": 1})
 
     def test_packages(self) -> None:
         folder = Path(mkdtemp())
