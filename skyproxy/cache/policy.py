@@ -28,10 +28,10 @@ def kept_headers(headers: Fields) -> tuple[Field, ...]:
 
 
 def may_be_stored(status: int, state: StreamState | None) -> bool:
-    """Whether an answer that came to its end is complete and a success, as far as it can be told.
+    """Whether an answer that came to its end is complete and a success, as far as is known.
 
     A stream that does not say that it is complete may have been cut without a sign: it is taken for cut. So are, as
-    failures, errors that providers report under status 200; and of what nobody has read it cannot be told.
+    failures, errors that providers report under status 200; and of what nobody has read nothing is known.
 
     :param state: what is known of the answer; None if nothing is.
     """

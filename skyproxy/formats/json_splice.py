@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from skyproxy.errors import InvalidRequest
@@ -45,9 +46,10 @@ def with_members(data: bytes, object_: Mapping[str, Any], changes: Mapping[str, 
             found.append((member, new))
         elif new is not None:
             added.append((name, new))
-    found.sort(reverse=True)
+    if len(found) > 1:
+        found.sort(reverse=True)
     for member, new in found:
-        data = _without(data, member) if new is None else b"".join((data[: member.value], new, data[member.end :]))
+        data = _without(data, member) if new is None else data[: member.value] + new + data[member.end :]
     return _with_more(data, added) if added else data
 
 
@@ -56,18 +58,20 @@ def with_model(data: bytes, model: bytes, object_: Mapping[str, Any] | None = No
 
     :param object_: what *data* says, if that is known: then it takes less time.
     """
-    if object_ is not None and "model" not in object_ and not isinstance(object_.get("response"), dict):
-        return data
-    start = data.find(_MODEL)
-    # Before any other object or list, it is the outermost object's.
-    alone = object_ is None or data.find(_MODEL, start + 1) < 0
-    if start >= 0 and alone and data.find(b"[", 0, start) < 0 and data.find(b"{", data.find(b"{") + 1, start) < 0:
-        value = _SCALAR.match(data, start + len(_MODEL))
-        member = None if value is None else _Member(start, value.start(1), value.end(1))
+    if object_ is not None:
+        if "model" in object_:
+            member = _only(data, "model")
+            if member is not None:
+                return data[: member[1]] + model + data[member[2] :]
+        elif not isinstance(object_.get("response"), dict):
+            return data
     else:
-        member = None if object_ is None or "model" not in object_ else _only(data, "model")
-    if member is not None:
-        return b"".join((data[: member.value], model, data[member.end :]))
+        start = data.find(_MODEL)
+        if start >= 0 and _is_outermost(data, start):
+            value = _SCALAR.match(data, start + len(_MODEL))
+            if value is not None:
+                begin, end = value.span(1)
+                return data[:begin] + model + data[end:]
     text = _text(data)
     try:
         found = [place for _, place in _models(text)]
@@ -76,6 +80,11 @@ def with_model(data: bytes, model: bytes, object_: Mapping[str, Any] | None = No
     for member in reversed(found):
         text = text[: member.value] + _text(model) + text[member.end :]
     return text.encode("utf-8", "surrogatepass")
+
+
+def _is_outermost(data: bytes, start: int) -> bool:
+    """Whether what stands at *start* is a member of the outermost object, since no other has begun before it."""
+    return data.find(b"[", 0, start) < 0 and data.find(b"{", data.find(b"{") + 1, start) < 0
 
 
 def _models(text: str) -> Iterator[tuple[str, _Member]]:
@@ -88,15 +97,17 @@ def _models(text: str) -> Iterator[tuple[str, _Member]]:
 
 def _only(data: bytes, name: str) -> _Member | None:
     """The member *name*, which the outermost object has, if it is the only one of its name and no list or object."""
-    # Were it written another way there, with its letters escaped, this one would be another object's.
     if not name.isascii():
         return None
-    key = b'"%b"' % name.encode()
+    key = _key(name)
     start = data.find(key)
-    if start < 0 or data.find(key, start + 1) >= 0 or (b"\\u00" in data and _ESCAPED_LETTER.search(data)):
+    # Were it written another way there, with its letters escaped, this one would be another object's.
+    if start < 0 or data.find(key, start + 1) >= 0:
+        return None
+    if not _is_outermost(data, start) and data.find(b"\\u00") >= 0 and _ESCAPED_LETTER.search(data):
         return None
     value = _SCALAR.match(data, start + len(key))
-    return None if value is None else _Member(start, value.start(1), value.end(1))
+    return None if value is None else _Member(start, *value.span(1))
 
 
 def _with_members_of_any(data: bytes, object_: Mapping[str, Any], changes: Mapping[str, bytes | None]) -> bytes:
@@ -162,5 +173,15 @@ def _with_more(data: bytes, members: list[tuple[str, bytes]]) -> bytes:
     if not members:
         return data
     before = data[: data.rindex(b"}")].rstrip(b" \t\n\r")
-    more = b",".join([b"%b:%b" % (json.dumps(name).encode(), new) for name, new in members])
-    return b"".join((before, b"" if before.endswith(b"{") else b",", more, data[len(before) :]))
+    more = b",".join([_name(name) + new for name, new in members])
+    return before + (more if before.endswith(b"{") else b"," + more) + data[len(before) :]
+
+
+@lru_cache(maxsize=256)
+def _key(name: str) -> bytes:
+    return b'"%b"' % name.encode()
+
+
+@lru_cache(maxsize=256)
+def _name(name: str) -> bytes:
+    return json.dumps(name).encode() + b":"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import orjson
@@ -16,12 +15,11 @@ _NEAR = 1024
 BOUNDARIES = (b"\n\n", b"\n\r\n", b"\r\r")
 """How events end."""
 
-LAST_LINE = b"data: [DONE]"
-"""At the very end some servers leave out its blank line."""
-
 DONE = b"[DONE]"
 """The data of the event that ends a stream of OpenAI's."""
 
+_CARRIAGE_RETURN = 13
+_BOUNDARY = re.compile(b"|".join(BOUNDARIES))
 _AFTER_EVENT = re.compile(rb"(?<=\n\n)|(?<=\n\r\n)|(?<=\r\r)")
 
 
@@ -81,24 +79,20 @@ def first_boundary(data: bytes) -> int:
     return min((found + len(mark) for mark in BOUNDARIES if (found := data.find(mark)) >= 0), default=0)
 
 
+def event_end(data: bytes, start: int) -> int:
+    """Where the event ends that begins in *data* at *start*; 0 if it does not."""
+    if _CARRIAGE_RETURN in data:
+        match = _BOUNDARY.search(data, start)
+        return 0 if match is None else match.end()
+    end = data.find(b"\n\n", start)
+    return 0 if end < 0 else end + 2
+
+
 def split_events(data: bytes) -> list[bytes]:
     """Complete events, each with the blank line that ends it."""
     if b"\r" not in data:
         return [event + b"\n\n" for event in data.split(b"\n\n")[:-1]]
     return [event for event in _AFTER_EVENT.split(data) if event]
-
-
-def payloads(data: bytes) -> Iterator[bytes]:
-    """The data of each event in *data* that is complete; comments and other fields are passed over."""
-    text = lines_by_lf(data)
-    start = 0
-    while (end := text.find(b"\n\n", start)) >= 0:
-        payload = payload_of(text[start:end])
-        if payload is not None:
-            yield payload
-        start = end + 2
-    if text[start:].strip() == LAST_LINE:
-        yield DONE
 
 
 def lines_by_lf(data: bytes) -> bytes:

@@ -124,13 +124,11 @@ class JsonRequest:
         fields = self._fields
         transformed = transform(fields, candidate)
         body = transformed.body
-        changes = {
-            name: json_body.encode(value)
-            for name, value in body.items()
-            if name not in fields or fields[name] is not value
-        }
-        dropped = dict.fromkeys(transformed.dropped)
-        data = with_members(self._data, fields, {**changes, **dropped} if dropped else changes)
+        changes: dict[str, bytes | None] = dict.fromkeys(transformed.dropped) if transformed.dropped else {}
+        for name, value in body.items():
+            if name not in fields or fields[name] is not value:
+                changes[name] = json_body.encode_small(value)
+        data = with_members(self._data, fields, changes)
         return UpstreamBody(data, b"application/json", body, transformed.dropped, transformed.added)
 
 

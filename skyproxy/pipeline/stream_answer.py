@@ -90,24 +90,25 @@ class StreamAnswer:
 class _Edits:
     """What is changed in a stream on its way: keys in errors, the model's name, reasoning.
 
-    :param inspector: what has read the events; None where they are not read.
+    :param inspector: what reads the events, and puts the name into those that it reads from now on; None where they are
+        not read.
     """
 
     def __init__(self, presentation: Presentation, inspector: StreamInspector | None) -> None:
         self._inspector = inspector
         self._secrets = presentation.secrets
         self._names: ModelNames | None = None
-        if presentation.model is not None and inspector is not None:
-            self._names = ModelNames(presentation.model, inspector.template)
-        self._stripper = StreamStripper() if presentation.strip_reasoning and inspector is not None else None
+        self._stripper: StreamStripper | None = None
+        if inspector is None:
+            return
+        if presentation.model is not None:
+            self._names = inspector.put_into_events(presentation.model)
+        if presentation.strip_reasoning:
+            self._stripper = StreamStripper()
 
     def all_of(self, data: bytes) -> bytes:
-        """Whole events, of whatever kind, as they go down."""
-        if b'"error"' in data:
-            data = masker(self._secrets)(data)
-        if self._names is not None:
-            data = self._names.put_into(data)
-        return data if self._stripper is None else self._stripper.feed(data)
+        """Events that were read before, as they go down."""
+        return self._changed(data if self._names is None else self._names.put_into(data))
 
     def rest(self) -> bytes:
         """What still goes down when the stream has ended."""
@@ -115,18 +116,12 @@ class _Edits:
 
     def writer(self, write: Callable[[bytes], None]) -> Callable[[bytes], None]:
         """What takes events as they come, and gives them to *write* as they go down."""
-        inspector, names, stripper, all_of = self._inspector, self._names, self._stripper, self.all_of
-        if inspector is None:
-            return lambda data: write(all_of(data))
+        inspector, changed = self._inspector, self._changed
+        if inspector is None or self._stripper is not None:
+            return lambda data: write(changed(data))
+        return lambda data: write(data if inspector.ordinary else changed(data))
 
-        def pass_on(data: bytes) -> None:
-            if not inspector.ordinary:
-                data = all_of(data)
-            else:
-                if names is not None:
-                    data = names.put_into_ordinary(data)
-                if stripper is not None:
-                    data = stripper.feed(data)
-            write(data)
-
-        return pass_on
+    def _changed(self, data: bytes) -> bytes:
+        if data.find(b'"error"') >= 0:
+            data = masker(self._secrets)(data)
+        return data if self._stripper is None else self._stripper.feed(data)

@@ -19,7 +19,7 @@ _DEEPEST = 6
 _MOST_DIGITS = 4000
 """Of an integer."""
 
-# What an answer of any endpoint has at least one of, and an error that is told without the word has not.
+# What an answer of any endpoint has at least one of, and an error without that word has not.
 _OF_AN_ANSWER = frozenset({"choices", "data", "output", "object", "response", "delta", "text", "content", "usage"})
 
 _OF_AN_ERROR = ("detail", "errors", "error_msg", "error_message")
@@ -85,24 +85,28 @@ def error_of(value: Mapping[str, Any], name: bytes = b"") -> dict[str, Any] | No
     :param name: of the event.
     """
     error = value.get("error")
-    if isinstance(error, dict):
-        return error
     if error:
-        return {"message": str(error)[:500]}
+        return error if isinstance(error, dict) else {"message": str(error)[:500]}
+    choices = value.get("choices")
+    if choices:
+        # An answer to a chat, as nearly all are.
+        for choice in choices if type(choices) is list else ():
+            if type(choice) is dict and choice.get("finish_reason") == "error":
+                return _error_of_choice(choice)
+        if name != b"error":
+            return None
+    kind, object_ = value.get("type"), value.get("object")
     # The Responses API's error event, and vLLM's errors.
-    if value.get("type") == "error" or value.get("object") == "error":
+    if kind == "error" or object_ == "error":
         return dict(value)
-    if value.get("type") == FAILED:
+    if kind == FAILED:
         response = value.get("response")
         return _error_of_response(response if isinstance(response, dict) else {})
-    if value.get("object") == "response" and value.get("status") == "failed":
+    if object_ == "response" and value.get("status") == "failed":
         return _error_of_response(value)
-    for choice in choices_of(value):
-        if choice.get("finish_reason") == "error":
-            return _error_of_choice(choice)
     if name == b"error":
         return dict(value) or {"message": "The provider sent an error without words."}
-    return _told_without_the_word(value)
+    return _error_in_other_words(value)
 
 
 def usage_of(event: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -136,7 +140,7 @@ def _error_of_choice(choice: Mapping[str, Any]) -> dict[str, Any]:
     return {"message": str(error)[:500] if error else "The provider ended its answer by an error."}
 
 
-def _told_without_the_word(value: Mapping[str, Any]) -> dict[str, Any] | None:
+def _error_in_other_words(value: Mapping[str, Any]) -> dict[str, Any] | None:
     """FastAPI's ``{"detail": …}`` and the like: words about a failure where an answer should be."""
     if not value or not _OF_AN_ANSWER.isdisjoint(value) or str(value.get("type")).startswith(PREFIX):
         return None

@@ -42,9 +42,6 @@ class ChunkTemplate:
         self._join = self._core = b""
         self._hits = False
         self._misses = self._quotes = 0
-        self._forget()
-
-    def _forget(self) -> None:
         self.head = self.end = _UNKNOWN
         self.head_size = self.end_size = len(_UNKNOWN)
 
@@ -61,6 +58,17 @@ class ChunkTemplate:
             return -1
         self._hits = True
         return len(data) - count * (self.head_size + self.end_size)
+
+    def run_from(self, data: bytes, start: int) -> tuple[int, int]:
+        """Up to where *data* from *start* on is such chunks, if it is so up to the last of them, and the bytes of their
+        text; else *start* and 0.
+        """
+        if data.startswith(self.head, start):
+            end = data.rfind(self.end) + self.end_size
+            length = self.text_in(data[start:end])
+            if end > start and length >= 0:
+                return end, length
+        return start, 0
 
     def text_in_one(self, event: bytes) -> int:
         """Bytes of text in *event*, if it is such a chunk; else -1."""
@@ -80,7 +88,6 @@ class ChunkTemplate:
 
     def learn(self, event: bytes, value: dict[str, Any]) -> None:
         """Know others by *event*, which says *value*, if it is a chunk with nothing but a text."""
-        self._forget()
         if self._misses >= _MOST_MISSES:
             return
         found = _text_of(value)

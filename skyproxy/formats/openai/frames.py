@@ -42,7 +42,7 @@ class Frames:
         """What of *data*, and of what was kept before it, goes on."""
         if self.passing:
             return self._pass_on(data)
-        # What is kept holds no end of an event, but maybe the beginning of one.
+        # In what is kept no event ends, but maybe the beginning of one.
         across = bytes(self.rest[-_ACROSS:])
         end = boundary_before(across + data, len(across) + len(data)) - len(across)
         whole = b""

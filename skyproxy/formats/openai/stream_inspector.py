@@ -6,29 +6,27 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from skyproxy.formats.openai.bodies import (
-    choices_of,
     error_of,
-    finish_reason_of,
-    index_of,
     read_leniently,
     text_length,
     usage_of,
 )
+from skyproxy.formats.openai.choices import Choices
 from skyproxy.formats.openai.chunk_template import ChunkTemplate
 from skyproxy.formats.openai.event_names import TERMINAL
-from skyproxy.formats.openai.first_content import choice_says, says_something
+from skyproxy.formats.openai.first_content import says_something
 from skyproxy.formats.openai.frames import Frames
+from skyproxy.formats.openai.model_names import ModelNames
 from skyproxy.formats.openai.stream_state import JUST_TEXT, NO_USAGE, StreamState
-from skyproxy.formats.sse import DONE, Event, read_event, split_events
+from skyproxy.formats.sse import DONE, Event, event_end, read_event
 
 FirstContent = Literal["waiting", "content", "error", "empty"]
 
 LONGEST_PREAMBLE = 256 * 1024
 """Bytes that a stream may send before its first content; beyond, it is taken as it is."""
 
-_MOST_CHOICES = 256
-"""Choices that are told apart. Nobody asks for as many."""
-
+# Numbers: to seek bytes takes ten times as long.
+_QUOTE, _LINE_FEED = b'"\n'
 
 USAGE_SECONDS = 1.0
 """How long the token counts that a client asked for are waited for after everything else has come."""
@@ -48,8 +46,8 @@ class StreamInspector:
     :ivar first_content: ``waiting`` until there is something: ``content``; ``error``: the provider reports one in the
         stream; ``empty``: it says that it is done, and has said nothing.
     :ivar begun: anything has come.
-    :ivar ordinary: what :meth:`feed` returned last is chunks that say nothing but text.
-    :ivar over: as far as can be told, nothing that matters is to come. Content that comes all the same takes that back.
+    :ivar ordinary: what :meth:`feed` returned last is one chunk that says nothing but text.
+    :ivar over: as far as is known, nothing that matters is to come. Content that comes all the same takes that back.
     :ivar done: it ended with `[DONE]`; what comes after that does not go on.
     :ivar error: what the provider reported in it.
     :ivar usage: token counts.
@@ -58,46 +56,73 @@ class StreamInspector:
 
     def __init__(self, dialect: str = "openai") -> None:
         self.asked = JUST_TEXT
+        self._names: ModelNames | None = None
         self.first_content: FirstContent = "waiting"
         self.begun = self.ordinary = self.over = self.done = False
         self.error: Mapping[str, Any] | None = None
         self.usage: Mapping[str, Any] = NO_USAGE
         self._dialect = dialect
         self._frames = Frames()
-        self._choices = _Choices()
+        self._choices = Choices()
         self.template = ChunkTemplate()
+        self._own_head: bytes | None = None
+        self._expects_text = False
+        self._head = self._end = b""
+        self._head_size = self._end_size = 0
+        """Those of the template, at hand."""
         self._preamble = 0
         self._generated = 0
         self._terminal = self._ended = False
         """Whether the terminal event has come; whether the last event that said something was one, or an error."""
+
+    def put_into_events(self, model: str) -> ModelNames:
+        """Put the client's own name *model* into what goes on from now on.
+
+        :return: what puts it also into what has gone on before.
+        """
+        self._names = names = ModelNames(model, self.template)
+        self._expects_text = False
+        return names
 
     def feed(self, data: bytes) -> bytes:
         """Read the next bytes.
 
         :return: what goes on: events that are whole now, and nothing behind `[DONE]`.
         """
-        template = self.template
-        # Of the two ways in which a chunk is known again this is the one for one chunk at a time.
-        if data.startswith(template.head) and data.endswith(template.end) and not (self.over or self._frames.rest):
-            text = data[template.head_size : -template.end_size]
-            if b'"' not in text and b"\n" not in text:
+        # Of the ways in which a chunk is known again this is the one for one chunk at a time.
+        if self._expects_text and data.startswith(self._head) and data.endswith(self._end):
+            text = data[self._head_size : -self._end_size]
+            if _QUOTE not in text and _LINE_FEED not in text:
                 self._generated += len(text)
                 self.ordinary = True
-                return data
+                own = self._own_head
+                return data if own is None else own + data[self._head_size :]
+        return self._feed(data)
+
+    def _feed(self, data: bytes) -> bytes:
         if self._frames.rest or not data.endswith(b"\n\n"):
             data = self._frame(data)
-            if not data:
-                return data
-        if not self.over:
-            length = template.text_in(data)
+        template = self.template
+        if self.done:
+            return b""
+        if data:
+            length = -1 if self.over else template.text_in(data)
             if length >= 0:
                 self._generated += length
-                self.ordinary = True
-                return data
-        if self.ordinary:
-            template.worked()
-            self.ordinary = False
-        return self._read(data)
+                data = data if self._names is None else self._names.put_into_chunks(data)
+            else:
+                if self.ordinary:
+                    template.worked()
+                data = self._read(data)
+        self.ordinary = False
+        self._head, self._end = template.head, template.end
+        self._head_size, self._end_size = template.head_size, template.end_size
+        self._expects_text = not (self.over or self._frames.rest)
+        if self._names is not None:
+            self._own_head = self._names.own_head_of(template)
+            if self._names.elsewhere:
+                self._expects_text = False
+        return data
 
     def end(self) -> bytes:
         """The stream has ended.
@@ -112,7 +137,7 @@ class StreamInspector:
             return b""
         self.ordinary = False
         self._read_event(rest, event)
-        return rest
+        return rest if self._names is None else self._names.put_into(rest)
 
     @property
     def ends_on_boundary(self) -> bool:
@@ -171,19 +196,35 @@ class StreamInspector:
         self.begun = True
         if self.first_content == "waiting":
             self._preamble += len(data)
-        position = 0
-        for event in split_events(data):
-            if self.done:
-                break
-            position += len(event)
-            length = -1 if self.over else self.template.text_in_one(event)
+        names, template = self._names, self.template
+        passed: list[bytes] = []
+        position, learned = 0, b""
+        while (end := event_end(data, position)) and not self.done:
+            if template.head is not learned:
+                # To look through all that is left, whenever something has been learned, is enough.
+                learned = template.head
+                known = self._known_from(data, position)
+                if known > position:
+                    chunks = data[position:known]
+                    passed.append(chunks if names is None else names.put_into_chunks(chunks))
+                    position = known
+                    continue
+            event, position = data[position:end], end
+            passed.append(event if names is None else names.put_into(event))
+            length = -1 if self.over else template.text_in_one(event)
             if length >= 0:
                 self._generated += length
             else:
                 self._read_event(event, read_event(event))
         if self._preamble > LONGEST_PREAMBLE:
             self._begin("content")
-        return data[:position] if self.done else data
+        return b"".join(passed if self.done else [*passed, data[position:]])
+
+    def _known_from(self, data: bytes, start: int) -> int:
+        """Up to where *data* from *start* on is chunks that are known again."""
+        end, length = (start, 0) if self.over else self.template.run_from(data, start)
+        self._generated += length
+        return end
 
     def _read_event(self, event: bytes, said: Event) -> None:
         name, data = said
@@ -221,36 +262,10 @@ class StreamInspector:
             self.usage = usage
         self._choices.read(value)
         self._generated += text_length(value)
-        self.template.learn(event, value)
+        if error is None:
+            self.template.learn(event, value)
         self.over = self.done or self._ended or self._choices.complete(self.asked.choices)
 
     def _begin(self, what: FirstContent) -> None:
         if self.first_content == "waiting":
             self.first_content = what
-
-
-class _Choices:
-    """Which choices of an answer have begun, and which are over."""
-
-    __slots__ = ("_begun", "_finished", "last_reason")
-
-    def __init__(self) -> None:
-        self._begun: set[int] = set()
-        self._finished: set[int] = set()
-        self.last_reason: str | None = None
-
-    def read(self, chunk: Mapping[str, Any]) -> None:
-        """Note what *chunk* says of them."""
-        for choice in choices_of(chunk):
-            index, reason = index_of(choice), finish_reason_of(choice)
-            if len(self._begun) < _MOST_CHOICES:
-                self._begun.add(index)
-            if reason is not None:
-                self._finished.add(index)
-                self.last_reason = reason
-            elif index in self._finished and choice_says(choice):
-                self._finished.discard(index)
-
-    def complete(self, wanted: int) -> bool:
-        """Whether all that have begun are over, and they are as many as *wanted*."""
-        return len(self._finished) >= max(wanted, 1) and self._finished >= self._begun

@@ -22,7 +22,7 @@ _EVENT_STREAM = re.compile(rb"\s*text/event-stream\s*(?:;|$)", re.IGNORECASE)
 
 
 class Answer:
-    """It holds its permit until it is closed, as it is at the end of a ``with`` block.
+    """It keeps its permit until it is closed, as it is at the end of a ``with`` block.
 
     :ivar status: HTTP status, as the provider sent it.
     :ivar headers: as the provider sent them.
@@ -150,13 +150,13 @@ class Answer:
             return b""
 
     def close(self, error: BaseException | None) -> None:
-        """Give back what the request holds. A body that was not read to its end is given up with its connection.
+        """Give back what the request has. A body that was not read to its end is given up with its connection.
 
         :param error: what the answer failed with, if it did.
         """
         if error is not None and self.status < 300 and self._reservation.attempt is not None:
             self._reservation.attempt.generated = self._said()
-        # What is kept of a request for its record shall not hold its answer.
+        # What is kept of a request for its record shall not keep its answer in memory.
         self.data = self.whole = None
         if self.share is not None:
             self.share.end()

@@ -1,4 +1,4 @@
-"""The body of a provider's answer: read with timers, backpressure and an end that can be told from a cut."""
+"""The body of a provider's answer: read with timers, backpressure and an end that is known from a cut."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ class Inspector(Interface):
     """Reads a body that is an event stream as it comes, and says what of it goes on."""
 
     over: bool
+    ordinary: bool
 
     @property
     def patience(self) -> float: ...
@@ -74,7 +75,7 @@ class Body(Protocol):
         self._idle: Deadline | None = None
         self._quiet: Deadline | None = None
         self._inspector: Inspector | None = None
-        self._held: list[bytes] = []
+        self._unread: list[bytes] = []
         self._enough: Callable[[bytes], bool] | None = None
         self._sink: Callable[[bytes], None] | None = None
         self._waiting: Deferred[End | None] | None = None
@@ -86,21 +87,21 @@ class Body(Protocol):
     def inspect(self, inspector: Inspector) -> None:
         """Have *inspector* read what has come, and what comes. What it gives is the body from then on."""
         self._inspector = inspector
-        self._held = [read for data in self._held if (read := inspector.feed(data))]
+        self._unread = [read for data in self._unread if (read := inspector.feed(data))]
         if isinstance(self._outcome, End) and (rest := inspector.end()):
-            self._held.append(rest)
+            self._unread.append(rest)
 
     def first(self, enough: Callable[[bytes], bool] | None = None) -> Deferred[End | None]:
         """Wait for the first byte, or as long as *enough* is not satisfied; or for the end of a body before that.
         What came meanwhile is kept.
 
-        :param enough: told of each read; whether that is enough.
+        :param enough: hears of each read; whether that is enough.
         :return: fires with None when there is enough, with the :class:`End` of a body that has no more.
             Fails with :class:`UpstreamBroken` or :class:`UpstreamTimeout`. Cancelling it aborts the connection.
         """
         if enough is None:
-            return self._wait(ready=bool(self._held))
-        ready = any([enough(data) for data in self._held])
+            return self._wait(ready=bool(self._unread))
+        ready = any([enough(data) for data in self._unread])
         if not ready and self._outcome is None:
             self._enough = enough
             self._resume_transport()
@@ -112,8 +113,8 @@ class Body(Protocol):
         :return: fires with the :class:`End` when the body is complete. Fails with :class:`UpstreamBroken` when
             it is cut, :class:`UpstreamTimeout` when a timer fires. Cancelling it aborts the connection.
         """
-        held, self._held = self._held, []
-        for data in held:
+        unread, self._unread = self._unread, []
+        for data in unread:
             sink(data)
         if self._outcome is None:
             self._sink = sink
@@ -130,16 +131,16 @@ class Body(Protocol):
 
     def kept(self) -> bytes:
         """What has come and is kept, which :meth:`flow` still gives."""
-        return b"".join(self._held)
+        return b"".join(self._unread)
 
     def taken(self) -> bytes:
         """What is kept, which :meth:`flow` does not give then."""
-        held, self._held = self._held, []
-        return held[0] if len(held) == 1 else b"".join(held)
+        unread, self._unread = self._unread, []
+        return unread[0] if len(unread) == 1 else b"".join(unread)
 
     def put_back(self, chunks: list[bytes]) -> None:
         """Keep again what :meth:`flow` gave, of a body that was not read to its end."""
-        self._held = chunks
+        self._unread = chunks
 
     def fail(self, error: SkyproxyError) -> None:
         """Give the answer up: abort the connection and fail whoever waits with *error*."""
@@ -176,15 +177,16 @@ class Body(Protocol):
         inspector = self._inspector
         if inspector is not None:
             data = inspector.feed(data)
-            if inspector.over:
-                self._wait_for_silence()
-            if not data:
-                return
+            if not inspector.ordinary:
+                if inspector.over:
+                    self._wait_for_silence()
+                if not data:
+                    return
         sink = self._sink
         if sink is not None:
             sink(data)
             return
-        self._held.append(data)
+        self._unread.append(data)
         if self._enough is not None:
             if not self._enough(data):
                 return
@@ -208,7 +210,7 @@ class Body(Protocol):
             if self._sink is not None:
                 self._sink(rest)
             else:
-                self._held.append(rest)
+                self._unread.append(rest)
                 if self._enough is not None:
                     self._enough(rest)
         self._settle(end)

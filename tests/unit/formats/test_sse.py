@@ -7,7 +7,8 @@ import json
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.errors import UpstreamBroken
-from skyproxy.formats.sse import boundary_before, error_event, payloads
+from skyproxy.formats.sse import boundary_before, error_event
+from tests.unit.formats.openai.streams import payloads
 
 
 class EventTests(SynchronousTestCase):

@@ -134,6 +134,15 @@ class WholeAnswers(Case):
         self.assertIn(b"bad key ***", self.client.body)
         self.assertNotIn(SECRET.encode(), self.client.body)
 
+    def test_no_key_goes_down_with_an_error_that_comes_in_parts(self) -> None:
+        said = event(error={"message": f"bad key {SECRET}"})
+        for at in range(1, len(said)):
+            self.setUp()
+            response, done = self.begin(EVENTS, secrets=[SECRET])
+            response.send(word("a"), said[:at], said[at:]).end()
+            self.successResultOf(done)
+            self.assertEqual(self.client.body, word("a") + said.replace(SECRET.encode(), b"***"))
+
     def test_no_key_goes_down_with_an_error(self) -> None:
         response, done = self.begin(JSON, (b"openai-organization", SECRET.encode()), status=401, secrets=[SECRET])
         response.send(json.dumps({"error": {"message": f"Incorrect API key provided: {SECRET}"}}).encode()).end()
@@ -543,6 +552,13 @@ class Names(Case):
             self.setUp()
             response, done = self.begin(EVENTS)
             response.send(*[part for part in (stream[:at], stream[at:]) if part]).end()
+            self.successResultOf(done)
+            self.assertEqual(self.client.body, expected)
+        for begun in range(1, 4):
+            self.setUp()
+            response, done = self.begin(EVENTS)
+            events = [each + b"\n\n" for each in stream.split(b"\n\n")[:-1]]
+            response.send(b"".join(events[:begun]), *events[begun:]).end()
             self.successResultOf(done)
             self.assertEqual(self.client.body, expected)
         self.setUp()

@@ -9,7 +9,7 @@ from skyproxy.formats.openai.reasoning.answers import drop_fields, strip_parts
 from skyproxy.formats.openai.reasoning.tags import TagStripper
 
 MOST_TEXTS = 256
-"""Texts of one stream that are told apart. Nobody asks for as many choices; those beyond are taken for one."""
+"""Texts of one stream that are distinguished. Nobody asks for as many choices; those beyond are taken for one."""
 
 
 class Chunks:
@@ -45,7 +45,7 @@ class Chunks:
         return [value] if left or value.get("usage") else []
 
     def rest(self) -> list[dict[str, Any]]:
-        """The stream has ended: chunks with what was held because it might have been a tag."""
+        """The stream has ended: chunks with what was pending because it might have been a tag."""
         frame = {name: each for name, each in self._last.items() if name not in ("choices", "usage")}
         chunks = []
         for (in_delta, index), text in self._texts.items():

@@ -56,7 +56,7 @@ class Responses:
                     return []
         else:
             before = (
-                self._held(place) if value["type"] == TEXT_DONE else self.rest() if value["type"] in TERMINAL else []
+                self._pending(place) if value["type"] == TEXT_DONE else self.rest() if value["type"] in TERMINAL else []
             )
             changed = _strip(value) or changed
         for event in before:
@@ -68,8 +68,8 @@ class Responses:
         return [*before, value] if changed or before else None
 
     def rest(self) -> list[dict[str, Any]]:
-        """The stream has ended: events with what was held because it might have been a tag."""
-        return [event for place in self._texts for event in self._held(place)]
+        """The stream has ended: events with what was pending because it might have been a tag."""
+        return [event for place in self._texts for event in self._pending(place)]
 
     def _is_thought(self, value: dict[str, Any], index: int | None) -> bool:
         if is_thought(value.get("item")):
@@ -85,7 +85,7 @@ class Responses:
         place = bisect_left(self._thoughts, index)
         return place < len(self._thoughts) and self._thoughts[place] == index
 
-    def _held(self, place: _Place) -> list[dict[str, Any]]:
+    def _pending(self, place: _Place) -> list[dict[str, Any]]:
         text = self._texts.get(place)
         said = text.flush() if text is not None else ""
         return [{**self._deltas[place], "delta": said}] if said else []

@@ -36,15 +36,15 @@ class StreamStripper:
         return b"".join([*map(self._edit, events), self._edit(rest) if rest else b""])
 
     def flush(self) -> bytes:
-        """The stream has ended: what was held because it might have been a tag."""
-        return self._held()
+        """The stream has ended: what was pending because it might have been a tag."""
+        return self._pending()
 
     def _edit(self, event: bytes) -> bytes:
         data = read_event(event).data
         if data is None or len(event) > LONGEST_EVENT:
             return event
         if data == DONE:
-            return self._held() + event
+            return self._pending() + event
         value = as_object(data)
         kind = value.get("type")
         of_responses = isinstance(kind, str) and kind.startswith(PREFIX)
@@ -53,7 +53,7 @@ class StreamStripper:
         self._passive = editor.passive
         return event if edited is None else b"".join(map(_written, edited))
 
-    def _held(self) -> bytes:
+    def _pending(self) -> bytes:
         return b"".join(map(_written, (*self._chunks.rest(), *self._responses.rest())))
 
 

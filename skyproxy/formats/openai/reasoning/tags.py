@@ -29,20 +29,20 @@ _TAG = re.compile("|".join(map(re.escape, _ALL)))
 _LONGEST_TAG = max(map(len, _ALL))
 
 _MOST_BLANK = 4096
-"""Characters of white space that are held until it is known whether they go."""
+"""Characters of white space that are pending until it is known whether they go."""
 
 
 class TagStripper:
-    """Takes tagged reasoning out of a text that comes in pieces, cut anywhere.
+    """Takes tagged reasoning out of a text that comes in parts, cut anywhere.
 
     White space between the reasoning and what is said goes with it. A tag that is never closed hides the rest; of one
     that was never opened only the tag itself goes.
     """
 
-    __slots__ = ("_blank", "_closing", "_held", "_said", "_stripped")
+    __slots__ = ("_blank", "_closing", "_pending", "_said", "_stripped")
 
     def __init__(self) -> None:
-        self._held = self._blank = ""
+        self._pending = self._blank = ""
         self._closing: str | None = None
         self._said = False
         self._stripped = False
@@ -50,19 +50,19 @@ class TagStripper:
     @property
     def passive(self) -> bool:
         """Whether the next part goes on as it is if it has none of :data:`FIRST`."""
-        return self._said and self._closing is None and not self._held
+        return self._said and self._closing is None and not self._pending
 
     def feed(self, text: str) -> str:
-        """The next piece of the text; what of it, and of what was held, can be said now."""
-        text = self._held + text
-        self._held = ""
+        """The next part of the text; what of it, and of what is pending, can be said now."""
+        text = self._pending + text
+        self._pending = ""
         said = []
         start, end = 0, len(text)
         while start < end:
             if self._closing is not None:
                 closed = text.find(self._closing, start)
                 if closed < 0:
-                    self._held = text[max(start, end - len(self._closing) + 1) :]
+                    self._pending = text[max(start, end - len(self._closing) + 1) :]
                     break
                 start = closed + len(self._closing)
                 self._closing = None
@@ -72,7 +72,7 @@ class TagStripper:
             if found is None:
                 kept = end - _begun_tag(text, start)
                 said.append(self._spoken(text[start:kept]))
-                self._held = text[kept:]
+                self._pending = text[kept:]
                 break
             said.append(self._spoken(text[start : found.start()]))
             self._closing = TAGS.get(found.group())
@@ -81,11 +81,11 @@ class TagStripper:
         return "".join(said)
 
     def flush(self) -> str:
-        """The text has ended: what was held because it might have been a tag."""
-        held, self._held = self._held, ""
+        """The text has ended: what was pending because it might have been a tag."""
+        pending, self._pending = self._pending, ""
         if self._closing is not None:
             return ""
-        said = self._spoken(held)
+        said = self._spoken(pending)
         blank, self._blank = self._blank, ""
         return said if self._stripped else said + blank
 

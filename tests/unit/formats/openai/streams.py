@@ -8,6 +8,7 @@ from typing import Any
 
 from skyproxy.formats.openai.stream_inspector import StreamInspector
 from skyproxy.formats.openai.stream_state import Asked
+from skyproxy.formats.sse import event_end, read_event
 
 DONE = b"data: [DONE]\n\n"
 COMMENT = b": OPENROUTER PROCESSING\n\n"
@@ -51,3 +52,15 @@ def inspected(*reads: bytes, asked: Asked | None = None) -> StreamInspector:
     for data in reads:
         inspector.feed(data)
     return inspector
+
+
+def payloads(data: bytes) -> Iterator[bytes]:
+    """The data of each event in *data*; comments and other fields are passed over."""
+    position = 0
+    while end := event_end(data, position):
+        payload = read_event(data[position:end]).data
+        if payload is not None:
+            yield payload
+        position = end
+    if data[position:].strip() == b"data: [DONE]":
+        yield b"[DONE]"

@@ -7,20 +7,14 @@ import json
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.formats.openai import model_names
-from skyproxy.formats.openai.model_names import ModelNames
 from skyproxy.formats.openai.stream_inspector import StreamInspector
 from tests.unit.formats.openai.streams import COMMENT, DONE, STOP, USAGE, chunk, event, line_ends, splits
 
 
 def named(reads: list[bytes], model: str = "own") -> bytes:
     inspector = StreamInspector()
-    names = ModelNames(model, inspector.template)
-    passed = []
-    for data in [*reads, None]:
-        events = inspector.end() if data is None else inspector.feed(data)
-        if events:
-            passed.append(names.put_into_ordinary(events) if inspector.ordinary else names.put_into(events))
-    return b"".join(passed)
+    inspector.put_into_events(model)
+    return b"".join([*map(inspector.feed, reads), inspector.end()])
 
 
 class ModelNamesTests(SynchronousTestCase):
@@ -88,3 +82,12 @@ class ModelNamesTests(SynchronousTestCase):
         self.patch(model_names, "with_model", lambda *args: (searched.append(args[0]), with_model(*args))[1])
         named(words)
         self.assertLess(len(searched), 4)
+
+    def test_from_any_moment_on(self) -> None:
+        words = [chunk(text) for text in ("a", "b", "c", "d")]
+        for begun in range(5):
+            inspector = StreamInspector()
+            before = b"".join(map(inspector.feed, words[:begun]))
+            names = inspector.put_into_events("own")
+            passed = names.put_into(before) + b"".join(map(inspector.feed, words[begun:]))
+            self.assertEqual(passed, b"".join(words).replace(b'"m"', b'"own"'), begun)

@@ -15,7 +15,7 @@ from skyproxy.formats.openai.reasoning.chunks import MOST_TEXTS, Chunks
 from skyproxy.formats.openai.reasoning.responses import Responses
 from skyproxy.formats.openai.reasoning.tags import TAGS, TagStripper
 from skyproxy.formats.openai.stream_inspector import StreamInspector
-from skyproxy.formats.sse import payloads
+from tests.unit.formats.openai.streams import payloads
 
 
 def stripped(*pieces: str) -> str:

@@ -1,0 +1,39 @@
+"""The choices of a stream: which have begun, and which are over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from skyproxy.formats.openai.bodies import choices_of, finish_reason_of, index_of
+from skyproxy.formats.openai.first_content import choice_says
+
+_MOST_CHOICES = 256
+"""Choices that are distinguished. Nobody asks for as many."""
+
+
+class Choices:
+    """Which choices of an answer have begun, and which are over."""
+
+    __slots__ = ("_begun", "_finished", "last_reason")
+
+    def __init__(self) -> None:
+        self._begun: set[int] = set()
+        self._finished: set[int] = set()
+        self.last_reason: str | None = None
+
+    def read(self, chunk: Mapping[str, Any]) -> None:
+        """Note what *chunk* says of them."""
+        for choice in choices_of(chunk):
+            index, reason = index_of(choice), finish_reason_of(choice)
+            if len(self._begun) < _MOST_CHOICES:
+                self._begun.add(index)
+            if reason is not None:
+                self._finished.add(index)
+                self.last_reason = reason
+            elif index in self._finished and choice_says(choice):
+                self._finished.discard(index)
+
+    def complete(self, wanted: int) -> bool:
+        """Whether all that have begun are over, and they are as many as *wanted*."""
+        return len(self._finished) >= max(wanted, 1) and self._finished >= self._begun
