@@ -187,8 +187,10 @@ class Coalescing:
             await subscriber.begun()
         except (_NotShared, SkyproxyError) as error:
             forget(error)
-            return await fetch()
-        return SharedAnswer(flight, subscriber, _said("coalesced"))
+        else:
+            return SharedAnswer(flight, subscriber, _said("coalesced"))
+        # Outside of the clause above: whatever fails in it would hold that error, and be held by it.
+        return await fetch()
 
     def _count(self, sharing: Sharing, result: CacheResult) -> None:
         sharing.result = result
