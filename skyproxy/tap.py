@@ -12,12 +12,14 @@ from twisted.python import usage
 
 from skyproxy.cache.ownership import NotUsable, check
 from skyproxy.config import Config, ConfigError, Problem, load, may_pass
+from skyproxy.config.files import user_home
 from skyproxy.http import Wire
 from skyproxy.http.loop.socket_budget import raise_limit
 from skyproxy.log.logging import Logging, build_logging
 from skyproxy.process import pid_file as pidfile
 from skyproxy.process.listening import NotListening
 from skyproxy.process.privileges import Owner, acting_as, owner_of
+from skyproxy.process.runtime_folder import runtime_folder
 from skyproxy.process.signals import Signals
 from skyproxy.process.systemd import Notifier
 
@@ -67,7 +69,7 @@ class Reader:
             Path(options["config"]) if options["config"] else None,
             environ=os.environ,
             cwd=self._cwd,
-            home=_home(),
+            home=user_home(),
             listen=options["listen"],
             log_file=options["log-file"],
             log_level=options["log-level"],
@@ -121,7 +123,8 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     signals.take()
     logging = build_logging(config, twistd, cwd, reactor)
     open_log(logging, owner)
-    service = build(reactor, config, reader.read, logging, Wire(), signals, Notifier(os.environ))
+    notifier, runtime = Notifier(os.environ), runtime_folder(os.environ)
+    service = build(reactor, config, reader.read, logging, Wire(), signals, notifier, runtime)
     try:
         service.listen()
     except NotListening as error:
@@ -162,11 +165,3 @@ def open_log(logging: Logging, owner: Owner | None) -> None:
         logging.open(owner)
     except OSError as error:
         raise SystemExit(f"skyproxy: cannot write the log file {error.filename}: {error.strerror}") from None
-
-
-def _home() -> Path | None:
-    """The user's; None if nobody knows where that is."""
-    try:
-        return Path.home()
-    except RuntimeError:
-        return None

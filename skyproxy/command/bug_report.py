@@ -16,8 +16,9 @@ import click
 from skyproxy.command.check import for_programs, look
 from skyproxy.command.main import versions
 from skyproxy.command.output import fail
-from skyproxy.command.place import config_option, home
+from skyproxy.command.place import config_option
 from skyproxy.config import Config
+from skyproxy.config.files import user_home
 from skyproxy.log.redaction import REDACTED, Redactor
 
 _LOG_BYTES = 256 * 1024
@@ -39,7 +40,7 @@ def bug_report(output: Path | None, yes: bool, config: Path | None) -> None:
     path = output or Path(time.strftime("skyproxy-bug-report-%Y%m%d-%H%M%S.zip"))
     if path.exists():
         fail(f"{path} is there already, and is not replaced: name another with --output")
-    found = look(config, environ=os.environ, cwd=Path.cwd(), home=home())
+    found = look(config, environ=os.environ, cwd=Path.cwd(), home=user_home())
     parts = contents(found.config, for_programs(found), Path.cwd())
     click.echo("It will hold:")
     for name, text in parts.items():

@@ -12,8 +12,9 @@ import click
 
 from skyproxy.command.init.known import SLOTS
 from skyproxy.command.output import WRONG, seconds, show_json, table
-from skyproxy.command.place import config_option, home, json_option
+from skyproxy.command.place import config_option, json_option
 from skyproxy.config import Config, ConfigError, ProviderConfig, load
+from skyproxy.config.files import user_home
 from skyproxy.config.model_names import parse_model_name
 
 HEAD = ("slot", "provider", "model", "key")
@@ -70,7 +71,7 @@ def check(config: Path | None, live: bool, tokens: bool, as_json: bool) -> None:
     """
     if tokens and not live:
         raise click.UsageError("--tokens takes --live")
-    found = look(config, environ=os.environ, cwd=Path.cwd(), home=home())
+    found = look(config, environ=os.environ, cwd=Path.cwd(), home=user_home())
     if live and found.config is not None:
         found = with_live(found, found.config, tokens=tokens)
     if as_json:

@@ -11,6 +11,7 @@ from skyproxy.command.output import WRONG, fail, show_json, table
 from skyproxy.command.output import seconds as shown
 from skyproxy.command.place import json_option
 from skyproxy.command.running import NotRunning, Running, pid_option, the_one
+from skyproxy.process.runtime_folder import is_alive
 
 
 @click.command()
@@ -61,8 +62,9 @@ def stop(pid: int | None, wait: bool) -> None:
     if not wait:
         click.echo(f"process {running.pid} is stopping")
         return
-    # Its socket goes when it ends; what is under way may take as long as its drain_timeout.
-    while running.path.exists():
+    # Its socket is the last to go. What is under way may take as long as its drain_timeout; one that is killed leaves
+    # the socket behind.
+    while running.path.exists() and is_alive(running.pid):
         time.sleep(0.05)
     click.echo(f"process {running.pid} has stopped")
 

@@ -10,6 +10,7 @@ import click
 
 from skyproxy.command.output import fail
 from skyproxy.config import Config, ConfigError, load
+from skyproxy.config.files import user_home
 
 _TCP = re.compile(r"(tcp|tcp6|ssl):(?P<port>[0-9]+)(?::.*?\binterface=(?P<host>(?:\\:|[^:])+))?")
 
@@ -26,17 +27,9 @@ def read_config(path: Path | None) -> Config:
     :raise SystemExit: it cannot be used; the reasons were printed.
     """
     try:
-        return load(path, environ=os.environ, cwd=Path.cwd(), home=home())
+        return load(path, environ=os.environ, cwd=Path.cwd(), home=user_home())
     except ConfigError as error:
         fail(f"the configuration cannot be used:\n{error}")
-
-
-def home() -> Path | None:
-    """The user's folder; None if nobody knows where that is."""
-    try:
-        return Path.home()
-    except RuntimeError:
-        return None
 
 
 def url_of(config: Config) -> str | None:

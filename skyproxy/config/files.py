@@ -51,6 +51,14 @@ def find(
     return None
 
 
+def user_home() -> Path | None:
+    """The user's folder; None if nobody knows where that is."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
 def places(*, environ: Mapping[str, str], cwd: Path, home: Path | None) -> tuple[Path, ...]:
     """The files that are looked for where nobody names one, in their order."""
     user = _user_folder(environ, home)

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from skyproxy import __version__
 from skyproxy.process.configuration import Configuration, ReloadOutcome
 from skyproxy.process.runtime_folder import NotPrivate, make_private, remove_stale
+from skyproxy.util.private_files import open_private
 
 _log = Logger()
 
@@ -114,7 +115,7 @@ class AdminEndpoint:
         self._port = port
         self._file = folder / f"{name}.json"
         self._file.unlink(missing_ok=True)
-        descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = open_private(self._file, os.O_WRONLY | os.O_EXCL)
         with open(descriptor, "w", encoding="utf-8") as file:
             json.dump({"port": port.getHost().port, "token": token}, file)
 

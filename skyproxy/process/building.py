@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from skyproxy.process.child import Child, Resource
 from skyproxy.process.collector import spare_the_collector
 from skyproxy.process.draining import FLUSH_SECONDS
 from skyproxy.process.parts import make_parts
-from skyproxy.process.runtime_folder import runtime_folder
 from skyproxy.process.service import SkyproxyService
 from skyproxy.process.signals import Signals
 from skyproxy.process.systemd import Notifier
@@ -30,6 +28,7 @@ def build(
     wire: Wire,
     signals: Signals,
     notifier: Notifier,
+    runtime: Path | None = None,
 ) -> SkyproxyService:
     """The service that `twistd skyproxy` runs.
 
@@ -39,10 +38,11 @@ def build(
     :param wire: the protocols under the site and under the connection pools.
     :param signals: those of the process, which are taken.
     :param notifier: tells whoever supervises the process.
+    :param runtime: the folder of the admin socket; None: there is none.
     """
     parts = make_parts(reactor, config, load, logging, wire, notifier)
     service = SkyproxyService(reactor, parts)
-    for child in children(reactor, service, signals, runtime_folder(os.environ)):
+    for child in children(reactor, service, signals, runtime):
         child.setServiceParent(service)  # type: ignore[no-untyped-call]
     return service
 
@@ -57,6 +57,8 @@ def children(reactor: Any, service: SkyproxyService, signals: Signals, runtime: 
     configuration, providers, drain = parts.configuration, parts.providers, parts.drain
     return [
         Resource("log", parts.logging.start, parts.logging.stop),
+        # Until the end, so that whoever asked for it sees when that has come.
+        Child("admin socket", admin.listen, admin.close),
         Child("warnings", configuration.warn),
         Child("records", stop=parts.batches.hand_on),
         Child("event loop lag", parts.lag.start, parts.lag.stop),
@@ -67,7 +69,6 @@ def children(reactor: Any, service: SkyproxyService, signals: Signals, runtime: 
         Child("requests under way", stop=drain.finish),
         Child("idle connections", stop=parts.connections.drain),
         Resource("endpoints", parts.endpoints.listen, parts.endpoints.close),
-        Child("admin socket", admin.listen, admin.close),
         Child("readiness", stop=drain.leave),
         Child("configuration", configuration.start, configuration.stop),
         Child("watched files", stop=configuration.stop_watching),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from skyproxy.util.private_files import make_private_folder
 
 _NAME = re.compile(r"([0-9]{1,10})\.(sock|json)")
 
@@ -38,7 +41,7 @@ def make_private(folder: Path) -> None:
     :raise NotPrivate: it is another user's, or open to others.
     :raise OSError: it cannot be made.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(folder)
     if os.name == "nt":
         # Below the user's own folder nobody else may read.
         return
@@ -62,10 +65,24 @@ def found_in(folder: Path) -> Iterator[tuple[int, Path]]:
 
 
 def remove_stale(folder: Path) -> None:
-    """Remove what killed processes have left in *folder*."""
+    """Remove what killed processes have left in *folder*: sockets at which nobody listens, and files of processes that
+    are gone. The number alone would not tell of a socket: a container counts its processes anew.
+    """
     for number, path in found_in(folder):
-        if not is_alive(number):
+        if _is_deserted(path) if path.suffix == ".sock" else not is_alive(number):
             path.unlink(missing_ok=True)
+
+
+def _is_deserted(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.setblocking(False)
+        try:
+            asking.connect(str(path))
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    return False
 
 
 def is_alive(number: int) -> bool:

@@ -246,7 +246,7 @@ def test_status_reload_and_stop(start: Starter, demo: DemoProvider, tmp_path: Pa
     runtime = tmp_path / "run"
     runtime.mkdir(mode=0o700)
     env = {"XDG_RUNTIME_DIR": str(runtime)}
-    path = written(tmp_path, config_for(demo))
+    path = written(tmp_path, config_for(demo, {"drain_timeout": "60s"}))
     for command in ("status", "top", "reload", "stop"):
         done = skyproxy(tmp_path, command, env=env)
         assert done.returncode == 1 and "no skyproxy runs for this user: start it" in done.stderr, command
@@ -262,7 +262,7 @@ def test_status_reload_and_stop(start: Starter, demo: DemoProvider, tmp_path: Pa
     done = skyproxy(tmp_path, "top", env=env)
     assert done.returncode == 0 and "event loop lag" in done.stdout and "No provider or model rests." in done.stdout
     assert skyproxy(tmp_path, "reload", env=env).stdout == "Nothing is different.\n"
-    config = config_for(demo)
+    config = config_for(demo, {"drain_timeout": "60s"})
     config["model_slots"]["combat"]["model"] = "other"
     written(tmp_path, config)
     done = skyproxy(tmp_path, "reload", env=env)
@@ -272,10 +272,11 @@ def test_status_reload_and_stop(start: Starter, demo: DemoProvider, tmp_path: Pa
     assert done.returncode == 1 and "did you mean 'base_url'?" in done.stderr and "the old one serves on" in done.stderr
     told = json.loads(skyproxy(tmp_path, "reload", "--json", env=env).stdout)
     assert told["good"] is False and told["problems"]
-    connection = open_request(run, chat("demo:guard;first=1"))
+    connection = open_request(run, chat("demo:guard;first=4"))
     eventually(lambda: demo.stats()["active"] == 1, "the request is under way")
     done = skyproxy(tmp_path, "stop", env=env)
     assert done.returncode == 0 and "has stopped" in done.stdout
+    assert demo.stats()["active"] == 0, "it has waited for what was under way"
     assert b"200 OK" in read_all(connection)
     assert run.wait() == 0
 

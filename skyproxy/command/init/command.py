@@ -15,8 +15,7 @@ from skyproxy.command.init.known import BY_NAME, CLOUD, Known, of_key, propose, 
 from skyproxy.command.init.models import NoModels, local_servers, models_of
 from skyproxy.command.init.writing import CONFIG, KEYS, SCHEMA, Chosen, Exists, config_text, env_text, write
 from skyproxy.command.output import fail, table
-from skyproxy.command.place import home
-from skyproxy.config.files import places
+from skyproxy.config.files import places, user_home
 from skyproxy.config.json_schema import json_schema
 
 
@@ -56,7 +55,7 @@ def init(
 
 def _own_folder() -> Path:
     """Where ``skyproxy run`` looks, wherever it is started."""
-    _, _, *of_user = places(environ=os.environ, cwd=Path.cwd(), home=home())
+    _, _, *of_user = places(environ=os.environ, cwd=Path.cwd(), home=user_home())
     if not of_user:
         fail("nobody knows where your configuration folder is: name one with --dir")
     return of_user[0].parent

@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from skyproxy.command.init.known import SLOTS, Known
+from skyproxy.util.private_files import open_private
 
 CONFIG, KEYS, SCHEMA = "skyproxy.yaml", ".env", "skyproxy.schema.json"
 
@@ -91,7 +92,8 @@ def write(folder: Path, files: Mapping[str, str]) -> list[Path]:
         for name, text in files.items():
             path = folder / name
             # O_EXCL: who makes the file meanwhile keeps it.
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if name == KEYS else 0o644)
+            flags = os.O_WRONLY | os.O_EXCL
+            descriptor = open_private(path, flags) if name == KEYS else os.open(path, flags | os.O_CREAT, 0o644)
             written.append(path)
             with open(descriptor, "w", encoding="utf-8") as file:
                 file.write(text)

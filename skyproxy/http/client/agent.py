@@ -26,8 +26,8 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _SHARE_OF_PROXY = 0.8
 """Of the time for a connection, which a proxy gets to take one."""
 
-_LATER = 60.0
-"""Seconds."""
+_LONGER = 60.0
+"""Seconds that Twisted's timer of one connection gets beyond ``connect_timeout``."""
 
 _MOST_PATHS = 100
 """Paths that an agent remembers: there are few, but they come from outside of it."""
@@ -95,14 +95,17 @@ def endpoint_of(
 
 
 def _direct(reactor: Any, host: str, port: int, connect_timeout: float) -> IStreamClientEndpoint:
-    kind: Any = NameEndpoint
+    # TimedEndpoint keeps the time: Twisted's own timer must never be the first to end.
+    longer = connect_timeout + _LONGER
+    endpoint: Any
     if isIPAddress(host):
-        kind = TCP4ClientEndpoint
+        endpoint = TCP4ClientEndpoint(reactor, host, port, longer)
     elif isIPv6Address(host):
-        kind = TCP6ClientEndpoint
-    # TimedEndpoint keeps the time, so that this timer must never be the first.
-    endpoint: IStreamClientEndpoint = kind(reactor, host, port, connect_timeout + _LATER)
-    return endpoint
+        endpoint = TCP6ClientEndpoint(reactor, host, port, longer)
+    else:
+        endpoint = NameEndpoint(reactor, host, port, longer, lookup_timeout=connect_timeout)
+    connecting: IStreamClientEndpoint = endpoint
+    return connecting
 
 
 @implementer(IStreamClientEndpoint)

@@ -32,13 +32,17 @@ class NameEndpoint:
     :param reactor: IReactorTCP, IReactorTime, IReactorPluggableNameResolver.
     :param host: in ASCII.
     :param connect_timeout: seconds for each address.
+    :param lookup_timeout: seconds after which a look-up that has not answered is begun anew; None: as many.
     """
 
-    def __init__(self, reactor: Any, host: str, port: int, connect_timeout: float) -> None:
+    def __init__(
+        self, reactor: Any, host: str, port: int, connect_timeout: float, lookup_timeout: float | None = None
+    ) -> None:
         self._reactor = reactor
         self._host = host
         self._port = port
         self._timeout = connect_timeout
+        self._lookup_timeout = connect_timeout if lookup_timeout is None else lookup_timeout
         self._worked: str | None = None
         self._asking: list[Deferred[list[str]]] = []
         self._asked = 0.0
@@ -80,7 +84,7 @@ class NameEndpoint:
         # Looking a name up takes a thread, of which there are few: those who come meanwhile wait for the same answer,
         # unless it takes so long that it may never come.
         now = self._reactor.seconds()
-        if len(self._asking) == 1 or now - self._asked >= self._timeout:
+        if len(self._asking) == 1 or now - self._asked >= self._lookup_timeout:
             self._asked = now
             self._reactor.nameResolver.resolveHostName(_Answer(self._answered), self._host, self._port)
         return mine

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -57,12 +58,20 @@ class RuntimeFolderTests(Folder):
                 make_private(folder)
 
     def test_what_killed_processes_left_goes_and_nothing_else(self) -> None:
-        names = (f"{NOBODY}.sock", f"{NOBODY}.json", f"{os.getpid()}.sock", "mine.sock", "7.txt", "x7.sock")
+        # A container counts its processes anew: the number of a killed one may be another's, or this one's own.
+        for name in (f"{NOBODY}.sock", f"{os.getpid()}.sock"):
+            with socket.socket(socket.AF_UNIX) as killed:
+                killed.bind(str(self.folder / name))
+        names = (f"{NOBODY}.json", f"{os.getpid()}.json", "mine.sock", "7.txt", "x7.sock")
         for name in names:
             (self.folder / name).touch()
-        remove_stale(self.folder)
-        self.assertEqual({each.name for each in self.folder.iterdir()}, set(names[2:]))
-        self.assertEqual([pid for pid, _ in found_in(self.folder)], [os.getpid()])
+        with socket.socket(socket.AF_UNIX) as alive:
+            alive.bind(str(self.folder / f"{NOBODY + 1}.sock"))
+            alive.listen(1)
+            remove_stale(self.folder)
+        kept = {*names[1:], f"{NOBODY + 1}.sock"}
+        self.assertEqual({each.name for each in self.folder.iterdir()}, kept)
+        self.assertEqual({pid for pid, _ in found_in(self.folder)}, {os.getpid(), NOBODY + 1})
         self.assertEqual(list(found_in(self.folder / "none")), [])
 
 

@@ -104,6 +104,12 @@ class EndpointTests(SynchronousTestCase):
             endpoint_of(Origin(url), reactor, 5.0, None).connect(Factory()).addErrback(lambda _: None)
             self.assertEqual(reactor.tcpClients[0][:2], (address, 8080))
 
+    def test_the_system_never_gives_a_connection_up_first(self) -> None:
+        for host in ("127.0.0.1", "[::1]", "localhost", "api.example"):
+            reactor = MemoryReactorClock()
+            endpoint_of(Origin(f"http://{host}"), reactor, 5.0, None).connect(Factory()).addErrback(lambda _: None)
+            self.assertGreater(reactor.tcpClients[0][3], 5.0, host)
+
     def test_a_name_is_looked_up(self) -> None:
         reactor = MemoryReactorClock()
         endpoint_of(Origin("http://api.example"), reactor, 5.0, None).connect(Factory()).addErrback(lambda _: None)
