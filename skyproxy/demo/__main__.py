@@ -46,7 +46,10 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m skypr
     failures: list[Failure] = []
 
     def start() -> Deferred[None]:
-        return demo.start().addCallbacks(lambda _: print(f"listening on {demo.base_url}", flush=True), failed)
+        return demo.start().addCallbacks(started, failed)
+
+    def started(_: None) -> None:
+        print(f"skyproxy's demo, a provider without a model, listening on {demo.base_url}", flush=True)
 
     def failed(failure: Failure) -> None:
         failures.append(failure)

@@ -55,6 +55,7 @@ class Api(Resource):
 
     def render(self, request: Request) -> Any:
         path = request.path.decode("latin-1")
+        request.setHeader(b"X-Skyproxy-Demo", b"true")
         control = self._control and path.startswith("/control/")
         connection = self._connections.used(request, control=control)
         if control:

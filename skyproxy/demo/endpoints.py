@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from skyproxy.demo.asked import answers_to, json_of, schema_of
 from skyproxy.demo.bomb import Bomb
 from skyproxy.demo.faults import Faults, parse_faults
 from skyproxy.demo.ledger import Exchange
@@ -16,7 +17,7 @@ from skyproxy.demo.responses import ResponseShape
 from skyproxy.demo.script import bomb_reply, redirect_reply, stream_reply, whole_reply
 from skyproxy.demo.shapes import FAILURE, ApiError, ChatShape, CompletionShape, Shape
 from skyproxy.demo.steps import Reply
-from skyproxy.demo.words import estimated_tokens, say
+from skyproxy.demo.words import Said, estimated_tokens, line_for, say, write_json
 
 _JSON = b"application/json"
 _EVENTS = b"text/event-stream"
@@ -24,7 +25,13 @@ _EVENTS = b"text/event-stream"
 _DIMENSIONS = 16
 _MOST_DIMENSIONS = 4096
 
-_ShapeFactory = Callable[[dict[str, Any], Any, int, "bool | None"], Shape]
+_ShapeFactory = Callable[[dict[str, Any], list[Said], int, "bool | None"], Shape]
+
+_ID_PREFIXES = {
+    "/v1/chat/completions": "chatcmpl-demo",
+    "/v1/completions": "cmpl-demo",
+    "/v1/responses": "resp_demo",
+}
 
 Fields = dict[str, Any]
 
@@ -94,20 +101,28 @@ class Endpoints:
         if not isinstance(messages, list) or not messages:
             raise ApiError(400, "'messages' must be a list that is not empty.", param="messages")
         texts = [_text_of(message) for message in messages]
-        return self._spoken(exchange, fields, faults, texts, ChatShape, "chatcmpl-demo")
+        answers = answers_to(fields, texts[-1], faults)
+        return self._spoken(exchange, fields, faults, texts, answers, ChatShape)
 
     def _completion(self, exchange: Exchange, fields: Fields, faults: Faults) -> Reply:
         prompt = fields.get("prompt")
         if prompt is None:
             raise ApiError(400, "You must provide a prompt.", param="prompt")
-        return self._spoken(exchange, fields, faults, [_text_of(prompt)], CompletionShape, "cmpl-demo")
+        texts = [_text_of(prompt)]
+        answers = answers_to({"n": fields.get("n")}, texts[-1], faults)
+        return self._spoken(exchange, fields, faults, texts, answers, CompletionShape)
 
     def _response(self, exchange: Exchange, fields: Fields, faults: Faults) -> Reply:
         asked = fields.get("input")
         if not asked or not isinstance(asked, (str, list)):
             raise ApiError(400, "'input' must be a text or a list.", param="input")
         texts = [asked] if isinstance(asked, str) else [_text_of(item) for item in asked]
-        return self._spoken(exchange, fields, faults, texts, ResponseShape, "resp_demo")
+        text = fields.get("text")
+        schema = schema_of(text.get("format"), "text.format") if isinstance(text, dict) else None
+        said = say(texts[-1], faults)
+        if schema is not None:
+            said = write_json(json_of(schema, line_for(texts[-1], faults), "text.format"), faults)
+        return self._spoken(exchange, fields, faults, texts, [said], ResponseShape)
 
     def _spoken(
         self,
@@ -115,19 +130,19 @@ class Endpoints:
         fields: Fields,
         faults: Faults,
         texts: list[str],
+        answers: list[Said],
         shape: _ShapeFactory,
-        prefix: str,
     ) -> Reply:
+        prefix = _ID_PREFIXES[exchange.path]
         base = {"id": f"{prefix}{exchange.number}", "created": int(time.time()), "model": fields["model"]}
-        said = say(texts[-1], faults)
         prompt_tokens = sum(map(estimated_tokens, texts))
         if fields.get("stream") is not True:
-            answer = shape(base, said, prompt_tokens, True if faults.usage else None).whole()
+            answer = shape(base, answers, prompt_tokens, True if faults.usage else None).whole()
             return _json_reply(answer, faults)
         options = fields.get("stream_options")
         asked = isinstance(options, dict) and options.get("include_usage") is True
         usage = asked if faults.usage else None
-        return stream_reply(shape(base, said, prompt_tokens, usage), faults, exchange.count_chunk)
+        return stream_reply(shape(base, answers, prompt_tokens, usage), faults, exchange.count_chunk)
 
     # The rest.
 

@@ -15,7 +15,7 @@ class Faults:
 
     An aborted or closed connection is that under HTTP/2, too: it ends every stream.
 
-    How much, and when:
+    How much, and when (a call of a tool has the number of pieces, the size and the text that its arguments have):
 
     :ivar chunks: the number of pieces of content.
     :ivar delay: seconds between the pieces of a stream.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from skyproxy.demo.shapes import FAILURE, event
@@ -13,13 +13,14 @@ class ResponseShape:
     """One answer. A stream of it numbers its events, and repeats the whole content at its end.
 
     :param base: id, created and model, as chat has them.
+    :param answers: only one can be given here.
     :param usage: None leaves the token counts out.
     """
 
-    def __init__(self, base: dict[str, Any], said: Said, prompt_tokens: int, usage: bool | None) -> None:
+    def __init__(self, base: dict[str, Any], answers: Sequence[Said], prompt_tokens: int, usage: bool | None) -> None:
         self._base = base
         self._item_id = f"msg_{base['id']}"
-        self._said = said
+        self._said = answers[0]
         self._prompt_tokens = prompt_tokens
         self._usage = usage
         self._sequence = 0

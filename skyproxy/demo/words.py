@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from zlib import crc32
 
@@ -25,6 +25,9 @@ LINES = (
     "Don't lick the soul gems, traveller. We had to post a sign.",
 )
 
+_PIECE = 8
+"""Characters of a piece of JSON."""
+
 THOUGHTS = ("A stranger ", "at this hour. ", "I had better ", "sound stern.")
 
 
@@ -36,6 +39,7 @@ class Said:
     :ivar size: bytes of each piece, if they are to have one size.
     :ivar aloud: what precedes them.
     :ivar thoughts: what is given beside the content.
+    :ivar function: the name of the function that is called with the content as its arguments; None: it is said.
     """
 
     words: tuple[str, ...]
@@ -43,6 +47,7 @@ class Said:
     size: int | None = None
     aloud: tuple[str, ...] = ()
     thoughts: tuple[str, ...] = ()
+    function: str | None = None
 
     @property
     def tokens(self) -> int:
@@ -61,9 +66,36 @@ class Said:
         return "".join(self.aloud) + (spoken if self.size is None else _sized(spoken, self.size))
 
 
-def say(prompt: str, faults: Faults) -> Said:
-    """The answer to *prompt*: always the same one."""
-    text = faults.text if faults.text is not None else LINES[crc32(prompt.encode("utf-8", "replace")) % len(LINES)]
+def say(prompt: str, faults: Faults, number: int = 0) -> Said:
+    """The answer to *prompt*: always the same one.
+
+    :param number: of several answers to it, which differ.
+    """
+    return _said(line_for(prompt, faults, number), faults)
+
+
+def line_for(prompt: str, faults: Faults, number: int = 0) -> str:
+    """The text of the answer to *prompt*."""
+    if faults.text is not None:
+        return faults.text
+    return LINES[(crc32(prompt.encode("utf-8", "replace")) + number) % len(LINES)]
+
+
+def write_json(data: str, faults: Faults) -> Said:
+    """An answer in JSON, given in pieces that end anywhere. A text, a number of pieces, a size go before it."""
+    if faults.text is not None or faults.chunks is not None or faults.size is not None:
+        return _said(data if faults.text is None else faults.text, faults)
+    return replace(_said("", faults), words=(pieces := _in_pieces(data)), count=len(pieces))
+
+
+def call(function: str, arguments: str, faults: Faults) -> Said:
+    """The call of a function, its arguments in pieces that end anywhere."""
+    pieces = _in_pieces(arguments)
+    thoughts = THOUGHTS if faults.think == "field" else ()
+    return Said(pieces, len(pieces), thoughts=thoughts, function=function)
+
+
+def _said(text: str, faults: Faults) -> Said:
     words = tuple(re.findall(r"\s+|\S+\s*", text)) or ("",)
     count = len(words) if faults.chunks is None else faults.chunks
     if count > len(words):
@@ -75,6 +107,10 @@ def say(prompt: str, faults: Faults) -> Said:
         aloud=("<thi", "nk>", *THOUGHTS, "</th", "ink>") if faults.think == "" else (),
         thoughts=THOUGHTS if faults.think == "field" else (),
     )
+
+
+def _in_pieces(data: str) -> tuple[str, ...]:
+    return tuple(data[start : start + _PIECE] for start in range(0, len(data), _PIECE))
 
 
 def estimated_tokens(text: str) -> int:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+import subprocess
+import sys
+
 from twisted.logger import Logger
 
 from skyproxy.pipeline.proxy import Runtime
@@ -18,8 +23,16 @@ def announce(runtime: Runtime, base_url: str, where: str) -> None:
     model = models[0] if models else f"{next(iter(runtime.config.providers))}:MODEL"
     _log.info("skyproxy listens at {base_url}", base_url=base_url)
     _log.info("Configuration: {source}", source=runtime.config.source)
-    _log.info(
-        "Try: {command}",
-        command=f"curl -N {where}/chat/completions -H 'Content-Type: application/json' "
-        f'-d \'{{"model":"{model}","stream":true,"messages":[{{"role":"user","content":"Who goes there?"}}]}}\'',
-    )
+    _log.info("Try: {command}", command=curl(where, model, windows=sys.platform == "win32"))
+
+
+def curl(where: str, model: str, *, windows: bool) -> str:
+    """A line that asks *model* for a stream: for a POSIX shell, or for Windows' cmd, which knows double quotes only.
+
+    :param where: the API, as words for curl.
+    """
+    messages = [{"role": "user", "content": "Who goes there?"}]
+    body = json.dumps({"model": model, "stream": True, "messages": messages}, separators=(",", ":"))
+    words = ["-H", "Content-Type: application/json", "-d", body]
+    quoted = subprocess.list2cmdline(words) if windows else shlex.join(words)
+    return f"curl -N {where}/chat/completions {quoted}"

@@ -21,7 +21,9 @@ class ProcessTests(SynchronousTestCase):
         assert child.stdout is not None
         self.addCleanup(child.stdout.close)
         line = child.stdout.readline()
-        self.assertRegex(line, r"^listening on http://127\.0\.0\.1:\d+/v1\n$")
+        self.assertRegex(
+            line, r"^skyproxy's demo, a provider without a model, listening on http://127\.0\.0\.1:\d+/v1\n$"
+        )
         with urllib.request.urlopen(line.split()[-1] + "/models", timeout=60) as answer:
             self.assertIn(b"guard", answer.read())
         child.send_signal(signal.SIGTERM)
