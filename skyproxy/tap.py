@@ -12,7 +12,6 @@ from twisted.python import usage
 
 from skyproxy.cache.ownership import NotUsable, check
 from skyproxy.config import Config, ConfigError, Problem, load, may_pass
-from skyproxy.config.files import user_home
 from skyproxy.http import Wire
 from skyproxy.http.loop.socket_budget import raise_limit
 from skyproxy.log.logging import Logging, build_logging
@@ -22,6 +21,8 @@ from skyproxy.process.privileges import Owner, acting_as, owner_of
 from skyproxy.process.runtime_folder import runtime_folder
 from skyproxy.process.signals import Signals
 from skyproxy.process.systemd import Notifier
+from skyproxy.util.file_stream import replace_missing_streams
+from skyproxy.util.user_folders import text_log, user_home
 
 
 class Options(usage.Options):
@@ -103,6 +104,8 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     # Klein imports the reactor when it is imported: by now --reactor has chosen it.
     from skyproxy.process.building import build
 
+    text = text_log(os.environ, user_home())
+    replace_missing_streams(text)
     if type(reactor).__name__ == "IOCPReactor":
         raise SystemExit("skyproxy: the reactor iocp cannot be used: leave --reactor out, or say --reactor=select")
     use_monotonic_time(reactor)
@@ -121,7 +124,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     see_to_pidfile(twistd, cwd)
     signals = Signals()
     signals.take()
-    logging = build_logging(config, twistd, cwd, reactor)
+    logging = build_logging(config, twistd, cwd, reactor, without_terminal=text)
     open_log(logging, owner)
     notifier, runtime = Notifier(os.environ), runtime_folder(os.environ)
     service = build(reactor, config, reader.read, logging, Wire(), signals, notifier, runtime)

@@ -18,8 +18,8 @@ from skyproxy.command.main import versions
 from skyproxy.command.output import fail
 from skyproxy.command.place import config_option
 from skyproxy.config import Config
-from skyproxy.config.files import user_home
 from skyproxy.log.redaction import REDACTED, Redactor
+from skyproxy.util.user_folders import user_home
 
 _LOG_BYTES = 256 * 1024
 

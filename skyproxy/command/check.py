@@ -14,8 +14,8 @@ from skyproxy.command.init.known import SLOTS
 from skyproxy.command.output import WRONG, seconds, show_json, table
 from skyproxy.command.place import config_option, json_option
 from skyproxy.config import Config, ConfigError, ProviderConfig, load
-from skyproxy.config.files import user_home
 from skyproxy.config.model_names import parse_model_name
+from skyproxy.util.user_folders import user_home
 
 HEAD = ("slot", "provider", "model", "key")
 LIVE_HEAD = (*HEAD, "answer", "first token")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from importlib import import_module
@@ -10,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 import click
 
 from skyproxy import __version__
+from skyproxy.util.file_stream import replace_missing_streams
+from skyproxy.util.user_folders import text_log, user_home
 
 COMMANDS = {
     "run": "skyproxy.command.run:run",
@@ -82,8 +85,9 @@ def skyproxy() -> None:
 
 def main() -> None:
     """Run the command line of this process."""
+    replace_missing_streams(text_log(os.environ, user_home()))
     # The console of Windows may not know the characters of an answer.
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None and hasattr(stream, "reconfigure"):
+        if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     skyproxy(prog_name="skyproxy")

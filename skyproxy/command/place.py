@@ -10,7 +10,7 @@ import click
 
 from skyproxy.command.output import fail
 from skyproxy.config import Config, ConfigError, load
-from skyproxy.config.files import user_home
+from skyproxy.util.user_folders import user_home
 
 _TCP = re.compile(r"(tcp|tcp6|ssl):(?P<port>[0-9]+)(?::.*?\binterface=(?P<host>(?:\\:|[^:])+))?")
 

@@ -24,6 +24,7 @@ _SLOTS_SHOWN = 4
 @click.option("--config", "-c", help="A YAML file, or a folder with the configuration.")
 @click.option("--listen", "-l", help="A port, host:port or Twisted endpoint.")
 @click.option("--log-file", help="File for the log in JSON lines.")
+@click.option("--text-log", help="File for the log that the terminal shows otherwise.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warn", "error"]), help="Of the log.")
 @click.option("--verbose", "-v", is_flag=True, help="Show each request in the terminal.")
 @click.option("--reactor", type=click.Choice(list(REACTORS)), help="In place of the system's best.")
@@ -31,6 +32,7 @@ def run(
     config: str | None,
     listen: str | None,
     log_file: str | None,
+    text_log: str | None,
     log_level: str | None,
     verbose: bool,
     reactor: str | None,
@@ -42,9 +44,12 @@ def run(
 
     options: Any = Options()  # type: ignore[no-untyped-call]
     options.update({"config": config, "listen": listen, "log-file": log_file, "log-level": log_level})
-    options.parent = {"nodaemon": True, "quiet": not verbose}
+    # Without a terminal nobody reads along, and the text is all that is left of a session.
+    in_terminal = text_log is None and sys.__stdout__ is not None
+    options.parent = {"nodaemon": True, "quiet": in_terminal and not verbose, "logfile": text_log}
     service: Any = makeService(options, installed)
-    installed.callWhenRunning(lambda: _announce(service.config, service.base_url))
+    ends = "Ctrl-C" if in_terminal else "skyproxy stop"
+    installed.callWhenRunning(lambda: _announce(announcement(service.config, service.base_url, ends)))
     serve(service, installed)
 
 
@@ -61,17 +66,20 @@ def _install(name: str | None) -> Any:
     return reactor
 
 
-def _announce(config: Config, base_url: str) -> None:
-    for line in announcement(config, base_url):
+def _announce(lines: list[str]) -> None:
+    for line in lines:
         click.echo(line)
     sys.stdout.flush()
 
 
-def announcement(config: Config, base_url: str) -> list[str]:
-    """Six lines: what this is, what to type where, and what is missing."""
+def announcement(config: Config, base_url: str, ends: str = "Ctrl-C") -> list[str]:
+    """Six lines: what this is, what to type where, and what is missing.
+
+    :param ends: what stops it.
+    """
     demo = " — THIS IS THE DEMO, no provider is asked" if config.is_demo else ""
     return [
-        f"skyproxy serves at {base_url}   (Ctrl-C stops it){demo}",
+        f"skyproxy serves at {base_url}   ({ends} stops it){demo}",
         f"SkyrimNet:      type {base_url}/chat/completions as its endpoint, with any key",
         f"Configuration:  {config.source}",
         f"Slots:          {_slots(config)}",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skyproxy.config.problems import Problem, may_pass
+from skyproxy.util.user_folders import user_home as user_home
 
 ONE_FILE = "skyproxy.yaml"
 PROVIDERS_FILE = "providers.yaml"
@@ -49,14 +50,6 @@ def find(
     if any(map(is_file, of_user)):
         return _at(of_user[0].parent, problems)
     return None
-
-
-def user_home() -> Path | None:
-    """The user's folder; None if nobody knows where that is."""
-    try:
-        return Path.home()
-    except RuntimeError:
-        return None
 
 
 def places(*, environ: Mapping[str, str], cwd: Path, home: Path | None) -> tuple[Path, ...]:

@@ -200,6 +200,7 @@ def build_logging(
     cwd: Path,
     reactor: Any,
     at_exit: Callable[[Callable[[], None]], Any] = atexit.register,
+    without_terminal: Path | None = None,
 ) -> Logging:
     """The log that *config* and twistd's own options ask for.
 
@@ -208,11 +209,12 @@ def build_logging(
         some systems lack some.
     :param cwd: what relative file names are relative to.
     :param at_exit: calls what it is given when the process ends.
+    :param without_terminal: the file for the text where it would go to standard output, and there is none.
     """
     logging = Logging(
         reactor,
         log_file=config.proxy.log_file,
-        text=_twistd_sink(twistd, cwd),
+        text=_twistd_sink(twistd, cwd, without_terminal),
         level=config.proxy.log_level,
         secrets=secrets_of(config),
         cwd=cwd,
@@ -223,7 +225,7 @@ def build_logging(
     return logging
 
 
-def _twistd_sink(twistd: Mapping[str, Any], cwd: Path) -> Sink | None:
+def _twistd_sink(twistd: Mapping[str, Any], cwd: Path, without_terminal: Path | None) -> Sink | None:
     """Where twistd would log to, by its own rules."""
     if twistd.get("syslog") or twistd.get("logger"):
         return None
@@ -236,6 +238,8 @@ def _twistd_sink(twistd: Mapping[str, Any], cwd: Path) -> Sink | None:
     if not foreground:
         return FileSink(cwd / "twistd.log")
     stream = getattr(sys.__stdout__, "buffer", None)
+    if stream is None and sys.__stdout__ is None and without_terminal is not None:
+        return FileSink(without_terminal)
     return None if stream is None else StreamSink(getattr(stream, "raw", stream))
 
 

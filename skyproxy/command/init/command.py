@@ -15,8 +15,9 @@ from skyproxy.command.init.known import BY_NAME, CLOUD, Known, of_key, propose, 
 from skyproxy.command.init.models import NoModels, local_servers, models_of
 from skyproxy.command.init.writing import CONFIG, KEYS, SCHEMA, Chosen, Exists, config_text, env_text, write
 from skyproxy.command.output import fail, table
-from skyproxy.config.files import places, user_home
+from skyproxy.config.files import places
 from skyproxy.config.json_schema import json_schema
+from skyproxy.util.user_folders import user_home
 
 
 @click.command()
