@@ -22,6 +22,7 @@ COMMANDS = {
     "top": "skyproxy.command.top:top",
     "reload": "skyproxy.command.control:reload",
     "stop": "skyproxy.command.control:stop",
+    "service": "skyproxy.command.service.command:service",
     "chat": "skyproxy.command.chat:chat",
     "try": "skyproxy.command.try_slot:try_slot",
     "bench": "skyproxy.command.bench.command:bench",

@@ -491,6 +491,7 @@ def test_help_version_and_what_there_is_not(tmp_path: Path) -> None:
         "top",
         "reload",
         "stop",
+        "service",
         "chat",
         "try",
         "bench",
