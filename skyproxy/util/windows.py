@@ -20,3 +20,11 @@ def show_error(text: str) -> bool:
     """
     user32 = _library("user32")
     return user32 is not None and bool(user32.MessageBoxW(None, text, "skyproxy", _ERROR_ICON | _TO_FRONT))
+
+
+def owns_console() -> bool:
+    """Whether the terminal was opened for this process, and closes with it, as after a double click."""
+    kernel32 = _library("kernel32")
+    processes = (ctypes.c_uint32 * 2)()
+    # https://learn.microsoft.com/windows/console/getconsoleprocesslist: how many are attached to the console.
+    return kernel32 is not None and bool(kernel32.GetConsoleProcessList(processes, 2) == 1)

@@ -6,7 +6,7 @@ import ctypes
 from unittest import TestCase
 from unittest.mock import MagicMock, patch
 
-from skyproxy.util.windows import show_error
+from skyproxy.util.windows import owns_console, show_error
 
 
 class MessageBoxTests(TestCase):
@@ -18,3 +18,15 @@ class MessageBoxTests(TestCase):
         with patch.object(ctypes, "windll", libraries, create=True):
             self.assertTrue(show_error("text"))
         libraries.user32.MessageBoxW.assert_called_once_with(None, "text", "skyproxy", 0x10010)
+
+
+class ConsoleTests(TestCase):
+    def test_elsewhere(self) -> None:
+        self.assertFalse(owns_console())
+
+    def test_alone_in_it(self) -> None:
+        for attached, alone in ((1, True), (2, False), (0, False)):
+            libraries = MagicMock()
+            libraries.kernel32.GetConsoleProcessList.return_value = attached
+            with patch.object(ctypes, "windll", libraries, create=True):
+                self.assertIs(owns_console(), alone)
