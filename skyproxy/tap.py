@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.application.service import IService
 from twisted.python import usage
@@ -23,6 +24,10 @@ from skyproxy.process.signals import Signals
 from skyproxy.process.systemd import Notifier
 from skyproxy.util.file_stream import replace_missing_streams
 from skyproxy.util.user_folders import text_log, user_home
+
+if TYPE_CHECKING:  # Klein imports the reactor
+    from skyproxy.process.parts import Parts
+    from skyproxy.process.service import SkyproxyService
 
 
 class Options(usage.Options):
@@ -101,38 +106,82 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     """
     if reactor is None:
         from twisted.internet import reactor
-    # Klein imports the reactor when it is imported: by now --reactor has chosen it.
-    from skyproxy.process.building import build
+    return Launch(options, reactor).service()
 
-    text = text_log(os.environ, user_home())
-    replace_missing_streams(text)
-    if type(reactor).__name__ == "IOCPReactor":
-        raise SystemExit("skyproxy: the reactor iocp cannot be used: leave --reactor out, or say --reactor=select")
-    use_monotonic_time(reactor)
-    raise_limit(reactor)
-    twistd: Any = options.parent or {}
-    owner = owner_of(twistd)
-    try:
-        cwd = Path.cwd()
-    except OSError as error:
-        raise SystemExit(f"skyproxy: the folder that it was started in cannot be used: {error.strerror}") from None
-    reader = Reader(options, owner, cwd)
-    try:
-        config = reader.read()
-    except ConfigError as error:
-        raise SystemExit(f"skyproxy: the configuration cannot be used:\n{error}") from None
-    see_to_pidfile(twistd, cwd)
-    signals = Signals()
-    signals.take()
-    logging = build_logging(config, twistd, cwd, reactor, without_terminal=text)
-    open_log(logging, owner)
-    notifier, runtime = Notifier(os.environ), runtime_folder(os.environ)
-    service = build(reactor, config, reader.read, logging, Wire(), signals, notifier, runtime)
-    try:
-        service.listen()
-    except NotListening as error:
-        raise SystemExit(f"skyproxy: {error}") from None
-    return service
+
+class Launch:
+    """Makes the service of a process, once or, one after the other, several times.
+
+    :param reactor: gets the clock and the signals that a process of skyproxy's has.
+    :raise SystemExit: the reactor, or the folder that the process was started in, cannot be used.
+    :ivar signals: of the process. They are taken when the first service is made, or :meth:`prepare` is called.
+    """
+
+    def __init__(self, options: Options, reactor: Any) -> None:
+        self._text = text_log(os.environ, user_home())
+        replace_missing_streams(self._text)
+        if type(reactor).__name__ == "IOCPReactor":
+            raise SystemExit("skyproxy: the reactor iocp cannot be used: leave --reactor out, or say --reactor=select")
+        use_monotonic_time(reactor)
+        raise_limit(reactor)
+        self._options = options
+        self._reactor = reactor
+        self._twistd: Any = options.parent or {}
+        self._owner = owner_of(self._twistd)
+        try:
+            self._cwd = Path.cwd()
+        except OSError as error:
+            raise SystemExit(f"skyproxy: the folder that it was started in cannot be used: {error.strerror}") from None
+        self.signals = Signals()
+        self._has_signals = False
+
+    def reader(self) -> Reader:
+        """Reads the configuration, from where it is found at the first time."""
+        return Reader(self._options, self._owner, self._cwd)
+
+    def prepare(self) -> None:
+        """Take the signals, and see to the pid file, unless that has been done."""
+        if not self._has_signals:
+            self._has_signals = True
+            see_to_pidfile(self._twistd, self._cwd)
+            self.signals.take()
+
+    def service(
+        self, notifier: Notifier | None = None, kind: Callable[[Any, Parts], SkyproxyService] | None = None
+    ) -> SkyproxyService:
+        """A service, which listens already.
+
+        :param notifier: tells the supervisor of the service's life; None: the one that the environment names.
+        :param kind: of service; None: one whose end is that of the process.
+        :raise SystemExit: with one clear message, when the configuration, the log or the endpoint cannot be used.
+        """
+        # Klein imports the reactor when it is imported: by now --reactor has chosen it.
+        from skyproxy.process.building import build
+
+        reader = self.reader()
+        try:
+            config = reader.read()
+        except ConfigError as error:
+            raise SystemExit(f"skyproxy: the configuration cannot be used:\n{error}") from None
+        self.prepare()
+        logging = build_logging(config, self._twistd, self._cwd, self._reactor, without_terminal=self._text)
+        open_log(logging, self._owner)
+        service = build(
+            self._reactor,
+            config,
+            reader.read,
+            logging,
+            Wire(),
+            self.signals,
+            notifier or Notifier(os.environ),
+            runtime_folder(os.environ),
+            kind,
+        )
+        try:
+            service.listen()
+        except NotListening as error:
+            raise SystemExit(f"skyproxy: {error}") from None
+        return service
 
 
 def use_monotonic_time(reactor: Any) -> None:

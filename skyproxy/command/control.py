@@ -24,6 +24,10 @@ def status(pid: int | None, as_json: bool) -> None:
     if as_json:
         show_json({**told, "stats": figures})
         return
+    if "waiting_for" in figures:
+        click.echo(f"skyproxy {told['version']} waits for {figures['waiting_for']} as process {told['pid']}")
+        click.echo(f"for {duration(told['uptime'])}, by {told['configuration']}")
+        return
     demo = "   THIS IS THE DEMO" if told["demo"] else ""
     click.echo(f"skyproxy {told['version']} serves at {told['base_url']} as process {told['pid']}{demo}")
     click.echo(f"for {duration(told['uptime'])}, by {told['configuration']}")

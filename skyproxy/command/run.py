@@ -8,7 +8,9 @@ from typing import Any
 import click
 
 from skyproxy.command.output import fail
+from skyproxy.command.with_game import Told, game_option, game_service
 from skyproxy.config import Config
+from skyproxy.process.game.names import LINGER_SECONDS, LOOK_SECONDS, Game
 
 REACTORS = {
     "epoll": "twisted.internet.epollreactor",
@@ -27,6 +29,9 @@ _SLOTS_SHOWN = 4
 @click.option("--text-log", help="File for the log that the terminal shows otherwise.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warn", "error"]), help="Of the log.")
 @click.option("--verbose", "-v", is_flag=True, help="Show each request in the terminal.")
+@game_option
+@click.option("--game-look", type=float, default=LOOK_SECONDS, hidden=True)
+@click.option("--game-linger", type=float, default=LINGER_SECONDS, hidden=True)
 @click.option("--reactor", type=click.Choice(list(REACTORS)), help="In place of the system's best.")
 def run(
     config: str | None,
@@ -35,21 +40,38 @@ def run(
     text_log: str | None,
     log_level: str | None,
     verbose: bool,
+    game: str | None,
+    game_look: float,
+    game_linger: float,
     reactor: str | None,
 ) -> None:
-    """Serve until Ctrl-C. What is under way is finished; a second Ctrl-C does not wait."""
+    """Serve until Ctrl-C. What is under way is finished; a second Ctrl-C does not wait.
+
+    With --with-game it waits for that program, serves while it runs, stops a minute after its end, and waits again.
+    """
     installed = _install(reactor)
     from skyproxy.process.foreground import serve
-    from skyproxy.tap import Options, makeService
+    from skyproxy.tap import Launch, Options
 
     options: Any = Options()  # type: ignore[no-untyped-call]
     options.update({"config": config, "listen": listen, "log-file": log_file, "log-level": log_level})
     # Without a terminal nobody reads along, and the text is all that is left of a session.
     in_terminal = text_log is None and sys.__stdout__ is not None
     options.parent = {"nodaemon": True, "quiet": in_terminal and not verbose, "logfile": text_log}
-    service: Any = makeService(options, installed)
     ends = "Ctrl-C" if in_terminal else "skyproxy stop"
-    installed.callWhenRunning(lambda: _announce(announcement(service.config, service.base_url, ends)))
+
+    def announce(service: Any) -> None:
+        _announce(announcement(service.config, service.base_url, ends))
+
+    def told(config: Config) -> Told:
+        return Told(Game(game or ""), config, missing(config), announce, _announce, ends)
+
+    launch = Launch(options, installed)
+    if game is not None:
+        service: Any = game_service(launch, installed, Game(game), told, game_look, game_linger)
+    else:
+        service = launch.service()
+        installed.callWhenRunning(announce, service)
     serve(service, installed)
 
 

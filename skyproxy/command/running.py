@@ -95,6 +95,9 @@ def the_one(pid: int | None) -> tuple[Running, dict[str, Any]]:
         which = "no skyproxy runs" if pid is None else f"no skyproxy runs as process {pid}"
         fail(f"{which} for this user: start it with `skyproxy run`")
     if len(found) > 1:
-        listed = "".join(f"\n  --pid {each.pid}  {status['base_url']}" for each, status in found)
+        listed = "".join(
+            f"\n  --pid {each.pid}  {status['base_url'] or 'waits for ' + status['waiting_for']}"
+            for each, status in found
+        )
         fail(f"several run: say which{listed}", 2)
     return found[0]

@@ -32,8 +32,10 @@ def top(pid: int | None, interval: float, once: bool) -> None:
             click.echo(f"{_CLEAR}{text}" if live else text)
             if not live:
                 return
-            before = figures
+            before = figures if "providers" in figures else None
             time.sleep(interval)
+            # One that waits for a game may serve by now, or the other way round.
+            status = asked(running, "GET", "/api/status")
     except KeyboardInterrupt:
         return
 
@@ -45,6 +47,9 @@ def lines(
 
     :param before: the figures of the look before, *interval* seconds ago; None: this is the first.
     """
+    if "waiting_for" in figures:
+        yield f"skyproxy waits for {figures['waiting_for']}"
+        return
     rate = f", {(_ended(figures) - _ended(before)) / interval:.1f} requests/s" if before is not None else ""
     yield f"skyproxy at {status['base_url']}, up {duration(figures['uptime'])}{rate}"
     lag = figures["event_loop_lag"]

@@ -14,7 +14,7 @@ from skyproxy.process.announcement import announce
 from skyproxy.process.child import Child, Resource
 from skyproxy.process.collector import spare_the_collector
 from skyproxy.process.draining import FLUSH_SECONDS
-from skyproxy.process.parts import make_parts
+from skyproxy.process.parts import Parts, make_parts
 from skyproxy.process.service import SkyproxyService
 from skyproxy.process.signals import Signals
 from skyproxy.process.systemd import Notifier
@@ -29,6 +29,7 @@ def build(
     signals: Signals,
     notifier: Notifier,
     runtime: Path | None = None,
+    kind: Callable[[Any, Parts], SkyproxyService] | None = None,
 ) -> SkyproxyService:
     """The service that `twistd skyproxy` runs.
 
@@ -39,9 +40,10 @@ def build(
     :param signals: those of the process, which are taken.
     :param notifier: tells whoever supervises the process.
     :param runtime: the folder of the admin socket; None: there is none.
+    :param kind: makes the service of the reactor and its parts; None: one whose end is that of the process.
     """
     parts = make_parts(reactor, config, load, logging, wire, notifier)
-    service = SkyproxyService(reactor, parts)
+    service = (kind or SkyproxyService)(reactor, parts)
     for child in children(reactor, service, signals, runtime):
         child.setServiceParent(service)  # type: ignore[no-untyped-call]
     return service

@@ -26,7 +26,7 @@ class Signals:
         for name, number in _known():
             signal.signal(number, self._keeper(name))
 
-    def serve(self, reactor: Any, handlers: Mapping[str, Callable[[], None]]) -> None:
+    def serve(self, reactor: Any, handlers: Mapping[str, Callable[[], object]]) -> None:
         """Have *handlers*, by the names of their signals, called within *reactor* once it runs, for those that were
         kept, too.
 
@@ -37,7 +37,7 @@ class Signals:
             setattr(reactor, method, self._keeper(name))
         reactor.callWhenRunning(self._serve, reactor, handlers)
 
-    def _serve(self, reactor: Any, handlers: Mapping[str, Callable[[], None]]) -> None:
+    def _serve(self, reactor: Any, handlers: Mapping[str, Callable[[], object]]) -> None:
         for name, number in _known():
             signal.signal(number, _in_reactor(reactor, handlers[name]))
         early, self._early = self._early, []
@@ -52,5 +52,5 @@ def _known() -> list[tuple[str, int]]:
     return [(name, getattr(signal, name)) for name in NAMES if hasattr(signal, name)]
 
 
-def _in_reactor(reactor: Any, handler: Callable[[], None]) -> Callable[[int, Any], None]:
+def _in_reactor(reactor: Any, handler: Callable[[], object]) -> Callable[[int, Any], None]:
     return lambda number, frame: reactor.callFromThread(handler)

@@ -36,6 +36,10 @@ class Notifier:
         """It is about to stop."""
         self._send("STOPPING=1")
 
+    def status(self, text: str) -> None:
+        """It does this, for people to read."""
+        self._send(f"STATUS={text}")
+
     def _send(self, words: str) -> None:
         if not self._address.startswith(("/", "@")) or not hasattr(socket, "AF_UNIX"):
             return
@@ -43,6 +47,6 @@ class Notifier:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | getattr(socket, "SOCK_CLOEXEC", 0)) as channel:
                 channel.setblocking(False)
-                channel.sendto(words.encode("ascii"), address)
+                channel.sendto(words.encode(), address)
         except OSError as error:
             _log.warn("The supervisor could not be notified", words=words, error=error.strerror or str(error))

@@ -106,8 +106,9 @@ def test_a_service_from_install_to_uninstall(start: Starter, demo: DemoProvider,
     assert machine.service("status", STATE="failed").returncode == 1
     machine.called()
 
-    told = json.loads(machine.service("install", "--config", str(path), "--json").stdout)
-    assert told["good"] and told["command"] == command and told["configuration"] == str(path)
+    told = json.loads(machine.service("install", "--config", str(path), "--with-game", "x/Sky.exe", "--json").stdout)
+    assert told["good"] and told["command"] == [*command, "--with-game", "Sky.exe"]
+    assert told["configuration"] == str(path) and machine.command() == told["command"]
     assert machine.called()[-1] == "--user restart skyproxy.service"
     done = machine.service("uninstall")
     assert done.returncode == 0 and f"removed {machine.unit}" in done.stdout

@@ -21,8 +21,9 @@ from skyproxy.command.service.program import Interpreter
 from skyproxy.command.service.startup import StartupService, startup_folder
 from skyproxy.command.service.systemd import SystemdService, unit_folder
 from skyproxy.command.service.tools import SystemTools
+from skyproxy.command.with_game import game_option
 from skyproxy.config import ConfigError
-from skyproxy.config.files import user_home
+from skyproxy.util.user_folders import text_log, user_home
 
 
 @click.group()
@@ -34,15 +35,16 @@ def service() -> None:
 
 @service.command()
 @config_option
+@game_option
 @json_option
-def install(config: Path | None, as_json: bool) -> None:
+def install(config: Path | None, game: str | None, as_json: bool) -> None:
     """Install and start it, for this user. What was installed before is replaced.
 
     It runs this skyproxy with the configuration that `skyproxy run` would use here, by their absolute paths.
     """
     manager, home = _manager(), _home()
     try:
-        planned = plan(config, None, _this(), environ=os.environ, cwd=Path.cwd(), home=home)
+        planned = plan(config, game, _this(), environ=os.environ, cwd=Path.cwd(), home=home)
     except ConfigError as error:
         fail(f"the configuration cannot be used:\n{error}")
     try:
@@ -127,7 +129,7 @@ def _manager() -> Manager:
     tools = SystemTools()
     if sys.platform == "win32":
         roaming = os.environ.get("APPDATA") or str(_home() / "AppData" / "Roaming")
-        log = Path(os.environ.get("LOCALAPPDATA") or str(_home() / "AppData" / "Local")) / "skyproxy" / "skyproxyw.log"
+        log = text_log(os.environ, _home())
         return StartupService(tools, startup_folder(roaming), log, lambda: any(True for _ in all_running()))
     if sys.platform == "darwin":
         return LaunchdService(tools, _home(), os.getuid())

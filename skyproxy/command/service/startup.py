@@ -51,11 +51,11 @@ class StartupService:
     """See :class:`~skyproxy.command.service.manager.Manager`.
 
     :param folder: the Startup folder of the user.
-    :param log: where a skyproxy without a window logs.
+    :param log: where a skyproxy without a window logs; None: nobody knows.
     :param is_running: whether a skyproxy of this user runs.
     """
 
-    def __init__(self, tools: Tools, folder: Path, log: Path, is_running: Callable[[], bool]) -> None:
+    def __init__(self, tools: Tools, folder: Path, log: Path | None, is_running: Callable[[], bool]) -> None:
         self._tools = tools
         self._path = folder / LINK
         self._log = log

@@ -1,0 +1,1 @@
+"""Serving while a game runs."""
