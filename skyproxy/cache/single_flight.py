@@ -44,10 +44,13 @@ class SingleFlight:
 
     :param seconds: the time, for :attr:`first_byte_at`.
     :param on_closed: called, once, when no more clients can join.
+    :ivar begun_by: the id of the request that did.
     :ivar running: what fetches the answer; cancelled when the last client has left an answer that is not over.
     :ivar history: the stream so far.
     :ivar started: as of relay's client, and so are the next four.
     """
+
+    begun_by = ""
 
     def __init__(
         self,
@@ -284,7 +287,7 @@ class Flights:
         """The one to join under *key*, if there is one."""
         return self._joinable.get(key)
 
-    def begin(self, key: bytes) -> SingleFlight:
+    def begin(self, key: bytes, begun_by: str = "") -> SingleFlight:
         """Begin another, which is found under *key* until no request can join it any more."""
 
         def closed() -> None:
@@ -292,5 +295,6 @@ class Flights:
                 del self._joinable[key]
 
         flight = SingleFlight(self._seconds, closed, self._limits)
+        flight.begun_by = begun_by
         self._joinable[key] = flight
         return flight

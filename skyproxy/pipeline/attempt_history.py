@@ -1,13 +1,15 @@
-"""The attempts of one request: kept for its record, and their refusals for the log."""
+"""The attempts of one request: kept for its record and its timeline, and their refusals for the log."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from skyproxy.errors import ErrorKind
+from skyproxy.errors import ErrorKind, SkyproxyError, UpstreamTimeout
 from skyproxy.formats.error_body import masker
 from skyproxy.pipeline.router import Candidate
-from skyproxy.telemetry.refusals import Refusal, Refusals
+from skyproxy.telemetry.refusals import MAY_ECHO, Refusal, Refusals
+from skyproxy.telemetry.requests.facts import MAX_SENDINGS, MAX_STEPS, MAX_TEXT, Step, StepKind
 from skyproxy.upstream.exchange.attempt import Attempt, AttemptObserver
 
 
@@ -19,7 +21,15 @@ class AttemptHistory(AttemptObserver):
     :ivar current: the candidate that was asked last; before that, the first.
     :ivar count: of attempts.
     :ivar all_sent: those that went out, in their order.
+    :ivar answered: the one whose answer the client got.
+    :ivar steps: what happened besides; most requests have none.
+    :ivar follows: the id of the request whose answer this one shares.
+    :ivar age: seconds that a kept answer was old.
     """
+
+    __slots__ = (
+        "_refusals", "_request_id", "age", "all_sent", "answered", "candidates", "count", "current", "follows", "steps",
+    )  # fmt: skip
 
     def __init__(self, request_id: str, refusals: Refusals) -> None:
         self._request_id = request_id
@@ -28,6 +38,35 @@ class AttemptHistory(AttemptObserver):
         self.current: Candidate | None = None
         self.count = 0
         self.all_sent: list[Attempt] = []
+        self.answered: Attempt | None = None
+        self.steps: Sequence[Step] = ()
+        self.follows: str | None = None
+        self.age: float | None = None
+
+    # As a trace.
+
+    @property
+    def sendings(self) -> Sequence[Attempt]:
+        """The attempts that went out."""
+        return self.all_sent
+
+    def deployments(self) -> list[tuple[str, str]]:
+        """The provider and the model of each candidate."""
+        return [(each.provider.name, each.model) for each in self.candidates]
+
+    def masked(self, text: str) -> str:
+        """*text* without keys of the candidates' providers."""
+        return masker([secret for each in self.candidates for secret in each.provider.secrets])(text)
+
+    def shorten(self, most: int) -> None:
+        """Keep no more than *most* characters of what a client has named, and not all of very many sendings."""
+        if len(self.all_sent) > MAX_SENDINGS:
+            self.all_sent = [*self.all_sent[: MAX_SENDINGS - 1], self.all_sent[-1]]
+        self.candidates = tuple(
+            each if len(each.model) <= most else replace(each, model=each.model[:most]) for each in self.candidates
+        )
+
+    # As an observer.
 
     def started(self, attempt: Attempt) -> None:
         self.current = self.candidates[attempt.candidate]
@@ -36,10 +75,58 @@ class AttemptHistory(AttemptObserver):
     def sent(self, attempt: Attempt) -> None:
         self.all_sent.append(attempt)
 
+    def refused(self, attempt: Attempt, error: SkyproxyError) -> None:
+        text = self.masked(error.message)
+        self._note(attempt, "refused", code=error.code or "", text=text, seconds=error.retry_after)
+
     def failed(self, attempt: Attempt, status: int | None, kind: ErrorKind | None, said: str) -> None:
         if status is None or kind is None:
             return
         candidate = self.candidates[attempt.candidate]
+        mask = masker(candidate.provider.secrets)
         refusal = Refusal(self._request_id, candidate.provider.name, candidate.model, status, kind, said)
         # It is of interest whichever candidate answers the client in the end.
-        self._refusals.heard(refusal, masker(candidate.provider.secrets))
+        self._refusals.heard(refusal, mask)
+        text = "" if kind in MAY_ECHO else " ".join(mask(said[: 4 * MAX_TEXT]).split())
+        self._note(attempt, "failed", code=kind.value, status=status, text=text)
+
+    def unanswered(self, attempt: Attempt, error: SkyproxyError) -> None:
+        code = error.timer if isinstance(error, UpstreamTimeout) else error.code or ""
+        self._note(attempt, "failed", code=code, text=self.masked(error.message))
+
+    def limited(self, attempt: Attempt, seconds: float | None) -> None:
+        self._note(attempt, "key_rests", text=attempt.key or "", seconds=seconds)
+
+    def key_refused(self, attempt: Attempt, seconds: float | None) -> None:
+        self._note(attempt, "key_kept" if seconds is None else "key_aside", text=attempt.key or "", seconds=seconds)
+
+    def retrying(self, attempt: Attempt, seconds: float, reason: str) -> None:
+        self._note(attempt, "retry", code=reason, seconds=seconds)
+
+    def falling_back(self, candidate: int, at: float, reason: str) -> None:
+        self._keep(Step(at, "fallback", candidate, code=reason))
+
+    def hedging(self, candidate: int, at: float, seconds: float) -> None:
+        self._keep(Step(at, "hedge", candidate, seconds=seconds))
+
+    def _note(
+        self,
+        attempt: Attempt,
+        kind: StepKind,
+        *,
+        code: str = "",
+        status: int | None = None,
+        text: str = "",
+        seconds: float | None = None,
+    ) -> None:
+        # The attempt itself is not kept here: one that was not sent would keep this observer.
+        number = -1 if attempt.sent_at is None else self.all_sent.index(attempt)
+        self._keep(Step(attempt.now(), kind, attempt.candidate, number, code, status, text[:MAX_TEXT], seconds))
+
+    def _keep(self, step: Step) -> None:
+        steps = self.steps
+        if not isinstance(steps, list):
+            self.steps = steps = []
+        if len(steps) >= MAX_STEPS:
+            steps.pop()
+        steps.append(step)

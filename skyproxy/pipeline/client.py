@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IPushProducer
 
@@ -45,3 +45,11 @@ class Client(Protocol):
 
     def cut(self, last: bytes) -> None:
         """Send *last*, then close the connection in a way that cannot be taken for a complete answer."""
+
+
+class RequestClient(Client, Protocol):
+    """The client of one request, of which is known who it is."""
+
+    @property
+    def who(self) -> tuple[Any, bytes]:
+        """The address (an IAddress) that the request came from, and what the client calls itself."""

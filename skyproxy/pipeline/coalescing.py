@@ -49,19 +49,27 @@ class Sharing:
     :ivar coalesces: whether the answer may be shared while it is under way.
     :ivar reads: whether a stored answer will do.
     :ivar result: what came of it so far; None before.
+    :ivar request_id: of the request.
+    :ivar follows: the id of the request that began what this one shares.
+    :ivar age: seconds that a stored answer was old, where it was one.
     :ivar running: the fetching of the answer, where this request began it: others may share that.
     """
 
-    __slots__ = ("candidate", "coalesces", "key", "reads", "result", "rule", "running")
+    __slots__ = (
+        "age", "candidate", "coalesces", "follows", "key", "reads", "request_id", "result", "rule", "running",
+    )  # fmt: skip
 
     def __init__(
-        self, key: bytes, candidate: Candidate, rule: CacheRule | None, *, coalesces: bool, reads: bool
+        self, key: bytes, candidate: Candidate, rule: CacheRule | None, request_id: str, *, coalesces: bool, reads: bool
     ) -> None:
         self.key = key
         self.candidate = candidate
         self.rule = rule
         self.coalesces = coalesces
         self.reads = reads
+        self.request_id = request_id
+        self.follows: str | None = None
+        self.age: float | None = None
         self.result: CacheResult | None = None
         self.running: Deferred[None] | None = None
 
@@ -164,7 +172,9 @@ class Coalescing:
             identity=request.identity,
         )
         rule_here = rule if stored and b"no-store" not in directives else None
-        return Sharing(key, candidate, rule_here, coalesces=coalesces and not fresh, reads=not fresh)
+        return Sharing(
+            key, candidate, rule_here, request.request_id, coalesces=coalesces and not fresh, reads=not fresh
+        )
 
     async def obtain(self, sharing: Sharing, fetch: Fetch) -> RelayableAnswer:
         """An answer: from a store, or one that is under way for another request, or what *fetch* gives, which others
@@ -182,6 +192,7 @@ class Coalescing:
         if flight is None:
             return await self._lead(sharing, fetch)
         self._count(sharing, "coalesced")
+        sharing.follows = flight.begun_by
         subscriber = flight.join()
         try:
             await subscriber.begun()
@@ -202,13 +213,14 @@ class Coalescing:
         if stored is None:
             return None
         self._count(sharing, "hit")
-        return CachedAnswer(stored, [*_said("hit"), (b"Age", b"%d" % store.age(stored))])
+        sharing.age = age = store.age(stored)
+        return CachedAnswer(stored, [*_said("hit"), (b"Age", b"%d" % age)])
 
     async def _lead(self, sharing: Sharing, fetch: Fetch) -> RelayableAnswer:
         """Begin a flight, and be the first to wait for its answer."""
         self._count(sharing, "miss")
         key = sharing.key if sharing.coalesces else b"%b %d" % (sharing.key, next(self._numbers))
-        flight = self._flights.begin(key)
+        flight = self._flights.begin(key, sharing.request_id)
         subscriber = flight.join()
         begun = subscriber.begun()
         sharing.running = flight.running = Deferred.fromCoroutine(self._fly(flight, begun, sharing, fetch))

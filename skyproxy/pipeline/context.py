@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from skyproxy.errors import SkyproxyError, Unavailable, UpstreamError, UpstreamReported
 from skyproxy.formats.openai.stream_state import StreamState
 from skyproxy.pipeline.attempt_history import AttemptHistory
-from skyproxy.pipeline.client import Client
+from skyproxy.pipeline.client import RequestClient
 from skyproxy.pipeline.coalescing import CacheResult, Sharing
 from skyproxy.pipeline.provider_answer import ProviderAnswer
 from skyproxy.pipeline.request import Request
@@ -47,7 +47,7 @@ class RequestContext:
     error: SkyproxyError | None = None
     gone = False
 
-    def __init__(self, request: Request, client: Client, started: float, attempts: AttemptHistory) -> None:
+    def __init__(self, request: Request, client: RequestClient, started: float, attempts: AttemptHistory) -> None:
         self.request = request
         self.client = client
         self.started = started

@@ -6,7 +6,7 @@ module that it is called from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import ceil
@@ -21,7 +21,7 @@ from skyproxy.formats.error_body import masked, masker
 from skyproxy.formats.sse import error_event
 from skyproxy.http.common.headers import Fields
 from skyproxy.pipeline.attempt_history import AttemptHistory
-from skyproxy.pipeline.client import Client
+from skyproxy.pipeline.client import Client, RequestClient
 from skyproxy.pipeline.coalescing import Coalescing, RelayableAnswer
 from skyproxy.pipeline.context import RequestContext
 from skyproxy.pipeline.presentation import Presentation
@@ -75,7 +75,7 @@ class Proxy:
         self._contexts: set[RequestContext] = set()
         self._draining = self._leaving = False
 
-    def serve(self, request: Request, client: Client) -> Deferred[None]:
+    def serve(self, request: Request, client: RequestClient) -> Deferred[None]:
         """Answer *request* on *client*.
 
         :return: fires with None when the answer is over, however it went; it does not fail. Cancel it when the client
@@ -88,6 +88,11 @@ class Proxy:
         return done
 
     @property
+    def under_way(self) -> Collection[RequestContext]:
+        """The requests that are not over."""
+        return self._contexts
+
+    @property
     def leaving(self) -> bool:
         """Whether balancers are to choose another server."""
         return self._leaving
@@ -98,8 +103,10 @@ class Proxy:
         try:
             answer = await self._obtain(context)
             await answer.send_to(context.client)
-            if context.sharing is not None:
-                context.cache_result = context.sharing.result
+            sharing = context.sharing
+            if sharing is not None:
+                context.cache_result = sharing.result
+                context.attempts.follows, context.attempts.age = sharing.follows, sharing.age
         except CancelledError as left:
             forget(left)
             context.cancelled()
@@ -195,6 +202,7 @@ def _fetched(context: RequestContext, routed: list[RoutedRequest], answer: Answe
         candidate.provider.secrets if answer.status >= 400 or answer.is_event_stream else (),
         who_answered(candidate.provider.name, _shown_model(candidate)),
     )
+    context.attempts.answered = attempt
     context.answer = fetched = ProviderAnswer(answer, attempt, candidate, presentation)
     return fetched
 

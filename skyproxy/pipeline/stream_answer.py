@@ -14,6 +14,7 @@ from skyproxy.formats.sse import error_event
 from skyproxy.pipeline.client import Client
 from skyproxy.pipeline.presentation import Presentation
 from skyproxy.pipeline.relayed_fields import relayed_fields
+from skyproxy.pipeline.sentence_watch import SentenceWatch
 from skyproxy.upstream.exchange.answer import Answer
 
 _EVENT_STREAM = (b"Content-Type", b"text/event-stream; charset=utf-8")
@@ -61,8 +62,14 @@ class StreamAnswer:
         first = edits.all_of(body.taken())
         try:
             client.start(answer.status, headers, body, first)
+            write, watch = edits.writer(client.write), None
+            if inspector is not None and answer.attempt is not None:
+                watch = SentenceWatch(answer.attempt, inspector, body, write, first)
+                write = watch.write
             del first  # A client that reads slowly need not have it kept for as long as its stream lasts.
-            await body.flow(edits.writer(client.write))
+            await body.flow(write)
+            if watch is not None:
+                watch.end()
             if rest := edits.rest():
                 client.write(rest)
             if inspector is not None and not inspector.complete and not inspector.error:

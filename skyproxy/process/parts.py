@@ -36,6 +36,7 @@ from skyproxy.telemetry.batches import Batches
 from skyproxy.telemetry.lag import LagProbe
 from skyproxy.telemetry.records import RequestLog
 from skyproxy.telemetry.reloads import Reloads
+from skyproxy.telemetry.requests.ring import RequestRing
 from skyproxy.telemetry.statistics import Statistics
 from skyproxy.upstream.build import build_provider
 from skyproxy.upstream.dispatch.backoff import Backoff
@@ -95,7 +96,8 @@ def make_parts(
     providers = Providers(make_provider, demo, sockets)
     lag = LagProbe(reactor, time.monotonic, seconds_since_boot, lambda seconds: _slept(providers, seconds))
     statistics, budget, reloads = Statistics(reactor), RetryBudget(reactor), Reloads(time.time)
-    batches = Batches(reactor, statistics, RequestLog())
+    ring = RequestRing()
+    batches = Batches(reactor, statistics, RequestLog(), ring)
     stores = Stores(reactor, config.proxy.cache)
     buffered = BufferedBytes(freed=Trim(reactor, system_trim()).soon)
     proxy = Proxy(

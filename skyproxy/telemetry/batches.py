@@ -7,7 +7,6 @@ turns of the reactor: either takes some 0.2 ms.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from time import time
 from typing import Protocol
 
@@ -15,6 +14,8 @@ from twisted.logger import Logger
 
 from skyproxy.clock import Clock
 from skyproxy.telemetry.records import RequestLog, RequestRecord
+from skyproxy.telemetry.requests.ring import Ended as Kept
+from skyproxy.telemetry.requests.ring import RequestRing
 from skyproxy.telemetry.statistics import Statistics
 
 _log = Logger()
@@ -26,7 +27,7 @@ MAX_WAIT_SECONDS = 0.05
 """Seconds that a record waits for others of its batch."""
 
 
-class Ended(Protocol):
+class Ended(Kept, Protocol):
     """A request that is over. Its answer has gone down; what the answer took need not have been looked at yet."""
 
     def record(self) -> RequestRecord:
@@ -37,12 +38,14 @@ class Batches:
     """Counts and logs requests that are over. Whoever reads what was counted calls :meth:`hand_on` first.
 
     :param clock: an IReactorTime.
+    :param ring: keeps them.
     """
 
-    def __init__(self, clock: Clock, statistics: Statistics, log: RequestLog) -> None:
+    def __init__(self, clock: Clock, statistics: Statistics, log: RequestLog, ring: RequestRing) -> None:
         self._clock = clock
         self._statistics = statistics
         self._log = log
+        self._ring = ring
         self._waiting: list[tuple[Ended, float]] = []
         self._counted: list[tuple[RequestRecord, float]] = []
         """The batch of which the first step is done."""
@@ -96,7 +99,18 @@ class Batches:
         else:
             ended = self._waiting[:BATCH_RECORDS]
             del self._waiting[:BATCH_RECORDS]
-            self._counted = self._count_all(list(_records(ended)))
+            self._counted = self._count_all(self._records(ended))
+
+    def _records(self, requests: list[tuple[Ended, float]]) -> list[tuple[RequestRecord, float]]:
+        records = []
+        for ended, at in requests:
+            try:
+                record = ended.record()
+                records.append((record, at))
+                self._ring.add(record, at, ended)
+            except Exception:
+                _log.failure("A request could not be recorded")
+        return records
 
     def _count_all(self, records: list[tuple[RequestRecord, float]]) -> list[tuple[RequestRecord, float]]:
         for record, _ in records:
@@ -112,11 +126,3 @@ class Batches:
                 self._log.completed(record, at)
             except Exception:
                 _log.failure("A request could not be logged", request_id=record.request_id)
-
-
-def _records(requests: list[tuple[Ended, float]]) -> Iterator[tuple[RequestRecord, float]]:
-    for ended, at in requests:
-        try:
-            yield ended.record(), at
-        except Exception:
-            _log.failure("A request could not be recorded")

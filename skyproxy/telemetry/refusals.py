@@ -18,7 +18,7 @@ _LONGEST = 300
 _MOST = 1000
 """Kinds of refusals, by model, that are remembered."""
 
-_MAY_ECHO = frozenset({ErrorKind.CLIENT, ErrorKind.CONTENT})
+MAY_ECHO = frozenset({ErrorKind.CLIENT, ErrorKind.CONTENT})
 """Kinds whose text may repeat what the client wrote, and which are not for the one who runs skyproxy to mend."""
 
 
@@ -67,7 +67,7 @@ class Refusals:
         self._logged[key] = now, 0
         if len(self._logged) > _MOST:
             del self._logged[next(iter(self._logged))]
-        may_echo = kind in _MAY_ECHO
+        may_echo = kind in MAY_ECHO
         said = {} if may_echo else {"said": " ".join(mask(complaint.said).split())[:_LONGEST]}
         self._log.emit(
             LogLevel.info if may_echo else LogLevel.warn,

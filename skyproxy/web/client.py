@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IPushProducer
 
 from skyproxy.http.common.headers import Field, Fields
 from skyproxy.http.server.channels import Output, ServerStream
+from skyproxy.telemetry.requests.ring import LONGEST_AGENT
 from skyproxy.web.request import ApiRequest
 
 
@@ -33,6 +34,12 @@ class HttpClient:
         self._request: Any = request
         self.headers = headers
         self._seconds = seconds
+
+    @property
+    def who(self) -> tuple[Any, bytes]:
+        """The address that the request came from, and what the client calls itself."""
+        request = self._request
+        return request.client, (request.fields.get(b"user-agent") or b"")[:LONGEST_AGENT]
 
     def answer(self, status: int, headers: Fields, body: bytes) -> None:
         self._begin(status, body)

@@ -6,6 +6,7 @@ import json
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
@@ -209,6 +210,8 @@ class FakeClient:
     :ivar did: what was asked of it, in order: ``answer``, ``stream``, ``start``, ``finish`` and ``cut``.
     :ivar body: what was sent of the answer's body.
     """
+
+    who = IPv4Address("TCP", "127.0.0.1", 50_000), b"SkyrimNet"
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock = clock or Clock()

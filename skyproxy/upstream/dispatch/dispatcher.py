@@ -79,6 +79,7 @@ class Dispatcher:
         def start_next() -> Deferred[Answer | SkyproxyError | None]:
             if not first.called:
                 candidate.provider.counts.hedges += 1
+                observer.hedging(index, self._clock.seconds(), seconds)
                 _log.info(
                     "Hedging",
                     request_id=candidate.request_id,
@@ -114,6 +115,7 @@ class Dispatcher:
             reason, cause = f"status {answer.status}", words_of(answer)
         candidate, following = candidates[index], candidates[index + 1]
         candidate.provider.counts.fallbacks += 1
+        observer.falling_back(index, self._clock.seconds(), reason)
         _log.info(
             "Falling back",
             request_id=candidate.request_id,
@@ -157,11 +159,15 @@ class Dispatcher:
                     raise
                 forget(error)
                 observer.given_up(attempt)
+            except SkyproxyError as error:
+                observer.refused(attempt, error)
+                raise
             else:
                 retry = None if answer.status < 400 else self._retries.after_answer(progress, answer)
                 if retry is None:
                     return answer
                 _give_up(answer)
+            observer.retrying(attempt, retry.wait, retry.reason)
             await self._wait_to_retry(candidate, progress, retry)
 
     def _read_beginning(
@@ -214,6 +220,10 @@ def _note_failure(observer: AttemptObserver, attempt: Attempt, error: UpstreamEr
         observer.failed(attempt, 200, error.kind, error.said)
     else:
         observer.failed(attempt, None, None, error.code or "")
+        if isinstance(error, KeysResting):
+            observer.refused(attempt, error)
+        else:
+            observer.unanswered(attempt, error)
 
 
 def _next_may_help(error: SkyproxyError) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from skyproxy.errors import ErrorKind, UpstreamReported, UpstreamUnusable
+from skyproxy.errors import ErrorKind, SkyproxyError, UpstreamReported, UpstreamUnusable
 
 
 class AttemptObserver:
@@ -12,6 +12,8 @@ class AttemptObserver:
 
     Each method does nothing here, so that an observer has only those that it needs.
     """
+
+    __slots__ = ()
 
     def started(self, attempt: Attempt) -> None:
         """A candidate's turn has come; there is no permit yet."""
@@ -28,6 +30,9 @@ class AttemptObserver:
     def first_content(self, attempt: Attempt) -> None:
         """The answer has said something, or is there whole, or is of a kind that is not looked at."""
 
+    def refused(self, attempt: Attempt, error: SkyproxyError) -> None:
+        """A guard of the candidate did not let the request go: it was not sent."""
+
     def failed(self, attempt: Attempt, status: int | None, kind: ErrorKind | None, said: str) -> None:
         """The attempt has come to no good answer.
 
@@ -35,6 +40,30 @@ class AttemptObserver:
         :param kind: what the reported error means; None if the provider reported none.
         :param said: in the provider's words; or else the code of skyproxy's error.
         """
+
+    def unanswered(self, attempt: Attempt, error: SkyproxyError) -> None:
+        """The attempt has come to no answer, or to none that can be used, and the provider has not said why."""
+
+    def limited(self, attempt: Attempt, seconds: float | None) -> None:
+        """The attempt has met a rate limit.
+
+        :param seconds: for which its key is not used for its model now; None: it is not known, or there is no rest.
+        """
+
+    def key_refused(self, attempt: Attempt, seconds: float | None) -> None:
+        """The provider refuses the key of the attempt.
+
+        :param seconds: for which it is put aside; None: it is not.
+        """
+
+    def retrying(self, attempt: Attempt, seconds: float, reason: str) -> None:
+        """The candidate is asked again in *seconds*, because of *reason*."""
+
+    def falling_back(self, candidate: int, at: float, reason: str) -> None:
+        """The turn of the candidate after *candidate* has come, at the time *at*."""
+
+    def hedging(self, candidate: int, at: float, seconds: float) -> None:
+        """The candidate after *candidate*, which has been silent for *seconds*, is asked besides, at the time *at*."""
 
     def given_up(self, attempt: Attempt) -> None:
         """What the attempt came to is not used: another follows, or has overtaken it."""
@@ -52,20 +81,32 @@ class Attempt:
     :param observer: learns what happens to it.
     :param candidate: the index of the candidate that is asked.
     :param seconds: gives the time.
+    :ivar now: gives it.
     :ivar sent_at: when it went out, on that clock; None before that.
     :ivar key: the variable of the provider's key that went with it; None if it has none.
     :ivar ended_at: when its answer was over, or was given up; None before that.
+    :ivar waited: seconds for the permit.
+    :ivar headers_at: when the provider began to answer; None before that.
+    :ivar status: of the answer; None before that.
+    :ivar sentence_at: when the first sentence of a stream had come; None before that, and where nobody looks for one.
     :ivar accepted: whether the provider got it, as far as can be known, and has not refused it.
     :ivar generated: of text, that had come when it was given up.
     """
 
-    __slots__ = ("_seconds", "accepted", "candidate", "ended_at", "generated", "key", "observer", "sent_at")
+    __slots__ = (
+        "accepted", "candidate", "ended_at", "generated", "headers_at", "key", "now", "observer", "sent_at",
+        "sentence_at", "status", "waited",
+    )  # fmt: skip
 
     def __init__(self, observer: AttemptObserver, candidate: int, seconds: Callable[[], float]) -> None:
         self.observer = observer
         self.candidate = candidate
-        self._seconds = seconds
+        self.now = seconds
         self.sent_at: float | None = None
+        self.headers_at: float | None = None
+        self.sentence_at: float | None = None
+        self.status: int | None = None
+        self.waited = 0.0
         self.key: str | None = None
         self.ended_at: float | None = None
         self.accepted = False
@@ -73,7 +114,7 @@ class Attempt:
 
     def over(self, error: BaseException | None) -> None:
         """Its answer is over, or given up because of *error*. Its observer learns nothing more through it."""
-        self.ended_at = self._seconds()
+        self.ended_at = self.now()
         if isinstance(error, UpstreamReported | UpstreamUnusable):
             self.accepted = False
         # An observer keeps the attempts, mostly: without this, the garbage collector would have to part the two.

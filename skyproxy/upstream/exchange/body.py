@@ -121,6 +121,11 @@ class Body(Protocol):
             self._resume_transport()
         return self._wait(ready=False)
 
+    def pass_to(self, sink: Callable[[bytes], None]) -> None:
+        """Give what comes from now on to *sink*, in place of the one that :meth:`flow` was given."""
+        if self._sink is not None:
+            self._sink = sink
+
     def stream(self) -> None:
         """From here on the body is a stream: ``idle_timeout`` between reads takes over from the deadline."""
         if self._outcome is None and self._idle is None:

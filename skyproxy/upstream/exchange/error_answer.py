@@ -40,6 +40,7 @@ async def read_error_answer(
         reservation.limited(retry_delay(answer, now))
     elif lease is not None and kind in (ErrorKind.KEY_INVALID, ErrorKind.NO_CREDIT):
         lease.rejected(403 if status == 403 and kind is ErrorKind.KEY_INVALID else 401, hash(request.body))
+        attempt.observer.key_refused(attempt, lease.aside)
 
 
 def retry_delay(answer: Answer, now: float) -> float | None:

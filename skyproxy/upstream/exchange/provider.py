@@ -176,6 +176,7 @@ class Provider:
             raise
         waited = self._timers.seconds() - came
         if waited > 0:
+            attempt.waited = waited
             attempt.observer.permit_waited(attempt, waited)
         return reservation
 

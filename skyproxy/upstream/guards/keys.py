@@ -114,6 +114,11 @@ class Lease:
         """
         self._ring._rejected(self._key, status, request)
 
+    @property
+    def aside(self) -> float | None:
+        """Seconds for which the key is put aside; None if it is not."""
+        return self._ring._aside(self._key)
+
     def worked(self) -> None:
         """The provider answered well."""
         key = self._key
@@ -222,6 +227,10 @@ class KeyRing:
         key.refused_until = now + _ASIDE
         if any(each.aside_until <= now for each in self._keys if each is not key):
             key.aside_until = key.refused_until
+
+    def _aside(self, key: _Key) -> float | None:
+        left = key.aside_until - self._clock.seconds()
+        return left if left > 0 else None
 
     def _blames(self, key: _Key, request: int) -> bool:
         """Whether it is the fault of *key* that *request* is forbidden with it. The only key has no other to show."""

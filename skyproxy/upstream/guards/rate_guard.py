@@ -62,14 +62,16 @@ class Ticket:
         elif self._doubt and sure:
             self._doubt = None
 
-    def limited(self, retry_after: float | None) -> None:
+    def limited(self, retry_after: float | None) -> float:
         """The provider has answered 429; it is no longer under way.
 
         :param retry_after: seconds for which the provider wants to be left alone, if it said so.
+        :return: seconds for which nothing is sent now.
         """
         if not self._over:
             self._over = True
             self._guard._limited_by(self, retry_after)
+        return self._guard.rest
 
     def ended(self) -> None:
         """Its answer is over, or was given up."""

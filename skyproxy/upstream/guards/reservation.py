@@ -55,9 +55,11 @@ class Reservation:
         """The provider has begun to answer. That is enough for a probe: others shall not wait for its end."""
         if self.ticket is not None and status != 429:
             self.ticket.proven(sure=status >= 300)
-        if self.attempt is not None:
-            self.attempt.accepted = status < 300
-            self.attempt.observer.headers_received(self.attempt, status)
+        attempt = self.attempt
+        if attempt is not None:
+            attempt.accepted = status < 300
+            attempt.headers_at, attempt.status = attempt.now(), status
+            attempt.observer.headers_received(attempt, status)
         if isinstance(self._admissions, Calm):
             if self._admissions.still:
                 return
@@ -100,7 +102,10 @@ class Reservation:
 
         :param seconds: for which it asks to be left alone; None if it does not say.
         """
+        rest = seconds
         if self.ticket is not None:
-            self.ticket.limited(seconds)
+            rest = self.ticket.limited(seconds) or None
         elif self.lease is not None:
             self.lease.limited(seconds)
+        if self.attempt is not None:
+            self.attempt.observer.limited(self.attempt, rest)

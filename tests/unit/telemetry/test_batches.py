@@ -8,17 +8,26 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, Logger
 from twisted.trial.unittest import SynchronousTestCase
 
+from skyproxy.pipeline.attempt_history import AttemptHistory
 from skyproxy.telemetry.batches import BATCH_RECORDS, MAX_WAIT_SECONDS, Batches
 from skyproxy.telemetry.records import RequestLog, RequestRecord
+from skyproxy.telemetry.refusals import Refusals
+from skyproxy.telemetry.requests.ring import RequestRing
 from skyproxy.telemetry.statistics import Statistics
+from tests.unit.fakes import FakeClient
 from tests.unit.telemetry.test_records import RECORD
 
 
 class Over:
     """A request that is over. It may have no record, for a fault of skyproxy's."""
 
+    started = 0.0
+    error = None
+    client = FakeClient()
+
     def __init__(self, record: RequestRecord | None = RECORD) -> None:
         self._record = record
+        self.attempts = AttemptHistory("r-1", Refusals(Clock().seconds))
 
     def record(self) -> RequestRecord:
         if self._record is None:
@@ -42,8 +51,9 @@ class BatchesTests(SynchronousTestCase):
         self.clock = Turns()
         self.events: list[LogEvent] = []
         self.statistics = Statistics(self.clock)
+        self.ring = RequestRing()
         log = RequestLog(Logger("skyproxy.telemetry.records", observer=self.events.append))
-        self.batches = Batches(self.clock, self.statistics, log)
+        self.batches = Batches(self.clock, self.statistics, log, self.ring)
 
     def counted(self) -> int:
         return sum(sum(tally.outcomes.values()) for tally in self.statistics.tallies.values())

@@ -1,0 +1,138 @@
+"""When the first sentence of a stream has come: from then on a voice can speak.
+
+A stream is looked at until that is known, and no longer. Nothing is parsed: the texts of its chunks are found by the
+bytes before them.
+"""
+
+from __future__ import annotations
+
+import re
+
+_TEXTS = re.compile(rb'"(?:content|text|delta)":\s*"([^"\\]*(?:\\.[^"\\]*)*)"')
+"""The texts in some events. What a model thinks has other names."""
+
+_CONTENT, _QUOTE = b'"content":"', b'"'
+_BACKSLASH = b"\\"[0]
+_CONTENT_SIZE = len(_CONTENT)
+
+_MAY_END = re.compile(
+    rb"[.!?]|\\u2026|\\u3002|\\uff01|\\uff1f|\xe2\x80\xa6|\xe3\x80\x82|\xef\xbc\x81|\xef\xbc\x9f|\\uFF01|\\uFF1F"
+)
+"""Where a sentence may end, before escapes of JSON are undone."""
+
+_FULL_WIDTH = "\u3002\uff01\uff1f"
+_ENDS = re.compile(f"[.!?\u2026]+(?=[\\s\"'\u201d\u2019*)])|[{_FULL_WIDTH}]")
+_TWO_WORDS = re.compile(r"\W*\w\S*\s+[^\w\s]*\w")
+_ABBREVIATIONS = frozenset({"mr", "mrs", "ms", "dr", "st", "prof", "vs", "etc", "e.g", "i.e"})
+_LONGEST_ABBREVIATION = 5
+
+_THOUGHT = re.compile(r"\s*<think(?:ing)?>")
+_END_OF_THOUGHT = re.compile(r"</think(?:ing)?>")
+
+_MOST_BYTES = 2048
+"""Of text: what has no sentence until then is a list, or code; or thoughts, at whose end nobody knows."""
+
+_MOST_WORDS = 300
+"""Likewise."""
+
+
+class FirstSentence:
+    """Watches one stream.
+
+    :ivar over: whether the sentence has come, or is not looked for any more.
+    """
+
+    __slots__ = ("_left", "_may_end", "_size", "_texts", "over")
+
+    def __init__(self) -> None:
+        self._texts: list[bytes] = []
+        self._left = _MOST_WORDS
+        self._size = 0
+        self._may_end = False
+        self.over = False
+
+    def feed_chunk(self, data: bytes) -> bool:
+        """Look at one chunk, which says nothing but text.
+
+        :return: whether the first sentence has come with it.
+        """
+        start = data.rfind(_CONTENT)
+        if start < 0:
+            return self.feed(data)
+        start += _CONTENT_SIZE
+        text = data[start : data.find(_QUOTE, start)]
+        # Most say one word, which ends nothing.
+        if text[1:].isalnum() and text[0] != _BACKSLASH and not self._may_end:
+            self._texts.append(text)
+            self._left = left = self._left - 1
+            self.over = left < 0
+            return False
+        return self.feed(data) if _BACKSLASH in text else self._take(text)
+
+    def feed(self, data: bytes) -> bool:
+        """Look at the next events.
+
+        :return: whether the first sentence has come with them.
+        """
+        for found in _TEXTS.finditer(data):
+            if self._take(found[1]):
+                return True
+            if self.over:
+                break
+        return False
+
+    def _take(self, text: bytes) -> bool:
+        self._texts.append(text)
+        self._size += len(text)
+        found, may_end, expected = False, _MAY_END.search(text), self._may_end
+        self._may_end = may_end is not None
+        # What ends with its chunk is known for an end by what follows, but for signs that can be nothing else.
+        if expected or (may_end is not None and (may_end.end() < len(text) or text[-1] > 127)):
+            said = plain(b"".join(self._texts))
+            found = has_sentence(said, len(said) - len(text) - 8)
+        self.over = found or self._size > _MOST_BYTES
+        return found
+
+    @property
+    def said_something(self) -> bool:
+        """Whether there was any text: if nothing more comes, it is the first sentence."""
+        return bool(self._texts)
+
+
+def has_sentence(text: str, start: int = 0) -> bool:
+    """Whether *text* begins with a whole sentence, of two words or more, and something behind it.
+
+    :param start: from where on its end is looked for.
+    """
+    begin = 0
+    if _THOUGHT.match(text):
+        over = _END_OF_THOUGHT.search(text)
+        if over is None:
+            return False
+        begin = over.end()
+    words = _TWO_WORDS.match(text, begin)
+    enough = len(text) if words is None else words.end()
+    for end in _ENDS.finditer(text, max(begin, start)):
+        at = end.start()
+        if end[0] in _FULL_WIDTH:
+            if at > begin:
+                return True
+        elif at >= enough and not _is_abbreviated(text, at):
+            return True
+    return False
+
+
+def _is_abbreviated(text: str, at: int) -> bool:
+    """Whether the full stop at *at* is that of an abbreviation, or of an initial."""
+    before = text[max(0, at - _LONGEST_ABBREVIATION - 1) : at]
+    word = before[before.rfind(" ") + 1 :].lstrip("\"'\u201c(*")
+    return text[at] == "." and (word.lower() in _ABBREVIATIONS or (len(word) == 1 and word.isupper() and word != "I"))
+
+
+def plain(text: bytes) -> str:
+    """*text* without the escapes of JSON that matter here."""
+    read = text.decode("utf-8", "replace")
+    if "\\" not in read:
+        return read
+    read = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), read)
+    return read.replace("\\n", "\n").replace('\\"', '"')

@@ -1,0 +1,91 @@
+"""When the first sentence of a stream has come."""
+
+from __future__ import annotations
+
+import json
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.formats.openai.first_sentence import FirstSentence, has_sentence
+from tests.unit.fakes import event, word
+
+
+def chunks_until(texts: list[str], *, ascii: bool = True) -> int | None:
+    """After how many chunks the first sentence has come; None: never."""
+    watch = FirstSentence()
+    for number, text in enumerate(texts, 1):
+        value = {"choices": [{"delta": {"content": text}}]}
+        data = b"data: %b\n\n" % json.dumps(value, ensure_ascii=ascii, separators=(",", ":")).encode()
+        if watch.feed_chunk(data):
+            return number
+    return None
+
+
+class SentenceTests(SynchronousTestCase):
+    def test_sentences(self) -> None:
+        for text in (
+            "Halt there! Who goes",
+            'You said: "No lollygagging." Then',
+            "Hold on\u2026 I know you",
+            "It costs 3.5 septims. Pay.",
+            "Mr. Brynjolf sent me. Good",
+            "你好。我",
+            "Wait here?\nNow",
+            "*She sighs deeply.* Well",
+            "<think>No. Not this one. </think>All is well. Go",
+        ):
+            self.assertTrue(has_sentence(text), text)
+        for text in (
+            "",
+            "Halt",
+            "Halt! ",
+            "Halt there!",
+            "It costs 3.5 septims",
+            "Mr. Brynjolf",
+            "J. R. Tolkien",
+            "<think>I should say no. Or yes.",
+            "Version 4.1 of it",
+        ):
+            self.assertFalse(has_sentence(text), text)
+
+    def test_a_stream(self) -> None:
+        self.assertEqual(chunks_until(["Halt", " there", "!", " Who", " goes"]), 4)
+        self.assertEqual(chunks_until(["It costs 3.", "5", " septims", ".", " Pay"]), 5)
+        self.assertEqual(chunks_until(['He said: \\ "Stop it.', '" Now']), 2)
+        self.assertEqual(chunks_until(["Hold on", "\u2026", " You"]), 3)
+        self.assertEqual(chunks_until(["Hold on", "\u2026", " You"], ascii=False), 3)
+        self.assertEqual(chunks_until(["你好", "。", "我"], ascii=False), 2)
+        self.assertEqual(chunks_until(["Halt there. Who"]), 1)
+        self.assertEqual(chunks_until(["Halt there. " * 1000]), 1)
+        self.assertEqual(chunks_until(["word "] * 5000), None)
+
+    def test_spaces_between(self) -> None:
+        watch = FirstSentence()
+        self.assertEqual([watch.feed(word(text)) for text in ("Halt", " there.", " Who")], [False, False, True])
+
+    def test_many_at_once(self) -> None:
+        watch = FirstSentence()
+        self.assertFalse(watch.feed(word("Halt") + word(" there") + word(".")))
+        self.assertTrue(watch.feed(word(" Who") + word(" goes")))
+
+    def test_thoughts_are_no_sentences(self) -> None:
+        watch = FirstSentence()
+        for text in ("No, I will not. ", "Or will I? "):
+            self.assertFalse(watch.feed(event(choices=[{"index": 0, "delta": {"reasoning_content": text}}])))
+        self.assertFalse(watch.said_something)
+        self.assertTrue(watch.feed(word("Go away now. I mean it.")))
+
+    def test_other_forms(self) -> None:
+        for data in (
+            event(choices=[{"text": "All is well. Go on"}]),
+            event(type="response.output_text.delta", delta="All is well. Go on"),
+        ):
+            watch = FirstSentence()
+            self.assertTrue(watch.feed(data))
+            self.assertTrue(watch.over)
+
+    def test_it_gives_up(self) -> None:
+        watch = FirstSentence()
+        for _ in range(3000):
+            watch.feed(word("word "))
+        self.assertTrue(watch.over)
