@@ -62,6 +62,9 @@ class ProxySettings(Checked):
     :ivar cache: the stores of answers, for the providers and slots that keep some.
     :ivar watch: whether the configuration is read again when one of its files changes. It is so by default where no
         SIGHUP can ask for that: on Windows.
+    :ivar process_priority: on Windows, ``raised`` lets the process go before a game that takes all cores, and keeps
+        Windows from slowing it down while its window is hidden; ``normal`` leaves both to Windows. Other systems are
+        not asked for either.
     """
 
     listen: Listen = Address().endpoints()
@@ -79,3 +82,4 @@ class ProxySettings(Checked):
     allowed_hosts: Hosts = ()
     cache: CacheSettings = CacheSettings()
     watch: bool = not hasattr(signal, "SIGHUP")
+    process_priority: Literal["raised", "normal"] = "raised"

@@ -13,6 +13,7 @@ from skyproxy.process.admin import AdminEndpoint
 from skyproxy.process.announcement import announce
 from skyproxy.process.child import Child, Resource
 from skyproxy.process.collector import spare_the_collector
+from skyproxy.process.console import ConsoleEvents
 from skyproxy.process.draining import FLUSH_SECONDS
 from skyproxy.process.parts import Parts, make_parts
 from skyproxy.process.service import SkyproxyService
@@ -56,12 +57,16 @@ def children(reactor: Any, service: SkyproxyService, signals: Signals, runtime: 
     """
     parts = service.parts
     admin = AdminEndpoint(reactor, runtime, lambda token: parts.admin_site(service.terminate, token))
+    console, priority = ConsoleEvents(reactor, service.terminate_within), parts.priority
     configuration, providers, drain = parts.configuration, parts.providers, parts.drain
     return [
+        # The last of all: Windows ends the process once it has heard of the end.
+        Child("console", console.listen, console.stopped),
         Resource("log", parts.logging.start, parts.logging.stop),
         # Until the end, so that whoever asked for it sees when that has come.
         Child("admin socket", admin.listen, admin.close),
         Child("warnings", configuration.warn),
+        Child("priority", lambda: priority.use(configuration.current.proxy.process_priority)),
         Child("records", stop=parts.batches.hand_on),
         Child("event loop lag", parts.lag.start, parts.lag.stop),
         Child("demo", stop=parts.demo.stop),

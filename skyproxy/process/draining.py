@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from twisted.internet.interfaces import IReactorFDSet
@@ -35,6 +36,8 @@ class Drain:
         self._connections = connections
         self._settings = settings
         self._delay = Delay(reactor)
+        self._limit = inf
+        """Seconds that requests under way may take, whatever the settings say."""
 
     async def leave(self) -> None:
         """Say that the process is not ready, and serve on until balancers have seen it."""
@@ -45,9 +48,9 @@ class Drain:
 
     async def finish(self) -> None:
         """Let requests finish, and end them at the deadline. What cannot be ended is not waited for."""
-        timeout = self._settings().drain_timeout
+        timeout = min(self._settings().drain_timeout, self._limit)
         _log.info("Draining", drain_timeout=timeout)
-        deadline = self._reactor.callLater(0 if self._delay.ended else timeout, self._end_all)
+        deadline = self._reactor.callLater(timeout, self._end_all)
         await self._proxy.drain().addTimeout(timeout + FLUSH_SECONDS, self._reactor)
         if deadline.active():
             deadline.cancel()
@@ -65,8 +68,15 @@ class Drain:
 
     def hurry(self) -> None:
         """Wait for nothing any more: end what is under way."""
+        self._limit = 0.0
         self._delay.end()
         self._end_all()
+
+    def limit(self, seconds: float) -> None:
+        """Wait for no balancer any more, and end what is under way *seconds* from now."""
+        self._limit = min(self._limit, seconds)
+        self._delay.end()
+        self._reactor.callLater(seconds, self._end_all)
 
     def _end_all(self) -> None:
         self._proxy.end_all(ShuttingDown("skyproxy was shut down before this answer was complete.", retry_after=1.0))

@@ -30,6 +30,7 @@ from skyproxy.process.draining import Drain
 from skyproxy.process.embedded_demo import EmbeddedDemo
 from skyproxy.process.endpoints import Endpoints, limits_of
 from skyproxy.process.memory_trim import Trim, system_trim
+from skyproxy.process.priority import ProcessPriority
 from skyproxy.process.providers import Providers
 from skyproxy.process.systemd import Notifier
 from skyproxy.telemetry.batches import Batches
@@ -74,6 +75,7 @@ class Parts:
     lag: LagProbe
     logging: Logging
     notifier: Notifier
+    priority: ProcessPriority
     providers: Providers
     proxy: Proxy
     reloads: Reloads
@@ -119,11 +121,13 @@ def make_parts(
     api = Api(proxy, providers.runtime, RequestIds(secrets.token_hex(4)), reactor, sources)
     connections = Connections(reactor, scheduler.schedule)
     site = build_site(api.app, reactor, wire, limits_of(config.proxy), connections)
+    priority = ProcessPriority()
     followers: list[Callable[[Config], object]] = [
         providers.build,
         lambda config: stores.renew(config.proxy.cache),
         lambda config: set_limits(site, wire, limits_of(config.proxy), connections),
         logging.reconfigure,
+        lambda config: priority.use(config.proxy.process_priority),
     ]
     configuration = Configuration(reactor, config, load, followers, reloads, notifier)
     endpoints = Endpoints(clients, config.proxy.listen, site, sockets)
@@ -144,6 +148,7 @@ def make_parts(
         lag=lag,
         logging=logging,
         notifier=notifier,
+        priority=priority,
         providers=providers,
         proxy=proxy,
         reloads=reloads,

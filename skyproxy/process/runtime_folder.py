@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from skyproxy.util.private_files import make_private_folder
+from skyproxy.util.windows import process_runs
 
 _NAME = re.compile(r"([0-9]{1,10})\.(sock|json)")
 
@@ -85,10 +86,10 @@ def _is_deserted(path: Path) -> bool:
     return False
 
 
-def is_alive(number: int) -> bool:
+def is_alive(number: int, system: str = os.name) -> bool:
     """Whether there may be a process of this *number*."""
-    if os.name == "nt":
-        return True  # there os.kill would end it
+    if system == "nt":
+        return process_runs(number)  # there os.kill would end it
     try:
         os.kill(number, 0)
     except ProcessLookupError:

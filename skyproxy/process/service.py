@@ -68,3 +68,9 @@ class SkyproxyService(MultiService):
             self._reactor.stop()
         else:
             self.parts.drain.hurry()
+
+    def terminate_within(self, seconds: float) -> None:
+        """Have the process stopped, with so many seconds for what is under way: it will be ended soon in any case."""
+        self.parts.drain.limit(seconds)
+        if self.running:
+            self._reactor.stop()

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from typing import Any
 
+# https://learn.microsoft.com/windows/win32/api/winuser/nf-winuser-messageboxw
 _ERROR_ICON, _TO_FRONT = 0x10, 0x10000
+
+# https://learn.microsoft.com/windows/win32/api/processthreadsapi/nf-processthreadsapi-setpriorityclass
+_NORMAL, _ABOVE_NORMAL = 0x20, 0x8000
+
+# https://learn.microsoft.com/windows/win32/api/processthreadsapi/ns-processthreadsapi-process_power_throttling_state
+_POWER_THROTTLING = 4
+_EXECUTION_SPEED, _TIMER_RESOLUTION = 0x1, 0x4
+
+# https://learn.microsoft.com/windows/win32/procthread/process-security-and-access-rights
+_QUERY_LIMITED_INFORMATION = 0x1000
+_STILL_ACTIVE = 259
+_ACCESS_DENIED = 5
 
 
 def _library(name: str) -> Any:
     """A library of Windows; None: this is another system."""
-    return getattr(getattr(ctypes, "windll", None), name, None)
+    load = getattr(ctypes, "WinDLL", None)
+    return None if load is None else load(name, use_last_error=True)
 
 
 def show_error(text: str) -> bool:
@@ -19,7 +34,11 @@ def show_error(text: str) -> bool:
     :return: whether that could be.
     """
     user32 = _library("user32")
-    return user32 is not None and bool(user32.MessageBoxW(None, text, "skyproxy", _ERROR_ICON | _TO_FRONT))
+    if user32 is None:
+        return False
+    show = user32.MessageBoxW
+    show.argtypes = (ctypes.c_void_p, ctypes.c_wchar_p, ctypes.c_wchar_p, ctypes.c_uint)
+    return bool(show(None, text, "skyproxy", _ERROR_ICON | _TO_FRONT))
 
 
 def owns_console() -> bool:
@@ -28,3 +47,61 @@ def owns_console() -> bool:
     processes = (ctypes.c_uint32 * 2)()
     # https://learn.microsoft.com/windows/console/getconsoleprocesslist: how many are attached to the console.
     return kernel32 is not None and bool(kernel32.GetConsoleProcessList(processes, 2) == 1)
+
+
+def on_console_events(handle: Callable[[int], bool]) -> object | None:
+    """Have *handle* called with each event of the console, in a thread that Windows makes for it. It returns whether no
+    other handler is to have the event (https://learn.microsoft.com/windows/console/handlerroutine).
+
+    :return: is to be kept as long as events may come; None: there are none.
+    """
+    kernel32 = _library("kernel32")
+    if kernel32 is None:
+        return None
+    make: Any = getattr(ctypes, "WINFUNCTYPE")(ctypes.c_int, ctypes.c_ulong)  # noqa: B009 - only Windows has it
+    made = make(lambda event: int(handle(event)))
+    return made if kernel32.SetConsoleCtrlHandler(made, 1) else None
+
+
+class _PowerThrottling(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_ulong), ("control", ctypes.c_ulong), ("state", ctypes.c_ulong))
+
+
+def set_priority(*, raised: bool) -> tuple[str, ...] | None:
+    """Have this process go before others, and not be slowed down where it has no window in front; or as any other.
+
+    :return: the calls that failed; None: this is another system.
+    """
+    kernel32 = _library("kernel32")
+    if kernel32 is None:
+        return None
+    current = kernel32.GetCurrentProcess
+    current.restype = ctypes.c_void_p
+    process, failed = ctypes.c_void_p(current()), []
+    if not kernel32.SetPriorityClass(process, ctypes.c_ulong(_ABOVE_NORMAL if raised else _NORMAL)):
+        failed.append("SetPriorityClass")
+    # Windows 10 knows the first only, and refuses both together. Nothing under control is left to the system.
+    for control in (_EXECUTION_SPEED | _TIMER_RESOLUTION, _EXECUTION_SPEED) if raised else (0,):
+        wanted = _PowerThrottling(1, control, 0)
+        size = ctypes.c_ulong(ctypes.sizeof(wanted))
+        if kernel32.SetProcessInformation(process, _POWER_THROTTLING, ctypes.byref(wanted), size):
+            break
+    else:
+        failed.append("SetProcessInformation")
+    return tuple(failed)
+
+
+def process_runs(number: int) -> bool:
+    """Whether there may be a process of this *number*, on Windows."""
+    kernel32 = _library("kernel32")
+    if kernel32 is None:
+        return True
+    kernel32.OpenProcess.restype = ctypes.c_void_p
+    process = kernel32.OpenProcess(_QUERY_LIMITED_INFORMATION, 0, ctypes.c_ulong(number))
+    if not process:
+        last_error: Any = getattr(ctypes, "get_last_error")  # noqa: B009 - only Windows has it
+        return bool(last_error() == _ACCESS_DENIED)
+    code = ctypes.c_ulong()
+    known = kernel32.GetExitCodeProcess(ctypes.c_void_p(process), ctypes.byref(code))
+    kernel32.CloseHandle(ctypes.c_void_p(process))
+    return not known or code.value == _STILL_ACTIVE

@@ -37,9 +37,11 @@ def skyproxy(folder: Path, *arguments: str, typed: str = "", env: dict[str, str]
 class Run(Process):
     """``skyproxy run``."""
 
+    command: tuple[str, ...] = (*PROGRAM, "run", "--listen", "tcp:0:interface=127.0.0.1")
+
     def __init__(self, cwd: Path, *arguments: str, env: dict[str, str] | None = None) -> None:
         given = environment(HOME=str(cwd), XDG_CONFIG_HOME=str(cwd / "none"), **(env or {}))
-        super().__init__([*PROGRAM, "run", "--listen", "tcp:0:interface=127.0.0.1", *arguments], cwd, given)
+        super().__init__([*self.command, *arguments], cwd, given)
         self.base_url = self.wait_for(r"serves at (http\S+)").group(1)
         host, _, port = self.base_url.removesuffix("/v1").rpartition("/")[2].rpartition(":")
         self.address = (host, int(port))

@@ -1,20 +1,27 @@
-"""What Windows does to a process, as far as another system can: no terminal, no standard output."""
+"""What Windows does to a process, as far as another system can: there is no standard output, its libraries are called,
+and a console is closed."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import Starter, config_for
-from tests.e2e.processes import PATIENCE, DemoProvider, Process, environment, eventually
-from tests.e2e.raw import ask, chat
-from tests.e2e.test_commands import PROGRAM, written
+from tests.e2e.processes import PATIENCE, ROOT, DemoProvider, Process, environment, eventually
+from tests.e2e.raw import ask, chat, open_request, read_all, read_until
+from tests.e2e.test_commands import PROGRAM, Run, skyproxy, written
 from tests.e2e.test_trust import WINDOWS_RUNNER
 
+CALLS = Path(__file__).with_name("windows_calls")
 SKYPROXYW = [sys.executable, "-c", "from skyproxy.command.windowless import main; main()"]
 ON_SELECT = ["--reactor", "select", "--listen", "tcp:0:interface=127.0.0.1"]
 NO_OUTPUT = ["/bin/sh", "-c", 'exec "$@" >&- 2>&-', "sh"]
@@ -78,3 +85,97 @@ def test_skyproxyw_says_in_its_log_what_was_typed_wrong(tmp_path: Path) -> None:
     done = subprocess.run([*SKYPROXYW, "--lisen"], cwd=tmp_path, env=home(tmp_path), timeout=PATIENCE, check=False)
     assert done.returncode == 2
     assert "--listen" in log_of(tmp_path).read_text()
+
+
+class OnWindows(Run):
+    """``skyproxy run`` on what Windows has: its libraries, the select reactor, an admin port in place of the socket."""
+
+    PROGRAM = (
+        "from skyproxy.process.admin import AdminEndpoint\n"
+        "AdminEndpoint.__init__.__defaults__ = (False,)\n"
+        "from skyproxy.command.main import main\n"
+        "main()\n"
+    )
+    command = (sys.executable, "-c", PROGRAM, "run", *ON_SELECT)
+
+    def __init__(self, cwd: Path, config: dict[str, Any]) -> None:
+        self.calls_file = cwd / "calls"
+        self.calls_file.touch()
+        self.log_file = cwd / "skyproxy.log"
+        env = {
+            "PYTHONPATH": f"{CALLS}{os.pathsep}{ROOT}",
+            "WINDOWS_CALLS": str(self.calls_file),
+            "XDG_RUNTIME_DIR": str(cwd),
+        }
+        super().__init__(cwd, "--config", str(written(cwd, config)), "--log-file", str(self.log_file), env=env)
+
+    def calls(self, name: str) -> list[list[Any]]:
+        """What was asked of Windows by *name*."""
+        lines = self.calls_file.read_text().splitlines()
+        return [call[1:] for call in map(json.loads, lines) if call[0] == name]
+
+
+def test_closing_the_window_drains_in_time(start: Starter, demo: DemoProvider) -> None:
+    server = start(OnWindows, config_for(demo, {"drain_timeout": "60s", "stop_delay": "60s"}))
+    demo.reset()
+    whole = open_request(server, chat("demo:guard;first=1"))
+    endless = open_request(server, chat("demo:guard;chunks=1000;delay=0.1", stream=True))
+    read_until(endless, b'"content"')
+    eventually(lambda: demo.stats()["total"] == 2, "both are at the provider")
+    began = time.monotonic()
+    server.child.send_signal(signal.SIGUSR2)
+    assert b"200 OK" in read_all(whole)
+    assert b"shutting_down" in read_all(endless)
+    server.wait()
+    assert time.monotonic() - began < 4.5
+    assert server.calls("handled")[0][0] < 4.5 and not server.calls("killed")
+    said = [json.loads(line)["message"] for line in server.log_file.read_text().splitlines()]
+    assert "All connection pools closed" in said
+
+
+def test_closing_the_window_during_a_stop_shortens_it(start: Starter, demo: DemoProvider) -> None:
+    server = start(OnWindows, config_for(demo, {"drain_timeout": "60s"}))
+    endless = open_request(server, chat("demo:guard;chunks=1000;delay=0.1", stream=True))
+    read_until(endless, b'"content"')
+    server.child.send_signal(signal.SIGINT)
+    eventually(lambda: "Draining" in server.log_file.read_text(), "it is stopping")
+    server.child.send_signal(signal.SIGUSR2)
+    assert b"shutting_down" in read_all(endless)
+    server.wait()
+    assert server.calls("handled")[0][0] < 4.5 and not server.calls("killed")
+
+
+def test_stop_reaches_it_by_a_port(start: Starter, demo: DemoProvider) -> None:
+    server = start(OnWindows, config_for(demo, {"drain_timeout": "60s"}))
+    demo.reset()
+    (file,) = (server.calls_file.parent / "skyproxy").iterdir()
+    assert file.suffix == ".json" and file.stat().st_mode & 0o077 == 0
+    waiting = open_request(server, chat("demo:guard;first=1"))
+    eventually(lambda: demo.stats()["total"] == 1, "it is at the provider")
+    env = {"XDG_RUNTIME_DIR": str(server.calls_file.parent)}
+    assert json.loads(skyproxy(server.calls_file.parent, "status", "--json", env=env).stdout)["pid"] == server.child.pid
+    done = skyproxy(server.calls_file.parent, "stop", env=env)
+    assert done.returncode == 0 and "has stopped" in done.stdout
+    assert b"200 OK" in read_all(waiting)
+    assert server.wait() == 0
+    assert not file.exists()
+    assert skyproxy(server.calls_file.parent, "stop", env=env).returncode == 1
+
+
+def test_the_priority_is_raised_unless_it_is_not_wanted(start: Starter, demo: DemoProvider) -> None:
+    raised = start(OnWindows, config_for(demo))
+    assert [call[1] for call in raised.calls("SetPriorityClass")] == [0x8000]
+    assert len(raised.calls("SetProcessInformation")) == 1
+    normal = start(OnWindows, config_for(demo, {"process_priority": "normal"}))
+    assert not normal.calls("SetPriorityClass") and not normal.calls("SetProcessInformation")
+    assert raised.stop() == normal.stop() == 0
+
+
+def test_skyproxyw_shows_what_keeps_it_from_starting(tmp_path: Path) -> None:
+    written(tmp_path, {"providers": {"x": {"base_url": "127.0.0.1"}}})
+    env = {**home(tmp_path), "PYTHONPATH": f"{CALLS}{os.pathsep}{ROOT}", "WINDOWS_CALLS": str(tmp_path / "calls")}
+    done = subprocess.run([*NO_OUTPUT, *SKYPROXYW], cwd=tmp_path, env=env, timeout=PATIENCE, check=False)
+    assert done.returncode == 1
+    (call,) = map(json.loads, (tmp_path / "calls").read_text().splitlines())
+    assert call[0] == "MessageBoxW" and "skyproxy.yaml:3: providers.x.base_url" in call[2]
+    assert str(log_of(tmp_path)) in call[2]

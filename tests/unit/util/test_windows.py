@@ -3,30 +3,100 @@
 from __future__ import annotations
 
 import ctypes
+from typing import Any
 from unittest import TestCase
 from unittest.mock import MagicMock, patch
 
-from skyproxy.util.windows import owns_console, show_error
+from skyproxy.util import windows
 
 
-class MessageBoxTests(TestCase):
-    def test_elsewhere(self) -> None:
-        self.assertFalse(show_error("text"))
+class Recorder(TestCase):
+    def setUp(self) -> None:
+        self.library = MagicMock()
+        self.library.GetCurrentProcess.return_value = -1
+        self.library.OpenProcess.return_value = 77
+        for name, value in (
+            ("WinDLL", lambda name, use_last_error: self.library),
+            ("WINFUNCTYPE", ctypes.CFUNCTYPE),
+            ("get_last_error", lambda: 5),
+        ):
+            patched = patch.object(ctypes, name, value, create=True)
+            patched.start()
+            self.addCleanup(patched.stop)
 
-    def test_shown(self) -> None:
-        libraries = MagicMock()
-        with patch.object(ctypes, "windll", libraries, create=True):
-            self.assertTrue(show_error("text"))
-        libraries.user32.MessageBoxW.assert_called_once_with(None, "text", "skyproxy", 0x10010)
 
+class WindowsTests(Recorder):
+    def test_a_message_box(self) -> None:
+        self.assertTrue(windows.show_error("text"))
+        self.library.MessageBoxW.assert_called_once_with(None, "text", "skyproxy", 0x10010)
 
-class ConsoleTests(TestCase):
-    def test_elsewhere(self) -> None:
-        self.assertFalse(owns_console())
+    def test_console_events_come_to_the_handler(self) -> None:
+        seen: list[int] = []
 
-    def test_alone_in_it(self) -> None:
+        def handle(event: int) -> bool:
+            seen.append(event)
+            return event == 2
+
+        kept: Any = windows.on_console_events(handle)
+        self.library.SetConsoleCtrlHandler.assert_called_once_with(kept, 1)
+        self.assertEqual((kept(2), kept(0)), (1, 0))
+        self.assertEqual(seen, [2, 0])
+        self.library.SetConsoleCtrlHandler.return_value = 0
+        self.assertIsNone(windows.on_console_events(handle))
+
+    def test_a_console_of_its_own(self) -> None:
         for attached, alone in ((1, True), (2, False), (0, False)):
-            libraries = MagicMock()
-            libraries.kernel32.GetConsoleProcessList.return_value = attached
-            with patch.object(ctypes, "windll", libraries, create=True):
-                self.assertIs(owns_console(), alone)
+            self.library.GetConsoleProcessList.return_value = attached
+            self.assertIs(windows.owns_console(), alone)
+
+    def throttling(self) -> list[tuple[int, int, int]]:
+        found = []
+        for call in self.library.SetProcessInformation.call_args_list:
+            state = call.args[2]._obj
+            found.append((state.version, state.control, state.state))
+        return found
+
+    def test_priority(self) -> None:
+        self.assertEqual(windows.set_priority(raised=True), ())
+        self.assertEqual(self.library.SetPriorityClass.call_args.args[1].value, 0x8000)
+        self.assertEqual(self.throttling(), [(1, 5, 0)])
+        self.assertEqual(self.library.SetProcessInformation.call_args.args[1], 4)
+        self.assertEqual(windows.set_priority(raised=False), ())
+        self.assertEqual(self.library.SetPriorityClass.call_args.args[1].value, 0x20)
+        self.assertEqual(self.throttling()[1:], [(1, 0, 0)])
+
+    def test_windows_10_knows_one_kind_of_throttling(self) -> None:
+        self.library.SetProcessInformation.side_effect = [0, 1]
+        self.assertEqual(windows.set_priority(raised=True), ())
+        self.assertEqual(self.throttling(), [(1, 5, 0), (1, 1, 0)])
+
+    def test_what_is_refused_is_told(self) -> None:
+        self.library.SetPriorityClass.return_value = 0
+        self.library.SetProcessInformation.return_value = 0
+        self.assertEqual(windows.set_priority(raised=True), ("SetPriorityClass", "SetProcessInformation"))
+
+    def test_whether_a_process_runs(self) -> None:
+        def tell(code: int) -> Any:
+            def get(process: Any, place: Any) -> int:
+                place._obj.value = code
+                return 1
+
+            return get
+
+        for code, expected in ((259, True), (0, False), (1, False)):
+            self.library.GetExitCodeProcess.side_effect = tell(code)
+            self.assertEqual(windows.process_runs(77), expected)
+        self.assertEqual(self.library.CloseHandle.call_count, 3)
+        self.library.OpenProcess.return_value = 0
+        self.assertTrue(windows.process_runs(77))  # another user's
+        with patch.object(ctypes, "get_last_error", lambda: 87, create=True):
+            self.assertFalse(windows.process_runs(77))
+
+
+class ElsewhereTests(TestCase):
+    def test_nothing_is_done(self) -> None:
+        self.assertFalse(windows.show_error("text"))
+        self.assertFalse(windows.owns_console())
+        self.assertIsNone(windows.on_console_events(lambda event: True))
+        self.assertIsNone(windows.set_priority(raised=True))
+        self.assertTrue(windows.process_runs(77))
