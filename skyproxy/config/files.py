@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skyproxy.config.problems import Problem, may_pass
+from skyproxy.config.working_folder import is_chosen
 from skyproxy.util.user_folders import user_home as user_home
 
 ONE_FILE = "skyproxy.yaml"
@@ -26,11 +27,13 @@ class Source:
     :ivar label: as the start message names it.
     :ivar files: the YAML files.
     :ivar env_files: where a .env may be, the strongest first.
+    :ivar folder: where the relative paths in the files begin.
     """
 
     label: str
     files: tuple[Path, ...]
     env_files: tuple[Path, ...]
+    folder: Path
 
 
 def find(
@@ -42,21 +45,28 @@ def find(
     """
     if path is not None:
         return _at(cwd / path, problems)
-    one, two, *of_user = places(environ=environ, cwd=cwd, home=home)
-    if is_file(one):
-        return _of_file(one)
-    if is_file(two):
-        return _of_folder(two.parent)
-    if any(map(is_file, of_user)):
-        return _at(of_user[0].parent, problems)
+    for one, two in _pairs(environ=environ, cwd=cwd, home=home):
+        if one.parent == two.parent and is_file(one) and is_file(two):
+            return _at(one.parent, problems)
+        if is_file(one):
+            return _of_file(one)
+        if is_file(two):
+            return _of_folder(two.parent)
     return None
 
 
 def places(*, environ: Mapping[str, str], cwd: Path, home: Path | None) -> tuple[Path, ...]:
     """The files that are looked for where nobody names one, in their order."""
-    user = _user_folder(environ, home)
-    of_user = () if user is None else (user / ONE_FILE, user / PROVIDERS_FILE)
-    return cwd / ONE_FILE, cwd / "config" / PROVIDERS_FILE, *of_user
+    return tuple(path for pair in _pairs(environ=environ, cwd=cwd, home=home) for path in pair)
+
+
+def _pairs(*, environ: Mapping[str, str], cwd: Path, home: Path | None) -> list[tuple[Path, Path]]:
+    """The places of one file, or of two, in their order."""
+    pairs = [(cwd / ONE_FILE, cwd / "config" / PROVIDERS_FILE)]
+    user = user_folder(environ, home)
+    if user is not None:
+        pairs.insert(1 if is_chosen(cwd, environ) else 0, (user / ONE_FILE, user / PROVIDERS_FILE))
+    return pairs
 
 
 _NEAR = {
@@ -116,17 +126,20 @@ def _at(path: Path, problems: list[Problem]) -> Source | None:
 
 
 def _of_file(path: Path) -> Source:
-    return Source(str(path), (path,), (path.parent / ENV_FILE,))
+    return Source(str(path), (path,), (path.parent / ENV_FILE,), path.parent)
 
 
 def _of_folder(path: Path) -> Source:
-    # The founding proxy is started beside its folder `config`, and reads the .env there.
+    # The founding proxy is started beside its folder `config`: it reads the .env there, and there its paths begin.
     env_files = (path / ENV_FILE, path.parent / ENV_FILE)
-    return Source(str(path), (path / PROVIDERS_FILE, path / ROUTES_FILE), env_files)
+    folder = path.parent if path.name == "config" else path
+    return Source(str(path), (path / PROVIDERS_FILE, path / ROUTES_FILE), env_files, folder)
 
 
-def _user_folder(environ: Mapping[str, str], home: Path | None) -> Path | None:
-    """XDG Base Directory Specification; on Windows the folder of roaming application data."""
+def user_folder(environ: Mapping[str, str], home: Path | None) -> Path | None:
+    """The user's own folder of configurations; None: nobody knows. It is that of the XDG Base Directory Specification,
+    and on Windows the one of roaming application data.
+    """
     for variable in ("XDG_CONFIG_HOME", "APPDATA"):
         folder = Path(environ.get(variable, ""))
         # "All paths set in these environment variables must be absolute. […] ignore it."
@@ -142,13 +155,14 @@ def read_text(path: Path, problems: list[Problem]) -> str | None:
         with path.open("rb") as file:
             data = file.read(_LARGEST + 1)
         if len(data) <= _LARGEST:
-            return data.decode(_encoding(data))
+            return _decoded(data)
         message = f"is larger than {_LARGEST} bytes"
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        how = "save it in that encoding (in Notepad: Save as, Encoding: UTF-8)"
-        problems.append(Problem(str(path), line, "", f"is not UTF-8: {how}"))
+        problems.append(Problem(str(path), line, "", f"is not UTF-8: {_SAVE}"))
         return None
+    except _NoText:
+        message = f"is no text in UTF-8, for it has bytes of value 0: {_SAVE}"
     except FileNotFoundError:
         message = "there is no such file"
     except OSError as error:
@@ -158,11 +172,28 @@ def read_text(path: Path, problems: list[Problem]) -> str | None:
     return None
 
 
-def _encoding(data: bytes) -> str:
-    """That of a text: UTF-8, or what Windows' own programs write in its place."""
+_SAVE = "save it in that encoding (in Notepad: Save as, Encoding: UTF-8)"
+
+
+class _NoText(Exception):
+    """The bytes are those of something else."""
+
+
+def _decoded(data: bytes) -> str:
+    """The text that *data* is: in UTF-8, or what Windows' own programs write in its place, with and without a mark.
+
+    :raise UnicodeDecodeError: it is in neither.
+    :raise _NoText: it has zeros where no text has any.
+    """
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    # No text in UTF-8 has this byte, and half of one in the other that begins with ASCII are such.
-    if data[1:2] == b"\0" and data[:1] != b"\0":
-        return "utf-16-le"
-    return "utf-16-be" if data[:1] == b"\0" and data[1:2] != b"\0" and len(data) > 1 else "utf-8-sig"
+        text = data.decode("utf-16")
+    else:
+        # No text in UTF-8 has this byte. In UTF-16 one half of each letter of ASCII is such, and so of each line's end.
+        first, second = data[::2].count(0), data[1::2].count(0)
+        encoding = "utf-8-sig" if not first and not second else "utf-16-be" if first > second else "utf-16-le"
+        if first and second:
+            raise _NoText
+        text = data.decode(encoding)
+    if "\0" in text:
+        raise _NoText
+    return text

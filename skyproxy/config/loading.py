@@ -7,9 +7,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from skyproxy.config import placement
 from skyproxy.config.document import Document, parse
 from skyproxy.config.fallbacks import check_fallbacks
-from skyproxy.config.files import Source, find, is_file, near_misses, places, read_text
+from skyproxy.config.files import ENV_FILE, Source, find, is_file, near_misses, places, read_text
 from skyproxy.config.hints import hints
 from skyproxy.config.prices import Price
 from skyproxy.config.problems import ConfigError, Problem
@@ -51,10 +52,10 @@ def load(
     """Read and check a configuration.
 
     :param path: a YAML file, or a folder with ``providers.yaml`` and ``routes.yaml``, or with
-        ``skyproxy.yaml``. None: ``./skyproxy.yaml``, ``./config/``, the user's configuration folder, or else
-        the embedded default.
+        ``skyproxy.yaml``. None: ``./skyproxy.yaml``, ``./config/``, the user's configuration folder (which goes first
+        where nobody chose *cwd*), or else the embedded default.
     :param environ: the process's environment; stronger than a ``.env`` beside the configuration.
-    :param cwd: where relative paths begin.
+    :param cwd: where relative paths begin that the command line has; those in a file begin beside it.
     :param home: the user's home folder, if there is one.
     :param listen: stronger than the file's; so are *log_file* and *log_level*.
     :param source: where it was found before: it is read again from there, and from nowhere else.
@@ -76,15 +77,16 @@ def load(
     overrides = {"listen": listen, "log_file": log_file, "log_level": log_level}
     command_line = {key: value for key, value in overrides.items() if value is not None}
 
+    folder = cwd if source is None else source.folder
     refuse_unknown_sections(documents, problems)
-    proxy = _proxy(section_named(documents, "proxy", problems), command_line, cwd, problems)
+    proxy = _proxy(section_named(documents, "proxy", problems), command_line, cwd, folder, problems)
     general = _defaults(section_named(documents, "defaults", problems), variables, problems)
     provider_section = section_named(documents, "providers", problems)
     if not provider_section.values and not problems:
         problems.append(provider_section.problem((), "at least one provider is needed"))
     providers = read_providers(provider_section, general, variables, problems)
     of_proxies = set_proxies(providers, environ)
-    ca_files = read_ca_files(provider_section, providers, cwd, problems)
+    ca_files = read_ca_files(provider_section, providers, folder, problems)
     slot_section = section_named(documents, "model_slots", problems)
     slots = _slots(slot_section, list(provider_section.values), problems)
     if proxy is not None and proxy.cache.path is None:
@@ -96,10 +98,12 @@ def load(
     searched = places(environ=environ, cwd=cwd, home=home) if source is None else (*source.files, *source.env_files)
     warnings = (
         *_of_places(searched, source is None),
+        *(_of_hidden(source, environ, cwd, home) if source is not None and path is None else ()),
         *variables.warnings,
         *_of_placeholders(providers, variables),
         *hints(proxy, providers, slots, variables),
         *of_proxies,
+        *_of_own_files(proxy, read, environ, home),
     )
     return Config(
         proxy=proxy,
@@ -121,6 +125,30 @@ def _of_places(searched: Sequence[Path], demo: bool) -> list[str]:
         found.append(f"This is the demo: no provider is asked, for there is no configuration. Searched were {names}.")
     found += [f"{near} is not read: rename it to {path}." for near, path in near_misses(searched)]
     return found
+
+
+def _of_hidden(source: Source, environ: Mapping[str, str], cwd: Path, home: Path | None) -> list[str]:
+    """Configurations in the working folder that are not read, though they are there: the user's own went first."""
+    usual = places(environ=environ, cwd=cwd, home=home)
+    after = usual[2:] if source.files[0] in usual[:2] and usual[0].parent != cwd else ()
+    return [
+        f"{path} is not read: where skyproxy is started from a shortcut, or in a folder that nobody chose, your own "
+        f"folder goes first. Name the other one with --config."
+        for path in after
+        if is_file(path)
+    ]
+
+
+def _of_own_files(
+    proxy: ProxySettings, read: Sequence[Path], environ: Mapping[str, str], home: Path | None
+) -> list[str]:
+    cache = proxy.cache.path
+    private = [*(path for path in read if path.name == ENV_FILE), cache, proxy.log_file]
+    found = (
+        None if cache is None else placement.of_cache(cache, environ, home),
+        placement.of_rights([path for path in private if path is not None], home),
+    )
+    return [each for each in found if each is not None]
 
 
 def _of_placeholders(providers: Mapping[str, ProviderConfig], variables: Variables) -> list[str]:
@@ -157,7 +185,7 @@ def _read_variables(source: Source, environ: Mapping[str, str], read: list[Path]
 
 
 def _proxy(
-    section: Section, command_line: Mapping[str, str], cwd: Path, problems: list[Problem]
+    section: Section, command_line: Mapping[str, str], cwd: Path, folder: Path, problems: list[Problem]
 ) -> ProxySettings | None:
     section.refuse_unknown((*_PROXY_KEYS, *_ADDRESS_KEYS), problems)
     given: dict[str, Any] = {}
@@ -172,9 +200,10 @@ def _proxy(
     if settings is None:
         return None
     if settings.log_file is not None:
-        settings = settings.model_copy(update={"log_file": cwd / settings.log_file})
+        beginning = cwd if "log_file" in command_line else folder
+        settings = settings.model_copy(update={"log_file": beginning / settings.log_file})
     if settings.cache.path is not None:
-        cache = settings.cache.model_copy(update={"path": cwd / settings.cache.path})
+        cache = settings.cache.model_copy(update={"path": folder / settings.cache.path})
         settings = settings.model_copy(update={"cache": cache})
     return settings
 

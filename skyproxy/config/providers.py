@@ -99,17 +99,18 @@ def set_proxies(providers: dict[str, ProviderConfig], environ: Mapping[str, str]
 
 
 def read_ca_files(
-    section: Section, providers: dict[str, ProviderConfig], cwd: Path, problems: list[Problem]
+    section: Section, providers: dict[str, ProviderConfig], folder: Path, problems: list[Problem]
 ) -> list[Path]:
     """Have each of *providers* that names a file of authorities know them.
 
+    :param folder: where relative paths begin.
     :return: the files.
     """
     files = []
     for name, provider in providers.items():
         if provider.ca_file is None:
             continue
-        file = cwd / provider.ca_file
+        file = folder / provider.ca_file
         try:
             providers[name] = provider.model_copy(update={"ca_certificates": read_certificates(file)})
         except ValueError as error:

@@ -42,8 +42,8 @@ class ProxySettings(Checked):
 
     :ivar listen: where to listen: a port, which is for this machine alone (127.0.0.1 and ::1), ``host:port``, a Twisted
         endpoint, or a list of these. ``--listen`` is stronger.
-    :ivar log_file: the file for the log in JSON lines, relative to the folder in which skyproxy is started. Without it
-        there is none.
+    :ivar log_file: the file for the log in JSON lines, relative to the file that names it; in the two files of a folder
+        ``config``, relative to the folder that this one is in. Without it there is none.
     :ivar log_level: the lowest level that is logged.
     :ivar fallback_to_default: whether the slot ``default`` serves models that nobody knows. Otherwise they are answered
         by 400, with the nearest names.

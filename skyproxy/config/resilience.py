@@ -58,7 +58,7 @@ class CacheSettings(Checked):
     """The stores of the answers that are kept.
 
     :ivar max_bytes: the most bytes of all answers in one store; the least recently used go first.
-    :ivar path: the SQLite file of the store ``sqlite``.
+    :ivar path: the SQLite file of the store ``sqlite``, relative to the file that names it.
     """
 
     max_bytes: Bytes = 64 * 1000 * 1000

@@ -121,7 +121,8 @@ class ProviderConfig(ProviderDefaults):
         ``.env``.
     :ivar allowed_fields: the fields of a client's body that go up; others are dropped. Without it all go up.
     :ivar dialect: whose rules apply. Without it the provider's name or host tells.
-    :ivar ca_file: a file with certificates of authorities, in PEM or DER, that are trusted besides the system's.
+    :ivar ca_file: a file with certificates of authorities, in PEM or DER, that are trusted besides the system's;
+        relative to the file that names it.
     :ivar ca_certificates: those, in DER.
     :ivar verify: whether the provider's certificate is checked. Where it is not, skyproxy warns.
     :ivar proxy_url: the proxy that makes its connections; ``off`` means none, whatever the environment says.

@@ -21,6 +21,10 @@ _QUERY_LIMITED_INFORMATION = 0x1000
 _STILL_ACTIVE = 259
 _ACCESS_DENIED = 5
 
+# https://learn.microsoft.com/windows/win32/api/processthreadsapi/ns-processthreadsapi-startupinfow
+_TITLE_IS_LINK_NAME = 0x800
+_DRIVE_REMOTE = 4
+
 
 def _library(name: str) -> Any:
     """A library of Windows; None: this is another system."""
@@ -58,13 +62,13 @@ def on_console_events(handle: Callable[[int], bool]) -> object | None:
     kernel32 = _library("kernel32")
     if kernel32 is None:
         return None
-    make: Any = getattr(ctypes, "WINFUNCTYPE")(ctypes.c_int, ctypes.c_ulong)  # noqa: B009 - only Windows has it
+    make: Any = getattr(ctypes, "WINFUNCTYPE")(ctypes.c_int, ctypes.c_uint32)  # noqa: B009 - only Windows has it
     made = make(lambda event: int(handle(event)))
     return made if kernel32.SetConsoleCtrlHandler(made, 1) else None
 
 
 class _PowerThrottling(ctypes.Structure):
-    _fields_ = (("version", ctypes.c_ulong), ("control", ctypes.c_ulong), ("state", ctypes.c_ulong))
+    _fields_ = (("version", ctypes.c_uint32), ("control", ctypes.c_uint32), ("state", ctypes.c_uint32))
 
 
 def set_priority(*, raised: bool) -> tuple[str, ...] | None:
@@ -78,12 +82,12 @@ def set_priority(*, raised: bool) -> tuple[str, ...] | None:
     current = kernel32.GetCurrentProcess
     current.restype = ctypes.c_void_p
     process, failed = ctypes.c_void_p(current()), []
-    if not kernel32.SetPriorityClass(process, ctypes.c_ulong(_ABOVE_NORMAL if raised else _NORMAL)):
+    if not kernel32.SetPriorityClass(process, ctypes.c_uint32(_ABOVE_NORMAL if raised else _NORMAL)):
         failed.append("SetPriorityClass")
     # Windows 10 knows the first only, and refuses both together. Nothing under control is left to the system.
     for control in (_EXECUTION_SPEED | _TIMER_RESOLUTION, _EXECUTION_SPEED) if raised else (0,):
         wanted = _PowerThrottling(1, control, 0)
-        size = ctypes.c_ulong(ctypes.sizeof(wanted))
+        size = ctypes.c_uint32(ctypes.sizeof(wanted))
         if kernel32.SetProcessInformation(process, _POWER_THROTTLING, ctypes.byref(wanted), size):
             break
     else:
@@ -97,11 +101,38 @@ def process_runs(number: int) -> bool:
     if kernel32 is None:
         return True
     kernel32.OpenProcess.restype = ctypes.c_void_p
-    process = kernel32.OpenProcess(_QUERY_LIMITED_INFORMATION, 0, ctypes.c_ulong(number))
+    process = kernel32.OpenProcess(_QUERY_LIMITED_INFORMATION, 0, ctypes.c_uint32(number))
     if not process:
         last_error: Any = getattr(ctypes, "get_last_error")  # noqa: B009 - only Windows has it
         return bool(last_error() == _ACCESS_DENIED)
-    code = ctypes.c_ulong()
+    code = ctypes.c_uint32()
     known = kernel32.GetExitCodeProcess(ctypes.c_void_p(process), ctypes.byref(code))
     kernel32.CloseHandle(ctypes.c_void_p(process))
     return not known or code.value == _STILL_ACTIVE
+
+
+class _StartupInfo(ctypes.Structure):
+    _fields_ = (
+        ("size", ctypes.c_uint32),
+        ("names", ctypes.c_void_p * 3),
+        ("numbers", ctypes.c_uint32 * 7),
+        ("flags", ctypes.c_uint32),
+        ("window", ctypes.c_ushort * 2),
+        ("handles", ctypes.c_void_p * 4),
+    )
+
+
+def started_from_shortcut() -> bool:
+    """Whether a shortcut of Windows' started this process."""
+    kernel32 = _library("kernel32")
+    if kernel32 is None:
+        return False
+    info = _StartupInfo(ctypes.sizeof(_StartupInfo))
+    kernel32.GetStartupInfoW(ctypes.byref(info))
+    return bool(info.flags & _TITLE_IS_LINK_NAME)
+
+
+def is_of_network(root: str) -> bool:
+    """Whether Windows has the drive *root*, such as ``Z:\\``, from another machine."""
+    kernel32 = _library("kernel32")
+    return kernel32 is not None and kernel32.GetDriveTypeW(ctypes.c_wchar_p(root)) == _DRIVE_REMOTE

@@ -176,6 +176,76 @@ def test_skyproxyw_shows_what_keeps_it_from_starting(tmp_path: Path) -> None:
     env = {**home(tmp_path), "PYTHONPATH": f"{CALLS}{os.pathsep}{ROOT}", "WINDOWS_CALLS": str(tmp_path / "calls")}
     done = subprocess.run([*NO_OUTPUT, *SKYPROXYW], cwd=tmp_path, env=env, timeout=PATIENCE, check=False)
     assert done.returncode == 1
-    (call,) = map(json.loads, (tmp_path / "calls").read_text().splitlines())
-    assert call[0] == "MessageBoxW" and "skyproxy.yaml:3: providers.x.base_url" in call[2]
+    calls = [json.loads(line) for line in (tmp_path / "calls").read_text().splitlines()]
+    (call,) = [each for each in calls if each[0] == "MessageBoxW"]
+    assert "skyproxy.yaml:3: providers.x.base_url" in call[2]
     assert str(log_of(tmp_path)) in call[2]
+
+
+AS_PROGRAM = [sys.executable, "-c", "import sys; sys.frozen = True; from skyproxy.command.main import main; main()"]
+"""As PyInstaller starts it."""
+
+
+class Elsewhere(Process):
+    """``skyproxy run`` in another folder than its own."""
+
+    def __init__(self, own: Path, command: list[str], cwd: str) -> None:
+        given = home(own)
+        super().__init__([*command, "run", *ON_SELECT], Path(cwd), given)
+        self.wait_for(r"Configuration: +" + re.escape(str(own / "none" / "skyproxy" / "skyproxy.yaml")))
+
+
+def users_folder(folder: Path, demo: DemoProvider) -> Path:
+    made = folder / "none" / "skyproxy"
+    made.mkdir(parents=True)
+    written(made, config_for(demo, {"log_file": "skyproxy.log"}))
+    return made
+
+
+@pytest.mark.parametrize("command", [PROGRAM, AS_PROGRAM])
+def test_at_the_root_the_users_configuration_serves(
+    start: Starter, demo: DemoProvider, tmp_path: Path, command: list[str]
+) -> None:
+    before = {each.name for each in Path("/").iterdir()}
+    folder = users_folder(tmp_path, demo)
+
+    class AtTheRoot(Elsewhere):
+        def __init__(self, cwd: Path) -> None:
+            super().__init__(tmp_path, command, "/")
+
+    server = start(AtTheRoot)
+    eventually(lambda: (folder / "skyproxy.log").exists(), "the log lies beside the configuration")
+    assert server.stop() == 0
+    assert {each.name for each in Path("/").iterdir()} == before
+
+
+def test_a_program_without_python_takes_the_users_configuration_first(
+    start: Starter, demo: DemoProvider, tmp_path: Path
+) -> None:
+    folder, other = users_folder(tmp_path, demo), tmp_path / "download"
+    other.mkdir()
+    hidden = written(other, {"providers": {"x": {"base_url": "127.0.0.1"}}})
+
+    class Program(Elsewhere):
+        def __init__(self, cwd: Path) -> None:
+            super().__init__(tmp_path, AS_PROGRAM, str(other))
+
+    server = start(Program)
+    eventually(lambda: f"{hidden} is not read" in (folder / "skyproxy.log").read_text(), "the other is told of")
+    assert server.stop() == 0
+    told = subprocess.run([*PROGRAM, "check"], cwd=other, env=home(tmp_path), capture_output=True, check=False)
+    assert told.returncode == 1, "a folder that somebody chose goes first"
+
+
+def test_an_env_file_as_notepad_writes_it(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
+    config = config_for(demo, {"cache": {"path": "OneDrive/answers.sqlite"}}, api_key_env="DEMO_TEST_API_KEY")
+    written(tmp_path, config)
+    for encoding in ("utf-16", "utf-16-le"):
+        (tmp_path / ".env").write_bytes("# Schlüssel\r\ndemo_test_api_key=sk-17\r\n".encode(encoding))
+        told = json.loads(skyproxy(tmp_path, "check", "--json").stdout)
+        assert told["good"], told
+        assert [each for each in told["warnings"] if "lies in OneDrive" in each], told
+    (tmp_path / ".env").rename(tmp_path / ".env.txt")
+    done = skyproxy(tmp_path, "check")
+    assert done.returncode == 1
+    assert f"{tmp_path / '.env.txt'} is not read: rename it to {tmp_path / '.env'}" in done.stdout + done.stderr

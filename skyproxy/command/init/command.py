@@ -15,8 +15,9 @@ from skyproxy.command.init.known import BY_NAME, CLOUD, Known, of_key, propose, 
 from skyproxy.command.init.models import NoModels, local_servers, models_of
 from skyproxy.command.init.writing import CONFIG, KEYS, SCHEMA, Chosen, Exists, config_text, env_text, write
 from skyproxy.command.output import fail, table
-from skyproxy.config.files import places
+from skyproxy.config.files import user_folder
 from skyproxy.config.json_schema import json_schema
+from skyproxy.config.placement import of_rights
 from skyproxy.util.user_folders import user_home
 
 
@@ -56,10 +57,10 @@ def init(
 
 def _own_folder() -> Path:
     """Where ``skyproxy run`` looks, wherever it is started."""
-    _, _, *of_user = places(environ=os.environ, cwd=Path.cwd(), home=user_home())
-    if not of_user:
+    folder = user_folder(os.environ, user_home())
+    if folder is None:
         fail("nobody knows where your configuration folder is: name one with --dir")
-    return of_user[0].parent
+    return folder
 
 
 def _refuse_to_replace(folder: Path) -> None:
@@ -167,4 +168,7 @@ def _write(folder: Path, files: dict[str, str]) -> None:
         fail(f"cannot write {error.filename or folder}: {error.strerror}")
     for path in written:
         click.echo(f"wrote {path}")
+    told = of_rights([path for path in written if path.name == KEYS], user_home())
+    if told is not None:
+        click.echo(f"note: {told}")
     click.echo("Next: skyproxy check, then skyproxy run")

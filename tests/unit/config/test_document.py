@@ -38,6 +38,20 @@ class FileTests(ConfigTestCase):
             self.assertEqual(list(config.providers), ["openai", "lm"])
             self.assertEqual(config.providers["openai"].secrets, ("sk-1",))
 
+    def test_without_a_mark_letters_may_be_any(self) -> None:
+        for encoding in ("utf-16-le", "utf-16-be"):
+            (self.cwd / ".env").write_bytes("Ключ\r\nOPENAI_API_KEY=sk-1\r\n# 鍵\r\n".encode(encoding))
+            config = self.load_text(PROVIDERS)
+            self.assertEqual(config.providers["openai"].secrets, ("sk-1",))
+
+    def test_what_is_no_text(self) -> None:
+        self.write("proxy.yaml", PROVIDERS)
+        # What a file may hold after the power failed, and a letter that has lost its other half.
+        for data in (bytes(64), b"OPENAI_API_KEY=sk-1\n" + bytes(43), b"A=1\n\0"):
+            (self.cwd / ".env").write_bytes(data)
+            (line,) = self.problems("proxy.yaml")
+            self.assertRegex(line, r"^\.env(:2)?: is (no text in|not) UTF-8.*: save it in that encoding")
+
     def test_control_character(self) -> None:
         self.assertEqual(
             self.problems_of("a: 1\nb: \x01\n"),

@@ -122,6 +122,11 @@ class VariableTests(ConfigTestCase):
         self.write("config/.env", "export OPENAI_API_KEY=inner\n")
         self.assertEqual(self.key("config"), "inner")
 
+    def test_letters_of_a_name_in_the_file(self) -> None:
+        self.write("proxy.yaml", PROVIDERS)
+        self.write(".env", "openai_api_key=lower\n")
+        self.assertEqual(self.key(), "lower")
+
     def test_environment_is_stronger(self) -> None:
         self.write("proxy.yaml", PROVIDERS)
         self.write(".env", "OPENAI_API_KEY=file\n")

@@ -93,6 +93,7 @@ class ProxyTests(ConfigTestCase):
             "allowed_hosts": (),
             "cache": {"max_bytes": 64_000_000, "path": None},
             "watch": not hasattr(signal, "SIGHUP"),
+            "process_priority": "raised",
         }
         self.assertEqual(self.proxy("").model_dump(), expected)
 

@@ -92,6 +92,24 @@ class WindowsTests(Recorder):
         with patch.object(ctypes, "get_last_error", lambda: 87, create=True):
             self.assertFalse(windows.process_runs(77))
 
+    def test_shortcuts(self) -> None:
+        def tell(flags: int) -> Any:
+            def get(place: Any) -> None:
+                place._obj.flags = flags
+
+            return get
+
+        for flags, expected in ((0x801, True), (0x1, False)):
+            self.library.GetStartupInfoW.side_effect = tell(flags)
+            self.assertEqual(windows.started_from_shortcut(), expected)
+        if ctypes.sizeof(ctypes.c_void_p) == 8:
+            self.assertEqual(ctypes.sizeof(windows._StartupInfo), 104)
+
+    def test_drives_of_other_computers(self) -> None:
+        for kind, expected in ((4, True), (3, False)):
+            self.library.GetDriveTypeW.return_value = kind
+            self.assertEqual(windows.is_of_network("Z:\\"), expected)
+
 
 class ElsewhereTests(TestCase):
     def test_nothing_is_done(self) -> None:
@@ -100,3 +118,5 @@ class ElsewhereTests(TestCase):
         self.assertIsNone(windows.on_console_events(lambda event: True))
         self.assertIsNone(windows.set_priority(raised=True))
         self.assertTrue(windows.process_runs(77))
+        self.assertFalse(windows.started_from_shortcut())
+        self.assertFalse(windows.is_of_network("Z:\\"))
