@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from skyproxy.config import rules
-from skyproxy.config.units import byte_count, seconds, seconds_or_none
+from skyproxy.config.units import byte_count, byte_count_or_off, seconds, seconds_or_none
 
 _V = TypeVar("_V")
 
@@ -63,6 +63,7 @@ OnOff = Annotated[bool, BeforeValidator(switch)]
 Seconds = Annotated[float, BeforeValidator(seconds)]
 SecondsOrNone = Annotated[float, BeforeValidator(seconds_or_none)]
 Bytes = Annotated[int, BeforeValidator(byte_count)]
+BytesOrOff = Annotated[int | None, BeforeValidator(byte_count_or_off)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, AfterValidator(rules.name)]

@@ -8,10 +8,24 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from skyproxy.config import rules
-from skyproxy.config.fields import Bytes, Checked, Host, Hosts, Listen, OptionalPath, Origins, Seconds, SecondsOrNone
+from skyproxy.config.fields import (
+    Bytes,
+    BytesOrOff,
+    Checked,
+    Host,
+    Hosts,
+    Listen,
+    OptionalPath,
+    Origins,
+    Seconds,
+    SecondsOrNone,
+)
 from skyproxy.config.resilience import CacheSettings
 
 LogLevel = Literal["debug", "info", "warn", "error"]
+
+_UNROTATED = None if hasattr(signal, "SIGUSR1") else 10 * 1024 * 1024
+"""Where a signal can tell of it, other programs see to the size of logs."""
 
 _LEVELS = {"trace": "debug", "warning": "warn"}
 
@@ -44,6 +58,10 @@ class ProxySettings(Checked):
         endpoint, or a list of these. ``--listen`` is stronger.
     :ivar log_file: the file for the log in JSON lines, relative to the file that names it; in the two files of a folder
         ``config``, relative to the folder that this one is in. Without it there is none.
+    :ivar log_max_size: the size at which a log file, of JSON lines or of text, gets the name with ``.1`` at its end, so
+        that another begins; ``off``: never. It is ``10MiB`` by default on Windows, where no other program can rename
+        an open file.
+    :ivar log_keep: how many full files are kept, ``.1`` being the youngest.
     :ivar log_level: the lowest level that is logged.
     :ivar fallback_to_default: whether the slot ``default`` serves models that nobody knows. Otherwise they are answered
         by 400, with the nearest names.
@@ -69,6 +87,8 @@ class ProxySettings(Checked):
 
     listen: Listen = Address().endpoints()
     log_file: OptionalPath = None
+    log_max_size: BytesOrOff = _UNROTATED
+    log_keep: Annotated[int, Field(ge=1, le=1000)] = 3
     log_level: Annotated[LogLevel, BeforeValidator(_level)] = "info"
     fallback_to_default: bool = False
     model_names: Literal["client", "provider"] = "client"

@@ -62,3 +62,12 @@ def byte_count(value: object) -> int:
     if result < 1:
         raise ValueError("must be a size of at least one byte")
     return result
+
+
+def byte_count_or_off(value: object) -> int | None:
+    """A size, or None for ``off``.
+
+    :raise ValueError: it is neither.
+    """
+    # YAML reads `off` as a boolean.
+    return None if value is False or value in ("off", None) else byte_count(value)

@@ -10,6 +10,7 @@ from zope.interface import implementer
 
 from skyproxy.log.events import notice
 from skyproxy.log.redaction import Redactor
+from skyproxy.log.rotation import Limits
 from skyproxy.log.severity import DEBUG, THRESHOLDS, WARN, severity_of
 from skyproxy.log.sinks import FileSink, Sink
 from skyproxy.log.writer import LogWriter
@@ -56,6 +57,11 @@ class Channel:
         """Open the sink, before its writer is started. See :meth:`Logging.open`."""
         if isinstance(self._sink, FileSink):
             self._sink.open(owner)
+
+    def limit(self, limits: Limits | None) -> None:
+        """From now on, keep a file within *limits*."""
+        if isinstance(self._sink, FileSink):
+            self._sink.rotation.limits = limits
 
     def configure(self, redactor: Redactor, level: str) -> None:
         """From now on, hide what *redactor* hides, and take what is of *level* or above."""

@@ -17,8 +17,12 @@ from twisted.logger import ILogObserver, LogEvent, LogPublisher, globalLogPublis
 from skyproxy.log.channel import Channel
 from skyproxy.log.json_lines import JsonLines
 from skyproxy.log.redaction import Redactor
+from skyproxy.log.rotation import Limits
 from skyproxy.log.sinks import FileSink, Sink, StreamSink
 from skyproxy.log.text_lines import TextLines
+
+_UNASKED = Limits(10 * 1024 * 1024, 3)
+"""Of the file that is written where there is no terminal: nobody who asked for it would look after it."""
 
 _STOP_LIMIT = 2.0
 """Seconds that the last lines may take to be written."""
@@ -37,6 +41,7 @@ class Logging:
     :param secrets: never to be written.
     :param publisher: gives the events to the JSON file.
     :param quiet: the text has warnings and errors only.
+    :param limits: of the files; see :mod:`skyproxy.log.rotation`.
     :param brief: the text leaves out the requests that nothing is wrong with, and most of many that fail, while the
         JSON file has them.
     """
@@ -53,6 +58,7 @@ class Logging:
         publisher: LogPublisher = globalLogPublisher,
         brief: bool = False,
         quiet: bool = False,
+        limits: Limits | None = None,
     ) -> None:
         self._reactor = reactor
         self._cwd = cwd
@@ -61,9 +67,11 @@ class Logging:
         self._secrets = frozenset(secrets)
         self._redactor = Redactor(self._secrets)
         self._quiet = quiet
+        self._limits = limits
         self._text = None
         if text is not None:
             self._text = Channel(text, TextLines, self._redactor, self._text_level, self._emergency)
+            self._text.limit(limits)
         self._log_file = self._place(log_file)
         self._json = self._json_channel()
         self._brief = brief
@@ -121,7 +129,9 @@ class Logging:
         self._redactor = Redactor(secrets | self._secrets)
         self._secrets = secrets
         self._level = config.proxy.log_level
+        self._limits = limits_of(config)
         for channel in self._channels():
+            channel.limit(self._limits)
             channel.configure(self._redactor, self._text_level if channel is self._text else self._level)
         log_file = self._place(config.proxy.log_file)
         if log_file != self._log_file:
@@ -185,7 +195,9 @@ class Logging:
         if self._log_file is None:
             return None
         trouble = self._text or self._emergency
-        return Channel(FileSink(self._log_file), JsonLines, self._redactor, self._level, trouble)
+        channel = Channel(FileSink(self._log_file), JsonLines, self._redactor, self._level, trouble)
+        channel.limit(self._limits)
+        return channel
 
     def _emergency(self, event: LogEvent) -> None:
         """The last resort: standard error, as it was before twistd took it over."""
@@ -204,7 +216,7 @@ def build_logging(
 ) -> Logging:
     """The log that *config* and twistd's own options ask for.
 
-    :param config: with ``proxy.log_file``, ``proxy.log_level`` and ``providers``.
+    :param config: with ``proxy.log_file``, ``log_level``, ``log_max_size``, ``log_keep``, and ``providers``.
     :param twistd: twistd's options, of which ``nodaemon``, ``logfile``, ``syslog`` and ``logger`` matter;
         some systems lack some.
     :param cwd: what relative file names are relative to.
@@ -220,6 +232,7 @@ def build_logging(
         cwd=cwd,
         brief=not _in_foreground(twistd),
         quiet=bool(twistd.get("quiet")),
+        limits=limits_of(config),
     )
     at_exit(logging.finish)
     return logging
@@ -234,17 +247,23 @@ def _twistd_sink(twistd: Mapping[str, Any], cwd: Path, without_terminal: Path | 
     if name == "-" and not foreground:
         return None  # twistd refuses that
     if name and name != "-":
-        return FileSink(cwd / name)
+        return FileSink(cwd / name, _UNASKED if cwd / name == without_terminal else None)
     if not foreground:
         return FileSink(cwd / "twistd.log")
     stream = getattr(sys.__stdout__, "buffer", None)
     if stream is None and sys.__stdout__ is None and without_terminal is not None:
-        return FileSink(without_terminal)
+        return FileSink(without_terminal, _UNASKED)
     return None if stream is None else StreamSink(getattr(stream, "raw", stream))
 
 
 def _in_foreground(twistd: Mapping[str, Any]) -> bool:
     return bool(twistd.get("nodaemon")) or not hasattr(os, "fork")
+
+
+def limits_of(config: Any) -> Limits | None:
+    """Those that *config* sets to the files of the log."""
+    size = config.proxy.log_max_size
+    return None if size is None else Limits(size, config.proxy.log_keep)
 
 
 def secrets_of(config: Any) -> set[str]:

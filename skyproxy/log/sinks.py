@@ -7,6 +7,7 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Protocol
 
+from skyproxy.log.rotation import Limits, Rotation
 from skyproxy.util.private_files import open_private
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0)
@@ -45,10 +46,13 @@ class FileSink:
     It is made, with the folders that lead to it, for its owner alone (0600, 0700).
 
     :param path: made absolute at once.
+    :param usual: see :class:`~skyproxy.log.rotation.Rotation`.
+    :ivar rotation: renames it when it is full.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, usual: Limits | None = None) -> None:
         self._path = path.absolute()
+        self.rotation = Rotation(self._path, usual)
         self._fd: int | None = None
         self._done = 0
         """Bytes of the current batch that are written."""
@@ -63,6 +67,10 @@ class FileSink:
 
     def write(self, batch: bytes) -> None:
         """As :meth:`Sink.write`. What went into a file that was removed meanwhile is written again."""
+        if not self._done and self.rotation.is_due(len(batch)):
+            if not _NUMBERED:
+                self.close()  # an open file cannot be renamed there
+            self.rotation.rotate()
         for _ in range(_TRIES):
             fd = self._find(batch)
             self._append(fd, batch)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Starter, config_for
-from tests.e2e.processes import PATIENCE, ROOT, DemoProvider, Process, environment, eventually
+from tests.e2e.processes import PATIENCE, ROOT, DemoProvider, Process, Proxy, environment, eventually
 from tests.e2e.raw import ask, chat, open_request, read_all, read_until
 from tests.e2e.test_commands import PROGRAM, Run, skyproxy, written
 from tests.e2e.test_trust import WINDOWS_RUNNER
@@ -249,3 +249,51 @@ def test_an_env_file_as_notepad_writes_it(start: Starter, demo: DemoProvider, tm
     done = skyproxy(tmp_path, "check")
     assert done.returncode == 1
     assert f"{tmp_path / '.env.txt'} is not read: rename it to {tmp_path / '.env'}" in done.stdout + done.stderr
+
+
+class Rotating(Proxy):
+    """Which has small log files, and may not rename any while NAMES_STAY exists."""
+
+    PROGRAM = (
+        "import os\n"
+        "from skyproxy.log import sinks\n"
+        "sinks._NUMBERED = False\n"
+        "replace = os.replace\n"
+        "def careful(source, target):\n"
+        "    if os.path.exists('NAMES_STAY'):\n"
+        "        raise PermissionError(13, 'used by another process')\n"
+        "    replace(source, target)\n"
+        "os.replace = careful\n"
+    ) + WINDOWS_RUNNER
+    twistd = (sys.executable, "-c", PROGRAM, "-n", "--reactor", "select")
+
+    def logged(self) -> tuple[str, list[Path]]:
+        """All that its logs have, and where."""
+        files = sorted(self.folder.glob("skyproxy.log*"))
+        return "".join(each.read_text() for each in files), files
+
+
+def test_logs_do_not_grow_for_ever(start: Starter, demo: DemoProvider) -> None:
+    proxy = start(Rotating, config_for(demo, {"log_max_size": "4KiB", "log_keep": 50}))
+    stranger = proxy.folder / "skyproxy.log.old"
+    stranger.write_text("mine")
+
+    def logged(first: int, count: int) -> None:
+        for number in range(first, first + count):
+            ask(proxy, chat("combat"), {"X-Request-Id": f"rotated-{number}"})
+            if number % 5 == 4:
+                eventually(lambda: f'"rotated-{number}"' in proxy.logged()[0], "it is written")  # noqa: B023
+
+    logged(0, 20)
+    before = len(proxy.logged()[1])
+    assert before > 3
+    stay = proxy.folder / "NAMES_STAY"
+    stay.touch()
+    logged(20, 20)
+    assert len(proxy.logged()[1]) == before
+    assert proxy.stop() == 0
+    text, files = proxy.logged()
+    assert all(f'"rotated-{number}"' in text for number in range(40))
+    assert text.count("cannot be rotated") == 1
+    assert stranger.read_text() == "mine" and stranger in files
+    assert all(each.stat().st_mode & 0o077 == 0 for each in files if each != stranger)

@@ -80,6 +80,8 @@ class ProxyTests(ConfigTestCase):
         expected = {
             "listen": both(35791),
             "log_file": None,
+            "log_max_size": None if hasattr(signal, "SIGUSR1") else 10 * 1024 * 1024,
+            "log_keep": 3,
             "log_level": "info",
             "fallback_to_default": False,
             "model_names": "client",
@@ -96,6 +98,15 @@ class ProxyTests(ConfigTestCase):
             "process_priority": "raised",
         }
         self.assertEqual(self.proxy("").model_dump(), expected)
+
+    def test_the_size_of_a_log(self) -> None:
+        for text, expected in (("5MB", 5_000_000), ("off", None), ("'off'", None), ("1024", 1024)):
+            self.assertEqual(self.proxy(f"log_max_size: {text}").log_max_size, expected)
+        for text in ("on", "0", "x"):
+            (line,) = self.problems_of(PROVIDERS + f"proxy: {{log_max_size: {text}}}")
+            self.assertIn("log_max_size: must be a size", line)
+        (line,) = self.problems_of(PROVIDERS + "proxy: {log_keep: 0}")
+        self.assertIn("log_keep: must be 1 or more", line)
 
     def test_watch(self) -> None:
         self.assertIs(self.proxy("watch: true").watch, True)

@@ -5,6 +5,7 @@ import os
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -59,7 +60,8 @@ class Blocked:
 def settings(log_file: Path | None = None, log_level: str = "info", **keys: str | None) -> Any:
     """As much of a configuration as a log wants."""
     providers = {name: SimpleNamespace(secrets=() if key is None else (key,)) for name, key in keys.items()}
-    return SimpleNamespace(proxy=SimpleNamespace(log_file=log_file, log_level=log_level), providers=providers)
+    proxy = SimpleNamespace(log_file=log_file, log_level=log_level, log_max_size=None, log_keep=3)
+    return SimpleNamespace(proxy=proxy, providers=providers)
 
 
 def warning(message: str, at: float, **fields: Any) -> LogEvent:
@@ -332,6 +334,28 @@ class LoggingTests(LoggingTestCase):
 
 
 class ReconfigureTests(LoggingTestCase):
+    def test_the_size_of_files(self) -> None:
+        logging = self.logging(text=self.twistd())
+        logging.start()
+        smaller = settings(Path("skyproxy.log"))
+        smaller.proxy.log_max_size = 1
+        logging.reconfigure(smaller)
+        for number in range(3):
+            self.log.info("Line {number}", number=number)
+            self.wait_for(f"Line {number}")
+        self.stop(logging, 2)
+        kept = [f"{name}{end}" for name in ("skyproxy.log", "twistd.log") for end in ("", ".1", ".2")]
+        self.assertEqual(sorted(each.name for each in self.folder.iterdir()), kept)
+        self.assertEqual(self.messages("skyproxy.log.2"), ["Line 0"])
+
+    def wait_for(self, text: str) -> None:
+        """Both logs have *text*."""
+        until = time.monotonic() + PATIENCE
+        paths = (self.folder / "skyproxy.log", self.folder / "twistd.log")
+        while not all(path.exists() and text in path.read_text() for path in paths):
+            self.assertLess(time.monotonic(), until)
+            time.sleep(0.01)
+
     def test_level(self) -> None:
         logging = self.logging(text=self.twistd())
         logging.start()
