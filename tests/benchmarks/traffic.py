@@ -11,12 +11,12 @@ PATH = "/v1/chat/completions"
 PERMITS = 25
 """Requests that the fixtures have at their upstream at once, as many as skyproxy by default."""
 
-_ROAD = "The road is long and the night is cold. " * 45
+ROAD = "The road is long and the night is cold. " * 45
 
 REQUEST = json.dumps(
     {
         "model": "default",
-        "messages": [{"role": "system", "content": _ROAD}, {"role": "user", "content": "Who goes there?"}],
+        "messages": [{"role": "system", "content": ROAD}, {"role": "user", "content": "Who goes there?"}],
         "temperature": 0.7,
         "max_tokens": 200,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -359,10 +360,12 @@ def test_bench(proxy: Proxy, demo: DemoProvider, tmp_path: Path) -> None:
     assert list(told) == [proxy.base_url, demo.base_url]
     ours = told[proxy.base_url]
     assert ours["good"] == ours["answers"] > 0 and not ours["broken"] and set(ours["statuses"]) == {"200"}
-    assert 0 < ours["whole"]["p50"] <= ours["whole"]["p99"]
+    assert 0 < ours["whole"]["p50"] <= ours["whole"]["p99"] and ours["whole"]["mean"] > 0
+    assert 0 < ours["processor"] < 2 and ours["late"] >= 0 and ours["bound_by_bench"] in (True, False)
     assert demo.stats()["total"] - before >= ours["answers"]
     done = skyproxy(tmp_path, "bench", proxy.base_url, *more, "--stream")
     assert done.returncode == 0 and "first byte" in done.stdout and "/s" in done.stderr
+    assert re.search(r"with [1-9]\d*% of a processor", done.stdout)
     done = skyproxy(
         tmp_path, "bench", proxy.base_url, "-c", "5", "-d", "2", "--rate", "20", "--slot", "combat", "--json"
     )

@@ -13,6 +13,17 @@ from skyproxy.command.output import seconds, table
 
 SHOWN = (50.0, 75.0, 90.0, 99.0, 99.9)
 
+_BUSY = 0.85
+"""Of a processor: from here on a program that runs on one has little left."""
+
+_LATE = 0.1
+"""Of the median time of an answer."""
+
+_BOUND = (
+    "\nThis program is a bound itself, for lack of processor time: the server may do more, and sooner. Ask over fewer"
+    "\nconnections, at a --rate, from another machine, or with a program such as wrk."
+)
+
 
 @dataclass(slots=True)
 class Figures:
@@ -24,6 +35,8 @@ class Figures:
     :ivar broken: requests without an answer, by what happened.
     :ivar received: bytes of answers, heads among them.
     :ivar elapsed: seconds of the run.
+    :ivar busy: seconds for which this program had a processor meanwhile.
+    :ivar late: seconds by which this program came too late to what was due, looked at again and again.
     """
 
     times: array[float] = field(default_factory=lambda: array("d"))
@@ -32,6 +45,8 @@ class Figures:
     broken: Counter[str] = field(default_factory=Counter)
     received: int = 0
     elapsed: float = 0.0
+    busy: float = 0.0
+    late: array[float] = field(default_factory=lambda: array("d"))
 
     @property
     def answers(self) -> int:
@@ -48,6 +63,21 @@ class Figures:
         """Answers a second."""
         return self.answers / self.elapsed if self.elapsed else 0.0
 
+    @property
+    def processor(self) -> float:
+        """The share of a processor that this program had."""
+        return self.busy / self.elapsed if self.elapsed else 0.0
+
+    @property
+    def bound(self) -> bool:
+        """Whether this program, rather than the server, may be what bounds the rate and lengthens the times.
+
+        It is so where it has no processor time left, or is late by a tenth of the time that answers took: because it is
+        busy, or because other programs have the processor.
+        """
+        late, whole = percentile(sorted(self.late), 50), percentile(sorted(self.times), 50)
+        return self.processor >= _BUSY or (late is not None and whole is not None and late > _LATE * whole)
+
     def as_json(self) -> dict[str, Any]:
         """For programs: times in seconds."""
         return {
@@ -56,6 +86,9 @@ class Figures:
             "good": self.good,
             "rate": self.rate,
             "bytes": self.received,
+            "processor": self.processor,
+            "late": percentile(sorted(self.late), 50),
+            "bound_by_bench": self.bound,
             "statuses": {str(status): number for status, number in sorted(self.statuses.items())},
             "broken": dict(self.broken),
             "whole": _percentiles(self.times),
@@ -75,7 +108,8 @@ class Figures:
             f"{table(['', *(f'p{share:g}' for share in SHOWN), 'max'], rows)}\n"
             f"answers: {statuses}{broken}\n"
             f"{self.rate:.1f} answers/s, {self.received / max(self.elapsed, 1e-9) / 1e6:.2f} MB/s "
-            f"in {self.elapsed:.1f} s"
+            f"in {self.elapsed:.1f} s, with {self.processor:.0%} of a processor for this program"
+            + (_BOUND if self.bound else "")
         )
 
 
@@ -86,5 +120,7 @@ def percentile(ordered: Sequence[float], share: float) -> float | None:
 
 
 def _percentiles(values: Sequence[float]) -> dict[str, float | None]:
+    """The mean, and the percentiles."""
     ordered = sorted(values)
-    return {f"p{share:g}": percentile(ordered, share) for share in SHOWN}
+    mean = sum(ordered) / len(ordered) if ordered else None
+    return {"mean": mean, **{f"p{share:g}": percentile(ordered, share) for share in SHOWN}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.benchmarks.bench import Row
 from tests.benchmarks.rows import (
     founding,
+    generators,
     growth,
     handshakes,
     http2,
@@ -30,6 +31,7 @@ ROWS = (
     Row("founding", founding.measure, ("nginx", "wrk")),
     Row("growth", growth.measure, ("nginx", "wrk")),
     Row("overload", overload.measure),
+    Row("generators", generators.measure, ("nginx", "wrk")),
     Row("unused", unused.measure, ("nginx", "wrk")),
 )
 """In the order in which they are measured."""

@@ -41,6 +41,17 @@ class FiguresTests(SynchronousTestCase):
         told = figures.as_json()
         self.assertEqual((told["whole"]["p50"], told["statuses"]), (0.1, {"200": 3, "503": 1}))
 
+    def test_it_says_when_it_is_the_bound_itself(self) -> None:
+        for busy, late, bound in ((0.5, [0.0], False), (1.8, [0.0], True), (0.5, [0.0, 0.05, 0.05], True),
+                                  (0.5, [0.0, 0.0, 0.05], False)):  # fmt: skip
+            figures = Figures(
+                times=array("d", [0.2]), statuses=Counter({200: 1}), elapsed=2.0, busy=busy, late=array("d", late)
+            )
+            self.assertEqual(figures.bound, bound)
+            self.assertEqual(figures.as_json()["bound_by_bench"], bound)
+            self.assertEqual("is a bound itself" in figures.as_text(), bound)
+            self.assertIn(f"with {busy / 2:.0%} of a processor", figures.as_text())
+
     def test_nothing_was_measured(self) -> None:
         self.assertIn("answers: none", Figures().as_text())
         self.assertIsNone(Figures().as_json()["whole"]["p50"])
