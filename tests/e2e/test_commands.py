@@ -361,7 +361,7 @@ def test_bench(proxy: Proxy, demo: DemoProvider, tmp_path: Path) -> None:
     ours = told[proxy.base_url]
     assert ours["good"] == ours["answers"] > 0 and not ours["broken"] and set(ours["statuses"]) == {"200"}
     assert 0 < ours["whole"]["p50"] <= ours["whole"]["p99"] and ours["whole"]["mean"] > 0
-    assert 0 < ours["processor"] < 2 and ours["late"] >= 0 and ours["bound_by_bench"] in (True, False)
+    assert 0 < ours["processor"] < 2 and ours["processor_wait"] >= 0 and ours["bound_by_bench"] in (True, False)
     assert demo.stats()["total"] - before >= ours["answers"]
     done = skyproxy(tmp_path, "bench", proxy.base_url, *more, "--stream")
     assert done.returncode == 0 and "first byte" in done.stdout and "/s" in done.stderr

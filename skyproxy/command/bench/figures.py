@@ -16,9 +16,6 @@ SHOWN = (50.0, 75.0, 90.0, 99.0, 99.9)
 _BUSY = 0.85
 """Of a processor: from here on a program that runs on one has little left."""
 
-_LATE = 0.1
-"""Of the median time of an answer."""
-
 _BOUND = (
     "\nThis program is a bound itself, for lack of processor time: the server may do more, and sooner. Ask over fewer"
     "\nconnections, at a --rate, from another machine, or with a program such as wrk."
@@ -36,7 +33,7 @@ class Figures:
     :ivar received: bytes of answers, heads among them.
     :ivar elapsed: seconds of the run.
     :ivar busy: seconds for which this program had a processor meanwhile.
-    :ivar late: seconds by which this program came too late to what was due, looked at again and again.
+    :ivar waited: seconds for which it waited for one that other programs had; 0 where the system does not tell.
     """
 
     times: array[float] = field(default_factory=lambda: array("d"))
@@ -46,7 +43,7 @@ class Figures:
     received: int = 0
     elapsed: float = 0.0
     busy: float = 0.0
-    late: array[float] = field(default_factory=lambda: array("d"))
+    waited: float = 0.0
 
     @property
     def answers(self) -> int:
@@ -72,11 +69,9 @@ class Figures:
     def bound(self) -> bool:
         """Whether this program, rather than the server, may be what bounds the rate and lengthens the times.
 
-        It is so where it has no processor time left, or is late by a tenth of the time that answers took: because it is
-        busy, or because other programs have the processor.
+        It is so where it had something to do nearly all the time, whether or not it had a processor for that.
         """
-        late, whole = percentile(sorted(self.late), 50), percentile(sorted(self.times), 50)
-        return self.processor >= _BUSY or (late is not None and whole is not None and late > _LATE * whole)
+        return self.elapsed > 0 and (self.busy + self.waited) / self.elapsed >= _BUSY
 
     def as_json(self) -> dict[str, Any]:
         """For programs: times in seconds."""
@@ -87,7 +82,7 @@ class Figures:
             "rate": self.rate,
             "bytes": self.received,
             "processor": self.processor,
-            "late": percentile(sorted(self.late), 50),
+            "processor_wait": self.waited / self.elapsed if self.elapsed else 0.0,
             "bound_by_bench": self.bound,
             "statuses": {str(status): number for status, number in sorted(self.statuses.items())},
             "broken": dict(self.broken),

@@ -14,16 +14,11 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 
 from skyproxy.command.bench.figures import Figures
+from skyproxy.command.bench.processor import Processor, processor_until_now
 from skyproxy.http.h1.response_reader import BadResponse, ResponseReader
 
 _AGAIN = 0.1
 """Seconds after which a connection that could not be made is tried again."""
-
-_LOOK = 0.02
-"""Seconds between two looks at how late this program is."""
-
-_ROUNDED = 0.001
-"""Seconds up to which the event loop rounds a wait; so much later is not late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +45,7 @@ class Load:
 
     :param endpoint: leads to the server.
     :param now: the time in seconds.
-    :param processor: the seconds for which this process has had a processor.
+    :param processor: what this process has had of processors until now.
     :ivar figures: what was measured until now.
     :ivar over: no request is begun any more.
     """
@@ -61,7 +56,7 @@ class Load:
         endpoint: IStreamClientEndpoint,
         test: Test,
         now: Callable[[], float] = time.perf_counter,
-        processor: Callable[[], float] = time.process_time,
+        processor: Callable[[], Processor] = processor_until_now,
     ) -> None:
         self._reactor = reactor
         self._endpoint = endpoint
@@ -75,17 +70,17 @@ class Load:
         self._idle: deque[_Connection] = deque()
         self._due: deque[float] = deque()
         self._asking = 0
-        self._began = self._next = self._busy = 0.0
+        self._had = Processor(0.0, 0.0)
+        self._began = self._next = 0.0
 
     def run(self) -> Deferred[Figures]:
         """Begin. Fires when all is over."""
         self._began = self._next = self.now()
-        self._busy = self._processor()
+        self._had = self._processor()
         for _ in range(self._test.connections):
             self._connect()
         if self._test.rate is not None:
             self._arrive(1.0 / self._test.rate)
-        self._look(self._began)
         self._reactor.callLater(self._test.duration, self.stop)
         return self._ended
 
@@ -95,7 +90,8 @@ class Load:
             return
         self.over = True
         self.figures.elapsed = self.now() - self._began
-        self.figures.busy = self._processor() - self._busy
+        now, then = self._processor(), self._had
+        self.figures.busy, self.figures.waited = now.busy - then.busy, now.waited - then.waited
         for connection in list(self._idle):
             connection.leave()
         self._reactor.callLater(self._test.grace, self._end)
@@ -173,14 +169,6 @@ class Load:
                 self._due.append(self._next)
             self._next += gap
         self._reactor.callLater(max(0.0, self._next - self.now()), self._arrive, gap)
-
-    def _look(self, due: float) -> None:
-        """See how late this comes, and look again."""
-        if self.over:
-            return
-        now = self.now()
-        self.figures.late.append(max(0.0, now - due - _ROUNDED))
-        self._reactor.callLater(_LOOK, self._look, now + _LOOK)
 
     def _see(self) -> None:
         if self.over and not self._asking:

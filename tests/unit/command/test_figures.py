@@ -42,10 +42,9 @@ class FiguresTests(SynchronousTestCase):
         self.assertEqual((told["whole"]["p50"], told["statuses"]), (0.1, {"200": 3, "503": 1}))
 
     def test_it_says_when_it_is_the_bound_itself(self) -> None:
-        for busy, late, bound in ((0.5, [0.0], False), (1.8, [0.0], True), (0.5, [0.0, 0.05, 0.05], True),
-                                  (0.5, [0.0, 0.0, 0.05], False)):  # fmt: skip
+        for busy, waited, bound in ((0.5, 0.0, False), (1.8, 0.0, True), (0.5, 1.3, True), (0.5, 0.5, False)):
             figures = Figures(
-                times=array("d", [0.2]), statuses=Counter({200: 1}), elapsed=2.0, busy=busy, late=array("d", late)
+                times=array("d", [0.2]), statuses=Counter({200: 1}), elapsed=2.0, busy=busy, waited=waited
             )
             self.assertEqual(figures.bound, bound)
             self.assertEqual(figures.as_json()["bound_by_bench"], bound)
