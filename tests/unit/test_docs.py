@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
+from xml.etree import ElementTree
 
 import yaml
 from twisted.trial.unittest import SynchronousTestCase
@@ -22,6 +23,8 @@ from skyproxy.config import (
     load,
 )
 from skyproxy.config.reference import reference, rows_of
+from skyproxy.errors import ErrorKind
+from skyproxy.formats.error_kinds import ACTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = [ROOT / "README.md", *sorted((ROOT / "skyproxy" / "docs").glob("*.md"))]
@@ -30,6 +33,16 @@ _YAML = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
 _COMMAND = re.compile(r"(?:^    |`)(?:\S*[/\\])?skyproxy ([a-z][a-z-]*)", re.MULTILINE)
 _LINK = re.compile(r"\]\((?!https?://)([^)#]+)\)")
 _MODULE = re.compile(r"`((?:skyproxy|tests)/[\w/.]+)`")
+
+_PICTURE = re.compile(r"!\[[^\]]+\]\(([^)]+)\)")
+
+_RESTS = {
+    "nothing": "",
+    "key_and_model": "the key, for this model",
+    "key": "the key",
+    "deployment": "the model at this provider",
+    "provider": "the provider",
+}
 
 KEYLESS = {name: "k" for name in ("OPENROUTER_API_KEY", "OPENROUTER_KEY_1", "OPENROUTER_KEY_2")}
 
@@ -68,6 +81,43 @@ class DocsTests(SynchronousTestCase):
         for model in (ProxySettings, ProviderConfig, SlotConfig, BreakerSettings, CacheRule, CacheSettings, Price):
             for name, _, default, meaning in rows_of(model):
                 self.assertTrue(meaning.endswith(".") and default, f"{model.__name__}.{name}")
+
+    def test_the_tables_of_errors_are_those_of_the_data(self) -> None:
+        kinds = [kind.value for kind in ErrorKind]
+        for name, columns in (("README.md", 6), ("operator.md", 7)):
+            (path,) = [path for path in TEXTS if path.name == name]
+            rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in path.read_text("utf-8").splitlines()]
+            rows = [row for row in rows if len(row) == columns and row[0].strip("`") in kinds]
+            self.assertEqual([row[0].strip("`") for row in rows], kinds, name)
+            for row in rows:
+                kind = ErrorKind(row[0].strip("`"))
+                action = ACTIONS[kind]
+                wanted = ["yes" if does else "" for does in (action.other_key, action.next_candidate)]
+                self.assertEqual(row[3:6], [*wanted, _RESTS[action.rests]], f"{name}: {kind}")
+                # A field that skyproxy itself added is taken out again.
+                if kind is not ErrorKind.PARAMETER:
+                    self.assertEqual(row[2], "yes" if action.same_again else "", f"{name}: {kind}")
+                if columns == 7:
+                    self.assertEqual(row[6], str(action.status), f"{name}: {kind}")
+
+    def test_pictures_are_valid_and_shown_and_shipped(self) -> None:
+        folder = ROOT / "skyproxy" / "docs"
+        pictures = sorted(folder.glob("*.svg"))
+        self.assertGreaterEqual(len(pictures), 2)
+        shown = {link for path in TEXTS for link in _PICTURE.findall(path.read_text("utf-8"))}
+        self.assertEqual(shown, {path.name for path in pictures})
+        for path in pictures:
+            self.assertLess(path.stat().st_size, 20_000)
+            root = ElementTree.parse(path).getroot()
+            self.assertEqual(root.tag, "{http://www.w3.org/2000/svg}svg")
+            title = root.find("{http://www.w3.org/2000/svg}title")
+            assert title is not None and title.text is not None
+            self.assertIn("a drawing", title.text, "it is no screenshot, and says so")
+            # What is shown on the server's own page must ask nobody else for anything, and run nothing.
+            for element in root.iter():
+                self.assertNotIn(element.tag.rpartition("}")[2], ("script", "image", "foreignObject", "use", "style"))
+                self.assertFalse([name for name in element.attrib if "href" in name or name.startswith("on")])
+        self.assertIn("    docs/*.svg\n", (ROOT / "setup.cfg").read_text("utf-8"))
 
     def test_commands_exist(self) -> None:
         named = set()
