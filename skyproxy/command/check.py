@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from skyproxy.command.init.known import SLOTS
+from skyproxy.command.missing_keys import of_missing_keys
 from skyproxy.command.output import WRONG, seconds, show_json, table
 from skyproxy.command.place import config_option, json_option
 from skyproxy.config import Config, ConfigError, ProviderConfig, load
@@ -30,12 +31,14 @@ class Found:
     :ivar warnings: what works, but perhaps not as meant.
     :ivar live: what each slot, and each provider as ``provider:``, answered, and its time to first token; None: nobody
         was asked.
+    :ivar notes: what is as it should be, and good to know.
     """
 
     config: Config | None
     errors: tuple[str, ...]
     warnings: tuple[str, ...]
     live: Mapping[str, tuple[str, str]] | None = None
+    notes: tuple[str, ...] = ()
 
     def rows(self) -> Iterator[tuple[str, str, str, str]]:
         """A row for each slot and each of its fallbacks that is no slot itself."""
@@ -72,6 +75,8 @@ def check(config: Path | None, live: bool, tokens: bool, as_json: bool) -> None:
     if tokens and not live:
         raise click.UsageError("--tokens takes --live")
     found = look(config, environ=os.environ, cwd=Path.cwd(), home=user_home())
+    if found.config is not None:
+        found = with_ports(found, found.config)
     if live and found.config is not None:
         found = with_live(found, found.config, tokens=tokens)
     if as_json:
@@ -87,9 +92,24 @@ def look(path: Path | None, *, environ: Mapping[str, str], cwd: Path, home: Path
         config = load(path, environ=environ, cwd=cwd, home=home)
     except ConfigError as error:
         return Found(None, tuple(str(each) for each in error.problems), ())
-    keys = tuple(warning for warning in config.warnings if _is_of_used_key(config, warning))
+    keys = of_missing_keys(config)
     others = tuple(warning for warning in config.warnings if warning not in keys)
     return Found(config, (*_of_files(config, cwd), *keys), (*others, *_of_skyrimnet(config)))
+
+
+def with_ports(found: Found, config: Config) -> Found:
+    """*found*, with what keeps skyproxy from listening: who serves already by *config* does not."""
+    from skyproxy.command.ports import Ports
+    from skyproxy.command.running import all_running
+
+    ports = Ports(config.source, [status for _, status in all_running()])
+    ports.look(config.proxy.listen)
+    return replace(
+        found,
+        errors=(*found.errors, *ports.errors),
+        warnings=(*found.warnings, *ports.warnings),
+        notes=tuple(dict.fromkeys((*found.notes, *ports.notes))),
+    )
 
 
 def with_live(found: Found, config: Config, *, tokens: bool) -> Found:
@@ -129,12 +149,6 @@ def key_of(provider: ProviderConfig) -> str:
     return ", ".join(key.variable for key in provider.api_keys)
 
 
-def _is_of_used_key(config: Config, warning: str) -> bool:
-    """Whether *warning* says that the key of a provider is missing that a slot needs."""
-    used = {slot.provider for slot in config.model_slots.values()}
-    return any(warning.startswith(f"Provider {name!r} has no key") for name in used)
-
-
 def _of_skyrimnet(config: Config) -> Iterator[str]:
     """What SkyrimNet asks for besides, where the configuration is for it: it has one of its own names."""
     missing = [name for name in SLOTS if name not in config.model_slots]
@@ -167,6 +181,8 @@ def _show(found: Found) -> None:
     if found.config is not None:
         click.echo(f"Configuration: {found.config.source}")
         click.echo(table(*found.table()))
+    for note in found.notes:
+        click.echo(f"note: {note}")
     for warning in found.warnings:
         click.echo(f"warning: {warning}")
     for error in found.errors:
@@ -183,4 +199,5 @@ def for_programs(found: Found) -> dict[str, Any]:
         "slots": [dict(zip(head, (cell.strip() for cell in row), strict=True)) for row in rows],
         "errors": list(found.errors),
         "warnings": list(found.warnings),
+        "notes": list(found.notes),
     }

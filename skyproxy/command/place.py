@@ -10,9 +10,8 @@ import click
 
 from skyproxy.command.output import fail
 from skyproxy.config import Config, ConfigError, load
+from skyproxy.config.listen_address import address_in
 from skyproxy.util.user_folders import user_home
-
-_TCP = re.compile(r"(tcp|tcp6|ssl):(?P<port>[0-9]+)(?::.*?\binterface=(?P<host>(?:\\:|[^:])+))?")
 
 config_option = click.option(
     "--config", "-c", type=click.Path(path_type=Path), help="A YAML file, or a folder with the configuration."
@@ -34,14 +33,8 @@ def read_config(path: Path | None) -> Config:
 
 def url_of(config: Config) -> str | None:
     """The address of the API that *config* is served at; None if it has no port of its own."""
-    for endpoint in config.proxy.listen:
-        match = _TCP.match(endpoint)
-        if match is not None and match["port"] != "0":
-            host = (match["host"] or "127.0.0.1").replace("\\", "")
-            host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-            scheme = "https" if match[1] == "ssl" else "http"
-            return f"{scheme}://[{host}]:{match['port']}/v1" if ":" in host else f"{scheme}://{host}:{match['port']}/v1"
-    return None
+    addresses = map(address_in, config.proxy.listen)
+    return next((each.url for each in addresses if each is not None and each.port), None)
 
 
 def api_url(url: str | None, config: Config | None) -> str:

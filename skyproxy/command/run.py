@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from skyproxy.command.missing_keys import missing_keys
 from skyproxy.command.output import fail
 from skyproxy.command.with_game import Told, game_option, game_service
 from skyproxy.config import Config
@@ -119,10 +120,5 @@ def _slots(config: Config) -> str:
 
 def missing(config: Config) -> str:
     """What keeps slots from being served: keys that are not set. Empty if nothing does."""
-    used = {slot.provider for slot in config.model_slots.values()}
-    lacking = [
-        f"{provider.key_missing} for {name}"
-        for name, provider in config.providers.items()
-        if name in used and provider.key_missing is not None
-    ]
+    lacking = [f"{variable} for {provider}" for provider, variable in missing_keys(config).items()]
     return f"{', '.join(lacking)}: put NAME=key into .env beside the configuration" if lacking else ""

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from skyproxy.config.hosts import is_loopback, is_private
+from skyproxy.config.listen_address import address_in
 from skyproxy.config.model_names import parse_model_name
 from skyproxy.config.proxy_settings import ProxySettings
 from skyproxy.config.schema import ProviderConfig, SlotConfig
 from skyproxy.config.variables import Variables
 
 DEFAULT_SLOT = "default"
-
-_UNESCAPED_COLON = re.compile(r"(?<!\\):")
-
-# Which of an endpoint's parts, without a name of its own, is the interface (twisted.internet.endpoints).
-_INTERFACE_AT = {"tcp": 1, "tcp6": 2, "ssl": 4}
-
 
 # The longest first.
 _PATHS_OF_REQUESTS = ("/api/generate", "/api/chat", "/completions", "/embeddings", "/responses", "/models", "/api")
@@ -95,16 +89,11 @@ def _of_address(name: str, provider: ProviderConfig) -> list[str]:
 
 def is_public(listen: str) -> bool:
     """Whether the endpoint *listen* can be reached from other machines. Of kinds that are not known here: False."""
-    kind, *parts = _UNESCAPED_COLON.split(listen.removeprefix("haproxy:"))
-    if kind not in _INTERFACE_AT:
-        return False
-    unnamed = [part for part in parts if "=" not in part]
-    named = [part.removeprefix("interface=") for part in parts if part.startswith("interface=")]
-    interface = "".join(named or unnamed[_INTERFACE_AT[kind] :][:1]).replace("\\", "")
-    if interface == "localhost":
+    address = address_in(listen)
+    if address is None or address.interface == "localhost":
         return False
     try:
-        return not ip_address(interface).is_loopback
+        return not ip_address(address.interface).is_loopback
     except ValueError:
         return True  # all addresses, or a name
 
@@ -133,7 +122,7 @@ def _of_keys(name: str, provider: ProviderConfig, variables: Variables, asked_fo
 
     if provider.key_missing is not None:
         why = hint(provider.api_key_env[0]) if provider.api_key_env else ""
-        return [f"Provider {name!r} has no key: set {provider.key_missing} in the environment or in .env.{why}"]
+        return [f"{no_key(name)}: set {provider.key_missing} in the environment or in .env.{why}"]
     present = {key.variable for key in provider.api_keys}
     return [
         f"Provider {name!r} goes without one of its keys: {variable} is not set in the environment or in .env."
@@ -141,6 +130,11 @@ def _of_keys(name: str, provider: ProviderConfig, variables: Variables, asked_fo
         for variable in provider.api_key_env or ()
         if variable not in present
     ]
+
+
+def no_key(provider: str) -> str:
+    """How the sentence begins which says that *provider* has no key."""
+    return f"Provider {provider!r} has no key"
 
 
 def _of_limits(name: str, provider: ProviderConfig) -> list[str]:

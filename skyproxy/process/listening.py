@@ -27,8 +27,8 @@ _log = Logger()
 
 # Numbers of Windows' own, beside those of POSIX: WSAEACCES, WSAEADDRINUSE, WSAEAFNOSUPPORT, WSAEADDRNOTAVAIL.
 _FORBIDDEN, _FORBIDDEN_ON_WINDOWS = errno.EACCES, 10013
-_IN_USE = frozenset({errno.EADDRINUSE, 10048})
-_NO_SUCH_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, 10047, 10049})
+IN_USE = frozenset({errno.EADDRINUSE, 10048})
+NO_SUCH_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, 10047, 10049})
 
 _IPV4, _IPV6 = ":interface=127.0.0.1", r":interface=\:\:1"
 
@@ -51,31 +51,32 @@ def listen_at(
             ports.append(listen_now(reactor, endpoint, factory, sockets))
         except Exception as error:  # whatever the endpoint's own parser says: a bad word, a missing file, a bad key
             has_twin = endpoint.endswith(_IPV6) and endpoint.replace(_IPV6, _IPV4) in endpoints
-            if has_twin and _number(error) in _NO_SUCH_ADDRESS:
+            if has_twin and number_of(error) in NO_SUCH_ADDRESS:
                 _log.debug("There is no ::1 here: listening at 127.0.0.1 alone")
                 continue
             for port in ports:
                 port.stopListening()
-            raise NotListening(f"cannot listen at {endpoint}: {_why(endpoint, error)}") from error
+            raise NotListening(f"cannot listen at {endpoint}: {why_not(endpoint, error)}") from error
     return ports
 
 
-def _number(error: Exception) -> int | None:
+def number_of(error: Exception) -> int | None:
     """The system's for *error*, Windows' own where there is one."""
     cause = error.socketError if isinstance(error, CannotListenError) else error
     number: int | None = getattr(cause, "winerror", None)
     return number if number is not None else getattr(cause, "errno", None)
 
 
-def _why(endpoint: str, error: Exception) -> str:
-    number = _number(error)
+def why_not(endpoint: str, error: Exception) -> str:
+    """Why *endpoint* cannot be had, and what to do."""
+    number = number_of(error)
     if number == _FORBIDDEN_ON_WINDOWS:
         return (
             "Windows keeps this port for itself or for another program (WinError 10013). Hyper-V, WSL and Docker "
             "reserve whole ranges, which `netsh interface ipv4 show excludedportrange protocol=tcp` shows: choose a "
             "port outside of them, as in --listen 27910"
         )
-    if number in _IN_USE:
+    if number in IN_USE:
         return "the port is in use. Is another skyproxy running? Stop it, or choose another port, as in --listen 27910"
     if number == _FORBIDDEN:
         return f"{str(error).rstrip('.')}. Ports below 1024 take more rights: choose one above, as in --listen 27910"

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -254,8 +255,8 @@ def test_status_reload_and_stop(start: Starter, demo: DemoProvider, tmp_path: Pa
         done = skyproxy(tmp_path, command, env=env)
         assert done.returncode == 1 and "no skyproxy runs for this user: start it" in done.stderr, command
     run = start(Run, "--config", str(path), env=env)
-    (socket,) = (runtime / "skyproxy").iterdir()
-    assert socket.stat().st_mode & 0o077 == 0 and socket.parent.stat().st_mode & 0o077 == 0
+    (own,) = (runtime / "skyproxy").iterdir()
+    assert own.stat().st_mode & 0o077 == 0 and own.parent.stat().st_mode & 0o077 == 0
     ask(run, chat("combat"))
     done = skyproxy(tmp_path, "status", env=env)
     assert done.returncode == 0, done.stderr
@@ -443,6 +444,30 @@ def test_bug_report(tmp_path: Path) -> None:
         assert f"--- {name} ({len(text)} characters)" in done.stdout
     done = skyproxy(tmp_path, "bug-report", "-o", "report.zip", "--yes")
     assert done.returncode == 1 and "is not replaced" in done.stderr
+
+
+def test_check_looks_at_the_port(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
+    runtime = tmp_path / "run"
+    runtime.mkdir(mode=0o700)
+    env = {"XDG_RUNTIME_DIR": str(runtime)}
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        path = written(tmp_path, config_for(demo, {"listen": f"tcp:{other.getsockname()[1]}:interface=127.0.0.1"}))
+        done = skyproxy(tmp_path, "check", env=env)
+        assert done.returncode == 1 and "the port is in use" in done.stderr
+    assert skyproxy(tmp_path, "check", env=env).returncode == 0
+    address = path.read_text().partition("listen: ")[2].partition("\n")[0]
+    run = start(Run, "--config", str(path), "--listen", address, env=env)
+    done = skyproxy(tmp_path, "check", env=env)
+    assert done.returncode == 0 and "serves by this configuration already" in done.stdout, done.stderr
+    told = json.loads(skyproxy(tmp_path, "check", "--json", env=env).stdout)
+    assert told["good"] and str(run.child.pid) in told["notes"][0]
+    assert ask(run, chat("combat")).json()["choices"], "it serves on"
+    another = tmp_path / "another.yaml"
+    another.write_text(path.read_text())
+    done = skyproxy(tmp_path, "check", "--config", "another.yaml", env=env)
+    assert done.returncode == 1 and f"skyproxy stop --pid {run.child.pid}" in done.stderr
+    done = skyproxy(tmp_path, "check", env={"XDG_RUNTIME_DIR": str(tmp_path / "nobody")})
+    assert done.returncode == 0 and "a skyproxy of another user serves there" in done.stdout
 
 
 def test_deploy(tmp_path: Path) -> None:
