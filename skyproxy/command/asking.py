@@ -11,6 +11,8 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import Any
 from urllib.parse import urlsplit
 
+from skyproxy.command.trust import trust_for
+
 _SENTENCE = re.compile("[.!?\u2026\u3002\uff01\uff1f][\"'\u201d\u2019)\\]*]*(\\s|$)")
 
 _LARGEST_LINE = 16 * 1024 * 1024
@@ -83,11 +85,10 @@ def ask(
         **fields,
     }
     headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
-    began = now()
     answer = Answer()
     parts = urlsplit(url)
-    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=timeout)
+    connection = _connection(url, timeout)
+    began = now()
     try:
         connection.request("POST", f"{parts.path.rstrip('/')}/chat/completions", json.dumps(body), headers)
         response = connection.getresponse()
@@ -110,6 +111,14 @@ def ask(
     if answer.text and answer.first_sentence is None:
         answer.first_sentence = answer.whole
     return answer
+
+
+def _connection(url: str, timeout: float) -> HTTPConnection:
+    parts, trust = urlsplit(url), trust_for(url)
+    host = parts.hostname or ""
+    if trust is None:
+        return HTTPConnection(host, parts.port, timeout=timeout)
+    return HTTPSConnection(host, parts.port, timeout=timeout, context=trust)
 
 
 def _events(response: HTTPResponse) -> Iterator[str]:

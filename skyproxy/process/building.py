@@ -61,7 +61,7 @@ def children(reactor: Any, service: SkyproxyService, signals: Signals, runtime: 
     configuration, providers, drain = parts.configuration, parts.providers, parts.drain
     return [
         # The last of all: Windows ends the process once it has heard of the end.
-        Child("console", console.listen, console.stopped),
+        *([Child("console", console.listen, console.stopped)] if service.ends_process else ()),
         Resource("log", parts.logging.start, parts.logging.stop),
         # Until the end, so that whoever asked for it sees when that has come.
         Child("admin socket", admin.listen, admin.close),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
@@ -21,7 +21,10 @@ class SkyproxyService(MultiService):
     one after the other: each when the one before has stopped, or failed to.
 
     :param reactor: is stopped at the first signal.
+    :cvar ends_process: whether its end is that of the process.
     """
+
+    ends_process: ClassVar[bool] = True
 
     def __init__(self, reactor: Any, parts: Parts) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

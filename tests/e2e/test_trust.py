@@ -13,6 +13,7 @@ from tests.certificates import Authority
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.processes import PROXY_TWISTD, ROOT, Proxy, eventually
 from tests.e2e.raw import ask, chat
+from tests.e2e.test_commands import skyproxy
 from tests.e2e.test_tls_upstream import Files, TlsDemo, unreachable
 
 STORE = f"{Path(__file__).with_name('windows_store')}{os.pathsep}{ROOT}"
@@ -89,3 +90,22 @@ def test_a_variable_that_names_nothing(start: Starter, demo: TlsDemo) -> None:
     (warning,) = eventually(lambda: [each for each in proxy.records() if "roots.pem" in str(each)], "a warning")
     assert warning["level"] == "WARN"
     assert "certificate verify failed" in unreachable(proxy)
+
+
+def test_commands_trust_the_same_roots(files: Files, demo: TlsDemo, tmp_path: Path) -> None:
+    stored = {**NO_VARIABLES, "PYTHONPATH": STORE, "STORED_ROOTS": str(files[2])}
+    done = skyproxy(tmp_path, "chat", "guard", "Hello", "--url", demo.base_url, env=stored)
+    assert done.returncode == 0 and done.stdout.strip(), done.stderr
+    key = "sk-or-v1-" + "0f" * 32
+    init = ("init", "--key-stdin", "--yes", "--no-local", "--base-url", demo.base_url)
+    done = skyproxy(tmp_path, *init, typed=f"{key}\n", env=stored)
+    assert done.returncode == 0, done.stderr
+    stranger = tmp_path / "stranger.pem"
+    stranger.write_bytes(Authority("Somebody else").pem)
+    for environ in ({**stored, "STORED_ROOTS": str(stranger)}, {**stored, "SSL_CERT_FILE": str(stranger)}):
+        done = skyproxy(tmp_path, "chat", "guard", "Hello", "--url", demo.base_url, env=environ)
+        assert done.returncode == 1 and "certificate verify failed" in done.stderr
+        done = skyproxy(tmp_path, *init, "--dir", "other", typed=f"{key}\n", env=environ)
+        assert done.returncode == 1 and "certificate verify failed" in done.stderr
+    done = skyproxy(tmp_path, "chat", "guard", "Hello", "--url", demo.base_url, env={"SSL_CERT_FILE": str(files[2])})
+    assert done.returncode == 0, done.stderr

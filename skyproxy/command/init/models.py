@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-import certifi
-
 from skyproxy.command.init.known import LOCAL, Known
+from skyproxy.command.trust import trust_for
 
 _LARGEST = 32 * 1024 * 1024
 _LOOK_SECONDS = 1.0
@@ -39,7 +37,7 @@ def models_of(base_url: str, key: str | None, timeout: float = 20.0) -> list[str
         headers["Authorization"] = f"Bearer {key}"
     request = urllib.request.Request(f"{base_url}/models", headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=timeout, context=_trust(base_url)) as answer:
+        with urllib.request.urlopen(request, timeout=timeout, context=trust_for(base_url)) as answer:
             told = json.loads(answer.read(_LARGEST))
     except urllib.error.HTTPError as error:
         refused = error.code in (401, 403)
@@ -64,12 +62,3 @@ def local_servers(places: tuple[Known, ...] = LOCAL) -> Mapping[str, list[str]]:
     with ThreadPoolExecutor(len(places)) as pool:
         found = list(zip(places, pool.map(look, places), strict=True))
     return {place.name: models for place, models in found if models is not None}
-
-
-def _trust(base_url: str) -> ssl.SSLContext | None:
-    if not base_url.startswith("https:"):
-        return None
-    context = ssl.create_default_context()
-    # Windows' store lacks what it has not needed yet, and some systems have none.
-    context.load_verify_locations(certifi.where())
-    return context

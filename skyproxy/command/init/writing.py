@@ -78,7 +78,7 @@ def env_text(keys: Mapping[str, str]) -> str:
 def write(folder: Path, files: Mapping[str, str]) -> list[Path]:
     """Write *files*, by their names, into *folder*: all of them or none, and none that is there already.
 
-    ``.env`` can be read by its owner alone.
+    They, and the folders that are made for them, are for their owner alone.
 
     :raise Exists: one is there.
     :raise OSError: one cannot be written.
@@ -86,14 +86,12 @@ def write(folder: Path, files: Mapping[str, str]) -> list[Path]:
     there = [folder / name for name in files if os.path.lexists(folder / name)]
     if there:
         raise Exists(", ".join(map(str, there)))
-    folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     try:
         for name, text in files.items():
             path = folder / name
             # O_EXCL: who makes the file meanwhile keeps it.
-            flags = os.O_WRONLY | os.O_EXCL
-            descriptor = open_private(path, flags) if name == KEYS else os.open(path, flags | os.O_CREAT, 0o644)
+            descriptor = open_private(path, os.O_WRONLY | os.O_EXCL)
             written.append(path)
             with open(descriptor, "w", encoding="utf-8") as file:
                 file.write(text)

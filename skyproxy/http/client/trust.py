@@ -46,6 +46,19 @@ class Roots:
         own = [crypto.load_certificate(crypto.FILETYPE_ASN1, each) for each in added]
         return GatheredRoots([*certificates, *own], folders)
 
+    def context(self) -> ssl.SSLContext:
+        """These authorities, for clients that Python's own library makes: the commands'."""
+        if self._gathered is None:
+            self._gathered = self._gather()
+        certificates, folders = self._gathered
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if certificates:
+            each = (crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate) for certificate in certificates)
+            context.load_verify_locations(cadata=b"".join(each))
+        for folder in folders:
+            context.load_verify_locations(capath=folder)
+        return context
+
     def _gather(self) -> tuple[list[crypto.X509], list[str]]:
         """The certificates, and folders in which OpenSSL looks for more."""
         file, folder = self._environ.get(_FILE), self._environ.get(_FOLDER)

@@ -13,6 +13,7 @@ from twisted.logger import ILogObserver, LogEvent, Logger
 from twisted.python.components import Componentized
 from zope.interface import implementer
 
+from skyproxy.process.console import ConsoleEvents
 from skyproxy.process.game.watch import GameWatch
 from skyproxy.process.parts import Parts
 from skyproxy.process.service import SkyproxyService
@@ -65,6 +66,8 @@ class GameSession(SkyproxyService):
     :param end: has the process end; returns whether nobody has wanted that before.
     """
 
+    ends_process = False
+
     def __init__(self, reactor: Any, parts: Parts, end: Callable[[], bool]) -> None:
         super().__init__(reactor, parts)
         self._end = end
@@ -113,6 +116,8 @@ class GameService(Service):
         """Fires when a session has begun, or ended; None: neither is under way."""
         self._complaint = ""
         self._is_ending = False
+        # Not one for each session: Windows keeps to what it has once been told to call.
+        self._console = ConsoleEvents(reactor, self.end_within)
 
     def setServiceParent(self, parent: Any) -> None:
         """Take the log of the application over, too."""
@@ -122,6 +127,7 @@ class GameService(Service):
 
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]
+        self._console.listen()
         self._wait()
         self._reactor.callWhenRunning(self._notifier.ready)
         self._reactor.callWhenRunning(self.watch.start)
@@ -140,6 +146,7 @@ class GameService(Service):
         if self._session is not None:
             await self._end_session(self._session)
         await self._close_endpoint()
+        self._console.stopped()
 
     def end(self) -> bool:
         """Have the process end.
@@ -151,6 +158,12 @@ class GameService(Service):
         self._is_ending = True
         self._reactor.stop()
         return True
+
+    def end_within(self, seconds: float) -> None:
+        """Have the process end, with so many seconds for what is under way."""
+        if self._session is not None:
+            self._session.parts.drain.limit(seconds)
+        self.end()
 
     def follow(self, wanted: bool) -> None:
         """Serve, or wait, as is *wanted*. While the one turns into the other nothing is done: it is asked again."""

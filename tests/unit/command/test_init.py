@@ -105,11 +105,11 @@ class WritingTests(Folder):
             self.assertEqual(config.model_slots["memory"].priority, "background")
             self.assertIsNone(config.providers[known.name].key_missing)
 
-    def test_keys_are_for_their_owner(self) -> None:
+    def test_files_are_for_their_owner(self) -> None:
         write(self.folder / "deep" / "er", {".env": "A=b\n", "skyproxy.yaml": "x"})
-        mode = os.stat(self.folder / "deep" / "er" / ".env").st_mode
         if os.name != "nt":
-            self.assertEqual(stat.S_IMODE(mode), 0o600)
+            for name, mode in (("deep/er/.env", 0o600), ("deep/er/skyproxy.yaml", 0o600), ("deep/er", 0o700)):
+                self.assertEqual(stat.S_IMODE(os.stat(self.folder / name).st_mode), mode, name)
 
     def test_nothing_is_replaced(self) -> None:
         (self.folder / ".env").write_text("MINE=1\n")
@@ -122,7 +122,7 @@ class WritingTests(Folder):
 
     def test_all_or_nothing(self) -> None:
         with self.assertRaises(OSError):
-            write(self.folder, {"skyproxy.yaml": "x", "no/such/folder": "y"})
+            write(self.folder, {"skyproxy.yaml": "x", "a" * 300: "y"})
         self.assertEqual(list(self.folder.iterdir()), [])
 
 

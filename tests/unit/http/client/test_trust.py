@@ -123,6 +123,16 @@ def test_certificates_that_are_added(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not trusted(own, roots)
 
 
+def test_a_context_of_pythons_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    one, two = Authority("One"), Authority("Two")
+    windows(monkeypatch, (der(one), "x509_asn", True), (der(one), "x509_asn", True), (der(two), "x509_asn", True))
+    context = trust.Roots({}).context()
+    assert context.verify_mode == ssl.CERT_REQUIRED and context.check_hostname
+    assert {der(one), der(two)} <= set(context.get_ca_certs(binary_form=True))
+    nothing = trust.Roots({"SSL_CERT_FILE": "/nowhere"}).context()
+    assert nothing.get_ca_certs() == []
+
+
 def test_they_are_gathered_once_for_all_providers(monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[str] = []
     monkeypatch.setattr(ssl, "enum_certificates", lambda name: looks.append(name) or (), raising=False)  # type: ignore[func-returns-value]

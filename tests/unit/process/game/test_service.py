@@ -210,5 +210,22 @@ class GameServiceTests(SynchronousTestCase):
         session.terminate()
         self.assertEqual(self.calls, ["hurry"])
 
+    def test_windows_announces_the_end(self) -> None:
+        self.service.startService()
+        self.service.end_within(2.5)
+        self.assertEqual((self.reactor.stops, self.calls), (1, ["listen"]))
+        self.successResultOf(self.service.stopService())
+        self.assertTrue(self.service._console._stopped.is_set())
+
+    def test_windows_announces_the_end_of_one_that_serves(self) -> None:
+        self.service.startService()
+        self.service.follow(True)
+        self.session.drain = self
+        self.service.end_within(2.5)
+        self.assertEqual((self.reactor.stops, self.calls[-1]), (1, "limit 2.5"))
+
+    def limit(self, seconds: float) -> None:
+        self.calls.append(f"limit {seconds}")
+
     def hurry(self) -> None:
         self.calls.append("hurry")
