@@ -12,11 +12,7 @@ def schema(markdown: bool) -> None:
 
     Save it, and name the file in the first line of skyproxy.yaml: # yaml-language-server: $schema=skyproxy.schema.json
     """
-    from skyproxy.command.output import show_json
-    from skyproxy.config.json_schema import json_schema
+    from skyproxy.config.json_schema import schema_text
     from skyproxy.config.reference import reference
 
-    if markdown:
-        click.echo(reference(), nl=False)
-    else:
-        show_json(json_schema())
+    click.echo(reference() if markdown else schema_text(), nl=False)

@@ -1,4 +1,5 @@
-"""The JSON Schema of the configuration (draft 2020-12), for editors.
+"""The JSON Schema of the configuration, for editors. It is of draft 7, the last that all of them know
+(https://github.com/redhat-developer/yaml-language-server/issues/856).
 
 It is made from the models that check the configuration, so that it names what they take. Where it is laxer than they
 are, for an editor shows no reasons, ``skyproxy check`` tells.
@@ -6,6 +7,7 @@ are, for an editor shows no reasons, ``skyproxy check`` tells.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from pydantic import BaseModel
@@ -17,7 +19,9 @@ from skyproxy.config.prices import Price
 from skyproxy.config.proxy_settings import Address, ProxySettings
 from skyproxy.config.schema import ProviderConfig, ProviderDefaults, SlotConfig
 
-DRAFT = "https://json-schema.org/draft/2020-12/schema"
+DRAFT = "http://json-schema.org/draft-07/schema#"
+FILE_NAME = "skyproxy.schema.json"
+"""Of the file beside a configuration."""
 
 NOT_WRITTEN = frozenset(
     {"name", "api_key", "api_keys", "key_missing", "ca_certificates", "header_secrets", "via"}
@@ -55,11 +59,11 @@ def _widened(made: JsonSchemaValue) -> JsonSchemaValue:
 
 
 def json_schema() -> dict[str, Any]:
-    """The schema of a whole ``skyproxy.yaml``."""
+    """The schema of a ``skyproxy.yaml``, and of each of the original's two files."""
     definitions: dict[str, Any] = {}
 
     def of(model: type[BaseModel], title: str) -> dict[str, Any]:
-        made = model.model_json_schema(schema_generator=_Generator, ref_template="#/$defs/{model}")
+        made = model.model_json_schema(schema_generator=_Generator, ref_template="#/definitions/{model}")
         definitions.update(made.pop("$defs", {}))
         meanings = meanings_of(model)
         properties = {
@@ -90,10 +94,16 @@ def json_schema() -> dict[str, Any]:
             "model_slots": {"type": "object", "additionalProperties": slot},
             "prices": {"type": "object", "additionalProperties": of(Price, "a price")},
         },
-        "required": ["providers"],
+        # The original's two files have one each.
+        "anyOf": [{"required": ["providers"]}, {"required": ["model_slots"]}],
         "additionalProperties": False,
-        "$defs": definitions,
+        "definitions": definitions,
     }
+
+
+def schema_text() -> str:
+    """The schema as a file."""
+    return json.dumps(json_schema(), indent=1) + "\n"
 
 
 def _plain(schema: dict[str, Any]) -> dict[str, Any]:

@@ -493,8 +493,8 @@ def test_deploy(tmp_path: Path) -> None:
 def test_schema(tmp_path: Path) -> None:
     done = skyproxy(tmp_path, "schema")
     schema = json.loads(done.stdout)
-    jsonschema.Draft202012Validator.check_schema(schema)
-    validator = jsonschema.Draft202012Validator(schema)
+    jsonschema.Draft7Validator.check_schema(schema)
+    validator = jsonschema.Draft7Validator(schema)
     sample = ROOT / "skyproxy" / "config" / "sample"
     parts = [yaml.safe_load((sample / name).read_text("utf-8")) for name in ("providers.yaml", "routes.yaml")]
     good = {**parts[0], **parts[1]}

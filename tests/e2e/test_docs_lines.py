@@ -117,7 +117,7 @@ def test_an_operator(shell: Shell, demo: DemoProvider) -> None:
     done = shell.type(taken(line))
     assert done.returncode == 0, done
     names = {path.name for path in (shell.folder / "config").iterdir()}
-    assert names == {"providers.yaml", "routes.yaml", ".env"}
+    assert names == {"providers.yaml", "routes.yaml", "skyproxy.schema.json", "env.example", ".env"}
     checked = shell.type("OPENROUTER_API_KEY=sk-or-v1-0123456789abcdef skyproxy check")
     assert checked.returncode == 0 and str(shell.folder / "config") in checked.stdout, checked
 

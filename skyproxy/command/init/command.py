@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import replace
@@ -16,7 +15,7 @@ from skyproxy.command.init.models import NoModels, local_servers, models_of
 from skyproxy.command.init.writing import CONFIG, KEYS, SCHEMA, Chosen, Exists, config_text, env_text, write
 from skyproxy.command.output import fail, table
 from skyproxy.config.files import user_folder
-from skyproxy.config.json_schema import json_schema
+from skyproxy.config.json_schema import schema_text
 from skyproxy.config.placement import of_rights
 from skyproxy.util.user_folders import user_home
 
@@ -159,7 +158,7 @@ def _import(source: Path, folder: Path) -> None:
 
 def _write(folder: Path, files: dict[str, str]) -> None:
     if not (folder / SCHEMA).exists():
-        files = {**files, SCHEMA: json.dumps(json_schema(), indent=1) + "\n"}
+        files = {**files, SCHEMA: schema_text()}
     try:
         written = write(folder, files)
     except Exists as error:

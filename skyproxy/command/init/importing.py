@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from skyproxy.command.init.known import BY_NAME
-from skyproxy.command.init.writing import CONFIG, KEYS, env_text
+from skyproxy.command.init.writing import CONFIG, EDITORS_LINE, KEYS, env_text
 from skyproxy.config.files import ENV_FILE, PROVIDERS_FILE, ROUTES_FILE
 
 _LITELLM = {
@@ -32,8 +32,8 @@ _REFERENCE = re.compile(r"os\.environ/([A-Za-z_][A-Za-z0-9_]*)")
 _KEPT = ("temperature", "top_p", "max_tokens", "stop", "seed", "presence_penalty", "frequency_penalty")
 """``litellm_params`` that are fields of a request's body."""
 
-_HEAD = """\
-# yaml-language-server: $schema=skyproxy.schema.json
+_HEAD = f"""\
+{EDITORS_LINE}
 # Made by `skyproxy init --import`. `skyproxy check` tells what is wrong in here.
 """
 

@@ -10,12 +10,15 @@ from pathlib import Path
 import yaml
 
 from skyproxy.command.init.known import SLOTS, Known
+from skyproxy.config.json_schema import FILE_NAME
 from skyproxy.util.private_files import open_private
 
-CONFIG, KEYS, SCHEMA = "skyproxy.yaml", ".env", "skyproxy.schema.json"
+CONFIG, KEYS, SCHEMA = "skyproxy.yaml", ".env", FILE_NAME
+EDITORS_LINE = f"# yaml-language-server: $schema={SCHEMA}"
+"""Names the schema to editors, by its path from the file that has the line."""
 
-_HEAD = """\
-# yaml-language-server: $schema=skyproxy.schema.json
+_HEAD = f"""\
+{EDITORS_LINE}
 # What skyproxy serves. `skyproxy check` tells what is wrong in here; after a change, `skyproxy run` anew.
 # Keys do not belong in here: they stand in .env beside this file.
 """

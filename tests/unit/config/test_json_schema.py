@@ -1,0 +1,80 @@
+"""The schema, what carries its name, and what it takes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+
+import jsonschema
+import yaml
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.command.init.importing import imported
+from skyproxy.command.init.known import CLOUD, LOCAL, SLOTS
+from skyproxy.command.init.writing import CONFIG, SCHEMA, Chosen, config_text
+from skyproxy.config.json_schema import FILE_NAME, json_schema, schema_text
+
+CONFIGS = Path(__file__).resolve().parents[3] / "skyproxy" / "config"
+SAMPLES = [CONFIGS / "default.yaml", *sorted((CONFIGS / "sample").glob("*.yaml"))]
+
+_LINE = re.compile(r"# yaml-language-server: \$schema=(\S+)")
+
+
+class SchemaTests(SynchronousTestCase):
+    """json_schema"""
+
+    def setUp(self) -> None:
+        schema = json_schema()
+        jsonschema.Draft7Validator.check_schema(schema)
+        self.validator = jsonschema.Draft7Validator(schema)
+
+    def assertFits(self, text: str) -> None:
+        """It is taken."""
+        self.assertEqual([error.message for error in self.validator.iter_errors(yaml.safe_load(text))], [])
+
+    def schema_named_in(self, text: str) -> str:
+        found = _LINE.fullmatch(text.splitlines()[0])
+        assert found is not None, text[:100]
+        return found[1]
+
+    def test_samples(self) -> None:
+        self.assertEqual(len(SAMPLES), 3)
+        for path in SAMPLES:
+            text = path.read_text("utf-8")
+            self.assertFits(text)
+            schema = path.parent / self.schema_named_in(text)
+            self.assertEqual(
+                schema.read_text("utf-8"), schema_text(), f"write it anew: skyproxy schema, into {schema.name}"
+            )
+
+    def test_what_init_writes(self) -> None:
+        self.assertEqual(SCHEMA, FILE_NAME)
+        odd = dict.fromkeys(SLOTS, "@cf/odd: name #1")
+        for main in (*CLOUD, *LOCAL):
+            text = config_text(Chosen(main, odd), [Chosen(LOCAL[0], odd)])
+            self.assertFits(text)
+            self.assertEqual(self.schema_named_in(text), SCHEMA)
+
+    def test_what_init_imports(self) -> None:
+        folder = Path(mkdtemp())
+        self.addCleanup(rmtree, folder)
+        litellm = folder / "config.yaml"
+        litellm.write_text(
+            "model_list:\n  - {model_name: default, litellm_params: {model: groq/llama, api_key: gsk_x, timeout: 3}}\n"
+            "  - {model_name: default, litellm_params: {model: openai/x, api_base: 'http://127.0.0.1:1/v1'}}\n"
+        )
+        for source in (litellm, CONFIGS / "sample"):
+            text = imported(source)[0][CONFIG]
+            self.assertFits(text)
+            self.assertEqual(self.schema_named_in(text), SCHEMA)
+
+    def test_what_it_refuses(self) -> None:
+        for text in (
+            "{}", "{proxy: {listen: 1}}", "{providers: {}}", "{providers: {x: {}}}", "{providers: 3}",
+            "{providers: {x: {base_url: 'http://x'}}, modelslots: {}}",
+            "{providers: {x: {base_url: 'http://x', max_concurent: 1}}}",
+            "{model_slots: {default: {provider: x}}, provider: {}}",
+        ):  # fmt: skip
+            self.assertTrue(list(self.validator.iter_errors(yaml.safe_load(text))), text)
