@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from string import Formatter
 from typing import Any
 
@@ -94,13 +95,18 @@ def _shown(template: Any) -> frozenset[str]:
 def _written(value: Any) -> str:
     kind = type(value)
     if kind is str:
-        if value.isalnum() or _BARE(value):
-            return value  # type: ignore[no-any-return]
+        return value if value.isalnum() else _written_text(value)
     elif kind is int or kind is float:
         return repr(value)
     elif kind is bool:
         return "true" if value else "false"
     return json.dumps(value, ensure_ascii=False)
+
+
+@lru_cache(maxsize=512)
+def _written_text(value: str) -> str:
+    """The names of slots, models, providers are the same all the time."""
+    return value if _BARE(value) else json.dumps(value, ensure_ascii=False)
 
 
 def _escaped(text: str) -> str:

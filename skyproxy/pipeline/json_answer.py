@@ -48,7 +48,7 @@ class JsonAnswer:
         whole = answer.whole or await read_json(answer.body, answer.headers, answer.dialect)
         self.state = whole.state(answer.dialect)
         headers = [*relayed_fields(answer.headers), *presentation.fields]
-        body = presented(whole, presentation.model, strip_reasoning=presentation.strip_reasoning)
+        body = presented(whole, answer.shown_model, strip_reasoning=presentation.strip_reasoning)
         client.answer(answer.status, headers, body)
 
 

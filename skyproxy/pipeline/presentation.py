@@ -13,7 +13,6 @@ class Presentation(NamedTuple):
     """How the answer of one candidate to one request is to look.
 
     :ivar in_json: whether it is a JSON object, or a stream of them; otherwise it may be anything, audio say.
-    :ivar model: the name that stands in it, which is the client's own; None: that which the provider wrote.
     :ivar asked: what the client wants of a stream, by which it is known when that is over.
     :ivar strip_reasoning: whether what the model thought is left out.
     :ivar secrets: the provider's keys, which errors shall not show.
@@ -21,7 +20,6 @@ class Presentation(NamedTuple):
     """
 
     in_json: bool = True
-    model: str | None = None
     asked: Asked = JUST_TEXT
     strip_reasoning: bool = False
     secrets: Collection[str] = ()

@@ -195,7 +195,6 @@ def _fetched(context: RequestContext, routed: list[RoutedRequest], answer: Answe
     candidate = chosen.candidate
     presentation = Presentation(
         context.request.endpoint.in_json,
-        context.model if candidate.own_names else None,
         chosen.asked_for,
         candidate.strip_reasoning,
         # A good answer that comes whole is not searched for them.

@@ -85,4 +85,5 @@ class RoutedRequest:
             request.request_id,
             body.fields if body.added else None,
             body.added,
+            self._parsed.model if candidate.own_names else None,
         )

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from skyproxy.errors import SkyproxyError, UpstreamBroken
 from skyproxy.formats.error_body import masker
-from skyproxy.formats.openai.model_names import ModelNames
 from skyproxy.formats.openai.reasoning import StreamStripper
 from skyproxy.formats.openai.stream_inspector import StreamInspector
 from skyproxy.formats.openai.stream_state import StreamState
@@ -52,14 +51,14 @@ class StreamAnswer:
         edits = _Edits(presentation, inspector)
         headers = [*self._headers(), *_UNBUFFERED, *presentation.fields]
         if answer.data and (inspector is None or inspector.complete or inspector.error):
-            client.stream(answer.status, headers, edits.all_of(answer.data) + edits.rest())
+            client.stream(answer.status, headers, edits.changed(answer.data) + edits.rest())
             return
         body = answer.body
         # The status line waits for the first event: a provider that fails before it gets a proper status.
         if await body.first() is not None:
             raise UpstreamBroken("The provider sent an empty stream.")
         body.stream()
-        first = edits.all_of(body.taken())
+        first = edits.changed(body.taken())
         try:
             client.start(answer.status, headers, body, first)
             write, watch = edits.writer(client.write), None
@@ -95,27 +94,17 @@ class StreamAnswer:
 
 
 class _Edits:
-    """What is changed in a stream on its way: keys in errors, the model's name, reasoning.
+    """What is changed in a stream on its way: keys in errors, reasoning.
 
-    :param inspector: what reads the events, and puts the name into those that it reads from now on; None where they are
-        not read.
+    :param inspector: what reads the events; None where they are not read.
     """
 
     def __init__(self, presentation: Presentation, inspector: StreamInspector | None) -> None:
         self._inspector = inspector
         self._secrets = presentation.secrets
-        self._names: ModelNames | None = None
         self._stripper: StreamStripper | None = None
-        if inspector is None:
-            return
-        if presentation.model is not None:
-            self._names = inspector.put_into_events(presentation.model)
-        if presentation.strip_reasoning:
+        if inspector is not None and presentation.strip_reasoning:
             self._stripper = StreamStripper()
-
-    def all_of(self, data: bytes) -> bytes:
-        """Events that were read before, as they go down."""
-        return self._changed(data if self._names is None else self._names.put_into(data))
 
     def rest(self) -> bytes:
         """What still goes down when the stream has ended."""
@@ -123,12 +112,14 @@ class _Edits:
 
     def writer(self, write: Callable[[bytes], None]) -> Callable[[bytes], None]:
         """What takes events as they come, and gives them to *write* as they go down."""
-        inspector, changed = self._inspector, self._changed
+        inspector, changed = self._inspector, self.changed
         if inspector is None or self._stripper is not None:
             return lambda data: write(changed(data))
-        return lambda data: write(data if inspector.ordinary else changed(data))
+        return lambda data: write(changed(data) if inspector.mentions_error else data)
 
-    def _changed(self, data: bytes) -> bytes:
-        if data.find(b'"error"') >= 0:
+    def changed(self, data: bytes) -> bytes:
+        """*data* as it goes down."""
+        inspector = self._inspector
+        if (inspector is None or inspector.mentions_error) and data.find(b'"error"') >= 0:
             data = masker(self._secrets)(data)
         return data if self._stripper is None else self._stripper.feed(data)

@@ -154,7 +154,7 @@ def test_the_models_name(proxy: Proxy, start: Starter, demo: DemoProvider) -> No
 
 def test_requests_go_up_byte_for_byte(proxy: Proxy, demo: DemoProvider) -> None:
     messages = b'"messages":[{"role":"user","content":"hi"}]'
-    body = b'{ "model" : "demo:guard", %b,"seed":12345678901234567890123 , "n":1e-400}' % messages
+    body = b'{ "model" : "demo:guard", %b,"seed":12345678901234567890123 , "top_p":1e-400}' % messages
     assert ask(proxy, body).status == 200
     request = demo.requests()[0]
     assert request["size"] == len(body) - len(b"demo:")

@@ -25,14 +25,17 @@ class Choices:
     def read(self, chunk: Mapping[str, Any]) -> None:
         """Note what *chunk* says of them."""
         for choice in choices_of(chunk):
-            index, reason = index_of(choice), finish_reason_of(choice)
-            if len(self._begun) < _MOST_CHOICES:
-                self._begun.add(index)
-            if reason is not None:
-                self._finished.add(index)
-                self.last_reason = reason
-            elif index in self._finished and choice_says(choice):
-                self._finished.discard(index)
+            self.note(index_of(choice), finish_reason_of(choice), says=choice_says(choice))
+
+    def note(self, index: int, reason: str | None, *, says: bool) -> None:
+        """Note that the choice *index* is over for *reason*, if there is one, or *says* something."""
+        if len(self._begun) < _MOST_CHOICES:
+            self._begun.add(index)
+        if reason:
+            self._finished.add(index)
+            self.last_reason = reason
+        elif says:
+            self._finished.discard(index)
 
     def complete(self, wanted: int) -> bool:
         """Whether all that have begun are over, and they are as many as *wanted*."""

@@ -6,12 +6,7 @@ Nearly all chunks of a stream are the same up to the text of their one delta, an
 
 from __future__ import annotations
 
-from typing import Any
-
-from skyproxy.formats.openai.bodies import finish_reason_of
-from skyproxy.formats.openai.event_names import TEXT_DELTA
-
-_TEXTS = ("content", "reasoning_content", "reasoning")
+from itertools import repeat
 
 _NO_FINISH = b'"finish_reason":null'
 
@@ -20,6 +15,9 @@ _LONGEST_REST = 512
 
 _TELLING = (b'"error"', b'"usage":{', b'"usage": {', b'"finish_reason"', b'"choices"', b'"model"')
 """What such bytes must not say."""
+
+_MARK = 10
+"""Bytes before their texts at which chunks are parted: a short mark is found sooner."""
 
 _UNKNOWN = b"\x00no chunk\x00"
 
@@ -36,39 +34,47 @@ class ChunkTemplate:
     :ivar head_size: bytes of it, and so *end_size*.
     """
 
-    __slots__ = ("_core", "_hits", "_join", "_misses", "_quotes", "end", "end_size", "head", "head_size")
+    __slots__ = ("_between", "_core", "_hits", "_mark", "_misses", "end", "end_size", "head", "head_size")
 
     def __init__(self) -> None:
-        self._join = self._core = b""
+        self._core = b""
+        self._mark = _UNKNOWN
         self._hits = False
-        self._misses = self._quotes = 0
+        self._misses = 0
+        self._between = b""
         self.head = self.end = _UNKNOWN
         self.head_size = self.end_size = len(_UNKNOWN)
 
-    def text_in(self, data: bytes) -> int:
-        """Bytes of text in *data*, whole events, if all of them are chunks as the one that was learned; else -1."""
-        if not data.startswith(self.head):
-            return -1
-        if not data.endswith(self.end):
-            return self._with_other_rest(data)
-        # If all quotation marks are accounted for, or escaped, there is nothing but such chunks.
-        count = data.count(self._join) + 1
-        others = data.count(b'"') - count * self._quotes
-        if others and others != data.count(b'\\"'):
-            return -1
+    def texts_in(self, data: bytes) -> list[bytes] | None:
+        """The text of each event in *data*, whole events, if all are chunks as the one that was learned; else None."""
+        if not (data.startswith(self.head) and data.endswith(self.end)):
+            return None
+        pieces = data.split(self._mark)
+        last = pieces.pop()[: -self.end_size]
+        texts = list(map(bytes.removesuffix, pieces, repeat(self._between)))
+        del texts[0]
+        texts.append(last)
+        said = b" ".join(texts)
+        # Where a text is followed by anything else, that is still there.
+        if len(said) != len(data) - len(texts) * (self.head_size + self.end_size - 1) - 1 or _has_more(said):
+            return None
         self._hits = True
-        return len(data) - count * (self.head_size + self.end_size)
+        return texts
 
-    def run_from(self, data: bytes, start: int) -> tuple[int, int]:
-        """Up to where *data* from *start* on is such chunks, if it is so up to the last of them, and the bytes of their
-        text; else *start* and 0.
+    def run_from(self, data: bytes, start: int) -> tuple[bytes, list[bytes]]:
+        """The beginning of *data* from *start* on that is such chunks, if it is so up to the last of them, and their
+        texts; else nothing.
         """
         if data.startswith(self.head, start):
-            end = data.rfind(self.end) + self.end_size
-            length = self.text_in(data[start:end])
-            if end > start and length >= 0:
-                return end, length
-        return start, 0
+            run = data[start : data.rfind(self.end) + self.end_size]
+            texts = self.texts_in(run)
+            if texts is not None:
+                return run, texts
+        return b"", []
+
+    def joined(self, texts: list[bytes], head: bytes) -> bytes:
+        """Chunks that begin with *head*, from the first of the *texts* to the last."""
+        return (self.end + head).join(texts)
 
     def text_in_one(self, event: bytes) -> int:
         """Bytes of text in *event*, if it is such a chunk; else -1."""
@@ -77,7 +83,7 @@ class ChunkTemplate:
         if not event.endswith(self.end):
             return self._with_other_rest(event)
         text = event[self.head_size : -self.end_size]
-        if b'"' in text and b'"' in text.replace(b"\\\\", b"").replace(b'\\"', b""):
+        if _has_more(text):
             return -1
         self._hits = True
         return len(text)
@@ -86,27 +92,28 @@ class ChunkTemplate:
         """Note that a chunk was known again by what was learned."""
         self._hits = True
 
-    def learn(self, event: bytes, value: dict[str, Any]) -> None:
-        """Know others by *event*, which says *value*, if it is a chunk with nothing but a text."""
-        if self._misses >= _MOST_MISSES:
-            return
-        found = _text_of(value)
-        if found is None:
-            return
-        name, text = found
+    def learn(self, event: bytes, field: str, said: str) -> None:
+        """Know others by *event*, a chunk that says nothing but one text.
+
+        :param field: of the text; *said*: the text.
+        """
         # What is not written as it is read may stand there in another way, too.
-        start, size = event.find(b'"%b"' % name), len(text)
-        at = event.find(text, start + len(name) + 2)
-        if start < 0 or at < 0 or event[start + len(name) + 2 : at].replace(b" ", b"") != b':"':
+        if self._misses >= _MOST_MISSES or not said.isascii() or not said.isprintable() or '"' in said or "\\" in said:
             return
-        head, end = event[:at], event[at + size :]
-        if b"\\" in head or b"\\" in end or not end.startswith(b'"') or head.count(b'"%b"' % name) != 1:
+        name, text = b'"%b"' % field.encode(), said.encode()
+        start = event.find(name) + len(name)
+        at = event.find(text, start)
+        if start < len(name) or at < 0 or event[start:at].replace(b" ", b"") != b':"':
+            return
+        head, end = event[:at], event[at + len(text) :]
+        if b"\\" in head or b"\\" in end or not end.startswith(b'"') or head.count(name) != 1:
             return
         self._misses = 0 if self._hits else self._misses + 1
         self._hits = False
-        self.head, self.end, self._join = head, end, end + head
+        self.head, self.end = head, end
         self.head_size, self.end_size = len(head), len(end)
-        self._quotes = self._join.count(b'"')
+        self._mark = head[-_MARK:]
+        self._between = end + head.removesuffix(self._mark)
         no_finish = end.find(_NO_FINISH)
         self._core = end[: no_finish + len(_NO_FINISH)] if no_finish >= 0 else b'"' if _NO_FINISH in head else end
 
@@ -123,27 +130,6 @@ class ChunkTemplate:
         return end - start
 
 
-def _text_of(value: dict[str, Any]) -> tuple[bytes, bytes] | None:
-    """The field of the one text that *value* says, and the text, if that is all and needs no escapes."""
-    if value.get("type") == TEXT_DELTA:
-        field, text = "delta", value.get("delta")
-    else:
-        choices = value.get("choices")
-        choice = choices[0] if isinstance(choices, list) and len(choices) == 1 else None
-        if (
-            not isinstance(choice, dict)
-            or finish_reason_of(choice)
-            or value.get("usage")
-            or choice.get("index", 0) != 0
-        ):
-            return None
-        delta = choice.get("delta")
-        if isinstance(delta, dict):
-            said = [each for each in delta if delta[each] and each != "role"]
-            field = said[0] if len(said) == 1 and said[0] in _TEXTS else ""
-            text = delta.get(field)
-        else:
-            field, text = "text", choice.get("text")
-    if not isinstance(text, str) or not text or not text.isascii() or not text.isprintable():
-        return None
-    return None if '"' in text or "\\" in text else (field.encode(), text.encode())
+def _has_more(text: bytes) -> bool:
+    """Whether *text*, as it stands in JSON, has an end in it, so that something else follows."""
+    return b"\n" in text or (b'"' in text and b'"' in text.replace(b"\\\\", b"").replace(b'\\"', b""))

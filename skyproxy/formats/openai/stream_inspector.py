@@ -13,10 +13,11 @@ from skyproxy.formats.openai.bodies import (
 )
 from skyproxy.formats.openai.choices import Choices
 from skyproxy.formats.openai.chunk_template import ChunkTemplate
-from skyproxy.formats.openai.event_names import TERMINAL
+from skyproxy.formats.openai.event_names import TERMINAL, TEXT_DELTA
 from skyproxy.formats.openai.first_content import says_something
 from skyproxy.formats.openai.frames import Frames
 from skyproxy.formats.openai.model_names import ModelNames
+from skyproxy.formats.openai.plain_chunk import plain_chunk
 from skyproxy.formats.openai.stream_state import JUST_TEXT, NO_USAGE, StreamState
 from skyproxy.formats.sse import DONE, Event, event_end, read_event
 
@@ -24,6 +25,8 @@ FirstContent = Literal["waiting", "content", "error", "empty"]
 
 LONGEST_PREAMBLE = 256 * 1024
 """Bytes that a stream may send before its first content; beyond, it is taken as it is."""
+
+_ERROR = b'"error"'
 
 # Numbers: to seek bytes takes ten times as long.
 _QUOTE, _LINE_FEED = b'"\n'
@@ -42,6 +45,7 @@ class StreamInspector:
     Chunks that differ in their text only, which nearly all are, are recognised and not parsed.
 
     :param dialect: of the provider.
+    :param model: the client's own name for the model, which is put into what goes on; None: the provider's stays.
     :ivar asked: what the client wants of the stream.
     :ivar first_content: ``waiting`` until there is something: ``content``; ``error``: the provider reports one in the
         stream; ``empty``: it says that it is done, and has said nothing.
@@ -51,20 +55,20 @@ class StreamInspector:
     :ivar done: it ended with `[DONE]`; what comes after that does not go on.
     :ivar error: what the provider reported in it.
     :ivar usage: token counts.
-    :ivar template: by which chunks are known again.
+    :ivar mentions_error: the word may stand in what has gone on, so that something secret may, too.
     """
 
-    def __init__(self, dialect: str = "openai") -> None:
+    def __init__(self, dialect: str = "openai", model: str | None = None) -> None:
         self.asked = JUST_TEXT
-        self._names: ModelNames | None = None
         self.first_content: FirstContent = "waiting"
-        self.begun = self.ordinary = self.over = self.done = False
+        self.begun = self.ordinary = self.over = self.done = self.mentions_error = False
         self.error: Mapping[str, Any] | None = None
         self.usage: Mapping[str, Any] = NO_USAGE
         self._dialect = dialect
         self._frames = Frames()
         self._choices = Choices()
-        self.template = ChunkTemplate()
+        self._template = template = ChunkTemplate()
+        self._names = None if model is None else ModelNames(model, template)
         self._own_head: bytes | None = None
         self._expects_text = False
         self._head = self._end = b""
@@ -74,15 +78,6 @@ class StreamInspector:
         self._generated = 0
         self._terminal = self._ended = False
         """Whether the terminal event has come; whether the last event that said something was one, or an error."""
-
-    def put_into_events(self, model: str) -> ModelNames:
-        """Put the client's own name *model* into what goes on from now on.
-
-        :return: what puts it also into what has gone on before.
-        """
-        self._names = names = ModelNames(model, self.template)
-        self._expects_text = False
-        return names
 
     def feed(self, data: bytes) -> bytes:
         """Read the next bytes.
@@ -102,14 +97,13 @@ class StreamInspector:
     def _feed(self, data: bytes) -> bytes:
         if self._frames.rest or not data.endswith(b"\n\n"):
             data = self._frame(data)
-        template = self.template
         if self.done:
             return b""
+        template, names = self._template, self._names
         if data:
-            length = -1 if self.over else template.text_in(data)
-            if length >= 0:
-                self._generated += length
-                data = data if self._names is None else self._names.put_into_chunks(data)
+            texts = None if self.over else template.texts_in(data)
+            if texts is not None:
+                data = b"".join(self._known(data, texts))
             else:
                 if self.ordinary:
                     template.worked()
@@ -118,9 +112,9 @@ class StreamInspector:
         self._head, self._end = template.head, template.end
         self._head_size, self._end_size = template.head_size, template.end_size
         self._expects_text = not (self.over or self._frames.rest)
-        if self._names is not None:
-            self._own_head = self._names.own_head_of(template)
-            if self._names.elsewhere:
+        if names is not None:
+            self._own_head = names.own_head()
+            if names.elsewhere:
                 self._expects_text = False
         return data
 
@@ -136,8 +130,7 @@ class StreamInspector:
         if event.data is None or (event.data != DONE and not isinstance(read_leniently(event.data), dict)):
             return b""
         self.ordinary = False
-        self._read_event(rest, event)
-        return rest if self._names is None else self._names.put_into(rest)
+        return self._read_event(rest, event)
 
     @property
     def ends_on_boundary(self) -> bool:
@@ -184,6 +177,7 @@ class StreamInspector:
         was_passing = frames.passing
         whole = frames.feed(data)
         if frames.passing:
+            self.mentions_error = True
             self._begin("content")
         elif was_passing and frames.terminal:
             self._terminal = self._ended = self.over = True
@@ -196,44 +190,54 @@ class StreamInspector:
         self.begun = True
         if self.first_content == "waiting":
             self._preamble += len(data)
-        names, template = self._names, self.template
+        names, template = self._names, self._template
         passed: list[bytes] = []
         position, learned = 0, b""
-        while (end := event_end(data, position)) and not self.done:
-            if template.head is not learned:
+        lines_by_lf = b"\r" not in data
+        while not self.done:
+            end = data.find(b"\n\n", position) + 2 if lines_by_lf else event_end(data, position)
+            if end <= position:
+                break
+            if template.head is not learned and not self.over:
                 # To look through all that is left, whenever something has been learned, is enough.
                 learned = template.head
-                known = self._known_from(data, position)
-                if known > position:
-                    chunks = data[position:known]
-                    passed.append(chunks if names is None else names.put_into_chunks(chunks))
-                    position = known
+                run, texts = template.run_from(data, position)
+                if run:
+                    passed += self._known(run, texts)
+                    position += len(run)
                     continue
             event, position = data[position:end], end
-            passed.append(event if names is None else names.put_into(event))
             length = -1 if self.over else template.text_in_one(event)
             if length >= 0:
                 self._generated += length
+                passed.append(event if names is None else names.put_into_chunk(event))
             else:
-                self._read_event(event, read_event(event))
+                passed.append(self._read_event(event, read_event(event)))
         if self._preamble > LONGEST_PREAMBLE:
             self._begin("content")
-        return b"".join(passed if self.done else [*passed, data[position:]])
+        if position < len(data) and not self.done:
+            rest = data[position:]
+            passed.append(rest)
+            self.mentions_error = self.mentions_error or _ERROR in rest
+        return b"".join(passed)
 
-    def _known_from(self, data: bytes, start: int) -> int:
-        """Up to where *data* from *start* on is chunks that are known again."""
-        end, length = (start, 0) if self.over else self.template.run_from(data, start)
-        self._generated += length
-        return end
+    def _known(self, data: bytes, texts: list[bytes]) -> list[bytes]:
+        """Chunks that are known again, by their *texts*; what goes on, in parts."""
+        template = self._template
+        self._generated += len(data) - len(texts) * (template.head_size + template.end_size)
+        return [data] if self._names is None else self._names.put_into_chunks(data, texts)
 
-    def _read_event(self, event: bytes, said: Event) -> None:
+    def _read_event(self, event: bytes, said: Event) -> bytes:
+        """Read *event*; what goes on."""
         name, data = said
+        if _ERROR in event:
+            self.mentions_error = True
         if data is None or not data.strip():
-            return
+            return event
         if data == DONE:
             self.done = self.over = True
             self._begin("empty")
-            return
+            return event
         value = read_leniently(data)
         if not isinstance(value, dict):
             if name == b"error":
@@ -241,8 +245,25 @@ class StreamInspector:
             else:
                 if says_something(value, name):
                     self._begin("content")
-                return
-        self._read_object(event, value, name)
+                return event
+        chunk = None if name else plain_chunk(value)
+        if chunk is not None:
+            self._read_chunk(event, *chunk)
+        else:
+            self._read_object(event, value, name)
+        self.over = self.done or self._ended or self._choices.complete(self.asked.choices)
+        return event if self._names is None else self._names.put_into(event, data, value)
+
+    def _read_chunk(self, event: bytes, field: str, text: str, reason: str | None) -> None:
+        says = bool(text or reason)
+        if says:
+            self._ended = False
+            self._begin("content")
+        self._choices.note(0, reason, says=says)
+        if text:
+            self._generated += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+            if not reason:
+                self._template.learn(event, field, text)
 
     def _read_object(self, event: bytes, value: dict[str, Any], name: bytes) -> None:
         error, says = error_of(value, name), says_something(value, name)
@@ -262,9 +283,8 @@ class StreamInspector:
             self.usage = usage
         self._choices.read(value)
         self._generated += text_length(value)
-        if error is None:
-            self.template.learn(event, value)
-        self.over = self.done or self._ended or self._choices.complete(self.asked.choices)
+        if kind == TEXT_DELTA and error is None and isinstance(said := value.get("delta"), str) and said:
+            self._template.learn(event, "delta", said)
 
     def _begin(self, what: FirstContent) -> None:
         if self.first_content == "waiting":

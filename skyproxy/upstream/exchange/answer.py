@@ -28,7 +28,6 @@ class Answer:
     :ivar headers: as the provider sent them.
     :ivar data: the whole body, if it came together with the headers; until it is closed.
     :ivar is_event_stream: whether the body comes as events.
-    :ivar is_encoded: whether it is compressed (nobody asked for it, but some do it all the same).
     :ivar queued: seconds that the request waited for its permit.
     :ivar too_large: the body is one that is not held back, and goes down as it comes.
     :ivar share: of what is held back of all answers; None where nothing was.
@@ -38,6 +37,7 @@ class Answer:
 
     :param body: not yet read; or makes one, for those who want to read *data* as any other body.
     :ivar dialect: of the provider.
+    :ivar shown_model: the name that stands in it for the client; None: that which the provider wrote.
     """
 
     __slots__ = (
@@ -48,11 +48,11 @@ class Answer:
         "dialect",
         "error",
         "headers",
-        "is_encoded",
         "is_event_stream",
         "kind",
         "queued",
         "share",
+        "shown_model",
         "status",
         "too_large",
         "whole",
@@ -67,12 +67,12 @@ class Answer:
         queued: float,
         data: bytes | None = None,
         dialect: str = "openai",
+        shown_model: str | None = None,
     ) -> None:
         self.status = status
         self.headers = headers = by_name(headers)
         self.data = data
         self.is_event_stream = self.called_a_stream
-        self.is_encoded = b"content-encoding" in headers.last and is_encoded(headers)
         self.queued = queued
         self.whole: Whole | None = None
         self.share: Share | None = None
@@ -81,6 +81,7 @@ class Answer:
         self.error: ErrorBody | None = None
         self._reservation = reservation
         self.dialect = dialect
+        self.shown_model = shown_model
         self._inspector: StreamInspector | None = None
         self._body = body
 
@@ -88,6 +89,11 @@ class Answer:
     def called_a_stream(self) -> bool:
         """Whether the provider says that the body comes as events."""
         return _EVENT_STREAM.match(self.headers.last.get(b"content-type", b"")) is not None
+
+    @property
+    def is_encoded(self) -> bool:
+        """Whether it is compressed (nobody asked for it, but some do it all the same)."""
+        return b"content-encoding" in self.headers.last and is_encoded(self.headers)
 
     @property
     def body(self) -> Body:
@@ -103,7 +109,7 @@ class Answer:
         what it lets go on."""
         inspector = self._inspector
         if inspector is None:
-            self._inspector = inspector = StreamInspector(self.dialect)
+            self._inspector = inspector = StreamInspector(self.dialect, self.shown_model)
             if self.data is None:
                 self.body.inspect(inspector)
             else:

@@ -159,7 +159,9 @@ class Provider:
         else:
             exchange.cancel()
             body = partial(exchange.body_of, response)
-        answer = Answer(status, response.raw_headers, body, reservation, sent - came, data, config.dialect)
+        answer = Answer(
+            status, response.raw_headers, body, reservation, sent - came, data, config.dialect, request.shown_model
+        )
         if status >= 400:
             await read_error_answer(answer, request, attempt, reservation, config.dialect, self._wall())
         elif status < 300 and reservation.lease is not None:

@@ -26,6 +26,7 @@ class UpstreamRequest(NamedTuple):
     :ivar request_id: for the log.
     :ivar fields: what *body* says; None for a form.
     :ivar added: fields of the body that skyproxy added of its own accord, and that may be left out.
+    :ivar shown_model: the name that the client has for the model, which stands in its answer; None: the provider's.
     """
 
     path: str
@@ -39,6 +40,7 @@ class UpstreamRequest(NamedTuple):
     request_id: str = ""
     fields: Mapping[str, Any] | None = None
     added: frozenset[str] = frozenset()
+    shown_model: str | None = None
 
     def without(self, names: AbstractSet[str]) -> UpstreamRequest:
         """The request without the fields *names* of its body."""

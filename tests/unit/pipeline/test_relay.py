@@ -55,8 +55,8 @@ class Case(SynchronousTestCase):
         body = Body(self.clock, deadline, idle_timeout=30)
         response.deliverBody(body)
         permit = self.successResultOf(self.limiter.acquire(1))
-        presentation = Presentation(model is not None, model, asked, strip_reasoning, secrets, fields)
-        answer = Answer(status, headers, body, Reservation(permit, None, None), 0.0, whole)
+        presentation = Presentation(model is not None, asked, strip_reasoning, secrets, fields)
+        answer = Answer(status, headers, body, Reservation(permit, None, None), 0.0, whole, shown_model=model)
 
         async def carry() -> StreamState | None:
             with answer:

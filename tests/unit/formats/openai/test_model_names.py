@@ -12,8 +12,7 @@ from tests.unit.formats.openai.streams import COMMENT, DONE, STOP, USAGE, chunk,
 
 
 def named(reads: list[bytes], model: str = "own") -> bytes:
-    inspector = StreamInspector()
-    inspector.put_into_events(model)
+    inspector = StreamInspector(model=model)
     return b"".join([*map(inspector.feed, reads), inspector.end()])
 
 
@@ -82,12 +81,3 @@ class ModelNamesTests(SynchronousTestCase):
         self.patch(model_names, "with_model", lambda *args: (searched.append(args[0]), with_model(*args))[1])
         named(words)
         self.assertLess(len(searched), 4)
-
-    def test_from_any_moment_on(self) -> None:
-        words = [chunk(text) for text in ("a", "b", "c", "d")]
-        for begun in range(5):
-            inspector = StreamInspector()
-            before = b"".join(map(inspector.feed, words[:begun]))
-            names = inspector.put_into_events("own")
-            passed = names.put_into(before) + b"".join(map(inspector.feed, words[begun:]))
-            self.assertEqual(passed, b"".join(words).replace(b'"m"', b'"own"'), begun)

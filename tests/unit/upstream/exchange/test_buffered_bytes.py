@@ -45,7 +45,7 @@ class HeldTests(SynchronousTestCase):
     def relayed(self, asking: Deferred[Any]) -> tuple[FakeClient, Answer, Deferred[Any]]:
         answer: Answer = self.successResultOf(asking)
         client = FakeClient(self.clock)
-        return client, answer, Deferred.fromCoroutine(relayable(answer, Presentation(model="mine")).send_to(client))
+        return client, answer, Deferred.fromCoroutine(relayable(answer, Presentation()).send_to(client))
 
     def test_one_that_fits_is_held_until_it_is_closed(self) -> None:
         asking, response = self.ask()
@@ -54,7 +54,7 @@ class HeldTests(SynchronousTestCase):
         client, answer, done = self.relayed(asking)
         self.successResultOf(done)
         answer.close(None)
-        self.assertEqual((self.held.total, json.loads(client.body)["model"]), (0, "mine"))
+        self.assertEqual((self.held.total, json.loads(client.body)["model"]), (0, "x"))
 
     def test_one_that_is_too_large_goes_down_as_it_comes(self) -> None:
         asking, response = self.ask()
