@@ -14,6 +14,7 @@ import yaml
 from yaml.constructor import SafeConstructor
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from skyproxy.config.doubts import doubt
 from skyproxy.config.problems import Problem
 from skyproxy.config.syntax import explain
 
@@ -21,6 +22,7 @@ KeyPath = tuple[str, ...]
 
 _DEEPEST = 32
 _MOST_VALUES = 50_000
+_KEYS_ARE_TEXTS = "must be a text to be a key here: put it in quotes"
 _MERGE = "tag:yaml.org,2002:merge"
 _NULL = "tag:yaml.org,2002:null"
 
@@ -32,11 +34,13 @@ class Document:
     :ivar name: as messages show it.
     :ivar data: plain values; the keys of all mappings are texts.
     :ivar lines: from a value's path (items of a list by their index) to its line, counted from 1.
+    :ivar doubts: what can be read, but was hardly meant so.
     """
 
     name: str
     data: Mapping[str, Any] = field(default_factory=dict)
     lines: Mapping[KeyPath, int] = field(default_factory=dict)
+    doubts: tuple[Problem, ...] = ()
 
     def problem(self, path: KeyPath, message: str, suggestion: str | None = None) -> Problem:
         """A problem with the value at *path*, at its line or that of the nearest mapping around it."""
@@ -113,6 +117,7 @@ class _Reading:
         self._problems = problems
         self._scalars = SafeConstructor()
         self._lines: dict[KeyPath, int] = {}
+        self._doubts: list[Problem] = []
         self._values = 0
 
     def read(self, node: MappingNode) -> Document:
@@ -121,7 +126,7 @@ class _Reading:
         except _RefusedError as refusal:
             self._problems.append(Problem(self._name, refusal.line, "", str(refusal)))
             data = {}
-        return Document(self._name, data, self._lines)
+        return Document(self._name, data, self._lines, tuple(self._doubts))
 
     def _value(self, node: Node, path: KeyPath) -> Any:
         self._values += 1
@@ -134,6 +139,9 @@ class _Reading:
             return self._mapping(node, path)
         if isinstance(node, SequenceNode):
             return [self._item(item, (*path, str(index))) for index, item in enumerate(node.value)]
+        doubtful = doubt(node, path) if isinstance(node, ScalarNode) else None
+        if doubtful is not None:
+            self._doubts.append(Problem(self._name, _line(node), ".".join(path), doubtful))
         return self._scalar(node, path)
 
     def _item(self, node: Node, path: KeyPath) -> Any:
@@ -182,7 +190,10 @@ class _Reading:
         if isinstance(key, str):
             return key
         shown = (*path, node.value) if isinstance(node, ScalarNode) else path
-        self._add(node, shown, "must be a text to be a key here: put it in quotes")
+        before = node.start_mark.buffer[: node.start_mark.pointer] if node.start_mark.buffer else ""
+        decimal = isinstance(key, int) and before[-2:-1].isdigit() and before.endswith(",")
+        words = "has a comma in a number: write 0.7, not 0,7" if decimal else _KEYS_ARE_TEXTS
+        self._add(node, shown, words)
         return None
 
     def _scalar(self, node: Node, path: KeyPath) -> Any:

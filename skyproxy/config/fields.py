@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from skyproxy.config import rules
+from skyproxy.config import key_rules, rules
 from skyproxy.config.units import byte_count, byte_count_or_off, seconds, seconds_or_none
 
 _V = TypeVar("_V")
@@ -56,7 +56,7 @@ def _variables(value: Any) -> Any:
     if value == []:
         raise ValueError("must name a variable; without api_key_env the provider gets no key")
     # Checked here, and not as the item of a list, a problem with a single name has its own place.
-    return (rules.variable(value),) if isinstance(value, str) else value
+    return (key_rules.variable(value),) if isinstance(value, str) else value
 
 
 OnOff = Annotated[bool, BeforeValidator(switch)]
@@ -86,7 +86,7 @@ Headers = Annotated[
     AfterValidator(frozen),
 ]
 Variables = Annotated[
-    Annotated[tuple[Annotated[str, AfterValidator(rules.variable)], ...], Field(strict=False)] | None,
+    Annotated[tuple[Annotated[str, AfterValidator(key_rules.variable)], ...], Field(strict=False)] | None,
     AfterValidator(rules.distinct),
     BeforeValidator(_variables),
 ]

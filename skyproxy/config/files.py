@@ -85,9 +85,24 @@ def near_misses(searched: Sequence[Path]) -> tuple[tuple[Path, Path], ...]:
             if near not in searched and is_file(near):
                 # In a folder of two files one file alone would not be looked for: its place is one above.
                 found[near] = path.parent.parent / ONE_FILE if name == ONE_FILE else path
+        if path == searched[0] or path.parent != searched[0].parent:
+            found |= {each: path for each in _of_other_case(path) if each not in searched}
+        if path.name == PROVIDERS_FILE and path.parent.name == "config":
+            beside = path.parent.parent / PROVIDERS_FILE
+            if beside not in searched and is_file(beside):
+                found[beside] = path
         near_env = [path.with_name(name) for name in _NEAR[ENV_FILE]] if path.name == ONE_FILE else []
         found |= {near: near.with_name(ENV_FILE) for near in near_env if is_file(near)}
     return tuple(found.items())
+
+
+def _of_other_case(path: Path) -> list[Path]:
+    """Files that have the name of *path* but for capital letters, where these make a difference."""
+    try:
+        names = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+    except OSError:
+        return []
+    return [path.with_name(name) for name in names if name != path.name and name.casefold() == path.name.casefold()]
 
 
 def is_file(path: Path) -> bool:
@@ -96,6 +111,13 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:
         return False
+
+
+def _nearby(path: Path) -> str:
+    """What to do about *path*, which is not there, if a file of nearly its name is."""
+    near = [path.with_name(name) for name in (f"{path.name}.txt", f"{path.stem}.yml", f"{path.stem}.yml.txt")]
+    near += _of_other_case(path)
+    return next((f", but {each.name}: rename it to {path.name}" for each in near if is_file(each)), "")
 
 
 def _at(path: Path, problems: list[Problem]) -> Source | None:
@@ -107,7 +129,7 @@ def _at(path: Path, problems: list[Problem]) -> Source | None:
     if not folder:
         if there:
             return _of_file(path)
-        problems.append(Problem(str(path), None, "", "there is no such file or folder"))
+        problems.append(Problem(str(path), None, "", f"there is no such file or folder{_nearby(path)}"))
         return None
     if not os.access(path, os.X_OK):
         problems.append(Problem(str(path), None, "", "cannot be read: this folder may not be entered"))
@@ -164,7 +186,7 @@ def read_text(path: Path, problems: list[Problem]) -> str | None:
     except _NoText:
         message = f"is no text in UTF-8, for it has bytes of value 0: {_SAVE}"
     except FileNotFoundError:
-        message = "there is no such file"
+        message = f"there is no such file{_nearby(path)}"
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
         passing = may_pass(error)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from skyproxy.config import rules
+from skyproxy.config import key_rules, rules
 from skyproxy.config.problems import Problem
 from skyproxy.config.sections import Section
 from skyproxy.config.variables import Variables
@@ -49,7 +49,7 @@ def fill_headers(
 def _look_up(variable: str, header: str, variables: Variables, found: dict[str, str]) -> str | None:
     """Add what *variable* holds to *found*; what is wrong with it, otherwise."""
     try:
-        rules.variable(variable)
+        key_rules.variable(variable)
     except ValueError:
         return "has a ${…} that names no variable"
     *_, text = variables.get(variable)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from ipaddress import ip_address
-from urllib.parse import urlsplit
 
-from skyproxy.config.hosts import is_loopback, is_private
+from skyproxy.config.addresses import of_address
 from skyproxy.config.listen_address import address_in
 from skyproxy.config.model_names import parse_model_name
 from skyproxy.config.proxy_settings import ProxySettings
@@ -15,8 +14,13 @@ from skyproxy.config.variables import Variables
 
 DEFAULT_SLOT = "default"
 
-# The longest first.
-_PATHS_OF_REQUESTS = ("/api/generate", "/api/chat", "/completions", "/embeddings", "/responses", "/models", "/api")
+SKYRIMNET_SLOTS = (
+    "default", "combat", "action_evaluation", "meta", "vision", "gamemaster_evaluation", "memory", "AgentDefault",
+    "DiaryGeneration", "CharacterProfileGeneration", "UniversalTranslator",
+)  # fmt: skip
+"""What SkyrimNet asks for."""
+
+_MANY_SECONDS = 5000
 
 _NO_EFFECT = ("background_share", "retry_after_max")
 _NO_EFFECT_IN_BREAKER = ("failure_rate", "min_requests", "window", "probes")
@@ -45,7 +49,8 @@ def hints(
     for name, provider in providers.items():
         if name not in idle:
             found.extend(_of_keys(name, provider, variables, asked_for))
-        found.extend(_of_address(name, provider))
+        found.extend(of_address(name, provider.base_url, proxy.listen))
+        found.extend(_of_times(name, provider))
         found.extend(_of_limits(name, provider))
     keyless = [repr(name) for name in idle if providers[name].key_missing is not None]
     if keyless:
@@ -53,9 +58,12 @@ def hints(
     found.extend(_without_effect(providers.values()))
     if proxy.fallback_to_default and DEFAULT_SLOT not in slots:
         found.append(f"fallback_to_default has no effect: there is no slot {DEFAULT_SLOT!r}.")
-    like_default = next((name for name in slots if name.casefold() == DEFAULT_SLOT), None)
-    if like_default is not None and DEFAULT_SLOT not in slots:
-        found.append(f"Slot {like_default!r} is not the slot {DEFAULT_SLOT!r}: capital letters make another name.")
+    found.extend(
+        f"Slot {name!r} is not the slot {meant!r}: capital letters make another name."
+        for name in slots
+        for meant in SKYRIMNET_SLOTS
+        if name != meant and name.casefold() == meant.casefold() and meant not in slots
+    )
     for name, slot in slots.items():
         found.extend(
             f"{key} of slot {name!r} has no effect: the slot has no fallbacks."
@@ -70,21 +78,6 @@ def _unused(providers: Mapping[str, ProviderConfig], slots: Mapping[str, SlotCon
     used = {slot.provider for slot in slots.values()}
     used |= {parse_model_name(name).provider for slot in slots.values() for name in slot.fallbacks if name not in slots}
     return [name for name in providers if name not in used] if slots else []
-
-
-def _of_address(name: str, provider: ProviderConfig) -> list[str]:
-    """A base_url that is not that of an API, as those of local servers are often given."""
-    parts = urlsplit(provider.base_url)
-    path = parts.path
-    local = parts.hostname is not None and (is_loopback(parts.hostname) or is_private(parts.hostname))
-    if local and not path:
-        meant = "/v1"
-    elif path.endswith(_PATHS_OF_REQUESTS):
-        meant = next(path.removesuffix(each) for each in _PATHS_OF_REQUESTS if path.endswith(each)) or "/v1"
-    else:
-        return []
-    scheme_and_host = provider.base_url[: len(provider.base_url) - len(path)]
-    return [f"base_url of provider {name!r}: did you mean {scheme_and_host}{meant}?"]
 
 
 def is_public(listen: str) -> bool:
@@ -122,7 +115,8 @@ def _of_keys(name: str, provider: ProviderConfig, variables: Variables, asked_fo
 
     if provider.key_missing is not None:
         why = hint(provider.api_key_env[0]) if provider.api_key_env else ""
-        return [f"{no_key(name)}: set {provider.key_missing} in the environment or in .env.{why}"]
+        place = variables.place or ".env"
+        return [f"{no_key(name)}: set {provider.key_missing} in the environment or in {place}.{why}"]
     present = {key.variable for key in provider.api_keys}
     return [
         f"Provider {name!r} goes without one of its keys: {variable} is not set in the environment or in .env."
@@ -135,6 +129,15 @@ def _of_keys(name: str, provider: ProviderConfig, variables: Variables, asked_fo
 def no_key(provider: str) -> str:
     """How the sentence begins which says that *provider* has no key."""
     return f"Provider {provider!r} has no key"
+
+
+def _of_times(name: str, provider: ProviderConfig) -> list[str]:
+    """Timeouts of more than an hour, which were probably meant in milliseconds."""
+    return [
+        f"{key} of provider {name!r} is {value:,.0f} s: numbers are seconds; did you mean {value / 1000:g}s?"
+        for key in ("connect_timeout", "default_timeout", "idle_timeout", "queue_timeout")
+        if isinstance(value := getattr(provider, key), (int, float)) and value >= _MANY_SECONDS
+    ]
 
 
 def _of_limits(name: str, provider: ProviderConfig) -> list[str]:

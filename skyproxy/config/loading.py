@@ -33,6 +33,12 @@ _OF_BODY = (
     "frequency_penalty", "repetition_penalty", "reasoning", "reasoning_effort", "thinking", "logit_bias",
     "response_format",
 )  # fmt: skip
+_ELSEWHERE = {
+    **dict.fromkeys(_OF_BODY, "unknown key: put it under `params:`"),
+    **dict.fromkeys(("base_url", "api_key_env", "headers", "dialect"), "unknown key: put it at the provider"),
+    "stream": "unknown key: leave it out, for each client says whether it wants a stream",
+    "timeout": "unknown key: write default_timeout",
+}
 _PRICE_KEYS = tuple(Price.model_fields)
 
 _IN_ENVIRONMENT = ("max_connections", "max_pending", "max_concurrent")
@@ -77,6 +83,7 @@ def load(
     overrides = {"listen": listen, "log_file": log_file, "log_level": log_level}
     command_line = {key: value for key, value in overrides.items() if value is not None}
 
+    doubts = [each for document in documents for each in document.doubts]
     folder = cwd if source is None else source.folder
     refuse_unknown_sections(documents, problems)
     proxy = _proxy(section_named(documents, "proxy", problems), command_line, cwd, folder, problems)
@@ -94,11 +101,12 @@ def load(
         _refuse_sqlite(slot_section, slots, problems)
     prices = _prices(section_named(documents, "prices", problems), problems)
     if problems or proxy is None:
-        raise ConfigError(_sorted(problems, documents))
+        raise ConfigError(_sorted([*problems, *doubts], documents))
     searched = places(environ=environ, cwd=cwd, home=home) if source is None else (*source.files, *source.env_files)
     warnings = (
         *_of_places(searched, source is None),
         *(_of_hidden(source, environ, cwd, home) if source is not None and path is None else ()),
+        *map(str, doubts),
         *variables.warnings,
         *_of_placeholders(providers, variables),
         *hints(proxy, providers, slots, variables),
@@ -232,7 +240,7 @@ def _slots(section: Section, providers: Sequence[str], problems: list[Problem]) 
         entry = section.part(name, problems)
         if entry is None:
             continue
-        entry.refuse_unknown(_SLOT_KEYS, problems, dict.fromkeys(_OF_BODY, "unknown key: put it under `params:`"))
+        entry.refuse_unknown(_SLOT_KEYS, problems, _ELSEWHERE)
         slot = entry.check(SlotConfig, _SLOT_KEYS, problems, name=name)
         provider = entry.values.get("provider")
         # Without any provider, their absence is a problem already.

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from skyproxy.config import rules
+from skyproxy.config import key_rules
 from skyproxy.config.authorities import read_certificates
 from skyproxy.config.filling import fill_headers
 from skyproxy.config.hosts import is_loopback
@@ -23,6 +23,7 @@ from skyproxy.config.variables import Variables
 # The rest is made here, not written in a file.
 _MADE_KEYS = ("name", "api_key", "api_keys", "key_missing", "ca_certificates", "header_secrets", "via")
 _PROVIDER_KEYS = tuple(key for key in ProviderConfig.model_fields if key not in _MADE_KEYS)
+_NAMES_OF_KEYS = ("api_key", "apiKey", "apikey", "api-key", "key", "token", "secret", "password")
 _API_KEY = (
     "unknown key: write api_key_env with the name of a variable, and the key itself into .env, as NAME=key (a key that "
     "has stood in a file that others may read is to be replaced)"
@@ -41,7 +42,7 @@ def read_providers(
         entry = section.part(name, problems)
         if entry is None:
             continue
-        entry.refuse_unknown(_PROVIDER_KEYS, problems, {"api_key": _API_KEY, "apiKey": _API_KEY})
+        entry.refuse_unknown(_PROVIDER_KEYS, problems, dict.fromkeys(_NAMES_OF_KEYS, _API_KEY))
         entry, secrets = fill_headers(entry, variables, problems)
         provider = entry.check(ProviderConfig, _PROVIDER_KEYS, problems, name=name, **general)
         if provider is not None:
@@ -71,7 +72,7 @@ def _with_keys(provider: ProviderConfig, variables: Variables, problems: list[Pr
         if not value:
             continue
         try:
-            keys.append(ApiKeyConfig(variable=variable, secret=SecretStr(rules.key(value))))
+            keys.append(ApiKeyConfig(variable=variable, secret=SecretStr(key_rules.key(value))))
         except ValueError as error:
             problems.append(Problem(place, line, variable, str(error)))
     if not keys:

@@ -21,8 +21,6 @@ _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e]*")
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
-_CURLY = "\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb"
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _PLACEHOLDER = re.compile(r"\$\{[^}]*\}?")
 _ENDPOINT = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*:.+")
@@ -190,18 +188,6 @@ def _endpoints(value: object) -> tuple[str, ...]:
     return (text,)
 
 
-def variable(value: str) -> str:
-    """The name of an environment variable.
-
-    :raise ValueError: it cannot be one, or looks like the key itself.
-    """
-    # Keys of Groq, Google and Mistral have the letters of a variable's name; the name is shown, a key never.
-    looks_like_key = len(value) >= 20 and re.search("[0-9]", value) and re.search("[a-z]", value)
-    if not _VARIABLE.fullmatch(value) or looks_like_key:
-        raise ValueError("must be the name of an environment variable, not the key itself")
-    return value
-
-
 def distinct(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
     """Names, each of which stands there once.
 
@@ -259,20 +245,6 @@ def header_value(value: str) -> str:
     if not _FIELD_VALUE.fullmatch(value):
         raise ValueError("must be ASCII on one line")
     return value.strip()
-
-
-def key(value: str) -> str:
-    """A provider's key.
-
-    :raise ValueError: it has characters that a header cannot hold, or more than the key.
-    """
-    if value.lower().startswith("bearer "):
-        raise ValueError("must be the key alone: leave out the word Bearer")
-    if value[0] in _CURLY or value[-1] in _CURLY:
-        raise ValueError("must be the key alone: leave out the curly quotes")
-    if not _VISIBLE_ASCII.fullmatch(value):
-        raise ValueError("must be ASCII without spaces, line breaks and control characters")
-    return value
 
 
 def json_value(value: Any) -> Any:

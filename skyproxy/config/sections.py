@@ -17,11 +17,14 @@ from skyproxy.util.close_matches import nearest
 
 SECTIONS = ("proxy", "defaults", "providers", "model_slots", "prices")
 
+_OF_LITELLM = ("model_list", "litellm_settings", "general_settings", "router_settings")
+_A_KEY = "unknown key: keys go into .env beside this file, as NAME=key"
+
 _M = TypeVar("_M", bound=BaseModel)
 
 _TEXT = "must be a text (a number, or a word such as yes or no, takes quotes)"
 _MAPPING = "must be a mapping of keys to values"
-_LIST = "must be a list"
+_LIST = "must be a list, such as [one, two]"
 _MESSAGES = {
     "missing": "is required",
     "string_type": _TEXT,
@@ -30,8 +33,8 @@ _MESSAGES = {
     "bool_type": "must be true or false",
     "frozen_set_type": _LIST,
     "tuple_type": _LIST,
-    "dict_type": _MAPPING,
-    "mapping_type": _MAPPING,
+    "dict_type": f"{_MAPPING}, such as {{{{name: value}}}}",
+    "mapping_type": f"{_MAPPING}, such as {{{{name: value}}}}",
     "model_type": _MAPPING,
     "float_type": "must be a number",
     "finite_number": "must be a finite number",
@@ -42,6 +45,7 @@ _MESSAGES = {
 }
 _QUOTED = re.compile(r"'([^']*)'")
 _NO_SPACE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*:[^ ]")
+_URL = re.compile(r"https?://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ class Section:
         value = self.values[key]
         document = self.places[key]
         if value is not None and not isinstance(value, dict):
-            problems.append(self.problem((key,), _no_mapping(value)))
+            problems.append(self.problem((key,), _no_mapping(value, slot=self.path == ("model_slots",))))
             return None
         values = value or {}
         return Section(document, (*self.path, key), values, dict.fromkeys(values, document))
@@ -127,11 +131,20 @@ class Section:
         return self.problem(path, message.format(**context) if "{" in message else message, suggestion)
 
 
-def _no_mapping(value: Any) -> str:
-    """What to do about *value*, which is something else."""
+def _no_mapping(value: Any, *, slot: bool = False) -> str:
+    """What to do about *value*, which is something else.
+
+    :param slot: whether it stands in the place of a slot.
+    """
+    if isinstance(value, list):
+        return f"{_MAPPING}, not a list: leave out the dashes"
+    if isinstance(value, str) and _URL.match(value):
+        return f"{_MAPPING}: put base_url: before it, in a line of its own below the name"
+    if isinstance(value, str) and slot and not value.startswith(("provider:", "model:")):
+        return f"{_MAPPING}: write provider: and model: in two lines below it"
     if isinstance(value, str) and _NO_SPACE.match(value):
         return f"{_MAPPING}: put a space after the colon"
-    return f"{_MAPPING}, not a list: leave out the dashes" if isinstance(value, list) else _MAPPING
+    return _MAPPING
 
 
 def _fields_at(model: type[BaseModel], path: KeyPath) -> Iterable[str]:
@@ -169,9 +182,11 @@ def section_named(documents: Sequence[Document], name: str, problems: list[Probl
 def refuse_unknown_sections(documents: Sequence[Document], problems: list[Problem]) -> None:
     """Add a problem for each key at the top of a document that is no section."""
     for document in documents:
-        if "model_list" in document.data and "model_slots" not in document.data:
-            whole = Section(document, (), document.data, {})
+        whole = Section(document, (), document.data, {})
+        of_litellm = next((key for key in _OF_LITELLM if key in document.data), None)
+        if of_litellm is not None and "model_slots" not in document.data:
             text = "this is a file of LiteLLM's: skyproxy init --import reads it"
-            problems.append(whole.problem(("model_list",), text))
+            problems.append(whole.problem((of_litellm,), text))
             continue
-        Section(document, (), document.data, {}).refuse_unknown(SECTIONS, problems)
+        keys = {key: _A_KEY for key in document.data if key.isupper() and key.endswith(("_KEY", "_TOKEN"))}
+        whole.refuse_unknown(SECTIONS, problems, keys)

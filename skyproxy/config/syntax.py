@@ -15,6 +15,9 @@ _KEY = re.compile(r"(?:- )?[^\s'\"#][^'\"#]*?:(?=\s|$)")
 _OF_COLONS = ("mapping values", "find expected ':'", "expected '<document start>'")
 _WITH_VALUE = re.compile(r"(?:- )?[^\s'\"#][^'\"#]*?:\s+[^\s#|>&]")
 
+_OF_SIGNS = ("cannot start any token", "alias", "chomping or indentation")
+_ODD_SPACE = re.compile("[\u00a0\u2007\u202f]")
+
 _QUOTED = re.compile(r"'[^'<>]{2,}'")
 _OPENING = {"[": "]", "{": "}"}
 
@@ -42,7 +45,7 @@ class _Trouble:
         self.since = None if error.context_mark is None else int(error.context_mark.line) + 1
 
     def explain(self) -> tuple[int | None, str]:
-        for found in (self._of_scalars(), self._of_colons(), self._of_brackets(), self._of_blocks()):
+        for found in (self._of_spaces(), self._of_scalars(), self._of_colons(), self._of_brackets(), self._of_blocks()):
             if found is not None:
                 line, words = found
                 return line, f"is not valid YAML: {words}"
@@ -50,6 +53,11 @@ class _Trouble:
         return self.at, f"is not valid YAML: {_QUOTED.sub('a name', self._problem)}"
 
     # Kinds of causes. Each gives the line of the cause and what to do, or None if it is another.
+
+    def _of_spaces(self) -> tuple[int | None, str] | None:
+        near = (self.at, self.since, None if self.at is None else self._before(self.at))
+        odd = next((each for each in near if each and _ODD_SPACE.search(self._line(each))), None)
+        return None if odd is None else (odd, "there is a no-break space: delete it, and type a plain one")
 
     def _of_scalars(self) -> tuple[int | None, str] | None:
         problem = self._problem
@@ -59,8 +67,11 @@ class _Trouble:
             return self.since, "the quote that opens here is not closed"
         if "escape" in problem:
             return self.at, "a backslash means something else in double quotes: use single quotes, or / in paths"
-        if "cannot start any token" in problem or "alias" in problem or "tag" in self._context:
-            return self.at, "a value that begins with a sign such as @ * ! % & or ` takes quotes: put all of it in ' '"
+        if any(words in self._problem for words in _OF_SIGNS) or "tag" in self._context:
+            return (
+                self.at,
+                "a value that begins with a sign such as @ * ! % & | > ` takes quotes: put all of it in ' '",
+            )
         if problem.endswith("found '<scalar>'"):
             opened = self._quote_until(self.at)
             if opened is not None:

@@ -18,9 +18,10 @@ _MISTAKES = (
     (re.compile(r"\s*(?:export\s+)?[A-Za-z_]\w*\s*:"), f"there is a colon where = is wanted: {_WRITE}"),
     (re.compile(r"\s*(?:export\s+)?[A-Za-z_]\w*\s*=\s*['\"]"), "the quote that opens here is not closed"),
 )
+_BEHIND_HASH = re.compile(r"\s*#+\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*\S")
 _PLACEHOLDER = re.compile(
     r"(?:your|my|insert|replace|change|put|paste|enter)[-_ ](?:.*key|.*token|me|here|this).*|changeme|<.*>|\[.*\]"
-    r"|(?:sk-)?x{4,}|(?:sk-)?\.{3,}|.*(?:your|api)[-_ ]?key[-_ ]?here.*",
+    r"|(?:sk-)?x{4,}|.*(?:\.{3}|\u2026)|.*(?:your|api)[-_ ]?key[-_ ]?here.*|.*[-_ ]your[-_ ]key.*|todo|tbd",
     re.IGNORECASE,
 )
 
@@ -36,6 +37,11 @@ class Variables:
         self._environ = environ
         self._files = [_EnvFile(path, text) for path, text in env_files]
         self.warnings = tuple(warning for file in self._files for warning in file.warnings)
+
+    @property
+    def place(self) -> str | None:
+        """The file into which a key is to be written: the first that is there; None if none is."""
+        return next((file.name for file in self._files), None)
 
     def get(self, name: str) -> tuple[str, int | None, str]:
         """Where *name* is set: the file, for messages, and the line in it; and to what, an empty text if it is not."""
@@ -57,8 +63,17 @@ class Variables:
             if found is not None and found[1] and name in self._environ:
                 return f" It is empty in the environment, which hides line {found[0]} of {file.name}."
         for file in self._files:
+            found = file.find(name)
+            if found is not None and not found[1]:
+                return f" Line {found[0]} of {file.name} has it, but without a value."
+            if name in file.behind_hash:
+                return f" Line {file.behind_hash[name]} of {file.name} has it behind a #: take that away."
+        for file in self._files:
             candidates = {each: line for each, (line, value) in file.found.items() if value and each not in others}
             near = nearest(name, candidates)
+            if near is None:
+                keys = [each for each in candidates if each.endswith(("KEY", "TOKEN"))]
+                near = keys[0] if len(keys) == 1 else None
             if near is not None and near.isidentifier():
                 return f" Line {candidates[near]} of {file.name} has {near}: is that it?"
         return ""
@@ -73,12 +88,18 @@ class _EnvFile:
     """One of the files.
 
     :ivar found: by name, the line and the value of each variable.
+    :ivar behind_hash: by name, the line of each that is in a comment.
     """
 
     def __init__(self, path: Path, text: str) -> None:
         self.name = str(path)
         self.found: dict[str, tuple[int, str]] = {}
         self.warnings: list[str] = []
+        self.behind_hash = {
+            match[1]: number
+            for number, each in enumerate(text.splitlines(), 1)
+            if (match := _BEHIND_HASH.match(each)) is not None
+        }
         # A key is taken as it stands, even if it has a dollar sign.
         for binding in parse_stream(StringIO(text)):
             line = _line_of(binding)

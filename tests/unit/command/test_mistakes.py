@@ -10,6 +10,8 @@ from tempfile import mkdtemp
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.command.check import look
+from skyproxy.command.init.known import SLOTS
+from skyproxy.config.hints import SKYRIMNET_SLOTS
 
 P = "providers:\n  openrouter:\n    base_url: https://openrouter.ai/api/v1\n    api_key_env: OPENROUTER_API_KEY\n"
 S = "model_slots:\n  default:\n    provider: openrouter\n    model: m\n"
@@ -44,7 +46,69 @@ IN_YAML: tuple[tuple[str, int, str], ...] = (
     (P + S + "  default: {provider: openrouter, model: m}\n", 9, "stands here twice; the first is in line 6"),
     ("model_list:\n  - model_name: x\n    litellm_params: {model: openai/x}\n", 1, "skyproxy init --import reads it"),
     ("proxy: {listen: '127.0.0.1'}\n" + P + S, 1, "proxy.listen"),
+    # Others of the same kinds: quotes, colons, indents, tabs, backslashes, signs.
+    ("providers:\n  o:\n    base_url: \"http://127.0.0.1:1/v1\n    http2: off\n", 3, "quote that opens here"),
+    (P + S + "    fallbacks: [\"openrouter:x, default]\n", 9, "quote that opens here"),
+    (P + "model_slots:\n  default:\n    provider: openrouter\n    model: 'it's'\n", 8, "one pair of quotes"),
+    (P + "model_slots:\n  default:\n    provider: openrouter\n    model:m\n", 8, "put a space after the colon"),
+    (P + "model_slots:\n  default: {provider:openrouter, model: m}\n", 6, "put a space after the colon"),
+    ("providers\n  o:\n    base_url: http://127.0.0.1:1/v1\n", 1, "there is no colon"),
+    (P + "model_slots:\n  default:\n    provider = openrouter\n    model: m\n", 7, "there is no colon"),
+    (P + " model_slots:\n  default:\n    provider: openrouter\n    model: m\n", 5, "indented differently"),
+    (P + S + "   combat:\n    provider: openrouter\n    model: m\n", 9, "indented differently"),
+    ("providers:\n  o:\n    base_url: http://x/v1\n     http2: off\n", 4, "indent them alike"),
+    (P + "model_slots:\n  default:\n\t  provider: openrouter\n", 7, "a tab, where YAML wants spaces"),
+    (P + "model_slots:\n  default:\n    provider:\topenrouter\n    model: m\n", 7, "a tab"),
+    ('proxy:\n  log_file: "C:\\logs\\"\n' + P + S, 2, "use single quotes, or / in paths"),
+    ('proxy:\n  log_file: "C:\\xampp\\x.log"\n' + P + S, 2, "use single quotes, or / in paths"),
+    (P + "model_slots:\n  default:\n    provider: openrouter\n    model: >x\n", 8, "put all of it in ' '"),
+    (P + "model_slots:\n  default:\n    provider: openrouter\n    model: |x\n", 8, "put all of it in ' '"),
+    (P + "model_slots:\n  default:\n    provider: openrouter\n    model: &x\n", 8, "put all of it in ' '"),
+    (P + "model_slots:\n  default:\n    provider:\u00a0openrouter\n    model: m\n", 7, "no-break space"),
+    (P + "model_slots:\n  default:\n    provider: \u201copenrouter\u201d\n    model: m\n", 7, "curly quotes"),
+    (P + S + "    params: {temperature: 0,7}\n", 9, "write 0.7, not 0,7"),
+    # Keys.
+    (P.replace("OPENROUTER_API_KEY", "gsk_secretsecretsecret") + S, 4, "the name of an environment variable"),
+    (P.replace("OPENROUTER_API_KEY", "[A_KEY, AIzaSysecret]") + S, 4, "the name of an environment variable"),
+    (P.replace("OPENROUTER_API_KEY", "OPENROUTER_API_KEY=sk-secret") + S, 4, "the name of an environment variable"),
+    (P.replace("OPENROUTER_API_KEY", "${OPENROUTER_API_KEY}") + S, 4, "leave out $"),
+    (P.replace("OPENROUTER_API_KEY", "$OPENROUTER_API_KEY") + S, 4, "leave out $"),
+    (P.replace("api_key_env: OPENROUTER_API_KEY", "key: sk-secret") + S, 4, "the key itself into .env"),
+    (P.replace("api_key_env: OPENROUTER_API_KEY", "apiKey: sk-secret") + S, 4, "the key itself into .env"),
+    (P.replace("api_key_env: OPENROUTER_API_KEY", "token: sk-secret") + S, 4, "the key itself into .env"),
+    ("OPENROUTER_API_KEY: sk-secret\n" + P + S, 1, "keys go into .env"),
+    # Keys of others, lists, names.
+    (P + S + "    stop: ['x']\n", 9, "put it under `params:`"),
+    (P + S + "    base_url: http://x/v1\n", 9, "put it at the provider"),
+    (P + S + "    timeout: 60s\n", 9, "write default_timeout"),
+    (P + S + "    stream: true\n", 9, "leave it out"),
+    (P + "model_slots:\n  default: openrouter:m\n", 6, "write provider: and model: in two lines"),
+    ("providers:\n  o: http://127.0.0.1:1/v1\n", 2, "put base_url: before it"),
+    (P + "    headers: [X-Title]\n" + S, 5, "such as {name: value}"),
+    (P + "    allowed_fields: {model: true}\n" + S, 5, "such as [one, two]"),
+    (P + S + "    fallbacks: ['openrouter/x']\n", 9, "mean 'openrouter:'"),
+    (P + S + "  combat: {provider: openrouter, model: m, fallbacks: [defualt]}\n", 9, "mean 'default'"),
+    (P + S + "    fallbacks: [default]\n", 9, "leads back to its own slot"),
+    ("proxy: {listen: 70000}\n" + P + S, 1, "a port from 0 to 65535"),
+    ("proxy: {listen: ':35791'}\n" + P + S, 1, "must be a port, host:port"),
+    ("proxy: {listen: '*:35791'}\n" + P + S, 1, "must be a port, host:port"),
+    ("litellm_settings: {}\n", 1, "skyproxy init --import reads it"),
+    ("general_settings: {master_key: sk-secret}\n", 1, "skyproxy init --import reads it"),
+    (P + "slots:\n  default: {provider: openrouter, model: m}\n", 5, "mean 'model_slots'"),
+    (P + "    default_timeout: 60 s\n" + S, 5, "500ms, 60s, 5m, 1h"),
+    (P + "    openrouter: {}\n" + S, 5, "unknown key"),
 )  # fmt: skip
+
+DOUBTED: tuple[tuple[str, int, str], ...] = (
+    # What YAML takes, though it is hardly what was meant: these are warnings.
+    (P + 'model_slots:\n  default:\n    provider: openrouter\n    model: m"\n', 8, "ends with a quote"),
+    (P + "model_slots:\n  default:\n    provider: openrouter\n    model: llama #1\n", 8, "read as a comment"),
+    (P + "model_slots:\n  default:\n    provider: openrouter\n    model: <MODEL>\n", 8, "still to be filled in"),
+    (P + "model_slots:\n  default:\n    provider: openrouter\n    model: m\n      x\n", 8, "line 9 is read as a part"),
+    (P + S + "    fallbacks:\n    - openrouter:a\n     - openrouter:b\n", 10, "line 11 is read as a part"),
+    (P + S + "    fallbacks:\n      \u2013 openrouter:x\n", 10, "a dash of typography"),
+    ('proxy:\n  log_file: "C:\\new\\temp.log"\n' + P + S, 2, "use single quotes, or / in paths"),
+)
 
 IN_ENV: tuple[tuple[str, str], ...] = (
     ("OPENROUTER_API_KEY: sk-secret\n", "write NAME=value"),
@@ -55,6 +119,42 @@ IN_ENV: tuple[tuple[str, str], ...] = (
     ("OPENROUTER_API_KEY=Bearer sk-secret\n", "leave out the word Bearer"),
     ("OPENROUTER_API_KEY=“sk-secret”\n", "curly quotes"),
     ("OPENROUTER_API_KEY=your-key-here\n", "still to be put there"),
+    # Others of the same kinds.
+    ("SET OPENROUTER_API_KEY=sk-secret\n", "leave out set"),
+    ("setx OPENROUTER_API_KEY sk-secret\n", "leave out set"),
+    ('$Env:OPENROUTER_API_KEY = "sk-secret"\n', "leave out $env:"),
+    ("$OPENROUTER_API_KEY=sk-secret\n", "write NAME=value"),
+    ("sk-or-v1-secret\n", "write NAME=value"),
+    ("OPENROUTER_API_KEY sk-secret\n", "write NAME=value"),
+    ('OPENROUTER_API_KEY="sk-secret\n', "the quote that opens here is not closed"),
+    ("OPEN_ROUTER_API_KEY=sk-secret\n", "has OPEN_ROUTER_API_KEY: is that it?"),
+    ("OPENROUTER_API_KEYS=sk-secret\n", "has OPENROUTER_API_KEYS: is that it?"),
+    ("API_KEY=sk-secret\n", "has API_KEY: is that it?"),
+    ("# OPENROUTER_API_KEY=sk-secret\n", "has it behind a #"),
+    ("OPENROUTER_API_KEY=\n", "has it, but without a value"),
+    ('OPENROUTER_API_KEY=""\n', "has it, but without a value"),
+    ('OPENROUTER_API_KEY="bearer sk-secret"\n', "leave out the word Bearer"),
+    ("OPENROUTER_API_KEY=\u2018sk-secret\u2019\n", "curly quotes"),
+    ("OPENROUTER_API_KEY=sk-secret,\n", "leave out the comma"),
+    ("OPENROUTER_API_KEY=sk-secret;\n", "leave out the comma or semicolon"),
+    ("OPENROUTER_API_KEY=<sk-secret>\n", "still to be put there"),
+    ("OPENROUTER_API_KEY=sk-or-v1-...\n", "still to be put there"),
+    ("OPENROUTER_API_KEY=sk-or-v1-your-key\n", "still to be put there"),
+    ("OPENROUTER_API_KEY=TODO\n", "still to be put there"),
+)
+
+MISPLACED: tuple[tuple[tuple[str, ...], str], ...] = (
+    # The files that are there, and what is told of one of them.
+    (("skyproxy.yaml.txt",), "skyproxy.yaml.txt is not read: rename it to"),
+    (("skyproxy.yml",), "skyproxy.yml is not read: rename it to"),
+    (("Skyproxy.yaml",), "Skyproxy.yaml is not read: rename it to"),
+    (("providers.yaml", "routes.yaml"), "providers.yaml is not read: rename it to"),
+    (("config/providers.yml", "config/routes.yaml"), "providers.yml is not read: rename it to"),
+    (("config/skyproxy.yaml",), "skyproxy.yaml is not read: rename it to"),
+    (("config/providers.yaml", "config/routes.yml"), "but routes.yml: rename it to routes.yaml"),
+    (("skyproxy.yaml", ".env.txt"), ".env.txt is not read: rename it to"),
+    (("skyproxy.yaml", "env"), "env is not read: rename it to"),
+    (("skyproxy.yaml", "env.txt"), "env.txt is not read: rename it to"),
 )
 
 
@@ -80,6 +180,45 @@ class MistakeTests(SynchronousTestCase):
             errors, _ = self.told(text)
             self.assertTrue(any(f"skyproxy.yaml:{line}: " in each and words in each for each in errors), (text, errors))
 
+    def test_what_yaml_takes_but_nobody_meant(self) -> None:
+        for text, line, words in DOUBTED:
+            errors, warnings = self.told(text, "OPENROUTER_API_KEY=k\n")
+            told = [*errors, *warnings]
+            self.assertTrue(any(f"skyproxy.yaml:{line}: " in each and words in each for each in told), (text, told))
+
+    def test_free_texts_are_not_doubted(self) -> None:
+        text = P + S + '    params: {stop: [<|end|>, "a\\nb", x\']}\n    force:\n      system: goes\n        on\n'
+        errors, warnings = self.told(text.replace("model: m\n", "model: m  # mine\n"), "OPENROUTER_API_KEY=k\n")
+        self.assertEqual((errors, [each for each in warnings if "SkyrimNet" not in each]), ([], []))
+
+    def test_files_of_other_names_and_places(self) -> None:
+        contents = {
+            "skyproxy": P + S,
+            "providers": P,
+            "routes": S,
+            "": "OPENROUTER_API_KEY=k\n",
+            "env": "OPENROUTER_API_KEY=k\n",
+        }
+        for names, words in MISPLACED:
+            folder = Path(mkdtemp())
+            self.addCleanup(rmtree, folder)
+            for name in names:
+                (folder / name).parent.mkdir(exist_ok=True)
+                (folder / name).write_text(contents[Path(name).name.lower().partition(".")[0]], "utf-8")
+            found = look(None, environ={}, cwd=folder, home=None)
+            self.assertIn(words, "\n".join((*found.errors, *found.warnings)), str(names))
+
+    def test_a_file_of_another_name_where_one_was_named(self) -> None:
+        folder = Path(mkdtemp())
+        self.addCleanup(rmtree, folder)
+        (folder / "mine.yaml.txt").write_text(P + S, "utf-8")
+        found = look(folder / "mine.yaml", environ={}, cwd=folder, home=None)
+        self.assertIn("no such file or folder, but mine.yaml.txt: rename it to mine.yaml", found.errors[0])
+
+    def test_the_place_of_the_key_is_named(self) -> None:
+        errors, _ = self.told(P + S, "X=y\n")
+        self.assertRegex(errors[0], r"set OPENROUTER_API_KEY in the environment or in /\S+/\.env\.")
+
     def test_in_the_keys(self) -> None:
         for env, words in IN_ENV:
             errors, warnings = self.told(P + S, env)
@@ -94,10 +233,35 @@ class MistakeTests(SynchronousTestCase):
     def test_addresses_that_are_no_apis(self) -> None:
         for typed, meant in (
             ("11434", "11434/v1"), ("11434/api/chat", "11434/v1"), ("1234/v1/completions", "1234/v1"),
-            ("8080/v1/models", "8080/v1"),
+            ("8080/v1/models", "8080/v1"), ("8080/completion", "8080/v1"), ("1234/api/v0", "1234/v1"),
+            ("11434/v1/chat", "11434/v1"), ("5001/api/v1/generate", "5001/v1"), ("11434/api/generate", "11434/v1"),
         ):  # fmt: skip
             _, warnings = self.told(LOCAL % typed)
             self.assertIn(f"did you mean http://127.0.0.1:{meant}?", "\n".join(warnings))
+        for typed, meant in (
+            ("https://openrouter.ai", "https://openrouter.ai/api/v1"), ("https://api.openai.com", "https://api.openai.com/v1"),
+            ("https://openrouter.ai/v1", "https://openrouter.ai/api/v1"),
+            ("https://localhost:11434/v1", "http://localhost:11434/v1"),
+            ("https://generativelanguage.googleapis.com/v1beta", "https://generativelanguage.googleapis.com/v1beta/openai"),
+        ):  # fmt: skip
+            _, warnings = self.told(f"providers: {{o: {{base_url: '{typed}'}}}}\n")
+            self.assertIn(f"did you mean {meant}?", "\n".join(warnings))
+        _, warnings = self.told(LOCAL % "35791/v1")
+        self.assertIn("where skyproxy itself listens", "\n".join(warnings))
+        for right in ("11434/v1/", "8080/v1/chat/completions", "5001/proxied/v1"):
+            _, warnings = self.told("proxy: {fallback_to_default: true}\n" + LOCAL % right)
+            self.assertEqual(warnings, [], right)
+        for right in (
+            "https://api.openai.com/v1/",
+            "https://openrouter.ai/api/v1/chat/completions",
+            "https://x.example/api",
+        ):
+            _, warnings = self.told(f"providers: {{o: {{base_url: '{right}'}}}}\n")
+            self.assertEqual(warnings, [], right)
+
+    def test_times_in_milliseconds(self) -> None:
+        _, warnings = self.told("defaults: {default_timeout: 60000}\n" + LOCAL % "1/v1")
+        self.assertIn("numbers are seconds; did you mean 60s?", "\n".join(warnings))
 
     def test_what_works_is_not_complained_of(self) -> None:
         for text, env in (
@@ -116,5 +280,9 @@ class MistakeTests(SynchronousTestCase):
         self.assertIn("SkyrimNet also asks for combat", warnings[0])
         _, warnings = self.told("proxy: {fallback_to_default: true}\n" + LOCAL % "11434/v1")
         self.assertEqual(warnings, [])
+        for typed, meant in (("Default", "default"), ("DEFAULT", "default"), ("diarygeneration", "DiaryGeneration")):
+            _, warnings = self.told((LOCAL % "11434/v1").replace("default", typed))
+            self.assertIn(f"Slot {typed!r} is not the slot {meant!r}", "\n".join(warnings))
+        self.assertEqual(SKYRIMNET_SLOTS, tuple(SLOTS))
         _, warnings = self.told((LOCAL % "11434/v1").replace("default", "mine"))
         self.assertEqual(warnings, [], "a configuration that is for others")

@@ -40,7 +40,7 @@ class SlotTests(ConfigTestCase):
                 "proxy.yaml:9: model_slots.s.priority: must be one of 'interactive' or 'background' (did you mean "
                 "'background'?)",
                 "proxy.yaml:9: model_slots.s.strip_reasoning: must be true or false",
-                "proxy.yaml:10: model_slots.t.fallbacks: must be a list",
+                "proxy.yaml:10: model_slots.t.fallbacks: must be a list, such as [one, two]",
                 "proxy.yaml:11: model_slots.u.fallbacks: must not name anything twice",
             ],
         )

@@ -69,14 +69,14 @@ class KeyTests(OneProviderTestCase):
         )
         self.assertEqual(
             self.refused("api_key_env: [A, sk-secret]"),
-            ["api_key_env.1: must be the name of an environment variable, not the key itself"],
+            ["api_key_env.1: must be the name of an environment variable, not the key itself, which goes into .env"],
         )
         self.assertEqual(self.refused("api_key_env: [A, B, A]"), ["api_key_env: must not name anything twice"])
         self.assertEqual(
             self.refused("api_key_env: []"),
             ["api_key_env: must name a variable; without api_key_env the provider gets no key"],
         )
-        self.assertEqual(self.refused("api_key_env: {A: B}"), ["api_key_env: must be a list"])
+        self.assertEqual(self.refused("api_key_env: {A: B}"), ["api_key_env: must be a list, such as [one, two]"])
         self.assertEqual(self.refused("api_keys: [A]"), ["api_keys: unknown key (did you mean 'api_key_env'?)"])
 
     def test_never_shown(self) -> None:

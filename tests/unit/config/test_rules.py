@@ -9,7 +9,7 @@ class ValueTests(ConfigTestCase):
     def refused(self, key: str, text: str) -> str:
         """The message about *key* of a provider with *text*."""
         base_url = "" if key == "base_url" else "base_url: http://h/v1, "
-        (line,) = self.problems_of(f"providers: {{a: {{{base_url}{text}}}}}")
+        line, *_ = self.problems_of(f"providers: {{a: {{{base_url}{text}}}}}")
         place, _, message = line.partition(f"providers.a.{key}")
         self.assertEqual(place, "proxy.yaml:1: ")
         return message
@@ -38,14 +38,22 @@ class ValueTests(ConfigTestCase):
 
     def test_api_key_env(self) -> None:
         for text in ("sk-proj-abc", "1KEY", "A B", "A=B", "gsk_A1b2C3d4E5f6G7h8I9j0",
-                     "AIzaSyA1b2C3d4E5f6G7h8I9j0", "${KEY}"):  # fmt: skip
+                     "AIzaSyA1b2C3d4E5f6G7h8I9j0", "gsk_x"):  # fmt: skip
             self.assertEqual(
                 self.refused("api_key_env", f"api_key_env: '{text}'"),
-                ": must be the name of an environment variable, not the key itself",
+                ": must be the name of an environment variable, not the key itself, which goes into .env",
+            )
+
+        for text in ("${KEY}", "$KEY", "%KEY%"):
+            self.assertEqual(
+                self.refused("api_key_env", f"api_key_env: '{text}'"),
+                ": must be the name of an environment variable alone: leave out $, { } and %",
             )
 
     def test_allowed_fields(self) -> None:
-        self.assertEqual(self.refused("allowed_fields", "allowed_fields: model"), ": must be a list")
+        self.assertEqual(
+            self.refused("allowed_fields", "allowed_fields: model"), ": must be a list, such as [one, two]"
+        )
         self.assertIn(".1: must be a text", self.refused("allowed_fields", "allowed_fields: [model, 1]"))
 
     def test_numbers(self) -> None:
@@ -57,7 +65,7 @@ class ValueTests(ConfigTestCase):
 
     def test_provider_names(self) -> None:
         for name in ("a:b", "", " ", "a\\nb"):
-            (line,) = self.problems_of(f'providers: {{"{name}": {{base_url: http://h}}}}')
+            line, *_ = self.problems_of(f'providers: {{"{name}": {{base_url: http://h}}}}')
             self.assertIn("must not", line)
             self.assertIn("providers.", line)
 
@@ -70,7 +78,7 @@ class ValueTests(ConfigTestCase):
                           ("cors_origins", "[https://x/y]"), ("cors_origins", "example.org"),
                           ("cors_origins", "'http://u@h'"), ("cors_origins", "[1]"),
                           ("allowed_hosts", "['a:1']")):  # fmt: skip
-            (line,) = self.problems_of(PROVIDERS + f"proxy: {{{key}: {text}}}")
+            line, *_ = self.problems_of(PROVIDERS + f"proxy: {{{key}: {text}}}")
             self.assertRegex(line, rf"^proxy.yaml:8: proxy\.{key}(\.0)?: must ")
 
     def test_slots(self) -> None:
@@ -79,7 +87,7 @@ class ValueTests(ConfigTestCase):
                           ("force", "{x: {y: !!binary aGk=}}"), ("force", "{x: 36893488147419103232}"),
                           ("default_timeout", "0s")):  # fmt: skip
             model = "" if key == "model" else "model: m, "
-            (line,) = self.problems_of(PROVIDERS + f"model_slots: {{s: {{provider: lm, {model}{key}: {text}}}}}")
+            line, *_ = self.problems_of(PROVIDERS + f"model_slots: {{s: {{provider: lm, {model}{key}: {text}}}}}")
             self.assertRegex(line, rf"^proxy.yaml:8: model_slots\.s\.{key}(\.x)?: must ")
-        (line,) = self.problems_of(PROVIDERS + 'model_slots: {"a\\nb": {provider: lm, model: m}}')
+        line, *_ = self.problems_of(PROVIDERS + 'model_slots: {"a\\nb": {provider: lm, model: m}}')
         self.assertEqual(line, r"proxy.yaml:8: model_slots.a\nb: must not contain control characters or line breaks")

@@ -1,0 +1,55 @@
+"""What YAML takes as it stands, though it is hardly what was meant: values that it cut, joined, or changed silently."""
+
+from __future__ import annotations
+
+import re
+
+from yaml.nodes import ScalarNode
+
+KeyPath = tuple[str, ...]
+
+_CURLY = "\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb"
+_DASHES = "\u2013\u2014"
+
+_FREE = frozenset({"params", "force"})
+"""Below these keys any text may be meant."""
+
+_NOT_A_COMMENT = re.compile(r" #[^\s#]")
+_ANCHOR = re.compile(r"[:,\[{-]\s+&[^\s,\]}]+\s*[,\]}]?\s*$")
+
+
+def doubt(node: ScalarNode, path: KeyPath) -> str | None:
+    """What is doubtful about the value *node* at *path*; None: nothing is. The value itself is not repeated."""
+    if not _FREE.isdisjoint(path) or node.start_mark is None or node.end_mark is None:
+        return None
+    text = str(node.value)
+    if node.style == '"' and any(letter < " " for letter in text):
+        return "a backslash means something else in double quotes: use single quotes, or / in paths"
+    if node.style is not None:
+        return None
+    whole = node.start_mark.buffer or ""
+    line_start = whole.rfind("\n", 0, node.start_mark.pointer) + 1
+    line_end = whole.find("\n", node.end_mark.pointer)
+    rest = whole[node.end_mark.pointer : line_end if line_end >= 0 else len(whole)].rstrip("\0")
+    if not text:
+        anchored = _ANCHOR.search(whole[line_start : node.end_mark.pointer] + rest)
+        return "a value that begins with & takes quotes: put all of it in ' '" if anchored else None
+    if node.end_mark.line > node.start_mark.line:
+        following = node.start_mark.line + 2
+        return f"line {following} is read as a part of it: indent that line as its neighbours, or put all in quotes"
+    if _NOT_A_COMMENT.match(rest):
+        return "what follows from # on is read as a comment: put all of it in ' ' if it belongs to it"
+    return _of_signs(text)
+
+
+def _of_signs(text: str) -> str | None:
+    first, last = text[0], text[-1]
+    if first in _CURLY or last in _CURLY:
+        return "has curly quotes, which belong to it for YAML: type straight ones, or none"
+    if first in _DASHES:
+        return "begins with a dash of typography, which YAML does not know: type -"
+    if last in "\"'":
+        return "ends with a quote, but does not begin with one: put all of it in quotes, or take that one away"
+    if first == "<" and last == ">":
+        return "looks as if it were still to be filled in"
+    return None
