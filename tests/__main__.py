@@ -41,6 +41,7 @@ NOT_ON_STOCK_WIRE = {
             "capacity",
             "clock",
             "command",
+            "deploy",
             "features",
             "listen",
             "log",

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from importlib.resources import files
+from pathlib import Path
 
 import click
+
+from skyproxy.command.output import fail
 
 KINDS = {
     "start": "start.bat" if os.name == "nt" else "start.sh",
@@ -16,12 +19,34 @@ KINDS = {
     "container": "Containerfile",
     "compose": "compose.yaml",
     "kubernetes": "kubernetes.yaml",
+    "pyinstaller": "skyproxy.spec",
 }
 """What can be asked for, and the file in ``skyproxy/deploy`` that is printed."""
 
 
 @click.command()
 @click.argument("kind", type=click.Choice(list(KINDS)))
-def deploy(kind: str) -> None:
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Write it to this new file.")
+def deploy(kind: str, output: Path | None) -> None:
     """Print the file KIND. Its first lines say what to do with it, and how far it was tried."""
-    click.echo(files("skyproxy.deploy").joinpath(KINDS[kind]).read_text("utf-8"), nl=False)
+    data = contents(KINDS[kind])
+    if output is None:
+        # As bytes: a terminal's line ends are not always the file's.
+        click.echo(data, nl=False)
+        return
+    try:
+        with output.open("xb") as file:
+            file.write(data)
+        if data.startswith(b"#!"):
+            output.chmod(output.stat().st_mode | 0o111)
+    except FileExistsError:
+        fail(f"{output} is there already, and is not replaced: name another")
+    except OSError as error:
+        fail(f"cannot write {output}: {error.strerror}")
+    click.echo(f"wrote {output}")
+
+
+def contents(name: str) -> bytes:
+    """The file *name*, with the line ends that its reader needs: cmd loses its way among labels without CRLF."""
+    text = files("skyproxy.deploy").joinpath(name).read_text("utf-8").replace("\r\n", "\n")
+    return (text.replace("\n", "\r\n") if name.endswith(".bat") else text).encode()

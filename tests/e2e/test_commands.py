@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -468,26 +467,6 @@ def test_check_looks_at_the_port(start: Starter, demo: DemoProvider, tmp_path: P
     assert done.returncode == 1 and f"skyproxy stop --pid {run.child.pid}" in done.stderr
     done = skyproxy(tmp_path, "check", env={"XDG_RUNTIME_DIR": str(tmp_path / "nobody")})
     assert done.returncode == 0 and "a skyproxy of another user serves there" in done.stdout
-
-
-def test_deploy(tmp_path: Path) -> None:
-    for kind in ("start", "start.bat", "start.sh", "systemd", "systemd-socket", "container", "compose", "kubernetes"):
-        done = skyproxy(tmp_path, "deploy", kind)
-        assert done.returncode == 0 and "Use: " in done.stdout and "Tried: " in done.stdout, kind
-        if kind in ("compose", "kubernetes"):
-            assert list(yaml.safe_load_all(done.stdout))
-        if kind.startswith("systemd") and shutil.which("systemd-analyze"):
-            unit = tmp_path / ("skyproxy.service" if kind == "systemd" else "skyproxy.socket")
-            unit.write_text(done.stdout.replace("/opt/skyproxy/bin/twistd", sys.executable))
-    if shutil.which("systemd-analyze"):
-        units = [str(tmp_path / "skyproxy.service"), str(tmp_path / "skyproxy.socket")]
-        told = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
-        assert told.returncode == 0, told.stderr
-        assert not [line for line in told.stderr.splitlines() if "skyproxy" in line], told.stderr
-    assert (
-        subprocess.run(["sh", "-n"], input=skyproxy(tmp_path, "deploy", "start.sh").stdout, text=True).returncode == 0
-    )
-    assert skyproxy(tmp_path, "deploy", "nothing").returncode == 2
 
 
 def test_schema(tmp_path: Path) -> None:

@@ -39,8 +39,8 @@ OF_ONE_PACKAGE = {
 }  # fmt: skip
 
 TOP_LEVEL = {
-    ".ci", ".gitignore", "CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml", "setup.cfg", "skyproxy", "tests",
-    "twisted",
+    ".ci", ".gitattributes", ".gitignore", "CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml", "setup.cfg",
+    "skyproxy", "tests", "twisted",
 }  # fmt: skip
 
 
