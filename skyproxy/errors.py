@@ -159,9 +159,10 @@ class KeysResting(Unavailable):
 
 
 class BreakerOpen(Unavailable):
-    """The provider has failed too often, and is left alone for ``open_for``."""
+    """The provider has failed ``failures`` times, at last by ``cause``, and is left alone for ``open_for``."""
 
     code = "breaker_open"
+    failures, cause = 0, ""
 
 
 class BacklogFull(Unavailable):

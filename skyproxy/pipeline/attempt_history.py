@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from skyproxy.errors import ErrorKind, SkyproxyError, UpstreamTimeout
+from skyproxy.errors import BreakerOpen, ErrorKind, SkyproxyError, UpstreamTimeout
 from skyproxy.formats.error_body import masker
 from skyproxy.pipeline.router import Candidate
 from skyproxy.telemetry.refusals import MAY_ECHO, Refusal, Refusals
@@ -76,8 +76,17 @@ class AttemptHistory(AttemptObserver):
         self.all_sent.append(attempt)
 
     def refused(self, attempt: Attempt, error: SkyproxyError) -> None:
-        text = self.masked(error.message)
-        self._note(attempt, "refused", code=error.code or "", text=text, seconds=error.retry_after)
+        failures, text = None, error.message
+        if isinstance(error, BreakerOpen):
+            failures, text = error.failures, error.cause
+        self._note(
+            attempt,
+            "refused",
+            code=error.code or "",
+            status=failures,
+            text=self.masked(text),
+            seconds=error.retry_after,
+        )
 
     def failed(self, attempt: Attempt, status: int | None, kind: ErrorKind | None, said: str) -> None:
         if status is None or kind is None:

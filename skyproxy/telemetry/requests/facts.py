@@ -37,7 +37,7 @@ class Step(NamedTuple):
     :ivar candidate: the index of the one it happened at.
     :ivar attempt: the index of the sending; -1: it had not been sent.
     :ivar code: skyproxy's code of an error, the name of its kind, or the timer that fired.
-    :ivar status: that of a provider's answer.
+    :ivar status: that of a provider's answer; of a breaker that is open, how many failures opened it.
     :ivar text: in whose words ever, without secrets.
     :ivar seconds: of a rest, a wait or a delay; None: not known.
     """

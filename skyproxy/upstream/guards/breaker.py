@@ -163,11 +163,13 @@ class Breaker:
         what = f"Provider {self._provider!r}"
         if self._model is not None:
             what = f"Model {self._model[:200]!r} of provider {self._provider!r}"
-        raise BreakerOpen(
+        error = BreakerOpen(
             f"{what} has failed {self._settings.consecutive} times in a row, and is left alone for now; it is "
             f"asked again in {again:.1f} s.{last_failure}",
             retry_after=again,
         )
+        error.failures, error.cause = self._settings.consecutive, self._cause
+        raise error
 
     @property
     def state(self) -> BreakerState:
