@@ -16,6 +16,7 @@ from twisted.logger import ILogObserver, LogEvent, LogPublisher, globalLogPublis
 
 from skyproxy.log.channel import Channel
 from skyproxy.log.json_lines import JsonLines
+from skyproxy.log.live_lines import LiveLines
 from skyproxy.log.redaction import Redactor
 from skyproxy.log.rotation import Limits
 from skyproxy.log.sinks import FileSink, Sink, StreamSink
@@ -85,6 +86,10 @@ class Logging:
     def observer(self) -> ILogObserver | None:
         """twistd's own log; None: twistd makes one itself."""
         return self._text
+
+    def live_lines(self) -> LiveLines:
+        """The lines as they come, by the current level and without the current secrets."""
+        return LiveLines(lambda: self._redactor, lambda: self._level, self._publisher)
 
     @property
     def _text_level(self) -> str:

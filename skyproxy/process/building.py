@@ -75,6 +75,7 @@ def children(reactor: Any, service: SkyproxyService, signals: Signals, runtime: 
         Child("last bytes", stop=drain.flush),
         Child("requests under way", stop=drain.finish),
         Child("idle connections", stop=parts.connections.drain),
+        Child("event streams", stop=parts.streams.close),
         Resource("endpoints", parts.endpoints.listen, parts.endpoints.close),
         Child("readiness", stop=drain.leave),
         Child("configuration", configuration.start, configuration.stop),

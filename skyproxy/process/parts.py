@@ -48,9 +48,12 @@ from skyproxy.upstream.exchange.provider import Counts, Provider
 from skyproxy.util.timers import Timers
 from skyproxy.web.admin import AdminApi
 from skyproxy.web.app import Api
+from skyproxy.web.events import EventStreams
 from skyproxy.web.figures import Sources, figures
+from skyproxy.web.observations import Observations
 from skyproxy.web.request import RequestIds
 from skyproxy.web.site import ApiSite, build_site, set_limits
+from skyproxy.web.snapshots import Observed
 
 _log = Logger()
 
@@ -63,6 +66,7 @@ class Parts:
     :ivar batches: records of requests that are over.
     :ivar drain: the end of requests when the process stops.
     :ivar stores: of the response cache.
+    :ivar streams: of events, to who looks.
     """
 
     admin_site: Callable[[Callable[[], None], str | None], ApiSite]
@@ -80,6 +84,7 @@ class Parts:
     proxy: Proxy
     reloads: Reloads
     stores: Stores
+    streams: EventStreams
 
 
 def make_parts(
@@ -118,7 +123,20 @@ def make_parts(
         batches.hand_on,
         reloads,
     )
-    api = Api(proxy, providers.runtime, RequestIds(secrets.token_hex(4)), reactor, sources)
+    boot = secrets.token_hex(4)
+    observations = Observations(
+        Observed(
+            sources,
+            ring,
+            lambda: proxy.under_way,
+            providers.runtime,
+            lambda: endpoints.address()[0],
+            reactor.seconds,
+            time.time,
+        )
+    )
+    streams = EventStreams(reactor, observations, logging.live_lines(), boot)
+    api = Api(proxy, providers.runtime, RequestIds(boot), reactor, sources, observations, streams)
     connections = Connections(reactor, scheduler.schedule)
     site = build_site(api.app, reactor, wire, limits_of(config.proxy), connections)
     priority = ProcessPriority()
@@ -133,7 +151,8 @@ def make_parts(
     endpoints = Endpoints(clients, config.proxy.listen, site, sockets)
 
     def admin_site(stop: Callable[[], None], token: str | None) -> ApiSite:
-        admin = AdminApi(Admin(configuration, lambda: endpoints.address()[0], stop), lambda: figures(sources), token)
+        actions = Admin(configuration, lambda: endpoints.address()[0], stop)
+        admin = AdminApi(actions, lambda: figures(sources), token, observations)
         # Its connections are none of clients': nobody waits for them when the process stops.
         return build_site(admin.app, reactor, wire, limits_of(config.proxy), Connections(reactor))
 
@@ -153,6 +172,7 @@ def make_parts(
         proxy=proxy,
         reloads=reloads,
         stores=stores,
+        streams=streams,
     )
 
 

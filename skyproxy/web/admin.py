@@ -10,7 +10,10 @@ from klein import Klein
 from twisted.internet.defer import Deferred, succeed
 from werkzeug.exceptions import HTTPException
 
+from skyproxy.errors import SkyproxyError, Unavailable
 from skyproxy.formats.json_body import encode
+from skyproxy.web.observations import Observations
+from skyproxy.web.request import query_of
 
 TOKEN = b"X-Skyproxy-Token"
 
@@ -40,17 +43,26 @@ class Actions(Protocol):
 
 
 class AdminApi:
-    """``GET /api/status``, ``GET /api/stats``, ``POST /api/reload``, ``POST /api/stop``.
+    """``GET /api/status``, ``GET /api/stats``, ``GET /api/now``, ``GET /api/requests`` and each of them by its id,
+    ``POST /api/reload``, ``POST /api/stop``.
 
     :param figures: those of ``/api/stats``.
+    :param observations: what people see; None: nothing is served now.
     :param token: that each request must bring; None: the socket is for its owner alone.
     """
 
     app = Klein()
 
-    def __init__(self, actions: Actions, figures: Callable[[], dict[str, Any]], token: str | None = None) -> None:
+    def __init__(
+        self,
+        actions: Actions,
+        figures: Callable[[], dict[str, Any]],
+        token: str | None = None,
+        observations: Observations | None = None,
+    ) -> None:
         self._actions = actions
         self._figures = figures
+        self._observations = observations
         self._token = token
 
     @app.route("/api/status", methods=["GET"])
@@ -60,6 +72,23 @@ class AdminApi:
     @app.route("/api/stats", methods=["GET"])
     def stats(self, request: Any) -> Deferred[None]:
         return self._answer(request, self._figures)
+
+    @app.route("/api/now", methods=["GET"])
+    def now(self, request: Any) -> Deferred[None]:
+        return self._answer(request, lambda: self._observed().now())
+
+    @app.route("/api/requests", methods=["GET"])
+    def requests(self, request: Any) -> Deferred[None]:
+        return self._answer(request, lambda: self._observed().requests(query_of(request)))
+
+    @app.route("/api/requests/<path:request_id>", methods=["GET"])
+    def one_request(self, request: Any, request_id: str) -> Deferred[None]:
+        return self._answer(request, lambda: self._observed().request(request_id, query_of(request)))
+
+    def _observed(self) -> Observations:
+        if self._observations is None:
+            raise Unavailable("Nothing is served now: no game runs.")
+        return self._observations
 
     @app.route("/api/reload", methods=["POST"])
     def reload(self, request: Any) -> Deferred[None]:
@@ -86,7 +115,12 @@ class AdminApi:
         return _answered(request, {"error": {"message": failure.value.description}}, failure.value.code)
 
     def _answer(self, request: Any, make: Callable[[], dict[str, Any]]) -> Deferred[None]:
-        return _answered(request, make()) if self._may(request) else _refused(request)
+        if not self._may(request):
+            return _refused(request)
+        try:
+            return _answered(request, make())
+        except SkyproxyError as error:
+            return _answered(request, error.as_object(), error.status)
 
     def _may(self, request: Any) -> bool:
         if self._token is None:

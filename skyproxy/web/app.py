@@ -21,10 +21,12 @@ from skyproxy.pipeline.proxy import Proxy, Runtime, refuse
 from skyproxy.pipeline.request import Endpoint, Request
 from skyproxy.web.client import HttpClient, client_of
 from skyproxy.web.cors import Cors, preflight
+from skyproxy.web.events import EventStreams
 from skyproxy.web.figures import Sources, figures
-from skyproxy.web.host import check_host
+from skyproxy.web.host import check_host, check_near
 from skyproxy.web.metrics import Metrics
-from skyproxy.web.request import ApiRequest, RequestIds
+from skyproxy.web.observations import Observations
+from skyproxy.web.request import ApiRequest, RequestIds, query_of
 
 _log = Logger()
 
@@ -44,6 +46,7 @@ class Api:
     :param runtime: gives the current runtime.
     :param clock: for durations.
     :param sources: what the instruments read.
+    :param observations: what people see; *streams* brings it as it changes.
     :param now: wall-clock time, for ``/healthz``.
     """
 
@@ -56,6 +59,8 @@ class Api:
         ids: RequestIds,
         clock: IReactorTime,
         sources: Sources,
+        observations: Observations,
+        streams: EventStreams,
         now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
         self._proxy = proxy
@@ -63,6 +68,8 @@ class Api:
         self._ids = ids
         self._clock = clock
         self._sources = sources
+        self._observations = observations
+        self._streams = streams
         self._metrics = Metrics(sources)
         self._now = now
 
@@ -149,6 +156,30 @@ class Api:
 
         return self._answered(request, read)
 
+    # What people see, on this machine alone: see skyproxy.web.shapes.
+    @app.route("/api/now", methods=["GET"])
+    def now(self, request: ApiRequest) -> Deferred[None]:
+        return self._observed(request, self._observations.now)
+
+    @app.route("/api/requests", methods=["GET"])
+    def requests(self, request: ApiRequest) -> Deferred[None]:
+        return self._observed(request, self._observations.requests, query_of(request))
+
+    @app.route("/api/requests/<path:request_id>", methods=["GET"])
+    def one_request(self, request: ApiRequest, request_id: str) -> Deferred[None]:
+        return self._observed(request, self._observations.request, request_id, query_of(request))
+
+    @app.route("/api/events", methods=["GET"])
+    def events(self, request: ApiRequest) -> Deferred[None]:
+        client, _ = self._client(request)
+        try:
+            self._admit(request, client)
+            check_near(request.client)
+            return self._streams.open(client, query_of(request), request.transport)
+        except SkyproxyError as error:
+            refuse(client, error)
+            return succeed(None)
+
     @app.handle_errors(WrongMethodForPath)  # type: ignore[arg-type]
     def wrong_method(self, request: ApiRequest, failure: Failure) -> Deferred[None]:
         assert isinstance(failure.value, WrongMethodForPath)
@@ -199,6 +230,13 @@ class Api:
             ),
             client,
         )
+
+    def _observed(self, request: ApiRequest, make: Callable[..., dict[str, Any]], *arguments: Any) -> Deferred[None]:
+        def read() -> dict[str, Any]:
+            check_near(request.client)
+            return make(*arguments)
+
+        return self._answered(request, read)
 
     def _answered(self, request: ApiRequest, make: Callable[[], dict[str, Any]]) -> Deferred[None]:
         return self._sent(request, lambda: (json_body.encode(make()), _JSON))

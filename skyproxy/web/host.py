@@ -8,6 +8,8 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
+from twisted.internet.address import UNIXAddress
+
 from skyproxy.errors import HostNotAllowed
 
 _LONGEST = 300
@@ -39,6 +41,16 @@ def check_host(host: bytes | None, local: Any, allowed: Container[str] = ()) -> 
     raise HostNotAllowed(
         "Ask for this path by the name localhost or 127.0.0.1, or list the name in the Host header under allowed_hosts."
     )
+
+
+def check_near(peer: Any) -> None:
+    """Refuse what comes from another machine.
+
+    :param peer: the other side's address of the connection.
+    :raise HostNotAllowed: it is not on this machine.
+    """
+    if not isinstance(peer, UNIXAddress) and not is_loopback(getattr(peer, "host", "")):
+        raise HostNotAllowed("This path answers to this machine alone.")
 
 
 @lru_cache(1000)

@@ -198,3 +198,9 @@ class RequestIds:
                 found = f"{self._prefix}-{next(self._numbers):x}"
             request.request_id = found
         return found
+
+
+def query_of(request: Any) -> bytes:
+    """The query of *request*, as it came."""
+    uri: bytes = request.uri
+    return uri.partition(b"?")[2]

@@ -26,7 +26,7 @@ LONGEST_AGENT = 100
 _JUST_ENDED = 0.05
 """Seconds from the beginning of a stream to its end in which it came as one."""
 
-_Kept: TypeAlias = tuple[RequestRecord, float, float, Trace, tuple[Any, bytes], str]
+Kept: TypeAlias = tuple[RequestRecord, float, float, Trace, tuple[Any, bytes], str]
 """The record, when it was over (seconds since the epoch), when it came (on the clock), its trace, client and error."""
 
 
@@ -67,7 +67,7 @@ class RequestRing:
     """
 
     def __init__(self, most: int = MOST_REQUESTS) -> None:
-        self._entries: deque[_Kept] = deque(maxlen=most)
+        self._entries: deque[Kept] = deque(maxlen=most)
         self.total = 0
 
     def add(self, record: RequestRecord, at: float, ended: Ended) -> None:
@@ -85,29 +85,32 @@ class RequestRing:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def kept(self) -> Iterator[tuple[int, Kept]]:
+        """All, each with its number, the newest first."""
+        number = self.total
+        for kept in reversed(tuple(self._entries)):
+            yield number, kept
+            number -= 1
+
     def newest_first(self, before: int | None = None) -> Iterator[Facts]:
         """All that are kept.
 
         :param before: only those with a lower number.
         """
-        number = self.total
-        for kept in reversed(tuple(self._entries)):
+        for number, kept in self.kept():
             if before is None or number < before:
-                yield _facts(number, kept)
-            number -= 1
+                yield facts_of(number, kept)
 
     def since(self, number: int, most: int) -> list[Facts]:
         """Those after *number*, the newest *most* of them, the newest first."""
         count = min(self.total - number, len(self._entries), most)
-        return [_facts(self.total - index, self._entries[-1 - index]) for index in range(count)]
+        return [facts_of(self.total - index, self._entries[-1 - index]) for index in range(count)]
 
     def find(self, request_id: str, number: int | None = None) -> Facts | None:
         """The newest of this id, which a client may give twice; with *number*, the one of that number."""
-        counted = self.total
-        for kept in reversed(self._entries):
+        for counted, kept in self.kept():
             if kept[0].request_id == request_id and (number is None or number == counted):
-                return _facts(counted, kept)
-            counted -= 1
+                return facts_of(counted, kept)
         return None
 
 
@@ -145,7 +148,8 @@ def _has_begun(record: RequestRecord, trace: Trace) -> bool:
     return record.cache in ("hit", "coalesced") or (answered is not None and (answered.status or 0) < 400)
 
 
-def _facts(number: int, kept: _Kept) -> Facts:
+def facts_of(number: int, kept: Kept) -> Facts:
+    """What is known of the request that is *kept*."""
     record, at, started, trace, (address, agent), error = kept
     costs = [each.cost for each in record.given_up if each.cost is not None]
     first = record.time_to_first_byte

@@ -92,15 +92,16 @@ class Lease:
             self._released = True
             self._key.busy -= 1
 
-    def limited(self, seconds: float | None) -> None:
+    def limited(self, seconds: float | None) -> float | None:
         """The provider answered 429: let the key rest.
 
         The only key does not rest: each request waits, or goes elsewhere, on its own account.
 
         :param seconds: for how long the provider asks, at most an hour of which is obeyed. None if it does not say:
             one second then, twice that when it happens again after that rest, and so on up to ten.
+        :return: seconds for which it rests now; None: it does not.
         """
-        self._ring._limited(self._key, seconds)
+        return self._ring._limited(self._key, seconds)
 
     def rejected(self, status: int, request: int) -> None:
         """The provider answered *status*, 401 or 403: put the key aside for five minutes.
@@ -199,17 +200,18 @@ class KeyRing:
         now = self._clock.seconds()
         return [key.variable for key in self._keys if key.rests_until <= now and key.refused_until <= now]
 
-    def _limited(self, key: _Key, seconds: float | None) -> None:
+    def _limited(self, key: _Key, seconds: float | None) -> float | None:
         if len(self._keys) == 1:
-            return
+            return None
         now = self._clock.seconds()
         if seconds is None:
             if key.rests_until > now:
                 # It was sent before the rest began.
-                return
+                return key.rests_until - now
             seconds = min(_LONGEST_UNSTATED_REST, _REST * 2.0 ** min(key.rests, 8))
             key.rests += 1
         key.rests_until = max(key.rests_until, now + min(seconds, _LONGEST_REST))
+        return key.rests_until - now
 
     def _rejected(self, key: _Key, status: int, request: int) -> None:
         now = self._clock.seconds()

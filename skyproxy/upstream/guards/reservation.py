@@ -102,10 +102,10 @@ class Reservation:
 
         :param seconds: for which it asks to be left alone; None if it does not say.
         """
-        rest = seconds
+        rest: float | None = None
         if self.ticket is not None:
             rest = self.ticket.limited(seconds) or None
         elif self.lease is not None:
-            self.lease.limited(seconds)
+            rest = self.lease.limited(seconds)
         if self.attempt is not None:
             self.attempt.observer.limited(self.attempt, rest)

@@ -21,6 +21,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config import Config, ConfigError, Problem
 from skyproxy.http import Wire
+from skyproxy.log.live_lines import LiveLines
+from skyproxy.log.redaction import Redactor
 from skyproxy.pipeline.proxy import Runtime
 from skyproxy.process import (
     announcement,
@@ -72,6 +74,9 @@ class FakeLogging:
 
     def reconfigure(self, config: Config) -> None:
         self.asked.append(("reconfigure", config))
+
+    def live_lines(self) -> LiveLines:
+        return LiveLines(lambda: Redactor(()), lambda: "info")
 
     def reopen(self) -> None:
         self.asked.append("reopen")

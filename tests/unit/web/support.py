@@ -14,20 +14,27 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.logger import LogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.http import Connections, ServerLimits, Wire
+from skyproxy.log.live_lines import LiveLines
+from skyproxy.log.redaction import Redactor
 from skyproxy.pipeline.router import Router
 from skyproxy.telemetry.lag import LagProbe
 from skyproxy.telemetry.reloads import Reloads
+from skyproxy.telemetry.requests.ring import RequestRing
 from skyproxy.telemetry.statistics import Statistics
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.web.app import Api
+from skyproxy.web.events import EventStreams
 from skyproxy.web.figures import Sources
+from skyproxy.web.observations import Observations
 from skyproxy.web.request import RequestIds
 from skyproxy.web.site import build_site
+from skyproxy.web.snapshots import Observed
 from tests.unit.configs import config_of
 
 CONFIG = """
@@ -87,8 +94,8 @@ class Answer:
 class Line:
     """One client's connection."""
 
-    def __init__(self, site: Any) -> None:
-        self.transport = StringTransport()
+    def __init__(self, site: Any, peer: IPv4Address | None = None) -> None:
+        self.transport = StringTransport(peerAddress=peer or IPv4Address("TCP", "127.0.0.1", 50_000))
         self.protocol = site.buildProtocol(IPv4Address("TCP", "127.0.0.1", 50_000))
         self.protocol.makeConnection(self.transport)
 
@@ -144,7 +151,33 @@ class WebCase(SynchronousTestCase):
             lambda: None,
             self.reloads,
         )
-        self.api = Api(proxy, lambda: runtime, RequestIds("t"), self.clock, sources, now=lambda: NOW)
+        self.ring = RequestRing()
+        self.contexts: list[Any] = []
+        self.wall = 1_767_323_045.5
+        observed = Observed(
+            sources,
+            self.ring,
+            lambda: self.contexts,
+            lambda: runtime,
+            lambda: "http://127.0.0.1:1/v1",
+            self.clock.seconds,
+            lambda: self.wall,
+        )
+        self.publisher = LogPublisher()
+        self.redactor = Redactor(["sk-secret-secret"])
+        lines = LiveLines(lambda: self.redactor, lambda: "info", self.publisher)
+        self.observations = Observations(observed)
+        self.streams = EventStreams(self.clock, self.observations, lines, "boot")
+        self.api = Api(
+            proxy,
+            lambda: runtime,
+            RequestIds("t"),
+            self.clock,
+            sources,
+            self.observations,
+            self.streams,
+            now=lambda: NOW,
+        )
         limits = ServerLimits(body_bytes=100_000)
         self.connections = Connections(self.clock)
         self.site = build_site(self.api.app, self.clock, type(self).wire(), limits, self.connections)

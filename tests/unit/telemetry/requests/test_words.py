@@ -10,7 +10,8 @@ from skyproxy.errors import ErrorKind
 from skyproxy.telemetry.requests.conclusion import History, conclusion_of
 from skyproxy.telemetry.requests.facts import AttemptFacts, Facts, Step
 from skyproxy.telemetry.requests.reasons import REASONS
-from skyproxy.telemetry.requests.timeline import lines_of, phase, way
+from skyproxy.telemetry.requests.timeline import lines_of, phase
+from skyproxy.telemetry.requests.way import way
 from skyproxy.telemetry.requests.words import duration, job, money
 from skyproxy.telemetry.usage import Tokens
 

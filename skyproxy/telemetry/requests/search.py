@@ -1,0 +1,141 @@
+"""The search among the last requests: the whole ring is looked through, and facts are made only of what is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from typing import NamedTuple
+
+from skyproxy.telemetry.records import RequestRecord
+from skyproxy.telemetry.requests.facts import Facts, Trace
+from skyproxy.telemetry.requests.ring import Kept, RequestRing, agent_of, facts_of, host_of
+from skyproxy.telemetry.state import thresholds as limits
+
+CLASSES = ("failed", "rescued", "slow", "hedged", "cached", "cancelled")
+"""What a request may be shown as, beside its outcome. It may be several at once."""
+
+OF_PROVIDERS = frozenset({"key_invalid", "no_credit", "model_unknown", "region"})
+"""Kinds of a provider's 4xx that are not the client's fault."""
+
+MOST_ROWS = 500
+
+
+class Query(NamedTuple):
+    """Which requests are wanted. What is empty says nothing.
+
+    :ivar text: is in the id, the slot, the model, the provider, the error or the client.
+    :ivar outcome: one of :data:`CLASSES`, or an outcome of a record.
+    :ivar before: only those with a lower number.
+    """
+
+    text: str = ""
+    slot: str = ""
+    provider: str = ""
+    outcome: str = ""
+    client: str = ""
+    before: int | None = None
+    limit: int = 100
+
+
+class Found(NamedTuple):
+    """What was found.
+
+    :ivar requests: the newest first.
+    :ivar matching: how many there are in all.
+    :ivar counts: of what matches but for the outcome, by class; ``all`` is their number.
+    :ivar next: what *before* has to be for the rest; None: there is none.
+    :ivar slots: that any request is of, and so the next two.
+    """
+
+    requests: list[Facts]
+    matching: int
+    counts: dict[str, int]
+    next: int | None
+    slots: list[str]
+    providers: list[str]
+    clients: list[str]
+
+
+def search(ring: RequestRing, query: Query, background: Set[str] = frozenset()) -> Found:
+    """The requests in *ring* that *query* asks for.
+
+    :param background: slots that nobody waits for.
+    """
+    counts = dict.fromkeys(("all", *CLASSES), 0)
+    found: list[Facts] = []
+    slots: dict[str, None] = {}
+    providers: dict[str, None] = {}
+    clients: dict[str, None] = {}
+    text, matching, more = query.text.casefold(), 0, False
+    for number, kept in ring.kept():
+        record, client = kept[0], host_of(kept[4][0])
+        slots[record.slot or ""] = providers[record.provider or ""] = clients[client] = None
+        if not _matches(query, text, kept, client):
+            continue
+        classes = classes_of(record, kept[3], background)
+        counts["all"] += 1
+        for each in classes:
+            counts[each] += 1
+        if query.outcome not in ("", "all", record.outcome) and query.outcome not in classes:
+            continue
+        matching += 1
+        if query.before is None or number < query.before:
+            if len(found) < min(query.limit, MOST_ROWS):
+                found.append(facts_of(number, kept))
+            else:
+                more = True
+    return Found(
+        found, matching, counts, found[-1].number if more and found else None,
+        _names(slots), _names(providers), _names(clients),
+    )  # fmt: skip
+
+
+def _names(found: Mapping[str, None]) -> list[str]:
+    return sorted(name for name in found if name)
+
+
+def _matches(query: Query, text: str, kept: Kept, client: str) -> bool:
+    record = kept[0]
+    if query.slot and query.slot != record.slot:
+        return False
+    if query.provider and query.provider != record.provider:
+        return False
+    if query.client and query.client not in (client, agent_of(kept[4][1])):
+        return False
+    if not text:
+        return True
+    parts = (
+        record.request_id, record.slot, record.model, record.provider, record.upstream_model, record.error_code,
+        kept[5], client, agent_of(kept[4][1]), *(step.text for step in kept[3].steps),
+    )  # fmt: skip
+    return any(part and text in part.casefold() for part in parts)
+
+
+def classes_of(record: RequestRecord, trace: Trace, background: Set[str] = frozenset()) -> list[str]:
+    """What a request is shown as."""
+    classes, steps, outcome = [], trace.steps, record.outcome
+    failures = [step for step in steps if step.kind in ("failed", "refused")] if steps else []
+    hedged = bool(steps) and any(step.kind == "hedge" for step in steps)
+    of_provider = outcome == "client_error" and bool(failures) and failures[-1].code in OF_PROVIDERS
+    if of_provider or outcome in ("failed", "upstream_error", "refused"):
+        classes.append("failed")
+    elif outcome == "cancelled":
+        classes.append("cancelled")
+    elif outcome == "ok":
+        answered = trace.answered
+        if failures or (hedged and answered is not None and answered.candidate > 0):
+            classes.append("rescued")
+        if _is_slow(record, background):
+            classes.append("slow")
+    if hedged:
+        classes.append("hedged")
+    if record.cache in ("hit", "coalesced"):
+        classes.append("cached")
+    return classes
+
+
+def _is_slow(record: RequestRecord, background: Set[str]) -> bool:
+    if record.slot in background:
+        return record.latency > limits.SLOW_BACKGROUND_P50
+    if record.stream and record.time_to_first_byte is not None:
+        return record.time_to_first_byte > limits.SLOW_FIRST_P50
+    return record.latency > limits.SLOW_WHOLE_P50

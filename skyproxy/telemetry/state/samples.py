@@ -1,0 +1,110 @@
+"""What the state is judged by: of each of the last requests what counts for its slot and for its candidates."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from skyproxy.telemetry.requests.facts import Facts
+from skyproxy.telemetry.requests.ring import MOST_REQUESTS, RequestRing
+from skyproxy.telemetry.requests.search import OF_PROVIDERS
+
+
+class Word(NamedTuple):
+    """What a candidate was last heard to say.
+
+    :ivar code: of what failed; empty: all was well.
+    :ivar at: seconds since the epoch.
+    """
+
+    provider: str
+    model: str
+    code: str
+    text: str
+    at: float
+
+
+class Sample(NamedTuple):
+    """One request.
+
+    :ivar at: when it was over, seconds since the epoch.
+    :ivar good: what the client got; None: it does not count, because the client left, or was wrong.
+    :ivar rescued: it was answered although something failed, or by the second of two.
+    :ivar code: of what it failed by, and *text* what was said.
+    :ivar words: what its candidates said, in their order.
+    """
+
+    number: int
+    request_id: str
+    at: float
+    slot: str | None
+    provider: str | None
+    good: bool | None
+    rescued: bool
+    code: str
+    text: str
+    stream: bool
+    seconds: float
+    first_token: float | None
+    first_sentence: float | None
+    cost: float
+    currency: str
+    words: tuple[Word, ...]
+
+
+def sample_of(facts: Facts) -> Sample:
+    """What counts of the request of *facts*, which is over."""
+    at = facts.arrived + facts.seconds
+    failures = [step for step in facts.steps if step.kind in ("failed", "refused")]
+    words = [
+        Word(*facts.deployments[step.candidate], step.code, step.text, facts.arrived + step.at) for step in failures
+    ]
+    won = next((each for each in facts.attempts if each.won), None)
+    ok = facts.outcome == "ok"
+    if won is not None and (ok or facts.first_token is not None):
+        code = "" if ok or facts.outcome == "cancelled" else facts.error_code or "upstream_error"
+        words.append(Word(won.provider, won.model, code, facts.error, at))
+    code = failures[-1].code if failures else facts.error_code or ""
+    good: bool | None = ok
+    if facts.outcome == "cancelled" or (facts.outcome == "client_error" and code not in OF_PROVIDERS):
+        good = None
+    hedged = any(step.kind == "hedge" for step in facts.steps)
+    second = won is not None and bool(facts.deployments) and facts.deployments[0] != (won.provider, won.model)
+    return Sample(
+        number=facts.number,
+        request_id=facts.request_id,
+        at=at,
+        slot=facts.slot,
+        provider=facts.provider,
+        good=good,
+        rescued=ok and (bool(failures) or (hedged and second)),
+        code="" if ok else code,
+        text="" if ok else (failures[-1].text if failures else facts.error),
+        stream=facts.stream,
+        seconds=facts.seconds,
+        first_token=facts.first_token,
+        first_sentence=facts.first_sentence,
+        cost=(facts.cost or 0.0) + (facts.hedge_cost or 0.0),
+        currency=facts.currency,
+        words=tuple(words),
+    )
+
+
+class Samples:
+    """Those of the last requests. They are made when somebody looks, each once.
+
+    :param ring: the requests.
+    """
+
+    def __init__(self, ring: RequestRing) -> None:
+        self._ring = ring
+        self._seen = 0
+        self._samples: deque[Sample] = deque(maxlen=MOST_REQUESTS)
+
+    def all(self) -> Iterable[Sample]:
+        """The oldest first."""
+        for facts in reversed(self._ring.since(self._seen, MOST_REQUESTS)):
+            self._samples.append(sample_of(facts))
+        self._seen = self._ring.total
+        return self._samples

@@ -1,0 +1,192 @@
+"""How all is, in one sentence, and what to do: the first that holds; others follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal, NamedTuple
+
+from skyproxy.telemetry.requests.words import duration, job, money, of_people, quoted
+from skyproxy.telemetry.state import thresholds as limits
+from skyproxy.telemetry.state.samples import Word
+from skyproxy.telemetry.state.slots import SlotHealth
+from skyproxy.telemetry.state.snapshot import ProviderState, Snapshot
+
+Level = Literal["good", "neutral", "warning", "bad"]
+
+
+class Sentence(NamedTuple):
+    """One sentence.
+
+    :ivar code: for programs.
+    :ivar about: the provider, the deployment or the slot; empty: all.
+    :ivar advice: what to do.
+    :ivar request_id: of the newest request that shows it; empty: none does.
+    """
+
+    code: str
+    level: Level
+    text: str
+    advice: str = ""
+    about: str = ""
+    request_id: str = ""
+
+
+def sentences_of(snapshot: Snapshot, health: Mapping[str, SlotHealth]) -> list[Sentence]:
+    """All that holds, the most important first; never empty."""
+    found = [
+        *_of_the_configuration(snapshot),
+        *_of_providers(snapshot),
+        *_of_slots(snapshot, health),
+        *_of_load(snapshot),
+        *_of_limits(snapshot),
+        *_of_speed(snapshot, health),
+        *_of_skyproxy(snapshot),
+    ]
+    if found:
+        return found
+    if not snapshot.requests and not snapshot.under_way:
+        url = f"{snapshot.url}/chat/completions"
+        return [Sentence("waiting", "neutral", "Waiting for the first request.", f"Type this into SkyrimNet: {url}")]
+    return [Sentence("all_well", "good", "All well.", _summary(snapshot))]
+
+
+def _of_the_configuration(snapshot: Snapshot) -> Iterator[Sentence]:
+    if snapshot.demo:
+        yield Sentence(
+            "demo", "bad", "The built-in demo answers: no configuration was found.",
+            "`skyproxy init` writes one; `skyproxy check` says where it was looked for.",
+        )  # fmt: skip
+    if not snapshot.reloaded:
+        yield Sentence(
+            "reload_failed", "bad", "The new configuration cannot be used; the old one serves on.",
+            "`skyproxy check` says what is wrong with it.",
+        )  # fmt: skip
+
+
+_OF_PROVIDERS = ("key_invalid", "no_credit", "unreachable", "model_unknown")
+
+
+def _of_providers(snapshot: Snapshot) -> Iterator[Sentence]:
+    """What keeps a provider from answering at all."""
+    found: list[tuple[int, Sentence]] = []
+    told: set[tuple[str, str]] = set()
+    for provider in snapshot.providers:
+        if provider.key_missing is not None and provider.needed:
+            text = f"{provider.name} has no key."
+            found.append(
+                (0, Sentence("key_missing", "bad", text, f"Put {provider.key_missing} into .env.", provider.name))
+            )
+    for word in _bad_words(snapshot):
+        sentence = _of_word(word, snapshot)
+        if sentence is not None and (sentence.code, sentence.about) not in told:
+            told.add((sentence.code, sentence.about))
+            found.append((_OF_PROVIDERS.index(sentence.code), sentence))
+    yield from (sentence for _, sentence in sorted(found, key=lambda each: each[0]))
+
+
+def _bad_words(snapshot: Snapshot) -> list[Word]:
+    names = {each.name for each in snapshot.providers}
+    words = [each for each in snapshot.words.values() if each.code and each.provider in names]
+    return [each for each in words if snapshot.at - each.at <= limits.TROUBLE_SECONDS]
+
+
+def _of_word(word: Word, snapshot: Snapshot) -> Sentence | None:
+    provider = next(each for each in snapshot.providers if each.name == word.provider)
+    name, said = word.provider, quoted(word.text) if word.text else ""
+    if word.code == "key_invalid":
+        key = provider.keys[0].variable if len(provider.keys) == 1 else ""
+        return Sentence(
+            "key_invalid", "bad", f"{name} refuses your key{' ' if key else ''}{key}.", "Check it in .env.", name
+        )
+    if word.code == "no_credit":
+        return Sentence("no_credit", "bad", f"{name}: no credits left.", said or f"Add credits at {name}.", name)
+    if word.code in ("upstream_unreachable", "connect_timeout"):
+        return _unreachable(provider, word)
+    if word.code == "model_unknown":
+        advice = f"`ollama pull {word.model}`" if name == "ollama" else "Check the model's name."
+        return Sentence("model_unknown", "bad", f"{name} has no model {word.model}.", advice, f"{name}:{word.model}")
+    return None
+
+
+def _unreachable(provider: ProviderState, word: Word) -> Sentence:
+    name, others = provider.name, "or point its slots elsewhere."
+    if provider.local:
+        start = "`ollama serve`" if name == "ollama" else "Start its server"
+        text = f"{name.capitalize() if name == 'ollama' else name} does not run: start it, {others}"
+        return Sentence("unreachable", "bad", text, f"{start}, {others}", name)
+    return Sentence("unreachable", "bad", f"{name} cannot be reached.", word.text or "Check the network.", name)
+
+
+def _of_slots(snapshot: Snapshot, health: Mapping[str, SlotHealth]) -> Iterator[Sentence]:
+    ranks = {"not_answering": 0, "unreliable": 1, "some_errors": 2}
+    troubled = [each for each in snapshot.slots if health[each.name].health in ranks]
+    for slot in sorted(troubled, key=lambda each: ranks[health[each.name].health]):
+        found = health[slot.name]
+        name = job(slot.name)
+        bad = next((each.request_id for each in reversed(slot.samples) if each.good is False), "")
+        text = {
+            "not_answering": f"{name} does not answer.",
+            "unreliable": f"{name} is unreliable.",
+            "some_errors": f"{name} had some errors.",
+        }[found.health]
+        level: Level = "warning" if found.health == "some_errors" else "bad"
+        yield Sentence(found.health, level, text, found.line, slot.name, bad)
+
+
+def _of_load(snapshot: Snapshot) -> Iterator[Sentence]:
+    for each in snapshot.providers:
+        if each.max_pending and each.waiting > limits.QUEUE_SHARE * each.max_pending:
+            advice = f"{each.name} takes {each.limit} at once now; raise max_concurrent if it allows more."
+            yield Sentence("too_busy", "bad", f"Too busy: {each.waiting} wait for {each.name}.", advice, each.name)
+            return
+    if snapshot.refused:
+        refused = of_people(snapshot.refused, "request was", "requests were")
+        yield Sentence(
+            "too_busy", "bad", f"Too busy: {refused} refused in the last minute.",
+            "Give the slot a fallback, or raise max_concurrent.",
+        )  # fmt: skip
+
+
+def _of_limits(snapshot: Snapshot) -> Iterator[Sentence]:
+    for provider in snapshot.providers:
+        for each in provider.deployments:
+            rest = max(each.rests.values(), default=0.0)
+            breaker = each.breaker or provider.breaker
+            if rest > 0:
+                text = f"{provider.name} is at its rate limit."
+                yield Sentence(
+                    "rate", "warning", text, f"{each.model} is asked again in {duration(rest)}.", provider.name
+                )
+            elif breaker is not None and breaker.state == "open":
+                again = f"It is asked again in {duration(breaker.retry_in)}."
+                cause = f" {breaker.cause}" if breaker.cause else ""
+                name = f"{provider.name}:{each.model}"
+                yield Sentence("breaker", "warning", f"{name} is left alone for now.", f"{again}{cause}", name)
+
+
+def _of_speed(snapshot: Snapshot, health: Mapping[str, SlotHealth]) -> Iterator[Sentence]:
+    for slot in snapshot.slots:
+        speed = health[slot.name].speed
+        if speed.pace == "slow_to_start" and speed.p50 is not None:
+            text = f"{job(slot.name)} is slow to start talking: {duration(speed.p50)}."
+            yield Sentence("slow", "warning", text, "Choose a quicker model, or set hedge_after.", slot.name)
+        elif speed.pace == "slow" and speed.p50 is not None:
+            text = f"{job(slot.name)} is slow to answer: {duration(speed.p50)}."
+            yield Sentence("slow", "warning", text, "Choose a quicker model.", slot.name)
+
+
+def _of_skyproxy(snapshot: Snapshot) -> Iterator[Sentence]:
+    lag = snapshot.lag_p99
+    if lag is not None and lag > limits.LAG_P99 and snapshot.uptime > limits.LAG_SECONDS:
+        text = f"skyproxy itself is slow: its event loop is late by {duration(lag)}."
+        yield Sentence("lag", "warning", text, "The machine has too much to do.")
+    if snapshot.log_lost:
+        lost = of_people(snapshot.log_lost, "line of the log is", "lines of the log are")
+        yield Sentence("log_lost", "warning", f"{lost} lost.", "The disk is too slow, or full.")
+
+
+def _summary(snapshot: Snapshot) -> str:
+    ends = [each.at for slot in snapshot.slots for each in slot.samples[-1:]]
+    parts = [f"Last answer {duration(max(0.0, snapshot.at - max(ends)))} ago."] if ends else []
+    costs = [f"{money(cost, currency)} an hour" for currency, cost in snapshot.cost_hour.items()]
+    return " ".join([*parts, f"{', '.join(costs)}." if costs else ""]).strip()

@@ -1,0 +1,199 @@
+"""Whether a slot is reliable, and whether it is slow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from skyproxy.telemetry.requests.reasons import reason_of
+from skyproxy.telemetry.requests.words import duration, percentile
+from skyproxy.telemetry.state import thresholds as limits
+from skyproxy.telemetry.state.samples import Sample, Word
+from skyproxy.telemetry.state.snapshot import ProviderState, SlotState
+
+Health = Literal["unused", "too_few", "reliable", "some_errors", "unreliable", "not_answering"]
+
+WORDS: dict[Health, tuple[str, str]] = {
+    "unused": ("○", "Not used yet"),
+    "too_few": ("○", "Too few to say"),
+    "reliable": ("✓", "Reliable"),
+    "some_errors": ("!", "Some errors"),
+    "unreliable": ("✕", "Unreliable"),
+    "not_answering": ("✕", "Not answering"),
+}
+"""The icon and the words of each."""
+
+Pace = Literal["fine", "slow_to_start", "slow", "slow_background"]
+
+PACES: dict[Pace, tuple[str, str]] = {
+    "fine": ("", ""),
+    "slow_to_start": ("◔", "Slow to start talking"),
+    "slow": ("◔", "Slow to answer"),
+    "slow_background": ("◔", "Slow (nobody waits for it)"),
+}
+
+
+class Speed(NamedTuple):
+    """How long a slot takes: its streams to the first token, its whole answers to their end.
+
+    :ivar measured: ``first_token`` or ``answer``.
+    :ivar p95: None: there are too few; then *slowest* tells.
+    """
+
+    pace: Pace
+    measured: str
+    samples: int
+    p50: float | None
+    p95: float | None
+    slowest: float | None
+    sentence_p50: float | None
+    sentence_p95: float | None
+
+
+class SlotHealth(NamedTuple):
+    """How a slot is.
+
+    :ivar line: what it is said by, in a sentence.
+    :ivar answered: of the requests that are *counted*.
+    """
+
+    health: Health
+    line: str
+    counted: int
+    answered: int
+    rescued: int
+    speed: Speed
+    cost_hour: dict[str, float]
+
+
+def health_of(
+    slot: SlotState, words: Mapping[tuple[str, str], Word], providers: Mapping[str, ProviderState], now: float
+) -> SlotHealth:
+    """How *slot* is.
+
+    :param words: what each deployment was last heard to say.
+    """
+    recent = [each for each in slot.samples if now - each.at <= limits.COUNTED_SECONDS]
+    counted = [each for each in recent if each.good is not None][-limits.COUNTED :]
+    health, line = _judged(slot, counted, words, providers, now)
+    return SlotHealth(
+        health,
+        line,
+        len(counted),
+        sum(each.good is True for each in counted),
+        sum(each.rescued for each in counted),
+        speed_of(slot, recent, now),
+        cost_hour(slot.samples, now),
+    )
+
+
+def _judged(
+    slot: SlotState,
+    counted: Sequence[Sample],
+    words: Mapping[tuple[str, str], Word],
+    providers: Mapping[str, ProviderState],
+    now: float,
+) -> tuple[Health, str]:
+    silent = _all_silent(slot, words, providers, now)
+    if silent and counted and not counted[-1].good:
+        return "not_answering", f"Nobody answers: {', '.join(silent)}."
+    if not counted:
+        return "unused", "No request yet."
+    bad = [index for index, each in enumerate(counted) if not each.good]
+    answered = f"{len(counted) - len(bad)} of {len(counted)} answered."
+    if not bad:
+        return ("reliable" if len(counted) >= limits.ENOUGH else "too_few"), answered
+    last = counted[bad[-1]]
+    line = f"{len(bad)} of {len(counted)} failed, mostly {_mostly([counted[index] for index in bad])}."
+    many = len(bad) >= limits.UNRELIABLE_LEAST and len(bad) / len(counted) > limits.UNRELIABLE_SHARE
+    in_a_row = counted[-limits.UNRELIABLE_IN_A_ROW :]
+    if many or (len(in_a_row) == limits.UNRELIABLE_IN_A_ROW and not any(each.good for each in in_a_row)):
+        return "unreliable", line
+    age = now - last.at
+    forgiven = age > limits.FORGIVEN_SECONDS and len(counted) - 1 - bad[-1] >= limits.GOOD_SINCE
+    if len(counted) >= limits.ENOUGH and (forgiven or (len(bad) == 1 and len(counted) == limits.COUNTED)):
+        return "reliable", f"1 error, {duration(age)} ago: {_cause(last)}." if len(bad) == 1 else line
+    return "some_errors", line
+
+
+def _all_silent(
+    slot: SlotState, words: Mapping[tuple[str, str], Word], providers: Mapping[str, ProviderState], now: float
+) -> list[str]:
+    """Why no candidate answers, if none does."""
+    causes = []
+    for provider, model in slot.candidates:
+        state, word = providers.get(provider), words.get((provider, model))
+        if state is not None and state.key_missing is not None:
+            causes.append(f"{provider} has no key")
+        elif word is not None and word.code and now - word.at <= limits.TROUBLE_SECONDS:
+            causes.append(f"{provider} {reason_of(word.code).happened.format(seconds='too long')}")
+        else:
+            return []
+    return causes
+
+
+def _mostly(bad: Sequence[Sample]) -> str:
+    causes: dict[str, int] = {}
+    for each in bad:
+        cause = _cause(each)
+        causes[cause] = causes.get(cause, 0) + 1
+    return max(causes, key=lambda cause: causes[cause])
+
+
+def _cause(sample: Sample) -> str:
+    happened = reason_of(sample.code).happened.format(seconds="too long")
+    return f"{sample.provider} {happened}" if sample.provider else happened
+
+
+def speed_of(slot: SlotState, recent: Sequence[Sample], now: float) -> Speed:
+    """How long *slot* takes."""
+    streams = not slot.background and any(each.stream for each in recent)
+    samples = [each for each in recent if each.good and (not streams or each.first_token is not None)]
+    lately = [each for each in samples if now - each.at <= limits.SPEED_SECONDS]
+    used = lately if len(lately) >= limits.ENOUGH else samples[-limits.COUNTED :]
+    times = [(each.first_token or 0.0) if streams else each.seconds for each in used]
+    sentences = [each.first_sentence for each in used if each.stream and each.first_sentence is not None]
+    p50, p95 = percentile(times, 0.5), percentile(times, 0.95)
+    pace: Pace = "fine"
+    if len(times) >= limits.ENOUGH and p50 is not None and p95 is not None:
+        if slot.background:
+            pace = "slow_background" if p50 > limits.SLOW_BACKGROUND_P50 else "fine"
+        elif streams:
+            late = len(times) >= limits.PERCENTILE_SAMPLES and p95 > limits.SLOW_FIRST_P95
+            pace = "slow_to_start" if p50 > limits.SLOW_FIRST_P50 or late else "fine"
+        elif p50 > limits.SLOW_WHOLE_P50:
+            pace = "slow"
+    enough = len(times) >= limits.PERCENTILE_SAMPLES
+    return Speed(
+        pace,
+        "first_token" if streams else "answer",
+        len(times),
+        p50,
+        p95 if enough else None,
+        max(times, default=None),
+        percentile(sentences, 0.5),
+        percentile(sentences, 0.95) if len(sentences) >= limits.PERCENTILE_SAMPLES else None,
+    )
+
+
+def speed_text(speed: Speed) -> str:
+    """``half start within 0.6 s, 19 of 20 within 2.1 s``."""
+    if speed.p50 is None:
+        return ""
+    starts = "start" if speed.measured == "first_token" else "end"
+    if speed.p95 is None:
+        return f"half {starts} within {duration(speed.p50)}, slowest {duration(speed.slowest or 0.0)}"
+    return f"half {starts} within {duration(speed.p50)}, 19 of 20 within {duration(speed.p95)}"
+
+
+def cost_hour(samples: Sequence[Sample], now: float) -> dict[str, float]:
+    """What *samples* cost an hour, by currency, as in the last hour, or since the first of them."""
+    lately = [each for each in samples if now - each.at <= limits.HOUR]
+    if not lately:
+        return {}
+    span = max(limits.LEAST_SPAN, min(limits.HOUR, now - lately[0].at + lately[0].seconds))
+    costs: dict[str, float] = {}
+    for each in lately:
+        if each.cost:
+            costs[each.currency] = costs.get(each.currency, 0.0) + each.cost
+    return {currency: cost * limits.HOUR / span for currency, cost in costs.items()}

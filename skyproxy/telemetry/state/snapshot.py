@@ -1,0 +1,120 @@
+"""How all is at one moment: plain values, from which sentences and figures are made."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from skyproxy.telemetry.state.samples import Sample, Word
+
+
+class KeyState(NamedTuple):
+    """One key of a provider.
+
+    :ivar resting: seconds until it may be used again.
+    :ivar aside: the provider refuses it.
+    """
+
+    variable: str
+    busy: int
+    resting: float
+    aside: bool
+    requests: int
+
+
+class BreakerState(NamedTuple):
+    """A breaker.
+
+    :ivar state: ``closed``, ``open`` or ``half_open``.
+    :ivar retry_in: seconds until it is asked again.
+    :ivar cause: the last failure.
+    """
+
+    state: str
+    retry_in: float
+    cause: str
+
+
+class DeploymentState(NamedTuple):
+    """One model of a provider.
+
+    :ivar rests: seconds for which each key, by its variable, is not used for it.
+    :ivar at_once: requests that it is known to take at once; None: no limit is known.
+    :ivar first_token_p50: seconds, of the last five minutes; so is the next.
+    """
+
+    model: str
+    breaker: BreakerState | None
+    rests: dict[str, float]
+    at_once: int | None
+    first_token_p50: float | None
+    first_token_p95: float | None
+    answered: int
+    failed: int
+
+
+class ProviderState(NamedTuple):
+    """One provider.
+
+    :ivar local: it runs on this machine.
+    :ivar key_missing: the variables that could hold its key, if none does.
+    :ivar in_use: permits that requests have, of *limit*.
+    :ivar needed: a slot asks it.
+    """
+
+    name: str
+    local: bool
+    key_missing: str | None
+    in_use: int
+    limit: int
+    waiting: int
+    max_pending: int
+    connections: dict[str, int]
+    breaker: BreakerState | None
+    keys: tuple[KeyState, ...]
+    deployments: tuple[DeploymentState, ...]
+    needed: bool = True
+
+
+class SlotState(NamedTuple):
+    """One slot.
+
+    :ivar candidates: provider and model, the best first.
+    :ivar samples: its last requests, the oldest first.
+    """
+
+    name: str
+    candidates: tuple[tuple[str, str], ...]
+    background: bool
+    samples: tuple[Sample, ...]
+
+
+class Snapshot(NamedTuple):
+    """How all is at one moment.
+
+    :ivar at: seconds since the epoch.
+    :ivar uptime: seconds.
+    :ivar url: what a client types.
+    :ivar demo: the embedded demo answers, because there is no configuration.
+    :ivar reloaded: the last reading of the configuration went well.
+    :ivar lag_p99: seconds, of the event loop.
+    :ivar log_lost: lines.
+    :ivar requests: that are over, since the start.
+    :ivar under_way: requests.
+    :ivar words: what each deployment was last heard to say.
+    :ivar refused: requests that were refused in the last minute because the queue was full.
+    """
+
+    at: float
+    uptime: float
+    url: str
+    demo: bool
+    reloaded: bool
+    lag_p99: float | None
+    log_lost: int
+    requests: int
+    under_way: int
+    slots: tuple[SlotState, ...]
+    providers: tuple[ProviderState, ...]
+    words: dict[tuple[str, str], Word]
+    refused: int
+    cost_hour: dict[str, float]

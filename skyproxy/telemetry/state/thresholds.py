@@ -1,0 +1,54 @@
+"""From which figure on a slot, or all, is called good, slow or bad."""
+
+from __future__ import annotations
+
+COUNTED = 40
+"""Requests of a slot that count, the last ones."""
+
+COUNTED_SECONDS = 24 * 3600.0
+"""That they may be old."""
+
+ENOUGH = 5
+"""Requests from which on something is said."""
+
+FORGIVEN_SECONDS = 15 * 60.0
+"""After which an error is forgiven, if enough went well since."""
+
+GOOD_SINCE = 10
+
+UNRELIABLE_SHARE = 0.1
+UNRELIABLE_LEAST = 3
+UNRELIABLE_IN_A_ROW = 3
+
+SPEED_SECONDS = 15 * 60.0
+"""That percentiles look back, where there are enough requests."""
+
+PERCENTILE_SAMPLES = 20
+"""From which on there is a 95th percentile; with fewer it is the slowest that is told."""
+
+SLOW_FIRST_P50, SLOW_FIRST_P95 = 2.5, 6.0
+"""Seconds to the first token of a stream that somebody waits for."""
+
+SLOW_WHOLE_P50 = 4.0
+"""Seconds to the end of an answer that is no stream."""
+
+SLOW_BACKGROUND_P50 = 60.0
+
+TROUBLE_SECONDS = 15 * 60.0
+"""For which what a provider said last counts, if nothing was heard since."""
+
+QUEUE_SHARE = 0.5
+"""Of max_pending, from which on it is too busy."""
+
+REFUSED_SECONDS = 60.0
+"""For which a request that was refused because the queue was full counts."""
+
+LAG_P99 = 0.1
+"""Seconds from which on skyproxy itself is slow."""
+
+LAG_SECONDS = 30.0
+"""After the start, when the loop is late of itself."""
+
+HOUR = 3600.0
+LEAST_SPAN = 60.0
+"""Seconds from which on a cost an hour is reckoned."""

@@ -1,0 +1,130 @@
+"""What people and programs see of the requests and of the state: ``/api/now`` and ``/api/requests``."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs
+
+from skyproxy.errors import InvalidRequest, NotFound
+from skyproxy.pipeline.under_way import facts_under_way
+from skyproxy.telemetry.requests.facts import Facts
+from skyproxy.telemetry.requests.history import history_of
+from skyproxy.telemetry.requests.search import MOST_ROWS, Query, search
+from skyproxy.telemetry.state.samples import Samples
+from skyproxy.web import shapes
+from skyproxy.web.snapshots import Observed, snapshot_of
+
+MOST_UNDER_WAY = 20
+"""Requests under way that are shown, the oldest ones."""
+
+_LONGEST_TEXT = 200
+
+
+class Observations:
+    """Answers as objects of JSON; see :mod:`skyproxy.web.shapes`. Nothing is made or kept before somebody asks."""
+
+    def __init__(self, observed: Observed) -> None:
+        self._observed = observed
+        self._samples = Samples(observed.ring)
+
+    def now(self) -> dict[str, Any]:
+        """How all is."""
+        return shapes.now(snapshot_of(self._observed, self._samples), self._under_way())
+
+    def requests(self, query: bytes) -> dict[str, Any]:
+        """Some of the last requests.
+
+        :param query: that of a URL: ``q``, ``slot``, ``provider``, ``outcome``, ``client``, ``before``, ``limit``.
+        :raise InvalidRequest: a number is none.
+        """
+        self._observed.sources.refresh()
+        ring = self._observed.ring
+        return shapes.requests(search(ring, _query(query), self._background()), len(ring))
+
+    def request(self, request_id: str, query: bytes = b"") -> dict[str, Any]:
+        """All that is known of one request.
+
+        :param query: ``number`` tells which, of several with this id.
+        :raise NotFound: there is none, or it is no longer kept.
+        """
+        self._observed.sources.refresh()
+        ring = self._observed.ring
+        number = _number(parse_qs(query.decode("latin-1")), "number")
+        if number is None:
+            for context in self._observed.under_way():
+                if context.request.request_id == request_id:
+                    return shapes.request(self._facts(context), follows_after=self._follows_after(self._facts(context)))
+        facts = ring.find(request_id, number)
+        if facts is None:
+            raise NotFound(f"{request_id} is not known, or no longer kept: the newest {len(ring):,} requests are.")
+        return shapes.request(facts, history_of(facts, ring), self._follows_after(facts))
+
+    def rows(self, most: int) -> list[dict[str, Any]]:
+        """The newest *most* requests that are over."""
+        self._observed.sources.refresh()
+        return self.rows_since(self._observed.ring.total - most, most)
+
+    def rows_since(self, number: int, most: int) -> list[dict[str, Any]]:
+        """Those after *number*, the newest *most* of them."""
+        return [shapes.row(facts) for facts in self._observed.ring.since(max(0, number), most)]
+
+    def under_way(self) -> list[dict[str, Any]]:
+        """The requests that are under way, the oldest ones."""
+        return [shapes.row(facts) for facts in self._under_way()]
+
+    @property
+    def newest(self) -> int:
+        """The number of the newest request that is over and counted."""
+        return self._observed.ring.total
+
+    def refresh(self) -> None:
+        """Have what is over be counted."""
+        self._observed.sources.refresh()
+
+    def _under_way(self) -> list[Facts]:
+        contexts = sorted(self._observed.under_way(), key=lambda context: context.started)
+        return [self._facts(context) for context in contexts[:MOST_UNDER_WAY]]
+
+    def _facts(self, context: Any) -> Facts:
+        return facts_under_way(context, self._observed.seconds(), self._observed.wall())
+
+    def _follows_after(self, facts: Facts) -> float | None:
+        """Seconds from the arrival of the request that *facts* follows, if that is known, to its own."""
+        if facts.follows is None:
+            return None
+        for context in self._observed.under_way():
+            if context.request.request_id == facts.follows:
+                return max(0.0, facts.arrived - self._facts(context).arrived)
+        leader = self._observed.ring.find(facts.follows)
+        return None if leader is None else max(0.0, facts.arrived - leader.arrived)
+
+    def _background(self) -> frozenset[str]:
+        slots = self._observed.runtime().config.model_slots
+        return frozenset(name for name, slot in slots.items() if slot.priority == "background")
+
+
+def _query(query: bytes) -> Query:
+    given = parse_qs(query.decode("latin-1"))
+
+    def text(name: str) -> str:
+        return given.get(name, [""])[-1][:_LONGEST_TEXT]
+
+    limit = _number(given, "limit")
+    return Query(
+        text=text("q"),
+        slot=text("slot"),
+        provider=text("provider"),
+        outcome=text("outcome"),
+        client=text("client"),
+        before=_number(given, "before"),
+        limit=100 if limit is None else min(limit, MOST_ROWS),
+    )
+
+
+def _number(given: dict[str, list[str]], name: str) -> int | None:
+    value = given.get(name, [""])[-1]
+    if not value:
+        return None
+    if not value.isascii() or not value.isdigit() or len(value) > 15:
+        raise InvalidRequest(f"{name} must be a whole number.", param=name)
+    return int(value)

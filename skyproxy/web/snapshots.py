@@ -1,0 +1,145 @@
+"""A snapshot of how all is, read from the parts of the process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from skyproxy.config.hosts import is_loopback
+from skyproxy.pipeline.context import RequestContext
+from skyproxy.pipeline.proxy import Runtime
+from skyproxy.telemetry.requests.ring import RequestRing
+from skyproxy.telemetry.state import thresholds as limits
+from skyproxy.telemetry.state.samples import Sample, Samples, Word
+from skyproxy.telemetry.state.slots import cost_hour
+from skyproxy.telemetry.state.snapshot import (
+    BreakerState,
+    DeploymentState,
+    KeyState,
+    ProviderState,
+    SlotState,
+    Snapshot,
+)
+from skyproxy.telemetry.tallies import Tally, Times
+from skyproxy.upstream.exchange.provider import Provider
+from skyproxy.upstream.guards.breaker import Breaker
+from skyproxy.upstream.guards.deployments import Deployment
+from skyproxy.web.figures import Sources
+
+_QUEUE = frozenset({"backlog_full", "queue_timeout"})
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What is looked at.
+
+    :ivar under_way: the requests that are not over.
+    :ivar url: of the API.
+    :ivar seconds: the time, on the clock of requests.
+    :ivar wall: the time of day, seconds since the epoch.
+    """
+
+    sources: Sources
+    ring: RequestRing
+    under_way: Callable[[], Collection[RequestContext]]
+    runtime: Callable[[], Runtime]
+    url: Callable[[], str]
+    seconds: Callable[[], float]
+    wall: Callable[[], float]
+
+
+def snapshot_of(observed: Observed, samples: Samples) -> Snapshot:
+    """How all is now. What is not counted yet is counted before."""
+    sources, runtime, now = observed.sources, observed.runtime(), observed.wall()
+    sources.refresh()
+    statistics = sources.statistics
+    by_slot: dict[str, list[Sample]] = {}
+    words: dict[tuple[str, str], Word] = {}
+    refused = 0
+    everything = list(samples.all())
+    for each in everything:
+        if each.slot is not None:
+            by_slot.setdefault(each.slot, []).append(each)
+        for word in each.words:
+            words[word.provider, word.model] = word
+        refused += each.good is False and each.code in _QUEUE and now - each.at <= limits.REFUSED_SECONDS
+    slots = tuple(_slot(runtime, name, by_slot.get(name, ())) for name in runtime.config.model_slots)
+    needed = {provider for slot in slots for provider, _ in slot.candidates}
+    return Snapshot(
+        at=now,
+        uptime=statistics.now() - statistics.since,
+        url=observed.url(),
+        demo=runtime.config.is_demo,
+        reloaded=sources.reloads.successful,
+        lag_p99=sources.lag.summary().p99,
+        log_lost=sources.log_dropped(),
+        requests=observed.ring.total,
+        under_way=len(observed.under_way()),
+        slots=slots,
+        providers=tuple(_provider(each, sources, each.config.name in needed) for each in runtime.providers.values()),
+        words=words,
+        refused=refused,
+        cost_hour=cost_hour(everything, now),
+    )
+
+
+def _slot(runtime: Runtime, name: str, samples: Iterable[Sample]) -> SlotState:
+    candidates = runtime.router.candidates(name)
+    return SlotState(
+        name,
+        tuple((each.provider.name, each.model) for each in candidates),
+        candidates[0].priority == "background",
+        tuple(samples),
+    )
+
+
+def _provider(provider: Provider, sources: Sources, needed: bool) -> ProviderState:
+    config, guards, limiter, pool = provider.config, provider.guards, provider.limits(), provider.connections()
+    return ProviderState(
+        name=config.name,
+        local=is_loopback(urlsplit(config.base_url).hostname or ""),
+        key_missing=config.key_missing,
+        in_use=limiter.in_use,
+        limit=limiter.max_concurrent,
+        waiting=limiter.queued + sum(each.waiting for each in provider.deployments),
+        max_pending=limiter.max_pending,
+        connections={"idle": pool.idle, "busy": pool.busy, "connecting": pool.connecting},
+        breaker=_breaker(guards.breaker),
+        keys=tuple(
+            KeyState(each.variable, each.busy, each.resting, each.rejected, each.requests)
+            for each in (() if guards.keys is None else guards.keys.statistics())
+        ),
+        deployments=tuple(_deployments(provider, sources)),
+        needed=needed,
+    )
+
+
+def _deployments(provider: Provider, sources: Sources) -> Iterable[DeploymentState]:
+    statistics = sources.statistics
+    counted = statistics.deployments(provider.config.name)
+    for each in provider.deployments:
+        if each.named:
+            yield _deployment(each, *(counted.get(each.model) or (Tally(), Times())), statistics.now())
+
+
+def _deployment(deployment: Deployment, tally: Tally, times: Times, now: float) -> DeploymentState:
+    first, outcomes = times.first_token.summary(now), tally.outcomes
+    marks = [guard.mark for guard in deployment.guards.values() if guard.mark is not None]
+    return DeploymentState(
+        model=deployment.model,
+        breaker=_breaker(deployment.breaker),
+        rests={key: guard.rest for key, guard in deployment.guards.items()},
+        at_once=min(marks, default=None),
+        first_token_p50=first.p50,
+        first_token_p95=first.p95,
+        answered=outcomes.get("ok", 0),
+        failed=outcomes.get("failed", 0) + outcomes.get("upstream_error", 0) + tally.given_up,
+    )
+
+
+def _breaker(breaker: Breaker | None) -> BreakerState | None:
+    if breaker is None:
+        return None
+    told = breaker.statistics()
+    return BreakerState(told.state, told.retry_in, told.cause)

@@ -1,0 +1,229 @@
+"""How all is: slots by their last requests, and the sentence on top."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.telemetry.requests.facts import AttemptFacts, Step
+from skyproxy.telemetry.state.samples import Sample, Word, sample_of
+from skyproxy.telemetry.state.sentences import Sentence, sentences_of
+from skyproxy.telemetry.state.slots import SlotHealth, cost_hour, health_of, speed_of, speed_text
+from skyproxy.telemetry.state.snapshot import (
+    BreakerState,
+    DeploymentState,
+    KeyState,
+    ProviderState,
+    SlotState,
+    Snapshot,
+)
+from tests.unit.telemetry.requests.test_words import FACTS, OLLAMA, OPENROUTER
+
+NOW = 10_000.0
+SAMPLE = Sample(
+    number=1, request_id="r-1", at=NOW - 1, slot="default", provider="openrouter", good=True, rescued=False, code="",
+    text="", stream=True, seconds=3.0, first_token=0.6, first_sentence=1.2, cost=0.0, currency="USD", words=(),
+)  # fmt: skip
+PROVIDER = ProviderState(
+    name="openrouter", local=False, key_missing=None, in_use=0, limit=25, waiting=0, max_pending=100,
+    connections={}, breaker=None, keys=(KeyState("OPENROUTER_API_KEY", 0, 0.0, False, 1),),
+    deployments=(DeploymentState("mistral-small", None, {}, None, None, None, 0, 0),),
+)  # fmt: skip
+LOCAL = PROVIDER._replace(name="ollama", local=True, keys=(), deployments=())
+
+
+def slot_of(marks: str, age: float = 1.0, **fields: Any) -> SlotState:
+    """A slot whose requests went as *marks* say: ``+`` well, ``-`` not, ``.`` does not count; a second apart."""
+    kinds = {"+": True, "-": False, ".": None}
+    samples = tuple(
+        SAMPLE._replace(at=NOW - age - (len(marks) - index), good=kinds[mark], code="" if mark == "+" else "rate")
+        for index, mark in enumerate(marks)
+    )
+    return SlotState(**{
+        "name": "default", "candidates": (OPENROUTER, OLLAMA), "background": False, "samples": samples, **fields,
+    })  # fmt: skip
+
+
+def judged(slot: SlotState, words: Any = None) -> SlotHealth:
+    return health_of(slot, words or {}, {"openrouter": PROVIDER, "ollama": LOCAL}, NOW)
+
+
+def snapshot_of(*slots: SlotState, **fields: Any) -> Snapshot:
+    usual: dict[str, Any] = {
+        "at": NOW, "uptime": 100.0, "url": "http://127.0.0.1:35791/v1", "demo": False, "reloaded": True,
+        "lag_p99": 0.001, "log_lost": 0, "requests": 10, "under_way": 0, "slots": slots or (slot_of("+" * 9),),
+        "providers": (PROVIDER, LOCAL), "words": {}, "refused": 0, "cost_hour": {},
+    }  # fmt: skip
+    return Snapshot(**{**usual, **fields})
+
+
+def told(snapshot: Snapshot) -> list[Sentence]:
+    providers = {each.name: each for each in snapshot.providers}
+    health = {slot.name: health_of(slot, snapshot.words, providers, snapshot.at) for slot in snapshot.slots}
+    return sentences_of(snapshot, health)
+
+
+def word(code: str, text: str = "", deployment: tuple[str, str] = OPENROUTER, age: float = 1.0) -> Any:
+    return {deployment: Word(*deployment, code, text, NOW - age)}
+
+
+class SlotTests(SynchronousTestCase):
+    def test_health(self) -> None:
+        for marks, age, health, line in (
+            ("", 1, "unused", "No request yet."),
+            ("..", 1, "unused", "No request yet."),
+            ("+++", 1, "too_few", "3 of 3 answered."),
+            ("+++++", 1, "reliable", "5 of 5 answered."),
+            ("+++.+.+", 1, "reliable", "5 of 5 answered."),
+            ("+" * 20 + "-" + "+" * 19, 1, "reliable", "1 error, 21 s ago: openrouter was at its rate limit."),
+            ("-" + "+" * 11, 1000, "reliable", "1 error, 17 min ago: openrouter was at its rate limit."),
+            ("-" + "+" * 11, 1, "some_errors", "1 of 12 failed, mostly openrouter was at its rate limit."),
+            ("-" + "+" * 5, 1000, "some_errors", "1 of 6 failed, mostly openrouter was at its rate limit."),
+            ("--" + "+" * 8, 1, "some_errors", "2 of 10 failed, mostly openrouter was at its rate limit."),
+            ("-+-+-+++++", 1, "unreliable", "3 of 10 failed, mostly openrouter was at its rate limit."),
+            ("+" * 30 + "---", 1, "unreliable", "3 of 33 failed, mostly openrouter was at its rate limit."),
+            ("-", 1, "some_errors", "1 of 1 failed, mostly openrouter was at its rate limit."),
+        ):
+            found = judged(slot_of(marks, age))
+            self.assertEqual((found.health, found.line), (health, line), marks)
+
+    def test_not_answering(self) -> None:
+        words = {**word("no_credit"), **word("upstream_unreachable", deployment=OLLAMA)}
+        found = judged(slot_of("++-"), words)
+        self.assertEqual(found.health, "not_answering")
+        self.assertEqual(found.line, "Nobody answers: openrouter had no credits left, ollama could not be reached.")
+        self.assertEqual(judged(slot_of("++-"), word("no_credit")).health, "some_errors", "ollama may answer")
+        self.assertEqual(judged(slot_of("-++++"), words).health, "some_errors", "somebody does")
+
+    def test_old_ones_do_not_count(self) -> None:
+        self.assertEqual(judged(slot_of("-----", age=90_000)).health, "unused")
+        self.assertEqual(judged(slot_of("-" * 10 + "+" * 40)).health, "reliable", "the last 40 do")
+
+    def speed(self, times: list[float], stream: bool = True, background: bool = False) -> Any:
+        samples = tuple(SAMPLE._replace(first_token=each, seconds=each, stream=stream) for each in times)
+        slot = slot_of("", samples=samples, background=background)
+        return speed_of(slot, samples, NOW)
+
+    def test_speed(self) -> None:
+        self.assertEqual(self.speed([0.6] * 30).pace, "fine")
+        self.assertEqual(self.speed([3.0] * 4).pace, "fine", "too few")
+        self.assertEqual(self.speed([3.0] * 5).pace, "slow_to_start")
+        self.assertEqual(self.speed([0.6] * 18 + [7.0] * 2).pace, "slow_to_start", "of 20, two take 7 s")
+        self.assertEqual(self.speed([3.0] * 5, stream=False).pace, "fine")
+        self.assertEqual(self.speed([5.0] * 5, stream=False).pace, "slow")
+        self.assertEqual(self.speed([5.0] * 5, background=True).pace, "fine")
+        self.assertEqual(self.speed([61.0] * 5, background=True).pace, "slow_background")
+
+    def test_speed_in_words(self) -> None:
+        self.assertEqual(speed_text(self.speed([0.6] * 19 + [2.1])), "half start within 0.6 s, 19 of 20 within 0.6 s")
+        self.assertEqual(speed_text(self.speed([0.6, 0.7, 3.1])), "half start within 0.7 s, slowest 3.1 s")
+        self.assertEqual(speed_text(self.speed([])), "")
+
+    def test_cost(self) -> None:
+        samples = [SAMPLE._replace(at=NOW - 1800, cost=0.1, seconds=0.0), SAMPLE._replace(cost=0.2)]
+        self.assertAlmostEqual(cost_hour(samples, NOW)["USD"], 0.6)
+        self.assertEqual(cost_hour([SAMPLE._replace(at=NOW - 4000, cost=1.0)], NOW), {})
+
+
+class SampleTests(SynchronousTestCase):
+    def test_what_counts(self) -> None:
+        self.assertIs(sample_of(FACTS).good, True)
+        self.assertIs(sample_of(FACTS._replace(outcome="failed")).good, False)
+        self.assertIs(sample_of(FACTS._replace(outcome="refused")).good, False)
+        self.assertIsNone(sample_of(FACTS._replace(outcome="cancelled")).good)
+        self.assertIsNone(sample_of(FACTS._replace(outcome="client_error")).good)
+        refused = Step(0.1, "failed", 0, 0, "key_invalid", 401, "No.")
+        self.assertIs(sample_of(FACTS._replace(outcome="client_error", steps=(refused,))).good, False)
+
+    def test_who_was_rescued_and_what_was_said(self) -> None:
+        failed = Step(0.5, "failed", 0, 0, "overloaded", 503, "Busy.")
+        attempts = (
+            AttemptFacts(*OPENROUTER, None, 0.0, 0.0, None, 503, 0.5, 0, won=False),
+            AttemptFacts(*OLLAMA, None, 0.5, 0.0, None, 200, 3.1, 0, won=True),
+        )
+        sample = sample_of(FACTS._replace(steps=(failed,), attempts=attempts, provider="ollama"))
+        self.assertEqual((sample.good, sample.rescued, sample.code), (True, True, ""))
+        self.assertEqual([(each.provider, each.code) for each in sample.words], [
+            ("openrouter", "overloaded"), ("ollama", ""),
+        ])  # fmt: skip
+
+
+class SentenceTests(SynchronousTestCase):
+    def first(self, *slots: SlotState, **fields: Any) -> tuple[str, str, str]:
+        sentence = told(snapshot_of(*slots, **fields))[0]
+        return sentence.level, sentence.text, sentence.advice
+
+    def test_all_well(self) -> None:
+        self.assertEqual(
+            self.first(cost_hour={"USD": 0.09}), ("good", "All well.", "Last answer 2 s ago. $0.09 an hour.")
+        )
+        self.assertEqual(self.first(slot_of(""), requests=0), (
+            "neutral", "Waiting for the first request.",
+            "Type this into SkyrimNet: http://127.0.0.1:35791/v1/chat/completions",
+        ))  # fmt: skip
+
+    def test_the_configuration(self) -> None:
+        self.assertEqual(self.first(demo=True)[1], "The built-in demo answers: no configuration was found.")
+        self.assertEqual(self.first(reloaded=False)[1], "The new configuration cannot be used; the old one serves on.")
+
+    def test_providers(self) -> None:
+        self.assertEqual(self.first(words=word("key_invalid", "User not found.")), (
+            "bad", "openrouter refuses your key OPENROUTER_API_KEY.", "Check it in .env.",
+        ))  # fmt: skip
+        self.assertEqual(self.first(words=word("no_credit", "Add more.")), (
+            "bad", "openrouter: no credits left.", "\u201cAdd more.\u201d",
+        ))  # fmt: skip
+        unreachable = word("upstream_unreachable", "refused", OLLAMA)
+        self.assertEqual(
+            self.first(words=unreachable)[1], "Ollama does not run: start it, or point its slots elsewhere."
+        )
+        self.assertEqual(self.first(words=word("upstream_unreachable", "no such host")), (
+            "bad", "openrouter cannot be reached.", "no such host",
+        ))  # fmt: skip
+        self.assertEqual(self.first(words=word("model_unknown", "", OLLAMA)), (
+            "bad", "ollama has no model llama3.1:8b.", "`ollama pull llama3.1:8b`",
+        ))  # fmt: skip
+        without = PROVIDER._replace(key_missing="OPENROUTER_API_KEY")
+        self.assertEqual(self.first(providers=(without,)), (
+            "bad", "openrouter has no key.", "Put OPENROUTER_API_KEY into .env.",
+        ))  # fmt: skip
+        self.assertEqual(self.first(providers=(without._replace(needed=False),))[1], "All well.")
+
+    def test_what_was_said_long_ago_or_of_what_is_gone(self) -> None:
+        self.assertEqual(self.first(words=word("no_credit", age=1000))[1], "All well.")
+        self.assertEqual(self.first(words=word("no_credit", deployment=("gone", "m")))[1], "All well.")
+
+    def test_slots(self) -> None:
+        found = told(snapshot_of(slot_of("+-+-+-"), slot_of("-+++++", name="combat")))
+        self.assertEqual([(each.level, each.text, each.about) for each in found], [
+            ("bad", "Dialogue is unreliable.", "default"), ("warning", "Combat had some errors.", "combat"),
+        ])  # fmt: skip
+        self.assertEqual(found[0].request_id, "r-1")
+
+    def test_load(self) -> None:
+        self.assertEqual(self.first(providers=(PROVIDER._replace(waiting=61, limit=4),)), (
+            "bad", "Too busy: 61 wait for openrouter.",
+            "openrouter takes 4 at once now; raise max_concurrent if it allows more.",
+        ))  # fmt: skip
+        self.assertEqual(self.first(refused=2)[1], "Too busy: 2 requests were refused in the last minute.")
+
+    def test_limits(self) -> None:
+        resting = PROVIDER.deployments[0]._replace(rests={"OPENROUTER_API_KEY": 20.0})
+        self.assertEqual(self.first(providers=(PROVIDER._replace(deployments=(resting,)),)), (
+            "warning", "openrouter is at its rate limit.", "mistral-small is asked again in 20 s.",
+        ))  # fmt: skip
+        left = PROVIDER.deployments[0]._replace(breaker=BreakerState("open", 12.0, "status 503: Down"))
+        self.assertEqual(self.first(providers=(PROVIDER._replace(deployments=(left,)),)), (
+            "warning", "openrouter:mistral-small is left alone for now.", "It is asked again in 12 s. status 503: Down",
+        ))  # fmt: skip
+
+    def test_speed_and_skyproxy(self) -> None:
+        slow = tuple(SAMPLE._replace(first_token=3.4) for _ in range(6))
+        self.assertEqual(self.first(slot_of("", samples=slow))[1], "Dialogue is slow to start talking: 3.4 s.")
+        self.assertEqual(self.first(lag_p99=0.3)[1], "skyproxy itself is slow: its event loop is late by 0.3 s.")
+        self.assertEqual(self.first(log_lost=1)[1], "1 line of the log is lost.")
+
+    def test_the_worst_comes_first(self) -> None:
+        found = told(snapshot_of(slot_of("---"), words=word("key_invalid"), lag_p99=1.0, reloaded=False))
+        self.assertEqual([each.code for each in found], ["reload_failed", "key_invalid", "unreliable", "lag"])

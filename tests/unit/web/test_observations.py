@@ -1,0 +1,213 @@
+"""``/api/now``, ``/api/requests`` and ``/api/events``, in memory."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.logger import Logger
+
+from skyproxy.errors import HostNotAllowed
+from skyproxy.pipeline.attempt_history import AttemptHistory
+from skyproxy.telemetry.refusals import Refusals
+from skyproxy.telemetry.requests.facts import Step
+from skyproxy.web.events import BEAT_TICKS, MOST_STREAMS, TICK_SECONDS
+from skyproxy.web.host import check_near
+from tests.unit.telemetry.requests.test_ring import Over
+from tests.unit.telemetry.test_records import record_of
+from tests.unit.web.support import Line, WebCase
+
+
+class Case(WebCase):
+    def add(self, *steps: Step, **fields: Any) -> None:
+        history = AttemptHistory("r", Refusals(self.clock.seconds))
+        history.steps = steps
+        history.candidates = self.providers_of("default")
+        self.ring.add(record_of(**{"slot": "default", "provider": "guard", **fields}), self.wall, Over(history))
+
+    def providers_of(self, slot: str) -> Any:
+        return self.observations._observed.runtime().router.candidates(slot)
+
+
+class ApiTests(Case):
+    def test_now(self) -> None:
+        told = self.ask("GET", "/api/now").json()
+        self.assertEqual((told["v"], told["sentence"]["code"], told["sentence"]["level"]), (1, "waiting", "neutral"))
+        self.assertEqual([slot["name"] for slot in told["slots"]], ["default", "combat/fast"])
+        for number in range(5):
+            self.add(request_id=f"r-{number}")
+        told = self.ask("GET", "/api/now").json()
+        self.assertEqual((told["sentence"]["text"], told["requests"]), ("All well.", 5))
+        slot = told["slots"][0]
+        self.assertEqual((slot["job"], slot["health"]["word"], slot["health"]["line"]), (
+            "Dialogue", "Reliable", "5 of 5 answered.",
+        ))  # fmt: skip
+        self.assertEqual([each["mark"] for each in slot["strip"]], ["ok"] * 5)
+
+    def test_requests(self) -> None:
+        for number in range(5):
+            self.add(request_id=f"r-{number}", outcome="failed" if number == 3 else "ok", error_code=None)
+        told = self.ask("GET", "/api/requests?limit=2").json()
+        self.assertEqual([each["id"] for each in told["requests"]], ["r-4", "r-3"])
+        self.assertEqual((told["matching"], told["kept"], told["next"]), (5, 5, 4))
+        told = self.ask("GET", "/api/requests?limit=9&before=4").json()
+        self.assertEqual([each["id"] for each in told["requests"]], ["r-2", "r-1", "r-0"])
+        self.assertIsNone(told["next"])
+        told = self.ask("GET", "/api/requests?outcome=failed").json()
+        self.assertEqual([each["id"] for each in told["requests"]], ["r-3"])
+        self.assertEqual((told["counts"]["all"], told["counts"]["failed"], told["matching"]), (5, 1, 1))
+        self.assertEqual((told["slots"], told["providers"], told["clients"]), (["default"], ["guard"], ["127.0.0.1"]))
+
+    def test_the_search(self) -> None:
+        self.add(request_id="r-1", model="Whiterun")
+        self.add(Step(0.1, "failed", 0, -1, "overloaded", 503, "No instances"), request_id="r-2")
+        self.add(Step(0.1, "hedge", 0, seconds=1.0), request_id="r-3", slot="combat/fast", cache="hit")
+        for query, found in (
+            ("q=whiterun", ["r-1"]), ("q=no%20instances", ["r-2"]), ("q=R-3", ["r-3"]), ("slot=combat/fast", ["r-3"]),
+            ("provider=other", []), ("client=127.0.0.1", ["r-3", "r-2", "r-1"]), ("client=game&q=r-1", ["r-1"]),
+            ("outcome=rescued", ["r-2"]), ("outcome=hedged", ["r-3"]), ("outcome=cached", ["r-3"]),
+            ("outcome=slow", []), ("outcome=ok&limit=0", []), ("q=%F0%9F%90%89", []),
+        ):  # fmt: skip
+            told = self.ask("GET", f"/api/requests?{query}").json()
+            self.assertEqual([each["id"] for each in told["requests"]], found, query)
+
+    def test_bad_numbers(self) -> None:
+        for query in ("limit=x", "before=-1", "before=" + "9" * 99):
+            self.assertEqual(self.ask("GET", f"/api/requests?{query}").status, 400, query)
+
+    def test_one_request(self) -> None:
+        self.add(request_id="a/b", latency=3.0, time_to_first_byte=1.0)
+        told = self.ask("GET", "/api/requests/a/b").json()
+        self.assertEqual(told["sentence"], "Answered by guard after 3 s.")
+        self.assertEqual([line["text"] for line in told["lines"]], ["arrived for Dialogue", "done"])
+        self.add(request_id="a/b", outcome="refused")
+        self.assertEqual(self.ask("GET", "/api/requests/a/b").json()["outcome"], "refused")
+        self.assertEqual(self.ask("GET", "/api/requests/a/b?number=1").json()["outcome"], "ok")
+        gone = self.ask("GET", "/api/requests/x")
+        self.assertEqual(gone.status, 404)
+        self.assertIn("the newest 2 requests are", gone.body.decode())
+
+    def test_for_this_machine_alone(self) -> None:
+        for path in ("/api/now", "/api/requests", "/api/requests/x", "/api/events"):
+            self.assertEqual(self.ask("GET", path, Host="evil.example").status, 403, path)
+            self.assertEqual(self.ask("GET", path, Origin="https://evil.example").status, 403, path)
+            self.assertEqual(self.ask("POST", path, b"").status, 405, path)
+            far = Line(self.site, IPv4Address("TCP", "192.168.0.7", 5)).send(
+                b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode()
+            )
+            self.assertIn(b"403", far.received.split(b"\r\n")[0], path)
+        check_near(IPv4Address("TCP", "127.0.0.1", 5))
+        check_near(UNIXAddress(None))
+        with self.assertRaises(HostNotAllowed):
+            check_near(IPv4Address("TCP", "10.0.0.1", 5))
+
+
+class EventTests(Case):
+    def listen(self, query: str = "") -> Line:
+        return self.line().send(b"GET /api/events%b HTTP/1.1\r\nHost: localhost\r\n\r\n" % query.encode())
+
+    def events(self, line: Line) -> list[tuple[str, Any]]:
+        """What has come since the last look."""
+        data = line.received
+        line.transport.clear()
+        data = b"".join(part for part in data.split(b"\r\n") if part.startswith((b"id: ", b"retry: ")))
+        found = []
+        for event in data.split(b"\n\n"):
+            fields = dict(each.split(b": ", 1) for each in event.split(b"\n") if b": " in each)
+            if b"event" in fields:
+                found.append((fields[b"event"].decode(), json.loads(fields[b"data"])))
+        return found
+
+    def tick(self, times: int = 1) -> None:
+        self.clock.pump([TICK_SECONDS] * times)
+
+    def test_a_snapshot_and_what_changes(self) -> None:
+        self.add(request_id="r-1")
+        line = self.listen()
+        self.assertIn(b"text/event-stream", line.received)
+        ((name, told),) = self.events(line)
+        self.assertEqual((name, [each["id"] for each in told["requests"]]), ("snapshot", ["r-1"]))
+        self.assertEqual(told["now"]["v"], 1)
+        self.add(request_id="r-2")
+        self.tick()
+        ((name, told),) = self.events(line)
+        self.assertEqual((name, [each["id"] for each in told["requests"]], told["newest"]), ("requests", ["r-2"], 2))
+        self.tick(3)
+        self.assertEqual([name for name, _ in self.events(line)], ["now"])
+        self.tick(BEAT_TICKS)
+        self.assertIn("beat", [name for name, _ in self.events(line)])
+
+    def test_topics(self) -> None:
+        line = self.listen("?topics=log,nonsense")
+        ((_, told),) = self.events(line)
+        self.assertEqual(told, {"v": 1, "topics": ["log"], "log": []})
+        self.add()
+        self.tick(4)
+        self.assertEqual(self.events(line), [])
+
+    def test_log_lines_without_secrets(self) -> None:
+        log = Logger("skyproxy.test", observer=self.publisher)
+        log.info("before")
+        line = self.listen("?topics=log")
+        log.info("It is {key}", key="sk-secret-secret")
+        log.debug("not at this level")
+        self.tick()
+        told = self.events(line)[-1][1]
+        self.assertEqual([each["message"] for each in told["lines"]], ["It is [redacted]"])
+        line.leave()
+        self.assertEqual(list(self.publisher._observers), [])
+
+    def test_nothing_is_done_when_nobody_listens(self) -> None:
+        line = self.listen()
+        self.assertEqual(len(self.streams), 1)
+        line.leave()
+        self.assertEqual(len(self.streams), 0)
+        looks = [call for call in self.clock.getDelayedCalls() if "tick" in str(call.func)]
+        self.assertEqual(looks, [])
+        self.assertEqual(list(self.publisher._observers), [])
+
+    def test_who_does_not_read_gets_a_snapshot_later(self) -> None:
+        slow, quick = self.listen("?topics=requests"), self.listen("?topics=requests")
+        self.events(slow), self.events(quick)
+        slow.transport.producer.pauseProducing()
+        for number in range(50):
+            self.add(request_id=f"r-{number}")
+            self.tick()
+        self.assertEqual(self.events(slow), [])
+        self.assertEqual(len(self.events(quick)), 50 + 50 // BEAT_TICKS)
+        slow.transport.producer.resumeProducing()
+        self.assertEqual(self.events(slow), [], "not before the tick")
+        self.tick()
+        ((name, told),) = self.events(slow)
+        self.assertEqual((name, told["requests"][0]["id"], len(told["requests"])), ("snapshot", "r-49", 50))
+        for _ in range(4):  # pausing again and again brings one snapshot in two seconds
+            slow.transport.producer.pauseProducing()
+            self.tick()
+            slow.transport.producer.resumeProducing()
+            self.tick()
+        self.assertEqual(len([name for name, _ in self.events(slow) if name == "snapshot"]), 1)
+
+    def test_one_stream_a_tab(self) -> None:
+        first = self.listen("?tab=1")
+        second = self.listen("?tab=1")
+        self.listen("?tab=2")
+        self.assertEqual(len(self.streams), 2)
+        self.assertTrue(first.received.endswith(b"0\r\n\r\n"), "ended")
+        self.assertFalse(second.received.endswith(b"0\r\n\r\n"))
+
+    def test_too_many(self) -> None:
+        for _ in range(MOST_STREAMS):
+            self.listen()
+        refused = self.listen()
+        self.assertIn(b"503", refused.received.split(b"\r\n")[0])
+        self.assertIn(b"close one", refused.received)
+
+    def test_the_end(self) -> None:
+        line = self.listen()
+        self.events(line)
+        self.streams.close()
+        self.assertIn(b"event: bye", line.received)
+        self.assertTrue(line.received.endswith(b"0\r\n\r\n"))
+        self.assertIn(b"503", self.listen().received.split(b"\r\n")[0])
+        self.assertEqual([call for call in self.clock.getDelayedCalls() if "tick" in str(call.func)], [])
