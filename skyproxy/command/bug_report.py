@@ -19,7 +19,7 @@ from skyproxy.command.output import fail
 from skyproxy.command.place import config_option
 from skyproxy.config import Config
 from skyproxy.log.redaction import REDACTED, Redactor
-from skyproxy.util.user_folders import user_home
+from skyproxy.util.user_folders import text_log, user_home
 
 _LOG_BYTES = 256 * 1024
 
@@ -41,7 +41,7 @@ def bug_report(output: Path | None, yes: bool, config: Path | None) -> None:
     if path.exists():
         fail(f"{path} is there already, and is not replaced: name another with --output")
     found = look(config, environ=os.environ, cwd=Path.cwd(), home=user_home())
-    parts = contents(found.config, for_programs(found), Path.cwd())
+    parts = contents(found.config, for_programs(found), Path.cwd(), text_log(os.environ, user_home()))
     click.echo("It will hold:")
     for name, text in parts.items():
         click.echo(f"--- {name} ({len(text)} characters)")
@@ -57,8 +57,11 @@ def bug_report(output: Path | None, yes: bool, config: Path | None) -> None:
     click.echo(f"wrote {path}")
 
 
-def contents(config: Config | None, check: object, cwd: Path) -> dict[str, str]:
-    """The files of a report, by their names."""
+def contents(config: Config | None, check: object, cwd: Path, text: Path | None = None) -> dict[str, str]:
+    """The files of a report, by their names.
+
+    :param text: the log of what a terminal would have shown, if there is any.
+    """
     secrets = () if config is None else secrets_of(config)
     parts = {
         "versions.txt": "".join(f"{name} {number}\n" for name, number in versions().items()),
@@ -71,6 +74,8 @@ def contents(config: Config | None, check: object, cwd: Path) -> dict[str, str]:
                 parts[f"configuration-{number}-{path.name}"] = _text_of(path)
         if config.proxy.log_file is not None:
             parts["log.jsonl"] = _tail(cwd / config.proxy.log_file)
+    if text is not None and text.exists():
+        parts[text.name] = _tail(text)
     redactor = Redactor(secrets)
     return {name: without_secrets(text, redactor) for name, text in parts.items()}
 

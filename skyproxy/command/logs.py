@@ -7,6 +7,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -14,6 +15,7 @@ import click
 
 from skyproxy.command.output import fail
 from skyproxy.command.place import config_option, json_option, read_config
+from skyproxy.util.windows import open_shared
 
 LEVELS = ("debug", "info", "warn", "error", "critical")
 
@@ -44,9 +46,9 @@ def logs(
         click.echo(json.dumps(record, ensure_ascii=False) if as_json else pretty(record))
 
     try:
-        with path.open("rb") as opened:
+        with open_shared(path) as opened:
             last, rest = _read(opened, wanted, lines or None)
-            for record in last:
+            for record in (*_before(path, wanted, lines - len(last) if lines else None), *last):
                 show(record)
             for line in followed(path, opened, rest) if follow else ():
                 found = wanted.record(line)
@@ -88,6 +90,21 @@ def _read(opened: BinaryIO, wanted: Wanted, most: int | None) -> tuple[deque[dic
         if record := wanted.record(line):
             last.append(record)
     return last, b""
+
+
+def _before(path: Path, wanted: Wanted, most: int | None) -> deque[dict[str, Any]]:
+    """The last *most* records that are *wanted* of the full files that *path* was renamed to."""
+    found: deque[dict[str, Any]] = deque()
+    for number in count(1):
+        left = None if most is None else most - len(found)
+        if left == 0:
+            break
+        try:
+            with open_shared(path.with_name(f"{path.name}.{number}")) as opened:
+                found.extendleft(reversed(_read(opened, wanted, left)[0]))
+        except OSError:
+            break
+    return found
 
 
 def _file_of(config: Path | None) -> Path:
@@ -139,21 +156,25 @@ def followed(
     :param sleep: waits between two looks.
     """
     current = opened
+    # Where the number of a file is another at each look, as on mapped drives of Windows, it tells nothing.
+    numbered = not _is_another(path, current)
     try:
         while True:
+            moved = numbered and _is_another(path, current)
+            # What was written before the file was moved is there by now.
             data = current.read()
             if data:
                 *lines, rest = (rest + data).split(b"\n")
                 yield from (line + b"\n" for line in lines)
-                continue
-            sleep(_LOOK)
-            if _is_another(path, current):
+            if moved:
                 if current is not opened:
                     current.close()
-                current, rest = path.open("rb"), b""
-            elif os.fstat(current.fileno()).st_size < current.tell():
-                current.seek(0)
-                rest = b""
+                current, rest = open_shared(path), b""
+            elif not data:
+                sleep(_LOOK)
+                if os.fstat(current.fileno()).st_size < current.tell():
+                    current.seek(0)
+                    rest = b""
     finally:
         if current is not opened:
             current.close()

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from skyproxy.config.problems import Problem, may_pass
 from skyproxy.config.working_folder import is_chosen
-from skyproxy.util.user_folders import user_home as user_home
 
 ONE_FILE = "skyproxy.yaml"
 PROVIDERS_FILE = "providers.yaml"

@@ -66,7 +66,11 @@ def children(reactor: Any, service: SkyproxyService, signals: Signals, runtime: 
         # Until the end, so that whoever asked for it sees when that has come.
         Child("admin socket", admin.listen, admin.close),
         Child("warnings", configuration.warn),
-        Child("priority", lambda: priority.use(configuration.current.proxy.process_priority)),
+        Child(
+            "priority",
+            lambda: priority.use(configuration.current.proxy.process_priority),
+            lambda: priority.use("normal"),
+        ),
         Child("records", stop=parts.batches.hand_on),
         Child("event loop lag", parts.lag.start, parts.lag.stop),
         Child("demo", stop=parts.demo.stop),

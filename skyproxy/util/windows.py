@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
 
 # https://learn.microsoft.com/windows/win32/api/winuser/nf-winuser-messageboxw
 _ERROR_ICON, _TO_FRONT = 0x10, 0x10000
@@ -25,8 +28,14 @@ _ACCESS_DENIED = 5
 _TITLE_IS_LINK_NAME = 0x800
 _DRIVE_REMOTE = 4
 
+# https://learn.microsoft.com/windows/win32/api/fileapi/nf-fileapi-createfilew
+_GENERIC_READ = 0x80000000
+_SHARE_ALL = 0x7  # reading, writing, renaming
+_OPEN_EXISTING = 3
+_NO_HANDLE = ctypes.c_void_p(-1).value
 
-def _library(name: str) -> Any:
+
+def library(name: str) -> Any:
     """A library of Windows; None: this is another system."""
     load = getattr(ctypes, "WinDLL", None)
     return None if load is None else load(name, use_last_error=True)
@@ -37,7 +46,7 @@ def show_error(text: str) -> bool:
 
     :return: whether that could be.
     """
-    user32 = _library("user32")
+    user32 = library("user32")
     if user32 is None:
         return False
     show = user32.MessageBoxW
@@ -47,24 +56,24 @@ def show_error(text: str) -> bool:
 
 def owns_console() -> bool:
     """Whether the terminal was opened for this process, and closes with it, as after a double click."""
-    kernel32 = _library("kernel32")
+    kernel32 = library("kernel32")
     processes = (ctypes.c_uint32 * 2)()
     # https://learn.microsoft.com/windows/console/getconsoleprocesslist: how many are attached to the console.
     return kernel32 is not None and bool(kernel32.GetConsoleProcessList(processes, 2) == 1)
 
 
-def on_console_events(handle: Callable[[int], bool]) -> object | None:
+def on_console_events(handle: Callable[[int], bool]) -> Callable[[], object] | None:
     """Have *handle* called with each event of the console, in a thread that Windows makes for it. It returns whether no
     other handler is to have the event (https://learn.microsoft.com/windows/console/handlerroutine).
 
-    :return: is to be kept as long as events may come; None: there are none.
+    :return: ends that; to be kept as long as events may come. None: there are none.
     """
-    kernel32 = _library("kernel32")
+    kernel32 = library("kernel32")
     if kernel32 is None:
         return None
     make: Any = getattr(ctypes, "WINFUNCTYPE")(ctypes.c_int, ctypes.c_uint32)  # noqa: B009 - only Windows has it
     made = make(lambda event: int(handle(event)))
-    return made if kernel32.SetConsoleCtrlHandler(made, 1) else None
+    return partial(kernel32.SetConsoleCtrlHandler, made, 0) if kernel32.SetConsoleCtrlHandler(made, 1) else None
 
 
 class _PowerThrottling(ctypes.Structure):
@@ -76,7 +85,7 @@ def set_priority(*, raised: bool) -> tuple[str, ...] | None:
 
     :return: the calls that failed; None: this is another system.
     """
-    kernel32 = _library("kernel32")
+    kernel32 = library("kernel32")
     if kernel32 is None:
         return None
     current = kernel32.GetCurrentProcess
@@ -97,7 +106,7 @@ def set_priority(*, raised: bool) -> tuple[str, ...] | None:
 
 def process_runs(number: int) -> bool:
     """Whether there may be a process of this *number*, on Windows."""
-    kernel32 = _library("kernel32")
+    kernel32 = library("kernel32")
     if kernel32 is None:
         return True
     kernel32.OpenProcess.restype = ctypes.c_void_p
@@ -124,7 +133,7 @@ class _StartupInfo(ctypes.Structure):
 
 def started_from_shortcut() -> bool:
     """Whether a shortcut of Windows' started this process."""
-    kernel32 = _library("kernel32")
+    kernel32 = library("kernel32")
     if kernel32 is None:
         return False
     info = _StartupInfo(ctypes.sizeof(_StartupInfo))
@@ -134,5 +143,26 @@ def started_from_shortcut() -> bool:
 
 def is_of_network(root: str) -> bool:
     """Whether Windows has the drive *root*, such as ``Z:\\``, from another machine."""
-    kernel32 = _library("kernel32")
+    kernel32 = library("kernel32")
     return kernel32 is not None and kernel32.GetDriveTypeW(ctypes.c_wchar_p(root)) == _DRIVE_REMOTE
+
+
+def open_shared(path: Path) -> BinaryIO:
+    """*path*, to be read, so that others may rename it meanwhile: what Python opens on Windows they may not.
+
+    :raise OSError: it cannot be opened.
+    """
+    kernel32 = library("kernel32")
+    if kernel32 is None:
+        return path.open("rb")
+    import msvcrt
+
+    create = kernel32.CreateFileW
+    create.restype = ctypes.c_void_p
+    name = ctypes.c_wchar_p(str(path))
+    sharing = ctypes.c_uint32(_SHARE_ALL)
+    handle = create(name, ctypes.c_uint32(_GENERIC_READ), sharing, None, ctypes.c_uint32(_OPEN_EXISTING), 0, None)
+    if handle in (None, _NO_HANDLE):
+        return path.open("rb")  # which says why, or can
+    descriptor: int = getattr(msvcrt, "open_osfhandle")(handle, os.O_RDONLY)  # noqa: B009 - only Windows has it
+    return open(descriptor, "rb")

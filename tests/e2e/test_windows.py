@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,10 @@ def test_skyproxyw_says_in_its_log_what_was_typed_wrong(tmp_path: Path) -> None:
     done = subprocess.run([*SKYPROXYW, "--lisen"], cwd=tmp_path, env=home(tmp_path), timeout=PATIENCE, check=False)
     assert done.returncode == 2
     assert "--listen" in log_of(tmp_path).read_text()
+    done = skyproxy(tmp_path, "bug-report", "--yes", "-o", "report.zip", env={"XDG_STATE_HOME": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(tmp_path / "report.zip") as report:
+        assert "--listen" in report.read("skyproxyw.log").decode()
 
 
 class OnWindows(Run):
@@ -98,7 +103,7 @@ class OnWindows(Run):
     )
     command = (sys.executable, "-c", PROGRAM, "run", *ON_SELECT)
 
-    def __init__(self, cwd: Path, config: dict[str, Any]) -> None:
+    def __init__(self, cwd: Path, config: dict[str, Any], **more: str) -> None:
         self.calls_file = cwd / "calls"
         self.calls_file.touch()
         self.log_file = cwd / "skyproxy.log"
@@ -106,6 +111,7 @@ class OnWindows(Run):
             "PYTHONPATH": f"{CALLS}{os.pathsep}{ROOT}",
             "WINDOWS_CALLS": str(self.calls_file),
             "XDG_RUNTIME_DIR": str(cwd),
+            **more,
         }
         super().__init__(cwd, "--config", str(written(cwd, config)), "--log-file", str(self.log_file), env=env)
 
@@ -115,8 +121,9 @@ class OnWindows(Run):
         return [call[1:] for call in map(json.loads, lines) if call[0] == name]
 
 
-def test_closing_the_window_drains_in_time(start: Starter, demo: DemoProvider) -> None:
-    server = start(OnWindows, config_for(demo, {"drain_timeout": "60s", "stop_delay": "60s"}))
+@pytest.mark.parametrize("how", [{}, {"WINDOWS_SESSION": "ends"}])
+def test_closing_the_window_drains_in_time(start: Starter, demo: DemoProvider, how: dict[str, str]) -> None:
+    server = start(OnWindows, config_for(demo, {"drain_timeout": "60s", "stop_delay": "60s"}), **how)
     demo.reset()
     whole = open_request(server, chat("demo:guard;first=1"))
     endless = open_request(server, chat("demo:guard;chunks=1000;delay=0.1", stream=True))
@@ -129,6 +136,7 @@ def test_closing_the_window_drains_in_time(start: Starter, demo: DemoProvider) -
     server.wait()
     assert time.monotonic() - began < 4.5
     assert server.calls("handled")[0][0] < 4.5 and not server.calls("killed")
+    assert server.calls("message") == ([[0x11, 1], [0x16, 0]] if how else [])
     said = [json.loads(line)["message"] for line in server.log_file.read_text().splitlines()]
     assert "All connection pools closed" in said
 

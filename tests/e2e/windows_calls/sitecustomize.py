@@ -1,12 +1,14 @@
 """Imported by any Python that has this folder in PYTHONPATH: ctypes has Windows' libraries. What is asked of them is
-appended to the file that WINDOWS_CALLS names, a line of JSON each. At SIGUSR2 the console's window is closed: as on
-Windows, a thread of its own calls the handler, and the process is ended when that returns, or after 5 s.
+appended to the file that WINDOWS_CALLS names, a line of JSON each. At SIGUSR2 the console's window is closed, or, if
+WINDOWS_SESSION is set, the user logs off: as on Windows, a thread of its own calls the handler, or the hidden window's
+thread its procedure, and the process is ended when that returns, or after 5 s.
 """
 
 import atexit
 import ctypes
 import json
 import os
+import queue
 import signal
 import threading
 import time
@@ -15,7 +17,12 @@ from typing import Any
 CLOSED = 2
 ENDED_BY_WINDOWS = 58  # the low byte of STATUS_CONTROL_C_EXIT
 
+QUERY_END, END = 0x11, 0x16
+PROCEDURE = ctypes.CFUNCTYPE(ctypes.c_ssize_t, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_size_t, ctypes.c_ssize_t)
+
 _handlers: list[Any] = []
+_procedures: list[Any] = []
+_messages: "queue.Queue[tuple[int, int]]" = queue.Queue()
 
 
 def _note(*what: Any) -> None:
@@ -31,8 +38,12 @@ class _Function:
 
     def __call__(self, *arguments: Any) -> int:
         _note(self._name, *(getattr(each, "value", each) for each in arguments))
-        if self._name == "SetConsoleCtrlHandler":
+        if self._name == "SetConsoleCtrlHandler" and arguments[1]:
             _handlers.append(arguments[0])
+        if self._name == "RegisterClassW":
+            _procedures.append(PROCEDURE(arguments[0]._obj.procedure))
+        if self._name == "GetMessageW":
+            _take_message()
         return 1
 
 
@@ -42,6 +53,22 @@ class _Library:
 
     def __getattr__(self, name: str) -> _Function:
         return self._functions.setdefault(name, _Function(name))
+
+
+def _take_message() -> None:
+    number, first = _messages.get()
+    began = time.monotonic()
+    answer = _procedures[0](1, number, first, 0)
+    _note("message", number, answer)
+    if number == END:
+        _note("handled", time.monotonic() - began)
+        os._exit(ENDED_BY_WINDOWS)
+
+
+def _end_session() -> None:
+    for message in ((QUERY_END, 0), (END, 1)):
+        _messages.put(message)
+    time.sleep(6)
 
 
 def _close() -> None:
@@ -60,7 +87,7 @@ def _end() -> None:
 
 
 def _window_closed(number: int, frame: Any) -> None:
-    for work in (_close, _end):
+    for work in (_end_session if os.environ.get("WINDOWS_SESSION") else _close, _end):
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
         # Registered last, called first: the handler has its say, though the process may be quicker.

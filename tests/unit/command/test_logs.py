@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
 
 import click
+from click.testing import CliRunner
 from twisted.trial.unittest import SynchronousTestCase
 
+from skyproxy.command import logs
 from skyproxy.command.logs import followed, parse, pretty
 
 
@@ -49,7 +52,10 @@ class FollowTests(SynchronousTestCase):
         if not self.steps:
             raise KeyboardInterrupt
         kind, data = self.steps.pop(0)
-        if kind == "rotate":
+        if kind == "rotate late":
+            with self.path.open("ab") as file:
+                file.write(b"last\n")
+        if kind.startswith("rotate"):
             os.replace(self.path, self.path.with_suffix(".1"))
         elif kind == "empty":
             os.truncate(self.path, 0)
@@ -74,6 +80,40 @@ class FollowTests(SynchronousTestCase):
     def test_rotation_and_emptying(self) -> None:
         self.steps = [("write", b"one\n"), ("rotate", b"two\n"), ("write", b"three\n"), ("empty", b"4\n")]
         self.assertEqual(self.lines(), [b"one\n", b"two\n", b"three\n", b"4\n"])
+
+    def test_what_came_before_a_rotation_is_not_lost(self) -> None:
+        self.steps = [("write", b"one\n"), ("rotate late", b"two\n")]
+        self.assertEqual(self.lines(), [b"one\n", b"last\n", b"two\n"])
+
+    def test_where_numbers_of_files_tell_nothing(self) -> None:
+        self.patch(logs, "_is_another", lambda path, opened: True)
+        self.steps = [("write", b"one\n"), ("write", b"two\n"), ("empty", b"3\n")]
+        self.assertEqual(self.lines(), [b"one\n", b"two\n", b"3\n"])
+
+
+class RotatedTests(SynchronousTestCase):
+    """Lines of full files, before those of the current one."""
+
+    def setUp(self) -> None:
+        folder = Path(mkdtemp())
+        self.addCleanup(rmtree, folder)
+        self.path = folder / "x.log"
+        for number, name in enumerate(("x.log.2", "x.log.1", "x.log")):
+            lines = [{"level": "INFO", "message": f"{2 * number + each}", "request_id": f"r{each}"} for each in (0, 1)]
+            (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+        (folder / "x.log.4").write_text('{"message": "behind a gap"}\n')
+
+    def shown(self, *arguments: str) -> str:
+        done = CliRunner().invoke(logs.logs, ["--file", str(self.path), "--json", *arguments])
+        self.assertEqual(done.exit_code, 0)
+        return "".join(json.loads(line)["message"] for line in done.output.splitlines())
+
+    def test_as_many_as_are_wanted(self) -> None:
+        for most, expected in (("1", "5"), ("2", "45"), ("3", "345"), ("5", "12345"), ("9", "012345"), ("0", "012345")):
+            self.assertEqual(self.shown("-n", most), expected)
+
+    def test_of_one_request(self) -> None:
+        self.assertEqual(self.shown("--request", "r1"), "135")
 
 
 def _plain(text: str) -> str:

@@ -32,9 +32,24 @@ class ConsoleTests(TestCase):
         self.reactor = FakeReactor()
         self.handlers: list[Callable[[int], bool]] = []
         self.stop = lambda seconds: None
-        self.events = ConsoleEvents(self.reactor, self.stop, self.handlers.append)
+        self.unregistered = 0
+        self.events = ConsoleEvents(self.reactor, self.stop, [self.register])
         self.events.listen()
         (self.handler,) = self.handlers
+
+    def register(self, handler: Callable[[int], bool]) -> Callable[[], None]:
+        self.handlers.append(handler)
+        return self.unregister
+
+    def unregister(self) -> None:
+        self.unregistered += 1
+
+    def test_after_the_stop_nothing_is_heard(self) -> None:
+        self.events.stopped()
+        self.assertEqual(self.unregistered, 1)
+        other = ConsoleEvents(self.reactor, self.stop, [lambda handler: None])
+        other.listen()
+        other.stopped()
 
     def test_the_handler_returns_when_all_is_done(self) -> None:
         for event in (console.CLOSE, console.LOGOFF, console.SHUTDOWN):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import os
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 from unittest import TestCase
 from unittest.mock import MagicMock, patch
@@ -37,10 +40,12 @@ class WindowsTests(Recorder):
             seen.append(event)
             return event == 2
 
-        kept: Any = windows.on_console_events(handle)
-        self.library.SetConsoleCtrlHandler.assert_called_once_with(kept, 1)
-        self.assertEqual((kept(2), kept(0)), (1, 0))
+        end: Any = windows.on_console_events(handle)
+        (given, added), _ = self.library.SetConsoleCtrlHandler.call_args
+        self.assertEqual((given(2), given(0), added), (1, 0, 1))
         self.assertEqual(seen, [2, 0])
+        end()
+        self.library.SetConsoleCtrlHandler.assert_called_with(given, 0)
         self.library.SetConsoleCtrlHandler.return_value = 0
         self.assertIsNone(windows.on_console_events(handle))
 
@@ -105,6 +110,22 @@ class WindowsTests(Recorder):
         if ctypes.sizeof(ctypes.c_void_p) == 8:
             self.assertEqual(ctypes.sizeof(windows._StartupInfo), 104)
 
+    def test_files_that_others_may_rename(self) -> None:
+        with NamedTemporaryFile() as file, patch.dict("sys.modules", msvcrt=MagicMock()) as modules:
+            path = Path(file.name)
+            path.write_bytes(b"text")
+            self.library.CreateFileW.return_value = 7
+            modules["msvcrt"].open_osfhandle.side_effect = lambda handle, flags: os.open(path, flags)
+            with windows.open_shared(path) as opened:
+                self.assertEqual(opened.read(), b"text")
+            self.assertEqual(modules["msvcrt"].open_osfhandle.call_args.args[0], 7)
+            name, access, sharing, *_ = self.library.CreateFileW.call_args.args
+            self.assertEqual((name.value, access.value, sharing.value), (str(path), 0x80000000, 7))
+            self.library.CreateFileW.return_value = ctypes.c_void_p(-1).value
+            with windows.open_shared(path) as opened:
+                self.assertEqual(opened.read(), b"text")
+            self.assertRaises(OSError, windows.open_shared, path / "none")
+
     def test_drives_of_other_computers(self) -> None:
         for kind, expected in ((4, True), (3, False)):
             self.library.GetDriveTypeW.return_value = kind
@@ -120,3 +141,5 @@ class ElsewhereTests(TestCase):
         self.assertTrue(windows.process_runs(77))
         self.assertFalse(windows.started_from_shortcut())
         self.assertFalse(windows.is_of_network("Z:\\"))
+        with windows.open_shared(Path(__file__)) as opened:
+            self.assertTrue(opened.read(1))
