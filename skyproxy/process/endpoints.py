@@ -28,6 +28,8 @@ class Endpoints:
         self._site = site
         self._sockets = sockets
         self._ports: list[IListeningPort] = []
+        self._last: tuple[str, str] | None = None
+        """The address, once the ports are closed and know it no more."""
 
     def listen(self) -> None:
         """Bind the ports, unless they are bound.
@@ -38,11 +40,13 @@ class Endpoints:
             self._ports = listen_at(self._network, self._endpoints, self._site, self._sockets)
 
     def address(self) -> tuple[str, str]:
-        """The API at the first of them: for people, and for curl."""
-        return shown(self._endpoints[0], self._ports[0].getHost())
+        """The API at the first of them: for people, and for curl; from :meth:`listen` to the end."""
+        return self._last or shown(self._endpoints[0], self._ports[0].getHost())
 
     async def close(self) -> None:
         """Take no connection any more."""
+        if self._ports:
+            self._last = self.address()
         await take_all([("close a port", port.stopListening) for port in self._ports])
 
 

@@ -147,6 +147,9 @@ def test_closing_the_window_during_a_stop_shortens_it(start: Starter, demo: Demo
     read_until(endless, b'"content"')
     server.child.send_signal(signal.SIGINT)
     eventually(lambda: "Draining" in server.log_file.read_text(), "it is stopping")
+    folder = server.calls_file.parent
+    told = skyproxy(folder, "status", "--json", env={"XDG_RUNTIME_DIR": str(folder)})
+    assert json.loads(told.stdout)["base_url"] == server.base_url, "it is told as long as anybody can ask"
     server.child.send_signal(signal.SIGUSR2)
     assert b"shutting_down" in read_all(endless)
     server.wait()
