@@ -114,16 +114,16 @@ def with_ports(found: Found, config: Config) -> Found:
 
 def with_live(found: Found, config: Config, *, tokens: bool) -> Found:
     """*found*, with what the providers say of their keys."""
-    from skyproxy.command.live import check_live, providers_asked, verdict_text
+    from skyproxy.command.live import check_live, key_text, providers_asked
     from skyproxy.util.close_matches import nearest
 
     reports, answers = check_live(config, tokens=tokens)
-    live = {f"{each.name}:": (verdict_text(each, reports), "-") for each in config.providers.values()}
+    live = {f"{each.name}:": (key_text(each, reports), "-") for each in config.providers.values()}
     errors = [
-        f"provider {provider.name}: {report.variable or 'it'}: {report.verdict}: {report.text}"
+        f"provider {provider.name}: {report.variable or 'it'}: {report.result}: {report.text}"
         for provider in providers_asked(config)
         for report in reports.get(provider.name, ())
-        if report.verdict in ("refused", "no answer")
+        if report.result in ("refused", "no answer")
     ]
     for name, slot in config.model_slots.items():
         models = next((report.models for report in reports.get(slot.provider, ()) if report.models), None)
@@ -133,8 +133,8 @@ def with_live(found: Found, config: Config, *, tokens: bool) -> Found:
             errors.append(f"slot {name}: {slot.provider} lists no model {slot.model}{hint}")
     for name, answer in answers.items():
         failed = answer if isinstance(answer, str) else answer.error
-        verdict = live[f"{config.model_slots[name].provider}:"][0]
-        live[name] = (failed or verdict, "-" if isinstance(answer, str) else seconds(answer.first_token))
+        result = live[f"{config.model_slots[name].provider}:"][0]
+        live[name] = (failed or result, "-" if isinstance(answer, str) else seconds(answer.first_token))
         if failed:
             errors.append(f"slot {name}: {failed}")
     return replace(found, errors=(*found.errors, *errors), live=live)

@@ -114,7 +114,7 @@ async def _answers(reactor: Any, config: Config) -> dict[str, Answer | str]:
     return dict(zip(config.model_slots, answers, strict=True))
 
 
-def verdict_text(provider: ProviderConfig, reports: Mapping[str, list[KeyReport]]) -> str:
+def key_text(provider: ProviderConfig, reports: Mapping[str, list[KeyReport]]) -> str:
     """What the tests of *provider*'s keys came to, for a table."""
     found = reports.get(provider.name)
     if provider.base_url == EMBEDDED_DEMO:
@@ -122,6 +122,6 @@ def verdict_text(provider: ProviderConfig, reports: Mapping[str, list[KeyReport]
     if found is None:
         return "not tested"
     return "; ".join(
-        (f"{each.variable}: " if len(found) > 1 else "") + each.verdict + (f" ({each.text})" if each.text else "")
+        (f"{each.variable}: " if len(found) > 1 else "") + each.result + (f" ({each.text})" if each.text else "")
         for each in found
     )

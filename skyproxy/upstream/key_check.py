@@ -10,7 +10,7 @@ from skyproxy.errors import UpstreamError, forget
 from skyproxy.formats.dialects import DIALECTS
 from skyproxy.upstream.exchange.questions import Questions, ServerReply
 
-Verdict = Literal["good", "refused", "not tested", "no answer", "answers"]
+Result = Literal["good", "refused", "not tested", "no answer", "answers"]
 
 _WRONG_KEY = "sk-skyproxy-tests-that-a-wrong-key-is-refused"
 _REFUSED = frozenset({400, 401, 403})
@@ -22,14 +22,14 @@ class KeyReport:
     """What came of a test.
 
     :ivar variable: of the key; None: the provider wants none.
-    :ivar verdict: ``good`` only where a wrong key is refused in the same place; ``answers``: it wants no key, and is
+    :ivar result: ``good`` only where a wrong key is refused in the same place; ``answers``: it wants no key, and is
         there.
     :ivar text: for people: credits and limits, or what went wrong.
     :ivar models: that the provider lists; None: it lists none.
     """
 
     variable: str | None
-    verdict: Verdict
+    result: Result
     text: str = ""
     models: tuple[str, ...] | None = field(default=None, repr=False)
 

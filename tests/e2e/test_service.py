@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import socket
 import sys
 from configparser import ConfigParser
 from pathlib import Path
@@ -127,6 +128,22 @@ def test_the_unit_of_somebody_else_stays(machine: Machine) -> None:
         told = machine.service(action, "--json")
         assert told.returncode == 1 and "did not write" in json.loads(told.stdout)["problems"][0], action
     assert machine.unit.read_text() == "[Service]\nExecStart=/bin/true\n" and machine.called() == []
+
+
+def test_a_port_that_is_taken(machine: Machine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        written(
+            machine.folder,
+            {
+                "proxy": {"listen": f"tcp:{other.getsockname()[1]}:interface=127.0.0.1"},
+                "providers": {"a": {"base_url": "http://127.0.0.1:1/v1"}},
+            },
+        )
+        done = machine.service("install", STATE="inactive")
+        assert done.returncode == 0 and "cannot serve now" in done.stdout and "the port is in use" in done.stdout
+        # One that waits for a game does not need it yet, and the service itself may have it.
+        assert "cannot serve" not in machine.service("install", "--with-game", "Sky.exe", STATE="inactive").stdout
+        assert "cannot serve" not in machine.service("install").stdout
 
 
 def test_what_cannot_be_installed(machine: Machine) -> None:

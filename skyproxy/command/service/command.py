@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import click
 
 from skyproxy.command.output import WRONG, fail, show_json
 from skyproxy.command.place import config_option, json_option
+from skyproxy.command.ports import Ports
 from skyproxy.command.running import all_running
 from skyproxy.command.service.launchd import LaunchdService
 from skyproxy.command.service.manager import Manager, Outcome
@@ -22,7 +25,7 @@ from skyproxy.command.service.startup import StartupService, startup_folder
 from skyproxy.command.service.systemd import SystemdService, unit_folder
 from skyproxy.command.service.tools import SystemTools
 from skyproxy.command.with_game import game_option
-from skyproxy.config import ConfigError
+from skyproxy.config import Config, ConfigError
 from skyproxy.util.user_folders import text_log, user_home
 
 
@@ -48,6 +51,8 @@ def install(config: Path | None, game: str | None, as_json: bool) -> None:
     except ConfigError as error:
         fail(f"the configuration cannot be used:\n{error}")
     try:
+        if game is None and not manager.status().running:
+            planned = replace(planned, notes=(*planned.notes, *_of_ports(planned.config)))
         outcome = manager.install(planned.program)
     except (NotOurs, OSError) as error:
         outcome = Outcome((), (_words(error),))
@@ -91,6 +96,14 @@ def status(as_json: bool) -> None:
     raise SystemExit(0 if state.installed and state.running else WRONG)
 
 
+def _of_ports(config: Config) -> Iterator[str]:
+    """Who keeps a service that is to be started from listening."""
+    ports = Ports(config.source, [status for _, status in all_running()])
+    ports.look(config.proxy.listen)
+    yield from (f"The service cannot serve now: {error}" for error in ports.errors)
+    yield from (f"The service cannot serve yet: {note} End that one with `skyproxy stop`." for note in ports.notes)
+
+
 def _show(outcome: Outcome, planned: Plan | None, as_json: bool) -> None:
     notes = () if planned is None else planned.notes
     if as_json:
@@ -100,7 +113,7 @@ def _show(outcome: Outcome, planned: Plan | None, as_json: bool) -> None:
             told |= {
                 "command": program.command,
                 "folder": str(program.folder),
-                "configuration": planned.configuration,
+                "configuration": planned.config.source,
                 "notes": notes,
             }
         show_json(told)

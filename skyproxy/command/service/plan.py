@@ -18,12 +18,12 @@ _MARGIN_SECONDS = 10
 class Plan:
     """What is to be installed.
 
-    :ivar configuration: as people are told it.
+    :ivar config: that it will serve by.
     :ivar notes: what works, but perhaps not as meant.
     """
 
     program: Program
-    configuration: str
+    config: Config
     notes: tuple[str, ...]
 
 
@@ -47,7 +47,7 @@ def plan(
     folder = home if place is None else place if place.is_dir() else place.parent
     program = Program((*executable_of(this), *arguments_of(place, game)), folder, _stop_seconds(config))
     notes = [*_of_demo(config), *([] if this.windows else _of_environment(config, place, home))]
-    return Plan(program, config.source, tuple(notes))
+    return Plan(program, config, tuple(notes))
 
 
 def _stop_seconds(config: Config) -> int:

@@ -54,28 +54,28 @@ class KeyTests(SynchronousTestCase):
     def test_good_only_where_a_wrong_key_is_refused(self) -> None:
         for status in (400, 401, 403):
             found, _ = self.report(self.provider(), models=(200, MODELS), models_wrong=(status, None))
-            self.assertEqual((found.verdict, found.variable, found.models), ("good", "A_KEY", ("m", "gemini")))
+            self.assertEqual((found.result, found.variable, found.models), ("good", "A_KEY", ("m", "gemini")))
         found, _ = self.report(self.provider(), models=(200, MODELS), models_wrong=(200, MODELS))
-        self.assertEqual(found.verdict, "not tested")
+        self.assertEqual(found.result, "not tested")
 
     def test_refused_and_without_an_answer(self) -> None:
         found, server = self.report(self.provider(), models=(401, None))
-        self.assertEqual((found.verdict, server.asked), ("refused", ["/models"]))
+        self.assertEqual((found.result, server.asked), ("refused", ["/models"]))
         found, _ = self.report(self.provider(), models=(503, None))
-        self.assertEqual(found.verdict, "not tested")
+        self.assertEqual(found.result, "not tested")
         found, _ = self.report(self.provider(), models=UpstreamUnreachable("gone"))
-        self.assertEqual((found.verdict, found.text), ("no answer", "gone"))
+        self.assertEqual((found.result, found.text), ("no answer", "gone"))
 
     def test_openrouter_is_asked_of_the_key_itself(self) -> None:
         told = {"data": {"usage": 1.5, "limit_remaining": 3, "is_free_tier": False}}
         found, server = self.report(self.provider("openrouter"), key=(200, told), models=(200, MODELS))
-        self.assertEqual((found.verdict, found.text), ("good", "1.50 USD used, 3.00 USD left"))
+        self.assertEqual((found.result, found.text), ("good", "1.50 USD used, 3.00 USD left"))
         self.assertEqual(server.asked, ["/key", "/models"])
         found, _ = self.report(self.provider("openrouter"), key=(401, None))
-        self.assertEqual(found.verdict, "refused")
+        self.assertEqual(found.result, "refused")
 
     def test_without_a_key(self) -> None:
         found, _ = self.report(self.provider("local", None), models_wrong=(200, MODELS))
-        self.assertEqual((found.verdict, found.variable, found.text), ("answers", None, "2 models"))
+        self.assertEqual((found.result, found.variable, found.text), ("answers", None, "2 models"))
         found, _ = self.report(self.provider("local", None), models_wrong=(401, None))
-        self.assertEqual(found.verdict, "refused")
+        self.assertEqual(found.result, "refused")
