@@ -11,8 +11,9 @@ import click
 from skyproxy.command.asking import Answer, NoAnswer, ask
 from skyproxy.command.output import WRONG, fail, seconds, show_json
 from skyproxy.command.place import api_url, config_option, json_option, read_config, url_option
-from skyproxy.config import Config, price_of
-from skyproxy.telemetry.usage import cost_of, cost_said, tokens_of
+from skyproxy.config import Config
+from skyproxy.telemetry.prices.prices import Prices
+from skyproxy.telemetry.usage import cost_said, tokens_of
 
 
 @click.command()
@@ -114,7 +115,7 @@ def _summary(answer: Answer, settings: Config | None) -> str:
 
 
 def _cost(answer: Answer, settings: Config | None) -> tuple[float, str] | None:
-    """What it cost: as the provider says, or else by ``prices:``."""
+    """What it cost: as the provider says, or else by ``prices:`` or the table."""
     usage = answer.usage or {}
     said = cost_said(usage)
     if said is not None:
@@ -123,5 +124,5 @@ def _cost(answer: Answer, settings: Config | None) -> tuple[float, str] | None:
     provider, model = headers.get("x-skyproxy-provider"), headers.get("x-skyproxy-model")
     if settings is None or tokens is None or provider is None or model is None:
         return None
-    price = price_of(settings.prices, provider, model)
-    return None if price is None else (cost_of(tokens, price), price.currency)
+    cost = Prices(settings.prices, settings.providers).cost(provider, model, tokens)
+    return None if cost.amount is None else (cost.amount, cost.currency)

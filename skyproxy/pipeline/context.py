@@ -12,8 +12,9 @@ from skyproxy.pipeline.coalescing import CacheResult, Sharing
 from skyproxy.pipeline.provider_answer import ProviderAnswer
 from skyproxy.pipeline.request import Request
 from skyproxy.pipeline.router import Candidate
+from skyproxy.telemetry.prices.prices import UNKNOWN, Cost
 from skyproxy.telemetry.records import GivenUp, Outcome, RequestRecord
-from skyproxy.telemetry.usage import Tokens, cost_of, cost_said, estimate, tokens_used
+from skyproxy.telemetry.usage import Tokens, cost_said, estimate, tokens_used
 from skyproxy.upstream.exchange.answer import Answer
 from skyproxy.upstream.exchange.attempt import Attempt
 
@@ -89,10 +90,9 @@ class RequestContext:
             slot, provider, upstream_model = attempts.candidates[0].slot, candidate.provider.name, candidate.model
         main = self._main()
         tokens = self._tokens(state, main)
-        cost: float | None = None
-        currency = "USD"
+        cost = UNKNOWN
         if candidate is not None and tokens is not None:
-            cost, currency = _cost(candidate, tokens, state)
+            cost = _cost(candidate, tokens, state)
         own, own_first = None, None
         if answer is not None and main is not None:
             own = self._took(main)
@@ -116,8 +116,9 @@ class RequestContext:
             key=answer.key if answer else None,
             cache=self.cache_result,
             tokens=tokens,
-            cost=cost,
-            currency=currency,
+            cost=cost.amount,
+            currency=cost.currency,
+            price_source=cost.source,
             own_latency=own,
             own_time_to_first_byte=own_first,
             given_up=tuple([self._given_up(attempt) for attempt in attempts.all_sent if attempt is not main]),
@@ -139,12 +140,17 @@ class RequestContext:
 
     def _given_up(self, attempt: Attempt) -> GivenUp:
         candidate = self.attempts.candidates[attempt.candidate]
-        tokens, cost, currency = None, None, "USD"
+        tokens, cost = None, UNKNOWN
         if attempt.accepted and self.request.endpoint.in_json:
             tokens = estimate(self.request.body, attempt.generated)
-            cost, currency = _cost(candidate, tokens, None)
+            cost = _cost(candidate, tokens, None)
         return GivenUp(
-            candidate.provider.name, candidate.model, self._took(attempt), attempt.key, tokens, cost, currency
+            candidate.provider.name,
+            candidate.model,
+            self._took(attempt),
+            attempt.key,
+            tokens,
+            *cost,
         )
 
     def _tokens(self, state: StreamState | None, main: Attempt | None) -> Tokens | None:
@@ -161,14 +167,13 @@ class RequestContext:
         return estimate(request.body, main.generated) if main is not None and main.accepted else None
 
 
-def _cost(candidate: Candidate, tokens: Tokens, state: StreamState | None) -> tuple[float | None, str]:
-    """What *tokens* cost, if that is known, and the currency: as the provider says, or else by the configured price."""
+def _cost(candidate: Candidate, tokens: Tokens, state: StreamState | None) -> Cost:
+    """What *tokens* cost: as the provider says, or else by what is known of prices."""
     if state is not None and candidate.provider.dialect == "openrouter":
         said = cost_said(state.usage)
         if said is not None:
-            return said, "USD"
-    price = candidate.price
-    return (None, "USD") if price is None else (cost_of(tokens, price), price.currency)
+            return Cost(said, "USD", "provider")
+    return candidate.prices.cost(candidate.provider.name, candidate.model, tokens)
 
 
 def outcome(answer: Answer | None, state: StreamState | None, error: SkyproxyError | None) -> Outcome:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
-from skyproxy.config import CacheRule, Config, Price, Priority, ProviderConfig, SlotConfig, price_of
+from skyproxy.config import CacheRule, Config, Priority, ProviderConfig, SlotConfig
 from skyproxy.config.model_names import parse_model_name
 from skyproxy.errors import UnknownModel
+from skyproxy.telemetry.prices.prices import Prices
+from skyproxy.telemetry.prices.table import PriceTable
 from skyproxy.upstream.exchange.timeouts import Timeouts
 from skyproxy.util.close_matches import close_matches
 
@@ -25,7 +27,7 @@ class Candidate:
     :ivar model: as the provider calls it.
     :ivar settings: the slot's; None for ``provider:model``.
     :ivar timeouts: of a request to it.
-    :ivar price: of the model; None if it is not known.
+    :ivar prices: know what its answers cost.
     :ivar priority: in the queue for a permit.
     :ivar hedge_after: seconds to the first content, after which the next candidate is asked besides.
     :ivar strip_reasoning: whether what the model thought is left out.
@@ -41,7 +43,7 @@ class Candidate:
     timeouts: Timeouts
     cache: CacheRule
     coalesce: bool | None
-    price: Price | None = None
+    prices: Prices
     priority: Priority = "interactive"
     hedge_after: float | None = None
     strip_reasoning: bool = False
@@ -52,11 +54,13 @@ class Router:
     """Knows the slots and providers of a configuration.
 
     What a slot resolves to is worked out once, not for each request.
+
+    :param table: of prices; None: the one that comes with skyproxy.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, table: PriceTable | None = None) -> None:
         self._providers = config.providers
-        self._prices = config.prices
+        self._prices = Prices(config.prices, config.providers, table)
         self._own_names = config.proxy.model_names == "client"
         self._names = tuple(config.model_slots)
         self._slots: dict[str, tuple[Candidate, ...]] = {}
@@ -131,7 +135,7 @@ class Router:
             ),
             cache=_first(slot.cache, provider.cache),
             coalesce=_first(slot.coalesce, provider.coalesce),
-            price=price_of(self._prices, provider.name, model),
+            prices=self._prices,
             priority=slot.priority,
             hedge_after=slot.hedge_after,
             strip_reasoning=slot.strip_reasoning,
@@ -153,7 +157,7 @@ class Router:
             ),
             cache=provider.cache,
             coalesce=provider.coalesce,
-            price=price_of(self._prices, provider.name, model),
+            prices=self._prices,
             own_names=self._own_names,
         )
 

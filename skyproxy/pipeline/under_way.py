@@ -41,6 +41,7 @@ def facts_under_way(context: RequestContext, now: float, wall: float) -> Facts:
         tokens=None,
         cost=None,
         currency="USD",
+        price_source=None,
         hedge_cost=None,
         seconds=now - started,
         queue=0.0 if last is None else last.waited,

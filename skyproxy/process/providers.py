@@ -12,6 +12,7 @@ from skyproxy.http.loop.socket_budget import Sockets
 from skyproxy.pipeline.proxy import Runtime
 from skyproxy.pipeline.router import Router
 from skyproxy.process.embedded_demo import EmbeddedDemo
+from skyproxy.telemetry.prices.table import PriceTable
 from skyproxy.upstream.exchange.provider import Counts, Provider
 
 _log = Logger()
@@ -32,6 +33,7 @@ class Providers:
         self._make = make
         self._demo = demo
         self._sockets = sockets
+        self._table = PriceTable()
         self._counts: dict[str, Counts] = {}
         self._runtime: Runtime | None = None
         self.retired: list[Provider] = []
@@ -56,7 +58,7 @@ class Providers:
                 provider = self._make(actual, self._counts.setdefault(name, Counts()))
             providers[name] = provider
         self._sockets.check(sum(min(each.max_connections, each.max_concurrent) for each in config.providers.values()))
-        self._runtime = Runtime(config, Router(config), providers)
+        self._runtime = Runtime(config, Router(config, self._table), providers)
         self._retire([provider for name, provider in before.items() if providers.get(name) is not provider])
 
     def _retire(self, providers: list[Provider]) -> None:

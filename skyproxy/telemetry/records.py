@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 from twisted.logger import LogEvent, Logger, LogLevel
 
 from skyproxy.log.events import PLAIN
+from skyproxy.telemetry.prices.prices import PriceSource
 from skyproxy.telemetry.usage import Tokens
 
 Outcome = Literal["ok", "client_error", "upstream_error", "failed", "refused", "cancelled"]
@@ -30,6 +31,7 @@ class GivenUp(NamedTuple):
     :ivar key: as below.
     :ivar tokens: that it may have taken, estimated; None if the provider refused it, or did not get it.
     :ivar cost: of these, in *currency*; None if no price is known.
+    :ivar price_source: where that price comes from.
     """
 
     provider: str
@@ -39,6 +41,7 @@ class GivenUp(NamedTuple):
     tokens: Tokens | None = None
     cost: float | None = None
     currency: str = "USD"
+    price_source: PriceSource | None = None
 
 
 class RequestRecord(NamedTuple):
@@ -59,6 +62,7 @@ class RequestRecord(NamedTuple):
     :ivar cache: whether the answer was kept, or shared, or asked for to be kept or shared; None: none of it.
     :ivar tokens: that the request and its answer took; None where nothing is known of them, or nothing was taken.
     :ivar cost: of these, in *currency*; None if no price is known.
+    :ivar price_source: where that price comes from.
     :ivar own_latency: seconds from the sending that was answered to the end of its answer: without the wait for a
         permit, and without the attempts before it; None: there was no answer.
     :ivar own_time_to_first_byte: from that sending to the first byte of the answer.
@@ -85,6 +89,7 @@ class RequestRecord(NamedTuple):
     cache: Literal["hit", "miss", "coalesced"] | None = None
     cost: float | None = None
     currency: str = "USD"
+    price_source: PriceSource | None = None
     own_latency: float | None = None
     own_time_to_first_byte: float | None = None
     given_up: tuple[GivenUp, ...] = ()
@@ -154,7 +159,7 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
     # To ask a named tuple for one after the other takes longer.
     (
         request_id, endpoint, slot, provider, model, upstream_model, status, outcome, stream, latency, first, queue,
-        bytes_out, error_code, attempts, key, tokens, cache, cost, currency, own_latency, _, given_up,
+        bytes_out, error_code, attempts, key, tokens, cache, cost, currency, price_source, own_latency, _, given_up,
     ) = record  # fmt: skip
     fields: dict[str, Any] = {
         "request_id": request_id,
@@ -199,4 +204,5 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
     if cost is not None:
         fields["cost"] = round(cost, 9)
         fields["currency"] = currency
+        fields["price_source"] = price_source
     return fields

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from skyproxy.config import Price
 from skyproxy.formats.openai.stream_state import StreamState
 
 _MOST = 10**9
@@ -87,7 +86,21 @@ def tokens_used(state: StreamState, body: bytes) -> Tokens:
     return tokens_of(state.usage) or estimate(body, state.generated)
 
 
-def cost_of(tokens: Tokens, price: Price) -> float:
+class Rates(Protocol):
+    """Prices for a million tokens of each kind.
+
+    :ivar cached: of those of the prompt that the provider had in its cache; None: as of all others.
+    """
+
+    @property
+    def prompt(self) -> float: ...
+    @property
+    def completion(self) -> float: ...
+    @property
+    def cached(self) -> float | None: ...
+
+
+def cost_of(tokens: Tokens, price: Rates) -> float:
     """What *tokens* cost, in the currency of *price*."""
     cached = min(tokens.cached, tokens.prompt)
     for_cached = price.prompt if price.cached is None else price.cached

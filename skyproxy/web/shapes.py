@@ -62,6 +62,7 @@ def row(facts: Facts, conclusion: Conclusion | None = None) -> dict[str, Any]:
         "tokens": None if tokens is None else tokens._asdict(),
         "cost": facts.cost,
         "currency": facts.currency,
+        "price_source": facts.price_source,
         "hedge_cost": facts.hedge_cost,
         "cache": facts.cache,
     }

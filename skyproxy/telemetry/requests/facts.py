@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol
 
+from skyproxy.telemetry.prices.prices import PriceSource
 from skyproxy.telemetry.records import Outcome
 from skyproxy.telemetry.usage import Tokens
 
@@ -147,6 +148,7 @@ class Facts(NamedTuple):
     :ivar queue: seconds that it waited for a permit.
     :ivar first_token: seconds from the arrival, and so the next two; None: not yet, or it was not measured.
     :ivar first_sentence: when a voice could start.
+    :ivar price_source: where the price comes from.
     :ivar hedge_cost: of the sendings that were given up.
     :ivar follows: the request whose answer it shares.
     :ivar age: seconds that a kept answer was old.
@@ -173,6 +175,7 @@ class Facts(NamedTuple):
     tokens: Tokens | None
     cost: float | None
     currency: str
+    price_source: PriceSource | None
     hedge_cost: float | None
     seconds: float
     queue: float

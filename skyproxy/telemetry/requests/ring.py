@@ -180,6 +180,7 @@ def facts_of(number: int, kept: Kept) -> Facts:
         tokens=record.tokens,
         cost=record.cost,
         currency=record.currency,
+        price_source=record.price_source,
         hedge_cost=sum(costs) if costs else None,
         seconds=record.latency,
         queue=record.queue,

@@ -6,7 +6,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.errors import UnknownModel
 from skyproxy.pipeline.router import Router
+from skyproxy.telemetry.prices.prices import Cost
+from skyproxy.telemetry.prices.table import PriceTable
+from skyproxy.telemetry.usage import Tokens
 from tests.unit.configs import config_of
+
+TABLE = "#\n@openai https://api\\.openai\\.com\n5/6 gpt-5\n"
 
 TEXT = """
 proxy: {fallback_to_default: %s}
@@ -88,10 +93,13 @@ prices:
   "ollama:*": {prompt: 1, completion: 2}
   "gpt-4o": {prompt: 3, completion: 4}
 """
-        router = Router(config_of(TEXT % "false" + prices))
+        router = Router(config_of(TEXT % "false" + prices), PriceTable(TABLE))
+
+        def cost(model: str) -> Cost:
+            candidate = router.candidates(model)[0]
+            return candidate.prices.cost(candidate.provider.name, candidate.model, Tokens(1_000_000, 0))
+
         for model, prompt in (("default", 1.0), ("combat", 3.0), ("ollama:new", 1.0), ("openai:gpt-4o", 3.0)):
-            price = router.candidates(model)[0].price
-            assert price is not None
-            self.assertEqual(price.prompt, prompt)
-        self.assertIsNone(router.candidates("openai:gpt-5")[0].price)
-        self.assertIsNone(self.router.candidates("combat")[0].price)
+            self.assertEqual(cost(model), Cost(prompt, "USD", "configuration"))
+        self.assertEqual(cost("openai:gpt-5"), Cost(5.0, "USD", "table"))
+        self.assertEqual(cost("openai:gpt-6"), Cost())

@@ -20,6 +20,7 @@ FACTS = Facts(
     number=1, request_id="r-1", arrived=1000.0, slot="default", model="default", endpoint="/chat/completions",
     client="127.0.0.1", agent="SkyrimNet", stream=True, outcome="ok", status=200, error_code=None, error="",
     provider="openrouter", upstream_model="mistral-small", key=None, cache=None, tokens=None, cost=None, currency="USD",
+    price_source=None,
     hedge_cost=None, seconds=3.1, queue=0.0, bytes_out=100, first_token=0.98, first_sentence=1.6, follows=None,
     age=None, deployments=(OPENROUTER, OLLAMA), attempts=(), steps=(),
 )  # fmt: skip
