@@ -27,6 +27,7 @@ class Answer:
     """One answer, and its times in seconds from the request on.
 
     :ivar error: what went wrong, in the server's words; None: nothing.
+    :ivar thought: the model gave what it thought, beside the text.
     :ivar first_token: to the first text.
     :ivar first_sentence: to the end of the first sentence, or of the text.
     :ivar whole: to the end.
@@ -37,11 +38,21 @@ class Answer:
     status: int = 0
     text: str = ""
     error: str | None = None
+    thought: bool = False
     first_token: float | None = None
     first_sentence: float | None = None
     whole: float = 0.0
     usage: Mapping[str, Any] | None = None
     headers: Mapping[str, str] | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with it for who wants to hear something; None: nothing."""
+        if self.error is not None or self.text:
+            return self.error
+        if self.thought:
+            return "the answer is empty: the model only thought (enable_reasoning: false in the slot may help)"
+        return "the answer is empty: the model said nothing"
 
     @property
     def tokens(self) -> int | None:
@@ -141,6 +152,7 @@ def _take(answer: Answer, event: str, at: float, heard: Callable[[str], object])
     for choice in value.get("choices") or ():
         delta = choice.get("delta") if isinstance(choice, dict) else None
         said = delta.get("content") if isinstance(delta, dict) else None
+        answer.thought |= isinstance(delta, dict) and bool(delta.get("reasoning_content") or delta.get("reasoning"))
         if isinstance(said, str) and said:
             _hear(answer, said, at, heard)
 

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import click
 
 from skyproxy.command.asking import Answer, NoAnswer, ask
-from skyproxy.command.output import WRONG, fail, seconds, show_json
+from skyproxy.command.output import WRONG, fail, printable, seconds, show_json
 from skyproxy.command.place import api_url, config_option, json_option, read_config, url_option
 from skyproxy.config import Config
 from skyproxy.telemetry.prices.prices import Prices
 from skyproxy.telemetry.usage import cost_said, tokens_of
+
+_LONG = 3.0
+"""Seconds without a word, after which one is said about that."""
+
+_OF_KEYS_AND_MODELS = (401, 402, 403, 404)
 
 
 @click.command()
@@ -45,6 +53,8 @@ def _talk(where: str, slot: str, key: str | None, settings: Config | None, as_js
             click.echo("> ", nl=False, err=True)
         line = source.readline()
         if not line:
+            if source.isatty():
+                click.echo(err=True)
             break
         if line.strip():
             good = _turn(where, slot, line.strip(), key, settings, as_json)
@@ -53,15 +63,35 @@ def _talk(where: str, slot: str, key: str | None, settings: Config | None, as_js
 
 def _turn(where: str, slot: str, text: str, key: str | None, settings: Config | None, as_json: bool) -> bool:
     try:
-        answer = ask(where, slot, text, key=key, heard=_ignore if as_json else _show)
+        with _waiting():
+            answer = ask(where, slot, text, key=key, heard=_ignore if as_json else _show)
     except NoAnswer as error:
         fail(str(error))
+    except KeyboardInterrupt:
+        click.echo(err=True)
+        fail("interrupted before the end of the answer")
     if as_json:
         show_json(figures(answer, settings))
     else:
-        click.echo()
+        if answer.text:
+            click.echo()
         click.echo(_summary(answer, settings), err=True)
-    return answer.error is None
+    return answer.problem is None
+
+
+@contextmanager
+def _waiting() -> Iterator[None]:
+    """Say to who sits before a terminal that nothing has come yet, if that takes long."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    telling = Timer(_LONG, lambda: click.echo(f"(still waiting after {_LONG:g} s; Ctrl-C stops it)", err=True))
+    telling.daemon = True
+    telling.start()
+    try:
+        yield
+    finally:
+        telling.cancel()
 
 
 def _ignore(said: str) -> None:
@@ -69,7 +99,8 @@ def _ignore(said: str) -> None:
 
 
 def _show(said: str) -> None:
-    click.echo(said, nl=False)
+    # A model may write what moves the cursor of a terminal, and more.
+    click.echo(printable(said, keep="\n\t"), nl=False)
 
 
 def figures(answer: Answer, settings: Config | None) -> dict[str, Any]:
@@ -79,7 +110,7 @@ def figures(answer: Answer, settings: Config | None) -> dict[str, Any]:
     return {
         "status": answer.status,
         "text": answer.text,
-        "error": answer.error,
+        "error": answer.problem,
         "first_token": answer.first_token,
         "first_sentence": answer.first_sentence,
         "whole": answer.whole,
@@ -94,8 +125,8 @@ def figures(answer: Answer, settings: Config | None) -> dict[str, Any]:
 
 def _summary(answer: Answer, settings: Config | None) -> str:
     headers = answer.headers or {}
-    if answer.error is not None:
-        return f"failed (status {answer.status}): {answer.error}\nrequest {headers.get('x-request-id', '-')}"
+    if answer.problem is not None:
+        return _failure(answer, settings)
     parts = [
         f"first token {seconds(answer.first_token)}",
         f"first sentence {seconds(answer.first_sentence)}",
@@ -112,6 +143,18 @@ def _summary(answer: Answer, settings: Config | None) -> str:
     if headers.get("x-skyproxy-demo"):
         parts.append("this is the demo, no provider was asked")
     return ", ".join(parts)
+
+
+def _failure(answer: Answer, settings: Config | None) -> str:
+    headers = answer.headers or {}
+    request = headers.get("x-request-id", "-")
+    what = "broke off" if answer.text else f"failed (status {answer.status})" if answer.error else "no good"
+    lines = [f"{what}: {answer.problem}"]
+    if answer.status in _OF_KEYS_AND_MODELS and headers.get("x-skyproxy-provider"):
+        lines.append("Type: skyproxy check --live   (it tests keys and models)")
+    logged = settings is not None and settings.proxy.log_file is not None and request != "-"
+    lines.append(f"request {request}" + (f"   (skyproxy logs --request {request})" if logged else ""))
+    return "\n".join(lines)
 
 
 def _cost(answer: Answer, settings: Config | None) -> tuple[float, str] | None:

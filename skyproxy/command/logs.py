@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import click
 
-from skyproxy.command.output import fail
+from skyproxy.command.output import fail, printable
 from skyproxy.command.place import config_option, json_option, read_config
 from skyproxy.util.windows import open_shared
 
@@ -50,6 +50,8 @@ def logs(
             last, rest = _read(opened, wanted, lines or None)
             for record in (*_before(path, wanted, lines - len(last) if lines else None), *last):
                 show(record)
+            if not last and not follow:
+                _say_why(path, opened.tell(), request)
             for line in followed(path, opened, rest) if follow else ():
                 found = wanted.record(line)
                 if found is not None:
@@ -60,6 +62,17 @@ def logs(
         fail(f"the log file {path} cannot be read: {error.strerror}")
     except KeyboardInterrupt:
         return
+
+
+def _say_why(path: Path, size: int, request: str | None) -> None:
+    """Say on the error stream why nothing is shown."""
+    if not size:
+        why = f"{path} is empty: nothing has been logged yet"
+    elif request is not None:
+        why = f"{path} has no line of request {request} of that level: is it an older one, in a file that was rotated?"
+    else:
+        why = f"{path} has no line in JSON of that level"
+    click.echo(f"skyproxy: {why}", err=True)
 
 
 class Wanted(NamedTuple):
@@ -128,23 +141,18 @@ def pretty(record: dict[str, Any]) -> str:
     level = str(record.get("level", "INFO"))
     when = str(record.get("timestamp", ""))[11:23]
     fields = " ".join(
-        f"{click.style(_printable(key), dim=True)}={_value(value)}" for key, value in record.items() if key not in _HEAD
+        f"{click.style(printable(key), dim=True)}={_value(value)}" for key, value in record.items() if key not in _HEAD
     )
-    severity = click.style(f"{_printable(level):5}", fg=_COLOURS.get(level))
-    line = f"{_printable(when)} {severity} {_value(record.get('message', ''))}  {fields}".rstrip()
+    severity = click.style(f"{printable(level):5}", fg=_COLOURS.get(level))
+    line = f"{printable(when)} {severity} {_value(record.get('message', ''))}  {fields}".rstrip()
     traceback = record.get("traceback")
-    return line if not traceback else line + "\n" + _printable(str(traceback), keep="\n")
+    return line if not traceback else line + "\n" + printable(str(traceback), keep="\n")
 
 
 def _value(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    text = _printable(text)
+    text = printable(text)
     return f"{text[:_LONGEST]}…" if len(text) > _LONGEST else text
-
-
-def _printable(text: str, keep: str = "") -> str:
-    """*text* without what moves a reader's cursor."""
-    return "".join(letter if letter.isprintable() or letter in keep else ascii(letter)[1:-1] for letter in text)
 
 
 def followed(

@@ -35,6 +35,14 @@ def seconds(value: float | None) -> str:
     return f"{value * 1000:.2f} ms" if value < 0.01 else f"{value * 1000:.0f} ms"
 
 
+def printable(text: str, keep: str = "") -> str:
+    """*text* without what moves a reader's cursor.
+
+    :param keep: such letters as are to stay.
+    """
+    return "".join(letter if letter.isprintable() or letter in keep else ascii(letter)[1:-1] for letter in text)
+
+
 def fail(message: str, code: int = WRONG) -> NoReturn:
     """End with *message* on the error stream."""
     click.echo(f"skyproxy: {message}", err=True)

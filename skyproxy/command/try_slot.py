@@ -15,6 +15,9 @@ from skyproxy.command.place import api_url, config_option, json_option, read_con
 
 _SHOWN = (50, 90, 99)
 
+_SETTLED = (400, 401, 402, 404)
+"""Statuses that another request would meet as well: of names, keys and accounts."""
+
 _WHAT = {"first token": "first_token", "first sentence": "first_sentence", "whole answer": "whole"}
 
 
@@ -37,22 +40,27 @@ def try_slot(
             answers.append(ask(where, slot, text, key=key))
             if not as_json:
                 click.echo(f"{count + 1}/{number}  {_line(answers[-1])}", err=True)
+            if answers[-1].status in _SETTLED:
+                break
     except NoAnswer as error:
         fail(str(error))
     except KeyboardInterrupt:
         if not answers:
             fail("interrupted before the first answer")
-    good = [each for each in answers if each.error is None]
+        click.echo(f"interrupted after {len(answers)} of {number}", err=True)
+    good = [each for each in answers if each.problem is None]
     if as_json:
         show_json(_figures(answers, good))
     else:
-        click.echo(_table(good))
-        click.echo(f"{len(good)} of {len(answers)} answers were good")
+        if good:
+            click.echo(_table(good))
+        settled = "; not asked again, for the answer would be the same" if answers[-1].status in _SETTLED else ""
+        click.echo(f"{len(good)} of {len(answers)} answers were good{settled}")
     raise SystemExit(0 if len(good) == len(answers) else WRONG)
 
 
 def _line(answer: Answer) -> str:
-    return answer.error or f"first token {seconds(answer.first_token)}, whole {seconds(answer.whole)}"
+    return answer.problem or f"first token {seconds(answer.first_token)}, whole {seconds(answer.whole)}"
 
 
 def _times(answers: Sequence[Answer], name: str) -> list[float]:
@@ -71,7 +79,7 @@ def _figures(answers: Sequence[Answer], good: Sequence[Answer]) -> dict[str, Any
     return {
         "requests": len(answers),
         "good": len(good),
-        "errors": [each.error for each in answers if each.error is not None],
+        "errors": [each.problem for each in answers if each.problem is not None],
         **{
             name: {f"p{share}": percentile(sorted(_times(good, name)), share) for share in _SHOWN}
             for name in _WHAT.values()

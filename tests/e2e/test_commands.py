@@ -346,7 +346,7 @@ def test_try(proxy: Proxy, tmp_path: Path) -> None:
     done = skyproxy(tmp_path, "try", "combat", "--n", "3", "--url", proxy.base_url)
     assert done.returncode == 0
     assert "3/3" in done.stderr and "p50" in done.stdout and "3 of 3 answers were good" in done.stdout
-    done = skyproxy(tmp_path, "try", "demo:guard;status=400", "-n", "2", "--json", "--url", proxy.base_url)
+    done = skyproxy(tmp_path, "try", "demo:guard;status=500", "-n", "2", "--json", "--url", proxy.base_url)
     told = json.loads(done.stdout)
     assert done.returncode == 1 and (told["requests"], told["good"], len(told["errors"])) == (2, 0, 2)
 
