@@ -17,6 +17,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.chromium import chromium
+
 ROOT = Path(__file__).resolve().parents[1]
 
 NOT_ON_STOCK_WIRE = {
@@ -48,6 +50,9 @@ NOT_ON_STOCK_WIRE = {
             "log_trouble",
             "names",
             "notify",
+            "page",
+            "page_views",
+            "page_trouble",
             "proxy_killed",
             "reload",
             "reload_broken",
@@ -115,6 +120,16 @@ def missing() -> list[str]:
     return lacks
 
 
+def left_out() -> list[str]:
+    """What these tests cannot try here."""
+    lacks = []
+    if find_spec("playwright") is None or find_spec("axe_playwright_python") is None:
+        lacks.append(f"{sys.executable} -m pip install -e '.[test]'")
+    if chromium() is None:
+        lacks.append("apt-get install chromium (or CHROMIUM=/path/of/chromium)")
+    return [f"the page in a browser: {each}" for each in lacks]
+
+
 def passes(name: str) -> bool:
     """Do the run of this name, its lines shown as they come; whether it passed."""
     run = RUNS[name]
@@ -151,6 +166,9 @@ def main() -> int:
             print(f"missing: {what}", flush=True)
         print("FAILED: the tests cannot run here", flush=True)
         return 1
+    if "e2e" in names:
+        for what in left_out():
+            print(f"left out: {what}", flush=True)
     failed = [name for name in names if not passes(name)]
     print(f"FAILED: {', '.join(failed)}" if failed else f"all passed: {', '.join(names)}", flush=True)
     return 1 if failed else 0

@@ -51,6 +51,7 @@ from skyproxy.web.app import Api
 from skyproxy.web.events import EventStreams
 from skyproxy.web.figures import Sources, figures
 from skyproxy.web.observations import Observations
+from skyproxy.web.page.files import PageFiles, shipped
 from skyproxy.web.request import RequestIds
 from skyproxy.web.site import ApiSite, build_site, set_limits
 from skyproxy.web.snapshots import Observed
@@ -136,7 +137,7 @@ def make_parts(
         )
     )
     streams = EventStreams(reactor, observations, logging.live_lines(), boot)
-    api = Api(proxy, providers.runtime, RequestIds(boot), reactor, sources, observations, streams)
+    api = Api(proxy, providers.runtime, RequestIds(boot), reactor, sources, observations, streams, PageFiles(shipped()))
     connections = Connections(reactor, scheduler.schedule)
     site = build_site(api.app, reactor, wire, limits_of(config.proxy), connections)
     priority = ProcessPriority()

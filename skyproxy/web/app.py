@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
@@ -16,25 +16,23 @@ from werkzeug.exceptions import MethodNotAllowed as WrongMethodForPath
 
 from skyproxy.errors import InternalError, MethodNotAllowed, NotFound, OriginNotAllowed, ShuttingDown, SkyproxyError
 from skyproxy.formats import json_body
-from skyproxy.http.common.headers import Field, Fields
+from skyproxy.http.common.headers import Fields
 from skyproxy.pipeline.proxy import Proxy, Runtime, refuse
 from skyproxy.pipeline.request import Endpoint, Request
 from skyproxy.web.client import HttpClient, client_of
 from skyproxy.web.cors import Cors, preflight
 from skyproxy.web.events import EventStreams
 from skyproxy.web.figures import Sources, figures
+from skyproxy.web.forwarded import forwarded
 from skyproxy.web.host import check_host, check_near
 from skyproxy.web.metrics import Metrics
 from skyproxy.web.observations import Observations
+from skyproxy.web.page.files import PageFiles
 from skyproxy.web.request import ApiRequest, RequestIds, query_of
 
 _log = Logger()
 
-# Of the client's headers, those that mean something to a provider: who asks, in OpenRouter's words, and what for.
-# Never its key or its cookies.
-_FORWARDED = ((b"http-referer", b"HTTP-Referer"), (b"x-title", b"X-Title"), (b"accept", b"Accept"))
-
-_JSON = b"application/json"
+_JSON = ((b"Content-Type", b"application/json"),)
 
 # Asked by supervisors and balancers, under whatever name. They tell nothing that a page could use.
 _FOR_ALL = frozenset({b"/healthz", b"/readyz"})
@@ -46,7 +44,7 @@ class Api:
     :param runtime: gives the current runtime.
     :param clock: for durations.
     :param sources: what the instruments read.
-    :param observations: what people see; *streams* brings it as it changes.
+    :param observations: what people see; *streams* brings it as it changes, and *page* shows it.
     :param now: wall-clock time, for ``/healthz``.
     """
 
@@ -61,6 +59,7 @@ class Api:
         sources: Sources,
         observations: Observations,
         streams: EventStreams,
+        page: PageFiles,
         now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
         self._proxy = proxy
@@ -70,6 +69,7 @@ class Api:
         self._sources = sources
         self._observations = observations
         self._streams = streams
+        self._page = page
         self._metrics = Metrics(sources)
         self._now = now
 
@@ -111,8 +111,8 @@ class Api:
     @app.route("/v1/models", methods=["GET"])
     @app.route("/models", methods=["GET"])
     def models(self, request: ApiRequest) -> Deferred[None]:
-        names = self._runtime().router.model_ids()
-        return self._answered(request, lambda: {"object": "list", "data": [_model(name) for name in names]})
+        data = [_model(name) for name in self._runtime().router.model_ids()]
+        return self._answered(request, lambda: {"object": "list", "data": data})
 
     @app.route("/v1/models/<path:name>", methods=["GET"])
     @app.route("/models/<path:name>", methods=["GET"])
@@ -142,21 +142,27 @@ class Api:
 
     @app.route("/metrics", methods=["GET"])
     def metrics(self, request: ApiRequest) -> Deferred[None]:
-        def render() -> tuple[bytes, bytes]:
+        def render() -> tuple[bytes, Fields]:
             accept = request.header(b"Accept") or b""
             body, content_type = self._metrics.render(accept.decode("latin-1"))
-            return body, content_type.encode("ascii")
+            return body, [(b"Content-Type", content_type.encode("ascii"))]
 
         return self._sent(request, render)
 
     @app.route("/api/stats", methods=["GET"])
     def stats(self, request: ApiRequest) -> Deferred[None]:
-        def read() -> dict[str, Any]:
-            return figures(self._sources)
-
-        return self._answered(request, read)
+        return self._answered(request, lambda: figures(self._sources))
 
     # What people see, on this machine alone: see skyproxy.web.shapes.
+
+    @app.route("/", methods=["GET"])
+    def index(self, request: ApiRequest) -> Deferred[None]:
+        return self._near(request, lambda: self._page.index(request.header(b"Accept-Encoding") or b""))
+
+    @app.route("/a/<version>/<path:name>", methods=["GET"])
+    def asset(self, request: ApiRequest, version: str, name: str) -> Deferred[None]:
+        return self._near(request, lambda: self._page.asset(version, name, request.header(b"Accept-Encoding") or b""))
+
     @app.route("/api/now", methods=["GET"])
     def now(self, request: ApiRequest) -> Deferred[None]:
         return self._observed(request, self._observations.now)
@@ -224,7 +230,7 @@ class Api:
                 request_id=request_id,
                 content_type=fields.get(b"content-type", b""),
                 identity=fields.get(b"authorization", b""),
-                headers=_forwarded(fields),
+                headers=forwarded(fields),
                 body=body,
                 cache_control=fields.get(b"cache-control", b""),
             ),
@@ -232,34 +238,35 @@ class Api:
         )
 
     def _observed(self, request: ApiRequest, make: Callable[..., dict[str, Any]], *arguments: Any) -> Deferred[None]:
-        def read() -> dict[str, Any]:
-            check_near(request.client)
-            return make(*arguments)
+        return self._near(request, lambda: (json_body.encode(make(*arguments)), _JSON))
 
-        return self._answered(request, read)
+    def _near(self, request: ApiRequest, make: Callable[[], tuple[bytes, Fields]]) -> Deferred[None]:
+        return self._sent(request, make, near=True)
 
     def _answered(self, request: ApiRequest, make: Callable[[], dict[str, Any]]) -> Deferred[None]:
         return self._sent(request, lambda: (json_body.encode(make()), _JSON))
 
-    def _sent(self, request: ApiRequest, make: Callable[[], tuple[bytes, bytes]]) -> Deferred[None]:
-        """Answer with what *make* gives: the body, and its content type."""
+    def _sent(
+        self, request: ApiRequest, make: Callable[[], tuple[bytes, Fields]], refused: Fields = (), near: bool = False
+    ) -> Deferred[None]:
+        """Answer with what *make* gives, the body and its headers; those of a refusal are *refused*. Clients on other
+        machines are refused if *near*."""
         client, _ = self._client(request)
         try:
             self._admit(request, client)
-            body, content_type = make()
-            client.answer(200, [(b"Content-Type", content_type)], body)
+            if near:
+                check_near(request.client)
+            body, headers = make()
+            client.answer(200, headers, body)
         except SkyproxyError as error:
-            refuse(client, error)
+            refuse(client, error, refused)
         return succeed(None)
 
     def _refused(self, request: ApiRequest, error: SkyproxyError, headers: Fields = ()) -> Deferred[None]:
-        client, _ = self._client(request)
-        try:
-            self._admit(request, client)
-        except SkyproxyError as not_admitted:
-            error = not_admitted
-        refuse(client, error, headers)
-        return succeed(None)
+        def refused() -> tuple[bytes, Fields]:
+            raise error
+
+        return self._sent(request, refused, headers)
 
     def _preflight(self, request: ApiRequest, allowed: bytes) -> Deferred[None]:
         client, _ = self._client(request)
@@ -287,13 +294,6 @@ class Api:
         if self._runtime().config.is_demo:
             headers.append((b"X-Skyproxy-Demo", b"true"))
         return client_of(request, headers, self._clock.seconds), request_id
-
-
-def _forwarded(fields: Mapping[bytes, bytes]) -> tuple[Field, ...]:
-    """What of a request's *fields* goes on to the provider: none that Connection names, which are for this hop only."""
-    own = fields.get(b"connection", b"").lower()
-    named = {name.strip() for name in own.split(b",")} if b"-" in own or b"accept" in own else ()
-    return tuple([(name, fields[low]) for low, name in _FORWARDED if low in fields and low not in named])
 
 
 def _model(name: str) -> dict[str, Any]:

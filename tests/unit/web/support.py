@@ -32,6 +32,7 @@ from skyproxy.web.app import Api
 from skyproxy.web.events import EventStreams
 from skyproxy.web.figures import Sources
 from skyproxy.web.observations import Observations
+from skyproxy.web.page.files import PageFiles, shipped
 from skyproxy.web.request import RequestIds
 from skyproxy.web.site import build_site
 from skyproxy.web.snapshots import Observed
@@ -176,6 +177,7 @@ class WebCase(SynchronousTestCase):
             sources,
             self.observations,
             self.streams,
+            PageFiles(shipped()),
             now=lambda: NOW,
         )
         limits = ServerLimits(body_bytes=100_000)

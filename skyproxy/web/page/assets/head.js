@@ -1,0 +1,91 @@
+// The sentence on top: how all is, what to do, what else there is. It is the page's live region.
+
+import {button, copyButton, foreign, h, keep, replace, show, write} from './dom.js';
+import {minute} from './format.js';
+import {tryNow} from './live.js';
+import {LEVELS} from './words.js';
+
+/** What the page itself has to say before all else; null: nothing. */
+function ownSentence(state) {
+  const since = minute(state.lostAt / 1000);
+  if (state.live === 'refused') return {code: 'refused', level: 'bad', text: 'skyproxy does not let this page in.', advice: state.refusal};
+  if (state.live === 'stopped') return {code: 'stopped', level: 'bad', text: `skyproxy was stopped at ${since}.`, advice: 'This page goes on when it is started again.'};
+  if (state.live === 'lost') {
+    const seconds = Math.max(0, Math.ceil((state.retryAt - Date.now()) / 1000));
+    const again = seconds ? ` Trying again in ${seconds} s.` : ' Trying again.';
+    return {code: 'lost', level: 'bad', text: `This page lost skyproxy at ${since}.`, advice: 'Is it still running?', again};
+  }
+  if (!state.now) return {code: 'connecting', level: 'neutral', text: 'Asking skyproxy how all is…', advice: ''};
+  return null;
+}
+
+/** All sentences, the most important first. */
+export function sentences(state) {
+  const own = ownSentence(state);
+  const theirs = state.now ? [state.now.sentence, ...state.now.more] : [];
+  return own ? [own, ...(own.code === 'connecting' ? theirs : [])] : theirs;
+}
+
+/** Advice, with what stands between ` as something to type. */
+function advised(text) {
+  return text.split('`').map((part, index) => (index % 2 ? h('code', null, part) : part && foreign(part)));
+}
+
+/** {node, update(state)}. */
+export function head() {
+  const icon = h('span', {class: 'icon', 'aria-hidden': 'true'});
+  const level = h('span', {class: 'unseen'});
+  const text = h('bdi');
+  const advice = h('p', {class: 'advice'});
+  const again = h('span', {'aria-live': 'off'});
+  const actions = h('div', {class: 'actions'});
+  const more = h('ul', {class: 'more'});
+  const summary = h('summary');
+  const rest = h('details', null, summary, more);
+  const status = h('div', {role: 'status'}, h('p', {class: 'sentence'}, icon, level, text), advice);
+  const node = h('section', {class: 'head', 'aria-label': 'How all is'}, status, again, actions, rest);
+  let shown = '';
+
+  function act(first) {
+    replace(
+      actions,
+      first.code === 'lost' && button('Try now', tryNow),
+      first.code === 'waiting' && copyButton('Copy the address', () => first.advice.split(': ').at(-1), () => advice),
+      first.code === 'model_unknown' && first.advice.includes('`') && copyButton('Copy', () => first.advice.split('`')[1]),
+      first.request_id && h('a', {class: 'button', href: `#/requests/${encodeURIComponent(first.request_id)}`}, 'Show the request'),
+      ['lag', 'log_lost'].includes(first.code) && h('a', {class: 'button', href: '#/log'}, 'Log'),
+    );
+    show(actions, actions.childElementCount > 0);
+  }
+
+  function update(state) {
+    const [first, ...others] = sentences(state);
+    const {icon: sign, word, tone} = LEVELS[first.level];
+    write(again, first.again ?? '');
+    show(again, Boolean(first.again));
+    const key = JSON.stringify([first, others].map((each) => ({...each, again: 0})));
+    if (key === shown) return;
+    shown = key;
+    node.dataset.tone = tone;
+    write(icon, sign);
+    write(level, `${word}: `);
+    write(text, first.text);
+    replace(advice, first.advice ? advised(first.advice) : null);
+    show(advice, Boolean(first.advice));
+    act(first);
+    write(summary, `and ${others.length} more`);
+    show(rest, others.length > 0);
+    keep(more, others, (each) => `${each.code} ${each.about} ${each.text}`, other);
+  }
+  return {node, update};
+}
+
+function other(sentence) {
+  const {icon, word, tone} = LEVELS[sentence.level];
+  const node = h(
+    'li', {'data-tone': tone},
+    h('span', {class: 'icon', 'aria-hidden': 'true'}, icon), h('span', {class: 'unseen'}, `${word}: `),
+    h('span', null, foreign(sentence.text), ' ', advised(sentence.advice ?? '')),
+  );
+  return {node, update() {}};
+}

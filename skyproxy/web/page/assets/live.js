@@ -1,0 +1,164 @@
+// One stream of events for all tabs of a browser: over HTTP/1.1 it makes six connections to a server, and with a stream
+// per tab the seventh tab would never load. A lock makes one tab the leader; it hands on what comes by a channel. A tab
+// that hears nothing for long opens a stream of its own. Without locks (a page over plain http from another machine)
+// each tab that can be seen has its own.
+
+import {address, get} from './api.js';
+import {MOST_LINES, MOST_ROWS, set, state} from './store.js';
+
+const LOST_MS = 5000;
+const ALONE_MS = 10000;
+const RETRY_MS = 3000;
+const EVENTS = ['snapshot', 'now', 'requests', 'log', 'beat', 'bye'];
+
+const version = new URL(import.meta.url).pathname.split('/').at(-2);
+const name = `skyproxy-${version}-${location.host}`;
+const tab = Math.random().toString(36).slice(2);
+
+let source = null;
+let channel = null;
+let retry = null;
+
+/** Begins to listen. */
+export function start() {
+  const shared = 'locks' in navigator && 'BroadcastChannel' in self;
+  if (shared) {
+    channel = new BroadcastChannel(name);
+    channel.addEventListener('message', (event) => heard(event.data));
+    navigator.locks.request(name, () => {
+      open();
+      // It is held as long as the tab lives.
+      return new Promise(() => {});
+    });
+    channel.postMessage({event: 'hello'});
+  } else {
+    document.addEventListener('visibilitychange', () => (document.hidden ? close() : open()));
+    if (!document.hidden) open();
+  }
+  setInterval(() => watch(shared), 500);
+  addEventListener('pagehide', close);
+  // The browser may bring the page back as it was.
+  addEventListener('pageshow', (event) => event.persisted && location.reload());
+}
+
+/** Tries again at once. */
+export function tryNow() {
+  open();
+}
+
+function watch(shared) {
+  const silent = Date.now() - state.heardAt;
+  if (state.live === 'live' && silent > LOST_MS && !(document.hidden && !shared)) {
+    set((state) => {
+      state.live = 'lost';
+      state.lostAt = state.heardAt;
+    });
+  }
+  if (shared && !source && state.heardAt && silent > ALONE_MS && !document.hidden) open();
+}
+
+function open() {
+  close();
+  source = new EventSource(address('api/events', {topics: 'now,requests,log', tab}));
+  for (const each of EVENTS) {
+    source.addEventListener(each, (event) => {
+      const message = {event: each, data: JSON.parse(event.data)};
+      channel?.postMessage(message);
+      take(message);
+    });
+  }
+  source.addEventListener('error', failed);
+}
+
+function close() {
+  clearTimeout(retry);
+  source?.close();
+  source = null;
+}
+
+/** The stream broke. Its status is not told: ask for it. */
+async function failed() {
+  close();
+  const wait = RETRY_MS;
+  retry = setTimeout(open, wait);
+  let refusal = '';
+  try {
+    await get('api/now');
+  } catch (error) {
+    if (error.status) refusal = error.message;
+  }
+  set((state) => {
+    state.retryAt = Date.now() + wait;
+    if (state.live !== 'stopped') {
+      if (state.live !== 'lost') state.lostAt = state.heardAt || Date.now();
+      state.live = refusal ? 'refused' : 'lost';
+    }
+    state.refusal = refusal;
+  });
+}
+
+/** Another tab said something. */
+function heard(message) {
+  if (message.event === 'hello') {
+    // A tab is new: the one with the stream tells it what it knows.
+    if (source && state.now) {
+      const {now, rows, underWay, newest} = state;
+      const data = {now, requests: rows.slice(0, 100), under_way: underWay, newest, again: true};
+      channel.postMessage({event: 'snapshot', data});
+    }
+  } else if (!source && !(message.data.again && state.now)) {
+    take(message);
+  }
+}
+
+function take({event, data}) {
+  set((state) => {
+    state.heardAt = Date.now();
+    if (event === 'bye') {
+      state.live = 'stopped';
+      state.lostAt = Date.now();
+      return;
+    }
+    state.live = 'live';
+    state.refusal = '';
+    if (event === 'now') state.now = data;
+    else if (event === 'snapshot') snapshot(state, data);
+    else if (event === 'requests') requests(state, data);
+    else if (event === 'log') log(state, data.lines);
+  });
+}
+
+function snapshot(state, data) {
+  if (data.now) state.now = data.now;
+  if (data.requests) {
+    // The numbers begin anew when the process does.
+    const known = data.newest >= state.newest ? state.rows : [];
+    state.rows = merged(data.requests, known);
+    state.newest = data.newest;
+    state.underWay = data.under_way;
+    state.seenAt = Date.now();
+  }
+}
+
+function requests(state, data) {
+  if (data.requests.length) state.rows = merged(data.requests, state.rows);
+  state.newest = data.newest;
+  state.underWay = data.under_way;
+  state.seenAt = Date.now();
+}
+
+/** Rows in the order of their numbers, the newest first, each once. */
+export function merged(fresh, known) {
+  const rows = new Map(known.map((row) => [row.number, row]));
+  for (const row of fresh) rows.set(row.number, row);
+  return [...rows.values()].sort((one, other) => other.number - one.number).slice(0, MOST_ROWS);
+}
+
+function log(state, lines) {
+  state.lines = state.lines.concat(lines);
+  const over = state.lines.length - MOST_LINES;
+  if (over > 0) {
+    state.lines = state.lines.slice(over);
+    state.linesFrom += over;
+  }
+}

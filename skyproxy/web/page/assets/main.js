@@ -1,0 +1,127 @@
+// The shell: the navigation, the sentence on top, one view, the footer.
+
+import {attribute, h, replace, write} from './dom.js';
+import {zone} from './format.js';
+import {head, sentences} from './head.js';
+import {start as startLive} from './live.js';
+import {listen, state} from './store.js';
+import {start as startTheme, themeSwitch} from './theme.js';
+import {VIEWS} from './views.js';
+import {LEVELS} from './words.js';
+
+const LIVE = {
+  connecting: ['○', 'Connecting'], live: ['●', 'Live'], lost: ['✕', 'Lost'], stopped: ['✕', 'Stopped'],
+  refused: ['✕', 'Refused'],
+};
+
+startTheme();
+
+const links = VIEWS.filter((view) => view.inNavigation).map((view) => [
+  view, h('a', {href: `#/${view.name}`}, view.title),
+]);
+const live = h('span', {class: 'live', role: 'status'});
+const top = head();
+const main = h('main', {id: 'main'});
+const keysButton = h('button', {type: 'button', class: 'link'}, 'Keys');
+document.body.append(
+  h('a', {class: 'skip', href: '#main', on: {click: skip}}, 'To the view'),
+  h(
+    'header', {class: 'bar'}, h('a', {class: 'name', href: '#/now'}, 'skyproxy'),
+    h('nav', {'aria-label': 'Views'}, h('ul', null, links.map(([, link]) => h('li', null, link)))), live,
+  ),
+  h('div', {class: 'body'}, top.node, main),
+  h('footer', null, themeSwitch(), keysButton, h('span', null, `Times: ${zone()}`)),
+);
+
+let current = null;
+let shown = null;
+
+function route() {
+  const [path, query] = location.hash.replace(/^#\/?/, '').split('?', 2);
+  const [name, ...rest] = path.split('/');
+  let argument = rest.join('/');
+  try {
+    argument = decodeURIComponent(argument);
+  } catch {
+    // It is taken as it stands.
+  }
+  const view = VIEWS.find((each) => each.name === name && Boolean(each.withArgument) === Boolean(argument));
+  return {view: view ?? VIEWS[0], argument, query: new URLSearchParams(query ?? '')};
+}
+
+let entered = 0;
+
+async function enter() {
+  const {view, argument, query} = route();
+  if (current?.stays?.(view.name, argument, query)) return;
+  const number = (entered += 1);
+  const {make} = await view.load();
+  if (number !== entered) return;
+  const first = current === null;
+  current?.leave?.();
+  shown = view;
+  current = make({argument, query});
+  document.body.dataset.view = view.name;
+  replace(main, current.node);
+  for (const [each, link] of links) {
+    attribute(link, 'aria-current', each.name === (view.under ?? view.name) ? 'page' : null);
+  }
+  tell(state);
+  if (!first) focus();
+}
+
+function focus() {
+  const title = main.querySelector('h1');
+  if (title) {
+    title.tabIndex = -1;
+    title.focus({preventScroll: true});
+  }
+  scrollTo(0, 0);
+}
+
+function skip(event) {
+  event.preventDefault();
+  focus();
+}
+
+function tell(state) {
+  top.update(state);
+  const [icon, word] = LIVE[state.live];
+  write(live, `${icon} ${word}`);
+  live.dataset.live = state.live;
+  document.body.classList.toggle('stale', !['live', 'connecting'].includes(state.live));
+  const [first] = sentences(state);
+  const sign = LEVELS[first.level].icon;
+  const title = first.level === 'good' ? `${sign} skyproxy` : `${sign} ${first.text.replace(/\.$/, '')} – skyproxy`;
+  if (document.title !== title) document.title = title;
+  current?.update?.(state);
+}
+
+addEventListener('hashchange', enter);
+document.body.dataset.view = route().view.name;
+enter();
+listen(tell);
+// Ages and countdowns go on where nothing new comes.
+setInterval(() => !document.hidden && tell(state), matchMedia('(prefers-reduced-motion: reduce)').matches ? 1000 : 500);
+startLive();
+import('./keys.js').then(({start}) => keysButton.addEventListener('click', start(onKey)));
+
+/** Does what *key* is for; tells whether it is for anything. */
+function onKey(key, event) {
+  if (current?.key?.(key, event)) return true;
+  const digit = Number(key);
+  if (digit >= 1 && digit <= links.length) {
+    location.hash = `#/${links[digit - 1][0].name}`;
+    return true;
+  }
+  if (key === '/') {
+    location.hash = '#/requests';
+    setTimeout(() => document.querySelector('input[type=search]')?.focus());
+    return true;
+  }
+  if (key === 'Escape' && shown?.withArgument) {
+    history.back();
+    return true;
+  }
+  return false;
+}

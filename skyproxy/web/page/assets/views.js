@@ -1,0 +1,8 @@
+// All views, in the order of the navigation, each in a module of its own, which is loaded when the view is entered. It
+// exports `make(context)`, which gives {node, update(state), leave(), key(key), stays(name, argument, query)}, all but the
+// node optional; the node begins with an h1. *context* has `argument`, what stands behind the name in the hash, and
+// `query` (URLSearchParams). `under`: the view whose link is marked.
+
+export const VIEWS = [
+  {name: 'now', title: 'Now', inNavigation: true, load: () => import('./views/now.js')},
+];

@@ -1,0 +1,120 @@
+"""The shell of the page, in a browser, before a real process."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.browser import Browser, chrome, expect, opened
+from tests.e2e.conftest import Starter, config_for
+from tests.e2e.processes import DemoProvider, Proxy
+from tests.e2e.raw import ask, call, chat
+from tests.e2e.test_listen import free_port
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chrome() as browser:
+        yield browser
+
+
+def page_of(proxy: Proxy) -> str:
+    return f"{proxy.origin}/"
+
+
+def test_it_says_how_all_is(browser: Browser, start: Starter) -> None:
+    demo = start(DemoProvider)
+    proxy = start(Proxy, config_for(demo))
+    with opened(browser, page_of(proxy)) as tab:
+        page = tab.page
+        top = page.get_by_role("region", name="How all is")
+        expect(top).to_contain_text("Waiting for the first request.")
+        expect(top.get_by_role("button", name="Copy the address")).to_be_visible()
+        expect(page).to_have_title("○ Waiting for the first request \N{EN DASH} skyproxy")
+        assert ask(proxy, chat("default")).status == 200
+        expect(top).to_contain_text("All well.")
+        expect(page).to_have_title("✓ skyproxy")
+        expect(page.get_by_role("heading", level=1)).to_have_count(1)
+
+
+def test_a_refused_key_is_told(browser: Browser, start: Starter) -> None:
+    demo = start(DemoProvider)
+    config = config_for(demo, api_key_env="MY_API_KEY")
+    config["model_slots"]["default"] = {"provider": "demo", "model": "guard;status=401"}
+    proxy = start(Proxy, config, env={"MY_API_KEY": "sk-wrong-wrong"})
+    assert ask(proxy, chat("default")).status == 401
+    with opened(browser, page_of(proxy)) as tab:
+        top = tab.page.get_by_role("region", name="How all is")
+        expect(top).to_contain_text("demo refuses your key MY_API_KEY.")
+        expect(tab.page).to_have_title("✕ demo refuses your key MY_API_KEY \N{EN DASH} skyproxy")
+        top.get_by_text("and 1 more").click()
+        expect(top.get_by_role("listitem")).to_contain_text("Dialogue")
+
+
+def test_the_process_goes_and_comes_back(browser: Browser, start: Starter) -> None:
+    demo = start(DemoProvider)
+    config, listen = config_for(demo), ("--listen", str(free_port()))
+    proxy = start(Proxy, config, *listen)
+    # A browser tells each connection that was refused.
+    with opened(browser, page_of(proxy), quiet=False) as tab:
+        page = tab.page
+        expect(page.get_by_text("● Live")).to_be_visible()
+        proxy.stop()
+        expect(page.get_by_text("skyproxy was stopped at")).to_be_visible()
+        expect(page).to_have_title(re.compile("^✕ skyproxy was stopped at"))
+        again = start(Proxy, config, *listen)
+        expect(page.get_by_text("● Live")).to_be_visible()
+        again.kill()
+        expect(page.get_by_text("This page lost skyproxy at")).to_be_visible()
+        expect(page.get_by_role("button", name="Try now")).to_be_visible()
+
+
+def test_one_stream_for_many_tabs(browser: Browser, start: Starter) -> None:
+    demo = start(DemoProvider)
+    proxy = start(Proxy, config_for(demo))
+    with opened(browser, page_of(proxy)) as tab:
+        pages = [tab.page, *(tab.context.new_page() for _ in range(8))]
+        for page in pages[1:]:
+            page.goto(page_of(proxy))
+        for page in pages:
+            expect(page.get_by_text("● Live")).to_be_visible()
+        assert ask(proxy, chat("default")).status == 200
+        for page in pages:
+            expect(page.get_by_text("All well.")).to_be_visible()
+        # The one with the stream goes: another takes over.
+        tab.page.close()
+        assert ask(proxy, chat("combat")).status == 200
+        expect(pages[-1].get_by_text("● Live")).to_be_visible()
+
+
+def test_the_theme_is_the_readers(browser: Browser, start: Starter) -> None:
+    demo = start(DemoProvider)
+    proxy = start(Proxy, config_for(demo))
+
+    def ground(page: Any) -> str:
+        value: str = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        return value
+
+    with opened(browser, page_of(proxy), scheme="dark") as tab:
+        assert ground(tab.page) == "rgb(15, 19, 25)"
+        tab.page.get_by_label("Theme").select_option("Light")
+        assert ground(tab.page) == "rgb(245, 246, 248)"
+        tab.page.reload()
+        expect(tab.page.get_by_label("Theme")).to_have_value("light")
+        assert ground(tab.page) == "rgb(245, 246, 248)"
+
+
+def test_the_policy_forbids_programs_made_of_text(browser: Browser, start: Starter) -> None:
+    demo = start(DemoProvider)
+    proxy = start(Proxy, config_for(demo))
+    answer = call(proxy, "GET", "/")
+    assert "script-src 'self';" in answer.headers["content-security-policy"]
+    with opened(browser, page_of(proxy), quiet=False) as tab:
+        expect(tab.page.get_by_text("● Live")).to_be_visible()
+        tried = """() => {
+            try { document.body.innerHTML = '<b>x</b>'; return 'written'; } catch (error) { return error.name; }
+        }"""
+        assert tab.page.evaluate(tried) == "TypeError"
