@@ -43,7 +43,10 @@ NOT_ON_STOCK_WIRE = {
             "capacity",
             "clock",
             "command",
+            "commands",
+            "commands_faults",
             "deploy",
+            "docs_lines",
             "features",
             "listen",
             "log",
@@ -56,9 +59,12 @@ NOT_ON_STOCK_WIRE = {
             "proxy_killed",
             "reload",
             "reload_broken",
+            "service",
             "start",
             "trust",
             "watch",
+            "windows",
+            "with_game",
         )
     },
 }
