@@ -17,11 +17,16 @@ from skyproxy.command.check import for_programs, look
 from skyproxy.command.main import versions
 from skyproxy.command.output import fail
 from skyproxy.command.place import config_option
+from skyproxy.command.running import all_running
+from skyproxy.command.telling import failures_of, now_of, request_lines, slots_table, state_lines
 from skyproxy.config import Config
 from skyproxy.log.redaction import REDACTED, Redactor
 from skyproxy.util.user_folders import text_log, user_home
 
 _LOG_BYTES = 256 * 1024
+
+_FAILURES = 20
+"""Requests of which the timeline is in a report."""
 
 # Where a key may stand in a file that cannot be read as a configuration.
 _LIKE_A_KEY = re.compile(
@@ -36,7 +41,8 @@ _SECRET_VALUE = re.compile(r"(?im)^(\s*[\"']?[\w-]*(?:key|token|secret|password|
 @click.option("--yes", "-y", is_flag=True, help="Write it without asking.")
 @config_option
 def bug_report(output: Path | None, yes: bool, config: Path | None) -> None:
-    """Pack the configuration without secrets, versions, and the last lines of the log into a zip."""
+    """Pack the configuration without secrets, versions, the last lines of the log, and what a running skyproxy tells of
+    its state and of the last requests that failed into a zip."""
     path = output or Path(time.strftime("skyproxy-bug-report-%Y%m%d-%H%M%S.zip"))
     if path.exists():
         fail(f"{path} is there already, and is not replaced: name another with --output")
@@ -76,6 +82,16 @@ def contents(config: Config | None, check: object, cwd: Path, text: Path | None 
             parts["log.jsonl"] = _tail(cwd / config.proxy.log_file)
     if text is not None and text.exists():
         parts[text.name] = _tail(text)
+    # Of others the secrets are not known here.
+    same = [each for each, status in all_running() if config is not None and status["configuration"] == config.source]
+    for number, running in enumerate(same):
+        now = now_of(running)
+        if now is not None:
+            parts[f"state-{number}.txt"] = "\n".join([*state_lines(now), "", slots_table(now), ""])
+            failures = failures_of(running, _FAILURES)
+            parts[f"requests-{number}.txt"] = "\n".join(
+                line for each in failures for line in (*request_lines(each), "")
+            )
     redactor = Redactor(secrets)
     return {name: without_secrets(text, redactor) for name, text in parts.items()}
 

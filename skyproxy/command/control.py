@@ -11,6 +11,7 @@ from skyproxy.command.output import WRONG, fail, show_json, table
 from skyproxy.command.output import seconds as shown
 from skyproxy.command.place import json_option
 from skyproxy.command.running import NotRunning, Running, pid_option, the_one
+from skyproxy.command.telling import now_of, slots_table, state_lines
 from skyproxy.process.runtime_folder import is_alive
 
 
@@ -18,11 +19,12 @@ from skyproxy.process.runtime_folder import is_alive
 @pid_option
 @json_option
 def status(pid: int | None, as_json: bool) -> None:
-    """Show what a running skyproxy is and how its providers are."""
+    """Show what a running skyproxy is, what matters most now and what to do, and how slots and providers are."""
     running, told = the_one(pid)
     figures = asked(running, "GET", "/api/stats")
+    now = now_of(running)
     if as_json:
-        show_json({**told, "stats": figures})
+        show_json({**told, "stats": figures, "now": now})
         return
     if "waiting_for" in figures:
         click.echo(f"skyproxy {told['version']} waits for {figures['waiting_for']} as process {told['pid']}")
@@ -33,6 +35,8 @@ def status(pid: int | None, as_json: bool) -> None:
     click.echo(f"for {duration(told['uptime'])}, by {told['configuration']}")
     for warning in told["warnings"]:
         click.echo(f"warning: {warning}")
+    if now is not None:
+        click.echo("\n".join(["", *state_lines(now), "", slots_table(now), ""]))
     click.echo(providers_table(figures))
 
 

@@ -15,6 +15,7 @@ import click
 
 from skyproxy.command.output import fail, printable
 from skyproxy.command.place import config_option, json_option, read_config
+from skyproxy.command.telling import request_lines, request_of
 from skyproxy.util.windows import open_shared
 
 LEVELS = ("debug", "info", "warn", "error", "critical")
@@ -38,7 +39,16 @@ _LONGEST = 400
 def logs(
     follow: bool, request: str | None, level: str, lines: int, file: Path | None, config: Path | None, as_json: bool
 ) -> None:
-    """Show the log of a skyproxy whose configuration has a log_file."""
+    """Show the log of a skyproxy whose configuration has a log_file.
+
+    With --request, and without --file, what a running skyproxy knows of that request comes first: what happened when,
+    why, and what to change.
+    """
+    told = request_of(request) if request is not None and file is None and not as_json else None
+    if told is not None:
+        click.echo("\n".join([*request_lines(told), ""]))
+        if read_config(config).proxy.log_file is None:
+            return
     path = file or _file_of(config)
     wanted = Wanted(request, LEVELS.index(level))
 

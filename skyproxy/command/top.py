@@ -12,6 +12,7 @@ import click
 from skyproxy.command.control import asked, duration, providers_table
 from skyproxy.command.output import seconds
 from skyproxy.command.running import pid_option, the_one
+from skyproxy.command.telling import now_of, slots_table, state_lines, under_way_lines
 
 _CLEAR = "\x1b[H\x1b[2J"
 
@@ -21,14 +22,14 @@ _CLEAR = "\x1b[H\x1b[2J"
 @click.option("--interval", type=click.FloatRange(0.2), default=1.0, show_default=True, help="Seconds between looks.")
 @click.option("--once", is_flag=True, help="Show it once. That is so, too, where there is no terminal.")
 def top(pid: int | None, interval: float, once: bool) -> None:
-    """Show providers, deployments, queues, first tokens and errors, live. Ctrl-C ends it."""
+    """Show what matters most, slots, providers, queues, and what is under way, live. Ctrl-C ends it."""
     running, status = the_one(pid)
     live = sys.stdout.isatty() and not once
     before: dict[str, Any] | None = None
     try:
         while True:
             figures = asked(running, "GET", "/api/stats")
-            text = "\n".join(lines(status, figures, before, interval))
+            text = "\n".join(lines(status, figures, before, interval, now_of(running)))
             click.echo(f"{_CLEAR}{text}" if live else text)
             if not live:
                 return
@@ -41,11 +42,16 @@ def top(pid: int | None, interval: float, once: bool) -> None:
 
 
 def lines(
-    status: dict[str, Any], figures: dict[str, Any], before: dict[str, Any] | None, interval: float
+    status: dict[str, Any],
+    figures: dict[str, Any],
+    before: dict[str, Any] | None,
+    interval: float,
+    now: dict[str, Any] | None = None,
 ) -> Iterator[str]:
     """What is shown.
 
     :param before: the figures of the look before, *interval* seconds ago; None: this is the first.
+    :param now: how all is, in words; None: the process does not tell.
     """
     if "waiting_for" in figures:
         yield f"skyproxy waits for {figures['waiting_for']}"
@@ -55,10 +61,18 @@ def lines(
     lag = figures["event_loop_lag"]
     yield f"event loop lag p50 {seconds(lag['p50'])}, p99 {seconds(lag['p99'])}"
     yield ""
+    if now is not None:
+        yield from state_lines(now)
+        yield ""
+        yield slots_table(now)
+        yield ""
     yield providers_table(figures)
     troubles = list(_troubles(figures))
     yield ""
     yield from troubles or ["No provider or model rests."]
+    if now is not None and now["under_way"]:
+        yield ""
+        yield from under_way_lines(now)
 
 
 def _ended(figures: dict[str, Any]) -> int:

@@ -264,6 +264,9 @@ def test_status_reload_and_stop(start: Starter, demo: DemoProvider, tmp_path: Pa
     assert told["pid"] == run.child.pid and told["stats"]["providers"]["demo"]["outcomes"]["ok"] == 1
     done = skyproxy(tmp_path, "top", env=env)
     assert done.returncode == 0 and "event loop lag" in done.stdout and "No provider or model rests." in done.stdout
+    for command in ("status", "top"):
+        told = skyproxy(tmp_path, command, env=env).stdout
+        assert "All well." in told and "1 of 1 answered." in told and "Too few to say" in told, told
     assert skyproxy(tmp_path, "reload", env=env).stdout == "Nothing is different.\n"
     config = config_for(demo, {"drain_timeout": "60s"})
     config["model_slots"]["combat"]["model"] = "other"
@@ -525,3 +528,35 @@ def test_demo(tmp_path: Path) -> None:
     done = skyproxy(tmp_path, "chat", "guard", "Hello", "--url", url)
     assert done.returncode == 0 and done.stdout.strip()
     assert process.stop(signal.SIGTERM if os.name != "nt" else signal.SIGINT) == 0
+
+
+def test_what_happened_in_plain_words(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
+    runtime = tmp_path / "run"
+    runtime.mkdir(mode=0o700)
+    env = {"XDG_RUNTIME_DIR": str(runtime), "MY_API_KEY": "sk-wrong-wrong-wrong"}
+    config = config_for(demo, api_key_env="MY_API_KEY")
+    config["model_slots"]["default"]["model"] = "guard;status=401"
+    path = written(tmp_path, config)
+    run = start(Run, "--config", str(path), env=env)
+    assert ask(run, chat("default"), {"X-Request-Id": "refused/1"}).status == 401
+    sentence, advice = "demo refuses your key.", "» Check MY_API_KEY in .env; give Dialogue a fallback."
+    done = skyproxy(tmp_path, "logs", "--request", "refused/1", env=env)
+    assert done.returncode == 0 and done.stdout.startswith(sentence) and advice in done.stdout, done
+    assert "+0.00 arrived for Dialogue" in done.stdout and "there is no other key" in done.stdout
+    for command in ("status", "top"):
+        told = skyproxy(tmp_path, command, env=env).stdout
+        assert "demo refuses your key MY_API_KEY." in told and "Check it in .env." in told, told
+    told = json.loads(skyproxy(tmp_path, "status", "--json", env=env).stdout)
+    assert told["now"]["sentence"]["code"] == "key_invalid"
+    connection = open_request(run, chat("demo:guard;first=30"))
+    eventually(lambda: "demo was asked" in skyproxy(tmp_path, "top", env=env).stdout, "it is shown under way")
+    connection.close()
+    done = skyproxy(tmp_path, "bug-report", "-o", "report.zip", "--yes", env=env)
+    assert done.returncode == 0, done
+    with zipfile.ZipFile(tmp_path / "report.zip") as archive:
+        state, requests = archive.read("state-0.txt").decode(), archive.read("requests-0.txt").decode()
+    assert "demo refuses your key MY_API_KEY." in state and sentence in requests and advice in requests
+    assert "sk-wrong" not in state + requests + done.stdout
+    assert run.stop() == 0
+    done = skyproxy(tmp_path, "logs", "--request", "refused/1", env=env)
+    assert done.returncode == 1 and "has no log_file" in done.stderr
