@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from skyproxy.formats.openai.first_sentence import FirstSentence
-from skyproxy.formats.openai.stream_inspector import StreamInspector
 from skyproxy.upstream.exchange.attempt import Attempt
 from skyproxy.upstream.exchange.body import Body
 
@@ -13,18 +12,14 @@ from skyproxy.upstream.exchange.body import Body
 class SentenceWatch:
     """Has *attempt* know when the first sentence has gone down. From then on the stream passes by here no more.
 
-    :param inspector: of the stream.
     :param write: takes what goes down.
     :param first: what has gone down already.
     """
 
-    __slots__ = ("_attempt", "_body", "_inspector", "_sentence", "_write")
+    __slots__ = ("_attempt", "_body", "_sentence", "_write")
 
-    def __init__(
-        self, attempt: Attempt, inspector: StreamInspector, body: Body, write: Callable[[bytes], None], first: bytes
-    ) -> None:
+    def __init__(self, attempt: Attempt, body: Body, write: Callable[[bytes], None], first: bytes) -> None:
         self._attempt = attempt
-        self._inspector = inspector
         self._body = body
         self._write = write
         self._sentence = FirstSentence()
@@ -35,7 +30,7 @@ class SentenceWatch:
         """Pass *data* on, and look at it."""
         self._write(data)
         sentence = self._sentence
-        if not sentence.over and (sentence.feed_chunk(data) if self._inspector.ordinary else sentence.feed(data)):
+        if not sentence.over and sentence.feed(data):
             self._attempt.sentence_at = self._attempt.now()
         if sentence.over:
             self._body.pass_to(self._write)

@@ -63,7 +63,7 @@ class StreamAnswer:
             client.start(answer.status, headers, body, first)
             write, watch = edits.writer(client.write), None
             if inspector is not None and answer.attempt is not None:
-                watch = SentenceWatch(answer.attempt, inspector, body, write, first)
+                watch = SentenceWatch(answer.attempt, body, write, first)
                 write = watch.write
             del first  # A client that reads slowly need not have it kept for as long as its stream lasts.
             await body.flow(write)

@@ -94,7 +94,7 @@ class EventStreams:
         self._timer: Any = None
         self._ticks = 0
         self._number = 0
-        """Of the newest request that was told."""
+        """Of the newest request that the listeners know."""
         self._under_way = b""
         self._closed = False
 

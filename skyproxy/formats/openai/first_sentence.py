@@ -12,7 +12,8 @@ _TEXTS = re.compile(rb'"(?:content|text|delta)":\s*"([^"\\]*(?:\\.[^"\\]*)*)"')
 """The texts in some events. What a model thinks has other names."""
 
 _CONTENT, _QUOTE = b'"content":"', b'"'
-_BACKSLASH = b"\\"[0]
+_ESCAPE = b"\\"
+_BACKSLASH = _ESCAPE[0]
 _CONTENT_SIZE = len(_CONTENT)
 
 _MAY_END = re.compile(
@@ -51,30 +52,34 @@ class FirstSentence:
         self._may_end = False
         self.over = False
 
-    def feed_chunk(self, data: bytes) -> bool:
-        """Look at one chunk, which says nothing but text.
-
-        :return: whether the first sentence has come with it.
-        """
-        start = data.rfind(_CONTENT)
-        if start < 0:
-            return self.feed(data)
-        start += _CONTENT_SIZE
-        text = data[start : data.find(_QUOTE, start)]
-        # Most say one word, which ends nothing.
-        if text[1:].isalnum() and text[0] != _BACKSLASH and not self._may_end:
-            self._texts.append(text)
-            self._left = left = self._left - 1
-            self.over = left < 0
-            return False
-        return self.feed(data) if _BACKSLASH in text else self._take(text)
-
     def feed(self, data: bytes) -> bool:
         """Look at the next events.
 
         :return: whether the first sentence has come with them.
         """
-        for found in _TEXTS.finditer(data):
+        start = data.find(_CONTENT)
+        if start < 0:
+            return self._search(data, 0)
+        while start >= 0:
+            start += _CONTENT_SIZE
+            text = data[start : data.find(_QUOTE, start)]
+            # Most say one word, which ends nothing.
+            if text[1:].isalnum() and text[0] != _BACKSLASH and not self._may_end:
+                self._texts.append(text)
+                self._left = left = self._left - 1
+                self.over = left < 0
+            elif _ESCAPE in text:
+                return self._search(data, start - _CONTENT_SIZE)
+            elif self._take(text):
+                return True
+            if self.over:
+                return False
+            start = data.find(_CONTENT, start)
+        return False
+
+    def _search(self, data: bytes, start: int) -> bool:
+        """The same from *start* on, for texts that are written in any way."""
+        for found in _TEXTS.finditer(data, start):
             if self._take(found[1]):
                 return True
             if self.over:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from skyproxy.telemetry.requests.facts import Facts
-from skyproxy.telemetry.requests.ring import MOST_REQUESTS, RequestRing
+from skyproxy.telemetry.requests.ring import MOST_REQUESTS, Kept, RequestRing, facts_of
 from skyproxy.telemetry.requests.search import OF_PROVIDERS
 
 
@@ -104,7 +104,33 @@ class Samples:
 
     def all(self) -> Iterable[Sample]:
         """The oldest first."""
-        for facts in reversed(self._ring.since(self._seen, MOST_REQUESTS)):
-            self._samples.append(sample_of(facts))
+        new = []
+        for number, kept in self._ring.kept():
+            if number <= self._seen:
+                break
+            new.append(_plain(number, kept) or sample_of(facts_of(number, kept)))
+        self._samples.extend(reversed(new))
         self._seen = self._ring.total
         return self._samples
+
+
+def _plain(number: int, kept: Kept) -> Sample | None:
+    """The sample of a request that went the plain way, as nearly all do; None if it is none.
+
+    It is the same as :func:`sample_of` makes, in a quarter of the time.
+    """
+    record, at, started, trace, _, _ = kept
+    answered, first, slot, provider, model = (
+        trace.answered, record.time_to_first_byte, record.slot, record.provider, record.upstream_model,
+    )  # fmt: skip
+    if (
+        record.outcome != "ok" or trace.steps or record.given_up or answered is None or first is None
+        or provider is None or model is None or (record.stream and answered.sentence_at is None)
+    ):  # fmt: skip
+        return None
+    latency, sentence = record.latency, answered.sentence_at
+    return Sample(
+        number, record.request_id, at, slot, provider, True, False, "", "", record.stream, latency,
+        first if record.stream else None, latency if sentence is None else sentence - started, record.cost or 0.0,
+        record.currency, (Word(provider, model, "", "", at),),
+    )  # fmt: skip

@@ -16,7 +16,7 @@ def chunks_until(texts: list[str], *, ascii: bool = True) -> int | None:
     for number, text in enumerate(texts, 1):
         value = {"choices": [{"delta": {"content": text}}]}
         data = b"data: %b\n\n" % json.dumps(value, ensure_ascii=ascii, separators=(",", ":")).encode()
-        if watch.feed_chunk(data):
+        if watch.feed(data):
             return number
     return None
 
@@ -74,6 +74,22 @@ class SentenceTests(SynchronousTestCase):
             self.assertFalse(watch.feed(event(choices=[{"index": 0, "delta": {"reasoning_content": text}}])))
         self.assertFalse(watch.said_something)
         self.assertTrue(watch.feed(word("Go away now. I mean it.")))
+
+    def test_a_block_of_chunks(self) -> None:
+        def block(*texts: str) -> bytes:
+            return b"".join(
+                b'data: {"choices":[{"delta":{"content":%b}}]}\n\n' % json.dumps(text).encode() for text in texts
+            )
+
+        for before, then in (
+            (("Halt", " there"), (".", " Who")),
+            (("He said", ': "Stop'), (" it!", '" Now')),
+            (("Line", "\n"), ("two is here.", "\n", "x")),
+        ):
+            watch = FirstSentence()
+            self.assertFalse(watch.feed(block(*before)), before)
+            self.assertTrue(watch.feed(block(*then)), then)
+        self.assertTrue(FirstSentence().feed(block("Halt", " there", ".", " Who", *[" more"] * 500)))
 
     def test_other_forms(self) -> None:
         for data in (

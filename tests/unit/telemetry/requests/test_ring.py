@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import tracemalloc
 from typing import Any
+from unittest import mock
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -15,6 +16,7 @@ from skyproxy.pipeline.router import Router
 from skyproxy.telemetry.refusals import Refusals
 from skyproxy.telemetry.requests.facts import MAX_SENDINGS, MAX_STEPS, MAX_TEXT, Step
 from skyproxy.telemetry.requests.ring import LONGEST_AGENT, MOST_REQUESTS, RequestRing, text_of
+from skyproxy.telemetry.state import samples
 from skyproxy.telemetry.usage import Tokens
 from skyproxy.upstream.exchange.attempt import Attempt
 from tests.unit.configs import config_of
@@ -112,6 +114,31 @@ class RingTests(RingCase):
         attempt = self.sent(history, 1.0)
         history.failed(attempt, 400, ErrorKind.CLIENT, "You wrote: my secret")
         self.assertEqual(history.steps[0].text, "")
+
+
+class SampleTests(RingCase):
+    """Samples of requests that went the plain way are made in a short way."""
+
+    def test_it_makes_the_same(self) -> None:
+        for stream in (False, True):
+            history = self.history()
+            attempt = self.sent(history, 10.5, 11.0)
+            attempt.sentence_at, history.answered = 12.0 if stream else None, attempt
+            record = record_of(
+                latency=4.0, time_to_first_byte=1.5 if stream else 4.0, stream=stream, cost=0.5, provider="guard",
+                upstream_model="large",
+            )  # fmt: skip
+            self.ring.add(record, 100.0, Over(history))
+            with mock.patch.object(samples, "sample_of") as other:
+                sample = list(samples.Samples(self.ring).all())[-1]
+            other.assert_not_called()
+            self.assertEqual(sample, samples.sample_of(next(self.ring.newest_first())))
+
+    def test_each_is_made_once(self) -> None:
+        made = samples.Samples(self.ring)
+        for number in range(3):
+            self.ring.add(record_of(request_id=str(number)), 100.0, Over(self.history()))
+            self.assertEqual([each.request_id for each in made.all()], [str(each) for each in range(number + 1)])
 
 
 class MemoryTests(RingCase):
