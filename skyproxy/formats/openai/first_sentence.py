@@ -11,6 +11,8 @@ import re
 _TEXTS = re.compile(rb'"(?:content|text|delta)":\s*"([^"\\]*(?:\\.[^"\\]*)*)"')
 """The texts in some events. What a model thinks has other names."""
 
+_SIGNS = frozenset({b".", b"!", b"?"})
+
 _CONTENT, _QUOTE = b'"content":"', b'"'
 _ESCAPE = b"\\"
 _BACKSLASH = _ESCAPE[0]
@@ -25,6 +27,7 @@ _FULL_WIDTH = "\u3002\uff01\uff1f"
 _ENDS = re.compile(f"[.!?\u2026]+(?=[\\s\"'\u201d\u2019*)])|[{_FULL_WIDTH}]")
 _TWO_WORDS = re.compile(r"\W*\w\S*\s+[^\w\s]*\w")
 _ABBREVIATIONS = frozenset({"mr", "mrs", "ms", "dr", "st", "prof", "vs", "etc", "e.g", "i.e"})
+_ABBREVIATED = frozenset(each.encode() for each in _ABBREVIATIONS)
 _LONGEST_ABBREVIATION = 5
 
 _THOUGHT = re.compile(r"\s*<think(?:ing)?>")
@@ -43,13 +46,13 @@ class FirstSentence:
     :ivar over: whether the sentence has come, or is not looked for any more.
     """
 
-    __slots__ = ("_left", "_may_end", "_size", "_texts", "over")
+    __slots__ = ("_ends", "_left", "_may_end", "_size", "_texts", "over")
 
     def __init__(self) -> None:
         self._texts: list[bytes] = []
         self._left = _MOST_WORDS
         self._size = 0
-        self._may_end = False
+        self._may_end = self._ends = False
         self.over = False
 
     def feed(self, data: bytes) -> bool:
@@ -87,8 +90,23 @@ class FirstSentence:
         return False
 
     def _take(self, text: bytes) -> bool:
-        self._texts.append(text)
+        texts = self._texts
+        if self._ends and text[:1] == b" ":
+            self.over = True
+            return True
+        # Most sentences end with a sign of its own behind a word that is no abbreviation, and the next word tells.
+        self._ends = (
+            text in _SIGNS
+            and len(texts) > 1
+            and len(before := texts[-1].strip()) > 1
+            and before.lower() not in _ABBREVIATED
+            and b"<" not in texts[0]
+        )
+        texts.append(text)
         self._size += len(text)
+        if self._ends:
+            self._may_end = True
+            return False
         found, may_end, expected = False, _MAY_END.search(text), self._may_end
         self._may_end = may_end is not None
         # What ends with its chunk is known for an end by what follows, but for signs that can be nothing else.

@@ -59,6 +59,13 @@ class SentenceTests(SynchronousTestCase):
         self.assertEqual(chunks_until(["Halt there. " * 1000]), 1)
         self.assertEqual(chunks_until(["word "] * 5000), None)
 
+    def test_a_sign_of_its_own(self) -> None:
+        self.assertEqual(chunks_until(["You may", " enter", ".", " Now"]), 4)
+        self.assertEqual(chunks_until(["Traveller", "!", " Who", " goes", " there", "?", " Say"]), 7)
+        self.assertEqual(chunks_until(["You owe", " twelve", ".", "50", " septims", ".", " Pay"]), 7)
+        self.assertEqual(chunks_until(["I know", " Mr", ".", " Brynjolf", "!", " Do"]), 6)
+        self.assertEqual(chunks_until(["<think>", "Perhaps", " another", ".", " Or"]), None)
+
     def test_spaces_between(self) -> None:
         watch = FirstSentence()
         self.assertEqual([watch.feed(word(text)) for text in ("Halt", " there.", " Who")], [False, False, True])
