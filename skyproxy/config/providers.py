@@ -72,7 +72,7 @@ def _with_keys(provider: ProviderConfig, variables: Variables, problems: list[Pr
         if not value:
             continue
         try:
-            keys.append(ApiKeyConfig(variable=variable, secret=SecretStr(key_rules.key(value))))
+            keys.append(ApiKeyConfig(variable=variable, secret=SecretStr(key_rules.key(value)), place=place))
         except ValueError as error:
             problems.append(Problem(place, line, variable, str(error)))
     if not keys:

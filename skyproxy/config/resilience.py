@@ -16,10 +16,12 @@ class ApiKeyConfig(Checked):
     """One of a provider's keys.
 
     :ivar variable: where it stands; what messages call it.
+    :ivar place: the file that has the variable, or ``environment``.
     """
 
     variable: str
     secret: SecretStr
+    place: str = "environment"
 
 
 class BreakerSettings(Checked):

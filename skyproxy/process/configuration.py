@@ -112,7 +112,7 @@ class Configuration:
         _log.info("Configuration reloaded", source=config.source, **changed)
 
     def _reloaded(self, problems: str | None) -> None:
-        self._reloads.note(problems is None)
+        self._reloads.note(problems is None, (problems or "").splitlines())
         self._notifier.ready()
         outcome = ReloadOutcome(problems, self._changed if problems is None else {})
         asking, self._asking = self._asking, []

@@ -52,7 +52,9 @@ from skyproxy.web.events import EventStreams
 from skyproxy.web.figures import Sources, figures
 from skyproxy.web.observations import Observations
 from skyproxy.web.page.files import PageFiles, shipped
+from skyproxy.web.page.routes import Page
 from skyproxy.web.request import RequestIds
+from skyproxy.web.setup import Setup
 from skyproxy.web.site import ApiSite, build_site, set_limits
 from skyproxy.web.snapshots import Observed
 
@@ -137,7 +139,16 @@ def make_parts(
         )
     )
     streams = EventStreams(reactor, observations, logging.live_lines(), boot)
-    api = Api(proxy, providers.runtime, RequestIds(boot), reactor, sources, observations, streams, PageFiles(shipped()))
+    api = Api(
+        proxy,
+        providers.runtime,
+        RequestIds(boot),
+        reactor,
+        sources,
+        observations,
+        streams,
+        Page(PageFiles(shipped()), Setup(providers.runtime, reloads, lambda: endpoints.address()[0])),
+    )
     connections = Connections(reactor, scheduler.schedule)
     site = build_site(api.app, reactor, wire, limits_of(config.proxy), connections)
     priority = ProcessPriority()

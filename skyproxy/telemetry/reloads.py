@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 class Reloads:
@@ -11,15 +11,18 @@ class Reloads:
     :param wall: the time of day, in seconds since the epoch.
     :ivar successful: whether the last one went well.
     :ivar succeeded_at: when one last went well, in seconds since the epoch.
+    :ivar problems: what was wrong with the configuration that was not taken last, each with its place.
     """
 
     def __init__(self, wall: Callable[[], float]) -> None:
         self._wall = wall
         self.successful = True
         self.succeeded_at = wall()
+        self.problems: tuple[str, ...] = ()
 
-    def note(self, successful: bool) -> None:
+    def note(self, successful: bool, problems: Sequence[str] = ()) -> None:
         """Another one is over."""
         self.successful = successful
+        self.problems = tuple(problems)
         if successful:
             self.succeeded_at = self._wall()

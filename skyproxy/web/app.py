@@ -27,7 +27,7 @@ from skyproxy.web.forwarded import forwarded
 from skyproxy.web.host import check_host, check_near
 from skyproxy.web.metrics import Metrics
 from skyproxy.web.observations import Observations
-from skyproxy.web.page.files import PageFiles
+from skyproxy.web.page.routes import Page, add_page
 from skyproxy.web.request import ApiRequest, RequestIds, query_of
 
 _log = Logger()
@@ -59,7 +59,7 @@ class Api:
         sources: Sources,
         observations: Observations,
         streams: EventStreams,
-        page: PageFiles,
+        page: Page,
         now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
         self._proxy = proxy
@@ -154,14 +154,6 @@ class Api:
         return self._answered(request, lambda: figures(self._sources))
 
     # What people see, on this machine alone: see skyproxy.web.shapes.
-
-    @app.route("/", methods=["GET"])
-    def index(self, request: ApiRequest) -> Deferred[None]:
-        return self._near(request, lambda: self._page.index(request.header(b"Accept-Encoding") or b""))
-
-    @app.route("/a/<version>/<path:name>", methods=["GET"])
-    def asset(self, request: ApiRequest, version: str, name: str) -> Deferred[None]:
-        return self._near(request, lambda: self._page.asset(version, name, request.header(b"Accept-Encoding") or b""))
 
     @app.route("/api/now", methods=["GET"])
     def now(self, request: ApiRequest) -> Deferred[None]:
@@ -294,6 +286,9 @@ class Api:
         if self._runtime().config.is_demo:
             headers.append((b"X-Skyproxy-Demo", b"true"))
         return client_of(request, headers, self._clock.seconds), request_id
+
+
+add_page(Api.app, Api._near, lambda api: api._page)
 
 
 def _model(name: str) -> dict[str, Any]:

@@ -33,7 +33,9 @@ from skyproxy.web.events import EventStreams
 from skyproxy.web.figures import Sources
 from skyproxy.web.observations import Observations
 from skyproxy.web.page.files import PageFiles, shipped
+from skyproxy.web.page.routes import Page
 from skyproxy.web.request import RequestIds
+from skyproxy.web.setup import Setup
 from skyproxy.web.site import build_site
 from skyproxy.web.snapshots import Observed
 from tests.unit.configs import config_of
@@ -177,7 +179,7 @@ class WebCase(SynchronousTestCase):
             sources,
             self.observations,
             self.streams,
-            PageFiles(shipped()),
+            Page(PageFiles(shipped()), Setup(lambda: runtime, self.reloads, lambda: "http://127.0.0.1:1/v1")),
             now=lambda: NOW,
         )
         limits = ServerLimits(body_bytes=100_000)
