@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from twisted.application.service import IService
 from twisted.python import usage
 
-from skyproxy.cache.ownership import NotUsable, check
+from skyproxy.cache.ownership import ANSWERS
 from skyproxy.config import Config, ConfigError, Problem, load, may_pass
 from skyproxy.http import Wire
 from skyproxy.http.loop.socket_budget import raise_limit
 from skyproxy.log.logging import Logging, build_logging
 from skyproxy.process import pid_file as pidfile
+from skyproxy.process.ledger_place import ledger_places
 from skyproxy.process.listening import NotListening
 from skyproxy.process.privileges import Owner, acting_as, owner_of
 from skyproxy.process.runtime_folder import runtime_folder
 from skyproxy.process.signals import Signals
 from skyproxy.process.systemd import Notifier
 from skyproxy.util.file_stream import replace_missing_streams
+from skyproxy.util.own_database import NotUsable
 from skyproxy.util.user_folders import text_log, user_home
 
 if TYPE_CHECKING:  # Klein imports the reactor
@@ -92,7 +94,7 @@ class Reader:
             return
         try:
             with acting_as(self._owner):
-                check(path)
+                ANSWERS.check(path)
         except NotUsable as error:
             passing = may_pass(error.__cause__)
             problem = Problem(config.source, None, "proxy.cache.path", str(error), passing=passing)
@@ -176,6 +178,7 @@ class Launch:
             notifier or Notifier(os.environ),
             runtime_folder(os.environ),
             kind,
+            ledger_places(config, os.environ, user_home()),
         )
         try:
             service.listen()

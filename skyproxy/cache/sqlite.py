@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from skyproxy.cache.sqlite_file import AnswersFile, ForeignFile
 from skyproxy.cache.store import Statistics
 from skyproxy.cache.stored_answer import StoredAnswer
-from skyproxy.cache.worker_thread import Worker
+from skyproxy.http.loop.worker_thread import Worker
 
 _log = Logger()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import orjson
 
-from skyproxy.cache.ownership import APPLICATION, NotUsable, check, is_ours
+from skyproxy.cache.ownership import ANSWERS
 from skyproxy.cache.store import largest_entry
 from skyproxy.cache.stored_answer import StoredAnswer
 from skyproxy.cache.subscriber_client import Field
@@ -34,7 +34,7 @@ _SCHEMA = (
     "CREATE INDEX by_use ON answers (used, cost)",
     "CREATE INDEX by_end ON answers (expires_at)",
     "CREATE INDEX by_beginning ON answers (stored_at)",
-    f"PRAGMA application_id = {APPLICATION}",
+    f"PRAGMA application_id = {ANSWERS.application}",
     f"PRAGMA user_version = {_VERSION}",
 )
 
@@ -45,8 +45,6 @@ _OVERHEAD = 512
 """Bytes, about, that an entry costs beside its key, its body and its headers: its other columns, its places in the
 indices, and pages that are not full."""
 
-_COMPANIONS = ("", "-wal", "-shm", "-journal")
-
 
 class ForeignFile(Exception):
     """What stands in the file is another version's, or is damaged."""
@@ -56,7 +54,7 @@ class AnswersFile:
     """The file, opened when it is first needed.
 
     Any method may raise ``sqlite3.Error`` or ``OSError``; :class:`ForeignFile` where the contents are to blame;
-    :class:`~skyproxy.cache.ownership.NotUsable` where the file is somebody else's, which is left as it is.
+    :class:`~skyproxy.util.own_database.NotUsable` where the file is somebody else's, which is left as it is.
 
     :param path: of the file. It is made, with the folders that lead to it, for its owner alone (0600, 0700).
     :ivar totals: how many entries there are, and how many bytes, when last looked at.
@@ -137,19 +135,7 @@ class AnswersFile:
         with suppress(sqlite3.Error):
             self.close()
         self._database = None
-        if not is_ours(self._path):
-            raise NotUsable(f"{self._path} has become another program's file: it is left as it is")
-        number = 1
-        while True:
-            aside = self._path.with_name(f"{self._path.name}.aside-{number}")
-            if not any(os.path.lexists(f"{aside}{companion}") for companion in _COMPANIONS):
-                break
-            number += 1
-        # Its companions first: a file without them is never taken for a whole one, nor they for the new file's.
-        for companion in reversed(_COMPANIONS):
-            with suppress(FileNotFoundError):
-                os.rename(f"{self._path}{companion}", f"{aside}{companion}")
-        return aside
+        return ANSWERS.put_aside(self._path)
 
     def _count(self) -> None:
         entries, size = self._do("SELECT COUNT(*), COALESCE(SUM(cost), 0) FROM answers").fetchone()
@@ -185,7 +171,7 @@ class AnswersFile:
     def _open(self) -> sqlite3.Connection:
         if self._database is not None:
             return self._database
-        check(self._path)
+        ANSWERS.check(self._path)
         self._make_file()
         database = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
         try:
@@ -224,7 +210,7 @@ def _prepare(database: sqlite3.Connection) -> int:
     if empty and not application:
         for statement in _SCHEMA:
             database.execute(statement)
-    elif (application, version) != (APPLICATION, _VERSION):
+    elif (application, version) != (ANSWERS.application, _VERSION):
         raise ForeignFile("another version's")
     database.execute("COMMIT")
     # The first of two processes that begin at once may be in the way. Without it things only take longer.

@@ -160,12 +160,12 @@ def _of_skyrimnet(config: Config) -> Iterator[str]:
 
 
 def _of_files(config: Config, cwd: Path) -> Iterator[str]:
-    from skyproxy.cache.ownership import NotUsable
-    from skyproxy.cache.ownership import check as check_cache
+    from skyproxy.cache.ownership import ANSWERS
+    from skyproxy.util.own_database import NotUsable
 
     if config.proxy.cache.path is not None:
         try:
-            check_cache(config.proxy.cache.path)
+            ANSWERS.check(config.proxy.cache.path)
         except NotUsable as error:
             yield f"proxy.cache.path: {error}"
     log_file = config.proxy.log_file

@@ -20,6 +20,7 @@ COMMANDS = {
     "check": "skyproxy.command.check:check",
     "status": "skyproxy.command.control:status",
     "top": "skyproxy.command.top:top",
+    "costs": "skyproxy.command.costs:costs",
     "reload": "skyproxy.command.control:reload",
     "stop": "skyproxy.command.control:stop",
     "service": "skyproxy.command.service.command:service",

@@ -15,6 +15,7 @@ from skyproxy.config.fields import (
     Host,
     Hosts,
     Listen,
+    OnOff,
     OptionalPath,
     Origins,
     Seconds,
@@ -78,6 +79,10 @@ class ProxySettings(Checked):
     :ivar allowed_hosts: the names that ``Host`` may have on a connection over loopback, besides this machine's own;
         ``*`` allows all.
     :ivar cache: the stores of answers, for the providers and slots that keep some.
+    :ivar costs: whether what requests cost is kept in a file, over restarts; ``off``: in memory alone. Another
+        answer, or another file, counts from the next start on.
+    :ivar costs_file: that file, relative to the file that names it. Without it, it is in the user's folder for data.
+    :ivar costs_keep_days: for how many days costs are kept.
     :ivar watch: whether the configuration is read again when one of its files changes. It is so by default where no
         SIGHUP can ask for that: on Windows.
     :ivar process_priority: on Windows, ``raised`` lets the process go before a game that takes all cores, and keeps
@@ -101,5 +106,8 @@ class ProxySettings(Checked):
     cors_origins: Origins = ()
     allowed_hosts: Hosts = ()
     cache: CacheSettings = CacheSettings()
+    costs: OnOff = True
+    costs_file: OptionalPath = None
+    costs_keep_days: Annotated[int, Field(ge=1, le=10_000)] = 400
     watch: bool = not hasattr(signal, "SIGHUP")
     process_priority: Literal["raised", "normal"] = "raised"

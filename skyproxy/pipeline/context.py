@@ -23,6 +23,7 @@ class RequestContext:
     """One request under way: what happened so far, and the means to end it from outside.
 
     :param started: when it came, on the clock that :meth:`over` gets the time of.
+    :ivar minute: that it came in, since the epoch.
     :ivar model: as the client names it; empty before that is known.
     :ivar streaming: whether the client wants a stream.
     :ivar attempts: what happened at the candidates.
@@ -36,6 +37,7 @@ class RequestContext:
     :ivar gone: whether the client has left.
     """
 
+    minute = 0
     model = ""
     streaming = False
     answer: ProviderAnswer | None = None
@@ -151,6 +153,7 @@ class RequestContext:
             attempt.key,
             tokens,
             *cost,
+            hedged=any(step.kind == "hedge" for step in self.attempts.steps),
         )
 
     def _tokens(self, state: StreamState | None, main: Attempt | None) -> Tokens | None:

@@ -56,6 +56,7 @@ class Proxy:
     :param dispatcher: asks the providers.
     :param coalescing: knows of answers that will do for others.
     :param completed: called with each request, once, when it is over.
+    :param arrived: called with each request, when it has come; gives its minute, since the epoch.
     """
 
     def __init__(
@@ -65,12 +66,15 @@ class Proxy:
         dispatcher: Dispatcher,
         coalescing: Coalescing,
         completed: Callable[[RequestContext], None],
+        arrived: Callable[[], int] = int,
     ) -> None:
         self._runtime = runtime
         self._dispatcher = dispatcher
         self._coalescing = coalescing
         self._clock = clock
         self._completed = completed
+        self._arrived = arrived
+        self._outlived = 0
         self._refusals = Refusals(clock.seconds)
         self._contexts: set[RequestContext] = set()
         self._draining = self._leaving = False
@@ -83,6 +87,7 @@ class Proxy:
         """
         attempts = AttemptHistory(request.request_id, self._refusals)
         context = RequestContext(request, client, self._clock.seconds(), attempts)
+        context.minute = self._arrived()
         self._contexts.add(context)
         context.done = done = Deferred.fromCoroutine(self._serve(context))
         return done
@@ -91,6 +96,11 @@ class Proxy:
     def under_way(self) -> Collection[RequestContext]:
         """The requests that are not over."""
         return self._contexts
+
+    @property
+    def unfinished(self) -> int:
+        """How many have come and are not counted as over: those too whose client has left, but whose answer goes on."""
+        return len(self._contexts) + self._outlived
 
     @property
     def leaving(self) -> bool:
@@ -125,9 +135,14 @@ class Proxy:
         context.over(self._clock.seconds(), error)
         if context.outlived_by is not None:
             # What the answer takes is known, and counted, when it is over.
-            context.outlived_by.addCallback(lambda _: self._completed(context))
+            self._outlived += 1
+            context.outlived_by.addCallback(lambda _: self._outlived_by_none(context))
         else:
             self._completed(context)
+
+    def _outlived_by_none(self, context: RequestContext) -> None:
+        self._outlived -= 1
+        self._completed(context)
 
     async def _obtain(self, context: RequestContext) -> RelayableAnswer:
         """Find an answer: a stored one, another request's, or that of a provider."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ def build(
     notifier: Notifier,
     runtime: Path | None = None,
     kind: Callable[[Any, Parts], SkyproxyService] | None = None,
+    ledgers: Sequence[Path] = (),
 ) -> SkyproxyService:
     """The service that `twistd skyproxy` runs.
 
@@ -42,8 +43,9 @@ def build(
     :param notifier: tells whoever supervises the process.
     :param runtime: the folder of the admin socket; None: there is none.
     :param kind: makes the service of the reactor and its parts; None: one whose end is that of the process.
+    :param ledgers: where the ledger of costs may be, the best place first; none: it is in memory.
     """
-    parts = make_parts(reactor, config, load, logging, wire, notifier)
+    parts = make_parts(reactor, config, load, logging, wire, notifier, ledgers)
     service = (kind or SkyproxyService)(reactor, parts)
     for child in children(reactor, service, signals, runtime):
         child.setServiceParent(service)  # type: ignore[no-untyped-call]
@@ -71,6 +73,7 @@ def children(reactor: Any, service: SkyproxyService, signals: Signals, runtime: 
             lambda: priority.use(configuration.current.proxy.process_priority),
             lambda: priority.use("normal"),
         ),
+        Child("costs", parts.ledger.open, lambda: parts.ledger.close(FLUSH_SECONDS)),
         Child("records", stop=parts.batches.hand_on),
         Child("event loop lag", parts.lag.start, parts.lag.stop),
         Child("demo", stop=parts.demo.stop),

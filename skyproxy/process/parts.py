@@ -6,8 +6,9 @@ import encodings.idna  # noqa: F401 (Klein's router wants it at the first reques
 import random
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from twisted.logger import Logger
@@ -32,8 +33,10 @@ from skyproxy.process.endpoints import Endpoints, limits_of
 from skyproxy.process.memory_trim import Trim, system_trim
 from skyproxy.process.priority import ProcessPriority
 from skyproxy.process.providers import Providers
+from skyproxy.process.runtime_folder import is_alive
 from skyproxy.process.systemd import Notifier
 from skyproxy.telemetry.batches import Batches
+from skyproxy.telemetry.costs.ledger import Ledger
 from skyproxy.telemetry.lag import LagProbe
 from skyproxy.telemetry.records import RequestLog
 from skyproxy.telemetry.reloads import Reloads
@@ -46,6 +49,7 @@ from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.buffered_bytes import BufferedBytes
 from skyproxy.upstream.exchange.provider import Counts, Provider
 from skyproxy.util.timers import Timers
+from skyproxy.web.accounts import Accounts
 from skyproxy.web.admin import AdminApi
 from skyproxy.web.app import Api
 from skyproxy.web.events import EventStreams
@@ -80,6 +84,7 @@ class Parts:
     drain: Drain
     endpoints: Endpoints
     lag: LagProbe
+    ledger: Ledger
     logging: Logging
     notifier: Notifier
     priority: ProcessPriority
@@ -91,7 +96,13 @@ class Parts:
 
 
 def make_parts(
-    reactor: Any, config: Config, load: Callable[[], Config], logging: Logging, wire: Wire, notifier: Notifier
+    reactor: Any,
+    config: Config,
+    load: Callable[[], Config],
+    logging: Logging,
+    wire: Wire,
+    notifier: Notifier,
+    ledgers: Sequence[Path] = (),
 ) -> Parts:
     """Make all parts, for :func:`~skyproxy.process.building.build`, which explains the arguments."""
     sockets = sockets_of(reactor)
@@ -106,8 +117,9 @@ def make_parts(
     providers = Providers(make_provider, demo, sockets)
     lag = LagProbe(reactor, time.monotonic, seconds_since_boot, lambda seconds: _slept(providers, seconds))
     statistics, budget, reloads = Statistics(reactor), RetryBudget(reactor), Reloads(time.time)
-    ring = RequestRing()
-    batches = Batches(reactor, statistics, RequestLog(), ring)
+    ring, boot = RequestRing(), secrets.token_hex(4)
+    ledger = Ledger(reactor, ledgers, config.proxy.costs_keep_days, boot, is_alive)
+    batches = Batches(reactor, statistics, RequestLog(), ring, ledger)
     stores = Stores(reactor, config.proxy.cache)
     buffered = BufferedBytes(freed=Trim(reactor, system_trim()).soon)
     proxy = Proxy(
@@ -116,6 +128,7 @@ def make_parts(
         Dispatcher(Timers(reactor), budget, Backoff(random.random), buffered),
         Coalescing(stores.by_name, Flights(reactor.seconds), statistics.cache),
         batches.completed,
+        ledger.arrived,
     )
     sources = Sources(
         statistics,
@@ -126,7 +139,6 @@ def make_parts(
         batches.hand_on,
         reloads,
     )
-    boot = secrets.token_hex(4)
     observations = Observations(
         Observed(
             sources,
@@ -136,7 +148,8 @@ def make_parts(
             lambda: endpoints.address()[0],
             reactor.seconds,
             time.time,
-        )
+        ),
+        Accounts(ledger, batches.hand_on, lambda: proxy.unfinished, lambda: providers.prices.date),
     )
     streams = EventStreams(reactor, observations, logging.live_lines(), boot)
     api = Api(
@@ -157,6 +170,7 @@ def make_parts(
         lambda config: stores.renew(config.proxy.cache),
         lambda config: set_limits(site, wire, limits_of(config.proxy), connections),
         logging.reconfigure,
+        lambda config: ledger.keep(config.proxy.costs_keep_days),
         lambda config: priority.use(config.proxy.process_priority),
     ]
     configuration = Configuration(reactor, config, load, followers, reloads, notifier)
@@ -177,6 +191,7 @@ def make_parts(
         drain=Drain(reactor, proxy, connections, lambda: configuration.current.proxy),
         endpoints=endpoints,
         lag=lag,
+        ledger=ledger,
         logging=logging,
         notifier=notifier,
         priority=priority,

@@ -25,6 +25,7 @@ class Providers:
     provider's name, whatever else becomes of it.
 
     :param make: a provider of a configuration, with its counts.
+    :ivar prices: that come with skyproxy.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class Providers:
         self._make = make
         self._demo = demo
         self._sockets = sockets
-        self._table = PriceTable()
+        self.prices = PriceTable()
         self._counts: dict[str, Counts] = {}
         self._runtime: Runtime | None = None
         self.retired: list[Provider] = []
@@ -58,7 +59,7 @@ class Providers:
                 provider = self._make(actual, self._counts.setdefault(name, Counts()))
             providers[name] = provider
         self._sockets.check(sum(min(each.max_connections, each.max_concurrent) for each in config.providers.values()))
-        self._runtime = Runtime(config, Router(config, self._table), providers)
+        self._runtime = Runtime(config, Router(config, self.prices), providers)
         self._retire([provider for name, provider in before.items() if providers.get(name) is not provider])
 
     def _retire(self, providers: list[Provider]) -> None:

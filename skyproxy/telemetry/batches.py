@@ -13,6 +13,8 @@ from typing import Protocol
 from twisted.logger import Logger
 
 from skyproxy.clock import Clock
+from skyproxy.telemetry.costs.entries import Ended as Counted
+from skyproxy.telemetry.costs.ledger import Ledger
 from skyproxy.telemetry.records import RequestLog, RequestRecord
 from skyproxy.telemetry.requests.ring import Ended as Kept
 from skyproxy.telemetry.requests.ring import RequestRing
@@ -27,7 +29,7 @@ MAX_WAIT_SECONDS = 0.05
 """Seconds that a record waits for others of its batch."""
 
 
-class Ended(Kept, Protocol):
+class Ended(Kept, Counted, Protocol):
     """A request that is over. Its answer has gone down; what the answer took need not have been looked at yet."""
 
     def record(self) -> RequestRecord:
@@ -39,13 +41,17 @@ class Batches:
 
     :param clock: an IReactorTime.
     :param ring: keeps them.
+    :param ledger: knows of their coming, and keeps what they cost.
     """
 
-    def __init__(self, clock: Clock, statistics: Statistics, log: RequestLog, ring: RequestRing) -> None:
+    def __init__(
+        self, clock: Clock, statistics: Statistics, log: RequestLog, ring: RequestRing, ledger: Ledger
+    ) -> None:
         self._clock = clock
         self._statistics = statistics
         self._log = log
         self._ring = ring
+        self._ledger = ledger
         self._waiting: list[tuple[Ended, float]] = []
         self._counted: list[tuple[RequestRecord, float]] = []
         """The batch of which the first step is done."""
@@ -108,6 +114,7 @@ class Batches:
                 record = ended.record()
                 records.append((record, at))
                 self._ring.add(record, at, ended)
+                self._ledger.completed(record, ended)
             except Exception:
                 _log.failure("A request could not be recorded")
         return records

@@ -32,6 +32,7 @@ class GivenUp(NamedTuple):
     :ivar tokens: that it may have taken, estimated; None if the provider refused it, or did not get it.
     :ivar cost: of these, in *currency*; None if no price is known.
     :ivar price_source: where that price comes from.
+    :ivar hedged: its request was sent to two candidates at once, and it is what that took besides.
     """
 
     provider: str
@@ -42,6 +43,7 @@ class GivenUp(NamedTuple):
     cost: float | None = None
     currency: str = "USD"
     price_source: PriceSource | None = None
+    hedged: bool = False
 
 
 class RequestRecord(NamedTuple):

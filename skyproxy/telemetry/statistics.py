@@ -77,6 +77,8 @@ class Statistics:
         tally.given_up_seconds += attempt.seconds
         if attempt.tokens is not None:
             tally.usage.add(attempt.tokens, attempt.cost, attempt.currency)
+            if attempt.hedged and attempt.cost is not None:
+                tally.hedge_cost[attempt.currency] = tally.hedge_cost.get(attempt.currency, 0.0) + attempt.cost
             if attempt.key is not None:
                 self._key(attempt.provider, attempt.key).add(attempt.tokens, attempt.cost, attempt.currency)
 

@@ -147,14 +147,16 @@ class Tally:
     :ivar usage: what they took, and what the attempts took that were given up.
     :ivar given_up: attempts that did not bring the answer: followed by another, or overtaken by it.
     :ivar given_up_seconds: that these took.
+    :ivar hedge_cost: by currency, of attempts that hedging took besides; part of *usage*.
     """
 
-    __slots__ = ("given_up", "given_up_seconds", "outcomes", "usage")
+    __slots__ = ("given_up", "given_up_seconds", "hedge_cost", "outcomes", "usage")
 
     def __init__(self) -> None:
         self.outcomes: dict[Outcome, int] = defaultdict(int)
         self.given_up = 0
         self.given_up_seconds = 0.0
+        self.hedge_cost: dict[str, float] = {}
         self.usage = Usage()
 
     def include(self, other: Tally) -> None:
@@ -163,4 +165,6 @@ class Tally:
             self.outcomes[outcome] += count
         self.given_up += other.given_up
         self.given_up_seconds += other.given_up_seconds
+        for currency, cost in other.hedge_cost.items():
+            self.hedge_cost[currency] = self.hedge_cost.get(currency, 0.0) + cost
         self.usage.include(other.usage)

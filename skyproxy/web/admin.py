@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from skyproxy.errors import SkyproxyError, Unavailable
 from skyproxy.formats.json_body import encode
+from skyproxy.web.accounts import Accounts, add_accounts
 from skyproxy.web.observations import Observations
 from skyproxy.web.request import query_of
 
@@ -44,7 +45,7 @@ class Actions(Protocol):
 
 class AdminApi:
     """``GET /api/status``, ``GET /api/stats``, ``GET /api/now``, ``GET /api/requests`` and each of them by its id,
-    ``POST /api/reload``, ``POST /api/stop``.
+    ``GET /api/costs``, ``GET /api/book``, ``POST /api/reload``, ``POST /api/stop``.
 
     :param figures: those of ``/api/stats``.
     :param observations: what people see; None: nothing is served now.
@@ -84,6 +85,14 @@ class AdminApi:
     @app.route("/api/requests/<path:request_id>", methods=["GET"])
     def one_request(self, request: Any, request_id: str) -> Deferred[None]:
         return self._answer(request, lambda: self._observed().request(request_id, query_of(request)))
+
+    def account(self, request: Any, read: Callable[[Accounts], Deferred[dict[str, Any]]]) -> Deferred[None]:
+        if not self._may(request):
+            return _refused(request)
+        try:
+            return read(self._observed().accounts).addCallback(lambda value: _send(request, value, 200))
+        except SkyproxyError as error:
+            return _answered(request, error.as_object(), error.status)
 
     def _observed(self) -> Observations:
         if self._observations is None:
@@ -128,6 +137,9 @@ class AdminApi:
         given = request.getHeader(TOKEN) or b""
         given = given.encode("latin-1") if isinstance(given, str) else given
         return hmac.compare_digest(given, self._token.encode())
+
+
+add_accounts(AdminApi.app, AdminApi.account)
 
 
 def _refused(request: Any) -> Deferred[None]:

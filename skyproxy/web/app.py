@@ -19,6 +19,7 @@ from skyproxy.formats import json_body
 from skyproxy.http.common.headers import Fields
 from skyproxy.pipeline.proxy import Proxy, Runtime, refuse
 from skyproxy.pipeline.request import Endpoint, Request
+from skyproxy.web.accounts import Accounts, add_accounts
 from skyproxy.web.client import HttpClient, client_of
 from skyproxy.web.cors import Cors, preflight
 from skyproxy.web.events import EventStreams
@@ -29,10 +30,14 @@ from skyproxy.web.metrics import Metrics
 from skyproxy.web.observations import Observations
 from skyproxy.web.page.routes import Page, add_page
 from skyproxy.web.request import ApiRequest, RequestIds, query_of
+from skyproxy.web.shapes import model_object
 
 _log = Logger()
 
 _JSON = ((b"Content-Type", b"application/json"),)
+
+# A client's setting may be the whole URL or a part of it: with /v1 and without, all arrive.
+_PROXIED = {f"{before}{each.value}": each for each in Endpoint for before in ("/v1", "")} | {"/v1": Endpoint.CHAT}
 
 # Asked by supervisors and balancers, under whatever name. They tell nothing that a page could use.
 _FOR_ALL = frozenset({b"/healthz", b"/readyz"})
@@ -73,45 +78,12 @@ class Api:
         self._metrics = Metrics(sources)
         self._now = now
 
-    # What is proxied. A client's setting may be the whole URL or a part of it: with /v1 and without, all arrive.
-
-    @app.route("/v1/chat/completions", methods=["POST"])
-    @app.route("/chat/completions", methods=["POST"])
-    @app.route("/v1", methods=["POST"])
-    def chat(self, request: ApiRequest) -> Deferred[None]:
-        return self._proxied(request, Endpoint.CHAT)
-
-    @app.route("/v1/completions", methods=["POST"])
-    @app.route("/completions", methods=["POST"])
-    def completions(self, request: ApiRequest) -> Deferred[None]:
-        return self._proxied(request, Endpoint.COMPLETIONS)
-
-    @app.route("/v1/embeddings", methods=["POST"])
-    @app.route("/embeddings", methods=["POST"])
-    def embeddings(self, request: ApiRequest) -> Deferred[None]:
-        return self._proxied(request, Endpoint.EMBEDDINGS)
-
-    @app.route("/v1/responses", methods=["POST"])
-    @app.route("/responses", methods=["POST"])
-    def responses(self, request: ApiRequest) -> Deferred[None]:
-        return self._proxied(request, Endpoint.RESPONSES)
-
-    @app.route("/v1/audio/speech", methods=["POST"])
-    @app.route("/audio/speech", methods=["POST"])
-    def speech(self, request: ApiRequest) -> Deferred[None]:
-        return self._proxied(request, Endpoint.SPEECH)
-
-    @app.route("/v1/audio/transcriptions", methods=["POST"])
-    @app.route("/audio/transcriptions", methods=["POST"])
-    def transcriptions(self, request: ApiRequest) -> Deferred[None]:
-        return self._proxied(request, Endpoint.TRANSCRIPTIONS)
-
     # What skyproxy answers itself.
 
     @app.route("/v1/models", methods=["GET"])
     @app.route("/models", methods=["GET"])
     def models(self, request: ApiRequest) -> Deferred[None]:
-        data = [_model(name) for name in self._runtime().router.model_ids()]
+        data = [model_object(name) for name in self._runtime().router.model_ids()]
         return self._answered(request, lambda: {"object": "list", "data": data})
 
     @app.route("/v1/models/<path:name>", methods=["GET"])
@@ -120,7 +92,7 @@ class Api:
         def find() -> dict[str, Any]:
             if name not in self._runtime().router.model_ids():
                 raise NotFound("There is no such model here; GET /v1/models lists those there are.", param="model")
-            return _model(name)
+            return model_object(name)
 
         return self._answered(request, find)
 
@@ -169,14 +141,14 @@ class Api:
 
     @app.route("/api/events", methods=["GET"])
     def events(self, request: ApiRequest) -> Deferred[None]:
-        client, _ = self._client(request)
-        try:
-            self._admit(request, client)
-            check_near(request.client)
-            return self._streams.open(client, query_of(request), request.transport)
-        except SkyproxyError as error:
-            refuse(client, error)
-            return succeed(None)
+        return self._begun(request, lambda client: self._streams.open(client, query_of(request), request.transport))
+
+    def account(self, request: ApiRequest, read: Callable[[Accounts], Deferred[dict[str, Any]]]) -> Deferred[None]:
+        def begin(client: HttpClient) -> Deferred[None]:
+            found = read(self._observations.accounts)
+            return found.addCallback(lambda value: client.answer(200, _JSON, json_body.encode(value)))
+
+        return self._begun(request, begin)
 
     @app.handle_errors(WrongMethodForPath)  # type: ignore[arg-type]
     def wrong_method(self, request: ApiRequest, failure: Failure) -> Deferred[None]:
@@ -207,7 +179,7 @@ class Api:
 
     # How.
 
-    def _proxied(self, request: ApiRequest, endpoint: Endpoint) -> Deferred[None]:
+    def proxied(self, request: ApiRequest, endpoint: Endpoint) -> Deferred[None]:
         client, request_id = self._client(request)
         fields = request.fields
         try:
@@ -234,6 +206,17 @@ class Api:
 
     def _near(self, request: ApiRequest, make: Callable[[], tuple[bytes, Fields]]) -> Deferred[None]:
         return self._sent(request, make, near=True)
+
+    def _begun(self, request: ApiRequest, begin: Callable[[HttpClient], Deferred[None]]) -> Deferred[None]:
+        """Have *begin* answer a client on this machine."""
+        client, _ = self._client(request)
+        try:
+            self._admit(request, client)
+            check_near(request.client)
+            return begin(client)
+        except SkyproxyError as error:
+            refuse(client, error)
+            return succeed(None)
 
     def _answered(self, request: ApiRequest, make: Callable[[], dict[str, Any]]) -> Deferred[None]:
         return self._sent(request, lambda: (json_body.encode(make()), _JSON))
@@ -288,8 +271,11 @@ class Api:
         return client_of(request, headers, self._clock.seconds), request_id
 
 
+def _proxied(endpoint: Endpoint) -> Callable[[Api, ApiRequest], Deferred[None]]:
+    return lambda api, request: api.proxied(request, endpoint)
+
+
+add_accounts(Api.app, Api.account)
+for _path, _endpoint in _PROXIED.items():
+    Api.app.route(_path, methods=["POST"], endpoint=_path)(_proxied(_endpoint))
 add_page(Api.app, Api._near, lambda api: api._page)
-
-
-def _model(name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "skyproxy"}

@@ -68,6 +68,11 @@ class Metrics(Collector):
             "skyproxy_tokens_estimated", "Those tokens that no provider has confirmed.", labels=("provider", "slot")
         )
         cost = CounterMetricFamily("skyproxy_cost", "What the tokens cost.", labels=("provider", "slot", "currency"))
+        hedge_cost = CounterMetricFamily(
+            "skyproxy_hedge_cost",
+            "What hedging cost besides; part of skyproxy_cost.",
+            labels=("provider", "slot", "currency"),
+        )
         given_up = CounterMetricFamily(
             "skyproxy_given_up", "Attempts that did not bring the answer to their request.", labels=("provider", "slot")
         )
@@ -82,9 +87,11 @@ class Metrics(Collector):
             estimated.add_metric(names, tally.usage.estimated)
             for currency, amount in tally.usage.cost.items():
                 cost.add_metric((*names, currency), amount)
+            for currency, amount in tally.hedge_cost.items():
+                hedge_cost.add_metric((*names, currency), amount)
             given_up.add_metric(names, tally.given_up)
             given_up_seconds.add_metric(names, tally.given_up_seconds)
-        yield from (requests, tokens, estimated, cost, given_up, given_up_seconds)
+        yield from (requests, tokens, estimated, cost, hedge_cost, given_up, given_up_seconds)
 
     def _times(self) -> Iterator[Metric]:
         seconds = HistogramMetricFamily(

@@ -12,6 +12,7 @@ from skyproxy.telemetry.requests.history import history_of
 from skyproxy.telemetry.requests.search import MOST_ROWS, Query, search
 from skyproxy.telemetry.state.samples import Samples
 from skyproxy.web import shapes
+from skyproxy.web.accounts import Accounts
 from skyproxy.web.snapshots import Observed, snapshot_of
 
 MOST_UNDER_WAY = 20
@@ -21,9 +22,13 @@ _LONGEST_TEXT = 200
 
 
 class Observations:
-    """Answers as objects of JSON; see :mod:`skyproxy.web.shapes`. Nothing is made or kept before somebody asks."""
+    """Answers as objects of JSON; see :mod:`skyproxy.web.shapes`. Nothing is made or kept before somebody asks.
 
-    def __init__(self, observed: Observed) -> None:
+    :ivar accounts: what was spent.
+    """
+
+    def __init__(self, observed: Observed, accounts: Accounts) -> None:
+        self.accounts = accounts
         self._observed = observed
         self._samples = Samples(observed.ring)
 

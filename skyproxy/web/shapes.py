@@ -220,3 +220,8 @@ def _breaker(breaker: BreakerState | None) -> dict[str, Any] | None:
 
 def _seconds(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
+
+
+def model_object(name: str) -> dict[str, Any]:
+    """A model as OpenAI's API lists it."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": "skyproxy"}

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
 from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -271,3 +271,13 @@ class FakeClient:
         """The error that it was answered."""
         error: dict[str, Any] = json.loads(self.body)["error"]
         return error
+
+
+class ImmediateWorker:
+    """Does in place of a thread what blocks, at once."""
+
+    def do(self, job: Any) -> Deferred[Any]:
+        return maybeDeferred(job)
+
+    def end(self, last: Any) -> Deferred[Any]:
+        return maybeDeferred(last)

@@ -10,8 +10,9 @@ from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.cache.ownership import NotUsable, check, is_ours
+from skyproxy.cache.ownership import ANSWERS
 from skyproxy.cache.sqlite_file import AnswersFile
+from skyproxy.util.own_database import NotUsable
 
 
 class OwnershipTests(SynchronousTestCase):
@@ -22,26 +23,26 @@ class OwnershipTests(SynchronousTestCase):
         self.path = self.folder / "answers.sqlite"
 
     def refused(self, path: Path) -> str:
-        return str(self.assertRaises(NotUsable, check, path))
+        return str(self.assertRaises(NotUsable, ANSWERS.check, path))
 
     def test_what_is_free(self) -> None:
         for path in (self.path, self.folder / "not" / "yet" / "there" / "x"):
-            check(path)
+            ANSWERS.check(path)
         self.assertEqual(list(self.folder.iterdir()), [])
 
     def test_its_own(self) -> None:
         file = AnswersFile(self.path, 1000)
         file.get(b"k", 0.0)
         file.close()
-        check(self.path)
+        ANSWERS.check(self.path)
         self.path.write_bytes(b"")
-        check(self.path)
-        self.assertTrue(is_ours(self.path))
+        ANSWERS.check(self.path)
+        self.assertTrue(ANSWERS.is_ours(self.path))
 
     def test_a_save_game(self) -> None:
         self.path.write_bytes(b"TESV_SAVEGAME" * 100)
         self.assertIn("no file of skyproxy's", self.refused(self.path))
-        self.assertFalse(is_ours(self.path))
+        self.assertFalse(ANSWERS.is_ours(self.path))
 
     def test_a_database_of_another_program(self) -> None:
         with sqlite3.connect(self.path) as database:

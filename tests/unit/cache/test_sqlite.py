@@ -12,10 +12,10 @@ from twisted.internet.defer import Deferred
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.cache.ownership import NotUsable
 from skyproxy.cache.sqlite import SqliteStore
 from skyproxy.cache.store import Store
 from skyproxy.cache.stored_answer import StoredAnswer
+from skyproxy.util.own_database import NotUsable
 from tests.unit.cache.clients import EVENTS, JSON
 from tests.unit.cache.threads import ThreadedClock
 

@@ -94,6 +94,9 @@ class ProxyTests(ConfigTestCase):
             "cors_origins": (),
             "allowed_hosts": (),
             "cache": {"max_bytes": 64_000_000, "path": None},
+            "costs": True,
+            "costs_file": None,
+            "costs_keep_days": 400,
             "watch": not hasattr(signal, "SIGHUP"),
             "process_priority": "raised",
         }

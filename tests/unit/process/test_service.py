@@ -136,6 +136,9 @@ class Reactor(MemoryReactorClock):
     def stop(self) -> None:
         self.stops += 1
 
+    def callFromThread(self, *_: Any) -> None:
+        """What the ledger's thread has done is of no interest here."""
+
 
 class Case(SynchronousTestCase):
     """One service on a reactor in memory."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from unittest.mock import Mock
 
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, Logger
@@ -22,6 +23,7 @@ class Over:
     """A request that is over. It may have no record, for a fault of skyproxy's."""
 
     started = 0.0
+    minute = 0
     error = None
     client = FakeClient()
 
@@ -53,7 +55,8 @@ class BatchesTests(SynchronousTestCase):
         self.statistics = Statistics(self.clock)
         self.ring = RequestRing()
         log = RequestLog(Logger("skyproxy.telemetry.records", observer=self.events.append))
-        self.batches = Batches(self.clock, self.statistics, log, self.ring)
+        self.ledger = Mock()
+        self.batches = Batches(self.clock, self.statistics, log, self.ring, self.ledger)
 
     def counted(self) -> int:
         return sum(sum(tally.outcomes.values()) for tally in self.statistics.tallies.values())
@@ -68,6 +71,7 @@ class BatchesTests(SynchronousTestCase):
         self.assertEqual(self.done(), (0, 0))
         self.clock.pump([MAX_WAIT_SECONDS, 0, 0])
         self.assertEqual(self.done(), (2, 2))
+        self.assertEqual(self.ledger.completed.call_count, 2)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_when_there_are_many(self) -> None:

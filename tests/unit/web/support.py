@@ -22,12 +22,14 @@ from skyproxy.http import Connections, ServerLimits, Wire
 from skyproxy.log.live_lines import LiveLines
 from skyproxy.log.redaction import Redactor
 from skyproxy.pipeline.router import Router
+from skyproxy.telemetry.costs.ledger import Ledger
 from skyproxy.telemetry.lag import LagProbe
 from skyproxy.telemetry.reloads import Reloads
 from skyproxy.telemetry.requests.ring import RequestRing
 from skyproxy.telemetry.statistics import Statistics
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.provider import Provider
+from skyproxy.web.accounts import Accounts
 from skyproxy.web.app import Api
 from skyproxy.web.events import EventStreams
 from skyproxy.web.figures import Sources
@@ -39,6 +41,7 @@ from skyproxy.web.setup import Setup
 from skyproxy.web.site import build_site
 from skyproxy.web.snapshots import Observed
 from tests.unit.configs import config_of
+from tests.unit.fakes import ImmediateWorker
 
 CONFIG = """
 proxy: {max_body: 1000, cors_origins: ["https://chat.example"], allowed_hosts: [my.box]}
@@ -169,7 +172,11 @@ class WebCase(SynchronousTestCase):
         self.publisher = LogPublisher()
         self.redactor = Redactor(["sk-secret-secret"])
         lines = LiveLines(lambda: self.redactor, lambda: "info", self.publisher)
-        self.observations = Observations(observed)
+        worker: Any = ImmediateWorker()
+        self.ledger = Ledger(self.clock, (), 400, "boot", lambda _: True, lambda: self.wall, worker)
+        self.unfinished = 0
+        accounts = Accounts(self.ledger, lambda: None, lambda: self.unfinished, lambda: "2026-11-29")
+        self.observations = Observations(observed, accounts)
         self.streams = EventStreams(self.clock, self.observations, lines, "boot")
         self.api = Api(
             proxy,

@@ -5,7 +5,7 @@ import threading
 from twisted.internet.defer import gatherResults
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.cache.worker_thread import Worker
+from skyproxy.http.loop.worker_thread import Worker
 from tests.unit.cache.threads import ThreadedClock
 
 

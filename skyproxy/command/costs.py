@@ -1,0 +1,146 @@
+"""``skyproxy costs``: what was spent."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from skyproxy.command.control import asked
+from skyproxy.command.output import fail, show_json, table
+from skyproxy.command.place import config_option, json_option, read_config
+from skyproxy.command.running import all_running, pid_option, the_one
+from skyproxy.process.ledger_place import ledger_places
+from skyproxy.process.runtime_folder import is_alive
+from skyproxy.telemetry.costs.ledger_database import ForeignFile
+from skyproxy.telemetry.costs.ledger_file import LedgerFile
+from skyproxy.telemetry.costs.periods import PERIODS, Period
+from skyproxy.telemetry.costs.reading import read_book, read_costs
+from skyproxy.telemetry.requests.words import duration, money, of_people
+from skyproxy.util.user_folders import user_home
+
+_NAMES = {
+    "today": "Today",
+    "evening": "This evening",
+    "7d": "In the last 7 days",
+    "month": "This month",
+    "all": "Since the beginning",
+}
+
+
+@click.command()
+@click.option(
+    "--period", type=click.Choice(PERIODS), default="today", show_default=True,
+    help="An evening begins after three hours without a request.",
+)  # fmt: skip
+@pid_option
+@config_option
+@json_option
+def costs(period: str, pid: int | None, config: Path | None, as_json: bool) -> None:
+    """Show what requests cost: by slot, by model, by client, and what hedging added.
+
+    It asks the skyproxy that runs. Where none does, or --config is given, it reads what was kept.
+    """
+    if pid is not None or (config is None and any(all_running())):
+        running, _ = the_one(pid)
+        spent = asked(running, "GET", f"/api/costs?period={period}")
+        book = asked(running, "GET", f"/api/book?period={period}")
+        for each in (spent, book):
+            if "error" in each:
+                fail(each["error"]["message"])
+    else:
+        spent, book = _kept(config, cast(Period, period))
+    if as_json:
+        show_json({**spent, "book": book})
+    else:
+        click.echo("\n".join(lines(spent, book)))
+
+
+def _kept(config: Path | None, period: Period) -> tuple[dict[str, Any], dict[str, Any]]:
+    places = ledger_places(read_config(config), os.environ, user_home())
+    if not places:
+        fail("costs are not kept in a file (proxy: {costs: off}, or the demo), and no skyproxy runs")
+    path = next((each for each in places if each.is_file()), None)
+    if path is None:
+        fail(f"no costs have been kept yet: they come to {places[0]} when requests do")
+    try:
+        file = LedgerFile.for_reading(path, is_alive)
+        now = time.time()
+        found = read_costs(file, period, now), read_book(file, period, now, None)
+    except (ForeignFile, sqlite3.Error) as error:
+        fail(f"{path} cannot be read: {error}")
+    for each in found:
+        each["file"] = str(path)
+    return found
+
+
+def lines(spent: dict[str, Any], book: dict[str, Any]) -> Iterator[str]:
+    """What is shown."""
+    since = datetime.fromtimestamp(spent["from"]).strftime("%Y-%m-%d %H:%M")
+    name = _NAMES[spent["period"]] + (f", from {since} on" if spent["from"] else "")
+    yield f"{name}: {amounts(spent)} for {of_people(spent['requests'], 'request', 'requests')}"
+    for title, rows in (("slot", "by_slot"), ("deployment", "by_deployment"), ("client", "by_client")):
+        if spent[rows]:
+            yield ""
+            yield _table(title, spent[rows])
+    yield ""
+    for each in spent["unpriced"]:
+        count = of_people(each["requests"], "request is", "requests are")
+        yield f"{each['deployment']} has no price: {count} not in these sums. Name it under prices:"
+    hedging = spent["hedging"]
+    if hedging["requests"]:
+        saved = duration(hedging["seconds_saved_at_least"])
+        yield (
+            f"Hedging: {amounts(hedging)} for {of_people(hedging['requests'], 'request', 'requests')}, "
+            f"{hedging['silences_avoided']} silences avoided, at least {saved} saved"
+        )
+    yield _book(book)
+    if spent["file"]:
+        yield f"Kept in {spent['file']}"
+
+
+def amounts(sums: dict[str, Any]) -> str:
+    """What was spent; with ≈ where a part of it is an estimate."""
+    estimated = sums["estimated_cost"]
+    texts = [
+        f"{'≈' if currency in estimated else ''}{money(cost, currency)}" for currency, cost in sums["cost"].items()
+    ]
+    return " + ".join(texts) or "-"
+
+
+def _table(title: str, rows: list[dict[str, Any]]) -> str:
+    head = (title, "cost", "requests", "answered", "prompt tokens", "cached", "completion")
+    return table(
+        head,
+        [
+            (
+                each[title] or "-",
+                amounts(each),
+                f"{each['requests']:,}",
+                f"{each['outcomes']['ok']:,}",
+                f"{each['tokens']['prompt']:,}",
+                f"{each['tokens']['cached']:,}",
+                f"{each['tokens']['completion']:,}",
+            )
+            for each in rows
+        ],
+    )
+
+
+def _book(book: dict[str, Any]) -> str:
+    parts = [
+        f"{book[name]:,} {name.replace('_', ' ')}"
+        for name in ("ok", "client_error", "upstream_error", "failed", "refused", "cancelled", "under_way", "lost")
+        if book[name] or name == "ok"
+    ]
+    text = f"The book: {book['arrived']:,} arrived = {' + '.join(parts)}"
+    if book["balances"]:
+        return f"{text}: it balances"
+    differences = ", ".join(f"{name} {value:+,}" for name, value in book["differences"].items())
+    return f"{text}: IT DOES NOT BALANCE ({differences})"

@@ -1,0 +1,1 @@
+"""What requests cost and what became of them, kept over restarts."""

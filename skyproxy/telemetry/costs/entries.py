@@ -1,0 +1,235 @@
+"""What the ledger counts, added up by minute and by who and what it was for, until it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from skyproxy.telemetry.records import GivenUp, RequestRecord
+from skyproxy.telemetry.requests.facts import Trace
+
+ANSWER, GIVEN_UP, HEDGE = 0, 1, 2
+"""What an entry is of: requests, or attempts that did not bring the answer, or such attempts of hedged requests."""
+
+COUNTS = (
+    "ok", "client_error", "upstream_error", "failed", "refused", "cancelled", "rescued", "hedged", "hedges_won",
+    "saved", "counted", "prompt", "completion", "cached", "reasoning", "estimated", "cost", "cost_estimated",
+)  # fmt: skip
+"""What is counted of each key: outcomes of requests; those that were answered although something failed; hedged ones,
+those of which the second one won, and the seconds that this saved; those with tokens; tokens; costs."""
+
+_PLACES = {name: place for place, name in enumerate(COUNTS)}
+_RESCUED, _HEDGED, _WON, _SAVED = (_PLACES[name] for name in ("rescued", "hedged", "hedges_won", "saved"))
+_COUNTED, _PROMPT, _COMPLETION, _CACHED, _REASONING, _ESTIMATED, _COST, _COST_ESTIMATED = range(10, 18)
+
+Key: TypeAlias = tuple[int, str, str, str, str, int, str, str]
+"""Minute (since the epoch) in which the requests came, slot, provider, model, client, of what, source, currency."""
+
+OTHER = "other"
+"""In place of clients, and of models that only clients name, when there are very many."""
+
+_MOST_NAMES = 500
+_LONGEST_NAME = 200
+
+MOST_ENTRIES = 20_000
+"""Entries that wait to be written, at most."""
+
+
+class Who(Protocol):
+    """Where a request came from."""
+
+    @property
+    def who(self) -> tuple[Any, bytes]: ...
+
+
+class Ended(Protocol):
+    """A request that is over.
+
+    :ivar minute: that it came in, since the epoch.
+    :ivar started: when it came, on the clock of its trace.
+    """
+
+    @property
+    def minute(self) -> int: ...
+
+    @property
+    def started(self) -> float: ...
+
+    @property
+    def attempts(self) -> Trace: ...
+
+    @property
+    def client(self) -> Who: ...
+
+
+class Book:
+    """The requests of one minute.
+
+    :ivar arrived: counted when they came.
+    :ivar finished: counted when they were over.
+    :ivar tokens: of these, from their records.
+    """
+
+    __slots__ = ("arrived", "finished", "tokens")
+
+    def __init__(self, arrived: int = 0, finished: int = 0, tokens: int = 0) -> None:
+        self.arrived, self.finished, self.tokens = arrived, finished, tokens
+
+
+class Entries(NamedTuple):
+    """What is to be written.
+
+    :ivar counts: by key, in the order of :data:`COUNTS`.
+    :ivar books: by minute.
+    """
+
+    counts: dict[Key, list[float]]
+    books: dict[int, Book]
+
+    def merge(self, later: Entries) -> int:
+        """Add *later*.
+
+        :return: the number of requests that were left out, because too much waits.
+        """
+        lost = 0
+        for key, counts in later.counts.items():
+            own = self.counts.get(key)
+            if own is not None:
+                self.counts[key] = [a + b for a, b in zip(own, counts, strict=True)]
+            elif len(self.counts) < MOST_ENTRIES:
+                self.counts[key] = counts
+            else:
+                lost += int(sum(counts[:6]))
+        for minute, book in later.books.items():
+            kept = self.books.setdefault(minute, Book())
+            kept.arrived += book.arrived
+            kept.finished += book.finished
+            kept.tokens += book.tokens
+        return lost
+
+
+class _Names:
+    """A bounded set of names, each shortened once."""
+
+    def __init__(self, make: Callable[[str], str]) -> None:
+        self._make = make
+        self.known: dict[str, str] = {}
+
+    def admit(self, name: str) -> str:
+        """What *name* is kept as."""
+        if len(self.known) >= _MOST_NAMES:
+            return OTHER
+        kept = self.known[name] = self._make(name)
+        return kept
+
+
+class Collector:
+    """Adds up entries. All of it is done for each request."""
+
+    def __init__(self) -> None:
+        self._clients = _Names(lambda name: name[:_LONGEST_NAME])
+        self._models: dict[str, str] = {}
+        self._entries = Entries({}, {})
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has happened since :meth:`take`."""
+        return not self._entries.books
+
+    def take(self) -> Entries:
+        """What was added up; from now on it begins anew."""
+        taken, self._entries = self._entries, Entries({}, {})
+        return taken
+
+    def put_back(self, entries: Entries) -> int:
+        """Add *entries*, which could not be written; returns how many requests had to be left out."""
+        later, self._entries = self._entries, entries
+        return self._entries.merge(later)
+
+    def arrived(self, minute: int) -> None:
+        """A request came."""
+        book = self._entries.books.get(minute)
+        if book is None:
+            book = self._entries.books[minute] = Book()
+        book.arrived += 1
+
+    def add(self, record: RequestRecord, ended: Ended) -> None:
+        """A request is over."""
+        minute, trace, tokens = ended.minute, ended.attempts, record.tokens
+        counts, books = self._entries
+        book = books.get(minute)
+        if book is None:
+            book = books[minute] = Book()
+        book.finished += 1
+        host = getattr(ended.client.who[0], "host", None) or ""
+        client = self._clients.known.get(host) or self._clients.admit(host)
+        slot, model = record.slot, record.upstream_model or ""
+        if slot is None:
+            slot, model = "", self._model(model, trace)
+        key = (minute, slot, record.provider or "", model, client, ANSWER, record.price_source or "", record.currency)
+        entry = counts.get(key)
+        if entry is None:
+            entry = counts[key] = [0] * len(COUNTS)
+        entry[_PLACES[record.outcome]] += 1
+        if tokens is not None:
+            book.tokens += tokens.prompt + tokens.completion
+            _take(entry, record)
+        if trace.steps:
+            _take_steps(entry, record, ended)
+        for attempt in record.given_up:
+            if attempt.tokens is not None:
+                book.tokens += attempt.tokens.prompt + attempt.tokens.completion
+                self._add_given_up(attempt, minute, slot, client, trace)
+
+    def _add_given_up(self, attempt: GivenUp, minute: int, slot: str, client: str, trace: Trace) -> None:
+        role = HEDGE if attempt.hedged else GIVEN_UP
+        model = attempt.upstream_model if slot else self._model(attempt.upstream_model, trace)
+        key = (minute, slot, attempt.provider, model, client, role, attempt.price_source or "", attempt.currency)
+        entry = self._entries.counts.get(key)
+        if entry is None:
+            entry = self._entries.counts[key] = [0] * len(COUNTS)
+        _take(entry, attempt)
+
+    def _model(self, name: str, trace: Trace) -> str:
+        """A model that a client names: it may have anything in its name, a key too."""
+        kept = self._models.get(name)
+        if kept is None:
+            if len(self._models) >= _MOST_NAMES:
+                return OTHER
+            kept = self._models[name] = trace.masked(name)[:_LONGEST_NAME]
+        return kept
+
+
+def _take(entry: list[float], record: RequestRecord | GivenUp) -> None:
+    """Add what *record*, which has tokens, took."""
+    assert record.tokens is not None
+    prompt, completion, cached, reasoning, estimated = record.tokens
+    entry[_COUNTED] += 1
+    entry[_PROMPT] += prompt
+    entry[_COMPLETION] += completion
+    entry[_CACHED] += cached
+    entry[_REASONING] += reasoning
+    cost = record.cost
+    if cost is not None:
+        entry[_COST] += cost
+    if estimated:
+        entry[_ESTIMATED] += prompt + completion
+        entry[_COST_ESTIMATED] += cost or 0.0
+
+
+def _take_steps(entry: list[float], record: RequestRecord, ended: Ended) -> None:
+    """Add what happened to a request on its way."""
+    trace = ended.attempts
+    failed = any(step.kind in ("failed", "refused") for step in trace.steps)
+    hedge = next((step for step in trace.steps if step.kind == "hedge"), None)
+    won, ok = False, record.outcome == "ok"
+    if hedge is not None:
+        entry[_HEDGED] += 1
+        answered = trace.answered
+        won = answered is not None and answered.candidate != hedge.candidate
+        # How long the first one would have gone on to say nothing, nobody knows: so much, at least.
+        if won and ok and record.time_to_first_byte is not None:
+            entry[_WON] += 1
+            entry[_SAVED] += max(0.0, ended.started + record.time_to_first_byte - hedge.at)
+    if ok and (failed or won):
+        entry[_RESCUED] += 1

@@ -1,0 +1,189 @@
+"""The ledger: what requests cost and what became of them, kept over restarts."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from skyproxy.http.loop.worker_thread import Worker
+from skyproxy.telemetry.costs.entries import Collector, Ended, Entries
+from skyproxy.telemetry.costs.ledger_file import LedgerFile, Run
+from skyproxy.telemetry.costs.periods import Period
+from skyproxy.telemetry.costs.reading import read_book, read_costs
+from skyproxy.telemetry.records import RequestRecord
+
+_log = Logger()
+
+INTERVAL_SECONDS = 5.0
+"""Between two writings, at least: there are no more than twelve a minute."""
+
+SOON_SECONDS = 1.0
+"""After which something is written when nothing has been for long."""
+
+_WARN_AGAIN_SECONDS = 300.0
+
+_T = TypeVar("_T")
+
+
+class Ledger:
+    """Adds up in memory, and hands the sums to a thread that writes them. Nothing is written where nothing happens.
+
+    :param reactor: ``callFromThread``, ``callLater`` and ``seconds`` are used.
+    :param paths: where the file may be, the best first; none: it is in memory.
+    :param boot: this process's name.
+    :param is_alive: whether there may be a process of a number.
+    :param wall: the time of day, seconds since the epoch.
+    :param worker: does what blocks; None: a thread of its own.
+    :ivar unwritten: requests that are in no sum, because too much waited to be written.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        paths: Sequence[Path],
+        keep_days: int,
+        boot: str,
+        is_alive: Callable[[int], bool],
+        wall: Callable[[], float] = time.time,
+        worker: Worker | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._wall = wall
+        run = Run(boot, socket.gethostname(), os.getpid(), wall())
+        self._on_disk = bool(paths)
+        self._file = LedgerFile(paths, keep_days * 86_400.0, run, is_alive)
+        self._worker = worker or Worker(reactor, "the ledger in SQLite")
+        self._collector = Collector()
+        self._timer: Any = None
+        self._writing = self._closed = False
+        self._written_at = -INTERVAL_SECONDS
+        self._warned_at: float | None = None
+        self.unwritten = 0
+
+    # Of each request.
+
+    def arrived(self) -> int:
+        """A request has come; returns its minute."""
+        minute = int(self._wall()) // 60
+        self._collector.arrived(minute)
+        if self._timer is None:
+            self._schedule()
+        return minute
+
+    def completed(self, record: RequestRecord, ended: Ended) -> None:
+        """A request is over."""
+        self._collector.add(record, ended)
+        if self._timer is None:
+            self._schedule()
+
+    # Its life.
+
+    def open(self) -> None:
+        """See what earlier processes have left. From now on there may be a thread."""
+        if self._on_disk:
+            self._do(self._file.find_lost).addErrback(self._warn)
+
+    def keep(self, days: int) -> None:
+        """For how long it is kept from now on."""
+        self._file.keep_seconds = days * 86_400.0
+
+    def close(self, patience: float) -> Deferred[None]:
+        """Write what is left.
+
+        :param patience: seconds that this may take.
+        """
+        if self._closed:
+            return succeed(None)
+        if self._on_disk:
+            self._write()
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._on_disk:
+            self._worker.end(lambda: None).addErrback(self._warn)
+            return succeed(None)
+        return self._worker.end(self._file.close).addTimeout(patience, self._reactor).addErrback(self._warn)
+
+    # What it tells.
+
+    def costs(self, period: Period) -> Deferred[dict[str, Any]]:
+        """See :func:`~skyproxy.telemetry.costs.account.costs`."""
+        now = self._wall()
+        return self._read(lambda: read_costs(self._file, period, now))
+
+    def book(self, period: Period, unfinished: int) -> Deferred[dict[str, Any]]:
+        """See :func:`~skyproxy.telemetry.costs.account.book`.
+
+        :param unfinished: requests that have come and are not over, by another count.
+        """
+        now = self._wall()
+        return self._read(lambda: read_book(self._file, period, now, unfinished))
+
+    def _read(self, make: Callable[[], dict[str, Any]]) -> Deferred[dict[str, Any]]:
+        """What *make* finds in the file, when all has been written that is known now."""
+        self._write()
+        return self._do(make).addCallback(lambda found: {**found, "unwritten": self.unwritten})
+
+    # How it writes.
+
+    def _schedule(self) -> None:
+        if self._closed:
+            return
+        since = self._reactor.seconds() - self._written_at
+        self._timer = self._reactor.callLater(max(SOON_SECONDS, INTERVAL_SECONDS - since), self._time_is_over)
+
+    def _time_is_over(self) -> None:
+        self._timer = None
+        if self._writing:
+            self._schedule()
+        else:
+            self._write()
+
+    def _write(self) -> None:
+        """Have written what is there."""
+        if self._closed or self._collector.is_empty:
+            return
+        self._writing, self._written_at = True, self._reactor.seconds()
+        file, entries = self._file, self._collector.take()
+        self._do(lambda: file.write(entries)).addCallbacks(self._written, self._not_written, errbackArgs=(entries,))
+
+    def _written(self, _: None) -> None:
+        self._writing = False
+
+    def _not_written(self, failure: Failure, entries: Entries) -> None:
+        """Keep it for the next time."""
+        self._writing = False
+        self.unwritten += self._collector.put_back(entries)
+        self._warn(failure)
+        if self._timer is None:
+            self._schedule()
+
+    def _do(self, job: Callable[[], _T]) -> Deferred[_T]:
+        """Have *job* done in the thread, and tell what there is to be told."""
+
+        def tell(result: Any) -> Any:
+            while self._file.notes:
+                sentence, details = self._file.notes.pop(0)
+                _log.warn(sentence, **details)
+            return result
+
+        return self._worker.do(job).addBoth(tell)
+
+    def _warn(self, failure: Failure) -> None:
+        now = self._reactor.seconds()
+        if self._warned_at is None or now - self._warned_at >= _WARN_AGAIN_SECONDS:
+            self._warned_at = now
+            _log.warn(
+                "The file of costs cannot be written to: what is counted waits in memory",
+                path=str(self._file.path),
+                error=f"{type(failure.value).__name__}: {failure.value}",
+            )
