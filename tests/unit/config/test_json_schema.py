@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from shutil import rmtree
@@ -45,9 +46,9 @@ class SchemaTests(SynchronousTestCase):
             text = path.read_text("utf-8")
             self.assertFits(text)
             schema = path.parent / self.schema_named_in(text)
-            self.assertEqual(
-                schema.read_text("utf-8"), schema_text(), f"write it anew: skyproxy schema, into {schema.name}"
-            )
+            # Not byte for byte: older versions of pydantic write 0.0 for 0.
+            written = json.loads(schema.read_text("utf-8"))
+            self.assertEqual(written, json.loads(schema_text()), f"write it anew: skyproxy schema, into {schema.name}")
 
     def test_what_init_writes(self) -> None:
         self.assertEqual(SCHEMA, FILE_NAME)
