@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from skyproxy.command.init.known import SLOTS
 from skyproxy.command.missing_keys import of_missing_keys
 from skyproxy.command.output import WRONG, seconds, show_json, table
 from skyproxy.command.place import config_option, json_option
 from skyproxy.config import Config, ConfigError, ProviderConfig, load
+from skyproxy.config.known import SLOTS
 from skyproxy.config.model_names import parse_model_name
 from skyproxy.util.user_folders import user_home
 
@@ -115,7 +115,7 @@ def with_ports(found: Found, config: Config) -> Found:
 def with_live(found: Found, config: Config, *, tokens: bool) -> Found:
     """*found*, with what the providers say of their keys."""
     from skyproxy.command.live import check_live, key_text, providers_asked
-    from skyproxy.util.close_matches import nearest
+    from skyproxy.upstream.key_check import unlisted
 
     reports, answers = check_live(config, tokens=tokens)
     live = {f"{each.name}:": (key_text(each, reports), "-") for each in config.providers.values()}
@@ -125,12 +125,8 @@ def with_live(found: Found, config: Config, *, tokens: bool) -> Found:
         for report in reports.get(provider.name, ())
         if report.result in ("refused", "no answer")
     ]
-    for name, slot in config.model_slots.items():
-        models = next((report.models for report in reports.get(slot.provider, ()) if report.models), None)
-        if models is not None and slot.model not in models:
-            meant = nearest(slot.model, models)
-            hint = f": did you mean {meant}?" if meant else ""
-            errors.append(f"slot {name}: {slot.provider} lists no model {slot.model}{hint}")
+    for provider_name in dict.fromkeys(slot.provider for slot in config.model_slots.values()):
+        errors += unlisted(config, provider_name, reports.get(provider_name, ()))
     for name, answer in answers.items():
         failed = answer if isinstance(answer, str) else answer.error
         result = live[f"{config.model_slots[name].provider}:"][0]

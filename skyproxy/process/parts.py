@@ -42,12 +42,14 @@ from skyproxy.telemetry.records import RequestLog
 from skyproxy.telemetry.reloads import Reloads
 from skyproxy.telemetry.requests.ring import RequestRing
 from skyproxy.telemetry.statistics import Statistics
-from skyproxy.upstream.build import build_provider
+from skyproxy.upstream.build import build_client, build_provider
 from skyproxy.upstream.dispatch.backoff import Backoff
 from skyproxy.upstream.dispatch.dispatcher import Dispatcher
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.buffered_bytes import BufferedBytes
 from skyproxy.upstream.exchange.provider import Counts, Provider
+from skyproxy.upstream.exchange.treq_client import ProviderClient
+from skyproxy.upstream.key_tests import KeyTests
 from skyproxy.util.timers import Timers
 from skyproxy.web.accounts import Accounts
 from skyproxy.web.admin import AdminApi
@@ -61,6 +63,7 @@ from skyproxy.web.request import RequestIds
 from skyproxy.web.setup import Setup
 from skyproxy.web.site import ApiSite, build_site, set_limits
 from skyproxy.web.snapshots import Observed
+from skyproxy.web.testing import Testing
 
 _log = Logger()
 
@@ -114,6 +117,9 @@ def make_parts(
     def make_provider(settings: ProviderConfig, counts: Counts) -> Provider:
         return build_provider(settings, reactor, wire, counts, network, roots, sockets, scheduler.schedule)
 
+    def make_client(settings: ProviderConfig) -> ProviderClient:
+        return build_client(settings, reactor, wire, network, roots, sockets, scheduler.schedule)
+
     providers = Providers(make_provider, demo, sockets)
     lag = LagProbe(reactor, time.monotonic, seconds_since_boot, lambda seconds: _slept(providers, seconds))
     statistics, budget, reloads = Statistics(reactor), RetryBudget(reactor), Reloads(time.time)
@@ -160,7 +166,11 @@ def make_parts(
         sources,
         observations,
         streams,
-        Page(PageFiles(shipped()), Setup(providers.runtime, reloads, lambda: endpoints.address()[0])),
+        Page(
+            PageFiles(shipped()),
+            Setup(providers.runtime, reloads, lambda: endpoints.address()[0]),
+            Testing(providers.runtime, KeyTests(make_client, Timers(reactor))),
+        ),
     )
     connections = Connections(reactor, scheduler.schedule)
     site = build_site(api.app, reactor, wire, limits_of(config.proxy), connections)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from skyproxy.config import ApiKeyConfig, ProviderConfig
+from skyproxy.config import ApiKeyConfig, Config, ProviderConfig
 from skyproxy.errors import UpstreamError, forget
 from skyproxy.formats.dialects import DIALECTS
 from skyproxy.upstream.exchange.questions import Questions, ServerReply
+from skyproxy.util.close_matches import nearest
 
 Result = Literal["good", "refused", "not tested", "no answer", "answers"]
 
@@ -39,6 +41,16 @@ async def check_keys(config: ProviderConfig, questions: Questions) -> list[KeyRe
     if not config.api_keys:
         return [await _without_key(config, questions)]
     return [await _test(config, key, questions) for key in config.api_keys]
+
+
+def unlisted(config: Config, provider: str, reports: Iterable[KeyReport]) -> Iterator[str]:
+    """The slots of *config* whose model *provider* does not list, in words."""
+    models = next((report.models for report in reports if report.models), None)
+    for name, slot in config.model_slots.items():
+        if models is not None and slot.provider == provider and slot.model not in models:
+            meant = nearest(slot.model, models)
+            hint = f": did you mean {meant}?" if meant else ""
+            yield f"slot {name}: {provider} lists no model {slot.model}{hint}"
 
 
 async def _without_key(config: ProviderConfig, questions: Questions) -> KeyReport:

@@ -278,4 +278,4 @@ def _proxied(endpoint: Endpoint) -> Callable[[Api, ApiRequest], Deferred[None]]:
 add_accounts(Api.app, Api.account)
 for _path, _endpoint in _PROXIED.items():
     Api.app.route(_path, methods=["POST"], endpoint=_path)(_proxied(_endpoint))
-add_page(Api.app, Api._near, lambda api: api._page)
+add_page(Api.app, Api._near, Api._begun, lambda api: api._page)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from skyproxy.config import ProviderConfig
+from skyproxy.config import Config, ProviderConfig
 from skyproxy.config.hosts import is_loopback
+from skyproxy.config.known import BY_NAME, SLOTS
 from skyproxy.pipeline.proxy import Runtime
 from skyproxy.pipeline.router import Candidate
 from skyproxy.telemetry.reloads import Reloads
@@ -47,9 +48,17 @@ class Setup:
             "env_file": str(found.env_files[0]) if found is not None and found.env_files else None,
             "providers": [_provider(each, each.name in needed) for each in config.providers.values()],
             "slots": [_slot(name, candidates) for name, candidates in slots.items()],
+            "unserved": _unserved(config),
             "problems": list(self._reloads.problems),
             "warnings": list(config.warnings),
         }
+
+
+def _unserved(config: Config) -> list[str]:
+    """The names that SkyrimNet asks for, too, where the configuration is for it: requests for these are refused."""
+    missing = [name for name in SLOTS if name not in config.model_slots]
+    served = config.proxy.fallback_to_default or len(missing) == len(SLOTS)
+    return [] if served else missing
 
 
 def _provider(config: ProviderConfig, needed: bool) -> dict[str, Any]:
@@ -61,6 +70,7 @@ def _provider(config: ProviderConfig, needed: bool) -> dict[str, Any]:
         "local": is_loopback(host),
         "demo": config.base_url.startswith("embedded:"),
         "needed": needed,
+        "key_page": BY_NAME[config.name].key_page if config.name in BY_NAME else "",
         "keys": [
             {"variable": name, "found": name in found, "place": found.get(name)} for name in config.api_key_env or ()
         ],

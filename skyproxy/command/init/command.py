@@ -10,12 +10,12 @@ from pathlib import Path
 import click
 
 from skyproxy.command.init.importing import NotImported, imported
-from skyproxy.command.init.known import BY_NAME, CLOUD, Known, of_key, propose, trouble_with
 from skyproxy.command.init.models import NoModels, local_servers, models_of
 from skyproxy.command.init.writing import CONFIG, KEYS, SCHEMA, Chosen, Exists, config_text, env_text, write
 from skyproxy.command.output import fail, table
 from skyproxy.config.files import user_folder
 from skyproxy.config.json_schema import schema_text
+from skyproxy.config.known import BY_NAME, CLOUD, Known, of_key, propose, trouble_with
 from skyproxy.config.placement import of_rights
 from skyproxy.util.user_folders import user_home
 

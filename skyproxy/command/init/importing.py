@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from skyproxy.command.init.known import BY_NAME
 from skyproxy.command.init.writing import CONFIG, EDITORS_LINE, KEYS, env_text
 from skyproxy.config.files import ENV_FILE, PROVIDERS_FILE, ROUTES_FILE
+from skyproxy.config.known import BY_NAME
 
 _LITELLM = {
     "openai": "openai", "openrouter": "openrouter", "gemini": "google", "mistral": "mistral", "groq": "groq",

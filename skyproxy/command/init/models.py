@@ -8,8 +8,8 @@ import urllib.request
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from skyproxy.command.init.known import LOCAL, Known
 from skyproxy.command.trust import trust_for
+from skyproxy.config.known import LOCAL, Known
 
 _LARGEST = 32 * 1024 * 1024
 _LOOK_SECONDS = 1.0

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import yaml
 
-from skyproxy.command.init.known import SLOTS, Known
 from skyproxy.config.json_schema import FILE_NAME
+from skyproxy.config.known import SLOTS, Known
 from skyproxy.util.private_files import open_private
 
 CONFIG, KEYS, SCHEMA = "skyproxy.yaml", ".env", FILE_NAME

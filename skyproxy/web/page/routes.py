@@ -11,9 +11,11 @@ from twisted.internet.defer import Deferred
 
 from skyproxy.formats.json_body import encode
 from skyproxy.http.common.headers import Fields
+from skyproxy.web.client import HttpClient
 from skyproxy.web.page.files import PageFiles
 from skyproxy.web.request import ApiRequest
 from skyproxy.web.setup import Setup
+from skyproxy.web.testing import Testing, check_own_page
 
 _JSON = ((b"Content-Type", b"application/json"), (b"Cache-Control", b"no-store"))
 
@@ -26,13 +28,19 @@ class Page:
     """What the page consists of.
 
     :ivar setup: what the configuration has and lacks.
+    :ivar testing: tests keys, and looks for servers on this machine.
     """
 
     files: PageFiles
     setup: Setup
+    testing: Testing
 
 
-def add_page(app: Klein, near: Near, page: Callable[[Any], Page]) -> None:
+Begun = Callable[[Any, ApiRequest, Callable[[HttpClient], Deferred[None]]], Deferred[None]]
+"""Likewise, with an answer that comes later."""
+
+
+def add_page(app: Klein, near: Near, begun: Begun, page: Callable[[Any], Page]) -> None:
     """Have *app* serve the page that an instance of its class has."""
 
     def add(path: str, make: Callable[..., tuple[bytes, Fields]]) -> None:
@@ -41,6 +49,19 @@ def add_page(app: Klein, near: Near, page: Callable[[Any], Page]) -> None:
 
         app.route(path, methods=["GET"], endpoint=path)(handle)
 
+    def post(path: str, ask: Callable[..., Deferred[dict[str, Any]]]) -> None:
+        def handle(self: Any, request: ApiRequest, **parts: str) -> Deferred[None]:
+            def serve(client: HttpClient) -> Deferred[None]:
+                check_own_page(request)
+                told = ask(page(self).testing, **parts)
+                return told.addCallback(lambda value: client.answer(200, _JSON, encode(value)))
+
+            return begun(self, request, serve)
+
+        app.route(path, methods=["POST"], endpoint=path)(handle)
+
     add("/", lambda page, accepted: page.files.index(accepted))
     add("/a/<version>/<path:name>", lambda page, accepted, version, name: page.files.asset(version, name, accepted))
     add("/api/setup", lambda page, _: (encode(page.setup.facts()), _JSON))
+    post("/api/test/<name>", Testing.test)
+    post("/api/local", Testing.local)

@@ -10,9 +10,9 @@ import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.command.init.importing import NotImported, imported
-from skyproxy.command.init.known import BY_NAME, CLOUD, LOCAL, SLOTS, of_key, propose, trouble_with
 from skyproxy.command.init.writing import Chosen, Exists, config_text, env_text, write
 from skyproxy.config import Config, load
+from skyproxy.config.known import BY_NAME, CLOUD, LOCAL, SLOTS, of_key, propose, trouble_with
 
 KEYS = {
     "openrouter": "sk-or-v1-" + "0f" * 32,

@@ -10,8 +10,8 @@ from tempfile import mkdtemp
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.command.check import look
-from skyproxy.command.init.known import SLOTS
 from skyproxy.config.hints import SKYRIMNET_SLOTS
+from skyproxy.config.known import SLOTS
 
 P = "providers:\n  openrouter:\n    base_url: https://openrouter.ai/api/v1\n    api_key_env: OPENROUTER_API_KEY\n"
 S = "model_slots:\n  default:\n    provider: openrouter\n    model: m\n"

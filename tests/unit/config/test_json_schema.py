@@ -13,9 +13,9 @@ import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.command.init.importing import imported
-from skyproxy.command.init.known import CLOUD, LOCAL, SLOTS
 from skyproxy.command.init.writing import CONFIG, SCHEMA, Chosen, config_text
 from skyproxy.config.json_schema import FILE_NAME, json_schema, schema_text
+from skyproxy.config.known import CLOUD, LOCAL, SLOTS
 
 CONFIGS = Path(__file__).resolve().parents[3] / "skyproxy" / "config"
 SAMPLES = [CONFIGS / "default.yaml", *sorted((CONFIGS / "sample").glob("*.yaml"))]

@@ -40,6 +40,7 @@ from skyproxy.web.request import RequestIds
 from skyproxy.web.setup import Setup
 from skyproxy.web.site import build_site
 from skyproxy.web.snapshots import Observed
+from skyproxy.web.testing import Testing
 from tests.unit.configs import config_of
 from tests.unit.fakes import ImmediateWorker
 
@@ -78,6 +79,25 @@ class FakeProxy:
     def _cancel(self, done: Deferred[None]) -> None:
         self.cancelled += 1
         done.callback(None)
+
+
+class FakeKeyTests:
+    """In the place of what tests keys.
+
+    :ivar asked: the providers, and what they are waited for by.
+    """
+
+    titles = ("Ollama",)
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Deferred[Any]]] = []
+
+    def test(self, config: Any) -> Deferred[Any]:
+        self.asked.append((config.name, Deferred()))
+        return self.asked[-1][1]
+
+    def local(self) -> Deferred[Any]:
+        return succeed({"ollama": ("http://127.0.0.1:11434/v1", ("llama3.1:8b",))})
 
 
 class Answer:
@@ -178,6 +198,8 @@ class WebCase(SynchronousTestCase):
         accounts = Accounts(self.ledger, lambda: None, lambda: self.unfinished, lambda: "2026-11-29")
         self.observations = Observations(observed, accounts)
         self.streams = EventStreams(self.clock, self.observations, lines, "boot")
+        key_tests: Any = FakeKeyTests()
+        self.key_tests = key_tests
         self.api = Api(
             proxy,
             lambda: runtime,
@@ -186,7 +208,11 @@ class WebCase(SynchronousTestCase):
             sources,
             self.observations,
             self.streams,
-            Page(PageFiles(shipped()), Setup(lambda: runtime, self.reloads, lambda: "http://127.0.0.1:1/v1")),
+            Page(
+                PageFiles(shipped()),
+                Setup(lambda: runtime, self.reloads, lambda: "http://127.0.0.1:1/v1"),
+                Testing(lambda: runtime, key_tests),
+            ),
             now=lambda: NOW,
         )
         limits = ServerLimits(body_bytes=100_000)

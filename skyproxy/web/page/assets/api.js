@@ -19,10 +19,16 @@ export class Refusal extends Error {
 }
 
 /** The JSON at *path*. */
-export async function get(path, query, signal) {
+export const get = (path, query, signal) => asked('GET', path, query, signal);
+
+/** What comes of a POST without a body. */
+export const post = (path, signal) => asked('POST', path, null, signal);
+
+async function asked(method, path, query, signal) {
   let response;
   try {
-    response = await fetch(address(path, query), {headers: {Accept: 'application/json'}, cache: 'no-store', signal});
+    const headers = {Accept: 'application/json'};
+    response = await fetch(address(path, query), {method, headers, cache: 'no-store', signal});
   } catch (error) {
     if (error.name === 'AbortError') throw error;
     throw new Refusal('skyproxy cannot be reached.', 0);

@@ -104,6 +104,7 @@ listen(tell);
 // Ages and countdowns go on where nothing new comes.
 setInterval(() => !document.hidden && tell(state), matchMedia('(prefers-reduced-motion: reduce)').matches ? 1000 : 500);
 startLive();
+import('./first_run.js').then(({start}) => start(() => shown?.name));
 import('./keys.js').then(({start}) => keysButton.addEventListener('click', start(onKey)));
 
 /** Does what *key* is for; tells whether it is for anything. */

@@ -6,4 +6,5 @@
 export const VIEWS = [
   {name: 'now', title: 'Now', inNavigation: true, load: () => import('./views/now.js')},
   {name: 'try', title: 'Try it', inNavigation: true, load: () => import('./views/try.js')},
+  {name: 'setup', title: 'Setup', inNavigation: true, load: () => import('./views/setup.js')},
 ];

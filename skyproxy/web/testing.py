@@ -1,0 +1,93 @@
+"""``POST /api/test/PROVIDER`` and ``POST /api/local``: what providers say of keys, and who answers on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+
+from skyproxy.config import EMBEDDED_DEMO
+from skyproxy.config.known import BY_NAME
+from skyproxy.errors import NotFound, OriginNotAllowed
+from skyproxy.pipeline.proxy import Runtime
+from skyproxy.upstream.key_check import KeyReport, unlisted
+from skyproxy.upstream.key_tests import KeyTests
+from skyproxy.web.request import ApiRequest
+
+VERSION = 1
+
+_LISTED = 50
+"""Models of a server on this machine that are named."""
+
+
+class Testing:
+    """Has tests done that cost nothing.
+
+    :param runtime: gives the current runtime.
+    """
+
+    def __init__(self, runtime: Callable[[], Runtime], tests: KeyTests) -> None:
+        self._runtime = runtime
+        self._tests = tests
+
+    def test(self, name: str) -> Deferred[dict[str, Any]]:
+        """Test the keys of the provider *name*.
+
+        :raise NotFound: there is none of this name.
+        """
+        config = self._runtime().config
+        provider = config.providers.get(name)
+        if provider is None:
+            raise NotFound(f"There is no provider {name[:100]!r} in the configuration.")
+        if provider.base_url == EMBEDDED_DEMO:
+            return succeed(_told(name, [KeyReport(None, "answers", "the demo, which has no key")], ()))
+        if provider.key_missing is not None:
+            missing = {"variable": provider.key_missing, "result": "missing", "text": "it holds nothing"}
+            return succeed({"v": VERSION, "provider": name, "reports": [missing], "models": None, "problems": []})
+        return self._tests.test(provider).addCallback(
+            lambda reports: _told(name, reports, tuple(unlisted(config, name, reports)))
+        )
+
+    def local(self) -> Deferred[dict[str, Any]]:
+        """Look who answers on this machine."""
+        known = {each.base_url.rstrip("/"): name for name, each in self._runtime().config.providers.items()}
+
+        def told(found: dict[str, tuple[str, tuple[str, ...]]]) -> dict[str, Any]:
+            servers = [
+                {
+                    "name": name,
+                    "title": BY_NAME[name].title if name in BY_NAME else name,
+                    "base_url": url,
+                    "count": len(models),
+                    "models": list(models[:_LISTED]),
+                    "provider": known.get(url) or known.get(url.replace("127.0.0.1", "localhost")),
+                }
+                for name, (url, models) in found.items()
+            ]
+            return {"v": VERSION, "servers": servers, "looked_for": list(self._tests.titles)}
+
+        return self._tests.local().addCallback(told)
+
+
+def _told(name: str, reports: list[KeyReport], problems: tuple[str, ...]) -> dict[str, Any]:
+    models = next((each.models for each in reports if each.models is not None), None)
+    return {
+        "v": VERSION,
+        "provider": name,
+        "reports": [{"variable": each.variable, "result": each.result, "text": each.text} for each in reports],
+        "models": None if models is None else len(models),
+        "problems": list(problems),
+    }
+
+
+def check_own_page(request: ApiRequest) -> None:
+    """Refuse what a page of another origin asks for, be it of another port of this machine.
+
+    :raise OriginNotAllowed: one does.
+    """
+    site, origin = request.header(b"sec-fetch-site"), request.header(b"origin")
+    scheme = b"https" if request.isSecure() else b"http"  # type: ignore[no-untyped-call]
+    own = b"%b://%b" % (scheme, request.header(b"host") or b"")
+    if site not in (None, b"same-origin", b"none") or origin not in (None, own):
+        raise OriginNotAllowed("Only skyproxy's own page, and programs, may ask for that.")

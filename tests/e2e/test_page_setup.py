@@ -1,0 +1,106 @@
+"""Setup, in a browser, before a real process."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.browser import Browser, chrome, expect, opened
+from tests.e2e.conftest import Starter, config_for
+from tests.e2e.page_looks import HOSTILE, looks_well
+from tests.e2e.processes import DemoProvider, Proxy
+
+SECRET = "sk-skyproxy-page-secret"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chrome() as browser:
+        yield browser
+
+
+def setup_config(demo: DemoProvider) -> dict[str, Any]:
+    config = config_for(demo, api_key_env="MY_API_KEY")
+    config["providers"]["demo"]["dialect"] = "openai"
+    config["providers"]["keyless"] = {"base_url": "https://keyless.example/v1", "api_key_env": "NO_SUCH_KEY"}
+    config["providers"]["gone"] = {"base_url": "http://127.0.0.1:9/v1"}
+    config["model_slots"]["memory"] = {"provider": "gone", "model": "m"}
+    config["model_slots"]["refused"] = {"provider": "demo", "model": "guard;status=401"}
+    return config
+
+
+@pytest.mark.parametrize(("size", "scheme"), [("desktop", "light"), ("phone", "dark")])
+def test_providers_slots_and_what_to_type(browser: Browser, start: Starter, size: str, scheme: str) -> None:
+    demo = start(DemoProvider)
+    proxy = start(Proxy, setup_config(demo), env={"MY_API_KEY": SECRET})
+    # A browser tells each answer that was an error.
+    with opened(browser, f"{proxy.origin}/#/setup", size, scheme, quiet=False) as tab:
+        page = tab.page
+        expect(page.get_by_role("heading", level=1)).to_have_text("Setup")
+        providers = page.get_by_role("region", name="1. Providers")
+        expect(providers).to_contain_text("MY_API_KEY is set in the environment.")
+        expect(providers).to_contain_text(re.compile(r"NO_SUCH_KEY is missing: put it into \S+\.env\."))
+        # The demo's list of models is open to every key: nobody says that this one is good.
+        providers.get_by_role("button", name="Test demo").click()
+        expect(providers).to_contain_text("MY_API_KEY: not tested (its list of models is open to every key)")
+        providers.get_by_role("button", name="Test gone").click()
+        expect(providers).to_contain_text("no answer")
+        providers.get_by_role("button", name="Test keyless").click()
+        expect(providers).to_contain_text("NO_SUCH_KEY: missing")
+        slots = page.get_by_role("region", name="2. Slots")
+        slots.get_by_role("button", name=re.compile("by one token.*: default")).click()
+        expect(slots).to_contain_text(re.compile("It answers"))
+        slots.get_by_role("button", name=re.compile("by one token.*: refused")).click()
+        expect(slots).to_contain_text("The guard was told to answer 401.")
+        typed = page.get_by_role("region", name="3. SkyrimNet")
+        expect(typed).to_contain_text(f"{proxy.base_url}/chat/completions")
+        expect(typed.get_by_role("button", name="Copy memory")).to_be_visible()
+        expect(page.get_by_role("region", name="On this computer").get_by_role("button")).to_be_enabled()
+        looks_well(page, f"setup-{size}-{scheme}")
+        assert SECRET not in page.content()
+        assert [each for each in tab.said if "Failed to load resource" not in each] == []
+
+
+def test_what_is_pasted_is_on_the_clipboard(browser: Browser, start: Starter) -> None:
+    proxy = start(Proxy, setup_config(start(DemoProvider)), env={"MY_API_KEY": SECRET})
+    with opened(browser, f"{proxy.origin}/#/setup") as tab:
+        tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        typed = tab.page.get_by_role("region", name="3. SkyrimNet")
+        typed.get_by_role("button", name="Copy http").click()
+        expect(typed.get_by_text("Copied")).to_be_visible()
+        assert tab.page.evaluate("navigator.clipboard.readText()") == f"{proxy.base_url}/chat/completions"
+
+
+def test_without_a_configuration_it_comes_first_and_once(browser: Browser, start: Starter) -> None:
+    proxy = start(Proxy)
+    with opened(browser, f"{proxy.origin}/") as tab:
+        page = tab.page
+        expect(page.get_by_role("heading", level=1)).to_have_text("Setup")
+        expect(page.get_by_text("There is no configuration yet")).to_be_visible()
+        looks_well(page, "setup-demo")
+        page.get_by_role("link", name="Now").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Now")
+        page.reload()
+        expect(page.get_by_text("● Live")).to_be_visible()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Now")
+
+
+def test_problems_of_a_reload_have_their_place_and_run_nothing(browser: Browser, start: Starter) -> None:
+    demo = start(DemoProvider)
+    config = config_for(demo, {"watch": True})
+    for number, text in enumerate(text for text in HOSTILE if text.isprintable()):
+        config["model_slots"][f"s{number}"] = {"provider": "demo", "model": f"m {text}"}
+    proxy = start(Proxy, config)
+    with opened(browser, f"{proxy.origin}/#/setup") as tab:
+        page = tab.page
+        expect(page.get_by_role("region", name="2. Slots")).to_contain_text("<script>alert(1)</script>")
+        path = proxy.folder / "proxy.yaml"
+        path.write_text("providers:\n  demo:\n    base_url: http://127.0.0.1:9/v1\n    <img onerror=alert(1)>: 1\n")
+        expect(page.get_by_text("The new configuration cannot be used")).to_be_visible()
+        page.reload()
+        problems = page.get_by_role("region", name="The new configuration cannot be used; the old one serves on")
+        expect(problems).to_contain_text(re.compile(r"proxy\.yaml:4: .*<img onerror=alert\(1\)>"))
+        looks_well(page, "setup-problems")
