@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -67,9 +67,10 @@ class Reader:
         self._cwd = cwd
         self._last: Config | None = None
 
-    def read(self) -> Config:
+    def read(self, instead: Mapping[Path, str] | None = None) -> Config:
         """What there is now.
 
+        :param instead: texts that some files might have: what there would be then.
         :raise ConfigError: with everything that is wrong.
         """
         options = self._options
@@ -82,9 +83,11 @@ class Reader:
             log_file=options["log-file"],
             log_level=options["log-level"],
             source=None if self._last is None else self._last.found,
+            instead=instead or {},
         )
         self._check_cache(config)
-        self._last = config
+        if instead is None:
+            self._last = config
         return config
 
     def _check_cache(self, config: Config) -> None:

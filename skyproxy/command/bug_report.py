@@ -8,7 +8,7 @@ import os
 import re
 import time
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -68,7 +68,7 @@ def contents(config: Config | None, check: object, cwd: Path, text: Path | None 
 
     :param text: the log of what a terminal would have shown, if there is any.
     """
-    secrets = () if config is None else secrets_of(config)
+    secrets = () if config is None else [secret for secret in config.secrets if secret]
     parts = {
         "versions.txt": "".join(f"{name} {number}\n" for name, number in versions().items()),
         "check.json": json.dumps(check, indent=1, ensure_ascii=False) + "\n",
@@ -94,11 +94,6 @@ def contents(config: Config | None, check: object, cwd: Path, text: Path | None 
             )
     redactor = Redactor(secrets)
     return {name: without_secrets(text, redactor) for name, text in parts.items()}
-
-
-def secrets_of(config: Config) -> Iterable[str]:
-    """What must not be shown: keys, and what came from variables."""
-    return [secret for provider in config.providers.values() for secret in provider.secrets if secret]
 
 
 def without_secrets(text: str, redactor: Redactor) -> str:

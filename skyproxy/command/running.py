@@ -35,15 +35,16 @@ class Running:
     pid: int
     path: Path
 
-    def ask(self, method: str, path: str) -> tuple[int, dict[str, Any]]:
+    def ask(self, method: str, path: str, sent: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """The status and the JSON of its answer.
 
+        :param sent: an object of JSON for the body.
         :raise NotRunning: it does not answer.
         """
         try:
             connection, headers = self._connection()
             try:
-                connection.request(method, path, headers=headers)
+                connection.request(method, path, None if sent is None else json.dumps(sent), headers)
                 response = connection.getresponse()
                 value = json.loads(response.read())
             finally:

@@ -33,6 +33,7 @@ def changes(old: Config, new: Config) -> dict[str, list[str]]:
         ("provider", old.providers, new.providers),
         ("slot", old.model_slots, new.model_slots),
         ("price", old.prices, new.prices),
+        ("profile", old.profiles, new.profiles),
     )
     for what, before, after in sections:
         found[f"{what}s_added"] = [name for name in after if name not in before]
@@ -42,9 +43,7 @@ def changes(old: Config, new: Config) -> dict[str, list[str]]:
                 lines += _of_model(f"{what} {name}", before[name], after[name])
     if len(lines) > _MOST:
         lines = [*lines[:_MOST], f"and {len(lines) - _MOST} more"]
-    mask = masker(
-        [secret for each in (old, new) for provider in each.providers.values() for secret in provider.secrets]
-    )
+    mask = masker([secret for each in (old, new) for secret in each.secrets])
     found["changes"] = [mask(line) for line in lines]
     return {key: names for key, names in found.items() if names}
 

@@ -176,7 +176,7 @@ def read_text(path: Path, problems: list[Problem]) -> str | None:
         with path.open("rb") as file:
             data = file.read(_LARGEST + 1)
         if len(data) <= _LARGEST:
-            return _decoded(data)
+            return decoded(data)
         message = f"is larger than {_LARGEST} bytes"
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
@@ -196,11 +196,11 @@ def read_text(path: Path, problems: list[Problem]) -> str | None:
 _SAVE = "save it in that encoding (in Notepad: Save as, Encoding: UTF-8)"
 
 
-class _NoText(Exception):
+class _NoText(ValueError):
     """The bytes are those of something else."""
 
 
-def _decoded(data: bytes) -> str:
+def decoded(data: bytes) -> str:
     """The text that *data* is: in UTF-8, or what Windows' own programs write in its place, with and without a mark.
 
     :raise UnicodeDecodeError: it is in neither.

@@ -92,6 +92,15 @@ def json_schema() -> dict[str, Any]:
             "defaults": of(ProviderDefaults, "for all providers"),
             "providers": {"type": "object", "minProperties": 1, "additionalProperties": provider},
             "model_slots": {"type": "object", "additionalProperties": slot},
+            "profiles": {
+                "type": "object",
+                "additionalProperties": {
+                    "title": "a profile",
+                    "description": "By slot, the provider:model that serves it.",
+                    "type": "object",
+                    "additionalProperties": {"type": "string"},
+                },
+            },
             "prices": {"type": "object", "additionalProperties": of(Price, "a price")},
         },
         # The original's two files have one each.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from skyproxy.config import placement
@@ -12,12 +13,14 @@ from skyproxy.config.document import Document, parse
 from skyproxy.config.fallbacks import check_fallbacks
 from skyproxy.config.files import ENV_FILE, Source, find, is_file, near_misses, places, read_text
 from skyproxy.config.hints import hints
-from skyproxy.config.prices import Price
+from skyproxy.config.prices import read_prices
 from skyproxy.config.problems import ConfigError, Problem
+from skyproxy.config.profiles import read_profiles, read_token
 from skyproxy.config.providers import read_ca_files, read_providers, set_proxies
 from skyproxy.config.proxy_settings import Address, ProxySettings
 from skyproxy.config.schema import Config, ProviderConfig, ProviderDefaults, SlotConfig
 from skyproxy.config.sections import Section, refuse_unknown_sections, section_named
+from skyproxy.config.text_files import digests_of
 from skyproxy.config.variables import Variables, looks_unfilled
 from skyproxy.util.close_matches import nearest
 
@@ -39,7 +42,6 @@ _ELSEWHERE = {
     "stream": "unknown key: leave it out, for each client says whether it wants a stream",
     "timeout": "unknown key: write default_timeout",
 }
-_PRICE_KEYS = tuple(Price.model_fields)
 
 _IN_ENVIRONMENT = ("max_connections", "max_pending", "max_concurrent")
 
@@ -54,6 +56,7 @@ def load(
     log_file: str | None = None,
     log_level: str | None = None,
     source: Source | None = None,
+    instead: Mapping[Path, str] = MappingProxyType({}),
 ) -> Config:
     """Read and check a configuration.
 
@@ -65,6 +68,7 @@ def load(
     :param home: the user's home folder, if there is one.
     :param listen: stronger than the file's; so are *log_file* and *log_level*.
     :param source: where it was found before: it is read again from there, and from nowhere else.
+    :param instead: texts that are taken for those of some of its files.
     :raise ConfigError: with everything that is wrong.
     """
     problems: list[Problem] = []
@@ -73,12 +77,13 @@ def load(
     if problems:
         raise ConfigError(problems)
     read: list[Path] = []
+    digests = {} if source is None else digests_of((*source.files, *source.env_files))
     if source is None:
         text = files("skyproxy.config").joinpath("default.yaml").read_text("utf-8")
         documents = [parse(EMBEDDED, text, problems)]
         variables = Variables(environ, ())
     else:
-        documents = _read_documents(source, read, problems)
+        documents = _read_documents(source, instead, read, problems)
         variables = _read_variables(source, environ, read, problems)
     overrides = {"listen": listen, "log_file": log_file, "log_level": log_level}
     command_line = {key: value for key, value in overrides.items() if value is not None}
@@ -99,7 +104,11 @@ def load(
     if proxy is not None and proxy.cache.path is None:
         _refuse_sqlite(provider_section, providers, problems)
         _refuse_sqlite(slot_section, slots, problems)
-    prices = _prices(section_named(documents, "prices", problems), problems)
+    prices = read_prices(section_named(documents, "prices", problems), problems)
+    profiles = read_profiles(
+        section_named(documents, "profiles", problems), slot_section.values, provider_section.values, problems
+    )
+    token = read_token(variables, problems)
     if problems or proxy is None:
         raise ConfigError(_sorted([*problems, *doubts], documents))
     searched = places(environ=environ, cwd=cwd, home=home) if source is None else (*source.files, *source.env_files)
@@ -118,6 +127,9 @@ def load(
         providers=providers,
         model_slots=slots,
         prices=prices,
+        profiles=profiles,
+        profile_token=token,
+        digests=digests,
         source=EMBEDDED if source is None else source.label,
         found=source,
         paths=(*read, *ca_files),
@@ -170,10 +182,12 @@ def _of_placeholders(providers: Mapping[str, ProviderConfig], variables: Variabl
     return found
 
 
-def _read_documents(source: Source, read: list[Path], problems: list[Problem]) -> list[Document]:
+def _read_documents(
+    source: Source, instead: Mapping[Path, str], read: list[Path], problems: list[Problem]
+) -> list[Document]:
     documents = []
     for file in source.files:
-        text = read_text(file, problems)
+        text = instead[file] if file in instead else read_text(file, problems)
         if text is None:
             documents.append(Document(str(file)))
         else:
@@ -266,19 +280,6 @@ def _refuse_sqlite(
             problems.append(
                 section.problem((name, "cache", "store"), "needs proxy.cache.path, the file to keep them in")
             )
-
-
-def _prices(section: Section, problems: list[Problem]) -> dict[str, Price]:
-    prices = {}
-    for name in section.values:
-        entry = section.part(name, problems)
-        if entry is None:
-            continue
-        entry.refuse_unknown(_PRICE_KEYS, problems)
-        price = entry.check(Price, _PRICE_KEYS, problems)
-        if price is not None:
-            prices[name] = price
-    return prices
 
 
 def _sorted(problems: Sequence[Problem], documents: Sequence[Document]) -> list[Problem]:

@@ -10,6 +10,8 @@ from pydantic import AfterValidator, Field
 
 from skyproxy.config import rules
 from skyproxy.config.fields import Checked
+from skyproxy.config.problems import Problem
+from skyproxy.config.sections import Section
 
 Amount = Annotated[float, Field(ge=0)]
 
@@ -43,3 +45,17 @@ def price_of(prices: Mapping[str, Price], provider: str, model: str) -> Price | 
         (price for key, price in prices.items() if fnmatchcase(name, key) or fnmatchcase(model, key)),
         None,
     )
+
+
+def read_prices(section: Section, problems: list[Problem]) -> dict[str, Price]:
+    """The prices of *section*; what is wrong with it is added to *problems*."""
+    keys, prices = tuple(Price.model_fields), {}
+    for name in section.values:
+        entry = section.part(name, problems)
+        if entry is None:
+            continue
+        entry.refuse_unknown(keys, problems)
+        price = entry.check(Price, keys, problems)
+        if price is not None:
+            prices[name] = price
+    return prices

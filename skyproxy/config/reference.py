@@ -52,6 +52,16 @@ bytes, or texts such as `10MB` (powers of 1000) and `512KiB` (powers of 1024).
 """
 
 
+_PROFILES = """
+## `profiles:`
+
+Named sets of what serves the slots: `cheap: {default: "openrouter:mistralai/mistral-nemo", memory: "ollama:llama3.1"}`.
+Slots that a profile does not name are served as `model_slots:` says. `skyproxy profile cheap` switches while the game
+runs, `skyproxy profile off` back; a game's hotkey asks for `/api/profile/cheap?token=...` with what
+`SKYPROXY_PROFILE_TOKEN` holds in the environment or `.env` (16 characters or more).
+"""
+
+
 def reference() -> str:
     """The page."""
     parts = [_HEAD]
@@ -61,7 +71,7 @@ def reference() -> str:
         lines = [f"| `{name}` | {kind} | {default} | {meaning} |" for name, kind, default, meaning in rows]
         parts.append(f"\n## `{title}`\n\n{about}\n\n| option | type | default | meaning |\n|---|---|---|---|\n")
         parts.append("\n".join(lines) + "\n")
-    return "".join(parts)
+    return "".join([*parts, _PROFILES])
 
 
 def rows_of(model: type[BaseModel]) -> Iterator[tuple[str, str, str, str]]:

@@ -29,6 +29,7 @@ from skyproxy.config.fields import (
 )
 from skyproxy.config.files import Source
 from skyproxy.config.prices import Price
+from skyproxy.config.profiles import Profile
 from skyproxy.config.proxies import Via, checked_proxy_url
 from skyproxy.config.proxy_settings import ProxySettings
 from skyproxy.config.resilience import (
@@ -230,6 +231,9 @@ class Config(Checked):
 
     :ivar prices: by ``provider:model``, or a pattern of that or of a model's name; see
         :func:`~skyproxy.config.prices.price_of`.
+    :ivar profiles: by name.
+    :ivar profile_token: what a game's hotkey brings to switch them; None: none can.
+    :ivar digests: of the files, as they were just before they were read.
     :ivar source: what was read, for people.
     :ivar found: where it stands, and is read from again; None: it is the embedded one.
     :ivar paths: the files that were read.
@@ -241,6 +245,9 @@ class Config(Checked):
     providers: Annotated[Mapping[str, ProviderConfig], AfterValidator(frozen)]
     model_slots: Annotated[Mapping[str, SlotConfig], AfterValidator(frozen)]
     prices: Annotated[Mapping[str, Price], AfterValidator(frozen)] = Field(default={}, validate_default=True)
+    profiles: Annotated[Mapping[str, Profile], AfterValidator(frozen)] = Field(default={}, validate_default=True)
+    profile_token: SecretStr | None = None
+    digests: Annotated[Mapping[Path, str], AfterValidator(frozen)] = Field(default={}, validate_default=True)
     source: str
     found: Source | None = None
     paths: tuple[Path, ...] = ()
@@ -251,3 +258,9 @@ class Config(Checked):
     def is_demo(self) -> bool:
         """Whether it is the one that is served where there is none."""
         return self.found is None and not self.paths
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What is not to be shown: that of its providers, and the token of profiles."""
+        token = () if self.profile_token is None else (self.profile_token.get_secret_value(),)
+        return (*(secret for provider in self.providers.values() for secret in provider.secrets), *token)

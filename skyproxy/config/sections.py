@@ -15,7 +15,7 @@ from skyproxy.config.document import Document, KeyPath
 from skyproxy.config.problems import Problem
 from skyproxy.util.close_matches import nearest
 
-SECTIONS = ("proxy", "defaults", "providers", "model_slots", "prices")
+SECTIONS = ("proxy", "defaults", "providers", "model_slots", "profiles", "prices")
 
 _OF_LITELLM = ("model_list", "litellm_settings", "general_settings", "router_settings")
 _A_KEY = "unknown key: keys go into .env beside this file, as NAME=key"
@@ -96,7 +96,7 @@ class Section:
             elif key not in known:
                 problems.append(self._unknown((key,), known))
 
-    def check(self, model: type[_M], keys: Sequence[str], problems: list[Problem], **given: Any) -> _M | None:
+    def check(self, model: type[_M], keys: Sequence[str], problems: list[Problem], /, **given: Any) -> _M | None:
         """*model* of the values at *keys*, over what is *given*; None if *problems* had to be added.
 
         A key without a value is the same as no key.

@@ -272,8 +272,9 @@ def limits_of(config: Any) -> Limits | None:
 
 
 def secrets_of(config: Any) -> set[str]:
-    """The keys of *config*. One that is its provider's name, as local servers are given, is no secret."""
-    secrets: set[str] = set()
+    """The keys of *config*, and its token. A key that is its provider's name, as local servers have, is no secret."""
+    token = config.profile_token
+    secrets: set[str] = set() if token is None else {token.get_secret_value()}
     for name, provider in config.providers.items():
         secrets.update(each for each in provider.secrets if each.casefold() != name.casefold())
     return secrets

@@ -21,6 +21,7 @@ from skyproxy.formats.error_body import masked, masker
 from skyproxy.formats.sse import error_event
 from skyproxy.http.common.headers import Fields
 from skyproxy.pipeline.attempt_history import AttemptHistory
+from skyproxy.pipeline.changes import Change
 from skyproxy.pipeline.client import Client, RequestClient
 from skyproxy.pipeline.coalescing import Coalescing, RelayableAnswer
 from skyproxy.pipeline.context import RequestContext
@@ -40,11 +41,15 @@ _log = Logger()
 
 @dataclass(frozen=True)
 class Runtime:
-    """What a configuration became. A reload builds another beside it."""
+    """What a configuration became. A reload builds another beside it, and so does a change by hand.
+
+    :ivar changes: by hand, which the others follow.
+    """
 
     config: Config
     router: Router
     providers: Mapping[str, Provider]
+    changes: tuple[Change, ...] = ()
 
 
 class Proxy:

@@ -8,6 +8,7 @@ from typing import TypeVar
 from skyproxy.config import CacheRule, Config, Priority, ProviderConfig, SlotConfig
 from skyproxy.config.model_names import parse_model_name
 from skyproxy.errors import UnknownModel
+from skyproxy.pipeline.changes import NO_PAUSES, Change, Paused, Pauses
 from skyproxy.telemetry.prices.prices import Prices
 from skyproxy.telemetry.prices.table import PriceTable
 from skyproxy.upstream.exchange.timeouts import Timeouts
@@ -56,9 +57,11 @@ class Router:
     What a slot resolves to is worked out once, not for each request.
 
     :param table: of prices; None: the one that comes with skyproxy.
+    :param pauses: what is not asked, of what is configured.
     """
 
-    def __init__(self, config: Config, table: PriceTable | None = None) -> None:
+    def __init__(self, config: Config, table: PriceTable | None = None, pauses: Pauses = NO_PAUSES) -> None:
+        self._pauses = pauses
         self._providers = config.providers
         self._prices = Prices(config.prices, config.providers, table)
         self._own_names = config.proxy.model_names == "client"
@@ -66,7 +69,11 @@ class Router:
         self._slots: dict[str, tuple[Candidate, ...]] = {}
         for slot in config.model_slots.values():
             self._resolve_slot(config, slot)
-        self._default = self._slots.get(DEFAULT_SLOT) if config.proxy.fallback_to_default else None
+        self._configured = dict(self._slots)
+        self._paused: dict[str, Change] = {}
+        if pauses:
+            self._leave_out_paused()
+        self._has_default = config.proxy.fallback_to_default and DEFAULT_SLOT in self._configured
 
     def _resolve_slot(self, config: Config, slot: SlotConfig) -> tuple[Candidate, ...]:
         """The slot's own model, then what it falls back to: models under its settings, or other slots with theirs."""
@@ -85,35 +92,57 @@ class Router:
         resolved = self._slots[slot.name] = tuple(different.values())
         return resolved
 
+    def _leave_out_paused(self) -> None:
+        for name, found in self._configured.items():
+            left = tuple(each for each in found if self._pauses.of(each.provider.name, each.model) is None)
+            why = self._pauses.slots.get(name)
+            if why is None and not left:
+                why = self._pauses.of(found[0].provider.name, found[0].model)
+            if why is not None:
+                self._paused[name] = why
+                del self._slots[name]
+            else:
+                self._slots[name] = left
+
     def candidates(self, model: str) -> tuple[Candidate, ...]:
         """The candidates for *model*, best first; never empty.
 
         :raise UnknownModel: it names neither a slot nor a model of a provider.
+        :raise Paused: somebody has paused it, or all its candidates.
         """
         known = self._slots.get(model)
         if known is not None:
             return known
+        if model in self._paused:
+            raise _paused(self._paused[model])
         named = parse_model_name(model)
         if named.is_complete and named.provider in self._providers:
+            why = self._pauses.of(named.provider, named.model)
+            if why is not None:
+                raise _paused(why)
             return (self._of_provider(self._providers[named.provider], named.model),)
-        if self._default is not None:
-            return self._default
+        if self._has_default:
+            return self.candidates(DEFAULT_SLOT)
         raise UnknownModel(self._advice(model), param="model")
+
+    def configured(self, slot: str) -> tuple[Candidate, ...]:
+        """The candidates of *slot*, those that are paused among them."""
+        return self._configured[slot]
 
     @property
     def default_model(self) -> str | None:
         """What serves requests that name no model; None: nothing does."""
-        return None if self._default is None else DEFAULT_SLOT
+        return DEFAULT_SLOT if self._has_default else None
 
     def model_ids(self) -> list[str]:
         """What a client can name: the slots, in the configuration's order."""
         return list(self._names)
 
     def _advice(self, model: str) -> str:
-        near = close_matches(model, [*self._slots, *(f"{name}:" for name in self._providers)], 3)
+        near = close_matches(model, [*self._configured, *(f"{name}:" for name in self._providers)], 3)
         if near:
             hint = f"Did you mean {_listed(near)}?"
-        elif self._slots:
+        elif self._configured:
             hint = f"Slots are {_listed(self.model_ids()[:_LISTED])}; GET /v1/models lists all."
         else:
             hint = f"Name a provider's model: {_listed([f'{name}:MODEL' for name in self._providers][:_LISTED])}."
@@ -160,6 +189,11 @@ class Router:
             prices=self._prices,
             own_names=self._own_names,
         )
+
+
+def _paused(change: Change) -> Paused:
+    name = change.target.slot or str(change.target)
+    return Paused(f"{str(change.target).capitalize()} is paused by hand; `skyproxy resume {name}` resumes it.")
 
 
 def _listed(names: list[str]) -> str:

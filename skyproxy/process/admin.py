@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.logger import Logger
 
 from skyproxy import __version__
+from skyproxy.config import Config
 from skyproxy.process.configuration import Configuration, ReloadOutcome
 from skyproxy.process.runtime_folder import NotPrivate, make_private, remove_stale
 from skyproxy.util.private_files import open_private
@@ -30,6 +31,7 @@ class Admin:
 
     :param base_url: of the API.
     :param stop: has the process stopped.
+    :param in_use: the configuration with what was changed by hand.
     :param wall: the time of day, in seconds since the epoch.
     """
 
@@ -38,11 +40,13 @@ class Admin:
         configuration: Configuration,
         base_url: Callable[[], str],
         stop: Callable[[], None],
+        in_use: Callable[[], Config],
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._configuration = configuration
         self._base_url = base_url
         self.stop = stop
+        self._in_use = in_use
         self._wall = wall
         self._started = wall()
 
@@ -57,13 +61,13 @@ class Admin:
             "demo": config.is_demo,
             "started": self._started,
             "uptime": self._wall() - self._started,
-            "slots": {name: f"{slot.provider}:{slot.model}" for name, slot in config.model_slots.items()},
+            "slots": {name: f"{slot.provider}:{slot.model}" for name, slot in self._in_use().model_slots.items()},
             "warnings": list(config.warnings),
         }
 
-    def reload(self) -> Deferred[ReloadOutcome]:
-        """Read the configuration again. Fires when that is over."""
-        return self._configuration.reload_now()
+    def reload(self, by: str) -> Deferred[ReloadOutcome]:
+        """Read the configuration again, for *by*. Fires when that is over."""
+        return self._configuration.reload_now(by)
 
 
 class AdminEndpoint:

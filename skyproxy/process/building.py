@@ -24,7 +24,7 @@ from skyproxy.process.systemd import Notifier
 def build(
     reactor: Any,
     config: Config,
-    load: Callable[[], Config],
+    load: Callable[..., Config],
     logging: Logging,
     wire: Wire,
     signals: Signals,
@@ -36,7 +36,8 @@ def build(
     """The service that `twistd skyproxy` runs.
 
     :param config: checked.
-    :param load: reads the configuration again, from where *config* came. Raises :class:`ConfigError`.
+    :param load: reads the configuration again, from where *config* came, with other texts in place of some files' if it
+        is given these. Raises :class:`ConfigError`.
     :param logging: owns the log files, which are open.
     :param wire: the protocols under the site and under the connection pools.
     :param signals: those of the process, which are taken.
@@ -78,7 +79,7 @@ def children(reactor: Any, service: SkyproxyService, signals: Signals, runtime: 
         Child("event loop lag", parts.lag.start, parts.lag.stop),
         Child("demo", stop=parts.demo.stop),
         Resource("caches", stop=lambda: parts.stores.close(FLUSH_SECONDS)),
-        Child("providers", lambda: providers.build(configuration.current), providers.close),
+        Child("providers", lambda: parts.operations.take(configuration.current), providers.close),
         Child("last bytes", stop=drain.flush),
         Child("requests under way", stop=drain.finish),
         Child("idle connections", stop=parts.connections.drain),

@@ -88,8 +88,9 @@ class Configuration:
             self._notifier.reloading()
             self.reloading.read(self.current.paths, self._use)
 
-    def reload_now(self) -> Deferred[ReloadOutcome]:
-        """As :meth:`reload`. Fires when it is over, however it went."""
+    def reload_now(self, by: str) -> Deferred[ReloadOutcome]:
+        """As :meth:`reload`, for *by*. Fires when it is over, however it went."""
+        _log.info("A reload is asked for", by=by)
         asking: Deferred[ReloadOutcome] = Deferred()
         if not self._running:
             asking.callback(ReloadOutcome("skyproxy is starting, or stopping", {}))
@@ -110,6 +111,15 @@ class Configuration:
             follow(config)
         self.warn()
         _log.info("Configuration reloaded", source=config.source, **changed)
+
+    def adopt(self, config: Config) -> None:
+        """Take *config*, which the files hold since this process has written what is different into them.
+
+        :raise Exception: it is refused.
+        """
+        self._followers[0](config)
+        self.current = config
+        self.watch.watch(_watched(config))
 
     def _reloaded(self, problems: str | None) -> None:
         self._reloads.note(problems is None, (problems or "").splitlines())

@@ -25,6 +25,9 @@ from skyproxy.http.loop.socket_budget import sockets_of
 from skyproxy.log.logging import Logging
 from skyproxy.pipeline.coalescing import Coalescing
 from skyproxy.pipeline.proxy import Proxy
+from skyproxy.process.actions.action_log import ActionLog
+from skyproxy.process.actions.keeping import Keeping
+from skyproxy.process.actions.operations import Operations
 from skyproxy.process.admin import Admin
 from skyproxy.process.configuration import Configuration
 from skyproxy.process.draining import Drain
@@ -52,6 +55,7 @@ from skyproxy.upstream.exchange.treq_client import ProviderClient
 from skyproxy.upstream.key_tests import KeyTests
 from skyproxy.util.timers import Timers
 from skyproxy.web.accounts import Accounts
+from skyproxy.web.acting import Acting
 from skyproxy.web.admin import AdminApi
 from skyproxy.web.app import Api
 from skyproxy.web.events import EventStreams
@@ -90,6 +94,7 @@ class Parts:
     ledger: Ledger
     logging: Logging
     notifier: Notifier
+    operations: Operations
     priority: ProcessPriority
     providers: Providers
     proxy: Proxy
@@ -101,7 +106,7 @@ class Parts:
 def make_parts(
     reactor: Any,
     config: Config,
-    load: Callable[[], Config],
+    load: Callable[..., Config],
     logging: Logging,
     wire: Wire,
     notifier: Notifier,
@@ -158,6 +163,10 @@ def make_parts(
         Accounts(ledger, batches.hand_on, lambda: proxy.unfinished, lambda: providers.prices.date),
     )
     streams = EventStreams(reactor, observations, logging.live_lines(), boot)
+    operations = Operations(
+        providers, ActionLog(boot[:4]), Keeping(load), lambda config: configuration.adopt(config), time.time
+    )
+    acting = Acting(operations, lambda by: configuration.reload_now(by), lambda: operations.config.profile_token)
     api = Api(
         proxy,
         providers.runtime,
@@ -171,12 +180,13 @@ def make_parts(
             Setup(providers.runtime, reloads, lambda: endpoints.address()[0]),
             Testing(providers.runtime, KeyTests(make_client, Timers(reactor))),
         ),
+        acting,
     )
     connections = Connections(reactor, scheduler.schedule)
     site = build_site(api.app, reactor, wire, limits_of(config.proxy), connections)
     priority = ProcessPriority()
     followers: list[Callable[[Config], object]] = [
-        providers.build,
+        operations.take,
         lambda config: stores.renew(config.proxy.cache),
         lambda config: set_limits(site, wire, limits_of(config.proxy), connections),
         logging.reconfigure,
@@ -187,8 +197,8 @@ def make_parts(
     endpoints = Endpoints(clients, config.proxy.listen, site, sockets)
 
     def admin_site(stop: Callable[[], None], token: str | None) -> ApiSite:
-        actions = Admin(configuration, lambda: endpoints.address()[0], stop)
-        admin = AdminApi(actions, lambda: figures(sources), token, observations)
+        actions = Admin(configuration, lambda: endpoints.address()[0], stop, lambda: providers.runtime().config)
+        admin = AdminApi(actions, lambda: figures(sources), token, observations, operations)
         # Its connections are none of clients': nobody waits for them when the process stops.
         return build_site(admin.app, reactor, wire, limits_of(config.proxy), Connections(reactor))
 
@@ -204,6 +214,7 @@ def make_parts(
         ledger=ledger,
         logging=logging,
         notifier=notifier,
+        operations=operations,
         priority=priority,
         providers=providers,
         proxy=proxy,

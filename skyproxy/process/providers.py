@@ -9,10 +9,12 @@ from twisted.logger import Logger
 
 from skyproxy.config import Config, ProviderConfig
 from skyproxy.http.loop.socket_budget import Sockets
+from skyproxy.pipeline.changes import Change, pauses_of
 from skyproxy.pipeline.proxy import Runtime
 from skyproxy.pipeline.router import Router
 from skyproxy.process.embedded_demo import EmbeddedDemo
 from skyproxy.telemetry.prices.table import PriceTable
+from skyproxy.upstream.build import can_follow, follow
 from skyproxy.upstream.exchange.provider import Counts, Provider
 
 _log = Logger()
@@ -21,8 +23,8 @@ _log = Logger()
 class Providers:
     """Builds what a configuration needs, and closes what none needs any more.
 
-    A provider that is in the new configuration as it was keeps its connections and permits. Counts are kept by the
-    provider's name, whatever else becomes of it.
+    A provider that is in the new configuration as it was, or with another ``max_concurrent`` alone, keeps its
+    connections and permits. Counts are kept by the provider's name, whatever else becomes of it.
 
     :param make: a provider of a configuration, with its counts.
     :ivar prices: that come with skyproxy.
@@ -45,21 +47,35 @@ class Providers:
         assert self._runtime is not None
         return self._runtime
 
-    def build(self, config: Config) -> None:
+    def build(self, config: Config, changes: tuple[Change, ...] = ()) -> None:
         """Serve as *config* says from now on.
 
+        :param changes: by hand. *config* has their settings.
         :raise Exception: one cannot be built. Then all stays as it was.
         """
         before = self._runtime.providers if self._runtime is not None else {}
+        known = self._runtime is not None and self._runtime.config.providers == config.providers
+        router = Router(config, self.prices, pauses_of(changes))
         providers: dict[str, Provider] = {}
+        following: list[tuple[Provider, ProviderConfig]] = []
         for name, settings in config.providers.items():
             actual = self._demo.resolve(settings)
             provider = before.get(name)
-            if provider is None or provider.config != actual:
+            if provider is not None and can_follow(provider.config, actual):
+                following.append((provider, actual))
+            else:
                 provider = self._make(actual, self._counts.setdefault(name, Counts()))
             providers[name] = provider
-        self._sockets.check(sum(min(each.max_connections, each.max_concurrent) for each in config.providers.values()))
-        self._runtime = Runtime(config, Router(config, self.prices), providers)
+        if not known:
+            wanted = sum(min(each.max_connections, each.max_concurrent) for each in config.providers.values())
+            self._sockets.check(wanted)
+        for provider, actual in following:
+            follow(provider, actual)
+        for name, provider in providers.items():
+            if provider.guards.keys is not None:
+                aside = {each.target for each in changes if each.kind == "aside"}
+                provider.guards.keys.put_aside({each.key for each in aside if each.provider == name})
+        self._runtime = Runtime(config, router, providers, changes)
         self._retire([provider for name, provider in before.items() if providers.get(name) is not provider])
 
     def _retire(self, providers: list[Provider]) -> None:

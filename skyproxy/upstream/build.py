@@ -52,12 +52,11 @@ def build_provider(
     :param schedule: has the same step done for many requests in a row; see :mod:`skyproxy.http.loop.batches`.
     """
     client = build_client(config, reactor, wire, network, roots, sockets, schedule)
-    # A connection of HTTP/1.1 carries one request at a time, so there is no use in more permits than connections.
     timers = Timers(reactor)
-    most, usual = None if _speaks_http2(config) else config.max_connections, usual_limit(config)
+    most = _most(config)
     limiter = Limiter(
         timers,
-        max_concurrent=usual if most is None else min(usual, most),
+        max_concurrent=_limit(config),
         max_pending=config.max_pending,
         schedule=schedule,
     )
@@ -70,8 +69,35 @@ def build_provider(
         Deployments(timers, config.breaker, config.name),
         rate=config.guards_rates,
     )
-    capacity = Capacity(config, client, timers, limiter, most) if asks(config) else None
+    # One of a provider that is not asked now may be needed by what :func:`follow` brings.
+    capacity = Capacity(config, client, timers, limiter, most) if config.dialect == "local" else None
+    if capacity is not None and not asks(config):
+        capacity.stop()
     return Provider(config, timers, guards, client, time.time, counts, capacity)
+
+
+def can_follow(before: ProviderConfig, config: ProviderConfig) -> bool:
+    """Whether the provider of *before* can be that of *config*, with its connections, its permits and what it has
+    learned: both differ at most in the number of requests at once.
+    """
+    return before.model_copy(update={"max_concurrent": config.max_concurrent}) == config
+
+
+def follow(provider: Provider, config: ProviderConfig) -> None:
+    """Have *provider* be that of *config*; see :func:`can_follow`."""
+    before = provider.config
+    if before != config or asks(before) != asks(config):
+        provider.limit_to(config, _limit(config), asked=asks(config))
+
+
+def _most(config: ProviderConfig) -> int | None:
+    # A connection of HTTP/1.1 carries one request at a time, so there is no use in more permits than connections.
+    return None if _speaks_http2(config) else config.max_connections
+
+
+def _limit(config: ProviderConfig) -> int:
+    most, usual = _most(config), usual_limit(config)
+    return usual if most is None else min(usual, most)
 
 
 def build_client(

@@ -13,24 +13,12 @@ from werkzeug.exceptions import HTTPException
 from skyproxy.errors import SkyproxyError, Unavailable
 from skyproxy.formats.json_body import encode
 from skyproxy.web.accounts import Accounts, add_accounts
+from skyproxy.web.actions import Act, Operations, Reloaded, add_actions, object_in, reload_shape
 from skyproxy.web.observations import Observations
 from skyproxy.web.request import query_of
+from skyproxy.web.who import who_at_socket
 
 TOKEN = b"X-Skyproxy-Token"
-
-
-class Reloaded(Protocol):
-    """How a reload went.
-
-    :ivar problems: why the configuration was not taken; None: it was.
-    :ivar changed: what is different.
-    """
-
-    @property
-    def problems(self) -> str | None: ...
-
-    @property
-    def changed(self) -> dict[str, Any]: ...
 
 
 class Actions(Protocol):
@@ -40,15 +28,17 @@ class Actions(Protocol):
 
     def status(self) -> dict[str, Any]: ...
 
-    def reload(self) -> Deferred[Any]: ...
+    def reload(self, by: str) -> Deferred[Any]: ...
 
 
 class AdminApi:
     """``GET /api/status``, ``GET /api/stats``, ``GET /api/now``, ``GET /api/requests`` and each of them by its id,
-    ``GET /api/costs``, ``GET /api/book``, ``POST /api/reload``, ``POST /api/stop``.
+    ``GET /api/costs``, ``GET /api/book``, ``GET /api/changes``, the actions of :mod:`skyproxy.web.actions`,
+    ``POST /api/reload``, ``POST /api/stop``.
 
     :param figures: those of ``/api/stats``.
     :param observations: what people see; None: nothing is served now.
+    :param operations: what people have done; None: nothing is served now.
     :param token: that each request must bring; None: the socket is for its owner alone.
     """
 
@@ -60,10 +50,12 @@ class AdminApi:
         figures: Callable[[], dict[str, Any]],
         token: str | None = None,
         observations: Observations | None = None,
+        operations: Operations | None = None,
     ) -> None:
         self._actions = actions
         self._figures = figures
         self._observations = observations
+        self._operations = operations
         self._token = token
 
     @app.route("/api/status", methods=["GET"])
@@ -105,11 +97,27 @@ class AdminApi:
             return _refused(request)
 
         def over(outcome: Reloaded) -> None:
-            good = outcome.problems is None
-            told = {"good": good, "changed": outcome.changed, "problems": (outcome.problems or "").splitlines()}
-            _send(request, told, 200 if good else 409)
+            status, told = reload_shape(outcome)
+            _send(request, told, status)
 
-        return self._actions.reload().addCallback(over)
+        return self._actions.reload(who_at_socket(request)).addCallback(over)
+
+    @app.route("/api/changes", methods=["GET"])
+    def changes(self, request: Any) -> Deferred[None]:
+        return self._answer(request, lambda: self._operated().changes())
+
+    add_actions(app, lambda self, request, act, name: self._act(request, act, name))
+
+    def _act(self, request: Any, act: Act, name: str) -> Deferred[None]:
+        def done() -> dict[str, Any]:
+            return act(self._operated(), object_in(request), who_at_socket(request), name)
+
+        return self._answer(request, done)
+
+    def _operated(self) -> Operations:
+        if self._operations is None:
+            raise Unavailable("Nothing is served now: no game runs.")
+        return self._operations
 
     @app.route("/api/stop", methods=["POST"])
     def stop(self, request: Any) -> Deferred[None]:

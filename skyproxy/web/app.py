@@ -20,6 +20,8 @@ from skyproxy.http.common.headers import Fields
 from skyproxy.pipeline.proxy import Proxy, Runtime, refuse
 from skyproxy.pipeline.request import Endpoint, Request
 from skyproxy.web.accounts import Accounts, add_accounts
+from skyproxy.web.acting import Acting
+from skyproxy.web.actions import Act, add_actions
 from skyproxy.web.client import HttpClient, client_of
 from skyproxy.web.cors import Cors, preflight
 from skyproxy.web.events import EventStreams
@@ -35,6 +37,7 @@ from skyproxy.web.shapes import model_object
 _log = Logger()
 
 _JSON = ((b"Content-Type", b"application/json"),)
+_Serve = Callable[[HttpClient], Deferred[None] | None]
 
 # A client's setting may be the whole URL or a part of it: with /v1 and without, all arrive.
 _PROXIED = {f"{before}{each.value}": each for each in Endpoint for before in ("/v1", "")} | {"/v1": Endpoint.CHAT}
@@ -50,6 +53,7 @@ class Api:
     :param clock: for durations.
     :param sources: what the instruments read.
     :param observations: what people see; *streams* brings it as it changes, and *page* shows it.
+    :param acting: what people have done.
     :param now: wall-clock time, for ``/healthz``.
     """
 
@@ -65,6 +69,7 @@ class Api:
         observations: Observations,
         streams: EventStreams,
         page: Page,
+        acting: Acting,
         now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
         self._proxy = proxy
@@ -75,6 +80,7 @@ class Api:
         self._observations = observations
         self._streams = streams
         self._page = page
+        self._acting = acting
         self._metrics = Metrics(sources)
         self._now = now
 
@@ -141,14 +147,31 @@ class Api:
 
     @app.route("/api/events", methods=["GET"])
     def events(self, request: ApiRequest) -> Deferred[None]:
-        return self._begun(request, lambda client: self._streams.open(client, query_of(request), request.transport))
+        return self._served(request, lambda client: self._streams.open(client, query_of(request), request.transport))
+
+    # What people have done: see skyproxy.web.actions.
+    @app.route("/api/changes", methods=["GET"])
+    def changes(self, request: ApiRequest) -> Deferred[None]:
+        return self._observed(request, self._acting.changes)
+
+    @app.route("/api/session", methods=["GET"])
+    def session(self, request: ApiRequest) -> Deferred[None]:
+        return self._served(request, lambda client: self._acting.begin(request, client))
+
+    @app.route("/api/reload", methods=["POST"])
+    def reload(self, request: ApiRequest) -> Deferred[None]:
+        return self._served(request, lambda client: self._acting.reload(request, client))
+
+    @app.route("/api/profile/<name>", methods=["GET"])
+    def hotkey(self, request: ApiRequest, name: str) -> Deferred[None]:
+        return self._served(request, lambda client: self._acting.hotkey(request, client, name))
 
     def account(self, request: ApiRequest, read: Callable[[Accounts], Deferred[dict[str, Any]]]) -> Deferred[None]:
         def begin(client: HttpClient) -> Deferred[None]:
             found = read(self._observations.accounts)
             return found.addCallback(lambda value: client.answer(200, _JSON, json_body.encode(value)))
 
-        return self._begun(request, begin)
+        return self._served(request, begin)
 
     @app.handle_errors(WrongMethodForPath)  # type: ignore[arg-type]
     def wrong_method(self, request: ApiRequest, failure: Failure) -> Deferred[None]:
@@ -179,6 +202,10 @@ class Api:
 
     # How.
 
+    def act(self, request: ApiRequest, act: Act, name: str) -> Deferred[None]:
+        """Have an action done; see :mod:`skyproxy.web.actions`."""
+        return self._served(request, lambda client: self._acting.act(request, client, act, name))
+
     def proxied(self, request: ApiRequest, endpoint: Endpoint) -> Deferred[None]:
         client, request_id = self._client(request)
         fields = request.fields
@@ -207,15 +234,16 @@ class Api:
     def _near(self, request: ApiRequest, make: Callable[[], tuple[bytes, Fields]]) -> Deferred[None]:
         return self._sent(request, make, near=True)
 
-    def _begun(self, request: ApiRequest, begin: Callable[[HttpClient], Deferred[None]]) -> Deferred[None]:
-        """Have *begin* answer a client on this machine."""
+    def _served(self, request: ApiRequest, serve: _Serve, refused: Fields = (), near: bool = True) -> Deferred[None]:
+        """Have *serve* answer; *refused* are headers of a refusal. Clients on other machines are refused if *near*."""
         client, _ = self._client(request)
         try:
             self._admit(request, client)
-            check_near(request.client)
-            return begin(client)
+            if near:
+                check_near(request.client)
+            return serve(client) or succeed(None)
         except SkyproxyError as error:
-            refuse(client, error)
+            refuse(client, error, refused)
             return succeed(None)
 
     def _answered(self, request: ApiRequest, make: Callable[[], dict[str, Any]]) -> Deferred[None]:
@@ -224,18 +252,13 @@ class Api:
     def _sent(
         self, request: ApiRequest, make: Callable[[], tuple[bytes, Fields]], refused: Fields = (), near: bool = False
     ) -> Deferred[None]:
-        """Answer with what *make* gives, the body and its headers; those of a refusal are *refused*. Clients on other
-        machines are refused if *near*."""
-        client, _ = self._client(request)
-        try:
-            self._admit(request, client)
-            if near:
-                check_near(request.client)
+        """Answer with what *make* gives, the body and its headers; the rest is as for :meth:`_served`."""
+
+        def send(client: HttpClient) -> None:
             body, headers = make()
             client.answer(200, headers, body)
-        except SkyproxyError as error:
-            refuse(client, error, refused)
-        return succeed(None)
+
+        return self._served(request, send, refused, near)
 
     def _refused(self, request: ApiRequest, error: SkyproxyError, headers: Fields = ()) -> Deferred[None]:
         def refused() -> tuple[bytes, Fields]:
@@ -244,14 +267,8 @@ class Api:
         return self._sent(request, refused, headers)
 
     def _preflight(self, request: ApiRequest, allowed: bytes) -> Deferred[None]:
-        client, _ = self._client(request)
-        try:
-            self._admit(request, client)
-            asked = preflight(request.header(b"Access-Control-Request-Headers"))
-            client.answer(204, [(b"Allow", allowed), *asked], b"")
-        except SkyproxyError as error:
-            refuse(client, error)
-        return succeed(None)
+        asked = preflight(request.header(b"Access-Control-Request-Headers"))
+        return self._served(request, lambda client: client.answer(204, [(b"Allow", allowed), *asked], b""), near=False)
 
     def _admit(self, request: ApiRequest, client: HttpClient) -> None:
         fields, settings = request.fields, self._runtime().config.proxy
@@ -276,6 +293,7 @@ def _proxied(endpoint: Endpoint) -> Callable[[Api, ApiRequest], Deferred[None]]:
 
 
 add_accounts(Api.app, Api.account)
+add_actions(Api.app, Api.act)
 for _path, _endpoint in _PROXIED.items():
     Api.app.route(_path, methods=["POST"], endpoint=_path)(_proxied(_endpoint))
 add_page(Api.app, Api._near, Api._begun, lambda api: api._page)

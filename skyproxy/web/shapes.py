@@ -4,7 +4,8 @@ A member may be added; the version changes when one goes or means something else
 epoch, others seconds; of a request they count from its arrival. What is not known is null, and never 0.
 
 - *now*: ``sentence`` and ``more`` (each ``code``, ``level``, ``text``, ``advice``, ``about``, ``request_id``),
-  ``slots``, ``providers``, ``under_way`` (rows), ``lag``, ``cost_hour``;
+  ``slots``, ``providers``, ``under_way`` (rows), ``lag``, ``cost_hour``, ``profile``, ``profiles``, ``changes``; what
+  is ``paused`` (or put aside, or set by hand) has the ``action``, ``by`` whom and ``since`` when;
 - *row*: one request in a list;
 - *request*: a row with ``lines``, ``attempts``, ``advice`` and more.
 """
@@ -21,7 +22,7 @@ from skyproxy.telemetry.requests.way import way
 from skyproxy.telemetry.requests.words import job
 from skyproxy.telemetry.state.sentences import Sentence, sentences_of
 from skyproxy.telemetry.state.slots import PACES, WORDS, SlotHealth, health_of, speed_text
-from skyproxy.telemetry.state.snapshot import BreakerState, DeploymentState, ProviderState, SlotState, Snapshot
+from skyproxy.telemetry.state.snapshot import BreakerState, ByHand, DeploymentState, ProviderState, SlotState, Snapshot
 
 VERSION = 1
 
@@ -130,7 +131,14 @@ def now(snapshot: Snapshot, under_way: list[Facts]) -> dict[str, Any]:
         "lag_p99": _seconds(snapshot.lag_p99),
         "log_lost": snapshot.log_lost,
         "cost_hour": snapshot.cost_hour,
+        "profile": snapshot.profile or None,
+        "profiles": list(snapshot.profiles),
+        "changes": snapshot.changes,
     }
+
+
+def _by_hand(change: ByHand | None) -> dict[str, Any] | None:
+    return None if change is None else {"action": change.action, "by": change.by, "since": round(change.at, 3)}
 
 
 def _sentence(sentence: Sentence) -> dict[str, Any]:
@@ -175,6 +183,8 @@ def _slot(slot: SlotState, found: SlotHealth, providers: dict[str, ProviderState
             for each in slot.samples[-_STRIP:]
         ],
         "cost_hour": found.cost_hour,
+        "paused": _by_hand(slot.paused),
+        "changed": _by_hand(slot.changed),
     }
 
 
@@ -194,7 +204,12 @@ def _provider(provider: ProviderState, snapshot: Snapshot) -> dict[str, Any]:
         "queue": {"waiting": provider.waiting, "max_pending": provider.max_pending},
         "connections": provider.connections,
         "breaker": _breaker(provider.breaker),
-        "keys": [{**each._asdict(), "resting": _seconds(each.resting)} for each in provider.keys],
+        "keys": [
+            {**each._asdict(), "resting": _seconds(each.resting), "by_hand": _by_hand(each.by_hand)}
+            for each in provider.keys
+        ],
+        "paused": _by_hand(provider.paused),
+        "limit_by_hand": _by_hand(provider.limit_by_hand),
         "deployments": [_deployment(each, provider, snapshot) for each in provider.deployments],
     }
 
@@ -203,6 +218,7 @@ def _deployment(deployment: DeploymentState, provider: ProviderState, snapshot: 
     word = snapshot.words.get((provider.name, deployment.model))
     return {
         "model": deployment.model,
+        "paused": _by_hand(deployment.paused),
         "breaker": _breaker(deployment.breaker),
         "rests": {key: _seconds(rest) for key, rest in deployment.rests.items() if rest > 0},
         "at_once": deployment.at_once,

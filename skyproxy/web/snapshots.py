@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from skyproxy.config.hosts import is_loopback
+from skyproxy.pipeline.changes import Change, Pauses, pauses_of, profile_of
 from skyproxy.pipeline.context import RequestContext
 from skyproxy.pipeline.proxy import Runtime
 from skyproxy.telemetry.requests.ring import RequestRing
@@ -15,6 +16,7 @@ from skyproxy.telemetry.state.samples import Sample, Samples, Word
 from skyproxy.telemetry.state.slots import cost_hour
 from skyproxy.telemetry.state.snapshot import (
     BreakerState,
+    ByHand,
     DeploymentState,
     KeyState,
     ProviderState,
@@ -77,24 +79,41 @@ def snapshot_of(observed: Observed, samples: Samples) -> Snapshot:
         requests=observed.ring.total,
         under_way=len(observed.under_way()),
         slots=slots,
-        providers=tuple(_provider(each, sources, each.config.name in needed) for each in runtime.providers.values()),
+        providers=tuple(
+            _provider(each, sources, runtime, each.config.name in needed) for each in runtime.providers.values()
+        ),
         words=words,
         refused=refused,
         cost_hour=cost_hour(everything, now),
+        profile=profile_of(runtime.changes),
+        profiles=tuple(runtime.config.profiles),
+        changes=len(runtime.changes),
     )
 
 
 def _slot(runtime: Runtime, name: str, samples: Iterable[Sample]) -> SlotState:
-    candidates = runtime.router.candidates(name)
+    candidates, pauses = runtime.router.configured(name), pauses_of(runtime.changes)
+    of_candidates = [pauses.of(each.provider.name, each.model) for each in candidates]
+    paused = pauses.slots.get(name) or (of_candidates[0] if all(of_candidates) else None)
+    changed = [each for each in runtime.changes if any(s.path[:2] == ("model_slots", name) for s in each.settings)]
     return SlotState(
         name,
         tuple((each.provider.name, each.model) for each in candidates),
         candidates[0].priority == "background",
         tuple(samples),
+        _by_hand(paused),
+        _by_hand(changed[-1] if changed else None),
     )
 
 
-def _provider(provider: Provider, sources: Sources, needed: bool) -> ProviderState:
+def _by_hand(change: Change | None) -> ByHand | None:
+    return None if change is None else ByHand(change.action, change.by, change.at)
+
+
+def _provider(provider: Provider, sources: Sources, runtime: Runtime, needed: bool) -> ProviderState:
+    changes = [each for each in runtime.changes if each.target.provider == provider.config.name]
+    pauses = pauses_of(changes)
+    aside = {each.target.key: each for each in changes if each.kind == "aside"}
     config, guards, limiter, pool = provider.config, provider.guards, provider.limits(), provider.connections()
     return ProviderState(
         name=config.name,
@@ -107,20 +126,31 @@ def _provider(provider: Provider, sources: Sources, needed: bool) -> ProviderSta
         connections={"idle": pool.idle, "busy": pool.busy, "connecting": pool.connecting},
         breaker=_breaker(guards.breaker),
         keys=tuple(
-            KeyState(each.variable, each.busy, each.resting, each.rejected, each.requests)
+            KeyState(
+                each.variable,
+                each.busy,
+                each.resting,
+                each.rejected,
+                each.requests,
+                _by_hand(aside.get(each.variable)),
+            )
             for each in (() if guards.keys is None else guards.keys.statistics())
         ),
-        deployments=tuple(_deployments(provider, sources)),
+        deployments=tuple(_deployments(provider, sources, pauses)),
         needed=needed,
+        paused=_by_hand(pauses.providers.get(config.name)),
+        limit_by_hand=_by_hand(next((each for each in changes if each.settings), None)),
     )
 
 
-def _deployments(provider: Provider, sources: Sources) -> Iterable[DeploymentState]:
-    statistics = sources.statistics
-    counted = statistics.deployments(provider.config.name)
+def _deployments(provider: Provider, sources: Sources, pauses: Pauses) -> Iterable[DeploymentState]:
+    statistics, name = sources.statistics, provider.config.name
+    counted = statistics.deployments(name)
     for each in provider.deployments:
-        if each.named:
-            yield _deployment(each, *(counted.get(each.model) or (Tally(), Times())), statistics.now())
+        paused = pauses.deployments.get((name, each.model))
+        if each.named or paused is not None:
+            state = _deployment(each, *(counted.get(each.model) or (Tally(), Times())), statistics.now())
+            yield state._replace(paused=_by_hand(paused))
 
 
 def _deployment(deployment: Deployment, tally: Tally, times: Times, now: float) -> DeploymentState:

@@ -57,7 +57,7 @@ class Waiting:
         """In place of those of a process that serves."""
         return {"waiting_for": self._game}
 
-    def reload(self) -> Deferred[ReloadOutcome]:
+    def reload(self, by: str) -> Deferred[ReloadOutcome]:
         """Look whether the configuration can be used. It is read again when the game starts."""
         try:
             self._config = self._load()

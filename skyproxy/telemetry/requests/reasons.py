@@ -127,6 +127,7 @@ REASONS: dict[str, Reason] = {
     "out_of_sockets": Reason(
         "got no socket", "The system has no socket left.", "Raise the limit of open files (ulimit -Hn)."
     ),
+    "paused": Reason("was paused by you", "Paused by you.", "Resume {slot}, or what serves it: `skyproxy resume`."),
     "shutting_down": Reason("was not asked", "skyproxy was being stopped."),
     "model_not_found": Reason(
         "was not asked", "Nobody knows this model.", "Type the name of a slot; GET /v1/models lists them."

@@ -67,7 +67,11 @@ def sample_of(facts: Facts) -> Sample:
         words.append(Word(won.provider, won.model, code, facts.error, at))
     code = failures[-1].code if failures else facts.error_code or ""
     good: bool | None = ok
-    if facts.outcome == "cancelled" or (facts.outcome == "client_error" and code not in OF_PROVIDERS):
+    if (
+        facts.outcome == "cancelled"
+        or code == "paused"
+        or (facts.outcome == "client_error" and code not in OF_PROVIDERS)
+    ):
         good = None
     hedged = any(step.kind == "hedge" for step in facts.steps)
     second = won is not None and bool(facts.deployments) and facts.deployments[0] != (won.provider, won.model)

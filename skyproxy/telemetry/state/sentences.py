@@ -42,12 +42,28 @@ def sentences_of(snapshot: Snapshot, health: Mapping[str, SlotHealth]) -> list[S
         *_of_speed(snapshot, health),
         *_of_skyproxy(snapshot),
     ]
+    by_hand = list(_of_hand(snapshot))
     if found:
-        return found
+        return [*found, *by_hand]
     if not snapshot.requests and not snapshot.under_way:
         url = f"{snapshot.url}/chat/completions"
-        return [Sentence("waiting", "neutral", "Waiting for the first request.", f"Type this into SkyrimNet: {url}")]
-    return [Sentence("all_well", "good", "All well.", _summary(snapshot))]
+        text = "Waiting for the first request."
+        return [Sentence("waiting", "neutral", text, f"Type this into SkyrimNet: {url}"), *by_hand]
+    return [Sentence("all_well", "good", "All well.", _summary(snapshot)), *by_hand]
+
+
+def _of_hand(snapshot: Snapshot) -> Iterator[Sentence]:
+    """What people have paused: it is no fault, and the last to be told."""
+    for provider in snapshot.providers:
+        models = [each.model for each in provider.deployments if each.paused is not None]
+        names = [provider.name] if provider.paused is not None else [f"{provider.name}:{model}" for model in models]
+        for name in names:
+            advice = f"`skyproxy resume {name}` resumes it."
+            yield Sentence("paused", "neutral", f"{name} is paused by you.", advice, name)
+    for slot in snapshot.slots:
+        if slot.paused is not None:
+            advice = f"`skyproxy resume {slot.name}` resumes it."
+            yield Sentence("paused", "neutral", f"{job(slot.name)} is paused by you.", advice, slot.name)
 
 
 def _of_the_configuration(snapshot: Snapshot) -> Iterator[Sentence]:

@@ -11,7 +11,7 @@ from skyproxy.telemetry.state import thresholds as limits
 from skyproxy.telemetry.state.samples import Sample, Word
 from skyproxy.telemetry.state.snapshot import ProviderState, SlotState
 
-Health = Literal["unused", "too_few", "reliable", "some_errors", "unreliable", "not_answering"]
+Health = Literal["unused", "too_few", "reliable", "some_errors", "unreliable", "not_answering", "paused"]
 
 WORDS: dict[Health, tuple[str, str]] = {
     "unused": ("○", "Not used yet"),
@@ -20,6 +20,7 @@ WORDS: dict[Health, tuple[str, str]] = {
     "some_errors": ("!", "Some errors"),
     "unreliable": ("✕", "Unreliable"),
     "not_answering": ("✕", "Not answering"),
+    "paused": ("‖", "Paused by you"),
 }
 """The icon and the words of each."""
 
@@ -94,6 +95,8 @@ def _judged(
     providers: Mapping[str, ProviderState],
     now: float,
 ) -> tuple[Health, str]:
+    if slot.paused is not None:
+        return "paused", f"For {duration(max(0.0, now - slot.paused.at))}, by {slot.paused.by}."
     silent = _all_silent(slot, words, providers, now)
     if silent and counted and not counted[-1].good:
         return "not_answering", f"Nobody answers: {', '.join(silent)}."

@@ -7,11 +7,24 @@ from typing import NamedTuple
 from skyproxy.telemetry.state.samples import Sample, Word
 
 
+class ByHand(NamedTuple):
+    """Who has changed something by hand, and when.
+
+    :ivar action: the id of the action, by which it can be undone.
+    :ivar at: seconds since the epoch.
+    """
+
+    action: str
+    by: str
+    at: float
+
+
 class KeyState(NamedTuple):
     """One key of a provider.
 
     :ivar resting: seconds until it may be used again.
     :ivar aside: the provider refuses it.
+    :ivar by_hand: somebody has put it aside.
     """
 
     variable: str
@@ -19,6 +32,7 @@ class KeyState(NamedTuple):
     resting: float
     aside: bool
     requests: int
+    by_hand: ByHand | None = None
 
 
 class BreakerState(NamedTuple):
@@ -50,6 +64,7 @@ class DeploymentState(NamedTuple):
     first_token_p95: float | None
     answered: int
     failed: int
+    paused: ByHand | None = None
 
 
 class ProviderState(NamedTuple):
@@ -59,6 +74,7 @@ class ProviderState(NamedTuple):
     :ivar key_missing: the variables that could hold its key, if none does.
     :ivar in_use: permits that requests have, of *limit*.
     :ivar needed: a slot asks it.
+    :ivar limit_by_hand: somebody has set *limit*.
     """
 
     name: str
@@ -73,6 +89,8 @@ class ProviderState(NamedTuple):
     keys: tuple[KeyState, ...]
     deployments: tuple[DeploymentState, ...]
     needed: bool = True
+    paused: ByHand | None = None
+    limit_by_hand: ByHand | None = None
 
 
 class SlotState(NamedTuple):
@@ -80,12 +98,16 @@ class SlotState(NamedTuple):
 
     :ivar candidates: provider and model, the best first.
     :ivar samples: its last requests, the oldest first.
+    :ivar paused: it, or all that serves it, is paused by hand.
+    :ivar changed: somebody has pointed it elsewhere, or set something of it.
     """
 
     name: str
     candidates: tuple[tuple[str, str], ...]
     background: bool
     samples: tuple[Sample, ...]
+    paused: ByHand | None = None
+    changed: ByHand | None = None
 
 
 class Snapshot(NamedTuple):
@@ -102,6 +124,8 @@ class Snapshot(NamedTuple):
     :ivar under_way: requests.
     :ivar words: what each deployment was last heard to say.
     :ivar refused: requests that were refused in the last minute because the queue was full.
+    :ivar profile: the one in use; empty: none.
+    :ivar changes: by hand, that hold now.
     """
 
     at: float
@@ -118,3 +142,6 @@ class Snapshot(NamedTuple):
     words: dict[tuple[str, str], Word]
     refused: int
     cost_hour: dict[str, float]
+    profile: str = ""
+    profiles: tuple[str, ...] = ()
+    changes: int = 0

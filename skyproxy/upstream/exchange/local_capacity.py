@@ -115,6 +115,11 @@ class Capacity:
         if asking.called:
             self._asking = None
 
+    def resume(self, config: ProviderConfig) -> None:
+        """Ask again, beside the next request, for *config*."""
+        self._config = config
+        self._stopped = self._known = False
+
     def stop(self) -> None:
         """Ask no more."""
         self._stopped = True

@@ -242,6 +242,18 @@ class Provider:
         """Connections by state."""
         return self._client.connections()
 
+    def limit_to(self, config: ProviderConfig, max_concurrent: int, *, asked: bool) -> None:
+        """Follow *config*, which allows another number of requests at once and is otherwise the same.
+
+        :param asked: whether the provider is asked how many it takes.
+        """
+        self.config = config
+        if self._capacity is not None:
+            self._capacity.stop()
+            if asked:
+                self._capacity.resume(config)
+        self.guards.limiter.resize(max_concurrent)
+
     @property
     def idle(self) -> bool:
         """Whether no request is under way or waits, and no connection is about to be closed."""

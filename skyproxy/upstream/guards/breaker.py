@@ -197,6 +197,17 @@ class Breaker:
             cause=self._cause,
         )
 
+    def close(self) -> bool:
+        """Admit all again, and forget what failed. What is under way from before counts no more.
+
+        :return: whether it was not closed.
+        """
+        was_open = self._open_until is not None
+        self._failures, self._rest, self.calm = 0, 0.0, True
+        if was_open:
+            self._close()
+        return was_open
+
     def _succeeded(self) -> None:
         self._failures = 0
         self._rest = 0.0

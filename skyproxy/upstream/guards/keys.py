@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from pydantic import SecretStr
 from twisted.logger import Logger
@@ -34,6 +35,7 @@ class KeyStatistics:
     :ivar resting: seconds until it may be used again after a rate limit; 0 if it may.
     :ivar rejected: whether the provider refused it, so that it is put aside.
     :ivar requests: that it was ever used for.
+    :ivar by_hand: whether somebody put it aside.
     """
 
     variable: str
@@ -41,6 +43,7 @@ class KeyStatistics:
     resting: float
     rejected: bool
     requests: int
+    by_hand: bool = False
 
 
 class _Key:
@@ -174,11 +177,28 @@ class KeyRing:
                 variable=key.variable,
                 busy=key.busy,
                 resting=max(0.0, key.rests_until - now),
-                rejected=key.aside_until > now,
+                rejected=now < key.aside_until < inf,
                 requests=key.requests,
+                by_hand=key.aside_until == inf,
             )
             for key in self._keys
         )
+
+    def put_aside(self, variables: Collection[str]) -> None:
+        """Have the keys of *variables*, if they are not all, rest until this is called without them."""
+        aside = {key.variable for key in self._keys}.intersection(variables)
+        for key in self._keys:
+            if key.variable in aside and len(aside) < len(self._keys):
+                key.aside_until = inf
+            elif key.aside_until == inf:
+                self.put_back(key.variable)
+
+    def put_back(self, variable: str) -> None:
+        """Use the key of *variable* again, whatever was heard of it."""
+        for key in self._keys:
+            if key.variable == variable:
+                key.aside_until = key.refused_until = key.rests_until = 0.0
+                key.rests, key.forbidden, key.warned = 0, None, False
 
     def in_use(self) -> list[str]:
         """The variables of the keys that are not put aside."""
@@ -227,12 +247,12 @@ class KeyRing:
                 status=status,
             )
         key.refused_until = now + _ASIDE
-        if any(each.aside_until <= now for each in self._keys if each is not key):
+        if key.aside_until != inf and any(each.aside_until <= now for each in self._keys if each is not key):
             key.aside_until = key.refused_until
 
     def _aside(self, key: _Key) -> float | None:
         left = key.aside_until - self._clock.seconds()
-        return left if left > 0 else None
+        return left if 0 < left < inf else None
 
     def _blames(self, key: _Key, request: int) -> bool:
         """Whether it is the fault of *key* that *request* is forbidden with it. The only key has no other to show."""

@@ -30,6 +30,7 @@ from skyproxy.telemetry.statistics import Statistics
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.web.accounts import Accounts
+from skyproxy.web.acting import Acting
 from skyproxy.web.app import Api
 from skyproxy.web.events import EventStreams
 from skyproxy.web.figures import Sources
@@ -100,6 +101,23 @@ class FakeKeyTests:
         return succeed({"ollama": ("http://127.0.0.1:11434/v1", ("llama3.1:8b",))})
 
 
+class FakeOperations:
+    """In the place of what does actions.
+
+    :ivar done: the name of each, and what it was called with.
+    """
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, tuple[Any, ...], bool]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        def act(*arguments: Any, dry_run: bool = False) -> dict[str, Any]:
+            self.done.append((name, arguments, dry_run))
+            return {"v": 1, "id": "t-1", "text": f"{name} was done.", "by": arguments[-1] if arguments else ""}
+
+        return act
+
+
 class Answer:
     """An answer, read to its end."""
 
@@ -160,7 +178,7 @@ class WebCase(SynchronousTestCase):
         self.clock = Clock()
         self.proxy = FakeProxy()
         self.config = config_of(CONFIG)
-        runtime: Any = SimpleNamespace(config=self.config, router=Router(self.config), providers={})
+        runtime: Any = SimpleNamespace(config=self.config, router=Router(self.config), providers={}, changes=())
         proxy: Any = self.proxy
         self.statistics = Statistics(self.clock)
         self.lag = LagProbe(self.clock, self.clock.seconds)
@@ -200,6 +218,8 @@ class WebCase(SynchronousTestCase):
         self.streams = EventStreams(self.clock, self.observations, lines, "boot")
         key_tests: Any = FakeKeyTests()
         self.key_tests = key_tests
+        self.operations = FakeOperations()
+        self.asked_to_reload: list[str] = []
         self.api = Api(
             proxy,
             lambda: runtime,
@@ -213,6 +233,7 @@ class WebCase(SynchronousTestCase):
                 Setup(lambda: runtime, self.reloads, lambda: "http://127.0.0.1:1/v1"),
                 Testing(lambda: runtime, key_tests),
             ),
+            Acting(self.operations, self.reload, lambda: self.config.profile_token),
             now=lambda: NOW,
         )
         limits = ServerLimits(body_bytes=100_000)
@@ -232,6 +253,10 @@ class WebCase(SynchronousTestCase):
         content = self.treq.content(response)
         self.treq.flush()
         return Answer(response.code, found, self.successResultOf(content))
+
+    def reload(self, by: str) -> Deferred[Any]:
+        self.asked_to_reload.append(by)
+        return succeed(SimpleNamespace(problems=None, changed={"changes": ["slot default: model a → b"]}))
 
     def line(self) -> Line:
         """A connection of its own."""

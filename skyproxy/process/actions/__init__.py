@@ -1,0 +1,1 @@
+"""What people do to a running skyproxy: each action, what it changes, and how it is undone or kept."""

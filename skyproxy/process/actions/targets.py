@@ -1,0 +1,46 @@
+"""What an action is about, checked against the configuration."""
+
+from __future__ import annotations
+
+from skyproxy.config import Config
+from skyproxy.errors import InvalidRequest, NotFound
+from skyproxy.pipeline.changes import Target
+from skyproxy.util.close_matches import nearest
+
+
+def checked_target(config: Config, asked: Target) -> Target:
+    """*asked*, which names a slot, a provider, or a provider and a model.
+
+    :raise InvalidRequest: it names neither, or both.
+    :raise NotFound: there is none of this name.
+    """
+    if asked.key:
+        raise InvalidRequest("A key is not meant here.", param="key")
+    if bool(asked.slot) == bool(asked.provider) or (asked.slot and asked.model):
+        raise InvalidRequest("Name a slot, or a provider, or a provider and a model.", param="provider")
+    if asked.slot:
+        _check_name("slot", asked.slot, list(config.model_slots))
+    else:
+        _check_name("provider", asked.provider, list(config.providers))
+    return asked
+
+
+def key_of(config: Config, asked: Target) -> Target:
+    """*asked*, which names a provider and one of its keys, by its variable.
+
+    :raise InvalidRequest: it names something else.
+    :raise NotFound: there is none of this name.
+    """
+    if not asked.provider or not asked.key or asked.slot or asked.model:
+        raise InvalidRequest("Name a provider, and the variable of one of its keys.", param="key")
+    _check_name("provider", asked.provider, list(config.providers))
+    variables = [each.variable for each in config.providers[asked.provider].api_keys]
+    _check_name(f"key of {asked.provider}", asked.key, variables)
+    return asked
+
+
+def _check_name(what: str, name: str, known: list[str]) -> None:
+    if name not in known:
+        near = nearest(name, known)
+        hint = f"Did you mean {near!r}?" if near else f"There are {', '.join(known) or 'none'}."
+        raise NotFound(f"There is no {what} {name[:100]!r}. {hint}")
