@@ -296,4 +296,4 @@ add_accounts(Api.app, Api.account)
 add_actions(Api.app, Api.act)
 for _path, _endpoint in _PROXIED.items():
     Api.app.route(_path, methods=["POST"], endpoint=_path)(_proxied(_endpoint))
-add_page(Api.app, Api._near, Api._begun, lambda api: api._page)
+add_page(Api.app, Api._near, Api._served, lambda api: api._page)
