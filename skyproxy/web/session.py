@@ -10,7 +10,7 @@ import hmac
 import secrets
 from typing import Any
 
-from skyproxy.errors import SkyproxyError
+from skyproxy.errors import OriginNotAllowed, SkyproxyError
 from skyproxy.web.host import check_near
 
 CSRF = b"x-skyproxy-csrf"
@@ -39,7 +39,7 @@ class Sessions:
     def begin(self, request: Any) -> tuple[dict[str, Any], bytes]:
         """What ``GET /api/session`` answers, and its Set-Cookie.
 
-        :raise NotAllowed: a page of another origin asks.
+        :raise OriginNotAllowed: a page of another origin asks.
         """
         check_near(request.client)
         check_same_origin(request)
@@ -53,7 +53,8 @@ class Sessions:
     def check(self, request: Any) -> None:
         """See that *request* comes from the page.
 
-        :raise NotAllowed: it does not, or that cannot be seen.
+        :raise OriginNotAllowed: a page of another origin asks.
+        :raise NotAllowed: it does not bring what the page brings.
         """
         check_near(request.client)
         check_same_origin(request)
@@ -84,15 +85,15 @@ def cookie_name(request: Any) -> bytes:
 
 
 def check_same_origin(request: Any) -> None:
-    """See that no page of another origin asks, not even one of another port of this machine.
+    """See that no page of another origin asks, not even one of another port of this machine. Programs may.
 
-    :raise NotAllowed: one does.
+    :raise OriginNotAllowed: one does.
     """
     site = request.header(b"sec-fetch-site")
     if site is not None and site.lower() not in _SAME:
-        raise NotAllowed("Pages of other origins may not do that.")
+        raise OriginNotAllowed("Only skyproxy's own page, and programs, may ask for that.")
     origins = request.requestHeaders.getRawHeaders(b"origin", ())
     scheme = b"https" if request.isSecure() else b"http"
     own = b"%b://%b" % (scheme, (request.header(b"host") or b"").lower())
     if len(origins) > 1 or any(each.lower() != own for each in origins):
-        raise NotAllowed("Pages of other origins may not do that.")
+        raise OriginNotAllowed("Only skyproxy's own page, and programs, may ask for that.")

@@ -9,11 +9,10 @@ from twisted.internet.defer import Deferred, succeed
 
 from skyproxy.config import EMBEDDED_DEMO
 from skyproxy.config.known import BY_NAME
-from skyproxy.errors import NotFound, OriginNotAllowed
+from skyproxy.errors import NotFound
 from skyproxy.pipeline.proxy import Runtime
 from skyproxy.upstream.key_check import KeyReport, unlisted
 from skyproxy.upstream.key_tests import KeyTests
-from skyproxy.web.request import ApiRequest
 
 VERSION = 1
 
@@ -79,15 +78,3 @@ def _told(name: str, reports: list[KeyReport], problems: tuple[str, ...]) -> dic
         "models": None if models is None else len(models),
         "problems": list(problems),
     }
-
-
-def check_own_page(request: ApiRequest) -> None:
-    """Refuse what a page of another origin asks for, be it of another port of this machine.
-
-    :raise OriginNotAllowed: one does.
-    """
-    site, origin = request.header(b"sec-fetch-site"), request.header(b"origin")
-    scheme = b"https" if request.isSecure() else b"http"  # type: ignore[no-untyped-call]
-    own = b"%b://%b" % (scheme, request.header(b"host") or b"")
-    if site not in (None, b"same-origin", b"none") or origin not in (None, own):
-        raise OriginNotAllowed("Only skyproxy's own page, and programs, may ask for that.")

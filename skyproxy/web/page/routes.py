@@ -14,8 +14,9 @@ from skyproxy.http.common.headers import Fields
 from skyproxy.web.client import HttpClient
 from skyproxy.web.page.files import PageFiles
 from skyproxy.web.request import ApiRequest
+from skyproxy.web.session import check_same_origin
 from skyproxy.web.setup import Setup
-from skyproxy.web.testing import Testing, check_own_page
+from skyproxy.web.testing import Testing
 
 _JSON = ((b"Content-Type", b"application/json"), (b"Cache-Control", b"no-store"))
 
@@ -52,7 +53,7 @@ def add_page(app: Klein, near: Near, begun: Begun, page: Callable[[Any], Page]) 
     def post(path: str, ask: Callable[..., Deferred[dict[str, Any]]]) -> None:
         def handle(self: Any, request: ApiRequest, **parts: str) -> Deferred[None]:
             def serve(client: HttpClient) -> Deferred[None]:
-                check_own_page(request)
+                check_same_origin(request)
                 told = ask(page(self).testing, **parts)
                 return told.addCallback(lambda value: client.answer(200, _JSON, encode(value)))
 
