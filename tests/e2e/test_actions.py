@@ -20,7 +20,7 @@ TOKEN = "hotkey-0123456789abcdef"
 
 CONFIG = """\
 # Mine; do not touch.  \r
-proxy: {{drain_timeout: 2s}}\r
+proxy: {{{proxy}}}\r
 providers:\r
   first:\r
     base_url: {first}   # the good one\r
@@ -42,12 +42,12 @@ profiles:\r
 class House:
     """skyproxy before two providers, and its commands."""
 
-    def __init__(self, start: Starter, folder: Path) -> None:
+    def __init__(self, start: Starter, folder: Path, proxy: str = "drain_timeout: 2s") -> None:
         self.folder = folder
         self.first: DemoProvider = start(DemoProvider)
         self.second: DemoProvider = start(DemoProvider)
         self.path = folder / "skyproxy.yaml"
-        text = CONFIG.format(first=self.first.base_url, second=self.second.base_url)
+        text = CONFIG.format(proxy=proxy, first=self.first.base_url, second=self.second.base_url)
         self.path.write_bytes(text.encode("utf-8"))
         runtime = folder / "run"
         runtime.mkdir(mode=0o700)
@@ -343,3 +343,17 @@ def test_changes_outlive_a_reload_unless_what_they_are_about_is_gone(house: Hous
     assert [each["kind"] for each in house.told("changes")["changes"]] == ["set"]
     assert house.answered_by("alone") == "first"
     eventually(lambda: house.records("ends, for what it is about is gone", 2), "that is told")
+
+
+def test_what_is_kept_is_seen_by_the_watch_as_nothing_new(start: Starter, tmp_path: Path) -> None:
+    house = House(start, tmp_path, "drain_timeout: 2s, watch: true")
+    proxy: Any = house.run
+    connection = open_request(proxy, chat("first:guard;first=3"), extra=b"Connection: close\r\n")
+    eventually(lambda: house.first.stats()["active"] == 1, "the request is under way")
+    house.command("set", "first", "max_concurrent=1")
+    house.command("keep")
+    (read,) = eventually(lambda: house.records("Configuration reloaded", 1), "the watch has seen it")
+    assert "changes" not in read, read
+    assert house.provider()["places"]["limit"] == 1
+    assert b"200 OK" in read_all(connection)
+    assert house.answered_by() == "first"
