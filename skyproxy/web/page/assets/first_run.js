@@ -16,9 +16,11 @@ export function start(shown) {
   look();
 
   function look() {
-    if (!state.now) return;
+    const name = shown();
+    // What is not shown yet is looked at again with the next news.
+    if (!state.now || !name) return;
     end();
-    if (shown() !== 'now' || !isEmpty(state.now)) return;
+    if (name !== 'now' || !isEmpty(state.now)) return;
     try {
       if (sessionStorage.getItem(KEY)) return;
       sessionStorage.setItem(KEY, 'yes');
