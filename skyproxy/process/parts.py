@@ -62,6 +62,7 @@ from skyproxy.web.events import EventStreams
 from skyproxy.web.figures import Sources, figures
 from skyproxy.web.observations import Observations
 from skyproxy.web.page.files import PageFiles, shipped
+from skyproxy.web.page.guides import Guides
 from skyproxy.web.page.routes import Page
 from skyproxy.web.request import RequestIds
 from skyproxy.web.setup import Setup
@@ -176,7 +177,8 @@ def make_parts(
         observations,
         streams,
         Page(
-            PageFiles(shipped()),
+            page_files := PageFiles(shipped()),
+            Guides(page_files.version),
             Setup(providers.runtime, reloads, lambda: endpoints.address()[0]),
             Testing(providers.runtime, KeyTests(make_client, Timers(reactor))),
         ),

@@ -35,7 +35,7 @@ PURE = {"errors", "clock", "util", "config", "formats"}
 APART = "demo"  # a server of its own, which the process starts
 OF_ONE_PACKAGE = {
     "klein": "web", "werkzeug": "web", "treq": "upstream", "httptools": "http", "h2": "http", "hpack": "http",
-    "hyperframe": "http", "priority": "http", "prometheus_client": "web",
+    "hyperframe": "http", "priority": "http", "prometheus_client": "web", "markdown_it": "web",
 }  # fmt: skip
 
 TOP_LEVEL = {
@@ -111,7 +111,7 @@ def imports_in_tree() -> list[Import]:
 # The rules. Each gives its complaints.
 
 
-NAMES = {"OpenSSL": "pyopenssl", "dotenv": "python-dotenv", "yaml": "pyyaml"}
+NAMES = {"OpenSSL": "pyopenssl", "dotenv": "python-dotenv", "yaml": "pyyaml", "markdown_it": "markdown-it-py"}
 """What is imported under another name than that of its distribution."""
 
 

@@ -93,18 +93,26 @@ class PageFiles:
 
     def _file(self, name: str, accept_encoding: bytes, cache: bytes) -> tuple[bytes, list[Field]]:
         body = self._contents[name]
-        headers = [
-            (b"Content-Type", TYPES[name.rpartition(".")[2]]),
-            (b"Cache-Control", cache),
-            (b"Vary", b"Accept-Encoding"),
-            *_SECURITY,
-        ]
+        headers = headers_of(name, cache)
         if _takes_gzip(accept_encoding):
             if name not in self._compressed:
                 self._compressed[name] = gzip.compress(body, mtime=0)
             body = self._compressed[name]
             headers.append((b"Content-Encoding", b"gzip"))
         return body, headers
+
+
+def headers_of(name: str, cache: bytes) -> list[Field]:
+    """The headers of the file *name*, which the page's policy holds for.
+
+    :param cache: its Cache-Control.
+    """
+    return [
+        (b"Content-Type", TYPES[name.rpartition(".")[2]]),
+        (b"Cache-Control", cache),
+        (b"Vary", b"Accept-Encoding"),
+        *_SECURITY,
+    ]
 
 
 def _takes_gzip(accept_encoding: bytes) -> bool:

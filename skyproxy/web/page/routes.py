@@ -13,6 +13,7 @@ from skyproxy.formats.json_body import encode
 from skyproxy.http.common.headers import Fields
 from skyproxy.web.client import HttpClient
 from skyproxy.web.page.files import PageFiles
+from skyproxy.web.page.guides import Guides
 from skyproxy.web.request import ApiRequest
 from skyproxy.web.session import check_same_origin
 from skyproxy.web.setup import Setup
@@ -28,11 +29,13 @@ Near = Callable[[Any, ApiRequest, Callable[[], tuple[bytes, Fields]]], Deferred[
 class Page:
     """What the page consists of.
 
+    :ivar guides: for people, as documents of their own.
     :ivar setup: what the configuration has and lacks.
     :ivar testing: tests keys, and looks for servers on this machine.
     """
 
     files: PageFiles
+    guides: Guides
     setup: Setup
     testing: Testing
 
@@ -63,6 +66,7 @@ def add_page(app: Klein, near: Near, begun: Begun, page: Callable[[Any], Page]) 
 
     add("/", lambda page, accepted: page.files.index(accepted))
     add("/a/<version>/<path:name>", lambda page, accepted, version, name: page.files.asset(version, name, accepted))
+    add("/guide/<name>", lambda page, _, name: page.guides.document(name))
     add("/api/setup", lambda page, _: (encode(page.setup.facts()), _JSON))
     post("/api/test/<name>", Testing.test)
     post("/api/local", Testing.local)

@@ -36,6 +36,7 @@ from skyproxy.web.events import EventStreams
 from skyproxy.web.figures import Sources
 from skyproxy.web.observations import Observations
 from skyproxy.web.page.files import PageFiles, shipped
+from skyproxy.web.page.guides import Guides
 from skyproxy.web.page.routes import Page
 from skyproxy.web.request import RequestIds
 from skyproxy.web.setup import Setup
@@ -229,7 +230,8 @@ class WebCase(SynchronousTestCase):
             self.observations,
             self.streams,
             Page(
-                PageFiles(shipped()),
+                page_files := PageFiles(shipped()),
+                Guides(page_files.version),
                 Setup(lambda: runtime, self.reloads, lambda: "http://127.0.0.1:1/v1"),
                 Testing(lambda: runtime, key_tests),
             ),

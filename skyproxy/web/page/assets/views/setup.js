@@ -9,6 +9,12 @@ const RESULTS = {
   good: ['✓', 'ok'], answers: ['✓', 'ok'], refused: ['✕', 'bad'], 'no answer': ['✕', 'bad'], missing: ['✕', 'bad'],
   'not tested': ['○', 'muted'],
 };
+const GUIDES = [
+  ['player', 'For players', 'from the installation to the first word, and what to do when a character is silent'],
+  ['operator', 'For operators', 'everything that can be configured, watched and changed'],
+  ['reference', 'Reference', 'every option, its type and its default'],
+  ['contributor', 'For contributors', 'how skyproxy is built'],
+];
 const ENDPOINT = '/chat/completions';
 
 export function make() {
@@ -30,6 +36,7 @@ export function make() {
       section('local', 'On this computer', local(leaving.signal)),
       section('slots', '2. Slots', slots(setup, leaving.signal)),
       section('skyrimnet', '3. SkyrimNet', skyrimnet(setup)),
+      section('guides', 'Guides', guides()),
     );
   }
 
@@ -184,6 +191,10 @@ function slotRow(slot, signal) {
     h('div', {class: 'actions many'}, h('a', {class: 'button', href: `#/try?slot=${encodeURIComponent(slot.name)}`, 'aria-label': `Try ${slot.name}`}, 'Try it'), test),
     result,
   );
+}
+
+function guides() {
+  return h('ul', {class: 'notes'}, GUIDES.map(([name, title, about]) => h('li', null, h('span', null, h('a', {href: `guide/${name}`}, title), `: ${about}`))));
 }
 
 function skyrimnet(setup) {
