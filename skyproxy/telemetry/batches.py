@@ -113,8 +113,8 @@ class Batches:
             try:
                 record = ended.record()
                 records.append((record, at))
-                self._ring.add(record, at, ended)
-                self._ledger.completed(record, ended)
+                address = self._ring.add(record, at, ended)
+                self._ledger.completed(record, ended, address)
             except Exception:
                 _log.failure("A request could not be recorded")
         return records

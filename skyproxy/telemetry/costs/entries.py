@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from skyproxy.telemetry.records import GivenUp, RequestRecord
 from skyproxy.telemetry.requests.facts import Trace
+from skyproxy.telemetry.usage import Tokens
 
 ANSWER, GIVEN_UP, HEDGE = 0, 1, 2
 """What an entry is of: requests, or attempts that did not bring the answer, or such attempts of hedged requests."""
@@ -20,7 +21,6 @@ those of which the second one won, and the seconds that this saved; those with t
 
 _PLACES = {name: place for place, name in enumerate(COUNTS)}
 _RESCUED, _HEDGED, _WON, _SAVED = (_PLACES[name] for name in ("rescued", "hedged", "hedges_won", "saved"))
-_COUNTED, _PROMPT, _COMPLETION, _CACHED, _REASONING, _ESTIMATED, _COST, _COST_ESTIMATED = range(10, 18)
 
 Key: TypeAlias = tuple[int, str, str, str, str, int, str, str]
 """Minute (since the epoch) in which the requests came, slot, provider, model, client, of what, source, currency."""
@@ -33,13 +33,6 @@ _LONGEST_NAME = 200
 
 MOST_ENTRIES = 20_000
 """Entries that wait to be written, at most."""
-
-
-class Who(Protocol):
-    """Where a request came from."""
-
-    @property
-    def who(self) -> tuple[Any, bytes]: ...
 
 
 class Ended(Protocol):
@@ -57,9 +50,6 @@ class Ended(Protocol):
 
     @property
     def attempts(self) -> Trace: ...
-
-    @property
-    def client(self) -> Who: ...
 
 
 class Book:
@@ -124,9 +114,13 @@ class _Names:
 
 
 class Collector:
-    """Adds up entries. All of it is done for each request."""
+    """Adds up entries. All of it is done for each request.
 
-    def __init__(self) -> None:
+    :param began: called when there is something to be written.
+    """
+
+    def __init__(self, began: Callable[[], object] = bool) -> None:
+        self._began = began
         self._clients = _Names(lambda name: name[:_LONGEST_NAME])
         self._models: dict[str, str] = {}
         self._entries = Entries({}, {})
@@ -146,40 +140,43 @@ class Collector:
         later, self._entries = self._entries, entries
         return self._entries.merge(later)
 
-    def arrived(self, minute: int) -> None:
-        """A request came."""
+    def book(self, minute: int) -> Book:
+        """That of *minute*, until :meth:`take`."""
         book = self._entries.books.get(minute)
         if book is None:
             book = self._entries.books[minute] = Book()
-        book.arrived += 1
+        return book
 
-    def add(self, record: RequestRecord, ended: Ended) -> None:
-        """A request is over."""
-        minute, trace, tokens = ended.minute, ended.attempts, record.tokens
+    def add(self, record: RequestRecord, ended: Ended, address: Any) -> None:
+        """A request is over.
+
+        :param address: of its client, an IAddress.
+        """
+        minute, steps, tokens = ended.minute, ended.attempts.steps, record.tokens
         counts, books = self._entries
-        book = books.get(minute)
-        if book is None:
-            book = books[minute] = Book()
+        book = books.get(minute) or self.book(minute)
         book.finished += 1
-        host = getattr(ended.client.who[0], "host", None) or ""
+        host = getattr(address, "host", None) or ""
         client = self._clients.known.get(host) or self._clients.admit(host)
         slot, model = record.slot, record.upstream_model or ""
         if slot is None:
-            slot, model = "", self._model(model, trace)
+            slot, model = "", self._model(model, ended.attempts)
         key = (minute, slot, record.provider or "", model, client, ANSWER, record.price_source or "", record.currency)
         entry = counts.get(key)
         if entry is None:
+            if not counts:
+                self._began()
             entry = counts[key] = [0] * len(COUNTS)
         entry[_PLACES[record.outcome]] += 1
         if tokens is not None:
-            book.tokens += tokens.prompt + tokens.completion
-            _take(entry, record)
-        if trace.steps:
+            book.tokens += tokens[0] + tokens[1]
+            _take(entry, tokens, record.cost)
+        if steps:
             _take_steps(entry, record, ended)
         for attempt in record.given_up:
             if attempt.tokens is not None:
                 book.tokens += attempt.tokens.prompt + attempt.tokens.completion
-                self._add_given_up(attempt, minute, slot, client, trace)
+                self._add_given_up(attempt, minute, slot, client, ended.attempts)
 
     def _add_given_up(self, attempt: GivenUp, minute: int, slot: str, client: str, trace: Trace) -> None:
         role = HEDGE if attempt.hedged else GIVEN_UP
@@ -188,7 +185,8 @@ class Collector:
         entry = self._entries.counts.get(key)
         if entry is None:
             entry = self._entries.counts[key] = [0] * len(COUNTS)
-        _take(entry, attempt)
+        assert attempt.tokens is not None
+        _take(entry, attempt.tokens, attempt.cost)
 
     def _model(self, name: str, trace: Trace) -> str:
         """A model that a client names: it may have anything in its name, a key too."""
@@ -200,21 +198,21 @@ class Collector:
         return kept
 
 
-def _take(entry: list[float], record: RequestRecord | GivenUp) -> None:
-    """Add what *record*, which has tokens, took."""
-    assert record.tokens is not None
-    prompt, completion, cached, reasoning, estimated = record.tokens
-    entry[_COUNTED] += 1
-    entry[_PROMPT] += prompt
-    entry[_COMPLETION] += completion
-    entry[_CACHED] += cached
-    entry[_REASONING] += reasoning
-    cost = record.cost
-    if cost is not None:
-        entry[_COST] += cost
+def _take(entry: list[float], tokens: Tokens, cost: float | None) -> None:
+    """Add *tokens*, and what they cost, at their places in :data:`COUNTS`: to look for names takes twice as long."""
+    prompt, completion, cached, reasoning, estimated = tokens
+    entry[10] += 1
+    entry[11] += prompt
+    entry[12] += completion
+    if cached:
+        entry[13] += cached
+    if reasoning:
+        entry[14] += reasoning
+    if cost:
+        entry[16] += cost
     if estimated:
-        entry[_ESTIMATED] += prompt + completion
-        entry[_COST_ESTIMATED] += cost or 0.0
+        entry[15] += prompt + completion
+        entry[17] += cost or 0.0
 
 
 def _take_steps(entry: list[float], record: RequestRecord, ended: Ended) -> None:

@@ -14,11 +14,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from skyproxy.http.loop.worker_thread import Worker
-from skyproxy.telemetry.costs.entries import Collector, Ended, Entries
+from skyproxy.telemetry.costs.entries import Book, Collector, Entries
 from skyproxy.telemetry.costs.ledger_file import LedgerFile, Run
 from skyproxy.telemetry.costs.periods import Period
 from skyproxy.telemetry.costs.reading import read_book, read_costs
-from skyproxy.telemetry.records import RequestRecord
 
 _log = Logger()
 
@@ -42,6 +41,7 @@ class Ledger:
     :param is_alive: whether there may be a process of a number.
     :param wall: the time of day, seconds since the epoch.
     :param worker: does what blocks; None: a thread of its own.
+    :ivar completed: a request is over: see :meth:`Collector.add <skyproxy.telemetry.costs.entries.Collector.add>`.
     :ivar unwritten: requests that are in no sum, because too much waited to be written.
     """
 
@@ -59,10 +59,14 @@ class Ledger:
         self._wall = wall
         run = Run(boot, socket.gethostname(), os.getpid(), wall())
         self._on_disk = bool(paths)
-        self._file = LedgerFile(paths, keep_days * 86_400.0, run, is_alive)
+        self._file = LedgerFile(paths, keep_days * 86_400.0, run, is_alive, wall)
         self._worker = worker or Worker(reactor, "the ledger in SQLite")
-        self._collector = Collector()
+        self._collector = Collector(self._schedule)
+        self.completed = self._collector.add
         self._timer: Any = None
+        self._minute = 0
+        self._book: Book | None = None
+        """That of this minute, until it is written."""
         self._writing = self._closed = False
         self._written_at = -INTERVAL_SECONDS
         self._warned_at: float | None = None
@@ -72,17 +76,13 @@ class Ledger:
 
     def arrived(self) -> int:
         """A request has come; returns its minute."""
-        minute = int(self._wall()) // 60
-        self._collector.arrived(minute)
-        if self._timer is None:
+        now = self._wall()
+        if not 0 <= now - self._minute * 60 < 60 or self._book is None:
+            self._minute = int(now) // 60
+            self._book = self._collector.book(self._minute)
             self._schedule()
-        return minute
-
-    def completed(self, record: RequestRecord, ended: Ended) -> None:
-        """A request is over."""
-        self._collector.add(record, ended)
-        if self._timer is None:
-            self._schedule()
+        self._book.arrived += 1
+        return self._minute
 
     # Its life.
 
@@ -136,7 +136,7 @@ class Ledger:
     # How it writes.
 
     def _schedule(self) -> None:
-        if self._closed:
+        if self._closed or self._timer is not None:
             return
         since = self._reactor.seconds() - self._written_at
         self._timer = self._reactor.callLater(max(SOON_SECONDS, INTERVAL_SECONDS - since), self._time_is_over)
@@ -153,7 +153,7 @@ class Ledger:
         if self._closed or self._collector.is_empty:
             return
         self._writing, self._written_at = True, self._reactor.seconds()
-        file, entries = self._file, self._collector.take()
+        file, entries, self._book = self._file, self._collector.take(), None
         self._do(lambda: file.write(entries)).addCallbacks(self._written, self._not_written, errbackArgs=(entries,))
 
     def _written(self, _: None) -> None:
@@ -163,9 +163,9 @@ class Ledger:
         """Keep it for the next time."""
         self._writing = False
         self.unwritten += self._collector.put_back(entries)
+        self._book = None
         self._warn(failure)
-        if self._timer is None:
-            self._schedule()
+        self._schedule()
 
     def _do(self, job: Callable[[], _T]) -> Deferred[_T]:
         """Have *job* done in the thread, and tell what there is to be told."""

@@ -123,3 +123,11 @@ def in_memory() -> sqlite3.Connection:
     database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     _prepare(database)
     return database
+
+
+def inode(path: Path) -> int | None:
+    """Tells the file at *path* from another one of its name; None: there is none."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None

@@ -17,6 +17,7 @@ from skyproxy.telemetry.costs.ledger_database import (
     ForeignFile,
     connect,
     in_memory,
+    inode,
     is_busy,
     is_damaged,
     read_only,
@@ -37,11 +38,8 @@ _WRITE_RUN = (
 
 _SUMS = ", ".join(f"SUM({name})" for name in COUNTS)
 
-_SILENT_SECONDS = 900.0
-"""After which a run on another computer counts as ended. It writes while requests come or go."""
-
-_CLEAN_SECONDS = 3600.0
-_KEEP_IN_MEMORY_SECONDS = 31 * 86_400.0
+_SILENT_SECONDS = 900.0  # after which a run on another computer counts as ended
+_CLEAN_SECONDS, _KEEP_IN_MEMORY_SECONDS = 3600.0, 31 * 86_400.0
 _MOST_ROWS, _MOST_ROWS_IN_MEMORY = 3_000_000, 100_000
 """Some 400 MB, and some 15."""
 
@@ -91,16 +89,25 @@ class LedgerFile:
 
     :param paths: of the file: the first that can be used is taken.
     :param is_alive: whether there may be a process of a number on this computer.
+    :param wall: the time of day, seconds since the epoch.
     :ivar path: of the file that is used; None: it is in memory.
     :ivar keep_seconds: for how long it is kept; in memory a month at most.
     :ivar notes: what is to be told, for people: each a sentence and its details.
     """
 
-    def __init__(self, paths: Sequence[Path], keep_seconds: float, run: Run, is_alive: Callable[[int], bool]) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        keep_seconds: float,
+        run: Run,
+        is_alive: Callable[[int], bool],
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._paths = paths
         self.keep_seconds = keep_seconds
         self._run = run
         self._is_alive = is_alive
+        self._wall = wall
         self._database: sqlite3.Connection | None = None
         self._cleaned_at = 0.0
         self._asides = 0
@@ -120,7 +127,7 @@ class LedgerFile:
 
     def write(self, entries: Entries) -> None:
         """Add *entries*, all or none."""
-        now, name = time.time(), self._run.name
+        now, name = self._wall(), self._run.name
         with self._transaction() as database:
             database.execute(_WRITE_RUN, (name, self._run.host, self._run.pid, self._run.began, now))
             database.executemany(_WRITE, [(*key, *counts) for key, counts in entries.counts.items()])
@@ -135,7 +142,7 @@ class LedgerFile:
 
     def find_lost(self) -> None:
         """See which other runs have ended without a word, and count what they had under way."""
-        now, lost = time.time(), 0
+        now, lost = self._wall(), 0
         with self._transaction() as database:
             rows = database.execute("SELECT run, host, pid, seen FROM runs WHERE ended IS NULL").fetchall()
             for run, host, pid, seen in rows:
@@ -166,7 +173,7 @@ class LedgerFile:
                 (since,),
             ).fetchall()
             runs = database.execute("SELECT run, host, pid, seen FROM runs WHERE ended IS NULL").fetchall()
-        now, own = time.time(), self._run.name
+        now, own = self._wall(), self._run.name
         running = {run for run, host, pid, seen in runs if run == own or not self._has_ended(host, pid, now - seen)}
         left = {run: arrived - finished for run, arrived, finished, _ in books}
         return Found(
@@ -194,7 +201,7 @@ class LedgerFile:
         if database is not None:
             try:
                 with self._transaction():
-                    database.execute("UPDATE runs SET ended = ? WHERE run = ?", (time.time(), self._run.name))
+                    database.execute("UPDATE runs SET ended = ? WHERE run = ?", (self._wall(), self._run.name))
             finally:
                 self._let_go()
 
@@ -259,7 +266,7 @@ class LedgerFile:
         return self._database
 
     def _opened(self, path: Path) -> sqlite3.Connection:
-        self._inode = _inode(path)
+        self._inode = inode(path)
         try:
             database = connect(path)
         except (ForeignFile, sqlite3.DatabaseError) as error:
@@ -267,12 +274,12 @@ class LedgerFile:
                 raise
             self._put_aside(path, str(error))
             database = connect(path)
-        self._inode = _inode(path)
+        self._inode = inode(path)
         return database
 
     def _put_aside(self, path: Path, reason: str) -> None:
         self._let_go()
-        if self._inode is not None and _inode(path) != self._inode:
+        if self._inode is not None and inode(path) != self._inode:
             return  # another process has put it aside already
         if self._asides == _MOST_ASIDE:
             raise NotUsable(f"{path}: {reason}")
@@ -290,10 +297,3 @@ class LedgerFile:
         if database is not None:
             with suppress(sqlite3.Error):
                 database.close()
-
-
-def _inode(path: Path) -> int | None:
-    try:
-        return path.stat().st_ino
-    except OSError:
-        return None

@@ -41,6 +41,7 @@ class Cost(NamedTuple):
 
 
 UNKNOWN = Cost()
+_NOTHING = Cost(0.0, "USD", "local")
 
 
 class Prices:
@@ -67,14 +68,15 @@ class Prices:
     def cost(self, provider: str, model: str, tokens: Tokens) -> Cost:
         """What *tokens* cost of the provider's *model*."""
         price = self._known(provider, model)
-        if isinstance(price, Price):
-            return Cost(cost_of(tokens, price), price.currency, "configuration")
+        if type(price) is ModelPrice:
+            rate = price.usual if price.is_simple else price.rate(tokens.prompt, self._wall())
+            return Cost(cost_of(tokens, rate), "USD", "table")
         if price is None:
             return UNKNOWN
         if price == "local":
-            return Cost(0.0, "USD", "local")
-        rate = price.usual if price.is_simple else price.rate(tokens.prompt, self._wall())
-        return Cost(cost_of(tokens, rate), "USD", "table")
+            return _NOTHING
+        assert type(price) is Price
+        return Cost(cost_of(tokens, price), price.currency, "configuration")
 
     def _look_up(self, provider: str, model: str) -> Price | ModelPrice | Literal["local"] | None:
         configured = price_of(self._configured, provider, model)

@@ -70,17 +70,20 @@ class RequestRing:
         self._entries: deque[Kept] = deque(maxlen=most)
         self.total = 0
 
-    def add(self, record: RequestRecord, at: float, ended: Ended) -> None:
+    def add(self, record: RequestRecord, at: float, ended: Ended) -> Any:
         """Keep *ended*.
 
         :param at: when it was over, seconds since the epoch.
+        :return: the address of its client.
         """
         trace, error = ended.attempts, ended.error
         if trace.steps or len(record.model) > _LONGEST_NAME:
             record = _shortened(record, trace)
         text = "" if error is None else trace.masked(text_of(error))[:MAX_TEXT]
-        self._entries.append((record, at, ended.started, trace, ended.client.who, text))
+        who = ended.client.who
+        self._entries.append((record, at, ended.started, trace, who, text))
         self.total += 1
+        return who[0]
 
     def __len__(self) -> int:
         return len(self._entries)

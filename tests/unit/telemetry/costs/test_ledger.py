@@ -43,13 +43,8 @@ class Trace:
         return text.replace("sk-secret", "***")
 
 
-def ended(minute: int, *steps: Step, client: str = "127.0.0.1") -> Any:
-    return SimpleNamespace(
-        minute=minute,
-        started=100.0,
-        attempts=Trace(*steps),
-        client=SimpleNamespace(who=(SimpleNamespace(host=client), b"SkyrimNet")),
-    )
+def ended(minute: int, *steps: Step) -> Any:
+    return SimpleNamespace(minute=minute, started=100.0, attempts=Trace(*steps))
 
 
 class LedgerCase(SynchronousTestCase):
@@ -78,7 +73,8 @@ class LedgerCase(SynchronousTestCase):
         return made
 
     def request(self, ledger: Ledger, record: RequestRecord = PAID, *steps: Step, client: str = "127.0.0.1") -> None:
-        ledger.completed(record, ended(ledger.arrived(), *steps, client=client))
+        over = ended(ledger.arrived(), *steps)
+        ledger.completed(record, over, SimpleNamespace(host=client))
 
     def costs(self, ledger: Ledger, period: Any = "today") -> dict[str, Any]:
         return self.successResultOf(ledger.costs(period))
@@ -144,11 +140,11 @@ class SumsTests(LedgerCase):
         hedge = Step(102.0, "hedge", 0, seconds=2.0)
         over = ended(ledger.arrived(), hedge)
         over.attempts.answered = SimpleNamespace(candidate=1)
-        ledger.completed(PAID._replace(provider="ollama", time_to_first_byte=2.9, given_up=(lost,)), over)
+        ledger.completed(PAID._replace(provider="ollama", time_to_first_byte=2.9, given_up=(lost,)), over, None)
         self.request(ledger, PAID._replace(given_up=(retried,)), Step(101.0, "failed", 0, status=503))
         over = ended(ledger.arrived(), hedge)
         over.attempts.answered = SimpleNamespace(candidate=0)
-        ledger.completed(PAID, over)
+        ledger.completed(PAID, over, None)
         costs = self.costs(ledger)
         self.assertEqual(costs["hedging"]["requests"], 2)
         self.assertEqual(costs["hedging"]["silences_avoided"], 1)
@@ -245,7 +241,7 @@ class BookTests(LedgerCase):
         self.alive = False
         self.assertEqual(self.book(first)["lost"], 1)
         # It was only asleep.
-        other.completed(PAID, ended(other.arrived()))
+        other.completed(PAID, ended(other.arrived()), None)
         self.clock.advance(5)
         self.alive = True
         self.assertEqual(self.book(first)["lost"], 0)
@@ -322,10 +318,10 @@ class DiskTests(LedgerCase):
         self.patch(of_entries, "MOST_ENTRIES", 10)
         collector = of_entries.Collector()
         for number in range(8):
-            collector.add(PAID._replace(slot=f"a{number}"), ended(1))
+            collector.add(PAID._replace(slot=f"a{number}"), ended(1), None)
         taken = collector.take()
         for number in range(8):
-            collector.add(PAID._replace(slot=f"b{number}"), ended(1))
+            collector.add(PAID._replace(slot=f"b{number}"), ended(1), None)
         self.assertEqual(collector.put_back(taken), 6)
         self.assertEqual(len(collector.take().counts), 10)
 

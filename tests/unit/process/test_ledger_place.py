@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.config import Config, load
+from skyproxy.process.ledger_place import BESIDE, ledger_places
+
+TEXT = 'providers: {p: {base_url: "http://127.0.0.1:1/v1"}}\n'
+
+
+class PlaceTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def config(self, text: str = "", name: str = "skyproxy.yaml") -> Config:
+        path = self.folder / name
+        path.write_text(TEXT + text)
+        return load(path, environ={}, cwd=self.folder, home=self.folder)
+
+    def places(self, config: Config, system: str = "posix", **environ: str) -> tuple[Path, ...]:
+        return ledger_places(config, environ, Path("/home/me"), system)
+
+    def test_the_users_folder(self) -> None:
+        first, beside = self.places(self.config())
+        self.assertEqual(first.parent, Path("/home/me/.local/state/skyproxy"))
+        self.assertEqual(beside, self.folder / BESIDE)
+        self.assertEqual(self.places(self.config(), XDG_STATE_HOME="/state")[0].parent, Path("/state/skyproxy"))
+        self.assertEqual(self.places(self.config(), STATE_DIRECTORY="/var/lib/a:/b")[0].parent, Path("/var/lib/a"))
+
+    def test_each_configuration_has_its_own(self) -> None:
+        self.assertNotEqual(self.places(self.config())[0], self.places(self.config(name="other.yaml"))[0])
+        self.assertEqual(self.places(self.config())[0], self.places(self.config())[0])
+
+    def test_nobody_knows_the_users_folder(self) -> None:
+        self.assertEqual(ledger_places(self.config(), {}, None, "posix"), (self.folder / BESIDE,))
+
+    def test_named(self) -> None:
+        self.assertEqual(self.places(self.config("proxy: {costs_file: a/b.sqlite}")), (self.folder / "a" / "b.sqlite",))
+
+    def test_off_and_the_demo(self) -> None:
+        for answer in ("off", "'off'", "false"):
+            self.assertEqual(self.places(self.config(f"proxy: {{costs: {answer}}}")), ())
+        demo = load(None, environ={}, cwd=self.folder / "none", home=self.folder / "none")
+        self.assertEqual(self.places(demo), ())
