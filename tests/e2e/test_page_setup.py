@@ -86,6 +86,8 @@ def test_without_a_configuration_it_comes_first_and_once(browser: Browser, start
         page.reload()
         expect(page.get_by_text("● Live")).to_be_visible()
         expect(page.get_by_role("heading", level=1)).to_have_text("Now")
+        page.get_by_role("region", name="How all is").get_by_role("link", name="Setup").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Setup")
 
 
 def test_problems_of_a_reload_have_their_place_and_run_nothing(browser: Browser, start: Starter) -> None:

@@ -53,6 +53,7 @@ export function head() {
       first.code === 'waiting' && copyButton('Copy the address', () => first.advice.split(': ').at(-1), () => advice),
       first.code === 'model_unknown' && first.advice.includes('`') && copyButton('Copy', () => first.advice.split('`')[1]),
       first.request_id && h('a', {class: 'button', href: `#/requests/${encodeURIComponent(first.request_id)}`}, 'Show the request'),
+      ['demo', 'key_missing', 'reload_failed'].includes(first.code) && h('a', {class: 'button to-setup', href: '#/setup'}, 'Setup'),
       ['lag', 'log_lost'].includes(first.code) && h('a', {class: 'button', href: '#/log'}, 'Log'),
     );
     show(actions, actions.childElementCount > 0);
