@@ -55,7 +55,7 @@ NOT_ON_STOCK_WIRE = {
             "notify",
             "page",
             "page_views",
-            "page_trouble",
+            "page_hostile",
             "proxy_killed",
             "reload",
             "reload_broken",

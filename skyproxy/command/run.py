@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from skyproxy.command.browser import open_page, page_of
 from skyproxy.command.missing_keys import missing_keys
 from skyproxy.command.output import fail
 from skyproxy.command.with_game import Told, game_option, game_service
@@ -30,6 +31,7 @@ _SLOTS_SHOWN = 4
 @click.option("--text-log", help="File for the log that the terminal shows otherwise.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warn", "error"]), help="Of the log.")
 @click.option("--verbose", "-v", is_flag=True, help="Show each request in the terminal.")
+@click.option("--open", "open_browser", is_flag=True, help="Open the page in the browser, once skyproxy serves.")
 @game_option
 @click.option("--game-look", type=float, default=LOOK_SECONDS, hidden=True)
 @click.option("--game-linger", type=float, default=LINGER_SECONDS, hidden=True)
@@ -41,6 +43,7 @@ def run(
     text_log: str | None,
     log_level: str | None,
     verbose: bool,
+    open_browser: bool,
     game: str | None,
     game_look: float,
     game_linger: float,
@@ -61,8 +64,13 @@ def run(
     options.parent = {"nodaemon": True, "quiet": in_terminal and not verbose, "logfile": text_log}
     ends = "Ctrl-C" if in_terminal else "skyproxy stop"
 
+    to_open = [installed.callInThread] if open_browser else []
+
     def announce(service: Any) -> None:
         _announce(announcement(service.config, service.base_url, ends))
+        if to_open:
+            # Once, however often a game comes and goes. Not here: a browser may take seconds to start.
+            to_open.pop()(open_page, page_of(service.base_url), _announce)
 
     def told(config: Config) -> Told:
         return Told(Game(game or ""), config, missing(config), announce, _announce, ends)
@@ -96,7 +104,7 @@ def _announce(lines: list[str]) -> None:
 
 
 def announcement(config: Config, base_url: str, ends: str = "Ctrl-C") -> list[str]:
-    """Six lines: what this is, what to type where, and what is missing.
+    """Seven lines: what this is, what to type where, and what is missing.
 
     :param ends: what stops it.
     """
@@ -104,6 +112,7 @@ def announcement(config: Config, base_url: str, ends: str = "Ctrl-C") -> list[st
     return [
         f"skyproxy serves at {base_url}   ({ends} stops it){demo}",
         f"SkyrimNet:      type {base_url}/chat/completions as its endpoint, with any key",
+        f"The page:       {page_of(base_url) or 'none: a browser needs a port'}",
         f"Configuration:  {config.source}",
         f"Slots:          {_slots(config)}",
         f"Missing:        {missing(config) or 'nothing'}",

@@ -133,14 +133,6 @@ class Api:
 
     # What people see, on this machine alone: see skyproxy.web.shapes.
 
-    @app.route("/api/now", methods=["GET"])
-    def now(self, request: ApiRequest) -> Deferred[None]:
-        return self._observed(request, self._observations.now)
-
-    @app.route("/api/requests", methods=["GET"])
-    def requests(self, request: ApiRequest) -> Deferred[None]:
-        return self._observed(request, self._observations.requests, query_of(request))
-
     @app.route("/api/requests/<path:request_id>", methods=["GET"])
     def one_request(self, request: ApiRequest, request_id: str) -> Deferred[None]:
         return self._observed(request, self._observations.request, request_id, query_of(request))
@@ -292,6 +284,13 @@ def _proxied(endpoint: Endpoint) -> Callable[[Api, ApiRequest], Deferred[None]]:
     return lambda api, request: api.proxied(request, endpoint)
 
 
+def _observed(make: Callable[[Observations, bytes], dict[str, Any]]) -> Callable[[Api, ApiRequest], Deferred[None]]:
+    return lambda api, request: api._observed(request, make, api._observations, query_of(request))
+
+
+_OBSERVED = {"now": lambda all, _: all.now(), "requests": Observations.requests, "series": Observations.series}
+for _name, _make in _OBSERVED.items():
+    Api.app.route(f"/api/{_name}", methods=["GET"], endpoint=_name)(_observed(_make))
 add_accounts(Api.app, Api.account)
 add_actions(Api.app, Api.act)
 for _path, _endpoint in _PROXIED.items():

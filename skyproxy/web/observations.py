@@ -11,12 +11,16 @@ from skyproxy.telemetry.requests.facts import Facts
 from skyproxy.telemetry.requests.history import history_of
 from skyproxy.telemetry.requests.search import MOST_ROWS, Query, search
 from skyproxy.telemetry.state.samples import Samples
+from skyproxy.telemetry.state.series import series_of
 from skyproxy.web import shapes
 from skyproxy.web.accounts import Accounts
 from skyproxy.web.snapshots import Observed, snapshot_of
 
 MOST_UNDER_WAY = 20
 """Requests under way that are shown, the oldest ones."""
+
+LONGEST_MINUTES = 7 * 24 * 60
+"""That series go back."""
 
 _LONGEST_TEXT = 200
 
@@ -63,6 +67,18 @@ class Observations:
         if facts is None:
             raise NotFound(f"{request_id} is not known, or no longer kept: the newest {len(ring):,} requests are.")
         return shapes.request(facts, history_of(facts, ring), self._follows_after(facts))
+
+    def series(self, query: bytes) -> dict[str, Any]:
+        """How requests went over time.
+
+        :param query: ``minutes`` until now (60).
+        :raise InvalidRequest: it is no number.
+        """
+        minutes = _number(parse_qs(query.decode("latin-1")), "minutes")
+        seconds = 60.0 * min(max(60 if minutes is None else minutes, 1), LONGEST_MINUTES)
+        self._observed.sources.refresh()
+        samples = list(self._samples.all())
+        return shapes.series(series_of(samples, self._observed.wall(), seconds, self._background()), samples)
 
     def rows(self, most: int) -> list[dict[str, Any]]:
         """The newest *most* requests that are over."""

@@ -7,20 +7,25 @@ epoch, others seconds; of a request they count from its arrival. What is not kno
   ``slots``, ``providers``, ``under_way`` (rows), ``lag``, ``cost_hour``, ``profile``, ``profiles``, ``changes``; what
   is ``paused`` (or put aside, or set by hand) has the ``action``, ``by`` whom and ``since`` when;
 - *row*: one request in a list;
+- *series*: ``points``, and ``since`` when requests are known, where older ones are no longer kept;
 - *request*: a row with ``lines``, ``attempts``, ``advice`` and more.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from skyproxy.telemetry.requests.conclusion import NO_HISTORY, Conclusion, History, conclusion_of
 from skyproxy.telemetry.requests.facts import Facts
+from skyproxy.telemetry.requests.ring import MOST_REQUESTS
 from skyproxy.telemetry.requests.search import Found
 from skyproxy.telemetry.requests.timeline import lines_of, phase
 from skyproxy.telemetry.requests.way import way
 from skyproxy.telemetry.requests.words import job
+from skyproxy.telemetry.state.samples import Sample
 from skyproxy.telemetry.state.sentences import Sentence, sentences_of
+from skyproxy.telemetry.state.series import Point
 from skyproxy.telemetry.state.slots import PACES, WORDS, SlotHealth, health_of, speed_text
 from skyproxy.telemetry.state.snapshot import BreakerState, ByHand, DeploymentState, ProviderState, SlotState, Snapshot
 
@@ -108,6 +113,21 @@ def requests(found: Found, kept: int) -> dict[str, Any]:
         "slots": found.slots,
         "providers": found.providers,
         "clients": found.clients,
+    }
+
+
+def series(points: Sequence[Point], samples: Sequence[Sample]) -> dict[str, Any]:
+    """How requests went over time.
+
+    :param samples: all that are kept.
+    """
+    return {
+        "v": VERSION,
+        "since": round(samples[0].at, 3) if len(samples) >= MOST_REQUESTS else None,
+        "points": [
+            {**each._asdict(), "at": round(each.at, 3), "p50": _seconds(each.p50), "p95": _seconds(each.p95)}
+            for each in points
+        ],
     }
 
 

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -63,10 +64,11 @@ def test_run_says_what_it_is_and_ctrl_c_drains(
     config["model_slots"]["diary"] = {"provider": "keyless", "model": "m"}
     path = written(tmp_path, config)
     run = start(Run, "--config", str(path), *(("--reactor", reactor) if reactor else ()))
-    eventually(lambda: len(run.output) >= 6, "six lines")
+    eventually(lambda: len(run.output) >= 7, "seven lines")
     parts = (
         "serves at http",
         "/v1/chat/completions",
+        f"The page:       {run.base_url.removesuffix('/v1')}/",
         str(path),
         "diary by keyless:m",
         "NOBODY_API_KEY for keyless",
@@ -81,6 +83,23 @@ def test_run_says_what_it_is_and_ctrl_c_drains(
     assert b"200 OK" in read_all(connection)
     assert run.wait() == 0
     assert not [line for line in run.output if "Traceback" in line]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="BROWSER names a program by a POSIX shell's rules")
+def test_run_opens_the_page_once_it_serves(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
+    path, opened = written(tmp_path, config_for(demo)), tmp_path / "opened"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\nprintf "%s" "$1" > {opened}\n')
+    browser.chmod(0o755)
+    run = start(Run, "--config", str(path), "--open", env={"BROWSER": str(browser)})
+    eventually(lambda: opened.exists() and opened.read_text(), "the browser was started")
+    with urllib.request.urlopen(opened.read_text(), timeout=PATIENCE) as page:
+        assert b"<title>skyproxy</title>" in page.read()
+    browser.write_text("#!/bin/sh\nexit 1\n")
+    other = start(Run, "--config", str(path), "--open", env={"BROWSER": "", "DISPLAY": "", "WAYLAND_DISPLAY": ""})
+    told = other.wait_for(r"--open: no browser could be started here\. Type (\S+) into one")
+    assert told.group(1) == other.base_url.removesuffix("v1")
+    assert run.stop(signal.SIGINT) == other.stop(signal.SIGINT) == 0
 
 
 def test_run_tells_what_it_cannot_use(tmp_path: Path) -> None:

@@ -105,7 +105,10 @@ class DocsTests(SynchronousTestCase):
         pictures = sorted(folder.glob("*.svg"))
         self.assertGreaterEqual(len(pictures), 2)
         shown = {link for path in TEXTS for link in _PICTURE.findall(path.read_text("utf-8"))}
-        self.assertEqual(shown, {path.name for path in pictures})
+        screenshot = folder / "page.png"
+        self.assertEqual(shown, {path.name for path in [*pictures, screenshot]})
+        self.assertTrue(screenshot.read_bytes().startswith(b"\x89PNG\r\n"))
+        self.assertLess(screenshot.stat().st_size, 100_000)
         for path in pictures:
             self.assertLess(path.stat().st_size, 20_000)
             root = ElementTree.parse(path).getroot()
@@ -117,7 +120,8 @@ class DocsTests(SynchronousTestCase):
             for element in root.iter():
                 self.assertNotIn(element.tag.rpartition("}")[2], ("script", "image", "foreignObject", "use", "style"))
                 self.assertFalse([name for name in element.attrib if "href" in name or name.startswith("on")])
-        self.assertIn("    docs/*.svg\n", (ROOT / "setup.cfg").read_text("utf-8"))
+        for ending in ("svg", "png"):
+            self.assertIn(f"    docs/*.{ending}\n", (ROOT / "setup.cfg").read_text("utf-8"))
 
     def test_commands_exist(self) -> None:
         named = set()

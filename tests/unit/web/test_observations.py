@@ -45,6 +45,16 @@ class ApiTests(Case):
         ))  # fmt: skip
         self.assertEqual([each["mark"] for each in slot["strip"]], ["ok"] * 5)
 
+    def test_series(self) -> None:
+        self.add(request_id="r-1")
+        told = self.ask("GET", "/api/series?minutes=15").json()
+        self.assertEqual((told["v"], len(told["points"]), told["since"]), (1, 60, None))
+        self.assertEqual(sum(each["answered"] for each in told["points"]), 1)
+        self.assertEqual(self.ask("GET", "/api/series?minutes=x").status, 400)
+        # Any number is taken for one that can be served.
+        for minutes in ("0", "999999999"):
+            self.assertEqual(len(self.ask("GET", f"/api/series?minutes={minutes}").json()["points"]), 60)
+
     def test_requests(self) -> None:
         for number in range(5):
             self.add(request_id=f"r-{number}", outcome="failed" if number == 3 else "ok", error_code=None)
@@ -89,7 +99,7 @@ class ApiTests(Case):
         self.assertIn("the newest 2 requests are", gone.body.decode())
 
     def test_for_this_machine_alone(self) -> None:
-        for path in ("/api/now", "/api/requests", "/api/requests/x", "/api/events"):
+        for path in ("/api/now", "/api/requests", "/api/requests/x", "/api/series", "/api/events"):
             self.assertEqual(self.ask("GET", path, Host="evil.example").status, 403, path)
             self.assertEqual(self.ask("GET", path, Origin="https://evil.example").status, 403, path)
             self.assertEqual(self.ask("POST", path, b"").status, 405, path)

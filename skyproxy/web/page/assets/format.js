@@ -20,9 +20,10 @@ export const day = (at) => full.format(at * 1000);
 /** The time zone of the browser. */
 export const zone = () => Intl.DateTimeFormat().resolvedOptions().timeZone;
 
-/** 0.4 s, 12 s, 2 min, 3 h. */
+/** < 0.1 s, 0.4 s, 12 s, 2 min, 3 h. */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return UNKNOWN;
+  if (seconds > 0 && seconds < 0.05) return '< 0.1 s';
   if (seconds < 9.95) return `${Number.isInteger(seconds) ? seconds : seconds.toFixed(1)} s`;
   if (seconds < 99.5) return `${seconds.toFixed(0)} s`;
   return seconds < 5970 ? `${(seconds / 60).toFixed(0)} min` : `${(seconds / 3600).toFixed(0)} h`;

@@ -22,6 +22,7 @@ const links = VIEWS.filter((view) => view.inNavigation).map((view) => [
 const live = h('span', {class: 'live', role: 'status'});
 const top = head();
 const main = h('main', {id: 'main'});
+document.body.dataset.view = route().view.name;
 const keysButton = h('button', {type: 'button', class: 'link'}, 'Keys');
 document.body.append(
   h('a', {class: 'skip', href: '#main', on: {click: skip}}, 'To the view'),
@@ -64,7 +65,7 @@ async function enter() {
   document.body.dataset.view = view.name;
   replace(main, current.node);
   for (const [each, link] of links) {
-    attribute(link, 'aria-current', each.name === (view.under ?? view.name) ? 'page' : null);
+    attribute(link, 'aria-current', each.name === view.name ? 'page' : null);
   }
   tell(state);
   if (!first) focus();
@@ -98,7 +99,6 @@ function tell(state) {
 }
 
 addEventListener('hashchange', enter);
-document.body.dataset.view = route().view.name;
 enter();
 listen(tell);
 // Ages and countdowns go on where nothing new comes.

@@ -1,10 +1,13 @@
 // All views, in the order of the navigation, each in a module of its own, which is loaded when the view is entered. It
 // exports `make(context)`, which gives {node, update(state), leave(), key(key), stays(name, argument, query)}, all but the
 // node optional; the node begins with an h1. *context* has `argument`, what stands behind the name in the hash, and
-// `query` (URLSearchParams). `under`: the view whose link is marked.
+// `query` (URLSearchParams). The first view of a name that takes an argument, or does not, is entered.
 
 export const VIEWS = [
   {name: 'now', title: 'Now', inNavigation: true, load: () => import('./views/now.js')},
+  {name: 'requests', title: 'Requests', inNavigation: true, load: () => import('./views/requests.js')},
+  {name: 'requests', title: 'Request', withArgument: true, load: () => import('./views/request.js')},
   {name: 'try', title: 'Try it', inNavigation: true, load: () => import('./views/try.js')},
   {name: 'setup', title: 'Setup', inNavigation: true, load: () => import('./views/setup.js')},
+  {name: 'log', title: 'Log', inNavigation: true, load: () => import('./views/log.js')},
 ];

@@ -1,7 +1,237 @@
-// How all is, now.
+// How all is, now: slots, providers with their deployments, charts, what is under way.
 
-import {h} from '../dom.js';
+import {charts} from '../now_charts.js';
+import {attribute, foreign, h, keep, replace, s, show, write} from '../dom.js';
+import {count, counted, duration, minute, moneys} from '../format.js';
+import {MARKS, TONES, breaker} from '../words.js';
 
 export function make() {
-  return {node: h('div', null, h('h1', {class: 'unseen'}, 'Now')), update() {}};
+  const slots = h('ul', {class: 'cards'});
+  const cost = h('span', {class: 'secondary'});
+  const providers = h('ul', {class: 'providers'});
+  const running = h('ul', {class: 'running'});
+  const title = h('h2', null, 'Under way now');
+  const drawn = charts();
+  const node = h(
+    'div', null, h('h1', {class: 'unseen'}, 'Now'),
+    section('Slots', slots, cost), section('Providers', providers),
+    h('section', {'aria-label': 'Under way now'}, title, running),
+    drawn.node,
+  );
+
+  function update(state) {
+    const {now} = state;
+    drawn.update(state);
+    if (!now) return;
+    const hour = moneys(now.cost_hour);
+    write(cost, hour ? `${hour} an hour` : '');
+    keep(slots, ordered(now.slots), (slot) => slot.name, slotCard);
+    keep(providers, now.providers, (each) => each.name, (each) => providerCard(each, now));
+    under(state);
+  }
+
+  function under(state) {
+    const rows = state.underWay.slice(0, 20);
+    const more = (state.now.under_way_count ?? rows.length) - rows.length;
+    write(title, rows.length ? `Under way now (${count(rows.length + Math.max(0, more))})` : 'Under way now');
+    const later = Math.max(0, (Date.now() - state.seenAt) / 1000);
+    const items = rows.length ? rows.map((row) => ({...row, seconds: row.seconds + later})) : [{id: '', none: true}];
+    keep(running, items, (row) => row.id, underWay);
+  }
+  return {node, update, leave: drawn.leave};
+}
+
+function section(title, list, beside) {
+  return h('section', {'aria-label': title}, h('div', {class: 'heading'}, h('h2', null, title), beside), list);
+}
+
+/** Dialogue first, then by use. */
+function ordered(slots) {
+  const rank = (slot) => (slot.name === 'default' ? Infinity : slot.strip.length);
+  return slots.toSorted((one, other) => rank(other) - rank(one));
+}
+
+function chip() {
+  const icon = h('span', {'aria-hidden': 'true'});
+  const word = h('span');
+  const node = h('span', {class: 'chip'}, icon, ' ', word);
+  return {
+    node,
+    update(sign, text, tone) {
+      show(node, Boolean(text));
+      write(icon, sign);
+      write(word, text);
+      attribute(node, 'data-tone', tone);
+    },
+  };
+}
+
+function slotCard(first) {
+  const health = chip();
+  const pace = chip();
+  const served = h('bdi');
+  const instead = h('p', {class: 'secondary tone', 'data-tone': 'warn'});
+  const number = h('span', {class: 'number'});
+  const measured = h('span', {class: 'secondary'});
+  const voice = h('p', {class: 'secondary'});
+  const line = h('p', {class: 'secondary'});
+  const strip = h('div', {class: 'strip'});
+  const cost = h('p', {class: 'secondary muted'});
+  const requests = h('a', {href: `#/requests?slot=${encodeURIComponent(first.name)}`}, 'Requests');
+  let marks = '';
+  const node = h(
+    'li', {class: 'card'},
+    h('div', {class: 'heading'}, h('h3', {title: first.name}, foreign(first.job)), requests),
+    h('p', {class: 'secondary muted cut'}, served), instead,
+    h('p', {class: 'chips'}, health.node, ' ', pace.node), line,
+    h('p', {class: 'big'}, number, ' ', measured), voice, strip, cost,
+  );
+
+  function update(slot) {
+    const {speed} = slot;
+    write(served, slot.candidates[0] ?? 'nobody');
+    attribute(served.parentElement, 'title', slot.candidates.join(', '));
+    const [provider] = (slot.candidates[0] ?? '').split(':', 1);
+    const other = slot.answered_by && slot.answered_by !== provider;
+    show(instead, Boolean(other));
+    write(instead, other ? `${slot.answered_by} answers instead` : '');
+    health.update(slot.health.icon, slot.health.word, TONES[slot.health.code]);
+    pace.update(speed.icon, speed.word, TONES[speed.code]);
+    write(line, slot.health.line);
+    show(number.parentElement, speed.p50 !== null);
+    write(number, duration(speed.p50));
+    write(measured, speed.measured === 'first_token' ? 'to start talking' : 'for a whole answer');
+    attribute(number.parentElement, 'title', numbers(speed));
+    const tail = speed.p95 === null ? `slowest ${duration(speed.slowest)}` : `19 of 20 within ${duration(speed.p95)}`;
+    const sentence = speed.sentence_p50 === null ? '' : `voice can start after ${duration(speed.sentence_p50)}; `;
+    show(voice, speed.p50 !== null);
+    // A unit stays beside its number.
+    write(voice, `${sentence}${tail}`.replace(/(\d) (s|min|h)\b/g, '$1\u00a0$2'));
+    const hour = moneys(slot.cost_hour);
+    show(cost, Boolean(hour));
+    write(cost, `${hour} an hour`);
+    const key = slot.strip.map((each) => `${each.number}${each.mark}`).join();
+    if (key !== marks) {
+      marks = key;
+      show(strip, slot.strip.length > 0);
+      replace(strip, drawStrip(slot));
+    }
+  }
+  return {node, update};
+}
+
+const numbers = (speed) => `p50 ${duration(speed.p50)}, p95 ${duration(speed.p95)}, of ${counted(speed.samples, 'request', 'requests')}`;
+
+/** The last 40 requests, one bar each: heights and notches tell as much as colours. */
+function drawStrip(slot) {
+  const tally = {};
+  for (const {mark} of slot.strip) tally[mark] = (tally[mark] ?? 0) + 1;
+  const said = Object.entries(tally).map(([mark, number]) => `${number} ${MARKS[mark]}`).join(', ');
+  const first = 40 - slot.strip.length;
+  const bars = slot.strip.flatMap(({mark, id, number}, index) => {
+    const tall = {ok: 10, rescued: 10, failed: 24, left: 4}[mark];
+    const x = (first + index) * 6;
+    const open = () => (location.hash = `#/requests/${encodeURIComponent(id)}?number=${number}`);
+    return [
+      s('rect', {class: `mark ${mark}`, x, y: 24 - tall, width: 5, height: tall, on: {click: open}}, s('title', null, `${id}: ${MARKS[mark]}`)),
+      mark === 'rescued' && s('rect', {class: 'notch', x, y: 17, width: 5, height: 2}),
+    ];
+  });
+  return s('svg', {role: 'img', 'aria-label': `The last ${slot.strip.length}: ${said}`, viewBox: '0 0 240 24', preserveAspectRatio: 'none'}, bars);
+}
+
+function providerCard(first, now) {
+  const state = chip();
+  const places = h('span');
+  const waiting = h('span');
+  const keys = h('p', {class: 'secondary'});
+  const net = h('p', {class: 'secondary muted'});
+  const list = h('ul', {class: 'deployments'});
+  const node = h(
+    'li', {class: 'card'},
+    h(
+      'details', null,
+      h('summary', null, h('span', {class: 'provider'}, foreign(first.name)), state.node, h('span', {class: 'secondary figures'}, places, waiting)),
+      keys, list, net,
+    ),
+  );
+
+  function update(provider) {
+    const {in_use: used, limit} = provider.places;
+    write(places, `${used} of ${limit} places`);
+    write(waiting, provider.queue.waiting ? `${provider.queue.waiting} wait` : 'nobody waits');
+    attribute(places, 'title', 'permits: requests at once (max_concurrent)');
+    state.update(...providerState(provider));
+    show(keys, provider.keys.length > 0 || Boolean(provider.key_missing));
+    write(keys, provider.key_missing ? `No key: put ${provider.key_missing} into .env.` : provider.keys.map(keyLine).join(' · '));
+    const {idle, busy, connecting} = provider.connections;
+    write(net, `Connections: ${busy} busy, ${idle} idle${connecting ? `, ${connecting} being made` : ''}`);
+    keep(list, provider.deployments, (each) => each.model, (each) => deploymentLine(provider, each));
+  }
+  return {node, update};
+}
+
+/** Icon, word, tone: the worst of what there is to say. */
+function providerState(provider) {
+  if (provider.key_missing) return ['✕', 'no key', provider.needed ? 'bad' : 'muted'];
+  const own = breaker(provider.breaker);
+  if (own) return ['✕', `${own}${again(provider.breaker)}`, 'bad'];
+  const aside = provider.keys.filter((key) => key.rejected);
+  if (aside.length && aside.length === provider.keys.length) return ['✕', 'refuses your key', 'bad'];
+  const open = provider.deployments.filter((each) => breaker(each.breaker));
+  if (open.length) return ['!', `${counted(open.length, 'model', 'models')} left alone`, 'warn'];
+  const resting = provider.deployments.filter((each) => Object.keys(each.rests).length);
+  if (resting.length) return ['!', 'at its rate limit', 'warn'];
+  const failing = provider.deployments.filter((each) => each.last?.code);
+  if (failing.length) return ['!', `last: ${failing[0].last.text || failing[0].last.code}`.slice(0, 60), 'warn'];
+  const used = provider.deployments.some((each) => each.answered);
+  return used ? ['✓', 'answers', 'ok'] : ['○', 'not asked yet', 'muted'];
+}
+
+const again = (found) => (found.retry_in ? `, asked again in ${duration(found.retry_in)}` : '');
+
+function keyLine(key) {
+  const state = key.rejected ? 'refused' : key.resting ? `rests ${duration(key.resting)}` : 'good';
+  return `${key.variable}: ${state}, ${counted(key.requests, 'request', 'requests')}`;
+}
+
+function deploymentLine(provider, first) {
+  const state = chip();
+  const figures = h('p', {class: 'secondary'});
+  const last = h('p', {class: 'secondary muted'});
+  const node = h('li', null, h('p', {class: 'model'}, h('span', {class: 'cut', title: `${provider.name}:${first.model}`}, foreign(`${provider.name}:${first.model}`)), state.node), figures, last);
+
+  function update(deployment) {
+    const open = breaker(deployment.breaker);
+    const rests = Object.entries(deployment.rests);
+    if (open) state.update('✕', `${open}${again(deployment.breaker)}`, 'bad');
+    else if (rests.length) state.update('!', rests.map(([key, rest]) => `${key || 'it'} rests ${duration(rest)}`).join(', '), 'warn');
+    else state.update('', '', 'muted');
+    const parts = [`${count(deployment.answered)} answered`, `${count(deployment.failed)} failed`];
+    if (deployment.at_once !== null) parts.push(`takes ${deployment.at_once} at once`);
+    if (deployment.first_token_p50 !== null) parts.push(`half start within ${duration(deployment.first_token_p50)}`);
+    if (deployment.first_token_p95 !== null) parts.push(`19 of 20 within ${duration(deployment.first_token_p95)}`);
+    write(figures, parts.join(' · '));
+    const cause = open ? deployment.breaker.cause : deployment.last?.code ? deployment.last.text || deployment.last.code : '';
+    show(last, Boolean(cause));
+    write(last, cause ? `Last${deployment.last ? ` at ${minute(deployment.last.at)}` : ''}: ${cause}` : '');
+  }
+  return {node, update};
+}
+
+function underWay(first) {
+  if (first.none) return {node: h('li', {class: 'muted'}, 'Nothing is asked right now.'), update() {}};
+  const phase = h('bdi');
+  const elapsed = h('span', {class: 'elapsed'});
+  const node = h(
+    'li', null,
+    h('a', {href: `#/requests/${encodeURIComponent(first.id)}`}, foreign(first.job ?? first.model)), phase, elapsed,
+  );
+  return {
+    node,
+    update(row) {
+      write(phase, row.phase ?? '');
+      write(elapsed, duration(Math.round(row.seconds * 10) / 10));
+    },
+  };
 }

@@ -1,0 +1,84 @@
+// A table of thousands of rows, of which those that can be seen are in the document: rows have one height, stand in for
+// one another, and two spacers take the place of the rest.
+
+import {attribute, h} from './dom.js';
+
+const SPARE = 4;
+
+/**
+ * {node, set(rows, total), top(), toTop(), focus(index)}.
+ * @param columns [{name, wide}] of the head
+ * @param make () => {node: a tr, update(row, index)}
+ * @param end called when the last rows come into sight
+ * @param scrolled called with whether the newest row is in sight
+ */
+export function windowed({caption, columns, make, end, scrolled, height}) {
+  const above = spacer();
+  const below = spacer();
+  const body = h('tbody', {role: 'rowgroup'}, above, below);
+  const table = h(
+    'table', {role: 'table', class: 'windowed'},
+    h('caption', {class: 'unseen'}, caption),
+    h('thead', {role: 'rowgroup'}, h('tr', {role: 'row'}, columns.map(({name, kind}) => h('th', {scope: 'col', role: 'columnheader', class: kind}, name)))),
+    body,
+  );
+  const node = h('div', {class: 'scroller', role: 'region', 'aria-label': caption, tabindex: '0', on: {scroll: paint}}, table);
+  const pool = [];
+  let rows = [];
+  let from = 0;
+
+  function paint() {
+    const tall = height();
+    const seen = Math.ceil(node.clientHeight / tall) + 2 * SPARE;
+    from = Math.max(0, Math.min(rows.length - seen, Math.floor(node.scrollTop / tall) - SPARE));
+    const many = Math.min(seen, rows.length - from);
+    while (pool.length < many) {
+      const part = make();
+      pool.push(part);
+      body.insertBefore(part.node, below);
+    }
+    pool.forEach((part, index) => {
+      const row = index < many ? rows[from + index] : null;
+      if (part.node.hidden !== (row === null)) part.node.hidden = row === null;
+      if (row) {
+        attribute(part.node, 'aria-rowindex', from + index + 2);
+        part.update(row, from + index);
+      }
+    });
+    room(above, from * tall);
+    room(below, Math.max(0, rows.length - from - many) * tall);
+    scrolled(node.scrollTop < tall);
+    if (rows.length && node.scrollTop + node.clientHeight > rows.length * tall - 10 * tall) end();
+  }
+  new ResizeObserver(paint).observe(node);
+
+  return {
+    node,
+    set(fresh, total) {
+      rows = fresh;
+      attribute(table, 'aria-rowcount', total + 1);
+      paint();
+    },
+    paint,
+    toTop() {
+      node.scrollTop = 0;
+    },
+    focus(index) {
+      const tall = height();
+      if (index * tall < node.scrollTop) node.scrollTop = index * tall;
+      else if ((index + 2) * tall > node.scrollTop + node.clientHeight) node.scrollTop = (index + 2) * tall - node.clientHeight;
+      paint();
+      pool[index - from]?.node.querySelector('a')?.focus({preventScroll: true});
+    },
+  };
+}
+
+function spacer() {
+  return h('tr', {'aria-hidden': 'true', class: 'spacer'}, h('td'));
+}
+
+function room(element, height) {
+  const value = `${height}px`;
+  if (element.style.height !== value) element.style.height = value;
+  if (element.hidden !== (height === 0)) element.hidden = height === 0;
+}

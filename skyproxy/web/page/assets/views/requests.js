@@ -1,0 +1,273 @@
+// The last requests: searched and filtered by the server, live, in a table of which only what is seen is in the document.
+
+import {get} from '../api.js';
+import {button, h, replace, show, write} from '../dom.js';
+import {count, duration, money, time, UNKNOWN} from '../format.js';
+import {merged} from '../live.js';
+import {windowed} from '../rows.js';
+import {CLASSES, outcome} from '../words.js';
+
+const PAGE = 200;
+const REFRESH_MS = 2000;
+const TYPED_MS = 250;
+const phone = matchMedia('(max-width: 600px)');
+const COLUMNS = [
+  {name: 'Time'}, {name: 'Slot'}, {name: 'Way', kind: 'way'}, {name: 'Outcome'}, {name: 'First token', kind: 'figure'},
+  {name: 'First sentence', kind: 'figure'}, {name: 'Total', kind: 'figure'}, {name: 'Cost', kind: 'figure'},
+];
+
+/** What the list was when it was left: who comes back finds it where it was. */
+let left = null;
+
+export function make({query: given}) {
+  const query = Object.fromEntries(['q', 'outcome', 'slot', 'provider', 'client'].map((name) => [name, given.get(name) ?? '']));
+  const filtered = () => Object.values(query).some((value) => value && value !== 'all');
+  let rows = [];
+  let pending = [];
+  let next = null;
+  let matching = 0;
+  let kept = 0;
+  let loading = null;
+  let known = false;
+  let atTop = true;
+  let asked = 0;
+  let refreshed = 0;
+  let chosen = -1;
+  let gone = false;
+
+  const search = h('input', {
+    type: 'search', value: query.q, placeholder: 'id, slot, model, error, client', 'aria-label': 'Search requests',
+    autocomplete: 'off', spellcheck: 'false',
+  });
+  const classes = CLASSES.map(([code, label]) => ({code, label, node: button(label, () => filter('outcome', code === 'all' ? '' : code))}));
+  const selects = [['slot', 'Slot'], ['provider', 'Provider'], ['client', 'Client']].map(([name, label]) => {
+    const node = h('select', {'aria-label': label, on: {change: () => filter(name, node.value)}}, h('option', {value: ''}, `${label}: all`));
+    return {name, label, node};
+  });
+  const fresh = button('', () => {
+    table.toTop();
+    take();
+  }, {class: 'fresh'});
+  const none = h('p', {class: 'none muted'});
+  const problem = h('p', {class: 'tone', 'data-tone': 'bad', role: 'alert'});
+  const table = windowed({
+    caption: 'Requests', columns: COLUMNS, make: tableRow, end: more, height: () => (phone.matches ? 56 : 32),
+    scrolled(top) {
+      atTop = top;
+      if (top && pending.length) take();
+    },
+  });
+  let typed = null;
+  search.addEventListener('input', () => {
+    clearTimeout(typed);
+    typed = setTimeout(() => filter('q', search.value.trim()), TYPED_MS);
+  });
+  const node = h(
+    'div', {class: 'list'}, h('h1', null, 'Requests'),
+    h('div', {class: 'tools'}, search, selects.map((each) => each.node)),
+    h('div', {class: 'tools', role: 'group', 'aria-label': 'Outcome'}, classes.map((each) => each.node)),
+    problem, h('div', {class: 'under'}, fresh, table.node), none,
+  );
+  show(fresh, false);
+  show(problem, false);
+
+  function filter(name, value) {
+    if (query[name] === value) return;
+    query[name] = value;
+    const params = new URLSearchParams(Object.entries(query).filter(([, each]) => each));
+    history.replaceState(null, '', `#/requests${params.size ? `?${params}` : ''}`);
+    load();
+  }
+
+  async function load() {
+    loading?.abort();
+    loading = new AbortController();
+    const mine = loading;
+    asked = Date.now();
+    try {
+      const found = await get('api/requests', {...query, limit: PAGE}, mine.signal);
+      if (gone || mine !== loading) return;
+      rows = found.requests;
+      pending = [];
+      next = found.next;
+      known = true;
+      table.toTop();
+      facts(found);
+      draw();
+    } catch (error) {
+      if (error.name !== 'AbortError') failed(error);
+    } finally {
+      if (mine === loading) loading = null;
+    }
+  }
+
+  async function more() {
+    if (loading || next === null) return;
+    loading = new AbortController();
+    const mine = loading;
+    try {
+      const found = await get('api/requests', {...query, limit: PAGE, before: next}, mine.signal);
+      if (gone || mine !== loading) return;
+      rows = merged(found.requests, rows);
+      next = found.next;
+      draw();
+    } catch (error) {
+      if (error.name !== 'AbortError') failed(error);
+    } finally {
+      if (mine === loading) loading = null;
+    }
+  }
+
+  /** What is new of a filtered list, and the counts of any. */
+  async function refresh() {
+    asked = Date.now();
+    try {
+      const found = await get('api/requests', {...query, limit: filtered() ? 50 : 1});
+      if (gone || loading) return;
+      facts(found);
+      if (filtered()) arrive(found.requests);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  function arrive(some) {
+    const first = Math.max(rows[0]?.number ?? 0, pending[0]?.number ?? 0);
+    const newer = some.filter((row) => row.number > first);
+    if (!newer.length) return;
+    pending = merged(newer, pending);
+    if (atTop) take();
+    else tellPending();
+  }
+
+  function take() {
+    rows = merged(pending, rows);
+    pending = [];
+    draw();
+  }
+
+  function tellPending() {
+    write(fresh, `${count(pending.length)} new ↑`);
+    show(fresh, pending.length > 0);
+  }
+
+  function facts(found) {
+    show(problem, false);
+    ({matching, kept} = found);
+    for (const {code, label, node} of classes) {
+      write(node, `${label} ${count(found.counts[code])}`);
+      node.setAttribute('aria-pressed', String((query.outcome || 'all') === code));
+    }
+    for (const {name, node} of selects) {
+      const values = found[`${name}s`];
+      if (query[name] && !values.includes(query[name])) values.push(query[name]);
+      if (values.join('\n') !== node.dataset.values) {
+        node.dataset.values = values.join('\n');
+        replace(node, node.firstChild, values.map((value) => h('option', {value}, value)));
+      }
+      node.value = query[name];
+    }
+    search.dataset.known = 'true';
+  }
+
+  function failed(error) {
+    write(problem, `${error.message} What is shown is from ${time((refreshed || Date.now()) / 1000)}.`);
+    show(problem, true);
+  }
+
+  function draw() {
+    refreshed = Date.now();
+    table.set(rows, Math.max(matching, rows.length));
+    tellPending();
+    show(table.node, rows.length > 0);
+    show(none, known && !rows.length);
+    if (known && !rows.length) {
+      if (filtered()) replace(none, `None of ${count(kept)} matches. `, button('Clear filters', clear));
+      else replace(none, 'No request yet.');
+    }
+  }
+
+  function clear() {
+    search.value = '';
+    for (const name of Object.keys(query)) query[name] = '';
+    history.replaceState(null, '', '#/requests');
+    load();
+  }
+
+  function update(state) {
+    if (!known || state.live !== 'live') return;
+    const newest = rows[0]?.number ?? 0;
+    if (state.newest < newest) {
+      // The process is a new one: its numbers begin anew.
+      load();
+      return;
+    }
+    if (!filtered()) arrive(state.rows);
+    const old = Date.now() - asked > REFRESH_MS;
+    if (old && !loading && !document.hidden && state.newest > (update.newest ?? -1)) {
+      update.newest = state.newest;
+      refresh();
+    }
+  }
+
+  function key(name) {
+    if (name === '/') search.focus();
+    else if ((name === 'j' || name === 'k') && rows.length) {
+      chosen = Math.min(rows.length - 1, Math.max(0, chosen + (name === 'j' ? 1 : -1)));
+      table.focus(chosen);
+    } else return false;
+    return true;
+  }
+
+  function leave() {
+    gone = true;
+    left = {hash: location.hash, query: JSON.stringify(query), rows, next, matching, kept, top: table.node.scrollTop};
+    loading?.abort();
+    clearTimeout(typed);
+  }
+
+  if (left && left.query === JSON.stringify(query) && left.rows.length && left.top > 0) {
+    ({rows, next, matching, kept} = left);
+    known = true;
+    const {top} = left;
+    draw();
+    requestAnimationFrame(() => (table.node.scrollTop = top));
+    refresh();
+  } else load();
+  return {node, update, key, leave};
+}
+
+function tableRow() {
+  const link = h('a');
+  const slot = h('bdi');
+  const way = h('bdi');
+  const icon = h('span', {'aria-hidden': 'true'});
+  const word = h('span');
+  const cell = (kind, ...kids) => h('td', {role: 'cell', class: kind}, kids);
+  const [token, sentence, total, cost] = ['token', 'voice', 'total', 'cost'].map((kind) => cell(`figure ${kind}`));
+  const result = h('span', {class: 'tone'}, icon, ' ', word);
+  const wayCell = cell('way', way);
+  const node = h(
+    'tr', {role: 'row', on: {click: (event) => !event.target.closest('a') && !String(getSelection()) && link.click()}},
+    cell('time', link), cell('slot', slot), wayCell, cell('outcome', result), token, sentence, total, cost,
+  );
+  return {
+    node,
+    update(row) {
+      const {icon: sign, word: text, tone} = outcome(row);
+      const href = `#/requests/${encodeURIComponent(row.id)}?number=${row.number}`;
+      if (link.getAttribute('href') !== href) link.setAttribute('href', href);
+      write(link, time(row.at));
+      write(slot, row.job ?? row.model);
+      write(way, row.way);
+      wayCell.title = row.way;
+      write(icon, sign);
+      write(word, text);
+      result.dataset.tone = tone;
+      write(token, duration(row.first_token));
+      write(sentence, duration(row.first_sentence));
+      write(total, duration(row.seconds));
+      write(cost, row.cost === null ? UNKNOWN : money(row.cost, row.currency));
+    },
+  };
+}
