@@ -21,6 +21,7 @@ TYPES = {
     "css": b"text/css; charset=utf-8",
     "js": b"text/javascript; charset=utf-8",
     "svg": b"image/svg+xml",
+    "png": b"image/png",
 }
 """By the ending of a file's name; others are not served."""
 

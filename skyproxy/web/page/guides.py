@@ -15,7 +15,7 @@ from skyproxy.web.page.files import headers_of
 TITLES = {"player": "Player", "operator": "Operator", "reference": "Reference", "contributor": "Contributor"}
 """The guides, by their names, and what their links say."""
 
-_NAME = re.compile(r"[a-z]+(\.svg)?")
+_NAME = re.compile(r"[a-z]+(\.svg|\.png)?")
 _NO_CACHE = b"no-cache"
 
 
@@ -34,7 +34,7 @@ class Guides:
 
         :raise NotFound: there is none.
         """
-        picture = name.endswith(".svg")
+        picture = name.endswith((".svg", ".png"))
         lying = files("skyproxy").joinpath("docs").joinpath(name if picture else f"{name}.md")
         if not _NAME.fullmatch(name) or not (picture or name in TITLES) or not lying.is_file():
             raise NotFound(f"There is no such guide; there are {', '.join(f'/guide/{each}' for each in TITLES)}.")

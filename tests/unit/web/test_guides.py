@@ -49,6 +49,9 @@ class GuidesTests(SynchronousTestCase):
             self.assertNotIn(" style=", re.sub(r"<(code|p|td|li)>.*?</\1>", "", text, flags=re.DOTALL))
 
     def test_pictures(self) -> None:
+        body, headers = self.guides.document("page.png")
+        self.assertTrue(body.startswith(b"\x89PNG"))
+        self.assertIn((b"Content-Type", b"image/png"), headers)
         body, headers = self.guides.document("silent.svg")
         self.assertIn((b"Content-Type", b"image/svg+xml"), headers)
         self.assertTrue(body.startswith(b"<svg"))
