@@ -18,7 +18,15 @@ _V = TypeVar("_V")
 class Checked(BaseModel):
     """Base of what is checked: no key that is not known, no value taken for what it is not, no change."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
+        # Older versions of pydantic warn of fields whose names begin as methods of theirs: model_slots.
+        protected_namespaces=(),
+    )
 
 
 def frozen(values: Mapping[str, _V]) -> Mapping[str, _V]:

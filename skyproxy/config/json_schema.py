@@ -23,6 +23,8 @@ DRAFT = "http://json-schema.org/draft-07/schema#"
 FILE_NAME = "skyproxy.schema.json"
 """Of the file beside a configuration."""
 
+_OPEN = ("additionalProperties", True)
+
 NOT_WRITTEN = frozenset(
     {"name", "api_key", "api_keys", "key_missing", "ca_certificates", "header_secrets", "via"}
 )  # fmt: skip
@@ -116,5 +118,5 @@ def schema_text() -> str:
 
 
 def _plain(schema: dict[str, Any]) -> dict[str, Any]:
-    """Without the title that repeats the key."""
-    return {key: value for key, value in schema.items() if key != "title"}
+    """Without the title that repeats the key, and that other members may be, as newer versions of pydantic say."""
+    return {key: value for key, value in schema.items() if key != "title" and (key, value) != _OPEN}
