@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
 from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
 from twisted.web._newclient import ResponseNeverReceived
 from twisted.web.client import ResponseDone, ResponseFailed
 from twisted.web.http import PotentialDataLoss
@@ -26,6 +27,8 @@ from skyproxy.upstream.guards.admission_control import Guards
 from skyproxy.upstream.guards.concurrency import Limiter
 from skyproxy.util.deadline import Deadline
 from skyproxy.util.timers import Timers
+
+_R = TypeVar("_R")
 
 JSON = (b"Content-Type", b"application/json")
 EVENTS = (b"Content-Type", b"text/event-stream; charset=utf-8")
@@ -281,3 +284,16 @@ class ImmediateWorker:
 
     def end(self, last: Any) -> Deferred[Any]:
         return maybeDeferred(last)
+
+
+def given_up(case: SynchronousTestCase, waiting: Deferred[_R]) -> Deferred[_R]:
+    """*waiting*, which is given up when the test *case* is over: coroutines that are left to the garbage collector end
+    in the midst of other tests.
+    """
+
+    def give_up() -> None:
+        waiting.addErrback(lambda _: None)
+        waiting.cancel()
+
+    case.addCleanup(give_up)
+    return waiting

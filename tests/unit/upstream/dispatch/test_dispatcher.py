@@ -38,7 +38,7 @@ from skyproxy.upstream.guards.concurrency import Limiter
 from skyproxy.upstream.guards.deployments import Deployments
 from skyproxy.upstream.guards.keys import KeyRing
 from skyproxy.util.timers import Timers
-from tests.unit.fakes import EVENTS, TIMEOUTS, Prepared, Response, Upstream, event, pending_calls, word
+from tests.unit.fakes import EVENTS, TIMEOUTS, Prepared, Response, Upstream, event, given_up, pending_calls, word
 
 REQUEST = UpstreamRequest("/chat/completions", (), b"{}", TIMEOUTS)
 ROLE = event(choices=[{"index": 0, "delta": {"role": "assistant", "content": ""}}])
@@ -85,7 +85,7 @@ class Case(SynchronousTestCase):
         return self.dispatch(candidates if fallback else candidates[:1])
 
     def dispatch(self, candidates: list[Prepared]) -> Deferred[Answer]:
-        return Deferred.fromCoroutine(self.dispatcher.dispatch(candidates, AttemptObserver()))
+        return given_up(self, Deferred.fromCoroutine(self.dispatcher.dispatch(candidates, AttemptObserver())))
 
     def answer(
         self, status: int = 200, *headers: tuple[bytes, bytes], second: bool = False, whole: bytes | None = None

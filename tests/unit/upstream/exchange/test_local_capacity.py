@@ -21,7 +21,7 @@ from skyproxy.upstream.guards.admission_control import Guards
 from skyproxy.upstream.guards.concurrency import Limiter
 from skyproxy.util.timers import Timers
 from tests.unit.configs import config_of
-from tests.unit.fakes import TIMEOUTS, Response, Upstream, attempt_of, pending_calls
+from tests.unit.fakes import TIMEOUTS, Response, Upstream, attempt_of, given_up, pending_calls
 
 NOTHING = ServerReply(404, None, "")
 REQUEST = UpstreamRequest("/chat/completions", (), b"{}", TIMEOUTS)
@@ -128,7 +128,7 @@ class CapacityTests(SynchronousTestCase):
         self.provider = Provider(told, timers, Guards(limiter), client, self.clock.seconds, None, self.capacity)
 
     def send(self) -> Deferred[Answer]:
-        return Deferred.fromCoroutine(self.provider.send(REQUEST, attempt_of(self.clock)))
+        return given_up(self, Deferred.fromCoroutine(self.provider.send(REQUEST, attempt_of(self.clock))))
 
     @property
     def limit(self) -> int:

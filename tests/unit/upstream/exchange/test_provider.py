@@ -22,7 +22,7 @@ from skyproxy.upstream.exchange.body import End
 from skyproxy.upstream.exchange.provider import Answer
 from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
 from tests.unit.configs import config_of
-from tests.unit.fakes import JSON, TIMEOUTS, Upstream, attempt_of, pending_calls, provider_of
+from tests.unit.fakes import JSON, TIMEOUTS, Upstream, attempt_of, given_up, pending_calls, provider_of
 
 REQUEST = UpstreamRequest("/chat/completions", ((b"Content-Type", b"application/json"),), b"{}", TIMEOUTS)
 TEXT = "providers: {guard: {base_url: 'http://127.0.0.1:9/v1', connect_timeout: 3s%s}}"
@@ -37,7 +37,7 @@ class ProviderTests(SynchronousTestCase):
 
     def send(self, **changes: float) -> Deferred[Answer]:
         request = REQUEST._replace(timeouts=TIMEOUTS._replace(**changes))
-        return Deferred.fromCoroutine(self.provider.send(request, attempt_of(self.clock)))
+        return given_up(self, Deferred.fromCoroutine(self.provider.send(request, attempt_of(self.clock))))
 
     def assertFree(self) -> None:
         """No permit is out, nobody waits, and no timer runs."""
