@@ -203,7 +203,8 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
             fields["tokens_reasoning"],
             fields["tokens_estimated"],
         ) = tokens
-    if cost is not None:
+    if cost is not None and price_source != "local":
+        # What a server on this machine does costs nothing, which need not be said of each request.
         fields["cost"] = round(cost, 9)
         fields["currency"] = currency
         fields["price_source"] = price_source
