@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from skyproxy.command.asking import Answer, NoAnswer, ask
-from skyproxy.command.bench.figures import percentile
 from skyproxy.command.output import WRONG, fail, seconds, show_json, table
 from skyproxy.command.place import api_url, config_option, json_option, read_config, url_option
+from skyproxy.util.percentile import percentile
 
 _SHOWN = (50, 90, 99)
 

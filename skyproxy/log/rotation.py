@@ -17,8 +17,9 @@ _log = Logger()
 _AGAIN_SECONDS = 60.0
 """After a failure, the next try is made when so much time has passed."""
 
-_OURS = re.compile(rb'(\{"timestamp":")?\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.Z]')
-"""How each line of a log begins, in both of its forms."""
+_TIME = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+_OURS = re.compile(rb'\{"timestamp":"%b","level":"|%b (?:DEBUG|INFO|WARN|ERROR|CRITICAL) ' % (_TIME, _TIME))
+"""How each line of a log begins, in both of its forms. Logs of others begin with such a time, too."""
 
 
 class Limits(NamedTuple):

@@ -6,10 +6,10 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import ceil
 from typing import Any
 
 from skyproxy.command.output import seconds, table
+from skyproxy.util.percentile import percentile
 
 SHOWN = (50.0, 75.0, 90.0, 99.0, 99.9)
 
@@ -106,12 +106,6 @@ class Figures:
             f"in {self.elapsed:.1f} s, with {self.processor:.0%} of a processor for this program"
             + (_BOUND if self.bound else "")
         )
-
-
-def percentile(ordered: Sequence[float], share: float) -> float | None:
-    """The smallest of *ordered* that at least *share* percent of them do not exceed; None: there is none."""
-    # 99.9 % of 1,000 are 999 of them, and not one more for the sake of a rounding error.
-    return ordered[max(0, ceil(len(ordered) * share / 100 - 1e-9) - 1)] if ordered else None
 
 
 def _percentiles(values: Sequence[float]) -> dict[str, float | None]:

@@ -73,6 +73,8 @@ def _move_to_nothing(fresh: Path, path: Path) -> None:
     except FileExistsError:
         raise NotOurs(f"{path} was made meanwhile: {_HOW}") from None
     except OSError:  # a file system without hard links
+        if os.path.lexists(path):
+            raise NotOurs(f"{path} was made meanwhile: {_HOW}") from None
         os.replace(fresh, path)
 
 

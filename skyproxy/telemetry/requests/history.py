@@ -5,7 +5,7 @@ from __future__ import annotations
 from skyproxy.telemetry.requests.conclusion import NO_HISTORY, History
 from skyproxy.telemetry.requests.facts import Facts
 from skyproxy.telemetry.requests.ring import RequestRing
-from skyproxy.telemetry.requests.words import percentile
+from skyproxy.util.percentile import percentile
 
 _ENOUGH = 10
 """Times from which on a percentile says something."""
@@ -42,11 +42,11 @@ def history_of(facts: Facts, ring: RequestRing) -> History:
             hedges += 1
             lost += answered.candidate == 0
     return History(
-        first_token_p95=percentile(of_late, 0.95) if len(of_late) >= _ENOUGH else None,
+        first_token_p95=percentile(sorted(of_late), 95) if len(of_late) >= _ENOUGH else None,
         hedges=hedges,
         lost=lost,
-        first_token_p90=percentile(of_first, 0.9) if len(of_first) >= _ENOUGH else None,
+        first_token_p90=percentile(sorted(of_first), 90) if len(of_first) >= _ENOUGH else None,
         cuts=cuts,
-        usual_seconds=percentile(seconds, 0.5),
-        usual_cost=percentile(costs, 0.5),
+        usual_seconds=percentile(sorted(seconds), 50),
+        usual_cost=percentile(sorted(costs), 50),
     )

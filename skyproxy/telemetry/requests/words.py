@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil
 
 _JOBS = {
     "default": "Dialogue",
@@ -66,8 +65,3 @@ def quoted(text: str) -> str:
 def of_people(count: int, one: str, many: str) -> str:
     """``1 request``, ``3 requests``."""
     return f"{count:,} {one if count == 1 else many}"
-
-
-def percentile(times: Sequence[float], share: float) -> float | None:
-    """The time that *share* of *times* do not exceed; None if there are none."""
-    return sorted(times)[max(0, ceil(share * len(times)) - 1)] if times else None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Set
 from typing import NamedTuple
 
-from skyproxy.telemetry.requests.words import percentile
 from skyproxy.telemetry.state.samples import Sample
+from skyproxy.util.percentile import percentile
 
 STEPS = 60
 """Into which any time is divided."""
@@ -65,7 +65,7 @@ def _point(at: float, samples: list[Sample], background: Set[str]) -> Point:
         sum(each.rescued for each in samples),
         sum(each.good is False for each in samples),
         len(times),
-        percentile(times, 0.5),
-        percentile(times, 0.95),
+        percentile(sorted(times), 50),
+        percentile(sorted(times), 95),
         cost,
     )

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from skyproxy.telemetry.requests.reasons import reason_of
-from skyproxy.telemetry.requests.words import duration, percentile
+from skyproxy.telemetry.requests.words import duration
 from skyproxy.telemetry.state import thresholds as limits
 from skyproxy.telemetry.state.samples import Sample, Word
 from skyproxy.telemetry.state.snapshot import ProviderState, SlotState
+from skyproxy.util.percentile import percentile
 
 Health = Literal["unused", "too_few", "reliable", "some_errors", "unreliable", "not_answering", "paused"]
 
@@ -156,7 +157,7 @@ def speed_of(slot: SlotState, recent: Sequence[Sample], now: float) -> Speed:
     used = lately if len(lately) >= limits.ENOUGH else samples[-limits.COUNTED :]
     times = [(each.first_token or 0.0) if streams else each.seconds for each in used]
     sentences = [each.first_sentence for each in used if each.stream and each.first_sentence is not None]
-    p50, p95 = percentile(times, 0.5), percentile(times, 0.95)
+    p50, p95 = percentile(sorted(times), 50), percentile(sorted(times), 95)
     pace: Pace = "fine"
     if len(times) >= limits.ENOUGH and p50 is not None and p95 is not None:
         if slot.background:
@@ -174,8 +175,8 @@ def speed_of(slot: SlotState, recent: Sequence[Sample], now: float) -> Speed:
         p50,
         p95 if enough else None,
         max(times, default=None),
-        percentile(sentences, 0.5),
-        percentile(sentences, 0.95) if len(sentences) >= limits.PERCENTILE_SAMPLES else None,
+        percentile(sorted(sentences), 50),
+        percentile(sorted(sentences), 95) if len(sentences) >= limits.PERCENTILE_SAMPLES else None,
     )
 
 

@@ -5,8 +5,9 @@ from collections import Counter
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.command.bench.figures import Figures, percentile
+from skyproxy.command.bench.figures import Figures
 from skyproxy.command.output import seconds, table
+from skyproxy.util.percentile import percentile
 
 
 class PercentileTests(SynchronousTestCase):

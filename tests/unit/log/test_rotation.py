@@ -17,7 +17,7 @@ from tests.unit.log.events import folder_of
 
 def line(number: int) -> bytes:
     """One of a log."""
-    return b'{"timestamp":"2026-01-01T12:00:00.000Z","n":%05d}\n' % number
+    return b'{"timestamp":"2026-01-01T12:00:00.000Z","level":"INFO","n":%05d}\n' % number
 
 
 SIZE = 2 * len(line(0))
@@ -99,7 +99,13 @@ class RotationTests(SynchronousTestCase):
     def test_files_of_others_are_left_alone(self) -> None:
         (self.folder / "skyproxy.log.1").write_bytes(line(77))
         foreign = self.folder / "skyproxy.log.2"
-        for make in (lambda: foreign.write_text("Dear diary\n"), foreign.mkdir, lambda: foreign.symlink_to("x")):
+        for make in (
+            lambda: foreign.write_text("Dear diary\n"),
+            lambda: foreign.write_text("2026-01-01T12:00:00.000Z Another program has begun\n"),
+            lambda: foreign.write_text('{"timestamp":"2026-01-01T12:00:00Z","msg":"so has a third"}\n'),
+            foreign.mkdir,
+            lambda: foreign.symlink_to("x"),
+        ):
             self.said.clear()
             self.now += 60
             make()

@@ -21,9 +21,9 @@ from tests.unit.formats.openai.streams import COMMENT, DONE, STOP, USAGE, chunk,
 FEW_WORDS = b"".join(chunk(text) for text in ("Halt", " \u00e9", ' \\"', "!"))
 
 
-def read(reads: Iterable[bytes]) -> tuple[bytes, StreamState]:
+def read(reads: Iterable[bytes], model: str | None = None) -> tuple[bytes, StreamState]:
     """What goes on of a stream that ends properly, and what is known of it."""
-    inspector = StreamInspector()
+    inspector = StreamInspector(model=model)
     passed = [inspector.feed(data) for data in reads]
     passed.append(inspector.end())
     return b"".join(passed), inspector.state()
@@ -318,6 +318,12 @@ class FuzzTests(SynchronousTestCase):
             for other in (whole, cut, single):
                 self.assertEqual(other.state()._replace(generated=0), expected.state()._replace(generated=0), stream)
                 self.assertEqual((other.first_content, other.over), (expected.first_content, expected.over))
+
+            reads = ([stream], [stream[at : at + 37] for at in range(0, len(stream), 37)], stream.splitlines(True))
+            with mock.patch.object(stream_inspector, "plain_chunk", return_value=None):
+                named = read([stream], "own")[0]
+            for each in reads:
+                self.assertEqual(read(each, "own")[0], named, stream)
 
 
 class WorkTests(SynchronousTestCase):
