@@ -103,10 +103,10 @@ function slotCard(first) {
     write(measured, speed.measured === 'first_token' ? 'to start talking' : 'for a whole answer');
     attribute(number.parentElement, 'title', numbers(speed));
     const tail = speed.p95 === null ? `slowest ${duration(speed.slowest)}` : `19 of 20 within ${duration(speed.p95)}`;
-    const sentence = speed.sentence_p50 === null ? '' : `voice can start after ${duration(speed.sentence_p50)}; `;
+    const sentence = speed.sentence_p50 === null ? '' : `; voice can start after ${duration(speed.sentence_p50)}`;
     show(voice, speed.p50 !== null);
     // A unit stays beside its number.
-    write(voice, `${sentence}${tail}`.replace(/(\d) (s|min|h)\b/g, '$1\u00a0$2'));
+    write(voice, `${tail}${sentence}`.replace(/(\d) (s|min|h)\b/g, '$1\u00a0$2'));
     const hour = moneys(slot.cost_hour);
     show(cost, Boolean(hour));
     write(cost, `${hour} an hour`);
