@@ -21,6 +21,7 @@ COMMANDS = {
     "status": "skyproxy.command.control:status",
     "top": "skyproxy.command.top:top",
     "costs": "skyproxy.command.costs:costs",
+    "keys": "skyproxy.command.keys:keys",
     "reload": "skyproxy.command.control:reload",
     "stop": "skyproxy.command.control:stop",
     "pause": "skyproxy.command.pausing:pause",

@@ -19,7 +19,7 @@ _MOST = 50
 """Changes that are listed one by one."""
 
 _KEYS = ("api_keys", "api_key", "key_missing", "ca_certificates", "header_secrets")
-_HIDDEN = ("headers", "auth_header")
+_HIDDEN = ("headers", "auth_header", "key_hash", "admin", "metrics")
 _SECRET = re.compile(r"key|token(?!s)|secret|passw|credential|auth", re.IGNORECASE)
 
 
@@ -28,12 +28,13 @@ def changes(old: Config, new: Config) -> dict[str, list[str]]:
     is another, for a log record; nothing that is empty.
     """
     found: dict[str, list[str]] = {}
-    lines = list(_of_model("proxy", old.proxy, new.proxy))
+    lines = [*_of_model("proxy", old.proxy, new.proxy), *_of_model("access", old.access, new.access)]
     sections: tuple[tuple[str, Mapping[str, Any], Mapping[str, Any]], ...] = (
         ("provider", old.providers, new.providers),
         ("slot", old.model_slots, new.model_slots),
         ("price", old.prices, new.prices),
         ("profile", old.profiles, new.profiles),
+        ("client", old.clients, new.clients),
     )
     for what, before, after in sections:
         found[f"{what}s_added"] = [name for name in after if name not in before]

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from skyproxy.config.access import AccessSettings, ClientConfig
 from skyproxy.config.meanings import meanings_of
 from skyproxy.config.prices import Price
 from skyproxy.config.proxy_settings import Address, ProxySettings
@@ -104,6 +105,14 @@ def json_schema() -> dict[str, Any]:
                 },
             },
             "prices": {"type": "object", "additionalProperties": of(Price, "a price")},
+            "rates": {
+                "title": "rates of currencies",
+                "description": "What one unit of a currency is worth in another, such as EUR/USD: 1.08.",
+                "type": "object",
+                "additionalProperties": {"type": "number", "exclusiveMinimum": 0},
+            },
+            "clients": {"type": "object", "additionalProperties": of(ClientConfig, "a client")},
+            "access": of(AccessSettings, "who must bring a key"),
         },
         # The original's two files have one each.
         "anyOf": [{"required": ["providers"]}, {"required": ["model_slots"]}],

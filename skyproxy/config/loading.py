@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from skyproxy.config import placement
+from skyproxy.config.access import read_access
 from skyproxy.config.document import Document, parse
 from skyproxy.config.fallbacks import check_fallbacks
 from skyproxy.config.files import ENV_FILE, Source, find, is_file, near_misses, places, read_text
@@ -18,6 +19,7 @@ from skyproxy.config.problems import ConfigError, Problem
 from skyproxy.config.profiles import read_profiles, read_token
 from skyproxy.config.providers import read_ca_files, read_providers, set_proxies
 from skyproxy.config.proxy_settings import Address, ProxySettings
+from skyproxy.config.rates import read_rates
 from skyproxy.config.schema import Config, ProviderConfig, ProviderDefaults, SlotConfig
 from skyproxy.config.sections import Section, refuse_unknown_sections, section_named
 from skyproxy.config.text_files import digests_of
@@ -108,6 +110,8 @@ def load(
     profiles = read_profiles(
         section_named(documents, "profiles", problems), slot_section.values, provider_section.values, problems
     )
+    access, clients = read_access(documents, folder, slot_section.values, provider_section.values, problems)
+    rates = read_rates(documents, proxy, slot_section.values, problems)
     token = read_token(variables, problems)
     if problems or proxy is None:
         raise ConfigError(_sorted([*problems, *doubts], documents))
@@ -128,6 +132,9 @@ def load(
         model_slots=slots,
         prices=prices,
         profiles=profiles,
+        rates=rates,
+        clients=clients,
+        access=access,
         profile_token=token,
         digests=digests,
         source=EMBEDDED if source is None else source.label,

@@ -87,7 +87,17 @@ def of_profile(config: Config, name: str) -> tuple[Setting, ...]:
 
 def same(one: Config, other: Config) -> bool:
     """Whether both say the same, wherever they were read."""
-    sections = ("proxy", "providers", "model_slots", "prices", "profiles", "profile_token")
+    sections = (
+        "proxy",
+        "providers",
+        "model_slots",
+        "prices",
+        "profiles",
+        "rates",
+        "clients",
+        "access",
+        "profile_token",
+    )
     return all(getattr(one, each) == getattr(other, each) for each in sections)
 
 

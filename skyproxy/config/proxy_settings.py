@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from skyproxy.config import rules
+from skyproxy.config.budgets import Purse
 from skyproxy.config.fields import (
     Bytes,
     BytesOrOff,
@@ -83,6 +84,8 @@ class ProxySettings(Checked):
         answer, or another file, counts from the next start on.
     :ivar costs_file: that file, relative to the file that names it. Without it, it is in the user's folder for data.
     :ivar costs_keep_days: for how many days costs are kept.
+    :ivar purse: how much may be spent by all requests together, such as ``2/day``; with ``on_budget``, what serves
+        them then.
     :ivar watch: whether the configuration is read again when one of its files changes. It is so by default where no
         SIGHUP can ask for that: on Windows.
     :ivar process_priority: on Windows, ``raised`` lets the process go before a game that takes all cores, and keeps
@@ -109,5 +112,6 @@ class ProxySettings(Checked):
     costs: OnOff = True
     costs_file: OptionalPath = None
     costs_keep_days: Annotated[int, Field(ge=1, le=10_000)] = 400
+    purse: Purse = None
     watch: bool = not hasattr(signal, "SIGHUP")
     process_priority: Literal["raised", "normal"] = "raised"

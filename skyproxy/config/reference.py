@@ -9,6 +9,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from skyproxy.config.access import AccessSettings, ClientConfig, HeldKey
+from skyproxy.config.budgets import BudgetSettings, PurseSettings
 from skyproxy.config.json_schema import NOT_WRITTEN
 from skyproxy.config.meanings import meanings_of
 from skyproxy.config.prices import Price
@@ -26,6 +28,14 @@ _SECTIONS: tuple[tuple[str, str, type[BaseModel], type[BaseModel] | None], ...] 
     ("breaker:", "Of `defaults:` and each provider. `breaker: off` means none.", BreakerSettings, None),
     ("cache: of a provider or slot", "`cache: off` means none.", CacheRule, None),
     ("cache: of proxy:", "The stores of answers.", CacheSettings, None),
+    ("each client, under clients: NAME:", "Who may ask, each with a key of their own. `skyproxy keys create` "
+     "makes clients without a line here.", ClientConfig, None),
+    ("access:", "Who must bring a key.", AccessSettings, None),
+    ("admin: and metrics: of access:", "Keys of people and of scrapers.", HeldKey, None),
+    ("budget: of a client, slot or provider", "`5/day` is short for `{amount: 5, currency: USD, per: day}`.",
+     BudgetSettings, None),
+    ("purse: of proxy:", "A budget for all requests together, with what stands here besides.",
+     PurseSettings, BudgetSettings),
     ("prices: by provider:model or a pattern", "For a million tokens.", Price, None),
 )  # fmt: skip
 
@@ -36,6 +46,12 @@ EXAMPLES: Mapping[str, str] = {
     "headers": '`{X-Title: "Skyrim", X-Team: "${TEAM}"}`',
     "breaker": "`{consecutive: 5, open_for: 1s}`, `off`",
     "cache": "`{store: memory, ttl: 5m, max_bytes: 1MB}`, `off`",
+    "slots": '`[default, combat, "openrouter:*"]`',
+    "budget": "`5/day`, `20 EUR/month`, `{amount: 5, currency: USD, per: day}`",
+    "purse": "`2/day`, `{amount: 2, per: evening, on_budget: {slot: local}}`",
+    "on_budget": "`refuse`, `{slot: local}`",
+    "expires": "`2027-01-01`",
+    "trust_forwarded_from": "`127.0.0.1`, `[127.0.0.1, 10.0.0.0/8]`",
     "params": "`{temperature: 0.7}`",
     "force": "`{max_tokens: 400}`",
     "proxy_url": "`http://127.0.0.1:3128`, `off`",
@@ -51,6 +67,12 @@ from what checks the configuration. Durations are seconds, or texts such as `500
 bytes, or texts such as `10MB` (powers of 1000) and `512KiB` (powers of 1024).
 """
 
+
+_RATES = """
+## `rates:`
+
+What one unit of a currency is worth in another, for budgets in another currency than prices: `rates: {EUR/USD: 1.08}`.
+"""
 
 _PROFILES = """
 ## `profiles:`
@@ -71,7 +93,7 @@ def reference() -> str:
         lines = [f"| `{name}` | {kind} | {default} | {meaning} |" for name, kind, default, meaning in rows]
         parts.append(f"\n## `{title}`\n\n{about}\n\n| option | type | default | meaning |\n|---|---|---|---|\n")
         parts.append("\n".join(lines) + "\n")
-    return "".join([*parts, _PROFILES])
+    return "".join([*parts, _RATES, _PROFILES])
 
 
 def rows_of(model: type[BaseModel]) -> Iterator[tuple[str, str, str, str]]:
@@ -94,6 +116,14 @@ def _kind(annotation: str) -> str:
         return "`true`, `false`"
     if "BreakerSettings" in annotation or "CacheRule" in annotation or "CacheSettings" in annotation:
         return "keys, or `off`"
+    if "BudgetSettings" in annotation or "PurseSettings" in annotation:
+        return "text, or keys"
+    if "StepDown" in annotation:
+        return "`refuse`, or keys"
+    if "HeldKey" in annotation:
+        return "keys"
+    if "datetime" in annotation:
+        return "date, or time"
     for part, kind in (
         ("function seconds", "duration"), ("function byte_count", "size"),
         ("tuple", "text, or list"), ("frozenset", "list"), ("Mapping", "keys and values"), ("Path", "path"),

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from skyproxy.config import rules
+from skyproxy.config.access import AccessSettings, ClientConfig
+from skyproxy.config.budgets import Budget
 from skyproxy.config.dialect import Dialect, guess
 from skyproxy.config.fields import (
     Checked,
@@ -129,6 +131,7 @@ class ProviderConfig(ProviderDefaults):
     :ivar proxy_url: the proxy that makes its connections; ``off`` means none, whatever the environment says.
     :ivar via: that proxy; None: there is none.
     :ivar streaming_adapter: still read, without effect: streams pass through as they are.
+    :ivar budget: how much may be spent at the provider, such as ``5/day``.
     """
 
     name: Annotated[str, AfterValidator(rules.provider_name)]
@@ -150,6 +153,7 @@ class ProviderConfig(ProviderDefaults):
     ] = Field(default=None, repr=False)
     via: Via | None = None
     streaming_adapter: Text = None
+    budget: Budget = None
 
     @field_validator("dialect", mode="before")
     @classmethod
@@ -206,6 +210,7 @@ class SlotConfig(Checked):
     :ivar strip_reasoning: whether what the model thought is taken out of its answers.
     :ivar cache: in place of the provider's.
     :ivar coalesce: in place of the provider's.
+    :ivar budget: how much may be spent by the slot's requests, such as ``5/day``.
     """
 
     name: Name
@@ -224,6 +229,7 @@ class SlotConfig(Checked):
     strip_reasoning: bool = False
     cache: OptionalCache = None
     coalesce: bool | None = None
+    budget: Budget = None
 
 
 class Config(Checked):
@@ -232,6 +238,9 @@ class Config(Checked):
     :ivar prices: by ``provider:model``, or a pattern of that or of a model's name; see
         :func:`~skyproxy.config.prices.price_of`.
     :ivar profiles: by name.
+    :ivar rates: what one unit of a currency is worth in another, by both of their codes.
+    :ivar clients: those that the configuration names, by name.
+    :ivar access: who must bring a key.
     :ivar profile_token: what a game's hotkey brings to switch them; None: none can.
     :ivar digests: of the files, as they were just before they were read.
     :ivar source: what was read, for people.
@@ -246,6 +255,9 @@ class Config(Checked):
     model_slots: Annotated[Mapping[str, SlotConfig], AfterValidator(frozen)]
     prices: Annotated[Mapping[str, Price], AfterValidator(frozen)] = Field(default={}, validate_default=True)
     profiles: Annotated[Mapping[str, Profile], AfterValidator(frozen)] = Field(default={}, validate_default=True)
+    rates: Annotated[Mapping[tuple[str, str], float], AfterValidator(frozen)] = Field(default={}, validate_default=True)
+    clients: Annotated[Mapping[str, ClientConfig], AfterValidator(frozen)] = Field(default={}, validate_default=True)
+    access: AccessSettings = AccessSettings()
     profile_token: SecretStr | None = None
     digests: Annotated[Mapping[Path, str], AfterValidator(frozen)] = Field(default={}, validate_default=True)
     source: str

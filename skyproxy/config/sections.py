@@ -15,7 +15,7 @@ from skyproxy.config.document import Document, KeyPath
 from skyproxy.config.problems import Problem
 from skyproxy.util.close_matches import nearest
 
-SECTIONS = ("proxy", "defaults", "providers", "model_slots", "profiles", "prices")
+SECTIONS = ("proxy", "defaults", "providers", "model_slots", "profiles", "prices", "rates", "clients", "access")
 
 _OF_LITELLM = ("model_list", "litellm_settings", "general_settings", "router_settings")
 _A_KEY = "unknown key: keys go into .env beside this file, as NAME=key"

@@ -169,7 +169,7 @@ class Coalescing:
             requested_model=model,
             changed=_CHANGED[candidate.strip_reasoning, candidate.own_names],
             body=body,
-            identity=request.identity,
+            identity=request.credentials,
         )
         rule_here = rule if stored and b"no-store" not in directives else None
         return Sharing(

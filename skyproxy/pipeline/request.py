@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
+from skyproxy.access.identity import ClientIdentity
 from skyproxy.errors import InvalidRequest
 from skyproxy.formats import json_body, multipart
 from skyproxy.formats.json_splice import with_members
@@ -42,19 +43,22 @@ class Request(NamedTuple):
     """What a client asks, understood as HTTP and as nothing more.
 
     :ivar request_id: the client's, or made; safe to send and to log.
-    :ivar identity: what distinguishes the client from others: its Authorization as it came. Never sent or logged.
+    :ivar credentials: what distinguishes the client from others, for answers that may be shared: its Authorization as
+        it came. Never sent or logged.
     :ivar cache_control: what it says of answers that were kept.
     :ivar headers: those of the client's that go up as they are.
     :ivar body: plain (a compressed one has been inflated).
+    :ivar identity: the client whose key came with it; None: nobody is asked for a key.
     """
 
     endpoint: Endpoint
     request_id: str
     content_type: bytes
-    identity: bytes
+    credentials: bytes
     headers: Fields
     body: bytes
     cache_control: bytes = b""
+    identity: ClientIdentity | None = None
 
 
 class UpstreamBody(NamedTuple):

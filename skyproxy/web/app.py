@@ -212,7 +212,7 @@ class Api:
                 endpoint=endpoint,
                 request_id=request_id,
                 content_type=fields.get(b"content-type", b""),
-                identity=fields.get(b"authorization", b""),
+                credentials=fields.get(b"authorization", b""),
                 headers=forwarded(fields),
                 body=body,
                 cache_control=fields.get(b"cache-control", b""),

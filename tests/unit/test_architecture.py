@@ -25,7 +25,7 @@ LAYERS = (
     {"config"},
     {"formats", "http"},
     {"telemetry", "log"},
-    {"upstream", "cache"},
+    {"access", "upstream", "cache"},
     {"pipeline"},
     {"web"},
     {"process"},

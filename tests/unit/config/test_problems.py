@@ -89,7 +89,7 @@ class AllAtOnceTests(ConfigTestCase):
             [
                 "proxy.yaml:8: model_slots.s.xyzzy: unknown key; known here are provider, model, params, "
                 "force, enable_reasoning, default_timeout, idle_timeout, queue_timeout, fallbacks, "
-                "first_token_timeout, hedge_after, priority, strip_reasoning, cache, coalesce"
+                "first_token_timeout, hedge_after, priority, strip_reasoning, cache, coalesce, budget"
             ],
         )
 

@@ -97,6 +97,7 @@ class ProxyTests(ConfigTestCase):
             "costs": True,
             "costs_file": None,
             "costs_keep_days": 400,
+            "purse": None,
             "watch": not hasattr(signal, "SIGHUP"),
             "process_priority": "raised",
         }
@@ -190,6 +191,7 @@ class ProviderTests(ConfigTestCase):
             "proxy_url": None,
             "via": None,
             "streaming_adapter": None,
+            "budget": None,
             "max_connections": 50,
             "max_concurrent": 25,
             "max_pending": 100,
@@ -324,6 +326,7 @@ class SlotTests(ConfigTestCase):
             "strip_reasoning": False,
             "cache": None,
             "coalesce": None,
+            "budget": None,
         }
         self.assertEqual({name: getattr(slot, name) for name in SlotConfig.model_fields}, expected)
 

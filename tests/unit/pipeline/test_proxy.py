@@ -94,7 +94,7 @@ class Case(SynchronousTestCase):
             endpoint=endpoint,
             request_id=f"id-{len(self.records)}",
             content_type=content_type,
-            identity=b"",
+            credentials=b"",
             headers=((b"X-Title", b"Skyrim"),),
             body=data,
         )

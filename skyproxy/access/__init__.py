@@ -1,0 +1,1 @@
+"""Who may ask, and how much: clients, their keys, and what these open."""

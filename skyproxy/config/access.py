@@ -1,0 +1,254 @@
+"""Who may ask: ``clients:`` and ``access:``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, datetime, time, timezone
+from fnmatch import fnmatchcase
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from skyproxy.config import rules
+from skyproxy.config.budgets import Budget, OnBudget, check_step_down
+from skyproxy.config.document import Document
+from skyproxy.config.fields import Checked, Count, Name, OptionalPath, one_or_several
+from skyproxy.config.problems import Problem
+from skyproxy.config.resilience import Priority
+from skyproxy.config.sections import Section, section_named
+from skyproxy.util.close_matches import nearest
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_HASH = re.compile(r"sha256:([0-9a-fA-F]{64})")
+_OUR_KEY = re.compile(r"sky-[A-Za-z0-9_-]+")
+_WILD = re.compile(r"[*?\[]")
+
+
+def client_name(value: str) -> str:
+    """A client's name, which stands in logs, metrics and commands.
+
+    :raise ValueError: it has other characters than these should have.
+    """
+    if not _NAME.fullmatch(value):
+        raise ValueError("must be a client's name: up to 64 letters, digits and . _ - @, the first a letter or digit")
+    return value
+
+
+def key_hash(value: str) -> str:
+    """What ``skyproxy keys create --for-file`` prints: ``sha256:`` and 64 hexadecimal digits.
+
+    :raise ValueError: it is not.
+    """
+    found = _HASH.fullmatch(value.strip())
+    if found is None:
+        if _OUR_KEY.fullmatch(value.strip()):
+            raise ValueError(
+                "must be the key's hash and not the key itself: `skyproxy keys hash` makes one of the other"
+            )
+        raise ValueError("must be sha256: and 64 hexadecimal digits, as `skyproxy keys create NAME --for-file` prints")
+    return f"sha256:{found[1].lower()}"
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ip_network(value.strip(), strict=False))
+    except ValueError:
+        raise ValueError("must be an IP address or a network, such as 127.0.0.1 or 10.0.0.0/8") from None
+
+
+def _required(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return {"on": "true", "off": "false"}.get(value, value) if isinstance(value, str) else value
+
+
+def _expires(value: Any) -> Any:
+    """A moment, of a date (when it begins, by this machine's time zone) or a time, or of either as a text."""
+    if isinstance(value, str):
+        try:
+            text = value.strip()
+            value = date.fromisoformat(text) if len(text) == 10 else datetime.fromisoformat(text.replace("Z", "+00:00"))
+        except ValueError:
+            raise ValueError("must be a date such as 2027-01-01, or a time such as 2027-01-01T18:00:00+01:00") from None
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime.combine(value, time())
+    if not isinstance(value, datetime):
+        raise ValueError("must be a date such as 2027-01-01, or a time such as 2027-01-01T18:00:00+01:00")
+    try:
+        return value.astimezone(timezone.utc)
+    except (OverflowError, OSError, ValueError):
+        raise ValueError("must be a year that calendars have") from None
+
+
+def _hashes(value: Any) -> Any:
+    if value == []:
+        raise ValueError("must be a key's hash, as `skyproxy keys create NAME --for-file` prints it")
+    # Checked here, and not as the item of a list, a problem with a single hash has its own place.
+    return (key_hash(value),) if isinstance(value, str) else value
+
+
+def _patterns(value: Any) -> Any:
+    if value == []:
+        raise ValueError("must name a slot; without `slots` the client may ask for all")
+    return one_or_several(value)
+
+
+KeyHash = Annotated[str, AfterValidator(key_hash)]
+KeyHashes = Annotated[
+    tuple[KeyHash, ...], Field(strict=False), AfterValidator(rules.distinct), BeforeValidator(_hashes)
+]
+SlotPatterns = Annotated[
+    tuple[Name, ...], Field(strict=False), AfterValidator(rules.distinct), BeforeValidator(_patterns)
+]
+Expires = Annotated[datetime | None, BeforeValidator(lambda value: None if value is None else _expires(value))]
+
+
+class ClientSettings(Checked):
+    """What a client may.
+
+    :ivar slots: the slots that it may ask for, by name or pattern (``*``, ``?``, ``[…]``), and models as
+        ``provider:model``. Without it, all.
+    :ivar priority: ``background``: its requests wait behind others where they wait for a permit, whatever the slot
+        says. ``interactive`` is as without it: the slot's priority holds.
+    :ivar requests_per_minute: the most requests in any 60 seconds.
+    :ivar tokens_per_minute: the most tokens, read and generated, in any 60 seconds.
+    :ivar concurrent: the most requests at once.
+    :ivar budget: how much it may spend, such as ``5/day``.
+    :ivar expires: when its keys end to be taken: a date, at whose beginning they do, or a time.
+    :ivar on_budget: what happens when its budget is spent: ``refuse``, or ``{slot: NAME}``, the slot that serves it
+        then.
+    """
+
+    slots: SlotPatterns = ("*",)
+    priority: Priority | None = None
+    requests_per_minute: Count | None = None
+    tokens_per_minute: Count | None = None
+    concurrent: Count | None = None
+    budget: Budget = None
+    expires: Expires = None
+    on_budget: OnBudget = None
+
+
+class ClientConfig(ClientSettings):
+    """One client.
+
+    :ivar name: the key under which it stands.
+    :ivar key_hash: of its key, ``sha256:…``, as ``skyproxy keys create NAME --for-file`` prints it; or a list of
+        several, while one key takes the place of another.
+    """
+
+    name: Annotated[str, AfterValidator(client_name)]
+    key_hash: KeyHashes
+
+
+class HeldKey(Checked):
+    """A key that opens something.
+
+    :ivar key_hash: of the key, or a list of several.
+    """
+
+    key_hash: KeyHashes
+
+
+class AccessSettings(Checked):
+    """Who must bring a key, and where keys are kept.
+
+    :ivar required: whether requests need a client's key. ``auto``: if there is any client, or skyproxy listens at an
+        address that other machines can reach.
+    :ivar store: the file of the clients that ``skyproxy keys create`` makes, relative to the file that names it.
+        Without it, it is in the user's folder for data.
+    :ivar admin: the key of people who look after skyproxy: for the page, ``/api`` and ``/metrics``.
+    :ivar metrics: the key that opens ``/metrics`` and nothing else.
+    :ivar trust_forwarded_from: the addresses and networks of reverse proxies in front of skyproxy. Without it, requests
+        over loopback that another proxy forwarded are refused.
+    :ivar fail: what happens to requests of clients with a budget when spending cannot be written down: ``closed``: they
+        are refused.
+    """
+
+    required: Annotated[Literal["auto", "true", "false"], BeforeValidator(_required)] = "auto"
+    store: OptionalPath = None
+    admin: HeldKey | None = None
+    metrics: HeldKey | None = None
+    trust_forwarded_from: Annotated[
+        tuple[Annotated[str, AfterValidator(_network)], ...], Field(strict=False), BeforeValidator(one_or_several)
+    ] = ()
+    fail: Literal["closed", "open"] = "closed"
+
+
+CLIENT_KEYS = tuple(key for key in ClientConfig.model_fields if key != "name")
+_ACCESS_KEYS = tuple(AccessSettings.model_fields)
+_MEANT = {
+    "key": "unknown key: only the key's hash stands here, as key_hash; `skyproxy keys hash` makes it",
+    "api_key": "unknown key: only the key's hash stands here, as key_hash; `skyproxy keys hash` makes it",
+    "rpm": "unknown key: write requests_per_minute",
+    "tpm": "unknown key: write tokens_per_minute",
+    "models": "unknown key: write slots",
+}
+
+
+def read_access(
+    documents: Sequence[Document],
+    folder: Path,
+    slots: Mapping[str, Any],
+    providers: Collection[str],
+    problems: list[Problem],
+) -> tuple[AccessSettings, dict[str, ClientConfig]]:
+    """``access:`` and ``clients:``; what is wrong with them is added to *problems*.
+
+    :param folder: where relative paths begin.
+    """
+    section = section_named(documents, "access", problems)
+    section.refuse_unknown(_ACCESS_KEYS, problems)
+    settings = section.check(AccessSettings, _ACCESS_KEYS, problems) or AccessSettings()
+    if settings.store is not None:
+        settings = settings.model_copy(update={"store": folder / settings.store})
+    clients = section_named(documents, "clients", problems)
+    return settings, _clients(clients, settings, slots, providers, problems)
+
+
+def _clients(
+    section: Section,
+    access: AccessSettings,
+    slots: Mapping[str, Any],
+    providers: Collection[str],
+    problems: list[Problem],
+) -> dict[str, ClientConfig]:
+    clients: dict[str, ClientConfig] = {}
+    owners = {each: "access.admin" for each in access.admin.key_hash} if access.admin else {}
+    owners |= {each: "access.metrics" for each in access.metrics.key_hash} if access.metrics else {}
+    for name in section.values:
+        entry = section.part(name, problems)
+        if entry is None:
+            continue
+        entry.refuse_unknown(CLIENT_KEYS, problems, _MEANT)
+        client = entry.check(ClientConfig, CLIENT_KEYS, problems, name=name)
+        if client is None:
+            continue
+        for each in client.key_hash:
+            if each in owners:
+                problems.append(entry.problem(("key_hash",), f"is also that of {owners[each]}: one key, one client"))
+            owners[each] = name
+        for number, pattern in enumerate(client.slots):
+            why = wrong_pattern(pattern, slots, providers)
+            if why is not None:
+                problems.append(entry.problem(("slots", str(number)), *why))
+        wrong = check_step_down(entry, ("on_budget",), client.on_budget, slots)
+        if wrong is not None:
+            problems.append(wrong)
+        clients[name] = client
+    return clients
+
+
+def wrong_pattern(pattern: str, slots: Collection[str], providers: Collection[str]) -> tuple[str, str | None] | None:
+    """Why no request can match *pattern*, and the slot that was perhaps meant; None: one can."""
+    provider, colon, _ = pattern.partition(":")
+    if pattern == "*" or pattern in slots or any(fnmatchcase(slot, pattern) for slot in slots):
+        return None
+    if colon and (_WILD.search(provider) or provider in providers):
+        return None
+    if _WILD.search(pattern):
+        return "matches no slot that stands under model_slots:", None
+    return "names no slot that stands under model_slots:", nearest(pattern, slots)
