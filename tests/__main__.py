@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -140,7 +141,10 @@ def left_out() -> list[str]:
         lacks.append(f"{sys.executable} -m pip install -e '.[test]'")
     if chromium() is None:
         lacks.append("apt-get install chromium (or CHROMIUM=/path/of/chromium)")
-    return [f"the page in a browser: {each}" for each in lacks]
+    missed = [f"the page in a browser: {each}" for each in lacks]
+    if shutil.which("promtool") is None or shutil.which("prometheus") is None:
+        missed.append("metrics, dashboard and alerts in Prometheus: apt-get install prometheus")
+    return missed
 
 
 def passes(name: str) -> bool:

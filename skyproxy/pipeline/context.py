@@ -95,7 +95,7 @@ class RequestContext:
         cost = UNKNOWN
         if candidate is not None and tokens is not None:
             cost = _cost(candidate, tokens, state)
-        own, own_first = None, None
+        own, own_first, answered = None, None, attempts.answered
         if answer is not None and main is not None:
             own = self._took(main)
             own_first = None if first is None or main.sent_at is None else first - main.sent_at
@@ -124,6 +124,9 @@ class RequestContext:
             own_latency=own,
             own_time_to_first_byte=own_first,
             given_up=tuple([self._given_up(attempt) for attempt in attempts.all_sent if attempt is not main]),
+            time_to_first_sentence=(
+                None if answered is None or answered.sentence_at is None else answered.sentence_at - started
+            ),
         )
 
     def _main(self) -> Attempt | None:

@@ -150,6 +150,8 @@ def make_parts(
         lambda: logging.dropped,
         batches.hand_on,
         reloads,
+        stores.by_name,
+        lambda: len(proxy.under_way),
     )
     observations = Observations(
         Observed(

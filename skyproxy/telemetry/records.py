@@ -69,6 +69,8 @@ class RequestRecord(NamedTuple):
         permit, and without the attempts before it; None: there was no answer.
     :ivar own_time_to_first_byte: from that sending to the first byte of the answer.
     :ivar given_up: the other sendings. What they took is not in the fields above.
+    :ivar time_to_first_sentence: seconds from the request's arrival until a stream had brought its first sentence;
+        None: that was not seen.
     """
 
     request_id: str
@@ -95,6 +97,23 @@ class RequestRecord(NamedTuple):
     own_latency: float | None = None
     own_time_to_first_byte: float | None = None
     given_up: tuple[GivenUp, ...] = ()
+    time_to_first_sentence: float | None = None
+
+    @property
+    def first_sentence(self) -> float | None:
+        """Seconds from the request's arrival until the answer's first sentence was there; None: it has none, or that is
+        not known.
+        """
+        sentence, first = self.time_to_first_sentence, self.time_to_first_byte
+        if sentence is None and first is not None and self.outcome == "ok":
+            # What came as one has its first sentence at once.
+            came_as_one = not self.stream or self.latency - first < _JUST_ENDED
+            return self.latency if came_as_one else None
+        return sentence
+
+
+_JUST_ENDED = 0.05
+"""Seconds from the beginning of a stream to its end in which it came as one."""
 
 
 class RequestLog:
@@ -161,7 +180,7 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
     # To ask a named tuple for one after the other takes longer.
     (
         request_id, endpoint, slot, provider, model, upstream_model, status, outcome, stream, latency, first, queue,
-        bytes_out, error_code, attempts, key, tokens, cache, cost, currency, price_source, own_latency, _, given_up,
+        bytes_out, error_code, attempts, key, tokens, cache, cost, currency, price_source, own_latency, _, given_up, _,
     ) = record  # fmt: skip
     fields: dict[str, Any] = {
         "request_id": request_id,

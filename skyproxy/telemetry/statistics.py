@@ -6,13 +6,16 @@ from collections.abc import Iterable, Mapping
 
 from skyproxy.clock import Clock
 from skyproxy.telemetry.records import GivenUp, RequestRecord
-from skyproxy.telemetry.tallies import ProviderTimes, Tally, Times, Usage
+from skyproxy.telemetry.tallies import ProviderTimes, SlotTimes, Tally, Times, Usage
 
 NO_SLOT = "direct"
 """Stands for the slot of requests that named a provider and its model."""
 
 NO_PROVIDER = "none"
 """Stands for provider and slot of requests that came to neither: they were refused, or named what nobody knows."""
+
+OTHER_MODELS = "other"
+"""Stands for models that only clients name: there may be any number of them."""
 
 CACHE_RESULTS = ("hit", "miss", "coalesced")
 
@@ -30,7 +33,7 @@ class _Line:
     def __init__(self) -> None:
         self.tally = Tally()
         self.attempts = ProviderTimes()
-        self.times = Times()
+        self.times = SlotTimes()
 
 
 class Statistics:
@@ -63,12 +66,25 @@ class Statistics:
             if record.key is not None and provider is not None:
                 self._key(provider, record.key).add(tokens, record.cost, record.currency)
         if outcome == "ok":
-            now = self.now()
-            line.times.add(record.latency, record.time_to_first_byte if record.stream else None, now)
-            if record.attempts and record.own_latency is not None:
-                line.attempts.add(record.own_latency, record.own_time_to_first_byte if record.stream else None, now)
+            self._add_times(line, record)
         for attempt in record.given_up:
             self._count_given_up(attempt, slot)
+
+    def _add_times(self, line: _Line, record: RequestRecord) -> None:
+        """Count how long the answer took, which was good."""
+        now, latency, own = self.now(), record.latency, record.own_latency
+        first = own_first = sentence = own_sentence = None
+        if record.stream:
+            first, own_first, sentence = record.time_to_first_byte, record.own_time_to_first_byte, record.first_sentence
+        line.times.add(latency, first, now, sentence)
+        if record.attempts and own is not None:
+            if sentence is not None and first is not None and own_first is not None:
+                # Both began when the attempt was sent.
+                own_sentence = sentence - first + own_first
+            tokens = record.tokens
+            said = 0 if tokens is None else tokens.completion - tokens.reasoning
+            line.attempts.add(own, own_first, now, own_sentence, said)
+            line.attempts.queue.add(record.queue)
 
     def _count_given_up(self, attempt: GivenUp, slot: str | None) -> None:
         """Count an attempt where it belongs, not where its request does."""
@@ -112,12 +128,31 @@ class Statistics:
         }
 
     @property
-    def slots(self) -> Mapping[str, Times]:
+    def slots(self) -> Mapping[str, SlotTimes]:
         """Times by slot."""
-        parts: dict[str, list[Times]] = {}
+        parts: dict[str, list[SlotTimes]] = {}
         for (provider, slot, _), line in self._lines.items():
             parts.setdefault(_names(provider, slot)[1], []).append(line.times)
-        return {name: Times(of_lines) for name, of_lines in parts.items()}
+        return {name: SlotTimes(of_lines) for name, of_lines in parts.items()}
+
+    @property
+    def times(self) -> Mapping[tuple[str, str], ProviderTimes]:
+        """Times of the answers that providers were asked for, by provider and model."""
+        parts: dict[tuple[str, str], list[ProviderTimes]] = {}
+        for (provider, _, model), line in self._lines.items():
+            if provider is not None:
+                parts.setdefault((provider, model or OTHER_MODELS), []).append(line.attempts)
+        return {names: ProviderTimes(of_lines) for names, of_lines in parts.items()}
+
+    @property
+    def counted(self) -> Mapping[tuple[str, str, str], Tally]:
+        """Tallies by provider, model and slot, of those that had any request."""
+        summed: dict[tuple[str, str, str], Tally] = {}
+        for (provider, slot, model), line in self._lines.items():
+            name, slot_name = _names(provider, slot)
+            shown = NO_PROVIDER if provider is None else model or OTHER_MODELS
+            summed.setdefault((name, shown, slot_name), Tally()).include(line.tally)
+        return summed
 
     @property
     def tallies(self) -> Mapping[tuple[str, str], Tally]:

@@ -14,27 +14,14 @@ WINDOW = 300.0
 
 # The first word of a good stream is there in some tenths of a second; a long answer takes a minute or two.
 _BOUNDS = (
-    0.05,
-    0.1,
-    0.2,
-    0.35,
-    0.5,
-    0.75,
-    1.0,
-    1.5,
-    2.0,
-    3.0,
-    5.0,
-    7.5,
-    10.0,
-    15.0,
-    20.0,
-    30.0,
-    45.0,
-    60.0,
-    120.0,
-    300.0,
-)
+    0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0,
+)  # fmt: skip
+
+# A fast server makes a thousand tokens a second, a busy one at home three.
+_GAP_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0)
+
+# Most requests do not wait.
+_QUEUE_BOUNDS = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
 class Usage:
@@ -118,26 +105,72 @@ class Times:
             self.first_token.add(first, now)
 
 
-class ProviderTimes(Times):
-    """Those of a provider, with what Prometheus reads of them: each from its own attempt's sending."""
+class SlotTimes(Times):
+    """Those of a slot, with what Prometheus reads of them: each from its request's arrival.
 
-    __slots__ = ("first_bytes", "seconds")
+    :ivar first_tokens: to the beginning of a stream.
+    :ivar first_sentences: to the end of its first sentence.
+    """
+
+    __slots__ = ("first_sentences", "first_tokens")
+
+    def __init__(self, parts: Collection[SlotTimes] = ()) -> None:
+        super().__init__(parts)
+        self.first_tokens: Histogram = Histogram(_BOUNDS, [part.first_tokens for part in parts])
+        self.first_sentences: Histogram = Histogram(_BOUNDS, [part.first_sentences for part in parts])
+
+    def add(self, latency: float, first: float | None, now: float, sentence: float | None = None) -> None:
+        """Add those of an answer.
+
+        :param first: to its beginning; None if it is no stream.
+        :param sentence: to the end of its first sentence; None if it has none, or is no stream.
+        """
+        self.latency.add(latency, now)
+        if first is not None:
+            self.first_token.add(first, now)
+            self.first_tokens.add(first)
+        if sentence is not None:
+            self.first_sentences.add(sentence)
+
+
+class ProviderTimes(Times):
+    """Those of a provider, with what Prometheus reads of them: each from its own attempt's sending.
+
+    :ivar seconds: to the end of an answer.
+    :ivar first_tokens: to the beginning of a stream.
+    :ivar first_sentences: to the end of its first sentence.
+    :ivar gaps: from one token of a stream to the next, on its average.
+    :ivar queue: waits for a permit.
+    """
+
+    __slots__ = ("first_sentences", "first_tokens", "gaps", "queue", "seconds")
 
     def __init__(self, parts: Collection[ProviderTimes] = ()) -> None:
         super().__init__(parts)
         self.seconds: Histogram = Histogram(_BOUNDS, [part.seconds for part in parts])
-        self.first_bytes: Histogram = Histogram(_BOUNDS, [part.first_bytes for part in parts])
+        self.first_tokens: Histogram = Histogram(_BOUNDS, [part.first_tokens for part in parts])
+        self.first_sentences: Histogram = Histogram(_BOUNDS, [part.first_sentences for part in parts])
+        self.gaps: Histogram = Histogram(_GAP_BOUNDS, [part.gaps for part in parts])
+        self.queue: Histogram = Histogram(_QUEUE_BOUNDS, [part.queue for part in parts])
 
-    def add(self, latency: float, first: float | None, now: float) -> None:
+    def add(
+        self, latency: float, first: float | None, now: float, sentence: float | None = None, tokens: int = 0
+    ) -> None:
         """Add those of an answer.
 
         :param first: to its beginning; None if it is no stream.
+        :param sentence: to the end of its first sentence; None if it has none, or is no stream.
+        :param tokens: that it brought, from *first* on.
         """
         self.latency.add(latency, now)
         self.seconds.add(latency)
         if first is not None:
             self.first_token.add(first, now)
-            self.first_bytes.add(first)
+            self.first_tokens.add(first)
+            if tokens > 1:
+                self.gaps.add((latency - first) / (tokens - 1))
+        if sentence is not None:
+            self.first_sentences.add(sentence)
 
 
 class Tally:

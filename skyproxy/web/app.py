@@ -28,7 +28,7 @@ from skyproxy.web.events import EventStreams
 from skyproxy.web.figures import Sources, figures
 from skyproxy.web.forwarded import forwarded
 from skyproxy.web.host import check_host, check_near
-from skyproxy.web.metrics import Metrics
+from skyproxy.web.metrics.exposition import Metrics
 from skyproxy.web.observations import Observations
 from skyproxy.web.page.routes import Page, add_page
 from skyproxy.web.request import ApiRequest, RequestIds, query_of

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from skyproxy import __version__
+from skyproxy.cache.store import Store
 from skyproxy.telemetry.distribution import SlidingDistribution
 from skyproxy.telemetry.lag import LagProbe
 from skyproxy.telemetry.reloads import Reloads
@@ -25,6 +26,8 @@ class Sources:
     :ivar log_dropped: gives the number of lines that the log lost.
     :ivar refresh: has *statistics* count what was not counted yet.
     :ivar reloads: of the configuration.
+    :ivar stores: of answers, by name.
+    :ivar under_way: gives the number of requests that are not over.
     """
 
     statistics: Statistics
@@ -34,6 +37,8 @@ class Sources:
     log_dropped: Callable[[], int]
     refresh: Callable[[], None]
     reloads: Reloads
+    stores: Mapping[str, Store]
+    under_way: Callable[[], int]
 
 
 def figures(sources: Sources) -> dict[str, Any]:

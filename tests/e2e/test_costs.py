@@ -118,7 +118,7 @@ def test_it_balances_over_a_restart(start: Starter, demo: DemoProvider, tmp_path
     for outcome in ("ok", "client_error", "upstream_error", "failed", "cancelled"):
         assert book[outcome] > 0, book
     with urllib.request.urlopen(f"{second.origin}/metrics", timeout=PATIENCE) as answer:
-        assert "skyproxy_hedge_cost_total{" in answer.read().decode()
+        assert "skyproxy_hedge_cost_usd_total{" in answer.read().decode()
     said = book["tokens"]["records"]
     assert second.stop() == 0
     assert sum(map(logged_tokens, (first, second))) == said

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections import Counter
 from typing import Any
 
 from prometheus_client import parser
 
+from skyproxy.web.metrics.aliases import OLD_NAMES
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.processes import DemoProvider, Proxy, eventually
 from tests.e2e.raw import ask, call, chat, open_request, read_all, read_until
+from tests.metric_rules import broken_rules
 
 KEY = "sk-planted-0123456789-abcdef"
+FAST = "guard;delay=0"
+"""The model of the slot `combat`."""
+
 Samples = dict[str, dict[tuple[str, ...], float]]
 
 
@@ -29,6 +35,14 @@ def metrics(proxy: Proxy) -> Samples:
             assert labels not in values
             values[labels] = sample.value
     return found
+
+
+def requests_of(found: Samples) -> dict[tuple[str, ...], int]:
+    """Requests that are over, by outcome, provider and slot."""
+    counted: Counter[tuple[str, ...]] = Counter()
+    for (_, *labels), count in found["requests_total"].items():
+        counted[tuple(labels)] += int(count)
+    return {labels: count for labels, count in counted.items() if count}
 
 
 def stats(proxy: Proxy) -> Any:
@@ -86,7 +100,7 @@ def test_metrics_agree_with_what_the_provider_counted(start: Starter) -> None:
     found, upstream = metrics(proxy), demo.stats()
 
     # In the order of the labels: outcome, provider, slot.
-    assert found["requests_total"] == {
+    assert requests_of(found) == {
         ("ok", "demo", "combat"): 9,
         ("ok", "demo", "default"): 3,
         ("refused", "demo", "combat"): 1,
@@ -96,18 +110,30 @@ def test_metrics_agree_with_what_the_provider_counted(start: Starter) -> None:
         ("cancelled", "demo", "direct"): 2,
         ("client_error", "none", "none"): 60,
     }
-    answered = {code: count for (code, _), count in found["upstream_responses_total"].items() if code.isdigit()}
-    assert answered == upstream["by_status"]
-    assert found["upstream_responses_total"]["upstream_broken", "demo"] == 1
-    to_demo = {labels: count for labels, count in found["requests_total"].items() if labels[1] == "demo"}
+    assert {status: count for (_, status), count in found["upstream_answers_total"].items()} == upstream["by_status"]
+    assert found["upstream_failures_total"] == {("demo", "upstream_broken"): 1}
+    assert found["requests_total"][FAST, "ok", "demo", "combat"] == 9
+    assert found["requests_total"]["other", "cancelled", "demo", "direct"] == 2
+    to_demo = {labels: count for labels, count in requests_of(found).items() if labels[1] == "demo"}
     assert sum(to_demo.values()) - to_demo["refused", "demo", "combat"] == upstream["total"] == 20
     assert to_demo["cancelled", "demo", "direct"] == upstream["cancelled"]
 
+    for name, count in (
+        ("request_duration_seconds", 12), ("time_to_first_token_seconds", 7), ("time_to_first_sentence_seconds", 7),
+        ("inter_token_gap_seconds", 7),
+    ):  # fmt: skip
+        # What only clients name was never answered well.
+        assert found[f"{name}_count"] == {(FAST, "demo"): count - 3, ("guard", "demo"): 3, ("other", "demo"): 0}
+        assert found[f"{name}_bucket"]["+Inf", "guard", "demo"] == 3
+        assert 0 < found[f"{name}_sum"]["guard", "demo"] < 60
     assert found["request_seconds_count"] == {("demo",): 12}
     assert found["time_to_first_byte_seconds_count"] == {("demo",): 7}
-    for name, count in (("request_seconds", 12), ("time_to_first_byte_seconds", 7)):
-        assert found[f"{name}_bucket"]["+Inf", "demo"] == count
-        assert 0 < found[f"{name}_sum"]["demo",] < 60
+    for name in ("slot_time_to_first_token_seconds", "slot_time_to_first_sentence_seconds"):
+        assert found[f"{name}_count"] == {("combat",): 4, ("default",): 3, ("direct",): 0}
+    assert found["queue_wait_seconds_count"]["demo",] == 12
+    assert (found["permits_limit"]["demo",], found["queue_limit"]["demo",]) == (1, 0)
+    assert found["key_rejected"] == {("DEMO_KEY", "demo"): 0}
+    assert found["process_start_time_seconds"][()] <= time.time() < found["process_start_time_seconds"][()] + 600
     assert found["permits_in_use"] == found["queue_depth"] == found["retries_total"] == {("demo",): 0}
     assert found["pool_connections"]["demo", "busy"] == 0
     assert "breaker_state" not in found
@@ -125,23 +151,23 @@ def test_tokens_are_those_of_the_answers(start: Starter) -> None:
     usage = json.loads(stream.split(b"\n\n")[-3].removeprefix(b"data: "))["usage"]
     said.update({kind: usage[f"{kind}_tokens"] for kind in ("prompt", "completion")})
 
-    # In the order of the labels: kind, provider, slot.
+    # In the order of the labels: kind, model, provider, slot.
     tokens = metrics(proxy)["tokens_total"]
-    counted = {kind: tokens[kind, "demo", "combat"] for kind in ("prompt_uncached", "completion")}
+    counted = {kind: tokens[kind, FAST, "demo", "combat"] for kind in ("prompt_uncached", "completion")}
     assert list(counted.values()) == [said["prompt"], said["completion"]]
-    assert metrics(proxy)["tokens_estimated_total"]["demo", "combat"] == 0
+    assert metrics(proxy)["tokens_estimated_total"][FAST, "demo", "combat"] == 0
     cost = (said["prompt"] + 2 * said["completion"]) / 1e6
-    assert abs(metrics(proxy)["cost_total"]["USD", "demo", "combat"] - cost) < 1e-12
+    assert abs(metrics(proxy)["cost_usd_total"][FAST, "demo", "combat"] - cost) < 1e-12
 
     # A stream whose provider says nothing, and one that nobody reads to its end.
     ask(proxy, chat("demo:guard;usage=no;chunks=100;delay=0", stream=True))
     first = metrics(proxy)["tokens_total"]
-    estimated = metrics(proxy)["tokens_estimated_total"]["demo", "direct"]
-    assert estimated == sum(number for labels, number in first.items() if labels[1:] == ("demo", "direct"))
-    assert 50 < first["completion", "demo", "direct"] < 300
+    estimated = metrics(proxy)["tokens_estimated_total"]["other", "demo", "direct"]
+    assert estimated == sum(number for labels, number in first.items() if labels[1:] == ("other", "demo", "direct"))
+    assert 50 < first["completion", "other", "demo", "direct"] < 300
     abandon(proxy, chat("demo:guard;delay=0.05;chunks=400", stream=True), b'"content":"')
     eventually(lambda: demo.stats()["cancelled"] == 1, "the stream is cancelled")
-    assert metrics(proxy)["tokens_estimated_total"]["demo", "direct"] > estimated
+    assert metrics(proxy)["tokens_estimated_total"]["other", "demo", "direct"] > estimated
     record = proxy.record("Request cancelled")
     assert (record["tokens_estimated"], record["key"]) == (True, "DEMO_KEY")
     assert record["tokens_prompt"] > 0 and record["cost"] > 0
@@ -153,7 +179,7 @@ def test_stats_agree_with_metrics(start: Starter) -> None:
     found, told = metrics(proxy), stats(proxy)
     provider = told["providers"]["demo"]
     outcomes: Counter[str] = Counter()
-    for (outcome, name, slot), count in found["requests_total"].items():
+    for (outcome, name, slot), count in requests_of(found).items():
         assert told["slots"][slot]["outcomes"][outcome] == count
         if name == "demo":
             outcomes[outcome] += int(count)
@@ -164,7 +190,11 @@ def test_stats_agree_with_metrics(start: Starter) -> None:
         counted = sum(value for labels, value in found["tokens_total"].items() if labels[0] in kinds)
         assert provider["tokens"][whole] == counted
     assert provider["tokens"]["estimated"] == sum(found["tokens_estimated_total"].values())
-    assert provider["responses"] == {code: n for (code, _), n in found["upstream_responses_total"].items()}
+    assert provider["responses"] == {
+        code: n
+        for name in ("upstream_answers_total", "upstream_failures_total")
+        for (_, code), n in found[name].items()
+    }
     assert (provider["latency"]["count"], provider["time_to_first_token"]["count"]) == (12, 7)
     for times in (provider["latency"], provider["time_to_first_token"], told["slots"]["combat"]["latency"]):
         assert 0 < times["p50"] <= times["p95"] <= times["p99"] <= times["max"] < 60
@@ -188,14 +218,15 @@ def test_while_requests_are_under_way(start: Starter) -> None:
     def shown() -> bool:
         found = metrics(proxy)
         busy = found["pool_connections"]["demo", "busy"]
-        return (found["permits_in_use"]["demo",], found["queue_depth"]["demo",], busy) == (3, 2, 3)
+        under_way = found["requests_under_way"][()]
+        return (found["permits_in_use"]["demo",], found["queue_depth"]["demo",], busy, under_way) == (3, 2, 3, 5)
 
     eventually(shown, "three have permits, two wait")
     assert stats(proxy)["providers"]["demo"]["queue"]["waiting"] == 2
     for connection in held:
         connection.close()
     eventually(lambda: metrics(proxy)["permits_in_use"]["demo",] == 0, "all have left")
-    assert metrics(proxy)["requests_total"] == {("cancelled", "demo", "direct"): 5}
+    assert requests_of(metrics(proxy)) == {("cancelled", "demo", "direct"): 5}
 
 
 def test_the_breaker_and_retries(start: Starter) -> None:
@@ -208,7 +239,7 @@ def test_the_breaker_and_retries(start: Starter) -> None:
     found, told = metrics(proxy), stats(proxy)["providers"]["demo"]
     assert found["breaker_state"] == {("demo",): 0}
     assert (found["retries_total"]["demo",], told["retries"]) == (2, 2)
-    assert found["upstream_responses_total"] == {("500", "demo"): 4}
+    assert found["upstream_answers_total"] == {("demo", "500"): 4}
     assert demo.stats()["by_status"] == {"500": 4}
     (deployment,) = told["deployments"]
     assert (deployment["model"], deployment["breaker"]["state"]) == (None, "open")
@@ -220,8 +251,8 @@ def test_counts_go_on_after_a_reload(start: Starter) -> None:
     for number in (1, 2, 3):
         assert ask(proxy, chat("combat")).status == 200
         found = metrics(proxy)
-        assert found["upstream_responses_total"] == {("200", "demo"): number}
-        assert found["requests_total"] == {("ok", "demo", "combat"): number}
+        assert found["upstream_answers_total"] == {("demo", "200"): number}
+        assert requests_of(found) == {("ok", "demo", "combat"): number}
         path = proxy.folder / "proxy.yaml"
         path.write_text(path.read_text().replace("max_concurrent: ", "max_concurrent: 1"))
         proxy.child.send_signal(signal.SIGHUP)
@@ -237,8 +268,14 @@ def test_no_key_and_no_words_of_the_client(start: Starter) -> None:
     assert demo.requests()[0]["headers"]["authorization"] == f"Bearer {KEY}"
     for path in ("/metrics", "/api/stats"):
         page = call(proxy, "GET", path).body
-        assert b"planted" not in page and b"Bearer" not in page
-        assert b"DEMO_KEY" in page or path == "/metrics"
+        assert b"planted" not in page and b"Bearer" not in page and KEY.encode() not in page
+        assert b"DEMO_KEY" in page
+
+
+def test_by_the_rules_of_naming(start: Starter) -> None:
+    demo, proxy = start_both(start)
+    mix(proxy, demo)
+    assert broken_rules(call(proxy, "GET", "/metrics").body.decode(), OLD_NAMES) == []
 
 
 def test_a_page_that_rebinds_its_name(proxy: Proxy) -> None:
@@ -253,12 +290,14 @@ def test_a_page_that_rebinds_its_name(proxy: Proxy) -> None:
 
 
 def test_reading_does_not_disturb_what_it_measures(proxy: Proxy) -> None:
-    before = metrics(proxy)
+    before = steady(metrics(proxy))
     for _ in range(50):
         metrics(proxy)
         stats(proxy)
-    after = metrics(proxy)
-    unsteady = {"event_loop_lag_seconds_bucket", "event_loop_lag_seconds_count", "event_loop_lag_seconds_sum"}
-    assert {k: v for k, v in before.items() if k not in unsteady} == {
-        k: v for k, v in after.items() if k not in unsteady
-    }
+    assert steady(metrics(proxy)) == before
+
+
+def steady(found: Samples) -> Samples:
+    """What does not change while nothing happens."""
+    unsteady = ("event_loop_lag_seconds", "process_", "python_")
+    return {name: values for name, values in found.items() if not name.startswith(unsteady)}

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeAlias
 from skyproxy.errors import SkyproxyError, UpstreamReported
 from skyproxy.telemetry.records import RequestRecord
 from skyproxy.telemetry.refusals import MAY_ECHO
-from skyproxy.telemetry.requests.facts import MAX_TEXT, Facts, Trace, attempts_of, since, steps_of
+from skyproxy.telemetry.requests.facts import MAX_TEXT, Facts, Trace, attempts_of, steps_of
 
 MOST_REQUESTS = 2000
 """How many are kept. With the most steps and the longest texts that one may have, all of them take less than 64 MB."""
@@ -22,9 +22,6 @@ _LONGEST_NAME = 200
 
 LONGEST_AGENT = 100
 """Bytes of what a client calls itself, likewise."""
-
-_JUST_ENDED = 0.05
-"""Seconds from the beginning of a stream to its end in which it came as one."""
 
 Kept: TypeAlias = tuple[RequestRecord, float, float, Trace, tuple[Any, bytes], str]
 """The record, when it was over (seconds since the epoch), when it came (on the clock), its trace, client and error."""
@@ -156,12 +153,6 @@ def facts_of(number: int, kept: Kept) -> Facts:
     record, at, started, trace, (address, agent), error = kept
     costs = [each.cost for each in record.given_up if each.cost is not None]
     first = record.time_to_first_byte
-    answered = trace.answered
-    sentence = None if answered is None else since(answered.sentence_at, started)
-    if record.outcome == "ok" and sentence is None and first is not None:
-        # What came as one has its first sentence at once.
-        came_as_one = not record.stream or record.latency - first < _JUST_ENDED
-        sentence = record.latency if came_as_one else None
     return Facts(
         number=number,
         request_id=record.request_id,
@@ -189,7 +180,7 @@ def facts_of(number: int, kept: Kept) -> Facts:
         queue=record.queue,
         bytes_out=record.bytes_out,
         first_token=first if record.stream and _has_begun(record, trace) else None,
-        first_sentence=sentence,
+        first_sentence=record.first_sentence,
         follows=trace.follows,
         age=trace.age,
         deployments=tuple(trace.deployments()),

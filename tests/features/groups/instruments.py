@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.e2e.test_instruments import Samples, metrics, mix, start_both, stats
+from tests.e2e.test_instruments import Samples, metrics, mix, requests_of, start_both, stats
 from tests.features.lab import Lab
 from tests.features.seen import listed
 
@@ -17,7 +17,7 @@ def show(lab: Lab) -> None:
         "After a mix of whole answers, streams, errors, a cut, a reset, cancellations, refusals and nonsense. "
         "/metrics is read by prometheus_client's parser.",
     )
-    requests = {labels: int(count) for labels, count in found["requests_total"].items()}
+    requests = requests_of(found)
     outcomes: dict[str, int] = {}
     for (outcome, provider, _), count in requests.items():
         if provider == "demo":
@@ -27,9 +27,9 @@ def show(lab: Lab) -> None:
     sheet.row("skyproxy_requests_total", f"{sent} sent on ({listed(outcomes)})", f"{upstream['total']}", holds=holds)
     holds = outcomes["cancelled"] == upstream["cancelled"]
     sheet.row("... of these cancelled", str(outcomes["cancelled"]), str(upstream["cancelled"]), holds=holds)
-    codes = {code: int(count) for (code, _), count in found["upstream_responses_total"].items() if code.isdigit()}
+    codes = {status: int(count) for (_, status), count in found["upstream_answers_total"].items()}
     holds = codes == upstream["by_status"]
-    sheet.row("skyproxy_upstream_responses_total", _sorted(codes), _sorted(upstream["by_status"]), holds=holds)
+    sheet.row("skyproxy_upstream_answers_total", _sorted(codes), _sorted(upstream["by_status"]), holds=holds)
     held = {name: int(_only(found, name)) for name in ("permits_in_use", "queue_depth")}
     held["busy connections"] = int(found["pool_connections"]["demo", "busy"])
     holds = not any(held.values()) and upstream["active"] == 0
@@ -38,10 +38,16 @@ def show(lab: Lab) -> None:
     slots = {labels[2] for labels in requests}
     holds = nobody == 60 and slots <= {"combat", "default", "direct", "none"}
     sheet.row("30 unknown models and 30 broken bodies", f"{nobody} under the label none", "none of them", holds=holds)
-    measured = int(found["request_seconds_count"]["demo",])
+    measured = int(sum(found["request_duration_seconds_count"].values()))
     holds = measured == outcomes["ok"] == told["providers"]["demo"]["latency"]["count"]
-    sheet.row("skyproxy_request_seconds", f"{measured} measured", f"{outcomes['ok']} answered well", holds=holds)
-    responses = {code: int(n) for (code, _), n in found["upstream_responses_total"].items()}
+    sheet.row(
+        "skyproxy_request_duration_seconds", f"{measured} measured", f"{outcomes['ok']} answered well", holds=holds
+    )
+    responses = {
+        code: int(n)
+        for name in ("upstream_answers_total", "upstream_failures_total")
+        for (_, code), n in found[name].items()
+    }
     holds = told["providers"]["demo"]["outcomes"] == outcomes and told["providers"]["demo"]["responses"] == responses
     sheet.row("/api/stats", "the same outcomes and answers" if holds else "others", "-", holds=holds)
 

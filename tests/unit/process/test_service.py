@@ -459,8 +459,8 @@ class InstrumentTests(Case):
 
     def test_counts_outlive_the_provider_that_they_are_of(self) -> None:
         self.start()
-        answered = b'skyproxy_upstream_responses_total{code="200",provider="a"} %d.0\n'
-        ended = b'skyproxy_requests_total{outcome="ok",provider="a",slot="default"} %d.0\n'
+        answered = b'skyproxy_upstream_answers_total{provider="a",status="200"} %d.0\n'
+        ended = b'skyproxy_requests_total{model="guard",outcome="ok",provider="a",slot="default"} %d.0\n'
         self.request()
         for number, text in enumerate((TEXT.replace("1001", "2001"), TEXT.replace("1001", "3001"), TEXT), 2):
             self.loaded = config_of(text)

@@ -111,13 +111,13 @@ class TimeTests(Case):
             self.assertEqual((first.count, first.max), (3, 0.5))
         demo = self.statistics.providers["demo"]
         self.assertEqual((sum(demo.seconds.counts), demo.seconds.sum), (3, 6.0))
-        self.assertEqual((sum(demo.first_bytes.counts), demo.first_bytes.sum), (3, 1.5))
+        self.assertEqual((sum(demo.first_tokens.counts), demo.first_tokens.sum), (3, 1.5))
 
     def test_a_whole_answer_has_no_first_token(self) -> None:
         self.count(stream=False, latency=2.0, time_to_first_byte=2.0)
         demo = self.statistics.providers["demo"]
         self.assertEqual(demo.latency.summary(1000).count, 1)
-        self.assertEqual((demo.first_token.summary(1000).count, sum(demo.first_bytes.counts)), (0, 0))
+        self.assertEqual((demo.first_token.summary(1000).count, sum(demo.first_tokens.counts)), (0, 0))
 
     def test_answers_that_no_provider_was_asked_for(self) -> None:
         self.count(latency=2.0)
@@ -132,7 +132,8 @@ class TimeTests(Case):
         self.count(slot="memory", upstream_model="large", latency=3.0, own_latency=2.0, own_time_to_first_byte=0.25)
         self.count(slot=None, upstream_model="whatever", latency=5.0, own_latency=5.0, stream=False)
         demo, talk = self.statistics.providers["demo"], self.statistics.slots["talk"]
-        self.assertEqual((demo.seconds.sum, demo.first_bytes.sum), (8.0, 0.75))
+        self.assertEqual((demo.seconds.sum, demo.first_tokens.sum), (8.0, 0.75))
+        self.assertEqual(talk.first_tokens.sum, 8.5)
         self.assertEqual((talk.latency.summary(1000).max, talk.first_token.summary(1000).max), (9.0, 8.5))
         deployments = self.statistics.deployments("demo")
         self.assertEqual(

@@ -18,6 +18,7 @@ from twisted.logger import LogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from skyproxy.cache.memory import MemoryStore
 from skyproxy.http import Connections, ServerLimits, Wire
 from skyproxy.log.live_lines import LiveLines
 from skyproxy.log.redaction import Redactor
@@ -187,6 +188,8 @@ class WebCase(SynchronousTestCase):
         self.dropped = 0
         self.budget = RetryBudget(self.clock)
         self.reloads = Reloads(lambda: 1_767_323_045.5)
+        self.contexts: list[Any] = []
+        self.stores: dict[str, Any] = {"memory": MemoryStore(self.clock.seconds, 1_000_000)}
         sources = Sources(
             self.statistics,
             lambda: self.providers,
@@ -195,9 +198,10 @@ class WebCase(SynchronousTestCase):
             lambda: self.dropped,
             lambda: None,
             self.reloads,
+            self.stores,
+            lambda: len(self.contexts),
         )
         self.ring = RequestRing()
-        self.contexts: list[Any] = []
         self.wall = 1_767_323_045.5
         observed = Observed(
             sources,

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+from shutil import which
 from typing import Any
+from unittest import SkipTest
 
 from prometheus_client import parser
 from prometheus_client.openmetrics import parser as openmetrics
 from twisted.internet.address import IPv4Address
 
 from skyproxy import __version__
+from skyproxy.cache.memory import MemoryStore
+from skyproxy.cache.stored_answer import StoredAnswer
 from skyproxy.config import BreakerSettings
 from skyproxy.http.client.pool import PoolStatistics
 from skyproxy.telemetry.lag import INTERVAL
@@ -21,7 +28,10 @@ from skyproxy.upstream.guards.concurrency import Limiter
 from skyproxy.upstream.guards.deployments import Deployments
 from skyproxy.upstream.guards.keys import KeyRing
 from skyproxy.util.timers import Timers
+from skyproxy.web.metrics import process
+from skyproxy.web.metrics.aliases import OLD_NAMES
 from skyproxy.web.request import ApiRequest
+from tests.metric_rules import broken_rules
 from tests.stock_wire import stock_wire
 from tests.unit.configs import config_of
 from tests.unit.fakes import Upstream
@@ -114,12 +124,13 @@ class MetricsTests(InstrumentCase):
         self.count(provider=None, slot=None, outcome="client_error", model="no such model")
         found = self.samples()
 
-        def value(name: str, slot: str, provider: str = "demo", **labels: str) -> float:
-            return found[f"skyproxy_{name}", frozenset({"provider": provider, "slot": slot, **labels}.items())]
+        def value(name: str, slot: str, provider: str = "demo", model: str = "guard", **labels: str) -> float:
+            names = {"provider": provider, "model": model, "slot": slot, **labels}
+            return found[f"skyproxy_{name}", frozenset(names.items())]
 
         self.assertEqual(value("requests_total", "talk", outcome="ok"), 3)
         self.assertEqual(value("requests_total", "talk", outcome="cancelled"), 2)
-        self.assertEqual(value("requests_total", "none", "none", outcome="client_error"), 1)
+        self.assertEqual(value("requests_total", "none", "none", "none", outcome="client_error"), 1)
         for kind, number in (
             ("prompt_uncached", 226),
             ("prompt_cached", 90),
@@ -134,35 +145,114 @@ class MetricsTests(InstrumentCase):
         ]
         self.assertEqual(sum(of_talk), 3 * (100 + 50) + 2 * (8 + 2))
         self.assertEqual(value("tokens_estimated_total", "talk"), 20)
-        self.assertEqual(value("cost_total", "talk", currency="USD"), 0.75)
+        self.assertEqual(value("cost_usd_total", "talk"), 0.75)
+        old = frozenset({"provider": "demo", "slot": "talk", "currency": "USD"}.items())
+        self.assertEqual(found["skyproxy_cost_total", old], 0.75)
         self.assertFalse(any("such" in label for _, labels in found for pair in labels for label in pair))
 
     def test_what_was_given_up(self) -> None:
         lost = GivenUp("plain", "large", 8.0, tokens=Tokens(100, 0, estimated=True), cost=0.5)
         self.count(2, given_up=(lost,))
-        names = {"provider": "plain", "slot": "talk"}
+        names = {"provider": "plain", "model": "large", "slot": "talk"}
+        self.assertEqual(self.metric("attempts_given_up_total", **names), 2)
+        self.assertEqual(self.metric("attempts_given_up_seconds_total", **names), 16.0)
+        self.assertEqual(self.metric("tokens_estimated_total", **names), 200)
+        self.assertEqual(self.metric("cost_usd_total", **names), 1.0)
+        self.assertEqual(self.metric("attempts_given_up_total", provider="demo", model="guard", slot="talk"), 0)
+        del names["model"]
         self.assertEqual(self.metric("given_up_total", **names), 2)
         self.assertEqual(self.metric("given_up_seconds_total", **names), 16.0)
-        self.assertEqual(self.metric("tokens_estimated_total", **names), 200)
         self.assertEqual(self.metric("cost_total", **names, currency="USD"), 1.0)
-        self.assertEqual(self.metric("given_up_total", provider="demo", slot="talk"), 0)
         self.assertEqual(self.stats()["providers"]["plain"]["given_up"], {"attempts": 2, "seconds": 16.0})
+
+    def test_currencies_are_metrics_of_their_own(self) -> None:
+        self.count(tokens=Tokens(1, 1), cost=0.5, currency="EUR", given_up=(GivenUp("demo", "guard", 1.0),))
+        names = {"provider": "demo", "model": "guard", "slot": "talk"}
+        for name, value in (
+            ("cost_eur_total", 0.5), ("cost_usd_total", 0.0), ("hedge_cost_usd_total", 0.0),
+            ("hedge_cost_eur_total", None),
+        ):  # fmt: skip
+            self.assertEqual(self.metric(name, **names), value, name)
 
     def test_histograms(self) -> None:
         self.count(2, latency=1.4, time_to_first_byte=0.3)
         self.count(1, latency=400.0, time_to_first_byte=0.3, stream=False)
-        for le, count in (("1.0", 0), ("1.5", 2), ("300.0", 2), ("+Inf", 3)):
-            self.assertEqual(self.metric("request_seconds_bucket", provider="demo", le=le), count)
-        self.assertEqual(self.metric("request_seconds_count", provider="demo"), 3)
-        self.assertAlmostEqual(self.metric("request_seconds_sum", provider="demo") or 0, 402.8)
+        names = {"provider": "demo", "model": "guard"}
+        for old, labels in (("request_seconds", {"provider": "demo"}), ("request_duration_seconds", names)):
+            for le, count in (("1.0", 0), ("1.5", 2), ("300.0", 2), ("+Inf", 3)):
+                self.assertEqual(self.metric(f"{old}_bucket", **labels, le=le), count)
+            self.assertEqual(self.metric(f"{old}_count", **labels), 3)
+            self.assertAlmostEqual(self.metric(f"{old}_sum", **labels) or 0, 402.8)
         self.assertEqual(self.metric("time_to_first_byte_seconds_bucket", provider="demo", le="0.35"), 2)
-        self.assertEqual(self.metric("time_to_first_byte_seconds_count", provider="demo"), 2)
+        self.assertEqual(self.metric("time_to_first_token_seconds_bucket", **names, le="0.35"), 2)
+        self.assertEqual(self.metric("time_to_first_token_seconds_count", **names), 2)
+
+    def test_first_sentences_and_gaps(self) -> None:
+        names = {"provider": "demo", "model": "guard"}
+        # Four seconds were over before the attempt that was answered was sent.
+        self.count(
+            latency=9.0, own_latency=5.0, time_to_first_byte=5.0, own_time_to_first_byte=1.0,
+            time_to_first_sentence=6.5, queue=0.3, tokens=Tokens(10, 101, 0, 60),
+        )  # fmt: skip
+        self.count(latency=9.0, time_to_first_byte=2.0, stream=False, tokens=Tokens(1, 50))
+        for name, labels, total in (
+            ("time_to_first_sentence", names, 2.5), ("inter_token_gap", names, 0.1),
+            ("slot_time_to_first_token", {"slot": "talk"}, 5.0), ("slot_time_to_first_sentence", {"slot": "talk"}, 6.5),
+        ):  # fmt: skip
+            self.assertEqual(self.metric(f"{name}_seconds_count", **labels), 1, name)
+            self.assertAlmostEqual(self.metric(f"{name}_seconds_sum", **labels) or 0, total)
+        self.assertEqual(self.metric("queue_wait_seconds_count", provider="demo"), 2)
+        self.assertEqual(self.metric("queue_wait_seconds_bucket", provider="demo", le="0.25"), 1)
+
+    def test_names_of_clients_do_not_make_it_grow(self) -> None:
+        self.count(slot=None, upstream_model="first")
+        before = set(self.samples())
+        known = self.providers["demo"].deployments
+        for number in range(10_000):
+            self.count(slot=None, upstream_model=f"client-{number}", model=f"demo:client-{number}")
+            self.count(slot=None, provider=None, upstream_model=None, model=f"nobody-{number}", outcome="client_error")
+            known.of(f"client-{number}").guard("DEMO_A_KEY").sent().ended()
+        added = set(self.samples()) - before
+        shown = {value for _, labels in added for _, value in labels}
+        self.assertFalse([each for each in shown if "client-" in each or "nobody-" in each])
+        self.assertLess(len(added), 60)
+        self.assertEqual(
+            self.metric("requests_total", provider="demo", model="other", slot="direct", outcome="ok"), 10_001
+        )
+
+    def test_by_the_rules_of_naming(self) -> None:
+        self.everything()
+        page = self.ask("GET", "/metrics").body.decode()
+        self.assertEqual(broken_rules(page, OLD_NAMES), [])
+
+    def test_by_promtool(self) -> None:
+        promtool = which("promtool")
+        if promtool is None:
+            raise SkipTest("there is no promtool: apt-get install prometheus")
+        self.everything()
+        page = self.ask("GET", "/metrics").body
+        done = subprocess.run([promtool, "check", "metrics"], input=page, capture_output=True, timeout=60)
+        self.assertEqual((done.returncode, done.stderr.decode()), (0, ""))
+
+    def everything(self) -> None:
+        """Have every metric have a value."""
+        lost = GivenUp("plain", "large", 8.0, tokens=Tokens(100, 0, estimated=True), cost=0.5, hedged=True)
+        self.count(tokens=Tokens(9, 9), cost=0.5, currency="EUR", given_up=(lost,), time_to_first_sentence=1.0)
+        self.counts.responses.update({"200": 7, "upstream_timeout": 1})
+        deployment = self.providers["demo"].deployments.of("large")
+        deployment.named = True
+        tickets = [deployment.guard("A").sent() for _ in range(4)]
+        tickets[3].limited(2.0)
 
     def test_providers(self) -> None:
         self.counts.responses.update({"200": 7, "429": 2, "upstream_timeout": 1})
         self.counts.retries = 4
         for _ in range(5):
             self.limiter.acquire(10)
+        self.assertEqual(self.metric("upstream_answers_total", provider="demo", status="200"), 7)
+        self.assertIsNone(self.metric("upstream_answers_total", provider="demo", status="upstream_timeout"))
+        self.assertEqual(self.metric("upstream_failures_total", provider="demo", reason="upstream_timeout"), 1)
+        self.assertIsNone(self.metric("upstream_failures_total", provider="demo", reason="200"))
         self.assertEqual(self.metric("upstream_responses_total", provider="demo", code="200"), 7)
         self.assertEqual(self.metric("upstream_responses_total", provider="demo", code="upstream_timeout"), 1)
         self.assertEqual(self.metric("retries_total", provider="demo"), 4)
@@ -172,7 +262,9 @@ class MetricsTests(InstrumentCase):
         self.assertEqual(self.metric("hedges_total", provider="demo"), 2)
         self.assertEqual(self.metric("hedges_total", provider="plain"), 0)
         self.assertEqual(self.metric("permits_in_use", provider="demo"), 3)
+        self.assertEqual(self.metric("permits_limit", provider="demo"), 3)
         self.assertEqual(self.metric("queue_depth", provider="demo"), 2)
+        self.assertEqual(self.metric("queue_limit", provider="demo"), 5)
         for state, number in (("idle", 3), ("busy", 2), ("connecting", 1)):
             self.assertEqual(self.metric("pool_connections", provider="demo", state=state), number)
 
@@ -197,7 +289,9 @@ class MetricsTests(InstrumentCase):
             ("deployment_breaker_state", "large", 0),
             ("deployment_breaker_state", "other", 2),
             ("rate_guard_rest_seconds", "large", 20),
-            ("rate_guard_rest_seconds", "other", 7),
+            ("deployment_cooldown_seconds", "large", 20),
+            ("deployment_cooldown_seconds", "other", 7),
+            ("deployment_learned_limit", "large", 3),
             ("rate_guard_mark", "large", 3),
             ("rate_guard_mark", "other", None),
         ):
@@ -213,6 +307,51 @@ class MetricsTests(InstrumentCase):
         self.clock.advance(31)
         self.assertEqual(self.metric("breaker_state", provider="demo"), 1)
 
+    def test_keys(self) -> None:
+        lease = self.ring.take()
+        lease.rejected(401, 0)
+        (used, other) = ("DEMO_A_KEY", "DEMO_B_KEY") if lease.variable == "DEMO_A_KEY" else ("DEMO_B_KEY", "DEMO_A_KEY")
+        self.assertEqual(self.metric("key_rejected", provider="demo", key=used), 1)
+        self.assertEqual(self.metric("key_rejected", provider="demo", key=other), 0)
+        self.assertEqual(self.metric("key_cooldown_seconds", provider="demo", key=other), 0)
+        self.assertNotIn(SECRET, self.ask("GET", "/metrics").body.decode())
+
+    def test_the_cache(self) -> None:
+        answer = StoredAnswer(b"k", (), b"x" * 1000, 0.0)
+        self.stores["memory"] = store = MemoryStore(self.clock.seconds, 8200)
+        for number in range(5):
+            store.put(b"%d" % number, answer, 60.0)
+        held = store.statistics
+        for name, value in (
+            ("cache_entries", held.entries), ("cache_size_bytes", held.bytes), ("cache_evictions_total", held.evicted)
+        ):  # fmt: skip
+            self.assertEqual(self.metric(name, store="memory"), value)
+            self.assertGreater(value, 0)
+
+    def test_the_retry_budget(self) -> None:
+        while self.budget.take():
+            pass
+        self.assertEqual(self.metric("retry_budget_allowed_total"), 10)
+        self.assertEqual(self.metric("retry_budget_refused_total"), 1)
+        self.assertEqual(self.metric("retry_budget_available"), 0)
+
+    def test_the_system(self) -> None:
+        self.assertGreater(self.metric("requests_under_way") or 0, -1)
+        found = {name: value for (name, _), value in self.samples().items()}
+        self.assertGreater(found["process_cpu_seconds_total"], 0)
+        self.assertLess(abs(time.time() - found["process_start_time_seconds"]), 3600)
+        self.assertIn("python_info", found)
+        self.assertIn("python_gc_collections_total", found)
+        if sys.platform == "linux":
+            self.assertGreater(found["process_resident_memory_bytes"], 10_000_000)
+            self.assertGreater(found["process_max_fds"], found["process_open_fds"])
+
+    def test_a_system_that_tells_nothing(self) -> None:
+        self.patch(process, "_PROC", "/nowhere")
+        names = {family.name for family in process.ProcessMetrics().collect()}
+        self.assertGreaterEqual(names, {"process_cpu_seconds", "process_start_time_seconds"})
+        self.assertNotIn("process_resident_memory_bytes", names)
+
     def test_the_process(self) -> None:
         self.dropped = 12
         self.statistics.cache["hit"] += 5
@@ -220,6 +359,7 @@ class MetricsTests(InstrumentCase):
         self.clock.advance(INTERVAL + 0.02)
         self.lag.stop()
         self.assertEqual(self.metric("log_dropped_total"), 12)
+        self.assertEqual(self.metric("cache_lookups_total", result="hit"), 5)
         self.assertEqual(self.metric("cache_total", result="hit"), 5)
         self.assertEqual(self.metric("cache_total", result="miss"), 0)
         self.assertEqual(self.metric("event_loop_lag_seconds_bucket", le="0.01"), 0)
@@ -230,19 +370,25 @@ class MetricsTests(InstrumentCase):
         self.assertEqual(self.metric("config_last_reload_success_timestamp_seconds"), 1_767_323_045.5)
         self.reloads.note(False)
         self.assertEqual(self.metric("config_last_reload_successful"), 0)
+        self.assertEqual(self.metric("config_reloads_total", result="failure"), 1)
+        self.assertEqual(self.metric("config_reloads_total", result="success"), 0)
         (labels,) = [labels for name, labels in self.samples() if name == "skyproxy_build_info"]
         self.assertEqual(dict(labels)["version"], __version__)
 
     def test_odd_names_are_escaped(self) -> None:
         odd = 'a"b\\c\u00e9 {x="1"}'
         self.count(slot=odd)
-        self.assertEqual(self.metric("requests_total", provider="demo", slot=odd, outcome="ok"), 1)
+        self.assertEqual(self.metric("requests_total", provider="demo", model="guard", slot=odd, outcome="ok"), 1)
 
     def test_nothing_is_kept_between_two_readings(self) -> None:
         self.count()
-        self.assertEqual(self.samples(), self.samples())
+        first, second = (
+            {key: value for key, value in self.samples().items() if not key[0].startswith(("process_", "python_"))}
+            for _ in range(2)
+        )
+        self.assertEqual(first, second)
         self.count()
-        self.assertEqual(self.metric("requests_total", provider="demo", slot="talk", outcome="ok"), 2)
+        self.assertEqual(self.metric("requests_total", provider="demo", model="guard", slot="talk", outcome="ok"), 2)
 
 
 class StatsTests(InstrumentCase):

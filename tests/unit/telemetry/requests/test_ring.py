@@ -88,7 +88,8 @@ class RingTests(RingCase):
         history = self.history()
         attempt = self.sent(history, 10.5, 11.0)
         attempt.sentence_at, history.answered = 12.0, attempt
-        self.ring.add(record_of(latency=4.0, time_to_first_byte=1.5), 100.0, Over(history))
+        record = record_of(latency=4.0, time_to_first_byte=1.5, time_to_first_sentence=2.0)
+        self.ring.add(record, 100.0, Over(history))
         (facts,) = self.ring.newest_first()
         self.assertEqual(facts.arrived, 96.0)
         self.assertEqual((facts.first_token, facts.first_sentence, facts.seconds), (1.5, 2.0, 4.0))
@@ -126,7 +127,7 @@ class SampleTests(RingCase):
             attempt.sentence_at, history.answered = 12.0 if stream else None, attempt
             record = record_of(
                 latency=4.0, time_to_first_byte=1.5 if stream else 4.0, stream=stream, cost=0.5, provider="guard",
-                upstream_model="large",
+                upstream_model="large", time_to_first_sentence=2.0 if stream else None,
             )  # fmt: skip
             self.ring.add(record, 100.0, Over(history))
             with mock.patch.object(samples, "sample_of") as other:

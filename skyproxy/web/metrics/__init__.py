@@ -1,0 +1,1 @@
+"""The same figures as Prometheus reads them: ``/metrics``."""
