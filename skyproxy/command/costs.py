@@ -18,11 +18,11 @@ from skyproxy.command.place import config_option, json_option, read_config
 from skyproxy.command.running import all_running, pid_option, the_one
 from skyproxy.process.ledger_place import ledger_places
 from skyproxy.process.runtime_folder import is_alive
-from skyproxy.telemetry.costs.ledger_database import ForeignFile
 from skyproxy.telemetry.costs.ledger_file import LedgerFile
 from skyproxy.telemetry.costs.periods import PERIODS, Period
 from skyproxy.telemetry.costs.reading import read_book, read_costs
 from skyproxy.telemetry.requests.words import duration, money, of_people
+from skyproxy.util.own_sqlite import ForeignFile
 from skyproxy.util.user_folders import user_home
 
 _NAMES = {

@@ -11,18 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from skyproxy.telemetry.costs.entries import COUNTS, Entries
-from skyproxy.telemetry.costs.ledger_database import (
-    KEY,
-    LEDGERS,
-    ForeignFile,
-    connect,
-    in_memory,
-    inode,
-    is_busy,
-    is_damaged,
-    read_only,
-)
+from skyproxy.telemetry.costs.ledger_database import KEY, LEDGER
 from skyproxy.util.own_database import NotUsable
+from skyproxy.util.own_sqlite import ForeignFile, inode, is_busy, is_damaged
 
 _WRITE = (
     f"INSERT INTO spent VALUES ({', '.join('?' * (len(KEY) + len(COUNTS)))}) ON CONFLICT DO UPDATE SET "
@@ -122,7 +113,7 @@ class LedgerFile:
         :raise ForeignFile: it is another version's, or damaged.
         """
         file = cls((), 0.0, Run("", socket.gethostname(), 0, 0.0), is_alive)
-        file._database = read_only(path)
+        file._database = LEDGER.read_only(path)
         return file
 
     def write(self, entries: Entries) -> None:
@@ -255,7 +246,7 @@ class LedgerFile:
                     raise
                 reasons.append(str(error) if isinstance(error, NotUsable) else f"{path}: {error}")
         self.path = None
-        self._database = in_memory()
+        self._database = LEDGER.in_memory()
         if reasons:
             self.notes.append(
                 (
@@ -268,12 +259,12 @@ class LedgerFile:
     def _opened(self, path: Path) -> sqlite3.Connection:
         self._inode = inode(path)
         try:
-            database = connect(path)
+            database = LEDGER.connect(path)
         except (ForeignFile, sqlite3.DatabaseError) as error:
             if not isinstance(error, ForeignFile) and not is_damaged(error):
                 raise
             self._put_aside(path, str(error))
-            database = connect(path)
+            database = LEDGER.connect(path)
         self._inode = inode(path)
         return database
 
@@ -284,7 +275,7 @@ class LedgerFile:
         if self._asides == _MOST_ASIDE:
             raise NotUsable(f"{path}: {reason}")
         self._asides += 1
-        aside = LEDGERS.put_aside(path)
+        aside = LEDGER.kind.put_aside(path)
         self.notes.append(
             (
                 "The file of costs is damaged, or another version's: put aside, and a new one begun",

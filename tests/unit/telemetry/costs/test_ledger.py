@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.telemetry.costs import entries as of_entries
 from skyproxy.telemetry.costs.ledger import Ledger
-from skyproxy.telemetry.costs.ledger_database import VERSION
+from skyproxy.telemetry.costs.ledger_database import LEDGER
 from skyproxy.telemetry.records import GivenUp, RequestRecord
 from skyproxy.telemetry.requests.facts import Step
 from skyproxy.telemetry.usage import Tokens
@@ -348,7 +348,7 @@ class BadFileTests(LedgerCase):
         self.request(self.ledger())
         self.clock.advance(1)
         database = sqlite3.connect(self.path)
-        database.execute(f"PRAGMA user_version = {VERSION + 1}")
+        database.execute(f"PRAGMA user_version = {LEDGER.version + 1}")
         database.close()
         ledger = self.ledger()
         self.request(ledger)
