@@ -65,6 +65,7 @@ from skyproxy.web.page.files import PageFiles, shipped
 from skyproxy.web.page.guides import Guides
 from skyproxy.web.page.routes import Page
 from skyproxy.web.request import RequestIds
+from skyproxy.web.session import Sessions
 from skyproxy.web.setup import Setup
 from skyproxy.web.site import ApiSite, build_site, set_limits
 from skyproxy.web.snapshots import Observed
@@ -169,7 +170,10 @@ def make_parts(
     operations = Operations(
         providers, ActionLog(boot[:4]), Keeping(load), lambda config: configuration.adopt(config), time.time
     )
-    acting = Acting(operations, lambda by: configuration.reload_now(by), lambda: operations.config.profile_token)
+    sessions = Sessions()
+    acting = Acting(
+        operations, lambda by: configuration.reload_now(by), lambda: operations.config.profile_token, sessions
+    )
     api = Api(
         proxy,
         providers.runtime,
@@ -183,6 +187,7 @@ def make_parts(
             Guides(page_files.version),
             Setup(providers.runtime, reloads, lambda: endpoints.address()[0]),
             Testing(providers.runtime, KeyTests(make_client, Timers(reactor))),
+            sessions,
         ),
         acting,
     )

@@ -154,6 +154,7 @@ def now(snapshot: Snapshot, under_way: list[Facts]) -> dict[str, Any]:
         "profile": snapshot.profile or None,
         "profiles": list(snapshot.profiles),
         "changes": snapshot.changes,
+        "change_ids": list(snapshot.change_ids),
     }
 
 

@@ -88,6 +88,7 @@ def snapshot_of(observed: Observed, samples: Samples) -> Snapshot:
         profile=profile_of(runtime.changes),
         profiles=tuple(runtime.config.profiles),
         changes=len(runtime.changes),
+        change_ids=tuple(each.action for each in runtime.changes),
     )
 
 

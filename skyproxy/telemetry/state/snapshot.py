@@ -126,6 +126,7 @@ class Snapshot(NamedTuple):
     :ivar refused: requests that were refused in the last minute because the queue was full.
     :ivar profile: the one in use; empty: none.
     :ivar changes: by hand, that hold now.
+    :ivar change_ids: of the actions that made them.
     """
 
     at: float
@@ -145,3 +146,4 @@ class Snapshot(NamedTuple):
     profile: str = ""
     profiles: tuple[str, ...] = ()
     changes: int = 0
+    change_ids: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ from skyproxy.web.client import HttpClient
 from skyproxy.web.page.files import PageFiles
 from skyproxy.web.page.guides import Guides
 from skyproxy.web.request import ApiRequest
-from skyproxy.web.session import check_same_origin
+from skyproxy.web.session import Sessions
 from skyproxy.web.setup import Setup
 from skyproxy.web.testing import Testing
 
@@ -32,12 +32,14 @@ class Page:
     :ivar guides: for people, as documents of their own.
     :ivar setup: what the configuration has and lacks.
     :ivar testing: tests keys, and looks for servers on this machine.
+    :ivar sessions: sees to it that the page alone has that done.
     """
 
     files: PageFiles
     guides: Guides
     setup: Setup
     testing: Testing
+    sessions: Sessions
 
 
 Begun = Callable[[Any, ApiRequest, Callable[[HttpClient], Deferred[None]]], Deferred[None]]
@@ -56,7 +58,7 @@ def add_page(app: Klein, near: Near, begun: Begun, page: Callable[[Any], Page]) 
     def post(path: str, ask: Callable[..., Deferred[dict[str, Any]]]) -> None:
         def handle(self: Any, request: ApiRequest, **parts: str) -> Deferred[None]:
             def serve(client: HttpClient) -> Deferred[None]:
-                check_same_origin(request)
+                page(self).sessions.check(request)
                 told = ask(page(self).testing, **parts)
                 return told.addCallback(lambda value: client.answer(200, _JSON, encode(value)))
 

@@ -40,6 +40,7 @@ from skyproxy.web.page.files import PageFiles, shipped
 from skyproxy.web.page.guides import Guides
 from skyproxy.web.page.routes import Page
 from skyproxy.web.request import RequestIds
+from skyproxy.web.session import Sessions
 from skyproxy.web.setup import Setup
 from skyproxy.web.site import build_site
 from skyproxy.web.snapshots import Observed
@@ -238,8 +239,9 @@ class WebCase(SynchronousTestCase):
                 Guides(page_files.version),
                 Setup(lambda: runtime, self.reloads, lambda: "http://127.0.0.1:1/v1"),
                 Testing(lambda: runtime, key_tests),
+                sessions := Sessions(),
             ),
-            Acting(self.operations, self.reload, lambda: self.config.profile_token),
+            Acting(self.operations, self.reload, lambda: self.config.profile_token, sessions),
             now=lambda: NOW,
         )
         limits = ServerLimits(body_bytes=100_000)

@@ -10,25 +10,44 @@ export function address(path, query) {
   return url;
 }
 
-/** What the server refuses, in its words; status 0: it could not be asked. */
+/** What the server refuses, in its words; status 0: it could not be asked. *value*: the object that it answered. */
 export class Refusal extends Error {
-  constructor(message, status) {
+  constructor(message, status, value = null) {
     super(message);
     this.status = status;
+    this.value = value;
   }
 }
 
 /** The JSON at *path*. */
 export const get = (path, query, signal) => asked('GET', path, query, signal);
 
-/** What comes of a POST without a body. */
-export const post = (path, signal) => asked('POST', path, null, signal);
+let session = null;
 
-async function asked(method, path, query, signal) {
+/**
+ * What comes of a POST of *value*. It brings what proves that this page sends it. A skyproxy that was started again does
+ * not know that any more, nor does one know a cookie that is gone: then nothing was done, and it is sent once more.
+ */
+export async function post(path, value, signal) {
+  for (let old = session !== null; ; old = false) {
+    session ??= await get('api/session', null, signal);
+    try {
+      return await asked('POST', path, null, signal, value, {[session.header]: session.csrf});
+    } catch (error) {
+      if (error.status !== 403) throw error;
+      session = null;
+      if (!old) throw error;
+    }
+  }
+}
+
+async function asked(method, path, query, signal, sent, more) {
   let response;
   try {
-    const headers = {Accept: 'application/json'};
-    response = await fetch(address(path, query), {method, headers, cache: 'no-store', signal});
+    const headers = {Accept: 'application/json', ...more};
+    const body = sent === undefined || sent === null ? undefined : JSON.stringify(sent);
+    if (body) headers['Content-Type'] = 'application/json';
+    response = await fetch(address(path, query), {method, headers, body, cache: 'no-store', signal});
   } catch (error) {
     if (error.name === 'AbortError') throw error;
     throw new Refusal('skyproxy cannot be reached.', 0);
@@ -39,6 +58,6 @@ async function asked(method, path, query, signal) {
   } catch {
     // What is no JSON has no message.
   }
-  if (!response.ok) throw new Refusal(value?.error?.message ?? `skyproxy says ${response.status}.`, response.status);
+  if (!response.ok) throw new Refusal(value?.error?.message ?? `skyproxy says ${response.status}.`, response.status, value);
   return value;
 }

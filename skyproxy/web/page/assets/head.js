@@ -31,6 +31,13 @@ function advised(text) {
   return text.split('`').map((part, index) => (index % 2 ? h('code', null, part) : part && foreign(part)));
 }
 
+/** What is only needed when somebody presses a button is not loaded before. */
+async function askAgain(about) {
+  const {askAgain: ask} = await import('./knobs.js');
+  const colon = about.indexOf(':');
+  ask(about, colon < 0 ? {provider: about} : {provider: about.slice(0, colon), model: about.slice(colon + 1)});
+}
+
 /** {node, update(state)}. */
 export function head() {
   const icon = h('span', {class: 'icon', 'aria-hidden': 'true'});
@@ -54,6 +61,8 @@ export function head() {
       first.code === 'model_unknown' && first.advice.includes('`') && copyButton('Copy', () => first.advice.split('`')[1]),
       first.request_id && h('a', {class: 'button', href: `#/requests/${encodeURIComponent(first.request_id)}`}, 'Show the request'),
       ['demo', 'key_missing', 'reload_failed'].includes(first.code) && h('a', {class: 'button to-setup', href: '#/setup'}, 'Setup'),
+      first.code === 'breaker' && button('Ask it again now', () => askAgain(first.about)),
+      first.code === 'reload_failed' && button('Read it again', async () => (await import('./acting.js')).reload()),
       ['lag', 'log_lost'].includes(first.code) && h('a', {class: 'button', href: '#/log'}, 'Log'),
     );
     show(actions, actions.childElementCount > 0);

@@ -27,7 +27,7 @@ export function start(handlers) {
       target.blur();
       return;
     }
-    if (types || dialog.open) return;
+    if (types || document.querySelector('dialog[open]')) return;
     if (event.key === '?') dialog.showModal();
     else if (off || !handlers(event.key, event)) return;
     event.preventDefault();

@@ -10,4 +10,5 @@ export const VIEWS = [
   {name: 'try', title: 'Try it', inNavigation: true, load: () => import('./views/try.js')},
   {name: 'setup', title: 'Setup', inNavigation: true, load: () => import('./views/setup.js')},
   {name: 'log', title: 'Log', inNavigation: true, load: () => import('./views/log.js')},
+  {name: 'changes', title: 'Changes by hand', load: () => import('./views/changes.js')},
 ];

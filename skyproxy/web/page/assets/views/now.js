@@ -1,8 +1,10 @@
 // How all is, now: slots, providers with their deployments, charts, what is under way.
 
-import {charts} from '../now_charts.js';
-import {attribute, foreign, h, keep, replace, s, show, write} from '../dom.js';
+import {attribute, button, foreign, h, keep, replace, s, show, write} from '../dom.js';
 import {count, counted, duration, minute, moneys} from '../format.js';
+import {breakerButton, keyButton, limitButton, pauseButton, slotButton, switchProfile} from '../knobs.js';
+import {charts} from '../now_charts.js';
+import {state as store} from '../store.js';
 import {MARKS, TONES, breaker} from '../words.js';
 
 export function make() {
@@ -12,9 +14,11 @@ export function make() {
   const running = h('ul', {class: 'running'});
   const title = h('h2', null, 'Under way now');
   const drawn = charts();
+  const profiles = profileSwitch();
+  const changes = h('a', {class: 'secondary', href: '#/changes'});
   const node = h(
     'div', null, h('h1', {class: 'unseen'}, 'Now'),
-    section('Slots', slots, cost), section('Providers', providers),
+    profiles.node, section('Slots', slots, cost), section('Providers', providers, changes),
     h('section', {'aria-label': 'Under way now'}, title, running),
     drawn.node,
   );
@@ -25,6 +29,9 @@ export function make() {
     if (!now) return;
     const hour = moneys(now.cost_hour);
     write(cost, hour ? `${hour} an hour` : '');
+    write(changes, now.changes ? counted(now.changes, 'change by hand', 'changes by hand') : '');
+    show(changes, now.changes > 0);
+    profiles.update(now);
     keep(slots, ordered(now.slots), (slot) => slot.name, slotCard);
     keep(providers, now.providers, (each) => each.name, (each) => providerCard(each, now));
     under(state);
@@ -40,6 +47,26 @@ export function make() {
   }
   return {node, update, leave: drawn.leave};
 }
+
+/** The profiles, as buttons; where there is none, nothing. */
+function profileSwitch() {
+  const list = h('div', {class: 'actions', role: 'group', 'aria-label': 'Profile'});
+  const node = section('Profile', list);
+  return {
+    node,
+    update(now) {
+      show(node, now.profiles.length > 0);
+      const names = now.profiles.length ? [...now.profiles, 'off'] : [];
+      keep(list, names, (name) => name, (name) => {
+        const each = button(name === 'off' ? 'None' : name, () => switchProfile(name), {class: 'profile'});
+        return {node: each, update: () => attribute(each, 'aria-pressed', String((store.now.profile ?? 'off') === name))};
+      });
+    },
+  };
+}
+
+/** Each provider:model that is known. */
+const models = () => store.now.providers.flatMap((provider) => provider.deployments.map((each) => `${provider.name}:${each.model}`));
 
 function section(title, list, beside) {
   return h('section', {'aria-label': title}, h('div', {class: 'heading'}, h('h2', null, title), beside), list);
@@ -78,17 +105,28 @@ function slotCard(first) {
   const strip = h('div', {class: 'strip'});
   const cost = h('p', {class: 'secondary muted'});
   const requests = h('a', {href: `#/requests?slot=${encodeURIComponent(first.name)}`}, 'Requests');
+  const pause = pauseButton(`slot ${first.name}`, {slot: first.name});
+  let serves = first.candidates[0] ?? '';
+  const actions = h(
+    'div', {class: 'actions'}, h('a', {class: 'button', href: `#/try?slot=${encodeURIComponent(first.name)}`, 'aria-label': `Try ${first.name}`}, 'Try'),
+    slotButton(first.name, () => serves, models), pause.node,
+  );
+  const byHand = h('p', {class: 'secondary tone', 'data-tone': 'accent'});
   let marks = '';
   const node = h(
     'li', {class: 'card'},
     h('div', {class: 'heading'}, h('h3', {title: first.name}, foreign(first.job)), requests),
     h('p', {class: 'secondary muted cut'}, served), instead,
     h('p', {class: 'chips'}, health.node, ' ', pace.node), line,
-    h('p', {class: 'big'}, number, ' ', measured), voice, strip, cost,
+    h('p', {class: 'big'}, number, ' ', measured), voice, strip, cost, byHand, actions,
   );
 
   function update(slot) {
     const {speed} = slot;
+    serves = slot.candidates[0] ?? '';
+    pause.update(slot.paused);
+    write(byHand, slot.changed ? `Changed by ${slot.changed.by}, ${minute(slot.changed.since)}` : '');
+    show(byHand, Boolean(slot.changed));
     write(served, slot.candidates[0] ?? 'nobody');
     attribute(served.parentElement, 'title', slot.candidates.join(', '));
     const [provider] = (slot.candidates[0] ?? '').split(':', 1);
@@ -144,7 +182,13 @@ function providerCard(first, now) {
   const state = chip();
   const places = h('span');
   const waiting = h('span');
-  const keys = h('p', {class: 'secondary'});
+  const missing = h('p', {class: 'secondary'});
+  const keys = h('ul', {class: 'keyring secondary'});
+  const byHand = h('p', {class: 'secondary tone', 'data-tone': 'accent'});
+  const pause = pauseButton(first.name, {provider: first.name});
+  const breaks = breakerButton(first.name, {provider: first.name});
+  let limited = first.places.limit;
+  const actions = h('div', {class: 'actions'}, pause.node, limitButton(first.name, () => limited), breaks.node);
   const net = h('p', {class: 'secondary muted'});
   const list = h('ul', {class: 'deployments'});
   const node = h(
@@ -152,7 +196,7 @@ function providerCard(first, now) {
     h(
       'details', null,
       h('summary', null, h('span', {class: 'provider'}, foreign(first.name)), state.node, h('span', {class: 'secondary figures'}, places, waiting)),
-      keys, list, net,
+      actions, byHand, missing, keys, list, net,
     ),
   );
 
@@ -162,8 +206,15 @@ function providerCard(first, now) {
     write(waiting, provider.queue.waiting ? `${provider.queue.waiting} wait` : 'nobody waits');
     attribute(places, 'title', 'permits: requests at once (max_concurrent)');
     state.update(...providerState(provider));
-    show(keys, provider.keys.length > 0 || Boolean(provider.key_missing));
-    write(keys, provider.key_missing ? `No key: put ${provider.key_missing} into .env.` : provider.keys.map(keyLine).join(' · '));
+    limited = limit;
+    pause.update(provider.paused);
+    breaks.update(provider.breaker);
+    write(byHand, [provider.paused && `Paused by ${provider.paused.by}, ${minute(provider.paused.since)}`, provider.limit_by_hand && `Limit set by ${provider.limit_by_hand.by}, ${minute(provider.limit_by_hand.since)}`].filter(Boolean).join(' · '));
+    show(byHand, Boolean(provider.paused || provider.limit_by_hand));
+    show(missing, Boolean(provider.key_missing));
+    write(missing, provider.key_missing ? `No key: put ${provider.key_missing} into .env.` : '');
+    show(keys, provider.keys.length > 0);
+    keep(keys, provider.keys, (key) => key.variable, (key) => keyRow(provider.name, key));
     const {idle, busy, connecting} = provider.connections;
     write(net, `Connections: ${busy} busy, ${idle} idle${connecting ? `, ${connecting} being made` : ''}`);
     keep(list, provider.deployments, (each) => each.model, (each) => deploymentLine(provider, each));
@@ -173,10 +224,11 @@ function providerCard(first, now) {
 
 /** Icon, word, tone: the worst of what there is to say. */
 function providerState(provider) {
+  if (provider.paused) return ['‖', 'paused by you', 'muted'];
   if (provider.key_missing) return ['✕', 'no key', provider.needed ? 'bad' : 'muted'];
   const own = breaker(provider.breaker);
   if (own) return ['✕', `${own}${again(provider.breaker)}`, 'bad'];
-  const aside = provider.keys.filter((key) => key.rejected);
+  const aside = provider.keys.filter((key) => key.aside);
   if (aside.length && aside.length === provider.keys.length) return ['✕', 'refuses your key', 'bad'];
   const open = provider.deployments.filter((each) => breaker(each.breaker));
   if (open.length) return ['!', `${counted(open.length, 'model', 'models')} left alone`, 'warn'];
@@ -190,21 +242,36 @@ function providerState(provider) {
 
 const again = (found) => (found.retry_in ? `, asked again in ${duration(found.retry_in)}` : '');
 
-function keyLine(key) {
-  const state = key.rejected ? 'refused' : key.resting ? `rests ${duration(key.resting)}` : 'good';
-  return `${key.variable}: ${state}, ${counted(key.requests, 'request', 'requests')}`;
+function keyRow(provider, first) {
+  const text = h('span');
+  const aside = keyButton(provider, first.variable);
+  return {
+    node: h('li', null, text, aside.node),
+    update(key) {
+      aside.update(key);
+      const state = key.by_hand ? `put aside by ${key.by_hand.by}` : key.aside ? 'refused' : key.resting ? `rests ${duration(key.resting)}` : 'good';
+      write(text, `${key.variable}: ${state}, ${counted(key.requests, 'request', 'requests')}`);
+    },
+  };
 }
 
 function deploymentLine(provider, first) {
   const state = chip();
   const figures = h('p', {class: 'secondary'});
   const last = h('p', {class: 'secondary muted'});
-  const node = h('li', null, h('p', {class: 'model'}, h('span', {class: 'cut', title: `${provider.name}:${first.model}`}, foreign(`${provider.name}:${first.model}`)), state.node), figures, last);
+  const name = `${provider.name}:${first.model}`;
+  const value = {provider: provider.name, model: first.model};
+  const pause = pauseButton(name, value);
+  const breaks = breakerButton(name, value);
+  const node = h('li', null, h('p', {class: 'model'}, h('span', {class: 'cut', title: `${provider.name}:${first.model}`}, foreign(`${provider.name}:${first.model}`)), state.node), figures, last, h('div', {class: 'actions'}, pause.node, breaks.node));
 
   function update(deployment) {
+    pause.update(deployment.paused);
+    breaks.update(deployment.breaker);
     const open = breaker(deployment.breaker);
     const rests = Object.entries(deployment.rests);
-    if (open) state.update('✕', `${open}${again(deployment.breaker)}`, 'bad');
+    if (deployment.paused) state.update('‖', `paused by ${deployment.paused.by}`, 'muted');
+    else if (open) state.update('✕', `${open}${again(deployment.breaker)}`, 'bad');
     else if (rests.length) state.update('!', rests.map(([key, rest]) => `${key || 'it'} rests ${duration(rest)}`).join(', '), 'warn');
     else state.update('', '', 'muted');
     const parts = [`${count(deployment.answered)} answered`, `${count(deployment.failed)} failed`];

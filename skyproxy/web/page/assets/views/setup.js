@@ -89,7 +89,7 @@ function providers(setup, signal) {
       test.disabled = true;
       replace(result, h('p', {class: 'muted'}, 'Asking it, which costs nothing…'));
       try {
-        const told = await post(`api/test/${encodeURIComponent(provider.name)}`, signal);
+        const told = await post(`api/test/${encodeURIComponent(provider.name)}`, null, signal);
         replace(result, told.reports.map(report), told.models !== null && h('p', {class: 'muted'}, `It lists ${counted(told.models, 'model', 'models')}.`),
           told.problems.map((each) => line('✕', 'bad', each)));
       } catch (error) {
@@ -130,7 +130,7 @@ function local(signal) {
     look.disabled = true;
     replace(found, h('p', {class: 'muted'}, 'Looking…'));
     try {
-      const told = await post('api/local', signal);
+      const told = await post('api/local', null, signal);
       const none = h('p', {class: 'muted'}, `None of ${told.looked_for.join(', ')} answers.`);
       replace(found, told.servers.length ? h('ul', {class: 'rows'}, told.servers.map(server)) : none);
     } catch (error) {
