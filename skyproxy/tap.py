@@ -17,7 +17,7 @@ from skyproxy.http import Wire
 from skyproxy.http.loop.socket_budget import raise_limit
 from skyproxy.log.logging import Logging, build_logging
 from skyproxy.process import pid_file as pidfile
-from skyproxy.process.ledger_place import ledger_places
+from skyproxy.process.ledger_place import budgets_place, ledger_places
 from skyproxy.process.listening import NotListening
 from skyproxy.process.privileges import Owner, acting_as, owner_of
 from skyproxy.process.runtime_folder import runtime_folder
@@ -182,6 +182,7 @@ class Launch:
             runtime_folder(os.environ),
             kind,
             ledger_places(config, os.environ, user_home()),
+            budgets_place(config, os.environ, user_home()),
         )
         try:
             service.listen()

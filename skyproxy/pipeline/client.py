@@ -50,6 +50,9 @@ class Client(Protocol):
 class RequestClient(Client, Protocol):
     """The client of one request, of which is known who it is."""
 
+    def tell_limits(self, fields: Fields) -> None:
+        """Send *fields* with whatever answer comes, and none of a provider's of their kind."""
+
     @property
     def who(self) -> tuple[Any, bytes]:
         """The address (an IAddress) that the request came from, and what the client calls itself."""

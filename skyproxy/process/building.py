@@ -32,6 +32,7 @@ def build(
     runtime: Path | None = None,
     kind: Callable[[Any, Parts], SkyproxyService] | None = None,
     ledgers: Sequence[Path] = (),
+    budgets_file: Path | None = None,
 ) -> SkyproxyService:
     """The service that `twistd skyproxy` runs.
 
@@ -45,8 +46,9 @@ def build(
     :param runtime: the folder of the admin socket; None: there is none.
     :param kind: makes the service of the reactor and its parts; None: one whose end is that of the process.
     :param ledgers: where the ledger of costs may be, the best place first; none: it is in memory.
+    :param budgets_file: where it is kept what budgets have spent; None: in memory.
     """
-    parts = make_parts(reactor, config, load, logging, wire, notifier, ledgers)
+    parts = make_parts(reactor, config, load, logging, wire, notifier, ledgers, budgets_file)
     service = (kind or SkyproxyService)(reactor, parts)
     for child in children(reactor, service, signals, runtime):
         child.setServiceParent(service)  # type: ignore[no-untyped-call]
@@ -75,6 +77,11 @@ def children(reactor: Any, service: SkyproxyService, signals: Signals, runtime: 
             lambda: priority.use("normal"),
         ),
         Child("costs", parts.ledger.open, lambda: parts.ledger.close(FLUSH_SECONDS)),
+        Child(
+            "budgets",
+            lambda: parts.gate.budgets.use(configuration.current),
+            lambda: parts.gate.budgets.store.close(FLUSH_SECONDS),
+        ),
         Child("records", stop=parts.batches.hand_on),
         Child("event loop lag", parts.lag.start, parts.lag.stop),
         Child("demo", stop=parts.demo.stop),

@@ -13,6 +13,9 @@ from typing import Any
 
 from twisted.logger import Logger
 
+from skyproxy.access.budgets.budgets import Budgets
+from skyproxy.access.budgets.store import BudgetStore
+from skyproxy.access.gate import Gate
 from skyproxy.cache.single_flight import Flights
 from skyproxy.cache.stores import Stores
 from skyproxy.cache.wall_clock import seconds_since_boot
@@ -92,6 +95,7 @@ class Parts:
     demo: EmbeddedDemo
     drain: Drain
     endpoints: Endpoints
+    gate: Gate
     lag: LagProbe
     ledger: Ledger
     logging: Logging
@@ -113,6 +117,7 @@ def make_parts(
     wire: Wire,
     notifier: Notifier,
     ledgers: Sequence[Path] = (),
+    budgets_file: Path | None = None,
 ) -> Parts:
     """Make all parts, for :func:`~skyproxy.process.building.build`, which explains the arguments."""
     sockets = sockets_of(reactor)
@@ -134,6 +139,7 @@ def make_parts(
     ledger = Ledger(reactor, ledgers, config.proxy.costs_keep_days, boot, is_alive)
     batches = Batches(reactor, statistics, RequestLog(), ring, ledger)
     stores = Stores(reactor, config.proxy.cache)
+    gate = Gate(Budgets(BudgetStore(reactor, budgets_file, boot, is_alive)), reactor.seconds)
     buffered = BufferedBytes(freed=Trim(reactor, system_trim()).soon)
     proxy = Proxy(
         providers.runtime,
@@ -142,6 +148,7 @@ def make_parts(
         Coalescing(stores.by_name, Flights(reactor.seconds), statistics.cache),
         batches.completed,
         ledger.arrived,
+        gate,
     )
     sources = Sources(
         statistics,
@@ -201,6 +208,7 @@ def make_parts(
         logging.reconfigure,
         lambda config: ledger.keep(config.proxy.costs_keep_days),
         lambda config: priority.use(config.proxy.process_priority),
+        gate.budgets.use,
     ]
     configuration = Configuration(reactor, config, load, followers, reloads, notifier)
     endpoints = Endpoints(clients, config.proxy.listen, site, sockets)
@@ -219,6 +227,7 @@ def make_parts(
         demo=demo,
         drain=Drain(reactor, proxy, connections, lambda: configuration.current.proxy),
         endpoints=endpoints,
+        gate=gate,
         lag=lag,
         ledger=ledger,
         logging=logging,
