@@ -63,6 +63,7 @@ NOT_ON_STOCK_WIRE = {
             "page_hostile",
             "page_setup",
             "page_try",
+            "prometheus",
             "proxy_killed",
             "reload",
             "reload_broken",

@@ -20,6 +20,8 @@ KINDS = {
     "compose": "compose.yaml",
     "kubernetes": "kubernetes.yaml",
     "pyinstaller": "skyproxy.spec",
+    "grafana": "grafana.json",
+    "alerts": "alerts.yaml",
 }
 """What can be asked for, and the file in ``skyproxy/deploy`` that is printed."""
 

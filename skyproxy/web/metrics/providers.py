@@ -11,6 +11,10 @@ from skyproxy.upstream.exchange.provider import Provider
 
 BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
 
+_STATUSES = ("200", "400", "401", "402", "403", "404", "429", "500", "502", "503")
+_FAILURES = ("upstream_broken", "upstream_error", "upstream_timeout", "upstream_unreachable")
+"""What is there from the start: to Prometheus, a counter that appears with 1 has not increased."""
+
 _BY_PROVIDER = ("provider",)
 _BY_KEY = ("provider", "key")
 
@@ -46,8 +50,8 @@ def _answers(by_name: Mapping[str, Provider]) -> Iterator[Metric]:
     )
     for name, provider in by_name.items():
         counts = provider.counts
-        for code, count in counts.responses.items():
-            (answers if code.isdigit() else failures).add_metric((name, code), count)
+        for code in {**dict.fromkeys((*_STATUSES, *_FAILURES)), **counts.responses}:
+            (answers if code.isdigit() else failures).add_metric((name, code), counts.responses[code])
         retries.add_metric((name,), counts.retries)
         fallbacks.add_metric((name,), counts.fallbacks)
         hedges.add_metric((name,), counts.hedges)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.e2e.test_instruments import Samples, metrics, mix, requests_of, start_both, stats
+from tests.e2e.test_instruments import Samples, answers_of, metrics, mix, requests_of, start_both, stats
 from tests.features.lab import Lab
 from tests.features.seen import listed
 
@@ -27,7 +27,7 @@ def show(lab: Lab) -> None:
     sheet.row("skyproxy_requests_total", f"{sent} sent on ({listed(outcomes)})", f"{upstream['total']}", holds=holds)
     holds = outcomes["cancelled"] == upstream["cancelled"]
     sheet.row("... of these cancelled", str(outcomes["cancelled"]), str(upstream["cancelled"]), holds=holds)
-    codes = {status: int(count) for (_, status), count in found["upstream_answers_total"].items()}
+    codes = {code: count for code, count in answers_of(found).items() if code.isdigit()}
     holds = codes == upstream["by_status"]
     sheet.row("skyproxy_upstream_answers_total", _sorted(codes), _sorted(upstream["by_status"]), holds=holds)
     held = {name: int(_only(found, name)) for name in ("permits_in_use", "queue_depth")}
@@ -43,11 +43,7 @@ def show(lab: Lab) -> None:
     sheet.row(
         "skyproxy_request_duration_seconds", f"{measured} measured", f"{outcomes['ok']} answered well", holds=holds
     )
-    responses = {
-        code: int(n)
-        for name in ("upstream_answers_total", "upstream_failures_total")
-        for (_, code), n in found[name].items()
-    }
+    responses = answers_of(found)
     holds = told["providers"]["demo"]["outcomes"] == outcomes and told["providers"]["demo"]["responses"] == responses
     sheet.row("/api/stats", "the same outcomes and answers" if holds else "others", "-", holds=holds)
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from shutil import which
-from typing import Any
+from typing import Any, cast
 from unittest import SkipTest
 
 from prometheus_client import parser
@@ -74,6 +74,22 @@ class InstrumentCase(WebCase):
     def count(self, times: int = 1, **fields: Any) -> None:
         for _ in range(times):
             self.statistics.completed(record_of(**fields))
+
+    def everything(self) -> None:
+        """Have every metric have a value."""
+        lost = GivenUp("plain", "large", 8.0, tokens=Tokens(100, 0, estimated=True), cost=0.5, hedged=True)
+        self.count(tokens=Tokens(9, 9), cost=0.5, currency="EUR", given_up=(lost,), time_to_first_sentence=1.0)
+        self.counts.responses.update({"200": 7, "upstream_timeout": 1})
+        demo, upstream = self.providers["demo"], Connected()
+        known = Deployments(self.clock, BreakerSettings(consecutive=1, open_for=30.0), "demo")
+        guards = Guards(self.limiter, self.breaker, self.ring, known, rate=True)
+        self.providers["demo"] = Provider(
+            demo.config, Timers(self.clock), guards, cast(Any, upstream), self.clock.seconds, self.counts
+        )
+        deployment = known.of("large")
+        deployment.named = True
+        tickets = [deployment.guard("A").sent() for _ in range(4)]
+        tickets[3].limited(2.0)
 
     def samples(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         """What the page says, by name and labels, as prometheus_client reads it."""
@@ -234,16 +250,6 @@ class MetricsTests(InstrumentCase):
         done = subprocess.run([promtool, "check", "metrics"], input=page, capture_output=True, timeout=60)
         self.assertEqual((done.returncode, done.stderr.decode()), (0, ""))
 
-    def everything(self) -> None:
-        """Have every metric have a value."""
-        lost = GivenUp("plain", "large", 8.0, tokens=Tokens(100, 0, estimated=True), cost=0.5, hedged=True)
-        self.count(tokens=Tokens(9, 9), cost=0.5, currency="EUR", given_up=(lost,), time_to_first_sentence=1.0)
-        self.counts.responses.update({"200": 7, "upstream_timeout": 1})
-        deployment = self.providers["demo"].deployments.of("large")
-        deployment.named = True
-        tickets = [deployment.guard("A").sent() for _ in range(4)]
-        tickets[3].limited(2.0)
-
     def test_providers(self) -> None:
         self.counts.responses.update({"200": 7, "429": 2, "upstream_timeout": 1})
         self.counts.retries = 4
@@ -252,6 +258,8 @@ class MetricsTests(InstrumentCase):
         self.assertEqual(self.metric("upstream_answers_total", provider="demo", status="200"), 7)
         self.assertIsNone(self.metric("upstream_answers_total", provider="demo", status="upstream_timeout"))
         self.assertEqual(self.metric("upstream_failures_total", provider="demo", reason="upstream_timeout"), 1)
+        self.assertEqual(self.metric("upstream_answers_total", provider="plain", status="401"), 0)
+        self.assertEqual(self.metric("upstream_failures_total", provider="plain", reason="upstream_broken"), 0)
         self.assertIsNone(self.metric("upstream_failures_total", provider="demo", reason="200"))
         self.assertEqual(self.metric("upstream_responses_total", provider="demo", code="200"), 7)
         self.assertEqual(self.metric("upstream_responses_total", provider="demo", code="upstream_timeout"), 1)
