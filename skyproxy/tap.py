@@ -17,8 +17,8 @@ from skyproxy.http import Wire
 from skyproxy.http.loop.socket_budget import raise_limit
 from skyproxy.log.logging import Logging, build_logging
 from skyproxy.process import pid_file as pidfile
-from skyproxy.process.ledger_place import budgets_place, ledger_places
 from skyproxy.process.listening import NotListening
+from skyproxy.process.places import places_of
 from skyproxy.process.privileges import Owner, acting_as, owner_of
 from skyproxy.process.runtime_folder import runtime_folder
 from skyproxy.process.signals import Signals
@@ -181,8 +181,7 @@ class Launch:
             notifier or Notifier(os.environ),
             runtime_folder(os.environ),
             kind,
-            ledger_places(config, os.environ, user_home()),
-            budgets_place(config, os.environ, user_home()),
+            places_of(config, os.environ, user_home()),
         )
         try:
             service.listen()

@@ -37,11 +37,13 @@ NOT_ON_STOCK_WIRE = {
     "--deselect=tests/e2e/test_stop.py::test_who_comes_while_it_stops_gets_an_answer_or_no_connection": (
         "Twisted's channel closes who has not asked yet"
     ),
+    "--ignore-glob=tests/e2e/test_page*.py": "what it tells of the process does not depend on HTTP",
     **{
-        f"--ignore=tests/e2e/test_{name}.py": "what it tells of the process does not depend on HTTP"
+        f"--ignore=tests/e2e/test_{name}.py": "likewise"
         for name in (
             "actions",
             "activation",
+            "bodies",
             "capacity",
             "clock",
             "command",
@@ -57,12 +59,6 @@ NOT_ON_STOCK_WIRE = {
             "names",
             "notify",
             "openai_choices",
-            "page",
-            "page_guides",
-            "page_views",
-            "page_hostile",
-            "page_setup",
-            "page_try",
             "prometheus",
             "proxy_killed",
             "reload",

@@ -16,7 +16,7 @@ from skyproxy.command.control import asked
 from skyproxy.command.output import fail, show_json, table
 from skyproxy.command.place import config_option, json_option, read_config
 from skyproxy.command.running import all_running, pid_option, the_one
-from skyproxy.process.ledger_place import ledger_places
+from skyproxy.process.places import ledger_places
 from skyproxy.process.runtime_folder import is_alive
 from skyproxy.telemetry.costs.ledger_file import LedgerFile
 from skyproxy.telemetry.costs.periods import PERIODS, Period

@@ -228,15 +228,7 @@ def _proxy(
     settings = section.check(ProxySettings, _PROXY_KEYS, problems, **given)
     if settings is None:
         return None
-    if settings.log_file is not None:
-        beginning = cwd if "log_file" in command_line else folder
-        settings = settings.model_copy(update={"log_file": beginning / settings.log_file})
-    if settings.costs_file is not None:
-        settings = settings.model_copy(update={"costs_file": folder / settings.costs_file})
-    if settings.cache.path is not None:
-        cache = settings.cache.model_copy(update={"path": folder / settings.cache.path})
-        settings = settings.model_copy(update={"cache": cache})
-    return settings
+    return settings.below(folder, cwd if "log_file" in command_line else folder)
 
 
 def _defaults(section: Section, variables: Variables, problems: list[Problem]) -> dict[str, Any]:

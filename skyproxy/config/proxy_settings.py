@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -34,6 +35,26 @@ _LEVELS = {"trace": "debug", "warning": "warn"}
 
 def _level(value: Any) -> Any:
     return _LEVELS.get(value.lower(), value.lower()) if isinstance(value, str) else value
+
+
+def _recorded(value: Any) -> Any:
+    """YAML reads ``off`` as a boolean."""
+    return {True: "all", False: "off", "on": "all"}.get(value, value) if isinstance(value, (bool, str)) else value
+
+
+class BodySettings(Checked):
+    """Where the bodies that ``record_bodies`` keeps are, and for how long.
+
+    :ivar file: the SQLite file, relative to the file that names it. Without it, it is in the user's folder for data.
+    :ivar max_size: of that file; the oldest bodies go first.
+    :ivar keep: for how long a body is kept.
+    :ivar max_body: the most bytes of a request, and of an answer, that are kept; of larger ones it is the beginning.
+    """
+
+    file: OptionalPath = None
+    max_size: Annotated[Bytes, Field(ge=1024 * 1024)] = 256 * 1024 * 1024
+    keep: Seconds = 24 * 3600.0
+    max_body: Bytes = 256 * 1024
 
 
 class Address(Checked):
@@ -86,6 +107,10 @@ class ProxySettings(Checked):
     :ivar costs_keep_days: for how many days costs are kept.
     :ivar purse: how much may be spent by all requests together, such as ``2/day``; with ``on_budget``, what serves
         them then.
+    :ivar record_bodies: whose bodies, of requests and answers, are kept in a file on this machine for a while: of
+        requests that fail (``errors``), of ``all``, or of none (``off``). Secrets of the configuration are masked in
+        them; what players and characters say is not.
+    :ivar bodies: where, and for how long.
     :ivar watch: whether the configuration is read again when one of its files changes. It is so by default where no
         SIGHUP can ask for that: on Windows.
     :ivar process_priority: on Windows, ``raised`` lets the process go before a game that takes all cores, and keeps
@@ -113,5 +138,20 @@ class ProxySettings(Checked):
     costs_file: OptionalPath = None
     costs_keep_days: Annotated[int, Field(ge=1, le=10_000)] = 400
     purse: Purse = None
+    record_bodies: Annotated[Literal["off", "errors", "all"], BeforeValidator(_recorded)] = "off"
+    bodies: BodySettings = BodySettings()
     watch: bool = not hasattr(signal, "SIGHUP")
     process_priority: Literal["raised", "normal"] = "raised"
+
+    def below(self, folder: Path, folder_of_log: Path) -> ProxySettings:
+        """The same with the paths that are relative below *folder*, and that of the log below *folder_of_log*."""
+        changed: dict[str, Any] = {}
+        if self.log_file is not None:
+            changed["log_file"] = folder_of_log / self.log_file
+        if self.costs_file is not None:
+            changed["costs_file"] = folder / self.costs_file
+        if self.bodies.file is not None:
+            changed["bodies"] = self.bodies.model_copy(update={"file": folder / self.bodies.file})
+        if self.cache.path is not None:
+            changed["cache"] = self.cache.model_copy(update={"path": folder / self.cache.path})
+        return self.model_copy(update=changed) if changed else self

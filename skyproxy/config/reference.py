@@ -14,7 +14,7 @@ from skyproxy.config.budgets import BudgetSettings, PurseSettings
 from skyproxy.config.json_schema import NOT_WRITTEN
 from skyproxy.config.meanings import meanings_of
 from skyproxy.config.prices import Price
-from skyproxy.config.proxy_settings import Address, ProxySettings
+from skyproxy.config.proxy_settings import Address, BodySettings, ProxySettings
 from skyproxy.config.resilience import BreakerSettings, CacheRule, CacheSettings
 from skyproxy.config.schema import ProviderConfig, ProviderDefaults, SlotConfig
 
@@ -28,6 +28,7 @@ _SECTIONS: tuple[tuple[str, str, type[BaseModel], type[BaseModel] | None], ...] 
     ("breaker:", "Of `defaults:` and each provider. `breaker: off` means none.", BreakerSettings, None),
     ("cache: of a provider or slot", "`cache: off` means none.", CacheRule, None),
     ("cache: of proxy:", "The stores of answers.", CacheSettings, None),
+    ("bodies: of proxy:", "Where `record_bodies` keeps bodies.", BodySettings, None),
     ("each client, under clients: NAME:", "Who may ask, each with a key of their own. `skyproxy keys create` "
      "makes clients without a line here.", ClientConfig, None),
     ("access:", "Who must bring a key.", AccessSettings, None),
@@ -116,6 +117,8 @@ def _kind(annotation: str) -> str:
         return "`true`, `false`"
     if "BreakerSettings" in annotation or "CacheRule" in annotation or "CacheSettings" in annotation:
         return "keys, or `off`"
+    if "BodySettings" in annotation:
+        return "keys"
     if "BudgetSettings" in annotation or "PurseSettings" in annotation:
         return "text, or keys"
     if "StepDown" in annotation:

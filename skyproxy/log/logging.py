@@ -87,6 +87,10 @@ class Logging:
         """twistd's own log; None: twistd makes one itself."""
         return self._text
 
+    def redacting(self) -> Callable[[str], str]:
+        """What masks the current secrets in a text, of any length."""
+        return self._redactor.redact
+
     def live_lines(self) -> LiveLines:
         """The lines as they come, by the current level and without the current secrets."""
         return LiveLines(lambda: self._redactor, lambda: self._level, self._publisher)

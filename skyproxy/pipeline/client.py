@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from twisted.internet.interfaces import IPushProducer
 
 from skyproxy.http.common.headers import Fields
+from skyproxy.telemetry.bodies.recording import Recording
 
 
 class Client(Protocol):
@@ -19,11 +20,20 @@ class Client(Protocol):
     :ivar bytes_out: sent of its body.
     """
 
-    started: bool
-    streamed: bool
-    status: int | None
-    first_byte_at: float | None
-    bytes_out: int
+    @property
+    def started(self) -> bool: ...
+
+    @property
+    def streamed(self) -> bool: ...
+
+    @property
+    def status(self) -> int | None: ...
+
+    @property
+    def first_byte_at(self) -> float | None: ...
+
+    @property
+    def bytes_out(self) -> int: ...
 
     def answer(self, status: int, headers: Fields, body: bytes) -> None:
         """Send a whole answer, and finish."""
@@ -48,10 +58,13 @@ class Client(Protocol):
 
 
 class RequestClient(Client, Protocol):
-    """The client of one request, of which is known who it is."""
+    """The client of one request, of which is known who it is.
 
-    def tell_limits(self, fields: Fields) -> None:
-        """Send *fields* with whatever answer comes, and none of a provider's of their kind."""
+    :ivar recording: what it got; None: that is not recorded.
+    """
+
+    @property
+    def recording(self) -> Recording | None: ...
 
     @property
     def who(self) -> tuple[Any, bytes]:

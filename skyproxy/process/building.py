@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from skyproxy.process.collector import spare_the_collector
 from skyproxy.process.console import ConsoleEvents
 from skyproxy.process.draining import FLUSH_SECONDS
 from skyproxy.process.parts import Parts, make_parts
+from skyproxy.process.places import NOWHERE, Places
 from skyproxy.process.service import SkyproxyService
 from skyproxy.process.signals import Signals
 from skyproxy.process.systemd import Notifier
@@ -31,8 +32,7 @@ def build(
     notifier: Notifier,
     runtime: Path | None = None,
     kind: Callable[[Any, Parts], SkyproxyService] | None = None,
-    ledgers: Sequence[Path] = (),
-    budgets_file: Path | None = None,
+    places: Places = NOWHERE,
 ) -> SkyproxyService:
     """The service that `twistd skyproxy` runs.
 
@@ -45,10 +45,9 @@ def build(
     :param notifier: tells whoever supervises the process.
     :param runtime: the folder of the admin socket; None: there is none.
     :param kind: makes the service of the reactor and its parts; None: one whose end is that of the process.
-    :param ledgers: where the ledger of costs may be, the best place first; none: it is in memory.
-    :param budgets_file: where it is kept what budgets have spent; None: in memory.
+    :param places: where the process keeps its files.
     """
-    parts = make_parts(reactor, config, load, logging, wire, notifier, ledgers, budgets_file)
+    parts = make_parts(reactor, config, load, logging, wire, notifier, places)
     service = (kind or SkyproxyService)(reactor, parts)
     for child in children(reactor, service, signals, runtime):
         child.setServiceParent(service)  # type: ignore[no-untyped-call]
@@ -77,11 +76,7 @@ def children(reactor: Any, service: SkyproxyService, signals: Signals, runtime: 
             lambda: priority.use("normal"),
         ),
         Child("costs", parts.ledger.open, lambda: parts.ledger.close(FLUSH_SECONDS)),
-        Child(
-            "budgets",
-            lambda: parts.gate.budgets.use(configuration.current),
-            lambda: parts.gate.budgets.store.close(FLUSH_SECONDS),
-        ),
+        Child("bodies", parts.bodies.open, lambda: parts.bodies.close(FLUSH_SECONDS)),
         Child("records", stop=parts.batches.hand_on),
         Child("event loop lag", parts.lag.start, parts.lag.stop),
         Child("demo", stop=parts.demo.stop),

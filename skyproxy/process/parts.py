@@ -6,16 +6,12 @@ import encodings.idna  # noqa: F401 (Klein's router wants it at the first reques
 import random
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from twisted.logger import Logger
 
-from skyproxy.access.budgets.budgets import Budgets
-from skyproxy.access.budgets.store import BudgetStore
-from skyproxy.access.gate import Gate
 from skyproxy.cache.single_flight import Flights
 from skyproxy.cache.stores import Stores
 from skyproxy.cache.wall_clock import seconds_since_boot
@@ -37,11 +33,13 @@ from skyproxy.process.draining import Drain
 from skyproxy.process.embedded_demo import EmbeddedDemo
 from skyproxy.process.endpoints import Endpoints, limits_of
 from skyproxy.process.memory_trim import Trim, system_trim
+from skyproxy.process.places import NOWHERE, Places
 from skyproxy.process.priority import ProcessPriority
 from skyproxy.process.providers import Providers
 from skyproxy.process.runtime_folder import is_alive
 from skyproxy.process.systemd import Notifier
 from skyproxy.telemetry.batches import Batches
+from skyproxy.telemetry.bodies.body_log import BodyLog
 from skyproxy.telemetry.costs.ledger import Ledger
 from skyproxy.telemetry.lag import LagProbe
 from skyproxy.telemetry.records import RequestLog
@@ -61,6 +59,7 @@ from skyproxy.web.accounts import Accounts
 from skyproxy.web.acting import Acting
 from skyproxy.web.admin import AdminApi
 from skyproxy.web.app import Api
+from skyproxy.web.bodies import Bodies
 from skyproxy.web.events import EventStreams
 from skyproxy.web.figures import Sources, figures
 from skyproxy.web.observations import Observations
@@ -83,6 +82,7 @@ class Parts:
 
     :ivar admin_site: makes the site of the admin API, of what stops the process and of the token that it wants.
     :ivar batches: records of requests that are over.
+    :ivar bodies: of requests and answers.
     :ivar drain: the end of requests when the process stops.
     :ivar stores: of the response cache.
     :ivar streams: of events, to who looks.
@@ -90,12 +90,12 @@ class Parts:
 
     admin_site: Callable[[Callable[[], None], str | None], ApiSite]
     batches: Batches
+    bodies: BodyLog
     configuration: Configuration
     connections: Connections
     demo: EmbeddedDemo
     drain: Drain
     endpoints: Endpoints
-    gate: Gate
     lag: LagProbe
     ledger: Ledger
     logging: Logging
@@ -116,8 +116,7 @@ def make_parts(
     logging: Logging,
     wire: Wire,
     notifier: Notifier,
-    ledgers: Sequence[Path] = (),
-    budgets_file: Path | None = None,
+    places: Places = NOWHERE,
 ) -> Parts:
     """Make all parts, for :func:`~skyproxy.process.building.build`, which explains the arguments."""
     sockets = sockets_of(reactor)
@@ -136,10 +135,10 @@ def make_parts(
     lag = LagProbe(reactor, time.monotonic, seconds_since_boot, lambda seconds: _slept(providers, seconds))
     statistics, budget, reloads = Statistics(reactor), RetryBudget(reactor), Reloads(time.time)
     ring, boot = RequestRing(), secrets.token_hex(4)
-    ledger = Ledger(reactor, ledgers, config.proxy.costs_keep_days, boot, is_alive)
-    batches = Batches(reactor, statistics, RequestLog(), ring, ledger)
+    ledger = Ledger(reactor, places.ledger, config.proxy.costs_keep_days, boot, is_alive)
+    bodies = BodyLog(reactor, config.proxy, places.bodies, boot, logging.redacting)
+    batches = Batches(reactor, statistics, RequestLog(), ring, ledger, bodies)
     stores = Stores(reactor, config.proxy.cache)
-    gate = Gate(Budgets(BudgetStore(reactor, budgets_file, boot, is_alive)), reactor.seconds)
     buffered = BufferedBytes(freed=Trim(reactor, system_trim()).soon)
     proxy = Proxy(
         providers.runtime,
@@ -148,7 +147,6 @@ def make_parts(
         Coalescing(stores.by_name, Flights(reactor.seconds), statistics.cache),
         batches.completed,
         ledger.arrived,
-        gate,
     )
     sources = Sources(
         statistics,
@@ -172,6 +170,7 @@ def make_parts(
             time.time,
         ),
         Accounts(ledger, batches.hand_on, lambda: proxy.unfinished, lambda: providers.prices.date),
+        Bodies(bodies),
     )
     streams = EventStreams(reactor, observations, logging.live_lines(), boot)
     operations = Operations(
@@ -207,8 +206,8 @@ def make_parts(
         lambda config: set_limits(site, wire, limits_of(config.proxy), connections),
         logging.reconfigure,
         lambda config: ledger.keep(config.proxy.costs_keep_days),
+        lambda config: bodies.use(config.proxy),
         lambda config: priority.use(config.proxy.process_priority),
-        gate.budgets.use,
     ]
     configuration = Configuration(reactor, config, load, followers, reloads, notifier)
     endpoints = Endpoints(clients, config.proxy.listen, site, sockets)
@@ -222,12 +221,12 @@ def make_parts(
     return Parts(
         admin_site=admin_site,
         batches=batches,
+        bodies=bodies,
         configuration=configuration,
         connections=connections,
         demo=demo,
         drain=Drain(reactor, proxy, connections, lambda: configuration.current.proxy),
         endpoints=endpoints,
-        gate=gate,
         lag=lag,
         ledger=ledger,
         logging=logging,

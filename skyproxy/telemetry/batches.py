@@ -13,11 +13,14 @@ from typing import Protocol
 from twisted.logger import Logger
 
 from skyproxy.clock import Clock
+from skyproxy.telemetry.bodies.body_log import BodyLog
+from skyproxy.telemetry.bodies.body_log import Ended as Said
+from skyproxy.telemetry.bodies.body_log import Served as Recorded
 from skyproxy.telemetry.costs.entries import Ended as Counted
 from skyproxy.telemetry.costs.ledger import Ledger
 from skyproxy.telemetry.records import RequestLog, RequestRecord
 from skyproxy.telemetry.requests.ring import Ended as Kept
-from skyproxy.telemetry.requests.ring import RequestRing
+from skyproxy.telemetry.requests.ring import RequestRing, Who
 from skyproxy.telemetry.statistics import Statistics
 
 _log = Logger()
@@ -29,8 +32,15 @@ MAX_WAIT_SECONDS = 0.05
 """Seconds that a record waits for others of its batch."""
 
 
-class Ended(Kept, Counted, Protocol):
+class Served(Who, Recorded, Protocol):
+    """The client of a request."""
+
+
+class Ended(Kept, Counted, Said, Protocol):
     """A request that is over. Its answer has gone down; what the answer took need not have been looked at yet."""
+
+    @property
+    def client(self) -> Served: ...
 
     def record(self) -> RequestRecord:
         """What is kept of it."""
@@ -42,16 +52,18 @@ class Batches:
     :param clock: an IReactorTime.
     :param ring: keeps them.
     :param ledger: knows of their coming, and keeps what they cost.
+    :param bodies: keeps what was said, if anything does.
     """
 
     def __init__(
-        self, clock: Clock, statistics: Statistics, log: RequestLog, ring: RequestRing, ledger: Ledger
+        self, clock: Clock, statistics: Statistics, log: RequestLog, ring: RequestRing, ledger: Ledger, bodies: BodyLog
     ) -> None:
         self._clock = clock
         self._statistics = statistics
         self._log = log
         self._ring = ring
         self._ledger = ledger
+        self._bodies = bodies
         self._waiting: list[tuple[Ended, float]] = []
         self._counted: list[tuple[RequestRecord, float]] = []
         """The batch of which the first step is done."""
@@ -115,6 +127,8 @@ class Batches:
                 records.append((record, at))
                 address = self._ring.add(record, at, ended)
                 self._ledger.completed(record, ended, address)
+                if ended.client.recording is not None:
+                    self._bodies.completed(record, at, self._ring.total, ended)
             except Exception:
                 _log.failure("A request could not be recorded")
         return records

@@ -6,14 +6,12 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
-from klein import Klein
 from twisted.internet.defer import Deferred
 
 from skyproxy.errors import InvalidRequest
 from skyproxy.telemetry.costs.ledger import Ledger
 from skyproxy.telemetry.costs.periods import PERIODS, Period
 from skyproxy.telemetry.requests.words import job
-from skyproxy.web.request import query_of
 
 ACCOUNTS = ("costs", "book")
 
@@ -55,23 +53,6 @@ class Accounts:
             each["job"] = job(each["slot"]) if each["slot"] else None
         costs["table_date"] = self._table_date() or None
         return costs
-
-
-def add_accounts(
-    app: Klein, serve: Callable[[Any, Any, Callable[[Accounts], Deferred[dict[str, Any]]]], Deferred[None]]
-) -> None:
-    """Have *app* answer for :data:`ACCOUNTS`.
-
-    :param serve: answers a request with what a function finds in the accounts; its first argument is the app's object.
-    """
-
-    def route(name: str) -> None:
-        @app.route(f"/api/{name}", methods=["GET"], endpoint=name)
-        def account(api: Any, request: Any) -> Deferred[None]:
-            return serve(api, request, lambda accounts: accounts.read(name, query_of(request)))
-
-    for each in ACCOUNTS:
-        route(each)
 
 
 def _period(query: bytes, usual: Period) -> Period:

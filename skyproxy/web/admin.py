@@ -12,8 +12,8 @@ from werkzeug.exceptions import HTTPException
 
 from skyproxy.errors import SkyproxyError, Unavailable
 from skyproxy.formats.json_body import encode
-from skyproxy.web.accounts import Accounts, add_accounts
 from skyproxy.web.actions import Act, Operations, Reloaded, add_actions, object_in, reload_shape
+from skyproxy.web.lookups import LookUp, add_lookups
 from skyproxy.web.observations import Observations
 from skyproxy.web.request import query_of
 from skyproxy.web.who import who_at_socket
@@ -78,11 +78,11 @@ class AdminApi:
     def one_request(self, request: Any, request_id: str) -> Deferred[None]:
         return self._answer(request, lambda: self._observed().request(request_id, query_of(request)))
 
-    def account(self, request: Any, read: Callable[[Accounts], Deferred[dict[str, Any]]]) -> Deferred[None]:
+    def looked_up(self, request: Any, find: LookUp) -> Deferred[None]:
         if not self._may(request):
             return _refused(request)
         try:
-            return read(self._observed().accounts).addCallback(lambda value: _send(request, value, 200))
+            return find(self._observed()).addCallback(lambda value: _send(request, value, 200))
         except SkyproxyError as error:
             return _answered(request, error.as_object(), error.status)
 
@@ -147,7 +147,7 @@ class AdminApi:
         return hmac.compare_digest(given, self._token.encode())
 
 
-add_accounts(AdminApi.app, AdminApi.account)
+add_lookups(AdminApi.app, AdminApi.looked_up)
 
 
 def _refused(request: Any) -> Deferred[None]:

@@ -19,7 +19,6 @@ from skyproxy.formats import json_body
 from skyproxy.http.common.headers import Fields
 from skyproxy.pipeline.proxy import Proxy, Runtime, refuse
 from skyproxy.pipeline.request import Endpoint, Request
-from skyproxy.web.accounts import Accounts, add_accounts
 from skyproxy.web.acting import Acting
 from skyproxy.web.actions import Act, add_actions
 from skyproxy.web.client import HttpClient, client_of
@@ -28,9 +27,11 @@ from skyproxy.web.events import EventStreams
 from skyproxy.web.figures import Sources, figures
 from skyproxy.web.forwarded import forwarded
 from skyproxy.web.host import check_host, check_near
+from skyproxy.web.lookups import LookUp, add_lookups
 from skyproxy.web.metrics.exposition import Metrics
 from skyproxy.web.observations import Observations
 from skyproxy.web.page.routes import Page, add_page
+from skyproxy.web.recording_client import RecordingClient
 from skyproxy.web.request import ApiRequest, RequestIds, query_of
 from skyproxy.web.shapes import model_object
 
@@ -158,9 +159,9 @@ class Api:
     def hotkey(self, request: ApiRequest, name: str) -> Deferred[None]:
         return self._served(request, lambda client: self._acting.hotkey(request, client, name))
 
-    def account(self, request: ApiRequest, read: Callable[[Accounts], Deferred[dict[str, Any]]]) -> Deferred[None]:
+    def looked_up(self, request: ApiRequest, find: LookUp) -> Deferred[None]:
         def begin(client: HttpClient) -> Deferred[None]:
-            found = read(self._observations.accounts)
+            found = find(self._observations)
             return found.addCallback(lambda value: client.answer(200, _JSON, json_body.encode(value)))
 
         return self._served(request, begin)
@@ -207,6 +208,7 @@ class Api:
         except SkyproxyError as error:
             refuse(client, error)
             return succeed(None)
+        recording = self._observations.bodies.begin()
         return self._proxy.serve(
             Request(
                 endpoint=endpoint,
@@ -217,7 +219,7 @@ class Api:
                 body=body,
                 cache_control=fields.get(b"cache-control", b""),
             ),
-            client,
+            client if recording is None else RecordingClient(client, recording),
         )
 
     def _observed(self, request: ApiRequest, make: Callable[..., dict[str, Any]], *arguments: Any) -> Deferred[None]:
@@ -291,7 +293,7 @@ def _observed(make: Callable[[Observations, bytes], dict[str, Any]]) -> Callable
 _OBSERVED = {"now": lambda all, _: all.now(), "requests": Observations.requests, "series": Observations.series}
 for _name, _make in _OBSERVED.items():
     Api.app.route(f"/api/{_name}", methods=["GET"], endpoint=_name)(_observed(_make))
-add_accounts(Api.app, Api.account)
+add_lookups(Api.app, Api.looked_up)
 add_actions(Api.app, Api.act)
 for _path, _endpoint in _PROXIED.items():
     Api.app.route(_path, methods=["POST"], endpoint=_path)(_proxied(_endpoint))

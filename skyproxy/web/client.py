@@ -9,10 +9,9 @@ from twisted.internet.interfaces import IPushProducer
 
 from skyproxy.http.common.headers import Field, Fields
 from skyproxy.http.server.channels import Output, ServerStream
+from skyproxy.telemetry.bodies.recording import Recording
 from skyproxy.telemetry.requests.ring import LONGEST_AGENT
 from skyproxy.web.request import ApiRequest
-
-_OF_LIMITS = (b"x-ratelimit-", b"ratelimit")
 
 
 class HttpClient:
@@ -25,12 +24,14 @@ class HttpClient:
     :ivar status: as sent; None before.
     :ivar first_byte_at: when the first byte of the answer was written, on the clock of *seconds*.
     :ivar bytes_out: of the answer's body.
+    :ivar recording: None: of what goes down nothing is kept.
     """
 
-    started = streamed = _tells_limits = False
+    started = streamed = False
     status: int | None = None
     first_byte_at: float | None = None
     bytes_out = 0
+    recording: Recording | None = None
 
     def __init__(self, request: ApiRequest, headers: list[Field], seconds: Callable[[], float]) -> None:
         self._request: Any = request
@@ -43,27 +44,23 @@ class HttpClient:
         request = self._request
         return request.client, (request.fields.get(b"user-agent") or b"")[:LONGEST_AGENT]
 
-    def tell_limits(self, fields: Fields) -> None:
-        self._tells_limits = True
-        self.headers.extend(fields)
-
     def answer(self, status: int, headers: Fields, body: bytes) -> None:
         self._begin(status, body)
         if not self._request.gone:
-            self._write_whole(status, self._all(headers), body)
+            self._write_whole(status, [*headers, *self.headers], body)
 
     def stream(self, status: int, headers: Fields, body: bytes) -> None:
         self._begin(status, body)
         self.streamed = True
         if not self._request.gone:
-            self._write_stream(status, self._all(headers), body)
+            self._write_stream(status, [*headers, *self.headers], body)
 
     def start(self, status: int, headers: Fields, producer: IPushProducer, first: bytes = b"") -> None:
         self._begin(status, first)
         self.streamed = True
         if not self._request.gone:
             self._request.registerProducer(producer, True)
-            self._start_stream(status, self._all(headers), first)
+            self._start_stream(status, [*headers, *self.headers], first)
 
     def write(self, data: bytes) -> None:
         self.bytes_out += len(data)
@@ -82,12 +79,6 @@ class HttpClient:
         request.unregisterProducer()
         request.cut = True
         self._cut(last)
-
-    def _all(self, headers: Fields) -> list[Field]:
-        """*headers* with those that go with any answer. Of limits there is one set: two would contradict each other."""
-        if self._tells_limits:
-            headers = [field for field in headers if not field[0].lower().startswith(_OF_LIMITS)]
-        return [*headers, *self.headers]
 
     def _begin(self, status: int, first: bytes) -> None:
         self.started = True

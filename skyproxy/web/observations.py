@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qs
 
-from skyproxy.errors import InvalidRequest, NotFound
+from twisted.internet.defer import Deferred, succeed
+
+from skyproxy.errors import NotFound
 from skyproxy.pipeline.under_way import facts_under_way
 from skyproxy.telemetry.requests.facts import Facts
 from skyproxy.telemetry.requests.history import history_of
@@ -14,6 +16,8 @@ from skyproxy.telemetry.state.samples import Samples
 from skyproxy.telemetry.state.series import series_of
 from skyproxy.web import shapes
 from skyproxy.web.accounts import Accounts
+from skyproxy.web.bodies import Bodies
+from skyproxy.web.numbers import whole_number
 from skyproxy.web.snapshots import Observed, snapshot_of
 
 MOST_UNDER_WAY = 20
@@ -29,10 +33,12 @@ class Observations:
     """Answers as objects of JSON; see :mod:`skyproxy.web.shapes`. Nothing is made or kept before somebody asks.
 
     :ivar accounts: what was spent.
+    :ivar bodies: what was said, where that is kept.
     """
 
-    def __init__(self, observed: Observed, accounts: Accounts) -> None:
+    def __init__(self, observed: Observed, accounts: Accounts, bodies: Bodies) -> None:
         self.accounts = accounts
+        self.bodies = bodies
         self._observed = observed
         self._samples = Samples(observed.ring)
 
@@ -58,7 +64,7 @@ class Observations:
         """
         self._observed.sources.refresh()
         ring = self._observed.ring
-        number = _number(parse_qs(query.decode("latin-1")), "number")
+        number = whole_number(parse_qs(query.decode("latin-1")), "number")
         if number is None:
             for context in self._observed.under_way():
                 if context.request.request_id == request_id:
@@ -68,13 +74,25 @@ class Observations:
             raise NotFound(f"{request_id} is not known, or no longer kept: the newest {len(ring):,} requests are.")
         return shapes.request(facts, history_of(facts, ring), self._follows_after(facts))
 
+    def bodies_of(self, request_id: str, query: bytes) -> Deferred[dict[str, Any]]:
+        """What one request and its answer said, or why nobody knows.
+
+        :param query: ``number`` tells which, of several with this id.
+        :raise InvalidRequest: it is no number.
+        """
+        self._observed.sources.refresh()
+        number = whole_number(parse_qs(query.decode("latin-1")), "number")
+        if number is None and any(each.request.request_id == request_id for each in self._observed.under_way()):
+            return succeed(self.bodies.under_way())
+        return self.bodies.of(request_id, number, self._observed.ring.find(request_id, number))
+
     def series(self, query: bytes) -> dict[str, Any]:
         """How requests went over time.
 
         :param query: ``minutes`` until now (60).
         :raise InvalidRequest: it is no number.
         """
-        minutes = _number(parse_qs(query.decode("latin-1")), "minutes")
+        minutes = whole_number(parse_qs(query.decode("latin-1")), "minutes")
         seconds = 60.0 * min(max(60 if minutes is None else minutes, 1), LONGEST_MINUTES)
         self._observed.sources.refresh()
         samples = list(self._samples.all())
@@ -130,22 +148,13 @@ def _query(query: bytes) -> Query:
     def text(name: str) -> str:
         return given.get(name, [""])[-1][:_LONGEST_TEXT]
 
-    limit = _number(given, "limit")
+    limit = whole_number(given, "limit")
     return Query(
         text=text("q"),
         slot=text("slot"),
         provider=text("provider"),
         outcome=text("outcome"),
         client=text("client"),
-        before=_number(given, "before"),
+        before=whole_number(given, "before"),
         limit=100 if limit is None else min(limit, MOST_ROWS),
     )
-
-
-def _number(given: dict[str, list[str]], name: str) -> int | None:
-    value = given.get(name, [""])[-1]
-    if not value:
-        return None
-    if not value.isascii() or not value.isdigit() or len(value) > 15:
-        raise InvalidRequest(f"{name} must be a whole number.", param=name)
-    return int(value)

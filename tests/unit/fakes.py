@@ -191,9 +191,6 @@ class Prepared(NamedTuple):
     def streaming(self) -> bool:
         return self.request.streaming
 
-    def reserve(self, attempt: Attempt) -> None:
-        return None
-
     def upstream_request(self) -> UpstreamRequest:
         return self.request
 
@@ -218,6 +215,7 @@ class FakeClient:
     """
 
     who = IPv4Address("TCP", "127.0.0.1", 50_000), b"SkyrimNet"
+    recording = None
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock = clock or Clock()
@@ -230,11 +228,7 @@ class FakeClient:
         self.body = b""
         self.did: list[str] = []
         self.producer: Any = None
-        self.limits: dict[bytes, bytes] = {}
         self.fails_at: bytes | None = None
-
-    def tell_limits(self, fields: Fields) -> None:
-        self.limits = dict(fields)
 
     def answer(self, status: int, headers: Fields, body: bytes) -> None:
         self._begin("answer", status, headers)

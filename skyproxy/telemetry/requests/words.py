@@ -36,6 +36,16 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5970 else f"{seconds / 3600:.0f} h"
 
 
+def size(count: int) -> str:
+    """``512 bytes``, ``12 KiB``, ``1.5 MiB``."""
+    if count < 1024:
+        return of_people(count, "byte", "bytes")
+    kib = count / 1024
+    if kib < 1024:
+        return f"{kib:.3g} KiB"
+    return f"{kib / 1024:.3g} MiB" if kib < 1024 * 1024 else f"{kib / 1024 / 1024:.3g} GiB"
+
+
 def money(amount: float, currency: str = "USD") -> str:
     """``$0.31``, ``$0.0002``: two digits that count under a cent."""
     sign = _SIGNS.get(currency, f"{currency} ")

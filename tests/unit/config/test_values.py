@@ -98,6 +98,8 @@ class ProxyTests(ConfigTestCase):
             "costs_file": None,
             "costs_keep_days": 400,
             "purse": None,
+            "record_bodies": "off",
+            "bodies": {"file": None, "max_size": 256 * 1024 * 1024, "keep": 86_400.0, "max_body": 256 * 1024},
             "watch": not hasattr(signal, "SIGHUP"),
             "process_priority": "raised",
         }
@@ -111,6 +113,15 @@ class ProxyTests(ConfigTestCase):
             self.assertIn("log_max_size: must be a size", line)
         (line,) = self.problems_of(PROVIDERS + "proxy: {log_keep: 0}")
         self.assertIn("log_keep: must be 1 or more", line)
+
+    def test_bodies(self) -> None:
+        for text, expected in (("off", "off"), ("no", "off"), ("on", "all"), ("errors", "errors"), ("all", "all")):
+            self.assertEqual(self.proxy(f"record_bodies: {text}").record_bodies, expected)
+        (line,) = self.problems_of(PROVIDERS + "proxy: {record_bodies: some}")
+        self.assertIn("record_bodies: must be one of 'off', 'errors' or 'all'", line)
+        (line,) = self.problems_of(PROVIDERS + "proxy: {bodies: {max_size: 10KB}}")
+        self.assertIn("bodies.max_size: must be", line)
+        self.assertEqual(self.proxy("bodies: {keep: 2h}").bodies.keep, 7200.0)
 
     def test_watch(self) -> None:
         self.assertIs(self.proxy("watch: true").watch, True)

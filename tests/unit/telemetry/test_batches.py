@@ -55,8 +55,8 @@ class BatchesTests(SynchronousTestCase):
         self.statistics = Statistics(self.clock)
         self.ring = RequestRing()
         log = RequestLog(Logger("skyproxy.telemetry.records", observer=self.events.append))
-        self.ledger = Mock()
-        self.batches = Batches(self.clock, self.statistics, log, self.ring, self.ledger)
+        self.ledger, self.bodies = Mock(), Mock()
+        self.batches = Batches(self.clock, self.statistics, log, self.ring, self.ledger, self.bodies)
 
     def counted(self) -> int:
         return sum(sum(tally.outcomes.values()) for tally in self.statistics.tallies.values())

@@ -23,6 +23,7 @@ from skyproxy.http import Connections, ServerLimits, Wire
 from skyproxy.log.live_lines import LiveLines
 from skyproxy.log.redaction import Redactor
 from skyproxy.pipeline.router import Router
+from skyproxy.telemetry.bodies.body_log import BodyLog
 from skyproxy.telemetry.costs.ledger import Ledger
 from skyproxy.telemetry.lag import LagProbe
 from skyproxy.telemetry.reloads import Reloads
@@ -33,6 +34,7 @@ from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.web.accounts import Accounts
 from skyproxy.web.acting import Acting
 from skyproxy.web.app import Api
+from skyproxy.web.bodies import Bodies
 from skyproxy.web.events import EventStreams
 from skyproxy.web.figures import Sources
 from skyproxy.web.observations import Observations
@@ -219,8 +221,9 @@ class WebCase(SynchronousTestCase):
         worker: Any = ImmediateWorker()
         self.ledger = Ledger(self.clock, (), 400, "boot", lambda _: True, lambda: self.wall, worker)
         self.unfinished = 0
+        self.bodies = BodyLog(self.clock, self.config.proxy, (), "boot", lambda: str, lambda: self.wall, worker)
         accounts = Accounts(self.ledger, lambda: None, lambda: self.unfinished, lambda: "2026-11-29")
-        self.observations = Observations(observed, accounts)
+        self.observations = Observations(observed, accounts, Bodies(self.bodies, lambda: self.wall))
         self.streams = EventStreams(self.clock, self.observations, lines, "boot")
         key_tests: Any = FakeKeyTests()
         self.key_tests = key_tests

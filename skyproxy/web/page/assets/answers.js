@@ -31,6 +31,15 @@ function parsed(text) {
   }
 }
 
+/** What a whole answer said, a stream or an object of JSON, as it was kept; of one that is neither, all of it. */
+export function saidIn(raw) {
+  const whole = parsed(raw);
+  if (whole) return (whole.choices ?? []).map((choice) => choice?.message?.content ?? choice?.text ?? '').join('') || wordsOf(whole.error);
+  const values = raw.split(/\r?\n/).filter((line) => line.startsWith('data:')).map((line) => parsed(line.slice(5).trim()));
+  if (!values.length) return raw;
+  return values.map((value) => (value?.choices ?? []).map((choice) => choice?.delta?.content ?? choice?.text ?? '').join('') || wordsOf(value?.error)).join('');
+}
+
 /**
  * Asks *model* for an answer to *text*. *answer* is changed as it comes, and *heard* called then: status, id, text,
  * thinks, error, firstToken, firstSentence and total in seconds, and usage.

@@ -16,9 +16,10 @@ const TOP = 10;
  *   another, a band reaches from `key` to `to`.
  * @param label what a value is written as
  * @param none what to say where there are no points
+ * @param when what a time is written as
  * Points are {at, seconds, few, ...values}; null is a gap.
  */
-export function chart({title, series, label, none}) {
+export function chart({title, series, label, none, when = minute}) {
   const drawing = h('div', {class: 'drawing'});
   const said = h('output', {class: 'secondary', 'aria-live': 'polite'});
   const empty = h('p', {class: 'muted'}, none);
@@ -44,7 +45,7 @@ export function chart({title, series, label, none}) {
   let chosen = -1;
   let width = 0;
 
-  const words = (point) => `${minute(point.at)}: ${drawn.map((each) => `${each.name} ${label(each.kind === 'band' ? point[each.to] : point[each.key])}`).join(', ')}`;
+  const words = (point) => `${when(point.at)}: ${drawn.map((each) => `${each.name} ${label(each.kind === 'band' ? point[each.to] : point[each.key])}`).join(', ')}`;
 
   drawing.addEventListener('keydown', (event) => {
     const step = {ArrowLeft: -1, ArrowRight: 1}[event.key];
@@ -76,7 +77,7 @@ export function chart({title, series, label, none}) {
     const focused = document.activeElement === drawing.firstChild;
     const known = points.filter((point) => series.some((each) => point[each.key] !== null));
     const summary = known.length ? `${title}. Last: ${words(known.at(-1))}` : title;
-    replace(drawing, paint(points, series, width, label, summary, chosen));
+    replace(drawing, paint(points, series, width, {label, when}, summary, chosen));
     if (focused) drawing.firstChild.focus();
   }
 
@@ -107,7 +108,7 @@ export function chart({title, series, label, none}) {
       return {
         node: h('tr', null, time, cells),
         update(point) {
-          write(time, minute(point.at));
+          write(time, when(point.at));
           drawn.forEach((each, index) => write(cells[index], label(each.kind === 'band' ? point[each.to] : point[each.key])));
         },
       };
@@ -137,7 +138,7 @@ export function nice(value) {
   return [1, 2, 5, 10].map((each) => each * power).find((each) => each >= value * 0.999);
 }
 
-function paint(points, series, width, label, summary, chosen) {
+function paint(points, series, width, {label, when}, summary, chosen) {
   const top = nice(highest(points, series));
   const inner = width - LEFT;
   const step = inner / points.length;
@@ -151,12 +152,14 @@ function paint(points, series, width, label, summary, chosen) {
   for (const each of series.filter((each) => each.kind === 'band')) parts.push(...band(points, each, x, y));
   parts.push(...columns(points, series.filter((each) => each.kind === 'column'), x, y, step));
   for (const each of series.filter((each) => each.kind === 'line')) parts.push(...line(points, each, x, y));
-  const marks = [0, Math.floor(points.length / 2), points.length - 1];
-  marks.forEach((index, number) => {
-    const anchor = ['start', 'middle', 'end'][number];
-    const at = [LEFT, x(index), width][number];
-    parts.push(s('text', {x: at, y: HEIGHT - 6, 'text-anchor': anchor}, minute(points[index].at)));
-  });
+  const last = points.length - 1;
+  // Of few points each has its place; of one there is one time.
+  for (const index of new Set([0, Math.floor(last / 2), last])) {
+    const few = last < 2;
+    const anchor = few ? 'middle' : {0: 'start', [last]: 'end'}[index] ?? 'middle';
+    const at = few ? x(index) : {0: LEFT, [last]: width}[index] ?? x(index);
+    parts.push(s('text', {x: at, y: HEIGHT - 6, 'text-anchor': anchor}, when(points[index].at)));
+  }
   if (chosen >= 0) parts.push(s('line', {class: 'chosen', x1: x(chosen), x2: x(chosen), y1: TOP, y2: y(0)}));
   return s('svg', {role: 'img', 'aria-label': summary, tabindex: '0', width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`}, parts);
 }

@@ -6,6 +6,7 @@ const SIGNS = {USD: '$', EUR: '€', GBP: '£'};
 const clock = new Intl.DateTimeFormat(undefined, {hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23'});
 const minutes = new Intl.DateTimeFormat(undefined, {hour: '2-digit', minute: '2-digit', hourCycle: 'h23'});
 const whole = new Intl.NumberFormat(undefined);
+const days = new Intl.DateTimeFormat(undefined, {day: 'numeric', month: 'short'});
 const full = new Intl.DateTimeFormat(undefined, {dateStyle: 'medium', timeStyle: 'medium', hourCycle: 'h23'});
 
 /** 21:04:02, of seconds since the epoch. */
@@ -13,6 +14,9 @@ export const time = (at) => clock.format(at * 1000);
 
 /** 21:04. */
 export const minute = (at) => minutes.format(at * 1000);
+
+/** 29 Nov. */
+export const date = (at) => days.format(at * 1000);
 
 /** With its date. */
 export const day = (at) => full.format(at * 1000);
@@ -39,6 +43,18 @@ export function money(amount, currency = 'USD') {
   if (amount === 0) return `${sign}0`;
   if (amount >= 0.01) return sign + amount.toFixed(2);
   return sign + amount.toFixed(Math.min(9, 1 - Math.floor(Math.log10(amount))));
+}
+
+/** At an axis: $0.025, not rounded to cents. */
+export function tickMoney(amount, currency = 'USD') {
+  const sign = SIGNS[currency] ?? `${currency} `;
+  return sign + (amount ? Number(amount.toPrecision(2)).toLocaleString(undefined, {maximumFractionDigits: 9}) : '0');
+}
+
+/** What was spent, as /api/costs has it: with ≈ where a part of it is an estimate, a dash where no price is known. */
+export function spent({cost, estimated_cost: estimated}) {
+  const parts = Object.entries(cost).map(([currency, amount]) => (currency in estimated ? '≈ ' : '') + money(amount, currency));
+  return parts.join(' + ') || UNKNOWN;
 }
 
 /** Money by its currency, as {USD: 0.31}; empty: nothing is known. */

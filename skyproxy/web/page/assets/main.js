@@ -31,7 +31,7 @@ document.body.append(
     h('nav', {'aria-label': 'Views'}, h('ul', null, links.map(([, link]) => h('li', null, link)))), live,
   ),
   h('div', {class: 'body'}, top.node, main),
-  h('footer', null, themeSwitch(), keysButton, h('a', {href: '#/changes'}, 'Changes'), h('a', {href: 'guide/player'}, 'Guides'), h('span', null, `Times: ${zone()}`)),
+  h('footer', null, themeSwitch(), keysButton, h('a', {href: '#/changes'}, 'Changes'), h('a', {href: '#/kept'}, 'What was said'), h('a', {href: 'guide/player'}, 'Guides'), h('span', null, `Times: ${zone()}`)),
 );
 
 let current = null;

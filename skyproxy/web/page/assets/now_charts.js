@@ -3,7 +3,7 @@
 import {get} from './api.js';
 import {chart} from './chart.js';
 import {button, h, write} from './dom.js';
-import {UNKNOWN, duration, minute, money} from './format.js';
+import {UNKNOWN, duration, minute, money, tickMoney} from './format.js';
 
 const RANGES = [['15 min', 15], ['1 h', 60], ['6 h', 360]];
 const REFRESH_MS = 10000;
@@ -37,7 +37,7 @@ export function charts() {
     ],
   });
   const cost = chart({
-    title: 'Cost', label: (value) => money(value), none: 'Nothing was paid for, or no price is known.',
+    title: 'Cost', label: (value, tick) => (tick ? tickMoney : money)(value), none: 'Nothing was paid for, or no price is known.',
     series: [{key: 'cost', name: 'cost', tone: 'hedge', kind: 'column'}],
   });
   const lag = chart({

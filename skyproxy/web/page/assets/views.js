@@ -8,7 +8,9 @@ export const VIEWS = [
   {name: 'requests', title: 'Requests', inNavigation: true, load: () => import('./views/requests.js')},
   {name: 'requests', title: 'Request', withArgument: true, load: () => import('./views/request.js')},
   {name: 'try', title: 'Try it', inNavigation: true, load: () => import('./views/try.js')},
+  {name: 'costs', title: 'Costs', inNavigation: true, load: () => import('./views/costs.js')},
   {name: 'setup', title: 'Setup', inNavigation: true, load: () => import('./views/setup.js')},
   {name: 'log', title: 'Log', inNavigation: true, load: () => import('./views/log.js')},
+  {name: 'kept', title: 'What was said', load: () => import('./views/kept.js')},
   {name: 'changes', title: 'Changes by hand', load: () => import('./views/changes.js')},
 ];

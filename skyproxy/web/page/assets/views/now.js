@@ -1,21 +1,26 @@
 // How all is, now: slots, providers with their deployments, charts, what is under way.
 
+import {get} from '../api.js';
 import {attribute, button, foreign, h, keep, replace, s, show, write} from '../dom.js';
-import {count, counted, duration, minute, moneys} from '../format.js';
+import {count, counted, duration, minute, moneys, spent} from '../format.js';
 import {breakerButton, keyButton, limitButton, pauseButton, slotButton, switchProfile} from '../knobs.js';
 import {charts} from '../now_charts.js';
 import {state as store} from '../store.js';
 import {MARKS, TONES, breaker} from '../words.js';
 
+const SPENT_MS = 30000;
+
 export function make() {
   const slots = h('ul', {class: 'cards'});
-  const cost = h('span', {class: 'secondary'});
+  const cost = h('a', {class: 'secondary', href: '#/costs?period=evening'});
   const providers = h('ul', {class: 'providers'});
   const running = h('ul', {class: 'running'});
   const title = h('h2', null, 'Under way now');
   const drawn = charts();
   const profiles = profileSwitch();
   const changes = h('a', {class: 'secondary', href: '#/changes'});
+  let evening = '';
+  let spentAt = 0;
   const node = h(
     'div', null, h('h1', {class: 'unseen'}, 'Now'),
     profiles.node, section('Slots', slots, cost), section('Providers', providers, changes),
@@ -28,13 +33,26 @@ export function make() {
     drawn.update(state);
     if (!now) return;
     const hour = moneys(now.cost_hour);
-    write(cost, hour ? `${hour} an hour` : '');
+    write(cost, [evening && `This evening ${evening}`, hour && `${hour} an hour`].filter(Boolean).join(', '));
+    show(cost, Boolean(cost.textContent));
+    if (Date.now() - spentAt > SPENT_MS && !document.hidden && state.live === 'live') askSpent();
     write(changes, now.changes ? counted(now.changes, 'change by hand', 'changes by hand') : '');
     show(changes, now.changes > 0);
     profiles.update(now);
     keep(slots, ordered(now.slots), (slot) => slot.name, slotCard);
     keep(providers, now.providers, (each) => each.name, (each) => providerCard(each, now));
     under(state);
+  }
+
+  /** What this evening cost, as the ledger has it: the same figure as in Costs. */
+  async function askSpent() {
+    spentAt = Date.now();
+    try {
+      const costs = await get('api/costs', {period: 'evening'});
+      evening = Object.keys(costs.cost).length ? spent(costs) : '';
+    } catch {
+      // The figure that is shown stays.
+    }
   }
 
   function under(state) {

@@ -1,6 +1,7 @@
 // One request: what came of it, its timeline as a picture and as a list, what to change, the facts.
 
 import {get} from '../api.js';
+import {bodies} from '../bodies.js';
 import {attribute, button, copyButton, foreign, h, replace, show, write} from '../dom.js';
 import {UNKNOWN, count, day, duration, money, point} from '../format.js';
 import {state} from '../store.js';
@@ -21,13 +22,14 @@ export function make({argument: id, query}) {
   const facts = h('dl', {class: 'facts'});
   const problem = h('p', {class: 'none muted'});
   const actions = h('div', {class: 'actions'});
+  const said = bodies(() => ({id, number: request?.number || number}));
   const body = h(
     'div', null, drawing, advice, h('div', {class: 'columns'}, h('section', {'aria-label': 'What happened'}, h('h2', null, 'What happened'), list), h('section', {'aria-label': 'Facts'}, h('h2', null, 'Facts'), facts)),
   );
   const node = h(
     'div', null,
     h('div', {class: 'heading'}, h('p', null, h('a', {href: '#/requests', on: {click: back}}, '‹ Requests'), ' ', h('code', null, foreign(id))), h('div', {class: 'actions'}, before, after)),
-    title, h('p', {class: 'chips'}, chip), body, problem, actions,
+    title, h('p', {class: 'chips'}, chip), body, problem, said.node, actions,
   );
   let request = null;
   let width = 0;
@@ -122,8 +124,13 @@ export function make({argument: id, query}) {
     link.click();
     return true;
   }
+  function leave() {
+    gone = true;
+    said.leave();
+  }
+
   load();
-  return {node, update, key, leave: () => (gone = true)};
+  return {node, update, key, leave};
 }
 
 function happened(line) {

@@ -1,10 +1,10 @@
 // Asks one slot, or two side by side, through this origin's own API.
 
-import {get} from '../api.js';
 import {ask} from '../answers.js';
+import {get} from '../api.js';
+import {compared} from '../compared.js';
 import {attribute, button, foreign, h, replace, show, write} from '../dom.js';
 import {UNKNOWN, count, duration, money} from '../format.js';
-import {difference} from '../words_diff.js';
 
 const LINES = [
   ['The tense standoff', 'You are Lydia, housecarl in Whiterun. A stranger draws a sword before the gate. Say one short line to him.'],
@@ -260,18 +260,4 @@ async function found(id) {
     }
   }
   return null;
-}
-
-function compared(texts) {
-  const parts = difference(...texts);
-  if (parts.every(([kind]) => kind === 'both')) return h('p', null, 'They are the same, word by word.');
-  const text = h(
-    'p', {class: 'said'},
-    parts.map(([kind, words]) => {
-      if (kind === 'both') return [foreign(words), ' '];
-      const [tag, sign] = kind === 'first' ? ['del', 'A'] : ['ins', 'B'];
-      return [h(tag, null, h('span', {class: 'sign'}, `${sign} `), foreign(words)), ' '];
-    }),
-  );
-  return [text, h('p', {class: 'secondary muted'}, 'Struck through: only A says it. Underlined: only B does.')];
 }

@@ -6,7 +6,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config import Config, load
-from skyproxy.process.ledger_place import BESIDE, ledger_places
+from skyproxy.process.places import body_places, ledger_places
 
 TEXT = 'providers: {p: {base_url: "http://127.0.0.1:1/v1"}}\n'
 
@@ -28,7 +28,7 @@ class PlaceTests(SynchronousTestCase):
     def test_the_users_folder(self) -> None:
         first, beside = self.places(self.config())
         self.assertEqual(first.parent, Path("/home/me/.local/state/skyproxy"))
-        self.assertEqual(beside, self.folder / BESIDE)
+        self.assertEqual(beside, self.folder / "skyproxy-costs.sqlite")
         self.assertEqual(self.places(self.config(), XDG_STATE_HOME="/state")[0].parent, Path("/state/skyproxy"))
         self.assertEqual(self.places(self.config(), STATE_DIRECTORY="/var/lib/a:/b")[0].parent, Path("/var/lib/a"))
 
@@ -37,7 +37,7 @@ class PlaceTests(SynchronousTestCase):
         self.assertEqual(self.places(self.config())[0], self.places(self.config())[0])
 
     def test_nobody_knows_the_users_folder(self) -> None:
-        self.assertEqual(ledger_places(self.config(), {}, None, "posix"), (self.folder / BESIDE,))
+        self.assertEqual(ledger_places(self.config(), {}, None, "posix"), (self.folder / "skyproxy-costs.sqlite",))
 
     def test_named(self) -> None:
         self.assertEqual(self.places(self.config("proxy: {costs_file: a/b.sqlite}")), (self.folder / "a" / "b.sqlite",))
@@ -47,3 +47,12 @@ class PlaceTests(SynchronousTestCase):
             self.assertEqual(self.places(self.config(f"proxy: {{costs: {answer}}}")), ())
         demo = load(None, environ={}, cwd=self.folder / "none", home=self.folder / "none")
         self.assertEqual(self.places(demo), ())
+
+    def test_bodies_have_a_file_of_their_own(self) -> None:
+        first, beside = body_places(self.config(), {}, Path("/home/me"), "posix")
+        self.assertTrue(first.name.startswith("bodies-"))
+        self.assertEqual(
+            (first.parent, beside.name), (Path("/home/me/.local/state/skyproxy"), "skyproxy-bodies.sqlite")
+        )
+        named = self.config("proxy: {bodies: {file: b.sqlite}}")
+        self.assertEqual(body_places(named, {}, None, "posix"), (self.folder / "b.sqlite",))

@@ -1,1 +1,0 @@
-"""How much may be spent, by whom and in what time."""

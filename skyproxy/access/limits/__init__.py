@@ -1,1 +1,0 @@
-"""How much a client may ask for in a minute, and at once."""

@@ -1,0 +1,66 @@
+"""Where the files are that the process keeps for itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import NamedTuple
+
+from skyproxy.config import Config
+from skyproxy.util.user_folders import data_folder
+
+
+class Places(NamedTuple):
+    """Where each file may be, the best place first.
+
+    :ivar ledger: of costs; none: it is in memory.
+    :ivar bodies: of requests and answers; none: none are kept.
+    """
+
+    ledger: tuple[Path, ...] = ()
+    bodies: tuple[Path, ...] = ()
+
+
+NOWHERE = Places()
+
+
+def places_of(config: Config, environ: Mapping[str, str], home: Path | None, system: str = os.name) -> Places:
+    """Where the files of a process with *config* may be."""
+    return Places(ledger_places(config, environ, home, system), body_places(config, environ, home, system))
+
+
+def ledger_places(
+    config: Config, environ: Mapping[str, str], home: Path | None, system: str = os.name
+) -> tuple[Path, ...]:
+    """Where the ledger may be. The demo's costs are not kept."""
+    if not config.proxy.costs or config.found is None:
+        return ()
+    if config.proxy.costs_file is not None:
+        return (config.proxy.costs_file,)
+    return _usual("costs", config.found.files[0], environ, home, system)
+
+
+def body_places(
+    config: Config, environ: Mapping[str, str], home: Path | None, system: str = os.name
+) -> tuple[Path, ...]:
+    """Where the bodies may be. The demo's are not kept."""
+    if config.found is None:
+        return ()
+    if config.proxy.bodies.file is not None:
+        return (config.proxy.bodies.file,)
+    return _usual("bodies", config.found.files[0], environ, home, system)
+
+
+def _usual(
+    what: str, configuration: Path, environ: Mapping[str, str], home: Path | None, system: str
+) -> tuple[Path, ...]:
+    """Each configuration has its own file. systemd gives a service STATE_DIRECTORY (systemd.exec(5)); else it is in the
+    user's folder for data and, where that cannot be used, in the folder of the configuration.
+    """
+    file = configuration.absolute()
+    name = f"{what}-{blake2b(os.fsencode(file), digest_size=4).hexdigest()}.sqlite"
+    state = environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    folders = [Path(state)] if state else [folder for folder in (data_folder(environ, home, system),) if folder]
+    return (*(folder / name for folder in folders), file.parent / f"skyproxy-{what}.sqlite")

@@ -1,0 +1,292 @@
+"""The SQLite file of bodies. All of it blocks."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from skyproxy.telemetry.bodies.entry import Entry, Text
+from skyproxy.util.own_database import Kind, NotUsable
+from skyproxy.util.own_sqlite import ForeignFile, Layout, inode, is_busy, is_damaged, is_full
+
+BODIES = Layout(
+    Kind(0x534B5942, "bodies"),  # "SKYB"
+    1,
+    (
+        # Two tables: a list of requests is read without what they said.
+        """CREATE TABLE requests (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, number INTEGER NOT NULL, request_id TEXT NOT NULL,
+            at REAL NOT NULL, slot TEXT NOT NULL, model TEXT NOT NULL, provider TEXT NOT NULL,
+            upstream_model TEXT NOT NULL, endpoint TEXT NOT NULL, outcome TEXT NOT NULL, status INTEGER NOT NULL,
+            seconds REAL NOT NULL, request_size INTEGER NOT NULL, request_text INTEGER NOT NULL, answer_size INTEGER,
+            answer_text INTEGER NOT NULL, kept INTEGER NOT NULL
+        )""",
+        "CREATE TABLE bodies (id INTEGER PRIMARY KEY, request BLOB NOT NULL, answer BLOB)",
+        "CREATE INDEX by_request ON requests (request_id)",
+        "CREATE INDEX by_time ON requests (at)",
+        "CREATE INDEX by_outcome ON requests (outcome, id)",
+    ),
+    (
+        "PRAGMA synchronous = NORMAL",
+        "PRAGMA journal_size_limit = 4194304",
+        # What was removed is not left in the file.
+        "PRAGMA secure_delete = ON",
+    ),
+)
+
+COLUMNS = (
+    "id, run, number, request_id, at, slot, model, provider, upstream_model, endpoint, outcome, status, seconds, "
+    "request_size, request_text, answer_size, answer_text"
+)
+LIST = f"SELECT {COLUMNS} FROM requests WHERE id < ? ORDER BY id DESC LIMIT ?"
+LIST_OF_OUTCOME = f"SELECT {COLUMNS} FROM requests WHERE outcome = ? AND id < ? ORDER BY id DESC LIMIT ?"
+FIND = f"SELECT {COLUMNS} FROM requests WHERE request_id = ? ORDER BY id DESC LIMIT 50"
+OF_ONE = "SELECT request, answer FROM bodies WHERE id = ?"
+OLDER = "SELECT id FROM requests WHERE at < ? ORDER BY at DESC LIMIT 1"
+
+_LAST = 2**62
+_FULL_SHARE = 0.9
+"""Of the file's size that bodies may take; the rest is indices, and pages that are not full."""
+_FREED_SHARE = 0.05
+"""Of its size that is freed besides, so that not every entry has to make space for itself."""
+_MOST_ASIDE = 3
+
+
+class Row(NamedTuple):
+    """One request, without what it said. See :class:`~skyproxy.telemetry.bodies.entry.Entry`.
+
+    :ivar id: rises from one to the next.
+    :ivar answer_size: bytes; None: there was no answer.
+    """
+
+    id: int
+    run: str
+    number: int
+    request_id: str
+    at: float
+    slot: str
+    model: str
+    provider: str
+    upstream_model: str
+    endpoint: str
+    outcome: str
+    status: int
+    seconds: float
+    request_size: int
+    request_text: int
+    answer_size: int | None
+    answer_text: int
+
+
+class Found(NamedTuple):
+    """One request with its bodies."""
+
+    row: Row
+    request: Text
+    answer: Text | None
+
+
+class BodyFile:
+    """The file, opened when it is first needed. Any method may raise ``sqlite3.Error`` or ``OSError``.
+
+    :param paths: where it may be: the first that can be used is taken.
+    :param max_size: bytes of the file.
+    :ivar path: of the file that is used.
+    :ivar total: bytes, about, of what it has; *count*: of how many requests.
+    :ivar notes: what is to be told, for people: each a sentence and its details.
+    """
+
+    def __init__(self, paths: Sequence[Path], max_size: int) -> None:
+        self._paths = paths
+        self._max_size = max_size
+        self._database: sqlite3.Connection | None = None
+        self._inode: int | None = None
+        self._asides = 0
+        self.path: Path | None = None
+        self.total = self.count = 0
+        self.notes: list[tuple[str, dict[str, Any]]] = []
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is one from before."""
+        return self._database is not None or any(BODIES.kind.is_ours(path) for path in self._paths if path.exists())
+
+    def limit(self, max_size: int) -> None:
+        """How large it may be from now on."""
+        self._max_size = max_size
+        if self._database is not None:
+            self._bound(self._database)
+            self._make_space(0)
+
+    def add(self, entries: Sequence[Entry]) -> None:
+        """Keep *entries*; the oldest go where there is no space for them. All happens, or nothing."""
+        needed = sum(entry.cost for entry in entries)
+        for share in (0.0, 0.2, 0.5):
+            self._make_space(needed + int(self._max_size * share))
+            try:
+                return self._insert(entries)
+            except sqlite3.OperationalError as error:
+                # What is left of bodies that went is in pages that are not free as a whole.
+                if not is_full(error) or not self.count:
+                    raise
+
+    def forget_before(self, at: float) -> int:
+        """Remove what was over before *at*; how many there were."""
+        with self._transaction() as database:
+            row = database.execute(OLDER, (at,)).fetchone()
+            return 0 if row is None else self._remove(database, "at < ?", at)
+
+    def page(self, before: int | None, outcome: str, limit: int) -> list[Row]:
+        """The newest *limit* requests.
+
+        :param before: only those with a lower id.
+        :param outcome: only those that ended so; empty: all.
+        """
+        last = _LAST if before is None else before
+        with self._transaction("BEGIN") as database:
+            if outcome:
+                found = database.execute(LIST_OF_OUTCOME, (outcome, last, limit)).fetchall()
+            else:
+                found = database.execute(LIST, (last, limit)).fetchall()
+        return [Row._make(each) for each in found]
+
+    def find(self, request_id: str, run: str, number: int | None) -> Found | None:
+        """The newest request of this id, which a client may give twice.
+
+        :param number: only that of the process *run* with this number.
+        """
+        with self._transaction("BEGIN") as database:
+            for each in database.execute(FIND, (request_id,)).fetchall():
+                row = Row._make(each)
+                if number is None or (row.run, row.number) == (run, number):
+                    request, answer = database.execute(OF_ONE, (row.id,)).fetchone()
+                    of_answer = None
+                    if row.answer_size is not None:
+                        of_answer = Text(answer or b"", row.answer_size, bool(row.answer_text))
+                    return Found(row, Text(request, row.request_size, bool(row.request_text)), of_answer)
+        return None
+
+    def close(self) -> None:
+        """Let go of the file. Another call of any method opens it again."""
+        database, self._database = self._database, None
+        if database is not None:
+            with suppress(sqlite3.Error):
+                database.close()
+
+    def _insert(self, entries: Sequence[Entry]) -> None:
+        with self._transaction() as database:
+            for entry in entries:
+                *facts, request, answer = entry
+                sizes: tuple[Any, ...] = (request.size, request.is_text, None, True)
+                if answer is not None:
+                    sizes = (request.size, request.is_text, answer.size, answer.is_text)
+                row = database.execute(
+                    f"INSERT INTO requests VALUES (NULL{', ?' * 17})", (*facts, *sizes, entry.cost)
+                ).lastrowid
+                data = None if answer is None else answer.data
+                database.execute("INSERT INTO bodies VALUES (?, ?, ?)", (row, request.data, data))
+        self.count += len(entries)
+        self.total += sum(entry.cost for entry in entries)
+
+    def _make_space(self, needed: int) -> None:
+        """Remove the oldest until there is space for *needed* bytes."""
+        most = int(self._max_size * _FULL_SHARE)
+        with self._transaction() as database:
+            excess = self.total + needed - most
+            if excess <= 0 or not self.count:
+                return
+            excess += int(self._max_size * _FREED_SHARE)
+            last = 0
+            for row, kept in database.execute("SELECT id, kept FROM requests ORDER BY id"):
+                last, excess = row, excess - kept
+                if excess <= 0:
+                    break
+            self._remove(database, "id <= ?", last)
+
+    def _remove(self, database: sqlite3.Connection, which: str, value: float) -> int:
+        database.execute(f"DELETE FROM bodies WHERE id IN (SELECT id FROM requests WHERE {which})", (value,))
+        removed = database.execute(f"DELETE FROM requests WHERE {which}", (value,)).rowcount
+        self._count(database)
+        return removed
+
+    def _count(self, database: sqlite3.Connection) -> None:
+        self.count, total = database.execute("SELECT COUNT(*), SUM(kept) FROM requests").fetchone()
+        self.total = total or 0
+
+    def _bound(self, database: sqlite3.Connection) -> None:
+        """Have SQLite itself refuse what would make the file larger, whatever was reckoned."""
+        page = database.execute("PRAGMA page_size").fetchone()[0]
+        database.execute(f"PRAGMA max_page_count = {max(64, self._max_size // page)}")
+
+    @contextmanager
+    def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
+        """What is done with the file happens as a whole, or not. A damaged one is put aside, and another begun."""
+        try:
+            database = self._open()
+            database.execute(begin)
+            try:
+                yield database
+                database.execute("COMMIT")
+            except BaseException:
+                if database.in_transaction:
+                    with suppress(sqlite3.Error):
+                        database.execute("ROLLBACK")
+                        self._count(database)
+                raise
+        except sqlite3.DatabaseError as error:
+            if self.path is not None and is_damaged(error):
+                self._put_aside(self.path, str(error))
+            raise
+
+    def _open(self) -> sqlite3.Connection:
+        if self._database is not None:
+            return self._database
+        reasons = []
+        for path in map(Path.absolute, self._paths):
+            try:
+                database = self._opened(path)
+            except (OSError, sqlite3.Error) as error:
+                if is_busy(error):
+                    raise
+                reasons.append(str(error) if isinstance(error, NotUsable) else f"{path}: {error}")
+            else:
+                self._database, self.path = database, path
+                self._bound(database)
+                self._count(database)
+                return database
+        raise NotUsable("; ".join(reasons) or "no place for the file of bodies is known: name one in bodies: {file: …}")
+
+    def _opened(self, path: Path) -> sqlite3.Connection:
+        self._inode = inode(path)
+        try:
+            database = BODIES.connect(path)
+        except (ForeignFile, sqlite3.DatabaseError) as error:
+            if not isinstance(error, ForeignFile) and not is_damaged(error):
+                raise
+            self._put_aside(path, str(error))
+            database = BODIES.connect(path)
+        self._inode = inode(path)
+        return database
+
+    def _put_aside(self, path: Path, reason: str) -> None:
+        self.close()
+        if self._inode is not None and inode(path) != self._inode:
+            return  # another process has put it aside already
+        if self._asides == _MOST_ASIDE:
+            raise NotUsable(f"{path}: {reason}")
+        self._asides += 1
+        aside = BODIES.kind.put_aside(path)
+        sentence = "The file of bodies is damaged, or another version's: put aside, and a new one begun"
+        self.notes.append((sentence, {"path": str(path), "aside": str(aside), "reason": reason}))
+
+
+def masked(entry: Entry, redact: Callable[[str], str]) -> Entry:
+    """*entry* without secrets. Bytes that are no text are replaced."""
+
+    def of(text: Text) -> Text:
+        return text._replace(data=redact(text.data.decode("utf-8", "replace")).encode("utf-8", "replace"))
+
+    return entry._replace(request=of(entry.request), answer=None if entry.answer is None else of(entry.answer))
