@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.chromium import chromium
+from tests.e2e.sizes import FULL
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -49,6 +50,7 @@ NOT_ON_STOCK_WIRE = {
             "command",
             "commands",
             "commands_faults",
+            "commands_running",
             "costs",
             "deploy",
             "docs_lines",
@@ -60,10 +62,14 @@ NOT_ON_STOCK_WIRE = {
             "notify",
             "openai_choices",
             "prometheus",
+            "provider_killed",
             "proxy_killed",
+            "random_slots",
             "reload",
             "reload_broken",
+            "resilience",
             "service",
+            "should_retry",
             "start",
             "timelines",
             "trust",
@@ -172,7 +178,11 @@ def main() -> int:
     parser.add_argument(
         "runs", nargs="*", metavar="RUN", help=f"of {', '.join(RUNS)}; without any: {', '.join(DEFAULT)}"
     )
-    names = parser.parse_args().runs or DEFAULT
+    parser.add_argument("--full", action="store_true", help="kill and flood at full size, for minutes more")
+    given = parser.parse_args()
+    names = given.runs or DEFAULT
+    if given.full:
+        os.environ[FULL] = "1"
     if unknown := [name for name in names if name not in RUNS]:
         parser.error(f"no such run: {', '.join(unknown)} (there are {', '.join(RUNS)})")
     if lacks := missing():

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.commands import Run, skyproxy
 from tests.e2e.conftest import Starter
 from tests.e2e.processes import DemoProvider, eventually
 from tests.e2e.raw import Answer, ask, call, chat, open_request, read_all
-from tests.e2e.test_commands import Run, skyproxy
 
 TOKEN = "hotkey-0123456789abcdef"
 

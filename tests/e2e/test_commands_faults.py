@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.commands import PROGRAM, skyproxy, written
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.processes import PATIENCE, DemoProvider, Proxy, environment, eventually
-from tests.e2e.test_commands import PROGRAM, skyproxy, written
 
 ESCAPE = "demo:guard;text=%1b%5b31mred%07"
 

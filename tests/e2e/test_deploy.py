@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.e2e.commands import skyproxy, written
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.processes import ROOT, TWISTD, DemoProvider, Process, environment
 from tests.e2e.raw import call
-from tests.e2e.test_commands import skyproxy, written
 
 KINDS = (
     "start", "start.bat", "start.sh", "systemd", "systemd-socket", "container", "compose", "kubernetes", "pyinstaller",

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.e2e.browser import Browser, Page, Tab, chrome, expect, opened
+from tests.e2e.commands import Run
 from tests.e2e.conftest import Starter
 from tests.e2e.page_checks import misplaced
 from tests.e2e.page_looks import HOSTILE, looks_well
 from tests.e2e.test_actions import House, session_of
-from tests.e2e.test_commands import Run
 
 MESSAGE_OF_AN_ERROR = "Failed to load resource"
 """What a browser says of each answer that is an error."""

@@ -33,7 +33,9 @@ def test_every_guide_is_read_without_a_message(browser: Browser, start: Starter,
             expect(page.get_by_label("Theme")).to_be_visible()
             for picture in page.get_by_role("img").all():
                 assert picture.evaluate("e => e.decode().then(() => e.naturalWidth)") > 100
-            looks_well(page, f"guide-{link}-{size}-{scheme}".lower())
+            # They share their looks, and are long: either of two is enough for each of the screens.
+            if link in {"desktop": ("Player", "Operator"), "phone": ("Reference", "Contributor")}[size]:
+                looks_well(page, f"guide-{link}-{size}-{scheme}".lower())
         page.get_by_text("Contents").click()
         page.get_by_role("link", name="skyproxy", exact=True).click()
         expect(page.get_by_text("● Live")).to_be_visible()

@@ -14,9 +14,10 @@ from typing import Any
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.processes import DemoProvider, Proxy, eventually
 from tests.e2e.raw import ask, chat
+from tests.e2e.sizes import size
 from tests.e2e.verdicts import COMPLETE, Crowd, Seen
 
-LIVES = 10
+LIVES = size(10, 3)
 """Of each of two proxies."""
 
 SIZE = 50_000
@@ -64,7 +65,7 @@ class KilledProxy:
         self.lost += [seen for seen in crowd.lost if seen.ended]
 
 
-def test_two_proxies_with_one_file_of_answers_are_killed_twenty_times(
+def test_two_proxies_with_one_file_of_answers_are_killed_again_and_again(
     start: Starter, demo: DemoProvider, tmp_path: Path
 ) -> None:
     path = tmp_path / "answers.sqlite"

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.commands import skyproxy, written
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.processes import DemoProvider, Process, environment
 from tests.e2e.raw import ask, chat
-from tests.e2e.test_commands import skyproxy, written
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="systemd is Linux's")
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import Authority
+from tests.e2e.commands import skyproxy
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.processes import PROXY_TWISTD, ROOT, Proxy, eventually
 from tests.e2e.raw import ask, chat
-from tests.e2e.test_commands import skyproxy
 from tests.e2e.test_tls_upstream import Files, TlsDemo, unreachable
 
 STORE = f"{Path(__file__).with_name('windows_store')}{os.pathsep}{ROOT}"

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.commands import PROGRAM, Run, skyproxy, written
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.processes import PATIENCE, ROOT, DemoProvider, Process, Proxy, environment, eventually
 from tests.e2e.raw import ask, chat, open_request, read_all, read_until
-from tests.e2e.test_commands import PROGRAM, Run, skyproxy, written
 from tests.e2e.test_trust import WINDOWS_RUNNER
 
 CALLS = Path(__file__).with_name("windows_calls")

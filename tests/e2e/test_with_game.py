@@ -16,10 +16,10 @@ from tempfile import mkdtemp
 
 import pytest
 
+from tests.e2e.commands import PROGRAM, skyproxy, written
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.processes import DemoProvider, Process, environment, eventually
 from tests.e2e.raw import ask, chat, open_request, read_all
-from tests.e2e.test_commands import PROGRAM, skyproxy, written
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the game is looked for in /proc")
 
