@@ -1,8 +1,7 @@
 """Every way in which a request, or the configuration that serves it, can fail.
 
-One tree. Each error knows the HTTP status it becomes, its type and code in OpenAI's error object
-(https://platform.openai.com/docs/guides/error-codes), and whether asking again can help. Exceptions of
-libraries are mapped to these where they enter; nothing else reaches a client.
+One tree. Each error knows its HTTP status, its type and code (https://platform.openai.com/docs/guides/error-codes), and
+whether asking again can help. Exceptions of libraries are mapped to these where they enter: clients see no others.
 """
 
 from __future__ import annotations
@@ -45,12 +44,15 @@ class SkyproxyError(Exception):
     :ivar message: what happened and what to do, for the person who reads it; never a key or a body.
     :ivar param: the request field at fault, if one is.
     :ivar retry_after: seconds after which asking again makes sense, if known.
+    :ivar for_the_next: whether another candidate may do better, whatever the status; *fields*: headers that go with it.
     """
 
     status: int = 500
     type: ClassVar[str] = "server_error"
     code: str | None = None
     retryable: bool = False
+    for_the_next: bool = False
+    fields: tuple[tuple[bytes, bytes], ...] = ()
 
     def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -228,10 +230,8 @@ class UpstreamReported(UpstreamError):
 
     :param reported: its error object, which goes down as it came.
     :param said: what it says, in its own words, whole; empty if it has none.
-    :param kind: what it means.
-    :param status: by which it goes down.
-    :param retryable: whether the same provider may answer better.
-    :param for_the_next: whether another provider may.
+    :param kind: what it means; *status* is that by which it goes down.
+    :param retryable: whether the same provider may answer better; *for_the_next*: whether another may.
     :param parameter: the field of the request that it is about, of errors of the kind ``parameter``; None if none.
     :param retry_delay: seconds for which it asks to be left alone; None if it does not.
     """
@@ -294,7 +294,7 @@ class ClientTooSlow(SkyproxyError):
 def forget(error: BaseException) -> None:
     """Let go of where *error* was raised, and of what it came from.
 
-    An exception holds the frames that it passed through. One of them often holds the exception, or what does so, and
-    then all that these frames know, whole bodies among it, stays in memory until the garbage collector runs.
+    An exception holds the frames that it passed through, one of which often holds the exception: all that these know,
+    whole bodies among it, would stay in memory until the garbage collector runs.
     """
     error.__traceback__ = error.__context__ = error.__cause__ = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from skyproxy.access.budgets.charge import Charge
 from skyproxy.errors import BreakerOpen, ErrorKind, SkyproxyError, UpstreamTimeout
 from skyproxy.formats.error_body import masker
 from skyproxy.pipeline.router import Candidate
@@ -25,10 +26,12 @@ class AttemptHistory(AttemptObserver):
     :ivar steps: what happened besides; most requests have none.
     :ivar follows: the id of the request whose answer this one shares.
     :ivar age: seconds that a kept answer was old.
+    :ivar charge: what the request may cost, of budgets that it counts to; None: it counts to none.
     """
 
     __slots__ = (
-        "_refusals", "_request_id", "age", "all_sent", "answered", "candidates", "count", "current", "follows", "steps",
+        "_refusals", "_request_id", "age", "all_sent", "answered", "candidates", "charge", "count", "current",
+        "follows", "steps",
     )  # fmt: skip
 
     def __init__(self, request_id: str, refusals: Refusals) -> None:
@@ -42,6 +45,7 @@ class AttemptHistory(AttemptObserver):
         self.steps: Sequence[Step] = ()
         self.follows: str | None = None
         self.age: float | None = None
+        self.charge: Charge | None = None
 
     # As a trace.
 
@@ -76,6 +80,8 @@ class AttemptHistory(AttemptObserver):
         self.all_sent.append(attempt)
 
     def refused(self, attempt: Attempt, error: SkyproxyError) -> None:
+        if self.charge is not None:
+            self.charge.release(attempt)
         failures, text = None, error.message
         if isinstance(error, BreakerOpen):
             failures, text = error.failures, error.cause

@@ -66,6 +66,9 @@ class RequestClient(Client, Protocol):
     @property
     def recording(self) -> Recording | None: ...
 
+    def tell_limits(self, fields: Fields) -> None:
+        """Send *fields* with whatever answer comes, and none of a provider's of their kind."""
+
     @property
     def who(self) -> tuple[Any, bytes]:
         """The address (an IAddress) that the request came from, and what the client calls itself."""

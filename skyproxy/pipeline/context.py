@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 
+from skyproxy.access.budgets.charge import Spending
+from skyproxy.access.gate import Admission
 from skyproxy.errors import SkyproxyError, Unavailable, UpstreamError, UpstreamReported
 from skyproxy.formats.openai.stream_state import StreamState
 from skyproxy.pipeline.attempt_history import AttemptHistory
@@ -35,6 +37,7 @@ class RequestContext:
     :ivar ended_by: why skyproxy itself ended the request, if it did.
     :ivar error: what it ended with, if it failed.
     :ivar gone: whether the client has left.
+    :ivar admission: what it has taken of limits and budgets; None: it counts to none.
     """
 
     minute = 0
@@ -49,6 +52,8 @@ class RequestContext:
     over_at = 0.0
     error: SkyproxyError | None = None
     gone = False
+    admission: Admission | None = None
+    _kept: RequestRecord | None = None
 
     def __init__(self, request: Request, client: RequestClient, started: float, attempts: AttemptHistory) -> None:
         self.request = request
@@ -81,6 +86,8 @@ class RequestContext:
 
     def record(self) -> RequestRecord:
         """What is kept of the request, which is over."""
+        if self._kept is not None:
+            return self._kept
         client, attempts, answer, state = self.client, self.attempts, None, None
         candidate = attempts.current
         if self.answer is not None:
@@ -128,6 +135,29 @@ class RequestContext:
                 None if answered is None or answered.sentence_at is None else answered.sentence_at - started
             ),
         )
+
+    def settle(self) -> None:
+        """Count what the request, which is over, has taken of limits and budgets."""
+        if self.admission is not None:
+            self._kept = self.record()
+            self.admission.settle(self._tokens_taken(self._kept), self._cost_of)
+
+    def _tokens_taken(self, record: RequestRecord) -> int | None:
+        """All of them; None if nobody knows."""
+        main = self._main()
+        if record.tokens is None and not self.request.endpoint.in_json and main is not None and main.accepted:
+            return None
+        tokens = [record.tokens, *(each.tokens for each in record.given_up)]
+        return sum(each.prompt + each.completion for each in tokens if each is not None)
+
+    def _cost_of(self, attempt: Spending) -> Cost:
+        """What *attempt*, which went out and is over, has cost."""
+        record, main = self.record(), self._main()
+        if attempt is main:
+            return Cost(record.cost, record.currency, record.price_source)
+        others: list[Spending] = [each for each in self.attempts.all_sent if each is not main]
+        given_up = record.given_up[others.index(attempt)]
+        return Cost(given_up.cost, given_up.currency, given_up.price_source)
 
     def _main(self) -> Attempt | None:
         """That which was answered; of a request without an answer, the last one, if that is of the last candidate."""
@@ -188,6 +218,8 @@ def outcome(answer: Answer | None, state: StreamState | None, error: SkyproxyErr
         return "refused"
     if isinstance(error, UpstreamReported):
         return _outcome_of_status(error.status)
+    if error is not None and error.status == 429:
+        return "refused"  # by a limit or a budget
     if isinstance(error, UpstreamError) or (error is not None and error.status >= 500):
         return "failed"
     if error is not None:

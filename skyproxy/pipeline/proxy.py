@@ -15,6 +15,8 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from skyproxy.access.errors import InsufficientQuota, NoPrice
+from skyproxy.access.gate import Gate
 from skyproxy.config import Config
 from skyproxy.errors import InternalError, ShuttingDown, SkyproxyError, forget
 from skyproxy.formats.error_body import masked, masker
@@ -31,6 +33,7 @@ from skyproxy.pipeline.relayed_fields import who_answered
 from skyproxy.pipeline.request import Request, parse
 from skyproxy.pipeline.routed_request import RoutedRequest
 from skyproxy.pipeline.router import Candidate, Router
+from skyproxy.pipeline.step_down import step_down
 from skyproxy.telemetry.refusals import Refusals
 from skyproxy.upstream.dispatch.dispatcher import Dispatcher
 from skyproxy.upstream.exchange.answer import Answer
@@ -62,6 +65,7 @@ class Proxy:
     :param coalescing: knows of answers that will do for others.
     :param completed: called with each request, once, when it is over.
     :param arrived: called with each request, when it has come; gives its minute, since the epoch.
+    :param gate: lets requests in by their clients' limits, and by budgets; None: there are none.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Proxy:
         coalescing: Coalescing,
         completed: Callable[[RequestContext], None],
         arrived: Callable[[], int] = int,
+        gate: Gate | None = None,
     ) -> None:
         self._runtime = runtime
         self._dispatcher = dispatcher
@@ -79,6 +84,7 @@ class Proxy:
         self._clock = clock
         self._completed = completed
         self._arrived = arrived
+        self._gate = gate
         self._outlived = 0
         self._refusals = Refusals(clock.seconds)
         self._contexts: set[RequestContext] = set()
@@ -138,15 +144,23 @@ class Proxy:
             forget(error)
             refuse(context.client, error, secrets=secrets_of(context.attempts.candidates))
         context.over(self._clock.seconds(), error)
+        if context.admission is not None:
+            context.admission.leave()
         if context.outlived_by is not None:
             # What the answer takes is known, and counted, when it is over.
             self._outlived += 1
             context.outlived_by.addCallback(lambda _: self._outlived_by_none(context))
         else:
-            self._completed(context)
+            self._settle(context)
 
     def _outlived_by_none(self, context: RequestContext) -> None:
         self._outlived -= 1
+        self._settle(context)
+
+    def _settle(self, context: RequestContext) -> None:
+        """What the request took is known: count it."""
+        if context.admission is not None:
+            context.settle()
         self._completed(context)
 
     async def _obtain(self, context: RequestContext) -> RelayableAnswer:
@@ -168,14 +182,28 @@ class Proxy:
             )
             for candidate in candidates
         ]
+        gate = self._gate
+        if gate is not None and (request.identity is not None or gate.budgets.are_set):
+            _admit(context, routed, gate)
         context.sharing = sharing = self._coalescing.sharing(request, parsed.model, routed[0])
         if sharing is None:
-            return _fetched(context, routed, await self._dispatcher.dispatch(routed, context.attempts))
-        return await self._coalescing.obtain(sharing, partial(self._fetch, context, routed))
+            return await self._fetch(context, routed, runtime)
+        return await self._coalescing.obtain(sharing, partial(self._fetch, context, routed, runtime))
 
-    async def _fetch(self, context: RequestContext, routed: list[RoutedRequest]) -> ProviderAnswer:
-        """Get an answer that others may share."""
-        return _fetched(context, routed, await self._dispatcher.dispatch(routed, context.attempts))
+    async def _fetch(self, context: RequestContext, routed: list[RoutedRequest], runtime: Runtime) -> ProviderAnswer:
+        """Get an answer, which others may share."""
+        attempts = context.attempts
+        try:
+            answer = await self._dispatcher.dispatch(routed, attempts)
+        except (InsufficientQuota, NoPrice) as refused:
+            first, charge = len(routed), attempts.charge
+            if not step_down(attempts, routed, runtime.router, runtime.providers, self._clock.seconds()):
+                # Where a budget refused the best candidate, what others are refused for is not what matters.
+                raise refused if charge is None or charge.refusal is None else charge.refusal from None
+            forget(refused)
+        else:
+            return _fetched(context, routed, answer)
+        return _fetched(context, routed, await self._dispatcher.dispatch(routed, attempts, first))
 
     # The end of the process.
 
@@ -199,6 +227,22 @@ class Proxy:
                 context.end(error)
             except Exception:
                 _log.failure("A request could not be ended", request_id=context.request.request_id)
+
+
+def _admit(context: RequestContext, routed: Iterable[RoutedRequest], gate: Gate) -> None:
+    """Have the request count to the limits and the budgets that concern it.
+
+    :raise RequestLimitExceeded: a limit does not allow it.
+    """
+    first, *_ = routed
+    context.admission = admission = gate.admit(context.request.identity, first.candidate.slot, first.most)
+    if admission is None:
+        return
+    if admission.fields:
+        context.client.tell_limits(admission.fields)
+    charge = context.attempts.charge = admission.charge
+    for each in routed:
+        each.charge = charge
 
 
 def _shown_model(candidate: Candidate) -> str:
@@ -238,7 +282,7 @@ def refuse(client: Client, error: SkyproxyError, headers: Fields = (), secrets: 
     """
     if client.started:
         return
-    sent = [(b"Content-Type", b"application/json"), *headers]
+    sent = [(b"Content-Type", b"application/json"), *error.fields, *headers]
     if error.retry_after is not None:
         sent.append((b"Retry-After", b"%d" % ceil(error.retry_after)))
     mask = masker(secrets)

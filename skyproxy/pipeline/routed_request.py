@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from skyproxy.access.budgets.charge import Charge
+from skyproxy.access.most import Most, most_of_form, most_of_json
 from skyproxy.pipeline.request import Form, JsonRequest, Request, UpstreamBody
 from skyproxy.pipeline.router import Candidate
+from skyproxy.upstream.exchange.attempt import Attempt
 from skyproxy.upstream.exchange.first_content import Kind
 from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
@@ -18,10 +22,11 @@ class RoutedRequest:
 
     :param parsed: what *request* says.
     :param named: whether the configuration names the candidate's model, and not only the client.
+    :ivar charge: what the request may cost, of budgets that it counts to; None: it counts to none.
     """
 
     __slots__ = (
-        "_body", "_named", "_parsed", "_request", "asked_for", "candidate", "hedge_after", "kind", "model",
+        "_body", "_named", "_parsed", "_request", "asked_for", "candidate", "charge", "hedge_after", "kind", "model",
         "must_be_whole", "provider", "request_id", "streaming", "timeouts",
     )  # fmt: skip
 
@@ -32,6 +37,7 @@ class RoutedRequest:
         self._parsed = parsed
         self._named = named
         self._body: UpstreamBody | None = None
+        self.charge: Charge | None = None
         self.candidate = candidate
         self.provider = provider
         self.model = candidate.model
@@ -43,6 +49,12 @@ class RoutedRequest:
         self.hedge_after = candidate.hedge_after
         self.must_be_whole = candidate.strip_reasoning
 
+    def to(self, candidate: Candidate, provider: Provider) -> RoutedRequest:
+        """The same request, routed to another candidate of the configuration."""
+        routed = RoutedRequest(self._request, self._parsed, candidate, provider, named=True)
+        routed.charge = self.charge
+        return routed
+
     @property
     def body(self) -> UpstreamBody:
         """The body for the candidate, made when it is first asked for.
@@ -53,6 +65,27 @@ class RoutedRequest:
         if body is None:
             body = self._body = self._parsed.body_for(self.candidate)
         return body
+
+    def most(self) -> Most:
+        """The most tokens that an answer of the candidate may take.
+
+        :raise InvalidRequest: the body cannot be written.
+        """
+        request, fields = self._request, self.body.fields
+        if fields is None:
+            return most_of_form(request.body)
+        return most_of_json(request.endpoint.path, fields, request.body)
+
+    def reserve(self, attempt: Attempt) -> Deferred[None] | None:
+        """Reserve what *attempt* may cost, before it is sent.
+
+        :raise SkyproxyError: it may not be sent.
+        """
+        charge = self.charge
+        if charge is None:
+            return None
+        name, model = self.candidate.provider.name, self.candidate.model
+        return charge.reserve(attempt, name, model, self.candidate.prices.cost(name, model, self.most().tokens()))
 
     def upstream_request(self) -> UpstreamRequest:
         """The request for the provider.

@@ -76,6 +76,11 @@ def children(reactor: Any, service: SkyproxyService, signals: Signals, runtime: 
             lambda: priority.use("normal"),
         ),
         Child("costs", parts.ledger.open, lambda: parts.ledger.close(FLUSH_SECONDS)),
+        Child(
+            "budgets",
+            lambda: parts.gate.budgets.use(configuration.current),
+            lambda: parts.gate.budgets.store.close(FLUSH_SECONDS),
+        ),
         Child("bodies", parts.bodies.open, lambda: parts.bodies.close(FLUSH_SECONDS)),
         Child("records", stop=parts.batches.hand_on),
         Child("event loop lag", parts.lag.start, parts.lag.stop),

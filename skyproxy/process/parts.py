@@ -12,6 +12,9 @@ from typing import Any
 
 from twisted.logger import Logger
 
+from skyproxy.access.budgets.budgets import Budgets
+from skyproxy.access.budgets.store import BudgetStore
+from skyproxy.access.gate import Gate
 from skyproxy.cache.single_flight import Flights
 from skyproxy.cache.stores import Stores
 from skyproxy.cache.wall_clock import seconds_since_boot
@@ -96,6 +99,7 @@ class Parts:
     demo: EmbeddedDemo
     drain: Drain
     endpoints: Endpoints
+    gate: Gate
     lag: LagProbe
     ledger: Ledger
     logging: Logging
@@ -139,6 +143,7 @@ def make_parts(
     bodies = BodyLog(reactor, config.proxy, places.bodies, boot, logging.redacting)
     batches = Batches(reactor, statistics, RequestLog(), ring, ledger, bodies)
     stores = Stores(reactor, config.proxy.cache)
+    gate = Gate(Budgets(BudgetStore(reactor, places.budgets, boot, is_alive)), reactor.seconds)
     buffered = BufferedBytes(freed=Trim(reactor, system_trim()).soon)
     proxy = Proxy(
         providers.runtime,
@@ -147,6 +152,7 @@ def make_parts(
         Coalescing(stores.by_name, Flights(reactor.seconds), statistics.cache),
         batches.completed,
         ledger.arrived,
+        gate,
     )
     sources = Sources(
         statistics,
@@ -208,6 +214,7 @@ def make_parts(
         lambda config: ledger.keep(config.proxy.costs_keep_days),
         lambda config: bodies.use(config.proxy),
         lambda config: priority.use(config.proxy.process_priority),
+        gate.budgets.use,
     ]
     configuration = Configuration(reactor, config, load, followers, reloads, notifier)
     endpoints = Endpoints(clients, config.proxy.listen, site, sockets)
@@ -227,6 +234,7 @@ def make_parts(
         demo=demo,
         drain=Drain(reactor, proxy, connections, lambda: configuration.current.proxy),
         endpoints=endpoints,
+        gate=gate,
         lag=lag,
         ledger=ledger,
         logging=logging,

@@ -17,10 +17,12 @@ class Places(NamedTuple):
 
     :ivar ledger: of costs; none: it is in memory.
     :ivar bodies: of requests and answers; none: none are kept.
+    :ivar budgets: of what budgets have spent; None: it is in memory.
     """
 
     ledger: tuple[Path, ...] = ()
     bodies: tuple[Path, ...] = ()
+    budgets: Path | None = None
 
 
 NOWHERE = Places()
@@ -28,7 +30,11 @@ NOWHERE = Places()
 
 def places_of(config: Config, environ: Mapping[str, str], home: Path | None, system: str = os.name) -> Places:
     """Where the files of a process with *config* may be."""
-    return Places(ledger_places(config, environ, home, system), body_places(config, environ, home, system))
+    return Places(
+        ledger_places(config, environ, home, system),
+        body_places(config, environ, home, system),
+        budgets_place(config, environ, home, system),
+    )
 
 
 def ledger_places(
@@ -51,6 +57,20 @@ def body_places(
     if config.proxy.bodies.file is not None:
         return (config.proxy.bodies.file,)
     return _usual("bodies", config.found.files[0], environ, home, system)
+
+
+def budgets_place(config: Config, environ: Mapping[str, str], home: Path | None, system: str = os.name) -> Path | None:
+    """The file of what budgets have spent. The demo's are not kept.
+
+    It is beside the store of clients where the configuration names that, else in the folder where costs are. There is
+    one place: a process that took another one, where the first cannot be used, would begin at nothing.
+    """
+    if config.found is None:
+        return None
+    store = config.access.store
+    if store is not None:
+        return store.with_name(f"{store.stem}-budgets.sqlite")
+    return _usual("budgets", config.found.files[0], environ, home, system)[0]
 
 
 def _usual(

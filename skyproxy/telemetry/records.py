@@ -18,7 +18,8 @@ Outcome = Literal["ok", "client_error", "upstream_error", "failed", "refused", "
 - ``client_error``: the client asked for what cannot be had; skyproxy says so, or the provider.
 - ``upstream_error``: the provider answered that it failed, with a status or within a stream.
 - ``failed``: there was no proper answer, or not all of it.
-- ``refused``: skyproxy did not try: too much to do, nothing to do it with, or about to stop.
+- ``refused``: skyproxy did not try: too much to do, nothing to do it with, about to stop, or a limit or budget of the
+  client's was used up.
 - ``cancelled``: the client left.
 """
 
@@ -124,7 +125,7 @@ class RequestLog:
 
     def __init__(self, log: Logger | None = None) -> None:
         self._log = log or Logger()
-        self._alike: dict[tuple[Outcome, bool, str | None], LogEvent] = {}
+        self._alike: dict[tuple[Outcome, bool, str | None, bool], LogEvent] = {}
 
     def completed(self, record: RequestRecord, at: float | None = None) -> None:
         """Log *record*, as one event. Fields without a value are left out.
@@ -132,17 +133,17 @@ class RequestLog:
         :param at: when it was over, seconds since the epoch; None: now.
         """
         fields = _fields(record)
-        kind = record.outcome, record.attempts == 0, record.cache
+        kind = record.outcome, record.attempts == 0, record.cache, record.status == 429
         alike = self._alike.get(kind)
         if alike is None:
             alike = self._alike[kind] = self._of_kind(*kind)
         # As Logger.emit makes it, which takes three calls, as many copies, and a search for the level.
         self._log.observer({**fields, **alike, "log_time": time() if at is None else at, PLAIN: fields})
 
-    def _of_kind(self, outcome: Outcome, unasked: bool, cache: str | None) -> LogEvent:
+    def _of_kind(self, outcome: Outcome, unasked: bool, cache: str | None, limited: bool) -> LogEvent:
         """What the events of all requests have in common that ended like this."""
         log = self._log
-        level, message = _level_and_message(outcome, unasked, cache)
+        level, message = _level_and_message(outcome, unasked, cache, limited)
         return {
             "log_level": level,
             "log_format": message,
@@ -152,15 +153,16 @@ class RequestLog:
         }
 
 
-def _level_and_message(outcome: Outcome, unasked: bool, cache: str | None) -> tuple[LogLevel, str]:
+def _level_and_message(outcome: Outcome, unasked: bool, cache: str | None, limited: bool) -> tuple[LogLevel, str]:
     """What there is to tell of a request, and how much it matters.
 
     :param unasked: no provider was asked.
+    :param limited: its status tells of a limit, a budget's among them.
     """
     if outcome == "cancelled":
         return LogLevel.info, "Request cancelled"
     if outcome == "refused":
-        return LogLevel.warn, "Request refused"
+        return LogLevel.info if limited else LogLevel.warn, "Request refused"
     if outcome == "failed":
         return LogLevel.warn, "Upstream request failed"
     if unasked:

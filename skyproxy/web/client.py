@@ -13,6 +13,8 @@ from skyproxy.telemetry.bodies.recording import Recording
 from skyproxy.telemetry.requests.ring import LONGEST_AGENT
 from skyproxy.web.request import ApiRequest
 
+_OF_LIMITS = (b"x-ratelimit-", b"ratelimit")
+
 
 class HttpClient:
     """Sends one answer. What is sent after the client has left goes nowhere, without complaint.
@@ -27,7 +29,7 @@ class HttpClient:
     :ivar recording: None: of what goes down nothing is kept.
     """
 
-    started = streamed = False
+    started = streamed = _tells_limits = False
     status: int | None = None
     first_byte_at: float | None = None
     bytes_out = 0
@@ -44,23 +46,27 @@ class HttpClient:
         request = self._request
         return request.client, (request.fields.get(b"user-agent") or b"")[:LONGEST_AGENT]
 
+    def tell_limits(self, fields: Fields) -> None:
+        self._tells_limits = True
+        self.headers.extend(fields)
+
     def answer(self, status: int, headers: Fields, body: bytes) -> None:
         self._begin(status, body)
         if not self._request.gone:
-            self._write_whole(status, [*headers, *self.headers], body)
+            self._write_whole(status, self._all(headers), body)
 
     def stream(self, status: int, headers: Fields, body: bytes) -> None:
         self._begin(status, body)
         self.streamed = True
         if not self._request.gone:
-            self._write_stream(status, [*headers, *self.headers], body)
+            self._write_stream(status, self._all(headers), body)
 
     def start(self, status: int, headers: Fields, producer: IPushProducer, first: bytes = b"") -> None:
         self._begin(status, first)
         self.streamed = True
         if not self._request.gone:
             self._request.registerProducer(producer, True)
-            self._start_stream(status, [*headers, *self.headers], first)
+            self._start_stream(status, self._all(headers), first)
 
     def write(self, data: bytes) -> None:
         self.bytes_out += len(data)
@@ -79,6 +85,12 @@ class HttpClient:
         request.unregisterProducer()
         request.cut = True
         self._cut(last)
+
+    def _all(self, headers: Fields) -> list[Field]:
+        """*headers* with those that go with any answer. Of limits there is one set: two would contradict each other."""
+        if self._tells_limits:
+            headers = [field for field in headers if not field[0].lower().startswith(_OF_LIMITS)]
+        return [*headers, *self.headers]
 
     def _begin(self, status: int, first: bytes) -> None:
         self.started = True

@@ -45,6 +45,9 @@ class RecordingClient:
     def who(self) -> tuple[Any, bytes]:
         return self._client.who
 
+    def tell_limits(self, fields: Fields) -> None:
+        self._client.tell_limits(fields)
+
     def answer(self, status: int, headers: Fields, body: bytes) -> None:
         self._begin(headers, body)
         self._client.answer(status, headers, body)

@@ -191,6 +191,9 @@ class Prepared(NamedTuple):
     def streaming(self) -> bool:
         return self.request.streaming
 
+    def reserve(self, attempt: Attempt) -> None:
+        return None
+
     def upstream_request(self) -> UpstreamRequest:
         return self.request
 
@@ -228,7 +231,11 @@ class FakeClient:
         self.body = b""
         self.did: list[str] = []
         self.producer: Any = None
+        self.limits: dict[bytes, bytes] = {}
         self.fails_at: bytes | None = None
+
+    def tell_limits(self, fields: Fields) -> None:
+        self.limits = dict(fields)
 
     def answer(self, status: int, headers: Fields, body: bytes) -> None:
         self._begin("answer", status, headers)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy import errors
+from skyproxy.access.errors import TokenLimitExceeded
 from skyproxy.errors import (
     SkyproxyError,
     Unavailable,
@@ -55,7 +56,8 @@ class ErrorsTests(SynchronousTestCase):
 
     def test_codes_tell_errors_apart(self) -> None:
         # UpstreamReported speaks for the provider, as its base does; of UpstreamUnusable only skyproxy need know.
-        alike = (SkyproxyError, UpstreamReported, UpstreamUnusable)
+        # Both limits have OpenAI's one code.
+        alike = (SkyproxyError, UpstreamReported, UpstreamUnusable, TokenLimitExceeded)
         codes = [kind.code for kind in all_kinds() if kind not in alike]
         self.assertNotIn(None, codes)
         self.assertEqual(len(codes), len(set(codes)))

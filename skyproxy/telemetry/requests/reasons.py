@@ -128,6 +128,26 @@ REASONS: dict[str, Reason] = {
         "got no socket", "The system has no socket left.", "Raise the limit of open files (ulimit -Hn)."
     ),
     "paused": Reason("was paused by you", "Paused by you.", "Resume {slot}, or what serves it: `skyproxy resume`."),
+    "insufficient_quota": Reason(
+        "would have cost more than is left of a budget",
+        "A budget has not enough left.",
+        "Raise the budget, wait until it begins anew, or let on_budget lead to a slot with a local model.",
+    ),
+    "rate_limit_exceeded": Reason(
+        "was not asked",
+        "The client asks for more than its limits allow.",
+        "Raise requests_per_minute, tokens_per_minute or concurrent of the client, or have it ask for less.",
+    ),
+    "no_price": Reason(
+        "has no price that is known",
+        "No price of {model} is known, so that no budget can be kept to.",
+        "Write its price under prices:, or choose another model.",
+    ),
+    "budget_store_unavailable": Reason(
+        "was not asked",
+        "What is spent cannot be written down, so that nothing may be spent.",
+        "See what the log says of the file of budgets: the disk may be full.",
+    ),
     "shutting_down": Reason("was not asked", "skyproxy was being stopped."),
     "model_not_found": Reason(
         "was not asked", "Nobody knows this model.", "Type the name of a slot; GET /v1/models lists them."

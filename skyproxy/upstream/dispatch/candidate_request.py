@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from twisted.internet.defer import Deferred
+
+from skyproxy.upstream.exchange.attempt import Attempt
 from skyproxy.upstream.exchange.first_content import Kind
 from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.upstream.exchange.timeouts import Timeouts
@@ -48,6 +51,13 @@ class CandidateRequest(Protocol):
     @property
     def must_be_whole(self) -> bool:
         """Whether nothing can be done with a part of a whole answer."""
+
+    def reserve(self, attempt: Attempt) -> Deferred[None] | None:
+        """Reserve what *attempt* may cost, before it is sent.
+
+        :return: fires when that is done; None: there is nothing to wait for.
+        :raise SkyproxyError: it may not be sent.
+        """
 
     def upstream_request(self) -> UpstreamRequest:
         """The request for the provider.

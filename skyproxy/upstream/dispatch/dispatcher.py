@@ -43,20 +43,23 @@ class Dispatcher:
         self._retries = RetryPolicy(clock, budget, backoff)
         self._buffered = buffered or BufferedBytes()
 
-    def dispatch(self, candidates: Candidates, observer: AttemptObserver) -> Coroutine[Any, Any, Answer]:
+    def dispatch(
+        self, candidates: Candidates, observer: AttemptObserver, first: int = 0
+    ) -> Coroutine[Any, Any, Answer]:
         """Ask each of *candidates* in turn, until one answers well.
 
         Nothing of an answer has been passed on when this returns, so that whatever failed before is unseen. The last
         candidate's failure, or its bad answer, is what comes of it if none succeeds.
 
         :param observer: observes each attempt.
+        :param first: the index of the one that is asked first.
         :return: the answer: its body is not read, or only its beginning, which is kept.
         :raise SkyproxyError: see :meth:`Provider.send`.
         """
         self._budget.request()
-        if len(candidates) == 1:
-            return self._ask(0, candidates, observer)
-        return self._ask_from(0, candidates, observer)
+        if len(candidates) - first == 1:
+            return self._ask(first, candidates, observer)
+        return self._ask_from(first, candidates, observer)
 
     async def _ask_from(self, first: int, candidates: Candidates, observer: AttemptObserver) -> Answer:
         last = len(candidates) - 1
@@ -139,6 +142,9 @@ class Dispatcher:
             observer.started(attempt)
             began = clock.seconds()
             try:
+                reserving = candidate.reserve(attempt)
+                if reserving is not None:
+                    await reserving
                 answer = await candidate.provider.send(
                     progress.request,
                     attempt,
@@ -230,7 +236,7 @@ def _next_may_help(error: SkyproxyError) -> bool:
     """Whether another candidate may do better, after *error*."""
     if isinstance(error, UpstreamReported):
         return error.for_the_next
-    return error.status >= 500 or error.status == 408
+    return error.for_the_next or error.status >= 500 or error.status == 408
 
 
 async def _result(asking: Coroutine[Any, Any, Answer | None]) -> Answer | SkyproxyError | None:

@@ -1,0 +1,1 @@
+"""How much may be spent, by whom and in what time."""

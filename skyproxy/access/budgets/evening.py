@@ -1,0 +1,48 @@
+"""The evening: the time since requests last paused for three hours."""
+
+from __future__ import annotations
+
+from skyproxy.access.budgets.spans import Span
+from skyproxy.telemetry.costs.periods import PAUSE_MINUTES
+
+PAUSE_SECONDS = PAUSE_MINUTES * 60.0
+
+
+class Evening:
+    """Knows when the evening began, by the requests that come.
+
+    A pause is one by the time of day and by a clock that nobody sets: whoever sets the clock forward makes no pause.
+    Where the process was started meanwhile, only the time of day tells.
+
+    :param began: seconds since the epoch; None: there was no request yet.
+    :param seen: when the last request came, likewise.
+    """
+
+    __slots__ = ("_seen_on_clock", "began", "seen")
+
+    def __init__(self, began: float | None = None, seen: float | None = None) -> None:
+        self.began = began
+        self.seen = seen
+        self._seen_on_clock: float | None = None
+
+    def arrived(self, now: float, clock: float) -> bool:
+        """A request has come.
+
+        :param now: seconds since the epoch.
+        :param clock: on the clock that nobody sets.
+        :return: whether another evening begins with it.
+        """
+        seen, on_clock = self.seen, self._seen_on_clock
+        self.seen, self._seen_on_clock = now, clock
+        paused = seen is None or now - seen > PAUSE_SECONDS
+        if paused and on_clock is not None:
+            paused = clock - on_clock > PAUSE_SECONDS
+        if paused or self.began is None:
+            self.began = now
+            return True
+        return False
+
+    @property
+    def span(self) -> Span:
+        """This evening."""
+        return Span(int(self.began or 0), None)

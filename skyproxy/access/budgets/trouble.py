@@ -1,0 +1,58 @@
+"""What is told, and done with requests, while what is spent cannot be written down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.logger import Logger
+
+from skyproxy.access.errors import BudgetsUnwritable
+
+_log = Logger()
+
+RETRY_SECONDS = 1.0
+"""Between two tries to write."""
+
+
+class Trouble:
+    """Whether the file can be written, as far as is known. Either is told once.
+
+    :param path: of the file; None: it is in memory.
+    :ivar fails_open: whether requests are sent all the same.
+    :ivar reason: why it cannot be; None: it can, or has not been tried.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self.fails_open = False
+        self.reason: str | None = None
+
+    @property
+    def refuses(self) -> bool:
+        """Whether requests that cost something are refused."""
+        return self.reason is not None and not self.fails_open
+
+    def begins(self, reason: str) -> None:
+        """The file cannot be written, because of *reason*."""
+        if self.reason is None:
+            what = "requests go on without that" if self.fails_open else "requests that cost something are refused"
+            _log.error(f"What is spent cannot be written down: {what}", path=str(self._path), error=reason)
+        self.reason = reason
+
+    def ends(self) -> None:
+        """The file has been written."""
+        if self.reason is not None:
+            self.reason = None
+            _log.info("What is spent can be written down again", path=str(self._path))
+
+    def lost(self, reason: str) -> None:
+        """The process ends, and the last could not be written."""
+        _log.error("What was spent last could not be written down", path=str(self._path), error=reason)
+
+    @staticmethod
+    def refusal() -> BudgetsUnwritable:
+        """How a request is refused."""
+        return BudgetsUnwritable(
+            "What is spent cannot be written down now, so that nothing may be spent. The log of skyproxy says why.",
+            retry_after=2 * RETRY_SECONDS,
+        )

@@ -1,0 +1,1 @@
+"""How much a client may ask for in a minute, and at once."""

@@ -1,0 +1,376 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import LogEvent, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.access.budgets.budget_file import BUDGETS, BudgetFile, Run
+from skyproxy.access.budgets.evening import Evening
+from skyproxy.access.budgets.rows import RowKey
+from skyproxy.access.budgets.store import PATIENCE_SECONDS, BudgetStore
+from skyproxy.access.budgets.trouble import RETRY_SECONDS
+from skyproxy.access.errors import BudgetsUnwritable
+from skyproxy.util.own_database import NotUsable
+from skyproxy.util.own_sqlite import ForeignFile
+from tests.unit.fakes import ImmediateWorker
+
+KEY = RowKey("client:lydia", "day", 86_400, "USD")
+OTHER = RowKey("process", "all", 0, "EUR")
+
+
+class Case(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp()) / "budgets.sqlite"
+        self.now = 1_000_000.0
+        self.alive = True
+
+    def file(self, name: str = "one", pid: int = 1, host: str = "here") -> BudgetFile:
+        return BudgetFile(self.path, Run(name, host, pid), lambda number: self.alive, lambda: self.now)
+
+
+class FileTests(Case):
+    def test_what_one_wrote_the_next_one_finds(self) -> None:
+        first = self.file()
+        self.assertEqual(first.open().sums, {})
+        first.write([(*KEY, 5, 7), (*OTHER, 1, 0)], (10.0, 20.0))
+        first.write([(*KEY, 8, 0)], None)
+        first.close([(*KEY, 9, 0)], None)
+        others = self.file("two").open()
+        self.assertEqual(others.sums, {KEY: 9, OTHER: 1})
+        self.assertEqual(others.evening, (10.0, 20.0))
+
+    def test_what_a_killed_one_had_reserved_is_spent(self) -> None:
+        self.file().open()
+        first = self.file()
+        first.open()
+        first.write([(*KEY, 5, 7)], None)
+        second = self.file("two", 2)
+        self.assertEqual(second.open().sums, {KEY: 12})
+        self.assertEqual(second.booked, 0)
+        self.alive = False
+        third = self.file("three", 3)
+        self.assertEqual(third.open().sums, {KEY: 12})
+        self.assertEqual(third.booked, 1)
+        self.assertEqual(self.rows(), [(*KEY, "", 12, 0)])
+
+    def rows(self) -> list[Any]:
+        database = sqlite3.connect(self.path)
+        self.addCleanup(database.close)
+        return database.execute("SELECT * FROM sums").fetchall()
+
+    def test_on_another_computer_it_counts_as_killed_after_a_while(self) -> None:
+        first = self.file(host="there")
+        first.open()
+        first.write([(*KEY, 5, 7)], None)
+        self.alive = False
+        second = self.file("two")
+        second.open()
+        self.assertEqual(second.booked, 0)
+        self.now += 1000
+        third = self.file("three")
+        self.assertEqual(third.open().sums, {KEY: 12})
+        self.assertEqual(third.booked, 1)
+
+    def test_to_write_twice_is_to_write_once(self) -> None:
+        first = self.file()
+        first.open()
+        for _ in range(3):
+            first.write([(*KEY, 5, 0)], None)
+        self.assertEqual(self.file("two", 2).open().sums, {KEY: 5})
+
+    def test_two_at_once_see_each_other(self) -> None:
+        first, second = self.file(), self.file("two", 2)
+        first.open()
+        second.open()
+        self.now += 6
+        second.write([(*KEY, 5, 0)], None)
+        others = first.write([(*KEY, 1, 0)], None)
+        self.now += 6
+        others = first.write([(*KEY, 1, 0)], None) or others
+        assert others is not None
+        self.assertEqual(others.sums, {KEY: 5})
+
+    def test_very_many_rows(self) -> None:
+        first = self.file()
+        first.open()
+        rows = [(f"client:{number}", "day", 0, "USD", number, 0) for number in range(1234)]
+        first.write(rows, None)
+        first.close(rows, None)
+        self.assertEqual(len(self.file("two").open().sums), 1234)
+
+    def test_nobody_else_may_read_it(self) -> None:
+        self.file().open()
+        self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o600)
+        self.assertEqual(stat.S_IMODE(self.path.parent.stat().st_mode), 0o700)
+
+    def test_what_is_not_ours_stays_as_it_is(self) -> None:
+        self.path.parent.mkdir()
+        for contents in (b"a letter", b"SQLite format 3\x00" + b"x" * 200):
+            self.path.write_bytes(contents)
+            self.assertRaises(NotUsable, self.file().open)
+            self.assertEqual(self.path.read_bytes(), contents)
+            self.assertEqual(os.listdir(self.path.parent), [self.path.name])
+
+    def test_a_damaged_one_is_not_replaced(self) -> None:
+        first = self.file()
+        first.open()
+        first.write([(*KEY, 5, 0)], None)
+        first.close([], None)
+        data = bytearray(self.path.read_bytes())
+        data[100:] = b"\xff" * (len(data) - 100)
+        self.path.write_bytes(data)
+        self.assertRaises((sqlite3.DatabaseError, ForeignFile), self.file("two").open)
+        self.assertEqual(self.path.read_bytes(), data)
+
+    def test_another_version(self) -> None:
+        self.file().open()
+        database = sqlite3.connect(self.path)
+        database.execute("PRAGMA user_version = 9")
+        database.close()
+        self.assertRaises(ForeignFile, self.file("two").open)
+        self.assertTrue(BUDGETS.kind.is_ours(self.path))
+
+    def test_one_that_is_removed_is_begun_again(self) -> None:
+        first = self.file()
+        first.open()
+        first.write([(*KEY, 5, 0)], None)
+        for each in list(self.path.parent.iterdir()):
+            each.unlink()
+        others = first.write([(*KEY, 6, 0)], None)
+        assert others is not None
+        self.assertTrue(others.is_new)
+        self.assertEqual(self.file("two", 2).open().sums, {KEY: 6})
+
+    def test_what_is_very_old_goes(self) -> None:
+        first = self.file()
+        first.open()
+        first.write([(*KEY, 5, 0), (*OTHER, 5, 0)], None)
+        first.close([], None)
+        self.now += 801 * 86_400
+        self.assertEqual(self.file("two").open().sums, {OTHER: 5})
+
+
+class LaterWorker:
+    """Does what blocks when the test says so."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+
+    def do(self, job: Callable[[], Any]) -> Deferred[Any]:
+        done: Deferred[Any] = Deferred()
+        self.jobs.append((job, done))
+        return done
+
+    end = do
+
+    def work(self) -> None:
+        job, done = self.jobs.pop(0)
+        try:
+            value = job()
+        except Exception:
+            done.errback()
+        else:
+            done.callback(value)
+
+
+class StoreTests(Case):
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock = Clock()
+        self.worker = LaterWorker()
+        self.store = self.make()
+        self.told: list[LogEvent] = []
+        globalLogPublisher.addObserver(self.told.append)
+        self.addCleanup(globalLogPublisher.removeObserver, self.told.append)
+
+    def make(self, worker: Any = None) -> BudgetStore:
+        return BudgetStore(
+            self.clock, self.path, "one", lambda number: self.alive, lambda: self.now, worker or self.worker
+        )
+
+    def ready(self) -> None:
+        self.store.open()
+        self.worker.work()
+
+    def written(self) -> Deferred[None]:
+        waiting = self.store.written()
+        assert waiting is not None
+        return waiting
+
+    def on_disk(self) -> dict[RowKey, int]:
+        return BudgetFile(self.path, Run("reader", "here", 9), lambda number: True, lambda: self.now).open().sums
+
+    def test_whoever_reserves_waits_until_it_is_written(self) -> None:
+        self.ready()
+        self.store.row(KEY).hold(5)
+        waiting = self.written()
+        self.clock.advance(0)
+        self.assertNoResult(waiting)
+        self.worker.work()
+        self.assertIsNone(self.successResultOf(waiting))
+        self.assertEqual(self.on_disk(), {KEY: 5})
+
+    def test_while_one_batch_is_written_the_next_gathers(self) -> None:
+        self.ready()
+        self.store.row(KEY).hold(5)
+        first = self.written()
+        self.clock.advance(0)
+        later = []
+        for _ in range(100):
+            self.store.row(KEY).hold(1)
+            later.append(self.written())
+        self.clock.advance(0)
+        self.assertEqual(len(self.worker.jobs), 1)
+        self.worker.work()
+        self.successResultOf(first)
+        self.assertNoResult(later[0])
+        self.clock.advance(0)
+        self.assertEqual(len(self.worker.jobs), 1)
+        self.worker.work()
+        for each in later:
+            self.successResultOf(each)
+        self.assertEqual(self.on_disk(), {KEY: 105})
+
+    def test_one_that_leaves_while_it_waits(self) -> None:
+        self.ready()
+        self.store.row(KEY).hold(5)
+        waiting = self.written()
+        self.clock.advance(0)
+        waiting.addErrback(lambda _: None).cancel()
+        self.worker.work()
+
+    def test_who_comes_before_it_is_read(self) -> None:
+        other = BudgetFile(self.path, Run("before", "here", 9), lambda number: True, lambda: self.now)
+        other.open()
+        other.write([(*KEY, 5, 0)], (1.0, 2.0))
+        waiting = self.store.opened()
+        assert waiting is not None
+        row = self.store.row(KEY)
+        self.worker.work()
+        self.assertIsNone(self.successResultOf(waiting))
+        self.assertEqual(row.known, 5)
+        self.assertIsNone(self.store.opened())
+        self.assertEqual((self.store.evening.began, self.store.evening.seen), (1.0, 2.0))
+
+    def test_one_that_cannot_be_read_refuses_until_it_can(self) -> None:
+        self.path.parent.mkdir()
+        self.path.write_bytes(b"a letter")
+        waiting = self.store.opened()
+        assert waiting is not None
+        self.worker.work()
+        self.failureResultOf(waiting, BudgetsUnwritable)
+        self.assertRaises(BudgetsUnwritable, self.store.opened)
+        self.assertRaises(BudgetsUnwritable, self.store.check_writable)
+        self.clock.advance(RETRY_SECONDS)
+        self.worker.work()
+        self.assertRaises(BudgetsUnwritable, self.store.opened)
+        self.path.unlink()
+        self.clock.advance(RETRY_SECONDS)
+        self.worker.work()
+        self.assertIsNone(self.store.opened())
+        self.store.check_writable()
+        self.assertEqual(
+            [each["log_format"] for each in self.told],
+            [
+                "What is spent cannot be written down: requests that cost something are refused",
+                "What is spent can be written down again",
+            ],
+        )
+
+    def test_a_full_disk(self) -> None:
+        self.ready()
+        database = self.store._file._database
+        assert database is not None
+        pages = database.execute("PRAGMA page_count").fetchone()[0]
+        database.execute(f"PRAGMA max_page_count = {pages}")
+        for number in range(2000):
+            self.store.row(RowKey(f"client:{number}", "day", 0, "USD")).hold(1)
+        waiting = self.written()
+        self.clock.advance(0)
+        self.worker.work()
+        self.failureResultOf(waiting, BudgetsUnwritable)
+        self.assertIn("full", self.store.trouble.reason or "")
+        self.assertRaises(BudgetsUnwritable, self.store.check_writable)
+        database.execute("PRAGMA max_page_count = 100000")
+        self.clock.advance(RETRY_SECONDS)
+        self.worker.work()
+        self.store.check_writable()
+        self.assertEqual(len(self.on_disk()), 2000)
+
+    def test_a_disk_that_does_not_answer(self) -> None:
+        self.ready()
+        self.store.row(KEY).hold(5)
+        waiting = self.written()
+        self.clock.advance(0)
+        self.clock.advance(PATIENCE_SECONDS)
+        self.failureResultOf(waiting, BudgetsUnwritable)
+        self.assertRaises(BudgetsUnwritable, self.store.check_writable)
+        self.worker.work()
+        self.store.check_writable()
+
+    def test_it_ends_with_all_that_was_spent(self) -> None:
+        self.ready()
+        self.store.row(KEY).spend(5)
+        self.store.changed()
+        closed = self.store.close(1.0)
+        self.worker.work()
+        self.assertIsNone(self.successResultOf(closed))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.on_disk(), {KEY: 5})
+
+    def test_what_is_being_written_when_it_ends(self) -> None:
+        self.ready()
+        self.store.row(KEY).spend(5)
+        self.store.changed()
+        self.clock.advance(1)
+        self.store.row(KEY).spend(5)
+        closed = self.store.close(1.0)
+        while self.worker.jobs:
+            self.worker.work()
+        self.successResultOf(closed)
+        self.assertEqual(self.on_disk(), {KEY: 10})
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_it_was_never_needed(self) -> None:
+        self.successResultOf(self.store.close(1.0))
+        self.assertFalse(self.path.exists())
+
+    def test_the_evening_is_kept(self) -> None:
+        self.ready()
+        self.store.evening.arrived(self.now, 0)
+        self.store.row(KEY).hold(5)
+        self.written()
+        self.clock.advance(0)
+        self.worker.work()
+        store = self.make(ImmediateWorker())
+        store.open()
+        self.assertIsInstance(store.evening, Evening)
+        self.assertEqual(store.evening.began, self.now)
+
+
+class ThreadTests(Case):
+    def test_two_processes_write_at_once(self) -> None:
+        """Neither loses anything of the other's."""
+        files = [self.file(f"run{number}", number + 1) for number in range(2)]
+        for each in files:
+            each.open()
+
+        def write(file: BudgetFile) -> None:
+            for amount in range(1, 101):
+                file.write([(*KEY, amount, 0)], None)
+
+        threads = [threading.Thread(target=write, args=(each,)) for each in files]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(self.file("reader", 9).open().sums, {KEY: 200})
