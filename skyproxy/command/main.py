@@ -21,6 +21,7 @@ COMMANDS = {
     "status": "skyproxy.command.control:status",
     "top": "skyproxy.command.top:top",
     "costs": "skyproxy.command.costs:costs",
+    "what-if": "skyproxy.command.what_if:what_if",
     "keys": "skyproxy.command.keys:keys",
     "reload": "skyproxy.command.control:reload",
     "stop": "skyproxy.command.control:stop",

@@ -75,6 +75,7 @@ from skyproxy.web.setup import Setup
 from skyproxy.web.site import ApiSite, build_site, set_limits
 from skyproxy.web.snapshots import Observed
 from skyproxy.web.testing import Testing
+from skyproxy.web.whatif import WhatIf
 
 _log = Logger()
 
@@ -175,7 +176,13 @@ def make_parts(
             reactor.seconds,
             time.time,
         ),
-        Accounts(ledger, batches.hand_on, lambda: proxy.unfinished, lambda: providers.prices.date),
+        Accounts(
+            ledger,
+            batches.hand_on,
+            lambda: proxy.unfinished,
+            lambda: providers.prices.date,
+            WhatIf(reactor, ring, batches.hand_on, providers.runtime, time.time),
+        ),
         Bodies(bodies),
     )
     streams = EventStreams(reactor, observations, logging.live_lines(), boot)

@@ -1,4 +1,6 @@
-"""What was spent, and whether all requests are accounted for: ``/api/costs`` and ``/api/book``."""
+"""What was spent, whether all requests are accounted for, and what they would have come to otherwise: ``/api/costs``,
+``/api/book`` and ``/api/whatif``.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +14,18 @@ from skyproxy.errors import InvalidRequest
 from skyproxy.telemetry.costs.ledger import Ledger
 from skyproxy.telemetry.costs.periods import PERIODS, Period
 from skyproxy.telemetry.requests.words import job
+from skyproxy.web.whatif import WhatIf
 
-ACCOUNTS = ("costs", "book")
+ACCOUNTS = ("costs", "book", "whatif")
 
 
 class Accounts:
-    """Asks the ledger.
+    """Asks the ledger, and what is in memory.
 
     :param refresh: has the ledger know of all requests that are over.
     :param unfinished: gives the number of those that are not.
     :param table_date: gives the date of the table of prices.
+    :param what_if: reckons with other settings.
     """
 
     def __init__(
@@ -30,18 +34,22 @@ class Accounts:
         refresh: Callable[[], None],
         unfinished: Callable[[], int],
         table_date: Callable[[], str],
+        what_if: WhatIf,
     ) -> None:
         self._ledger = ledger
         self._refresh = refresh
         self._unfinished = unfinished
         self._table_date = table_date
+        self._what_if = what_if
 
     def read(self, name: str, query: bytes) -> Deferred[dict[str, Any]]:
         """One of :data:`ACCOUNTS`.
 
-        :param query: that of a URL: ``period``.
-        :raise InvalidRequest: there is no such period.
+        :param query: that of a URL: ``period``, and what :class:`WhatIf` takes.
+        :raise InvalidRequest: it cannot be understood.
         """
+        if name == "whatif":
+            return self._what_if.read(query)
         period = _period(query, "today" if name == "costs" else "all")
         self._refresh()
         if name == "book":

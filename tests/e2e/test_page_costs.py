@@ -17,6 +17,7 @@ from tests.e2e.processes import DemoProvider, Proxy, eventually
 from tests.e2e.raw import ask, call, chat
 
 STORY = "Halt there, traveller. State your business or turn back now."
+ANSWERS = f"guard;delay=0.005;text={quote(STORY)}"
 TAG = "<img src=x onerror=alert(1)>"
 
 
@@ -36,12 +37,11 @@ def config_of(first: DemoProvider, second: DemoProvider) -> dict[str, Any]:
     # Providers on this machine cost nothing, and these are to cost something.
     config["providers"]["demo"]["dialect"] = "openai"
     config["providers"]["second"] = {**config_for(second)["providers"]["demo"], "dialect": "openai"}
-    answers = f"guard;delay=0.005;text={quote(STORY)}"
     config["model_slots"] = {
-        "default": {"provider": "demo", "model": answers},
+        "default": {"provider": "demo", "model": ANSWERS},
         "creative": {
             "provider": "demo", "model": f"guard;first=1.2;delay=0;text={quote(STORY)}", "hedge_after": "200ms",
-            "fallbacks": [f"second:{answers}"],
+            "fallbacks": [f"second:{ANSWERS}"],
         },
         "memory": {"provider": "demo", "model": "guard;status=500"},
         TAG: {"provider": "second", "model": f"unpriced;text={quote(HOSTILE[1])}"},
@@ -114,3 +114,47 @@ def test_it_is_sorted_and_another_period_chosen_by_keys(stage: Stage) -> None:
         # What comes is seen without a word.
         assert ask(stage.proxy, chat("default", stream=True)).status == 200
         expect(page.get_by_role("region", name="The book")).to_contain_text("Arrived 13 = answered 11")
+
+
+@pytest.mark.parametrize(("size", "scheme"), [("desktop", "light"), ("phone", "dark")])
+def test_what_would_have_been(stage: Stage, size: str, scheme: str) -> None:
+    with opened(stage.browser, f"{stage.url}#/costs", size, scheme) as tab:
+        page = tab.page
+        page.get_by_role("link", name="What if it were set otherwise?").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("What if")
+        result = page.get_by_role("region", name="What would have been")
+        expect(result.get_by_role("status")).to_contain_text(re.compile(r"of silence in 1\d requests"))
+        page.get_by_label("Slot", exact=True).select_option("creative")
+        expect(result).to_contain_text(
+            re.compile(r"Reckoned with 3 requests since .* are kept in memory, 2,000 at most\.")
+        )
+        page.get_by_label("Ask the next one too").select_option("never")
+        # The first one was cut each time, so that nobody knows how long it would have been silent.
+        expect(result.get_by_role("status")).to_contain_text("Nobody can tell")
+        expect(result).to_contain_text(
+            re.compile(r"No time of demo:guard;first=1\.2.* is known that would do: 3 requests need it")
+        )
+        page.get_by_label("Ask the next one too").select_option("as it was")
+        page.get_by_role("button", name=re.compile("^Ask second:guard.* earlier")).click()
+        expect(result.get_by_role("status")).to_contain_text(re.compile("would have been .*; it would have cost about"))
+        expect(result).to_contain_text('provider: "second"')
+        page.get_by_label("Slot", exact=True).select_option("default")
+        page.get_by_label("Another one").select_option(f"second:{ANSWERS}")
+        page.get_by_label("Ask the next one too").select_option("after …")
+        page.get_by_label("Seconds of hedge_after").fill("0.2")
+        expect(result.get_by_role("table")).to_contain_text("Silence altogether")
+        looks_well(page, f"what-if-{size}-{scheme}")
+        assert misplaced(page) == []
+        account = page.get_by_role("region", name="What hedging was good for")
+        expect(account).to_contain_text("No request has asked a second one too.")
+        page.get_by_label("Slot", exact=True).select_option("All slots")
+        expect(account).to_contain_text(
+            re.compile(r"Creative: 3 requests asked a second one too, for \$0\.\d+ besides; it avoided 3 silences")
+        )
+        # It is said before it is done.
+        page.get_by_label("Slot", exact=True).select_option("creative")
+        page.get_by_role("button", name="Set it until skyproxy ends").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_contain_text("slot creative has hedge_after 0.2s now.")
+        dialog.get_by_role("button", name="Close").click()
+        assert call(stage.proxy, "GET", "/api/changes").json()["changes"] == []

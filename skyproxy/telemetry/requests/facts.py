@@ -149,10 +149,11 @@ class Facts(NamedTuple):
     :ivar first_token: seconds from the arrival, and so the next two; None: not yet, or it was not measured.
     :ivar first_sentence: when a voice could start.
     :ivar price_source: where the price comes from.
-    :ivar hedge_cost: of the sendings that were given up.
+    :ivar hedge_cost: of the sendings that were given up, as far as it is in *currency*.
     :ivar follows: the request whose answer it shares.
     :ivar age: seconds that a kept answer was old.
     :ivar deployments: provider and model of each candidate, the best first.
+    :ivar given_up_cost: of the sendings that were given up, by currency.
     """
 
     number: int
@@ -187,6 +188,7 @@ class Facts(NamedTuple):
     deployments: tuple[tuple[str, str], ...]
     attempts: tuple[AttemptFacts, ...]
     steps: tuple[Step, ...]
+    given_up_cost: tuple[tuple[str, float], ...] = ()
 
 
 def attempts_of(trace: Trace, started: float) -> tuple[AttemptFacts, ...]:

@@ -151,7 +151,10 @@ def _has_begun(record: RequestRecord, trace: Trace) -> bool:
 def facts_of(number: int, kept: Kept) -> Facts:
     """What is known of the request that is *kept*."""
     record, at, started, trace, (address, agent), error = kept
-    costs = [each.cost for each in record.given_up if each.cost is not None]
+    costs: dict[str, float] = {}
+    for each in record.given_up:
+        if each.cost is not None:
+            costs[each.currency] = costs.get(each.currency, 0.0) + each.cost
     first = record.time_to_first_byte
     return Facts(
         number=number,
@@ -175,7 +178,7 @@ def facts_of(number: int, kept: Kept) -> Facts:
         cost=record.cost,
         currency=record.currency,
         price_source=record.price_source,
-        hedge_cost=sum(costs) if costs else None,
+        hedge_cost=costs.get(record.currency),
         seconds=record.latency,
         queue=record.queue,
         bytes_out=record.bytes_out,
@@ -186,4 +189,5 @@ def facts_of(number: int, kept: Kept) -> Facts:
         deployments=tuple(trace.deployments()),
         attempts=attempts_of(trace, started),
         steps=steps_of(trace, started),
+        given_up_cost=tuple(costs.items()),
     )

@@ -47,6 +47,7 @@ from skyproxy.web.setup import Setup
 from skyproxy.web.site import build_site
 from skyproxy.web.snapshots import Observed
 from skyproxy.web.testing import Testing
+from skyproxy.web.whatif import WhatIf
 from tests.unit.configs import config_of
 from tests.unit.fakes import ImmediateWorker
 
@@ -221,8 +222,9 @@ class WebCase(SynchronousTestCase):
         worker: Any = ImmediateWorker()
         self.ledger = Ledger(self.clock, (), 400, "boot", lambda _: True, lambda: self.wall, worker)
         self.unfinished = 0
+        what_if = WhatIf(self.clock, self.ring, lambda: None, lambda: runtime, lambda: self.wall)
+        accounts = Accounts(self.ledger, lambda: None, lambda: self.unfinished, lambda: "2026-11-29", what_if)
         self.bodies = BodyLog(self.clock, self.config.proxy, (), "boot", lambda: str, lambda: self.wall, worker)
-        accounts = Accounts(self.ledger, lambda: None, lambda: self.unfinished, lambda: "2026-11-29")
         self.observations = Observations(observed, accounts, Bodies(self.bodies, lambda: self.wall))
         self.streams = EventStreams(self.clock, self.observations, lines, "boot")
         key_tests: Any = FakeKeyTests()

@@ -1,11 +1,11 @@
 // What is asked of the server. Addresses are relative to the document, so that the page works behind any path.
 
-/** The address of *path*, such as 'api/now', with *query*, of which empty values are left out. */
+/** The address of *path*, such as 'api/now', with *query*, an object or pairs, of which empty values are left out. */
 export function address(path, query) {
   const url = new URL(path, document.baseURI);
   url.hash = url.search = '';
-  for (const [name, value] of Object.entries(query ?? {})) {
-    if (value !== '' && value !== null && value !== undefined) url.searchParams.set(name, value);
+  for (const [name, value] of query?.[Symbol.iterator] ? query : Object.entries(query ?? {})) {
+    if (value !== '' && value !== null && value !== undefined) url.searchParams.append(name, value);
   }
   return url;
 }

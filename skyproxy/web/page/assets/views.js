@@ -11,6 +11,7 @@ export const VIEWS = [
   {name: 'costs', title: 'Costs', inNavigation: true, load: () => import('./views/costs.js')},
   {name: 'setup', title: 'Setup', inNavigation: true, load: () => import('./views/setup.js')},
   {name: 'log', title: 'Log', inNavigation: true, load: () => import('./views/log.js')},
+  {name: 'what-if', title: 'What if', load: () => import('./views/whatif.js')},
   {name: 'kept', title: 'What was said', load: () => import('./views/kept.js')},
   {name: 'changes', title: 'Changes by hand', load: () => import('./views/changes.js')},
 ];

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from skyproxy.errors import ErrorKind, SkyproxyError, UpstreamReported
 from skyproxy.pipeline.attempt_history import AttemptHistory
 from skyproxy.pipeline.router import Router
+from skyproxy.telemetry.records import GivenUp
 from skyproxy.telemetry.refusals import Refusals
 from skyproxy.telemetry.requests.facts import MAX_SENDINGS, MAX_STEPS, MAX_TEXT, Step
 from skyproxy.telemetry.requests.ring import LONGEST_AGENT, MOST_REQUESTS, RequestRing, text_of
@@ -104,6 +105,13 @@ class RingTests(RingCase):
             self.assertEqual(next(self.ring.newest_first()).first_sentence, 4.0)
         self.ring.add(record_of(latency=4.0, time_to_first_byte=1.0), 100.0, Over(self.history()))
         self.assertIsNone(next(self.ring.newest_first()).first_sentence, "it was not measured")
+
+    def test_costs_of_several_currencies_are_not_added_up(self) -> None:
+        lost = [GivenUp("guard", "large", 1.0, cost=0.25, currency=currency) for currency in ("USD", "EUR", "EUR")]
+        for given_up, of_its_own in (((), None), (lost[:1], None), (lost, 0.5)):
+            self.ring.add(record_of(currency="EUR", given_up=tuple(given_up)), 100.0, Over(self.history()))
+            self.assertEqual(next(self.ring.newest_first()).hedge_cost, of_its_own)
+        self.assertEqual(next(self.ring.newest_first()).given_up_cost, (("USD", 0.25), ("EUR", 0.5)))
 
     def test_no_words_of_clients(self) -> None:
         known: dict[str, Any] = {"status": 400, "retryable": False, "for_the_next": False}

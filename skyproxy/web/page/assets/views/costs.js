@@ -58,7 +58,7 @@ export function make({query}) {
   const book = h('div');
   const body = h(
     'div', null, h('p', {class: 'total'}, total), line, about, unpriced, part('Over time', charts), tables.map(([, table]) => table.node),
-    part('Where prices come from', sources), part('Hedging', hedging),
+    part('Where prices come from', sources), part('Hedging', hedging, h('p', null, h('a', {href: '#/what-if'}, 'What if it were set otherwise?'))),
     part('The book', book),
   );
   const node = h(

@@ -80,7 +80,7 @@ export function make({argument: id, query}) {
     show(advice, Boolean(request.advice));
     replace(facts, factsOf(request).map(([name, value]) => h('div', null, h('dt', null, name), h('dd', null, value))));
     if (!actions.childElementCount) {
-      actions.append(copyButton('Copy as text', () => asText(request), () => list), copyButton('Copy the id', () => id, () => node.querySelector('code')));
+      actions.append(copyButton('Copy as text', () => asText(request), () => list), h('a', {class: 'button', href: `#/what-if${request.slot ? `?slot=${encodeURIComponent(request.slot)}` : ''}`}, 'What if…'), copyButton('Copy the id', () => id, () => node.querySelector('code')));
     }
   }
 

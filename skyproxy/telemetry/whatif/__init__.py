@@ -1,0 +1,1 @@
+"""What the last requests would have been like under other settings: pure functions of what was recorded of them."""
