@@ -1,51 +1,45 @@
-"""Lets requests in, or refuses them, by the limits and budgets that they count to."""
+"""Lets requests in, or refuses them, by the limits of their clients; and knows the budgets that they count to."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
 from skyproxy.access.budgets.budgets import Budgets
-from skyproxy.access.budgets.charge import Charge, Spending
 from skyproxy.access.identity import UNLIMITED, ClientIdentity
 from skyproxy.access.limits.client_limits import ClientLimits
-from skyproxy.access.most import Most
-from skyproxy.telemetry.prices.prices import Cost
+from skyproxy.telemetry.usage import Tokens
 
 _MOST_CLIENTS = 10_000
 """Clients whose requests of the last minute are remembered."""
 
 
-class Admission:
-    """What one request has taken of limits and budgets.
+class Place:
+    """What one request has taken of its client's limits.
 
-    :ivar charge: what it may cost; None: it counts to no budget.
+    :param second: that it came in.
+    :param counted: the tokens that it counts as.
     :ivar fields: header fields that tell its client of the limits.
     """
 
-    __slots__ = ("_counted", "_limits", "_second", "charge", "fields")
+    __slots__ = ("_counted", "_limits", "_second", "fields")
 
-    def __init__(self, limits: ClientLimits | None, second: int, counted: int, charge: Charge | None) -> None:
+    def __init__(self, limits: ClientLimits, second: int, counted: int) -> None:
         self._limits = limits
         self._second = second
         self._counted = counted
-        self.charge = charge
-        self.fields = [] if limits is None else limits.fields()
+        self.fields = limits.fields()
 
     def leave(self) -> None:
         """The client has its answer, or has left."""
-        if self._limits is not None:
-            self._limits.leave()
+        self._limits.leave()
 
-    def settle(self, tokens: int | None, cost_of: Callable[[Spending], Cost]) -> None:
+    def settle(self, tokens: int | None) -> None:
         """The request is over, whoever waited for it.
 
         :param tokens: that it has taken; None: nobody knows, so that it counts as estimated.
-        :param cost_of: see :meth:`Charge.settle <skyproxy.access.budgets.charge.Charge.settle>`.
         """
-        if self._limits is not None and tokens is not None:
+        if tokens is not None:
             self._limits.settle(self._second, self._counted, tokens)
-        if self.charge is not None:
-            self.charge.settle(cost_of)
 
 
 class Gate:
@@ -59,20 +53,17 @@ class Gate:
         self._seconds = seconds
         self._clients: dict[str, tuple[ClientLimits, ClientIdentity]] = {}
 
-    def admit(self, client: ClientIdentity | None, slot: str | None, most: Callable[[], Most]) -> Admission | None:
-        """Let a request in. None: it counts to no limit and no budget.
+    def enter(self, client: ClientIdentity, most: Callable[[], Tokens]) -> Place | None:
+        """Let a request of *client* in. None: it has no limits.
 
-        :param slot: that it is for.
         :param most: what it may take.
-        :raise RequestLimitExceeded: its client asks too often, or for too much at once.
-        :raise TokenLimitExceeded: its client uses too much.
+        :raise RequestLimitExceeded: the client asks too often, or for too much at once.
+        :raise TokenLimitExceeded: it uses too much.
         """
-        charge = self.budgets.charge(client, slot)
-        if client is None or client.limits is UNLIMITED or client.limits == UNLIMITED:
-            return None if charge is None else Admission(None, 0, 0, charge)
+        if client.limits is UNLIMITED or client.limits == UNLIMITED:
+            return None
         limits, second = self._limits_of(client), int(self._seconds())
-        counted = limits.enter(second, most())
-        return Admission(limits, second, counted, charge)
+        return Place(limits, second, limits.enter(second, most()))
 
     def limits(self) -> Collection[ClientLimits]:
         """Of the clients that have any, and have asked."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 
 from skyproxy.access.budgets.charge import Spending
-from skyproxy.access.gate import Admission
+from skyproxy.access.gate import Place
 from skyproxy.errors import SkyproxyError, Unavailable, UpstreamError, UpstreamReported
 from skyproxy.formats.openai.stream_state import StreamState
 from skyproxy.pipeline.attempt_history import AttemptHistory
@@ -37,7 +37,7 @@ class RequestContext:
     :ivar ended_by: why skyproxy itself ended the request, if it did.
     :ivar error: what it ended with, if it failed.
     :ivar gone: whether the client has left.
-    :ivar admission: what it has taken of limits and budgets; None: it counts to none.
+    :ivar place: what it has taken of its client's limits; None: there are none.
     """
 
     minute = 0
@@ -52,8 +52,7 @@ class RequestContext:
     over_at = 0.0
     error: SkyproxyError | None = None
     gone = False
-    admission: Admission | None = None
-    _kept: RequestRecord | None = None
+    place: Place | None = None
 
     def __init__(self, request: Request, client: RequestClient, started: float, attempts: AttemptHistory) -> None:
         self.request = request
@@ -86,8 +85,6 @@ class RequestContext:
 
     def record(self) -> RequestRecord:
         """What is kept of the request, which is over."""
-        if self._kept is not None:
-            return self._kept
         client, attempts, answer, state = self.client, self.attempts, None, None
         candidate = attempts.current
         if self.answer is not None:
@@ -136,11 +133,24 @@ class RequestContext:
             ),
         )
 
-    def settle(self) -> None:
-        """Count what the request, which is over, has taken of limits and budgets."""
-        if self.admission is not None:
-            self._kept = self.record()
-            self.admission.settle(self._tokens_taken(self._kept), self._cost_of)
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is left to be counted of it by :meth:`settle`."""
+        return self.place is None and self.attempts.charge is None
+
+    def settle(self, record: RequestRecord | None) -> None:
+        """Count what the request, which is over, has taken of limits and budgets.
+
+        :param record: of it; None: there is none, so that it counts as what it had reserved.
+        """
+        place, charge = self.place, self.attempts.charge
+        if place is not None:
+            place.settle(None if record is None else self._tokens_taken(record))
+        if charge is not None:
+            # What is kept of the request need not keep it.
+            self.attempts.charge = None
+            main = self._main()
+            charge.settle(lambda attempt: self._cost_of(attempt, main, record))
 
     def _tokens_taken(self, record: RequestRecord) -> int | None:
         """All of them; None if nobody knows."""
@@ -150,9 +160,10 @@ class RequestContext:
         tokens = [record.tokens, *(each.tokens for each in record.given_up)]
         return sum(each.prompt + each.completion for each in tokens if each is not None)
 
-    def _cost_of(self, attempt: Spending) -> Cost:
+    def _cost_of(self, attempt: Spending, main: Attempt | None, record: RequestRecord | None) -> Cost:
         """What *attempt*, which went out and is over, has cost."""
-        record, main = self.record(), self._main()
+        if record is None:
+            return UNKNOWN
         if attempt is main:
             return Cost(record.cost, record.currency, record.price_source)
         others: list[Spending] = [each for each in self.attempts.all_sent if each is not main]

@@ -6,7 +6,7 @@ module that it is called from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import ceil
@@ -144,23 +144,17 @@ class Proxy:
             forget(error)
             refuse(context.client, error, secrets=secrets_of(context.attempts.candidates))
         context.over(self._clock.seconds(), error)
-        if context.admission is not None:
-            context.admission.leave()
+        if context.place is not None:
+            context.place.leave()
         if context.outlived_by is not None:
             # What the answer takes is known, and counted, when it is over.
             self._outlived += 1
             context.outlived_by.addCallback(lambda _: self._outlived_by_none(context))
         else:
-            self._settle(context)
+            self._completed(context)
 
     def _outlived_by_none(self, context: RequestContext) -> None:
         self._outlived -= 1
-        self._settle(context)
-
-    def _settle(self, context: RequestContext) -> None:
-        """What the request took is known: count it."""
-        if context.admission is not None:
-            context.settle()
         self._completed(context)
 
     async def _obtain(self, context: RequestContext) -> RelayableAnswer:
@@ -229,20 +223,20 @@ class Proxy:
                 _log.failure("A request could not be ended", request_id=context.request.request_id)
 
 
-def _admit(context: RequestContext, routed: Iterable[RoutedRequest], gate: Gate) -> None:
+def _admit(context: RequestContext, routed: Sequence[RoutedRequest], gate: Gate) -> None:
     """Have the request count to the limits and the budgets that concern it.
 
     :raise RequestLimitExceeded: a limit does not allow it.
     """
-    first, *_ = routed
-    context.admission = admission = gate.admit(context.request.identity, first.candidate.slot, first.most)
-    if admission is None:
-        return
-    if admission.fields:
-        context.client.tell_limits(admission.fields)
-    charge = context.attempts.charge = admission.charge
-    for each in routed:
-        each.charge = charge
+    first, identity = routed[0], context.request.identity
+    if identity is not None:
+        context.place = place = gate.enter(identity, first.most)
+        if place is not None:
+            context.client.tell_limits(place.fields)
+    charge = context.attempts.charge = gate.budgets.charge(identity, first.candidate.slot)
+    if charge is not None:
+        for each in routed:
+            each.charge = charge
 
 
 def _shown_model(candidate: Candidate) -> str:

@@ -6,9 +6,10 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from skyproxy.access.budgets.charge import Charge
-from skyproxy.access.most import Most, most_of_form, most_of_json
+from skyproxy.access.most import most_of_form, most_of_json
 from skyproxy.pipeline.request import Form, JsonRequest, Request, UpstreamBody
 from skyproxy.pipeline.router import Candidate
+from skyproxy.telemetry.usage import Tokens
 from skyproxy.upstream.exchange.attempt import Attempt
 from skyproxy.upstream.exchange.first_content import Kind
 from skyproxy.upstream.exchange.provider import Provider
@@ -66,26 +67,26 @@ class RoutedRequest:
             body = self._body = self._parsed.body_for(self.candidate)
         return body
 
-    def most(self) -> Most:
+    def most(self) -> Tokens:
         """The most tokens that an answer of the candidate may take.
 
         :raise InvalidRequest: the body cannot be written.
         """
-        request, fields = self._request, self.body.fields
-        if fields is None:
+        request, body = self._request, self._body or self.body
+        if body.fields is None:
             return most_of_form(request.body)
-        return most_of_json(request.endpoint.path, fields, request.body)
+        return most_of_json(request.endpoint.path, body.fields, request.body)
 
     def reserve(self, attempt: Attempt) -> Deferred[None] | None:
         """Reserve what *attempt* may cost, before it is sent.
 
         :raise SkyproxyError: it may not be sent.
         """
-        charge = self.charge
+        charge, candidate = self.charge, self.candidate
         if charge is None:
             return None
-        name, model = self.candidate.provider.name, self.candidate.model
-        return charge.reserve(attempt, name, model, self.candidate.prices.cost(name, model, self.most().tokens()))
+        name, model = candidate.provider.name, candidate.model
+        return charge.reserve(attempt, name, model, candidate.prices.cost(name, model, self.most()))
 
     def upstream_request(self) -> UpstreamRequest:
         """The request for the provider.

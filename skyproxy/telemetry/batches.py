@@ -42,8 +42,15 @@ class Ended(Kept, Counted, Said, Protocol):
     @property
     def client(self) -> Served: ...
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing of it is to be settled."""
+
     def record(self) -> RequestRecord:
         """What is kept of it."""
+
+    def settle(self, record: RequestRecord | None) -> None:
+        """Count what it has taken of limits and budgets; without a *record*, all that it had reserved."""
 
 
 class Batches:
@@ -122,15 +129,21 @@ class Batches:
     def _records(self, requests: list[tuple[Ended, float]]) -> list[tuple[RequestRecord, float]]:
         records = []
         for ended, at in requests:
+            record = None
             try:
                 record = ended.record()
                 records.append((record, at))
+                # Before what is kept of it is shortened.
+                if not ended.is_settled:
+                    ended.settle(record)
                 address = self._ring.add(record, at, ended)
                 self._ledger.completed(record, ended, address)
                 if ended.client.recording is not None:
                     self._bodies.completed(record, at, self._ring.total, ended)
             except Exception:
                 _log.failure("A request could not be recorded")
+                if record is None and not ended.is_settled:
+                    ended.settle(None)
         return records
 
     def _count_all(self, records: list[tuple[RequestRecord, float]]) -> list[tuple[RequestRecord, float]]:

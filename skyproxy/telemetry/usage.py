@@ -75,10 +75,15 @@ def cost_said(usage: Mapping[str, Any]) -> float | None:
 
 def estimate(body: bytes, generated: int) -> Tokens:
     """What *body*, a request in JSON, and *generated* bytes of text may have taken: a token for every four bytes."""
-    prompt = len(body)
+    return Tokens(prompt_estimate(body), -(-generated // _BYTES_PER_TOKEN), estimated=True)
+
+
+def prompt_estimate(body: bytes) -> int:
+    """The tokens that *body*, a request in JSON, may have: one for every four bytes."""
+    size = len(body)
     if b";base64," in body:
-        prompt -= sum(map(len, _EMBEDDED.findall(body)))
-    return Tokens(-(-prompt // _BYTES_PER_TOKEN), -(-generated // _BYTES_PER_TOKEN), estimated=True)
+        size -= sum(map(len, _EMBEDDED.findall(body)))
+    return -(-size // _BYTES_PER_TOKEN)
 
 
 def tokens_used(state: StreamState, body: bytes) -> Tokens:

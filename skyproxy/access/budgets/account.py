@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, tzinfo
+from math import inf
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -52,10 +53,26 @@ class Account:
     :param evening: gives the evening that it is.
     :param row: gives the sums of a key, the same at each call.
     :param instead: the slot that serves requests which it has nothing left for; None: none does.
+    :ivar currency: of all its amounts.
+    :ivar limit: the amount, in billionths.
     :ivar refused: requests that it had not enough left for.
     """
 
-    __slots__ = ("_evening", "_limit", "_row", "_rows", "_span", "_zone", "instead", "owner", "refused", "settings")
+    __slots__ = (
+        "_end",
+        "_evening",
+        "_row",
+        "_rows",
+        "_span",
+        "_start",
+        "_zone",
+        "currency",
+        "instead",
+        "limit",
+        "owner",
+        "refused",
+        "settings",
+    )
 
     def __init__(
         self,
@@ -74,54 +91,43 @@ class Account:
     def follow(self, settings: BudgetSettings, instead: str | None) -> None:
         """Keep to *settings* from now on. What was spent counts as long as the period and the currency are the same."""
         self.settings = settings
+        self.currency = settings.currency
         self.instead = instead
-        self._limit = billionths(settings.amount)
+        self.limit = billionths(settings.amount)
         self._zone: tzinfo | None = None if settings.time_zone is None else ZoneInfo(settings.time_zone)
-        self._span: Span | None = None
+        self._span = ALL_TIME
+        self._start = self._end = 0.0
         self._row: Row | None = None
-
-    @property
-    def currency(self) -> str:
-        """Of all its amounts."""
-        return self.settings.currency
 
     def row(self, now: float) -> Row:
         """The sums of the span that it is now.
 
         :param now: seconds since the epoch.
         """
-        row, span, per = self._row, self._span, self.settings.per
-        if row is not None and span is not None:
-            current = span.start == int(self._evening().began or 0) if per == "evening" else span.has(now)
-            if current:
-                return row
+        row, per = self._row, self.settings.per
+        current = row is not None and self._start <= now < self._end
+        if row is not None and current and (per != "evening" or row.key.start == self._evening().span.start):
+            return row
         self._span = span = self._evening().span if per == "evening" else calendar_span(per, now, self._zone)
+        self._start = span.start if per != "evening" else -inf
+        self._end = inf if span.end is None else span.end
         self._row = row = self._rows(RowKey(self.owner.key, per, span.start, self.currency))
         return row
 
     def span(self, now: float) -> Span:
         """The span that it is now."""
         self.row(now)
-        return self._span or ALL_TIME
+        return self._span
 
-    def check(self, row: Row, amount: int, now: float) -> None:
-        """See that *amount*, in billionths, may be reserved.
-
-        :raise InsufficientQuota: there is not so much left.
-        """
-        if row.others + row.spent + row.held + amount > self._limit:
-            self.refused += 1
-            raise self._refusal(row, amount, now)
-
-    def spent(self, row: Row, amount: int) -> None:
-        """Count *amount*, which may be more than is left."""
-        row.spend(amount)
-        if not row.warned and row.known * 100 >= self._limit * WARN_PERCENT:
+    def settle(self, row: Row, reserved: int, amount: int) -> None:
+        """Count *amount*, which may be more than is left, in place of what was *reserved*."""
+        row.settle(reserved, amount)
+        if not row.warned and (row.others + row.spent) * 100 >= self.limit * WARN_PERCENT:
             self._warn(row)
 
     def left(self, row: Row) -> float:
         """What may still be reserved."""
-        return amount_of(max(0, self._limit - row.known - row.held))
+        return amount_of(max(0, self.limit - row.known - row.held))
 
     def _warn(self, row: Row) -> None:
         row.warned = True
@@ -133,13 +139,15 @@ class Account:
             per=self.settings.per,
         )
 
-    def _refusal(self, row: Row, amount: int, now: float) -> InsufficientQuota:
+    def refusal(self, row: Row, amount: int, now: float) -> InsufficientQuota:
+        """How a request is refused for which *amount*, in billionths, is not left."""
+        self.refused += 1
         currency = self.currency
-        left = max(0, self._limit - row.known - row.held)
+        left = max(0, self.limit - row.known - row.held)
         # What is reserved comes back, but for what is spent of it.
-        final = row.known + amount > self._limit
+        final = row.known + amount > self.limit
         words = f"{self.owner} is {self._amount()}"
-        if row.known >= self._limit:
+        if row.known >= self.limit:
             state = "and all of it is spent"
         else:
             state = f"of which {money(amount_of(left), currency)} is left"

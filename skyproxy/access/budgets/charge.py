@@ -55,21 +55,8 @@ class Accounts(Protocol):
         """The budget of *provider*."""
 
 
-class _Entry:
-    """What one sending has reserved.
-
-    :ivar parts: each account, its sums and the amount, in billionths of its currency.
-    """
-
-    __slots__ = ("parts", "sending")
-
-    def __init__(self, sending: Spending, parts: list[tuple[Account, Row, int]]) -> None:
-        self.sending = sending
-        self.parts = parts
-
-    def release(self) -> None:
-        for _, row, amount in self.parts:
-            row.hold(-amount)
+_Part = tuple[Account, Row, int]
+"""An account, its sums and an amount, in billionths of its currency."""
 
 
 class Charge:
@@ -85,63 +72,84 @@ class Charge:
     def __init__(self, accounts: Accounts, fixed: tuple[Account, ...], slot: str | None) -> None:
         self._accounts = accounts
         self._fixed = fixed
-        self._entries: list[_Entry] = []
+        self._of_slot = None if slot is None else accounts.of_slot(slot)
+        self._entries: list[tuple[Spending, list[_Part]]] = []
+        """What each sending has reserved."""
         self.refusal: InsufficientQuota | None = None
-        self.step_down_to(slot)
 
-    def step_down_to(self, slot: str | None) -> None:
+    def step_down_to(self, slot: str) -> None:
         """Count what comes to *slot*."""
-        self._of_slot = None if slot is None else self._accounts.of_slot(slot)
+        self._of_slot = self._accounts.of_slot(slot)
 
     def reserve(self, sending: Spending, provider: str, model: str, cost: Cost) -> Deferred[None] | None:
         """Reserve what *sending* may cost, before it is sent.
 
         :param cost: the most that it may.
-        :return: fires when that is written down; None if there is nothing to be written.
+        :return: fires when that is written down; None if nobody need wait for it.
         :raise InsufficientQuota: a budget has not so much left.
         :raise NoPrice: nobody knows what it may cost.
         :raise BudgetsUnwritable: it cannot be written down.
         """
-        of_provider = self._accounts.of_provider(provider)
-        accounts = self._fixed
+        budgets, accounts, amount = self._accounts, self._fixed, cost.amount
+        of_provider = budgets.of_provider(provider)
         if self._of_slot is not None or of_provider is not None:
             accounts = (*accounts, *(each for each in (self._of_slot, of_provider) if each is not None))
         if not accounts or cost.source == "local":
             return None
-        opening = self._accounts.store.opened()
-        if opening is not None:
-            return opening.addCallback(lambda _: self.reserve(sending, provider, model, cost))
+        store = budgets.store
+        if not store.is_open:
+            opening = store.opened()
+            if opening is not None:
+                return opening.addCallback(lambda _: self.reserve(sending, provider, model, cost))
         if self._entries:
             self._let_go()
-        amount = cost.amount
         if amount is None:
             raise _no_price(provider, model, accounts[0])
-        now = self._accounts.now()
-        parts = []
+        if amount and store.trouble.refuses:
+            raise store.trouble.refusal()
+        if self._take(sending, accounts, provider, model, cost, amount):
+            store.changed()
+            return None
+        return store.written()
+
+    def _take(
+        self, sending: Spending, accounts: tuple[Account, ...], provider: str, model: str, cost: Cost, amount: float
+    ) -> bool:
+        """Reserve *amount*, the most that *cost* may be, of each of *accounts*, or of none of them.
+
+        :return: whether all of it is written down already.
+        """
+        now, currency, is_covered = self._accounts.now(), cost.currency, True
+        parts: list[_Part] = []
         for account in accounts:
-            worth = converted(amount, cost.currency, account.currency, self._accounts.rates)
-            if worth is None:
-                raise _no_rate(provider, model, cost.currency, account)
-            number = billionths(worth)
+            if account.currency == currency:
+                number = billionths(amount)
+            else:
+                number = self._number_in(account, provider, model, cost, amount)
             row = account.row(now)
-            try:
-                account.check(row, number, now)
-            except InsufficientQuota as refusal:
-                self.refusal = self.refusal or refusal
-                raise
+            if row.others + row.spent + row.held + number > account.limit:
+                raise self._refused(account.refusal(row, number, now))
             parts.append((account, row, number))
-        if amount:
-            self._accounts.store.check_writable()
         for _, row, number in parts:
-            row.hold(number)
-        self._entries.append(_Entry(sending, parts))
-        return self._accounts.store.written() if amount else None
+            is_covered = row.reserve(number) and is_covered
+        self._entries.append((sending, parts))
+        return is_covered
+
+    def _refused(self, refusal: InsufficientQuota) -> InsufficientQuota:
+        self.refusal = self.refusal or refusal
+        return refusal
+
+    def _number_in(self, account: Account, provider: str, model: str, cost: Cost, amount: float) -> int:
+        worth = converted(amount, cost.currency, account.currency, self._accounts.rates)
+        if worth is None:
+            raise _no_rate(provider, model, cost.currency, account)
+        return billionths(worth)
 
     def release(self, sending: Spending) -> None:
         """Give back what *sending* has reserved: it was not sent."""
         for entry in self._entries:
-            if entry.sending is sending:
-                entry.release()
+            if entry[0] is sending:
+                _release(entry[1])
                 self._entries.remove(entry)
                 self._accounts.store.changed()
                 return
@@ -153,32 +161,44 @@ class Charge:
             have cost all that it may.
         """
         entries, self._entries = self._entries, []
-        for entry in entries:
-            entry.release()
-            if entry.sending.sent_at is None or not entry.sending.accepted:
+        for sending, parts in entries:
+            if sending.sent_at is None or not sending.accepted:
+                _release(parts)
                 continue
             try:
-                cost = cost_of(entry.sending)
+                cost = cost_of(sending)
             except Exception:
                 _log.failure("What a request has cost could not be reckoned: it counts as all that it had reserved")
                 cost = UNKNOWN
-            for account, row, reserved in entry.parts:
-                account.spent(row, self._number(cost, account, reserved))
+            for account, row, reserved in parts:
+                used = reserved
+                if cost.amount is not None:
+                    used = (
+                        billionths(cost.amount)
+                        if cost.currency == account.currency
+                        else self._number(cost, account, reserved)
+                    )
+                account.settle(row, reserved, used)
         if entries:
             self._accounts.store.changed()
 
     def _number(self, cost: Cost, account: Account, reserved: int) -> int:
-        worth = None
-        if cost.amount is not None:
-            worth = converted(cost.amount, cost.currency, account.currency, self._accounts.rates)
+        worth = cost.amount
+        if worth is not None and cost.currency != account.currency:
+            worth = converted(worth, cost.currency, account.currency, self._accounts.rates)
         return reserved if worth is None else billionths(worth)
 
     def _let_go(self) -> None:
         """Give back what was reserved by sendings that came to nothing, before there is another."""
-        for entry in [each for each in self._entries if each.sending.ended_at is not None]:
-            if not entry.sending.accepted:
-                entry.release()
+        for entry in [each for each in self._entries if each[0].ended_at is not None]:
+            if not entry[0].accepted:
+                _release(entry[1])
                 self._entries.remove(entry)
+
+
+def _release(parts: list[_Part]) -> None:
+    for _, row, amount in parts:
+        row.release(amount)
 
 
 def _no_price(provider: str, model: str, account: Account) -> NoPrice:

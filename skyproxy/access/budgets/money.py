@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import ceil
 
 BILLION = 1_000_000_000
+
+_NEARLY_ONE = 0.999
+"""What rounds up all but what errors of rounding have made more than a whole number."""
 
 _MOST = 10**18
 """A billion of any currency: more than what any answer costs, and what SQLite can add up."""
@@ -16,7 +18,8 @@ Rates = Mapping[tuple[str, str], float]
 
 def billionths(amount: float) -> int:
     """*amount*, no less than it is: whoever adds up what is rounded down spends more than is counted."""
-    return min(ceil(amount * BILLION - 1e-3), _MOST)
+    number = int(amount * BILLION + _NEARLY_ONE)
+    return number if number < _MOST else _MOST
 
 
 def amount_of(number: int) -> float:

@@ -23,36 +23,67 @@ class RowKey(NamedTuple):
 class Row:
     """The sums of one budget and span, in billionths.
 
+    Nothing may be sent before the file covers it, and to write for each request would cost more than the request. So
+    more is written than is reserved: what was reserved since the last writing, once more. Requests that this covers
+    need not wait. A process that is killed has that counted as spent, which is the reservations of a twentieth of a
+    second; where nothing happens, nothing is written beyond what is.
+
+    :param unwritten: the rows that are to be written; this one is among them when it has changed.
     :ivar others: what other processes have spent or reserved, earlier ones among them.
     :ivar spent: what this process has.
     :ivar held: what requests of this process that are under way have reserved.
     :ivar warned: whether it was told that most of it is spent.
-
-    :param unwritten: the rows that are to be written; this one is among them when it has changed.
     """
 
-    __slots__ = ("_unwritten", "held", "key", "others", "spent", "warned")
+    __slots__ = ("_ahead", "_covered", "_fresh", "_unwritten", "held", "key", "others", "spent", "warned")
 
     def __init__(self, key: RowKey, unwritten: set[Row], others: int = 0) -> None:
         self.key = key
         self.others = others
         self.spent = self.held = 0
         self.warned = False
+        self._covered = self._fresh = self._ahead = 0
         self._unwritten = unwritten
-
-    def hold(self, amount: int) -> None:
-        """Reserve *amount*; a negative one is given back."""
-        if amount:
-            self.held += amount
-            self._unwritten.add(self)
-
-    def spend(self, amount: int) -> None:
-        """Count *amount* as spent."""
-        if amount:
-            self.spent += amount
-            self._unwritten.add(self)
 
     @property
     def known(self) -> int:
         """What is spent for certain, as far as this process knows."""
         return self.others + self.spent
+
+    def reserve(self, amount: int) -> bool:
+        """Reserve *amount*.
+
+        :return: whether the file covers it.
+        """
+        self.held = held = self.held + amount
+        self._fresh += amount
+        self._unwritten.add(self)
+        return self.spent + held <= self._covered
+
+    def release(self, amount: int) -> None:
+        """Give back *amount*, which was reserved."""
+        self.held -= amount
+        self._unwritten.add(self)
+
+    def settle(self, reserved: int, amount: int) -> None:
+        """Count *amount* as spent, in place of what was *reserved* for it."""
+        self.held -= reserved
+        self.spent += amount
+        self._unwritten.add(self)
+
+    # For the file.
+
+    def writing(self) -> tuple[int, int]:
+        """What is written of it now: what is spent, and what is reserved or may be soon."""
+        self._ahead, self._fresh = self._fresh, 0
+        held = self.held + self._ahead
+        # Until it is written, nobody knows which of the two the file has.
+        self._covered = min(self._covered, self.spent + held)
+        return self.spent, held
+
+    def written(self, spent: int, held: int) -> None:
+        """That has been written."""
+        self._covered = spent + held
+        if self._ahead:
+            # If nothing follows, what is beyond goes.
+            self._unwritten.add(self)

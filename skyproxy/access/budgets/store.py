@@ -34,8 +34,8 @@ _EVENING_SECONDS = 20.0
 class BudgetStore:
     """Rows of sums. What changes in them is written in a thread, all that has changed at once.
 
-    Whoever reserves waits until that is written. While a batch is being written the next one gathers, so that the
-    number of batches does not grow with that of requests.
+    Whoever reserves what the file does not cover waits until it does. While a batch is being written the next one
+    gathers, so that the number of batches does not grow with that of requests.
 
     :param reactor: ``callFromThread``, ``callLater`` and ``seconds`` are used.
     :param path: of the file; None: it is in memory.
@@ -44,6 +44,7 @@ class BudgetStore:
     :param wall: the time of day, seconds since the epoch.
     :param worker: does what blocks; None: a thread of its own.
     :ivar evening: the evening that it is.
+    :ivar is_open: whether the file has been read.
     :ivar trouble: whether the file can be used.
     """
 
@@ -71,6 +72,7 @@ class BudgetStore:
         self._soon = False
         self._evening_written = 0.0
         self.evening = Evening()
+        self.is_open = False
         self.trouble = Trouble(path)
 
     @property
@@ -92,7 +94,7 @@ class BudgetStore:
 
         :raise BudgetsUnwritable: it cannot be.
         """
-        if self._state not in ("new", "opening"):
+        if self.is_open:
             return None
         if self.trouble.refuses:
             raise self.trouble.refusal()
@@ -102,14 +104,6 @@ class BudgetStore:
         waiting: Deferred[None] = Deferred()
         self._waiting.append(waiting)
         return waiting
-
-    def check_writable(self) -> None:
-        """See that what is spent can be written down, as far as is known.
-
-        :raise BudgetsUnwritable: it cannot.
-        """
-        if self.trouble.refuses:
-            raise self.trouble.refusal()
 
     def written(self) -> Deferred[None] | None:
         """Have written what has changed so far; fires when it is, fails with BudgetsUnwritable.
@@ -146,12 +140,14 @@ class BudgetStore:
         self._cancel()
         if state in ("new", "closed"):
             return succeed(None)
-        rows, evening = self._values(list(self._rows.values())), self._evening_now()
+        rows: list[Values] = [(*row.key, row.spent, row.held) for row in self._rows.values() if row.spent or row.held]
+        evening = self._evening_now()
         closing = self._worker.end(lambda: self._file.close(rows, evening))
         return closing.addTimeout(patience, self._reactor).addErrback(lambda failure: self.trouble.lost(_said(failure)))
 
     def _was_opened(self, others: Others) -> None:
         self._ended("opening", "idle")
+        self.is_open = True
         if others.evening is not None and self.evening.began is None:
             self.evening = Evening(*others.evening)
         self._take(others)
@@ -171,6 +167,8 @@ class BudgetStore:
             found = others.sums.get(row.key, 0)
             # A file that was removed takes nothing back.
             row.others = max(row.others, found) if others.is_new else found
+        if others.is_new:
+            self._unwritten.update(row for row in self._rows.values() if row.spent or row.held)
         for key, amount in others.sums.items():
             if key not in self._rows:
                 self._rows[key] = Row(key, self._unwritten, amount)
@@ -202,17 +200,19 @@ class BudgetStore:
         if self._state != "idle":
             return
         self._state = "writing"
-        rows, evening = list(self._unwritten), self._evening_now()
+        rows, evening, file = list(self._unwritten), self._evening_now(), self._file
         self._unwritten.clear()
         self._written_for, self._waiting = self._waiting, []
-        values, file = self._values(rows), self._file
+        values: list[Values] = [(*row.key, *row.writing()) for row in rows]
         self._wait_for_disk()
         self._worker.do(lambda: file.write(values, evening)).addCallbacks(
-            self._was_written, self._was_not_written, errbackArgs=(rows,)
+            self._was_written, self._was_not_written, (rows, values), errbackArgs=(rows,)
         )
 
-    def _was_written(self, others: Others | None) -> None:
+    def _was_written(self, others: Others | None, rows: list[Row], values: list[Values]) -> None:
         self._ended("writing", "idle")
+        for row, (*_, spent, held) in zip(rows, values, strict=True):
+            row.written(spent, held)
         if others is not None:
             self._take(others)
         self.trouble.ends()
@@ -265,10 +265,6 @@ class BudgetStore:
             self.open()
         else:
             self._write()
-
-    @staticmethod
-    def _values(rows: list[Row]) -> list[Values]:
-        return [(*row.key, row.spent, row.held) for row in rows]
 
     def _evening_now(self) -> tuple[float, float] | None:
         """What is to be written of the evening."""

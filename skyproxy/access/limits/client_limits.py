@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 
 from skyproxy.access.errors import RequestLimitExceeded, TokenLimitExceeded
 from skyproxy.access.limits.window import SlidingWindow
-from skyproxy.access.most import Most
+from skyproxy.telemetry.usage import Tokens
 
 _BUSY_RETRY_SECONDS = 1.0
 """Seconds after which one of the requests under way may be over."""
@@ -56,11 +56,11 @@ class ClientLimits:
         self.tokens = _followed(self.tokens, limits.tokens_per_minute)
         self.concurrent = limits.concurrent
 
-    def enter(self, now: int, most: Most) -> int:
+    def enter(self, now: int, most: Tokens) -> int:
         """Count a request, which :meth:`leave` is to follow.
 
         :param now: the time in whole seconds.
-        :param most: that it may take.
+        :param most: that it may take; estimated where the request itself sets no limit.
         :return: the tokens that it counts as, until they are known.
         :raise RequestLimitExceeded: it is one too many.
         :raise TokenLimitExceeded: it may take more tokens than there are left.
@@ -75,7 +75,7 @@ class ClientLimits:
         if window is not None:
             window.advance(now)
             tokens = most.prompt + most.completion
-            if not most.said and tokens > window.limit:
+            if most.estimated and tokens > window.limit:
                 # It was skyproxy that supposed so much. A limit that is lower than that shall not refuse all.
                 tokens = max(most.prompt, window.limit)
             if window.used + tokens > window.limit:

@@ -105,7 +105,10 @@ class Case(SynchronousTestCase):
 
     def completed(self, ended: Ended) -> None:
         self.last = ended
-        self.records.append(ended.record())
+        record = ended.record()
+        self.records.append(record)
+        if not ended.is_settled:
+            ended.settle(record)
 
     def client(self, name: str) -> ClientIdentity:
         return identity_of(name, self.config.clients[name])
@@ -369,13 +372,22 @@ class SettleTests(Case):
 
     def test_a_fault_of_ours_costs_what_it_may(self) -> None:
         body = chat(max_tokens=10)
-        _, _done = self.ask(body)
+        self.ask(body)
         reserved = self.sums()[1]
         context = next(iter(self.proxy.under_way))
-        context._cost_of = lambda attempt: 1 / 0  # type: ignore[method-assign, assignment, return-value]
+        context._cost_of = lambda attempt, main, record: 1 / 0  # type: ignore[method-assign, assignment, return-value]
         self.guard.answer().send(answer()).end()
         self.assertSpent(reserved)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_without_a_record_it_costs_what_it_may(self) -> None:
+        self.ask(chat(max_tokens=10))
+        reserved = self.sums()[1]
+        context = next(iter(self.proxy.under_way))
+        self.guard.answer().send(answer())
+        context.attempts.all_sent[0].accepted = True
+        context.settle(None)
+        self.assertSpent(reserved)
 
 
 class RefusalTests(Case):
@@ -643,11 +655,11 @@ class NothingTests(Case):
     def test_no_client(self) -> None:
         client, _done = self.ask(chat(), name="")
         context = next(iter(self.proxy.under_way))
-        self.assertIsNone(context.admission)
-        self.assertIsNone(context.attempts.charge)
+        self.assertIsNone(context.place)
+        self.assertTrue(context.is_settled)
         self.guard.answer().send(answer()).end()
         self.assertEqual(client.limits, {})
 
     def test_a_client_without_any(self) -> None:
         self.ask(chat(), name="aela")
-        self.assertIsNone(next(iter(self.proxy.under_way)).admission)
+        self.assertTrue(next(iter(self.proxy.under_way)).is_settled)

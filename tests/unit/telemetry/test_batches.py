@@ -26,6 +26,7 @@ class Over:
     minute = 0
     error = None
     client = FakeClient()
+    is_settled = False
 
     def __init__(self, record: RequestRecord | None = RECORD) -> None:
         self._record = record
@@ -35,6 +36,10 @@ class Over:
         if self._record is None:
             raise ZeroDivisionError
         return self._record
+
+    def settle(self, record: RequestRecord | None) -> None:
+        assert not self.is_settled and record is self._record
+        self.is_settled = True
 
 
 class Turns(Clock):

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from skyproxy.access.budgets.budget_file import BUDGETS, BudgetFile, Run
 from skyproxy.access.budgets.evening import Evening
 from skyproxy.access.budgets.rows import RowKey
-from skyproxy.access.budgets.store import PATIENCE_SECONDS, BudgetStore
+from skyproxy.access.budgets.store import PATIENCE_SECONDS, SETTLED_SECONDS, BudgetStore
 from skyproxy.access.budgets.trouble import RETRY_SECONDS
 from skyproxy.access.errors import BudgetsUnwritable
 from skyproxy.util.own_database import NotUsable
@@ -211,22 +211,68 @@ class StoreTests(Case):
 
     def test_whoever_reserves_waits_until_it_is_written(self) -> None:
         self.ready()
-        self.store.row(KEY).hold(5)
+        self.store.row(KEY).reserve(5)
         waiting = self.written()
         self.clock.advance(0)
         self.assertNoResult(waiting)
         self.worker.work()
         self.assertIsNone(self.successResultOf(waiting))
-        self.assertEqual(self.on_disk(), {KEY: 5})
+        # And as much again, for those that come next.
+        self.assertEqual(self.on_disk(), {KEY: 10})
+
+    def test_whoever_the_file_covers_does_not_wait(self) -> None:
+        self.ready()
+        row = self.store.row(KEY)
+        self.assertFalse(row.reserve(5))
+        self.written()
+        self.clock.advance(0)
+        self.worker.work()
+        row.settle(5, 1)
+        self.assertTrue(row.reserve(5))
+        self.assertTrue(row.reserve(4))
+        self.assertFalse(row.reserve(1))
+        row.release(10)
+        self.store.changed()
+        self.assertEqual(self.on_disk(), {KEY: 10})
+
+    def test_where_nothing_happens_the_file_has_no_more_than_there_is(self) -> None:
+        self.ready()
+        row = self.store.row(KEY)
+        row.reserve(5)
+        self.written()
+        self.clock.advance(0)
+        self.worker.work()
+        row.settle(5, 1)
+        self.store.changed()
+        for _ in range(2):
+            self.clock.advance(SETTLED_SECONDS)
+            if self.worker.jobs:
+                self.worker.work()
+        self.assertEqual(self.on_disk(), {KEY: 1})
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_what_a_failed_writing_may_have_left_is_not_relied_on(self) -> None:
+        self.ready()
+        row = self.store.row(KEY)
+        row.reserve(100)
+        self.written()
+        self.clock.advance(0)
+        self.worker.work()
+        row.settle(100, 1)
+        self.store.changed()
+        self.clock.advance(SETTLED_SECONDS)
+        self.worker.work()  # 1 and 0 ahead
+        self.clock.advance(SETTLED_SECONDS)
+        self.assertFalse(row.reserve(1))
 
     def test_while_one_batch_is_written_the_next_gathers(self) -> None:
         self.ready()
-        self.store.row(KEY).hold(5)
+        self.store.row(KEY).reserve(5)
         first = self.written()
         self.clock.advance(0)
         later = []
         for _ in range(100):
-            self.store.row(KEY).hold(1)
+            self.store.row(KEY).reserve(1)
             later.append(self.written())
         self.clock.advance(0)
         self.assertEqual(len(self.worker.jobs), 1)
@@ -238,11 +284,11 @@ class StoreTests(Case):
         self.worker.work()
         for each in later:
             self.successResultOf(each)
-        self.assertEqual(self.on_disk(), {KEY: 105})
+        self.assertEqual(self.on_disk(), {KEY: 205})
 
     def test_one_that_leaves_while_it_waits(self) -> None:
         self.ready()
-        self.store.row(KEY).hold(5)
+        self.store.row(KEY).reserve(5)
         waiting = self.written()
         self.clock.advance(0)
         waiting.addErrback(lambda _: None).cancel()
@@ -269,7 +315,7 @@ class StoreTests(Case):
         self.worker.work()
         self.failureResultOf(waiting, BudgetsUnwritable)
         self.assertRaises(BudgetsUnwritable, self.store.opened)
-        self.assertRaises(BudgetsUnwritable, self.store.check_writable)
+        self.assertTrue(self.store.trouble.refuses)
         self.clock.advance(RETRY_SECONDS)
         self.worker.work()
         self.assertRaises(BudgetsUnwritable, self.store.opened)
@@ -277,7 +323,7 @@ class StoreTests(Case):
         self.clock.advance(RETRY_SECONDS)
         self.worker.work()
         self.assertIsNone(self.store.opened())
-        self.store.check_writable()
+        self.assertFalse(self.store.trouble.refuses)
         self.assertEqual(
             [each["log_format"] for each in self.told],
             [
@@ -293,33 +339,33 @@ class StoreTests(Case):
         pages = database.execute("PRAGMA page_count").fetchone()[0]
         database.execute(f"PRAGMA max_page_count = {pages}")
         for number in range(2000):
-            self.store.row(RowKey(f"client:{number}", "day", 0, "USD")).hold(1)
+            self.store.row(RowKey(f"client:{number}", "day", 0, "USD")).reserve(1)
         waiting = self.written()
         self.clock.advance(0)
         self.worker.work()
         self.failureResultOf(waiting, BudgetsUnwritable)
         self.assertIn("full", self.store.trouble.reason or "")
-        self.assertRaises(BudgetsUnwritable, self.store.check_writable)
+        self.assertTrue(self.store.trouble.refuses)
         database.execute("PRAGMA max_page_count = 100000")
         self.clock.advance(RETRY_SECONDS)
         self.worker.work()
-        self.store.check_writable()
+        self.assertFalse(self.store.trouble.refuses)
         self.assertEqual(len(self.on_disk()), 2000)
 
     def test_a_disk_that_does_not_answer(self) -> None:
         self.ready()
-        self.store.row(KEY).hold(5)
+        self.store.row(KEY).reserve(5)
         waiting = self.written()
         self.clock.advance(0)
         self.clock.advance(PATIENCE_SECONDS)
         self.failureResultOf(waiting, BudgetsUnwritable)
-        self.assertRaises(BudgetsUnwritable, self.store.check_writable)
+        self.assertTrue(self.store.trouble.refuses)
         self.worker.work()
-        self.store.check_writable()
+        self.assertFalse(self.store.trouble.refuses)
 
     def test_it_ends_with_all_that_was_spent(self) -> None:
         self.ready()
-        self.store.row(KEY).spend(5)
+        self.store.row(KEY).settle(0, 5)
         self.store.changed()
         closed = self.store.close(1.0)
         self.worker.work()
@@ -329,10 +375,10 @@ class StoreTests(Case):
 
     def test_what_is_being_written_when_it_ends(self) -> None:
         self.ready()
-        self.store.row(KEY).spend(5)
+        self.store.row(KEY).settle(0, 5)
         self.store.changed()
         self.clock.advance(1)
-        self.store.row(KEY).spend(5)
+        self.store.row(KEY).settle(0, 5)
         closed = self.store.close(1.0)
         while self.worker.jobs:
             self.worker.work()
@@ -347,7 +393,7 @@ class StoreTests(Case):
     def test_the_evening_is_kept(self) -> None:
         self.ready()
         self.store.evening.arrived(self.now, 0)
-        self.store.row(KEY).hold(5)
+        self.store.row(KEY).reserve(5)
         self.written()
         self.clock.advance(0)
         self.worker.work()
