@@ -7,6 +7,9 @@ from skyproxy.telemetry.costs.periods import PAUSE_MINUTES
 
 PAUSE_SECONDS = PAUSE_MINUTES * 60.0
 
+_WRITE_SECONDS = 20.0
+"""Seconds after which it is worth writing again when the last request came."""
+
 
 class Evening:
     """Knows when the evening began, by the requests that come.
@@ -18,12 +21,13 @@ class Evening:
     :param seen: when the last request came, likewise.
     """
 
-    __slots__ = ("_seen_on_clock", "began", "seen")
+    __slots__ = ("_seen_on_clock", "_written", "began", "seen")
 
     def __init__(self, began: float | None = None, seen: float | None = None) -> None:
         self.began = began
         self.seen = seen
         self._seen_on_clock: float | None = None
+        self._written = seen
 
     def arrived(self, now: float, clock: float) -> bool:
         """A request has come.
@@ -41,6 +45,14 @@ class Evening:
             self.began = now
             return True
         return False
+
+    def unwritten(self) -> tuple[float, float] | None:
+        """What is to be written of it, when it began and when the last request came; None: that has been."""
+        began, seen, written = self.began, self.seen, self._written
+        if began is None or seen is None or (written is not None and 0 <= seen - written < _WRITE_SECONDS):
+            return None
+        self._written = seen
+        return began, seen
 
     @property
     def span(self) -> Span:

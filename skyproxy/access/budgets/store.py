@@ -27,9 +27,6 @@ SETTLED_SECONDS = 0.05
 PATIENCE_SECONDS = 5.0
 """For which a disk may not answer before requests are refused."""
 
-_EVENING_SECONDS = 20.0
-"""Seconds after which it is worth writing again when the last request came."""
-
 
 class BudgetStore:
     """Rows of sums. What changes in them is written in a thread, all that has changed at once.
@@ -70,7 +67,6 @@ class BudgetStore:
         self._timer: Any = None
         self._patience: Any = None
         self._soon = False
-        self._evening_written = 0.0
         self.evening = Evening()
         self.is_open = False
         self.trouble = Trouble(path)
@@ -141,7 +137,7 @@ class BudgetStore:
         if state in ("new", "closed"):
             return succeed(None)
         rows: list[Values] = [(*row.key, row.spent, row.held) for row in self._rows.values() if row.spent or row.held]
-        evening = self._evening_now()
+        evening = self.evening.unwritten()
         closing = self._worker.end(lambda: self._file.close(rows, evening))
         return closing.addTimeout(patience, self._reactor).addErrback(lambda failure: self.trouble.lost(_said(failure)))
 
@@ -200,7 +196,7 @@ class BudgetStore:
         if self._state != "idle":
             return
         self._state = "writing"
-        rows, evening, file = list(self._unwritten), self._evening_now(), self._file
+        rows, evening, file = list(self._unwritten), self.evening.unwritten(), self._file
         self._unwritten.clear()
         self._written_for, self._waiting = self._waiting, []
         values: list[Values] = [(*row.key, *row.writing()) for row in rows]
@@ -265,14 +261,6 @@ class BudgetStore:
             self.open()
         else:
             self._write()
-
-    def _evening_now(self) -> tuple[float, float] | None:
-        """What is to be written of the evening."""
-        began, seen = self.evening.began, self.evening.seen
-        if began is None or seen is None or 0 <= seen - self._evening_written < _EVENING_SECONDS:
-            return None
-        self._evening_written = seen
-        return began, seen
 
 
 def _said(failure: Failure) -> str:
