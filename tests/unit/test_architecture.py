@@ -25,13 +25,13 @@ LAYERS = (
     {"config"},
     {"formats", "http"},
     {"telemetry", "log"},
-    {"access", "upstream", "cache"},
+    {"access", "upstream", "cache", "shares"},
     {"pipeline"},
     {"web"},
     {"process"},
     {"tap", "command", "__main__"},
 )
-PURE = {"errors", "clock", "util", "config", "formats"}
+PURE = {"errors", "clock", "util", "config", "formats", "shares"}
 APART = "demo"  # a server of its own, which the process starts
 OF_ONE_PACKAGE = {
     "klein": "web", "werkzeug": "web", "treq": "upstream", "httptools": "http", "h2": "http", "hpack": "http",

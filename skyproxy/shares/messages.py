@@ -1,0 +1,39 @@
+"""What members and the one who allots tell each other. Any message may be late, lost, doubled, or overtake another."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Report(NamedTuple):
+    """What a member says several times a second, and at once when it needs more, or has given something back.
+
+    :ivar grant: the number of the newest :class:`Grant` that it has seen; 0: none.
+    :ivar sent: when, on the member's own clock (seconds).
+    :ivar held: units that it will use at most from now on: its share, or what is in use of a larger one before.
+    :ivar interactive: units that interactive requests use or wait for; *background* likewise.
+    """
+
+    member: str
+    grant: int
+    sent: float
+    held: int
+    interactive: int
+    background: int = 0
+    weight: float = 1.0
+
+
+class Grant(NamedTuple):
+    """A member's share.
+
+    :ivar number: rises from one to the next of one member.
+    :ivar answers: :attr:`Report.sent` of the member's newest report. The lease begins there.
+    :ivar lease: seconds for which the share holds, unless another grant comes.
+    :ivar members: how many share the limit.
+    """
+
+    number: int
+    share: int
+    answers: float
+    lease: float
+    members: int = 1
