@@ -62,8 +62,13 @@ class Gate:
         """
         if client.limits is UNLIMITED or client.limits == UNLIMITED:
             return None
-        limits, second = self._limits_of(client), int(self._seconds())
-        return Place(limits, second, limits.enter(second, most()))
+        limits, second = self._limits_of(client), self.second
+        return Place(limits, second, limits.enter(second, most(), self.budgets.catch_up))
+
+    @property
+    def second(self) -> int:
+        """The time, as the limits have it."""
+        return int(self._seconds())
 
     def limits(self) -> Collection[ClientLimits]:
         """Of the clients that have any, and have asked."""
@@ -85,5 +90,5 @@ class Gate:
 
     def _forget(self) -> None:
         """Let go of clients that have asked for nothing in the last minute."""
-        now = int(self._seconds())
+        now = self.second
         self._clients = {name: each for name, each in self._clients.items() if not each[0].is_idle(now)}

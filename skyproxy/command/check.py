@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from skyproxy.command.budget_check import costly_step_downs, unpriced
 from skyproxy.command.missing_keys import of_missing_keys
 from skyproxy.command.output import WRONG, seconds, show_json, table
 from skyproxy.command.place import config_option, json_option
@@ -94,7 +95,17 @@ def look(path: Path | None, *, environ: Mapping[str, str], cwd: Path, home: Path
         return Found(None, tuple(str(each) for each in error.problems), ())
     keys = of_missing_keys(config)
     others = tuple(warning for warning in config.warnings if warning not in keys)
-    return Found(config, (*_of_files(config, cwd), *keys), (*others, *_of_skyrimnet(config)))
+    without_price = list(unpriced(config))
+    return Found(
+        config,
+        (*_of_files(config, cwd), *keys, *(each.text for each in without_price if each.none)),
+        (
+            *others,
+            *(each.text for each in without_price if not each.none),
+            *costly_step_downs(config),
+            *_of_skyrimnet(config),
+        ),
+    )
 
 
 def with_ports(found: Found, config: Config) -> Found:

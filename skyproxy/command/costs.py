@@ -51,15 +51,16 @@ def costs(period: str, pid: int | None, config: Path | None, as_json: bool) -> N
         running, _ = the_one(pid)
         spent = asked(running, "GET", f"/api/costs?period={period}")
         book = asked(running, "GET", f"/api/book?period={period}")
-        for each in (spent, book):
+        left = asked(running, "GET", "/api/budgets")
+        for each in (spent, book, left):
             if "error" in each:
                 fail(each["error"]["message"])
     else:
-        spent, book = _kept(config, cast(Period, period))
+        (spent, book), left = _kept(config, cast(Period, period)), None
     if as_json:
-        show_json({**spent, "book": book})
+        show_json({**spent, "book": book, "budgets": None if left is None else left["budgets"]})
     else:
-        click.echo("\n".join(lines(spent, book)))
+        click.echo("\n".join([*lines(spent, book), *(() if left is None else budget_lines(left))]))
 
 
 def _kept(config: Path | None, period: Period) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -103,6 +104,33 @@ def lines(spent: dict[str, Any], book: dict[str, Any]) -> Iterator[str]:
     yield _book(book)
     if spent["file"]:
         yield f"Kept in {spent['file']}"
+
+
+def budget_lines(left: dict[str, Any]) -> Iterator[str]:
+    """What is shown of budgets; nothing where there are none."""
+    if left["budgets"]:
+        yield ""
+        yield table(
+            ("budget", "spent", "of", "reserved", "begins anew", "refused"), [_budget(e) for e in left["budgets"]]
+        )
+    if left["store"]["trouble"]:
+        yield f"What is spent cannot be written down: {left['store']['trouble']}"
+
+
+def _budget(each: dict[str, Any]) -> tuple[str, ...]:
+    currency, until = each["currency"], each["until"]
+    again = {"all": "never", "evening": "after 3 h without a request"}.get(each["per"], "-")
+    if until is not None:
+        again = datetime.fromtimestamp(until).strftime("%Y-%m-%d %H:%M")
+    amount = money(each["amount"], currency)
+    return (
+        f"{each['kind']} {each['name']}" if each["name"] else "purse",
+        f"{money(each['spent'], currency)} ({each['used']:.0%})",
+        f"{amount} in all" if each["per"] == "all" else f"{amount} per {each['per']}",
+        money(each["reserved"], currency),
+        again,
+        f"{each['refused']:,}",
+    )
 
 
 def amounts(sums: dict[str, Any]) -> str:

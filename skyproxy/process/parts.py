@@ -144,7 +144,8 @@ def make_parts(
     bodies = BodyLog(reactor, config.proxy, places.bodies, boot, logging.redacting)
     batches = Batches(reactor, statistics, RequestLog(), ring, ledger, bodies)
     stores = Stores(reactor, config.proxy.cache)
-    gate = Gate(Budgets(BudgetStore(reactor, places.budgets, boot, is_alive)), reactor.seconds)
+    budgets = Budgets(BudgetStore(reactor, places.budgets, boot, is_alive), catch_up=batches.hand_on)
+    gate = Gate(budgets, reactor.seconds)
     buffered = BufferedBytes(freed=Trim(reactor, system_trim()).soon)
     proxy = Proxy(
         providers.runtime,
@@ -165,6 +166,7 @@ def make_parts(
         reloads,
         stores.by_name,
         lambda: len(proxy.under_way),
+        gate,
     )
     observations = Observations(
         Observed(

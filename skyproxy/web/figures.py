@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from skyproxy import __version__
+from skyproxy.access.gate import Gate
 from skyproxy.cache.store import Store
 from skyproxy.telemetry.distribution import SlidingDistribution
 from skyproxy.telemetry.lag import LagProbe
@@ -28,6 +29,7 @@ class Sources:
     :ivar reloads: of the configuration.
     :ivar stores: of answers, by name.
     :ivar under_way: gives the number of requests that are not over.
+    :ivar gate: knows of limits and budgets.
     """
 
     statistics: Statistics
@@ -39,6 +41,7 @@ class Sources:
     reloads: Reloads
     stores: Mapping[str, Store]
     under_way: Callable[[], int]
+    gate: Gate
 
 
 def figures(sources: Sources) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is looked up in files, by a thread: ``/api/costs``, ``/api/book``, ``/api/bodies``."""
+"""What both APIs look up, mostly in files: ``/api/costs``, ``/api/book``, ``/api/bodies``, ``/api/budgets``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from klein import Klein
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from skyproxy.web.accounts import ACCOUNTS
 from skyproxy.web.observations import Observations
@@ -29,6 +29,10 @@ def add_lookups(app: Klein, serve: Callable[[Any, Any, LookUp], Deferred[None]])
 
     for each in ACCOUNTS:
         account(each)
+
+    @app.route("/api/budgets", methods=["GET"])
+    def budgets(api: Any, request: Any) -> Deferred[None]:
+        return serve(api, request, lambda all: succeed(all.budgets()))
 
     @app.route("/api/bodies", methods=["GET"])
     def bodies(api: Any, request: Any) -> Deferred[None]:

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs
 
 from twisted.internet.defer import Deferred, succeed
 
+from skyproxy.access.report import budgets, report
 from skyproxy.errors import NotFound
 from skyproxy.pipeline.under_way import facts_under_way
 from skyproxy.telemetry.requests.facts import Facts
@@ -44,7 +45,13 @@ class Observations:
 
     def now(self) -> dict[str, Any]:
         """How all is."""
-        return shapes.now(snapshot_of(self._observed, self._samples), self._under_way())
+        now = shapes.now(snapshot_of(self._observed, self._samples), self._under_way())
+        return {**now, "budgets": budgets(self._observed.sources.gate)}
+
+    def budgets(self) -> dict[str, Any]:
+        """How much is left of budgets and limits."""
+        self._observed.sources.refresh()
+        return report(self._observed.sources.gate)
 
     def requests(self, query: bytes) -> dict[str, Any]:
         """Some of the last requests.

@@ -20,6 +20,7 @@ class Budgets:
 
     :param wall: the time of day, seconds since the epoch.
     :param clock: seconds on a clock that nobody sets.
+    :param catch_up: has all requests settled that are over.
     :ivar are_set: whether the configuration has any, beside those of clients.
     """
 
@@ -28,10 +29,12 @@ class Budgets:
         store: BudgetStore,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = seconds_since_boot,
+        catch_up: Callable[[], None] = lambda: None,
     ) -> None:
         self.store = store
         self.now = wall
         self._clock = clock
+        self.catch_up = catch_up
         self.rates: Rates = {}
         self.are_set = False
         self._process: Account | None = None

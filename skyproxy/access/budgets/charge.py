@@ -48,6 +48,9 @@ class Accounts(Protocol):
     def now(self) -> float:
         """Seconds since the epoch."""
 
+    def catch_up(self) -> None:
+        """Have all requests settled that are over."""
+
     def of_slot(self, slot: str) -> Account | None:
         """The budget of *slot*."""
 
@@ -128,7 +131,10 @@ class Charge:
                 number = self._number_in(account, provider, model, cost, amount)
             row = account.row(now)
             if row.others + row.spent + row.held + number > account.limit:
-                raise self._refused(account.refusal(row, number, now))
+                # Requests that are over may be to be settled yet.
+                self._accounts.catch_up()
+                if row.others + row.spent + row.held + number > account.limit:
+                    raise self._refused(account.refusal(row, number, now))
             parts.append((account, row, number))
         for _, row, number in parts:
             is_covered = row.reserve(number) and is_covered

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from skyproxy.access.errors import RequestLimitExceeded, TokenLimitExceeded
@@ -56,11 +57,12 @@ class ClientLimits:
         self.tokens = _followed(self.tokens, limits.tokens_per_minute)
         self.concurrent = limits.concurrent
 
-    def enter(self, now: int, most: Tokens) -> int:
+    def enter(self, now: int, most: Tokens, catch_up: Callable[[], None]) -> int:
         """Count a request, which :meth:`leave` is to follow.
 
         :param now: the time in whole seconds.
         :param most: that it may take; estimated where the request itself sets no limit.
+        :param catch_up: has all requests settled that are over.
         :return: the tokens that it counts as, until they are known.
         :raise RequestLimitExceeded: it is one too many.
         :raise TokenLimitExceeded: it may take more tokens than there are left.
@@ -79,7 +81,9 @@ class ClientLimits:
                 # It was skyproxy that supposed so much. A limit that is lower than that shall not refuse all.
                 tokens = max(most.prompt, window.limit)
             if window.used + tokens > window.limit:
-                raise self._too_much(window, tokens)
+                catch_up()
+                if window.used + tokens > window.limit:
+                    raise self._too_much(window, tokens)
             window.add(tokens)
         if requests is not None:
             requests.add(1)

@@ -10,6 +10,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from skyproxy.web.figures import Sources
+from skyproxy.web.metrics.access import access
 from skyproxy.web.metrics.aliases import aliases
 from skyproxy.web.metrics.deployments import deployments
 from skyproxy.web.metrics.itself import itself
@@ -57,6 +58,7 @@ class Metrics(Collector):
         yield from times(sources.statistics)
         yield from providers(sources.providers())
         yield from deployments(sources.providers())
+        yield from access(sources.gate)
         yield from itself(sources)
         yield from self._process.collect()
         yield from aliases(sources)

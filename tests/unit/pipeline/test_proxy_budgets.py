@@ -86,7 +86,9 @@ class Case(SynchronousTestCase):
             self.clock.seconds,
             worker=ImmediateWorker(),  # type: ignore[arg-type]
         )
-        self.budgets = Budgets(self.store, self.clock.seconds, self.clock.seconds)
+        self.unsettled: list[Ended] | None = None
+        """Requests that are over, where they are not settled at once."""
+        self.budgets = Budgets(self.store, self.clock.seconds, self.clock.seconds, self.catch_up)
         self.gate = Gate(self.budgets, self.clock.seconds)
         self.use(self.text)
         dispatcher = Dispatcher(self.clock, RetryBudget(self.clock), Backoff(lambda: 0.5))
@@ -107,8 +109,16 @@ class Case(SynchronousTestCase):
         self.last = ended
         record = ended.record()
         self.records.append(record)
-        if not ended.is_settled:
+        if self.unsettled is not None:
+            self.unsettled.append(ended)
+        elif not ended.is_settled:
             ended.settle(record)
+
+    def catch_up(self) -> None:
+        unsettled = self.unsettled or []
+        while unsettled:
+            ended = unsettled.pop()
+            ended.settle(ended.record())
 
     def client(self, name: str) -> ClientIdentity:
         return identity_of(name, self.config.clients[name])
@@ -446,6 +456,15 @@ class RefusalTests(Case):
         client, _ = self.ask(chat(max_tokens=4000))
         self.assertEqual(len(self.guard.posted), 2)
 
+    def test_nobody_is_refused_for_what_is_over(self) -> None:
+        self.unsettled = []
+        for number in range(3):
+            _, done = self.ask(chat(max_tokens=4000))
+            self.assertEqual(len(self.guard.posted), number + 1)
+            self.guard.answer().send(answer()).end()
+            self.assertIsNone(self.successResultOf(done))
+        self.assertGreater(self.sums()[1], 0)
+
     def test_a_model_without_a_price(self) -> None:
         client, _ = self.ask(chat(model="unknown"))
         error = self.refusal(client)
@@ -622,6 +641,13 @@ class LimitTests(Case):
         done.cancel()
         client, _ = self.ask(chat(max_tokens=2_000))
         self.assertEqual(client.status, None)
+
+    def test_nobody_is_refused_for_tokens_of_what_is_over(self) -> None:
+        self.unsettled = []
+        for _ in range(2):
+            client, _done = self.ask(chat(max_tokens=6_000))
+            self.assertIsNone(client.status)
+            self.guard.answer().send(answer()).end()
 
     def test_more_tokens_than_there_ever_are(self) -> None:
         client, _ = self.ask(chat(max_tokens=10_000))

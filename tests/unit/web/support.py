@@ -18,6 +18,9 @@ from twisted.logger import LogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from skyproxy.access.budgets.budgets import Budgets
+from skyproxy.access.budgets.store import BudgetStore
+from skyproxy.access.gate import Gate
 from skyproxy.cache.memory import MemoryStore
 from skyproxy.http import Connections, ServerLimits, Wire
 from skyproxy.log.live_lines import LiveLines
@@ -194,6 +197,9 @@ class WebCase(SynchronousTestCase):
         self.reloads = Reloads(lambda: 1_767_323_045.5)
         self.contexts: list[Any] = []
         self.stores: dict[str, Any] = {"memory": MemoryStore(self.clock.seconds, 1_000_000)}
+        worker: Any = ImmediateWorker()
+        store = BudgetStore(self.clock, None, "boot", lambda _: True, self.clock.seconds, worker)
+        self.gate = Gate(Budgets(store, self.clock.seconds, self.clock.seconds), self.clock.seconds)
         sources = Sources(
             self.statistics,
             lambda: self.providers,
@@ -204,6 +210,7 @@ class WebCase(SynchronousTestCase):
             self.reloads,
             self.stores,
             lambda: len(self.contexts),
+            self.gate,
         )
         self.ring = RequestRing()
         self.wall = 1_767_323_045.5
@@ -219,7 +226,6 @@ class WebCase(SynchronousTestCase):
         self.publisher = LogPublisher()
         self.redactor = Redactor(["sk-secret-secret"])
         lines = LiveLines(lambda: self.redactor, lambda: "info", self.publisher)
-        worker: Any = ImmediateWorker()
         self.ledger = Ledger(self.clock, (), 400, "boot", lambda _: True, lambda: self.wall, worker)
         self.unfinished = 0
         what_if = WhatIf(self.clock, self.ring, lambda: None, lambda: runtime, lambda: self.wall)

@@ -1,6 +1,7 @@
 // How all is, now: slots, providers with their deployments, charts, what is under way.
 
 import {get} from '../api.js';
+import {budgets} from '../budgets.js';
 import {attribute, button, foreign, h, keep, replace, s, show, write} from '../dom.js';
 import {count, counted, duration, minute, moneys, spent} from '../format.js';
 import {breakerButton, keyButton, limitButton, pauseButton, slotButton, switchProfile} from '../knobs.js';
@@ -19,11 +20,12 @@ export function make() {
   const drawn = charts();
   const profiles = profileSwitch();
   const changes = h('a', {class: 'secondary', href: '#/changes'});
+  const purse = budgets();
   let evening = '';
   let spentAt = 0;
   const node = h(
     'div', null, h('h1', {class: 'unseen'}, 'Now'),
-    profiles.node, section('Slots', slots, cost), section('Providers', providers, changes),
+    profiles.node, section('Slots', slots, cost), purse.node, section('Providers', providers, changes),
     h('section', {'aria-label': 'Under way now'}, title, running),
     drawn.node,
   );
@@ -39,6 +41,7 @@ export function make() {
     write(changes, now.changes ? counted(now.changes, 'change by hand', 'changes by hand') : '');
     show(changes, now.changes > 0);
     profiles.update(now);
+    purse.update(now);
     keep(slots, ordered(now.slots), (slot) => slot.name, slotCard);
     keep(providers, now.providers, (each) => each.name, (each) => providerCard(each, now));
     under(state);

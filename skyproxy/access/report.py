@@ -1,0 +1,77 @@
+"""How much is left of budgets and limits, as objects of JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skyproxy.access.budgets.account import Account
+from skyproxy.access.budgets.money import amount_of
+from skyproxy.access.gate import Gate
+from skyproxy.access.limits.client_limits import ClientLimits
+from skyproxy.access.limits.window import SlidingWindow
+
+VERSION = 1
+
+
+def report(gate: Gate) -> dict[str, Any]:
+    """All budgets, those that are nearest to their end first, and the limits of clients that have asked."""
+    store = gate.budgets.store
+    return {
+        "v": VERSION,
+        "at": round(gate.budgets.now(), 3),
+        "budgets": budgets(gate),
+        "limits": [_limits(each, gate.second) for each in gate.limits()],
+        "store": {
+            "file": None if store.path is None else str(store.path),
+            "read": store.is_open,
+            "trouble": store.trouble.reason,
+            "fail": "open" if store.trouble.fails_open else "closed",
+        },
+    }
+
+
+def budgets(gate: Gate) -> list[dict[str, Any]]:
+    """All budgets, those that are nearest to their end first."""
+    now = gate.budgets.now()
+    found = [_budget(each, now) for each in gate.budgets.accounts()]
+    return sorted(found, key=lambda each: (-each["used"], each["account"]))
+
+
+def _budget(account: Account, now: float) -> dict[str, Any]:
+    row, span, settings = account.row(now), account.span(now), account.settings
+    spent, reserved = row.known, row.held
+    return {
+        "account": account.owner.key,
+        "kind": account.owner.kind,
+        "name": account.owner.name or None,
+        "per": settings.per,
+        "from": span.start or None,
+        "until": span.end,
+        "time_zone": settings.time_zone,
+        "currency": account.currency,
+        "amount": settings.amount,
+        "spent": amount_of(spent),
+        "reserved": amount_of(reserved),
+        "left": amount_of(max(0, account.limit - spent - reserved)),
+        "used": round(spent / account.limit, 4),
+        "refused": account.refused,
+        "on_budget": account.instead,
+    }
+
+
+def _limits(limits: ClientLimits, second: int) -> dict[str, Any]:
+    concurrent = limits.concurrent
+    return {
+        "client": limits.name,
+        "requests_per_minute": _window(limits.requests, second),
+        "tokens_per_minute": _window(limits.tokens, second),
+        "concurrent": None if concurrent is None else {"limit": concurrent, "used": limits.under_way},
+        "refused": dict(limits.refused),
+    }
+
+
+def _window(window: SlidingWindow | None, second: int) -> dict[str, Any] | None:
+    if window is None:
+        return None
+    window.advance(second)
+    return {"limit": window.limit, "used": window.used, "left": window.left}
