@@ -55,6 +55,7 @@ NOT_ON_STOCK_WIRE = {
             "deploy",
             "docs_lines",
             "features",
+            "front",
             "listen",
             "log",
             "log_trouble",

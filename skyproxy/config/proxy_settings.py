@@ -14,6 +14,7 @@ from skyproxy.config.fields import (
     Bytes,
     BytesOrOff,
     Checked,
+    Count,
     Host,
     Hosts,
     Listen,
@@ -97,6 +98,10 @@ class ProxySettings(Checked):
     :ivar header_timeout: how long a request's head may take to arrive.
     :ivar body_timeout: how long a request's body may take to arrive.
     :ivar stall_timeout: how long a client may read nothing of its answer before its connection is closed.
+    :ivar max_clients: connections of clients at a time; those beyond are closed. Without it, there are as many as the
+        limit of open files lets in, and others wait.
+    :ivar max_clients_per_address: connections of one address at a time; those in ``trust_forwarded_from`` may have any
+        number. A browser or a game takes up to ten.
     :ivar cors_origins: the origins of browser pages that may ask, besides those of this machine; ``*`` allows all.
     :ivar allowed_hosts: the names that ``Host`` may have on a connection over loopback, besides this machine's own;
         ``*`` allows all.
@@ -131,6 +136,8 @@ class ProxySettings(Checked):
     header_timeout: Seconds = 10.0
     body_timeout: Seconds = 60.0
     stall_timeout: Seconds = 60.0
+    max_clients: Count | None = None
+    max_clients_per_address: Count | None = None
     cors_origins: Origins = ()
     allowed_hosts: Hosts = ()
     cache: CacheSettings = CacheSettings()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from ipaddress import ip_network
 from typing import Any
 
 from twisted.internet.interfaces import IListeningPort
 
-from skyproxy.config import ProxySettings
+from skyproxy.config import Config, ProxySettings
 from skyproxy.http import ServerLimits
 from skyproxy.http.loop.socket_budget import Sockets
+from skyproxy.http.server.bounds import Bounds, Network
 from skyproxy.process.listening import listen_at, shown
 from skyproxy.process.stopping import take_all
 from skyproxy.web.site import ApiSite
@@ -20,13 +22,22 @@ class Endpoints:
 
     :param network: a reactor to the ports and to their connections.
     :param endpoints: in Twisted's words.
+    :param balancers: gives the addresses from which alone ``haproxy:`` endpoints take connections.
     """
 
-    def __init__(self, network: Any, endpoints: Sequence[str], site: ApiSite, sockets: Sockets) -> None:
+    def __init__(
+        self,
+        network: Any,
+        endpoints: Sequence[str],
+        site: ApiSite,
+        sockets: Sockets,
+        balancers: Callable[[], Sequence[Network]],
+    ) -> None:
         self._network = network
         self._endpoints = endpoints
         self._site = site
         self._sockets = sockets
+        self._balancers = balancers
         self._ports: list[IListeningPort] = []
         self._last: tuple[str, str] | None = None
         """The address, once the ports are closed and know it no more."""
@@ -37,7 +48,7 @@ class Endpoints:
         :raise NotListening: one cannot be bound.
         """
         if not self._ports:
-            self._ports = listen_at(self._network, self._endpoints, self._site, self._sockets)
+            self._ports = listen_at(self._network, self._endpoints, self._site, self._sockets, self._balancers)
 
     def address(self) -> tuple[str, str]:
         """The API at the first of them: for people, and for curl; from :meth:`listen` to the end."""
@@ -48,6 +59,16 @@ class Endpoints:
         if self._ports:
             self._last = self.address()
         await take_all([("close a port", port.stopListening) for port in self._ports])
+
+
+def bounds_of(config: Config) -> Bounds:
+    """How many connections clients may have."""
+    return Bounds(config.proxy.max_clients, config.proxy.max_clients_per_address, balancers_of(config))
+
+
+def balancers_of(config: Config) -> list[Network]:
+    """The addresses of those that bring the clients of others."""
+    return [ip_network(each) for each in config.access.trust_forwarded_from if each != "unix"]
 
 
 def limits_of(settings: ProxySettings) -> ServerLimits:

@@ -6,7 +6,7 @@ import errno
 import os
 import shlex
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.address import UNIXAddress
@@ -22,6 +22,9 @@ from zope.interface import directlyProvides, providedBy
 
 from skyproxy.http.loop.socket_budget import Sockets
 from skyproxy.http.server.accepting import rest_when_full
+from skyproxy.http.server.bounds import Network
+from skyproxy.process.balancers import OnlyFrom
+from skyproxy.process.certificates import WithReloadedCertificate
 
 _log = Logger()
 
@@ -38,9 +41,14 @@ class NotListening(Exception):
 
 
 def listen_at(
-    reactor: Any, endpoints: Sequence[str], factory: IProtocolFactory, sockets: Sockets
+    reactor: Any,
+    endpoints: Sequence[str],
+    factory: IProtocolFactory,
+    sockets: Sockets,
+    balancers: Callable[[], Sequence[Network]] = list,
 ) -> list[IListeningPort]:
-    """Listen at all of *endpoints*; ::1 is done without where 127.0.0.1 is listened at and the machine has no IPv6.
+    """Listen at all of *endpoints*, as :func:`listen_now` does. Of the two of this machine ::1 is done without where
+    there is no IPv6.
 
     :raise NotListening: one cannot be bound, or not at once. Then none is.
     """
@@ -48,7 +56,7 @@ def listen_at(
     ports: list[IListeningPort] = []
     for endpoint in endpoints:
         try:
-            ports.append(listen_now(reactor, endpoint, factory, sockets))
+            ports.append(listen_now(reactor, endpoint, factory, sockets, balancers))
         except Exception as error:  # whatever the endpoint's own parser says: a bad word, a missing file, a bad key
             has_twin = endpoint.endswith(_IPV6) and endpoint.replace(_IPV6, _IPV4) in endpoints
             if has_twin and number_of(error) in NO_SUCH_ADDRESS:
@@ -118,9 +126,9 @@ class _Exclusive:
         listening.startListening()
         return listening
 
-    def listenSSL(self, port: int, factory: Any, context: Any, backlog: int = 50, interface: str = "") -> Port:
+    def listenSSL(self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = "") -> Port:
         """As of IReactorSSL."""
-        return self.listenTCP(port, TLSMemoryBIOFactory(context, False, factory), backlog, interface)
+        return self.listenTCP(port, TLSMemoryBIOFactory(contextFactory, False, factory), backlog, interface)
 
 
 class _ExclusivePort(Port):
@@ -132,11 +140,28 @@ class _ExclusivePort(Port):
         return made
 
 
-def listen_now(reactor: Any, endpoint: str, factory: IProtocolFactory, sockets: Sockets) -> IListeningPort:
+def listen_now(
+    reactor: Any,
+    endpoint: str,
+    factory: IProtocolFactory,
+    sockets: Sockets,
+    balancers: Callable[[], Sequence[Network]] = list,
+) -> IListeningPort:
     """Listen at *endpoint*; see :func:`~skyproxy.http.server.accepting.rest_when_full`.
 
+    :param balancers: gives the addresses from which alone one of ``haproxy:`` takes connections, since who connects
+        there says where the client is.
     :raise Exception: it cannot be bound, or not at once.
     """
+    if endpoint.startswith("haproxy:"):
+        if not balancers():
+            raise ValueError(
+                "whoever connects there may say to be any client: name the balancers in front of skyproxy, as in "
+                "access: {trust_forwarded_from: [10.0.0.5]}"
+            )
+        reactor = OnlyFrom(reactor, balancers)
+    if endpoint.startswith("ssl:"):
+        reactor = WithReloadedCertificate(reactor, endpoint)
     port: IListeningPort = result_now(serverFromString(reactor, with_backlog(endpoint)).listen(factory))
     rest_when_full(port, reactor, sockets)
     return port

@@ -34,7 +34,7 @@ from skyproxy.process.admin import Admin
 from skyproxy.process.configuration import Configuration
 from skyproxy.process.draining import Drain
 from skyproxy.process.embedded_demo import EmbeddedDemo
-from skyproxy.process.endpoints import Endpoints, limits_of
+from skyproxy.process.endpoints import Endpoints, balancers_of, bounds_of, limits_of
 from skyproxy.process.memory_trim import Trim, system_trim
 from skyproxy.process.places import NOWHERE, Places
 from skyproxy.process.priority import ProcessPriority
@@ -213,12 +213,14 @@ def make_parts(
         acting,
     )
     connections = Connections(reactor, scheduler.schedule)
+    connections.admission.bound(bounds_of(config))
     site = build_site(api.app, reactor, wire, limits_of(config.proxy), connections)
     priority = ProcessPriority()
     followers: list[Callable[[Config], object]] = [
         operations.take,
         lambda config: stores.renew(config.proxy.cache),
         lambda config: set_limits(site, wire, limits_of(config.proxy), connections),
+        lambda config: connections.admission.bound(bounds_of(config)),
         logging.reconfigure,
         lambda config: ledger.keep(config.proxy.costs_keep_days),
         lambda config: bodies.use(config.proxy),
@@ -226,7 +228,7 @@ def make_parts(
         gate.budgets.use,
     ]
     configuration = Configuration(reactor, config, load, followers, reloads, notifier)
-    endpoints = Endpoints(clients, config.proxy.listen, site, sockets)
+    endpoints = Endpoints(clients, config.proxy.listen, site, sockets, lambda: balancers_of(configuration.current))
 
     def admin_site(stop: Callable[[], None], token: str | None) -> ApiSite:
         actions = Admin(configuration, lambda: endpoints.address()[0], stop, lambda: providers.runtime().config)

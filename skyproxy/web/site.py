@@ -11,6 +11,7 @@ from skyproxy.errors import BodyTooLarge, InvalidRequest, SkyproxyError
 from skyproxy.formats.json_body import encode
 from skyproxy.http import Connections, ServerLimits, Wire
 from skyproxy.http.common.protocol_names import HTTP2, HTTP11
+from skyproxy.http.server.bounds import Admission
 from skyproxy.web.request import ApiRequest
 from skyproxy.web.routes import Routes
 
@@ -19,9 +20,17 @@ class ApiSite(Site):
     """A site that keeps no access log: the log has a record of each request that tells more.
 
     :ivar max_body: bytes of a request that are kept.
+    :ivar admission: lets clients connect, or not; None: all may.
     """
 
     max_body = 0
+    admission: Admission | None = None
+
+    def buildProtocol(self, address: Any) -> Any:
+        """What serves a client that has connected; None: it is closed."""
+        if self.admission is not None and not self.admission.admits(getattr(address, "host", None) or ""):
+            return None
+        return super().buildProtocol(address)  # type: ignore[no-untyped-call]
 
     def log(self, request: Any) -> None:
         """Nothing."""
@@ -53,6 +62,7 @@ def set_limits(site: Any, wire: Wire, limits: ServerLimits, connections: Connect
     """Have the connections to *site* that come from now on keep *limits*; the others are as for :func:`build_site`."""
     site.protocol = wire.server(limits, connections, render_refusal)
     site.max_body = limits.body_bytes
+    site.admission = connections.admission
 
 
 def render_refusal(status: int, reason: str) -> tuple[bytes, bytes]:

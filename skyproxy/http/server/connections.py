@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import struct
 import sys
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ from twisted.python.failure import Failure
 from skyproxy.errors import ClientStalled
 from skyproxy.http.loop.batches import Schedule, immediately
 from skyproxy.http.loop.direct_io import unsent
+from skyproxy.http.server.bounds import Admission
 from skyproxy.http.server.limits import CLOSE_TIMEOUT, ServerLimits
 
 if sys.platform == "linux":
@@ -32,10 +34,12 @@ EVERY_LOOK = 0.0
 class Connection(Protocol):
     """One of them.
 
+    :ivar transport: of Twisted's.
     :ivar deadline: when :meth:`deadline_passed` is to be called, on the clock of :class:`Connections`.
     """
 
     deadline: float
+    transport: Any
 
     @property
     def closing(self) -> bool:
@@ -53,6 +57,7 @@ class Connections:
 
     :param clock: what the deadlines are measured by, IReactorTime.
     :param schedule: has the same step done for the requests of many connections in a row; kept under this name.
+    :ivar admission: lets clients connect, or not.
     :ivar draining: no connection is to outlive the answer that is under way.
     """
 
@@ -60,7 +65,9 @@ class Connections:
         self.clock = clock
         self.schedule = schedule
         self.draining = False
-        self._open: set[Connection] = set()
+        self._open: dict[Connection, str] = {}
+        self._of_host: Counter[str] = Counter()
+        self.admission = Admission(clock.seconds, lambda: self._of_host)
         self._next_look: Any = None
 
     def __len__(self) -> int:
@@ -68,13 +75,19 @@ class Connections:
 
     def add(self, connection: Connection) -> None:
         """Watch over *connection*."""
-        self._open.add(connection)
+        host = getattr(connection.transport.getPeer(), "host", None) or ""
+        self._open[connection] = host
+        self._of_host[host] += 1
         if self._next_look is None:
             self._next_look = self.clock.callLater(TICK, self._look)
 
     def discard(self, connection: Connection) -> None:
         """Forget *connection*."""
-        self._open.discard(connection)
+        host = self._open.pop(connection, None)
+        if host is not None:
+            self._of_host[host] -= 1
+            if not self._of_host[host]:
+                del self._of_host[host]
         if not self._open and self._next_look is not None:
             self._next_look.cancel()
             self._next_look = None

@@ -91,6 +91,8 @@ class ProxyTests(ConfigTestCase):
             "header_timeout": 10.0,
             "body_timeout": 60.0,
             "stall_timeout": 60.0,
+            "max_clients": None,
+            "max_clients_per_address": None,
             "cors_origins": (),
             "allowed_hosts": (),
             "cache": {"max_bytes": 64_000_000, "path": None},

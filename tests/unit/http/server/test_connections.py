@@ -7,6 +7,7 @@ import socket
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -140,6 +141,7 @@ class Broken:
 
     deadline = 0.0
     closing = False
+    transport = StringTransport()
 
     def deadline_passed(self, now: float) -> None:
         raise ZeroDivisionError

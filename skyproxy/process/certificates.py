@@ -1,0 +1,140 @@
+"""Certificates of ``ssl:`` endpoints that are read again when their files change."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from OpenSSL.SSL import Connection
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.logger import Logger
+from zope.interface import directlyProvides, implementer, providedBy
+
+_log = Logger()
+
+LOOK_SECONDS = 1.0
+"""Between two looks at the files. There is one when a client connects."""
+
+_UNESCAPED_COLON = re.compile(r"(?<!\\):")
+_FILES = ("privateKey", "certKey", "extraCertChain", "dhParameters")
+
+
+class _ContextTaken(Exception):
+    """Ends what would listen."""
+
+
+class _Taker:
+    """In the place of a reactor: takes what an endpoint would listen with."""
+
+    def __init__(self, reactor: Any) -> None:
+        directlyProvides(self, providedBy(reactor))
+        self.context: Any = None
+
+    def listenSSL(self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = "") -> None:
+        """As of IReactorSSL, but nothing is bound."""
+        self.context = contextFactory
+        raise _ContextTaken
+
+
+def context_of(reactor: Any, endpoint: str) -> Any:
+    """The context factory that Twisted makes of the files of *endpoint*.
+
+    :raise Exception: a file is missing, or holds no key or no certificate.
+    """
+    taker = _Taker(reactor)
+    done = serverFromString(taker, endpoint).listen(None)
+    done.addErrback(lambda failure: failure.trap(_ContextTaken))
+    if taker.context is None:
+        raise ValueError(f"{endpoint} has no TLS")
+    # What is wrong with a key is found when the first client comes, otherwise.
+    taker.context.getContext()
+    return taker.context
+
+
+def files_of(endpoint: str) -> list[Path]:
+    """The files that *endpoint*, one of ``ssl:``, names. Without a ``certKey`` that of the key holds both."""
+    _, *parts = _UNESCAPED_COLON.split(endpoint)
+    named = dict(part.split("=", 1) for part in parts if "=" in part)
+    unnamed = [part for part in parts if "=" not in part]
+    for name, place in (("privateKey", 1), ("certKey", 2)):
+        if len(unnamed) > place:
+            named.setdefault(name, unnamed[place])
+    files = [named.get(name, "") for name in _FILES]
+    return [Path(re.sub(r"\\(.)", r"\1", file)) for file in files if file] or [Path("server.pem")]
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class ReloadedCertificate:
+    """Serves with a certificate as it is in its files now. One that cannot be used changes nothing, and is told once.
+
+    :param endpoint: in Twisted's words, one of ``ssl:``.
+    :raise Exception: the files cannot be used.
+    """
+
+    def __init__(self, reactor: Any, endpoint: str) -> None:
+        self._reactor = reactor
+        self._endpoint = endpoint
+        self._files = files_of(endpoint)
+        self._looked_at: float = reactor.seconds()
+        self._seen = _states(self._files)
+        self._context = context_of(reactor, endpoint)
+
+    def serverConnectionForTLS(self, protocol: Any) -> Connection:
+        """A connection of OpenSSL's for *protocol*, a TLSMemoryBIOProtocol."""
+        now = self._reactor.seconds()
+        if now - self._looked_at >= LOOK_SECONDS:
+            self._looked_at = now
+            self._look()
+        return Connection(self._context.getContext(), None)
+
+    def _look(self) -> None:
+        seen = _states(self._files)
+        if seen == self._seen:
+            return
+        self._seen = seen
+        try:
+            self._context = context_of(self._reactor, self._endpoint)
+        except Exception as error:
+            _log.warn(
+                "The certificate in its changed files cannot be used: the old one serves on",
+                files=[str(file) for file in self._files],
+                error=f"{type(error).__name__}: {error}",
+            )
+        else:
+            _log.info("Another certificate serves", files=[str(file) for file in self._files])
+
+
+def _states(files: Sequence[Path]) -> list[tuple[int, int, int] | None]:
+    states: list[tuple[int, int, int] | None] = []
+    for file in files:
+        try:
+            state = os.stat(file)
+        except OSError:
+            states.append(None)
+        else:
+            states.append((state.st_mtime_ns, state.st_size, state.st_ino))
+    return states
+
+
+class WithReloadedCertificate:
+    """A reactor that listens with :class:`ReloadedCertificate`.
+
+    :param endpoint: which is listened at through it.
+    """
+
+    def __init__(self, reactor: Any, endpoint: str) -> None:
+        directlyProvides(self, providedBy(reactor))
+        self._reactor = reactor
+        self._endpoint = endpoint
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def listenSSL(self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = "") -> Any:
+        """As of IReactorSSL."""
+        certificate = ReloadedCertificate(self._reactor, self._endpoint)
+        return self._reactor.listenSSL(port, factory, certificate, backlog=backlog, interface=interface)
