@@ -22,6 +22,13 @@ class Paused(Unavailable):
     retryable = False
 
 
+class EndedByHand(Unavailable):
+    """Somebody has ended the request."""
+
+    code = "ended_by_hand"
+    retryable = False
+
+
 class Conflict(SkyproxyError):
     """What is asked for does not fit what there is now."""
 

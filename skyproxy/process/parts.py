@@ -189,7 +189,12 @@ def make_parts(
     )
     streams = EventStreams(reactor, observations, logging.live_lines(), boot)
     operations = Operations(
-        providers, ActionLog(boot[:4]), Keeping(load), lambda config: configuration.adopt(config), time.time
+        providers,
+        ActionLog(boot[:4]),
+        Keeping(load),
+        lambda config: configuration.adopt(config),
+        time.time,
+        lambda: proxy.under_way,
     )
     sessions = Sessions()
     acting = Acting(

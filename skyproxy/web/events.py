@@ -37,6 +37,8 @@ SNAPSHOT_TICKS = 8
 
 MOST_STREAMS = 32
 FIRST_ROWS = 100
+TICK_ROWS = 40
+"""That come with one tick, the newest: more than anybody reads. `/api/requests` has the others."""
 
 SEND_BUFFER_BYTES = 64 * 1024
 """That the system buffers for one client, so that one that does not read is noticed soon."""
@@ -184,7 +186,7 @@ class EventStreams:
         observations, events = self._observations, []
         if "requests" in wanted:
             observations.refresh()
-            rows = observations.rows_since(self._number, FIRST_ROWS)
+            rows = observations.rows_since(self._number, TICK_ROWS)
             under_way = observations.under_way()
             self._number = observations.newest
             ids = encode({"ids": [each["id"] for each in under_way]})

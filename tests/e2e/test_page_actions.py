@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +15,7 @@ from tests.e2e.commands import Run
 from tests.e2e.conftest import Starter
 from tests.e2e.page_checks import misplaced
 from tests.e2e.page_looks import HOSTILE, looks_well
+from tests.e2e.raw import Answer
 from tests.e2e.test_actions import House, session_of
 
 MESSAGE_OF_AN_ERROR = "Failed to load resource"
@@ -232,6 +235,27 @@ def test_profiles_keys_and_breakers(stage: Stage) -> None:
         house.command("undo")
         assert said(tab) == []
         tab.said.clear()
+
+
+def test_a_request_under_way_is_ended(stage: Stage) -> None:
+    house = stage.house
+    answers: list[Answer] = []
+    asking = threading.Thread(target=lambda: answers.append(house.ask("first:guard;first=30", stream=True)))
+    with opened(stage.browser, stage.url) as tab:
+        page = tab.page
+        asking.start()
+        running = page.get_by_role("region", name="Under way now")
+        running.get_by_role("button", name=re.compile("^End ")).click()
+        expect(page.get_by_role("dialog")).to_contain_text("is ended: its client gets an error.")
+        assert asking.is_alive(), "it was only told"
+        done(page, "End it")
+        asking.join()
+        assert answers[0].status == 503 and answers[0].json()["error"]["code"] == "ended_by_hand"
+        close(page)
+        expect(running).to_contain_text("Nothing is asked right now.")
+        told = house.call("GET", "/api/requests?limit=1").json()["requests"][0]
+        assert told["sentence"] == "Ended by you." and told["outcome"] != "cancelled", told
+        assert said(tab) == []
 
 
 def test_a_session_that_is_gone_and_a_skyproxy_that_was_started_again(

@@ -84,6 +84,9 @@ def test_now(stage: Stage) -> None:
         expect(charts.get_by_role("img", name=re.compile("^Requests"))).to_be_visible()
         charts.get_by_text("As table").nth(1).click()
         expect(charts.get_by_role("table", name="Requests")).to_contain_text("answered")
+        expect(charts.get_by_role("heading", name="Tokens")).to_be_visible()
+        page.get_by_role("button", name="Evening").click()
+        expect(charts.get_by_role("img", name=re.compile("^Requests"))).to_be_visible()
         tab.page.get_by_role("button", name="15 min").click()
         expect(tab.page.get_by_role("button", name="15 min")).to_have_attribute("aria-pressed", "true")
 
@@ -219,7 +222,7 @@ def test_by_keys_alone(stage: Stage) -> None:
         expect(page.get_by_role("heading", level=1, name="Requests")).to_be_visible()
 
 
-VIEWS = ("#/now", "#/requests", "#/requests/hedged-1", "#/requests/failed-1", "#/log")
+VIEWS = ("#/now", "#/now?big", "#/requests", "#/requests/hedged-1", "#/requests/failed-1", "#/log")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

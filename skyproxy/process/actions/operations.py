@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from twisted.logger import Logger
@@ -11,7 +11,18 @@ from skyproxy.config import Config
 from skyproxy.config.overlay import Setting, of_profile, problem_of, same
 from skyproxy.config.profiles import NO_PROFILE
 from skyproxy.errors import InvalidRequest, NotFound
-from skyproxy.pipeline.changes import Change, Conflict, Kind, Target, changed, pauses_of, profile_of, renewed
+from skyproxy.pipeline.changes import (
+    Change,
+    Conflict,
+    EndedByHand,
+    Kind,
+    Target,
+    changed,
+    pauses_of,
+    profile_of,
+    renewed,
+)
+from skyproxy.pipeline.context import RequestContext
 from skyproxy.process.actions import effects
 from skyproxy.process.actions.action_log import Action, ActionLog
 from skyproxy.process.actions.keeping import Keeping
@@ -33,6 +44,7 @@ class Operations:
 
     :param adopt: takes a configuration that this process has written.
     :param wall: the time of day, in seconds since the epoch.
+    :param under_way: gives the requests that are not over.
     """
 
     def __init__(
@@ -42,12 +54,14 @@ class Operations:
         keeping: Keeping,
         adopt: Callable[[Config], None],
         wall: Callable[[], float],
+        under_way: Callable[[], Collection[RequestContext]] = tuple,
     ) -> None:
         self._providers = providers
         self._action_log = action_log
         self._keeping = keeping
         self._adopt = adopt
         self._wall = wall
+        self._under_way = under_way
         self._config: Config | None = None
 
     @property
@@ -172,6 +186,16 @@ class Operations:
             raise NotFound(f"There is no profile {name[:100]!r}. {hint}")
         change = self._change("profile", Target(), by, of_profile(self.config, name), name)
         return self._set(change, f"Profile {name} is in use now.", dry_run)
+
+    def cancel(self, request_id: str, by: str, *, dry_run: bool = False) -> dict[str, Any]:
+        """End requests under way: those of this id, which a client may give twice."""
+        found = [each for each in self._under_way() if each.request.request_id == request_id]
+        if not found:
+            raise NotFound(f"{request_id[:100]} is not under way.")
+        if not dry_run:
+            for each in found:
+                each.end(EndedByHand(f"Somebody has ended the request by hand ({by})."))
+        return self._do(f"Request {request_id[:100]} is ended: its client gets an error.", by, dry_run)
 
     def undo(self, action_id: str, by: str, *, dry_run: bool = False) -> dict[str, Any]:
         """Undo an action; ``last``: the newest that can be undone."""

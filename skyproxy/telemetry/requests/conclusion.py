@@ -59,6 +59,9 @@ _TROUBLES: dict[str, Trouble] = {
     "first_token_timeout": "late_first_token", "backlog_full": "queue_full", "queue_timeout": "queue_full",
 }  # fmt: skip
 
+_ENDED_BY = {"shutting_down": "skyproxy, which was being stopped", "ended_by_hand": "you"}
+"""Who has cut an answer, by the error's code, where it was not the provider."""
+
 _OFTEN = 0.8
 """The share of lost hedges from which on it is worth to wait longer."""
 
@@ -150,7 +153,9 @@ def _late(trouble: Step, history: History) -> str:
 def _cut(facts: Facts, history: History) -> tuple[str, str]:
     tokens = facts.tokens.completion if facts.tokens is not None else 0
     about = "about " if facts.tokens is not None and facts.tokens.estimated else ""
-    by = "skyproxy, which was being stopped" if facts.error_code == "shutting_down" else facts.provider
+    by = _ENDED_BY.get(facts.error_code or "", facts.provider or "the provider")
+    if facts.error_code == "ended_by_hand":
+        return f"The answer was cut by {by}; the client got {about}{tokens} tokens and an error.", ""
     if facts.error_code in ("client_stalled", "client_too_slow"):
         return reason_of(facts.error_code).sentence, ""
     often = f"; it happened {history.cuts} times among the last requests" if history.cuts > 1 else ""
@@ -182,7 +187,7 @@ def _failed(facts: Facts, history: History) -> Conclusion:
     troubles = [step for step in facts.steps if step.kind in ("failed", "refused")]
     # What came down is what the last candidate came to.
     last = troubles[-1] if troubles else None
-    code = last.code if last is not None else facts.error_code or ""
+    code = last.code if last is not None and facts.error_code != "ended_by_hand" else facts.error_code or ""
     reason = reason_of(code)
     kind = _TROUBLES.get(code, "other")
     seconds = seconds_in(last.text) if last is not None else seconds_in(facts.error)

@@ -127,6 +127,7 @@ REASONS: dict[str, Reason] = {
     "out_of_sockets": Reason(
         "got no socket", "The system has no socket left.", "Raise the limit of open files (ulimit -Hn)."
     ),
+    "ended_by_hand": Reason("was ended by you", "Ended by you."),
     "paused": Reason("was paused by you", "Paused by you.", "Resume {slot}, or what serves it: `skyproxy resume`."),
     "insufficient_quota": Reason(
         "would have cost more than is left of a budget",

@@ -33,6 +33,7 @@ class Sample(NamedTuple):
     :ivar rescued: it was answered although something failed, or by the second of two.
     :ivar code: of what it failed by, and *text* what was said.
     :ivar words: what its candidates said, in their order.
+    :ivar tokens: all that were read and written.
     """
 
     number: int
@@ -51,6 +52,7 @@ class Sample(NamedTuple):
     cost: float
     currency: str
     words: tuple[Word, ...]
+    tokens: int = 0
 
 
 def sample_of(facts: Facts) -> Sample:
@@ -70,6 +72,7 @@ def sample_of(facts: Facts) -> Sample:
     if (
         facts.outcome == "cancelled"
         or code == "paused"
+        or facts.error_code == "ended_by_hand"
         or (facts.outcome == "client_error" and code not in OF_PROVIDERS)
     ):
         good = None
@@ -92,6 +95,7 @@ def sample_of(facts: Facts) -> Sample:
         cost=(facts.cost or 0.0) + (facts.hedge_cost or 0.0),
         currency=facts.currency,
         words=tuple(words),
+        tokens=0 if facts.tokens is None else facts.tokens.prompt + facts.tokens.completion,
     )
 
 
@@ -137,4 +141,5 @@ def _plain(number: int, kept: Kept) -> Sample | None:
         number, record.request_id, at, slot, provider, True, False, "", "", record.stream, latency,
         first if record.stream else None, latency if sentence is None else sentence - started, record.cost or 0.0,
         record.currency, (Word(provider, model, "", "", at),),
+        0 if record.tokens is None else record.tokens.prompt + record.tokens.completion,
     )  # fmt: skip

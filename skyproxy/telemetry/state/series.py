@@ -20,6 +20,8 @@ class Point(NamedTuple):
     :ivar samples: streams of slots that somebody waits for; *p50* and *p95* are seconds until the first sentence of
         these, or their first token if they have no sentence; None: there were none.
     :ivar cost: by currency.
+    :ivar cost_by_slot: likewise, by slot; of requests that named none under the empty name.
+    :ivar tokens: all that were read and written.
     """
 
     at: float
@@ -30,6 +32,8 @@ class Point(NamedTuple):
     p50: float | None
     p95: float | None
     cost: dict[str, float]
+    cost_by_slot: dict[str, dict[str, float]]
+    tokens: int
 
 
 def series_of(samples: Iterable[Sample], now: float, seconds: float, background: Set[str] = frozenset()) -> list[Point]:
@@ -56,9 +60,11 @@ def _point(at: float, samples: list[Sample], background: Set[str]) -> Point:
     ]
     times = [wait for wait in waits if wait is not None]
     cost: dict[str, float] = {}
+    by_slot: dict[str, dict[str, float]] = {}
     for each in samples:
         if each.cost:
-            cost[each.currency] = cost.get(each.currency, 0.0) + each.cost
+            for costs in (cost, by_slot.setdefault(each.slot or "", {})):
+                costs[each.currency] = costs.get(each.currency, 0.0) + each.cost
     return Point(
         at,
         sum(each.good is True and not each.rescued for each in samples),
@@ -68,4 +74,6 @@ def _point(at: float, samples: list[Sample], background: Set[str]) -> Point:
         percentile(sorted(times), 50),
         percentile(sorted(times), 95),
         cost,
+        by_slot,
+        sum(each.tokens for each in samples),
     )

@@ -14,6 +14,7 @@ from tests.benchmarks.rows import (
     memory,
     overload,
     paced,
+    page,
     streams,
     unused,
     whole,
@@ -33,5 +34,6 @@ ROWS = (
     Row("overload", overload.measure),
     Row("generators", generators.measure, ("nginx", "wrk")),
     Row("unused", unused.measure, ("nginx", "wrk")),
+    Row("page", page.measure, ("nginx", "wrk")),
 )
 """In the order in which they are measured."""

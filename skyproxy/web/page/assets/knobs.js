@@ -88,6 +88,11 @@ export function changeSlot(slot, served, models) {
   });
 }
 
+/** Ends the request *id*, which is under way, once that is wanted. */
+export function cancel(id) {
+  propose({title: `End ${id}`, label: 'End it', path: `api/cancel/${encodeURIComponent(id)}`});
+}
+
 /** Switches to the profile *name*; 'off': to none. */
 export function switchProfile(name) {
   propose({

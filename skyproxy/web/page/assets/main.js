@@ -14,6 +14,10 @@ const LIVE = {
   refused: ['✕', 'Refused'],
 };
 
+/** The icon tells how all is, too: by its form and its colour. */
+const ICONS = {good: 'icon', neutral: 'icon', warning: 'icon-warning', bad: 'icon-bad'};
+const favicon = document.querySelector('link[rel=icon]');
+
 startTheme();
 
 const links = VIEWS.filter((view) => view.inNavigation).map((view) => [
@@ -63,6 +67,7 @@ async function enter() {
   shown = view;
   current = make({argument, query});
   document.body.dataset.view = view.name;
+  attribute(document.body, 'data-big', view.name === 'now' && query.has('big'));
   replace(main, current.node);
   for (const [each, link] of links) {
     attribute(link, 'aria-current', each.name === view.name ? 'page' : null);
@@ -95,6 +100,7 @@ function tell(state) {
   const sign = LEVELS[first.level].icon;
   const title = first.level === 'good' ? `${sign} skyproxy` : `${sign} ${first.text.replace(/\.$/, '')} – skyproxy`;
   if (document.title !== title) document.title = title;
+  attribute(favicon, 'href', new URL(`${ICONS[first.level]}.svg`, import.meta.url).href);
   current?.update?.(state);
 }
 

@@ -50,4 +50,9 @@ class SeriesTests(SynchronousTestCase):
 
     def test_costs_by_currency(self) -> None:
         samples = [sample(0, cost=0.25), sample(0, cost=0.5), sample(0, cost=1.0, currency="EUR", good=None)]
-        self.assertEqual(series_of(samples, NOW, 900)[-1].cost, {"USD": 0.75, "EUR": 1.0})
+        point = series_of(samples, NOW, 900)[-1]
+        self.assertEqual(point.cost, {"USD": 0.75, "EUR": 1.0})
+        sums = [sum(each.get(currency, 0) for each in point.cost_by_slot.values()) for currency in point.cost]
+        self.assertEqual(sums, list(point.cost.values()))
+        self.assertEqual(point.tokens, 0)
+        self.assertEqual(series_of([samples[0]._replace(tokens=7), samples[0]], NOW, 900)[-1].tokens, 7)

@@ -3,15 +3,16 @@
 import {get} from '../api.js';
 import {budgets} from '../budgets.js';
 import {attribute, button, foreign, h, keep, replace, s, show, write} from '../dom.js';
-import {count, counted, duration, minute, moneys, spent} from '../format.js';
-import {breakerButton, keyButton, limitButton, pauseButton, slotButton, switchProfile} from '../knobs.js';
+import {UNKNOWN, count, counted, duration, minute, moneys, spent} from '../format.js';
+import {breakerButton, cancel, keyButton, limitButton, pauseButton, slotButton, switchProfile} from '../knobs.js';
 import {charts} from '../now_charts.js';
 import {state as store} from '../store.js';
 import {MARKS, TONES, breaker} from '../words.js';
 
 const SPENT_MS = 30000;
 
-export function make() {
+export function make({query}) {
+  if (query.has('big')) return makeBig();
   const slots = h('ul', {class: 'cards'});
   const cost = h('a', {class: 'secondary', href: '#/costs?period=evening'});
   const providers = h('ul', {class: 'providers'});
@@ -67,6 +68,26 @@ export function make() {
     keep(running, items, (row) => row.id, underWay);
   }
   return {node, update, leave: drawn.leave};
+}
+
+/** The wall view: the sentence on top, and four numbers. */
+function makeBig() {
+  const figures = [['Dialogue starts talking within', talks], ['Under way', (now) => count(now.under_way_count)], ['Waiting for a place', waiting], ['An hour costs', (now) => moneys(now.cost_hour) || UNKNOWN]];
+  const values = figures.map(([name]) => [name, h('dd', null, UNKNOWN)]);
+  const node = h('div', {class: 'wall'}, h('h1', {class: 'unseen'}, 'Now'), h('dl', null, values.map(([name, value]) => h('div', null, h('dt', null, name), value))), h('p', null, h('a', {href: '#/now'}, 'All of it')));
+  return {
+    node,
+    update({now}) {
+      if (now) figures.forEach(([, text], index) => write(values[index][1], text(now)));
+    },
+  };
+}
+
+const waiting = (now) => count(now.providers.reduce((sum, each) => sum + each.queue.waiting, 0));
+
+function talks(now) {
+  const slot = now.slots.find((each) => each.name === 'default') ?? now.slots[0];
+  return slot ? duration(slot.speed.p50) : UNKNOWN;
 }
 
 /** The profiles, as buttons; where there is none, nothing. */
@@ -314,6 +335,7 @@ function underWay(first) {
   const node = h(
     'li', null,
     h('a', {href: `#/requests/${encodeURIComponent(first.id)}`}, foreign(first.job ?? first.model)), phase, elapsed,
+    button('End…', () => cancel(first.id), {'aria-label': `End ${first.job ?? first.model}, ${first.id}`}),
   );
   return {
     node,

@@ -22,6 +22,7 @@ export function make({argument: id, query}) {
   const facts = h('dl', {class: 'facts'});
   const problem = h('p', {class: 'none muted'});
   const actions = h('div', {class: 'actions'});
+  const ending = button('End it…', async () => (await import('../knobs.js')).cancel(id));
   const said = bodies(() => ({id, number: request?.number || number}));
   const body = h(
     'div', null, drawing, advice, h('div', {class: 'columns'}, h('section', {'aria-label': 'What happened'}, h('h2', null, 'What happened'), list), h('section', {'aria-label': 'Facts'}, h('h2', null, 'Facts'), facts)),
@@ -29,7 +30,7 @@ export function make({argument: id, query}) {
   const node = h(
     'div', null,
     h('div', {class: 'heading'}, h('p', null, h('a', {href: '#/requests', on: {click: back}}, '‹ Requests'), ' ', h('code', null, foreign(id))), h('div', {class: 'actions'}, before, after)),
-    title, h('p', {class: 'chips'}, chip), body, problem, said.node, actions,
+    title, h('p', {class: 'chips'}, chip, ' ', ending), body, problem, said.node, actions,
   );
   let request = null;
   let width = 0;
@@ -37,6 +38,7 @@ export function make({argument: id, query}) {
   let gone = false;
   show(body, false);
   show(problem, false);
+  show(ending, false);
   show(before, false);
   show(after, false);
 
@@ -69,6 +71,7 @@ export function make({argument: id, query}) {
     show(problem, false);
     show(body, true);
     const {icon, word, tone} = outcome(request);
+    show(ending, request.outcome === null);
     write(title, request.sentence);
     show(chip, true);
     write(chip, `${icon} ${word}${request.status ? ` (${request.status})` : ''}`);
