@@ -33,11 +33,12 @@ def report(gate: Gate) -> dict[str, Any]:
 def budgets(gate: Gate) -> list[dict[str, Any]]:
     """All budgets, those that are nearest to their end first."""
     now = gate.budgets.now()
-    found = [_budget(each, now) for each in gate.budgets.accounts()]
-    return sorted(found, key=lambda each: (-each["used"], each["account"]))
+    found = [_budget(each, now, is_known=gate.budgets.store.is_open) for each in gate.budgets.accounts()]
+    return sorted(found, key=lambda each: (-(each["used"] or 0), each["account"]))
 
 
-def _budget(account: Account, now: float) -> dict[str, Any]:
+def _budget(account: Account, now: float, *, is_known: bool) -> dict[str, Any]:
+    """What is known of *account*; what was spent before is not, until the file has been read."""
     row, span, settings = account.row(now), account.span(now), account.settings
     spent, reserved = row.known, row.held
     return {
@@ -50,10 +51,10 @@ def _budget(account: Account, now: float) -> dict[str, Any]:
         "time_zone": settings.time_zone,
         "currency": account.currency,
         "amount": settings.amount,
-        "spent": amount_of(spent),
+        "spent": amount_of(spent) if is_known else None,
         "reserved": amount_of(reserved),
-        "left": amount_of(max(0, account.limit - spent - reserved)),
-        "used": round(spent / account.limit, 4),
+        "left": amount_of(max(0, account.limit - spent - reserved)) if is_known else None,
+        "used": round(spent / account.limit, 4) if is_known else None,
         "refused": account.refused,
         "on_budget": account.instead,
     }

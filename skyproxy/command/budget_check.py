@@ -58,7 +58,7 @@ def costly_step_downs(config: Config) -> Iterator[str]:
             continue
         first = router.configured(step.slot)[0]
         cost = first.prices.cost(first.provider.name, first.model, Tokens(1000, 1000)).amount
-        if cost is None or cost > 0:
+        if cost or (cost is None and first.provider.dialect != "local"):
             yield (
                 f"{where}: on_budget leads to slot {step.slot}, whose {first.provider.name}:{first.model} is not free: "
                 "what a spent budget has nothing left for is refused there, too"
@@ -68,7 +68,7 @@ def costly_step_downs(config: Config) -> Iterator[str]:
 def _why_not(config: Config, candidate: Candidate, budget: BudgetSettings) -> str | None:
     """Why what *candidate* costs cannot be counted to *budget*; None: it can."""
     cost = candidate.prices.cost(candidate.provider.name, candidate.model, Tokens(1000, 1000))
-    if cost.source == "local":
+    if cost.source == "local" or (cost.amount is None and candidate.provider.dialect == "local"):
         return None
     if cost.amount is None:
         return "has no price (write it under prices:)"

@@ -86,7 +86,10 @@ class RoutedRequest:
         if charge is None:
             return None
         name, model = candidate.provider.name, candidate.model
-        return charge.reserve(attempt, name, model, candidate.prices.cost(name, model, self.most()))
+        cost = candidate.prices.cost(name, model, self.most())
+        if cost.amount is None and candidate.provider.dialect == "local":
+            return None  # somebody's own server, on another machine
+        return charge.reserve(attempt, name, model, cost)
 
     def upstream_request(self) -> UpstreamRequest:
         """The request for the provider.
@@ -113,7 +116,7 @@ class RoutedRequest:
             body.data,
             candidate.timeouts,
             self.streaming,
-            candidate.priority if request.identity is None else request.identity.priority_of(candidate.priority),
+            candidate.priority,
             candidate.model,
             self._named,
             request.request_id,

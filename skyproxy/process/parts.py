@@ -12,8 +12,6 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from skyproxy.access.access import Access
-from skyproxy.access.audit import Audit
 from skyproxy.access.budgets.budgets import Budgets
 from skyproxy.access.budgets.store import BudgetStore
 from skyproxy.access.gate import Gate
@@ -29,7 +27,6 @@ from skyproxy.http.loop.socket_budget import sockets_of
 from skyproxy.log.logging import Logging
 from skyproxy.pipeline.coalescing import Coalescing
 from skyproxy.pipeline.proxy import Proxy
-from skyproxy.process.access_control import AccessControl
 from skyproxy.process.actions.action_log import ActionLog
 from skyproxy.process.actions.keeping import Keeping
 from skyproxy.process.actions.operations import Operations
@@ -66,10 +63,8 @@ from skyproxy.web.acting import Acting
 from skyproxy.web.admin import AdminApi
 from skyproxy.web.app import Api
 from skyproxy.web.bodies import Bodies
-from skyproxy.web.door import Door
 from skyproxy.web.events import EventStreams
 from skyproxy.web.figures import Sources, figures
-from skyproxy.web.logins import Logins
 from skyproxy.web.observations import Observations
 from skyproxy.web.page.files import PageFiles, shipped
 from skyproxy.web.page.guides import Guides
@@ -89,7 +84,6 @@ _log = Logger()
 class Parts:
     """What a running process consists of.
 
-    :ivar access: who may ask.
     :ivar admin_site: makes the site of the admin API, of what stops the process and of the token that it wants.
     :ivar batches: records of requests that are over.
     :ivar bodies: of requests and answers.
@@ -98,7 +92,6 @@ class Parts:
     :ivar streams: of events, to who looks.
     """
 
-    access: AccessControl
     admin_site: Callable[[Callable[[], None], str | None], ApiSite]
     batches: Batches
     bodies: BodyLog
@@ -163,11 +156,6 @@ def make_parts(
         ledger.arrived,
         gate,
     )
-    audit = Audit(reactor.seconds)
-    access = Access(places.clients)
-    control = AccessControl(
-        reactor, config, access, audit, places.clients, lambda: proxy.under_way, lambda: streams.renew()
-    )
     sources = Sources(
         statistics,
         lambda: providers.runtime().providers,
@@ -179,7 +167,6 @@ def make_parts(
         stores.by_name,
         lambda: len(proxy.under_way),
         gate,
-        audit.refused,
     )
     observations = Observations(
         Observed(
@@ -209,8 +196,10 @@ def make_parts(
         time.time,
         lambda: proxy.under_way,
     )
-    door = Door(access, audit, Sessions(), Logins(reactor.seconds))
-    acting = Acting(operations, door, lambda by: configuration.reload_now(by), lambda: operations.config.profile_token)
+    sessions = Sessions()
+    acting = Acting(
+        operations, lambda by: configuration.reload_now(by), lambda: operations.config.profile_token, sessions
+    )
     api = Api(
         proxy,
         providers.runtime,
@@ -224,17 +213,16 @@ def make_parts(
             Guides(page_files.version),
             Setup(providers.runtime, reloads, lambda: endpoints.address()[0]),
             Testing(providers.runtime, KeyTests(make_client, Timers(reactor))),
-            door,
+            sessions,
         ),
         acting,
-        door,
     )
     connections = Connections(reactor, scheduler.schedule)
     connections.admission.bound(bounds_of(config))
     site = build_site(api.app, reactor, wire, limits_of(config.proxy), connections)
     priority = ProcessPriority()
     followers: list[Callable[[Config], object]] = [
-        lambda config: control.take(config, operations.take),
+        operations.take,
         lambda config: stores.renew(config.proxy.cache),
         lambda config: set_limits(site, wire, limits_of(config.proxy), connections),
         lambda config: connections.admission.bound(bounds_of(config)),
@@ -245,23 +233,15 @@ def make_parts(
         gate.budgets.use,
     ]
     configuration = Configuration(reactor, config, load, followers, reloads, notifier)
-    endpoints = Endpoints(
-        clients,
-        config.proxy.listen,
-        site,
-        sockets,
-        lambda: balancers_of(configuration.current),
-        control.listens,
-    )
+    endpoints = Endpoints(clients, config.proxy.listen, site, sockets, lambda: balancers_of(configuration.current))
 
     def admin_site(stop: Callable[[], None], token: str | None) -> ApiSite:
         actions = Admin(configuration, lambda: endpoints.address()[0], stop, lambda: providers.runtime().config)
-        admin = AdminApi(actions, lambda: figures(sources), token, observations, operations, control)
+        admin = AdminApi(actions, lambda: figures(sources), token, observations, operations)
         # Its connections are none of clients': nobody waits for them when the process stops.
         return build_site(admin.app, reactor, wire, limits_of(config.proxy), Connections(reactor))
 
     return Parts(
-        access=control,
         admin_site=admin_site,
         batches=batches,
         bodies=bodies,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
+from skyproxy.access.report import budgets
 from skyproxy.config.hosts import is_loopback
 from skyproxy.pipeline.changes import Change, Pauses, pauses_of, profile_of
 from skyproxy.pipeline.context import RequestContext
@@ -16,6 +18,7 @@ from skyproxy.telemetry.state.samples import Sample, Samples, Word
 from skyproxy.telemetry.state.slots import cost_hour
 from skyproxy.telemetry.state.snapshot import (
     BreakerState,
+    BudgetState,
     ByHand,
     DeploymentState,
     KeyState,
@@ -89,7 +92,15 @@ def snapshot_of(observed: Observed, samples: Samples) -> Snapshot:
         profiles=tuple(runtime.config.profiles),
         changes=len(runtime.changes),
         change_ids=tuple(each.action for each in runtime.changes),
+        budgets=tuple(_budget(each) for each in budgets(sources.gate) if each["used"] is not None),
+        unwritable=sources.gate.budgets.store.trouble.reason or "",
     )
+
+
+def _budget(each: dict[str, Any]) -> BudgetState:
+    name = f"{each['kind']} {each['name']}" if each["name"] else "the purse"
+    values = (each[key] for key in ("spent", "amount", "currency", "per", "used", "until", "on_budget"))
+    return BudgetState(name, *values)
 
 
 def _slot(runtime: Runtime, name: str, samples: Iterable[Sample]) -> SlotState:

@@ -73,7 +73,10 @@ class Budgets:
         if own is None and not self.are_set:
             return None
         if self._has_evening:
-            self.store.evening.arrived(self.now(), self._clock())
+            evening = self.store.evening
+            evening.arrived(self.now(), self._clock())
+            if evening.is_unwritten:
+                self.store.changed()
         fixed = tuple([each for each in (own, self._process) if each is not None])
         return Charge(self, fixed, slot)
 

@@ -100,7 +100,7 @@ class Charge:
         if not accounts or cost.source == "local":
             return None
         store = budgets.store
-        if not store.is_open:
+        if amount != 0 and not store.is_open:
             opening = store.opened()
             if opening is not None:
                 return opening.addCallback(lambda _: self.reserve(sending, provider, model, cost))

@@ -46,13 +46,25 @@ class Evening:
             return True
         return False
 
+    def continue_from(self, began: float, seen: float) -> None:
+        """Go on with the evening that an earlier process knew, as if what has come here had come after that."""
+        own, clock = self.seen, self._seen_on_clock
+        self.began, self.seen, self._seen_on_clock, self._written = began, seen, None, seen
+        if own is not None and clock is not None:
+            self.arrived(own, clock)
+
+    @property
+    def is_unwritten(self) -> bool:
+        """Whether it is worth writing when the last request came."""
+        seen, written = self.seen, self._written
+        return seen is not None and (written is None or not 0 <= seen - written < _WRITE_SECONDS)
+
     def unwritten(self) -> tuple[float, float] | None:
         """What is to be written of it, when it began and when the last request came; None: that has been."""
-        began, seen, written = self.began, self.seen, self._written
-        if began is None or seen is None or (written is not None and 0 <= seen - written < _WRITE_SECONDS):
+        if self.began is None or self.seen is None or not self.is_unwritten:
             return None
-        self._written = seen
-        return began, seen
+        self._written = self.seen
+        return self.began, self.seen
 
     @property
     def span(self) -> Span:

@@ -73,6 +73,11 @@ class Row:
 
     # For the file.
 
+    @property
+    def is_in_file(self) -> bool:
+        """Whether the file has, or is to have, anything of it."""
+        return bool(self.spent or self.held or self._covered or self in self._unwritten)
+
     def writing(self) -> tuple[int, int]:
         """What is written of it now: what is spent, and what is reserved or may be soon."""
         self._ahead, self._fresh = self._fresh, 0

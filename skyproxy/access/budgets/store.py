@@ -136,7 +136,7 @@ class BudgetStore:
         self._cancel()
         if state in ("new", "closed"):
             return succeed(None)
-        rows: list[Values] = [(*row.key, row.spent, row.held) for row in self._rows.values() if row.spent or row.held]
+        rows: list[Values] = [(*row.key, row.spent, row.held) for row in self._rows.values() if row.is_in_file]
         evening = self.evening.unwritten()
         closing = self._worker.end(lambda: self._file.close(rows, evening))
         return closing.addTimeout(patience, self._reactor).addErrback(lambda failure: self.trouble.lost(_said(failure)))
@@ -144,8 +144,8 @@ class BudgetStore:
     def _was_opened(self, others: Others) -> None:
         self._ended("opening", "idle")
         self.is_open = True
-        if others.evening is not None and self.evening.began is None:
-            self.evening = Evening(*others.evening)
+        if others.evening is not None:
+            self.evening.continue_from(*others.evening)
         self._take(others)
         self.trouble.ends()
         waiting, self._waiting = self._waiting, []

@@ -39,6 +39,7 @@ def sentences_of(snapshot: Snapshot, health: Mapping[str, SlotHealth]) -> list[S
         *_of_slots(snapshot, health),
         *_of_load(snapshot),
         *_of_limits(snapshot),
+        *_of_budgets(snapshot),
         *_of_speed(snapshot, health),
         *_of_skyproxy(snapshot),
     ]
@@ -77,6 +78,32 @@ def _of_the_configuration(snapshot: Snapshot) -> Iterator[Sentence]:
             "reload_failed", "bad", "The new configuration cannot be used; the old one serves on.",
             "`skyproxy check` says what is wrong with it.",
         )  # fmt: skip
+
+
+_MOSTLY_SPENT = 0.8
+
+
+def _of_budgets(snapshot: Snapshot) -> Iterator[Sentence]:
+    """What is spent, and what cannot be written down of it."""
+    if snapshot.unwritable:
+        yield Sentence(
+            "budgets_unwritable",
+            "bad",
+            "What is spent cannot be written down: requests that cost something are refused.",
+            f"The disk may be full: {snapshot.unwritable}",
+        )
+    for each in snapshot.budgets:
+        amount = money(each.amount, each.currency)
+        whole = f"{amount} in all" if each.per == "all" else f"{amount} per {each.per}"
+        name = each.name[:1].upper() + each.name[1:]
+        if each.used >= 1:
+            text = f"{name} has spent all of {whole}."
+            served = f"{each.instead} serves meanwhile" if each.instead else "Requests that cost something are refused"
+            advice = f"{served}; raise it, or wait until it begins anew."
+            yield Sentence("budget_spent", "warning", text, advice, each.name)
+        elif each.used >= _MOSTLY_SPENT:
+            text = f"{name} has spent {money(each.spent, each.currency)} of {whole}."
+            yield Sentence("budget_mostly_spent", "neutral", text, "", each.name)
 
 
 _OF_PROVIDERS = ("key_invalid", "no_credit", "unreachable", "model_unknown")

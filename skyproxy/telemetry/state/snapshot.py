@@ -110,6 +110,25 @@ class SlotState(NamedTuple):
     changed: ByHand | None = None
 
 
+class BudgetState(NamedTuple):
+    """A budget in its present period.
+
+    :ivar name: ``client lydia-pc``, or ``the purse``.
+    :ivar used: the share of its amount that is spent.
+    :ivar until: when it begins anew, seconds since the epoch; None: nobody knows, or never.
+    :ivar instead: the slot that serves what it has nothing left for; None: none does.
+    """
+
+    name: str
+    spent: float
+    amount: float
+    currency: str
+    per: str
+    used: float
+    until: float | None
+    instead: str | None
+
+
 class Snapshot(NamedTuple):
     """How all is at one moment.
 
@@ -127,6 +146,8 @@ class Snapshot(NamedTuple):
     :ivar profile: the one in use; empty: none.
     :ivar changes: by hand, that hold now.
     :ivar change_ids: of the actions that made them.
+    :ivar budgets: whose present sums are known.
+    :ivar unwritable: why what is spent cannot be written down; empty: it can be.
     """
 
     at: float
@@ -147,3 +168,5 @@ class Snapshot(NamedTuple):
     profiles: tuple[str, ...] = ()
     changes: int = 0
     change_ids: tuple[str, ...] = ()
+    budgets: tuple[BudgetState, ...] = ()
+    unwritable: str = ""

@@ -30,7 +30,8 @@ def access(gate: Gate) -> Iterator[Metric]:
     for key, name, text in _GAUGES:
         gauge = GaugeMetricFamily(name, text, labels=_BY_BUDGET)
         for each in found:
-            gauge.add_metric(_names(each), each[key])
+            if each[key] is not None:
+                gauge.add_metric(_names(each), each[key])
         yield gauge
     refused = CounterMetricFamily(
         "skyproxy_budget_refusals", "Sendings that a budget had not enough left for.", labels=_BY_BUDGET

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.features.groups import (
     breaker,
     budget,
+    budgets,
     cache,
     coalescing,
     fallback,
@@ -32,6 +33,7 @@ GROUPS = (
     Group("coalescing", coalescing.show),
     Group("slots", slots.show),
     Group("usage", usage.show),
+    Group("budgets", budgets.show),
     Group("instruments", instruments.show),
 )
 """In the order in which they are shown."""

@@ -30,7 +30,7 @@ from skyproxy.upstream.dispatch.backoff import Backoff
 from skyproxy.upstream.dispatch.dispatcher import Dispatcher
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from tests.unit.configs import config_of
-from tests.unit.fakes import DONE, EVENTS, FakeClient, ImmediateWorker, Upstream, provider_of, word
+from tests.unit.fakes import DONE, EVENTS, FakeClient, ImmediateWorker, Upstream, given_up, provider_of, word
 from tests.unit.pipeline.test_proxy import FORM, chat
 
 USAGE = {"prompt_tokens": 100, "completion_tokens": 50}
@@ -134,7 +134,7 @@ class Case(SynchronousTestCase):
         data = body if isinstance(body, bytes) else json.dumps(chat() if body is None else body).encode()
         identity = self.client(name) if name else None
         request = Request(endpoint, f"id-{len(self.records)}", kind, b"", (), data, identity=identity)
-        done = self.proxy.serve(request, client)
+        done = given_up(self, self.proxy.serve(request, client))
         self.clock.advance(0)
         return client, done
 
@@ -379,6 +379,26 @@ class SettleTests(Case):
         self.local.answer().send(answer()).end()
         self.assertIsNone(self.successResultOf(done))
         self.assertSpent(0)
+
+    def test_a_server_of_ones_own_on_another_machine_costs_nothing(self) -> None:
+        self.use(self.text.replace("http://127.0.0.1:7/v1", "http://10.0.0.7/v1"))
+        self.ask(chat(model="free"))
+        self.assertEqual(len(self.local.posted), 1)
+        self.local.answer().send(answer()).end()
+        self.assertSpent(0)
+
+    def test_an_evening(self) -> None:
+        self.use(self.text.replace("amount: 1, per: day, time_zone: UTC", "amount: 0.0041, per: evening"))
+        for seconds in (0, 3 * 3600 - 1, 3600):
+            self.clock.advance(seconds)
+            self.ask(chat(max_tokens=400), name="aela")
+            if len(self.guard.pending) and not self.guard.pending[-1].called:
+                self.guard.answer().send(answer({"prompt_tokens": 800, "completion_tokens": 0})).end()
+        spent, _ = self.sums("process")
+        self.assertAlmostEqual(spent, 0.0032)
+        self.clock.advance(3 * 3600 + 1)
+        self.ask(chat(max_tokens=10), name="aela")
+        self.assertEqual(self.sums("process")[0], 0)
 
     def test_a_fault_of_ours_costs_what_it_may(self) -> None:
         body = chat(max_tokens=10)

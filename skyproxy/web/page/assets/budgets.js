@@ -1,7 +1,7 @@
 // What is left of the purse and of budgets; where there are none, nothing.
 
 import {attribute, h, keep, show, write} from './dom.js';
-import {counted, minute, date, money} from './format.js';
+import {UNKNOWN, counted, date, minute, money} from './format.js';
 
 const WARN = 0.8;
 const PERIODS = {hour: 'an hour', day: 'a day', month: 'a month', evening: 'an evening', all: 'in all'};
@@ -28,16 +28,16 @@ function budget() {
     node,
     update(each) {
       write(name, each.name === null ? 'Purse' : `${each.kind[0].toUpperCase()}${each.kind.slice(1)} ${each.name}`);
-      attribute(bar, 'value', String(Math.min(1, each.used)));
+      attribute(bar, 'value', String(Math.min(1, each.used ?? 0)));
       attribute(bar, 'class', each.used >= 1 ? 'bad' : each.used >= WARN ? 'warning' : 'good');
-      attribute(bar, 'aria-label', `${Math.round(each.used * 100)} % spent`);
+      attribute(bar, 'aria-label', `${Math.round((each.used ?? 0) * 100)} % spent`);
       write(text, words(each));
     },
   };
 }
 
 function words(each) {
-  const parts = [`${money(each.spent, each.currency)} of ${money(each.amount, each.currency)} ${PERIODS[each.per]}`];
+  const parts = [`${each.spent === null ? UNKNOWN : money(each.spent, each.currency)} of ${money(each.amount, each.currency)} ${PERIODS[each.per]}`];
   if (each.reserved > 0) parts.push(`${money(each.reserved, each.currency)} reserved`);
   if (each.until !== null) parts.push(`until ${each.until - Date.now() / 1000 > 64800 ? `${date(each.until)} ` : ''}${minute(each.until)}`);
   if (each.used >= 1 && each.on_budget) parts.push(`${each.on_budget} serves meanwhile`);

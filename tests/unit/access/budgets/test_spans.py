@@ -76,3 +76,23 @@ class EveningTests(SynchronousTestCase):
     def test_over_a_restart(self) -> None:
         self.assertFalse(Evening(1000, 2000).arrived(2000 + 10_000, 5))
         self.assertTrue(Evening(1000, 2000).arrived(2000 + 11_000, 5))
+
+    def test_a_request_that_comes_before_the_last_evening_is_known(self) -> None:
+        evening = Evening()
+        evening.arrived(5000, 1)
+        evening.continue_from(1000, 4000)
+        self.assertEqual((evening.began, evening.seen), (1000, 5000))
+        later = Evening()
+        later.arrived(50_000, 1)
+        later.continue_from(1000, 4000)
+        self.assertEqual(later.began, 50_000)
+
+    def test_what_is_written(self) -> None:
+        evening = Evening()
+        self.assertIsNone(evening.unwritten())
+        evening.arrived(1000, 0)
+        self.assertEqual(evening.unwritten(), (1000, 1000))
+        evening.arrived(1010, 10)
+        self.assertIsNone(evening.unwritten())
+        evening.arrived(1030, 30)
+        self.assertEqual(evening.unwritten(), (1000, 1030))

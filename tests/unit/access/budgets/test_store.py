@@ -386,6 +386,20 @@ class StoreTests(Case):
         self.assertEqual(self.on_disk(), {KEY: 10})
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_what_was_reserved_and_given_back_is_not_spent_when_it_ends(self) -> None:
+        self.ready()
+        row = self.store.row(KEY)
+        row.reserve(5)
+        self.written()
+        self.clock.advance(0)
+        self.worker.work()
+        row.release(5)
+        closed = self.store.close(1.0)
+        self.worker.work()
+        self.successResultOf(closed)
+        self.alive = False
+        self.assertEqual(self.on_disk().get(KEY, 0), 0)
+
     def test_it_was_never_needed(self) -> None:
         self.successResultOf(self.store.close(1.0))
         self.assertFalse(self.path.exists())

@@ -12,6 +12,7 @@ from skyproxy.telemetry.state.sentences import Sentence, sentences_of
 from skyproxy.telemetry.state.slots import SlotHealth, cost_hour, health_of, speed_of, speed_text
 from skyproxy.telemetry.state.snapshot import (
     BreakerState,
+    BudgetState,
     DeploymentState,
     KeyState,
     ProviderState,
@@ -227,3 +228,33 @@ class SentenceTests(SynchronousTestCase):
     def test_the_worst_comes_first(self) -> None:
         found = told(snapshot_of(slot_of("---"), words=word("key_invalid"), lag_p99=1.0, reloaded=False))
         self.assertEqual([each.code for each in found], ["reload_failed", "key_invalid", "unreliable", "lag"])
+
+
+class BudgetTests(SynchronousTestCase):
+    PURSE = BudgetState("the purse", 0.5, 2.0, "USD", "evening", 0.25, None, None)
+
+    def told(self, **fields: Any) -> Sentence:
+        return told(snapshot_of(budgets=(self.PURSE._replace(**fields),)))[0]
+
+    def test_there_is_much_left(self) -> None:
+        self.assertEqual(self.told().code, "all_well")
+
+    def test_most_is_spent(self) -> None:
+        sentence = self.told(spent=1.65, used=0.825)
+        self.assertEqual((sentence.code, sentence.level), ("budget_mostly_spent", "neutral"))
+        self.assertEqual(sentence.text, "The purse has spent $1.65 of $2.00 per evening.")
+
+    def test_all_is_spent(self) -> None:
+        sentence = self.told(spent=2.0, used=1.0)
+        self.assertEqual((sentence.code, sentence.level), ("budget_spent", "warning"))
+        self.assertIn("are refused; raise it", sentence.advice)
+        self.assertIn("local serves meanwhile", self.told(spent=2.0, used=1.0, instead="local").advice)
+        self.assertEqual(
+            self.told(name="client lydia", spent=2.0, used=1.0, per="all").text,
+            "Client lydia has spent all of $2.00 in all.",
+        )
+
+    def test_it_cannot_be_written_down(self) -> None:
+        sentence = told(snapshot_of(unwritable="OperationalError: database or disk is full"))[0]
+        self.assertEqual((sentence.code, sentence.level), ("budgets_unwritable", "bad"))
+        self.assertIn("disk is full", sentence.advice)
