@@ -171,18 +171,21 @@ class Launch:
         self.prepare()
         logging = build_logging(config, self._twistd, self._cwd, self._reactor, without_terminal=self._text)
         open_log(logging, self._owner)
-        service = build(
-            self._reactor,
-            config,
-            reader.read,
-            logging,
-            Wire(),
-            self.signals,
-            notifier or Notifier(os.environ),
-            runtime_folder(os.environ),
-            kind,
-            places_of(config, os.environ, user_home()),
-        )
+        try:
+            service = build(
+                self._reactor,
+                config,
+                reader.read,
+                logging,
+                Wire(),
+                self.signals,
+                notifier or Notifier(os.environ),
+                runtime_folder(os.environ),
+                kind,
+                places_of(config, os.environ, user_home()),
+            )
+        except ConfigError as error:
+            raise SystemExit(f"skyproxy: the configuration cannot be used:\n{error}") from None
         try:
             service.listen()
         except NotListening as error:

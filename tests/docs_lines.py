@@ -76,6 +76,7 @@ EXECUTED = {
 """What is executed, by patterns of whole lines, and how."""
 
 ONLY_CHECKED = {
+    r"skyproxy keys .*": "tests/e2e/test_access.py does the same",
     r"python3 -m venv \.venv && \.venv/bin/pip install \. && \.venv/bin/skyproxy run": "fetches packages: .ci/run",
     r"\.venv/bin/pip install -e '\.\[test\]' && \.venv/bin/python -m tests": "fetches packages, takes minutes: .ci/run",
     r"python3 -m venv \.venv && \.venv/bin/pip install -e '\.\[test,dev\]'": "fetches packages: .ci/run",

@@ -43,6 +43,7 @@ class ClientIdentity:
     :ivar budget: how much it may spend; None: as much as it likes.
     :ivar expires: when its keys end to be taken; None: they do not.
     :ivar on_budget: what serves it when its budget is spent; None: nothing does.
+    :ivar key_id: the beginning of the digest of the key that the request came with: tells a client's keys apart.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ClientIdentity:
     budget: BudgetSettings | None = None
     expires: datetime | None = None
     on_budget: StepDown | None = None
+    key_id: str = ""
 
     @property
     def may_ask_for_all(self) -> bool:
@@ -61,6 +63,10 @@ class ClientIdentity:
     def may_ask_for(self, slot: str) -> bool:
         """Whether it may ask for *slot*: a slot's name, or ``provider:model``."""
         return any(slot == pattern or fnmatchcase(slot, pattern) for pattern in self.slots)
+
+    def priority_of(self, slot: Priority) -> Priority:
+        """That of its requests for a slot which has the priority *slot*."""
+        return "background" if self.priority == "background" else slot
 
 
 def identity_of(name: str, settings: ClientSettings) -> ClientIdentity:

@@ -98,7 +98,12 @@ def look(path: Path | None, *, environ: Mapping[str, str], cwd: Path, home: Path
     without_price = list(unpriced(config))
     return Found(
         config,
-        (*_of_files(config, cwd), *keys, *(each.text for each in without_price if each.none)),
+        (
+            *_of_files(config, cwd),
+            *_of_access(config, environ, home),
+            *keys,
+            *(each.text for each in without_price if each.none),
+        ),
         (
             *others,
             *(each.text for each in without_price if not each.none),
@@ -182,6 +187,24 @@ def _of_files(config: Config, cwd: Path) -> Iterator[str]:
             yield f"proxy.log_file: there is no folder {folder}: make it"
         elif not os.access(folder, os.W_OK):
             yield f"proxy.log_file: {folder} cannot be written to by this user"
+
+
+def _of_access(config: Config, environ: Mapping[str, str], home: Path | None) -> Iterator[str]:
+    """What keeps skyproxy from starting because of who may ask."""
+    from skyproxy.access.access import Access
+    from skyproxy.config.hints import is_public
+    from skyproxy.process.access_control import how_to_mend
+    from skyproxy.process.places import client_store
+
+    access = Access(lambda config: client_store(config, environ, home))
+    try:
+        access.use(config, access.prepare(config))
+    except ConfigError as error:
+        yield str(error)
+        return
+    access.listens(any(map(is_public, config.proxy.listen)))
+    if access.lets_nobody_in:
+        yield f"proxy.listen: {how_to_mend(config, access.public)}"
 
 
 def _show(found: Found) -> None:

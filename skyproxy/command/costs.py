@@ -56,14 +56,18 @@ def costs(period: str, pid: int | None, config: Path | None, as_json: bool) -> N
             if "error" in each:
                 fail(each["error"]["message"])
     else:
-        (spent, book), left = _kept(config, cast(Period, period)), None
+        (spent, book), left = kept(config, cast(Period, period)), None
     if as_json:
         show_json({**spent, "book": book, "budgets": None if left is None else left["budgets"]})
     else:
         click.echo("\n".join([*lines(spent, book), *(() if left is None else budget_lines(left))]))
 
 
-def _kept(config: Path | None, period: Period) -> tuple[dict[str, Any], dict[str, Any]]:
+def kept(config: Path | None, period: Period) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the ledger of *config* has: costs, and the book.
+
+    :raise SystemExit: there is none, or it cannot be read.
+    """
     places = ledger_places(read_config(config), os.environ, user_home())
     if not places:
         fail("costs are not kept in a file (proxy: {costs: off}, or the demo), and no skyproxy runs")

@@ -8,6 +8,7 @@ from typing import Any
 
 from skyproxy.command.asking import Answer, NoAnswer, ask
 from skyproxy.config import EMBEDDED_DEMO, CacheSettings, Config, ProviderConfig
+from skyproxy.config.access import AccessSettings
 from skyproxy.upstream.key_check import KeyReport, check_keys
 
 _SECONDS = 15.0
@@ -94,7 +95,7 @@ async def _answers(reactor: Any, config: Config) -> dict[str, Answer | str]:
     # It touches no file of a skyproxy that serves, and takes no answer from its store.
     own = {"listen": ("tcp:0:interface=127.0.0.1",), "log_file": None, "cache": CacheSettings(), "watch": False}
     settings = config.proxy.model_copy(update=own)
-    alone = config.model_copy(update={"proxy": settings})
+    alone = config.model_copy(update={"proxy": settings, "access": AccessSettings(required="false"), "clients": {}})
     logging = Logging(reactor, log_file=None, text=None, level="error", secrets=(), cwd=Path.cwd())
     service = build(reactor, alone, lambda: alone, logging, Wire(), Signals(), Notifier({}))
     service.startService()  # type: ignore[no-untyped-call]

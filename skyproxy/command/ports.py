@@ -101,7 +101,10 @@ def is_skyproxy(address: ListenAddress) -> bool:
     connection = HTTPConnection(parts.hostname or "", parts.port, timeout=_SECONDS)
     try:
         connection.request("GET", "/metrics")
-        return b"skyproxy_build_info" in connection.getresponse().read(_MAX_BYTES)
+        answer = connection.getresponse()
+        # Where it asks for a key, its refusal says who it is.
+        refused = answer.status == 401 and answer.getheader("Server") == "skyproxy"
+        return refused or b"skyproxy_build_info" in answer.read(_MAX_BYTES)
     except (OSError, HTTPException):
         return False
     finally:

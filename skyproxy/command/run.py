@@ -67,7 +67,7 @@ def run(
     to_open = [installed.callInThread] if open_browser else []
 
     def announce(service: Any) -> None:
-        _announce(announcement(service.config, service.base_url, ends))
+        _announce(announcement(service.config, service.base_url, ends, with_key=service.parts.access.required))
         if to_open:
             # Once, however often a game comes and goes. Not here: a browser may take seconds to start.
             to_open.pop()(open_page, page_of(service.base_url), _announce)
@@ -103,20 +103,24 @@ def _announce(lines: list[str]) -> None:
     sys.stdout.flush()
 
 
-def announcement(config: Config, base_url: str, ends: str = "Ctrl-C") -> list[str]:
+def announcement(config: Config, base_url: str, ends: str = "Ctrl-C", *, with_key: bool = False) -> list[str]:
     """Seven lines: what this is, what to type where, and what is missing.
 
     :param ends: what stops it.
+    :param with_key: whether requests need a client's key.
     """
+    key = "with the key that `skyproxy keys create NAME` has shown" if with_key else "with any key"
+    first = next(iter(config.model_slots), "default")
+    with_it = " --key KEY" if with_key else ""
     demo = " — THIS IS THE DEMO, no provider is asked" if config.is_demo else ""
     return [
         f"skyproxy serves at {base_url}   ({ends} stops it){demo}",
-        f"SkyrimNet:      type {base_url}/chat/completions as its endpoint, with any key",
+        f"SkyrimNet:      type {base_url}/chat/completions as its endpoint, {key}",
         f"The page:       {page_of(base_url) or 'none: a browser needs a port'}",
         f"Configuration:  {config.source}",
         f"Slots:          {_slots(config)}",
         f"Missing:        {missing(config) or 'nothing'}",
-        f'Try:            skyproxy chat {next(iter(config.model_slots), "default")} "Who goes there?" --url {base_url}',
+        f'Try:            skyproxy chat {first} "Who goes there?" --url {base_url}{with_it}',
     ]
 
 

@@ -21,6 +21,12 @@ from skyproxy.config.resilience import Priority
 from skyproxy.config.sections import Section, section_named
 from skyproxy.util.close_matches import nearest
 
+UNIX = "unix"
+"""Stands for UNIX sockets among the addresses that may forward."""
+
+RESERVED = ("admin", "metrics")
+"""Names of keys that are no client's."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _HASH = re.compile(r"sha256:([0-9a-fA-F]{64})")
 _OUR_KEY = re.compile(r"sky-[A-Za-z0-9_-]+")
@@ -34,6 +40,8 @@ def client_name(value: str) -> str:
     """
     if not _NAME.fullmatch(value):
         raise ValueError("must be a client's name: up to 64 letters, digits and . _ - @, the first a letter or digit")
+    if value in RESERVED:
+        raise ValueError(f"must be another name: {value} stands for who has the key of that name under access:")
     return value
 
 
@@ -53,6 +61,8 @@ def key_hash(value: str) -> str:
 
 
 def _network(value: str) -> str:
+    if value.strip() == UNIX:
+        return UNIX
     try:
         return str(ip_network(value.strip(), strict=False))
     except ValueError:
@@ -162,7 +172,8 @@ class AccessSettings(Checked):
         Without it, it is in the user's folder for data.
     :ivar admin: the key of people who look after skyproxy: for the page, ``/api`` and ``/metrics``.
     :ivar metrics: the key that opens ``/metrics`` and nothing else.
-    :ivar trust_forwarded_from: the addresses and networks of reverse proxies in front of skyproxy. Without it, requests
+    :ivar trust_forwarded_from: the addresses and networks of reverse proxies in front of skyproxy, and ``unix`` for
+        those that ask by a UNIX socket. Without it, requests
         over loopback that another proxy forwarded are refused.
     :ivar fail: what happens to requests of clients with a budget when spending cannot be written down: ``closed``: they
         are refused.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from ipaddress import ip_address
 
+from skyproxy.config.access import AccessSettings
 from skyproxy.config.addresses import of_address
 from skyproxy.config.listen_address import address_in
 from skyproxy.config.model_names import parse_model_name
@@ -31,16 +32,18 @@ def hints(
     providers: Mapping[str, ProviderConfig],
     slots: Mapping[str, SlotConfig],
     variables: Variables,
+    access: AccessSettings,
 ) -> tuple[str, ...]:
     """One sentence for each, the gravest first.
 
     :param variables: tell why one of them may hold nothing.
     """
     found = []
-    if any(map(is_public, proxy.listen)):
+    if access.required == "false" and (access.trust_forwarded_from or any(map(is_public, proxy.listen))):
         found.append(
-            "Anybody who reaches proxy.listen can use the providers and spend their keys, for skyproxy asks clients "
-            "for none. To serve this machine alone, listen at 127.0.0.1 (listen: tcp:35791:interface=127.0.0.1, or "
+            "Anybody who reaches proxy.listen can use the providers and spend their keys, for access.required is "
+            "false. To ask clients for keys, take that line out and make one for each: skyproxy keys create NAME. To "
+            "serve this machine alone, listen at 127.0.0.1 (listen: tcp:35791:interface=127.0.0.1, or "
             "listen_address: 127.0.0.1)."
         )
     found.extend(_of_verification(name, provider) for name, provider in providers.items() if not provider.verify)

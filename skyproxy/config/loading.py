@@ -122,7 +122,7 @@ def load(
         *map(str, doubts),
         *variables.warnings,
         *_of_placeholders(providers, variables),
-        *hints(proxy, providers, slots, variables),
+        *hints(proxy, providers, slots, variables, access),
         *of_proxies,
         *_of_own_files(proxy, read, environ, home),
     )

@@ -127,6 +127,7 @@ class RequestContext:
             price_source=cost.source,
             own_latency=own,
             own_time_to_first_byte=own_first,
+            client=None if request.identity is None else request.identity.name,
             given_up=tuple([self._given_up(attempt) for attempt in attempts.all_sent if attempt is not main]),
             time_to_first_sentence=(
                 None if answered is None or answered.sentence_at is None else answered.sentence_at - started

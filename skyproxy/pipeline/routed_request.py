@@ -116,7 +116,7 @@ class RoutedRequest:
             body.data,
             candidate.timeouts,
             self.streaming,
-            candidate.priority,
+            candidate.priority if request.identity is None else request.identity.priority_of(candidate.priority),
             candidate.model,
             self._named,
             request.request_id,

@@ -125,6 +125,15 @@ class Router:
             return self.candidates(DEFAULT_SLOT)
         raise UnknownModel(self._advice(model), param="model")
 
+    def served_as(self, model: str) -> str | None:
+        """The slot, or ``provider:model``, that requests for *model* go to, paused or not; None: to none."""
+        if model in self._configured:
+            return model
+        named = parse_model_name(model)
+        if named.is_complete and named.provider in self._providers:
+            return model
+        return DEFAULT_SLOT if self._has_default else None
+
     def configured(self, slot: str) -> tuple[Candidate, ...]:
         """The candidates of *slot*, those that are paused among them."""
         return self._configured[slot]

@@ -27,7 +27,7 @@ def facts_under_way(context: RequestContext, now: float, wall: float) -> Facts:
         slot=None if candidate is None else trace.candidates[0].slot,
         model=context.model[:_LONGEST_NAME],
         endpoint=context.request.endpoint.path,
-        client=host_of(address),
+        client=host_of(address) if context.request.identity is None else context.request.identity.name,
         agent=agent_of(agent),
         stream=context.streaming,
         outcome=None,

@@ -46,6 +46,7 @@ def build(
     :param runtime: the folder of the admin socket; None: there is none.
     :param kind: makes the service of the reactor and its parts; None: one whose end is that of the process.
     :param places: where the process keeps its files.
+    :raise ConfigError: the clients that *config* names, or the file of others, cannot be used.
     """
     parts = make_parts(reactor, config, load, logging, wire, notifier, places)
     service = (kind or SkyproxyService)(reactor, parts)
@@ -70,6 +71,7 @@ def children(reactor: Any, service: SkyproxyService, signals: Signals, runtime: 
         # Until the end, so that whoever asked for it sees when that has come.
         Child("admin socket", admin.listen, admin.close),
         Child("warnings", configuration.warn),
+        Child("access", parts.access.warn),
         Child(
             "priority",
             lambda: priority.use(configuration.current.proxy.process_priority),
@@ -96,7 +98,10 @@ def children(reactor: Any, service: SkyproxyService, signals: Signals, runtime: 
         Child("configuration", configuration.start, configuration.stop),
         Child("watched files", stop=configuration.stop_watching),
         Child("signals", lambda: signals.serve(reactor, _handlers(service))),
-        Child("announcement", lambda: announce(providers.runtime(), *parts.endpoints.address())),
+        Child(
+            "announcement",
+            lambda: announce(providers.runtime(), *parts.endpoints.address(), with_key=parts.access.required),
+        ),
         Child("supervisor", lambda: reactor.callWhenRunning(parts.notifier.ready), parts.notifier.stopping),
         Child("garbage collector", spare_the_collector),
     ]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from skyproxy.access.audit import NAMESPACE
 from skyproxy.config import Config, changes
 from skyproxy.process.reloading import Reloading
 from skyproxy.process.systemd import Notifier
@@ -16,6 +17,7 @@ from skyproxy.process.watching import Watch
 from skyproxy.telemetry.reloads import Reloads
 
 _log = Logger()
+_audit = Logger(namespace=NAMESPACE)
 
 
 class ReloadOutcome(NamedTuple):
@@ -90,7 +92,7 @@ class Configuration:
 
     def reload_now(self, by: str) -> Deferred[ReloadOutcome]:
         """As :meth:`reload`, for *by*. Fires when it is over, however it went."""
-        _log.info("A reload is asked for", by=by)
+        _audit.info("A reload is asked for", by=by)
         asking: Deferred[ReloadOutcome] = Deferred()
         if not self._running:
             asking.callback(ReloadOutcome("skyproxy is starting, or stopping", {}))

@@ -12,7 +12,7 @@ from skyproxy.config import Config, ProxySettings
 from skyproxy.http import ServerLimits
 from skyproxy.http.loop.socket_budget import Sockets
 from skyproxy.http.server.bounds import Bounds, Network
-from skyproxy.process.listening import listen_at, shown
+from skyproxy.process.listening import NotListening, listen_at, shown
 from skyproxy.process.stopping import take_all
 from skyproxy.web.site import ApiSite
 
@@ -23,6 +23,7 @@ class Endpoints:
     :param network: a reactor to the ports and to their connections.
     :param endpoints: in Twisted's words.
     :param balancers: gives the addresses from which alone ``haproxy:`` endpoints take connections.
+    :param bound: told the addresses that were bound; raises :class:`NotListening` if they may not be.
     """
 
     def __init__(
@@ -32,12 +33,14 @@ class Endpoints:
         site: ApiSite,
         sockets: Sockets,
         balancers: Callable[[], Sequence[Network]],
+        bound: Callable[[list[Any]], object] = bool,
     ) -> None:
         self._network = network
         self._endpoints = endpoints
         self._site = site
         self._sockets = sockets
         self._balancers = balancers
+        self._bound = bound
         self._ports: list[IListeningPort] = []
         self._last: tuple[str, str] | None = None
         """The address, once the ports are closed and know it no more."""
@@ -47,8 +50,16 @@ class Endpoints:
 
         :raise NotListening: one cannot be bound.
         """
-        if not self._ports:
-            self._ports = listen_at(self._network, self._endpoints, self._site, self._sockets, self._balancers)
+        if self._ports:
+            return
+        ports = listen_at(self._network, self._endpoints, self._site, self._sockets, self._balancers)
+        try:
+            self._bound([port.getHost() for port in ports])
+        except NotListening as error:
+            for port in ports:
+                port.stopListening()
+            raise NotListening(f"it does not listen at {', '.join(self._endpoints)}: {error}") from None
+        self._ports = ports
 
     def address(self) -> tuple[str, str]:
         """The API at the first of them: for people, and for curl; from :meth:`listen` to the end."""

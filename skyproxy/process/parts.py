@@ -12,6 +12,8 @@ from typing import Any
 
 from twisted.logger import Logger
 
+from skyproxy.access.access import Access
+from skyproxy.access.audit import Audit
 from skyproxy.access.budgets.budgets import Budgets
 from skyproxy.access.budgets.store import BudgetStore
 from skyproxy.access.gate import Gate
@@ -27,6 +29,7 @@ from skyproxy.http.loop.socket_budget import sockets_of
 from skyproxy.log.logging import Logging
 from skyproxy.pipeline.coalescing import Coalescing
 from skyproxy.pipeline.proxy import Proxy
+from skyproxy.process.access_control import AccessControl
 from skyproxy.process.actions.action_log import ActionLog
 from skyproxy.process.actions.keeping import Keeping
 from skyproxy.process.actions.operations import Operations
@@ -63,8 +66,10 @@ from skyproxy.web.acting import Acting
 from skyproxy.web.admin import AdminApi
 from skyproxy.web.app import Api
 from skyproxy.web.bodies import Bodies
+from skyproxy.web.door import Door
 from skyproxy.web.events import EventStreams
 from skyproxy.web.figures import Sources, figures
+from skyproxy.web.logins import Logins
 from skyproxy.web.observations import Observations
 from skyproxy.web.page.files import PageFiles, shipped
 from skyproxy.web.page.guides import Guides
@@ -84,6 +89,7 @@ _log = Logger()
 class Parts:
     """What a running process consists of.
 
+    :ivar access: who may ask.
     :ivar admin_site: makes the site of the admin API, of what stops the process and of the token that it wants.
     :ivar batches: records of requests that are over.
     :ivar bodies: of requests and answers.
@@ -92,6 +98,7 @@ class Parts:
     :ivar streams: of events, to who looks.
     """
 
+    access: AccessControl
     admin_site: Callable[[Callable[[], None], str | None], ApiSite]
     batches: Batches
     bodies: BodyLog
@@ -156,6 +163,11 @@ def make_parts(
         ledger.arrived,
         gate,
     )
+    audit = Audit(reactor.seconds)
+    access = Access(places.clients)
+    control = AccessControl(
+        reactor, config, access, audit, places.clients, lambda: proxy.under_way, lambda: streams.renew()
+    )
     sources = Sources(
         statistics,
         lambda: providers.runtime().providers,
@@ -167,6 +179,7 @@ def make_parts(
         stores.by_name,
         lambda: len(proxy.under_way),
         gate,
+        audit.refused,
     )
     observations = Observations(
         Observed(
@@ -196,10 +209,8 @@ def make_parts(
         time.time,
         lambda: proxy.under_way,
     )
-    sessions = Sessions()
-    acting = Acting(
-        operations, lambda by: configuration.reload_now(by), lambda: operations.config.profile_token, sessions
-    )
+    door = Door(access, audit, Sessions(), Logins(reactor.seconds))
+    acting = Acting(operations, door, lambda by: configuration.reload_now(by), lambda: operations.config.profile_token)
     api = Api(
         proxy,
         providers.runtime,
@@ -213,16 +224,17 @@ def make_parts(
             Guides(page_files.version),
             Setup(providers.runtime, reloads, lambda: endpoints.address()[0]),
             Testing(providers.runtime, KeyTests(make_client, Timers(reactor))),
-            sessions,
+            door,
         ),
         acting,
+        door,
     )
     connections = Connections(reactor, scheduler.schedule)
     connections.admission.bound(bounds_of(config))
     site = build_site(api.app, reactor, wire, limits_of(config.proxy), connections)
     priority = ProcessPriority()
     followers: list[Callable[[Config], object]] = [
-        operations.take,
+        lambda config: control.take(config, operations.take),
         lambda config: stores.renew(config.proxy.cache),
         lambda config: set_limits(site, wire, limits_of(config.proxy), connections),
         lambda config: connections.admission.bound(bounds_of(config)),
@@ -233,15 +245,23 @@ def make_parts(
         gate.budgets.use,
     ]
     configuration = Configuration(reactor, config, load, followers, reloads, notifier)
-    endpoints = Endpoints(clients, config.proxy.listen, site, sockets, lambda: balancers_of(configuration.current))
+    endpoints = Endpoints(
+        clients,
+        config.proxy.listen,
+        site,
+        sockets,
+        lambda: balancers_of(configuration.current),
+        control.listens,
+    )
 
     def admin_site(stop: Callable[[], None], token: str | None) -> ApiSite:
         actions = Admin(configuration, lambda: endpoints.address()[0], stop, lambda: providers.runtime().config)
-        admin = AdminApi(actions, lambda: figures(sources), token, observations, operations)
+        admin = AdminApi(actions, lambda: figures(sources), token, observations, operations, control)
         # Its connections are none of clients': nobody waits for them when the process stops.
         return build_site(admin.app, reactor, wire, limits_of(config.proxy), Connections(reactor))
 
     return Parts(
+        access=control,
         admin_site=admin_site,
         batches=batches,
         bodies=bodies,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
@@ -12,17 +12,23 @@ from skyproxy.config import Config
 from skyproxy.util.user_folders import data_folder
 
 
+def _named(config: Config) -> Path | None:
+    return config.access.store
+
+
 class Places(NamedTuple):
     """Where each file may be, the best place first.
 
     :ivar ledger: of costs; none: it is in memory.
     :ivar bodies: of requests and answers; none: none are kept.
     :ivar budgets: of what budgets have spent; None: it is in memory.
+    :ivar clients: of clients that ``skyproxy keys`` makes, by the configuration; None: there is no place for one.
     """
 
     ledger: tuple[Path, ...] = ()
     bodies: tuple[Path, ...] = ()
     budgets: Path | None = None
+    clients: Callable[[Config], Path | None] = _named
 
 
 NOWHERE = Places()
@@ -34,6 +40,7 @@ def places_of(config: Config, environ: Mapping[str, str], home: Path | None, sys
         ledger_places(config, environ, home, system),
         body_places(config, environ, home, system),
         budgets_place(config, environ, home, system),
+        lambda config: client_store(config, environ, home, system),
     )
 
 
@@ -71,6 +78,21 @@ def budgets_place(config: Config, environ: Mapping[str, str], home: Path | None,
     if store is not None:
         return store.with_name(f"{store.stem}-budgets.sqlite")
     return _usual("budgets", config.found.files[0], environ, home, system)[0]
+
+
+def client_store(config: Config, environ: Mapping[str, str], home: Path | None, system: str = os.name) -> Path | None:
+    """The file of the clients that ``skyproxy keys`` makes; None: there is no place for one.
+
+    It is where the configuration says, or in the folder where costs are: in one place only, for who looked in several
+    might find a file that lets others in. The demo, too, has one.
+    """
+    if config.access.store is not None:
+        return config.access.store
+    if config.found is not None:
+        return _usual("access", config.found.files[0], environ, home, system)[0]
+    state = environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    folder = Path(state) if state else data_folder(environ, home, system)
+    return None if folder is None else folder / "access-demo.sqlite"
 
 
 def _usual(

@@ -72,6 +72,7 @@ class RequestRecord(NamedTuple):
     :ivar given_up: the other sendings. What they took is not in the fields above.
     :ivar time_to_first_sentence: seconds from the request's arrival until a stream had brought its first sentence;
         None: that was not seen.
+    :ivar client: whose key it came with; None: nobody is asked for one.
     """
 
     request_id: str
@@ -99,6 +100,7 @@ class RequestRecord(NamedTuple):
     own_time_to_first_byte: float | None = None
     given_up: tuple[GivenUp, ...] = ()
     time_to_first_sentence: float | None = None
+    client: str | None = None
 
     @property
     def first_sentence(self) -> float | None:
@@ -183,6 +185,7 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
     (
         request_id, endpoint, slot, provider, model, upstream_model, status, outcome, stream, latency, first, queue,
         bytes_out, error_code, attempts, key, tokens, cache, cost, currency, price_source, own_latency, _, given_up, _,
+        client,
     ) = record  # fmt: skip
     fields: dict[str, Any] = {
         "request_id": request_id,
@@ -214,6 +217,8 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
         fields["error_code"] = error_code
     if key is not None:
         fields["key"] = key
+    if client is not None:
+        fields["client"] = client
     if cache is not None:
         fields["cache"] = cache
     if tokens is not None:

@@ -17,6 +17,12 @@ NO_PROVIDER = "none"
 OTHER_MODELS = "other"
 """Stands for models that only clients name: there may be any number of them."""
 
+MOST_CLIENTS = 1000
+"""Clients that are counted apart, over all that have come and gone while the process runs."""
+
+OTHER_CLIENTS = "other"
+"""Stands for all clients after these. No metric has more labels."""
+
 CACHE_RESULTS = ("hit", "miss", "coalesced")
 
 
@@ -44,6 +50,7 @@ class Statistics:
     :ivar since: when it began to count.
     :ivar keys: usage, by provider and the variable of its key.
     :ivar cache: requests that the cache was asked for, by what it said.
+    :ivar clients: requests by the client whose key they came with. Those of very many clients count as one.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -53,6 +60,7 @@ class Statistics:
         """By provider, slot and model. Without a slot it is the client that names the model, which is not kept then."""
         self.keys: dict[tuple[str, str], Usage] = {}
         self.cache: dict[str, int] = dict.fromkeys(CACHE_RESULTS, 0)
+        self.clients: dict[str, Tally] = {}
 
     def completed(self, record: RequestRecord) -> None:
         """Count *record*."""
@@ -65,6 +73,8 @@ class Statistics:
             tally.usage.add(tokens, record.cost, record.currency)
             if record.key is not None and provider is not None:
                 self._key(provider, record.key).add(tokens, record.cost, record.currency)
+        if record.client is not None:
+            self._count_client(record, record.client)
         if outcome == "ok":
             self._add_times(line, record)
         for attempt in record.given_up:
@@ -85,6 +95,19 @@ class Statistics:
             said = 0 if tokens is None else tokens.completion - tokens.reasoning
             line.attempts.add(own, own_first, now, own_sentence, said)
             line.attempts.queue.add(record.queue)
+
+    def _count_client(self, record: RequestRecord, name: str) -> None:
+        tally = self.clients.get(name)
+        if tally is None:
+            name = name if len(self.clients) < MOST_CLIENTS else OTHER_CLIENTS
+            tally = self.clients.setdefault(name, Tally())
+        tally.outcomes[record.outcome] += 1
+        for tokens, cost, currency in (
+            (record.tokens, record.cost, record.currency),
+            *((each.tokens, each.cost, each.currency) for each in record.given_up),
+        ):
+            if tokens is not None:
+                tally.usage.add(tokens, cost, currency)
 
     def _count_given_up(self, attempt: GivenUp, slot: str | None) -> None:
         """Count an attempt where it belongs, not where its request does."""

@@ -8,9 +8,12 @@ from typing import Any, Protocol
 
 from klein import Klein
 from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException
 
-from skyproxy.errors import SkyproxyError, Unavailable
+from skyproxy.access.audit import NAMESPACE
+from skyproxy.errors import InternalError, SkyproxyError, Unavailable
 from skyproxy.formats.json_body import encode
 from skyproxy.web.actions import Act, Operations, Reloaded, add_actions, object_in, reload_shape
 from skyproxy.web.lookups import LookUp, add_lookups
@@ -18,7 +21,22 @@ from skyproxy.web.observations import Observations
 from skyproxy.web.request import query_of
 from skyproxy.web.who import who_at_socket
 
+_log = Logger()
+_audit = Logger(namespace=NAMESPACE)
+
 TOKEN = b"X-Skyproxy-Token"
+
+
+class Keys(Protocol):
+    """What the command ``skyproxy keys`` asks for. Each but the first takes what was sent, and who asks."""
+
+    def listed(self) -> Deferred[dict[str, Any]]: ...
+
+    def create(self, sent: dict[str, Any], by: str) -> Deferred[dict[str, Any]]: ...
+
+    def rotate(self, sent: dict[str, Any], by: str) -> Deferred[dict[str, Any]]: ...
+
+    def revoke(self, sent: dict[str, Any], by: str) -> Deferred[dict[str, Any]]: ...
 
 
 class Actions(Protocol):
@@ -34,11 +52,12 @@ class Actions(Protocol):
 class AdminApi:
     """``GET /api/status``, ``GET /api/stats``, ``GET /api/now``, ``GET /api/requests`` and each of them by its id,
     ``GET /api/costs``, ``GET /api/book``, ``GET /api/changes``, the actions of :mod:`skyproxy.web.actions`,
-    ``POST /api/reload``, ``POST /api/stop``.
+    ``POST /api/reload``, ``POST /api/stop``, ``GET /api/keys``, ``POST /api/keys/create``, ``rotate`` and ``revoke``.
 
     :param figures: those of ``/api/stats``.
     :param observations: what people see; None: nothing is served now.
     :param operations: what people have done; None: nothing is served now.
+    :param keys: those of clients; None: nothing is served now.
     :param token: that each request must bring; None: the socket is for its owner alone.
     """
 
@@ -51,11 +70,13 @@ class AdminApi:
         token: str | None = None,
         observations: Observations | None = None,
         operations: Operations | None = None,
+        keys: Keys | None = None,
     ) -> None:
         self._actions = actions
         self._figures = figures
         self._observations = observations
         self._operations = operations
+        self._keys = keys
         self._token = token
 
     @app.route("/api/status", methods=["GET"])
@@ -119,9 +140,45 @@ class AdminApi:
             raise Unavailable("Nothing is served now: no game runs.")
         return self._operations
 
+    @app.route("/api/keys", methods=["GET"])
+    def keys(self, request: Any) -> Deferred[None]:
+        return self._of_keys(request, lambda keys: keys.listed())
+
+    @app.route("/api/keys/create", methods=["POST"])
+    def create_key(self, request: Any) -> Deferred[None]:
+        return self._of_keys(request, lambda keys: keys.create(object_in(request), who_at_socket(request)))
+
+    @app.route("/api/keys/rotate", methods=["POST"])
+    def rotate_key(self, request: Any) -> Deferred[None]:
+        return self._of_keys(request, lambda keys: keys.rotate(object_in(request), who_at_socket(request)))
+
+    @app.route("/api/keys/revoke", methods=["POST"])
+    def revoke_key(self, request: Any) -> Deferred[None]:
+        return self._of_keys(request, lambda keys: keys.revoke(object_in(request), who_at_socket(request)))
+
+    def _of_keys(self, request: Any, act: Callable[[Keys], Deferred[dict[str, Any]]]) -> Deferred[None]:
+        if not self._may(request):
+            return _refused(request)
+
+        def failed(failure: Failure) -> None:
+            error = failure.value
+            if not isinstance(error, SkyproxyError):
+                _log.failure("Keys could not be changed", failure=failure)
+                error = InternalError("This failed by a fault of skyproxy; its log tells more.")
+            _send(request, error.as_object(), error.status)
+
+        try:
+            if self._keys is None:
+                raise Unavailable("Nothing is served now: no game runs.")
+            done = act(self._keys)
+        except SkyproxyError as error:
+            return _answered(request, error.as_object(), error.status)
+        return done.addCallbacks(lambda value: _send(request, value, 200), failed)
+
     @app.route("/api/stop", methods=["POST"])
     def stop(self, request: Any) -> Deferred[None]:
         def stop() -> dict[str, Any]:
+            _audit.info("A stop is asked for", by=who_at_socket(request))
             self._actions.stop()
             return {"stopping": True}
 

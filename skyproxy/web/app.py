@@ -14,19 +14,20 @@ from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WrongMethodForPath
 
-from skyproxy.errors import InternalError, MethodNotAllowed, NotFound, OriginNotAllowed, ShuttingDown, SkyproxyError
+from skyproxy.errors import InternalError, MethodNotAllowed, NotFound, ShuttingDown, SkyproxyError
 from skyproxy.formats import json_body
 from skyproxy.http.common.headers import Fields
 from skyproxy.pipeline.proxy import Proxy, Runtime, refuse
 from skyproxy.pipeline.request import Endpoint, Request
 from skyproxy.web.acting import Acting
 from skyproxy.web.actions import Act, add_actions
-from skyproxy.web.client import HttpClient, client_of
-from skyproxy.web.cors import Cors, preflight
+from skyproxy.web.answering import JSON, Answering, challenge
+from skyproxy.web.client import HttpClient
+from skyproxy.web.door import Door, Entrance
 from skyproxy.web.events import EventStreams
 from skyproxy.web.figures import Sources, figures
 from skyproxy.web.forwarded import forwarded
-from skyproxy.web.host import check_host, check_near
+from skyproxy.web.login import add_login
 from skyproxy.web.lookups import LookUp, add_lookups
 from skyproxy.web.metrics.exposition import Metrics
 from skyproxy.web.observations import Observations
@@ -37,17 +38,11 @@ from skyproxy.web.shapes import model_object
 
 _log = Logger()
 
-_JSON = ((b"Content-Type", b"application/json"),)
-_Serve = Callable[[HttpClient], Deferred[None] | None]
-
 # A client's setting may be the whole URL or a part of it: with /v1 and without, all arrive.
 _PROXIED = {f"{before}{each.value}": each for each in Endpoint for before in ("/v1", "")} | {"/v1": Endpoint.CHAT}
 
-# Asked by supervisors and balancers, under whatever name. They tell nothing that a page could use.
-_FOR_ALL = frozenset({b"/healthz", b"/readyz"})
 
-
-class Api:
+class Api(Answering):
     """The OpenAI-compatible API, the two questions that a supervisor asks, and the instruments.
 
     :param runtime: gives the current runtime.
@@ -55,6 +50,7 @@ class Api:
     :param sources: what the instruments read.
     :param observations: what people see; *streams* brings it as it changes, and *page* shows it.
     :param acting: what people have done.
+    :param door: lets requests in.
     :param now: wall-clock time, for ``/healthz``.
     """
 
@@ -71,12 +67,11 @@ class Api:
         streams: EventStreams,
         page: Page,
         acting: Acting,
+        door: Door,
         now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
+        super().__init__(runtime, ids, clock, door)
         self._proxy = proxy
-        self._runtime = runtime
-        self._ids = ids
-        self._clock = clock
         self._sources = sources
         self._observations = observations
         self._streams = streams
@@ -90,23 +85,24 @@ class Api:
     @app.route("/v1/models", methods=["GET"])
     @app.route("/models", methods=["GET"])
     def models(self, request: ApiRequest) -> Deferred[None]:
-        data = [model_object(name) for name in self._runtime().router.model_ids()]
-        return self._answered(request, lambda: {"object": "list", "data": data})
+        return self.client_asks(
+            request, lambda names: {"object": "list", "data": [model_object(name) for name in names]}
+        )
 
     @app.route("/v1/models/<path:name>", methods=["GET"])
     @app.route("/models/<path:name>", methods=["GET"])
     def model(self, request: ApiRequest, name: str) -> Deferred[None]:
-        def find() -> dict[str, Any]:
-            if name not in self._runtime().router.model_ids():
+        def find(names: list[str]) -> dict[str, Any]:
+            if name not in names:
                 raise NotFound("There is no such model here; GET /v1/models lists those there are.", param="model")
             return model_object(name)
 
-        return self._answered(request, find)
+        return self.client_asks(request, find)
 
     @app.route("/healthz", methods=["GET"])
     def healthz(self, request: ApiRequest) -> Deferred[None]:
         timestamp = self._now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return self._answered(request, lambda: {"status": "ok", "timestamp": timestamp})
+        return self.answered(request, lambda: {"status": "ok", "timestamp": timestamp}, Entrance.OPEN)
 
     @app.route("/readyz", methods=["GET"])
     def readyz(self, request: ApiRequest) -> Deferred[None]:
@@ -115,7 +111,7 @@ class Api:
                 raise ShuttingDown("skyproxy is shutting down.", retry_after=1.0)
             return {"status": "ready"}
 
-        return self._answered(request, ready)
+        return self.answered(request, ready, Entrance.OPEN)
 
     # The instruments. They tell what goes on here: to programs on this machine, not to whatever page a browser shows.
 
@@ -126,11 +122,11 @@ class Api:
             body, content_type = self._metrics.render(accept.decode("latin-1"))
             return body, [(b"Content-Type", content_type.encode("ascii"))]
 
-        return self._sent(request, render)
+        return self.sent(request, render, entrance=Entrance.METRICS)
 
     @app.route("/api/stats", methods=["GET"])
     def stats(self, request: ApiRequest) -> Deferred[None]:
-        return self._answered(request, lambda: figures(self._sources))
+        return self.answered(request, lambda: figures(self._sources))
 
     # What people see, on this machine alone: see skyproxy.web.shapes.
 
@@ -140,7 +136,7 @@ class Api:
 
     @app.route("/api/events", methods=["GET"])
     def events(self, request: ApiRequest) -> Deferred[None]:
-        return self._served(request, lambda client: self._streams.open(client, query_of(request), request.transport))
+        return self.served(request, lambda client: self._streams.open(client, query_of(request), request.transport))
 
     # What people have done: see skyproxy.web.actions.
     @app.route("/api/changes", methods=["GET"])
@@ -149,40 +145,40 @@ class Api:
 
     @app.route("/api/session", methods=["GET"])
     def session(self, request: ApiRequest) -> Deferred[None]:
-        return self._served(request, lambda client: self._acting.begin(request, client))
+        return self.served(request, lambda client: self._acting.begin(request, client))
 
     @app.route("/api/reload", methods=["POST"])
     def reload(self, request: ApiRequest) -> Deferred[None]:
-        return self._served(request, lambda client: self._acting.reload(request, client))
+        return self.served(request, lambda client: self._acting.reload(request, client))
 
     @app.route("/api/profile/<name>", methods=["GET"])
     def hotkey(self, request: ApiRequest, name: str) -> Deferred[None]:
-        return self._served(request, lambda client: self._acting.hotkey(request, client, name))
+        return self.served(request, lambda client: self._acting.hotkey(request, client, name), entrance=Entrance.NEAR)
 
     def looked_up(self, request: ApiRequest, find: LookUp) -> Deferred[None]:
         def begin(client: HttpClient) -> Deferred[None]:
             found = find(self._observations)
-            return found.addCallback(lambda value: client.answer(200, _JSON, json_body.encode(value)))
+            return found.addCallback(lambda value: client.answer(200, JSON, json_body.encode(value)))
 
-        return self._served(request, begin)
+        return self.served(request, begin)
 
     @app.handle_errors(WrongMethodForPath)  # type: ignore[arg-type]
     def wrong_method(self, request: ApiRequest, failure: Failure) -> Deferred[None]:
         assert isinstance(failure.value, WrongMethodForPath)
         allowed = ", ".join(sorted({*(failure.value.valid_methods or ()), "OPTIONS"})).encode("ascii")
         if request.method == b"OPTIONS":
-            return self._preflight(request, allowed)
+            return self.may_ask(request, allowed)
         error = MethodNotAllowed(f"This path is for {allowed.decode('ascii')}.")
-        return self._refused(request, error, [(b"Allow", allowed)])
+        return self.refused(request, error, [(b"Allow", allowed)])
 
     @app.handle_errors(HTTPException)  # type: ignore[arg-type]
     def no_such_path(self, request: ApiRequest, failure: Failure) -> Deferred[None]:
         error = NotFound("There is nothing at this path; the API is at /v1/chat/completions and its siblings.")
-        return self._refused(request, error)
+        return self.refused(request, error)
 
     @app.handle_errors(Exception)  # type: ignore[arg-type]
     def fault(self, request: ApiRequest, failure: Failure) -> Deferred[None]:
-        client, request_id = self._client(request)
+        client, request_id = self.client(request)
         _log.failure("Request failed by a fault of skyproxy", failure=failure, request_id=request_id)
         if request.finished:
             return succeed(None)
@@ -197,16 +193,19 @@ class Api:
 
     def act(self, request: ApiRequest, act: Act, name: str) -> Deferred[None]:
         """Have an action done; see :mod:`skyproxy.web.actions`."""
-        return self._served(request, lambda client: self._acting.act(request, client, act, name))
+        if self._acting.is_hotkey(request):
+            return self.hotkey(request, name)
+        return self.served(request, lambda client: self._acting.act(request, client, act, name))
 
     def proxied(self, request: ApiRequest, endpoint: Endpoint) -> Deferred[None]:
-        client, request_id = self._client(request)
+        client, request_id = self.client(request)
         fields = request.fields
         try:
-            self._admit(request, client)
-            body = request.plain_body(self._runtime().config.proxy.max_body)
+            self.admit(request, client)
+            identity = self.door.client(request) if self.door.access.on else None
+            body = request.plain_body(self.runtime().config.proxy.max_body)
         except SkyproxyError as error:
-            refuse(client, error)
+            refuse(client, error, challenge(error))
             return succeed(None)
         recording = self._observations.bodies.begin()
         return self._proxy.serve(
@@ -214,72 +213,17 @@ class Api:
                 endpoint=endpoint,
                 request_id=request_id,
                 content_type=fields.get(b"content-type", b""),
-                credentials=fields.get(b"authorization", b""),
+                credentials=fields.get(b"authorization", b"") if identity is None else identity.name.encode("ascii"),
                 headers=forwarded(fields),
                 body=body,
                 cache_control=fields.get(b"cache-control", b""),
+                identity=identity,
             ),
             client if recording is None else RecordingClient(client, recording),
         )
 
     def _observed(self, request: ApiRequest, make: Callable[..., dict[str, Any]], *arguments: Any) -> Deferred[None]:
-        return self._near(request, lambda: (json_body.encode(make(*arguments)), _JSON))
-
-    def _near(self, request: ApiRequest, make: Callable[[], tuple[bytes, Fields]]) -> Deferred[None]:
-        return self._sent(request, make, near=True)
-
-    def _served(self, request: ApiRequest, serve: _Serve, refused: Fields = (), near: bool = True) -> Deferred[None]:
-        """Have *serve* answer; *refused* are headers of a refusal. Clients on other machines are refused if *near*."""
-        client, _ = self._client(request)
-        try:
-            self._admit(request, client)
-            if near:
-                check_near(request.client)
-            return serve(client) or succeed(None)
-        except SkyproxyError as error:
-            refuse(client, error, refused)
-            return succeed(None)
-
-    def _answered(self, request: ApiRequest, make: Callable[[], dict[str, Any]]) -> Deferred[None]:
-        return self._sent(request, lambda: (json_body.encode(make()), _JSON))
-
-    def _sent(
-        self, request: ApiRequest, make: Callable[[], tuple[bytes, Fields]], refused: Fields = (), near: bool = False
-    ) -> Deferred[None]:
-        """Answer with what *make* gives, the body and its headers; the rest is as for :meth:`_served`."""
-
-        def send(client: HttpClient) -> None:
-            body, headers = make()
-            client.answer(200, headers, body)
-
-        return self._served(request, send, refused, near)
-
-    def _refused(self, request: ApiRequest, error: SkyproxyError, headers: Fields = ()) -> Deferred[None]:
-        def refused() -> tuple[bytes, Fields]:
-            raise error
-
-        return self._sent(request, refused, headers)
-
-    def _preflight(self, request: ApiRequest, allowed: bytes) -> Deferred[None]:
-        asked = preflight(request.header(b"Access-Control-Request-Headers"))
-        return self._served(request, lambda client: client.answer(204, [(b"Allow", allowed), *asked], b""), near=False)
-
-    def _admit(self, request: ApiRequest, client: HttpClient) -> None:
-        fields, settings = request.fields, self._runtime().config.proxy
-        origin = fields.get(b"origin")
-        if origin is not None:
-            if len(request.requestHeaders.getRawHeaders(b"origin", ())) > 1:
-                raise OriginNotAllowed("The request has more than one Origin header.")
-            client.headers.extend(Cors(settings.cors_origins).headers(origin))
-        if request.path not in _FOR_ALL:
-            check_host(fields.get(b"host"), request.getHost(), settings.allowed_hosts)  # type: ignore[no-untyped-call]
-
-    def _client(self, request: ApiRequest) -> tuple[HttpClient, str]:
-        request_id = self._ids.of(request)
-        headers = [(b"X-Request-Id", request_id.encode("ascii"))]
-        if self._runtime().config.is_demo:
-            headers.append((b"X-Skyproxy-Demo", b"true"))
-        return client_of(request, headers, self._clock.seconds), request_id
+        return self.data(request, lambda: (json_body.encode(make(*arguments)), JSON))
 
 
 def _proxied(endpoint: Endpoint) -> Callable[[Api, ApiRequest], Deferred[None]]:
@@ -297,4 +241,5 @@ add_lookups(Api.app, Api.looked_up)
 add_actions(Api.app, Api.act)
 for _path, _endpoint in _PROXIED.items():
     Api.app.route(_path, methods=["POST"], endpoint=_path)(_proxied(_endpoint))
-add_page(Api.app, Api._near, Api._served, lambda api: api._page)
+add_login(Api.app, Api.from_the_shell, lambda api: api.door)
+add_page(Api.app, Api.shell, Api.data, Api.served, lambda api: api._page)

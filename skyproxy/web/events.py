@@ -136,6 +136,11 @@ class EventStreams:
         for each in list(self._listeners):
             self._end(each, self._event("bye", {"v": shapes.VERSION}))
 
+    def renew(self) -> None:
+        """End all streams: who still may have one asks for it again."""
+        for each in list(self._listeners):
+            self._end(each)
+
     def _begin(self) -> None:
         """The first has come."""
         self._observations.refresh()

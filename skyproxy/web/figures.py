@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from skyproxy import __version__
@@ -30,6 +30,7 @@ class Sources:
     :ivar stores: of answers, by name.
     :ivar under_way: gives the number of requests that are not over.
     :ivar gate: knows of limits and budgets.
+    :ivar refused_doors: requests that were refused before anything was looked at, by reason.
     """
 
     statistics: Statistics
@@ -42,6 +43,7 @@ class Sources:
     stores: Mapping[str, Store]
     under_way: Callable[[], int]
     gate: Gate
+    refused_doors: Mapping[str, int] = field(default_factory=dict)
 
 
 def figures(sources: Sources) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which requests of a browser may do something here: those of the page that skyproxy itself serves, on this machine.
+"""Which requests of a browser may do something here: those of the page that skyproxy itself serves.
 
 A page proves that it is that page by two things together: a cookie, which its browser keeps for this port of this host,
 and a header whose value only who can read the answer of ``GET /api/session`` knows, as pages of other origins cannot.
@@ -11,7 +11,6 @@ import secrets
 from typing import Any
 
 from skyproxy.errors import OriginNotAllowed, SkyproxyError
-from skyproxy.web.host import check_near
 
 CSRF = b"x-skyproxy-csrf"
 
@@ -28,7 +27,8 @@ class NotAllowed(SkyproxyError):
 
 
 class Sessions:
-    """Gives pages what they have to bring, and looks whether they bring it. Nothing is kept for each.
+    """Gives pages what they have to bring, and looks whether they bring it. Nothing is kept for each. Who may have a
+    page at all is for :mod:`skyproxy.web.door` to say.
 
     :param key: of this process; None: a new one.
     """
@@ -41,12 +41,11 @@ class Sessions:
 
         :raise OriginNotAllowed: a page of another origin asks.
         """
-        check_near(request.client)
         check_same_origin(request)
-        value = self._cookie(request) or secrets.token_urlsafe(24).encode("ascii")
+        value = cookie_value(request, cookie_name(request)) or secrets.token_urlsafe(24).encode("ascii")
         name = cookie_name(request)
         secure = b"; Secure" if request.isSecure() else b""
-        cookie = b"%b=%b; Path=/api; HttpOnly; SameSite=Strict%b" % (name, value, secure)
+        cookie = b"%b=%b; Path=/; HttpOnly; SameSite=Strict%b" % (name, value, secure)
         csrf = self._csrf(value)
         return {"v": 1, "csrf": csrf, "header": "X-Skyproxy-Csrf", "cookie": name.decode("ascii")}, cookie
 
@@ -56,9 +55,8 @@ class Sessions:
         :raise OriginNotAllowed: a page of another origin asks.
         :raise NotAllowed: it does not bring what the page brings.
         """
-        check_near(request.client)
         check_same_origin(request)
-        value, given = self._cookie(request), request.header(CSRF) or b""
+        value, given = cookie_value(request, cookie_name(request)), request.header(CSRF) or b""
         if value is None:
             raise NotAllowed("The cookie is missing: ask for GET /api/session first. Programs use the admin socket.")
         if not hmac.compare_digest(given, self._csrf(value).encode("ascii")):
@@ -67,21 +65,21 @@ class Sessions:
     def _csrf(self, cookie: bytes) -> str:
         return hmac.new(self._key, cookie, "sha256").hexdigest()
 
-    @staticmethod
-    def _cookie(request: Any) -> bytes | None:
-        name = cookie_name(request)
-        for line in request.requestHeaders.getRawHeaders(b"cookie", ()):
-            for each in line.split(b";"):
-                key, _, value = each.strip().partition(b"=")
-                if key == name and 16 <= len(value) <= 64 and value.replace(b"-", b"").replace(b"_", b"").isalnum():
-                    return bytes(value)
-        return None
-
 
 def cookie_name(request: Any) -> bytes:
     """Browsers send a cookie to every port of its host, so that the port is in its name."""
     port = getattr(request.getHost(), "port", None)
     return b"skyproxy_%d" % port if port else b"skyproxy"
+
+
+def cookie_value(request: Any, name: bytes) -> bytes | None:
+    """The value of the cookie *name*, of those that are made here; None: *request* has none."""
+    for line in request.requestHeaders.getRawHeaders(b"cookie", ()):
+        for each in line.split(b";"):
+            key, _, value = each.strip().partition(b"=")
+            if key == name and 16 <= len(value) <= 64 and value.replace(b"-", b"").replace(b"_", b"").isalnum():
+                return bytes(value)
+    return None
 
 
 def check_same_origin(request: Any) -> None:

@@ -30,12 +30,3 @@ def _name_of(user: int) -> str:
         return f"user {pwd.getpwuid(user).pw_name}"
     except (ImportError, KeyError):
         return f"user {user}"
-
-
-def who_at(request: Any, what: str) -> str:
-    """The client of a request where skyproxy serves.
-
-    :param what: ``page`` or ``hotkey``.
-    """
-    host = getattr(request.client, "host", None)
-    return f"{what} at {host}" if host else f"{what} at a UNIX socket"

@@ -276,7 +276,7 @@ def session_of(house: House) -> dict[str, str]:
     answer = house.call("GET", "/api/session", headers={"Sec-Fetch-Site": "same-origin"})
     cookie = answer.headers["set-cookie"]
     port = house.run.address[1]
-    assert cookie.startswith(f"skyproxy_{port}=") and cookie.endswith("; Path=/api; HttpOnly; SameSite=Strict")
+    assert cookie.startswith(f"skyproxy_{port}=") and cookie.endswith("; Path=/; HttpOnly; SameSite=Strict")
     return {"Cookie": cookie.partition(";")[0], "X-Skyproxy-Csrf": answer.json()["csrf"]}
 
 

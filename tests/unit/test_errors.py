@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy import errors
 from skyproxy.access.errors import TokenLimitExceeded
+from skyproxy.access.refusals import ModelNotAllowed
 from skyproxy.errors import (
     SkyproxyError,
     Unavailable,
@@ -56,8 +57,8 @@ class ErrorsTests(SynchronousTestCase):
 
     def test_codes_tell_errors_apart(self) -> None:
         # UpstreamReported speaks for the provider, as its base does; of UpstreamUnusable only skyproxy need know.
-        # Both limits have OpenAI's one code.
-        alike = (SkyproxyError, UpstreamReported, UpstreamUnusable, TokenLimitExceeded)
+        # OpenAI has one code for both limits, and one for models that there are not and that one may not have.
+        alike = (SkyproxyError, UpstreamReported, UpstreamUnusable, TokenLimitExceeded, ModelNotAllowed)
         codes = [kind.code for kind in all_kinds() if kind not in alike]
         self.assertNotIn(None, codes)
         self.assertEqual(len(codes), len(set(codes)))

@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
+from skyproxy.access.audit import NAMESPACE
 from skyproxy.config import Config
 from skyproxy.config.overlay import Setting, of_profile, problem_of, same
 from skyproxy.config.profiles import NO_PROFILE
@@ -32,6 +33,7 @@ from skyproxy.process.providers import Providers
 from skyproxy.util.close_matches import nearest
 
 _log = Logger()
+_audit = Logger(namespace=NAMESPACE)
 
 VERSION = 1
 
@@ -265,7 +267,7 @@ class Operations:
             if action.can_be_undone:
                 self._providers.build(changed(self.config, changes), changes)
             self._action_log.note(action)
-            _log.info("Changed by hand", action=action.id, by=action.by, what=action.text)
+            _audit.info("Changed by hand", action=action.id, by=action.by, what=action.text)
         return {
             "v": VERSION,
             "dry_run": dry_run,

@@ -156,7 +156,7 @@ class Collector:
         counts, books = self._entries
         book = books.get(minute) or self.book(minute)
         book.finished += 1
-        host = getattr(address, "host", None) or ""
+        host = record.client or getattr(address, "host", None) or ""
         client = self._clients.known.get(host) or self._clients.admit(host)
         slot, model = record.slot, record.upstream_model or ""
         if slot is None:

@@ -140,7 +140,7 @@ class Facts(NamedTuple):
     :ivar number: counts those that are over; 0: it is under way.
     :ivar arrived: seconds since the epoch.
     :ivar model: as the client names it.
-    :ivar client: the address it came from.
+    :ivar client: by the name that its key has; without one, the address it came from.
     :ivar agent: what the client calls itself.
     :ivar outcome: None: it is under way.
     :ivar error: in plain words, for people.

@@ -163,7 +163,7 @@ def facts_of(number: int, kept: Kept) -> Facts:
         slot=record.slot,
         model=record.model,
         endpoint=record.endpoint,
-        client=host_of(address),
+        client=record.client or host_of(address),
         agent=agent_of(agent),
         stream=record.stream,
         outcome=record.outcome,

@@ -67,7 +67,8 @@ def search(ring: RequestRing, query: Query, background: Set[str] = frozenset()) 
     clients: dict[str, None] = {}
     text, matching, more = query.text.casefold(), 0, False
     for number, kept in ring.kept():
-        record, client = kept[0], host_of(kept[4][0])
+        record = kept[0]
+        client = record.client or host_of(kept[4][0])
         slots[record.slot or ""] = providers[record.provider or ""] = clients[client] = None
         if not _matches(query, text, kept, client):
             continue

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from skyproxy.web.figures import Sources
 from skyproxy.web.metrics.access import access
 from skyproxy.web.metrics.aliases import aliases
+from skyproxy.web.metrics.clients import clients
 from skyproxy.web.metrics.deployments import deployments
 from skyproxy.web.metrics.itself import itself
 from skyproxy.web.metrics.process import ProcessMetrics
@@ -25,8 +26,8 @@ _OPEN_METRICS = "application/openmetrics-text"
 class Metrics(Collector):
     """Makes the metrics anew each time they are asked for. Nothing is kept or counted here.
 
-    Labels are names from the configuration, statuses, and words of skyproxy's own: never what a client wrote. So the
-    number of time series is bounded by the configuration.
+    Labels are names from the configuration and of clients, statuses, and words of skyproxy's own: never what a client
+    wrote. So the number of time series is bounded by the configuration.
     """
 
     def __init__(self, sources: Sources) -> None:
@@ -59,6 +60,7 @@ class Metrics(Collector):
         yield from providers(sources.providers())
         yield from deployments(sources.providers())
         yield from access(sources.gate)
+        yield from clients(sources.statistics.clients, sources.refused_doors)
         yield from itself(sources)
         yield from self._process.collect()
         yield from aliases(sources)

@@ -63,7 +63,7 @@ access:
   store: keys/access.sqlite
   admin: {{key_hash: "sha256:{"01" * 32}"}}
   metrics: {{key_hash: "sha256:{"02" * 32}"}}
-  trust_forwarded_from: [127.0.0.1, 10.0.0.0/8]
+  trust_forwarded_from: [127.0.0.1, 10.0.0.0/8, unix]
 """
         )
         lydia, faendal = config.clients["lydia-pc"], config.clients["faendal"]
@@ -79,7 +79,7 @@ access:
         access = config.access
         self.assertEqual((access.required, access.store), ("false", self.cwd / "keys/access.sqlite"))
         self.assertEqual(access.admin, HeldKey(key_hash=(f"sha256:{'01' * 32}",)))
-        self.assertEqual(access.trust_forwarded_from, ("127.0.0.1/32", "10.0.0.0/8"))
+        self.assertEqual(access.trust_forwarded_from, ("127.0.0.1/32", "10.0.0.0/8", "unix"))
         purse = config.proxy.purse
         assert purse is not None and purse.on_budget is not None
         self.assertEqual((purse.per, purse.on_budget.slot), ("evening", "local"))

@@ -76,9 +76,10 @@ class HintTests(ConfigTestCase):
 
     def test_an_address_for_everybody(self) -> None:
         for text in ("listen_address: 0.0.0.0", "listen: 'tcp:80'"):
-            (warning,) = self.warnings(f"{PROVIDERS}proxy: {{{text}}}")
+            self.assertEqual(self.warnings(f"{PROVIDERS}proxy: {{{text}}}"), (), "it does not start without clients")
+            (warning,) = self.warnings(f"{PROVIDERS}proxy: {{{text}}}\naccess: {{required: false}}")
             self.assertRegex(warning, r"Anybody .* spend their keys.*tcp:35791:interface=127\.0\.0\.1")
-        (warning,) = self.load_text(PROVIDERS + "proxy: {}", listen="tcp:80").warnings
+        (warning,) = self.load_text(PROVIDERS + "access: {required: false}", listen="tcp:80").warnings
         self.assertIn("Anybody", warning)
 
     def test_which_addresses_are_for_everybody(self) -> None:

@@ -181,7 +181,7 @@ class Case(SynchronousTestCase):
 
     def connect(self, data: bytes = POST) -> StringTransport:
         """A client that has sent *data*."""
-        transport = StringTransport()
+        transport = StringTransport(peerAddress=IPv4Address("TCP", "127.0.0.1", 50_000))
         factory = self.reactor.tcpServers[0][1]
         protocol = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 50_000))
         protocol.makeConnection(transport)
@@ -587,7 +587,11 @@ class StopTests(Case):
         self.assertEqual(self.logging.asked, ["start", "stop"])
 
     def test_all_its_ports_are_closed(self) -> None:
-        self.service = self.make(config_of(TEXT.replace('"tcp:1234:interface=127.0.0.1"', "[1234, 10.0.0.7:80]")))
+        self.service = self.make(
+            config_of(
+                TEXT.replace('"tcp:1234:interface=127.0.0.1"', "[1234, 10.0.0.7:80]") + "access: {required: false}"
+            )
+        )
         self.start()
         self.assertIn("skyproxy listens at http://127.0.0.1:1234/v1", self.said)
         self.assertEqual([each[3] for each in self.reactor.tcpServers], ["127.0.0.1", "::1", "10.0.0.7"])

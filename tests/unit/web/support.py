@@ -18,6 +18,8 @@ from twisted.logger import LogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from skyproxy.access.access import Access
+from skyproxy.access.audit import Audit
 from skyproxy.access.budgets.budgets import Budgets
 from skyproxy.access.budgets.store import BudgetStore
 from skyproxy.access.gate import Gate
@@ -38,8 +40,10 @@ from skyproxy.web.accounts import Accounts
 from skyproxy.web.acting import Acting
 from skyproxy.web.app import Api
 from skyproxy.web.bodies import Bodies
+from skyproxy.web.door import Door
 from skyproxy.web.events import EventStreams
 from skyproxy.web.figures import Sources
+from skyproxy.web.logins import Logins
 from skyproxy.web.observations import Observations
 from skyproxy.web.page.files import PageFiles, shipped
 from skyproxy.web.page.guides import Guides
@@ -237,6 +241,9 @@ class WebCase(SynchronousTestCase):
         self.key_tests = key_tests
         self.operations = FakeOperations()
         self.asked_to_reload: list[str] = []
+        self.access = Access(lambda config: config.access.store, lambda: self.wall)
+        self.audit = Audit(self.clock.seconds)
+        door = Door(self.access, self.audit, Sessions(), Logins(self.clock.seconds))
         self.api = Api(
             proxy,
             lambda: runtime,
@@ -250,9 +257,10 @@ class WebCase(SynchronousTestCase):
                 Guides(page_files.version),
                 Setup(lambda: runtime, self.reloads, lambda: "http://127.0.0.1:1/v1"),
                 Testing(lambda: runtime, key_tests),
-                sessions := Sessions(),
+                door,
             ),
-            Acting(self.operations, self.reload, lambda: self.config.profile_token, sessions),
+            Acting(self.operations, door, self.reload, lambda: self.config.profile_token),
+            door,
             now=lambda: NOW,
         )
         limits = ServerLimits(body_bytes=100_000)

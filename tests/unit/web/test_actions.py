@@ -97,7 +97,7 @@ class ActionsTests(WebCase):
         first, again = self.ask("GET", "/api/session"), self.ask("GET", "/api/session")
         self.assertEqual(first.json(), again.json(), "the browser has sent its cookie")
         cookie = first.headers["set-cookie"]
-        self.assertTrue(cookie.endswith("; Path=/api; HttpOnly; SameSite=Strict"), cookie)
+        self.assertTrue(cookie.endswith("; Path=/; HttpOnly; SameSite=Strict"), cookie)
         same = self.ask("GET", "/api/session", Cookie=f"a=b; {cookie.partition(';')[0]}; c")
         self.assertEqual(same.json()["csrf"], first.json()["csrf"], "several tabs have one")
         self.assertEqual(first.headers["cache-control"], "no-store")

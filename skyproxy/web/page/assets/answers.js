@@ -1,6 +1,6 @@
 // An answer of this origin's API, as it streams, with the times at which its parts came.
 
-import {address} from './api.js';
+import {address, isLoggedIn, proof} from './api.js';
 
 const SENTENCE = /[.!?…]+(?=[\s"'”’*)])|[。！？]/;
 const ABBREVIATIONS = /(^|\s)(mr|mrs|ms|dr|st|prof|vs|etc|e\.g|i\.e)\.$/i;
@@ -68,12 +68,17 @@ export async function ask(model, text, {signal, heard, fields}) {
     }
   }
 
+  const asked = (more) => fetch(address('v1/chat/completions'), {
+    // What was kept from before would tell nothing of today.
+    method: 'POST', headers: {'Content-Type': 'application/json', ...more}, body: JSON.stringify(body), cache: 'no-store',
+    signal,
+  });
+
   heard(answer);
   try {
-    const response = await fetch(address('v1/chat/completions'), {
-      // What was kept from before would tell nothing of today.
-      method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify(body), cache: 'no-store', signal,
-    });
+    let response = await asked({});
+    // Where clients need keys, this page needs to prove that it is the one where the admin key was typed.
+    if (response.status === 403 && isLoggedIn()) response = await asked(await proof(signal));
     answer.status = response.status;
     answer.id = response.headers.get('X-Request-Id') ?? '';
     heard(answer);

@@ -24,6 +24,12 @@ export const get = (path, query, signal) => asked('GET', path, query, signal);
 
 let session = null;
 
+/** The header that proves that this page asks. */
+export async function proof(signal) {
+  session ??= await get('api/session', null, signal);
+  return {[session.header]: session.csrf};
+}
+
 /**
  * What comes of a POST of *value*. It brings what proves that this page sends it. A skyproxy that was started again does
  * not know that any more, nor does one know a cookie that is gone: then nothing was done, and it is sent once more.
@@ -60,4 +66,24 @@ async function asked(method, path, query, signal, sent, more) {
   }
   if (!response.ok) throw new Refusal(value?.error?.message ?? `skyproxy says ${response.status}.`, response.status, value);
   return value;
+}
+
+const LOGIN = 'skyproxy-admin';
+
+/** Whether somebody has typed the admin key in this tab. */
+export function isLoggedIn() {
+  try {
+    return sessionStorage.getItem(LOGIN) === 'yes';
+  } catch {
+    return false;
+  }
+}
+
+/** Remembers it for this tab: 'yes', or '' to forget it. */
+export function rememberLogin(value) {
+  try {
+    sessionStorage.setItem(LOGIN, value);
+  } catch {
+    // Then there is no button to log out.
+  }
 }

@@ -82,12 +82,17 @@ async function failed() {
   const wait = RETRY_MS;
   retry = setTimeout(open, wait);
   let refusal = '';
+  let refusedBy = 0;
   try {
     await get('api/now');
   } catch (error) {
     if (error.status) refusal = error.message;
+    refusedBy = error.status;
   }
+  // Who has no key is asked for it: trying again would not help.
+  if (refusedBy === 401) clearTimeout(retry);
   set((state) => {
+    state.refusedBy = refusedBy;
     state.retryAt = Date.now() + wait;
     if (state.live !== 'stopped') {
       if (state.live !== 'lost') state.lostAt = state.heardAt || Date.now();

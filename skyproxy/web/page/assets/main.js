@@ -1,5 +1,6 @@
 // The shell: the navigation, the sentence on top, one view, the footer.
 
+import {isLoggedIn} from './api.js';
 import {attribute, h, replace, write} from './dom.js';
 import {zone} from './format.js';
 import {head, sentences} from './head.js';
@@ -35,11 +36,12 @@ document.body.append(
     h('nav', {'aria-label': 'Views'}, h('ul', null, links.map(([, link]) => h('li', null, link)))), live,
   ),
   h('div', {class: 'body'}, top.node, main),
-  h('footer', null, themeSwitch(), keysButton, h('a', {href: '#/changes'}, 'Changes'), h('a', {href: '#/kept'}, 'What was said'), h('a', {href: 'guide/player'}, 'Guides'), h('span', null, `Times: ${zone()}`)),
+  h('footer', null, themeSwitch(), isLoggedIn() && h('button', {type: 'button', class: 'link', on: {click: async () => (await import('./login.js')).logOut()}}, 'Log out'), keysButton, h('a', {href: '#/changes'}, 'Changes'), h('a', {href: '#/kept'}, 'What was said'), h('a', {href: 'guide/player'}, 'Guides'), h('span', null, `Times: ${zone()}`)),
 );
 
 let current = null;
 let shown = null;
+let locked = false;
 
 function route() {
   const [path, query] = location.hash.replace(/^#\/?/, '').split('?', 2);
@@ -57,11 +59,12 @@ function route() {
 let entered = 0;
 
 async function enter() {
+  if (locked) return;
   const {view, argument, query} = route();
   if (current?.stays?.(view.name, argument, query)) return;
   const number = (entered += 1);
   const {make} = await view.load();
-  if (number !== entered) return;
+  if (number !== entered || locked) return;
   const first = current === null;
   current?.leave?.();
   shown = view;
@@ -90,7 +93,25 @@ function skip(event) {
   focus();
 }
 
+/** Shows nothing but a card that asks for the admin key. */
+async function lock(why) {
+  locked = true;
+  current?.leave?.();
+  current = null;
+  document.body.classList.add('locked');
+  document.title = 'skyproxy';
+  const {loginCard} = await import('./login.js');
+  const card = loginCard(why);
+  replace(main, card.node);
+  card.focus();
+}
+
 function tell(state) {
+  if (locked) return;
+  if (state.live === 'refused' && state.refusedBy === 401) {
+    lock(state.refusal);
+    return;
+  }
   top.update(state);
   const [icon, word] = LIVE[state.live];
   write(live, `${icon} ${word}`);

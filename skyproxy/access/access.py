@@ -1,0 +1,137 @@
+"""Whether requests need a key, and whom each key is of."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from skyproxy.access.directory import NOBODY, Directory, Holder, NameInBoth, directory_of
+from skyproxy.access.identity import ClientIdentity
+from skyproxy.access.keys import trouble_with
+from skyproxy.access.refusals import InvalidApiKey
+from skyproxy.access.store import ClientStore, StoreNotUsable
+from skyproxy.config import Config, ConfigError, Problem
+from skyproxy.config.access import AccessSettings
+
+_BEARER = b"bearer "
+_LONGEST_KEY = 512
+"""Bytes of a key that is looked up: none that is longer opens anything."""
+
+
+class Prepared(NamedTuple):
+    """What a configuration, and the store that it names, come to.
+
+    :ivar found_store: whether there is a file of clients.
+    """
+
+    settings: AccessSettings
+    directory: Directory
+    found_store: bool
+
+
+class Access:
+    """Knows who may ask.
+
+    :param store: gives the file of a configuration's clients; None: there can be none.
+    :param wall: the time of day, seconds since the epoch.
+    :ivar on: whether keys are looked at. Where they are not, nothing of this is in a request's way.
+    :ivar required: whether requests need one.
+    :ivar public: whether other machines can reach skyproxy.
+    :ivar settings: of the configuration.
+    :ivar directory: the keys that open something.
+    """
+
+    def __init__(self, store: Callable[[Config], Path | None], wall: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._wall = wall
+        self.on = self.required = self.public = False
+        self.settings = AccessSettings()
+        self.directory = NOBODY
+        self._found_store: Path | None = None
+
+    def prepare(self, config: Config) -> Prepared:
+        """Read what *config* names.
+
+        :raise ConfigError: the store cannot be used, or a client stands in both. Then nobody is let in by it.
+        """
+        path = self._store(config)
+        try:
+            stored = () if path is None else ClientStore(path).read()
+            found = path is not None and path.exists()
+            if path is not None and path == self._found_store and not found:
+                raise StoreNotUsable(f"{path}, the file of clients, is gone: put it back, or start skyproxy anew")
+            directory = directory_of(config.access, config.clients, stored)
+        except StoreNotUsable as error:
+            raise ConfigError([Problem(config.source, None, "access.store", str(error))]) from None
+        except NameInBoth as error:
+            raise ConfigError([Problem(config.source, None, f"clients.{error.name}", str(error))]) from None
+        return Prepared(config.access, directory, found)
+
+    def use(self, config: Config, prepared: Prepared) -> None:
+        """Let in who *prepared* says from now on."""
+        self.settings, self.directory = prepared.settings, prepared.directory
+        self._found_store = self._store(config) if prepared.found_store else None
+        self._decide()
+
+    def listens(self, public: bool) -> None:
+        """Take note of where skyproxy listens.
+
+        :param public: whether other machines reach it there.
+        """
+        self.public = public
+        self._decide()
+
+    def _decide(self) -> None:
+        said = self.settings.required
+        self.required = said == "true" or (said == "auto" and (self.is_reachable or self.directory.has_clients))
+        self.on = self.required or bool(self.directory.clients)
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether others than this machine's users reach skyproxy: at its ports, or by a proxy in front of it."""
+        return self.public or bool(self.settings.trust_forwarded_from)
+
+    @property
+    def lets_nobody_in(self) -> bool:
+        """Whether others reach skyproxy, a key is needed, and nobody has one."""
+        return self.is_reachable and self.required and not self.directory.has_clients
+
+    def holder(self, key: bytes) -> Holder | None:
+        """Whom *key* is of; None: it opens nothing."""
+        holder = self.directory.holders.get(sha256(key).digest())
+        if holder is None or (holder.ends is not None and holder.ends <= self._wall()):
+            return None
+        return holder
+
+    def refusal(self, key: bytes | None) -> InvalidApiKey:
+        """Why *key*, which opens nothing, is refused; None: none came. The key is not repeated."""
+        if not key:
+            return InvalidApiKey(
+                "You did not bring a key: send the one that you were given as `Authorization: Bearer KEY`, or as "
+                "`x-api-key`. Who looks after skyproxy makes one with `skyproxy keys create NAME`.",
+                "no key",
+            )
+        trouble = "it is longer than any key" if len(key) > _LONGEST_KEY else trouble_with(key.decode("latin-1"))
+        if trouble is not None:
+            return InvalidApiKey(f"Incorrect API key provided: {trouble}.", "mistyped key")
+        holder = self.directory.holders.get(sha256(key).digest())
+        if holder is not None:
+            return InvalidApiKey("Incorrect API key provided: it has expired.", "expired key")
+        return InvalidApiKey("Incorrect API key provided: nobody here knows it, or it was revoked.", "unknown key")
+
+
+def presented(fields: Mapping[bytes, bytes]) -> bytes | None:
+    """The key that a request's *fields* bring; None: none."""
+    given = fields.get(b"authorization")
+    if given is not None and given[:7].lower() == _BEARER:
+        return given[7:].strip()
+    return fields.get(b"x-api-key") or fields.get(b"api-key")
+
+
+def revoked(access: Access, identities: Iterable[ClientIdentity]) -> set[tuple[str, str]]:
+    """Names and keys of those of *identities* whose keys open nothing any more."""
+    seen = {(each.name, each.key_id): each for each in identities}
+    return {names for names, each in seen.items() if not access.directory.still_opens(each)}

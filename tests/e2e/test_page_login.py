@@ -1,0 +1,220 @@
+"""The page where clients need keys: it asks for the admin key, and nobody else gets in by it."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.chromium import chromium
+from tests.e2e.browser import PATIENCE_MS, Page, chrome, expect, opened, sync_playwright
+from tests.e2e.conftest import Starter, config_for
+from tests.e2e.page_checks import misplaced
+from tests.e2e.processes import DemoProvider, eventually
+from tests.e2e.raw import ask, call, chat
+from tests.e2e.test_access import Guarded
+from tests.e2e.test_page_hostile import HOSTILE
+
+TITLE = "Type the admin key"
+
+
+@pytest.fixture
+def guarded(start: Starter, tmp_path: Path) -> Guarded:
+    demo: DemoProvider = start(DemoProvider)
+    return Guarded(start, tmp_path, config_for(demo))
+
+
+def typed(page: Page, key: str) -> None:
+    page.get_by_label("Admin key").fill(key)
+    page.get_by_role("button", name="Open").click()
+
+
+def origin_of(guarded: Guarded) -> str:
+    origin: str = guarded.run.base_url.removesuffix("/v1")
+    return origin
+
+
+@contextmanager
+def served_elsewhere(text: str) -> Iterator[str]:
+    """A page of another port of this machine."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_without_clients_nobody_is_asked(guarded: Guarded) -> None:
+    with chrome() as browser, opened(browser, f"{origin_of(guarded)}/#/now") as tab:
+        expect(tab.page.get_by_text("● Live")).to_be_visible()
+        expect(tab.page.get_by_role("button", name="Log out")).to_have_count(0)
+
+
+def test_login_and_what_it_opens(guarded: Guarded) -> None:
+    key, admin = guarded.key("lydia"), guarded.key("--admin")
+    origin = origin_of(guarded)
+    with chrome() as browser:
+        for size in ("desktop", "phone"):
+            with opened(browser, f"{origin}/#/requests", size, quiet=False) as tab:
+                page = tab.page
+                expect(page.get_by_role("heading", name=TITLE)).to_be_visible()
+                expect(page.get_by_role("navigation")).to_be_hidden()
+                expect(page.get_by_label("Admin key")).to_be_focused()
+                assert misplaced(page) == []
+                for wrong, meant in (
+                    (key, "opens other things"),
+                    (admin[:-1], "52 characters"),
+                    ("x", "nobody here knows"),
+                ):
+                    typed(page, wrong)
+                    expect(page.get_by_role("alert")).to_contain_text(meant)
+                typed(page, admin)
+                expect(page.get_by_text("● Live")).to_be_visible()
+                expect(page.get_by_role("heading", name="Requests", exact=True)).to_be_visible()
+                cookie = next(each for each in tab.context.cookies() if each["name"].endswith("_admin"))
+                assert cookie["httpOnly"] and cookie["sameSite"] == "Strict"
+                assert page.evaluate("document.cookie") == "", "no script can read it"
+                page.goto(f"{origin}/#/try")
+                page.get_by_role("button", name="Ask").click()
+                expect(page.get_by_role("link", name="All steps of this request")).to_be_visible()
+                eventually(lambda: any(
+                    each["client"] == "admin" for each in guarded.get("/api/requests", admin).json()["requests"]
+                ), "the page has asked as the admin")  # fmt: skip
+                page.get_by_role("button", name="Log out").click()
+                expect(page.get_by_role("heading", name=TITLE)).to_be_visible()
+                # The console tells of refusals, and of nothing else.
+                assert not [each for each in tab.said if "401" not in each and "403" not in each]
+
+
+def test_a_key_that_is_revoked_closes_the_page(guarded: Guarded) -> None:
+    guarded.key("lydia")
+    admin = guarded.key("--admin")
+    with chrome() as browser, opened(browser, f"{origin_of(guarded)}/#/now", quiet=False) as tab:
+        typed(tab.page, admin)
+        expect(tab.page.get_by_text("● Live")).to_be_visible()
+        guarded.command("keys", "revoke", "admin")
+        expect(tab.page.get_by_role("heading", name=TITLE)).to_be_visible()
+        expect(tab.page.get_by_text("there is none yet")).to_be_visible()
+
+
+def test_other_pages_get_nothing_done(guarded: Guarded) -> None:
+    """CSRF: pages of another port of this machine, which are of the same site, and their requests carry the cookie."""
+    guarded.key("lydia")
+    admin, origin = guarded.key("--admin"), origin_of(guarded)
+    body = json.dumps({"slot": "combat"})
+    script = f"""<script>
+      const tries = [];
+      const attempt = (path, options) => tries.push(
+        fetch('{origin}' + path, {{credentials: 'include', ...options}})
+          .then((answer) => answer.text()).then((text) => 'READ ' + text, () => 'refused'));
+      attempt('/api/now', {{}});
+      attempt('/api/session', {{}});
+      const plain = {{'Content-Type': 'text/plain'}};
+      attempt('/api/pause', {{method: 'POST', body: '{body}', mode: 'no-cors', headers: plain}});
+      attempt('/api/pause', {{method: 'POST', body: '{body}'}});
+      attempt('/v1/chat/completions', {{method: 'POST', body: '{json.dumps(chat())}'}});
+      attempt('/v1/models', {{}});
+      attempt('/api/login', {{method: 'POST', body: '{{"key":"{admin}"}}'}});
+      Promise.all(tries).then((all) => {{ document.title = JSON.stringify(all); }});
+    </script><form id=f method=post enctype=text/plain action="{origin}/api/pause">
+      <input name='{{"slot":"combat","x":"' value='"}}'></form>"""
+    with chrome() as browser, served_elsewhere(script) as elsewhere:  # noqa: SIM117
+        with opened(browser, f"{origin}/#/now", quiet=False) as tab:
+            typed(tab.page, admin)
+            expect(tab.page.get_by_text("● Live")).to_be_visible()
+            other = tab.context.new_page()
+            other.goto(elsewhere)
+            other.wait_for_function("document.title.startsWith('[')", timeout=PATIENCE_MS)
+            found = json.loads(other.title())
+            # An error that is read is one, too: it tells nothing but that nobody gets in.
+            for text in found:
+                assert "READ" not in text or '"error"' in text or text == "READ ", found
+            other.evaluate("document.getElementById('f').submit()")
+            other.wait_for_load_state()
+            # As the page itself, but without what only it knows.
+            told = tab.page.evaluate(
+                """async (body) => {
+                  const send = async (headers) => (await fetch('api/pause', {method: 'POST', body, headers})).status;
+                  return [await send({}), await send({'X-Skyproxy-Csrf': '0'.repeat(64)})];
+                }""",
+                body,
+            )
+            assert told == [403, 403]
+    assert guarded.get("/api/changes", admin).json()["changes"] == []
+    assert guarded.get("/api/now", admin).json()["slots"][0]["speed"] is not None
+    assert not [each for each in guarded.get("/api/requests", admin).json()["requests"] if each["outcome"] == "ok"]
+
+
+def test_a_name_that_leads_here_gets_nothing(guarded: Guarded) -> None:
+    """DNS rebinding: a page whose own name has come to mean this machine."""
+    admin = guarded.key("--admin")
+    guarded.key("lydia")
+    port = guarded.run.address[1]
+
+    with sync_playwright() as playwright:
+        rules = "MAP evil.example 127.0.0.1"
+        args = [f"--host-resolver-rules={rules}", "--no-sandbox"]
+        browser = playwright.chromium.launch(executable_path=chromium(), args=args)
+        try:
+            page = browser.new_page()
+            answer = page.goto(f"http://evil.example:{port}/healthz")
+            assert answer is not None and answer.status == 200, "the name leads here"
+            found = page.evaluate(
+                """async (key) => {
+                  const found = [];
+                  for (const [path, options] of [
+                    ['/', {}], ['/api/now', {}], ['/api/session', {}], ['/v1/models', {}],
+                    ['/api/login', {method: 'POST', body: JSON.stringify({key})}],
+                    ['/api/pause', {method: 'POST', body: '{"slot":"combat"}'}],
+                  ]) {
+                    const answer = await fetch(path, options);
+                    found.push([answer.status, (await answer.json()).error.code]);
+                  }
+                  return found;
+                }""",
+                admin,
+            )
+            assert found == [[403, "host_not_allowed"]] * 4 + [[403, "origin_not_allowed"]] * 2
+        finally:
+            browser.close()
+
+
+def test_hostile_strings(guarded: Guarded) -> None:
+    """Wrong keys, paths and agents of those who are refused stand in the log that the page shows."""
+    guarded.key("lydia")
+    admin = guarded.key("--admin")
+    with chrome() as browser, opened(browser, f"{origin_of(guarded)}/#/log", quiet=False) as tab:
+        page = tab.page
+        typed(page, admin)
+        expect(page.get_by_text("● Live")).to_be_visible()
+        for each in HOSTILE:
+            agent = each.encode("ascii", "replace").decode()
+            ask(guarded.run, chat(each), {"Authorization": f"Bearer {agent}", "User-Agent": agent})
+            call(guarded.run, "GET", "/api/requests/%3Cscript%3Ealert(1)%3C/script%3E", None, {"x-api-key": agent})
+            ask(guarded.run, chat(each), {"Authorization": f"Bearer {admin}", "User-Agent": agent})
+        expect(page.get_by_text("Refused at the door").first).to_be_visible()
+        page.goto(f"{origin_of(guarded)}/#/requests")
+        expect(page.get_by_role("table", name="Requests")).to_be_visible()
+        assert misplaced(page) == []
+        assert not [each for each in tab.said if "alert" in each or each.startswith("dialog")], tab.said
+    for wrong in set(HOSTILE) - {"constructor"}:
+        done = guarded.command("keys", "create", "--", wrong, code=2)
+        assert "must be a client's name" in done.stderr
