@@ -22,6 +22,7 @@ class LiveLines:
 
     :param redactor: gives the current one.
     :param level: gives the level of the log.
+    :ivar missed: lines that came since the last look and are not kept, because there were too many.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class LiveLines:
         self._publisher = publisher
         self._events: deque[LogEvent] = deque(maxlen=MOST_LINES)
         self._running = False
+        self.missed = 0
 
     def start(self) -> None:
         """Begin to keep. Does nothing if it does."""
@@ -48,8 +50,11 @@ class LiveLines:
             self._running = False
             self._publisher.removeObserver(self)
             self._events.clear()
+            self.missed = 0
 
     def __call__(self, event: LogEvent) -> None:
+        if len(self._events) == MOST_LINES:
+            self.missed += severity_of(self._events[0]) >= THRESHOLDS[self._level()]
         self._events.append(event)
 
     def take(self) -> list[bytes]:

@@ -201,9 +201,11 @@ class EventStreams:
                 events.append(("requests", self._event("requests", told)))
         if "now" in wanted and self._ticks % NOW_TICKS == 0:
             events.append(("now", self._event("now", observations.now())))
+        missed, self._lines.missed = self._lines.missed, 0
         lines = self._lines.take()
         if lines and "log" in wanted:
-            events.append(("log", self._raw_event("log", b'{"v":1,"lines":[%b]}' % b",".join(lines))))
+            data = b'{"v":1,"missed":%d,"lines":[%b]}' % (missed, b",".join(lines))
+            events.append(("log", self._raw_event("log", data)))
         if self._ticks % BEAT_TICKS == 0:
             events.append(("", self._event("beat", {"v": shapes.VERSION})))
         return events

@@ -25,13 +25,14 @@ WORDS: dict[Health, tuple[str, str]] = {
 }
 """The icon and the words of each."""
 
-Pace = Literal["fine", "slow_to_start", "slow", "slow_background"]
+Pace = Literal["fine", "slow_to_start", "slow", "slow_background", "slower"]
 
 PACES: dict[Pace, tuple[str, str]] = {
     "fine": ("", ""),
     "slow_to_start": ("◔", "Slow to start talking"),
     "slow": ("◔", "Slow to answer"),
     "slow_background": ("◔", "Slow (nobody waits for it)"),
+    "slower": ("◔", "Slower than usual"),
 }
 
 
@@ -167,6 +168,8 @@ def speed_of(slot: SlotState, recent: Sequence[Sample], now: float) -> Speed:
             pace = "slow_to_start" if p50 > limits.SLOW_FIRST_P50 or late else "fine"
         elif p50 > limits.SLOW_WHOLE_P50:
             pace = "slow"
+    if pace == "fine" and not slot.background and _is_slower(slot, streams, now):
+        pace = "slower"
     enough = len(times) >= limits.PERCENTILE_SAMPLES
     return Speed(
         pace,
@@ -178,6 +181,20 @@ def speed_of(slot: SlotState, recent: Sequence[Sample], now: float) -> Speed:
         percentile(sorted(sentences), 50),
         percentile(sorted(sentences), 95) if len(sentences) >= limits.PERCENTILE_SAMPLES else None,
     )
+
+
+def _is_slower(slot: SlotState, streams: bool, now: float) -> bool:
+    """Whether the last requests took much longer than those before."""
+    times = [
+        each.first_token if streams and each.first_token is not None else each.seconds
+        for each in slot.samples
+        if each.good and (not streams or each.first_token is not None) and now - each.at <= limits.USUAL_SECONDS
+    ]
+    before, last = times[: -limits.SLOWER_SAMPLES], times[-limits.SLOWER_SAMPLES :]
+    if len(before) < limits.USUAL_SAMPLES:
+        return False
+    usual, lately = percentile(sorted(before), 50) or 0.0, percentile(sorted(last), 50) or 0.0
+    return lately > limits.SLOWER_TIMES * usual and lately - usual >= limits.SLOWER_SECONDS
 
 
 def speed_text(speed: Speed) -> str:

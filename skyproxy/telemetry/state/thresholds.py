@@ -34,6 +34,18 @@ SLOW_WHOLE_P50 = 4.0
 
 SLOW_BACKGROUND_P50 = 60.0
 
+USUAL_SECONDS = 7 * 24 * 3600.0
+"""That what is usual of a slot may be old."""
+
+USUAL_SAMPLES = 20
+"""From which on something is usual."""
+
+SLOWER_SAMPLES = 10
+"""The last ones, which are compared with it."""
+
+SLOWER_TIMES, SLOWER_SECONDS = 2.0, 1.0
+"""They are slower if half of them take longer by both."""
+
 TROUBLE_SECONDS = 15 * 60.0
 """For which what a provider said last counts, if nothing was heard since."""
 

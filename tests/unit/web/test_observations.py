@@ -156,6 +156,20 @@ class EventTests(Case):
         self.tick(4)
         self.assertEqual(self.events(line), [])
 
+    def test_lines_that_came_too_quickly_are_counted(self) -> None:
+        log = Logger("skyproxy.test", observer=self.publisher)
+        line = self.listen("?topics=log")
+        for number in range(107):
+            log.info("line {number}", number=number)
+            log.debug("not at this level")
+        self.clock.advance(0.25)
+        (told,) = [data for name, data in self.events(line) if name == "log"]
+        self.assertEqual(told["missed"] + len(told["lines"]), 107)
+        self.assertEqual(told["lines"][-1]["message"], "line 106")
+        log.info("one")
+        self.clock.advance(0.25)
+        self.assertEqual(self.events(line)[-1][1]["missed"], 0)
+
     def test_log_lines_without_secrets(self) -> None:
         log = Logger("skyproxy.test", observer=self.publisher)
         log.info("before")

@@ -129,7 +129,7 @@ function take({event, data}) {
     if (event === 'now') state.now = data;
     else if (event === 'snapshot') snapshot(state, data);
     else if (event === 'requests') requests(state, data);
-    else if (event === 'log') log(state, data.lines);
+    else if (event === 'log') log(state, data.lines, data.missed);
   });
 }
 
@@ -159,8 +159,9 @@ export function merged(fresh, known) {
   return [...rows.values()].sort((one, other) => other.number - one.number).slice(0, MOST_ROWS);
 }
 
-function log(state, lines) {
-  state.lines = state.lines.concat(lines);
+function log(state, lines, missed) {
+  // What came too quickly to be sent stands in the list as a number.
+  state.lines = state.lines.concat(missed ? [{missed}, ...lines] : lines);
   const over = state.lines.length - MOST_LINES;
   if (over > 0) {
     state.lines = state.lines.slice(over);

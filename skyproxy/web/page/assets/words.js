@@ -11,7 +11,7 @@ export const LEVELS = {
 /** Likewise of a slot's health. */
 export const TONES = {
   unused: 'muted', too_few: 'muted', reliable: 'ok', some_errors: 'warn', unreliable: 'bad', not_answering: 'bad',
-  paused: 'muted', fine: 'ok', slow_to_start: 'warn', slow: 'warn', slow_background: 'muted',
+  paused: 'muted', fine: 'ok', slow_to_start: 'warn', slow: 'warn', slow_background: 'muted', slower: 'warn',
 };
 
 const OUTCOMES = {

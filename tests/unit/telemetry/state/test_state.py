@@ -116,6 +116,15 @@ class SlotTests(SynchronousTestCase):
         self.assertEqual(self.speed([5.0] * 5, background=True).pace, "fine")
         self.assertEqual(self.speed([61.0] * 5, background=True).pace, "slow_background")
 
+    def test_slower_than_usual(self) -> None:
+        self.assertEqual(self.speed([0.5] * 20 + [1.6] * 10).pace, "slower")
+        self.assertEqual(self.speed([0.5] * 20 + [1.4] * 10).pace, "fine", "not by a second")
+        self.assertEqual(self.speed([0.9] * 20 + [1.7] * 10).pace, "fine", "not twice as long")
+        self.assertEqual(self.speed([0.5] * 20 + [1.6] * 5 + [0.5] * 5).pace, "fine", "not half of them")
+        self.assertEqual(self.speed([0.5] * 19 + [1.6] * 10).pace, "fine", "nothing is usual yet")
+        self.assertEqual(self.speed([0.5] * 20 + [1.6] * 10, background=True).pace, "fine")
+        self.assertEqual(self.speed([1.0] * 20 + [3.5] * 10, stream=False).pace, "slower")
+
     def test_speed_in_words(self) -> None:
         self.assertEqual(speed_text(self.speed([0.6] * 19 + [2.1])), "half start within 0.6 s, 19 of 20 within 0.6 s")
         self.assertEqual(speed_text(self.speed([0.6, 0.7, 3.1])), "half start within 0.7 s, slowest 3.1 s")
@@ -134,6 +143,7 @@ class SampleTests(SynchronousTestCase):
         self.assertIs(sample_of(FACTS._replace(outcome="refused")).good, False)
         self.assertIsNone(sample_of(FACTS._replace(outcome="cancelled")).good)
         self.assertIsNone(sample_of(FACTS._replace(outcome="client_error")).good)
+        self.assertIsNone(sample_of(FACTS._replace(outcome="failed", error_code="ended_by_hand")).good)
         refused = Step(0.1, "failed", 0, 0, "key_invalid", 401, "No.")
         self.assertIs(sample_of(FACTS._replace(outcome="client_error", steps=(refused,))).good, False)
 

@@ -40,6 +40,7 @@ export function make({query}) {
   }
 
   function matches(line) {
+    if (line.missed) return true;
     if (LEVELS.indexOf(line.level) < LEVELS.indexOf(level)) return false;
     return !text || JSON.stringify(line).toLowerCase().includes(text.toLowerCase());
   }
@@ -95,6 +96,7 @@ export function make({query}) {
 }
 
 function logLine(line) {
+  if (line.missed) return h('li', {class: 'muted'}, `… ${count(line.missed)} lines not shown; the file has them.`);
   const fields = Object.entries(line).filter(([name, value]) => !NOT_FIELDS.has(name) && value !== null && value !== '');
   const written = fields.map(([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`).join(' ');
   const id = typeof line.request_id === 'string' ? line.request_id : '';
