@@ -71,6 +71,7 @@ NOT_ON_STOCK_WIRE = {
             "resilience",
             "service",
             "should_retry",
+            "spans",
             "start",
             "timelines",
             "trust",

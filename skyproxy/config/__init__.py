@@ -8,6 +8,7 @@ from skyproxy.config.proxy_settings import ProxySettings
 from skyproxy.config.resilience import ApiKeyConfig, BreakerSettings, CacheRule, CacheSettings, Priority
 from skyproxy.config.rules import EMBEDDED_DEMO
 from skyproxy.config.schema import Config, ProviderConfig, SlotConfig
+from skyproxy.config.telemetry import TelemetrySettings
 
 __all__ = [
     "EMBEDDED_DEMO",
@@ -23,6 +24,7 @@ __all__ = [
     "ProviderConfig",
     "ProxySettings",
     "SlotConfig",
+    "TelemetrySettings",
     "changes",
     "load",
     "may_pass",

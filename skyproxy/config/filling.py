@@ -46,6 +46,17 @@ def fill_headers(
     return entry.replaced({"headers": filled}, entry.places["headers"]), tuple(secrets)
 
 
+def fill_telemetry(proxy: Section, variables: Variables, problems: list[Problem]) -> Section:
+    """*proxy*, the section, with the variables that the headers of its ``telemetry`` name filled in."""
+    if not isinstance(proxy.values.get("telemetry"), Mapping):
+        return proxy
+    entry = proxy.part("telemetry", problems)
+    if entry is None:
+        return proxy
+    filled, _ = fill_headers(entry, variables, problems)
+    return proxy.replaced({"telemetry": dict(filled.values)}, proxy.places["telemetry"])
+
+
 def _look_up(variable: str, header: str, variables: Variables, found: dict[str, str]) -> str | None:
     """Add what *variable* holds to *found*; what is wrong with it, otherwise."""
     try:

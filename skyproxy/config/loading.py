@@ -13,6 +13,7 @@ from skyproxy.config.access import read_access
 from skyproxy.config.document import Document, parse
 from skyproxy.config.fallbacks import check_fallbacks
 from skyproxy.config.files import ENV_FILE, Source, find, is_file, near_misses, places, read_text
+from skyproxy.config.filling import fill_telemetry
 from skyproxy.config.hints import hints
 from skyproxy.config.prices import read_prices
 from skyproxy.config.problems import ConfigError, Problem
@@ -93,7 +94,8 @@ def load(
     doubts = [each for document in documents for each in document.doubts]
     folder = cwd if source is None else source.folder
     refuse_unknown_sections(documents, problems)
-    proxy = _proxy(section_named(documents, "proxy", problems), command_line, cwd, folder, problems)
+    of_proxy = fill_telemetry(section_named(documents, "proxy", problems), variables, problems)
+    proxy = _proxy(of_proxy, command_line, cwd, folder, problems)
     general = _defaults(section_named(documents, "defaults", problems), variables, problems)
     provider_section = section_named(documents, "providers", problems)
     if not provider_section.values and not problems:

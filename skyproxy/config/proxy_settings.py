@@ -25,6 +25,7 @@ from skyproxy.config.fields import (
     SecondsOrNone,
 )
 from skyproxy.config.resilience import CacheSettings
+from skyproxy.config.telemetry import TelemetrySettings
 
 LogLevel = Literal["debug", "info", "warn", "error"]
 
@@ -116,6 +117,7 @@ class ProxySettings(Checked):
         requests that fail (``errors``), of ``all``, or of none (``off``). Secrets of the configuration are masked in
         them; what players and characters say is not.
     :ivar bodies: where, and for how long.
+    :ivar telemetry: where spans of OpenTelemetry go.
     :ivar watch: whether the configuration is read again when one of its files changes. It is so by default where no
         SIGHUP can ask for that: on Windows.
     :ivar process_priority: on Windows, ``raised`` lets the process go before a game that takes all cores, and keeps
@@ -147,6 +149,7 @@ class ProxySettings(Checked):
     purse: Purse = None
     record_bodies: Annotated[Literal["off", "errors", "all"], BeforeValidator(_recorded)] = "off"
     bodies: BodySettings = BodySettings()
+    telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
     watch: bool = not hasattr(signal, "SIGHUP")
     process_priority: Literal["raised", "normal"] = "raised"
 

@@ -17,6 +17,7 @@ from skyproxy.config.prices import Price
 from skyproxy.config.proxy_settings import Address, BodySettings, ProxySettings
 from skyproxy.config.resilience import BreakerSettings, CacheRule, CacheSettings
 from skyproxy.config.schema import ProviderConfig, ProviderDefaults, SlotConfig
+from skyproxy.config.telemetry import TelemetrySettings
 
 _SECTIONS: tuple[tuple[str, str, type[BaseModel], type[BaseModel] | None], ...] = (
     ("proxy:", "skyproxy's own side.", ProxySettings, None),
@@ -29,6 +30,8 @@ _SECTIONS: tuple[tuple[str, str, type[BaseModel], type[BaseModel] | None], ...] 
     ("cache: of a provider or slot", "`cache: off` means none.", CacheRule, None),
     ("cache: of proxy:", "The stores of answers.", CacheSettings, None),
     ("bodies: of proxy:", "Where `record_bodies` keeps bodies.", BodySettings, None),
+    ("telemetry: of proxy:", "Spans of OpenTelemetry, for each request: `pip install 'skyproxy[otel]'`.",
+     TelemetrySettings, None),
     ("each client, under clients: NAME:", "Who may ask, each with a key of their own. `skyproxy keys create` "
      "makes clients without a line here.", ClientConfig, None),
     ("access:", "Who must bring a key.", AccessSettings, None),
@@ -59,6 +62,9 @@ EXAMPLES: Mapping[str, str] = {
     "allowed_hosts": "`[tower.lan]`",
     "cors_origins": '`["http://192.168.1.5:8080"]`',
 }
+
+_OTHERS = {(ProxySettings, "cache"), (TelemetrySettings, "headers")}
+"""Fields that are others than those of the same name that have examples."""
 
 _HEAD = """\
 # Reference of the configuration
@@ -104,7 +110,7 @@ def rows_of(model: type[BaseModel]) -> Iterator[tuple[str, str, str, str]]:
         if name in NOT_WRITTEN or (name == "provider" and model is not SlotConfig):
             continue
         default = info.get_default(call_default_factory=True)
-        example = EXAMPLES.get(name) if model is not ProxySettings or name != "cache" else None
+        example = EXAMPLES.get(name) if (model, name) not in _OTHERS else None
         meaning = meanings.get(name, "") + (f" Example: {example}." if example else "")
         yield name, _kind(f"{info.annotation} {info.metadata}"), _default(default), meaning.replace("|", "\\|").strip()
 
@@ -123,7 +129,7 @@ def _kind(annotation: str) -> str:
         return "text, or keys"
     if "StepDown" in annotation:
         return "`refuse`, or keys"
-    if "HeldKey" in annotation:
+    if "HeldKey" in annotation or "TelemetrySettings" in annotation:
         return "keys"
     if "datetime" in annotation:
         return "date, or time"

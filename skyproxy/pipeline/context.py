@@ -16,6 +16,7 @@ from skyproxy.pipeline.request import Request
 from skyproxy.pipeline.router import Candidate
 from skyproxy.telemetry.prices.prices import UNKNOWN, Cost
 from skyproxy.telemetry.records import GivenUp, Outcome, RequestRecord
+from skyproxy.telemetry.tracing.context import TraceContext
 from skyproxy.telemetry.usage import Tokens, cost_said, estimate, tokens_used
 from skyproxy.upstream.exchange.answer import Answer
 from skyproxy.upstream.exchange.attempt import Attempt
@@ -59,6 +60,11 @@ class RequestContext:
         self.client = client
         self.started = started
         self.attempts = attempts
+
+    @property
+    def trace(self) -> TraceContext | None:
+        """That it belongs to; None: requests are not traced."""
+        return self.request.trace
 
     def end(self, error: SkyproxyError) -> None:
         """Give the request up: its client gets *error*, as an answer or as the cut of a stream."""

@@ -13,6 +13,7 @@ from skyproxy.formats.json_splice import with_members
 from skyproxy.formats.openai.stream_state import JUST_TEXT, Asked
 from skyproxy.pipeline.router import Candidate
 from skyproxy.pipeline.transform import transform
+from skyproxy.telemetry.tracing.context import TraceContext
 
 Fields = tuple[tuple[bytes, bytes], ...]
 
@@ -48,6 +49,7 @@ class Request(NamedTuple):
     :ivar cache_control: what it says of answers that were kept.
     :ivar headers: those of the client's that go up as they are.
     :ivar body: plain (a compressed one has been inflated).
+    :ivar trace: that it belongs to; None: requests are not traced.
     :ivar identity: the client whose key came with it; None: nobody is asked for a key.
     """
 
@@ -58,6 +60,7 @@ class Request(NamedTuple):
     headers: Fields
     body: bytes
     cache_control: bytes = b""
+    trace: TraceContext | None = None
     identity: ClientIdentity | None = None
 
 

@@ -123,4 +123,5 @@ class RoutedRequest:
             body.fields if body.added else None,
             body.added,
             self._parsed.model if candidate.own_names else None,
+            request.trace,
         )

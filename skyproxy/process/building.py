@@ -19,6 +19,7 @@ from skyproxy.process.parts import Parts, make_parts
 from skyproxy.process.places import NOWHERE, Places
 from skyproxy.process.service import SkyproxyService
 from skyproxy.process.signals import Signals
+from skyproxy.process.span_export import stop_tracing
 from skyproxy.process.systemd import Notifier
 
 
@@ -84,6 +85,11 @@ def children(reactor: Any, service: SkyproxyService, signals: Signals, runtime: 
             lambda: parts.gate.budgets.store.close(FLUSH_SECONDS),
         ),
         Child("bodies", parts.bodies.open, lambda: parts.bodies.close(FLUSH_SECONDS)),
+        Child(
+            "spans",
+            lambda: parts.tracing.start(configuration.current),
+            lambda: stop_tracing(parts.tracing, reactor, FLUSH_SECONDS),
+        ),
         Child("records", stop=parts.batches.hand_on),
         Child("event loop lag", parts.lag.start, parts.lag.stop),
         Child("demo", stop=parts.demo.stop),

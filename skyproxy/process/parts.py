@@ -43,6 +43,7 @@ from skyproxy.process.places import NOWHERE, Places
 from skyproxy.process.priority import ProcessPriority
 from skyproxy.process.providers import Providers
 from skyproxy.process.runtime_folder import is_alive
+from skyproxy.process.span_export import exporter_of
 from skyproxy.process.systemd import Notifier
 from skyproxy.telemetry.batches import Batches
 from skyproxy.telemetry.bodies.body_log import BodyLog
@@ -52,6 +53,7 @@ from skyproxy.telemetry.records import RequestLog
 from skyproxy.telemetry.reloads import Reloads
 from skyproxy.telemetry.requests.ring import RequestRing
 from skyproxy.telemetry.statistics import Statistics
+from skyproxy.telemetry.tracing.tracing import Tracing
 from skyproxy.upstream.build import build_client, build_provider
 from skyproxy.upstream.dispatch.backoff import Backoff
 from skyproxy.upstream.dispatch.dispatcher import Dispatcher
@@ -119,6 +121,7 @@ class Parts:
     reloads: Reloads
     stores: Stores
     streams: EventStreams
+    tracing: Tracing
 
 
 def make_parts(
@@ -149,7 +152,8 @@ def make_parts(
     ring, boot = RequestRing(), secrets.token_hex(4)
     ledger = Ledger(reactor, places.ledger, config.proxy.costs_keep_days, boot, is_alive)
     bodies = BodyLog(reactor, config.proxy, places.bodies, boot, logging.redacting)
-    batches = Batches(reactor, statistics, RequestLog(), ring, ledger, bodies)
+    tracing = Tracing(lambda settings, counts: exporter_of(settings, counts, boot, roots, reactor))
+    batches = Batches(reactor, statistics, RequestLog(), ring, ledger, bodies, tracing)
     stores = Stores(reactor, config.proxy.cache)
     budgets = Budgets(BudgetStore(reactor, places.budgets, boot, is_alive), catch_up=batches.hand_on)
     gate = Gate(budgets, reactor.seconds)
@@ -180,6 +184,7 @@ def make_parts(
         lambda: len(proxy.under_way),
         gate,
         audit.refused,
+        tracing.counts,
     )
     observations = Observations(
         Observed(
@@ -228,6 +233,7 @@ def make_parts(
         ),
         acting,
         door,
+        tracing,
     )
     connections = Connections(reactor, scheduler.schedule)
     connections.admission.bound(bounds_of(config))
@@ -239,6 +245,7 @@ def make_parts(
         lambda config: set_limits(site, wire, limits_of(config.proxy), connections),
         lambda config: connections.admission.bound(bounds_of(config)),
         logging.reconfigure,
+        tracing.use,
         lambda config: ledger.keep(config.proxy.costs_keep_days),
         lambda config: bodies.use(config.proxy),
         lambda config: priority.use(config.proxy.process_priority),
@@ -282,6 +289,7 @@ def make_parts(
         reloads=reloads,
         stores=stores,
         streams=streams,
+        tracing=tracing,
     )
 
 

@@ -22,6 +22,8 @@ from skyproxy.telemetry.records import RequestLog, RequestRecord
 from skyproxy.telemetry.requests.ring import Ended as Kept
 from skyproxy.telemetry.requests.ring import RequestRing, Who
 from skyproxy.telemetry.statistics import Statistics
+from skyproxy.telemetry.tracing.context import TraceContext
+from skyproxy.telemetry.tracing.traced import Traced
 
 _log = Logger()
 
@@ -46,11 +48,22 @@ class Ended(Kept, Counted, Said, Protocol):
     def is_settled(self) -> bool:
         """Whether nothing of it is to be settled."""
 
+    @property
+    def trace(self) -> TraceContext | None:
+        """That it belongs to; None: requests are not traced."""
+
     def record(self) -> RequestRecord:
         """What is kept of it."""
 
     def settle(self, record: RequestRecord | None) -> None:
         """Count what it has taken of limits and budgets; without a *record*, all that it had reserved."""
+
+
+class Spans(Protocol):
+    """Sends spans."""
+
+    def ended(self, traced: Traced) -> None:
+        """Send those of a request, soon."""
 
 
 class Batches:
@@ -60,10 +73,18 @@ class Batches:
     :param ring: keeps them.
     :param ledger: knows of their coming, and keeps what they cost.
     :param bodies: keeps what was said, if anything does.
+    :param spans: gets those that are traced.
     """
 
     def __init__(
-        self, clock: Clock, statistics: Statistics, log: RequestLog, ring: RequestRing, ledger: Ledger, bodies: BodyLog
+        self,
+        clock: Clock,
+        statistics: Statistics,
+        log: RequestLog,
+        ring: RequestRing,
+        ledger: Ledger,
+        bodies: BodyLog,
+        spans: Spans | None = None,
     ) -> None:
         self._clock = clock
         self._statistics = statistics
@@ -71,6 +92,7 @@ class Batches:
         self._ring = ring
         self._ledger = ledger
         self._bodies = bodies
+        self._spans = spans
         self._waiting: list[tuple[Ended, float]] = []
         self._counted: list[tuple[RequestRecord, float]] = []
         """The batch of which the first step is done."""
@@ -140,6 +162,9 @@ class Batches:
                 self._ledger.completed(record, ended, address)
                 if ended.client.recording is not None:
                     self._bodies.completed(record, at, self._ring.total, ended)
+                trace = ended.trace
+                if trace is not None and self._spans is not None:
+                    self._spans.ended(Traced(trace, record, at, ended.started, ended.attempts))
             except Exception:
                 _log.failure("A request could not be recorded")
                 if record is None and not ended.is_settled:

@@ -18,7 +18,8 @@ from skyproxy.errors import InternalError, MethodNotAllowed, NotFound, ShuttingD
 from skyproxy.formats import json_body
 from skyproxy.http.common.headers import Fields
 from skyproxy.pipeline.proxy import Proxy, Runtime, refuse
-from skyproxy.pipeline.request import Endpoint, Request
+from skyproxy.pipeline.request import Endpoint
+from skyproxy.telemetry.tracing.tracing import Tracing
 from skyproxy.web.acting import Acting
 from skyproxy.web.actions import Act, add_actions
 from skyproxy.web.answering import JSON, Answering, challenge
@@ -26,7 +27,7 @@ from skyproxy.web.client import HttpClient
 from skyproxy.web.door import Door, Entrance
 from skyproxy.web.events import EventStreams
 from skyproxy.web.figures import Sources, figures
-from skyproxy.web.forwarded import forwarded
+from skyproxy.web.incoming import incoming
 from skyproxy.web.login import add_login
 from skyproxy.web.lookups import LookUp, add_lookups
 from skyproxy.web.metrics.exposition import Metrics
@@ -51,6 +52,7 @@ class Api(Answering):
     :param observations: what people see; *streams* brings it as it changes, and *page* shows it.
     :param acting: what people have done.
     :param door: lets requests in.
+    :param tracing: begins traces.
     :param now: wall-clock time, for ``/healthz``.
     """
 
@@ -68,6 +70,7 @@ class Api(Answering):
         page: Page,
         acting: Acting,
         door: Door,
+        tracing: Tracing,
         now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
         super().__init__(runtime, ids, clock, door)
@@ -77,6 +80,7 @@ class Api(Answering):
         self._streams = streams
         self._page = page
         self._acting = acting
+        self._tracing = tracing
         self._metrics = Metrics(sources)
         self._now = now
 
@@ -199,7 +203,6 @@ class Api(Answering):
 
     def proxied(self, request: ApiRequest, endpoint: Endpoint) -> Deferred[None]:
         client, request_id = self.client(request)
-        fields = request.fields
         try:
             self.admit(request, client)
             identity = self.door.client(request) if self.door.access.on else None
@@ -209,16 +212,7 @@ class Api(Answering):
             return succeed(None)
         recording = self._observations.bodies.begin()
         return self._proxy.serve(
-            Request(
-                endpoint=endpoint,
-                request_id=request_id,
-                content_type=fields.get(b"content-type", b""),
-                credentials=fields.get(b"authorization", b"") if identity is None else identity.name.encode("ascii"),
-                headers=forwarded(fields),
-                body=body,
-                cache_control=fields.get(b"cache-control", b""),
-                identity=identity,
-            ),
+            incoming(request, endpoint, request_id, body, identity, self._tracing),
             client if recording is None else RecordingClient(client, recording),
         )
 

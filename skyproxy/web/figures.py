@@ -14,6 +14,7 @@ from skyproxy.telemetry.lag import LagProbe
 from skyproxy.telemetry.reloads import Reloads
 from skyproxy.telemetry.statistics import Statistics
 from skyproxy.telemetry.tallies import WINDOW, Tally, Times, Usage
+from skyproxy.telemetry.tracing.traced import TraceCounts
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.upstream.guards.deployments import Deployment
@@ -31,6 +32,7 @@ class Sources:
     :ivar under_way: gives the number of requests that are not over.
     :ivar gate: knows of limits and budgets.
     :ivar refused_doors: requests that were refused before anything was looked at, by reason.
+    :ivar traces: requests whose spans were sent, or not.
     """
 
     statistics: Statistics
@@ -44,6 +46,7 @@ class Sources:
     under_way: Callable[[], int]
     gate: Gate
     refused_doors: Mapping[str, int] = field(default_factory=dict)
+    traces: TraceCounts = field(default_factory=TraceCounts)
 
 
 def figures(sources: Sources) -> dict[str, Any]:

@@ -36,6 +36,7 @@ APART = "demo"  # a server of its own, which the process starts
 OF_ONE_PACKAGE = {
     "klein": "web", "werkzeug": "web", "treq": "upstream", "httptools": "http", "h2": "http", "hpack": "http",
     "hyperframe": "http", "priority": "http", "prometheus_client": "web", "markdown_it": "web",
+    "opentelemetry": "telemetry",
 }  # fmt: skip
 
 TOP_LEVEL = {
@@ -111,21 +112,33 @@ def imports_in_tree() -> list[Import]:
 # The rules. Each gives its complaints.
 
 
-NAMES = {"OpenSSL": "pyopenssl", "dotenv": "python-dotenv", "yaml": "pyyaml", "markdown_it": "markdown-it-py"}
+NAMES = {"OpenSSL": "pyopenssl", "dotenv": "python-dotenv", "yaml": "pyyaml", "markdown_it": "markdown-it-py",
+         "opentelemetry": "opentelemetry-proto"}  # fmt: skip
 """What is imported under another name than that of its distribution."""
+
+
+EXTRAS = {"skyproxy.telemetry.tracing.otlp": "otel"}
+"""Modules that import what comes with an extra, and are imported where that is there alone."""
+
+
+def _distributions(requirements: str) -> set[str]:
+    return {re.split(r"[^\w.-]", each)[0].lower().replace("_", "-") for each in requirements.split()}
 
 
 def undeclared(imports: Iterable[Import], setup: str) -> list[str]:
     """Imports of what is neither Python's own nor among the requirements in *setup*, the text of setup.cfg."""
     parser = ConfigParser()
     parser.read_string(setup)
-    requirements = parser["options"]["install_requires"].split()
-    declared = {re.split(r"[^\w.-]", each)[0].lower().replace("_", "-") for each in requirements}
+    requirements = parser["options"]["install_requires"]
+    declared = _distributions(requirements)
     refusals = []
     for each in imports:
         top = each.name.partition(".")[0]
         own = top == "skyproxy" or top in sys.stdlib_module_names
         name = "zope.interface" if each.name.startswith("zope.interface") else NAMES.get(top, top)
+        extra = EXTRAS.get(each.importer)
+        if extra is not None and name in _distributions(parser["options.extras_require"][extra]):
+            continue
         if not own and name.lower().replace("_", "-") not in declared:
             refusals.append(f"{each.importer} imports {each.name}, which setup.cfg does not require")
     return refusals

@@ -63,6 +63,7 @@ class Sending(Protocol):
     :ivar status: of that answer.
     :ivar sentence_at: when the first sentence of a stream had come.
     :ivar generated: bytes of text that had come when it was given up.
+    :ivar span_id: by which its provider knows it; None: it is not traced.
     """
 
     @property
@@ -83,6 +84,8 @@ class Sending(Protocol):
     def ended_at(self) -> float | None: ...
     @property
     def generated(self) -> int: ...
+    @property
+    def span_id(self) -> str | None: ...
 
 
 class Trace(Protocol):

@@ -91,11 +91,12 @@ class Attempt:
     :ivar sentence_at: when the first sentence of a stream had come; None before that, and where nobody looks for one.
     :ivar accepted: whether the provider got it, as far as can be known, and has not refused it.
     :ivar generated: of text, that had come when it was given up.
+    :ivar span_id: by which its provider knows it; None: it is not traced.
     """
 
     __slots__ = (
         "accepted", "candidate", "ended_at", "generated", "headers_at", "key", "now", "observer", "sent_at",
-        "sentence_at", "status", "waited",
+        "sentence_at", "span_id", "status", "waited",
     )  # fmt: skip
 
     def __init__(self, observer: AttemptObserver, candidate: int, seconds: Callable[[], float]) -> None:
@@ -111,6 +112,7 @@ class Attempt:
         self.ended_at: float | None = None
         self.accepted = False
         self.generated = 0
+        self.span_id: str | None = None
 
     def over(self, error: BaseException | None) -> None:
         """Its answer is over, or given up because of *error*. Its observer learns nothing more through it."""

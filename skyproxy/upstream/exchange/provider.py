@@ -201,6 +201,9 @@ class Provider:
             reservation.lease = lease
             key = lease.variable
             headers = [*headers, self._auth[key]]
+        if request.trace is not None:
+            attempt.span_id = request.trace.new_span_id()
+            headers = [*headers, *request.trace.headers(attempt.span_id)]
         if guards.rate:
             reservation.ticket = deployment.guard(key or "").sent()
             if deployment.limited:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from skyproxy.formats.json_splice import with_members
 from skyproxy.http.common.headers import Fields
+from skyproxy.telemetry.tracing.context import TraceContext
 from skyproxy.upstream.exchange.timeouts import Timeouts
 from skyproxy.upstream.guards.concurrency import Priority
 
@@ -27,6 +28,7 @@ class UpstreamRequest(NamedTuple):
     :ivar fields: what *body* says; None for a form.
     :ivar added: fields of the body that skyproxy added of its own accord, and that may be left out.
     :ivar shown_model: the name that the client has for the model, which stands in its answer; None: the provider's.
+    :ivar trace: that it belongs to; None: requests are not traced.
     """
 
     path: str
@@ -41,6 +43,7 @@ class UpstreamRequest(NamedTuple):
     fields: Mapping[str, Any] | None = None
     added: frozenset[str] = frozenset()
     shown_model: str | None = None
+    trace: TraceContext | None = None
 
     def without(self, names: AbstractSet[str]) -> UpstreamRequest:
         """The request without the fields *names* of its body."""

@@ -12,6 +12,7 @@ from skyproxy import __version__
 from skyproxy.cache.store import Store
 from skyproxy.telemetry.lag import LagProbe
 from skyproxy.telemetry.reloads import Reloads
+from skyproxy.telemetry.tracing.traced import LOSSES, TraceCounts
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.web.figures import Sources
 from skyproxy.web.metrics.families import buckets
@@ -24,6 +25,7 @@ def itself(sources: Sources) -> Iterator[Metric]:
     yield from _event_loop(sources.lag)
     yield CounterMetricFamily("skyproxy_log_dropped", "Lines that the log lost.", value=sources.log_dropped())
     yield from _reloads(sources.reloads)
+    yield from _traces(sources.traces)
     yield InfoMetricFamily(
         "skyproxy_build", "What runs.", value={"version": __version__, "python": platform.python_version()}
     )
@@ -60,6 +62,23 @@ def _budget(budget: RetryBudget) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "skyproxy_retry_budget_available", "Retries that could be sent now.", value=statistics.available
     )
+
+
+def _traces(counts: TraceCounts) -> Iterator[Metric]:
+    lost = CounterMetricFamily(
+        "skyproxy_traces_lost", "Requests whose spans the receiver did not get, or not take.", labels=("reason",)
+    )
+    for reason in LOSSES:
+        lost.add_metric((reason,), counts.lost[reason])
+    yield CounterMetricFamily(
+        "skyproxy_traces_exported", "Requests whose spans the receiver has taken.", value=counts.exported
+    )
+    yield CounterMetricFamily(
+        "skyproxy_trace_spans_rejected",
+        "Spans of such requests that the receiver says it has not taken.",
+        value=counts.rejected_spans,
+    )
+    yield lost
 
 
 def _event_loop(lag: LagProbe) -> Iterator[Metric]:

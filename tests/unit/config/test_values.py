@@ -102,6 +102,13 @@ class ProxyTests(ConfigTestCase):
             "purse": None,
             "record_bodies": "off",
             "bodies": {"file": None, "max_size": 256 * 1024 * 1024, "keep": 86_400.0, "max_body": 256 * 1024},
+            "telemetry": {
+                "endpoint": None,
+                "headers": {},
+                "service_name": "skyproxy",
+                "sample": 1.0,
+                "propagate": True,
+            },
             "watch": not hasattr(signal, "SIGHUP"),
             "process_priority": "raised",
         }

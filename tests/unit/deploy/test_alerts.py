@@ -80,6 +80,10 @@ SERIES: dict[str, tuple[Series, Series]] = {
         {f"skyproxy_log_dropped_total{_OF}": "0x55 5x40"},
         {f"skyproxy_log_dropped_total{_OF}": "5x90"},
     ),
+    "SkyproxyTracesLost": (
+        {f'skyproxy_traces_lost_total{{reason="queue_full",{_OF[1:]}': "0x55 5x40"},
+        {f'skyproxy_traces_lost_total{{reason="queue_full",{_OF[1:]}': "5x90"},
+    ),
     "SkyproxySocketsRunShort": (
         {
             'process_open_fds{job="skyproxy",instance="a"}': "900x90",

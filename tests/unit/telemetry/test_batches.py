@@ -25,6 +25,7 @@ class Over:
     started = 0.0
     minute = 0
     error = None
+    trace = None
     client = FakeClient()
     is_settled = False
 

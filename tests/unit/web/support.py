@@ -34,6 +34,7 @@ from skyproxy.telemetry.lag import LagProbe
 from skyproxy.telemetry.reloads import Reloads
 from skyproxy.telemetry.requests.ring import RequestRing
 from skyproxy.telemetry.statistics import Statistics
+from skyproxy.telemetry.tracing.tracing import Tracing
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.web.accounts import Accounts
@@ -200,6 +201,8 @@ class WebCase(SynchronousTestCase):
         self.budget = RetryBudget(self.clock)
         self.reloads = Reloads(lambda: 1_767_323_045.5)
         self.contexts: list[Any] = []
+        self.tracing = Tracing(lambda settings, counts: self.exporter)
+        self.exporter: Any = None
         self.stores: dict[str, Any] = {"memory": MemoryStore(self.clock.seconds, 1_000_000)}
         worker: Any = ImmediateWorker()
         store = BudgetStore(self.clock, None, "boot", lambda _: True, self.clock.seconds, worker)
@@ -215,6 +218,7 @@ class WebCase(SynchronousTestCase):
             self.stores,
             lambda: len(self.contexts),
             self.gate,
+            traces=self.tracing.counts,
         )
         self.ring = RequestRing()
         self.wall = 1_767_323_045.5
@@ -261,6 +265,7 @@ class WebCase(SynchronousTestCase):
             ),
             Acting(self.operations, door, self.reload, lambda: self.config.profile_token),
             door,
+            self.tracing,
             now=lambda: NOW,
         )
         limits = ServerLimits(body_bytes=100_000)
