@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Cooperator
+from twisted.internet.task import Cooperator, TaskStopped
+from twisted.python.failure import Failure
 
 from skyproxy.clock import Clock
 from skyproxy.errors import InvalidRequest
@@ -89,13 +90,22 @@ class WhatIf:
 
         :param query: that of a URL: ``slot``, ``hedge_after`` and ``first_token_timeout`` (durations, or ``off``),
             ``order`` (``provider:model``, once for each candidate), ``period`` (``all``, ``evening``).
+        :return: fires with an object of JSON. Cancel it when the client has left.
         :raise InvalidRequest: it cannot be understood.
         """
         asked = asked_of(query)
         self._refresh()
         told: dict[str, Any] = {}
-        work = self._work(asked, told)
-        return self._cooperator.coiterate(work).addCallback(lambda _: told)
+        task = self._cooperator.cooperate(self._work(asked, told))
+        # Nobody reckons on for a client that has left, as a page does that asks again while somebody chooses.
+        result: Deferred[dict[str, Any]] = Deferred(lambda _: task.stop())
+
+        def failed(failure: Failure) -> None:
+            if not failure.check(TaskStopped):
+                result.errback(failure)
+
+        task.whenDone().addCallbacks(lambda _: result.callback(told), failed)
+        return result
 
     def _work(self, asked: Asked, told: dict[str, Any]) -> Iterator[None]:
         kept = list(self._ring.kept())

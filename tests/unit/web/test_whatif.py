@@ -83,6 +83,17 @@ class WhatIfTests(WebCase):
             self.clock.advance(0)
         self.assertIn(b'"requests":1', line.body)
 
+    def test_who_leaves_is_not_reckoned_for(self) -> None:
+        for _ in range(50):
+            self.keep(1.0)
+        before = len(self.clock.getDelayedCalls())
+        line = self.line().send(b"GET /api/whatif HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        self.assertGreater(len(self.clock.getDelayedCalls()), before)
+        line.leave()
+        self.clock.advance(0)
+        self.assertLessEqual(len(self.clock.getDelayedCalls()), before)
+        self.assertEqual(line.received, b"")
+
     def test_nothing_was_asked(self) -> None:
         told = self.told("period=evening")
         self.assertEqual((told["requests"], told["since"], told["recorded"]["p50"]), (0, None, None))

@@ -91,7 +91,7 @@ function change(first) {
 
 /** One that was done. */
 function action(first) {
-  const state = h('p', {class: 'secondary muted'});
-  const node = h('li', null, h('div', null, h('p', null, foreign(first.text)), h('p', {class: 'secondary muted'}, `By ${first.by}, ${day(first.at)}`)), state);
-  return {node, update: (each) => write(state, each.can_be_undone ? 'holds' : '')};
+  const undoing = button('Undo…', () => undo(first.id), {'aria-label': `Undo: ${first.text}`});
+  const node = h('li', null, h('div', null, h('p', null, foreign(first.text)), h('p', {class: 'secondary muted'}, `By ${first.by}, ${day(first.at)}`)), h('div', {class: 'actions many'}, undoing));
+  return {node, update: (each) => show(undoing, each.can_be_undone)};
 }
