@@ -82,7 +82,8 @@ class ProxySettings(Checked):
     :ivar listen: where to listen: a port, which is for this machine alone (127.0.0.1 and ::1), ``host:port``, a Twisted
         endpoint, or a list of these. ``--listen`` is stronger.
     :ivar log_file: the file for the log in JSON lines, relative to the file that names it; in the two files of a folder
-        ``config``, relative to the folder that this one is in. Without it there is none.
+        ``config``, relative to the folder that this one is in. One that holds anything but a log of skyproxy's is
+        refused. Without it there is none.
     :ivar log_max_size: the size at which a log file, of JSON lines or of text, gets the name with ``.1`` at its end, so
         that another begins; ``off``: never. It is ``10MiB`` by default on Windows, where no other program can rename
         an open file.

@@ -204,7 +204,7 @@ class Logging:
         if self._log_file is None:
             return None
         trouble = self._text or self._emergency
-        channel = Channel(FileSink(self._log_file), JsonLines, self._redactor, self._level, trouble)
+        channel = Channel(FileSink(self._log_file, guarded=True), JsonLines, self._redactor, self._level, trouble)
         channel.limit(self._limits)
         return channel
 

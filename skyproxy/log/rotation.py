@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -20,6 +21,9 @@ _AGAIN_SECONDS = 60.0
 _TIME = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 _OURS = re.compile(rb'\{"timestamp":"%b","level":"|%b (?:DEBUG|INFO|WARN|ERROR|CRITICAL) ' % (_TIME, _TIME))
 """How each line of a log begins, in both of its forms. Logs of others begin with such a time, too."""
+
+_LOOKED_AT_BYTES = 65_536
+"""Of a file that is to be written on: somebody may have cut the beginning off, within a line."""
 
 
 class Limits(NamedTuple):
@@ -96,6 +100,20 @@ def _rename(path: Path, keep: int) -> None:
             raise _Foreign(f"{each} is no log of skyproxy's: move it away")
     for older, newer in zip(reversed(files), reversed(files[:-1]), strict=False):
         os.replace(newer, older)
+
+
+def refuse_foreign(path: Path) -> None:
+    """See whether *path* may be written on: it is free, empty, no file but a device say, or has lines of skyproxy's.
+
+    :raise OSError: it holds something else.
+    """
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        head = file.read(_LOOKED_AT_BYTES)
+    if head and not any(map(_OURS.match, head.split(b"\n"))):
+        reason = "it is no log of skyproxy's, and stays as it is: name another file, or move it away"
+        raise _Foreign(errno.EEXIST, reason, str(path))
 
 
 def _is_ours(path: Path) -> bool:

@@ -7,7 +7,7 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Protocol
 
-from skyproxy.log.rotation import Limits, Rotation
+from skyproxy.log.rotation import Limits, Rotation, refuse_foreign
 from skyproxy.util.private_files import open_private
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0)
@@ -47,10 +47,13 @@ class FileSink:
 
     :param path: made absolute at once.
     :param usual: see :class:`~skyproxy.log.rotation.Rotation`.
+    :param guarded: whether a file that holds something else than a log of skyproxy's is refused when it is opened for
+        the first time. Later ones were put there by who rotates logs.
     :ivar rotation: renames it when it is full.
     """
 
-    def __init__(self, path: Path, usual: Limits | None = None) -> None:
+    def __init__(self, path: Path, usual: Limits | None = None, *, guarded: bool = False) -> None:
+        self._unseen = guarded
         self._path = path.absolute()
         self.rotation = Rotation(self._path, usual)
         self._fd: int | None = None
@@ -122,6 +125,9 @@ class FileSink:
 
     def reopen(self) -> None:
         """As :meth:`Sink.reopen`."""
+        if self._unseen:
+            refuse_foreign(self._path)
+            self._unseen = False
         torn = self._fd is None and not self._done and _ends_in_mid_line(self._path)
         fd = open_private(self._path, _FLAGS)
         if torn:

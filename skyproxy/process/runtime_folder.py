@@ -32,8 +32,8 @@ def runtime_folder(environ: Mapping[str, str], system: str = os.name) -> Path | 
         return Path(given)
     if os.path.isabs(user := environ.get("XDG_RUNTIME_DIR", "")):
         return Path(user) / "skyproxy"
-    # Users have no numbers on systems that only resemble POSIX.
-    return Path("/tmp") / f"skyproxy-{os.getuid()}" if hasattr(os, "getuid") else None
+    # Users have no numbers on systems that only resemble POSIX. What others have made there, make_private refuses.
+    return Path("/tmp") / f"skyproxy-{os.getuid()}" if hasattr(os, "getuid") else None  # nosec B108
 
 
 def make_private(folder: Path) -> None:

@@ -42,6 +42,10 @@ class Goal:
                 parts.append(f"{name} {'≥' if self.at_least else '≤'} {number(bound)}{unit} {word}")
         return "; ".join(parts)
 
+    def reached(self) -> bool:
+        """Whether the bound is kept."""
+        return self._reaches(self.must)
+
     def _reaches(self, bound: float) -> bool:
         return self.measured >= bound if self.at_least else self.measured <= bound
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.findings import Findings
 from tests.e2e.processes import DemoProvider, Process, Proxy
 
 Starter = Callable[..., Any]
@@ -55,6 +56,12 @@ def proxy(start_for_module: Starter, demo: DemoProvider) -> Proxy:
     """skyproxy before *demo*."""
     process: Proxy = start_for_module(Proxy, config_for(demo))
     return process
+
+
+@pytest.fixture
+def findings(record_property: Callable[[str, object], None]) -> Findings:
+    """Takes down figures."""
+    return Findings(record_property)
 
 
 def config_for(demo: DemoProvider, proxy: dict[str, Any] | None = None, **provider: Any) -> dict[str, Any]:

@@ -15,15 +15,17 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Starter, config_for
+from tests.e2e.findings import Findings
 from tests.e2e.processes import PATIENCE, DemoProvider, Process, Proxy, eventually
 from tests.e2e.raw import ask, call, chat, open_request, read_until
+from tests.e2e.sizes import size
 from tests.e2e.verdicts import COMPLETE, CUT, ERROR, verdict_of
 
 Kinds = tuple[str, str]
 ENDLESS: Kinds = ("demo:guard;delay=0.5;chunks=1000", "demo:guard;hang")
 
-READERS = 50
-"""That do not read: a fourth of what the benchmark has (rows/memory.py), for the system itself holds 6 MB for each."""
+READERS = size(200, 50)
+"""That do not read. The system itself holds 6 MB for each."""
 
 CROWD = ("--listen", "tcp:0:interface=127.0.0.1:backlog=1024")
 
@@ -75,7 +77,7 @@ def refused(proxy: Proxy) -> bool:
     return False
 
 
-def test_two_hundred_under_way_are_finished_when_it_stops(start: Starter) -> None:
+def test_two_hundred_under_way_are_finished_when_it_stops(start: Starter, findings: Findings) -> None:
     demo = start(DemoProvider)
     proxy = start(Proxy, config_for(demo, {"drain_timeout": "60s"}, max_connections=100, max_concurrent=100), *CROWD)
     text = "demo:guard;text=Nobody%20enters%20today;delay=0.1"
@@ -85,22 +87,25 @@ def test_two_hundred_under_way_are_finished_when_it_stops(start: Starter) -> Non
     assert Counter(verdict_of(connection, "Nobody enters today") for connection in connections) == {COMPLETE: 200}
     assert proxy.wait() == 0
     assert demo.stats()["completed"] == 200
+    findings.figure("200 of 200 answered to their end")
 
 
-def test_two_hundred_that_do_not_end_are_told_at_the_deadline(start: Starter) -> None:
+def test_two_hundred_that_do_not_end_are_told_at_the_deadline(start: Starter, findings: Findings) -> None:
     demo = start(DemoProvider)
     proxy = start(Proxy, config_for(demo, {"drain_timeout": "1s"}, max_connections=100, max_concurrent=100), *CROWD)
     connections = two_hundred(proxy, ENDLESS, ENDLESS)
     for connection in connections[:100:2]:
         eventually(lambda stream=connection: b'"content"' in stream.recv(65536, socket.MSG_PEEK), "each has begun")
+    began = time.monotonic()
     assert proxy.stop() == 0
+    findings.most("exit 0 with 200 that never end and a deadline of 1 s, after", time.monotonic() - began, 5, "s")
     # Who has a part of an answer sees it cut; who has nothing yet is told why.
     assert Counter(verdict_of(connection, "") for connection in connections) == {CUT: 50, ERROR: 150}
     eventually(lambda: demo.stats()["active"] == 0, "the provider is told")
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads /proc")
-def test_a_thousand_that_leave_in_mid_stream_leave_nothing_behind(start: Starter) -> None:
+def test_a_thousand_that_leave_in_mid_stream_leave_nothing_behind(start: Starter, findings: Findings) -> None:
     demo = start(DemoProvider)
     proxy = start(BoundedProxy, 4096, config_for(demo, max_connections=1000, max_concurrent=1000), *CROWD)
     before = sockets(proxy)
@@ -112,7 +117,7 @@ def test_a_thousand_that_leave_in_mid_stream_leave_nothing_behind(start: Starter
     for connection in connections:
         connection.close()
     eventually(lambda: demo.stats()["active"] == 0, "the provider sees all of them leave")
-    print(f"1,000 streams given up: the provider knows within {time.monotonic() - began:.2f} s")
+    findings.most("1,000 streams given up: the provider knows within", time.monotonic() - began, 1, "s")
     stats = demo.stats()
     assert (stats["cancelled"], stats["completed"]) == (1000, 0)
     eventually(lambda: sockets(proxy) <= before + 1, "their descriptors are free")
@@ -125,7 +130,7 @@ def test_a_thousand_that_leave_in_mid_stream_leave_nothing_behind(start: Starter
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
-def test_those_that_do_not_read_cost_little_memory(start: Starter) -> None:
+def test_those_that_do_not_read_cost_little_memory(start: Starter, findings: Findings) -> None:
     demo = start(DemoProvider)
     proxy = start(Proxy, config_for(demo, max_connections=READERS, max_concurrent=READERS), *CROWD)
     assert ask(proxy, chat("combat", stream=True)).status == 200
@@ -138,7 +143,7 @@ def test_those_that_do_not_read_cost_little_memory(start: Starter) -> None:
         return (resident(proxy) - before) / READERS
 
     eventually(lambda: each() > 256_000 or demo.stands_still(), "nothing moves any more")
-    print(f"{READERS} that read nothing: {each() / 1000:.0f} KB each")
+    findings.most(f"{READERS} that read nothing, each", each() / 1000, 128, "KB")
     assert each() <= 256_000
     assert demo.stats()["active"] == READERS
     for connection in connections:

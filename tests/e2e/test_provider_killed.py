@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.conftest import Starter
-from tests.e2e.processes import Process, Proxy, environment
+from tests.e2e.findings import Findings
+from tests.e2e.processes import Process, Proxy, environment, eventually
 from tests.e2e.sizes import size
 from tests.e2e.verdicts import COMPLETE, CUT, ERROR, Crowd
 
 KILLS = size(50, 16)
+REQUESTS = size(100_000, 1_500)
+"""At least, from the first kill to the last."""
 POSTS = size(10_000, 2_500)
 
 
@@ -65,7 +68,9 @@ def sent_too_often(ledger: list[str]) -> list[str]:
     return found
 
 
-def test_nothing_is_lost_or_sent_twice_while_the_provider_is_killed(start: Starter, tmp_path: Path) -> None:
+def test_nothing_is_lost_or_sent_twice_while_the_provider_is_killed(
+    start: Starter, tmp_path: Path, findings: Findings
+) -> None:
     ledger = tmp_path / "ledger"
     listener = socket.create_server(("127.0.0.1", 0))
     provider = start(MortalProvider, ledger, listener=listener)
@@ -73,6 +78,8 @@ def test_nothing_is_lost_or_sent_twice_while_the_provider_is_killed(start: Start
     crowd = Crowd(proxy, body, name)
     with crowd.asking(clients=16):
         for number in range(KILLS):
+            due = (number + 1) * REQUESTS / KILLS
+            eventually(lambda due=due: crowd.outcomes.total() >= due, "requests go on")
             time.sleep(random.uniform(0.02, 0.1))
             provider.kill()
             # In the first half connections wait for the next life; in the second half they are refused meanwhile.
@@ -85,7 +92,8 @@ def test_nothing_is_lost_or_sent_twice_while_the_provider_is_killed(start: Start
     lines = ledger.read_text().splitlines()
     received = Counter(line.removeprefix("got ") for line in lines if line.startswith("got "))
     again = sum(count > 1 for count in received.values())
-    print(f"{KILLS} kills under {crowd.outcomes.total()} requests: {dict(crowd.outcomes)}, {again} sent again")
+    ends = ", ".join(f"{count:,} {end}" for end, count in sorted(crowd.outcomes.items()))
+    findings.figure(f"{KILLS} kills under {crowd.outcomes.total():,} requests: {ends}, {again} sent again")
     assert not crowd.lost
     assert not sent_too_often(lines)
     # It was killed in the middle of streams, before answers, and while nobody listened; and much went well.
@@ -93,7 +101,7 @@ def test_nothing_is_lost_or_sent_twice_while_the_provider_is_killed(start: Start
     assert crowd.outcomes[COMPLETE] > KILLS
 
 
-def test_posts_over_connections_that_the_provider_closes(start: Starter, tmp_path: Path) -> None:
+def test_posts_over_connections_that_the_provider_closes(start: Starter, tmp_path: Path, findings: Findings) -> None:
     ledger = tmp_path / "ledger"
     provider = start(MortalProvider, ledger, "--stale")
     proxy = start(Proxy, config_for(provider.port), "--log-level", "info")
@@ -105,3 +113,4 @@ def test_posts_over_connections_that_the_provider_closes(start: Starter, tmp_pat
     assert crowd.outcomes == {COMPLETE: POSTS}
     begun = Counter(line for line in ledger.read_text().splitlines() if line.startswith("begun "))
     assert len(begun) == begun.total() == POSTS
+    findings.figure(f"{POSTS:,} POSTs, all answered")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.conftest import Starter, config_for
+from tests.e2e.findings import Findings
 from tests.e2e.processes import DemoProvider, Proxy, eventually
 from tests.e2e.raw import ask, chat
 from tests.e2e.sizes import size
@@ -66,7 +67,7 @@ class KilledProxy:
 
 
 def test_two_proxies_with_one_file_of_answers_are_killed_again_and_again(
-    start: Starter, demo: DemoProvider, tmp_path: Path
+    start: Starter, demo: DemoProvider, tmp_path: Path, findings: Findings
 ) -> None:
     path = tmp_path / "answers.sqlite"
     config = config_for(demo, {"cache": {"path": str(path)}}, cache={"store": "sqlite", "ttl": "1h"})
@@ -79,7 +80,8 @@ def test_two_proxies_with_one_file_of_answers_are_killed_again_and_again(
         list(pool.map(lambda proxy: [proxy.live() for _ in range(LIVES)], proxies))
 
     seconds = sorted(second for proxy in proxies for second in proxy.seconds)
-    print(f"from start to answer, two at a time: {seconds[0]:.2f} to {seconds[-1]:.2f} s")
+    findings.figure(f"{len(seconds)} kills; from start to answer, two at a time, {seconds[0]:.2f} s at least")
+    findings.most("the slowest of them", seconds[-1], 2, "s")
     assert [proxy.lost for proxy in proxies] == [[], []]
     assert not list(tmp_path.glob("*.aside-*"))
     with closing(sqlite3.connect(path)) as database:

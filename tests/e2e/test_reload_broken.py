@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.e2e.conftest import Starter, config_for
+from tests.e2e.findings import Findings
 from tests.e2e.processes import DemoProvider, Proxy, eventually
 from tests.e2e.raw import ask, chat
 from tests.e2e.verdicts import COMPLETE, Crowd
@@ -60,7 +61,7 @@ def reload(proxy: Proxy) -> None:
         assert ask(proxy, chat("combat")).status == 200
 
 
-def test_a_hundred_reloads_of_what_cannot_be_used(start: Starter, demo: DemoProvider) -> None:
+def test_a_hundred_reloads_of_what_cannot_be_used(start: Starter, demo: DemoProvider, findings: Findings) -> None:
     config: dict[str, Any] = config_for(demo)
     proxy = start(Proxy, config)
     good = (proxy.folder / "proxy.yaml").read_text()
@@ -89,6 +90,7 @@ def test_a_hundred_reloads_of_what_cannot_be_used(start: Starter, demo: DemoProv
         assert "Traceback" not in problems
     assert proxy.stop() == 0
     assert not [line for line in proxy.output if "Traceback" in line]
+    findings.figure(f"{BROKEN + HALF_WRITTEN} reloads under {crowd.outcomes.total():,} requests, all complete")
 
 
 def refusals(proxy: Proxy) -> list[str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Starter, config_for
+from tests.e2e.findings import Findings
 from tests.e2e.processes import PATIENCE, DemoProvider, Process, Proxy, eventually
 from tests.e2e.raw import Answer, ask, call, chat, open_request, read_all, read_until
 
@@ -94,7 +95,7 @@ def cpu_seconds(process: Process) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def test_slow_senders_are_freed_while_others_are_served(start: Starter, demo: DemoProvider) -> None:
+def test_slow_senders_are_freed_while_others_are_served(start: Starter, demo: DemoProvider, findings: Findings) -> None:
     proxy = start(Proxy, config_for(demo, {"header_timeout": "5s", "body_timeout": "5s"}), *CROWD)
     starts = (
         b"",
@@ -124,6 +125,7 @@ def test_slow_senders_are_freed_while_others_are_served(start: Starter, demo: De
                     waiting.discard(number)
         assert not waiting
         assert served > 3
+    findings.figure(f"1,000 freed by deadlines of 5 s, {served} others served meanwhile")
     eventually(lambda: sum(name.startswith("socket:") for name in descriptors(proxy)) < 20, "sockets are closed")
     assert ask(proxy, chat("combat")).status == 200
 
@@ -267,13 +269,14 @@ class BoundedProxy(Proxy, Bounded):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
-def test_descriptors_run_out(start: Starter, demo: DemoProvider) -> None:
+def test_descriptors_run_out(start: Starter, demo: DemoProvider, findings: Findings) -> None:
     proxy = start(BoundedProxy, config_for(demo))
     assert ask(proxy, chat("combat")).status == 200
     with connections(proxy, 200) as idle:
         time.sleep(0.5)
         before = cpu_seconds(proxy)
         time.sleep(3)
+        findings.figure(f"{cpu_seconds(proxy) - before:.2f} s of processor in 3 s with 200 connections")
         # Were it kept busy, it would be so for all of the three seconds.
         assert cpu_seconds(proxy) - before < 1.5
         assert not any(map(ended, idle)), "who cannot be taken waits"

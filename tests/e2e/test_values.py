@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Starter, config_for
+from tests.e2e.findings import Findings
 from tests.e2e.processes import DemoProvider, Process, Proxy, eventually
 from tests.e2e.raw import ask, chat, open_request, read_until
 
@@ -69,14 +70,16 @@ def test_nothing_is_injected(proxy: Proxy, demo: DemoProvider, end: str) -> None
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 @pytest.mark.parametrize("fault", ["bomb", "headers=100000"])
-def test_too_much_from_a_provider_takes_bounded_memory(start: Starter, demo: DemoProvider, fault: str) -> None:
+def test_too_much_from_a_provider_takes_bounded_memory(
+    start: Starter, demo: DemoProvider, fault: str, findings: Findings
+) -> None:
     proxy = start(Proxy, config_for(demo))
     assert ask(proxy, chat("combat")).status == 200
     before = peak(proxy)
     for stream in (False, True):
         answer = ask(proxy, chat(f"demo:guard;{fault}", stream=stream))
         assert (answer.status, answer.json()["error"]["code"]) == (502, "upstream_broken")
-    print(f"{fault}: {(peak(proxy) - before) / 1e6:.0f} MB")
+    findings.figure(f"{fault}: {(peak(proxy) - before) / 1e6:.0f} MB")
     assert peak(proxy) - before < 50_000_000
 
 
@@ -109,7 +112,9 @@ def endless(listener: socket.socket, sent: list[int]) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
-def test_endless_whole_answers_are_held_within_one_bound(start: Starter, demo: DemoProvider) -> None:
+def test_endless_whole_answers_are_held_within_one_bound(
+    start: Starter, demo: DemoProvider, findings: Findings
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         sent: list[int] = []
         threading.Thread(target=endless, args=(listener, sent), daemon=True).start()
@@ -129,7 +134,9 @@ def test_endless_whole_answers_are_held_within_one_bound(start: Starter, demo: D
         eventually(lambda: len(sent) == 25, "all are given up")
         assert ask(proxy, chat("combat")).status == 200
         left = eventually(lambda: (now := resident(proxy) - before) < 200_000_000 and now, "memory is given back")
-        print(f"{most / 1e6:.0f} MB at most, {left / 1e6:.0f} MB left; the provider sent {sum(sent) / 1e6:.0f} MB")
+        findings.figure(
+            f"25 endless answers: {most / 1e6:.0f} MB at most, {left / 1e6:.0f} MB left, of {sum(sent) / 1e6:,.0f} MB"
+        )
         # 256 MiB, and what is being put together or is on its way out of each.
         assert most < 900_000_000
 

@@ -37,7 +37,7 @@ def models_of(base_url: str, key: str | None, timeout: float = 20.0) -> list[str
         headers["Authorization"] = f"Bearer {key}"
     request = urllib.request.Request(f"{base_url}/models", headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=timeout, context=trust_for(base_url)) as answer:
+        with _opener(base_url).open(request, timeout=timeout) as answer:
             told = json.loads(answer.read(_LARGEST))
     except urllib.error.HTTPError as error:
         refused = error.code in (401, 403)
@@ -62,3 +62,18 @@ def local_servers(places: tuple[Known, ...] = LOCAL) -> Mapping[str, list[str]]:
     with ThreadPoolExecutor(len(places)) as pool:
         found = list(zip(places, pool.map(look, places), strict=True))
     return {place.name: models for place, models in found if models is not None}
+
+
+def _opener(base_url: str) -> urllib.request.OpenerDirector:
+    """What speaks HTTP alone: urllib's own opens files, too, and follows a redirection, with the key, to anybody."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(context=trust_for(base_url)),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        urllib.request.UnknownHandler(),
+    ):
+        opener.add_handler(handler)
+    return opener

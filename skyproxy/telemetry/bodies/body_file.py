@@ -41,9 +41,10 @@ COLUMNS = (
     "id, run, number, request_id, at, slot, model, provider, upstream_model, endpoint, outcome, status, seconds, "
     "request_size, request_text, answer_size, answer_text"
 )
-LIST = f"SELECT {COLUMNS} FROM requests WHERE id < ? ORDER BY id DESC LIMIT ?"
-LIST_OF_OUTCOME = f"SELECT {COLUMNS} FROM requests WHERE outcome = ? AND id < ? ORDER BY id DESC LIMIT ?"
-FIND = f"SELECT {COLUMNS} FROM requests WHERE request_id = ? ORDER BY id DESC LIMIT 50"
+LIST = f"SELECT {COLUMNS} FROM requests WHERE id < ? ORDER BY id DESC LIMIT ?"  # nosec B608
+LIST_OF_OUTCOME = f"SELECT {COLUMNS} FROM requests WHERE outcome = ? AND id < ? ORDER BY id DESC LIMIT ?"  # nosec B608
+FIND = f"SELECT {COLUMNS} FROM requests WHERE request_id = ? ORDER BY id DESC LIMIT 50"  # nosec B608
+_WRITE = f"INSERT INTO requests VALUES (NULL{', ?' * 17})"  # nosec B608
 OF_ONE = "SELECT request, answer FROM bodies WHERE id = ?"
 OLDER = "SELECT id FROM requests WHERE at < ? ORDER BY at DESC LIMIT 1"
 
@@ -183,9 +184,7 @@ class BodyFile:
                 sizes: tuple[Any, ...] = (request.size, request.is_text, None, True)
                 if answer is not None:
                     sizes = (request.size, request.is_text, answer.size, answer.is_text)
-                row = database.execute(
-                    f"INSERT INTO requests VALUES (NULL{', ?' * 17})", (*facts, *sizes, entry.cost)
-                ).lastrowid
+                row = database.execute(_WRITE, (*facts, *sizes, entry.cost)).lastrowid
                 data = None if answer is None else answer.data
                 database.execute("INSERT INTO bodies VALUES (?, ?, ?)", (row, request.data, data))
         self.count += len(entries)
@@ -207,8 +206,8 @@ class BodyFile:
             self._remove(database, "id <= ?", last)
 
     def _remove(self, database: sqlite3.Connection, which: str, value: float) -> int:
-        database.execute(f"DELETE FROM bodies WHERE id IN (SELECT id FROM requests WHERE {which})", (value,))
-        removed = database.execute(f"DELETE FROM requests WHERE {which}", (value,)).rowcount
+        database.execute(f"DELETE FROM bodies WHERE id IN (SELECT id FROM requests WHERE {which})", (value,))  # nosec B608
+        removed = database.execute(f"DELETE FROM requests WHERE {which}", (value,)).rowcount  # nosec B608
         self._count(database)
         return removed
 

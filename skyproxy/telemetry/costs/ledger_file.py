@@ -16,7 +16,7 @@ from skyproxy.util.own_database import NotUsable
 from skyproxy.util.own_sqlite import ForeignFile, inode, is_busy, is_damaged
 
 _WRITE = (
-    f"INSERT INTO spent VALUES ({', '.join('?' * (len(KEY) + len(COUNTS)))}) ON CONFLICT DO UPDATE SET "
+    f"INSERT INTO spent VALUES ({', '.join('?' * (len(KEY) + len(COUNTS)))}) ON CONFLICT DO UPDATE SET "  # nosec B608
     + ", ".join(f"{name} = {name} + excluded.{name}" for name in COUNTS)
 )
 _WRITE_BOOK = (
@@ -27,7 +27,9 @@ _WRITE_RUN = (
     "INSERT INTO runs VALUES (?, ?, ?, ?, ?, NULL) ON CONFLICT DO UPDATE SET seen = excluded.seen, ended = NULL"
 )
 
+_BY = "slot, provider, model, client, role, source, currency"
 _SUMS = ", ".join(f"SUM({name})" for name in COUNTS)
+_READ = f"SELECT {_BY}, {_SUMS} FROM spent WHERE minute >= ? GROUP BY {_BY}"  # nosec B608
 
 _SILENT_SECONDS = 900.0  # after which a run on another computer counts as ended
 _CLEAN_SECONDS, _KEEP_IN_MEMORY_SECONDS = 3600.0, 31 * 86_400.0
@@ -150,10 +152,7 @@ class LedgerFile:
     def read(self, since: int) -> Found:
         """What there is from the minute *since* on."""
         with self._transaction("BEGIN") as database:
-            by = "slot, provider, model, client, role, source, currency"
-            sums = database.execute(
-                f"SELECT {by}, {_SUMS} FROM spent WHERE minute >= ? GROUP BY {by}", (since,)
-            ).fetchall()
+            sums = database.execute(_READ, (since,)).fetchall()
             hours = database.execute(
                 "SELECT minute / 60 AS hour, slot, currency, SUM(cost) FROM spent WHERE minute >= ? AND cost > 0 "
                 "GROUP BY hour, slot, currency",

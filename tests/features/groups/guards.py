@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -20,8 +20,9 @@ _TALK = "guard;chunks=10;delay=0.1;first=0.1"
 _SOON = 1.0
 """Seconds to the first words of talk that nothing holds up, on a busy machine."""
 
-_SWITCHES: dict[str, dict[str, Any]] = {
-    "as shipped": {"breaker": "on", "rate_guard": "on", "max_retries": 2},
+SHIPPED: dict[str, dict[str, Any]] = {"as shipped": {"breaker": "on", "rate_guard": "on", "max_retries": 2}}
+_SWITCHES = {
+    **SHIPPED,
     "without guards": {"breaker": "off", "rate_guard": "off", "max_retries": 2},
 }
 
@@ -37,16 +38,16 @@ class Heard(NamedTuple):
     first: float
 
 
-def show(lab: Lab) -> None:
+def show(lab: Lab, all_switches: Mapping[str, dict[str, Any]] = _SWITCHES) -> None:
     """Each situation before the guards as shipped, and before the same provider without them."""
     situations: tuple[Callable[[Lab, Sheet, str, dict[str, Any]], None], ...] = (
         _one_rate_limit, _limited_model, _failing_model, _slow_model, _background, _alone_then_many,
     )  # fmt: skip
     sheet = lab.sheet("Guards", "Talk asks for another model than the bad one, at the same provider, of 25 permits.")
     for situation in situations:
-        for name, switches in _SWITCHES.items():
+        for name, switches in all_switches.items():
             situation(lab, sheet, name, switches)
-    for name, switches in _SWITCHES.items():
+    for name, switches in all_switches.items():
         _gone(lab, sheet, name, switches)
         _slow_probe(lab, sheet, name, switches)
 

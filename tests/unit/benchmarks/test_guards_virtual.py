@@ -10,8 +10,9 @@ from tests.benchmarks.guards_virtual import percentile, play, row
 from tests.benchmarks.virtual.gates import NoGate, Oracle, Outcome, Rule
 from tests.benchmarks.virtual.scenes import SCENES, Scene
 from tests.benchmarks.virtual.time import VirtualTime
+from tests.e2e.sizes import size
 
-SEEDS = (101, 102)
+SEEDS = range(101, 101 + size(24, 2))
 
 
 def scene(name: str) -> Scene:

@@ -50,6 +50,27 @@ class FileSinkTests(SynchronousTestCase):
         self.sink.write(b"four\n")
         self.assertEqual(self.path.read_bytes(), b"old\n" + BATCH + b"four\n")
 
+    def test_a_file_of_somebody_else_stays_as_it_is(self) -> None:
+        line = b'{"timestamp":"2026-11-29T17:21:26.001Z","level":"INFO","message":"x"}\n'
+        for theirs in (b"Dear diary,\n", b"SQLite format 3\0" + bytes(5000), b"{}", b"proxy:\n  log_file: this\n"):
+            self.path.write_bytes(theirs)
+            sink = FileSink(self.path, guarded=True)
+            with self.assertRaisesRegex(OSError, "no log of skyproxy's"):
+                sink.write(BATCH)
+            with self.assertRaisesRegex(OSError, "no log of skyproxy's"):
+                sink.open(None)
+            self.assertEqual(self.path.read_bytes(), theirs)
+        for ours in (b"", line, b'tamp": cut at its beginning\n' + line):
+            self.path.write_bytes(ours)
+            sink = FileSink(self.path, guarded=True)
+            sink.write(BATCH)
+            # Who rotates logs may begin the next file as they like.
+            self.path.unlink()
+            self.path.write_bytes(b"# rotated\n")
+            sink.write(BATCH)
+            self.assertEqual(self.path.read_bytes(), b"# rotated\n" + BATCH)
+            sink.close()
+
     def test_nothing_is_made_before_the_first_write(self) -> None:
         self.assertFalse(self.path.exists())
 
