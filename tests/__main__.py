@@ -74,6 +74,7 @@ NOT_ON_STOCK_WIRE = {
             "spans",
             "start",
             "timelines",
+            "tokens",
             "trust",
             "watch",
             "windows",

@@ -6,19 +6,28 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from skyproxy.access.directory import NOBODY, Directory, Holder, NameInBoth, directory_of
-from skyproxy.access.identity import ClientIdentity
+from skyproxy.access.identity import TOKEN_PREFIX, ClientIdentity
 from skyproxy.access.keys import trouble_with
 from skyproxy.access.refusals import InvalidApiKey
 from skyproxy.access.store import ClientStore, StoreNotUsable
 from skyproxy.config import Config, ConfigError, Problem
 from skyproxy.config.access import AccessSettings
+from skyproxy.errors import SkyproxyError
 
 _BEARER = b"bearer "
 _LONGEST_KEY = 512
 """Bytes of a key that is looked up: none that is longer opens anything."""
+
+
+class Tokens(Protocol):
+    """Checks tokens; see :class:`~skyproxy.access.tokens.token_keys.TokenKeys`."""
+
+    def holder(self, token: str) -> Holder | None: ...
+
+    def refusal(self, token: str) -> SkyproxyError: ...
 
 
 class Prepared(NamedTuple):
@@ -37,6 +46,7 @@ class Access:
 
     :param store: gives the file of a configuration's clients; None: there can be none.
     :param wall: the time of day, seconds since the epoch.
+    :ivar tokens: checks those of an identity provider; None: none are taken.
     :ivar on: whether keys are looked at. Where they are not, nothing of this is in a request's way.
     :ivar required: whether requests need one.
     :ivar public: whether other machines can reach skyproxy.
@@ -50,6 +60,7 @@ class Access:
         self.on = self.required = self.public = False
         self.settings = AccessSettings()
         self.directory = NOBODY
+        self.tokens: Tokens | None = None
         self._found_store: Path | None = None
 
     def prepare(self, config: Config) -> Prepared:
@@ -86,8 +97,12 @@ class Access:
 
     def _decide(self) -> None:
         said = self.settings.required
-        self.required = said == "true" or (said == "auto" and (self.is_reachable or self.directory.has_clients))
-        self.on = self.required or bool(self.directory.clients)
+        self.required = said == "true" or (said == "auto" and (self.is_reachable or self._has_clients))
+        self.on = self.required or bool(self.directory.clients) or self.settings.jwt is not None
+
+    @property
+    def _has_clients(self) -> bool:
+        return self.directory.has_clients or self.settings.jwt is not None
 
     @property
     def is_reachable(self) -> bool:
@@ -97,16 +112,24 @@ class Access:
     @property
     def lets_nobody_in(self) -> bool:
         """Whether others reach skyproxy, a key is needed, and nobody has one."""
-        return self.is_reachable and self.required and not self.directory.has_clients
+        return self.is_reachable and self.required and not self._has_clients
 
     def holder(self, key: bytes) -> Holder | None:
         """Whom *key* is of; None: it opens nothing."""
         holder = self.directory.holders.get(sha256(key).digest())
+        if holder is None and self.tokens is not None and is_token(key):
+            return self.tokens.holder(key.decode("latin-1"))
         if holder is None or (holder.ends is not None and holder.ends <= self._wall()):
             return None
         return holder
 
-    def refusal(self, key: bytes | None) -> InvalidApiKey:
+    def still_opens(self, identity: ClientIdentity) -> bool:
+        """Whether what *identity* came by opens something."""
+        if identity.name.startswith(TOKEN_PREFIX):
+            return self.tokens is not None
+        return self.directory.still_opens(identity)
+
+    def refusal(self, key: bytes | None) -> SkyproxyError:
         """Why *key*, which opens nothing, is refused; None: none came. The key is not repeated."""
         if not key:
             return InvalidApiKey(
@@ -114,6 +137,8 @@ class Access:
                 "`x-api-key`. Who looks after skyproxy makes one with `skyproxy keys create NAME`.",
                 "no key",
             )
+        if self.tokens is not None and is_token(key):
+            return self.tokens.refusal(key.decode("latin-1"))
         trouble = "it is longer than any key" if len(key) > _LONGEST_KEY else trouble_with(key.decode("latin-1"))
         if trouble is not None:
             return InvalidApiKey(f"Incorrect API key provided: {trouble}.", "mistyped key")
@@ -121,6 +146,11 @@ class Access:
         if holder is not None:
             return InvalidApiKey("Incorrect API key provided: it has expired.", "expired key")
         return InvalidApiKey("Incorrect API key provided: nobody here knows it, or it was revoked.", "unknown key")
+
+
+def is_token(key: bytes) -> bool:
+    """Whether *key* looks like a token: three parts, of which the first is an object of JSON (RFC 7519)."""
+    return key.startswith(b"eyJ") and key.count(b".") == 2
 
 
 def presented(fields: Mapping[bytes, bytes]) -> bytes | None:
@@ -134,4 +164,4 @@ def presented(fields: Mapping[bytes, bytes]) -> bytes | None:
 def revoked(access: Access, identities: Iterable[ClientIdentity]) -> set[tuple[str, str]]:
     """Names and keys of those of *identities* whose keys open nothing any more."""
     seen = {(each.name, each.key_id): each for each in identities}
-    return {names for names, each in seen.items() if not access.directory.still_opens(each)}
+    return {names for names, each in seen.items() if not access.still_opens(each)}

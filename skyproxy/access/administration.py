@@ -11,7 +11,8 @@ from typing import Any
 from skyproxy.access.keys import digest, hash_of, new_key
 from skyproxy.access.store import ClientStore, NameTaken, NoSuchClient, Role, StoredClient, StoreNotUsable
 from skyproxy.config import Config
-from skyproxy.config.access import ClientSettings, client_name, wrong_pattern
+from skyproxy.config.access import ClientSettings, client_name
+from skyproxy.config.access_reading import wrong_pattern
 from skyproxy.config.document import Document
 from skyproxy.config.problems import Problem
 from skyproxy.config.sections import Section

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date, datetime, time, timezone
-from fnmatch import fnmatchcase
 from ipaddress import ip_network
-from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from skyproxy.config import rules
-from skyproxy.config.budgets import Budget, OnBudget, check_step_down
-from skyproxy.config.document import Document
-from skyproxy.config.fields import Checked, Count, Name, OptionalPath, one_or_several
-from skyproxy.config.problems import Problem
+from skyproxy.config.budgets import Budget, OnBudget
+from skyproxy.config.fields import Checked, Count, Name, OptionalPath, frozen, one_or_several
+from skyproxy.config.hosts import is_loopback
 from skyproxy.config.resilience import Priority
-from skyproxy.config.sections import Section, section_named
-from skyproxy.util.close_matches import nearest
 
 UNIX = "unix"
 """Stands for UNIX sockets among the addresses that may forward."""
@@ -67,6 +63,12 @@ def _network(value: str) -> str:
         return str(ip_network(value.strip(), strict=False))
     except ValueError:
         raise ValueError("must be an IP address or a network, such as 127.0.0.1 or 10.0.0.0/8") from None
+
+
+def _jwks(value: str) -> str:
+    if "://" in value and not value.startswith("https://") and not is_loopback(urlsplit(value).hostname or ""):
+        raise ValueError("must be an https address, or a file: keys that come in clear may be anybody's")
+    return value
 
 
 def _required(value: Any) -> Any:
@@ -163,6 +165,31 @@ class HeldKey(Checked):
     key_hash: KeyHashes
 
 
+class TokenSettings(Checked):
+    """Tokens of an identity provider (JWT, RFC 7519) that clients may bring in place of a key.
+
+    :ivar issuer: what ``iss`` must say.
+    :ivar audience: what ``aud`` must name, or a list, any of which it must name.
+    :ivar jwks: where the provider's public keys are (RFC 7517): an https address, or a file, relative to the file that
+        names it.
+    :ivar client_claim: the claim that is the client's name.
+    :ivar groups_claim: the claim that names the client's groups, a text or a list of texts.
+    :ivar groups: what the members of a group may, by its name. The first one that a token names counts, in the order in
+        which they stand here; ``*`` is for all others. Without any, whoever has a token may ask for all slots.
+    """
+
+    issuer: Annotated[str, Field(min_length=1)]
+    audience: Annotated[
+        tuple[Annotated[str, Field(min_length=1)], ...],
+        Field(strict=False, min_length=1),
+        BeforeValidator(one_or_several),
+    ]
+    jwks: Annotated[str, AfterValidator(_jwks)]
+    client_claim: Annotated[str, Field(min_length=1)] = "sub"
+    groups_claim: Annotated[str, Field(min_length=1)] = "groups"
+    groups: Annotated[Mapping[str, ClientSettings], AfterValidator(frozen)] = Field(default_factory=dict)
+
+
 class AccessSettings(Checked):
     """Who must bring a key, and where keys are kept.
 
@@ -177,6 +204,7 @@ class AccessSettings(Checked):
         over loopback that another proxy forwarded are refused.
     :ivar fail: what happens to requests of clients with a budget when spending cannot be written down: ``closed``: they
         are refused.
+    :ivar jwt: the tokens of an identity provider that are taken besides. It takes the extra ``skyproxy[jwt]``.
     """
 
     required: Annotated[Literal["auto", "true", "false"], BeforeValidator(_required)] = "auto"
@@ -187,79 +215,4 @@ class AccessSettings(Checked):
         tuple[Annotated[str, AfterValidator(_network)], ...], Field(strict=False), BeforeValidator(one_or_several)
     ] = ()
     fail: Literal["closed", "open"] = "closed"
-
-
-CLIENT_KEYS = tuple(key for key in ClientConfig.model_fields if key != "name")
-_ACCESS_KEYS = tuple(AccessSettings.model_fields)
-_MEANT = {
-    "key": "unknown key: only the key's hash stands here, as key_hash; `skyproxy keys hash` makes it",
-    "api_key": "unknown key: only the key's hash stands here, as key_hash; `skyproxy keys hash` makes it",
-    "rpm": "unknown key: write requests_per_minute",
-    "tpm": "unknown key: write tokens_per_minute",
-    "models": "unknown key: write slots",
-}
-
-
-def read_access(
-    documents: Sequence[Document],
-    folder: Path,
-    slots: Mapping[str, Any],
-    providers: Collection[str],
-    problems: list[Problem],
-) -> tuple[AccessSettings, dict[str, ClientConfig]]:
-    """``access:`` and ``clients:``; what is wrong with them is added to *problems*.
-
-    :param folder: where relative paths begin.
-    """
-    section = section_named(documents, "access", problems)
-    section.refuse_unknown(_ACCESS_KEYS, problems)
-    settings = section.check(AccessSettings, _ACCESS_KEYS, problems) or AccessSettings()
-    if settings.store is not None:
-        settings = settings.model_copy(update={"store": folder / settings.store})
-    clients = section_named(documents, "clients", problems)
-    return settings, _clients(clients, settings, slots, providers, problems)
-
-
-def _clients(
-    section: Section,
-    access: AccessSettings,
-    slots: Mapping[str, Any],
-    providers: Collection[str],
-    problems: list[Problem],
-) -> dict[str, ClientConfig]:
-    clients: dict[str, ClientConfig] = {}
-    owners = {each: "access.admin" for each in access.admin.key_hash} if access.admin else {}
-    owners |= {each: "access.metrics" for each in access.metrics.key_hash} if access.metrics else {}
-    for name in section.values:
-        entry = section.part(name, problems)
-        if entry is None:
-            continue
-        entry.refuse_unknown(CLIENT_KEYS, problems, _MEANT)
-        client = entry.check(ClientConfig, CLIENT_KEYS, problems, name=name)
-        if client is None:
-            continue
-        for each in client.key_hash:
-            if each in owners:
-                problems.append(entry.problem(("key_hash",), f"is also that of {owners[each]}: one key, one client"))
-            owners[each] = name
-        for number, pattern in enumerate(client.slots):
-            why = wrong_pattern(pattern, slots, providers)
-            if why is not None:
-                problems.append(entry.problem(("slots", str(number)), *why))
-        wrong = check_step_down(entry, ("on_budget",), client.on_budget, slots)
-        if wrong is not None:
-            problems.append(wrong)
-        clients[name] = client
-    return clients
-
-
-def wrong_pattern(pattern: str, slots: Collection[str], providers: Collection[str]) -> tuple[str, str | None] | None:
-    """Why no request can match *pattern*, and the slot that was perhaps meant; None: one can."""
-    provider, colon, _ = pattern.partition(":")
-    if pattern == "*" or pattern in slots or any(fnmatchcase(slot, pattern) for slot in slots):
-        return None
-    if colon and (_WILD.search(provider) or provider in providers):
-        return None
-    if _WILD.search(pattern):
-        return "matches no slot that stands under model_slots:", None
-    return "names no slot that stands under model_slots:", nearest(pattern, slots)
+    jwt: TokenSettings | None = None

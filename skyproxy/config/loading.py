@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from skyproxy.config import placement
-from skyproxy.config.access import read_access
+from skyproxy.config.access_reading import read_access
 from skyproxy.config.document import Document, parse
 from skyproxy.config.fallbacks import check_fallbacks
 from skyproxy.config.files import ENV_FILE, Source, find, is_file, near_misses, places, read_text

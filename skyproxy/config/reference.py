@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from skyproxy.config.access import AccessSettings, ClientConfig, HeldKey
+from skyproxy.config.access import AccessSettings, ClientConfig, HeldKey, TokenSettings
 from skyproxy.config.budgets import BudgetSettings, PurseSettings
 from skyproxy.config.json_schema import NOT_WRITTEN
 from skyproxy.config.meanings import meanings_of
@@ -36,6 +36,7 @@ _SECTIONS: tuple[tuple[str, str, type[BaseModel], type[BaseModel] | None], ...] 
      "makes clients without a line here.", ClientConfig, None),
     ("access:", "Who must bring a key.", AccessSettings, None),
     ("admin: and metrics: of access:", "Keys of people and of scrapers.", HeldKey, None),
+    ("jwt: of access:", "Tokens of an identity provider, with the extra `skyproxy[jwt]`.", TokenSettings, None),
     ("budget: of a client, slot or provider", "`5/day` is short for `{amount: 5, currency: USD, per: day}`.",
      BudgetSettings, None),
     ("purse: of proxy:", "A budget for all requests together, with what stands here besides.",
@@ -129,7 +130,7 @@ def _kind(annotation: str) -> str:
         return "text, or keys"
     if "StepDown" in annotation:
         return "`refuse`, or keys"
-    if "HeldKey" in annotation or "TelemetrySettings" in annotation:
+    if any(name in annotation for name in ("HeldKey", "TelemetrySettings", "TokenSettings")):
         return "keys"
     if "datetime" in annotation:
         return "date, or time"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -149,11 +149,20 @@ def _no_mapping(value: Any, *, slot: bool = False) -> str:
 
 def _fields_at(model: type[BaseModel], path: KeyPath) -> Iterable[str]:
     """The keys of the mapping at *path* in *model*."""
-    for key in path:
-        kind = model.model_fields[key].annotation
-        # The other of two is None.
-        model = next(each for each in (kind, *get_args(kind)) if isinstance(each, type) and issubclass(each, BaseModel))
+    keys = iter(path)
+    for key in keys:
+        kinds = list(_kinds_in(model.model_fields[key].annotation))
+        if any(get_origin(kind) is Mapping for kind in kinds):
+            next(keys, None)  # the name of one of several
+        model = next(each for each in kinds if isinstance(each, type) and issubclass(each, BaseModel))
     return model.model_fields
+
+
+def _kinds_in(kind: Any) -> Iterator[Any]:
+    """*kind*, and what it is made of."""
+    yield kind
+    for each in get_args(kind):
+        yield from _kinds_in(each)
 
 
 def section_named(documents: Sequence[Document], name: str, problems: list[Problem]) -> Section:

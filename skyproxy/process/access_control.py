@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
-from skyproxy.access.access import Access, Prepared, revoked
+from skyproxy.access.access import Access, Prepared, Tokens, revoked
 from skyproxy.access.administration import GRACE_SECONDS, Administration
 from skyproxy.access.audit import Audit
 from skyproxy.access.refusals import InvalidApiKey
 from skyproxy.config import Config
+from skyproxy.config.access import TokenSettings
 from skyproxy.config.hints import is_public as is_public_endpoint
 from skyproxy.errors import InvalidRequest
 from skyproxy.pipeline.context import RequestContext
@@ -27,11 +28,23 @@ _log = Logger()
 _ROLES = ("client", "admin", "metrics")
 
 
+class TokenSource(Tokens, Protocol):
+    """Checks tokens by keys that it fetches, from :meth:`start` to :meth:`stop`."""
+
+    @property
+    def settings(self) -> TokenSettings: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
 class AccessControl:
     """Has :class:`Access` follow the configuration, and does what the command ``skyproxy keys`` asks of the process.
 
     :param store: gives the file of a configuration's clients; None: there can be none.
     :param under_way: gives the requests that are not over.
+    :param make_tokens: makes what checks the tokens of an identity provider.
     :param watched: called when some of the people who watch skyproxy may do so no more.
     """
 
@@ -43,6 +56,7 @@ class AccessControl:
         audit: Audit,
         store: Callable[[Config], Path | None],
         under_way: Callable[[], Collection[RequestContext]],
+        make_tokens: Callable[[TokenSettings], TokenSource],
         watched: Callable[[], object] = bool,
     ) -> None:
         self._reactor = reactor
@@ -50,6 +64,9 @@ class AccessControl:
         self._audit = audit
         self._store = store
         self._under_way = under_way
+        self._make_tokens = make_tokens
+        self._tokens: TokenSource | None = None
+        self._started = False
         self._watched = watched
         self._config = config
         access.use(config, access.prepare(config))
@@ -62,6 +79,7 @@ class AccessControl:
         prepared = self._access.prepare(config)
         also(config)
         self._config = config
+        self._follow_tokens()
         self._use(prepared)
         self._warn()
 
@@ -74,8 +92,10 @@ class AccessControl:
         if self._access.lets_nobody_in:
             raise NotListening(how_to_mend(self._config, self._access.public))
 
-    def warn(self) -> None:
-        """Tell what is doubtful, once the log is there."""
+    def start(self) -> None:
+        """Tell what is doubtful, now that the log is there, and fetch what is kept elsewhere."""
+        self._started = True
+        self._follow_tokens()
         known = any(map(is_public_endpoint, self._config.proxy.listen))
         if self._access.public and not self._access.required and not known:
             _log.warn(
@@ -83,8 +103,25 @@ class AccessControl:
             )
         self._warn()
 
+    def stop(self) -> None:
+        """Fetch nothing any more."""
+        if self._tokens is not None:
+            self._tokens.stop()
+        self._started = False
+
+    def _follow_tokens(self) -> None:
+        """Take tokens as the configuration says."""
+        settings, tokens = self._config.access.jwt, self._tokens
+        if not self._started or (None if tokens is None else tokens.settings) == settings:
+            return
+        if tokens is not None:
+            tokens.stop()
+        self._tokens = self._access.tokens = None if settings is None else self._make_tokens(settings)
+        if self._tokens is not None:
+            self._tokens.start()
+
     def _warn(self) -> None:
-        if self._access.required and not self._access.directory.clients:
+        if self._access.required and not self._access.directory.clients and self._config.access.jwt is None:
             _log.warn("Nobody may ask: no client has a key. `skyproxy keys create NAME` makes one")
 
     @property

@@ -72,7 +72,7 @@ def children(reactor: Any, service: SkyproxyService, signals: Signals, runtime: 
         # Until the end, so that whoever asked for it sees when that has come.
         Child("admin socket", admin.listen, admin.close),
         Child("warnings", configuration.warn),
-        Child("access", parts.access.warn),
+        Child("access", parts.access.start, parts.access.stop),
         Child(
             "priority",
             lambda: priority.use(configuration.current.proxy.process_priority),

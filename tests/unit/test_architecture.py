@@ -36,7 +36,7 @@ APART = "demo"  # a server of its own, which the process starts
 OF_ONE_PACKAGE = {
     "klein": "web", "werkzeug": "web", "treq": "upstream", "httptools": "http", "h2": "http", "hpack": "http",
     "hyperframe": "http", "priority": "http", "prometheus_client": "web", "markdown_it": "web",
-    "opentelemetry": "telemetry",
+    "opentelemetry": "telemetry", "joserfc": "access",
 }  # fmt: skip
 
 TOP_LEVEL = {
@@ -117,7 +117,7 @@ NAMES = {"OpenSSL": "pyopenssl", "dotenv": "python-dotenv", "yaml": "pyyaml", "m
 """What is imported under another name than that of its distribution."""
 
 
-EXTRAS = {"skyproxy.telemetry.tracing.otlp": "otel"}
+EXTRAS = {"skyproxy.telemetry.tracing.otlp": "otel", "skyproxy.access.tokens.verifier": "jwt"}
 """Modules that import what comes with an extra, and are imported where that is there alone."""
 
 

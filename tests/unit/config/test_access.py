@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
+from skyproxy.config import access_reading
 from skyproxy.config.access import AccessSettings, HeldKey, client_name, key_hash
 from skyproxy.config.differences import changes
 from skyproxy.config.overlay import same
@@ -157,3 +158,38 @@ access:
         for name in ("", "-a", "a/b", "a\n", "a" * 65, "ä"):
             self.assertRaises(ValueError, client_name, name)
         self.assertEqual(key_hash(f" {HASH.replace('ab', 'AB')} "), HASH)
+
+
+class TokenTests(ConfigTestCase):
+    """``access: {jwt: ...}``."""
+
+    GOOD = "issuer: 'https://i', audience: sky"
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.environ["OPENAI_API_KEY"] = "planted"
+
+    def wrong(self, jwt: str) -> str:
+        self.write("proxy.yaml", BASE + f"access: {{jwt: {jwt}}}\n")
+        return "\n".join(self.problems("proxy.yaml"))
+
+    def test_it_is_read(self) -> None:
+        jwt = f"{{{self.GOOD}, jwks: keys.json, groups: {{staff: {{concurrent: 3, slots: memory}}}}}}"
+        settings = self.load_text(BASE + f"access: {{jwt: {jwt}}}\n").access.jwt
+        assert settings is not None
+        self.assertEqual((settings.audience, settings.groups["staff"].concurrent), (("sky",), 3))
+        self.assertEqual(settings.jwks, str(self.cwd / "keys.json"))
+
+    def test_mistakes(self) -> None:
+        for jwt, why in (
+            (f"{{{self.GOOD}}}", "jwks"),
+            (f"{{{self.GOOD}, jwks: 'http://i/keys'}}", "must be an https address, or a file"),
+            (f"{{{self.GOOD}, jwks: k.json, group: {{}}}}", "group"),
+            (f"{{{self.GOOD}, jwks: k.json, groups: {{a: {{concurent: 3}}}}}}", "concurent"),
+            ("{issuer: '', audience: [], jwks: k.json}", "issuer"),
+        ):
+            self.assertIn(why, self.wrong(jwt))
+
+    def test_without_the_extra(self) -> None:
+        self.patch(access_reading, "find_spec", lambda name: None)
+        self.assertIn("pip install 'skyproxy[jwt]'", self.wrong(f"{{{self.GOOD}, jwks: k.json}}"))

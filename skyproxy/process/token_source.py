@@ -1,0 +1,46 @@
+"""Where the keys of an identity provider come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+from twisted.internet.defer import Deferred, maybeDeferred
+
+from skyproxy.config import ProviderConfig
+from skyproxy.upstream.exchange.questions import Questions
+from skyproxy.upstream.exchange.treq_client import ProviderClient
+from skyproxy.util.timers import Timers
+
+SECONDS = 10.0
+"""That the identity provider may take to answer."""
+
+MAX_BYTES = 1024 * 1024
+
+
+def source_of(
+    jwks: str, make_client: Callable[[ProviderConfig], ProviderClient], timers: Timers
+) -> Callable[[], Deferred[Any]]:
+    """What fetches the set of keys at *jwks*, an address or a file, as JSON. It fails with what went wrong.
+
+    :param make_client: of a server's configuration; it checks certificates as those of providers are checked.
+    """
+    if "://" not in jwks:
+        return lambda: maybeDeferred(lambda: orjson.loads(Path(jwks).read_bytes()))
+    parts = urlsplit(jwks)
+    server = ProviderConfig(name="identity-provider", base_url=f"{parts.scheme}://{parts.netloc}", connect_timeout=5.0)
+
+    async def ask() -> Any:
+        client = make_client(server)
+        try:
+            reply = await Questions(client, timers, server.name, SECONDS, MAX_BYTES).get(jwks, [])
+        finally:
+            await client.close()
+        if reply.value is None:
+            raise ValueError(f"{jwks} answers {reply.status}, and not with JSON")
+        return reply.value
+
+    return lambda: Deferred.fromCoroutine(ask())
