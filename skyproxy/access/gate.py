@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 
+from skyproxy.access.budgets.account import Account
 from skyproxy.access.budgets.budgets import Budgets
 from skyproxy.access.identity import UNLIMITED, ClientIdentity
 from skyproxy.access.limits.client_limits import ClientLimits
@@ -46,11 +47,18 @@ class Gate:
     """Knows the limits of clients, and all budgets.
 
     :param seconds: the time, on a clock that nobody sets.
+    :param clients: gives those who may ask.
     """
 
-    def __init__(self, budgets: Budgets, seconds: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        budgets: Budgets,
+        seconds: Callable[[], float],
+        clients: Callable[[], Iterable[ClientIdentity]] = lambda: (),
+    ) -> None:
         self.budgets = budgets
         self._seconds = seconds
+        self._all_clients = clients
         self._clients: dict[str, tuple[ClientLimits, ClientIdentity]] = {}
 
     def enter(self, client: ClientIdentity, most: Callable[[], Tokens]) -> Place | None:
@@ -69,6 +77,12 @@ class Gate:
     def second(self) -> int:
         """The time, as the limits have it."""
         return int(self._seconds())
+
+    def accounts(self) -> Iterator[Account]:
+        """All budgets, those too of clients that have not asked yet."""
+        for each in self._all_clients():
+            self.budgets.know(each)
+        return self.budgets.accounts()
 
     def limits(self) -> Collection[ClientLimits]:
         """Of the clients that have any, and have asked."""

@@ -33,7 +33,7 @@ def report(gate: Gate) -> dict[str, Any]:
 def budgets(gate: Gate) -> list[dict[str, Any]]:
     """All budgets, those that are nearest to their end first."""
     now = gate.budgets.now()
-    found = [_budget(each, now, is_known=gate.budgets.store.is_open) for each in gate.budgets.accounts()]
+    found = [_budget(each, now, is_known=gate.budgets.store.is_open) for each in gate.accounts()]
     return sorted(found, key=lambda each: (-(each["used"] or 0), each["account"]))
 
 

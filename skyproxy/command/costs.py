@@ -121,6 +121,14 @@ def budget_lines(left: dict[str, Any]) -> Iterator[str]:
         yield f"What is spent cannot be written down: {left['store']['trouble']}"
 
 
+def left_of(budget: dict[str, Any] | None) -> str:
+    """What is spent of a budget, in short."""
+    if budget is None or budget["spent"] is None:
+        return "-"
+    _, spent, amount, *_ = _budget(budget)
+    return f"{spent} of {amount}"
+
+
 def _budget(each: dict[str, Any]) -> tuple[str, ...]:
     currency, until = each["currency"], each["until"]
     again = {"all": "never", "evening": "after 3 h without a request"}.get(each["per"], "-")

@@ -15,7 +15,7 @@ from skyproxy.access.administration import GRACE_SECONDS, Administration, checke
 from skyproxy.access.keys import hash_of, new_key, trouble_with
 from skyproxy.access.store import Role
 from skyproxy.command.acting import asked
-from skyproxy.command.costs import amounts, kept
+from skyproxy.command.costs import amounts, kept, left_of
 from skyproxy.command.keys_table import HEAD, row_of
 from skyproxy.command.output import fail, show_json, table
 from skyproxy.command.place import config_option, json_option, read_config
@@ -175,11 +175,14 @@ def usage(name: str | None, period: str, pid: int | None, config: Path | None, a
         status, spent = asked(running, "GET", f"/api/costs?period={period}")
         if status != 200:
             fail(spent.get("error", {}).get("message", f"status {status}"))
+        _, left = asked(running, "GET", "/api/budgets")
     else:
-        spent, _ = kept(config, period)  # type: ignore[arg-type]
+        (spent, _), left = kept(config, period), {}  # type: ignore[arg-type]
+    budgets = {each["name"]: each for each in left.get("budgets", ()) if each["kind"] == "client"}
     rows = [each for each in spent["by_client"] if name in (None, each["client"])]
     if as_json:
-        show_json({"v": 1, "period": period, "from": spent["from"], "to": spent["to"], "clients": rows})
+        clients = [{**each, "budget": budgets.get(each["client"])} for each in rows]
+        show_json({"v": 1, "period": period, "from": spent["from"], "to": spent["to"], "clients": clients})
         return
     if not rows:
         click.echo(f"{f'Client {name}' if name else 'Nobody'} has asked for nothing in this time.")
@@ -187,11 +190,11 @@ def usage(name: str | None, period: str, pid: int | None, config: Path | None, a
     cells = [
         (
             each["client"] or "-", f"{each['requests']:,}", f"{each['outcomes']['ok']:,}", amounts(each),
-            f"{each['tokens']['prompt']:,}", f"{each['tokens']['completion']:,}",
+            f"{each['tokens']['prompt']:,}", f"{each['tokens']['completion']:,}", left_of(budgets.get(each["client"])),
         )
         for each in rows
     ]  # fmt: skip
-    click.echo(table(("client", "requests", "answered", "cost", "prompt tokens", "completion"), cells))
+    click.echo(table(("client", "requests", "answered", "cost", "prompt tokens", "completion", "budget spent"), cells))
 
 
 @keys.command("hash")

@@ -8,11 +8,15 @@ import signal
 import sqlite3
 import threading
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 
+from skyproxy.access.keys import hash_of, new_key
 from tests.e2e.conftest import Starter
 from tests.e2e.processes import DemoProvider, Proxy, eventually
 from tests.e2e.raw import ask, call, chat
@@ -182,3 +186,82 @@ def test_who_has_no_budget_notices_nothing(start: Starter, demo: DemoProvider) -
     assert answer.status == 200 and not [name for name in answer.headers if name.startswith("x-ratelimit")]
     assert call(proxy, "GET", "/api/budgets").json()["budgets"] == []
     assert not list(proxy.folder.rglob("*budgets*"))
+
+
+def guarded(demo: DemoProvider, **client: Any) -> tuple[dict[str, Any], dict[str, str], dict[str, str]]:
+    """A configuration with two clients, the first of which has limits, and what each brings."""
+    made = config_of(demo, None)
+    del made["proxy"]["purse"]
+    keys = [new_key(), new_key()]
+    made["clients"] = {
+        "lydia": {"key_hash": hash_of(keys[0]), **client},
+        "aela": {"key_hash": hash_of(keys[1])},
+    }
+    lydia, aela = ({"Authorization": f"Bearer {key}"} for key in keys)
+    return made, lydia, aela
+
+
+def test_limits_of_a_client(start: Starter, demo: DemoProvider) -> None:
+    """Told as OpenAI tells them, refused as OpenAI refuses; others are not disturbed."""
+    made, lydia, aela = guarded(demo, requests_per_minute=3, tokens_per_minute=100_000)
+    proxy: Proxy = start(Proxy, made)
+    answer = ask(proxy, chat(max_tokens=MAX_TOKENS), lydia)
+    assert answer.status == 200
+    told = {name: value for name, value in answer.headers.items() if name.startswith("x-ratelimit-")}
+    assert told["x-ratelimit-limit-requests"] == "3" and told["x-ratelimit-remaining-requests"] == "2"
+    assert told["x-ratelimit-limit-tokens"] == "100000" and told["x-ratelimit-reset-tokens"] == "1m0s"
+    key = lydia["Authorization"].removeprefix("Bearer ")
+    with openai.OpenAI(base_url=proxy.base_url, api_key=key, max_retries=0) as client:
+        messages: Any = [{"role": "user", "content": "Who goes there?"}]
+        stream = client.chat.completions.create(model="default", messages=messages, stream=True)
+        assert "".join(each.choices[0].delta.content or "" for each in stream if each.choices)
+        client.embeddings.create(model="default", input="Halt")
+        with pytest.raises(openai.RateLimitError) as refused:
+            client.chat.completions.create(model="default", messages=messages)
+    error: Any = refused.value
+    assert (error.code, error.type) == ("rate_limit_exceeded", "requests")
+    assert 1 <= int(error.response.headers["retry-after"]) <= 61
+    assert error.response.headers["x-ratelimit-remaining-requests"] == "0"
+    assert ask(proxy, chat(max_tokens=MAX_TOKENS), aela).status == 200
+
+
+def test_as_many_at_once_as_a_client_may(start: Starter, demo: DemoProvider) -> None:
+    made, lydia, _ = guarded(demo, concurrent=5)
+    proxy: Proxy = start(Proxy, made)
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda n: ask(proxy, chat("slow", stream=True, seed=n), lydia), range(20)))
+    refused = [each for each in answers if each.status == 429]
+    assert 0 < len(refused) <= 15
+    assert {each.json()["error"]["code"] for each in refused} == {"rate_limit_exceeded"}
+    # Nothing is left of those that are over.
+    for _ in range(10):
+        assert ask(proxy, chat(), lydia).status == 200
+
+
+def test_fifty_at_once_at_the_edge_of_limits(start: Starter, demo: DemoProvider) -> None:
+    """As many are answered as may be, and not one more."""
+    made, lydia, _ = guarded(demo, requests_per_minute=100)
+    proxy: Proxy = start(Proxy, made)
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        answers = list(pool.map(lambda n: ask(proxy, chat(seed=n, max_tokens=20), lydia), range(300)))
+    assert Counter(each.status for each in answers) == {200: 100, 429: 200}
+    made, lydia, _ = guarded(demo, tokens_per_minute=3000)
+    other: Proxy = start(Proxy, made)
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        answers = list(pool.map(lambda n: ask(other, chat(seed=n, max_tokens=20), lydia), range(300)))
+    good = [each.json()["usage"] for each in answers if each.status == 200]
+    used = sum(each["prompt_tokens"] + each["completion_tokens"] for each in good)
+    assert 2000 < used <= 3000, used
+
+
+def test_the_budget_of_a_client(start: Starter, demo: DemoProvider) -> None:
+    made, lydia, aela = guarded(demo, budget="0.0005/day")
+    proxy: Proxy = start(Proxy, made)
+    statuses = [ask(proxy, chat(max_tokens=MAX_TOKENS, seed=n), lydia) for n in range(40)]
+    last = statuses[-1]
+    assert statuses[0].status == 200 and last.status == 429
+    error = last.json()["error"]
+    assert (error["type"], error["code"]) == ("insufficient_quota", "insufficient_quota")
+    assert last.headers["x-should-retry"] == "false" and int(last.headers["retry-after"]) > 0
+    assert "client 'lydia'" in error["message"] and "per day" in error["message"]
+    assert ask(proxy, chat(max_tokens=MAX_TOKENS), aela).status == 200

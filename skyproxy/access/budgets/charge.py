@@ -130,7 +130,7 @@ class Charge:
             else:
                 number = self._number_in(account, provider, model, cost, amount)
             row = account.row(now)
-            if row.others + row.spent + row.held + number > account.limit:
+            if number and row.others + row.spent + row.held + number > account.limit:
                 # Requests that are over may be to be settled yet.
                 self._accounts.catch_up()
                 if row.others + row.spent + row.held + number > account.limit:

@@ -448,6 +448,16 @@ class RefusalTests(Case):
         client, _ = self.ask(chat(max_tokens=1))
         self.assertEqual(len(self.guard.posted), 2)
 
+    def test_a_model_whose_price_is_nothing(self) -> None:
+        self.use(
+            self.text.replace('"spare:small": {prompt: 1, completion: 2}', '"spare:small": {prompt: 0, completion: 0}')
+        )
+        self.spend(20_000)
+        client, _ = self.ask(chat(model="spare:small"))
+        self.assertEqual(len(self.spare.posted), 1)
+        self.spare.answer().send(answer()).end()
+        self.assertEqual(client.status, 200)
+
     def test_others_are_not_disturbed(self) -> None:
         self.spend(20_000)
         self.ask(name="aela")
