@@ -21,7 +21,6 @@ from skyproxy.cache.single_flight import Flights
 from skyproxy.cache.stores import Stores
 from skyproxy.cache.wall_clock import seconds_since_boot
 from skyproxy.config import Config, ProviderConfig
-from skyproxy.config.access import TokenSettings
 from skyproxy.http import Connections, Wire
 from skyproxy.http.client.trust import Roots
 from skyproxy.http.loop.batches import BatchScheduler
@@ -30,7 +29,7 @@ from skyproxy.http.loop.socket_budget import sockets_of
 from skyproxy.log.logging import Logging
 from skyproxy.pipeline.coalescing import Coalescing
 from skyproxy.pipeline.proxy import Proxy
-from skyproxy.process.access_control import AccessControl, TokenSource
+from skyproxy.process.access_control import AccessControl
 from skyproxy.process.actions.action_log import ActionLog
 from skyproxy.process.actions.keeping import Keeping
 from skyproxy.process.actions.operations import Operations
@@ -46,7 +45,7 @@ from skyproxy.process.providers import Providers
 from skyproxy.process.runtime_folder import is_alive
 from skyproxy.process.span_export import exporter_of
 from skyproxy.process.systemd import Notifier
-from skyproxy.process.token_source import source_of
+from skyproxy.process.token_source import token_maker
 from skyproxy.telemetry.batches import Batches
 from skyproxy.telemetry.bodies.body_log import BodyLog
 from skyproxy.telemetry.costs.ledger import Ledger
@@ -170,16 +169,9 @@ def make_parts(
         gate,
     )
     audit = Audit(reactor.seconds)
-    access = Access(places.clients)
-
-    def make_tokens(settings: TokenSettings) -> TokenSource:
-        # An extra, which costs nobody anything who has none.
-        from skyproxy.access.tokens.token_keys import TokenKeys
-
-        return TokenKeys(reactor, settings, source_of(settings.jwks, make_client, Timers(reactor)), time.time)
-
+    access, tokens = Access(places.clients), token_maker(reactor, make_client)
     control = AccessControl(
-        reactor, config, access, audit, places.clients, lambda: proxy.under_way, make_tokens, lambda: streams.renew()
+        reactor, config, access, audit, places.clients, lambda: proxy.under_way, tokens, lambda: streams.renew()
     )
     sources = Sources(
         statistics,

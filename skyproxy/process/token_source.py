@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import orjson
 from twisted.internet.defer import Deferred, maybeDeferred
 
 from skyproxy.config import ProviderConfig
+from skyproxy.config.access import TokenSettings
+from skyproxy.process.access_control import TokenSource
 from skyproxy.upstream.exchange.questions import Questions
 from skyproxy.upstream.exchange.treq_client import ProviderClient
 from skyproxy.util.timers import Timers
@@ -44,3 +47,17 @@ def source_of(
         return reply.value
 
     return lambda: Deferred.fromCoroutine(ask())
+
+
+def token_maker(
+    reactor: Any, make_client: Callable[[ProviderConfig], ProviderClient]
+) -> Callable[[TokenSettings], TokenSource]:
+    """What makes the checks of tokens by their settings."""
+
+    def make(settings: TokenSettings) -> TokenSource:
+        # An extra, which costs nobody anything who has none.
+        from skyproxy.access.tokens.token_keys import TokenKeys
+
+        return TokenKeys(reactor, settings, source_of(settings.jwks, make_client, Timers(reactor)), time.time)
+
+    return make
