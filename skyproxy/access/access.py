@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from skyproxy.access.directory import NOBODY, Directory, Holder, NameInBoth, directory_of
+from skyproxy.access.directory import NO_HOLDER, NOBODY, Directory, Holder, NameInBoth, directory_of
 from skyproxy.access.identity import TOKEN_PREFIX, ClientIdentity
 from skyproxy.access.keys import trouble_with
 from skyproxy.access.refusals import InvalidApiKey
@@ -116,12 +116,11 @@ class Access:
 
     def holder(self, key: bytes) -> Holder | None:
         """Whom *key* is of; None: it opens nothing."""
-        holder = self.directory.holders.get(sha256(key).digest())
-        if holder is None and self.tokens is not None and is_token(key):
+        # The same steps for each key: how long they take tells nothing.
+        holder = self.directory.holders.get(sha256(key).digest(), NO_HOLDER)
+        if holder is NO_HOLDER and self.tokens is not None and is_token(key):
             return self.tokens.holder(key.decode("latin-1"))
-        if holder is None or (holder.ends is not None and holder.ends <= self._wall()):
-            return None
-        return holder
+        return holder if holder.ends > self._wall() else None
 
     def still_opens(self, identity: ClientIdentity) -> bool:
         """Whether what *identity* came by opens something."""
@@ -156,7 +155,7 @@ def is_token(key: bytes) -> bool:
 def presented(fields: Mapping[bytes, bytes]) -> bytes | None:
     """The key that a request's *fields* bring; None: none."""
     given = fields.get(b"authorization")
-    if given is not None and given[:7].lower() == _BEARER:
+    if given is not None and (given[:7] == b"Bearer " or given[:7].lower() == _BEARER):
         return given[7:].strip()
     return fields.get(b"x-api-key") or fields.get(b"api-key")
 

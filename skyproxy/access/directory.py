@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from math import inf
 
 from skyproxy.access.identity import ClientIdentity, identity_of
 from skyproxy.access.keys import digest_of
@@ -19,12 +20,16 @@ class Holder:
     """What a key is for.
 
     :ivar identity: whom it is counted for.
-    :ivar ends: when it ends to be taken, seconds since the epoch; None: it does not.
+    :ivar ends: when it ends to be taken, seconds since the epoch; infinite: it does not.
     """
 
     role: Role
     identity: ClientIdentity
-    ends: float | None = None
+    ends: float = inf
+
+
+NO_HOLDER = Holder("client", ClientIdentity(""), -inf)
+"""Stands for whose key nobody knows, so that one takes as long to look up as another."""
 
 
 class NameInBoth(Exception):
@@ -101,7 +106,7 @@ def directory_of(
 
 def _holder(role: Role, identity: ClientIdentity, digest: bytes, ends: float | None) -> Holder:
     expires = None if identity.expires is None else identity.expires.timestamp()
-    earliest = min((each for each in (ends, expires) if each is not None), default=None)
+    earliest = min((each for each in (ends, expires) if each is not None), default=inf)
     return Holder(role, replace(identity, key_id=digest.hex()[:8]), earliest)
 
 

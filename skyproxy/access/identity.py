@@ -40,7 +40,7 @@ class ClientIdentity:
     the requests of the client.
 
     :ivar name: of the client; safe to show, to log and as a label.
-    :ivar slots: patterns of what it may ask for.
+    :ivar slots: patterns of what it may ask for; :data:`ALL` if that is everything.
     :ivar priority: ``background``: its requests wait behind others, whatever the slot says; None: the slot says.
     :ivar limits: of its requests.
     :ivar budget: how much it may spend; None: as much as it likes.
@@ -58,11 +58,6 @@ class ClientIdentity:
     on_budget: StepDown | None = None
     key_id: str = ""
 
-    @property
-    def may_ask_for_all(self) -> bool:
-        """Whether it may ask for every slot and model."""
-        return "*" in self.slots
-
     def may_ask_for(self, slot: str) -> bool:
         """Whether it may ask for *slot*: a slot's name, or ``provider:model``."""
         return any(slot == pattern or fnmatchcase(slot, pattern) for pattern in self.slots)
@@ -74,11 +69,13 @@ class ClientIdentity:
 
 def identity_of(name: str, settings: ClientSettings) -> ClientIdentity:
     """The identity of the client *name*, from the configuration or the store, which may what *settings* say."""
+    limits = Limits(settings.requests_per_minute, settings.tokens_per_minute, settings.concurrent)
+    # What restricts nothing is always the same object: to see that takes no time.
     return ClientIdentity(
         name=name,
-        slots=settings.slots,
+        slots=ALL if "*" in settings.slots else settings.slots,
         priority=settings.priority,
-        limits=Limits(settings.requests_per_minute, settings.tokens_per_minute, settings.concurrent),
+        limits=UNLIMITED if limits == UNLIMITED else limits,
         budget=settings.budget,
         expires=settings.expires,
         on_budget=settings.on_budget,

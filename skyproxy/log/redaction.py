@@ -13,7 +13,7 @@ _SHORTEST_SECRET = 6
 """Characters. Shorter ones would blot out words by chance."""
 
 _BEARER = r"(?i:(bearer(?:\s|\+|%20|\\t)+))[A-Za-z0-9._~+/=%-]{8,}"
-_KEY = r"(?<![A-Za-z0-9])(?:sk-|gsk_|AIza)[A-Za-z0-9_-]{8,}"
+_KEY = r"(?<![A-Za-z0-9])(?:sk-|sky-|gsk_|AIza)[A-Za-z0-9_-]{8,}"
 
 
 class Redactor:
@@ -37,7 +37,7 @@ class Redactor:
         for form in self._forms:
             if form in text:
                 return True
-        if "sk-" in text or "gsk_" in text or "bearer" in text.lower():
+        if "sk-" in text or "sky-" in text or "gsk_" in text or "bearer" in text.lower():
             return True
         # One rare letter is found, or not, many times as fast as a word.
         return "z" in text and "AIza" in text

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from skyproxy.access.errors import InsufficientQuota, NoPrice
 from skyproxy.access.gate import Gate
+from skyproxy.access.identity import ALL
 from skyproxy.config import Config
 from skyproxy.errors import InternalError, ShuttingDown, SkyproxyError, forget
 from skyproxy.formats.error_body import masked, masker
@@ -165,7 +166,7 @@ class Proxy:
         runtime, request = self._runtime(), context.request
         parsed = parse(request, runtime.router.default_model)
         context.model, context.streaming = parsed.model, parsed.streaming
-        if request.identity is not None:
+        if request.identity is not None and request.identity.slots is not ALL:
             check_allowed(runtime.router, parsed.model, request.identity)
         candidates = runtime.router.candidates(parsed.model)
         context.attempts.candidates, context.attempts.current = candidates, candidates[0]

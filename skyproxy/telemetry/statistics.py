@@ -102,12 +102,11 @@ class Statistics:
             name = name if len(self.clients) < MOST_CLIENTS else OTHER_CLIENTS
             tally = self.clients.setdefault(name, Tally())
         tally.outcomes[record.outcome] += 1
-        for tokens, cost, currency in (
-            (record.tokens, record.cost, record.currency),
-            *((each.tokens, each.cost, each.currency) for each in record.given_up),
-        ):
-            if tokens is not None:
-                tally.usage.add(tokens, cost, currency)
+        if record.tokens is not None:
+            tally.usage.add(record.tokens, record.cost, record.currency)
+        for attempt in record.given_up:
+            if attempt.tokens is not None:
+                tally.usage.add(attempt.tokens, attempt.cost, attempt.currency)
 
     def _count_given_up(self, attempt: GivenUp, slot: str | None) -> None:
         """Count an attempt where it belongs, not where its request does."""

@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from skyproxy import errors
 from skyproxy.access.errors import TokenLimitExceeded
 from skyproxy.access.refusals import ModelNotAllowed
+from skyproxy.access.tokens.refusals import InvalidToken
 from skyproxy.errors import (
     SkyproxyError,
     Unavailable,
@@ -57,8 +58,9 @@ class ErrorsTests(SynchronousTestCase):
 
     def test_codes_tell_errors_apart(self) -> None:
         # UpstreamReported speaks for the provider, as its base does; of UpstreamUnusable only skyproxy need know.
-        # OpenAI has one code for both limits, and one for models that there are not and that one may not have.
-        alike = (SkyproxyError, UpstreamReported, UpstreamUnusable, TokenLimitExceeded, ModelNotAllowed)
+        # OpenAI has one code for both limits, for models that there are not and that one may not have, and for whatever
+        # is brought to be let in.
+        alike = (SkyproxyError, UpstreamReported, UpstreamUnusable, TokenLimitExceeded, ModelNotAllowed, InvalidToken)
         codes = [kind.code for kind in all_kinds() if kind not in alike]
         self.assertNotIn(None, codes)
         self.assertEqual(len(codes), len(set(codes)))
