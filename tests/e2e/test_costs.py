@@ -229,8 +229,9 @@ def test_a_folder_that_is_read_only(start: Starter, demo: DemoProvider, tmp_path
     (tmp_path / "folder").write_text("")
     proxy: Proxy = start(Proxy, config(demo, tmp_path / "folder" / "costs.sqlite"))
     asyncio.run(crowd(proxy, 20, 5))
-    spent = read(proxy, "/api/costs")
-    assert (spent["requests"], spent["file"]) == (20, None)
+    # Some leave early, which skyproxy finds out a moment later.
+    eventually(lambda: read(proxy, "/api/costs")["requests"] == 20, "all are counted")
+    assert read(proxy, "/api/costs")["file"] is None
     told = [each["message"] for each in proxy.records() if "in memory alone" in each["message"]]
     assert len(told) == 1
 
