@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,12 +16,14 @@ from skyproxy.http import Wire
 from skyproxy.http.loop.socket_budget import raise_limit
 from skyproxy.log.logging import Logging, build_logging
 from skyproxy.process import pid_file as pidfile
+from skyproxy.process.clock import use_monotonic_time
 from skyproxy.process.listening import NotListening
-from skyproxy.process.places import places_of
+from skyproxy.process.places import places_of, shared_places
 from skyproxy.process.privileges import Owner, acting_as, owner_of
 from skyproxy.process.runtime_folder import runtime_folder
 from skyproxy.process.signals import Signals
 from skyproxy.process.systemd import Notifier
+from skyproxy.process.workers.count import NoWorkers, worker_count
 from skyproxy.util.file_stream import replace_missing_streams
 from skyproxy.util.own_database import NotUsable
 from skyproxy.util.user_folders import text_log, user_home
@@ -35,7 +36,7 @@ if TYPE_CHECKING:  # Klein imports the reactor
 class Options(usage.Options):
     """The command line of `twistd skyproxy`."""
 
-    synopsis = "[--config PATH] [--listen ENDPOINT] [--log-file FILE] [--log-level LEVEL]"
+    synopsis = "[--config PATH] [--listen ENDPOINT] [--log-file FILE] [--log-level LEVEL] [--workers N]"
     longdesc = (
         "A proxy between clients of the OpenAI API and many providers. Without a configuration it serves at once, "
         "with an embedded demo provider."
@@ -45,6 +46,7 @@ class Options(usage.Options):
         ["listen", "l", None, "A port, host:port or Twisted endpoint to listen at"],
         ["log-file", None, None, "File for the log in JSON lines"],
         ["log-level", None, None, "debug, info, warn or error"],
+        ["workers", "w", None, "How many processes serve: a number, or auto"],
     ]
 
     def postOptions(self) -> None:
@@ -82,6 +84,7 @@ class Reader:
             listen=options["listen"],
             log_file=options["log-file"],
             log_level=options["log-level"],
+            workers=options["workers"],
             source=None if self._last is None else self._last.found,
             instead=instead or {},
         )
@@ -168,22 +171,33 @@ class Launch:
             config = reader.read()
         except ConfigError as error:
             raise SystemExit(f"skyproxy: the configuration cannot be used:\n{error}") from None
+        workers = self._workers(config, alone=kind is not None)
         self.prepare()
-        logging = build_logging(config, self._twistd, self._cwd, self._reactor, without_terminal=self._text)
+        logging = build_logging(
+            config, self._twistd, self._cwd, self._reactor, without_terminal=self._text, shared=workers > 1
+        )
         open_log(logging, self._owner)
+        common = (
+            self._reactor,
+            config,
+            reader.read,
+            logging,
+            Wire(),
+            self.signals,
+            notifier or Notifier(os.environ),
+            runtime_folder(os.environ),
+        )
+        places = places_of(config, os.environ, user_home())
         try:
-            service = build(
-                self._reactor,
-                config,
-                reader.read,
-                logging,
-                Wire(),
-                self.signals,
-                notifier or Notifier(os.environ),
-                runtime_folder(os.environ),
-                kind,
-                places_of(config, os.environ, user_home()),
-            )
+            if workers == 1:
+                service = build(*common, kind, places)
+            else:
+                from skyproxy.process.workers.parent import build_parent, told_by
+
+                with acting_as(self._owner):
+                    places = shared_places(places)
+                told = told_by(self._twistd, self._cwd, self._text, places)
+                service = build_parent(*common, places, workers, told)
         except ConfigError as error:
             raise SystemExit(f"skyproxy: the configuration cannot be used:\n{error}") from None
         try:
@@ -192,15 +206,19 @@ class Launch:
             raise SystemExit(f"skyproxy: {error}") from None
         return service
 
+    def _workers(self, config: Config, alone: bool) -> int:
+        """How many workers there are to be.
 
-def use_monotonic_time(reactor: Any) -> None:
-    """Have the reactor's timers follow a clock that nobody sets: Twisted's follow the time of day.
-
-    Nothing may wait on the reactor yet, for what does waits for a time on the other clock.
-    """
-    if not reactor.getDelayedCalls():
-        # Windows' monotonic clock goes in steps of 15.6 ms before Python 3.13.
-        reactor.seconds = time.perf_counter if os.name == "nt" else time.monotonic
+        :param alone: the service can have but one process.
+        :raise SystemExit: there cannot be so many.
+        """
+        try:
+            workers = worker_count(config.proxy.workers)
+        except NoWorkers as error:
+            raise SystemExit(f"skyproxy: {error}") from None
+        if alone and workers > 1:
+            raise SystemExit("skyproxy: --with-game serves with one process: leave workers out, or say --workers 1")
+        return workers
 
 
 def see_to_pidfile(twistd: Any, cwd: Path) -> None:

@@ -30,6 +30,7 @@ _SLOTS_SHOWN = 4
 @click.option("--log-file", help="File for the log in JSON lines.")
 @click.option("--text-log", help="File for the log that the terminal shows otherwise.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warn", "error"]), help="Of the log.")
+@click.option("--workers", "-w", help="How many processes serve: a number, or auto.")
 @click.option("--verbose", "-v", is_flag=True, help="Show each request in the terminal.")
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in the browser, once skyproxy serves.")
 @game_option
@@ -42,6 +43,7 @@ def run(
     log_file: str | None,
     text_log: str | None,
     log_level: str | None,
+    workers: str | None,
     verbose: bool,
     open_browser: bool,
     game: str | None,
@@ -58,7 +60,9 @@ def run(
     from skyproxy.tap import Launch, Options
 
     options: Any = Options()  # type: ignore[no-untyped-call]
-    options.update({"config": config, "listen": listen, "log-file": log_file, "log-level": log_level})
+    options.update(
+        {"config": config, "listen": listen, "log-file": log_file, "log-level": log_level, "workers": workers}
+    )
     # Without a terminal nobody reads along, and the text is all that is left of a session.
     in_terminal = text_log is None and sys.__stdout__ is not None
     options.parent = {"nodaemon": True, "quiet": in_terminal and not verbose, "logfile": text_log}

@@ -58,6 +58,7 @@ def load(
     listen: str | None = None,
     log_file: str | None = None,
     log_level: str | None = None,
+    workers: str | None = None,
     source: Source | None = None,
     instead: Mapping[Path, str] = MappingProxyType({}),
 ) -> Config:
@@ -69,7 +70,7 @@ def load(
     :param environ: the process's environment; stronger than a ``.env`` beside the configuration.
     :param cwd: where relative paths begin that the command line has; those in a file begin beside it.
     :param home: the user's home folder, if there is one.
-    :param listen: stronger than the file's; so are *log_file* and *log_level*.
+    :param listen: stronger than the file's; so are *log_file*, *log_level* and *workers*.
     :param source: where it was found before: it is read again from there, and from nowhere else.
     :param instead: texts that are taken for those of some of its files.
     :raise ConfigError: with everything that is wrong.
@@ -88,7 +89,7 @@ def load(
     else:
         documents = _read_documents(source, instead, read, problems)
         variables = _read_variables(source, environ, read, problems)
-    overrides = {"listen": listen, "log_file": log_file, "log_level": log_level}
+    overrides = {"listen": listen, "log_file": log_file, "log_level": log_level, "workers": workers}
     command_line = {key: value for key, value in overrides.items() if value is not None}
 
     doubts = [each for document in documents for each in document.doubts]

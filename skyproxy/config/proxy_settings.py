@@ -44,6 +44,11 @@ def _recorded(value: Any) -> Any:
     return {True: "all", False: "off", "on": "all"}.get(value, value) if isinstance(value, (bool, str)) else value
 
 
+def _workers(value: Any) -> Any:
+    """A number may come as a text, from the command line."""
+    return int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 9 else value
+
+
 class BodySettings(Checked):
     """Where the bodies that ``record_bodies`` keeps are, and for how long.
 
@@ -81,6 +86,9 @@ class ProxySettings(Checked):
 
     :ivar listen: where to listen: a port, which is for this machine alone (127.0.0.1 and ::1), ``host:port``, a Twisted
         endpoint, or a list of these. ``--listen`` is stronger.
+    :ivar workers: how many processes serve, behind one that listens; ``auto``: one for each processor that may be used.
+        With more than one, each has its part of ``max_concurrent`` and of ``max_pending``. Windows has one. Another
+        number counts from the next start on; ``--workers`` is stronger.
     :ivar log_file: the file for the log in JSON lines, relative to the file that names it; in the two files of a folder
         ``config``, relative to the folder that this one is in. One that holds anything but a log of skyproxy's is
         refused. Without it there is none.
@@ -127,6 +135,7 @@ class ProxySettings(Checked):
     """
 
     listen: Listen = Address().endpoints()
+    workers: Annotated[Annotated[int, Field(ge=1, le=256)] | Literal["auto"], BeforeValidator(_workers)] = 1
     log_file: OptionalPath = None
     log_max_size: BytesOrOff = _UNROTATED
     log_keep: Annotated[int, Field(ge=1, le=1000)] = 3

@@ -222,6 +222,7 @@ def build_logging(
     reactor: Any,
     at_exit: Callable[[Callable[[], None]], Any] = atexit.register,
     without_terminal: Path | None = None,
+    shared: bool = False,
 ) -> Logging:
     """The log that *config* and twistd's own options ask for.
 
@@ -230,12 +231,13 @@ def build_logging(
         some systems lack some.
     :param cwd: what relative file names are relative to.
     :param at_exit: calls what it is given when the process ends.
+    :param shared: other processes have the same log.
     :param without_terminal: the file for the text where it would go to standard output, and there is none.
     """
     logging = Logging(
         reactor,
         log_file=config.proxy.log_file,
-        text=_twistd_sink(twistd, cwd, without_terminal),
+        text=_twistd_sink(twistd, cwd, without_terminal, shared),
         level=config.proxy.log_level,
         secrets=secrets_of(config),
         cwd=cwd,
@@ -247,7 +249,9 @@ def build_logging(
     return logging
 
 
-def _twistd_sink(twistd: Mapping[str, Any], cwd: Path, without_terminal: Path | None) -> Sink | None:
+def _twistd_sink(
+    twistd: Mapping[str, Any], cwd: Path, without_terminal: Path | None, shared: bool = False
+) -> Sink | None:
     """Where twistd would log to, by its own rules."""
     if twistd.get("syslog") or twistd.get("logger"):
         return None
@@ -262,7 +266,7 @@ def _twistd_sink(twistd: Mapping[str, Any], cwd: Path, without_terminal: Path | 
     stream = getattr(sys.__stdout__, "buffer", None)
     if stream is None and sys.__stdout__ is None and without_terminal is not None:
         return FileSink(without_terminal, _UNASKED)
-    return None if stream is None else StreamSink(getattr(stream, "raw", stream))
+    return None if stream is None else StreamSink(getattr(stream, "raw", stream), shared)
 
 
 def _in_foreground(twistd: Mapping[str, Any]) -> bool:

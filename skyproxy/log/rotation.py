@@ -6,12 +6,17 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
 
 from twisted.logger import Logger
+
+if sys.platform != "win32":
+    import fcntl
 
 _log = Logger()
 
@@ -64,6 +69,24 @@ class Rotation:
         except OSError:
             return False
         return stat.S_ISREG(found.st_mode) and 0 < found.st_size > limits.max_size - more
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While no other process rotates a file of this folder, where the system can see to that."""
+        if sys.platform == "win32":
+            yield
+            return
+        folder = None
+        try:
+            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        except OSError:
+            pass  # then as well as can be
+        try:
+            yield
+        finally:
+            if folder is not None:
+                os.close(folder)
 
     def rotate(self) -> None:
         """Rename the files. That it fails is told once, until it succeeds again."""

@@ -17,6 +17,9 @@ _NUMBERED = os.name == "posix"
 but there, a file that is open here cannot be moved or removed.
 """
 
+_PIPE_BYTES = 4096
+"""PIPE_BUF of Linux: bytes that a pipe does not mix with those of others (pipe(7))."""
+
 _TRIES = 3
 """How often a batch meets a file that is not the one that its path names, before that is taken as no sign of it."""
 
@@ -73,7 +76,10 @@ class FileSink:
         if not self._done and self.rotation.is_due(len(batch)):
             if not _NUMBERED:
                 self.close()  # an open file cannot be renamed there
-            self.rotation.rotate()
+            with self.rotation.alone():
+                # Another process, which writes to the same file, may just have done it.
+                if self.rotation.is_due(len(batch)):
+                    self.rotation.rotate()
         for _ in range(_TRIES):
             fd = self._find(batch)
             self._append(fd, batch)
@@ -166,14 +172,23 @@ def _ends_in_mid_line(path: Path) -> bool:
         return False
 
 
+def _end_of_lines(batch: bytes, start: int) -> int:
+    """The end of as many lines from *start* on as a pipe takes in one piece; of one line, if it takes less."""
+    if len(batch) - start <= _PIPE_BYTES:
+        return len(batch)
+    return batch.rfind(b"\n", start, start + _PIPE_BYTES) + 1 or batch.find(b"\n", start) + 1 or len(batch)
+
+
 class StreamSink:
     """A stream that somebody else opened, such as standard output.
 
     :param stream: unbuffered.
+    :param shared: other processes write to it as well: lines are written so that a pipe does not mix them.
     """
 
-    def __init__(self, stream: RawIOBase) -> None:
+    def __init__(self, stream: RawIOBase, shared: bool = False) -> None:
         self._stream = stream
+        self._shared = shared
         self._done = 0
 
     def __str__(self) -> str:
@@ -183,7 +198,8 @@ class StreamSink:
         """As :meth:`Sink.write`."""
         view = memoryview(batch)
         while self._done < len(batch):
-            count = self._stream.write(view[self._done :])
+            end = _end_of_lines(batch, self._done) if self._shared else len(batch)
+            count = self._stream.write(view[self._done : end])
             if not count:
                 raise BlockingIOError("the stream takes no more for now")
             self._done += count

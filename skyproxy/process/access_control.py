@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from twisted.internet.address import UNIXAddress
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
@@ -46,6 +46,8 @@ class AccessControl:
     :param under_way: gives the requests that are not over.
     :param make_tokens: makes what checks the tokens of an identity provider.
     :param watched: called when some of the people who watch skyproxy may do so no more.
+    :param changed: called when the file of clients has changed by this process. Fires with the number of requests that
+        other processes have ended by that.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class AccessControl:
         under_way: Callable[[], Collection[RequestContext]],
         make_tokens: Callable[[TokenSettings], TokenSource],
         watched: Callable[[], object] = bool,
+        changed: Callable[[], Deferred[int]] = lambda: succeed(0),
     ) -> None:
         self._reactor = reactor
         self._access = access
@@ -68,6 +71,7 @@ class AccessControl:
         self._tokens: TokenSource | None = None
         self._started = False
         self._watched = watched
+        self._elsewhere = changed
         self._config = config
         access.use(config, access.prepare(config))
 
@@ -82,6 +86,10 @@ class AccessControl:
         self._follow_tokens()
         self._use(prepared)
         self._warn()
+
+    def renew(self) -> int:
+        """Follow the file of clients, which has changed; tells how many requests that has ended."""
+        return self._use(self._access.prepare(self._config))
 
     def listens(self, addresses: Iterable[Any]) -> None:
         """Take note of the *addresses* that were bound.
@@ -167,11 +175,12 @@ class AccessControl:
     def _changed(
         self, act: Callable[[Administration], dict[str, Any]], say: Callable[[dict[str, Any]], str], by: str
     ) -> Deferred[dict[str, Any]]:
-        def done(told: dict[str, Any]) -> dict[str, Any]:
+        def done(told: dict[str, Any]) -> Deferred[dict[str, Any]]:
             self._audit.acted(say(told), by)
             # The store is written: now the process follows it.
-            ended = self._use(self._access.prepare(self._config))
-            return {**told, "ended": ended, "required": self._access.required}
+            ended = self.renew()
+            required = self._access.required
+            return self._elsewhere().addCallback(lambda more: {**told, "ended": ended + more, "required": required})
 
         return self._in_thread(act).addCallback(done)
 

@@ -104,15 +104,18 @@ class Configuration:
     def _use(self, config: Config) -> None:
         if config.proxy.listen != self.current.proxy.listen:
             _log.warn("A new listen address takes a restart", listen=list(config.proxy.listen))
-        may_refuse, *others = self._followers
-        may_refuse(config)
+        self._followers[0](config)
         changed = self._changed = changes(self.current, config)
-        self.current = config
         self.watch.watch(_watched(config))
-        for follow in others:
-            follow(config)
+        self.follow(config)
         self.warn()
         _log.info("Configuration reloaded", source=config.source, **changed)
+
+    def follow(self, config: Config) -> None:
+        """Have all but the first, which has taken *config*, take it, too."""
+        self.current = config
+        for follow in self._followers[1:]:
+            follow(config)
 
     def adopt(self, config: Config) -> None:
         """Take *config*, which the files hold since this process has written what is different into them.

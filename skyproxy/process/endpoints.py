@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, TypeAlias
 
 from twisted.internet.interfaces import IListeningPort
 
@@ -15,6 +15,12 @@ from skyproxy.http.server.bounds import Bounds, Network
 from skyproxy.process.listening import NotListening, listen_at, shown
 from skyproxy.process.stopping import take_all
 from skyproxy.web.site import ApiSite
+
+Balancers: TypeAlias = Callable[[], Sequence[Network]]
+"""Gives the addresses from which alone ``haproxy:`` endpoints take connections."""
+
+Bound: TypeAlias = Callable[[list[Any]], object]
+"""Is told the addresses that were bound; raises :class:`NotListening` if they may not be."""
 
 
 class Endpoints:
@@ -32,8 +38,8 @@ class Endpoints:
         endpoints: Sequence[str],
         site: ApiSite,
         sockets: Sockets,
-        balancers: Callable[[], Sequence[Network]],
-        bound: Callable[[list[Any]], object] = bool,
+        balancers: Balancers,
+        bound: Bound = bool,
     ) -> None:
         self._network = network
         self._endpoints = endpoints
@@ -52,7 +58,7 @@ class Endpoints:
         """
         if self._ports:
             return
-        ports = listen_at(self._network, self._endpoints, self._site, self._sockets, self._balancers)
+        ports = self._bind()
         try:
             self._bound([port.getHost() for port in ports])
         except NotListening as error:
@@ -60,6 +66,9 @@ class Endpoints:
                 port.stopListening()
             raise NotListening(f"it does not listen at {', '.join(self._endpoints)}: {error}") from None
         self._ports = ports
+
+    def _bind(self) -> list[IListeningPort]:
+        return listen_at(self._network, self._endpoints, self._site, self._sockets, self._balancers)
 
     def address(self) -> tuple[str, str]:
         """The API at the first of them: for people, and for curl; from :meth:`listen` to the end."""
@@ -72,9 +81,14 @@ class Endpoints:
         await take_all([("close a port", port.stopListening) for port in self._ports])
 
 
-def bounds_of(config: Config) -> Bounds:
-    """How many connections clients may have."""
-    return Bounds(config.proxy.max_clients, config.proxy.max_clients_per_address, balancers_of(config))
+def bounds_of(config: Config, part: Callable[[int], int]) -> Bounds:
+    """How many connections clients may have.
+
+    :param part: what this process may use of a limit. Nobody's connections are spread evenly over several, so that
+        each has the whole limit of one address.
+    """
+    most = config.proxy.max_clients
+    return Bounds(None if most is None else part(most), config.proxy.max_clients_per_address, balancers_of(config))
 
 
 def balancers_of(config: Config) -> list[Network]:

@@ -46,17 +46,26 @@ def listen_at(
     factory: IProtocolFactory,
     sockets: Sockets,
     balancers: Callable[[], Sequence[Network]] = list,
+    prepare: Callable[[str, Any], None] | None = None,
 ) -> list[IListeningPort]:
-    """Listen at all of *endpoints*, as :func:`listen_now` does. Of the two of this machine ::1 is done without where
-    there is no IPv6.
+    """Listen at all of *endpoints*. Of the two of this machine ::1 is done without where there is no IPv6.
 
+    :param balancers: see :func:`reactor_for`.
+    :param prepare: is called with each endpoint and its port; None: see
+        :func:`~skyproxy.http.server.accepting.rest_when_full`.
     :raise NotListening: one cannot be bound, or not at once. Then none is.
     """
     reactor = exclusive(reactor)
     ports: list[IListeningPort] = []
     for endpoint in endpoints:
         try:
-            ports.append(listen_now(reactor, endpoint, factory, sockets, balancers))
+            around = reactor_for(reactor, endpoint, balancers)
+            port = result_now(serverFromString(around, with_backlog(endpoint)).listen(factory))
+            ports.append(port)
+            if prepare is None:
+                rest_when_full(port, reactor, sockets)
+            else:
+                prepare(endpoint, port)
         except Exception as error:  # whatever the endpoint's own parser says: a bad word, a missing file, a bad key
             has_twin = endpoint.endswith(_IPV6) and endpoint.replace(_IPV6, _IPV4) in endpoints
             if has_twin and number_of(error) in NO_SUCH_ADDRESS:
@@ -140,18 +149,12 @@ class _ExclusivePort(Port):
         return made
 
 
-def listen_now(
-    reactor: Any,
-    endpoint: str,
-    factory: IProtocolFactory,
-    sockets: Sockets,
-    balancers: Callable[[], Sequence[Network]] = list,
-) -> IListeningPort:
-    """Listen at *endpoint*; see :func:`~skyproxy.http.server.accepting.rest_when_full`.
+def reactor_for(reactor: Any, endpoint: str, balancers: Callable[[], Sequence[Network]]) -> Any:
+    """*reactor*, as *endpoint* is to be listened at through it.
 
     :param balancers: gives the addresses from which alone one of ``haproxy:`` takes connections, since who connects
         there says where the client is.
-    :raise Exception: it cannot be bound, or not at once.
+    :raise ValueError: there are none.
     """
     if endpoint.startswith("haproxy:"):
         if not balancers():
@@ -160,11 +163,7 @@ def listen_now(
                 "access: {trust_forwarded_from: [10.0.0.5]}"
             )
         reactor = OnlyFrom(reactor, balancers)
-    if endpoint.startswith("ssl:"):
-        reactor = WithReloadedCertificate(reactor, endpoint)
-    port: IListeningPort = result_now(serverFromString(reactor, with_backlog(endpoint)).listen(factory))
-    rest_when_full(port, reactor, sockets)
-    return port
+    return WithReloadedCertificate(reactor, endpoint) if endpoint.startswith("ssl:") else reactor
 
 
 def with_backlog(endpoint: str) -> str:

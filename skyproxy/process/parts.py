@@ -10,8 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.logger import Logger
-
 from skyproxy.access.access import Access
 from skyproxy.access.audit import Audit
 from skyproxy.access.budgets.budgets import Budgets
@@ -42,6 +40,7 @@ from skyproxy.process.memory_trim import Trim, system_trim
 from skyproxy.process.places import NOWHERE, Places
 from skyproxy.process.priority import ProcessPriority
 from skyproxy.process.providers import Providers
+from skyproxy.process.role import ALONE, Role
 from skyproxy.process.runtime_folder import is_alive
 from skyproxy.process.span_export import exporter_of
 from skyproxy.process.systemd import Notifier
@@ -52,8 +51,6 @@ from skyproxy.telemetry.costs.ledger import Ledger
 from skyproxy.telemetry.lag import LagProbe
 from skyproxy.telemetry.records import RequestLog
 from skyproxy.telemetry.reloads import Reloads
-from skyproxy.telemetry.requests.ring import RequestRing
-from skyproxy.telemetry.statistics import Statistics
 from skyproxy.telemetry.tracing.tracing import Tracing
 from skyproxy.upstream.build import build_client, build_provider
 from skyproxy.upstream.dispatch.backoff import Backoff
@@ -84,8 +81,6 @@ from skyproxy.web.site import ApiSite, build_site, set_limits
 from skyproxy.web.snapshots import Observed
 from skyproxy.web.testing import Testing
 from skyproxy.web.whatif import WhatIf
-
-_log = Logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +128,12 @@ def make_parts(
     wire: Wire,
     notifier: Notifier,
     places: Places = NOWHERE,
+    role: Role = ALONE,
 ) -> Parts:
-    """Make all parts, for :func:`~skyproxy.process.building.build`, which explains the arguments."""
+    """Make all parts, for :func:`~skyproxy.process.building.build`, which explains the arguments.
+
+    :param role: what it does by itself of all that a process does.
+    """
     sockets = sockets_of(reactor)
     # Both share the batches in which work is done for many requests in a row.
     scheduler = BatchScheduler(reactor)
@@ -142,17 +141,21 @@ def make_parts(
     roots, demo = Roots(), EmbeddedDemo(reactor)
 
     def make_provider(settings: ProviderConfig, counts: Counts) -> Provider:
-        return build_provider(settings, reactor, wire, counts, network, roots, sockets, scheduler.schedule)
+        return role.provider(
+            lambda: build_provider(
+                settings, reactor, wire, counts, network, roots, sockets, scheduler.schedule, role.part
+            )
+        )
 
     def make_client(settings: ProviderConfig) -> ProviderClient:
         return build_client(settings, reactor, wire, network, roots, sockets, scheduler.schedule)
 
-    providers = Providers(make_provider, demo, sockets)
-    lag = LagProbe(reactor, time.monotonic, seconds_since_boot, lambda seconds: _slept(providers, seconds))
-    statistics, budget, reloads = Statistics(reactor), RetryBudget(reactor), Reloads(time.time)
-    ring, boot = RequestRing(), secrets.token_hex(4)
+    providers = Providers(make_provider, demo, sockets, role.part, role.built)
+    lag = LagProbe(reactor, time.monotonic, seconds_since_boot, providers.slept)
+    statistics, budget, reloads = role.statistics(reactor), RetryBudget(reactor), Reloads(time.time)
+    ring, boot = role.ring(), secrets.token_hex(4)
     ledger = Ledger(reactor, places.ledger, config.proxy.costs_keep_days, boot, is_alive)
-    bodies = BodyLog(reactor, config.proxy, places.bodies, boot, logging.redacting)
+    bodies = role.body_log(reactor, config.proxy, places.bodies, boot, logging.redacting)
     tracing = Tracing(lambda settings, counts: exporter_of(settings, counts, boot, roots, reactor))
     batches = Batches(reactor, statistics, RequestLog(), ring, ledger, bodies, tracing)
     stores = Stores(reactor, config.proxy.cache)
@@ -171,31 +174,37 @@ def make_parts(
     audit = Audit(reactor.seconds)
     access, tokens = Access(places.clients), token_maker(reactor, make_client)
     control = AccessControl(
-        reactor, config, access, audit, places.clients, lambda: proxy.under_way, tokens, lambda: streams.renew()
-    )
-    sources = Sources(
-        statistics,
-        lambda: providers.runtime().providers,
-        budget,
-        lag,
-        lambda: logging.dropped,
-        batches.hand_on,
-        reloads,
-        stores.by_name,
-        lambda: len(proxy.under_way),
-        gate,
-        audit.refused,
-        tracing.counts,
+        reactor, config, access, audit, places.clients, lambda: proxy.under_way, tokens,
+        lambda: streams.renew(), role.clients_changed,
+    )  # fmt: skip
+    under_way = role.under_way(lambda: proxy.under_way)
+    sources = role.sources(
+        Sources(
+            statistics,
+            lambda: providers.runtime().providers,
+            budget,
+            lag,
+            lambda: logging.dropped,
+            batches.hand_on,
+            reloads,
+            stores.by_name,
+            lambda: len(proxy.under_way),
+            gate,
+            audit.refused,
+            tracing.counts,
+        )
     )
     observations = Observations(
-        Observed(
-            sources,
-            ring,
-            lambda: proxy.under_way,
-            providers.runtime,
-            lambda: endpoints.address()[0],
-            reactor.seconds,
-            time.time,
+        role.observed(
+            Observed(
+                sources,
+                ring,
+                under_way,
+                providers.runtime,
+                lambda: endpoints.address()[0],
+                reactor.seconds,
+                time.time,
+            )
         ),
         Accounts(
             ledger,
@@ -206,14 +215,14 @@ def make_parts(
         ),
         Bodies(bodies),
     )
-    streams = EventStreams(reactor, observations, logging.live_lines(), boot)
+    streams = EventStreams(reactor, observations, role.lines(logging.live_lines()), boot)
     operations = Operations(
         providers,
         ActionLog(boot[:4]),
         Keeping(load),
         lambda config: configuration.adopt(config),
         time.time,
-        lambda: proxy.under_way,
+        under_way,
     )
     door = Door(access, audit, Sessions(), Logins(reactor.seconds))
     acting = Acting(operations, door, lambda by: configuration.reload_now(by), lambda: operations.config.profile_token)
@@ -236,15 +245,15 @@ def make_parts(
         door,
         tracing,
     )
-    connections = Connections(reactor, scheduler.schedule)
-    connections.admission.bound(bounds_of(config))
-    site = build_site(api.app, reactor, wire, limits_of(config.proxy), connections)
+    connections = role.connections(reactor, scheduler.schedule)
+    connections.admission.bound(bounds_of(config, role.part))
+    site = role.site(build_site(api.app, reactor, wire, limits_of(config.proxy), connections), api.app)
     priority = ProcessPriority()
     followers: list[Callable[[Config], object]] = [
         lambda config: control.take(config, operations.take),
         lambda config: stores.renew(config.proxy.cache),
         lambda config: set_limits(site, wire, limits_of(config.proxy), connections),
-        lambda config: connections.admission.bound(bounds_of(config)),
+        lambda config: connections.admission.bound(bounds_of(config, role.part)),
         logging.reconfigure,
         tracing.use,
         lambda config: ledger.keep(config.proxy.costs_keep_days),
@@ -253,20 +262,16 @@ def make_parts(
         gate.budgets.use,
     ]
     configuration = Configuration(reactor, config, load, followers, reloads, notifier)
-    endpoints = Endpoints(
-        clients,
-        config.proxy.listen,
-        site,
-        sockets,
-        lambda: balancers_of(configuration.current),
-        control.listens,
+    endpoints = role.endpoints(
+        clients, config.proxy.listen, site, sockets, lambda: balancers_of(configuration.current), control.listens
     )
 
     def admin_site(stop: Callable[[], None], token: str | None) -> ApiSite:
         actions = Admin(configuration, lambda: endpoints.address()[0], stop, lambda: providers.runtime().config)
         admin = AdminApi(actions, lambda: figures(sources), token, observations, operations, control)
         # Its connections are none of clients': nobody waits for them when the process stops.
-        return build_site(admin.app, reactor, wire, limits_of(config.proxy), Connections(reactor))
+        own = build_site(admin.app, reactor, wire, limits_of(config.proxy), Connections(reactor))
+        return role.admin_site(own, admin.app)
 
     return Parts(
         access=control,
@@ -292,9 +297,3 @@ def make_parts(
         streams=streams,
         tracing=tracing,
     )
-
-
-def _slept(providers: Providers, seconds: float) -> None:
-    """The machine slept: what the peers of idle connections did meanwhile did not reach it."""
-    _log.info("The machine slept, or the process was stopped: idle connections are closed", seconds=round(seconds))
-    providers.drop_idle()

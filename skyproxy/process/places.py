@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from pathlib import Path
@@ -42,6 +45,15 @@ def places_of(config: Config, environ: Mapping[str, str], home: Path | None, sys
         budgets_place(config, environ, home, system),
         lambda config: client_store(config, environ, home, system),
     )
+
+
+def shared_places(places: Places) -> Places:
+    """*places* for several processes: what one would keep in memory is in a folder that goes when this one ends."""
+    if places.ledger:
+        return places
+    folder = Path(tempfile.mkdtemp(prefix="skyproxy-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return places._replace(ledger=(folder / "costs.sqlite",))
 
 
 def ledger_places(

@@ -15,6 +15,7 @@ from skyproxy.pipeline.router import Router
 from skyproxy.process.embedded_demo import EmbeddedDemo
 from skyproxy.telemetry.prices.table import PriceTable
 from skyproxy.upstream.build import can_follow, follow
+from skyproxy.upstream.exchange.local_capacity import Part, whole
 from skyproxy.upstream.exchange.provider import Counts, Provider
 
 _log = Logger()
@@ -27,15 +28,24 @@ class Providers:
     connections and permits. Counts are kept by the provider's name, whatever else becomes of it.
 
     :param make: a provider of a configuration, with its counts.
+    :param part: what this process may use of a limit.
+    :param built: called with the configuration, and the changes by hand, that serve from then on.
     :ivar prices: that come with skyproxy.
     """
 
     def __init__(
-        self, make: Callable[[ProviderConfig, Counts], Provider], demo: EmbeddedDemo, sockets: Sockets
+        self,
+        make: Callable[[ProviderConfig, Counts], Provider],
+        demo: EmbeddedDemo,
+        sockets: Sockets,
+        part: Part = whole,
+        built: Callable[[Config, tuple[Change, ...]], object] = lambda config, changes: None,
     ) -> None:
         self._make = make
         self._demo = demo
         self._sockets = sockets
+        self._part = part
+        self._built = built
         self.prices = PriceTable()
         self._counts: dict[str, Counts] = {}
         self._runtime: Runtime | None = None
@@ -70,18 +80,24 @@ class Providers:
             wanted = sum(min(each.max_connections, each.max_concurrent) for each in config.providers.values())
             self._sockets.check(wanted)
         for provider, actual in following:
-            follow(provider, actual)
+            follow(provider, actual, self._part)
         for name, provider in providers.items():
             if provider.guards.keys is not None:
                 aside = {each.target for each in changes if each.kind == "aside"}
                 provider.guards.keys.put_aside({each.key for each in aside if each.provider == name})
         self._runtime = Runtime(config, router, providers, changes)
         self._retire([provider for name, provider in before.items() if providers.get(name) is not provider])
+        self._built(config, changes)
 
     def _retire(self, providers: list[Provider]) -> None:
         for provider in providers:
             provider.retire()
         self.retired = [*(provider for provider in self.retired if not provider.idle), *providers]
+
+    def slept(self, seconds: float) -> None:
+        """The machine slept: what the peers of idle connections did meanwhile did not reach it."""
+        _log.info("The machine slept, or the process was stopped: idle connections are closed", seconds=round(seconds))
+        self.drop_idle()
 
     def drop_idle(self) -> None:
         """Close the connections that no request uses: nobody knows what became of them."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from skyproxy import __version__
 from skyproxy.access.gate import Gate
@@ -20,6 +20,24 @@ from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.upstream.guards.deployments import Deployment
 
 
+class WorkerFigures(NamedTuple):
+    """One of several workers.
+
+    :ivar number: from 0.
+    :ivar pid: None: its process has ended, and another one is about to start.
+    :ivar connections: of clients, that are open.
+    :ivar age: seconds since it told what is shown of it; None: it has told nothing yet.
+    :ivar restarts: how often it was started again.
+    """
+
+    number: int
+    pid: int | None
+    serves: bool
+    connections: int
+    age: float | None
+    restarts: int
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Where the figures come from. They are read when somebody asks.
@@ -33,6 +51,8 @@ class Sources:
     :ivar gate: knows of limits and budgets.
     :ivar refused_doors: requests that were refused before anything was looked at, by reason.
     :ivar traces: requests whose spans were sent, or not.
+    :ivar workers: where several processes serve; there are none where this one does.
+    :ivar processes: what the processes of the workers add to the metrics of this one, by their samples' names.
     """
 
     statistics: Statistics
@@ -47,6 +67,8 @@ class Sources:
     gate: Gate
     refused_doors: Mapping[str, int] = field(default_factory=dict)
     traces: TraceCounts = field(default_factory=TraceCounts)
+    workers: Callable[[], Sequence[WorkerFigures]] = tuple
+    processes: Callable[[], Mapping[str, float]] = dict
 
 
 def figures(sources: Sources) -> dict[str, Any]:
@@ -54,7 +76,9 @@ def figures(sources: Sources) -> dict[str, Any]:
     sources.refresh()
     statistics = sources.statistics
     now, times = statistics.now(), statistics.providers
+    workers = [each._asdict() for each in sources.workers()]
     return {
+        **({"workers": workers} if workers else {}),
         "version": __version__,
         "uptime": round(now - statistics.since, 3),
         "window": WINDOW,

@@ -9,7 +9,6 @@ from twisted.internet.defer import Deferred, succeed
 
 from skyproxy.access.report import budgets, report
 from skyproxy.errors import NotFound
-from skyproxy.pipeline.under_way import facts_under_way
 from skyproxy.telemetry.requests.facts import Facts
 from skyproxy.telemetry.requests.history import history_of
 from skyproxy.telemetry.requests.search import MOST_ROWS, Query, search
@@ -132,7 +131,7 @@ class Observations:
         return [self._facts(context) for context in contexts[:MOST_UNDER_WAY]]
 
     def _facts(self, context: Any) -> Facts:
-        return facts_under_way(context, self._observed.seconds(), self._observed.wall())
+        return self._observed.facts(context, self._observed.seconds(), self._observed.wall())
 
     def _follows_after(self, facts: Facts) -> float | None:
         """Seconds from the arrival of the request that *facts* follows, if that is known, to its own."""

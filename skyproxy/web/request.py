@@ -152,6 +152,10 @@ class ApiRequest(WebRequest):
         value: bytes | None = self.fields.get(name.lower())
         return value
 
+    def raw_body(self) -> bytes:
+        """The body, as it came."""
+        return b"".join(self._chunks)
+
     def plain_body(self, limit: int) -> bytes:
         """The body, inflated if it came compressed.
 

@@ -12,6 +12,8 @@ from skyproxy.config.hosts import is_loopback
 from skyproxy.pipeline.changes import Change, Pauses, pauses_of, profile_of
 from skyproxy.pipeline.context import RequestContext
 from skyproxy.pipeline.proxy import Runtime
+from skyproxy.pipeline.under_way import facts_under_way
+from skyproxy.telemetry.requests.facts import Facts
 from skyproxy.telemetry.requests.ring import RequestRing
 from skyproxy.telemetry.state import thresholds as limits
 from skyproxy.telemetry.state.samples import Sample, Samples, Word
@@ -43,6 +45,7 @@ class Observed:
     :ivar url: of the API.
     :ivar seconds: the time, on the clock of requests.
     :ivar wall: the time of day, seconds since the epoch.
+    :ivar facts: tells what is known of a request under way, at a time on the clock and of the day.
     """
 
     sources: Sources
@@ -52,6 +55,7 @@ class Observed:
     url: Callable[[], str]
     seconds: Callable[[], float]
     wall: Callable[[], float]
+    facts: Callable[[Any, float, float], Facts] = facts_under_way
 
 
 def snapshot_of(observed: Observed, samples: Samples) -> Snapshot:
@@ -80,7 +84,7 @@ def snapshot_of(observed: Observed, samples: Samples) -> Snapshot:
         lag_p99=sources.lag.summary().p99,
         log_lost=sources.log_dropped(),
         requests=observed.ring.total,
-        under_way=len(observed.under_way()),
+        under_way=sources.under_way(),
         slots=slots,
         providers=tuple(
             _provider(each, sources, runtime, each.config.name in needed) for each in runtime.providers.values()

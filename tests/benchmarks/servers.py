@@ -154,6 +154,7 @@ class Servers:
         env: Mapping[str, str] | None = None,
         settings: Mapping[str, Any] | None = None,
         twistd: str = TWISTD,
+        workers: int = 1,
     ) -> Server:
         """``twistd skyproxy`` as it is shipped, a daemon with its log at INFO in a file; or its naive configuration.
 
@@ -165,7 +166,7 @@ class Servers:
         folder.mkdir()
         limits = NO_LIMITS if naive else {"max_concurrent": 25, "max_pending": 2000}
         config = {
-            "proxy": {"log_level": "info", "log_file": str(log_file or folder / "skyproxy.log")},
+            "proxy": {"log_level": "info", "log_file": str(log_file or folder / "skyproxy.log"), "workers": workers},
             "providers": {"up": {"base_url": base_url, "dialect": "local", **limits, **(settings or {})}},
             "model_slots": {"default": {"provider": "up", "model": model}},
         }

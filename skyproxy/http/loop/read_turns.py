@@ -11,6 +11,7 @@ from typing import Any
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableDescriptor, IReadDescriptor
+from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.tcp import Connector, Port
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -83,6 +84,11 @@ class FairReads:
         listening = Port(port, factory, backlog, interface, self)
         listening.startListening()
         return listening
+
+    def adoptStreamConnection(self, fileDescriptor: int, addressFamily: Any, factory: Any) -> Any:
+        """As of IReactorSocket."""
+        reactor: Any = self  # which makes the connection one of its own
+        return PosixReactorBase.adoptStreamConnection(reactor, fileDescriptor, addressFamily, factory)
 
     def addReader(self, reader: Any) -> None:
         """As of IReactorFDSet."""

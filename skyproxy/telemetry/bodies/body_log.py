@@ -140,6 +140,13 @@ class BodyLog:
         if self._open and settings.bodies.max_size != size:
             self._do(lambda: self._file.limit(settings.bodies.max_size)).addErrback(self._warn)
 
+    def flush(self) -> Deferred[None]:
+        """Write what is there; fires when that is done, however it went."""
+        if not self._open or self.since is None:
+            return succeed(None)
+        self._write()
+        return self._do(lambda: None)
+
     def close(self, patience: float) -> Deferred[None]:
         """Write what is left.
 

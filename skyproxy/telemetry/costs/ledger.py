@@ -95,6 +95,13 @@ class Ledger:
         """For how long it is kept from now on."""
         self._file.keep_seconds = days * 86_400.0
 
+    def flush(self) -> Deferred[None]:
+        """Write what is there; fires when that is done, however it went."""
+        if self._closed or not self._on_disk:
+            return succeed(None)
+        self._write()
+        return self._do(lambda: None)
+
     def close(self, patience: float) -> Deferred[None]:
         """Write what is left.
 

@@ -19,6 +19,7 @@ from skyproxy.web.metrics.process import ProcessMetrics
 from skyproxy.web.metrics.providers import providers
 from skyproxy.web.metrics.requests import requests
 from skyproxy.web.metrics.times import times
+from skyproxy.web.metrics.workers import with_workers, workers
 
 _OPEN_METRICS = "application/openmetrics-text"
 
@@ -62,5 +63,6 @@ class Metrics(Collector):
         yield from access(sources.gate)
         yield from clients(sources.statistics.clients, sources.refused_doors)
         yield from itself(sources)
-        yield from self._process.collect()
+        yield from with_workers(self._process.collect(), sources.processes())
+        yield from workers(sources.workers())
         yield from aliases(sources)

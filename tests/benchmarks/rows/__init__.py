@@ -18,6 +18,7 @@ from tests.benchmarks.rows import (
     streams,
     unused,
     whole,
+    workers,
 )
 
 ROWS = (
@@ -35,5 +36,6 @@ ROWS = (
     Row("generators", generators.measure, ("nginx", "wrk")),
     Row("unused", unused.measure, ("nginx", "wrk")),
     Row("page", page.measure, ("nginx", "wrk")),
+    Row("workers", workers.measure, ("nginx", "wrk")),
 )
 """In the order in which they are measured."""

@@ -79,6 +79,7 @@ class ProxyTests(ConfigTestCase):
     def test_built_in_values(self) -> None:
         expected = {
             "listen": both(35791),
+            "workers": 1,
             "log_file": None,
             "log_max_size": None if hasattr(signal, "SIGUSR1") else 10 * 1024 * 1024,
             "log_keep": 3,

@@ -152,7 +152,7 @@ class Case(SynchronousTestCase):
         self.notifier = FakeNotifier()
         self.loaded: Config | Exception = config_of(TEXT)
         self.events: list[LogEvent] = []
-        for each in (announcement, configuration, draining, parts, providers, reloading, stopping):
+        for each in (announcement, configuration, draining, providers, reloading, stopping):
             self.patch(each, "_log", Logger(namespace="test", observer=self.events.append))
         self.patch(building, "spare_the_collector", lambda: None)
         self.service = self.make(config_of(TEXT))

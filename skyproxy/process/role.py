@@ -1,0 +1,99 @@
+"""What a process does by itself, and what it leaves to others that serve together with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+
+from skyproxy.config import Config
+from skyproxy.http import Connections
+from skyproxy.http.loop.batches import Schedule
+from skyproxy.http.loop.socket_budget import Sockets
+from skyproxy.log.live_lines import LiveLines
+from skyproxy.pipeline.changes import Change
+from skyproxy.pipeline.context import RequestContext
+from skyproxy.process.endpoints import Balancers, Bound, Endpoints
+from skyproxy.telemetry.bodies.body_log import BodyLog
+from skyproxy.telemetry.requests.ring import RequestRing
+from skyproxy.telemetry.statistics import Statistics
+from skyproxy.upstream.exchange.local_capacity import Part, whole
+from skyproxy.upstream.exchange.provider import Provider
+from skyproxy.web.figures import Sources
+from skyproxy.web.site import ApiSite
+from skyproxy.web.snapshots import Observed
+
+
+class Role:
+    """The role of a process that does everything itself. Each method makes one of its parts, or has a part changed
+    that was made.
+
+    :cvar part: what it may use of a limit.
+    :cvar body_log: where bodies are kept.
+    """
+
+    part: Part = staticmethod(whole)
+    body_log: type[BodyLog] = BodyLog
+
+    def ring(self) -> RequestRing:
+        """Where requests that are over are kept."""
+        return RequestRing()
+
+    def statistics(self, clock: Any) -> Statistics:
+        """Where they are counted."""
+        return Statistics(clock)
+
+    def provider(self, make: Callable[[], Provider]) -> Provider:
+        """One provider."""
+        return make()
+
+    def built(self, config: Config, changes: tuple[Change, ...]) -> None:
+        """*config*, with *changes* by hand, serves from now on."""
+
+    def clients_changed(self) -> Deferred[int]:
+        """The file of clients has changed. Fires with the number of requests that were ended elsewhere by that."""
+        return succeed(0)
+
+    def sources(self, sources: Sources) -> Sources:
+        """Where figures come from."""
+        return sources
+
+    def observed(self, observed: Observed) -> Observed:
+        """What people see."""
+        return observed
+
+    def under_way(self, own: Callable[[], Collection[RequestContext]]) -> Callable[[], Collection[RequestContext]]:
+        """What gives the requests that are not over."""
+        return own
+
+    def site(self, site: ApiSite, app: Any) -> ApiSite:
+        """What is served where the process listens."""
+        return site
+
+    def admin_site(self, site: ApiSite, app: Any) -> ApiSite:
+        """What is served at the admin socket."""
+        return site
+
+    def connections(self, clock: Any, schedule: Schedule) -> Connections:
+        """What watches over the connections of clients."""
+        return Connections(clock, schedule)
+
+    def lines(self, lines: LiveLines) -> LiveLines:
+        """The log as it comes."""
+        return lines
+
+    def endpoints(
+        self,
+        network: Any,
+        endpoints: Sequence[str],
+        site: ApiSite,
+        sockets: Sockets,
+        balancers: Balancers,
+        bound: Bound,
+    ) -> Endpoints:
+        """Where it listens."""
+        return Endpoints(network, endpoints, site, sockets, balancers, bound)
+
+
+ALONE = Role()

@@ -1,0 +1,105 @@
+"""The parent's side of listening: it accepts connections, and passes them to workers."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from twisted.internet.interfaces import IListeningPort
+
+from skyproxy.http.loop.socket_budget import Sockets
+from skyproxy.process.endpoints import Balancers, Bound, Endpoints
+from skyproxy.process.listening import listen_at
+from skyproxy.process.stopping import take_all
+from skyproxy.web.site import ApiSite
+
+AT_ONCE = 64
+"""Connections that are accepted in one turn of the reactor."""
+
+REST_SECONDS = 0.05
+"""For which a port is left alone that can accept nobody now."""
+
+
+class PassingEndpoints(Endpoints):
+    """Passes each connection on, with the number of its endpoint.
+
+    :param give: takes a descriptor; False: no other is to come before it calls what *when_eased* was given.
+    :ivar bound: the endpoints that are listened at.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        endpoints: Sequence[str],
+        site: ApiSite,
+        sockets: Sockets,
+        balancers: Balancers,
+        bound: Bound,
+        give: Callable[[int, int], bool],
+        when_eased: Callable[[Callable[[], None]], None],
+    ) -> None:
+        super().__init__(reactor, endpoints, site, sockets, balancers, bound)
+        self._give = give
+        self._when_eased = when_eased
+        self.bound: list[str] = []
+
+    def _bind(self) -> list[IListeningPort]:
+        return listen_at(self._network, self._endpoints, self._site, self._sockets, self._balancers, self._prepare)
+
+    def addresses(self) -> tuple[Any, ...]:
+        """That were bound."""
+        return tuple(port.getHost() for port in self._ports)
+
+    async def close(self) -> None:
+        """Pass on those who wait, and listen no more. A socket of systemd's keeps its queue for the next process."""
+        if self._ports:
+            self._last = self.address()
+        for tag, (endpoint, port) in enumerate(zip(self.bound, self._ports, strict=True)):
+            if not endpoint.startswith("systemd:"):
+                _pass_last(port, partial(self._give, tag))
+        ports: list[IListeningPort] = self._ports
+        await take_all([("close a port", port.stopListening) for port in ports])
+
+    def _prepare(self, endpoint: str, port: Any) -> None:
+        tag = len(self.bound)
+        self.bound.append(endpoint)
+        port.doRead = lambda: self._accept(port, tag)
+
+    def _accept(self, port: Any, tag: int) -> None:
+        for _ in range(AT_ONCE):
+            try:
+                taken, _ = port.socket.accept()
+            except BlockingIOError:
+                return
+            except ConnectionError:  # the client has left already
+                continue
+            except OSError:  # there are no more descriptors
+                self._rest(port)
+                return
+            if not self._give(tag, taken.detach()):
+                port.stopReading()
+                self._when_eased(lambda: _read_on(port))
+                return
+
+    def _rest(self, port: Any) -> None:
+        port.stopReading()
+        self._network.callLater(REST_SECONDS, _read_on, port)
+
+
+def _read_on(port: Any) -> None:
+    if port.connected and not port.disconnecting:
+        port.startReading()
+
+
+def _pass_last(port: Any, give: Callable[[int], object]) -> None:
+    # From here on Linux lets nobody in while somebody waits.
+    listening: socket.socket = port.socket
+    with suppress(OSError):
+        listening.listen(0)
+    with suppress(OSError):
+        while True:
+            taken, _ = listening.accept()
+            give(taken.detach())

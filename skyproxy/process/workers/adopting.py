@@ -1,0 +1,133 @@
+"""A worker's side of listening: it takes the connections that the parent has accepted."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from zope.interface import directlyProvides, providedBy
+
+from skyproxy.http import Connections
+from skyproxy.http.loop.batches import Schedule
+from skyproxy.http.loop.socket_budget import Sockets
+from skyproxy.process.endpoints import Balancers, Bound, Endpoints
+from skyproxy.process.listening import reactor_for, result_now
+from skyproxy.process.workers.passing import Passage, Passed
+from skyproxy.web.site import ApiSite
+
+REPORT_SECONDS = 0.01
+"""Seconds after which the parent hears that connections were closed."""
+
+
+class CountedConnections(Connections):
+    """Connections whose number somebody wants to know.
+
+    :param changed: called when one has closed.
+    """
+
+    def __init__(self, clock: Any, schedule: Schedule, changed: Callable[[], None]) -> None:
+        super().__init__(clock, schedule)
+        self._changed = changed
+
+    def discard(self, connection: Any) -> None:
+        before = len(self)
+        super().discard(connection)
+        if len(self) != before:
+            self._changed()
+
+
+class AdoptedEndpoints(Endpoints):
+    """Takes connections that come through *end*, each with the index of its endpoint.
+
+    :param address: of the API, as the parent knows it; *addresses*: those that it has bound.
+    :ivar received: how many have ever come.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        endpoints: Sequence[str],
+        site: ApiSite,
+        sockets: Sockets,
+        balancers: Balancers,
+        bound: Bound,
+        end: socket.socket,
+        address: tuple[str, str],
+        addresses: Sequence[Any],
+    ) -> None:
+        super().__init__(network, endpoints, site, sockets, balancers, bound)
+        self._end = end
+        self._last = address
+        self._addresses = list(addresses)
+        self._factories: list[IProtocolFactory] = []
+        self.passage: Passage | None = None
+        self.received = 0
+
+    def listen(self) -> None:
+        """Begin to take connections."""
+        if self.passage is None:
+            self._bound(self._addresses)
+            self._factories = [self._factory_of(each) for each in self._endpoints]
+            self.passage = Passage(self._network, self._end, self._take, self._sockets.room_for_client)
+
+    async def close(self) -> None:
+        """Take those that have come, and no other."""
+        if self.passage is not None:
+            self.passage.take_all()
+            self.passage.close()
+
+    def _factory_of(self, endpoint: str) -> IProtocolFactory:
+        """The site, in what *endpoint* puts around it: TLS, or the protocol of balancers."""
+        # systemd's sockets are the parent's; what stands for them here has nothing around it.
+        if endpoint.startswith("systemd:"):
+            return self._site
+        noted = _Noting(self._network)
+        result_now(serverFromString(reactor_for(noted, endpoint, self._balancers), endpoint).listen(self._site))
+        assert noted.factory is not None
+        return noted.factory
+
+    def _take(self, passed: Passed) -> None:
+        self.received += 1
+        with socket.socket(fileno=passed.descriptor) as connection:
+            connection.setblocking(False)
+            # One whose client has left meanwhile has no address any more.
+            with suppress(OSError):
+                self._network.adoptStreamConnection(connection.fileno(), connection.family, self._factories[passed.tag])
+
+
+class _Noting:
+    """A reactor that listens nowhere, and notes what would serve there."""
+
+    def __init__(self, reactor: Any) -> None:
+        directlyProvides(self, providedBy(reactor))
+        self._reactor = reactor
+        self.factory: IProtocolFactory | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def listenTCP(self, port: int, factory: Any, *_: Any, **__: Any) -> None:
+        """As of IReactorTCP."""
+        self.factory = factory
+
+    def listenSSL(self, port: int, factory: Any, contextFactory: Any, *_: Any, **__: Any) -> None:
+        """As of IReactorSSL."""
+        self.factory = TLSMemoryBIOFactory(contextFactory, False, factory)
+
+    def listenUNIX(self, address: str, factory: Any, *_: Any, **__: Any) -> None:
+        """As of IReactorUNIX."""
+        self.factory = factory
+
+
+def take_connection(reactor: Any, passed: Passed, factory: IProtocolFactory) -> None:
+    """Serve the connection that was passed."""
+    with socket.socket(fileno=passed.descriptor) as connection:
+        connection.setblocking(False)
+        # One whose client has left meanwhile has no address any more.
+        with suppress(OSError):
+            reactor.adoptStreamConnection(connection.fileno(), connection.family, factory)

@@ -1,0 +1,205 @@
+"""The workers of a parent: they are started, given connections, told what changes, and started again."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.logger import Logger
+
+from skyproxy.process.workers import messages
+from skyproxy.process.workers.gathered import Gathered
+from skyproxy.process.workers.member import Member
+from skyproxy.process.workers.passing import Passed
+from skyproxy.process.workers.spreading import next_worker, restart_delay
+
+_log = Logger()
+
+MOST_UNTAKEN = 256
+"""Connections that one worker has been given and has not taken."""
+
+REFRESH_SECONDS = 0.3
+FILES_SECONDS = 3.0
+"""Seconds that workers have for their figures, and for those that are in files. Of one that is later the last ones
+count.
+"""
+
+
+SUM_SECONDS = 2.0
+"""Seconds that workers have to do something and tell a number."""
+
+
+class Crew:
+    """All workers.
+
+    :param workers: how many.
+    :param start: makes what a worker is told when it begins.
+    :param gathered: keeps what they tell.
+    :param over: called with requests that are over, *logged* with lines of the log, *relayed* with connections of
+        workers that ask the parent.
+    :ivar stopping: none is started again.
+    :ivar ready: fires when all serve, for the first time.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        workers: int,
+        start: Callable[[int], messages.Start],
+        gathered: Gathered,
+        over: Callable[[bytes], None],
+        logged: Callable[[list[bytes]], None],
+        relayed: Callable[[Passed], None],
+    ) -> None:
+        self._reactor = reactor
+        self._start = start
+        self.gathered = gathered
+        self.over = over
+        self.logged = logged
+        self.relayed = relayed
+        self.members = [Member(reactor, number, self) for number in range(workers)]
+        self.stopping = False
+        self.ready: Deferred[None] = Deferred()
+        self._last: int | None = None
+        self._held: deque[Passed] = deque()
+        self._eased: list[Callable[[], None]] = []
+        self._stopped: Deferred[None] | None = None
+        self._lines = False
+
+    def start(self) -> None:
+        """Start all."""
+        for each in self.members:
+            each.start(self._start(each.number))
+
+    # Connections.
+
+    def give(self, tag: int, descriptor: int) -> bool:
+        """Pass a connection to the worker that has the fewest.
+
+        :return: False: no other should be accepted before :meth:`when_eased` says so.
+        """
+        self._held.append(Passed(tag, descriptor))
+        self._give_all()
+        return not self._held
+
+    def when_eased(self, call: Callable[[], None]) -> None:
+        """Have *call* called when connections can be passed again."""
+        self._eased.append(call)
+
+    def eased(self) -> None:
+        """A worker can take more."""
+        self._give_all()
+        if not self._held:
+            eased, self._eased = self._eased, []
+            for call in eased:
+                call()
+
+    def _give_all(self) -> None:
+        while self._held:
+            able = {each.number: each.open for each in self.members if each.ready and each.untaken < MOST_UNTAKEN}
+            number = next_worker(able, self._last)
+            if number is None:
+                return
+            self._last = number
+            self.members[number].give(*self._held.popleft())
+
+    # Their lives.
+
+    def began(self, member: Member) -> None:
+        """*member* serves."""
+        if self._lines:
+            member.tell(messages.Lines(True))
+        self.eased()
+        if not self.ready.called and all(each.ready for each in self.members):
+            self.ready.callback(None)
+
+    def lost(self, member: Member, waiting: Iterable[Passed]) -> None:
+        """*member* is gone; *waiting* are the connections that it had not taken."""
+        self.gathered.lost(member.number)
+        self._held.extendleft(reversed(list(waiting)))
+        self._give_all()
+        if self.stopping:
+            self._look_for_end()
+        else:
+            self._reactor.callLater(restart_delay(member.failures - 1), self._restart, member)
+
+    def _restart(self, member: Member) -> None:
+        if not self.stopping:
+            member.restarts += 1
+            member.start(self._start(member.number))
+
+    # What all are told.
+
+    def tell(self, message: object) -> None:
+        """Tell all."""
+        for each in self.members:
+            each.tell(message)
+
+    def sum_of(self, message: object) -> Deferred[int]:
+        """Have all do something of which each tells a number; fires with the sum. Who does not answer tells none."""
+        asked = [each.channel.ask(message) for each in self.members if each.channel is not None and each.ready]
+        told = [each.addTimeout(SUM_SECONDS, self._reactor).addErrback(lambda _: 0) for each in asked]
+        return gatherResults(told).addCallback(sum)
+
+    def adopt(self, message: messages.Adopt) -> None:
+        """Have all serve by another configuration."""
+        for each in self.members:
+            each.adopt(message)
+
+    def want_lines(self, wanted: bool) -> None:
+        """Have all tell the lines of their logs, or no more."""
+        self._lines = wanted
+        self.tell(messages.Lines(wanted))
+
+    def refresh(self, files: bool = False) -> Deferred[None]:
+        """Have all tell how they are. Fires when they have, or soon."""
+        done: Deferred[None] = Deferred()
+        waited = [each for each in self.members if each.ready]
+        left = len(waited)
+        if not left:
+            done.callback(None)
+            return done
+        late = self._reactor.callLater(FILES_SECONDS if files else REFRESH_SECONDS, done.callback, None)
+
+        def told(_: object) -> None:
+            nonlocal left
+            left -= 1
+            if not left and late.active():
+                late.cancel()
+                done.callback(None)
+
+        for each in waited:
+            each.refresh(files).addBoth(told)
+        return done
+
+    # The end.
+
+    def stop(self, seconds: float) -> Deferred[None]:
+        """Have all finish what is under way, and end.
+
+        :param seconds: after which they are killed.
+        :return: fires when all have ended.
+        """
+        self.stopping = True
+        self._stopped = Deferred()
+        self.tell(messages.Stop())
+        self._reactor.callLater(seconds, self._kill_all)
+        self._look_for_end()
+        return self._stopped
+
+    def _kill_all(self) -> None:
+        for each in self.members:
+            if each.pid is not None:
+                _log.error("A worker did not end in time: it is killed", worker=each.number, pid=each.pid)
+                each.kill()
+
+    def _look_for_end(self) -> None:
+        gone = all(each.pid is None and each.channel is None for each in self.members)
+        if gone and self._stopped is not None and not self._stopped.called:
+            for each in self._held:
+                os.close(each.descriptor)
+            self._held.clear()
+            self._stopped.callback(None)

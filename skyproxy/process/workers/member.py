@@ -1,0 +1,236 @@
+"""One worker of a parent: its process, and what goes to and fro."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.protocol import Factory, ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from skyproxy.process.workers import messages
+from skyproxy.process.workers.gathered import Gathered
+from skyproxy.process.workers.main import CONNECTIONS, CONTROL
+from skyproxy.process.workers.passing import Passage, Passed, left_in, pair
+from skyproxy.process.workers.protocol import Channel
+from skyproxy.process.workers.state import WorkerState
+
+_log = Logger()
+
+SHORT_LIFE_SECONDS = 10.0
+"""A worker that ends sooner is not started again at once."""
+
+ADOPT_SECONDS = 10.0
+"""Seconds that a worker has for another configuration."""
+
+CLOSED_SECONDS = 5.0
+"""Seconds after which a worker is killed that hears the parent no more."""
+
+
+class Others(Protocol):
+    """What hears of a member: see :class:`~skyproxy.process.workers.crew.Crew`.
+
+    :ivar over: takes requests that are over, *logged* lines of the log, *relayed* connections that ask the parent.
+    """
+
+    gathered: Gathered
+    over: Callable[[bytes], None]
+    logged: Callable[[list[bytes]], None]
+    relayed: Callable[[Passed], None]
+    stopping: bool
+
+    def eased(self) -> None: ...
+
+    def began(self, member: Member) -> None: ...
+
+    def lost(self, member: Member, waiting: Iterable[Passed]) -> None: ...
+
+
+class Member(ProcessProtocol):
+    """One worker's place, from one process to the next.
+
+    :param crew: hears what comes of it.
+    :ivar number: from 0.
+    :ivar pid: of its process; None: there is none.
+    :ivar ready: whether it serves.
+    :ivar restarts: how often it was started again.
+    """
+
+    def __init__(self, reactor: Any, number: int, crew: Others) -> None:
+        self._reactor = reactor
+        self._crew = crew
+        self.number = number
+        self.pid: int | None = None
+        self.ready = False
+        self.restarts = 0
+        self.failures = 0
+        self._load = messages.Load(0, 0)
+        self._given = 0
+        self._began = 0.0
+        self._end: socket.socket | None = None
+        self._its_end: socket.socket | None = None
+        self.passage: Passage | None = None
+        self.channel: Channel | None = None
+        self._refreshing: Deferred[WorkerState] | None = None
+
+    @property
+    def open(self) -> int:
+        """Connections that it has, or is about to have."""
+        return self._load.open + self.untaken
+
+    @property
+    def untaken(self) -> int:
+        """Connections that were given to it, of which it has not told that it has them."""
+        return self._given - self._load.received
+
+    def start(self, message: messages.Start) -> None:
+        """Have a process begin."""
+        reactor = self._reactor
+        self._given, self._load, self._began = 0, messages.Load(0, 0), reactor.seconds()
+        self._end, self._its_end = pair()
+        own, its = socket.socketpair()
+        own.setblocking(False)
+        channel = self.channel = Channel(self._handle, self._ended)
+        self.passage = Passage(reactor, self._end, self._crew.relayed)
+        factory = Factory()
+        factory.noisy = False
+        factory.buildProtocol = lambda _: channel  # type: ignore[method-assign,assignment]
+        with own, its:
+            reactor.adoptStreamConnection(own.fileno(), own.family, factory)
+            process = reactor.spawnProcess(
+                self,
+                sys.executable,
+                command(type(reactor).__module__),
+                env=dict(os.environ),
+                childFDs={0: 0, 1: 1, 2: 2, CONTROL: its.fileno(), CONNECTIONS: self._its_end.fileno()},
+            )
+        self.pid = process.pid
+        channel.tell(message)
+
+    def give(self, tag: int, descriptor: int) -> None:
+        """Pass a connection to it."""
+        assert self.passage is not None
+        self._given += 1
+        self.passage.send(tag, descriptor)
+
+    def tell(self, message: object) -> None:
+        """Tell it something, if it is there."""
+        if self.channel is not None:
+            self.channel.tell(message)
+
+    def adopt(self, message: messages.Adopt) -> None:
+        """Have it serve by another configuration. One that cannot is ended, and begins anew with it."""
+        if self.channel is None:
+            return
+        adopted = self.channel.ask(message).addTimeout(ADOPT_SECONDS, self._reactor)
+        adopted.addErrback(self._not_adopted, self.pid)
+
+    def refresh(self, files: bool) -> Deferred[Any]:
+        """Have it tell how it is. Fires when it has."""
+        if self.channel is None or not self.ready:
+            return Deferred()
+        if self._refreshing is None or files:
+            asked = self._refreshing = self.channel.ask(messages.Refresh(files))
+            asked.addCallbacks(self._told, lambda _: None)
+            asked.addBoth(lambda _: self._forget(asked))
+        done: Deferred[Any] = Deferred()
+        self._refreshing.addBoth(lambda _: done.callback(None))
+        return done
+
+    def _forget(self, asked: Deferred[Any]) -> None:
+        if self._refreshing is asked:
+            self._refreshing = None
+
+    def _told(self, state: WorkerState) -> None:
+        self._crew.gathered.take(self.number, state)
+
+    def kill(self) -> None:
+        """End its process."""
+        if self.transport is not None:
+            with suppress(ProcessExitedAlready):
+                self.transport.signalProcess("KILL")
+
+    def _not_adopted(self, failure: Failure, pid: int | None) -> None:
+        if pid == self.pid and self.ready:
+            _log.error(
+                "A worker did not take the configuration: it is started anew with it",
+                worker=self.number,
+                reason=failure.getErrorMessage(),
+            )
+            self.kill()
+
+    def _handle(self, message: Any) -> Any:
+        match message:
+            case messages.Load():
+                self._load = message
+                self._crew.eased()
+            case messages.Over():
+                self._crew.over(message.batch)
+            case messages.Ready():
+                self.ready = True
+                _log.info("A worker serves", worker=self.number, pid=self.pid)
+                self._crew.began(self)
+            case messages.Logged():
+                self._crew.logged(message.lines)
+            case messages.Bye():
+                self._told(message.state)
+        return None
+
+    # Its end comes in two parts: all that it has said is heard, and the process is gone.
+
+    def processExited(self, reason: Failure) -> None:
+        if not self._crew.stopping:
+            _log.error("A worker ended: it is started again", worker=self.number, pid=self.pid, reason=_why(reason))
+        self.transport = None
+        self.pid = None
+        self.ready = False
+        if self.channel is None:
+            self._gone()
+
+    def _ended(self) -> None:
+        self.channel = None
+        self.ready = False
+        if self.pid is None:
+            self._gone()
+        else:
+            # One that has closed its side serves nobody any more.
+            self._reactor.callLater(5.0, self._kill_if, self.pid)
+
+    def _kill_if(self, pid: int) -> None:
+        if self.pid == pid:
+            self.kill()
+
+    def _gone(self) -> None:
+        assert self.passage is not None and self._end is not None and self._its_end is not None
+        waiting = [*self.passage.withdraw(), *left_in(self._its_end)]
+        # What it had sent before its end.
+        self.passage.take_all()
+        self.passage.close()
+        self._end.close()
+        self._its_end.close()
+        self.passage = None
+        lived = self._reactor.seconds() - self._began
+        self.failures = 0 if lived >= SHORT_LIFE_SECONDS else self.failures + 1
+        self._given, self._load = 0, messages.Load(0, 0)
+        self._crew.lost(self, waiting)
+
+
+def command(reactor_module: str) -> list[str]:
+    """What starts a worker: this Python, with the modules of this process."""
+    path = [os.path.abspath(each) for each in sys.path if each]
+    code = (
+        f"import sys; sys.path[:] = {path!r}; from skyproxy.process.workers.main import main; main({reactor_module!r})"
+    )
+    return [sys.executable, "-c", code]
+
+
+def _why(reason: Failure) -> str:
+    status: Any = reason.value
+    return str(status) or type(status).__name__

@@ -1,0 +1,137 @@
+"""What parent and workers tell each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from skyproxy.config import Config
+from skyproxy.pipeline.changes import Change
+from skyproxy.process.places import Places
+
+# From the parent.
+
+
+class Start(NamedTuple):
+    """All that a worker needs in order to serve.
+
+    :ivar config: with the *changes* by hand.
+    :ivar number: of the worker, from 0; *workers*: how many there are.
+    :ivar endpoints: at which the parent listens, in Twisted's words; connections come with the number of theirs.
+    :ivar address: of the API: for people, and for curl.
+    :ivar addresses: that were bound.
+    :ivar twistd: its options, of which the log depends.
+    """
+
+    config: Config
+    changes: tuple[Change, ...]
+    number: int
+    workers: int
+    endpoints: tuple[str, ...]
+    address: tuple[str, str]
+    addresses: tuple[Any, ...]
+    twistd: Mapping[str, Any]
+    cwd: Path
+    text: Path | None
+    places: Places
+
+
+class Adopt(NamedTuple):
+    """Serve as *config* and *changes* say from now on. It is answered when that is so."""
+
+    config: Config
+    changes: tuple[Change, ...]
+
+
+class PutBack(NamedTuple):
+    """Use a key again."""
+
+    provider: str
+    key: str
+
+
+class CloseBreaker(NamedTuple):
+    """Ask a provider again, or a model of it."""
+
+    provider: str
+    model: str | None
+
+
+class Clients(NamedTuple):
+    """The file of clients has changed. It is answered with the number of requests that were ended by that."""
+
+
+class End(NamedTuple):
+    """End the requests under way of this id."""
+
+    request_id: str
+    text: str
+
+
+class Reopen(NamedTuple):
+    """The log files were rotated."""
+
+
+class Lines(NamedTuple):
+    """Tell the lines of the log as they come, or no more."""
+
+    wanted: bool
+
+
+class Leave(NamedTuple):
+    """The process is about to stop."""
+
+
+class Stop(NamedTuple):
+    """Finish what is under way, and end."""
+
+
+class Hurry(NamedTuple):
+    """End what is under way in so many seconds."""
+
+    seconds: float
+
+
+class Refresh(NamedTuple):
+    """Tell all that has happened. The answer is a :class:`~skyproxy.process.workers.state.WorkerState`.
+
+    :ivar files: what is kept in files is to be there, too.
+    """
+
+    files: bool
+
+
+# From a worker.
+
+
+class Ready(NamedTuple):
+    """The worker serves."""
+
+
+class Load(NamedTuple):
+    """The connections that are open, and how many have ever come."""
+
+    open: int
+    received: int
+
+
+class Over(NamedTuple):
+    """Requests that are over: a batch of :class:`~skyproxy.process.workers.records.SentRing`."""
+
+    batch: bytes
+
+
+class Logged(NamedTuple):
+    """Lines of the log."""
+
+    lines: list[bytes]
+
+
+class Bye(NamedTuple):
+    """The last message. It is answered.
+
+    :ivar state: a :class:`~skyproxy.process.workers.state.WorkerState`.
+    """
+
+    state: Any

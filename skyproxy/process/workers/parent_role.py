@@ -1,0 +1,192 @@
+"""What the parent's parts are: they show what the workers do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory
+
+from skyproxy.config import Config
+from skyproxy.http.loop.socket_budget import Sockets
+from skyproxy.log.live_lines import LiveLines
+from skyproxy.pipeline.changes import Change
+from skyproxy.pipeline.context import RequestContext
+from skyproxy.process.endpoints import Balancers, Bound, Endpoints
+from skyproxy.process.role import Role
+from skyproxy.process.workers import messages
+from skyproxy.process.workers.accepting import PassingEndpoints
+from skyproxy.process.workers.adopting import take_connection
+from skyproxy.process.workers.crew import Crew
+from skyproxy.process.workers.gathered import Gathered
+from skyproxy.process.workers.passing import Passed
+from skyproxy.process.workers.records import SharedRing
+from skyproxy.process.workers.relay import RefreshedRoutes, RelayedRequest
+from skyproxy.process.workers.shared import (
+    RequestUnderWay,
+    SharedBodies,
+    SharedBudget,
+    SharedCounts,
+    SharedLag,
+    SharedLines,
+    SharedStatistics,
+    SharedStores,
+    SharedTraces,
+)
+from skyproxy.process.workers.shared_provider import SharedProvider
+from skyproxy.telemetry.requests.facts import Facts
+from skyproxy.telemetry.requests.ring import RequestRing
+from skyproxy.telemetry.statistics import Statistics
+from skyproxy.upstream.exchange.provider import Provider
+from skyproxy.web.figures import Sources, WorkerFigures
+from skyproxy.web.site import ApiSite
+from skyproxy.web.snapshots import Observed
+
+
+class ParentRole(Role):
+    """Has workers serve, and shows what they do.
+
+    :param workers: how many.
+    :param told: what a worker is told, but its configuration, number, endpoints and address.
+    """
+
+    body_log = SharedBodies
+
+    def __init__(self, reactor: Any, workers: int, told: Callable[..., messages.Start]) -> None:
+        self._reactor = reactor
+        self._workers = workers
+        self._told = told
+        self.gathered = Gathered(reactor.seconds)
+        self._shared_ring = SharedRing()
+        self._statistics: SharedStatistics | None = None
+        self._lines: SharedLines | None = None
+        self._serving: tuple[Config, tuple[Change, ...]] | None = None
+        self._endpoints: PassingEndpoints | None = None
+        self._site: ApiSite | None = None
+        self.crew = Crew(reactor, workers, self._start, self.gathered, self._over, self._logged, self._relayed)
+
+    # As a role.
+
+    def ring(self) -> RequestRing:
+        return self._shared_ring
+
+    def statistics(self, clock: Any) -> Statistics:
+        self._statistics = SharedStatistics(clock)
+        self._statistics.gathered = self.gathered
+        return self._statistics
+
+    def provider(self, make: Callable[[], Provider]) -> Provider:
+        def put_back(name: str, key: str | None) -> None:
+            self.crew.tell(messages.PutBack(name, key or ""))
+
+        def close_breaker(name: str, model: str | None) -> None:
+            self.crew.tell(messages.CloseBreaker(name, model))
+
+        return cast(Provider, SharedProvider(make(), self.gathered, put_back, close_breaker))
+
+    def built(self, config: Config, changes: tuple[Change, ...]) -> None:
+        self._serving = config, changes
+        self.crew.adopt(messages.Adopt(config, changes))
+
+    def clients_changed(self) -> Deferred[int]:
+        return self.crew.sum_of(messages.Clients())
+
+    def sources(self, sources: Sources) -> Sources:
+        own_lost = sources.log_dropped
+        shared: dict[str, Any] = {
+            "budget": SharedBudget(self.gathered),
+            "lag": SharedLag(sources.lag, self.gathered),
+            "refused_doors": SharedCounts(sources.refused_doors, self.gathered, "door"),
+            "traces": SharedTraces(self.gathered),
+            "stores": SharedStores(sources.stores, self.gathered),
+        }
+        return replace(
+            sources,
+            log_dropped=lambda: own_lost() + int(self.gathered.counter("log", "dropped")),
+            under_way=lambda: self.gathered.busy,
+            workers=self._figures,
+            processes=lambda: {
+                **self.gathered.process(),
+                "process_cpu_seconds_total": self.gathered.counter("process", "cpu"),
+            },
+            **shared,
+        )
+
+    def under_way(self, own: Callable[[], Collection[RequestContext]]) -> Callable[[], Collection[RequestContext]]:
+        def end(request_id: str, text: str) -> None:
+            self.crew.tell(messages.End(request_id, text))
+
+        def requests() -> Any:
+            return [RequestUnderWay(facts, end) for facts in self.gathered.under_way]
+
+        return requests
+
+    def observed(self, observed: Observed) -> Observed:
+        def facts(request: RequestUnderWay, now: float, wall: float) -> Facts:
+            return request.facts._replace(seconds=max(0.0, wall - request.facts.arrived))
+
+        return replace(observed, facts=facts)
+
+    def lines(self, lines: LiveLines) -> LiveLines:
+        self._lines = SharedLines(lines, self.crew.want_lines)
+        return self._lines
+
+    def site(self, site: ApiSite, app: Any) -> ApiSite:
+        self._site = self.admin_site(site, app)
+        cast(Any, site).requestFactory = RelayedRequest
+        return site
+
+    def admin_site(self, site: ApiSite, app: Any) -> ApiSite:
+        cast(Any, site).resource = RefreshedRoutes(app, self.crew.refresh)
+        return site
+
+    def endpoints(
+        self,
+        network: Any,
+        endpoints: Sequence[str],
+        site: ApiSite,
+        sockets: Sockets,
+        balancers: Balancers,
+        bound: Bound,
+    ) -> Endpoints:
+        self._endpoints = PassingEndpoints(
+            self._reactor, endpoints, site, sockets, balancers, bound, self.crew.give, self.crew.when_eased
+        )
+        return self._endpoints
+
+    # Of the workers.
+
+    def _figures(self) -> list[WorkerFigures]:
+        return [
+            WorkerFigures(each.number, each.pid, each.ready, each.open, self.gathered.age(each.number), each.restarts)
+            for each in self.crew.members
+        ]
+
+    def _start(self, number: int) -> messages.Start:
+        assert self._serving is not None and self._endpoints is not None
+        config, changes = self._serving
+        return self._told(
+            config=config,
+            changes=changes,
+            number=number,
+            workers=self._workers,
+            endpoints=tuple(self._endpoints.bound),
+            address=self._endpoints.address(),
+            addresses=self._endpoints.addresses(),
+        )
+
+    def _over(self, batch: bytes) -> None:
+        assert self._statistics is not None
+        for record in self._shared_ring.take(batch):
+            self._statistics.completed(record)
+
+    def _logged(self, lines: list[bytes]) -> None:
+        if self._lines is not None:
+            self._lines.add(lines)
+
+    def _relayed(self, passed: Passed) -> None:
+        """A worker wants to ask for a client."""
+        assert self._site is not None
+        take_connection(self._reactor, passed, cast(Factory, self._site))

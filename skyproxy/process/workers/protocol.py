@@ -1,0 +1,185 @@
+"""Messages between parent and worker: AMP over a UNIX socket.
+
+A value of AMP holds at most 65,535 bytes. So a message goes in parts, the next of which is sent when the other side has
+the one before: who reads slowly has little sent to it, and what is longer does not hold up the loop.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import io
+import pickle
+from collections import deque
+from collections.abc import Callable, Mapping
+from itertools import count
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple
+
+from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.protocols import amp
+from twisted.python.failure import Failure
+
+_log = Logger()
+
+PART_BYTES = 60_000
+
+
+def _frozen(values: dict[Any, Any]) -> Mapping[Any, Any]:
+    return MappingProxyType(values)
+
+
+class _Pickler(pickle.Pickler):
+    """Knows the mappings of a configuration, which cannot be changed."""
+
+    dispatch_table = copyreg.dispatch_table.copy()
+    dispatch_table[MappingProxyType] = lambda values: (_frozen, (dict(values),))
+
+
+def encode(value: object) -> bytes:
+    """*value* as bytes, for a process of the same program and user alone."""
+    buffer = io.BytesIO()
+    _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(value)
+    return buffer.getvalue()
+
+
+decode = pickle.loads
+
+
+class Question(NamedTuple):
+    """A message that is to be answered."""
+
+    number: int
+    message: object
+
+
+class Reply(NamedTuple):
+    """The answer to one. *problem* tells why there is none."""
+
+    number: int
+    value: object = None
+    problem: str | None = None
+
+
+class NotDone(Exception):
+    """The other side could not do what it was asked for. The text says why."""
+
+
+class Part(amp.Command):
+    """A part of a message."""
+
+    arguments: ClassVar = [(b"data", amp.String()), (b"last", amp.Boolean())]
+    response: ClassVar = []
+
+
+class Channel(amp.AMP):
+    """One side.
+
+    :param handle: called with each message; what it returns, or the Deferred that it returns fires with, is the reply
+        where one is expected.
+    :param lost: called when the other side is gone.
+    """
+
+    noisy = False
+
+    def __init__(self, handle: Callable[[Any], Any], lost: Callable[[], None] = lambda: None) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._handle = handle
+        self._lost = lost
+        self._parts: list[bytes] = []
+        self._outgoing: deque[bytes] = deque()
+        self._sending = False
+        self._numbers = count(1)
+        self._questions: dict[int, Deferred[Any]] = {}
+        self.gone = False
+
+    def tell(self, message: object) -> None:
+        """Send *message*, after those before it."""
+        if not self.gone:
+            self._outgoing.append(encode(message))
+            self._send()
+
+    def ask(self, message: object) -> Deferred[Any]:
+        """Send *message*.
+
+        :return: fires with the reply; fails with :class:`NotDone`, or with ``ConnectionDone``.
+        """
+        if self.gone:
+            return fail(ConnectionDone())
+        number = next(self._numbers)
+        reply = self._questions[number] = Deferred(lambda _: self._forget(number))
+        self.tell(Question(number, message))
+        return reply
+
+    def _forget(self, number: int) -> None:
+        """Nobody waits for that reply any more."""
+        self._questions.pop(number, None)
+
+    @property
+    def waiting(self) -> int:
+        """Messages that are not sent yet."""
+        return len(self._outgoing)
+
+    def _send(self) -> None:
+        if self._sending or self.gone or not self._outgoing:
+            return
+        self._sending = True
+        self._send_from(memoryview(self._outgoing.popleft()), 0)
+
+    def _send_from(self, message: memoryview, start: int) -> None:
+        end = start + PART_BYTES
+        last = end >= len(message)
+        sent: Deferred[Any] = self.callRemote(  # type: ignore[no-untyped-call]
+            Part, data=bytes(message[start:end]), last=last
+        )
+
+        def taken(_: object) -> None:
+            if last:
+                self._sending = False
+                self._send()
+            else:
+                self._send_from(message, end)
+
+        sent.addCallbacks(taken, lambda _: None)  # it fails when the connection is lost, of which all hear
+
+    @Part.responder
+    def part(self, data: bytes, last: bool) -> dict[str, Any]:
+        self._parts.append(data)
+        if last:
+            whole = b"".join(self._parts)
+            self._parts.clear()
+            self._received(decode(whole))
+        return {}
+
+    def _received(self, message: object) -> None:
+        if isinstance(message, Reply):
+            waiting = self._questions.pop(message.number, None)
+            if waiting is not None:
+                if message.problem is None:
+                    waiting.callback(message.value)
+                else:
+                    waiting.errback(NotDone(message.problem))
+            return
+        if not isinstance(message, Question):
+            maybeDeferred(self._handle, message).addErrback(self._failed)
+            return
+        number = message.number
+        done = maybeDeferred(self._handle, message.message)
+        done.addCallbacks(lambda value: self.tell(Reply(number, value)), lambda why: self._refuse(number, why))
+
+    def _refuse(self, number: int, why: Failure) -> None:
+        self.tell(Reply(number, None, why.getErrorMessage()))
+
+    def _failed(self, failure: Failure) -> None:
+        _log.failure("A message of another process of skyproxy's could not be handled", failure=failure)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        self.gone = True
+        self._outgoing.clear()
+        questions, self._questions = self._questions, {}
+        for each in questions.values():
+            each.errback(ConnectionDone())
+        self._lost()

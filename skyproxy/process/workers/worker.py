@@ -1,0 +1,293 @@
+"""A worker: it serves requests on the connections that the parent passes to it, and leaves all else to the parent."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from time import time
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList
+
+from skyproxy.http import Connections
+from skyproxy.http.loop.batches import Schedule
+from skyproxy.http.loop.socket_budget import Sockets
+from skyproxy.log.live_lines import LiveLines
+from skyproxy.pipeline.changes import EndedByHand
+from skyproxy.pipeline.under_way import facts_under_way
+from skyproxy.process.child import Child, Resource
+from skyproxy.process.collector import spare_the_collector
+from skyproxy.process.draining import FLUSH_SECONDS
+from skyproxy.process.endpoints import Balancers, Bound, Endpoints
+from skyproxy.process.parts import Parts
+from skyproxy.process.role import Role
+from skyproxy.process.service import SkyproxyService
+from skyproxy.process.span_export import stop_tracing
+from skyproxy.process.workers import messages
+from skyproxy.process.workers.adopting import REPORT_SECONDS, AdoptedEndpoints, CountedConnections
+from skyproxy.process.workers.protocol import Channel
+from skyproxy.process.workers.records import SentRing, Uncounted
+from skyproxy.process.workers.relay import Relay, RelayingRoutes
+from skyproxy.process.workers.spreading import even_part
+from skyproxy.process.workers.state import CounterKey, WorkerState, provider_counters, provider_state
+from skyproxy.telemetry.requests.ring import RequestRing
+from skyproxy.telemetry.statistics import Statistics
+from skyproxy.upstream.exchange.provider import Provider
+from skyproxy.web.figures import Sources
+from skyproxy.web.metrics.process import ProcessMetrics
+from skyproxy.web.observations import MOST_UNDER_WAY
+from skyproxy.web.site import ApiSite
+
+LINES_SECONDS = 0.25
+"""Seconds between two looks for lines of the log, while somebody wants them."""
+
+
+class WorkerRole(Role):
+    """Has requests counted by the parent, and figures and the page served by it.
+
+    :param start: what the parent has told.
+    :param end: through which connections come.
+    """
+
+    def __init__(self, reactor: Any, start: messages.Start, channel: Channel, end: socket.socket) -> None:
+        self._reactor = reactor
+        self._start = start
+        self._channel = channel
+        self._end = end
+        self._reporting = False
+        self._listening: AdoptedEndpoints | None = None
+        self._connections: Connections | None = None
+        self.own: Sources | None = None
+        """What the worker's own figures are read from, once there is something."""
+        self.sent = SentRing(reactor, self._over)
+
+    def part(self, whole: int) -> int:
+        """The worker's even part."""
+        return even_part(whole, self._start.number, self._start.workers)
+
+    def ring(self) -> RequestRing:
+        return self.sent
+
+    def statistics(self, clock: Any) -> Statistics:
+        return Uncounted(clock)
+
+    def sources(self, sources: Sources) -> Sources:
+        self.own = sources
+        return sources
+
+    def site(self, site: ApiSite, app: Any) -> ApiSite:
+        any_site: Any = site
+        any_site.resource = RelayingRoutes(app, Relay(self._reactor, self._pass_back))
+        return site
+
+    def connections(self, clock: Any, schedule: Schedule) -> Connections:
+        self._connections = CountedConnections(clock, schedule, self._changed)
+        return self._connections
+
+    def endpoints(
+        self,
+        network: Any,
+        endpoints: Sequence[str],
+        site: ApiSite,
+        sockets: Sockets,
+        balancers: Balancers,
+        bound: Bound,
+    ) -> Endpoints:
+        start = self._start
+        self._listening = AdoptedEndpoints(
+            network, start.endpoints, site, sockets, balancers, bound, self._end, start.address, start.addresses
+        )
+        return self._listening
+
+    def _over(self, batch: bytes) -> None:
+        self._channel.tell(messages.Over(batch))
+
+    def _pass_back(self, descriptor: int) -> None:
+        assert self._listening is not None and self._listening.passage is not None
+        self._listening.passage.send(0, descriptor)
+
+    def _changed(self) -> None:
+        if not self._reporting:
+            self._reporting = True
+            self._reactor.callLater(REPORT_SECONDS, self._report)
+
+    def _report(self) -> None:
+        self._reporting = False
+        if self._listening is not None and self._connections is not None:
+            self._channel.tell(messages.Load(len(self._connections), self._listening.received))
+
+
+def children(
+    reactor: Any, service: SkyproxyService, role: WorkerRole, say_bye: Callable[[], Deferred[Any]]
+) -> list[Child]:
+    """The children of *service*, as :func:`skyproxy.process.building.children` has them.
+
+    :param say_bye: tells the parent all that it does not know yet.
+    """
+    parts = service.parts
+    configuration, providers, drain = parts.configuration, parts.providers, parts.drain
+    return [
+        Resource("log", parts.logging.start, parts.logging.stop),
+        Child("costs", parts.ledger.open, lambda: parts.ledger.close(FLUSH_SECONDS)),
+        Child(
+            "budgets",
+            lambda: parts.gate.budgets.use(configuration.current),
+            lambda: parts.gate.budgets.store.close(FLUSH_SECONDS),
+        ),
+        Child("bodies", parts.bodies.open, lambda: parts.bodies.close(FLUSH_SECONDS)),
+        Child("parent", stop=say_bye),
+        Child("access", parts.access.start, parts.access.stop),
+        Child(
+            "spans",
+            lambda: parts.tracing.start(configuration.current),
+            lambda: stop_tracing(parts.tracing, reactor, FLUSH_SECONDS),
+        ),
+        Child("records", stop=parts.batches.hand_on),
+        Child("event loop lag", parts.lag.start, parts.lag.stop),
+        Child("demo", stop=parts.demo.stop),
+        Resource("caches", stop=lambda: parts.stores.close(FLUSH_SECONDS)),
+        Child("providers", stop=providers.close),
+        Child("last bytes", stop=drain.flush),
+        Child("requests under way", stop=drain.finish),
+        Child("idle connections", stop=parts.connections.drain),
+        Resource("endpoints", parts.endpoints.listen, parts.endpoints.close),
+        Child("garbage collector", spare_the_collector),
+    ]
+
+
+class Worker:
+    """Does what the parent tells."""
+
+    def __init__(self, reactor: Any, channel: Channel, service: SkyproxyService, role: WorkerRole) -> None:
+        self._reactor = reactor
+        self._channel = channel
+        self._service = service
+        self._parts: Parts = service.parts
+        self._role = role
+        assert role.own is not None
+        self._sources = role.own
+        self._lines: LiveLines = self._parts.logging.live_lines()
+        self._telling: Any = None
+        self._process = ProcessMetrics()
+
+    def handle(self, message: Any) -> Any:
+        """Do what *message* says."""
+        parts = self._parts
+        match message:
+            case messages.Refresh():
+                return self._refresh(message.files)
+            case messages.Adopt():
+                self.adopt(message.config, message.changes)
+            case messages.Clients():
+                return parts.access.renew()
+            case messages.Reopen():
+                parts.logging.reopen()
+            case messages.Lines():
+                self._want_lines(message.wanted)
+            case messages.Leave():
+                parts.proxy.leave()
+            case messages.Stop():
+                # A second call would not wait for what is under way.
+                if self._service.running:
+                    self._service.terminate()
+            case messages.Hurry():
+                parts.drain.limit(message.seconds)
+            case _:
+                self._act(message)
+        return None
+
+    def _act(self, message: Any) -> None:
+        """Do what somebody has asked for."""
+        match message:
+            case messages.PutBack():
+                keys = self._provider(message.provider).guards.keys
+                if keys is not None:
+                    keys.put_back(message.key)
+            case messages.CloseBreaker():
+                self._close_breaker(message)
+            case messages.End():
+                for each in list(self._parts.proxy.under_way):
+                    if each.request.request_id == message.request_id:
+                        each.end(EndedByHand(message.text))
+
+    def say_bye(self) -> Deferred[Any]:
+        """Tell the parent all that it does not know yet."""
+        self._parts.batches.hand_on()
+        self._role.sent.flush()
+        told = self._channel.ask(messages.Bye(self.state()))
+        return told.addTimeout(FLUSH_SECONDS, self._reactor).addErrback(lambda _: None)
+
+    def adopt(self, config: Any, changes: Any) -> None:
+        """Serve as *config* and *changes* say."""
+        self._parts.access.take(config, lambda config: self._parts.providers.build(config, changes))
+        self._parts.configuration.follow(config)
+
+    def _provider(self, name: str) -> Provider:
+        return self._parts.providers.runtime().providers[name]
+
+    def _close_breaker(self, message: messages.CloseBreaker) -> None:
+        provider = self._provider(message.provider)
+        if message.model is None:
+            if provider.guards.breaker is not None:
+                provider.guards.breaker.close()
+            return
+        for each in provider.deployments:
+            if each.model == message.model and each.breaker is not None:
+                each.breaker.close()
+
+    def _refresh(self, files: bool) -> Any:
+        self._parts.batches.hand_on()
+        self._role.sent.flush()
+        if not files:
+            return self.state()
+        written: list[Deferred[Any]] = [self._parts.ledger.flush(), self._parts.bodies.flush()]
+        return DeferredList(written, consumeErrors=True).addCallback(lambda _: self.state())
+
+    def state(self) -> WorkerState:
+        """How the worker is."""
+        parts, sources = self._parts, self._sources
+        providers = parts.providers.runtime().providers
+        budget, lag = sources.budget.statistics(), sources.lag
+        counters: dict[CounterKey, float] = provider_counters(providers.values())
+        counters |= {("cache", name): count for name, count in sources.statistics.cache.items()}
+        counters |= {("evicted", name): store.statistics.evicted for name, store in sources.stores.items()}
+        counters |= {("door", reason): count for reason, count in sources.refused_doors.items()}
+        counters |= {("traces", "lost", reason): count for reason, count in sources.traces.lost.items()}
+        counters["traces", "exported"] = sources.traces.exported
+        counters["traces", "rejected"] = sources.traces.rejected_spans
+        counters["budget", "requests"] = budget.requests
+        counters["budget", "retries"] = budget.retries
+        counters["budget", "refused"] = budget.refused
+        counters["log", "dropped"] = sources.log_dropped()
+        counters["lag", "sum"] = lag.histogram.sum
+        counters |= {("lag", str(index)): count for index, count in enumerate(lag.histogram.counts)}
+        now, wall = self._reactor.seconds(), time()
+        oldest = sorted(parts.proxy.under_way, key=lambda context: context.started)[:MOST_UNDER_WAY]
+        process = {sample.name: sample.value for metric in self._process.collect() for sample in metric.samples}
+        counters["process", "cpu"] = process.pop("process_cpu_seconds_total", 0.0)
+        return WorkerState(
+            counters,
+            tuple(facts_under_way(each, now, wall) for each in oldest),
+            len(parts.proxy.under_way),
+            parts.proxy.unfinished,
+            lag.summary(),
+            budget.available,
+            {name: provider_state(each) for name, each in providers.items()},
+            {name: (store.statistics.entries, store.statistics.bytes) for name, store in sources.stores.items()},
+            process,
+        )
+
+    def _want_lines(self, wanted: bool) -> None:
+        if wanted and self._telling is None:
+            self._lines.start()
+            self._telling = self._reactor.callLater(LINES_SECONDS, self._tell_lines)
+        elif not wanted and self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
+            self._lines.stop()
+
+    def _tell_lines(self) -> None:
+        self._telling = self._reactor.callLater(LINES_SECONDS, self._tell_lines)
+        lines = self._lines.take()
+        if lines:
+            self._channel.tell(messages.Logged(lines))

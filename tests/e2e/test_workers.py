@@ -1,0 +1,356 @@
+"""Several worker processes behind one parent: ``proxy: {workers: N}``."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import sys
+import threading
+import time
+from http.client import HTTPException
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.certificates import Authority
+from tests.e2e.conftest import Starter, config_for
+from tests.e2e.processes import PATIENCE, DemoProvider, Proxy, eventually
+from tests.e2e.raw import Answer, ask, call, chat, open_request, read_all
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="connections cannot be passed there")
+
+
+CLOSE = b"Connection: close\r\n"
+
+
+class Workers(Proxy):
+    """skyproxy with two workers, which serve."""
+
+    def __init__(self, cwd: Path, config: dict[str, Any], *arguments: str, **options: Any) -> None:
+        super().__init__(cwd, config, "--workers", "2", *arguments, **options)
+        if hasattr(self, "address"):
+            eventually(lambda: all(each["serves"] for each in self.workers()), "both workers serve")
+
+    def stats(self) -> dict[str, Any]:
+        """What the API tells."""
+        told: dict[str, Any] = call(self, "GET", "/api/stats").json()
+        return told
+
+    def workers(self) -> list[dict[str, Any]]:
+        """Its workers."""
+        found: list[dict[str, Any]] = self.stats()["workers"]
+        return found
+
+    def metrics(self) -> dict[str, float]:
+        """Its samples, by name and labels."""
+        lines = call(self, "GET", "/metrics").body.decode().splitlines()
+        return {name: float(value) for line in lines if line[:1] != "#" for name, value in [line.rsplit(" ", 1)]}
+
+    def served(self) -> float:
+        """Requests that went well."""
+        return sum(
+            value
+            for name, value in self.metrics().items()
+            if name.startswith("skyproxy_requests_total") and 'outcome="ok"' in name
+        )
+
+
+@pytest.fixture(scope="module")
+def pair(start_for_module: Starter, demo: DemoProvider) -> Workers:
+    """Two workers before *demo*."""
+    process: Workers = start_for_module(Workers, config_for(demo))
+    return process
+
+
+@pytest.mark.parametrize("number", [10, 100])
+def test_connections_are_spread(pair: Workers, number: int) -> None:
+    eventually(lambda: sum(each["connections"] for each in pair.workers()) <= 1, "others have left")
+    before = [each["connections"] for each in pair.workers()]
+    opened = [socket.create_connection(pair.address) for _ in range(number)]
+    try:
+        eventually(lambda: sum(each["connections"] for each in pair.workers()) >= number, "all are with workers")
+        counts = [each["connections"] for each in pair.workers()]
+        # One more asks for these figures.
+        assert max(counts) <= (number + sum(before) + 1) / 2 + 2, counts
+    finally:
+        for each in opened:
+            each.close()
+
+
+def test_all_workers_are_one(pair: Workers) -> None:
+    before = pair.served()
+    lines = len(pair.records("Upstream request completed"))
+    for _ in range(20):
+        assert ask(pair, chat()).status == 200
+    assert {pair.served() for _ in range(4)} == {before + 20}
+    listed = call(pair, "GET", "/api/requests?limit=20").json()["requests"]
+    assert len({each["id"] for each in listed}) == 20
+    told = {call(pair, "GET", f"/api/requests/{listed[index]['id']}").json()["id"] for index in (0, 1)}
+    assert told == {listed[0]["id"], listed[1]["id"]}
+    assert call(pair, "GET", "/api/costs").json()["requests"] >= 20
+    eventually(lambda: len(pair.records("Upstream request completed")) >= lines + 20, "each is in the log, once")
+    assert b"<title>skyproxy</title>" in call(pair, "GET", "/").body
+    assert call(pair, "GET", "/nothing").status == 404
+    refused = call(pair, "GET", "/api/stats", headers={"Host": "evil.example", "X-Skyproxy-Peer": '["UNIX", null]'})
+    assert refused.status == 403
+
+
+def test_events_come_from_all(pair: Workers) -> None:
+    with socket.create_connection(pair.address, PATIENCE) as connection:
+        connection.sendall(b"GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        data = connection.recv(65536)
+        ids = []
+        for number in range(4):
+            ids.append(f"seen-{number}")
+            ask(pair, chat(), {"X-Request-Id": ids[-1]})
+        until = time.monotonic() + PATIENCE
+        while not all(each.encode() in data for each in ids) and time.monotonic() < until:
+            data += connection.recv(65536)
+        assert all(data.count(b'"id":"%b"' % each.encode()) >= 1 for each in ids)
+
+
+def test_a_client_that_sends_headers_of_ours_is_no_other(pair: Workers) -> None:
+    answer = call(pair, "GET", "/api/now", headers={"X-Skyproxy-Peer": "nonsense", "Origin": "http://evil.example"})
+    assert answer.status == 403
+
+
+class Load:
+    """Clients that ask again and again, each time on a connection of its own."""
+
+    def __init__(self, proxy: Proxy, clients: int, model: str = "demo:guard;first=0.05") -> None:
+        self._proxy = proxy
+        self._model = model
+        self.good = self.bad = 0
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._threads = [threading.Thread(target=self._ask_on) for _ in range(clients)]
+        for each in self._threads:
+            each.start()
+
+    def _ask_on(self) -> None:
+        while not self._ended.is_set():
+            try:
+                good = ask(self._proxy, chat(self._model)).status == 200
+            except (OSError, HTTPException):
+                good = False
+            with self._lock:
+                self.good += good
+                self.bad += not good
+
+    def end(self) -> None:
+        """Ask no more."""
+        self._ended.set()
+        for each in self._threads:
+            each.join(PATIENCE)
+
+
+def test_what_a_kill_takes(start: Starter, demo: DemoProvider) -> None:
+    proxy: Workers = start(Workers, config_for(demo, max_pending=200))
+    load = Load(proxy, 12)
+    seen: list[dict[str, float]] = [proxy.metrics()]
+    try:
+        for number in (0, 1):
+            good = load.good
+            eventually(lambda good=good: load.good > good + 30, "requests are answered")  # type: ignore[misc]
+            seen.append(proxy.metrics())
+            bad = load.bad
+            os.kill(proxy.workers()[number]["pid"], signal.SIGKILL)
+            eventually(
+                lambda number=number: proxy.workers()[number]["restarts"] and proxy.workers()[number]["serves"],  # type: ignore[misc]
+                "it is started again",
+            )
+            seen.append(proxy.metrics())
+            # What was in it, and no more: the other worker serves on, and the port is the parent's.
+            assert load.bad - bad <= 12
+    finally:
+        load.end()
+    eventually(lambda: proxy.stats()["providers"]["demo"]["permits"]["in_use"] == 0, "all permits are back")
+    seen.append(proxy.metrics())
+    for before, after in pairwise(seen):
+        fell = {
+            name: (value, after.get(name))
+            for name, value in before.items()
+            if name.partition("{")[0].endswith(("_total", "_count", "_bucket")) and after.get(name, 0.0) < value
+        }
+        assert not fell
+    # One that was answered and not yet told may be missing, of each worker that was killed.
+    assert load.good - 24 <= proxy.served() <= load.good + load.bad
+    connections = [open_request(proxy, chat("demo:guard;first=0.5"), extra=CLOSE) for _ in range(24)]
+    assert all(b"200 OK" in read_all(each) for each in connections)
+    assert len(proxy.records("A worker ended: it is started again")) == 2
+    assert proxy.stop() == 0
+
+
+def test_the_end_loses_nothing(start: Starter, demo: DemoProvider) -> None:
+    proxy: Workers = start(Workers, config_for(demo, {"drain_timeout": "30s"}))
+    streams = [
+        open_request(proxy, chat("demo:guard;chunks=20;delay=0.1", stream=True), f"end-{n}", CLOSE) for n in range(8)
+    ]
+    eventually(lambda: proxy.stats()["providers"]["demo"]["permits"]["in_use"] == 8, "all are under way")
+    pids = [each["pid"] for each in proxy.workers()]
+    late = [socket.create_connection(proxy.address) for _ in range(4)]
+    proxy.child.send_signal(signal.SIGTERM)
+    assert all(b"data: [DONE]" in read_all(each) for each in streams)
+    assert proxy.wait() == 0
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    records = proxy.records("Upstream request completed")
+    assert {f"end-{n}" for n in range(8)} <= {each["request_id"] for each in records}
+    for each in late:
+        each.close()
+
+
+def test_a_second_signal_does_not_wait(start: Starter, demo: DemoProvider) -> None:
+    proxy: Workers = start(Workers, config_for(demo, {"drain_timeout": "60s"}))
+    stream = open_request(proxy, chat("demo:guard;first=50", stream=True))
+    eventually(lambda: proxy.stats()["providers"]["demo"]["permits"]["in_use"] == 1, "it is under way")
+    began = time.monotonic()
+    proxy.child.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    proxy.child.send_signal(signal.SIGTERM)
+    assert proxy.wait() == 0
+    assert time.monotonic() - began < 30
+    stream.close()
+
+
+def test_workers_end_with_their_parent(start: Starter, demo: DemoProvider) -> None:
+    proxy: Workers = start(Workers, config_for(demo))
+    pids = [each["pid"] for each in proxy.workers()]
+    proxy.child.kill()
+    proxy.child.wait()
+    eventually(lambda: not [pid for pid in pids if Path(f"/proc/{pid}").exists()], "they have ended")
+
+
+def written(proxy: Proxy, config: dict[str, Any]) -> None:
+    path = proxy.folder / "proxy.yaml"
+    path.with_suffix(".new").write_text(yaml.safe_dump(config))
+    path.with_suffix(".new").replace(path)
+
+
+def models_of(proxy: Proxy) -> set[str]:
+    return {ask(proxy, chat()).headers["x-skyproxy-model"] for _ in range(6)}
+
+
+def test_all_or_none_take_a_configuration(start: Starter, demo: DemoProvider) -> None:
+    config = config_for(demo)
+    proxy: Workers = start(Workers, config)
+    assert models_of(proxy) == {"guard"}
+    config["model_slots"]["default"]["model"] = "guard;delay=0"
+    written(proxy, config)
+    proxy.child.send_signal(signal.SIGHUP)
+    proxy.record("Configuration reloaded")
+    eventually(lambda: models_of(proxy) == {"guard;delay=0"}, "all serve by it")
+    (proxy.folder / "proxy.yaml").write_text("providers: {}\n")
+    proxy.child.send_signal(signal.SIGHUP)
+    proxy.record("Configuration not reloaded, the old one serves on")
+    assert models_of(proxy) == {"guard;delay=0"}
+    # One that begins anew begins with what serves, not with what the file has.
+    os.kill(proxy.workers()[0]["pid"], signal.SIGKILL)
+    eventually(lambda: proxy.workers()[0]["restarts"] and proxy.workers()[0]["serves"], "it is started again")
+    assert models_of(proxy) == {"guard;delay=0"}
+    assert proxy.stop() == 0
+
+
+def acted(proxy: Proxy, path: str, sent: dict[str, Any]) -> Answer:
+    session = call(proxy, "GET", "/api/session", headers={"Origin": proxy.origin})
+    cookie = session.headers["set-cookie"].partition(";")[0]
+    headers = {"Cookie": cookie, "Origin": proxy.origin, "X-Skyproxy-Csrf": session.json()["csrf"]}
+    return call(proxy, "POST", path, sent, headers)
+
+
+def test_a_pause_holds_everywhere(start: Starter, demo: DemoProvider) -> None:
+    config = config_for(demo)
+    config["providers"]["other"] = config["providers"]["demo"]
+    config["model_slots"]["default"]["fallbacks"] = ["other:guard"]
+    proxy: Workers = start(Workers, config)
+
+    def providers() -> set[str]:
+        return {ask(proxy, chat()).headers["x-skyproxy-provider"] for _ in range(6)}
+
+    assert providers() == {"demo"}
+    told = acted(proxy, "/api/pause", {"provider": "demo"})
+    assert told.status == 200, told.body
+    eventually(lambda: providers() == {"other"}, "no worker asks it")
+    os.kill(proxy.workers()[1]["pid"], signal.SIGKILL)
+    eventually(lambda: proxy.workers()[1]["restarts"] and proxy.workers()[1]["serves"], "it is started again")
+    assert providers() == {"other"}
+    assert acted(proxy, "/api/undo/last", {}).status == 200
+    eventually(lambda: providers() == {"demo"}, "it is asked again")
+
+
+def test_limits_hold_in_sum(start: Starter, demo: DemoProvider) -> None:
+    proxy: Workers = start(Workers, config_for(demo, max_concurrent=5, max_pending=100))
+    assert proxy.stats()["providers"]["demo"]["permits"]["limit"] == 5
+    demo.reset()
+    connections = [open_request(proxy, chat("demo:guard;first=0.2"), extra=CLOSE) for _ in range(30)]
+    assert all(b"200 OK" in read_all(each) for each in connections)
+    assert demo.stats()["peak_active"] <= 5
+
+
+def test_other_endpoints(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
+    key, certificate, _ = Authority().write(tmp_path, "127.0.0.1")
+    path = tmp_path / "api.sock"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = config_for(demo)
+    listen = [
+        f"unix:{path}",
+        f"ssl:{port}:interface=127.0.0.1:privateKey={key}:certKey={certificate}",
+    ]
+    config["proxy"]["listen"] = listen
+    process = start(Plain, config)
+    body = json.dumps(chat()).encode()
+    sent = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b"
+    for number in range(4):
+        with socket.socket(socket.AF_UNIX) as plain:
+            plain.settimeout(PATIENCE)
+            plain.connect(str(path))
+            plain.sendall(sent % (len(body), body))
+            assert b"200 OK" in read_all(plain), number
+        context = ssl._create_unverified_context()
+        with context.wrap_socket(socket.create_connection(("127.0.0.1", port), PATIENCE)) as secure:
+            secure.sendall(sent % (len(body), body))
+            assert b"200 OK" in read_all(secure), number
+    assert process.stop() == 0
+    assert not path.exists()
+
+
+class Plain(Proxy):
+    """Likewise, listening where its configuration says."""
+
+    def __init__(self, cwd: Path, config: dict[str, Any]) -> None:
+        from tests.e2e.processes import PROXY_TWISTD, Process, environment
+
+        (cwd / "proxy.yaml").write_text(yaml.safe_dump(config))
+        command = [*PROXY_TWISTD, "-n", "--pidfile", "", "skyproxy", "--config", "proxy.yaml", "--workers", "2"]
+        Process.__init__(self, command, cwd, environment(HOME=str(cwd)))
+        self.wait_for("skyproxy listens at")
+
+
+def test_log_lines_are_whole(start: Starter, demo: DemoProvider) -> None:
+    config = config_for(demo, {"log_max_size": "64KiB", "log_keep": 100})
+    proxy: Workers = start(Workers, config)
+    load = Load(proxy, 8, "demo:guard;delay=0;first=0")
+    eventually(lambda: load.good > 400, "there is something to log")
+    load.end()
+    assert proxy.stop() == 0
+    files = sorted(proxy.folder.glob("skyproxy.log*"))
+    assert len(files) > 1
+    lines = [line for each in files for line in each.read_text().splitlines()]
+    records = [json.loads(line) for line in lines]
+    ended = [each for each in records if each["message"] == "Upstream request completed"]
+    assert len(ended) == len({each["request_id"] for each in ended}) == load.good
+
+
+def test_one_process_has_nothing_of_it(proxy: Proxy) -> None:
+    assert "workers" not in call(proxy, "GET", "/api/stats").json()
+    assert b"skyproxy_worker" not in call(proxy, "GET", "/metrics").body
+    children = Path(f"/proc/{proxy.child.pid}/task/{proxy.child.pid}/children")
+    assert not children.exists() or not re.findall(r"\d+", children.read_text())
