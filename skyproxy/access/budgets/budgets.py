@@ -14,6 +14,9 @@ from skyproxy.cache.wall_clock import seconds_since_boot
 from skyproxy.config import Config
 from skyproxy.config.budgets import BudgetSettings
 
+_MOST_CLIENTS = 10_000
+"""Clients whose budgets are remembered: identity providers may name any number."""
+
 
 class Budgets:
     """Knows who has a budget. See :class:`~skyproxy.access.budgets.charge.Accounts`, which it implements.
@@ -105,6 +108,8 @@ class Budgets:
             return known
         if budget.per == "evening":
             self._has_evening = True
+        if len(self._clients) >= _MOST_CLIENTS:
+            self._clients = {}  # they are known again when they ask
         account = self._clients[client.name] = self._account(known, Owner("client", client.name), budget, instead)
         return account
 

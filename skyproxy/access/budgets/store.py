@@ -24,6 +24,10 @@ _log = Logger()
 SETTLED_SECONDS = 0.05
 """Seconds that what was spent waits to be written, at most, while nobody waits for a reservation."""
 
+_SWEEP_ROWS = 10_000
+_KEEP_SECONDS = {"hour": 3 * 86_400, "day": 40 * 86_400}
+"""For which the sums of spans that are over stay in memory; others stay for good."""
+
 PATIENCE_SECONDS = 5.0
 """For which a disk may not answer before requests are refused."""
 
@@ -80,8 +84,18 @@ class BudgetStore:
         """The sums of *key*."""
         row = self._rows.get(key)
         if row is None:
+            if len(self._rows) % _SWEEP_ROWS == _SWEEP_ROWS - 1:
+                self._forget_old(key.start)
             row = self._rows[key] = Row(key, self._unwritten)
         return row
+
+    def _forget_old(self, now: int) -> None:
+        """Let go of what was spent in spans that are long over, so long that no clock is set back by as much."""
+        self._rows = {
+            key: row
+            for key, row in self._rows.items()
+            if key.start > now - _KEEP_SECONDS.get(key.per, now + 1) or row.held or row in self._unwritten
+        }
 
     # For requests.
 

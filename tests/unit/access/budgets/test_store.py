@@ -400,6 +400,18 @@ class StoreTests(Case):
         self.alive = False
         self.assertEqual(self.on_disk().get(KEY, 0), 0)
 
+    def test_the_sums_of_spans_that_are_long_over_go(self) -> None:
+        day = 86_400
+        old = self.store.row(RowKey("client:0", "day", 0, "USD"))
+        kept = self.store.row(RowKey("client:0", "all", 0, "USD"))
+        for number in range(9_996):
+            self.store.row(RowKey(f"client:{number}", "day", 100 * day, "USD"))
+        self.assertIs(self.store.row(old.key), old)
+        self.store.row(RowKey("client:x", "day", 100 * day, "USD"))
+        self.store.row(RowKey("client:y", "day", 100 * day, "USD"))
+        self.assertIsNot(self.store.row(old.key), old)
+        self.assertIs(self.store.row(kept.key), kept)
+
     def test_it_was_never_needed(self) -> None:
         self.successResultOf(self.store.close(1.0))
         self.assertFalse(self.path.exists())
