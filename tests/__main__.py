@@ -45,6 +45,7 @@ NOT_ON_STOCK_WIRE = {
             "actions",
             "activation",
             "bodies",
+            "budgets",
             "capacity",
             "clock",
             "command",
