@@ -237,7 +237,7 @@ def make_parts(
         Page(
             page_files := PageFiles(shipped()),
             Guides(page_files.version),
-            Setup(providers.runtime, reloads, lambda: endpoints.address()[0]),
+            Setup(providers.runtime, reloads, lambda: endpoints.address()[0], lambda: access.required),
             Testing(providers.runtime, KeyTests(make_client, Timers(reactor))),
             door,
         ),

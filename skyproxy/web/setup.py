@@ -26,12 +26,20 @@ class Setup:
 
     :param runtime: gives the current runtime.
     :param url: of the API.
+    :param needs_key: whether clients need keys.
     """
 
-    def __init__(self, runtime: Callable[[], Runtime], reloads: Reloads, url: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        runtime: Callable[[], Runtime],
+        reloads: Reloads,
+        url: Callable[[], str],
+        needs_key: Callable[[], bool] = bool,
+    ) -> None:
         self._runtime = runtime
         self._reloads = reloads
         self._url = url
+        self._needs_key = needs_key
 
     def facts(self) -> dict[str, Any]:
         """What ``GET /api/setup`` answers."""
@@ -43,6 +51,7 @@ class Setup:
         return {
             "v": VERSION,
             "url": self._url(),
+            "needs_key": self._needs_key(),
             "configuration": config.source,
             "demo": config.is_demo,
             "env_file": str(found.env_files[0]) if found is not None and found.env_files else None,

@@ -183,6 +183,7 @@ def test_the_client_is_on_every_record(guarded: Guarded) -> None:
     for path in ("/api/now", "/v1/models"):
         assert guarded.get(path, metrics).status == 401, "it opens /metrics and nothing else"
     assert guarded.get("/v1/models", admin).status == 200
+    assert guarded.get("/api/setup", admin).json()["needs_key"] is True
     record = eventually(lambda: [r for r in guarded.records("skyproxy.telemetry.records") if r.get("client")], "logged")
     assert record[0]["client"] == "lydia"
     told = json.loads(guarded.command("keys", "usage", "lydia", "--json").stdout)

@@ -6,7 +6,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config import Config, load
-from skyproxy.process.places import body_places, ledger_places
+from skyproxy.process.places import body_places, client_store, ledger_places
 
 TEXT = 'providers: {p: {base_url: "http://127.0.0.1:1/v1"}}\n'
 
@@ -56,3 +56,17 @@ class PlaceTests(SynchronousTestCase):
         )
         named = self.config("proxy: {bodies: {file: b.sqlite}}")
         self.assertEqual(body_places(named, {}, None, "posix"), (self.folder / "b.sqlite",))
+
+    def test_clients_have_one_place(self) -> None:
+        def store(config: Config, home: Path | None = Path("/home/me"), **environ: str) -> Path | None:
+            return client_store(config, environ, home, "posix")
+
+        kept = store(self.config())
+        assert kept is not None
+        self.assertTrue(kept.name.startswith("access-"))
+        self.assertEqual(kept.parent, Path("/home/me/.local/state/skyproxy"))
+        self.assertEqual(store(self.config(), None), self.folder / "skyproxy-access.sqlite")
+        self.assertEqual(store(self.config("access: {store: k.sqlite}")), self.folder / "k.sqlite")
+        demo = load(None, environ={}, cwd=self.folder / "none", home=self.folder / "none")
+        self.assertEqual(store(demo, STATE_DIRECTORY="/var/lib/a:/b"), Path("/var/lib/a/access-demo.sqlite"))
+        self.assertIsNone(store(demo, None))

@@ -206,7 +206,9 @@ function skyrimnet(setup) {
   return [
     h('p', {class: 'muted'}, 'While the game runs, SkyrimNet’s own page is at localhost:8080: look there under Config.'),
     h('h3', null, 'Endpoint'), paste(`${setup.url}${ENDPOINT}`),
-    h('h3', null, 'Key'), h('p', {class: 'secondary muted'}, 'Any text: SkyrimNet wants one, skyproxy does not look at it.'), paste('skyproxy'),
+    h('h3', null, 'Key'), setup.needs_key
+      ? h('p', {class: 'secondary muted'}, 'That of a client, which ', h('code', null, 'skyproxy keys create NAME'), ' shows once.')
+      : [h('p', {class: 'secondary muted'}, 'Any text: SkyrimNet wants one, skyproxy does not look at it.'), paste('skyproxy')],
     h('h3', null, 'Model of each job'), h('ul', {class: 'rows'}, values), unserved,
   ];
 }
