@@ -134,7 +134,7 @@ class BudgetFile:
                     self._fold(database)
         else:
             self._put(database, rows)
-        if due and database.execute("PRAGMA data_version").fetchone()[0] != self._version:
+        if database.execute("PRAGMA data_version").fetchone()[0] != self._version:
             return self._others(database)
         return None
 

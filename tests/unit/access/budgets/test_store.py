@@ -91,13 +91,11 @@ class FileTests(Case):
         first, second = self.file(), self.file("two", 2)
         first.open()
         second.open()
-        self.now += 6
-        second.write([(*KEY, 5, 0)], None)
+        self.assertIsNone(second.write([(*KEY, 5, 0)], None))
         others = first.write([(*KEY, 1, 0)], None)
-        self.now += 6
-        others = first.write([(*KEY, 1, 0)], None) or others
         assert others is not None
         self.assertEqual(others.sums, {KEY: 5})
+        self.assertIsNone(first.write([(*KEY, 2, 0)], None))
 
     def test_very_many_rows(self) -> None:
         first = self.file()
