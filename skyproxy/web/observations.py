@@ -14,6 +14,8 @@ from skyproxy.telemetry.requests.history import history_of
 from skyproxy.telemetry.requests.search import MOST_ROWS, Query, search
 from skyproxy.telemetry.state.samples import Samples
 from skyproxy.telemetry.state.series import series_of
+from skyproxy.telemetry.state.slots import all_health
+from skyproxy.telemetry.state.steady import SteadyHealth
 from skyproxy.web import shapes
 from skyproxy.web.accounts import Accounts
 from skyproxy.web.bodies import Bodies
@@ -41,10 +43,13 @@ class Observations:
         self.bodies = bodies
         self._observed = observed
         self._samples = Samples(observed.ring)
+        self._steady = SteadyHealth()
 
     def now(self) -> dict[str, Any]:
         """How all is."""
-        now = shapes.now(snapshot_of(self._observed, self._samples), self._under_way())
+        snapshot = snapshot_of(self._observed, self._samples)
+        health = self._steady.look(all_health(snapshot), self._observed.seconds())
+        now = shapes.now(snapshot, health, self._under_way())
         return {**now, "budgets": budgets(self._observed.sources.gate)}
 
     def budgets(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ epoch, others seconds; of a request they count from its arrival. What is not kno
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from skyproxy.telemetry.requests.conclusion import NO_HISTORY, Conclusion, History, conclusion_of
@@ -26,7 +26,7 @@ from skyproxy.telemetry.requests.words import job
 from skyproxy.telemetry.state.samples import Sample
 from skyproxy.telemetry.state.sentences import Sentence, sentences_of
 from skyproxy.telemetry.state.series import Point
-from skyproxy.telemetry.state.slots import PACES, WORDS, SlotHealth, health_of, speed_text
+from skyproxy.telemetry.state.slots import PACES, WORDS, SlotHealth, speed_text
 from skyproxy.telemetry.state.snapshot import BreakerState, ByHand, DeploymentState, ProviderState, SlotState, Snapshot
 
 VERSION = 1
@@ -131,10 +131,12 @@ def series(points: Sequence[Point], samples: Sequence[Sample]) -> dict[str, Any]
     }
 
 
-def now(snapshot: Snapshot, under_way: list[Facts]) -> dict[str, Any]:
-    """How all is."""
+def now(snapshot: Snapshot, health: Mapping[str, SlotHealth], under_way: list[Facts]) -> dict[str, Any]:
+    """How all is.
+
+    :param health: how each slot is.
+    """
     providers = {each.name: each for each in snapshot.providers}
-    health = {slot.name: health_of(slot, snapshot.words, providers, snapshot.at) for slot in snapshot.slots}
     first, *more = sentences_of(snapshot, health)
     return {
         "v": VERSION,

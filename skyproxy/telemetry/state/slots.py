@@ -9,7 +9,7 @@ from skyproxy.telemetry.requests.reasons import reason_of
 from skyproxy.telemetry.requests.words import duration
 from skyproxy.telemetry.state import thresholds as limits
 from skyproxy.telemetry.state.samples import Sample, Word
-from skyproxy.telemetry.state.snapshot import ProviderState, SlotState
+from skyproxy.telemetry.state.snapshot import ProviderState, SlotState, Snapshot
 from skyproxy.util.percentile import percentile
 
 Health = Literal["unused", "too_few", "reliable", "some_errors", "unreliable", "not_answering", "paused"]
@@ -88,6 +88,12 @@ def health_of(
         speed_of(slot, recent, now),
         cost_hour(slot.samples, now),
     )
+
+
+def all_health(snapshot: Snapshot) -> dict[str, SlotHealth]:
+    """How each slot is, by its name."""
+    providers = {each.name: each for each in snapshot.providers}
+    return {slot.name: health_of(slot, snapshot.words, providers, snapshot.at) for slot in snapshot.slots}
 
 
 def _judged(

@@ -64,3 +64,9 @@ LAG_SECONDS = 30.0
 HOUR = 3600.0
 LEAST_SPAN = 60.0
 """Seconds from which on a cost an hour is reckoned."""
+
+BETTER_SECONDS = 10.0
+"""Between two looks at a slot that both find it better, before that is told. What is worse is told at once."""
+
+FORGOTTEN_SECONDS = 30.0
+"""Without a look, after which what is found is told at once."""

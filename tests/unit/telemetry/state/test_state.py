@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from skyproxy.telemetry.requests.facts import AttemptFacts, Step
 from skyproxy.telemetry.state.samples import Sample, Word, sample_of
 from skyproxy.telemetry.state.sentences import Sentence, sentences_of
-from skyproxy.telemetry.state.slots import SlotHealth, cost_hour, health_of, speed_of, speed_text
+from skyproxy.telemetry.state.slots import SlotHealth, all_health, cost_hour, health_of, speed_of, speed_text
 from skyproxy.telemetry.state.snapshot import (
     BreakerState,
     BudgetState,
@@ -60,9 +60,7 @@ def snapshot_of(*slots: SlotState, **fields: Any) -> Snapshot:
 
 
 def told(snapshot: Snapshot) -> list[Sentence]:
-    providers = {each.name: each for each in snapshot.providers}
-    health = {slot.name: health_of(slot, snapshot.words, providers, snapshot.at) for slot in snapshot.slots}
-    return sentences_of(snapshot, health)
+    return sentences_of(snapshot, all_health(snapshot))
 
 
 def word(code: str, text: str = "", deployment: tuple[str, str] = OPENROUTER, age: float = 1.0) -> Any:
