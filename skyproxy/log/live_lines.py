@@ -1,65 +1,89 @@
-"""The lines of the log as they come, for who looks. Nothing is kept while nobody does."""
+"""The newest lines of the log, in memory, for who looks."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from itertools import count, takewhile
 
-from twisted.logger import ILogObserver, LogEvent, LogPublisher, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent
 from zope.interface import implementer
 
+from skyproxy.log.events import PLAIN
 from skyproxy.log.json_lines import JsonLines
 from skyproxy.log.redaction import Redactor
 from skyproxy.log.severity import THRESHOLDS, severity_of
 
-MOST_LINES = 100
-"""Between two looks: the last ones."""
+MOST_LINES = 200
+"""That are kept."""
+
+MOST_BYTES = 48 * 1024
+"""Of the lines from before a look began. It goes out at once, with other things, and a client may read slowly."""
 
 
 @implementer(ILogObserver)
 class LiveLines:
-    """Keeps the latest events from :meth:`start` to :meth:`stop`; lines are made of them at each look.
+    """Keeps the newest events; lines are made of them when somebody looks.
+
+    Those of requests, which are nearly all, are kept as they are. Others may refer to anything, such as a failure to
+    all that its functions had at hand: of these the line is made at once.
 
     :param redactor: gives the current one.
     :param level: gives the level of the log.
-    :ivar missed: lines that came since the last look and are not kept, because there were too many.
     """
 
-    def __init__(
-        self,
-        redactor: Callable[[], Redactor],
-        level: Callable[[], str],
-        publisher: LogPublisher = globalLogPublisher,
-    ) -> None:
+    def __init__(self, redactor: Callable[[], Redactor], level: Callable[[], str]) -> None:
         self._redactor = redactor
         self._level = level
-        self._publisher = publisher
-        self._events: deque[LogEvent] = deque(maxlen=MOST_LINES)
-        self._running = False
-        self.missed = 0
-
-    def start(self) -> None:
-        """Begin to keep. Does nothing if it does."""
-        if not self._running:
-            self._running = True
-            self._publisher.addObserver(self)
-
-    def stop(self) -> None:
-        """Keep no more. Does nothing if it does not."""
-        if self._running:
-            self._running = False
-            self._publisher.removeObserver(self)
-            self._events.clear()
-            self.missed = 0
+        self._numbers = count(1)
+        self._kept: deque[tuple[int, LogEvent | bytes]] = deque(maxlen=MOST_LINES)
+        self._taken = 0
 
     def __call__(self, event: LogEvent) -> None:
-        if len(self._events) == MOST_LINES:
-            self.missed += severity_of(self._events[0]) >= THRESHOLDS[self._level()]
-        self._events.append(event)
+        if severity_of(event) >= THRESHOLDS[self._level()]:
+            kept = event if PLAIN in event else JsonLines(self._redactor()).line(event)
+            self._kept.append((next(self._numbers), kept))
 
-    def take(self) -> list[bytes]:
-        """The lines that came since the last look, as JSON, without secrets."""
-        events, least = list(self._events), THRESHOLDS[self._level()]
-        self._events.clear()
-        lines = JsonLines(self._redactor())
-        return [lines.line(event).rstrip() for event in events if severity_of(event) >= least]
+    @property
+    def newest(self) -> int:
+        """The number of the newest line."""
+        return self._kept[-1][0] if self._kept else 0
+
+    @property
+    def taken(self) -> int:
+        """The number of the newest line that :meth:`take` does not give any more."""
+        return self._taken
+
+    def skip(self) -> None:
+        """Have :meth:`take` give only what comes from now on."""
+        self._taken = self.newest
+
+    def take(self) -> tuple[int, list[bytes]]:
+        """The lines since the last look, as JSON, without secrets; before them, how many more there were."""
+        before, self._taken = self._taken, self.newest
+        fresh = self._since(before)
+        return self._taken - before - len(fresh), self._lines(fresh)
+
+    def before(self) -> list[bytes]:
+        """The newest of the lines that :meth:`take` does not give any more."""
+        lines = self._lines([each for number, each in list(self._kept) if number <= self._taken])
+        size, fitting = 0, 0
+        for line in reversed(lines):
+            size += len(line)
+            if size > MOST_BYTES:
+                break
+            fitting += 1
+        return lines[len(lines) - fitting :]
+
+    def _since(self, number: int) -> list[LogEvent | bytes]:
+        newest_first = takewhile(lambda kept: kept[0] > number, reversed(list(self._kept)))
+        return [each for _, each in newest_first][::-1]
+
+    def _lines(self, kept: list[LogEvent | bytes]) -> list[bytes]:
+        redactor = self._redactor()
+        made = JsonLines(redactor)
+        return [
+            # A line that was made before may have what is a secret only since.
+            (redactor.redact(each.decode()).encode() if isinstance(each, bytes) else made.line(each)).rstrip()
+            for each in kept
+        ]

@@ -92,8 +92,10 @@ class Logging:
         return self._redactor.redact
 
     def live_lines(self) -> LiveLines:
-        """The lines as they come, by the current level and without the current secrets."""
-        return LiveLines(lambda: self._redactor, lambda: self._level, self._publisher)
+        """The newest lines from now on, by the current level and without the current secrets."""
+        lines = LiveLines(lambda: self._redactor, lambda: self._level)
+        self._publisher.addObserver(lines)
+        return lines
 
     @property
     def _text_level(self) -> str:

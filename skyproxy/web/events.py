@@ -1,11 +1,11 @@
 """``/api/events``: what changes, as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 
-A stream begins with a ``snapshot`` (``now``, the newest 100 ``requests``, ``log``). Then come ``now`` once a second,
-``requests`` (those that are over since, and those under way) and ``log`` up to four times a second where something is
-new, and ``beat`` every five seconds. ``bye`` is the last one when the process stops.
+A stream begins with a ``snapshot`` (``now``, the newest 100 ``requests``, the newest lines of the ``log``). Then come
+``now`` once a second, ``requests`` (those that are over since, and those under way) and ``log`` up to four times a
+second where something is new, and ``beat`` every five seconds. ``bye`` is the last one when the process stops.
 
 Each event is made once for all who listen. A client that does not read is sent nothing, and nothing is kept for it:
-when it reads again it gets a new snapshot. Without a listener there is no timer, and no line of the log is looked at.
+when it reads again it gets a new snapshot. Without a listener there is no timer, and no line of the log is made.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class EventStreams:
         """The first has come."""
         self._observations.refresh()
         self._number, self._under_way = self._observations.newest, b""
-        self._lines.start()
+        self._lines.skip()
         self._timer = self._clock.callLater(TICK_SECONDS, self._tick)
 
     def _end(self, listener: _Listener, last: bytes = b"") -> None:
@@ -162,7 +162,6 @@ class EventStreams:
         if not self._listeners and self._timer is not None:
             self._timer.cancel()
             self._timer = None
-            self._lines.stop()
 
     def _tick(self) -> None:
         # The next one comes first: an error in this one must not end the stream.
@@ -201,26 +200,28 @@ class EventStreams:
                 events.append(("requests", self._event("requests", told)))
         if "now" in wanted and self._ticks % NOW_TICKS == 0:
             events.append(("now", self._event("now", observations.now())))
-        missed, self._lines.missed = self._lines.missed, 0
-        lines = self._lines.take()
-        if lines and "log" in wanted:
-            data = b'{"v":1,"missed":%d,"lines":[%b]}' % (missed, b",".join(lines))
+        if "log" in wanted and self._lines.newest > self._lines.taken:
+            missed, lines = self._lines.take()
+            data = b'{"v":1,"missed":%d,"newest":%d,"lines":[%b]}' % (missed, self._lines.taken, b",".join(lines))
             events.append(("log", self._raw_event("log", data)))
         if self._ticks % BEAT_TICKS == 0:
             events.append(("", self._event("beat", {"v": shapes.VERSION})))
         return events
 
     def _snapshot(self, topics: frozenset[str]) -> bytes:
-        told: dict[str, Any] = {"v": shapes.VERSION, "topics": sorted(topics)}
+        told: dict[str, Any] = {"v": shapes.VERSION, "boot": self._boot, "topics": sorted(topics)}
         if "now" in topics:
             told["now"] = self._observations.now()
         if "requests" in topics:
             told["requests"] = self._observations.rows(FIRST_ROWS)
             told["under_way"] = self._observations.under_way()
             told["newest"] = self._observations.newest
-        if "log" in topics:
-            told["log"] = []
-        return self._event("snapshot", told)
+        if "log" not in topics:
+            return self._event("snapshot", told)
+        # What the other listeners get with the next tick, this one gets with it, too.
+        told["newest_line"] = self._lines.taken
+        lines = b",".join(self._lines.before())
+        return self._raw_event("snapshot", b'%b,"log":[%b]}' % (encode(told)[:-1], lines))
 
     def _event(self, name: str, value: dict[str, Any]) -> bytes:
         return self._raw_event(name, encode(value))

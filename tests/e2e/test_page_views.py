@@ -179,12 +179,21 @@ def test_the_log(stage: Stage) -> None:
     with opened(stage.browser, f"{stage.url}#/log") as tab:
         page = tab.page
         expect(page.get_by_text("● Live")).to_be_visible()
-        expect(page.get_by_text("No line since this page was opened.")).to_be_visible()
-        served(stage.proxy, "memory", "logged-1", 500)
         lines = page.get_by_role("list", name="Lines of the log").get_by_role("listitem")
+        # What was before the page was opened is there, once, in another tab, too, and again after a reload.
+        other = tab.context.new_page()
+        other.goto(f"{stage.url}#/log")
+        before = re.compile("Upstream request completed.* request_id=failed-1 ")
+        expect(other.get_by_role("listitem").filter(has_text=before)).to_have_count(1)
+        other.close()
+        expect(lines.filter(has_text=before)).to_have_count(1)
+        page.reload()
+        expect(lines.filter(has_text=before)).to_have_count(1)
+        served(stage.proxy, "memory", "logged-1", 500)
         expect(lines.filter(has_text="logged-1").first).to_be_visible()
         page.get_by_label("Level").select_option("error and worse")
         expect(lines).to_have_count(0)
+        expect(page.get_by_text("No line matches.")).to_be_visible()
         page.get_by_label("Level").select_option("info and worse")
         page.get_by_role("searchbox", name="Filter lines").fill("logged-1")
         expect(lines.first).to_be_visible()

@@ -233,7 +233,8 @@ class WebCase(SynchronousTestCase):
         )
         self.publisher = LogPublisher()
         self.redactor = Redactor(["sk-secret-secret"])
-        lines = LiveLines(lambda: self.redactor, lambda: "info", self.publisher)
+        lines = LiveLines(lambda: self.redactor, lambda: "info")
+        self.publisher.addObserver(lines)
         self.ledger = Ledger(self.clock, (), 400, "boot", lambda _: True, lambda: self.wall, worker)
         self.unfinished = 0
         what_if = WhatIf(self.clock, self.ring, lambda: None, lambda: runtime, lambda: self.wall)

@@ -9,6 +9,7 @@ import {MOST_LINES, MOST_ROWS, set, state} from './store.js';
 const LOST_MS = 5000;
 const ALONE_MS = 10000;
 const RETRY_MS = 3000;
+const FIRST_LINES = 200;
 const EVENTS = ['snapshot', 'now', 'requests', 'log', 'beat', 'bye'];
 
 const version = new URL(import.meta.url).pathname.split('/').at(-2);
@@ -107,8 +108,9 @@ function heard(message) {
   if (message.event === 'hello') {
     // A tab is new: the one with the stream tells it what it knows.
     if (source && state.now) {
-      const {now, rows, underWay, newest} = state;
-      const data = {now, requests: rows.slice(0, 100), under_way: underWay, newest, again: true};
+      const {now, rows, underWay, newest, lines, newestLine, boot} = state;
+      const log = lines.slice(-FIRST_LINES);
+      const data = {now, requests: rows.slice(0, 100), under_way: underWay, newest, log, newest_line: newestLine, boot, again: true};
       channel.postMessage({event: 'snapshot', data});
     }
   } else if (!source && !(message.data.again && state.now)) {
@@ -129,7 +131,8 @@ function take({event, data}) {
     if (event === 'now') state.now = data;
     else if (event === 'snapshot') snapshot(state, data);
     else if (event === 'requests') requests(state, data);
-    else if (event === 'log') log(state, data.lines, data.missed);
+    // Lines that come before the first snapshot are in it.
+    else if (event === 'log' && state.boot) log(state, data.lines, data.missed, data.newest);
   });
 }
 
@@ -143,6 +146,15 @@ function snapshot(state, data) {
     state.underWay = data.under_way;
     state.seenAt = Date.now();
   }
+  if (data.log) firstLines(state, data);
+  state.boot = data.boot;
+}
+
+/** Lines from before the stream began, without those that are known. */
+function firstLines(state, {log: lines, newest_line: newest, boot}) {
+  const unknown = boot === state.boot ? newest - state.newestLine : lines.length;
+  const fresh = unknown > 0 ? lines.slice(-unknown) : [];
+  log(state, fresh, boot === state.boot ? Math.max(0, unknown - fresh.length) : 0, newest);
 }
 
 function requests(state, data) {
@@ -159,7 +171,8 @@ export function merged(fresh, known) {
   return [...rows.values()].sort((one, other) => other.number - one.number).slice(0, MOST_ROWS);
 }
 
-function log(state, lines, missed) {
+function log(state, lines, missed, newest) {
+  state.newestLine = newest;
   // What came too quickly to be sent stands in the list as a number.
   state.lines = state.lines.concat(missed ? [{missed}, ...lines] : lines);
   const over = state.lines.length - MOST_LINES;

@@ -83,7 +83,7 @@ export function make({query}) {
     write(told, following ? '' : `Paused${waiting ? `, ${count(waiting)} new` : ''}`);
     show(box, list.childElementCount > 0);
     show(none, list.childElementCount === 0);
-    write(none, state.lines.length && text ? 'No line matches.' : 'No line since this page was opened. The file has what was before.');
+    write(none, state.lines.length ? 'No line matches.' : 'No line yet.');
   }
 
   function key(name) {
