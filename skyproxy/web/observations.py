@@ -8,10 +8,10 @@ from urllib.parse import parse_qs
 from twisted.internet.defer import Deferred, succeed
 
 from skyproxy.access.report import budgets, report
-from skyproxy.errors import NotFound
+from skyproxy.errors import InvalidRequest, NotFound
 from skyproxy.telemetry.requests.facts import Facts
 from skyproxy.telemetry.requests.history import history_of
-from skyproxy.telemetry.requests.search import MOST_ROWS, Query, search
+from skyproxy.telemetry.requests.search import MOST_ROWS, SORTS, Query, search
 from skyproxy.telemetry.state.samples import Samples
 from skyproxy.telemetry.state.series import series_of
 from skyproxy.telemetry.state.slots import all_health
@@ -60,8 +60,9 @@ class Observations:
     def requests(self, query: bytes) -> dict[str, Any]:
         """Some of the last requests.
 
-        :param query: that of a URL: ``q``, ``slot``, ``provider``, ``outcome``, ``client``, ``before``, ``limit``.
-        :raise InvalidRequest: a number is none.
+        :param query: that of a URL: ``q``, ``slot``, ``provider``, ``outcome``, ``client``, ``before``, ``limit``,
+            ``sort``, ``order``.
+        :raise InvalidRequest: a number is none, or nothing can be sorted by that.
         """
         self._observed.sources.refresh()
         ring = self._observed.ring
@@ -160,6 +161,11 @@ def _query(query: bytes) -> Query:
         return given.get(name, [""])[-1][:_LONGEST_TEXT]
 
     limit = whole_number(given, "limit")
+    sort, order = text("sort"), text("order")
+    if sort not in ("", *SORTS):
+        raise InvalidRequest(f"sort is one of {', '.join(SORTS)}.")
+    if order not in ("", "asc", "desc"):
+        raise InvalidRequest("order is asc or desc.")
     return Query(
         text=text("q"),
         slot=text("slot"),
@@ -168,4 +174,6 @@ def _query(query: bytes) -> Query:
         client=text("client"),
         before=whole_number(given, "before"),
         limit=100 if limit is None else min(limit, MOST_ROWS),
+        sort=next((each for each in SORTS if each == sort), "time" if order == "asc" else None),
+        ascending=order == "asc",
     )

@@ -3,9 +3,10 @@
 A member may be added; the version changes when one goes or means something else. Times of day are seconds since the
 epoch, others seconds; of a request they count from its arrival. What is not known is null, and never 0.
 
-- *now*: ``sentence`` and ``more`` (each ``code``, ``level``, ``text``, ``advice``, ``about``, ``request_id``),
-  ``slots``, ``providers``, ``under_way`` (rows), ``lag``, ``cost_hour``, ``profile``, ``profiles``, ``changes``; what
-  is ``paused`` (or put aside, or set by hand) has the ``action``, ``by`` whom and ``since`` when;
+- *now*: ``sentence`` and ``more`` (each ``code``, ``level``, ``text``, ``advice``, ``about``, ``request_id``, and what
+  to ``use`` for which ``slot``), ``slots``, ``providers``, ``under_way`` (rows), ``lag``, ``cost_hour``, ``profile``,
+  ``profiles``, ``changes``; what is ``paused`` (or put aside, or set by hand) has the ``action``, ``by`` whom and
+  ``since`` when;
 - *row*: one request in a list;
 - *series*: ``points``, and ``since`` when requests are known, where older ones are no longer kept;
 - *request*: a row with ``lines``, ``attempts``, ``advice`` and more.

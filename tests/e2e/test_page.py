@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.browser import Browser, chrome, expect, opened
 from tests.e2e.conftest import Starter, config_for
+from tests.e2e.page_looks import looks_well
 from tests.e2e.processes import DemoProvider, Proxy
 from tests.e2e.raw import ask, call, chat
 from tests.e2e.test_listen import free_port
@@ -43,8 +44,11 @@ def test_it_says_how_all_is(browser: Browser, start: Starter) -> None:
 def test_a_refused_key_is_told(browser: Browser, start: Starter) -> None:
     demo = start(DemoProvider)
     config = config_for(demo, api_key_env="MY_API_KEY")
+    config["providers"]["second"] = config_for(demo)["providers"]["demo"]
     config["model_slots"]["default"] = {"provider": "demo", "model": "guard;status=401"}
+    config["model_slots"]["memory"] = {"provider": "second", "model": "guard"}
     proxy = start(Proxy, config, env={"MY_API_KEY": "sk-wrong-wrong"})
+    assert ask(proxy, chat("memory")).status == 200
     assert ask(proxy, chat("default")).status == 401
     with opened(browser, page_of(proxy)) as tab:
         top = tab.page.get_by_role("region", name="How all is")
@@ -52,6 +56,15 @@ def test_a_refused_key_is_told(browser: Browser, start: Starter) -> None:
         expect(tab.page).to_have_title("✕ demo refuses your key MY_API_KEY \N{EN DASH} skyproxy")
         top.get_by_text("and 1 more").click()
         expect(top.get_by_role("listitem")).to_contain_text("Dialogue")
+        looks_well(tab.page, "now-refused")
+        # What answers is offered for what does not, by the keys alone.
+        top.get_by_role("button", name="Use second for Dialogue").press("Enter")
+        dialog = tab.page.get_by_role("dialog", name="Use second for Dialogue")
+        dialog.get_by_role("button", name="Change it").press("Enter")
+        expect(dialog).to_contain_text("Done, until skyproxy ends:")
+        assert ask(proxy, chat("default")).headers["x-skyproxy-provider"] == "second"
+        dialog.get_by_role("button", name="Close").click()
+        expect(top.get_by_role("button", name="Use second for Dialogue")).to_have_count(0)
 
 
 def test_the_process_goes_and_comes_back(browser: Browser, start: Starter) -> None:

@@ -132,6 +132,41 @@ def test_requests_are_searched_and_filtered_by_the_server(stage: Stage) -> None:
         expect(page.get_by_role("searchbox", name="Search requests")).to_have_value("rescued-1")
 
 
+def test_all_requests_are_sorted_by_the_heads_of_columns(stage: Stage) -> None:
+    def highest(query: str) -> str:
+        found: str = call(stage.proxy, "GET", f"/api/requests?{query}").json()["requests"][0]["id"]
+        return found
+
+    with opened(stage.browser, f"{stage.url}#/requests") as tab:
+        page = tab.page
+        table = page.get_by_role("table", name="Requests")
+        time, total = (table.get_by_role("columnheader", name=name) for name in ("Time", "Total"))
+        first = table.get_by_role("row").nth(1).get_by_role("link")
+        expect(time).to_have_attribute("aria-sort", "descending")
+        for query, arrow, sort in (("sort=total", "↓", "descending"), ("sort=total&order=asc", "↑", "ascending")):
+            total.get_by_role("button").press("Enter")
+            expect(total).to_have_attribute("aria-sort", sort)
+            expect(total).to_have_text(f"Total {arrow}")
+            expect(first).to_have_attribute("href", re.compile(f"/{highest(query)}\\?"))
+            assert page.url.endswith(f"#/requests?{query}")
+        expect(table.locator("[aria-sort]")).to_have_count(1)
+        page.reload()
+        expect(total).to_have_attribute("aria-sort", "ascending")
+        # A row that is new has its place among all, which it gets when somebody wants it.
+        served(stage.proxy, "default", "sorted-1")
+        page.get_by_role("button", name="1 new ↻").click()
+        expect(table.locator("a[href*=sorted-1]")).to_be_visible()
+        table.get_by_role("button", name="Cost").click()
+        expect(table.get_by_role("columnheader", name="Cost")).to_have_attribute("aria-sort", "descending")
+        table.get_by_role("button", name="Time").click()
+        expect(time).to_have_attribute("aria-sort", "descending")
+        assert page.url.endswith("#/requests")
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.get_by_label("Sort").select_option("First token ↓")
+        expect(first).to_have_attribute("href", re.compile(f"/{highest('sort=first_token')}\\?"))
+        expect(table.get_by_role("columnheader", name="First token")).to_have_attribute("aria-sort", "descending")
+
+
 def test_one_request(stage: Stage) -> None:
     with opened(stage.browser, f"{stage.url}#/requests/hedged-1") as tab:
         page = tab.page

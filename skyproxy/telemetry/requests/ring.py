@@ -148,6 +148,11 @@ def _has_begun(record: RequestRecord, trace: Trace) -> bool:
     return record.cache in ("hit", "coalesced") or (answered is not None and (answered.status or 0) < 400)
 
 
+def first_token_of(record: RequestRecord, trace: Trace) -> float | None:
+    """Seconds to the first token of a stream; None: it was none, or had none."""
+    return record.time_to_first_byte if record.stream and _has_begun(record, trace) else None
+
+
 def facts_of(number: int, kept: Kept) -> Facts:
     """What is known of the request that is *kept*."""
     record, at, started, trace, (address, agent), error = kept
@@ -155,7 +160,6 @@ def facts_of(number: int, kept: Kept) -> Facts:
     for each in record.given_up:
         if each.cost is not None:
             costs[each.currency] = costs.get(each.currency, 0.0) + each.cost
-    first = record.time_to_first_byte
     return Facts(
         number=number,
         request_id=record.request_id,
@@ -182,7 +186,7 @@ def facts_of(number: int, kept: Kept) -> Facts:
         seconds=record.latency,
         queue=record.queue,
         bytes_out=record.bytes_out,
-        first_token=first if record.stream and _has_begun(record, trace) else None,
+        first_token=first_token_of(record, trace),
         first_sentence=record.first_sentence,
         follows=trace.follows,
         age=trace.age,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Set
+from typing import Literal, NamedTuple, get_args
 
 from skyproxy.telemetry.records import RequestRecord
 from skyproxy.telemetry.requests.facts import Facts, Trace
-from skyproxy.telemetry.requests.ring import Kept, RequestRing, agent_of, facts_of, host_of
+from skyproxy.telemetry.requests.ring import Kept, RequestRing, agent_of, facts_of, first_token_of, host_of
 from skyproxy.telemetry.state import thresholds as limits
 
 CLASSES = ("failed", "rescued", "slow", "hedged", "cached", "cancelled")
@@ -18,13 +18,26 @@ OF_PROVIDERS = frozenset({"key_invalid", "no_credit", "model_unknown", "region"}
 
 MOST_ROWS = 500
 
+Sort = Literal["time", "total", "first_token", "cost"]
+SORTS: tuple[Sort, ...] = get_args(Sort)
+
+_VALUES: dict[Sort, Callable[[Kept], float | None]] = {
+    "time": lambda kept: kept[1] - kept[0].latency,
+    "total": lambda kept: kept[0].latency,
+    "first_token": lambda kept: first_token_of(kept[0], kept[3]),
+    "cost": lambda kept: kept[0].cost,
+}
+"""What is sorted by."""
+
 
 class Query(NamedTuple):
     """Which requests are wanted. What is empty says nothing.
 
     :ivar text: is in the id, the slot, the model, the provider, the error or the client.
     :ivar outcome: one of :data:`CLASSES`, or an outcome of a record.
-    :ivar before: only those with a lower number.
+    :ivar before: only those with a lower number; where they are sorted, all but as many as this of the first ones.
+    :ivar sort: what they are sorted by, in all of the ring; None: the newest first, as they ended.
+    :ivar ascending: the lowest first. What is not known comes last anyway.
     """
 
     text: str = ""
@@ -34,12 +47,14 @@ class Query(NamedTuple):
     client: str = ""
     before: int | None = None
     limit: int = 100
+    sort: Sort | None = None
+    ascending: bool = False
 
 
 class Found(NamedTuple):
     """What was found.
 
-    :ivar requests: the newest first.
+    :ivar requests: in the order that is wanted.
     :ivar matching: how many there are in all.
     :ivar counts: of what matches but for the outcome, by class; ``all`` is their number.
     :ivar next: what *before* has to be for the rest; None: there is none.
@@ -61,11 +76,12 @@ def search(ring: RequestRing, query: Query, background: Set[str] = frozenset()) 
     :param background: slots that nobody waits for.
     """
     counts = dict.fromkeys(("all", *CLASSES), 0)
-    found: list[Facts] = []
+    found: list[tuple[int, Kept]] = []
     slots: dict[str, None] = {}
     providers: dict[str, None] = {}
     clients: dict[str, None] = {}
     text, matching, more = query.text.casefold(), 0, False
+    most = min(query.limit, MOST_ROWS)
     for number, kept in ring.kept():
         record = kept[0]
         client = record.client or host_of(kept[4][0])
@@ -79,15 +95,32 @@ def search(ring: RequestRing, query: Query, background: Set[str] = frozenset()) 
         if query.outcome not in ("", "all", record.outcome) and query.outcome not in classes:
             continue
         matching += 1
-        if query.before is None or number < query.before:
-            if len(found) < min(query.limit, MOST_ROWS):
-                found.append(facts_of(number, kept))
+        if query.sort is not None:
+            found.append((number, kept))
+        elif query.before is None or number < query.before:
+            if len(found) < most:
+                found.append((number, kept))
             else:
                 more = True
+    following = found[-1][0] if more and found else None
+    if query.sort is not None:
+        begin = query.before or 0
+        found = _sorted(found, _VALUES[query.sort], query.ascending)[begin : begin + most]
+        following = begin + len(found) if found and begin + len(found) < matching else None
     return Found(
-        found, matching, counts, found[-1].number if more and found else None,
+        [facts_of(number, kept) for number, kept in found], matching, counts, following,
         _names(slots), _names(providers), _names(clients),
     )  # fmt: skip
+
+
+def _sorted(
+    found: list[tuple[int, Kept]], value: Callable[[Kept], float | None], ascending: bool
+) -> list[tuple[int, Kept]]:
+    """Those that are equal stay as they were, the newest first."""
+    known = [(known, each) for each in found if (known := value(each[1])) is not None]
+    unknown = [each for each in found if value(each[1]) is None]
+    known.sort(key=lambda pair: pair[0], reverse=not ascending)
+    return [*(each for _, each in known), *unknown]
 
 
 def _names(found: Mapping[str, None]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 from skyproxy.telemetry.requests.words import duration, job, money, of_people, quoted
 from skyproxy.telemetry.state import thresholds as limits
+from skyproxy.telemetry.state.instead import instead_of
 from skyproxy.telemetry.state.samples import Word
 from skyproxy.telemetry.state.slots import SlotHealth
 from skyproxy.telemetry.state.snapshot import ProviderState, Snapshot
@@ -21,6 +22,7 @@ class Sentence(NamedTuple):
     :ivar about: the provider, the deployment or the slot; empty: all.
     :ivar advice: what to do.
     :ivar request_id: of the newest request that shows it; empty: none does.
+    :ivar slot: that *use*, a ``provider:model``, could serve instead; both empty: there is none.
     """
 
     code: str
@@ -29,6 +31,8 @@ class Sentence(NamedTuple):
     advice: str = ""
     about: str = ""
     request_id: str = ""
+    slot: str = ""
+    use: str = ""
 
 
 def sentences_of(snapshot: Snapshot, health: Mapping[str, SlotHealth]) -> list[Sentence]:
@@ -107,6 +111,8 @@ def _of_budgets(snapshot: Snapshot) -> Iterator[Sentence]:
 
 
 _OF_PROVIDERS = ("key_invalid", "no_credit", "unreachable", "model_unknown")
+_OF_ALL_MODELS = ("key_invalid", "no_credit", "unreachable")
+"""What a provider says whatever model is asked for: another provider could be used."""
 
 
 def _of_providers(snapshot: Snapshot) -> Iterator[Sentence]:
@@ -122,6 +128,9 @@ def _of_providers(snapshot: Snapshot) -> Iterator[Sentence]:
     for word in _bad_words(snapshot):
         sentence = _of_word(word, snapshot)
         if sentence is not None and (sentence.code, sentence.about) not in told:
+            instead = instead_of(word.provider, snapshot) if sentence.code in _OF_ALL_MODELS else None
+            if instead is not None:
+                sentence = sentence._replace(slot=instead[0], use=instead[1])
             told.add((sentence.code, sentence.about))
             found.append((_OF_PROVIDERS.index(sentence.code), sentence))
     yield from (sentence for _, sentence in sorted(found, key=lambda each: each[0]))

@@ -72,6 +72,42 @@ class ApiTests(Case):
         self.assertEqual((told["counts"]["all"], told["counts"]["failed"], told["matching"]), (5, 1, 1))
         self.assertEqual((told["slots"], told["providers"], told["clients"]), (["default"], ["guard"], ["127.0.0.1"]))
 
+    def test_all_of_them_are_sorted(self) -> None:
+        for number, (latency, first, cost) in enumerate((
+            (3.0, 0.5, 0.02), (1.0, 0.9, None), (2.0, None, 0.0), (2.0, 0.1, 0.01), (0.5, 0.2, 0.5),
+        )):  # fmt: skip
+            self.wall += 10
+            self.add(
+                Step(0.1, "hedge", 0), request_id=f"r-{number}", latency=latency, cost=cost, stream=True, cache="hit",
+                time_to_first_byte=first,
+            )  # fmt: skip
+        for query, found in (
+            ("sort=total", "03214"), ("sort=total&order=asc", "41320"), ("sort=total&order=desc", "03214"),
+            ("sort=first_token", "10432"), ("sort=first_token&order=asc", "34012"),
+            ("sort=cost", "40321"), ("sort=cost&order=asc", "23041"),
+            ("sort=time", "43210"), ("sort=time&order=asc", "01234"), ("order=asc", "01234"), ("order=desc", "43210"),
+        ):  # fmt: skip
+            told = self.ask("GET", f"/api/requests?{query}").json()
+            self.assertEqual("".join(each["id"][2:] for each in told["requests"]), found, query)
+            self.assertIsNone(told["next"])
+            pages, begin = "", ""
+            for _ in range(3):
+                told = self.ask("GET", f"/api/requests?{query}&limit=2{begin}").json()
+                pages += "".join(each["id"][2:] for each in told["requests"])
+                begin = f"&before={told['next']}"
+            self.assertEqual((pages, told["next"], told["matching"]), (found, None, 5), query)
+        told = self.ask("GET", "/api/requests?sort=cost&q=r-3").json()
+        self.assertEqual([each["id"] for each in told["requests"]], ["r-3"])
+        self.assertEqual(self.ask("GET", "/api/requests?sort=cost&before=9").json()["requests"], [])
+        self.assertEqual(self.ask("GET", "/api/requests?sort=cost&limit=0").json()["next"], None)
+        for query, message in (
+            ("sort=way", "sort is one of time, total, first_token, cost."),
+            ("order=up", "order is"),
+        ):
+            answer = self.ask("GET", f"/api/requests?{query}")
+            self.assertEqual(answer.status, 400)
+            self.assertIn(message, answer.json()["error"]["message"])
+
     def test_the_search(self) -> None:
         self.add(request_id="r-1", model="Whiterun")
         self.add(Step(0.1, "failed", 0, -1, "overloaded", 503, "No instances"), request_id="r-2")

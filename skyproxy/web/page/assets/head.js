@@ -3,6 +3,7 @@
 import {button, copyButton, foreign, h, keep, replace, show, write} from './dom.js';
 import {minute} from './format.js';
 import {tryNow} from './live.js';
+import {state} from './store.js';
 import {LEVELS} from './words.js';
 
 /** What the page itself has to say before all else; null: nothing. */
@@ -38,6 +39,13 @@ async function askAgain(about) {
   ask(about, colon < 0 ? {provider: about} : {provider: about.slice(0, colon), model: about.slice(colon + 1)});
 }
 
+/** The button that has another provider serve a slot. */
+function useInstead({slot, use}) {
+  const {job} = state.now.slots.find((each) => each.name === slot) ?? {job: slot};
+  const title = `Use ${use.split(':', 1)[0]} for ${job}`;
+  return button(title, async () => (await import('./knobs.js')).serveBy(title, slot, use));
+}
+
 /** {node, update(state)}. */
 export function head() {
   const icon = h('span', {class: 'icon', 'aria-hidden': 'true'});
@@ -59,6 +67,7 @@ export function head() {
       first.code === 'lost' && button('Try now', tryNow),
       first.code === 'waiting' && copyButton('Copy the address', () => first.advice.split(': ').at(-1), () => advice),
       first.code === 'model_unknown' && first.advice.includes('`') && copyButton('Copy', () => first.advice.split('`')[1]),
+      first.use && state.now && useInstead(first),
       first.request_id && h('a', {class: 'button', href: `#/requests/${encodeURIComponent(first.request_id)}`}, 'Show the request'),
       ['demo', 'key_missing', 'reload_failed'].includes(first.code) && h('a', {class: 'button to-setup', href: '#/setup'}, 'Setup'),
       first.code === 'breaker' && button('Ask it again now', () => askAgain(first.about)),

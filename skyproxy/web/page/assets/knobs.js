@@ -88,6 +88,12 @@ export function changeSlot(slot, served, models) {
   });
 }
 
+/** Has *served*, a provider:model, be asked first for *slot*, once that is wanted. */
+export function serveBy(title, slot, served) {
+  const colon = served.indexOf(':');
+  propose({title, label: 'Change it', path: 'api/set', value: {slot, set: {provider: served.slice(0, colon), model: served.slice(colon + 1)}}});
+}
+
 /** Ends the request *id*, which is under way, once that is wanted. */
 export function cancel(id) {
   propose({title: `End ${id}`, label: 'End it', path: `api/cancel/${encodeURIComponent(id)}`});

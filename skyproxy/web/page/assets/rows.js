@@ -1,25 +1,31 @@
 // A table of thousands of rows, of which those that can be seen are in the document: rows have one height, stand in for
 // one another, and two spacers take the place of the rest.
 
-import {attribute, h} from './dom.js';
+import {attribute, h, write} from './dom.js';
 
 const SPARE = 4;
 
 /**
- * {node, set(rows, total), top(), toTop(), focus(index)}.
- * @param columns [{name, wide}] of the head
+ * {node, set(rows, total), top(), toTop(), focus(index), sorted(by, up)}.
+ * @param columns [{name, kind, sort}] of the head; with `sort` it is a button
+ * @param sort called with the `sort` of a column whose head is pressed
  * @param make () => {node: a tr, update(row, index)}
  * @param end called when the last rows come into sight
  * @param scrolled called with whether the newest row is in sight
  */
-export function windowed({caption, columns, make, end, scrolled, height}) {
+export function windowed({caption, columns, make, end, scrolled, height, sort}) {
   const above = spacer();
   const below = spacer();
   const body = h('tbody', {role: 'rowgroup'}, above, below);
+  const heads = columns.map(({name, kind, sort: by}) => {
+    const sign = h('span', {'aria-hidden': 'true'});
+    const inner = by ? h('button', {type: 'button', class: 'sort', on: {click: () => sort(by)}}, name, sign) : name;
+    return {by, sign, node: h('th', {scope: 'col', role: 'columnheader', class: kind}, inner)};
+  });
   const table = h(
     'table', {role: 'table', class: 'windowed'},
     h('caption', {class: 'unseen'}, caption),
-    h('thead', {role: 'rowgroup'}, h('tr', {role: 'row'}, columns.map(({name, kind}) => h('th', {scope: 'col', role: 'columnheader', class: kind}, name)))),
+    h('thead', {role: 'rowgroup'}, h('tr', {role: 'row'}, heads.map((each) => each.node))),
     body,
   );
   const node = h('div', {class: 'scroller', role: 'region', 'aria-label': caption, tabindex: '0', on: {scroll: paint}}, table);
@@ -60,6 +66,13 @@ export function windowed({caption, columns, make, end, scrolled, height}) {
       paint();
     },
     paint,
+    /** Tells by what, and whether upwards, the rows are sorted. */
+    sorted(by, up) {
+      for (const each of heads) {
+        attribute(each.node, 'aria-sort', each.by !== by ? null : up ? 'ascending' : 'descending');
+        write(each.sign, each.by !== by ? '' : up ? ' ↑' : ' ↓');
+      }
+    },
     toTop() {
       node.scrollTop = 0;
     },

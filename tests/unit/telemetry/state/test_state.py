@@ -13,6 +13,7 @@ from skyproxy.telemetry.state.slots import SlotHealth, all_health, cost_hour, he
 from skyproxy.telemetry.state.snapshot import (
     BreakerState,
     BudgetState,
+    ByHand,
     DeploymentState,
     KeyState,
     ProviderState,
@@ -65,6 +66,42 @@ def told(snapshot: Snapshot) -> list[Sentence]:
 
 def word(code: str, text: str = "", deployment: tuple[str, str] = OPENROUTER, age: float = 1.0) -> Any:
     return {deployment: Word(*deployment, code, text, NOW - age)}
+
+
+class InsteadTests(SynchronousTestCase):
+    def use(self, *slots: SlotState, words: Any = None, code: str = "no_credit", **fields: Any) -> tuple[str, str]:
+        heard = {**word(code), **(word("", deployment=OLLAMA) if words is None else words)}
+        first = told(snapshot_of(*slots, words=heard, **fields))[0]
+        self.assertEqual(first.about, "openrouter")
+        return first.slot, first.use
+
+    def test_another_that_answers_is_offered(self) -> None:
+        slot = slot_of("---")
+        use = ":".join(OLLAMA)
+        for code in ("no_credit", "key_invalid", "upstream_unreachable"):
+            self.assertEqual(self.use(slot, code=code), ("default", use))
+        # Dialogue comes first, whatever its place; then what is used most.
+        memory = slot_of("----", name="memory")
+        self.assertEqual(self.use(memory, slot_of("-")), ("default", use))
+        self.assertEqual(self.use(slot_of("-", name="combat"), memory), ("memory", use))
+        # What another slot has will do where this one has no fallback.
+        alone = slot_of("---", candidates=(OPENROUTER,))
+        self.assertEqual(self.use(alone, slot_of("+", name="memory", candidates=(OLLAMA,))), ("default", use))
+
+    def test_what_does_not_answer_is_not(self) -> None:
+        slot, none = slot_of("---"), ("", "")
+        self.assertEqual(self.use(slot, words={}), none)
+        self.assertEqual(self.use(slot, words=word("overloaded", deployment=OLLAMA)), none)
+        self.assertEqual(self.use(slot, words=word("", deployment=OLLAMA, age=8 * 24 * 3600.0)), none)
+        self.assertEqual(self.use(slot_of("---", candidates=(OPENROUTER,))), none)
+        self.assertEqual(self.use(slot_of("---", candidates=(OLLAMA, OPENROUTER))), none)
+        paused = ByHand("a-1", "you", NOW)
+        self.assertEqual(self.use(slot_of("---", paused=paused)), none)
+        model = DeploymentState(OLLAMA[1], None, {}, None, None, None, 0, 0, paused)
+        keyless = {"key_missing": "OLLAMA_KEY", "needed": False}
+        cases: tuple[dict[str, Any], ...] = ({"paused": paused}, keyless, {"deployments": (model,)})
+        for fields in cases:
+            self.assertEqual(self.use(slot, providers=(PROVIDER, LOCAL._replace(**fields))), none, fields)
 
 
 class SlotTests(SynchronousTestCase):

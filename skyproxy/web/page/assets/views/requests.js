@@ -12,15 +12,21 @@ const REFRESH_MS = 2000;
 const TYPED_MS = 250;
 const phone = matchMedia('(max-width: 600px)');
 const COLUMNS = [
-  {name: 'Time'}, {name: 'Slot'}, {name: 'Way', kind: 'way'}, {name: 'Outcome'}, {name: 'First token', kind: 'figure'},
-  {name: 'First sentence', kind: 'figure'}, {name: 'Total', kind: 'figure'}, {name: 'Cost', kind: 'figure'},
+  {name: 'Time', sort: 'time'}, {name: 'Slot'}, {name: 'Way', kind: 'way'}, {name: 'Outcome'},
+  {name: 'First token', kind: 'figure', sort: 'first_token'}, {name: 'First sentence', kind: 'figure'},
+  {name: 'Total', kind: 'figure', sort: 'total'}, {name: 'Cost', kind: 'figure', sort: 'cost'},
 ];
+const SORTS = COLUMNS.filter((each) => each.sort);
 
 /** What the list was when it was left: who comes back finds it where it was. */
 let left = null;
 
 export function make({query: given}) {
   const query = Object.fromEntries(['q', 'outcome', 'slot', 'provider', 'client'].map((name) => [name, given.get(name) ?? '']));
+  const order = {sort: SORTS.find((each) => each.sort === given.get('sort'))?.sort ?? 'time', up: given.get('order') === 'asc'};
+  // The newest on top: only so do rows arrive as they end.
+  const live = () => order.sort === 'time' && !order.up;
+  const asParameters = () => (live() ? {} : {sort: order.sort, ...(order.up ? {order: 'asc'} : {})});
   const filtered = () => Object.values(query).some((value) => value && value !== 'all');
   let rows = [];
   let pending = [];
@@ -34,6 +40,7 @@ export function make({query: given}) {
   let refreshed = 0;
   let chosen = -1;
   let gone = false;
+  let ended = 0;
 
   const search = h('input', {
     type: 'search', value: query.q, placeholder: 'id, slot, model, error, client', 'aria-label': 'Search requests',
@@ -44,14 +51,19 @@ export function make({query: given}) {
     const node = h('select', {'aria-label': label, on: {change: () => filter(name, node.value)}}, h('option', {value: ''}, `${label}: all`));
     return {name, label, node};
   });
+  // On a phone the table has no head to press.
+  const sorts = h('select', {class: 'phone', 'aria-label': 'Sort', on: {change: () => sort(...sorts.value.split(' '))}}, SORTS.map(({name, sort: by}) => [
+    h('option', {value: `${by} down`}, `${name} ↓`), h('option', {value: `${by} up`}, `${name} ↑`),
+  ]));
   const fresh = button('', () => {
     table.toTop();
-    take();
+    if (live()) take();
+    else load();
   }, {class: 'fresh'});
   const none = h('p', {class: 'none muted'});
   const problem = h('p', {class: 'tone', 'data-tone': 'bad', role: 'alert'});
   const table = windowed({
-    caption: 'Requests', columns: COLUMNS, make: tableRow, end: more, height: () => (phone.matches ? 56 : 32),
+    caption: 'Requests', columns: COLUMNS, make: tableRow, end: more, sort: (by) => sort(by, by === order.sort && !order.up ? 'up' : 'down'), height: () => (phone.matches ? 56 : 32),
     scrolled(top) {
       atTop = top;
       if (top && pending.length) take();
@@ -64,7 +76,7 @@ export function make({query: given}) {
   });
   const node = h(
     'div', {class: 'list'}, h('h1', null, 'Requests'),
-    h('div', {class: 'tools'}, search, selects.map((each) => each.node)),
+    h('div', {class: 'tools'}, search, selects.map((each) => each.node), sorts),
     h('div', {class: 'tools', role: 'group', 'aria-label': 'Outcome'}, classes.map((each) => each.node)),
     problem, h('div', {class: 'under'}, fresh, table.node), none,
   );
@@ -74,9 +86,26 @@ export function make({query: given}) {
   function filter(name, value) {
     if (query[name] === value) return;
     query[name] = value;
-    const params = new URLSearchParams(Object.entries(query).filter(([, each]) => each));
+    again();
+  }
+
+  function sort(by, way) {
+    order.sort = by;
+    order.up = way === 'up';
+    again();
+  }
+
+  /** Has the address tell what is wanted, and asks for it. */
+  function again() {
+    const params = new URLSearchParams({...Object.fromEntries(Object.entries(query).filter(([, each]) => each)), ...asParameters()});
     history.replaceState(null, '', `#/requests${params.size ? `?${params}` : ''}`);
+    tellOrder();
     load();
+  }
+
+  function tellOrder() {
+    table.sorted(order.sort, order.up);
+    sorts.value = `${order.sort} ${order.up ? 'up' : 'down'}`;
   }
 
   async function load() {
@@ -85,11 +114,12 @@ export function make({query: given}) {
     const mine = loading;
     asked = Date.now();
     try {
-      const found = await get('api/requests', {...query, limit: PAGE}, mine.signal);
+      const found = await get('api/requests', {...query, ...asParameters(), limit: PAGE}, mine.signal);
       if (gone || mine !== loading) return;
       rows = found.requests;
       pending = [];
       next = found.next;
+      ended = found.matching;
       known = true;
       table.toTop();
       facts(found);
@@ -106,9 +136,9 @@ export function make({query: given}) {
     loading = new AbortController();
     const mine = loading;
     try {
-      const found = await get('api/requests', {...query, limit: PAGE, before: next}, mine.signal);
+      const found = await get('api/requests', {...query, ...asParameters(), limit: PAGE, before: next}, mine.signal);
       if (gone || mine !== loading) return;
-      rows = merged(found.requests, rows);
+      rows = live() ? merged(found.requests, rows) : appended(rows, found.requests);
       next = found.next;
       draw();
     } catch (error) {
@@ -122,10 +152,11 @@ export function make({query: given}) {
   async function refresh() {
     asked = Date.now();
     try {
-      const found = await get('api/requests', {...query, limit: filtered() ? 50 : 1});
+      const found = await get('api/requests', {...query, limit: filtered() && live() ? 50 : 1});
       if (gone || loading) return;
       facts(found);
-      if (filtered()) arrive(found.requests);
+      if (!live()) tellPending();
+      else if (filtered()) arrive(found.requests);
     } catch (error) {
       failed(error);
     }
@@ -147,8 +178,9 @@ export function make({query: given}) {
   }
 
   function tellPending() {
-    write(fresh, `${count(pending.length)} new ↑`);
-    show(fresh, pending.length > 0);
+    const many = live() ? pending.length : Math.max(0, matching - ended);
+    write(fresh, `${count(many)} new ${live() ? '↑' : '↻'}`);
+    show(fresh, many > 0);
   }
 
   function facts(found) {
@@ -190,8 +222,7 @@ export function make({query: given}) {
   function clear() {
     search.value = '';
     for (const name of Object.keys(query)) query[name] = '';
-    history.replaceState(null, '', '#/requests');
-    load();
+    again();
   }
 
   function update(state) {
@@ -202,7 +233,7 @@ export function make({query: given}) {
       load();
       return;
     }
-    if (!filtered()) arrive(state.rows);
+    if (!filtered() && live()) arrive(state.rows);
     const old = Date.now() - asked > REFRESH_MS;
     if (old && !loading && !document.hidden && state.newest > (update.newest ?? -1)) {
       update.newest = state.newest;
@@ -221,13 +252,14 @@ export function make({query: given}) {
 
   function leave() {
     gone = true;
-    left = {hash: location.hash, query: JSON.stringify(query), rows, next, matching, kept, top: table.node.scrollTop};
+    left = {hash: location.hash, query: JSON.stringify([query, order]), rows, ended, next, matching, kept, top: table.node.scrollTop};
     loading?.abort();
     clearTimeout(typed);
   }
 
-  if (left && left.query === JSON.stringify(query) && left.rows.length && left.top > 0) {
-    ({rows, next, matching, kept} = left);
+  tellOrder();
+  if (left && left.query === JSON.stringify([query, order]) && left.rows.length && left.top > 0) {
+    ({rows, ended, next, matching, kept} = left);
     known = true;
     const {top} = left;
     draw();
@@ -235,6 +267,12 @@ export function make({query: given}) {
     refresh();
   } else load();
   return {node, update, key, leave};
+}
+
+/** *more* after *rows*, each once: rows may have moved since. */
+function appended(rows, more) {
+  const known = new Set(rows.map((row) => row.number));
+  return [...rows, ...more.filter((row) => !known.has(row.number))];
 }
 
 function tableRow() {
