@@ -30,9 +30,11 @@ class LiveLines:
 
     :param redactor: gives the current one.
     :param level: gives the level of the log.
+    :ivar wanted: told when somebody begins to look, and when nobody does any more: other processes may have lines.
     """
 
     def __init__(self, redactor: Callable[[], Redactor], level: Callable[[], str]) -> None:
+        self.wanted: Callable[[bool], None] = lambda wanted: None
         self._redactor = redactor
         self._level = level
         self._numbers = count(1)
@@ -54,9 +56,13 @@ class LiveLines:
         """The number of the newest line that :meth:`take` does not give any more."""
         return self._taken
 
-    def skip(self) -> None:
-        """Have :meth:`take` give only what comes from now on."""
-        self._taken = self.newest
+    def add(self, lines: list[bytes]) -> None:
+        """Keep *lines* of another process, too."""
+        self._kept.extend((next(self._numbers), line) for line in lines)
+
+    def skip(self, but: int = 0) -> None:
+        """Have :meth:`take` give only what comes from now on, and the newest *but* that it has not given."""
+        self._taken = max(self._taken, self.newest - but)
 
     def take(self) -> tuple[int, list[bytes]]:
         """The lines since the last look, as JSON, without secrets; before them, how many more there were."""

@@ -146,6 +146,7 @@ class EventStreams:
         self._observations.refresh()
         self._number, self._under_way = self._observations.newest, b""
         self._lines.skip()
+        self._lines.wanted(True)
         self._timer = self._clock.callLater(TICK_SECONDS, self._tick)
 
     def _end(self, listener: _Listener, last: bytes = b"") -> None:
@@ -162,6 +163,7 @@ class EventStreams:
         if not self._listeners and self._timer is not None:
             self._timer.cancel()
             self._timer = None
+            self._lines.wanted(False)
 
     def _tick(self) -> None:
         # The next one comes first: an error in this one must not end the stream.

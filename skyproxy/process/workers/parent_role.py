@@ -30,7 +30,6 @@ from skyproxy.process.workers.shared import (
     SharedBudget,
     SharedCounts,
     SharedLag,
-    SharedLines,
     SharedStatistics,
     SharedStores,
     SharedTraces,
@@ -61,7 +60,7 @@ class ParentRole(Role):
         self.gathered = Gathered(reactor.seconds)
         self._shared_ring = SharedRing()
         self._statistics: SharedStatistics | None = None
-        self._lines: SharedLines | None = None
+        self._lines: LiveLines | None = None
         self._serving: tuple[Config, tuple[Change, ...]] | None = None
         self._endpoints: PassingEndpoints | None = None
         self._site: ApiSite | None = None
@@ -130,8 +129,9 @@ class ParentRole(Role):
         return replace(observed, facts=facts)
 
     def lines(self, lines: LiveLines) -> LiveLines:
-        self._lines = SharedLines(lines, self.crew.want_lines)
-        return self._lines
+        lines.wanted = self.crew.want_lines
+        self._lines = lines
+        return lines
 
     def site(self, site: ApiSite, app: Any) -> ApiSite:
         self._site = self.admin_site(site, app)

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from skyproxy.cache.store import Statistics as StoreStatistics
 from skyproxy.cache.store import Store
 from skyproxy.errors import SkyproxyError
-from skyproxy.log.live_lines import MOST_LINES, LiveLines
 from skyproxy.process.workers.gathered import Gathered
 from skyproxy.telemetry.bodies.body_log import BodyLog
 from skyproxy.telemetry.distribution import Histogram, Summary
@@ -185,38 +184,3 @@ class RequestUnderWay(NamedTuple):
     def end(self, error: SkyproxyError) -> None:
         """End it with *error*."""
         self.end_at(self.facts.request_id, error.message)
-
-
-class SharedLines(LiveLines):
-    """The lines of the parent's log and of its workers'.
-
-    :param own: the parent's.
-    :param want: has the workers tell their lines, or no more.
-    """
-
-    def __init__(self, own: LiveLines, want: Callable[[bool], None]) -> None:
-        self._own = own
-        self._want = want
-        self._lines: list[bytes] = []
-        self.missed = 0
-
-    def start(self) -> None:
-        self._own.start()
-        self._want(True)
-
-    def stop(self) -> None:
-        self._own.stop()
-        self._want(False)
-        self._lines.clear()
-
-    def add(self, lines: list[bytes]) -> None:
-        """A worker has told *lines*."""
-        self._lines.extend(lines)
-        self.missed += max(0, len(self._lines) - MOST_LINES)
-        del self._lines[:-MOST_LINES]
-
-    def take(self) -> list[bytes]:
-        lines, self._lines = self._lines, []
-        own = self._own.take()
-        self.missed, self._own.missed = self.missed + self._own.missed, 0
-        return [*own, *lines]

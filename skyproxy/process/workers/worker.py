@@ -41,6 +41,9 @@ from skyproxy.web.site import ApiSite
 LINES_SECONDS = 0.25
 """Seconds between two looks for lines of the log, while somebody wants them."""
 
+EARLIER_LINES = 40
+"""That are told of those that nobody has looked at."""
+
 
 class WorkerRole(Role):
     """Has requests counted by the parent, and figures and the page served by it.
@@ -279,15 +282,14 @@ class Worker:
 
     def _want_lines(self, wanted: bool) -> None:
         if wanted and self._telling is None:
-            self._lines.start()
+            self._lines.skip(EARLIER_LINES)
             self._telling = self._reactor.callLater(LINES_SECONDS, self._tell_lines)
         elif not wanted and self._telling is not None:
             self._telling.cancel()
             self._telling = None
-            self._lines.stop()
 
     def _tell_lines(self) -> None:
         self._telling = self._reactor.callLater(LINES_SECONDS, self._tell_lines)
-        lines = self._lines.take()
+        _, lines = self._lines.take()
         if lines:
             self._channel.tell(messages.Logged(lines))

@@ -238,6 +238,26 @@ class EventTests(Case):
             ((name, told),) = self.events(line)
             self.assertEqual((name, told["newest"], [each["message"] for each in told["lines"]]), ("log", 3, ["later"]))
 
+    def test_other_processes_are_told_that_somebody_looks(self) -> None:
+        lines, told = self.streams._lines, []
+        lines.wanted = told.append
+        first = self.listen("?topics=log")
+        self.events(first)
+        lines.add([b'{"message":"of a worker"}'])
+        self.tick()
+        self.assertEqual([each["message"] for each in self.events(first)[0][1]["lines"]], ["of a worker"])
+        self.assertEqual(told, [True])
+        first.leave()
+        self.assertEqual(told, [True, False])
+        told_again = self.events(self.listen("?topics=log"))[0][1]
+        self.assertEqual([each["message"] for each in told_again["log"]], ["of a worker"])
+        for number in range(3):
+            lines.add([b"%d" % number])
+        lines.skip(2)
+        self.assertEqual(lines.take(), (0, [b"1", b"2"]))
+        lines.skip(2)
+        self.assertEqual(lines.take(), (0, []))
+
     def test_lines_of_a_snapshot_are_few_and_small(self) -> None:
         log = Logger("skyproxy.test", observer=self.publisher)
         for number in range(300):
