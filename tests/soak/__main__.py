@@ -39,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.exit(128 + number)
 
     signal.signal(signal.SIGTERM, stop)
+    # A shell starts what is to run beside it with this one ignored, which children inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     began = time.monotonic()
     with ThreadPoolExecutor(options.jobs) as pool:
         try:
