@@ -18,6 +18,7 @@ import pytest
 
 from skyproxy.access.keys import hash_of, new_key
 from tests.e2e.conftest import Starter
+from tests.e2e.findings import Findings
 from tests.e2e.processes import DemoProvider, Proxy, eventually
 from tests.e2e.raw import ask, call, chat
 from tests.e2e.sizes import size
@@ -29,7 +30,7 @@ KILLS = size(20, 4)
 EVERYTHING = ["default", "slow", "memory", "broken", "hedged", "cut", "error", "unsaid", "shared", "kept", "limited"]
 
 
-def test_nobody_overspends(start: Starter, demo: DemoProvider) -> None:
+def test_nobody_overspends(start: Starter, demo: DemoProvider, findings: Findings) -> None:
     """Fifty clients at the edge of the purse, and of the budgets of a slot and a provider."""
     amount = REQUESTS * 12e-6
     made = config_of(demo, {"amount": amount, "per": "all"})
@@ -51,9 +52,12 @@ def test_nobody_overspends(start: Starter, demo: DemoProvider) -> None:
     ledger = call(proxy, "GET", "/api/costs?period=all").json()["cost"]["USD"]
     assert settled(proxy)["spent"] == pytest.approx(ledger, abs=REQUESTS * 2e-9)
     assert settled(proxy)["spent"] >= spent.known
+    findings.figure(
+        f"{REQUESTS:,} requests of {CLIENTS} clients: {max(most.values()):.2%} of a budget spent and reserved"
+    )
 
 
-def test_kills_forget_nothing(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
+def test_kills_forget_nothing(start: Starter, demo: DemoProvider, tmp_path: Path, findings: Findings) -> None:
     """Killed in the midst of traffic, again and again: the figure never goes down, nor below what clients know."""
     made = config_of(demo, {"amount": 1000, "per": "all"}, costs=False)
     made["access"] = {"store": str(tmp_path / "access.sqlite")}
@@ -73,6 +77,7 @@ def test_kills_forget_nothing(start: Starter, demo: DemoProvider, tmp_path: Path
     proxy = start(Proxy, made)
     final = settled(proxy)["spent"]
     assert final >= figure and final >= spent.known > 0
+    findings.figure(f"{KILLS} kills: {final:.6f} USD booked, clients know of {spent.known:.6f}")
     assert ask(proxy, chat(max_tokens=MAX_TOKENS)).status == 200
 
 

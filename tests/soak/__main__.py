@@ -44,14 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     with ThreadPoolExecutor(options.jobs) as pool:
         try:
-            found = [_told(each, began) for each in pool.map(runner.run, options.rows)]
+            found = []
+            for each in pool.map(runner.run, options.rows):
+                found.append(_told(each))
+                if options.write:
+                    _keep(facts, each)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             runner.stop()
             raise
-    if options.write:
-        before = RESULTS.read_text("utf-8") if RESULTS.exists() else ""
-        RESULTS.write_text(table.document(before, facts, found), "utf-8")
     for word, holds in (("Do not hold", FAILS), ("Not tried here", NOT_TRIED)):
         if names := [each.row.name for each in found if each.holds == holds]:
             print(f"{word}: {', '.join(names)}")
@@ -60,7 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _told(found: Found, began: float) -> Found:
+def _keep(facts: Sequence[tuple[str, str]], found: Found) -> None:
+    """Write a row as soon as it is known: the rest takes long."""
+    before = RESULTS.read_text("utf-8") if RESULTS.exists() else ""
+    RESULTS.write_text(table.document(before, facts, [found]), "utf-8")
+
+
+def _told(found: Found) -> Found:
     print(f"{found.row.name:4}{found.holds:10}{found.seconds:5.0f} s  {found.row.happens}: {found.seen}")
     for each in found.troubles:
         print(f"      {each}")

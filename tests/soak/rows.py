@@ -157,6 +157,11 @@ ROWS = (
         "0600 in folders of 0700; loopback by default; no public address without clients", ("soak/test_closed.py",),
     ),
     Row(
+        "T23", "clients without a key, with a wrong or a revoked one; pages of others that use the browser",
+        "every route is closed unless opened; keys are looked up by their digests; Host and Origin are checked",
+        (*_of("access"), *_of("page_login"), *_of("instruments", "a_page_that_rebinds_its_name")),
+    ),
+    Row(
         "T24", "hostile strings in every field that is shown", "no script runs in a real browser; CSP is set",
         (*_of("page_hostile"), *_of("page", "the_policy_forbids_programs_made_of_text")),
     ),
@@ -184,5 +189,9 @@ ROWS = (
         "it is never renamed, changed or deleted",
         ("soak/test_not_ours.py", *_of("start", "another_programs_file_is_never_touched")),
     ),
+    Row(
+        "T30", "10,000 requests of 50 clients at the edge of budgets and limits; kills; a full disk",
+        "never failing open: nobody overspends, a stop forgets nothing, a kill no more than was reserved",
+        (*_of("budgets"), *_of("access", "a_store_that_cannot_be_read_lets_nobody_in")),
+    ),
 )  # fmt: skip
-"""T23 and T30 are tried where clients' keys are."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from skyproxy.access.keys import hash_of, new_key
 from tests.e2e.commands import skyproxy
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.findings import Findings
@@ -55,7 +56,11 @@ def echoing(asked: Asked) -> list[bytes]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="reads /proc")
-def test_no_key_is_anywhere(start: Starter, demo: DemoProvider, tmp_path: Path, findings: Findings) -> None:
+@pytest.mark.parametrize("guarded", [False, True], ids=["open", "clients"])
+def test_no_key_is_anywhere(
+    start: Starter, demo: DemoProvider, tmp_path: Path, guarded: bool, findings: Findings
+) -> None:
+    planted, admin = dict(CLIENTS), dict(CLIENTS)
     provider = RawProvider(echoing)
     files = tmp_path / "files"
     proxy_settings = {
@@ -70,6 +75,12 @@ def test_no_key_is_anywhere(start: Starter, demo: DemoProvider, tmp_path: Path, 
     }  # fmt: skip
     config["providers"]["gone"] = {**plain, "base_url": "http://127.0.0.1:9/v1", "api_key_env": "GUARD_API_KEY"}
     config["providers"]["demo"]["api_key_env"] = "GUARD_API_KEY"
+    if guarded:
+        client, look_after = new_key(), new_key()
+        planted = {"Authorization": f"Bearer {client}", "Cookie": CLIENTS["Cookie"]}
+        admin = {"Authorization": f"Bearer {look_after}"}
+        config["clients"] = {"lydia": {"key_hash": hash_of(client)}}
+        config["access"] = {"admin": {"key_hash": hash_of(look_after)}, "store": str(files / "access.sqlite")}
     proxy = start(Proxy, config, "--log-level", "debug", env=PROVIDERS)
     seen: dict[str, bytes] = {}
 
@@ -79,7 +90,7 @@ def test_no_key_is_anywhere(start: Starter, demo: DemoProvider, tmp_path: Path, 
     def asked(body: Any) -> bytes:
         # To the end, however that comes.
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        lines = "".join(f"{name}: {value}\r\n" for name, value in CLIENTS.items())
+        lines = "".join(f"{name}: {value}\r\n" for name, value in planted.items())
         with socket.create_connection(proxy.address, PATIENCE) as connection:
             length = b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(data)
             connection.sendall(HEAD + lines.encode() + length + data)
@@ -91,12 +102,13 @@ def test_no_key_is_anywhere(start: Starter, demo: DemoProvider, tmp_path: Path, 
         for stream in (False, True):
             look(f"answer of {model} {stream}", asked(chat(model, stream)))
     look("answer to junk", asked(b"{"))
-    for request in (rows := call(proxy, "GET", "/api/requests?limit=500").json()["requests"]):
+    for request in (rows := call(proxy, "GET", "/api/requests?limit=500", headers=admin).json()["requests"]):
         for path in (f"api/requests/{request['id']}", f"api/bodies/{request['id']}"):
-            look(path, repr(call(proxy, "GET", f"/{path}")).encode())
+            look(path, repr(call(proxy, "GET", f"/{path}", headers=admin)).encode())
     assert len(rows) > 20
     for path in PATHS:
-        look(path, repr(call(proxy, "GET", f"/{path}", headers=CLIENTS)).encode())
+        look(path, repr(call(proxy, "GET", f"/{path}", headers=admin)).encode())
+        look(f"{path} with a wrong key", repr(call(proxy, "GET", f"/{path}", headers=CLIENTS)).encode())
     write_wrong(proxy)
     look("process list", Path(f"/proc/{proxy.child.pid}/cmdline").read_bytes())
     report = tmp_path / "report.zip"
@@ -119,7 +131,10 @@ def test_no_key_is_anywhere(start: Starter, demo: DemoProvider, tmp_path: Path, 
     )
     secrets = [
         *PROVIDERS.values(),
-        *(value.split()[-1].partition("=")[2] or value.split()[-1] for value in CLIENTS.values()),
+        *(
+            value.split()[-1].partition("=")[2] or value.split()[-1]
+            for value in {*CLIENTS.values(), *planted.values(), *admin.values()}
+        ),
     ]
     found = [(what, secret) for what, data in seen.items() for secret in secrets if secret.encode() in data]
     findings.figure(
