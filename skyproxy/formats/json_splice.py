@@ -18,7 +18,6 @@ _MODEL = b'"model"'
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _SCALAR = re.compile(rb'[ \t\n\r]*:[ \t\n\r]*("(?:[^"\\]|\\.)*"|[^\s,"\[\]{}]+)')
-_ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 _read_at = json.JSONDecoder(strict=False, parse_int=str, parse_float=str).raw_decode
 
 
@@ -101,13 +100,19 @@ def _only(data: bytes, name: str) -> _Member | None:
         return None
     key = _key(name)
     start = data.find(key)
-    # Were it written another way there, with its letters escaped, this one would be another object's.
     if start < 0 or data.find(key, start + 1) >= 0:
         return None
-    if not _is_outermost(data, start) and data.find(b"\\u00") >= 0 and _ESCAPED_LETTER.search(data):
+    # With letters of it escaped it may stand there once more, or this one may be another object's.
+    if any(data.find(escape) >= 0 for escape in _escapes(name)):
         return None
     value = _SCALAR.match(data, start + len(key))
     return None if value is None else _Member(start, *value.span(1))
+
+
+@lru_cache(maxsize=256)
+def _escapes(name: str) -> tuple[bytes, ...]:
+    """How escapes of the letters of *name*, which are ASCII's, begin. There are few: a text is searched for each."""
+    return tuple({b"\\u00%x" % (ord(letter) >> 4) for letter in name})
 
 
 def _with_members_of_any(data: bytes, object_: Mapping[str, Any], changes: Mapping[str, bytes | None]) -> bytes:

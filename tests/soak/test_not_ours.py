@@ -12,7 +12,6 @@ import pytest
 
 from tests.e2e.commands import skyproxy
 from tests.e2e.conftest import Starter, config_for
-from tests.e2e.findings import Findings
 from tests.e2e.processes import DemoProvider, Proxy
 from tests.e2e.raw import ask, chat
 from tests.e2e.sizes import size
@@ -75,7 +74,7 @@ def filled(value: Any, file: Path) -> Any:
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("linked", [False, True][: size(2, 1)])
 def test_it_stays_as_it_is(
-    start: Starter, demo: DemoProvider, tmp_path: Path, place: str, kind: str, linked: bool, findings: Findings
+    start: Starter, demo: DemoProvider, tmp_path: Path, place: str, kind: str, linked: bool
 ) -> None:
     theirs = tmp_path / "theirs"
     theirs.mkdir()
@@ -102,10 +101,9 @@ def test_it_stays_as_it_is(
         assert not [line for line in proxy.output if "Traceback" in line]
     after = states(theirs)
     assert after == before
-    findings.figure(f"{place}: {kind}{', linked' if linked else ''}")
 
 
-def test_commands_replace_nothing(tmp_path: Path, findings: Findings) -> None:
+def test_commands_replace_nothing(tmp_path: Path) -> None:
     for name in ("mine.zip", "mine.yaml", "skyproxy.yaml", ".env"):
         (tmp_path / name).write_text("# mine\n")
     before = states(tmp_path)
@@ -120,4 +118,3 @@ def test_commands_replace_nothing(tmp_path: Path, findings: Findings) -> None:
         skyproxy(tmp_path, *arguments)
         kept = states(tmp_path)
         assert {name: kept[name] for name in before} == before, arguments
-    findings.figure("6 commands that write files")

@@ -47,6 +47,16 @@ class MembersTests(SynchronousTestCase):
         self.assertEqual(self.changed(b'{"m":1,"m":2}', m=b"7"), b'{"m":7,"m":7}')
         self.assertEqual(self.changed(b'{"m":1,"m":2}', m=None), b"{}")
 
+    def test_a_name_that_stands_there_twice_once_in_disguise(self) -> None:
+        """Who read the other one would be asked for a model that nobody has allowed."""
+        for first, last in ((b"model", b"m\\u006fdel"), (b"m\\u006Fdel", b"model"), (b"\\u006dodel", b"\\u006dodel")):
+            data = b'{"%b":1,"messages":[],"%b":2}' % (first, last)
+            self.assertEqual(self.changed(data, model=b"7"), b'{"%b":7,"messages":[],"%b":7}' % (first, last))
+            self.assertEqual(json.loads(self.changed(data, model=None)), {"messages": []})
+            self.assertEqual(
+                with_model(data, b"7", read_leniently(data)), b'{"%b":7,"messages":[],"%b":7}' % (first, last)
+            )
+
     def test_none_left_or_none_there(self) -> None:
         for data, left in ((b'{"m":1}', b"{}"), (b'{ "m":1 }', b"{}"), (b'{"m":1,"n":{}}', b'{"n":{}}'),
                            (b'{"n":{},"m":1}', b'{"n":{}}'), (b'{"n":{} , "m":1 }', b'{"n":{} }')):  # fmt: skip

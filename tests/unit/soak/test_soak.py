@@ -7,6 +7,8 @@ from tempfile import mkdtemp
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.fuzz.__main__ import SEEDS
+from tests.fuzz.targets import TARGETS
 from tests.soak import table
 from tests.soak.__main__ import main, named
 from tests.soak.rows import ROWS, Row
@@ -56,6 +58,14 @@ class ReportTests(SynchronousTestCase):
         self.assertEqual(report.told(), "7 of 7; 3 s; 2 checks passed; 2 did not; 1 skipped: no browser")
         self.assertEqual(report.troubles, ["c: assert 1 == 2", "e: time"])
         self.assertEqual(read(file, bounds=False).troubles, ["c: assert 1 == 2"])
+
+
+class SeedsTests(SynchronousTestCase):
+    def test_each_target_has_seeds_that_it_takes(self) -> None:
+        self.assertEqual(set(SEEDS), set(TARGETS))
+        for name, target in TARGETS.items():
+            for seed in SEEDS[name]:
+                target(seed, [0.3, 0.6])
 
 
 class TableTests(SynchronousTestCase):

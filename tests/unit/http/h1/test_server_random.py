@@ -5,15 +5,14 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.unit.examples import examples
 from tests.unit.http.server_support import Served
 
-PROFILE = settings(
-    derandomize=True, max_examples=200, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-)
+PROFILE = examples(200)
 
 TOKEN = st.text("abcXYZ019!#$%&'*+-.^_`|~", min_size=1, max_size=8).map(str.encode)
 VALUE = st.text(
