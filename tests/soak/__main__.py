@@ -20,6 +20,7 @@ from tests.soak.running import FAILS, NOT_TRIED, Found, Runner
 RESULTS = Path(__file__).with_name("RESULTS.md")
 QUICK_JOBS = 4
 """Much of their time rows wait, so that two cores run four of them."""
+_LONGEST = "T27"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,15 +84,20 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="small, within three minutes, bounds of time not judged")
     parser.add_argument("--rows", metavar="T1,T5", help="only these")
+    parser.add_argument("--rest", action="store_true", help="only what `python -m tests` does not try in small")
     parser.add_argument("--jobs", type=int, help=f"rows at a time (1; {QUICK_JOBS} if quick)")
     parser.add_argument("--write", action="store_true", help="put the rows into tests/soak/RESULTS.md")
     options = parser.parse_args(arguments)
-    if options.write and options.quick:
-        parser.error("--write keeps figures of full size only: leave --quick out")
+    if options.write and (options.quick or options.rest):
+        parser.error("--write keeps whole rows at full size only: leave --quick and --rest out")
     try:
         options.rows = named(options.rows)
     except ValueError as error:
         parser.error(str(error))
+    if options.rest:
+        options.rows = rest_of(options.rows)
+    # What takes longest begins first, so that nothing waits for it alone at the end.
+    options.rows.sort(key=lambda row: row.name != _LONGEST)
     options.jobs = options.jobs or (QUICK_JOBS if options.quick else 1)
     return options
 
@@ -109,6 +115,12 @@ def named(names: str | None) -> list[Row]:
         if name not in known:
             raise ValueError(f"there is no row {name!r}; there are {', '.join(known)}")
     return [known[name] for name in wanted]
+
+
+def rest_of(rows: Sequence[Row]) -> list[Row]:
+    """*rows* without what tests/e2e and tests/unit try, too."""
+    left = [row._replace(tests=tuple(test for test in row.tests if test.startswith("soak/"))) for row in rows]
+    return [row for row in left if row.tests]
 
 
 if __name__ == "__main__":

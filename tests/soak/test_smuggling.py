@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 
+import pytest
+
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.findings import Findings
 from tests.e2e.mortal import whole
@@ -80,6 +82,22 @@ def test_what_is_hidden_never_arrives(start: Starter, demo: DemoProvider, findin
     findings.figure(
         f"{tried} requests with another one in them: {answers} understood and forwarded, none of the others"
     )
+    provider.close()
+
+
+@pytest.mark.parametrize("twice", ['"model":"raw:a","model":"raw:b"', '"m\\u006fdel":"hidden","model":"raw:b"',
+                                   '"model":"hidden","\\u006d\\u006f\\u0064\\u0065\\u006C":"raw:b"'])  # fmt: skip
+def test_a_model_that_stands_there_twice(start: Starter, demo: DemoProvider, twice: str) -> None:
+    """Some readers of JSON take the first of two, some the last: both must find what skyproxy has judged."""
+    provider = RawProvider(lambda asked: whole("ok"))
+    config = config_for(demo)
+    config["providers"]["raw"] = {**config["providers"]["demo"], "base_url": f"http://127.0.0.1:{provider.port}/v1"}
+    proxy = start(Proxy, config)
+    body = b'{%b,"messages":[{"role":"user","content":"x"}]}' % twice.encode()
+    assert ask(proxy, body).status == 200
+    (asked,) = provider.asked
+    members: list[tuple[str, object]] = json.loads(asked.body, object_pairs_hook=list)
+    assert {value for name, value in members if name == "model"} == {"b"}
     provider.close()
 
 

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.fuzz.__main__ import SEEDS
 from tests.fuzz.targets import TARGETS
 from tests.soak import table
-from tests.soak.__main__ import main, named
+from tests.soak.__main__ import main, named, rest_of
 from tests.soak.rows import ROWS, Row
 from tests.soak.running import FAILS, HOLDS, ROOT, Found, read
 
@@ -43,8 +43,12 @@ class RowsTests(SynchronousTestCase):
         self.assertEqual([row.name for row in named("t5, T1")], ["T5", "T1"])
         self.assertEqual(named(None), list(ROWS))
 
+    def test_the_rest(self) -> None:
+        rest = rest_of(named("T15,T2"))
+        self.assertEqual([(row.name, row.tests) for row in rest], [("T15", ("soak/test_smuggling.py",))])
+
     def test_usage(self) -> None:
-        for arguments in (["--rows", "T99"], ["--quick", "--write"], ["--jobs", "many"]):
+        for arguments in (["--rows", "T99"], ["--quick", "--write"], ["--rest", "--write"], ["--jobs", "many"]):
             with self.assertRaises(SystemExit) as raised:
                 main(arguments)
             self.assertEqual(raised.exception.code, 2)
