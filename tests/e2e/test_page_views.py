@@ -165,6 +165,13 @@ def test_all_requests_are_sorted_by_the_heads_of_columns(stage: Stage) -> None:
         page.get_by_label("Sort").select_option("First token ↓")
         expect(first).to_have_attribute("href", re.compile(f"/{highest('sort=first_token')}\\?"))
         expect(table.get_by_role("columnheader", name="First token")).to_have_attribute("aria-sort", "descending")
+        # The two lines of a row stand apart.
+        upper, lower = (table.locator(f"td.{name}").first.bounding_box() for name in ("total", "time"))
+        assert upper["y"] + upper["height"] <= lower["y"], (upper, lower)
+        # Where one is can be seen.
+        page.get_by_role("navigation").get_by_role("link", name="Log").click()
+        expect(page.get_by_role("heading", level=1, name="Log")).to_be_focused()
+        assert page.evaluate("document.querySelector('nav [aria-current]').getBoundingClientRect().right") <= 390 - 14
 
 
 def test_one_request(stage: Stage) -> None:

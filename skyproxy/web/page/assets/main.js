@@ -74,6 +74,8 @@ async function enter() {
   replace(main, current.node);
   for (const [each, link] of links) {
     attribute(link, 'aria-current', each.name === view.name ? 'page' : null);
+    // On a narrow screen it may be beyond the edge.
+    if (each.name === view.name) link.scrollIntoView({block: 'nearest', inline: 'nearest'});
   }
   tell(state);
   if (!first) focus();
