@@ -6,7 +6,7 @@ from typing import Any
 
 from klein import Klein
 from klein.resource import KleinResource
-from twisted.internet.defer import fail
+from twisted.internet.defer import CancelledError, fail
 from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException
 
@@ -68,6 +68,8 @@ class Routes(KleinResource):
             self._known[request.method, path] = rule.endpoint
 
     def _failed(self, failure: Failure, request: ApiRequest) -> Any:
+        if request.gone and failure.check(CancelledError):
+            return None  # The client has left, and what served it has ended: as Klein has it, that is no fault.
         for exceptions, handler in self._klein._error_handlers:
             if failure.check(*exceptions):
                 return self._klein.execute_error_handler(handler, request, failure)
