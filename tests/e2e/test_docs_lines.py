@@ -126,7 +126,14 @@ def test_a_service(shell: Shell, demo: DemoProvider) -> None:
     configured(shell.folder, demo)
     (line,) = [line for line in TYPED if line.startswith("twistd [-n]")]
     line = re.sub(r"[\[\]]", "", taken(line))
-    for name, value in (("PATH", "skyproxy.yaml"), ("ENDPOINT", LOOPBACK), ("level L", "level info"), (" F", " f.log")):
+    values = {
+        "PATH": "skyproxy.yaml",
+        "ENDPOINT": LOOPBACK,
+        "level L": "level info",
+        "workers N": "workers 1",
+        " F": " f.log",
+    }
+    for name, value in values.items():
         line = line.replace(name, value)
     assert line.startswith("twistd -n --pidfile f.log skyproxy "), line
     process = shell.begin(line.replace("--pidfile f.log", "--pidfile twistd.pid"))
