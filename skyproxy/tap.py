@@ -171,7 +171,7 @@ class Launch:
             config = reader.read()
         except ConfigError as error:
             raise SystemExit(f"skyproxy: the configuration cannot be used:\n{error}") from None
-        workers = self._workers(config, alone=kind is not None)
+        workers = self.workers(config, alone=kind is not None)
         self.prepare()
         logging = build_logging(
             config, self._twistd, self._cwd, self._reactor, without_terminal=self._text, shared=workers > 1
@@ -206,7 +206,7 @@ class Launch:
             raise SystemExit(f"skyproxy: {error}") from None
         return service
 
-    def _workers(self, config: Config, alone: bool) -> int:
+    def workers(self, config: Config, *, alone: bool) -> int:
         """How many workers there are to be.
 
         :param alone: the service can have but one process.

@@ -93,6 +93,7 @@ def game_service(
         config = launch.reader().read()
     except ConfigError as error:
         raise SystemExit(f"skyproxy: the configuration cannot be used:\n{error}") from None
+    launch.workers(config, alone=True)
     launch.prepare()
 
     def make(end: Callable[[], bool]) -> SkyproxyService:

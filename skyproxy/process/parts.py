@@ -69,13 +69,11 @@ from skyproxy.web.bodies import Bodies
 from skyproxy.web.door import Door
 from skyproxy.web.events import EventStreams
 from skyproxy.web.figures import Sources, figures
-from skyproxy.web.logins import Logins
 from skyproxy.web.observations import Observations
 from skyproxy.web.page.files import PageFiles, shipped
 from skyproxy.web.page.guides import Guides
 from skyproxy.web.page.routes import Page
 from skyproxy.web.request import RequestIds
-from skyproxy.web.session import Sessions
 from skyproxy.web.setup import Setup
 from skyproxy.web.site import ApiSite, build_site, set_limits
 from skyproxy.web.snapshots import Observed
@@ -224,7 +222,7 @@ def make_parts(
         time.time,
         under_way,
     )
-    door = Door(access, audit, Sessions(), Logins(reactor.seconds))
+    door = Door(access, audit, role.sessions(), role.logins(reactor.seconds))
     acting = Acting(operations, door, lambda by: configuration.reload_now(by), lambda: operations.config.profile_token)
     api = Api(
         proxy,

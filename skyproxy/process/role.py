@@ -21,6 +21,8 @@ from skyproxy.telemetry.statistics import Statistics
 from skyproxy.upstream.exchange.local_capacity import Part, whole
 from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.web.figures import Sources
+from skyproxy.web.logins import Logins
+from skyproxy.web.session import Sessions
 from skyproxy.web.site import ApiSite
 from skyproxy.web.snapshots import Observed
 
@@ -74,6 +76,14 @@ class Role:
     def admin_site(self, site: ApiSite, app: Any) -> ApiSite:
         """What is served at the admin socket."""
         return site
+
+    def sessions(self) -> Sessions:
+        """Those of pages."""
+        return Sessions()
+
+    def logins(self, now: Callable[[], float]) -> Logins:
+        """Who has typed the admin key on the page."""
+        return Logins(now)
 
     def connections(self, clock: Any, schedule: Schedule) -> Connections:
         """What watches over the connections of clients."""

@@ -27,7 +27,7 @@ class Logins:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._kept: dict[bytes, tuple[bytes, float]] = {}
+        self.kept: dict[bytes, tuple[bytes, float]] = {}
         """By the digest of the cookie: that of the key, and when it ends."""
 
     def begin(self, request: Any, key_digest: bytes) -> bytes:
@@ -36,26 +36,26 @@ class Logins:
         :return: its Set-Cookie.
         """
         value = secrets.token_urlsafe(32).encode("ascii")
-        if len(self._kept) >= _MOST:
-            del self._kept[next(iter(self._kept))]
-        self._kept[sha256(value).digest()] = key_digest, self._now() + HOURS * 3600
+        if len(self.kept) >= _MOST:
+            del self.kept[next(iter(self.kept))]
+        self.kept[sha256(value).digest()] = key_digest, self._now() + HOURS * 3600
         return _cookie(request, value, HOURS * 3600)
 
     def end(self, request: Any) -> bytes:
         """Forget it. Gives its Set-Cookie."""
         value = cookie_value(request, _name(request))
         if value is not None:
-            self._kept.pop(sha256(value).digest(), None)
+            self.kept.pop(sha256(value).digest(), None)
         return _cookie(request, b"", 0)
 
     def of(self, request: Any) -> bytes | None:
         """The digest of the key that was typed; None: none was, or it was too long ago."""
-        if not self._kept:
+        if not self.kept:
             return None
         value = cookie_value(request, _name(request))
         if value is None:
             return None
-        found = self._kept.get(sha256(value).digest())
+        found = self.kept.get(sha256(value).digest())
         return None if found is None or found[1] <= self._now() else found[0]
 
 

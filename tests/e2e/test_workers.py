@@ -8,12 +8,14 @@ import re
 import signal
 import socket
 import ssl
+import subprocess
 import sys
 import threading
 import time
 from http.client import HTTPException
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,8 +23,9 @@ import yaml
 
 from tests.certificates import Authority
 from tests.e2e.conftest import Starter, config_for
-from tests.e2e.processes import PATIENCE, DemoProvider, Proxy, eventually
+from tests.e2e.processes import PATIENCE, PROXY_TWISTD, DemoProvider, Process, Proxy, environment, eventually
 from tests.e2e.raw import Answer, ask, call, chat, open_request, read_all
+from tests.e2e.test_access import Guarded
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="connections cannot be passed there")
 
@@ -188,6 +191,26 @@ def test_what_a_kill_takes(start: Starter, demo: DemoProvider) -> None:
     assert proxy.stop() == 0
 
 
+def test_a_worker_that_hangs_holds_nobody_up(start: Starter, demo: DemoProvider) -> None:
+    proxy: Workers = start(Workers, config_for(demo))
+    pid = proxy.workers()[0]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        # Both get some; what the one has not taken goes to the other.
+        connections = [open_request(proxy, chat(), extra=CLOSE) for _ in range(10)]
+        assert all(b"200 OK" in read_all(each) for each in connections)
+        proxy.record("A worker does not answer: others get the connections", worker=0)
+        began = time.monotonic()
+        age = proxy.metrics()['skyproxy_worker_figures_age_seconds{worker="0"}']
+        assert age > 1 and time.monotonic() - began < 20
+        assert [ask(proxy, chat()).status for _ in range(4)] == [200] * 4
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    proxy.record("A worker answers again", worker=0)
+    eventually(lambda: [ask(proxy, chat()).status for _ in range(4)] and proxy.workers()[0]["age"] < 2, "it is back")
+    assert proxy.stop() == 0
+
+
 def test_the_end_loses_nothing(start: Starter, demo: DemoProvider) -> None:
     proxy: Workers = start(Workers, config_for(demo, {"drain_timeout": "30s"}))
     streams = [
@@ -326,8 +349,6 @@ class Plain(Proxy):
     """Likewise, listening where its configuration says."""
 
     def __init__(self, cwd: Path, config: dict[str, Any]) -> None:
-        from tests.e2e.processes import PROXY_TWISTD, Process, environment
-
         (cwd / "proxy.yaml").write_text(yaml.safe_dump(config))
         command = [*PROXY_TWISTD, "-n", "--pidfile", "", "skyproxy", "--config", "proxy.yaml", "--workers", "2"]
         Process.__init__(self, command, cwd, environment(HOME=str(cwd)))
@@ -354,3 +375,79 @@ def test_one_process_has_nothing_of_it(proxy: Proxy) -> None:
     assert b"skyproxy_worker" not in call(proxy, "GET", "/metrics").body
     children = Path(f"/proc/{proxy.child.pid}/task/{proxy.child.pid}/children")
     assert not children.exists() or not re.findall(r"\d+", children.read_text())
+
+
+def test_commands_reach_all(start: Starter, demo: DemoProvider) -> None:
+    proxy: Workers = start(Workers, config_for(demo))
+
+    def run(*arguments: str) -> Any:
+        env = environment(HOME=str(proxy.folder), XDG_CONFIG_HOME=str(proxy.folder / "none"))
+        command = [sys.executable, "-m", "skyproxy", *arguments, "--pid", str(proxy.child.pid)]
+        done = subprocess.run(command, cwd=proxy.folder, env=env, capture_output=True, text=True, check=False)
+        return done
+
+    for _ in range(6):
+        ask(proxy, chat())
+    told = json.loads(run("status", "--json").stdout)
+    assert told["pid"] == proxy.child.pid and len(told["stats"]["workers"]) == 2
+    assert told["stats"]["providers"]["demo"]["outcomes"]["ok"] == 6
+    assert run("reload").returncode == 0
+    stream = open_request(proxy, chat("demo:guard;chunks=10;delay=0.1", stream=True), "last", CLOSE)
+    eventually(lambda: proxy.stats()["providers"]["demo"]["permits"]["in_use"] == 1, "it is under way")
+    assert run("stop", "--no-wait").returncode == 0
+    assert b"data: [DONE]" in read_all(stream)
+    assert proxy.wait() == 0
+
+
+def test_a_daemon(demo: DemoProvider, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (tmp_path / "proxy.yaml").write_text(yaml.safe_dump(config_for(demo)))
+    command = [*PROXY_TWISTD, "skyproxy", "--config", "proxy.yaml", "--workers", "2", "--listen", str(port)]
+    subprocess.run(command, cwd=tmp_path, env=environment(HOME=str(tmp_path)), check=True, timeout=PATIENCE)
+    pid = int((tmp_path / "twistd.pid").read_text())
+    try:
+        daemon: Any = SimpleNamespace(address=("127.0.0.1", port))
+        assert [ask(daemon, chat()).status for _ in range(4)] == [200] * 4
+        assert len(call(daemon, "GET", "/api/stats").json()["workers"]) == 2
+    finally:
+        os.kill(pid, signal.SIGTERM)
+    eventually(lambda: not (tmp_path / "twistd.pid").exists(), "it has ended, and removed its pid file")
+    assert "Traceback" not in (tmp_path / "twistd.log").read_text()
+
+
+def test_what_cannot_be(tmp_path: Path) -> None:
+    env = environment(HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path / "none"))
+    for arguments, said in (
+        (("--workers", "0"), "workers"),
+        (("--workers", "many"), "workers"),
+        (("--workers", "2", "--with-game", "x.exe"), "--with-game serves with one process"),
+    ):
+        command = [sys.executable, "-m", "skyproxy", "run", *arguments]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=PATIENCE
+        )
+        assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr, done
+
+
+def test_keys_open_everywhere(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
+    guarded = Guarded(start, tmp_path, config_for(demo), "--workers", "2")
+    key, admin = guarded.key("lydia"), guarded.key("--admin")
+    # Each on a connection of its own, so that both workers are asked.
+    assert [guarded.ask(key).status for _ in range(4)] == [200] * 4
+    assert [guarded.ask(None).status for _ in range(4)] == [401] * 4
+    origin = {"Origin": guarded.run.base_url.removesuffix("/v1"), "Sec-Fetch-Site": "same-origin"}
+    login = call(guarded.run, "POST", "/api/login", {"key": admin}, origin)
+    cookie = login.headers["set-cookie"].partition(";")[0]
+    session = call(guarded.run, "GET", "/api/session", None, {**origin, "Cookie": cookie})
+    both = f"{cookie}; {session.headers['set-cookie'].partition(';')[0]}"
+    page = {**origin, "Cookie": both, "X-Skyproxy-Csrf": session.json()["csrf"]}
+    assert [ask(guarded.run, chat(), page).status for _ in range(4)] == [200] * 4
+    assert 'reason="no key"' in guarded.get("/metrics", admin).body.decode()
+    extra = b"Authorization: Bearer %b\r\n" % key.encode()
+    stream = open_request(guarded.run, chat("demo:guard;hang", stream=True), "r", extra)
+    told = guarded.command("keys", "revoke", "lydia", "--json").stdout
+    assert json.loads(told)["ended"] == 1
+    stream.close()
+    assert [guarded.ask(key).status for _ in range(4)] == [401] * 4

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from skyproxy.process.workers import messages
 from skyproxy.process.workers.gathered import Gathered
-from skyproxy.process.workers.member import Member
+from skyproxy.process.workers.member import Hears, Member
 from skyproxy.process.workers.passing import Passed
 from skyproxy.process.workers.spreading import next_worker, restart_delay
 
@@ -28,6 +28,12 @@ count.
 """
 
 
+READY_SECONDS = 10.0
+"""Seconds that a worker waits for others before the supervisor hears that all is ready."""
+
+PASS_SECONDS = 1.0
+"""Seconds that workers have, at the end, to take the connections that were accepted last."""
+
 SUM_SECONDS = 2.0
 """Seconds that workers have to do something and tell a number."""
 
@@ -38,10 +44,9 @@ class Crew:
     :param workers: how many.
     :param start: makes what a worker is told when it begins.
     :param gathered: keeps what they tell.
-    :param over: called with requests that are over, *logged* with lines of the log, *relayed* with connections of
-        workers that ask the parent.
+    :param hears: takes what they send.
     :ivar stopping: none is started again.
-    :ivar ready: fires when all serve, for the first time.
+    :ivar ready: fires when all serve, or some for a while.
     """
 
     def __init__(
@@ -50,16 +55,12 @@ class Crew:
         workers: int,
         start: Callable[[int], messages.Start],
         gathered: Gathered,
-        over: Callable[[bytes], None],
-        logged: Callable[[list[bytes]], None],
-        relayed: Callable[[Passed], None],
+        hears: Hears,
     ) -> None:
         self._reactor = reactor
         self._start = start
         self.gathered = gathered
-        self.over = over
-        self.logged = logged
-        self.relayed = relayed
+        self.hears = hears
         self.members = [Member(reactor, number, self) for number in range(workers)]
         self.stopping = False
         self.ready: Deferred[None] = Deferred()
@@ -67,7 +68,8 @@ class Crew:
         self._held: deque[Passed] = deque()
         self._eased: list[Callable[[], None]] = []
         self._stopped: Deferred[None] | None = None
-        self._lines = False
+        self._lines = self._leaving = False
+        self._silent: set[int] = set()
 
     def start(self) -> None:
         """Start all."""
@@ -99,12 +101,29 @@ class Crew:
 
     def _give_all(self) -> None:
         while self._held:
-            able = {each.number: each.open for each in self.members if each.ready and each.untaken < MOST_UNTAKEN}
+            able = {each.number: each.open for each in self.members if each.answers and each.untaken < MOST_UNTAKEN}
             number = next_worker(able, self._last)
             if number is None:
                 return
             self._last = number
             self.members[number].give(*self._held.popleft())
+
+    def look(self) -> None:
+        """Ask all how they are; what a silent one has not taken goes to others."""
+        self.refresh()
+        for each in self.members:
+            if each.ready and not each.answers and not self.stopping:
+                self._pass_on(each.take_back())
+                if each.number not in self._silent:
+                    self._silent.add(each.number)
+                    _log.warn("A worker does not answer: others get the connections", worker=each.number, pid=each.pid)
+            elif each.number in self._silent and each.answers:
+                self._silent.discard(each.number)
+                _log.info("A worker answers again", worker=each.number, pid=each.pid)
+
+    def _pass_on(self, waiting: Iterable[Passed]) -> None:
+        self._held.extendleft(reversed(list(waiting)))
+        self.eased()
 
     # Their lives.
 
@@ -112,15 +131,24 @@ class Crew:
         """*member* serves."""
         if self._lines:
             member.tell(messages.Lines(True))
+        if self._leaving:
+            member.tell(messages.Leave())
         self.eased()
-        if not self.ready.called and all(each.ready for each in self.members):
+        if all(each.ready for each in self.members):
+            self._are_ready()
+        else:
+            # One that cannot begin shall not keep those that serve from saying so.
+            self._reactor.callLater(READY_SECONDS, self._are_ready)
+
+    def _are_ready(self) -> None:
+        if not self.ready.called and any(each.ready for each in self.members):
             self.ready.callback(None)
 
     def lost(self, member: Member, waiting: Iterable[Passed]) -> None:
         """*member* is gone; *waiting* are the connections that it had not taken."""
         self.gathered.lost(member.number)
-        self._held.extendleft(reversed(list(waiting)))
-        self._give_all()
+        self._silent.discard(member.number)
+        self._pass_on(waiting)
         if self.stopping:
             self._look_for_end()
         else:
@@ -148,6 +176,11 @@ class Crew:
         """Have all serve by another configuration."""
         for each in self.members:
             each.adopt(message)
+
+    def leave(self) -> None:
+        """Have all say that they are not ready, for they are about to stop."""
+        self._leaving = True
+        self.tell(messages.Leave())
 
     def want_lines(self, wanted: bool) -> None:
         """Have all tell the lines of their logs, or no more."""
@@ -185,10 +218,19 @@ class Crew:
         """
         self.stopping = True
         self._stopped = Deferred()
-        self.tell(messages.Stop())
         self._reactor.callLater(seconds, self._kill_all)
-        self._look_for_end()
+        self._stop_when_passed(self._reactor.seconds() + PASS_SECONDS)
         return self._stopped
+
+    def _stop_when_passed(self, until: float) -> None:
+        """Have all stop when they have been passed the last connections, or soon."""
+        waiting = self._held or any(each.passage is not None and each.passage.unsent for each in self.members)
+        if waiting and self._reactor.seconds() < until:
+            self._give_all()
+            self._reactor.callLater(0.01, self._stop_when_passed, until)
+            return
+        self.tell(messages.Stop())
+        self._look_for_end()
 
     def _kill_all(self) -> None:
         for each in self.members:

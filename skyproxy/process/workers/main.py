@@ -63,7 +63,8 @@ class WorkerProcess:
 
         from skyproxy.process.parts import make_parts
         from skyproxy.process.service import SkyproxyService
-        from skyproxy.process.workers.worker import Worker, WorkerRole, children
+        from skyproxy.process.workers.worker import Worker, children
+        from skyproxy.process.workers.worker_role import WorkerRole
 
         reactor = self._reactor
         logging = build_logging(

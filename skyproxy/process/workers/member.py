@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready
@@ -27,23 +27,32 @@ _log = Logger()
 SHORT_LIFE_SECONDS = 10.0
 """A worker that ends sooner is not started again at once."""
 
-ADOPT_SECONDS = 10.0
+ADOPT_SECONDS = 30.0
 """Seconds that a worker has for another configuration."""
+
+SILENT_SECONDS = 2.0
+"""Seconds after which a worker that answers nothing is given no connection, and gives back those it has not taken."""
 
 CLOSED_SECONDS = 5.0
 """Seconds after which a worker is killed that hears the parent no more."""
 
 
-class Others(Protocol):
-    """What hears of a member: see :class:`~skyproxy.process.workers.crew.Crew`.
+class Hears(NamedTuple):
+    """What takes that which workers send.
 
     :ivar over: takes requests that are over, *logged* lines of the log, *relayed* connections that ask the parent.
     """
 
-    gathered: Gathered
     over: Callable[[bytes], None]
     logged: Callable[[list[bytes]], None]
     relayed: Callable[[Passed], None]
+
+
+class Others(Protocol):
+    """What hears of a member: see :class:`~skyproxy.process.workers.crew.Crew`."""
+
+    gathered: Gathered
+    hears: Hears
     stopping: bool
 
     def eased(self) -> None: ...
@@ -74,11 +83,12 @@ class Member(ProcessProtocol):
         self._load = messages.Load(0, 0)
         self._given = 0
         self._began = 0.0
-        self._end: socket.socket | None = None
-        self._its_end: socket.socket | None = None
+        self._ends: tuple[socket.socket, socket.socket] | None = None
+        """Of the passage of connections: the parent's, and a duplicate of the worker's."""
         self.passage: Passage | None = None
         self.channel: Channel | None = None
         self._refreshing: Deferred[WorkerState] | None = None
+        self._asked_at = 0.0
 
     @property
     def open(self) -> int:
@@ -90,15 +100,30 @@ class Member(ProcessProtocol):
         """Connections that were given to it, of which it has not told that it has them."""
         return self._given - self._load.received
 
+    @property
+    def answers(self) -> bool:
+        """Whether it serves, and has answered lately."""
+        if not self.ready:
+            return False
+        return self._refreshing is None or self._reactor.seconds() - self._asked_at < SILENT_SECONDS
+
+    def take_back(self) -> list[Passed]:
+        """The connections that it has been given and has not taken."""
+        if self.passage is None or self._ends is None:
+            return []
+        back = [*left_in(self._ends[1]), *self.passage.withdraw()]
+        self._given -= len(back)
+        return back
+
     def start(self, message: messages.Start) -> None:
         """Have a process begin."""
         reactor = self._reactor
         self._given, self._load, self._began = 0, messages.Load(0, 0), reactor.seconds()
-        self._end, self._its_end = pair()
+        end, its_end = self._ends = pair()
         own, its = socket.socketpair()
         own.setblocking(False)
         channel = self.channel = Channel(self._handle, self._ended)
-        self.passage = Passage(reactor, self._end, self._crew.relayed)
+        self.passage = Passage(reactor, end, self._crew.hears.relayed)
         factory = Factory()
         factory.noisy = False
         factory.buildProtocol = lambda _: channel  # type: ignore[method-assign,assignment]
@@ -109,7 +134,7 @@ class Member(ProcessProtocol):
                 sys.executable,
                 command(type(reactor).__module__),
                 env=dict(os.environ),
-                childFDs={0: 0, 1: 1, 2: 2, CONTROL: its.fileno(), CONNECTIONS: self._its_end.fileno()},
+                childFDs={0: 0, 1: 1, 2: 2, CONTROL: its.fileno(), CONNECTIONS: its_end.fileno()},
             )
         self.pid = process.pid
         channel.tell(message)
@@ -137,6 +162,8 @@ class Member(ProcessProtocol):
         if self.channel is None or not self.ready:
             return Deferred()
         if self._refreshing is None or files:
+            if self._refreshing is None:
+                self._asked_at = self._reactor.seconds()
             asked = self._refreshing = self.channel.ask(messages.Refresh(files))
             asked.addCallbacks(self._told, lambda _: None)
             asked.addBoth(lambda _: self._forget(asked))
@@ -172,13 +199,13 @@ class Member(ProcessProtocol):
                 self._load = message
                 self._crew.eased()
             case messages.Over():
-                self._crew.over(message.batch)
+                self._crew.hears.over(message.batch)
             case messages.Ready():
                 self.ready = True
                 _log.info("A worker serves", worker=self.number, pid=self.pid)
                 self._crew.began(self)
             case messages.Logged():
-                self._crew.logged(message.lines)
+                self._crew.hears.logged(message.lines)
             case messages.Bye():
                 self._told(message.state)
         return None
@@ -201,20 +228,20 @@ class Member(ProcessProtocol):
             self._gone()
         else:
             # One that has closed its side serves nobody any more.
-            self._reactor.callLater(5.0, self._kill_if, self.pid)
+            self._reactor.callLater(CLOSED_SECONDS, self._kill_if, self.pid)
 
     def _kill_if(self, pid: int) -> None:
         if self.pid == pid:
             self.kill()
 
     def _gone(self) -> None:
-        assert self.passage is not None and self._end is not None and self._its_end is not None
-        waiting = [*self.passage.withdraw(), *left_in(self._its_end)]
+        assert self.passage is not None and self._ends is not None
+        waiting = self.take_back()
         # What it had sent before its end.
         self.passage.take_all()
         self.passage.close()
-        self._end.close()
-        self._its_end.close()
+        for end in self._ends:
+            end.close()
         self.passage = None
         lived = self._reactor.seconds() - self._began
         self.failures = 0 if lived >= SHORT_LIFE_SECONDS else self.failures + 1

@@ -21,6 +21,7 @@ class Start(NamedTuple):
     :ivar endpoints: at which the parent listens, in Twisted's words; connections come with the number of theirs.
     :ivar address: of the API: for people, and for curl.
     :ivar addresses: that were bound.
+    :ivar session_key: by which pages prove that they are skyproxy's; *logins*: who has typed the admin key on one.
     :ivar twistd: its options, of which the log depends.
     """
 
@@ -31,6 +32,8 @@ class Start(NamedTuple):
     endpoints: tuple[str, ...]
     address: tuple[str, str]
     addresses: tuple[Any, ...]
+    session_key: bytes
+    logins: Mapping[bytes, tuple[bytes, float]]
     twistd: Mapping[str, Any]
     cwd: Path
     text: Path | None
@@ -56,6 +59,12 @@ class CloseBreaker(NamedTuple):
 
     provider: str
     model: str | None
+
+
+class Logins(NamedTuple):
+    """Who has typed the admin key on the page, and has not left since."""
+
+    kept: Mapping[bytes, tuple[bytes, float]]
 
 
 class Clients(NamedTuple):

@@ -142,7 +142,7 @@ def children(
 
 
 async def _leave(crew: Crew, leave: Callable[[], Any]) -> None:
-    crew.tell(messages.Leave())
+    crew.leave()
     await leave()
 
 
@@ -183,8 +183,19 @@ class Looking:
 
     def _look(self) -> None:
         self._turns += 1
-        if len(self._parts.streams) or self._turns % int(STATE_SECONDS / WATCHED_SECONDS) == 0:
-            self._crew.refresh()
+        second = self._turns % int(STATE_SECONDS / WATCHED_SECONDS) == 0
+        if second or len(self._parts.streams):
+            self._crew.look()
+        if second:
+            self._look_at_budgets()
+
+    def _look_at_budgets(self) -> None:
+        """Have the parent, which spends nothing, know what the workers have written."""
+        budgets = self._parts.gate.budgets
+        if any(True for _ in budgets.accounts()):
+            written = budgets.store.written()
+            if written is not None:
+                written.addErrback(lambda _: None)
 
 
 def told_by(twistd: Any, cwd: Path, text: Path | None, places: Places) -> Callable[..., messages.Start]:

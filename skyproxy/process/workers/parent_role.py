@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -21,6 +22,7 @@ from skyproxy.process.workers.accepting import PassingEndpoints
 from skyproxy.process.workers.adopting import take_connection
 from skyproxy.process.workers.crew import Crew
 from skyproxy.process.workers.gathered import Gathered
+from skyproxy.process.workers.member import Hears
 from skyproxy.process.workers.passing import Passed
 from skyproxy.process.workers.records import SharedRing
 from skyproxy.process.workers.relay import RefreshedRoutes, RelayedRequest
@@ -30,6 +32,7 @@ from skyproxy.process.workers.shared import (
     SharedBudget,
     SharedCounts,
     SharedLag,
+    SharedLogins,
     SharedStatistics,
     SharedStores,
     SharedTraces,
@@ -40,6 +43,8 @@ from skyproxy.telemetry.requests.ring import RequestRing
 from skyproxy.telemetry.statistics import Statistics
 from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.web.figures import Sources, WorkerFigures
+from skyproxy.web.logins import Logins
+from skyproxy.web.session import Sessions
 from skyproxy.web.site import ApiSite
 from skyproxy.web.snapshots import Observed
 
@@ -64,7 +69,10 @@ class ParentRole(Role):
         self._serving: tuple[Config, tuple[Change, ...]] | None = None
         self._endpoints: PassingEndpoints | None = None
         self._site: ApiSite | None = None
-        self.crew = Crew(reactor, workers, self._start, self.gathered, self._over, self._logged, self._relayed)
+        self._session_key = secrets.token_bytes(32)
+        self._logins: Logins | None = None
+        hears = Hears(self._over, self._logged, self._relayed)
+        self.crew = Crew(reactor, workers, self._start, self.gathered, hears)
 
     # As a role.
 
@@ -128,6 +136,14 @@ class ParentRole(Role):
 
         return replace(observed, facts=facts)
 
+    def sessions(self) -> Sessions:
+        return Sessions(self._session_key)
+
+    def logins(self, now: Callable[[], float]) -> Logins:
+        known = SharedLogins(now, lambda: self.crew.tell(messages.Logins(dict(known.kept))))
+        self._logins = known
+        return known
+
     def lines(self, lines: LiveLines) -> LiveLines:
         lines.wanted = self.crew.want_lines
         self._lines = lines
@@ -175,6 +191,8 @@ class ParentRole(Role):
             endpoints=tuple(self._endpoints.bound),
             address=self._endpoints.address(),
             addresses=self._endpoints.addresses(),
+            session_key=self._session_key,
+            logins={} if self._logins is None else dict(self._logins.kept),
         )
 
     def _over(self, batch: bytes) -> None:

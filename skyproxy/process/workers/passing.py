@@ -126,7 +126,10 @@ class Passage:
 
     def send(self, tag: int, descriptor: int) -> None:
         """Send *descriptor*, and close it here."""
-        if not self._unsent and not self._closed:
+        if self._closed:
+            os.close(descriptor)
+            return
+        if not self._unsent:
             try:
                 if send(self._end, tag, descriptor):
                     os.close(descriptor)

@@ -35,6 +35,9 @@ _log = Logger()
 PEER, LOCAL, SECURE = b"X-Skyproxy-Peer", b"X-Skyproxy-Local", b"X-Skyproxy-Secure"
 """Header fields between a worker and the parent: the addresses of the client's connection, and whether it is TLS."""
 
+IDLE_SECONDS = 20
+"""For which a connection to the parent is kept: less than the parent keeps it."""
+
 _PREFIXES = (b"/api/", b"/a/", b"/guide/")
 _PATHS = frozenset({b"/", b"/metrics"})
 _OF_ONE_HOP = frozenset(
@@ -115,6 +118,7 @@ class Relay:
         self._reactor = reactor
         self._pool = HTTPConnectionPool(reactor)
         self._pool.maxPersistentPerHost = 8
+        self._pool.cachedConnectionTimeout = IDLE_SECONDS
         self._agent: Any = Agent.usingEndpointFactory(
             reactor, _ToParent(PassedEndpoint(reactor, send)), pool=self._pool
         )

@@ -16,6 +16,7 @@ from skyproxy.telemetry.lag import LagProbe
 from skyproxy.telemetry.requests.facts import Facts
 from skyproxy.telemetry.statistics import CACHE_RESULTS, Statistics
 from skyproxy.upstream.dispatch.retry_budget import BudgetStatistics
+from skyproxy.web.logins import Logins
 
 
 class SharedStatistics(Statistics):
@@ -59,6 +60,27 @@ class SharedCounts(Mapping[str, int]):
 
     def __len__(self) -> int:
         return len(self._all())
+
+
+class SharedLogins(Logins):
+    """The logins that all workers are told of.
+
+    :param changed: called when one has come or gone.
+    """
+
+    def __init__(self, now: Callable[[], float], changed: Callable[[], None]) -> None:
+        super().__init__(now)
+        self._changed = changed
+
+    def begin(self, request: Any, key_digest: bytes) -> bytes:
+        cookie = super().begin(request, key_digest)
+        self._changed()
+        return cookie
+
+    def end(self, request: Any) -> bytes:
+        cookie = super().end(request)
+        self._changed()
+        return cookie
 
 
 class SharedTraces:

@@ -53,4 +53,5 @@ class SpreadingTests(SynchronousTestCase):
         self.assertEqual(worker_count(3, can_pass=True), 3)
         self.assertGreaterEqual(worker_count("auto", can_pass=True), 1)
         self.assertEqual((worker_count("auto", can_pass=False), worker_count(1, can_pass=False)), (1, 1))
+        self.assertRaisesRegex(NoWorkers, "by a frozen program", worker_count, 2, can_pass=True, frozen=True)
         self.assertRaisesRegex(NoWorkers, "above 1 cannot be used on Windows", worker_count, 2, can_pass=False)

@@ -1,0 +1,108 @@
+"""What the parts of a worker are: they leave to the parent what is of all workers."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from skyproxy.http import Connections
+from skyproxy.http.loop.batches import Schedule
+from skyproxy.http.loop.socket_budget import Sockets
+from skyproxy.process.endpoints import Balancers, Bound, Endpoints
+from skyproxy.process.role import Role
+from skyproxy.process.workers import messages
+from skyproxy.process.workers.adopting import REPORT_SECONDS, AdoptedEndpoints, CountedConnections
+from skyproxy.process.workers.protocol import Channel
+from skyproxy.process.workers.records import SentRing, Uncounted
+from skyproxy.process.workers.relay import Relay, RelayingRoutes
+from skyproxy.process.workers.spreading import even_part
+from skyproxy.telemetry.requests.ring import RequestRing
+from skyproxy.telemetry.statistics import Statistics
+from skyproxy.web.figures import Sources
+from skyproxy.web.logins import Logins
+from skyproxy.web.session import Sessions
+from skyproxy.web.site import ApiSite
+
+
+class WorkerRole(Role):
+    """Has requests counted by the parent, and figures and the page served by it.
+
+    :param start: what the parent has told.
+    :param end: through which connections come.
+    """
+
+    def __init__(self, reactor: Any, start: messages.Start, channel: Channel, end: socket.socket) -> None:
+        self._reactor = reactor
+        self._start = start
+        self._channel = channel
+        self._end = end
+        self._reporting = False
+        self._listening: AdoptedEndpoints | None = None
+        self._connections: Connections | None = None
+        self.own: Sources | None = None
+        """What the worker's own figures are read from, once there is something."""
+        self.known_logins = Logins(reactor.seconds)
+        self.sent = SentRing(reactor, self._over)
+
+    def part(self, whole: int) -> int:
+        """The worker's even part."""
+        return even_part(whole, self._start.number, self._start.workers)
+
+    def ring(self) -> RequestRing:
+        return self.sent
+
+    def statistics(self, clock: Any) -> Statistics:
+        return Uncounted(clock)
+
+    def sources(self, sources: Sources) -> Sources:
+        self.own = sources
+        return sources
+
+    def site(self, site: ApiSite, app: Any) -> ApiSite:
+        any_site: Any = site
+        any_site.resource = RelayingRoutes(app, Relay(self._reactor, self._pass_back))
+        return site
+
+    def sessions(self) -> Sessions:
+        return Sessions(self._start.session_key)
+
+    def logins(self, now: Callable[[], float]) -> Logins:
+        self.known_logins.kept = dict(self._start.logins)
+        return self.known_logins
+
+    def connections(self, clock: Any, schedule: Schedule) -> Connections:
+        self._connections = CountedConnections(clock, schedule, self._changed)
+        return self._connections
+
+    def endpoints(
+        self,
+        network: Any,
+        endpoints: Sequence[str],
+        site: ApiSite,
+        sockets: Sockets,
+        balancers: Balancers,
+        bound: Bound,
+    ) -> Endpoints:
+        start = self._start
+        self._listening = AdoptedEndpoints(
+            network, start.endpoints, site, sockets, balancers, bound, self._end, start.address, start.addresses
+        )
+        return self._listening
+
+    def _over(self, batch: bytes) -> None:
+        self._channel.tell(messages.Over(batch))
+
+    def _pass_back(self, descriptor: int) -> None:
+        assert self._listening is not None and self._listening.passage is not None
+        self._listening.passage.send(0, descriptor)
+
+    def _changed(self) -> None:
+        if not self._reporting:
+            self._reporting = True
+            self._reactor.callLater(REPORT_SECONDS, self._report)
+
+    def _report(self) -> None:
+        self._reporting = False
+        if self._listening is not None and self._connections is not None:
+            self._channel.tell(messages.Load(len(self._connections), self._listening.received))
