@@ -154,7 +154,9 @@ def _fields_at(model: type[BaseModel], path: KeyPath) -> Iterable[str]:
         kinds = list(_kinds_in(model.model_fields[key].annotation))
         if any(get_origin(kind) is Mapping for kind in kinds):
             next(keys, None)  # the name of one of several
-        model = next(each for each in kinds if isinstance(each, type) and issubclass(each, BaseModel))
+        # Before Python 3.11 `Mapping[str, X]` passes for a class.
+        classes = [each for each in kinds if isinstance(each, type) and get_origin(each) is None]
+        model = next(each for each in classes if issubclass(each, BaseModel))
     return model.model_fields
 
 

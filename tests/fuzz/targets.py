@@ -110,7 +110,7 @@ def splices(data: bytes, cuts: Cuts = ()) -> None:
         assert found == expected, (data, changes, changed)
     renamed = with_model(data, b'"new"', said)
     # Of one that stands there twice, the answer of a provider that nobody can read, the first may do.
-    if data.count(b"model") + data.count(b"\\u") < 2:
+    if max(data.count(b"model") + data.count(b"\\u"), data.count(b"response")) < 2:
         assert renamed == with_model(data, b'"new"')
     assert isinstance(read_leniently(renamed), dict)
 

@@ -109,6 +109,7 @@ class ParserTests(SynchronousTestCase):
 
     @examples(200)
     @given(st.one_of(OBJECT, st.binary(max_size=20)))
+    @example(b'{"response":{"model":0,"seed":0},"response":0}')
     def test_splices(self, data: bytes) -> None:
         targets.splices(data)
 
