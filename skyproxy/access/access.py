@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from skyproxy.access.directory import NO_HOLDER, NOBODY, Directory, Holder, NameInBoth, directory_of
-from skyproxy.access.identity import TOKEN_PREFIX, ClientIdentity
+from skyproxy.access.identity import ClientIdentity
 from skyproxy.access.keys import trouble_with
 from skyproxy.access.refusals import InvalidApiKey
 from skyproxy.access.store import ClientStore, StoreNotUsable
 from skyproxy.config import Config, ConfigError, Problem
-from skyproxy.config.access import AccessSettings
+from skyproxy.config.access import TOKEN_PREFIX, AccessSettings
 from skyproxy.errors import SkyproxyError
 
 _BEARER = b"bearer "

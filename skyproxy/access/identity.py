@@ -30,9 +30,6 @@ class Limits:
 
 UNLIMITED = Limits()
 
-TOKEN_PREFIX = "jwt."
-"""Before the names of clients that an identity provider knows, so that none is taken for another one."""
-
 
 @dataclass(frozen=True, slots=True)
 class ClientIdentity:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import date, datetime, time, timezone
-from ipaddress import ip_network
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -23,6 +24,9 @@ UNIX = "unix"
 RESERVED = ("admin", "metrics")
 """Names of keys that are no client's."""
 
+TOKEN_PREFIX = "jwt."
+"""Before the names of clients that an identity provider knows, so that none is taken for another one."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _HASH = re.compile(r"sha256:([0-9a-fA-F]{64})")
 _OUR_KEY = re.compile(r"sky-[A-Za-z0-9_-]+")
@@ -32,12 +36,14 @@ _WILD = re.compile(r"[*?\[]")
 def client_name(value: str) -> str:
     """A client's name, which stands in logs, metrics and commands.
 
-    :raise ValueError: it has other characters than these should have.
+    :raise ValueError: it has other characters than these should have, or stands for somebody else.
     """
     if not _NAME.fullmatch(value):
         raise ValueError("must be a client's name: up to 64 letters, digits and . _ - @, the first a letter or digit")
     if value in RESERVED:
         raise ValueError(f"must be another name: {value} stands for who has the key of that name under access:")
+    if value.startswith(TOKEN_PREFIX):
+        raise ValueError(f"must be another name: {TOKEN_PREFIX}… stands for the clients of access.jwt")
     return value
 
 
@@ -54,6 +60,12 @@ def key_hash(value: str) -> str:
             )
         raise ValueError("must be sha256: and 64 hexadecimal digits, as `skyproxy keys create NAME --for-file` prints")
     return f"sha256:{found[1].lower()}"
+
+
+@lru_cache(8)
+def networks_of(trusted: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
+    """The addresses among those that may forward, ``access.trust_forwarded_from``: all but UNIX sockets."""
+    return tuple(ip_network(each) for each in trusted if each != UNIX)
 
 
 def _network(value: str) -> str:

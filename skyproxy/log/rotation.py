@@ -71,22 +71,25 @@ class Rotation:
         return stat.S_ISREG(found.st_mode) and 0 < found.st_size > limits.max_size - more
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """While no other process rotates a file of this folder, where the system can see to that."""
+    def alone(self) -> Iterator[bool]:
+        """Keep other processes from rotating a file of this folder, where the system can see to that.
+
+        Nobody waits: a program that locks the folder for reasons of its own does not stop the log.
+
+        :return: whether this process may rotate; False: another has locked the folder.
+        """
         if sys.platform == "win32":
-            yield
+            yield True
             return
-        folder = None
         try:
             folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            fcntl.flock(folder, fcntl.LOCK_EX)
         except OSError:
-            pass  # then as well as can be
+            yield True  # nobody can tell
+            return
         try:
-            yield
+            yield _lock(folder)
         finally:
-            if folder is not None:
-                os.close(folder)
+            os.close(folder)
 
     def rotate(self) -> None:
         """Rename the files. That it fails is told once, until it succeeds again."""
@@ -101,6 +104,18 @@ class Rotation:
             self._failed_at = self._clock()
         else:
             self._failed_at = None
+
+
+def _lock(folder: int) -> bool:
+    """Lock *folder*, a descriptor. False: another process has."""
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True  # this file system has no locks
+    return True
 
 
 class _Foreign(OSError):

@@ -76,9 +76,9 @@ class FileSink:
         if not self._done and self.rotation.is_due(len(batch)):
             if not _NUMBERED:
                 self.close()  # an open file cannot be renamed there
-            with self.rotation.alone():
+            with self.rotation.alone() as may:
                 # Another process, which writes to the same file, may just have done it.
-                if self.rotation.is_due(len(batch)):
+                if may and self.rotation.is_due(len(batch)):
                     self.rotation.rotate()
         for _ in range(_TRIES):
             fd = self._find(batch)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from ipaddress import ip_network
 from typing import Any, TypeAlias
 
 from twisted.internet.interfaces import IListeningPort
 
 from skyproxy.config import Config, ProxySettings
+from skyproxy.config.access import networks_of
 from skyproxy.http import ServerLimits
 from skyproxy.http.loop.socket_budget import Sockets
 from skyproxy.http.server.bounds import Bounds, Network
@@ -91,9 +91,9 @@ def bounds_of(config: Config, part: Callable[[int], int]) -> Bounds:
     return Bounds(None if most is None else part(most), config.proxy.max_clients_per_address, balancers_of(config))
 
 
-def balancers_of(config: Config) -> list[Network]:
+def balancers_of(config: Config) -> Sequence[Network]:
     """The addresses of those that bring the clients of others."""
-    return [ip_network(each) for each in config.access.trust_forwarded_from if each != "unix"]
+    return networks_of(config.access.trust_forwarded_from)
 
 
 def limits_of(settings: ProxySettings) -> ServerLimits:

@@ -25,6 +25,7 @@ _LONGEST_WAIT = 30.0
 """Seconds between two readings of what could not be read for want of descriptors or memory: doubled up to here."""
 
 _NOT_RELOADED = "Configuration not reloaded, the old one serves on"
+_TRIED_AGAIN = f"{_NOT_RELOADED}; it is tried again"
 
 Use = Callable[[Config], None]
 
@@ -102,7 +103,7 @@ class Reloading:
             self._again = self._reactor.callLater(self._wait, self._attempt, paths, use, until)
             # Once is enough: the next attempts are logged when one succeeds, or fails for another reason.
             if not tried_again:
-                _log.error(f"{_NOT_RELOADED}; it is tried again", problems=problems)
+                _log.error(_TRIED_AGAIN, problems=problems)
                 self._over(problems)
             return
         _log.error(_NOT_RELOADED, problems=problems)

@@ -7,8 +7,6 @@ this machine: then nothing here is in the way of a request.
 from __future__ import annotations
 
 from enum import Enum
-from functools import lru_cache
-from ipaddress import ip_address, ip_network
 from typing import Any
 
 from twisted.internet.address import UNIXAddress
@@ -18,8 +16,9 @@ from skyproxy.access.audit import Audit
 from skyproxy.access.directory import Holder
 from skyproxy.access.identity import ClientIdentity
 from skyproxy.access.refusals import ForwardedNotTrusted, InvalidApiKey
-from skyproxy.config.access import UNIX
+from skyproxy.config.access import UNIX, networks_of
 from skyproxy.errors import HostNotAllowed, SkyproxyError
+from skyproxy.http.server.bounds import is_in
 from skyproxy.web.host import check_near, is_loopback
 from skyproxy.web.logins import Logins
 from skyproxy.web.session import Sessions, check_same_origin
@@ -227,14 +226,4 @@ def address_of(request: Any) -> str:
 def _trusts(peer: Any, trusted: tuple[str, ...]) -> bool:
     if isinstance(peer, UNIXAddress):
         return UNIX in trusted
-    return _is_within(getattr(peer, "host", ""), trusted)
-
-
-@lru_cache(1000)
-def _is_within(host: str, networks: tuple[str, ...]) -> bool:
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    address = getattr(address, "ipv4_mapped", None) or address
-    return any(address in ip_network(each) for each in networks if each != UNIX)
+    return is_in(getattr(peer, "host", ""), networks_of(trusted))

@@ -177,14 +177,7 @@ class Charge:
                 _log.failure("What a request has cost could not be reckoned: it counts as all that it had reserved")
                 cost = UNKNOWN
             for account, row, reserved in parts:
-                used = reserved
-                if cost.amount is not None:
-                    used = (
-                        billionths(cost.amount)
-                        if cost.currency == account.currency
-                        else self._number(cost, account, reserved)
-                    )
-                account.settle(row, reserved, used)
+                account.settle(row, reserved, self._number(cost, account, reserved))
         if entries:
             self._accounts.store.changed()
 

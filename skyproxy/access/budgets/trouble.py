@@ -13,6 +13,9 @@ _log = Logger()
 RETRY_SECONDS = 1.0
 """Between two tries to write."""
 
+_GOES_ON = "What is spent cannot be written down: requests go on without that"
+_REFUSES = "What is spent cannot be written down: requests that cost something are refused"
+
 
 class Trouble:
     """Whether the file can be written, as far as is known. Either is told once.
@@ -35,8 +38,7 @@ class Trouble:
     def begins(self, reason: str) -> None:
         """The file cannot be written, because of *reason*."""
         if self.reason is None:
-            what = "requests go on without that" if self.fails_open else "requests that cost something are refused"
-            _log.error(f"What is spent cannot be written down: {what}", path=str(self._path), error=reason)
+            _log.error(_GOES_ON if self.fails_open else _REFUSES, path=str(self._path), error=reason)
         self.reason = reason
 
     def ends(self) -> None:

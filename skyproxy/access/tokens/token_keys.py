@@ -56,6 +56,8 @@ class TokenKeys:
         self._pending: Deferred[None] | None = None
         self._timer: Any = None
         self._stopped = False
+        self._refused: tuple[str, SkyproxyError] | None = None
+        """The last token that was found to open nothing, until it is asked why."""
 
     def start(self) -> None:
         """Fetch the keys, now and from time to time."""
@@ -90,12 +92,16 @@ class TokenKeys:
         """Whose *token* is; None: it opens nothing."""
         try:
             found = self.verify(token)
-        except (InvalidToken, KeysNotKnown):
+        except (InvalidToken, KeysNotKnown) as error:
+            self._refused = (token, error.with_traceback(None))
             return None
         return Holder("client", found.identity, found.ends)
 
     def refusal(self, token: str) -> SkyproxyError:
         """Why *token*, which opens nothing, is refused."""
+        refused, self._refused = self._refused, None
+        if refused is not None and refused[0] == token:
+            return refused[1]
         try:
             self.verify(token)
         except (InvalidToken, KeysNotKnown) as error:

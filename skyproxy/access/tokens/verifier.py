@@ -14,9 +14,9 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 from joserfc.jws import extract_compact
 
-from skyproxy.access.identity import TOKEN_PREFIX, ClientIdentity, identity_of
+from skyproxy.access.identity import ClientIdentity, identity_of
 from skyproxy.access.tokens.refusals import InvalidToken
-from skyproxy.config.access import ClientSettings, TokenSettings
+from skyproxy.config.access import TOKEN_PREFIX, ClientSettings, TokenSettings
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA"]
 """Those with a public key. With a secret, a provider's public key would be taken for it (RFC 8725, section 3.1)."""

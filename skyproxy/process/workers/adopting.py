@@ -93,11 +93,7 @@ class AdoptedEndpoints(Endpoints):
 
     def _take(self, passed: Passed) -> None:
         self.received += 1
-        with socket.socket(fileno=passed.descriptor) as connection:
-            connection.setblocking(False)
-            # One whose client has left meanwhile has no address any more.
-            with suppress(OSError):
-                self._network.adoptStreamConnection(connection.fileno(), connection.family, self._factories[passed.tag])
+        take_connection(self._network, passed, self._factories[passed.tag])
 
 
 class _Noting:

@@ -39,7 +39,7 @@ IDLE_SECONDS = 20
 """For which a connection to the parent is kept: less than the parent keeps it."""
 
 _PREFIXES = (b"/api/", b"/a/", b"/guide/")
-_PATHS = frozenset({b"/", b"/metrics"})
+_PATHS = frozenset({b"/", b"/metrics", b"/metrics/"})
 _OF_ONE_HOP = frozenset(
     {b"connection", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"content-length", b"expect"}
 )
@@ -136,7 +136,7 @@ class Relay:
             else:
                 client.answer(response.code, fields_of(response), await readBody(response))
         except CancelledError:
-            pass
+            pass  # The client has left: there is nobody to answer.
         except Exception as error:
             _log.info("The parent could not be asked", reason=str(error) or type(error).__name__)
             if client.started:
@@ -254,7 +254,7 @@ class RefreshedRoutes(Routes):
 
     def render(self, request: Any) -> Any:
         path: bytes = request.path
-        if request.method != b"GET" or not (path == b"/metrics" or path.startswith(b"/api/")):
+        if request.method != b"GET" or not path.startswith((b"/metrics", b"/api/")):
             return super().render(request)
         in_files = path.startswith((b"/api/costs", b"/api/book", b"/api/bodies"))
 

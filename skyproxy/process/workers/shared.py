@@ -31,7 +31,7 @@ class SharedStatistics(Statistics):
 
     @cache.setter
     def cache(self, value: dict[str, int]) -> None:
-        pass
+        """What the class begins with, none of each, is not kept: the workers count."""
 
 
 class SharedCounts(Mapping[str, int]):

@@ -157,6 +157,11 @@ access:
         self.assertEqual(client_name("lydia@whiterun.example-1"), "lydia@whiterun.example-1")
         for name in ("", "-a", "a/b", "a\n", "a" * 65, "ä"):
             self.assertRaises(ValueError, client_name, name)
+        # A reload may end the requests of all whom an identity provider knew: nobody else is taken for one of them.
+        for name in ("admin", "metrics", "jwt.lydia"):
+            with self.assertRaisesRegex(ValueError, "must be another name"):
+                client_name(name)
+        self.assertEqual(client_name("jwt"), "jwt")
         self.assertEqual(key_hash(f" {HASH.replace('ab', 'AB')} "), HASH)
 
 

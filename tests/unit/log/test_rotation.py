@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
+from unittest import SkipTest
 
 from twisted.logger import Logger, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
@@ -13,6 +15,9 @@ from skyproxy.log import rotation, sinks
 from skyproxy.log.rotation import Limits, Rotation
 from skyproxy.log.sinks import FileSink
 from tests.unit.log.events import folder_of
+
+if sys.platform != "win32":
+    import fcntl
 
 
 def line(number: int) -> bytes:
@@ -187,6 +192,18 @@ class RotationTests(SynchronousTestCase):
             other.write(line(number + 1))
         kept = [number for name in ("skyproxy.log.2", "skyproxy.log.1", "skyproxy.log") for number in self.kept(name)]
         self.assertEqual(kept, list(range(6)))
+
+    def test_who_locks_the_folder_does_not_stop_the_log(self) -> None:
+        if sys.platform == "win32":
+            raise SkipTest("Windows has no such lock")
+        folder = os.open(self.folder, os.O_RDONLY)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        self.write(*range(5))
+        self.assertEqual(self.kept("skyproxy.log"), list(range(5)))
+        os.close(folder)
+        self.write(5)
+        self.assertEqual(self.kept("skyproxy.log"), [5])
+        self.assertEqual(self.kept("skyproxy.log.1"), list(range(5)))
 
     def test_the_warning(self) -> None:
         events: list[Any] = []

@@ -162,6 +162,20 @@ class TokenKeysTests(SynchronousTestCase):
             self.assertRaises(InvalidToken, self.keys.verify, token(kid="made-up"))
         self.assertEqual(len(self.asked), 2)
 
+    def test_a_refused_token_is_looked_at_once(self) -> None:
+        self.keys.start()
+        self.asked[0].callback(public(KEY))
+        looked: list[str] = []
+        verify = self.keys.verify
+        self.patch(self.keys, "verify", lambda token: looked.append(token) or verify(token))
+        bad, worse = token(exp=NOW - 3600), token(kid="made-up")
+        self.assertIsNone(self.keys.holder(bad))
+        self.assertIsInstance(self.keys.refusal(bad), InvalidToken)
+        self.assertEqual(looked, [bad])
+        self.assertIsNone(self.keys.holder(bad))
+        self.assertIsInstance(self.keys.refusal(worse), InvalidToken)
+        self.assertEqual(looked, [bad, bad, worse])
+
     def test_failures(self) -> None:
         self.keys.start()
         self.asked[0].callback(public(KEY))
