@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from skyproxy.telemetry.bodies.entry import Entry, Text
 from skyproxy.util.own_database import Kind, NotUsable
-from skyproxy.util.own_sqlite import ForeignFile, Layout, inode, is_busy, is_damaged, is_full
+from skyproxy.util.own_file import OwnFile
+from skyproxy.util.own_sqlite import Layout, is_full
 
 BODIES = Layout(
-    Kind(0x534B5942, "bodies"),  # "SKYB"
+    Kind(0x534B5952, "bodies"),  # "SKYR"
     1,
     (
         # Two tables: a list of requests is read without what they said.
@@ -53,7 +53,6 @@ _FULL_SHARE = 0.9
 """Of the file's size that bodies may take; the rest is indices, and pages that are not full."""
 _FREED_SHARE = 0.05
 """Of its size that is freed besides, so that not every entry has to make space for itself."""
-_MOST_ASIDE = 3
 
 
 class Row(NamedTuple):
@@ -90,30 +89,18 @@ class Found(NamedTuple):
     answer: Text | None
 
 
-class BodyFile:
-    """The file, opened when it is first needed. Any method may raise ``sqlite3.Error`` or ``OSError``.
+class BodyFile(OwnFile):
+    """The file of bodies.
 
-    :param paths: where it may be: the first that can be used is taken.
+    :param paths: see :class:`~skyproxy.util.own_file.OwnFile`.
     :param max_size: bytes of the file.
-    :ivar path: of the file that is used.
     :ivar total: bytes, about, of what it has; *count*: of how many requests.
-    :ivar notes: what is to be told, for people: each a sentence and its details.
     """
 
     def __init__(self, paths: Sequence[Path], max_size: int) -> None:
-        self._paths = paths
+        super().__init__(BODIES, paths)
         self._max_size = max_size
-        self._database: sqlite3.Connection | None = None
-        self._inode: int | None = None
-        self._asides = 0
-        self.path: Path | None = None
         self.total = self.count = 0
-        self.notes: list[tuple[str, dict[str, Any]]] = []
-
-    @property
-    def exists(self) -> bool:
-        """Whether there is one from before."""
-        return self._database is not None or any(BODIES.kind.is_ours(path) for path in self._paths if path.exists())
 
     def limit(self, max_size: int) -> None:
         """How large it may be from now on."""
@@ -131,7 +118,12 @@ class BodyFile:
                 return self._insert(entries)
             except sqlite3.OperationalError as error:
                 # What is left of bodies that went is in pages that are not free as a whole.
-                if not is_full(error) or not self.count:
+                if not is_full(error):
+                    raise
+                # Another process, which writes to the same file, may have filled it.
+                with self._transaction("BEGIN") as database:
+                    self._count(database)
+                if not self.count:
                     raise
 
     def forget_before(self, at: float) -> int:
@@ -169,13 +161,6 @@ class BodyFile:
                         of_answer = Text(answer or b"", row.answer_size, bool(row.answer_text))
                     return Found(row, Text(request, row.request_size, bool(row.request_text)), of_answer)
         return None
-
-    def close(self) -> None:
-        """Let go of the file. Another call of any method opens it again."""
-        database, self._database = self._database, None
-        if database is not None:
-            with suppress(sqlite3.Error):
-                database.close()
 
     def _insert(self, entries: Sequence[Entry]) -> None:
         with self._transaction() as database:
@@ -220,66 +205,15 @@ class BodyFile:
         page = database.execute("PRAGMA page_size").fetchone()[0]
         database.execute(f"PRAGMA max_page_count = {max(64, self._max_size // page)}")
 
-    @contextmanager
-    def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
-        """What is done with the file happens as a whole, or not. A damaged one is put aside, and another begun."""
-        try:
-            database = self._open()
-            database.execute(begin)
-            try:
-                yield database
-                database.execute("COMMIT")
-            except BaseException:
-                if database.in_transaction:
-                    with suppress(sqlite3.Error):
-                        database.execute("ROLLBACK")
-                        self._count(database)
-                raise
-        except sqlite3.DatabaseError as error:
-            if self.path is not None and is_damaged(error):
-                self._put_aside(self.path, str(error))
-            raise
+    def _opened(self, database: sqlite3.Connection) -> None:
+        self._bound(database)
+        self._count(database)
 
-    def _open(self) -> sqlite3.Connection:
-        if self._database is not None:
-            return self._database
-        reasons = []
-        for path in map(Path.absolute, self._paths):
-            try:
-                database = self._opened(path)
-            except (OSError, sqlite3.Error) as error:
-                if is_busy(error):
-                    raise
-                reasons.append(str(error) if isinstance(error, NotUsable) else f"{path}: {error}")
-            else:
-                self._database, self.path = database, path
-                self._bound(database)
-                self._count(database)
-                return database
-        raise NotUsable("; ".join(reasons) or "no place for the file of bodies is known: name one in bodies: {file: …}")
+    def _undone(self, database: sqlite3.Connection) -> None:
+        self._count(database)
 
-    def _opened(self, path: Path) -> sqlite3.Connection:
-        self._inode = inode(path)
-        try:
-            database = BODIES.connect(path)
-        except (ForeignFile, sqlite3.DatabaseError) as error:
-            if not isinstance(error, ForeignFile) and not is_damaged(error):
-                raise
-            self._put_aside(path, str(error))
-            database = BODIES.connect(path)
-        self._inode = inode(path)
-        return database
-
-    def _put_aside(self, path: Path, reason: str) -> None:
-        self.close()
-        if self._inode is not None and inode(path) != self._inode:
-            return  # another process has put it aside already
-        if self._asides == _MOST_ASIDE:
-            raise NotUsable(f"{path}: {reason}")
-        self._asides += 1
-        aside = BODIES.kind.put_aside(path)
-        sentence = "The file of bodies is damaged, or another version's: put aside, and a new one begun"
-        self.notes.append((sentence, {"path": str(path), "aside": str(aside), "reason": reason}))
+    def _nowhere(self, reasons: str) -> sqlite3.Connection:
+        raise NotUsable(reasons or "no place for the file of bodies is known: name one in bodies: {file: …}")
 
 
 def masked(entry: Entry, redact: Callable[[str], str]) -> Entry:

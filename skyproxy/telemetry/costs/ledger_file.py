@@ -6,14 +6,12 @@ import socket
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from skyproxy.telemetry.costs.entries import COUNTS, Entries
 from skyproxy.telemetry.costs.ledger_database import KEY, LEDGER
-from skyproxy.util.own_database import NotUsable
-from skyproxy.util.own_sqlite import ForeignFile, inode, is_busy, is_damaged
+from skyproxy.util.own_file import OwnFile
 
 _WRITE = (
     f"INSERT INTO spent VALUES ({', '.join('?' * (len(KEY) + len(COUNTS)))}) ON CONFLICT DO UPDATE SET "  # nosec B608
@@ -35,9 +33,6 @@ _SILENT_SECONDS = 900.0  # after which a run on another computer counts as ended
 _CLEAN_SECONDS, _KEEP_IN_MEMORY_SECONDS = 3600.0, 31 * 86_400.0
 _MOST_ROWS, _MOST_ROWS_IN_MEMORY = 3_000_000, 100_000
 """Some 400 MB, and some 15."""
-
-_MOST_ASIDE = 3
-"""Files that one process puts aside, at most."""
 
 
 class Run(NamedTuple):
@@ -75,17 +70,13 @@ class Found(NamedTuple):
     lost: int
 
 
-class LedgerFile:
-    """The file, opened when it is first needed; in memory, where none can be used.
+class LedgerFile(OwnFile):
+    """The file of costs; in memory, where none can be used.
 
-    Any method may raise ``sqlite3.Error`` or ``OSError``.
-
-    :param paths: of the file: the first that can be used is taken.
+    :param paths: see :class:`~skyproxy.util.own_file.OwnFile`.
     :param is_alive: whether there may be a process of a number on this computer.
     :param wall: the time of day, seconds since the epoch.
-    :ivar path: of the file that is used; None: it is in memory.
     :ivar keep_seconds: for how long it is kept; in memory a month at most.
-    :ivar notes: what is to be told, for people: each a sentence and its details.
     """
 
     def __init__(
@@ -96,17 +87,12 @@ class LedgerFile:
         is_alive: Callable[[int], bool],
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._paths = paths
+        super().__init__(LEDGER, paths)
         self.keep_seconds = keep_seconds
         self._run = run
         self._is_alive = is_alive
         self._wall = wall
-        self._database: sqlite3.Connection | None = None
         self._cleaned_at = 0.0
-        self._asides = 0
-        self._inode: int | None = None
-        self.path: Path | None = None
-        self.notes: list[tuple[str, dict[str, Any]]] = []
 
     @classmethod
     def for_reading(cls, path: Path, is_alive: Callable[[int], bool]) -> LedgerFile:
@@ -115,7 +101,7 @@ class LedgerFile:
         :raise ForeignFile: it is another version's, or damaged.
         """
         file = cls((), 0.0, Run("", socket.gethostname(), 0, 0.0), is_alive)
-        file._database = LEDGER.read_only(path)
+        file.take(LEDGER.read_only(path))
         return file
 
     def write(self, entries: Entries) -> None:
@@ -213,77 +199,8 @@ class LedgerFile:
             database.execute("DELETE FROM books WHERE minute < ?", (oldest,))
             database.execute("DELETE FROM runs WHERE ended IS NOT NULL AND run NOT IN (SELECT run FROM books)")
 
-    @contextmanager
-    def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
-        """What is done with the file happens as a whole, or not. A damaged one is put aside, and another begun."""
-        try:
-            database = self._open()
-            database.execute(begin)
-            try:
-                yield database
-                database.execute("COMMIT")
-            except BaseException:
-                if database.in_transaction:
-                    with suppress(sqlite3.Error):
-                        database.execute("ROLLBACK")
-                raise
-        except sqlite3.DatabaseError as error:
-            if self.path is not None and is_damaged(error):
-                self._put_aside(self.path, str(error))
-            raise
-
-    def _open(self) -> sqlite3.Connection:
-        if self._database is not None:
-            return self._database
-        reasons = []
-        for path in self._paths:
-            try:
-                self._database, self.path = self._opened(path.absolute()), path.absolute()
-                return self._database
-            except (OSError, sqlite3.Error) as error:
-                if is_busy(error):
-                    raise
-                reasons.append(str(error) if isinstance(error, NotUsable) else f"{path}: {error}")
-        self.path = None
-        self._database = LEDGER.in_memory()
+    def _nowhere(self, reasons: str) -> sqlite3.Connection:
         if reasons:
-            self.notes.append(
-                (
-                    "Costs are kept in memory alone, until skyproxy ends: name a file in proxy: {costs_file: …}",
-                    {"reason": "; ".join(reasons)},
-                )
-            )
-        return self._database
-
-    def _opened(self, path: Path) -> sqlite3.Connection:
-        self._inode = inode(path)
-        try:
-            database = LEDGER.connect(path)
-        except (ForeignFile, sqlite3.DatabaseError) as error:
-            if not isinstance(error, ForeignFile) and not is_damaged(error):
-                raise
-            self._put_aside(path, str(error))
-            database = LEDGER.connect(path)
-        self._inode = inode(path)
-        return database
-
-    def _put_aside(self, path: Path, reason: str) -> None:
-        self._let_go()
-        if self._inode is not None and inode(path) != self._inode:
-            return  # another process has put it aside already
-        if self._asides == _MOST_ASIDE:
-            raise NotUsable(f"{path}: {reason}")
-        self._asides += 1
-        aside = LEDGER.kind.put_aside(path)
-        self.notes.append(
-            (
-                "The file of costs is damaged, or another version's: put aside, and a new one begun",
-                {"path": str(path), "aside": str(aside), "reason": reason},
-            )
-        )
-
-    def _let_go(self) -> None:
-        database, self._database = self._database, None
-        if database is not None:
-            with suppress(sqlite3.Error):
-                database.close()
+            sentence = "Costs are kept in memory alone, until skyproxy ends: name a file, as proxy.costs_file"
+            self.notes.append((sentence, {"reason": reasons}))
+        return LEDGER.in_memory()

@@ -122,6 +122,18 @@ class BodyFileTests(FileCase):
         self.assertGreater(len(kept), 10)
         self.assertIsNone(file.find("r-0", "run", None))
 
+    def test_two_processes_fill_one_file(self) -> None:
+        one, other = self.file(1024 * 1024), self.file(1024 * 1024)
+        one.add([entry(1)])
+        other.add([entry(2)])
+        for number in range(3, 43):
+            one.add([entry(number, os.urandom(50_000), os.urandom(50_000))])
+        for number in range(43, 83):
+            # Neither counts what the other one has added.
+            other.add([entry(number, os.urandom(50_000), os.urandom(50_000))])
+            self.assertEqual(other.page(None, "", 1)[0].number, number)
+        self.assertLess(self.path.stat().st_size, 1024 * 1024 + 1)
+
     def test_one_that_is_as_large_as_the_file(self) -> None:
         file = self.file(1024 * 1024)
         file.add([entry(1)])
