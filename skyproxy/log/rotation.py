@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import NamedTuple
 
 from twisted.logger import Logger
@@ -22,6 +22,9 @@ _log = Logger()
 
 _AGAIN_SECONDS = 60.0
 """After a failure, the next try is made when so much time has passed."""
+
+_LOCK_SECONDS = 2.0
+"""For which a thread waits for another process or log, which has locked the folder: to rotate takes a millisecond."""
 
 _TIME = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 _OURS = re.compile(rb'\{"timestamp":"%b","level":"|%b (?:DEBUG|INFO|WARN|ERROR|CRITICAL) ' % (_TIME, _TIME))
@@ -74,9 +77,9 @@ class Rotation:
     def alone(self) -> Iterator[bool]:
         """Keep other processes from rotating a file of this folder, where the system can see to that.
 
-        Nobody waits: a program that locks the folder for reasons of its own does not stop the log.
+        A program that locks the folder for reasons of its own does not stop the log.
 
-        :return: whether this process may rotate; False: another has locked the folder.
+        :return: whether this process may rotate; False: another has locked the folder, and keeps it.
         """
         if sys.platform == "win32":
             yield True
@@ -87,7 +90,10 @@ class Rotation:
             yield True  # nobody can tell
             return
         try:
-            yield _lock(folder)
+            is_free = _lock(folder)
+            if not is_free:
+                self._fail("another program has locked its folder")
+            yield is_free
         finally:
             os.close(folder)
 
@@ -98,23 +104,29 @@ class Rotation:
             if limits is not None:
                 _rename(Path(os.path.realpath(self._path)), limits.keep)
         except OSError as error:
-            if self._failed_at is None:
-                reason = error.strerror or str(error)
-                _log.warn("A log file cannot be rotated, it grows on", file=str(self._path), reason=reason)
-            self._failed_at = self._clock()
+            self._fail(error.strerror or str(error))
         else:
             self._failed_at = None
 
+    def _fail(self, reason: str) -> None:
+        if self._failed_at is None:
+            _log.warn("A log file cannot be rotated, it grows on", file=str(self._path), reason=reason)
+        self._failed_at = self._clock()
+
 
 def _lock(folder: int) -> bool:
-    """Lock *folder*, a descriptor. False: another process has."""
-    if sys.platform != "win32":
+    """Lock *folder*, a descriptor, for which others may have to be waited. False: they keep it."""
+    until = monotonic() + _LOCK_SECONDS
+    while sys.platform != "win32":
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
         except BlockingIOError:
-            return False
+            if monotonic() >= until:
+                return False
+            sleep(0.005)
         except OSError:
-            return True  # this file system has no locks
+            break  # this file system has no locks
     return True
 
 

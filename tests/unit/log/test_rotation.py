@@ -196,11 +196,15 @@ class RotationTests(SynchronousTestCase):
     def test_who_locks_the_folder_does_not_stop_the_log(self) -> None:
         if sys.platform == "win32":
             raise SkipTest("Windows has no such lock")
+        self.patch(rotation, "_LOCK_SECONDS", 0.01)
         folder = os.open(self.folder, os.O_RDONLY)
         fcntl.flock(folder, fcntl.LOCK_EX)
         self.write(*range(5))
         self.assertEqual(self.kept("skyproxy.log"), list(range(5)))
+        self.assertEqual(len(self.said), 1)
+        self.assertIn("another program has locked its folder", self.said[0])
         os.close(folder)
+        self.now = 61.0
         self.write(5)
         self.assertEqual(self.kept("skyproxy.log"), [5])
         self.assertEqual(self.kept("skyproxy.log.1"), list(range(5)))
