@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -85,9 +86,15 @@ NOT_ON_STOCK_WIRE = {
 }
 """What shows that skyproxy's wire does more than Twisted's, and so is left out with Twisted's; and why."""
 
-BY_FILE = ("-n", "4", "--dist", "loadfile", "-v", "-rs", "--durations=5")
+BY_FILE = ("-n", "4", "--dist", "loadfile", "-v", "-rsfE", "--durations=5")
 """A file's tests share its processes. Much of their time they wait, so that two cores run four of them. Tests that are
 skipped tell what they miss."""
+
+FAILURE = re.compile(r"(?:FAILED|ERROR) (tests/\S+\.py::.+?)(?: - .*)?")
+"""pytest's line, at the end, for a test that failed."""
+
+FEW = 5
+"""How many tests that failed are tried once more."""
 
 ANNOUNCEMENT = re.compile(r"tests/\S+\.py::\S+ ?")
 """pytest-xdist's line for a test that begins; it shows another when the test is over."""
@@ -95,7 +102,7 @@ ANNOUNCEMENT = re.compile(r"tests/\S+\.py::\S+ ?")
 
 class Run(NamedTuple):
     """:ivar about: for ``--help``.
-    :ivar arguments: of the interpreter's ``-m``.
+    :ivar arguments: of the interpreter's ``-m``; where the tests are comes last.
     :ivar settings: of the environment.
     """
 
@@ -107,7 +114,7 @@ class Run(NamedTuple):
 RUNS = {
     "unit": Run(
         "the unit tests, by pytest",
-        ("pytest", "-q", "-rs", "-p", "no:twisted", "-n", "2", "tests/unit"), {},
+        ("pytest", "-q", "-rsfE", "-p", "no:twisted", "-n", "2", "tests/unit"), {},
     ),
     "e2e": Run("the tests on real processes", ("pytest", *BY_FILE, "tests/e2e"), {}),
     "stock": Run(
@@ -154,23 +161,52 @@ def left_out() -> list[str]:
     return missed
 
 
-def passes(name: str) -> bool:
-    """Do the run of this name, its lines shown as they come; whether it passed."""
-    run = RUNS[name]
-    print(f"{name}: begins: {run.about}", flush=True)
-    began = time.monotonic()
+class Outcome(NamedTuple):
+    """What became of a run.
+
+    :ivar failed: the tests that failed, also when they were alone; or the run itself.
+    :ivar unsteady: those that failed beside others, and passed alone.
+    """
+
+    failed: list[str]
+    unsteady: list[str]
+
+
+def shown(name: str, arguments: Sequence[str]) -> tuple[int, list[str]]:
+    """Do a run of this name, its lines shown as they come; its exit code, and the tests that failed."""
+    # Without bytecode, each of a thousand processes would compile the same modules anew.
+    kept = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    failures: list[str] = []
     with subprocess.Popen(
-        [sys.executable, "-m", *run.arguments], cwd=ROOT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", **run.settings},
+        [sys.executable, "-m", *arguments], cwd=ROOT,
+        env={**kept, "PYTHONUNBUFFERED": "1", **RUNS[name].settings},
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
     ) as child:  # fmt: skip
         assert child.stdout is not None
-        for line in child.stdout:
-            if not ANNOUNCEMENT.fullmatch(line.rstrip()):
-                print(f"{name}: {line.rstrip()}", flush=True)
-    passed = child.returncode == 0
-    print(f"{name}: {'passed' if passed else 'FAILED'} after {time.monotonic() - began:.0f} s", flush=True)
-    return passed
+        for line in map(str.rstrip, child.stdout):
+            if not ANNOUNCEMENT.fullmatch(line):
+                print(f"{name}: {line}", flush=True)
+            if failure := FAILURE.fullmatch(line):
+                failures.append(failure[1])
+    return child.returncode, failures
+
+
+def outcome_of(name: str) -> Outcome:
+    """Do the run of this name. A few tests that fail are tried once more, alone: those that pass then depend on what
+    runs beside them. They are named at the end, to be mended."""
+    print(f"{name}: begins: {RUNS[name].about}", flush=True)
+    began = time.monotonic()
+    code, failures = shown(name, RUNS[name].arguments)
+    outcome = Outcome(failures or [f"{name}, which ended with {code}"] if code else [], [])
+    if code and 0 < len(failures) <= FEW:
+        print(f"{name}: once more, alone: {', '.join(failures)}", flush=True)
+        code, again = shown(name, (*RUNS[name].arguments[:-1], "-n", "0", *failures))
+        if not code:
+            outcome = Outcome([], failures)
+        elif again:
+            outcome = Outcome(again, [each for each in failures if each not in again])
+    print(f"{name}: {'FAILED' if outcome.failed else 'passed'} after {time.monotonic() - began:.0f} s", flush=True)
+    return outcome
 
 
 def main() -> int:
@@ -197,7 +233,13 @@ def main() -> int:
     if "e2e" in names:
         for what in left_out():
             print(f"left out: {what}", flush=True)
-    failed = [name for name in names if not passes(name)]
+    outcomes = {name: outcome_of(name) for name in names}
+    for name, outcome in outcomes.items():
+        for test in outcome.unsteady:
+            print(f"unsteady: {name}: {test} failed beside others, and passed alone", flush=True)
+        for test in outcome.failed:
+            print(f"FAILED: {name}: {test}", flush=True)
+    failed = [name for name, outcome in outcomes.items() if outcome.failed]
     print(f"FAILED: {', '.join(failed)}" if failed else f"all passed: {', '.join(names)}", flush=True)
     return 1 if failed else 0
 

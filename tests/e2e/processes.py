@@ -30,11 +30,14 @@ machine; so what must not be waited for takes longer."""
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process's environment, without settings of skyproxy's, so that tests do not depend on who runs them."""
+    """This process's environment, without settings of skyproxy's, so that tests do not depend on who runs them; and
+    without what forbids compiled modules: hundreds of processes would compile the same ones, half a second each."""
     kept = {
         k: v
         for k, v in os.environ.items()
-        if not k.startswith("SKYPROXY_") and not k.upper().endswith(("_API_KEY", "_PROXY"))
+        if not k.startswith("SKYPROXY_")
+        and not k.upper().endswith(("_API_KEY", "_PROXY"))
+        and k != "PYTHONDONTWRITEBYTECODE"
     }
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **more}
 
