@@ -121,7 +121,7 @@ RUNS = {
         "those of them that speak HTTP, with Twisted's own",
         ("pytest", *BY_FILE, *NOT_ON_STOCK_WIRE, "tests/e2e"), {"SKYPROXY_TEST_WIRE": "stock"},
     ),
-    "trial": Run("the unit tests, by trial", ("twisted.trial", "--reporter=text", "tests.unit"), {}),
+    "trial": Run("the unit tests, by trial", ("twisted.trial", "-j2", "--reporter=text", "tests.unit"), {}),
 }  # fmt: skip
 DEFAULT = ("unit", "e2e", "stock")
 

@@ -70,7 +70,7 @@ EXECUTED = {
     r"skyproxy init --import FOLDER-OR-FILE": "with the sample in the place of FOLDER-OR-FILE",
     r"mkdir config && cp skyproxy/config/sample/.*": "in a copy of the checkout, and what it made is checked",
     r"twistd \[-n\] \[--pidfile F\] skyproxy .*": "with what the brackets offer",
-    r"\.venv/bin/python -m pytest -q -p no:twisted tests/unit/formats": "as it stands",
+    r"\.venv/bin/python -m pytest -q -p no:twisted tests/unit/log": "as it stands",
     r"\.venv/bin/python -m tests\.benchmarks": "with --help: a run takes an hour",
 }
 """What is executed, by patterns of whole lines, and how."""

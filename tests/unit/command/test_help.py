@@ -1,0 +1,22 @@
+"""What each command says of itself."""
+
+from __future__ import annotations
+
+from click.testing import CliRunner
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.command.main import COMMANDS, skyproxy
+
+
+class HelpTests(SynchronousTestCase):
+    """``skyproxy --help``, and that of each command."""
+
+    def test_each_command_is_listed_and_has_its_own(self) -> None:
+        listed = CliRunner().invoke(skyproxy, ["--help"])
+        self.assertEqual(listed.exit_code, 0)
+        for command in COMMANDS:
+            with self.subTest(command=command):
+                self.assertIn(f"\n  {command} ", listed.output)
+                told = CliRunner().invoke(skyproxy, [command, "--help"])
+                self.assertEqual(told.exit_code, 0, told.output)
+                self.assertIn("--help", told.output)
