@@ -4,8 +4,10 @@ A stream begins with a ``snapshot`` (``now``, the newest 100 ``requests``, the n
 ``now`` once a second, ``requests`` (those that are over since, and those under way) and ``log`` up to four times a
 second where something is new, and ``beat`` every five seconds. ``bye`` is the last one when the process stops.
 
-Each event is made once for all who listen. A client that does not read is sent nothing, and nothing is kept for it:
-when it reads again it gets a new snapshot. Without a listener there is no timer, and no line of the log is made.
+Whoever looks must not cost those who ask: each event and each snapshot of a tick is made once for all who listen, and
+goes to each with one write. What comes faster than anybody reads comes once a second, the newest of it, with the number
+of what was left out. A client that does not read is sent nothing, and nothing is kept for it: when it reads again it
+gets a new snapshot. Without a listener there is no timer, and no line of the log is made.
 """
 
 from __future__ import annotations
@@ -25,20 +27,26 @@ from skyproxy.log.live_lines import LiveLines
 from skyproxy.pipeline.client import Client
 from skyproxy.web import shapes
 from skyproxy.web.observations import Observations
+from skyproxy.web.throttle import Throttle
 
 Topic = Literal["now", "requests", "log"]
 TOPICS: tuple[Topic, ...] = get_args(Topic)
 
 TICK_SECONDS = 0.25
-NOW_TICKS = 4
+NOW_TICKS, BUSY_NOW_TICKS = 4, 8
+BUSY_REQUESTS = 500
+"""Requests between two ``now``, from which on the next comes later: each of them is looked at."""
+
 BEAT_TICKS = 20
 SNAPSHOT_TICKS = 8
 """Ticks between two snapshots for one client that reads too slowly."""
 
 MOST_STREAMS = 32
 FIRST_ROWS = 100
-TICK_ROWS = 40
-"""That come with one tick, the newest: more than anybody reads. `/api/requests` has the others."""
+TICK_ROWS, TICK_LINES = 40, 50
+"""Requests and lines of the log a tick, beyond which the newest of them come once a second: more than anybody reads.
+`/api/requests` and the log have the others.
+"""
 
 SEND_BUFFER_BYTES = 64 * 1024
 """That the system buffers for one client, so that one that does not read is noticed soon."""
@@ -97,7 +105,13 @@ class EventStreams:
         self._ticks = 0
         self._number = 0
         """Of the newest request that the listeners know."""
-        self._under_way = b""
+        self._under_way: list[Any] = []
+        """What they know of those under way."""
+        self._next_now = self._number_of_now = 0
+        """The tick at which ``now`` is told next, and the number of the newest request that it told of."""
+        self._rows, self._log_lines = Throttle(TICK_ROWS), Throttle(TICK_LINES)
+        self._snapshots: dict[frozenset[str], bytes] = {}
+        """Of this tick, by topics."""
         self._closed = False
 
     def __len__(self) -> int:
@@ -144,7 +158,9 @@ class EventStreams:
     def _begin(self) -> None:
         """The first has come."""
         self._observations.refresh()
-        self._number, self._under_way = self._observations.newest, b""
+        self._number, self._under_way = self._observations.newest, []
+        self._number_of_now = self._number
+        self._next_now = (self._ticks // NOW_TICKS + 1) * NOW_TICKS
         self._lines.skip()
         self._lines.wanted(True)
         self._timer = self._clock.callLater(TICK_SECONDS, self._tick)
@@ -163,14 +179,16 @@ class EventStreams:
         if not self._listeners and self._timer is not None:
             self._timer.cancel()
             self._timer = None
+            self._snapshots.clear()
             self._lines.wanted(False)
 
     def _tick(self) -> None:
         # The next one comes first: an error in this one must not end the stream.
         self._timer = self._clock.callLater(TICK_SECONDS, self._tick)
         self._ticks += 1
+        self._snapshots.clear()
         events = self._events()
-        snapshots: dict[frozenset[str], bytes] = {}
+        parts: dict[frozenset[str], bytes] = {}
         for each in list(self._listeners):
             if each.paused:
                 each.missed = True
@@ -178,45 +196,69 @@ class EventStreams:
                 if self._ticks >= each.next_snapshot:
                     each.missed = False
                     each.next_snapshot = self._ticks + SNAPSHOT_TICKS
-                    if each.topics not in snapshots:
-                        snapshots[each.topics] = self._snapshot(each.topics)
-                    each.client.write(snapshots[each.topics])
-            else:
-                data = b"".join([event for topic, event in events if topic in each.topics or not topic])
-                if data:
-                    each.client.write(data)
+                    each.client.write(self._snapshot(each.topics))
+            elif events:
+                if each.topics not in parts:
+                    parts[each.topics] = b"".join([data for topic, data in events if not topic or topic in each.topics])
+                if parts[each.topics]:
+                    each.client.write(parts[each.topics])
 
     def _events(self) -> list[tuple[str, bytes]]:
         """What is new since the last tick, by topic; without one it is for all."""
         wanted = frozenset().union(*(each.topics for each in self._listeners))
-        observations, events = self._observations, []
-        if "requests" in wanted:
-            observations.refresh()
-            rows = observations.rows_since(self._number, TICK_ROWS)
-            under_way = observations.under_way()
-            self._number = observations.newest
-            ids = encode({"ids": [each["id"] for each in under_way]})
-            if rows or under_way or ids != self._under_way:
-                self._under_way = ids
-                told = {"v": shapes.VERSION, "requests": rows, "under_way": under_way, "newest": self._number}
+        events, under_way = [], None
+        if "requests" in wanted and self._rows.is_due(self._ticks):
+            under_way = self._observations.under_way()
+            told = self._new_requests(under_way)
+            if told is not None:
                 events.append(("requests", self._event("requests", told)))
-        if "now" in wanted and self._ticks % NOW_TICKS == 0:
-            events.append(("now", self._event("now", observations.now())))
-        if "log" in wanted and self._lines.newest > self._lines.taken:
-            missed, lines = self._lines.take()
-            data = b'{"v":1,"missed":%d,"newest":%d,"lines":[%b]}' % (missed, self._lines.taken, b",".join(lines))
-            events.append(("log", self._raw_event("log", data)))
+        if "now" in wanted and self._ticks >= self._next_now:
+            events.append(("now", self._event("now", self._observations.now(under_way))))
+            before, self._number_of_now = self._number_of_now, self._observations.newest
+            ticks = BUSY_NOW_TICKS if self._number_of_now - before > BUSY_REQUESTS else NOW_TICKS
+            self._next_now = (self._ticks // ticks + 1) * ticks
+        if "log" in wanted and self._log_lines.is_due(self._ticks):
+            most = self._log_lines.passing(self._ticks, self._lines.newest - self._lines.taken)
+            if most:
+                missed, lines = self._lines.take(most)
+                data = b'{"v":1,"missed":%d,"newest":%d,"lines":[%b]}' % (missed, self._lines.taken, b",".join(lines))
+                events.append(("log", self._raw_event("log", data)))
         if self._ticks % BEAT_TICKS == 0:
             events.append(("", self._event("beat", {"v": shapes.VERSION})))
         return events
 
+    def _new_requests(self, under_way: list[dict[str, Any]]) -> dict[str, Any] | None:
+        """The requests that are over since the last look, and those under way; None: there is nothing new."""
+        self._observations.refresh()
+        before, self._number = self._number, self._observations.newest
+        over = self._number - before
+        rows = self._observations.rows_since(before, self._rows.passing(self._ticks, over))
+        # That time goes on everybody knows.
+        known, self._under_way = self._under_way, [{**row, "at": None, "seconds": None} for row in under_way]
+        if not over and self._under_way == known:
+            return None
+        return {
+            "v": shapes.VERSION,
+            "requests": rows,
+            "left_out": over - len(rows),
+            "under_way": under_way,
+            "newest": self._number,
+        }
+
     def _snapshot(self, topics: frozenset[str]) -> bytes:
+        """One that tells at least all that was told with the last tick."""
+        if topics not in self._snapshots:
+            self._snapshots[topics] = self._new_snapshot(topics)
+        return self._snapshots[topics]
+
+    def _new_snapshot(self, topics: frozenset[str]) -> bytes:
         told: dict[str, Any] = {"v": shapes.VERSION, "boot": self._boot, "topics": sorted(topics)}
+        under_way = self._observations.under_way()
         if "now" in topics:
-            told["now"] = self._observations.now()
+            told["now"] = self._observations.now(under_way)
         if "requests" in topics:
             told["requests"] = self._observations.rows(FIRST_ROWS)
-            told["under_way"] = self._observations.under_way()
+            told["under_way"] = under_way
             told["newest"] = self._observations.newest
         if "log" not in topics:
             return self._event("snapshot", told)

@@ -20,6 +20,7 @@ from skyproxy.web import shapes
 from skyproxy.web.accounts import Accounts
 from skyproxy.web.bodies import Bodies
 from skyproxy.web.numbers import whole_number
+from skyproxy.web.shared_answers import SharedAnswers
 from skyproxy.web.snapshots import Observed, snapshot_of
 
 MOST_UNDER_WAY = 20
@@ -44,12 +45,16 @@ class Observations:
         self._observed = observed
         self._samples = Samples(observed.ring)
         self._steady = SteadyHealth()
+        self._shared = SharedAnswers(observed.seconds, lambda: observed.ring.total)
 
-    def now(self) -> dict[str, Any]:
-        """How all is."""
+    def now(self, under_way: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+        """How all is.
+
+        :param under_way: what :meth:`under_way` has just given, where it has.
+        """
         snapshot = snapshot_of(self._observed, self._samples)
         health = self._steady.look(all_health(snapshot), self._observed.seconds())
-        now = shapes.now(snapshot, health, self._under_way())
+        now = shapes.now(snapshot, health, self.under_way() if under_way is None else under_way)
         return {**now, "budgets": budgets(self._observed.sources.gate)}
 
     def budgets(self) -> dict[str, Any]:
@@ -65,8 +70,13 @@ class Observations:
         :raise InvalidRequest: a number is none, or nothing can be sorted by that.
         """
         self._observed.sources.refresh()
-        ring = self._observed.ring
-        return shapes.requests(search(ring, _query(query), self._background()), len(ring))
+        ring, asked, background = self._observed.ring, _query(query), self._background()
+
+        def answer() -> dict[str, Any]:
+            return shapes.requests(search(ring, asked, background), len(ring))
+
+        told: dict[str, Any] = self._shared.get((asked, background), answer, timeless=True)
+        return told
 
     def request(self, request_id: str, query: bytes = b"") -> dict[str, Any]:
         """All that is known of one request.
@@ -107,8 +117,14 @@ class Observations:
         minutes = whole_number(parse_qs(query.decode("latin-1")), "minutes")
         seconds = 60.0 * min(max(60 if minutes is None else minutes, 1), LONGEST_MINUTES)
         self._observed.sources.refresh()
-        samples = list(self._samples.all())
-        return shapes.series(series_of(samples, self._observed.wall(), seconds, self._background()), samples)
+        background = self._background()
+
+        def answer() -> dict[str, Any]:
+            samples = list(self._samples.all())
+            return shapes.series(series_of(samples, self._observed.wall(), seconds, background), samples)
+
+        told: dict[str, Any] = self._shared.get((seconds, background), answer, timeless=False)
+        return told
 
     def rows(self, most: int) -> list[dict[str, Any]]:
         """The newest *most* requests that are over."""
@@ -121,7 +137,8 @@ class Observations:
 
     def under_way(self) -> list[dict[str, Any]]:
         """The requests that are under way, the oldest ones."""
-        return [shapes.row(facts) for facts in self._under_way()]
+        contexts = sorted(self._observed.under_way(), key=lambda context: context.started)
+        return [shapes.row(self._facts(context)) for context in contexts[:MOST_UNDER_WAY]]
 
     @property
     def newest(self) -> int:
@@ -131,10 +148,6 @@ class Observations:
     def refresh(self) -> None:
         """Have what is over be counted."""
         self._observed.sources.refresh()
-
-    def _under_way(self) -> list[Facts]:
-        contexts = sorted(self._observed.under_way(), key=lambda context: context.started)
-        return [self._facts(context) for context in contexts[:MOST_UNDER_WAY]]
 
     def _facts(self, context: Any) -> Facts:
         return self._observed.facts(context, self._observed.seconds(), self._observed.wall())

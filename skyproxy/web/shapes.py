@@ -132,10 +132,11 @@ def series(points: Sequence[Point], samples: Sequence[Sample]) -> dict[str, Any]
     }
 
 
-def now(snapshot: Snapshot, health: Mapping[str, SlotHealth], under_way: list[Facts]) -> dict[str, Any]:
+def now(snapshot: Snapshot, health: Mapping[str, SlotHealth], under_way: list[dict[str, Any]]) -> dict[str, Any]:
     """How all is.
 
     :param health: how each slot is.
+    :param under_way: rows.
     """
     providers = {each.name: each for each in snapshot.providers}
     first, *more = sentences_of(snapshot, health)
@@ -149,7 +150,7 @@ def now(snapshot: Snapshot, health: Mapping[str, SlotHealth], under_way: list[Fa
         "more": [_sentence(each) for each in more],
         "slots": [_slot(slot, health[slot.name], providers) for slot in snapshot.slots],
         "providers": [_provider(each, snapshot) for each in snapshot.providers],
-        "under_way": [row(each) for each in under_way],
+        "under_way": under_way,
         "under_way_count": snapshot.under_way,
         "lag_p99": _seconds(snapshot.lag_p99),
         "log_lost": snapshot.log_lost,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import http.client
-import os
 import re
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+_SCHEDULER_CLOCK = 2
 
 _LAG = "skyproxy_event_loop_lag_seconds"
 
@@ -22,9 +23,9 @@ def resident(pid: int) -> int:
 
 
 def processor_seconds(pid: int) -> float:
-    """Of the process's threads together, since it began."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Of the process's threads together, since it began, to a nanosecond."""
+    # As clock_getcpuclockid(3) makes it: the table of processes counts in hundredths of a second.
+    return time.clock_gettime((~pid << 3) | _SCHEDULER_CLOCK)
 
 
 class HealthProbe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -215,6 +216,20 @@ def test_rows_stay_while_somebody_reads(stage: Stage, start: Starter) -> None:
         assert after == before
         fresh.click()
         expect(table.locator("tr[aria-rowindex='2'] a")).to_have_attribute("href", re.compile("new-13"))
+
+
+def test_requests_that_came_too_quickly_are_counted(stage: Stage) -> None:
+    kept = call(stage.proxy, "GET", "/api/requests").json()
+    row = {**kept["requests"][0], "number": kept["requests"][0]["number"] + 1001}
+    told = {"v": 1, "boot": "b", "topics": [], "requests": [row], "under_way": [], "newest": row["number"], "log": []}
+    event = f"id: b-1\nevent: snapshot\ndata: {json.dumps({**told, 'newest_line': 0})}\n\n"
+    with opened(stage.browser, f"{stage.url}#/costs", quiet=False) as tab:
+        page = tab.page
+        page.route("**/api/events*", lambda route: route.fulfill(body=event, content_type="text/event-stream"))
+        page.goto(f"{stage.url}#/requests")
+        page.reload()
+        expect(page.get_by_text("1,000 more ended in between, too many at once to be listed")).to_be_visible()
+        expect(page.get_by_role("button", name="Show the newest")).to_be_visible()
 
 
 def test_the_log(stage: Stage) -> None:

@@ -108,9 +108,9 @@ function heard(message) {
   if (message.event === 'hello') {
     // A tab is new: the one with the stream tells it what it knows.
     if (source && state.now) {
-      const {now, rows, underWay, newest, lines, newestLine, boot} = state;
+      const {now, rows, underWay, seenAt, newest, lines, newestLine, boot} = state;
       const log = lines.slice(-FIRST_LINES);
-      const data = {now, requests: rows.slice(0, 100), under_way: underWay, newest, log, newest_line: newestLine, boot, again: true};
+      const data = {now, requests: rows.slice(0, 100), under_way: underWay, seen_at: seenAt, newest, log, newest_line: newestLine, boot, again: true};
       channel.postMessage({event: 'snapshot', data});
     }
   } else if (!source && !(message.data.again && state.now)) {
@@ -144,7 +144,8 @@ function snapshot(state, data) {
     state.rows = merged(data.requests, known);
     state.newest = data.newest;
     state.underWay = data.under_way;
-    state.seenAt = Date.now();
+    // Another tab may have heard of them some time ago: they are told again only when they have gone on.
+    state.seenAt = data.seen_at ?? Date.now();
   }
   if (data.log) firstLines(state, data);
   state.boot = data.boot;
@@ -169,6 +170,11 @@ export function merged(fresh, known) {
   const rows = new Map(known.map((row) => [row.number, row]));
   for (const row of fresh) rows.set(row.number, row);
   return [...rows.values()].sort((one, other) => other.number - one.number).slice(0, MOST_ROWS);
+}
+
+/** How many requests ended between the first and the last of *rows* without being among them: too many came at once. */
+export function leftOut(rows) {
+  return rows.length ? rows[0].number - rows.at(-1).number + 1 - rows.length : 0;
 }
 
 function log(state, lines, missed, newest) {

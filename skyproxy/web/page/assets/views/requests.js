@@ -3,7 +3,7 @@
 import {get} from '../api.js';
 import {button, h, replace, show, write} from '../dom.js';
 import {count, duration, money, time, UNKNOWN} from '../format.js';
-import {merged} from '../live.js';
+import {leftOut, merged} from '../live.js';
 import {windowed} from '../rows.js';
 import {CLASSES, outcome} from '../words.js';
 
@@ -61,6 +61,8 @@ export function make({query: given}) {
     else load();
   }, {class: 'fresh'});
   const none = h('p', {class: 'none muted'});
+  const between = h('span');
+  const gaps = h('p', {class: 'secondary muted'}, between, ' ', button('Show the newest', () => load()));
   const problem = h('p', {class: 'tone', 'data-tone': 'bad', role: 'alert'});
   const table = windowed({
     caption: 'Requests', columns: COLUMNS, make: tableRow, end: more, sort: (by) => sort(by, by === order.sort && !order.up ? 'up' : 'down'), height: () => (phone.matches ? 56 : 32),
@@ -78,10 +80,9 @@ export function make({query: given}) {
     'div', {class: 'list'}, h('h1', null, 'Requests'),
     h('div', {class: 'tools'}, search, selects.map((each) => each.node), sorts),
     h('div', {class: 'tools', role: 'group', 'aria-label': 'Outcome'}, classes.map((each) => each.node)),
-    problem, h('div', {class: 'under'}, fresh, table.node), none,
+    problem, h('div', {class: 'under'}, fresh, table.node), gaps, none,
   );
-  show(fresh, false);
-  show(problem, false);
+  for (const each of [fresh, gaps, problem]) show(each, false);
 
   function filter(name, value) {
     if (query[name] === value) return;
@@ -178,7 +179,8 @@ export function make({query: given}) {
   }
 
   function tellPending() {
-    const many = live() ? pending.length : Math.max(0, matching - ended);
+    const all = pending.length && rows.length && !filtered() ? pending[0].number - rows[0].number : pending.length;
+    const many = live() ? all : Math.max(0, matching - ended);
     write(fresh, `${count(many)} new ${live() ? '↑' : '↻'}`);
     show(fresh, many > 0);
   }
@@ -211,6 +213,9 @@ export function make({query: given}) {
     refreshed = Date.now();
     table.set(rows, Math.max(matching, rows.length));
     tellPending();
+    const many = live() && !filtered() ? leftOut(rows) : 0;
+    write(between, `${count(many)} more ended in between, too many at once to be listed as they came.`);
+    show(gaps, many > 0);
     show(table.node, rows.length > 0);
     show(none, known && !rows.length);
     if (known && !rows.length) {
