@@ -43,10 +43,12 @@ NOT_ON_STOCK_WIRE = {
     **{
         f"--ignore=tests/e2e/test_{name}.py": "likewise"
         for name in (
+            "access",
             "actions",
             "activation",
             "bodies",
             "budgets",
+            "cache",
             "capacity",
             "clock",
             "command",
@@ -58,6 +60,8 @@ NOT_ON_STOCK_WIRE = {
             "docs_lines",
             "features",
             "front",
+            "instruments",
+            "limits",
             "listen",
             "log",
             "log_trouble",
@@ -72,15 +76,21 @@ NOT_ON_STOCK_WIRE = {
             "reload_broken",
             "resilience",
             "service",
+            "shared_limits",
             "should_retry",
             "spans",
             "start",
             "timelines",
             "tokens",
             "trust",
+            "upgrade",
             "watch",
+            "whatif",
             "windows",
             "with_game",
+            "workers",
+            "workers_shares",
+            "workers_told",
         )
     },
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -19,6 +19,7 @@ from skyproxy.http.loop.worker_thread import Worker
 from skyproxy.telemetry.bodies.body_file import BodyFile, Found, Row, masked
 from skyproxy.telemetry.bodies.entry import Entry, Text
 from skyproxy.telemetry.bodies.recording import Allowance, Recording
+from skyproxy.telemetry.file_thread import FileThread
 from skyproxy.telemetry.records import RequestRecord
 
 _log = Logger()
@@ -29,11 +30,9 @@ WRITE_SECONDS = 0.5
 CLEAN_SECONDS = 60.0
 """Between two looks for bodies that are too old."""
 
-_WARN_AGAIN_SECONDS = 300.0
+_TROUBLE = "The file of bodies cannot be used: what requests and answers said is not kept"
 _GOOD = frozenset({"ok", "cancelled"})
 """Outcomes of requests that did not fail."""
-
-_T = TypeVar("_T")
 
 
 class Asked(Protocol):
@@ -109,17 +108,18 @@ class BodyLog:
         self._run = run
         self._redactor = redactor
         self._wall = wall
-        self._worker = worker or Worker(reactor, "the bodies in SQLite")
         self._allowance = Allowance()
         self._waiting: list[Entry] = []
         self._timer: Any = None
         self._cleaned_at: float | None = None
-        self._warned_at: float | None = None
         self._open = False
         self.settings = settings
         self.lost = 0
         self.since: float | None = None
         self._file = BodyFile(paths, settings.bodies.max_size)
+        self._thread = FileThread(
+            reactor, worker or Worker(reactor, "the bodies in SQLite"), self._file, _log, _TROUBLE
+        )
 
     # Its life.
 
@@ -138,14 +138,14 @@ class BodyLog:
         elif self.since is None:
             self.since = self._wall()
         if self._open and settings.bodies.max_size != size:
-            self._do(lambda: self._file.limit(settings.bodies.max_size)).addErrback(self._warn)
+            self._thread.do(lambda: self._file.limit(settings.bodies.max_size)).addErrback(self._thread.warn)
 
     def flush(self) -> Deferred[None]:
         """Write what is there; fires when that is done, however it went."""
         if not self._open or self.since is None:
             return succeed(None)
         self._write()
-        return self._do(lambda: None)
+        return self._thread.do(lambda: None)
 
     def close(self, patience: float) -> Deferred[None]:
         """Write what is left.
@@ -159,7 +159,7 @@ class BodyLog:
             return succeed(None)
         self._write()
         self._open = False
-        return self._worker.end(self._file.close).addTimeout(patience, self._reactor).addErrback(self._warn)
+        return self._thread.end(self._file.close).addTimeout(patience, self._reactor).addErrback(self._thread.warn)
 
     # Of each request.
 
@@ -223,7 +223,7 @@ class BodyLog:
         self._write()
         if not self._open:
             return succeed(None)
-        return self._do(lambda: self._file.find(request_id, self._run, number) if self._file.exists else None)
+        return self._thread.do(lambda: self._file.find(request_id, self._run, number) if self._file.exists else None)
 
     def page(self, before: int | None, outcome: str, limit: int) -> Deferred[Page]:
         """The newest requests whose bodies are kept; see :meth:`BodyFile.page`."""
@@ -237,7 +237,7 @@ class BodyLog:
             rows = self._file.page(before, outcome, limit)
             return Page(rows, self._file.count, self._file.total, self._file.path)
 
-        return self._do(read)
+        return self._thread.do(read)
 
     # How it writes.
 
@@ -252,7 +252,7 @@ class BodyLog:
         """Remove what is too old, now and while there is a file."""
         self._cleaned_at = self._reactor.seconds()
         oldest = self._wall() - self.settings.bodies.keep
-        self._do(lambda: self._file.forget_before(oldest)).addErrback(self._warn)
+        self._thread.do(lambda: self._file.forget_before(oldest)).addErrback(self._thread.warn)
 
     def _write(self) -> None:
         entries, self._waiting = self._waiting, []
@@ -269,26 +269,6 @@ class BodyLog:
 
         def failed(failure: Failure) -> None:
             self.lost += len(entries)
-            self._warn(failure)
+            self._thread.warn(failure)
 
-        self._do(write).addBoth(over).addErrback(failed)
-
-    def _do(self, job: Callable[[], _T]) -> Deferred[_T]:
-        """Have *job* done in the thread, and tell what there is to be told."""
-
-        def tell(result: Any) -> Any:
-            while self._file.notes:
-                sentence, details = self._file.notes.pop(0)
-                _log.warn(sentence, **details)
-            return result
-
-        return self._worker.do(job).addBoth(tell)
-
-    def _warn(self, failure: Failure) -> None:
-        now = self._reactor.seconds()
-        if self._warned_at is None or now - self._warned_at >= _WARN_AGAIN_SECONDS:
-            self._warned_at = now
-            _log.warn(
-                "The file of bodies cannot be used: what requests and answers said is not kept",
-                error=f"{type(failure.value).__name__}: {failure.value}",
-            )
+        self._thread.do(write).addBoth(over).addErrback(failed)

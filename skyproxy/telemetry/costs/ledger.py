@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -18,6 +18,7 @@ from skyproxy.telemetry.costs.entries import Book, Collector, Entries
 from skyproxy.telemetry.costs.ledger_file import LedgerFile, Run
 from skyproxy.telemetry.costs.periods import Period
 from skyproxy.telemetry.costs.reading import read_book, read_costs
+from skyproxy.telemetry.file_thread import FileThread
 
 _log = Logger()
 
@@ -27,9 +28,7 @@ INTERVAL_SECONDS = 5.0
 SOON_SECONDS = 1.0
 """After which something is written when nothing has been for long."""
 
-_WARN_AGAIN_SECONDS = 300.0
-
-_T = TypeVar("_T")
+_TROUBLE = "The file of costs cannot be written to: what is counted waits in memory"
 
 
 class Ledger:
@@ -60,7 +59,9 @@ class Ledger:
         run = Run(boot, socket.gethostname(), os.getpid(), wall())
         self._on_disk = bool(paths)
         self._file = LedgerFile(paths, keep_days * 86_400.0, run, is_alive, wall)
-        self._worker = worker or Worker(reactor, "the ledger in SQLite")
+        self._thread = FileThread(
+            reactor, worker or Worker(reactor, "the ledger in SQLite"), self._file, _log, _TROUBLE
+        )
         self._collector = Collector(self._schedule)
         self.completed = self._collector.add
         self._timer: Any = None
@@ -69,7 +70,6 @@ class Ledger:
         """That of this minute, until it is written."""
         self._writing = self._closed = False
         self._written_at = -INTERVAL_SECONDS
-        self._warned_at: float | None = None
         self.unwritten = 0
 
     # Of each request.
@@ -89,7 +89,7 @@ class Ledger:
     def open(self) -> None:
         """See what earlier processes have left. From now on there may be a thread."""
         if self._on_disk:
-            self._do(self._file.find_lost).addErrback(self._warn)
+            self._thread.do(self._file.find_lost).addErrback(self._thread.warn)
 
     def keep(self, days: int) -> None:
         """For how long it is kept from now on."""
@@ -100,7 +100,7 @@ class Ledger:
         if self._closed or not self._on_disk:
             return succeed(None)
         self._write()
-        return self._do(lambda: None)
+        return self._thread.do(lambda: None)
 
     def close(self, patience: float) -> Deferred[None]:
         """Write what is left.
@@ -116,9 +116,9 @@ class Ledger:
             self._timer.cancel()
             self._timer = None
         if not self._on_disk:
-            self._worker.end(lambda: None).addErrback(self._warn)
+            self._thread.end(lambda: None).addErrback(self._thread.warn)
             return succeed(None)
-        return self._worker.end(self._file.close).addTimeout(patience, self._reactor).addErrback(self._warn)
+        return self._thread.end(self._file.close).addTimeout(patience, self._reactor).addErrback(self._thread.warn)
 
     # What it tells.
 
@@ -138,7 +138,7 @@ class Ledger:
     def _read(self, make: Callable[[], dict[str, Any]]) -> Deferred[dict[str, Any]]:
         """What *make* finds in the file, when all has been written that is known now."""
         self._write()
-        return self._do(make).addCallback(lambda found: {**found, "unwritten": self.unwritten})
+        return self._thread.do(make).addCallback(lambda found: {**found, "unwritten": self.unwritten})
 
     # How it writes.
 
@@ -161,7 +161,9 @@ class Ledger:
             return
         self._writing, self._written_at = True, self._reactor.seconds()
         file, entries, self._book = self._file, self._collector.take(), None
-        self._do(lambda: file.write(entries)).addCallbacks(self._written, self._not_written, errbackArgs=(entries,))
+        self._thread.do(lambda: file.write(entries)).addCallbacks(
+            self._written, self._not_written, errbackArgs=(entries,)
+        )
 
     def _written(self, _: None) -> None:
         self._writing = False
@@ -171,26 +173,5 @@ class Ledger:
         self._writing = False
         self.unwritten += self._collector.put_back(entries)
         self._book = None
-        self._warn(failure)
+        self._thread.warn(failure)
         self._schedule()
-
-    def _do(self, job: Callable[[], _T]) -> Deferred[_T]:
-        """Have *job* done in the thread, and tell what there is to be told."""
-
-        def tell(result: Any) -> Any:
-            while self._file.notes:
-                sentence, details = self._file.notes.pop(0)
-                _log.warn(sentence, **details)
-            return result
-
-        return self._worker.do(job).addBoth(tell)
-
-    def _warn(self, failure: Failure) -> None:
-        now = self._reactor.seconds()
-        if self._warned_at is None or now - self._warned_at >= _WARN_AGAIN_SECONDS:
-            self._warned_at = now
-            _log.warn(
-                "The file of costs cannot be written to: what is counted waits in memory",
-                path=str(self._file.path),
-                error=f"{type(failure.value).__name__}: {failure.value}",
-            )
