@@ -140,8 +140,8 @@ def make_parts(
 
     def make_provider(settings: ProviderConfig, counts: Counts) -> Provider:
         return role.provider(
-            lambda: build_provider(
-                settings, reactor, wire, counts, network, roots, sockets, scheduler.schedule, role.part
+            lambda tell: build_provider(
+                settings, reactor, wire, counts, network, roots, sockets, scheduler.schedule, role.part, tell
             )
         )
 

@@ -20,6 +20,7 @@ from skyproxy.telemetry.requests.ring import RequestRing
 from skyproxy.telemetry.statistics import Statistics
 from skyproxy.upstream.exchange.local_capacity import Part, whole
 from skyproxy.upstream.exchange.provider import Provider
+from skyproxy.upstream.guards.findings import Tell
 from skyproxy.web.figures import Sources
 from skyproxy.web.logins import Logins
 from skyproxy.web.session import Sessions
@@ -46,9 +47,12 @@ class Role:
         """Where they are counted."""
         return Statistics(clock)
 
-    def provider(self, make: Callable[[], Provider]) -> Provider:
-        """One provider."""
-        return make()
+    def provider(self, make: Callable[[Tell | None], Provider]) -> Provider:
+        """One provider.
+
+        :param make: told what takes that which its guards find out; None: nobody else wants to know.
+        """
+        return make(None)
 
     def built(self, config: Config, changes: tuple[Change, ...]) -> None:
         """*config*, with *changes* by hand, serves from now on."""

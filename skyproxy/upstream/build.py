@@ -26,6 +26,7 @@ from skyproxy.upstream.guards.admission_control import Guards
 from skyproxy.upstream.guards.breaker import Breaker
 from skyproxy.upstream.guards.concurrency import Limiter
 from skyproxy.upstream.guards.deployments import Deployments
+from skyproxy.upstream.guards.findings import Tell
 from skyproxy.upstream.guards.keys import KeyRing
 from skyproxy.util.timers import Timers
 
@@ -42,6 +43,7 @@ def build_provider(
     sockets: Sockets | None = None,
     schedule: Schedule = immediately,
     part: Part = whole,
+    tell: Tell | None = None,
 ) -> Provider:
     """The provider of *config*: one pool, one client, one limit, for as long as it serves.
 
@@ -52,6 +54,7 @@ def build_provider(
     :param sockets: tells whether another connection may be made; None: one always may.
     :param schedule: has the same step done for many requests in a row; see :mod:`skyproxy.http.loop.batches`.
     :param part: what this process may use of a limit.
+    :param tell: takes what its guards find out that other processes should know; None: there are none.
     """
     client = build_client(config, reactor, wire, network, roots, sockets, schedule)
     timers = Timers(reactor)
@@ -66,9 +69,9 @@ def build_provider(
     keys = config.api_keys
     guards = Guards(
         limiter,
-        Breaker(timers, config.breaker, config.name) if config.breaker is not None else None,
-        KeyRing(timers, keys, config.name) if keys else None,
-        Deployments(timers, config.breaker, config.name),
+        Breaker(timers, config.breaker, config.name, tell=tell) if config.breaker is not None else None,
+        KeyRing(timers, keys, config.name, tell) if keys else None,
+        Deployments(timers, config.breaker, config.name, tell=tell),
         rate=config.guards_rates,
     )
     # One of a provider that is not asked now may be needed by what :func:`follow` brings.

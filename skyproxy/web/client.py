@@ -174,5 +174,5 @@ class ChannelClient(HttpClient):
 
 def client_of(request: ApiRequest, headers: list[Field], seconds: Callable[[], float]) -> HttpClient:
     """The client of *request*; its parameters are those of :class:`HttpClient`."""
-    kind = ChannelClient if isinstance(request.channel, Output) else HttpClient
+    kind = ChannelClient if isinstance(request.channel, Output) and not request.held else HttpClient
     return kind(request, headers, seconds)

@@ -53,13 +53,14 @@ class ApiRequest(WebRequest):
 
     :ivar cut: the answer was given up in the middle: nothing may end it as if it were complete.
     :ivar gone: whether the client has left.
+    :cvar held: whether the answer may have to wait for something when it is made.
     :ivar fields: the last value of each header of the request but Content-Length, by its name in lower case; as they
         are when first looked at.
     :ivar request_id: once :class:`RequestIds` has given it one.
     :ivar serving: what is cancelled when the client leaves before the answer has ended.
     """
 
-    cut = gone = False
+    cut = gone = held = False
     channel: Any = None
     site: Any = None
     notifications: Any = ()

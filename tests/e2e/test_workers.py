@@ -24,7 +24,7 @@ import yaml
 from tests.certificates import Authority
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.processes import PATIENCE, PROXY_TWISTD, DemoProvider, Process, Proxy, environment, eventually
-from tests.e2e.raw import Answer, ask, call, chat, open_request, read_all
+from tests.e2e.raw import Answer, ask, call, chat, open_request, read_all, read_until
 from tests.e2e.test_access import Guarded
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="connections cannot be passed there")
@@ -446,8 +446,14 @@ def test_keys_open_everywhere(start: Starter, demo: DemoProvider, tmp_path: Path
     assert [ask(guarded.run, chat(), page).status for _ in range(4)] == [200] * 4
     assert 'reason="no key"' in guarded.get("/metrics", admin).body.decode()
     extra = b"Authorization: Bearer %b\r\n" % key.encode()
-    stream = open_request(guarded.run, chat("demo:guard;hang", stream=True), "r", extra)
+    streams = [open_request(guarded.run, chat("demo:guard;first=100", stream=True), "r", extra) for _ in range(4)]
+    busy = "/api/stats", admin
+    eventually(
+        lambda: guarded.get(*busy).json()["providers"]["demo"]["permits"]["in_use"] == 4, "both workers have some"
+    )
     told = guarded.command("keys", "revoke", "lydia", "--json").stdout
-    assert json.loads(told)["ended"] == 1
-    stream.close()
+    assert json.loads(told)["ended"] == 4
+    assert all(b"revoked" in read_until(each, b"revoked") for each in streams)
     assert [guarded.ask(key).status for _ in range(4)] == [401] * 4
+    for each in streams:
+        each.close()

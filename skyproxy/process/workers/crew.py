@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from skyproxy.process.workers import messages
 from skyproxy.process.workers.gathered import Gathered
@@ -34,8 +35,8 @@ READY_SECONDS = 10.0
 PASS_SECONDS = 1.0
 """Seconds that workers have, at the end, to take the connections that were accepted last."""
 
-SUM_SECONDS = 2.0
-"""Seconds that workers have to do something and tell a number."""
+SETTLED_SECONDS = 5.0
+"""Seconds for which somebody waits for workers that have not done yet what they were told."""
 
 
 class Crew:
@@ -167,10 +168,35 @@ class Crew:
             each.tell(message)
 
     def sum_of(self, message: object) -> Deferred[int]:
-        """Have all do something of which each tells a number; fires with the sum. Who does not answer tells none."""
-        asked = [each.channel.ask(message) for each in self.members if each.channel is not None and each.ready]
-        told = [each.addTimeout(SUM_SECONDS, self._reactor).addErrback(lambda _: 0) for each in asked]
-        return gatherResults(told).addCallback(sum)
+        """Have all do something of which each tells a number; fires with the sum. Who does not answer tells none.
+
+        One that begins is told, too, and serves nobody before it has heard it: it is not waited for.
+        """
+        waited: list[Deferred[int]] = []
+        for each in self.members:
+            if each.channel is not None:
+                asked = each.channel.ask(message)
+                if each.begun:
+                    waited.append(asked.addTimeout(SETTLED_SECONDS, self._reactor).addErrback(self._late, each, 0))
+                else:
+                    asked.addErrback(lambda _: None)
+        return gatherResults(waited).addCallback(sum)
+
+    def settled(self) -> Deferred[Any]:
+        """Fires when all that serve have done what they were told, or soon."""
+        waited = [
+            each.channel.done().addTimeout(SETTLED_SECONDS, self._reactor).addErrback(self._late, each)
+            for each in self.members
+            if each.channel is not None and each.begun
+        ]
+        return gatherResults(waited)
+
+    def _late(self, failure: Failure, member: Member, instead: Any = None) -> Any:
+        if member.begun:
+            _log.warn(
+                "A worker has not yet done what it was told", worker=member.number, reason=failure.getErrorMessage()
+            )
+        return instead
 
     def adopt(self, message: messages.Adopt) -> None:
         """Have all serve by another configuration."""

@@ -80,6 +80,7 @@ class WorkerProcess:
         for child in children(reactor, service, role, worker.say_bye):
             child.setServiceParent(service)  # type: ignore[no-untyped-call]
         parts.providers.build(start.config, start.changes)
+        role.telling.begin(lambda: parts.providers.runtime().providers)
         service.startService()  # type: ignore[no-untyped-call]
         reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
         self.channel.tell(messages.Ready())

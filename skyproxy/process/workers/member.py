@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred
@@ -18,6 +19,7 @@ from twisted.python.failure import Failure
 from skyproxy.process.workers import messages
 from skyproxy.process.workers.gathered import Gathered
 from skyproxy.process.workers.main import CONNECTIONS, CONTROL
+from skyproxy.process.workers.news import Found
 from skyproxy.process.workers.passing import Passage, Passed, left_in, pair
 from skyproxy.process.workers.protocol import Channel
 from skyproxy.process.workers.state import WorkerState
@@ -37,15 +39,25 @@ CLOSED_SECONDS = 5.0
 """Seconds after which a worker is killed that hears the parent no more."""
 
 
+class Stage(Enum):
+    """How far a worker is: it begins, is there and hears what it was told meanwhile, or serves."""
+
+    BEGINS = "begins"
+    BEGUN = "begun"
+    SERVES = "serves"
+
+
 class Hears(NamedTuple):
     """What takes that which workers send.
 
-    :ivar over: takes requests that are over, *logged* lines of the log, *relayed* connections that ask the parent.
+    :ivar over: takes requests that are over, *logged* lines of the log, *relayed* connections that ask the parent,
+        *found* what the worker of a number has found out about a provider.
     """
 
     over: Callable[[bytes], None]
     logged: Callable[[list[bytes]], None]
     relayed: Callable[[Passed], None]
+    found: Callable[[int, Found], None]
 
 
 class Others(Protocol):
@@ -68,7 +80,6 @@ class Member(ProcessProtocol):
     :param crew: hears what comes of it.
     :ivar number: from 0.
     :ivar pid: of its process; None: there is none.
-    :ivar ready: whether it serves.
     :ivar restarts: how often it was started again.
     """
 
@@ -77,7 +88,7 @@ class Member(ProcessProtocol):
         self._crew = crew
         self.number = number
         self.pid: int | None = None
-        self.ready = False
+        self._stage = Stage.BEGINS
         self.restarts = 0
         self.failures = 0
         self._load = messages.Load(0, 0)
@@ -89,6 +100,16 @@ class Member(ProcessProtocol):
         self.channel: Channel | None = None
         self._refreshing: Deferred[WorkerState] | None = None
         self._asked_at = 0.0
+
+    @property
+    def ready(self) -> bool:
+        """Whether it serves."""
+        return self._stage is Stage.SERVES
+
+    @property
+    def begun(self) -> bool:
+        """Whether it serves, or is about to."""
+        return self._stage is not Stage.BEGINS
 
     @property
     def open(self) -> int:
@@ -201,14 +222,27 @@ class Member(ProcessProtocol):
             case messages.Over():
                 self._crew.hears.over(message.batch)
             case messages.Ready():
-                self.ready = True
-                _log.info("A worker serves", worker=self.number, pid=self.pid)
-                self._crew.began(self)
+                self._begins()
+            case Found():
+                self._crew.hears.found(self.number, message)
             case messages.Logged():
                 self._crew.hears.logged(message.lines)
             case messages.Bye():
                 self._told(message.state)
         return None
+
+    def _begins(self) -> None:
+        """It is given no connection before it has heard all that it was told while it began."""
+        channel = self.channel
+        assert channel is not None
+        self._stage = Stage.BEGUN
+        channel.done().addCallback(lambda _: self._serves(channel))
+
+    def _serves(self, channel: Channel) -> None:
+        if self.channel is channel:
+            self._stage = Stage.SERVES
+            _log.info("A worker serves", worker=self.number, pid=self.pid)
+            self._crew.began(self)
 
     # Its end comes in two parts: all that it has said is heard, and the process is gone.
 
@@ -217,13 +251,13 @@ class Member(ProcessProtocol):
             _log.error("A worker ended: it is started again", worker=self.number, pid=self.pid, reason=_why(reason))
         self.transport = None
         self.pid = None
-        self.ready = False
+        self._stage = Stage.BEGINS
         if self.channel is None:
             self._gone()
 
     def _ended(self) -> None:
         self.channel = None
-        self.ready = False
+        self._stage = Stage.BEGINS
         if self.pid is None:
             self._gone()
         else:

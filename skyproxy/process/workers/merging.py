@@ -7,10 +7,8 @@ from collections.abc import Iterable, Sequence
 from skyproxy.http.client.pool import PoolStatistics
 from skyproxy.process.workers.state import DeploymentState, ProviderState, summed
 from skyproxy.telemetry.distribution import Summary
-from skyproxy.upstream.guards.breaker import BreakerStatistics
 from skyproxy.upstream.guards.concurrency import LimiterStatistics
-from skyproxy.upstream.guards.keys import KeyStatistics
-from skyproxy.upstream.guards.rate_guard import RateGuardStatistics
+from skyproxy.upstream.guards.statistics import BreakerStatistics, KeyStatistics, RateGuardStatistics
 
 _WORST = ("open", "half_open", "closed")
 

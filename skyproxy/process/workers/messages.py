@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from skyproxy.config import Config
 from skyproxy.pipeline.changes import Change
 from skyproxy.process.places import Places
+from skyproxy.process.workers.news import Known
 
 # From the parent.
 
@@ -23,6 +24,7 @@ class Start(NamedTuple):
     :ivar addresses: that were bound.
     :ivar session_key: by which pages prove that they are skyproxy's; *logins*: who has typed the admin key on one.
     :ivar twistd: its options, of which the log depends.
+    :ivar known: what other workers have found out about providers.
     """
 
     config: Config
@@ -38,6 +40,7 @@ class Start(NamedTuple):
     cwd: Path
     text: Path | None
     places: Places
+    known: Known
 
 
 class Adopt(NamedTuple):

@@ -20,12 +20,15 @@ from skyproxy.process.role import Role
 from skyproxy.process.workers import messages
 from skyproxy.process.workers.accepting import PassingEndpoints
 from skyproxy.process.workers.adopting import take_connection
+from skyproxy.process.workers.board import Board
 from skyproxy.process.workers.crew import Crew
 from skyproxy.process.workers.gathered import Gathered
 from skyproxy.process.workers.member import Hears
 from skyproxy.process.workers.passing import Passed
+from skyproxy.process.workers.publishing import Publisher
 from skyproxy.process.workers.records import SharedRing
 from skyproxy.process.workers.relay import RefreshedRoutes, RelayedRequest
+from skyproxy.process.workers.settling import SettledRequest
 from skyproxy.process.workers.shared import (
     RequestUnderWay,
     SharedBodies,
@@ -42,6 +45,7 @@ from skyproxy.telemetry.requests.facts import Facts
 from skyproxy.telemetry.requests.ring import RequestRing
 from skyproxy.telemetry.statistics import Statistics
 from skyproxy.upstream.exchange.provider import Provider
+from skyproxy.upstream.guards.findings import Tell
 from skyproxy.web.figures import Sources, WorkerFigures
 from skyproxy.web.logins import Logins
 from skyproxy.web.session import Sessions
@@ -71,8 +75,10 @@ class ParentRole(Role):
         self._site: ApiSite | None = None
         self._session_key = secrets.token_bytes(32)
         self._logins: Logins | None = None
-        hears = Hears(self._over, self._logged, self._relayed)
+        self._board = Board(reactor.seconds)
+        hears = Hears(self._over, self._logged, self._relayed, lambda *found: publisher.found(*found))
         self.crew = Crew(reactor, workers, self._start, self.gathered, hears)
+        publisher = Publisher(self._board, self.crew.members)
 
     # As a role.
 
@@ -84,18 +90,22 @@ class ParentRole(Role):
         self._statistics.gathered = self.gathered
         return self._statistics
 
-    def provider(self, make: Callable[[], Provider]) -> Provider:
+    def provider(self, make: Callable[[Tell | None], Provider]) -> Provider:
         def put_back(name: str, key: str | None) -> None:
             self.crew.tell(messages.PutBack(name, key or ""))
+            self.crew.tell(self._board.put_back(name, key or ""))
 
         def close_breaker(name: str, model: str | None) -> None:
             self.crew.tell(messages.CloseBreaker(name, model))
+            self.crew.tell(self._board.close_breaker(name, model))
 
-        return cast(Provider, SharedProvider(make(), self.gathered, put_back, close_breaker))
+        return cast(Provider, SharedProvider(make(None), self.gathered, put_back, close_breaker))
 
     def built(self, config: Config, changes: tuple[Change, ...]) -> None:
+        before = {} if self._serving is None else self._serving[0].providers
         self._serving = config, changes
         self.crew.adopt(messages.Adopt(config, changes))
+        self.crew.tell(self._board.reconfigure(before, config.providers))
 
     def clients_changed(self) -> Deferred[int]:
         return self.crew.sum_of(messages.Clients())
@@ -155,7 +165,10 @@ class ParentRole(Role):
         return site
 
     def admin_site(self, site: ApiSite, app: Any) -> ApiSite:
-        cast(Any, site).resource = RefreshedRoutes(app, self.crew.refresh)
+        any_site: Any = site
+        any_site.resource = RefreshedRoutes(app, self.crew.refresh)
+        any_site.requestFactory = SettledRequest
+        any_site.settled = self.crew.settled
         return site
 
     def endpoints(
@@ -193,6 +206,7 @@ class ParentRole(Role):
             addresses=self._endpoints.addresses(),
             session_key=self._session_key,
             logins={} if self._logins is None else dict(self._logins.kept),
+            known=self._board.known(),
         )
 
     def _over(self, batch: bytes) -> None:

@@ -91,7 +91,7 @@ class Channel(amp.AMP):
         self._handle = handle
         self._lost = lost
         self._parts: list[bytes] = []
-        self._outgoing: deque[bytes] = deque()
+        self._outgoing: deque[bytes | Deferred[None]] = deque()
         self._sending = False
         self._numbers = count(1)
         self._questions: dict[int, Deferred[Any]] = {}
@@ -115,6 +115,18 @@ class Channel(amp.AMP):
         self.tell(Question(number, message))
         return reply
 
+    def done(self) -> Deferred[None]:
+        """Wait for what was told until now.
+
+        :return: fires when the other side has handled it, or is gone.
+        """
+        done: Deferred[None] = Deferred()
+        if self._sending or self._outgoing:
+            self._outgoing.append(done)
+        else:
+            done.callback(None)
+        return done
+
     def _forget(self, number: int) -> None:
         """Nobody waits for that reply any more."""
         self._questions.pop(number, None)
@@ -125,10 +137,13 @@ class Channel(amp.AMP):
         return len(self._outgoing)
 
     def _send(self) -> None:
-        if self._sending or self.gone or not self._outgoing:
-            return
-        self._sending = True
-        self._send_from(memoryview(self._outgoing.popleft()), 0)
+        while self._outgoing and not (self._sending or self.gone):
+            first = self._outgoing.popleft()
+            if isinstance(first, Deferred):
+                first.callback(None)
+            else:
+                self._sending = True
+                self._send_from(memoryview(first), 0)
 
     def _send_from(self, message: memoryview, start: int) -> None:
         end = start + PART_BYTES
@@ -180,8 +195,13 @@ class Channel(amp.AMP):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
         self.gone = True
+        self._sending = False
+        outgoing = list(self._outgoing)
         self._outgoing.clear()
+        for each in outgoing:
+            if isinstance(each, Deferred):
+                each.callback(None)
         questions, self._questions = self._questions, {}
-        for each in questions.values():
-            each.errback(ConnectionDone())
+        for question in questions.values():
+            question.errback(ConnectionDone())
         self._lost()

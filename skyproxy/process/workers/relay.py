@@ -26,6 +26,7 @@ from zope.interface import implementer
 from skyproxy.errors import SkyproxyError, Unavailable
 from skyproxy.http.common.bytes_producer import BytesProducer
 from skyproxy.pipeline.proxy import refuse
+from skyproxy.process.workers.settling import SettledRequest
 from skyproxy.web.client import HttpClient, client_of
 from skyproxy.web.request import ApiRequest
 from skyproxy.web.routes import Routes
@@ -209,7 +210,7 @@ class _Stream(Protocol):
 # The parent's side.
 
 
-class RelayedRequest(ApiRequest):
+class RelayedRequest(SettledRequest):
     """A request that a worker hands on: it is as if the client had asked the parent itself."""
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:

@@ -10,10 +10,9 @@ from skyproxy.http.client.pool import PoolStatistics
 from skyproxy.process.workers.gathered import Gathered
 from skyproxy.process.workers.state import DeploymentState
 from skyproxy.upstream.exchange.provider import Counts, Provider
-from skyproxy.upstream.guards.breaker import BreakerState, BreakerStatistics
+from skyproxy.upstream.guards.breaker import BreakerState
 from skyproxy.upstream.guards.concurrency import LimiterStatistics
-from skyproxy.upstream.guards.keys import KeyStatistics
-from skyproxy.upstream.guards.rate_guard import RateGuardStatistics
+from skyproxy.upstream.guards.statistics import BreakerStatistics, KeyStatistics, RateGuardStatistics
 
 Tell = Callable[[str, str | None], None]
 """Has all workers do something: with a provider, and a key or a model of it."""

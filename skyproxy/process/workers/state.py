@@ -9,10 +9,8 @@ from skyproxy.http.client.pool import PoolStatistics
 from skyproxy.telemetry.distribution import Summary
 from skyproxy.telemetry.requests.facts import Facts
 from skyproxy.upstream.exchange.provider import Provider
-from skyproxy.upstream.guards.breaker import BreakerStatistics
 from skyproxy.upstream.guards.concurrency import LimiterStatistics
-from skyproxy.upstream.guards.keys import KeyStatistics
-from skyproxy.upstream.guards.rate_guard import RateGuardStatistics
+from skyproxy.upstream.guards.statistics import BreakerStatistics, KeyStatistics, RateGuardStatistics
 
 CounterKey: TypeAlias = tuple[str, ...]
 

@@ -18,6 +18,7 @@ from skyproxy.process.parts import Parts
 from skyproxy.process.service import SkyproxyService
 from skyproxy.process.span_export import stop_tracing
 from skyproxy.process.workers import messages
+from skyproxy.process.workers.news import Found, Known, Seen
 from skyproxy.process.workers.protocol import Channel
 from skyproxy.process.workers.state import CounterKey, WorkerState, provider_counters, provider_state
 from skyproxy.process.workers.worker_role import WorkerRole
@@ -120,6 +121,8 @@ class Worker:
                     keys.put_back(message.key)
             case messages.CloseBreaker():
                 self._close_breaker(message)
+            case Found() | Seen() | Known():
+                self._role.telling.take(message)
             case messages.Logins():
                 self._role.known_logins.kept = dict(message.kept)
             case messages.End():

@@ -17,8 +17,11 @@ from skyproxy.process.workers.protocol import Channel
 from skyproxy.process.workers.records import SentRing, Uncounted
 from skyproxy.process.workers.relay import Relay, RelayingRoutes
 from skyproxy.process.workers.spreading import even_part
+from skyproxy.process.workers.telling import Telling
 from skyproxy.telemetry.requests.ring import RequestRing
 from skyproxy.telemetry.statistics import Statistics
+from skyproxy.upstream.exchange.provider import Provider
+from skyproxy.upstream.guards.findings import Tell
 from skyproxy.web.figures import Sources
 from skyproxy.web.logins import Logins
 from skyproxy.web.session import Sessions
@@ -44,10 +47,14 @@ class WorkerRole(Role):
         """What the worker's own figures are read from, once there is something."""
         self.known_logins = Logins(reactor.seconds)
         self.sent = SentRing(reactor, self._over)
+        self.telling = Telling(start.number, start.known, channel.tell)
 
     def part(self, whole: int) -> int:
         """The worker's even part."""
         return even_part(whole, self._start.number, self._start.workers)
+
+    def provider(self, make: Callable[[Tell | None], Provider]) -> Provider:
+        return self.telling.provider(make)
 
     def ring(self) -> RequestRing:
         return self.sent

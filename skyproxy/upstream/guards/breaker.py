@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from math import inf
 
@@ -11,6 +10,8 @@ from twisted.logger import Logger
 from skyproxy.clock import Clock
 from skyproxy.config import BreakerSettings
 from skyproxy.errors import BreakerOpen
+from skyproxy.upstream.guards.findings import BreakerClosed, BreakerOpened, BreakerProbes, ProbeIgnored, Tell
+from skyproxy.upstream.guards.statistics import BreakerStatistics
 
 _log = Logger()
 
@@ -28,26 +29,6 @@ class BreakerState(Enum):
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half_open"
-
-
-@dataclass(frozen=True, slots=True)
-class BreakerStatistics:
-    """The state of a :class:`Breaker`, and what happened since it was made.
-
-    :ivar state: ``closed``, ``open`` or ``half_open``.
-    :ivar consecutive: failures since the last success.
-    :ivar retry_in: seconds until an open breaker lets a probe through; otherwise 0.
-    :ivar opened: how often it opened.
-    :ivar refused: requests that it did not admit.
-    :ivar cause: what failed last; empty if nothing did.
-    """
-
-    state: str
-    consecutive: int
-    retry_in: float
-    opened: int
-    refused: int
-    cause: str
 
 
 class Admission:
@@ -87,7 +68,7 @@ class Admission:
         """There is no result: the request was cancelled, or not sent after all. A probe's place is free again."""
         breaker, self._breaker = self._breaker, None
         if breaker is not None and breaker.period == self._period and self.is_probe:
-            breaker._probe_at = None
+            breaker._probe_ignored()
 
 
 class Breaker:
@@ -98,6 +79,7 @@ class Breaker:
     :param clock: for the time that it stays open. It needs no timer.
     :param provider: the name of what it stands before, for messages.
     :param model: of it; None: all of the provider.
+    :param tell: takes what other processes should know; None: there are none.
     :ivar calm: it is closed, and the last request went well: it need not be asked, and no success would change it.
     :ivar period: counts the changes of its state.
     """
@@ -115,15 +97,24 @@ class Breaker:
         "_rest",
         "_seconds",
         "_settings",
+        "_tell",
         "calm",
         "period",
     )  # fmt: skip
 
-    def __init__(self, clock: Clock, settings: BreakerSettings, provider: str, model: str | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        settings: BreakerSettings,
+        provider: str,
+        model: str | None = None,
+        tell: Tell | None = None,
+    ) -> None:
         self._seconds = clock.seconds
         self._settings = settings
         self._provider = provider
         self._model = model
+        self._tell = tell
         self._failures = 0
         self._cause = ""
         # None: closed.
@@ -154,6 +145,8 @@ class Breaker:
         may_probe = self._open_until <= now and self._probe_at is None
         if may_probe and not (background and not last and now - self._interactive_at < _INTERACTIVE_SECONDS):
             self._probe_at = now
+            if self._tell is not None:
+                self._tell(BreakerProbes(self._model))
             return Admission(self, self.period, is_probe=True)
         if last:
             return Admission(self, self.period, is_probe=False)
@@ -208,12 +201,40 @@ class Breaker:
             self._close()
         return was_open
 
+    # What another process has found out. It is counted and told there.
+
+    def hear_opened(self, found: BreakerOpened) -> None:
+        """Leave it alone, too."""
+        self._failures = self._settings.consecutive
+        self._cause = found.cause or self._cause
+        self._rest = found.doubled
+        self._open_until = self._seconds() + found.seconds
+        self._probe_at = None
+        self.calm = False
+        self.period += 1
+
+    def hear_probe(self) -> None:
+        """Wait for how it goes."""
+        if self._open_until is not None and self._probe_at is None:
+            self._probe_at = self._seconds()
+
+    def hear_ignored(self) -> None:
+        """Wait no longer."""
+        self._probe_at = None
+
     def _succeeded(self) -> None:
         self._failures = 0
         self._rest = 0.0
         if self._open_until is not None:
             self._close()
+            if self._tell is not None:
+                self._tell(BreakerClosed(self._model))
         self.calm = True
+
+    def _probe_ignored(self) -> None:
+        self._probe_at = None
+        if self._tell is not None:
+            self._tell(ProbeIgnored(self._model))
 
     def _failed(self, admission: Admission, cause: str, *, current: bool) -> None:
         if cause:
@@ -249,6 +270,8 @@ class Breaker:
             open_for=self._rest,
             cause=self._cause,
         )
+        if self._tell is not None:
+            self._tell(BreakerOpened(self._model, self._rest, self._rest, self._cause))
 
     def _close(self) -> None:
         self._open_until = self._probe_at = None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from functools import partial
 
 from twisted.internet.defer import Deferred
 
 from skyproxy.clock import Clock
 from skyproxy.config import BreakerSettings
 from skyproxy.upstream.guards.breaker import Breaker
+from skyproxy.upstream.guards.findings import ModelRests, ModelTaken, Rest, Tell
 from skyproxy.upstream.guards.rate_guard import RateGuard
 from skyproxy.util.deadline import Deadline
 
@@ -21,6 +23,7 @@ class Deployment:
     """One model of one provider.
 
     :param breaker: None: it is asked however often it fails.
+    :param tell: takes what other processes should know; None: there are none.
     :ivar refused: fields that it does not take, of those that skyproxy adds by itself.
     :ivar named: the configuration names it, and not only a client.
     :ivar busy: requests under way or waiting.
@@ -28,12 +31,13 @@ class Deployment:
     """
 
     __slots__ = (
-        "_background", "_called", "_calling", "_clock", "_interactive", "_next_look", "breaker", "busy",
+        "_background", "_called", "_calling", "_clock", "_interactive", "_next_look", "_tell", "breaker", "busy",
         "guards", "limited", "model", "named", "refused",
     )  # fmt: skip
 
-    def __init__(self, clock: Clock, model: str, breaker: Breaker | None) -> None:
+    def __init__(self, clock: Clock, model: str, breaker: Breaker | None, tell: Tell | None = None) -> None:
         self._clock = clock
+        self._tell = tell
         self.model = model
         self.breaker = breaker
         self.guards: dict[str, RateGuard] = {}
@@ -50,8 +54,12 @@ class Deployment:
         """That of one key, by the name of its variable; empty where the provider wants none."""
         guard = self.guards.get(key)
         if guard is None:
-            guard = self.guards[key] = RateGuard(self._clock, self.wake, self.look)
+            tell = None if self._tell is None else partial(self._found, self._tell, key)
+            guard = self.guards[key] = RateGuard(self._clock, self.wake, self.look, tell)
         return guard
+
+    def _found(self, tell: Tell, key: str, rest: Rest | None) -> None:
+        tell(ModelTaken(self.model, key) if rest is None else ModelRests(self.model, key, rest))
 
     def look(self) -> None:
         """Find out whether it is :attr:`limited`."""
@@ -111,13 +119,22 @@ class Deployments:
 
     :param settings: of their breakers; None: they have none.
     :param provider: its name, for messages.
+    :param tell: takes what other processes should know; None: there are none.
     """
 
-    def __init__(self, clock: Clock, settings: BreakerSettings | None, provider: str, largest: int = LARGEST) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        settings: BreakerSettings | None,
+        provider: str,
+        largest: int = LARGEST,
+        tell: Tell | None = None,
+    ) -> None:
         self._clock = clock
         self._settings = settings
         self._provider = provider
         self._largest = largest
+        self._tell = tell
         self._known: OrderedDict[str, Deployment] = OrderedDict()
 
     def of(self, model: str) -> Deployment:
@@ -128,11 +145,15 @@ class Deployments:
             return known
         breaker = None
         if self._settings is not None:
-            breaker = Breaker(self._clock, self._settings, self._provider, model)
-        made = self._known[model] = Deployment(self._clock, model, breaker)
+            breaker = Breaker(self._clock, self._settings, self._provider, model, self._tell)
+        made = self._known[model] = Deployment(self._clock, model, breaker, self._tell)
         if len(self._known) > self._largest:
             self._forget_one(made)
         return made
+
+    def known(self, model: str) -> Deployment | None:
+        """That of *model*, if something is kept of it."""
+        return self._known.get(model)
 
     def __iter__(self) -> Iterator[Deployment]:
         return iter(tuple(self._known.values()))

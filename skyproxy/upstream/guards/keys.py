@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from math import inf
 
 from pydantic import SecretStr
@@ -12,6 +11,8 @@ from twisted.logger import Logger
 from skyproxy.clock import Clock
 from skyproxy.config import ApiKeyConfig
 from skyproxy.errors import KeysResting
+from skyproxy.upstream.guards.findings import KeyRefused, KeyRests, Tell
+from skyproxy.upstream.guards.statistics import KeyStatistics
 
 _log = Logger()
 
@@ -24,26 +25,8 @@ _LONGEST_REST = 3600.0
 _ASIDE = 300.0
 # A request that was forbidden with one key is tried with another at once; by then the first is the last choice.
 _FORBIDDEN = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class KeyStatistics:
-    """The state of one key.
-
-    :ivar variable: the environment variable that it came from; the key itself is nowhere.
-    :ivar busy: requests under way with it.
-    :ivar resting: seconds until it may be used again after a rate limit; 0 if it may.
-    :ivar rejected: whether the provider refused it, so that it is put aside.
-    :ivar requests: that it was ever used for.
-    :ivar by_hand: whether somebody put it aside.
-    """
-
-    variable: str
-    busy: int
-    resting: float
-    rejected: bool
-    requests: int
-    by_hand: bool = False
+_TOLD_AGAIN = 1.0
+"""Seconds by which a rest must grow to be told of again."""
 
 
 class _Key:
@@ -136,14 +119,16 @@ class KeyRing:
     :param clock: for rests.
     :param keys: at least one.
     :param provider: its name, for messages.
+    :param tell: takes what other processes should know; None: there are none.
     """
 
-    def __init__(self, clock: Clock, keys: Sequence[ApiKeyConfig], provider: str) -> None:
+    def __init__(self, clock: Clock, keys: Sequence[ApiKeyConfig], provider: str, tell: Tell | None = None) -> None:
         if not keys:
             raise ValueError("a ring needs a key")
         self._clock = clock
         self._keys = [_Key(each) for each in keys]
         self._provider = provider
+        self._tell = tell
         self._forbidden: int | None = None
 
     def take(self, may_go: Callable[[str], bool] | None = None) -> Lease:
@@ -220,6 +205,22 @@ class KeyRing:
         now = self._clock.seconds()
         return [key.variable for key in self._keys if key.rests_until <= now and key.refused_until <= now]
 
+    # What another process has found out. It is told there.
+
+    def hear_rest(self, variable: str, seconds: float) -> None:
+        """The key of *variable* rests."""
+        for key in self._keys:
+            if key.variable == variable and len(self._keys) > 1:
+                key.rests_until = max(key.rests_until, self._clock.seconds() + seconds)
+
+    def hear_refused(self, variable: str, seconds: float) -> None:
+        """The provider refuses the key of *variable*. The last that is in use is not put aside here, either."""
+        until = self._clock.seconds() + seconds
+        for key in self._keys:
+            if key.variable == variable and key.refused_until < until:
+                key.warned = True
+                self._refuse(key, until)
+
     def _limited(self, key: _Key, seconds: float | None) -> float | None:
         if len(self._keys) == 1:
             return None
@@ -230,7 +231,10 @@ class KeyRing:
                 return key.rests_until - now
             seconds = min(_LONGEST_UNSTATED_REST, _REST * 2.0 ** min(key.rests, 8))
             key.rests += 1
-        key.rests_until = max(key.rests_until, now + min(seconds, _LONGEST_REST))
+        before = max(key.rests_until, now)
+        key.rests_until = max(before, now + min(seconds, _LONGEST_REST))
+        if self._tell is not None and key.rests_until - before > _TOLD_AGAIN / 10:
+            self._tell(KeyRests(key.variable, key.rests_until - now))
         return key.rests_until - now
 
     def _rejected(self, key: _Key, status: int, request: int) -> None:
@@ -246,7 +250,13 @@ class KeyRing:
                 variable=key.variable,
                 status=status,
             )
-        key.refused_until = now + _ASIDE
+        if self._tell is not None and now + _ASIDE - key.refused_until > _TOLD_AGAIN:
+            self._tell(KeyRefused(key.variable, _ASIDE))
+        self._refuse(key, now + _ASIDE)
+
+    def _refuse(self, key: _Key, until: float) -> None:
+        now = self._clock.seconds()
+        key.refused_until = until
         if key.aside_until != inf and any(each.aside_until <= now for each in self._keys if each is not key):
             key.aside_until = key.refused_until
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from skyproxy.upstream.guards.findings import Rest
+
 PROVEN_AFTER_SECONDS = 1.0
 """Without a 429, after which a request counts as taken, though nothing has come yet."""
 FIRST_CAP_SECONDS = 2.0
@@ -10,6 +12,8 @@ FIRST_REST_SECONDS = 0.5
 """Of the first rest; doubled at each further one until a request is taken."""
 LONGEST_SECONDS = 30.0
 """At which both doublings end."""
+TOLD_AGAIN_SECONDS = 0.05
+"""By which a rest must grow for other processes to hear of it again: many requests may meet the same limit at once."""
 LAST_STEP = 16
 """Requests of which nothing is known yet that may be under way in the last step after a rest."""
 
@@ -73,11 +77,12 @@ class RateRest:
     :ivar step: requests of which nothing is known yet that may be under way; 0: any number.
     """
 
-    __slots__ = ("_proven", "seconds", "step", "until")
+    __slots__ = ("_known_until", "_proven", "seconds", "step", "until")
 
     def __init__(self) -> None:
         self.seconds = 0.0
         self.until = 0.0
+        self._known_until = 0.0
         self.step = 0
         self._proven = 0
 
@@ -91,6 +96,22 @@ class RateRest:
         self.until = max(self.until, now + seconds)
         self.step = 1
         self._proven = 0
+
+    def news(self, now: float, *, stated: bool) -> Rest | None:
+        """What other processes should know now; None: they know it.
+
+        :param stated: the provider has said how long it is.
+        """
+        if self.until - max(self._known_until, now) <= TOLD_AGAIN_SECONDS:
+            return None
+        self._known_until = self.until
+        return Rest(self.until - now, self.seconds, stated)
+
+    def hear(self, now: float, rest: Rest) -> None:
+        """Another process has found out *rest*."""
+        self.seconds = max(self.seconds, rest.doubled)
+        self.begin(now, rest.seconds)
+        self._known_until = max(self._known_until, now + rest.seconds)
 
     def taken(self) -> None:
         """A request was taken."""

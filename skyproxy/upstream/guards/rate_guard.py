@@ -8,29 +8,12 @@ time. Until the first 429 the guard only counts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from skyproxy.clock import Clock
+from skyproxy.upstream.guards.findings import Rest
 from skyproxy.upstream.guards.learned_limits import PROVEN_AFTER_SECONDS, ConcurrencyMark, RateRest
+from skyproxy.upstream.guards.statistics import RateGuardStatistics
 from skyproxy.util.deadline import Deadline
-
-
-@dataclass(frozen=True, slots=True)
-class RateGuardStatistics:
-    """The state of a :class:`RateGuard` at one moment.
-
-    :ivar rest: seconds for which nothing is sent; 0.0 if none.
-    :ivar mark: requests at once that were taken; None while no limit is known.
-    :ivar in_flight: requests under way.
-    :ivar unproven: those of them of which is not known yet whether they are taken; counted only after a 429.
-    :ivar limited: 429s that counted; those of one event count once.
-    """
-
-    rest: float
-    mark: int | None
-    in_flight: int
-    unproven: int
-    limited: int
 
 
 class Ticket:
@@ -90,15 +73,21 @@ class RateGuard:
     :param changed: called when :meth:`wait` returned None and may now return something else. Requests that wait are to
         ask again.
     :param met: called when a 429 has come, before *changed*.
+    :param tell: takes each rest that begins, and None when a request was taken after one: other processes should know.
     :ivar calm: nothing is known that would keep a request back: :meth:`wait` gives 0.0.
     """
 
     def __init__(
-        self, clock: Clock, changed: Callable[[], None] | None = None, met: Callable[[], None] | None = None
+        self,
+        clock: Clock,
+        changed: Callable[[], None] | None = None,
+        met: Callable[[], None] | None = None,
+        tell: Callable[[Rest | None], object] | None = None,
     ) -> None:
         self._clock = clock
         self._changed = changed
         self._met = met
+        self._tell = tell
         self.calm = True
         self._in_flight = 0
         self._sent = 0
@@ -223,10 +212,36 @@ class RateGuard:
                 self._mark.met(now, others)
         if retry_after is not None and retry_after > 0:
             self._rest.begin(now, retry_after)
+        if self._tell is not None:
+            rest = self._rest.news(now, stated=now + (retry_after or 0.0) >= self._rest.until)
+            if rest is not None:
+                self._tell(rest)
         self._note_calm()
         if self._met is not None:
             self._met()
         self._wake()
+
+    # What another process has found out. It is told there.
+
+    def hear_rest(self, rest: Rest) -> None:
+        """Nothing is sent there for a while. What is under way from before is of the same event.
+
+        Where that is a guess from a request that was alone there, and others are under way here, it was not alone.
+        """
+        now = self._clock.seconds()
+        if self._in_flight and not rest.stated:
+            return
+        self._look(now)
+        self._event = self._sent
+        self._rest.hear(now, rest)
+        self.calm = False
+        if self._met is not None:
+            self._met()
+        self._wake()
+
+    def hear_taken(self) -> None:
+        """A request was taken there: the next rest is short again."""
+        self._rest.seconds = 0.0
 
     def _note_calm(self) -> None:
         self.calm = self._mark.value is None and not self._rest.step
@@ -247,6 +262,8 @@ class RateGuard:
         if ticket._number <= self._event:
             return
         self._mark.taken(ticket._others)
+        if self._rest.seconds and self._tell is not None:
+            self._tell(None)
         self._rest.taken()
         self._note_calm()
 

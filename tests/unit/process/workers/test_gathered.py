@@ -14,10 +14,8 @@ from skyproxy.process.workers.gathered import Gathered
 from skyproxy.process.workers.merging import merged_provider
 from skyproxy.process.workers.state import DeploymentState, ProviderState, WorkerState
 from skyproxy.telemetry.distribution import Summary
-from skyproxy.upstream.guards.breaker import BreakerStatistics
 from skyproxy.upstream.guards.concurrency import LimiterStatistics
-from skyproxy.upstream.guards.keys import KeyStatistics
-from skyproxy.upstream.guards.rate_guard import RateGuardStatistics
+from skyproxy.upstream.guards.statistics import BreakerStatistics, KeyStatistics, RateGuardStatistics
 
 CALM = RateGuardStatistics(0.0, None, 1, 0, 0)
 

@@ -61,6 +61,30 @@ class ChannelTests(SynchronousTestCase):
         pair.pump()
         self.assertEqual(pair.channels[0].waiting, 0)
 
+    def test_when_all_is_handled(self) -> None:
+        got: list[Any] = []
+        pair = Pair(None, got.append)
+        channel = pair.channels[0]
+        self.successResultOf(channel.done())
+        channel.tell(b"x" * 100_000)
+        channel.tell("second")
+        done = channel.done()
+        done.addCallback(lambda _: got.append("done"))
+        channel.tell("third")
+        self.assertNoResult(done)
+        pair.pump()
+        self.assertEqual(got[1:], ["second", "done", "third"])
+
+    def test_nobody_waits_for_one_that_is_gone(self) -> None:
+        pair = Pair(None, lambda _: None)
+        channel = pair.channels[0]
+        channel.tell("first")
+        channel.tell("second")
+        done = channel.done()
+        channel.connectionLost(Failure(ConnectionDone()))
+        self.successResultOf(done)
+        self.successResultOf(channel.done())
+
     def test_questions(self) -> None:
         later: Deferred[str] = Deferred()
 

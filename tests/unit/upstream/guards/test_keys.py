@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config import ApiKeyConfig
 from skyproxy.errors import KeysResting
-from skyproxy.upstream.guards.keys import KeyRing, KeyStatistics, Lease
+from skyproxy.upstream.guards.keys import KeyRing, Lease
+from skyproxy.upstream.guards.statistics import KeyStatistics
 
 
 def ring_of(clock: Clock, *variables: str) -> KeyRing:

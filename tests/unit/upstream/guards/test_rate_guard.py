@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.upstream.guards.rate_guard import RateGuard, RateGuardStatistics, Ticket
+from skyproxy.upstream.guards.rate_guard import RateGuard, Ticket
+from skyproxy.upstream.guards.statistics import RateGuardStatistics
 
 
 class RateGuardTestCase(SynchronousTestCase):

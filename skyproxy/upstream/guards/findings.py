@@ -1,0 +1,92 @@
+"""What a guard of one provider has found out, for guards of the same provider in other processes.
+
+Times are seconds that are left: no two processes need the same clock. Who hears of a finding does not tell it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+
+class Rest(NamedTuple):
+    """Nothing is sent for a while, after a rate limit.
+
+    :ivar seconds: that are left.
+    :ivar doubled: the last rest of those that are doubled each time; 0.0 if a request was taken since.
+    :ivar stated: the provider has said how long. Otherwise the length is a guess, and so is that it was no limit of
+        requests at once.
+    """
+
+    seconds: float
+    doubled: float
+    stated: bool
+
+
+class ModelRests(NamedTuple):
+    """A key, by the name of its variable, is not used for *model*: both have met a rate limit."""
+
+    model: str
+    key: str
+    rest: Rest
+
+
+class ModelTaken(NamedTuple):
+    """A request was taken after a rest: the next one begins with the shortest again."""
+
+    model: str
+    key: str
+
+
+class KeyRests(NamedTuple):
+    """A key is not used for any model for some *seconds*."""
+
+    key: str
+    seconds: float
+
+
+class KeyRefused(NamedTuple):
+    """The provider refuses a key: it is put aside for some *seconds*, if there is another."""
+
+    key: str
+    seconds: float
+
+
+class BreakerOpened(NamedTuple):
+    """The provider, or a model of it, has failed too often.
+
+    :ivar model: None: all of the provider.
+    :ivar seconds: that are left until it is tried again.
+    :ivar doubled: the whole time, which is doubled the next time.
+    """
+
+    model: str | None
+    seconds: float
+    doubled: float
+    cause: str
+
+
+class BreakerProbes(NamedTuple):
+    """A request is under way that tries whether all is well."""
+
+    model: str | None
+
+
+class ProbeIgnored(NamedTuple):
+    """It has come to no result: another may try."""
+
+    model: str | None
+
+
+class BreakerClosed(NamedTuple):
+    """All is well again."""
+
+    model: str | None
+
+
+OfBreaker: TypeAlias = BreakerOpened | BreakerProbes | ProbeIgnored | BreakerClosed
+
+Finding: TypeAlias = ModelRests | ModelTaken | KeyRests | KeyRefused | OfBreaker
+
+Tell: TypeAlias = Callable[[Finding], object]
+"""Takes what a guard has found out."""

@@ -1,0 +1,187 @@
+"""A change is answered when all workers have it."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+
+from skyproxy.process.workers.crew import SETTLED_SECONDS, Crew
+from skyproxy.process.workers.gathered import Gathered
+from skyproxy.process.workers.member import Hears, Member
+from skyproxy.process.workers.messages import Clients, Ready
+from skyproxy.process.workers.protocol import Channel
+from skyproxy.process.workers.settling import SettledRequest
+from skyproxy.web.client import HttpClient, client_of
+from skyproxy.web.request import ApiRequest
+
+
+class StartedMember(Member):
+    """One whose process says what the test has it say."""
+
+    def begin(self) -> None:
+        """Be a process that begins, and reads what it is told when :meth:`read` is called."""
+        self.got: list[Any] = []
+        self.theirs = Channel(lambda message: self.got.append(message) or 0)  # type: ignore[func-returns-value]
+        self.channel = Channel(self._handle, self._ended)
+        self.wires = StringTransport(), StringTransport()
+        for channel, wire in zip((self.channel, self.theirs), self.wires, strict=True):
+            channel.makeConnection(wire)  # type: ignore[no-untyped-call]
+
+    def read(self) -> None:
+        """Have both sides read."""
+        assert self.channel is not None
+        while any(wire.value() for wire in self.wires):
+            for wire, other in zip(self.wires, (self.theirs, self.channel), strict=True):
+                data = wire.value()
+                wire.clear()
+                other.dataReceived(data)  # type: ignore[no-untyped-call]
+
+    def hear(self) -> None:
+        """Have the parent alone read."""
+        assert self.channel is not None
+        data = self.wires[1].value()
+        self.wires[1].clear()
+        self.channel.dataReceived(data)  # type: ignore[no-untyped-call]
+
+
+class CrewTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        nothing: Any = lambda *_: None  # noqa: E731
+        hears = Hears(nothing, nothing, nothing, nothing)
+        self.crew = Crew(self.clock, 0, nothing, Gathered(self.clock.seconds), hears)
+        self.members = [StartedMember(self.clock, number, self.crew) for number in range(2)]
+        self.crew.members = cast(Any, self.members)
+        for each in self.members:
+            each.begin()
+
+    def ready(self, member: StartedMember) -> None:
+        member.theirs.tell(Ready())
+        member.read()
+        self.assertTrue(member.ready)
+
+
+class ReadyTests(CrewTestCase):
+    """When a worker that begins serves."""
+
+    def test_it_has_heard_first_what_it_was_told_meanwhile(self) -> None:
+        member = self.members[0]
+        member.channel.tell("first")  # type: ignore[union-attr]
+        told = self.crew.sum_of(Clients())
+        self.assertEqual(self.successResultOf(told), 0, "who serves nobody is not waited for")
+        member.theirs.tell(Ready())
+        member.hear()
+        self.assertTrue(member.begun)
+        self.assertFalse(member.ready)
+        later = self.crew.sum_of(Clients())
+        self.assertNoResult(later)
+        member.read()
+        self.assertTrue(member.ready)
+        self.assertEqual(member.got, ["first", Clients(), Clients()])
+
+    def test_one_that_is_lost_meanwhile_never_does(self) -> None:
+        member = self.members[0]
+        member.pid = 1
+        member.channel.tell("first")  # type: ignore[union-attr]
+        member.theirs.tell(Ready())
+        member.hear()
+        member.channel.connectionLost(Failure(Exception()))  # type: ignore[union-attr]
+        self.assertFalse(member.ready)
+        self.assertFalse(member.begun)
+
+
+class SettledTests(CrewTestCase):
+    """:meth:`Crew.settled` and :meth:`Crew.sum_of`."""
+
+    def test_all_that_serve_have_it(self) -> None:
+        for each in self.members:
+            self.ready(each)
+        self.crew.tell("news")
+        settled = self.crew.settled()
+        self.members[0].read()
+        self.assertNoResult(settled)
+        self.members[1].read()
+        self.successResultOf(settled)
+
+    def test_one_that_hangs_is_not_waited_for_for_ever(self) -> None:
+        for each in self.members:
+            self.ready(each)
+        self.crew.tell("news")
+        settled = self.crew.settled()
+        asked = self.crew.sum_of(Clients())
+        self.members[0].read()
+        self.clock.advance(SETTLED_SECONDS)
+        self.successResultOf(settled)
+        self.assertEqual(self.successResultOf(asked), 0)
+
+
+class FakeChannel:
+    """What a request needs of its connection."""
+
+    def __init__(self, settled: Any) -> None:
+        self.transport = StringTransport()
+        self.site: Any = Resource()
+        self.site.settled = settled
+        self.written = b""
+        self.ended = False
+
+    def getPeer(self) -> None: ...
+
+    def getHost(self) -> None: ...
+
+    def writeHeaders(self, *_: Any) -> None: ...
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def requestDone(self, request: Any) -> None:
+        self.ended = True
+
+
+class RequestTests(SynchronousTestCase):
+    """:class:`SettledRequest`."""
+
+    def request(self, method: bytes, settled: Any) -> tuple[FakeChannel, SettledRequest]:
+        channel = FakeChannel(lambda: settled)
+        request = SettledRequest(channel)
+        request.method, request.clientproto = method, b"HTTP/1.1"
+        return channel, request
+
+    def answer(self, request: SettledRequest) -> None:
+        client = client_of(request, [], Clock().seconds)
+        self.assertIs(type(client), HttpClient)
+        client.answer(200, [], b"done")
+
+    def test_a_change_waits(self) -> None:
+        settled: Deferred[None] = Deferred()
+        channel, request = self.request(b"POST", settled)
+        self.answer(request)
+        request.finish()
+        self.assertEqual((channel.written, channel.ended), (b"", False))
+        settled.callback(None)
+        self.assertEqual((channel.written, channel.ended), (b"done", True))
+
+    def test_others_do_not(self) -> None:
+        channel, request = self.request(b"GET", None)
+        self.answer(request)
+        self.assertEqual((channel.written, channel.ended), (b"done", True))
+
+    def test_a_client_that_has_left(self) -> None:
+        settled: Deferred[None] = Deferred()
+        channel, request = self.request(b"POST", settled)
+        self.answer(request)
+        request.gone = True
+        settled.callback(None)
+        self.assertEqual((channel.written, channel.ended), (b"", False))
+
+    def test_requests_that_are_for_this_process_alone(self) -> None:
+        self.assertFalse(ApiRequest.held)
+        channel, request = self.request(b"POST", succeed(None))
+        self.answer(request)
+        self.assertTrue(channel.ended)
