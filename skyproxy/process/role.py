@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
 
@@ -20,12 +20,14 @@ from skyproxy.telemetry.requests.ring import RequestRing
 from skyproxy.telemetry.statistics import Statistics
 from skyproxy.upstream.exchange.local_capacity import Part, whole
 from skyproxy.upstream.exchange.provider import Provider
-from skyproxy.upstream.guards.findings import Tell
 from skyproxy.web.figures import Sources
 from skyproxy.web.logins import Logins
 from skyproxy.web.session import Sessions
 from skyproxy.web.site import ApiSite
 from skyproxy.web.snapshots import Observed
+
+if TYPE_CHECKING:
+    from skyproxy.upstream.guards.findings import Teller
 
 
 class Role:
@@ -47,7 +49,7 @@ class Role:
         """Where they are counted."""
         return Statistics(clock)
 
-    def provider(self, make: Callable[[Tell | None], Provider]) -> Provider:
+    def provider(self, make: Callable[[Teller | None], Provider]) -> Provider:
         """One provider.
 
         :param make: told what takes that which its guards find out; None: nobody else wants to know.

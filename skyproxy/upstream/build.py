@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
@@ -26,9 +26,11 @@ from skyproxy.upstream.guards.admission_control import Guards
 from skyproxy.upstream.guards.breaker import Breaker
 from skyproxy.upstream.guards.concurrency import Limiter
 from skyproxy.upstream.guards.deployments import Deployments
-from skyproxy.upstream.guards.findings import Tell
 from skyproxy.upstream.guards.keys import KeyRing
 from skyproxy.util.timers import Timers
+
+if TYPE_CHECKING:
+    from skyproxy.upstream.guards.findings import Teller
 
 _log = Logger()
 
@@ -43,7 +45,7 @@ def build_provider(
     sockets: Sockets | None = None,
     schedule: Schedule = immediately,
     part: Part = whole,
-    tell: Tell | None = None,
+    tell: Teller | None = None,
 ) -> Provider:
     """The provider of *config*: one pool, one client, one limit, for as long as it serves.
 

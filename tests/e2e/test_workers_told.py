@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.e2e.conftest import Starter
 from tests.e2e.findings import Findings
@@ -244,6 +245,17 @@ def test_a_worker_begins_with_what_the_others_know(crew: Crew, demo: DemoProvide
 def test_a_profile_is_in_use_everywhere_when_its_switch_is_answered(crew: Crew) -> None:
     for name, provider in (("quiet", "limited"), ("off", "spare")) * 2:
         assert by_hand(crew, f"/api/profile/{name}", {}).status == 200
+        assert [each.provider("default") for each in crew.lines] == [provider] * WORKERS
+
+
+def test_a_configuration_serves_everywhere_when_its_reload_is_answered(crew: Crew) -> None:
+    path = crew.folder / "proxy.yaml"
+    for provider in ("limited", "spare"):
+        config = yaml.safe_load(path.read_text())
+        config["model_slots"]["default"]["provider"] = provider
+        path.with_suffix(".new").write_text(yaml.safe_dump(config, sort_keys=False))
+        path.with_suffix(".new").replace(path)
+        assert by_hand(crew, "/api/reload", {}).status == 200
         assert [each.provider("default") for each in crew.lines] == [provider] * WORKERS
 
 

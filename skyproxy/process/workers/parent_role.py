@@ -45,7 +45,7 @@ from skyproxy.telemetry.requests.facts import Facts
 from skyproxy.telemetry.requests.ring import RequestRing
 from skyproxy.telemetry.statistics import Statistics
 from skyproxy.upstream.exchange.provider import Provider
-from skyproxy.upstream.guards.findings import Tell
+from skyproxy.upstream.guards.findings import Teller
 from skyproxy.web.figures import Sources, WorkerFigures
 from skyproxy.web.logins import Logins
 from skyproxy.web.session import Sessions
@@ -90,7 +90,7 @@ class ParentRole(Role):
         self._statistics.gathered = self.gathered
         return self._statistics
 
-    def provider(self, make: Callable[[Tell | None], Provider]) -> Provider:
+    def provider(self, make: Callable[[Teller | None], Provider]) -> Provider:
         def put_back(name: str, key: str | None) -> None:
             self.crew.tell(messages.PutBack(name, key or ""))
             self.crew.tell(self._board.put_back(name, key or ""))

@@ -8,7 +8,7 @@ from twisted.logger import Logger
 
 from skyproxy.process.workers.news import NEVER, Found, Known, Openings, Seen
 from skyproxy.upstream.exchange.provider import Provider
-from skyproxy.upstream.guards.findings import Finding, OfBreaker, Tell
+from skyproxy.upstream.guards.findings import Finding, OfBreaker, Teller
 from skyproxy.upstream.guards.hearing import hear
 
 _log = Logger()
@@ -38,10 +38,10 @@ class Telling:
         self._providers = providers
         self.take(self._known)
 
-    def provider(self, make: Callable[[Tell | None], Provider]) -> Provider:
+    def provider(self, make: Callable[[Teller | None], Provider]) -> Provider:
         """One whose findings are told, as long as it is the one of its name that serves."""
         made: list[Provider] = []
-        made.append(make(lambda finding: self._found(made[0], finding)))
+        made.append(make(Teller(lambda finding: self._found(made[0], finding))))
         return made[0]
 
     def _found(self, provider: Provider, finding: Finding) -> None:

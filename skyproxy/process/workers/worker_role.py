@@ -21,7 +21,7 @@ from skyproxy.process.workers.telling import Telling
 from skyproxy.telemetry.requests.ring import RequestRing
 from skyproxy.telemetry.statistics import Statistics
 from skyproxy.upstream.exchange.provider import Provider
-from skyproxy.upstream.guards.findings import Tell
+from skyproxy.upstream.guards.findings import Teller
 from skyproxy.web.figures import Sources
 from skyproxy.web.logins import Logins
 from skyproxy.web.session import Sessions
@@ -53,7 +53,7 @@ class WorkerRole(Role):
         """The worker's even part."""
         return even_part(whole, self._start.number, self._start.workers)
 
-    def provider(self, make: Callable[[Tell | None], Provider]) -> Provider:
+    def provider(self, make: Callable[[Teller | None], Provider]) -> Provider:
         return self.telling.provider(make)
 
     def ring(self) -> RequestRing:

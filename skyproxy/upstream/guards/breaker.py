@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from enum import Enum
 from math import inf
+from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
 from skyproxy.clock import Clock
 from skyproxy.config import BreakerSettings
 from skyproxy.errors import BreakerOpen
-from skyproxy.upstream.guards.findings import BreakerClosed, BreakerOpened, BreakerProbes, ProbeIgnored, Tell
 from skyproxy.upstream.guards.statistics import BreakerStatistics
+
+if TYPE_CHECKING:
+    from skyproxy.upstream.guards.findings import BreakerOpened, Teller
 
 _log = Logger()
 
@@ -108,7 +111,7 @@ class Breaker:
         settings: BreakerSettings,
         provider: str,
         model: str | None = None,
-        tell: Tell | None = None,
+        tell: Teller | None = None,
     ) -> None:
         self._seconds = clock.seconds
         self._settings = settings
@@ -146,7 +149,7 @@ class Breaker:
         if may_probe and not (background and not last and now - self._interactive_at < _INTERACTIVE_SECONDS):
             self._probe_at = now
             if self._tell is not None:
-                self._tell(BreakerProbes(self._model))
+                self._tell.probes(self._model)
             return Admission(self, self.period, is_probe=True)
         if last:
             return Admission(self, self.period, is_probe=False)
@@ -190,15 +193,16 @@ class Breaker:
             cause=self._cause,
         )
 
-    def close(self) -> bool:
+    def close(self, *, heard: bool = False) -> bool:
         """Admit all again, and forget what failed. What is under way from before counts no more.
 
+        :param heard: another process has closed it, and logged that.
         :return: whether it was not closed.
         """
         was_open = self._open_until is not None
         self._failures, self._rest, self.calm = 0, 0.0, True
         if was_open:
-            self._close()
+            self._close(heard=heard)
         return was_open
 
     # What another process has found out. It is counted and told there.
@@ -228,13 +232,13 @@ class Breaker:
         if self._open_until is not None:
             self._close()
             if self._tell is not None:
-                self._tell(BreakerClosed(self._model))
+                self._tell.closed(self._model)
         self.calm = True
 
     def _probe_ignored(self) -> None:
         self._probe_at = None
         if self._tell is not None:
-            self._tell(ProbeIgnored(self._model))
+            self._tell.ignored(self._model)
 
     def _failed(self, admission: Admission, cause: str, *, current: bool) -> None:
         if cause:
@@ -271,9 +275,10 @@ class Breaker:
             cause=self._cause,
         )
         if self._tell is not None:
-            self._tell(BreakerOpened(self._model, self._rest, self._rest, self._cause))
+            self._tell.opened(self._model, self._rest, self._cause)
 
-    def _close(self) -> None:
+    def _close(self, *, heard: bool = False) -> None:
         self._open_until = self._probe_at = None
         self.period += 1
-        _log.info("Circuit breaker closed", provider=self._provider, model=self._model)
+        if not heard:
+            _log.info("Circuit breaker closed", provider=self._provider, model=self._model)

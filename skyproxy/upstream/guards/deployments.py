@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
 from skyproxy.clock import Clock
 from skyproxy.config import BreakerSettings
 from skyproxy.upstream.guards.breaker import Breaker
-from skyproxy.upstream.guards.findings import ModelRests, ModelTaken, Rest, Tell
 from skyproxy.upstream.guards.rate_guard import RateGuard
 from skyproxy.util.deadline import Deadline
+
+if TYPE_CHECKING:
+    from skyproxy.upstream.guards.findings import Teller
 
 LARGEST = 256
 """Models of one provider of which something is kept."""
@@ -35,7 +38,7 @@ class Deployment:
         "guards", "limited", "model", "named", "refused",
     )  # fmt: skip
 
-    def __init__(self, clock: Clock, model: str, breaker: Breaker | None, tell: Tell | None = None) -> None:
+    def __init__(self, clock: Clock, model: str, breaker: Breaker | None, tell: Teller | None = None) -> None:
         self._clock = clock
         self._tell = tell
         self.model = model
@@ -54,12 +57,9 @@ class Deployment:
         """That of one key, by the name of its variable; empty where the provider wants none."""
         guard = self.guards.get(key)
         if guard is None:
-            tell = None if self._tell is None else partial(self._found, self._tell, key)
+            tell = None if self._tell is None else partial(self._tell.rate, self.model, key)
             guard = self.guards[key] = RateGuard(self._clock, self.wake, self.look, tell)
         return guard
-
-    def _found(self, tell: Tell, key: str, rest: Rest | None) -> None:
-        tell(ModelTaken(self.model, key) if rest is None else ModelRests(self.model, key, rest))
 
     def look(self) -> None:
         """Find out whether it is :attr:`limited`."""
@@ -128,7 +128,7 @@ class Deployments:
         settings: BreakerSettings | None,
         provider: str,
         largest: int = LARGEST,
-        tell: Tell | None = None,
+        tell: Teller | None = None,
     ) -> None:
         self._clock = clock
         self._settings = settings

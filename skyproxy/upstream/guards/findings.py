@@ -88,5 +88,40 @@ OfBreaker: TypeAlias = BreakerOpened | BreakerProbes | ProbeIgnored | BreakerClo
 
 Finding: TypeAlias = ModelRests | ModelTaken | KeyRests | KeyRefused | OfBreaker
 
-Tell: TypeAlias = Callable[[Finding], object]
-"""Takes what a guard has found out."""
+
+class Teller:
+    """Takes what the guards of one provider find out.
+
+    :param tell: is told of each finding.
+    """
+
+    def __init__(self, tell: Callable[[Finding], object]) -> None:
+        self._tell = tell
+
+    def rate(self, model: str, key: str, rest: tuple[float, float, bool] | None) -> None:
+        """*model* is not asked with *key* for a while: a :class:`Rest`; None: a request was taken after one."""
+        self._tell(ModelTaken(model, key) if rest is None else ModelRests(model, key, Rest(*rest)))
+
+    def key_rests(self, key: str, seconds: float) -> None:
+        """*key* is not used for *seconds*."""
+        self._tell(KeyRests(key, seconds))
+
+    def key_refused(self, key: str, seconds: float) -> None:
+        """The provider refuses *key*, which is put aside for *seconds*."""
+        self._tell(KeyRefused(key, seconds))
+
+    def opened(self, model: str | None, seconds: float, cause: str) -> None:
+        """The breaker has opened for *seconds*, because of *cause*."""
+        self._tell(BreakerOpened(model, seconds, seconds, cause))
+
+    def probes(self, model: str | None) -> None:
+        """A probe is under way."""
+        self._tell(BreakerProbes(model))
+
+    def ignored(self, model: str | None) -> None:
+        """It has come to no result."""
+        self._tell(ProbeIgnored(model))
+
+    def closed(self, model: str | None) -> None:
+        """The breaker has closed."""
+        self._tell(BreakerClosed(model))

@@ -58,4 +58,4 @@ def _hear(breaker: Breaker, finding: Finding) -> None:
         case ProbeIgnored():
             breaker.hear_ignored()
         case BreakerClosed():
-            breaker.close()
+            breaker.close(heard=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from math import inf
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 from twisted.logger import Logger
@@ -11,8 +12,10 @@ from twisted.logger import Logger
 from skyproxy.clock import Clock
 from skyproxy.config import ApiKeyConfig
 from skyproxy.errors import KeysResting
-from skyproxy.upstream.guards.findings import KeyRefused, KeyRests, Tell
 from skyproxy.upstream.guards.statistics import KeyStatistics
+
+if TYPE_CHECKING:
+    from skyproxy.upstream.guards.findings import Teller
 
 _log = Logger()
 
@@ -122,7 +125,7 @@ class KeyRing:
     :param tell: takes what other processes should know; None: there are none.
     """
 
-    def __init__(self, clock: Clock, keys: Sequence[ApiKeyConfig], provider: str, tell: Tell | None = None) -> None:
+    def __init__(self, clock: Clock, keys: Sequence[ApiKeyConfig], provider: str, tell: Teller | None = None) -> None:
         if not keys:
             raise ValueError("a ring needs a key")
         self._clock = clock
@@ -234,7 +237,7 @@ class KeyRing:
         before = max(key.rests_until, now)
         key.rests_until = max(before, now + min(seconds, _LONGEST_REST))
         if self._tell is not None and key.rests_until - before > _TOLD_AGAIN / 10:
-            self._tell(KeyRests(key.variable, key.rests_until - now))
+            self._tell.key_rests(key.variable, key.rests_until - now)
         return key.rests_until - now
 
     def _rejected(self, key: _Key, status: int, request: int) -> None:
@@ -251,7 +254,7 @@ class KeyRing:
                 status=status,
             )
         if self._tell is not None and now + _ASIDE - key.refused_until > _TOLD_AGAIN:
-            self._tell(KeyRefused(key.variable, _ASIDE))
+            self._tell.key_refused(key.variable, _ASIDE)
         self._refuse(key, now + _ASIDE)
 
     def _refuse(self, key: _Key, until: float) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from skyproxy.upstream.guards.findings import Rest
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from skyproxy.upstream.guards.findings import Rest
 
 PROVEN_AFTER_SECONDS = 1.0
 """Without a 429, after which a request counts as taken, though nothing has come yet."""
@@ -97,15 +100,15 @@ class RateRest:
         self.step = 1
         self._proven = 0
 
-    def news(self, now: float, *, stated: bool) -> Rest | None:
-        """What other processes should know now; None: they know it.
+    def news(self, now: float, *, stated: bool) -> tuple[float, float, bool] | None:
+        """What other processes should know now: what a ``Rest`` has; None: they know it.
 
         :param stated: the provider has said how long it is.
         """
         if self.until - max(self._known_until, now) <= TOLD_AGAIN_SECONDS:
             return None
         self._known_until = self.until
-        return Rest(self.until - now, self.seconds, stated)
+        return self.until - now, self.seconds, stated
 
     def hear(self, now: float, rest: Rest) -> None:
         """Another process has found out *rest*."""

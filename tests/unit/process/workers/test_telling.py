@@ -29,7 +29,7 @@ from skyproxy.upstream.guards.findings import (
     ModelRests,
     ProbeIgnored,
     Rest,
-    Tell,
+    Teller,
 )
 from tests.unit.configs import config_of
 
@@ -55,7 +55,7 @@ class Worker:
         self.sent: deque[Found] = deque()
         self.telling = Telling(number, known, cast(Any, self.sent.append))
 
-        def make(tell: Tell | None) -> Provider:
+        def make(tell: Teller | None) -> Provider:
             self.breaker = Breaker(clock, BreakerSettings(), "some", tell=tell)
             guards = Guards(Limiter(clock, max_concurrent=5, max_pending=5), self.breaker)
             return cast(Provider, SimpleNamespace(config=SimpleNamespace(name="some"), guards=guards))

@@ -24,6 +24,7 @@ from skyproxy.upstream.guards.findings import (
     ModelTaken,
     ProbeIgnored,
     Rest,
+    Teller,
 )
 from skyproxy.upstream.guards.hearing import hear
 from skyproxy.upstream.guards.keys import KeyRing
@@ -35,7 +36,7 @@ class Side:
 
     def __init__(self, clock: Clock, *, keys: tuple[str, ...] = ("A", "B"), rate: bool = True) -> None:
         self.told: list[Finding] = []
-        settings, tell = BreakerSettings(), self.told.append
+        settings, tell = BreakerSettings(), Teller(self.told.append)
         secrets = [ApiKeyConfig(variable=name, secret=SecretStr(f"sk-{name}")) for name in keys]
         ring = KeyRing(clock, secrets, "some", tell)
         deployments = Deployments(clock, settings, "some", tell=tell)
@@ -240,7 +241,9 @@ class BreakerTests(HearingTestCase):
         self.assertEqual(self.pass_on(), [BreakerProbes(None)])
         self.assertRaises(BreakerOpen, self.there.breaker().admit)
         probe.succeeded()
-        self.assertEqual(self.pass_on(), [BreakerClosed(None)])
+        with capturedLogs() as logs:
+            self.assertEqual(self.pass_on(), [BreakerClosed(None)])
+        self.assertEqual(logs, [], "it is logged once")
         self.assertTrue(self.there.breaker().calm)
 
     def test_a_probe_without_result_frees_its_place(self) -> None:
