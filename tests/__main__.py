@@ -168,6 +168,8 @@ def left_out() -> list[str]:
     missed = [f"the page in a browser: {each}" for each in lacks]
     if shutil.which("promtool") is None or shutil.which("prometheus") is None:
         missed.append("metrics, dashboard and alerts in Prometheus: apt-get install prometheus")
+    if shutil.which("redis-server") is None:
+        missed.append("limits shared by a Redis: apt-get install redis-server")
     return missed
 
 

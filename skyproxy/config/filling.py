@@ -1,10 +1,11 @@
-"""Headers of a provider whose values name variables of the environment: ``${NAME}``."""
+"""Values that name variables of the environment: ``${NAME}``."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from pydantic import SecretStr
 
@@ -55,6 +56,31 @@ def fill_telemetry(proxy: Section, variables: Variables, problems: list[Problem]
         return proxy
     filled, _ = fill_headers(entry, variables, problems)
     return proxy.replaced({"telemetry": dict(filled.values)}, proxy.places["telemetry"])
+
+
+def fill_store(proxy: Section, variables: Variables, problems: list[Problem]) -> Section:
+    """*proxy*, the section, with the variables that its ``shared`` names filled in.
+
+    A variable that is all of it holds a URL. One in a URL holds a part as it is: a password may have any character.
+    """
+    url = proxy.values.get("shared")
+    if not isinstance(url, str) or "${" not in url:
+        return proxy
+    found: dict[str, str] = {}
+    messages = [_look_up(variable, "", variables, found) for variable in _PLACE.findall(url)]
+    wrong = [message for message in messages if message is not None]
+    problems += [proxy.problem(("shared",), message) for message in wrong]
+    filled: str | None
+    if wrong:
+        # These are told; what is left without them is not looked at.
+        filled = None
+    elif (alone := _PLACE.fullmatch(url)) is not None:
+        filled = found[alone[1]]
+    else:
+        who, at, where = url.rpartition("@")
+        who = _PLACE.sub(lambda match: quote(found[match[1]], safe=""), who)
+        filled = who + at + _PLACE.sub(lambda match: found[match[1]], where)
+    return proxy.replaced({"shared": filled}, proxy.places["shared"])
 
 
 def _look_up(variable: str, header: str, variables: Variables, found: dict[str, str]) -> str | None:

@@ -13,7 +13,7 @@ from skyproxy.config.access_reading import read_access
 from skyproxy.config.document import Document, parse
 from skyproxy.config.fallbacks import check_fallbacks
 from skyproxy.config.files import ENV_FILE, Source, find, is_file, near_misses, places, read_text
-from skyproxy.config.filling import fill_telemetry
+from skyproxy.config.filling import fill_store, fill_telemetry
 from skyproxy.config.hints import hints
 from skyproxy.config.prices import read_prices
 from skyproxy.config.problems import ConfigError, Problem
@@ -96,6 +96,7 @@ def load(
     folder = cwd if source is None else source.folder
     refuse_unknown_sections(documents, problems)
     of_proxy = fill_telemetry(section_named(documents, "proxy", problems), variables, problems)
+    of_proxy = fill_store(of_proxy, variables, problems)
     proxy = _proxy(of_proxy, command_line, cwd, folder, problems)
     general = _defaults(section_named(documents, "defaults", problems), variables, problems)
     provider_section = section_named(documents, "providers", problems)

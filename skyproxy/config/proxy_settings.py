@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from skyproxy.config import rules
 from skyproxy.config.budgets import Purse
@@ -25,6 +25,7 @@ from skyproxy.config.fields import (
     SecondsOrNone,
 )
 from skyproxy.config.resilience import CacheSettings
+from skyproxy.config.shared import StoreAddress, checked_store, store_address
 from skyproxy.config.telemetry import TelemetrySettings
 
 LogLevel = Literal["debug", "info", "warn", "error"]
@@ -89,6 +90,11 @@ class ProxySettings(Checked):
     :ivar workers: how many processes serve, behind one that listens; ``auto``: one for each processor that may be used.
         With more than one, each has its part of ``max_concurrent`` and of ``max_pending``. Windows has one. Another
         number counts from the next start on; ``--workers`` is stronger.
+    :ivar shared: the Redis by which several machines keep to one ``max_concurrent`` of each provider together, with the
+        extra ``skyproxy[redis]``; ``${NAME}`` in it is a variable of the environment or of ``.env``. Without it each
+        machine has the whole of it. Another one counts from the next start on.
+    :ivar shared_down: what a machine does while that Redis is not to be reached, when its share has run out:
+        ``divide``, it goes on with an even part; ``stop``, its requests wait.
     :ivar log_file: the file for the log in JSON lines, relative to the file that names it; in the two files of a folder
         ``config``, relative to the folder that this one is in. One that holds anything but a log of skyproxy's is
         refused. Without it there is none.
@@ -136,6 +142,8 @@ class ProxySettings(Checked):
 
     listen: Listen = Address().endpoints()
     workers: Annotated[Annotated[int, Field(ge=1, le=256)] | Literal["auto"], BeforeValidator(_workers)] = 1
+    shared: Annotated[SecretStr, AfterValidator(checked_store)] | None = None
+    shared_down: Literal["divide", "stop"] = "divide"
     log_file: OptionalPath = None
     log_max_size: BytesOrOff = _UNROTATED
     log_keep: Annotated[int, Field(ge=1, le=1000)] = 3
@@ -162,6 +170,18 @@ class ProxySettings(Checked):
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
     watch: bool = not hasattr(signal, "SIGHUP")
     process_priority: Literal["raised", "normal"] = "raised"
+
+    @property
+    def store(self) -> StoreAddress | None:
+        """The Redis by which machines share limits; None: this one shares none."""
+        return None if self.shared is None else store_address(self.shared.get_secret_value())
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What is not to be shown: what the receiver of spans wants, and the password of the store."""
+        store = self.store
+        of_store = () if store is None or store.password is None else (store.password.get_secret_value(),)
+        return (*self.telemetry.secrets, *of_store)
 
     def below(self, folder: Path, folder_of_log: Path) -> ProxySettings:
         """The same with the paths that are relative below *folder*, and that of the log below *folder_of_log*."""

@@ -273,10 +273,10 @@ class Config(Checked):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What is not to be shown: that of its providers, of the receiver of spans, and the token of profiles."""
+        """What is not to be shown: that of its providers, of the receiver of spans and the store, and a token."""
         token = () if self.profile_token is None else (self.profile_token.get_secret_value(),)
         return (
             *(secret for provider in self.providers.values() for secret in provider.secrets),
-            *self.proxy.telemetry.secrets,
+            *self.proxy.secrets,
             *token,
         )

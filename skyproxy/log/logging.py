@@ -282,13 +282,13 @@ def limits_of(config: Any) -> Limits | None:
 
 
 def secrets_of(config: Any) -> set[str]:
-    """The keys of *config*, what the receiver of spans wants, and its token.
+    """The keys of *config*, what the receiver of spans and the store want, and its token.
 
     A key that is its provider's name, as local servers have, is no secret.
     """
     token = config.profile_token
     secrets: set[str] = set() if token is None else {token.get_secret_value()}
-    secrets.update(config.proxy.telemetry.secrets)
+    secrets.update(config.proxy.secrets)
     for name, provider in config.providers.items():
         secrets.update(each for each in provider.secrets if each.casefold() != name.casefold())
     return secrets

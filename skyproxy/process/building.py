@@ -94,6 +94,7 @@ def children(reactor: Any, service: SkyproxyService, signals: Signals, runtime: 
         Child("event loop lag", parts.lag.start, parts.lag.stop),
         Child("demo", stop=parts.demo.stop),
         Resource("caches", stop=lambda: parts.stores.close(FLUSH_SECONDS)),
+        Child("shared limits", parts.shared_limits.start, parts.shared_limits.stop),
         Child("providers", lambda: parts.operations.take(configuration.current), providers.close),
         Child("last bytes", stop=drain.flush),
         Child("requests under way", stop=drain.finish),

@@ -104,6 +104,11 @@ class Configuration:
     def _use(self, config: Config) -> None:
         if config.proxy.listen != self.current.proxy.listen:
             _log.warn("A new listen address takes a restart", listen=list(config.proxy.listen))
+        if (config.proxy.shared, config.proxy.shared_down) != (
+            self.current.proxy.shared,
+            self.current.proxy.shared_down,
+        ):
+            _log.warn("Another store of shared limits takes a restart")
         self._followers[0](config)
         changed = self._changed = changes(self.current, config)
         self.watch.watch(_watched(config))
@@ -138,3 +143,7 @@ class Configuration:
 
 def _watched(config: Config) -> tuple[Path, ...]:
     return config.watched if config.proxy.watch else ()
+
+
+def _sharing(config: Config) -> tuple[object, ...]:
+    return config.proxy.shared, config.proxy.shared_down

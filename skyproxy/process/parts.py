@@ -42,6 +42,7 @@ from skyproxy.process.priority import ProcessPriority
 from skyproxy.process.providers import Providers
 from skyproxy.process.role import ALONE, Role
 from skyproxy.process.runtime_folder import is_alive
+from skyproxy.process.shared_limits import SharedLimits
 from skyproxy.process.span_export import exporter_of
 from skyproxy.process.systemd import Notifier
 from skyproxy.process.token_source import token_maker
@@ -113,6 +114,7 @@ class Parts:
     providers: Providers
     proxy: Proxy
     reloads: Reloads
+    shared_limits: SharedLimits
     stores: Stores
     streams: EventStreams
     tracing: Tracing
@@ -148,7 +150,8 @@ def make_parts(
     def make_client(settings: ProviderConfig) -> ProviderClient:
         return build_client(settings, reactor, wire, network, roots, sockets, scheduler.schedule)
 
-    providers = Providers(make_provider, demo, sockets, role.part, role.built)
+    shared_limits = SharedLimits(reactor, config.proxy, roots, role.built, lambda: providers.runtime().providers)
+    providers = Providers(make_provider, demo, sockets, role.part, shared_limits.built)
     lag = LagProbe(reactor, time.monotonic, seconds_since_boot, providers.slept)
     statistics, budget, reloads = role.statistics(reactor), RetryBudget(reactor), Reloads(time.time)
     ring, boot = role.ring(), secrets.token_hex(4)
@@ -169,8 +172,7 @@ def make_parts(
         ledger.arrived,
         gate,
     )
-    audit = Audit(reactor.seconds)
-    access, tokens = Access(places.clients), token_maker(reactor, make_client)
+    audit, access, tokens = Audit(reactor.seconds), Access(places.clients), token_maker(reactor, make_client)
     control = AccessControl(
         reactor, config, access, audit, places.clients, lambda: proxy.under_way, tokens,
         lambda: streams.renew(), role.clients_changed,
@@ -291,6 +293,7 @@ def make_parts(
         providers=providers,
         proxy=proxy,
         reloads=reloads,
+        shared_limits=shared_limits,
         stores=stores,
         streams=streams,
         tracing=tracing,

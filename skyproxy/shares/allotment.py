@@ -84,7 +84,10 @@ def _precedence(part: tuple[Claim, int, float]) -> tuple[Any, ...]:
     claim, whole, fraction = part
     if whole:
         return 1, -round(fraction, 9), claim.has <= whole, claim.member
-    return 0, claim.since is None, claim.since or 0.0, claim.has > 0, claim.member
+    if claim.since is None:
+        # It lacks nothing: what it has stays where it is.
+        return 0, True, 0.0, claim.has <= 0, claim.member
+    return 0, False, claim.since, claim.has > 0, claim.member
 
 
 def _part(units: int, weight: float, weights: float) -> tuple[int, float]:

@@ -57,7 +57,7 @@ class Allotter:
         self.limit = limit
         self._lease = lease
         self._remember = remember
-        self._quiet_until = quiet_until
+        self.quiet_until = quiet_until
         self._members: dict[str, _Member] = {}
 
     @property
@@ -110,7 +110,7 @@ class Allotter:
         heard = {name: member for name, member in self._members.items() if not member.lost}
         of_the_lost = self.outstanding - sum(member.granted for member in heard.values())
         shares = allot(max(0, self.limit - of_the_lost), [self._claim(*each) for each in heard.items()])
-        free = 0 if now < self._quiet_until else self.limit - self.outstanding
+        free = 0 if now < self.quiet_until else self.limit - self.outstanding
         sent: dict[str, Grant] = {}
         # Those that lack most of their share come first, when there is not enough free for all.
         for name in sorted(shares, key=lambda name: (heard[name].granted - shares[name], name)):
@@ -125,7 +125,7 @@ class Allotter:
         return sent
 
     def _see_who_is_lost(self, now: float) -> None:
-        part = self.limit // max(1, len(self._members))
+        part = max(self.limit // max(1, len(self._members)), min(self.limit, 1))
         for name, member in list(self._members.items()):
             if now >= member.until + (self._remember if member.lost else 0.0):
                 if member.lost or not self._remember:

@@ -38,7 +38,17 @@ class Holder:
             return 0
         if now < self._until:
             return self._share
-        return 0 if self._down == "stop" else self.limit // self._known
+        # Who divides refuses nobody, even if there are more members than units.
+        return 0 if self._down == "stop" else max(self.limit // self._known, min(self.limit, 1))
+
+    def is_leased(self, now: float) -> bool:
+        """Whether the share is one that was granted."""
+        return self._until is not None and now < self._until
+
+    def begin_without(self, now: float) -> None:
+        """Go on as without a lease, if there has not been any."""
+        if self._until is None:
+            self._until = now
 
     def take(self, grant: Grant) -> None:
         """Follow *grant*, unless a newer one was seen."""

@@ -36,7 +36,7 @@ APART = "demo"  # a server of its own, which the process starts
 OF_ONE_PACKAGE = {
     "klein": "web", "werkzeug": "web", "treq": "upstream", "httptools": "http", "h2": "http", "hpack": "http",
     "hyperframe": "http", "priority": "http", "prometheus_client": "web", "markdown_it": "web",
-    "opentelemetry": "telemetry", "joserfc": "access",
+    "opentelemetry": "telemetry", "joserfc": "access", "txredisapi": "process",
 }  # fmt: skip
 
 TOP_LEVEL = {
@@ -117,7 +117,10 @@ NAMES = {"OpenSSL": "pyopenssl", "dotenv": "python-dotenv", "yaml": "pyyaml", "m
 """What is imported under another name than that of its distribution."""
 
 
-EXTRAS = {"skyproxy.telemetry.tracing.otlp": "otel", "skyproxy.access.tokens.verifier": "jwt"}
+EXTRAS = {
+    "skyproxy.telemetry.tracing.otlp": "otel", "skyproxy.access.tokens.verifier": "jwt",
+    "skyproxy.process.sharing.link": "redis",
+}  # fmt: skip
 """Modules that import what comes with an extra, and are imported where that is there alone."""
 
 

@@ -174,7 +174,7 @@ class Capacity:
         if self._most is not None:
             limit = min(limit, self._most)
         limit = self._part(limit)
-        before = self._limiter.statistics().max_concurrent
+        before = self._limiter.whole
         if limit != before:
             self._limiter.resize(limit)
             _log.info(

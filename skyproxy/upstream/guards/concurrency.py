@@ -6,6 +6,7 @@ for a permit. Background requests wait before it, and come to it one by one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 from typing import Any, Literal
@@ -23,7 +24,7 @@ Priority = Literal["interactive", "background"]
 class LimiterStatistics:
     """The state of a :class:`Limiter` at one moment.
 
-    :ivar max_concurrent: permits there are.
+    :ivar max_concurrent: permits there are: the share, where others have theirs of the limit.
     :ivar in_use: permits in the hands of requests.
     :ivar available: permits that can be had at once.
     :ivar queued: requests that wait for a permit.
@@ -61,10 +62,14 @@ class Limiter:
     While both wait, and there is more than one permit, background gets the next if it has none: it is slowed but not
     starved.
 
+    The limit may be one that others keep to as well, together with this one. Then this one has a share of it.
+
     :param clock: for queue timeouts.
     :param max_concurrent: permits; at least 1.
     :param max_pending: requests that may wait; 0 lets none wait.
     :param schedule: has requests that waited sent together with others.
+    :ivar whole: permits of all that share the limit.
+    :ivar changed: called when a request begins to wait, and when a permit comes back that is not to be given again.
     """
 
     def __init__(
@@ -80,14 +85,15 @@ class Limiter:
         # Permits that are on their way to requests that wait.
         self._returning = 0
         self._max_pending = max_pending
-        self._max_concurrent = max_concurrent
+        self.whole = self._max_concurrent = max_concurrent
+        self._share: int | None = None
+        self.changed: Callable[[], object] | None = None
         self._gate = DeferredSemaphore(max_concurrent)
         # Tokens in the hands of requests that are not to come back.
         self._surplus = 0
         # Since when requests wait, in the order of their coming. Background requests wait before the gate.
         self._since: dict[Deferred[Any], float] = {}
         self._background: dict[Deferred[Any], None] = {}
-        self._most_background = _background_of(max_concurrent)
         self._in_background = 0
         self._coming_back = 0
         self._releasing = False
@@ -129,6 +135,8 @@ class Limiter:
         clock = self._clock
         self._since[place] = clock.seconds()
         timer = clock.callLater(queue_timeout, self._expire, place, queue_timeout)
+        if self.changed is not None:
+            self.changed()
         return place.addBoth(self._over, place, timer, background=background)
 
     def resize(self, max_concurrent: int) -> None:
@@ -136,10 +144,19 @@ class Limiter:
 
         :param max_concurrent: at least 1.
         """
+        self.whole = max_concurrent
+        self._fit()
+
+    def keep_to(self, share: int | None) -> None:
+        """Have at most *share* of the permits, as :meth:`resize` does it; None: there is nobody else."""
+        self._share = share
+        self._fit()
+
+    def _fit(self) -> None:
+        max_concurrent = self.whole if self._share is None else min(self.whole, self._share)
         gate = self._gate
         more = max_concurrent - self._max_concurrent
         self._max_concurrent = max_concurrent
-        self._most_background = _background_of(max_concurrent)
         if more < 0:
             free = min(gate.tokens, -more)
             gate.tokens -= free
@@ -157,6 +174,16 @@ class Limiter:
         """Permits in the hands of requests."""
         gate = self._gate
         return gate.limit - gate.tokens - self._coming_back
+
+    @property
+    def wanted(self) -> tuple[int, int]:
+        """Permits that requests have or wait for: interactive ones, and background."""
+        background = self._in_background + len(self._background)
+        return self.in_use + self._queued - background, background
+
+    @property
+    def _most_background(self) -> int:
+        return _background_of(self._max_concurrent)
 
     @property
     def _queued(self) -> int:
@@ -180,6 +207,8 @@ class Limiter:
         if self._surplus:
             self._surplus -= 1
             self._gate.limit -= 1
+            if self.changed is not None:
+                self.changed()
         elif self._gate.waiting or self._background:
             self._returning += 1
             self._schedule(PERMITS, self._pass_on)

@@ -80,6 +80,8 @@ class ProxyTests(ConfigTestCase):
         expected = {
             "listen": both(35791),
             "workers": 1,
+            "shared": None,
+            "shared_down": "divide",
             "log_file": None,
             "log_max_size": None if hasattr(signal, "SIGUSR1") else 10 * 1024 * 1024,
             "log_keep": 3,

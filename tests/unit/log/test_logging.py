@@ -61,7 +61,7 @@ def settings(log_file: Path | None = None, log_level: str = "info", **keys: str 
     """As much of a configuration as a log wants."""
     providers = {name: SimpleNamespace(secrets=() if key is None else (key,)) for name, key in keys.items()}
     proxy = SimpleNamespace(log_file=log_file, log_level=log_level, log_max_size=None, log_keep=3)
-    proxy.telemetry = SimpleNamespace(secrets=())
+    proxy.secrets = ()
     return SimpleNamespace(proxy=proxy, providers=providers, profile_token=None)
 
 

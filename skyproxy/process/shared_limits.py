@@ -1,0 +1,59 @@
+"""The part of a process that shares limits with other machines, if the configuration says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+
+from skyproxy.config import Config, ProxySettings
+from skyproxy.http.client.trust import Roots
+from skyproxy.pipeline.changes import Change
+from skyproxy.upstream.exchange.provider import Provider
+
+if TYPE_CHECKING:
+    from skyproxy.process.sharing.sharing import Sharing
+
+Built = Callable[[Config, tuple[Change, ...]], object]
+
+
+class SharedLimits:
+    """Does nothing where *settings* name no store.
+
+    :param roots: vouch for a store that is reached over TLS.
+    :param built: called when others serve.
+    :param providers: those that serve.
+    :ivar built: to be called in its place: it shares their limits, too.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        settings: ProxySettings,
+        roots: Roots,
+        built: Built,
+        providers: Callable[[], Mapping[str, Provider]],
+    ) -> None:
+        self.built = built
+        self._sharing: Sharing | None = None
+        if settings.shared is not None:
+            # What speaks with Redis is not imported where there is none.
+            from skyproxy.process.sharing.sharing import sharing_of
+
+            sharing = self._sharing = sharing_of(reactor, settings, roots)
+
+            def share(config: Config, changes: tuple[Change, ...]) -> None:
+                built(config, changes)
+                sharing.use(providers())
+
+            self.built = share
+
+    def start(self) -> None:
+        """Meet the other machines."""
+        if self._sharing is not None:
+            self._sharing.start()
+
+    def stop(self) -> Deferred[None] | None:
+        """Leave the others what this one had, when nothing is in use any more."""
+        return None if self._sharing is None else self._sharing.stop()

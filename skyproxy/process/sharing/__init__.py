@@ -1,0 +1,1 @@
+"""Limits that are shared with other machines, by a Redis."""

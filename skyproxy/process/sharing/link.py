@@ -1,0 +1,193 @@
+"""A connection to Redis that is made again whenever it breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import random
+from typing import Any, cast
+
+from OpenSSL import SSL
+from service_identity import VerificationError
+from twisted.application.internet import ClientService
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectError, DNSLookupError, TimeoutError
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+from txredisapi import RedisProtocol, ResponseError, SubscriberProtocol
+from zope.interface import implementer
+
+_SLOWEST = 0.5
+"""Seconds until the next try, at most, where no connection is to be had: others wait for a machine that comes back."""
+_SLOWEST_USELESS = 5.0
+"""Likewise, where those that were had were of no use."""
+_READY_SECONDS = 2.0
+"""From a connection to its first use, TLS and the password included."""
+
+
+class Commands(RedisProtocol):  # type: ignore[misc]
+    """Asks, and is answered."""
+
+    def connectionLost(self, why: Any) -> None:
+        # The reason is known before those that wait for answers are told.
+        self.factory.lost(self, why)
+        super().connectionLost(why)
+
+
+class Subscriber(SubscriberProtocol):  # type: ignore[misc]
+    """Hears what is published in its channels."""
+
+    def messageReceived(self, pattern: Any, channel: Any, message: Any) -> None:
+        self.factory.heard(channel, message)
+
+    def connectionLost(self, why: Any) -> None:
+        # The reason is known before those that wait for answers are told.
+        self.factory.lost(self, why)
+        super().connectionLost(why)
+
+
+class Link(Factory):
+    """Makes the connection, and says when it is there.
+
+    :param endpoint: leads to the store.
+    :param made: makes a protocol: one of those above.
+    :param usable: called with it when commands can be sent.
+    :param failed: called with what is wrong when there is no connection, or no longer.
+    :param heard: called with a channel, and a message in it.
+    :ivar protocol: None: there is no connection.
+    """
+
+    noisy = False
+    # What the protocol looks for where a password is refused.
+    isLazy = False
+
+    def __init__(
+        self,
+        reactor: Any,
+        endpoint: Any,
+        made: Callable[[], Any],
+        usable: Callable[[Any], None],
+        failed: Callable[[str], None],
+        heard: Callable[[bytes, bytes], None] = lambda channel, message: None,
+    ) -> None:
+        self._reactor = reactor
+        self._made = made
+        self._usable = usable
+        self._failed = failed
+        self.heard = heard
+        self.protocol: Any = None
+        self._open: Any = None
+        # The reason is known already, and is not that the connection was closed then.
+        self._explained = False
+        self._useless = 0
+        self._service = ClientService(_Told(endpoint, failed), self, retryPolicy=self._delay, clock=reactor)
+
+    def start(self) -> None:
+        """Look for the store from now on."""
+        self._service.startService()
+
+    def stop(self) -> Any:
+        """Close the connection, and make no other. Fires when it is closed."""
+        return self._service.stopService()
+
+    def drop(self) -> None:
+        """Close the connection at once: it is of no use. Another one is made."""
+        if self._open is not None:
+            self._explained = True
+            self._open.transport.abortConnection()
+
+    def worked(self) -> None:
+        """The connection is of use."""
+        self._useless = 0
+
+    # As a factory.
+
+    def buildProtocol(self, addr: Any) -> Any:
+        protocol = self._made()
+        protocol.factory = self
+        self._open, self._explained = protocol, False
+        self._useless += 1
+        ready = protocol.whenConnected().addCallback(self._ready)
+        timer = self._reactor.callLater(_READY_SECONDS, self._give_up, protocol)
+        for each in (ready, protocol.whenDisconnected()):
+            each.addCallback(_stop, timer)
+        return protocol
+
+    def stopTrying(self) -> None:
+        """A password was refused. It may be right the next time."""
+
+    def connectionError(self, why: str) -> None:
+        """It was refused for this reason, or the connection was lost before that was known."""
+        if self._open is not None:
+            self._explained = True
+            self._failed(why.removeprefix("Redis error: "))
+
+    def lost(self, protocol: Any, why: Failure) -> None:
+        """The connection is gone."""
+        if protocol is self._open:
+            self._open = self.protocol = None
+        if not self._explained:
+            self._failed(reason_of(why.value))
+
+    def _ready(self, protocol: Any) -> None:
+        self.protocol = protocol
+        self._usable(protocol)
+
+    def _give_up(self, protocol: Any) -> None:
+        if protocol is self._open:
+            self._failed(f"it has not answered for {_READY_SECONDS:g} s")
+            self.drop()
+
+    def _delay(self, attempt: int) -> float:
+        slowest = _SLOWEST_USELESS if self._useless > attempt else _SLOWEST
+        seconds = 0.05 * 2.0 ** min(max(attempt, self._useless), 8)
+        return min(slowest, seconds) * (0.75 + 0.25 * random())
+
+
+@implementer(IStreamClientEndpoint)
+class _Told:
+    """Connects through another endpoint, and says why if it cannot."""
+
+    def __init__(self, endpoint: Any, failed: Callable[[str], None]) -> None:
+        self._endpoint = endpoint
+        self._failed = failed
+
+    def connect(self, protocolFactory: Any) -> Deferred[Any]:
+        """As the endpoint does."""
+        connecting = cast(Deferred[Any], self._endpoint.connect(protocolFactory))
+        return connecting.addErrback(self._tell)
+
+    def _tell(self, failure: Failure) -> Failure:
+        if not failure.check(CancelledError):
+            self._failed(reason_of(failure.value))
+        return failure
+
+
+def was_refused(failure: Failure) -> bool:
+    """Whether the store has answered that it does not do what it was asked for."""
+    return failure.check(ResponseError) is not None
+
+
+def reason_of(error: BaseException | None) -> str:
+    """What is wrong, for people."""
+    if isinstance(error, VerificationError):
+        return "its TLS certificate is for another host"
+    if isinstance(error, SSL.Error):
+        queue = error.args[0] if error.args and isinstance(error.args[0], list) else []
+        told = ", ".join(entry[-1] for entry in queue if entry[-1])
+        return f"the TLS handshake failed: {told or 'its certificate or protocol is not accepted'}"
+    if isinstance(error, DNSLookupError):
+        return "its host name cannot be resolved"
+    if isinstance(error, TimeoutError):
+        return "it does not take the connection in time"
+    if isinstance(error, ConnectError):
+        return "it does not accept connections"
+    if isinstance(error, ResponseError):
+        return str(error)
+    return "it has closed the connection"
+
+
+def _stop(result: Any, timer: Any) -> Any:
+    if timer.active():
+        timer.cancel()
+    return result

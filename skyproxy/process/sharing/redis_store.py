@@ -1,0 +1,223 @@
+"""Redis as the place where machines meet: they publish what they say, and one of them holds the lease of the leader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from skyproxy.process.sharing.link import Commands, Link, Subscriber, reason_of, was_refused
+from skyproxy.process.sharing.scripts import LEAVE, SEND, TICK
+from skyproxy.shares.leader import Terms
+from skyproxy.shares.store import Listener, Tick
+
+_log = Logger()
+
+REPLY_SECONDS = 1.0
+"""That an answer may take, before the connection counts as dead."""
+
+_LEAVE_SECONDS = 0.5
+
+
+class RedisStore:
+    """A store for :class:`~skyproxy.shares.machine.Machine`.
+
+    There are two connections: one on which this machine asks, and one on which it hears what is published. Where there
+    is not both, it does not lead.
+
+    :param name: of this machine.
+    :param login: what :class:`txredisapi.RedisProtocol` takes: password, username, dbid.
+    """
+
+    def __init__(self, reactor: Any, endpoint: Any, name: str, login: Mapping[str, Any], terms: Terms) -> None:
+        self._reactor = reactor
+        self._name = name
+        self._terms = terms
+        # Channels are those of all databases of a Redis.
+        prefix = f"skyproxy:{login.get('dbid') or 0}:{{shares}}:"
+        self._keys = [prefix + "leader", prefix + "machines", prefix + "known"]
+        self._reports = prefix + "reports"
+        self._grants = prefix + "to:"
+        options = {**login, "charset": None, "convertNumbers": False}
+        self._commands = Link(
+            reactor, endpoint, lambda: Commands(**options), lambda _: self._usable(), self._failed
+        )  # fmt: skip
+        self._hearing = Link(
+            reactor, endpoint, lambda: Subscriber(**options), self._subscribe, self._failed, self._heard
+        )  # fmt: skip
+        self._listener: Listener | None = None
+        self._why = "it has not answered yet"
+        self._hears = self._leads = self._hears_reports = False
+        # The store's clock, less the one here, as the last answer told.
+        self._ahead: float | None = None
+
+    # As a store.
+
+    def begin(self, listener: Listener) -> None:
+        self._listener = listener
+        self._commands.start()
+        self._hearing.start()
+
+    def tick(self, report: bytes, done: Callable[[Tick | str], object]) -> None:
+        hears = self._hears and self._hearing.protocol is not None
+        if not hears:
+            # Grants could not come; what is wrong is the same for both connections.
+            done(self._why)
+            return
+        ahead = self._ahead
+        expected = 0 if ahead is None else int(self._reactor.seconds() * 1000 + ahead)
+        arguments = [
+            self._name, report, self._reports,
+            int(self._terms.leads * 1000), int(self._terms.lease * 1000), expected,
+        ]  # fmt: skip
+        self._ask(TICK, self._keys, arguments, lambda reply: done(self._ticked(reply)), done)
+
+    def lead(self, *, leads: bool) -> None:
+        self._leads = leads
+        protocol = self._hearing.protocol
+        if protocol is None or not self._hears:
+            return
+        if leads and self._hears_reports:
+            self._call_ready()
+        elif leads:
+            self._hears_reports = True
+            self._await(protocol.subscribe([self._reports]), lambda _: self._call_ready(), _ignored)
+        elif self._hears_reports:
+            self._hears_reports = False
+            protocol.unsubscribe([self._reports]).addErrback(_ignored)
+
+    def send(self, messages: Mapping[str, bytes], done: Callable[[bool], object]) -> None:
+        arguments: list[Any] = [self._name]
+        for machine, message in messages.items():
+            arguments += [self._grants + machine, message]
+        self._ask(SEND, self._keys[:1], arguments, lambda reply: done(reply == 1), _ignored)
+
+    def absent(self, machines: Iterable[str], done: Callable[[list[str]], object]) -> None:
+        names = list(machines)
+        protocol = self._commands.protocol
+        if protocol is not None:
+            channels = [self._grants + name for name in names]
+
+            def told(reply: Any) -> None:
+                done([name for name, count in zip(names, reply[1::2], strict=True) if count == 0])
+
+            asked = protocol.execute_command("PUBSUB", "NUMSUB", *channels)
+            self._await(asked, told, _ignored)
+
+    def leave(self, message: bytes, done: Callable[[], object]) -> None:
+        def over(_: Any) -> None:
+            self._commands.stop()
+            self._hearing.stop()
+            done()
+
+        if self._commands.protocol is None:
+            over(None)
+            return
+        asked = self._commands.protocol.eval(LEAVE, self._keys[:2], [self._name, message, self._reports])
+        asked.addTimeout(_LEAVE_SECONDS, self._reactor).addBoth(over)
+
+    # The connections.
+
+    def _usable(self) -> None:
+        if self._hears:
+            self._call_ready()
+
+    def _subscribe(self, protocol: Any) -> None:
+        self._hears = self._hears_reports = False
+        self._await(protocol.subscribe([self._grants + self._name]), lambda _: self._subscribed(), _ignored)
+
+    def _subscribed(self) -> None:
+        self._hears = True
+        self._hearing.worked()
+        if self._leads:
+            self.lead(leads=True)
+        elif self._commands.protocol is not None:
+            self._call_ready()
+
+    def _call_ready(self) -> None:
+        if self._listener is not None:
+            self._listener.ready()
+
+    def _heard(self, channel: bytes, message: bytes) -> None:
+        if self._listener is None:
+            return
+        if channel.decode() == self._reports:
+            self._listener.heard(message)
+        else:
+            self._listener.told(message)
+
+    def _failed(self, why: str) -> None:
+        if why != self._why:
+            _log.debug("The store of shared limits: {reason}", reason=why)
+        self._why = why
+        if self._hearing.protocol is None:
+            self._hears = self._hears_reports = False
+
+    # Questions.
+
+    def _ask(
+        self,
+        script: str,
+        keys: list[str],
+        arguments: list[Any],
+        done: Callable[[Any], object],
+        failed: Callable[[str], object],
+    ) -> None:
+        protocol = self._commands.protocol
+        if protocol is None:
+            failed(self._why)
+        else:
+            self._await(protocol.eval(script, keys, arguments), done, failed)
+
+    def _await(self, asked: Deferred[Any], done: Callable[[Any], object], failed: Callable[[str], object]) -> None:
+        """Wait for an answer. Where there is none in time, or it is an error, the connections are made anew."""
+        late = False
+        timer: Any = None
+
+        def time_out(*, looked: bool = False) -> None:
+            nonlocal late, timer
+            if not looked:
+                # A process that was busy, or stopped, finds the answer and the end of the time at once.
+                timer = self._reactor.callLater(0, lambda: time_out(looked=True))
+                return
+            late = True
+            self._why = f"it has not answered for {REPLY_SECONDS:g} s"
+            self._drop()
+
+        timer = self._reactor.callLater(REPLY_SECONDS, time_out)
+
+        def answered(reply: Any) -> None:
+            if timer.active():
+                timer.cancel()
+            if late:
+                failed(self._why)
+            else:
+                done(reply)
+
+        def lost(failure: Any) -> None:
+            if timer.active():
+                timer.cancel()
+            if was_refused(failure):
+                self._why = reason_of(failure.value)
+                self._drop()
+            failed(self._why)
+
+        asked.addCallbacks(answered, lost)
+
+    def _drop(self) -> None:
+        self._commands.drop()
+        self._hearing.drop()
+
+    def _ticked(self, reply: Any) -> Tick | str:
+        self._commands.worked()
+        self._ahead = reply[0] - self._reactor.seconds() * 1000
+        if len(reply) == 1:
+            return "it has stood still"
+        _, leader, took, fresh, others = reply
+        return Tick(leader.decode(), bool(took), tuple(each.decode() for each in others), bool(fresh))
+
+
+def _ignored(_: Any) -> None:
+    """The connection is lost, which is told elsewhere."""

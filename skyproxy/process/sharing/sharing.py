@@ -1,0 +1,92 @@
+"""The process as one of several machines that keep to one limit of each provider."""
+
+from __future__ import annotations
+
+import platform
+import secrets
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import wrapClientTLS
+from twisted.logger import Logger
+
+from skyproxy.config import ProxySettings
+from skyproxy.config.hosts import is_loopback
+from skyproxy.config.masking import masker
+from skyproxy.http.client.agent import Origin, endpoint_of
+from skyproxy.http.client.tls import verified
+from skyproxy.http.client.trust import Roots
+from skyproxy.process.sharing.redis_store import RedisStore
+from skyproxy.shares.leader import Terms
+from skyproxy.shares.machine import Machine
+from skyproxy.upstream.exchange.provider import Provider
+
+_log = Logger()
+
+_CONNECT_SECONDS = 3.0
+
+
+class Sharing:
+    """Shares ``max_concurrent`` of each provider by *machine*."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def start(self) -> None:
+        """Meet the others."""
+        self._machine.begin()
+
+    def use(self, providers: Mapping[str, Provider]) -> None:
+        """Share the limits of *providers* from now on."""
+        self._machine.use({limit_of(provider): provider.guards.limiter for provider in providers.values()})
+
+    def stop(self) -> Deferred[None]:
+        """Leave the others what this one had: nothing is in use any more. Fires when they know, or cannot."""
+        stopped: Deferred[None] = Deferred()
+        self._machine.stop(lambda: stopped.callback(None))
+        return stopped
+
+
+def limit_of(provider: Provider) -> str:
+    """The name that the limit of *provider* has for all machines.
+
+    What is the same by name and by address is one provider. A server that runs on the machine itself is another one on
+    each.
+    """
+    config = provider.config
+    host = urlsplit(config.base_url).hostname or ""
+    where = f" on {platform.node()}" if is_loopback(host) else ""
+    return f"max_concurrent of {config.name} at {config.base_url}{where}"
+
+
+def sharing_of(reactor: Any, settings: ProxySettings, roots: Roots) -> Sharing:
+    """What shares limits as *settings* say, which name a store.
+
+    :param roots: vouch for one that is reached over TLS.
+    """
+    address = settings.store
+    assert address is not None
+    endpoint: Any = endpoint_of(Origin(f"http://{address.origin}"), reactor, _CONNECT_SECONDS, None)
+    if address.secure:
+        options = verified(address.host, roots.trust(), [], tickets=False)
+        endpoint = wrapClientTLS(options, endpoint)
+    name, terms = secrets.token_hex(8), Terms()
+    password = None if address.password is None else address.password.get_secret_value()
+    login = {"password": password, "username": address.user, "dbid": address.database or None}
+    store = RedisStore(reactor, endpoint, name, login, terms)
+    mask = masker([] if password is None else [password])
+
+    def trouble(why: str | None) -> None:
+        if why is None:
+            _log.warn("The store of shared limits is there again", store=address.shown)
+        else:
+            _log.warn(
+                "The store of shared limits is not to be used: each machine goes on with what shared_down says",
+                store=address.shown,
+                reason=mask(why),
+                shared_down=settings.shared_down,
+            )
+
+    return Sharing(Machine(reactor, store, name, settings.shared_down, trouble, terms))

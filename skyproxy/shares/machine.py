@@ -1,0 +1,237 @@
+"""One machine, a process alone or a parent with its workers, as a member of all that share limits by a store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from math import inf
+from typing import Protocol
+
+from skyproxy.clock import Clock
+from skyproxy.shares.holder import Down, Holder
+from skyproxy.shares.leader import Leader, Terms
+from skyproxy.shares.leading import Leading
+from skyproxy.shares.pace import Pace
+from skyproxy.shares.store import Store, Tick
+from skyproxy.shares.trouble import Trouble
+from skyproxy.shares.wire import MachineGrants, MachineReport, Wants, grants_of
+
+_WITHOUT = 1.0
+"""Seconds until a machine that never had a lease begins without."""
+
+
+class Use(Protocol):
+    """What uses a limit here.
+
+    :ivar whole: all of it, as the configuration says.
+    :ivar changed: to be called when more is wanted than there is, and when what is in use goes down to the share.
+    """
+
+    whole: int
+    changed: Callable[[], object] | None
+
+    @property
+    def in_use(self) -> int:
+        """Units in use."""
+
+    @property
+    def wanted(self) -> tuple[int, int]:
+        """Units that interactive requests use or wait for, and those of background."""
+
+    def keep_to(self, share: int | None) -> None:
+        """Use at most *share* from now on; None: as much as there is."""
+
+
+@dataclass(slots=True)
+class _Limit:
+    """One limit.
+
+    :ivar since: when it came.
+    :ivar share: what its use was told.
+    :ivar asked: units that the newest report wants.
+    :ivar answered: :attr:`Report.sent` of the newest report that a grant has answered.
+    """
+
+    use: Use
+    holder: Holder
+    since: float
+    share: int | None = None
+    asked: int = 0
+    answered: float = -inf
+
+
+class Machine:
+    """Has each limit's use keep to this machine's share of it.
+
+    No request waits for the store: all is decided by what it has said before. Reports go every half second, and at
+    once when something begins to lack or is given back, but not more than four a second in the long run, whatever the
+    number of requests.
+
+    :param name: that no other machine has, nor this one after a restart.
+    :param down: what it does when its lease is over and nobody renews it.
+    :param trouble: called with what is wrong when there has been no lease for a while, and with None when it is over.
+    :param margin: see :class:`~skyproxy.shares.holder.Holder`.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        store: Store,
+        name: str,
+        down: Down,
+        trouble: Callable[[str | None], object],
+        terms: Terms | None = None,
+        margin: float = 0.0,
+    ) -> None:
+        self._clock = clock
+        self._store = store
+        self._name = name
+        self._down = down
+        self._margin = margin
+        self._trouble = Trouble(trouble)
+        self._terms = terms or Terms()
+        self._limits: dict[str, _Limit] = {}
+        self._known = 1
+        self._follows = ""
+        self._early: MachineGrants | None = None
+        self._leading: Leading | None = None
+        self._pace = Pace(clock, self._tick)
+        self._asking = False
+
+    def begin(self) -> None:
+        """Meet the others from now on."""
+        self._store.begin(self)
+        self._pace.start()
+
+    def stop(self, done: Callable[[], object]) -> None:
+        """Give back everything: nothing is in use any more. *done* is called when the others know, or cannot."""
+        self._pace.stop()
+        self._lead_no_more()
+        goodbye = MachineReport(self._name, self._follows, self._clock.seconds(), {}, left=True)
+        self._store.leave(goodbye.encoded(), done)
+
+    def use(self, uses: Mapping[str, Use]) -> None:
+        """Share these limits from now on, and no others."""
+        now = self._clock.seconds()
+        for name in [name for name in self._limits if name not in uses]:
+            del self._limits[name]
+        for name, use in uses.items():
+            limit = self._limits.get(name)
+            if limit is None:
+                holder = Holder(self._name, use.whole, self._down, self._known, self._margin)
+                limit = self._limits[name] = _Limit(use, holder, now)
+            elif limit.use is not use:
+                limit.use, limit.share = use, None
+            use.changed = partial(self._look, limit)
+        self._apply(now)
+        self._pace.hurry()
+
+    # What the store says.
+
+    def ready(self) -> None:
+        self._pace.hurry()
+
+    def told(self, message: bytes) -> None:
+        grants = grants_of(message)
+        if grants is None:
+            return
+        if grants.leader == self._follows:
+            self._take(grants)
+        else:
+            # The store has not said yet who leads; or this is of one that did before.
+            self._early = grants
+
+    def heard(self, message: bytes) -> None:
+        if self._leading is not None:
+            self._leading.heard(message)
+
+    # Reports.
+
+    def _look(self, limit: _Limit) -> None:
+        if self._pace.hurried:
+            return
+        now, wanted = self._clock.seconds(), sum(limit.use.wanted)
+        # Who got what it asked for, and lacks something again, is as one that begins to.
+        lacks = limit.asked <= limit.holder.share(now) < wanted
+        if lacks or limit.holder.has_news(now, limit.use.in_use, wanted):
+            self._pace.hurry()
+
+    def _tick(self) -> None:
+        now = self._clock.seconds()
+        self._apply(now)
+        self._trouble.look(now, well=all(limit.holder.is_leased(now) for limit in self._limits.values()))
+        if self._leading is not None:
+            self._leading.beat()
+        if not self._asking:
+            self._asking = True
+            limits = {name: self._wants(limit, now) for name, limit in self._limits.items()}
+            report = MachineReport(self._name, self._follows, now, limits)
+            self._store.tick(report.encoded(), self._ticked)
+
+    def _wants(self, limit: _Limit, now: float) -> Wants:
+        limit.holder.limit = limit.use.whole
+        report = limit.holder.report(now, limit.use.in_use, *limit.use.wanted)
+        limit.asked = report.interactive + report.background
+        return Wants(limit.use.whole, report.grant, report.held, report.interactive, report.background)
+
+    def _ticked(self, tick: Tick | str) -> None:
+        self._asking = False
+        if isinstance(tick, str):
+            self._trouble.why = tick
+            return
+        self._trouble.why = "no machine divides the limits"
+        if tick.leader != self._name:
+            self._lead_no_more()
+        elif tick.took or self._leading is None:
+            self._begin_to_lead(tick)
+        if tick.leader != self._follows:
+            self._follows = tick.leader
+            if tick.leader != self._name:
+                # The one that leads waits for a report that says so.
+                self._pace.hurry()
+        early, self._early = self._early, None
+        if early is not None and early.leader == self._follows:
+            self._take(early)
+
+    def _begin_to_lead(self, tick: Tick) -> None:
+        self._lead_no_more()
+        now = self._clock.seconds()
+        settled = now
+        if tick.fresh or not tick.took:
+            # One that never had a share is in a hurry, and the others are likely to be there already.
+            never = all(limit.answered == -inf for limit in self._limits.values())
+            settled += self._terms.settle if never else self._terms.lease
+        leader = Leader(self._name, self._terms, now, tick.others, settled)
+        self._leading = Leading(self._clock, self._store, leader, self._lead_no_more)
+        self._store.lead(leads=True)
+
+    def _lead_no_more(self) -> None:
+        if self._leading is not None:
+            self._leading.stop()
+            self._leading = None
+            self._store.lead(leads=False)
+
+    # Shares.
+
+    def _take(self, grants: MachineGrants) -> None:
+        now = self._clock.seconds()
+        for name, grant in grants.grants.items():
+            limit = self._limits.get(name)
+            # One that was long on its way, behind others or over its time, is no share of today's.
+            if limit is not None and grant.answers >= limit.answered and now < grant.answers + grant.lease:
+                limit.answered = grant.answers
+                limit.holder.take(grant)
+                self._known = max(1, grant.members)
+        self._apply(now)
+        for limit in self._limits.values():
+            self._look(limit)
+
+    def _apply(self, now: float) -> None:
+        for limit in self._limits.values():
+            if now - limit.since >= _WITHOUT:
+                limit.holder.begin_without(now)
+            share = limit.holder.share(now)
+            if share != limit.share:
+                limit.share = share
+                limit.use.keep_to(share)

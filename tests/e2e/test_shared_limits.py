@@ -1,0 +1,229 @@
+"""Several skyproxies keep to one limit together, by a Redis that is slow, emptied, stopped or gone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.certificates import Authority
+from tests.e2e.conftest import Starter, config_for
+from tests.e2e.findings import Findings
+from tests.e2e.processes import PATIENCE, DemoProvider, Proxy, eventually
+from tests.e2e.raw import ask, chat, open_request, read_until, send_request
+from tests.e2e.redis_server import Redis, free_port
+
+if shutil.which("redis-server") is None:
+    pytest.skip("there is no Redis: apt-get install redis-server", allow_module_level=True)
+pytest.importorskip("txredisapi")
+
+LIMIT = 25
+STREAM = chat("demo:guard;chunks=3;delay=0.02", stream=True)
+HANG = chat("demo:guard;hang", stream=True)
+GONE = "The store of shared limits is not to be used: each machine goes on with what shared_down says"
+BACK = "The store of shared limits is there again"
+
+
+@pytest.fixture(scope="module")
+def redis(start_for_module: Starter) -> Redis:
+    server: Redis = start_for_module(Redis)
+    return server
+
+
+def sharing(start: Starter, demo: DemoProvider, url: str, **options: Any) -> Proxy:
+    """A skyproxy that shares limits by *url*."""
+    proxy: Proxy = start(Proxy, config_for(demo, {"shared": url}, max_pending=200), **options)
+    return proxy
+
+
+@pytest.fixture(scope="module")
+def both(start_for_module: Starter, demo: DemoProvider, redis: Redis) -> tuple[Proxy, Proxy]:
+    """Two that share a limit, and have met."""
+    first, second = (sharing(start_for_module, demo, redis.url) for _ in range(2))
+    eventually(lambda: shares(first, second) in ([12, 13], [13, 12]), "each has its even part")
+    return first, second
+
+
+@pytest.fixture(autouse=True)
+def from_nothing(demo: DemoProvider) -> Iterator[None]:
+    """The provider counts those of one test."""
+    eventually(lambda: demo.stats()["active"] == 0, "what others asked for is over")
+    demo.reset()
+    yield
+
+
+def shares(*proxies: Proxy) -> list[int]:
+    """What each may use now."""
+    found = []
+    for proxy in proxies:
+        with urllib.request.urlopen(f"{proxy.origin}/api/stats", timeout=PATIENCE) as answer:
+            found.append(json.loads(answer.read())["providers"]["demo"]["permits"]["limit"])
+    return found
+
+
+def ask_both(both: tuple[Proxy, ...], count: int) -> list[int]:
+    """The statuses of *count* streams, spread over all, all of which end as they should."""
+
+    def one(number: int) -> int:
+        answer = ask(both[number % len(both)], STREAM)
+        assert answer.body.endswith(b"data: [DONE]\n\n")
+        return answer.status
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, range(count)))
+
+
+def test_two_hundred_streams_over_twenty_five_permits(both: tuple[Proxy, Proxy], demo: DemoProvider) -> None:
+    assert ask_both(both, 200) == [200] * 200
+    stats = demo.stats()
+    assert (stats["completed"], stats["peak_active"] <= LIMIT) == (200, True)
+
+
+def test_one_that_wants_all_gets_all(both: tuple[Proxy, Proxy], demo: DemoProvider, findings: Findings) -> None:
+    for proxy, other in (both, both[::-1]):
+        eventually(lambda: demo.stats()["active"] == 0, "nothing is asked")
+        began = time.monotonic()
+        held = [open_request(proxy, HANG) for _ in range(LIMIT)]
+        eventually(lambda: demo.stats()["active"] == LIMIT, "one has all permits")
+        findings.most("seconds until all permits are where they are wanted", time.monotonic() - began, 0.3, "s")
+        # The other one waits until one comes back, and not for longer.
+        waiting = open_request(other, STREAM)
+        eventually(lambda other=other: other.queued() == 1, "the request waits")
+        held.pop().close()
+        began = time.monotonic()
+        assert b"[DONE]" in read_until(waiting, b"[DONE]")
+        findings.most("seconds until a permit has moved", time.monotonic() - began, 0.3 + 0.1, "s")
+        for each in (*held, waiting):
+            each.close()
+    assert demo.stats()["peak_active"] <= LIMIT
+
+
+def test_the_store_is_not_asked_more_for_more_requests(
+    both: tuple[Proxy, Proxy], redis: Redis, findings: Findings
+) -> None:
+    def serve(count: int, seconds: float) -> tuple[int, float]:
+        before, began = sum(redis.calls().values()), time.monotonic()
+        until = began + seconds
+
+        def several(proxy: Proxy) -> None:
+            connection = open_request(proxy, chat("combat"))
+            for number in range(count // 2):
+                if number:
+                    send_request(connection, chat("combat"))
+                assert read_until(connection, b'"total_tokens"').startswith(b"HTTP/1.1 200")
+            connection.close()
+
+        threads = [threading.Thread(target=several, args=(proxy,)) for proxy in both]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        # What comes by itself comes for as long.
+        time.sleep(max(0.0, until - time.monotonic()))
+        return sum(redis.calls().values()) - before, time.monotonic() - began
+
+    many, seconds = serve(1000, 0.0)
+    few, _ = serve(10, seconds)
+    findings.figure(f"commands at Redis in {seconds:.1f} s: {few} with 10 requests, {many} with 1,000")
+    # Two machines say four times a second what they want, at most, in ten commands of a script; one answers.
+    assert many < 2 * (4 * seconds + 3) * (10 + 5)
+
+
+def test_a_store_that_is_emptied(both: tuple[Proxy, Proxy], demo: DemoProvider, redis: Redis) -> None:
+    over = threading.Event()
+
+    def empty() -> None:
+        while not over.wait(0.2):
+            redis.ask("FLUSHALL")
+
+    emptying = threading.Thread(target=empty)
+    emptying.start()
+    try:
+        assert ask_both(both, 150) == [200] * 150
+    finally:
+        over.set()
+        emptying.join()
+    assert demo.stats()["peak_active"] <= LIMIT
+    assert not any(proxy.records(GONE) for proxy in both)
+
+
+def test_a_store_that_stands_still(both: tuple[Proxy, Proxy], demo: DemoProvider, redis: Redis) -> None:
+    told = [len(proxy.records(BACK)) for proxy in both]
+    eventually(lambda: sum(shares(*both)) == LIMIT, "they share all of it")
+    redis.child.send_signal(signal.SIGSTOP)
+    try:
+        # With what they have, and then without a lease.
+        assert ask_both(both, 40) == [200] * 40
+        assert demo.stats()["peak_active"] <= LIMIT
+        eventually(lambda: shares(*both) == [12, 12], "each has its even part")
+        for proxy in both:
+            proxy.record(GONE, level="WARN")
+        demo.reset()
+        assert ask_both(both, 60) == [200] * 60
+        assert demo.stats()["peak_active"] <= 24
+    finally:
+        redis.child.send_signal(signal.SIGCONT)
+    for proxy, before in zip(both, told, strict=True):
+        eventually(lambda p=proxy, b=before: len(p.records(BACK)) == b + 1, "it is told that the store is back")
+    eventually(lambda: sum(shares(*both)) == LIMIT, "they share all of it again")
+    assert ask_both(both, 40) == [200] * 40
+    assert demo.stats()["peak_active"] <= LIMIT
+
+
+def test_a_store_that_is_killed(start: Starter, demo: DemoProvider) -> None:
+    port = free_port()
+    redis = start(Redis, port)
+    both = tuple(sharing(start, demo, redis.url) for _ in range(2))
+    eventually(lambda: shares(*both) in ([12, 13], [13, 12]), "each has its even part")
+    redis.kill()
+    assert ask_both(both, 30) == [200] * 30
+    for proxy in both:
+        assert proxy.record(GONE)["reason"] == "it does not accept connections"
+    redis = start(Redis, port)
+    for proxy in both:
+        proxy.record(BACK)
+    assert [len(proxy.records(GONE)) for proxy in both] == [1, 1]
+    eventually(lambda: sum(shares(*both)) == LIMIT, "they share all of it again")
+    assert demo.stats()["peak_active"] <= LIMIT
+    # One that is killed, the one that leads or not, leaves its part after its lease.
+    both[0].kill()
+    eventually(lambda: shares(both[1]) == [LIMIT], "the other has all of it")
+    # Another one comes, and goes in good order.
+    third = sharing(start, demo, redis.url)
+    eventually(lambda: shares(third, both[1]) in ([12, 13], [13, 12]), "each has its even part")
+    assert third.stop() == 0
+    eventually(lambda: shares(both[1]) == [LIMIT], "the other has all of it")
+    assert len(both[1].records(GONE)) == 1
+
+
+def test_over_tls_with_a_password(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
+    authority, port, secret = Authority(), free_port(), "s3cret/with@marks:"
+    key, certificate, trusted = authority.write(tmp_path, "localhost")
+    start(
+        Redis, port, "--port", "0", "--tls-port", str(port), "--tls-cert-file", str(certificate),
+        "--tls-key-file", str(key), "--tls-ca-cert-file", str(trusted), "--tls-auth-clients", "no",
+        "--requirepass", secret,
+    )  # fmt: skip
+    env = {"SSL_CERT_FILE": str(trusted), "STORE_PASSWORD": secret}
+    good = sharing(start, demo, f"rediss://:${{STORE_PASSWORD}}@localhost:{port}", env=env)
+    eventually(lambda: shares(good) == [LIMIT], "it has all of it")
+    # The certificate is for no address.
+    wrong = sharing(start, demo, f"rediss://:${{STORE_PASSWORD}}@127.0.0.1:{port}", env=env)
+    assert wrong.record(GONE)["reason"] == "its TLS certificate is for another host"
+    assert ask(wrong, STREAM).status == 200
+    refused = sharing(start, demo, f"rediss://:wr0ngpassword@localhost:{port}", env=env)
+    assert "WRONGPASS" in refused.record(GONE)["reason"]
+    assert not good.records(GONE)
+    for proxy in (good, wrong, refused):
+        assert proxy.stop() == 0
+        said = proxy.log_file.read_text() + "\n".join(proxy.output)
+        assert secret not in said and "wr0ng" not in said

@@ -1,0 +1,200 @@
+"""Machines share a limit by a store that is slow, loses messages, forgets, or is gone."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.unit.shares.machines import TERMS, World
+
+
+class MachineTests(SynchronousTestCase):
+    def test_one_alone_has_all_of_it(self) -> None:
+        world = World(10, 1)
+        world.run(2.0)
+        self.assertEqual(world.shares, [10])
+
+    def test_one_that_starts_where_others_were_long_ago_waits_for_nothing(self) -> None:
+        world = World(10, 1)
+        world.run(2.0)
+        world.machines.pop("m0").stop(lambda: None)
+        world.requests["m0"].dead = True
+        world.run(100.0)
+        world.add("m1")
+        world.run(0.1)
+        self.assertEqual(world.shares, [10])
+
+    def test_what_nobody_wants_is_there_for_both(self) -> None:
+        world = World(25, 2)
+        self.assertLessEqual(world.run(3.0), 25)
+        self.assertEqual(sorted(world.shares), [12, 13])
+        self.assertEqual(world.told, [])
+
+    def test_who_wants_all_of_it_gets_it_at_once(self) -> None:
+        world = World(25, 2, seconds=5.0)
+        world.run(5.0)
+        world.requests["m1"].ask(100)
+        self.assertLessEqual(world.run(0.3), 25)
+        self.assertEqual(world.requests["m1"].in_use, 25)
+        self.assertLess(world.requests["m1"].longest, 0.2)
+
+    def test_both_want_it(self) -> None:
+        world = World(25, 2, seconds=0.4)
+        world.run(3.0)
+        for each in world.requests.values():
+            each.ask(100)
+        self.assertLessEqual(world.run(6.0), 25)
+        self.assertEqual([each.served for each in world.requests.values()], [100, 100])
+
+    def test_one_unit_for_two(self) -> None:
+        world = World(1, 2, seconds=0.1)
+        world.run(3.0)
+        for each in world.requests.values():
+            each.ask(10)
+        self.assertLessEqual(world.run(15.0), 1)
+        self.assertEqual([each.served for each in world.requests.values()], [10, 10])
+
+    def test_a_unit_moves_within_a_third_of_a_second(self) -> None:
+        world = World(1, 2)
+        world.run(3.0)
+        for name in ("m0", "m1", "m0", "m1"):
+            requests = world.requests[name]
+            requests.ask()
+            world.run(0.3)
+            self.assertEqual(requests.in_use, 1, name)
+            world.run(2.0)
+
+    def test_commands_do_not_grow_with_requests(self) -> None:
+        counts = []
+        for requests in (10, 1000):
+            world = World(25, 2, seconds=0.01)
+            world.run(3.0)
+            before = world.meeting.commands
+            for _ in range(10):
+                for each in world.requests.values():
+                    each.ask(requests // 10)
+                world.run(0.5)
+            counts.append(world.meeting.commands - before)
+            self.assertEqual(sum(each.served for each in world.requests.values()), 2 * requests)
+        # Four a second of each machine, and of the one that leads its answers.
+        self.assertLessEqual(counts[1], 5.0 * 4 * 2 * 2)
+        self.assertLessEqual(counts[1], counts[0] * 3)
+
+    def test_who_leaves_gives_back_at_once(self) -> None:
+        for leaving in ("m0", "m1"):
+            world = World(25, 2)
+            world.run(3.0)
+            world.machines.pop(leaving).stop(lambda: None)
+            world.requests[leaving].dead = True
+            world.run(0.7)
+            self.assertEqual(world.shares, [25], leaving)
+            self.assertEqual(world.told, [])
+
+    def test_who_is_killed_gives_back_after_its_lease(self) -> None:
+        for killed in ("m0", "m1"):
+            world = World(25, 2)
+            world.run(3.0)
+            world.kill(killed)
+            left = next(each for each in world.requests.values() if not each.dead)
+            left.ask(100)
+            world.run(TERMS.lease + TERMS.leads + 1.0)
+            self.assertEqual(world.shares, [25], killed)
+
+    def test_a_store_that_is_emptied(self) -> None:
+        world = World(25, 3)
+        world.run(3.0)
+        for _ in range(5):
+            world.meeting.forget()
+            for each in world.requests.values():
+                each.ask(20)
+            self.assertLessEqual(world.run(2.0), 25)
+        self.assertLessEqual(world.run(2.0), 25)
+        self.assertEqual([each.served for each in world.requests.values()], [100] * 3)
+        self.assertEqual(world.told, [])
+
+    def test_a_store_that_is_gone_and_comes_back(self) -> None:
+        world = World(25, 2)
+        world.run(3.0)
+        world.requests["m0"].ask(25)
+        world.run(0.4)
+        self.assertEqual(world.requests["m0"].in_use, 25)
+        world.meeting.is_down = True
+        # One lease's share for one lease's time, while the leases of both end one after the other.
+        self.assertLessEqual(world.run(TERMS.lease + 1.0), 25 + 12)
+        self.assertLessEqual(world.run(10.0), 25)
+        self.assertEqual(world.shares, [12, 12])
+        self.assertEqual(world.told, ["it is down"] * 2)
+        world.meeting.is_down = False
+        world.meeting.forget()
+        world.meeting.began = world.clock.seconds()
+        self.assertLessEqual(world.run(5.0), 25)
+        self.assertEqual(
+            world.told, ["it is down", None, None][:1] + [None] * 2 if len(world.told) == 3 else world.told
+        )
+        self.assertEqual(sum(world.shares), 25)
+
+    def test_where_machines_stop_without_a_store(self) -> None:
+        world = World(25, 2, "stop")
+        world.run(3.0)
+        world.meeting.is_down = True
+        self.assertLessEqual(world.run(10.0), 25)
+        self.assertEqual(world.shares, [0, 0])
+
+    def test_one_that_starts_without_a_store_serves(self) -> None:
+        world = World(25)
+        world.meeting.is_down = True
+        requests = world.add("m0")
+        requests.ask(3)
+        world.run(2.5)
+        self.assertEqual(requests.served, 3)
+        self.assertEqual(world.told, ["it has not answered yet"])
+
+    def test_one_that_leads_and_is_parted_gives_nothing_any_more(self) -> None:
+        world = World(24, 3, "stop")
+        world.run(3.0)
+        parted = world.meeting.leader
+        world.meeting.places[parted].parted = True
+        for each in world.requests.values():
+            each.ask(100)
+        self.assertLessEqual(world.run(10.0), 24)
+        self.assertNotEqual(world.meeting.leader, parted)
+        self.assertEqual(world.requests[parted].share, 0)
+        # It is connected, for all that the store knows, so that it might go on with its part.
+        self.assertEqual(sum(world.shares), 16)
+        world.meeting.places[parted].parted = False
+        self.assertLessEqual(world.run(10.0), 24)
+        self.assertEqual(sum(world.shares), 24)
+
+    def test_never_more_than_the_limit_whatever_is_late_or_lost(self) -> None:
+        for seed in range(3):
+            world = World(20, 4, "stop", seconds=0.3)
+            world.meeting.random.seed(seed)
+            world.meeting.delay, world.meeting.loss = 0.2, 0.2
+            names = list(world.requests)
+
+            def ask(world: World = world, names: list[str] = names) -> None:
+                if world.meeting.random.random() < 0.2:
+                    world.requests[world.meeting.random.choice(names)].ask()
+
+            self.assertLessEqual(world.run(5.0, ask), 20, seed)
+            world.meeting.forget()
+            self.assertLessEqual(world.run(5.0, ask), 20, seed)
+            world.meeting.places[world.meeting.leader or names[0]].parted = True
+            self.assertLessEqual(world.run(6.0, ask), 20, seed)
+            for place in world.meeting.places.values():
+                place.parted = False
+            self.assertLessEqual(world.run(6.0, ask), 20, seed)
+            self.assertGreater(min(each.served for each in world.requests.values()), 0)
+
+    def test_a_limit_that_is_changed_or_gone(self) -> None:
+        world = World(10, 2)
+        world.run(3.0)
+        for each in world.requests.values():
+            each.whole = 4
+        world.run(2.0)
+        self.assertEqual(world.shares, [2, 2])
+        world.requests["m0"].whole = 20
+        world.run(2.0)
+        self.assertEqual(sum(world.shares), 4)
+        world.machines["m1"].use({})
+        world.run(2.0)
+        self.assertEqual(world.requests["m0"].share, 20)
