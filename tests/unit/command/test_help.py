@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from click.testing import CliRunner
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -20,3 +23,9 @@ class HelpTests(SynchronousTestCase):
                 told = CliRunner().invoke(skyproxy, [command, "--help"])
                 self.assertEqual(told.exit_code, 0, told.output)
                 self.assertIn("--help", told.output)
+
+    def test_the_readme_has_each(self) -> None:
+        text = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+        table = text.partition("## Commands")[2].partition("\n## ")[0]
+        named = set(re.findall(r"`(?:skyproxy )?([a-z-]+)[^`]*`", table))
+        self.assertLessEqual(set(COMMANDS), named)
