@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,6 +24,7 @@ from skyproxy.process.privileges import Owner, acting_as, owner_of
 from skyproxy.process.runtime_folder import runtime_folder
 from skyproxy.process.signals import Signals
 from skyproxy.process.systemd import Notifier
+from skyproxy.process.upgrade import VARIABLE
 from skyproxy.process.workers.count import NoWorkers, worker_count
 from skyproxy.util.file_stream import replace_missing_streams
 from skyproxy.util.own_database import NotUsable
@@ -31,6 +33,7 @@ from skyproxy.util.user_folders import text_log, user_home
 if TYPE_CHECKING:  # Klein imports the reactor
     from skyproxy.process.parts import Parts
     from skyproxy.process.service import SkyproxyService
+    from skyproxy.process.upgrade.predecessor import Predecessor
 
 
 class Options(usage.Options):
@@ -49,11 +52,17 @@ class Options(usage.Options):
         ["workers", "w", None, "How many processes serve: a number, or auto"],
     ]
 
+    predecessor: Predecessor | None = None
+
     def postOptions(self) -> None:
         """Before twistd looks whether another instance runs."""
         twistd: Any = self.parent
         name = twistd["pidfile"] if twistd is not None and "pidfile" in twistd else None
-        if name:
+        self.predecessor = _predecessor()
+        if name and self.predecessor is not None:
+            # It names the other process, rightly, until this one has taken over.
+            twistd["pidfile"] = ""
+        elif name:
             pidfile.forget_if_stale(Path(name))
 
 
@@ -142,6 +151,7 @@ class Launch:
             raise SystemExit(f"skyproxy: the folder that it was started in cannot be used: {error.strerror}") from None
         self.signals = Signals()
         self._has_signals = False
+        self._predecessor = getattr(options, "predecessor", None) or _predecessor()
 
     def reader(self) -> Reader:
         """Reads the configuration, from where it is found at the first time."""
@@ -177,6 +187,9 @@ class Launch:
             config, self._twistd, self._cwd, self._reactor, without_terminal=self._text, shared=workers > 1
         )
         open_log(logging, self._owner)
+        before = self._predecessor
+        if notifier is None:
+            notifier = Notifier(os.environ) if before is None else before.notifier
         common = (
             self._reactor,
             config,
@@ -184,7 +197,7 @@ class Launch:
             logging,
             Wire(),
             self.signals,
-            notifier or Notifier(os.environ),
+            notifier,
             runtime_folder(os.environ),
         )
         places = places_of(config, os.environ, user_home())
@@ -200,11 +213,26 @@ class Launch:
                 service = build_parent(*common, places, workers, told)
         except ConfigError as error:
             raise SystemExit(f"skyproxy: the configuration cannot be used:\n{error}") from None
+        if before is not None:
+            before.serve(self._reactor, service, self._twistd)
         try:
             service.listen()
         except NotListening as error:
             raise SystemExit(f"skyproxy: {error}") from None
+        if before is not None:
+            service.parts.endpoints.pause()
+        if kind is None:
+            self._make_upgradable(service)
         return service
+
+    def _make_upgradable(self, service: SkyproxyService) -> None:
+        # Now, not when somebody wants it: by then another version may be installed, whose parts do not fit these.
+        from skyproxy.process.upgrade.handing_over import Upgrade
+        from skyproxy.process.upgrade.serving import Serving
+        from skyproxy.process.upgrade.successor import Successor, own_command
+
+        make = partial(Successor, self._reactor, own_command(self._cwd))
+        service.upgrades = Upgrade(self._reactor, Serving(service, self._twistd), make)
 
     def workers(self, config: Config, *, alone: bool) -> int:
         """How many workers there are to be.
@@ -221,6 +249,16 @@ class Launch:
         if config.proxy.shared is not None and workers > 1:
             raise SystemExit("skyproxy: shared is for one process so far: say workers: 1, or leave shared out")
         return workers
+
+
+def _predecessor() -> Predecessor | None:
+    """The process that this one is to take over from; None: there is none."""
+    number = os.environ.pop(VARIABLE, None)
+    if number is None:
+        return None
+    from skyproxy.process.upgrade.predecessor import Predecessor
+
+    return Predecessor.heard_at(number)
 
 
 def see_to_pidfile(twistd: Any, cwd: Path) -> None:

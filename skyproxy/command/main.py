@@ -24,6 +24,7 @@ COMMANDS = {
     "what-if": "skyproxy.command.what_if:what_if",
     "keys": "skyproxy.command.keys:keys",
     "reload": "skyproxy.command.control:reload",
+    "upgrade": "skyproxy.command.upgrading:upgrade",
     "stop": "skyproxy.command.control:stop",
     "pause": "skyproxy.command.pausing:pause",
     "resume": "skyproxy.command.pausing:resume",

@@ -35,14 +35,17 @@ class Running:
     pid: int
     path: Path
 
-    def ask(self, method: str, path: str, sent: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+    def ask(
+        self, method: str, path: str, sent: dict[str, Any] | None = None, patience: float = _SECONDS
+    ) -> tuple[int, dict[str, Any]]:
         """The status and the JSON of its answer.
 
         :param sent: an object of JSON for the body.
+        :param patience: seconds in which something must come.
         :raise NotRunning: it does not answer.
         """
         try:
-            connection, headers = self._connection()
+            connection, headers = self._connection(patience)
             try:
                 connection.request(method, path, None if sent is None else json.dumps(sent), headers)
                 response = connection.getresponse()
@@ -53,18 +56,18 @@ class Running:
             raise NotRunning(f"process {self.pid} does not answer: {error or type(error).__name__}") from None
         return response.status, value if isinstance(value, dict) else {}
 
-    def _connection(self) -> tuple[HTTPConnection, dict[str, str]]:
+    def _connection(self, patience: float) -> tuple[HTTPConnection, dict[str, str]]:
         if self.path.suffix == ".sock":
-            return _UnixConnection(str(self.path)), {}
+            return _UnixConnection(str(self.path), patience), {}
         told = json.loads(self.path.read_text("utf-8"))
-        return HTTPConnection("127.0.0.1", told["port"], timeout=_SECONDS), {"X-Skyproxy-Token": told["token"]}
+        return HTTPConnection("127.0.0.1", told["port"], timeout=patience), {"X-Skyproxy-Token": told["token"]}
 
 
 class _UnixConnection(HTTPConnection):
     """HTTP over a UNIX socket."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_SECONDS)
+    def __init__(self, path: str, patience: float) -> None:
+        super().__init__("localhost", timeout=patience)
         self._path = path
 
     def connect(self) -> None:

@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
@@ -18,9 +18,13 @@ from skyproxy import __version__
 from skyproxy.config import Config
 from skyproxy.process.configuration import Configuration, ReloadOutcome
 from skyproxy.process.runtime_folder import NotPrivate, make_private, remove_stale
+from skyproxy.process.upgrade.outcome import Outcome
 from skyproxy.util.private_files import open_private
 
 _log = Logger()
+
+Upgrading: TypeAlias = Callable[[str, float], Deferred[Outcome]]
+"""Has another process take over, for whom, and with how many seconds of silence: see :class:`SkyproxyService`."""
 
 _LONGEST_PATH = 100
 """Bytes of the path of a UNIX socket: sun_path has 104 or 108, unix(7)."""
@@ -31,6 +35,7 @@ class Admin:
 
     :param base_url: of the API.
     :param stop: has the process stopped.
+    :param upgrade: has another process take over.
     :param in_use: the configuration with what was changed by hand.
     :param wall: the time of day, in seconds since the epoch.
     """
@@ -40,12 +45,14 @@ class Admin:
         configuration: Configuration,
         base_url: Callable[[], str],
         stop: Callable[[], None],
+        upgrade: Upgrading,
         in_use: Callable[[], Config],
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._configuration = configuration
         self._base_url = base_url
         self.stop = stop
+        self.upgrade = upgrade
         self._in_use = in_use
         self._wall = wall
         self._started = wall()
@@ -127,5 +134,6 @@ class AdminEndpoint:
         """Listen no more."""
         if self._file is not None:
             self._file.unlink(missing_ok=True)
-        if self._port is not None:
-            await maybeDeferred(self._port.stopListening)
+        port, self._port = self._port, None
+        if port is not None:
+            await maybeDeferred(port.stopListening)

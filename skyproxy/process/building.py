@@ -62,7 +62,7 @@ def children(reactor: Any, service: SkyproxyService, signals: Signals, runtime: 
     :param runtime: the folder of the admin socket; None: there is none.
     """
     parts = service.parts
-    admin = AdminEndpoint(reactor, runtime, lambda token: parts.admin_site(service.terminate, token))
+    admin = AdminEndpoint(reactor, runtime, lambda token: parts.admin_site(service.terminate, token, service.upgrade))
     console, priority = ConsoleEvents(reactor, service.terminate_within), parts.priority
     configuration, providers, drain = parts.configuration, parts.providers, parts.drain
     return [
@@ -98,7 +98,7 @@ def children(reactor: Any, service: SkyproxyService, signals: Signals, runtime: 
         Child("providers", lambda: parts.operations.take(configuration.current), providers.close),
         Child("last bytes", stop=drain.flush),
         Child("requests under way", stop=drain.finish),
-        Child("idle connections", stop=parts.connections.drain),
+        Child("idle connections", stop=drain.rest),
         Child("event streams", stop=parts.streams.close),
         Resource("endpoints", parts.endpoints.listen, parts.endpoints.close),
         Child("readiness", stop=drain.leave),
@@ -110,11 +110,12 @@ def children(reactor: Any, service: SkyproxyService, signals: Signals, runtime: 
             lambda: announce(providers.runtime(), *parts.endpoints.address(), with_key=parts.access.required),
         ),
         Child("supervisor", lambda: reactor.callWhenRunning(parts.notifier.ready), parts.notifier.stopping),
+        Child("commands", stop=lambda: admin.close() if service.handed_over else None),
         Child("garbage collector", spare_the_collector),
     ]
 
 
-def _handlers(service: SkyproxyService) -> dict[str, Callable[[], None]]:
+def _handlers(service: SkyproxyService) -> dict[str, Callable[[], object]]:
     stop, parts = service.terminate, service.parts
     return {
         "SIGTERM": stop,
@@ -122,4 +123,5 @@ def _handlers(service: SkyproxyService) -> dict[str, Callable[[], None]]:
         "SIGBREAK": stop,
         "SIGHUP": parts.configuration.reload,
         "SIGUSR1": parts.logging.reopen,
+        "SIGUSR2": lambda: service.upgrade("the signal SIGUSR2"),
     }

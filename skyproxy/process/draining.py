@@ -18,6 +18,11 @@ from skyproxy.process.stopping import Delay
 
 _log = Logger()
 
+IDLE_SECONDS = 5.0
+"""Seconds that each idle connection gets for another request when a new process has taken over: the answer to it says
+that the connection ends. A client that has heard nothing of that may be sending while the connection is closed.
+"""
+
 FLUSH_SECONDS = 1.0
 """Seconds that the last bytes of the last answers may take to reach the sockets, after the drain."""
 
@@ -36,15 +41,38 @@ class Drain:
         self._connections = connections
         self._settings = settings
         self._delay = Delay(reactor)
+        self._idle_seconds = 0.0
         self._limit = inf
         """Seconds that requests under way may take, whatever the settings say."""
 
+    def outlive(self, seconds: float) -> None:
+        """Another process serves already: balancers need not hear of this end, and idle connections have *seconds*."""
+        self._idle_seconds = seconds
+
     async def leave(self) -> None:
         """Say that the process is not ready, and serve on until balancers have seen it."""
+        if self._idle_seconds:
+            return
         self._proxy.leave()
         waited = self._delay.wait(self._settings().stop_delay)
         if waited is not None:
             await waited
+
+    async def rest(self) -> None:
+        """Close idle connections. Of those that bring another request in time, each is closed after its answer."""
+        if self._idle_seconds:
+            await self._last_call(self._settings().drain_timeout)
+        self._connections.drain()
+
+    async def _last_call(self, timeout: float) -> None:
+        connections, now = self._connections, self._reactor.seconds
+        connections.drain(self._idle_seconds)
+        began = now()
+        while len(connections) and self._idle_seconds:
+            if now() - began >= min(timeout, self._limit) + self._idle_seconds:
+                break
+            await deferLater(self._reactor, 0.05)
+        self._limit = min(self._limit, max(0.0, timeout - (now() - began)))
 
     async def finish(self) -> None:
         """Let requests finish, and end them at the deadline. What cannot be ended is not waited for."""
@@ -68,13 +96,14 @@ class Drain:
 
     def hurry(self) -> None:
         """Wait for nothing any more: end what is under way."""
-        self._limit = 0.0
+        self._limit = self._idle_seconds = 0.0
         self._delay.end()
         self._end_all()
 
     def limit(self, seconds: float) -> None:
         """Wait for no balancer any more, and end what is under way *seconds* from now."""
         self._limit = min(self._limit, seconds)
+        self._idle_seconds = min(self._idle_seconds, seconds)
         self._delay.end()
         self._reactor.callLater(seconds, self._end_all)
 

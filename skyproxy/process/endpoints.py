@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from twisted.internet.interfaces import IListeningPort
 
@@ -11,10 +11,14 @@ from skyproxy.config import Config, ProxySettings
 from skyproxy.config.access import networks_of
 from skyproxy.http import ServerLimits
 from skyproxy.http.loop.socket_budget import Sockets
+from skyproxy.http.server.accepting import rest_when_full
 from skyproxy.http.server.bounds import Bounds, Network
 from skyproxy.process.listening import NotListening, listen_at, shown
 from skyproxy.process.stopping import take_all
 from skyproxy.web.site import ApiSite
+
+if TYPE_CHECKING:
+    from skyproxy.process.upgrade.sockets import Inherited
 
 Balancers: TypeAlias = Callable[[], Sequence[Network]]
 """Gives the addresses from which alone ``haproxy:`` endpoints take connections."""
@@ -30,7 +34,11 @@ class Endpoints:
     :param endpoints: in Twisted's words.
     :param balancers: gives the addresses from which alone ``haproxy:`` endpoints take connections.
     :param bound: told the addresses that were bound; raises :class:`NotListening` if they may not be.
+    :ivar bound: the endpoints that are listened at.
+    :ivar inherited: sockets that another process has listened at; None: there are none.
     """
+
+    inherited: Inherited | None = None
 
     def __init__(
         self,
@@ -47,6 +55,8 @@ class Endpoints:
         self._sockets = sockets
         self._balancers = balancers
         self._bound = bound
+        self.bound: list[str] = []
+        self._paused = False
         self._ports: list[IListeningPort] = []
         self._last: tuple[str, str] | None = None
         """The address, once the ports are closed and know it no more."""
@@ -68,14 +78,57 @@ class Endpoints:
         self._ports = ports
 
     def _bind(self) -> list[IListeningPort]:
-        return listen_at(self._network, self._endpoints, self._site, self._sockets, self._balancers)
+        self.bound = []
+        return listen_at(
+            self._network, self._endpoints, self._site, self._prepare, self._balancers, inherited=self.inherited
+        )
+
+    def _prepare(self, endpoint: str, port: Any) -> None:
+        self.bound.append(endpoint)
+        rest_when_full(port, self._network, self._sockets)
 
     def address(self) -> tuple[str, str]:
         """The API at the first of them: for people, and for curl; from :meth:`listen` to the end."""
         return self._last or shown(self._endpoints[0], self._ports[0].getHost())
 
+    # What two processes do that have the same sockets, of which one takes over from the other.
+
+    def listening(self) -> list[tuple[str, int]]:
+        """The endpoints, and the descriptors of their sockets."""
+        ports: Any = self._ports
+        return [(endpoint, port.fileno()) for endpoint, port in zip(self.bound, ports, strict=True)]
+
+    def pause(self) -> None:
+        """Accept nobody, for another process does."""
+        self._paused = True
+        ports: Any = self._ports
+        for port in ports:
+            port.stopReading()
+
+    def resume(self) -> None:
+        """Accept again: no other process does."""
+        self._paused = False
+        ports: Any = self._ports
+        for port in ports:
+            port.startReading()
+
+    def let_go(self) -> None:
+        """Leave the sockets, with who waits there, and their files to the other process."""
+        if self._ports:
+            self._last = self.address()
+        ports: Any = self._ports
+        self._ports = []
+        for port in ports:
+            port.stopReading()
+            port.connected = False
+            port.socket.close()
+            port.factory.doStop()
+
     async def close(self) -> None:
         """Take no connection any more."""
+        if self._paused:
+            self.let_go()
+            return
         if self._ports:
             self._last = self.address()
         await take_all([("close a port", port.stopListening) for port in self._ports])

@@ -7,7 +7,7 @@ import os
 import shlex
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
@@ -20,11 +20,12 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, providedBy
 
-from skyproxy.http.loop.socket_budget import Sockets
-from skyproxy.http.server.accepting import rest_when_full
 from skyproxy.http.server.bounds import Network
 from skyproxy.process.balancers import OnlyFrom
 from skyproxy.process.certificates import WithReloadedCertificate
+
+if TYPE_CHECKING:
+    from skyproxy.process.upgrade.sockets import Inherited
 
 _log = Logger()
 
@@ -44,28 +45,24 @@ def listen_at(
     reactor: Any,
     endpoints: Sequence[str],
     factory: IProtocolFactory,
-    sockets: Sockets,
+    prepare: Callable[[str, Any], None],
     balancers: Callable[[], Sequence[Network]] = list,
-    prepare: Callable[[str, Any], None] | None = None,
+    inherited: Inherited | None = None,
 ) -> list[IListeningPort]:
     """Listen at all of *endpoints*. Of the two of this machine ::1 is done without where there is no IPv6.
 
+    :param prepare: is called with each endpoint and its port.
     :param balancers: see :func:`reactor_for`.
-    :param prepare: is called with each endpoint and its port; None: see
-        :func:`~skyproxy.http.server.accepting.rest_when_full`.
+    :param inherited: sockets that were listened at before; None: there are none.
     :raise NotListening: one cannot be bound, or not at once. Then none is.
     """
     reactor = exclusive(reactor)
     ports: list[IListeningPort] = []
     for endpoint in endpoints:
         try:
-            around = reactor_for(reactor, endpoint, balancers)
-            port = result_now(serverFromString(around, with_backlog(endpoint)).listen(factory))
+            port = _listen(reactor, endpoint, factory, balancers, inherited)
             ports.append(port)
-            if prepare is None:
-                rest_when_full(port, reactor, sockets)
-            else:
-                prepare(endpoint, port)
+            prepare(endpoint, port)
         except Exception as error:  # whatever the endpoint's own parser says: a bad word, a missing file, a bad key
             has_twin = endpoint.endswith(_IPV6) and endpoint.replace(_IPV6, _IPV4) in endpoints
             if has_twin and number_of(error) in NO_SUCH_ADDRESS:
@@ -75,6 +72,22 @@ def listen_at(
                 port.stopListening()
             raise NotListening(f"cannot listen at {endpoint}: {why_not(endpoint, error)}") from error
     return ports
+
+
+def _listen(
+    reactor: Any,
+    endpoint: str,
+    factory: Any,
+    balancers: Callable[[], Sequence[Network]],
+    inherited: Inherited | None,
+) -> Any:
+    if inherited is not None:
+        port = inherited.adopted(reactor, endpoint, factory)
+        if port is not None:
+            return port
+        reactor = inherited.around(reactor, endpoint)
+    around = reactor_for(reactor, endpoint, balancers)
+    return result_now(serverFromString(around, with_backlog(endpoint)).listen(factory))
 
 
 def number_of(error: Exception) -> int | None:

@@ -31,7 +31,7 @@ from skyproxy.process.access_control import AccessControl
 from skyproxy.process.actions.action_log import ActionLog
 from skyproxy.process.actions.keeping import Keeping
 from skyproxy.process.actions.operations import Operations
-from skyproxy.process.admin import Admin
+from skyproxy.process.admin import Admin, Upgrading
 from skyproxy.process.configuration import Configuration
 from skyproxy.process.draining import Drain
 from skyproxy.process.embedded_demo import EmbeddedDemo
@@ -87,7 +87,8 @@ class Parts:
     """What a running process consists of.
 
     :ivar access: who may ask.
-    :ivar admin_site: makes the site of the admin API, of what stops the process and of the token that it wants.
+    :ivar admin_site: makes the site of the admin API, of what stops the process, of the token that it wants and of what
+        has another process take over.
     :ivar batches: records of requests that are over.
     :ivar bodies: of requests and answers.
     :ivar drain: the end of requests when the process stops.
@@ -96,7 +97,7 @@ class Parts:
     """
 
     access: AccessControl
-    admin_site: Callable[[Callable[[], None], str | None], ApiSite]
+    admin_site: Callable[[Callable[[], None], str | None, Upgrading], ApiSite]
     batches: Batches
     bodies: BodyLog
     configuration: Configuration
@@ -197,13 +198,7 @@ def make_parts(
     observations = Observations(
         role.observed(
             Observed(
-                sources,
-                ring,
-                under_way,
-                providers.runtime,
-                lambda: endpoints.address()[0],
-                reactor.seconds,
-                time.time,
+                sources, ring, under_way, providers.runtime, lambda: endpoints.address()[0], reactor.seconds, time.time
             )
         ),
         Accounts(
@@ -266,8 +261,9 @@ def make_parts(
         clients, config.proxy.listen, site, sockets, lambda: balancers_of(configuration.current), control.listens
     )
 
-    def admin_site(stop: Callable[[], None], token: str | None) -> ApiSite:
-        actions = Admin(configuration, lambda: endpoints.address()[0], stop, lambda: providers.runtime().config)
+    def admin_site(stop: Callable[[], None], token: str | None, upgrade: Upgrading) -> ApiSite:
+        base_url, in_use = lambda: endpoints.address()[0], lambda: providers.runtime().config
+        actions = Admin(configuration, base_url, stop, upgrade, in_use)
         admin = AdminApi(actions, lambda: figures(sources), token, observations, operations, control)
         # Its connections are none of clients': nobody waits for them when the process stops.
         own = build_site(admin.app, reactor, wire, limits_of(config.proxy), Connections(reactor))

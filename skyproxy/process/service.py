@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import ILogObserver
 from twisted.python.components import Componentized
 
 from skyproxy.config import Config
+from skyproxy.process.draining import IDLE_SECONDS
 from skyproxy.process.parts import Parts
 from skyproxy.process.stopping import Step, take_all
+from skyproxy.process.upgrade.outcome import SILENT_SECONDS, Outcome
+from skyproxy.process.upgrade.refusing import OF_A_GAME
+
+if TYPE_CHECKING:
+    from skyproxy.process.upgrade.handing_over import Upgrade
 
 
 class SkyproxyService(MultiService):
@@ -22,9 +28,13 @@ class SkyproxyService(MultiService):
 
     :param reactor: is stopped at the first signal.
     :cvar ends_process: whether its end is that of the process.
+    :ivar upgrades: has another process take over; None: none can.
+    :ivar handed_over: another process has taken over.
     """
 
     ends_process: ClassVar[bool] = True
+    upgrades: Upgrade | None = None
+    handed_over = False
 
     def __init__(self, reactor: Any, parts: Parts) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -62,6 +72,8 @@ class SkyproxyService(MultiService):
             call.
         """
         self.running = 0
+        if self.upgrades is not None:
+            self.upgrades.cancel()
         steps: list[Step] = [(child.name, child.stopService) for child in reversed(self.services)]
         return Deferred.fromCoroutine(take_all(steps))
 
@@ -69,8 +81,26 @@ class SkyproxyService(MultiService):
         """Have the process stopped; at the second call, do not wait for what is under way."""
         if self.running:
             self._reactor.stop()
+        elif self.handed_over:
+            # It ends already, which nobody but the new process has wanted. Who stops both waits for this one, too.
+            self.handed_over = False
         else:
             self.parts.drain.hurry()
+
+    def upgrade(self, by: str, seconds: float = SILENT_SECONDS) -> Deferred[Outcome]:
+        """Have a new process take over, for *by*. Fires when that is over, whichever way it went.
+
+        :param seconds: in which the new process must say something.
+        """
+        if self.upgrades is None:
+            return succeed(Outcome(problem=OF_A_GAME))
+        return self.upgrades.begin(by, seconds)
+
+    def hand_over(self) -> None:
+        """End, for another process has taken over: connections are given time to hear of that."""
+        self.handed_over = True
+        self.parts.drain.outlive(IDLE_SECONDS)
+        self._reactor.stop()
 
     def terminate_within(self, seconds: float) -> None:
         """Have the process stopped, with so many seconds for what is under way: it will be ended soon in any case."""

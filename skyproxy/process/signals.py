@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
-NAMES = ("SIGTERM", "SIGINT", "SIGBREAK", "SIGHUP", "SIGUSR1")
+NAMES = ("SIGTERM", "SIGINT", "SIGBREAK", "SIGHUP", "SIGUSR1", "SIGUSR2")
 """Those that mean something here. Not every system knows all of them."""
 
 _REACTORS_OWN = {"sigTerm": "SIGTERM", "sigInt": "SIGINT", "sigBreak": "SIGBREAK"}

@@ -26,21 +26,30 @@ class Notifier:
 
     def ready(self) -> None:
         """It serves: after the start, and after each reload, whichever way that went."""
-        self._send("READY=1")
+        self.tell("READY=1")
 
     def reloading(self) -> None:
         """It reads its configuration again; :meth:`ready` follows."""
-        self._send(f"RELOADING=1\nMONOTONIC_USEC={int(self._monotonic() * 1_000_000)}")
+        self.tell(f"RELOADING=1\nMONOTONIC_USEC={int(self._monotonic() * 1_000_000)}")
 
     def stopping(self) -> None:
         """It is about to stop."""
-        self._send("STOPPING=1")
+        self.tell("STOPPING=1")
 
     def status(self, text: str) -> None:
         """It does this, for people to read."""
-        self._send(f"STATUS={text}")
+        self.tell(f"STATUS={text}")
 
-    def _send(self, words: str) -> None:
+    def main_process(self, pid: int) -> None:
+        """The unit's first process is *pid*, in place of this one or of another."""
+        self.tell(f"MAINPID={pid}")
+
+    def end(self) -> None:
+        """Tell nothing any more: another process does."""
+        self._address = ""
+
+    def tell(self, words: str) -> None:
+        """Send *words* as they are."""
         if not self._address.startswith(("/", "@")) or not hasattr(socket, "AF_UNIX"):
             return
         address = "\0" + self._address[1:] if self._address[0] == "@" else self._address

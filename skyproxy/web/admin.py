@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException
 
 from skyproxy.access.audit import NAMESPACE
-from skyproxy.errors import InternalError, SkyproxyError, Unavailable
+from skyproxy.errors import InternalError, InvalidRequest, SkyproxyError, Unavailable
 from skyproxy.formats.json_body import encode
 from skyproxy.web.actions import Act, Operations, Reloaded, add_actions, object_in, reload_shape
 from skyproxy.web.lookups import LookUp, add_lookups
@@ -48,11 +48,14 @@ class Actions(Protocol):
 
     def reload(self, by: str) -> Deferred[Any]: ...
 
+    def upgrade(self, by: str, seconds: float) -> Deferred[Any]: ...
+
 
 class AdminApi:
     """``GET /api/status``, ``GET /api/stats``, ``GET /api/now``, ``GET /api/requests`` and each of them by its id,
     ``GET /api/costs``, ``GET /api/book``, ``GET /api/changes``, the actions of :mod:`skyproxy.web.actions`,
-    ``POST /api/reload``, ``POST /api/stop``, ``GET /api/keys``, ``POST /api/keys/create``, ``rotate`` and ``revoke``.
+    ``POST /api/reload``, ``POST /api/upgrade``, ``POST /api/stop``, ``GET /api/keys``, ``POST /api/keys/create``,
+    ``rotate`` and ``revoke``.
 
     :param figures: those of ``/api/stats``.
     :param observations: what people see; None: nothing is served now.
@@ -122,6 +125,24 @@ class AdminApi:
             _send(request, told, status)
 
         return self._actions.reload(who_at_socket(request)).addCallback(over)
+
+    @app.route("/api/upgrade", methods=["POST"])
+    def upgrade(self, request: Any) -> Deferred[None]:
+        if not self._may(request):
+            return _refused(request)
+
+        def over(outcome: Any) -> None:
+            told = {"good": outcome.problem is None, "pid": outcome.pid, "version": outcome.version}
+            problems = [] if outcome.problem is None else outcome.problem.splitlines()
+            _send(request, {**told, "problems": problems}, 409 if problems else 200)
+
+        try:
+            seconds = object_in(request).get("seconds", 60.0)
+            if not isinstance(seconds, (int, float)) or not 0 < seconds <= 3600:
+                raise InvalidRequest("seconds must be a number of seconds, up to 3600.")
+        except SkyproxyError as error:
+            return _answered(request, error.as_object(), error.status)
+        return self._actions.upgrade(who_at_socket(request), seconds).addCallback(over)
 
     @app.route("/api/changes", methods=["GET"])
     def changes(self, request: Any) -> Deferred[None]:

@@ -104,8 +104,8 @@ class ServerChannel(Output):
 
     def drain(self) -> None:
         # A request that has come, but was not read yet, is answered; and one of a client that has just connected.
-        if self._phase == "new":
-            self.deadline = min(self.deadline, self._seconds() + FIRST_REQUEST_SECONDS)
+        if self._phase == "new" or (self._phase == "idle" and self._connections.patience):
+            self.deadline = min(self.deadline, self._seconds() + (self._connections.patience or FIRST_REQUEST_SECONDS))
         elif self._phase == "idle" and not has_input(self.transport):
             self.loseConnection()
 
@@ -221,11 +221,11 @@ class ServerChannel(Output):
 
     def _rest(self) -> None:
         """Nothing is under way: take what the client has sent meanwhile, or wait for it."""
-        if self._connections.draining:
+        if not self._connections.patience:
             self.loseConnection()
             return
         self._phase = "idle"
-        self.deadline = self._seconds() + self._limits.keep_alive
+        self.deadline = self._seconds() + min(self._limits.keep_alive, self._connections.patience)
         if not self._parsing and (self._ahead.chunks or not self._ahead.reading):
             self._read_on()
 

@@ -100,7 +100,9 @@ class Http2Channel(Protocol):
         GOAWAY comes then, not before: clients that are built on h2 take it for the end of the streams that are open.
         """
         # A request that has come, but was not read yet, is answered.
-        if not (self.closing or self.streams or self._scanner.header_block_open or has_input(self.transport)):
+        if self._connections.patience:
+            self._rest_deadline = min(self._rest_deadline, self._seconds() + self._connections.patience)
+        elif not (self.closing or self.streams or self._scanner.header_block_open or has_input(self.transport)):
             self._leave(ErrorCodes.NO_ERROR)
 
     def getPeer(self) -> Any:

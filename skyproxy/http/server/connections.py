@@ -7,6 +7,7 @@ import struct
 import sys
 from collections import Counter
 from collections.abc import Callable
+from math import inf
 from typing import Any, Protocol
 
 from twisted.logger import Logger
@@ -49,7 +50,7 @@ class Connection(Protocol):
         """The time is up."""
 
     def drain(self) -> None:
-        """Close, at once or after the answer that is under way."""
+        """Close, at once or after the answer that is under way; as long as there is patience, after the next one."""
 
 
 class Connections:
@@ -58,13 +59,15 @@ class Connections:
     :param clock: what the deadlines are measured by, IReactorTime.
     :param schedule: has the same step done for the requests of many connections in a row; kept under this name.
     :ivar admission: lets clients connect, or not.
-    :ivar draining: no connection is to outlive the answer that is under way.
+    :ivar draining: no connection is to outlive an answer that begins from now on.
+    :ivar patience: seconds, at most, for which one that rests waits for a request; 0: it closes at once.
     """
 
     def __init__(self, clock: Any, schedule: Schedule = immediately) -> None:
         self.clock = clock
         self.schedule = schedule
         self.draining = False
+        self.patience = inf
         self._open: dict[Connection, str] = {}
         self._of_host: Counter[str] = Counter()
         self.admission = Admission(clock.seconds, lambda: self._of_host)
@@ -92,9 +95,12 @@ class Connections:
             self._next_look.cancel()
             self._next_look = None
 
-    def drain(self) -> None:
-        """Close the connections that rest, and each of the others after its answer; those to come, too."""
-        self.draining = True
+    def drain(self, patience: float = 0.0) -> None:
+        """Close the connections that rest, and each of the others after its answer; those to come, too.
+
+        :param patience: seconds that each, as long as its client has not been told that it ends, waits for a request.
+        """
+        self.draining, self.patience = True, patience
         for connection in list(self._open):
             self._guard(connection.drain)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from twisted.logger import Logger
@@ -89,6 +89,11 @@ class Operations:
         self._providers.build(changed(config, kept), tuple(kept))
         self._config = config
         self._action_log.settle(kept)
+
+    def inherit(self, changes: Iterable[Change]) -> None:
+        """Take *changes*, which were made by hand in another process, as if they had been made in this one."""
+        self._action_log.settle(changes)
+        self.take(self.config)
 
     def changes(self) -> dict[str, Any]:
         """The changes that hold now, and the last actions."""

@@ -12,6 +12,8 @@ from twisted.internet.defer import Deferred, succeed
 from skyproxy import __version__
 from skyproxy.config import Config, ConfigError
 from skyproxy.process.configuration import ReloadOutcome
+from skyproxy.process.upgrade.outcome import Outcome
+from skyproxy.process.upgrade.refusing import OF_A_GAME
 
 
 class Waiting:
@@ -56,6 +58,10 @@ class Waiting:
     def figures(self) -> dict[str, Any]:
         """In place of those of a process that serves."""
         return {"waiting_for": self._game}
+
+    def upgrade(self, by: str, seconds: float) -> Deferred[Outcome]:
+        """There is none."""
+        return succeed(Outcome(problem=OF_A_GAME))
 
     def reload(self, by: str) -> Deferred[ReloadOutcome]:
         """Look whether the configuration can be used. It is read again when the game starts."""

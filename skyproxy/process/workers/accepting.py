@@ -12,7 +12,6 @@ from twisted.internet.interfaces import IListeningPort
 
 from skyproxy.http.loop.socket_budget import Sockets
 from skyproxy.process.endpoints import Balancers, Bound, Endpoints
-from skyproxy.process.listening import listen_at
 from skyproxy.process.stopping import take_all
 from skyproxy.web.site import ApiSite
 
@@ -27,7 +26,6 @@ class PassingEndpoints(Endpoints):
     """Passes each connection on, with the number of its endpoint.
 
     :param give: takes a descriptor; False: no other is to come before it calls what *when_eased* was given.
-    :ivar bound: the endpoints that are listened at.
     """
 
     def __init__(
@@ -44,10 +42,6 @@ class PassingEndpoints(Endpoints):
         super().__init__(reactor, endpoints, site, sockets, balancers, bound)
         self._give = give
         self._when_eased = when_eased
-        self.bound: list[str] = []
-
-    def _bind(self) -> list[IListeningPort]:
-        return listen_at(self._network, self._endpoints, self._site, self._sockets, self._balancers, self._prepare)
 
     def addresses(self) -> tuple[Any, ...]:
         """That were bound."""
@@ -55,6 +49,9 @@ class PassingEndpoints(Endpoints):
 
     async def close(self) -> None:
         """Pass on those who wait, and listen no more. A socket of systemd's keeps its queue for the next process."""
+        if self._paused:
+            self.let_go()
+            return
         if self._ports:
             self._last = self.address()
         for tag, (endpoint, port) in enumerate(zip(self.bound, self._ports, strict=True)):

@@ -236,26 +236,27 @@ class Crew:
 
     # The end.
 
-    def stop(self, seconds: float) -> Deferred[None]:
+    def stop(self, seconds: float, idle_seconds: float = 0.0) -> Deferred[None]:
         """Have all finish what is under way, and end.
 
         :param seconds: after which they are killed.
+        :param idle_seconds: which idle connections get for another request.
         :return: fires when all have ended.
         """
         self.stopping = True
         self._stopped = Deferred()
         self._reactor.callLater(seconds, self._kill_all)
-        self._stop_when_passed(self._reactor.seconds() + PASS_SECONDS)
+        self._stop_when_passed(self._reactor.seconds() + PASS_SECONDS, idle_seconds)
         return self._stopped
 
-    def _stop_when_passed(self, until: float) -> None:
+    def _stop_when_passed(self, until: float, idle_seconds: float) -> None:
         """Have all stop when they have been passed the last connections, or soon."""
         waiting = self._held or any(each.passage is not None and each.passage.unsent for each in self.members)
         if waiting and self._reactor.seconds() < until:
             self._give_all()
-            self._reactor.callLater(0.01, self._stop_when_passed, until)
+            self._reactor.callLater(0.01, self._stop_when_passed, until, idle_seconds)
             return
-        self.tell(messages.Stop())
+        self.tell(messages.Stop(idle_seconds))
         self._look_for_end()
 
     def _kill_all(self) -> None:

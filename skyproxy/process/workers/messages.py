@@ -96,7 +96,12 @@ class Leave(NamedTuple):
 
 
 class Stop(NamedTuple):
-    """Finish what is under way, and end."""
+    """Finish what is under way, and end.
+
+    :ivar idle_seconds: which idle connections get for another request.
+    """
+
+    idle_seconds: float = 0.0
 
 
 class Hurry(NamedTuple):

@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
 from skyproxy.config import Config
@@ -31,7 +32,7 @@ from skyproxy.process.admin import AdminEndpoint
 from skyproxy.process.announcement import announce
 from skyproxy.process.child import Child, Resource
 from skyproxy.process.collector import spare_the_collector
-from skyproxy.process.draining import FLUSH_SECONDS
+from skyproxy.process.draining import FLUSH_SECONDS, IDLE_SECONDS
 from skyproxy.process.parts import Parts, make_parts
 from skyproxy.process.places import NOWHERE, Places
 from skyproxy.process.service import SkyproxyService
@@ -61,7 +62,7 @@ class ParentService(SkyproxyService):
 
     def terminate(self) -> None:
         """Have all stopped; at the second call, do not wait for what is under way."""
-        if not self.running:
+        if not self.running and not self.handed_over:
             self.crew.tell(messages.Hurry(0.0))
         super().terminate()
 
@@ -101,7 +102,7 @@ def children(
 ) -> list[Child]:
     """The children of *service*, as :func:`skyproxy.process.building.children` has them."""
     parts, crew = service.parts, role.crew
-    admin = AdminEndpoint(reactor, runtime, lambda token: parts.admin_site(service.terminate, token))
+    admin = AdminEndpoint(reactor, runtime, lambda token: parts.admin_site(service.terminate, token, service.upgrade))
     configuration, providers, drain = parts.configuration, parts.providers, parts.drain
     looking = Looking(reactor, crew, parts)
     return [
@@ -120,11 +121,11 @@ def children(
         Child("demo", stop=parts.demo.stop),
         Resource("caches", stop=lambda: parts.stores.close(FLUSH_SECONDS)),
         Child("providers", lambda: parts.operations.take(configuration.current), providers.close),
-        Child("workers", crew.start, lambda: crew.stop(configuration.current.proxy.drain_timeout + LONGER_SECONDS)),
+        Child("workers", crew.start, lambda: _stop(crew, service)),
         Child("figures", looking.start, looking.stop),
         Child("event streams", stop=parts.streams.close),
         Resource("endpoints", parts.endpoints.listen, parts.endpoints.close),
-        Child("readiness", stop=lambda: _leave(crew, drain.leave)),
+        Child("readiness", stop=lambda: None if service.handed_over else _leave(crew, drain.leave)),
         Child("configuration", configuration.start, configuration.stop),
         Child("watched files", stop=configuration.stop_watching),
         Child("signals", lambda: signals.serve(reactor, _handlers(service, crew))),
@@ -137,8 +138,14 @@ def children(
             lambda: crew.ready.addCallback(lambda _: parts.notifier.ready()),
             parts.notifier.stopping,
         ),
+        Child("commands", stop=lambda: admin.close() if service.handed_over else None),
         Child("garbage collector", spare_the_collector),
     ]
+
+
+def _stop(crew: Crew, service: SkyproxyService) -> Deferred[None]:
+    idle = IDLE_SECONDS if service.handed_over else 0.0
+    return crew.stop(service.config.proxy.drain_timeout + idle + LONGER_SECONDS, idle)
 
 
 async def _leave(crew: Crew, leave: Callable[[], Any]) -> None:
@@ -146,7 +153,7 @@ async def _leave(crew: Crew, leave: Callable[[], Any]) -> None:
     await leave()
 
 
-def _handlers(service: SkyproxyService, crew: Crew) -> dict[str, Callable[[], None]]:
+def _handlers(service: SkyproxyService, crew: Crew) -> dict[str, Callable[[], object]]:
     parts = service.parts
 
     def reopen() -> None:
@@ -159,6 +166,7 @@ def _handlers(service: SkyproxyService, crew: Crew) -> dict[str, Callable[[], No
         "SIGBREAK": service.terminate,
         "SIGHUP": parts.configuration.reload,
         "SIGUSR1": reopen,
+        "SIGUSR2": lambda: service.upgrade("the signal SIGUSR2"),
     }
 
 

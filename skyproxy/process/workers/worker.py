@@ -65,7 +65,7 @@ def children(
         Child("providers", stop=providers.close),
         Child("last bytes", stop=drain.flush),
         Child("requests under way", stop=drain.finish),
-        Child("idle connections", stop=parts.connections.drain),
+        Child("idle connections", stop=drain.rest),
         Resource("endpoints", parts.endpoints.listen, parts.endpoints.close),
         Child("garbage collector", spare_the_collector),
     ]
@@ -105,6 +105,7 @@ class Worker:
             case messages.Stop():
                 # A second call would not wait for what is under way.
                 if self._service.running:
+                    parts.drain.outlive(message.idle_seconds)
                     self._service.terminate()
             case messages.Hurry():
                 parts.drain.limit(message.seconds)

@@ -1,0 +1,151 @@
+"""Listening sockets that the process did not make, but has got from the one before it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+
+from twisted.internet.protocol import Factory
+from twisted.internet.tcp import Port
+from twisted.internet.unix import Port as UnixPort
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.lockfile import FilesystemLock
+from zope.interface import directlyProvides, providedBy
+
+
+class Inherited:
+    """Gives each endpoint the socket that the process before has listened at for it: by its words or, where these have
+    changed, by its address.
+
+    :param sockets: each with its endpoint.
+    """
+
+    def __init__(self, sockets: Iterable[tuple[str, socket.socket]]) -> None:
+        self._sockets = list(sockets)
+        self._locked: list[Any] = []
+
+    def take(self, endpoint: str, address: Any = None) -> socket.socket | None:
+        """The socket of *endpoint*, or of *address*, once."""
+        by_words = (each for each in self._sockets if each[0] == endpoint)
+        by_address = (each for each in self._sockets if address is not None and _name(each[1]) == address)
+        found = next(by_words, None) or next(by_address, None)
+        if found is None:
+            return None
+        self._sockets.remove(found)
+        return found[1]
+
+    def adopted(self, reactor: Any, endpoint: str, factory: Factory) -> Any:
+        """The port of an endpoint of systemd's, which closes no socket but its own; None: it is none of these, or it is
+        new.
+        """
+        found = self.take(endpoint) if endpoint.startswith("systemd:") else None
+        if found is None:
+            return None
+        with found:
+            return reactor.adoptStreamPort(found.fileno(), found.family, factory)
+
+    def around(self, reactor: Any, endpoint: str) -> Any:
+        """*reactor*, which makes no socket for *endpoint* if there is one."""
+        return _Inheriting(reactor, endpoint, self)
+
+    def lock_later(self, port: Any) -> None:
+        """*port* has a socket file whose lock is still the old process's."""
+        self._locked.append(port)
+
+    def lock(self) -> None:
+        """The locks are this process's from now on."""
+        for port in self._locked:
+            name = port.getHost().name + b".lock"
+            with suppress(OSError):
+                os.unlink(name + b".new")
+            with suppress(OSError):
+                os.symlink(str(os.getpid()), name + b".new")
+                os.rename(name + b".new", name)
+                port.lockFile = FilesystemLock(name)
+                port.lockFile.locked = True
+
+    def close_others(self) -> None:
+        """Let go of the sockets that no endpoint wants any more."""
+        for _, each in self._sockets:
+            each.close()
+        self._sockets = []
+
+
+class _Inheriting:
+    """See :meth:`Inherited.around`."""
+
+    def __init__(self, reactor: Any, endpoint: str, inherited: Inherited) -> None:
+        directlyProvides(self, providedBy(reactor))
+        self._reactor = reactor
+        self._endpoint = endpoint
+        self._inherited = inherited
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        """As of IReactorTCP."""
+        found = self._inherited.take(self._endpoint, (interface or "0.0.0.0", port))
+        if found is None:
+            return self._reactor.listenTCP(port, factory, backlog, interface)
+        listening = _BoundPort(port, factory, backlog, interface, self._reactor)
+        listening.bound = found
+        listening.startListening()
+        return listening
+
+    def listenSSL(self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = "") -> Any:
+        """As of IReactorSSL."""
+        return self.listenTCP(port, TLSMemoryBIOFactory(contextFactory, False, factory), backlog, interface)
+
+    def listenUNIX(
+        self, address: Any, factory: Any, backlog: int = 50, mode: int = 0o666, wantPID: bool = False
+    ) -> Any:
+        """As of IReactorUNIX."""
+        found = self._inherited.take(self._endpoint, os.fsdecode(address))
+        if found is None:
+            return self._reactor.listenUNIX(address, factory, backlog, mode, wantPID)
+        listening = _BoundUnixPort(os.fsencode(address), factory, backlog, mode, self._reactor)
+        listening.bound = found
+        listening.startListening()  # type: ignore[no-untyped-call]
+        if wantPID:
+            self._inherited.lock_later(listening)
+        return listening
+
+
+class _BoundSocket(socket.socket):
+    """One that is bound already."""
+
+    def bind(self, address: Any) -> None:
+        """Nothing."""
+
+
+def _again(bound: socket.socket) -> _BoundSocket:
+    made = _BoundSocket(bound.family, bound.type, bound.proto, bound.detach())
+    made.setblocking(False)
+    return made
+
+
+class _BoundPort(Port):
+    bound: socket.socket
+
+    def createInternetSocket(self) -> socket.socket:
+        return _again(self.bound)
+
+
+class _BoundUnixPort(UnixPort):
+    bound: socket.socket
+
+    def createInternetSocket(self) -> socket.socket:
+        return _again(self.bound)
+
+
+def _name(listening: socket.socket) -> Any:
+    """The address: of TCP the host and the port."""
+    try:
+        name = listening.getsockname()
+    except OSError:
+        return None
+    return tuple(name[:2]) if isinstance(name, tuple) else os.fsdecode(name)

@@ -1,0 +1,230 @@
+"""A new process takes over from the old one, and no request is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from skyproxy.command.running import Running
+from tests.e2e.conftest import Starter, config_for
+from tests.e2e.findings import Findings
+from tests.e2e.processes import PATIENCE, PROXY_TWISTD, DemoProvider, environment, eventually
+from tests.e2e.raw import ask, call, chat, open_request, read_all, read_until, send_request
+from tests.e2e.sizes import size
+from tests.e2e.test_activation import AS_SYSTEMD
+from tests.e2e.upgrades import Load, Upgraded, is_there
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sockets are passed on POSIX, and /proc is Linux's")
+
+DRAIN = {"drain_timeout": "60s"}
+
+
+def upgraded_under_load(proxy: Upgraded, upgrades: int, requests: int, findings: Findings) -> None:
+    load = Load(proxy.address)
+    pids = [proxy.pid]
+    try:
+        for number in range(upgrades):
+            load.until(lambda: load.answered >= requests * number // upgrades, "requests are answered", 20 * PATIENCE)  # noqa: B023
+            told = proxy.upgrade()
+            assert told["good"], told
+            pids.append(told["pid"])
+            load.until(lambda: not is_there(pids[-2]) or pids[-2] == proxy.child.pid, "the old one has ended")
+        load.until(lambda: load.answered >= requests, "all requests are answered", 20 * PATIENCE)
+    finally:
+        load.end()
+    assert set(load.seen) == {"whole"}, load.seen
+    assert len(set(pids)) == upgrades + 1 and proxy.pid == pids[-1]
+    # They keep their connections: nearly all requests came on one that had served others.
+    assert load.connections < load.answered / 2
+    findings.figure(f"{upgrades} upgrades, {load.answered} requests on {load.connections} connections, none lost")
+
+
+def test_no_request_is_lost(start: Starter, demo: DemoProvider, findings: Findings) -> None:
+    proxy: Upgraded = start(Upgraded, config_for(demo, DRAIN, max_concurrent=100))
+    first = proxy.pid
+    stream = open_request(proxy, chat("demo:guard;chunks=40;delay=0.1", stream=True))
+    read_until(stream, b'"role"')
+    upgraded_under_load(proxy, size(100, 3), size(100_000, 1_500), findings)
+    assert b"[DONE]" in read_all(stream)
+    proxy.gone(first)
+    assert proxy.child.returncode == 0
+    proxy.stop()
+
+
+def test_no_request_is_lost_by_workers(start: Starter, demo: DemoProvider, findings: Findings) -> None:
+    proxy: Upgraded = start(Upgraded, config_for(demo, DRAIN, max_concurrent=100), "--workers", "2")
+    workers = [each["pid"] for each in call(proxy, "GET", "/api/stats").json()["workers"]]
+    upgraded_under_load(proxy, size(20, 1), size(20_000, 500), findings)
+    assert len(call(proxy, "GET", "/api/stats").json()["workers"]) == 2
+    eventually(lambda: not any(map(is_there, workers)), "the old workers have ended")
+    proxy.stop()
+
+
+@pytest.fixture(scope="module")
+def proxy(start_for_module: Starter, demo: DemoProvider) -> Upgraded:
+    process: Upgraded = start_for_module(Upgraded, config_for(demo, DRAIN))
+    return process
+
+
+def test_an_idle_connection_is_heard_once_more(proxy: Upgraded) -> None:
+    asking = HTTPConnection(*proxy.address, timeout=PATIENCE)
+    asking.request("GET", "/healthz")
+    assert asking.getresponse().read()
+    before = asking.sock
+    assert proxy.upgrade()["good"]
+    asking.request("GET", "/readyz")
+    answer = asking.getresponse()
+    # It came on the old process's connection, which has ended with it.
+    assert (answer.status, answer.getheader("Connection")) == (200, "close")
+    assert before is not None and answer.read() and asking.sock is None
+
+
+def test_changes_by_hand_go_on(proxy: Upgraded) -> None:
+    assert proxy.running().ask("POST", "/api/pause", {"slot": "combat"})[0] == 200
+    assert ask(proxy, chat("combat")).status == 503
+    proxy.signalled()
+    assert ask(proxy, chat("combat")).status == 503
+    assert proxy.running().ask("POST", "/api/resume", {"slot": "combat"})[0] == 200
+    assert ask(proxy, chat("combat")).status == 200
+
+
+def test_one_that_fails_leaves_the_old_one(proxy: Upgraded) -> None:
+    pid, path = proxy.pid, proxy.folder / "proxy.yaml"
+    text = path.read_text()
+    for how, config, seconds, reason in (
+        ("", "providers: {", PATIENCE, "is not valid YAML"),
+        ("raise SystemExit('nothing is installed')", text, PATIENCE, "nothing is installed"),
+        ("os.kill(os.getpid(), 9)", text, PATIENCE, "signal 9"),
+        ("import time; time.sleep(600)", text, 0.5, "has said nothing for 0.5 seconds"),
+    ):
+        proxy.how.write_text(how)
+        path.write_text(config)
+        told = proxy.upgrade(seconds)
+        assert not told["good"] and reason in " ".join(told["problems"]), told
+        assert proxy.pid == pid and ask(proxy, chat()).status == 200
+    path.write_text(text)
+    proxy.how.unlink()
+
+    def failures() -> list[str]:
+        return [each["level"] for each in proxy.records() if each["message"].startswith("The upgrade failed")]
+
+    eventually(lambda: failures() == ["ERROR"] * 4, "all are in the log")
+    eventually(lambda: len(list((proxy.runtime / "skyproxy").glob("*.sock"))) == 1, "nothing is left")
+
+
+def test_two_at_a_time(proxy: Upgraded) -> None:
+    proxy.how.write_text("import time; time.sleep(600)")
+    first: list[dict[str, Any]] = []
+    asking = threading.Thread(target=lambda: first.append(proxy.upgrade(1.0)))
+    records = len(proxy.records("An upgrade begins: a new process starts"))
+    asking.start()
+    eventually(lambda: len(proxy.records("An upgrade begins: a new process starts")) > records, "it is under way")
+    assert "one is under way" in proxy.upgrade()["problems"][0]
+    asking.join(PATIENCE)
+    assert "has said nothing" in first[0]["problems"][0]
+    proxy.how.unlink()
+
+
+def test_a_stop_ends_both(start: Starter, demo: DemoProvider) -> None:
+    proxy: Upgraded = start(Upgraded, config_for(demo))
+    proxy.how.write_text("import time; open('started', 'w').write(str(os.getpid())); time.sleep(600)")
+    os.kill(proxy.pid, signal.SIGUSR2)
+    mark = proxy.folder / "started"
+    new = int(eventually(lambda: mark.exists() and mark.read_text(), "the new one starts"))
+    proxy.child.send_signal(signal.SIGTERM)
+    assert proxy.wait() == 0
+    eventually(lambda: not is_there(new), "the new one has ended, too")
+
+
+@pytest.fixture
+def runtime() -> Iterator[Path]:
+    folder = Path(mkdtemp(prefix="daemon"))
+    yield folder
+    rmtree(folder)
+
+
+def test_a_daemon(demo: DemoProvider, tmp_path: Path, runtime: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    api, pid_file, lock = tmp_path / "api.sock", tmp_path / "twistd.pid", tmp_path / "api.sock.lock"
+    config = config_for(demo, {"listen": [f"tcp:{port}:interface=127.0.0.1", f"unix:{api}"]})
+    (tmp_path / "proxy.yaml").write_text(yaml.safe_dump(config))
+    env = environment(HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path / "none"), XDG_RUNTIME_DIR=str(runtime))
+    command = [*PROXY_TWISTD, "skyproxy", "--config", "proxy.yaml"]
+    subprocess.run(command, cwd=tmp_path, env=env, check=True, timeout=PATIENCE)
+    pid = first = int(pid_file.read_text())
+    daemon: Any = SimpleNamespace(address=("127.0.0.1", port))
+
+    def asked() -> bytes:
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.settimeout(PATIENCE)
+            asking.connect(str(api))
+            send_request(asking, chat(), extra=b"Connection: close\r\n")
+            return read_all(asking)
+
+    try:
+        program = [sys.executable, "-m", "skyproxy", "upgrade"]
+        done = subprocess.run(program, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=PATIENCE)
+        pid = int(pid_file.read_text())
+        assert done.returncode == 0 and f"process {pid}, skyproxy" in done.stdout, done
+        eventually(lambda: not is_there(first), "the old one has ended")
+        # What was the old one's is there, and the new one's.
+        assert pid != first and int(pid_file.read_text()) == pid and os.readlink(lock) == str(pid)
+        assert b"200 OK" in asked() and ask(daemon, chat()).status == 200
+        socket_file = runtime / "skyproxy" / f"{pid}.sock"
+        assert Running(pid, socket_file).ask("GET", "/api/status")[1]["pid"] == pid
+        assert [each.name for each in socket_file.parent.iterdir()] == [socket_file.name]
+    finally:
+        os.kill(pid, signal.SIGTERM)
+    eventually(lambda: not pid_file.exists() and not is_there(pid), "it has ended")
+    assert not api.exists() and not os.path.lexists(lock)
+    assert "Traceback" not in (tmp_path / "twistd.log").read_text()
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind(str(tmp_path / "notify"))
+        channel.settimeout(PATIENCE)
+        yield channel
+
+
+def test_under_systemd(start: Starter, demo: DemoProvider, supervisor: socket.socket) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as kept:
+        number = kept.fileno()
+        kind = type("Activated", (Upgraded,), {"prefix": (sys.executable, "-c", AS_SYSTEMD, str(number))})
+        proxy: Upgraded = start(
+            kind, config_for(demo), "--listen", "systemd:domain=INET:index=0", pass_fds=(number,),
+            env={"NOTIFY_SOCKET": supervisor.getsockname()},
+        )  # fmt: skip
+        assert supervisor.recv(1000) == b"READY=1"
+        for _ in range(2):
+            told = proxy.upgrade()
+            assert told["good"], told
+            assert supervisor.recv(1000).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
+            assert supervisor.recv(1000) == b"MAINPID=%d" % told["pid"]
+            assert supervisor.recv(1000) == b"READY=1"
+            assert proxy.address == kept.getsockname() and ask(proxy, chat()).status == 200
+        # The old ones have not said that the unit stops.
+        pid = proxy.pid
+        os.kill(pid, signal.SIGTERM)
+        assert supervisor.recv(1000) == b"STOPPING=1"
+        proxy.gone(pid)
+        supervisor.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            supervisor.recv(1000)
