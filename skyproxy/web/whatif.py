@@ -40,8 +40,8 @@ from skyproxy.util.durations import parse_duration
 
 VERSION = 1
 
-SLICE_SECONDS = 0.004
-"""For which the event loop is kept at once."""
+STEP_SECONDS = 0.004
+"""For which one step blocks the event loop, at most."""
 
 _LONGEST_SECONDS = 3600.0
 _MOST_CANDIDATES = 20
@@ -82,7 +82,7 @@ class WhatIf:
         self._runtime = runtime
         self._wall = wall
         self._cooperator = Cooperator(
-            terminationPredicateFactory=lambda: _slice(clock), scheduler=lambda work: clock.callLater(0, work)
+            terminationPredicateFactory=lambda: _step_end(clock), scheduler=lambda work: clock.callLater(0, work)
         )
 
     def read(self, query: bytes) -> Deferred[dict[str, Any]]:
@@ -202,9 +202,9 @@ def _price(configured: Mapping[str, tuple[Candidate, ...]]) -> Price:
     return price
 
 
-def _slice(clock: Clock) -> Callable[[], bool]:
-    """Tells whether others shall have their turn."""
-    end = clock.seconds() + SLICE_SECONDS
+def _step_end(clock: Clock) -> Callable[[], bool]:
+    """Begin a step; tells whether it is over."""
+    end = clock.seconds() + STEP_SECONDS
     return lambda: clock.seconds() > end
 
 

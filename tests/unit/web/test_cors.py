@@ -40,7 +40,12 @@ class CorsTests(SynchronousTestCase):
                 Cors(["https://chat.example"]).headers(origin)
 
     def test_preflight(self) -> None:
-        for asked, expected in ((b"authorization,x-title", b"authorization,x-title"), (None, b"*")):
+        for asked, expected in (
+            (b"authorization,x-title", b"authorization,x-title"),
+            # Of a page that is traced (W3C Trace Context).
+            (b"content-type,traceparent,tracestate", b"content-type,traceparent,tracestate"),
+            (None, b"*"),
+        ):
             headers = dict(preflight(asked))
             self.assertEqual(headers[b"Access-Control-Allow-Headers"], expected)
             self.assertIn(b"POST", headers[b"Access-Control-Allow-Methods"])
