@@ -29,6 +29,9 @@ MOST_UNDER_WAY = 20
 LONGEST_MINUTES = 7 * 24 * 60
 """That series go back."""
 
+FOUND_SECONDS, SERIES_SECONDS = 3.0, 5.0
+"""For which what was found, and series, are good enough under load: pages ask for them every 2 and 10 seconds."""
+
 _LONGEST_TEXT = 200
 
 
@@ -75,7 +78,7 @@ class Observations:
         def answer() -> dict[str, Any]:
             return shapes.requests(search(ring, asked, background), len(ring))
 
-        told: dict[str, Any] = self._shared.get((asked, background), answer, timeless=True)
+        told: dict[str, Any] = self._shared.get((asked, background), answer, FOUND_SECONDS, timeless=True)
         return told
 
     def request(self, request_id: str, query: bytes = b"") -> dict[str, Any]:
@@ -123,7 +126,7 @@ class Observations:
             samples = list(self._samples.all())
             return shapes.series(series_of(samples, self._observed.wall(), seconds, background), samples)
 
-        told: dict[str, Any] = self._shared.get((seconds, background), answer, timeless=False)
+        told: dict[str, Any] = self._shared.get((seconds, background), answer, SERIES_SECONDS, timeless=False)
         return told
 
     def rows(self, most: int) -> list[dict[str, Any]]:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
-SHARED_SECONDS = 2.0
-"""For which an answer is good enough, while requests end at :data:`BUSY_RATE`."""
-
 BUSY_RATE = 200.0
 """Requests a second, so many that nobody sees whether the newest are in."""
 
@@ -19,6 +16,7 @@ _MOST_KEPT = 8
 
 class _Answered(NamedTuple):
     at: float
+    until: float
     ended: int
     answer: Any
 
@@ -37,13 +35,14 @@ class SharedAnswers:
         self._ended = ended
         self._kept: dict[Hashable, _Answered] = {}
 
-    def get(self, question: Hashable, make: Callable[[], Any], *, timeless: bool) -> Any:
+    def get(self, question: Hashable, make: Callable[[], Any], seconds: float, *, timeless: bool) -> Any:
         """The answer to *question*; *make* makes it.
 
+        :param seconds: for which it is good enough while requests end at :data:`BUSY_RATE`.
         :param timeless: whether it stays the same until another request has ended.
         """
         now, ended = self._seconds(), self._ended()
-        self._kept = {key: each for key, each in self._kept.items() if now - each.at < SHARED_SECONDS}
+        self._kept = {key: each for key, each in self._kept.items() if now < each.until}
         kept = self._kept.get(question)
         if kept is not None:
             came = ended - kept.ended
@@ -51,5 +50,5 @@ class SharedAnswers:
                 return kept.answer
         answer = make()
         if len(self._kept) < _MOST_KEPT or question in self._kept:
-            self._kept[question] = _Answered(now, ended, answer)
+            self._kept[question] = _Answered(now, now + seconds, ended, answer)
         return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -63,16 +64,17 @@ def snapshot_of(observed: Observed, samples: Samples) -> Snapshot:
     sources, runtime, now = observed.sources, observed.runtime(), observed.wall()
     sources.refresh()
     statistics = sources.statistics
-    by_slot: dict[str, list[Sample]] = {}
+    by_slot: defaultdict[str, list[Sample]] = defaultdict(list)
     words: dict[tuple[str, str], Word] = {}
     refused = 0
     everything = list(samples.all())
     for each in everything:
         if each.slot is not None:
-            by_slot.setdefault(each.slot, []).append(each)
+            by_slot[each.slot].append(each)
         for word in each.words:
-            words[word.provider, word.model] = word
-        refused += each.good is False and each.code in _QUEUE and now - each.at <= limits.REFUSED_SECONDS
+            words[word[:2]] = word
+        if each.good is False:
+            refused += each.code in _QUEUE and now - each.at <= limits.REFUSED_SECONDS
     slots = tuple(_slot(runtime, name, by_slot.get(name, ())) for name in runtime.config.model_slots)
     needed = {provider for slot in slots for provider, _ in slot.candidates}
     return Snapshot(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Literal, NamedTuple
 
 from skyproxy.telemetry.requests.reasons import reason_of
@@ -77,7 +78,8 @@ def health_of(
     :param words: what each deployment was last heard to say.
     """
     recent = [each for each in slot.samples if now - each.at <= limits.COUNTED_SECONDS]
-    counted = [each for each in recent if each.good is not None][-limits.COUNTED :]
+    newest_first = (each for each in reversed(recent) if each.good is not None)
+    counted = list(islice(newest_first, limits.COUNTED))[::-1]
     health, line = _judged(slot, counted, words, providers, now)
     return SlotHealth(
         health,
@@ -162,9 +164,9 @@ def speed_of(slot: SlotState, recent: Sequence[Sample], now: float) -> Speed:
     samples = [each for each in recent if each.good and (not streams or each.first_token is not None)]
     lately = [each for each in samples if now - each.at <= limits.SPEED_SECONDS]
     used = lately if len(lately) >= limits.ENOUGH else samples[-limits.COUNTED :]
-    times = [(each.first_token or 0.0) if streams else each.seconds for each in used]
-    sentences = [each.first_sentence for each in used if each.stream and each.first_sentence is not None]
-    p50, p95 = percentile(sorted(times), 50), percentile(sorted(times), 95)
+    times = sorted([(each.first_token or 0.0) if streams else each.seconds for each in used])
+    sentences = sorted([each.first_sentence for each in used if each.stream and each.first_sentence is not None])
+    p50, p95 = percentile(times, 50), percentile(times, 95)
     pace: Pace = "fine"
     if len(times) >= limits.ENOUGH and p50 is not None and p95 is not None:
         if slot.background:
@@ -184,8 +186,8 @@ def speed_of(slot: SlotState, recent: Sequence[Sample], now: float) -> Speed:
         p50,
         p95 if enough else None,
         max(times, default=None),
-        percentile(sorted(sentences), 50),
-        percentile(sorted(sentences), 95) if len(sentences) >= limits.PERCENTILE_SAMPLES else None,
+        percentile(sentences, 50),
+        percentile(sentences, 95) if len(sentences) >= limits.PERCENTILE_SAMPLES else None,
     )
 
 

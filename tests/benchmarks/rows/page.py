@@ -29,6 +29,9 @@ _ASKED = (("/api/series?minutes=60", 2.0), ("/api/costs?period=evening", 6.0), (
 _REQUEST = (
     b"GET /api/events?topics=now,requests,log&tab=%d HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n"
 )
+_OPENED_SECONDS = 0.5
+"""After which pages have what they begin with."""
+
 _READ_BYTES = 256 * 1024
 
 NEVER, OPEN, CLOSED = "no page was ever opened", f"{PAGES} pages are open", "all pages are closed again"
@@ -123,6 +126,7 @@ def measure(bench: Bench) -> Sequence[Table]:
             for name in list(seen) if turn % 2 else reversed(seen):
                 if name == OPEN:
                     with Pages(shown.port) as pages:
+                        time.sleep(_OPENED_SECONDS)
                         run(name)
                     events, asked = events + pages.events, asked + pages.asked
                 else:
