@@ -11,6 +11,7 @@ from skyproxy.command.acting import act, asked, at, done, dry_run_option, show, 
 from skyproxy.command.output import fail, show_json, table
 from skyproxy.command.place import json_option
 from skyproxy.command.running import pid_option, the_one
+from skyproxy.config.profiles import NO_PROFILE
 
 id_argument = click.argument("action", default="last")
 
@@ -60,17 +61,24 @@ def _pair(text: str) -> tuple[str, Any]:
 @pid_option
 @json_option
 def profile(name: str | None, dry_run: bool, pid: int | None, as_json: bool) -> None:
-    """Switch to the profile NAME, or with `off` to what model_slots: says; without it, list them."""
+    """Switch to the profile NAME, or with `off` to what model_slots: says; without it, list them, with what an hour
+    costs with each by the requests of the last hour.
+    """
     if name is not None:
         done(pid, at("/api/profile", name), {"dry_run": dry_run}, as_json=as_json)
         return
-    told = _changes(pid)
+    told = _told(pid, "/api/profiles")
+    profiles = [each for each in told["profiles"] if each["name"] != NO_PROFILE]
     if as_json:
-        show_json({"profile": told["profile"], "profiles": told["profiles"]})
+        in_use = next((each["name"] for each in profiles if each["in_use"]), None)
+        costs = {each["name"]: {key: each[key] for key in ("cost_hour", "unknown")} for each in told["profiles"]}
+        show_json({"profile": in_use, "profiles": [each["name"] for each in profiles], "costs": costs})
         return
-    for each in told["profiles"]:
-        click.echo(f"{each}{'  (in use)' if each == told['profile'] else ''}")
-    if not told["profiles"]:
+    for each in told["profiles"] if profiles else ():
+        in_use = "(in use)" if each["in_use"] and each["name"] != NO_PROFILE else ""
+        if each["name"] != NO_PROFILE or each["text"]:
+            click.echo("  ".join(part for part in (each["name"], in_use, each["text"]) if part))
+    if not profiles:
         click.echo("The configuration has no profiles:; see the reference.")
 
 
@@ -111,8 +119,12 @@ def keep(action: str, dry_run: bool, pid: int | None, as_json: bool) -> None:
 
 
 def _changes(pid: int | None) -> dict[str, Any]:
+    return _told(pid, "/api/changes")
+
+
+def _told(pid: int | None, path: str) -> dict[str, Any]:
     running, _ = the_one(pid)
-    status, told = asked(running, "GET", "/api/changes")
+    status, told = asked(running, "GET", path)
     if status != 200:
         fail(told.get("error", {}).get("message", f"status {status}"))
     return told

@@ -58,12 +58,13 @@ class Router:
 
     :param table: of prices; None: the one that comes with skyproxy.
     :param pauses: what is not asked, of what is configured.
+    :ivar prices: know what answers cost.
     """
 
     def __init__(self, config: Config, table: PriceTable | None = None, pauses: Pauses = NO_PAUSES) -> None:
         self._pauses = pauses
         self._providers = config.providers
-        self._prices = Prices(config.prices, config.providers, table)
+        self.prices = Prices(config.prices, config.providers, table)
         self._own_names = config.proxy.model_names == "client"
         self._names = tuple(config.model_slots)
         self._slots: dict[str, tuple[Candidate, ...]] = {}
@@ -173,7 +174,7 @@ class Router:
             ),
             cache=_first(slot.cache, provider.cache),
             coalesce=_first(slot.coalesce, provider.coalesce),
-            prices=self._prices,
+            prices=self.prices,
             priority=slot.priority,
             hedge_after=slot.hedge_after,
             strip_reasoning=slot.strip_reasoning,
@@ -195,7 +196,7 @@ class Router:
             ),
             cache=provider.cache,
             coalesce=provider.coalesce,
-            prices=self._prices,
+            prices=self.prices,
             own_names=self._own_names,
         )
 

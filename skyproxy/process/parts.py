@@ -74,6 +74,7 @@ from skyproxy.web.observations import Observations
 from skyproxy.web.page.files import PageFiles, shipped
 from skyproxy.web.page.guides import Guides
 from skyproxy.web.page.routes import Page
+from skyproxy.web.profile_costs import ProfileCosts
 from skyproxy.web.request import RequestIds
 from skyproxy.web.setup import Setup
 from skyproxy.web.site import ApiSite, build_site, set_limits
@@ -207,6 +208,7 @@ def make_parts(
             lambda: proxy.unfinished,
             lambda: providers.prices.date,
             WhatIf(reactor, ring, batches.hand_on, providers.runtime, time.time),
+            ProfileCosts(reactor, ring, batches.hand_on, lambda: operations.config, providers.runtime, time.time),
         ),
         Bodies(bodies),
     )

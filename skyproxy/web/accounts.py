@@ -1,5 +1,5 @@
 """What was spent, whether all requests are accounted for, and what they would have come to otherwise: ``/api/costs``,
-``/api/book`` and ``/api/whatif``.
+``/api/book``, ``/api/whatif`` and ``/api/profiles``.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from skyproxy.errors import InvalidRequest
 from skyproxy.telemetry.costs.ledger import Ledger
 from skyproxy.telemetry.costs.periods import PERIODS, Period
 from skyproxy.telemetry.requests.words import job
+from skyproxy.web.profile_costs import ProfileCosts
 from skyproxy.web.whatif import WhatIf
 
-ACCOUNTS = ("costs", "book", "whatif")
+ACCOUNTS = ("costs", "book", "whatif", "profiles")
 
 
 class Accounts:
@@ -26,6 +27,7 @@ class Accounts:
     :param unfinished: gives the number of those that are not.
     :param table_date: gives the date of the table of prices.
     :param what_if: reckons with other settings.
+    :param profiles: reckons with other models.
     """
 
     def __init__(
@@ -35,12 +37,14 @@ class Accounts:
         unfinished: Callable[[], int],
         table_date: Callable[[], str],
         what_if: WhatIf,
+        profiles: ProfileCosts,
     ) -> None:
         self._ledger = ledger
         self._refresh = refresh
         self._unfinished = unfinished
         self._table_date = table_date
         self._what_if = what_if
+        self._profiles = profiles
 
     def read(self, name: str, query: bytes) -> Deferred[dict[str, Any]]:
         """One of :data:`ACCOUNTS`.
@@ -50,6 +54,8 @@ class Accounts:
         """
         if name == "whatif":
             return self._what_if.read(query)
+        if name == "profiles":
+            return self._profiles.read()
         period = _period(query, "today" if name == "costs" else "all")
         self._refresh()
         if name == "book":

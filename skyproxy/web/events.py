@@ -33,9 +33,9 @@ Topic = Literal["now", "requests", "log"]
 TOPICS: tuple[Topic, ...] = get_args(Topic)
 
 TICK_SECONDS = 0.25
-NOW_TICKS, BUSY_NOW_TICKS = 4, 8
-BUSY_REQUESTS = 500
-"""Requests between two ``now``, from which on the next comes later: each of them is looked at."""
+NOW_TICKS, BUSY_NOW_TICKS = 4, 12
+BUSY_REQUESTS = 125
+"""Requests a tick, beyond which the next ``now`` comes later: each of them is looked at."""
 
 BEAT_TICKS = 20
 SNAPSHOT_TICKS = 8
@@ -107,8 +107,8 @@ class EventStreams:
         """Of the newest request that the listeners know."""
         self._under_way: list[Any] = []
         """What they know of those under way."""
-        self._next_now = self._number_of_now = 0
-        """The tick at which ``now`` is told next, and the number of the newest request that it told of."""
+        self._next_now = self._last_now = self._number_of_now = 0
+        """The ticks at which ``now`` is told next and was told last, and the number of the newest request then."""
         self._rows, self._log_lines = Throttle(TICK_ROWS), Throttle(TICK_LINES)
         self._snapshots: dict[frozenset[str], bytes] = {}
         """Of this tick, by topics."""
@@ -159,7 +159,7 @@ class EventStreams:
         """The first has come."""
         self._observations.refresh()
         self._number, self._under_way = self._observations.newest, []
-        self._number_of_now = self._number
+        self._number_of_now, self._last_now = self._number, self._ticks
         self._next_now = (self._ticks // NOW_TICKS + 1) * NOW_TICKS
         self._lines.skip()
         self._lines.wanted(True)
@@ -214,9 +214,7 @@ class EventStreams:
                 events.append(("requests", self._event("requests", told)))
         if "now" in wanted and self._ticks >= self._next_now:
             events.append(("now", self._event("now", self._observations.now(under_way))))
-            before, self._number_of_now = self._number_of_now, self._observations.newest
-            ticks = BUSY_NOW_TICKS if self._number_of_now - before > BUSY_REQUESTS else NOW_TICKS
-            self._next_now = (self._ticks // ticks + 1) * ticks
+            self._plan_now()
         if "log" in wanted and self._log_lines.is_due(self._ticks):
             most = self._log_lines.passing(self._ticks, self._lines.newest - self._lines.taken)
             if most:
@@ -226,6 +224,12 @@ class EventStreams:
         if self._ticks % BEAT_TICKS == 0:
             events.append(("", self._event("beat", {"v": shapes.VERSION})))
         return events
+
+    def _plan_now(self) -> None:
+        came, ticks = self._observations.newest - self._number_of_now, self._ticks - self._last_now
+        self._number_of_now, self._last_now = self._observations.newest, self._ticks
+        every = BUSY_NOW_TICKS if came > BUSY_REQUESTS * ticks else NOW_TICKS
+        self._next_now = (self._ticks // every + 1) * every
 
     def _new_requests(self, under_way: list[dict[str, Any]]) -> dict[str, Any] | None:
         """The requests that are over since the last look, and those under way; None: there is nothing new."""

@@ -1,7 +1,6 @@
 """``/api/whatif``: the last requests under other settings, and what hedging was good for.
 
-Thousands of requests take a while to reckon with, so it is done in steps of a few milliseconds, and requests that come
-meanwhile do not wait for it.
+Thousands of requests take a while to reckon with, so it is done in steps: see :mod:`skyproxy.web.steps`.
 """
 
 from __future__ import annotations
@@ -11,25 +10,20 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Cooperator, TaskStopped
-from twisted.python.failure import Failure
 
 from skyproxy.clock import Clock
 from skyproxy.errors import InvalidRequest
 from skyproxy.pipeline.proxy import Runtime
 from skyproxy.pipeline.router import Candidate
 from skyproxy.telemetry.costs.periods import evening
-from skyproxy.telemetry.prices.prices import UNKNOWN, Cost
 from skyproxy.telemetry.requests.facts import Facts
 from skyproxy.telemetry.requests.ring import RequestRing, facts_of
 from skyproxy.telemetry.requests.words import job
-from skyproxy.telemetry.usage import Tokens
 from skyproxy.telemetry.whatif.hedging import HedgeAccount, hedging_of
 from skyproxy.telemetry.whatif.reckoning import (
     AS_IT_WAS,
     Configured,
     Otherwise,
-    Price,
     Reckoning,
     Setting,
     Sums,
@@ -37,11 +31,9 @@ from skyproxy.telemetry.whatif.reckoning import (
 )
 from skyproxy.telemetry.whatif.timings import Deployment
 from skyproxy.util.durations import parse_duration
+from skyproxy.web.steps import Steps
 
 VERSION = 1
-
-STEP_SECONDS = 0.004
-"""For which one step blocks the event loop, at most."""
 
 _LONGEST_SECONDS = 3600.0
 _MOST_CANDIDATES = 20
@@ -81,9 +73,7 @@ class WhatIf:
         self._refresh = refresh
         self._runtime = runtime
         self._wall = wall
-        self._cooperator = Cooperator(
-            terminationPredicateFactory=lambda: _step_end(clock), scheduler=lambda work: clock.callLater(0, work)
-        )
+        self._steps = Steps(clock)
 
     def read(self, query: bytes) -> Deferred[dict[str, Any]]:
         """What would have been.
@@ -96,16 +86,8 @@ class WhatIf:
         asked = asked_of(query)
         self._refresh()
         told: dict[str, Any] = {}
-        task = self._cooperator.cooperate(self._work(asked, told))
         # Nobody reckons on for a client that has left, as a page does that asks again while somebody chooses.
-        result: Deferred[dict[str, Any]] = Deferred(lambda _: task.stop())
-
-        def failed(failure: Failure) -> None:
-            if not failure.check(TaskStopped):
-                result.errback(failure)
-
-        task.whenDone().addCallbacks(lambda _: result.callback(told), failed)
-        return result
+        return self._steps.run(self._work(asked, told), told)
 
     def _work(self, asked: Asked, told: dict[str, Any]) -> Iterator[None]:
         kept = list(self._ring.kept())
@@ -126,7 +108,7 @@ class WhatIf:
             requests,
             asked.otherwise,
             {name: _configured(each) for name, each in configured.items()},
-            _price(configured),
+            self._runtime().router.prices.cost,
             others,
         )
         reckoning = yield from steps
@@ -190,22 +172,6 @@ def _deployment(text: str) -> Deployment:
 def _configured(candidates: tuple[Candidate, ...]) -> Configured:
     first = candidates[0]
     return Configured(first.hedge_after, first.timeouts.first_token)
-
-
-def _price(configured: Mapping[str, tuple[Candidate, ...]]) -> Price:
-    """The prices of the configuration, which all candidates share."""
-    prices = next((each[0].prices for each in configured.values()), None)
-
-    def price(provider: str, model: str, tokens: Tokens) -> Cost:
-        return UNKNOWN if prices is None else prices.cost(provider, model, tokens)
-
-    return price
-
-
-def _step_end(clock: Clock) -> Callable[[], bool]:
-    """Begin a step; tells whether it is over."""
-    end = clock.seconds() + STEP_SECONDS
-    return lambda: clock.seconds() > end
 
 
 def _reckoning(reckoning: Reckoning) -> dict[str, Any]:

@@ -248,6 +248,9 @@ def test_profiles_by_command_and_by_hotkey(house: House) -> None:
     assert house.now()["profile"] == "cheap" and house.now()["profiles"] == ["cheap"]
     house.command("profile", "off")
     assert house.answered_by() == "first" and house.now()["profile"] is None
+    # What runs on this machine costs nothing.
+    assert house.command("profile").stdout == "cheap  ≈ $0 an hour\noff  ≈ $0 an hour\n"
+    assert house.told("profile")["costs"]["cheap"] == {"cost_hour": {"USD": 0.0}, "unknown": []}
     assert "Did you mean 'cheap'?" in house.command("profile", "cheep", code=1).stderr
     # As a game's hotkey does it.
     path = f"/api/profile/cheap?token={TOKEN}"

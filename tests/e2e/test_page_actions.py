@@ -199,10 +199,12 @@ def test_a_slot_is_pointed_elsewhere_by_keys_alone(stage: Stage) -> None:
 
 def test_profiles_keys_and_breakers(stage: Stage) -> None:
     house = stage.house
+    house.ask("alone")
     with opened(stage.browser, stage.url) as tab:
         page = tab.page
         profiles = page.get_by_role("group", name="Profile")
         expect(profiles.get_by_role("button", name="None")).to_have_attribute("aria-pressed", "true")
+        expect(profiles.get_by_role("button", name="cheap")).to_have_text("cheap ≈ $0 an hour")
         profiles.get_by_role("button", name="cheap").click()
         done(page, "Use cheap")
         close(page)

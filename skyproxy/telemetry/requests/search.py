@@ -82,11 +82,12 @@ def search(ring: RequestRing, query: Query, background: Set[str] = frozenset()) 
     clients: dict[str, None] = {}
     text, matching, more = query.text.casefold(), 0, False
     most = min(query.limit, MOST_ROWS)
+    chosen = bool(text or query.slot or query.provider or query.client)
     for number, kept in ring.kept():
         record = kept[0]
         client = record.client or host_of(kept[4][0])
         slots[record.slot or ""] = providers[record.provider or ""] = clients[client] = None
-        if not _matches(query, text, kept, client):
+        if chosen and not _matches(query, text, kept, client):
             continue
         classes = classes_of(record, kept[3], background)
         counts["all"] += 1
@@ -146,9 +147,13 @@ def _matches(query: Query, text: str, kept: Kept, client: str) -> bool:
 
 def classes_of(record: RequestRecord, trace: Trace, background: Set[str] = frozenset()) -> list[str]:
     """What a request is shown as."""
-    classes, steps, outcome = [], trace.steps, record.outcome
-    failures = [step for step in steps if step.kind in ("failed", "refused")] if steps else []
-    hedged = bool(steps) and any(step.kind == "hedge" for step in steps)
+    classes: list[str] = []
+    steps, outcome = trace.steps, record.outcome
+    if outcome == "ok" and not steps and record.cache is None:
+        # So are nearly all.
+        return ["slow"] if _is_slow(record, background) else classes
+    failures = [step for step in steps if step.kind in ("failed", "refused")]
+    hedged = any(step.kind == "hedge" for step in steps)
     of_provider = outcome == "client_error" and bool(failures) and failures[-1].code in OF_PROVIDERS
     if of_provider or outcome in ("failed", "upstream_error", "refused"):
         classes.append("failed")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from datetime import datetime, timezone
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from treq.testing import StubTreq
 from twisted.internet.address import IPv4Address
@@ -49,6 +49,7 @@ from skyproxy.web.observations import Observations
 from skyproxy.web.page.files import PageFiles, shipped
 from skyproxy.web.page.guides import Guides
 from skyproxy.web.page.routes import Page
+from skyproxy.web.profile_costs import ProfileCosts
 from skyproxy.web.request import RequestIds
 from skyproxy.web.session import Sessions
 from skyproxy.web.setup import Setup
@@ -191,9 +192,9 @@ class WebCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.proxy = FakeProxy()
-        self.config = config_of(CONFIG)
-        runtime: Any = SimpleNamespace(config=self.config, router=Router(self.config), providers={}, changes=())
-        proxy: Any = self.proxy
+        self.config = self.as_read = config_of(CONFIG)
+        self.runtime: Any = SimpleNamespace(config=self.config, router=Router(self.config), providers={}, changes=())
+        runtime, proxy = self.runtime, cast(Any, self.proxy)
         self.statistics = Statistics(self.clock)
         self.lag = LagProbe(self.clock, self.clock.seconds)
         self.providers: dict[str, Provider] = {}
@@ -238,7 +239,10 @@ class WebCase(SynchronousTestCase):
         self.ledger = Ledger(self.clock, (), 400, "boot", lambda _: True, lambda: self.wall, worker)
         self.unfinished = 0
         what_if = WhatIf(self.clock, self.ring, lambda: None, lambda: runtime, lambda: self.wall)
-        accounts = Accounts(self.ledger, lambda: None, lambda: self.unfinished, lambda: "2026-11-29", what_if)
+        profiles = ProfileCosts(
+            self.clock, self.ring, lambda: None, lambda: self.as_read, lambda: runtime, lambda: self.wall
+        )
+        accounts = Accounts(self.ledger, lambda: None, lambda: self.unfinished, lambda: "2026-11-29", what_if, profiles)
         self.bodies = BodyLog(self.clock, self.config.proxy, (), "boot", lambda: str, lambda: self.wall, worker)
         self.observations = Observations(observed, accounts, Bodies(self.bodies, lambda: self.wall))
         self.streams = EventStreams(self.clock, self.observations, lines, "boot")

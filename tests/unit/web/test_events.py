@@ -137,9 +137,9 @@ class EventTests(Case):
         line = self.listen("?topics=now")
         self.tick(NOW_TICKS)
         self.events(line)
-        for crowd, looks in ((BUSY_REQUESTS + 1, 4), (0, 7)):
-            for _ in range(8 * NOW_TICKS):
-                self.crowd(crowd // NOW_TICKS + 1 if crowd else 0)
+        for crowd, looks in ((BUSY_REQUESTS + 1, 4), (BUSY_REQUESTS - 1, 10), (0, 12)):
+            for _ in range(4 * BUSY_NOW_TICKS):
+                self.crowd(crowd)
                 self.tick()
             told = [name for name, _ in self.events(line) if name == "now"]
             self.assertTrue(looks <= len(told) <= looks + 1, (crowd, len(told)))

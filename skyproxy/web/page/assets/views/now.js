@@ -93,15 +93,40 @@ function talks(now) {
 /** The profiles, as buttons; where there is none, nothing. */
 function profileSwitch() {
   const list = h('div', {class: 'actions', role: 'group', 'aria-label': 'Profile'});
+  const basis = h('p', {class: 'secondary muted'});
   const node = section('Profile', list);
+  node.append(basis);
+  const costs = new Map();
+  let askedAt = 0;
+
+  /** What an hour costs with each, by what was asked lately. */
+  async function ask() {
+    askedAt = Date.now();
+    try {
+      const found = await get('api/profiles');
+      for (const each of found.profiles) costs.set(each.name, each.text);
+      write(basis, found.requests ? `By ${counted(found.requests, 'request', 'requests')} since ${minute(found.since)}, at the prices of each one's models.` : '');
+    } catch {
+      // The figures that are shown stay.
+    }
+  }
   return {
     node,
     update(now) {
       show(node, now.profiles.length > 0);
       const names = now.profiles.length ? [...now.profiles, 'off'] : [];
+      if (names.length && Date.now() - askedAt > SPENT_MS && !document.hidden) ask();
+      show(basis, Boolean(basis.textContent));
       keep(list, names, (name) => name, (name) => {
-        const each = button(name === 'off' ? 'None' : name, () => switchProfile(name), {class: 'profile'});
-        return {node: each, update: () => attribute(each, 'aria-pressed', String((store.now.profile ?? 'off') === name))};
+        const cost = h('span', {class: 'secondary'});
+        const each = button([h('span', null, name === 'off' ? 'None' : name), ' ', cost], () => switchProfile(name), {class: 'profile'});
+        return {
+          node: each,
+          update() {
+            attribute(each, 'aria-pressed', String((store.now.profile ?? 'off') === name));
+            write(cost, costs.get(name) ?? '');
+          },
+        };
       });
     },
   };
