@@ -98,7 +98,10 @@ class Leader:
             self._leave(name, machine)
 
     def silent(self, now: float) -> Collection[str]:
-        """Machines whose leases are over."""
+        """Machines whose leases are over. Those that were not heard for long are forgotten, as their parts are."""
+        long = now - self._terms.lease - self._terms.remember
+        for machine in [machine for machine, heard in self._heard.items() if heard <= long]:
+            self.forget(machine)
         return [machine for machine, heard in self._heard.items() if now >= heard + self._terms.lease]
 
     def grants(self, now: float, *, every: bool) -> tuple[dict[str, dict[str, Grant]], bool]:

@@ -97,7 +97,7 @@ class Machine:
         self._early: MachineGrants | None = None
         self._leading: Leading | None = None
         self._pace = Pace(clock, self._tick)
-        self._asking = False
+        self._asking = self._stopped = False
 
     def begin(self) -> None:
         """Meet the others from now on."""
@@ -106,6 +106,7 @@ class Machine:
 
     def stop(self, done: Callable[[], object]) -> None:
         """Give back everything: nothing is in use any more. *done* is called when the others know, or cannot."""
+        self._stopped = True
         self._pace.stop()
         self._lead_no_more()
         goodbye = MachineReport(self._name, self._follows, self._clock.seconds(), {}, left=True)
@@ -177,6 +178,8 @@ class Machine:
 
     def _ticked(self, tick: Tick | str) -> None:
         self._asking = False
+        if self._stopped:
+            return
         if isinstance(tick, str):
             self._trouble.why = tick
             return

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import random
-from typing import Any, cast
+from typing import Any
 
 from OpenSSL import SSL
 from service_identity import VerificationError
-from twisted.application.internet import ClientService
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError, DNSLookupError, TimeoutError
-from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from txredisapi import RedisProtocol, ResponseError, SubscriberProtocol
-from zope.interface import implementer
 
 _SLOWEST = 0.5
 """Seconds until the next try, at most, where no connection is to be had: others wait for a machine that comes back."""
-_SLOWEST_USELESS = 5.0
+_SLOWEST_USELESS = 2.0
 """Likewise, where those that were had were of no use."""
 _READY_SECONDS = 2.0
 """From a connection to its first use, TLS and the password included."""
@@ -48,6 +45,8 @@ class Subscriber(SubscriberProtocol):  # type: ignore[misc]
 
 class Link(Factory):
     """Makes the connection, and says when it is there.
+
+    Twisted's ClientService would do the half of it, with a line of the log for each try.
 
     :param endpoint: leads to the store.
     :param made: makes a protocol: one of those above.
@@ -79,16 +78,27 @@ class Link(Factory):
         self._open: Any = None
         # The reason is known already, and is not that the connection was closed then.
         self._explained = False
-        self._useless = 0
-        self._service = ClientService(_Told(endpoint, failed), self, retryPolicy=self._delay, clock=reactor)
+        # Connections in a row that were of no use, and tries that made none.
+        self._useless = self._failures = 0
+        self._endpoint = endpoint
+        self._trying: Any = None
+        self._stopped = False
 
     def start(self) -> None:
         """Look for the store from now on."""
-        self._service.startService()
+        trying: Deferred[Any] = self._endpoint.connect(self)
+        self._trying = trying
+        trying.addCallbacks(self._connected, self._not_connected)
 
-    def stop(self) -> Any:
-        """Close the connection, and make no other. Fires when it is closed."""
-        return self._service.stopService()
+    def stop(self) -> None:
+        """Close the connection, and make no other."""
+        self._stopped = True
+        trying, self._trying = self._trying, None
+        if trying is not None:
+            # A try, or the time until the next.
+            trying.cancel()
+        if self._open is not None:
+            self._open.transport.loseConnection()
 
     def drop(self) -> None:
         """Close the connection at once: it is of no use. Another one is made."""
@@ -128,6 +138,27 @@ class Link(Factory):
             self._open = self.protocol = None
         if not self._explained:
             self._failed(reason_of(why.value))
+        self._try_later()
+
+    def _connected(self, _: Any) -> None:
+        self._trying, self._failures = None, 0
+        if self._open is None:
+            # It was lost before this was told.
+            self._try_later()
+
+    def _not_connected(self, failure: Failure) -> None:
+        self._trying = None
+        if not self._stopped:
+            self._failures += 1
+            self._failed(reason_of(failure.value))
+            self._try_later()
+
+    def _try_later(self) -> None:
+        if self._stopped or self._trying is not None:
+            return
+        slowest = _SLOWEST_USELESS if self._useless > self._failures else _SLOWEST
+        seconds = min(slowest, 0.05 * 2.0 ** min(max(self._failures, self._useless), 8))
+        self._trying = self._reactor.callLater(seconds * (0.75 + 0.25 * random()), self.start)
 
     def _ready(self, protocol: Any) -> None:
         self.protocol = protocol
@@ -137,30 +168,6 @@ class Link(Factory):
         if protocol is self._open:
             self._failed(f"it has not answered for {_READY_SECONDS:g} s")
             self.drop()
-
-    def _delay(self, attempt: int) -> float:
-        slowest = _SLOWEST_USELESS if self._useless > attempt else _SLOWEST
-        seconds = 0.05 * 2.0 ** min(max(attempt, self._useless), 8)
-        return min(slowest, seconds) * (0.75 + 0.25 * random())
-
-
-@implementer(IStreamClientEndpoint)
-class _Told:
-    """Connects through another endpoint, and says why if it cannot."""
-
-    def __init__(self, endpoint: Any, failed: Callable[[str], None]) -> None:
-        self._endpoint = endpoint
-        self._failed = failed
-
-    def connect(self, protocolFactory: Any) -> Deferred[Any]:
-        """As the endpoint does."""
-        connecting = cast(Deferred[Any], self._endpoint.connect(protocolFactory))
-        return connecting.addErrback(self._tell)
-
-    def _tell(self, failure: Failure) -> Failure:
-        if not failure.check(CancelledError):
-            self._failed(reason_of(failure.value))
-        return failure
 
 
 def was_refused(failure: Failure) -> bool:

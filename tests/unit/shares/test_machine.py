@@ -164,6 +164,25 @@ class MachineTests(SynchronousTestCase):
         self.assertLessEqual(world.run(10.0), 24)
         self.assertEqual(sum(world.shares), 24)
 
+    def test_what_comes_after_the_end_changes_nothing(self) -> None:
+        world = World(10)
+        world.add("m0")
+        world.run(0.005)
+        # Its first report is on its way, by which it would lead.
+        world.machines["m0"].stop(lambda: None)
+        world.run(5.0)
+        self.assertEqual((world.requests["m0"].share, world.meeting.leader), (0, ""))
+
+    def test_one_that_was_cut_off_for_long_is_forgotten(self) -> None:
+        world = World(10, 2)
+        world.run(3.0)
+        cut_off = next(name for name in world.machines if name != world.meeting.leader)
+        world.meeting.places[cut_off].parted = True
+        world.run(TERMS.lease + 2.0)
+        self.assertEqual(world.shares, [5, 5])
+        world.run(TERMS.remember)
+        self.assertEqual(sorted(world.shares), [5, 10])
+
     def test_never_more_than_the_limit_whatever_is_late_or_lost(self) -> None:
         for seed in range(3):
             world = World(20, 4, "stop", seconds=0.3)
