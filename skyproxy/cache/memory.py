@@ -80,12 +80,16 @@ class MemoryStore:
         """See :meth:`Store.age <skyproxy.cache.store.Store.age>`."""
         return self._seconds() - answer.stored_at
 
-    def close(self) -> Deferred[None]:
-        """See :meth:`Store.close <skyproxy.cache.store.Store.close>`; fired already."""
-        self._closed = True
+    def purge(self) -> None:
+        """See :meth:`Store.purge <skyproxy.cache.store.Store.purge>`."""
         self._entries.clear()
         self._expiries.clear()
         self._counts.entries = self._counts.bytes = 0
+
+    def close(self) -> Deferred[None]:
+        """See :meth:`Store.close <skyproxy.cache.store.Store.close>`; fired already."""
+        self._closed = True
+        self.purge()
         return succeed(None)
 
     def _drop(self, key: bytes) -> None:

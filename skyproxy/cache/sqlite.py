@@ -108,6 +108,11 @@ class SqliteStore:
         now = self._wall()
         self._do(lambda: self._file.put(key, answer, ttl, now)).addErrback(self._warn).addCallback(written)
 
+    def purge(self) -> None:
+        """See :meth:`Store.purge <skyproxy.cache.store.Store.purge>`."""
+        if self._closing is None:
+            self._do(self._file.purge).addErrback(self._warn)
+
     def age(self, answer: StoredAnswer) -> float:
         """See :meth:`Store.age <skyproxy.cache.store.Store.age>`."""
         return max(0.0, self._wall() - answer.stored_at)

@@ -120,6 +120,12 @@ class AnswersFile:
         self._count()
         self._do("PRAGMA incremental_vacuum").fetchall()
 
+    def purge(self) -> None:
+        """Forget all answers, and give back their space."""
+        self._do("DELETE FROM answers")
+        self._count()
+        self._do("PRAGMA incremental_vacuum").fetchall()
+
     def close(self) -> None:
         """Let go of the file. Another call of any method opens it again."""
         database, self._database = self._database, None

@@ -41,6 +41,9 @@ class Store(Protocol):
         """Keep *answer* under *key* for *ttl* seconds, in place of what was there. One that is too large for the store
         is not kept; nor is one that cannot be written."""
 
+    def purge(self) -> None:
+        """Forget all answers: from now on none is found that was put before."""
+
     def age(self, answer: StoredAnswer) -> float:
         """Seconds for which *answer*, which this store gave, has been kept."""
 

@@ -1,4 +1,4 @@
-"""``skyproxy set``, ``profile``, ``changes``, ``undo`` and ``keep``."""
+"""``skyproxy set``, ``profile``, ``changes``, ``undo``, ``purge`` and ``keep``."""
 
 from __future__ import annotations
 
@@ -103,6 +103,15 @@ def changes(pid: int | None, as_json: bool) -> None:
 def undo(action: str, dry_run: bool, pid: int | None, as_json: bool) -> None:
     """Undo ACTION, by its id; without it, the last one."""
     done(pid, at("/api/undo", action), {"dry_run": dry_run}, as_json=as_json, lasts=False)
+
+
+@click.command()
+@dry_run_option
+@pid_option
+@json_option
+def purge(dry_run: bool, pid: int | None, as_json: bool) -> None:
+    """Forget all answers that the cache keeps."""
+    done(pid, "/api/cache/purge", {"dry_run": dry_run}, as_json=as_json, lasts=False)
 
 
 @click.command()

@@ -33,6 +33,7 @@ COMMANDS = {
     "changes": "skyproxy.command.changing:changes",
     "undo": "skyproxy.command.changing:undo",
     "keep": "skyproxy.command.changing:keep",
+    "purge": "skyproxy.command.changing:purge",
     "service": "skyproxy.command.service.command:service",
     "chat": "skyproxy.command.chat:chat",
     "try": "skyproxy.command.try_slot:try_slot",

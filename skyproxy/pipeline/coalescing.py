@@ -140,6 +140,13 @@ class Coalescing:
         self._flights = flights
         self._counts = counts
         self._numbers = count()
+        self._purges = 0
+
+    def purge(self) -> None:
+        """Forget all answers that are kept. One that is under way is not kept, either."""
+        self._purges += 1
+        for each in self._stores.values():
+            each.purge()
 
     def sharing(self, request: Request, model: str, first: RoutedRequest) -> Sharing | None:
         """How *request* may share its answer; None if it may not.
@@ -237,6 +244,7 @@ class Coalescing:
 
         :param begun: what the request that began the flight waits for; it has fired if its client has left.
         """
+        purges = self._purges
         try:
             answer = await fetch()
             if answer.status != 200:
@@ -247,7 +255,7 @@ class Coalescing:
             await answer.send_to(flight)
             # The key is that of the first candidate. What another says is for the requests that wait now.
             recorded = flight.recorded(answer.state) if answer.candidate is sharing.candidate else None
-            rule = sharing.rule
+            rule = sharing.rule if self._purges == purges else None
             if rule is not None and recorded is not None and recorded.size <= rule.max_bytes:
                 self._stores[rule.store].put(sharing.key, recorded, rule.ttl)
         except CancelledError as abandoned:

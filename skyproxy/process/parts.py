@@ -169,7 +169,7 @@ def make_parts(
         providers.runtime,
         reactor,
         Dispatcher(Timers(reactor), budget, Backoff(random.random), buffered),
-        Coalescing(stores.by_name, Flights(reactor.seconds), statistics.cache),
+        coalescing := Coalescing(stores.by_name, Flights(reactor.seconds), statistics.cache),
         batches.completed,
         ledger.arrived,
         gate,
@@ -220,6 +220,7 @@ def make_parts(
         lambda config: configuration.adopt(config),
         time.time,
         under_way,
+        role.purge(coalescing.purge),
     )
     door = Door(access, audit, role.sessions(), role.logins(reactor.seconds))
     acting = Acting(operations, door, lambda by: configuration.reload_now(by), lambda: operations.config.profile_token)

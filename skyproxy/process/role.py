@@ -71,6 +71,10 @@ class Role:
         """What people see."""
         return observed
 
+    def purge(self, own: Callable[[], None]) -> Callable[[], None]:
+        """What forgets the answers that are kept."""
+        return own
+
     def under_way(self, own: Callable[[], Collection[RequestContext]]) -> Callable[[], Collection[RequestContext]]:
         """What gives the requests that are not over."""
         return own

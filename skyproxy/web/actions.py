@@ -31,6 +31,7 @@ class Operations(Protocol):
     def set(self, asked: Target, values: dict[str, Any], by: str, *, dry_run: bool = False) -> dict[str, Any]: ...
     def profile(self, name: str, by: str, *, dry_run: bool = False) -> dict[str, Any]: ...
     def cancel(self, request_id: str, by: str, *, dry_run: bool = False) -> dict[str, Any]: ...
+    def purge(self, by: str, *, dry_run: bool = False) -> dict[str, Any]: ...
     def undo(self, action_id: str, by: str, *, dry_run: bool = False) -> dict[str, Any]: ...
     def keep(self, action_id: str, by: str, *, dry_run: bool = False) -> dict[str, Any]: ...
 
@@ -59,6 +60,12 @@ def _of_name(name: str) -> Act:
     return act
 
 
+def _purge(operations: Operations, sent: dict[str, Any], by: str, _: str) -> dict[str, Any]:
+    dry_run = _dry_run(sent)
+    _refuse_rest(sent)
+    return operations.purge(by, dry_run=dry_run)
+
+
 def _set(operations: Operations, sent: dict[str, Any], by: str, _: str) -> dict[str, Any]:
     target, dry_run, values = _target(sent), _dry_run(sent), sent.pop("set", None)
     if not isinstance(values, dict):
@@ -76,6 +83,7 @@ ACTIONS: dict[str, Act] = {
     "/api/set": _set,
     "/api/profile/<name>": _of_name("profile"),
     "/api/cancel/<path:name>": _of_name("cancel"),
+    "/api/cache/purge": _purge,
     "/api/undo/<name>": _of_name("undo"),
     "/api/keep/<name>": _of_name("keep"),
 }

@@ -241,6 +241,11 @@ def test_keys_and_breakers(house: House) -> None:
     assert {each["breaker"]["state"] for each in house.provider()["deployments"]} == {"closed"}
 
 
+def test_a_purge_by_command(house: House) -> None:
+    assert house.command("purge").stdout == "All answers that were kept are forgotten.\n"
+    assert house.command("purge", "--dry-run").stdout.endswith("this was a dry run.\n")
+
+
 def test_profiles_by_command_and_by_hotkey(house: House) -> None:
     assert house.command("profile").stdout == "cheap\n"
     house.command("profile", "cheap")

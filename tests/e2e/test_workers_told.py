@@ -87,6 +87,7 @@ class Crew(Proxy):
                 "keyed": {**plain, "rate_guard": "on", "api_key_env": keys},
                 "broken": {**plain, "breaker": {"open_for": "600s"}},
                 "shaky": {**plain, "breaker": {"open_for": "0.2s"}},
+                "kept": {**plain, "cache": {"ttl": "600s"}},
                 "spare": plain,
             },
             "model_slots": {
@@ -246,6 +247,15 @@ def test_a_profile_is_in_use_everywhere_when_its_switch_is_answered(crew: Crew) 
     for name, provider in (("quiet", "limited"), ("off", "spare")) * 2:
         assert by_hand(crew, f"/api/profile/{name}", {}).status == 200
         assert [each.provider("default") for each in crew.lines] == [provider] * WORKERS
+
+
+def test_a_purge_empties_the_caches_of_all(crew: Crew) -> None:
+    def results() -> list[str]:
+        return [each.ask("kept:guard").headers["x-skyproxy-cache"] for each in crew.lines]
+
+    assert (results(), results()) == (["miss"] * WORKERS, ["hit"] * WORKERS)
+    assert by_hand(crew, "/api/cache/purge", {}).status == 200
+    assert (results(), results()) == (["miss"] * WORKERS, ["hit"] * WORKERS)
 
 
 def test_a_configuration_serves_everywhere_when_its_reload_is_answered(crew: Crew) -> None:

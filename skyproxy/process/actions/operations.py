@@ -47,6 +47,7 @@ class Operations:
     :param adopt: takes a configuration that this process has written.
     :param wall: the time of day, in seconds since the epoch.
     :param under_way: gives the requests that are not over.
+    :param purge: forgets the answers that are kept.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Operations:
         adopt: Callable[[Config], None],
         wall: Callable[[], float],
         under_way: Callable[[], Collection[RequestContext]] = tuple,
+        purge: Callable[[], object] = bool,
     ) -> None:
         self._providers = providers
         self._action_log = action_log
@@ -64,6 +66,7 @@ class Operations:
         self._adopt = adopt
         self._wall = wall
         self._under_way = under_way
+        self._purge = purge
         self._config: Config | None = None
 
     @property
@@ -203,6 +206,12 @@ class Operations:
             for each in found:
                 each.end(EndedByHand(f"Somebody has ended the request by hand ({by})."))
         return self._do(f"Request {request_id[:100]} is ended: its client gets an error.", by, dry_run)
+
+    def purge(self, by: str, *, dry_run: bool = False) -> dict[str, Any]:
+        """Forget all answers that are kept."""
+        if not dry_run:
+            self._purge()
+        return self._do("All answers that were kept are forgotten.", by, dry_run)
 
     def undo(self, action_id: str, by: str, *, dry_run: bool = False) -> dict[str, Any]:
         """Undo an action; ``last``: the newest that can be undone."""

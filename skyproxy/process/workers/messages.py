@@ -64,6 +64,10 @@ class CloseBreaker(NamedTuple):
     model: str | None
 
 
+class Purge(NamedTuple):
+    """Forget the answers that are kept."""
+
+
 class Logins(NamedTuple):
     """Who has typed the admin key on the page, and has not left since."""
 

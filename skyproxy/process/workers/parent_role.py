@@ -131,6 +131,9 @@ class ParentRole(Role):
             **shared,
         )
 
+    def purge(self, own: Callable[[], None]) -> Callable[[], None]:
+        return lambda: self.crew.tell(messages.Purge())
+
     def under_way(self, own: Callable[[], Collection[RequestContext]]) -> Callable[[], Collection[RequestContext]]:
         def end(request_id: str, text: str) -> None:
             self.crew.tell(messages.End(request_id, text))

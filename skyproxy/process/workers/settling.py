@@ -8,6 +8,9 @@ from skyproxy.web.request import ApiRequest
 
 _CHANGE_NOTHING = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 
+_HOTKEY = b"/api/profile/"
+"""The paths that change something by a GET, too."""
+
 
 class SettledRequest(ApiRequest):
     """A request to the parent. One that may change something is answered when all workers have done what they were
@@ -23,16 +26,21 @@ class SettledRequest(ApiRequest):
         self._kept: list[bytes] = []
         self._ending = self._settled = False
 
+    @property
+    def _goes_now(self) -> bool:
+        reads = self.method in _CHANGE_NOTHING and not self.path.startswith(_HOTKEY)
+        return reads or self._settled
+
     def write(self, data: bytes) -> None:
         """Send *data*, or keep it."""
-        if self._settled or self.method in _CHANGE_NOTHING:
+        if self._goes_now:
             super().write(data)  # type: ignore[no-untyped-call]
         else:
             self._kept.append(data)
 
     def finish(self) -> None:
         """End the answer, or do so when all workers have what was changed."""
-        if self._settled or self.method in _CHANGE_NOTHING:
+        if self._goes_now:
             super().finish()
         elif not self._ending:
             self._ending = True

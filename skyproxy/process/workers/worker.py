@@ -124,6 +124,8 @@ class Worker:
                 self._close_breaker(message)
             case Found() | Seen() | Known():
                 self._role.telling.take(message)
+            case messages.Purge():
+                self._role.forget_answers()
             case messages.Logins():
                 self._role.known_logins.kept = dict(message.kept)
             case messages.End():

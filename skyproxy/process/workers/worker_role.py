@@ -47,6 +47,7 @@ class WorkerRole(Role):
         """What the worker's own figures are read from, once there is something."""
         self.known_logins = Logins(reactor.seconds)
         self.sent = SentRing(reactor, self._over)
+        self.forget_answers: Callable[[], None] = lambda: None
         self.telling = Telling(start.number, start.known, channel.tell)
 
     def part(self, whole: int) -> int:
@@ -55,6 +56,10 @@ class WorkerRole(Role):
 
     def provider(self, make: Callable[[Teller | None], Provider]) -> Provider:
         return self.telling.provider(make)
+
+    def purge(self, own: Callable[[], None]) -> Callable[[], None]:
+        self.forget_answers = own
+        return own
 
     def ring(self) -> RequestRing:
         return self.sent

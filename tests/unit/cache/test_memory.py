@@ -95,6 +95,14 @@ class MemoryStoreTests(SynchronousTestCase):
             self.store.put(b"k", answer(), 60)
         self.assertLess(len(self.store._expiries), 50)
 
+    def test_purged(self) -> None:
+        self.store.put(b"k", answer(), 60)
+        self.store.purge()
+        self.assertIsNone(self.get(b"k"))
+        self.assertEqual((self.store.statistics.entries, self.store.statistics.bytes), (0, 0))
+        self.store.put(b"k", answer(), 60)
+        self.assertIsNotNone(self.get(b"k"))
+
     def test_closed(self) -> None:
         self.store.put(b"k", answer(), 60)
         self.successResultOf(self.store.close())

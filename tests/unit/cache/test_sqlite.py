@@ -96,6 +96,21 @@ class KeepingTests(SqliteTestCase):
         self.assertEqual((counts.entries, counts.hits, counts.misses), (1, 1, 1))
         self.assertGreater(counts.bytes, 0)
 
+    def test_purged(self) -> None:
+        other = self.open()
+        self.store.put(KEY, answer(b"one"), 60)
+        self.store.purge()
+        self.assertIsNone(self.get())
+        self.assertEqual((self.store.statistics.entries, self.store.statistics.bytes), (0, 0))
+        self.store.put(KEY, answer(b"two"), 60)
+        self.assertEqual(self.body(), b"two")
+        other.purge()
+        self.assertIsNone(self.wait(other.get(KEY)))
+        self.assertIsNone(self.get(), "the file is the same")
+        self.close(other)
+        other.purge()
+        self.assertEqual(self.warnings, [])
+
     def test_survives_a_restart(self) -> None:
         self.store.put(KEY, answer(b"kept"), 60)
         self.reopen()

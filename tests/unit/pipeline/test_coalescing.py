@@ -66,6 +66,24 @@ class SharingTests(test_proxy.Case):
             self.successResultOf(done)
             self.assertEqual(self.result(client), result)
 
+    def test_what_is_forgotten(self) -> None:
+        client, done = self.ask()
+        self.answer("Halt!")
+        self.successResultOf(done)
+        self.coalescing.purge()
+        # One that was under way when it was purged is not kept; its client gets it.
+        client, done = self.ask()
+        self.coalescing.purge()
+        self.answer("Halt!")
+        self.successResultOf(done)
+        self.assertEqual((self.result(client), client.status), (b"miss", 200))
+        for result in (b"miss", b"hit"):
+            client, done = self.ask()
+            if result == b"miss":
+                self.answer("Halt!")
+            self.successResultOf(done)
+            self.assertEqual(self.result(client), result)
+
     def test_what_a_fallback_says_is_not_kept_as_the_firsts(self) -> None:
         for _ in range(2):
             client, done = self.ask()

@@ -60,7 +60,10 @@ class Case(SynchronousTestCase):
         self.made: list[str] = []
         self.adopted: list[Config] = []
         self.now = 100.0
-        self.operations = Operations(self.providers, self.action_log, Keeping(self.load), self.adopt, self.tick)
+        self.purges = 0
+        self.operations = Operations(
+            self.providers, self.action_log, Keeping(self.load), self.adopt, self.tick, purge=self.purge
+        )
         self.operations.take(self.load())
 
     def make(self, config: Any, counts: Any) -> Provider:
@@ -77,6 +80,9 @@ class Case(SynchronousTestCase):
     def adopt(self, config: Config) -> None:
         self.adopted.append(config)
         self.operations.take(config)
+
+    def purge(self) -> None:
+        self.purges += 1
 
     def tick(self) -> float:
         self.now += 1
@@ -190,6 +196,12 @@ class OperationsTests(Case):
         self.operations.profile("off", "me")
         self.assertEqual(self.served("alone"), ["a:m"])
         self.assertIsNone(self.operations.profile("off", "me")["id"])
+
+    def test_kept_answers_are_forgotten_and_that_is_not_undone(self) -> None:
+        self.assertTrue(self.operations.purge("me", dry_run=True)["dry_run"])
+        self.assertEqual(self.purges, 0)
+        told = self.operations.purge("me")
+        self.assertEqual((self.purges, told["can_be_undone"], told["by"]), (1, False, "me"))
 
     def test_the_last_key_stays(self) -> None:
         self.operations.put_aside(Target(provider="a", key="K1"), "me")

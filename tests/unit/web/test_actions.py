@@ -33,6 +33,7 @@ class ActionsTests(WebCase):
             ("/api/key/back", {"provider": "a", "key": "K"}, ("put_back", (Target("a", key="K"), PAGE), False)),
             ("/api/set", {"slot": "s", "set": {"k": 1}}, ("set", (Target(slot="s"), {"k": 1}, PAGE), False)),
             ("/api/profile/p%20q", None, ("profile", ("p q", PAGE), False)),
+            ("/api/cache/purge", {"dry_run": True}, ("purge", (PAGE,), True)),
             ("/api/undo/t-1", None, ("undo", ("t-1", PAGE), False)),
             ("/api/keep/last", {"dry_run": True}, ("keep", ("last", PAGE), True)),
         ):  # fmt: skip

@@ -147,10 +147,10 @@ class FakeChannel:
 class RequestTests(SynchronousTestCase):
     """:class:`SettledRequest`."""
 
-    def request(self, method: bytes, settled: Any) -> tuple[FakeChannel, SettledRequest]:
+    def request(self, method: bytes, settled: Any, path: bytes = b"/api/x") -> tuple[FakeChannel, SettledRequest]:
         channel = FakeChannel(lambda: settled)
         request = SettledRequest(channel)
-        request.method, request.clientproto = method, b"HTTP/1.1"
+        request.method, request.path, request.clientproto = method, path, b"HTTP/1.1"
         return channel, request
 
     def answer(self, request: SettledRequest) -> None:
@@ -171,6 +171,14 @@ class RequestTests(SynchronousTestCase):
         channel, request = self.request(b"GET", None)
         self.answer(request)
         self.assertEqual((channel.written, channel.ended), (b"done", True))
+
+    def test_a_hotkey_waits_whatever_its_method(self) -> None:
+        settled: Deferred[None] = Deferred()
+        channel, request = self.request(b"GET", settled, b"/api/profile/quiet")
+        self.answer(request)
+        self.assertFalse(channel.ended)
+        settled.callback(None)
+        self.assertTrue(channel.ended)
 
     def test_a_client_that_has_left(self) -> None:
         settled: Deferred[None] = Deferred()
