@@ -13,7 +13,7 @@ gets a new snapshot. Without a listener there is no timer, and no line of the lo
 from __future__ import annotations
 
 import socket
-from typing import Any, Literal, get_args
+from typing import Any
 from urllib.parse import parse_qs
 
 from twisted.internet.defer import Deferred
@@ -22,31 +22,17 @@ from zope.interface import implementer
 
 from skyproxy.clock import Clock
 from skyproxy.errors import Unavailable
-from skyproxy.formats.json_body import encode
 from skyproxy.log.live_lines import LiveLines
 from skyproxy.pipeline.client import Client
-from skyproxy.web import shapes
 from skyproxy.web.observations import Observations
-from skyproxy.web.throttle import Throttle
-
-Topic = Literal["now", "requests", "log"]
-TOPICS: tuple[Topic, ...] = get_args(Topic)
+from skyproxy.web.tick_events import TOPICS, TickEvents
 
 TICK_SECONDS = 0.25
-NOW_TICKS, BUSY_NOW_TICKS = 4, 12
-BUSY_REQUESTS = 125
-"""Requests a tick, beyond which the next ``now`` comes later: each of them is looked at."""
 
-BEAT_TICKS = 20
 SNAPSHOT_TICKS = 8
 """Ticks between two snapshots for one client that reads too slowly."""
 
 MOST_STREAMS = 32
-FIRST_ROWS = 100
-TICK_ROWS, TICK_LINES = 40, 50
-"""Requests and lines of the log a tick, beyond which the newest of them come once a second: more than anybody reads.
-`/api/requests` and the log have the others.
-"""
 
 SEND_BUFFER_BYTES = 64 * 1024
 """That the system buffers for one client, so that one that does not read is noticed soon."""
@@ -97,21 +83,9 @@ class EventStreams:
 
     def __init__(self, clock: Clock, observations: Observations, lines: LiveLines, boot: str) -> None:
         self._clock = clock
-        self._observations = observations
-        self._lines = lines
-        self._boot = boot
+        self._events = TickEvents(observations, lines, boot)
         self._listeners: list[_Listener] = []
         self._timer: Any = None
-        self._ticks = 0
-        self._number = 0
-        """Of the newest request that the listeners know."""
-        self._under_way: list[Any] = []
-        """What they know of those under way."""
-        self._next_now = self._last_now = self._number_of_now = 0
-        """The ticks at which ``now`` is told next and was told last, and the number of the newest request then."""
-        self._rows, self._log_lines = Throttle(TICK_ROWS), Throttle(TICK_LINES)
-        self._snapshots: dict[frozenset[str], bytes] = {}
-        """Of this tick, by topics."""
         self._closed = False
 
     def __len__(self) -> int:
@@ -141,14 +115,14 @@ class EventStreams:
         if not self._listeners:
             self._begin()
         self._listeners.append(listener)
-        client.start(200, _HEADERS, listener, b"retry: 2000\n\n" + self._snapshot(listener.topics))
+        client.start(200, _HEADERS, listener, b"retry: 2000\n\n" + self._events.snapshot(listener.topics))
         return listener.done
 
     def close(self) -> None:
         """End all streams; there will be no other."""
         self._closed = True
         for each in list(self._listeners):
-            self._end(each, self._event("bye", {"v": shapes.VERSION}))
+            self._end(each, self._events.bye())
 
     def renew(self) -> None:
         """End all streams: who still may have one asks for it again."""
@@ -157,12 +131,7 @@ class EventStreams:
 
     def _begin(self) -> None:
         """The first has come."""
-        self._observations.refresh()
-        self._number, self._under_way = self._observations.newest, []
-        self._number_of_now, self._last_now = self._number, self._ticks
-        self._next_now = (self._ticks // NOW_TICKS + 1) * NOW_TICKS
-        self._lines.skip()
-        self._lines.wanted(True)
+        self._events.begin()
         self._timer = self._clock.callLater(TICK_SECONDS, self._tick)
 
     def _end(self, listener: _Listener, last: bytes = b"") -> None:
@@ -179,103 +148,26 @@ class EventStreams:
         if not self._listeners and self._timer is not None:
             self._timer.cancel()
             self._timer = None
-            self._snapshots.clear()
-            self._lines.wanted(False)
+            self._events.end()
 
     def _tick(self) -> None:
         # The next one comes first: an error in this one must not end the stream.
         self._timer = self._clock.callLater(TICK_SECONDS, self._tick)
-        self._ticks += 1
-        self._snapshots.clear()
-        events = self._events()
+        events = self._events.next(frozenset().union(*(each.topics for each in self._listeners)))
         parts: dict[frozenset[str], bytes] = {}
         for each in list(self._listeners):
             if each.paused:
                 each.missed = True
             elif each.missed:
-                if self._ticks >= each.next_snapshot:
+                if self._events.tick >= each.next_snapshot:
                     each.missed = False
-                    each.next_snapshot = self._ticks + SNAPSHOT_TICKS
-                    each.client.write(self._snapshot(each.topics))
+                    each.next_snapshot = self._events.tick + SNAPSHOT_TICKS
+                    each.client.write(self._events.snapshot(each.topics))
             elif events:
                 if each.topics not in parts:
                     parts[each.topics] = b"".join([data for topic, data in events if not topic or topic in each.topics])
                 if parts[each.topics]:
                     each.client.write(parts[each.topics])
-
-    def _events(self) -> list[tuple[str, bytes]]:
-        """What is new since the last tick, by topic; without one it is for all."""
-        wanted = frozenset().union(*(each.topics for each in self._listeners))
-        events, under_way = [], None
-        if "requests" in wanted and self._rows.is_due(self._ticks):
-            under_way = self._observations.under_way()
-            told = self._new_requests(under_way)
-            if told is not None:
-                events.append(("requests", self._event("requests", told)))
-        if "now" in wanted and self._ticks >= self._next_now:
-            events.append(("now", self._event("now", self._observations.now(under_way))))
-            self._plan_now()
-        if "log" in wanted and self._log_lines.is_due(self._ticks):
-            most = self._log_lines.passing(self._ticks, self._lines.newest - self._lines.taken)
-            if most:
-                missed, lines = self._lines.take(most)
-                data = b'{"v":1,"missed":%d,"newest":%d,"lines":[%b]}' % (missed, self._lines.taken, b",".join(lines))
-                events.append(("log", self._raw_event("log", data)))
-        if self._ticks % BEAT_TICKS == 0:
-            events.append(("", self._event("beat", {"v": shapes.VERSION})))
-        return events
-
-    def _plan_now(self) -> None:
-        came, ticks = self._observations.newest - self._number_of_now, self._ticks - self._last_now
-        self._number_of_now, self._last_now = self._observations.newest, self._ticks
-        every = BUSY_NOW_TICKS if came > BUSY_REQUESTS * ticks else NOW_TICKS
-        self._next_now = (self._ticks // every + 1) * every
-
-    def _new_requests(self, under_way: list[dict[str, Any]]) -> dict[str, Any] | None:
-        """The requests that are over since the last look, and those under way; None: there is nothing new."""
-        self._observations.refresh()
-        before, self._number = self._number, self._observations.newest
-        over = self._number - before
-        rows = self._observations.rows_since(before, self._rows.passing(self._ticks, over))
-        # That time goes on everybody knows.
-        known, self._under_way = self._under_way, [{**row, "at": None, "seconds": None} for row in under_way]
-        if not over and self._under_way == known:
-            return None
-        return {
-            "v": shapes.VERSION,
-            "requests": rows,
-            "left_out": over - len(rows),
-            "under_way": under_way,
-            "newest": self._number,
-        }
-
-    def _snapshot(self, topics: frozenset[str]) -> bytes:
-        """One that tells at least all that was told with the last tick."""
-        if topics not in self._snapshots:
-            self._snapshots[topics] = self._new_snapshot(topics)
-        return self._snapshots[topics]
-
-    def _new_snapshot(self, topics: frozenset[str]) -> bytes:
-        told: dict[str, Any] = {"v": shapes.VERSION, "boot": self._boot, "topics": sorted(topics)}
-        under_way = self._observations.under_way()
-        if "now" in topics:
-            told["now"] = self._observations.now(under_way)
-        if "requests" in topics:
-            told["requests"] = self._observations.rows(FIRST_ROWS)
-            told["under_way"] = under_way
-            told["newest"] = self._observations.newest
-        if "log" not in topics:
-            return self._event("snapshot", told)
-        # What the other listeners get with the next tick, this one gets with it, too.
-        told["newest_line"] = self._lines.taken
-        lines = b",".join(self._lines.before())
-        return self._raw_event("snapshot", b'%b,"log":[%b]}' % (encode(told)[:-1], lines))
-
-    def _event(self, name: str, value: dict[str, Any]) -> bytes:
-        return self._raw_event(name, encode(value))
-
-    def _raw_event(self, name: str, data: bytes) -> bytes:
-        return b"id: %b-%d\nevent: %b\ndata: %b\n\n" % (self._boot.encode(), self._ticks, name.encode(), data)
 
 
 def _shrink(transport: Any) -> None:

@@ -18,17 +18,9 @@ from skyproxy.pipeline.attempt_history import AttemptHistory
 from skyproxy.telemetry.records import RequestLog
 from skyproxy.telemetry.refusals import Refusals
 from skyproxy.upstream.exchange.attempt import Attempt
-from skyproxy.web.events import (
-    BEAT_TICKS,
-    BUSY_NOW_TICKS,
-    BUSY_REQUESTS,
-    MOST_STREAMS,
-    NOW_TICKS,
-    TICK_LINES,
-    TICK_ROWS,
-    TICK_SECONDS,
-)
-from skyproxy.web.throttle import BUSY_TICKS, Throttle
+from skyproxy.web.events import MOST_STREAMS, TICK_SECONDS
+from skyproxy.web.throttle import BUSY_TICKS, Cadence, Throttle
+from skyproxy.web.tick_events import BEAT_TICKS, BUSY_NOW_TICKS, BUSY_REQUESTS, NOW_TICKS, TICK_LINES, TICK_ROWS
 from tests.unit.telemetry.requests.test_ring import Over
 from tests.unit.telemetry.test_records import record_of
 from tests.unit.web.support import Line
@@ -66,6 +58,18 @@ class ThrottleTests(SynchronousTestCase):
     def test_a_long_rest_is_no_credit(self) -> None:
         throttle = Throttle(10)
         self.assertEqual((throttle.passing(1000, 41), throttle.passing(1004, 41)), (40, 10))
+
+
+class CadenceTests(SynchronousTestCase):
+    def test_more_seldom_while_much_comes(self) -> None:
+        cadence, number, done = Cadence(4, 12, 10), 0, []
+        cadence.begin(5, 0)
+        for tick in range(6, 60):
+            number += 11 if tick <= 30 else 10
+            if cadence.is_due(tick):
+                cadence.came(tick, number)
+                done.append(tick)
+        self.assertEqual(done, [8, 12, 24, 36, 48, 52, 56])
 
 
 class EventTests(Case):
@@ -179,8 +183,10 @@ class EventTests(Case):
 
     def test_all_is_made_once_for_all_and_written_once(self) -> None:
         made = []
-        new_snapshot, now = self.streams._new_snapshot, self.observations.now
-        self.patch(self.streams, "_new_snapshot", lambda topics: made.append("snapshot") or new_snapshot(topics))
+        new_snapshot, now = self.streams._events._new_snapshot, self.observations.now
+        self.patch(
+            self.streams._events, "_new_snapshot", lambda topics: made.append("snapshot") or new_snapshot(topics)
+        )
         self.patch(self.observations, "now", lambda under_way=None: made.append("now") or now(under_way))
         lines = [self.listen() for _ in range(10)]
         self.assertEqual(made, ["snapshot", "now"])
@@ -263,7 +269,7 @@ class EventTests(Case):
         for ticks in (1, BUSY_TICKS - 1):
             log.info("It listens")
             requests.completed(record_of(outcome="failed", request_id="bad"))
-            self.streams._lines.add([b'{"timestamp":"","level":"WARN","message":"of a worker"}'])
+            self.streams._events._lines.add([b'{"timestamp":"","level":"WARN","message":"of a worker"}'])
             for number in range(500):
                 requests.completed(record_of(request_id=f"r-{number}"))
             self.tick(ticks)
@@ -276,7 +282,7 @@ class EventTests(Case):
         self.assertEqual(len(told["lines"]), TICK_LINES)
         for number in range(500):
             log.warn("number {number}", number=number)
-        self.assertEqual(json.loads(self.streams._lines.take(3)[1][0])["message"], "number 497")
+        self.assertEqual(json.loads(self.streams._events._lines.take(3)[1][0])["message"], "number 497")
 
     def test_log_lines_without_secrets(self) -> None:
         log = Logger("skyproxy.test", observer=self.publisher)
@@ -308,7 +314,7 @@ class EventTests(Case):
             self.assertEqual((name, told["newest"], [each["message"] for each in told["lines"]]), ("log", 3, ["later"]))
 
     def test_other_processes_are_told_that_somebody_looks(self) -> None:
-        lines, told = self.streams._lines, []
+        lines, told = self.streams._events._lines, []
         lines.wanted = told.append
         first = self.listen("?topics=log")
         self.events(first)
