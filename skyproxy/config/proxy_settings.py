@@ -91,8 +91,9 @@ class ProxySettings(Checked):
         With more than one, each has its part of ``max_concurrent`` and of ``max_pending``. Windows has one. Another
         number counts from the next start on; ``--workers`` is stronger.
     :ivar shared: the Redis by which several machines keep to one ``max_concurrent`` of each provider together, with the
-        extra ``skyproxy[redis]``; ``${NAME}`` in it is a variable of the environment or of ``.env``. Without it each
-        machine has the whole of it. Another one counts from the next start on.
+        extra ``skyproxy[redis]``: ``redis://``, ``rediss://`` (TLS) or ``redis+sentinel://``; ``${NAME}`` in it is a
+        variable of the environment or of ``.env``. Without it each machine has the whole of it. Another one counts from
+        the next start on.
     :ivar shared_down: what a machine does while that Redis is not to be reached, when its share has run out:
         ``divide``, it goes on with an even part; ``stop``, its requests wait.
     :ivar log_file: the file for the log in JSON lines, relative to the file that names it; in the two files of a folder

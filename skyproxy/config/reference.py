@@ -61,6 +61,7 @@ EXAMPLES: Mapping[str, str] = {
     "force": "`{max_tokens: 400}`",
     "proxy_url": "`http://127.0.0.1:3128`, `off`",
     "allowed_hosts": "`[tower.lan]`",
+    "shared": '`"redis://:${REDIS_PASSWORD}@redis.example:6379/0"`',
     "cors_origins": '`["http://192.168.1.5:8080"]`',
 }
 

@@ -13,32 +13,39 @@ from skyproxy.config.rules import listen_host
 
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
 _FORM = "must be a URL such as redis://127.0.0.1:6379 or rediss://user:password@redis.example:6379/0"
+_SENTINEL = "redis+sentinel"
+_FORM_OF_SENTINEL = "must be a URL such as redis+sentinel://one.example:26379,two.example:26379/service"
+_PORTS = {"redis": 6379, "rediss": 6379, _SENTINEL: 26379}
+_SERVICE = re.compile(r"[\w.-]{1,100}", re.ASCII)
 _EXTRA = "needs what is not installed: pip install 'skyproxy[redis]'"
 
 
 class StoreAddress(NamedTuple):
     """A Redis.
 
-    :ivar host: without the brackets of IPv6.
+    :ivar places: host, without the brackets of IPv6, and port: of the Redis, or of each Sentinel that knows it.
+    :ivar service: what Sentinels call it; None: it is asked directly.
     :ivar secure: over TLS.
     """
 
-    host: str
-    port: int
+    places: tuple[tuple[str, int], ...]
+    service: str | None
     database: int
     user: str | None
     password: SecretStr | None
     secure: bool
 
     @property
-    def origin(self) -> str:
-        """``host:port``, with the brackets of IPv6."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @property
     def shown(self) -> str:
         """The URL, for people: without who asks."""
-        return f"{'rediss' if self.secure else 'redis'}://{self.origin}/{self.database}"
+        scheme = "redis+sentinel" if self.service else "rediss" if self.secure else "redis"
+        service = f"/{self.service}" if self.service else ""
+        return f"{scheme}://{','.join(authority(*place) for place in self.places)}{service}/{self.database}"
+
+
+def authority(host: str, port: int) -> str:
+    """``host:port``, with the brackets of IPv6."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def store_address(url: str) -> StoreAddress:
@@ -48,24 +55,40 @@ def store_address(url: str) -> StoreAddress:
     """
     if not _VISIBLE_ASCII.fullmatch(url) or "?" in url or "#" in url:
         raise ValueError(f"{_FORM}; in a user or a password what is no letter or digit is written as %40 for @")
+    scheme, _, rest = url.partition("://")
+    if scheme not in _PORTS:
+        raise ValueError(_FORM)
+    netloc, _, path = rest.partition("/")
+    who, _, where = netloc.rpartition("@")
+    user, _, password = who.partition(":")
+    service = None
+    if scheme == _SENTINEL:
+        service, _, path = path.partition("/")
+        if not _SERVICE.fullmatch(service):
+            raise ValueError(_FORM_OF_SENTINEL)
+    elif "," in where:
+        raise ValueError(_FORM)
+    if not re.fullmatch(r"[0-9]{0,4}", path.removesuffix("/")):
+        raise ValueError(_FORM if service is None else _FORM_OF_SENTINEL)
+    return StoreAddress(
+        tuple(_place(each, _PORTS[scheme]) for each in where.split(",")),
+        service,
+        int(path.removesuffix("/") or 0),
+        unquote(user) or None,
+        SecretStr(unquote(password)) if password else None,
+        scheme == "rediss",
+    )
+
+
+def _place(text: str, usual_port: int) -> tuple[str, int]:
     try:
-        parts = urlsplit(url)
-        port = parts.port
-        host = listen_host(parts.hostname or "")
+        parts = urlsplit(f"//{text}")
+        host, port = listen_host(parts.hostname or ""), parts.port
     except ValueError:
         raise ValueError(_FORM) from None
-    database = parts.path.strip("/")
-    if parts.scheme not in ("redis", "rediss") or port == 0 or not re.fullmatch(r"[0-9]{0,4}", database):
+    if port == 0:
         raise ValueError(_FORM)
-    password = unquote(parts.password) if parts.password else None
-    return StoreAddress(
-        host,
-        port or 6379,
-        int(database or 0),
-        unquote(parts.username) if parts.username else None,
-        None if password is None else SecretStr(password),
-        parts.scheme == "rediss",
-    )
+    return host, port or usual_port
 
 
 def checked_store(value: Any) -> Any:

@@ -44,3 +44,17 @@ class Redis(Process):
         lines = [line for line in self.ask("INFO commandstats").splitlines() if line.startswith("cmdstat_")]
         named = (line.removeprefix("cmdstat_").partition(":calls=") for line in lines)
         return {name: int(rest.partition(",")[0]) for name, _, rest in named}
+
+
+class Sentinel(Process):
+    """Watches over *redis*, and has a replica take its place soon when it is gone."""
+
+    def __init__(self, cwd: Path, redis: Redis) -> None:
+        self.port = free_port()
+        (cwd / "sentinel.conf").write_text(
+            f"port {self.port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {redis.port} 1\n"
+            "sentinel down-after-milliseconds main 300\nsentinel failover-timeout main 2000\n"
+        )
+        super().__init__(["redis-server", "sentinel.conf", "--sentinel"], cwd, environment())
+        self.wait_for("[+]slave")
+        self.url = f"redis+sentinel://127.0.0.1:1,127.0.0.1:{self.port}/main"

@@ -20,7 +20,7 @@ from tests.e2e.conftest import Starter, config_for
 from tests.e2e.findings import Findings
 from tests.e2e.processes import PATIENCE, DemoProvider, Proxy, eventually
 from tests.e2e.raw import ask, chat, open_request, read_until, send_request
-from tests.e2e.redis_server import Redis, free_port
+from tests.e2e.redis_server import Redis, Sentinel, free_port
 
 if shutil.which("redis-server") is None:
     pytest.skip("there is no Redis: apt-get install redis-server", allow_module_level=True)
@@ -228,3 +228,18 @@ def test_over_tls_with_a_password(start: Starter, demo: DemoProvider, tmp_path: 
         assert proxy.stop() == 0
         said = proxy.log_file.read_text() + "\n".join(proxy.output)
         assert secret not in said and "wr0ng" not in said
+
+
+def test_sentinels_tell_where_it_is(start: Starter, demo: DemoProvider) -> None:
+    first = start(Redis)
+    port = free_port()
+    second = start(Redis, port, "--port", str(port), "--replicaof", "127.0.0.1", str(first.port))
+    eventually(lambda: "master_link_status:up" in second.ask("INFO replication"), "it is a replica")
+    sentinel = start(Sentinel, first)
+    # The first of its Sentinels is not there.
+    proxy = sharing(start, demo, sentinel.url)
+    eventually(lambda: shares(proxy) == [LIMIT], "it has all of it")
+    first.kill()
+    eventually(lambda: second.calls().keys() & {"eval", "evalsha"}, "it goes on with the other one")
+    eventually(lambda: shares(proxy) == [LIMIT], "it has all of it")
+    assert ask(proxy, STREAM).status == 200

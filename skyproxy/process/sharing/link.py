@@ -14,6 +14,11 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from txredisapi import RedisProtocol, ResponseError, SubscriberProtocol
 
+
+class NoMaster(ConnectError):
+    """No Sentinel that can be reached knows a Redis that may be written to."""
+
+
 _SLOWEST = 0.5
 """Seconds until the next try, at most, where no connection is to be had: others wait for a machine that comes back."""
 _SLOWEST_USELESS = 2.0
@@ -187,6 +192,8 @@ def reason_of(error: BaseException | None) -> str:
         return "its host name cannot be resolved"
     if isinstance(error, TimeoutError):
         return "it does not take the connection in time"
+    if isinstance(error, NoMaster):
+        return "no Sentinel that can be reached knows it"
     if isinstance(error, ConnectError):
         return "it does not accept connections"
     if isinstance(error, ResponseError):

@@ -26,14 +26,22 @@ class SharedTests(ConfigTestCase):
 
     def test_what_is_read(self) -> None:
         for url, expected, shown in (
-            ("redis://127.0.0.1", ("127.0.0.1", 6379, 0, None, None, False), "redis://127.0.0.1:6379/0"),
-            ("rediss://u:p%40@r.example:7000/3", ("r.example", 7000, 3, "u", "p@", True), "rediss://r.example:7000/3"),
-            ("redis://:pw@[::1]/", ("::1", 6379, 0, None, "pw", False), "redis://[::1]:6379/0"),
-        ):
+            ("redis://127.0.0.1", ([("127.0.0.1", 6379)], None, 0, None, None, False), "redis://127.0.0.1:6379/0"),
+            (
+                "rediss://u:p%40@r.example:7000/3", ([("r.example", 7000)], None, 3, "u", "p@", True),
+                "rediss://r.example:7000/3",
+            ),
+            ("redis://:pw@[::1]/", ([("::1", 6379)], None, 0, None, "pw", False), "redis://[::1]:6379/0"),
+            (
+                "redis+sentinel://:pw@a,b:7/main-1/2", ([("a", 26379), ("b", 7)], "main-1", 2, None, "pw", False),
+                "redis+sentinel://a:26379,b:7/main-1/2",
+            ),
+        ):  # fmt: skip
             store = self.config(url).proxy.store
             assert store is not None
             password = None if store.password is None else store.password.get_secret_value()
-            self.assertEqual((*store[:4], password, store.secure), expected)
+            found = (list(store.places), store.service, store.database, store.user, password, store.secure)
+            self.assertEqual(found, expected)
             self.assertEqual(store.shown, shown)
 
     def test_without_it_there_is_none(self) -> None:
@@ -45,7 +53,9 @@ class SharedTests(ConfigTestCase):
         config = self.config("redis://me:${REDIS_PASSWORD}@redis.example", ", shared_down: stop")
         store = config.proxy.store
         assert store is not None and store.password is not None
-        self.assertEqual((store.host, store.user, store.password.get_secret_value()), ("redis.example", "me", SECRET))
+        self.assertEqual(
+            (store.places[0][0], store.user, store.password.get_secret_value()), ("redis.example", "me", SECRET)
+        )
         self.assertIn(SECRET, secrets_of(config))
         self.assertIn(SECRET, config.secrets)
         self.environ["REDIS_PASSWORD"] = "another-one"
@@ -62,15 +72,17 @@ class SharedTests(ConfigTestCase):
         self.environ.update(REDIS_HOST="[::1]", REDIS_PORT="5")
         store = self.config("redis://${REDIS_HOST}:${REDIS_PORT}").proxy.store
         assert store is not None
-        self.assertEqual(store.origin, "[::1]:5")
+        self.assertEqual(store.shown, "redis://[::1]:5/0")
 
     def test_what_is_wrong(self) -> None:
         form = "must be a URL such as redis://"
         for url in (
             "127.0.0.1:6379", "http://127.0.0.1", "redis://", "redis://h:0", "redis://h:99999", "redis://h/x", "redis://h/-1",
-            "redis://h/1/2", "redis://a b", "redis://:p#q@h", "redis://h?db=1", "redis://[::1", "redis+sentinel://h/x",
+            "redis://h/1/2", "redis://a b", "redis://:p#q@h", "redis://h?db=1", "redis://[::1", "redis://a,b",
         ):  # fmt: skip
             self.assertTrue(self.wrong(url).startswith(form), (url, self.wrong(url)))
+        for url in ("redis+sentinel://h", "redis+sentinel://h/a b", "redis+sentinel://h/x/y", "redis+sentinel://h//1"):
+            self.assertIn("must be a URL such as redis", self.wrong(url), url)
         self.assertNotIn("tellnobody", self.wrong("redis://:tellnobody#@h"))
         self.assertIn("needs the variable NOT_THERE", self.wrong("redis://${NOT_THERE}"))
         self.assertIn("names no variable", self.wrong("redis://${not there}"))
