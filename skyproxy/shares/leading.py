@@ -13,7 +13,7 @@ from skyproxy.shares.wire import MachineGrants, report_of
 
 _SOON = 0.005
 """Seconds for which a report waits for others."""
-_GAP = 0.05
+_GAP = 0.02
 """Seconds between two sendings, at least."""
 
 

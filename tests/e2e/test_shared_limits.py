@@ -180,6 +180,20 @@ def test_a_store_that_stands_still(both: tuple[Proxy, Proxy], demo: DemoProvider
     assert demo.stats()["peak_active"] <= LIMIT
 
 
+def test_one_that_stands_still_and_goes_on(both: tuple[Proxy, Proxy], demo: DemoProvider) -> None:
+    for stopped, other in (both, both[::-1]):
+        stopped.child.send_signal(signal.SIGSTOP)
+        try:
+            assert ask_both((other,), 40) == [200] * 40
+            # For all that anybody knows it goes on with its part, though nobody hears it.
+            eventually(lambda other=other: shares(other) == [13], "the other one has what is left")
+        finally:
+            stopped.child.send_signal(signal.SIGCONT)
+        assert ask_both(both, 60) == [200] * 60
+        eventually(lambda: sum(shares(*both)) == LIMIT, "they share all of it again")
+    assert demo.stats()["peak_active"] <= LIMIT
+
+
 def test_a_store_that_is_killed(start: Starter, demo: DemoProvider) -> None:
     port = free_port()
     redis = start(Redis, port)
