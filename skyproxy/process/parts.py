@@ -194,6 +194,7 @@ def make_parts(
             gate,
             audit.refused,
             tracing.counts,
+            shared_limits.leased,
         )
     )
     observations = Observations(

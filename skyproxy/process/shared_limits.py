@@ -57,3 +57,7 @@ class SharedLimits:
     def stop(self) -> Deferred[None] | None:
         """Leave the others what this one had, when nothing is in use any more."""
         return None if self._sharing is None else self._sharing.stop()
+
+    def leased(self) -> bool | None:
+        """Whether all shares are granted; None: nothing is shared."""
+        return None if self._sharing is None else self._sharing.is_leased

@@ -128,6 +128,12 @@ class Machine:
         self._apply(now)
         self._pace.hurry()
 
+    @property
+    def is_leased(self) -> bool:
+        """Whether all its shares are granted, and none is what it has without the others."""
+        now = self._clock.seconds()
+        return all(limit.holder.is_leased(now) for limit in self._limits.values())
+
     # What the store says.
 
     def ready(self) -> None:
@@ -161,7 +167,7 @@ class Machine:
     def _tick(self) -> None:
         now = self._clock.seconds()
         self._apply(now)
-        self._trouble.look(now, well=all(limit.holder.is_leased(now) for limit in self._limits.values()))
+        self._trouble.look(now, well=self.is_leased)
         if self._leading is not None:
             self._leading.beat()
         if not self._asking:

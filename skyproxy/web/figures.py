@@ -51,6 +51,7 @@ class Sources:
     :ivar gate: knows of limits and budgets.
     :ivar refused_doors: requests that were refused before anything was looked at, by reason.
     :ivar traces: requests whose spans were sent, or not.
+    :ivar leased: whether the shares of limits that other machines keep to as well are granted; None: nothing is shared.
     :ivar workers: where several processes serve; there are none where this one does.
     :ivar processes: what the processes of the workers add to the metrics of this one, by their samples' names.
     """
@@ -67,6 +68,7 @@ class Sources:
     gate: Gate
     refused_doors: Mapping[str, int] = field(default_factory=dict)
     traces: TraceCounts = field(default_factory=TraceCounts)
+    leased: Callable[[], bool | None] = lambda: None
     workers: Callable[[], Sequence[WorkerFigures]] = tuple
     processes: Callable[[], Mapping[str, float]] = dict
 
@@ -77,7 +79,9 @@ def figures(sources: Sources) -> dict[str, Any]:
     statistics = sources.statistics
     now, times = statistics.now(), statistics.providers
     workers = [each._asdict() for each in sources.workers()]
+    leased = sources.leased()
     return {
+        **({} if leased is None else {"shared_limits": {"leased": leased}}),
         **({"workers": workers} if workers else {}),
         "version": __version__,
         "uptime": round(now - statistics.since, 3),

@@ -19,7 +19,7 @@ from tests.certificates import Authority
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.findings import Findings
 from tests.e2e.processes import PATIENCE, DemoProvider, Proxy, eventually
-from tests.e2e.raw import ask, chat, open_request, read_until, send_request
+from tests.e2e.raw import ask, call, chat, open_request, read_until, send_request
 from tests.e2e.redis_server import Redis, Sentinel, free_port
 
 if shutil.which("redis-server") is None:
@@ -168,6 +168,7 @@ def test_a_store_that_stands_still(both: tuple[Proxy, Proxy], demo: DemoProvider
         eventually(lambda: shares(*both) == [12, 12], "each has its even part")
         for proxy in both:
             proxy.record(GONE, level="WARN")
+            assert b"skyproxy_shared_limits_leased 0.0\n" in call(proxy, "GET", "/metrics").body
         demo.reset()
         assert ask_both(both, 60) == [200] * 60
         assert demo.stats()["peak_active"] <= 24
@@ -176,6 +177,7 @@ def test_a_store_that_stands_still(both: tuple[Proxy, Proxy], demo: DemoProvider
     for proxy, before in zip(both, told, strict=True):
         eventually(lambda p=proxy, b=before: len(p.records(BACK)) == b + 1, "it is told that the store is back")
     eventually(lambda: sum(shares(*both)) == LIMIT, "they share all of it again")
+    assert b"skyproxy_shared_limits_leased 1.0\n" in call(both[0], "GET", "/metrics").body
     assert ask_both(both, 40) == [200] * 40
     assert demo.stats()["peak_active"] <= LIMIT
 

@@ -44,6 +44,11 @@ class Sharing:
         """Share the limits of *providers* from now on."""
         self._machine.use({limit_of(provider): provider.guards.limiter for provider in providers.values()})
 
+    @property
+    def is_leased(self) -> bool:
+        """Whether all shares are granted."""
+        return self._machine.is_leased
+
     def stop(self) -> Deferred[None]:
         """Leave the others what this one had: nothing is in use any more. Fires when they know, or cannot."""
         stopped: Deferred[None] = Deferred()

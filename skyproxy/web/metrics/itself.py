@@ -26,6 +26,11 @@ def itself(sources: Sources) -> Iterator[Metric]:
     yield CounterMetricFamily("skyproxy_log_dropped", "Lines that the log lost.", value=sources.log_dropped())
     yield from _reloads(sources.reloads)
     yield from _traces(sources.traces)
+    leased = sources.leased()
+    if leased is not None:
+        yield GaugeMetricFamily(
+            "skyproxy_shared_limits_leased", "Whether shares of limits are granted by other machines.", value=leased
+        )
     yield InfoMetricFamily(
         "skyproxy_build", "What runs.", value={"version": __version__, "python": platform.python_version()}
     )
