@@ -72,7 +72,7 @@ class Drain:
             if now() - began >= min(timeout, self._limit) + self._idle_seconds:
                 break
             await deferLater(self._reactor, 0.05)
-        self._limit = min(self._limit, max(0.0, timeout - (now() - began)))
+        self._limit = min(self._limit, max(0.0, timeout - round(now() - began, 1)))
 
     async def finish(self) -> None:
         """Let requests finish, and end them at the deadline. What cannot be ended is not waited for."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from h2.errors import ErrorCodes
 from twisted.internet.error import ConnectionAborted
-from twisted.internet.interfaces import IPushProducer, ISSLTransport, ITCPTransport
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, ISSLTransport, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -25,6 +25,11 @@ from skyproxy.http.server.limits import ServerLimits
 from skyproxy.http.server.refusals import RenderRefusal
 
 _log = Logger()
+
+GOAWAY_SECONDS = 0.1
+"""Seconds without a stream after which a connection ends whose client may go on elsewhere: some give up what they
+have not read yet when they read GOAWAY beside it.
+"""
 
 _MAX_UNREAD_CONTROL_BYTES = 17 * 1024
 """Bytes of frames other than DATA that are written while the client reads nothing."""
@@ -62,6 +67,7 @@ class Http2Channel(Protocol):
         )
         self._head_deadline = self._rest_deadline = inf
         self._unread_control = 0
+        self._leaving: IDelayedCall | None = None
         self._progress: Progress | None = None  # While the transport takes no more.
 
     @property
@@ -72,7 +78,7 @@ class Http2Channel(Protocol):
     @property
     def draining(self) -> bool:
         """Whether no stream is to begin any more, while others are open."""
-        return self._connections.draining
+        return self._seconds() >= self._connections.patient_until
 
     @property
     def closing(self) -> bool:
@@ -92,6 +98,7 @@ class Http2Channel(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._connections.discard(self)
+        self._stop_leaving()
         self._table.give_up_all(reason)
 
     def drain(self) -> None:
@@ -102,7 +109,11 @@ class Http2Channel(Protocol):
         # A request that has come, but was not read yet, is answered.
         if self._connections.patience:
             self._rest_deadline = min(self._rest_deadline, self._seconds() + self._connections.patience)
-        elif not (self.closing or self.streams or self._scanner.header_block_open or has_input(self.transport)):
+        else:
+            self._leave_idle()
+
+    def _leave_idle(self) -> None:
+        if not (self.closing or self.streams or self._scanner.header_block_open or has_input(self.transport)):
             self._leave(ErrorCodes.NO_ERROR)
 
     def getPeer(self) -> Any:
@@ -120,8 +131,15 @@ class Http2Channel(Protocol):
     def rest(self) -> None:
         """No stream is open."""
         self._rest_deadline = self._seconds() + self._limits.keep_alive
-        if self._connections.draining:
+        if self.draining:
             self._leave(ErrorCodes.NO_ERROR)
+        elif self._connections.draining:
+            self._stop_leaving()
+            self._leaving = self._connections.clock.callLater(GOAWAY_SECONDS, self._leave_idle)
+
+    def _stop_leaving(self) -> None:
+        if self._leaving is not None and self._leaving.active():
+            self._leaving.cancel()
 
     def _leave(self, code: ErrorCodes) -> None:
         self._h2.close_connection(code)

@@ -61,13 +61,14 @@ class Connections:
     :ivar admission: lets clients connect, or not.
     :ivar draining: no connection is to outlive an answer that begins from now on.
     :ivar patience: seconds, at most, for which one that rests waits for a request; 0: it closes at once.
+    :ivar patient_until: the time until which those of HTTP/2 take requests beside others.
     """
 
     def __init__(self, clock: Any, schedule: Schedule = immediately) -> None:
         self.clock = clock
         self.schedule = schedule
         self.draining = False
-        self.patience = inf
+        self.patience = self.patient_until = inf
         self._open: dict[Connection, str] = {}
         self._of_host: Counter[str] = Counter()
         self.admission = Admission(clock.seconds, lambda: self._of_host)
@@ -101,6 +102,7 @@ class Connections:
         :param patience: seconds that each, as long as its client has not been told that it ends, waits for a request.
         """
         self.draining, self.patience = True, patience
+        self.patient_until = self.clock.seconds() + patience
         for connection in list(self._open):
             self._guard(connection.drain)
 

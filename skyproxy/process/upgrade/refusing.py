@@ -46,7 +46,7 @@ def why_not(
 
 def _name_of(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/comm").read_text("ascii").strip()
+        return Path(f"/proc/{pid}/comm").read_bytes().strip().decode()
     except (OSError, ValueError):
         return ""
 

@@ -109,7 +109,7 @@ class _Inheriting:
             return self._reactor.listenUNIX(address, factory, backlog, mode, wantPID)
         listening = _BoundUnixPort(os.fsencode(address), factory, backlog, mode, self._reactor)
         listening.bound = found
-        listening.startListening()  # type: ignore[no-untyped-call]
+        listening.startListening()
         if wantPID:
             self._inherited.lock_later(listening)
         return listening
@@ -138,8 +138,14 @@ class _BoundPort(Port):
 class _BoundUnixPort(UnixPort):
     bound: socket.socket
 
-    def createInternetSocket(self) -> socket.socket:
-        return _again(self.bound)
+    def startListening(self) -> None:
+        """Accept. The file is as it was: it may be another user's, if this process has given up root's rights."""
+        port: Any = self
+        port.socket = _again(self.bound)
+        port.fileno = port.socket.fileno
+        port.factory.doStart()
+        port.connected, port.numberAccepts = True, 100
+        port.startReading()
 
 
 def _name(listening: socket.socket) -> Any:

@@ -24,6 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from skyproxy.errors import ClientStalled
 from skyproxy.http.common import pull_producer
 from skyproxy.http.h2.frames import PREFACE_SIZE, FrameScanner
+from skyproxy.http.h2.server_connection import GOAWAY_SECONDS
 from tests.unit.http.server_support import Client, Served, echo, wait
 
 WINDOW = 65_535
@@ -468,6 +469,34 @@ class DrainTests(Case):
             client.flush()
         self.assertEqual((client.ended, client.goaway), ({1, 3}, ErrorCodes.NO_ERROR))
         self.assertTrue(client.transport.disconnecting)
+
+    def test_with_patience_it_ends_when_no_stream_has_been_open_for_a_moment(self) -> None:
+        client = self.serve()
+        client.ask(1)
+        self.served.connections.drain(5.0)
+        client.flush()
+        self.assertIsNone(client.goaway)
+        for stream in (3, 5):
+            client.ask(stream)
+            self.served.clock.advance(GOAWAY_SECONDS / 2)
+            client.flush()
+            self.assertEqual((client.goaway, stream in client.ended), (None, True))
+        self.served.clock.advance(GOAWAY_SECONDS)
+        client.flush()
+        self.assertEqual(client.goaway, ErrorCodes.NO_ERROR)
+
+    def test_patience_with_streams_beside_others_ends(self) -> None:
+        client = self.serve(wait)
+        client.ask(1)
+        self.served.connections.drain(5.0)
+        client.ask(3)
+        self.served.pass_time(5)
+        client.ask(5)
+        self.assertEqual(client.resets, {5: ErrorCodes.REFUSED_STREAM})
+        for request in self.served.requests:
+            request.finish()
+        client.flush()
+        self.assertEqual((client.ended, client.goaway), ({1, 3}, ErrorCodes.NO_ERROR))
 
 
 class FloodTests(Case):

@@ -136,6 +136,57 @@ class DrainTests(SynchronousTestCase):
         self.assertTrue(late.transport.disconnecting)
 
 
+class PatientDrainTests(SynchronousTestCase):
+    """Connections.drain(patience): each client hears that its connection ends before it does."""
+
+    PATIENCE = 5.0
+
+    def setUp(self) -> None:
+        self.served = Served(wait)
+        self.client = self.served.connect()
+
+    def drain(self) -> None:
+        self.served.connections.drain(self.PATIENCE)
+
+    def test_a_resting_one_is_heard_once_more(self) -> None:
+        self.served.handler = lambda request: b"answer"
+        silent = self.served.connect()
+        for client in (self.client, silent):
+            client.send(get())
+        self.drain()
+        self.served.pass_time(self.PATIENCE - 2 * TICK)
+        self.assertFalse(self.client.transport.disconnecting)
+        self.client.send(get())
+        self.assertEqual(self.client.answers("GET", "GET")[1].headers["connection"], "close")
+        self.assertTrue(self.client.transport.disconnecting)
+        self.assertFalse(silent.transport.disconnecting)
+        self.served.pass_time(3 * TICK)
+        self.assertTrue(silent.transport.disconnecting)
+
+    def test_a_stream_that_began_before_is_followed_by_another_request(self) -> None:
+        self.client.send(get())
+        channel: Any = channel_of(self.served.requests[0])
+        self.served.requests[0].startedWriting = 1
+        channel.start_stream(200, [])
+        self.drain()
+        self.served.pass_time(10 * self.PATIENCE)
+        channel.write_part(b"end")
+        self.served.requests[0].finish()
+        # Nobody has told the client that it must not ask here again.
+        self.assertFalse(self.client.transport.disconnecting)
+        self.served.handler = lambda request: b"last"
+        self.client.send(get())
+        self.assertEqual(self.client.answers("GET", "GET")[1].headers["connection"], "close")
+        self.assertTrue(self.client.transport.disconnecting)
+
+    def test_the_last_drain_waits_for_none(self) -> None:
+        self.served.handler = lambda request: b"answer"
+        self.client.send(get())
+        self.drain()
+        self.served.connections.drain()
+        self.assertTrue(self.client.transport.disconnecting)
+
+
 class Broken:
     """A connection with a fault."""
 
