@@ -44,7 +44,7 @@ _RESTS = {
     "provider": "the provider",
 }
 
-KEYLESS = {name: "k" for name in ("OPENROUTER_API_KEY", "OPENROUTER_KEY_1", "OPENROUTER_KEY_2")}
+KEYLESS = {name: "k" for name in ("OPENROUTER_API_KEY", "OPENROUTER_KEY_1", "OPENROUTER_KEY_2", "REDIS_PASSWORD")}
 
 
 class DocsTests(SynchronousTestCase):
