@@ -77,7 +77,10 @@ def read_until(connection: socket.socket, mark: bytes) -> bytes:
     """What comes, up to and with *mark*, or up to the end."""
     data = b""
     while mark not in data:
-        more = connection.recv(65536)
+        try:
+            more = connection.recv(65536)
+        except TimeoutError as error:
+            raise AssertionError(f"{mark!r} does not come; there came {data[-2000:]!r}") from error
         if not more:
             break
         data += more

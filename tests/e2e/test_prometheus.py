@@ -170,7 +170,8 @@ def break_configuration(proxy: Proxy) -> None:
 def allow_sockets(proxy: Proxy) -> None:
     """Only a sixth more than it has."""
     used = len(os.listdir(f"/proc/{proxy.child.pid}/fd"))
-    resource.prlimit(proxy.child.pid, resource.RLIMIT_NOFILE, (used + used // 6, used + used // 6))
+    _, hard = resource.prlimit(proxy.child.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(proxy.child.pid, resource.RLIMIT_NOFILE, (used + used // 6, hard))
 
 
 @pytest.fixture
