@@ -213,26 +213,30 @@ class Launch:
                 service = build_parent(*common, places, workers, told)
         except ConfigError as error:
             raise SystemExit(f"skyproxy: the configuration cannot be used:\n{error}") from None
-        if before is not None:
-            before.serve(self._reactor, service, self._twistd)
+        if kind is None:
+            self._make_upgradable(service)
         try:
             service.listen()
         except NotListening as error:
             raise SystemExit(f"skyproxy: {error}") from None
         if before is not None:
             service.parts.endpoints.pause()
-        if kind is None:
-            self._make_upgradable(service)
         return service
 
     def _make_upgradable(self, service: SkyproxyService) -> None:
         # Now, not when somebody wants it: by then another version may be installed, whose parts do not fit these.
         from skyproxy.process.upgrade.handing_over import Upgrade
+        from skyproxy.process.upgrade.pid_file import PidFile
         from skyproxy.process.upgrade.serving import Serving
         from skyproxy.process.upgrade.successor import Successor, own_command
 
         make = partial(Successor, self._reactor, own_command(self._cwd))
-        service.upgrades = Upgrade(self._reactor, Serving(service, self._twistd), make)
+        before = self._predecessor
+        pid_file = PidFile(self._twistd, None if before is None else before.pid_descriptor)
+        pid_file.setServiceParent(service)  # type: ignore[no-untyped-call]
+        service.upgrades = Upgrade(self._reactor, Serving(service, self._twistd, pid_file), make)
+        if before is not None:
+            before.serve(self._reactor, service, pid_file)
 
     def workers(self, config: Config, *, alone: bool) -> int:
         """How many workers there are to be.

@@ -6,7 +6,6 @@ import os
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from twisted.logger import Logger
@@ -16,7 +15,7 @@ from skyproxy.process.service import SkyproxyService
 from skyproxy.process.systemd import Notifier
 from skyproxy.process.upgrade.changes import from_plain
 from skyproxy.process.upgrade.control import Control, connect, receive_hello
-from skyproxy.process.upgrade.serving import write_pid
+from skyproxy.process.upgrade.pid_file import PidFile
 from skyproxy.process.upgrade.sockets import Inherited
 
 _log = Logger()
@@ -51,20 +50,22 @@ class Predecessor:
     :param hello: what it has told at first.
     :param descriptors: that came with it.
     :ivar inherited: the listening sockets.
+    :ivar pid_descriptor: of the pid file, if only that can be written to; None: there is none.
     """
 
     def __init__(self, end: socket.socket, hello: Mapping[str, Any], descriptors: list[int]) -> None:
         self._end = end
         self._pid, self._version = hello.get("pid"), hello.get("version")
-        self._pid_file = str(hello.get("pid_file") or "")
+        self._path = str(hello.get("pid_file") or "")
         self._errors = descriptors.pop() if hello.get("errors") and descriptors else None
+        self.pid_descriptor = descriptors.pop() if hello.get("pid_descriptor") and descriptors else None
         sockets = [socket.socket(fileno=each) for each in descriptors]
         self.inherited = Inherited(zip(map(str, hello.get("endpoints", ())), sockets, strict=False))
         self._control = Control(self._heard, self._lost)
         self.notifier = LateNotifier(os.environ, self._ready)
         self._reactor: Any = None
         self._service: SkyproxyService | None = None
-        self._twistd: Any = {}
+        self._file: PidFile | None = None
         self._could = self._is_lost = self._off = False
 
     @classmethod
@@ -76,12 +77,9 @@ class Predecessor:
         except (OSError, ValueError):
             return None
 
-    def serve(self, reactor: Any, service: SkyproxyService, twistd: Any) -> None:
-        """Have *service*, which is not started yet, take over when it is ready.
-
-        :param twistd: its options.
-        """
-        self._reactor, self._service, self._twistd = reactor, service, twistd
+    def serve(self, reactor: Any, service: SkyproxyService, pid_file: PidFile) -> None:
+        """Have *service*, which is not started yet, take over when it is ready, and *pid_file* then."""
+        self._reactor, self._service, self._file = reactor, service, pid_file
         service.parts.endpoints.inherited = self.inherited
         reactor.callWhenRunning(self._begin)
 
@@ -136,12 +134,8 @@ class Predecessor:
             os.close(errors)
 
     def _keep_pid_file(self) -> None:
-        if not self._pid_file:
-            return
         try:
-            write_pid(Path(self._pid_file))
+            if self._file is not None and self._path:
+                self._file.take(self._path)
         except OSError as error:
-            _log.warn("The pid file still names the old process", file=self._pid_file, reason=error.strerror)
-        else:
-            # twistd removes it at the end.
-            self._twistd["pidfile"] = self._pid_file
+            _log.warn("The pid file still names the old process", file=self._path, reason=error.strerror)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from skyproxy import __version__
 from skyproxy.process.service import SkyproxyService
 from skyproxy.process.upgrade.changes import as_plain
 from skyproxy.process.upgrade.control import MOST_SOCKETS, is_open
+from skyproxy.process.upgrade.pid_file import PidFile
 from skyproxy.process.upgrade.refusing import why_not_here
 
 PROTOCOL = 1
@@ -21,39 +21,38 @@ PROTOCOL = 1
 class Serving:
     """What serves in this process: see :class:`~skyproxy.process.upgrade.handing_over.Old`.
 
-    :param twistd: its options, of which ``pidfile`` is the path that twistd removes at its end.
-    :param refusal: tells why there can be no upgrade here.
+    :param twistd: its options.
     """
 
-    def __init__(
-        self, service: SkyproxyService, twistd: Any, refusal: Callable[[Any], str | None] = why_not_here
-    ) -> None:
+    def __init__(self, service: SkyproxyService, twistd: Any, pid_file: PidFile) -> None:
         self._service = service
         self._twistd = twistd
-        self._refusal = refusal
+        self._pid_file = pid_file
 
     def refusal(self) -> str | None:
         """As of :class:`Old`."""
         if not self._service.running:
             return "skyproxy is stopping"
-        if len(self._service.parts.endpoints.listening()) >= MOST_SOCKETS:
-            return f"more than {MOST_SOCKETS - 1} listening sockets cannot be handed over"
-        return self._refusal(self._twistd)
+        if len(self._service.parts.endpoints.listening()) > MOST_SOCKETS - 2:
+            return f"more than {MOST_SOCKETS - 2} listening sockets cannot be handed over"
+        return why_not_here(self._twistd)
 
     def hello(self) -> tuple[dict[str, Any], Sequence[int]]:
         """As of :class:`Old`."""
         listening = self._service.parts.endpoints.listening()
         descriptors = [number for _, number in listening]
-        has_errors = is_open(2)
+        has_errors, pid_descriptor = is_open(2), self._pid_file.descriptor
         fields = {
             "protocol": PROTOCOL,
             "pid": os.getpid(),
             "version": __version__,
-            "pid_file": str(self._twistd.get("pidfile") or ""),
+            "pid_file": self._pid_file.path,
+            "pid_descriptor": pid_descriptor is not None,
             "endpoints": [endpoint for endpoint, _ in listening],
             "errors": has_errors,
         }
-        return fields, [*descriptors, *([2] if has_errors else [])]
+        more = [*([] if pid_descriptor is None else [pid_descriptor]), *([2] if has_errors else [])]
+        return fields, [*descriptors, *more]
 
     def begins(self) -> None:
         """As of :class:`Old`."""
@@ -72,10 +71,8 @@ class Serving:
         parts = self._service.parts
         parts.endpoints.resume()
         parts.notifier.main_process(os.getpid())
-        name = self._twistd.get("pidfile")
-        if name:
-            with suppress(OSError):
-                write_pid(Path(name))
+        with suppress(OSError):
+            self._pid_file.write()
 
     def failed(self) -> None:
         """As of :class:`Old`."""
@@ -86,23 +83,5 @@ class Serving:
         parts = self._service.parts
         parts.endpoints.let_go()
         parts.notifier.end()
-        if "pidfile" in self._twistd:
-            self._twistd["pidfile"] = ""
+        self._pid_file.leave()
         self._service.hand_over()
-
-
-def write_pid(path: Path) -> None:
-    """Have *path* name this process, in one step: whoever reads it finds a number.
-
-    :raise OSError: it cannot be written.
-    """
-    text = str(os.getpid())
-    beside = path.with_name(f".{path.name}.{text}")
-    try:
-        beside.write_text(text, "ascii")
-        os.replace(beside, path)
-    except PermissionError:
-        # The folder is another user's; the file may be this one's all the same.
-        with suppress(OSError):
-            beside.unlink()
-        path.write_text(text, "ascii")

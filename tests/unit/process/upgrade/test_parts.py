@@ -23,8 +23,8 @@ from skyproxy.process.systemd import Notifier
 from skyproxy.process.upgrade import VARIABLE
 from skyproxy.process.upgrade.changes import as_plain, from_plain
 from skyproxy.process.upgrade.control import Control, receive_hello, send_hello
+from skyproxy.process.upgrade.pid_file import PidFile
 from skyproxy.process.upgrade.refusing import OF_WINDOWS, why_not
-from skyproxy.process.upgrade.serving import write_pid
 from skyproxy.process.upgrade.sockets import Inherited
 from skyproxy.process.upgrade.successor import Successor, own_command
 
@@ -192,15 +192,54 @@ class InheritedTests(SynchronousTestCase):
 
 
 class PidFileTests(SynchronousTestCase):
-    """skyproxy.process.upgrade.serving"""
+    """skyproxy.process.upgrade.pid_file"""
+
+    def setUp(self) -> None:
+        self.folder = Path(mkdtemp())
+        self.addCleanup(rmtree, self.folder)
+        self.path = self.folder / "twistd.pid"
+        self.path.write_text("123456789")
+
+    def assertOurs(self) -> None:
+        self.assertEqual([each.name for each in self.folder.iterdir()], ["twistd.pid"])
+        self.assertEqual(self.path.read_text(), str(os.getpid()))
 
     def test_it_names_this_process_and_nothing_is_left(self) -> None:
-        folder = Path(mkdtemp())
-        self.addCleanup(rmtree, folder)
-        (folder / "twistd.pid").write_text("123456789")
-        write_pid(folder / "twistd.pid")
-        self.assertEqual([each.name for each in folder.iterdir()], ["twistd.pid"])
-        self.assertEqual((folder / "twistd.pid").read_text(), str(os.getpid()))
+        twistd = {"pidfile": ""}
+        PidFile(twistd).take(str(self.path))
+        self.assertOurs()
+        self.assertEqual(twistd["pidfile"], str(self.path))
+
+    def test_there_may_be_none(self) -> None:
+        for twistd in ({}, {"pidfile": ""}):
+            pid_file = PidFile(twistd)
+            pid_file.write()
+            pid_file.leave()
+            self.assertFalse(twistd.get("pidfile"))
+
+    def test_another_process_keeps_it(self) -> None:
+        twistd = {"pidfile": str(self.path)}
+        PidFile(twistd).leave()
+        self.assertEqual(twistd["pidfile"], "")
+        self.assertTrue(self.path.exists())
+
+    def test_in_a_folder_of_another_user_it_is_written_over(self) -> None:
+        def refused(one: object, other: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        self.patch(os, "replace", refused)
+        former = PidFile({"pidfile": str(self.path), "uid": 65534})
+        former.privilegedStartService()
+        assert former.descriptor is not None
+        self.addCleanup(os.close, former.descriptor)
+        self.patch(Path, "write_text", refused)
+        PidFile({"pidfile": ""}, former.descriptor).take(str(self.path))
+        self.assertOurs()
+
+    def test_rights_that_stay_need_no_descriptor(self) -> None:
+        pid_file = PidFile({"pidfile": str(self.path), "uid": None, "gid": None})
+        pid_file.privilegedStartService()
+        self.assertIsNone(pid_file.descriptor)
 
 
 class LateNotifierTests(SynchronousTestCase):
