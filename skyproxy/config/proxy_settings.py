@@ -88,8 +88,8 @@ class ProxySettings(Checked):
     :ivar listen: where to listen: a port, which is for this machine alone (127.0.0.1 and ::1), ``host:port``, a Twisted
         endpoint, or a list of these. ``--listen`` is stronger.
     :ivar workers: how many processes serve, behind one that listens; ``auto``: one for each processor that may be used.
-        With more than one, each has its part of ``max_concurrent`` and of ``max_pending``. Windows has one. Another
-        number counts from the next start on; ``--workers`` is stronger.
+        ``max_concurrent`` and ``max_pending`` are those of all together. Windows has one. Another number counts from
+        the next start on; ``--workers`` is stronger.
     :ivar shared: the Redis by which several machines keep to one ``max_concurrent`` of each provider together, with the
         extra ``skyproxy[redis]``: ``redis://``, ``rediss://`` (TLS) or ``redis+sentinel://``; ``${NAME}`` in it is a
         variable of the environment or of ``.env``. Without it each machine has the whole of it. Another one counts from

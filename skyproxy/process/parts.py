@@ -136,16 +136,16 @@ def make_parts(
 
     :param role: what it does by itself of all that a process does.
     """
-    sockets = sockets_of(reactor)
+    sockets, roots, demo = sockets_of(reactor), Roots(), EmbeddedDemo(reactor)
     # Both share the batches in which work is done for many requests in a row.
     scheduler = BatchScheduler(reactor)
     clients, network = fair_reads(reactor, scheduler), fair_reads(reactor, scheduler)
-    roots, demo = Roots(), EmbeddedDemo(reactor)
 
     def make_provider(settings: ProviderConfig, counts: Counts) -> Provider:
+        limiter = role.limiter(settings.name)
         return role.provider(
             lambda tell: build_provider(
-                settings, reactor, wire, counts, network, roots, sockets, scheduler.schedule, role.part, tell
+                settings, reactor, wire, counts, network, roots, sockets, scheduler.schedule, limiter, tell
             )
         )
 
@@ -153,7 +153,7 @@ def make_parts(
         return build_client(settings, reactor, wire, network, roots, sockets, scheduler.schedule)
 
     shared_limits = SharedLimits(reactor, config.proxy, roots, role.built, lambda: providers.runtime().providers)
-    providers = Providers(make_provider, demo, sockets, role.part, shared_limits.built)
+    providers = Providers(make_provider, demo, sockets, shared_limits.built)
     lag = LagProbe(reactor, time.monotonic, seconds_since_boot, providers.slept)
     statistics, budget, reloads = role.statistics(reactor), RetryBudget(reactor), Reloads(time.time)
     ring, boot = role.ring(), secrets.token_hex(4)

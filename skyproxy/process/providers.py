@@ -15,7 +15,6 @@ from skyproxy.pipeline.router import Router
 from skyproxy.process.embedded_demo import EmbeddedDemo
 from skyproxy.telemetry.prices.table import PriceTable
 from skyproxy.upstream.build import can_follow, follow
-from skyproxy.upstream.exchange.local_capacity import Part, whole
 from skyproxy.upstream.exchange.provider import Counts, Provider
 
 _log = Logger()
@@ -28,7 +27,6 @@ class Providers:
     connections and permits. Counts are kept by the provider's name, whatever else becomes of it.
 
     :param make: a provider of a configuration, with its counts.
-    :param part: what this process may use of a limit.
     :param built: called with the configuration, and the changes by hand, that serve from then on.
     :ivar prices: that come with skyproxy.
     """
@@ -38,13 +36,11 @@ class Providers:
         make: Callable[[ProviderConfig, Counts], Provider],
         demo: EmbeddedDemo,
         sockets: Sockets,
-        part: Part = whole,
         built: Callable[[Config, tuple[Change, ...]], object] = lambda config, changes: None,
     ) -> None:
         self._make = make
         self._demo = demo
         self._sockets = sockets
-        self._part = part
         self._built = built
         self.prices = PriceTable()
         self._counts: dict[str, Counts] = {}
@@ -80,7 +76,7 @@ class Providers:
             wanted = sum(min(each.max_connections, each.max_concurrent) for each in config.providers.values())
             self._sockets.check(wanted)
         for provider, actual in following:
-            follow(provider, actual, self._part)
+            follow(provider, actual)
         for name, provider in providers.items():
             if provider.guards.keys is not None:
                 aside = {each.target for each in changes if each.kind == "aside"}

@@ -18,8 +18,8 @@ from skyproxy.process.endpoints import Balancers, Bound, Endpoints
 from skyproxy.telemetry.bodies.body_log import BodyLog
 from skyproxy.telemetry.requests.ring import RequestRing
 from skyproxy.telemetry.statistics import Statistics
-from skyproxy.upstream.exchange.local_capacity import Part, whole
 from skyproxy.upstream.exchange.provider import Provider
+from skyproxy.upstream.guards.concurrency import Limiter
 from skyproxy.web.figures import Sources
 from skyproxy.web.logins import Logins
 from skyproxy.web.session import Sessions
@@ -34,12 +34,18 @@ class Role:
     """The role of a process that does everything itself. Each method makes one of its parts, or has a part changed
     that was made.
 
-    :cvar part: what it may use of a limit.
     :cvar body_log: where bodies are kept.
     """
 
-    part: Part = staticmethod(whole)
     body_log: type[BodyLog] = BodyLog
+
+    def part(self, whole: int) -> int:
+        """What it may use of a limit that is not lent."""
+        return whole
+
+    def limiter(self, provider: str) -> Callable[..., Limiter]:
+        """What makes the limiter of a provider."""
+        return Limiter
 
     def ring(self) -> RequestRing:
         """Where requests that are over are kept."""

@@ -25,13 +25,15 @@ class Claim(NamedTuple):
     has: int = 0
 
 
-def allot(limit: int, claims: Sequence[Claim]) -> dict[str, int]:
+def allot(limit: int, claims: Sequence[Claim], *, spares: bool = True) -> dict[str, int]:
     """The share of each member, in units. Together they are *limit*, or nothing where there is no member.
 
     Interactive wants come first, then background, each max-min fair: no member gets more than it wants while another
     one, by their weights, has less and wants more. Where both kinds want more than there is, and there is more than one
     unit, background gets one: it is slowed but not starved. What nobody wants is shared by weight, so that a request
     that comes next need not ask.
+
+    :param spares: whether background gets one unit in any case.
 
     See https://en.wikipedia.org/wiki/Max-min_fairness, "progressive filling".
     """
@@ -40,7 +42,7 @@ def allot(limit: int, claims: Sequence[Claim]) -> dict[str, int]:
         return shares
     interactive = {claim.member: claim.interactive for claim in claims}
     background = {claim.member: claim.background for claim in claims}
-    spared = 1 if limit > 1 and any(background.values()) and sum(interactive.values()) >= limit else 0
+    spared = 1 if spares and limit > 1 and any(background.values()) and sum(interactive.values()) >= limit else 0
     left = limit - spared
     left -= _fill(shares, left, interactive, claims)
     left += spared

@@ -15,9 +15,12 @@ class _Member:
 
     :ivar report: the newest one.
     :ivar granted: units that it may use at most, for all that is known here.
-    :ivar told: the share in the newest grant, whose *number* it is.
+    :ivar told: the share in the newest grant, whose *number* it is; *scarce*: what that said of others.
     :ivar until: when its lease is over, on the clock here: not before it is over on the member's own.
-    :ivar since: when it began to lack something, or last got more.
+    :ivar since: when it began to lack something, or lost its last unit.
+    :ivar raised: when it last got more.
+    :ivar heard: when its newest report came.
+    :ivar due: the share that it was told to have soon.
     :ivar answered: whether its newest report has been answered.
     :ivar lost: its lease is over. It may still use its even part of the limit, as members do that hear nothing.
     """
@@ -28,8 +31,17 @@ class _Member:
     number: int
     until: float
     since: float | None = None
+    raised: float = 0.0
+    heard: float = 0.0
+    due: int = 0
     answered: bool = False
     lost: bool = False
+    scarce: bool = False
+
+    @property
+    def lacks(self) -> bool:
+        """Whether it wants more than it has."""
+        return not self.lost and self.report.interactive + self.report.background > self.granted
 
 
 class Allotter:
@@ -43,7 +55,7 @@ class Allotter:
     >>> allotter = Allotter(10, lease=2.0)
     >>> allotter.report(Report("a", grant=0, sent=5.0, held=0, interactive=3), now=100.0)
     >>> allotter.grants(now=100.0)
-    {'a': Grant(number=1, share=10, answers=5.0, lease=2.0, members=1)}
+    {'a': Grant(number=1, share=10, answers=5.0, lease=2.0, members=1, due=10, scarce=False)}
 
     :param limit: units.
     :param lease: seconds.
@@ -51,10 +63,32 @@ class Allotter:
         known to stop.
     :param quiet_until: nobody gets more than it reports to have before that time: there may be members, of an allotter
         before this one, that were not heard yet.
+    :param least: units that such a member is taken to use at least.
+    :param turn: seconds for which a member keeps a unit that it uses, where others have none.
+    :param tells_scarcity: members are to hear when others begin to lack something, and when that is over.
+    :param asks: members wait for an answer whether they will have what they want, which comes when all others have told
+        what they want now; and no unit is spared for background, see :func:`~skyproxy.shares.allotment.allot`.
     """
 
-    def __init__(self, limit: int, lease: float, remember: float = 0.0, quiet_until: float = 0.0) -> None:
+    def __init__(
+        self,
+        limit: int,
+        lease: float,
+        remember: float = 0.0,
+        quiet_until: float = 0.0,
+        turn: float = 0.0,
+        least: int = 1,
+        *,
+        tells_scarcity: bool = False,
+        asks: bool = False,
+    ) -> None:
         self.limit = limit
+        self._turn = turn
+        self._least = least
+        self._tells_scarcity = tells_scarcity
+        self._asks = asks
+        self._asked: float | None = None
+        """Since when a member lacks something."""
         self._lease = lease
         self._remember = remember
         self.quiet_until = quiet_until
@@ -76,9 +110,17 @@ class Allotter:
         reports = [member.report for member in self._members.values() if not member.lost]
         return sum(each.interactive for each in reports), sum(each.background for each in reports)
 
+    @property
+    def takes_turns(self) -> bool:
+        """Whether a member has nothing that wants something, as where there are fewer units than members: it is their
+        turn as time goes by, so that the limit is to be divided anew after a while.
+        """
+        return any(member.lacks and not member.granted for member in self._members.values())
+
     def report(self, report: Report, now: float) -> None:
         """Hear a member, which may be a new one. A report that is older than the newest says nothing."""
         member = self._members.get(report.member)
+        had = member is not None and member.granted > 0
         if member is None:
             # What it has was given by another allotter.
             member = self._members[report.member] = _Member(report, report.held, report.held, report.grant, now)
@@ -87,15 +129,30 @@ class Allotter:
         elif report.grant >= member.number or member.lost:
             # It has seen all that it was told: it holds what it says.
             member.granted, member.number = report.held, max(member.number, report.grant)
+            if report.held < member.told:
+                # It has given back more than it was told to: whatever it gets is new to it.
+                member.told = report.held
         else:
             member.granted = max(member.granted, report.held)
-        member.report = report
+        member.report, member.heard = report, now
         member.answered = member.lost = False
         member.until = now + self._lease
         if report.interactive + report.background <= member.granted:
             member.since = None
-        elif member.since is None:
+        elif member.since is None or (had and not member.granted):
             member.since = now
+
+    def renew(self, name: str, now: float) -> bool:
+        """A member was heard that has nothing new to say of this limit.
+
+        :return: False: its lease was over, so that it is to report.
+        """
+        member = self._members.get(name)
+        if member is None:
+            return True
+        if not member.lost:
+            member.until = now + self._lease
+        return not member.lost
 
     def leave(self, name: str) -> None:
         """A member has ended: its units are free at once."""
@@ -109,23 +166,38 @@ class Allotter:
         self._see_who_is_lost(now)
         heard = {name: member for name, member in self._members.items() if not member.lost}
         of_the_lost = self.outstanding - sum(member.granted for member in heard.values())
-        shares = allot(max(0, self.limit - of_the_lost), [self._claim(*each) for each in heard.items()])
+        claims = [self._claim(name, member, now) for name, member in heard.items()]
+        shares = allot(max(0, self.limit - of_the_lost), claims, spares=not self._asks)
         free = 0 if now < self.quiet_until else self.limit - self.outstanding
-        sent: dict[str, Grant] = {}
+        now_due: dict[str, int] = {}
         # Those that lack most of their share come first, when there is not enough free for all.
         for name in sorted(shares, key=lambda name: (heard[name].granted - shares[name], name)):
             member, share = heard[name], shares[name]
             more = min(max(0, free), share - member.granted)
             if more > 0:
                 free -= more
-            if share > member.granted:
-                share = member.granted + more
-            if share != member.told or not member.answered:
-                sent[name] = self._tell(member, share, now)
+                self._raise(member, member.granted + more, now)
+            now_due[name] = min(share, member.granted)
+        lacking = {name for name, member in heard.items() if member.lacks}
+        self._asked = None if not lacking else now if self._asked is None else self._asked
+        sent: dict[str, Grant] = {}
+        for name, share in now_due.items():
+            member, scarce, due = heard[name], self._tells_scarcity and bool(lacking - {name}), max(share, shares[name])
+            if name in lacking and self._asks and not self._is_known(heard, name):
+                due = max(due, self.limit)
+            news = share != member.told or scarce != member.scarce or not member.answered
+            if news or (self._asks and name in lacking and due != member.due):
+                member.scarce, member.due = scarce, due
+                sent[name] = self._tell(member, share)
         return sent
 
+    def _is_known(self, members: Mapping[str, _Member], name: str) -> bool:
+        """Whether all others have told what they want since one lacks something."""
+        asked = self._asked
+        return asked is None or all(each.heard >= asked for other, each in members.items() if other != name)
+
     def _see_who_is_lost(self, now: float) -> None:
-        part = max(self.limit // max(1, len(self._members)), min(self.limit, 1))
+        part = max(self.limit // max(1, len(self._members)), min(self.limit, self._least))
         for name, member in list(self._members.items()):
             if now >= member.until + (self._remember if member.lost else 0.0):
                 if member.lost or not self._remember:
@@ -133,18 +205,20 @@ class Allotter:
                 else:
                     member.lost, member.granted = True, part
 
-    def _claim(self, name: str, member: _Member) -> Claim:
-        report = member.report
-        return Claim(name, report.interactive, report.background, report.weight, member.since, member.granted)
+    def _claim(self, name: str, member: _Member, now: float) -> Claim:
+        report, since = member.report, member.since
+        if since is not None and member.granted:
+            # It keeps what it has for its turn. Then those come first that have none.
+            since = now if now - member.raised >= self._turn else 0.0
+        return Claim(name, report.interactive, report.background, report.weight, since, member.granted)
 
-    def _tell(self, member: _Member, share: int, now: float) -> Grant:
-        if share > member.granted:
-            member.granted = share
-            if member.since is not None:
-                # It has had its turn.
-                member.since = now
+    def _raise(self, member: _Member, share: int, now: float) -> None:
+        member.granted, member.raised = share, now
+
+    def _tell(self, member: _Member, share: int) -> Grant:
         if share != member.told:
             member.number += 1
             member.told = share
         member.answered = True
-        return Grant(member.number, share, member.report.sent, self._lease, len(self._members))
+        report = member.report
+        return Grant(member.number, share, report.sent, self._lease, len(self._members), member.due, member.scarce)

@@ -30,6 +30,8 @@ class Grant(NamedTuple):
     :ivar answers: :attr:`Report.sent` of the member's newest report. The lease begins there.
     :ivar lease: seconds for which the share holds, unless another grant comes.
     :ivar members: how many share the limit.
+    :ivar due: the share that it is to have once others have given back what they have too much of; at least *share*.
+    :ivar scarce: others want more than they have: who has units to spare is to give them back soon.
     """
 
     number: int
@@ -37,3 +39,5 @@ class Grant(NamedTuple):
     answers: float
     lease: float
     members: int = 1
+    due: int = 0
+    scarce: bool = False

@@ -48,14 +48,16 @@ class MachineReport:
 
 
 class MachineGrants(NamedTuple):
-    """What the machine that leads gives to another one, by the limit's name."""
+    """What the machine that leads gives to another one, by the limit's name. That something is due, or scarce, is not
+    told: machines give back what they do not need with their reports.
+    """
 
     leader: str
     grants: Mapping[str, Grant]
 
     def encoded(self) -> bytes:
         """It, as it is sent."""
-        return orjson.dumps([_VERSION, self.leader, {name: list(grant) for name, grant in self.grants.items()}])
+        return orjson.dumps([_VERSION, self.leader, {name: list(grant[:5]) for name, grant in self.grants.items()}])
 
 
 def report_of(message: bytes) -> MachineReport | None:

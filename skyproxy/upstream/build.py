@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from skyproxy.http.common.headers import Field
 from skyproxy.http.h2.client_connection import Http2Connection
 from skyproxy.http.loop.batches import Schedule, immediately
 from skyproxy.http.loop.socket_budget import RationedEndpoint, Sockets
-from skyproxy.upstream.exchange.local_capacity import Capacity, Part, asks, usual_limit, whole
+from skyproxy.upstream.exchange.local_capacity import Capacity, asks, usual_limit
 from skyproxy.upstream.exchange.provider import Counts, Provider
 from skyproxy.upstream.exchange.treq_client import ProviderClient
 from skyproxy.upstream.guards.admission_control import Guards
@@ -44,7 +45,7 @@ def build_provider(
     roots: Roots | None = None,
     sockets: Sockets | None = None,
     schedule: Schedule = immediately,
-    part: Part = whole,
+    make_limiter: Callable[..., Limiter] = Limiter,
     tell: Teller | None = None,
 ) -> Provider:
     """The provider of *config*: one pool, one client, one limit, for as long as it serves.
@@ -55,18 +56,13 @@ def build_provider(
     :param roots: the authorities that the process trusts.
     :param sockets: tells whether another connection may be made; None: one always may.
     :param schedule: has the same step done for many requests in a row; see :mod:`skyproxy.http.loop.batches`.
-    :param part: what this process may use of a limit.
+    :param make_limiter: makes the limiter, as the class does.
     :param tell: takes what its guards find out that other processes should know; None: there are none.
     """
     client = build_client(config, reactor, wire, network, roots, sockets, schedule)
     timers = Timers(reactor)
     most = _most(config)
-    limiter = Limiter(
-        timers,
-        max_concurrent=part(_limit(config)),
-        max_pending=part(config.max_pending),
-        schedule=schedule,
-    )
+    limiter = make_limiter(timers, max_concurrent=_limit(config), max_pending=config.max_pending, schedule=schedule)
     _log.info("Created connection pool for provider", provider=config.name, max_connections=config.max_connections)
     keys = config.api_keys
     guards = Guards(
@@ -77,7 +73,7 @@ def build_provider(
         rate=config.guards_rates,
     )
     # One of a provider that is not asked now may be needed by what :func:`follow` brings.
-    capacity = Capacity(config, client, timers, limiter, most, part) if config.dialect == "local" else None
+    capacity = Capacity(config, client, timers, limiter, most) if config.dialect == "local" else None
     if capacity is not None and not asks(config):
         capacity.stop()
     return Provider(config, timers, guards, client, time.time, counts, capacity)
@@ -90,11 +86,11 @@ def can_follow(before: ProviderConfig, config: ProviderConfig) -> bool:
     return before.model_copy(update={"max_concurrent": config.max_concurrent}) == config
 
 
-def follow(provider: Provider, config: ProviderConfig, part: Part = whole) -> None:
+def follow(provider: Provider, config: ProviderConfig) -> None:
     """Have *provider* be that of *config*; see :func:`can_follow`."""
     before = provider.config
     if before != config or asks(before) != asks(config):
-        provider.limit_to(config, part(_limit(config)), asked=asks(config))
+        provider.limit_to(config, _limit(config), asked=asks(config))
 
 
 def _most(config: ProviderConfig) -> int | None:

@@ -148,6 +148,7 @@ class Crew:
     def lost(self, member: Member, waiting: Iterable[Passed]) -> None:
         """*member* is gone; *waiting* are the connections that it had not taken."""
         self.gathered.lost(member.number)
+        self.hears.left(member.number)
         self._silent.discard(member.number)
         self._pass_on(waiting)
         if self.stopping:

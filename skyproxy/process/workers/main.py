@@ -79,6 +79,7 @@ class WorkerProcess:
         worker = self._worker = Worker(reactor, self.channel, service, role)
         for child in children(reactor, service, role, worker.say_bye):
             child.setServiceParent(service)  # type: ignore[no-untyped-call]
+        role.providers = lambda: parts.providers.runtime().providers
         parts.providers.build(start.config, start.changes)
         role.telling.begin(lambda: parts.providers.runtime().providers)
         service.startService()  # type: ignore[no-untyped-call]

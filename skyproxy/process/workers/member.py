@@ -51,13 +51,14 @@ class Hears(NamedTuple):
     """What takes that which workers send.
 
     :ivar over: takes requests that are over, *logged* lines of the log, *relayed* connections that ask the parent,
-        *found* what the worker of a number has found out about a provider.
+        *found* what the worker of a number has found out, or wants of limits; *left* hears that it has ended.
     """
 
     over: Callable[[bytes], None]
     logged: Callable[[list[bytes]], None]
     relayed: Callable[[Passed], None]
-    found: Callable[[int, Found], None]
+    found: Callable[[int, Found | messages.Claims | messages.Learned], None]
+    left: Callable[[int], None]
 
 
 class Others(Protocol):
@@ -223,7 +224,7 @@ class Member(ProcessProtocol):
                 self._crew.hears.over(message.batch)
             case messages.Ready():
                 self._begins()
-            case Found():
+            case Found() | messages.Claims() | messages.Learned():
                 self._crew.hears.found(self.number, message)
             case messages.Logged():
                 self._crew.hears.logged(message.lines)

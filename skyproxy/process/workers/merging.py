@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from skyproxy.http.client.pool import PoolStatistics
 from skyproxy.process.workers.state import DeploymentState, ProviderState, summed
 from skyproxy.telemetry.distribution import Summary
-from skyproxy.upstream.guards.concurrency import LimiterStatistics
-from skyproxy.upstream.guards.statistics import BreakerStatistics, KeyStatistics, RateGuardStatistics
+from skyproxy.upstream.guards.statistics import BreakerStatistics, KeyStatistics, LimiterStatistics, RateGuardStatistics
 
 _WORST = ("open", "half_open", "closed")
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from skyproxy.config import Config
 from skyproxy.pipeline.changes import Change
 from skyproxy.process.places import Places
 from skyproxy.process.workers.news import Known
+from skyproxy.shares.messages import Grant, Report
+
+Key: TypeAlias = tuple[str, str]
+"""What is limited: a kind of units, and the name of whom they belong to."""
 
 # From the parent.
 
@@ -123,6 +127,21 @@ class Refresh(NamedTuple):
     files: bool
 
 
+class Granted(NamedTuple):
+    """Shares of limits.
+
+    :ivar answers: :attr:`Claims.sent` of the newest that this answers; None: it answers none.
+    :ivar lease: seconds for which from then on all shares of the worker hold, those too that do not stand here.
+    :ivar again: the worker was not heard for so long that it is to tell all.
+    :ivar grants: by what is limited, with the limit.
+    """
+
+    answers: float | None
+    lease: float
+    again: bool
+    grants: tuple[tuple[Key, int, Grant], ...]
+
+
 # From a worker.
 
 
@@ -135,6 +154,24 @@ class Load(NamedTuple):
 
     open: int
     received: int
+
+
+class Claims(NamedTuple):
+    """The worker is here, and wants these shares of limits; of all others as much as it has told before.
+
+    :ivar sent: when, on its clock (seconds).
+    :ivar reports: by what is limited, with the limit as the worker knows it.
+    """
+
+    sent: float
+    reports: tuple[tuple[Key, int, Report], ...]
+
+
+class Learned(NamedTuple):
+    """A provider has told how many requests it takes at once."""
+
+    provider: str
+    max_concurrent: int
 
 
 class Over(NamedTuple):

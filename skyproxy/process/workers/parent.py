@@ -92,6 +92,7 @@ def build_parent(
     role = ParentRole(reactor, workers, told)
     service = ParentService(reactor, make_parts(reactor, config, load, logging, wire, notifier, places, role))
     service.crew = role.crew
+    role.lending.providers = lambda: service.parts.providers.runtime().providers
     for child in children(reactor, service, role, signals, runtime):
         child.setServiceParent(service)  # type: ignore[no-untyped-call]
     return service

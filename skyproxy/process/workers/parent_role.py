@@ -23,7 +23,9 @@ from skyproxy.process.workers.adopting import take_connection
 from skyproxy.process.workers.board import Board
 from skyproxy.process.workers.crew import Crew
 from skyproxy.process.workers.gathered import Gathered
+from skyproxy.process.workers.lending import Lending
 from skyproxy.process.workers.member import Hears
+from skyproxy.process.workers.news import Found
 from skyproxy.process.workers.passing import Passed
 from skyproxy.process.workers.publishing import Publisher
 from skyproxy.process.workers.records import SharedRing
@@ -76,7 +78,15 @@ class ParentRole(Role):
         self._session_key = secrets.token_bytes(32)
         self._logins: Logins | None = None
         self._board = Board(reactor.seconds)
-        hears = Hears(self._over, self._logged, self._relayed, lambda *found: publisher.found(*found))
+        self.lending = Lending(reactor, lambda: self.crew.members)
+
+        def found(number: int, message: Found | messages.Claims | messages.Learned) -> None:
+            if isinstance(message, Found):
+                publisher.found(number, message)
+            else:
+                self.lending.heard(number, message)
+
+        hears = Hears(self._over, self._logged, self._relayed, found, self.lending.left)
         self.crew = Crew(reactor, workers, self._start, self.gathered, hears)
         publisher = Publisher(self._board, self.crew.members)
 
@@ -106,6 +116,7 @@ class ParentRole(Role):
         self._serving = config, changes
         self.crew.adopt(messages.Adopt(config, changes))
         self.crew.tell(self._board.reconfigure(before, config.providers))
+        self.lending.renew()
 
     def clients_changed(self) -> Deferred[int]:
         return self.crew.sum_of(messages.Clients())

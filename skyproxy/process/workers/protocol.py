@@ -76,6 +76,14 @@ class Part(amp.Command):
     response: ClassVar = []
 
 
+class Short(amp.Command):
+    """A message that fits into one part, and waits for no other."""
+
+    arguments: ClassVar = [(b"data", amp.String())]
+    response: ClassVar = []
+    requiresAnswer = False
+
+
 class Channel(amp.AMP):
     """One side.
 
@@ -102,6 +110,16 @@ class Channel(amp.AMP):
         if not self.gone:
             self._outgoing.append(encode(message))
             self._send()
+
+    def tell_now(self, message: object) -> None:
+        """Send *message* before those that wait, if it is short. There must not be many of these: nothing keeps them
+        back.
+        """
+        data = encode(message)
+        if len(data) > PART_BYTES:
+            self.tell(message)
+        elif not self.gone:
+            self.callRemote(Short, data=data)  # type: ignore[no-untyped-call]
 
     def ask(self, message: object) -> Deferred[Any]:
         """Send *message*.
@@ -168,6 +186,11 @@ class Channel(amp.AMP):
             whole = b"".join(self._parts)
             self._parts.clear()
             self._received(decode(whole))
+        return {}
+
+    @Short.responder
+    def short(self, data: bytes) -> dict[str, Any]:
+        self._received(decode(data))
         return {}
 
     def _received(self, message: object) -> None:

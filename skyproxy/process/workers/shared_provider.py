@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from skyproxy.http.client.pool import PoolStatistics
@@ -11,8 +12,8 @@ from skyproxy.process.workers.gathered import Gathered
 from skyproxy.process.workers.state import DeploymentState
 from skyproxy.upstream.exchange.provider import Counts, Provider
 from skyproxy.upstream.guards.breaker import BreakerState
-from skyproxy.upstream.guards.concurrency import LimiterStatistics
-from skyproxy.upstream.guards.statistics import BreakerStatistics, KeyStatistics, RateGuardStatistics
+from skyproxy.upstream.guards.concurrency import Limiter
+from skyproxy.upstream.guards.statistics import BreakerStatistics, KeyStatistics, LimiterStatistics, RateGuardStatistics
 
 Tell = Callable[[str, str | None], None]
 """Has all workers do something: with a provider, and a key or a model of it."""
@@ -96,6 +97,8 @@ class SharedGuards:
         self.keys = None
         if own.keys is not None:
             self.keys = SharedKeys(own.keys, provider.keys, lambda variable: put_back(name, variable))
+        self.limiter: Limiter = own.limiter
+        """Has all permits there are: the parent lends them to workers."""
         self._own = own
 
     @property
@@ -127,8 +130,12 @@ class SharedProvider:
 
     def limits(self) -> LimiterStatistics:
         """Permits, of all workers."""
-        told = self._gathered.provider(self.config.name)
-        return self._own.limits() if told is None else told.limits
+        own, told = self._own.limits(), self._gathered.provider(self.config.name)
+        if told is None:
+            return own
+        # What is on its way from one worker to another is nobody's for the moment.
+        in_use = told.limits.in_use
+        return replace(own, in_use=in_use, available=max(0, own.max_concurrent - in_use), queued=told.limits.queued)
 
     def connections(self) -> PoolStatistics:
         """Connections, of all workers."""

@@ -9,8 +9,7 @@ from skyproxy.http.client.pool import PoolStatistics
 from skyproxy.telemetry.distribution import Summary
 from skyproxy.telemetry.requests.facts import Facts
 from skyproxy.upstream.exchange.provider import Provider
-from skyproxy.upstream.guards.concurrency import LimiterStatistics
-from skyproxy.upstream.guards.statistics import BreakerStatistics, KeyStatistics, RateGuardStatistics
+from skyproxy.upstream.guards.statistics import BreakerStatistics, KeyStatistics, LimiterStatistics, RateGuardStatistics
 
 CounterKey: TypeAlias = tuple[str, ...]
 

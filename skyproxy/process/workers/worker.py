@@ -98,6 +98,8 @@ class Worker:
                 return parts.access.renew()
             case messages.Reopen():
                 parts.logging.reopen()
+            case messages.Granted():
+                self._role.holding.heard(message)
             case messages.Lines():
                 self._want_lines(message.wanted)
             case messages.Leave():

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from skyproxy.config import Config
 from skyproxy.http import Connections
 from skyproxy.http.loop.batches import Schedule
 from skyproxy.http.loop.socket_budget import Sockets
+from skyproxy.pipeline.changes import Change
 from skyproxy.process.endpoints import Balancers, Bound, Endpoints
 from skyproxy.process.role import Role
 from skyproxy.process.workers import messages
 from skyproxy.process.workers.adopting import REPORT_SECONDS, AdoptedEndpoints, CountedConnections
+from skyproxy.process.workers.holding import Holding
+from skyproxy.process.workers.permits import LentPermits
 from skyproxy.process.workers.protocol import Channel
 from skyproxy.process.workers.records import SentRing, Uncounted
 from skyproxy.process.workers.relay import Relay, RelayingRoutes
@@ -21,7 +26,9 @@ from skyproxy.process.workers.telling import Telling
 from skyproxy.telemetry.requests.ring import RequestRing
 from skyproxy.telemetry.statistics import Statistics
 from skyproxy.upstream.exchange.provider import Provider
+from skyproxy.upstream.guards.concurrency import Limiter
 from skyproxy.upstream.guards.findings import Teller
+from skyproxy.upstream.guards.leased import LeasedLimiter
 from skyproxy.web.figures import Sources
 from skyproxy.web.logins import Logins
 from skyproxy.web.session import Sessions
@@ -49,9 +56,13 @@ class WorkerRole(Role):
         self.sent = SentRing(reactor, self._over)
         self.forget_answers: Callable[[], None] = lambda: None
         self.telling = Telling(start.number, start.known, channel.tell)
+        self.holding = Holding(reactor, str(start.number), channel)
+        self._permits = LentPermits(self.holding, start.workers)
+        self.providers: Callable[[], Mapping[str, Provider]] = dict
+        """Gives those that serve."""
 
     def part(self, whole: int) -> int:
-        """The worker's even part."""
+        """The worker's even part, which is at least 1 where there is anything."""
         return even_part(whole, self._start.number, self._start.workers)
 
     def provider(self, make: Callable[[Teller | None], Provider]) -> Provider:
@@ -60,6 +71,16 @@ class WorkerRole(Role):
     def purge(self, own: Callable[[], None]) -> Callable[[], None]:
         self.forget_answers = own
         return own
+
+    def limiter(self, provider: str) -> Callable[..., Limiter]:
+        return partial(
+            LeasedLimiter,
+            changed=lambda: self._permits.changed(provider),
+            learned=lambda limit: self._channel.tell(messages.Learned(provider, limit)),
+        )
+
+    def built(self, config: Config, changes: tuple[Change, ...]) -> None:
+        self._permits.follow(self.providers())
 
     def ring(self) -> RequestRing:
         return self.sent

@@ -5,8 +5,8 @@ Only servers of the dialect ``local`` are. llama.cpp tells its slots; others are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from collections.abc import Iterable
+from typing import Any
 from urllib.parse import urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -38,15 +38,6 @@ _SECONDS = 5.0
 _MAX_BYTES = 1024 * 1024
 """Of what it tells."""
 _MOST_SLOTS = 10_000
-
-
-Part: TypeAlias = Callable[[int], int]
-"""What one process may use of a limit, where several processes keep to it together."""
-
-
-def whole(limit: int) -> int:
-    """All of it: there is no other process."""
-    return limit
 
 
 def usual_limit(config: ProviderConfig) -> int:
@@ -91,7 +82,6 @@ class Capacity:
     """Asks one server, besides its first request and again when all connections to it are new, and sets the limit.
 
     :param most: requests at once, whatever it tells: as many as there may be connections; None: no such limit.
-    :param part: what this process may use of it.
     """
 
     def __init__(
@@ -101,7 +91,6 @@ class Capacity:
         timers: Timers,
         limiter: Limiter,
         most: int | None,
-        part: Part = whole,
     ) -> None:
         self._config = config
         self._client = client
@@ -109,7 +98,6 @@ class Capacity:
         self._timers = timers
         self._limiter = limiter
         self._most = most
-        self._part = part
         self._port = urlsplit(config.base_url).port
         auth = config.auth()
         self._headers = [] if auth is None else [auth]
@@ -173,10 +161,9 @@ class Capacity:
     def _set(self, limit: int, source: str) -> None:
         if self._most is not None:
             limit = min(limit, self._most)
-        limit = self._part(limit)
         before = self._limiter.whole
         if limit != before:
-            self._limiter.resize(limit)
+            self._limiter.learn(limit)
             _log.info(
                 "The server takes another number of requests at once",
                 provider=self._config.name,

@@ -27,9 +27,9 @@ from skyproxy.upstream.exchange.refused_fields import refuse_field, without_refu
 from skyproxy.upstream.exchange.treq_client import ProviderClient, raw_of
 from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
 from skyproxy.upstream.guards.admission_control import NO_KEYS, AdmissionControl, Entry, Guards
-from skyproxy.upstream.guards.concurrency import LimiterStatistics
 from skyproxy.upstream.guards.deployments import Deployment
 from skyproxy.upstream.guards.reservation import Reservation
+from skyproxy.upstream.guards.statistics import LimiterStatistics
 from skyproxy.util.timers import Timers
 
 

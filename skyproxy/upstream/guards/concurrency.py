@@ -7,7 +7,6 @@ for a permit. Background requests wait before it, and come to it one by one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import ceil
 from typing import Any, Literal
 
@@ -16,26 +15,9 @@ from twisted.internet.defer import Deferred, DeferredSemaphore, fail, succeed
 from skyproxy.clock import Clock
 from skyproxy.errors import BacklogFull, QueueTimeout
 from skyproxy.http.loop.batches import PERMITS, Schedule, immediately
+from skyproxy.upstream.guards.statistics import LimiterStatistics
 
 Priority = Literal["interactive", "background"]
-
-
-@dataclass(frozen=True, slots=True)
-class LimiterStatistics:
-    """The state of a :class:`Limiter` at one moment.
-
-    :ivar max_concurrent: permits there are: the share, where others have theirs of the limit.
-    :ivar in_use: permits in the hands of requests.
-    :ivar available: permits that can be had at once.
-    :ivar queued: requests that wait for a permit.
-    :ivar max_pending: requests that may wait.
-    """
-
-    max_concurrent: int
-    in_use: int
-    available: int
-    queued: int
-    max_pending: int
 
 
 class Permit:
@@ -118,13 +100,8 @@ class Limiter:
         permit = self.take(priority)
         if permit is not None:
             return succeed(permit)
-        if self._queued - self._returning >= self._max_pending:
-            return fail(
-                BacklogFull(
-                    f"{self._max_pending} requests already wait for this provider (max_pending).",
-                    retry_after=self._drains_in(),
-                )
-            )
+        if self._is_full():
+            return fail(self._backlog_full())
         background = priority == "background"
         place: Deferred[Any]
         if background:
@@ -152,6 +129,10 @@ class Limiter:
         self._share = share
         self._fit()
 
+    def learn(self, max_concurrent: int) -> None:
+        """The provider has told how many it takes: have as many."""
+        self.resize(max_concurrent)
+
     def _fit(self) -> None:
         max_concurrent = self.whole if self._share is None else min(self.whole, self._share)
         gate = self._gate
@@ -176,6 +157,11 @@ class Limiter:
         return gate.limit - gate.tokens - self._coming_back
 
     @property
+    def share(self) -> int:
+        """Permits that may be in use here."""
+        return self._max_concurrent
+
+    @property
     def wanted(self) -> tuple[int, int]:
         """Permits that requests have or wait for: interactive ones, and background."""
         background = self._in_background + len(self._background)
@@ -183,11 +169,26 @@ class Limiter:
 
     @property
     def _most_background(self) -> int:
-        return _background_of(self._max_concurrent)
+        return background_of(self._max_concurrent)
+
+    @property
+    def _slows_background(self) -> bool:
+        """Whether background gets a permit while others wait, too."""
+        return self._max_concurrent > 1
 
     @property
     def _queued(self) -> int:
         return len(self._gate.waiting) + len(self._background)
+
+    def _is_full(self) -> bool:
+        """Whether no more requests may wait."""
+        return self._queued - self._returning >= self._max_pending
+
+    def _backlog_full(self) -> BacklogFull:
+        return BacklogFull(
+            f"{self._max_pending} requests already wait for this provider (max_pending).",
+            retry_after=self._drains_in(),
+        )
 
     def statistics(self) -> LimiterStatistics:
         """The state at this moment."""
@@ -235,7 +236,7 @@ class Limiter:
         while self._coming_back:
             self._coming_back -= 1
             gate = self._gate
-            if self._background and self._max_concurrent > 1 and not self._in_background:
+            if self._background and self._slows_background and not self._in_background:
                 self._let_in()
             elif gate.waiting or not self._background or self._in_background >= self._most_background:
                 gate.release()
@@ -269,9 +270,12 @@ class Limiter:
             f"No permit of this provider came free within {queue_timeout:g} s (queue_timeout).",
             retry_after=self._drains_in(),
         )
+        self._turn_away(place, late)
+
+    def _turn_away(self, place: Deferred[Any], error: Exception) -> None:
         if place not in self._background:
             self._gate.waiting.remove(place)
-        place.errback(late)
+        place.errback(error)
 
     def _drains_in(self) -> float:
         """Seconds until the requests that wait now will probably be served: as long as the first has waited."""
@@ -279,6 +283,6 @@ class Limiter:
         return min(max(waited, 1.0), 60.0)
 
 
-def _background_of(max_concurrent: int) -> int:
+def background_of(max_concurrent: int) -> int:
     """Permits that background requests may have."""
     return max(1, max_concurrent - max(1, ceil(0.4 * max_concurrent)))

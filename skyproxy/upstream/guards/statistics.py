@@ -61,3 +61,21 @@ class RateGuardStatistics:
     in_flight: int
     unproven: int
     limited: int
+
+
+@dataclass(frozen=True, slots=True)
+class LimiterStatistics:
+    """The state of a :class:`Limiter` at one moment.
+
+    :ivar max_concurrent: permits there are: the share, where others have theirs of the limit.
+    :ivar in_use: permits in the hands of requests.
+    :ivar available: permits that can be had at once.
+    :ivar queued: requests that wait for a permit.
+    :ivar max_pending: requests that may wait.
+    """
+
+    max_concurrent: int
+    in_use: int
+    available: int
+    queued: int
+    max_pending: int

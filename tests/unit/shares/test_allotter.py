@@ -155,8 +155,8 @@ class AllotterTests(SynchronousTestCase):
                         # Who gets the unit uses it at once.
                         using, until = other, self.now + 0.03
                         turns.append(name)
-        self.assertEqual(turns[1::2], ["a"] * len(turns[1::2]))
-        self.assertEqual(turns[2::2], ["b"] * len(turns[2::2]))
+        self.assertEqual(turns[::2], ["a"] * len(turns[::2]))
+        self.assertEqual(turns[1::2], ["b"] * len(turns[1::2]))
         self.assertGreater(len(turns), 6)
 
     def test_a_lower_limit(self) -> None:

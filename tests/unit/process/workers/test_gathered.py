@@ -14,8 +14,7 @@ from skyproxy.process.workers.gathered import Gathered
 from skyproxy.process.workers.merging import merged_provider
 from skyproxy.process.workers.state import DeploymentState, ProviderState, WorkerState
 from skyproxy.telemetry.distribution import Summary
-from skyproxy.upstream.guards.concurrency import LimiterStatistics
-from skyproxy.upstream.guards.statistics import BreakerStatistics, KeyStatistics, RateGuardStatistics
+from skyproxy.upstream.guards.statistics import BreakerStatistics, KeyStatistics, LimiterStatistics, RateGuardStatistics
 
 CALM = RateGuardStatistics(0.0, None, 1, 0, 0)
 

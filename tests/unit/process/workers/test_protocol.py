@@ -53,6 +53,19 @@ class ChannelTests(SynchronousTestCase):
         self.assertEqual(got, sent)
         self.assertLess(most, PART_BYTES + 1000)
 
+    def test_what_is_short_and_urgent_overtakes(self) -> None:
+        got: list[Any] = []
+        pair = Pair(None, got.append)
+        channel = pair.channels[0]
+        channel.tell(b"x" * 100_000)
+        channel.tell("second")
+        channel.tell_now("first")
+        channel.tell_now(b"y" * 100_000)
+        pair.pump()
+        self.assertEqual([each[:6] for each in got], ["first", b"xxxxxx", "second", b"yyyyyy"])
+        channel.connectionLost(Failure(ConnectionDone()))
+        channel.tell_now("nobody is there")
+
     def test_what_waits_is_known(self) -> None:
         pair = Pair(None, lambda _: None)
         for _ in range(5):

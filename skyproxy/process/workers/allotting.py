@@ -1,0 +1,132 @@
+"""The parent's side of limits that all workers keep to together: it says how much of each a worker may use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from skyproxy.process.workers import messages
+from skyproxy.process.workers.messages import Key
+from skyproxy.process.workers.permits import PLACES
+from skyproxy.shares.allotter import Allotter
+from skyproxy.shares.messages import Grant
+
+LEASE_SECONDS = 2.0
+"""Seconds after which a worker that is not heard has no more than its even part of a limit."""
+
+TURN_SECONDS = 0.015
+"""Seconds for which units stay with a worker that uses them where another one has none at all."""
+
+LOOK_SECONDS = 0.5
+"""Seconds between two looks for workers that are not heard."""
+
+Limits = Callable[[Key, int], int | None]
+"""Tells a limit, given what the worker takes it to be; None: there is no such limit."""
+
+
+class Allotting:
+    """Allots the limits.
+
+    :param clock: has ``seconds`` and ``callLater``.
+    :param limits: tells what they are now.
+    :param tell: tells the worker of this number something.
+    """
+
+    def __init__(self, clock: Any, limits: Limits, tell: Callable[[int, messages.Granted], None]) -> None:
+        self._clock = clock
+        self._limits = limits
+        self._tell = tell
+        self._allotters: dict[Key, Allotter] = {}
+        self._changed: dict[Key, None] = {}
+        self._soon: Any = None
+        self._turns: dict[Key, None] = {}
+        self._turn: Any = None
+        self._look: Any = None
+        self._heard: dict[int, float] = {}
+        self._unanswered: dict[int, tuple[float, bool]] = {}
+        """When those have sent their newest message that wait for an answer, and whether they are to tell all."""
+
+    def heard(self, worker: int, claims: messages.Claims) -> None:
+        """A worker is here, and wants something."""
+        now, name = self._clock.seconds(), str(worker)
+        self._heard[worker] = now
+        for key, told, report in claims.reports:
+            limit = self._limits(key, told)
+            if limit is None:
+                continue
+            allotter = self._allotters.get(key)
+            if allotter is None:
+                allotter = self._allotters[key] = Allotter(
+                    limit,
+                    LEASE_SECONDS,
+                    float("inf"),
+                    turn=TURN_SECONDS,
+                    least=0,
+                    tells_scarcity=True,
+                    asks=key[0] == PLACES,
+                )
+            allotter.limit = limit
+            allotter.report(report._replace(member=name), now)
+            self._changed[key] = None
+        again = not all([each.renew(name, now) for each in self._allotters.values()])
+        self._unanswered[worker] = claims.sent, again
+        self._divide_soon()
+        if self._look is None:
+            self._look = self._clock.callLater(LOOK_SECONDS, self._look_for_lost)
+
+    def left(self, worker: int) -> None:
+        """A worker has ended: what it had is for others at once."""
+        self._heard.pop(worker, None)
+        self._unanswered.pop(worker, None)
+        for allotter in self._allotters.values():
+            allotter.leave(str(worker))
+        self.renew()
+
+    def renew(self) -> None:
+        """Limits may have changed."""
+        self._changed.update(dict.fromkeys(self._allotters))
+        self._divide_soon()
+
+    def _divide_soon(self) -> None:
+        if self._soon is None:
+            self._soon = self._clock.callLater(0, self._divide)
+
+    def _divide(self) -> None:
+        self._soon = None
+        now = self._clock.seconds()
+        sent: dict[int, list[tuple[Key, int, Grant]]] = {worker: [] for worker in self._unanswered}
+        changed, self._changed = self._changed, {}
+        for key in changed:
+            allotter = self._allotters.get(key)
+            if allotter is None:
+                continue
+            limit = self._limits(key, allotter.limit)
+            if limit is None:
+                del self._allotters[key]
+                continue
+            allotter.limit = limit
+            for name, grant in allotter.grants(now).items():
+                sent.setdefault(int(name), []).append((key, limit, grant))
+            if allotter.takes_turns:
+                self._turns[key] = None
+        if self._turns and self._turn is None:
+            self._turn = self._clock.callLater(TURN_SECONDS, self._take_turns)
+        unanswered, self._unanswered = self._unanswered, {}
+        for worker, grants in sent.items():
+            answers, again = unanswered.get(worker, (None, False))
+            self._tell(worker, messages.Granted(answers, LEASE_SECONDS, again, tuple(grants)))
+
+    def _take_turns(self) -> None:
+        self._turn = None
+        self._changed.update(self._turns)
+        self._turns.clear()
+        self._divide_soon()
+
+    def _look_for_lost(self) -> None:
+        self._look = self._clock.callLater(LOOK_SECONDS, self._look_for_lost)
+        now = self._clock.seconds()
+        silent = [worker for worker, heard in self._heard.items() if now - heard >= LEASE_SECONDS]
+        if silent:
+            for worker in silent:
+                del self._heard[worker]
+            self.renew()

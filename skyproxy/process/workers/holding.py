@@ -1,0 +1,240 @@
+"""A worker's side of limits that all workers keep to together: it holds a share of each, and asks for another one.
+
+What uses the units need not know: it has as many as it is lent. The parent hears of it several times a second, and at
+once when it begins to lack some, or has some back that others are to have. Where nothing is lacked, nothing of this is
+in the way of a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Protocol
+
+from skyproxy.process.workers import messages
+from skyproxy.process.workers.messages import Key
+from skyproxy.shares.holder import Holder
+from skyproxy.shares.messages import Report
+
+BEAT_SECONDS = 0.25
+"""Seconds between two messages to the parent where there is nothing new."""
+
+SPARE_SECONDS = 0.005
+"""Seconds after which units are given back that others want and nobody has used here."""
+
+
+class Want(NamedTuple):
+    """What is used and wanted of a limit.
+
+    :ivar in_use: units.
+    :ivar interactive: units that interactive requests use or wait for; *background*: likewise, or what comes second.
+    """
+
+    in_use: int
+    interactive: int
+    background: int = 0
+
+
+class Lent(Protocol):
+    """What uses the units of one limit, within its share.
+
+    :ivar asks: whether those that come second wait for an answer.
+    """
+
+    asks: bool
+
+    @property
+    def limit(self) -> int:
+        """The limit of all."""
+
+    def want(self) -> Want:
+        """What it wants now."""
+
+    def lend(self, share: int) -> None:
+        """Use so many units at most from now on. Those that are in use beyond are given back when they are not."""
+
+    def answered(self, asked: Want, due: int) -> None:
+        """It wanted *asked*, and will have *due* units soon, and no more."""
+
+
+class _Held:
+    """One limit.
+
+    :ivar told: what was wanted when the parent was told last, at *sent*; *aware*: whether others lacked something then.
+    :ivar share: what is lent.
+    """
+
+    __slots__ = ("aware", "holder", "lent", "sent", "share", "told")
+
+    def __init__(self, lent: Lent, holder: Holder) -> None:
+        self.lent = lent
+        self.holder = holder
+        self.told: Want | None = None
+        self.sent = 0.0
+        self.aware = False
+        self.share = 0
+
+    def apply(self, now: float) -> None:
+        """Lend what is held at *now*."""
+        share = self.holder.share(now)
+        if share != self.share:
+            self.share = share
+            self.lent.lend(share)
+
+    def has_news(self, now: float) -> bool:
+        """Whether the parent is to hear of it at once."""
+        if self.told is None:
+            return True
+        want = self.lent.want()
+        if self.holder.has_news(now, want.in_use, want.interactive + want.background):
+            return True
+        if not self.lent.asks:
+            return False
+        # Those that were waiting for an answer have it, or more have come; or others wait for one.
+        asked, scarce = self.told.background, self.holder.scarce and not self.aware
+        return want.background > asked or (asked > 0 and not want.background) or scarce
+
+    def is_due(self, now: float) -> bool:
+        """Whether the parent is to hear of it with the next message."""
+        want = self.lent.want()
+        return want != self.told or want.interactive + want.background > self.share or not self.holder.is_leased(now)
+
+    def report(self, now: float) -> Report:
+        """What to tell."""
+        # A later one is known by its time.
+        self.told, self.sent, self.aware = self.lent.want(), max(now, self.sent + 1e-6), self.holder.scarce
+        return self.holder.report(self.sent, *self.told)
+
+
+class Channel(Protocol):
+    """Leads to the parent."""
+
+    def tell_now(self, message: object) -> None: ...
+
+
+class Holding:
+    """All limits of which a worker has a share.
+
+    :param clock: has ``seconds`` and ``callLater``.
+    :param name: of the worker.
+    """
+
+    def __init__(self, clock: Any, name: str, channel: Channel) -> None:
+        self._clock = clock
+        self._name = name
+        self._channel = channel
+        self._held: dict[Key, _Held] = {}
+        self._changed: dict[Key, None] = {}
+        self._soon: Any = None
+        self._beat: Any = None
+        self._spare: Any = None
+        self._heard_at: float | None = None
+        self._lease = 0.0
+        self._tell_all = False
+
+    def share(self, key: Key) -> int:
+        """Units that are lent of a limit; 0 where it is not known."""
+        held = self._held.get(key)
+        return 0 if held is None else held.share
+
+    def hold(self, key: Key, lent: Lent) -> None:
+        """Have *lent* get a share of the limit *key*, in place of what had it before."""
+        held = self._held.get(key)
+        if held is None:
+            # What others have when the parent is not heard is known when they have all gone back to their parts.
+            holder = Holder(self._name, lent.limit, pause=BEAT_SECONDS * 8, least=0)
+            self._held[key] = _Held(lent, holder)
+        else:
+            held.lent = lent
+            lent.lend(held.share)
+        self.changed([key])
+        if self._beat is None:
+            self._beat = self._clock.callLater(BEAT_SECONDS, self._beats)
+
+    def drop(self, key: Key) -> None:
+        """There is no such limit any more."""
+        self._held.pop(key, None)
+
+    def changed(self, keys: Iterable[Key]) -> None:
+        """Something may have happened that the parent is to hear of: see in the next turn of the loop."""
+        self._changed.update(dict.fromkeys(keys))
+        if self._soon is None:
+            self._soon = self._clock.callLater(0, self._tell_news)
+
+    def heard(self, message: messages.Granted) -> None:
+        """The parent has told something."""
+        now = self._clock.seconds()
+        if message.answers is not None:
+            self._heard_at, self._lease = now, message.lease
+            if message.again:
+                self._tell_all = True
+            else:
+                for held in self._held.values():
+                    held.holder.renew(message.answers, message.lease)
+        for key, limit, grant in message.grants:
+            known = self._held.get(key)
+            if known is not None:
+                known.holder.limit = limit
+                known.holder.take(grant)
+        for key, _, grant in message.grants:
+            known = self._held.get(key)
+            if known is not None:
+                known.apply(now)
+                known.aware = known.aware and known.holder.scarce
+                if grant.answers == known.sent and known.told is not None:
+                    known.lent.answered(known.told, known.holder.due)
+                self._changed[key] = None
+        self._tell_news()
+        if self._spare is None and any(held.holder.scarce for held in self._held.values()):
+            self._spare = self._clock.callLater(SPARE_SECONDS, self._give_back)
+
+    def stop(self) -> None:
+        """Tell nothing any more."""
+        for each in (self._soon, self._beat, self._spare):
+            if each is not None and each.active():
+                each.cancel()
+        self._held.clear()
+
+    def _tell_news(self) -> None:
+        if self._soon is not None and self._soon.active():
+            self._soon.cancel()
+        self._soon = None
+        changed, self._changed = self._changed, {}
+        now = self._clock.seconds()
+        if self._heard_at is not None and now - self._heard_at > self._lease:
+            # Nobody listens: only the next beats say so.
+            return
+        found = [(key, self._held[key]) for key in changed if key in self._held]
+        news = [(key, held) for key, held in found if held.has_news(now)]
+        if news:
+            self._tell(news, now)
+
+    def _tell(self, reports: Iterable[tuple[Key, _Held]], now: float) -> None:
+        told = tuple((key, held.lent.limit, held.report(now)) for key, held in reports)
+        self._channel.tell_now(messages.Claims(now, told))
+
+    def _beats(self) -> None:
+        self._beat = self._clock.callLater(BEAT_SECONDS, self._beats)
+        now, everything = self._clock.seconds(), self._tell_all
+        self._tell_all = False
+        for held in self._held.values():
+            held.apply(now)
+        self._tell([each for each in self._held.items() if everything or each[1].is_due(now)], now)
+
+    def _give_back(self) -> None:
+        """Give back at once what others want and is not wanted here."""
+        self._spare = None
+        now = self._clock.seconds()
+        given = []
+        for key, held in self._held.items():
+            holder = held.holder
+            if holder.scarce and holder.is_leased(now) and held.share:
+                want = held.lent.want()
+                keep = max(want.in_use, want.interactive + want.background)
+                if keep < held.share:
+                    holder.give_back(keep, now)
+                    held.apply(now)
+                    given.append((key, held))
+        if given:
+            self._tell(given, now)
+        if any(held.holder.scarce and held.share for held in self._held.values()):
+            self._spare = self._clock.callLater(SPARE_SECONDS, self._give_back)
