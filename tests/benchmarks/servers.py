@@ -51,6 +51,7 @@ _ANSWERS = """\
     listen 127.0.0.1:{port} backlog=4096{ssl};
     {settings}
     location / {{ return 200 '{answer}'; }}
+    location = /status {{ stub_status; }}
   }}
 """
 
