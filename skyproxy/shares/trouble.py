@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-_BEFORE = 1.0
+_BEFORE = 2.0
 """Seconds without a lease, before people are told."""
 
 

@@ -146,7 +146,8 @@ class MachineTests(SynchronousTestCase):
         requests.ask(3)
         world.run(2.5)
         self.assertEqual(requests.served, 3)
-        self.assertEqual(world.told, ["it has not answered yet"])
+        world.run(2.0)
+        self.assertEqual(world.told, ["it is down"])
 
     def test_one_that_leads_and_is_parted_gives_nothing_any_more(self) -> None:
         world = World(24, 3, "stop")
