@@ -250,8 +250,6 @@ class Launch:
             raise SystemExit(f"skyproxy: {error}") from None
         if alone and workers > 1:
             raise SystemExit("skyproxy: --with-game serves with one process: leave workers out, or say --workers 1")
-        if config.proxy.shared is not None and workers > 1:
-            raise SystemExit("skyproxy: shared is for one process so far: say workers: 1, or leave shared out")
         return workers
 
 

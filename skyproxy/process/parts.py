@@ -152,7 +152,7 @@ def make_parts(
     def make_client(settings: ProviderConfig) -> ProviderClient:
         return build_client(settings, reactor, wire, network, roots, sockets, scheduler.schedule)
 
-    shared_limits = SharedLimits(reactor, config.proxy, roots, role.built, lambda: providers.runtime().providers)
+    shared_limits = SharedLimits(reactor, config.proxy, roots, role, lambda: providers.runtime().providers)
     providers = Providers(make_provider, demo, sockets, shared_limits.built)
     lag = LagProbe(reactor, time.monotonic, seconds_since_boot, providers.slept)
     statistics, budget, reloads = role.statistics(reactor), RetryBudget(reactor), Reloads(time.time)

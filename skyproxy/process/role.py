@@ -15,6 +15,7 @@ from skyproxy.log.live_lines import LiveLines
 from skyproxy.pipeline.changes import Change
 from skyproxy.pipeline.context import RequestContext
 from skyproxy.process.endpoints import Balancers, Bound, Endpoints
+from skyproxy.shares.use import Use
 from skyproxy.telemetry.bodies.body_log import BodyLog
 from skyproxy.telemetry.requests.ring import RequestRing
 from skyproxy.telemetry.statistics import Statistics
@@ -35,9 +36,13 @@ class Role:
     that was made.
 
     :cvar body_log: where bodies are kept.
+    :cvar is_machine: whether it meets other machines with which limits are shared; a part of one does not.
+    :cvar lends_for: seconds that others, to whom it lends its share, may take to give some of it back.
     """
 
     body_log: type[BodyLog] = BodyLog
+    is_machine = True
+    lends_for = 0.0
 
     def part(self, whole: int) -> int:
         """What it may use of a limit that is not lent."""
@@ -46,6 +51,10 @@ class Role:
     def limiter(self, provider: str) -> Callable[..., Limiter]:
         """What makes the limiter of a provider."""
         return Limiter
+
+    def use(self, provider: Provider) -> Use:
+        """What uses the permits of *provider*."""
+        return provider.guards.limiter
 
     def ring(self) -> RequestRing:
         """Where requests that are over are kept."""

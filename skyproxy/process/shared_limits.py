@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from skyproxy.config import Config, ProxySettings
 from skyproxy.http.client.trust import Roots
 from skyproxy.pipeline.changes import Change
+from skyproxy.process.role import Role
 from skyproxy.upstream.exchange.provider import Provider
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class SharedLimits:
     """Does nothing where *settings* name no store.
 
     :param roots: vouch for a store that is reached over TLS.
-    :param built: called when others serve.
+    :param role: of this process: it is told when others serve, and knows what uses their permits.
     :param providers: those that serve.
     :ivar built: to be called in its place: it shares their limits, too.
     """
@@ -32,20 +33,21 @@ class SharedLimits:
         reactor: Any,
         settings: ProxySettings,
         roots: Roots,
-        built: Built,
+        role: Role,
         providers: Callable[[], Mapping[str, Provider]],
     ) -> None:
+        built: Built = role.built
         self.built = built
         self._sharing: Sharing | None = None
-        if settings.shared is not None:
+        if settings.shared is not None and role.is_machine:
             # What speaks with Redis is not imported where there is none.
-            from skyproxy.process.sharing.sharing import sharing_of
+            from skyproxy.process.sharing.sharing import limit_of, sharing_of
 
-            sharing = self._sharing = sharing_of(reactor, settings, roots)
+            sharing = self._sharing = sharing_of(reactor, settings, roots, role.lends_for)
 
             def share(config: Config, changes: tuple[Change, ...]) -> None:
                 built(config, changes)
-                sharing.use(providers())
+                sharing.use({limit_of(provider): role.use(provider) for provider in providers().values()})
 
             self.built = share
 

@@ -69,7 +69,7 @@ class Holder:
     def begin_without(self, now: float) -> None:
         """Go on as without a lease, if there has not been any."""
         if self._until is None:
-            self._until = now
+            self._until = now - self._pause
 
     def take(self, grant: Grant) -> None:
         """Follow *grant*, unless a newer one was seen."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import inf
-from typing import Protocol
 
 from skyproxy.clock import Clock
 from skyproxy.shares.holder import Down, Holder
@@ -15,32 +14,13 @@ from skyproxy.shares.leading import Leading
 from skyproxy.shares.pace import Pace
 from skyproxy.shares.store import Store, Tick
 from skyproxy.shares.trouble import Trouble
+from skyproxy.shares.use import Use
 from skyproxy.shares.wire import MachineGrants, MachineReport, Wants, grants_of
 
+_PAUSE = 1.0
+"""Seconds by which the leases of others may be over later than the own, when nobody renews them any more."""
 _WITHOUT = 1.0
 """Seconds until a machine that never had a lease begins without."""
-
-
-class Use(Protocol):
-    """What uses a limit here.
-
-    :ivar whole: all of it, as the configuration says.
-    :ivar changed: to be called when more is wanted than there is, and when what is in use goes down to the share.
-    """
-
-    whole: int
-    changed: Callable[[], object] | None
-
-    @property
-    def in_use(self) -> int:
-        """Units in use."""
-
-    @property
-    def wanted(self) -> tuple[int, int]:
-        """Units that interactive requests use or wait for, and those of background."""
-
-    def keep_to(self, share: int | None) -> None:
-        """Use at most *share* from now on; None: as much as there is."""
 
 
 @dataclass(slots=True)
@@ -49,7 +29,6 @@ class _Limit:
 
     :ivar since: when it came.
     :ivar share: what its use was told.
-    :ivar asked: units that the newest report wants.
     :ivar answered: :attr:`Report.sent` of the newest report that a grant has answered.
     """
 
@@ -57,7 +36,6 @@ class _Limit:
     holder: Holder
     since: float
     share: int | None = None
-    asked: int = 0
     answered: float = -inf
 
 
@@ -120,7 +98,7 @@ class Machine:
         for name, use in uses.items():
             limit = self._limits.get(name)
             if limit is None:
-                holder = Holder(self._name, use.whole, self._down, self._known, self._margin)
+                holder = Holder(self._name, use.whole, self._down, self._known, self._margin, _PAUSE)
                 limit = self._limits[name] = _Limit(use, holder, now)
             elif limit.use is not use:
                 limit.use, limit.share = use, None
@@ -158,10 +136,7 @@ class Machine:
     def _look(self, limit: _Limit) -> None:
         if self._pace.hurried:
             return
-        now, wanted = self._clock.seconds(), sum(limit.use.wanted)
-        # Who got what it asked for, and lacks something again, is as one that begins to.
-        lacks = limit.asked <= limit.holder.share(now) < wanted
-        if lacks or limit.holder.has_news(now, limit.use.in_use, wanted):
+        if limit.holder.has_news(self._clock.seconds(), limit.use.in_use, sum(limit.use.wanted)):
             self._pace.hurry()
 
     def _tick(self) -> None:
@@ -179,7 +154,6 @@ class Machine:
     def _wants(self, limit: _Limit, now: float) -> Wants:
         limit.holder.limit = limit.use.whole
         report = limit.holder.report(now, limit.use.in_use, *limit.use.wanted)
-        limit.asked = report.interactive + report.background
         return Wants(limit.use.whole, report.grant, report.held, report.interactive, report.background)
 
     def _ticked(self, tick: Tick | str) -> None:

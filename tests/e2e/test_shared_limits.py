@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import socket
 import threading
 import time
 import urllib.request
@@ -39,9 +40,10 @@ def redis(start_for_module: Starter) -> Redis:
     return server
 
 
-def sharing(start: Starter, demo: DemoProvider, url: str, **options: Any) -> Proxy:
+def sharing(start: Starter, demo: DemoProvider, url: str, workers: int = 1, **options: Any) -> Proxy:
     """A skyproxy that shares limits by *url*."""
-    proxy: Proxy = start(Proxy, config_for(demo, {"shared": url}, max_pending=200), **options)
+    config = config_for(demo, {"shared": url, "workers": workers}, max_pending=200)
+    proxy: Proxy = start(Proxy, config, **options)
     return proxy
 
 
@@ -135,8 +137,8 @@ def test_the_store_is_not_asked_more_for_more_requests(
     many, seconds = serve(1000, 0.0)
     few, _ = serve(10, seconds)
     findings.figure(f"commands at Redis in {seconds:.1f} s: {few} with 10 requests, {many} with 1,000")
-    # Both say four times a second what they want, at most, and six times besides, each time by a script of nine commands;
-    # one of them answers by four.
+    # Both say four times a second what they want, at most, and six times besides, by a script of nine commands; one of
+    # them answers by four.
     assert many < 2 * (4 * seconds + 7) * (9 + 4) + 2 * (seconds + 1) * 4
 
 
@@ -221,6 +223,29 @@ def test_a_store_that_is_killed(start: Starter, demo: DemoProvider) -> None:
     assert third.stop() == 0
     eventually(lambda: shares(both[1]) == [LIMIT], "the other has all of it")
     assert len(both[1].records(GONE)) == 1
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no workers here")
+def test_two_machines_with_two_workers_each(start: Starter, demo: DemoProvider) -> None:
+    server = start(Redis)
+    both = tuple(sharing(start, demo, server.url, 2) for _ in range(2))
+    eventually(lambda: shares(*both) in ([12, 13], [13, 12]), "each has its even part")
+    assert ask_both(both, 200) == [200] * 200
+    for proxy in both:
+        held = [open_request(proxy, HANG) for _ in range(LIMIT)]
+        eventually(lambda: demo.stats()["active"] == LIMIT, "one has all permits")
+        for each in held:
+            each.close()
+        eventually(lambda: demo.stats()["active"] == 0, "they are given back")
+    server.child.send_signal(signal.SIGSTOP)
+    eventually(lambda: shares(*both) == [12, 12], "each has its even part")
+    assert ask_both(both, 60) == [200] * 60
+    server.child.send_signal(signal.SIGCONT)
+    eventually(lambda: sum(shares(*both)) == LIMIT, "they share all of it again")
+    assert ask_both(both, 60) == [200] * 60
+    assert demo.stats()["peak_active"] <= LIMIT
+    assert both[1].stop() == 0
+    eventually(lambda: shares(both[0]) == [LIMIT], "the other has all of it")
 
 
 def test_over_tls_with_a_password(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from skyproxy.process.sharing.redis_store import RedisStore
 from skyproxy.process.sharing.sentinel import SentinelEndpoint
 from skyproxy.shares.leader import Terms
 from skyproxy.shares.machine import Machine
+from skyproxy.shares.use import Use
 from skyproxy.upstream.exchange.provider import Provider
 
 _log = Logger()
@@ -40,9 +41,9 @@ class Sharing:
         """Meet the others."""
         self._machine.begin()
 
-    def use(self, providers: Mapping[str, Provider]) -> None:
-        """Share the limits of *providers* from now on."""
-        self._machine.use({limit_of(provider): provider.guards.limiter for provider in providers.values()})
+    def use(self, uses: Mapping[str, Use]) -> None:
+        """Share the limits of these from now on."""
+        self._machine.use(uses)
 
     @property
     def is_leased(self) -> bool:
@@ -68,10 +69,11 @@ def limit_of(provider: Provider) -> str:
     return f"max_concurrent of {config.name} at {config.base_url}{where}"
 
 
-def sharing_of(reactor: Any, settings: ProxySettings, roots: Roots) -> Sharing:
+def sharing_of(reactor: Any, settings: ProxySettings, roots: Roots, margin: float) -> Sharing:
     """What shares limits as *settings* say, which name a store.
 
     :param roots: vouch for one that is reached over TLS.
+    :param margin: see :class:`~skyproxy.shares.machine.Machine`.
     """
     address = settings.store
     assert address is not None
@@ -104,4 +106,4 @@ def sharing_of(reactor: Any, settings: ProxySettings, roots: Roots) -> Sharing:
                 shared_down=settings.shared_down,
             )
 
-    return Sharing(Machine(reactor, store, name, settings.shared_down, trouble, terms))
+    return Sharing(Machine(reactor, store, name, settings.shared_down, trouble, terms, margin))

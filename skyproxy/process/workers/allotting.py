@@ -74,6 +74,16 @@ class Allotting:
         if self._look is None:
             self._look = self._clock.callLater(LOOK_SECONDS, self._look_for_lost)
 
+    def outstanding(self, key: Key) -> int:
+        """Units of a limit that workers may use."""
+        allotter = self._allotters.get(key)
+        return 0 if allotter is None else allotter.outstanding
+
+    def wanted(self, key: Key) -> tuple[int, int]:
+        """Units that they want, as :attr:`Allotter.wanted` has them."""
+        allotter = self._allotters.get(key)
+        return (0, 0) if allotter is None else allotter.wanted
+
     def left(self, worker: int) -> None:
         """A worker has ended: what it had is for others at once."""
         self._heard.pop(worker, None)

@@ -121,6 +121,7 @@ def children(
         Child("event loop lag", parts.lag.start, parts.lag.stop),
         Child("demo", stop=parts.demo.stop),
         Resource("caches", stop=lambda: parts.stores.close(FLUSH_SECONDS)),
+        Child("shared limits", parts.shared_limits.start, parts.shared_limits.stop),
         Child("providers", lambda: parts.operations.take(configuration.current), providers.close),
         Child("workers", crew.start, lambda: _stop(crew, service)),
         Child("figures", looking.start, looking.stop),

@@ -43,6 +43,7 @@ from skyproxy.process.workers.shared import (
     SharedTraces,
 )
 from skyproxy.process.workers.shared_provider import SharedProvider
+from skyproxy.shares.use import Use
 from skyproxy.telemetry.requests.facts import Facts
 from skyproxy.telemetry.requests.ring import RequestRing
 from skyproxy.telemetry.statistics import Statistics
@@ -63,6 +64,7 @@ class ParentRole(Role):
     """
 
     body_log = SharedBodies
+    lends_for = 0.25
 
     def __init__(self, reactor: Any, workers: int, told: Callable[..., messages.Start]) -> None:
         self._reactor = reactor
@@ -117,6 +119,9 @@ class ParentRole(Role):
         self.crew.adopt(messages.Adopt(config, changes))
         self.crew.tell(self._board.reconfigure(before, config.providers))
         self.lending.renew()
+
+    def use(self, provider: Provider) -> Use:
+        return self.lending.use(provider)
 
     def clients_changed(self) -> Deferred[int]:
         return self.crew.sum_of(messages.Clients())

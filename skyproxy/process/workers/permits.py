@@ -23,7 +23,8 @@ def limit_of(kind: str, limiter: Limiter, config: ProviderConfig) -> int:
     """Units of one kind that there are in all."""
     if kind == BACKGROUND:
         return background_of(limiter.share)
-    return limiter.share + (config.max_pending if kind == PLACES else 0)
+    # Requests that have a place keep it, whatever becomes of the share that this machine has.
+    return limiter.whole + config.max_pending if kind == PLACES else limiter.share
 
 
 class Permits:

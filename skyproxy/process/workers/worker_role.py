@@ -42,6 +42,8 @@ class WorkerRole(Role):
     :param end: through which connections come.
     """
 
+    is_machine = False
+
     def __init__(self, reactor: Any, start: messages.Start, channel: Channel, end: socket.socket) -> None:
         self._reactor = reactor
         self._start = start
