@@ -171,6 +171,9 @@ def left_out() -> list[str]:
         missed.append("metrics, dashboard and alerts in Prometheus: apt-get install prometheus")
     if shutil.which("redis-server") is None:
         missed.append("limits shared by a Redis: apt-get install redis-server")
+    for program in ("haproxy", "nginx"):
+        if shutil.which(program) is None:
+            missed.append(f"what skyproxy deploy prints for {program}: apt-get install {program}")
     return missed
 
 

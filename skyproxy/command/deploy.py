@@ -22,6 +22,8 @@ KINDS = {
     "pyinstaller": "skyproxy.spec",
     "grafana": "grafana.json",
     "alerts": "alerts.yaml",
+    "haproxy": "haproxy.cfg",
+    "nginx": "nginx.conf",
 }
 """What can be asked for, and the file in ``skyproxy/deploy`` that is printed."""
 

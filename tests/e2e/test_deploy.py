@@ -23,7 +23,7 @@ from tests.e2e.raw import call
 
 KINDS = (
     "start", "start.bat", "start.sh", "systemd", "systemd-socket", "container", "compose", "kubernetes", "pyinstaller",
-    "grafana", "alerts",
+    "grafana", "alerts", "haproxy", "nginx",
 )  # fmt: skip
 
 
