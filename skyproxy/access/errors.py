@@ -6,12 +6,16 @@ from skyproxy.errors import InvalidRequest, SkyproxyError, Unavailable
 
 
 class RequestLimitExceeded(SkyproxyError):
-    """The client has asked as often as it may in a minute, or has as much under way as it may at once."""
+    """The client has asked as often as it may in a minute, or has as much under way as it may at once.
+
+    :ivar lacks: the limit, by its name in the configuration, and how much of it was missing; None: it would never do.
+    """
 
     status = 429
     type = "requests"
     code = "rate_limit_exceeded"
     retryable = True
+    lacks: tuple[str, int] | None = None
 
 
 class TokenLimitExceeded(RequestLimitExceeded):

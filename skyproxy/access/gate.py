@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 
+from twisted.internet.defer import Deferred
+
 from skyproxy.access.budgets.account import Account
 from skyproxy.access.budgets.budgets import Budgets
+from skyproxy.access.errors import RequestLimitExceeded
 from skyproxy.access.identity import UNLIMITED, ClientIdentity
 from skyproxy.access.limits.client_limits import ClientLimits
 from skyproxy.telemetry.usage import Tokens
@@ -70,8 +73,16 @@ class Gate:
         """
         if client.limits is UNLIMITED or client.limits == UNLIMITED:
             return None
-        limits, second = self._limits_of(client), self.second
+        limits, second = self.limits_of(client), self.second
         return Place(limits, second, limits.enter(second, most(), self.budgets.catch_up))
+
+    def more(self, client: ClientIdentity | None, refused: RequestLimitExceeded) -> Deferred[None]:
+        """Get more of what a request of *client* was *refused* for.
+
+        :return: fires when it is to try again.
+        :raise RequestLimitExceeded: *refused*: there is nothing elsewhere.
+        """
+        raise refused
 
     @property
     def second(self) -> int:
@@ -88,7 +99,8 @@ class Gate:
         """Of the clients that have any, and have asked."""
         return [limits for limits, _ in self._clients.values()]
 
-    def _limits_of(self, client: ClientIdentity) -> ClientLimits:
+    def limits_of(self, client: ClientIdentity) -> ClientLimits:
+        """Those of *client*."""
         known = self._clients.get(client.name)
         if known is not None and known[1] is client:
             return known[0]
@@ -98,9 +110,12 @@ class Gate:
         else:
             if len(self._clients) >= _MOST_CLIENTS:
                 self._forget()
-            limits = ClientLimits(client.name, client.limits)
+            limits = self._made(client)
         self._clients[client.name] = limits, client
         return limits
+
+    def _made(self, client: ClientIdentity) -> ClientLimits:
+        return ClientLimits(client.name, client.limits)
 
     def _forget(self) -> None:
         """Let go of clients that have asked for nothing in the last minute."""

@@ -15,7 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from skyproxy.access.errors import InsufficientQuota, NoPrice
+from skyproxy.access.errors import InsufficientQuota, NoPrice, RequestLimitExceeded
 from skyproxy.access.gate import Gate
 from skyproxy.access.identity import ALL
 from skyproxy.config import Config
@@ -182,7 +182,11 @@ class Proxy:
         ]
         gate = self._gate
         if gate is not None and (request.identity is not None or gate.budgets.are_set):
-            _admit(context, routed, gate)
+            try:
+                _admit(context, routed, gate)
+            except RequestLimitExceeded as refused:
+                await gate.more(request.identity, refused)
+                _admit(context, routed, gate)
         context.sharing = sharing = self._coalescing.sharing(request, parsed.model, routed[0])
         if sharing is None:
             return await self._fetch(context, routed, runtime)

@@ -163,7 +163,7 @@ def make_parts(
     batches = Batches(reactor, statistics, RequestLog(), ring, ledger, bodies, tracing)
     stores = Stores(reactor, config.proxy.cache)
     budgets = Budgets(BudgetStore(reactor, places.budgets, boot, is_alive), catch_up=batches.hand_on)
-    gate = Gate(budgets, reactor.seconds, lambda: access.directory.clients.values())
+    gate = role.gate(reactor, budgets, lambda: access.directory.clients.values())
     buffered = BufferedBytes(freed=Trim(reactor, system_trim()).soon)
     proxy = Proxy(
         providers.runtime,

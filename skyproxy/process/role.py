@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
 
+from skyproxy.access.budgets.budgets import Budgets
+from skyproxy.access.gate import Gate
+from skyproxy.access.identity import ClientIdentity
 from skyproxy.config import Config
 from skyproxy.http import Connections
 from skyproxy.http.loop.batches import Schedule
@@ -55,6 +58,10 @@ class Role:
     def use(self, provider: Provider) -> Use:
         """What uses the permits of *provider*."""
         return provider.guards.limiter
+
+    def gate(self, clock: Any, budgets: Budgets, clients: Callable[[], Iterable[ClientIdentity]]) -> Gate:
+        """What keeps clients to their limits."""
+        return Gate(budgets, clock.seconds, clients)
 
     def ring(self) -> RequestRing:
         """Where requests that are over are kept."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from skyproxy.access.keys import hash_of, new_key
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.findings import Findings
 from tests.e2e.processes import PATIENCE, DemoProvider, Proxy, eventually
@@ -22,6 +23,7 @@ from tests.e2e.test_workers import CLOSE, Workers
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="connections cannot be passed there")
 
+KEY = new_key()
 STREAM_SECONDS = 0.3
 WINDOW_SECONDS = 1.5
 """Seconds for which throughput is measured."""
@@ -32,6 +34,8 @@ def shared(demo: DemoProvider) -> dict[str, Any]:
     config = config_for(demo, max_pending=200)
     provider = config["providers"]["demo"]
     config["providers"]["single"] = {**provider, "max_concurrent": 1}
+    config["access"] = {"required": False}
+    config["clients"] = {"lydia": {"key_hash": hash_of(KEY), "requests_per_minute": 20}}
     config["providers"]["tight"] = {**provider, "max_concurrent": 2, "max_pending": 4}
     return config
 
@@ -129,6 +133,16 @@ def test_no_more_wait_in_sum_than_may(pair: Workers, demo: DemoProvider) -> None
     answers = answered(connections)
     assert sum(b"200 OK" in each for each in answers) >= 6
     assert demo.stats()["peak_active"] == 2
+
+
+def test_a_client_may_ask_as_often_as_of_one_process(pair: Workers, demo: DemoProvider) -> None:
+    key = b"Authorization: Bearer %b\r\n" % KEY.encode() + CLOSE
+    asked = [open_request(pair, chat("demo:guard;first=0"), f"c-{n}", key) for n in range(26)]
+    answers = answered(asked)
+    assert sum(b"200 OK" in each for each in answers) == 20
+    refused = [each for each in answers if b" 429 " in each]
+    assert len(refused) == 6 and all(b"may ask 20 times a minute" in each for each in refused)
+    assert demo.stats()["total"] == 20
 
 
 def throughput(proxy: Proxy, model: str, clients: int) -> tuple[float, float]:

@@ -36,17 +36,19 @@ class ClientLimits:
     """What one client has asked for lately, and what it may.
 
     :param name: of the client, for messages.
+    :ivar concurrent_share: requests at once that may be here, where others come elsewhere; all of them where none do.
     :ivar under_way: its requests that are not over.
     :ivar refused: requests that a limit refused, by its name in the configuration.
     """
 
-    __slots__ = ("concurrent", "name", "refused", "requests", "tokens", "under_way")
+    __slots__ = ("concurrent", "concurrent_share", "name", "refused", "requests", "tokens", "under_way")
 
     def __init__(self, name: str, limits: Limits) -> None:
         self.name = name
         self.requests: SlidingWindow | None = None
         self.tokens: SlidingWindow | None = None
         self.concurrent: int | None = None
+        self.concurrent_share = 0
         self.under_way = 0
         self.refused: dict[str, int] = {}
         self.follow(limits)
@@ -56,6 +58,7 @@ class ClientLimits:
         self.requests = _followed(self.requests, limits.requests_per_minute)
         self.tokens = _followed(self.tokens, limits.tokens_per_minute)
         self.concurrent = limits.concurrent
+        self.concurrent_share = limits.concurrent or 0
 
     def enter(self, now: int, most: Tokens, catch_up: Callable[[], None]) -> int:
         """Count a request, which :meth:`leave` is to follow.
@@ -68,11 +71,11 @@ class ClientLimits:
         :raise TokenLimitExceeded: it may take more tokens than there are left.
         """
         requests, window, tokens = self.requests, self.tokens, 0
-        if self.concurrent is not None and self.under_way >= self.concurrent:
+        if self.concurrent is not None and self.under_way >= self.concurrent_share:
             raise self._busy(self.concurrent)
         if requests is not None:
             requests.advance(now)
-            if requests.used >= requests.limit:
+            if requests.used >= requests.share:
                 raise self._too_many(requests)
         if window is not None:
             window.advance(now)
@@ -80,9 +83,9 @@ class ClientLimits:
             if most.estimated and tokens > window.limit:
                 # It was skyproxy that supposed so much. A limit that is lower than that shall not refuse all.
                 tokens = max(most.prompt, window.limit)
-            if window.used + tokens > window.limit:
+            if window.used + tokens > window.share:
                 catch_up()
-                if window.used + tokens > window.limit:
+                if window.used + tokens > window.share:
                     raise self._too_much(window, tokens)
             window.add(tokens)
         if requests is not None:
@@ -123,9 +126,11 @@ class ClientLimits:
             found += _told(self.tokens, *_OF_TOKENS)
         return found
 
-    def _refused(self, limit: str, error: _E) -> _E:
+    def _refused(self, limit: str, error: _E, lacks: int | None = 1) -> _E:
         self.refused[limit] = self.refused.get(limit, 0) + 1
         error.fields = tuple(self.fields())
+        if lacks is not None:
+            error.lacks = limit, lacks
         return error
 
     def _busy(self, concurrent: int) -> RequestLimitExceeded:
@@ -158,7 +163,7 @@ class ClientLimits:
                 f"{begun}: {window.left} are left, and this request may take {tokens}. Try again in {seconds} s.",
                 retry_after=float(seconds),
             )
-        return self._refused("tokens_per_minute", error)
+        return self._refused("tokens_per_minute", error, tokens if tokens <= window.limit else None)
 
 
 _OF_REQUESTS = (b"X-RateLimit-Limit-Requests", b"X-RateLimit-Remaining-Requests", b"X-RateLimit-Reset-Requests")
@@ -179,5 +184,5 @@ def _followed(window: SlidingWindow | None, limit: int | None) -> SlidingWindow 
         return None
     if window is None:
         return SlidingWindow(limit)
-    window.limit = limit
+    window.limit = window.share = limit
     return window

@@ -14,13 +14,14 @@ class SlidingWindow:
     limit. All calls are told the time, which does not go back.
 
     :param limit: that the sum shall not exceed.
+    :ivar share: what of it may be counted here, where others count, too; all of it where there is nobody else.
     :ivar used: the sum, as of the last :meth:`advance`.
     """
 
-    __slots__ = ("_buckets", "_now", "limit", "used")
+    __slots__ = ("_buckets", "_now", "limit", "share", "used")
 
     def __init__(self, limit: int) -> None:
-        self.limit = limit
+        self.limit = self.share = limit
         self.used = 0
         self._buckets = [0] * _BUCKETS
         self._now = 0
@@ -61,7 +62,7 @@ class SlidingWindow:
     @property
     def left(self) -> int:
         """What may still be counted now."""
-        return max(0, self.limit - self.used)
+        return max(0, self.share - self.used)
 
     def free_after(self, amount: int) -> int:
         """Seconds after which there is place for *amount*, if nothing else comes: from 1 to 61."""

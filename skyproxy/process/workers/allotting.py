@@ -7,7 +7,7 @@ from typing import Any
 
 from skyproxy.process.workers import messages
 from skyproxy.process.workers.messages import Key
-from skyproxy.process.workers.permits import PLACES
+from skyproxy.process.workers.permits import BACKGROUND, PERMITS
 from skyproxy.shares.allotter import Allotter
 from skyproxy.shares.messages import Grant
 
@@ -37,6 +37,7 @@ class Allotting:
         self._limits = limits
         self._tell = tell
         self._allotters: dict[Key, Allotter] = {}
+        self._told: dict[tuple[Key, int], int] = {}
         self._changed: dict[Key, None] = {}
         self._soon: Any = None
         self._turns: dict[Key, None] = {}
@@ -50,11 +51,18 @@ class Allotting:
         """A worker is here, and wants something."""
         now, name = self._clock.seconds(), str(worker)
         self._heard[worker] = now
+        for key in claims.left:
+            self._leave(key, worker)
         for key, told, report in claims.reports:
-            limit = self._limits(key, told)
+            allotter = self._allotters.get(key)
+            # What a worker has said before is no news, when another one knows better.
+            if allotter is not None and self._told.get((key, worker)) == told:
+                limit = self._limits(key, allotter.limit)
+            else:
+                limit = self._limits(key, told)
             if limit is None:
                 continue
-            allotter = self._allotters.get(key)
+            self._told[key, worker] = told
             if allotter is None:
                 allotter = self._allotters[key] = Allotter(
                     limit,
@@ -63,7 +71,7 @@ class Allotting:
                     turn=TURN_SECONDS,
                     least=0,
                     tells_scarcity=True,
-                    asks=key[0] == PLACES,
+                    asks=key[0] not in (PERMITS, BACKGROUND),
                 )
             allotter.limit = limit
             allotter.report(report._replace(member=name), now)
@@ -88,9 +96,18 @@ class Allotting:
         """A worker has ended: what it had is for others at once."""
         self._heard.pop(worker, None)
         self._unanswered.pop(worker, None)
-        for allotter in self._allotters.values():
-            allotter.leave(str(worker))
+        for key in list(self._allotters):
+            self._leave(key, worker)
         self.renew()
+
+    def _leave(self, key: Key, worker: int) -> None:
+        self._told.pop((key, worker), None)
+        allotter = self._allotters.get(key)
+        if allotter is not None:
+            allotter.leave(str(worker))
+            self._changed[key] = None
+            if not allotter.members:
+                del self._allotters[key]
 
     def renew(self) -> None:
         """Limits may have changed."""

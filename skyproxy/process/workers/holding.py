@@ -60,10 +60,10 @@ class _Held:
     """One limit.
 
     :ivar told: what was wanted when the parent was told last, at *sent*; *aware*: whether others lacked something then.
-    :ivar share: what is lent.
+    :ivar limit: what the parent was told that it is; *share*: what is lent.
     """
 
-    __slots__ = ("aware", "holder", "lent", "sent", "share", "told")
+    __slots__ = ("aware", "holder", "lent", "limit", "sent", "share", "told")
 
     def __init__(self, lent: Lent, holder: Holder) -> None:
         self.lent = lent
@@ -71,6 +71,7 @@ class _Held:
         self.told: Want | None = None
         self.sent = 0.0
         self.aware = False
+        self.limit = lent.limit
         self.share = 0
 
     def apply(self, now: float) -> None:
@@ -83,6 +84,8 @@ class _Held:
     def has_news(self, now: float) -> bool:
         """Whether the parent is to hear of it at once."""
         if self.told is None:
+            return True
+        if self.lent.limit != self.limit:
             return True
         want = self.lent.want()
         if self.holder.has_news(now, want.in_use, want.interactive + want.background):
@@ -100,6 +103,7 @@ class _Held:
 
     def report(self, now: float) -> Report:
         """What to tell."""
+        self.limit = self.lent.limit
         # A later one is known by its time.
         self.told, self.sent, self.aware = self.lent.want(), max(now, self.sent + 1e-6), self.holder.scarce
         return self.holder.report(self.sent, *self.told)
@@ -124,6 +128,7 @@ class Holding:
         self._channel = channel
         self._held: dict[Key, _Held] = {}
         self._changed: dict[Key, None] = {}
+        self._left: list[Key] = []
         self._soon: Any = None
         self._beat: Any = None
         self._spare: Any = None
@@ -152,7 +157,8 @@ class Holding:
 
     def drop(self, key: Key) -> None:
         """There is no such limit any more."""
-        self._held.pop(key, None)
+        if self._held.pop(key, None) is not None:
+            self._left.append(key)
 
     def changed(self, keys: Iterable[Key]) -> None:
         """Something may have happened that the parent is to hear of: see in the next turn of the loop."""
@@ -210,7 +216,8 @@ class Holding:
 
     def _tell(self, reports: Iterable[tuple[Key, _Held]], now: float) -> None:
         told = tuple((key, held.lent.limit, held.report(now)) for key, held in reports)
-        self._channel.tell_now(messages.Claims(now, told))
+        left, self._left = tuple(self._left), []
+        self._channel.tell_now(messages.Claims(now, left, told))
 
     def _beats(self) -> None:
         self._beat = self._clock.callLater(BEAT_SECONDS, self._beats)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from skyproxy.access.limits.lent_limits import KINDS
 from skyproxy.process.workers import messages
 from skyproxy.process.workers.allotting import Allotting
 from skyproxy.process.workers.member import Member
@@ -94,5 +95,7 @@ class Lending:
 
     def _limit(self, key: messages.Key, told: int) -> int | None:
         kind, name = key
+        if kind in KINDS:
+            return told
         provider = self.providers().get(name)
         return None if provider is None else limit_of(kind, provider.guards.limiter, provider.config)

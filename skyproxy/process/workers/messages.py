@@ -160,10 +160,12 @@ class Claims(NamedTuple):
     """The worker is here, and wants these shares of limits; of all others as much as it has told before.
 
     :ivar sent: when, on its clock (seconds).
+    :ivar left: what it wants nothing of any more.
     :ivar reports: by what is limited, with the limit as the worker knows it.
     """
 
     sent: float
+    left: tuple[Key, ...]
     reports: tuple[tuple[Key, int, Report], ...]
 
 

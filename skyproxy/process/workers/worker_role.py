@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from skyproxy.access.budgets.budgets import Budgets
+from skyproxy.access.gate import Gate
+from skyproxy.access.identity import ClientIdentity
 from skyproxy.config import Config
 from skyproxy.http import Connections
 from skyproxy.http.loop.batches import Schedule
@@ -16,6 +19,7 @@ from skyproxy.process.endpoints import Balancers, Bound, Endpoints
 from skyproxy.process.role import Role
 from skyproxy.process.workers import messages
 from skyproxy.process.workers.adopting import REPORT_SECONDS, AdoptedEndpoints, CountedConnections
+from skyproxy.process.workers.client_shares import LentClients
 from skyproxy.process.workers.holding import Holding
 from skyproxy.process.workers.permits import LentPermits
 from skyproxy.process.workers.protocol import Channel
@@ -80,6 +84,9 @@ class WorkerRole(Role):
             changed=lambda: self._permits.changed(provider),
             learned=lambda limit: self._channel.tell(messages.Learned(provider, limit)),
         )
+
+    def gate(self, clock: Any, budgets: Budgets, clients: Callable[[], Iterable[ClientIdentity]]) -> Gate:
+        return LentClients(clock, self.holding).gate(budgets, clients)
 
     def built(self, config: Config, changes: tuple[Change, ...]) -> None:
         self._permits.follow(self.providers())
