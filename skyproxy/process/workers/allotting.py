@@ -17,11 +17,16 @@ LEASE_SECONDS = 2.0
 TURN_SECONDS = 0.015
 """Seconds for which units stay with a worker that uses them where another one has none at all."""
 
+RENEW_SECONDS = 0.2
+"""Seconds between two messages of a worker that renew its leases."""
+
 LOOK_SECONDS = 0.5
 """Seconds between two looks for workers that are not heard."""
 
 Limits = Callable[[Key, int], int | None]
 """Tells a limit, given what the worker takes it to be; None: there is no such limit."""
+
+_NO_ANSWER = messages.Granted(None, 0.0, False, ())
 
 
 class Allotting:
@@ -44,8 +49,9 @@ class Allotting:
         self._turn: Any = None
         self._look: Any = None
         self._heard: dict[int, float] = {}
-        self._unanswered: dict[int, tuple[float, bool]] = {}
-        """When those have sent their newest message that wait for an answer, and whether they are to tell all."""
+        self._renewed: dict[int, float] = {}
+        self._unanswered: dict[int, messages.Granted] = {}
+        """The answers, without grants, of those that wait for one."""
 
     def heard(self, worker: int, claims: messages.Claims) -> None:
         """A worker is here, and wants something."""
@@ -76,8 +82,13 @@ class Allotting:
             allotter.limit = limit
             allotter.report(report._replace(member=name), now)
             self._changed[key] = None
-        again = not all([each.renew(name, now) for each in self._allotters.values()])
-        self._unanswered[worker] = claims.sent, again
+        answer = messages.Granted(claims.sent, 0.0, False, ())
+        if worker not in self._renewed or now - self._renewed[worker] >= RENEW_SECONDS:
+            self._renewed[worker] = now
+            again = not all([each.renew(name, now) for each in self._allotters.values()])
+            self._unanswered[worker] = answer._replace(lease=LEASE_SECONDS, again=again)
+        else:
+            self._unanswered.setdefault(worker, answer)
         self._divide_soon()
         if self._look is None:
             self._look = self._clock.callLater(LOOK_SECONDS, self._look_for_lost)
@@ -95,6 +106,7 @@ class Allotting:
     def left(self, worker: int) -> None:
         """A worker has ended: what it had is for others at once."""
         self._heard.pop(worker, None)
+        self._renewed.pop(worker, None)
         self._unanswered.pop(worker, None)
         for key in list(self._allotters):
             self._leave(key, worker)
@@ -140,8 +152,7 @@ class Allotting:
             self._turn = self._clock.callLater(TURN_SECONDS, self._take_turns)
         unanswered, self._unanswered = self._unanswered, {}
         for worker, grants in sent.items():
-            answers, again = unanswered.get(worker, (None, False))
-            self._tell(worker, messages.Granted(answers, LEASE_SECONDS, again, tuple(grants)))
+            self._tell(worker, unanswered.get(worker, _NO_ANSWER)._replace(grants=tuple(grants)))
 
     def _take_turns(self) -> None:
         self._turn = None

@@ -128,6 +128,7 @@ class Holding:
         self._channel = channel
         self._held: dict[Key, _Held] = {}
         self._changed: dict[Key, None] = {}
+        self._scarce: dict[Key, None] = {}
         self._left: list[Key] = []
         self._soon: Any = None
         self._beat: Any = None
@@ -159,6 +160,7 @@ class Holding:
         """There is no such limit any more."""
         if self._held.pop(key, None) is not None:
             self._left.append(key)
+            self._scarce.pop(key, None)
 
     def changed(self, keys: Iterable[Key]) -> None:
         """Something may have happened that the parent is to hear of: see in the next turn of the loop."""
@@ -170,10 +172,11 @@ class Holding:
         """The parent has told something."""
         now = self._clock.seconds()
         if message.answers is not None:
-            self._heard_at, self._lease = now, message.lease
+            self._heard_at = now
             if message.again:
                 self._tell_all = True
-            else:
+            elif message.lease:
+                self._lease = message.lease
                 for held in self._held.values():
                     held.holder.renew(message.answers, message.lease)
         for key, limit, grant in message.grants:
@@ -186,11 +189,15 @@ class Holding:
             if known is not None:
                 known.apply(now)
                 known.aware = known.aware and known.holder.scarce
+                if known.holder.scarce:
+                    self._scarce[key] = None
+                else:
+                    self._scarce.pop(key, None)
                 if grant.answers == known.sent and known.told is not None:
                     known.lent.answered(known.told, known.holder.due)
                 self._changed[key] = None
         self._tell_news()
-        if self._spare is None and any(held.holder.scarce for held in self._held.values()):
+        if self._spare is None and self._scarce:
             self._spare = self._clock.callLater(SPARE_SECONDS, self._give_back)
 
     def stop(self) -> None:
@@ -232,9 +239,10 @@ class Holding:
         self._spare = None
         now = self._clock.seconds()
         given = []
-        for key, held in self._held.items():
+        for key in self._scarce:
+            held = self._held[key]
             holder = held.holder
-            if holder.scarce and holder.is_leased(now) and held.share:
+            if holder.is_leased(now) and held.share:
                 want = held.lent.want()
                 keep = max(want.in_use, want.interactive + want.background)
                 if keep < held.share:
@@ -243,5 +251,5 @@ class Holding:
                     given.append((key, held))
         if given:
             self._tell(given, now)
-        if any(held.holder.scarce and held.share for held in self._held.values()):
+        if any(self._held[key].share for key in self._scarce):
             self._spare = self._clock.callLater(SPARE_SECONDS, self._give_back)

@@ -131,7 +131,8 @@ class Granted(NamedTuple):
     """Shares of limits.
 
     :ivar answers: :attr:`Claims.sent` of the newest that this answers; None: it answers none.
-    :ivar lease: seconds for which from then on all shares of the worker hold, those too that do not stand here.
+    :ivar lease: seconds for which all shares of the worker hold from then on, also those that do not stand here; 0.0:
+        it renews none of those.
     :ivar again: the worker was not heard for so long that it is to tell all.
     :ivar grants: by what is limited, with the limit.
     """
