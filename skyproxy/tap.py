@@ -183,8 +183,9 @@ class Launch:
             raise SystemExit(f"skyproxy: the configuration cannot be used:\n{error}") from None
         workers = self.workers(config, alone=kind is not None)
         self.prepare()
+        shared = workers > 1 or self._predecessor is not None
         logging = build_logging(
-            config, self._twistd, self._cwd, self._reactor, without_terminal=self._text, shared=workers > 1
+            config, self._twistd, self._cwd, self._reactor, without_terminal=self._text, shared=shared
         )
         open_log(logging, self._owner)
         before = self._predecessor

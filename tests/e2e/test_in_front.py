@@ -57,7 +57,7 @@ class HaProxy(Front):
             (r"bind :443 .*", f"bind 127.0.0.1:{port}"),
             (r"server one \S+", f"server one 127.0.0.1:{ports[0]}"),
             (r"server two \S+", f"server two 127.0.0.1:{ports[1]}"),
-            (r"inter 1s", "inter 200ms"),
+            (r"inter 1s", "inter 500ms"),
         )
         super().__init__(cwd, "haproxy.cfg", text, ["haproxy", "-db", "-f", "haproxy.cfg"], port)
 
@@ -85,20 +85,20 @@ class Nginx(Front):
 
 @pytest.mark.skipif(shutil.which("haproxy") is None, reason="there is no HAProxy: apt-get install haproxy")
 def test_haproxy(start: Starter, demo: DemoProvider) -> None:
-    config = config_for(demo, {"stop_delay": "3s", "drain_timeout": "60s"}, max_concurrent=100)
+    config = config_for(demo, {"stop_delay": "5s", "drain_timeout": "60s"}, max_concurrent=100)
     config["access"] = TRUST
     listen = ("--listen", "haproxy:tcp:0:interface=127.0.0.1")
     one: Proxy = start(Proxy, config, *listen)
     two: Upgraded = start(Upgraded, config, *listen)
     front: Front = start(HaProxy, one.address[1], two.address[1])
-    load = Load(front.address)
+    load = Load(front.address, 2)
     try:
-        load.until(lambda: load.answered >= 200, "both are asked")
+        load.until(lambda: load.answered >= 100, "both are asked")
         assert one.records("Upstream request completed") and two.records("Upstream request completed")
         assert one.stop() == 0
         assert two.upgrade()["good"]
         answered = load.answered
-        load.until(lambda: load.answered >= answered + 200, "the new one is asked")
+        load.until(lambda: load.answered >= answered + 100, "the new one is asked")
     finally:
         load.end()
     assert set(load.seen) == {"whole"}, load.seen
@@ -112,12 +112,12 @@ def test_nginx(start: Starter, demo: DemoProvider) -> None:
     config["access"] = TRUST
     proxy: Upgraded = start(Upgraded, config)
     front: Front = start(Nginx, proxy.address[1])
-    load = Load(front.address)
+    load = Load(front.address, 2)
     try:
-        load.until(lambda: load.answered >= 200, "it is asked")
+        load.until(lambda: load.answered >= 100, "it is asked")
         assert proxy.upgrade()["good"]
         answered = load.answered
-        load.until(lambda: load.answered >= answered + 200, "the new one is asked")
+        load.until(lambda: load.answered >= answered + 100, "the new one is asked")
     finally:
         load.end()
     assert set(load.seen) == {"whole"}, load.seen

@@ -56,9 +56,9 @@ class Upgraded(Proxy):
         found: Running = eventually(find, "a process answers commands")
         return found
 
-    def upgrade(self, seconds: float = PATIENCE) -> dict[str, Any]:
+    def upgrade(self, seconds: float = 5 * PATIENCE) -> dict[str, Any]:
         """What is told of an upgrade that is asked for at the admin socket."""
-        return self.running().ask("POST", "/api/upgrade", {"seconds": seconds}, 10 * PATIENCE)[1]
+        return self.running().ask("POST", "/api/upgrade", {"seconds": seconds}, 15 * PATIENCE)[1]
 
     def signalled(self) -> int:
         """The process that serves after a signal has asked for an upgrade."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from signal import SIGKILL
 from typing import Any, NamedTuple
 
 from twisted.internet.error import ProcessExitedAlready
@@ -111,7 +111,7 @@ class Successor(ProcessProtocol):
         # A daemon is no child of this process.
         if self.pid is not None and hears and not self._is_over:
             with suppress(OSError):
-                os.kill(self.pid, SIGKILL)
+                os.kill(self.pid, signal.SIGKILL)
 
     def _hears(self, word: str, told: dict[str, Any]) -> None:
         if word == "began" and isinstance(told.get("pid"), int):
