@@ -58,6 +58,7 @@ class Link(Factory):
     :param usable: called with it when commands can be sent.
     :param failed: called with what is wrong when there is no connection, or no longer.
     :param heard: called with a channel, and a message in it.
+    :param chance: gives a number from 0 to 1, by which tries of several machines are spread.
     :ivar protocol: None: there is no connection.
     """
 
@@ -73,12 +74,14 @@ class Link(Factory):
         usable: Callable[[Any], None],
         failed: Callable[[str], None],
         heard: Callable[[bytes, bytes], None] = lambda channel, message: None,
+        chance: Callable[[], float] = random,
     ) -> None:
         self._reactor = reactor
         self._made = made
         self._usable = usable
         self._failed = failed
         self.heard = heard
+        self._chance = chance
         self.protocol: Any = None
         self._open: Any = None
         # The reason is known already, and is not that the connection was closed then.
@@ -163,7 +166,7 @@ class Link(Factory):
             return
         slowest = _SLOWEST_USELESS if self._useless > self._failures else _SLOWEST
         seconds = min(slowest, 0.05 * 2.0 ** min(max(self._failures, self._useless), 8))
-        self._trying = self._reactor.callLater(seconds * (0.75 + 0.25 * random()), self.start)
+        self._trying = self._reactor.callLater(seconds * (0.75 + 0.25 * self._chance()), self.start)
 
     def _ready(self, protocol: Any) -> None:
         self.protocol = protocol
