@@ -23,6 +23,7 @@ class Leading:
     What only renews a lease waits for the next :meth:`beat`; another share goes at once.
 
     :param lost: called when it is found that this machine does not lead any more.
+    :ivar until: when it does not any more, if the store does not say so again.
     """
 
     def __init__(self, clock: Clock, store: Store, leader: Leader, lost: Callable[[], None]) -> None:
@@ -34,13 +35,14 @@ class Leading:
         self._sent_at = -_GAP
         self._call: Any = None
         self._over = False
+        self.until = clock.seconds()
 
     def heard(self, message: bytes) -> None:
         """Take a report."""
         report = report_of(message)
-        if report is None or self._over:
-            return
         now = self._clock.seconds()
+        if report is None or self._over or now >= self.until:
+            return
         self._leader.hear(report, now)
         if self._call is None:
             self._call = self._clock.callLater(max(_SOON, self._sent_at + _GAP - now), self._answer)
@@ -73,7 +75,7 @@ class Leading:
         return news
 
     def _send(self) -> None:
-        if not self._waiting:
+        if not self._waiting or self._clock.seconds() >= self.until:
             return
         waiting, self._waiting = self._waiting, {}
         self._sent_at = self._clock.seconds()

@@ -75,7 +75,9 @@ class Machine:
         self._early: MachineGrants | None = None
         self._leading: Leading | None = None
         self._pace = Pace(clock, self._tick)
-        self._asking = self._stopped = False
+        # Since when a report waits for its answer.
+        self._asking: float | None = None
+        self._stopped = False
 
     def begin(self) -> None:
         """Meet the others from now on."""
@@ -143,10 +145,13 @@ class Machine:
         now = self._clock.seconds()
         self._apply(now)
         self._trouble.look(now, well=self.is_leased)
+        if self._leading is not None and self._leading.until <= now:
+            # Another one may lead by now, and much may be as nobody knew.
+            self._lead_no_more()
         if self._leading is not None:
             self._leading.beat()
-        if not self._asking:
-            self._asking = True
+        if self._asking is None:
+            self._asking = now
             limits = {name: self._wants(limit, now) for name, limit in self._limits.items()}
             report = MachineReport(self._name, self._follows, now, limits)
             self._store.tick(report.encoded(), self._ticked)
@@ -157,8 +162,8 @@ class Machine:
         return Wants(limit.use.whole, report.grant, report.held, report.interactive, report.background)
 
     def _ticked(self, tick: Tick | str) -> None:
-        self._asking = False
-        if self._stopped:
+        sent, self._asking = self._asking, None
+        if self._stopped or sent is None:
             return
         if isinstance(tick, str):
             self._trouble.why = tick
@@ -168,6 +173,8 @@ class Machine:
             self._lead_no_more()
         elif tick.took or self._leading is None:
             self._begin_to_lead(tick)
+        if self._leading is not None:
+            self._leading.until = sent + self._terms.leads
         if tick.leader != self._follows:
             self._follows = tick.leader
             if tick.leader != self._name:

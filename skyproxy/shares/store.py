@@ -12,7 +12,8 @@ class Tick(NamedTuple):
     :ivar leader: the machine that leads; empty: none does.
     :ivar took: whether this machine has begun to lead just now. Then it is to know:
     :ivar others: machines that may have a share, for all that the store knows.
-    :ivar fresh: the store may have forgotten some: it was started, or emptied, not long ago.
+    :ivar fresh: there may be more of them: the store was started, or emptied, not long ago, or has heard nobody for the
+        time of a lease, as if it had stood still.
     """
 
     leader: str

@@ -37,7 +37,7 @@ class RedisStore:
         self._terms = terms
         # Channels are those of all databases of a Redis.
         prefix = f"skyproxy:{login.get('dbid') or 0}:{{shares}}:"
-        self._keys = [prefix + "leader", prefix + "machines", prefix + "known"]
+        self._keys = [prefix + "leader", prefix + "machines", prefix + "heard"]
         self._reports = prefix + "reports"
         self._grants = prefix + "to:"
         options = {**login, "charset": None, "convertNumbers": False}
@@ -115,7 +115,7 @@ class RedisStore:
         if self._commands.protocol is None:
             over(None)
             return
-        asked = self._commands.protocol.eval(LEAVE, self._keys[:2], [self._name, message, self._reports])
+        asked = self._commands.protocol.eval(LEAVE, self._keys, [self._name, message, self._reports])
         asked.addTimeout(_LEAVE_SECONDS, self._reactor).addBoth(over)
 
     # The connections.

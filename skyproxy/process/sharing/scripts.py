@@ -1,14 +1,16 @@
 """What Redis does at one go, in Lua. Redis 5 or later, or Valkey, runs it.
 
 Keys: the machine that leads (a text that ends by itself); the machines that may have a share (a sorted set, by when
-that is over at the latest); and a mark that the store was not emptied. Times are milliseconds of the store's clock, and
-are compared with nothing else.
+that is over at the latest); and when one of them was last heard, or that the last one has left. Times are milliseconds
+of the store's clock, and are compared with nothing else.
 """
 
 from __future__ import annotations
 
 LATE_MS = 1000
 """Milliseconds after which what a machine has sent is no news any more: the store, or the network, stood still."""
+
+LEFT = "left"
 
 TICK = f"""
 local name, report, channel = ARGV[1], ARGV[2], ARGV[3]
@@ -18,8 +20,8 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if expected > 0 and now - expected > {LATE_MS} then
   return {{now}}
 end
-local known = redis.call('EXISTS', KEYS[3])
-redis.call('SET', KEYS[3], '1', 'PX', 86400000)
+local heard = redis.call('GET', KEYS[3])
+redis.call('SET', KEYS[3], now, 'PX', 86400000)
 redis.call('ZADD', KEYS[2], now + lease, name)
 redis.call('PEXPIRE', KEYS[2], 86400000)
 local leader = redis.call('GET', KEYS[1])
@@ -31,7 +33,8 @@ if not leader then
   others = redis.call('ZRANGE', KEYS[2], 0, -1)
   local server = redis.pcall('INFO', 'server')
   local up = type(server) == 'string' and tonumber(string.match(server, 'uptime_in_seconds:(%d+)')) or 0
-  if known == 0 or up * 1000 <= lease + 1000 then
+  -- Machines that could not be heard go on without leases, and are not among the others.
+  if not heard or (heard ~= '{LEFT}' and now - heard > lease) or up * 1000 <= lease + 1000 then
     fresh = 1
   end
 elseif leader == name then
@@ -57,12 +60,15 @@ return 1
 """
 """The machine that leads sends grants. Key: the first. Arguments: its name; then a channel and a message, each."""
 
-LEAVE = """
+LEAVE = f"""
 redis.call('ZREM', KEYS[2], ARGV[1])
+if redis.call('EXISTS', KEYS[2]) == 0 then
+  redis.call('SET', KEYS[3], '{LEFT}', 'PX', 86400000)
+end
 if redis.call('GET', KEYS[1]) == ARGV[1] then
   redis.call('DEL', KEYS[1])
 end
 redis.call('PUBLISH', ARGV[3], ARGV[2])
 return 1
 """
-"""A machine says goodbye. Keys: the first two. Arguments: its name; the message, and the channel for it."""
+"""A machine says goodbye. Keys: those above. Arguments: its name; the message, and the channel for it."""

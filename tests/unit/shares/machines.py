@@ -39,7 +39,8 @@ class Meeting:
         """As FLUSHALL does."""
         self.leader, self.leads_until = "", 0.0
         self.machines: dict[str, float] = {}
-        self.known = False
+        self.heard: float | None = None
+        self.left = False
 
     def later(self, call: Callable[..., Any], *arguments: Any) -> None:
         self.clock.callLater(self.random.uniform(0.0005, self.delay), call, *arguments)
@@ -54,14 +55,16 @@ class Meeting:
         self.commands += 1
         if now >= self.leads_until:
             self.leader = ""
-        known, self.known = self.known, True
+        heard, self.heard = self.heard, now
+        left, self.left = self.left, False
         self.machines[name] = now + TERMS.lease
         took, others, fresh = False, (), False
         if not self.leader:
             self.leader, took = name, True
             self.machines = {each: until for each, until in self.machines.items() if until > now}
             others = tuple(self.machines)
-            fresh = not known or now - self.began <= TERMS.lease + 1
+            silent = heard is None or (not left and now - heard > TERMS.lease)
+            fresh = silent or now - self.began <= TERMS.lease + 1
         if self.leader == name:
             self.leads_until = now + TERMS.leads
         for each in self.places.values():
@@ -142,6 +145,7 @@ class Place:
             if meeting.leader == self.name:
                 meeting.leader = ""
             meeting.machines.pop(self.name, None)
+            meeting.left = not meeting.machines
             for each in meeting.places.values():
                 if each.hears_reports:
                     meeting.publish(each.name, lambda listener, message: listener.heard(message), message)

@@ -130,6 +130,32 @@ class MachineTests(SynchronousTestCase):
         )
         self.assertEqual(sum(world.shares), 25)
 
+    def test_a_store_that_stands_still_and_goes_on(self) -> None:
+        world = World(25, 3)
+        for seconds in (1.0, 2.5, 3.5, 6.0, 20.0):
+            world.run(4.0)
+            for each in world.requests.values():
+                each.ask(int(60 * seconds))
+                # They do not report all at once.
+                world.run(0.16)
+            world.meeting.is_down = True
+            self.assertLessEqual(world.run(seconds), 25, seconds)
+            world.meeting.is_down = False
+            self.assertLessEqual(world.run(8.0), 25, seconds)
+            for each in world.requests.values():
+                each.waiting.clear()
+
+    def test_one_that_was_killed_and_starts_anew_waits_for_others_a_moment(self) -> None:
+        world = World(10, 1)
+        world.run(3.0)
+        world.kill("m0")
+        world.run(10.0)
+        world.add("m1")
+        world.run(1.0)
+        self.assertEqual(world.shares, [0])
+        world.run(1.2)
+        self.assertEqual(world.shares, [10])
+
     def test_where_machines_stop_without_a_store(self) -> None:
         world = World(25, 2, "stop")
         world.run(3.0)
