@@ -16,6 +16,9 @@ from skyproxy.process.upgrade.outcome import SILENT_SECONDS, Outcome
 _log = Logger()
 _audit = Logger(namespace=NAMESPACE)
 
+TAKE_SECONDS = 10.0
+"""Seconds that a process which is ready has to take over: nobody accepts connections meanwhile."""
+
 
 class New(Protocol):
     """See :class:`~skyproxy.process.upgrade.successor.Successor`."""
@@ -94,7 +97,7 @@ class Upgrade:
             self._fail(f"it cannot be started: {error.strerror or error}")
             return done
         _log.info("An upgrade begins: a new process starts", pid=self._new.pid)
-        self._wait()
+        self._wait(seconds)
         return self._done
 
     def cancel(self) -> None:
@@ -112,8 +115,9 @@ class Upgrade:
     def _heard(self, word: str, told: dict[str, Any]) -> None:
         if self._new is None:
             return
-        self._wait()
+        self._wait(self._seconds)
         if word == "ready" and not self._paused:
+            self._wait(min(self._seconds, TAKE_SECONDS))
             self._paused, self._version = True, str(told.get("version", ""))
             self._new.say("go", **self._old.pause(self._new.pid or 0))
         elif word == "taken" and self._paused:
@@ -133,9 +137,9 @@ class Upgrade:
         if self._new is not None:
             self._fail(reason)
 
-    def _late_call(self) -> None:
+    def _is_late(self, seconds: float) -> None:
         self._late = None
-        self._fail(f"the new process has said nothing for {self._seconds:g} seconds")
+        self._fail(f"the new process has said nothing for {seconds:g} seconds")
 
     def _fail(self, reason: str) -> None:
         self._stop_waiting()
@@ -149,9 +153,9 @@ class Upgrade:
         _log.error("The upgrade failed, the old process serves on: {reason}", reason=reason)
         self._done.callback(Outcome(problem=reason))
 
-    def _wait(self) -> None:
+    def _wait(self, seconds: float) -> None:
         self._stop_waiting()
-        self._late = self._reactor.callLater(self._seconds, self._late_call)
+        self._late = self._reactor.callLater(seconds, self._is_late, seconds)
 
     def _stop_waiting(self) -> None:
         late, self._late = self._late, None

@@ -114,15 +114,19 @@ class Predecessor:
         parts = self._service.parts
         self.notifier.waits = False
         changes = from_plain(told.get("changes"))
-        if changes:
-            parts.operations.inherit(changes)
+        try:
+            if changes:
+                parts.operations.inherit(changes)
+        except Exception:
+            _log.failure("What was changed by hand could not be taken over")
         self._keep_errors()
         self._keep_pid_file()
-        self.inherited.lock()
-        self.inherited.close_others()
         parts.endpoints.resume()
         self.notifier.ready()
         self._control.say("taken")
+        # Until now the old one might have gone on, with these.
+        self.inherited.lock()
+        self.inherited.close_others()
         _log.info("Taken over from another process", pid=self._pid, version=self._version)
 
     def _keep_errors(self) -> None:

@@ -68,9 +68,14 @@ class Inherited:
                 port.lockFile.locked = True
 
     def close_others(self) -> None:
-        """Let go of the sockets that no endpoint wants any more."""
-        for _, each in self._sockets:
+        """Let go of the sockets that no endpoint wants any more, and of their files."""
+        for endpoint, each in self._sockets:
+            name = _name(each)
             each.close()
+            if endpoint.startswith("unix:") and isinstance(name, str) and os.path.isabs(name):
+                for file in (name, f"{name}.lock"):
+                    with suppress(OSError):
+                        os.unlink(file)
         self._sockets = []
 
 

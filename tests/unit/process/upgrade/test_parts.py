@@ -190,6 +190,22 @@ class InheritedTests(SynchronousTestCase):
         self.inherited.close_others()
         self.assertEqual((self.one.fileno() >= 0, self.other.fileno()), (True, -1))
 
+    def test_the_files_of_what_nobody_wants_go(self) -> None:
+        folder = Path(mkdtemp())
+        self.addCleanup(rmtree, folder)
+        kept, gone = folder / "kept.sock", folder / "gone.sock"
+        sockets = []
+        for path in (kept, gone):
+            bound = socket.socket(socket.AF_UNIX)
+            self.addCleanup(bound.close)
+            bound.bind(str(path))
+            os.symlink("1", f"{path}.lock")
+            sockets.append((f"unix:{path}", bound))
+        inherited = Inherited(sockets)
+        inherited.take(f"unix:{kept}")
+        inherited.close_others()
+        self.assertEqual({each.name for each in folder.iterdir()}, {"kept.sock", "kept.sock.lock"})
+
 
 class PidFileTests(SynchronousTestCase):
     """skyproxy.process.upgrade.pid_file"""
