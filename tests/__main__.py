@@ -40,6 +40,7 @@ NOT_ON_STOCK_WIRE = {
         "Twisted's channel closes who has not asked yet"
     ),
     "--ignore=tests/e2e/test_upgrade.py": "Twisted's channel closes connections of which it has not said that they end",
+    "--ignore=tests/e2e/test_in_front.py": "likewise",
     "--ignore-glob=tests/e2e/test_page*.py": "what it tells of the process does not depend on HTTP",
     **{
         f"--ignore=tests/e2e/test_{name}.py": "likewise"
