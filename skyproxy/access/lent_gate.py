@@ -50,11 +50,9 @@ class LentGate(Gate):
         self._changed(limits, kind)
         return place.addTimeout(_ANSWER_SECONDS, self._clock, lambda _, __: None)
 
-    def forget_idle(self) -> list[str]:
-        """Let go of clients that have asked for nothing in the last minute; their names."""
-        before = set(self._clients)
-        self._forget()
-        return [name for name in before if name not in self._clients]
+    def idle(self) -> list[str]:
+        """The clients that have asked for nothing in the last minute."""
+        return [name for name, (limits, _) in self._clients.items() if limits.is_idle(self.second)]
 
     def _made(self, client: ClientIdentity) -> ClientLimits:
         return LentLimits(client.name, client.limits, self._followed)

@@ -18,7 +18,7 @@ from skyproxy.access.keys import hash_of, new_key
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.findings import Findings
 from tests.e2e.processes import PATIENCE, DemoProvider, Proxy, eventually
-from tests.e2e.raw import chat, open_request, read_all, send_request
+from tests.e2e.raw import call, chat, open_request, read_all, send_request
 from tests.e2e.test_workers import CLOSE, Workers
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="connections cannot be passed there")
@@ -143,6 +143,11 @@ def test_a_client_may_ask_as_often_as_of_one_process(pair: Workers, demo: DemoPr
     refused = [each for each in answers if b" 429 " in each]
     assert len(refused) == 6 and all(b"may ask 20 times a minute" in each for each in refused)
     assert demo.stats()["total"] == 20
+    told = call(pair, "GET", "/api/budgets").json()["limits"]
+    assert [each["client"] for each in told] == ["lydia"]
+    assert told[0]["requests_per_minute"] == {"limit": 20, "used": 20, "left": 0}
+    assert told[0]["refused"] == {"requests_per_minute": 6}
+    assert pair.metrics()['skyproxy_limit_refusals_total{client="lydia",limit="requests_per_minute"}'] == 6
 
 
 def throughput(proxy: Proxy, model: str, clients: int) -> tuple[float, float]:

@@ -63,6 +63,7 @@ class LentClients:
         return int(self._clock.seconds())
 
     def _changed(self, limits: LentLimits, kind: str) -> None:
+        self._follow(limits)
         self._holding.changed([(kind, limits.name)])
 
     def _follow(self, limits: LentLimits) -> None:
@@ -82,9 +83,12 @@ class LentClients:
 
     def _sweep(self) -> None:
         assert self._gate is not None
-        for name in self._gate.forget_idle():
+        for name in self._gate.idle():
             held = self._held.pop(name, None)
-            self._drop(name, () if held is None else held[1])
+            if held is not None:
+                self._drop(name, held[1])
+                for kind in held[1]:
+                    held[0].lend(kind, 0, self._second())
         self._sweeping = bool(self._held)
         if self._sweeping:
             self._clock.callLater(SWEEP_SECONDS, self._sweep)

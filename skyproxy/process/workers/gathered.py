@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from skyproxy.process.workers.merging import merged_lag, merged_provider
-from skyproxy.process.workers.state import CounterKey, ProviderState, WorkerState
+from skyproxy.process.workers.state import ClientState, CounterKey, ProviderState, WorkerState
 from skyproxy.telemetry.distribution import Summary
 from skyproxy.telemetry.requests.facts import Facts
 
@@ -100,6 +100,10 @@ class Gathered:
         if name == "sqlite":
             return max(sizes, default=(0, 0))
         return sum(entries for entries, _ in sizes), sum(size for _, size in sizes)
+
+    def clients(self) -> list[ClientState]:
+        """The limits of clients, as each worker sees them."""
+        return [client for each in self._states() for client in each.clients]
 
     def process(self) -> dict[str, float]:
         """Figures of the processes, added up."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 
+from skyproxy.access.budgets.budgets import Budgets
+from skyproxy.access.gate import Gate
+from skyproxy.access.identity import ClientIdentity
 from skyproxy.config import Config
 from skyproxy.http.loop.socket_budget import Sockets
 from skyproxy.log.live_lines import LiveLines
@@ -42,6 +45,7 @@ from skyproxy.process.workers.shared import (
     SharedStores,
     SharedTraces,
 )
+from skyproxy.process.workers.shared_gate import SharedGate
 from skyproxy.process.workers.shared_provider import SharedProvider
 from skyproxy.shares.use import Use
 from skyproxy.telemetry.requests.facts import Facts
@@ -125,6 +129,9 @@ class ParentRole(Role):
 
     def clients_changed(self) -> Deferred[int]:
         return self.crew.sum_of(messages.Clients())
+
+    def gate(self, clock: Any, budgets: Budgets, clients: Callable[[], Iterable[ClientIdentity]]) -> Gate:
+        return SharedGate(clock, budgets, clients, self.gathered)
 
     def sources(self, sources: Sources) -> Sources:
         own_lost = sources.log_dropped

@@ -37,6 +37,15 @@ class ProviderState(NamedTuple):
     deployments: tuple[DeploymentState, ...]
 
 
+class ClientState(NamedTuple):
+    """The limits of one client: each with what is used of it; None: there is no such limit."""
+
+    name: str
+    requests: tuple[int | None, int]
+    tokens: tuple[int | None, int]
+    concurrent: tuple[int | None, int]
+
+
 class WorkerState(NamedTuple):
     """One worker.
 
@@ -56,6 +65,7 @@ class WorkerState(NamedTuple):
     providers: Mapping[str, ProviderState]
     stores: Mapping[str, tuple[int, int]]
     process: Mapping[str, float]
+    clients: tuple[ClientState, ...] = ()
 
 
 def provider_state(provider: Provider) -> ProviderState:

@@ -20,6 +20,7 @@ from skyproxy.process.span_export import stop_tracing
 from skyproxy.process.workers import messages
 from skyproxy.process.workers.news import Found, Known, Seen
 from skyproxy.process.workers.protocol import Channel
+from skyproxy.process.workers.shared_gate import client_states
 from skyproxy.process.workers.state import CounterKey, WorkerState, provider_counters, provider_state
 from skyproxy.process.workers.worker_role import WorkerRole
 from skyproxy.upstream.exchange.provider import Provider
@@ -178,6 +179,8 @@ class Worker:
         counters |= {("evicted", name): store.statistics.evicted for name, store in sources.stores.items()}
         counters |= {("door", reason): count for reason, count in sources.refused_doors.items()}
         counters |= {("traces", "lost", reason): count for reason, count in sources.traces.lost.items()}
+        for each in parts.gate.limits():
+            counters |= {("limited", each.name, limit): count for limit, count in each.refused.items()}
         counters["traces", "exported"] = sources.traces.exported
         counters["traces", "rejected"] = sources.traces.rejected_spans
         counters["budget", "requests"] = budget.requests
@@ -200,6 +203,7 @@ class Worker:
             {name: provider_state(each) for name, each in providers.items()},
             {name: (store.statistics.entries, store.statistics.bytes) for name, store in sources.stores.items()},
             process,
+            tuple(client_states(parts.gate)),
         )
 
     def _want_lines(self, wanted: bool) -> None:

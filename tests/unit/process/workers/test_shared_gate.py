@@ -1,0 +1,54 @@
+"""The parent shows the limits of clients as all workers together see them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.access.gate import Gate
+from skyproxy.access.report import report
+from skyproxy.process.workers.gathered import Gathered
+from skyproxy.process.workers.shared_gate import SharedGate, client_states
+from tests.unit.process.workers.test_client_shares import client
+from tests.unit.process.workers.test_gathered import state
+
+
+class SharedGateTests(SynchronousTestCase):
+    def test_what_is_used_in_all(self) -> None:
+        clock = Clock()
+        clock.advance(1000)
+        budgets: Any = SimpleNamespace(
+            catch_up=lambda: None,
+            now=clock.seconds,
+            know=lambda _: None,
+            accounts=list,
+            store=SimpleNamespace(path=None, is_open=True, trouble=SimpleNamespace(reason=None, fails_open=False)),
+        )
+        gathered = Gathered(clock.seconds)
+        gates = [Gate(budgets, clock.seconds) for _ in range(2)]
+        limited = client(requests_per_minute=10, concurrent=4)
+        for gate, requests in zip(gates, (3, 1), strict=True):
+            for _ in range(requests):
+                gate.enter(limited, lambda: SimpleNamespace(prompt=1, completion=0, estimated=False))  # type: ignore[arg-type,return-value]
+        shared = SharedGate(clock, budgets, lambda: (), gathered)
+        self.assertEqual(list(shared.limits()), [])
+        for number, gate in enumerate(gates):
+            told = state({("limited", "lydia", "concurrent"): 2.0})._replace(clients=tuple(client_states(gate)))
+            gathered.take(number, told)
+        (shown,) = report(shared)["limits"]
+        self.assertEqual(
+            shown,
+            {
+                "client": "lydia",
+                "requests_per_minute": {"limit": 10, "used": 4, "left": 6},
+                "tokens_per_minute": None,
+                "concurrent": {"limit": 4, "used": 4},
+                "refused": {"concurrent": 4},
+            },
+        )
+        # What has been refused stays so when a worker has ended.
+        gathered.lost(0)
+        self.assertEqual(report(shared)["limits"][0]["refused"], {"concurrent": 4})
