@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from zope.interface import implementer
@@ -38,7 +38,10 @@ class SentinelEndpoint:
         for sentinel in list(self._sentinels):
             try:
                 place = await self._ask(sentinel)
+            except CancelledError:
+                raise
             except Exception:
+                # Whatever is wrong with it, there may be another one.
                 place = None
             if place is not None:
                 # The next time the one that knew is the first to be asked.

@@ -1,0 +1,83 @@
+"""What a process shares with other machines, and under which names."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+from unittest import SkipTest
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.config import ProxySettings
+from skyproxy.http.client.trust import Roots
+from skyproxy.process.role import Role
+from skyproxy.process.shared_limits import SharedLimits
+from skyproxy.process.workers.allotting import Allotting
+from skyproxy.process.workers.lending import LentShare
+from skyproxy.process.workers.messages import Claims
+from skyproxy.process.workers.worker_role import WorkerRole
+from skyproxy.shares.messages import Report
+from skyproxy.upstream.guards.concurrency import Limiter
+
+try:
+    from skyproxy.process.sharing.sharing import limit_of
+except ImportError:
+    raise SkipTest("needs the extra: pip install 'skyproxy[redis]'") from None
+
+
+class Named:
+    """A provider."""
+
+    def __init__(self, name: str, base_url: str) -> None:
+        self.config = self
+        self.name, self.base_url = name, base_url
+
+
+class SharedLimitsTests(SynchronousTestCase):
+    def made(self, role: Any, **settings: str) -> SharedLimits:
+        return SharedLimits(Clock(), ProxySettings(**settings), Roots({}), role, dict)
+
+    def test_without_a_store_there_is_nothing(self) -> None:
+        role = Role()
+        shared = self.made(role)
+        self.assertEqual((shared.built, shared.leased(), shared.stop()), (role.built, None, None))
+
+    def test_a_worker_leaves_it_to_its_parent(self) -> None:
+        role = Role()
+        role.is_machine = WorkerRole.is_machine
+        self.assertIsNone(self.made(role, shared="redis://127.0.0.1:1").leased())
+
+    def test_with_a_store_it_is_leased_when_others_say_so(self) -> None:
+        self.assertIs(self.made(Role(), shared="redis://127.0.0.1:1").leased(), True)  # there is nothing to be leased
+
+    def test_what_is_one_provider_for_all(self) -> None:
+        def name(*named: str) -> str:
+            return limit_of(Named(*named))  # type: ignore[arg-type]
+
+        far = "https://api.example/v1"
+        self.assertEqual(name("a", far), name("a", far))
+        self.assertNotEqual(name("a", far), name("b", far))
+        self.assertNotEqual(name("a", far), name("a", "https://api.example/v2"))
+        self.assertNotIn(platform.node(), name("a", far))
+        # That of each machine is its own.
+        for near in ("http://127.0.0.1:11434/v1", "http://localhost:11434/v1", "http://[::1]:11434/v1"):
+            self.assertTrue(name("a", near).endswith(f" on {platform.node()}"))
+        self.assertNotIn(" on ", name("a", "http://192.168.1.2:11434/v1"))
+
+
+class LentShareTests(SynchronousTestCase):
+    def test_what_workers_may_use_and_want(self) -> None:
+        clock, granted = Clock(), []
+        limiter = Limiter(clock, max_concurrent=8, max_pending=10)
+        allotting = Allotting(clock, lambda key, told: limiter.share, lambda worker, each: granted.append(each))
+        share = LentShare(limiter, allotting, "some")
+        self.assertEqual((share.whole, share.in_use, share.wanted), (8, 0, (0, 0)))
+        share.keep_to(3)
+        allotting.heard(0, Claims(0.0, (), ((("permits", "some"), 8, Report("", 0, 0.0, 0, 5, 2)),)))
+        clock.advance(0)
+        self.assertEqual((share.whole, share.in_use, share.wanted), (8, 3, (5, 2)))
+        self.assertEqual(granted[-1].grants[0][2].share, 3)
+        share.keep_to(1)
+        clock.advance(0)
+        self.assertEqual((granted[-1].grants[0][2].share, share.in_use), (1, 3))
