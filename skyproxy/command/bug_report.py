@@ -30,8 +30,8 @@ _FAILURES = 20
 
 # Where a key may stand in a file that cannot be read as a configuration.
 _LIKE_A_KEY = re.compile(
-    r"(?i)\b(sky?-[A-Za-z0-9_-]{8,}|gsk_[A-Za-z0-9]{8,}|AIza[0-9A-Za-z_-]{10,}|[0-9a-f]{32}\.[A-Za-z0-9]{8,}"
-    r"|(?<=Bearer )\S{8,}|(?<=://)[^/\s:@]+:[^/\s@]+(?=@))"
+    r"(?i)(\b(?:sky?-[A-Za-z0-9_-]{8,}|gsk_[A-Za-z0-9]{8,}|AIza[0-9A-Za-z_-]{10,}|[0-9a-f]{32}\.[A-Za-z0-9]{8,})"
+    r"|(?<=Bearer )\S{8,}|(?<=://)[^/\s:@]*:[^/\s@]+(?=@))"
 )
 _SECRET_VALUE = re.compile(r"(?im)^(\s*[\"']?[\w-]*(?:key|token|secret|password|authorization)[\"']?\s*:\s*)(\S.*)$")
 

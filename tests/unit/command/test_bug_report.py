@@ -1,0 +1,24 @@
+"""What looks like a secret is in no report, whatever else is known of it."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.command.bug_report import without_secrets
+from skyproxy.log.redaction import Redactor
+
+
+class WithoutSecretsTests(SynchronousTestCase):
+    def test_what_looks_like_a_secret(self) -> None:
+        for text in (
+            "shared: redis://:p4ssword@h:1/0",
+            "shared: rediss://me:p4ssword@h",
+            "proxy_url: http://me:p4ssword@h:3128",
+            "a sk-p4sswordp4ssword b",
+            "Bearer p4sswordp4ssword",
+        ):
+            left = without_secrets(text, Redactor([]))
+            self.assertNotIn("p4ssword", left, text)
+            self.assertEqual(left.split()[0], text.split()[0])
+        for text in ("http://127.0.0.1:11434/v1", "ask-somebody at me@h", "redis://h:6379/0"):
+            self.assertEqual(without_secrets(text, Redactor([])), text)
