@@ -1,7 +1,8 @@
 """Imported by any Python that has this folder in PYTHONPATH: ctypes has Windows' libraries. What is asked of them is
 appended to the file that WINDOWS_CALLS names, a line of JSON each. At SIGUSR2 the console's window is closed, or, if
 WINDOWS_SESSION is set, the user logs off: as on Windows, a thread of its own calls the handler, or the hidden window's
-thread its procedure, and the process is ended when that returns, or after 5 s.
+thread its procedure, and the process is ended when that returns, or after 50 s: ten times as long as Windows waits, and
+so as skyproxy waits at most, for a machine that is ten times slower.
 """
 
 import atexit
@@ -10,12 +11,16 @@ import json
 import os
 import queue
 import signal
+import sys
 import threading
 import time
 from typing import Any
 
 CLOSED = 2
 ENDED_BY_WINDOWS = 58  # the low byte of STATUS_CONTROL_C_EXIT
+
+SLOWER = 10
+WAITS = 5.0 * SLOWER
 
 QUERY_END, END = 0x11, 0x16
 PROCEDURE = ctypes.CFUNCTYPE(ctypes.c_ssize_t, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_size_t, ctypes.c_ssize_t)
@@ -68,7 +73,7 @@ def _take_message() -> None:
 def _end_session() -> None:
     for message in ((QUERY_END, 0), (END, 1)):
         _messages.put(message)
-    time.sleep(6)
+    time.sleep(WAITS + 1)
 
 
 def _close() -> None:
@@ -81,17 +86,18 @@ def _close() -> None:
 
 
 def _end() -> None:
-    time.sleep(5)
+    time.sleep(WAITS)
     _note("killed")
     os._exit(1)
 
 
 def _window_closed(number: int, frame: Any) -> None:
+    sys.modules["skyproxy.process.console"].END_SECONDS *= SLOWER  # type: ignore[attr-defined]
     for work in (_end_session if os.environ.get("WINDOWS_SESSION") else _close, _end):
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
         # Registered last, called first: the handler has its say, though the process may be quicker.
-        atexit.register(thread.join, 6)
+        atexit.register(thread.join, WAITS + 1)
 
 
 ctypes.WinDLL = _Library  # type: ignore[attr-defined]
