@@ -62,6 +62,7 @@ NOT_ON_STOCK_WIRE = {
             "docs_lines",
             "features",
             "front",
+            "in_front",
             "instruments",
             "limits",
             "listen",

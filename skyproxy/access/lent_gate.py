@@ -15,7 +15,7 @@ from skyproxy.access.limits.client_limits import ClientLimits
 from skyproxy.access.limits.lent_limits import LentLimits
 from skyproxy.errors import forget
 
-_ANSWER_SECONDS = 1.0
+_ANSWER_SECONDS = 5.0
 """Seconds that a request waits for an answer."""
 
 

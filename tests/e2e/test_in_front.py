@@ -93,8 +93,7 @@ def test_haproxy(start: Starter, demo: DemoProvider) -> None:
     front: Front = start(HaProxy, one.address[1], two.address[1])
     load = Load(front.address, 2)
     try:
-        load.until(lambda: load.answered >= 100, "both are asked")
-        assert one.records("Upstream request completed") and two.records("Upstream request completed")
+        load.until(lambda: all(each.records("Upstream request completed") for each in (one, two)), "both are asked")
         assert one.stop() == 0
         assert two.upgrade()["good"]
         answered = load.answered

@@ -130,7 +130,7 @@ def test_closing_the_window_drains_in_time(start: Starter, demo: DemoProvider, h
     read_until(endless, b'"content"')
     eventually(lambda: demo.stats()["total"] == 2, "both are at the provider")
     began = time.monotonic()
-    server.child.send_signal(signal.SIGUSR2)
+    server.child.send_signal(signal.SIGALRM)
     assert b"200 OK" in read_all(whole)
     assert b"shutting_down" in read_all(endless)
     server.wait()
@@ -151,7 +151,7 @@ def test_closing_the_window_during_a_stop_shortens_it(start: Starter, demo: Demo
     folder = server.calls_file.parent
     told = skyproxy(folder, "status", "--json", env={"XDG_RUNTIME_DIR": str(folder)})
     assert json.loads(told.stdout)["base_url"] == server.base_url, "it is told as long as anybody can ask"
-    server.child.send_signal(signal.SIGUSR2)
+    server.child.send_signal(signal.SIGALRM)
     assert b"shutting_down" in read_all(endless)
     server.wait()
     assert server.calls("handled")[0][0] < 45 and not server.calls("killed")

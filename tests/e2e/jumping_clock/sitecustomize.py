@@ -1,5 +1,5 @@
 """Imported by any Python that has this folder in PYTHONPATH: its wall clock jumps a day ahead when the process gets
-SIGUSR2, two days back at the next, and so on.
+SIGALRM, two days back at the next, and so on.
 """
 
 import signal
@@ -24,4 +24,4 @@ def _jumping() -> float:
 
 
 time.time = _jumping
-signal.signal(signal.SIGUSR2, _jump)
+signal.signal(signal.SIGALRM, _jump)

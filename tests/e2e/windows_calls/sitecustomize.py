@@ -1,5 +1,5 @@
 """Imported by any Python that has this folder in PYTHONPATH: ctypes has Windows' libraries. What is asked of them is
-appended to the file that WINDOWS_CALLS names, a line of JSON each. At SIGUSR2 the console's window is closed, or, if
+appended to the file that WINDOWS_CALLS names, a line of JSON each. At SIGALRM the console's window is closed, or, if
 WINDOWS_SESSION is set, the user logs off: as on Windows, a thread of its own calls the handler, or the hidden window's
 thread its procedure, and the process is ended when that returns, or after 50 s: ten times as long as Windows waits, and
 so as skyproxy waits at most, for a machine that is ten times slower.
@@ -102,4 +102,4 @@ def _window_closed(number: int, frame: Any) -> None:
 
 ctypes.WinDLL = _Library  # type: ignore[attr-defined]
 ctypes.WINFUNCTYPE = ctypes.CFUNCTYPE  # type: ignore[attr-defined]
-signal.signal(signal.SIGUSR2, _window_closed)
+signal.signal(signal.SIGALRM, _window_closed)

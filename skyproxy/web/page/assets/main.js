@@ -65,7 +65,6 @@ async function enter() {
   const number = (entered += 1);
   const {make} = await view.load();
   if (number !== entered || locked) return;
-  const first = current === null;
   current?.leave?.();
   shown = view;
   current = make({argument, query});
@@ -78,7 +77,8 @@ async function enter() {
     if (each.name === view.name) link.scrollIntoView({block: 'nearest', inline: 'nearest'});
   }
   tell(state);
-  if (!first) focus();
+  // Who has just opened the page reads it from its beginning.
+  if (number > 1) focus();
 }
 
 function focus() {

@@ -187,7 +187,7 @@ class ClientShareTests(SynchronousTestCase):
             worker.up.cut = worker.down.cut = True
             for _ in range(10):
                 worker.ask(lydia)
-        self.run_for(2, 0.01)
+        self.run_for(6, 0.01)
         self.assertEqual((self.let_in(), self.refused()), ([5, 5], [6, 6]))
         self.run_for(3, 0.01)
         asked = self.workers[0].ask(lydia)
