@@ -194,4 +194,13 @@ ROWS = (
         "never failing open: nobody overspends, a stop forgets nothing, a kill no more than was reserved",
         (*_of("budgets"), *_of("access", "a_store_that_cannot_be_read_lets_nobody_in")),
     ),
+    Row(
+        "T31", "kill -9 of workers, of whole processes and of the shared Redis, which is emptied and stopped, too",
+        "limits hold in sum, nobody is refused, and what other processes have under way is not lost",
+        (
+            *_of("workers", "what_a_kill_takes", "a_worker_that_hangs_holds_nobody_up"),
+            *_of("workers_shares", "permits_of_a_killed_worker_are_free_at_once"),
+            *_of("shared_limits", "a_store_that_is_emptied", "a_store_that_stands_still", "a_store_that_is_killed"),
+        ),
+    ),
 )  # fmt: skip
