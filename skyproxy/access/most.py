@@ -49,6 +49,13 @@ def most_of_form(body: bytes) -> Tokens:
     return Tokens(-(-len(body) // _BYTES_PER_TOKEN_OF_SOUND), UNSAID_COMPLETION, estimated=True)
 
 
+def within(most: Tokens, max_output: int | None) -> Tokens:
+    """*most*, of a model that generates *max_output* tokens for an answer at most, if that is known."""
+    if max_output is None or max_output >= UNSAID_COMPLETION or not most.estimated:
+        return most
+    return most._replace(completion=most.completion // UNSAID_COMPLETION * max_output)
+
+
 def _answers(path: str, fields: Mapping[str, Any]) -> int:
     """How many answers are asked for."""
     choices = _count(fields.get("n")) or 1

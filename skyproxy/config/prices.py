@@ -23,12 +23,15 @@ class Price(Checked):
     :ivar completion: of tokens that were generated.
     :ivar cached: of read tokens that the provider had in its cache. Without it they cost as the others do.
     :ivar currency: its code in ISO 4217.
+    :ivar max_output: the most tokens that the model generates for an answer. Where a request sets no limit, budgets
+        reserve so many, or 4,096 if that is less.
     """
 
     prompt: Amount
     completion: Amount
     cached: Amount | None = None
     currency: Annotated[str, AfterValidator(rules.currency)] = "USD"
+    max_output: Annotated[int, Field(ge=1)] | None = None
 
 
 def price_of(prices: Mapping[str, Price], provider: str, model: str) -> Price | None:

@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from skyproxy.access.budgets.charge import Charge
-from skyproxy.access.most import most_of_form, most_of_json
+from skyproxy.access.most import most_of_form, most_of_json, within
 from skyproxy.pipeline.request import Form, JsonRequest, Request, UpstreamBody
 from skyproxy.pipeline.router import Candidate
 from skyproxy.telemetry.usage import Tokens
@@ -86,7 +86,10 @@ class RoutedRequest:
         if charge is None:
             return None
         name, model = candidate.provider.name, candidate.model
-        cost = candidate.prices.cost(name, model, self.most())
+        prices, most = candidate.prices, self.most()
+        if most.estimated:
+            most = within(most, prices.max_output(name, model))
+        cost = prices.cost(name, model, most)
         if cost.amount is None and candidate.provider.dialect == "local":
             return None  # somebody's own server, on another machine
         return charge.reserve(attempt, name, model, cost)

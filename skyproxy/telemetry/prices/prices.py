@@ -78,6 +78,11 @@ class Prices:
         assert type(price) is Price
         return Cost(cost_of(tokens, price), price.currency, "configuration")
 
+    def max_output(self, provider: str, model: str) -> int | None:
+        """The most tokens that the model generates for an answer, as ``prices:`` says; None: it does not."""
+        price = self._known(provider, model)
+        return price.max_output if type(price) is Price else None
+
     def _look_up(self, provider: str, model: str) -> Price | ModelPrice | Literal["local"] | None:
         configured = price_of(self._configured, provider, model)
         settings = self._providers.get(provider)

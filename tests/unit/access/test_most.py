@@ -4,7 +4,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.access.most import most_of_form, most_of_json
+from skyproxy.access.most import most_of_form, most_of_json, within
 from skyproxy.telemetry.usage import Tokens
 
 
@@ -34,6 +34,12 @@ class MostTests(SynchronousTestCase):
             self.assertEqual(most(max_tokens=said), Tokens(10, 4096, estimated=True), said)
         self.assertEqual(most(max_tokens=5, n="x"), Tokens(10, 5))
         self.assertEqual(most(max_tokens=1, n=10**9).completion, 10_000)
+
+    def test_a_model_that_generates_fewer(self) -> None:
+        self.assertEqual(within(most(), 1000), Tokens(10, 1000, estimated=True))
+        self.assertEqual(within(most(n=3), 1000), Tokens(10, 3000, estimated=True))
+        for said, known in ((most(), None), (most(), 4096), (most(), 100_000), (most(max_tokens=5000), 1000)):
+            self.assertEqual(within(said, known), said, "what the request says holds, and nothing becomes more")
 
     def test_pictures_are_no_text(self) -> None:
         body = b'{"image": "data:image/png;base64,' + b"A" * 100_000 + b'"}'

@@ -14,7 +14,7 @@ class PriceTests(ConfigTestCase):
         + """
 prices:
   "*mini": {prompt: 0.1, completion: 0.2, cached: 0, currency: EUR}
-  "lm:*": {prompt: 0, completion: 0}
+  "lm:*": {prompt: 0, completion: 0, max_output: 1024}
   "openai:gpt-5-mini": {prompt: 1, completion: 2.5}
 """
     )
@@ -24,6 +24,8 @@ prices:
         self.assertEqual(prices["*mini"], Price(prompt=0.1, completion=0.2, cached=0.0, currency="EUR"))
         exact = prices["openai:gpt-5-mini"]
         self.assertEqual((exact.prompt, exact.completion, exact.cached, exact.currency), (1.0, 2.5, None, "USD"))
+
+        self.assertEqual((exact.max_output, prices["lm:*"].max_output), (None, 1024))
 
     def test_none(self) -> None:
         self.assertEqual(self.load_text(PROVIDERS).prices, {})

@@ -187,6 +187,12 @@ class SettleTests(Case):
         self.ask(body)
         self.assertAlmostEqual(self.sums()[1], self.prompt(body) * 4e-6 + 4096 * 8e-6, places=7)
 
+    def test_a_model_that_generates_fewer_reserves_fewer(self) -> None:
+        self.use(self.text.replace("completion: 8", "completion: 8, max_output: 100"))
+        body = chat()
+        self.ask(body)
+        self.assertAlmostEqual(self.sums()[1], self.prompt(body) * 4e-6 + 100 * 8e-6, places=7)
+
     def test_what_the_slot_forces_counts(self) -> None:
         self.use(self.text.replace("model: large, budget", "model: large, force: {max_tokens: 10}, budget"))
         body = chat(max_tokens=1000)

@@ -20,7 +20,7 @@ providers:
   own: {base_url: "embedded:demo"}
 prices:
   "openrouter:own-price": {prompt: 1, completion: 2, cached: 0.5, currency: EUR}
-  "ollama:paid": {prompt: 1, completion: 1}
+  "ollama:paid": {prompt: 1, completion: 1, max_output: 500}
 """
 TABLE = """# 2026-11-29
 @openrouter https://openrouter\\.ai
@@ -50,6 +50,14 @@ class PricesTests(SynchronousTestCase):
             ("gone", "other", Cost()),
         ):
             self.assertEqual(self.prices.cost(provider, model, MILLION), cost, f"{provider}:{model}")
+
+    def test_how_long_an_answer_may_be(self) -> None:
+        for provider, model, tokens in (
+            ("ollama", "paid", 500),
+            ("openrouter", "own-price", None),
+            ("gone", "x", None),
+        ):
+            self.assertEqual(self.prices.max_output(provider, model), tokens)
 
     def test_by_the_prompt(self) -> None:
         cost = self.prices.cost("openrouter", "other", Tokens(1000, 1000, 500))
