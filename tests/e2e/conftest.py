@@ -14,18 +14,6 @@ from tests.e2e.processes import DemoProvider, Process, Proxy
 
 Starter = Callable[..., Any]
 
-LONGEST = (
-    "access", "page_views", "resilience", "workers", "workers_shares", "shared_limits", "commands", "cache", "upgrade",
-    "actions", "timelines", "windows", "page_login", "with_game", "docs_lines", "tls_upstream", "prometheus", "budgets",
-)  # fmt: skip
-"""The files that take longest. They begin first, so that nobody waits for one of them alone at the end."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the files, and leave the tests in a file as they are."""
-    places = {f"test_{name}": place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
-
 
 def starter(folder: Path) -> Iterator[Starter]:
     """Starts processes, also by several threads, each in a folder of its own below *folder*; ends them when it is
