@@ -11,6 +11,7 @@ import argparse
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -238,6 +239,9 @@ def main() -> int:
     )
     parser.add_argument("--full", action="store_true", help="kill and flood at full size, for minutes more")
     given = parser.parse_args()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # So a shell starts what shall run in the background; the tests' processes would ignore Ctrl-C, too.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     names = given.runs or DEFAULT
     if given.full:
         os.environ[FULL] = "1"
