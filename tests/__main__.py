@@ -107,6 +107,9 @@ skipped tell what they miss."""
 FAILURE = re.compile(r"(?:FAILED|ERROR) (tests/\S+\.py::.+?)(?: - .*)?")
 """pytest's line, at the end, for a test that failed."""
 
+TRIALS_NAME = re.compile(r"tests\.unit(?:\.\w+)+\.test_\w+")
+"""A test's name, with which trial ends what it tells of it."""
+
 FEW = 5
 """How many tests that failed are tried once more."""
 
@@ -196,6 +199,7 @@ def shown(name: str, arguments: Sequence[str]) -> tuple[int, list[str]]:
     # Without bytecode, each of a thousand processes would compile the same modules anew.
     kept = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     failures: list[str] = []
+    title = ""
     with subprocess.Popen(
         [sys.executable, "-m", *arguments], cwd=ROOT,
         env={**kept, "PYTHONUNBUFFERED": "1", **RUNS[name].settings},
@@ -207,6 +211,10 @@ def shown(name: str, arguments: Sequence[str]) -> tuple[int, list[str]]:
                 print(f"{name}: {line}", flush=True)
             if failure := FAILURE.fullmatch(line):
                 failures.append(failure[1])
+            elif line.startswith("["):
+                title = line
+            elif title in ("[FAIL]", "[ERROR]") and TRIALS_NAME.fullmatch(line):
+                failures.append(line)
     return child.returncode, failures
 
 
@@ -219,7 +227,8 @@ def outcome_of(name: str) -> Outcome:
     outcome = Outcome(failures or [f"{name}, which ended with {code}"] if code else [], [])
     if code and 0 < len(failures) <= FEW:
         print(f"{name}: once more, alone: {', '.join(failures)}", flush=True)
-        code, again = shown(name, (*RUNS[name].arguments[:-1], "-n", "0", *failures))
+        alone = ("-j1",) if name == "trial" else ("-n", "0")
+        code, again = shown(name, (*RUNS[name].arguments[:-1], *alone, *failures))
         if not code:
             outcome = Outcome([], failures)
         elif again:
