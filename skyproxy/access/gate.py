@@ -16,6 +16,9 @@ from skyproxy.telemetry.usage import Tokens
 _MOST_CLIENTS = 10_000
 """Clients whose requests of the last minute are remembered."""
 
+_MOST_WAITS = 12
+"""Times that a request waits for more, before it is refused in any case: there are three limits that it may lack."""
+
 
 class Place:
     """What one request has taken of its client's limits.
@@ -76,10 +79,28 @@ class Gate:
         limits, second = self.limits_of(client), self.second
         return Place(limits, second, limits.enter(second, most(), self.budgets.catch_up))
 
-    def more(self, client: ClientIdentity | None, refused: RequestLimitExceeded) -> Deferred[None]:
+    async def enter_later(
+        self, client: ClientIdentity | None, enter: Callable[[], None], refused: RequestLimitExceeded
+    ) -> None:
+        """Have *enter*, which was *refused*, called again when there is more of what it lacked. Then it may lack
+        something else, and while it waits for that others may take what was there.
+
+        :raise RequestLimitExceeded: there is not enough elsewhere, either.
+        """
+        for _ in range(_MOST_WAITS):
+            is_there = await self.more(client, refused)
+            try:
+                return enter()
+            except RequestLimitExceeded as again:
+                if not is_there and again.lacks == refused.lacks:
+                    raise
+                refused = again
+        raise refused
+
+    def more(self, client: ClientIdentity | None, refused: RequestLimitExceeded) -> Deferred[bool]:
         """Get more of what a request of *client* was *refused* for.
 
-        :return: fires when it is to try again.
+        :return: fires when it is to try again, with whether it is there.
         :raise RequestLimitExceeded: *refused*: there is nothing elsewhere.
         """
         raise refused

@@ -39,7 +39,7 @@ class LentGate(Gate):
         self._followed = followed
         self._changed = changed
 
-    def more(self, client: ClientIdentity | None, refused: RequestLimitExceeded) -> Deferred[None]:
+    def more(self, client: ClientIdentity | None, refused: RequestLimitExceeded) -> Deferred[bool]:
         limits = None if client is None else self.limits_of(client)
         if refused.lacks is None or not isinstance(limits, LentLimits):
             raise refused
@@ -48,7 +48,7 @@ class LentGate(Gate):
         limits.refused[kind] -= 1
         place = limits.wait(kind, amount)
         self._changed(limits, kind)
-        return place.addTimeout(_ANSWER_SECONDS, self._clock, lambda _, __: None)
+        return place.addTimeout(_ANSWER_SECONDS, self._clock, lambda _, __: False)
 
     def idle(self) -> list[str]:
         """The clients that have asked for nothing in the last minute."""

@@ -185,8 +185,7 @@ class Proxy:
             try:
                 _admit(context, routed, gate)
             except RequestLimitExceeded as refused:
-                await gate.more(request.identity, refused)
-                _admit(context, routed, gate)
+                await gate.enter_later(request.identity, partial(_admit, context, routed, gate), refused)
         context.sharing = sharing = self._coalescing.sharing(request, parsed.model, routed[0])
         if sharing is None:
             return await self._fetch(context, routed, runtime)

@@ -25,7 +25,7 @@ class LentLimits(ClientLimits):
 
     def __init__(self, name: str, limits: Limits, followed: Callable[[LentLimits], object]) -> None:
         self._followed = followed
-        self._waiting: dict[str, list[tuple[int, Deferred[None]]]] = {kind: [] for kind in KINDS}
+        self._waiting: dict[str, list[tuple[int, Deferred[bool]]]] = {kind: [] for kind in KINDS}
         super().__init__(name, limits)
 
     def follow(self, limits: Limits) -> None:
@@ -55,9 +55,9 @@ class LentLimits(ClientLimits):
         """What the requests want that wait."""
         return sum(amount for amount, _ in self._waiting[kind])
 
-    def wait(self, kind: str, amount: int) -> Deferred[None]:
-        """Wait for so much. Fires when it is there, or will not come."""
-        place: Deferred[None] = Deferred(lambda _: waiting.remove((amount, place)))
+    def wait(self, kind: str, amount: int) -> Deferred[bool]:
+        """Wait for so much. Fires when it is there, True, or will not come, False."""
+        place: Deferred[bool] = Deferred(lambda _: waiting.remove((amount, place)))
         waiting = self._waiting[kind]
         waiting.append((amount, place))
         return place
@@ -67,7 +67,7 @@ class LentLimits(ClientLimits):
         self._set(kind, share)
         for entry in list(self._waiting[kind]):
             if self.used(kind, second) + entry[0] <= share:
-                self._call(kind, entry)
+                self._call(kind, entry, is_there=True)
 
     def answered(self, kind: str, asked: int, due: int, second: int) -> None:
         """Let those go that will not get what they want.
@@ -81,15 +81,15 @@ class LentLimits(ClientLimits):
             if asked < 0:
                 return
             if used + entry[0] > due:
-                self._call(kind, entry)
+                self._call(kind, entry, is_there=False)
             else:
                 used += entry[0]
 
-    def _call(self, kind: str, entry: tuple[int, Deferred[None]]) -> None:
+    def _call(self, kind: str, entry: tuple[int, Deferred[bool]], *, is_there: bool) -> None:
         waiting = self._waiting[kind]
         if entry in waiting:
             waiting.remove(entry)
-            entry[1].callback(None)
+            entry[1].callback(is_there)
 
     def _window(self, kind: str) -> SlidingWindow | None:
         found: Any = {"requests_per_minute": self.requests, "tokens_per_minute": self.tokens}.get(kind)

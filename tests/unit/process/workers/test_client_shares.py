@@ -55,8 +55,7 @@ class Worker:
             try:
                 enter()
             except RequestLimitExceeded as refused:
-                await self.gate.more(identity, refused)
-                enter()
+                await self.gate.enter_later(identity, enter, refused)
         except RequestLimitExceeded as refused:
             self.refused.append(refused)
 
@@ -105,6 +104,27 @@ class ClientShareTests(SynchronousTestCase):
             one.ask(lydia)
         self.run_for(0.02)
         self.assertEqual((self.let_in(), self.refused()), ([32, 8], [6, 4]))
+
+    def test_a_request_may_lack_one_thing_after_the_other(self) -> None:
+        lydia = client(requests_per_minute=20, tokens_per_minute=1000, concurrent=20)
+        for worker in self.workers:
+            worker.ask(lydia, 50)
+        self.run_for(0.5)
+        for _ in range(15):
+            self.workers[0].ask(lydia, 50)
+        self.run_for(0.1)
+        self.assertEqual((self.let_in(), self.refused()), ([16, 1], [0, 0]))
+
+    def test_nobody_is_refused_for_whom_there_is_something_wherever_they_come(self) -> None:
+        for seed in range(20):
+            self.setUp()
+            chance = random.Random(seed)
+            lydia = client(requests_per_minute=20, tokens_per_minute=1000, concurrent=20)
+            for _ in range(18):
+                self.workers[chance.random() < 0.7].ask(lydia, 50)
+                self.run_for(chance.choice((0.0, 0.01, 0.3)))
+            self.run_for(1)
+            self.assertEqual((sum(self.let_in()), self.refused()), (18, [0, 0]), seed)
 
     def test_a_request_that_the_share_suffices_for_waits_for_nobody(self) -> None:
         lydia = client(requests_per_minute=1000)
