@@ -15,7 +15,8 @@ from skyproxy.pipeline.changes import profile_of
 from skyproxy.pipeline.proxy import Runtime
 from skyproxy.telemetry.requests.ring import RequestRing
 from skyproxy.telemetry.requests.words import job
-from skyproxy.telemetry.state.thresholds import HOUR, LEAST_SPAN
+from skyproxy.telemetry.state.slots import hour_span
+from skyproxy.telemetry.state.thresholds import HOUR
 from skyproxy.telemetry.whatif.profiles import ProfileCost, Use, costs_in_steps, hour_text
 from skyproxy.telemetry.whatif.timings import Deployment
 from skyproxy.web.steps import Steps
@@ -63,18 +64,19 @@ class ProfileCosts:
         in_use = profile_of(runtime.changes) or NO_PROFILE
         served = {name: _served(config, name) for name in (*config.profiles, NO_PROFILE)}
         uses: list[Use] = []
-        since: float | None = None
-        for _, (record, at, *_) in self._ring.kept():
+        since, oldest = None, 1
+        for number, (record, at, *_) in self._ring.kept():
             if now - at > HOUR:
+                oldest = 1
                 break
-            since = at - record.latency
+            since, oldest = at - record.latency, number
             shared = record.cache in ("hit", "coalesced")
             if record.slot is not None and not shared and (record.tokens is not None or record.outcome == "ok"):
                 uses.append((record.slot, record.tokens))
             yield
         # The configuration's prices are those of the runtime, which differs from it in what serves slots alone.
         costs = yield from costs_in_steps(uses, list(served.values()), runtime.router.prices.cost)
-        span = LEAST_SPAN if since is None else max(LEAST_SPAN, min(HOUR, now - since))
+        span = HOUR if since is None else hour_span(since, now, since if oldest > 1 else None)
         told.update(
             {
                 "v": VERSION,

@@ -75,7 +75,9 @@ def snapshot_of(observed: Observed, samples: Samples) -> Snapshot:
             words[word[:2]] = word
         if each.good is False:
             refused += each.code in _QUEUE and now - each.at <= limits.REFUSED_SECONDS
-    slots = tuple(_slot(runtime, name, by_slot.get(name, ())) for name in runtime.config.model_slots)
+    first = everything[0] if everything else None
+    since = first.at - first.seconds if first is not None and first.number > 1 else None
+    slots = tuple(_slot(runtime, name, by_slot.get(name, ()), since) for name in runtime.config.model_slots)
     needed = {provider for slot in slots for provider, _ in slot.candidates}
     return Snapshot(
         at=now,
@@ -93,7 +95,7 @@ def snapshot_of(observed: Observed, samples: Samples) -> Snapshot:
         ),
         words=words,
         refused=refused,
-        cost_hour=cost_hour(everything, now),
+        cost_hour=cost_hour(everything, now, since),
         profile=profile_of(runtime.changes),
         profiles=tuple(runtime.config.profiles),
         changes=len(runtime.changes),
@@ -109,7 +111,7 @@ def _budget(each: dict[str, Any]) -> BudgetState:
     return BudgetState(name, *values)
 
 
-def _slot(runtime: Runtime, name: str, samples: Iterable[Sample]) -> SlotState:
+def _slot(runtime: Runtime, name: str, samples: Iterable[Sample], since: float | None) -> SlotState:
     candidates, pauses = runtime.router.configured(name), pauses_of(runtime.changes)
     of_candidates = [pauses.of(each.provider.name, each.model) for each in candidates]
     paused = pauses.slots.get(name) or (of_candidates[0] if all(of_candidates) else None)
@@ -121,6 +123,7 @@ def _slot(runtime: Runtime, name: str, samples: Iterable[Sample]) -> SlotState:
         tuple(samples),
         _by_hand(paused),
         _by_hand(changed[-1] if changed else None),
+        since,
     )
 
 

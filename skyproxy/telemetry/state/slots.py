@@ -88,7 +88,7 @@ def health_of(
         sum(each.good is True for each in counted),
         sum(each.rescued for each in counted),
         speed_of(slot, recent, now),
-        cost_hour(slot.samples, now),
+        cost_hour(slot.samples, now, slot.since),
     )
 
 
@@ -215,14 +215,27 @@ def speed_text(speed: Speed) -> str:
     return f"half {starts} within {duration(speed.p50)}, 19 of 20 within {duration(speed.p95)}"
 
 
-def cost_hour(samples: Sequence[Sample], now: float) -> dict[str, float]:
-    """What *samples* cost an hour, by currency, as in the last hour, or since the first of them."""
+def cost_hour(samples: Sequence[Sample], now: float, since: float | None = None) -> dict[str, float]:
+    """What *samples* cost an hour, by currency, as in the last hour, or since the first of them.
+
+    :param since: see :func:`hour_span`.
+    """
     lately = [each for each in samples if now - each.at <= limits.HOUR]
     if not lately:
         return {}
-    span = max(limits.LEAST_SPAN, min(limits.HOUR, now - lately[0].at + lately[0].seconds))
+    span = hour_span(lately[0].at - lately[0].seconds, now, since)
     costs: dict[str, float] = {}
     for each in lately:
         if each.cost:
             costs[each.currency] = costs.get(each.currency, 0.0) + each.cost
     return {currency: cost * limits.HOUR / span for currency, cost in costs.items()}
+
+
+def hour_span(first: float, now: float, since: float | None) -> float:
+    """Seconds, an hour at most, to which the requests of the last hour belong of which something is known.
+
+    :param first: when the first of them came. A minute is the least: one request does not tell what an hour costs.
+    :param since: where so many came that older ones were let go of: since when all are known.
+    """
+    span = max(limits.LEAST_SPAN, now - first) if since is None else max(1.0, now - since)
+    return min(limits.HOUR, span)

@@ -100,6 +100,7 @@ class SlotState(NamedTuple):
     :ivar samples: its last requests, the oldest first.
     :ivar paused: it, or all that serves it, is paused by hand.
     :ivar changed: somebody has pointed it elsewhere, or set something of it.
+    :ivar since: since when all its requests are among *samples*; None: none was let go of.
     """
 
     name: str
@@ -108,6 +109,7 @@ class SlotState(NamedTuple):
     samples: tuple[Sample, ...]
     paused: ByHand | None = None
     changed: ByHand | None = None
+    since: float | None = None
 
 
 class BudgetState(NamedTuple):

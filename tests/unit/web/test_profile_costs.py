@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from skyproxy.pipeline.router import Router
+from skyproxy.telemetry.requests.ring import MOST_REQUESTS
 from skyproxy.telemetry.usage import Tokens
 from skyproxy.telemetry.whatif.profiles import hour_text
 from tests.unit.configs import config_of
@@ -78,6 +79,13 @@ class ProfileCostTests(Case):
             self.assertEqual(shown["cost_hour"], {})
             self.assertEqual([each["deployment"] for each in shown["unknown"]], ["far:nobody-knows"] * (name == "odd"))
         self.assertEqual(found["cheap"]["slots"], {"default": "far:cheap", "memory": "far:dear"})
+
+    def test_where_so_many_came_that_a_minute_is_not_kept(self) -> None:
+        for _ in range(MOST_REQUESTS + 1):
+            self.took("default", Tokens(1_000, 0))
+        self.wall += 9
+        # All that are kept began ten seconds ago, at $0.01 each.
+        self.assertAlmostEqual(self.profiles()["off"]["cost_hour"]["USD"], MOST_REQUESTS * 0.01 * 360, 3)
 
     def test_which_is_in_use(self) -> None:
         self.assertEqual([name for name, each in self.profiles().items() if each["in_use"]], ["off"])

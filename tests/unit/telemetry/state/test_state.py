@@ -170,6 +170,13 @@ class SlotTests(SynchronousTestCase):
         self.assertAlmostEqual(cost_hour(samples, NOW)["USD"], 0.6)
         self.assertEqual(cost_hour([SAMPLE._replace(at=NOW - 4000, cost=1.0)], NOW), {})
 
+    def test_cost_where_so_many_came_that_a_minute_is_not_kept(self) -> None:
+        samples = [SAMPLE._replace(at=NOW - 9 + each / 10, cost=0.001, seconds=0.0) for each in range(90)]
+        self.assertAlmostEqual(cost_hour(samples, NOW)["USD"], 0.09 * 60, msg="the first of a start")
+        self.assertAlmostEqual(cost_hour(samples, NOW, since=NOW - 10)["USD"], 0.09 * 360)
+        # A slot that was asked once among them.
+        self.assertAlmostEqual(cost_hour(samples[-1:], NOW, since=NOW - 10)["USD"], 0.001 * 360)
+
 
 class SampleTests(SynchronousTestCase):
     def test_what_counts(self) -> None:
