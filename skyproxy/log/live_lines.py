@@ -22,7 +22,8 @@ MOST_LINES = 200
 MOST_BYTES = 48 * 1024
 """Of the lines from before a look began. It goes out at once, with other things, and a client may read slowly."""
 
-_USUAL = b'"level":"INFO"'
+_USUAL = (b'"level":"INFO"', b'"level":"DEBUG"')
+"""What stands in lines of other processes that are made of requests which went well, and in few others."""
 
 _Kept: TypeAlias = "tuple[int, LogEvent | bytes]"
 """The number of an event, and the event or its line."""
@@ -70,10 +71,16 @@ class LiveLines:
         """The number of the newest line that :meth:`take` does not give any more."""
         return self._taken
 
-    def add(self, lines: Iterable[bytes]) -> None:
-        """Keep *lines* of another process, too."""
+    def add(self, lines: Iterable[bytes], missed: int = 0) -> None:
+        """Keep *lines* of another process, too.
+
+        :param missed: how many more there were before them.
+        """
+        # They have numbers, too: whoever looks is told how many there were.
+        deque(islice(self._numbers, missed), maxlen=0)
         for line in lines:
-            (self._usual if _USUAL in line else self._notable).append((next(self._numbers), line))
+            is_usual = any(each in line for each in _USUAL)
+            (self._usual if is_usual else self._notable).append((next(self._numbers), line))
 
     def skip(self, but: int = 0) -> None:
         """Have :meth:`take` give only what comes from now on, and the newest *but* that it has not given."""

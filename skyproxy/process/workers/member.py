@@ -50,12 +50,13 @@ class Stage(Enum):
 class Hears(NamedTuple):
     """What takes that which workers send.
 
-    :ivar over: takes requests that are over, *logged* lines of the log, *relayed* connections that ask the parent,
-        *found* what the worker of a number has found out, or wants of limits; *left* hears that it has ended.
+    :ivar over: takes requests that are over, *logged* lines of the log and how many are missing before them,
+        *relayed* connections that ask the parent, *found* what the worker of a number has found out, or wants of
+        limits; *left* hears that it has ended.
     """
 
     over: Callable[[bytes], None]
-    logged: Callable[[list[bytes]], None]
+    logged: Callable[[list[bytes], int], None]
     relayed: Callable[[Passed], None]
     found: Callable[[int, Found | messages.Claims | messages.Learned], None]
     left: Callable[[int], None]
@@ -227,7 +228,7 @@ class Member(ProcessProtocol):
             case Found() | messages.Claims() | messages.Learned():
                 self._crew.hears.found(self.number, message)
             case messages.Logged():
-                self._crew.hears.logged(message.lines)
+                self._crew.hears.logged(message.lines, message.missed)
             case messages.Bye():
                 self._told(message.state)
         return None

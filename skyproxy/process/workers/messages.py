@@ -184,9 +184,10 @@ class Over(NamedTuple):
 
 
 class Logged(NamedTuple):
-    """Lines of the log."""
+    """Lines of the log; *missed*: how many more there were before them."""
 
     lines: list[bytes]
+    missed: int
 
 
 class Bye(NamedTuple):

@@ -240,9 +240,9 @@ class ParentRole(Role):
         for record in self._shared_ring.take(batch):
             self._statistics.completed(record)
 
-    def _logged(self, lines: list[bytes]) -> None:
+    def _logged(self, lines: list[bytes], missed: int) -> None:
         if self._lines is not None:
-            self._lines.add(lines)
+            self._lines.add(lines, missed)
 
     def _relayed(self, passed: Passed) -> None:
         """A worker wants to ask for a client."""

@@ -216,6 +216,6 @@ class Worker:
 
     def _tell_lines(self) -> None:
         self._telling = self._reactor.callLater(LINES_SECONDS, self._tell_lines)
-        _, lines = self._lines.take()
+        missed, lines = self._lines.take()
         if lines:
-            self._channel.tell(messages.Logged(lines))
+            self._channel.tell(messages.Logged(lines, missed))
