@@ -20,7 +20,7 @@ _LONGER_SECONDS = 600.0
     help="Seconds in which the new process must say something.",
 )  # fmt: skip
 def upgrade(pid: int | None, as_json: bool, timeout: float) -> None:
-    """Have a new process of the installed skyproxy take over from a running one, which loses no request.
+    """Have a new process of the installed skyproxy take over from a running one, which finishes what is under way.
 
     If the new one does not come up the old one serves on, and this tells why.
     """

@@ -104,10 +104,7 @@ class Configuration:
     def _use(self, config: Config) -> None:
         if config.proxy.listen != self.current.proxy.listen:
             _log.warn("A new listen address takes a restart", listen=list(config.proxy.listen))
-        if (config.proxy.shared, config.proxy.shared_down) != (
-            self.current.proxy.shared,
-            self.current.proxy.shared_down,
-        ):
+        if _sharing(config) != _sharing(self.current):
             _log.warn("Another store of shared limits takes a restart")
         self._followers[0](config)
         changed = self._changed = changes(self.current, config)

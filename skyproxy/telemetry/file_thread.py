@@ -55,5 +55,5 @@ class FileThread:
         now = self._reactor.seconds()
         if self._warned_at is None or now - self._warned_at >= _WARN_AGAIN_SECONDS:
             self._warned_at = now
-            error = f"{type(failure.value).__name__}: {failure.value}"
-            self._log.warn(self._trouble, path=str(self._file.path), error=error)
+            path, error = self._file.path, f"{type(failure.value).__name__}: {failure.value}"
+            self._log.warn(self._trouble, path=None if path is None else str(path), error=error)

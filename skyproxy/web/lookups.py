@@ -1,4 +1,4 @@
-"""What both APIs look up, mostly in files: ``/api/costs``, ``/api/profiles``, ``/api/bodies``, ``/api/budgets``."""
+"""What both APIs look up, mostly in files: the accounts, such as ``/api/costs``, ``/api/bodies``, ``/api/budgets``."""
 
 from __future__ import annotations
 

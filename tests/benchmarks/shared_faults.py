@@ -63,12 +63,12 @@ class Trial:
             if proxy is None:
                 time.sleep(0.05)
                 continue
-            began, status = time.monotonic(), 0
+            began = time.monotonic()
             try:
                 answer = ask(proxy, BODY)
                 status = answer.status if answer.status != 200 or b"[DONE]" in answer.body else 0
             except (OSError, HTTPException):
-                pass
+                status = 0
             with self.lock:
                 self.answered += status == 200
                 self.refused += status >= 400

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import mkdtemp
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.findings import Findings
-from tests.e2e.processes import DemoProvider, Process, Proxy
+from tests.e2e.processes import PATIENCE, DemoProvider, Process, Proxy
 
 Starter = Callable[..., Any]
 
@@ -59,6 +60,15 @@ def proxy(start_for_module: Starter, demo: DemoProvider) -> Proxy:
     """skyproxy before *demo*."""
     process: Proxy = start_for_module(Proxy, config_for(demo))
     return process
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Iterator[socket.socket]:
+    """Where a supervisor such as systemd is told how it goes."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind(str(tmp_path / "notify"))
+        channel.settimeout(PATIENCE)
+        yield channel
 
 
 @pytest.fixture

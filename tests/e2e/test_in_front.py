@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -83,6 +85,24 @@ class Nginx(Front):
         super().__init__(cwd, "nginx.conf", whole, ["nginx", "-p", str(cwd), "-c", str(cwd / "nginx.conf")], port)
 
 
+@contextmanager
+def asked(front: Front) -> Iterator[Load]:
+    """Clients that ask through *front*, and lose nothing."""
+    load = Load(front.address, 2)
+    try:
+        yield load
+    finally:
+        load.end()
+    assert set(load.seen) == {"whole"}, load.seen
+
+
+def upgrade(proxy: Upgraded, load: Load) -> None:
+    """Have *proxy* replaced, and the new one asked."""
+    assert proxy.upgrade()["good"]
+    answered = load.answered
+    load.until(lambda: load.answered >= answered + 100, "the new one is asked")
+
+
 @pytest.mark.skipif(shutil.which("haproxy") is None, reason="there is no HAProxy: apt-get install haproxy")
 def test_haproxy(start: Starter, demo: DemoProvider) -> None:
     config = config_for(demo, {"stop_delay": "5s", "drain_timeout": "60s"}, max_concurrent=100)
@@ -91,18 +111,12 @@ def test_haproxy(start: Starter, demo: DemoProvider) -> None:
     one: Proxy = start(Proxy, config, *listen)
     two: Upgraded = start(Upgraded, config, *listen)
     front: Front = start(HaProxy, one.address[1], two.address[1])
-    load = Load(front.address, 2)
-    try:
+    with asked(front) as load:
         load.until(lambda: all(each.records("Upstream request completed") for each in (one, two)), "both are asked")
         assert one.stop() == 0
-        assert two.upgrade()["good"]
-        answered = load.answered
-        load.until(lambda: load.answered >= answered + 100, "the new one is asked")
-    finally:
-        load.end()
-    assert set(load.seen) == {"whole"}, load.seen
+        upgrade(two, load)
     front.kill()
-    two.stop()
+    assert two.stop() == 0
 
 
 @pytest.mark.skipif(shutil.which("nginx") is None, reason="there is no nginx: apt-get install nginx")
@@ -111,14 +125,8 @@ def test_nginx(start: Starter, demo: DemoProvider) -> None:
     config["access"] = TRUST
     proxy: Upgraded = start(Upgraded, config)
     front: Front = start(Nginx, proxy.address[1])
-    load = Load(front.address, 2)
-    try:
+    with asked(front) as load:
         load.until(lambda: load.answered >= 100, "it is asked")
-        assert proxy.upgrade()["good"]
-        answered = load.answered
-        load.until(lambda: load.answered >= answered + 100, "the new one is asked")
-    finally:
-        load.end()
-    assert set(load.seen) == {"whole"}, load.seen
+        upgrade(proxy, load)
     front.kill()
-    proxy.stop()
+    assert proxy.stop() == 0

@@ -7,24 +7,14 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import Starter, config_for
-from tests.e2e.processes import PATIENCE, DemoProvider, Proxy, eventually
+from tests.e2e.processes import DemoProvider, Proxy, eventually
 from tests.e2e.raw import ask, call, chat
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no such sockets here")
-
-
-@pytest.fixture
-def supervisor(tmp_path: Path) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-        channel.bind(str(tmp_path / "notify"))
-        channel.settimeout(PATIENCE)
-        yield channel
 
 
 def test_ready_reloading_stopping(start: Starter, demo: DemoProvider, supervisor: socket.socket) -> None:

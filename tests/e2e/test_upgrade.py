@@ -62,7 +62,7 @@ def test_no_request_is_lost(start: Starter, demo: DemoProvider, findings: Findin
     assert b"[DONE]" in read_all(stream)
     proxy.gone(first)
     assert proxy.child.returncode == 0
-    proxy.stop()
+    assert proxy.stop() == 0
 
 
 def test_no_request_is_lost_by_workers(start: Starter, demo: DemoProvider, findings: Findings) -> None:
@@ -71,7 +71,7 @@ def test_no_request_is_lost_by_workers(start: Starter, demo: DemoProvider, findi
     upgraded_under_load(proxy, size(20, 1), size(20_000, 300), findings)
     assert len(call(proxy, "GET", "/api/stats").json()["workers"]) == 2
     eventually(lambda: not any(map(is_there, workers)), "the old workers have ended")
-    proxy.stop()
+    assert proxy.stop() == 0
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +181,7 @@ def test_one_that_is_killed_meanwhile_is_replaced(start: Starter, demo: DemoProv
     go.touch()
     assert b"200 OK" in read_all(waiting)
     assert proxy.pid != pid and len(call(proxy, "GET", "/api/stats").json()["workers"]) == 2
-    proxy.stop()
+    assert proxy.stop() == -signal.SIGKILL
 
 
 def test_a_daemon(demo: DemoProvider, tmp_path: Path, runtime: Path) -> None:
@@ -221,14 +221,6 @@ def test_a_daemon(demo: DemoProvider, tmp_path: Path, runtime: Path) -> None:
     eventually(lambda: not pid_file.exists() and not is_there(pid), "it has ended")
     assert not api.exists() and not os.path.lexists(lock)
     assert "Traceback" not in (tmp_path / "twistd.log").read_text()
-
-
-@pytest.fixture
-def supervisor(tmp_path: Path) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-        channel.bind(str(tmp_path / "notify"))
-        channel.settimeout(PATIENCE)
-        yield channel
 
 
 def test_under_systemd(start: Starter, demo: DemoProvider, supervisor: socket.socket) -> None:

@@ -72,12 +72,11 @@ class Upgraded(Proxy):
         eventually(lambda: self.child.poll() is not None if pid == self.child.pid else not is_there(pid), "it ended")
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """End the process that serves; 0: it has ended by itself."""
+        """End the process that serves; the exit code of the first one, which was this one's child."""
         pid = self.pid
         os.kill(pid, number)
         self.gone(pid)
-        self.child.wait(PATIENCE)
-        return 0
+        return self.child.wait(PATIENCE)
 
     def kill(self) -> None:
         for path in (self.runtime / "skyproxy").glob("*.sock"):

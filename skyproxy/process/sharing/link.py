@@ -27,8 +27,8 @@ _READY_SECONDS = 2.0
 """From a connection to its first use, TLS and the password included."""
 
 
-class Commands(RedisProtocol):  # type: ignore[misc]
-    """Asks, and is answered."""
+class _Told(RedisProtocol):  # type: ignore[misc]
+    """Tells its factory of its end."""
 
     def connectionLost(self, why: Any) -> None:
         # The reason is known before those that wait for answers are told.
@@ -36,16 +36,15 @@ class Commands(RedisProtocol):  # type: ignore[misc]
         super().connectionLost(why)
 
 
-class Subscriber(SubscriberProtocol):  # type: ignore[misc]
+class Commands(_Told):
+    """Asks, and is answered."""
+
+
+class Subscriber(_Told, SubscriberProtocol):  # type: ignore[misc]
     """Hears what is published in its channels."""
 
     def messageReceived(self, pattern: Any, channel: Any, message: Any) -> None:
         self.factory.heard(channel, message)
-
-    def connectionLost(self, why: Any) -> None:
-        # The reason is known before those that wait for answers are told.
-        self.factory.lost(self, why)
-        super().connectionLost(why)
 
 
 class Link(Factory):

@@ -46,7 +46,7 @@ return {{now, leader, took, fresh, others}}
 """A machine says how it is. Whoever finds that none leads begins to.
 
 Keys: those above. Arguments: its name; its report, and the channel for it; milliseconds for which it leads, and those
-of a lease; and what the store's clock says when this comes, or 0.
+of a lease; and the time that the machine expects on the store's clock, or 0 where it does not know it yet.
 """
 
 SEND = """

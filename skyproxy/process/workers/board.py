@@ -68,7 +68,7 @@ class Board:
             case KeyRests(seconds=seconds) | KeyRefused(seconds=seconds):
                 self._keep(subject, found, now + seconds)
             case ModelTaken():
-                pass
+                return True  # The rest is over by now: a worker that begins need not know.
             case _:
                 if not self._openings.is_news(found, finding.model):
                     return False

@@ -28,8 +28,8 @@ _LONGEST_REST = 3600.0
 _ASIDE = 300.0
 # A request that was forbidden with one key is tried with another at once; by then the first is the last choice.
 _FORBIDDEN = 1.0
-_TOLD_AGAIN = 1.0
-"""Seconds by which a rest must grow to be told of again."""
+_REST_TOLD_AGAIN, _REFUSAL_TOLD_AGAIN = 0.1, 1.0
+"""Seconds by which a rest, or the time for which a key is put aside, must grow to be told of again."""
 
 
 class _Key:
@@ -236,7 +236,7 @@ class KeyRing:
             key.rests += 1
         before = max(key.rests_until, now)
         key.rests_until = max(before, now + min(seconds, _LONGEST_REST))
-        if self._tell is not None and key.rests_until - before > _TOLD_AGAIN / 10:
+        if self._tell is not None and key.rests_until - before > _REST_TOLD_AGAIN:
             self._tell.key_rests(key.variable, key.rests_until - now)
         return key.rests_until - now
 
@@ -253,7 +253,7 @@ class KeyRing:
                 variable=key.variable,
                 status=status,
             )
-        if self._tell is not None and now + _ASIDE - key.refused_until > _TOLD_AGAIN:
+        if self._tell is not None and now + _ASIDE - key.refused_until > _REFUSAL_TOLD_AGAIN:
             self._tell.key_refused(key.variable, _ASIDE)
         self._refuse(key, now + _ASIDE)
 
