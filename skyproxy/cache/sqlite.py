@@ -98,6 +98,7 @@ class SqliteStore:
             return
         size = answer.size
         if self._waiting and self._waiting + size > _WAITING:
+            self._counts.dropped += 1
             self._warn(Failure(TimeoutError("more answers wait to be written than may")))
             return
         self._waiting += size

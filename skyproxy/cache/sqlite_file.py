@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import suppress
-from hashlib import blake2b
 from pathlib import Path
 
-import orjson
-
 from skyproxy.cache.ownership import ANSWERS
+from skyproxy.cache.packing import digest_of, headers_as_text, headers_of
 from skyproxy.cache.store import largest_entry
 from skyproxy.cache.stored_answer import StoredAnswer
-from skyproxy.cache.subscriber_client import Field
 from skyproxy.util.private_files import open_private
 
 _VERSION = 1
@@ -81,8 +78,8 @@ class AnswersFile:
             return None
         status, stream, headers, body, digest, stored_at, expires_at = row
         # What comes from the future was stored before the clock was set back: its age is not known.
-        if stored_at <= now < expires_at and digest == _digest(key, status, stream, headers, body):
-            return StoredAnswer(status, _fields(headers), body, bool(stream), stored_at)
+        if stored_at <= now < expires_at and digest == digest_of(key, status, stream, headers, body):
+            return StoredAnswer(status, headers_of(headers), body, bool(stream), stored_at)
         self._do("DELETE FROM answers WHERE key = ?", key)
         self._count()
         return None
@@ -97,9 +94,9 @@ class AnswersFile:
         :param ttl: seconds for which it may be given.
         :param now: the time, in seconds since the epoch.
         """
-        headers = _text(answer.headers)
+        headers = headers_as_text(answer.headers)
         cost = len(key) + len(headers) + len(answer.body) + _OVERHEAD
-        digest = _digest(key, answer.status, answer.stream, headers, answer.body)
+        digest = digest_of(key, answer.status, answer.stream, headers, answer.body)
         self._do("BEGIN IMMEDIATE")
         try:
             self._do("DELETE FROM answers WHERE key = ?", key)
@@ -232,20 +229,3 @@ def _blamed(error: sqlite3.Error) -> Exception:
     """*error*, or :class:`ForeignFile` where it says that the contents are damaged or no database at all."""
     damaged = type(error) is sqlite3.DatabaseError or "no such" in str(error)
     return ForeignFile(str(error)) if damaged else error
-
-
-def _text(headers: tuple[Field, ...]) -> bytes:
-    return orjson.dumps([(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers])
-
-
-def _fields(text: bytes) -> tuple[Field, ...]:
-    return tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in orjson.loads(text))
-
-
-def _digest(key: bytes, status: int, stream: bool, headers: bytes, body: bytes) -> bytes:
-    """Of an entry, so that a page that went wrong on the disk gives no request another's answer."""
-    digest = blake2b(key, digest_size=16)
-    digest.update(b"%d %d %d " % (status, stream, len(headers)))
-    digest.update(headers)
-    digest.update(body)
-    return digest.digest()

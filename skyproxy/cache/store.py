@@ -18,6 +18,7 @@ class Statistics:
     :ivar hits: answers found.
     :ivar misses: and not.
     :ivar evicted: entries that went before their time, to make space.
+    :ivar dropped: answers that were to be kept, and were not, since the store was not there, full or too slow.
     """
 
     entries: int = 0
@@ -25,6 +26,7 @@ class Statistics:
     hits: int = 0
     misses: int = 0
     evicted: int = 0
+    dropped: int = 0
 
 
 class Store(Protocol):

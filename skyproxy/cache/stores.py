@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 
 from skyproxy.cache.memory import MemoryStore
+from skyproxy.cache.remote import RemoteStore
 from skyproxy.cache.sqlite import SqliteStore
 from skyproxy.cache.store import Store
 from skyproxy.cache.wall_clock import TimeOfDay
 from skyproxy.config import CacheSettings
+from skyproxy.config.shared import StoreAddress
 
 _log = Logger()
+
+
+class Remote(NamedTuple):
+    """A store in a database that others use, too.
+
+    :ivar address: of the database.
+    :ivar make: makes it, for what is different about it or its settings.
+    """
+
+    address: StoreAddress
+    make: Callable[[], RemoteStore]
 
 
 class Stores:
@@ -24,23 +38,41 @@ class Stores:
         be about to keep something; without its settings nothing new comes to it.
     """
 
-    def __init__(self, reactor: Any, settings: CacheSettings) -> None:
+    def __init__(self, reactor: Any, settings: CacheSettings, remote: Remote | None = None) -> None:
         self.by_name: dict[str, Store] = {}
         self._reactor = reactor
         self._settings: CacheSettings | None = None
+        self._address: StoreAddress | None = None
+        self._remote: RemoteStore | None = None
+        self._started = False
         self._closing: set[Deferred[None]] = set()
-        self.renew(settings)
+        self.renew(settings, remote)
 
-    def renew(self, settings: CacheSettings) -> None:
-        """Have stores as *settings* say. One that changes begins anew, or with what its file has; the old one is closed
-        when what it was given is written.
+    def start(self) -> None:
+        """Connect with what there is to connect with, from now on."""
+        self._started = True
+        if self._remote is not None:
+            self._remote.start()
+
+    def renew(self, settings: CacheSettings, remote: Remote | None = None) -> None:
+        """Have stores as *settings* say. One that changes begins anew, or with what its file or database has; the old
+        one is closed when what it was given is written.
+
+        :param remote: None: nothing is kept there.
         """
         before, self._settings = self._settings, settings
+        if remote is not None:
+            address, self._address = self._address, remote.address
+            if before is None or address != remote.address or settings.max_bytes != before.max_bytes:
+                self._remote = remote.make()
+                self._replace("redis", self._remote)
+                if self._started:
+                    self._remote.start()
         if settings == before:
             return
         if before is None or settings.max_bytes != before.max_bytes:
             self._replace("memory", MemoryStore(self._reactor.seconds, settings.max_bytes))
-        if settings.path is not None:
+        if settings.path is not None and (before is None or _of_file(settings) != _of_file(before)):
             self._replace("sqlite", SqliteStore(settings.path, self._reactor, settings.max_bytes, TimeOfDay()))
 
     def close(self, patience: float) -> Deferred[Any]:
@@ -61,3 +93,7 @@ class Stores:
         closing = old.close()
         self._closing.add(closing)
         closing.addBoth(lambda _: self._closing.discard(closing))
+
+
+def _of_file(settings: CacheSettings) -> tuple[object, ...]:
+    return settings.path, settings.max_bytes

@@ -59,28 +59,36 @@ def fill_telemetry(proxy: Section, variables: Variables, problems: list[Problem]
 
 
 def fill_store(proxy: Section, variables: Variables, problems: list[Problem]) -> Section:
-    """*proxy*, the section, with the variables that its ``shared`` names filled in.
+    """*proxy*, the section, with the variables filled in that its ``shared`` and ``cache.address`` name.
 
     A variable that is all of it holds a URL. One in a URL holds a part as it is: a password may have any character.
     """
-    url = proxy.values.get("shared")
-    if not isinstance(url, str) or "${" not in url:
-        return proxy
-    found: dict[str, str] = {}
-    messages = [_look_up(variable, "", variables, found) for variable in _PLACE.findall(url)]
-    wrong = [message for message in messages if message is not None]
-    problems += [proxy.problem(("shared",), message) for message in wrong]
-    filled: str | None
-    if wrong:
-        # These are told; what is left without them is not looked at.
-        filled = None
-    elif (alone := _PLACE.fullmatch(url)) is not None:
-        filled = found[alone[1]]
-    else:
-        who, at, where = url.rpartition("@")
-        who = _PLACE.sub(lambda match: quote(found[match[1]], safe=""), who)
-        filled = who + at + _PLACE.sub(lambda match: found[match[1]], where)
-    return proxy.replaced({"shared": filled}, proxy.places["shared"])
+
+    def filled(url: str, *path: str) -> str | None:
+        found: dict[str, str] = {}
+        messages = [_look_up(variable, "", variables, found) for variable in _PLACE.findall(url)]
+        wrong = [message for message in messages if message is not None]
+        problems.extend(proxy.problem(path, message) for message in wrong)
+        # What is wrong is told; what is left without it is not looked at.
+        return None if wrong else _with_variables(url, found)
+
+    for key in ("shared", "cache"):
+        value = proxy.values.get(key)
+        if key == "shared" and isinstance(value, str) and "${" in value:
+            proxy = proxy.replaced({key: filled(value, key)}, proxy.places[key])
+        elif isinstance(value, dict) and isinstance(url := value.get("address"), str) and "${" in url:
+            new = {**value, "address": filled(url, key, "address")}
+            proxy = proxy.replaced({key: new}, proxy.places[key])
+    return proxy
+
+
+def _with_variables(url: str, found: Mapping[str, str]) -> str:
+    alone = _PLACE.fullmatch(url)
+    if alone is not None:
+        return found[alone[1]]
+    who, at, where = url.rpartition("@")
+    who = _PLACE.sub(lambda match: quote(found[match[1]], safe=""), who)
+    return who + at + _PLACE.sub(lambda match: found[match[1]], where)
 
 
 def _look_up(variable: str, header: str, variables: Variables, found: dict[str, str]) -> str | None:

@@ -15,6 +15,7 @@ from skyproxy.config.fallbacks import check_fallbacks
 from skyproxy.config.files import ENV_FILE, Source, find, is_file, near_misses, places, read_text
 from skyproxy.config.filling import fill_store, fill_telemetry
 from skyproxy.config.hints import hints
+from skyproxy.config.kept_answers import refuse_missing_stores
 from skyproxy.config.prices import read_prices
 from skyproxy.config.problems import ConfigError, Problem
 from skyproxy.config.profiles import read_profiles, read_token
@@ -107,9 +108,9 @@ def load(
     ca_files = read_ca_files(provider_section, providers, folder, problems)
     slot_section = section_named(documents, "model_slots", problems)
     slots = _slots(slot_section, list(provider_section.values), problems)
-    if proxy is not None and proxy.cache.path is None:
-        _refuse_sqlite(provider_section, providers, problems)
-        _refuse_sqlite(slot_section, slots, problems)
+    if proxy is not None:
+        refuse_missing_stores(proxy, provider_section, providers, problems)
+        refuse_missing_stores(proxy, slot_section, slots, problems)
     prices = read_prices(section_named(documents, "prices", problems), problems)
     profiles = read_profiles(
         section_named(documents, "profiles", problems), slot_section.values, provider_section.values, problems
@@ -272,17 +273,6 @@ def _slots(section: Section, providers: Sequence[str], problems: list[Problem]) 
     if providers:
         check_fallbacks(section, slots, providers, problems)
     return slots
-
-
-def _refuse_sqlite(
-    section: Section, owners: Mapping[str, ProviderConfig] | Mapping[str, SlotConfig], problems: list[Problem]
-) -> None:
-    for name, owner in owners.items():
-        rule = owner.cache
-        if rule is not None and rule.store == "sqlite":
-            problems.append(
-                section.problem((name, "cache", "store"), "needs proxy.cache.path, the file to keep them in")
-            )
 
 
 def _sorted(problems: Sequence[Problem], documents: Sequence[Document]) -> list[Problem]:

@@ -178,11 +178,17 @@ class ProxySettings(Checked):
         return None if self.shared is None else store_address(self.shared.get_secret_value())
 
     @property
+    def store_of_answers(self) -> StoreAddress | None:
+        """The Redis in which answers may be kept; None: there is none."""
+        own = self.cache.address
+        return self.store if own is None else store_address(own.get_secret_value())
+
+    @property
     def secrets(self) -> tuple[str, ...]:
-        """What is not to be shown: what the receiver of spans wants, and the password of the store."""
-        store = self.store
-        of_store = () if store is None or store.password is None else (store.password.get_secret_value(),)
-        return (*self.telemetry.secrets, *of_store)
+        """What is not to be shown: what the receiver of spans wants, and the passwords of stores."""
+        stores = {each for each in (self.store, self.store_of_answers) if each is not None}
+        passwords = {each.password.get_secret_value() for each in stores if each.password is not None}
+        return (*self.telemetry.secrets, *sorted(passwords))
 
     def below(self, folder: Path, folder_of_log: Path) -> ProxySettings:
         """The same with the paths that are relative below *folder*, and that of the log below *folder_of_log*."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, SecretStr
+from pydantic import AfterValidator, BeforeValidator, SecretStr
 
 from skyproxy.config.fields import Bytes, Checked, Count, OptionalPath, Seconds, Share, on_or_off
+from skyproxy.config.shared import checked_store
 
 Priority = Literal["interactive", "background"]
 """What goes first where requests wait: what the player waits for, or what nobody does."""
@@ -47,11 +48,12 @@ class CacheRule(Checked):
     """Whether, and how long, answers are kept to be given again.
 
     :ivar store: where they are kept; ``off`` keeps none. ``sqlite`` outlives a restart, and wants ``proxy.cache.path``.
+        ``redis`` is one for several machines, and wants ``proxy.cache.address`` or ``proxy.shared``.
     :ivar ttl: how long an answer may be given again.
     :ivar max_bytes: the most bytes of one answer; a longer one is not kept.
     """
 
-    store: Annotated[Literal["off", "memory", "sqlite"], BeforeValidator(on_or_off)] = "memory"
+    store: Annotated[Literal["off", "memory", "sqlite", "redis"], BeforeValidator(on_or_off)] = "memory"
     ttl: Seconds = 300.0
     max_bytes: Bytes = 1000 * 1000
 
@@ -61,10 +63,12 @@ class CacheSettings(Checked):
 
     :ivar max_bytes: the most bytes of all answers in one store; the least recently used go first.
     :ivar path: the SQLite file of the store ``sqlite``, relative to the file that names it.
+    :ivar address: the Redis of the store ``redis``, as ``shared`` of ``proxy:`` has it. Without it, it is that one.
     """
 
     max_bytes: Bytes = 64 * 1000 * 1000
     path: OptionalPath = None
+    address: Annotated[SecretStr, AfterValidator(checked_store)] | None = None
 
 
 def _breaker(value: Any) -> Any:

@@ -272,6 +272,13 @@ class Config(Checked):
         return self.found is None and not self.paths
 
     @property
+    def keeps_in_redis(self) -> bool:
+        """Whether a provider or a slot keeps answers in the store ``redis``."""
+        rules = [each.cache for each in self.providers.values()]
+        of_slots = [each.cache for each in self.model_slots.values()]
+        return any(rule is not None and rule.store == "redis" for rule in (*rules, *of_slots))
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """What is not to be shown: that of its providers, of the receiver of spans and the store, and a token."""
         token = () if self.profile_token is None else (self.profile_token.get_secret_value(),)

@@ -93,7 +93,7 @@ def children(reactor: Any, service: SkyproxyService, signals: Signals, runtime: 
         Child("records", stop=parts.batches.hand_on),
         Child("event loop lag", parts.lag.start, parts.lag.stop),
         Child("demo", stop=parts.demo.stop),
-        Resource("caches", stop=lambda: parts.stores.close(FLUSH_SECONDS)),
+        Resource("caches", parts.stores.start, lambda: parts.stores.close(FLUSH_SECONDS)),
         Child("shared limits", parts.shared_limits.start, parts.shared_limits.stop),
         Child("providers", lambda: parts.operations.take(configuration.current), providers.close),
         Child("last bytes", stop=drain.flush),

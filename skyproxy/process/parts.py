@@ -16,7 +16,6 @@ from skyproxy.access.budgets.budgets import Budgets
 from skyproxy.access.budgets.store import BudgetStore
 from skyproxy.access.gate import Gate
 from skyproxy.cache.single_flight import Flights
-from skyproxy.cache.stores import Stores
 from skyproxy.cache.wall_clock import seconds_since_boot
 from skyproxy.config import Config, ProviderConfig
 from skyproxy.http import Connections, Wire
@@ -36,6 +35,7 @@ from skyproxy.process.configuration import Configuration
 from skyproxy.process.draining import Drain
 from skyproxy.process.embedded_demo import EmbeddedDemo
 from skyproxy.process.endpoints import Endpoints, balancers_of, bounds_of, limits_of
+from skyproxy.process.kept_answers import KeptAnswers
 from skyproxy.process.memory_trim import Trim, system_trim
 from skyproxy.process.places import NOWHERE, Places
 from skyproxy.process.priority import ProcessPriority
@@ -117,7 +117,7 @@ class Parts:
     proxy: Proxy
     reloads: Reloads
     shared_limits: SharedLimits
-    stores: Stores
+    stores: KeptAnswers
     streams: EventStreams
     tracing: Tracing
 
@@ -161,7 +161,7 @@ def make_parts(
     bodies = role.body_log(reactor, config.proxy, places.bodies, boot, logging.redacting)
     tracing = Tracing(lambda settings, counts: exporter_of(settings, counts, boot, roots, reactor))
     batches = Batches(reactor, statistics, RequestLog(), ring, ledger, bodies, tracing)
-    stores = Stores(reactor, config.proxy.cache)
+    stores = KeptAnswers(reactor, config, roots)
     budgets = Budgets(BudgetStore(reactor, places.budgets, boot, is_alive), catch_up=batches.hand_on)
     gate = role.gate(reactor, budgets, lambda: access.directory.clients.values())
     buffered = BufferedBytes(freed=Trim(reactor, system_trim()).soon)
@@ -250,7 +250,7 @@ def make_parts(
     priority = ProcessPriority()
     followers: list[Callable[[Config], object]] = [
         lambda config: control.take(config, operations.take),
-        lambda config: stores.renew(config.proxy.cache),
+        stores.use,
         lambda config: set_limits(site, wire, limits_of(config.proxy), connections),
         lambda config: connections.admission.bound(bounds_of(config, role.part)),
         logging.reconfigure,

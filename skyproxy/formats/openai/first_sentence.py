@@ -24,7 +24,8 @@ _MAY_END = re.compile(
 """Where a sentence may end, before escapes of JSON are undone."""
 
 _FULL_WIDTH = "\u3002\uff01\uff1f"
-_ENDS = re.compile(f"[.!?\u2026]+(?=[\\s\"'\u201d\u2019*)])|[{_FULL_WIDTH}]")
+# No more signs in a row than anybody needs: of a long row each would be tried with all that follow it.
+_ENDS = re.compile(f"[.!?\u2026]{{1,8}}(?=[\\s\"'\u201d\u2019*)])|[{_FULL_WIDTH}]")
 _TWO_WORDS = re.compile(r"\W*\w\S*\s+[^\w\s]*\w")
 _ABBREVIATIONS = frozenset({"mr", "mrs", "ms", "dr", "st", "prof", "vs", "etc", "e.g", "i.e"})
 _ABBREVIATED = frozenset(each.encode() for each in _ABBREVIATIONS)

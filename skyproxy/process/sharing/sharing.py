@@ -9,26 +9,20 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import wrapClientTLS
 from twisted.logger import Logger
 
 from skyproxy.config import ProxySettings
 from skyproxy.config.hosts import is_loopback
 from skyproxy.config.masking import masker
-from skyproxy.config.shared import authority
-from skyproxy.http.client.agent import Origin, endpoint_of
-from skyproxy.http.client.tls import verified
 from skyproxy.http.client.trust import Roots
+from skyproxy.process.sharing.reaching import endpoint_to, login_of
 from skyproxy.process.sharing.redis_store import RedisStore
-from skyproxy.process.sharing.sentinel import SentinelEndpoint
 from skyproxy.shares.leader import Terms
 from skyproxy.shares.machine import Machine
 from skyproxy.shares.use import Use
 from skyproxy.upstream.exchange.provider import Provider
 
 _log = Logger()
-
-_CONNECT_SECONDS = 3.0
 
 
 class Sharing:
@@ -78,22 +72,9 @@ def sharing_of(reactor: Any, settings: ProxySettings, roots: Roots, margin: floa
     address = settings.store
     assert address is not None
 
-    def way(host: str, port: int) -> Any:
-        return endpoint_of(Origin(f"http://{authority(host, port)}"), reactor, _CONNECT_SECONDS, None)
-
-    if address.service is not None:
-        endpoint: Any = SentinelEndpoint(reactor, address.service, [way(*place) for place in address.places], way)
-    else:
-        (place,) = address.places
-        endpoint = way(*place)
-        if address.secure:
-            options = verified(place[0], roots.trust(), [], tickets=False)
-            endpoint = wrapClientTLS(options, endpoint)
     name, terms = secrets.token_hex(8), Terms()
-    password = None if address.password is None else address.password.get_secret_value()
-    login = {"password": password, "username": address.user, "dbid": address.database or None}
-    store = RedisStore(reactor, endpoint, name, login, terms)
-    mask = masker([] if password is None else [password])
+    store = RedisStore(reactor, endpoint_to(reactor, address, roots), name, login_of(address), terms)
+    mask = masker(settings.secrets)
 
     def trouble(why: str | None) -> None:
         if why is None:

@@ -95,9 +95,9 @@ class Gathered:
         return merged_lag(summaries) if summaries else _NO_LAG
 
     def store(self, name: str) -> tuple[int, int]:
-        """Entries and bytes of a store, of all workers. What is in a file is one for all."""
+        """Entries and bytes of a store, of all workers. What is in a file, or elsewhere, is one for all."""
         sizes = [each.stores[name] for each in self._states() if name in each.stores]
-        if name == "sqlite":
+        if name != "memory":
             return max(sizes, default=(0, 0))
         return sum(entries for entries, _ in sizes), sum(size for _, size in sizes)
 

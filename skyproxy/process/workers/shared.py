@@ -151,7 +151,8 @@ class SharedStore:
     @property
     def statistics(self) -> StoreStatistics:
         entries, size = self._gathered.store(self._name)
-        return StoreStatistics(entries, size, evicted=int(self._gathered.counter("evicted", self._name)))
+        evicted, dropped = (int(self._gathered.counter(each, self._name)) for each in ("evicted", "dropped"))
+        return StoreStatistics(entries, size, evicted=evicted, dropped=dropped)
 
 
 class SharedStores(Mapping[str, Any]):

@@ -62,7 +62,7 @@ def children(
         Child("records", stop=parts.batches.hand_on),
         Child("event loop lag", parts.lag.start, parts.lag.stop),
         Child("demo", stop=parts.demo.stop),
-        Resource("caches", stop=lambda: parts.stores.close(FLUSH_SECONDS)),
+        Resource("caches", parts.stores.start, lambda: parts.stores.close(FLUSH_SECONDS)),
         Child("providers", stop=providers.close),
         Child("last bytes", stop=drain.flush),
         Child("requests under way", stop=drain.finish),
@@ -177,6 +177,7 @@ class Worker:
         counters: dict[CounterKey, float] = provider_counters(providers.values())
         counters |= {("cache", name): count for name, count in sources.statistics.cache.items()}
         counters |= {("evicted", name): store.statistics.evicted for name, store in sources.stores.items()}
+        counters |= {("dropped", name): store.statistics.dropped for name, store in sources.stores.items()}
         counters |= {("door", reason): count for reason, count in sources.refused_doors.items()}
         counters |= {("traces", "lost", reason): count for reason, count in sources.traces.lost.items()}
         for each in parts.gate.limits():

@@ -48,12 +48,18 @@ def _cache(results: Mapping[str, int], stores: Mapping[str, Store]) -> Iterator[
     evictions = CounterMetricFamily(
         "skyproxy_cache_evictions", "Answers that went before their time, to make space.", labels=by_store
     )
+    dropped = CounterMetricFamily(
+        "skyproxy_cache_dropped",
+        "Answers that were to be kept, and were not: the store was not there, full or too slow.",
+        labels=by_store,
+    )
     for name, store in stores.items():
         statistics = store.statistics
         entries.add_metric((name,), statistics.entries)
         size.add_metric((name,), statistics.bytes)
         evictions.add_metric((name,), statistics.evicted)
-    yield from (lookups, entries, size, evictions)
+        dropped.add_metric((name,), statistics.dropped)
+    yield from (lookups, entries, size, evictions, dropped)
 
 
 def _budget(budget: RetryBudget) -> Iterator[Metric]:

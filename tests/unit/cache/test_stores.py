@@ -8,10 +8,13 @@ from tempfile import TemporaryDirectory
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from skyproxy.cache.remote import RemoteStore
 from skyproxy.cache.stored_answer import StoredAnswer
-from skyproxy.cache.stores import Stores
+from skyproxy.cache.stores import Remote, Stores
 from skyproxy.config import CacheSettings
+from skyproxy.config.shared import store_address
 from tests.unit.cache.clients import JSON
+from tests.unit.cache.test_remote import FakeDatabase
 from tests.unit.cache.threads import ThreadedClock
 
 KEY = b"k" * 32
@@ -108,3 +111,29 @@ class StoresTests(SynchronousTestCase):
         self.assertNoResult(closed)
         self.reactor.advance(1.0)
         self.successResultOf(closed)
+
+    def test_a_database_that_others_use(self) -> None:
+        databases: list[FakeDatabase] = []
+
+        def make() -> RemoteStore:
+            databases.append(FakeDatabase())
+            return RemoteStore(databases[-1], "redis://h", str, 1000, self.reactor)
+
+        here, there = (Remote(store_address(f"redis://{host}"), make) for host in ("here", "there"))
+        stores = Stores(self.reactor, self.settings("a"), here)
+        self.addCleanup(self.close, stores)
+        (first,) = databases
+        before, sqlite = stores.by_name["redis"], stores.by_name["sqlite"]
+        # A parent of workers keeps nothing there.
+        self.assertFalse(first.begun)
+        stores.start()
+        self.assertTrue(first.begun)
+        stores.renew(self.settings("a"), here)
+        self.assertIs(stores.by_name["redis"], before)
+        stores.renew(self.settings("a"), there)
+        self.assertEqual((first.asked, databases[1].begun), (["end"], True))
+        self.assertIs(stores.by_name["sqlite"], sqlite)
+        stores.renew(self.settings("a"))
+        self.assertIn("redis", stores.by_name)
+        stores.renew(self.settings("a", max_bytes=2000), there)
+        self.assertEqual(len(databases), 3)

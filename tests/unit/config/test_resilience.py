@@ -217,9 +217,9 @@ class CacheTests(OneProviderTestCase):
         for value in ("5m", "1", "[]"):
             self.assertEqual(self.refused(f"cache: {value}"), [f"cache: {OFF_OR_MAPPING}"])
         self.assertEqual(
-            self.refused("cache: {store: disk, ttl: 0, max_bytes: x, max: 1}"),
+            self.refused("cache: {store: folder, ttl: 0, max_bytes: x, max: 1}"),
             [
-                "cache.store: must be one of 'off', 'memory' or 'sqlite'",
+                "cache.store: must be one of 'off', 'memory', 'sqlite' or 'redis'",
                 "cache.ttl: must be a duration above zero, and a finite one",
                 "cache.max_bytes: must be a size: bytes, or a text such as 10MB or 512KiB",
                 "cache.max: unknown key; known here are store, ttl, max_bytes",
@@ -227,7 +227,7 @@ class CacheTests(OneProviderTestCase):
         )
         self.assertEqual(
             self.problems_of(PROVIDERS + "proxy: {cache: {size: 1MB}}"),
-            ["proxy.yaml:8: proxy.cache.size: unknown key; known here are max_bytes, path"],
+            ["proxy.yaml:8: proxy.cache.size: unknown key; known here are max_bytes, path, address"],
         )
         self.assertEqual(
             self.problems_of(PROVIDERS + "proxy: {cache: 1MB}"),

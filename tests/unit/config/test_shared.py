@@ -90,6 +90,32 @@ class SharedTests(ConfigTestCase):
         (problem,) = self.problems_of(f"proxy: {{shared_down: halve}}\n{PROVIDER}")
         self.assertIn("must be one of 'divide' or 'stop'", problem)
 
+    def test_a_redis_for_answers(self) -> None:
+        kept = """providers: {guard: {base_url: "http://127.0.0.1:9/v1", cache: {store: redis}}}
+model_slots: {one: {provider: guard, model: m, cache: {store: redis}}}
+"""
+        need = "needs proxy.cache.address, or proxy.shared, the Redis to keep them in"
+        problems = self.problems_of(kept)
+        self.assertEqual([each.partition("store: ")[2] for each in problems], [need, need])
+        self.environ["REDIS_PASSWORD"] = SECRET
+        for proxy, host in (
+            ("shared: redis://one", "one"),
+            ("cache: {address: redis://two}", "two"),
+            ('shared: redis://one, cache: {address: "redis://:${REDIS_PASSWORD}@three"}', "three"),
+        ):
+            self.write("proxy.yaml", f"proxy: {{{proxy}}}\n{kept}")
+            config = self.load("proxy.yaml")
+            store = config.proxy.store_of_answers
+            assert store is not None
+            self.assertEqual((store.places[0][0], config.keeps_in_redis), (host, True))
+            self.assertEqual(SECRET in config.secrets, host == "three")
+            self.assertNotIn(SECRET, repr(config))
+        self.assertIn("must be a URL", self.problems_of(f"proxy: {{cache: {{address: nowhere}}}}\n{PROVIDER}")[0])
+        missing = f"proxy: {{cache: {{address: 'redis://:${{NOT_THERE}}@h'}}}}\n{PROVIDER}"
+        self.assertIn("proxy.cache.address: needs the variable NOT_THERE", self.problems_of(missing)[0])
+        self.write("proxy.yaml", PROVIDER)
+        self.assertFalse(self.load("proxy.yaml").keeps_in_redis)
+
     def test_the_extra_that_is_missing(self) -> None:
         self.patch(shared, "has_extra", lambda: False)
         self.assertEqual(self.wrong("redis://h"), "needs what is not installed: pip install 'skyproxy[redis]'")

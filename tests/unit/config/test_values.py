@@ -98,7 +98,7 @@ class ProxyTests(ConfigTestCase):
             "max_clients_per_address": None,
             "cors_origins": (),
             "allowed_hosts": (),
-            "cache": {"max_bytes": 64_000_000, "path": None},
+            "cache": {"max_bytes": 64_000_000, "path": None, "address": None},
             "costs": True,
             "costs_file": None,
             "costs_keep_days": 400,

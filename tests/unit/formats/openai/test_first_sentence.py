@@ -107,6 +107,11 @@ class SentenceTests(SynchronousTestCase):
             self.assertTrue(watch.feed(data))
             self.assertTrue(watch.over)
 
+    def test_a_long_row_of_signs_takes_no_time(self) -> None:
+        # Looking at each with all that follow it would take minutes.
+        self.assertFalse(has_sentence("Hold on" + "." * 200_000 + "x"))
+        self.assertTrue(has_sentence("Hold on" + "." * 200_000 + " Now."))
+
     def test_it_gives_up(self) -> None:
         watch = FirstSentence()
         for _ in range(3000):
