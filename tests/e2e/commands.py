@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tests.e2e.processes import PATIENCE, Process, environment
+from tests.e2e.processes import Process, environment, run_to_end
 
 PROGRAM = [sys.executable, "-m", "skyproxy"]
 
@@ -17,10 +16,7 @@ PROGRAM = [sys.executable, "-m", "skyproxy"]
 def skyproxy(folder: Path, *arguments: str, typed: str = "", env: dict[str, str] | None = None) -> Any:
     """Run it to its end in *folder*, with no terminal."""
     given = environment(HOME=str(folder), XDG_CONFIG_HOME=str(folder / "none"), **(env or {}))
-    return subprocess.run(
-        [*PROGRAM, *arguments], cwd=folder, env=given, input=typed, capture_output=True, text=True, errors="replace",
-        timeout=PATIENCE, check=False,
-    )  # fmt: skip
+    return run_to_end([*PROGRAM, *arguments], folder, given, typed)
 
 
 class Run(Process):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import mkdtemp
@@ -11,7 +13,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.findings import Findings
-from tests.e2e.processes import PATIENCE, DemoProvider, Process, Proxy
+from tests.e2e.forks import SWITCH, ForkServer
+from tests.e2e.processes import PATIENCE, ROOT, TWISTD, DemoProvider, Process, Proxy, environment
 
 Starter = Callable[..., Any]
 
@@ -34,6 +37,32 @@ def starter(folder: Path) -> Iterator[Starter]:
         for process in reversed(started):
             if hasattr(process, "child"):
                 process.kill()
+
+
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[ForkServer | None]:
+    """Starts processes by fork; None: they are fresh interpreters, as is the way of other systems than Linux."""
+    if sys.platform != "linux" or os.environ.get(SWITCH) == "0":
+        yield None
+        return
+    server = ForkServer(environment(), TWISTD, ROOT)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forks(request: pytest.FixtureRequest, fork_server: ForkServer | None) -> Iterator[None]:
+    """Processes are forked, unless ``pytestmark`` says that the module's are to be fresh."""
+    Process.forks = None if request.node.get_closest_marker("fresh") else fork_server
+    yield
+    Process.forks = None
+
+
+@pytest.fixture(autouse=True)
+def fresh(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test that is marked as ``fresh`` starts is a fresh interpreter: it is about the start itself."""
+    if request.node.get_closest_marker("fresh"):
+        monkeypatch.setattr(Process, "forks", None)
 
 
 @pytest.fixture
@@ -91,3 +120,8 @@ def config_for(demo: DemoProvider, proxy: dict[str, Any] | None = None, **provid
             "combat": {"provider": "demo", "model": "guard;delay=0", "params": {"temperature": 0.7}},
         },
     }
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the marks of these tests."""
+    config.addinivalue_line("markers", "fresh: each process is a fresh interpreter, for the test is about the start")

@@ -13,9 +13,12 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import Any, ClassVar
 
 import yaml
+
+from tests.e2e.forks import Forked, ForkServer
 
 ROOT = Path(__file__).resolve().parents[2]
 TWISTD = str(Path(sys.executable).with_name("twistd"))
@@ -54,14 +57,33 @@ def eventually(check: Any, what: str, patience: float = PATIENCE) -> Any:
         time.sleep(0.02)
 
 
-class Process:
-    """A child whose output is read as it comes."""
-
-    def __init__(self, command: list[str], cwd: Path, env: dict[str, str], pass_fds: tuple[int, ...] = ()) -> None:
-        self.child = subprocess.Popen(
+def start_child(
+    command: list[str], cwd: Path, env: dict[str, str], pass_fds: tuple[int, ...], forks: ForkServer | None
+) -> Forked | subprocess.Popen[str]:
+    """Start it, by *forks* if that makes no difference; its output is to be read."""
+    if forks is None or not forks.can_start(command, env):
+        return subprocess.Popen(
             command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
             pass_fds=pass_fds,
         )  # fmt: skip
+    output, end = os.pipe()
+    reader = open(output, errors="replace")  # noqa: SIM115
+    try:
+        return forks.start(command, cwd, env, (0, end, end), pass_fds, reader)
+    finally:
+        os.close(end)
+
+
+class Process:
+    """A child whose output is read as it comes.
+
+    :cvar forks: starts those that it can; None: each is a fresh interpreter.
+    """
+
+    forks: ClassVar[ForkServer | None] = None
+
+    def __init__(self, command: list[str], cwd: Path, env: dict[str, str], pass_fds: tuple[int, ...] = ()) -> None:
+        self.child = start_child(command, cwd, env, pass_fds, self.forks)
         self.output: list[str] = []
         self._fresh: queue.Queue[str | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -104,6 +126,29 @@ class Process:
         if self.child.poll() is None:
             self.child.kill()
         self.wait()
+
+
+def run_to_end(command: list[str], cwd: Path, env: dict[str, str], typed: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, with no terminal."""
+    forks = Process.forks
+    if forks is None or not forks.can_start(command, env):
+        return subprocess.run(
+            command, cwd=cwd, env=env, input=typed, capture_output=True, text=True, errors="replace", timeout=PATIENCE,
+            check=False,
+        )  # fmt: skip
+    shown = [TemporaryFile("w+", errors="replace") for _ in range(2)]  # noqa: SIM115
+    with shown[0], shown[1], TemporaryFile("w+") as terminal:
+        terminal.write(typed)
+        terminal.seek(0)
+        child = forks.start(command, cwd, env, (terminal.fileno(), shown[0].fileno(), shown[1].fileno()))
+        try:
+            child.wait(PATIENCE)
+        finally:
+            child.kill()
+            child.wait()
+        for each in shown:
+            each.seek(0)
+        return subprocess.CompletedProcess(command, child.wait(), shown[0].read(), shown[1].read())
 
 
 class DemoProvider(Process):

@@ -19,7 +19,7 @@ import yaml
 
 from skyproxy.access.keys import hash_of, new_key
 from tests.e2e.conftest import Starter, config_for
-from tests.e2e.processes import PATIENCE, DemoProvider, Process, environment, eventually
+from tests.e2e.processes import PATIENCE, DemoProvider, Process, environment, eventually, run_to_end
 from tests.e2e.raw import Answer, ask, call, chat, open_request, read_all, read_until
 from tests.e2e.test_activation import AS_SYSTEMD
 from tests.e2e.test_commands import PROGRAM, Run, skyproxy
@@ -274,10 +274,7 @@ def test_keys_work_without_a_skyproxy_that_runs(start: Starter, demo: DemoProvid
 def run_to_the_end(folder: Path, *arguments: str) -> Any:
     """`skyproxy run`, which is expected not to start."""
     given = environment(HOME=str(folder), XDG_CONFIG_HOME=str(folder / "none"), **state(folder))
-    return subprocess.run(
-        [*PROGRAM, "run", *arguments], cwd=folder, env=given, capture_output=True, text=True, timeout=PATIENCE,
-        check=False,
-    )  # fmt: skip
+    return run_to_end([*PROGRAM, "run", *arguments], folder, given)
 
 
 def test_a_start_that_would_be_open_to_all_is_refused(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:

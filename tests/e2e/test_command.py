@@ -24,6 +24,8 @@ from tests.e2e.conftest import Starter, config_for
 from tests.e2e.processes import LOOPBACK, PATIENCE, TWISTD, DemoProvider, Process, Proxy, environment, eventually
 from tests.e2e.raw import ask, chat
 
+pytestmark = pytest.mark.fresh
+
 
 def run(cwd: Path, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """A start that is meant to end by itself."""

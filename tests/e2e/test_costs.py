@@ -9,7 +9,6 @@ import random
 import sqlite3
 import stat
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from contextlib import suppress
@@ -18,8 +17,9 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.commands import PROGRAM
 from tests.e2e.conftest import Starter, config_for
-from tests.e2e.processes import LOOPBACK, PATIENCE, TWISTD, DemoProvider, Proxy, environment, eventually
+from tests.e2e.processes import LOOPBACK, PATIENCE, TWISTD, DemoProvider, Proxy, environment, eventually, run_to_end
 from tests.e2e.raw import chat
 
 REQUESTS = int(os.environ.get("SKYPROXY_TEST_REQUESTS", "600"))
@@ -248,10 +248,7 @@ def test_the_command(start: Starter, demo: DemoProvider, tmp_path: Path) -> None
     asyncio.run(crowd(proxy, 40, 6))
 
     def costs(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "skyproxy", "costs", *arguments], cwd=proxy.folder, capture_output=True, text=True,
-            env=environment(HOME=str(proxy.folder), **run), timeout=PATIENCE, check=False,
-        )  # fmt: skip
+        return run_to_end([*PROGRAM, "costs", *arguments], proxy.folder, environment(HOME=str(proxy.folder), **run))
 
     eventually(lambda: over(proxy, 40), "all is over")
     running = costs("--json", "--period", "all")

@@ -16,6 +16,8 @@ from tests.e2e.processes import LOOPBACK, PATIENCE, DemoProvider, Process, Proxy
 from tests.e2e.raw import ask, chat
 from tests.e2e.test_command import run
 
+pytestmark = pytest.mark.fresh
+
 # twistd, in whose life signals come when the port accepts already and the reactor does not run yet.
 EARLY = """
 import os, signal, sys

@@ -20,9 +20,10 @@ import pytest
 import yaml
 
 from skyproxy.command.running import Running
+from tests.e2e.commands import PROGRAM
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.findings import Findings
-from tests.e2e.processes import PATIENCE, PROXY_TWISTD, DemoProvider, environment, eventually
+from tests.e2e.processes import PATIENCE, PROXY_TWISTD, DemoProvider, environment, eventually, run_to_end
 from tests.e2e.raw import ask, call, chat, open_request, read_all, read_until, send_request
 from tests.e2e.sizes import size
 from tests.e2e.test_activation import AS_SYSTEMD
@@ -205,8 +206,7 @@ def test_a_daemon(demo: DemoProvider, tmp_path: Path, runtime: Path) -> None:
             return read_all(asking)
 
     try:
-        program = [sys.executable, "-m", "skyproxy", "upgrade"]
-        done = subprocess.run(program, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=PATIENCE)
+        done = run_to_end([*PROGRAM, "upgrade"], tmp_path, env)
         pid = int(pid_file.read_text())
         assert done.returncode == 0 and f"process {pid}, skyproxy" in done.stdout, done
         eventually(lambda: not is_there(first), "the old one has ended")

@@ -18,7 +18,7 @@ import pytest
 
 from tests.e2e.commands import PROGRAM, Run, skyproxy, written
 from tests.e2e.conftest import Starter, config_for
-from tests.e2e.processes import PATIENCE, ROOT, DemoProvider, Process, Proxy, environment, eventually
+from tests.e2e.processes import PATIENCE, ROOT, DemoProvider, Process, Proxy, environment, eventually, run_to_end
 from tests.e2e.raw import ask, chat, open_request, read_all, read_until
 from tests.e2e.test_trust import WINDOWS_RUNNER
 
@@ -245,7 +245,7 @@ def test_a_program_without_python_takes_the_users_configuration_first(
     server = start(Program)
     eventually(lambda: f"{hidden} is not read" in (folder / "skyproxy.log").read_text(), "the other is told of")
     assert server.stop() == 0
-    told = subprocess.run([*PROGRAM, "check"], cwd=other, env=home(tmp_path), capture_output=True, check=False)
+    told = run_to_end([*PROGRAM, "check"], other, home(tmp_path))
     assert told.returncode == 1, "a folder that somebody chose goes first"
 
 
