@@ -9,7 +9,7 @@ import resource
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,6 +69,7 @@ def budget(proxy: Proxy, account: str = "process") -> dict[str, Any]:
 class Spent:
     """What clients saw.
 
+    :ivar statuses: by status, or by code where it is 429; ``left`` early; ``cut`` before there was a status.
     :ivar known: what whole answers cost, by their own words.
     :ivar reserved: the most that any one request may have reserved.
     """
@@ -78,8 +79,13 @@ class Spent:
     reserved: float = 0.0
 
 
-async def spend(proxy: Proxy, count: int, clients: int, seed: int, slots: list[str], spent: Spent) -> None:
-    """Ask *count* times, *clients* at once; some leave early, or ask for a stream."""
+async def spend(
+    proxy: Proxy, count: int, clients: int, seed: int, slots: list[str], spent: Spent, keys: Sequence[str] = ()
+) -> None:
+    """Ask *count* times, *clients* at once; some leave early, or ask for a stream.
+
+    :param keys: that they come with, in turn.
+    """
     chance, todo = random.Random(seed), iter(range(count))
 
     async def client() -> None:
@@ -88,15 +94,18 @@ async def spend(proxy: Proxy, count: int, clients: int, seed: int, slots: list[s
             seed_of = number % 3 if slot in ("shared", "kept") else seed * 1_000_000 + number
             body = json.dumps(chat(slot, stream=streams, seed=seed_of, max_tokens=MAX_TOKENS)).encode()
             spent.reserved = max(spent.reserved, reservation(body))
-            with suppress(OSError, EOFError):
-                await one(body, streams, leaves)
+            key = b"Authorization: Bearer %b\r\n" % keys[number % len(keys)].encode() if keys else b""
+            try:
+                await one(key, body, streams, leaves)
+            except (OSError, EOFError):
+                spent.statuses["cut"] += 1
 
-    async def one(body: bytes, streams: bool, leaves: bool) -> None:
+    async def one(key: bytes, body: bytes, streams: bool, leaves: bool) -> None:
         reader, writer = await asyncio.open_connection(*proxy.address)
         try:
             writer.write(
                 b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-                b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+                b"%bContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (key, len(body), body)
             )
             await writer.drain()
             if leaves:

@@ -203,4 +203,9 @@ ROWS = (
             *_of("shared_limits", "a_store_that_is_emptied", "a_store_that_stands_still", "a_store_that_is_killed"),
         ),
     ),
+    Row(
+        "T32", "ten minutes with everything on, on two machines of two workers with one Redis; workers killed at random",
+        "the books balance, no counter falls, a kill takes what its worker had under way, and no more",
+        ("soak/test_everything.py",),
+    ),
 )  # fmt: skip
