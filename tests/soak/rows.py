@@ -204,7 +204,7 @@ ROWS = (
         ),
     ),
     Row(
-        "T32", "ten minutes with everything on, on two machines of two workers with one Redis; workers killed at random",
+        "T32", "ten minutes with everything on: two machines of two workers, one Redis; workers killed at random",
         "the books balance, no counter falls, a kill takes what its worker had under way, and no more",
         ("soak/test_everything.py",),
     ),
