@@ -267,34 +267,3 @@ class SingleFlight:
             return b""
         # A blank line more does no harm where an event has just ended.
         return error_event(error, on_boundary=False)
-
-
-class Flights:
-    """The answers under way that others can join.
-
-    :param seconds: the time.
-    """
-
-    def __init__(self, seconds: Callable[[], float], limits: FlightLimits | None = None) -> None:
-        self._seconds = seconds
-        self._limits = limits or FlightLimits()
-        self._joinable: dict[bytes, SingleFlight] = {}
-
-    def __len__(self) -> int:
-        return len(self._joinable)
-
-    def get(self, key: bytes) -> SingleFlight | None:
-        """The one to join under *key*, if there is one."""
-        return self._joinable.get(key)
-
-    def begin(self, key: bytes, begun_by: str = "") -> SingleFlight:
-        """Begin another, which is found under *key* until no request can join it any more."""
-
-        def closed() -> None:
-            if self._joinable.get(key) is flight:
-                del self._joinable[key]
-
-        flight = SingleFlight(self._seconds, closed, self._limits)
-        flight.begun_by = begun_by
-        self._joinable[key] = flight
-        return flight

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
+from functools import partial
 from itertools import count
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
+from skyproxy.cache.flights import Flights
 from skyproxy.cache.key import cache_key, canonical
-from skyproxy.cache.single_flight import Flights, SingleFlight
+from skyproxy.cache.single_flight import SingleFlight
 from skyproxy.cache.store import Store
-from skyproxy.cache.stored_answer import StoredAnswer
-from skyproxy.cache.subscriber import Subscriber
 from skyproxy.config import CacheRule
 from skyproxy.errors import InternalError, SkyproxyError, forget
-from skyproxy.http.common.headers import Fields
-from skyproxy.pipeline.client import Client
 from skyproxy.pipeline.provider_answer import ProviderAnswer
 from skyproxy.pipeline.request import Request
 from skyproxy.pipeline.routed_request import RoutedRequest
-from skyproxy.pipeline.router import Candidate
+from skyproxy.pipeline.sharing import CachedAnswer, CacheResult, RelayableAnswer, SharedAnswer, Sharing
+
+if TYPE_CHECKING:
+    from skyproxy.cache.transit import Incoming
 
 _log = Logger()
 
-CacheResult = Literal["hit", "miss", "coalesced"]
 _HEADER = b"X-Skyproxy-Cache"
+
+_MOST_LEADERS = 3
+"""Workers that a request follows, one after the other, as each is gone: then it asks by itself."""
 
 _CHANGED = {
     (False, True): "",
@@ -40,87 +43,17 @@ Fetch = Callable[[], Awaitable[ProviderAnswer]]
 """Gets an answer of a request's own from the providers."""
 
 
-class Sharing:
-    """How one request may share its answer, and what has come of that.
+class Others(Protocol):
+    """The flights of the other workers."""
 
-    :ivar key: of all that the answer depends on.
-    :ivar candidate: the first that is asked, whose the key is.
-    :ivar rule: for storing the answer; None: it is not stored.
-    :ivar coalesces: whether the answer may be shared while it is under way.
-    :ivar reads: whether a stored answer will do.
-    :ivar result: what came of it so far; None before.
-    :ivar request_id: of the request.
-    :ivar follows: the id of the request that began what this one shares.
-    :ivar age: seconds that a stored answer was old, where it was one.
-    :ivar running: the fetching of the answer, where this request began it: others may share that.
-    """
-
-    __slots__ = (
-        "age", "candidate", "coalesces", "follows", "key", "reads", "request_id", "result", "rule", "running",
-    )  # fmt: skip
-
-    def __init__(
-        self, key: bytes, candidate: Candidate, rule: CacheRule | None, request_id: str, *, coalesces: bool, reads: bool
-    ) -> None:
-        self.key = key
-        self.candidate = candidate
-        self.rule = rule
-        self.coalesces = coalesces
-        self.reads = reads
-        self.request_id = request_id
-        self.follows: str | None = None
-        self.age: float | None = None
-        self.result: CacheResult | None = None
-        self.running: Deferred[None] | None = None
-
-    def still_running(self) -> Deferred[None] | None:
-        """What this request began and others wait for; None if there is no such thing, or it is over."""
-        return None if self.running is None or self.running.called else self.running
-
-
-class RelayableAnswer(Protocol):
-    """What :meth:`Coalescing.obtain` gives."""
-
-    async def send_to(self, client: Client) -> None:
-        """Bring the answer to *client*.
-
-        :raise SkyproxyError: it was not brought whole. When ``client.started``, the client has seen the cut, unless
-            this was cancelled.
-        """
-
-
-class CachedAnswer:
-    """An answer from a store, which *headers* go with."""
-
-    def __init__(self, stored: StoredAnswer, headers: Fields) -> None:
-        self._stored = stored
-        self._headers = headers
-
-    async def send_to(self, client: Client) -> None:
-        """Bring the answer to *client*."""
-        await self._stored.replay(client, self._headers)
-
-
-class SharedAnswer:
-    """An answer under way in *flight*, which has begun and which *headers* go with.
-
-    :param subscriber: that of the request.
-    """
-
-    def __init__(self, flight: SingleFlight, subscriber: Subscriber, headers: Fields) -> None:
-        self._flight = flight
-        self._subscriber = subscriber
-        self._headers = headers
-
-    async def send_to(self, client: Client) -> None:
-        """Bring what has come of the answer to *client*, and then the rest as it comes."""
-        await self._flight.deliver(self._subscriber, client, self._headers)
+    def seek(self, key: bytes, flight: SingleFlight) -> Deferred[Incoming | None]:
+        """Find out whether another worker asks for what *flight* is to bring; None: it is for this one to ask."""
 
 
 class _NotShared(Exception):
     """The answer is one that no other request shall have.
 
-    :ivar answer: for the request that began the flight.
+    :ivar answer: for the request that began the flight; None: it is another worker's request's.
     """
 
     def __init__(self, answer: ProviderAnswer | None) -> None:
@@ -133,12 +66,20 @@ class Coalescing:
 
     :param stores: by the names that the configuration has for them.
     :param counts: of results; see :data:`CacheResult`.
+    :param others: the flights of other workers; None: there are none.
     """
 
-    def __init__(self, stores: Mapping[str, Store], flights: Flights, counts: MutableMapping[str, int]) -> None:
+    def __init__(
+        self,
+        stores: Mapping[str, Store],
+        flights: Flights,
+        counts: MutableMapping[str, int],
+        others: Others | None = None,
+    ) -> None:
         self._stores = stores
         self._flights = flights
         self._counts = counts
+        self._others = others
         self._numbers = count()
         self._purges = 0
 
@@ -202,7 +143,8 @@ class Coalescing:
         sharing.follows = flight.begun_by
         subscriber = flight.join()
         try:
-            await subscriber.begun()
+            if not flight.started:
+                await subscriber.begun()
         except (_NotShared, SkyproxyError) as error:
             forget(error)
         else:
@@ -211,8 +153,9 @@ class Coalescing:
         return await fetch()
 
     def _count(self, sharing: Sharing, result: CacheResult) -> None:
+        if sharing.result is None:
+            self._counts[result] = self._counts.get(result, 0) + 1
         sharing.result = result
-        self._counts[result] = self._counts.get(result, 0) + 1
 
     async def _from_store(self, sharing: Sharing, rule: CacheRule) -> CachedAnswer | None:
         store = self._stores[rule.store]
@@ -225,19 +168,51 @@ class Coalescing:
 
     async def _lead(self, sharing: Sharing, fetch: Fetch) -> RelayableAnswer:
         """Begin a flight, and be the first to wait for its answer."""
-        self._count(sharing, "miss")
+        others = self._others if sharing.coalesces else None
+        if others is None:
+            self._count(sharing, "miss")
         key = sharing.key if sharing.coalesces else b"%b %d" % (sharing.key, next(self._numbers))
         flight = self._flights.begin(key, sharing.request_id)
         subscriber = flight.join()
         begun = subscriber.begun()
-        sharing.running = flight.running = Deferred.fromCoroutine(self._fly(flight, begun, sharing, fetch))
+        fly = partial(self._fly, flight, begun, sharing, fetch)
+        flying = fly() if others is None else self._fly_with(others, flight, sharing, fly)
+        sharing.running = flight.running = Deferred.fromCoroutine(flying)
         try:
             await begun
         except _NotShared as unshared:
             forget(unshared)
-            assert unshared.answer is not None
-            return unshared.answer
-        return SharedAnswer(flight, subscriber, _said("miss"))
+            if unshared.answer is not None:
+                return unshared.answer
+        else:
+            assert sharing.result is not None
+            return SharedAnswer(flight, subscriber, _said(sharing.result))
+        return await fetch()
+
+    async def _fly_with(
+        self, others: Others, flight: SingleFlight, sharing: Sharing, fly: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Bring the answer of another worker to all who share it, or have it fetched if there is no such worker."""
+        try:
+            for _ in range(_MOST_LEADERS):
+                incoming = await others.seek(sharing.key, flight)
+                if incoming is None:
+                    break
+                self._count(sharing, "coalesced")
+                sharing.follows = flight.begun_by = incoming.begun_by
+                others_may_know = await incoming.over
+                if flight.over:
+                    return
+                if not others_may_know:
+                    # Then each asks for itself, as with a failure here.
+                    flight.failed(_NotShared(None))
+                    return
+                flight.begun_by, sharing.follows = sharing.request_id, None
+        except CancelledError as abandoned:
+            forget(abandoned)
+            return
+        self._count(sharing, "miss")
+        await fly()
 
     async def _fly(self, flight: SingleFlight, begun: Deferred[None], sharing: Sharing, fetch: Fetch) -> None:
         """Fetch an answer and bring it to all who share it, as long as a request waits for it.

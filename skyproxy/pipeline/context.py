@@ -10,10 +10,10 @@ from skyproxy.errors import SkyproxyError, Unavailable, UpstreamError, UpstreamR
 from skyproxy.formats.openai.stream_state import StreamState
 from skyproxy.pipeline.attempt_history import AttemptHistory
 from skyproxy.pipeline.client import RequestClient
-from skyproxy.pipeline.coalescing import CacheResult, Sharing
 from skyproxy.pipeline.provider_answer import ProviderAnswer
 from skyproxy.pipeline.request import Request
 from skyproxy.pipeline.router import Candidate
+from skyproxy.pipeline.sharing import CacheResult, Sharing
 from skyproxy.telemetry.prices.prices import UNKNOWN, Cost
 from skyproxy.telemetry.records import GivenUp, Outcome, RequestRecord
 from skyproxy.telemetry.tracing.context import TraceContext

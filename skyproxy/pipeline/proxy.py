@@ -27,7 +27,7 @@ from skyproxy.pipeline.allowed import check_allowed
 from skyproxy.pipeline.attempt_history import AttemptHistory
 from skyproxy.pipeline.changes import Change
 from skyproxy.pipeline.client import Client, RequestClient
-from skyproxy.pipeline.coalescing import Coalescing, RelayableAnswer
+from skyproxy.pipeline.coalescing import Coalescing
 from skyproxy.pipeline.context import RequestContext
 from skyproxy.pipeline.presentation import Presentation
 from skyproxy.pipeline.provider_answer import ProviderAnswer
@@ -35,6 +35,7 @@ from skyproxy.pipeline.relayed_fields import who_answered
 from skyproxy.pipeline.request import Request, parse
 from skyproxy.pipeline.routed_request import RoutedRequest
 from skyproxy.pipeline.router import Candidate, Router
+from skyproxy.pipeline.sharing import RelayableAnswer
 from skyproxy.pipeline.step_down import step_down
 from skyproxy.telemetry.refusals import Refusals
 from skyproxy.upstream.dispatch.dispatcher import Dispatcher

@@ -15,7 +15,6 @@ from skyproxy.access.audit import Audit
 from skyproxy.access.budgets.budgets import Budgets
 from skyproxy.access.budgets.store import BudgetStore
 from skyproxy.access.gate import Gate
-from skyproxy.cache.single_flight import Flights
 from skyproxy.cache.wall_clock import seconds_since_boot
 from skyproxy.config import Config, ProviderConfig
 from skyproxy.http import Connections, Wire
@@ -24,7 +23,6 @@ from skyproxy.http.loop.batches import BatchScheduler
 from skyproxy.http.loop.read_turns import fair_reads
 from skyproxy.http.loop.socket_budget import sockets_of
 from skyproxy.log.logging import Logging
-from skyproxy.pipeline.coalescing import Coalescing
 from skyproxy.pipeline.proxy import Proxy
 from skyproxy.process.access_control import AccessControl
 from skyproxy.process.actions.action_log import ActionLog
@@ -169,7 +167,7 @@ def make_parts(
         providers.runtime,
         reactor,
         Dispatcher(Timers(reactor), budget, Backoff(random.random), buffered),
-        coalescing := Coalescing(stores.by_name, Flights(reactor.seconds), statistics.cache),
+        coalescing := role.coalescing(reactor, stores.by_name, statistics.cache),
         batches.completed,
         ledger.arrived,
         gate,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -10,12 +10,15 @@ from twisted.internet.defer import Deferred, succeed
 from skyproxy.access.budgets.budgets import Budgets
 from skyproxy.access.gate import Gate
 from skyproxy.access.identity import ClientIdentity
+from skyproxy.cache.flights import Flights
+from skyproxy.cache.store import Store
 from skyproxy.config import Config
 from skyproxy.http import Connections
 from skyproxy.http.loop.batches import Schedule
 from skyproxy.http.loop.socket_budget import Sockets
 from skyproxy.log.live_lines import LiveLines
 from skyproxy.pipeline.changes import Change
+from skyproxy.pipeline.coalescing import Coalescing
 from skyproxy.pipeline.context import RequestContext
 from skyproxy.process.endpoints import Balancers, Bound, Endpoints
 from skyproxy.shares.use import Use
@@ -62,6 +65,10 @@ class Role:
     def gate(self, clock: Any, budgets: Budgets, clients: Callable[[], Iterable[ClientIdentity]]) -> Gate:
         """What keeps clients to their limits."""
         return Gate(budgets, clock.seconds, clients)
+
+    def coalescing(self, reactor: Any, stores: Mapping[str, Store], counts: MutableMapping[str, int]) -> Coalescing:
+        """What has requests share answers."""
+        return Coalescing(stores, Flights(reactor.seconds), counts)
 
     def ring(self) -> RequestRing:
         """Where requests that are over are kept."""

@@ -21,6 +21,7 @@ from tests.e2e.conftest import Starter
 from tests.e2e.findings import Findings
 from tests.e2e.processes import PATIENCE, DemoProvider, Proxy, eventually
 from tests.e2e.raw import Answer, call, chat
+from tests.e2e.worker_pids import pid_of_worker
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="connections cannot be passed there")
 
@@ -51,28 +52,10 @@ class Line:
     @property
     def pid(self) -> int:
         """Of the worker."""
-        own = self._connection.sock.getsockname()[1]
-        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-            local, remote, inode = (line.split()[number] for number in (1, 2, 9))
-            if int(remote.partition(":")[2], 16) == own and int(local.partition(":")[2], 16) == self._proxy.address[1]:
-                return next(each for each in self._pids() if f"socket:[{inode}]" in descriptors(each))
-        raise AssertionError("the connection is gone")
-
-    def _pids(self) -> list[int]:
-        return [each["pid"] for each in call(self._proxy, "GET", "/api/stats").json()["workers"] if each["pid"]]
+        return pid_of_worker(self._proxy, self._connection.sock)
 
     def close(self) -> None:
         self._connection.close()
-
-
-def descriptors(pid: int) -> set[str]:
-    found = set()
-    for each in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            found.add(os.readlink(each))
-        except FileNotFoundError:
-            continue
-    return found
 
 
 class Crew(Proxy):

@@ -27,18 +27,24 @@ REPORT_SECONDS = 0.01
 class CountedConnections(Connections):
     """Connections whose number somebody wants to know.
 
-    :param changed: called when one has closed.
+    :param tell: called with how many there are, soon after some have closed.
     """
 
-    def __init__(self, clock: Any, schedule: Schedule, changed: Callable[[], None]) -> None:
+    def __init__(self, clock: Any, schedule: Schedule, tell: Callable[[int], None]) -> None:
         super().__init__(clock, schedule)
-        self._changed = changed
+        self._tell = tell
+        self._telling = False
 
     def discard(self, connection: Any) -> None:
         before = len(self)
         super().discard(connection)
-        if len(self) != before:
-            self._changed()
+        if len(self) != before and not self._telling:
+            self._telling = True
+            self.clock.callLater(REPORT_SECONDS, self._report)
+
+    def _report(self) -> None:
+        self._telling = False
+        self._tell(len(self))
 
 
 class AdoptedEndpoints(Endpoints):

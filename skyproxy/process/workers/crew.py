@@ -117,6 +117,7 @@ class Crew:
                 self._pass_on(each.take_back())
                 if each.number not in self._silent:
                     self._silent.add(each.number)
+                    self.hears.silent(each.number)
                     _log.warn("A worker does not answer: others get the connections", worker=each.number, pid=each.pid)
             elif each.number in self._silent and each.answers:
                 self._silent.discard(each.number)

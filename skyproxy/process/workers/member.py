@@ -19,7 +19,6 @@ from twisted.python.failure import Failure
 from skyproxy.process.workers import messages
 from skyproxy.process.workers.gathered import Gathered
 from skyproxy.process.workers.main import CONNECTIONS, CONTROL
-from skyproxy.process.workers.news import Found
 from skyproxy.process.workers.passing import Passage, Passed, left_in, pair
 from skyproxy.process.workers.protocol import Channel
 from skyproxy.process.workers.state import WorkerState
@@ -52,14 +51,15 @@ class Hears(NamedTuple):
 
     :ivar over: takes requests that are over, *logged* lines of the log and how many are missing before them,
         *relayed* connections that ask the parent, *found* what the worker of a number has found out, or wants of
-        limits; *left* hears that it has ended.
+        limits, or of flights; *left* hears that it has ended, and *silent* that it does not answer.
     """
 
     over: Callable[[bytes], None]
     logged: Callable[[list[bytes], int], None]
     relayed: Callable[[Passed], None]
-    found: Callable[[int, Found | messages.Claims | messages.Learned], None]
+    found: Callable[[int, Any], None]
     left: Callable[[int], None]
+    silent: Callable[[int], None]
 
 
 class Others(Protocol):
@@ -225,12 +225,12 @@ class Member(ProcessProtocol):
                 self._crew.hears.over(message.batch)
             case messages.Ready():
                 self._begins()
-            case Found() | messages.Claims() | messages.Learned():
-                self._crew.hears.found(self.number, message)
             case messages.Logged():
                 self._crew.hears.logged(message.lines, message.missed)
             case messages.Bye():
                 self._told(message.state)
+            case _:
+                self._crew.hears.found(self.number, message)
         return None
 
     def _begins(self) -> None:

@@ -25,6 +25,7 @@ from skyproxy.process.workers.accepting import PassingEndpoints
 from skyproxy.process.workers.adopting import take_connection
 from skyproxy.process.workers.board import Board
 from skyproxy.process.workers.crew import Crew
+from skyproxy.process.workers.flight_board import FlightBoard
 from skyproxy.process.workers.gathered import Gathered
 from skyproxy.process.workers.lending import Lending
 from skyproxy.process.workers.member import Hears
@@ -86,13 +87,25 @@ class ParentRole(Role):
         self._board = Board(reactor.seconds)
         self.lending = Lending(reactor, lambda: self.crew.members)
 
-        def found(number: int, message: Found | messages.Claims | messages.Learned) -> None:
+        def found(number: int, message: Any) -> None:
             if isinstance(message, Found):
                 publisher.found(number, message)
-            else:
+            elif isinstance(message, (messages.Claims, messages.Learned)):
                 self.lending.heard(number, message)
+            else:
+                flights.heard(number, message)
 
-        hears = Hears(self._over, self._logged, self._relayed, found, self.lending.left)
+        def tell(number: int, message: object) -> None:
+            channel = self.crew.members[number].channel
+            if channel is not None:
+                channel.tell_now(message)
+
+        def left(number: int) -> None:
+            self.lending.left(number)
+            flights.left(number)
+
+        flights = FlightBoard(tell)
+        hears = Hears(self._over, self._logged, self._relayed, found, left, flights.left)
         self.crew = Crew(reactor, workers, self._start, self.gathered, hears)
         publisher = Publisher(self._board, self.crew.members)
 

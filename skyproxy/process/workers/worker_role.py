@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from functools import partial
 from typing import Any
 
 from skyproxy.access.budgets.budgets import Budgets
 from skyproxy.access.gate import Gate
 from skyproxy.access.identity import ClientIdentity
+from skyproxy.cache.flights import Flights
+from skyproxy.cache.store import Store
 from skyproxy.config import Config
 from skyproxy.http import Connections
 from skyproxy.http.loop.batches import Schedule
 from skyproxy.http.loop.socket_budget import Sockets
 from skyproxy.pipeline.changes import Change
+from skyproxy.pipeline.coalescing import Coalescing
 from skyproxy.process.endpoints import Balancers, Bound, Endpoints
 from skyproxy.process.role import Role
 from skyproxy.process.workers import messages
-from skyproxy.process.workers.adopting import REPORT_SECONDS, AdoptedEndpoints, CountedConnections
+from skyproxy.process.workers.adopting import AdoptedEndpoints, CountedConnections
 from skyproxy.process.workers.client_shares import LentClients
 from skyproxy.process.workers.holding import Holding
 from skyproxy.process.workers.permits import LentPermits
@@ -27,6 +30,7 @@ from skyproxy.process.workers.records import SentRing, Uncounted
 from skyproxy.process.workers.relay import Relay, RelayingRoutes
 from skyproxy.process.workers.spreading import even_part
 from skyproxy.process.workers.telling import Telling
+from skyproxy.process.workers.worker_flights import WorkerFlights
 from skyproxy.telemetry.requests.ring import RequestRing
 from skyproxy.telemetry.statistics import Statistics
 from skyproxy.upstream.exchange.provider import Provider
@@ -53,9 +57,7 @@ class WorkerRole(Role):
         self._start = start
         self._channel = channel
         self._end = end
-        self._reporting = False
         self._listening: AdoptedEndpoints | None = None
-        self._connections: Connections | None = None
         self.own: Sources | None = None
         """What the worker's own figures are read from, once there is something."""
         self.known_logins = Logins(reactor.seconds)
@@ -63,6 +65,7 @@ class WorkerRole(Role):
         self.forget_answers: Callable[[], None] = lambda: None
         self.telling = Telling(start.number, start.known, channel.tell)
         self.holding = Holding(reactor, str(start.number), channel)
+        self.flights = WorkerFlights(reactor, channel.tell_now)
         self._permits = LentPermits(self.holding, start.workers)
         self.providers: Callable[[], Mapping[str, Provider]] = dict
         """Gives those that serve."""
@@ -77,6 +80,10 @@ class WorkerRole(Role):
     def purge(self, own: Callable[[], None]) -> Callable[[], None]:
         self.forget_answers = own
         return own
+
+    def coalescing(self, reactor: Any, stores: Mapping[str, Store], counts: MutableMapping[str, int]) -> Coalescing:
+        flights = self.flights
+        return Coalescing(stores, Flights(reactor.seconds, when_closed=flights.closed), counts, flights)
 
     def limiter(self, provider: str) -> Callable[..., Limiter]:
         return partial(
@@ -114,8 +121,11 @@ class WorkerRole(Role):
         return self.known_logins
 
     def connections(self, clock: Any, schedule: Schedule) -> Connections:
-        self._connections = CountedConnections(clock, schedule, self._changed)
-        return self._connections
+        def tell(open_now: int) -> None:
+            if self._listening is not None:
+                self._channel.tell(messages.Load(open_now, self._listening.received))
+
+        return CountedConnections(clock, schedule, tell)
 
     def endpoints(
         self,
@@ -138,13 +148,3 @@ class WorkerRole(Role):
     def _pass_back(self, descriptor: int) -> None:
         assert self._listening is not None and self._listening.passage is not None
         self._listening.passage.send(0, descriptor)
-
-    def _changed(self) -> None:
-        if not self._reporting:
-            self._reporting = True
-            self._reactor.callLater(REPORT_SECONDS, self._report)
-
-    def _report(self) -> None:
-        self._reporting = False
-        if self._listening is not None and self._connections is not None:
-            self._channel.tell(messages.Load(len(self._connections), self._listening.received))

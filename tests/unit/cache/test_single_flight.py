@@ -7,7 +7,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.cache.single_flight import FlightLimits, Flights, SingleFlight
+from skyproxy.cache.flights import Flights
+from skyproxy.cache.single_flight import FlightLimits, SingleFlight
 from skyproxy.cache.stored_answer import StoredAnswer
 from skyproxy.errors import ClientTooSlow, UpstreamBroken, UpstreamTimeout
 from skyproxy.formats.openai.stream_state import StreamState

@@ -13,7 +13,8 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.cache.single_flight import FlightLimits, Flights
+from skyproxy.cache.flights import Flights
+from skyproxy.cache.single_flight import FlightLimits
 from skyproxy.errors import ClientTooSlow, UpstreamBroken
 from tests.unit.cache.clients import EVENTS, Producer, SlowClient
 

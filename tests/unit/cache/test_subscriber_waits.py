@@ -6,7 +6,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.cache.single_flight import Flights
+from skyproxy.cache.flights import Flights
 from skyproxy.errors import UpstreamBroken
 from tests.unit.cache.clients import EVENTS, JSON, Producer, SlowClient
 

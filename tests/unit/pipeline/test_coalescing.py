@@ -7,8 +7,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from skyproxy.cache.flights import Flights
 from skyproxy.cache.memory import MemoryStore
-from skyproxy.cache.single_flight import Flights
 from skyproxy.errors import ShuttingDown
 from skyproxy.pipeline.coalescing import Coalescing, is_deterministic
 from skyproxy.pipeline.proxy import Proxy, Runtime
@@ -105,6 +105,15 @@ class SharingTests(test_proxy.Case):
             self.assertTrue(is_deterministic(fields), fields)
         for fields in ({}, {"temperature": 0.1}, {"seed": None}):
             self.assertFalse(is_deterministic(fields), fields)
+
+    def test_one_that_comes_late_has_at_once_what_there_is(self) -> None:
+        self.ask(stream=True)
+        response = self.upstream.answer(200, EVENTS).send(word("Halt"))
+        late, done = self.ask(stream=True)
+        self.assertEqual((self.result(late), late.body), (b"coalesced", word("Halt")))
+        response.send(word("!", "stop"), DONE).end()
+        self.successResultOf(done)
+        self.assertEqual(late.did, ["start", "finish"])
 
     def test_the_usage_is_the_providers_when_the_first_client_has_left(self) -> None:
         _, first = self.ask(stream=True)

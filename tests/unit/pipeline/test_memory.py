@@ -10,7 +10,7 @@ from types import FrameType
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError
 
-from skyproxy.cache.single_flight import Flights
+from skyproxy.cache.flights import Flights
 from skyproxy.errors import ShuttingDown
 from skyproxy.pipeline.coalescing import Coalescing
 from skyproxy.pipeline.proxy import Proxy, Runtime

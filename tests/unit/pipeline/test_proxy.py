@@ -9,7 +9,7 @@ from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.cache.single_flight import Flights
+from skyproxy.cache.flights import Flights
 from skyproxy.errors import (
     BacklogFull,
     InternalError,

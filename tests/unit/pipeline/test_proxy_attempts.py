@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.cache.single_flight import Flights
+from skyproxy.cache.flights import Flights
 from skyproxy.pipeline.coalescing import Coalescing
 from skyproxy.pipeline.proxy import Proxy, Runtime
 from skyproxy.pipeline.request import Endpoint, JsonRequest, Request, UpstreamBody

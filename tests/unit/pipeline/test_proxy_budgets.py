@@ -18,8 +18,8 @@ from skyproxy.access.budgets.money import amount_of
 from skyproxy.access.budgets.store import SETTLED_SECONDS, BudgetStore
 from skyproxy.access.gate import Gate
 from skyproxy.access.identity import ClientIdentity, identity_of
+from skyproxy.cache.flights import Flights
 from skyproxy.cache.memory import MemoryStore
-from skyproxy.cache.single_flight import Flights
 from skyproxy.pipeline.coalescing import Coalescing
 from skyproxy.pipeline.proxy import Proxy, Runtime
 from skyproxy.pipeline.request import Endpoint, Request

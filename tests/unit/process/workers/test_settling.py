@@ -54,7 +54,7 @@ class CrewTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         nothing: Any = lambda *_: None  # noqa: E731
-        hears = Hears(nothing, nothing, nothing, nothing, nothing)
+        hears = Hears(nothing, nothing, nothing, nothing, nothing, nothing)
         self.crew = Crew(self.clock, 0, nothing, Gathered(self.clock.seconds), hears)
         self.members = [StartedMember(self.clock, number, self.crew) for number in range(2)]
         self.crew.members = cast(Any, self.members)

@@ -1,0 +1,200 @@
+"""An answer under way, on its way from the process that asked for it to another one that has a flight of its own for
+it: so much at a time as is taken there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from skyproxy.cache.single_flight import SingleFlight
+from skyproxy.cache.subscriber_client import Field, Fields
+from skyproxy.errors import UpstreamBroken
+
+PIECE_BYTES = 48 * 1024
+"""That are sent as one."""
+
+WINDOW_BYTES = 256 * 1024
+"""That are on their way, at most, and not taken there: so much of an answer others hold, whoever does not read."""
+
+
+class Ending(IntEnum):
+    """How an answer ends for the other process.
+
+    ``FAILED``: it has not begun, and will not. ``CLOSED``: it could not be joined any more. ``GONE``: the process that
+    asked for it is.
+    """
+
+    FINISHED = 0
+    CUT = 1
+    FAILED = 2
+    CLOSED = 3
+    GONE = 4
+
+
+class Wire(Protocol):
+    """Leads to the other process."""
+
+    def head(self, status: int, headers: tuple[Field, ...], whole: bool) -> None:
+        """The answer begins. A *whole* one is to be given on when all of it is there."""
+
+    def piece(self, data: bytes) -> None:
+        """The next bytes."""
+
+    def end(self, ending: Ending, last: bytes) -> None:
+        """No more is to come. *last*: what clients get behind a stream that is cut."""
+
+
+class Outgoing:
+    """Sends the answer of a flight of this process: one of its clients."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._answer: Deferred[None] | None = None
+        self._producer: IPushProducer | None = None
+        self._paused = self._over = False
+        self._on_the_way = 0
+        self._rest = memoryview(b"")
+
+    def begin(self, flight: SingleFlight) -> None:
+        """Join *flight*, which can be joined."""
+        self._answer = flight.follow(self)
+        self._answer.addErrback(self._failed)
+
+    def taken(self, size: int) -> None:
+        """So many bytes are taken there."""
+        self._on_the_way -= size
+        if self._rest:
+            self._send_rest()
+        elif self._paused and self._on_the_way <= WINDOW_BYTES // 2:
+            self._paused = False
+            if self._producer is not None and not self._over:
+                self._producer.resumeProducing()
+
+    def leave(self) -> None:
+        """Nobody there wants it any more."""
+        self._over = True
+        self._rest = memoryview(b"")
+        if self._answer is not None:
+            self._answer.cancel()
+
+    # As a client of the flight.
+
+    def answer(self, status: int, headers: Fields, body: bytes) -> None:
+        self._wire.head(status, tuple(headers), True)
+        self._rest = memoryview(body)
+        self._send_rest()
+
+    def start(self, status: int, headers: Fields, producer: IPushProducer) -> None:
+        self._producer = producer
+        self._wire.head(status, tuple(headers), False)
+
+    def write(self, data: bytes) -> None:
+        for start in range(0, len(data), PIECE_BYTES):
+            self._send(data[start : start + PIECE_BYTES])
+        if self._on_the_way >= WINDOW_BYTES and not self._paused and self._producer is not None:
+            self._paused = True
+            self._producer.pauseProducing()
+
+    def finish(self) -> None:
+        self._end(Ending.FINISHED)
+
+    def cut(self, last: bytes) -> None:
+        self._end(Ending.CUT, last)
+
+    # Within.
+
+    def _send(self, piece: bytes) -> None:
+        self._on_the_way += len(piece)
+        self._wire.piece(piece)
+
+    def _send_rest(self) -> None:
+        while self._rest and self._on_the_way < WINDOW_BYTES:
+            self._send(bytes(self._rest[:PIECE_BYTES]))
+            self._rest = self._rest[PIECE_BYTES:]
+        if not self._rest:
+            self._end(Ending.FINISHED)
+
+    def _failed(self, _: Failure) -> None:
+        self._end(Ending.FAILED)
+
+    def _end(self, ending: Ending, last: bytes = b"") -> None:
+        if not self._over:
+            self._over = True
+            self._producer = None
+            self._wire.end(ending, last)
+
+
+@implementer(IPushProducer)
+class Incoming:
+    """Brings an answer that comes from another process to a flight of this one.
+
+    :param begun_by: the id of the request there.
+    :param taken: called with the bytes that were.
+    :param left: called if nobody here wants it any more.
+    :ivar over: fires when no more comes: with whether another process may be asked, where the answer has not begun.
+        Cancel it when nobody wants it any more.
+    """
+
+    def __init__(
+        self, flight: SingleFlight, begun_by: str, taken: Callable[[int], None], left: Callable[[], None]
+    ) -> None:
+        self.begun_by = begun_by
+        self.over: Deferred[bool] = Deferred(lambda _: left())
+        self._flight = flight
+        self._taken = taken
+        self._paused = False
+        self._held = 0
+        self._whole: tuple[int, tuple[Field, ...], list[bytes]] | None = None
+
+    # From the other process.
+
+    def head(self, status: int, headers: tuple[Field, ...], whole: bool) -> None:
+        """See :class:`Wire`, and so do the next two."""
+        if whole:
+            self._whole = status, headers, []
+        else:
+            self._flight.start(status, headers, self)
+
+    def piece(self, data: bytes) -> None:
+        if self._whole is not None:
+            self._whole[2].append(data)
+        else:
+            self._flight.write(data)
+        if self._paused:
+            self._held += len(data)
+        else:
+            self._taken(len(data))
+
+    def end(self, ending: Ending, last: bytes) -> None:
+        flight, whole = self._flight, self._whole
+        if ending is Ending.FINISHED and whole is not None:
+            status, headers, pieces = whole
+            flight.answer(status, headers, b"".join(pieces))
+        elif ending is Ending.FINISHED:
+            flight.finish()
+        elif ending is Ending.CUT:
+            flight.cut(last)
+        elif flight.started:
+            flight.failed(UpstreamBroken("The process that asked for this answer, which others wait for too, is gone."))
+        self.over.callback(ending in (Ending.CLOSED, Ending.GONE))
+
+    # As the producer of the flight.
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        held, self._held = self._held, 0
+        if held and not self.over.called:
+            self._taken(held)
+
+    def stopProducing(self) -> None:
+        """The flight cancels :attr:`over` itself."""

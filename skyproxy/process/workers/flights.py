@@ -1,0 +1,94 @@
+"""One flight for all workers: who asks for the same as another worker follows its answer, by way of the parent.
+
+::
+
+    the worker that leads ──Head, Piece, End──▶ the parent ──▶ a worker that follows
+                          ◀──────Taken, Left────           ◀──
+
+A worker whose requests may share an answer, and which has none to share, asks the parent (:class:`Seek`). The first one
+leads: it asks a provider. The others get what it gets, as it comes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+from skyproxy.cache.subscriber_client import Field
+from skyproxy.cache.transit import Ending
+
+
+class Seek(NamedTuple):
+    """A worker wants an answer under *key*; *number* is its own, and *begun_by* the id of a request."""
+
+    number: int
+    key: bytes
+    begun_by: str
+
+
+class Closed(NamedTuple):
+    """What a worker has sought under *number*, and leads, can be joined no more."""
+
+    number: int
+
+
+class Leads(NamedTuple):
+    """The worker is the first to want what it has sought."""
+
+    number: int
+
+
+class Follows(NamedTuple):
+    """What the worker has sought comes in *stream*."""
+
+    number: int
+    stream: int
+    begun_by: str
+
+
+class Join(NamedTuple):
+    """The worker leads under *number*: its answer is to go into *stream*, too."""
+
+    number: int
+    stream: int
+
+
+class Head(NamedTuple):
+    """The answer in *stream* begins."""
+
+    stream: int
+    status: int
+    headers: tuple[Field, ...]
+    whole: bool
+
+
+class Piece(NamedTuple):
+    """The next bytes in *stream*."""
+
+    stream: int
+    data: bytes
+
+
+class End(NamedTuple):
+    """No more is to come in *stream*."""
+
+    stream: int
+    ending: Ending
+    last: bytes = b""
+
+
+class Taken(NamedTuple):
+    """So many bytes in *stream* were taken."""
+
+    stream: int
+    size: int
+
+
+class Left(NamedTuple):
+    """Nobody wants what comes in *stream* any more."""
+
+    stream: int
+
+
+FromWorker: TypeAlias = Seek | Closed | Head | Piece | End | Taken | Left
+FROM_PARENT = (Leads, Follows, Join, Head, Piece, End, Taken, Left)
+FromParent: TypeAlias = Leads | Follows | Join | Head | Piece | End | Taken | Left
