@@ -7,9 +7,10 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from configparser import ConfigParser
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
@@ -98,7 +99,8 @@ def imports_of(module: str, source: str, package: bool = False) -> Iterator[Impo
     yield from walk(ast.parse(source), True)
 
 
-def imports_in_tree() -> list[Import]:
+@cache
+def imports_in_tree() -> Sequence[Import]:
     """Those of skyproxy."""
     found: list[Import] = []
     for path in sorted((ROOT / "skyproxy").rglob("*.py")):

@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from configparser import ConfigParser
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -273,6 +274,7 @@ def foreign_bases(cls: type) -> list[type]:
     return [base for base in cls.__mro__ if base.__module__.partition(".")[0] not in ours]
 
 
+@cache
 def _names_of_instances(base: type) -> set[str]:
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(base)))
@@ -299,6 +301,7 @@ def skips_constructor(cls: type, node: ast.ClassDef) -> bool:
     )
 
 
+@cache
 def modules() -> dict[str, ast.AST]:
     """The syntax trees of skyproxy."""
     found = {}
