@@ -18,6 +18,15 @@ from tests.e2e.processes import PATIENCE, ROOT, TWISTD, DemoProvider, Process, P
 
 Starter = Callable[..., Any]
 
+LONGEST = (
+    "page_views", "shared_limits", "upgrade", "workers", "cache", "windows", "command", "with_game", "resilience",
+    "server_wire", "page_actions", "start", "page_login", "workers_shares", "page_costs", "trust", "access",
+    "commands_running", "page_setup", "in_front", "actions", "page_guides", "limits", "page_try", "prometheus", "page",
+    "crowds", "tokens", "activation", "clock", "random_slots",
+)  # fmt: skip
+"""Files that take longest, by what follows ``test_``. They begin first, so that none is left when all others have
+ended."""
+
 
 def starter(folder: Path) -> Iterator[Starter]:
     """Starts processes, also by several threads, each in a folder of its own below *folder*; ends them when it is
@@ -120,6 +129,12 @@ def config_for(demo: DemoProvider, proxy: dict[str, Any] | None = None, **provid
             "combat": {"provider": "demo", "model": "guard;delay=0", "params": {"temperature": 0.7}},
         },
     }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take longest first; within a file the order is kept."""
+    places = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 def pytest_configure(config: pytest.Config) -> None:
