@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,13 @@ class Administration:
         except StoreNotUsable as error:
             raise _unusable(error) from None
         return {"v": VERSION, "name": name, "forgotten": forget, "left": len(self._names())}
+
+    def revoke_keys(self, digests: Collection[bytes]) -> dict[str, Any]:
+        """Take the keys of *digests* from whomever they are of; those of the configuration stay."""
+        try:
+            return {"v": VERSION, "revoked": self._file().revoke_keys(digests)}
+        except StoreNotUsable as error:
+            raise _unusable(error) from None
 
     def listed(self) -> dict[str, Any]:
         """All clients, those of the configuration among them."""

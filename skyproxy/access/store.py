@@ -10,7 +10,7 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -148,6 +148,28 @@ class ClientStore:
                 database.execute("DELETE FROM clients WHERE name = ?", (name,))
             else:
                 database.execute("UPDATE clients SET revoked = ? WHERE name = ?", (self._wall(), name))
+
+    def revoke_keys(self, digests: Iterable[bytes]) -> int:
+        """Take these keys from whomever they are of. A client that has none left is revoked.
+
+        :return: how many there were.
+        :raise StoreNotUsable: the file cannot be written.
+        """
+        if not os.path.lexists(self.path):
+            return 0
+        found = 0
+        with self._opened(to_write=True) as database:
+            for each in digests:
+                of = database.execute("SELECT client FROM keys WHERE digest = ?", (each,)).fetchone()
+                if of is None:
+                    continue
+                found += 1
+                database.execute("DELETE FROM keys WHERE digest = ?", (each,))
+                database.execute(
+                    "UPDATE clients SET revoked = ? WHERE name = ? AND name NOT IN (SELECT client FROM keys)",
+                    (self._wall(), *of),
+                )
+        return found
 
     @staticmethod
     def _check_known(database: sqlite3.Connection, name: str, *, or_revoked: bool = False) -> None:

@@ -48,7 +48,10 @@ class AccessControl:
     :param watched: called when some of the people who watch skyproxy may do so no more.
     :param changed: called when the file of clients has changed by this process. Fires with the number of requests that
         other processes have ended by that.
+    :ivar revoked: called with the digests of the keys that people have taken from a client.
     """
+
+    revoked: Callable[[Collection[bytes]], object] = staticmethod(lambda digests: None)
 
     def __init__(
         self,
@@ -166,11 +169,34 @@ class AccessControl:
     def revoke(self, sent: dict[str, Any], by: str) -> Deferred[dict[str, Any]]:
         """Take its keys from a client."""
         name, forget = _text(sent, "name"), sent.get("forget", False) is True
+        before = self._access.directory.holders.keys()
+
+        def tell(told: dict[str, Any]) -> dict[str, Any]:
+            self.revoked(before - self._access.directory.holders.keys())
+            return told
+
         return self._changed(
             lambda keys: keys.revoke(name, forget=forget),
             lambda told: f"Client {told['name']} has no key any more.",
             by,
-        )
+        ).addCallback(tell)
+
+    def revoke_keys(self, is_revoked: Callable[[bytes], bool], by: str) -> Deferred[Any]:
+        """Take the keys of whose digests *is_revoked* says so, if any opens something, from whomever they are of."""
+        digests = [each for each in self._access.directory.holders if is_revoked(each)]
+        if not digests:
+            return succeed(None)
+
+        def told(done: dict[str, Any]) -> str:
+            return f"{done['revoked']} of {len(digests)} keys that were revoked elsewhere open nothing any more."
+
+        def look(_: object) -> None:
+            if any(each in self._access.directory.holders for each in digests):
+                _log.warn(
+                    "A key that was revoked elsewhere stands in the configuration here, and still opens: remove it"
+                )
+
+        return self._changed(lambda keys: keys.revoke_keys(digests), told, by).addCallback(look)
 
     def _changed(
         self, act: Callable[[Administration], dict[str, Any]], say: Callable[[dict[str, Any]], str], by: str

@@ -96,6 +96,11 @@ def children(reactor: Any, service: SkyproxyService, signals: Signals, runtime: 
         Resource("caches", parts.stores.start, lambda: parts.stores.close(FLUSH_SECONDS)),
         Child("shared limits", parts.shared_limits.start, parts.shared_limits.stop),
         Child("providers", lambda: parts.operations.take(configuration.current), providers.close),
+        Child(
+            "notices",
+            lambda: parts.shared_limits.tell(parts.operations, parts.access),
+            parts.shared_limits.tell_no_more,
+        ),
         Child("last bytes", stop=drain.flush),
         Child("requests under way", stop=drain.finish),
         Child("idle connections", stop=drain.rest),

@@ -141,7 +141,7 @@ def make_parts(
 
     def make_provider(settings: ProviderConfig, counts: Counts) -> Provider:
         limiter = role.limiter(settings.name)
-        return role.provider(
+        return shared_limits.provider(
             lambda tell: build_provider(
                 settings, reactor, wire, counts, network, roots, sockets, scheduler.schedule, limiter, tell
             )
@@ -193,6 +193,7 @@ def make_parts(
             audit.refused,
             tracing.counts,
             shared_limits.leased,
+            shared_limits.notices,
         )
     )
     observations = Observations(
@@ -221,7 +222,7 @@ def make_parts(
         under_way,
         role.purge(coalescing.purge),
     )
-    door = Door(access, audit, role.sessions(), role.logins(reactor.seconds))
+    door, priority = Door(access, audit, role.sessions(), role.logins(reactor.seconds)), ProcessPriority()
     acting = Acting(operations, door, lambda by: configuration.reload_now(by), lambda: operations.config.profile_token)
     api = Api(
         proxy,
@@ -245,7 +246,6 @@ def make_parts(
     connections = role.connections(reactor, scheduler.schedule)
     connections.admission.bound(bounds_of(config, role.part))
     site = role.site(build_site(api.app, reactor, wire, limits_of(config.proxy), connections), api.app)
-    priority = ProcessPriority()
     followers: list[Callable[[Config], object]] = [
         lambda config: control.take(config, operations.take),
         stores.use,

@@ -34,6 +34,7 @@ from skyproxy.web.site import ApiSite
 from skyproxy.web.snapshots import Observed
 
 if TYPE_CHECKING:
+    from skyproxy.process.notices.hearsay import Hearsay
     from skyproxy.upstream.guards.findings import Teller
 
 
@@ -84,6 +85,15 @@ class Role:
         :param make: told what takes that which its guards find out; None: nobody else wants to know.
         """
         return make(None)
+
+    def hearsay(self, clock: Any, origin: int) -> Hearsay:
+        """What passes on between its guards and those of other machines.
+
+        :param origin: distinguishes this machine, and up to a thousand workers of it, from all others.
+        """
+        from skyproxy.process.notices.hearsay import OwnHearsay
+
+        return OwnHearsay(clock, origin)
 
     def built(self, config: Config, changes: tuple[Change, ...]) -> None:
         """*config*, with *changes* by hand, serves from now on."""

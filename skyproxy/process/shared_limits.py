@@ -1,4 +1,6 @@
-"""The part of a process that shares limits with other machines, if the configuration says so."""
+"""The part of a process that shares limits with other machines, and tells them what it finds out, if the configuration
+says so.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,11 @@ from skyproxy.process.role import Role
 from skyproxy.upstream.exchange.provider import Provider
 
 if TYPE_CHECKING:
+    from skyproxy.process.access_control import AccessControl
+    from skyproxy.process.actions.operations import Operations
+    from skyproxy.process.notices.telling import TellingMachines
     from skyproxy.process.sharing.sharing import Sharing
+    from skyproxy.upstream.guards.findings import Teller
 
 Built = Callable[[Config, tuple[Change, ...]], object]
 
@@ -26,6 +32,7 @@ class SharedLimits:
     :param role: of this process: it is told when others serve, and knows what uses their permits.
     :param providers: those that serve.
     :ivar built: to be called in its place: it shares their limits, too.
+    :ivar provider: makes a provider, in place of the role's: what its guards find out is told, too.
     """
 
     def __init__(
@@ -38,16 +45,23 @@ class SharedLimits:
     ) -> None:
         built: Built = role.built
         self.built = built
+        self.provider: Callable[[Callable[[Teller | None], Provider]], Provider] = role.provider
+        self._providers = providers
         self._sharing: Sharing | None = None
+        self._telling: TellingMachines | None = None
         if settings.shared is not None and role.is_machine:
             # What speaks with Redis is not imported where there is none.
+            from skyproxy.process.notices.telling import TellingMachines
             from skyproxy.process.sharing.sharing import limit_of, sharing_of
 
             sharing = self._sharing = sharing_of(reactor, settings, roots, role.lends_for)
+            telling = self._telling = TellingMachines(reactor, sharing.store, sharing.name, role, limit_of)
+            self.provider = telling.provider
 
             def share(config: Config, changes: tuple[Change, ...]) -> None:
                 built(config, changes)
                 sharing.use({limit_of(provider): role.use(provider) for provider in providers().values()})
+                telling.follow(providers())
 
             self.built = share
 
@@ -59,6 +73,20 @@ class SharedLimits:
     def stop(self) -> Deferred[None] | None:
         """Leave the others what this one had, when nothing is in use any more."""
         return None if self._sharing is None else self._sharing.stop()
+
+    def tell(self, operations: Operations, access: AccessControl) -> None:
+        """Have other machines know from now on what is found out here and what people do by these, and follow them."""
+        if self._telling is not None:
+            self._telling.begin(operations, access, self._providers)
+
+    def tell_no_more(self) -> None:
+        """The process is about to end."""
+        if self._telling is not None:
+            self._telling.stop()
+
+    def notices(self) -> Mapping[str, int]:
+        """What was told and heard; empty: nothing is shared."""
+        return {} if self._telling is None else self._telling.counts
 
     def leased(self) -> bool | None:
         """Whether all shares are granted; None: nothing is shared."""

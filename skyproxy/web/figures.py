@@ -69,6 +69,7 @@ class Sources:
     refused_doors: Mapping[str, int] = field(default_factory=dict)
     traces: TraceCounts = field(default_factory=TraceCounts)
     leased: Callable[[], bool | None] = lambda: None
+    notices: Callable[[], Mapping[str, int]] = dict
     workers: Callable[[], Sequence[WorkerFigures]] = tuple
     processes: Callable[[], Mapping[str, float]] = dict
 
@@ -81,7 +82,7 @@ def figures(sources: Sources) -> dict[str, Any]:
     workers = [each._asdict() for each in sources.workers()]
     leased = sources.leased()
     return {
-        **({} if leased is None else {"shared_limits": {"leased": leased}}),
+        **({} if leased is None else {"shared_limits": {"leased": leased, "notices": dict(sources.notices())}}),
         **({"workers": workers} if workers else {}),
         "version": __version__,
         "uptime": round(now - statistics.since, 3),

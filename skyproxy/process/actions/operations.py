@@ -9,7 +9,7 @@ from twisted.logger import Logger
 
 from skyproxy.access.audit import NAMESPACE
 from skyproxy.config import Config
-from skyproxy.config.overlay import Setting, of_profile, problem_of, same
+from skyproxy.config.overlay import Setting, of_profile, same
 from skyproxy.config.profiles import NO_PROFILE
 from skyproxy.errors import InvalidRequest, NotFound
 from skyproxy.pipeline.changes import (
@@ -26,11 +26,11 @@ from skyproxy.pipeline.changes import (
 from skyproxy.pipeline.context import RequestContext
 from skyproxy.process.actions import effects
 from skyproxy.process.actions.action_log import Action, ActionLog
+from skyproxy.process.actions.deeds import Deeds, NobodyElse
 from skyproxy.process.actions.keeping import Keeping
 from skyproxy.process.actions.shapes import action_shape, change_shape
-from skyproxy.process.actions.targets import checked_target, key_of
+from skyproxy.process.actions.targets import check_settings, checked_profile, checked_target, close_breakers, key_of
 from skyproxy.process.providers import Providers
-from skyproxy.util.close_matches import nearest
 
 _log = Logger()
 _audit = Logger(namespace=NAMESPACE)
@@ -48,6 +48,7 @@ class Operations:
     :param wall: the time of day, in seconds since the epoch.
     :param under_way: gives the requests that are not over.
     :param purge: forgets the answers that are kept.
+    :ivar told: takes what other machines are to do, too.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Operations:
         self._wall = wall
         self._under_way = under_way
         self._purge = purge
+        self.told: Deeds = NobodyElse()
         self._config: Config | None = None
 
     @property
@@ -151,6 +153,7 @@ class Operations:
             keys = self._providers.runtime().providers[target.provider].guards.keys
             if keys is not None:
                 keys.put_back(target.key)
+            self.told.key_put_back(target.provider, target.key)
         text = f"{target} is used again."
         removed = tuple(each for each in self._action_log.changes if each.kind == "aside" and each.target == target)
         return self._do(text, by, dry_run, removed=removed)
@@ -160,13 +163,9 @@ class Operations:
         target = checked_target(self.config, asked)
         if target.slot:
             raise InvalidRequest("A slot has no breaker: name a provider, or provider and model.", param="slot")
-        provider = self._providers.runtime().providers[target.provider]
-        breakers = [provider.guards.breaker] if not target.model else []
-        breakers += [each.breaker for each in provider.deployments if target.model in ("", each.model)]
         if not dry_run:
-            for breaker in breakers:
-                if breaker is not None:
-                    breaker.close()
+            closed = close_breakers(self._providers.runtime().providers[target.provider], target.model)
+            self.told.breakers_closed(target.provider, closed)
         return self._do(f"{target} is asked again: its breaker is closed.", by, dry_run)
 
     def set(self, asked: Target, values: dict[str, Any], by: str, *, dry_run: bool = False) -> dict[str, Any]:
@@ -176,12 +175,7 @@ class Operations:
             raise InvalidRequest("Values are set of a provider or of a slot, not of a model.", param="model")
         section, name = ("model_slots", target.slot) if target.slot else ("providers", target.provider)
         settings = tuple(Setting(section, name, key, value) for key, value in values.items())
-        for each in settings:
-            problem = problem_of(self.config, each)
-            if problem is not None:
-                raise InvalidRequest(f"{problem}.", param=each.key)
-        if not settings:
-            raise InvalidRequest("Nothing is to be set.", param="set")
+        check_settings(self.config, settings)
         said = ", ".join(f"{each.key} {each.value}" for each in settings)
         change = self._change("set", target, by, settings)
         return self._set(change, f"{target} has {said} now.", dry_run)
@@ -189,13 +183,14 @@ class Operations:
     def profile(self, name: str, by: str, *, dry_run: bool = False) -> dict[str, Any]:
         """Have the slots be served as the profile *name* says; ``off``: as they are configured."""
         if name == NO_PROFILE:
-            return self._end("profile", Target(), by, dry_run, "No profile is in use now.", "No profile is in use.")
-        if name not in self.config.profiles:
-            near = nearest(name, self.config.profiles)
-            hint = f"Did you mean {near!r}?" if near else f"There are {', '.join(self.config.profiles) or 'none'}."
-            raise NotFound(f"There is no profile {name[:100]!r}. {hint}")
-        change = self._change("profile", Target(), by, of_profile(self.config, name), name)
-        return self._set(change, f"Profile {name} is in use now.", dry_run)
+            done = self._end("profile", Target(), by, dry_run, "No profile is in use now.", "No profile is in use.")
+        else:
+            settings = of_profile(self.config, checked_profile(self.config, name))
+            change = self._change("profile", Target(), by, settings, name)
+            done = self._set(change, f"Profile {name} is in use now.", dry_run)
+        if not dry_run:
+            self.told.profile_used(name)
+        return done
 
     def cancel(self, request_id: str, by: str, *, dry_run: bool = False) -> dict[str, Any]:
         """End requests under way: those of this id, which a client may give twice."""
@@ -211,6 +206,7 @@ class Operations:
         """Forget all answers that are kept."""
         if not dry_run:
             self._purge()
+            self.told.purged()
         return self._do("All answers that were kept are forgotten.", by, dry_run)
 
     def undo(self, action_id: str, by: str, *, dry_run: bool = False) -> dict[str, Any]:
@@ -223,7 +219,10 @@ class Operations:
         else:
             done = log.find(action_id)
         undoing = log.undoing(done, log.next_id(), self._wall(), by)
-        return self._finish(undoing, dry_run)
+        shape = self._finish(undoing, dry_run)
+        if not dry_run and any(each.kind == "profile" for each in (*undoing.added, *undoing.removed)):
+            self.told.profile_used(profile_of(log.changes) or NO_PROFILE)
+        return shape
 
     def keep(self, action_id: str, by: str, *, dry_run: bool = False) -> dict[str, Any]:
         """Write what an action has changed into the file; ``last``: the newest that can be kept."""

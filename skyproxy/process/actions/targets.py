@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Any
+
 from skyproxy.config import Config
+from skyproxy.config.overlay import Setting, problem_of
 from skyproxy.errors import InvalidRequest, NotFound
 from skyproxy.pipeline.changes import Target
+from skyproxy.upstream.exchange.provider import Provider
+from skyproxy.upstream.guards.breaker import BreakerState
 from skyproxy.util.close_matches import nearest
 
 
@@ -37,6 +43,44 @@ def key_of(config: Config, asked: Target) -> Target:
     variables = [each.variable for each in config.providers[asked.provider].api_keys]
     _check_name(f"key of {asked.provider}", asked.key, variables)
     return asked
+
+
+def checked_profile(config: Config, name: str) -> str:
+    """*name*, which is a profile's.
+
+    :raise NotFound: there is none of this name.
+    """
+    _check_name("profile", name, list(config.profiles))
+    return name
+
+
+def check_settings(config: Config, settings: Collection[Setting]) -> None:
+    """See that all can be set.
+
+    :raise InvalidRequest: one cannot, or there is none.
+    """
+    for each in settings:
+        problem = problem_of(config, each)
+        if problem is not None:
+            raise InvalidRequest(f"{problem}.", param=each.key)
+    if not settings:
+        raise InvalidRequest("Nothing is to be set.", param="set")
+
+
+def close_breakers(provider: Provider, model: str) -> list[str | None]:
+    """Close those of *provider*, or of a *model* of it.
+
+    :return: of which models they were that were not closed; None: that of all of it.
+    """
+    breakers: dict[str | None, Any] = {} if model else {None: provider.guards.breaker}
+    breakers |= {each.model: each.breaker for each in provider.deployments if model in ("", each.model)}
+    open_before = [
+        name for name, each in breakers.items() if each is not None and each.state is not BreakerState.CLOSED
+    ]
+    for each in breakers.values():
+        if each is not None:
+            each.close()
+    return open_before
 
 
 def _check_name(what: str, name: str, known: list[str]) -> None:

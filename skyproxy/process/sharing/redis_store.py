@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from skyproxy.process.sharing.also_heard import AlsoHeard, Hearer
 from skyproxy.process.sharing.link import Commands, Link, Subscriber, reason_of, was_refused
 from skyproxy.process.sharing.scripts import LEAVE, SEND, TICK
 from skyproxy.shares.leader import Terms
@@ -50,6 +51,7 @@ class RedisStore:
         self._listener: Listener | None = None
         self._why = "it has not answered yet"
         self._hears = self._leads = self._hears_reports = False
+        self._also: AlsoHeard | None = None
         # The store's clock, less the one here, as the last answer told.
         self._ahead: float | None = None
 
@@ -118,15 +120,51 @@ class RedisStore:
         asked = self._commands.protocol.eval(LEAVE, self._keys, [self._name, message, self._reports])
         asked.addTimeout(_LEAVE_SECONDS, self._reactor).addBoth(over)
 
+    # For what is not shared, but told.
+
+    @property
+    def prefix(self) -> str:
+        """Of all keys and channels: who has the same meets here."""
+        return self._reports.removesuffix("reports")
+
+    def listen(self, channel: str, listener: Hearer) -> None:
+        """Have *listener* hear what is published in *channel*, too; called before :meth:`begin`."""
+        self._also = AlsoHeard(channel, listener)
+
+    def run(
+        self,
+        script: str,
+        keys: list[str],
+        arguments: list[Any],
+        done: Callable[[Any], object],
+        failed: Callable[[str], object],
+    ) -> None:
+        """Run a script, whose answer *done* is called with, or *failed* with what is wrong. One that is refused is no
+        reason to make the connection anew.
+        """
+        self._ask(script, keys, arguments, done, failed, drop=False)
+
     # The connections.
 
     def _usable(self) -> None:
         if self._hears:
             self._call_ready()
+        if self._also is not None and self._also.hears:
+            self._also.listener.ready()
 
     def _subscribe(self, protocol: Any) -> None:
         self._hears = self._hears_reports = False
         self._await(protocol.subscribe([self._grants + self._name]), lambda _: self._subscribed(), _ignored)
+        also = self._also
+        if also is not None:
+            also.hears = False
+            asked = protocol.subscribe([also.channel])
+            self._await(asked, lambda _: self._subscribed_also(also), _ignored, drop=False)
+
+    def _subscribed_also(self, also: AlsoHeard) -> None:
+        also.hears = True
+        if self._commands.protocol is not None:
+            also.listener.ready()
 
     def _subscribed(self) -> None:
         self._hears = True
@@ -143,8 +181,11 @@ class RedisStore:
     def _heard(self, channel: bytes, message: bytes) -> None:
         if self._listener is None:
             return
-        if channel.decode() == self._reports:
+        name = channel.decode()
+        if name == self._reports:
             self._listener.heard(message)
+        elif self._also is not None and name == self._also.channel:
+            self._also.listener.heard(message)
         else:
             self._listener.told(message)
 
@@ -154,6 +195,9 @@ class RedisStore:
         self._why = why
         if self._hearing.protocol is None:
             self._hears = self._hears_reports = False
+        if self._also is not None:
+            self._also.hears &= self._hearing.protocol is not None
+            self._also.listener.lost()
 
     # Questions.
 
@@ -164,15 +208,27 @@ class RedisStore:
         arguments: list[Any],
         done: Callable[[Any], object],
         failed: Callable[[str], object],
+        *,
+        drop: bool = True,
     ) -> None:
         protocol = self._commands.protocol
         if protocol is None:
             failed(self._why)
         else:
-            self._await(protocol.eval(script, keys, arguments), done, failed)
+            self._await(protocol.eval(script, keys, arguments), done, failed, drop=drop)
 
-    def _await(self, asked: Deferred[Any], done: Callable[[Any], object], failed: Callable[[str], object]) -> None:
-        """Wait for an answer. Where there is none in time, or it is an error, the connections are made anew."""
+    def _await(
+        self,
+        asked: Deferred[Any],
+        done: Callable[[Any], object],
+        failed: Callable[[str], object],
+        *,
+        drop: bool = True,
+    ) -> None:
+        """Wait for an answer. Where there is none in time, or it is an error, the connections are made anew.
+
+        :param drop: not for an error, if False.
+        """
         late = False
         timer: Any = None
 
@@ -199,6 +255,9 @@ class RedisStore:
         def lost(failure: Any) -> None:
             if timer.active():
                 timer.cancel()
+            if was_refused(failure) and not drop:
+                failed(reason_of(failure.value))
+                return
             if was_refused(failure):
                 self._why = reason_of(failure.value)
                 self._drop()

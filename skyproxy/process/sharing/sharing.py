@@ -26,10 +26,12 @@ _log = Logger()
 
 
 class Sharing:
-    """Shares ``max_concurrent`` of each provider by *machine*."""
+    """Shares ``max_concurrent`` of each provider by *machine*, which is called *name*, in *store*."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, name: str, store: RedisStore) -> None:
         self._machine = machine
+        self.name = name
+        self.store = store
 
     def start(self) -> None:
         """Meet the others."""
@@ -87,4 +89,4 @@ def sharing_of(reactor: Any, settings: ProxySettings, roots: Roots, margin: floa
                 shared_down=settings.shared_down,
             )
 
-    return Sharing(Machine(reactor, store, name, settings.shared_down, trouble, terms, margin))
+    return Sharing(Machine(reactor, store, name, settings.shared_down, trouble, terms, margin), name, store)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
 from skyproxy.config import ProviderConfig
-from skyproxy.process.workers.news import Found, Known, Openings, Seen
+from skyproxy.process.workers.news import Found, Known, Openings, Seen, Stamp
 from skyproxy.upstream.build import can_follow
 from skyproxy.upstream.guards.breaker import GOOD_AFTER
 from skyproxy.upstream.guards.findings import (
@@ -41,10 +41,12 @@ class Board:
     """Keeps what has been found out until it is over.
 
     :param seconds: the time.
+    :ivar origin: distinguishes this machine from others in stamps.
     """
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds = seconds
+        self.origin = 0
         self._openings = Openings()
         self._kept: dict[Subject, _Kept] = {}
         self._tried_at: dict[Subject, float] = {}
@@ -87,6 +89,25 @@ class Board:
                 self._tried_at.pop(subject, None)
             case BreakerClosed():
                 self._forget(subject)
+
+    @property
+    def seen(self) -> int:
+        """The number of the last change."""
+        return self._number
+
+    @property
+    def latest(self) -> int:
+        """The count of the latest stamp."""
+        return self._openings.latest
+
+    def next_stamp(self) -> Stamp:
+        """One above all that were heard of."""
+        self._openings.latest += 1
+        return self._openings.latest, self.origin
+
+    def heard_of(self, stamp: Stamp) -> None:
+        """The next one is to be above *stamp*."""
+        self._openings.latest = max(self._openings.latest, stamp[0])
 
     # The parent's changes.
 

@@ -22,7 +22,8 @@ class Start(NamedTuple):
     """All that a worker needs in order to serve.
 
     :ivar config: with the *changes* by hand.
-    :ivar number: of the worker, from 0; *workers*: how many there are.
+    :ivar number: of the worker, from 0; *workers*: how many there are; *origin*: distinguishes it from those of other
+        machines, too.
     :ivar endpoints: at which the parent listens, in Twisted's words; connections come with the number of theirs.
     :ivar address: of the API: for people, and for curl.
     :ivar addresses: that were bound.
@@ -35,6 +36,7 @@ class Start(NamedTuple):
     changes: tuple[Change, ...]
     number: int
     workers: int
+    origin: int
     endpoints: tuple[str, ...]
     address: tuple[str, str]
     addresses: tuple[Any, ...]

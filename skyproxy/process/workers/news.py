@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 from skyproxy.upstream.guards.findings import BreakerOpened, Finding, OfBreaker
 
 Stamp: TypeAlias = tuple[int, int]
-"""Orders the openings of breakers: a count, and the number of the worker where counts are the same."""
+"""Orders the openings of breakers: a count, and where counts are the same what distinguishes the worker."""
 
 NEVER: Stamp = (0, -1)
 
@@ -65,12 +65,12 @@ class Openings:
         self.latest = latest
         self._last: OrderedDict[tuple[str, str | None], Stamp] = OrderedDict()
 
-    def stamp(self, provider: str, finding: OfBreaker, worker: int) -> Stamp:
-        """That of what *worker*, this one, has found out."""
+    def stamp(self, provider: str, finding: OfBreaker, origin: int) -> Stamp:
+        """That of what *origin*, this worker, has found out."""
         about = provider, finding.model
         if isinstance(finding, BreakerOpened):
             self.latest += 1
-            self._note(about, (self.latest, worker))
+            self._note(about, (self.latest, origin))
         return self._last.get(about, NEVER)
 
     def is_news(self, found: Found, model: str | None) -> bool:

@@ -123,6 +123,11 @@ def children(
         Resource("caches", stop=lambda: parts.stores.close(FLUSH_SECONDS)),
         Child("shared limits", parts.shared_limits.start, parts.shared_limits.stop),
         Child("providers", lambda: parts.operations.take(configuration.current), providers.close),
+        Child(
+            "notices",
+            lambda: parts.shared_limits.tell(parts.operations, parts.access),
+            parts.shared_limits.tell_no_more,
+        ),
         Child("workers", crew.start, lambda: _stop(crew, service)),
         Child("figures", looking.start, looking.stop),
         Child("event streams", stop=parts.streams.close),

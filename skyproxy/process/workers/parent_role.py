@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
@@ -60,6 +60,9 @@ from skyproxy.web.session import Sessions
 from skyproxy.web.site import ApiSite
 from skyproxy.web.snapshots import Observed
 
+if TYPE_CHECKING:
+    from skyproxy.process.notices.hearsay import Hearsay
+
 
 class ParentRole(Role):
     """Has workers serve, and shows what they do.
@@ -84,7 +87,6 @@ class ParentRole(Role):
         self._site: ApiSite | None = None
         self._session_key = secrets.token_bytes(32)
         self._logins: Logins | None = None
-        self._board = Board(reactor.seconds)
         self.lending = Lending(reactor, lambda: self.crew.members)
 
         def found(number: int, message: Any) -> None:
@@ -107,7 +109,7 @@ class ParentRole(Role):
         flights = FlightBoard(tell)
         hears = Hears(self._over, self._logged, self._relayed, found, left, flights.left)
         self.crew = Crew(reactor, workers, self._start, self.gathered, hears)
-        publisher = Publisher(self._board, self.crew.members)
+        publisher = self._publisher = Publisher(Board(reactor.seconds), self.crew.members)
 
     # As a role.
 
@@ -122,19 +124,25 @@ class ParentRole(Role):
     def provider(self, make: Callable[[Teller | None], Provider]) -> Provider:
         def put_back(name: str, key: str | None) -> None:
             self.crew.tell(messages.PutBack(name, key or ""))
-            self.crew.tell(self._board.put_back(name, key or ""))
+            self.crew.tell(self._publisher.board.put_back(name, key or ""))
 
         def close_breaker(name: str, model: str | None) -> None:
             self.crew.tell(messages.CloseBreaker(name, model))
-            self.crew.tell(self._board.close_breaker(name, model))
+            self.crew.tell(self._publisher.board.close_breaker(name, model))
 
         return cast(Provider, SharedProvider(make(None), self.gathered, put_back, close_breaker))
+
+    def hearsay(self, clock: Any, origin: int) -> Hearsay:
+        from skyproxy.process.notices.hearsay import Hearsay
+
+        self._publisher.board.origin = origin
+        return Hearsay(self._publisher)
 
     def built(self, config: Config, changes: tuple[Change, ...]) -> None:
         before = {} if self._serving is None else self._serving[0].providers
         self._serving = config, changes
         self.crew.adopt(messages.Adopt(config, changes))
-        self.crew.tell(self._board.reconfigure(before, config.providers))
+        self.crew.tell(self._publisher.board.reconfigure(before, config.providers))
         self.lending.renew()
 
     def use(self, provider: Provider) -> Use:
@@ -240,12 +248,13 @@ class ParentRole(Role):
             changes=changes,
             number=number,
             workers=self._workers,
+            origin=self._publisher.board.origin + number,
             endpoints=tuple(self._endpoints.bound),
             address=self._endpoints.address(),
             addresses=self._endpoints.addresses(),
             session_key=self._session_key,
             logins={} if self._logins is None else dict(self._logins.kept),
-            known=self._board.known(),
+            known=self._publisher.board.known(),
         )
 
     def _over(self, batch: bytes) -> None:

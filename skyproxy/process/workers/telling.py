@@ -17,13 +17,13 @@ _log = Logger()
 class Telling:
     """Sends what this worker's guards find out, and has them know what those of other workers have.
 
-    :param number: of the worker.
+    :param origin: distinguishes the worker from all others, in stamps.
     :param known: what the others know when it begins.
     :param send: to the parent.
     """
 
-    def __init__(self, number: int, known: Known, send: Callable[[object], None]) -> None:
-        self._number = number
+    def __init__(self, origin: int, known: Known, send: Callable[[object], None]) -> None:
+        self._origin = origin
         self._known = known
         self._send = send
         self._seen = known.seen
@@ -50,7 +50,7 @@ class Telling:
         if self._providers().get(name) is provider:
             stamp = NEVER
             if isinstance(finding, OfBreaker):
-                stamp = self._openings.stamp(name, finding, self._number)
+                stamp = self._openings.stamp(name, finding, self._origin)
             self._send(Found(name, finding, stamp, self._seen))
 
     def take(self, message: Found | Seen | Known) -> None:

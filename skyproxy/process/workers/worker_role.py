@@ -63,7 +63,7 @@ class WorkerRole(Role):
         self.known_logins = Logins(reactor.seconds)
         self.sent = SentRing(reactor, self._over)
         self.forget_answers: Callable[[], None] = lambda: None
-        self.telling = Telling(start.number, start.known, channel.tell)
+        self.telling = Telling(start.origin, start.known, channel.tell)
         self.holding = Holding(reactor, str(start.number), channel)
         self.flights = WorkerFlights(reactor, channel.tell_now)
         self._permits = LentPermits(self.holding, start.workers)

@@ -23,9 +23,9 @@ _log = Logger()
 _REST = 1.0
 _LONGEST_UNSTATED_REST = 10.0
 # A quota may be asked for once an hour even where it is said to come back tomorrow.
-_LONGEST_REST = 3600.0
+LONGEST_REST_SECONDS = 3600.0
 # Providers have refused good keys while their own accounts were in trouble.
-_ASIDE = 300.0
+ASIDE_SECONDS = 300.0
 # A request that was forbidden with one key is tried with another at once; by then the first is the last choice.
 _FORBIDDEN = 1.0
 _REST_TOLD_AGAIN, _REFUSAL_TOLD_AGAIN = 0.1, 1.0
@@ -235,7 +235,7 @@ class KeyRing:
             seconds = min(_LONGEST_UNSTATED_REST, _REST * 2.0 ** min(key.rests, 8))
             key.rests += 1
         before = max(key.rests_until, now)
-        key.rests_until = max(before, now + min(seconds, _LONGEST_REST))
+        key.rests_until = max(before, now + min(seconds, LONGEST_REST_SECONDS))
         if self._tell is not None and key.rests_until - before > _REST_TOLD_AGAIN:
             self._tell.key_rests(key.variable, key.rests_until - now)
         return key.rests_until - now
@@ -253,9 +253,9 @@ class KeyRing:
                 variable=key.variable,
                 status=status,
             )
-        if self._tell is not None and now + _ASIDE - key.refused_until > _REFUSAL_TOLD_AGAIN:
-            self._tell.key_refused(key.variable, _ASIDE)
-        self._refuse(key, now + _ASIDE)
+        if self._tell is not None and now + ASIDE_SECONDS - key.refused_until > _REFUSAL_TOLD_AGAIN:
+            self._tell.key_refused(key.variable, ASIDE_SECONDS)
+        self._refuse(key, now + ASIDE_SECONDS)
 
     def _refuse(self, key: _Key, until: float) -> None:
         now = self._clock.seconds()

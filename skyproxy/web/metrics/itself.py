@@ -31,6 +31,14 @@ def itself(sources: Sources) -> Iterator[Metric]:
         yield GaugeMetricFamily(
             "skyproxy_shared_limits_leased", "Whether shares of limits are granted by other machines.", value=leased
         )
+    notices = sources.notices()
+    if notices:
+        told = CounterMetricFamily(
+            "skyproxy_shared_notices", "What machines that share limits have told each other.", labels=("notice",)
+        )
+        for kind, count in notices.items():
+            told.add_metric((kind,), count)
+        yield told
     yield InfoMetricFamily(
         "skyproxy_build", "What runs.", value={"version": __version__, "python": platform.python_version()}
     )

@@ -1,0 +1,165 @@
+"""What people do by hand on one machine, done on all."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, Protocol
+
+from skyproxy.clock import Clock
+from skyproxy.process.notices.hearsay import Hearsay
+from skyproxy.process.notices.names import Names
+from skyproxy.process.notices.notice import KEY_BACK, MAX_TEXT, PROFILE, PURGE, REVOKED, Notice
+from skyproxy.process.notices.outbox import PROFILE_SECONDS, Outbox
+from skyproxy.process.notices.translation import notice_of
+from skyproxy.process.workers.news import Found, Stamp
+from skyproxy.upstream.guards.findings import BreakerClosed
+
+_PURGES = 64
+"""That are remembered."""
+
+
+class Hands(Protocol):
+    """Does here what people have done at another machine."""
+
+    def purge(self) -> object:
+        """Forget the answers that are kept."""
+
+    def profile(self, name: str) -> object:
+        """Use a profile, or none: ``off``."""
+
+    def put_back(self, provider: str, variable: str) -> object:
+        """Use a key again that a provider had refused."""
+
+    def revoke(self, is_revoked: Callable[[bytes], bool]) -> object:
+        """Take the keys of clients of whose digests *is_revoked* says so."""
+
+
+class ByHand:
+    """Tells what people do here, and has it done here what they do at other machines.
+
+    What it is told to do is not told again.
+    """
+
+    def __init__(self, clock: Clock, outbox: Outbox, hearsay: Hearsay, names: Names) -> None:
+        self._clock = clock
+        self._outbox = outbox
+        self._hearsay = hearsay
+        self._names = names
+        self._hands: Hands | None = None
+        self._applying = False
+        self._profile: Notice | None = None
+        self._renewal: Any = None
+        self._purges: deque[Stamp] = deque(maxlen=_PURGES)
+
+    def begin(self, hands: Hands) -> None:
+        """
+        :param hands: does what people have done elsewhere.
+        """
+        self._hands = hands
+
+    def stop(self) -> None:
+        """Do nothing any more."""
+        self._hands = None
+        if self._renewal is not None:
+            self._renewal.cancel()
+            self._renewal = None
+
+    # What is done here.
+
+    def purged(self) -> None:
+        """Somebody has had all answers forgotten."""
+        if not self._applying:
+            stamp = self._next_stamp()
+            self._purges.append(stamp)
+            self._outbox.put(Notice(PURGE, stamp=stamp))
+
+    def profile_used(self, name: str) -> None:
+        """Somebody has chosen a profile, or none: ``off``."""
+        if not self._applying and len(name) <= MAX_TEXT:
+            chosen = Notice(PROFILE, text=name, stamp=self._next_stamp())
+            self._use_profile(chosen)
+            self._outbox.put(chosen)
+
+    def key_put_back(self, provider: str, variable: str) -> None:
+        """Somebody has had a key used again."""
+        if not self._applying:
+            self._hearsay.put_back(provider, variable)
+            identity, key = self._names.provider(provider), self._names.key(provider, variable)
+            if identity is not None and key is not None:
+                self._outbox.put(Notice(KEY_BACK, identity, key))
+
+    def breakers_closed(self, provider: str, models: Iterable[str | None]) -> None:
+        """Somebody has closed breakers of a provider: those of these models."""
+        for each in models:
+            # Whatever others have heard of it was before.
+            found = Found(provider, BreakerClosed(each), self._next_stamp(), self._hearsay.board.seen)
+            self._hearsay.board.take(found)
+            notice = notice_of(found, self._names)
+            if notice is not None:
+                self._outbox.put(notice)
+
+    def clients_revoked(self, digests: Collection[bytes]) -> None:
+        """Somebody has taken the keys of these digests from a client."""
+        for each in digests:
+            self._outbox.put(Notice(REVOKED, key=self._names.client(each)))
+
+    def _next_stamp(self) -> Stamp:
+        return self._hearsay.board.next_stamp()
+
+    # What is done elsewhere.
+
+    def was_purged(self, notice: Notice) -> None:
+        """Take note of a purge that was before this machine began. Its memory is of later; what it has in a file is its
+        own affair.
+        """
+        self._purges.append(notice.stamp)
+
+    def take(self, notice: Notice) -> bool:
+        """Do what *notice* says; tells whether it was news."""
+        if self._hands is None:
+            return False
+        self._applying = True
+        try:
+            return self._take(notice, self._hands)
+        finally:
+            self._applying = False
+
+    def _take(self, notice: Notice, hands: Hands) -> bool:
+        match notice.kind:
+            case "purge":
+                if notice.stamp in self._purges:
+                    return False
+                self._purges.append(notice.stamp)
+                hands.purge()
+            case "profile":
+                if self._profile is not None and notice.stamp <= self._profile.stamp:
+                    return False
+                self._use_profile(notice)
+                hands.profile(notice.text)
+            case "revoked":
+                hands.revoke(lambda digest: self._names.client(digest) == notice.key)
+            case _:
+                return self._put_back(notice, hands)
+        return True
+
+    def _put_back(self, notice: Notice, hands: Hands) -> bool:
+        config = self._names.here(notice.provider)
+        if config is None:
+            return False
+        variables = self._names.variables(notice.provider, notice.key)
+        for each in variables:
+            hands.put_back(config.name, each)
+            self._hearsay.put_back(config.name, each)
+        return bool(variables)
+
+    def _use_profile(self, notice: Notice) -> None:
+        self._profile = notice
+        if self._renewal is None and self._hands is not None:
+            self._renewal = self._clock.callLater(PROFILE_SECONDS / 3, self._renew)
+
+    def _renew(self) -> None:
+        """Have machines that begin know the profile as long as one uses it."""
+        self._renewal = self._clock.callLater(PROFILE_SECONDS / 3, self._renew)
+        if self._profile is not None:
+            self._outbox.put(self._profile, publish=False)

@@ -1,0 +1,144 @@
+"""Tells other machines what this one finds out and what people do at it, and has it follow what they tell."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from twisted.logger import Logger
+
+from skyproxy.clock import Clock
+from skyproxy.process.notices.by_hand import ByHand, Hands
+from skyproxy.process.notices.hearsay import Hearsay
+from skyproxy.process.notices.kept import KeptNotices
+from skyproxy.process.notices.names import Names
+from skyproxy.process.notices.notice import KEY_BACK, PROFILE, PURGE, REVOKED, Notice, Subject, read_message
+from skyproxy.process.notices.outbox import Outbox
+from skyproxy.process.notices.translation import found_by, notice_of
+from skyproxy.process.workers.news import Found
+from skyproxy.process.workers.telling import about
+
+_log = Logger()
+
+_MOST_AHEAD = 2**40
+"""By which the count of a stamp may be above all others: nobody shall use up the numbers."""
+
+_BY_HAND = frozenset({PURGE, PROFILE, REVOKED, KEY_BACK})
+
+
+class Notices:
+    """A process, alone or a parent with its workers, as one of several machines that tell each other.
+
+    What another machine tells is applied and not told again. No request waits for any of it.
+
+    :param machine: its name, which no other has, nor this one after a restart.
+    :ivar by_hand: takes what people do here.
+    :ivar news: notices of others that were news here.
+    :ivar ignored: what was in the channel, or in the store, and was none.
+    """
+
+    def __init__(self, clock: Clock, store: KeptNotices, machine: str, hearsay: Hearsay, names: Names) -> None:
+        self._store = store
+        self._machine = machine
+        self._hearsay = hearsay
+        self._names = names
+        self._outbox = Outbox(clock, machine, store.tell)
+        self.by_hand = ByHand(clock, self._outbox, hearsay, names)
+        self._connected = self._begun = False
+        self._first = True
+        self.news = self.ignored = 0
+        hearsay.publisher.elsewhere = self._found
+        store.listen(self)
+
+    def begin(self, hands: Hands) -> None:
+        """Follow from now on what others tell, and learn what holds.
+
+        :param hands: does what people have done there.
+        """
+        self._begun = True
+        self.by_hand.begin(hands)
+        if self._connected:
+            self._store.read(self._read)
+
+    def stop(self) -> None:
+        """Neither tell nor follow anything any more."""
+        self._begun = False
+        self._outbox.stop()
+        self.by_hand.stop()
+
+    @property
+    def told(self) -> int:
+        """Notices that were passed on to all."""
+        return self._outbox.told
+
+    def _found(self, found: Found) -> None:
+        notice = notice_of(found, self._names)
+        if notice is not None:
+            self._outbox.put(notice)
+
+    # What the store says.
+
+    def ready(self) -> None:
+        self._connected = True
+        if self._begun:
+            self._store.read(self._read)
+
+    def lost(self) -> None:
+        self._connected = False
+        self._outbox.lost()
+
+    def heard(self, message: bytes) -> None:
+        if not self._begun:
+            return
+        told = read_message(message)
+        if told is None:
+            self.ignored += 1
+        elif told.machine != self._machine:
+            self.ignored += told.broken
+            for each in told.notices:
+                self._apply(each)
+
+    def _read(self, notices: list[Notice], broken: int) -> None:
+        if not self._begun or not self._connected:
+            return
+        self.ignored += broken
+        for each in notices:
+            if each.kind == PURGE and self._first:
+                self.by_hand.was_purged(each)
+            else:
+                self._apply(each)
+        self._first = False
+        self._tell_again({each.subject for each in notices})
+        self._outbox.ready()
+
+    def _tell_again(self, known: Collection[Subject]) -> None:
+        """Have the store keep what holds and is not there, since it was emptied or has begun anew."""
+        for found in self._hearsay.board.known().found:
+            notice = notice_of(found, self._names)
+            if notice is not None and notice.seconds > 0 and notice.subject not in known:
+                self._outbox.put(notice, publish=False)
+
+    def _apply(self, notice: Notice) -> None:
+        board = self._hearsay.board
+        if notice.stamp[0] - board.latest > _MOST_AHEAD:
+            self.ignored += 1
+            return
+        board.heard_of(notice.stamp)
+        try:
+            self.news += self.by_hand.take(notice) if notice.kind in _BY_HAND else self._hear(notice)
+        except Exception:
+            # Whatever one machine tells, this one serves on.
+            _log.failure("What another machine has told could not be applied", kind=notice.kind)
+            self.ignored += 1
+
+    def _hear(self, notice: Notice) -> bool:
+        news = False
+        for each in found_by(notice, self._names, self._hearsay.board.seen):
+            if self._hearsay.publisher.heard(each):
+                news = True
+                _log.debug(
+                    "Heard of another machine",
+                    provider=each.provider,
+                    found=type(each.finding).__name__,
+                    about=about(each.finding),
+                )
+        return news
