@@ -42,7 +42,8 @@ _ROOM = 1024
 
 _NEWEST = "~"
 """A rank above all others."""
-_HELD = frozenset({MODEL_RESTS, KEY_RESTS, KEY_REFUSED, OPENED})
+_RESTS = frozenset({MODEL_RESTS, KEY_RESTS, KEY_REFUSED})
+_HELD = _RESTS | {OPENED}
 _KEPT_SECONDS = {PROFILE: PROFILE_SECONDS, PURGE: PURGE_SECONDS, REVOKED: REVOKED_SECONDS}
 
 
@@ -78,7 +79,8 @@ class _Waiting(NamedTuple):
 class Outbox:
     """Tells notices soon, several by one message, and not more than a few messages a second, however many there are.
 
-    Of several about the same the last is told. While the store is not to be reached they wait, until they hold no more.
+    Of several about the same the last is told, and of rests the one that ends last. While the store is not to be
+    reached they wait, until they hold no more.
 
     :param machine: the name of this one.
     :param send: passes them on.
@@ -112,8 +114,10 @@ class Outbox:
         if notice.kind == KEY_BACK:
             for kind in (KEY_RESTS, KEY_REFUSED):
                 self._waiting.pop((kind, *subject[1:]), None)
-        publish = publish or (before is not None and before.publish)
-        self._waiting[subject] = _Waiting(notice, self._clock.seconds(), publish)
+        waiting = _Waiting(notice, self._clock.seconds(), publish or (before is not None and before.publish))
+        if before is not None and _outlasts(before, waiting):
+            waiting = before._replace(publish=waiting.publish)
+        self._waiting[subject] = waiting
         if len(self._waiting) > MAX_WAITING:
             del self._waiting[next(iter(self._waiting))]
         self._soon()
@@ -188,6 +192,14 @@ class Outbox:
             del self._waiting[subject]
 
 
+def _outlasts(before: _Waiting, waiting: _Waiting) -> bool:
+    """Whether both are of the same rest, and the one before ends later."""
+    kind = before.notice.kind
+    if kind != waiting.notice.kind or kind not in _RESTS:
+        return False
+    return before.since + before.notice.seconds > waiting.since + waiting.notice.seconds
+
+
 def left_of(notice: Notice, passed: float) -> Notice | None:
     """*notice* after *passed* seconds; None: it holds no more."""
     if notice.kind not in _HELD:
@@ -205,7 +217,7 @@ def states_of(notice: Notice) -> list[State]:
         return [State(subject, _rank(notice), 0.0, b"")]
     if notice.kind == OPENED:
         return [State(subject, _rank(notice), notice.seconds, value)]
-    if notice.kind in (MODEL_RESTS, KEY_RESTS, KEY_REFUSED):
+    if notice.kind in _RESTS:
         return [State(subject, "", notice.seconds, value)]
     if notice.kind in _KEPT_SECONDS:
         return [State(subject, _rank(notice), _KEPT_SECONDS[notice.kind], value)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import NamedTuple, TypeAlias
 
-from skyproxy.upstream.guards.findings import BreakerOpened, Finding, OfBreaker
+from skyproxy.upstream.guards.findings import BreakerClosed, BreakerOpened, Finding, OfBreaker
 
 Stamp: TypeAlias = tuple[int, int]
 """Orders the openings of breakers: a count, and where counts are the same what distinguishes the worker."""
@@ -79,6 +79,9 @@ class Openings:
         self.latest = max(self.latest, stamp[0])
         last = self._last.get(about, NEVER)
         if not isinstance(found.finding, BreakerOpened):
+            if isinstance(found.finding, BreakerClosed) and stamp > last:
+                # Its opening is still to come, from another machine, and is over then.
+                self._note(about, stamp)
             return stamp >= last
         if stamp <= last:
             return False
