@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import count
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from skyproxy.process.workers.flights import (
     Closed,
     End,
     Follows,
+    FromParent,
     FromWorker,
     Head,
     Join,
@@ -34,7 +35,7 @@ class FlightBoard:
     :param tell: sends to the worker of a number, in this order.
     """
 
-    def __init__(self, tell: Callable[[int, object], None]) -> None:
+    def __init__(self, tell: Callable[[int, FromParent], None]) -> None:
         self._tell = tell
         self._numbers = count(1)
         self._leads: dict[bytes, _Lead] = {}
@@ -50,9 +51,10 @@ class FlightBoard:
         """Hear *worker*."""
         match message:
             case Seek():
+                self._forget(worker, message.closed)
                 self._seek(worker, message)
             case Closed():
-                self._forget(worker, message.number)
+                self._forget(worker, message.numbers)
             case Head() | Piece() | End():
                 self._pass_on(worker, message)
             case Taken() | Left():
@@ -60,14 +62,13 @@ class FlightBoard:
 
     def left(self, worker: int) -> None:
         """*worker* is gone, or does not answer."""
-        for _, number in [each for each in self._keys if each[0] == worker]:
-            self._forget(worker, number)
+        self._forget(worker, [number for led_by, number in self._keys if led_by == worker])
         for stream, (leads, follows) in list(self._streams.items()):
             if worker in (leads, follows):
                 del self._streams[stream]
                 # It may only have stood still.
                 self._tell(leads, Left(stream))
-                self._tell(follows, End(stream, Ending.GONE))
+                self._tell(follows, End(stream, int(Ending.GONE)))
 
     def _seek(self, worker: int, message: Seek) -> None:
         lead = self._leads.get(message.key)
@@ -81,11 +82,12 @@ class FlightBoard:
         self._tell(worker, Follows(message.number, stream, lead.begun_by))
         self._tell(lead.worker, Join(lead.number, stream))
 
-    def _forget(self, worker: int, number: int) -> None:
-        key = self._keys.pop((worker, number), None)
-        lead = None if key is None else self._leads.get(key)
-        if key is not None and lead is not None and lead[:2] == (worker, number):
-            del self._leads[key]
+    def _forget(self, worker: int, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            key = self._keys.pop((worker, number), None)
+            lead = None if key is None else self._leads.get(key)
+            if key is not None and lead is not None and lead[:2] == (worker, number):
+                del self._leads[key]
 
     def _pass_on(self, worker: int, message: Head | Piece | End) -> None:
         leads, follows = self._streams.get(message.stream, (None, None))

@@ -11,24 +11,27 @@ leads: it asks a provider. The others get what it gets, as it comes.
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+import marshal
+from typing import Any, NamedTuple, TypeAlias
 
 from skyproxy.cache.subscriber_client import Field
-from skyproxy.cache.transit import Ending
 
 
 class Seek(NamedTuple):
-    """A worker wants an answer under *key*; *number* is its own, and *begun_by* the id of a request."""
+    """A worker wants an answer under *key*; *number* is its own, and *begun_by* the id of a request; *closed*: see
+    :class:`Closed`.
+    """
 
     number: int
     key: bytes
     begun_by: str
+    closed: tuple[int, ...]
 
 
 class Closed(NamedTuple):
-    """What a worker has sought under *number*, and leads, can be joined no more."""
+    """What a worker has sought under these *numbers*, and leads, can be joined no more."""
 
-    number: int
+    numbers: tuple[int, ...]
 
 
 class Leads(NamedTuple):
@@ -69,10 +72,10 @@ class Piece(NamedTuple):
 
 
 class End(NamedTuple):
-    """No more is to come in *stream*."""
+    """No more is to come in *stream*. *ending* is an :class:`~skyproxy.cache.transit.Ending`."""
 
     stream: int
-    ending: Ending
+    ending: int
     last: bytes = b""
 
 
@@ -90,5 +93,19 @@ class Left(NamedTuple):
 
 
 FromWorker: TypeAlias = Seek | Closed | Head | Piece | End | Taken | Left
-FROM_PARENT = (Leads, Follows, Join, Head, Piece, End, Taken, Left)
 FromParent: TypeAlias = Leads | Follows | Join | Head | Piece | End | Taken | Left
+
+_KINDS: tuple[type[Any], ...] = (Seek, Closed, Leads, Follows, Join, Head, Piece, End, Taken, Left)
+_NUMBER_OF = {kind: number for number, kind in enumerate(_KINDS)}
+
+
+def encode(message: FromWorker | FromParent) -> bytes:
+    """*message* as bytes, for a process of the same program and user alone."""
+    # Nearly every request that may share its answer has three of these: to pickle them takes several times as long.
+    return marshal.dumps((_NUMBER_OF[type(message)], *message))
+
+
+def decode(data: bytes) -> Any:
+    """Of what :func:`encode` made. It comes by a socket that this program's own processes were born with."""
+    number, *fields = marshal.loads(data)  # nosec B302
+    return _KINDS[number](*fields)

@@ -26,6 +26,7 @@ from skyproxy.process.workers.adopting import take_connection
 from skyproxy.process.workers.board import Board
 from skyproxy.process.workers.crew import Crew
 from skyproxy.process.workers.flight_board import FlightBoard
+from skyproxy.process.workers.flights import FromParent, decode, encode
 from skyproxy.process.workers.gathered import Gathered
 from skyproxy.process.workers.lending import Lending
 from skyproxy.process.workers.member import Hears
@@ -90,17 +91,17 @@ class ParentRole(Role):
         self.lending = Lending(reactor, lambda: self.crew.members)
 
         def found(number: int, message: Any) -> None:
-            if isinstance(message, Found):
+            if isinstance(message, bytes):
+                flights.heard(number, decode(message))
+            elif isinstance(message, Found):
                 publisher.found(number, message)
-            elif isinstance(message, (messages.Claims, messages.Learned)):
-                self.lending.heard(number, message)
             else:
-                flights.heard(number, message)
+                self.lending.heard(number, message)
 
-        def tell(number: int, message: object) -> None:
+        def tell(number: int, message: FromParent) -> None:
             channel = self.crew.members[number].channel
             if channel is not None:
-                channel.tell_now(message)
+                channel.tell_bytes(encode(message))
 
         def left(number: int) -> None:
             self.lending.left(number)

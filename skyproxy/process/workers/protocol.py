@@ -26,6 +26,10 @@ _log = Logger()
 
 PART_BYTES = 60_000
 
+_BYTES = b"b"
+_HEAD_OF_BYTES = b"\x00\x01" + _BYTES
+_END_OF_BOX = b"\x00\x00"
+
 
 def _frozen(values: dict[Any, Any]) -> Mapping[Any, Any]:
     return MappingProxyType(values)
@@ -120,6 +124,23 @@ class Channel(amp.AMP):
             self.tell(message)
         elif not self.gone:
             self.callRemote(Short, data=data)  # type: ignore[no-untyped-call]
+
+    def tell_bytes(self, data: bytes) -> None:
+        """Send *data*, of up to 65,535 bytes, as :meth:`tell_now` does: in a box that is no command of AMP's, which
+        costs half as much. It is handled as it is.
+        """
+        if not self.gone and self.transport is not None:
+            self.transport.write(b"".join((_HEAD_OF_BYTES, len(data).to_bytes(2, "big"), data, _END_OF_BOX)))
+
+    def ampBoxReceived(self, box: Any) -> None:
+        data = box.get(_BYTES)
+        if data is None:
+            super().ampBoxReceived(box)  # type: ignore[no-untyped-call]
+            return
+        try:
+            self._handle(data)
+        except Exception:
+            self._failed(Failure())
 
     def ask(self, message: object) -> Deferred[Any]:
         """Send *message*.

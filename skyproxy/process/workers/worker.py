@@ -18,7 +18,7 @@ from skyproxy.process.parts import Parts
 from skyproxy.process.service import SkyproxyService
 from skyproxy.process.span_export import stop_tracing
 from skyproxy.process.workers import messages
-from skyproxy.process.workers.flights import FROM_PARENT
+from skyproxy.process.workers.flights import decode
 from skyproxy.process.workers.news import Found, Known, Seen
 from skyproxy.process.workers.protocol import Channel
 from skyproxy.process.workers.shared_gate import client_states
@@ -90,8 +90,8 @@ class Worker:
 
     def handle(self, message: Any) -> Any:
         """Do what *message* says."""
-        if isinstance(message, FROM_PARENT):
-            self._role.flights.heard(message)
+        if isinstance(message, bytes):
+            self._role.flights.heard(decode(message))
             return None
         parts = self._parts
         match message:

@@ -16,6 +16,7 @@ from skyproxy.process.workers.flights import (
     End,
     Follows,
     FromParent,
+    FromWorker,
     Head,
     Join,
     Leads,
@@ -28,7 +29,10 @@ from skyproxy.process.workers.flights import (
 SEEK_SECONDS = 0.1
 """Seconds that a request waits for the parent. After that its worker asks a provider, whoever else does."""
 
-Tell: TypeAlias = Callable[[object], None]
+CLOSED_SECONDS = 0.05
+"""Seconds until the parent hears that a flight can be joined no more, unless there is something else to tell."""
+
+Tell: TypeAlias = Callable[[FromWorker], None]
 
 
 class StreamWire:
@@ -54,7 +58,7 @@ class StreamWire:
         self._over(self._stream)
         if self._cannot:
             ending, last = Ending.FAILED, b""
-        self._tell(End(self._stream, ending, last[:PIECE_BYTES]))
+        self._tell(End(self._stream, int(ending), last[:PIECE_BYTES]))
 
 
 class WorkerFlights:
@@ -69,6 +73,8 @@ class WorkerFlights:
         self._numbers = count(1)
         self._led: dict[int, SingleFlight] = {}
         self._number_of: dict[SingleFlight, int] = {}
+        self._closed: list[int] = []
+        """Of which the parent has not heard yet."""
         self._seeking: dict[int, Deferred[Incoming | None]] = {}
         self._outgoing: dict[int, Outgoing] = {}
         self._incoming: dict[int, Incoming] = {}
@@ -88,7 +94,8 @@ class WorkerFlights:
         self._seeking[number] = found
         late = self._reactor.callLater(SEEK_SECONDS, self._leads, number)
         found.addBoth(_stop, late)
-        self._tell(Seek(number, key, flight.begun_by))
+        closed, self._closed = tuple(self._closed), []
+        self._tell(Seek(number, key, flight.begun_by, closed))
         return found
 
     def closed(self, flight: SingleFlight) -> None:
@@ -96,7 +103,9 @@ class WorkerFlights:
         number = self._number_of.pop(flight, None)
         if number is not None:
             del self._led[number]
-            self._tell(Closed(number))
+            if not self._closed:
+                self._reactor.callLater(CLOSED_SECONDS, self._tell_closed)
+            self._closed.append(number)
 
     def heard(self, message: FromParent) -> None:
         """Do what the parent says."""
@@ -127,7 +136,7 @@ class WorkerFlights:
                 incoming.piece(message.data)
             case End():
                 del self._incoming[message.stream]
-                incoming.end(message.ending, message.last)
+                incoming.end(Ending(message.ending), message.last)
 
     def _leads(self, number: int) -> None:
         found = self._seeking.pop(number, None)
@@ -151,11 +160,17 @@ class WorkerFlights:
     def _join(self, message: Join) -> None:
         flight = self._led.get(message.number)
         if flight is None:
-            self._tell(End(message.stream, Ending.CLOSED))
+            self._tell_closed()
+            self._tell(End(message.stream, int(Ending.CLOSED)))
             return
         outgoing = Outgoing(StreamWire(message.stream, self._tell, self._sent))
         self._outgoing[message.stream] = outgoing
         outgoing.begin(flight)
+
+    def _tell_closed(self) -> None:
+        closed, self._closed = tuple(self._closed), []
+        if closed:
+            self._tell(Closed(closed))
 
     def _sent(self, stream: int) -> None:
         self._outgoing.pop(stream, None)

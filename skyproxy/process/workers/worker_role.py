@@ -23,6 +23,7 @@ from skyproxy.process.role import Role
 from skyproxy.process.workers import messages
 from skyproxy.process.workers.adopting import AdoptedEndpoints, CountedConnections
 from skyproxy.process.workers.client_shares import LentClients
+from skyproxy.process.workers.flights import encode
 from skyproxy.process.workers.holding import Holding
 from skyproxy.process.workers.permits import LentPermits
 from skyproxy.process.workers.protocol import Channel
@@ -65,7 +66,7 @@ class WorkerRole(Role):
         self.forget_answers: Callable[[], None] = lambda: None
         self.telling = Telling(start.origin, start.known, channel.tell)
         self.holding = Holding(reactor, str(start.number), channel)
-        self.flights = WorkerFlights(reactor, channel.tell_now)
+        self.flights = WorkerFlights(reactor, lambda message: channel.tell_bytes(encode(message)))
         self._permits = LentPermits(self.holding, start.workers)
         self.providers: Callable[[], Mapping[str, Provider]] = dict
         """Gives those that serve."""

@@ -18,8 +18,8 @@ from skyproxy.pipeline.proxy import Proxy, Runtime
 from skyproxy.pipeline.request import Endpoint, Request
 from skyproxy.pipeline.router import Router
 from skyproxy.process.workers.flight_board import FlightBoard
-from skyproxy.process.workers.flights import FROM_PARENT, Follows
-from skyproxy.process.workers.worker_flights import SEEK_SECONDS, WorkerFlights
+from skyproxy.process.workers.flights import Follows, FromWorker, decode, encode
+from skyproxy.process.workers.worker_flights import CLOSED_SECONDS, SEEK_SECONDS, WorkerFlights
 from skyproxy.upstream.dispatch.backoff import Backoff
 from skyproxy.upstream.dispatch.dispatcher import Dispatcher
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
@@ -47,9 +47,9 @@ class Worker:
         self.alive = True
         self.asked: list[Deferred[None]] = []
 
-        def tell(message: object) -> None:
+        def tell(message: FromWorker) -> None:
             if self.alive:
-                outbox.append((number, message))
+                outbox.append((number, decode(encode(message))))
 
         self.flights = WorkerFlights(clock, tell)
         self.counts: dict[str, int] = {}
@@ -76,7 +76,7 @@ class FlightsTests(test_proxy.Case):
         self.clock, self.upstream = Clock(), Upstream()
         self.outbox: deque[tuple[int, Any]] = deque()
         self.workers = [Worker(number, self.clock, self.upstream, self.outbox) for number in range(3)]
-        self.board = FlightBoard(lambda number, message: self.workers[number].inbox.append(message))
+        self.board = FlightBoard(lambda number, message: self.workers[number].inbox.append(decode(encode(message))))
         self.asked = 0
 
     def turn(self) -> None:
@@ -91,7 +91,6 @@ class FlightsTests(test_proxy.Case):
         chosen = channels[0] if random is None else random.choice(channels)
         if isinstance(chosen, Worker):
             message = chosen.inbox.popleft()
-            assert isinstance(message, FROM_PARENT)
             chosen.flights.heard(message)
         else:
             first = next(each for each in self.outbox if each[0] == chosen)
@@ -131,6 +130,8 @@ class FlightsTests(test_proxy.Case):
         return client.headers.get(b"x-skyproxy-cache")
 
     def assertOver(self) -> None:
+        self.turn()
+        self.clock.advance(CLOSED_SECONDS)
         self.turn()
         self.assertEqual([len(each.flights) for each in self.workers], [0, 0, 0])
         self.assertEqual((len(self.board), pending_calls(self.clock)), (0, []))
@@ -291,8 +292,7 @@ class FlightsTests(test_proxy.Case):
         self.upstream.answer(200, EVENTS).send(word("Halt"))
         self.kill(1)
         first.cancel()
-        self.turn()
-        self.assertEqual(len(self.board), 0)
+        self.assertOver()
 
     def test_a_worker_that_stands_still(self) -> None:
         client, _ = self.ask(0)
