@@ -56,7 +56,7 @@ class OwnHearsay(Hearsay):
     def __init__(self, clock: Clock, origin: int) -> None:
         super().__init__(Publisher(Board(clock.seconds), [self]))
         self.board.origin = origin
-        self._telling = Telling(origin, Known(), self._found)
+        self._telling = Telling(origin, Known(), self._found, log=False)
         self._configs: Mapping[str, ProviderConfig] = {}
         self.provider = self._telling.provider
 

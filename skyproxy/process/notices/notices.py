@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 
 from twisted.logger import Logger
 
@@ -12,7 +12,7 @@ from skyproxy.process.notices.hearsay import Hearsay
 from skyproxy.process.notices.kept import KeptNotices
 from skyproxy.process.notices.names import Names
 from skyproxy.process.notices.notice import KEY_BACK, PROFILE, PURGE, REVOKED, Notice, Subject, read_message
-from skyproxy.process.notices.outbox import Outbox
+from skyproxy.process.notices.outbox import RESTS, Outbox
 from skyproxy.process.notices.translation import found_by, notice_of
 from skyproxy.process.workers.news import Found
 from skyproxy.process.workers.telling import about
@@ -21,6 +21,9 @@ _log = Logger()
 
 _MOST_AHEAD = 2**40
 """By which the count of a stamp may be above all others: nobody shall use up the numbers."""
+
+_SAME_SECONDS = 0.1
+"""By which a rest must be longer than the one that is known, to be another."""
 
 _BY_HAND = frozenset({PURGE, PROFILE, REVOKED, KEY_BACK})
 
@@ -101,21 +104,30 @@ class Notices:
         if not self._begun or not self._connected:
             return
         self.ignored += broken
+        known = self._known()
         for each in notices:
             if each.kind == PURGE and self._first:
                 self.by_hand.was_purged(each)
-            else:
+            elif not self._holds(each, known):
                 self._apply(each)
         self._first = False
-        self._tell_again({each.subject for each in notices})
+        # What is not there was lost: the store was emptied, or has begun anew.
+        for subject in known.keys() - {each.subject for each in notices}:
+            self._outbox.put(known[subject], publish=False)
         self._outbox.ready()
 
-    def _tell_again(self, known: Collection[Subject]) -> None:
-        """Have the store keep what holds and is not there, since it was emptied or has begun anew."""
-        for found in self._hearsay.board.known().found:
-            notice = notice_of(found, self._names)
-            if notice is not None and notice.seconds > 0 and notice.subject not in known:
-                self._outbox.put(notice, publish=False)
+    def _known(self) -> dict[Subject, Notice]:
+        """What holds here, and concerns others."""
+        notices = (notice_of(found, self._names) for found in self._hearsay.board.known().found)
+        return {each.subject: each for each in notices if each is not None and each.seconds > 0}
+
+    @staticmethod
+    def _holds(notice: Notice, known: Mapping[Subject, Notice]) -> bool:
+        """Whether it is of a rest that holds here for as long: it would begin anew with one request."""
+        here = known.get(notice.subject)
+        if here is None or notice.kind not in RESTS:
+            return False
+        return notice.kind == here.kind and notice.seconds - here.seconds < _SAME_SECONDS
 
     def _apply(self, notice: Notice) -> None:
         board = self._hearsay.board

@@ -42,8 +42,9 @@ _ROOM = 1024
 
 _NEWEST = "~"
 """A rank above all others."""
-_RESTS = frozenset({MODEL_RESTS, KEY_RESTS, KEY_REFUSED})
-_HELD = _RESTS | {OPENED}
+RESTS = frozenset({MODEL_RESTS, KEY_RESTS, KEY_REFUSED})
+"""The kinds of which the one that ends last counts."""
+_HELD = RESTS | {OPENED}
 _KEPT_SECONDS = {PROFILE: PROFILE_SECONDS, PURGE: PURGE_SECONDS, REVOKED: REVOKED_SECONDS}
 
 
@@ -195,7 +196,7 @@ class Outbox:
 def _outlasts(before: _Waiting, waiting: _Waiting) -> bool:
     """Whether both are of the same rest, and the one before ends later."""
     kind = before.notice.kind
-    if kind != waiting.notice.kind or kind not in _RESTS:
+    if kind != waiting.notice.kind or kind not in RESTS:
         return False
     return before.since + before.notice.seconds > waiting.since + waiting.notice.seconds
 
@@ -217,7 +218,7 @@ def states_of(notice: Notice) -> list[State]:
         return [State(subject, _rank(notice), 0.0, b"")]
     if notice.kind == OPENED:
         return [State(subject, _rank(notice), notice.seconds, value)]
-    if notice.kind in _RESTS:
+    if notice.kind in RESTS:
         return [State(subject, "", notice.seconds, value)]
     if notice.kind in _KEPT_SECONDS:
         return [State(subject, _rank(notice), _KEPT_SECONDS[notice.kind], value)]

@@ -20,12 +20,14 @@ class Telling:
     :param origin: distinguishes the worker from all others, in stamps.
     :param known: what the others know when it begins.
     :param send: to the parent.
+    :param log: whether what is heard is logged here.
     """
 
-    def __init__(self, origin: int, known: Known, send: Callable[[object], None]) -> None:
+    def __init__(self, origin: int, known: Known, send: Callable[[object], None], *, log: bool = True) -> None:
         self._origin = origin
         self._known = known
         self._send = send
+        self._logs = log
         self._seen = known.seen
         self._openings = Openings(known.latest)
         self._providers: Callable[[], Mapping[str, Provider]] = dict
@@ -72,9 +74,10 @@ class Telling:
         if isinstance(finding, OfBreaker) and not self._openings.is_news(found, finding.model):
             return
         hear(provider.guards, finding)
-        _log.debug(
-            "Heard of another worker", provider=found.provider, found=type(finding).__name__, about=about(finding)
-        )
+        if self._logs:
+            _log.debug(
+                "Heard of another worker", provider=found.provider, found=type(finding).__name__, about=about(finding)
+            )
 
 
 def about(finding: Finding) -> str:

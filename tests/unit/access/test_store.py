@@ -82,6 +82,21 @@ class StoreTests(SynchronousTestCase):
         with self.assertRaises(NoSuchClient):
             self.store.revoke("nobody", forget=True)
 
+    def test_keys_that_were_revoked_elsewhere(self) -> None:
+        self.assertEqual(self.store.revoke_keys([b"one"]), 0)
+        self.assertFalse(self.path.exists())
+        self.store.create("lydia", "client", ClientSettings(), b"one")
+        self.store.rotate("lydia", b"two", 60)
+        self.store.create("faendal", "client", ClientSettings(), b"three")
+        self.now = 1010.0
+        self.assertEqual(self.store.revoke_keys([b"one", b"unknown"]), 1)
+        faendal, lydia = self.store.read()
+        self.assertEqual(([each.digest for each in lydia.keys], lydia.revoked), ([b"two"], None))
+        self.assertEqual(self.store.revoke_keys([b"two"]), 1)
+        faendal, lydia = self.store.read()
+        self.assertEqual((lydia.keys, lydia.revoked), ((), 1010.0))
+        self.assertEqual((len(faendal.keys), faendal.revoked), (1, None))
+
     def test_files_that_are_not_ours_are_left_as_they_are(self) -> None:
         self.path.parent.mkdir()
         theirs = self.folder / "theirs.sqlite"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
+from types import SimpleNamespace
 from typing import Any
 
+from twisted.internet.defer import fail
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config import Config, ConfigError, load
@@ -21,6 +24,7 @@ from skyproxy.process.actions.action_log import MOST_ACTIONS, Action, ActionLog
 from skyproxy.process.actions.keeping import Keeping, NotKept, replace
 from skyproxy.process.actions.operations import Operations
 from skyproxy.process.embedded_demo import EmbeddedDemo
+from skyproxy.process.notices.hands import OwnHands
 from skyproxy.process.providers import Providers
 from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.upstream.guards.admission_control import Guards
@@ -99,6 +103,100 @@ class Case(SynchronousTestCase):
         self.assertIn(words, caught.exception.message)
         self.assertEqual(self.action_log.changes, changes)
         return caught.exception
+
+
+class Told:
+    """Takes what other machines are to do, too."""
+
+    def __init__(self) -> None:
+        self.all: list[Any] = []
+
+    def purged(self) -> None:
+        self.all.append("purged")
+
+    def profile_used(self, name: str) -> None:
+        self.all.append(("profile", name))
+
+    def key_put_back(self, provider: str, variable: str) -> None:
+        self.all.append(("back", provider, variable))
+
+    def breakers_closed(self, provider: str, models: Iterable[str | None]) -> None:
+        self.all.append(("closed", provider, list(models)))
+
+
+class ToldTests(Case):
+    """What other machines hear of."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.operations.told = self.told = Told()
+
+    def test_what_holds_for_all(self) -> None:
+        self.operations.purge("me")
+        self.operations.profile("p", "me")
+        self.operations.profile("q", "me")
+        self.operations.undo("last", "me")
+        self.operations.undo("last", "me")
+        self.operations.profile("p", "me")
+        self.operations.profile("off", "me")
+        self.operations.put_back(Target(provider="a", key="K1"), "me")
+        self.operations.close_breaker(Target(provider="a"), "me")
+        chosen = ["p", "q", "p", "q", "p", "off"]
+        self.assertEqual(
+            self.told.all,
+            ["purged", *(("profile", name) for name in chosen), ("back", "a", "K1"), ("closed", "a", [])],
+        )
+
+    def test_what_does_not(self) -> None:
+        for call in (self.operations.purge, lambda by, dry_run: self.operations.profile("p", by, dry_run=dry_run)):
+            call("me", dry_run=True)
+        self.operations.put_back(Target(provider="a", key="K1"), "me", dry_run=True)
+        self.operations.close_breaker(Target(provider="a"), "me", dry_run=True)
+        self.operations.pause(Target(provider="a"), "me")
+        self.operations.undo("last", "me")
+        self.operations.put_aside(Target(provider="a", key="K1"), "me")
+        self.operations.set(Target(provider="a"), {"max_concurrent": 3}, "me")
+        self.fails(NotFound, "There is no profile", self.operations.profile, "r", "me")
+        self.operations.take(self.load())
+        self.assertEqual(self.told.all, [])
+
+
+class OwnHandsTests(Case):
+    """What was done at another machine, done here."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.access: Any = SimpleNamespace(revoke_keys=lambda is_revoked, by: fail(RuntimeError("the disk is full")))
+        self.hands = OwnHands(self.operations, self.access, lambda: self.providers.runtime().providers)
+
+    def test_a_purge_and_profiles(self) -> None:
+        self.hands.purge()
+        self.assertEqual(self.purges, 1)
+        self.hands.profile("p")
+        self.assertEqual(self.served("alone"), ["b:n"])
+        self.assertEqual(self.action_log.changes[0].by, "another machine")
+        with capturedLogs() as logs:
+            self.hands.profile("there alone")
+        self.assertEqual([each["profile"] for each in logs if each["log_level"].name == "warn"], ["there alone"])
+        self.assertEqual(self.served("alone"), ["b:n"])
+        self.hands.profile("off")
+        self.assertEqual(self.served("alone"), ["a:m"])
+
+    def test_a_key_that_people_have_put_aside_here_stays_so(self) -> None:
+        keys = self.providers.runtime().providers["a"].guards.keys
+        assert keys is not None
+        keys.hear_refused("K1", 300.0)
+        self.hands.put_back("a", "K1")
+        self.assertEqual(keys.in_use(), ["K1", "K2"])
+        self.operations.put_aside(Target(provider="a", key="K1"), "me")
+        self.hands.put_back("a", "K1")
+        self.assertEqual(keys.in_use(), ["K2"])
+        self.hands.put_back("b", "")
+
+    def test_a_client_that_cannot_be_revoked_is_told(self) -> None:
+        with capturedLogs() as logs:
+            self.successResultOf(self.hands.revoke(lambda digest: True))
+        self.assertEqual([each["reason"] for each in logs if "reason" in each], ["the disk is full"])
 
 
 class OperationsTests(Case):

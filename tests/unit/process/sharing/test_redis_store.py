@@ -215,6 +215,59 @@ class RedisStoreTests(SynchronousTestCase):
         self.tick()
         self.assertEqual(self.answers, ["it has not answered for 2 s"])
 
+    def told(self) -> tuple[Heard, Transport, Transport]:
+        """One that hears what is told to all besides, and both connections."""
+        hears = Heard()
+        self.endpoint.tries.clear()
+        self.store = RedisStore(self.clock, self.endpoint, "me", {"dbid": 3}, Terms())
+        self.assertEqual(self.store.prefix, "skyproxy:3:{shares}:")
+        listener: Any = hears
+        listener.lost = lambda: hears.all.append("lost")
+        self.store.listen("all", listener)
+        self.store.begin(self.listener)
+        both = self.endpoint.accept(), self.endpoint.accept()
+        for each in both:
+            self.receive(each, b"+OK\r\n")
+        commands, hearing = sorted(both, key=lambda each: len(each.value()))
+        self.assertTrue(hearing.value().endswith(b"SUBSCRIBE\r\n$3\r\nall\r\n"), hearing.value())
+        self.assertEqual(hears.all, [])
+        self.receive(hearing, SUBSCRIBED)
+        self.receive(hearing, SUBSCRIBED)
+        return hears, commands, hearing
+
+    def test_what_is_told_to_all(self) -> None:
+        hears, commands, hearing = self.told()
+        self.assertEqual((hears.all, self.listener.all), (["ready"], ["ready"]))
+        self.receive(hearing, b"*3\r\n$7\r\nmessage\r\n$3\r\nall\r\n$2\r\nhi\r\n")
+        self.receive(hearing, b"*3\r\n$7\r\nmessage\r\n$3\r\nany\r\n$2\r\nhi\r\n")
+        self.assertEqual((hears.all[1:], self.listener.all[1:]), ([("heard", b"hi")], [("told", b"hi")]))
+        # One connection after the other is lost: it is ready again when there are both.
+        commands.protocol.connectionLost(Failure(ConnectionLost()))
+        self.clock.advance(0.3)
+        self.receive(self.endpoint.accept(), b"+OK\r\n")
+        self.assertEqual(hears.all[2:], ["lost", "ready"])
+        hearing.protocol.connectionLost(Failure(ConnectionLost()))
+        self.clock.advance(0.3)
+        hearing = self.endpoint.accept()
+        self.receive(hearing, b"+OK\r\n")
+        self.assertEqual(hears.all[4:], ["lost"])
+        self.receive(hearing, SUBSCRIBED)
+        self.receive(hearing, SUBSCRIBED)
+        self.assertEqual(hears.all[4:], ["lost", "ready"])
+
+    def test_a_script_that_is_refused_harms_nothing_else(self) -> None:
+        _, commands, hearing = self.told()
+        replies: list[Any] = []
+        self.store.run("return 1", ["k"], ["a"], replies.append, lambda why: replies.append(("failed", why)))
+        self.receive(commands, b":1\r\n")
+        self.store.run("return 2", ["k"], ["a"], replies.append, lambda why: replies.append(("failed", why)))
+        self.receive(commands, b"-NOPERM this user has no permissions\r\n")
+        self.assertEqual(replies, [1, ("failed", "NOPERM this user has no permissions")])
+        self.assertFalse(commands.disconnected or hearing.disconnected)
+        commands.protocol.connectionLost(Failure(ConnectionLost()))
+        self.store.run("return 3", ["k"], ["a"], replies.append, lambda why: replies.append(("failed", why)))
+        self.assertEqual(replies[2:], [("failed", "it has closed the connection")])
+
     def test_the_end(self) -> None:
         commands, hearing = self.connected()
         left: list[bool] = []

@@ -1,0 +1,88 @@
+"""Keys that are revoked on one machine, and on those that hear of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.logger import capturedLogs
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.access.access import Access
+from skyproxy.access.audit import Audit
+from skyproxy.access.keys import digest, hash_of
+from skyproxy.access.store import ClientStore
+from skyproxy.config.access import ClientSettings
+from skyproxy.process.access_control import AccessControl
+from tests.unit.configs import config_of
+
+CONFIGURED = "sky-configured"
+TEXT = f"""
+providers: {{a: {{base_url: 'http://127.0.0.1:9'}}}}
+model_slots: {{default: {{provider: a, model: m}}}}
+clients: {{serana: {{key_hash: "{hash_of(CONFIGURED)}"}}}}
+"""
+
+
+class Threads:
+    """Does at once what is for a thread."""
+
+    def callInThreadWithCallback(self, done: Any, call: Callable[..., Any], *arguments: Any) -> None:
+        try:
+            result, good = call(*arguments), True
+        except Exception:
+            result, good = Failure(), False
+        done(good, result)
+
+
+class RevokedTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        folder = Path(mkdtemp())
+        self.addCleanup(rmtree, folder)
+        self.path = folder / "clients"
+        self.store = ClientStore(self.path)
+        for name in ("lydia", "faendal"):
+            self.store.create(name, "client", ClientSettings(), digest(name.encode()))
+        threads = Threads()
+        reactor: Any = SimpleNamespace(
+            getThreadPool=lambda: threads, callFromThread=lambda call, *arguments: call(*arguments)
+        )
+        self.access = Access(lambda config: self.path)
+        self.control = AccessControl(
+            reactor, config_of(TEXT), self.access, Audit(lambda: 0.0), lambda config: self.path, tuple, lambda _: None  # type: ignore[arg-type,return-value]
+        )  # fmt: skip
+        self.revoked: list[Any] = []
+        self.control.revoked = self.revoked.append
+
+    def opens(self, key: str) -> bool:
+        return self.access.holder(key.encode()) is not None
+
+    def test_what_people_revoke_is_told(self) -> None:
+        self.successResultOf(self.control.revoke({"name": "lydia"}, "me"))
+        self.assertEqual(self.revoked, [{digest(b"lydia")}])
+        self.failureResultOf(self.control.revoke({"name": "lydia"}, "me"))
+        self.successResultOf(self.control.rotate({"name": "faendal"}, "me"))
+        self.assertEqual(len(self.revoked), 1)
+
+    def test_what_was_revoked_elsewhere(self) -> None:
+        self.successResultOf(self.control.revoke_keys(lambda each: each == digest(b"lydia"), "another machine"))
+        self.assertEqual((self.opens("lydia"), self.opens("faendal")), (False, True))
+        self.assertEqual(self.revoked, [], "it is not told again")
+        # Another skyproxy of the same file knows it, too.
+        self.assertEqual([each.name for each in self.store.read() if each.keys], ["faendal"])
+
+    def test_what_nobody_here_has(self) -> None:
+        before = self.path.read_bytes()
+        self.successResultOf(self.control.revoke_keys(lambda each: False, "another machine"))
+        self.assertEqual(self.path.read_bytes(), before)
+
+    def test_a_key_of_the_configuration_is_left_with_a_word(self) -> None:
+        with capturedLogs() as logs:
+            self.successResultOf(self.control.revoke_keys(lambda each: each == digest(CONFIGURED.encode()), "x"))
+        self.assertTrue(self.opens(CONFIGURED))
+        self.assertEqual(len([each for each in logs if each["log_level"].name == "warn"]), 1)
