@@ -17,6 +17,7 @@ from skyproxy.process.console import ConsoleEvents
 from skyproxy.process.draining import FLUSH_SECONDS
 from skyproxy.process.parts import Parts, make_parts
 from skyproxy.process.places import NOWHERE, Places
+from skyproxy.process.role import Role
 from skyproxy.process.service import SkyproxyService
 from skyproxy.process.signals import Signals
 from skyproxy.process.span_export import stop_tracing
@@ -49,11 +50,21 @@ def build(
     :param places: where the process keeps its files.
     :raise ConfigError: the clients that *config* names, or the file of others, cannot be used.
     """
-    parts = make_parts(reactor, config, load, logging, wire, notifier, places)
+    parts = make_parts(reactor, config, load, logging, wire, notifier, places, role := _role(reactor, config))
+    role.providers = lambda: parts.providers.runtime().providers
     service = (kind or SkyproxyService)(reactor, parts)
     for child in children(reactor, service, signals, runtime):
         child.setServiceParent(service)  # type: ignore[no-untyped-call]
     return service
+
+
+def _role(reactor: Any, config: Config) -> Role:
+    """What the process does by itself: all, but for limits that it shares with other machines."""
+    if config.proxy.shared is None:
+        return Role()
+    from skyproxy.process.sharing.alone_role import AloneRole
+
+    return AloneRole(reactor)
 
 
 def children(reactor: Any, service: SkyproxyService, signals: Signals, runtime: Path | None = None) -> list[Child]:

@@ -21,7 +21,6 @@ from skyproxy.pipeline.changes import Change
 from skyproxy.pipeline.coalescing import Coalescing
 from skyproxy.pipeline.context import RequestContext
 from skyproxy.process.endpoints import Balancers, Bound, Endpoints
-from skyproxy.shares.use import Use
 from skyproxy.telemetry.bodies.body_log import BodyLog
 from skyproxy.telemetry.requests.ring import RequestRing
 from skyproxy.telemetry.statistics import Statistics
@@ -35,6 +34,8 @@ from skyproxy.web.snapshots import Observed
 
 if TYPE_CHECKING:
     from skyproxy.process.notices.hearsay import Hearsay
+    from skyproxy.shares.parts import Parts
+    from skyproxy.shares.use import Use
     from skyproxy.upstream.guards.findings import Teller
 
 
@@ -42,11 +43,13 @@ class Role:
     """The role of a process that does everything itself. Each method makes one of its parts, or has a part changed
     that was made.
 
+    :ivar providers: gives those that serve.
     :cvar body_log: where bodies are kept.
     :cvar is_machine: whether it meets other machines with which limits are shared; a part of one does not.
     :cvar lends_for: seconds that others, to whom it lends its share, may take to give some of it back.
     """
 
+    providers: Callable[[], Mapping[str, Provider]] = dict
     body_log: type[BodyLog] = BodyLog
     is_machine = True
     lends_for = 0.0
@@ -59,9 +62,12 @@ class Role:
         """What makes the limiter of a provider."""
         return Limiter
 
-    def use(self, provider: Provider) -> Use:
-        """What uses the permits of *provider*."""
-        return provider.guards.limiter
+    def uses(self, provider: Provider) -> Mapping[str, Use]:
+        """What uses the limits of *provider* where they are shared with other machines, by the limit's name."""
+        return {}
+
+    def share_clients(self, parts: Parts) -> None:
+        """Keep to *parts* of the limits of clients."""
 
     def gate(self, clock: Any, budgets: Budgets, clients: Callable[[], Iterable[ClientIdentity]]) -> Gate:
         """What keeps clients to their limits."""

@@ -5,6 +5,7 @@ says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -52,15 +53,18 @@ class SharedLimits:
         if settings.shared is not None and role.is_machine:
             # What speaks with Redis is not imported where there is none.
             from skyproxy.process.notices.telling import TellingMachines
-            from skyproxy.process.sharing.sharing import limit_of, sharing_of
+            from skyproxy.process.sharing.sharing import limits_of, name_of, sharing_of
 
             sharing = self._sharing = sharing_of(reactor, settings, roots, role.lends_for)
-            telling = self._telling = TellingMachines(reactor, sharing.store, sharing.name, role, limit_of)
+            role.share_clients(sharing.parts)
+            telling = self._telling = TellingMachines(
+                reactor, sharing.store, sharing.name, role, partial(name_of, "max_concurrent")
+            )
             self.provider = telling.provider
 
             def share(config: Config, changes: tuple[Change, ...]) -> None:
                 built(config, changes)
-                sharing.use({limit_of(provider): role.use(provider) for provider in providers().values()})
+                sharing.use(limits_of(providers().values(), role.uses))
                 telling.follow(providers())
 
             self.built = share

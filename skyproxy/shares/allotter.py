@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 
 from skyproxy.shares.allotment import Claim, allot
 from skyproxy.shares.messages import Grant, Report
@@ -55,7 +56,7 @@ class Allotter:
     >>> allotter = Allotter(10, lease=2.0)
     >>> allotter.report(Report("a", grant=0, sent=5.0, held=0, interactive=3), now=100.0)
     >>> allotter.grants(now=100.0)
-    {'a': Grant(number=1, share=10, answers=5.0, lease=2.0, members=1, due=10, scarce=False)}
+    {'a': Grant(number=1, share=10, answers=5.0, lease=2.0, members=1, due=10, scarce=False, limit=10)}
 
     :param limit: units.
     :param lease: seconds.
@@ -68,6 +69,7 @@ class Allotter:
     :param tells_scarcity: members are to hear when others begin to lack something, and when that is over.
     :param asks: members wait for an answer whether they will have what they want, which comes when all others have told
         what they want now; and no unit is spared for background, see :func:`~skyproxy.shares.allotment.allot`.
+    :ivar hope: where the limit is a part of another one, gives what it may become soon.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Allotter:
         self._lease = lease
         self._remember = remember
         self.quiet_until = quiet_until
+        self.hope: Callable[[], int] | None = None
         self._members: dict[str, _Member] = {}
 
     @property
@@ -121,8 +124,8 @@ class Allotter:
         """Hear a member, which may be a new one. A report that is older than the newest says nothing."""
         member = self._members.get(report.member)
         had = member is not None and member.granted > 0
-        if member is None:
-            # What it has was given by another allotter.
+        if member is None or member.report.sent == -inf:
+            # What it has was given by another allotter. Nothing was told to one that was only known to be there.
             member = self._members[report.member] = _Member(report, report.held, report.held, report.grant, now)
         elif report.sent < member.report.sent:
             return
@@ -141,6 +144,23 @@ class Allotter:
             member.since = None
         elif member.since is None or (had and not member.granted):
             member.since = now
+
+    def rests(self, name: str, part: int, sent: float, now: float) -> None:
+        """A member was heard that has *part* of the limit, wants no more, and may not have seen what it was told.
+
+        :param sent: see :attr:`~skyproxy.shares.messages.Report.sent`.
+        """
+        member = self._members.get(name)
+        if member is None or member.report.sent == -inf:
+            report = Report(name, 0, sent, part, 0)
+            member = self._members[name] = _Member(report, part, part, 0, now)
+        elif sent < member.report.sent:
+            return
+        member.report = member.report._replace(sent=sent, held=part, interactive=0, background=0)
+        member.granted, member.heard, member.since, member.lost = part, now, None, False
+        member.answered = member.told >= part
+        member.told = min(member.told, part)
+        member.until = now + self._lease
 
     def renew(self, name: str, now: float) -> bool:
         """A member was heard that has nothing new to say of this limit.
@@ -180,11 +200,14 @@ class Allotter:
             now_due[name] = min(share, member.granted)
         lacking = {name for name, member in heard.items() if member.lacks}
         self._asked = None if not lacking else now if self._asked is None else self._asked
+        hope = self.hope() if lacking and self.hope is not None else 0
         sent: dict[str, Grant] = {}
         for name, share in now_due.items():
             member, scarce, due = heard[name], self._tells_scarcity and bool(lacking - {name}), max(share, shares[name])
             if name in lacking and self._asks and not self._is_known(heard, name):
                 due = max(due, self.limit)
+            if name in lacking:
+                due = max(due, hope)
             news = share != member.told or scarce != member.scarce or not member.answered
             if news or (self._asks and name in lacking and due != member.due):
                 member.scarce, member.due = scarce, due
@@ -221,4 +244,5 @@ class Allotter:
             member.told = share
         member.answered = True
         report = member.report
-        return Grant(member.number, share, report.sent, self._lease, len(self._members), member.due, member.scarce)
+        members, due = len(self._members), member.due
+        return Grant(member.number, share, report.sent, self._lease, members, due, member.scarce, self.limit)

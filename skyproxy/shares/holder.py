@@ -21,6 +21,8 @@ class Holder:
     :param pause: seconds after the end of its lease for which it has no more than it had: so long others may have more
         than their even part.
     :param least: units that it has at least without a lease where it divides.
+    :ivar least: as above.
+    :ivar asked: units that were wanted when that was told last.
     :ivar due: the share that it is to have soon.
     :ivar scarce: others want more than they have.
     """
@@ -41,14 +43,14 @@ class Holder:
         self._known = known
         self._margin = margin
         self._pause = pause
-        self._least = least
+        self.least = least
         self.due = 0
         self.scarce = False
         self._share = 0
         self._number = 0
         self._until: float | None = None
         self._held = 0
-        self._told = 0
+        self.asked = 0
         # The newest grant of which something was given back, and when.
         self._given_back: tuple[int, float] | None = None
 
@@ -59,7 +61,7 @@ class Holder:
         if now < self._until:
             return self._share
         # Who divides refuses nobody, even if there are more members than units.
-        part = 0 if self._down == "stop" else max(self.limit // self._known, min(self.limit, self._least))
+        part = 0 if self._down == "stop" else even_part(self.limit, self._known, self.least)
         return part if now >= self._until + self._pause else min(part, self._share)
 
     def is_leased(self, now: float) -> bool:
@@ -84,7 +86,7 @@ class Holder:
         self._number, self._share = grant.number, share
         self._held = max(self._held, grant.share)
         self.due, self.scarce = grant.due, grant.scarce
-        self._known = max(1, grant.members)
+        self._known = grant.members or self._known
         self._hold_until(grant.answers + grant.lease)
 
     def renew(self, answers: float, lease: float) -> None:
@@ -113,7 +115,7 @@ class Holder:
         :param wanted: units that requests use or wait for.
         """
         share = self.share(now)
-        return (wanted > share >= self._told) or max(share, in_use) < self._held
+        return (wanted > share >= self.asked) or max(share, in_use) < self._held
 
     def report(self, now: float, in_use: int, interactive: int, background: int = 0, weight: float = 1.0) -> Report:
         """What to tell now.
@@ -123,5 +125,13 @@ class Holder:
         """
         share = self.share(now)
         self._held = max(share, in_use)
-        self._told = interactive + background
+        self.asked = interactive + background
+        if self._held < self._share:
+            # Its lease is over: a grant that was late must not bring back what is told to be free now.
+            self.give_back(self._held, now)
         return Report(self._member, self._number, now, self._held, interactive, background, weight)
+
+
+def even_part(limit: int, members: int, least: int) -> int:
+    """The part of *limit* that each of *members* may use where nobody says more: *least*, if there is as much."""
+    return max(limit // members, min(limit, least))

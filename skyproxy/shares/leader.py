@@ -9,7 +9,11 @@ from typing import NamedTuple
 
 from skyproxy.shares.allotter import Allotter
 from skyproxy.shares.messages import Grant, Report
-from skyproxy.shares.wire import MachineReport
+from skyproxy.shares.use import Sort
+from skyproxy.shares.wire import MachineReport, Wants
+
+_MOST_WEIGHT = 15.0
+"""By how much one machine that uses all of a client's limit counts more than one that uses nothing."""
 
 
 class Terms(NamedTuple):
@@ -31,13 +35,17 @@ class Terms(NamedTuple):
 class _Limit:
     """One limit.
 
-    :ivar wholes: all of it, as each machine says. The least holds.
-    :ivar told: the share that each was told last.
+    :ivar wholes: all of it, as each machine says that has told of it. The least holds.
+    :ivar told: the share, and what is due, that each was told last.
+    :ivar has_parts: machines that have not told of it have their even part.
+    :ivar asks: what is due is told, too.
     """
 
     allotter: Allotter
+    has_parts: bool
+    asks: bool
     wholes: dict[str, int] = field(default_factory=dict)
-    told: dict[str, int] = field(default_factory=dict)
+    told: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 class Leader:
@@ -49,6 +57,7 @@ class Leader:
     :param name: of the machine that leads.
     :param others: the machines that the store knows.
     :param settled: when the store knows all of them.
+    :ivar told_machines: how many machines there are, for them to know; 0: nobody knows yet.
     """
 
     def __init__(self, name: str, terms: Terms, now: float, others: Iterable[str], settled: float) -> None:
@@ -61,6 +70,7 @@ class Leader:
         self._heard = dict.fromkeys(self._awaited, now)
         self._limits: dict[str, _Limit] = {}
         self._changed: set[str] = set()
+        self.told_machines = 0
 
     def quiet(self, now: float) -> bool:
         """Whether nobody gets more than it has."""
@@ -79,15 +89,18 @@ class Leader:
             # From here on it follows nobody else.
             self._awaited.discard(machine)
         for name, wants in report.limits.items():
-            limit = self._limits.get(name) or self._new(name, wants.limit, now)
+            limit = self._limits.get(name) or self._new(name, wants, now)
             limit.wholes[machine] = wants.limit
             limit.allotter.limit = min(limit.wholes.values())
-            limit.allotter.report(
-                Report(machine, wants.grant, report.sent, wants.held, wants.interactive, wants.background), now
-            )
+            heard = Report(machine, wants.grant, report.sent, wants.held, wants.interactive, wants.background)
+            if limit.has_parts and wants.limit > 0:
+                # What nobody wants yet is for those that use much, so that they need not ask again and again.
+                used = min(1.0, (wants.interactive + wants.background) / wants.limit)
+                heard = heard._replace(weight=1 + _MOST_WEIGHT * used)
+            limit.allotter.report(heard, now)
             self._changed.add(name)
         for name in [name for name in self._limits if name not in report.limits]:
-            self._leave(name, machine)
+            self._leave(name, machine, now if self._limits[name].has_parts else None)
 
     def forget(self, machine: str) -> None:
         """It has ended."""
@@ -109,7 +122,7 @@ class Leader:
 
         :param every: look at all limits; otherwise at those of which something was heard.
         """
-        quiet_until = inf if self.quiet(now) else 0.0
+        quiet = self.quiet(now)
         names, self._changed = (list(self._limits) if every else self._changed), set()
         found: dict[str, dict[str, Grant]] = {}
         news = False
@@ -117,25 +130,51 @@ class Leader:
             limit = self._limits.get(name)
             if limit is None:
                 continue
-            limit.allotter.quiet_until = quiet_until
+            limit.allotter.quiet_until = inf if quiet else 0.0
             for machine, grant in limit.allotter.grants(now).items():
-                if machine in self._sent:
-                    found.setdefault(machine, {})[name] = grant
-                    news = news or limit.told.get(machine) != grant.share
-                    limit.told[machine] = grant.share
+                if machine not in self._sent or (machine not in limit.wholes and grant.share >= self._part(limit)):
+                    # It cannot be told, or need not.
+                    continue
+                # There may be machines that were not heard yet.
+                found.setdefault(machine, {})[name] = grant._replace(members=0) if quiet else grant
+                told = grant.share, grant.due if limit.asks else 0
+                news = news or limit.told.get(machine) != told
+                limit.told[machine] = told
+        machines = 0 if quiet else len(self._heard)
+        if self.told_machines != machines:
+            self.told_machines = machines
+            for machine in self._sent:
+                found.setdefault(machine, {})
         return found, news
 
-    def _new(self, name: str, whole: int, now: float) -> _Limit:
-        limit = self._limits[name] = _Limit(Allotter(whole, self._terms.lease, self._terms.remember))
+    def _part(self, limit: _Limit) -> int:
+        return limit.allotter.limit // max(1, len(self._heard))
+
+    def _rests(self, limit: _Limit, machine: str, now: float) -> None:
+        limit.allotter.rests(machine, self._part(limit), self._sent[machine], now)
+
+    def _new(self, name: str, wants: Wants, now: float) -> _Limit:
+        whole, has_parts, asks = wants.limit, wants.sort == Sort.PARTS, wants.sort != Sort.PLAIN
+        allotter = Allotter(whole, self._terms.lease, self._terms.remember, asks=asks)
+        limit = self._limits[name] = _Limit(allotter, has_parts, asks)
+        for machine in self._sent if has_parts else ():
+            self._rests(limit, machine, now)
         unheard = [machine for machine in self._heard if machine not in self._sent]
         for machine in unheard:
             # It may have a share of this limit, or go on with its even part when its lease is over.
             limit.allotter.report(Report(machine, 0, -inf, whole // (len(unheard) + 1), 0), now)
         return limit
 
-    def _leave(self, name: str, machine: str) -> None:
+    def _leave(self, name: str, machine: str, rests: float | None = None) -> None:
+        """*machine* has nothing to do with this limit.
+
+        :param rests: when it was heard, if it has its even part all the same.
+        """
         limit = self._limits[name]
-        limit.allotter.leave(machine)
+        if rests is None:
+            limit.allotter.leave(machine)
+        else:
+            self._rests(limit, machine, rests)
         limit.told.pop(machine, None)
         if limit.wholes.pop(machine, None) is not None:
             self._changed.add(name)

@@ -79,8 +79,8 @@ class Leading:
             return
         waiting, self._waiting = self._waiting, {}
         self._sent_at = self._clock.seconds()
-        name = self._leader.name
-        messages = {machine: MachineGrants(name, grants).encoded() for machine, grants in waiting.items()}
+        name, count = self._leader.name, self._leader.told_machines
+        messages = {machine: MachineGrants(name, count, grants).encoded() for machine, grants in waiting.items()}
         self._store.send(messages, self._sent)
 
     def _sent(self, led: bool) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import inf
+from typing import Protocol
 
 from skyproxy.clock import Clock
 from skyproxy.shares.holder import Down, Holder
@@ -14,7 +15,7 @@ from skyproxy.shares.leading import Leading
 from skyproxy.shares.pace import Pace
 from skyproxy.shares.store import Store, Tick
 from skyproxy.shares.trouble import Trouble
-from skyproxy.shares.use import Use
+from skyproxy.shares.use import Sort, Use
 from skyproxy.shares.wire import MachineGrants, MachineReport, Wants, grants_of
 
 _PAUSE = 1.0
@@ -27,16 +28,32 @@ _WITHOUT = 1.0
 class _Limit:
     """One limit.
 
+    :ivar has_parts: whether this machine has its even part without a word.
     :ivar since: when it came.
     :ivar share: what its use was told.
+    :ivar sent: when it was told of last.
     :ivar answered: :attr:`Report.sent` of the newest report that a grant has answered.
     """
 
     use: Use
     holder: Holder
+    has_parts: bool
     since: float
     share: int | None = None
     answered: float = -inf
+    sent: float = -inf
+
+
+class Beyond(Protocol):
+    """Knows limits of which a machine need not tell: see :class:`~skyproxy.shares.parts.Parts`."""
+
+    def asked(self, name: str, limit: int, answers: float) -> None:
+        """This machine is to have another share of the limit *name*, of *limit* units, as was said to its report of the
+        time *answers*.
+        """
+
+    def beat(self) -> None:
+        """A report is about to go."""
 
 
 class Machine:
@@ -50,6 +67,8 @@ class Machine:
     :param down: what it does when its lease is over and nobody renews it.
     :param trouble: called with what is wrong when there has been no lease for a while, and with None when it is over.
     :param margin: see :class:`~skyproxy.shares.holder.Holder`.
+    :ivar machines: how many there are, as far as is known.
+    :ivar beyond: knows limits of which this machine need not tell.
     """
 
     def __init__(
@@ -65,12 +84,17 @@ class Machine:
         self._clock = clock
         self._store = store
         self._name = name
-        self._down = down
-        self._margin = margin
+
+        def holder(use: Use) -> Holder:
+            does = down if use.sort == Sort.PLAIN else "divide"
+            return Holder(name, use.whole, does, self.machines, margin, _PAUSE)
+
+        self._holder = holder
         self._trouble = Trouble(trouble)
         self._terms = terms or Terms()
         self._limits: dict[str, _Limit] = {}
-        self._known = 1
+        self.machines = 1
+        self.beyond: Beyond | None = None
         self._follows = ""
         self._early: MachineGrants | None = None
         self._leading: Leading | None = None
@@ -93,26 +117,50 @@ class Machine:
         self._store.leave(goodbye.encoded(), done)
 
     def use(self, uses: Mapping[str, Use]) -> None:
-        """Share these limits from now on, and no others."""
+        """Share these limits from now on, and no others, but for those of :meth:`hold`."""
         now = self._clock.seconds()
-        for name in [name for name in self._limits if name not in uses]:
+        for name in [name for name, limit in self._limits.items() if not limit.has_parts and name not in uses]:
             del self._limits[name]
         for name, use in uses.items():
-            limit = self._limits.get(name)
-            if limit is None:
-                holder = Holder(self._name, use.whole, self._down, self._known, self._margin, _PAUSE)
-                limit = self._limits[name] = _Limit(use, holder, now)
-            elif limit.use is not use:
-                limit.use, limit.share = use, None
-            use.changed = partial(self._look, limit)
+            self._use(name, use, now)
         self._apply(now)
         self._pace.hurry()
+
+    def hold(self, name: str, use: Use) -> None:
+        """Share one more limit, of which this machine has its even part."""
+        now = self._clock.seconds()
+        limit = self._use(name, use, now)
+        limit.holder.begin_without(now)
+        self._apply(now)
+        self._look(limit)
+
+    def let_go(self, name: str) -> None:
+        """Have the even part of a limit of :meth:`hold`, and tell no more of it."""
+        del self._limits[name]
+
+    def use_of(self, name: str) -> Use:
+        """What uses the limit *name*."""
+        return self._limits[name].use
+
+    def share_of(self, name: str) -> tuple[int, bool]:
+        """The share of the limit *name*, and whether it was granted."""
+        holder, now = self._limits[name].holder, self._clock.seconds()
+        return holder.share(now), holder.is_leased(now)
+
+    def _use(self, name: str, use: Use, now: float) -> _Limit:
+        limit = self._limits.get(name)
+        if limit is None:
+            limit = self._limits[name] = _Limit(use, self._holder(use), use.sort == Sort.PARTS, now)
+        elif limit.use is not use:
+            limit.use, limit.share = use, None
+        use.changed = partial(self._look, limit)
+        return limit
 
     @property
     def is_leased(self) -> bool:
         """Whether all its shares are granted, and none is what it has without the others."""
         now = self._clock.seconds()
-        return all(limit.holder.is_leased(now) for limit in self._limits.values())
+        return all(limit.has_parts or limit.holder.is_leased(now) for limit in self._limits.values())
 
     # What the store says.
 
@@ -145,6 +193,8 @@ class Machine:
         now = self._clock.seconds()
         self._apply(now)
         self._trouble.look(now, well=self.is_leased)
+        if self.beyond is not None:
+            self.beyond.beat()
         if self._leading is not None and self._leading.until <= now:
             # Another one may lead by now, and much may be as nobody knew.
             self._lead_no_more()
@@ -157,9 +207,10 @@ class Machine:
             self._store.tick(report.encoded(), self._ticked)
 
     def _wants(self, limit: _Limit, now: float) -> Wants:
-        limit.holder.limit = limit.use.whole
+        limit.holder.limit, limit.sent = limit.use.whole, now
         report = limit.holder.report(now, limit.use.in_use, *limit.use.wanted)
-        return Wants(limit.use.whole, report.grant, report.held, report.interactive, report.background)
+        use = limit.use
+        return Wants(use.whole, report.grant, report.held, report.interactive, report.background, use.sort)
 
     def _ticked(self, tick: Tick | str) -> None:
         sent, self._asking = self._asking, None
@@ -190,7 +241,7 @@ class Machine:
         settled = now
         if tick.fresh or not tick.took:
             # One that never had a share is in a hurry, and the others are likely to be there already.
-            never = all(limit.answered == -inf for limit in self._limits.values())
+            never = all(limit.answered == -inf for limit in self._limits.values() if not limit.has_parts)
             settled += self._terms.settle if never else self._terms.lease
         leader = Leader(self._name, self._terms, now, tick.others, settled)
         self._leading = Leading(self._clock, self._store, leader, self._lead_no_more)
@@ -206,19 +257,29 @@ class Machine:
 
     def _take(self, grants: MachineGrants) -> None:
         now = self._clock.seconds()
+        self.machines = grants.machines or self.machines
         for name, grant in grants.grants.items():
+            if name not in self._limits and self.beyond is not None:
+                self.beyond.asked(name, grant.limit, grant.answers)
             limit = self._limits.get(name)
             # One that was long on its way, behind others or over its time, is no share of today's.
             if limit is not None and grant.answers >= limit.answered and now < grant.answers + grant.lease:
                 limit.answered = grant.answers
                 limit.holder.take(grant)
-                self._known = max(1, grant.members)
         self._apply(now)
+        for name, grant in grants.grants.items():
+            limit = self._limits.get(name)
+            if limit is not None and grant.answers == limit.sent:
+                limit.use.told(limit.holder.asked, grant.due)
         for limit in self._limits.values():
             self._look(limit)
 
     def _apply(self, now: float) -> None:
+        # Where nobody divides, nobody is refused because there are more machines than units.
+        least = int(not self.is_leased)
         for limit in self._limits.values():
+            if limit.has_parts:
+                limit.holder.least = least
             if now - limit.since >= _WITHOUT:
                 limit.holder.begin_without(now)
             share = limit.holder.share(now)

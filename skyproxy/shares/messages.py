@@ -29,9 +29,10 @@ class Grant(NamedTuple):
     :ivar number: rises from one to the next of one member.
     :ivar answers: :attr:`Report.sent` of the member's newest report. The lease begins there.
     :ivar lease: seconds for which the share holds, unless another grant comes.
-    :ivar members: how many share the limit.
+    :ivar members: how many share the limit; 0: nobody knows yet.
     :ivar due: the share that it is to have once others have given back what they have too much of; at least *share*.
     :ivar scarce: others want more than they have: who has units to spare is to give them back soon.
+    :ivar limit: all of it; 0: the member knows.
     """
 
     number: int
@@ -41,3 +42,4 @@ class Grant(NamedTuple):
     members: int = 1
     due: int = 0
     scarce: bool = False
+    limit: int = 0

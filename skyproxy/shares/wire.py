@@ -10,13 +10,14 @@ import orjson
 
 from skyproxy.shares.messages import Grant
 
-_VERSION = 1
+_VERSION = 2
 
 
 class Wants(NamedTuple):
     """How a machine is with one limit: see :class:`~skyproxy.shares.messages.Report`.
 
     :ivar limit: all of it, as this machine's configuration says.
+    :ivar sort: a :class:`~skyproxy.shares.use.Sort`.
     """
 
     limit: int
@@ -24,6 +25,7 @@ class Wants(NamedTuple):
     held: int
     interactive: int
     background: int
+    sort: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +50,20 @@ class MachineReport:
 
 
 class MachineGrants(NamedTuple):
-    """What the machine that leads gives to another one, by the limit's name. That something is due, or scarce, is not
-    told: machines give back what they do not need with their reports.
+    """What the machine that leads gives to another one, by the limit's name. That something is scarce is not told:
+    machines give back what they do not need with their reports.
+
+    :ivar machines: how many there are; 0: nobody knows yet.
     """
 
     leader: str
+    machines: int
     grants: Mapping[str, Grant]
 
     def encoded(self) -> bytes:
         """It, as it is sent."""
-        return orjson.dumps([_VERSION, self.leader, {name: list(grant[:5]) for name, grant in self.grants.items()}])
+        grants = {name: [*grant[:6], grant.limit] for name, grant in self.grants.items()}
+        return orjson.dumps([_VERSION, self.leader, self.machines, grants])
 
 
 def report_of(message: bytes) -> MachineReport | None:
@@ -75,13 +81,13 @@ def report_of(message: bytes) -> MachineReport | None:
 def grants_of(message: bytes) -> MachineGrants | None:
     """The grants in *message*; None if there are none."""
     try:
-        version, leader, grants = orjson.loads(message)
+        version, leader, machines, grants = orjson.loads(message)
         if version != _VERSION:
             return None
-        return MachineGrants(str(leader), {str(name): _grant(*of) for name, of in grants.items()})
+        return MachineGrants(str(leader), int(machines), {str(name): _grant(*of) for name, of in grants.items()})
     except (ValueError, TypeError, AttributeError):
         return None
 
 
-def _grant(number: Any, share: Any, answers: Any, lease: Any, members: Any) -> Grant:
-    return Grant(int(number), int(share), float(answers), float(lease), int(members))
+def _grant(number: Any, share: Any, answers: Any, lease: Any, members: Any, due: Any, limit: Any) -> Grant:
+    return Grant(int(number), int(share), float(answers), float(lease), int(members), int(due), limit=int(limit))

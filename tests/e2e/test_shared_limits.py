@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from skyproxy.access.keys import hash_of, new_key
 from tests.certificates import Authority
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.findings import Findings
@@ -28,6 +30,7 @@ if shutil.which("redis-server") is None:
 pytest.importorskip("txredisapi")
 
 LIMIT = 25
+KEY, BUSY = new_key(), new_key()
 STREAM = chat("demo:guard;chunks=3;delay=0.02", stream=True)
 HANG = chat("demo:guard;hang", stream=True)
 GONE = "The store of shared limits is not to be used: each machine goes on with what shared_down says"
@@ -43,6 +46,11 @@ def redis(start_for_module: Starter) -> Redis:
 def sharing(start: Starter, demo: DemoProvider, url: str, workers: int = 1, **options: Any) -> Proxy:
     """A skyproxy that shares limits by *url*."""
     config = config_for(demo, {"shared": url, "workers": workers}, max_pending=200)
+    config["access"] = {"required": False}
+    config["clients"] = {
+        "lydia": {"key_hash": hash_of(KEY), "requests_per_minute": 20},
+        "busy": {"key_hash": hash_of(BUSY), "concurrent": 8},
+    }
     proxy: Proxy = start(Proxy, config, **options)
     return proxy
 
@@ -108,6 +116,44 @@ def test_one_that_wants_all_gets_all(both: tuple[Proxy, Proxy], demo: DemoProvid
         for each in (*held, waiting):
             each.close()
     assert demo.stats()["peak_active"] <= LIMIT
+
+
+def test_no_more_wait_in_sum_than_may(both: tuple[Proxy, Proxy], demo: DemoProvider) -> None:
+    held = [open_request(both[1], HANG) for _ in range(LIMIT)]
+    eventually(lambda: demo.stats()["active"] == LIMIT, "one has all permits")
+    # More than its even part of the places, and all that are left.
+    held += [open_request(both[0], HANG) for _ in range(200)]
+    eventually(lambda: both[0].queued() == 200, "all of them wait")
+    for proxy in both:
+        assert ask(proxy, STREAM).status == 503
+    for each in held:
+        each.close()
+
+
+def test_a_client_may_ask_as_often_as_of_one_machine(both: tuple[Proxy, Proxy], findings: Findings) -> None:
+    key = {"Authorization": f"Bearer {KEY}"}
+
+    def ask_at(proxy: Proxy, count: int) -> Counter[int]:
+        with ThreadPoolExecutor(count) as pool:
+            return Counter(pool.map(lambda _: ask(proxy, chat("combat"), key).status, range(count)))
+
+    began = time.monotonic()
+    assert ask_at(both[0], 26) == {200: 20, 429: 6}
+    assert ask_at(both[1], 5) == {429: 5}
+    findings.figure(f"seconds until all of a client's requests have answers: {time.monotonic() - began:.2f}")
+    told = [call(proxy, "GET", "/api/budgets").json()["limits"][0]["requests_per_minute"]["used"] for proxy in both]
+    assert told == [20, 0]
+
+
+def test_a_client_may_ask_for_as_much_at_once_as_of_one_machine(both: tuple[Proxy, Proxy], demo: DemoProvider) -> None:
+    key = b"Authorization: Bearer %b\r\n" % BUSY.encode()
+    held = [open_request(both[0], HANG, extra=key) for _ in range(8)]
+    eventually(lambda: demo.stats()["active"] == 8, "one machine has all that a client may have at once")
+    busy = ask(both[1], STREAM, {"Authorization": f"Bearer {BUSY}"})
+    assert (busy.status, b"concurrent" in busy.body) == (429, True)
+    for each in held:
+        each.close()
+    eventually(lambda: ask(both[1], STREAM, {"Authorization": f"Bearer {BUSY}"}).status == 200, "it may ask again")
 
 
 def test_the_store_is_not_asked_more_for_more_requests(

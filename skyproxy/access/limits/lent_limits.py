@@ -38,7 +38,9 @@ class LentLimits(ClientLimits):
     def whole(self, kind: str) -> int | None:
         """The limit of that kind; None: there is none."""
         window = self._window(kind)
-        return self.concurrent if window is None else window.limit
+        if window is not None:
+            return window.limit
+        return self.concurrent if kind == "concurrent" else None
 
     def used(self, kind: str, second: int) -> int:
         """What is used of it here.

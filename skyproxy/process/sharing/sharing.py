@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ from skyproxy.process.sharing.reaching import endpoint_to, login_of
 from skyproxy.process.sharing.redis_store import RedisStore
 from skyproxy.shares.leader import Terms
 from skyproxy.shares.machine import Machine
+from skyproxy.shares.parts import Parts
 from skyproxy.shares.use import Use
 from skyproxy.upstream.exchange.provider import Provider
 
@@ -26,12 +27,16 @@ _log = Logger()
 
 
 class Sharing:
-    """Shares ``max_concurrent`` of each provider by *machine*, which is called *name*, in *store*."""
+    """Shares limits by *machine*, which is called *name*, in *store*.
 
-    def __init__(self, machine: Machine, name: str, store: RedisStore) -> None:
+    :ivar parts: shares those of clients.
+    """
+
+    def __init__(self, machine: Machine, name: str, store: RedisStore, parts: Parts) -> None:
         self._machine = machine
         self.name = name
         self.store = store
+        self.parts = parts
 
     def start(self) -> None:
         """Meet the others."""
@@ -53,8 +58,13 @@ class Sharing:
         return stopped
 
 
-def limit_of(provider: Provider) -> str:
-    """The name that the limit of *provider* has for all machines.
+def limits_of(providers: Iterable[Provider], uses: Callable[[Provider], Mapping[str, Use]]) -> dict[str, Use]:
+    """What uses the limits of *providers*, by the names that these have for all machines."""
+    return {name_of(limit, each): use for each in providers for limit, use in uses(each).items()}
+
+
+def name_of(limit: str, provider: Provider) -> str:
+    """The name that a limit of *provider* has for all machines.
 
     What is the same by name and by address is one provider. A server that runs on the machine itself is another one on
     each.
@@ -62,7 +72,7 @@ def limit_of(provider: Provider) -> str:
     config = provider.config
     host = urlsplit(config.base_url).hostname or ""
     where = f" on {platform.node()}" if is_loopback(host) else ""
-    return f"max_concurrent of {config.name} at {config.base_url}{where}"
+    return f"{limit} of {config.name} at {config.base_url}{where}"
 
 
 def sharing_of(reactor: Any, settings: ProxySettings, roots: Roots, margin: float) -> Sharing:
@@ -89,4 +99,5 @@ def sharing_of(reactor: Any, settings: ProxySettings, roots: Roots, margin: floa
                 shared_down=settings.shared_down,
             )
 
-    return Sharing(Machine(reactor, store, name, settings.shared_down, trouble, terms, margin), name, store)
+    machine = Machine(reactor, store, name, settings.shared_down, trouble, terms, margin)
+    return Sharing(machine, name, store, Parts(machine, reactor.seconds))

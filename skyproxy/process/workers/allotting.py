@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from skyproxy.process.workers import messages
@@ -35,12 +36,21 @@ class Allotting:
     :param clock: has ``seconds`` and ``callLater``.
     :param limits: tells what they are now.
     :param tell: tells the worker of this number something.
+    :param hope: gives units that there may soon be of a limit, for those that wait for an answer.
     """
 
-    def __init__(self, clock: Any, limits: Limits, tell: Callable[[int, messages.Granted], None]) -> None:
+    def __init__(
+        self,
+        clock: Any,
+        limits: Limits,
+        tell: Callable[[int, messages.Granted], None],
+        hope: Callable[[Key], int] = lambda key: 0,
+    ) -> None:
         self._clock = clock
         self._limits = limits
         self._tell = tell
+        self._hope = hope
+        self._wholes: dict[Key, int] = {}
         self._allotters: dict[Key, Allotter] = {}
         self._told: dict[tuple[Key, int], int] = {}
         self._changed: dict[Key, None] = {}
@@ -62,10 +72,9 @@ class Allotting:
         for key, told, report in claims.reports:
             allotter = self._allotters.get(key)
             # What a worker has said before is no news, when another one knows better.
-            if allotter is not None and self._told.get((key, worker)) == told:
-                limit = self._limits(key, allotter.limit)
-            else:
-                limit = self._limits(key, told)
+            if allotter is None or self._told.get((key, worker)) != told:
+                self._wholes[key] = told
+            limit = self._limits(key, self._wholes[key])
             if limit is None:
                 continue
             self._told[key, worker] = told
@@ -79,6 +88,7 @@ class Allotting:
                     tells_scarcity=True,
                     asks=key[0] not in (PERMITS, BACKGROUND),
                 )
+                allotter.hope = partial(self._hope, key)
             allotter.limit = limit
             allotter.report(report._replace(member=name), now)
             self._changed[key] = None
@@ -92,6 +102,10 @@ class Allotting:
         self._divide_soon()
         if self._look is None:
             self._look = self._clock.callLater(LOOK_SECONDS, self._look_for_lost)
+
+    def whole(self, key: Key) -> int:
+        """A limit, as workers have told it; 0: none uses it."""
+        return self._wholes.get(key, 0) if key in self._allotters else 0
 
     def outstanding(self, key: Key) -> int:
         """Units of a limit that workers may use."""
@@ -120,10 +134,11 @@ class Allotting:
             self._changed[key] = None
             if not allotter.members:
                 del self._allotters[key]
+                del self._wholes[key]
 
-    def renew(self) -> None:
-        """Limits may have changed."""
-        self._changed.update(dict.fromkeys(self._allotters))
+    def renew(self, keys: Iterable[Key] | None = None) -> None:
+        """Limits may have changed: these, or any."""
+        self._changed.update(dict.fromkeys(self._allotters if keys is None else keys))
         self._divide_soon()
 
     def _divide_soon(self) -> None:
@@ -139,9 +154,10 @@ class Allotting:
             allotter = self._allotters.get(key)
             if allotter is None:
                 continue
-            limit = self._limits(key, allotter.limit)
+            limit = self._limits(key, self._wholes[key])
             if limit is None:
                 del self._allotters[key]
+                del self._wholes[key]
                 continue
             allotter.limit = limit
             for name, grant in allotter.grants(now).items():

@@ -41,7 +41,10 @@ class ClientUnits:
 
     def answered(self, asked: Want, due: int) -> None:
         """Let those be refused for which there is nothing anywhere."""
-        self._limits.answered(self._kind, asked.background, due, self._second())
+        # Those of them that were let in meanwhile do not wait any more: others do, that were not asked for yet.
+        waiting = asked.background - max(0, self._limits.used(self._kind, self._second()) - asked.in_use)
+        if waiting > 0 and asked.in_use + asked.background > due:
+            self._limits.answered(self._kind, waiting, due, self._second())
 
 
 class LentClients:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -49,6 +49,7 @@ from skyproxy.process.workers.shared import (
 )
 from skyproxy.process.workers.shared_gate import SharedGate
 from skyproxy.process.workers.shared_provider import SharedProvider
+from skyproxy.shares.parts import Parts
 from skyproxy.shares.use import Use
 from skyproxy.telemetry.requests.facts import Facts
 from skyproxy.telemetry.requests.ring import RequestRing
@@ -88,7 +89,11 @@ class ParentRole(Role):
         self._site: ApiSite | None = None
         self._session_key = secrets.token_bytes(32)
         self._logins: Logins | None = None
-        self.lending = Lending(reactor, lambda: self.crew.members)
+        self.lending = Lending(
+            reactor,
+            lambda number, granted: tell(number, granted),
+            lambda provider, share: provider.guards.limiter.keep_to(share),
+        )
 
         def found(number: int, message: Any) -> None:
             if isinstance(message, bytes):
@@ -146,8 +151,11 @@ class ParentRole(Role):
         self.crew.tell(self._publisher.board.reconfigure(before, config.providers))
         self.lending.renew()
 
-    def use(self, provider: Provider) -> Use:
-        return self.lending.use(provider)
+    def uses(self, provider: Provider) -> Mapping[str, Use]:
+        return self.lending.uses(provider)
+
+    def share_clients(self, parts: Parts) -> None:
+        self.lending.share_clients(parts)
 
     def clients_changed(self) -> Deferred[int]:
         return self.crew.sum_of(messages.Clients())

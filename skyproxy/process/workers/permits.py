@@ -8,7 +8,7 @@ from skyproxy.config import ProviderConfig
 from skyproxy.process.workers.holding import Holding, Lent, Want
 from skyproxy.process.workers.messages import Key
 from skyproxy.upstream.exchange.provider import Provider
-from skyproxy.upstream.guards.concurrency import Limiter, background_of
+from skyproxy.upstream.guards.concurrency import background_of
 from skyproxy.upstream.guards.leased import LeasedLimiter
 
 PERMITS, BACKGROUND, PLACES = "permits", "background", "places"
@@ -19,12 +19,14 @@ def keys_of(provider: str) -> tuple[Key, Key, Key]:
     return (BACKGROUND, provider), (PERMITS, provider), (PLACES, provider)
 
 
-def limit_of(kind: str, limiter: Limiter, config: ProviderConfig) -> int:
-    """Units of one kind that there are in all."""
+def limit_of(kind: str, permits: int, whole: int, config: ProviderConfig) -> int:
+    """Units of one kind that there are.
+
+    :param permits: that there are here; *whole*: on all machines together.
+    """
     if kind == BACKGROUND:
-        return background_of(limiter.share)
-    # Requests that have a place keep it, whatever becomes of the share that this machine has.
-    return limiter.whole + config.max_pending if kind == PLACES else limiter.share
+        return background_of(permits) if permits else 0
+    return whole + config.max_pending if kind == PLACES else permits
 
 
 class Permits:
@@ -39,7 +41,8 @@ class Permits:
 
     @property
     def limit(self) -> int:
-        return limit_of(self.kind, self._limiter, self._config)
+        limiter = self._limiter
+        return limit_of(self.kind, limiter.share, limiter.whole, self._config)
 
     def want(self) -> Want:
         demand = self._limiter.demand()

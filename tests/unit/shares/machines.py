@@ -13,6 +13,7 @@ from skyproxy.shares.holder import Down
 from skyproxy.shares.leader import Terms
 from skyproxy.shares.machine import Machine
 from skyproxy.shares.store import Listener, Tick
+from skyproxy.shares.use import Sort
 
 TERMS = Terms()
 REPLY_SECONDS = 1.0
@@ -158,6 +159,8 @@ class Place:
 class Requests:
     """Requests of one machine, which use the limit."""
 
+    sort = Sort.PLAIN
+
     def __init__(self, clock: Clock, whole: int, seconds: float = 0.5) -> None:
         self.clock, self.whole, self.seconds = clock, whole, seconds
         self.changed: Callable[[], object] | None = None
@@ -179,6 +182,9 @@ class Requests:
     def keep_to(self, share: int | None) -> None:
         self.share = share
         self._start()
+
+    def told(self, asked: int, due: int) -> None:
+        """Who waits goes on waiting."""
 
     def ask(self, count: int = 1) -> None:
         for _ in range(count):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from skyproxy.shares.holder import even_part
 from tests.unit.shares.machines import TERMS, World
 
 
@@ -209,7 +212,7 @@ class MachineTests(SynchronousTestCase):
         self.assertEqual(sorted(world.shares), [5, 10])
 
     def test_never_more_than_the_limit_whatever_is_late_or_lost(self) -> None:
-        for seed in range(3):
+        for seed in (0, 1, 13, 104):
             world = World(20, 4, "stop", seconds=0.3)
             world.meeting.random.seed(seed)
             world.meeting.delay, world.meeting.loss = 0.2, 0.2
@@ -228,6 +231,23 @@ class MachineTests(SynchronousTestCase):
                 place.parted = False
             self.assertLessEqual(world.run(6.0, ask), 20, seed)
             self.assertGreater(min(each.served for each in world.requests.values()), 0)
+
+    def test_one_that_leads_alone_for_a_moment_forgets_nobody(self) -> None:
+        world = World(24, 2)
+        world.run(3.0)
+        # Whoever leads now knows of nobody else, and Redis is gone before it does.
+        world.meeting.forget()
+        world.run(0.7)
+        world.meeting.is_down = True
+        world.run(TERMS.lease + 3.0)
+        self.assertEqual(world.shares, [12, 12])
+
+    @given(st.integers(0, 100), st.integers(1, 20))
+    def test_parts_without_a_store(self, limit: int, machines: int) -> None:
+        parts = even_part(limit, machines, 0) * machines
+        self.assertLessEqual(parts, limit)
+        # Where each has at least one, no more than one each: none is refused for good while there is no store.
+        self.assertLessEqual(even_part(limit, machines, 1) * machines, max(limit, machines if limit else 0))
 
     def test_a_limit_that_is_changed_or_gone(self) -> None:
         world = World(10, 2)

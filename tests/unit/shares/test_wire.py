@@ -19,14 +19,14 @@ JSON = st.recursive(
 
 class WireTests(SynchronousTestCase):
     def test_there_and_back(self) -> None:
-        report = MachineReport("me", "you", 12.5, {"max_concurrent of x": Wants(25, 3, 12, 7, 1)}, left=True)
+        report = MachineReport("me", "you", 12.5, {"max_concurrent of x": Wants(25, 3, 12, 7, 1, 2)}, left=True)
         self.assertEqual(report_of(report.encoded()), report)
-        grants = MachineGrants("you", {"max_concurrent of x": Grant(4, 13, 12.5, 3.0, 2)})
+        grants = MachineGrants("you", 2, {"max_concurrent of x": Grant(4, 13, 12.5, 3.0, 2, 14, limit=25)})
         self.assertEqual(grants_of(grants.encoded()), grants)
 
     def test_of_another_version(self) -> None:
-        self.assertIsNone(report_of(b'[2,"me","you",1.0,{},false]'))
-        self.assertIsNone(grants_of(b'[2,"you",{}]'))
+        self.assertIsNone(report_of(b'[1,"me","you",1.0,{},false]'))
+        self.assertIsNone(grants_of(b'[1,"you",1,{}]'))
 
     @given(st.binary(max_size=20) | JSON.map(orjson.dumps))
     def test_whatever_else(self, message: bytes) -> None:
@@ -35,6 +35,6 @@ class WireTests(SynchronousTestCase):
 
     @given(st.lists(JSON, max_size=6))
     def test_nearly_right(self, rest: list[object]) -> None:
-        message = orjson.dumps([1, *rest])
+        message = orjson.dumps([2, *rest])
         self.assertIsInstance(report_of(message), (MachineReport, type(None)))
         self.assertIsInstance(grants_of(message), (MachineGrants, type(None)))

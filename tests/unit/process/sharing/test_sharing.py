@@ -14,14 +14,14 @@ from skyproxy.http.client.trust import Roots
 from skyproxy.process.role import Role
 from skyproxy.process.shared_limits import SharedLimits
 from skyproxy.process.workers.allotting import Allotting
-from skyproxy.process.workers.lending import LentShare
+from skyproxy.process.workers.lent_share import LentShare
 from skyproxy.process.workers.messages import Claims
 from skyproxy.process.workers.worker_role import WorkerRole
 from skyproxy.shares.messages import Report
 from skyproxy.upstream.guards.concurrency import Limiter
 
 try:
-    from skyproxy.process.sharing.sharing import limit_of
+    from skyproxy.process.sharing.sharing import name_of
 except ImportError:
     raise SkipTest("needs the extra: pip install 'skyproxy[redis]'") from None
 
@@ -53,7 +53,7 @@ class SharedLimitsTests(SynchronousTestCase):
 
     def test_what_is_one_provider_for_all(self) -> None:
         def name(*named: str) -> str:
-            return limit_of(Named(*named))  # type: ignore[arg-type]
+            return name_of("max_concurrent", Named(*named))  # type: ignore[arg-type]
 
         far = "https://api.example/v1"
         self.assertEqual(name("a", far), name("a", far))
@@ -71,7 +71,7 @@ class LentShareTests(SynchronousTestCase):
         clock, granted = Clock(), []
         limiter = Limiter(clock, max_concurrent=8, max_pending=10)
         allotting = Allotting(clock, lambda key, told: limiter.share, lambda worker, each: granted.append(each))
-        share = LentShare(limiter, allotting, "some")
+        share = LentShare(allotting, (("permits", "some"),), lambda: limiter.whole, limiter.keep_to)
         self.assertEqual((share.whole, share.in_use, share.wanted), (8, 0, (0, 0)))
         share.keep_to(3)
         allotting.heard(0, Claims(0.0, (), ((("permits", "some"), 8, Report("", 0, 0.0, 0, 5, 2)),)))

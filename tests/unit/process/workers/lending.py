@@ -136,7 +136,8 @@ class World:
         self.most = self.believed = 0
 
     def _limit(self, key: messages.Key, told: int) -> int | None:
-        return limit_of(key[0], self.limiter, self.config) if self.known else None
+        limiter = self.limiter
+        return limit_of(key[0], limiter.share, limiter.whole, self.config) if self.known else None
 
     def _tell(self, number: int, message: Any) -> None:
         self.all[number].down.tell_now(message)
