@@ -91,7 +91,7 @@ class ParentRole(Role):
         self._logins: Logins | None = None
         self.lending = Lending(
             reactor,
-            lambda number, granted: tell(number, granted),
+            lambda number, granted: lend(number, granted),
             lambda provider, share: provider.guards.limiter.keep_to(share),
         )
 
@@ -107,6 +107,11 @@ class ParentRole(Role):
             channel = self.crew.members[number].channel
             if channel is not None:
                 channel.tell_bytes(encode(message))
+
+        def lend(number: int, granted: messages.Granted) -> None:
+            channel = self.crew.members[number].channel
+            if channel is not None:
+                channel.tell_now(granted)
 
         def left(number: int) -> None:
             self.lending.left(number)
