@@ -39,6 +39,16 @@ class Redis(Process):
                 data += more
         return data.decode()
 
+    def send(self, *words: bytes) -> bytes:
+        """What it answers to a command of any bytes."""
+        command = b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as connection:
+            connection.sendall(b"*%d\r\n%s*1\r\n$4\r\nQUIT\r\n" % (len(words), command))
+            data = b""
+            while more := connection.recv(65536):
+                data += more
+        return data.removesuffix(b"+OK\r\n")
+
     def calls(self) -> dict[str, int]:
         """How often each command was called since it began."""
         lines = [line for line in self.ask("INFO commandstats").splitlines() if line.startswith("cmdstat_")]

@@ -14,6 +14,7 @@ import pytest
 from skyproxy.access.keys import digest, hash_of, new_key
 from skyproxy.access.store import ClientStore
 from skyproxy.config.access import ClientSettings
+from skyproxy.process.notices.kept import MOST_KEPT, READ, TELL
 from tests.e2e.conftest import Starter
 from tests.e2e.findings import Findings
 from tests.e2e.processes import DemoProvider, Proxy, eventually
@@ -183,7 +184,7 @@ def test_a_breaker_that_opens_is_open_on_all(alone: Machine, parent: Machine, de
     assert not parent.records("Circuit breaker opened"), "it is counted and logged once"
 
 
-def test_a_purge_empties_the_caches_of_all(alone: Machine, parent: Machine) -> None:
+def test_a_purge_empties_the_caches_of_all(alone: Machine, parent: Machine, findings: Findings) -> None:
     def result(machine: Machine) -> str:
         return machine.ask("kept:guard").headers["x-skyproxy-cache"]
 
@@ -193,6 +194,8 @@ def test_a_purge_empties_the_caches_of_all(alone: Machine, parent: Machine) -> N
         first.by_hand("/api/cache/purge", {})
         eventually(lambda other=other, n=before: len(other.records("Changed by hand")) > n, "the other hears of it")
         assert result(other) == "miss"
+        seconds = at(other.records("Changed by hand")[-1]) - at(first.records("Changed by hand")[-1])
+        findings.most("seconds from a purge to its being done on another machine", seconds, 0.2, "s")
 
 
 def test_a_profile_is_used_by_all_that_have_it(alone: Machine, parent: Machine) -> None:
@@ -251,7 +254,43 @@ def test_what_is_no_notice_is_ignored(alone: Machine, redis: Redis) -> None:
     for each in ("nonsense", "[1,2]", '[1,\\"x\\",[[1]]]', "x" * 70_000):
         redis.ask(f'PUBLISH skyproxy:0:{{shares}}:told "{each}"')
     eventually(lambda: alone.notices()["ignored"] == before + 4, "it is counted")
+    figures = call(alone, "GET", "/metrics", None, {"Authorization": f"Bearer {ADMIN}"}).body
+    assert b'skyproxy_shared_notices_total{notice="ignored"} %d.0\n' % (before + 4) in figures
     assert alone.ask("default").status == 200
+
+
+def test_what_the_store_keeps(redis: Redis) -> None:
+    def tell(*states: tuple[str, str, int, str]) -> None:
+        words = [str(word).encode() for state in states for word in state]
+        assert redis.send(b"EVAL", TELL.encode(), b"1", b"kept", b"channel", b"", *words) == b":1\r\n"
+
+    def kept() -> list[bytes]:
+        return redis.send(b"EVAL", READ.encode(), b"1", b"kept").split(b"\r\n")[3::3]
+
+    tell(("a", "", 60_000, "long"), ("b", "05", 60_000, "fifth"), ("c", "", 60_000, "over"), ("d", "07", 60_000, "x y"))
+    tell(
+        ("a", "", 50_000, "shorter"),
+        ("b", "04", 60_000, "stale"),
+        ("c", "~", 0, ""),
+        ("d", "06", 0, ""),
+        ("e", "1", 0, ""),
+    )
+    assert sorted(kept()) == [b"fifth", b"long", b"x y"]
+    tell(("a", "", 70_000, "longer"), ("b", "05", 0, ""), ("d", "08", 60_000, "x z"))
+    assert sorted(kept()) == [b"longer", b"x z"]
+    # What others write there is passed over.
+    redis.send(b"ZADD", b"kept", b"9999999999999", b"hash", b"9999999999999", b"text", b"9999999999999", b"gone")
+    redis.send(b"HSET", b"kept:hash", b"a", b"b")
+    redis.send(b"SET", b"kept:text", b"nonsense")
+    assert sorted(kept()) == [b"longer", b"x z"]
+    # Those that end last stay.
+    tell(*((f"many{number}", "", 100_000 + number, f"{number}") for number in range(MOST_KEPT + 20)))
+    assert len(kept()) == MOST_KEPT - 3 and b"longer" not in kept() and b"23" in kept()
+    assert int(redis.send(b"EXISTS", b"kept:a", b"kept:many0")[1:-2]) == 0
+    assert 0 < int(redis.send(b"PTTL", b"kept:many99")[1:-2]) <= 100_099
+    tell(("short", "", 1, "now"))
+    eventually(lambda: b"now" not in kept(), "it ends by itself")
+    redis.send(b"DEL", b"kept")
 
 
 def test_one_that_begins_knows_what_holds(
