@@ -251,7 +251,7 @@ def test_it_is_told_soon_and_seldom(alone: Machine, parent: Machine, redis: Redi
 
 def test_what_is_no_notice_is_ignored(alone: Machine, redis: Redis) -> None:
     before = alone.notices()["ignored"]
-    for each in ("nonsense", "[1,2]", '[1,\\"x\\",[[1]]]', "x" * 70_000):
+    for each in ("nonsense", "1 [1,2]", '1 [1,\\"x\\",[[1]]]', "x" * 70_000):
         redis.ask(f'PUBLISH skyproxy:0:{{shares}}:told "{each}"')
     eventually(lambda: alone.notices()["ignored"] == before + 4, "it is counted")
     figures = call(alone, "GET", "/metrics", None, {"Authorization": f"Bearer {ADMIN}"}).body

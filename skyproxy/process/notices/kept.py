@@ -49,13 +49,14 @@ if #ARGV > 2 then
   redis.call('PEXPIRE', KEYS[1], {_LONGEST_MS})
 end
 if ARGV[2] ~= '' then
-  redis.call('PUBLISH', ARGV[1], ARGV[2])
+  redis.call('PUBLISH', ARGV[1], string.format('%.0f', now) .. ' ' .. ARGV[2])
 end
 return 1
 """
 """A machine tells something. Key: the fields that are kept (a sorted set, by when they end, in milliseconds of the
-store's clock), each of which is a text beside it. Arguments: the channel; the message, if there is one; then of each
-state its field, its rank, the milliseconds for which it is kept (0: not at all), and the notice.
+store's clock), each of which is a text beside it. Arguments: the channel; the message, if there is one, which goes
+out behind the time; then of each state its field, its rank, the milliseconds for which it is kept (0: not at all), and
+the notice.
 """
 
 READ = f"""
@@ -98,6 +99,10 @@ class KeptNotices:
         for each in states:
             arguments += [_field(each.subject), each.rank, ceil(each.seconds * 1000), each.value]
         self._store.run(TELL, self._keys, arguments, lambda _: done(True), lambda _: done(False))
+
+    def late(self, sent: int) -> float:
+        """Seconds since the store passed on what was *sent* then, in milliseconds of its clock, as far as is known."""
+        return self._store.late(sent)
 
     def read(self, done: Callable[[list[Notice], int], object]) -> None:
         """Read what holds now.

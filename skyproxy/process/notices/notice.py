@@ -13,6 +13,8 @@ from skyproxy.process.workers.news import NEVER, Stamp
 _VERSION = 1
 
 MAX_MESSAGE_BYTES = 65_536
+_LONGEST_TIME = 15
+"""Digits of milliseconds."""
 MAX_NOTICES = 512
 """That are read of one message."""
 MAX_MODEL = 512
@@ -77,9 +79,11 @@ class Notice(NamedTuple):
 class Message(NamedTuple):
     """What a machine has told.
 
+    :ivar sent: when it was passed on, in milliseconds of the store's clock.
     :ivar broken: how many notices in it were none.
     """
 
+    sent: int
     machine: str
     notices: tuple[Notice, ...]
     broken: int
@@ -91,18 +95,19 @@ def message_of(machine: str, notices: Iterable[Notice]) -> bytes:
 
 
 def read_message(message: bytes) -> Message | None:
-    """What a machine has told by *message*; None: it is no such message."""
-    if len(message) > MAX_MESSAGE_BYTES:
+    """What a machine has told by *message*, as the store has passed it on; None: it is no such message."""
+    sent, _, text = message[: MAX_MESSAGE_BYTES + _LONGEST_TIME + 2].partition(b" ")
+    if len(text) > MAX_MESSAGE_BYTES or len(sent) > _LONGEST_TIME or not sent.isdigit():
         return None
     try:
-        version, machine, told = orjson.loads(message)
+        version, machine, told = orjson.loads(text)
     except (ValueError, TypeError):
         return None
     if version != _VERSION or not isinstance(machine, str) or not isinstance(told, list):
         return None
     read = [_notice(each) for each in told[:MAX_NOTICES]]
     notices = tuple(each for each in read if each is not None)
-    return Message(machine, notices, len(told) - len(notices))
+    return Message(int(sent), machine, notices, len(told) - len(notices))
 
 
 def read_notice(kept: bytes) -> Notice | None:

@@ -12,7 +12,7 @@ from skyproxy.process.notices.hearsay import Hearsay
 from skyproxy.process.notices.kept import KeptNotices
 from skyproxy.process.notices.names import Names
 from skyproxy.process.notices.notice import KEY_BACK, PROFILE, PURGE, REVOKED, Notice, Subject, read_message
-from skyproxy.process.notices.outbox import RESTS, Outbox
+from skyproxy.process.notices.outbox import RESTS, Outbox, left_of
 from skyproxy.process.notices.translation import found_by, notice_of
 from skyproxy.process.workers.news import Found
 from skyproxy.process.workers.telling import about
@@ -97,8 +97,12 @@ class Notices:
             self.ignored += 1
         elif told.machine != self._machine:
             self.ignored += told.broken
+            # Who stood still hears of it later, and what is over by then is over.
+            late = self._store.late(told.sent)
             for each in told.notices:
-                self._apply(each)
+                left = left_of(each, late)
+                if left is not None:
+                    self._apply(left)
 
     def _read(self, notices: list[Notice], broken: int) -> None:
         if not self._begun or not self._connected:

@@ -131,6 +131,10 @@ class RedisStore:
         """Have *listener* hear what is published in *channel*, too; called before :meth:`begin`."""
         self._also = AlsoHeard(channel, listener)
 
+    def late(self, sent: int) -> float:
+        """Seconds since *sent*, in milliseconds of the store's clock; 0.0 while that is not known."""
+        return 0.0 if self._ahead is None else max(0.0, self._reactor.seconds() + (self._ahead - sent) / 1000)
+
     def run(
         self,
         script: str,

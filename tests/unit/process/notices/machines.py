@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from skyproxy.config import BreakerSettings, ProviderConfig
 from skyproxy.process.notices.hearsay import Hearsay, OwnHearsay
 from skyproxy.process.notices.names import Names
-from skyproxy.process.notices.notice import Notice, Subject, read_notice
+from skyproxy.process.notices.notice import Notice, Subject, message_of, read_notice
 from skyproxy.process.notices.notices import Notices
 from skyproxy.process.notices.outbox import State
 from skyproxy.process.workers.board import Board
@@ -51,8 +51,12 @@ class Store:
         self.states: dict[Subject, tuple[str, float, bytes]] = {}
         self.up = True
 
+    @property
+    def now(self) -> float:
+        return self._clock.seconds()
+
     def tell(self, message: bytes | None, states: Sequence[State]) -> None:
-        now = self._clock.seconds()
+        now = self.now
         for each in states:
             rank = each.rank or f"{now + each.seconds:030.6f}"
             if self.states.get(each.subject, ("", 0.0, b""))[0] <= rank:
@@ -60,13 +64,14 @@ class Store:
                 if each.seconds:
                     self.states[each.subject] = rank, now + each.seconds, each.value
         if message is not None:
+            message = b"%d " % int(now * 1000) + message
             self.messages.append(message)
             for line in self.lines:
                 if line.connected:
                     line.queue.append(message)
 
     def read(self) -> list[Notice]:
-        now, found = self._clock.seconds(), []
+        now, found = self.now, []
         for _, ends, value in self.states.values():
             notice = read_notice(value)
             if notice is not None and ends > now:
@@ -95,6 +100,9 @@ class Line:
         if self.connected:
             self._store.tell(message, states)
         done(self.connected)
+
+    def late(self, sent: int) -> float:
+        return max(0.0, self._store.now - sent / 1000)
 
     def read(self, done: Callable[[list[Notice], int], object]) -> None:
         if self.connected:
@@ -251,6 +259,11 @@ class Parent(Machine):
                 each.telling.take(each.channel.queue.popleft())
                 carried = True
         return carried
+
+
+def told(*notices: Any, machine: str = "x", sent: int = 0) -> bytes:
+    """What a machine has told, as it comes."""
+    return b"%d " % sent + message_of(machine, notices)
 
 
 def settle(clock: Clock, *machines: Machine) -> None:

@@ -62,6 +62,10 @@ class KeptNoticesTests(SynchronousTestCase):
         ((notices, broken),) = self.heard
         self.assertEqual(([each.seconds for each in notices], broken), ([1.5, 0.0, 300.0], 1))
 
+    def test_how_late_it_is(self) -> None:
+        self.redis.late = lambda sent: sent / 4
+        self.assertEqual(self.kept.late(6), 1.5)
+
     def test_who_listens(self) -> None:
         listener: Any = object()
         self.kept.listen(listener)
@@ -75,7 +79,7 @@ class OutboxTests(SynchronousTestCase):
         self.outbox = Outbox(self.clock, "me", lambda message, states, done: self.sent.append((message, states, done)))
 
     def told(self, number: int = -1) -> list[Notice]:
-        message = read_message(self.sent[number][0])
+        message = read_message(b"1 " + self.sent[number][0])
         assert message is not None
         return list(message.notices)
 

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.process.notices.notice import Notice, message_of
+from skyproxy.errors import BreakerOpen
+from skyproxy.process.notices.notice import Notice
 from skyproxy.process.notices.outbox import PROFILE_SECONDS
 from skyproxy.upstream.guards.breaker import BreakerState
 from skyproxy.upstream.guards.findings import Rest
-from tests.unit.process.notices.machines import FAR, Machine, Parent, Store, provider_config, settle
+from tests.unit.process.notices.machines import FAR, Machine, Parent, Store, provider_config, settle, told
 
 
 def fail(guards: Any, model: str | None = None) -> None:
@@ -98,6 +99,23 @@ class GuardsTests(Case):
             self.settle()
             self.assertEqual([each.state for each in states], [BreakerState.CLOSED] * 3)
 
+    def test_one_probe_for_all(self) -> None:
+        fail(self.alone.guards[0])
+        self.settle()
+        self.clock.advance(600.0)
+        first, second, third = (each.breaker for each in self.everywhere)
+        probe = second.admit()
+        self.assertTrue(probe.is_probe)
+        self.parent.carry()
+        self.clock.advance(0.01)
+        self.alone.line.carry()
+        self.parent.carry()
+        for each in (first, third):
+            self.assertRaises(BreakerOpen, each.admit)
+        probe.ignored()
+        self.settle()
+        self.assertTrue(first.admit().is_probe, "another may try")
+
     def test_nobody_tells_what_it_has_heard(self) -> None:
         fail(self.alone.guards[0])
         self.rejected(self.parent.guards[0])
@@ -179,14 +197,14 @@ class WhomItConcernsTests(Case):
         names = self.alone.names
         provider, key = names.provider("some") or "", names.key("some", "A") or ""
         year = 3e7
-        told = [
+        notices = [
             Notice("rate", provider, key, "guessed", year, year),
             Notice("rate", provider, key, "stated", year, year, stated=True),
             Notice("rests", provider, names.key("some", "B") or "", seconds=year),
             Notice("refused", provider, key, seconds=year),
             Notice("opened", provider, "", None, year, year, stamp=(1, 1)),
         ]
-        self.alone.notices.heard(message_of("hostile", told))
+        self.alone.notices.heard(told(*notices))
         guards = self.alone.guards[0]
         self.assertEqual(self.rests("guessed")[0], 30.0)
         self.assertEqual(self.rests("stated")[0], 3600.0)
@@ -257,13 +275,13 @@ class StoreTests(Case):
 
     @given(st.one_of(st.binary(max_size=200), st.recursive(st.none() | st.integers() | st.text(max_size=5), st.lists)))
     @settings(max_examples=200, deadline=None)
-    def test_whatever_stands_in_the_channel(self, told: Any) -> None:
+    def test_whatever_stands_in_the_channel(self, each: Any) -> None:
         import orjson
 
         machine = Machine(Clock(), Store(Clock()), "d", provider_config())
         machine.begin()
         try:
-            message = told if isinstance(told, bytes) else orjson.dumps([1, "x", told])
+            message = each if isinstance(each, bytes) else b"1 " + orjson.dumps([1, "x", each])
         except TypeError:
             return
         machine.notices.heard(message)
@@ -276,19 +294,32 @@ class StoreTests(Case):
             (5, "1"), (6, 1), (7, "t" * 301), (8, [1]), (8, [2**61, 1]), (8, [2**50, 1]), (8, [1, 2**63]), (8, None),
         ):  # fmt: skip
             before = self.alone.notices.ignored
-            self.alone.notices.heard(message_of("x", [[*good[:index], wrong, *good[index + 1 :]]]))  # type: ignore[list-item]
+            self.alone.notices.heard(told([*good[:index], wrong, *good[index + 1 :]]))  # type: ignore[list-item]
             self.assertEqual(self.alone.notices.ignored, before + 1, (index, wrong))
         self.assertIs(self.alone.guards[0].breaker.state, BreakerState.CLOSED)
-        self.alone.notices.heard(message_of("x", [good]))  # type: ignore[list-item]
+        self.alone.notices.heard(told(good))  # type: ignore[list-item]
         self.assertIs(self.alone.guards[0].breaker.state, BreakerState.OPEN)
-        self.alone.notices.heard(b" " * 70_000)
-        self.assertEqual(self.alone.notices.ignored, before + 2)
+        for each in (b" " * 70_000, b"1 " + b" " * 70_000, told()[2:], b"x" + told(), b"1" * 16 + told(), b""):
+            before = self.alone.notices.ignored
+            self.alone.notices.heard(each)
+            self.assertEqual(self.alone.notices.ignored, before + 1, each[:20])
+
+    def test_who_stood_still_hears_of_no_rest_that_is_over(self) -> None:
+        self.rejected(self.alone.guards[0])
+        self.limited(self.alone.guards[0], retry_after=20.0)
+        self.clock.advance(0.3)
+        self.clock.advance(100.0)
+        self.alone.notices.by_hand.purged()
+        self.settle()
+        self.assertEqual(self.rests(), [0.0] * 3)
+        self.assertEqual(self.aside(), [["A"]] * 3)
+        self.assertEqual(self.parent.hands.done, ["purge"])
+        self.clock.advance(200.5)
+        self.assertEqual(self.aside(), [[]] * 3, "it is over when it would have been")
 
     def test_what_cannot_be_applied(self) -> None:
         self.alone.hands.purge = lambda: 1 / 0  # type: ignore[method-assign,assignment,return-value]
-        self.alone.notices.heard(
-            message_of("x", [Notice("purge", stamp=(1, 1)), Notice("profile", text="p", stamp=(2, 1))])
-        )
+        self.alone.notices.heard(told(Notice("purge", stamp=(1, 1)), Notice("profile", text="p", stamp=(2, 1))))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual((self.alone.notices.ignored, self.alone.hands.done), (1, [("profile", "p")]))
 
@@ -297,7 +328,7 @@ class StoreTests(Case):
         self.alone.notices.stop()
         fail(self.alone.guards[0])
         self.alone.notices.by_hand.profile_used("q")
-        self.alone.notices.heard(message_of("x", [Notice("purge", stamp=(1, 1))]))
+        self.alone.notices.heard(told(Notice("purge", stamp=(1, 1))))
         self.alone.line.connect()
         self.assertEqual(self.alone.hands.done, [])
         self.assertEqual([each for each in self.clock.getDelayedCalls() if each.active()], [])
@@ -372,7 +403,7 @@ class ByHandTests(Case):
         self.alone.notices.by_hand.breakers_closed("gone", [None])
         self.settle()
         self.assertEqual(self.store.messages, [])
-        self.parent.notices.heard(message_of("x", [Notice("back", "unknown", "unknown")]))
+        self.parent.notices.heard(told(Notice("back", "unknown", "unknown")))
         self.assertEqual(self.parent.hands.done, [])
 
     def test_a_model_whose_name_is_too_long(self) -> None:

@@ -112,8 +112,10 @@ class RedisStoreTests(SynchronousTestCase):
         commands, _ = self.connected()
         self.tick()
         self.assertIn(b"$6\r\nreport\r\n", commands.value())
+        self.assertEqual(self.store.late(1), 0.0)
         self.receive(commands, b"*5\r\n:5000\r\n$3\r\nyou\r\n:0\r\n:0\r\n*0\r\n")
         self.assertEqual(self.answers, [Tick("you")])
+        self.assertEqual((self.store.late(4000), self.store.late(9000)), (1.0, 0.0))
         # What comes too late is known as such: the store's clock goes on as this one.
         commands.clear()
         self.clock.advance(2.0)
