@@ -30,6 +30,8 @@ class MemoryStore:
     :param max_bytes: of all entries.
     """
 
+    claims = None
+
     def __init__(self, seconds: Callable[[], float], max_bytes: int) -> None:
         self._seconds = seconds
         self._max_bytes = max_bytes

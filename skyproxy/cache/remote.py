@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 
+from skyproxy.cache import claims
+from skyproxy.cache.claims import Claims, Found
 from skyproxy.cache.in_time import in_time, too_late
 from skyproxy.cache.packing import pack, unpack
 from skyproxy.cache.store import Statistics, largest_entry
@@ -31,13 +33,6 @@ _OVERHEAD = 512
 """Bytes, about, that an entry costs beside its key and its value."""
 
 
-class Found(NamedTuple):
-    """What was kept: *packed*, and the milliseconds for which it still is."""
-
-    packed: bytes
-    left_ms: int
-
-
 class Totals(NamedTuple):
     """What the database holds, and how many entries it has evicted for the answer that came last."""
 
@@ -46,7 +41,7 @@ class Totals(NamedTuple):
     evicted: int = 0
 
 
-class Database(Protocol):
+class Database(claims.Database, Protocol):
     """Where the answers are. Its Deferreds fail with an error that says in words for people what is wrong; they need
     not fire in any time.
     """
@@ -83,6 +78,7 @@ class RemoteStore:
     :param shown: where the database is, for people.
     :param mask: takes what is secret out of a text.
     :param max_bytes: of all entries.
+    :ivar claims: of answers that other machines may be asking for.
     :param reactor: ``callLater`` and ``seconds`` are used.
     """
 
@@ -101,6 +97,9 @@ class RemoteStore:
         """All, and those that are not done yet."""
         self._purge_owed = False
         self._closed = False
+        self.claims = Claims(
+            database, reactor, self._opened, lambda: self._up and not self._purging, largest_entry(max_bytes)
+        )
 
     def start(self) -> None:
         """Connect."""

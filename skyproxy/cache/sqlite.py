@@ -46,6 +46,8 @@ class SqliteStore:
         :class:`~skyproxy.cache.wall_clock.TimeOfDay`.
     """
 
+    claims = None
+
     def __init__(self, path: Path, reactor: Any, max_bytes: int, wall: Callable[[], float]) -> None:
         self._path = path
         self._reactor = reactor

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from twisted.internet.defer import Deferred
 
 from skyproxy.cache.stored_answer import StoredAnswer
+
+if TYPE_CHECKING:
+    from skyproxy.cache.claims import Claims
 
 
 @dataclass(slots=True)
@@ -31,6 +34,10 @@ class Statistics:
 
 class Store(Protocol):
     """Keeps answers for a time, in bounded space: the least recently used go first."""
+
+    @property
+    def claims(self) -> Claims | None:
+        """Who asks for what is to be kept here; None: no other machine does."""
 
     @property
     def statistics(self) -> Statistics:

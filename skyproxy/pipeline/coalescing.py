@@ -14,6 +14,7 @@ from skyproxy.cache.flights import Flights
 from skyproxy.cache.key import cache_key, canonical
 from skyproxy.cache.single_flight import SingleFlight
 from skyproxy.cache.store import Store
+from skyproxy.cache.stored_answer import StoredAnswer
 from skyproxy.config import CacheRule
 from skyproxy.errors import InternalError, SkyproxyError, forget
 from skyproxy.pipeline.provider_answer import ProviderAnswer
@@ -22,6 +23,7 @@ from skyproxy.pipeline.routed_request import RoutedRequest
 from skyproxy.pipeline.sharing import CachedAnswer, CacheResult, RelayableAnswer, SharedAnswer, Sharing
 
 if TYPE_CHECKING:
+    from skyproxy.cache.claims import Claim
     from skyproxy.cache.transit import Incoming
 
 _log = Logger()
@@ -121,7 +123,13 @@ class Coalescing:
         )
         rule_here = rule if stored and b"no-store" not in directives else None
         return Sharing(
-            key, candidate, rule_here, request.request_id, coalesces=coalesces and not fresh, reads=not fresh
+            key,
+            candidate,
+            rule_here,
+            request.request_id,
+            coalesces=coalesces and not fresh,
+            reads=not fresh,
+            whole=not fields.get("stream"),
         )
 
     async def obtain(self, sharing: Sharing, fetch: Fetch) -> RelayableAnswer:
@@ -169,8 +177,6 @@ class Coalescing:
     async def _lead(self, sharing: Sharing, fetch: Fetch) -> RelayableAnswer:
         """Begin a flight, and be the first to wait for its answer."""
         others = self._others if sharing.coalesces else None
-        if others is None:
-            self._count(sharing, "miss")
         key = sharing.key if sharing.coalesces else b"%b %d" % (sharing.key, next(self._numbers))
         flight = self._flights.begin(key, sharing.request_id)
         subscriber = flight.join()
@@ -186,7 +192,8 @@ class Coalescing:
                 return unshared.answer
         else:
             assert sharing.result is not None
-            return SharedAnswer(flight, subscriber, _said(sharing.result))
+            age = [] if sharing.age is None else [(b"Age", b"%d" % sharing.age)]
+            return SharedAnswer(flight, subscriber, [*_said(sharing.result), *age])
         return await fetch()
 
     async def _fly_with(
@@ -211,7 +218,6 @@ class Coalescing:
         except CancelledError as abandoned:
             forget(abandoned)
             return
-        self._count(sharing, "miss")
         await fly()
 
     async def _fly(self, flight: SingleFlight, begun: Deferred[None], sharing: Sharing, fetch: Fetch) -> None:
@@ -219,8 +225,13 @@ class Coalescing:
 
         :param begun: what the request that began the flight waits for; it has fired if its client has left.
         """
-        purges = self._purges
+        purges, claim = self._purges, None
         try:
+            if sharing.coalesces and sharing.whole and sharing.rule is not None:
+                claim = await self._claim(flight, sharing, self._stores[sharing.rule.store])
+                if flight.over:
+                    return
+            self._count(sharing, "miss")
             answer = await fetch()
             if answer.status != 200:
                 if begun.called:
@@ -242,6 +253,21 @@ class Coalescing:
         except Exception:
             _log.failure("Shared request failed by a fault of skyproxy")
             flight.failed(InternalError("skyproxy failed on this request; its log tells more under the request id."))
+        finally:
+            if claim is not None:
+                claim.release()
+
+    async def _claim(self, flight: SingleFlight, sharing: Sharing, store: Store) -> Claim | None:
+        """Have it known to other machines that this one asks, or bring the answer that one of them has got."""
+        if store.claims is None:
+            return None
+        claimed = await store.claims.claim(sharing.key)
+        if not isinstance(claimed, StoredAnswer):
+            return claimed
+        self._count(sharing, "hit")
+        sharing.age = store.age(claimed)
+        await claimed.replay(flight)
+        return None
 
 
 def is_deterministic(fields: Mapping[str, Any]) -> bool:

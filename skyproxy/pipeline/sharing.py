@@ -25,6 +25,7 @@ class Sharing:
     :ivar rule: for storing the answer; None: it is not stored.
     :ivar coalesces: whether the answer may be shared while it is under way.
     :ivar reads: whether a stored answer will do.
+    :ivar whole: whether the answer comes whole, not as a stream.
     :ivar result: what came of it so far; None before.
     :ivar request_id: of the request.
     :ivar follows: the id of the request that began what this one shares.
@@ -33,11 +34,19 @@ class Sharing:
     """
 
     __slots__ = (
-        "age", "candidate", "coalesces", "follows", "key", "reads", "request_id", "result", "rule", "running",
+        "age", "candidate", "coalesces", "follows", "key", "reads", "request_id", "result", "rule", "running", "whole",
     )  # fmt: skip
 
     def __init__(
-        self, key: bytes, candidate: Candidate, rule: CacheRule | None, request_id: str, *, coalesces: bool, reads: bool
+        self,
+        key: bytes,
+        candidate: Candidate,
+        rule: CacheRule | None,
+        request_id: str,
+        *,
+        coalesces: bool,
+        reads: bool,
+        whole: bool,
     ) -> None:
         self.key = key
         self.candidate = candidate
@@ -48,6 +57,7 @@ class Sharing:
         self.follows: str | None = None
         self.age: float | None = None
         self.result: CacheResult | None = None
+        self.whole = whole
         self.running: Deferred[None] | None = None
 
     def still_running(self) -> Deferred[None] | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import yaml
 
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.processes import DemoProvider, Proxy, eventually
-from tests.e2e.raw import Answer, ask, call, chat
+from tests.e2e.raw import Answer, ask, call, chat, open_request
 from tests.e2e.redis_server import Redis
 
 if shutil.which("redis-server") is None:
@@ -150,6 +152,52 @@ def test_its_space_is_bounded_and_the_least_recently_used_go_first(both: list[Pr
     eventually(lambda: size(both[1]) == 10 == len(keys(redis)), "some went")
     assert key in keys(redis)
     assert told(ask(both[0], {**large, "user": "0"})) == "miss"
+
+
+def test_two_machines_ask_once(both: list[Proxy], demo: DemoProvider, redis: Redis) -> None:
+    body = chat("demo:guard;first=0.5", temperature=0)
+    demo.reset()
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda number: ask(both[number % 2], body), range(20)))
+    assert demo.stats()["total"] == 1
+    assert {(each.status, each.body) for each in answers} == {(200, answers[0].body)}
+    assert [told(each) for each in answers].count("miss") == 1
+    # Streams are not waited for.
+    demo.reset()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda each: ask(each, {**body, "stream": True}), both))
+    assert demo.stats()["total"] == 2
+    assert not redis.ask("KEYS skyproxy:{answers}:1:claim:*").startswith("*1")
+
+
+def test_a_machine_that_fails_or_is_killed_while_another_waits(
+    start: Starter, both: list[Proxy], demo: DemoProvider, redis: Redis
+) -> None:
+    def claims() -> bool:
+        return redis.ask("KEYS skyproxy:{answers}:1:claim:*").startswith("*1")
+
+    def both_ask(first: Proxy, body: dict[str, object]) -> Answer:
+        """What the second one gets, of two that ask one after the other."""
+        demo.reset()
+        asked = open_request(first, body)
+        eventually(claims, "it has claimed")
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(ask, both[1], body)
+            if first not in both:
+                first.kill()
+            found = answer.result()
+        asked.close()
+        return found
+
+    failed = both_ask(both[0], chat("demo:guard;first=0.5;fail=1;status=400", temperature=0))
+    assert (told(failed), demo.stats()["total"]) == ("miss", 2)
+    third = start(Proxy, yaml.safe_load((both[0].folder / "proxy.yaml").read_text()))
+    number = iter(range(1000))
+    eventually(lambda: ask(third, about(f"third {next(number)}")) and size(third), "it keeps answers")
+    began = time.monotonic()
+    killed = both_ask(third, chat("demo:guard;hang;fail=1", temperature=0))
+    assert (told(killed), demo.stats()["total"]) == ("miss", 2)
+    print(f"seconds until another machine asks in the place of one that is gone: {time.monotonic() - began:.1f}")
 
 
 def test_one_that_is_full_stands_still_or_is_gone_is_gone_without(

@@ -15,7 +15,7 @@ MARK = b"skyproxy answer 1\n"
 
 GENERATION_BYTES = 16
 
-FIND = """
+_FIND = """
 local generation = redis.pcall('GET', KEYS[2])
 if type(generation) ~= 'string' then
   return false
@@ -32,9 +32,55 @@ local time = redis.call('TIME')
 redis.pcall('ZADD', KEYS[3], 'XX', time[1] * 1000000 + time[2], ARGV[1])
 return {redis.call('GETRANGE', KEYS[1], #head, -1), left}
 """
+
+FIND = _FIND
 """Finds an entry, and says that it was used. Keys: the entry, the generation, the order of use. Arguments: the name of
 the entry, :data:`MARK`, the most bytes of it.
 """
+
+_HOLDER = """
+local held = redis.pcall('GET', lock)
+local holder, since
+if type(held) == 'string' then
+  holder, since = string.match(held, '^(%x+):(%d+)$')
+end
+"""
+
+CLAIM = f"""
+local function find()
+{_FIND}
+end
+local found = find()
+if found then
+  return found
+end
+local lock = KEYS[4]
+{_HOLDER}
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if holder and holder ~= ARGV[4] then
+  return {{holder, now - tonumber(since), 0}}
+end
+redis.call('SET', lock, ARGV[4] .. ':' .. string.format('%.0f', now), 'PX', ARGV[5])
+return false
+"""
+"""Finds an entry, or claims it; otherwise tells who has claimed it, and since how many milliseconds. Keys: those of
+:data:`FIND`, and the claim. Arguments: those, a token, and the milliseconds for which it holds.
+"""
+
+RENEW = f"""
+local lock = KEYS[1]
+{_HOLDER}
+return holder == ARGV[1] and redis.call('PEXPIRE', lock, ARGV[2]) or 0
+"""
+"""Renews a claim. Key: the claim. Arguments: the token, and milliseconds."""
+
+RELEASE = f"""
+local lock = KEYS[1]
+{_HOLDER}
+return holder == ARGV[1] and redis.call('UNLINK', lock) or 0
+"""
+"""Gives a claim up. Key: the claim. Argument: the token."""
 
 _TIDY = """
 local function drop(name)

@@ -9,24 +9,29 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from skyproxy.cache.remote import Found, RemoteStore, Totals
+from skyproxy.cache.claims import Found, Held
+from skyproxy.cache.remote import RemoteStore, Totals
 from skyproxy.config import ProxySettings
 from skyproxy.config.masking import masker
 from skyproxy.http.client.trust import Roots
 from skyproxy.process.sharing.answer_scripts import (
     CHECK,
+    CLAIM,
     FIND,
     FORGET,
     GENERATION_BYTES,
     KEEP,
     MARK,
     PREFIX,
+    RELEASE,
+    RENEW,
     SWEEP,
 )
 from skyproxy.process.sharing.link import Commands, Link, reason_of
 from skyproxy.process.sharing.reaching import endpoint_to, login_of
 
 _ENTRIES = PREFIX + "entry:"
+_CLAIMS = PREFIX + "claim:"
 _GENERATION, _USE, _ENDS, _COSTS = (PREFIX + each for each in ("generation", "use", "ends", "costs"))
 _SWEEPING = PREFIX + "sweeping"
 
@@ -80,6 +85,17 @@ class RedisAnswers:
         asked = self._ask(self._writing, KEEP, keys, arguments).addCallback(lambda reply: Totals(*reply))
         self._keeping.add(asked)
         return asked.addBoth(self._kept, asked)
+
+    def claim(self, key: bytes, token: bytes, lease_ms: int, most: int) -> Deferred[Found | Held | None]:
+        name = key.hex()
+        keys, arguments = [_ENTRIES + name, _GENERATION, _USE, _CLAIMS + name], [name, MARK, most, token, lease_ms]
+        return self._ask(self._reading, CLAIM, keys, arguments).addCallback(_claimed)
+
+    def renew(self, key: bytes, token: bytes, lease_ms: int) -> Deferred[bool]:
+        return self._ask(self._writing, RENEW, [_CLAIMS + key.hex()], [token, lease_ms]).addCallback(bool)
+
+    def release(self, key: bytes, token: bytes) -> Deferred[None]:
+        return self._ask(self._writing, RELEASE, [_CLAIMS + key.hex()], [token]).addCallback(lambda _: None)
 
     def forget(self) -> Deferred[None]:
         keys = [_GENERATION, _USE, _ENDS, _COSTS, _SWEEPING]
@@ -160,6 +176,12 @@ class RedisAnswers:
             # Another one has taken its place, which whoever asks for it anew finds.
             self.drop()
         raise NotThere(reason)
+
+
+def _claimed(reply: list[Any] | None) -> Found | Held | None:
+    if reply is None:
+        return None
+    return Found(*reply) if len(reply) == 2 else Held(*reply[:2])
 
 
 def _pass_on(result: Any, to: Deferred[Any]) -> Any:

@@ -11,8 +11,9 @@ from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.cache import remote
+from skyproxy.cache.claims import Found, Held
 from skyproxy.cache.packing import pack
-from skyproxy.cache.remote import Found, RemoteStore, Totals
+from skyproxy.cache.remote import RemoteStore, Totals
 from skyproxy.cache.stored_answer import StoredAnswer
 from skyproxy.cache.trouble import WARN_AGAIN_SECONDS
 from tests.unit.cache.clients import JSON
@@ -32,6 +33,8 @@ class FakeDatabase:
     def __init__(self) -> None:
         self.entries: dict[bytes, bytes] = {}
         self.left_ms: int | None = None
+        self.holders: dict[bytes, bytes] = {}
+        self.age_ms = 0
         self.begun = self.hangs = False
         self.error: str | None = None
         self.full = False
@@ -82,6 +85,25 @@ class FakeDatabase:
 
     def check(self) -> Deferred[Totals]:
         return self._answer("check", lambda: Totals(len(self.entries), 0))
+
+    def claim(self, key: bytes, token: bytes, lease_ms: int, most: int) -> Deferred[Found | Held | None]:
+        def claimed() -> Found | Held | None:
+            if key in self.entries:
+                return Found(self.entries[key], 1000)
+            holder = self.holders.setdefault(key, token)
+            return None if holder == token else Held(holder, self.age_ms)
+
+        return self._answer("claim", claimed)
+
+    def renew(self, key: bytes, token: bytes, lease_ms: int) -> Deferred[bool]:
+        return self._answer("renew", lambda: self.holders.get(key) == token)
+
+    def release(self, key: bytes, token: bytes) -> Deferred[None]:
+        def released() -> None:
+            if self.holders.get(key) == token:
+                del self.holders[key]
+
+        return self._answer("release", released)
 
     def drop(self) -> None:
         self.asked.append("drop")
