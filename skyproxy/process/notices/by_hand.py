@@ -10,7 +10,7 @@ from skyproxy.clock import Clock
 from skyproxy.process.notices.hearsay import Hearsay
 from skyproxy.process.notices.names import Names
 from skyproxy.process.notices.notice import KEY_BACK, MAX_TEXT, PROFILE, PURGE, REVOKED, Notice
-from skyproxy.process.notices.outbox import PROFILE_SECONDS, Outbox
+from skyproxy.process.notices.outbox import PROFILE_SECONDS, PURGE_SECONDS, Outbox
 from skyproxy.process.notices.translation import notice_of
 from skyproxy.process.workers.news import Found, Stamp
 from skyproxy.upstream.guards.findings import BreakerClosed
@@ -43,6 +43,7 @@ class ByHand:
 
     def __init__(self, clock: Clock, outbox: Outbox, hearsay: Hearsay, names: Names) -> None:
         self._clock = clock
+        self._began = clock.seconds()
         self._outbox = outbox
         self._hearsay = hearsay
         self._names = names
@@ -72,7 +73,7 @@ class ByHand:
         if not self._applying:
             stamp = self._next_stamp()
             self._purges.append(stamp)
-            self._outbox.put(Notice(PURGE, stamp=stamp))
+            self._outbox.put(Notice(PURGE, seconds=PURGE_SECONDS, stamp=stamp))
 
     def profile_used(self, name: str) -> None:
         """Somebody has chosen a profile, or none: ``off``."""
@@ -109,11 +110,19 @@ class ByHand:
 
     # What is done elsewhere.
 
-    def was_purged(self, notice: Notice) -> None:
-        """Take note of a purge that was before this machine began. Its memory is of later; what it has in a file is its
-        own affair.
+    def note_past(self, notices: Iterable[Notice]) -> None:
+        """Take note of purges among *notices*, which are kept, that were before this machine began. Its memory is of
+        later; what it has in a file is its own affair.
         """
-        self._purges.append(notice.stamp)
+        age = self._clock.seconds() - self._began
+        before = (each for each in notices if each.kind == PURGE and PURGE_SECONDS - each.seconds > age)
+        self._purges.extend(each.stamp for each in before)
+
+    def revoke(self, keys: Collection[str]) -> int:
+        """Take the keys that are called so from whomever they are of; tells how many are called so."""
+        if self._hands is not None:
+            self._hands.revoke(lambda digest: self._names.client(digest) in keys)
+        return len(keys)
 
     def take(self, notice: Notice) -> bool:
         """Do what *notice* says; tells whether it was news."""
@@ -137,8 +146,6 @@ class ByHand:
                     return False
                 self._use_profile(notice)
                 hands.profile(notice.text)
-            case "revoked":
-                hands.revoke(lambda digest: self._names.client(digest) == notice.key)
             case _:
                 return self._put_back(notice, hands)
         return True

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from twisted.logger import Logger
 
@@ -25,7 +26,7 @@ _MOST_AHEAD = 2**40
 _SAME_SECONDS = 0.1
 """By which a rest must be longer than the one that is known, to be another."""
 
-_BY_HAND = frozenset({PURGE, PROFILE, REVOKED, KEY_BACK})
+_BY_HAND = frozenset({PURGE, PROFILE, KEY_BACK})
 
 
 class Notices:
@@ -47,7 +48,6 @@ class Notices:
         self._outbox = Outbox(clock, machine, store.tell)
         self.by_hand = ByHand(clock, self._outbox, hearsay, names)
         self._connected = self._begun = False
-        self._first = True
         self.news = self.ignored = 0
         hearsay.publisher.elsewhere = self._found
         store.listen(self)
@@ -99,22 +99,16 @@ class Notices:
             self.ignored += told.broken
             # Who stood still hears of it later, and what is over by then is over.
             late = self._store.late(told.sent)
-            for each in told.notices:
-                left = left_of(each, late)
-                if left is not None:
-                    self._apply(left)
+            left = (left_of(each, late) for each in told.notices)
+            self._apply_all([each for each in left if each is not None])
 
     def _read(self, notices: list[Notice], broken: int) -> None:
         if not self._begun or not self._connected:
             return
         self.ignored += broken
         known = self._known()
-        for each in notices:
-            if each.kind == PURGE and self._first:
-                self.by_hand.was_purged(each)
-            elif not self._holds(each, known):
-                self._apply(each)
-        self._first = False
+        self.by_hand.note_past(notices)
+        self._apply_all([each for each in notices if not self._holds(each, known)])
         # What is not there was lost: the store was emptied, or has begun anew.
         for subject in known.keys() - {each.subject for each in notices}:
             self._outbox.put(known[subject], publish=False)
@@ -133,17 +127,25 @@ class Notices:
             return False
         return notice.kind == here.kind and notice.seconds - here.seconds < _SAME_SECONDS
 
-    def _apply(self, notice: Notice) -> None:
+    def _apply_all(self, notices: Sequence[Notice]) -> None:
+        revoked = frozenset(each.key for each in notices if each.kind == REVOKED)
+        if revoked:
+            # There may be many, and many clients: those are gone through once.
+            self._apply(REVOKED, lambda: self.by_hand.revoke(revoked))
         board = self._hearsay.board
-        if notice.stamp[0] - board.latest > _MOST_AHEAD:
-            self.ignored += 1
-            return
-        board.heard_of(notice.stamp)
+        for each in notices:
+            if each.stamp[0] - board.latest > _MOST_AHEAD:
+                self.ignored += 1
+            elif each.kind != REVOKED:
+                board.heard_of(each.stamp)
+                self._apply(each.kind, partial(self.by_hand.take if each.kind in _BY_HAND else self._hear, each))
+
+    def _apply(self, kind: str, apply: Callable[[], int]) -> None:
         try:
-            self.news += self.by_hand.take(notice) if notice.kind in _BY_HAND else self._hear(notice)
+            self.news += apply()
         except Exception:
             # Whatever one machine tells, this one serves on.
-            _log.failure("What another machine has told could not be applied", kind=notice.kind)
+            _log.failure("What another machine has told could not be applied", kind=kind)
             self.ignored += 1
 
     def _hear(self, notice: Notice) -> bool:

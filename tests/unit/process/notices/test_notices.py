@@ -350,6 +350,18 @@ class ByHandTests(Case):
         third.line.connect()
         self.assertEqual(third.hands.done, [])
 
+    def test_a_purge_before_the_store_was_there_for_the_first_time(self) -> None:
+        late = Machine(self.clock, self.store, "c", provider_config())
+        late.notices.begin(late.hands)
+        self.clock.advance(5.0)
+        self.alone.notices.by_hand.purged()
+        self.settle()
+        late.line.connect()
+        self.assertEqual(late.hands.done, ["purge"])
+        late.line.cut()
+        late.line.connect()
+        self.assertEqual(late.hands.done, ["purge"], "once")
+
     def test_the_last_profile_holds(self) -> None:
         # Both at the same moment: all agree on one.
         self.alone.notices.by_hand.profile_used("p")
@@ -394,7 +406,12 @@ class ByHandTests(Case):
         self.parent.hands.client = b"digest"
         self.alone.notices.by_hand.clients_revoked([b"digest", b"unknown there"])
         self.settle()
-        self.assertEqual(sorted(self.parent.hands.done), [("revoked", False), ("revoked", True)])
+        self.assertEqual(self.parent.hands.done, [("revoked", True)])
+        self.assertEqual(self.parent.notices.news, 2)
+        third = Machine(self.clock, self.store, "c", provider_config())
+        third.hands.client = b"of somebody else"
+        third.begin()
+        self.assertEqual(third.hands.done, [("revoked", False)])
         self.assertNotIn(b"digest", b"".join(self.store.messages))
 
     def test_a_key_or_a_provider_that_is_not_known(self) -> None:
