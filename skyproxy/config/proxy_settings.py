@@ -91,10 +91,10 @@ class ProxySettings(Checked):
         ``max_concurrent`` and ``max_pending`` are those of all together. Windows has one. Another number counts from
         the next start on; ``--workers`` is stronger.
     :ivar shared: the Redis by which several machines keep to one ``max_concurrent`` and ``max_pending`` of each
-        provider together, and to the limits of each client, and tell each other what they find out, with the extra
-        ``skyproxy[redis]``: ``redis://``, ``rediss://`` (TLS) or ``redis+sentinel://``; ``${NAME}`` in it is a variable
-        of the environment or of ``.env``. Without it each machine has the whole of it. Another one counts from the next
-        start on.
+        provider together, to the limits of each client and to budgets, and tell each other what they find out, with
+        the extra ``skyproxy[redis]``: ``redis://``, ``rediss://`` (TLS) or ``redis+sentinel://``; ``${NAME}`` in it
+        is a variable of the environment or of ``.env``. Without it each machine has the whole of it. Another one
+        counts from the next start on.
     :ivar shared_down: what a machine does while that Redis is not to be reached, when its share has run out:
         ``divide``, it goes on with an even part; ``stop``, its requests wait.
     :ivar log_file: the file for the log in JSON lines, relative to the file that names it; in the two files of a folder

@@ -161,6 +161,7 @@ def make_parts(
     batches = Batches(reactor, statistics, RequestLog(), ring, ledger, bodies, tracing)
     stores = KeptAnswers(reactor, config, roots)
     budgets = Budgets(BudgetStore(reactor, places.budgets, boot, is_alive), catch_up=batches.hand_on)
+    shared_limits.share_budgets(budgets)
     gate = role.gate(reactor, budgets, lambda: access.directory.clients.values())
     buffered = BufferedBytes(freed=Trim(reactor, system_trim()).soon)
     proxy = Proxy(

@@ -66,6 +66,14 @@ class Role:
         """What uses the limits of *provider* where they are shared with other machines, by the limit's name."""
         return {}
 
+    @property
+    def spenders(self) -> int:
+        """Processes of it that serve."""
+        return 1
+
+    def spent_elsewhere(self) -> None:
+        """Other machines have spent something of budgets, which stands in the file."""
+
     def share_clients(self, parts: Parts) -> None:
         """Keep to *parts* of the limits of clients."""
 

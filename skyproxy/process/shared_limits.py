@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
+from skyproxy.access.budgets.budgets import Budgets
 from skyproxy.config import Config, ProxySettings
 from skyproxy.http.client.trust import Roots
 from skyproxy.pipeline.changes import Change
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from skyproxy.process.access_control import AccessControl
     from skyproxy.process.actions.operations import Operations
     from skyproxy.process.notices.telling import TellingMachines
+    from skyproxy.process.sharing.shared_budgets import SharedBudgets
     from skyproxy.process.sharing.sharing import Sharing
     from skyproxy.upstream.guards.findings import Teller
 
@@ -48,6 +50,8 @@ class SharedLimits:
         self.built = built
         self.provider: Callable[[Callable[[Teller | None], Provider]], Provider] = role.provider
         self._providers = providers
+        self._reactor, self._role = reactor, role
+        self._budgets: SharedBudgets | None = None
         self._sharing: Sharing | None = None
         self._telling: TellingMachines | None = None
         if settings.shared is not None and role.is_machine:
@@ -73,10 +77,29 @@ class SharedLimits:
         """Meet the other machines."""
         if self._sharing is not None:
             self._sharing.start()
+        if self._budgets is not None:
+            self._budgets.start()
 
     def stop(self) -> Deferred[None] | None:
         """Leave the others what this one had, when nothing is in use any more."""
+        if self._budgets is not None:
+            self._budgets.stop()
         return None if self._sharing is None else self._sharing.stop()
+
+    def share_budgets(self, budgets: Budgets) -> None:
+        """Have other machines count what is spent here, and count what they spend."""
+        sharing, role = self._sharing, self._role
+        if sharing is not None:
+            from skyproxy.process.sharing.shared_budgets import SharedBudgets
+
+            self._budgets = SharedBudgets(
+                self._reactor,
+                sharing.store,
+                budgets.store,
+                lambda: any(True for _ in budgets.accounts()),
+                lambda: sharing.machines * role.spenders,
+                role.spent_elsewhere,
+            )
 
     def tell(self, operations: Operations, access: AccessControl) -> None:
         """Have other machines know from now on what is found out here and what people do by these, and follow them."""

@@ -30,7 +30,10 @@ if shutil.which("redis-server") is None:
 pytest.importorskip("txredisapi")
 
 LIMIT = 25
-KEY, BUSY = new_key(), new_key()
+KEY, BUSY, RICH = new_key(), new_key(), new_key()
+BUDGET = 0.002
+MOST = 0.00022
+"""What one request of :func:`spend` may cost."""
 STREAM = chat("demo:guard;chunks=3;delay=0.02", stream=True)
 HANG = chat("demo:guard;hang", stream=True)
 GONE = "The store of shared limits is not to be used: each machine goes on with what shared_down says"
@@ -50,7 +53,9 @@ def sharing(start: Starter, demo: DemoProvider, url: str, workers: int = 1, **op
     config["clients"] = {
         "lydia": {"key_hash": hash_of(KEY), "requests_per_minute": 20},
         "busy": {"key_hash": hash_of(BUSY), "concurrent": 8},
+        "rich": {"key_hash": hash_of(RICH), "budget": f"{BUDGET}/day"},
     }
+    config["prices"] = {"*": {"prompt": 1.0, "completion": 2.0}}
     proxy: Proxy = start(Proxy, config, **options)
     return proxy
 
@@ -156,6 +161,40 @@ def test_a_client_may_ask_for_as_much_at_once_as_of_one_machine(both: tuple[Prox
     eventually(lambda: ask(both[1], STREAM, {"Authorization": f"Bearer {BUSY}"}).status == 200, "it may ask again")
 
 
+def spend(proxies: tuple[Proxy, ...], count: int) -> tuple[Counter[int], float]:
+    """The statuses of *count* requests at once, and what they have cost."""
+    body = chat("combat", max_tokens=100)
+
+    def one(number: int) -> tuple[int, float]:
+        answer = ask(proxies[number % len(proxies)], body, {"Authorization": f"Bearer {RICH}"})
+        usage = answer.json().get("usage", {"prompt_tokens": 0, "completion_tokens": 0})
+        return answer.status, (usage["prompt_tokens"] + 2 * usage["completion_tokens"]) / 1e6
+
+    with ThreadPoolExecutor(min(count, 20)) as pool:
+        found = list(pool.map(one, range(count)))
+    return Counter(status for status, _ in found), sum(cost for _, cost in found)
+
+
+def spent(proxy: Proxy) -> float:
+    """What a machine knows to be spent of the budget."""
+    told = call(proxy, "GET", "/api/budgets").json()["budgets"]
+    return next(float(each["spent"]) for each in told if each["account"] == "client:rich")
+
+
+def test_a_budget_of_all(both: tuple[Proxy, Proxy], redis: Redis, findings: Findings) -> None:
+    statuses, cost = spend(both[:1], 1)
+    assert statuses == {200: 1}
+    eventually(lambda: abs(spent(both[1]) - cost) < 1e-9, "the other machine knows it")
+    redis.ask("FLUSHALL")
+    statuses, more = spend(both, 100)
+    assert statuses.keys() == {200, 429}
+    findings.figure(f"of a budget of {BUDGET} two machines have spent {cost + more:.6f} together")
+    assert BUDGET - 2 * MOST <= cost + more <= BUDGET + 2 * MOST
+    # Nothing is counted twice.
+    for proxy in both:
+        eventually(lambda proxy=proxy: abs(spent(proxy) - cost - more) < 1e-9, "each knows what both have spent")
+
+
 def test_the_store_is_not_asked_more_for_more_requests(
     both: tuple[Proxy, Proxy], redis: Redis, findings: Findings
 ) -> None:
@@ -218,6 +257,8 @@ def test_a_store_that_stands_still(both: tuple[Proxy, Proxy], demo: DemoProvider
         for proxy in both:
             proxy.record(GONE, level="WARN")
             assert b"skyproxy_shared_limits_leased 0.0\n" in call(proxy, "GET", "/metrics").body
+            # What others spend is not known (access.fail is closed).
+            eventually(lambda proxy=proxy: spend((proxy,), 1)[0] == {503: 1}, "who has a budget is refused")
         demo.reset()
         assert ask_both(both, 60) == [200] * 60
         assert demo.stats()["peak_active"] <= 24
@@ -225,6 +266,7 @@ def test_a_store_that_stands_still(both: tuple[Proxy, Proxy], demo: DemoProvider
         redis.child.send_signal(signal.SIGCONT)
     for proxy, before in zip(both, told, strict=True):
         eventually(lambda p=proxy, b=before: len(p.records(BACK)) == b + 1, "it is told that the store is back")
+    eventually(lambda: spend(both, 2)[0].keys() <= {200, 429}, "what others spend is known again")
     eventually(lambda: sum(shares(*both)) == LIMIT, "they share all of it again")
     assert b"skyproxy_shared_limits_leased 1.0\n" in call(both[0], "GET", "/metrics").body
     assert ask_both(both, 40) == [200] * 40

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from skyproxy.access.budgets import elsewhere
 from skyproxy.access.budgets.rows import RowKey
 from skyproxy.util.own_database import Kind
 from skyproxy.util.own_sqlite import Layout, inode
@@ -65,11 +66,15 @@ class Others(NamedTuple):
     :ivar sums: what they have spent or reserved, by key.
     :ivar evening: when it began and when the last request came, seconds since the epoch; None: nobody has said.
     :ivar is_new: whether another file has been begun, or found, in place of the one that was used.
+    :ivar unheard: why it is not known what other machines have spent; empty: it is.
+    :ivar parts: processes of all machines that spend.
     """
 
     sums: dict[RowKey, int]
     evening: tuple[float, float] | None
     is_new: bool = False
+    unheard: str = ""
+    parts: int = 1
 
 
 class BudgetFile:
@@ -147,6 +152,25 @@ class BudgetFile:
         finally:
             self._let_go()
 
+    def totals(self) -> elsewhere.Totals | None:
+        """What the processes of this machine have spent or reserved; None: the file is not there now."""
+        database = self._database
+        return None if database is None or not self._is_in_place() else elsewhere.totals(database, self._wall())
+
+    def put_elsewhere(self, sums: Mapping[RowKey, int], why: str, parts: int = 1) -> Others | None:
+        """Note what other machines have spent, of these keys; why that is not known; and how many processes spend."""
+        database = self._database
+        if database is None or not self._is_in_place():
+            return None
+        with _transaction(database):
+            elsewhere.put(database, sums, why, parts, self._wall())
+        return self._others(database)
+
+    def look(self) -> Others | None:
+        """What there is of others."""
+        database = self._database
+        return None if database is None or not self._is_in_place() else self._others(database)
+
     def _begin_again(self, rows: Sequence[Values], evening: tuple[float, float] | None) -> Others:
         others = self.open()
         assert self._database is not None
@@ -196,7 +220,9 @@ class BudgetFile:
             (self._run.name,),
         ).fetchall()
         evening = database.execute("SELECT began, seen FROM evening").fetchone()
-        return Others({RowKey(*key): amount for *key, amount in found}, evening)
+        sums = {RowKey(*key): amount for *key, amount in found}
+        unheard, parts = elsewhere.add(database, sums, self._wall())
+        return Others(sums, evening, unheard=unheard, parts=parts)
 
     def _connect(self) -> sqlite3.Connection:
         if self.path is None:

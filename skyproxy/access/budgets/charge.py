@@ -12,6 +12,7 @@ from skyproxy.access.budgets.account import Account
 from skyproxy.access.budgets.money import Rates, billionths, converted
 from skyproxy.access.budgets.rows import Row
 from skyproxy.access.budgets.store import BudgetStore
+from skyproxy.access.budgets.turns import NextTurn
 from skyproxy.access.errors import InsufficientQuota, NoPrice
 from skyproxy.telemetry.prices.prices import UNKNOWN, Cost
 
@@ -108,9 +109,13 @@ class Charge:
             self._let_go()
         if amount is None:
             raise _no_price(provider, model, accounts[0])
-        if amount and store.trouble.refuses:
-            raise store.trouble.refusal()
-        if self._take(sending, accounts, provider, model, cost, amount):
+        if amount and store.refuses:
+            raise store.trouble.refusal(store.turns.unheard)
+        try:
+            is_covered = self._take(sending, accounts, provider, model, cost, amount)
+        except NextTurn:
+            return store.turns.wait().addCallback(lambda _: self.reserve(sending, provider, model, cost))
+        if is_covered:
             store.changed()
             return None
         return store.written()
@@ -136,6 +141,9 @@ class Charge:
                 if row.others + row.spent + row.held + number > account.limit:
                     raise self._refused(account.refusal(row, number, now))
             parts.append((account, row, number))
+        if self._accounts.store.turns.parts > 1:
+            for account, row, number in parts:
+                self._accounts.store.turns.take(row, number, account.limit - row.known - row.held)
         for _, row, number in parts:
             is_covered = row.reserve(number) and is_covered
         self._entries.append((sending, parts))

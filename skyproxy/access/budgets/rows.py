@@ -33,14 +33,27 @@ class Row:
     :ivar spent: what this process has.
     :ivar held: what requests of this process that are under way have reserved.
     :ivar warned: whether it was told that most of it is spent.
+    :ivar taken: reserved in the turn of the number *turn*, see :class:`~skyproxy.access.budgets.turns.Turns`.
     """
 
-    __slots__ = ("_ahead", "_covered", "_fresh", "_unwritten", "held", "key", "others", "spent", "warned")
+    __slots__ = (
+        "_ahead",
+        "_covered",
+        "_fresh",
+        "_unwritten",
+        "held",
+        "key",
+        "others",
+        "spent",
+        "taken",
+        "turn",
+        "warned",
+    )
 
     def __init__(self, key: RowKey, unwritten: set[Row], others: int = 0) -> None:
         self.key = key
         self.others = others
-        self.spent = self.held = 0
+        self.spent = self.held = self.taken = self.turn = 0
         self.warned = False
         self._covered = self._fresh = self._ahead = 0
         self._unwritten = unwritten

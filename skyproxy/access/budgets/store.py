@@ -17,6 +17,7 @@ from skyproxy.access.budgets.budget_file import BudgetFile, Others, Run, Values
 from skyproxy.access.budgets.evening import Evening
 from skyproxy.access.budgets.rows import Row, RowKey
 from skyproxy.access.budgets.trouble import RETRY_SECONDS, Trouble
+from skyproxy.access.budgets.turns import Turns
 from skyproxy.http.loop.worker_thread import Worker
 
 _log = Logger()
@@ -47,6 +48,7 @@ class BudgetStore:
     :ivar evening: the evening that it is.
     :ivar is_open: whether the file has been read.
     :ivar trouble: whether the file can be used.
+    :ivar turns: of what other machines have spent meanwhile.
     """
 
     def __init__(
@@ -74,11 +76,17 @@ class BudgetStore:
         self.evening = Evening()
         self.is_open = False
         self.trouble = Trouble(path)
+        self.turns = Turns(reactor)
 
     @property
     def path(self) -> Path | None:
         """Of the file."""
         return self._file.path
+
+    @property
+    def refuses(self) -> bool:
+        """Whether requests that cost something are refused."""
+        return self.trouble.refuses or (bool(self.turns.unheard) and not self.trouble.fails_open)
 
     def row(self, key: RowKey) -> Row:
         """The sums of *key*."""
@@ -132,6 +140,15 @@ class BudgetStore:
         if self._timer is None:
             self._schedule(SETTLED_SECONDS)
 
+    def with_file(self, act: Callable[[BudgetFile], Others | None]) -> Deferred[None]:
+        """Do *act* with the file, in the thread, and take what it finds of others."""
+        return self._worker.do(lambda: act(self._file)).addCallback(self._looked)
+
+    def _looked(self, others: Others | None) -> None:
+        if others is not None and self._state != "closed":
+            self._take(others)
+            self.turns.begin(others.parts)
+
     # Its life.
 
     def open(self) -> None:
@@ -173,6 +190,7 @@ class BudgetStore:
             self._file.booked = 0
 
     def _take(self, others: Others) -> None:
+        self.turns.unheard = others.unheard
         for row in self._rows.values():
             found = others.sums.get(row.key, 0)
             # A file that was removed takes nothing back.

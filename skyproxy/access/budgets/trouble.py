@@ -52,8 +52,17 @@ class Trouble:
         _log.error("What was spent last could not be written down", path=str(self._path), error=reason)
 
     @staticmethod
-    def refusal() -> BudgetsUnwritable:
-        """How a request is refused."""
+    def refusal(unheard: str = "") -> BudgetsUnwritable:
+        """How a request is refused.
+
+        :param unheard: why it is not known what other machines have spent; empty: it is.
+        """
+        if unheard:
+            return BudgetsUnwritable(
+                "What other machines have spent of this budget is not known now, so that nothing may be spent. The log "
+                "of skyproxy says why.",
+                retry_after=2 * RETRY_SECONDS,
+            )
         return BudgetsUnwritable(
             "What is spent cannot be written down now, so that nothing may be spent. The log of skyproxy says why.",
             retry_after=2 * RETRY_SECONDS,

@@ -47,6 +47,11 @@ class Sharing:
         self._machine.use(uses)
 
     @property
+    def machines(self) -> int:
+        """How many there are."""
+        return self._machine.machines
+
+    @property
     def is_leased(self) -> bool:
         """Whether all shares are granted."""
         return self._machine.is_leased

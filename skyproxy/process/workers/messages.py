@@ -70,6 +70,10 @@ class CloseBreaker(NamedTuple):
     model: str | None
 
 
+class SpentElsewhere(NamedTuple):
+    """Other machines have spent something of budgets: the file has it."""
+
+
 class Purge(NamedTuple):
     """Forget the answers that are kept."""
 

@@ -159,6 +159,13 @@ class ParentRole(Role):
     def uses(self, provider: Provider) -> Mapping[str, Use]:
         return self.lending.uses(provider)
 
+    @property
+    def spenders(self) -> int:
+        return self._workers
+
+    def spent_elsewhere(self) -> None:
+        self.crew.tell(messages.SpentElsewhere())
+
     def share_clients(self, parts: Parts) -> None:
         self.lending.share_clients(parts)
 

@@ -131,6 +131,10 @@ class Worker:
                 self._close_breaker(message)
             case Found() | Seen() | Known():
                 self._role.telling.take(message)
+            case messages.SpentElsewhere():
+                store = self._parts.gate.budgets.store
+                if store.is_open:
+                    store.with_file(lambda file: file.look()).addErrback(lambda _: None)
             case messages.Purge():
                 self._role.forget_answers()
             case messages.Logins():

@@ -1,0 +1,79 @@
+"""What other machines have spent, in the file of this machine's budgets. All of it blocks.
+
+It stands in tables of its own, which are made where machines keep to budgets together. Each process that has the file
+open counts it with what others have spent.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from skyproxy.access.budgets.rows import RowKey
+
+_TABLES = (
+    """CREATE TABLE IF NOT EXISTS elsewhere (
+        account TEXT NOT NULL, per TEXT NOT NULL, start INTEGER NOT NULL, currency TEXT NOT NULL,
+        spent INTEGER NOT NULL,
+        PRIMARY KEY (account, per, start, currency)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS machine (
+        number INTEGER PRIMARY KEY, name TEXT NOT NULL, why TEXT NOT NULL, parts INTEGER NOT NULL, at REAL NOT NULL
+    )""",
+)
+_STALE_SECONDS, _OLD_SECONDS = 10.0, 60.0
+_PERIODS = {"hour": 2 * 3600, "day": 2 * 86_400, "month": 40 * 86_400}
+_MOST_ROWS = 5000
+
+
+class Totals(NamedTuple):
+    """What this machine has spent or reserved.
+
+    :ivar name: of the file, which no other one has.
+    :ivar sums: in the spans of now, by key, in billionths. Evenings are no span of two machines.
+    :ivar others: what others have, as was noted last.
+    """
+
+    name: str
+    sums: dict[RowKey, int]
+    others: dict[RowKey, int]
+
+
+def totals(database: sqlite3.Connection, now: float) -> Totals:
+    """What the file has of this machine's own."""
+    for table in _TABLES:
+        database.execute(table)
+    database.execute("INSERT OR IGNORE INTO machine VALUES (1, ?, '', 1, 0)", (secrets.token_hex(8),))
+    (name,) = database.execute("SELECT name FROM machine").fetchone()
+    recent = " OR ".join(f"(per = '{per}' AND start > {int(now - seconds)})" for per, seconds in _PERIODS.items())
+    found = database.execute(
+        f"SELECT account, per, start, currency, SUM(spent + held) FROM sums WHERE per = 'all' OR {recent} "
+        f"GROUP BY account, per, start, currency ORDER BY start DESC LIMIT {_MOST_ROWS}"
+    )
+    others = {RowKey(*key): amount for *key, amount in database.execute("SELECT * FROM elsewhere")}
+    return Totals(name, {RowKey(*key): amount for *key, amount in found}, others)
+
+
+def put(database: sqlite3.Connection, sums: Mapping[RowKey, int], why: str, parts: int, now: float) -> None:
+    """Note what others have spent, of these keys; why that is not known, if it is not; and how many processes spend."""
+    for per, seconds in _PERIODS.items():
+        database.execute("DELETE FROM elsewhere WHERE per = ? AND start < ?", (per, now - 2 * seconds))
+    rows: Sequence[tuple[object, ...]] = [(*key, amount) for key, amount in sums.items()]
+    database.executemany("INSERT OR REPLACE INTO elsewhere VALUES (?, ?, ?, ?, ?)", rows)
+    database.execute("UPDATE machine SET why = ?, parts = ?, at = ?", (why, parts, now))
+
+
+def add(database: sqlite3.Connection, sums: dict[RowKey, int], now: float) -> tuple[str, int]:
+    """Add what others have spent to *sums*.
+
+    :return: why that is not known, empty if it is, or if there are no others; and how many processes spend.
+    """
+    if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'machine'").fetchone() is None:
+        return "", 1
+    for *key, amount in database.execute("SELECT * FROM elsewhere"):
+        sums[RowKey(*key)] = sums.get(RowKey(*key), 0) + amount
+    why, parts, at = database.execute("SELECT why, parts, at FROM machine").fetchone() or ("", 1, 0.0)
+    age = now - at
+    return str(why) if 0 <= age < _STALE_SECONDS else "", int(parts) if 0 <= age < _OLD_SECONDS else 1

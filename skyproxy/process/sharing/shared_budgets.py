@@ -1,0 +1,235 @@
+"""Budgets that several machines keep to together: each tells what it has spent, and hears what all have.
+
+Each has a file of its own, whose sums are the truth of what it spent. To tell a sum again changes nothing: Redis adds
+up what has changed since it was told last, by the name of the file. A store that was emptied has another epoch, so that
+each machine tells everything anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from secrets import token_hex
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+
+from skyproxy.access.budgets.budget_file import BudgetFile, Others
+from skyproxy.access.budgets.elsewhere import Totals
+from skyproxy.access.budgets.rows import RowKey
+
+EVERY_SECONDS = 0.5
+"""Between two tellings."""
+
+UNHEARD_SECONDS = 3.0
+"""After which what others have spent counts as unknown."""
+
+_NOTE_SECONDS = 20.0
+"""After which it is noted again how many spend."""
+
+_MOST_TOLD, _MOST_HEARD = 500, 1000
+_KEEP_SECONDS = {"hour": 86_400, "day": 3 * 86_400, "month": 70 * 86_400, "all": 400 * 86_400}
+
+SHARE = """
+local prefix, name, epoch, seen, most = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[6])
+local head, changes = prefix .. 'budgets', prefix .. 'budgets:changes'
+local current = redis.call('HGET', head, 'epoch')
+if not current then
+  current = ARGV[5]
+  redis.call('HSET', head, 'epoch', current)
+end
+if current ~= epoch then
+  return {current, '0', {}}
+end
+for i = 7, #ARGV, 4 do
+  local row, span, total, seconds = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  local own, sums = prefix .. 'budgets:of:' .. name .. ':' .. span, prefix .. 'budgets:sums:' .. span
+  local before = redis.call('HGET', own, row)
+  local more = tonumber(total) - tonumber(before or '0')
+  if more ~= 0 or not before then
+    redis.call('HSET', own, row, total)
+    redis.call('HINCRBY', sums, row, string.format('%.0f', more))
+    redis.call('EXPIRE', own, seconds)
+    redis.call('EXPIRE', sums, seconds)
+    local number = redis.call('HINCRBY', head, 'changes', 1)
+    redis.call('ZADD', changes, number, span .. ' ' .. row)
+  end
+end
+redis.call('EXPIRE', head, 34560000)
+redis.call('EXPIRE', changes, 34560000)
+local found = redis.call('ZRANGEBYSCORE', changes, '(' .. seen, '+inf', 'WITHSCORES', 'LIMIT', 0, most)
+local heard = {}
+for i = 1, #found, 2 do
+  local span, row = string.match(found[i], '^(%S+) (.*)$')
+  seen = found[i + 1]
+  local sum = redis.call('HGET', prefix .. 'budgets:sums:' .. span, row)
+  if sum then
+    heard[#heard + 1] = row
+    heard[#heard + 1] = sum
+    heard[#heard + 1] = redis.call('HGET', prefix .. 'budgets:of:' .. name .. ':' .. span, row) or '0'
+  else
+    redis.call('ZREM', changes, found[i])
+  end
+end
+return {current, seen, heard}
+"""
+"""Arguments: the prefix of keys; the name of the file; the epoch that it knows, and the number of the newest change
+that it has heard; another epoch, for a store that has none; how many changes are told; then of each sum that has
+changed: its row, its span, the sum, and seconds for which it is kept.
+"""
+
+
+class Store(Protocol):
+    """See :class:`~skyproxy.process.sharing.redis_store.RedisStore`."""
+
+    @property
+    def prefix(self) -> str: ...
+
+    def run(
+        self,
+        script: str,
+        keys: list[str],
+        arguments: list[Any],
+        done: Callable[[Any], object],
+        failed: Callable[[str], object],
+    ) -> None: ...
+
+
+class Ledger(Protocol):
+    """See :class:`~skyproxy.access.budgets.store.BudgetStore`."""
+
+    @property
+    def is_open(self) -> bool: ...
+
+    def open(self) -> None: ...
+
+    def with_file(self, act: Callable[[BudgetFile], Others | None]) -> Deferred[None]: ...
+
+
+class SharedBudgets:
+    """Tells and hears, twice a second, while there are budgets.
+
+    :param ledger: has what this machine has spent, and takes what others have.
+    :param are_there: whether there are any budgets.
+    :param parts: how many processes spend, on all machines.
+    :param changed: called when others have spent something.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        store: Store,
+        ledger: Ledger,
+        are_there: Callable[[], bool],
+        parts: Callable[[], int],
+        changed: Callable[[], object],
+    ) -> None:
+        self._reactor = reactor
+        self._store = store
+        self._ledger = ledger
+        self._are_there = are_there
+        self._parts = parts
+        self._changed = changed
+        self._call = LoopingCall(self._tick)
+        self._call.clock = reactor
+        self._busy = False
+        self._epoch, self._seen = "", "0"
+        self._told: dict[RowKey, int] = {}
+        self._others: dict[RowKey, int] | None = None
+        self._heard_at: float | None = None
+        self._anew_until = 0.0
+        # What is noted. An earlier process may have noted that others are not heard.
+        self._noted = (True, 1, 0)
+
+    def start(self) -> None:
+        """Begin."""
+        self._call.start(EVERY_SECONDS)
+
+    def stop(self) -> None:
+        """End."""
+        if self._call.running:
+            self._call.stop()
+
+    def _tick(self) -> None:
+        if not self._ledger.is_open:
+            if self._are_there():
+                self._ledger.open()
+        elif not self._busy:
+            self._busy = True
+            if self._heard_at is None:
+                self._heard_at = self._reactor.seconds()
+            found: list[Totals | None] = []
+
+            def look(file: BudgetFile) -> None:
+                found.append(file.totals())
+
+            self._ledger.with_file(look).addCallbacks(lambda _: self._tell(found[0]), lambda _: self._end())
+
+    def _tell(self, totals: Totals | None) -> None:
+        if totals is None or not self._call.running:
+            self._end()
+            return
+        if self._others is None:
+            self._others = dict(totals.others)
+        if self._anew_until and self._reactor.seconds() >= self._anew_until:
+            # By now all have told what they have spent, which may be less than was known: hear it all once more.
+            self._anew_until, self._seen = 0.0, "0"
+        news = [(key, sum_) for key, sum_ in totals.sums.items() if self._told.get(key) != sum_][:_MOST_TOLD]
+        arguments: list[Any] = [
+            self._store.prefix, totals.name, self._epoch, self._seen, token_hex(4), _MOST_HEARD,
+        ]  # fmt: skip
+        for key, sum_ in news:
+            span = f"{key.per}:{key.start}"
+            arguments += [_row_of(key), span, sum_, _KEEP_SECONDS[key.per]]
+        self._store.run(SHARE, [], arguments, lambda reply: self._heard(reply, news), self._failed)
+
+    def _heard(self, reply: Any, news: list[tuple[RowKey, int]]) -> None:
+        now = self._reactor.seconds()
+        epoch, seen, heard = reply[0].decode(), reply[1].decode(), reply[2]
+        if epoch != self._epoch:
+            # It was emptied, or is new: all is told again, and others may not have done so yet.
+            self._epoch, self._seen = epoch, "0"
+            self._told.clear()
+            self._anew_until = now + UNHEARD_SECONDS
+            self._end()
+            return
+        self._seen = seen
+        self._told.update(news)
+        self._heard_at = now
+        known, sums = self._others or {}, {}
+        for row, whole, own in zip(heard[::3], heard[1::3], heard[2::3], strict=True):
+            key, others = _key_of(row.decode()), int(whole) - int(own)
+            if now < self._anew_until:
+                others = max(others, known.get(key, 0))
+            if others != known.get(key, 0):
+                sums[key] = others
+        known.update(sums)
+        self._others = known
+        self._put(sums, "", spends=bool(news))
+
+    def _failed(self, why: str) -> None:
+        if self._heard_at is not None and self._reactor.seconds() - self._heard_at >= UNHEARD_SECONDS:
+            self._put({}, why or "the store is down")
+        else:
+            self._end()
+
+    def _put(self, sums: dict[RowKey, int], why: str, *, spends: bool = False) -> None:
+        parts = self._parts()
+        noted = bool(why), parts, int(self._reactor.seconds() / _NOTE_SECONDS)
+        if sums or why or spends or noted != self._noted:
+            self._noted = noted
+            put = self._ledger.with_file(lambda file: file.put_elsewhere(sums, why, parts))
+            put.addCallbacks(lambda _: self._changed(), lambda _: None)
+        self._end()
+
+    def _end(self) -> None:
+        self._busy = False
+
+
+def _row_of(key: RowKey) -> str:
+    return f"{key.per} {key.start} {key.currency} {key.account}"
+
+
+def _key_of(row: str) -> RowKey:
+    per, start, currency, account = row.split(" ", 3)
+    return RowKey(account, per, int(start), currency)

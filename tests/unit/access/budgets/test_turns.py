@@ -1,0 +1,71 @@
+"""How much is spent of a budget in one turn."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import CancelledError
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.access.budgets.rows import Row, RowKey
+from skyproxy.access.budgets.turns import PATIENCE_SECONDS, NextTurn, Turns
+
+
+def row() -> Row:
+    """One of which nothing is spent."""
+    return Row(RowKey("process", "all", 0, "USD"), set())
+
+
+class TurnTests(SynchronousTestCase):
+    def test_an_even_part_of_what_is_left(self) -> None:
+        turns, mine = Turns(Clock()), row()
+        turns.begin(2)
+        turns.take(mine, 30, 100)
+        turns.take(mine, 20, 70)
+        self.assertRaises(NextTurn, turns.take, mine, 1, 50)
+        turns.begin(2)
+        turns.take(mine, 20, 50)
+        self.assertRaises(NextTurn, turns.take, mine, 6, 30)
+
+    def test_one_request_in_any_case(self) -> None:
+        turns, mine = Turns(Clock()), row()
+        turns.begin(3)
+        turns.take(mine, 90, 100)
+        self.assertRaises(NextTurn, turns.take, mine, 1, 10)
+
+    def test_who_waits_goes_on_in_the_next_turn(self) -> None:
+        clock = Clock()
+        turns = Turns(clock)
+        turns.begin(2)
+        waiting, gone, late = turns.wait(), turns.wait(), []
+        gone.cancel()
+        self.failureResultOf(gone, CancelledError)
+        self.assertNoResult(waiting)
+        turns.begin(2)
+        self.successResultOf(waiting)
+        # Nobody says that it has begun.
+        turns.wait().addCallback(late.append)
+        clock.advance(PATIENCE_SECONDS)
+        self.assertEqual(late, [None])
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+    @given(st.integers(2, 5), st.integers(1, 1000), st.lists(st.tuples(st.integers(0, 4), st.integers(1, 100))))
+    def test_all_together(self, parts: int, left: int, asked: list[tuple[int, int]]) -> None:
+        """In one turn, of which nobody hears from another: no more than there is, and one request each."""
+        several = [(Turns(Clock()), row()) for _ in range(parts)]
+        for turns, _ in several:
+            turns.begin(parts)
+        taken, first = [0] * parts, [0] * parts
+        for number, amount in asked:
+            who = number % parts
+            turns, mine = several[who]
+            if amount > left - taken[who]:
+                continue
+            try:
+                turns.take(mine, amount, left - taken[who])
+            except NextTurn:
+                continue
+            first[who] = first[who] or amount
+            taken[who] += amount
+        self.assertLessEqual(sum(taken), left + sum(first))

@@ -1,0 +1,188 @@
+"""Machines keep to budgets together, by a store that is emptied, or gone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.access.budgets.budget_file import BudgetFile, Others, Run
+from skyproxy.access.budgets.rows import RowKey
+from skyproxy.process.sharing.shared_budgets import EVERY_SECONDS, UNHEARD_SECONDS, SharedBudgets
+
+ACTS = ("spend", "empty", "anew", "down", "up")
+LYDIA, ALL = RowKey("client:lydia pc", "day", 86_400 * 11, "USD"), RowKey("process", "all", 0, "EUR")
+
+
+class Store:
+    """Does what the script does in Redis."""
+
+    prefix = "p:"
+
+    def __init__(self) -> None:
+        self.is_down = False
+        self.empty()
+
+    def empty(self) -> None:
+        self.epoch = ""
+        self.own: Counter[tuple[str, str]] = Counter()
+        self.changes: dict[str, int] = {}
+        self.number = 0
+
+    def run(self, script: str, keys: list[str], arguments: list[Any], done: Any, failed: Any) -> None:
+        if self.is_down:
+            failed("it is down")
+            return
+        _, name, epoch, seen, another, most, *rest = arguments
+        self.epoch = self.epoch or another
+        if epoch != self.epoch:
+            done([self.epoch.encode(), b"0", []])
+            return
+        for row, _, total, _ in zip(rest[::4], rest[1::4], rest[2::4], rest[3::4], strict=True):
+            if self.own.get((name, row)) != total:
+                self.own[name, row] = total
+                self.number += 1
+                self.changes[row] = self.number
+        found = sorted((at, row) for row, at in self.changes.items() if at > int(seen))[:most]
+        heard: list[bytes] = []
+        for at, row in found:
+            seen = str(at)
+            whole = sum(total for (_, each), total in self.own.items() if each == row)
+            heard += [row.encode(), b"%d" % whole, b"%d" % self.own[name, row]]
+        done([self.epoch.encode(), str(seen).encode(), heard])
+
+
+class Machine:
+    """A file, and what shares it."""
+
+    is_open = True
+
+    def __init__(self, clock: Clock, store: Store, path: Path) -> None:
+        self.clock, self.store = clock, store
+        self.file = BudgetFile(path, Run(path.name, "here", 1), lambda pid: True, lambda: clock.seconds())
+        self.others = self.file.open()
+        self.spent: Counter[RowKey] = Counter()
+        self.begin()
+
+    def begin(self) -> None:
+        self.sharing = SharedBudgets(self.clock, self.store, self, lambda: True, lambda: 3, lambda: None)
+        self.sharing.start()
+
+    def open(self) -> None:
+        """It is."""
+
+    def with_file(self, act: Callable[[BudgetFile], Others | None]) -> Deferred[None]:
+        others = act(self.file)
+        if others is not None:
+            self.others = others
+        return succeed(None)
+
+    def spend(self, amount: int, key: RowKey = LYDIA) -> None:
+        self.spent[key] += amount
+        self.file.write([(*key, self.spent[key], 0)], None)
+
+
+class SharedBudgetTests(SynchronousTestCase):
+    def machines(self, count: int) -> list[Machine]:
+        self.clock, self.store = Clock(), Store()
+        self.clock.advance(86_400 * 11.5)
+        folder = Path(self.mktemp())
+        return [Machine(self.clock, self.store, folder / f"{number}.sqlite") for number in range(count)]
+
+    def run_for(self, seconds: float) -> None:
+        for _ in range(round(seconds / 0.1)):
+            self.clock.advance(0.1)
+
+    def test_each_hears_what_all_have_spent(self) -> None:
+        one, other, third = self.machines(3)
+        one.spend(5)
+        one.spend(7, ALL)
+        other.spend(3)
+        self.run_for(3 * EVERY_SECONDS)
+        self.assertEqual([each.others.sums for each in (one, other, third)],
+                         [{LYDIA: 3}, {LYDIA: 5, ALL: 7}, {LYDIA: 8, ALL: 7}])  # fmt: skip
+        one.spend(1)
+        self.run_for(2 * EVERY_SECONDS)
+        self.assertEqual((one.others.sums[LYDIA], other.others.sums[LYDIA], third.others.sums[LYDIA]), (3, 6, 9))
+
+    def test_a_store_that_is_emptied(self) -> None:
+        one, other = self.machines(2)
+        one.spend(5)
+        other.spend(3)
+        self.run_for(2.0)
+        self.store.empty()
+        for _ in range(20):
+            self.clock.advance(0.1)
+            self.assertEqual((one.others.sums[LYDIA], other.others.sums[LYDIA]), (3, 5))
+        one.spend(2)
+        self.run_for(5.0)
+        self.assertEqual((one.others.sums[LYDIA], other.others.sums[LYDIA]), (3, 7))
+
+    def test_one_that_starts_anew_is_counted_once(self) -> None:
+        one, other = self.machines(2)
+        one.spend(5)
+        other.spend(3)
+        self.run_for(2.0)
+        one.sharing.stop()
+        # The store loses all meanwhile: what the file knows of others holds until they have told it again.
+        self.store.empty()
+        one.begin()
+        self.run_for(5.0)
+        self.assertEqual((one.others.sums[LYDIA], other.others.sums[LYDIA]), (3, 5))
+
+    def test_a_store_that_is_gone(self) -> None:
+        one, other = self.machines(2)
+        self.run_for(2.0)
+        self.store.is_down = True
+        one.spend(5)
+        self.run_for(UNHEARD_SECONDS - 2 * EVERY_SECONDS)
+        self.assertEqual(one.others.unheard, "")
+        self.run_for(3 * EVERY_SECONDS)
+        self.assertEqual((one.others.unheard, other.others.unheard), ("it is down", "it is down"))
+        self.store.is_down = False
+        self.run_for(2 * EVERY_SECONDS)
+        self.assertEqual((one.others.unheard, other.others.unheard, other.others.sums), ("", "", {LYDIA: 5}))
+
+    def test_what_an_earlier_process_noted_is_no_reason_to_refuse(self) -> None:
+        (one,) = self.machines(1)
+        self.store.is_down = True
+        self.run_for(UNHEARD_SECONDS + 1)
+        self.assertEqual(one.others.unheard, "it is down")
+        one.sharing.stop()
+        self.store.is_down = False
+        one.begin()
+        self.run_for(3 * EVERY_SECONDS)
+        self.assertEqual(one.others.unheard, "")
+
+    @settings(max_examples=20, deadline=None)
+    @given(
+        st.lists(
+            st.tuples(st.integers(0, 2), st.sampled_from(["spend", "empty", "anew", "down", "up"]), st.integers(0, 9))
+        )
+    )
+    def test_nothing_is_counted_twice_or_lost(self, acts: list[tuple[int, str, int]]) -> None:
+        machines = self.machines(3)
+        for number, act, amount in acts:
+            match act:
+                case "spend":
+                    machines[number].spend(amount)
+                case "empty":
+                    self.store.empty()
+                case "anew":
+                    machines[number].sharing.stop()
+                    machines[number].begin()
+                case _:
+                    self.store.is_down = act == "down"
+            self.run_for(amount / 10)
+        self.store.is_down = False
+        self.run_for(UNHEARD_SECONDS + 4 * EVERY_SECONDS)
+        spent = [each.spent[LYDIA] for each in machines]
+        for number, each in enumerate(machines):
+            self.assertEqual(each.others.sums.get(LYDIA, 0), sum(spent) - spent[number])
