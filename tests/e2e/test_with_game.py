@@ -154,7 +154,9 @@ def test_commands_reach_one_that_waits(start: Starter, demo: DemoProvider, tmp_p
     process.wait_for("did you mean 'base_url'")
     time.sleep(0.5)
     assert len([line for line in process.output if "did you mean" in line]) == 1
-    assert json.loads(skyproxy(tmp_path, "status", "--json", env=process.env).stdout)["waiting_for"]
+    # At each look it tries to serve, and for that moment no command finds it.
+    told = eventually(lambda: skyproxy(tmp_path, "status", "--json", env=process.env).stdout, "a command finds it")
+    assert json.loads(told)["waiting_for"]
     path.write_text(text)
     process.wait_for(r"serves at http")
     told = json.loads(skyproxy(tmp_path, "status", "--json", env=process.env).stdout)
