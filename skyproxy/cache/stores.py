@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 
 from skyproxy.cache.memory import MemoryStore
-from skyproxy.cache.remote import RemoteStore
 from skyproxy.cache.sqlite import SqliteStore
 from skyproxy.cache.store import Store
 from skyproxy.cache.wall_clock import TimeOfDay
 from skyproxy.config import CacheSettings
 from skyproxy.config.shared import StoreAddress
+
+if TYPE_CHECKING:
+    from skyproxy.cache.remote import RemoteStore
 
 _log = Logger()
 

@@ -66,6 +66,13 @@ class RequestContext:
         """That it belongs to; None: requests are not traced."""
         return self.request.trace
 
+    @property
+    def end_awaited(self) -> Deferred[None]:
+        """Fires when it is over, or, if its client has left, when the answer is that others wait for."""
+        awaited = self.done if self.outlived_by is None else self.outlived_by
+        assert awaited is not None
+        return awaited
+
     def end(self, error: SkyproxyError) -> None:
         """Give the request up: its client gets *error*, as an answer or as the cut of a stream."""
         self.ended_by = error

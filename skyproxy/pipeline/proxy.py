@@ -88,7 +88,7 @@ class Proxy:
         self._completed = completed
         self._arrived = arrived
         self._gate = gate
-        self._outlived = 0
+        self._outlived: set[RequestContext] = set()
         self._refusals = Refusals(clock.seconds)
         self._contexts: set[RequestContext] = set()
         self._draining = self._leaving = False
@@ -114,7 +114,7 @@ class Proxy:
     @property
     def unfinished(self) -> int:
         """How many have come and are not counted as over: those too whose client has left, but whose answer goes on."""
-        return len(self._contexts) + self._outlived
+        return len(self._contexts) + len(self._outlived)
 
     @property
     def leaving(self) -> bool:
@@ -151,13 +151,13 @@ class Proxy:
             context.place.leave()
         if context.outlived_by is not None:
             # What the answer takes is known, and counted, when it is over.
-            self._outlived += 1
-            context.outlived_by.addCallback(lambda _: self._outlived_by_none(context))
+            self._outlived.add(context)
+            context.outlived_by.addBoth(self._outlived_by_none, context)
         else:
             self._completed(context)
 
-    def _outlived_by_none(self, context: RequestContext) -> None:
-        self._outlived -= 1
+    def _outlived_by_none(self, _: object, context: RequestContext) -> None:
+        self._outlived.discard(context)
         self._completed(context)
 
     async def _obtain(self, context: RequestContext) -> RelayableAnswer:
@@ -214,13 +214,14 @@ class Proxy:
         self._leaving = True
 
     def drain(self) -> Deferred[None]:
-        """Refuse what comes from now on.
-
-        :return: fires when all that was under way is over.
-        """
+        """Refuse what comes from now on. Fires when all that was under way is over."""
         self._draining = self._leaving = True
-        waiting = [context.done for context in self._contexts if context.done is not None]
-        return DeferredList(waiting).addCallback(lambda _: None)
+        return Deferred.fromCoroutine(self._all_over())
+
+    async def _all_over(self) -> None:
+        # An answer whose client has left may go on for those of other workers.
+        while under_way := self._contexts or self._outlived:
+            await DeferredList([each.end_awaited for each in under_way])
 
     def end_all(self, error: SkyproxyError) -> None:
         """Give up all that is under way: each client gets *error*."""

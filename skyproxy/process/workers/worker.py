@@ -66,6 +66,7 @@ def children(
         Resource("caches", parts.stores.start, lambda: parts.stores.close(FLUSH_SECONDS)),
         Child("providers", stop=providers.close),
         Child("last bytes", stop=drain.flush),
+        Child("flights", stop=lambda: role.flights.drain(FLUSH_SECONDS)),
         Child("requests under way", stop=drain.finish),
         Child("idle connections", stop=drain.rest),
         Resource("endpoints", parts.endpoints.listen, parts.endpoints.close),

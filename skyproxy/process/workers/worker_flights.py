@@ -78,6 +78,7 @@ class WorkerFlights:
         self._seeking: dict[int, Deferred[Incoming | None]] = {}
         self._outgoing: dict[int, Outgoing] = {}
         self._incoming: dict[int, Incoming] = {}
+        self._drained: Deferred[None] | None = None
 
     def __len__(self) -> int:
         """What is under way."""
@@ -107,6 +108,20 @@ class WorkerFlights:
                 self._reactor.callLater(CLOSED_SECONDS, self._tell_closed)
             self._closed.append(number)
 
+    def drain(self, patience: float) -> Deferred[None]:
+        """Wait until the other workers have what they are to get.
+
+        :return: fires when they have, or after *patience* seconds.
+        """
+        self._drained = Deferred()
+        self._drained.addTimeout(patience, self._reactor).addErrback(lambda _: None)
+        self._look_for_end()
+        return self._drained
+
+    def _look_for_end(self) -> None:
+        if not self._outgoing and self._drained is not None and not self._drained.called:
+            self._drained.callback(None)
+
     def heard(self, message: FromParent) -> None:
         """Do what the parent says."""
         match message:
@@ -122,6 +137,7 @@ class WorkerFlights:
             case Left():
                 if (outgoing := self._outgoing.pop(message.stream, None)) is not None:
                     outgoing.leave()
+                    self._look_for_end()
             case _:
                 self._comes(message)
 
@@ -174,6 +190,7 @@ class WorkerFlights:
 
     def _sent(self, stream: int) -> None:
         self._outgoing.pop(stream, None)
+        self._look_for_end()
 
     def _give_up(self, number: int) -> None:
         self._seeking.pop(number, None)

@@ -217,6 +217,39 @@ class FlightsTests(test_proxy.Case):
         self.assertEqual((second.did, self.upstream.cancelled), (["start", "finish"], 0))
         self.assertOver()
 
+    def test_a_worker_that_stops_finishes_what_others_wait_for(self) -> None:
+        _, first = self.ask(0, stream=True)
+        second, _ = self.ask(1, stream=True)
+        self.turn()
+        first.cancel()
+        stopping = self.workers[0]
+        drained = stopping.proxy.drain()
+        response = self.upstream.answer(200, EVENTS).send(word("Halt"))
+        self.assertNoResult(drained)
+        response.send(*END).end()
+        self.successResultOf(drained)
+        self.successResultOf(stopping.flights.drain(1.0))
+        self.turn()
+        self.assertEqual(second.did, ["start", "finish"])
+        self.assertOver()
+
+    def test_a_worker_that_stops_waits_for_slow_ones_for_a_while(self) -> None:
+        for leaves in (False, True):
+            self.start()
+            self.ask(0)
+            _, done = self.ask(1)
+            self.turn()
+            text = json.dumps({"choices": [{"message": {"content": "x" * 2 * WINDOW_BYTES}}]}).encode()
+            self.upstream.answer().send(text).end()
+            drained = self.workers[0].flights.drain(1.0)
+            self.assertNoResult(drained)
+            if leaves:
+                done.cancel()
+                self.turn()
+            else:
+                self.clock.advance(1.0)
+            self.successResultOf(drained)
+
     def test_the_provider_is_told_to_stop_when_the_last_has_left_anywhere(self) -> None:
         dones = [self.ask(number, stream=True)[1] for number in (0, 1, 2)]
         self.turn()
