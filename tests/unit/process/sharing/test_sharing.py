@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from types import SimpleNamespace
 from typing import Any
 from unittest import SkipTest
 
@@ -42,6 +43,10 @@ class SharedLimitsTests(SynchronousTestCase):
         role = Role()
         shared = self.made(role)
         self.assertEqual((shared.built, shared.leased(), shared.stop()), (role.built, None, None))
+        self.assertEqual((shared.provider, dict(shared.notices())), (role.provider, {}))
+        nobody: Any = object()
+        shared.tell(nobody, nobody)
+        shared.tell_no_more()
 
     def test_a_worker_leaves_it_to_its_parent(self) -> None:
         role = Role()
@@ -50,6 +55,16 @@ class SharedLimitsTests(SynchronousTestCase):
 
     def test_with_a_store_it_is_leased_when_others_say_so(self) -> None:
         self.assertIs(self.made(Role(), shared="redis://127.0.0.1:1").leased(), True)  # there is nothing to be leased
+
+    def test_with_a_store_what_guards_find_out_is_told(self) -> None:
+        role = Role()
+        shared = self.made(role, shared="redis://127.0.0.1:1")
+        self.assertNotEqual(shared.provider, role.provider)
+        self.assertEqual(shared.notices(), {"told": 0, "heard": 0, "ignored": 0})
+        operations, access = SimpleNamespace(told=None), SimpleNamespace(revoked=None)
+        shared.tell(operations, access)  # type: ignore[arg-type]
+        self.assertTrue(operations.told and access.revoked)
+        shared.tell_no_more()
 
     def test_what_is_one_provider_for_all(self) -> None:
         def name(*named: str) -> str:
