@@ -61,6 +61,7 @@ def everything(demo: DemoProvider, redis: Redis, folder: Path) -> dict[str, Any]
         }
         # As shipped.
         del provider["breaker"], provider["adaptive"]
+    made["model_slots"]["kept"]["cache"]["store"] = "redis"
     made["access"] = {"required": False, "store": str(folder / "access.sqlite")}
     made["clients"] = {
         f"client-{number}": {
