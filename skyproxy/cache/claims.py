@@ -22,8 +22,17 @@ LEASE_SECONDS = 3.0
 LOOK_SECONDS = 0.05
 """Seconds between two looks for an answer that another machine asks for."""
 
-FOLLOW_SECONDS = 10.0
-"""Seconds since another machine began to ask, after which its answer is no longer waited for."""
+FOLLOW_SECONDS = 3.0
+LEAST_SECONDS, MOST_SECONDS = 1.0, 10.0
+"""Seconds since another machine began to ask, after which its answer is no longer waited for, where nothing is known of
+how long such answers take. Where that is known it is twice as long, and not less nor more than these.
+"""
+
+_MOST_KNOWN = 256
+"""Of which answers it is known how long they take."""
+
+_WEIGHT = 0.2
+"""Of the last one among all."""
 
 _CLAIM_SECONDS = 0.1
 
@@ -79,13 +88,16 @@ class Claims:
         self._opened = opened
         self._usable = usable
         self._most = most
+        self._usual: dict[str, float] = {}
 
-    async def claim(self, key: bytes) -> StoredAnswer | Claim:
+    async def claim(self, key: bytes, model: str) -> StoredAnswer | Claim:
         """Wait for the answer under *key*, as long as another machine asks for it and that is worth the while.
 
+        :param model: the answers of which take about the same time.
         :return: the answer; or a claim, which is to be released: it is for this machine to ask.
         """
-        claim = Claim(self._database, self._reactor, key)
+        claim = Claim(self._database, self._reactor, key, lambda seconds: self._note(model, seconds))
+        patience = _ms(self.patience(model))
         first: Held | None = None
         try:
             while self._usable():
@@ -104,13 +116,25 @@ class Claims:
                     break
                 first = first or result
                 # What was given up without an answer is asked for by all who waited, as with a failure here.
-                if not result.token or result.token != first.token or result.age_ms > _ms(FOLLOW_SECONDS):
+                if not result.token or result.token != first.token or result.age_ms > patience:
                     break
                 await deferLater(self._reactor, LOOK_SECONDS)
         except BaseException:
             claim.release()
             raise
         return claim
+
+    def patience(self, model: str) -> float:
+        """Seconds that another machine may take for an answer of *model*."""
+        usual = self._usual.get(model)
+        return FOLLOW_SECONDS if usual is None else min(MOST_SECONDS, max(LEAST_SECONDS, 2 * usual))
+
+    def _note(self, model: str, seconds: float) -> None:
+        """An answer of *model* has taken so long."""
+        usual = self._usual.pop(model, seconds)
+        self._usual[model] = usual + _WEIGHT * (seconds - usual)
+        if len(self._usual) > _MOST_KNOWN:
+            del self._usual[next(iter(self._usual))]
 
     def _in_time(self, asked: Deferred[_Result], otherwise: _Result) -> Deferred[_Result]:
         found: Deferred[_Result] = Deferred()
@@ -131,7 +155,9 @@ class Claim:
     :ivar may_be_held: whether the database may know of it.
     """
 
-    def __init__(self, database: Database, reactor: Any, key: bytes) -> None:
+    def __init__(self, database: Database, reactor: Any, key: bytes, took: Callable[[float], None]) -> None:
+        self._took = took
+        self._began = 0.0
         self._database = database
         self._reactor = reactor
         self._key = key
@@ -141,7 +167,13 @@ class Claim:
 
     def hold(self) -> None:
         """Renew it from now on."""
-        self._renewing = self._reactor.callLater(LEASE_SECONDS / 3, self._renew)
+        self._began = self._reactor.seconds()
+        self._renew_later()
+
+    def answered(self) -> None:
+        """The answer is there."""
+        if self._renewing is not None:
+            self._took(self._reactor.seconds() - self._began)
 
     def release(self) -> None:
         """Give it up, if it is held, or may be."""
@@ -150,8 +182,11 @@ class Claim:
         if self.may_be_held:
             self._database.release(self._key, self.token).addErrback(lambda _: None)
 
+    def _renew_later(self) -> None:
+        self._renewing = self._reactor.callLater(LEASE_SECONDS / 3, self._renew)
+
     def _renew(self) -> None:
-        self.hold()
+        self._renew_later()
         asked = self._database.renew(self._key, self.token, _ms(LEASE_SECONDS))
         # Where it cannot be renewed it ends by itself, or is lost already.
         asked.addErrback(lambda _: None)

@@ -239,6 +239,8 @@ class Coalescing:
                 flight.failed(_NotShared(answer))
                 return
             await answer.send_to(flight)
+            if claim is not None:
+                claim.answered()
             # The key is that of the first candidate. What another says is for the requests that wait now.
             recorded = flight.recorded(answer.state) if answer.candidate is sharing.candidate else None
             rule = sharing.rule if self._purges == purges else None
@@ -261,7 +263,8 @@ class Coalescing:
         """Have it known to other machines that this one asks, or bring the answer that one of them has got."""
         if store.claims is None:
             return None
-        claimed = await store.claims.claim(sharing.key)
+        candidate = sharing.candidate
+        claimed = await store.claims.claim(sharing.key, f"{candidate.provider.name}:{candidate.model}")
         if not isinstance(claimed, StoredAnswer):
             return claimed
         self._count(sharing, "hit")

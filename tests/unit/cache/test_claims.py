@@ -23,7 +23,7 @@ class ClaimsTests(SynchronousTestCase):
             self.database.usable()
 
     def claim(self, number: int) -> Deferred[StoredAnswer | Claim]:
-        return Deferred.fromCoroutine(self.stores[number].claims.claim(KEY))
+        return Deferred.fromCoroutine(self.stores[number].claims.claim(KEY, "guard:large"))
 
     def held(self, number: int = 0) -> Claim:
         claim = self.successResultOf(self.claim(number))
@@ -81,6 +81,37 @@ class ClaimsTests(SynchronousTestCase):
         # It was not this one's to give up.
         self.assertNotIn("release", self.database.asked)
         self.held(2)
+
+    def test_how_long_one_is_waited_for_is_twice_as_long_as_its_answers_take(self) -> None:
+        claims = self.stores[0].claims
+        for seconds, patience in ((2.0, 4.0), (2.0, 4.0), (60.0, 10.0), (0.0, 10.0)):
+            claim = self.held()
+            self.clock.advance(seconds)
+            claim.answered()
+            claim.release()
+            self.assertEqual((claims.patience("guard:large"), claims.patience("other")), (patience, FOLLOW_SECONDS))
+        for _ in range(30):
+            claim = self.held()
+            claim.answered()
+            claim.release()
+        self.assertEqual(claims.patience("guard:large"), 1.0)
+        # What did not ask, or was not answered, says nothing.
+        self.database.error = "gone"
+        claim = self.held()
+        self.clock.advance(9.0)
+        claim.answered()
+        self.assertEqual(claims.patience("guard:large"), 1.0)
+
+    def test_of_how_many_it_is_known_is_bounded(self) -> None:
+        claims = self.stores[0].claims
+        for number in range(300):
+            claim = self.successResultOf(Deferred.fromCoroutine(claims.claim(b"%32d" % number, f"guard:{number}")))
+            assert isinstance(claim, Claim)
+            self.clock.advance(0.5)
+            claim.answered()
+            claim.release()
+        known = [number for number in range(300) if claims.patience(f"guard:{number}") != FOLLOW_SECONDS]
+        self.assertEqual(known, list(range(44, 300)))
 
     def test_a_lease_that_ends(self) -> None:
         self.held()
