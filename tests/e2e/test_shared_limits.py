@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import socket
+import sys
 import threading
 import time
 import urllib.request
@@ -24,6 +25,7 @@ from tests.e2e.findings import Findings
 from tests.e2e.processes import PATIENCE, DemoProvider, Proxy, eventually
 from tests.e2e.raw import ask, call, chat, open_request, read_until, send_request
 from tests.e2e.redis_server import Redis, Sentinel, free_port
+from tests.e2e.upgrades import Upgraded, upgraded_under_load
 
 if shutil.which("redis-server") is None:
     pytest.skip("there is no Redis: apt-get install redis-server", allow_module_level=True)
@@ -373,3 +375,15 @@ def test_sentinels_tell_where_it_is(start: Starter, demo: DemoProvider) -> None:
     eventually(lambda: second.calls().keys() & {"eval", "evalsha"}, "it goes on with the other one")
     eventually(lambda: shares(proxy) == [LIMIT], "it has all of it")
     assert ask(proxy, STREAM).status == 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_an_upgrade_keeps_to_the_limit(start: Starter, demo: DemoProvider, redis: Redis, findings: Findings) -> None:
+    # The old process and the new one are two members for a while.
+    settings = {"shared": f"{redis.url}/1", "drain_timeout": "60s"}
+    proxy: Upgraded = start(Upgraded, config_for(demo, settings, max_concurrent=4, max_pending=200))
+    eventually(lambda: shares(proxy) == [4], "it has all of it")
+    upgraded_under_load(proxy, 2, 400, findings)
+    assert demo.stats()["peak_active"] <= 4
+    eventually(lambda: shares(proxy) == [4], "the new one has all of it")
+    assert proxy.stop() == 0

@@ -27,31 +27,11 @@ from tests.e2e.processes import PATIENCE, PROXY_TWISTD, DemoProvider, environmen
 from tests.e2e.raw import ask, call, chat, open_request, read_all, read_until, send_request
 from tests.e2e.sizes import size
 from tests.e2e.test_activation import AS_SYSTEMD
-from tests.e2e.upgrades import Load, Upgraded, is_there
+from tests.e2e.upgrades import Upgraded, is_there, upgraded_under_load
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sockets are passed on POSIX, and /proc is Linux's")
 
 DRAIN = {"drain_timeout": "60s"}
-
-
-def upgraded_under_load(proxy: Upgraded, upgrades: int, requests: int, findings: Findings) -> None:
-    load = Load(proxy.address)
-    pids = [proxy.pid]
-    try:
-        for number in range(upgrades):
-            load.until(lambda: load.answered >= requests * number // upgrades, "requests are answered", 20 * PATIENCE)  # noqa: B023
-            told = proxy.upgrade()
-            assert told["good"], told
-            pids.append(told["pid"])
-            load.until(lambda: not is_there(pids[-2]) or pids[-2] == proxy.child.pid, "the old one has ended")
-        load.until(lambda: load.answered >= requests, "all requests are answered", 20 * PATIENCE)
-    finally:
-        load.end()
-    assert set(load.seen) == {"whole"}, load.seen
-    assert len(set(pids)) == upgrades + 1 and proxy.pid == pids[-1]
-    # They keep their connections: nearly all requests came on one that had served others.
-    assert load.connections < load.answered / 2
-    findings.figure(f"{upgrades} upgrades, {load.answered} requests on {load.connections} connections, none lost")
 
 
 def test_no_request_is_lost(start: Starter, demo: DemoProvider, findings: Findings) -> None:

@@ -16,6 +16,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 from skyproxy.command.running import NotRunning, Running
+from tests.e2e.findings import Findings
 from tests.e2e.processes import PATIENCE, ROOT, Proxy, eventually
 from tests.e2e.raw import chat
 
@@ -142,6 +143,27 @@ class Load:
         """Wait for what is wanted, unless something was lost."""
         eventually(lambda: wanted() or set(self.seen) - {"whole"}, what, patience)
         assert set(self.seen) <= {"whole"}, self.seen
+
+
+def upgraded_under_load(proxy: Upgraded, upgrades: int, requests: int, findings: Findings) -> None:
+    """Have *proxy* upgraded again and again while *requests* are answered, none of which is lost."""
+    load = Load(proxy.address)
+    pids = [proxy.pid]
+    try:
+        for number in range(upgrades):
+            load.until(lambda: load.answered >= requests * number // upgrades, "requests are answered", 20 * PATIENCE)  # noqa: B023
+            told = proxy.upgrade()
+            assert told["good"], told
+            pids.append(told["pid"])
+            load.until(lambda: not is_there(pids[-2]) or pids[-2] == proxy.child.pid, "the old one has ended")
+        load.until(lambda: load.answered >= requests, "all requests are answered", 20 * PATIENCE)
+    finally:
+        load.end()
+    assert set(load.seen) == {"whole"}, load.seen
+    assert len(set(pids)) == upgrades + 1 and proxy.pid == pids[-1]
+    # They keep their connections: nearly all requests came on one that had served others.
+    assert load.connections < load.answered / 2
+    findings.figure(f"{upgrades} upgrades, {load.answered} requests on {load.connections} connections, none lost")
 
 
 def _asked(connection: HTTPConnection, body: str, streaming: bool) -> str:
