@@ -97,7 +97,7 @@ class SharedLimits:
                 sharing.store,
                 budgets.store,
                 lambda: any(True for _ in budgets.accounts()),
-                lambda: sharing.machines * role.spenders,
+                lambda: max(1, sharing.machines) * role.spenders,
                 role.spent_elsewhere,
             )
 

@@ -15,6 +15,8 @@ _SOON = 0.005
 """Seconds for which a report waits for others."""
 _GAP = 0.02
 """Seconds between two sendings, at least."""
+_REST = 5.0
+"""Times as long as it took to divide, until it is done again: many limits of many machines leave time for requests."""
 
 
 class Leading:
@@ -33,6 +35,7 @@ class Leading:
         self._lost = lost
         self._waiting: dict[str, dict[str, Grant]] = {}
         self._sent_at = -_GAP
+        self._rests_until = 0.0
         self._call: Any = None
         self._over = False
         self.until = clock.seconds()
@@ -45,7 +48,8 @@ class Leading:
             return
         self._leader.hear(report, now)
         if self._call is None:
-            self._call = self._clock.callLater(max(_SOON, self._sent_at + _GAP - now), self._answer)
+            at = max(now + _SOON, self._sent_at + _GAP, self._rests_until)
+            self._call = self._clock.callLater(at - now, self._answer)
 
     def beat(self) -> None:
         """Divide everything anew, and renew all leases."""
@@ -69,7 +73,10 @@ class Leading:
 
     def _decide(self, *, every: bool) -> bool:
         """Whether there is a share to be told at once."""
-        found, news = self._leader.grants(self._clock.seconds(), every=every)
+        began = self._clock.seconds()
+        found, news = self._leader.grants(began, every=every)
+        now = self._clock.seconds()
+        self._rests_until = now + _REST * (now - began)
         for machine, grants in found.items():
             self._waiting.setdefault(machine, {}).update(grants)
         return news

@@ -67,7 +67,7 @@ class Machine:
     :param down: what it does when its lease is over and nobody renews it.
     :param trouble: called with what is wrong when there has been no lease for a while, and with None when it is over.
     :param margin: see :class:`~skyproxy.shares.holder.Holder`.
-    :ivar machines: how many there are, as far as is known.
+    :ivar machines: how many there are, as far as is known; 0: nobody has said yet.
     :ivar beyond: knows limits of which this machine need not tell.
     """
 
@@ -87,13 +87,13 @@ class Machine:
 
         def holder(use: Use) -> Holder:
             does = down if use.sort == Sort.PLAIN else "divide"
-            return Holder(name, use.whole, does, self.machines, margin, _PAUSE)
+            return Holder(name, use.whole, does, max(1, self.machines), margin, _PAUSE)
 
         self._holder = holder
         self._trouble = Trouble(trouble)
         self._terms = terms or Terms()
         self._limits: dict[str, _Limit] = {}
-        self.machines = 1
+        self.machines = 0
         self.beyond: Beyond | None = None
         self._follows = ""
         self._early: MachineGrants | None = None
@@ -280,6 +280,9 @@ class Machine:
         for limit in self._limits.values():
             if limit.has_parts:
                 limit.holder.least = least
+            if not self.machines and now - limit.since >= (self._terms.lease + _WITHOUT if self._follows else _WITHOUT):
+                # Whoever leads has not said it, or cannot be asked.
+                self.machines = 1
             if now - limit.since >= _WITHOUT:
                 limit.holder.begin_without(now)
             share = limit.holder.share(now)

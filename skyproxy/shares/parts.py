@@ -62,10 +62,14 @@ class Parts:
 
     def may_ask(self, name: str) -> bool:
         """Whether more than there is can come of the limit *name*."""
+        if not self._machine.machines:
+            return True
         return self._machine.is_leased and (name in self._told or len(self._told) < MOST)
 
     def _part(self, use: Use) -> int:
-        return even_part(use.whole, *self._terms_now())
+        machines, least = self._terms_now()
+        # One that has just started has none until it hears how many there are.
+        return even_part(use.whole, machines, least) if machines else 0
 
     def _terms_now(self) -> tuple[int, int]:
         # Where nobody divides, nobody is refused because there are more machines than units.
@@ -73,6 +77,8 @@ class Parts:
 
     def _look(self, name: str) -> None:
         use = self._uses.get(name)
+        if not self._machine.machines:
+            return
         if use is not None and name not in self._told and len(self._told) < MOST and self._lacks(use):
             self._told[name] = self._seconds()
             self._machine.hold(name, use)

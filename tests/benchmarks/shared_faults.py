@@ -2,6 +2,7 @@
 
 ``python -m tests.benchmarks.shared_faults`` prints a table: at most how many requests the provider had at a time, how
 many were refused, and how long the longest took, of requests that take half a second.
+With ``--client 10`` all are those of one client that may have 10 at once.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from skyproxy.access.keys import hash_of, new_key
 from tests.e2e.conftest import config_for, starter
 from tests.e2e.processes import DemoProvider, Proxy
 from tests.e2e.raw import ask, chat
@@ -31,10 +33,12 @@ class Trial:
     """Everything that takes part.
 
     :param workers: of each skyproxy.
+    :param concurrent: requests at once of the one client; 0: they are nobody's.
     """
 
-    def __init__(self, start: Any, workers: int) -> None:
-        self.start, self.workers = start, workers
+    def __init__(self, start: Any, workers: int, concurrent: int) -> None:
+        self.start, self.workers, self.concurrent = start, workers, concurrent
+        self.key = new_key()
         self.demo: DemoProvider = start(DemoProvider)
         self.port = free_port()
         self.redis: Redis = start(Redis, self.port)
@@ -47,6 +51,8 @@ class Trial:
         config = config_for(
             self.demo, {"shared": f"redis://127.0.0.1:{self.port}", "workers": self.workers}, max_pending=200
         )
+        if self.concurrent:
+            config["clients"] = {"one": {"key_hash": hash_of(self.key), "concurrent": self.concurrent}}
         proxy: Proxy = self.start(Proxy, config)
         return proxy
 
@@ -65,7 +71,7 @@ class Trial:
                 continue
             began = time.monotonic()
             try:
-                answer = ask(proxy, BODY)
+                answer = ask(proxy, BODY, {"Authorization": f"Bearer {self.key}"} if self.concurrent else None)
                 status = answer.status if answer.status != 200 or b"[DONE]" in answer.body else 0
             except (OSError, HTTPException):
                 status = 0
@@ -134,11 +140,12 @@ def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.shared_faults", description=__doc__)
     parser.add_argument("--workers", type=int, default=1, help="of each skyproxy")
+    parser.add_argument("--client", type=int, default=0, help="requests at once of the one client that asks")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         starting = starter(Path(folder))
         try:
-            trial = Trial(next(starting), given.workers)
+            trial = Trial(next(starting), given.workers, given.client)
             clients = [threading.Thread(target=trial.load, args=(number,), daemon=True) for number in range(45)]
             for each in clients:
                 each.start()
