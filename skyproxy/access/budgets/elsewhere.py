@@ -26,6 +26,12 @@ _TABLES = (
 _STALE_SECONDS, _OLD_SECONDS = 10.0, 60.0
 _PERIODS = {"hour": 2 * 3600, "day": 2 * 86_400, "month": 40 * 86_400}
 _MOST_ROWS = 5000
+_SUMS = """
+SELECT account, per, start, currency, SUM(spent + held) FROM sums
+WHERE per = 'all' OR (per = 'hour' AND start > :hour) OR (per = 'day' AND start > :day)
+    OR (per = 'month' AND start > :month)
+GROUP BY account, per, start, currency ORDER BY start DESC LIMIT :most
+"""
 
 
 class Totals(NamedTuple):
@@ -47,11 +53,8 @@ def totals(database: sqlite3.Connection, now: float) -> Totals:
         database.execute(table)
     database.execute("INSERT OR IGNORE INTO machine VALUES (1, ?, '', 1, 0)", (secrets.token_hex(8),))
     (name,) = database.execute("SELECT name FROM machine").fetchone()
-    recent = " OR ".join(f"(per = '{per}' AND start > {int(now - seconds)})" for per, seconds in _PERIODS.items())
-    found = database.execute(
-        f"SELECT account, per, start, currency, SUM(spent + held) FROM sums WHERE per = 'all' OR {recent} "
-        f"GROUP BY account, per, start, currency ORDER BY start DESC LIMIT {_MOST_ROWS}"
-    )
+    since = {per: int(now - seconds) for per, seconds in _PERIODS.items()}
+    found = database.execute(_SUMS, {**since, "most": _MOST_ROWS})
     others = {RowKey(*key): amount for *key, amount in database.execute("SELECT * FROM elsewhere")}
     return Totals(name, {RowKey(*key): amount for *key, amount in found}, others)
 
