@@ -214,8 +214,8 @@ class AccessSettings(Checked):
     :ivar trust_forwarded_from: the addresses and networks of reverse proxies in front of skyproxy, and ``unix`` for
         those that ask by a UNIX socket. Without it, requests
         over loopback that another proxy forwarded are refused.
-    :ivar fail: what happens to requests of clients with a budget when spending cannot be written down: ``closed``: they
-        are refused.
+    :ivar fail: what happens to requests of clients with a budget when spending cannot be written down, or when it is
+        not known what other machines spend (``proxy: {shared}``): ``closed``: they are refused.
     :ivar jwt: the tokens of an identity provider that are taken besides. It takes the extra ``skyproxy[jwt]``.
     """
 
