@@ -21,6 +21,7 @@ class Holder:
     :param pause: seconds after the end of its lease for which it has no more than it had: so long others may have more
         than their even part.
     :param least: units that it has at least without a lease where it divides.
+    :param share: units that it has before the first grant.
     :ivar least: as above.
     :ivar asked: units that were wanted when that was told last.
     :ivar due: the share that it is to have soon.
@@ -36,6 +37,7 @@ class Holder:
         margin: float = 0.0,
         pause: float = 0.0,
         least: int = 1,
+        share: int = 0,
     ) -> None:
         self._member = member
         self.limit = limit
@@ -46,7 +48,7 @@ class Holder:
         self.least = least
         self.due = 0
         self.scarce = False
-        self._share = 0
+        self._share = share
         self._number = 0
         self._until: float | None = None
         self._held = 0
@@ -57,7 +59,7 @@ class Holder:
     def share(self, now: float) -> int:
         """Units that may be in use at *now*."""
         if self._until is None:
-            return 0
+            return self._share
         if now < self._until:
             return self._share
         # Who divides refuses nobody, even if there are more members than units.

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from skyproxy.process.workers import messages
+from skyproxy.process.workers.marks import MARK
 from skyproxy.process.workers.messages import Key
 from skyproxy.process.workers.permits import BACKGROUND, PERMITS
 from skyproxy.shares.allotter import Allotter
@@ -43,7 +44,7 @@ class Allotting:
         self,
         clock: Any,
         limits: Limits,
-        tell: Callable[[int, messages.Granted], None],
+        tell: Callable[[int, Any], None],
         hope: Callable[[Key], int] = lambda key: 0,
     ) -> None:
         self._clock = clock
@@ -76,6 +77,8 @@ class Allotting:
                 self._wholes[key] = told
             limit = self._limits(key, self._wholes[key])
             if limit is None:
+                if allotter is None:
+                    del self._wholes[key]
                 continue
             self._told[key, worker] = told
             if allotter is None:
@@ -86,7 +89,7 @@ class Allotting:
                     turn=TURN_SECONDS,
                     least=0,
                     tells_scarcity=True,
-                    asks=key[0] not in (PERMITS, BACKGROUND),
+                    asks=key[0] not in (PERMITS, BACKGROUND, MARK),
                 )
                 allotter.hope = partial(self._hope, key)
             allotter.limit = limit

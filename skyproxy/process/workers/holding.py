@@ -142,13 +142,30 @@ class Holding:
         held = self._held.get(key)
         return 0 if held is None else held.share
 
-    def hold(self, key: Key, lent: Lent) -> None:
-        """Have *lent* get a share of the limit *key*, in place of what had it before."""
+    def is_leased(self, key: Key) -> bool:
+        """Whether the share of a limit is one that the parent has granted."""
+        held = self._held.get(key)
+        return held is not None and held.holder.is_leased(self._clock.seconds())
+
+    def lower(self, key: Key, keep: int) -> None:
+        """Have no more than *keep* units of a limit: there are no more."""
+        held = self._held.get(key)
+        if held is not None:
+            held.holder.give_back(keep, self._clock.seconds())
+            held.share = min(held.share, keep)
+            self.changed([key])
+
+    def hold(self, key: Key, lent: Lent, share: int = 0) -> None:
+        """Have *lent* get a share of the limit *key*, in place of what had it before.
+
+        :param share: that it has already.
+        """
         held = self._held.get(key)
         if held is None:
             # What others have when the parent is not heard is known when they have all gone back to their parts.
-            holder = Holder(self._name, lent.limit, pause=BEAT_SECONDS * 8, least=0)
-            self._held[key] = _Held(lent, holder)
+            holder = Holder(self._name, lent.limit, pause=BEAT_SECONDS * 8, least=0, share=share)
+            held = self._held[key] = _Held(lent, holder)
+            held.share = share
         else:
             held.lent = lent
             lent.lend(held.share)
@@ -159,8 +176,12 @@ class Holding:
     def drop(self, key: Key) -> None:
         """There is no such limit any more."""
         if self._held.pop(key, None) is not None:
-            self._left.append(key)
             self._scarce.pop(key, None)
+            self.leave(key)
+
+    def leave(self, key: Key) -> None:
+        """Tell the parent that nothing is wanted of a limit, whatever it has heard."""
+        self._left.append(key)
 
     def changed(self, keys: Iterable[Key]) -> None:
         """Something may have happened that the parent is to hear of: see in the next turn of the loop."""

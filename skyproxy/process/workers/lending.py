@@ -9,6 +9,7 @@ from skyproxy.access.limits.lent_limits import KINDS
 from skyproxy.process.workers import messages
 from skyproxy.process.workers.allotting import Allotting
 from skyproxy.process.workers.lent_share import AskingShare, LentShare
+from skyproxy.process.workers.marks import MARK, Marks
 from skyproxy.process.workers.messages import Key
 from skyproxy.process.workers.permits import BACKGROUND, PERMITS, PLACES, limit_of
 from skyproxy.shares.parts import PREFIX, Parts
@@ -27,7 +28,7 @@ class Lending:
     def __init__(
         self,
         reactor: Any,
-        tell: Callable[[int, messages.Granted], None],
+        tell: Callable[[int, Any], None],
         shows: Callable[[Provider, int | None], object] = lambda provider, share: None,
     ) -> None:
         self._reactor = reactor
@@ -36,10 +37,17 @@ class Lending:
         self.providers: Callable[[], Mapping[str, Provider]] = dict
         self._shares: dict[Key, LentShare] = {}
         self._parts: Parts | None = None
+        self._marks = Marks(reactor.seconds, tell)
+        self._marked: Mapping[str, Provider] = {}
 
-    def heard(self, number: int, message: messages.Claims | messages.Learned) -> None:
+    def heard(self, number: int, message: messages.Claims | messages.Learned | messages.OfMarks) -> None:
         """Worker *number* wants something, or has learned how many requests a provider takes."""
+        if isinstance(message, messages.OF_MARKS):
+            self._marked = self.providers()
+            self._marks.heard(number, message)
+            return
         if isinstance(message, messages.Claims):
+            message = self._marks.claimed(number, message)
             self._allotting.heard(number, message)
             self._tell([*message.left, *(key for key, _, _ in message.reports)])
             return
@@ -50,6 +58,7 @@ class Lending:
 
     def left(self, number: int) -> None:
         """Worker *number* has ended."""
+        self._marks.left(number)
         self._allotting.left(number)
         self._tell(list(self._shares))
 
@@ -73,6 +82,8 @@ class Lending:
 
     def renew(self) -> None:
         """Another configuration serves."""
+        before, self._marked = self._marked, self.providers() if self._marks else {}
+        self._marks.keep(lambda name: self._marked.get(name) is before.get(name))
         self._allotting.renew()
 
     def _tell(self, keys: Iterable[Key]) -> None:
@@ -111,6 +122,8 @@ class Lending:
 
     def _limit(self, key: Key, told: int) -> int | None:
         kind, name = key
+        if kind == MARK:
+            return self._marks.limit(key)
         own = self._shares.get((PERMITS, name) if kind == BACKGROUND else key)
         share = None if own is None else own.share
         if kind in KINDS:

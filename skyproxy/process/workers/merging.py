@@ -74,7 +74,7 @@ def _merged_deployment(states: Sequence[DeploymentState]) -> DeploymentState:
 
 
 def _merged_guard(guards: Sequence[RateGuardStatistics]) -> RateGuardStatistics:
-    """Each worker learns a mark of its own: together they send as many as these add up to, once all know one."""
+    """The marks of workers are their shares of one."""
     marks = [each.mark for each in guards if each.mark is not None]
     return RateGuardStatistics(
         rest=max(each.rest for each in guards),

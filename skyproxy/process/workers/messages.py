@@ -149,6 +149,29 @@ class Granted(NamedTuple):
     grants: tuple[tuple[Key, int, Grant], ...]
 
 
+class MarkMet(NamedTuple):
+    """A provider has refused one more request at once of a key and model than it takes.
+
+    :ivar number: of this news.
+    :ivar own: it was met by the worker that hears this.
+    """
+
+    key: Key
+    number: int
+    own: bool
+
+
+class MarkFalse(NamedTuple):
+    """A mark was no limit of requests at once: there is none any more.
+
+    :ivar number: as of :class:`MarkMet`; *own* likewise.
+    """
+
+    key: Key
+    number: int
+    own: bool
+
+
 # From a worker.
 
 
@@ -181,6 +204,27 @@ class Learned(NamedTuple):
 
     provider: str
     max_concurrent: int
+
+
+class MarkLimited(NamedTuple):
+    """A 429 has come while all that the worker may have under way of a key and model was, or that has made a mark.
+
+    :ivar seen: the number of the last news of marks that it knew.
+    """
+
+    key: Key
+    seen: int
+
+
+class MarkDropped(NamedTuple):
+    """A mark is false: a 429 has come below it."""
+
+    key: Key
+
+
+OfMarks: TypeAlias = MarkLimited | MarkDropped
+
+OF_MARKS = MarkLimited, MarkDropped
 
 
 class Over(NamedTuple):

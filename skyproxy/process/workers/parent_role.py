@@ -108,7 +108,7 @@ class ParentRole(Role):
             if channel is not None:
                 channel.tell_bytes(encode(message))
 
-        def lend(number: int, granted: messages.Granted) -> None:
+        def lend(number: int, granted: object) -> None:
             channel = self.crew.members[number].channel
             if channel is not None:
                 channel.tell_now(granted)

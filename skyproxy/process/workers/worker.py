@@ -133,9 +133,9 @@ class Worker:
             case Found() | Seen() | Known():
                 self._role.telling.take(message)
             case messages.SpentElsewhere():
-                store = self._parts.gate.budgets.store
-                if store.is_open:
-                    store.with_file(lambda file: file.look()).addErrback(lambda _: None)
+                self._look_at_spending()
+            case messages.MarkMet() | messages.MarkFalse():
+                self._role.marks.heard(message)
             case messages.Purge():
                 self._role.forget_answers()
             case messages.Logins():
@@ -144,6 +144,11 @@ class Worker:
                 for each in list(self._parts.proxy.under_way):
                     if each.request.request_id == message.request_id:
                         each.end(EndedByHand(message.text))
+
+    def _look_at_spending(self) -> None:
+        store = self._parts.gate.budgets.store
+        if store.is_open:
+            store.with_file(lambda file: file.look()).addErrback(lambda _: None)
 
     def say_bye(self) -> Deferred[Any]:
         """Tell the parent all that it does not know yet."""

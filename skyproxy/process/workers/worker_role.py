@@ -25,6 +25,7 @@ from skyproxy.process.workers.adopting import AdoptedEndpoints, CountedConnectio
 from skyproxy.process.workers.client_shares import LentClients
 from skyproxy.process.workers.flights import encode
 from skyproxy.process.workers.holding import Holding
+from skyproxy.process.workers.lent_marks import LentMarks
 from skyproxy.process.workers.permits import LentPermits
 from skyproxy.process.workers.protocol import Channel
 from skyproxy.process.workers.records import SentRing, Uncounted
@@ -68,6 +69,7 @@ class WorkerRole(Role):
         self.holding = Holding(reactor, str(start.number), channel)
         self.flights = WorkerFlights(reactor, lambda message: channel.tell_bytes(encode(message)))
         self._permits = LentPermits(self.holding, start.workers)
+        self.marks = LentMarks(self.holding, channel, lambda: self.providers())
         self.providers: Callable[[], Mapping[str, Provider]] = dict
         """Gives those that serve."""
 
@@ -76,7 +78,7 @@ class WorkerRole(Role):
         return even_part(whole, self._start.number, self._start.workers)
 
     def provider(self, make: Callable[[Teller | None], Provider]) -> Provider:
-        return self.telling.provider(make)
+        return self.telling.provider(lambda teller: self.marks.provider(make, teller))
 
     def purge(self, own: Callable[[], None]) -> Callable[[], None]:
         self.forget_answers = own
@@ -98,6 +100,7 @@ class WorkerRole(Role):
 
     def built(self, config: Config, changes: tuple[Change, ...]) -> None:
         self._permits.follow(self.providers())
+        self.marks.follow()
 
     def ring(self) -> RequestRing:
         return self.sent

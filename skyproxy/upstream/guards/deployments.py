@@ -57,8 +57,23 @@ class Deployment:
         """That of one key, by the name of its variable; empty where the provider wants none."""
         guard = self.guards.get(key)
         if guard is None:
-            tell = None if self._tell is None else partial(self._tell.rate, self.model, key)
-            guard = self.guards[key] = RateGuard(self._clock, self.wake, self.look, tell)
+            guard = self.guards[key] = self._make_guard(key)
+        return guard
+
+    def _make_guard(self, key: str) -> RateGuard:
+        teller = self._tell
+        if teller is None:
+            return RateGuard(self._clock, self.wake, self.look)
+        tell, link = partial(teller.rate, self.model, key), teller.mark_link(self.model, key)
+        if link is None:
+            return RateGuard(self._clock, self.wake, self.look, tell)
+        from skyproxy.upstream.guards.lent_guard import LentGuard
+
+        def waiting() -> tuple[int, int]:
+            return len(self._interactive), len(self._background)
+
+        guard = LentGuard(self._clock, self.wake, self.look, tell, link, waiting)
+        link.lends_to(guard)
         return guard
 
     def look(self) -> None:
@@ -168,3 +183,5 @@ class Deployments:
         )
         if spare is not None:
             del self._known[spare.model]
+            for guard in spare.guards.values():
+                guard.discard()

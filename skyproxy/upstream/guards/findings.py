@@ -6,7 +6,10 @@ Times are seconds that are left: no two processes need the same clock. Who hears
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from skyproxy.upstream.guards.lent_guard import MarkLink
 
 
 class Rest(NamedTuple):
@@ -93,10 +96,12 @@ class Teller:
     """Takes what the guards of one provider find out.
 
     :param tell: is told of each finding.
+    :ivar mark_link: of a model and a key: leads to those with whom its mark is shared; None: it is not.
     """
 
     def __init__(self, tell: Callable[[Finding], object]) -> None:
         self._tell = tell
+        self.mark_link: Callable[[str, str], MarkLink | None] = lambda model, key: None
 
     def rate(self, model: str, key: str, rest: tuple[float, float, bool] | None) -> None:
         """*model* is not asked with *key* for a while: a :class:`Rest`; None: a request was taken after one."""

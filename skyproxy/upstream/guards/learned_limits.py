@@ -42,6 +42,13 @@ class ConcurrencyMark:
         """Whether one more than *requests* would go above the mark."""
         return self.value is not None and requests >= self.value
 
+    def is_limit(self, beside: int, others: int) -> bool:
+        """Whether a 429 tells of a limit of requests at once, and not of a rate.
+
+        :param beside: requests that were under way when the one was sent that met it; *others*: those of now.
+        """
+        return others > 0 and (self.value is None or beside >= self.value)
+
     def met(self, now: float, others: int) -> None:
         """One more than *others* was too much."""
         again = self.value is not None and self.cap_seconds and abs(others - self.value) <= 1
@@ -109,6 +116,11 @@ class RateRest:
             return None
         self._known_until = self.until
         return self.until - now, self.seconds, stated
+
+    def take_back(self) -> None:
+        """It was no rate limit that was met."""
+        self.until = self._known_until = self.seconds = 0.0
+        self.step = 0
 
     def hear(self, now: float, rest: Rest) -> None:
         """Another process has found out *rest*."""

@@ -65,7 +65,7 @@ class Ticket:
             self._over = True
             guard = self._guard
             guard._in_flight -= 1
-            if guard._unproven or guard._asked:
+            if guard._unproven or guard._asked or not guard.calm:
                 guard._ended(self)
 
 
@@ -208,11 +208,11 @@ class RateGuard:
             self._event = self._sent
             if ticket._doubt:
                 self._take_back(ticket, *ticket._doubt)
-            if not others or (self._mark.value is not None and ticket._others < self._mark.value):
+            if self._mark.is_limit(ticket._others, others):
+                self._mark.met(now, others)
+            else:
                 self._mark.forget()
                 self._rest.met(now)
-            else:
-                self._mark.met(now, others)
         if retry_after is not None and retry_after > 0:
             self._rest.begin(now, retry_after)
         if self._tell is not None:
@@ -223,6 +223,9 @@ class RateGuard:
         if self._met is not None:
             self._met()
         self._wake()
+
+    def discard(self) -> None:
+        """It is not asked any more."""
 
     # What another process has found out. It is told there.
 

@@ -194,12 +194,20 @@ class Rule(Gate):
         self._tickets: dict[Request, Ticket] = {}
         self._look_at: dict[str, float] = {}
 
-    def may(self, request: Request) -> bool:
-        model = request.model
+    def make(self, model: str) -> RateGuard:
+        """A new guard."""
+        return RateGuard(self.time, self.pump)
+
+    def guard(self, model: str) -> RateGuard:
+        """That of *model*."""
         guard = self._guards.get(model)
         if guard is None:
-            guard = self._guards[model] = RateGuard(self.time, self.pump)
-        wait = guard.wait()
+            guard = self._guards[model] = self.make(model)
+        return guard
+
+    def may(self, request: Request) -> bool:
+        model = request.model
+        wait = self.guard(model).wait()
         if wait:
             at = self.time.seconds() + wait
             if self._look_at.get(model, 0.0) < at:

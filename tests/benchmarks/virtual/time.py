@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappop, heappush
+from math import inf
 from typing import Any
 
 
@@ -40,12 +41,13 @@ class VirtualTime:
         heappush(self._calls, (self._now + delay, self._count, call))
         return call
 
-    def run(self) -> None:
-        """Make all calls, and those that they lead to."""
-        while self._calls:
+    def run(self, until: float = inf, then: Callable[[], None] = lambda: None) -> None:
+        """Make all calls that come until *until*, and those that they lead to; *then* after each."""
+        while self._calls and self._calls[0][0] <= until:
             at, _, call = heappop(self._calls)
             function = call.function
             if function is not None:
                 self._now = at
                 call.function = None
                 function(*call.arguments)
+                then()

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.benchmarks.guards_virtual import percentile, play, row
+from tests.benchmarks.guards_virtual import percentile, play, play_several, row, row_of_workers
 from tests.benchmarks.virtual.gates import NoGate, Oracle, Outcome, Rule
 from tests.benchmarks.virtual.scenes import SCENES, Scene
+from tests.benchmarks.virtual.several import SPREADS
 from tests.benchmarks.virtual.time import VirtualTime
 from tests.e2e.sizes import size
 
@@ -82,6 +83,39 @@ class MustTests(SynchronousTestCase):
     def test_at_random(self) -> None:
         for _, rule, _ in self.runs("20 % 429s at random"):
             self.assertGreater(rule.share, 0.95)
+
+
+class WorkersTests(SynchronousTestCase):
+    """Several workers are as one."""
+
+    def test_at_once(self) -> None:
+        for name in ("8 at once, one model", "2 at once, one model"):
+            for seed in SEEDS:
+                one = play(scene(name), Rule, seed, 4)
+                for workers, spread in ((2, "evenly"), (4, "in turn")):
+                    together = play_several(scene(name), workers, SPREADS[spread], seed, 4)
+                    self.assertGreaterEqual(together.share, 0.99 * one.share, name)
+                    self.assertLess(together.limited, 1.5 * one.limited + 10, name)
+
+    def test_rates(self) -> None:
+        for name in ("60 a minute, offered 62", "60 a minute, offered 90"):
+            one = [play(scene(name), Rule, seed, 6) for seed in SEEDS]
+            two = [play_several(scene(name), 2, SPREADS["evenly"], seed, 6) for seed in SEEDS]
+            for single, several in zip(one, two, strict=True):
+                self.assertGreater(several.share, 0.97 * single.share, name)
+            self.assertLess(sum(each.limited for each in two), 1.6 * sum(each.limited for each in one), name)
+
+    def test_nobody_is_lost(self) -> None:
+        for name in ("8 at once, one model", "60 a minute, offered 90"):
+            some = scene(name)
+            several, one = play_several(some, 3, SPREADS["evenly"], 1, 3), play(some, Rule, 1, 3)
+            self.assertEqual(several.answered + several.refused, one.answered + one.refused)
+
+    def test_row(self) -> None:
+        self.assertRegex(
+            row_of_workers(scene("8 at once, one model"), [1], 1, lent=False),
+            r"^\| 8 at once, one model (\| 100\.0 .*){5}",
+        )
 
 
 class SimulationTests(SynchronousTestCase):
