@@ -102,6 +102,7 @@ def snapshot_of(observed: Observed, samples: Samples) -> Snapshot:
         change_ids=tuple(each.action for each in runtime.changes),
         budgets=tuple(_budget(each) for each in budgets(sources.gate) if each["used"] is not None),
         unwritable=sources.gate.budgets.store.trouble.reason or "",
+        alone=sources.leased() is False,
     )
 
 

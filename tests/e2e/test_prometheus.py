@@ -187,8 +187,8 @@ def refusing() -> Iterator[Any]:
 def test_alerts_and_dashboard(start: Starter, refusing: Any) -> None:
     demo = start(DemoProvider)
     config = config_of(demo)
-    # Nobody takes its spans.
-    own = {**config["proxy"], "telemetry": {"endpoint": refusing.url}}
+    # Nobody takes its spans, and there is no Redis.
+    own = {**config["proxy"], "telemetry": {"endpoint": refusing.url}, "shared": "redis://127.0.0.1:1"}
     ill = start(Proxy, {**config, "proxy": own}, env={"LOCKED_KEY": "sk-locked"})
     well = start(Proxy, {**config, "prices": {}}, env={"LOCKED_KEY": "sk-locked"})
     places = {"{}:{}".format(*each.address): each for each in (ill, well)}

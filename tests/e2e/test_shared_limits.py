@@ -87,6 +87,12 @@ def shares(*proxies: Proxy) -> list[int]:
     return found
 
 
+def told_on_the_page(proxy: Proxy) -> set[str]:
+    """The codes of its sentences."""
+    now = call(proxy, "GET", "/api/now").json()
+    return {each["code"] for each in (now["sentence"], *now["more"])}
+
+
 def ask_both(both: tuple[Proxy, ...], count: int) -> list[int]:
     """The statuses of *count* streams, spread over all, all of which end as they should."""
 
@@ -259,6 +265,8 @@ def test_a_store_that_stands_still(both: tuple[Proxy, Proxy], demo: DemoProvider
         for proxy in both:
             proxy.record(GONE, level="WARN")
             assert b"skyproxy_shared_limits_leased 0.0\n" in call(proxy, "GET", "/metrics").body
+            # Right after the start it would not be worth a word.
+            eventually(lambda proxy=proxy: "alone" in told_on_the_page(proxy), "the page says so")
             # What others spend is not known (access.fail is closed).
             eventually(lambda proxy=proxy: spend((proxy,), 1)[0] == {503: 1}, "who has a budget is refused")
         demo.reset()

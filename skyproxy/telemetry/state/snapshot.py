@@ -150,6 +150,7 @@ class Snapshot(NamedTuple):
     :ivar change_ids: of the actions that made them.
     :ivar budgets: whose present sums are known.
     :ivar unwritable: why what is spent cannot be written down; empty: it can be.
+    :ivar alone: limits are shared by a Redis, and it grants none now.
     """
 
     at: float
@@ -172,3 +173,4 @@ class Snapshot(NamedTuple):
     change_ids: tuple[str, ...] = ()
     budgets: tuple[BudgetState, ...] = ()
     unwritable: str = ""
+    alone: bool = False

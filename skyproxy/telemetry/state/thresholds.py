@@ -61,6 +61,9 @@ LAG_P99 = 0.1
 LAG_SECONDS = 30.0
 """After the start, when the loop is late of itself."""
 
+ALONE_SECONDS = 5.0
+"""After the start, when the other machines are not met yet."""
+
 HOUR = 3600.0
 LEAST_SPAN = 60.0
 """Seconds from which on a cost an hour is reckoned."""

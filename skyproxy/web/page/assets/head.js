@@ -72,7 +72,7 @@ export function head() {
       ['demo', 'key_missing', 'reload_failed'].includes(first.code) && h('a', {class: 'button to-setup', href: '#/setup'}, 'Setup'),
       first.code === 'breaker' && button('Ask it again now', () => askAgain(first.about)),
       first.code === 'reload_failed' && button('Read it again', async () => (await import('./acting.js')).reload()),
-      ['lag', 'log_lost'].includes(first.code) && h('a', {class: 'button', href: '#/log'}, 'Log'),
+      ['lag', 'log_lost', 'alone'].includes(first.code) && h('a', {class: 'button', href: '#/log'}, 'Log'),
     );
     show(actions, actions.childElementCount > 0);
   }

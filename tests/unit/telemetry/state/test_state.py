@@ -277,6 +277,11 @@ class SentenceTests(SynchronousTestCase):
         self.assertEqual(self.first(lag_p99=0.3)[1], "skyproxy itself is slow: its event loop is late by 0.3 s.")
         self.assertEqual(self.first(log_lost=1)[1], "1 line of the log is lost.")
 
+    def test_machines_that_are_not_met(self) -> None:
+        text = "The Redis of the shared limits cannot be used: this machine goes on by itself."
+        self.assertEqual(self.first(alone=True)[:2], ("warning", text))
+        self.assertNotEqual(self.first(alone=True, uptime=1.0)[1], text)
+
     def test_the_worst_comes_first(self) -> None:
         found = told(snapshot_of(slot_of("---"), words=word("key_invalid"), lag_p99=1.0, reloaded=False))
         self.assertEqual([each.code for each in found], ["reload_failed", "key_invalid", "unreliable", "lag"])
