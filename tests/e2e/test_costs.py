@@ -90,7 +90,11 @@ async def crowd(proxy: Proxy, count: int, seed: int) -> int:
 
 
 def over(proxy: Proxy, arrived: int) -> bool:
-    """Whether so many requests have arrived, and none is under way. That of who has left may still wait to be read."""
+    """Whether so many requests have arrived, and none is under way.
+
+    Of those who have left, some may still wait to be read; and some never arrive, where a busy machine finds them gone
+    before it has looked at what they want.
+    """
     book = read(proxy, "/api/book")
     return bool(book["arrived"] >= arrived and book["under_way"] == 0)
 
@@ -107,26 +111,30 @@ def logged_tokens(proxy: Proxy) -> int:
 def test_it_balances_over_a_restart(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
     ledger = tmp_path / "costs.sqlite"
     first: Proxy = start(Proxy, config(demo, ledger))
-    asyncio.run(crowd(first, REQUESTS // 2, 1))
-    eventually(lambda: over(first, REQUESTS // 2), "all is over")
+    left = asyncio.run(crowd(first, REQUESTS // 2, 1))
+    eventually(lambda: over(first, REQUESTS // 2 - left), "all is over")
     book = read(first, "/api/book")
     assert book["balances"], book
-    assert book["arrived"] == REQUESTS // 2
     assert first.stop() == 0
 
     second: Proxy = start(Proxy, config(demo, ledger))
-    assert read(second, "/api/book")["arrived"] == REQUESTS // 2
-    asyncio.run(crowd(second, REQUESTS // 2, 2))
-    eventually(lambda: over(second, REQUESTS // 2 * 2), "all is over")
-    book, spent = read(second, "/api/book"), read(second, "/api/costs?period=all")
-    assert book["balances"], book
-    assert (book["arrived"], book["lost"]) == (REQUESTS // 2 * 2, 0)
-    for outcome in ("ok", "client_error", "upstream_error", "failed", "cancelled"):
-        assert book[outcome] > 0, book
+    arrived = read(second, "/api/book")["arrived"]
+    assert REQUESTS // 2 - left <= arrived <= REQUESTS // 2
+    left = asyncio.run(crowd(second, REQUESTS // 2, 2))
+    eventually(lambda: over(second, arrived + REQUESTS // 2 - left), "all is over")
     with urllib.request.urlopen(f"{second.origin}/metrics", timeout=PATIENCE) as answer:
         assert "skyproxy_hedge_cost_usd_total{" in answer.read().decode()
-    said = book["tokens"]["records"]
     assert second.stop() == 0
+
+    # What a stop has left, nobody adds to any more.
+    third: Proxy = start(Proxy, config(demo, ledger))
+    book, spent = read(third, "/api/book"), read(third, "/api/costs?period=all")
+    assert book["balances"], book
+    assert arrived + REQUESTS // 2 - left <= book["arrived"] <= arrived + REQUESTS // 2
+    assert book["lost"] == 0
+    for outcome in ("ok", "client_error", "upstream_error", "failed", "cancelled"):
+        assert book[outcome] > 0, book
+    said = book["tokens"]["records"]
     assert sum(map(logged_tokens, (first, second))) == said
     for group in ("by_provider", "by_slot"):
         assert sum(each["tokens"] for each in book["tokens"][group]) == said
@@ -183,13 +191,13 @@ def test_two_processes_on_one_file(start: Starter, demo: DemoProvider, tmp_path:
     ledger = tmp_path / "costs.sqlite"
     one, other = (start(Proxy, config(demo, ledger)) for _ in range(2))
 
-    async def both() -> None:
-        await asyncio.gather(crowd(one, 60, 3), crowd(other, 60, 4))
+    async def both() -> int:
+        return sum(await asyncio.gather(crowd(one, 60, 3), crowd(other, 60, 4)))
 
-    asyncio.run(both())
+    left = asyncio.run(both())
     for each in (one, other):
         # What the other one has not written yet comes within five seconds.
-        eventually(lambda each=each: over(each, 120), "both are in it")
+        eventually(lambda each=each: over(each, 120 - left), "both are in it")
         book = read(each, "/api/book")
         assert book["balances"], book
     assert not one.records("The file of costs cannot be written to: what is counted waits in memory")
@@ -232,9 +240,9 @@ def test_a_folder_that_is_read_only(start: Starter, demo: DemoProvider, tmp_path
     # A folder that is a file can be written to by nobody, root neither.
     (tmp_path / "folder").write_text("")
     proxy: Proxy = start(Proxy, config(demo, tmp_path / "folder" / "costs.sqlite"))
-    asyncio.run(crowd(proxy, 20, 5))
+    left = asyncio.run(crowd(proxy, 20, 5))
     # Some leave early, which skyproxy finds out a moment later.
-    eventually(lambda: read(proxy, "/api/costs")["requests"] == 20, "all are counted")
+    eventually(lambda: read(proxy, "/api/costs")["requests"] >= 20 - left, "all are counted")
     assert read(proxy, "/api/costs")["file"] is None
     told = [each["message"] for each in proxy.records() if "in memory alone" in each["message"]]
     assert len(told) == 1
@@ -245,14 +253,14 @@ def test_the_command(start: Starter, demo: DemoProvider, tmp_path: Path) -> None
     (tmp_path / "run").mkdir(mode=0o700)
     ledger = tmp_path / "costs.sqlite"
     proxy: Proxy = start(Proxy, config(demo, ledger), env=run)
-    asyncio.run(crowd(proxy, 40, 6))
+    left = asyncio.run(crowd(proxy, 40, 6))
 
     def costs(*arguments: str) -> subprocess.CompletedProcess[str]:
         return run_to_end([*PROGRAM, "costs", *arguments], proxy.folder, environment(HOME=str(proxy.folder), **run))
 
-    eventually(lambda: over(proxy, 40), "all is over")
+    eventually(lambda: over(proxy, 40 - left), "all is over")
     running = costs("--json", "--period", "all")
-    assert json.loads(running.stdout)["requests"] == 40, running.stderr
+    assert 40 - left <= json.loads(running.stdout)["requests"] <= 40, running.stderr
     assert proxy.stop() == 0
     refused = costs("-c", "nowhere.yaml")
     assert refused.returncode == 1
