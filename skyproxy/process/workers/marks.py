@@ -117,8 +117,10 @@ class Marks:
         self._seconds = seconds
         self._tell = tell
         self._marks: dict[Key, SharedMark] = {}
-        # The number of the news that it was false, and those that have not confirmed it yet.
-        self._false: OrderedDict[Key, tuple[int, set[int]]] = OrderedDict()
+        # The number of the news that it was false.
+        self._false: OrderedDict[Key, int] = OrderedDict()
+        # The workers that have not confirmed yet that it was.
+        self._late: OrderedDict[Key, set[int]] = OrderedDict()
         self._number = 0
         self._heard: set[int] = set()
 
@@ -137,7 +139,7 @@ class Marks:
             if mark is not None:
                 self._forget(key, worker, rests=False)
         elif mark is None:
-            if key not in self._false or message.seen >= self._false[key][0]:
+            if key not in self._false or message.seen >= self._false[key]:
                 self._number += 1
                 self._marks[key] = SharedMark(now, self._number)
                 self._tell_met(key, worker)
@@ -160,13 +162,13 @@ class Marks:
             for key, mark in self._marks.items():
                 self._tell(worker, messages.MarkMet(key, mark.since, own=False))
         for key in claims.left:
-            if key in self._false:
-                self._false[key][1].discard(worker)
+            if key in self._late:
+                self._confirmed(key, worker)
             if key in self._marks:
                 self._left(key, worker, died=False)
-        stale = {key for key, (_, late) in self._false.items() if worker in late} if self._false else None
-        if stale:
-            claims = claims._replace(reports=tuple([each for each in claims.reports if each[0] not in stale]))
+        if self._late:
+            reports = [each for each in claims.reports if worker not in self._late.get(each[0], ())]
+            claims = claims._replace(reports=tuple(reports))
         for key, learned, report in claims.reports:
             known = self._marks.get(key) if key[0] == MARK else None
             if known is not None:
@@ -179,8 +181,13 @@ class Marks:
         self._heard.discard(worker)
         for key in list(self._marks):
             self._left(key, worker, died=True)
-        for _, late in self._false.values():
-            late.discard(worker)
+        for key in list(self._late):
+            self._confirmed(key, worker)
+
+    def _confirmed(self, key: Key, worker: int) -> None:
+        self._late[key].discard(worker)
+        if not self._late[key]:
+            del self._late[key]
 
     def _left(self, key: Key, worker: int, *, died: bool) -> None:
         if not self._marks[key].left(worker, died=died):
@@ -198,9 +205,12 @@ class Marks:
     def _forget(self, key: Key, worker: int, *, rests: bool) -> None:
         del self._marks[key]
         self._number += 1
-        self._false[key] = self._number, set(self._heard)
+        self._false[key] = self._number
+        if self._heard:
+            self._late[key] = set(self._heard)
         self._false.move_to_end(key)
-        if len(self._false) > MOST_MARKS:
-            self._false.popitem(last=False)
-        for each in self._heard:
-            self._tell(each, messages.MarkFalse(key, self._number, own=rests and each == worker))
+        for each in (self._false, self._late):
+            if len(each) > MOST_MARKS:
+                each.popitem(last=False)
+        for number in self._heard:
+            self._tell(number, messages.MarkFalse(key, self._number, own=rests and number == worker))
