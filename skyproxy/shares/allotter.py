@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 
 from skyproxy.shares.allotment import Claim, allot
@@ -17,6 +17,7 @@ class _Member:
     :ivar report: the newest one.
     :ivar granted: units that it may use at most, for all that is known here.
     :ivar told: the share in the newest grant, whose *number* it is; *scarce*: what that said of others.
+    :ivar unseen: numbers and shares of grants that it may still come to see; of these, the shares become less.
     :ivar until: when its lease is over, on the clock here: not before it is over on the member's own.
     :ivar since: when it began to lack something, or lost its last unit.
     :ivar raised: when it last got more.
@@ -38,6 +39,21 @@ class _Member:
     answered: bool = False
     lost: bool = False
     scarce: bool = False
+    unseen: list[tuple[int, int]] = field(default_factory=list)
+
+    def tell(self, share: int) -> None:
+        """It is told of another share."""
+        self.number += 1
+        self.told = share
+        # Whoever is still to see one before it will see this one, too, and what is more than both.
+        while self.unseen and self.unseen[-1][1] <= share:
+            self.unseen.pop()
+        self.unseen.append((self.number, share))
+
+    def saw(self, number: int) -> int:
+        """It has seen the grant of this number; returns the most that those give it which it has not seen."""
+        self.unseen = [each for each in self.unseen if each[0] > number]
+        return self.unseen[0][1] if self.unseen else 0
 
     @property
     def lacks(self) -> bool:
@@ -132,11 +148,13 @@ class Allotter:
         elif report.grant >= member.number or member.lost:
             # It has seen all that it was told: it holds what it says.
             member.granted, member.number = report.held, max(member.number, report.grant)
+            member.unseen.clear()
             if report.held < member.told:
                 # It has given back more than it was told to: whatever it gets is new to it.
                 member.told = report.held
         else:
-            member.granted = max(member.granted, report.held)
+            # It holds what it says until it sees what is on its way.
+            member.granted = max(report.held, member.saw(report.grant))
         member.report, member.heard = report, now
         member.answered = member.lost = False
         member.until = now + self._lease
@@ -240,8 +258,7 @@ class Allotter:
 
     def _tell(self, member: _Member, share: int) -> Grant:
         if share != member.told:
-            member.number += 1
-            member.told = share
+            member.tell(share)
         member.answered = True
         report = member.report
         members, due = len(self._members), member.due

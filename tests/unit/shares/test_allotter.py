@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.shares.allotter import Allotter
 from skyproxy.shares.holder import Holder
+from skyproxy.shares.messages import Report
 
 LEASE = 2.0
 
@@ -51,6 +52,31 @@ class AllotterTests(SynchronousTestCase):
         self.tell(self.a, 9, in_use=4)
         self.answer(self.a, self.b)
         self.assertEqual(self.shares(), (5, 5))
+
+    def test_a_report_that_crosses_a_lower_share_says_what_is_free(self) -> None:
+        allotter = Allotter(20, LEASE, asks=True)
+        allotter.report(Report("a", grant=0, sent=1.0, held=0, interactive=0, background=14), self.now)
+        self.assertEqual(allotter.grants(self.now)["a"].share, 20)
+        allotter.report(Report("b", grant=0, sent=1.0, held=0, interactive=0, background=12), self.now)
+        self.assertEqual(allotter.grants(self.now)["a"].share, 10)
+        allotter.report(Report("a", grant=1, sent=2.0, held=20, interactive=14), self.now)
+        self.assertEqual(allotter.grants(self.now)["a"].share, 14)
+        # It has seen that it shall have 10, uses 14, and finds nothing new in the 14 that come next.
+        allotter.report(Report("a", grant=2, sent=3.0, held=14, interactive=14), self.now)
+        self.assertEqual(allotter.grants(self.now)["b"].share, 6)
+        self.assertEqual(allotter.members, {"a": 14, "b": 6})
+
+    def test_a_report_that_crosses_a_higher_share_says_nothing_of_it(self) -> None:
+        self.allotter.report(Report("a", grant=0, sent=1.0, held=0, interactive=5), self.now)
+        self.allotter.report(Report("b", grant=0, sent=1.0, held=0, interactive=5), self.now)
+        self.assertEqual(self.allotter.grants(self.now)["a"].share, 5)
+        self.allotter.report(Report("a", grant=1, sent=2.0, held=5, interactive=9), self.now)
+        self.allotter.report(Report("b", grant=1, sent=2.0, held=0, interactive=0), self.now)
+        self.assertEqual(self.allotter.grants(self.now)["a"].share, 10)
+        self.allotter.report(Report("a", grant=1, sent=3.0, held=5, interactive=5), self.now)
+        self.allotter.report(Report("b", grant=1, sent=3.0, held=0, interactive=5), self.now)
+        self.assertEqual(self.allotter.grants(self.now)["b"].share, 0)
+        self.assertEqual(self.allotter.members["a"], 10)
 
     def test_a_lost_grant_is_sent_again_and_counts_until_then(self) -> None:
         self.tell(self.a, 9)
