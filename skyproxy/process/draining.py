@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from skyproxy.config import ProxySettings
 from skyproxy.errors import ShuttingDown
 from skyproxy.http import Connections
+from skyproxy.http.server.limits import FIRST_REQUEST_SECONDS
 from skyproxy.pipeline.proxy import Proxy
 from skyproxy.process.stopping import Delay
 
@@ -63,6 +64,15 @@ class Drain:
         if self._idle_seconds:
             await self._last_call(self._settings().drain_timeout)
         self._connections.drain()
+        await self._first_requests()
+
+    async def _first_requests(self) -> None:
+        """Have those read that were sent before anybody could know of the end: they are served."""
+        began, most = self._reactor.seconds(), min(FIRST_REQUEST_SECONDS, self._settings().drain_timeout)
+        while self._connections.expects_requests:
+            if self._reactor.seconds() - began >= min(most, self._limit):
+                break
+            await deferLater(self._reactor, 0.01)
 
     async def _last_call(self, timeout: float) -> None:
         connections, now = self._connections, self._reactor.seconds

@@ -55,14 +55,11 @@ class ServerChannel(Output):
         self._schedule = connections.schedule
         self._reader = RequestReader(limits, heads)
         self._request: Any = None
-        self._serving = False  # The request has been handed over.
-        self._parsing = False
+        self._serving = self._parsing = False  # The request has been handed over; is being read.
         self._ahead = ReadAhead()
         self._phase = "new"
         self._progress: Progress | None = None
         self.deadline = inf
-
-    # The connection.
 
     def connectionMade(self) -> None:
         if ITCPTransport.providedBy(self.transport):
@@ -101,6 +98,10 @@ class ServerChannel(Output):
     @property
     def closing(self) -> bool:
         return self._phase == "closing"
+
+    @property
+    def expects_request(self) -> bool:
+        return self._phase in ("new", "head", "body") or (self._phase == "idle" and has_input(self.transport))
 
     def drain(self) -> None:
         # A request that has come, but was not read yet, is answered; and one of a client that has just connected.
@@ -253,8 +254,7 @@ class ServerChannel(Output):
         if self._producer is not None:
             self._producer.pauseProducing()
         if not self._serving and self._ahead.reading:
-            # Who takes no answers gets no more requests in. While one is served, reading on is how it is noticed
-            # that its client leaves.
+            # While one is served, reading on is how it is noticed that its client leaves.
             self._ahead.pause(self.transport)
 
     def resumeProducing(self) -> None:

@@ -85,6 +85,10 @@ class Http2Channel(Protocol):
         """Whether nothing more is heard on it."""
         return self._table.closed
 
+    @property
+    def expects_request(self) -> bool:
+        return not self.closing and (self._scanner.header_block_open or has_input(self.transport))
+
     # The connection.
 
     def connectionMade(self) -> None:

@@ -46,6 +46,10 @@ class Connection(Protocol):
     def closing(self) -> bool:
         """Whether nothing more is heard on it, nor said than what has been written."""
 
+    @property
+    def expects_request(self) -> bool:
+        """Whether a request is on its way, or the client has just connected, which it does to bring one."""
+
     def deadline_passed(self, now: float) -> None:
         """The time is up."""
 
@@ -110,6 +114,11 @@ class Connections:
     def hears(self) -> bool:
         """Whether, after :meth:`drain`, some may still bring a request, or wait for an answer."""
         return self.draining and not all(connection.closing for connection in self._open)
+
+    @property
+    def expects_requests(self) -> bool:
+        """Whether one of them has a request on its way."""
+        return any(connection.expects_request for connection in self._open)
 
     def _look(self) -> None:
         # The next look comes first: an error in this one must not end the watch.

@@ -663,11 +663,25 @@ class StopTests(Case):
         late = self.connect(b"")
         late.protocol.dataReceived(POST[:20])
         self.stop()
+        self.reactor.pump([0.01] * 52)
         late.protocol.dataReceived(POST[20:])
         self.assertIn(b" 503 ", late.value())
         self.assertIn(b"Retry-After: 1", late.value())
         self.assertNotIn(b"503", busy.value())
         protocol.connectionLost(Failure(ConnectionError()))
+
+    def test_a_request_that_was_on_its_way_is_served(self) -> None:
+        self.start()
+        client = self.connect(b"")
+        client.protocol.dataReceived(POST[:20])
+        stopped = self.stop()
+        client.protocol.dataReceived(POST[20:])
+        protocol, _ = self.provider(HEAD + chunk(WORD))
+        protocol.dataReceived(chunk(END) + b"0\r\n\r\n")
+        self.assertTrue(client.value().endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n"))
+        protocol.connectionLost(Failure(ConnectionError()))
+        self.reactor.pump([0.01] * 20)
+        self.assertIsNone(self.successResultOf(stopped))
 
     def test_no_reload_any_more(self) -> None:
         self.start()

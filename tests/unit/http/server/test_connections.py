@@ -191,7 +191,7 @@ class Broken:
     """A connection with a fault."""
 
     deadline = 0.0
-    closing = False
+    closing = expects_request = False
     transport = StringTransport()
 
     def deadline_passed(self, now: float) -> None:
