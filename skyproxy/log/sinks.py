@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from io import RawIOBase
 from pathlib import Path
 from typing import Protocol
@@ -40,7 +41,7 @@ class Sink(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of it. A later write opens it again."""
+        """Let go of it. A later write opens it again, and does not wait: nobody else is left to write."""
 
 
 class FileSink:
@@ -189,6 +190,7 @@ class StreamSink:
     def __init__(self, stream: RawIOBase, shared: bool = False) -> None:
         self._stream = stream
         self._shared = shared
+        self._closed = False
         self._done = 0
 
     def __str__(self) -> str:
@@ -198,8 +200,9 @@ class StreamSink:
         """As :meth:`Sink.write`."""
         view = memoryview(batch)
         while self._done < len(batch):
-            end = _end_of_lines(batch, self._done) if self._shared else len(batch)
-            count = self._stream.write(view[self._done : end])
+            in_pieces = self._shared or self._closed
+            end = _end_of_lines(batch, self._done) if in_pieces else len(batch)
+            count = 0 if self._closed and not _takes(self._stream) else self._stream.write(view[self._done : end])
             if not count:
                 raise BlockingIOError("the stream takes no more for now")
             self._done += count
@@ -209,4 +212,13 @@ class StreamSink:
         """A stream has no name by which to find it again."""
 
     def close(self) -> None:
-        """It is its owner's to close."""
+        """It is its owner's to close. But from now on the process ends, which a full pipe must not keep from it."""
+        self._closed = True
+
+
+def _takes(stream: RawIOBase) -> bool:
+    """Whether *stream* takes something at once, as far as that is known: Windows tells it of sockets alone."""
+    try:
+        return bool(select.select([], [stream], [], 0)[1])
+    except (OSError, ValueError):
+        return True

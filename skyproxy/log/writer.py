@@ -175,6 +175,9 @@ class LogWriter:
         return bool(batch)
 
     def _warn(self, error: Exception) -> None:
+        if self._ended and isinstance(error, BlockingIOError):
+            # Nobody reads any more, standard error neither.
+            return
         now = monotonic()
         if not self._failing and (self._warned_at is None or now - self._warned_at >= _WARN_AGAIN):
             self._warned_at = now

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
@@ -7,6 +8,7 @@ import stat
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
@@ -272,3 +274,25 @@ class StreamSinkTests(SynchronousTestCase):
         sink.write(BATCH)
         sink.write(b"four\n")
         self.assertEqual(stream.taken, BATCH + b"four\n")
+
+    def test_what_comes_after_the_end_waits_for_no_reader(self) -> None:
+        if os.name != "posix":
+            raise SkipTest("nobody tells there whether a pipe is full")
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        stream = os.fdopen(writer, "wb", buffering=0)
+        self.addCleanup(stream.close)
+        sink = StreamSink(stream)
+        sink.write(b"first\n")
+        sink.close()
+        sink.write(b"late\n")
+        os.set_blocking(writer, False)
+        with contextlib.suppress(BlockingIOError):
+            while stream.write(bytes(4096)):
+                continue
+        os.set_blocking(writer, True)
+        late = Thread(target=lambda: self.assertRaises(BlockingIOError, sink.write, b"later\n"), daemon=True)
+        late.start()
+        late.join(60.0)
+        self.assertFalse(late.is_alive())
+        self.assertTrue(os.read(reader, 100).startswith(b"first\nlate\n"))

@@ -318,6 +318,19 @@ class LogWriterTests(WriterTestCase):
         writer.finish(PATIENCE)
         self.assertEqual(self.sink.written, b"a\n")
 
+    def test_what_nobody_reads_after_the_end_is_no_trouble(self) -> None:
+        writer = self.writer(self.sink)
+        writer.start()
+        self.stop(writer)
+        self.sink.failures = [BlockingIOError(), OSError(errno.ENOSPC, "full")]
+        writer.write(b"a\n")
+        self.assertEqual(self.trouble, [])
+        writer.write(b"b\n")
+        # It fails still, and that was worth no word when it began.
+        self.assertEqual(self.trouble, [])
+        writer.write(b"c\n")
+        self.assertEqual(self.sink.written, b"a\nb\nc\n")
+
     def test_finish_does_not_wait_for_a_sink_that_blocks(self) -> None:
         self.sink.open.clear()
         writer = self.writer(self.sink)
