@@ -52,12 +52,9 @@ class MemoryStore:
         """See :meth:`Store.get <skyproxy.cache.store.Store.get>`; fired already."""
         self._forget_expired()
         entry = self._entries.get(key)
-        if entry is None:
-            self._counts.misses += 1
-            return succeed(None)
-        self._entries.move_to_end(key)
-        self._counts.hits += 1
-        return succeed(entry.answer)
+        if entry is not None:
+            self._entries.move_to_end(key)
+        return succeed(self._counts.looked_up(None if entry is None else entry.answer))
 
     def put(self, key: bytes, answer: StoredAnswer, ttl: float) -> None:
         """See :meth:`Store.put <skyproxy.cache.store.Store.put>`."""

@@ -113,16 +113,11 @@ class RemoteStore:
     def get(self, key: bytes) -> Deferred[StoredAnswer | None]:
         """See :meth:`Store.get <skyproxy.cache.store.Store.get>`."""
         if not self._up or self._purging:
-            self._counts.misses += 1
-            return succeed(None)
+            return succeed(self._counts.looked_up(None))
         found: Deferred[StoredAnswer | None] = Deferred()
 
         def tell(answer: StoredAnswer | None) -> None:
-            if answer is None:
-                self._counts.misses += 1
-            else:
-                self._counts.hits += 1
-            found.callback(answer)
+            found.callback(self._counts.looked_up(answer))
 
         def come(result: Found | None) -> None:
             # Nothing that was put before a purge is given after it.

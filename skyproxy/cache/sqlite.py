@@ -70,16 +70,11 @@ class SqliteStore:
     def get(self, key: bytes) -> Deferred[StoredAnswer | None]:
         """See :meth:`Store.get <skyproxy.cache.store.Store.get>`. A file that does not answer in time has nothing."""
         if self._closing is not None:
-            self._counts.misses += 1
-            return succeed(None)
+            return succeed(self._counts.looked_up(None))
         found: Deferred[StoredAnswer | None] = Deferred()
 
         def tell(answer: StoredAnswer | None) -> None:
-            if answer is None:
-                self._counts.misses += 1
-            else:
-                self._counts.hits += 1
-            found.callback(answer)
+            found.callback(self._counts.looked_up(answer))
 
         def come(answer: StoredAnswer | None) -> None:
             if patience.active():

@@ -31,6 +31,14 @@ class Statistics:
     evicted: int = 0
     dropped: int = 0
 
+    def looked_up(self, answer: StoredAnswer | None) -> StoredAnswer | None:
+        """Count what was found, if anything was; returns it."""
+        if answer is None:
+            self.misses += 1
+        else:
+            self.hits += 1
+        return answer
+
 
 class Store(Protocol):
     """Keeps answers for a time, in bounded space: the least recently used go first."""

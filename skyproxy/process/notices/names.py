@@ -8,6 +8,7 @@ from __future__ import annotations
 import hmac
 import platform
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -99,10 +100,8 @@ class Names:
 def own_place() -> str:
     """What distinguishes this machine, and the network that its loopback is of, from all others, as far as is known."""
     found = [platform.node()]
-    try:
+    # Elsewhere than on Linux the name must do.
+    with suppress(OSError):
         found.append(Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip())
         found.append(str(Path("/proc/self/ns/net").readlink()))
-    except OSError:
-        # Elsewhere than on Linux the name must do.
-        pass
     return " ".join(found)

@@ -42,7 +42,7 @@ def in_turn(request: Request, workers: int) -> int:
 SPREADS: Mapping[str, Spread] = {"evenly": evenly, "in turn": in_turn}
 
 
-class _Nothing:
+class Nothing:
     """A limit of which nothing is wanted."""
 
     asks = False
@@ -87,7 +87,7 @@ class Worker(Rule):
             self.marks = LentMarks(self.holding, up, lambda: {"demo": provider})
             self.marks.provider(lambda teller: provider, self._teller)
             # As a worker's permits do, it has the parent hear of the worker before there is a mark.
-            self.holding.hold((KINDS[0], "nobody"), _Nothing())
+            self.holding.hold((KINDS[0], "nobody"), Nothing())
 
     def make(self, model: str) -> RateGuard:
         def tell(rest: tuple[float, float, bool] | None) -> None:

@@ -492,7 +492,7 @@ class ConvergenceTests(SynchronousTestCase):
             guards[number].deployments.of("m").guard("A").sent().limited(float(seconds))
             for each in machines:
                 while each.carry():
-                    pass
+                    continue
             clock.advance(0.05)
             line = machines[1 - number // 2].line
             order.shuffle(queue := list(line.queue))

@@ -14,13 +14,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from skyproxy.access.limits.lent_limits import KINDS
 from skyproxy.process.workers import messages
 from skyproxy.process.workers.allotting import Allotting
-from skyproxy.process.workers.holding import Holding, Want
+from skyproxy.process.workers.holding import Holding
 from skyproxy.process.workers.lent_marks import LentMarks
 from skyproxy.process.workers.marks import MARK, MOST_MARKS, Marks, SharedMark, mark_key, parts_of
 from skyproxy.shares.messages import Report
 from skyproxy.upstream.guards.deployments import Deployments
 from skyproxy.upstream.guards.findings import Finding, ModelRests, ModelTaken, Teller
 from skyproxy.upstream.guards.lent_guard import LentGuard
+from tests.benchmarks.virtual.several import Nothing
 from tests.benchmarks.virtual.time import VirtualTime
 
 KEY = mark_key("demo", "", "talk")
@@ -55,22 +56,6 @@ class Way:
         self._deliver(self._queue.popleft())
 
 
-class Alive:
-    """A limit that has the parent hear of a worker, as its permits do."""
-
-    asks = False
-    limit = 1
-
-    def want(self) -> Want:
-        return Want(0, 0)
-
-    def lend(self, share: int) -> None:
-        """It is of no use."""
-
-    def answered(self, asked: Want, due: int) -> None:
-        """Nobody has asked."""
-
-
 class Worker:
     """One of them, with one model of one provider.
 
@@ -86,7 +71,7 @@ class Worker:
         self.holding = Holding(clock, str(number), self.up)
         self.marks = LentMarks(self.holding, self.up, lambda: {"demo": self.provider})
         self.provider: Any = self.marks.provider(self._make, Teller(self._found))
-        self.holding.hold((KINDS[0], "nobody"), Alive())
+        self.holding.hold((KINDS[0], "nobody"), Nothing())
         self.done = self.taken = 0
         self.dead = False
 
