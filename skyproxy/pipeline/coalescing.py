@@ -215,8 +215,9 @@ class Coalescing:
                     flight.failed(_NotShared(None))
                     return
                 flight.begun_by, sharing.follows = sharing.request_id, None
-        except CancelledError as abandoned:
-            forget(abandoned)
+        except CancelledError as ended:
+            forget(ended)
+            flight.failed(_NotShared(None))
             return
         await fly()
 
@@ -246,8 +247,10 @@ class Coalescing:
             rule = sharing.rule if self._purges == purges else None
             if rule is not None and recorded is not None and recorded.size <= rule.max_bytes:
                 self._stores[rule.store].put(sharing.key, recorded, rule.ttl)
-        except CancelledError as abandoned:
-            forget(abandoned)
+        except CancelledError as ended:
+            # Nobody waits for it any more, or others shall not.
+            forget(ended)
+            flight.failed(_NotShared(None))
         except SkyproxyError as error:
             if not flight.started:
                 flight.failed(error)

@@ -74,12 +74,14 @@ class RequestContext:
         return awaited
 
     def end(self, error: SkyproxyError) -> None:
-        """Give the request up: its client gets *error*, as an answer or as the cut of a stream."""
+        """Give the request up: its client gets *error*, as an answer or as the cut of a stream. If it has left, give up
+        what others wait for.
+        """
         self.ended_by = error
         if self.answer is not None:
             self.answer.fail(error)
         elif self.done is not None:
-            self.done.cancel()
+            self.end_awaited.cancel()
 
     def cancelled(self) -> None:
         """Note that the client has left, or that skyproxy ended the request before it had an answer of its own."""

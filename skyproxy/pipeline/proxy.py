@@ -142,7 +142,8 @@ class Proxy:
         except Exception:
             _log.failure("Request failed by a fault of skyproxy", request_id=context.request.request_id)
             error = InternalError("skyproxy failed on this request; its log tells more under the request id.")
-        self._contexts.discard(context)
+        finally:
+            self._contexts.discard(context)
         if error is not None:
             forget(error)
             refuse(context.client, error, secrets=secrets_of(context.attempts.candidates))
@@ -219,17 +220,17 @@ class Proxy:
         return Deferred.fromCoroutine(self._all_over())
 
     async def _all_over(self) -> None:
-        # An answer whose client has left may go on for those of other workers.
         while under_way := self._contexts or self._outlived:
             await DeferredList([each.end_awaited for each in under_way])
 
     def end_all(self, error: SkyproxyError) -> None:
-        """Give up all that is under way: each client gets *error*."""
-        for context in list(self._contexts):
-            try:
-                context.end(error)
-            except Exception:
-                _log.failure("A request could not be ended", request_id=context.request.request_id)
+        """Give up all that is under way, and then what others still wait for: each client gets *error*."""
+        for contexts in (self._contexts, self._outlived):
+            for context in list(contexts):
+                try:
+                    context.end(error)
+                except Exception:
+                    _log.failure("A request could not be ended", request_id=context.request.request_id)
 
 
 def _admit(context: RequestContext, routed: Sequence[RoutedRequest], gate: Gate) -> None:

@@ -167,3 +167,19 @@ class SharingTests(test_proxy.Case):
         self.assertEqual(client.did, ["start", "cut"])
         self.assertIn(b"shutting_down", client.body)
         self.assertEqual({record.error_code for record in self.records}, {None, "shutting_down"})
+
+    def test_nobody_waits_at_the_end_for_a_request_that_failed_by_a_fault(self) -> None:
+        def fail(last: bytes) -> None:
+            raise ValueError("a fault")
+
+        first, _ = self.ask(stream=True)
+        client, done = self.ask(stream=True)
+        self.upstream.answer(200, EVENTS).send(word("Halt"))
+        self.patch(client, "cut", fail)
+        (failing,) = (each for each in self.proxy.under_way if each.client is client)
+        failing.end(ShuttingDown("bye"))
+        self.failureResultOf(done, ValueError)
+        self.assertEqual([each.client for each in self.proxy.under_way], [first])
+        drained = self.proxy.drain()
+        self.proxy.end_all(ShuttingDown("bye"))
+        self.successResultOf(drained)

@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from skyproxy.cache.flights import Flights
 from skyproxy.cache.memory import MemoryStore
 from skyproxy.cache.transit import PIECE_BYTES, WINDOW_BYTES
+from skyproxy.errors import ShuttingDown
 from skyproxy.pipeline.coalescing import Coalescing
 from skyproxy.pipeline.proxy import Proxy, Runtime
 from skyproxy.pipeline.request import Endpoint, Request
@@ -232,6 +233,37 @@ class FlightsTests(test_proxy.Case):
         self.turn()
         self.assertEqual(second.did, ["start", "finish"])
         self.assertOver()
+
+    def test_a_worker_whose_time_is_up_ends_what_others_wait_for(self) -> None:
+        for begun, stays in ((False, False), (False, True), (True, False), (True, True)):
+            self.start()
+            with self.subTest(begun=begun, stays=stays):
+                _, first = self.ask(0, stream=True)
+                second, done = self.ask(1, stream=True)
+                self.turn()
+                if begun:
+                    self.upstream.answer(200, EVENTS).send(word("Halt"))
+                    self.turn()
+                if not stays:
+                    first.cancel()
+                stopping = self.workers[0]
+                drained = stopping.proxy.drain()
+                self.assertNoResult(drained)
+                stopping.proxy.end_all(ShuttingDown("bye"))
+                self.successResultOf(drained)
+                self.successResultOf(stopping.flights.drain(1.0))
+                self.turn()
+                self.successResultOf(first)
+                self.assertEqual((stopping.proxy.unfinished, len(stopping.records)), (0, 1))
+                if begun:
+                    self.assertEqual(second.did, ["start", "cut"])
+                else:
+                    # The other worker asks.
+                    self.assertEqual((self.upstream.cancelled, len(self.upstream.posted)), (1, 2))
+                    self.upstream.answer(200, EVENTS).send(*END).end()
+                    self.assertEqual(second.did, ["start", "finish"])
+                self.successResultOf(done)
+                self.assertOver()
 
     def test_a_worker_that_stops_waits_for_slow_ones_for_a_while(self) -> None:
         for leaves in (False, True):
