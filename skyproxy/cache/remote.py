@@ -59,7 +59,7 @@ class Database(claims.Database, Protocol):
         """Forget everything. Fires when nothing is found any more."""
 
     def check(self) -> Deferred[Totals]:
-        """See whether it answers."""
+        """See whether it answers, on each connection that there is."""
 
     def drop(self) -> None:
         """The connections are of no use: make others."""

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.python.failure import Failure
 
 from skyproxy.cache.claims import Found, Held
@@ -102,9 +102,10 @@ class RedisAnswers:
         return self._ask(self._writing, FORGET, keys, []).addCallback(self._forgotten)
 
     def check(self) -> Deferred[Totals]:
-        if self._reading.protocol is None:
-            return self._ask(self._reading, CHECK, [], [])
-        return self._ask(self._writing, CHECK, [_USE, _ENDS, _COSTS], []).addCallback(self._checked)
+        # One of the connections may hang, and the other not.
+        asked = [self._ask(link, CHECK, [_USE, _ENDS, _COSTS], []) for link in (self._reading, self._writing)]
+        both = gatherResults(asked, consumeErrors=True)
+        return both.addCallbacks(self._checked, lambda first: first.value.subFailure)
 
     def drop(self) -> None:
         self._reading.drop()
@@ -135,10 +136,10 @@ class RedisAnswers:
         self._why = why
         self._failed(why)
 
-    def _checked(self, reply: Sequence[int]) -> Totals:
+    def _checked(self, replies: Sequence[Sequence[int]]) -> Totals:
         self._reading.worked()
         self._writing.worked()
-        return Totals(*reply)
+        return Totals(*replies[-1])
 
     def _forgotten(self, sweep: int) -> None:
         if sweep:
