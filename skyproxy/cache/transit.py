@@ -18,10 +18,12 @@ from skyproxy.cache.subscriber_client import Field, Fields
 from skyproxy.errors import UpstreamBroken
 
 PIECE_BYTES = 48 * 1024
-"""That are sent as one."""
+"""Bytes of an answer that one message has, at most."""
 
 WINDOW_BYTES = 256 * 1024
-"""That are on their way, at most, and not taken there: so much of an answer others hold, whoever does not read."""
+"""Bytes of an answer that are sent and not taken by the other process yet, at most. More are sent when it says that
+it has taken some, so that a client there that does not read has no more than these held for it.
+"""
 
 
 class Ending(IntEnum):
@@ -38,11 +40,18 @@ class Ending(IntEnum):
     GONE = 4
 
 
+class HeadTooLong(Exception):
+    """The head of the answer cannot be sent to the other process."""
+
+
 class Wire(Protocol):
     """Leads to the other process."""
 
     def head(self, status: int, headers: tuple[Field, ...], whole: bool) -> None:
-        """The answer begins. A *whole* one is to be given on when all of it is there."""
+        """The answer begins. A *whole* one is to be given on when all of it is there.
+
+        :raise HeadTooLong: nothing was sent; the next call is :meth:`end`, with ``FAILED``.
+        """
 
     def piece(self, data: bytes) -> None:
         """The next bytes."""

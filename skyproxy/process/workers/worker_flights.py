@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from skyproxy.cache.single_flight import SingleFlight
 from skyproxy.cache.subscriber_client import Field
-from skyproxy.cache.transit import PIECE_BYTES, Ending, Incoming, Outgoing
+from skyproxy.cache.transit import PIECE_BYTES, Ending, HeadTooLong, Incoming, Outgoing
 from skyproxy.process.workers.flights import (
     Closed,
     End,
@@ -42,22 +42,18 @@ class StreamWire:
         self._stream = stream
         self._tell = tell
         self._over = over
-        self._cannot = False
 
     def head(self, status: int, headers: tuple[Field, ...], whole: bool) -> None:
         # What does not fit into one message of AMP would be overtaken by those behind it.
-        self._cannot = sum(len(name) + len(value) + 16 for name, value in headers) > PIECE_BYTES
-        if not self._cannot:
-            self._tell(Head(self._stream, status, headers, whole))
+        if sum(len(name) + len(value) + 16 for name, value in headers) > PIECE_BYTES:
+            raise HeadTooLong
+        self._tell(Head(self._stream, status, headers, whole))
 
     def piece(self, data: bytes) -> None:
-        if not self._cannot:
-            self._tell(Piece(self._stream, data))
+        self._tell(Piece(self._stream, data))
 
     def end(self, ending: Ending, last: bytes) -> None:
         self._over(self._stream)
-        if self._cannot:
-            ending, last = Ending.FAILED, b""
         self._tell(End(self._stream, int(ending), last[:PIECE_BYTES]))
 
 

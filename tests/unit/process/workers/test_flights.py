@@ -25,7 +25,7 @@ from skyproxy.upstream.dispatch.backoff import Backoff
 from skyproxy.upstream.dispatch.dispatcher import Dispatcher
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from tests.unit.configs import config_of
-from tests.unit.fakes import DONE, EVENTS, FakeClient, Response, Upstream, pending_calls, provider_of, word
+from tests.unit.fakes import DONE, EVENTS, JSON, FakeClient, Response, Upstream, pending_calls, provider_of, word
 from tests.unit.pipeline import test_proxy
 
 CONFIG = """
@@ -35,6 +35,8 @@ model_slots:
   combat: {provider: guard, model: large, cache: on}
 """
 END = (word("!", "stop"), DONE)
+MANY = tuple((b"x-ratelimit-%d" % number, b"m" * 1000) for number in range(60))
+"""Fields of a provider's that are more than one message between processes has."""
 
 
 class Worker:
@@ -429,17 +431,64 @@ class FlightsTests(test_proxy.Case):
         self.assertOver()
 
     def test_headers_that_are_too_long_are_not_shared(self) -> None:
-        asked = [self.ask(number) for number in (0, 1)]
-        self.turn()
-        self.upstream.answer(200, (b"Content-Type", b"application/json"), (b"OpenAI-Model", b"m" * 50_000)).send(
-            b'{"choices": []}'
-        ).end()
-        self.turn()
-        if len(self.upstream.posted) == 2:
-            self.upstream.answer().send(b'{"choices": []}').end()
-        self.turn()
-        self.assertEqual([client.status for client, _ in asked], [200, 200])
-        self.assertOver()
+        for length in (10, 3 * WINDOW_BYTES):
+            self.start()
+            asked = [self.ask(number) for number in (0, 1, 1)]
+            self.turn()
+            text = json.dumps({"choices": [{"message": {"content": "x" * length}}]}).encode()
+            self.upstream.answer(200, JSON, *MANY).send(text).end()
+            self.assertIn(b"x-ratelimit-59", asked[0][0].headers)
+            self.turn()
+            # The others ask for themselves, as with a failure.
+            self.assertEqual(len(self.upstream.posted), 3)
+            for number in (1, 2):
+                self.upstream.answer(number=number).send(text).end()
+            self.turn()
+            self.assertEqual([client.did for client, _ in asked], [["answer"]] * 3)
+            self.assertOver()
+
+    def test_a_stream_whose_headers_are_too_long_is_not_shared(self) -> None:
+        for late in (False, True):
+            self.start()
+            with self.subTest(late=late):
+                first, _ = self.ask(0, stream=True)
+                if not late:
+                    second, _ = self.ask(1, stream=True)
+                self.turn()
+                response = self.upstream.answer(200, EVENTS, *MANY).send(word("Halt"))
+                if late:
+                    second, _ = self.ask(1, stream=True)
+                self.turn()
+                self.assertEqual(len(self.upstream.posted), 2)
+                for _ in range(3 * WINDOW_BYTES // 10_000):
+                    response.send(word("x" * 10_000))
+                self.assertFalse(paused(response))
+                response.send(*END).end()
+                self.upstream.answer(200, EVENTS, number=1).send(*END).end()
+                self.turn()
+                self.assertEqual((first.did, second.did), (["start", "finish"], ["start", "finish"]))
+                self.assertOver()
+
+    def test_headers_that_are_too_long_for_the_last_that_waits(self) -> None:
+        for stream in (False, True):
+            self.start()
+            with self.subTest(stream=stream):
+                _, first = self.ask(0, stream=stream)
+                second, _ = self.ask(1, stream=stream)
+                self.turn()
+                first.cancel()
+                content = END if stream else (b'{"choices": []}',)
+                response = self.upstream.answer(200, EVENTS if stream else JSON, *MANY)
+                response.send(*content[:1])
+                if stream:
+                    response.send(*[word("x" * 10_000)] * (3 * WINDOW_BYTES // 10_000))
+                    self.assertFalse(paused(response))
+                response.send(*content[1:]).end()
+                self.turn()
+                self.assertEqual((self.workers[0].proxy.unfinished, len(self.upstream.posted)), (0, 2))
+                self.upstream.answer(200, EVENTS if stream else JSON).send(*content).end()
+                self.assertEqual(second.did, ["start", "finish"] if stream else ["answer"])
+                self.assertOver()
 
     def test_nobody_hangs_whatever_happens(self) -> None:
         for seed in range(150):
