@@ -37,14 +37,14 @@ class Stores:
 
     :param reactor: see the stores.
     :ivar by_name: by the names that the configuration has for them. A name that came stays, for requests under way may
-        be about to keep something; without its settings nothing new comes to it.
+        be about to keep something; without its settings nothing new comes to it. One of a database keeps nothing then.
     """
 
     def __init__(self, reactor: Any, settings: CacheSettings, remote: Remote | None = None) -> None:
         self.by_name: dict[str, Store] = {}
         self._reactor = reactor
         self._settings: CacheSettings | None = None
-        self._address: StoreAddress | None = None
+        self._made_for: tuple[StoreAddress, int] | None = None
         self._remote: RemoteStore | None = None
         self._started = False
         self._closing: set[Deferred[None]] = set()
@@ -63,13 +63,7 @@ class Stores:
         :param remote: None: nothing is kept there.
         """
         before, self._settings = self._settings, settings
-        if remote is not None:
-            address, self._address = self._address, remote.address
-            if before is None or address != remote.address or settings.max_bytes != before.max_bytes:
-                self._remote = remote.make()
-                self._replace("redis", self._remote)
-                if self._started:
-                    self._remote.start()
+        self._renew_remote(settings.max_bytes, remote)
         if settings == before:
             return
         if before is None or settings.max_bytes != before.max_bytes:
@@ -86,13 +80,29 @@ class Stores:
         closing = [*self._closing, *(store.close() for store in self.by_name.values())]
         return DeferredList([each.addTimeout(patience, self._reactor) for each in closing], consumeErrors=True)
 
+    def _renew_remote(self, max_bytes: int, remote: Remote | None) -> None:
+        before, self._made_for = self._made_for, None if remote is None else (remote.address, max_bytes)
+        if self._made_for == before:
+            return
+        if remote is None:
+            # Its connections, and its tries to make them, are for nobody any more.
+            self._remote = None
+            self._close(self.by_name["redis"])
+            return
+        self._remote = remote.make()
+        self._replace("redis", self._remote)
+        if self._started:
+            self._remote.start()
+
     def _replace(self, name: str, store: Store) -> None:
         old = self.by_name.get(name)
         self.by_name[name] = store
-        if old is None:
-            return
-        _log.info("Answers are kept in a new store from now on", store=name)
-        closing = old.close()
+        if old is not None:
+            _log.info("Answers are kept in a new store from now on", store=name)
+            self._close(old)
+
+    def _close(self, store: Store) -> None:
+        closing = store.close()
         self._closing.add(closing)
         closing.addBoth(lambda _: self._closing.discard(closing))
 

@@ -133,7 +133,38 @@ class StoresTests(SynchronousTestCase):
         stores.renew(self.settings("a"), there)
         self.assertEqual((first.asked, databases[1].begun), (["end"], True))
         self.assertIs(stores.by_name["sqlite"], sqlite)
-        stores.renew(self.settings("a"))
-        self.assertIn("redis", stores.by_name)
         stores.renew(self.settings("a", max_bytes=2000), there)
         self.assertEqual(len(databases), 3)
+
+    def test_a_database_that_is_left_out(self) -> None:
+        databases: list[FakeDatabase] = []
+
+        def remote(max_bytes: int) -> Remote:
+            def make() -> RemoteStore:
+                databases.append(FakeDatabase())
+                return RemoteStore(databases[-1], "redis://h", str, max_bytes, self.reactor)
+
+            return Remote(store_address("redis://h"), make)
+
+        for started in (False, True):
+            databases.clear()
+            stores = Stores(self.reactor, self.settings(max_bytes=4000), remote(4000))
+            self.addCleanup(self.close, stores)
+            if started:
+                stores.start()
+                databases[0].usable()
+            stores.renew(self.settings(max_bytes=2000))
+            # Requests under way may still ask for it. It is not connected any more, and not tried.
+            self.assertIsNone(self.body(stores, "redis"))
+            stores.by_name["redis"].put(KEY, ANSWER, 60.0)
+            self.assertEqual(databases[0].asked, ["check", "end"] if started else ["end"])
+            databases[0].failed("closed")
+            self.assertEqual(self.reactor.getDelayedCalls(), [])
+            if not started:
+                stores.start()
+                self.assertFalse(databases[0].begun)
+            stores.renew(self.settings(max_bytes=2000))
+            stores.renew(self.settings(max_bytes=2000), remote(2000))
+            databases[1].usable()
+            stores.by_name["redis"].put(KEY, StoredAnswer(200, (), b"x" * 600, False), 60.0)
+            self.assertEqual((databases[1].begun, databases[1].asked), (True, ["check"]))
