@@ -171,15 +171,12 @@ class AccessControl:
         name, forget = _text(sent, "name"), sent.get("forget", False) is True
         before = self._access.directory.holders.keys()
 
-        def tell(told: dict[str, Any]) -> dict[str, Any]:
-            self.revoked(before - self._access.directory.holders.keys())
-            return told
-
         return self._changed(
             lambda keys: keys.revoke(name, forget=forget),
             lambda told: f"Client {told['name']} has no key any more.",
             by,
-        ).addCallback(tell)
+            lambda: self.revoked(before - self._access.directory.holders.keys()),
+        )
 
     def revoke_keys(self, is_revoked: Callable[[bytes], bool], by: str) -> Deferred[Any]:
         """Take the keys of whose digests *is_revoked* says so, if any opens something, from whomever they are of."""
@@ -199,12 +196,18 @@ class AccessControl:
         return self._changed(lambda keys: keys.revoke_keys(digests), told, by).addCallback(look)
 
     def _changed(
-        self, act: Callable[[Administration], dict[str, Any]], say: Callable[[dict[str, Any]], str], by: str
+        self,
+        act: Callable[[Administration], dict[str, Any]],
+        say: Callable[[dict[str, Any]], str],
+        by: str,
+        followed: Callable[[], object] = lambda: None,
     ) -> Deferred[dict[str, Any]]:
         def done(told: dict[str, Any]) -> Deferred[dict[str, Any]]:
             self._audit.acted(say(told), by)
             # The store is written: now the process follows it.
             ended = self.renew()
+            # Other machines need not wait for a worker here that is slow.
+            followed()
             required = self._access.required
             return self._elsewhere().addCallback(lambda more: {**told, "ended": ended + more, "required": required})
 

@@ -87,7 +87,10 @@ class Http2Channel(Protocol):
 
     @property
     def expects_request(self) -> bool:
-        return not self.closing and (self._scanner.header_block_open or has_input(self.transport))
+        if self.closing:
+            return False
+        coming = self._scanner.header_block_open or any(not each.complete for each in self.streams.values())
+        return coming or has_input(self.transport)
 
     # The connection.
 

@@ -17,6 +17,8 @@ from skyproxy.upstream.guards.findings import BreakerClosed
 
 _PURGES = 64
 """That are remembered."""
+_REVOKED = 1024
+"""Revoked keys that are remembered, for a store that loses them."""
 
 
 class Hands(Protocol):
@@ -25,8 +27,8 @@ class Hands(Protocol):
     def purge(self) -> object:
         """Forget the answers that are kept."""
 
-    def profile(self, name: str) -> object:
-        """Use a profile, or none: ``off``."""
+    def profile(self, name: str) -> bool:
+        """Use a profile, or none: ``off``; tells whether there is that one here."""
 
     def put_back(self, provider: str, variable: str) -> object:
         """Use a key again that a provider had refused."""
@@ -50,8 +52,10 @@ class ByHand:
         self._hands: Hands | None = None
         self._applying = False
         self._profile: Notice | None = None
+        self._profile_is_here = False
         self._renewal: Any = None
         self._purges: deque[Stamp] = deque(maxlen=_PURGES)
+        self._revoked: dict[str, None] = {}
 
     def begin(self, hands: Hands) -> None:
         """
@@ -79,7 +83,7 @@ class ByHand:
         """Somebody has chosen a profile, or none: ``off``."""
         if not self._applying and len(name) <= MAX_TEXT:
             chosen = Notice(PROFILE, text=name, stamp=self._next_stamp())
-            self._use_profile(chosen)
+            self._use_profile(chosen, True)
             self._outbox.put(chosen)
 
     def key_put_back(self, provider: str, variable: str) -> None:
@@ -95,15 +99,27 @@ class ByHand:
         for each in models:
             # Whatever others have heard of it was before.
             found = Found(provider, BreakerClosed(each), self._next_stamp(), self._hearsay.board.seen)
-            self._hearsay.board.take(found)
+            self._hearsay.publisher.heard(found)
             notice = notice_of(found, self._names)
             if notice is not None:
                 self._outbox.put(notice)
 
     def clients_revoked(self, digests: Collection[bytes]) -> None:
         """Somebody has taken the keys of these digests from a client."""
-        for each in digests:
-            self._outbox.put(Notice(REVOKED, key=self._names.client(each)))
+        names = [self._names.client(each) for each in digests]
+        self._note_revoked(names)
+        for each in names:
+            self._outbox.put(Notice(REVOKED, key=each))
+
+    @property
+    def revoked(self) -> list[Notice]:
+        """The last keys that were revoked, here or elsewhere."""
+        return [Notice(REVOKED, key=each) for each in self._revoked]
+
+    def _note_revoked(self, names: Iterable[str]) -> None:
+        self._revoked.update(dict.fromkeys(names))
+        for each in list(self._revoked)[:-_REVOKED]:
+            del self._revoked[each]
 
     def _next_stamp(self) -> Stamp:
         return self._hearsay.board.next_stamp()
@@ -119,10 +135,12 @@ class ByHand:
         self._purges.extend(each.stamp for each in before)
 
     def revoke(self, keys: Collection[str]) -> int:
-        """Take the keys that are called so from whomever they are of; tells how many are called so."""
+        """Take the keys that are called so from whomever they are of; tells of how many it was not known."""
+        news = len(set(keys) - self._revoked.keys())
+        self._note_revoked(keys)
         if self._hands is not None:
             self._hands.revoke(lambda digest: self._names.client(digest) in keys)
-        return len(keys)
+        return news
 
     def take(self, notice: Notice) -> bool:
         """Do what *notice* says; tells whether it was news."""
@@ -144,8 +162,7 @@ class ByHand:
             case "profile":
                 if self._profile is not None and notice.stamp <= self._profile.stamp:
                     return False
-                self._use_profile(notice)
-                hands.profile(notice.text)
+                self._use_profile(notice, hands.profile(notice.text))
             case _:
                 return self._put_back(notice, hands)
         return True
@@ -160,13 +177,13 @@ class ByHand:
             self._hearsay.put_back(config.name, each)
         return bool(variables)
 
-    def _use_profile(self, notice: Notice) -> None:
-        self._profile = notice
+    def _use_profile(self, notice: Notice, is_here: bool) -> None:
+        self._profile, self._profile_is_here = notice, is_here
         if self._renewal is None and self._hands is not None:
             self._renewal = self._clock.callLater(PROFILE_SECONDS / 3, self._renew)
 
     def _renew(self) -> None:
         """Have machines that begin know the profile as long as one uses it."""
         self._renewal = self._clock.callLater(PROFILE_SECONDS / 3, self._renew)
-        if self._profile is not None:
+        if self._profile is not None and self._profile_is_here:
             self._outbox.put(self._profile, publish=False)

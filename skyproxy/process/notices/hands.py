@@ -37,15 +37,20 @@ class OwnHands:
         """Forget the answers that are kept."""
         self._operations.purge(BY)
 
-    def profile(self, name: str) -> None:
-        """Use a profile, or none: ``off``. Where the configuration has none of that name all stays as it is."""
+    def profile(self, name: str) -> bool:
+        """Use a profile, or none: ``off``. Where the configuration has none of that name all stays as it is.
+
+        :return: whether it has.
+        """
         try:
             self._operations.profile(name, BY)
+            return True
         except NotFound:
             _log.warn(
                 "Another machine uses a profile that the configuration here does not have: nothing is changed here",
                 profile=name,
             )
+            return False
 
     def put_back(self, provider: str, variable: str) -> None:
         """Use a key again that a provider had refused; one that people here have put aside stays so."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from skyproxy.process.sharing.redis_store import RedisStore
 
 MOST_KEPT = 1024
-"""States in the store; those that end first are given up first."""
+"""States in the store, and clients' keys that were revoked; those that end first are given up first."""
 
 _LONGEST_VALUE = 4096
 _LONGEST_MS = 31 * 86_400_000
@@ -26,6 +26,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 for i = 3, #ARGV, 4 do
   local field, rank, ms, value = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
   local key, ends = KEYS[1] .. ':' .. field, string.format('%.0f', now + ms)
+  local fields = string.sub(field, 1, 8) == 'revoked:' and KEYS[2] or KEYS[1]
   if rank == '' then
     rank = string.format('%020.0f', now + ms)
   end
@@ -33,28 +34,31 @@ for i = 3, #ARGV, 4 do
   if not known or string.match(known, '^[^ ]*') <= rank then
     if ms > 0 then
       redis.call('SET', key, rank .. ' ' .. ends .. ' ' .. value, 'PX', ms)
-      redis.call('ZADD', KEYS[1], ends, field)
+      redis.call('ZADD', fields, ends, field)
     elseif known then
       redis.call('DEL', key)
-      redis.call('ZREM', KEYS[1], field)
+      redis.call('ZREM', fields, field)
     end
   end
 end
 if #ARGV > 2 then
-  redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-  for _, field in ipairs(redis.call('ZRANGE', KEYS[1], 0, -{MOST_KEPT + 1})) do
-    redis.call('DEL', KEYS[1] .. ':' .. field)
-    redis.call('ZREM', KEYS[1], field)
+  for _, fields in ipairs(KEYS) do
+    redis.call('ZREMRANGEBYSCORE', fields, '-inf', now)
+    for _, field in ipairs(redis.call('ZRANGE', fields, 0, -{MOST_KEPT + 1})) do
+      redis.call('DEL', KEYS[1] .. ':' .. field)
+      redis.call('ZREM', fields, field)
+    end
+    redis.call('PEXPIRE', fields, {_LONGEST_MS})
   end
-  redis.call('PEXPIRE', KEYS[1], {_LONGEST_MS})
 end
 if ARGV[2] ~= '' then
   redis.call('PUBLISH', ARGV[1], string.format('%.0f', now) .. ' ' .. ARGV[2])
 end
 return 1
 """
-"""A machine tells something. Key: the fields that are kept (a sorted set, by when they end, in milliseconds of the
-store's clock), each of which is a text beside it. Arguments: the channel; the message, if there is one, which goes
+"""A machine tells something. Keys: the fields that are kept, and those of revoked keys, which must not drive out all
+others (sorted sets, by when they end, in milliseconds of the store's clock); each field is a text beside the first.
+Arguments: the channel; the message, if there is one, which goes
 out behind the time; then of each state its field, its rank, the milliseconds for which it is kept (0: not at all), and
 the notice.
 """
@@ -63,21 +67,23 @@ READ = f"""
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local found = {{}}
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-for _, field in ipairs(redis.call('ZRANGE', KEYS[1], -{MOST_KEPT}, -1)) do
-  local kept = redis.pcall('GET', KEYS[1] .. ':' .. field)
-  if type(kept) == 'string' and #kept <= {_LONGEST_VALUE} then
-    local ends, value = string.match(kept, '^[^ ]* (%d+) (.*)$')
-    if ends then
-      found[#found + 1] = math.floor(tonumber(ends) - now)
-      found[#found + 1] = value
+for _, fields in ipairs(KEYS) do
+  redis.call('ZREMRANGEBYSCORE', fields, '-inf', now)
+  for _, field in ipairs(redis.call('ZRANGE', fields, -{MOST_KEPT}, -1)) do
+    local kept = redis.pcall('GET', KEYS[1] .. ':' .. field)
+    if type(kept) == 'string' and #kept <= {_LONGEST_VALUE} then
+      local ends, value = string.match(kept, '^[^ ]* (%d+) (.*)$')
+      if ends then
+        found[#found + 1] = math.floor(tonumber(ends) - now)
+        found[#found + 1] = value
+      end
     end
   end
 end
 return found
 """
-"""A machine that begins, or was cut off, reads what holds: milliseconds that are left, and the notice, of each. Key: as
-above.
+"""A machine that begins, or was cut off, reads what holds: milliseconds that are left, and the notice, of each. Keys:
+as above.
 """
 
 
@@ -87,7 +93,7 @@ class KeptNotices:
     def __init__(self, store: RedisStore) -> None:
         self._store = store
         self._channel = store.prefix + "told"
-        self._keys = [self._channel]
+        self._keys = [self._channel, self._channel + ":revoked"]
 
     def listen(self, listener: Hearer) -> None:
         """Have *listener* hear what is told, from when the store is there."""

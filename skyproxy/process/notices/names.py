@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from skyproxy.config import ProviderConfig
 from skyproxy.config.hosts import is_loopback
+from skyproxy.config.masking import Masker, masker
 from skyproxy.upstream.exchange.provider import Provider
 
 _BYTES = 16
@@ -24,11 +25,13 @@ class _Known(NamedTuple):
     """A provider of this machine.
 
     :ivar keys: names, by the variables that hold them; empty: it has none.
+    :ivar mask: takes its secrets out of texts.
     """
 
     name: str
     config: ProviderConfig
     keys: dict[str, str]
+    mask: Masker
 
 
 class Names:
@@ -53,7 +56,7 @@ class Names:
         for each in providers:
             config, identity = each.config, self._identity(each)
             self._by_name[config.name] = identity
-            self._known[identity] = _Known(config.name, config, self._keys_of(config))
+            self._known[identity] = _Known(config.name, config, self._keys_of(config), masker(config.secrets))
 
     def provider(self, name: str) -> str | None:
         """What the provider called *name* here is called by all; None: there is none."""
@@ -68,6 +71,11 @@ class Names:
         """The provider that is meant; None: this machine does not have it."""
         known = self._known.get(provider)
         return None if known is None else known.config
+
+    def masked(self, provider: str, text: str) -> str:
+        """*text* without the secrets of the provider that is called so by all."""
+        known = self._known.get(provider)
+        return text if known is None else known.mask(text)
 
     def variables(self, provider: str, key: str) -> list[str]:
         """The variables that hold the key that is meant."""

@@ -117,7 +117,8 @@ class Notices:
     def _known(self) -> dict[Subject, Notice]:
         """What holds here, and concerns others."""
         notices = (notice_of(found, self._names) for found in self._hearsay.board.known().found)
-        return {each.subject: each for each in notices if each is not None and each.seconds > 0}
+        rests = [each for each in notices if each is not None and each.seconds > 0]
+        return {each.subject: each for each in (*rests, *self.by_hand.revoked)}
 
     @staticmethod
     def _holds(notice: Notice, known: Mapping[Subject, Notice]) -> bool:

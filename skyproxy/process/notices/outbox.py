@@ -13,6 +13,7 @@ from skyproxy.process.notices.notice import (
     KEY_REFUSED,
     KEY_RESTS,
     MAX_MESSAGE_BYTES,
+    MAX_NOTICES,
     MODEL_RESTS,
     OPENED,
     PROFILE,
@@ -30,6 +31,8 @@ PROFILE_SECONDS = 30.0
 """For which a profile is kept for machines that begin, unless one that uses it says that it still does."""
 PURGE_SECONDS = 86_400.0
 REVOKED_SECONDS = 30 * 86_400.0
+ENDED_SECONDS = 3600.0
+"""For which is kept that a breaker was closed, or a key put back: a machine that was cut off does not know it yet."""
 
 _RATE, _BURST = 4.0, 4
 """Messages a second, and how many may go at once after a quiet time."""
@@ -40,12 +43,17 @@ _AGAIN = 0.5
 _ROOM = 1024
 """Bytes of a message that are not of notices."""
 
-_NEWEST = "~"
+_NEWEST = "9" * 20
 """A rank above all others."""
 RESTS = frozenset({MODEL_RESTS, KEY_RESTS, KEY_REFUSED})
 """The kinds of which the one that ends last counts."""
 _HELD = RESTS | {OPENED}
-_KEPT_SECONDS = {PROFILE: PROFILE_SECONDS, PURGE: PURGE_SECONDS, REVOKED: REVOKED_SECONDS}
+_KEPT_SECONDS = {
+    CLOSED: ENDED_SECONDS,
+    PROFILE: PROFILE_SECONDS,
+    PURGE: PURGE_SECONDS,
+    REVOKED: REVOKED_SECONDS,
+}
 
 
 class State(NamedTuple):
@@ -177,7 +185,7 @@ class Outbox:
             left = left_of(waiting.notice, now - waiting.since)
             if left is not None:
                 size += len(left.encoded()) + 1
-                if size > MAX_MESSAGE_BYTES:
+                if size > MAX_MESSAGE_BYTES or len(taken) == MAX_NOTICES:
                     break
                 taken.append(_Waiting(left, now, waiting.publish))
             del self._waiting[subject]
@@ -213,13 +221,16 @@ def states_of(notice: Notice) -> list[State]:
     """What is kept of *notice*."""
     subject, value = notice.subject, notice.encoded()
     if notice.kind == KEY_BACK:
-        return [State((kind, *subject[1:]), _NEWEST, 0.0, b"") for kind in (KEY_RESTS, KEY_REFUSED)]
-    if notice.kind == CLOSED:
-        return [State(subject, _rank(notice), 0.0, b"")]
+        ended = [State((kind, *subject[1:]), _NEWEST, 0.0, b"") for kind in (KEY_RESTS, KEY_REFUSED)]
+        return [*ended, State(subject, "", ENDED_SECONDS, value)]
     if notice.kind == OPENED:
         return [State(subject, _rank(notice), notice.seconds, value)]
     if notice.kind in RESTS:
-        return [State(subject, "", notice.seconds, value)]
+        states = [State(subject, "", notice.seconds, value)]
+        if notice.kind != MODEL_RESTS:
+            # It was put back before.
+            states.append(State((KEY_BACK, *subject[1:]), _NEWEST, 0.0, b""))
+        return states
     if notice.kind in _KEPT_SECONDS:
         return [State(subject, _rank(notice), _KEPT_SECONDS[notice.kind], value)]
     return []

@@ -52,7 +52,9 @@ def notice_of(found: Found, names: Names) -> Notice | None:
         case KeyRefused(_, seconds):
             return Notice(KEY_REFUSED, provider, key, seconds=seconds)
         case BreakerOpened(model, seconds, doubled, cause):
-            return Notice(OPENED, provider, "", model, seconds, doubled, text=cause[:MAX_TEXT], stamp=found.stamp)
+            # A provider's own words may repeat a key.
+            text = names.masked(provider, cause)[:MAX_TEXT]
+            return Notice(OPENED, provider, "", model, seconds, doubled, text=text, stamp=found.stamp)
         case BreakerProbes(model):
             return Notice(PROBES, provider, "", model, stamp=found.stamp)
         case ProbeIgnored(model):

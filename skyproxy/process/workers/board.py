@@ -107,7 +107,7 @@ class Board:
 
     def heard_of(self, stamp: Stamp) -> None:
         """The next one is to be above *stamp*."""
-        self._openings.latest = max(self._openings.latest, stamp[0])
+        self._openings.heard_of(stamp[0])
 
     # The parent's changes.
 

@@ -65,6 +65,10 @@ class Openings:
         self.latest = latest
         self._last: OrderedDict[tuple[str, str | None], Stamp] = OrderedDict()
 
+    def heard_of(self, count: int) -> None:
+        """The next one is to be above *count*."""
+        self.latest = max(self.latest, count)
+
     def stamp(self, provider: str, finding: OfBreaker, origin: int) -> Stamp:
         """That of what *origin*, this worker, has found out."""
         about = provider, finding.model
@@ -76,7 +80,7 @@ class Openings:
     def is_news(self, found: Found, model: str | None) -> bool:
         """Whether *found*, which was heard about the breaker of *model*, is not stale."""
         about, stamp = (found.provider, model), found.stamp
-        self.latest = max(self.latest, stamp[0])
+        self.heard_of(stamp[0])
         last = self._last.get(about, NEVER)
         if not isinstance(found.finding, BreakerOpened):
             if isinstance(found.finding, BreakerClosed) and stamp > last:

@@ -62,6 +62,7 @@ class Telling:
                 self._seen = message.number
             case Known():
                 self._seen = max(self._seen, message.seen)
+                self._openings.heard_of(message.latest)
                 for each in message.found:
                     self._hear(each)
             case Found():

@@ -9,6 +9,7 @@ from tempfile import mkdtemp
 from types import SimpleNamespace
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -49,15 +50,29 @@ class RevokedTests(SynchronousTestCase):
         for name in ("lydia", "faendal"):
             self.store.create(name, "client", ClientSettings(), digest(name.encode()))
         threads = Threads()
-        reactor: Any = SimpleNamespace(
+        self.reactor: Any = SimpleNamespace(
             getThreadPool=lambda: threads, callFromThread=lambda call, *arguments: call(*arguments)
         )
         self.access = Access(lambda config: self.path)
-        self.control = AccessControl(
-            reactor, config_of(TEXT), self.access, Audit(lambda: 0.0), lambda config: self.path, tuple, lambda _: None  # type: ignore[arg-type,return-value]
-        )  # fmt: skip
         self.revoked: list[Any] = []
-        self.control.revoked = self.revoked.append
+        self.control = self.controlled(lambda: succeed(0))
+
+    def controlled(self, elsewhere: Callable[[], Deferred[int]]) -> AccessControl:
+        """
+        :param elsewhere: tells how many requests of other workers were ended, once they follow.
+        """
+        control = AccessControl(
+            self.reactor,
+            config_of(TEXT),
+            self.access,
+            Audit(lambda: 0.0),
+            lambda config: self.path,
+            tuple,
+            lambda _: None,  # type: ignore[arg-type,return-value]
+            changed=elsewhere,
+        )
+        control.revoked = self.revoked.append  # type: ignore[method-assign,assignment]
+        return control
 
     def opens(self, key: str) -> bool:
         return self.access.holder(key.encode()) is not None
@@ -68,6 +83,15 @@ class RevokedTests(SynchronousTestCase):
         self.failureResultOf(self.control.revoke({"name": "lydia"}, "me"))
         self.successResultOf(self.control.rotate({"name": "faendal"}, "me"))
         self.assertEqual(len(self.revoked), 1)
+
+    def test_other_machines_do_not_wait_for_a_worker_that_is_slow(self) -> None:
+        slow = Deferred[int]()
+        self.control = self.controlled(lambda: slow)
+        done = self.control.revoke({"name": "lydia"}, "me")
+        self.assertEqual(self.revoked, [{digest(b"lydia")}])
+        self.assertNoResult(done)
+        slow.callback(2)
+        self.assertEqual(self.successResultOf(done)["ended"], 2)
 
     def test_what_was_revoked_elsewhere(self) -> None:
         self.successResultOf(self.control.revoke_keys(lambda each: each == digest(b"lydia"), "another machine"))

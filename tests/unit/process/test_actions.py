@@ -172,11 +172,11 @@ class OwnHandsTests(Case):
     def test_a_purge_and_profiles(self) -> None:
         self.hands.purge()
         self.assertEqual(self.purges, 1)
-        self.hands.profile("p")
+        self.assertTrue(self.hands.profile("p"))
         self.assertEqual(self.served("alone"), ["b:n"])
         self.assertEqual(self.action_log.changes[0].by, "another machine")
         with capturedLogs() as logs:
-            self.hands.profile("there alone")
+            self.assertFalse(self.hands.profile("there alone"))
         self.assertEqual([each["profile"] for each in logs if each["log_level"].name == "warn"], ["there alone"])
         self.assertEqual(self.served("alone"), ["b:n"])
         self.hands.profile("off")

@@ -456,6 +456,16 @@ class DrainTests(Case):
         self.assertEqual(client.goaway, ErrorCodes.NO_ERROR)
         self.assertTrue(client.transport.disconnecting)
 
+    def test_a_request_whose_body_has_not_come_is_on_its_way(self) -> None:
+        client = self.serve(wait)
+        client.ask(1, body=b"ab", end=False)
+        self.assertTrue(self.served.connections.expects_requests)
+        self.served.connections.drain()
+        client.h2.send_data(1, b"c", end_stream=True)
+        client.flush()
+        self.assertFalse(self.served.connections.expects_requests)
+        self.assertEqual(len(self.served.requests), 1)
+
     def test_streams_under_way_are_the_last(self) -> None:
         client = self.serve(wait)
         client.ask(1)

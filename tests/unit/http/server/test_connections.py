@@ -71,12 +71,14 @@ class DrainTests(SynchronousTestCase):
         self.client.send(post(b"ab")[:-1])
         head.send(b"GET / ")
         self.drain()
+        self.assertTrue(self.served.connections.expects_requests)
         self.served.handler = lambda request: b"last"
         self.client.send(b"b")
         head.send(b"HTTP/1.1\r\nHost: x\r\n\r\n")
         for client in (self.client, head):
             self.assertEqual(client.answers("GET")[0].headers["connection"], "close")
             self.assertTrue(client.transport.disconnecting)
+        self.assertFalse(self.served.connections.expects_requests)
 
     def test_request_that_waits_to_be_read_is_served(self) -> None:
         here, there = socket.socketpair()

@@ -16,7 +16,7 @@ from skyproxy.process.notices.notice import Notice, Subject, message_of, read_no
 from skyproxy.process.notices.notices import Notices
 from skyproxy.process.notices.outbox import State
 from skyproxy.process.workers.board import Board
-from skyproxy.process.workers.news import Found
+from skyproxy.process.workers.news import Found, Seen
 from skyproxy.process.workers.publishing import Publisher
 from skyproxy.process.workers.telling import Telling
 from skyproxy.upstream.exchange.provider import Provider
@@ -31,7 +31,9 @@ from tests.unit.configs import config_of
 FAR = "https://api.example/v1"
 
 
-def provider_config(first: str = "one", second: str = "two", base_url: str = FAR, **more: str) -> ProviderConfig:
+def provider_config(
+    first: str = "key-one", second: str = "key-two", base_url: str = FAR, **more: str
+) -> ProviderConfig:
     """A provider called ``some`` with two keys."""
     text = f"providers: {{some: {{base_url: '{base_url}', api_key_env: [A, B], breaker: {{open_for: 600s}}}}}}"
     return config_of(text, A=first, B=second, **more).providers["some"]
@@ -142,12 +144,14 @@ class Hands:
     def __init__(self) -> None:
         self.done: list[Any] = []
         self.client = b""
+        self.unknown = ""
 
     def purge(self) -> None:
         self.done.append("purge")
 
-    def profile(self, name: str) -> None:
+    def profile(self, name: str) -> bool:
         self.done.append(("profile", name))
+        return name != self.unknown
 
     def put_back(self, provider: str, variable: str) -> None:
         self.done.append(("back", provider, variable))
@@ -194,6 +198,12 @@ class Machine:
         """It is there, and so is the store."""
         self.notices.begin(self.hands)
         self.line.connect()
+
+    def close_breaker(self) -> None:
+        """Somebody closes the breaker of all of the provider."""
+        for each in self.guards:
+            each.breaker.close()  # type: ignore[union-attr]
+        self.notices.by_hand.breakers_closed("some", [None])
 
     def carry(self) -> bool:
         """Carry what is told between its processes; tells whether there was anything."""
@@ -249,6 +259,12 @@ class Parent(Machine):
             self.guards.append(made.guards)
             self.workers.append(Worker(number, telling, sent))
 
+    def close_breaker(self) -> None:
+        seen = self.publisher.board.close_breaker("some", None)
+        for each in self.workers:
+            each.channel.queue.append(seen)
+        self.notices.by_hand.breakers_closed("some", [None])
+
     def carry(self) -> bool:
         carried = False
         for each in self.workers:
@@ -256,7 +272,11 @@ class Parent(Machine):
                 self.publisher.found(each.number, each.sent.popleft())
                 carried = True
             if each.channel.queue:
-                each.telling.take(each.channel.queue.popleft())
+                message = each.channel.queue.popleft()
+                if isinstance(message, Seen):
+                    # What the parent has done is in front of it, without a gap.
+                    self.guards[each.number].breaker.close()  # type: ignore[union-attr]
+                each.telling.take(message)
                 carried = True
         return carried
 

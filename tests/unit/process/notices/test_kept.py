@@ -8,8 +8,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.process.notices.kept import READ, TELL, KeptNotices
-from skyproxy.process.notices.notice import Notice, read_message
-from skyproxy.process.notices.outbox import MAX_WAITING, Outbox, State
+from skyproxy.process.notices.notice import MAX_NOTICES, Notice, read_message
+from skyproxy.process.notices.outbox import ENDED_SECONDS, MAX_WAITING, Outbox, State
 
 
 class Redis:
@@ -28,7 +28,7 @@ class Redis:
         self.listens.append((channel, listener))
 
     def run(self, script: str, keys: list[str], arguments: list[Any], done: Any, failed: Any) -> None:
-        assert keys == ["p:told"]
+        assert keys == ["p:told", "p:told:revoked"]
         self.asked.append((script, arguments, done, failed))
 
 
@@ -106,7 +106,25 @@ class OutboxTests(SynchronousTestCase):
         self.outbox.ready()
         self.clock.advance(0.01)
         self.assertEqual([each.kind for each in self.told()], ["back", "closed"])
-        self.assertTrue(all(each.seconds == 0.0 for each in self.sent[0][1]))
+        states = [(each.subject[0], each.seconds) for each in self.sent[0][1]]
+        # A machine that was cut off until now, and takes the key for refused and the breaker for open, learns of it.
+        expected = [("rests", 0.0), ("refused", 0.0), ("back", ENDED_SECONDS), ("breaker", ENDED_SECONDS)]
+        self.assertEqual(states, expected)
+
+    def test_a_key_that_is_refused_again_was_put_back_before(self) -> None:
+        self.outbox.put(Notice("refused", "p", "k", seconds=300.0))
+        self.outbox.ready()
+        self.clock.advance(0.01)
+        states = {each.subject[0]: (each.rank, each.seconds) for each in self.sent[0][1]}
+        self.assertEqual((states["back"], states["refused"][0]), (("9" * 20, 0.0), ""))
+
+    def test_a_message_holds_no_more_than_is_read_of_it(self) -> None:
+        for number in range(MAX_NOTICES + 1):
+            self.outbox.put(Notice("probes", str(number)))
+        self.outbox.ready()
+        self.clock.advance(0.01)
+        self.sent[0][2](True)
+        self.assertEqual((len(self.told()), len(self.outbox)), (MAX_NOTICES, 1))
 
     def test_what_was_not_passed_on_waits_again_unless_there_is_newer(self) -> None:
         self.outbox.ready()

@@ -17,10 +17,10 @@ from skyproxy.upstream.guards.findings import Rest
 from tests.unit.process.notices.machines import FAR, Machine, Parent, Store, provider_config, settle, told
 
 
-def fail(guards: Any, model: str | None = None) -> None:
+def fail(guards: Any, model: str | None = None, why: str = "why") -> None:
     breaker = guards.breaker if model is None else guards.deployments.of(model).breaker
     for _ in range(5):
-        breaker.admit(last=True).failed("why")
+        breaker.admit(last=True).failed(why)
 
 
 class Case(SynchronousTestCase):
@@ -98,6 +98,17 @@ class GuardsTests(Case):
             self.alone.notices.by_hand.breakers_closed("some", [model])
             self.settle()
             self.assertEqual([each.state for each in states], [BreakerState.CLOSED] * 3)
+            # The next opening is after that, wherever it is.
+            for guards in self.everywhere:
+                fail(guards, model)
+                self.settle()
+                self.assertEqual({each.state for each in states}, {BreakerState.OPEN})
+                for each in self.everywhere:
+                    each.breaker.close()
+                    each.deployments.of("m").breaker.close()
+                self.parent.notices.by_hand.breakers_closed("some", [model])
+                self.settle()
+                self.assertEqual([each.state for each in states], [BreakerState.CLOSED] * 3)
 
     def test_one_probe_for_all(self) -> None:
         fail(self.alone.guards[0])
@@ -158,7 +169,7 @@ class WhomItConcernsTests(Case):
         self.assertIs(other.guards[0].breaker.state, BreakerState.OPEN)
 
     def test_the_same_key_in_another_variable(self) -> None:
-        other = self.other(first="two", second="one")
+        other = self.other(first="key-two", second="key-one")
         self.limited(self.alone.guards[0], retry_after=20.0)
         self.settle_with(other)
         self.assertEqual((self.rests("m", "A")[1], self.rests("m", "B")[1] > 0), (0.0, True))
@@ -188,9 +199,12 @@ class WhomItConcernsTests(Case):
     def test_no_key_travels(self) -> None:
         self.rejected(self.alone.guards[0])
         self.limited(self.alone.guards[0], retry_after=20.0)
+        fail(self.alone.guards[0], why="I do not know key-one.")
         self.settle()
+        refused = self.assertRaises(BreakerOpen, self.parent.guards[0].breaker.admit)  # type: ignore[union-attr]
+        self.assertEqual(refused.cause, "I do not know ***.")
         sent = b"".join([*self.store.messages, *(value for _, _, value in self.store.states.values())])
-        self.assertNotIn(b"one", sent)
+        self.assertNotIn(b"key-one", sent)
         self.assertNotIn(FAR.encode(), sent)
 
     def test_no_time_is_longer_than_guards_here_would_take(self) -> None:
@@ -259,8 +273,37 @@ class StoreTests(Case):
         # What is over by then is not told.
         self.assertEqual(self.parent.notices.told, 1)
 
+    def test_one_that_was_cut_off_learns_what_is_over(self) -> None:
+        fail(self.alone.guards[0])
+        self.rejected(self.alone.guards[0])
+        self.settle()
+        self.parent.line.cut()
+        self.alone.guards[0].breaker.close()
+        self.alone.notices.by_hand.breakers_closed("some", [None])
+        self.alone.guards[0].keys.put_back("A")
+        self.alone.notices.by_hand.key_put_back("some", "A")
+        self.settle()
+        self.assertEqual(self.aside(), [[], ["A"], ["A"]])
+        self.parent.line.connect()
+        self.settle()
+        self.assertEqual(self.parent.hands.done, [("back", "some", "A")])
+        self.assertEqual([each.breaker.state for each in self.everywhere], [BreakerState.CLOSED] * 3)
+        third = Machine(self.clock, self.store, "c", provider_config())
+        third.begin()
+        self.assertIs(third.guards[0].breaker.state, BreakerState.CLOSED)
+        # And what is found out after that holds.
+        self.rejected(self.alone.guards[0])
+        fail(self.alone.guards[0])
+        self.settle()
+        fourth = Machine(self.clock, self.store, "d", provider_config())
+        fourth.begin()
+        self.assertIs(fourth.guards[0].breaker.state, BreakerState.OPEN)
+        self.everywhere = list(fourth.guards)
+        self.assertEqual(self.aside(), [["A"]])
+
     def test_a_store_that_is_emptied_is_told_again(self) -> None:
         self.rejected(self.alone.guards[0])
+        self.parent.notices.by_hand.clients_revoked([b"digest"])
         self.settle()
         before = dict(self.store.states)
         for each in (self.alone, self.parent):
@@ -390,10 +433,21 @@ class ByHandTests(Case):
         fourth.begin()
         self.assertEqual(fourth.hands.done, [])
 
+    def test_who_has_not_the_profile_does_not_keep_it(self) -> None:
+        self.parent.hands.unknown = "p"
+        self.alone.notices.by_hand.profile_used("p")
+        self.settle()
+        self.alone.notices.stop()
+        for _ in range(10):
+            self.clock.advance(PROFILE_SECONDS / 2)
+        third = Machine(self.clock, self.store, "c", provider_config())
+        third.begin()
+        self.assertEqual(third.hands.done, [])
+
     def test_what_is_done_for_others_is_not_told_again(self) -> None:
         by_hand = self.parent.notices.by_hand
         self.parent.hands.purge = by_hand.purged  # type: ignore[method-assign]
-        self.parent.hands.profile = by_hand.profile_used  # type: ignore[method-assign]
+        self.parent.hands.profile = lambda name: by_hand.profile_used(name) is None  # type: ignore[method-assign]
         self.parent.hands.put_back = by_hand.key_put_back  # type: ignore[method-assign]
         self.alone.notices.by_hand.purged()
         self.alone.notices.by_hand.profile_used("p")
@@ -412,6 +466,9 @@ class ByHandTests(Case):
         third.hands.client = b"of somebody else"
         third.begin()
         self.assertEqual(third.hands.done, [("revoked", False)])
+        self.parent.line.cut()
+        self.parent.line.connect()
+        self.assertEqual(self.parent.notices.news, 2, "it is known")
         self.assertNotIn(b"digest", b"".join(self.store.messages))
 
     def test_a_key_or_a_provider_that_is_not_known(self) -> None:
@@ -431,8 +488,8 @@ class ByHandTests(Case):
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["fail", "good", "inside", "told", "told", "again", "flush", "cut"]),
-        st.integers(0, 3),
+        st.sampled_from(["fail", "good", "close", "purge", "inside", "told", "told", "again", "flush", "cut"]),
+        st.integers(0, 4),
         st.integers(0, 5),
     ),
     max_size=50,
@@ -440,17 +497,19 @@ STEPS = st.lists(
 
 
 class ConvergenceTests(SynchronousTestCase):
-    """Two machines with two workers each."""
+    """Two machines with two workers each, and a process alone."""
 
     @given(STEPS)
     @settings(max_examples=250, deadline=None)
     def test_all_agree_at_last_in_whatever_order_it_comes(self, steps: list[tuple[str, int, int]]) -> None:
         clock = Clock()
         store = Store(clock)
-        machines = [Parent(clock, store, name, provider_config()) for name in ("a", "b")]
+        machines: list[Machine] = [Parent(clock, store, name, provider_config()) for name in ("a", "b")]
+        machines.append(Machine(clock, store, "c", provider_config()))
         for each in machines:
             each.begin()
         guards = [guard for each in machines for guard in each.guards]
+        purgers = set()
         for step, number, index in steps:
             machine = machines[number // 2]
             match step:
@@ -458,6 +517,11 @@ class ConvergenceTests(SynchronousTestCase):
                     fail(guards[number])
                 case "good":
                     guards[number].breaker.admit(last=True).succeeded()
+                case "close":
+                    machine.close_breaker()
+                case "purge":
+                    machine.notices.by_hand.purged()
+                    purgers.add(machine)
                 case "inside":
                     machine.carry()
                 case "told":
@@ -467,13 +531,14 @@ class ConvergenceTests(SynchronousTestCase):
                 case "flush":
                     clock.advance(0.01)
                 case "cut":
-                    # What it has not heard comes by what is kept, and what was told is not heard twice.
-                    if not machine.line.queue:
-                        machine.line.cut()
-                        machine.line.connect()
+                    # What it has not heard comes by what is kept.
+                    machine.line.cut()
+                    machine.line.connect()
         settle(clock, *machines)
         states = {each.breaker.state for each in guards}
         self.assertEqual(len(states), 1, states)
+        for each in machines:
+            self.assertTrue(not purgers or each in purgers or "purge" in each.hands.done)
         told = sum(each.notices.told for each in machines)
         settle(clock, *machines)
         self.assertEqual(sum(each.notices.told for each in machines), told)

@@ -198,6 +198,14 @@ class TellingTests(SynchronousTestCase):
         told = house.workers[1].breaker.statistics()
         self.assertEqual((told.state, round(told.retry_in, 3)), ("open", 0.6))
 
+    def test_who_hears_of_all_in_sum_opens_after_that(self) -> None:
+        house = House(1)
+        house.board.heard_of((7, 0))
+        worker = house.workers[0]
+        worker.telling.take(house.board.known())
+        worker.fail()
+        self.assertEqual(worker.sent[0].stamp[0], 8)
+
     def test_one_that_has_been_replaced_has_no_say(self) -> None:
         worker = self.house.workers[0]
         old = worker.breaker
