@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from compileall import compile_dir
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -19,13 +20,21 @@ from tests.e2e.processes import PATIENCE, ROOT, TWISTD, DemoProvider, Process, P
 Starter = Callable[..., Any]
 
 LONGEST = (
-    "page_views", "shared_limits", "upgrade", "workers", "cache", "windows", "command", "with_game", "resilience",
+    "shared_limits", "page_views", "upgrade", "workers", "cache", "windows", "command", "with_game", "resilience",
     "server_wire", "page_actions", "start", "page_login", "workers_shares", "page_costs", "trust", "access",
     "commands_running", "page_setup", "in_front", "actions", "page_guides", "limits", "page_try", "prometheus", "page",
     "crowds", "tokens", "activation", "clock", "random_slots",
 )  # fmt: skip
 """Files that take longest, by what follows ``test_``. They begin first, so that none is left when all others have
 ended."""
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile all modules before any process is kept from writing: one whose files are limited, as tests limit them,
+    leaves half of a module's compiled form, which no later process can read.
+    """
+    if not hasattr(session.config, "workerinput") and not sys.dont_write_bytecode:
+        compile_dir(ROOT / "skyproxy", quiet=1)
 
 
 def starter(folder: Path) -> Iterator[Starter]:
