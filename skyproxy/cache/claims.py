@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import deferLater
 
 from skyproxy.cache.in_time import in_time
@@ -23,16 +23,18 @@ LOOK_SECONDS = 0.05
 """Seconds between two looks for an answer that another machine asks for."""
 
 FOLLOW_SECONDS = 3.0
-LEAST_SECONDS, MOST_SECONDS = 1.0, 10.0
-"""Seconds since another machine began to ask, after which its answer is no longer waited for, where nothing is known of
-how long such answers take. Where that is known it is twice as long, and not less nor more than these.
+"""Seconds for which another machine's answer is waited for, from when that machine began to ask, where nobody knows how
+long answers of the model take.
 """
 
+LEAST_SECONDS, MOST_SECONDS = 1.0, 10.0
+"""Where that is known, it is waited for twice as long as such answers take, but not less or more than these seconds."""
+
 _MOST_KNOWN = 256
-"""Of which answers it is known how long they take."""
+"""Models of which it is known, at most. Those that were asked longest ago are forgotten."""
 
 _WEIGHT = 0.2
-"""Of the last one among all."""
+"""How much the last answer counts in the mean of how long answers of a model take."""
 
 _CLAIM_SECONDS = 0.1
 
@@ -101,9 +103,7 @@ class Claims:
         first: Held | None = None
         try:
             while self._usable():
-                claim.may_be_held = True
-                asked = self._database.claim(key, claim.token, _ms(LEASE_SECONDS), self._most)
-                result = await self._in_time(asked, Held(b"", 0))
+                result = await self._in_time(claim.ask(self._most), Held(b"", 0))
                 if result is None:
                     claim.hold()
                     break
@@ -163,7 +163,14 @@ class Claim:
         self._key = key
         self.token = secrets.token_hex(8).encode()
         self.may_be_held = False
+        self._asked: Deferred[Any] = succeed(None)
         self._renewing: Any = None
+
+    def ask(self, most: int) -> Deferred[Found | Held | None]:
+        """As :meth:`Database.claim` does."""
+        self.may_be_held = True
+        asked = self._asked = self._database.claim(self._key, self.token, _ms(LEASE_SECONDS), most)
+        return asked
 
     def hold(self) -> None:
         """Renew it from now on."""
@@ -180,7 +187,8 @@ class Claim:
         if self._renewing is not None and self._renewing.active():
             self._renewing.cancel()
         if self.may_be_held:
-            self._database.release(self._key, self.token).addErrback(lambda _: None)
+            # Not before the database has heard of it: what says so may be on its way by another connection.
+            self._asked.addBoth(lambda _: self._database.release(self._key, self.token)).addErrback(lambda _: None)
 
     def _renew_later(self) -> None:
         self._renewing = self._reactor.callLater(LEASE_SECONDS / 3, self._renew)

@@ -159,8 +159,16 @@ class ClaimsTests(SynchronousTestCase):
         third = self.claim(2)
         third.cancel()
         self.failureResultOf(third, CancelledError)
+        # What gives it up may not overtake what claims it, on another connection.
+        self.assertEqual(self.database.asked[-1], "claim")
         self.database.let_go()
-        self.assertEqual(self.database.holders, {})
+        self.assertEqual((self.database.asked[-1], self.database.holders), ("release", {}))
+        self.database.hangs = True
+        fourth = self.claim(2)
+        fourth.cancel()
+        self.failureResultOf(fourth, CancelledError)
+        self.database.fail("gone")
+        self.assertEqual(self.database.asked[-1], "release")
         self.clock.advance(0.1)
 
     def test_what_is_no_answer_is_not_waited_for(self) -> None:

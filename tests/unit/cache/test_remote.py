@@ -38,7 +38,7 @@ class FakeDatabase:
         self.begun = self.hangs = False
         self.error: str | None = None
         self.full = False
-        self.held: list[Callable[[], None]] = []
+        self.held: list[tuple[Deferred[Any], Callable[[], Any]]] = []
         self.asked: list[str] = []
         self.usable: Callable[[], object] = lambda: None
         self.failed: Callable[[str], object] = lambda reason: None
@@ -54,14 +54,21 @@ class FakeDatabase:
         if not self.hangs:
             return succeed(result())
         held: Deferred[Any] = Deferred()
-        self.held.append(lambda: held.callback(result()))
+        self.held.append((held, result))
         return held
 
     def let_go(self) -> None:
         self.hangs = False
         held, self.held = self.held, []
-        for each in held:
-            each()
+        for each, result in held:
+            each.callback(result())
+
+    def fail(self, why: str) -> None:
+        """Let go of the connections."""
+        self.hangs = False
+        held, self.held = self.held, []
+        for each, _ in held:
+            each.errback(Exception(why))
 
     def find(self, key: bytes, most: int) -> Deferred[Found | None]:
         def found() -> Found | None:
