@@ -229,7 +229,7 @@ class Coalescing:
         purges, claim = self._purges, None
         try:
             if sharing.coalesces and sharing.whole and sharing.rule is not None:
-                claim = await self._claim(flight, sharing, self._stores[sharing.rule.store])
+                claim = await self._claim(flight, sharing, self._stores[sharing.rule.store], purges)
                 if flight.over:
                     return
             self._count(sharing, "miss")
@@ -262,14 +262,19 @@ class Coalescing:
             if claim is not None:
                 claim.release()
 
-    async def _claim(self, flight: SingleFlight, sharing: Sharing, store: Store) -> Claim | None:
-        """Have it known to other machines that this one asks, or bring the answer that one of them has got."""
+    async def _claim(self, flight: SingleFlight, sharing: Sharing, store: Store, purges: int) -> Claim | None:
+        """Have it known to other machines that this one asks, or bring the answer that one of them has got.
+
+        :param purges: before this request. Nothing that was kept before a purge is given after it.
+        """
         if store.claims is None:
             return None
         candidate = sharing.candidate
         claimed = await store.claims.claim(sharing.key, f"{candidate.provider.name}:{candidate.model}")
         if not isinstance(claimed, StoredAnswer):
             return claimed
+        if self._purges != purges:
+            return None
         self._count(sharing, "hit")
         sharing.age = store.age(claimed)
         await claimed.replay(flight)

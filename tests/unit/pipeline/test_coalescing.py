@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from skyproxy.cache.flights import Flights
 from skyproxy.cache.memory import MemoryStore
+from skyproxy.cache.stored_answer import StoredAnswer
 from skyproxy.errors import ShuttingDown
 from skyproxy.pipeline.coalescing import Coalescing, is_deterministic
 from skyproxy.pipeline.proxy import Proxy, Runtime
@@ -18,7 +19,7 @@ from skyproxy.upstream.dispatch.backoff import Backoff
 from skyproxy.upstream.dispatch.dispatcher import Dispatcher
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from tests.unit.configs import config_of
-from tests.unit.fakes import DONE, EVENTS, FakeClient, event, provider_of, word
+from tests.unit.fakes import DONE, EVENTS, JSON, FakeClient, event, provider_of, word
 from tests.unit.pipeline import test_proxy
 
 CONFIG = """
@@ -28,6 +29,21 @@ model_slots:
   kept: {provider: guard, model: large, fallbacks: ["guard:small"], cache: on, strip_reasoning: %s}
 """
 USAGE = {"prompt_tokens": 100, "completion_tokens": 50}
+
+
+class OfMachines(MemoryStore):
+    """One that other machines use, too.
+
+    :ivar claimed: what comes of a claim.
+    """
+
+    @property
+    def claims(self) -> Any:
+        return self
+
+    def claim(self, key: bytes, model: str) -> Deferred[Any]:
+        self.claimed: Deferred[Any] = Deferred()
+        return self.claimed
 
 
 class SharingTests(test_proxy.Case):
@@ -83,6 +99,21 @@ class SharingTests(test_proxy.Case):
                 self.answer("Halt!")
             self.successResultOf(done)
             self.assertEqual(self.result(client), result)
+
+    def test_what_another_machine_kept_before_a_purge_is_not_given_after_it(self) -> None:
+        for purged, result in ((False, b"hit"), (True, b"miss")):
+            store = OfMachines(self.clock.seconds, 10**6)
+            self.coalescing = Coalescing({"memory": store}, Flights(self.clock.seconds), {})
+            self.load()
+            client, done = self.ask()
+            self.assertNoResult(done)
+            if purged:
+                self.coalescing.purge()
+            store.claimed.callback(StoredAnswer(200, (JSON,), b'{"choices": []}', False))
+            if purged:
+                self.answer("Halt!")
+            self.successResultOf(done)
+            self.assertEqual((self.result(client), b"Halt" in client.body), (result, purged))
 
     def test_what_a_fallback_says_is_not_kept_as_the_firsts(self) -> None:
         for _ in range(2):
