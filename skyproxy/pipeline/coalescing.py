@@ -161,8 +161,7 @@ class Coalescing:
         return await fetch()
 
     def _count(self, sharing: Sharing, result: CacheResult) -> None:
-        if sharing.result is None:
-            self._counts[result] = self._counts.get(result, 0) + 1
+        self._counts[result] = self._counts.get(result, 0) + 1
         sharing.result = result
 
     async def _from_store(self, sharing: Sharing, rule: CacheRule) -> CachedAnswer | None:
@@ -205,21 +204,23 @@ class Coalescing:
                 incoming = await others.seek(sharing.key, flight)
                 if incoming is None:
                     break
-                self._count(sharing, "coalesced")
+                # It is counted as that when it is known to stay so.
+                sharing.result = "coalesced"
                 sharing.follows = flight.begun_by = incoming.begun_by
                 others_may_know = await incoming.over
-                if flight.over:
-                    return
-                if not others_may_know:
-                    # Then each asks for itself, as with a failure here.
+                if flight.over or not others_may_know:
+                    # Where there is none each asks for itself, as with a failure here.
                     flight.failed(_NotShared(None))
-                    return
-                flight.begun_by, sharing.follows = sharing.request_id, None
+                    break
+                sharing.result = sharing.follows = None
+                flight.begun_by = sharing.request_id
         except CancelledError as ended:
             forget(ended)
             flight.failed(_NotShared(None))
-            return
-        await fly()
+        if sharing.result is not None:
+            self._count(sharing, sharing.result)
+        elif not flight.over:
+            await fly()
 
     async def _fly(self, flight: SingleFlight, begun: Deferred[None], sharing: Sharing, fetch: Fetch) -> None:
         """Fetch an answer and bring it to all who share it, as long as a request waits for it.

@@ -405,6 +405,7 @@ class FlightsTests(test_proxy.Case):
         self.upstream.answer().send(b'{"choices": []}').end()
         self.turn()
         self.assertEqual((client.status, self.told(client)), (200, b"miss"))
+        self.assertEqual([each.counts for each in self.workers], [{"miss": 1}, {"miss": 1}, {}])
         self.assertOver()
 
     def test_who_does_not_read_has_no_more_than_a_window_sent(self) -> None:
