@@ -1,4 +1,4 @@
-"""Deferreds that may fire late, or never."""
+"""Waiting for what may come late, or never."""
 
 from __future__ import annotations
 
@@ -9,6 +9,27 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 
+class Timeout:
+    """Calls *late* when *seconds* have passed and what has come by then is read, unless it is cancelled before.
+
+    A process that was busy, or was stopped, finds the end of the time first, and reads what it was waiting for in the
+    same turn of the reactor. So *late* is called in the next one.
+    """
+
+    def __init__(self, reactor: Any, seconds: float, late: Callable[[], object]) -> None:
+        self._reactor = reactor
+        self._late = late
+        self._call = reactor.callLater(seconds, self._read_first)
+
+    def cancel(self) -> None:
+        """What was waited for is there, or of no use any more."""
+        if self._call.active():
+            self._call.cancel()
+
+    def _read_first(self) -> None:
+        self._call = self._reactor.callLater(0, self._late)
+
+
 def in_time(
     reactor: Any,
     asked: Deferred[Any],
@@ -17,16 +38,13 @@ def in_time(
     failed: Callable[[str], object],
     late: Callable[[str], object] | None = None,
 ) -> None:
-    """Have *done* called with what *asked* fires with, or *failed* with what it fails with, in words, or *late* with
-    that it has not fired, which is the same as *failed* if it is not given: one of them, once. *asked* goes on.
+    """Wait for *asked*, but no longer than *seconds*. One of these functions is called, once; *asked* goes on.
+
+    :param done: called with the result.
+    :param failed: called with the message of the error that *asked* fails with.
+    :param late: called with :func:`too_late` if the time is over; None: *failed* is.
     """
     over = False
-    timer: Any = None
-
-    def time_out() -> None:
-        nonlocal timer
-        # A process that was busy, or stopped, finds the answer and the end of the time at once.
-        timer = reactor.callLater(0, run_out)
 
     def run_out() -> None:
         nonlocal over
@@ -35,15 +53,15 @@ def in_time(
 
     def answered(result: Any) -> None:
         if not over:
-            timer.cancel()
+            timeout.cancel()
             done(result)
 
     def lost(failure: Failure) -> None:
         if not over:
-            timer.cancel()
+            timeout.cancel()
             failed(failure.getErrorMessage())
 
-    timer = reactor.callLater(seconds, time_out)
+    timeout = Timeout(reactor, seconds, run_out)
     asked.addCallbacks(answered, lost)
 
 

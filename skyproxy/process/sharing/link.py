@@ -19,6 +19,10 @@ class NoMaster(ConnectError):
     """No Sentinel that can be reached knows a Redis that may be written to."""
 
 
+class NotThere(Exception):
+    """Redis has not answered as it should. The text says why."""
+
+
 _SLOWEST = 0.5
 """Seconds until the next try, at most, where no connection is to be had: others wait for a machine that comes back."""
 _SLOWEST_USELESS = 2.0

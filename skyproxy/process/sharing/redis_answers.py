@@ -27,7 +27,7 @@ from skyproxy.process.sharing.answer_scripts import (
     RENEW,
     SWEEP,
 )
-from skyproxy.process.sharing.link import Commands, Link, reason_of
+from skyproxy.process.sharing.link import Commands, Link, NotThere, reason_of
 from skyproxy.process.sharing.reaching import endpoint_to, login_of
 
 _ENTRIES = PREFIX + "entry:"
@@ -40,10 +40,6 @@ _AT_ONCE = 500
 
 _FLUSH_SECONDS = 1.0
 """That answers have at the end to reach the database."""
-
-
-class NotThere(Exception):
-    """The database cannot be used. The text says why."""
 
 
 class RedisAnswers:

@@ -7,9 +7,11 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from skyproxy.cache.in_time import in_time
 from skyproxy.process.sharing.also_heard import AlsoHeard, Hearer
-from skyproxy.process.sharing.link import Commands, Link, Subscriber, reason_of, was_refused
+from skyproxy.process.sharing.link import Commands, Link, NotThere, Subscriber, reason_of, was_refused
 from skyproxy.process.sharing.scripts import LEAVE, SEND, TICK
 from skyproxy.shares.leader import Terms
 from skyproxy.shares.store import Listener, Tick
@@ -233,41 +235,22 @@ class RedisStore:
 
         :param drop: not for an error, if False.
         """
-        late = False
-        timer: Any = None
 
-        def time_out(*, looked: bool = False) -> None:
-            nonlocal late, timer
-            if not looked:
-                # A process that was busy, or stopped, finds the answer and the end of the time at once.
-                timer = self._reactor.callLater(0, lambda: time_out(looked=True))
-                return
-            late = True
-            self._why = f"it has not answered for {REPLY_SECONDS:g} s"
+        def late(why: str) -> None:
+            self._why = why
             self._drop()
+            failed(why)
 
-        timer = self._reactor.callLater(REPLY_SECONDS, time_out)
+        in_time(self._reactor, asked.addErrback(self._explain, drop), REPLY_SECONDS, done, failed, late)
 
-        def answered(reply: Any) -> None:
-            if timer.active():
-                timer.cancel()
-            if late:
-                failed(self._why)
-            else:
-                done(reply)
-
-        def lost(failure: Any) -> None:
-            if timer.active():
-                timer.cancel()
-            if was_refused(failure) and not drop:
-                failed(reason_of(failure.value))
-                return
-            if was_refused(failure):
-                self._why = reason_of(failure.value)
-                self._drop()
-            failed(self._why)
-
-        asked.addCallbacks(answered, lost)
+    def _explain(self, failure: Failure, drop: bool) -> Any:
+        if was_refused(failure):
+            reason = reason_of(failure.value)
+            if not drop:
+                raise NotThere(reason)
+            self._why = reason
+            self._drop()
+        raise NotThere(self._why)
 
     def _drop(self) -> None:
         self._commands.drop()

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from twisted.internet.defer import Deferred
 
+from skyproxy.cache.in_time import Timeout
 from skyproxy.cache.single_flight import SingleFlight
 from skyproxy.cache.subscriber_client import Field
 from skyproxy.cache.transit import PIECE_BYTES, Ending, HeadTooLong, Incoming, Outgoing
@@ -89,8 +90,7 @@ class WorkerFlights:
         self._led[number], self._number_of[flight] = flight, number
         found: Deferred[Incoming | None] = Deferred(lambda _: self._give_up(number))
         self._seeking[number] = found
-        late = self._reactor.callLater(SEEK_SECONDS, self._leads, number)
-        found.addBoth(_stop, late)
+        found.addBoth(_stop, Timeout(self._reactor, SEEK_SECONDS, lambda: self._leads(number)))
         closed, self._closed = tuple(self._closed), []
         self._tell(Seek(number, key, flight.begun_by, closed))
         return found
@@ -196,7 +196,6 @@ class WorkerFlights:
             self._tell(Left(stream))
 
 
-def _stop(result: Any, timer: Any) -> Any:
-    if timer.active():
-        timer.cancel()
+def _stop(result: Any, timeout: Timeout) -> Any:
+    timeout.cancel()
     return result

@@ -392,6 +392,21 @@ class FlightsTests(test_proxy.Case):
         self.assertEqual([self.told(client) for client, _ in asked], [b"miss", b"miss"])
         self.assertOver()
 
+    def test_a_worker_that_was_busy_reads_first_what_the_parent_has_said(self) -> None:
+        self.ask(0, stream=True)
+        self.turn()
+        client, _ = self.ask(1, stream=True)
+        while not self.workers[1].inbox:
+            self.deliver()
+        # A reactor calls first what was to be called meanwhile, and reads then.
+        self.clock.callLater(1.5 * SEEK_SECONDS, self.turn)
+        self.clock.advance(2 * SEEK_SECONDS)
+        self.assertEqual(len(self.upstream.posted), 1)
+        self.upstream.answer(200, EVENTS).send(*END).end()
+        self.turn()
+        self.assertEqual(self.told(client), b"coalesced")
+        self.assertOver()
+
     def test_one_that_comes_just_when_it_is_too_late_asks(self) -> None:
         self.ask(0)
         self.turn()
