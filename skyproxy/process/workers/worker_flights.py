@@ -71,7 +71,8 @@ class WorkerFlights:
         self._led: dict[int, SingleFlight] = {}
         self._number_of: dict[SingleFlight, int] = {}
         self._closed: list[int] = []
-        """Of which the parent has not heard yet."""
+        """Numbers of flights of which the parent has not heard that they are closed."""
+        self._telling: Any = None
         self._seeking: dict[int, Deferred[Incoming | None]] = {}
         self._outgoing: dict[int, Outgoing] = {}
         self._incoming: dict[int, Incoming] = {}
@@ -100,9 +101,9 @@ class WorkerFlights:
         number = self._number_of.pop(flight, None)
         if number is not None:
             del self._led[number]
-            if not self._closed:
-                self._reactor.callLater(CLOSED_SECONDS, self._tell_closed)
             self._closed.append(number)
+            if self._telling is None:
+                self._telling = self._reactor.callLater(CLOSED_SECONDS, self._tell_in_time)
 
     def drain(self, patience: float) -> Deferred[None]:
         """Wait until the other workers have what they are to get.
@@ -178,6 +179,10 @@ class WorkerFlights:
         outgoing = Outgoing(StreamWire(message.stream, self._tell, self._sent))
         self._outgoing[message.stream] = outgoing
         outgoing.begin(flight)
+
+    def _tell_in_time(self) -> None:
+        self._telling = None
+        self._tell_closed()
 
     def _tell_closed(self) -> None:
         closed, self._closed = tuple(self._closed), []

@@ -173,6 +173,15 @@ class FlightsTests(test_proxy.Case):
             self.assertEqual(len(self.upstream.posted), 1)
             self.assertOver()
 
+    def test_there_is_one_timer_however_many_answers_end(self) -> None:
+        for number in range(20):
+            self.ask(0, user=str(number))
+            self.turn()
+            self.upstream.answer().send(b'{"choices": []}').end()
+            self.assertEqual(len(pending_calls(self.clock)), 1)
+        self.assertEqual(len(self.board), 1)
+        self.assertOver()
+
     def test_who_asks_for_something_else_or_alone_follows_nobody(self) -> None:
         clients = [self.ask(0, user="a"), self.ask(1, user="b"), self.ask(0, user="c")]
         self.turn()
