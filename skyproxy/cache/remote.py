@@ -72,8 +72,8 @@ class RemoteStore:
     """See :class:`~skyproxy.cache.store.Store`.
 
     A database that is gone, slow, full or in disorder costs answers that might have been found, and one warning, and
-    nothing else. A request waits 100 ms for it, at most, and does not wait from then on, until it has answered in
-    that time to what this store asks at once, and each second after that.
+    nothing else. A request waits for it for 100 ms at most. After one that waited in vain, the store itself asks the
+    database how it is, at once and then each second, and no request waits for it until it answers that within 100 ms.
 
     :param shown: where the database is, for people.
     :param mask: takes what is secret out of a text.

@@ -14,6 +14,7 @@ from tests.e2e.conftest import Starter, config_for
 from tests.e2e.processes import DemoProvider, Proxy, eventually
 from tests.e2e.raw import Answer, ask, call, chat, open_request
 from tests.e2e.redis_server import Redis
+from tests.redis_commands import documented
 
 if shutil.which("redis-server") is None:
     pytest.skip("there is no Redis: apt-get install redis-server", allow_module_level=True)
@@ -168,6 +169,27 @@ def test_two_machines_ask_once(both: list[Proxy], demo: DemoProvider, redis: Red
         list(pool.map(lambda each: ask(each, {**body, "stream": True}), both))
     assert demo.stats()["total"] == 2
     assert not redis.ask("KEYS skyproxy:{answers}:1:claim:*").startswith("*1")
+
+
+def test_a_user_with_the_commands_of_the_guide_and_no_others(start: Starter, demo: DemoProvider, redis: Redis) -> None:
+    commands = " ".join(f"+{each.lower()}" for each in documented("skyproxy:{answers}:*"))
+    assert redis.ask(f"ACL SETUSER keeper on >secret ~skyproxy:{{answers}}:* -@all {commands}") == "+OK\r\n+OK\r\n"
+    address = redis.url.replace("://", "://keeper:secret@") + "/2"
+    proxy = start(Proxy, config_for(demo, {"cache": {"address": address}}, cache={"store": "redis"}))
+
+    def entries() -> int:
+        return redis.ask("SELECT 2\r\nKEYS *").count(ENTRIES)
+
+    number = iter(range(1000))
+    eventually(lambda: ask(proxy, about(f"keeper {next(number)}")) and size(proxy), "it keeps answers")
+    # It claims this, which takes longer than until it renews the claim, and gives the claim up.
+    slow = chat("demo:guard;first=1.2", temperature=0)
+    assert [told(ask(proxy, slow)), told(ask(proxy, slow))] == ["miss", "hit"]
+    assert entries() > 1
+    purge(proxy)
+    eventually(lambda: not entries(), "all is deleted")
+    assert redis.ask("ACL LOG").startswith("*0")
+    assert not proxy.records(GONE)
 
 
 def test_a_machine_that_fails_or_is_killed_while_another_waits(

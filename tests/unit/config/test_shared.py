@@ -110,6 +110,11 @@ model_slots: {one: {provider: guard, model: m, cache: {store: redis}}}
             self.assertEqual((store.places[0][0], config.keeps_in_redis), (host, True))
             self.assertEqual(SECRET in config.secrets, host == "three")
             self.assertNotIn(SECRET, repr(config))
+        # It is written as that of shared limits is.
+        for url in ("rediss://u:p%40@r.example:7000/3", "redis+sentinel://:pw@a,b:7/main-1/2"):
+            self.write("proxy.yaml", f"proxy: {{shared: redis://one, cache: {{address: '{url}'}}}}\n{kept}")
+            proxy_settings = self.load("proxy.yaml").proxy
+            self.assertEqual(proxy_settings.store_of_answers, self.config(url).proxy.store)
         self.assertIn("must be a URL", self.problems_of(f"proxy: {{cache: {{address: nowhere}}}}\n{PROVIDER}")[0])
         missing = f"proxy: {{cache: {{address: 'redis://:${{NOT_THERE}}@h'}}}}\n{PROVIDER}"
         self.assertIn("proxy.cache.address: needs the variable NOT_THERE", self.problems_of(missing)[0])

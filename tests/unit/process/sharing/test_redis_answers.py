@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import Any
 from unittest import SkipTest
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 try:
     from skyproxy.process.sharing.link import Commands
-    from skyproxy.process.sharing.redis_answers import NotThere, RedisAnswers
+    from skyproxy.process.sharing.redis_answers import NotThere, RedisAnswers, redis_store
 except ImportError:
     raise SkipTest("needs the extra: pip install 'skyproxy[redis]'") from None
 from skyproxy.cache.remote import CHECK_SECONDS, PATIENCE_SECONDS, RemoteStore, Totals
+from skyproxy.config import ProxySettings
+from skyproxy.http.client.trust import Roots
 from tests.unit.process.sharing.test_redis_store import Endpoint, Transport
 
 KEY = b"k" * 32
@@ -69,6 +73,23 @@ class RedisAnswersTests(SynchronousTestCase):
         self.assertIsNone(self.successResultOf(store.get(KEY)))
         self.clock.pump([CHECK_SECONDS, 0])
         self.assertTrue(all(each.disconnected for each in both))
+
+    def test_it_is_reached_as_that_of_shared_limits_is(self) -> None:
+        for url, ports, said in (
+            ("redis://u:pw@127.0.0.1:7000/3", [7000, 7000], b"AUTH\r\n$1\r\nu\r\n$2\r\npw\r\n"),
+            ("rediss://127.0.0.1:7001", [7001, 7001], b"\x16\x03"),
+            ("redis+sentinel://127.0.0.1:1,127.0.0.1:2/main", [1, 1], b"get-master-addr-by-name\r\n$4\r\nmain"),
+        ):
+            with self.subTest(url=url):
+                reactor = MemoryReactorClock()
+                settings = ProxySettings.model_validate({"cache": {"address": url}})
+                redis_store(reactor, settings, Roots({})).start()
+                self.assertEqual([client[1] for client in reactor.tcpClients], ports)
+                factory = reactor.tcpClients[0][2]
+                transport = Transport()
+                transport.protocol = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
+                transport.protocol.makeConnection(transport)
+                self.assertIn(said, transport.value())
 
     def test_what_is_refused_is_said(self) -> None:
         reading, _ = self.begin()
