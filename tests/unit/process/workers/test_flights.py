@@ -542,6 +542,8 @@ class FlightsTests(test_proxy.Case):
                     number = random.randrange(3)
                     self.kill(number)
                     clients = [each for each in clients if each[0] != number]
+                case 9 if random.random() < 0.3:
+                    self.workers[random.randrange(3)].proxy.end_all(ShuttingDown("bye"))
         for _ in range(100):
             self.turn()
             self.clock.advance(SEEK_SECONDS)
@@ -568,8 +570,9 @@ class FlightsTests(test_proxy.Case):
                 if not pending.called:
                     stream = self.upstream.sent(number).get("stream")
                     code = 503 if random.random() < 0.2 else 200
+                    too_many = MANY if random.random() < 0.2 else ()
                     responses[number] = response = self.upstream.answer(
-                        code, *((EVENTS,) if stream else ()), number=number
+                        code, EVENTS if stream else JSON, *too_many, number=number
                     )
                     if code == 503:
                         responses[number] = None
