@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import Any
+from typing import Any, Protocol
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFDSet
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -28,6 +29,16 @@ FLUSH_SECONDS = 1.0
 """Seconds that the last bytes of the last answers may take to reach the sockets, after the drain."""
 
 
+class Elsewhere(Protocol):
+    """What goes on from here to clients of other processes."""
+
+    def drain(self) -> Deferred[None]:
+        """Fires when they have what they are to get, or at :meth:`end`."""
+
+    def end(self) -> None:
+        """Wait for them no longer."""
+
+
 class Drain:
     """Finishes the requests that are under way, in three steps that its callers take in this order.
 
@@ -45,6 +56,7 @@ class Drain:
         self._idle_seconds = 0.0
         self._limit = inf
         """Seconds that requests under way may take, whatever the settings say."""
+        self._elsewhere: Elsewhere | None = None
 
     def outlive(self, seconds: float) -> None:
         """Another process serves already: balancers need not hear of this end, and idle connections have *seconds*."""
@@ -84,12 +96,18 @@ class Drain:
             await deferLater(self._reactor, 0.05)
         self._limit = min(self._limit, max(0.0, timeout - round(now() - began, 1)))
 
-    async def finish(self) -> None:
-        """Let requests finish, and end them at the deadline. What cannot be ended is not waited for."""
+    async def finish(self, elsewhere: Elsewhere | None = None) -> None:
+        """Let requests finish, and end them at the deadline. What cannot be ended is not waited for.
+
+        :param elsewhere: likewise; None: there is no such thing.
+        """
+        self._elsewhere = elsewhere
         timeout = min(self._settings().drain_timeout, self._limit)
         _log.info("Draining", drain_timeout=timeout)
         deadline = self._reactor.callLater(timeout, self._end_all)
         await self._proxy.drain().addTimeout(timeout + FLUSH_SECONDS, self._reactor)
+        if elsewhere is not None:
+            await elsewhere.drain()
         if deadline.active():
             deadline.cancel()
 
@@ -119,3 +137,5 @@ class Drain:
 
     def _end_all(self) -> None:
         self._proxy.end_all(ShuttingDown("skyproxy was shut down before this answer was complete.", retry_after=1.0))
+        if self._elsewhere is not None:
+            self._elsewhere.end()

@@ -77,6 +77,7 @@ class WorkerFlights:
         self._outgoing: dict[int, Outgoing] = {}
         self._incoming: dict[int, Incoming] = {}
         self._drained: Deferred[None] | None = None
+        self._waits = True
 
     def __len__(self) -> int:
         """What is under way."""
@@ -105,18 +106,23 @@ class WorkerFlights:
             if self._telling is None:
                 self._telling = self._reactor.callLater(CLOSED_SECONDS, self._tell_in_time)
 
-    def drain(self, patience: float) -> Deferred[None]:
+    def drain(self) -> Deferred[None]:
         """Wait until the other workers have what they are to get.
 
-        :return: fires when they have, or after *patience* seconds.
+        :return: fires when they have, or at :meth:`end`.
         """
         self._drained = Deferred()
-        self._drained.addTimeout(patience, self._reactor).addErrback(lambda _: None)
         self._look_for_end()
         return self._drained
 
+    def end(self) -> None:
+        """Wait for other workers no longer."""
+        self._waits = False
+        self._look_for_end()
+
     def _look_for_end(self) -> None:
-        if not self._outgoing and self._drained is not None and not self._drained.called:
+        over = not self._outgoing or not self._waits
+        if over and self._drained is not None and not self._drained.called:
             self._drained.callback(None)
 
     def heard(self, message: FromParent) -> None:

@@ -13,11 +13,13 @@ from twisted.internet.task import Clock
 from skyproxy.cache.flights import Flights
 from skyproxy.cache.memory import MemoryStore
 from skyproxy.cache.transit import PIECE_BYTES, WINDOW_BYTES
+from skyproxy.config import ProxySettings
 from skyproxy.errors import ShuttingDown
 from skyproxy.pipeline.coalescing import Coalescing
 from skyproxy.pipeline.proxy import Proxy, Runtime
 from skyproxy.pipeline.request import Endpoint, Request
 from skyproxy.pipeline.router import Router
+from skyproxy.process.draining import Drain
 from skyproxy.process.workers.flight_board import FlightBoard
 from skyproxy.process.workers.flights import Follows, FromWorker, decode, encode
 from skyproxy.process.workers.worker_flights import CLOSED_SECONDS, SEEK_SECONDS, WorkerFlights
@@ -35,6 +37,7 @@ model_slots:
   combat: {provider: guard, model: large, cache: on}
 """
 END = (word("!", "stop"), DONE)
+NO_CONNECTIONS: Any = None
 MANY = tuple((b"x-ratelimit-%d" % number, b"m" * 1000) for number in range(60))
 """Fields of a provider's that are more than one message between processes has."""
 
@@ -240,7 +243,7 @@ class FlightsTests(test_proxy.Case):
         self.assertNoResult(drained)
         response.send(*END).end()
         self.successResultOf(drained)
-        self.successResultOf(stopping.flights.drain(1.0))
+        self.successResultOf(stopping.flights.drain())
         self.turn()
         self.assertEqual(second.did, ["start", "finish"])
         self.assertOver()
@@ -262,7 +265,7 @@ class FlightsTests(test_proxy.Case):
                 self.assertNoResult(drained)
                 stopping.proxy.end_all(ShuttingDown("bye"))
                 self.successResultOf(drained)
-                self.successResultOf(stopping.flights.drain(1.0))
+                self.successResultOf(stopping.flights.drain())
                 self.turn()
                 self.successResultOf(first)
                 self.assertEqual((stopping.proxy.unfinished, len(stopping.records)), (0, 1))
@@ -276,22 +279,45 @@ class FlightsTests(test_proxy.Case):
                 self.successResultOf(done)
                 self.assertOver()
 
-    def test_a_worker_that_stops_waits_for_slow_ones_for_a_while(self) -> None:
-        for leaves in (False, True):
+    def test_a_worker_that_stops_waits_for_slow_ones_as_for_requests(self) -> None:
+        for how in ("taken", "left", "late", "hurried"):
             self.start()
-            self.ask(0)
-            _, done = self.ask(1)
-            self.turn()
-            text = json.dumps({"choices": [{"message": {"content": "x" * 2 * WINDOW_BYTES}}]}).encode()
-            self.upstream.answer().send(text).end()
-            drained = self.workers[0].flights.drain(1.0)
-            self.assertNoResult(drained)
-            if leaves:
-                done.cancel()
+            with self.subTest(how=how):
+                self.ask(0)
+                slow, done = self.ask(1)
                 self.turn()
-            else:
-                self.clock.advance(1.0)
-            self.successResultOf(drained)
+                text = json.dumps({"choices": [{"message": {"content": "x" * 2 * WINDOW_BYTES}}]}).encode()
+                self.upstream.answer().send(text).end()
+                stopping = self.workers[0]
+                drain = Drain(self.clock, stopping.proxy, NO_CONNECTIONS, lambda: ProxySettings(drain_timeout=10.0))
+                finished = Deferred.fromCoroutine(drain.finish(stopping.flights))
+                self.clock.advance(9.0)
+                self.assertNoResult(finished)
+                if how == "left":
+                    done.cancel()
+                if how in ("taken", "left"):
+                    self.turn()
+                elif how == "late":
+                    self.clock.advance(1.0)
+                else:
+                    drain.hurry()
+                self.successResultOf(finished)
+                self.assertEqual(slow.did, ["answer"] if how == "taken" else [])
+                if how in ("taken", "left"):
+                    self.assertOver()
+
+    def test_a_worker_that_is_hurried_before_waits_for_nobody(self) -> None:
+        self.ask(0)
+        self.ask(1)
+        self.turn()
+        text = json.dumps({"choices": [{"message": {"content": "x" * 2 * WINDOW_BYTES}}]}).encode()
+        self.upstream.answer().send(text).end()
+        stopping = self.workers[0]
+        drain = Drain(self.clock, stopping.proxy, NO_CONNECTIONS, lambda: ProxySettings(drain_timeout=10.0))
+        drain.hurry()
+        finished = Deferred.fromCoroutine(drain.finish(stopping.flights))
+        self.clock.advance(0)
+        self.successResultOf(finished)
 
     def test_the_provider_is_told_to_stop_when_the_last_has_left_anywhere(self) -> None:
         dones = [self.ask(number, stream=True)[1] for number in (0, 1, 2)]
