@@ -142,6 +142,10 @@ class Machine:
         """What uses the limit *name*."""
         return self._limits[name].use
 
+    def whole_of(self, name: str) -> int:
+        """All of the limit *name*, as the others have heard of it."""
+        return self._limits[name].holder.limit
+
     def share_of(self, name: str) -> tuple[int, bool]:
         """The share of the limit *name*, and whether it was granted."""
         holder, now = self._limits[name].holder, self._clock.seconds()

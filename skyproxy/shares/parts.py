@@ -58,7 +58,8 @@ class Parts:
         """Nothing uses it here any more."""
         use = self._uses.pop(name, None)
         if use is not None and name in self._told:
-            self._machine.hold(name, _Idle(use.whole))
+            # Those that used it may not know any more what all of it is.
+            self._machine.hold(name, _Idle(self._machine.whole_of(name)))
 
     def may_ask(self, name: str) -> bool:
         """Whether more than there is can come of the limit *name*."""

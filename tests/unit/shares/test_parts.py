@@ -149,6 +149,21 @@ class PartsTests(SynchronousTestCase):
         world.run(2 * REST_SECONDS)
         self.assertEqual(world.named(), set())
 
+    def test_one_that_uses_it_no_more_takes_nothing_from_the_others(self) -> None:
+        world = Clients(2)
+        one, other = world.hold(60)
+        other.ask()
+        one.ask(40)
+        world.run(1.0)
+        self.assertEqual((one.in_use, world.named()), (40, {NAME}))
+        # What used it there knows it no more: all of it is nothing, for a parent whose workers have all left it.
+        other.whole = 0
+        world.parts["m1"].drop(NAME)
+        for _ in range(round(1.5 * REST_SECONDS)):
+            one.ask()
+            world.run(1.0)
+            self.assertEqual(one.waiting, 0)
+
     def test_without_a_store_each_has_its_even_part(self) -> None:
         world = Clients(2)
         one, other = world.hold(10)
