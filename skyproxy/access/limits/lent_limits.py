@@ -35,6 +35,9 @@ class LentLimits(ClientLimits):
             self._set(kind, share)
         self._followed(self)
 
+    def is_idle(self, now: int) -> bool:
+        return not any(self._waiting.values()) and super().is_idle(now)
+
     def whole(self, kind: str) -> int | None:
         """The limit of that kind; None: there is none."""
         window = self._window(kind)

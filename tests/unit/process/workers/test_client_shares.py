@@ -21,10 +21,10 @@ from skyproxy.telemetry.usage import Tokens
 from tests.unit.process.workers.lending import STEP, Way
 
 
-def client(**limits: int) -> ClientIdentity:
+def client(name: str = "lydia", **limits: int) -> ClientIdentity:
     """One with *limits*."""
     all_of_them = {"requests_per_minute": None, "tokens_per_minute": None, "concurrent": None, **limits}
-    identity: Any = SimpleNamespace(name="lydia", limits=SimpleNamespace(**all_of_them))
+    identity: Any = SimpleNamespace(name=name, limits=SimpleNamespace(**all_of_them))
     return identity  # type: ignore[no-any-return]
 
 
@@ -197,6 +197,17 @@ class ClientShareTests(SynchronousTestCase):
         self.run_for(0.02)
         self.assertEqual(self.let_in(), [2, 1])
         self.assertEqual(self.workers[0].holding.share(("requests_per_minute", "lydia")), 10)
+
+    def test_a_first_request_that_waits_when_the_idle_are_let_go(self) -> None:
+        one = self.workers[0]
+        one.ask(client("nazeem", requests_per_minute=20))
+        self.run_for(SWEEP_SECONDS - 0.01, 0.01)
+        # The message to the parent is on its way when the sweep comes.
+        self.run_for(0.0095, 0.0005)
+        one.ask(client(requests_per_minute=20))
+        self.assertEqual(len(one.places), 1)
+        self.run_for(0.02)
+        self.assertEqual(self.let_in(), [2, 0])
 
     def test_a_parent_that_is_not_heard(self) -> None:
         lydia = client(requests_per_minute=10)
