@@ -21,6 +21,9 @@ from tests.benchmarks.traffic import ANSWER
 from tests.certificates import Authority
 from tests.e2e.processes import ROOT, TWISTD, DemoProvider, environment
 
+LIMITS = {"max_concurrent": 25, "max_pending": 2000}
+"""Of the provider. More may wait than by default, so that a thousand clients are not refused."""
+
 RAISED = {"max_concurrent": 2000, "max_connections": 2000, "max_pending": 2000}
 """Limits for a thousand streams at once."""
 
@@ -159,13 +162,13 @@ class Servers:
     ) -> Server:
         """``twistd skyproxy`` as it is shipped, a daemon with its log at INFO in a file; or its naive configuration.
 
-        :param settings: of the provider. More may wait than by default, so that a thousand clients are not refused.
+        :param settings: of the provider, beside :data:`LIMITS`.
         :param twistd: of the interpreter that it runs on.
         """
         port = free_port()
         folder = self.folder / f"skyproxy-{port}"
         folder.mkdir()
-        limits = NO_LIMITS if naive else {"max_concurrent": 25, "max_pending": 2000}
+        limits = NO_LIMITS if naive else LIMITS
         config = {
             "proxy": {"log_level": "info", "log_file": str(log_file or folder / "skyproxy.log"), "workers": workers},
             "providers": {"up": {"base_url": base_url, "dialect": "local", **limits, **(settings or {})}},
