@@ -205,7 +205,10 @@ class Allotter:
         heard = {name: member for name, member in self._members.items() if not member.lost}
         of_the_lost = self.outstanding - sum(member.granted for member in heard.values())
         claims = [self._claim(name, member, now) for name, member in heard.items()]
-        shares = allot(max(0, self.limit - of_the_lost), claims, spares=not self._asks)
+        left = max(0, self.limit - of_the_lost)
+        shares = allot(left, claims, spares=not self._asks)
+        if self._suffices(heard, shares, left):
+            shares = {name: member.told for name, member in heard.items()}
         free = 0 if now < self.quiet_until else self.limit - self.outstanding
         now_due: dict[str, int] = {}
         # Those that lack most of their share come first, when there is not enough free for all.
@@ -231,6 +234,18 @@ class Allotter:
                 member.scarce, member.due = scarce, due
                 sent[name] = self._tell(member, share)
         return sent
+
+    def _suffices(self, members: Mapping[str, _Member], shares: Mapping[str, int], left: int) -> bool:
+        """Whether what members have been told does as well as *shares*: nobody lacks anything, and each has at least
+        half of what it would have to spare. Otherwise each report would move some units, and each confirmation others.
+        """
+        if sum(member.told for member in members.values()) != left:
+            return False
+        for name, member in members.items():
+            wanted = member.report.interactive + member.report.background
+            if member.lacks or 2 * (member.told - wanted) < shares[name] - wanted:
+                return False
+        return True
 
     def _is_known(self, members: Mapping[str, _Member], name: str) -> bool:
         """Whether all others have told what they want since one lacks something."""

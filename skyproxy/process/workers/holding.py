@@ -185,7 +185,8 @@ class Holding:
 
     def changed(self, keys: Iterable[Key]) -> None:
         """Something may have happened that the parent is to hear of: see in the next turn of the loop."""
-        self._changed.update(dict.fromkeys(keys))
+        for key in keys:
+            self._changed[key] = None
         if self._soon is None:
             self._soon = self._clock.callLater(0, self._tell_news)
 

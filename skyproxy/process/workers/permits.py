@@ -41,8 +41,8 @@ class Permits:
 
     @property
     def limit(self) -> int:
-        limiter = self._limiter
-        return limit_of(self.kind, limiter.share, limiter.whole, self._config)
+        whole = self._limiter.whole
+        return limit_of(self.kind, whole, whole, self._config)
 
     def want(self) -> Want:
         demand = self._limiter.demand()
@@ -99,15 +99,18 @@ class LentPermits:
         self._holding = holding
         self._workers = workers
         self._known: dict[str, tuple[LeasedLimiter, ProviderConfig]] = {}
+        self._keys: dict[str, tuple[Key, Key, Key]] = {}
 
     def changed(self, provider: str) -> None:
         """Requests have begun to wait there, or a permit is to be given back."""
-        if provider in self._known:
-            self._holding.changed(keys_of(provider))
+        keys = self._keys.get(provider)
+        if keys is not None:
+            self._holding.changed(keys)
 
     def follow(self, providers: Mapping[str, Provider]) -> None:
         """These are the providers now."""
         before, self._known = self._known, {}
+        self._keys = {name: keys_of(name) for name in providers}
         for name, provider in providers.items():
             limiter = provider.guards.limiter
             assert isinstance(limiter, LeasedLimiter)

@@ -26,8 +26,7 @@ _log = Logger()
 
 PART_BYTES = 60_000
 
-_BYTES = b"b"
-_HEAD_OF_BYTES = b"\x00\x01" + _BYTES
+_BYTES, _NOW = b"b", b"n"
 _END_OF_BOX = b"\x00\x00"
 
 
@@ -80,14 +79,6 @@ class Part(amp.Command):
     response: ClassVar = []
 
 
-class Short(amp.Command):
-    """A message that fits into one part, and waits for no other."""
-
-    arguments: ClassVar = [(b"data", amp.String())]
-    response: ClassVar = []
-    requiresAnswer = False
-
-
 class Channel(amp.AMP):
     """One side.
 
@@ -122,23 +113,30 @@ class Channel(amp.AMP):
         data = encode(message)
         if len(data) > PART_BYTES:
             self.tell(message)
-        elif not self.gone:
-            self.callRemote(Short, data=data)  # type: ignore[no-untyped-call]
+        else:
+            self._write(_NOW, data)
 
     def tell_bytes(self, data: bytes) -> None:
         """Send *data*, of up to 65,535 bytes, as :meth:`tell_now` does: in a box that is no command of AMP's, which
         costs half as much. It is handled as it is.
         """
+        self._write(_BYTES, data)
+
+    def _write(self, kind: bytes, data: bytes) -> None:
         if not self.gone and self.transport is not None:
-            self.transport.write(b"".join((_HEAD_OF_BYTES, len(data).to_bytes(2, "big"), data, _END_OF_BOX)))
+            self.transport.write(b"".join((b"\x00\x01", kind, len(data).to_bytes(2, "big"), data, _END_OF_BOX)))
 
     def ampBoxReceived(self, box: Any) -> None:
-        data = box.get(_BYTES)
+        now = box.get(_NOW)
+        data = box.get(_BYTES) if now is None else now
         if data is None:
             super().ampBoxReceived(box)  # type: ignore[no-untyped-call]
             return
         try:
-            self._handle(data)
+            if now is None:
+                self._handle(data)
+            else:
+                self._received(decode(now))
         except Exception:
             self._failed(Failure())
 
@@ -207,11 +205,6 @@ class Channel(amp.AMP):
             whole = b"".join(self._parts)
             self._parts.clear()
             self._received(decode(whole))
-        return {}
-
-    @Short.responder
-    def short(self, data: bytes) -> dict[str, Any]:
-        self._received(decode(data))
         return {}
 
     def _received(self, message: object) -> None:

@@ -12,8 +12,8 @@ from skyproxy.telemetry.requests.ring import Ended, Kept, RequestRing, host_of
 from skyproxy.telemetry.statistics import Statistics
 from skyproxy.telemetry.usage import Tokens
 
-BATCH = 64
-"""Requests after which a batch is sent."""
+BATCH = 200
+"""Requests after which a batch is sent: most fit into one part of a message."""
 
 WAIT_SECONDS = 0.05
 """Seconds that a request waits for others of its batch."""
@@ -110,8 +110,14 @@ def packed(kept: Kept) -> tuple[Any, ...]:
 
 
 def unpacked(plain: tuple[Any, ...]) -> Kept:
-    """What :func:`packed` has made plain."""
-    fields, at, started, trace, host, agent, text = plain
+    """What :func:`packed` has made plain, but for the record, which is one again."""
+    record, at, started, trace, host, agent, text = plain
+    made: Any = SentTrace(trace)
+    return record, at, started, made, (Peer(host), agent), text
+
+
+def _record(fields: list[Any]) -> RequestRecord:
+    """The record that :func:`packed` has made plain."""
     if fields[_TOKENS] is not None:
         fields[_TOKENS] = Tokens(*fields[_TOKENS])
     if fields[_GIVEN_UP]:
@@ -119,8 +125,7 @@ def unpacked(plain: tuple[Any, ...]) -> Kept:
             GivenUp._make((*each[:4], None if each[4] is None else Tokens(*each[4]), *each[5:]))
             for each in fields[_GIVEN_UP]
         )
-    made: Any = SentTrace(trace)
-    return RequestRecord(*fields), at, started, made, (Peer(host), agent), text
+    return RequestRecord(*fields)
 
 
 def _packed_trace(trace: Trace) -> tuple[Any, ...]:
@@ -180,12 +185,18 @@ class Uncounted(Statistics):
 
 
 class SharedRing(RequestRing):
-    """The parent's ring."""
+    """The parent's ring. Only records, which are counted, are made of what comes; all else is, when somebody reads."""
 
     def take(self, batch: bytes) -> list[RequestRecord]:
         """Keep the requests of a worker; returns their records."""
         # From a process of this program, by a socket that nobody else has.
-        requests = [unpacked(each) for each in marshal.loads(batch)]  # nosec B302
-        self._entries.extend(requests)
-        self.total += len(requests)
-        return [kept[0] for kept in requests]
+        records: list[RequestRecord] = []
+        for fields, *rest in marshal.loads(batch):  # nosec B302
+            record = _record(fields)
+            records.append(record)
+            self._entries.append((record, *rest))
+        self.total += len(records)
+        return records
+
+    def _read(self, entry: Any) -> Kept:
+        return unpacked(entry)

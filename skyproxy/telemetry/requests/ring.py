@@ -85,11 +85,15 @@ class RequestRing:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def _read(self, entry: Kept) -> Kept:
+        """What is kept as *entry*."""
+        return entry
+
     def kept(self) -> Iterator[tuple[int, Kept]]:
         """All, each with its number, the newest first."""
         number = self.total
         for kept in reversed(tuple(self._entries)):
-            yield number, kept
+            yield number, self._read(kept)
             number -= 1
 
     def newest_first(self, before: int | None = None) -> Iterator[Facts]:
@@ -104,7 +108,7 @@ class RequestRing:
     def since(self, number: int, most: int) -> list[Facts]:
         """Those after *number*, the newest *most* of them, the newest first."""
         count = min(self.total - number, len(self._entries), most)
-        return [facts_of(self.total - index, self._entries[-1 - index]) for index in range(count)]
+        return [facts_of(self.total - index, self._read(self._entries[-1 - index])) for index in range(count)]
 
     def find(self, request_id: str, number: int | None = None) -> Facts | None:
         """The newest of this id, which a client may give twice; with *number*, the one of that number."""
