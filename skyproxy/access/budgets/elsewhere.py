@@ -30,8 +30,10 @@ _SUMS = """
 SELECT account, per, start, currency, SUM(spent + held) FROM sums
 WHERE per = 'all' OR (per = 'hour' AND start > :hour) OR (per = 'day' AND start > :day)
     OR (per = 'month' AND start > :month)
-GROUP BY account, per, start, currency ORDER BY start DESC LIMIT :most
+GROUP BY account, per, start, currency
+ORDER BY CASE per WHEN 'all' THEN 0 WHEN 'month' THEN 1 WHEN 'day' THEN 2 ELSE 3 END, start DESC LIMIT :most
 """
+"""If there are too many, those are left out that are for the shortest time: they are soon over."""
 
 
 class Totals(NamedTuple):

@@ -7,12 +7,14 @@ each machine tells everything anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import islice
 from secrets import token_hex
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
 
 from skyproxy.access.budgets.budget_file import BudgetFile, Others
 from skyproxy.access.budgets.elsewhere import Totals
@@ -133,9 +135,12 @@ class SharedBudgets:
         self._call = LoopingCall(self._tick)
         self._call.clock = reactor
         self._busy = False
-        self._epoch, self._seen = "", "0"
+        self._name = self._epoch = ""
+        self._seen = "0"
         self._told: dict[RowKey, int] = {}
-        self._others: dict[RowKey, int] | None = None
+        # What others have spent as the file is to have it, and what of that it may not have yet.
+        self._others: dict[RowKey, int] = {}
+        self._unnoted: dict[RowKey, int] = {}
         self._heard_at: float | None = None
         self._anew_until = 0.0
         # What is noted. An earlier process may have noted that others are not heard.
@@ -163,64 +168,104 @@ class SharedBudgets:
             def look(file: BudgetFile) -> None:
                 found.append(file.totals())
 
-            self._ledger.with_file(look).addCallbacks(lambda _: self._tell(found[0]), lambda _: self._end())
+            done = self._ledger.with_file(look)
+            done.addCallbacks(lambda _: self._safely(lambda: self._tell(found[0])), self._broke)
+
+    def _safely(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception:
+            self._broke(Failure())
+
+    def _broke(self, failure: Failure) -> None:
+        self._failed(f"{type(failure.value).__name__}: {failure.value}")
 
     def _tell(self, totals: Totals | None) -> None:
         if totals is None or not self._call.running:
             self._end()
             return
-        if self._others is None:
-            self._others = dict(totals.others)
+        if totals.name != self._name:
+            # Another file: nobody has heard of it, and it has heard of nobody.
+            self._name, self._seen = totals.name, "0"
+            self._told.clear()
+            self._unnoted.clear()
+        self._told = {key: told for key, told in self._told.items() if key in totals.sums}
+        self._others = {**totals.others, **self._unnoted}
         if self._anew_until and self._reactor.seconds() >= self._anew_until:
             # By now all have told what they have spent, which may be less than was known: hear it all once more.
             self._anew_until, self._seen = 0.0, "0"
-        news = [(key, sum_) for key, sum_ in totals.sums.items() if self._told.get(key) != sum_][:_MOST_TOLD]
+        self._share(totals.sums, spends=False)
+
+    def _share(self, own: Mapping[RowKey, int], *, spends: bool) -> None:
+        news = list(islice(((key, sum_) for key, sum_ in own.items() if self._told.get(key) != sum_), _MOST_TOLD))
         arguments: list[Any] = [
-            self._store.prefix, totals.name, self._epoch, self._seen, token_hex(4), _MOST_HEARD,
+            self._store.prefix, self._name, self._epoch, self._seen, token_hex(4), _MOST_HEARD,
         ]  # fmt: skip
         for key, sum_ in news:
             span = f"{key.per}:{key.start}"
             arguments += [_row_of(key), span, sum_, _KEEP_SECONDS[key.per]]
-        self._store.run(SHARE, [], arguments, lambda reply: self._heard(reply, news), self._failed)
 
-    def _heard(self, reply: Any, news: list[tuple[RowKey, int]]) -> None:
-        now = self._reactor.seconds()
-        epoch, seen, heard = reply[0].decode(), reply[1].decode(), reply[2]
-        if epoch != self._epoch:
-            # It was emptied, or is new: all is told again, and others may not have done so yet.
-            self._epoch, self._seen = epoch, "0"
-            self._told.clear()
-            self._anew_until = now + UNHEARD_SECONDS
-            self._end()
-            return
-        self._seen = seen
-        self._told.update(news)
-        self._heard_at = now
-        known, sums = self._others or {}, {}
+        def heard(reply: Any) -> None:
+            epoch = reply[0].decode()
+            if epoch != self._epoch:
+                # It was emptied, or is new: all is told again, and others may not have done so yet.
+                self._epoch, self._seen = epoch, "0"
+                self._told.clear()
+                self._anew_until = self._reactor.seconds() + UNHEARD_SECONDS
+                self._end()
+            elif self._hear(reply, news) and self._call.running:
+                # None of the rest may wait for what changes again and again.
+                self._share(own, spends=spends or bool(news))
+            else:
+                self._put("", spends=spends or bool(news))
+
+        self._store.run(SHARE, [], arguments, lambda reply: self._safely(lambda: heard(reply)), self._failed)
+
+    def _hear(self, reply: Any, news: list[tuple[RowKey, int]]) -> bool:
+        """Take what others have spent, as the answer to *news* tells.
+
+        :return: whether there may be more to hear, or to tell.
+        """
+        now, seen, heard = self._reactor.seconds(), reply[1].decode(), reply[2]
+        sums = {}
         for row, whole, own in zip(heard[::3], heard[1::3], heard[2::3], strict=True):
             key, others = _key_of(row.decode()), int(whole) - int(own)
             if now < self._anew_until:
-                others = max(others, known.get(key, 0))
-            if others != known.get(key, 0):
+                others = max(others, self._others.get(key, 0))
+            if others != self._others.get(key, 0):
                 sums[key] = others
-        known.update(sums)
-        self._others = known
-        self._put(sums, "", spends=bool(news))
+        self._others.update(sums)
+        self._unnoted.update(sums)
+        self._told.update(news)
+        self._seen, self._heard_at = seen, now
+        return len(news) == _MOST_TOLD or len(heard) == 3 * _MOST_HEARD
 
     def _failed(self, why: str) -> None:
         if self._heard_at is not None and self._reactor.seconds() - self._heard_at >= UNHEARD_SECONDS:
-            self._put({}, why or "the store is down")
+            self._put(why or "the store is down")
         else:
             self._end()
 
-    def _put(self, sums: dict[RowKey, int], why: str, *, spends: bool = False) -> None:
-        parts = self._parts()
-        noted = bool(why), parts, int(self._reactor.seconds() / _NOTE_SECONDS)
-        if sums or why or spends or noted != self._noted:
-            self._noted = noted
-            put = self._ledger.with_file(lambda file: file.put_elsewhere(sums, why, parts))
-            put.addCallbacks(lambda _: self._changed(), lambda _: None)
+    def _put(self, why: str, *, spends: bool = False) -> None:
         self._end()
+        parts, sums = self._parts(), self._unnoted
+        noted = bool(why), parts, int(self._reactor.seconds() / _NOTE_SECONDS)
+        if not (sums or why or spends or noted != self._noted):
+            return
+        self._noted, self._unnoted = noted, {}
+
+        def note(file: BudgetFile) -> Others | None:
+            others = file.put_elsewhere(sums, why, parts)
+            if others is not None:
+                sums.clear()
+            return others
+
+        def over(result: Any) -> Any:
+            # What could not be noted is noted later.
+            self._unnoted = {**sums, **self._unnoted}
+            return result
+
+        self._ledger.with_file(note).addBoth(over).addCallbacks(lambda _: self._changed(), lambda _: None)
 
     def _end(self) -> None:
         self._busy = False

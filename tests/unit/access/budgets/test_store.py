@@ -4,6 +4,7 @@ import os
 import sqlite3
 import stat
 import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,16 @@ class FileTests(Case):
         self.assertEqual(third.open().sums, {KEY: 12})
         self.assertEqual(third.booked, 1)
         self.assertEqual(self.rows(), [(*KEY, "", 12, 0)])
+
+    def test_what_is_told_to_others_where_there_is_too_much(self) -> None:
+        file = self.file()
+        file.open()
+        spans = {"hour": 3600 * 277, "day": 86_400 * 11, "month": 86_400, "all": 0}
+        keys = [RowKey(f"client:{n}", per, start, "USD") for per, start in spans.items() for n in range(2000)]
+        file.write([(*key, 1, 0) for key in keys], None)
+        totals = file.totals()
+        assert totals is not None
+        self.assertEqual(Counter(key.per for key in totals.sums), {"all": 2000, "month": 2000, "day": 1000})
 
     def rows(self) -> list[Any]:
         database = sqlite3.connect(self.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -22,12 +23,15 @@ LYDIA, ALL = RowKey("client:lydia pc", "day", 86_400 * 11, "USD"), RowKey("proce
 
 
 class Store:
-    """Does what the script does in Redis."""
+    """Does what the script does in Redis.
+
+    :ivar is_sane: its answers can be understood.
+    """
 
     prefix = "p:"
 
     def __init__(self) -> None:
-        self.is_down = False
+        self.is_down, self.is_sane = False, True
         self.empty()
 
     def empty(self) -> None:
@@ -56,6 +60,8 @@ class Store:
             seen = str(at)
             whole = sum(total for (_, each), total in self.own.items() if each == row)
             heard += [row.encode(), b"%d" % whole, b"%d" % self.own[name, row]]
+        if not self.is_sane:
+            heard.append(b"?")
         done([self.epoch.encode(), str(seen).encode(), heard])
 
 
@@ -79,14 +85,16 @@ class Machine:
         """It is."""
 
     def with_file(self, act: Callable[[BudgetFile], Others | None]) -> Deferred[None]:
-        others = act(self.file)
+        return execute(act, self.file).addCallback(self._looked)
+
+    def _looked(self, others: Others | None) -> None:
         if others is not None:
             self.others = others
-        return succeed(None)
 
-    def spend(self, amount: int, key: RowKey = LYDIA) -> None:
-        self.spent[key] += amount
-        self.file.write([(*key, self.spent[key], 0)], None)
+    def spend(self, amount: int, *keys: RowKey) -> None:
+        for key in keys or (LYDIA,):
+            self.spent[key] += amount
+        self.file.write([(*key, self.spent[key], 0) for key in keys or (LYDIA,)], None)
 
 
 class SharedBudgetTests(SynchronousTestCase):
@@ -160,6 +168,57 @@ class SharedBudgetTests(SynchronousTestCase):
         one.begin()
         self.run_for(3 * EVERY_SECONDS)
         self.assertEqual(one.others.unheard, "")
+
+    def test_many_that_change_all_the_time(self) -> None:
+        one, other, third = self.machines(3)
+        each_of = [[RowKey(f"client:{who}{n}", "hour", 3600 * 276, "USD") for n in range(700)] for who in "ab"]
+        for _ in range(8):
+            one.spend(1, *each_of[0])
+            other.spend(1, *each_of[1])
+            self.clock.advance(EVERY_SECONDS)
+        self.assertEqual(len(one.others.sums), 700)
+        self.assertEqual(len(third.others.sums), 1400)
+        self.assertGreaterEqual(min(third.others.sums.values()), 7)
+
+    def test_what_cannot_be_noted_is_noted_later(self) -> None:
+        one, other = self.machines(2)
+        self.run_for(2.0)
+
+        def full(*_: Any) -> None:
+            raise sqlite3.OperationalError("database or disk is full")
+
+        self.patch(one.file, "put_elsewhere", full)
+        other.spend(3)
+        other.spend(7, ALL)
+        self.run_for(2.0)
+        other.spend(1)
+        self.run_for(1.0)
+        del one.file.put_elsewhere  # type: ignore[method-assign]
+        self.run_for(2 * EVERY_SECONDS)
+        self.assertEqual(one.others.sums, {LYDIA: 4, ALL: 7})
+
+    def test_another_file_hears_all(self) -> None:
+        one, other = self.machines(2)
+        other.spend(7, ALL)
+        self.run_for(2.0)
+        self.assertEqual(one.others.sums, {ALL: 7})
+        assert one.file.path is not None
+        one.file.path.unlink()
+        self.run_for(1.0)
+        one.spend(1)
+        self.run_for(2.0)
+        self.assertEqual((one.others.sums[ALL], other.others.sums[LYDIA]), (7, 1))
+
+    def test_answers_that_nobody_understands(self) -> None:
+        one, other = self.machines(2)
+        self.run_for(2.0)
+        self.store.is_sane = False
+        other.spend(3)
+        self.run_for(UNHEARD_SECONDS + 2 * EVERY_SECONDS)
+        self.assertIn("ValueError", one.others.unheard)
+        self.store.is_sane = True
+        self.run_for(2 * EVERY_SECONDS)
+        self.assertEqual((one.others.unheard, one.others.sums), ("", {LYDIA: 3}))
 
     @settings(max_examples=20, deadline=None)
     @given(
