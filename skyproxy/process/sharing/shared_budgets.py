@@ -12,22 +12,19 @@ from itertools import islice
 from secrets import token_hex
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
-from skyproxy.access.budgets.budget_file import BudgetFile, Others
+from skyproxy.access.budgets.budget_file import BudgetFile
 from skyproxy.access.budgets.elsewhere import Totals
 from skyproxy.access.budgets.rows import RowKey
+from skyproxy.process.sharing.spent_elsewhere import Ledger, SpentElsewhere
 
 EVERY_SECONDS = 0.5
 """Between two tellings."""
 
 UNHEARD_SECONDS = 3.0
 """After which what others have spent counts as unknown."""
-
-_NOTE_SECONDS = 20.0
-"""After which it is noted again how many spend."""
 
 _MOST_TOLD, _MOST_HEARD = 500, 1000
 _KEEP_SECONDS = {"hour": 86_400, "day": 3 * 86_400, "month": 70 * 86_400, "all": 400 * 86_400}
@@ -97,17 +94,6 @@ class Store(Protocol):
     ) -> None: ...
 
 
-class Ledger(Protocol):
-    """See :class:`~skyproxy.access.budgets.store.BudgetStore`."""
-
-    @property
-    def is_open(self) -> bool: ...
-
-    def open(self) -> None: ...
-
-    def with_file(self, act: Callable[[BudgetFile], Others | None]) -> Deferred[None]: ...
-
-
 class SharedBudgets:
     """Tells and hears, twice a second, while there are budgets.
 
@@ -130,21 +116,15 @@ class SharedBudgets:
         self._store = store
         self._ledger = ledger
         self._are_there = are_there
-        self._parts = parts
-        self._changed = changed
+        self._elsewhere = SpentElsewhere(reactor, ledger, parts, changed)
         self._call = LoopingCall(self._tick)
         self._call.clock = reactor
         self._busy = False
         self._name = self._epoch = ""
         self._seen = "0"
         self._told: dict[RowKey, int] = {}
-        # What others have spent as the file is to have it, and what of that it may not have yet.
-        self._others: dict[RowKey, int] = {}
-        self._unnoted: dict[RowKey, int] = {}
         self._heard_at: float | None = None
         self._anew_until = 0.0
-        # What is noted. An earlier process may have noted that others are not heard.
-        self._noted = (True, 1, 0)
 
     def start(self) -> None:
         """Begin."""
@@ -188,9 +168,9 @@ class SharedBudgets:
             # Another file: nobody has heard of it, and it has heard of nobody.
             self._name, self._seen = totals.name, "0"
             self._told.clear()
-            self._unnoted.clear()
+            self._elsewhere.forget()
         self._told = {key: told for key, told in self._told.items() if key in totals.sums}
-        self._others = {**totals.others, **self._unnoted}
+        self._elsewhere.follow(totals.others)
         if self._anew_until and self._reactor.seconds() >= self._anew_until:
             # By now all have told what they have spent, which may be less than was known: hear it all once more.
             self._anew_until, self._seen = 0.0, "0"
@@ -217,7 +197,7 @@ class SharedBudgets:
                 # None of the rest may wait for what changes again and again.
                 self._share(own, spends=spends or bool(news))
             else:
-                self._put("", spends=spends or bool(news))
+                self._note("", spends=spends or bool(news))
 
         self._store.run(SHARE, [], arguments, lambda reply: self._safely(lambda: heard(reply)), self._failed)
 
@@ -227,45 +207,24 @@ class SharedBudgets:
         :return: whether there may be more to hear, or to tell.
         """
         now, seen, heard = self._reactor.seconds(), reply[1].decode(), reply[2]
-        sums = {}
-        for row, whole, own in zip(heard[::3], heard[1::3], heard[2::3], strict=True):
-            key, others = _key_of(row.decode()), int(whole) - int(own)
-            if now < self._anew_until:
-                others = max(others, self._others.get(key, 0))
-            if others != self._others.get(key, 0):
-                sums[key] = others
-        self._others.update(sums)
-        self._unnoted.update(sums)
+        sums = {
+            _key_of(row.decode()): int(whole) - int(own)
+            for row, whole, own in zip(heard[::3], heard[1::3], heard[2::3], strict=True)
+        }
+        self._elsewhere.hear(sums, may_be_less=now >= self._anew_until)
         self._told.update(news)
         self._seen, self._heard_at = seen, now
         return len(news) == _MOST_TOLD or len(heard) == 3 * _MOST_HEARD
 
     def _failed(self, why: str) -> None:
         if self._heard_at is not None and self._reactor.seconds() - self._heard_at >= UNHEARD_SECONDS:
-            self._put(why or "the store is down")
+            self._note(why or "the store is down")
         else:
             self._end()
 
-    def _put(self, why: str, *, spends: bool = False) -> None:
+    def _note(self, why: str, *, spends: bool = False) -> None:
         self._end()
-        parts, sums = self._parts(), self._unnoted
-        noted = bool(why), parts, int(self._reactor.seconds() / _NOTE_SECONDS)
-        if not (sums or why or spends or noted != self._noted):
-            return
-        self._noted, self._unnoted = noted, {}
-
-        def note(file: BudgetFile) -> Others | None:
-            others = file.put_elsewhere(sums, why, parts)
-            if others is not None:
-                sums.clear()
-            return others
-
-        def over(result: Any) -> Any:
-            # What could not be noted is noted later.
-            self._unnoted = {**sums, **self._unnoted}
-            return result
-
-        self._ledger.with_file(note).addBoth(over).addCallbacks(lambda _: self._changed(), lambda _: None)
+        self._elsewhere.note(why, spends=spends)
 
     def _end(self) -> None:
         self._busy = False
