@@ -55,6 +55,10 @@ class SharedMark:
         """Requests that may be under way, with the one that is unproven."""
         return max(1, self._of_all + sum(self._learned.values()))
 
+    def begun_by(self, worker: int) -> None:
+        """A worker has met it, which is about to tell how much it takes it to be."""
+        self._learned.setdefault(worker, 0)
+
     def report(self, worker: int, learned: int, report: Report) -> None:
         """A worker has added *learned* to it by now, and wants what *report* says."""
         self._learned[worker] = learned
@@ -141,7 +145,8 @@ class Marks:
         elif mark is None:
             if key not in self._false or message.seen >= self._false[key]:
                 self._number += 1
-                self._marks[key] = SharedMark(now, self._number)
+                mark = self._marks[key] = SharedMark(now, self._number)
+                mark.begun_by(worker)
                 self._tell_met(key, worker)
                 if len(self._marks) > MOST_MARKS:
                     self._forget(next(iter(self._marks)), worker, rests=False)
@@ -161,10 +166,11 @@ class Marks:
             self._heard.add(worker)
             for key, mark in self._marks.items():
                 self._tell(worker, messages.MarkMet(key, mark.since, own=False))
-        for key in claims.left:
-            if key in self._late:
+        for key in dict.fromkeys(claims.left):
+            if worker in self._late.get(key, ()):
+                # It is the mark of before that it has left.
                 self._confirmed(key, worker)
-            if key in self._marks:
+            elif key in self._marks:
                 self._left(key, worker, died=False)
         if self._late:
             reports = [each for each in claims.reports if worker not in self._late.get(each[0], ())]

@@ -528,6 +528,30 @@ class MarksTests(SynchronousTestCase):
         self.marks.claimed(0, messages.Claims(0.0, (KEY,), ()))
         self.assertIsNone(self.marks.limit(KEY))
 
+    def met_anew(self, worker: int) -> None:
+        """A mark is false, and *worker*, which knows it, has made another one, of which it has not told all yet."""
+        self.marks.heard(0, messages.MarkLimited(KEY, 0))
+        for number in range(2):
+            self.marks.claimed(number, messages.Claims(0.0, (), ((KEY, 5, report(5, 5)),)))
+        self.marks.heard(0, messages.MarkDropped(KEY))
+        self.assertIsNone(self.marks.limit(KEY))
+        self.marks.heard(worker, messages.MarkLimited(KEY, 2))
+
+    def test_a_new_one_before_another_worker_has_confirmed_that_the_old_one_was_false(self) -> None:
+        self.met_anew(0)
+        for _ in range(2):
+            self.marks.claimed(1, messages.Claims(0.2, (KEY,), ()))
+        self.assertEqual(self.marks.limit(KEY), 1)
+        self.marks.claimed(0, messages.Claims(0.2, (KEY, KEY), ((KEY, 3, report(3, 3)),)))
+        self.assertEqual(self.marks.limit(KEY), 3)
+
+    def test_a_new_one_of_which_is_told_with_the_end_of_the_old_one(self) -> None:
+        self.met_anew(1)
+        claims = self.marks.claimed(1, messages.Claims(0.2, (KEY, KEY), ((KEY, 3, report(3, 3)),)))
+        self.assertEqual((self.marks.limit(KEY), len(claims.reports)), (3, 1))
+        self.marks.left(1)
+        self.assertIsNone(self.marks.limit(KEY))
+
     def test_they_are_bounded(self) -> None:
         for number in range(3 * MOST_MARKS):
             self.marks.heard(0, messages.MarkLimited(mark_key("demo", "", str(number)), 10**9))
