@@ -50,9 +50,9 @@ class LentGate(Gate):
         self._changed(limits, kind)
         return place.addTimeout(_ANSWER_SECONDS, self._clock, lambda _, __: False)
 
-    def idle(self) -> list[str]:
-        """The clients that have asked for nothing in the last minute."""
-        return [name for name, (limits, _) in self._clients.items() if limits.is_idle(self.second)]
+    def asking(self) -> set[str]:
+        """The clients that have asked for anything in the last minute."""
+        return {name for name, (limits, _) in self._clients.items() if not limits.is_idle(self.second)}
 
     def _made(self, client: ClientIdentity) -> ClientLimits:
         return LentLimits(client.name, client.limits, self._followed)

@@ -86,12 +86,12 @@ class LentClients:
 
     def _sweep(self) -> None:
         assert self._gate is not None
-        for name in self._gate.idle():
-            held = self._held.pop(name, None)
-            if held is not None:
-                self._drop(name, held[1])
-                for kind in held[1]:
-                    held[0].lend(kind, 0, self._second())
+        # Some of the others the gate may have forgotten meanwhile.
+        for name in self._held.keys() - self._gate.asking():
+            limits, wholes = self._held.pop(name)
+            self._drop(name, wholes)
+            for kind in wholes:
+                limits.lend(kind, 0, self._second())
         self._sweeping = bool(self._held)
         if self._sweeping:
             self._clock.callLater(SWEEP_SECONDS, self._sweep)

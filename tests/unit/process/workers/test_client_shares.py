@@ -10,6 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from skyproxy.access import gate
 from skyproxy.access.errors import RequestLimitExceeded
 from skyproxy.access.gate import Place
 from skyproxy.access.identity import ClientIdentity
@@ -208,6 +209,19 @@ class ClientShareTests(SynchronousTestCase):
         self.assertEqual(len(one.places), 1)
         self.run_for(0.02)
         self.assertEqual(self.let_in(), [2, 0])
+
+    def test_nothing_is_kept_of_who_the_gate_has_forgotten(self) -> None:
+        self.patch(gate, "_MOST_CLIENTS", 1)
+        one = self.workers[0]
+        one.ask(client("nazeem", requests_per_minute=10))
+        self.run_for(0.02)
+        one.places[0].leave()
+        self.run_for(2 * SWEEP_SECONDS + 2, 0.05)
+        self.assertEqual(one.holding.share(("requests_per_minute", "nazeem")), 10)
+        one.ask(client(requests_per_minute=10))
+        self.run_for(SWEEP_SECONDS, 0.05)
+        shares = [one.holding.share(("requests_per_minute", name)) for name in ("nazeem", "lydia")]
+        self.assertEqual(shares, [0, 10])
 
     def test_a_parent_that_is_not_heard(self) -> None:
         lydia = client(requests_per_minute=10)
