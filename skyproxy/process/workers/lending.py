@@ -84,6 +84,9 @@ class Lending:
         """Another configuration serves."""
         before, self._marked = self._marked, self.providers() if self._marks else {}
         self._marks.keep(lambda name: self._marked.get(name) is before.get(name))
+        providers = self.providers()
+        for key in [key for key in self._shares if key[0] not in KINDS and key[1] not in providers]:
+            self._replace(key, None)
         self._allotting.renew()
 
     def _tell(self, keys: Iterable[Key]) -> None:

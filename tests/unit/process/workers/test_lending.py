@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.process.workers.allotting import LEASE_SECONDS
 from skyproxy.process.workers.holding import BEAT_SECONDS
+from skyproxy.process.workers.lending import Lending
+from skyproxy.process.workers.lent_share import AskingShare
 from tests.unit.process.workers.lending import DELAY, World
 
 SOON = 0.02
@@ -359,3 +365,30 @@ class ReloadTests(SynchronousTestCase):
             worker.limit(world)
         world.run(SOON)
         self.assertEqual(world.shares(), [2, 2])
+
+
+class LendingTests(SynchronousTestCase):
+    def test_nothing_is_kept_of_a_provider_that_is_gone(self) -> None:
+        clock, told = Clock(), []
+        lending = Lending(clock, lambda number, message: None)
+        guards = SimpleNamespace(limiter=SimpleNamespace(whole=4))
+        named: dict[str, Any] = {
+            name: SimpleNamespace(guards=guards, config=SimpleNamespace(name=name, max_pending=10))
+            for name in ("gone", "kept")
+        }
+        lending.providers = lambda: named
+        for name, provider in named.items():
+            for limit, use in lending.uses(provider).items():
+                use.keep_to(2)
+                use.changed = lambda name=name, limit=limit: told.append((name, limit))  # type: ignore[misc]
+                if isinstance(use, AskingShare):
+                    # Somebody waits for an answer.
+                    use.hope()
+        clock.advance(0)
+        self.assertEqual(len(clock.getDelayedCalls()), 2)
+        del named["gone"]
+        lending.renew()
+        lending.left(0)
+        clock.advance(0)
+        self.assertEqual(told, [("kept", "max_concurrent"), ("kept", "max_pending")])
+        self.assertEqual(len(clock.getDelayedCalls()), 1)
