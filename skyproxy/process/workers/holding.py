@@ -18,6 +18,9 @@ from skyproxy.shares.messages import Report
 BEAT_SECONDS = 0.25
 """Seconds between two messages to the parent where there is nothing new."""
 
+_MOST_KEYS = 100
+"""Limits in one message: a message that is too long for one part would be overtaken by later ones."""
+
 SPARE_SECONDS = 0.005
 """Seconds after which units are given back that others want and nobody has used here."""
 
@@ -244,9 +247,15 @@ class Holding:
             self._tell(news, now)
 
     def _tell(self, reports: Iterable[tuple[Key, _Held]], now: float) -> None:
-        told = tuple((key, held.lent.limit, held.report(now)) for key, held in reports)
-        left, self._left = tuple(self._left), []
-        self._channel.tell_now(messages.Claims(now, left, told))
+        told = [(key, held.lent.limit, held.report(now)) for key, held in reports]
+        left, self._left = self._left, []
+        more = True
+        while more:
+            # What is held again was left before.
+            room = max(0, _MOST_KEYS - len(left))
+            self._channel.tell_now(messages.Claims(now, tuple(left[:_MOST_KEYS]), tuple(told[:room])))
+            left, told = left[_MOST_KEYS:], told[room:]
+            more = bool(left or told)
 
     def _beats(self) -> None:
         self._beat = self._clock.callLater(BEAT_SECONDS, self._beats)
