@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from itertools import islice
+from typing import Any, NamedTuple
+
+from twisted.internet.defer import Deferred
 
 from skyproxy.clock import Clock
 from skyproxy.http.loop.batches import Schedule, immediately
@@ -36,7 +39,8 @@ class LeasedLimiter(Limiter):
     nothing.
 
     A request that comes when all places here are taken waits like others, until it is known whether there is one
-    elsewhere. Only those for which there is a permit at once take no notice of places.
+    elsewhere. Only those for which there is a permit at once take no notice of places. Who has a place keeps it when
+    there are fewer: those that leave give theirs back.
 
     :param max_concurrent: permits of all who share them; *max_pending* likewise.
     :param changed: called when requests begin to wait, and when a permit has come back that is for others.
@@ -57,6 +61,8 @@ class LeasedLimiter(Limiter):
         self.changed = changed
         self._learned = learned
         self._places = self._lent_background = 0
+        # Requests that have a place beyond those that are lent now.
+        self._beyond = 0
         self.keep_to(0)
 
     def learn(self, max_concurrent: int) -> None:
@@ -82,7 +88,8 @@ class LeasedLimiter(Limiter):
         # Those to whom a permit is on its way wait still, while that permit is in use.
         waiting, background = len(self._gate.waiting), len(self._background)
         waiting -= min(waiting, self._returning)
-        over = min(waiting + background, max(0, in_use + waiting + background - self._places))
+        requests = in_use + waiting + background
+        over = min(waiting + background, max(0, requests - self._places - self._beyond))
         return Demand(in_use - self._in_background, self._in_background, waiting, background, over)
 
     # What is lent.
@@ -97,7 +104,8 @@ class LeasedLimiter(Limiter):
 
     def lend_places(self, places: int) -> None:
         """Have room for so many requests."""
-        self._places = places
+        demand = self.demand()
+        self._places, self._beyond = places, max(0, demand.requests - demand.over - places)
 
     def refuse(self, asked: int, places: int) -> None:
         """Of *asked* requests, and more that may have come since, no more than *places* are to wait, or have what they
@@ -111,10 +119,23 @@ class LeasedLimiter(Limiter):
 
     def go_alone(self, permits: int) -> None:
         """Nothing is lent any more: serve those that are here, with at least so many permits."""
-        self._places = self.whole + self._max_pending
+        self.lend_places(self.whole + self._max_pending)
         self.lend_background(max(self._lent_background, background_of(permits)))
         self.keep_to(max(self.share, permits))
 
     def _is_full(self) -> bool:
         # One process alone can never have more than that.
         return self.demand().requests >= self.whole + self._max_pending
+
+    def _take_back(self, *, background: bool) -> None:
+        if self._beyond:
+            self._beyond -= 1
+        super()._take_back(background=background)
+
+    def _over(self, result: Any, place: Deferred[Any], timer: Any, *, background: bool) -> Any:
+        if self._beyond and result is not self._gate:
+            # It waits no more. Those that came last are the ones that had no place.
+            over = self.demand().requests + 1 - self._places - self._beyond
+            if place not in islice(reversed(self._since), max(0, over)):
+                self._beyond -= 1
+        return super()._over(result, place, timer, background=background)

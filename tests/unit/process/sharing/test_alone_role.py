@@ -107,6 +107,20 @@ class AloneRoleTests(SynchronousTestCase):
         world.run(1.0)
         self.assertEqual((len(one.refused), one.limiter.statistics().queued), (1, 4))
 
+    def test_who_has_a_place_does_not_lose_it_to_one_that_comes_elsewhere(self) -> None:
+        world, one, other = self.processes(4, 40)
+        other.ask(4)
+        world.run(1.0)
+        one.ask(41)
+        for _ in range(1000):
+            if not one.refused:
+                world.run(0.001)
+        # What whoever divides has heard of last is that one wants more, not that it has it.
+        other.ask(1)
+        world.run(3.0)
+        self.assertEqual([len(each.refused) for each in (one, other)], [1, 1])
+        self.assertEqual([each.limiter.statistics().queued for each in (one, other)], [40, 0])
+
     def test_requests_at_once_of_a_client(self) -> None:
         world, one, other = self.processes()
         lydia = client(concurrent=8)
