@@ -35,7 +35,8 @@ class Terms(NamedTuple):
 class _Limit:
     """One limit.
 
-    :ivar wholes: all of it, as each machine says that has told of it. The least holds.
+    :ivar wholes: whether each machine that has told of it wants none of it, and all of it, as that one says. Of those
+        that want some the least holds: others may not know of a change.
     :ivar told: the share, and what is due, that each was told last.
     :ivar has_parts: machines that have not told of it have their even part.
     :ivar asks: what is due is told, too.
@@ -44,7 +45,7 @@ class _Limit:
     allotter: Allotter
     has_parts: bool
     asks: bool
-    wholes: dict[str, int] = field(default_factory=dict)
+    wholes: dict[str, tuple[bool, int]] = field(default_factory=dict)
     told: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
@@ -90,12 +91,13 @@ class Leader:
             self._awaited.discard(machine)
         for name, wants in report.limits.items():
             limit = self._limits.get(name) or self._new(name, wants, now)
-            limit.wholes[machine] = wants.limit
-            limit.allotter.limit = min(limit.wholes.values())
+            wanted = wants.interactive + wants.background
+            limit.wholes[machine] = limit.has_parts and not wanted, wants.limit
+            _, limit.allotter.limit = min(limit.wholes.values())
             heard = Report(machine, wants.grant, report.sent, wants.held, wants.interactive, wants.background)
             if limit.has_parts and wants.limit > 0:
                 # What nobody wants yet is for those that use much, so that they need not ask again and again.
-                used = min(1.0, (wants.interactive + wants.background) / wants.limit)
+                used = min(1.0, wanted / wants.limit)
                 heard = heard._replace(weight=1 + _MOST_WEIGHT * used)
             limit.allotter.report(heard, now)
             self._changed.add(name)
@@ -179,6 +181,6 @@ class Leader:
         if limit.wholes.pop(machine, None) is not None:
             self._changed.add(name)
         if limit.wholes:
-            limit.allotter.limit = min(limit.wholes.values())
+            _, limit.allotter.limit = min(limit.wholes.values())
         else:
             del self._limits[name]

@@ -164,6 +164,22 @@ class PartsTests(SynchronousTestCase):
             world.run(1.0)
             self.assertEqual(one.waiting, 0)
 
+    def test_a_limit_that_is_raised_while_another_machine_does_not_use_it(self) -> None:
+        world = Clients(2)
+        (one,) = world.hold(10, "m0")
+        one.ask(10)
+        world.run(1.0)
+        self.assertEqual((one.in_use, world.named()), (10, {NAME}))
+        one.whole = 20
+        one.ask(10)
+        world.run(2.0)
+        self.assertEqual(one.in_use, 20)
+        # Of two that use it the least holds.
+        (other,) = world.hold(10, "m1")
+        other.ask(1)
+        world.run(1.0)
+        self.assertEqual((one.share, other.in_use), (10, 0))
+
     def test_without_a_store_each_has_its_even_part(self) -> None:
         world = Clients(2)
         one, other = world.hold(10)
