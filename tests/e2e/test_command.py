@@ -21,25 +21,27 @@ import pytest
 import yaml
 
 from tests.e2e.conftest import Starter, config_for
-from tests.e2e.processes import LOOPBACK, PATIENCE, TWISTD, DemoProvider, Process, Proxy, environment, eventually
+from tests.e2e.processes import (
+    LOOPBACK,
+    PATIENCE,
+    TWISTD,
+    DemoProvider,
+    Process,
+    Proxy,
+    environment,
+    eventually,
+    run_to_end,
+)
 from tests.e2e.raw import ask, chat
-
-pytestmark = pytest.mark.fresh
 
 
 def run(cwd: Path, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """A start that is meant to end by itself."""
-    return subprocess.run(
-        [TWISTD, "-n", "--pidfile", "", "skyproxy", *arguments],
-        cwd=cwd,
-        env=environment(HOME=str(cwd), **(env or {})),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    command = [TWISTD, "-n", "--pidfile", "", "skyproxy", *arguments]
+    return run_to_end(command, cwd, environment(HOME=str(cwd), **(env or {})))
 
 
+@pytest.mark.fresh
 def test_embedded_default_serves_at_once(start: Starter) -> None:
     proxy = start(Proxy)
     answer = ask(proxy, chat("whatever-SkyrimNet-sends"))
