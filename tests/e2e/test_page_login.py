@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.chromium import chromium
-from tests.e2e.browser import PATIENCE_MS, Page, chrome, expect, opened, sync_playwright
+from tests.e2e.browser import PATIENCE_MS, Browser, Page, chrome, expect, opened
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.page_checks import misplaced
 from tests.e2e.processes import DemoProvider, eventually
@@ -22,6 +22,12 @@ from tests.e2e.test_access import Guarded
 from tests.e2e.test_page_hostile import HOSTILE
 
 TITLE = "Type the admin key"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chrome() as started:
+        yield started
 
 
 @pytest.fixture
@@ -62,52 +68,51 @@ def served_elsewhere(text: str) -> Iterator[str]:
         server.server_close()
 
 
-def test_without_clients_nobody_is_asked(guarded: Guarded) -> None:
-    with chrome() as browser, opened(browser, f"{origin_of(guarded)}/#/now") as tab:
+def test_without_clients_nobody_is_asked(guarded: Guarded, browser: Browser) -> None:
+    with opened(browser, f"{origin_of(guarded)}/#/now") as tab:
         expect(tab.page.get_by_text("● Live")).to_be_visible()
         expect(tab.page.get_by_role("button", name="Log out")).to_have_count(0)
 
 
-def test_login_and_what_it_opens(guarded: Guarded) -> None:
+def test_login_and_what_it_opens(guarded: Guarded, browser: Browser) -> None:
     key, admin = guarded.key("lydia"), guarded.key("--admin")
     origin = origin_of(guarded)
-    with chrome() as browser:
-        for size in ("desktop", "phone"):
-            with opened(browser, f"{origin}/#/requests", size, quiet=False) as tab:
-                page = tab.page
-                expect(page.get_by_role("heading", name=TITLE)).to_be_visible()
-                expect(page.get_by_role("navigation")).to_be_hidden()
-                expect(page.get_by_label("Admin key")).to_be_focused()
-                assert misplaced(page) == []
-                for wrong, meant in (
-                    (key, "opens other things"),
-                    (admin[:-1], "52 characters"),
-                    ("x", "nobody here knows"),
-                ):
-                    typed(page, wrong)
-                    expect(page.get_by_role("alert")).to_contain_text(meant)
-                typed(page, admin)
-                expect(page.get_by_text("● Live")).to_be_visible()
-                expect(page.get_by_role("heading", name="Requests", exact=True)).to_be_visible()
-                cookie = next(each for each in tab.context.cookies() if each["name"].endswith("_admin"))
-                assert cookie["httpOnly"] and cookie["sameSite"] == "Strict"
-                assert page.evaluate("document.cookie") == "", "no script can read it"
-                page.goto(f"{origin}/#/try")
-                page.get_by_role("button", name="Ask").click()
-                expect(page.get_by_role("link", name="All steps of this request")).to_be_visible()
-                eventually(lambda: any(
-                    each["client"] == "admin" for each in guarded.get("/api/requests", admin).json()["requests"]
-                ), "the page has asked as the admin")  # fmt: skip
-                page.get_by_role("button", name="Log out").click()
-                expect(page.get_by_role("heading", name=TITLE)).to_be_visible()
-                # The console tells of refusals, and of nothing else.
-                assert not [each for each in tab.said if "401" not in each and "403" not in each]
+    for size in ("desktop", "phone"):
+        with opened(browser, f"{origin}/#/requests", size, quiet=False) as tab:
+            page = tab.page
+            expect(page.get_by_role("heading", name=TITLE)).to_be_visible()
+            expect(page.get_by_role("navigation")).to_be_hidden()
+            expect(page.get_by_label("Admin key")).to_be_focused()
+            assert misplaced(page) == []
+            for wrong, meant in (
+                (key, "opens other things"),
+                (admin[:-1], "52 characters"),
+                ("x", "nobody here knows"),
+            ):
+                typed(page, wrong)
+                expect(page.get_by_role("alert")).to_contain_text(meant)
+            typed(page, admin)
+            expect(page.get_by_text("● Live")).to_be_visible()
+            expect(page.get_by_role("heading", name="Requests", exact=True)).to_be_visible()
+            cookie = next(each for each in tab.context.cookies() if each["name"].endswith("_admin"))
+            assert cookie["httpOnly"] and cookie["sameSite"] == "Strict"
+            assert page.evaluate("document.cookie") == "", "no script can read it"
+            page.goto(f"{origin}/#/try")
+            page.get_by_role("button", name="Ask").click()
+            expect(page.get_by_role("link", name="All steps of this request")).to_be_visible()
+            eventually(lambda: any(
+                each["client"] == "admin" for each in guarded.get("/api/requests", admin).json()["requests"]
+            ), "the page has asked as the admin")  # fmt: skip
+            page.get_by_role("button", name="Log out").click()
+            expect(page.get_by_role("heading", name=TITLE)).to_be_visible()
+            # The console tells of refusals, and of nothing else.
+            assert not [each for each in tab.said if "401" not in each and "403" not in each]
 
 
-def test_a_key_that_is_revoked_closes_the_page(guarded: Guarded) -> None:
+def test_a_key_that_is_revoked_closes_the_page(guarded: Guarded, browser: Browser) -> None:
     guarded.key("lydia")
     admin = guarded.key("--admin")
-    with chrome() as browser, opened(browser, f"{origin_of(guarded)}/#/now", quiet=False) as tab:
+    with opened(browser, f"{origin_of(guarded)}/#/now", quiet=False) as tab:
         typed(tab.page, admin)
         expect(tab.page.get_by_text("● Live")).to_be_visible()
         guarded.command("keys", "revoke", "admin")
@@ -115,7 +120,7 @@ def test_a_key_that_is_revoked_closes_the_page(guarded: Guarded) -> None:
         expect(tab.page.get_by_text("there is none yet")).to_be_visible()
 
 
-def test_other_pages_get_nothing_done(guarded: Guarded) -> None:
+def test_other_pages_get_nothing_done(guarded: Guarded, browser: Browser) -> None:
     """CSRF: pages of another port of this machine, which are of the same site, and their requests carry the cookie."""
     guarded.key("lydia")
     admin, origin = guarded.key("--admin"), origin_of(guarded)
@@ -136,7 +141,7 @@ def test_other_pages_get_nothing_done(guarded: Guarded) -> None:
       Promise.all(tries).then((all) => {{ document.title = JSON.stringify(all); }});
     </script><form id=f method=post enctype=text/plain action="{origin}/api/pause">
       <input name='{{"slot":"combat","x":"' value='"}}'></form>"""
-    with chrome() as browser, served_elsewhere(script) as elsewhere:  # noqa: SIM117
+    with served_elsewhere(script) as elsewhere:  # noqa: SIM117
         with opened(browser, f"{origin}/#/now", quiet=False) as tab:
             typed(tab.page, admin)
             expect(tab.page.get_by_text("● Live")).to_be_visible()
@@ -163,45 +168,44 @@ def test_other_pages_get_nothing_done(guarded: Guarded) -> None:
     assert not [each for each in guarded.get("/api/requests", admin).json()["requests"] if each["outcome"] == "ok"]
 
 
-def test_a_name_that_leads_here_gets_nothing(guarded: Guarded) -> None:
+def test_a_name_that_leads_here_gets_nothing(guarded: Guarded, browser: Browser) -> None:
     """DNS rebinding: a page whose own name has come to mean this machine."""
     admin = guarded.key("--admin")
     guarded.key("lydia")
     port = guarded.run.address[1]
 
-    with sync_playwright() as playwright:
-        rules = "MAP evil.example 127.0.0.1"
-        args = [f"--host-resolver-rules={rules}", "--no-sandbox"]
-        browser = playwright.chromium.launch(executable_path=chromium(), args=args)
-        try:
-            page = browser.new_page()
-            answer = page.goto(f"http://evil.example:{port}/healthz")
-            assert answer is not None and answer.status == 200, "the name leads here"
-            found = page.evaluate(
-                """async (key) => {
-                  const found = [];
-                  for (const [path, options] of [
-                    ['/', {}], ['/api/now', {}], ['/api/session', {}], ['/v1/models', {}],
-                    ['/api/login', {method: 'POST', body: JSON.stringify({key})}],
-                    ['/api/pause', {method: 'POST', body: '{"slot":"combat"}'}],
-                  ]) {
-                    const answer = await fetch(path, options);
-                    found.push([answer.status, (await answer.json()).error.code]);
-                  }
-                  return found;
-                }""",
-                admin,
-            )
-            assert found == [[403, "host_not_allowed"]] * 4 + [[403, "origin_not_allowed"]] * 2
-        finally:
-            browser.close()
+    rules = "MAP evil.example 127.0.0.1"
+    args = [f"--host-resolver-rules={rules}", "--no-sandbox"]
+    misled = browser.browser_type.launch(executable_path=chromium(), args=args)
+    try:
+        page = misled.new_page()
+        answer = page.goto(f"http://evil.example:{port}/healthz")
+        assert answer is not None and answer.status == 200, "the name leads here"
+        found = page.evaluate(
+            """async (key) => {
+              const found = [];
+              for (const [path, options] of [
+                ['/', {}], ['/api/now', {}], ['/api/session', {}], ['/v1/models', {}],
+                ['/api/login', {method: 'POST', body: JSON.stringify({key})}],
+                ['/api/pause', {method: 'POST', body: '{"slot":"combat"}'}],
+              ]) {
+                const answer = await fetch(path, options);
+                found.push([answer.status, (await answer.json()).error.code]);
+              }
+              return found;
+            }""",
+            admin,
+        )
+        assert found == [[403, "host_not_allowed"]] * 4 + [[403, "origin_not_allowed"]] * 2
+    finally:
+        misled.close()
 
 
-def test_hostile_strings(guarded: Guarded) -> None:
+def test_hostile_strings(guarded: Guarded, browser: Browser) -> None:
     """Wrong keys, paths and agents of those who are refused stand in the log that the page shows."""
     guarded.key("lydia")
     admin = guarded.key("--admin")
-    with chrome() as browser, opened(browser, f"{origin_of(guarded)}/#/log", quiet=False) as tab:
+    with opened(browser, f"{origin_of(guarded)}/#/log", quiet=False) as tab:
         page = tab.page
         typed(page, admin)
         expect(page.get_by_text("● Live")).to_be_visible()
