@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -22,28 +23,51 @@ _PATIENCE_SECONDS = 60.0
 
 
 def measure(bench: Bench) -> Sequence[Table]:
-    """A table: requests a second, and processor time of each request, by the number of workers; and the same for
-    proxies that know nothing of each other, which shows what the machine makes of several busy processes.
+    """Tables: requests a second, and processor time of each request, by the number of workers; and the same for proxies
+    that know nothing of each other, which shows what the machine makes of several busy processes.
     """
-    table = Table(
-        f"Workers, whole answers, c={_CONNECTIONS}",
-        ("workers", "requests/s", "against one", "p99 ms", "processor us a request", "of that the parent", "RSS MB"),
+    assert bench.tools.wrk is not None
+    tables = [_table(bench, bench.tools.wrk, None)]
+    processors = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if len(processors) > 1:
+        try:
+            os.sched_setaffinity(0, processors[:-1])
+            tables.append(_table(bench, bench.tools.wrk, processors[-1]))
+        finally:
+            os.sched_setaffinity(0, processors)
+    return tables
+
+
+def _table(bench: Bench, program: str, processor: int | None) -> Table:
+    """
+    :param processor: that the proxies have for themselves; None: they share all with the load and the upstream.
+    """
+    where = "" if processor is None else ", all on one processor"
+    about = (
         "The load and the upstream take processors, too: on a machine with two, two workers carry little more than "
         "one, and the processor time of a request is what tells. It grows wherever several processes take turns on a "
-        "processor, whose caches hold less of each: compare with as many proxies apart.",
+        "processor, whose caches hold less of each: compare with as many proxies apart."
+        if processor is None
+        else "The load and the upstream are on another one."
     )
-    assert bench.tools.wrk is not None
+    table = Table(
+        f"Workers, whole answers, c={_CONNECTIONS}{where}",
+        ("workers", "requests/s", "against one", "p99 ms", "processor us a request", "of that the parent", "RSS MB"),
+        about,
+    )
     with Servers(bench.tools) as servers:
         upstream = f"http://127.0.0.1:{servers.upstream().port}/v1"
-        wrk = Wrk(bench.tools.wrk, servers.folder)
+        wrk = Wrk(program, servers.folder)
         alone: Load | None = None
         for count, apart in ((1, 1), (2, 1), (1, 2), (4, 1), (1, 4)):
             proxies = [servers.skyproxy(upstream, workers=count, settings=_part(apart)) for _ in range(apart)]
             for each in proxies:
                 _wait(each, count)
-            _run(wrk, proxies, 1)
             parents = [each.pid for each in proxies] if count > 1 else []
             pids = [pid for each in proxies for pid in (each.pid, *each.workers())]
+            if processor is not None:
+                _pin(pids, processor)
+            _run(wrk, proxies, 1)
             before = {pid: processor_seconds(pid) for pid in pids}
             runs = [_run(wrk, proxies, bench.seconds) for _ in range(bench.rounds)]
             took = {pid: processor_seconds(pid) - before[pid] for pid in pids}
@@ -57,7 +81,14 @@ def measure(bench: Bench) -> Sequence[Table]:
             table.add(name, load.rate, against, load.p99, sum(took.values()) / requests * 1e6, parent, memory)
             for each in proxies:
                 each.stop()
-    return [table]
+    return table
+
+
+def _pin(pids: Iterable[int], processor: int) -> None:
+    """Have all threads of these processes on one processor."""
+    for pid in pids:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            os.sched_setaffinity(int(thread), [processor])
 
 
 def _part(apart: int) -> dict[str, int]:
