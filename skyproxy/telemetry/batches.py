@@ -28,7 +28,9 @@ from skyproxy.telemetry.tracing.traced import Traced
 _log = Logger()
 
 ENOUGH_RECORDS = 8
-"""Records that wait for no others: who is alone waits no longer for their batch than it must."""
+"""Records for which a batch begins. Where clients ask one after the other it has no more: each of its steps may delay a
+request, and is to be short.
+"""
 
 BATCH_RECORDS = 16
 """Records of one batch, at most: where many requests end at once. Each of 64 takes a little less, but all of them take

@@ -109,9 +109,11 @@ class Notices:
         known = self._known()
         self.by_hand.note_past(notices)
         self._apply_all([each for each in notices if not self._holds(each, known)])
-        # What is not there was lost: the store was emptied, or has begun anew.
-        for subject in known.keys() - {each.subject for each in notices}:
-            self._outbox.put(known[subject], publish=False)
+        # What still holds and is not there was lost: the store was emptied, or has begun anew.
+        kept = {each.subject for each in notices}
+        for subject, each in self._known().items():
+            if subject not in kept:
+                self._outbox.put(each, publish=False)
         self._outbox.ready()
 
     def _known(self) -> dict[Subject, Notice]:

@@ -301,6 +301,20 @@ class StoreTests(Case):
         self.everywhere = list(fourth.guards)
         self.assertEqual(self.aside(), [["A"]])
 
+    def test_one_that_was_cut_off_does_not_write_what_is_over(self) -> None:
+        self.rejected(self.alone.guards[0])
+        self.settle()
+        self.alone.line.cut()
+        self.parent.notices.by_hand.key_put_back("some", "A")
+        self.settle()
+        self.alone.line.connect()
+        self.settle()
+        self.assertEqual(self.alone.hands.done, [("back", "some", "A")])
+        third = Machine(self.clock, self.store, "c", provider_config())
+        third.begin()
+        self.everywhere = list(third.guards)
+        self.assertEqual(self.aside(), [[]])
+
     def test_a_store_that_is_emptied_is_told_again(self) -> None:
         self.rejected(self.alone.guards[0])
         self.parent.notices.by_hand.clients_revoked([b"digest"])
