@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tests.chromium import chromium
+from tests.chromium import arguments, chromium
 from tests.e2e.conftest import config_for
 from tests.e2e.processes import DemoProvider, Proxy
 from tests.e2e.raw import ask, chat
@@ -89,7 +89,7 @@ def shoot(origin: str, path: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=chromium(), args=arguments())
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, locale="en-GB", reduced_motion="reduce")
         page.goto(f"{origin}/#/now")
         page.get_by_text("● Live").wait_for()

@@ -41,15 +41,19 @@ class WakeSignal:
         """
         return self._signals.get()
 
-    def wait_for_hurry(self, seconds: float) -> None:
-        """Wait for work that shall not wait, for *seconds* at most."""
+    def wait_for_hurry(self, seconds: float) -> bool:
+        """Wait for work that shall not wait, for *seconds* at most.
+
+        :return: whether there is such.
+        """
         until = monotonic() + seconds
         hurried = False
         while not hurried:
             try:
                 hurried = self._signals.get(timeout=max(0.0, until - monotonic()))
             except Empty:
-                return
+                break
+        return hurried
 
     def known(self, known: bool) -> None:
         """Say whether the thread knows of all work; what it knows of is not signalled again."""

@@ -14,6 +14,12 @@ from skyproxy.log.wake_signal import WakeSignal
 _BATCH = 2000
 """Lines that are written at once, at most."""
 
+_FEW = 20
+"""Lines that came within :data:`_SOON` seconds and wait for others no longer: at this pace a write for each such time
+is cheap, and somebody may wait to read them."""
+
+_SOON = 0.02
+
 _WARN_AGAIN = 300.0
 """Seconds after which another outage is worth another warning."""
 
@@ -31,7 +37,7 @@ class LogWriter:
     :param lost: the line that tells of a number of lost lines.
     :param trouble: called in the thread with the first error of an outage; does not raise.
     :param capacity: lines that may wait.
-    :param flush_interval: seconds for which a line waits for others, at most.
+    :param flush_interval: seconds for which a line waits for others, at most, where many come.
     :param retry_interval: seconds between attempts at a sink that fails.
     """
 
@@ -143,11 +149,12 @@ class LogWriter:
 
     def _wait(self) -> None:
         """Wait for lines, then for more of them: a batch costs hardly more than a line."""
+        soon = min(_SOON, self._flush_interval)
         if self._failing:
             self._signal.known(True)  # only a stop or reopen ends this wait before its time
             self._signal.wait_for_hurry(self._retry_interval)
-        elif not self._signal.wait():
-            self._signal.wait_for_hurry(self._flush_interval)
+        elif not self._signal.wait() and not self._signal.wait_for_hurry(soon) and self._lines.waiting > _FEW:
+            self._signal.wait_for_hurry(self._flush_interval - soon)
 
     def _write_queued(self, enough: float = inf) -> None:
         """Write all there is, or *enough* lines. When the sink fails, the batch at hand is kept."""

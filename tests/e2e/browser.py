@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from tests.chromium import chromium
+from tests.chromium import arguments, chromium
 
 pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install -e '.[test]'")
 if chromium() is None:
@@ -26,10 +25,9 @@ __all__ = ["PATIENCE_MS", "WIDTHS", "Browser", "Page", "Tab", "chrome", "expect"
 @contextmanager
 def chrome() -> Iterator[Browser]:
     """A browser, until the end of the block."""
-    options = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=options)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=arguments())
         try:
             yield browser
         finally:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.chromium import chromium
+from tests.chromium import arguments, chromium
 from tests.e2e.browser import PATIENCE_MS, Browser, Page, chrome, expect, opened
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.page_checks import misplaced
@@ -175,7 +175,7 @@ def test_a_name_that_leads_here_gets_nothing(guarded: Guarded, browser: Browser)
     port = guarded.run.address[1]
 
     rules = "MAP evil.example 127.0.0.1"
-    args = [f"--host-resolver-rules={rules}", "--no-sandbox"]
+    args = [f"--host-resolver-rules={rules}", *arguments()]
     misled = browser.browser_type.launch(executable_path=chromium(), args=args)
     try:
         page = misled.new_page()

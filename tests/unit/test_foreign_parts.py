@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from configparser import ConfigParser
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -202,9 +202,15 @@ def is_private(name: str) -> bool:
     return name.startswith("_") and name != "_" and not name.endswith("__") and name not in _OF_NAMED_TUPLES
 
 
+@lru_cache(maxsize=1)
+def nodes(tree: ast.AST) -> tuple[ast.AST, ...]:
+    """All of a module, which several rules go through one after the other."""
+    return tuple(ast.walk(tree))
+
+
 def private_imports(tree: ast.AST) -> Iterator[str]:
     """Imports of private modules, or from them, or of private names, as dotted names."""
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         names = []
         if isinstance(node, ast.Import):
             names = [each.name for each in node.names]
@@ -218,7 +224,7 @@ def private_imports(tree: ast.AST) -> Iterator[str]:
 def defined_names(tree: ast.AST) -> set[str]:
     """Names that a module gives to something of its own."""
     names: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -231,7 +237,7 @@ def defined_names(tree: ast.AST) -> set[str]:
 def private_attributes(tree: ast.AST) -> Iterator[str]:
     """Private attributes of other objects than those of the module's own classes, as far as can be told."""
     own = defined_names(tree)
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Attribute) and is_private(node.attr) and not _of_itself(node):
             if node.attr not in own:
                 yield node.attr

@@ -125,6 +125,17 @@ class LogWriterTests(WriterTestCase):
         self.stop(writer)
         self.assertEqual(self.sink.written, b"a\n" * 40)
 
+    def test_few_lines_hardly_wait_and_more_of_them_do(self) -> None:
+        for lines, waits in ((20, False), (21, True)):
+            writer = self.writer(self.sink, flush_interval=1e6)
+            for _ in range(lines):
+                writer.write(b"a\n")
+            self.sink.attempted.clear()
+            writer.start()
+            self.assertEqual(self.sink.attempted.wait(0.3 if waits else PATIENCE), not waits, lines)
+            self.stop(writer)
+        self.assertEqual(self.sink.written, b"a\n" * 41)
+
     def test_lines_that_come_while_others_are_written_wait_for_the_next_time(self) -> None:
         """Written at once they would go one by one, and each would want the interpreter's lock from the event loop."""
         writer = self.writer(self.sink)
