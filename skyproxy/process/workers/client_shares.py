@@ -9,7 +9,8 @@ from skyproxy.access.budgets.budgets import Budgets
 from skyproxy.access.identity import ClientIdentity
 from skyproxy.access.lent_gate import LentGate
 from skyproxy.access.limits.lent_limits import KINDS, LentLimits
-from skyproxy.process.workers.holding import Holding, Want
+from skyproxy.process.workers.held import Want
+from skyproxy.process.workers.holding import Holding
 
 SWEEP_SECONDS = 30.0
 """Seconds between two looks for clients that ask no more."""

@@ -8,12 +8,12 @@ in the way of a request.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from skyproxy.process.workers import messages
+from skyproxy.process.workers.held import Held, Lent
 from skyproxy.process.workers.messages import Key
 from skyproxy.shares.holder import Holder
-from skyproxy.shares.messages import Report
 
 BEAT_SECONDS = 0.25
 """Seconds between two messages to the parent where there is nothing new."""
@@ -21,95 +21,12 @@ BEAT_SECONDS = 0.25
 _MOST_KEYS = 100
 """Limits in one message: a message that is too long for one part would be overtaken by later ones."""
 
+_LOOKED_AT = 400
+"""Limits that one beat looks at when there are more, besides those that were told of since the one before: a look takes
+some 1.3 microseconds. A limit that begins to lack something says so by itself."""
+
 SPARE_SECONDS = 0.005
 """Seconds after which units are given back that others want and nobody has used here."""
-
-
-class Want(NamedTuple):
-    """What is used and wanted of a limit.
-
-    :ivar in_use: units.
-    :ivar interactive: units that interactive requests use or wait for; *background*: likewise, or what comes second.
-    """
-
-    in_use: int
-    interactive: int
-    background: int = 0
-
-
-class Lent(Protocol):
-    """What uses the units of one limit, within its share.
-
-    :ivar asks: whether those that come second wait for an answer.
-    """
-
-    asks: bool
-
-    @property
-    def limit(self) -> int:
-        """The limit of all."""
-
-    def want(self) -> Want:
-        """What it wants now."""
-
-    def lend(self, share: int) -> None:
-        """Use so many units at most from now on. Those that are in use beyond are given back when they are not."""
-
-    def answered(self, asked: Want, due: int) -> None:
-        """It wanted *asked*, and will have *due* units soon, and no more."""
-
-
-class _Held:
-    """One limit.
-
-    :ivar told: what was wanted when the parent was told last, at *sent*; *aware*: whether others lacked something then.
-    :ivar limit: what the parent was told that it is; *share*: what is lent.
-    """
-
-    __slots__ = ("aware", "holder", "lent", "limit", "sent", "share", "told")
-
-    def __init__(self, lent: Lent, holder: Holder) -> None:
-        self.lent = lent
-        self.holder = holder
-        self.told: Want | None = None
-        self.sent = 0.0
-        self.aware = False
-        self.limit = lent.limit
-        self.share = 0
-
-    def apply(self, now: float) -> None:
-        """Lend what is held at *now*."""
-        share = self.holder.share(now)
-        if share != self.share:
-            self.share = share
-            self.lent.lend(share)
-
-    def has_news(self, now: float) -> bool:
-        """Whether the parent is to hear of it at once."""
-        if self.told is None:
-            return True
-        if self.lent.limit != self.limit:
-            return True
-        want = self.lent.want()
-        if self.holder.has_news(now, want.in_use, want.interactive + want.background):
-            return True
-        if not self.lent.asks:
-            return False
-        # Those that were waiting for an answer have it, or more have come; or others wait for one.
-        asked, scarce = self.told.background, self.holder.scarce and not self.aware
-        return want.background > asked or (asked > 0 and not want.background) or scarce
-
-    def is_due(self, now: float) -> bool:
-        """Whether the parent is to hear of it with the next message."""
-        want = self.lent.want()
-        return want != self.told or want.interactive + want.background > self.share or not self.holder.is_leased(now)
-
-    def report(self, now: float) -> Report:
-        """What to tell."""
-        self.limit = self.lent.limit
-        # A later one is known by its time.
-        self.told, self.sent, self.aware = self.lent.want(), max(now, self.sent + 1e-6), self.holder.scarce
-        return self.holder.report(self.sent, *self.told)
 
 
 class Channel(Protocol):
@@ -129,10 +46,13 @@ class Holding:
         self._clock = clock
         self._name = name
         self._channel = channel
-        self._held: dict[Key, _Held] = {}
+        self._held: dict[Key, Held] = {}
         self._changed: dict[Key, None] = {}
         self._scarce: dict[Key, None] = {}
         self._left: list[Key] = []
+        # To be looked at by the next beats, the last one first; and what was told since the one before, or by it.
+        self._order: list[Key] = []
+        self._told: dict[Key, None] = {}
         self._soon: Any = None
         self._beat: Any = None
         self._spare: Any = None
@@ -167,7 +87,7 @@ class Holding:
         if held is None:
             # What others have when the parent is not heard is known when they have all gone back to their parts.
             holder = Holder(self._name, lent.limit, pause=BEAT_SECONDS * 8, least=0, share=share)
-            held = self._held[key] = _Held(lent, holder)
+            held = self._held[key] = Held(lent, holder)
             held.share = share
         else:
             held.lent = lent
@@ -244,9 +164,10 @@ class Holding:
         found = [(key, self._held[key]) for key in changed if key in self._held]
         news = [(key, held) for key, held in found if held.has_news(now)]
         if news:
+            self._told.update(dict.fromkeys(key for key, _ in news))
             self._tell(news, now)
 
-    def _tell(self, reports: Iterable[tuple[Key, _Held]], now: float) -> None:
+    def _tell(self, reports: Iterable[tuple[Key, Held]], now: float) -> None:
         told = [(key, held.lent.limit, held.report(now)) for key, held in reports]
         left, self._left = self._left, []
         more = True
@@ -261,9 +182,23 @@ class Holding:
         self._beat = self._clock.callLater(BEAT_SECONDS, self._beats)
         now, everything = self._clock.seconds(), self._tell_all
         self._tell_all = False
-        for held in self._held.values():
+        looked = [(key, held) for key in self._looked_at(now, everything) if (held := self._held.get(key)) is not None]
+        for _, held in looked:
             held.apply(now)
-        self._tell([each for each in self._held.items() if everything or each[1].is_due(now)], now)
+        due = [each for each in looked if everything or each[1].is_due(now)]
+        self._told = dict.fromkeys(key for key, _ in due)
+        self._tell(due, now)
+
+    def _looked_at(self, now: float, everything: bool) -> Iterable[Key]:
+        """The limits that a beat at *now* looks at: all, if their leases may be over."""
+        silent = self._heard_at is None or now - self._heard_at > 2 * BEAT_SECONDS
+        if everything or silent or len(self._held) <= _LOOKED_AT:
+            return self._held
+        if not self._order:
+            self._order = list(self._held)
+        turn = self._order[-_LOOKED_AT:]
+        del self._order[-_LOOKED_AT:]
+        return {**self._told, **dict.fromkeys(turn)}
 
     def _give_back(self) -> None:
         """Give back at once what others want and is not wanted here."""

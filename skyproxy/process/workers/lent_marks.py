@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from skyproxy.process.workers import messages
-from skyproxy.process.workers.holding import Channel, Holding, Want
+from skyproxy.process.workers.held import Want
+from skyproxy.process.workers.holding import Channel, Holding
 from skyproxy.process.workers.marks import mark_key, parts_of
 from skyproxy.process.workers.messages import Key
 from skyproxy.upstream.exchange.provider import Provider

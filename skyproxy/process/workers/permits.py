@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from skyproxy.config import ProviderConfig
-from skyproxy.process.workers.holding import Holding, Lent, Want
+from skyproxy.process.workers.held import Lent, Want
+from skyproxy.process.workers.holding import Holding
 from skyproxy.process.workers.messages import Key
 from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.upstream.guards.concurrency import background_of

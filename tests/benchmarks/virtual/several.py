@@ -9,7 +9,8 @@ from typing import Any
 
 from skyproxy.access.limits.lent_limits import KINDS
 from skyproxy.process.workers import messages
-from skyproxy.process.workers.holding import Holding, Want
+from skyproxy.process.workers.held import Want
+from skyproxy.process.workers.holding import Holding
 from skyproxy.process.workers.lending import Lending
 from skyproxy.process.workers.lent_marks import LentMarks
 from skyproxy.upstream.guards.findings import Finding, ModelRests, Teller
