@@ -32,6 +32,11 @@ count.
 READY_SECONDS = 10.0
 """Seconds that a worker waits for others before the supervisor hears that all is ready."""
 
+TOGETHER_SECONDS = 2.0
+"""Seconds for which connections wait at the start, when a worker serves, until all do: those that come at once, as
+after a restart, would stay with the first one.
+"""
+
 PASS_SECONDS = 1.0
 """Seconds that workers have, at the end, to take the connections that were accepted last."""
 
@@ -65,6 +70,7 @@ class Crew:
         self.members = [Member(reactor, number, self) for number in range(workers)]
         self.stopping = False
         self.ready: Deferred[None] = Deferred()
+        self._together = False
         self._last: int | None = None
         self._held: deque[Passed] = deque()
         self._eased: list[Callable[[], None]] = []
@@ -101,7 +107,7 @@ class Crew:
                 call()
 
     def _give_all(self) -> None:
-        while self._held:
+        while self._held and self._together:
             able = {each.number: each.open for each in self.members if each.answers and each.untaken < MOST_UNTAKEN}
             number = next_worker(able, self._last)
             if number is None:
@@ -135,12 +141,20 @@ class Crew:
             member.tell(messages.Lines(True))
         if self._leaving:
             member.tell(messages.Leave())
-        self.eased()
-        if all(each.ready for each in self.members):
+        complete = all(each.ready for each in self.members)
+        if self._together or complete:
+            self._begin_together()
+        else:
+            self._reactor.callLater(TOGETHER_SECONDS, self._begin_together)
+        if complete:
             self._are_ready()
         else:
             # One that cannot begin shall not keep those that serve from saying so.
             self._reactor.callLater(READY_SECONDS, self._are_ready)
+
+    def _begin_together(self) -> None:
+        self._together = True
+        self.eased()
 
     def _are_ready(self) -> None:
         if not self.ready.called and any(each.ready for each in self.members):
@@ -245,7 +259,7 @@ class Crew:
         :param idle_seconds: which idle connections get for another request.
         :return: fires when all have ended.
         """
-        self.stopping = True
+        self.stopping = self._together = True
         self._stopped = Deferred()
         self._reactor.callLater(seconds, self._kill_all)
         self._stop_when_passed(self._reactor.seconds() + PASS_SECONDS, idle_seconds)

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
-from skyproxy.process.workers.crew import SETTLED_SECONDS, Crew
+from skyproxy.process.workers.crew import SETTLED_SECONDS, TOGETHER_SECONDS, Crew
 from skyproxy.process.workers.gathered import Gathered
 from skyproxy.process.workers.member import Hears, Member
 from skyproxy.process.workers.messages import Clients, Ready
@@ -48,6 +48,18 @@ class StartedMember(Member):
         data = self.wires[1].value()
         self.wires[1].clear()
         self.channel.dataReceived(data)  # type: ignore[no-untyped-call]
+
+
+class Given:
+    """Stands in for the passage to a worker."""
+
+    unsent = 0
+
+    def __init__(self, given: list[int]) -> None:
+        self._given = given
+
+    def send(self, tag: int, descriptor: int) -> None:
+        self._given.append(descriptor)
 
 
 class CrewTestCase(SynchronousTestCase):
@@ -94,6 +106,49 @@ class ReadyTests(CrewTestCase):
         member.channel.connectionLost(Failure(Exception()))  # type: ignore[union-attr]
         self.assertFalse(member.ready)
         self.assertFalse(member.begun)
+
+
+class TogetherTests(CrewTestCase):
+    """Connections that come while workers begin."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.given: list[list[int]] = [[], []]
+        for each, given in zip(self.members, self.given, strict=True):
+            each.passage = cast(Any, Given(given))
+        self.eased = 0
+
+    def come(self) -> None:
+        self.crew.when_eased(self._goes_on)
+        for number in range(4):
+            self.crew.give(0, number)
+
+    def _goes_on(self) -> None:
+        self.eased += 1
+
+    def test_they_wait_until_all_serve(self) -> None:
+        self.come()
+        self.ready(self.members[0])
+        self.assertEqual((self.given, self.eased), ([[], []], 0))
+        self.ready(self.members[1])
+        self.assertEqual((self.given, self.eased), ([[0, 2], [1, 3]], 1))
+
+    def test_they_do_not_wait_long(self) -> None:
+        self.ready(self.members[0])
+        self.come()
+        self.clock.advance(TOGETHER_SECONDS)
+        self.assertEqual((self.given, self.eased), ([[0, 1, 2, 3], []], 1))
+        # What has begun goes on, whoever comes later.
+        self.crew.give(0, 4)
+        self.ready(self.members[1])
+        self.crew.give(0, 5)
+        self.assertEqual(self.given, [[0, 1, 2, 3, 4], [5]])
+
+    def test_they_are_passed_on_when_all_is_to_stop(self) -> None:
+        self.ready(self.members[0])
+        self.come()
+        self.crew.stop(10.0)
+        self.assertEqual(self.given, [[0, 1, 2, 3], []])
 
 
 class SettledTests(CrewTestCase):
