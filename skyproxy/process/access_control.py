@@ -49,6 +49,7 @@ class AccessControl:
     :param changed: called when the file of clients has changed by this process. Fires with the number of requests that
         other processes have ended by that.
     :ivar revoked: called with the digests of the keys that people have taken from a client.
+    :ivar changes: how often the file of clients has changed by this process.
     """
 
     revoked: Callable[[Collection[bytes]], object] = staticmethod(lambda digests: None)
@@ -76,6 +77,7 @@ class AccessControl:
         self._watched = watched
         self._elsewhere = changed
         self._config = config
+        self.changes = 0
         access.use(config, access.prepare(config))
 
     def take(self, config: Config, also: Callable[[Config], object]) -> None:
@@ -203,6 +205,7 @@ class AccessControl:
         followed: Callable[[], object] = lambda: None,
     ) -> Deferred[dict[str, Any]]:
         def done(told: dict[str, Any]) -> Deferred[dict[str, Any]]:
+            self.changes += 1
             self._audit.acted(say(told), by)
             # The store is written: now the process follows it.
             ended = self.renew()

@@ -81,7 +81,7 @@ def children(reactor: Any, service: SkyproxyService, signals: Signals, runtime: 
         *([Child("console", console.listen, console.stopped)] if service.ends_process else ()),
         Resource("log", parts.logging.start, parts.logging.stop),
         # Until the end, so that whoever asked for it sees when that has come.
-        Child("admin socket", admin.listen, admin.close),
+        Child("admin socket", lambda: parts.notifier.when_serving(admin.listen), admin.close),
         Child("warnings", configuration.warn),
         Child("access", parts.access.start, parts.access.stop),
         Child(

@@ -39,6 +39,7 @@ class Configuration:
     :param reloads: counts the readings.
     :param notifier: announces each to the supervisor.
     :ivar current: the configuration that is in use.
+    :ivar wishes: how often it was to be read again, or was written to.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Configuration:
         self._followers = followers
         self._reloads = reloads
         self._notifier = notifier
+        self.wishes = 0
         self._running = False
         self._changed: dict[str, Any] = {}
         self._asking: list[Deferred[ReloadOutcome]] = []
@@ -87,6 +89,7 @@ class Configuration:
         requests under way keep what they have.
         """
         if self._running:
+            self.wishes += 1
             self._notifier.reloading()
             self.reloading.read(self.current.paths, self._use)
 
@@ -124,6 +127,7 @@ class Configuration:
 
         :raise Exception: it is refused.
         """
+        self.wishes += 1
         self._followers[0](config)
         self.current = config
         self.watch.watch(_watched(config))

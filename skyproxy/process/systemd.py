@@ -48,6 +48,10 @@ class Notifier:
         """Tell nothing any more: another process does."""
         self._address = ""
 
+    def when_serving(self, call: Callable[[], object]) -> None:
+        """Have *call* called when it is this process that serves, and no other: now."""
+        call()
+
     def tell(self, words: str) -> None:
         """Send *words* as they are."""
         if not self._address.startswith(("/", "@")) or not hasattr(socket, "AF_UNIX"):

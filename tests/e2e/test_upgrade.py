@@ -137,6 +137,44 @@ def test_a_stop_ends_both(start: Starter, demo: DemoProvider) -> None:
     eventually(lambda: not is_there(new), "the new one has ended, too")
 
 
+def test_what_is_asked_of_the_old_one_meanwhile_holds(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
+    """The new process has read the configuration, and its first worker the keys, when the old one is asked."""
+    config = {**config_for(demo), "access": {"store": str(tmp_path / "clients.sqlite"), "required": True}}
+    proxy: Upgraded = start(Upgraded, config, "--workers", "2")
+    old = proxy.running()
+    key = {"x-api-key": old.ask("POST", "/api/keys/create", {"name": "lydia"})[1]["key"]}
+    assert ask(proxy, chat("combat"), key).status == 200
+    mark, go = proxy.folder / "started", proxy.folder / "go"
+    proxy.how.write_text(
+        f"import time\nif any('workers.main' in each for each in sys.orig_argv):\n"
+        f"    first, path = False, {str(mark)!r}\n"
+        "    try: os.close(os.open(path, os.O_CREAT | os.O_EXCL)); first = True\n"
+        "    except FileExistsError: pass\n"
+        f"    while not first and not os.path.exists({str(go)!r}): time.sleep(0.01)\n"
+    )
+    told: list[dict[str, Any]] = []
+    asking = threading.Thread(target=lambda: told.append(old.ask("POST", "/api/upgrade", {}, 15 * PATIENCE)[1]))
+    asking.start()
+    try:
+        eventually(lambda: len(proxy.records("A worker serves")) == 3, "one worker of the new process serves")
+        # Commands find the one that serves.
+        assert proxy.command("status").returncode == 0
+        config["model_slots"]["late"] = config["model_slots"]["combat"]
+        (proxy.folder / "proxy.yaml").write_text(yaml.safe_dump(config))
+        assert proxy.command("reload").returncode == 0
+        assert proxy.command("keys", "revoke", "lydia").returncode == 0
+        late = {"x-api-key": old.ask("POST", "/api/keys/create", {"name": "serana"})[1]["key"]}
+    finally:
+        go.touch()
+        asking.join(15 * PATIENCE)
+    assert told[0]["good"] and proxy.pid == told[0]["pid"] != old.pid
+    proxy.gone(old.pid)
+    # Both workers are asked.
+    for _ in range(4):
+        assert [ask(proxy, chat("late"), each).status for each in (late, key)] == [200, 401]
+    assert proxy.stop() == 0
+
+
 @pytest.fixture
 def runtime() -> Iterator[Path]:
     folder = Path(mkdtemp(prefix="daemon"))

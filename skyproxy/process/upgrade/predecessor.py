@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -31,12 +31,26 @@ class LateNotifier(Notifier):
         super().__init__(environ)
         self._could = could
         self.waits = True
+        self._calls: list[Callable[[], object]] = []
 
     def ready(self) -> None:
         if self.waits:
             self._could()
         else:
             super().ready()
+
+    def when_serving(self, call: Callable[[], object]) -> None:
+        if self.waits:
+            self._calls.append(call)
+        else:
+            call()
+
+    def serve(self) -> None:
+        """This process has taken over."""
+        self.waits = False
+        calls, self._calls = self._calls, []
+        for call in calls:
+            call()
 
     def tell(self, words: str) -> None:
         if not self.waits:
@@ -109,16 +123,19 @@ class Predecessor:
             self._take({})
 
     def _take(self, told: Mapping[str, Any]) -> None:
-        if self._service is None or not self.notifier.waits:
+        if self._service is None or not self._service.running or not self.notifier.waits:
             return
         parts = self._service.parts
-        self.notifier.waits = False
+        self.notifier.serve()
         changes = from_plain(told.get("changes"))
         try:
             if changes:
                 parts.operations.inherit(changes)
         except Exception:
             _log.failure("What was changed by hand could not be taken over")
+        if told.get("again", True):
+            # What was asked of the old one since this one has read the files.
+            parts.configuration.reload()
         self._keep_errors()
         self._keep_pid_file()
         parts.endpoints.resume()

@@ -28,6 +28,8 @@ class Serving:
         self._service = service
         self._twistd = twistd
         self._pid_file = pid_file
+        self._told = (0, 0)
+        """How often what the new process reads was changed, when that began."""
 
     def refusal(self) -> str | None:
         """As of :class:`Old`."""
@@ -40,6 +42,7 @@ class Serving:
     def hello(self) -> tuple[dict[str, Any], Sequence[int]]:
         """As of :class:`Old`."""
         listening = self._service.parts.endpoints.listening()
+        self._told = self._changed()
         descriptors = [number for _, number in listening]
         has_errors, pid_descriptor = is_open(2), self._pid_file.descriptor
         fields = {
@@ -64,7 +67,11 @@ class Serving:
         parts.endpoints.pause()
         # Before the new one says that it is ready: systemd hears the unit's main process, and no other by default.
         parts.notifier.main_process(pid)
-        return {"changes": as_plain(parts.providers.runtime().changes)}
+        return {"changes": as_plain(parts.providers.runtime().changes), "again": self._changed() != self._told}
+
+    def _changed(self) -> tuple[int, int]:
+        parts = self._service.parts
+        return parts.configuration.wishes, parts.access.changes
 
     def resume(self) -> None:
         """As of :class:`Old`."""

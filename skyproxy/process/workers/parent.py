@@ -108,7 +108,7 @@ def children(
     looking = Looking(reactor, crew, parts)
     return [
         Resource("log", parts.logging.start, parts.logging.stop),
-        Child("admin socket", admin.listen, admin.close),
+        Child("admin socket", lambda: parts.notifier.when_serving(admin.listen), admin.close),
         Child("warnings", configuration.warn),
         Child("access", parts.access.start, parts.access.stop),
         Child("costs", parts.ledger.open, lambda: parts.ledger.close(FLUSH_SECONDS)),

@@ -104,6 +104,9 @@ class FakeNotifier:
     def stopping(self) -> None:
         self.told.append("stopping")
 
+    def when_serving(self, call: Any) -> None:
+        call()
+
 
 class Port:
     """In the place of a port: stops listening when the test says so."""

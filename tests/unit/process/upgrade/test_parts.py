@@ -270,7 +270,9 @@ class LateNotifierTests(SynchronousTestCase):
         notifier.reloading()
         notifier.ready()
         notifier.stopping()
+        notifier.when_serving(lambda: told.append("serves"))
         self.assertEqual(told, ["could"])
-        notifier.waits = False
+        notifier.serve()
         notifier.ready()
-        self.assertEqual(told, ["could", "READY=1"])
+        notifier.when_serving(lambda: told.append("at once"))
+        self.assertEqual(told, ["could", "serves", "READY=1", "at once"])
