@@ -12,7 +12,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 
 from skyproxy.config import ProviderConfig
-from skyproxy.errors import ProviderNotConfigured, SkyproxyError
+from skyproxy.errors import ProviderNotConfigured, SkyproxyError, forget
 from skyproxy.http.client.pool import PoolStatistics
 from skyproxy.http.common.headers import Field
 from skyproxy.upstream.dispatch.hedge_delay import HedgeDelay
@@ -145,7 +145,10 @@ class Provider:
             except Exception as error:
                 exchange.cancel()
                 attempt.accepted = was_taken(error)
-                raise self._failed(error, exchange, timeouts.connect) from error
+                failed = self._failed(error, exchange, timeouts.connect)
+                # The Failure that brought it is held by frames that it would hold.
+                forget(error)
+                raise failed from error
         except BaseException as error:
             reservation.release(None, error)
             raise
