@@ -15,6 +15,7 @@ from skyproxy.process.workers import messages
 from skyproxy.process.workers.gathered import Gathered
 from skyproxy.process.workers.member import Hears, Member
 from skyproxy.process.workers.passing import Passed
+from skyproxy.process.workers.protocol import NotDone, late
 from skyproxy.process.workers.spreading import next_worker, restart_delay
 
 _log = Logger()
@@ -184,16 +185,19 @@ class Crew:
             each.tell(message)
 
     def sum_of(self, message: object) -> Deferred[int]:
-        """Have all do something of which each tells a number; fires with the sum. Who does not answer tells none.
+        """Have all do something of which each tells a number; fires with the sum. Who does not answer tells none, and
+        who cannot do it begins anew.
 
         One that begins is told, too, and serves nobody before it has heard it: it is not waited for.
         """
         waited: list[Deferred[int]] = []
         for each in self.members:
             if each.channel is not None:
-                asked = each.channel.ask(message)
+                asked = each.channel.ask(message).addErrback(self._refused, each, each.pid)
                 if each.begun:
-                    waited.append(asked.addTimeout(SETTLED_SECONDS, self._reactor).addErrback(self._late, each, 0))
+                    waited.append(
+                        asked.addTimeout(SETTLED_SECONDS, self._reactor, late).addErrback(self._late, each, 0)
+                    )
                 else:
                     asked.addErrback(lambda _: None)
         return gatherResults(waited).addCallback(sum)
@@ -201,11 +205,16 @@ class Crew:
     def settled(self) -> Deferred[Any]:
         """Fires when all that serve have done what they were told, or soon."""
         waited = [
-            each.channel.done().addTimeout(SETTLED_SECONDS, self._reactor).addErrback(self._late, each)
+            each.channel.done().addTimeout(SETTLED_SECONDS, self._reactor, late).addErrback(self._late, each)
             for each in self.members
             if each.channel is not None and each.begun
         ]
         return gatherResults(waited)
+
+    def _refused(self, failure: Failure, member: Member, pid: int | None) -> Failure:
+        if failure.check(NotDone):
+            member.begin_anew(failure, pid)
+        return failure
 
     def _late(self, failure: Failure, member: Member, instead: Any = None) -> Any:
         if member.begun:

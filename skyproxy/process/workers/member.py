@@ -20,7 +20,7 @@ from skyproxy.process.workers import messages
 from skyproxy.process.workers.gathered import Gathered
 from skyproxy.process.workers.main import CONNECTIONS, CONTROL
 from skyproxy.process.workers.passing import Passage, Passed, left_in, pair
-from skyproxy.process.workers.protocol import Channel
+from skyproxy.process.workers.protocol import Channel, late
 from skyproxy.process.workers.state import WorkerState
 
 _log = Logger()
@@ -175,10 +175,9 @@ class Member(ProcessProtocol):
 
     def adopt(self, message: messages.Adopt) -> None:
         """Have it serve by another configuration. One that cannot is ended, and begins anew with it."""
-        if self.channel is None:
-            return
-        adopted = self.channel.ask(message).addTimeout(ADOPT_SECONDS, self._reactor)
-        adopted.addErrback(self._not_adopted, self.pid)
+        if self.channel is not None:
+            adopted = self.channel.ask(message).addTimeout(ADOPT_SECONDS, self._reactor, late)
+            adopted.addErrback(self.begin_anew, self.pid)
 
     def refresh(self, files: bool) -> Deferred[Any]:
         """Have it tell how it is. Fires when it has."""
@@ -207,12 +206,12 @@ class Member(ProcessProtocol):
             with suppress(ProcessExitedAlready):
                 self.transport.signalProcess("KILL")
 
-    def _not_adopted(self, failure: Failure, pid: int | None) -> None:
-        if pid == self.pid and self.ready:
+    def begin_anew(self, failure: Failure, pid: int | None) -> None:
+        """End process *pid*, which has not taken what holds for all, so that another one begins with it."""
+        if pid == self.pid and self.begun:
+            reason = failure.getErrorMessage()
             _log.error(
-                "A worker did not take the configuration: it is started anew with it",
-                worker=self.number,
-                reason=failure.getErrorMessage(),
+                "A worker did not take what is new: it is started anew with it", worker=self.number, reason=reason
             )
             self.kill()
 

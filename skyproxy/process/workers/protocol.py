@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from itertools import count
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, NoReturn
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.internet.error import ConnectionDone
@@ -70,6 +70,11 @@ class Reply(NamedTuple):
 
 class NotDone(Exception):
     """The other side could not do what it was asked for. The text says why."""
+
+
+def late(_: object, seconds: float) -> NoReturn:
+    """For :meth:`Deferred.addTimeout`: say in words that nothing has come."""
+    raise NotDone(f"it has not answered for {seconds:g} seconds")
 
 
 class Part(amp.Command):

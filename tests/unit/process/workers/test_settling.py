@@ -7,14 +7,15 @@ from typing import Any, cast
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
 from skyproxy.process.workers.crew import SETTLED_SECONDS, TOGETHER_SECONDS, Crew
 from skyproxy.process.workers.gathered import Gathered
-from skyproxy.process.workers.member import Hears, Member
-from skyproxy.process.workers.messages import Clients, Ready
+from skyproxy.process.workers.member import ADOPT_SECONDS, Hears, Member
+from skyproxy.process.workers.messages import Adopt, Clients, Ready
 from skyproxy.process.workers.protocol import Channel
 from skyproxy.process.workers.settling import SettledRequest
 from skyproxy.web.client import HttpClient, client_of
@@ -27,11 +28,22 @@ class StartedMember(Member):
     def begin(self) -> None:
         """Be a process that begins, and reads what it is told when :meth:`read` is called."""
         self.got: list[Any] = []
-        self.theirs = Channel(lambda message: self.got.append(message) or 0)  # type: ignore[func-returns-value]
+        self.refuses: tuple[type, ...] = ()
+        self.killed = 0
+        self.theirs = Channel(self._take)
         self.channel = Channel(self._handle, self._ended)
         self.wires = StringTransport(), StringTransport()
         for channel, wire in zip((self.channel, self.theirs), self.wires, strict=True):
             channel.makeConnection(wire)  # type: ignore[no-untyped-call]
+
+    def _take(self, message: Any) -> int:
+        self.got.append(message)
+        if isinstance(message, self.refuses):
+            raise ValueError("too many open files")
+        return 0
+
+    def kill(self) -> None:
+        self.killed += 1
 
     def read(self) -> None:
         """Have both sides read."""
@@ -106,6 +118,58 @@ class ReadyTests(CrewTestCase):
         member.channel.connectionLost(Failure(Exception()))  # type: ignore[union-attr]
         self.assertFalse(member.ready)
         self.assertFalse(member.begun)
+
+
+class RefusingTests(CrewTestCase):
+    """A worker that cannot take what the others have is ended, so that it begins anew with it."""
+
+    def test_a_configuration(self) -> None:
+        member, adopt = self.members[0], Adopt(cast(Any, None), ())
+        member.refuses = (Adopt,)
+        self.ready(member)
+        member.adopt(adopt)
+        member.read()
+        self.assertEqual(member.killed, 1)
+
+    def test_a_configuration_that_came_while_it_began(self) -> None:
+        member = self.members[0]
+        member.refuses = (Adopt,)
+        member.theirs.tell(Ready())
+        self.crew.adopt(Adopt(cast(Any, None), ()))
+        member.read()
+        self.assertEqual(member.killed, 1)
+
+    def test_the_keys_of_clients(self) -> None:
+        for each in self.members:
+            self.ready(each)
+        self.members[0].refuses = (Clients,)
+        told = self.crew.sum_of(Clients())
+        for each in self.members:
+            each.read()
+        self.assertEqual(self.successResultOf(told), 0)
+        self.assertEqual([each.killed for each in self.members], [1, 0])
+
+    def test_the_keys_that_changed_while_it_began(self) -> None:
+        member = self.members[0]
+        member.refuses = (Clients,)
+        member.theirs.tell(Ready())
+        self.crew.sum_of(Clients())
+        member.read()
+        self.assertEqual(member.killed, 1)
+
+    def test_one_that_is_slow_is_told_of_in_words(self) -> None:
+        observed: list[Any] = []
+        globalLogPublisher.addObserver(observed.append)
+        self.addCleanup(globalLogPublisher.removeObserver, observed.append)
+        self.ready(self.members[0])
+        told = self.crew.sum_of(Clients())
+        self.crew.adopt(Adopt(cast(Any, None), ()))
+        self.clock.advance(SETTLED_SECONDS)
+        self.assertEqual((self.successResultOf(told), self.members[0].killed), (0, 0))
+        self.clock.advance(ADOPT_SECONDS - SETTLED_SECONDS)
+        self.assertEqual(self.members[0].killed, 1)
+        reasons = [each["reason"] for each in observed if "reason" in each]
+        self.assertEqual(reasons, [f"it has not answered for {time:g} seconds" for time in (5.0, 30.0)])
 
 
 class TogetherTests(CrewTestCase):
