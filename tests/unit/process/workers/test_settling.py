@@ -134,6 +134,8 @@ class RefusingTests(CrewTestCase):
     def test_a_configuration_that_came_while_it_began(self) -> None:
         member = self.members[0]
         member.refuses = (Adopt,)
+        # It hears of the configuration when it has heard that it is known to have begun.
+        self.crew.tell("first")
         member.theirs.tell(Ready())
         self.crew.adopt(Adopt(cast(Any, None), ()))
         member.read()
