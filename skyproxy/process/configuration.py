@@ -109,6 +109,10 @@ class Configuration:
             _log.warn("A new listen address takes a restart", listen=list(config.proxy.listen))
         if _sharing(config) != _sharing(self.current):
             _log.warn("Another store of shared limits takes a restart")
+        before, after = _read_at_start(self.current), _read_at_start(config)
+        different = [name for name in after if after[name] != before[name]]
+        if different:
+            _log.warn("What only a start reads takes a restart, or `skyproxy upgrade`", settings=different)
         self._followers[0](config)
         changed = self._changed = changes(self.current, config)
         self.watch.watch(_watched(config))
@@ -144,6 +148,17 @@ class Configuration:
 
 def _watched(config: Config) -> tuple[Path, ...]:
     return config.watched if config.proxy.watch else ()
+
+
+def _read_at_start(config: Config) -> dict[str, object]:
+    """What a reload changes nothing of, by the names of the keys."""
+    proxy = config.proxy
+    return {
+        "proxy.workers": proxy.workers,
+        "proxy.costs": proxy.costs,
+        "proxy.costs_file": proxy.costs_file,
+        "proxy.bodies.file": proxy.bodies.file,
+    }
 
 
 def _sharing(config: Config) -> tuple[object, ...]:

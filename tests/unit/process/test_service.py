@@ -414,6 +414,13 @@ class ReloadTests(Case):
         self.assertIn("A new listen address takes a restart", self.said)
         self.assertEqual(len(self.reactor.tcpServers), 1)
 
+    def test_what_only_a_start_reads_takes_one(self) -> None:
+        self.start()
+        for more, told in (("workers: 3", 1), ("workers: 3, max_clients: 9", 1), ("workers: 3, costs: off", 2)):
+            self.loaded = config_of(TEXT.replace("proxy: {", f"proxy: {{{more}, "))
+            self.service.parts.configuration.reload()
+            self.assertEqual(self.said.count("What only a start reads takes a restart, or `skyproxy upgrade`"), told)
+
     def test_the_embedded_demo_may_come_later(self) -> None:
         self.start()
         self.loaded = config_of(TEXT.replace("http://127.0.0.1:1002/v1", "embedded:demo"))
