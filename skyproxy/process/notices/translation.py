@@ -85,13 +85,13 @@ def _of_key(notice: Notice, variable: str) -> Finding:
     model, seconds = notice.model or "", notice.seconds
     match notice.kind:
         case "rate":
-            longest = keys.LONGEST_REST_SECONDS if notice.stated else learned_limits.LONGEST_SECONDS
+            longest = learned_limits.LONGEST_STATED_SECONDS if notice.stated else learned_limits.LONGEST_SECONDS
             doubled = min(notice.doubled, learned_limits.LONGEST_SECONDS)
             return ModelRests(model, variable, Rest(min(seconds, longest), doubled, notice.stated))
         case "taken":
             return ModelTaken(model, variable)
         case "rests":
-            return KeyRests(variable, min(seconds, keys.LONGEST_REST_SECONDS))
+            return KeyRests(variable, min(seconds, learned_limits.LONGEST_STATED_SECONDS))
         case _:
             return KeyRefused(variable, min(seconds, keys.ASIDE_SECONDS))
 

@@ -47,7 +47,7 @@ def retry_after(
     asked = fields.get("retry-after")
     seconds = _number(asked)
     if seconds is not None:
-        return seconds
+        return _from_now(seconds, provider_now)
     date = _date(asked)
     if date is not None:
         return max(0.0, date - provider_now)
@@ -72,12 +72,15 @@ def _resets(fields: dict[str, str], now: float) -> Iterable[float]:
             duration = parse_duration(value)
             if duration is not None:
                 yield duration
-        elif number >= _EPOCH_MILLISECONDS:
-            yield max(0.0, number / 1000 - now)
-        elif number >= _EPOCH_SECONDS:
-            yield max(0.0, number - now)
         else:
-            yield number
+            yield _from_now(number, now)
+
+
+def _from_now(number: float, now: float) -> float:
+    """Seconds until what *number* says, be it in how many seconds, or at what time of day."""
+    if number >= _EPOCH_MILLISECONDS:
+        return max(0.0, number / 1000 - now)
+    return max(0.0, number - now) if number >= _EPOCH_SECONDS else number
 
 
 def _number(text: str | None) -> float | None:

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from skyproxy.clock import Clock
 from skyproxy.config import ApiKeyConfig
 from skyproxy.errors import KeysResting
+from skyproxy.upstream.guards.learned_limits import LONGEST_STATED_SECONDS
 from skyproxy.upstream.guards.statistics import KeyStatistics
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ _log = Logger()
 # For a rate limit whose end the provider does not say: doubled each time that the key meets it again after its rest.
 _REST = 1.0
 _LONGEST_UNSTATED_REST = 10.0
-# A quota may be asked for once an hour even where it is said to come back tomorrow.
-LONGEST_REST_SECONDS = 3600.0
 # Providers have refused good keys while their own accounts were in trouble.
 ASIDE_SECONDS = 300.0
 # A request that was forbidden with one key is tried with another at once; by then the first is the last choice.
@@ -235,7 +234,7 @@ class KeyRing:
             seconds = min(_LONGEST_UNSTATED_REST, _REST * 2.0 ** min(key.rests, 8))
             key.rests += 1
         before = max(key.rests_until, now)
-        key.rests_until = max(before, now + min(seconds, LONGEST_REST_SECONDS))
+        key.rests_until = max(before, now + min(seconds, LONGEST_STATED_SECONDS))
         if self._tell is not None and key.rests_until - before > _REST_TOLD_AGAIN:
             self._tell.key_rests(key.variable, key.rests_until - now)
         return key.rests_until - now

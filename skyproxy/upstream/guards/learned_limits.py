@@ -17,6 +17,9 @@ LONGEST_SECONDS = 30.0
 """At which both doublings end."""
 TOLD_AGAIN_SECONDS = 0.05
 """By which a rest must grow for other processes to hear of it again: many requests may meet the same limit at once."""
+LONGEST_STATED_SECONDS = 3600.0
+"""Of a rest that a provider has stated. A model may be asked once an hour even where a quota is said to come back
+tomorrow: what a header says may be wrong, and credit may be bought."""
 LAST_STEP = 16
 """Requests of which nothing is known yet that may be under way in the last step after a rest."""
 
@@ -102,8 +105,8 @@ class RateRest:
         self.begin(now, self.seconds)
 
     def begin(self, now: float, seconds: float) -> None:
-        """Rest for *seconds*, if no longer rest is under way; then begin with one request."""
-        self.until = max(self.until, now + seconds)
+        """Rest for *seconds*, an hour at most, if no longer rest is under way; then begin with one request."""
+        self.until = max(self.until, now + min(seconds, LONGEST_STATED_SECONDS))
         self.step = 1
         self._proven = 0
 

@@ -45,6 +45,12 @@ class RetryAfterTests(SynchronousTestCase):
         )
         self.assertEqual(said(*headers), 5.0)
 
+    def test_a_time_of_day_as_a_number(self) -> None:
+        # Some write when, where they are asked in how many seconds.
+        self.assertEqual(said(("Retry-After", "1700000030")), 30.0)
+        self.assertEqual(said(("Retry-After", "1700000030500")), 30.5)
+        self.assertEqual(said(("Retry-After", "1600000000")), 0.0)
+
     def test_junk(self) -> None:
         for text in ("", "soon", "-5", "1e3", "inf", "nan", "5s", "1,5", "0x10", "9" * 400,
                      "Sun, 99 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 99999 08:49:37 GMT", "\xe9", "\xb2"):  # fmt: skip

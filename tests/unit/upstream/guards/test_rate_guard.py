@@ -106,6 +106,13 @@ class RateTests(RateGuardTestCase):
             self.rest_through()
         self.assertEqual(rests, [0.5, 1, 2, 4, 8, 16, 30, 30, 30])
 
+    def test_an_hour_at_most_whatever_the_provider_says(self) -> None:
+        self.guard.sent().limited(1e12)
+        self.assertEqual(self.guard.rest, 3600.0)
+        self.clock.advance(3600)
+        self.guard.sent().limited(86_400.0)
+        self.assertEqual(self.guard.rest, 3600.0)
+
     def test_one_taken_ends_the_doubling(self) -> None:
         self.meet_rate()
         self.rest_through()
