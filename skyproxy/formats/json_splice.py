@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from skyproxy.errors import InvalidRequest
 
 _MODEL = b'"model"'
+_BYTE_ORDER_MARK = "\ufeff"
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _SCALAR = re.compile(rb'[ \t\n\r]*:[ \t\n\r]*("(?:[^"\\]|\\.)*"|[^\s,"\[\]{}]+)')
@@ -78,7 +79,7 @@ def with_model(data: bytes, model: bytes, object_: Mapping[str, Any] | None = No
         return data
     for member in reversed(found):
         text = text[: member.value] + _text(model) + text[member.end :]
-    return text.encode("utf-8", "surrogatepass")
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _is_outermost(data: bytes, start: int) -> bool:
@@ -124,11 +125,11 @@ def _with_members_of_any(data: bytes, object_: Mapping[str, Any], changes: Mappi
         if name in changes:
             new = changes[name]
             if new is None:
-                text = _text(_without(text.encode("utf-8", "surrogatepass"), _in_bytes(text, member)))
+                text = _text(_without(text.encode("utf-8", "surrogateescape"), _in_bytes(text, member)))
             else:
                 text = text[: member.value] + _text(new) + text[member.end :]
     added = [(name, new) for name, new in changes.items() if name not in object_ and new is not None]
-    return _with_more(text.encode("utf-8", "surrogatepass"), added)
+    return _with_more(text.encode("utf-8", "surrogateescape"), added)
 
 
 def _members(text: str, start: int = 0) -> Iterator[tuple[str, _Member]]:
@@ -136,7 +137,7 @@ def _members(text: str, start: int = 0) -> Iterator[tuple[str, _Member]]:
 
     :raise ValueError: there is none.
     """
-    at = _after_space(text, start)
+    at = _after_space(text, start + text.startswith(_BYTE_ORDER_MARK, start))
     if text[at] != "{":
         raise ValueError("no object")
     at = _after_space(text, at + 1)
@@ -160,11 +161,11 @@ def _after_space(text: str, at: int) -> int:
 
 
 def _text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogatepass")
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _in_bytes(text: str, member: _Member) -> _Member:
-    start, value, end = (len(text[:place].encode("utf-8", "surrogatepass")) for place in member)
+    start, value, end = (len(text[:place].encode("utf-8", "surrogateescape")) for place in member)
     return _Member(start, value, end)
 
 

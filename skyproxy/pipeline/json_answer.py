@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import orjson
@@ -11,7 +10,7 @@ from skyproxy.errors import InvalidRequest, UpstreamBroken
 from skyproxy.formats.error_body import masker, shaped
 from skyproxy.formats.json_body import is_exact
 from skyproxy.formats.json_splice import with_members, with_model
-from skyproxy.formats.openai.bodies import read_by_python
+from skyproxy.formats.openai.bodies import read_by_python, write_as_read
 from skyproxy.formats.openai.reasoning import strip_answer
 from skyproxy.formats.openai.stream_state import StreamState
 from skyproxy.http.common.headers import media_type
@@ -108,17 +107,4 @@ def _stripped(data: bytes, value: dict[str, Any]) -> tuple[bytes, dict[str, Any]
         # Integers as long as they are.
         value = read_by_python(data)
     changed = strip_answer(value)
-    # orjson writes null for what is no number in JSON.
-    write = _written_by_python if b"Infinity" in data or b"NaN" in data else _written
-    return with_members(data, value, {name: write(value[name]) for name in changed}), value
-
-
-def _written(value: Any) -> bytes:
-    try:
-        return orjson.dumps(value)
-    except TypeError:
-        return _written_by_python(value)
-
-
-def _written_by_python(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+    return with_members(data, value, {name: write_as_read(value[name], data) for name in changed}), value

@@ -16,6 +16,9 @@ _SAID = frozenset({"content", "reasoning_content", "reasoning", "tool_calls"})
 _NESTED = frozenset({"content", "text", "summary", "function", "arguments", "name"})
 _DEEPEST = 6
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""Some servers begin a body with it, and RFC 8259 (section 8.1) lets readers ignore it."""
+
 _MOST_DIGITS = 4000
 """Of an integer."""
 
@@ -26,35 +29,43 @@ _OF_AN_ERROR = ("detail", "errors", "error_msg", "error_message")
 _CODES = ("code", "status", "status_code", "error_code", "type")
 
 
-def as_object(data: bytes) -> dict[str, Any]:
-    """The JSON object of an event's data; empty if it is none."""
-    try:
-        value = orjson.loads(data)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
 def read_leniently(data: bytes) -> Any:
     """The JSON that *data* is, or what Python's reader takes for it besides: lone surrogates and numbers such as
-    ``-Infinity``, which some servers write. What is none is a text.
+    ``-Infinity``, which some servers write; a byte order mark before it, and bytes in it that are no UTF-8, such as
+    half a character, at which a model was stopped. What is none is a text.
     """
     try:
         return orjson.loads(data)
     except ValueError:
-        if data.lstrip().startswith(b"{"):
+        if data.removeprefix(BYTE_ORDER_MARK).lstrip().startswith(b"{"):
             with suppress(ValueError, RecursionError):
                 return read_by_python(data)
     return data.decode("utf-8", "replace")
 
 
 def read_by_python(data: bytes) -> Any:
-    """The JSON that *data* is, with integers as long as they are (of over 4,300 digits, Python makes none).
+    """The JSON that *data* is, with integers as long as they are (of over 4,300 digits, Python makes none), and a
+    replacement character for what is no UTF-8.
 
     :raise ValueError: it is none.
     :raise RecursionError: it has too many levels.
     """
-    return json.loads(data, parse_int=_integer)
+    try:
+        return json.loads(data, parse_int=_integer)
+    except UnicodeDecodeError:
+        return json.loads(data.removeprefix(BYTE_ORDER_MARK).decode("utf-8", "replace"), parse_int=_integer)
+
+
+def write_as_read(value: Any, data: bytes) -> bytes:
+    """*value*, which comes from the JSON *data*, as JSON, with numbers that JSON does not know and lone surrogates.
+
+    :raise RecursionError: it has too many levels.
+    """
+    # orjson writes null for what is no number in JSON.
+    if b"Infinity" not in data and b"NaN" not in data:
+        with suppress(TypeError):
+            return orjson.dumps(value)
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _integer(digits: str) -> int | float:
@@ -166,13 +177,13 @@ def _choice_length(choice: Any) -> int:
 def _length(value: Any) -> int:
     """Of a text, or of the texts in it."""
     if isinstance(value, str):
-        return len(value) if value.isascii() else len(value.encode())
+        return len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
     todo, length = [value], 0
     for _ in range(_DEEPEST):
         inner: list[Any] = []
         for each in todo:
             if isinstance(each, str):
-                length += len(each.encode())
+                length += len(each.encode("utf-8", "surrogatepass"))
             elif isinstance(each, list):
                 inner += each
             elif isinstance(each, dict):

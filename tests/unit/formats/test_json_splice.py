@@ -123,6 +123,13 @@ class ModelTests(SynchronousTestCase):
         ):
             self.assertNamed(data, data.replace(b'"m"', b'"own"'))
 
+    def test_a_byte_order_mark_and_bytes_that_are_no_text(self) -> None:
+        for data in (
+            b'\xef\xbb\xbf{"model":"m","x":"\xf0\x9f"}',
+            b'\xef\xbb\xbf{"inner":{"model":"n"},"x":"caf\xc3","model":"m","y":"\xed\xa0\xbd"}',
+        ):
+            self.assertNamed(data, data.replace(b'"m"', b'"own"'))
+
     def test_both(self) -> None:
         self.assertNamed(
             b'{"inner":{},"model":"a","response":{"model":"b"}}',

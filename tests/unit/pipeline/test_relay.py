@@ -537,6 +537,28 @@ class Failed(Case):
             self.successResultOf(done)
             self.assertEqual(self.client.body, body.replace(b"guard", b"combat"), odd[:20])
 
+    def test_texts_that_are_no_unicode_and_a_byte_order_mark(self) -> None:
+        for odd in (b"\\ud83d", b"caf\xc3", b"\xf0\x9f", b"\xed\xa0\xbd"):
+            for mark in (b"", b"\xef\xbb\xbf"):
+                body = mark + b'{"id":"x","model":"guard","choices":[{"message":{"content":"Halt %b"}}]}' % odd
+                self.setUp()
+                response, done = self.begin(JSON)
+                response.send(body).end()
+                self.successResultOf(done)
+                self.assertEqual(self.client.body, body.replace(b"guard", b"combat"))
+
+    def test_a_stream_with_texts_that_are_no_unicode(self) -> None:
+        for odd in (b"\\ud83d", b"caf\xc3", b"\xf0\x9f"):
+            call = b'{"model":"guard","choices":[{"index":0,"delta":{"tool_calls":[{"function":{"arguments":"%b"}}]}}]}'
+            last = b'{"model":"guard","choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":"length"}]}'
+            stream = b"".join(b"data: %b\n\n" % (each % odd) for each in (call, last))
+            self.setUp()
+            response, done = self.begin(EVENTS)
+            response.send(stream).end()
+            # Without `[DONE]` it is complete by its finish_reason.
+            self.successResultOf(done)
+            self.assertEqual(self.client.body, stream.replace(b"guard", b"combat"))
+
 
 class Names(Case):
     """The model's name in streams."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
-from skyproxy.formats.openai.bodies import as_object
+from skyproxy.formats.openai.bodies import read_leniently, write_as_read
 from skyproxy.formats.openai.event_names import PREFIX
 from skyproxy.formats.openai.frames import LONGEST_EVENT
 from skyproxy.formats.openai.reasoning.chunks import Chunks
@@ -45,13 +43,15 @@ class StreamStripper:
             return event
         if data == DONE:
             return self._pending() + event
-        value = as_object(data)
+        value = read_leniently(data)
+        if not isinstance(value, dict):
+            return event
         kind = value.get("type")
         of_responses = isinstance(kind, str) and kind.startswith(PREFIX)
         editor = self._responses if of_responses else self._chunks
         edited = editor.edit(value)
         self._passive = editor.passive
-        return event if edited is None else b"".join(map(_written, edited))
+        return event if edited is None else b"".join([_written(each, data) for each in edited])
 
     def _pending(self) -> bytes:
         return b"".join(map(_written, (*self._chunks.rest(), *self._responses.rest())))
@@ -65,8 +65,9 @@ def _has_sign(data: bytes) -> bool:
     return brackets != lists and brackets != lists + data.count(b'": [{"')
 
 
-def _written(value: dict[str, Any]) -> bytes:
+def _written(value: dict[str, Any], data: bytes = b"") -> bytes:
+    """An event that says *value*, which comes from *data*."""
     # The Responses API names each event by its type, https://platform.openai.com/docs/guides/streaming-responses.
     kind = value.get("type")
-    name = b"event: %b\n" % kind.encode() if isinstance(kind, str) else b""
-    return b"%bdata: %b\n\n" % (name, orjson.dumps(value))
+    name = b"event: %b\n" % kind.encode("ascii", "replace") if isinstance(kind, str) else b""
+    return b"%bdata: %b\n\n" % (name, write_as_read(value, data))

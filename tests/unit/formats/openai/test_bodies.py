@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import ANY
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.formats.openai.bodies import text_length
+from skyproxy.formats.openai.bodies import read_leniently, text_length
 
 
 class LengthTests(SynchronousTestCase):
@@ -28,6 +29,11 @@ class LengthTests(SynchronousTestCase):
         for answer, length in answers:
             self.assertEqual(text_length(answer), length, answer)
 
+    def test_half_of_a_surrogate_pair(self) -> None:
+        call = {"index": 0, "function": {"arguments": "\ud83d"}}
+        for said in ({"content": "\ud83d"}, {"tool_calls": [call]}, {"content": [{"type": "text", "text": "\ud83d"}]}):
+            self.assertEqual(text_length({"choices": [{"delta": said}]}), 3)
+
     def test_junk(self) -> None:
         deep: Any = "x"
         for _ in range(100):
@@ -35,3 +41,20 @@ class LengthTests(SynchronousTestCase):
         for junk in (None, 7, [7], {"choices": 7}, {"content": 7}, deep, [[]], {"delta": []}):
             for answer in ({"choices": junk}, {"choices": [junk]}, {"choices": [{"delta": junk}]}, {"output": junk}):
                 self.assertEqual(text_length(answer), 0)
+
+
+class ReadTests(SynchronousTestCase):
+    """read_leniently."""
+
+    def test_what_is_near_enough_to_json(self) -> None:
+        for data, value in (
+            (b'\xef\xbb\xbf{"a":1}', {"a": 1}),
+            (b'\xef\xbb\xbf \r\n{"a":NaN, "b":"\xf0\x9f"}', {"a": ANY, "b": "\ufffd"}),
+            (b'{"a":"caf\xc3"}', {"a": "caf\ufffd"}),
+            (b'{"a":"\\ud83d"}', {"a": "\ud83d"}),
+        ):
+            self.assertEqual(read_leniently(data), value)
+
+    def test_what_is_not(self) -> None:
+        for data in (b"\xef\xbb\xbf", b"\xff", b'{"a":"\xff', b'\xef\xbb\xbf\xef\xbb\xbf{"a":1}', b"x"):
+            self.assertEqual(read_leniently(data), data.decode("utf-8", "replace"))

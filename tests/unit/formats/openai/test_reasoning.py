@@ -172,6 +172,23 @@ class StreamTests(SynchronousTestCase):
     def test_crlf(self) -> None:
         self.assertEqual(spoken(run_through([self.STREAM.replace(b"\n", b"\r\n")])), "Halt! <")
 
+    def test_what_is_only_near_to_json(self) -> None:
+        begun, ended = chunk(content="<think>~"), chunk(content="secret ~</think>Go~.")
+        for odd in (b"\\ud83d", b"\xf0\x9f", b"\xed\xa0\xbd"):
+            stream = run_through([begun.replace(b"~", odd), chunk(content="secret"), ended.replace(b"~", odd)])
+            self.assertNotIn(b"secret", stream)
+            self.assertRegex(spoken(stream), r"^Go.\.$")
+        with_nan = chunk(content="</think>Go.").replace(b'"index": 0', b'"index": 0, "logprobs": [NaN, -Infinity]')
+        stream = run_through([begun, with_nan])
+        self.assertEqual(spoken(stream), "Go.")
+        self.assertIn(b"[NaN,-Infinity]", stream)
+        thought = chunk(reasoning_content="~", content="Go.").replace(b"~", b"\\ud83d")
+        self.assertNotIn(b"ud83d", run_through([thought]))
+
+    def test_both_halves_of_a_pair_stay(self) -> None:
+        stream = run_through([chunk(content="<think>\ud83d</think>\ud83d"), chunk(content="\udc09 <")])
+        self.assertEqual(spoken(stream).encode("utf-16", "surrogatepass").decode("utf-16"), "\U0001f409 <")
+
     def test_what_has_no_reasoning_passes_as_it_is(self) -> None:
         stream = (
             b"event: x\ndata: 1\n\n" + chunk(content="a") + chunk(tool_calls=[{"index": 0}]) + b'data: {"error":{}}\n\n'
