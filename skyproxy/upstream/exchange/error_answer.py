@@ -34,7 +34,7 @@ async def read_error_answer(
     status, lease = answer.status, reservation.lease
     answer.error = error = read_error(data, answer.headers.last.get(b"content-type", b""))
     answer.kind = kind = kind_of(status, error, dialect)
-    reservation.error_message, reservation.in_json = error.message, error.value is not None
+    reservation.error_message, reservation.in_json, reservation.kind = error.message, error.value is not None, kind
     attempt.observer.failed(attempt, status, kind, error.message)
     if kind is ErrorKind.RATE:
         reservation.limited(retry_delay(answer, now))

@@ -13,6 +13,7 @@ from skyproxy.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from skyproxy.formats.error_kinds import ACTIONS
 from skyproxy.upstream.guards.breaker import Admission, Breaker
 
 _GATEWAY = frozenset({502, 503, 504, *range(520, 528), 530})
@@ -88,16 +89,24 @@ class Calm(NamedTuple):
 
 
 def settle(
-    admissions: Admissions, status: int | None, error: BaseException | None, said: str = "", *, in_json: bool = False
+    admissions: Admissions,
+    status: int | None,
+    error: BaseException | None,
+    said: str = "",
+    *,
+    in_json: bool = False,
+    kind: ErrorKind | None = None,
 ) -> None:
     """Have the breakers learn how a request went.
 
     A provider that cannot be reached, or has a gateway answer in its place, is down as a whole; one that fails on a
     request that it took may do well with other models. Refusals that concern the request, the key or the rate say
-    nothing about either, and neither does a client that leaves.
+    nothing about either, whatever their status, and neither does a client that leaves.
+
+    :param kind: what an error answer means, where that is known.
     """
     provider, deployment = admissions
-    if isinstance(error, UpstreamReported) and (error.status < 500 or error.kind is ErrorKind.RATE):
+    if isinstance(error, UpstreamReported) and not _is_failure(error.kind):
         admissions.ignored()
     elif isinstance(error, UpstreamError):
         unreached = status is None and _unreached(error)
@@ -105,10 +114,12 @@ def settle(
         _blame(blamed, _cause(status, error, said))
         if other is not None:
             other.ignored()
-    elif error is not None or status is None or 400 <= status < 500:
+    elif error is not None or status is None:
         admissions.ignored()
     elif status < 400:
         admissions.succeeded()
+    elif status < 500 if kind is None else not _is_failure(kind):
+        admissions.ignored()
     elif status in _GATEWAY and not in_json:
         _blame(provider, _cause(status, error, said))
         if deployment is not None:
@@ -117,6 +128,11 @@ def settle(
         _blame(deployment, _cause(status, error, said))
         if provider is not None:
             provider.succeeded()
+
+
+def _is_failure(kind: ErrorKind) -> bool:
+    """Whether an error of *kind* is one of the provider, or of a model of it."""
+    return ACTIONS[kind].rests in ("deployment", "provider")
 
 
 def _unreached(error: UpstreamError) -> bool:

@@ -19,6 +19,7 @@ class Reservation:
     :ivar attempt: what is sent with it; None before.
     :ivar error_message: what the body of an error answer says; empty if nothing.
     :ivar in_json: whether it says so in JSON.
+    :ivar kind: what it means; None if that is not known.
     """
 
     __slots__ = (
@@ -29,6 +30,7 @@ class Reservation:
         "attempt",
         "error_message",
         "in_json",
+        "kind",
         "lease",
         "ticket",
     )
@@ -50,6 +52,7 @@ class Reservation:
         self.attempt: Attempt | None = None
         self.error_message = ""
         self.in_json = False
+        self.kind: ErrorKind | None = None
 
     def begun(self, status: int) -> None:
         """The provider has begun to answer. That is enough for a probe: others shall not wait for its end."""
@@ -82,11 +85,10 @@ class Reservation:
         if self.attempt is not None:
             self.attempt.over(error)
         # The breakers hear first: whoever gets the permit asks them.
-        admissions = self._admissions
-        if not isinstance(admissions, Calm):
-            settle(admissions, status, error, self.error_message, in_json=self.in_json)
-        elif error is not None or status is None or status >= 400 or not admissions.still:
-            settle(admissions.admissions(), status, error, self.error_message, in_json=self.in_json)
+        asked = self._admissions
+        if not isinstance(asked, Calm) or error is not None or status is None or status >= 400 or not asked.still:
+            admissions = asked.admissions() if isinstance(asked, Calm) else asked
+            settle(admissions, status, error, self.error_message, in_json=self.in_json, kind=self.kind)
         if isinstance(error, UpstreamReported) and error.kind is ErrorKind.RATE:
             self.limited(error.retry_delay)
         if self.lease is not None:

@@ -657,6 +657,25 @@ class KindTests(Case):
             self.assertEqual(self.asked(), (1, 1))
             self.assertSecond(asking)
 
+    def test_what_is_wrong_with_the_request_is_no_failure_of_the_model_whatever_its_status(self) -> None:
+        for status, fields, failures in (
+            (500, {"message": "This model's maximum context length is 32768 tokens."}, 0),
+            (500, {"message": "no", "code": "content_filter"}, 0),
+            (503, {"message": "You exceeded", "code": "insufficient_quota"}, 0),
+            (503, {"message": "slow down", "code": "rate_limit_exceeded"}, 0),
+            (429, {"message": "full", "details": [{"reason": "MODEL_CAPACITY_EXHAUSTED"}]}, 1),
+        ):
+            self.keys = ()
+            self.setUp()
+            asking = self.ask()
+            self.error(status, **fields)
+            for _ in range(3):
+                if not self.asked()[1]:
+                    self.clock.advance(1)
+                    self.error(404, message="gone")
+            self.assertSecond(asking)
+            self.assertEqual(self.failures(), failures, fields)
+
     def test_an_invalid_key_under_400(self) -> None:
         asking = self.ask()
         self.error(

@@ -15,6 +15,7 @@ from skyproxy.errors import (
     UpstreamUnreachable,
     UpstreamUnusable,
 )
+from skyproxy.formats.error_kinds import ACTIONS
 from skyproxy.formats.reported import reported
 from skyproxy.upstream.guards.admissions import Admissions, settle
 from skyproxy.upstream.guards.breaker import Breaker
@@ -70,6 +71,26 @@ class SettleTests(SynchronousTestCase):
                 (int(provider), int(model)),
                 (status, error, in_json),
             )
+
+    def test_what_it_means_goes_before_its_status(self) -> None:
+        for kind, action in ACTIONS.items():
+            for status in (403, 408, 429, 498, 500, 503, 529):
+                self.setUp()
+                admissions = Admissions(self.provider.admit(), self.model.admit())
+                settle(admissions, status, None, "so", in_json=True, kind=kind)
+                failures = (self.provider.statistics().consecutive, self.model.statistics().consecutive)
+                self.assertEqual(failures, (0, int(action.rests == "deployment")), (kind, status))
+
+    def test_what_is_reported_with_any_status(self) -> None:
+        for code, message, failures in (
+            (500, "maximum context length is 32768 tokens", 0),
+            (503, "invalid api key", 1),
+            (429, "slow down", 0),
+        ):
+            self.setUp()
+            error = reported({"message": message, "code": code})
+            settle(Admissions(self.provider.admit(), self.model.admit()), 200, error)
+            self.assertEqual(self.model.statistics().consecutive, failures, message)
 
     def test_the_cause_is_in_the_providers_words(self) -> None:
         settle(Admissions(self.provider.admit(), self.model.admit()), 500, None, "CUDA out of memory", in_json=True)
