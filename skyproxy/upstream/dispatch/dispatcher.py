@@ -160,7 +160,7 @@ class Dispatcher:
                     observer.first_content(attempt)
             except (UpstreamError, KeysResting) as error:
                 _note_failure(observer, attempt, error)
-                retry = self._retries.after_failure(progress, error, clock.seconds() - began)
+                retry = self._retries.after_failure(progress, error, clock.seconds() - began, attempt.key)
                 if retry is None:
                     raise
                 forget(error)

@@ -15,7 +15,7 @@ from skyproxy.errors import (
     UpstreamUnreachable,
     UpstreamUnusable,
 )
-from skyproxy.formats.error_kinds import ACTIONS, Action, parameter_of
+from skyproxy.formats.error_kinds import ACTIONS, parameter_of
 from skyproxy.upstream.dispatch.backoff import Backoff
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.answer import Answer
@@ -83,12 +83,15 @@ class RetryPolicy:
         self._budget = budget
         self._backoff = backoff
 
-    def after_failure(self, progress: Progress, error: UpstreamError | KeysResting, took: float) -> Retry | None:
+    def after_failure(
+        self, progress: Progress, error: UpstreamError | KeysResting, took: float, key: str | None = None
+    ) -> Retry | None:
         """What follows *error*; None: it is what comes of the request.
 
         :param took: seconds until the error came.
+        :param key: the variable of the key that was used.
         """
-        wait = self._wait_after_failure(progress, error, took)
+        wait = self._wait_after_failure(progress, error, took, key)
         if wait is None:
             return None
         return Retry(wait, error.code or "error", error.message, was_sent=isinstance(error, UpstreamError))
@@ -98,16 +101,20 @@ class RetryPolicy:
         wait = self._wait_after_answer(progress, answer)
         return None if wait is None else Retry(wait, f"status {answer.status}", words_of(answer))
 
-    def _wait_after_failure(self, progress: Progress, error: UpstreamError | KeysResting, took: float) -> float | None:
-        provider, last = progress.provider, progress.last
+    def _wait_after_failure(
+        self, progress: Progress, error: UpstreamError | KeysResting, took: float, key: str | None
+    ) -> float | None:
+        provider, last, other_key = progress.provider, progress.last, False
         if isinstance(error, UpstreamReported):
+            other_key = _may_use_other_key(progress, key, error.kind)
             if error.kind is ErrorKind.RATE and provider.guards.rate:
-                other_key = provider.admission.other_key(progress.request.model, progress.avoid)
                 return self._after_rate_limit(progress, may_wait=last, other_key=other_key)
             if error.kind is ErrorKind.PARAMETER:
                 return _after_parameter(progress, error.parameter)
         if progress.retries >= provider.config.max_retries:
             return None
+        if other_key:
+            return self._counted(progress, 0.0)
         if isinstance(error, KeysResting):
             wait = error.retry_after or 0.0
             # A fallback need not wait for another provider's keys; and where there are guards, they were waited for.
@@ -126,7 +133,7 @@ class RetryPolicy:
             return _after_parameter(progress, parameter_of(answer.error))
         action = ACTIONS[kind or ErrorKind.BROKEN]
         advice = answer.headers.last.get(b"x-should-retry", b"").lower()
-        other_key = _may_use_other_key(progress, answer, action, advice)
+        other_key = _may_use_other_key(progress, answer.key, kind or ErrorKind.BROKEN, advice)
         if kind is ErrorKind.RATE and provider.guards.rate:
             return self._after_rate_limit(progress, may_wait=progress.last and advice != b"false", other_key=other_key)
         if progress.retries >= provider.config.max_retries:
@@ -178,13 +185,14 @@ def words_of(answer: Answer) -> str:
     return "" if answer.error is None else answer.error.message[:300]
 
 
-def _may_use_other_key(progress: Progress, answer: Answer, action: Action, advice: bytes) -> bool:
-    """Whether another key may do better; the key that was used is avoided from now on where it is at fault."""
-    if answer.key is None:
+def _may_use_other_key(progress: Progress, key: str | None, kind: ErrorKind, advice: bytes = b"") -> bool:
+    """Whether another key than *key* may do better; this one is avoided from now on where it is at fault."""
+    if key is None:
         return False
-    if advice == b"false" or (action.other_key and answer.kind is not ErrorKind.RATE):
-        progress.avoid.add(answer.key)
-    return action.other_key and progress.provider.admission.other_key(progress.request.model, progress.avoid)
+    other_key = ACTIONS[kind].other_key
+    if advice == b"false" or (other_key and kind is not ErrorKind.RATE):
+        progress.avoid.add(key)
+    return other_key and progress.provider.admission.other_key(progress.request.model, progress.avoid)
 
 
 def _after_parameter(progress: Progress, parameter: str | None) -> float | None:

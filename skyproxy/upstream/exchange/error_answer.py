@@ -13,6 +13,8 @@ from skyproxy.upstream.guards.reservation import Reservation
 
 _MAX_ERROR_BYTES = 64 * 1024
 """Bytes of an error answer that are looked at."""
+_OF_THE_KEY = frozenset({ErrorKind.RATE, ErrorKind.KEY_INVALID, ErrorKind.NO_CREDIT})
+"""Kinds of errors that say something of the key."""
 
 
 async def read_error_answer(
@@ -31,16 +33,13 @@ async def read_error_answer(
     except BaseException as failed:
         answer.close(failed)
         raise
-    status, lease = answer.status, reservation.lease
+    status = answer.status
     answer.error = error = read_error(data, answer.headers.last.get(b"content-type", b""))
     answer.kind = kind = kind_of(status, error, dialect)
     reservation.error_message, reservation.in_json, reservation.kind = error.message, error.value is not None, kind
     attempt.observer.failed(attempt, status, kind, error.message)
-    if kind is ErrorKind.RATE:
-        reservation.limited(retry_delay(answer, now))
-    elif lease is not None and kind in (ErrorKind.KEY_INVALID, ErrorKind.NO_CREDIT):
-        lease.rejected(403 if status == 403 and kind is ErrorKind.KEY_INVALID else 401, hash(request.body))
-        attempt.observer.key_refused(attempt, lease.aside)
+    if kind in _OF_THE_KEY:
+        reservation.reported(kind, status, retry_delay(answer, now), hash(request.body))
 
 
 def retry_delay(answer: Answer, now: float) -> float | None:

@@ -82,15 +82,15 @@ class Reservation:
         if self._released:
             return
         self._released = True
-        if self.attempt is not None:
-            self.attempt.over(error)
         # The breakers hear first: whoever gets the permit asks them.
         asked = self._admissions
         if not isinstance(asked, Calm) or error is not None or status is None or status >= 400 or not asked.still:
             admissions = asked.admissions() if isinstance(asked, Calm) else asked
             settle(admissions, status, error, self.error_message, in_json=self.in_json, kind=self.kind)
-        if isinstance(error, UpstreamReported) and error.kind is ErrorKind.RATE:
-            self.limited(error.retry_delay)
+        if isinstance(error, UpstreamReported):
+            self.reported(error.kind, error.status, error.retry_delay)
+        if self.attempt is not None:
+            self.attempt.over(error)
         if self.lease is not None:
             self.lease.release()
         if self.ticket is not None:
@@ -99,11 +99,22 @@ class Reservation:
             self._deployment.busy -= 1
         self._permit.release()
 
-    def limited(self, seconds: float | None) -> None:
-        """The provider takes no more of this key and model for now.
+    def reported(self, kind: ErrorKind, status: int, seconds: float | None, request: int = 0) -> None:
+        """Have the key and the rate guard know of an error that is of this *kind*.
 
-        :param seconds: for which it asks to be left alone; None if it does not say.
+        :param status: by which it came, or that it states.
+        :param seconds: for which the provider asks to be left alone; None if it does not say.
+        :param request: a number that distinguishes the request from others; 0 where nobody knows it any more.
         """
+        lease = self.lease
+        if kind is ErrorKind.RATE:
+            self._limited(seconds)
+        elif lease is not None and kind in (ErrorKind.KEY_INVALID, ErrorKind.NO_CREDIT):
+            lease.rejected(403 if status == 403 and kind is ErrorKind.KEY_INVALID else 401, request)
+            if self.attempt is not None:
+                self.attempt.observer.key_refused(self.attempt, lease.aside)
+
+    def _limited(self, seconds: float | None) -> None:
         rest: float | None = None
         if self.ticket is not None:
             rest = self.ticket.limited(seconds) or None

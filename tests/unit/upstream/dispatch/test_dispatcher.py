@@ -717,6 +717,38 @@ class KindTests(Case):
         self.assertEqual((failed.status, failed.as_object(), self.asked()), (400, {"error": error}, (1, 0)))
         self.assertEqual(self.failures(), 0)
 
+    def test_a_key_that_is_refused_under_200(self) -> None:
+        for rate in (False, True):
+            for code, message, aside in (
+                (401, "Invalid API key", [True, False]),
+                (402, "Insufficient credits", [True, False]),
+                ("insufficient_quota", "You exceeded your quota", [True, False]),
+                (403, "Forbidden", [False, False]),
+            ):
+                for fallback in (False, True):
+                    self.rate = rate
+                    self.setUp()
+                    asking = self.ask(fallback=fallback)
+                    self.answer(200, EVENTS).send(event(error={"code": code, "message": message}))
+                    self.clock.advance(0)
+                    self.assertEqual(self.asked(), (2, 0), (code, fallback))
+                    used = [dict(headers)[b"Authorization"][-1:] for _, headers, _ in self.upstreams[0].posted]
+                    self.assertEqual(used, [b"A", b"B"])
+                    self.answer(whole=GOOD)
+                    self.successResultOf(asking).close(None)
+                    ring = self.first.guards.keys
+                    assert ring is not None
+                    self.assertEqual([key.rejected for key in ring.statistics()], aside)
+                    self.assertEqual(self.failures(), 0)
+
+    def test_all_keys_that_are_refused_under_200(self) -> None:
+        asking = self.ask()
+        for _ in range(2):
+            self.answer(200, whole=json.dumps({"error": {"code": 402, "message": "no credit"}}).encode())
+            self.clock.advance(0)
+        self.assertEqual(self.asked(), (2, 1))
+        self.assertSecond(asking)
+
 
 class RateTests(Case):
     """Who meets a 429."""

@@ -17,6 +17,7 @@ from skyproxy.errors import (
 )
 from skyproxy.formats.error_kinds import ACTIONS
 from skyproxy.formats.reported import reported
+from skyproxy.upstream.exchange.attempt import Attempt, AttemptObserver
 from skyproxy.upstream.guards.admissions import Admissions, settle
 from skyproxy.upstream.guards.breaker import Breaker
 from skyproxy.upstream.guards.concurrency import Limiter
@@ -131,6 +132,23 @@ class ReportedLimitTests(SynchronousTestCase):
             self.limited(LIMITED)
             self.assertEqual(self.guard.rest, rest)
             self.clock.advance(rest)
+
+    def test_its_observer_hears_of_it_before_the_end(self) -> None:
+        told: list[str] = []
+
+        class Observer(AttemptObserver):
+            def limited(self, attempt: Attempt, seconds: float | None) -> None:
+                told.append(f"rests {seconds}")
+
+            def ended(self, attempt: Attempt, error: BaseException | None) -> None:
+                told.append("ended")
+
+        permit = Limiter(self.clock, max_concurrent=1, max_pending=0).take("interactive")
+        assert permit is not None
+        reservation = Reservation(permit, None, ticket=self.guard.sent())
+        reservation.attempt = Attempt(Observer(), 0, self.clock.seconds)
+        reservation.release(200, LIMITED)
+        self.assertEqual(told, ["rests 0.5", "ended"])
 
     def test_says_for_how_long(self) -> None:
         self.limited(reported({"message": "Quota", "code": 429, "details": [{"retryDelay": "20s"}]}))
