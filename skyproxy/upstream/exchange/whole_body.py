@@ -21,6 +21,16 @@ LARGEST_INFLATED = 8 * 1024 * 1024
 megabytes, of which each takes the event loop's time and memory all at once."""
 
 
+_CODINGS = frozenset(
+    {
+        *(b"aes128gcm", b"br", b"compress", b"dcb", b"dcz", b"deflate", b"exi", b"gzip", b"pack200-gzip"),
+        *(b"x-compress", b"x-gzip", b"zstd"),
+    }
+)
+"""What a body may be encoded by (https://www.iana.org/assignments/http-parameters). Anything else that servers write
+there, such as the charset or nothing, is no coding: clients ignore it.
+"""
+
 _OVER = frozenset({"completed", "incomplete"})
 """Statuses of a response that is an answer
 (https://platform.openai.com/docs/api-reference/responses/object)."""
@@ -51,15 +61,19 @@ class Whole(NamedTuple):
         )
 
 
+def _codings(headers: Fields) -> frozenset[bytes]:
+    named = (value.lower().split(b",") for name, value in headers if name.lower() == b"content-encoding")
+    return _CODINGS.intersection(each.strip() for names in named for each in names)
+
+
 def is_encoded(headers: Fields) -> bool:
     """Whether the body is compressed (nobody asked for it, but some do it all the same)."""
-    return any(name.lower() == b"content-encoding" and value.lower() != b"identity" for name, value in headers)
+    return bool(_codings(headers))
 
 
 def is_readable(headers: Fields) -> bool:
     """Whether a compressed body is compressed in a way that can be undone."""
-    names = {value.strip().lower() for name, value in headers if name.lower() == b"content-encoding"}
-    return names - {b"identity"} <= {b"gzip", b"x-gzip", b"deflate"}
+    return _codings(headers) <= {b"gzip", b"x-gzip", b"deflate"}
 
 
 async def read_body(body: Body, headers: Fields) -> bytes:

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from skyproxy.errors import UpstreamBroken, UpstreamUnusable
 from skyproxy.upstream.exchange import whole_body as module
 from skyproxy.upstream.exchange.body import Body
-from skyproxy.upstream.exchange.whole_body import LARGEST_INFLATED, plain, read_body
+from skyproxy.upstream.exchange.whole_body import LARGEST_INFLATED, is_encoded, is_readable, plain, read_body
 from tests.unit.fakes import Response
 
 GZIP = [(b"Content-Encoding", b"gzip")]
@@ -40,6 +40,15 @@ class WholeTests(SynchronousTestCase):
         reading = self.read([])
         self.response.send(b"Ha", b"lt!").end()
         self.assertEqual(self.successResultOf(reading), b"Halt!")
+
+    def test_what_is_no_coding(self) -> None:
+        for named in (b"", b"utf-8", b"UTF8", b"identity", b"none", b"chunked", b"identity, utf-8"):
+            headers = [(b"Content-Encoding", named)]
+            self.assertFalse(is_encoded(headers), named)
+            self.assertEqual(plain(b"Halt!", headers), b"Halt!")
+        for named, readable in ((b"GZIP", True), (b"identity, gzip", True), (b"br", False), (b"gzip, zstd", False)):
+            headers = [(b"Content-Encoding", named)]
+            self.assertEqual((is_encoded(headers), is_readable(headers)), (True, readable))
 
     def test_a_bomb_is_given_up_while_it_comes(self) -> None:
         bomb = gzip.compress(bytes(3 * LARGEST_INFLATED))
