@@ -101,6 +101,9 @@ class Answer:
         body = self._body
         if not isinstance(body, Body):
             self._body = body = body()
+            if self._inspector is not None and self.data is not None:
+                # The inspector has read it all.
+                body.put_back([self.data] if self.data else [])
         return body
 
     @property

@@ -53,10 +53,19 @@ class Case(SynchronousTestCase):
         self.response = response = Response(status, headers, whole)
         deadline = self.clock.callLater(60, lambda: body.fail(UpstreamTimeout("late", timer="default_timeout")))
         body = Body(self.clock, deadline, idle_timeout=30)
-        response.deliverBody(body)
+
+        def made() -> Body:
+            response.deliverBody(body)
+            return body
+
+        if whole is None:
+            made()
+        else:
+            deadline.cancel()
         permit = self.successResultOf(self.limiter.acquire(1))
         presentation = Presentation(model is not None, asked, strip_reasoning, secrets, fields)
-        answer = Answer(status, headers, body, Reservation(permit, None, None), 0.0, whole, shown_model=model)
+        source = body if whole is None else made
+        answer = Answer(status, headers, source, Reservation(permit, None, None), 0.0, whole, shown_model=model)
 
         async def carry() -> StreamState | None:
             with answer:
@@ -562,6 +571,17 @@ class Failed(Case):
 
 class Names(Case):
     """The model's name in streams."""
+
+    def test_a_stream_that_came_together_with_its_headers_and_is_cut(self) -> None:
+        events = b"".join(event(model="guard", choices=[{"index": 0, "delta": {"content": each}}]) for each in "abc")
+        for rest in (b"", b": wait\n\n", b'data: {"model":"guard","choi', b"data: 7\n\n"):
+            _, done = self.begin(EVENTS, whole=events + rest)
+            self.failureResultOf(done, UpstreamBroken)
+            passed, _, last = self.client.body.removesuffix(b"\n\n").rpartition(b"data: ")
+            whole = rest if rest.endswith(b"\n\n") else b""
+            self.assertEqual(passed.rstrip(b"\n"), (events.replace(b"guard", b"combat") + whole).rstrip(b"\n"))
+            self.assertEqual(json.loads(last)["error"]["code"], "upstream_broken")
+            self.setUp()
 
     def test_the_clients_own_however_it_comes(self) -> None:
         stream = b"".join(
