@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from skyproxy.config.masking import Masker, masker
+from skyproxy.formats.openai.bodies import read_leniently, write_as_read
 from skyproxy.util.durations import parse_duration
 
 __all__ = ["ErrorBody", "Masker", "error_of_object", "masked", "masker", "read_error", "shaped"]
@@ -78,8 +79,8 @@ def read_error(data: bytes, content_type: bytes) -> ErrorBody:
 def shaped(data: bytes, content_type: bytes, status: int, mask: Callable[[str], str]) -> bytes:
     """*data*, as for :func:`read_error`, as an object in OpenAI's shape: ``{"error": {"message": …}}``.
 
-    What has that shape stays as it is, byte for byte, unless it holds what *mask* takes out. Of anything else the text
-    becomes the message, its first 500 characters; the body's own fields stay.
+    What has that shape stays as it is, byte for byte, unless it is only near to JSON, or holds what *mask* takes out.
+    Of anything else the text becomes the message, its first 500 characters; the body's own fields stay.
 
     :param status: that of the answer.
     :param mask: takes out what no client may see.
@@ -90,12 +91,13 @@ def shaped(data: bytes, content_type: bytes, status: int, mask: Callable[[str], 
     told = isinstance(inner, dict) and isinstance(inner.get("message"), str) and inner["message"] != ""
     if told and data.lstrip()[:1] == b"{":
         text = data.decode("utf-8", "surrogateescape")
-        if b"\\u" not in data and mask(text) == text:
+        strict = _is_json(data)
+        if strict and b"\\u" not in data and mask(text) == text:
             return data
         rewritten = _encoded(body, mask)
         if rewritten is not None:
             # Equal values: nothing was masked, not even in a name that stands there twice.
-            return data if mask(text) == text and orjson.loads(rewritten) == body else rewritten
+            return data if strict and mask(text) == text and orjson.loads(rewritten) == body else rewritten
     error = read_error(data, content_type)
     if outer is not None:
         own = inner if isinstance(inner, dict) else {}
@@ -143,7 +145,16 @@ def _json(data: bytes) -> Any:
     try:
         return orjson.loads(text)
     except ValueError:
-        return _NONE
+        value = read_leniently(text)
+        return value if isinstance(value, dict) else _NONE
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        orjson.loads(data)
+    except ValueError:
+        return False
+    return True
 
 
 def _object_of(body: Any) -> dict[str, Any] | None:
@@ -238,9 +249,10 @@ def _text_of(data: bytes, content_type: bytes) -> str:
 def _encoded(value: Any, mask: Callable[[str], str]) -> bytes | None:
     """*value* as JSON, each of its strings masked; None if it has too many levels."""
     try:
-        return orjson.dumps(_masked(value, mask, _LEVELS))
-    except (ValueError, TypeError):
+        value = _masked(value, mask, _LEVELS)
+    except ValueError:
         return None
+    return write_as_read(value)
 
 
 def _masked(value: Any, mask: Callable[[str], str], levels: int) -> Any:

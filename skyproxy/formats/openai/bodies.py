@@ -56,9 +56,10 @@ def read_by_python(data: bytes) -> Any:
         return json.loads(data.removeprefix(BYTE_ORDER_MARK).decode("utf-8", "replace"), parse_int=_integer)
 
 
-def write_as_read(value: Any, data: bytes) -> bytes:
-    """*value*, which comes from the JSON *data*, as JSON, with numbers that JSON does not know and lone surrogates.
+def write_as_read(value: Any, data: bytes = b"") -> bytes:
+    """*value* as JSON, with lone surrogates, and numbers that JSON does not know.
 
+    :param data: what it was read from, if that may have such numbers.
     :raise RecursionError: it has too many levels.
     """
     # orjson writes null for what is no number in JSON.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import orjson
@@ -118,6 +119,17 @@ class ShapedTests(SynchronousTestCase):
     def test_as_it_came(self) -> None:
         data = b'{ "error" : {"message": "no\\u00e9", "code": 18446744073709551616, "x": [1.0]} , "user_id":1}'
         self.assertEqual(shaped(data, JSON, 400, masker([KEY])), data)
+
+    def test_what_is_only_near_to_json(self) -> None:
+        body = b'{"error":{"message":"too long %b","code":"context_length_exceeded","metadata":{"x":%b}}}'
+        for odd, number in ((b"\\ud83d", b"1"), (b"\xf0\x9f", b"1"), (b"caf\xc3", b"NaN"), (b"", b"-Infinity")):
+            data = body % (odd, number)
+            error = read_error(data, JSON)
+            self.assertEqual((error.code, error.message[:8]), ("context_length_exceeded", "too long"))
+            for mask in (unmasked, masker([KEY])):
+                given = json.loads(shaped(data, JSON, 400, mask))["error"]
+                self.assertEqual((given["code"], given["message"][:8]), ("context_length_exceeded", "too long"))
+                self.assertEqual(given["metadata"], {"x": 1 if number == b"1" else None})
 
     def test_own_fields_stay(self) -> None:
         given = {"error": "out of memory", "request_id": "r"}
