@@ -20,6 +20,7 @@ from skyproxy.pipeline.relayed_fields import relayed_fields
 from skyproxy.upstream.exchange.answer import Answer
 from skyproxy.upstream.exchange.whole_body import Whole, is_readable, read_body, read_json
 
+_JSON = (b"Content-Type", b"application/json")
 _OF_THE_BODY = frozenset({b"content-type", b"content-disposition"})
 
 
@@ -47,6 +48,9 @@ class JsonAnswer:
         whole = answer.whole or await read_json(answer.body, answer.headers, answer.dialect)
         self.state = whole.state(answer.dialect)
         headers = [*relayed_fields(answer.headers), *presentation.fields]
+        if answer.called_a_stream:
+            # It is none, and clients go by that.
+            headers = [*(field for field in headers if field[0].lower() != b"content-type"), _JSON]
         body = presented(whole, answer.shown_model, strip_reasoning=presentation.strip_reasoning)
         client.answer(answer.status, headers, body)
 
@@ -82,7 +86,7 @@ class ErrorAnswer:
         headers = relayed_fields(answer.headers)
         fields = [(name, mask(value)) for name, value in headers if name.lower() not in _OF_THE_BODY]
         body = shaped(data, media_type(answer.headers), answer.status, mask)
-        client.answer(answer.status, [*fields, (b"Content-Type", b"application/json"), *presentation.fields], body)
+        client.answer(answer.status, [*fields, _JSON, *presentation.fields], body)
 
 
 def presented(whole: Whole, model: str | None, *, strip_reasoning: bool) -> bytes:

@@ -121,12 +121,15 @@ class StreamInspector:
     def end(self) -> bytes:
         """The stream has ended.
 
-        :return: what still goes on: a last event without a blank line behind it, if it is one.
+        :return: what still goes on: a last event without a blank line behind it, if it is one. Of a body that has said
+            nothing, and so may be no stream at all, it is what is left, whatever that is.
         """
         rest = self._frames.last()
         if not rest or self.done:
             return b""
         event = read_event(rest)
+        if event.data is None and self.first_content == "waiting":
+            return rest
         if event.data is None or (event.data != DONE and not isinstance(read_leniently(event.data), dict)):
             return b""
         self.ordinary = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from skyproxy.errors import UpstreamBroken, UpstreamError, UpstreamUnusable
+from skyproxy.formats.openai.bodies import BYTE_ORDER_MARK
 from skyproxy.formats.openai.stream_inspector import StreamInspector
 from skyproxy.formats.sse import BodyForm
 from skyproxy.upstream.exchange.answer import Answer
@@ -45,8 +46,12 @@ async def wait_for_beginning(
                 await _hold_back(answer, held, must_be_whole=must_be_whole)
         if answer.is_event_stream:
             inspector = _inspector_of(answer)
-            await answer.body.first(lambda _: inspector.first_content != "waiting")
-            _check(inspector)
+            end = await answer.body.first(lambda _: inspector.first_content != "waiting")
+            if end is None or not _is_json(inspector, kept := answer.body.kept()):
+                _check(inspector)
+            else:
+                answer.is_event_stream = False
+                answer.whole = json_of(kept, answer.headers, answer.dialect)
     except BaseException as error:
         _close(answer, counts, error)
         raise
@@ -83,9 +88,10 @@ def read_beginning(answer: Answer, data: bytes, counts: Counts) -> None:
     try:
         if not (answer.is_event_stream or answer.is_encoded):
             answer.is_event_stream = BodyForm().feed(data) == "events"
-        if answer.is_event_stream:
-            _check(_inspector_of(answer))
+        if answer.is_event_stream and not _is_json(_inspector_of(answer), data):
+            _check(answer.inspector)
         else:
+            answer.is_event_stream = False
             whole = plain(data, answer.headers) if answer.is_encoded else data
             answer.whole = json_of(whole, answer.headers, answer.dialect)
     except BaseException as error:
@@ -114,6 +120,13 @@ def _inspector_of(answer: Answer) -> StreamInspector:
     if answer.is_encoded:
         raise UpstreamUnusable("The provider sent a compressed stream, which was not asked for.")
     return answer.inspector
+
+
+def _is_json(inspector: StreamInspector, data: bytes) -> bool:
+    """Whether *data*, all that has come, is no stream, although the provider calls it one: some do so before they know
+    what they answer.
+    """
+    return inspector.first_content == "waiting" and data.removeprefix(BYTE_ORDER_MARK).lstrip().startswith(b"{")
 
 
 def _check(inspector: StreamInspector) -> None:

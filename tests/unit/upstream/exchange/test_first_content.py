@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -85,6 +87,35 @@ class StreamsByOtherNames(Case):
         for at in range(20):
             form = BodyForm()
             self.assertEqual((form.feed(b"data: x"[:at]), form.feed(b"data: x"[at:]))[1], "events")
+
+
+class AnswersThatAreCalledStreams(Case):
+    """Whole answers in JSON under the name of event streams."""
+
+    def ask(self, body: bytes) -> Iterator[Deferred[None]]:
+        for size in (1, 7, len(body)):
+            response, done = self.begin(EVENTS[1])
+            response.send(*[body[at : at + size] for at in range(0, len(body), size)])
+            self.assertNoResult(done)
+            response.end()
+            yield done
+        yield self.begin(EVENTS[1], body)[1]
+
+    def test_good_ones(self) -> None:
+        for body in (b'{"choices":[]}', b'\xef\xbb\xbf \n{\n"id":"x",\n\n"choices":[],\n\n"model":"m"}\n\n'):
+            for done in self.ask(body):
+                self.successResultOf(done)
+                assert self.answer.whole is not None
+                self.assertEqual((self.answer.whole.data, self.answer.is_event_stream), (body, False))
+
+    def test_their_errors_are_errors(self) -> None:
+        for done in self.ask(b'{"error":{"message":"maximum context length is 9 tokens"}}'):
+            self.assertEqual(self.failureResultOf(done, UpstreamReported).value.kind, ErrorKind.CONTEXT_LENGTH)
+
+    def test_what_is_cut(self) -> None:
+        for body in (b'{"choices":[', b'data: {"choices":[', b'[{"error":"x"}]'):
+            for done in self.ask(body):
+                self.failureResultOf(done, UpstreamBroken)
 
 
 class FirstContents(Case):
