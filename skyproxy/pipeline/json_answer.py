@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from skyproxy.errors import InvalidRequest, UpstreamBroken
+from skyproxy.errors import InvalidRequest, UpstreamBroken, UpstreamError, UpstreamUnusable, forget
 from skyproxy.formats.error_body import masker, shaped
 from skyproxy.formats.json_body import is_exact
 from skyproxy.formats.json_splice import with_members, with_model
@@ -71,18 +71,21 @@ class ErrorAnswer:
         self._presentation = presentation
 
     async def send_to(self, client: Client) -> None:
-        """Answer *client*, when all of it has come.
+        """Answer *client*, when all of it has come, or no more will.
 
-        :raise UpstreamBroken: it is cut.
-        :raise UpstreamTimeout: it did not come in time.
+        :raise UpstreamUnusable: it is too large.
         """
         answer, presentation = self._answer, self._presentation
         mask = masker(presentation.secrets)
-        if answer.is_encoded and not is_readable(answer.headers):
-            # What it says cannot be read, but its status can.
-            data = b""
-        else:
-            data = await read_body(answer.body, answer.headers)
+        # What it says may be such that it cannot be read, but its status can.
+        data = b""
+        if not answer.is_encoded or is_readable(answer.headers):
+            try:
+                data = await read_body(answer.body, answer.headers)
+            except UpstreamUnusable:
+                raise
+            except UpstreamError as error:
+                forget(error)
         headers = relayed_fields(answer.headers)
         fields = [(name, mask(value)) for name, value in headers if name.lower() not in _OF_THE_BODY]
         body = shaped(data, media_type(answer.headers), answer.status, mask)

@@ -147,6 +147,11 @@ class Body(Protocol):
         """Keep again what :meth:`flow` gave, of a body that was not read to its end."""
         self._unread = chunks
 
+    def settle_for_less(self) -> None:
+        """Take what has come, of a body that has failed, for all of it."""
+        if self._outcome is not None:
+            self._outcome = End.CLOSED
+
     def fail(self, error: SkyproxyError) -> None:
         """Give the answer up: abort the connection and fail whoever waits with *error*."""
         self._settle(error, abort=True)

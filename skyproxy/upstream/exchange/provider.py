@@ -166,7 +166,8 @@ class Provider:
             status, response.raw_headers, body, reservation, sent - came, data, config.dialect, request.shown_model
         )
         if status >= 400:
-            await read_error_answer(answer, request, attempt, reservation, config.dialect, self._wall())
+            wall, timers = self._wall(), self._timers
+            await read_error_answer(answer, request, attempt, reservation, config.dialect, wall, timers)
         elif status < 300 and reservation.lease is not None:
             reservation.lease.worked()
         return answer

@@ -231,6 +231,15 @@ class WholeAnswers(Case):
         self.assertEqual(self.client.status, 429)
         self.assertIn("429 Too Many Requests", json.loads(self.client.body)["error"]["message"])
 
+    def test_errors_that_break_off_keep_their_status(self) -> None:
+        for name, body in ((b"identity", b'{"error": {"mess'), (b"gzip", gzip.compress(b"{}" * 99)[:-9])):
+            self.setUp()
+            response, done = self.begin(JSON, (b"content-encoding", name), status=403)
+            response.send(body).cut()
+            self.successResultOf(done)
+            self.assertEqual(self.client.status, 403)
+            self.assertIn("403 Forbidden", json.loads(self.client.body)["error"]["message"])
+
     def test_compressed_in_a_way_that_cannot_be_read(self) -> None:
         squeezed = gzip.compress(b"x" * 5000)
         for name, body in ((b"gzip", b"plain"), (b"gzip", squeezed[:-9]), (b"br", b"\x0b\x02"), (b"gzip", squeezed)):

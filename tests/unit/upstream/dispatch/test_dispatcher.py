@@ -676,6 +676,23 @@ class KindTests(Case):
             self.assertSecond(asking)
             self.assertEqual(self.failures(), failures, fields)
 
+    def test_an_error_that_breaks_off_is_what_its_status_says(self) -> None:
+        for status, keys, asked, failures in (
+            (401, "AB", (2, 0), 0),
+            (400, "A", (1, 0), 0),
+            (413, "A", (1, 1), 0),
+            (501, "A", (1, 1), 1),
+        ):
+            self.setUp()
+            asking = self.ask()
+            response = Response(status)
+            self.upstreams[0].pending[-1].callback(response)
+            response.send(b'{"error": {').cut()
+            self.clock.advance(0)
+            used = [dict(headers)[b"Authorization"][-1:].decode() for _, headers, _ in self.upstreams[0].posted]
+            self.assertEqual(("".join(used), self.asked(), self.failures()), (keys, asked, failures), status)
+            asking.addErrback(lambda failure: failure.trap(CancelledError)).cancel()
+
     def test_an_invalid_key_under_400(self) -> None:
         asking = self.ask()
         self.error(

@@ -12,6 +12,7 @@ from twisted.web._newclient import ResponseNeverReceived
 
 from skyproxy.errors import (
     BacklogFull,
+    ErrorKind,
     ProviderNotConfigured,
     QueueTimeout,
     UpstreamBroken,
@@ -22,7 +23,7 @@ from skyproxy.upstream.exchange.body import End
 from skyproxy.upstream.exchange.provider import Answer
 from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
 from tests.unit.configs import config_of
-from tests.unit.fakes import JSON, TIMEOUTS, Upstream, attempt_of, given_up, pending_calls, provider_of
+from tests.unit.fakes import JSON, TIMEOUTS, Response, Upstream, attempt_of, given_up, pending_calls, provider_of
 
 REQUEST = UpstreamRequest("/chat/completions", ((b"Content-Type", b"application/json"),), b"{}", TIMEOUTS)
 TEXT = "providers: {guard: {base_url: 'http://127.0.0.1:9/v1', connect_timeout: 3s%s}}"
@@ -156,6 +157,32 @@ class ProviderTests(SynchronousTestCase):
             self.upstream.pending[-1].errback(error)
             self.failureResultOf(sent, expected)
             self.assertFree()
+
+    def test_an_error_whose_body_breaks_off_or_does_not_come(self) -> None:
+        for step, seconds in ((Response.cut, 0.0), (lambda _: None, 5.0)):
+            for said in (b"", b'{"error":{"message": "wait', b"wait"):
+                sent = self.send()
+                response = Response(429, [JSON, (b"Retry-After", b"7")])
+                self.upstream.pending[-1].callback(response)
+                response.send(*([said] if said else []))
+                step(response)
+                self.clock.advance(seconds)
+                with self.successResultOf(sent) as answer:
+                    self.assertEqual((answer.status, answer.kind), (429, ErrorKind.RATE))
+                    self.assertEqual(self.provider.retry_delay(answer), 7.0)
+                    read: list[bytes] = []
+                    self.successResultOf(answer.body.flow(read.append))
+                    self.assertEqual(b"".join(read), said)
+                self.assertFree()
+
+    def test_an_error_whose_reader_leaves(self) -> None:
+        sent = self.send()
+        response = Response(429, [JSON])
+        self.upstream.pending[-1].callback(response)
+        sent.cancel()
+        self.failureResultOf(sent, CancelledError)
+        self.assertTrue(response.transport.aborted)
+        self.assertFree()
 
     def test_a_fault_before_the_headers(self) -> None:
         def fail(*arguments: object) -> Deferred[object]:
