@@ -88,7 +88,7 @@ class Sockets:
         now = self._seconds()
         if self._warned_at is None or now - self._warned_at >= _SILENT:
             self._warned_at = now
-            _log.warn("Sockets run short: " + what, used=used, most=self.most, hint=_hint())
+            _log.warn("Sockets run short: " + what, used=min(used, self.most), most=self.most, hint=_hint())
         return False
 
 

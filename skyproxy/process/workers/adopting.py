@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -79,7 +80,7 @@ class AdoptedEndpoints(Endpoints):
         if self.passage is None:
             self._bound(self._addresses)
             self._factories = [self._factory_of(each) for each in self._endpoints]
-            self.passage = Passage(self._network, self._end, self._take, self._sockets.room_for_client)
+            self.passage = Passage(self._network, self._end, self._take, self._has_room)
 
     async def close(self) -> None:
         """Take those that have come, and no other."""
@@ -96,6 +97,19 @@ class AdoptedEndpoints(Endpoints):
         result_now(serverFromString(reactor_for(noted, endpoint, self._balancers), endpoint).listen(self._site))
         assert noted.factory is not None
         return noted.factory
+
+    def _has_room(self) -> bool:
+        """Whether another one may be taken. It comes with the lowest number that is free, and is served with the next
+        one, for the reactor duplicates it: so this is the one that counts.
+        """
+        try:
+            lowest = os.open(os.sep, os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            return self._sockets.room_for_client()
+        finally:
+            os.close(lowest)
 
     def _take(self, passed: Passed) -> None:
         self.received += 1

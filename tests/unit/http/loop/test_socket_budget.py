@@ -45,8 +45,9 @@ class SocketsTests(SynchronousTestCase):
                 self.sockets.room_for_provider()
             self.assertEqual([event["log_level"] for event in logged], [LogLevel.warn])
             self.clock.advance(3600)
+            self.used = sys.maxsize  # so it is when no descriptor can be had at all
             self.sockets.room_for_client()
-            self.assertEqual(len(logged), 2)
+            self.assertEqual([event["used"] for event in logged], [500, 512])
 
     def test_providers_that_may_want_too_many_are_told_of_at_the_start(self) -> None:
         with capturedLogs() as logged:
