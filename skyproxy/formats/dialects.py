@@ -79,6 +79,18 @@ REASONING_FIELDS = frozenset(
 )
 """The fields by which a client may ask for reasoning, in any dialect; a slot that forces it off removes them."""
 
+SYNONYMS: Fields = MappingProxyType(
+    {
+        # "max_tokens and max_completion_tokens cannot both be set", says OpenAI.
+        "max_tokens": "max_completion_tokens",
+        "max_completion_tokens": "max_tokens",
+        # Mistral's.
+        "seed": "random_seed",
+        "random_seed": "seed",
+    }
+)
+"""Fields that are another's under another name: a request that has one does without the other."""
+
 _ANY = re.compile("")
 _OPENAI_REASONING = re.compile(r"^(o[1-9]|gpt-5)(?!.*chat)")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from skyproxy.formats.dialects import DIALECTS, REASONING_FIELDS, CacheField, Dialect, Reasoning
+from skyproxy.formats.dialects import DIALECTS, REASONING_FIELDS, SYNONYMS, CacheField, Dialect, Reasoning
 from skyproxy.pipeline.router import Candidate
 
 # What makes a request a request, whatever a whitelist of optional fields says.
@@ -42,7 +42,7 @@ def transform(fields: Mapping[str, Any], candidate: Candidate) -> Transformed:
     added: frozenset[str] = frozenset()
     slot = candidate.settings
     if slot is not None and slot.params:
-        body = {**slot.params, **body}
+        body = {**{name: value for name, value in slot.params.items() if SYNONYMS.get(name) not in body}, **body}
     if "cache" in body:
         _translate_cache(body, dialect.cache)
     if dialect.fixes:
@@ -51,6 +51,8 @@ def transform(fields: Mapping[str, Any], candidate: Candidate) -> Transformed:
         if slot.enable_reasoning is not None and "messages" in body:
             added = _set_reasoning(body, dialect, candidate.model, enabled=slot.enable_reasoning)
         if slot.force:
+            for name in SYNONYMS.keys() & slot.force.keys():
+                body.pop(SYNONYMS[name], None)
             body.update(slot.force)
             added -= slot.force.keys()
     if body.keys() >= fields.keys():

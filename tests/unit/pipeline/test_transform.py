@@ -68,6 +68,24 @@ class TransformTests(SynchronousTestCase):
         self.assertEqual(done.body["top_p"], 0.9)
         self.assertEqual(done.body["max_tokens"], 10)
 
+    def test_params_and_force_know_a_field_by_its_other_name(self) -> None:
+        for dialect, slot, given, expected in (
+            ("local", "params: {max_tokens: 7}", {"max_completion_tokens": 3}, {"max_completion_tokens": 3}),
+            ("local", "params: {max_completion_tokens: 7}", {"max_tokens": 3}, {"max_tokens": 3}),
+            ("mistral", "params: {max_tokens: 7, random_seed: 1}", {"max_completion_tokens": 3, "seed": 2},
+             {"max_tokens": 3, "random_seed": 2}),
+            ("local", "force: {max_tokens: 7}", {"max_completion_tokens": 9}, {"max_tokens": 7}),
+            ("openai", "force: {max_completion_tokens: 7}", {"max_tokens": 9}, {"max_completion_tokens": 7}),
+            ("local", "force: {max_tokens: 7, max_completion_tokens: 7}", {},
+             {"max_tokens": 7, "max_completion_tokens": 7}),
+            ("local", "params: {max_tokens: 7}", {}, {"max_tokens": 7}),
+            ("local", "model: m", {"max_tokens": 1, "max_completion_tokens": 2},
+             {"max_tokens": 1, "max_completion_tokens": 2}),
+        ):  # fmt: skip
+            slot = slot if slot.startswith("model") else f"model: m, {slot}"
+            done = transformed(given, f"dialect: {dialect}", slot)
+            self.assertEqual(done.body, {"model": "m", "messages": MESSAGES, **expected}, slot)
+
     def test_reasoning_forced_off(self) -> None:
         for dialect, model, expected in (
             ("openrouter", "any", {"reasoning": {"enabled": False}}),
