@@ -97,11 +97,14 @@ class AdmissionControl:
             permit = limiter.take(entry.priority)
             if permit is not None:
                 return Reservation(permit, admissions, deployment)
+            # A background request may wait for long: it keeps no place from an interactive one, and asks again.
+            (admissions.ignored if entry.priority == "background" else admissions.waits)()
             try:
                 permit = await limiter.acquire(max(0.0, entry.deadline - self._clock.seconds()), entry.priority)
             except BaseException:
                 admissions.ignored()
                 raise
+            admissions.sent()
             if not deployment.limited and admissions.current:
                 return Reservation(permit, admissions, deployment)
             admissions = self._renewed(entry, permit, admissions)

@@ -26,6 +26,18 @@ class Admissions(NamedTuple):
     provider: Admission | None = None
     deployment: Admission | None = None
 
+    def waits(self) -> None:
+        """The request waits for a permit."""
+        for each in self:
+            if each is not None:
+                each.waits()
+
+    def sent(self) -> None:
+        """It waits no longer."""
+        for each in self:
+            if each is not None:
+                each.sent()
+
     def ignored(self) -> None:
         """The request is not sent after all."""
         for each in self:
@@ -75,6 +87,12 @@ class Calm(NamedTuple):
         """Whether neither breaker has changed its state since."""
         provider, deployment, period, inner = self
         return (provider is None or provider.period == period) and (deployment is None or deployment.period == inner)
+
+    def waits(self) -> None:
+        """The request waits for a permit, and is no probe."""
+
+    def sent(self) -> None:
+        """It waits no longer."""
 
     def ignored(self) -> None:
         """The request is not sent after all: there is nothing to give back."""

@@ -52,6 +52,16 @@ class Admission:
         """Whether the breaker is in the state in which it admitted this."""
         return self._breaker is not None and self._breaker.period == self._period
 
+    def waits(self) -> None:
+        """The request waits, for a permit: until it is :meth:`sent` no time speaks for it."""
+        if self._breaker is not None and self.is_probe and self.current:
+            self._breaker._probe_ignored(inf)
+
+    def sent(self) -> None:
+        """It waits no longer."""
+        if self._breaker is not None and self.is_probe and self.current:
+            self._breaker._probe_sent()
+
     def succeeded(self) -> None:
         """All was well, be it that a bad request was refused."""
         breaker, self._breaker = self._breaker, None
@@ -147,9 +157,7 @@ class Breaker:
             return Admission(self, self.period, is_probe=False)
         may_probe = self._open_until <= now and self._probe_at is None
         if may_probe and not (background and not last and now - self._interactive_at < _INTERACTIVE_SECONDS):
-            self._probe_at = now
-            if self._tell is not None:
-                self._tell.probes(self._model)
+            self._probe_sent()
             return Admission(self, self.period, is_probe=True)
         if last:
             return Admission(self, self.period, is_probe=False)
@@ -219,7 +227,7 @@ class Breaker:
 
     def hear_probe(self) -> None:
         """Wait for how it goes."""
-        if self._open_until is not None and self._probe_at is None:
+        if self._open_until is not None and self._probe_at in (None, inf):
             self._probe_at = self._seconds()
 
     def hear_ignored(self) -> None:
@@ -235,8 +243,13 @@ class Breaker:
                 self._tell.closed(self._model)
         self.calm = True
 
-    def _probe_ignored(self) -> None:
-        self._probe_at = None
+    def _probe_sent(self) -> None:
+        self._probe_at = self._seconds()
+        if self._tell is not None:
+            self._tell.probes(self._model)
+
+    def _probe_ignored(self, at: float | None = None) -> None:
+        self._probe_at = at
         if self._tell is not None:
             self._tell.ignored(self._model)
 

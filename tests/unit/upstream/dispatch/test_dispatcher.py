@@ -113,6 +113,55 @@ class Case(SynchronousTestCase):
         return breaker.statistics().consecutive
 
 
+class WaitingProbeTests(Case):
+    """One that finds out whether a model is well again, while other models have all permits."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        breaker = self.first.deployments.of("").breaker
+        assert breaker is not None
+        for _ in range(3):
+            breaker.admit(last=True).failed("why")
+        self.clock.advance(1)
+        self.breaker = breaker
+        self.other = self.dispatch([Prepared(self.first, REQUEST._replace(model="other"), Kind.JSON)])
+
+    def test_others_go_on_to_the_next(self) -> None:
+        probe = self.ask()
+        self.clock.advance(5)
+        self.assertEqual(self.asked(), (1, 0))
+        self.assertSecondToo(self.ask())
+        self.answer(whole=GOOD)
+        self.successResultOf(self.other).close(None)
+        self.clock.advance(0.5)
+        self.assertEqual(self.asked(), (2, 1))
+        self.assertSecondToo(self.ask())
+        self.answer(whole=GOOD)
+        self.successResultOf(probe).close(None)
+        self.assertTrue(self.breaker.calm)
+
+    def test_a_background_request_keeps_no_place_from_an_interactive_one(self) -> None:
+        background = REQUEST._replace(priority="background")
+        waiting = self.dispatch([Prepared(each, background, Kind.JSON) for each in (self.first, self.second)])
+        interactive = self.ask()
+        self.clock.advance(0.5)
+        self.assertEqual(self.asked(), (1, 0))
+        self.answer(whole=GOOD)
+        self.successResultOf(self.other).close(None)
+        self.assertEqual(self.asked(), (2, 0))
+        self.answer(whole=GOOD)
+        self.successResultOf(interactive).close(None)
+        self.assertEqual(self.asked(), (3, 0))
+        self.answer(whole=GOOD)
+        self.successResultOf(waiting).close(None)
+
+    def assertSecondToo(self, asking: Deferred[Answer]) -> None:
+        self.answer(second=True).send(GOOD).end()
+        answer = self.successResultOf(asking)
+        self.assertEqual(candidate_of(answer), 1)
+        answer.close(None)
+
+
 class UnreachableTests(Case):
     """Who cannot be reached is not tried again while somebody else is left."""
 

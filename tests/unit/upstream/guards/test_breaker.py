@@ -125,6 +125,27 @@ class ProbeTests(BreakerTestCase):
         self.assertFalse(self.breaker.admit().is_probe)
         self.assertIs(self.breaker.state, BreakerState.CLOSED)
 
+    def test_no_time_speaks_for_one_that_waits_to_be_sent(self) -> None:
+        probe = self.breaker.admit()
+        probe.waits()
+        self.clock.advance(30)
+        self.refusal()
+        self.assertFalse(self.breaker.admit(last=True).is_probe)
+        probe.sent()
+        self.clock.advance(0.9)
+        self.refusal()
+        self.clock.advance(0.1)
+        self.assertFalse(self.breaker.admit().is_probe)
+        self.assertIs(self.breaker.state, BreakerState.CLOSED)
+
+    def test_one_that_waits_for_what_is_over(self) -> None:
+        probe = self.breaker.admit()
+        probe.waits()
+        self.breaker.admit(last=True).succeeded()
+        probe.sent()
+        self.assertIs(self.breaker.state, BreakerState.CLOSED)
+        self.assertFalse(self.breaker.admit().is_probe)
+
     def test_though_the_next_failure_opens_it_again_for_longer(self) -> None:
         self.breaker.admit()
         self.clock.advance(1)

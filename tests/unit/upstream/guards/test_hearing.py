@@ -254,6 +254,18 @@ class BreakerTests(HearingTestCase):
         self.assertEqual(self.pass_on(), [BreakerProbes(None), ProbeIgnored(None)])
         self.assertTrue(self.there.breaker().admit().is_probe)
 
+    def test_a_probe_that_waits_keeps_nobody_from_one_there(self) -> None:
+        self.fail(self.here)
+        self.pass_on()
+        self.clock.advance(1.0)
+        probe = self.here.breaker().admit()
+        probe.waits()
+        self.pass_on()
+        self.assertTrue(self.there.breaker().admit().is_probe)
+        hear(self.here.guards, BreakerProbes(None))
+        self.clock.advance(GOOD_AFTER)
+        self.assertIs(self.here.breaker().state, BreakerState.CLOSED)
+
     def test_a_probe_that_fails_doubles_the_time(self) -> None:
         self.fail(self.here)
         self.pass_on()
