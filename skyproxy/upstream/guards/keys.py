@@ -172,13 +172,15 @@ class KeyRing:
         )
 
     def put_aside(self, variables: Collection[str]) -> None:
-        """Have the keys of *variables*, if they are not all, rest until this is called without them."""
+        """Have the keys of *variables*, if they are not all, rest until this is called without them. Those that were
+        refused are used again where no other is left."""
         aside = {key.variable for key in self._keys}.intersection(variables)
         for key in self._keys:
             if key.variable in aside and len(aside) < len(self._keys):
                 key.aside_until = inf
             elif key.aside_until == inf:
                 self.put_back(key.variable)
+        self._use_one()
 
     def put_back(self, variable: str) -> None:
         """Use the key of *variable* again, whatever was heard of it."""
@@ -261,6 +263,13 @@ class KeyRing:
         key.refused_until = until
         if key.aside_until != inf and any(each.aside_until <= now for each in self._keys if each is not key):
             key.aside_until = key.refused_until
+
+    def _use_one(self) -> None:
+        """The last one in use is never put aside, whatever was heard of it."""
+        if not self.in_use():
+            for key in self._keys:
+                if key.aside_until < inf:
+                    key.aside_until = 0.0
 
     def _aside(self, key: _Key) -> float | None:
         left = key.aside_until - self._clock.seconds()

@@ -189,6 +189,19 @@ class RejectionTests(KeyRingTestCase):
             lease.rejected(401, 1)
         self.assertEqual(self.taken(2), "CC")
 
+    def test_one_that_was_refused_is_used_when_the_last_other_is_put_aside_by_hand(self) -> None:
+        a, b, _ = self.take(3)
+        for lease in (a, b):
+            lease.rejected(401, 1)
+        self.ring.put_aside({"C"})
+        self.assertEqual(self.taken(2), "AB")
+        self.ring.put_aside(())
+        self.assertEqual(self.taken(2), "CC")
+        a.rejected(401, 1)
+        self.ring.put_aside({"B"})
+        self.assertEqual(self.taken(1), "C")
+        self.assertEqual([key.rejected for key in self.ring.statistics()], [True, False, False])
+
     def test_the_last_one_promises_nothing_once_it_was_refused(self) -> None:
         leases = self.take(3)
         for lease, usable in zip(leases, (True, True, False), strict=True):
