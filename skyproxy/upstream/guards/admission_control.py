@@ -44,7 +44,7 @@ class Entry(NamedTuple):
     :ivar deadline: when the wait is over, on the clock of the admission control.
     :ivar avoid: variables of keys that shall not carry the request.
     :ivar last: no other candidate is left. Otherwise no request waits for a rest.
-    :ivar first: the request has met a 429 before: it waits at the head of the line.
+    :ivar first: the request has met a 429 before, or had waited for its turn: it waits at the head of the line.
     """
 
     deployment: Deployment
@@ -167,7 +167,8 @@ class AdmissionControl:
             most = self._config.max_pending
             if deployment.waiting >= most:
                 raise BacklogFull(f"{most} requests already wait for this model (max_pending).", retry_after=1.0)
-            place = deployment.turn(background=entry.priority == "background", first=first)
+            came = entry.deadline - entry.queue_timeout
+            place = deployment.turn(background=entry.priority == "background", first=first, came=came)
             if rest:
                 deployment.look_in(rest)
             late = QueueTimeout(

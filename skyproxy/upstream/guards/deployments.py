@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
 from functools import partial
@@ -20,6 +21,42 @@ if TYPE_CHECKING:
 
 LARGEST = 256
 """Models of one provider of which something is kept."""
+
+
+class _Line:
+    """Requests that wait: at its head those that need not stand in line again, in the order in which they came."""
+
+    __slots__ = ("_came", "_places")
+
+    def __init__(self) -> None:
+        self._places: list[Deferred[None]] = []
+        # When those at the head came.
+        self._came: list[float] = []
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, place: Deferred[None]) -> bool:
+        return place in self._places
+
+    def join(self, place: Deferred[None], came: float | None) -> None:
+        """Take *place* in: at the head if it *came* at some time before; at the end if not."""
+        if came is None:
+            self._places.append(place)
+            return
+        index = bisect_right(self._came, came)
+        self._came.insert(index, came)
+        self._places.insert(index, place)
+
+    def leave(self, place: Deferred[None]) -> None:
+        """Let go of *place*."""
+        index = self._places.index(place)
+        del self._places[index], self._came[index : index + 1]
+
+    def next(self) -> Deferred[None]:
+        """Let go of the first, and return it."""
+        del self._came[:1]
+        return self._places.pop(0)
 
 
 class Deployment:
@@ -48,8 +85,8 @@ class Deployment:
         self.named = False
         self.busy = 0
         self.limited = False
-        self._interactive: list[Deferred[None]] = []
-        self._background: list[Deferred[None]] = []
+        self._interactive = _Line()
+        self._background = _Line()
         self._called = self._calling = False
         self._next_look = Deadline(clock, self.wake)
 
@@ -95,20 +132,21 @@ class Deployment:
         """Requests that wait for a turn."""
         return len(self._interactive) + len(self._background)
 
-    def turn(self, *, background: bool, first: bool) -> Deferred[None]:
+    def turn(self, *, background: bool, first: bool, came: float = 0.0) -> Deferred[None]:
         """Wait until a guard may have changed its mind; interactive goes before background. Cancelling it leaves
         the line.
 
-        :param first: at the head of the line.
+        :param first: at the head of the line, behind those there that came before.
+        :param came: when the request did.
         """
         line = self._background if background else self._interactive
-        place: Deferred[None] = Deferred(line.remove)
-        line.insert(0 if first else len(line), place)
+        place: Deferred[None] = Deferred(line.leave)
+        line.join(place, came if first else None)
         return place
 
     def expire(self, place: Deferred[None], late: Exception) -> None:
         """The turn at *place* did not come in time."""
-        (self._interactive if place in self._interactive else self._background).remove(place)
+        (self._interactive if place in self._interactive else self._background).leave(place)
         place.errback(late)
 
     def look_in(self, seconds: float) -> None:
@@ -123,7 +161,7 @@ class Deployment:
         self._calling = True
         while self._called and self.waiting:
             self._called = False
-            (self._interactive or self._background).pop(0).callback(None)
+            (self._interactive or self._background).next().callback(None)
         self._calling = self._called = False
         if not self.waiting:
             self._next_look.stop()

@@ -852,6 +852,19 @@ class RateTests(Case):
         self.assertIn("asked again in 58.0 s", refused.message)
         self.assertEqual(self.asked(), (1, 0))
 
+    def test_those_that_wait_for_a_permit_meanwhile_keep_their_order(self) -> None:
+        askings = []
+        for number in range(4):
+            request = REQUEST._replace(body=b"%d" % number)
+            askings.append(self.dispatch([Prepared(self.first, request, Kind.JSON)]))
+            self.clock.advance(0.01)
+        self.answer(429)
+        for asking in askings:
+            self.clock.advance(1)
+            self.answer(whole=GOOD)
+            self.successResultOf(asking).close(None)
+        self.assertEqual([body for _, _, body in self.upstreams[0].posted], [b"0", b"0", b"1", b"2", b"3"])
+
     def test_another_model_is_not_touched(self) -> None:
         asking = self.ask(fallback=False)
         self.answer(429)

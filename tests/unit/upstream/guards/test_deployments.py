@@ -88,6 +88,24 @@ class LineTests(SynchronousTestCase):
         self.deployment.wake()
         self.assertEqual((self.deployment.waiting, len(self.came)), (0, 5))
 
+    def test_at_the_head_first_come_first_served(self) -> None:
+        def come(name: str, came: float) -> Deferred[None]:
+            place = self.deployment.turn(background=False, first=True, came=came)
+            return place.addCallback(lambda _: self.came.append(name))
+
+        self.wait("last")
+        for name, came in (("c", 3.0), ("a", 1.0), ("b", 2.0), ("d", 3.0)):
+            come(name, came)
+        gone = come("gone", 2.5)
+        gone.cancel()
+        self.failureResultOf(gone, CancelledError)
+        self.wait("very last")
+        self.deployment.wake()
+        come("again", 1.0)
+        for _ in range(6):
+            self.deployment.wake()
+        self.assertEqual(self.came, ["a", "again", "b", "c", "d", "last", "very last"])
+
     def test_one_at_a_time(self) -> None:
         for name in "abc":
             self.wait(name)
