@@ -103,7 +103,9 @@ class Upgrade:
     def cancel(self) -> None:
         """Give it up: this process is about to end."""
         if self._new is not None:
-            self._fail("the old process was stopped meanwhile")
+            reason = "the old process was stopped meanwhile"
+            _log.warn("The upgrade is given up: {reason}", reason=reason)
+            self._give_up(reason)
 
     def _problem(self) -> str | None:
         if self._taken is not None:
@@ -142,6 +144,10 @@ class Upgrade:
         self._fail(f"the new process has said nothing for {seconds:g} seconds")
 
     def _fail(self, reason: str) -> None:
+        _log.error("The upgrade failed, the old process serves on: {reason}", reason=reason)
+        self._give_up(reason)
+
+    def _give_up(self, reason: str) -> None:
         self._stop_waiting()
         new, self._new = self._new, None
         paused, self._paused = self._paused, False
@@ -150,7 +156,6 @@ class Upgrade:
         if paused:
             self._old.resume()
         self._old.failed()
-        _log.error("The upgrade failed, the old process serves on: {reason}", reason=reason)
         self._done.callback(Outcome(problem=reason))
 
     def _wait(self, seconds: float) -> None:

@@ -270,7 +270,7 @@ class Crew:
         """
         self.stopping = self._together = True
         self._stopped = Deferred()
-        self._reactor.callLater(seconds, self._kill_all)
+        self._reactor.callLater(seconds, self.kill_all)
         self._stop_when_passed(self._reactor.seconds() + PASS_SECONDS, idle_seconds)
         return self._stopped
 
@@ -284,7 +284,8 @@ class Crew:
         self.tell(messages.Stop(idle_seconds))
         self._look_for_end()
 
-    def _kill_all(self) -> None:
+    def kill_all(self) -> None:
+        """End the processes of those that have not ended yet."""
         for each in self.members:
             if each.pid is not None:
                 _log.error("A worker did not end in time: it is killed", worker=each.number, pid=each.pid)

@@ -64,6 +64,8 @@ class ParentService(SkyproxyService):
         """Have all stopped; at the second call, do not wait for what is under way."""
         if not self.running and not self.handed_over:
             self.crew.tell(messages.Hurry(0.0))
+            # One that hangs does not hear that.
+            self._reactor.callLater(LONGER_SECONDS, self.crew.kill_all)
         super().terminate()
 
     def terminate_within(self, seconds: float) -> None:

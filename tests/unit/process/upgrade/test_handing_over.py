@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.process.upgrade.control import Heard
@@ -176,7 +177,9 @@ class UpgradeTests(SynchronousTestCase):
     def test_a_stop_meanwhile(self) -> None:
         new = self.begin()
         new.told("ready")
-        self.upgrade.cancel()
+        with capturedLogs() as logged:
+            self.upgrade.cancel()
+        self.assertEqual([event["log_format"] for event in logged], ["The upgrade is given up: {reason}"])
         self.assertEqual(new.asked, ["go", "kill"])
         self.assertFailed("was stopped meanwhile", ("pause", 99), "resume")
 

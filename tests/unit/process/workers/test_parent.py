@@ -1,0 +1,34 @@
+"""The parent's own life."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from skyproxy.process.workers.messages import Hurry
+from skyproxy.process.workers.parent import LONGER_SECONDS, ParentService
+
+
+class ParentServiceTests(SynchronousTestCase):
+    """:class:`ParentService`."""
+
+    def test_a_second_signal_does_not_wait_for_a_worker_that_hangs(self) -> None:
+        done: list[Any] = []
+        clock: Any = Clock()
+        clock.stop = lambda: done.append("stop")
+        parts: Any = SimpleNamespace(drain=SimpleNamespace(hurry=lambda: done.append("hurry")))
+        service = ParentService(clock, parts)
+        crew: Any = SimpleNamespace(tell=done.append, kill_all=lambda: done.append("kill"))
+        service.crew = crew
+        service.running = 1
+        service.terminate()
+        clock.advance(LONGER_SECONDS)
+        self.assertEqual(done, ["stop"])
+        service.running = 0
+        service.terminate()
+        self.assertEqual(done, ["stop", Hurry(0.0), "hurry"])
+        clock.advance(LONGER_SECONDS)
+        self.assertEqual(done, ["stop", Hurry(0.0), "hurry", "kill"])
