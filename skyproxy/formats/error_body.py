@@ -43,7 +43,7 @@ _TYPES = {
 class ErrorBody:
     """What the body of an error answer says.
 
-    :ivar message: in the provider's words, whole; empty if it has none.
+    :ivar message: in the provider's words, whole, as Unicode; empty if it has none.
     :ivar status: Google's, such as ``INVALID_ARGUMENT``.
     :ivar reasons: from the error's details, and its inner errors.
     :ivar retry_delay: seconds, from Google's RetryInfo.
@@ -172,7 +172,8 @@ def error_of_object(outer: dict[str, Any]) -> ErrorBody:
     listed = [each for each in details[:32] if isinstance(each, dict)] if isinstance(details, list) else []
     code = inner.get("code")
     return ErrorBody(
-        message=_message_of(outer, inner),
+        # Half a surrogate pair cannot be written down by whoever tells of the error.
+        message=_message_of(outer, inner).encode("utf-8", "replace").decode(),
         type=_string(inner.get("type")),
         code=code if isinstance(code, str) or (isinstance(code, int) and not isinstance(code, bool)) else None,
         param=_string(inner.get("param")),

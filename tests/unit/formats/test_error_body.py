@@ -126,6 +126,7 @@ class ShapedTests(SynchronousTestCase):
             data = body % (odd, number)
             error = read_error(data, JSON)
             self.assertEqual((error.code, error.message[:8]), ("context_length_exceeded", "too long"))
+            self.assertTrue(orjson.dumps(error.message))
             for mask in (unmasked, masker([KEY])):
                 given = json.loads(shaped(data, JSON, 400, mask))["error"]
                 self.assertEqual((given["code"], given["message"][:8]), ("context_length_exceeded", "too long"))
