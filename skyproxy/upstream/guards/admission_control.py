@@ -165,7 +165,8 @@ class AdmissionControl:
                     retry_after=seconds,
                 )
             most = self._config.max_pending
-            if deployment.waiting >= most:
+            # Who has waited before, or was sent, was one of those that may be here.
+            if deployment.waiting >= most and not first:
                 raise BacklogFull(f"{most} requests already wait for this model (max_pending).", retry_after=1.0)
             came = entry.deadline - entry.queue_timeout
             place = deployment.turn(background=entry.priority == "background", first=first, came=came)

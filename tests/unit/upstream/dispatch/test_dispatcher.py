@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config import ApiKeyConfig, BreakerSettings, ProviderConfig
 from skyproxy.errors import (
+    BacklogFull,
     KeysResting,
     QueueTimeout,
     UpstreamBroken,
@@ -66,7 +67,7 @@ class Case(SynchronousTestCase):
 
     def provider(self, name: str, upstream: Upstream) -> Provider:
         keys = tuple(ApiKeyConfig(variable=key, secret=SecretStr(f"sk-{key}")) for key in self.keys)
-        config = ProviderConfig(name=name, base_url="http://127.0.0.1:9/v1", api_keys=keys)
+        config = ProviderConfig(name=name, base_url="http://127.0.0.1:9/v1", api_keys=keys, max_pending=5)
         guards = Guards(
             Limiter(self.clock, max_concurrent=1, max_pending=5),
             Breaker(self.clock, BreakerSettings(consecutive=3), name),
@@ -864,6 +865,20 @@ class RateTests(Case):
             self.answer(whole=GOOD)
             self.successResultOf(asking).close(None)
         self.assertEqual([body for _, _, body in self.upstreams[0].posted], [b"0", b"0", b"1", b"2", b"3"])
+
+    def test_nobody_is_refused_that_had_a_place(self) -> None:
+        askings = []
+        for _ in range(6):
+            askings.append(self.ask(fallback=False))
+            self.clock.advance(0.01)
+        self.failureResultOf(self.ask(fallback=False), BacklogFull)
+        self.answer(429)
+        self.failureResultOf(self.ask(fallback=False), BacklogFull)
+        for asking in askings:
+            self.clock.advance(1)
+            self.answer(whole=GOOD)
+            self.successResultOf(asking).close(None)
+        self.assertEqual(pending_calls(self.clock), [])
 
     def test_another_model_is_not_touched(self) -> None:
         asking = self.ask(fallback=False)
