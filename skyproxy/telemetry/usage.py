@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any, NamedTuple, Protocol
 
+from skyproxy.formats.openai.bodies import token_count
 from skyproxy.formats.openai.stream_state import StreamState
-
-_MOST = 10**9
-"""Tokens that an answer may be said to have taken; a provider that says more is not believed."""
 
 _BYTES_PER_TOKEN = 4
 
@@ -42,18 +40,18 @@ def tokens_of(usage: Mapping[str, Any]) -> Tokens | None:
     """What a ``usage`` object says, in the form of chat (https://platform.openai.com/docs/api-reference/chat/object) or
     of the Responses API; None if it says nothing that can be read.
     """
-    prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    prompt, completion = token_count(usage.get("prompt_tokens")), token_count(usage.get("completion_tokens"))
     if prompt is None:
-        prompt = _count(usage.get("input_tokens"))
+        prompt = token_count(usage.get("input_tokens"))
     if completion is None:
-        completion = _count(usage.get("output_tokens"))
+        completion = token_count(usage.get("output_tokens"))
     if prompt is None and completion is None:
         return None
     read = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
     written = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
     prompt, completion = prompt or 0, completion or 0
-    cached = _count(read.get("cached_tokens")) or 0 if type(read) is dict else 0
-    reasoning = _count(written.get("reasoning_tokens")) or 0 if type(written) is dict else 0
+    cached = token_count(read.get("cached_tokens")) or 0 if type(read) is dict else 0
+    reasoning = token_count(written.get("reasoning_tokens")) or 0 if type(written) is dict else 0
     if reasoning and usage.get("total_tokens") == prompt + completion + reasoning:
         # xAI's are none of the completion's (https://docs.x.ai/docs/guides/reasoning).
         completion += reasoning
@@ -117,7 +115,3 @@ def _amount(said: Any) -> float | None:
     if type(said) is float or type(said) is int:
         return float(said) if 0 <= said <= _MOST_USD and isfinite(said) else None
     return None
-
-
-def _count(said: Any) -> int | None:
-    return said if type(said) is int and 0 <= said <= _MOST else None

@@ -19,6 +19,11 @@ _DEEPEST = 6
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """Some servers begin a body with it, and RFC 8259 (section 8.1) lets readers ignore it."""
 
+_MOST_TOKENS = 10**9
+"""That an answer may be said to have taken; a provider that says more is not believed."""
+
+_COUNTS = ("completion_tokens", "prompt_tokens", "output_tokens", "input_tokens")
+
 _MOST_DIGITS = 4000
 """Of an integer."""
 
@@ -128,6 +133,18 @@ def usage_of(event: Mapping[str, Any]) -> dict[str, Any] | None:
         response = event.get("response")
         usage = response.get("usage") if isinstance(response, dict) else None
     return usage if isinstance(usage, dict) else None
+
+
+def token_count(said: Any) -> int | None:
+    """The number of tokens that *said*, a field of a usage object, is; None if it is none. Some servers write 12.0."""
+    if type(said) is float and said.is_integer():
+        said = int(said)
+    return said if type(said) is int and 0 <= said <= _MOST_TOKENS else None
+
+
+def counts_tokens(usage: Mapping[str, Any]) -> bool:
+    """Whether *usage*, a usage object, says how many tokens an answer took."""
+    return any(token_count(usage.get(name)) is not None for name in _COUNTS)
 
 
 def text_length(value: Mapping[str, Any]) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from skyproxy.formats.openai.bodies import (
+    counts_tokens,
     error_of,
     read_leniently,
     text_length,
@@ -167,7 +168,7 @@ class StreamInspector:
             finish_reason=self._choices.last_reason,
             error=self.error,
             usage=self.usage,
-            generated=0 if self.usage else self._generated,
+            generated=0 if counts_tokens(self.usage) else self._generated,
             ends_on_boundary=self.ends_on_boundary,
             dialect=self._dialect,
         )

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from skyproxy.errors import UpstreamBroken, UpstreamUnusable
 from skyproxy.formats.decompress import Inflater, TooLarge, inflate
-from skyproxy.formats.openai.bodies import error_of, read_leniently, text_length, usage_of
+from skyproxy.formats.openai.bodies import counts_tokens, error_of, read_leniently, text_length, usage_of
 from skyproxy.formats.openai.stream_state import NO_USAGE, StreamState
 from skyproxy.formats.reported import reported
 from skyproxy.http.common.headers import Fields, media_type
@@ -56,7 +56,7 @@ class Whole(NamedTuple):
             done=True,
             error=self.error,
             usage=usage or NO_USAGE,
-            generated=0 if usage else text_length(value),
+            generated=0 if usage and counts_tokens(usage) else text_length(value),
             dialect=dialect,
         )
 

@@ -21,6 +21,11 @@ class SaidTests(SynchronousTestCase):
         }  # fmt: skip
         self.assertEqual(tokens_of(usage), Tokens(100, 50, 30, 20))
 
+    def test_whole_numbers_however_they_are_written(self) -> None:
+        self.assertEqual(tokens_of({"prompt_tokens": 100.0, "completion_tokens": 5e1}), Tokens(100, 50))
+        for junk in (1e400, -1.0, float("nan"), 1e10):
+            self.assertIsNone(tokens_of({"prompt_tokens": junk, "completion_tokens": junk}))
+
     def test_the_responses_api(self) -> None:
         usage = {
             "input_tokens": 100, "output_tokens": 50, "total_tokens": 150,

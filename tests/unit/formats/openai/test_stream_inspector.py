@@ -241,6 +241,11 @@ class TextTests(Case):
     def test_nothing_where_there_is_usage(self) -> None:
         self.assertEqual(self.known(chunk("Halt") + STOP + USAGE + DONE).generated, 0)
 
+    def test_what_was_said_where_the_usage_tells_nothing(self) -> None:
+        for junk in (b"null", b"NaN", b"-1", b'"9"', b"1.5"):
+            usage = b'data: {"choices":[],"usage":{"completion_tokens":%b,"total_tokens":9}}\n\n' % junk
+            self.assertEqual(self.known(chunk("Halt") + STOP + usage + DONE).generated, 4)
+
     def test_nothing_was_said(self) -> None:
         for nothing in (b"", COMMENT, DONE, b"data: 7\n\n", b"x" * 99):
             self.assertEqual(inspected(nothing).state().generated, 0)

@@ -41,6 +41,11 @@ class WholeTests(SynchronousTestCase):
         self.response.send(b"Ha", b"lt!").end()
         self.assertEqual(self.successResultOf(reading), b"Halt!")
 
+    def test_what_was_said_where_the_usage_tells_nothing(self) -> None:
+        answer = b'{"choices":[{"message":{"content":"Halt"}}],"usage":{"completion_tokens":%b}}'
+        for said, generated in ((b"null", 4), (b"-1", 4), (b"1.0", 0), (b"0", 0)):
+            self.assertEqual(module.json_of(answer % said, []).state().generated, generated)
+
     def test_what_is_no_coding(self) -> None:
         for named in (b"", b"utf-8", b"UTF8", b"identity", b"none", b"chunked", b"identity, utf-8"):
             headers = [(b"Content-Encoding", named)]
