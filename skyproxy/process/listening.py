@@ -7,6 +7,7 @@ import os
 import shlex
 import socket
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import UNIXAddress
@@ -23,6 +24,7 @@ from zope.interface import directlyProvides, providedBy
 from skyproxy.http.server.bounds import Network
 from skyproxy.process.balancers import OnlyFrom
 from skyproxy.process.certificates import WithReloadedCertificate
+from skyproxy.process.runtime_folder import is_deserted
 
 if TYPE_CHECKING:
     from skyproxy.process.upgrade.sockets import Inherited
@@ -81,6 +83,8 @@ def _listen(
     balancers: Callable[[], Sequence[Network]],
     inherited: Inherited | None,
 ) -> Any:
+    if endpoint.startswith("unix:"):
+        reactor = _Freeing(reactor)
     if inherited is not None:
         port = inherited.adopted(reactor, endpoint, factory)
         if port is not None:
@@ -108,6 +112,8 @@ def why_not(endpoint: str, error: Exception) -> str:
         )
     if number in IN_USE:
         return "the port is in use. Is another skyproxy running? Stop it, or choose another port, as in --listen 27910"
+    if endpoint.startswith("unix:") and isinstance(error, CannotListenError) and "lock" in str(error.socketError):
+        return "another process listens there. Is another skyproxy running? Stop it, or choose another path"
     if number == _FORBIDDEN:
         return f"{str(error).rstrip('.')}. Ports below 1024 take more rights: choose one above, as in --listen 27910"
     if endpoint.startswith("systemd:") and isinstance(error, (IndexError, KeyError)):
@@ -125,6 +131,30 @@ def exclusive(reactor: Any, option: int | None = getattr(socket, "SO_EXCLUSIVEAD
     :param option: that says so; None: the system has none.
     """
     return reactor if option is None else _Exclusive(reactor, option)
+
+
+class _Freeing:
+    """A reactor that listens at a UNIX socket also where a killed process has left one, whatever its lock says: that
+    names a process, but a container counts these anew, and another one may have the number by now.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        directlyProvides(self, providedBy(reactor))
+        self._reactor = reactor
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def listenUNIX(
+        self, address: Any, factory: Any, backlog: int = 50, mode: int = 0o666, wantPID: bool = False
+    ) -> Any:
+        """As of IReactorUNIX."""
+        path = Path(os.fsdecode(address))
+        lock = path.with_name(f"{path.name}.lock")
+        if wantPID and lock.is_symlink() and is_deserted(path):
+            for each in (path, lock):
+                each.unlink(missing_ok=True)
+        return self._reactor.listenUNIX(address, factory, backlog, mode, wantPID)
 
 
 class _Exclusive:

@@ -70,11 +70,12 @@ def remove_stale(folder: Path) -> None:
     are gone. The number alone would not tell of a socket: a container counts its processes anew.
     """
     for number, path in found_in(folder):
-        if _is_deserted(path) if path.suffix == ".sock" else not is_alive(number):
+        if is_deserted(path) if path.suffix == ".sock" else not is_alive(number):
             path.unlink(missing_ok=True)
 
 
-def _is_deserted(path: Path) -> bool:
+def is_deserted(path: Path) -> bool:
+    """Whether *path* is a socket at which nobody listens."""
     with socket.socket(socket.AF_UNIX) as asking:
         asking.setblocking(False)
         try:

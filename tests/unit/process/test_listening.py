@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any
+from unittest import SkipTest
 
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IReactorTCP
+from twisted.internet.interfaces import IReactorTCP, IReactorUNIX
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from skyproxy.process.listening import NotListening, _ExclusivePort, exclusive, listen_at
+from skyproxy.process.listening import NotListening, _ExclusivePort, exclusive, listen_at, why_not
 
 BOTH = ("tcp:80:interface=127.0.0.1", r"tcp:80:interface=\:\:1")
 
 
-@implementer(IReactorTCP)
+@implementer(IReactorTCP, IReactorUNIX)
 class Reactor(MemoryReactorClock):
     """Which has no place for some addresses.
 
@@ -55,6 +60,28 @@ class ListenTests(SynchronousTestCase):
 
     def refused(self, *endpoints: str) -> str:
         return str(self.assertRaises(NotListening, self.listen, *endpoints))
+
+    def test_a_socket_that_a_killed_process_has_left(self) -> None:
+        """Its lock names a process that lives, as it does in a container that was started again."""
+        if not hasattr(socket, "AF_UNIX") or os.name == "nt":
+            raise SkipTest("there are no such sockets")
+        folder = Path(mkdtemp(prefix="left"))
+        self.addCleanup(rmtree, folder)
+        path, lock = folder / "s", folder / "s.lock"
+        left = socket.socket(socket.AF_UNIX)
+        left.bind(str(path))
+        left.listen()
+        lock.symlink_to(str(os.getpid()))
+        self.listen(f"unix:{path}")
+        self.assertTrue(path.exists() and lock.is_symlink(), "somebody listens there")
+        left.close()
+        self.listen(f"unix:{path}")
+        self.assertFalse(path.exists() or lock.is_symlink())
+        self.assertEqual(len(self.reactor.unixServers), 2)
+
+    def test_a_socket_that_is_locked(self) -> None:
+        locked = CannotListenError(None, "/s", "Cannot acquire lock")
+        self.assertIn("another process listens there", why_not("unix:/s", locked))
 
     def test_both(self) -> None:
         self.assertEqual(self.listen(*BOTH), 2)
