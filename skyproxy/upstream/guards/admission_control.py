@@ -151,10 +151,10 @@ class AdmissionControl:
 
     async def _turn(self, entry: Entry) -> None:
         """Wait until a key of the model may be used."""
-        deployment, first = entry.deployment, entry.first
+        deployment, first, background = entry.deployment, entry.first, entry.priority == "background"
         while True:
             rest = self.rest_of(deployment, entry.avoid)
-            if rest == 0.0 and (first or not deployment.waiting):
+            if rest == 0.0 and (first or not deployment.ahead(background=background)):
                 return
             left = entry.deadline - self._clock.seconds()
             model = f"{deployment.model[:200]!r} of provider {self._config.name!r}"
@@ -169,7 +169,7 @@ class AdmissionControl:
             if deployment.waiting >= most and not first:
                 raise BacklogFull(f"{most} requests already wait for this model (max_pending).", retry_after=1.0)
             came = entry.deadline - entry.queue_timeout
-            place = deployment.turn(background=entry.priority == "background", first=first, came=came)
+            place = deployment.turn(background=background, first=first, came=came)
             if rest:
                 deployment.look_in(rest)
             late = QueueTimeout(

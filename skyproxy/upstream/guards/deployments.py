@@ -132,6 +132,10 @@ class Deployment:
         """Requests that wait for a turn."""
         return len(self._interactive) + len(self._background)
 
+    def ahead(self, *, background: bool) -> int:
+        """Those of them that go before one that comes now."""
+        return self.waiting if background else len(self._interactive)
+
     def turn(self, *, background: bool, first: bool, came: float = 0.0) -> Deferred[None]:
         """Wait until a guard may have changed its mind; interactive goes before background. Cancelling it leaves
         the line.

@@ -880,6 +880,29 @@ class RateTests(Case):
             self.successResultOf(asking).close(None)
         self.assertEqual(pending_calls(self.clock), [])
 
+    def test_nobody_waits_behind_background_requests_that_get_no_permit(self) -> None:
+        def background(model: str) -> Deferred[Answer]:
+            request = REQUEST._replace(model=model, priority="background")
+            return self.dispatch([Prepared(self.first, request, Kind.JSON)])
+
+        self.first.guards.limiter.resize(2)
+        waiting = [background("other")]
+        limited = self.ask(fallback=False)
+        self.answer(429)
+        limited.cancel()
+        self.failureResultOf(limited, CancelledError)
+        waiting += [background(""), background("")]
+        self.clock.advance(0.5)
+        self.assertEqual((self.asked(), self.first.deployments.of("").waiting), ((2, 0), 1))
+        for fallback in (False, True):
+            asking = self.ask(fallback=fallback)
+            self.answer(whole=GOOD)
+            answer = self.successResultOf(asking)
+            self.assertEqual(candidate_of(answer), 0)
+            answer.close(None)
+        for each in waiting:
+            each.addErrback(lambda failure: failure.trap(CancelledError)).cancel()
+
     def test_another_model_is_not_touched(self) -> None:
         asking = self.ask(fallback=False)
         self.answer(429)
