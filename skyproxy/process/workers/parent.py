@@ -19,11 +19,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
 
 from skyproxy.config import Config
 from skyproxy.http import Wire
@@ -50,6 +52,12 @@ WATCHED_SECONDS = 0.25
 
 LONGER_SECONDS = 10.0
 """Seconds that a worker may take to end, beside its drain_timeout."""
+
+
+LATE_SECONDS = 30.0
+"""Seconds after which a worker that does not serve yet is told of."""
+
+_log = Logger()
 
 
 class ParentService(SkyproxyService):
@@ -183,11 +191,14 @@ class Looking:
     """Asks the workers how they are, again and again: more often while somebody watches."""
 
     def __init__(self, reactor: Any, crew: Crew, parts: Parts) -> None:
+        self._reactor = reactor
         self._crew = crew
         self._parts = parts
         self._call = LoopingCall(self._look)
         self._call.clock = reactor
         self._turns = 0
+        self._begin: dict[int, float] = {}
+        """Since when processes begin; of those that were told of, infinity."""
 
     def start(self) -> None:
         """Begin."""
@@ -205,6 +216,17 @@ class Looking:
             self._crew.look()
         if second:
             self._look_at_budgets()
+            self._look_at_beginners()
+
+    def _look_at_beginners(self) -> None:
+        """Tell, once, of a worker that has begun long ago, and does not serve."""
+        now = self._reactor.seconds()
+        begin = {each.pid: each.number for each in self._crew.members if each.pid is not None and not each.ready}
+        self._begin = {pid: self._begin.get(pid, now) for pid in begin}
+        for pid, since in self._begin.items():
+            if now - since >= LATE_SECONDS:
+                self._begin[pid] = inf
+                _log.warn("A worker does not begin to serve", worker=begin[pid], pid=pid, seconds=LATE_SECONDS)
 
     def _look_at_budgets(self) -> None:
         """Have the parent, which spends nothing, know what the workers have written."""
