@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import NamedTuple, Protocol
 
 from skyproxy.shares.holder import Holder
@@ -46,16 +47,18 @@ class Held:
     """One limit.
 
     :ivar told: what was wanted when the parent was told last, at *sent*; *aware*: whether others lacked something then.
+    :ivar began: when the parent was told first.
     :ivar limit: what the parent was told that it is; *share*: what is lent.
     """
 
-    __slots__ = ("aware", "holder", "lent", "limit", "sent", "share", "told")
+    __slots__ = ("aware", "began", "holder", "lent", "limit", "sent", "share", "told")
 
     def __init__(self, lent: Lent, holder: Holder) -> None:
         self.lent = lent
         self.holder = holder
         self.told: Want | None = None
         self.sent = 0.0
+        self.began = inf
         self.aware = False
         self.limit = lent.limit
         self.share = 0
@@ -92,4 +95,5 @@ class Held:
         self.limit = self.lent.limit
         # A later one is known by its time.
         self.told, self.sent, self.aware = self.lent.want(), max(now, self.sent + 1e-6), self.holder.scarce
+        self.began = min(self.began, self.sent)
         return self.holder.report(self.sent, *self.told)

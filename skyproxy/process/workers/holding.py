@@ -14,6 +14,7 @@ from skyproxy.process.workers import messages
 from skyproxy.process.workers.held import Held, Lent
 from skyproxy.process.workers.messages import Key
 from skyproxy.shares.holder import Holder
+from skyproxy.shares.messages import Grant
 
 BEAT_SECONDS = 0.25
 """Seconds between two messages to the parent where there is nothing new."""
@@ -124,23 +125,24 @@ class Holding:
                 self._lease = message.lease
                 for held in self._held.values():
                     held.holder.renew(message.answers, message.lease)
+        taken: list[tuple[Key, Held, Grant]] = []
         for key, limit, grant in message.grants:
             known = self._held.get(key)
-            if known is not None:
+            # A limit that was dropped may be held again, and what the parent said to that before be still on its way.
+            if known is not None and grant.answers >= known.began:
                 known.holder.limit = limit
                 known.holder.take(grant)
-        for key, _, grant in message.grants:
-            known = self._held.get(key)
-            if known is not None:
-                known.apply(now)
-                known.aware = known.aware and known.holder.scarce
-                if known.holder.scarce:
-                    self._scarce[key] = None
-                else:
-                    self._scarce.pop(key, None)
-                if grant.answers == known.sent and known.told is not None:
-                    known.lent.answered(known.told, known.holder.due)
-                self._changed[key] = None
+                taken.append((key, known, grant))
+        for key, known, grant in taken:
+            known.apply(now)
+            known.aware = known.aware and known.holder.scarce
+            if known.holder.scarce:
+                self._scarce[key] = None
+            else:
+                self._scarce.pop(key, None)
+            if grant.answers == known.sent and known.told is not None:
+                known.lent.answered(known.told, known.holder.due)
+            self._changed[key] = None
         self._tell_news()
         if self._spare is None and self._scarce:
             self._spare = self._clock.callLater(SPARE_SECONDS, self._give_back)

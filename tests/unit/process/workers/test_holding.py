@@ -10,7 +10,7 @@ from skyproxy.process.workers.held import Want
 from skyproxy.process.workers.holding import BEAT_SECONDS, Holding
 from skyproxy.process.workers.messages import Key
 from skyproxy.process.workers.protocol import PART_BYTES, encode
-from skyproxy.shares.messages import Grant
+from skyproxy.shares.messages import Grant, Report
 from tests.benchmarks.virtual.several import Nothing
 
 
@@ -52,6 +52,30 @@ class HoldingTests(SynchronousTestCase):
         self.assertEqual([key for each in self.told for key in each.left], keys)
         self.assertEqual([[key for key, _, _ in each.reports] for each in self.told], [[]] * 10 + [keys[:1]])
         self.assertLess(max(len(encode(each)) for each in self.told), PART_BYTES)
+
+    def test_what_was_said_to_a_limit_before_it_was_dropped_is_not_for_that_which_is_held_again(self) -> None:
+        key = ("requests_per_minute", "lydia")
+        for again in (False, True):
+            self.holding.hold(key, Nothing())
+            self.clock.advance(0)
+            report = self.told[-1].reports[0][2]
+            if again:
+                self.clock.advance(BEAT_SECONDS)
+                self.holding.drop(key)
+                self.holding.hold(key, Nothing())
+                self.grant(key, report, 1)
+                self.assertEqual(self.holding.share(key), 0)
+                self.clock.advance(0)
+                self.grant(key, report, 1)
+                self.assertEqual(self.holding.share(key), 0)
+                report = self.told[-1].reports[0][2]
+            self.grant(key, report, 1)
+            self.assertEqual(self.holding.share(key), 1)
+
+    def grant(self, key: Key, report: Report, share: int) -> None:
+        """The parent answers *report*."""
+        grants = ((key, 1, Grant(1, share, report.sent, 2.0)),)
+        self.holding.heard(messages.Granted(report.sent, 2.0, False, grants))
 
     def test_where_nothing_is_new_the_worker_is_here(self) -> None:
         self.holding.hold(("requests_per_minute", "lydia"), Nothing())
