@@ -76,6 +76,9 @@ def remove_stale(folder: Path) -> None:
 
 def is_deserted(path: Path) -> bool:
     """Whether *path* is a socket at which nobody listens."""
+    # Linux refuses a connection to what is no socket, too.
+    if not path.is_socket():
+        return False
     with socket.socket(socket.AF_UNIX) as asking:
         asking.setblocking(False)
         try:

@@ -136,7 +136,7 @@ def settle(
         admissions.ignored()
     elif status < 400:
         admissions.succeeded()
-    elif status < 500 if kind is None else not _is_failure(kind):
+    elif not (_is_failure(kind) if kind is not None else status >= 500):
         admissions.ignored()
     elif status in _GATEWAY and not in_json:
         _blame(provider, _cause(status, error, said))

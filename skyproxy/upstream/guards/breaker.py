@@ -55,6 +55,7 @@ class Admission:
     def waits(self) -> None:
         """The request waits, for a permit: until it is :meth:`sent` no time speaks for it."""
         if self._breaker is not None and self.is_probe and self.current:
+            # It stays the one probe here; other processes may send theirs.
             self._breaker._probe_ignored(inf)
 
     def sent(self) -> None:

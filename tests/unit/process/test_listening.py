@@ -79,6 +79,18 @@ class ListenTests(SynchronousTestCase):
         self.assertFalse(path.exists() or lock.is_symlink())
         self.assertEqual(len(self.reactor.unixServers), 2)
 
+    def test_a_file_that_is_no_socket_stays(self) -> None:
+        folder = Path(mkdtemp(prefix="file"))
+        self.addCleanup(rmtree, folder)
+        path, lock = folder / "s", folder / "s.lock"
+        path.write_text("somebody's")
+        try:
+            lock.symlink_to(str(os.getpid()))
+        except OSError as error:
+            raise SkipTest("there are no symbolic links") from error
+        self.listen(f"unix:{path}")
+        self.assertEqual((path.read_text(), lock.is_symlink()), ("somebody's", True))
+
     def test_a_socket_that_is_locked(self) -> None:
         locked = CannotListenError(None, "/s", "Cannot acquire lock")
         self.assertIn("another process listens there", why_not("unix:/s", locked))
