@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 import yaml
 
 from skyproxy.command.init.writing import CONFIG, EDITORS_LINE, KEYS, env_text
-from skyproxy.config.files import ENV_FILE, PROVIDERS_FILE, ROUTES_FILE
+from skyproxy.config.files import ENV_FILE, PROVIDERS_FILE, ROUTES_FILE, read_text
 from skyproxy.config.known import BY_NAME
+from skyproxy.config.problems import Problem
 
 _LITELLM = {
     "openai": "openai", "openrouter": "openrouter", "gemini": "google", "mistral": "mistral", "groq": "groq",
@@ -63,14 +64,21 @@ def imported(source: Path) -> tuple[dict[str, str], list[str]]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(path.read_text("utf-8-sig"))
-    except FileNotFoundError:
-        raise NotImported(f"there is no {path}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        document = yaml.safe_load(_text(path))
+    except yaml.YAMLError as error:
         raise NotImported(f"{path} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(document, dict):
         raise NotImported(f"{path} is no mapping of keys to values")
     return document
+
+
+def _text(path: Path) -> str:
+    """What *path* holds, in any encoding that a start reads, with plain line ends."""
+    problems: list[Problem] = []
+    text = read_text(path, problems)
+    if text is None:
+        raise NotImported(str(problems[0]))
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _original(folder: Path) -> tuple[dict[str, str], list[str]]:
@@ -80,7 +88,7 @@ def _original(folder: Path) -> tuple[dict[str, str], list[str]]:
     for name in (PROVIDERS_FILE, ROUTES_FILE):
         path = folder / name
         documents.append(_read(path))
-        parts.append(f"\n# From {name}\n{path.read_text('utf-8-sig').rstrip()}\n")
+        parts.append(f"\n# From {name}\n{_text(path).rstrip()}\n")
     twice = sorted(set(documents[0]) & set(documents[1]))
     if twice:
         # One key cannot stand in a file twice: what the files say of it is put together, and its comments are lost.
@@ -92,7 +100,7 @@ def _original(folder: Path) -> tuple[dict[str, str], list[str]]:
     files = {CONFIG: "".join(parts)}
     for env in (folder / ENV_FILE, folder.parent / ENV_FILE):
         if env.is_file():
-            files[KEYS] = env.read_text("utf-8-sig")
+            files[KEYS] = _text(env)
             break
     else:
         notes.append("there was no .env: put the keys into one beside the new file")

@@ -195,6 +195,29 @@ class ImportTests(Folder):
         write(self.folder, files)
         self.assertEqual(self.loaded().model_slots["default"].model, "m")
 
+    def test_files_as_windows_writes_them(self) -> None:
+        texts = {
+            "providers.yaml": "providers:  # größer\r\n  a: {base_url: 'http://127.0.0.1/v1', api_key_env: A_KEY}\r\n",
+            "routes.yaml": "model_slots:\r\n  default: {provider: a, model: m}\r\n",
+            ".env": "# Schlüssel\r\nA_KEY=k1\r\n",
+        }
+        for encoding in ("utf-8-sig", "utf-16", "utf-16-le"):
+            folder = self.source("").parent
+            for name, text in texts.items():
+                (folder / name).write_bytes(text.encode(encoding))
+            files, _ = imported(folder)
+            self.assertIn("# größer\n", files["skyproxy.yaml"])
+            self.assertEqual(files[".env"], "# Schlüssel\nA_KEY=k1\n")
+        for name in texts:
+            folder = self.source("").parent
+            for each, text in texts.items():
+                (folder / each).write_bytes(text.encode("cp1252" if each == name else "utf-8"))
+            if name == "routes.yaml":  # which has nothing but ASCII
+                imported(folder)
+                continue
+            with self.assertRaisesRegex(NotImported, f"{name}.*is not UTF-8"):
+                imported(folder)
+
     def test_sections_that_stand_in_both(self) -> None:
         folder = self.source(
             "proxy: {listen: 1}\nproviders:\n  a: {base_url: 'http://127.0.0.1:1/v1'}\n", "providers.yaml"
