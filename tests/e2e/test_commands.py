@@ -87,6 +87,7 @@ def test_from_a_key_to_an_answer(start: Starter, demo: DemoProvider, tmp_path: P
     )
     assert done.returncode == 0, done.stderr
     assert "That is a key of OpenRouter." in done.stdout and f"wrote {folder / 'skyproxy.yaml'}" in done.stdout
+    assert done.stdout.endswith("Next: skyproxy check, then skyproxy run\n")
     assert key not in done.stdout + done.stderr + (folder / "skyproxy.yaml").read_text()
     assert (folder / ".env").stat().st_mode & 0o077 == 0
     assert json.loads(skyproxy(tmp_path, "check", "--json").stdout)["good"]
@@ -122,6 +123,8 @@ def test_init_imports(tmp_path: Path) -> None:
     )
     done = skyproxy(tmp_path, "init", "--import", "config.yaml", "--dir", "new")
     assert done.returncode == 0, done.stderr
+    named = f"--config {tmp_path / 'new'}"
+    assert done.stdout.endswith(f"Next: skyproxy check {named}, then skyproxy run {named}\n")
     told = json.loads(skyproxy(tmp_path, "check", "--config", "new", "--json").stdout)
     assert told["good"] and told["slots"] == [
         {"slot": "default", "provider": "groq", "model": "llama", "key": "GROQ_API_KEY"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +15,7 @@ from skyproxy.command.init.importing import NotImported, imported
 from skyproxy.command.init.models import NoModels, local_servers, models_of
 from skyproxy.command.init.writing import CONFIG, KEYS, SCHEMA, Chosen, Exists, config_text, env_text, write
 from skyproxy.command.output import fail, table
-from skyproxy.config.files import user_folder
+from skyproxy.config.files import find, user_folder
 from skyproxy.config.json_schema import schema_text
 from skyproxy.config.known import BY_NAME, CLOUD, Known, of_key, propose, trouble_with
 from skyproxy.config.placement import of_rights
@@ -162,7 +164,7 @@ def _write(folder: Path, files: dict[str, str]) -> None:
     try:
         written = write(folder, files)
     except Exists as error:
-        fail(f"{error} is there already, and is not replaced: choose another folder with --dir")
+        fail(f"{error} is there already, and is not replaced: move it away, or choose another folder with --dir")
     except OSError as error:
         fail(f"cannot write {error.filename or folder}: {error.strerror}")
     for path in written:
@@ -170,4 +172,14 @@ def _write(folder: Path, files: dict[str, str]) -> None:
     told = of_rights([path for path in written if path.name == KEYS], user_home())
     if told is not None:
         click.echo(f"note: {told}")
-    click.echo("Next: skyproxy check, then skyproxy run")
+    where = _named(folder)
+    click.echo(f"Next: skyproxy check{where}, then skyproxy run{where}")
+
+
+def _named(folder: Path) -> str:
+    """What to type besides so that the configuration in *folder* is the one that serves."""
+    found = find(None, environ=os.environ, cwd=Path.cwd(), home=user_home(), problems=[])
+    if found is not None and os.path.samefile(found.files[0], folder / CONFIG):
+        return ""
+    path = str(folder.absolute())
+    return " --config " + (subprocess.list2cmdline([path]) if sys.platform == "win32" else shlex.quote(path))
