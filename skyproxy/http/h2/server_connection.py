@@ -68,6 +68,7 @@ class Http2Channel(Protocol):
         self._head_deadline = self._rest_deadline = inf
         self._unread_control = 0
         self._leaving: IDelayedCall | None = None
+        self._finishing = False
         self._progress: Progress | None = None  # While the transport takes no more.
 
     @property
@@ -138,11 +139,15 @@ class Http2Channel(Protocol):
     def rest(self) -> None:
         """No stream is open."""
         self._rest_deadline = self._seconds() + self._limits.keep_alive
-        if self.draining:
+        if self.draining or self._finishing:
             self._leave(ErrorCodes.NO_ERROR)
         elif self._connections.draining:
             self._stop_leaving()
             self._leaving = self._connections.clock.callLater(GOAWAY_SECONDS, self._leave_idle)
+
+    def finish(self) -> None:
+        """The client begins no more streams: close when the open ones have ended."""
+        self._finishing = True
 
     def _stop_leaving(self) -> None:
         if self._leaving is not None and self._leaving.active():

@@ -44,6 +44,9 @@ class Owner(Interface):
     def rest(self) -> None:
         """No stream is open."""
 
+    def finish(self) -> None:
+        """Close when the open streams have ended."""
+
 
 class RequestReceiver:
     """Makes streams of requests, and has them served, refused, or given up.
@@ -143,7 +146,11 @@ class RequestReceiver:
             self._table.give_up(stream, Failure(reason))
 
     def _client_leaves(self, event: GoAway) -> None:
-        self._owner.close(Failure(ConnectionLost("The client has sent GOAWAY.")))
+        # RFC 9113 section 6.8: it may still wait for the answers to what it has asked.
+        if event.code == ErrorCodes.NO_ERROR and self._table.open:
+            self._owner.finish()
+        else:
+            self._owner.close(Failure(ConnectionLost("The client has sent GOAWAY.")))
 
     def _ping_answered(self, event: PingAckReceived) -> None:
         stream = self._table.open.get(int.from_bytes(event.ping_data or b"", "big"))

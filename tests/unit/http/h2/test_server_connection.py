@@ -597,12 +597,34 @@ class FloodTests(Case):
         client.flush()
         self.assertEqual(client.goaway, ErrorCodes.FRAME_SIZE_ERROR)
 
-    def test_a_client_that_says_goodbye(self) -> None:
+    def goodbye(self, client: Http2Client, code: int = ErrorCodes.NO_ERROR) -> None:
+        client.send(b"\0\0\x08\x07\0\0\0\0\0" + bytes(4) + code.to_bytes(4, "big"))
+        client.flush()
+
+    def test_a_client_that_says_goodbye_gets_the_answers_that_it_waits_for(self) -> None:
         client = self.serve(wait)
         client.ask(1)
-        client.h2.close_connection()
-        client.mute = True
-        client.send(client.h2.data_to_send())
+        client.ask(3)
+        self.goodbye(client)
+        for number, request in zip((1, 3), self.served.requests, strict=True):
+            self.assertFalse(client.transport.disconnecting)
+            request.write(b"whole")
+            request.finish()
+            client.flush()
+            self.assertEqual((client.bodies[number], number in client.ended, request.lost), (b"whole", True, None))
+        self.assertTrue(client.transport.disconnecting)
+        self.assertEqual(client.goaway, ErrorCodes.NO_ERROR)
+
+    def test_a_client_that_says_goodbye_and_waits_for_nothing(self) -> None:
+        client = self.serve()
+        client.ask(1)
+        self.goodbye(client)
+        self.assertTrue(client.transport.disconnecting)
+
+    def test_a_client_that_gives_up_the_connection(self) -> None:
+        client = self.serve(wait)
+        client.ask(1)
+        self.goodbye(client, ErrorCodes.PROTOCOL_ERROR)
         self.assertTrue(client.transport.disconnecting)
         self.assertIsNotNone(self.served.requests[0].lost)
 
