@@ -23,6 +23,9 @@ _APIS = {
 }
 """Where the API of a provider is that is known."""
 
+_WITH_TLS = (*_APIS, "api.z.ai")
+"""Which without it would be sent keys for all to read, and refuse them only then."""
+
 _PORTS_WITHOUT_TLS = (11434, 1234, 8080, 5001)
 """Of Ollama, LM Studio, llama.cpp, KoboldCpp."""
 
@@ -43,6 +46,8 @@ def of_address(name: str, base_url: str, listen: Sequence[str]) -> list[str]:
     scheme = parts.scheme
     if loopback and scheme == "https" and parts.port in _PORTS_WITHOUT_TLS:
         scheme, meant = "http", meant or parts.path
+    if scheme == "http" and parts.hostname in _WITH_TLS and parts.port is None:
+        scheme, meant = "https", meant or parts.path
     if meant is None:
         return []
     return [f"base_url of provider {name!r}: did you mean {scheme}://{parts.netloc}{meant}?"]

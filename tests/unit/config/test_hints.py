@@ -32,11 +32,14 @@ class HintTests(ConfigTestCase):
             ("http://127.0.0.1:11434/api", "http://127.0.0.1:11434/v1"),
             ("http://127.0.0.1:1234/v1/completions", "http://127.0.0.1:1234/v1"),
             ("https://api.example.org/openai/v1/models", "https://api.example.org/openai/v1"),
+            ("http://openrouter.ai/api/v1", "https://openrouter.ai/api/v1"),
+            ("http://api.mistral.ai", "https://api.mistral.ai/v1"),
+            ("http://api.z.ai/api/paas/v4", "https://api.z.ai/api/paas/v4"),
         ):
             (warning,) = self.warnings(f"providers: {{a: {{base_url: '{given}'}}}}")
             self.assertEqual(warning, f"base_url of provider 'a': did you mean {meant}?", given)
         for given in ("http://127.0.0.1:11434/v1", "http://127.0.0.1:11434/v1/chat/completions", "https://h.example",
-                      "embedded:demo", "https://api.example.org/api/v1"):  # fmt: skip
+                      "embedded:demo", "https://api.example.org/api/v1", "http://api.example.org/v1"):  # fmt: skip
             self.assertEqual(self.warnings(f"providers: {{a: {{base_url: '{given}'}}}}"), (), given)
 
     def test_providers_that_no_slot_uses_are_told_in_one_line(self) -> None:
