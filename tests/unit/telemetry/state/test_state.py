@@ -237,6 +237,19 @@ class SentenceTests(SynchronousTestCase):
         self.assertEqual(self.first(words=word("model_unknown", "", OLLAMA)), (
             "bad", "ollama has no model llama3.1:8b.", "`ollama pull llama3.1:8b`",
         ))  # fmt: skip
+        for said in (
+            "404 page not found", "Not Found", "File Not Found", "Cannot POST /chat/completions",
+            "Unexpected endpoint or method. (POST /chat/completions)", "Invalid URL (POST /chat/completions)",
+            "<html> <head><title>404 Not Found</title></head>", "no Route matched with those values",
+        ):  # fmt: skip
+            self.assertEqual(self.first(words=word("model_unknown", said, OLLAMA)), (
+                "bad", "ollama has nothing at its base_url.", "Check it in the configuration: most end in /v1.",
+            ))  # fmt: skip
+        for said in (
+            'model "llama3.1:8b" not found, try pulling it first', "The model `x` does not exist",
+            "No endpoints found that support tool use.", "Model not found", "models/x is not found",
+        ):  # fmt: skip
+            self.assertIn("has no model", self.first(words=word("model_unknown", said))[1])
         without = PROVIDER._replace(key_missing="OPENROUTER_API_KEY")
         self.assertEqual(self.first(providers=(without,)), (
             "bad", "openrouter has no key.", "Put OPENROUTER_API_KEY into .env.",
