@@ -138,6 +138,8 @@ def trouble_with(key: str, provider: Known) -> str | None:
         return "it is empty"
     if key.lower().startswith("bearer "):
         return "leave out 'Bearer': the key alone is wanted"
+    if provider.variable is not None and re.match(rf"(?:export\s+|set\s+|\$env:)?{provider.variable}\s*=", key, re.I):
+        return f"leave out '{provider.variable}=': the key alone is wanted"
     if any(letter.isspace() for letter in key):
         return "it has a space or a line break in it"
     if not key.isascii() or not key.isprintable():

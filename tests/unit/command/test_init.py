@@ -47,6 +47,7 @@ class KeyTests(SynchronousTestCase):
         good = KEYS["openrouter"]
         for typed, told in (
             ("", "empty"), (f"Bearer {good}", "Bearer"), (f"{good[:20]} {good[20:]}", "space"),
+            (f"OPENROUTER_API_KEY={good}", "OPENROUTER_API_KEY="), (f"$env:OPENROUTER_API_KEY = '{good}'", "API_KEY="),
             (f"“{good}”", "characters"), (f'"{good}"', "quotes"), (KEYS["groq"], "Groq"),
         ):  # fmt: skip
             trouble = trouble_with(typed, BY_NAME["openrouter"])
