@@ -204,6 +204,24 @@ def test_a_budget_of_all(both: tuple[Proxy, Proxy], redis: Redis, findings: Find
         eventually(lambda proxy=proxy: abs(spent(proxy) - cost - more) < 1e-9, "each knows what both have spent")
 
 
+def test_a_budget_in_a_store_that_starts_with_an_older_file(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
+    port = free_port()
+    options = ("--port", str(port), "--dir", str(tmp_path))
+    redis = start(Redis, port, *options)
+    both = tuple(sharing(start, demo, redis.url) for _ in range(2))
+    costs = [spend(both[:1], 1)[1]]
+    eventually(lambda: abs(spent(both[1]) - costs[0]) < 1e-9, "the other machine knows it")
+    assert "OK" in redis.ask("SAVE")
+    for _ in range(3):
+        costs.append(spend(both[:1], 1)[1])
+        eventually(lambda: abs(spent(both[1]) - sum(costs)) < 1e-9, "the other machine knows it")
+    redis.kill()
+    start(Redis, port, *options)
+    costs.append(spend(both[:1], 1)[1])
+    for proxy in both:
+        eventually(lambda proxy=proxy: abs(spent(proxy) - sum(costs)) < 1e-9, "each knows what both have spent")
+
+
 def test_the_store_is_not_asked_more_for_more_requests(
     both: tuple[Proxy, Proxy], redis: Redis, findings: Findings
 ) -> None:

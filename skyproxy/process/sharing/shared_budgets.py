@@ -1,8 +1,8 @@
 """Budgets that several machines keep to together: each tells what it has spent, and hears what all have.
 
 Each has a file of its own, whose sums are the truth of what it spent. To tell a sum again changes nothing: Redis adds
-up what has changed since it was told last, by the name of the file. A store that was emptied has another epoch, so that
-each machine tells everything anew.
+up what has changed since it was told last, by the name of the file. A store that was emptied, or another run of Redis,
+which may have begun with an older file, has another epoch, so that each machine tells and hears everything anew.
 """
 
 from __future__ import annotations
@@ -32,10 +32,13 @@ _KEEP_SECONDS = {"hour": 86_400, "day": 3 * 86_400, "month": 70 * 86_400, "all":
 SHARE = """
 local prefix, name, epoch, seen, most = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[6])
 local head, changes = prefix .. 'budgets', prefix .. 'budgets:changes'
+local server = redis.pcall('INFO', 'server')
+local run = type(server) == 'string' and string.match(server, 'run_id:(%x+)') or ''
 local current = redis.call('HGET', head, 'epoch')
-if not current then
+if not current or redis.call('HGET', head, 'run') ~= run then
   current = ARGV[5]
   redis.call('HSET', head, 'epoch', current)
+  redis.call('HSET', head, 'run', run)
 end
 if current ~= epoch then
   return {current, '0', {}}
@@ -73,8 +76,8 @@ end
 return {current, seen, heard}
 """
 """Arguments: the prefix of keys; the name of the file; the epoch that it knows, and the number of the newest change
-that it has heard; another epoch, for a store that has none; how many changes are told; then of each sum that has
-changed: its row, its span, the sum, and seconds for which it is kept.
+that it has heard; another epoch, for a store that has none of this run; how many changes are told; then of each sum
+that has changed: its row, its span, the sum, and seconds for which it is kept.
 """
 
 
