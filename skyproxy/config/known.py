@@ -140,6 +140,9 @@ def trouble_with(key: str, provider: Known) -> str | None:
         return "leave out 'Bearer': the key alone is wanted"
     if provider.variable is not None and re.match(rf"(?:export\s+|set\s+|\$env:)?{provider.variable}\s*=", key, re.I):
         return f"leave out '{provider.variable}=': the key alone is wanted"
+    if "\x16" in key or key == "\xe0R":
+        # What getpass makes of Ctrl-V, and of Shift and Insert: https://github.com/python/cpython/issues/81607
+        return "these keys do not paste here: click the right mouse button, or press Ctrl, Shift and V"
     if any(letter.isspace() for letter in key):
         return "it has a space or a line break in it"
     if not key.isascii() or not key.isprintable():

@@ -49,6 +49,7 @@ class KeyTests(SynchronousTestCase):
             ("", "empty"), (f"Bearer {good}", "Bearer"), (f"{good[:20]} {good[20:]}", "space"),
             (f"OPENROUTER_API_KEY={good}", "OPENROUTER_API_KEY="), (f"$env:OPENROUTER_API_KEY = '{good}'", "API_KEY="),
             (f"“{good}”", "characters"), (f'"{good}"', "quotes"), (KEYS["groq"], "Groq"),
+            ("\x16", "right mouse button"), ("\xe0R", "right mouse button"),
         ):  # fmt: skip
             trouble = trouble_with(typed, BY_NAME["openrouter"])
             assert trouble is not None
