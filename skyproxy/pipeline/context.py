@@ -74,11 +74,12 @@ class RequestContext:
         return awaited
 
     def end(self, error: SkyproxyError) -> None:
-        """Give the request up: its client gets *error*, as an answer or as the cut of a stream. If it has left, give up
-        what others wait for.
+        """Give the request up: its client gets *error*, as an answer or as the cut of a stream. What others may wait for
+        goes on as long as one does. If the client has left, give that up.
         """
         self.ended_by = error
-        if self.answer is not None:
+        is_shared = self.outlived_by is None and self.sharing is not None and self.sharing.still_running() is not None
+        if self.answer is not None and not is_shared:
             self.answer.fail(error)
         elif self.done is not None:
             self.end_awaited.cancel()

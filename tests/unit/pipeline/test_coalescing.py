@@ -11,6 +11,7 @@ from skyproxy.cache.flights import Flights
 from skyproxy.cache.memory import MemoryStore
 from skyproxy.cache.stored_answer import StoredAnswer
 from skyproxy.errors import ShuttingDown
+from skyproxy.pipeline.changes import EndedByHand
 from skyproxy.pipeline.coalescing import Coalescing, is_deterministic
 from skyproxy.pipeline.proxy import Proxy, Runtime
 from skyproxy.pipeline.router import Router
@@ -198,6 +199,28 @@ class SharingTests(test_proxy.Case):
         self.assertEqual(client.did, ["start", "cut"])
         self.assertIn(b"shutting_down", client.body)
         self.assertEqual({record.error_code for record in self.records}, {None, "shutting_down"})
+
+    def test_one_that_is_ended_leaves_the_others_what_it_has_begun(self) -> None:
+        for stream in (True, False):
+            ended, first = self.ask(stream=stream)
+            stays, second = self.ask(stream=stream)
+            if stream:
+                answer = self.upstream.answer(200, EVENTS).send(word("Halt"))
+            else:
+                answer = self.upstream.answer(200, JSON)
+            (leader,) = (each for each in self.proxy.under_way if each.client is ended)
+            leader.end(EndedByHand("enough"))
+            self.successResultOf(first)
+            self.assertIn(b"ended_by_hand", ended.body)
+            self.assertNoResult(second)
+            if stream:
+                answer.send(word(" there"), DONE).end()
+            else:
+                answer.send(b'{"choices":[{"message":{"content":"Halt there"}}]}').end()
+            self.successResultOf(second)
+            self.assertIn(b" there", stays.body)
+            self.assertNotIn(b"ended_by_hand", stays.body)
+            self.assertEqual([each.error_code for each in self.records[-2:]], [None, "ended_by_hand"])
 
     def test_nobody_waits_at_the_end_for_a_request_that_failed_by_a_fault(self) -> None:
         def fail(last: bytes) -> None:
