@@ -74,8 +74,8 @@ class RequestContext:
         return awaited
 
     def end(self, error: SkyproxyError) -> None:
-        """Give the request up: its client gets *error*, as an answer or as the cut of a stream. What others may wait for
-        goes on as long as one does. If the client has left, give that up.
+        """Give the request up: its client gets *error*, as an answer or as the cut of a stream. What others wait for,
+        too, goes on. If the client has left, give that up.
         """
         self.ended_by = error
         is_shared = self.outlived_by is None and self.sharing is not None and self.sharing.still_running() is not None

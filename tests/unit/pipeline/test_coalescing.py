@@ -204,10 +204,7 @@ class SharingTests(test_proxy.Case):
         for stream in (True, False):
             ended, first = self.ask(stream=stream)
             stays, second = self.ask(stream=stream)
-            if stream:
-                answer = self.upstream.answer(200, EVENTS).send(word("Halt"))
-            else:
-                answer = self.upstream.answer(200, JSON)
+            answer = self.upstream.answer(200, EVENTS if stream else JSON).send(word("Halt") if stream else b"{")
             (leader,) = (each for each in self.proxy.under_way if each.client is ended)
             leader.end(EndedByHand("enough"))
             self.successResultOf(first)
@@ -216,7 +213,7 @@ class SharingTests(test_proxy.Case):
             if stream:
                 answer.send(word(" there"), DONE).end()
             else:
-                answer.send(b'{"choices":[{"message":{"content":"Halt there"}}]}').end()
+                answer.send(b'"choices":[{"message":{"content":"Halt there"}}]}').end()
             self.successResultOf(second)
             self.assertIn(b" there", stays.body)
             self.assertNotIn(b"ended_by_hand", stays.body)
