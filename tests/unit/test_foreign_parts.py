@@ -127,7 +127,7 @@ def adapters() -> None:
 
 
 def streams_of_h2() -> None:
-    """it has h2 not count the bytes of an answer's body, so that a wrong length costs one stream and not all."""
+    """it has h2 not count the bytes of a body, so that a wrong length costs one stream and not all."""
     assert list(inspect.signature(H2Connection._begin_new_stream).parameters) == ["self", "stream_id", "allowed_ids"]
     assert list(inspect.signature(H2Stream._initialize_content_length).parameters) == ["self", "headers"]
     stream = H2Stream(1, H2Configuration(), 100, 100)
@@ -166,7 +166,10 @@ PARTS = [
     Part("Twisted", frozenset({"_tempDataBuffer", "_tempDataLen"}), "skyproxy.http.loop.direct_io", unsent_bytes),
     Part("Twisted", frozenset({"_adapterCache"}), "skyproxy.web.request", adapters),
     Part(
-        "h2", frozenset({"_begin_new_stream", "_initialize_content_length"}), "skyproxy.http.h2.streams", streams_of_h2
+        "h2",
+        frozenset({"_begin_new_stream", "_initialize_content_length"}),
+        "skyproxy.http.h2.unchecked",
+        streams_of_h2,
     ),
     Part(
         "pyOpenSSL",

@@ -43,6 +43,9 @@ _is_secret = re.compile(rb"auth|cookie|key|secret|token").search
 _CR_LF_NUL_TO_SPACE = bytes.maketrans(b"\r\n\0", b"   ")
 _ANTICIPATES_BODY = frozenset({b"POST", b"PUT", b"PATCH"})
 _WITHOUT_BODY = frozenset({204, 304})
+_OF_REQUESTS = frozenset({b":method", b":scheme", b":authority", b":path"})
+_NEEDED = frozenset({b":method", b":scheme", b":path"})
+_SAID_ONCE = frozenset({b"host", b"content-length"})
 
 
 def request_fields(method: bytes, path: bytes, fields: Fields, scheme: bytes, length: int | None) -> list[HeaderTuple]:
@@ -88,7 +91,8 @@ def request_fields(method: bytes, path: bytes, fields: Fields, scheme: bytes, le
 class RequestHead:
     """A received request's header list.
 
-    :ivar length: bytes of the body as Content-Length says; None if it does not say.
+    :ivar length: bytes of the body; None if that is not known.
+    :ivar said: the same, as Content-Length says.
     :ivar expects_continue: the client waits for an interim response 100 before it sends the body.
     """
 
@@ -96,11 +100,41 @@ class RequestHead:
     path: bytes
     headers: RequestHeaders
     length: int | None
+    said: int | None
     expects_continue: bool
 
 
+def checked_request(received: Iterable[Field]) -> list[Field]:
+    """A received header list. Blanks around values, which HTTP/1.1 allows, are taken away.
+
+    :raise MalformedMessage: RFC 9113, 8.1.1 to 8.3.1.
+    """
+    fields = [(name, value.strip(b" \t")) for name, value in received]
+    seen: dict[bytes, bytes] = {}
+    pseudo = True
+    for name, value in fields:
+        if name in _OF_REQUESTS:
+            if name in seen or not pseudo:
+                raise MalformedMessage("The request has a pseudo-header field twice, or behind a header field.")
+        else:
+            pseudo = False
+            if not _is_name(name) or (name in _CONNECTION_SPECIFIC and (name, value.lower()) != (b"te", b"trailers")):
+                raise MalformedMessage("The request has a header field that HTTP/2 does not allow.")
+        if _has_break(value):
+            raise MalformedMessage("The request has a header field with CR, LF or NUL.")
+        if seen.setdefault(name, value) != value and name in _SAID_ONCE:
+            raise MalformedMessage("The request has a header field twice that may be there once only.")
+    if not seen.keys() >= _NEEDED and seen.get(b":method") != b"CONNECT":
+        raise MalformedMessage("The request lacks :method, :scheme or :path.")
+    if len({seen[name] for name in (b":authority", b"host") if name in seen}) != 1:
+        raise MalformedMessage("The request has neither :authority nor Host, or two that differ.")
+    if not _is_length(seen.get(b"content-length", b"0")):
+        raise MalformedMessage("The Content-Length is not a number.")
+    return fields
+
+
 def request_head(received: Fields) -> RequestHead:
-    """What a received header list means, which h2 has accepted. ``:authority`` is Host to a server."""
+    """What a received header list means, which is in order. ``:authority`` is Host to a server."""
     pseudo: dict[bytes, bytes] = {}
     fields: list[Field] = []
     for name, value in received:
@@ -111,11 +145,12 @@ def request_head(received: Fields) -> RequestHead:
         else:
             pseudo[name] = value
     last = dict(fields)
-    said = last.pop(b"content-length", None)
+    given = last.pop(b"content-length", None)
+    said = None if given is None else int(given)
     method = pseudo.get(b":method", b"")
-    length = (0 if method in (b"GET", b"HEAD") else None) if said is None else int(said)
+    length = 0 if said is None and method in (b"GET", b"HEAD") else said
     expects_continue = last.get(b"expect", b"").lower() == b"100-continue"
-    return RequestHead(method, pseudo.get(b":path", b""), RequestHeaders(fields, last), length, expects_continue)
+    return RequestHead(method, pseudo.get(b":path", b""), RequestHeaders(fields, last), length, said, expects_continue)
 
 
 def response_fields(status: bytes, fields: Iterable[Field]) -> list[Field]:

@@ -12,13 +12,14 @@ from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import DataReceived, Event, PingAckReceived, RequestReceived, StreamEnded, StreamReset
 from h2.exceptions import StreamClosedError
-from twisted.internet.error import ConnectionLost
+from twisted.internet.error import ConnectionAborted, ConnectionLost
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from skyproxy.http.h2.errors import MalformedMessage
 from skyproxy.http.h2.events import read_events
 from skyproxy.http.h2.frames import FrameScanner, GoAway
-from skyproxy.http.h2.headers import request_head
+from skyproxy.http.h2.headers import checked_request, request_head
 from skyproxy.http.h2.server_state import Refusal, refusal_of
 from skyproxy.http.h2.server_stream import ServerStream
 from skyproxy.http.h2.server_streams import ServerStreams
@@ -109,15 +110,19 @@ class RequestReceiver:
         self._table.flush()
 
     def _request(self, event: RequestReceived) -> None:
-        fields: Any = event.headers
         stream_id, ended = event.stream_id or 0, event.stream_ended is not None
         if self._owner.draining and self._table.open:
             with suppress(StreamClosedError):
                 self._h2.reset_stream(stream_id, ErrorCodes.REFUSED_STREAM)
             return
-        refusal = refusal_of(fields, self._limits)
+        received: Any = event.headers
+        try:
+            fields = checked_request(received)
+            refusal = refusal_of(fields, self._limits)
+        except MalformedMessage as error:
+            refusal = Refusal(400, str(error))
         if refusal is not None:
-            self.refuse(stream_id, refusal, bodyless=(b":method", b"HEAD") in fields, ended=ended)
+            self.refuse(stream_id, refusal, bodyless=(b":method", b"HEAD") in received, ended=ended)
             if not self._table.open:
                 self._owner.rest()
             return
@@ -130,14 +135,23 @@ class RequestReceiver:
 
     def _data(self, event: DataReceived) -> None:
         stream = self._table.open.get(event.stream_id or 0)
-        if stream is not None:
-            stream.request.handleContentChunk(event.data)
+        if stream is not None and not stream.body_came(event.data or b""):
+            self._refuse_body(stream, ended=event.stream_ended is not None)
         self._h2.acknowledge_received_data(event.flow_controlled_length or 0, event.stream_id or 0)
 
     def _request_complete(self, event: StreamEnded) -> None:
         stream = self._table.open.get(event.stream_id or 0)
-        if stream is not None:
+        if stream is None:
+            return
+        if stream.missing:
+            self._refuse_body(stream, ended=True)
+        else:
             stream.serve()
+
+    def _refuse_body(self, stream: ServerStream, *, ended: bool) -> None:
+        refusal = Refusal(400, "The body has another length than Content-Length says.")
+        self.refuse(stream.stream_id, refusal, bodyless=stream.head.method == b"HEAD", ended=ended)
+        self._table.give_up(stream, Failure(ConnectionAborted(refusal.reason)))
 
     def _reset(self, event: StreamReset) -> None:
         stream = self._table.open.get(event.stream_id or 0)

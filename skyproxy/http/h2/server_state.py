@@ -11,6 +11,7 @@ from h2.settings import SettingCodes, Settings
 
 from skyproxy.http.common.headers import Field
 from skyproxy.http.h2.tables import BoundedEncoder
+from skyproxy.http.h2.unchecked import UncheckedConnection
 from skyproxy.http.server.limits import ServerLimits
 
 MAX_STREAMS = 100
@@ -32,10 +33,11 @@ class Refusal(NamedTuple):
 
 def server_state(limits: ServerLimits) -> H2Connection:
     """h2's state of a server that keeps *limits*."""
-    h2 = H2Connection(
+    h2 = UncheckedConnection(
         H2Configuration(
             client_side=False,
             header_encoding=None,
+            validate_inbound_headers=False,
             validate_outbound_headers=False,
             normalize_outbound_headers=False,
         )
@@ -54,7 +56,7 @@ def server_state(limits: ServerLimits) -> H2Connection:
 
 
 def refusal_of(fields: Sequence[Field], limits: ServerLimits) -> Refusal | None:
-    """Why a request of these *fields* is not served; None if it is. h2 lets through what RFC 9113 allows a proxy."""
+    """Why a request of these *fields* is not served; None if it is. RFC 9113 allows a proxy more."""
     if sum(not name.startswith(b":") for name, _ in fields) > limits.header_count:
         return Refusal(431, f"There are more than {limits.header_count} header fields.")
     if sum(len(name) + len(value) + _FIELD_OVERHEAD_BYTES for name, value in fields) > limits.header_bytes:

@@ -51,6 +51,7 @@ class ServerStream:
     :ivar moved_at: when the first of them came, or the client last took some; seconds.
     :ivar reset_deadline: when the stream is reset in any case, seconds; infinite unless its answer was cut, and sent.
     :ivar ending: whether nothing more is written to it.
+    :ivar missing: bytes that the request's body still lacks; None: Content-Length does not say.
     """
 
     transport = None  # It has none of its own.
@@ -67,6 +68,7 @@ class ServerStream:
         self.moved_at = 0.0
         self.ending = False
         self.head = head
+        self.missing = head.said
         self._connection = connection
         self._sender = sender
         self._producer: Any = None
@@ -89,6 +91,18 @@ class ServerStream:
             request.parseCookies()
         if head.expects_continue:
             self._sender.send_head(self, [(b":status", b"100")])
+
+    def body_came(self, data: bytes) -> bool:
+        """Take the next part of the request's body.
+
+        :return: False if this is more than Content-Length allows.
+        """
+        if self.missing is not None:
+            self.missing -= len(data)
+            if self.missing < 0:
+                return False
+        self.request.handleContentChunk(data)
+        return True
 
     def serve(self) -> None:
         """All of the request has come: have it answered."""

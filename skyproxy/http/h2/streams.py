@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -11,7 +11,6 @@ from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.exceptions import StreamClosedError
 from h2.settings import SettingCodes, Settings
-from h2.stream import H2Stream
 from twisted.python.failure import Failure
 from twisted.web.client import RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived
 
@@ -20,13 +19,14 @@ from skyproxy.http.h2.frames import MAX_FRAME_SIZE
 from skyproxy.http.h2.outbox import Outbox
 from skyproxy.http.h2.stream import Stream
 from skyproxy.http.h2.tables import BoundedEncoder
+from skyproxy.http.h2.unchecked import UncheckedConnection
 
 _MAX_HEADER_LIST = 65_536
 
 
 def client_state(stream_window: int) -> H2Connection:
     """h2's state of a client, which grants each stream *stream_window* bytes and wants no pushes."""
-    h2 = _ClientConnection(
+    h2 = UncheckedConnection(
         H2Configuration(
             client_side=True,
             header_encoding=None,
@@ -47,22 +47,6 @@ def client_state(stream_window: int) -> H2Connection:
     )
     h2.encoder = BoundedEncoder()
     return h2
-
-
-class _ClientConnection(H2Connection):
-    """Leaves the checks of responses to this package.
-
-    There, a malformed response costs its own stream (RFC 9113, 8.1.1). With h2 it costs all of them.
-    """
-
-    def _begin_new_stream(self, *arguments: Any) -> H2Stream:
-        stream = super()._begin_new_stream(*arguments)
-        stream._initialize_content_length = _ignore_content_length  # type: ignore[method-assign]
-        return stream
-
-
-def _ignore_content_length(headers: Iterable[Any]) -> None:
-    """In place of h2's own."""
 
 
 class StreamTable:

@@ -177,6 +177,65 @@ class AnswerTests(Case):
         self.assertIn(b"CONNECT", client.bodies[1])
         self.assertIsNone(client.goaway)
 
+    def test_a_malformed_request_costs_its_own_stream(self) -> None:
+        client = self.serve(wait)
+        client.h2.config.validate_outbound_headers = client.h2.config.normalize_outbound_headers = False
+        client.ask(1)
+        method, scheme, authority = (b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"x")
+        good = [method, scheme, authority, (b":path", b"/")]
+        malformed = [
+            [*good, (b"X-Upper", b"1")],
+            [*good, (b"", b"1")],
+            [*good, (b"x y", b"1")],
+            [*good, (b"connection", b"keep-alive")],
+            [*good, (b"te", b"gzip")],
+            [*good, (b"x-break", b"1\r\nx: 2")],
+            [*good, (b":custom", b"1")],
+            [*good, (b":path", b"/")],
+            [*good[:3], (b"x-first", b"1"), good[3]],
+            [*good, (b"host", b"y")],
+            [*good, (b"content-length", b"many")],
+            [*good, (b"content-length", b"0"), (b"content-length", b"1")],
+            [method, scheme, good[3]],
+            [method, scheme, authority],
+            [*good[:3], (b":path", b"")],
+        ]
+        for stream, fields in enumerate(malformed, 1):
+            with self.subTest(fields[-1]):
+                client.h2.send_headers(2 * stream + 1, fields, end_stream=True)
+                client.flush()
+                self.assertEqual(client.statuses, {2 * each + 1: 400 for each in range(1, stream + 1)})
+        self.assertEqual((len(self.served.requests), client.goaway), (1, None))
+        self.served.requests[0].finish()
+        client.flush()
+        self.assertIn(1, client.ended)
+
+    def test_a_body_of_another_length_costs_its_own_stream(self) -> None:
+        client = self.serve(wait)
+        client.ask(1)
+        for stream, said, body, end in (
+            (3, b"5", b"1234", True),
+            (5, b"5", b"123456", True),
+            (7, b"5", b"123456", False),
+        ):
+            client.ask(stream, (b"content-length", said), body=body, end=end)
+            self.assertEqual((client.statuses[stream], stream in client.ended), (400, True))
+        self.assertEqual((len(client.protocol._channel.streams), client.goaway), (1, None))
+        self.assertNotIn(3, client.protocol._channel.streams)
+        client.ask(9, (b"content-length", b"5"), body=b"12345")
+        for request in (self.served.requests[0], self.served.requests[-1]):
+            request.finish()
+        client.flush()
+        self.assertLessEqual({1, 9}, client.ended)
+
+    def test_blanks_around_a_value_are_no_part_of_it(self) -> None:
+        client = self.serve(lambda request: request.getHeader(b"authorization"))
+        client.h2.config.validate_outbound_headers = client.h2.config.normalize_outbound_headers = False
+        for stream, value in ((1, b"Bearer "), (3, b" \tBearer x\t"), (5, b" ")):
+            client.ask(stream, (b"authorization", value))
+        self.assertEqual(client.bodies, {1: b"Bearer", 3: b"Bearer x", 5: b""})
+        self.assertEqual(client.statuses, {1: 200, 3: 200, 5: 200})
+
     def test_who_leaves_in_the_same_breath(self) -> None:
         client = self.serve(wait)
         client.ask(1)
