@@ -29,6 +29,8 @@ _REMEMBERED = 1000
 
 _NAMELESS = re.compile(r"[^A-Za-z0-9._@-]+")
 _LONGEST_NAME = 64
+_DIGITS = 12
+"""Of the digest in a name that is not the claim's own: too many to find another claim of the same name."""
 
 
 class Verified(NamedTuple):
@@ -100,11 +102,11 @@ class Verifier:
             registry.validate(claims)
         except JoseError as error:
             raise InvalidToken(f"it does not hold here, or not now ({_reason(error)} {error.description}).") from None
-        name = claims.get(self._settings.client_claim)
-        if not isinstance(name, str) or not (name := _NAMELESS.sub("-", name).strip("-")[:_LONGEST_NAME]):
+        said = claims.get(self._settings.client_claim)
+        if not isinstance(said, str) or not said.strip():
             raise InvalidToken(f"its claim {self._settings.client_claim!r} names nobody.")
         settings = self._settings_of(claims.get(self._settings.groups_claim))
-        identity = identity_of(f"{TOKEN_PREFIX}{name}", settings)
+        identity = identity_of(f"{TOKEN_PREFIX}{_name(said)}", settings)
         return Verified(replace(identity, key_id=digest.hex()[:8]), float(claims["exp"]) + LEEWAY_SECONDS)
 
     def _settings_of(self, said: Any) -> ClientSettings:
@@ -120,6 +122,17 @@ class Verifier:
         if found is None:
             raise InvalidToken("it is of no group that may ask here.")
         return found
+
+
+def _name(said: str) -> str:
+    """What a client is called of whom a token *said* that name: another one for each, for clients share no answers,
+    limits and budgets. What cannot stand in a name is told apart by a digest, behind a letter that no claim brings.
+    """
+    name = _NAMELESS.sub("-", said)
+    if name == said and len(name) <= _LONGEST_NAME:
+        return name
+    digest = sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
+    return f"{name.strip('-')[: _LONGEST_NAME - _DIGITS - 1]}~{digest}"
 
 
 def _reason(error: Exception) -> str:
