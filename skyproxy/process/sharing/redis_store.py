@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from skyproxy.cache.in_time import in_time
 from skyproxy.process.sharing.also_heard import AlsoHeard, Hearer
 from skyproxy.process.sharing.link import Commands, Link, NotThere, Subscriber, reason_of, was_refused
+from skyproxy.process.sharing.refusals import Refusals
 from skyproxy.process.sharing.scripts import LEAVE, SEND, TICK
 from skyproxy.shares.leader import Terms
 from skyproxy.shares.store import Listener, Tick
@@ -42,7 +43,7 @@ class RedisStore:
         prefix = f"skyproxy:{login.get('dbid') or 0}:{{shares}}:"
         self._keys = [prefix + "leader", prefix + "machines", prefix + "heard"]
         self._reports = prefix + "reports"
-        self._grants = prefix + "to:"
+        self._refusals = Refusals(reactor.seconds)
         options = {**login, "charset": None, "convertNumbers": False}
         self._commands = Link(
             reactor, endpoint, lambda: Commands(**options), lambda _: self._usable(), self._failed
@@ -95,14 +96,14 @@ class RedisStore:
     def send(self, messages: Mapping[str, bytes], done: Callable[[bool], object]) -> None:
         arguments: list[Any] = [self._name]
         for machine, message in messages.items():
-            arguments += [self._grants + machine, message]
+            arguments += [self._channel_to(machine), message]
         self._ask(SEND, self._keys[:1], arguments, lambda reply: done(reply == 1), _ignored)
 
     def absent(self, machines: Iterable[str], done: Callable[[list[str]], object]) -> None:
         names = list(machines)
         protocol = self._commands.protocol
         if protocol is not None:
-            channels = [self._grants + name for name in names]
+            channels = [self._channel_to(name) for name in names]
 
             def told(reply: Any) -> None:
                 done([name for name, count in zip(names, reply[1::2], strict=True) if count == 0])
@@ -152,7 +153,11 @@ class RedisStore:
 
     # The connections.
 
+    def _channel_to(self, machine: str) -> str:
+        return f"{self.prefix}to:{machine}"
+
     def _usable(self) -> None:
+        self._refusals.begin()
         if self._hears:
             self._call_ready()
         if self._also is not None and self._also.hears:
@@ -160,7 +165,7 @@ class RedisStore:
 
     def _subscribe(self, protocol: Any) -> None:
         self._hears = self._hears_reports = False
-        self._await(protocol.subscribe([self._grants + self._name]), lambda _: self._subscribed(), _ignored)
+        self._await(protocol.subscribe([self._channel_to(self._name)]), lambda _: self._subscribed(), _ignored)
         also = self._also
         if also is not None:
             also.hears = False
@@ -247,6 +252,7 @@ class RedisStore:
         if was_refused(failure):
             reason = reason_of(failure.value)
             if not drop:
+                self._refusals.refused(reason)
                 raise NotThere(reason)
             self._why = reason
             self._drop()
@@ -258,6 +264,7 @@ class RedisStore:
 
     def _ticked(self, reply: Any) -> Tick | str:
         self._commands.worked()
+        self._refusals.shared()
         self._ahead = reply[0] - self._reactor.seconds() * 1000
         if len(reply) == 1:
             return "it has stood still"

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionAborted, ConnectionLost, ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.logger import LogLevel, capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -269,6 +270,27 @@ class RedisStoreTests(SynchronousTestCase):
         commands.protocol.connectionLost(Failure(ConnectionLost()))
         self.store.run("return 3", ["k"], ["a"], replies.append, lambda why: replies.append(("failed", why)))
         self.assertEqual(replies[2:], [("failed", "it has closed the connection")])
+
+    def test_of_a_part_that_is_refused_people_are_told(self) -> None:
+        _, commands, _ = self.told()
+
+        def ask() -> None:
+            self.store.run("return 1", [], [], replies.append, replies.append)
+            self.receive(commands, b"-NOPERM this user has no permissions\r\n")
+
+        replies: list[Any] = []
+        with capturedLogs() as events:
+            # It may be that all is refused, of which others tell.
+            ask()
+            for _ in range(4):
+                self.tick()
+                self.receive(commands, b"*1\r\n:1000\r\n")
+            self.assertEqual(events, [])
+            for _ in range(3):
+                ask()
+        (told,) = events
+        self.assertEqual((told["log_level"], told["reason"]), (LogLevel.warn, "NOPERM this user has no permissions"))
+        self.assertEqual(replies, ["NOPERM this user has no permissions"] * 4)
 
     def test_the_end(self) -> None:
         commands, hearing = self.connected()

@@ -1,0 +1,46 @@
+"""Whether people are to know that a store refuses a part of what it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+
+from twisted.logger import Logger
+
+from skyproxy.cache.trouble import WARN_AGAIN_SECONDS
+
+_log = Logger()
+
+_WELL = 4
+"""Shares that a connection has passed on, after which what it refuses is not what it refuses of all."""
+
+
+class Refusals:
+    """Tells of scripts that are refused, where shares are not: nobody else tells of it then. A user may lack a command,
+    or another program has written to the same key.
+
+    :param seconds: the time.
+    """
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._shares = 0
+        self._told_at = -inf
+
+    def begin(self) -> None:
+        """There is another connection."""
+        self._shares = 0
+
+    def shared(self) -> None:
+        """Shares were passed on."""
+        self._shares += 1
+
+    def refused(self, reason: str) -> None:
+        """Something else was refused."""
+        now = self._seconds()
+        if self._shares >= _WELL and now - self._told_at >= WARN_AGAIN_SECONDS:
+            self._told_at = now
+            _log.warn(
+                "The store of shared limits refuses a part: budgets, or what machines find out, are not shared",
+                reason=reason,
+            )
