@@ -41,6 +41,12 @@ _FOLD = """INSERT INTO sums SELECT account, per, start, currency, '', spent + he
 _SEEN_SECONDS = 5.0
 _SILENT_SECONDS = 900.0  # after which a process on another computer counts as ended
 _KEEP_SECONDS = 800 * 86_400.0
+_RECENT_SECONDS = {"hour": 3 * 3600.0, "day": 3 * 86_400.0, "month": 70 * 86_400.0}
+"""How long ago a span may have begun of which it is read what others have spent: no longer one can be that of now."""
+_OF_OTHERS = """SELECT account, per, start, currency, SUM(spent + held) FROM sums
+    WHERE run != :run AND start > CASE per WHEN 'hour' THEN :hour WHEN 'day' THEN :day WHEN 'month' THEN :month
+        ELSE -1 END
+    GROUP BY account, per, start, currency"""
 _MOST_ROWS = 500
 """Rows of one statement: each takes seven of the 32,766 values that one may have."""
 
@@ -64,6 +70,7 @@ class Others(NamedTuple):
     """What others have written.
 
     :ivar sums: what they have spent or reserved, by key.
+    :ivar since: after which spans have begun that are in *sums*, by what an amount is for.
     :ivar evening: when it began and when the last request came, seconds since the epoch; None: nobody has said.
     :ivar is_new: whether another file has been begun, or found, in place of the one that was used.
     :ivar unheard: why it is not known what other machines have spent; empty: it is.
@@ -72,9 +79,15 @@ class Others(NamedTuple):
 
     sums: dict[RowKey, int]
     evening: tuple[float, float] | None
+    since: Mapping[str, float]
     is_new: bool = False
     unheard: str = ""
     parts: int = 1
+
+    def spent_of(self, key: RowKey) -> int | None:
+        """What they have spent or reserved of *key*; None: that was not looked for."""
+        found = self.sums.get(key)
+        return found if found is not None or key.start <= self.since.get(key.per, -1) else 0
 
 
 class BudgetFile:
@@ -98,7 +111,7 @@ class BudgetFile:
         self._database: sqlite3.Connection | None = None
         self._inode: int | None = None
         self._version = 0
-        self._seen = 0.0
+        self._seen = self._looked_at = 0.0
         self.booked = 0
 
     def open(self) -> Others:
@@ -139,7 +152,8 @@ class BudgetFile:
                     self._fold(database)
         else:
             self._put(database, rows)
-        if database.execute("PRAGMA data_version").fetchone()[0] != self._version:
+        # A clock that was set back may tell of spans that were not looked for.
+        if now < self._looked_at or database.execute("PRAGMA data_version").fetchone()[0] != self._version:
             return self._others(database)
         return None
 
@@ -214,15 +228,13 @@ class BudgetFile:
 
     def _others(self, database: sqlite3.Connection) -> Others:
         self._version = database.execute("PRAGMA data_version").fetchone()[0]
-        found = database.execute(
-            "SELECT account, per, start, currency, SUM(spent + held) FROM sums WHERE run != ? "
-            "GROUP BY account, per, start, currency",
-            (self._run.name,),
-        ).fetchall()
+        self._looked_at = now = self._wall()
+        since = {per: now - seconds for per, seconds in _RECENT_SECONDS.items()}
+        found = database.execute(_OF_OTHERS, {"run": self._run.name, **since}).fetchall()
         evening = database.execute("SELECT began, seen FROM evening").fetchone()
         sums = {RowKey(*key): amount for *key, amount in found}
-        unheard, parts = elsewhere.add(database, sums, self._wall())
-        return Others(sums, evening, unheard=unheard, parts=parts)
+        unheard, parts = elsewhere.add(database, sums, now)
+        return Others(sums, evening, since, unheard=unheard, parts=parts)
 
     def _connect(self) -> sqlite3.Connection:
         if self.path is None:

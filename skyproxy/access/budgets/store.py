@@ -192,9 +192,10 @@ class BudgetStore:
     def _take(self, others: Others) -> None:
         self.turns.unheard = others.unheard
         for row in self._rows.values():
-            found = others.sums.get(row.key, 0)
-            # A file that was removed takes nothing back.
-            row.others = max(row.others, found) if others.is_new else found
+            found = others.spent_of(row.key)
+            if found is not None:
+                # A file that was removed takes nothing back.
+                row.others = max(row.others, found) if others.is_new else found
         if others.is_new:
             self._unwritten.update(row for row in self._rows.values() if row.spent or row.held)
         for key, amount in others.sums.items():

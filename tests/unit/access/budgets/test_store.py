@@ -31,7 +31,7 @@ OTHER = RowKey("process", "all", 0, "EUR")
 class Case(SynchronousTestCase):
     def setUp(self) -> None:
         self.path = Path(self.mktemp()) / "budgets.sqlite"
-        self.now = 1_000_000.0
+        self.now = 200_000.0
         self.alive = True
 
     def file(self, name: str = "one", pid: int = 1, host: str = "here") -> BudgetFile:
@@ -166,6 +166,25 @@ class FileTests(Case):
         first.close([], None)
         self.now += 801 * 86_400
         self.assertEqual(self.file("two").open().sums, {OTHER: 5})
+        self.assertEqual(self.rows(), [(*OTHER, "", 5, 0)])
+
+    def test_what_others_spent_in_spans_that_are_over_is_not_read_unless_the_clock_is_set_back(self) -> None:
+        spans = {"hour": 3600 * 50, "day": 86_400, "month": 86_400, "evening": 86_400, "all": 0}
+        keys = {per: RowKey("process", per, start, "USD") for per, start in spans.items()}
+        first, second = self.file(), self.file("two", 2)
+        first.open()
+        first.write([(*key, 1, 0) for key in keys.values()], None)
+        for later, left in (
+            (0, {"hour", "day", "month", "evening", "all"}), (3600, {"day", "month", "evening", "all"}),
+            (3 * 86_400, {"month", "evening", "all"}), (100 * 86_400, {"evening", "all"}),
+        ):  # fmt: skip
+            self.now = 3600 * 52 + later
+            self.assertEqual(second.open().sums, {keys[per]: 1 for per in left}, later)
+        self.now = 3600 * 52
+        others = second.write([], None)
+        assert others is not None
+        self.assertEqual(others.sums, dict.fromkeys(keys.values(), 1))
+        self.assertIsNone(second.write([], None))
 
 
 class LaterWorker:
@@ -302,6 +321,21 @@ class StoreTests(Case):
         self.clock.advance(0)
         waiting.addErrback(lambda _: None).cancel()
         self.worker.work()
+
+    def test_a_clock_that_is_set_takes_nothing_of_what_others_spent(self) -> None:
+        other = self.file("two", 2)
+        other.open()
+        other.write([(*KEY, 5, 0)], None)
+        self.ready()
+        row = self.store.row(KEY)
+        self.assertEqual(row.others, 5)
+        self.now += 10 * 86_400
+        other.write([(*OTHER, 3, 0)], None)
+        row.reserve(1)
+        self.written()
+        self.clock.advance(0)
+        self.worker.work()
+        self.assertEqual((self.store.row(OTHER).others, row.others), (3, 5))
 
     def test_who_comes_before_it_is_read(self) -> None:
         other = BudgetFile(self.path, Run("before", "here", 9), lambda number: True, lambda: self.now)
