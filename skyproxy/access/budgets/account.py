@@ -93,7 +93,8 @@ class Account:
         self.settings = settings
         self.currency = settings.currency
         self.instead = instead
-        self.limit = billionths(settings.amount)
+        # Of less than a billionth there is a share, too.
+        self.limit = max(1, billionths(settings.amount))
         self._zone: tzinfo | None = None if settings.time_zone is None else ZoneInfo(settings.time_zone)
         self._span = ALL_TIME
         self._start = self._end = 0.0

@@ -55,6 +55,13 @@ class BudgetTests(WebCase):
         self.assertEqual(found["store"], {"file": None, "read": True, "trouble": None, "fail": "closed"})
         self.assertEqual(self.ask("GET", "/api/now").json()["budgets"], found["budgets"])
 
+    def test_next_to_nothing(self) -> None:
+        self.gate.budgets.use(config_of(CONFIG.replace("proxy: {", "proxy: {purse: {amount: 1.0e-13}, ", 1)))
+        (purse,) = self.ask("GET", "/api/budgets").json()["budgets"]
+        self.assertEqual((purse["used"], purse["spent"]), (0, 0))
+        for path in ("/api/now", "/metrics"):
+            self.assertEqual(self.ask("GET", path).status, 200)
+
     def test_limits(self) -> None:
         self.use()
         (lydia,) = self.ask("GET", "/api/budgets").json()["limits"]
