@@ -5,8 +5,8 @@ epoch, others seconds; of a request they count from its arrival. What is not kno
 
 - *now*: ``sentence`` and ``more`` (each ``code``, ``level``, ``text``, ``advice``, ``about``, ``request_id``, and what
   to ``use`` for which ``slot``), ``slots``, ``providers``, ``under_way`` (rows), ``lag``, ``cost_hour``, ``profile``,
-  ``profiles``, ``changes``; what is ``paused`` (or put aside, or set by hand) has the ``action``, ``by`` whom and
-  ``since`` when;
+  ``profiles``, ``readings`` of the configuration, ``changes``; what is ``paused`` (or put aside, or set by hand) has
+  the ``action``, ``by`` whom and ``since`` when;
 - *row*: one request in a list;
 - *series*: ``points``, and ``since`` when requests are known, where older ones are no longer kept;
 - *request*: a row with ``lines``, ``attempts``, ``advice`` and more.
@@ -157,6 +157,7 @@ def now(snapshot: Snapshot, health: Mapping[str, SlotHealth], under_way: list[di
         "cost_hour": snapshot.cost_hour,
         "profile": snapshot.profile or None,
         "profiles": list(snapshot.profiles),
+        "readings": snapshot.readings,
         "changes": snapshot.changes,
         "change_ids": list(snapshot.change_ids),
     }

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.e2e.browser import Browser, chrome, expect, opened
+from tests.e2e.commands import written
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.page_looks import HOSTILE, looks_well
 from tests.e2e.processes import DemoProvider, Proxy
@@ -58,7 +60,9 @@ def test_providers_slots_and_what_to_type(browser: Browser, start: Starter, size
         typed = page.get_by_role("region", name="3. SkyrimNet")
         expect(typed).to_contain_text(f"{proxy.base_url}/chat/completions")
         expect(typed.get_by_role("button", name="Copy memory")).to_be_visible()
-        expect(page.get_by_role("region", name="On this computer").get_by_role("button")).to_be_enabled()
+        expect(
+            page.get_by_role("region", name="On this computer").get_by_role("button", name="Look again")
+        ).to_be_enabled()
         looks_well(page, f"setup-{size}-{scheme}")
         assert SECRET not in page.content()
         assert [each for each in tab.said if "Failed to load resource" not in each] == []
@@ -88,6 +92,13 @@ def test_without_a_configuration_it_comes_first_and_once(browser: Browser, start
         expect(page.get_by_role("heading", level=1)).to_have_text("Now")
         page.get_by_role("region", name="How all is").get_by_role("link", name="Setup").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Setup")
+        # What the page tells to do is done, and the page tells that, too.
+        page.get_by_role("button", name="Copy skyproxy init").wait_for()
+        folder = proxy.folder / "none" / "skyproxy"
+        folder.mkdir(parents=True)
+        written(folder, config_for(start(DemoProvider)))
+        expect(page.get_by_text("There is no configuration yet")).to_have_count(0)
+        expect(page.get_by_text(f"Configuration: {folder / 'skyproxy.yaml'}")).to_be_visible()
 
 
 def test_problems_of_a_reload_have_their_place_and_run_nothing(browser: Browser, start: Starter) -> None:
@@ -101,8 +112,12 @@ def test_problems_of_a_reload_have_their_place_and_run_nothing(browser: Browser,
         expect(page.get_by_role("region", name="2. Slots")).to_contain_text("<script>alert(1)</script>")
         path = proxy.folder / "proxy.yaml"
         path.write_text("providers:\n  demo:\n    base_url: http://127.0.0.1:9/v1\n    <img onerror=alert(1)>: 1\n")
-        expect(page.get_by_text("The new configuration cannot be used")).to_be_visible()
-        page.reload()
+        page.get_by_role("button", name="Test demo").focus()
         problems = page.get_by_role("region", name="The new configuration cannot be used; the old one serves on")
         expect(problems).to_contain_text(re.compile(r"proxy\.yaml:4: .*<img onerror=alert\(1\)>"))
         looks_well(page, "setup-problems")
+        expect(page.get_by_role("button", name="Test demo")).to_be_focused()
+        config["model_slots"]["another"] = {"provider": "demo", "model": "guard"}
+        path.write_text(yaml.safe_dump(config))
+        expect(page.get_by_role("region", name="2. Slots")).to_contain_text("another")
+        expect(problems).to_have_count(0)

@@ -139,6 +139,7 @@ class Snapshot(NamedTuple):
     :ivar url: what a client types.
     :ivar demo: the embedded demo answers, because there is no configuration.
     :ivar reloaded: the last reading of the configuration went well.
+    :ivar readings: how often it was read again.
     :ivar lag_p99: seconds, of the event loop.
     :ivar log_lost: lines.
     :ivar requests: that are over, since the start.
@@ -174,3 +175,4 @@ class Snapshot(NamedTuple):
     budgets: tuple[BudgetState, ...] = ()
     unwritable: str = ""
     alone: bool = False
+    readings: int = 0

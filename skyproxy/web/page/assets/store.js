@@ -15,6 +15,11 @@ export const state = {
   seenAt: 0, lines: [], linesFrom: 0, newestLine: 0, boot: '',
 };
 
+/** Which reading of the configuration what is shown comes from; empty: it is not known yet. */
+export function reading({boot, now}) {
+  return now ? `${boot} ${now.readings}` : '';
+}
+
 const listeners = new Set();
 let scheduled = false;
 

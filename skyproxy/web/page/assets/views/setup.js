@@ -4,6 +4,7 @@ import {get, post} from '../api.js';
 import {ask} from '../answers.js';
 import {button, copyButton, foreign, h, replace, show} from '../dom.js';
 import {count, counted, duration, money} from '../format.js';
+import {reading, state} from '../store.js';
 
 const RESULTS = {
   good: ['✓', 'ok'], answers: ['✓', 'ok'], refused: ['✕', 'bad'], 'no answer': ['✕', 'bad'], missing: ['✕', 'bad'],
@@ -21,9 +22,12 @@ export function make() {
   const body = h('div', null, h('p', {class: 'muted'}, 'Looking…'));
   const node = h('div', null, h('h1', null, 'Setup'), body);
   const leaving = new AbortController();
+  let known = reading(state);
+  let loads = 0;
   load();
 
   async function load() {
+    const number = (loads += 1);
     let setup;
     try {
       setup = await get('api/setup', null, leaving.signal);
@@ -31,6 +35,8 @@ export function make() {
       if (error.name !== 'AbortError') replace(body, h('p', null, foreign(error.message), ' '), button('Try again', load));
       return;
     }
+    if (number !== loads) return;
+    const focused = body.contains(document.activeElement) && document.activeElement.getAttribute('aria-label');
     replace(
       body, configuration(setup), section('providers', '1. Providers', providers(setup, leaving.signal)),
       section('local', 'On this computer', local(leaving.signal)),
@@ -38,9 +44,17 @@ export function make() {
       section('skyrimnet', '3. SkyrimNet', skyrimnet(setup)),
       section('guides', 'Guides', guides()),
     );
+    if (focused) body.querySelector(`[aria-label="${CSS.escape(focused)}"]`)?.focus({preventScroll: true});
   }
 
-  return {node, leave: () => leaving.abort()};
+  /** Looks again where the configuration was read again. */
+  function update(state) {
+    const before = known;
+    known = reading(state);
+    if (before && before !== known) load();
+  }
+
+  return {node, update, leave: () => leaving.abort()};
 }
 
 function section(id, title, ...kids) {

@@ -5,6 +5,7 @@ import {get} from '../api.js';
 import {compared} from '../compared.js';
 import {attribute, button, foreign, h, replace, show, write} from '../dom.js';
 import {UNKNOWN, count, duration, money} from '../format.js';
+import {reading, state} from '../store.js';
 
 const LINES = [
   ['The tense standoff', 'You are Lydia, housecarl in Whiterun. A stranger draws a sword before the gate. Say one short line to him.'],
@@ -52,6 +53,7 @@ export function make({query}) {
   let running = null;
   let left = false;
   let known = '';
+  let priced = reading(state);
 
   show(stop, false);
   show(diff, false);
@@ -129,6 +131,9 @@ export function make({query}) {
   function update(state) {
     const now = state.now;
     if (!now) return;
+    const before = priced;
+    priced = reading(state);
+    if (before && before !== priced) load();
     const slots = now.slots.map((slot) => [slot.name, slot.job === slot.name ? slot.name : `${slot.job} (${slot.name})`]);
     const models = now.providers.flatMap((provider) => provider.deployments.map((each) => `${provider.name}:${each.model}`));
     const fresh = JSON.stringify([slots, models]);
