@@ -24,6 +24,7 @@ _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _PLACEHOLDER = re.compile(r"\$\{[^}]*\}?")
 _ENDPOINT = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*:.+")
+_BARE_IPV6 = re.compile(r"interface=(?:[0-9A-Fa-f]{0,4}:){2}")
 # What Twisted would not take for one of its own: a name with a dot, or an address.
 _HOST_AND_PORT = re.compile(
     r"(localhost|\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+):([0-9]{1,6})", re.IGNORECASE
@@ -183,6 +184,13 @@ def _endpoints(value: object) -> tuple[str, ...]:
     if number is not None:
         host = "localhost" if parts is None else listen_host(parts[1])
         return on_this_machine(number) if host == "localhost" else (endpoint_of(host, number),)
+    if text.lower().startswith(("http://", "https://")):
+        raise ValueError(
+            "must be host:port, without what clients add to it; for https it is "
+            "ssl:443:privateKey=key.pem:certKey=chain.pem"
+        )
+    if _BARE_IPV6.search(text):
+        raise ValueError("must have an address of IPv6 as in [::1]:35791, or \\: for each colon of it")
     if not _ENDPOINT.fullmatch(text) or not text.isprintable():
         raise ValueError("must be a port, host:port, or a Twisted endpoint such as tcp:35791:interface=127.0.0.1")
     return (text,)

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from OpenSSL.crypto import Error as CryptoError
 from OpenSSL.SSL import Connection
+from OpenSSL.SSL import Error as TlsError
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.logger import Logger
@@ -21,6 +23,10 @@ LOOK_SECONDS = 1.0
 
 _UNESCAPED_COLON = re.compile(r"(?<!\\):")
 _FILES = ("privateKey", "certKey", "extraCertChain", "dhParameters")
+
+# RFC 7468, sections 5, 10 and 11; RFC 1421, section 4.6.1.1, for the last.
+_CERTIFICATE, _KEY = b"-----BEGIN CERTIFICATE-----", b"PRIVATE KEY-----"
+_ENCRYPTED = (b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED")
 
 
 class _ContextTaken(Exception):
@@ -43,16 +49,42 @@ class _Taker:
 def context_of(reactor: Any, endpoint: str) -> Any:
     """The context factory that Twisted makes of the files of *endpoint*.
 
-    :raise Exception: a file is missing, or holds no key or no certificate.
+    :raise OSError: a file cannot be read.
+    :raise ValueError: the files hold no key or no certificate that can be used.
     """
+    files = files_of(endpoint)
+    _check(files)
     taker = _Taker(reactor)
-    done = serverFromString(taker, endpoint).listen(None)
-    done.addErrback(lambda failure: failure.trap(_ContextTaken))
-    if taker.context is None:
-        raise ValueError(f"{endpoint} has no TLS")
-    # What is wrong with a key is found when the first client comes, otherwise.
-    taker.context.getContext()
+    try:
+        done = serverFromString(taker, endpoint).listen(None)
+        done.addErrback(lambda failure: failure.trap(_ContextTaken))
+        if taker.context is None:
+            raise ValueError(f"{endpoint} has no TLS")
+        # What is wrong with a key is found when the first client comes, otherwise.
+        taker.context.getContext()
+    except (CryptoError, TlsError) as error:
+        reasons = [each[-1] for each in error.args[0]] if error.args else []
+        raise ValueError(f"OpenSSL cannot use {_named(files)}: {', '.join(reasons) or 'unknown'}") from error
     return taker.context
+
+
+def _check(files: Sequence[Path]) -> None:
+    """Refuse what OpenSSL would ask for a passphrase, at a terminal, while no client is served; and tell plainly what
+    is missing.
+    """
+    content = b"\n".join(file.read_bytes() for file in files)
+    if any(sign in content for sign in _ENCRYPTED):
+        raise ValueError(
+            f"the private key in {_named(files)} is encrypted, and skyproxy asks nobody for a passphrase: have it in a "
+            "file without one, as by: openssl pkey -in encrypted.pem -out key.pem"
+        )
+    for sign, what in ((_KEY, "private key (privateKey=)"), (_CERTIFICATE, "certificate (certKey=)")):
+        if sign not in content:
+            raise ValueError(f"there is no {what} in PEM in {_named(files)}")
+
+
+def _named(files: Sequence[Path]) -> str:
+    return " and ".join(str(file) for file in files)
 
 
 def files_of(endpoint: str) -> list[Path]:
@@ -72,7 +104,8 @@ class ReloadedCertificate:
     """Serves with a certificate as it is in its files now. One that cannot be used changes nothing, and is told once.
 
     :param endpoint: in Twisted's words, one of ``ssl:``.
-    :raise Exception: the files cannot be used.
+    :raise OSError: a file cannot be read.
+    :raise ValueError: the files cannot be used.
     """
 
     def __init__(self, reactor: Any, endpoint: str) -> None:
@@ -121,7 +154,7 @@ def _states(files: Sequence[Path]) -> list[tuple[int, int, int] | None]:
 
 
 class WithReloadedCertificate:
-    """A reactor that listens with :class:`ReloadedCertificate`.
+    """A reactor that listens with :class:`ReloadedCertificate`, whose errors it raises when it is made.
 
     :param endpoint: which is listened at through it.
     """
@@ -129,12 +162,12 @@ class WithReloadedCertificate:
     def __init__(self, reactor: Any, endpoint: str) -> None:
         directlyProvides(self, providedBy(reactor))
         self._reactor = reactor
-        self._endpoint = endpoint
+        # Before Twisted reads the files in its own way.
+        self._certificate = ReloadedCertificate(reactor, endpoint)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reactor, name)
 
     def listenSSL(self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = "") -> Any:
         """As of IReactorSSL."""
-        certificate = ReloadedCertificate(self._reactor, self._endpoint)
-        return self._reactor.listenSSL(port, factory, certificate, backlog=backlog, interface=interface)
+        return self._reactor.listenSSL(port, factory, self._certificate, backlog=backlog, interface=interface)

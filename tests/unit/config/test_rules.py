@@ -72,6 +72,7 @@ class ValueTests(ConfigTestCase):
     def test_proxy(self) -> None:
         for key, text in (("listen", "''"), ("listen", "65536"), ("listen", "127.0.0.1:80000"), ("listen", "[]"),
                           ("listen", "true"), ("listen", "[80, 80]"), ("listen", "-1"),
+                          ("listen", "'http://127.0.0.1:80/v1'"), ("listen", "'tcp:80:interface=::1'"),
                           ("listen", '"tcp:1\\n"'), ("listen_address", "''"), ("listen_address", "a:b=c"),
                           ("listen_address", "127.0.0.1:80"), ("listen_port", "-1"), ("listen_port", "'80'"),
                           ("log_file", "1"), ("log_level", "loud"), ("max_body", "0"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import tempfile
 from pathlib import Path
 
+from cryptography.hazmat.primitives import serialization
 from twisted.internet import reactor
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import Factory
@@ -14,7 +16,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.process.certificates import LOOK_SECONDS, ReloadedCertificate, files_of
-from skyproxy.process.listening import exclusive
+from skyproxy.process.listening import NotListening, exclusive, listen_at, why_not
 from tests.certificates import Authority
 
 
@@ -63,6 +65,42 @@ class CertificateTests(SynchronousTestCase):
     def test_a_start_with_one_that_cannot_be_used(self) -> None:
         os.unlink(self.key)
         self.assertRaises(OSError, ReloadedCertificate, self.reactor, self.endpoint)
+
+    def test_what_is_said_of_those_that_cannot_be_used(self) -> None:
+        """In words, not OpenSSL's; and nobody is asked for a passphrase, which would hold up all clients."""
+        key, certificate = (file.read_bytes() for file in (self.key, self.certificate))
+        loaded = serialization.load_pem_private_key(key, None)
+        secret = serialization.BestAvailableEncryption(b"open sesame")
+        formats = serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL
+        for pem in (loaded.private_bytes(serialization.Encoding.PEM, each, secret) for each in formats):
+            self.assertIn("is encrypted", self.refusal(pem, certificate))
+        cut = certificate.replace(b"\n-----END", b"\n")
+        for pem, chain, part in (
+            (b"", certificate, "no private key"),
+            (os.urandom(64), certificate, "no private key"),
+            (key, b"", "no certificate"),
+            (key, Authority().certificate("localhost")[1], "do not match"),
+            (key, cut, "OpenSSL cannot use"),
+        ):
+            self.assertIn(part, self.refusal(pem, chain))
+        # Each may stand in either file.
+        self.key.write_bytes(certificate)
+        self.certificate.write_bytes(key)
+        ReloadedCertificate(self.reactor, self.endpoint)
+
+    def refusal(self, key: bytes, certificate: bytes) -> str:
+        self.key.write_bytes(key)
+        self.certificate.write_bytes(certificate)
+        with self.assertRaises(NotListening) as raised:
+            listen_at(self.reactor, [self.endpoint], Factory(), lambda endpoint, port: None)
+        self.assertNotIn("[(", str(raised.exception))
+        return str(raised.exception)
+
+    def test_a_file_that_may_not_be_read(self) -> None:
+        """Which has nothing to do with the port."""
+        said = why_not(self.endpoint, PermissionError(errno.EACCES, "Permission denied", str(self.key)))
+        self.assertIn(str(self.key), said)
+        self.assertNotIn("Ports", said)
 
     def test_where_ports_are_bound_for_this_process_alone(self) -> None:
         """On Windows, where another reactor stands before the real one."""
