@@ -80,6 +80,14 @@ def _timeout(keep_alive: bytes) -> float | None:
     return None if found is None else float(found[1])
 
 
+def _bad(error: Exception) -> BadResponse:
+    if isinstance(error, HttpParserUpgrade):
+        return BadResponse("It changes to another protocol, which nobody asked for.")
+    if isinstance(error.__context__, BadResponse):
+        return error.__context__
+    return BadResponse(f"{error}.")
+
+
 class ResponseReader:
     """Reads the responses on one connection with llhttp, strictly.
 
@@ -144,7 +152,7 @@ class ResponseReader:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
             if not self.complete:
-                raise BadResponse(f"Not a proper response: {error}") from None
+                raise _bad(error) from None
             self.keep_alive = False
         if self._body_end is not None:
             del self.parts[self._body_end :]

@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from skyproxy.clock import Cancellable, Clock
 from skyproxy.errors import SkyproxyError, UpstreamBroken, UpstreamTimeout
+from skyproxy.upstream.exchange.failures import broken_rule
 from skyproxy.util.deadline import Deadline
 
 
@@ -211,7 +212,9 @@ class Body(Protocol):
         elif reason.check(PotentialDataLoss):
             self._end(End.CLOSED)
         else:
-            self._settle(UpstreamBroken("The provider broke the connection before the end of its answer."))
+            rule = None if reason.value is None else broken_rule(reason.value)
+            told = "The provider broke the connection before the end of its answer."
+            self._settle(UpstreamBroken(told if rule is None else f"The provider's answer is not proper HTTP: {rule}"))
 
     # Within.
 

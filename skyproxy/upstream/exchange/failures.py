@@ -23,12 +23,17 @@ from skyproxy.errors import (
 from skyproxy.http.client.alpn import HandshakeBroken, Http2Refused
 from skyproxy.http.client.tunnel import ProxyTrouble
 from skyproxy.http.common.errors import RequestNotSent
+from skyproxy.http.h1.response_reader import BadResponse
+from skyproxy.http.h2.errors import MalformedMessage, PeerMisbehaved
 
 _UNKNOWN_AUTHORITY = (
     "Its certificate is out of date, or signed by an unknown authority: if an antivirus or a company's network scans "
     "HTTPS, put its root certificate into the system's store and start skyproxy again, or have ca_file of the provider "
     "name a file with it."
 )
+
+_PLAIN_HTTP = frozenset({"wrong version number", "packet length too long"})
+"""What OpenSSL says of a server that answers to a TLS handshake in plain HTTP."""
 
 _WRAPPERS = (RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived)
 
@@ -48,6 +53,16 @@ def was_taken(error: BaseException) -> bool:
     )
 
 
+def broken_rule(error: BaseException) -> str | None:
+    """The rule of HTTP that the provider's answer broke, if it was for this that a request ended with *error*."""
+    for cause in causes(error):
+        if isinstance(cause, BadResponse | MalformedMessage):
+            return str(cause)
+        if isinstance(cause, PeerMisbehaved):
+            return "Its frames are not those of HTTP/2."
+    return None
+
+
 def map_failure(error: Exception, provider: str, connect_timeout: float) -> SkyproxyError | CancelledError:
     """The error that stands for *error*, which a request to *provider* ended with before its answer's headers.
 
@@ -58,6 +73,11 @@ def map_failure(error: Exception, provider: str, connect_timeout: float) -> Skyp
             return cause
     # These say that there was a connection, whatever ended it.
     if isinstance(error, (*_WRAPPERS, RequestNotSent)):
+        if rule := broken_rule(error):
+            return UpstreamBroken(
+                f"Provider {provider!r} does not answer in proper HTTP: {rule} See whether base_url names the right "
+                "port, and begins with http or https as that port wants."
+            )
         return UpstreamBroken(f"Provider {provider!r} broke the connection before it answered.")
     if isinstance(error, ProxyTrouble):
         told = f"The proxy {error.proxy} makes no connection to provider {provider!r}: {error.reason}."
@@ -84,6 +104,8 @@ def _why_unreachable(error: Exception, provider: str) -> str:
     if isinstance(error, SSL.Error):
         reason = _tls_reason(error)
         why = f"The TLS handshake with provider {provider!r} failed: {reason}."
+        if reason in _PLAIN_HTTP:
+            return f"{why} Its server may speak plain HTTP: then base_url begins with http."
         return f"{why} {_UNKNOWN_AUTHORITY}" if "certificate verify failed" in reason else why
     if isinstance(error, HandshakeBroken):
         return f"Provider {provider!r} broke the TLS handshake off."

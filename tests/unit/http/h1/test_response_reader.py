@@ -142,8 +142,9 @@ class ReaderTests(SynchronousTestCase):
             b"HTTP/1.1 200 OK\r\nX: " + b"y" * 300_000,
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nraw",
         ):
-            with self.assertRaises(BadResponse, msg=response[:60]):
+            with self.assertRaises(BadResponse, msg=response[:60]) as refused:
                 ResponseReader().receive(response)
+            self.assertRegex(str(refused.exception), r"^[A-Z][^<]*[a-z][^<]*\.$")
 
     def test_what_came_before_the_fault_still_holds(self) -> None:
         reader = ResponseReader()

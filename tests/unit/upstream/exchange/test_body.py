@@ -9,6 +9,7 @@ from twisted.web.client import ResponseDone, ResponseFailed
 from twisted.web.http import PotentialDataLoss
 
 from skyproxy.errors import UpstreamBroken, UpstreamTimeout
+from skyproxy.http.h1.response_reader import BadResponse
 from skyproxy.upstream.exchange.body import Body, End
 
 
@@ -66,6 +67,11 @@ class BodyTests(SynchronousTestCase):
         self.body.connectionLost(CUT)
         self.failureResultOf(done, UpstreamBroken)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_body_that_breaks_the_rules_says_which(self) -> None:
+        done = self.flow()
+        self.body.connectionLost(Failure(ResponseFailed([Failure(BadResponse("A chunk without a size."))])))
+        self.assertIn("A chunk without a size.", self.failureResultOf(done, UpstreamBroken).value.message)
 
     def test_what_comes_before_flow_is_held_with_the_transport_paused(self) -> None:
         first = self.body.first()

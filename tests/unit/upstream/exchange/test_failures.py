@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from h2.errors import ErrorCodes
 from OpenSSL import SSL
 from service_identity import VerificationError
 from twisted.internet.defer import CancelledError
@@ -27,6 +28,8 @@ from twisted.web._newclient import (
 from skyproxy.errors import OutOfSockets, ProxyRefused, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
 from skyproxy.http.client.tunnel import ProxyTrouble
 from skyproxy.http.common.errors import RequestNotSent
+from skyproxy.http.h1.response_reader import BadResponse
+from skyproxy.http.h2.errors import MalformedMessage, PeerMisbehaved
 from skyproxy.upstream.exchange.failures import causes, map_failure
 
 
@@ -87,6 +90,21 @@ class MapFailureTests(SynchronousTestCase):
             RequestNotSent(),
         ):
             self.assertMapped(error, UpstreamBroken)
+
+    def test_what_is_no_http(self) -> None:
+        for error, rule in (
+            (BadResponse("Expected HTTP/."), "Expected HTTP/."),
+            (MalformedMessage("The response has no valid status."), "The response has no valid status."),
+            (PeerMisbehaved("Bearer sk-secret", ErrorCodes.PROTOCOL_ERROR), "HTTP/2"),
+        ):
+            message = self.assertMapped(wrapped(ResponseFailed, error), UpstreamBroken).message
+            for part in ("'guard'", rule, "base_url"):
+                self.assertIn(part, message)
+            self.assertNotIn("sk-secret", message)
+
+    def test_plain_http_where_tls_was_expected(self) -> None:
+        error = SSL.Error([("SSL routines", "", "wrong version number")])
+        self.assertIn("base_url begins with http.", self.assertMapped(error, UpstreamUnreachable).message)
 
     def test_cancelled_stays_cancelled(self) -> None:
         error = CancelledError()
