@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Sequence
+from errno import ENOENT
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from twisted.internet.endpoints import serverFromString
+
 from skyproxy.config.listen_address import ListenAddress, address_in
+from skyproxy.process.certificates import context_of
 from skyproxy.process.listening import IN_USE, NO_SUCH_ADDRESS, number_of, why_not
 
 _SECONDS = 2.0
@@ -35,10 +40,17 @@ class Ports:
 
     def look(self, endpoints: Sequence[str]) -> None:
         """Bind each of *endpoints* that is one of TCP, and close it again. Nobody is listened to, so that whoever
-        serves there goes on. Others are left alone: opening a socket of systemd's, say, would take it away.
+        serves there goes on. Of others only the words are looked at: opening a socket of systemd's, say, would take it
+        away.
         """
         addresses = {endpoint: address_in(endpoint) for endpoint in endpoints}
         for endpoint, address in addresses.items():
+            wrong = words_error(endpoint)
+            if wrong is not None:
+                # Another user may read a file that this one may not, and systemd make the folder.
+                may_do = isinstance(wrong, PermissionError) or endpoint.startswith("unix:")
+                (self.warnings if may_do else self.errors).append(f"{endpoint}: {why_not(endpoint, wrong)}")
+                continue
             if address is None or not address.port:
                 continue
             error = bind_error(address)
@@ -77,6 +89,24 @@ class Ports:
             f"{endpoint}: the port is in use by the skyproxy of process {status['pid']}, whose configuration is "
             f"{status['configuration']}: stop it with `skyproxy stop --pid {status['pid']}`, or choose another port"
         )
+
+
+def words_error(endpoint: str) -> Exception | None:
+    """What Twisted cannot understand of *endpoint*, or what is wrong with a file that it names; None: nothing is."""
+    if endpoint.startswith("systemd:"):
+        return None
+    nowhere: Any = object()
+    try:
+        if endpoint.startswith("ssl:"):
+            context_of(nowhere, endpoint)
+        else:
+            serverFromString(nowhere, endpoint)
+    except Exception as error:  # whatever the endpoint's own parser says
+        return error
+    folder = Path(endpoint.removeprefix("unix:").split(":")[0]).parent
+    if endpoint.startswith("unix:") and not folder.is_dir():
+        return FileNotFoundError(ENOENT, "No such folder", str(folder))
+    return None
 
 
 def bind_error(address: ListenAddress) -> OSError | None:

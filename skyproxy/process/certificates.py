@@ -72,7 +72,8 @@ def _check(files: Sequence[Path]) -> None:
     """Refuse what OpenSSL would ask for a passphrase, at a terminal, while no client is served; and tell plainly what
     is missing.
     """
-    content = b"\n".join(file.read_bytes() for file in files)
+    # An error then says where it was looked for.
+    content = b"\n".join(file.absolute().read_bytes() for file in files)
     if any(sign in content for sign in _ENCRYPTED):
         raise ValueError(
             f"the private key in {_named(files)} is encrypted, and skyproxy asks nobody for a passphrase: have it in a "

@@ -114,6 +114,8 @@ def why_not(endpoint: str, error: Exception) -> str:
         return "the port is in use. Is another skyproxy running? Stop it, or choose another port, as in --listen 27910"
     if endpoint.startswith("unix:") and isinstance(error, CannotListenError) and "lock" in str(error.socketError):
         return "another process listens there. Is another skyproxy running? Stop it, or choose another path"
+    if endpoint.startswith("unix:") and isinstance(error, FileNotFoundError):
+        return "there is no such folder: make it, or choose another path"
     if number == _FORBIDDEN and not getattr(error, "filename", None):
         return f"{str(error).rstrip('.')}. Ports below 1024 take more rights: choose one above, as in --listen 27910"
     if endpoint.startswith("systemd:") and isinstance(error, (IndexError, KeyError)):

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import errno
 import socket
+import tempfile
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -12,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from skyproxy.command import ports as module
 from skyproxy.command.ports import Ports, bind_error
 from skyproxy.config.listen_address import ListenAddress
+from tests.certificates import Authority
 
 
 class Stranger(BaseHTTPRequestHandler):
@@ -81,12 +84,37 @@ class PortsTests(SynchronousTestCase):
     def test_nothing_is_wrong(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as finder:
             free = finder.getsockname()[1]
+        key, certificate, _ = Authority().write(Path(self.mktemp_folder()), "localhost")
         ports = self.look(
-            f"tcp:{free}:interface=127.0.0.1", "tcp:0", "unix:/nowhere/x.sock", "systemd:domain=INET:index=0"
-        )
+            f"tcp:{free}:interface=127.0.0.1", "tcp:0", "unix:x.sock:mode=600", "systemd:domain=INET:index=0",
+            f"ssl:0:privateKey={key}:certKey={certificate}", "haproxy:tcp:0",
+        )  # fmt: skip
         self.assertEqual((ports.errors, ports.warnings, ports.notes), ([], [], []))
         # It is free after that.
         socket.create_server(("127.0.0.1", free)).close()
+
+    def test_words_and_files_that_cannot_be_used(self) -> None:
+        """Without them skyproxy does not start, and that is what was asked."""
+        folder = Path(self.mktemp_folder())
+        key, certificate, _ = Authority().write(folder, "localhost")
+        for endpoint, part in (
+            ("tcp:abc", "abc"),
+            ("nonsense:80", "nonsense"),
+            (f"ssl:0:privateKey={key}.old:certKey={certificate}", "key.pem.old"),
+            (f"ssl:0:privateKey={key}:certKey={key}", "no certificate"),
+        ):
+            ports = self.look(endpoint)
+            self.assertIn(part, ports.errors[0])
+            self.assertEqual(ports.warnings, [])
+        # The service's manager may make it.
+        ports = self.look(f"unix:{folder / 'none' / 'x.sock'}")
+        self.assertIn("no such folder", ports.warnings[0])
+        self.assertEqual(ports.errors, [])
+
+    def mktemp_folder(self) -> str:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        return folder.name
 
     def test_what_the_system_says(self) -> None:
         def bind(address: ListenAddress) -> OSError | None:
