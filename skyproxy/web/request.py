@@ -170,12 +170,12 @@ class ApiRequest(WebRequest):
         if len(body) > limit:
             raise BodyTooLarge(f"The request's body is over {limit} bytes (max_body).")
         encoding = self.fields.get(b"content-encoding")
-        if encoding is None or encoding.lower() == b"identity":
+        if encoding is None or (coding := encoding.lower()) == b"identity":
             return body
-        if encoding.lower() not in (b"gzip", b"x-gzip", b"deflate"):
+        if coding not in (b"gzip", b"x-gzip", b"deflate"):
             raise UnsupportedEncoding("Content-Encoding of a request may be gzip or deflate.")
         try:
-            return inflate(body, limit)
+            return inflate(body, limit, bare=coding == b"deflate")
         except TooLarge:
             raise BodyTooLarge(f"The request's body inflates to more than {limit} bytes (max_body).") from None
         except ValueError as error:

@@ -76,6 +76,10 @@ def is_readable(headers: Fields) -> bool:
     return _codings(headers) <= {b"gzip", b"x-gzip", b"deflate"}
 
 
+def _may_be_bare(headers: Fields) -> bool:
+    return b"deflate" in _codings(headers)
+
+
 async def read_body(body: Body, headers: Fields) -> bytes:
     """All of *body*.
 
@@ -85,7 +89,7 @@ async def read_body(body: Body, headers: Fields) -> bytes:
     """
     chunks: list[bytes] = []
     size = 0
-    inflater = Inflater(LARGEST_INFLATED) if is_encoded(headers) else None
+    inflater = Inflater(LARGEST_INFLATED, bare=_may_be_bare(headers)) if is_encoded(headers) else None
 
     def take(data: bytes) -> None:
         nonlocal size
@@ -125,7 +129,7 @@ def plain(data: bytes, headers: Fields) -> bytes:
     if not is_encoded(headers):
         return data
     try:
-        return inflate(data, LARGEST_INFLATED)
+        return inflate(data, LARGEST_INFLATED, bare=_may_be_bare(headers))
     except ValueError as error:
         raise _unreadable(error) from None
 

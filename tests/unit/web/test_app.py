@@ -21,6 +21,11 @@ def echo(request: Any, client: Any) -> None:
     client.answer(200, [JSON], request.body)
 
 
+_bare = zlib.compressobj(wbits=-15)
+BARE = _bare.compress(b"{}") + _bare.flush()
+"""Deflate without zlib's wrapping."""
+
+
 class AppTests(WebCase):
     """The app on skyproxy's channel."""
 
@@ -223,7 +228,8 @@ class AppTests(WebCase):
         self.proxy.act = echo
         for encoding, body in (
             ("gzip", gzip.compress(b"{}")), ("x-gzip", gzip.compress(b"{}")), ("GZIP", gzip.compress(b"{}")),
-            ("deflate", zlib.compress(b"{}")), ("identity", b"{}"),
+            ("deflate", zlib.compress(b"{}")), ("identity", b"{}"), ("Deflate", BARE),
+            ("gzip", gzip.compress(b"{") + gzip.compress(b"}")),
         ):  # fmt: skip
             answer = self.ask("POST", "/v1", body, Content_Encoding=encoding)
             self.assertEqual((answer.status, answer.body), (200, b"{}"), encoding)
@@ -236,6 +242,7 @@ class AppTests(WebCase):
             ("gzip", b"{}", 400, "invalid_request"),
             ("gzip", squeezed[:-3], 400, "invalid_request"),
             ("deflate", b"\x00", 400, "invalid_request"),
+            ("gzip", BARE, 400, "invalid_request"),
         ):
             answer = self.ask("POST", "/v1", body, Content_Encoding=encoding)
             self.assertEqual((answer.status, answer.code), (status, code), encoding)

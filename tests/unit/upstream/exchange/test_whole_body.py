@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from typing import Any
 from unittest import mock
 
@@ -35,6 +36,19 @@ class WholeTests(SynchronousTestCase):
         reading = self.read()
         self.response.send(data[10:20], data[20:]).end()
         self.assertEqual(self.successResultOf(reading), b"Halt! " * 1000)
+
+    def test_several_members_and_deflate_without_wrapping(self) -> None:
+        bare = zlib.compressobj(wbits=-15)
+        for name, data in (
+            (b"gzip", gzip.compress(b"Ha") + gzip.compress(b"lt!")),
+            (b"deflate", bare.compress(b"Halt!") + bare.flush()),
+        ):
+            self.setUp()
+            headers = [(b"Content-Encoding", name)]
+            reading = self.read(headers)
+            self.response.send(data[:9], data[9:]).end()
+            self.assertEqual(self.successResultOf(reading), b"Halt!")
+            self.assertEqual(plain(data, headers), b"Halt!")
 
     def test_as_it_is(self) -> None:
         reading = self.read([])
