@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 _UNESCAPED_COLON = re.compile(r"(?<!\\):")
 
 # Which of an endpoint's parts, without a name of its own, is the interface.
 _INTERFACE_AT = {"tcp": 1, "tcp6": 2, "ssl": 4}
+
+# Which of its parts name files, without and with a name of their own.
+_FILES_AT = {"ssl": (1, 2), "unix": (0,)}
+_FILES = frozenset({"privateKey", "certKey", "extraCertChain", "dhParameters", "address"})
 
 
 class ListenAddress(NamedTuple):
@@ -41,3 +46,23 @@ def address_in(endpoint: str) -> ListenAddress | None:
     port = named.get("port", unnamed[0] if unnamed else "")
     interface = named.get("interface", "".join(unnamed[_INTERFACE_AT[kind] :][:1])).replace("\\", "")
     return ListenAddress(kind, int(port), interface) if port.isascii() and port.isdigit() else None
+
+
+def below(endpoint: str, folder: Path) -> str:
+    """*endpoint*, with the files that it names by a relative path, a key say, below *folder*."""
+    kind, *parts = _UNESCAPED_COLON.split(endpoint)
+    if kind not in _FILES_AT:
+        return endpoint
+    unnamed = -1
+    changed = []
+    for part in parts:
+        name, equals, file = part.partition("=")
+        if not equals:
+            unnamed += 1
+            file = part
+        if file and (name in _FILES if equals else unnamed in _FILES_AT[kind]):
+            path = str(folder / re.sub(r"\\(.)", r"\1", file))
+            changed.append((name + equals if equals else "") + re.sub(r"([\\:])", r"\\\1", path))
+        else:
+            changed.append(part)
+    return ":".join((kind, *changed))

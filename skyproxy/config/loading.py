@@ -233,7 +233,7 @@ def _proxy(
     settings = section.check(ProxySettings, _PROXY_KEYS, problems, **given)
     if settings is None:
         return None
-    return settings.below(folder, cwd if "log_file" in command_line else folder)
+    return settings.below(folder, *(cwd if key in command_line else folder for key in ("log_file", "listen")))
 
 
 def _defaults(section: Section, variables: Variables, problems: list[Problem]) -> dict[str, Any]:

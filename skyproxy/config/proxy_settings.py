@@ -24,6 +24,7 @@ from skyproxy.config.fields import (
     Seconds,
     SecondsOrNone,
 )
+from skyproxy.config.listen_address import below
 from skyproxy.config.resilience import CacheSettings
 from skyproxy.config.shared import StoreAddress, checked_store, store_address
 from skyproxy.config.telemetry import TelemetrySettings
@@ -191,9 +192,12 @@ class ProxySettings(Checked):
         passwords = {each.password.get_secret_value() for each in stores if each.password is not None}
         return (*self.telemetry.secrets, *sorted(passwords))
 
-    def below(self, folder: Path, folder_of_log: Path) -> ProxySettings:
-        """The same with the paths that are relative below *folder*, and that of the log below *folder_of_log*."""
-        changed: dict[str, Any] = {}
+    def below(self, folder: Path, folder_of_log: Path, folder_of_listen: Path) -> ProxySettings:
+        """The same with the paths that are relative below *folder*, that of the log below *folder_of_log*, and those of
+        the addresses below *folder_of_listen*.
+        """
+        listen = tuple(below(endpoint, folder_of_listen) for endpoint in self.listen)
+        changed: dict[str, Any] = {} if listen == self.listen else {"listen": listen}
         if self.log_file is not None:
             changed["log_file"] = folder_of_log / self.log_file
         if self.costs_file is not None:

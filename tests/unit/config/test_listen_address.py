@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
+from unittest import SkipTest
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.config.listen_address import ListenAddress, address_in
+from skyproxy.config.listen_address import ListenAddress, address_in, below
 
 
 class AddressTests(SynchronousTestCase):
@@ -29,3 +33,16 @@ class AddressTests(SynchronousTestCase):
         for endpoint in ("unix:/run/x.sock", "systemd:domain=INET:index=0", "tcp:http", "tcp:", "", "80", "tcp:²"):
             self.assertIsNone(address_in(endpoint), endpoint)
         self.assertEqual(ListenAddress("tcp", 1, "x").url, "http://x:1/v1")
+
+    def test_files_that_are_named_by_a_relative_path(self) -> None:
+        if os.sep != "/":
+            raise SkipTest("paths have another form")
+        for endpoint, expected in (
+            ("ssl:443:privateKey=key.pem:certKey=/etc/c.pem", "ssl:443:privateKey=/c\\:d/key.pem:certKey=/etc/c.pem"),
+            ("ssl:443:k.pem:c.pem:m", "ssl:443:/c\\:d/k.pem:/c\\:d/c.pem:m"),
+            (r"ssl:443:privateKey=a\:b.pem", r"ssl:443:privateKey=/c\:d/a\:b.pem"),
+            ("unix:sky.sock:mode=600", "unix:/c\\:d/sky.sock:mode=600"),
+            ("unix:address=sky.sock", "unix:address=/c\\:d/sky.sock"),
+            *((same, same) for same in ("tcp:80:interface=tower", "systemd:domain=INET:index=0", "ssl:443", "unix:/s")),
+        ):
+            self.assertEqual(below(endpoint, Path("/c:d")), expected)

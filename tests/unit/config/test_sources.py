@@ -217,6 +217,15 @@ class StrengthTests(ConfigTestCase):
         self.assertEqual(config.proxy.log_file, self.cwd / "b.log")
         self.assertEqual(config.proxy.log_level, "warn")
 
+    def test_files_of_an_address(self) -> None:
+        """As all others that are named, they lie beside the configuration; those of the command line, where one is."""
+        text = PROVIDERS + "proxy: {listen: 'ssl:443:privateKey=k.pem'}"
+        path = self.write("below/proxy.yaml", text)
+        config = self.load(path)
+        self.assertEqual(config.proxy.listen, (f"ssl:443:privateKey={self.cwd / 'below' / 'k.pem'}",))
+        config = self.load(path, listen="ssl:443:privateKey=k.pem")
+        self.assertEqual(config.proxy.listen, (f"ssl:443:privateKey={self.cwd / 'k.pem'}",))
+
     def test_bad_words_on_the_command_line(self) -> None:
         self.write("proxy.yaml", PROVIDERS + "proxy: {log_level: info}")
         self.assertEqual(
