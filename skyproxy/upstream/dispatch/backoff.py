@@ -31,26 +31,28 @@ def retry_after(
     ``retry-after-ms`` is more exact than ``Retry-After``, which it stands beside; both are meant for this very
     request, and so is what the body says: they go before ``x-ratelimit-reset…``. Those tell of all limits, exhausted or
     not, with any answer: they are read for status 429 only, and only where the same limit's ``x-ratelimit-remaining…``
-    is not above zero; ``anthropic-ratelimit-…-reset`` where its ``-remaining`` is zero. Of several that apply, the
-    longest counts. What cannot be read is as if it were not there.
+    is not above zero; ``anthropic-ratelimit-…-reset`` where its ``-remaining`` is zero. Of several that apply, and
+    of several ``Retry-After``, the longest counts. What cannot be read is as if it were not there.
 
     :param now: seconds since the epoch. A ``Date`` among *headers* goes before it: the two clocks may differ.
     :param body_delay: seconds that the answer's body asks for.
     :return: None if the provider does not say.
     """
-    fields = {name.decode("latin-1").lower(): value.decode("latin-1").strip() for name, value in headers}
-    milliseconds = _number(fields.get("retry-after-ms"))
-    if milliseconds is not None:
-        return milliseconds / 1000
+    fields: dict[str, str] = {}
+    asked: dict[str, list[str]] = {"retry-after-ms": [], "retry-after": []}
+    for raw_name, raw_value in headers:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1").strip()
+        fields[name] = value
+        if name in asked:
+            asked[name].append(value)
+    milliseconds = [each for value in asked["retry-after-ms"] if (each := _number(value)) is not None]
+    if milliseconds:
+        return max(milliseconds) / 1000
     here = _date(fields.get("date"))
     provider_now = now if here is None else here
-    asked = fields.get("retry-after")
-    seconds = _number(asked)
-    if seconds is not None:
-        return _from_now(seconds, provider_now)
-    date = _date(asked)
-    if date is not None:
-        return max(0.0, date - provider_now)
+    delays = [each for value in asked["retry-after"] if (each := _delay(value, provider_now)) is not None]
+    if delays:
+        return max(delays)
     if body_delay is not None:
         return max(0.0, body_delay)
     return max(_resets(fields, provider_now), default=None) if status == 429 else None
@@ -74,6 +76,15 @@ def _resets(fields: dict[str, str], now: float) -> Iterable[float]:
                 yield duration
         else:
             yield _from_now(number, now)
+
+
+def _delay(text: str, now: float) -> float | None:
+    """Seconds until what ``Retry-After`` says."""
+    seconds = _number(text)
+    if seconds is not None:
+        return _from_now(seconds, now)
+    date = _date(text)
+    return None if date is None else max(0.0, date - now)
 
 
 def _from_now(number: float, now: float) -> float:

@@ -31,6 +31,13 @@ class RetryAfterTests(SynchronousTestCase):
         self.assertEqual(said(("retry-after", "2"), ("Retry-After-Ms", "1250")), 1.25)
         self.assertEqual(said(("retry-after", "2"), ("retry-after-ms", "soon")), 2.0)
 
+    def test_the_longest_of_several(self) -> None:
+        # As where a provider and what stands before it both say one.
+        date = formatdate(NOW + 30, usegmt=True)
+        for values, seconds in ((("2", "7", "1"), 7.0), (("7", "soon"), 7.0), ((date, "7"), 30.0), (("", "0"), 0.0)):
+            self.assertEqual(said(*(("Retry-After", value) for value in values)), seconds)
+        self.assertEqual(said(("retry-after-ms", "900"), ("Retry-After-Ms", "300"), ("Retry-After", "1")), 0.9)
+
     def test_dates_in_all_forms(self) -> None:
         # RFC 9110, section 5.6.7: these are the same moment.
         for text in ("Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"):
