@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -86,6 +87,40 @@ def test_the_process_goes_and_comes_back(browser: Browser, start: Starter) -> No
         again.kill()
         expect(page.get_by_text("This page lost skyproxy at")).to_be_visible()
         expect(page.get_by_role("button", name="Try now")).to_be_visible()
+
+
+class Upgraded(Proxy):
+    """Which has another style sheet."""
+
+    PROGRAM = (
+        "from skyproxy.web.page import files\n"
+        "shipped = files.shipped\n"
+        "files.shipped = lambda: {**shipped(), 'page.css': shipped()['page.css'] + b'/* new */'}\n"
+        "from twisted.scripts.twistd import run\n"
+        "run()\n"
+    )
+    twistd = (sys.executable, "-c", PROGRAM, "-n", "--pidfile", "")
+
+
+def test_a_tab_from_before_an_upgrade_goes_on(browser: Browser, start: Starter) -> None:
+    config, listen = config_for(start(DemoProvider)), ("--listen", str(free_port()))
+    proxy = start(Proxy, config, *listen)
+    with opened(browser, page_of(proxy), quiet=False) as tab:
+        page, top = tab.page, tab.page.get_by_role("region", name="How all is")
+        expect(page.get_by_text("● Live")).to_be_visible()
+        proxy.stop()
+        proxy = start(Proxy, config, *listen)
+        expect(top).to_contain_text("Waiting for the first request.")
+        expect(page.get_by_text("● Live")).to_be_visible()
+        assert "upgraded" not in top.inner_text(), "it was only started again"
+        proxy.stop()
+        start(Upgraded, config, *listen)
+        expect(top).to_contain_text("skyproxy was upgraded.")
+        expect(top.get_by_role("button", name="Load the new one")).to_be_visible()
+        # A view that was not loaded before.
+        page.get_by_role("link", name="Costs", exact=True).click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Costs")
+        expect(top).not_to_contain_text("upgraded")
 
 
 def test_one_stream_for_many_tabs(browser: Browser, start: Starter) -> None:

@@ -16,6 +16,7 @@ function ownSentence(state) {
     const again = seconds ? ` Trying again in ${seconds} s.` : ' Trying again.';
     return {code: 'lost', level: 'bad', text: `This page lost skyproxy at ${since}.`, advice: 'Is it still running?', again};
   }
+  if (state.outdated) return {code: 'outdated', level: 'neutral', text: 'skyproxy was upgraded.', advice: 'This page is that of the version before.'};
   if (!state.now) return {code: 'connecting', level: 'neutral', text: 'Asking skyproxy how all is…', advice: ''};
   return null;
 }
@@ -24,7 +25,7 @@ function ownSentence(state) {
 export function sentences(state) {
   const own = ownSentence(state);
   const theirs = state.now ? [state.now.sentence, ...state.now.more] : [];
-  return own ? [own, ...(own.code === 'connecting' ? theirs : [])] : theirs;
+  return own ? [own, ...(['connecting', 'outdated'].includes(own.code) ? theirs : [])] : theirs;
 }
 
 /** Advice, with what stands between ` as something to type. */
@@ -65,6 +66,7 @@ export function head() {
     replace(
       actions,
       first.code === 'lost' && button('Try now', tryNow),
+      first.code === 'outdated' && button('Load the new one', () => location.reload()),
       first.code === 'waiting' && copyButton('Copy the address', () => first.advice.split(': ').at(-1), () => advice),
       first.code === 'model_unknown' && first.advice.includes('`') && copyButton('Copy', () => first.advice.split('`')[1]),
       first.use && state.now && useInstead(first),

@@ -148,7 +148,18 @@ function snapshot(state, data) {
     state.seenAt = data.seen_at ?? Date.now();
   }
   if (data.log) firstLines(state, data);
+  if (state.boot && state.boot !== data.boot) compare();
   state.boot = data.boot;
+}
+
+/** Another process may have other files: those of this page's version are then gone. */
+async function compare() {
+  try {
+    const index = await (await fetch(address('./'), {cache: 'no-store'})).text();
+    if (index.includes('/main.js') && !index.includes(`/${version}/main.js`)) set((state) => { state.outdated = true; });
+  } catch {
+    // It is gone again: the next one is compared.
+  }
 }
 
 /** Lines from before the stream began, without those that are known. */

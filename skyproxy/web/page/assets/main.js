@@ -62,6 +62,8 @@ async function enter() {
   if (locked) return;
   const {view, argument, query} = route();
   if (current?.stays?.(view.name, argument, query)) return;
+  // Views that were not loaded yet are gone with the version before.
+  if (state.outdated) return location.reload();
   const number = (entered += 1);
   const {make} = await view.load();
   if (number !== entered || locked) return;
