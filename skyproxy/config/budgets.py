@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -28,6 +28,11 @@ def _time_zone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, OSError):
+        if not available_timezones():
+            raise ValueError(
+                "needs a list of time zones, which this machine does not have (Windows has none): install tzdata into "
+                "skyproxy's Python (pip install tzdata), or leave this out, which means the machine's own time"
+            ) from None
         raise ValueError("must be the name of a time zone that this machine knows, such as Europe/Vienna") from None
     return value
 

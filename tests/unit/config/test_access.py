@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from skyproxy.config import access_reading
+from skyproxy.config import access_reading, budgets
 from skyproxy.config.access import AccessSettings, HeldKey, client_name, key_hash
 from skyproxy.config.differences import changes
 from skyproxy.config.overlay import same
@@ -130,6 +130,13 @@ access:
             self.assertIn(meant, found[0])
             # What may be a key is never repeated.
             self.assertNotIn("abcdefgh", found[0])
+
+    def test_a_machine_without_time_zones(self) -> None:
+        # Windows has none, and Python brings none.
+        self.patch(budgets, "available_timezones", set)
+        (told,) = self.wrong("proxy: {purse: {amount: 1, time_zone: Atlantis/Capital}}")
+        self.assertIn("purse.time_zone: needs a list of time zones", told)
+        self.assertIn("pip install tzdata", told)
 
     def test_budgets_of_slots_and_providers(self) -> None:
         text = BASE.replace("model: llama}", "model: llama, budget: 1/hour}") + "proxy: {purse: 3 EUR/all}"
