@@ -13,15 +13,17 @@ _NEAR = 1024
 """Bytes in which the end of an event is sought first."""
 
 BOUNDARIES = (b"\n\n", b"\n\r\n", b"\r\r")
-"""How events end."""
+"""How events end, but for LF CR, which is known by the next byte: it may be the beginning of LF CR LF."""
 
 DONE = b"[DONE]"
 """The data of the event that ends a stream of OpenAI's."""
 
 _CARRIAGE_RETURN = 13
-_BOUNDARY = re.compile(b"|".join(BOUNDARIES))
-_AFTER_EVENT = re.compile(rb"(?<=\n\n)|(?<=\n\r\n)|(?<=\r\r)")
-
+_MARKS = b"|".join(BOUNDARIES)
+_BOUNDARY = re.compile(_MARKS + rb"|\n\r(?!\n)")
+_AFTER_EVENT = re.compile(rb"(?<=\n\n)|(?<=\n\r\n)|(?<=\r\r)|(?<=\n\r)(?!\n)")
+_KNOWN_BY_THE_NEXT = re.compile(rb"\n\r(?=[^\n])")
+_FIRST_BOUNDARY = re.compile(_MARKS + b"|" + _KNOWN_BY_THE_NEXT.pattern)
 
 _FIRST_LINE = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*(?::|(?:data|event|id|retry) ?:)")
 _LONGEST_FIELD = 16
@@ -68,15 +70,20 @@ def boundary_before(data: bytes, end: int) -> int:
     for start in (max(0, end - _NEAR), 0):
         near = data[start:end]
         marks = BOUNDARIES if b"\r" in near else BOUNDARIES[:1]
-        last = max([found + len(mark) for mark in marks if (found := near.rfind(mark)) >= 0], default=0)
-        if last:
-            return start + last
+        ends = [start + found + len(mark) for mark in marks if (found := near.rfind(mark)) >= 0]
+        if marks is BOUNDARIES:
+            ends += [match.end() for match in _KNOWN_BY_THE_NEXT.finditer(data, start, end + 1)]
+        if ends:
+            return max(ends)
     return 0
 
 
 def first_boundary(data: bytes) -> int:
     """Where the first event in *data* ends; 0 if none does."""
-    return min((found + len(mark) for mark in BOUNDARIES if (found := data.find(mark)) >= 0), default=0)
+    if _CARRIAGE_RETURN not in data:
+        return event_end(data, 0)
+    match = _FIRST_BOUNDARY.search(data)
+    return 0 if match is None else match.end()
 
 
 def event_end(data: bytes, start: int) -> int:

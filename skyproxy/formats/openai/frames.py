@@ -42,11 +42,12 @@ class Frames:
         """What of *data*, and of what was kept before it, goes on."""
         if self.passing:
             return self._pass_on(data)
-        # In what is kept no event ends, but maybe the beginning of one.
+        # In what is kept no event is known to end, but maybe the beginning of one does.
         across = bytes(self.rest[-_ACROSS:])
-        end = boundary_before(across + data, len(across) + len(data)) - len(across)
+        end = boundary_before(across + data, len(across) + len(data))
         whole = b""
-        if end > 0:
+        if end:
+            end -= len(across)
             whole = bytes(self.rest) + data[:end]
             self.rest = bytearray(data[end:])
         else:

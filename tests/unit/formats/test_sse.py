@@ -7,7 +7,7 @@ import json
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.errors import UpstreamBroken
-from skyproxy.formats.sse import boundary_before, error_event
+from skyproxy.formats.sse import boundary_before, error_event, first_boundary
 from tests.unit.formats.openai.streams import payloads
 
 
@@ -37,3 +37,10 @@ class BoundaryTests(SynchronousTestCase):
                 for end in range(len(data) + 1):
                     ends = [at + len(each) for each in marks if (at := data.rfind(each, 0, end)) >= 0]
                     self.assertEqual(boundary_before(data, end), max(ends, default=0), (mark, other, end))
+
+    def test_lf_cr_is_known_by_the_next_byte(self) -> None:
+        for data, last in (
+            (b"a\n\r", 0), (b"a\n\rb", 3), (b"a\n\r\n", 4), (b"a\r\n\rb", 4), (b"a\n\rb\n\r", 3),
+            (b"a\n\r" + b"b" * 2000, 3),
+        ):  # fmt: skip
+            self.assertEqual((boundary_before(data, len(data)), first_boundary(data)), (last, last), data)

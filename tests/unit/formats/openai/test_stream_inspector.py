@@ -52,6 +52,17 @@ class EndTests(Case):
             self.assertEqual((state.finish_reason, state.error), ("stop", None))
             self.assertEqual(state.usage["completion_tokens"], 4)
 
+    def test_blank_lines_that_end_otherwise_than_the_lines(self) -> None:
+        plain = b": comment\n\n" + chunk("Halt") + chunk("\u00e9") + STOP + USAGE + DONE
+        for blank in (b"\n\r", b"\r\n\r", b"\n\r\n", b"\r\r\n"):
+            stream = plain.replace(b"\n\n", blank)
+            for size in (1, 2, 3, 50, len(stream)):
+                passed, state = read([stream[at : at + size] for at in range(0, len(stream), size)])
+                self.assertEqual((state.complete, state.done, state.usage["completion_tokens"]), (True, True, 4))
+                self.assertEqual(passed, stream[: len(passed)])
+                self.assertLess(len(stream) - len(passed), 3)  # of what is behind [DONE]
+            self.assertEqual(inspected(stream[: stream.index(b"Halt") + 90]).first_content, "content")
+
     def test_a_byte_order_mark(self) -> None:
         self.assertEqual(read([b"\xef\xbb\xbf" + chunk("a") + STOP])[1].finish_reason, "stop")
 
