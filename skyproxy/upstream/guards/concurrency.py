@@ -147,8 +147,13 @@ class Limiter:
         kept = min(self._surplus, more)
         self._surplus -= kept
         gate.limit += more - kept
-        for _ in range(more - kept):
+        for left in range(more - kept, 0, -1):
+            tokens = gate.tokens
             self._put_back()
+            if gate.tokens > tokens:
+                # Nobody took it, and so nobody takes the others: there may be a billion of them.
+                gate.tokens += left - 1
+                break
 
     @property
     def in_use(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -50,3 +51,22 @@ class ShareTests(SynchronousTestCase):
         self.assertEqual(self.limiter.statistics().available, 3)
         self.limiter.keep_to(None)
         self.assertEqual(self.limiter.statistics().available, 9)
+
+    def test_very_many_more_are_not_counted_one_by_one(self) -> None:
+        released: list[None] = []
+        release = DeferredSemaphore.release
+
+        def count(gate: DeferredSemaphore) -> None:
+            released.append(None)
+            release(gate)
+
+        self.patch(DeferredSemaphore, "release", count)
+        for most in (4, 100_000):
+            self.limiter.keep_to(0)
+            waiting = [self.limiter.acquire(10), self.limiter.acquire(10, "background"), self.limiter.acquire(10)]
+            self.limiter.resize(most)
+            self.limiter.keep_to(None)
+            for each in waiting:
+                self.successResultOf(each).release()
+            self.assertEqual((self.limiter.statistics().available, self.limiter.in_use), (most, 0))
+        self.assertLess(len(released), 20)
