@@ -55,6 +55,8 @@ def one_or_several(value: Any) -> Any:
 
 
 def _path(value: Any) -> Any:
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("must not have a character of number 0, as \\0 in double quotes is: use single quotes, or /")
     return Path(value) if isinstance(value, str) else value
 
 

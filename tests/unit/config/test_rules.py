@@ -82,6 +82,15 @@ class ValueTests(ConfigTestCase):
             line, *_ = self.problems_of(PROVIDERS + f"proxy: {{{key}: {text}}}")
             self.assertRegex(line, rf"^proxy.yaml:8: proxy\.{key}(\.0)?: must ")
 
+    def test_paths_that_a_backslash_has_spoiled(self) -> None:
+        for key in ("log_file", "costs_file", "cache.path", "bodies.file"):
+            outer, _, inner = key.partition(".")
+            value = '"D:\\0 Mods"' if not inner else f'{{{inner}: "D:\\0 Mods"}}'
+            line, *_ = self.problems_of(PROVIDERS + f"proxy: {{{outer}: {value}}}")
+            self.assertRegex(line, rf"^proxy.yaml:8: proxy\.{key}: must not .* use single quotes, or /$")
+        line, *_ = self.problems_of(PROVIDERS + 'access: {store: "D:\\0 Mods"}')
+        self.assertRegex(line, r"^proxy.yaml:8: access\.store: must not ")
+
     def test_slots(self) -> None:
         for key, text in (("model", "''"), ("model", '"a\\nb"'), ("model", "1"), ("enable_reasoning", "1"),
                           ("params", "[]"), ("params", "{x: 2024-01-01}"), ("params", "{x: [.nan]}"),
