@@ -74,6 +74,11 @@ class Change(NamedTuple):
     settings: tuple[Setting, ...] = ()
     profile: str = ""
 
+    @property
+    def identity(self) -> tuple[str, Kind, Target]:
+        """What stays the same when it is renewed."""
+        return self.action, self.kind, self.target
+
     def replaces(self, other: Change) -> bool:
         """Whether nothing is left of *other*, which is older."""
         if self.kind != other.kind:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import count
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from skyproxy.errors import NotFound
 from skyproxy.pipeline.changes import Change, Conflict
+
+Renew: TypeAlias = Callable[[Change], Change | None]
 
 MOST_ACTIONS = 200
 """That are remembered; the oldest goes first."""
@@ -19,6 +22,7 @@ class Action(NamedTuple):
     :ivar text: what was done, in a sentence.
     :ivar added: the changes that hold since.
     :ivar removed: those that no longer do.
+    :ivar undoes: the id of the action that it undoes, if it does.
     """
 
     id: str
@@ -27,6 +31,7 @@ class Action(NamedTuple):
     text: str
     added: tuple[Change, ...] = ()
     removed: tuple[Change, ...] = ()
+    undoes: str = ""
 
     @property
     def can_be_undone(self) -> bool:
@@ -73,18 +78,41 @@ class ActionLog:
 
     def note(self, action: Action) -> None:
         """*action* was done."""
-        self.changes = self.with_action(action)
         self._actions[action.id] = action
+        self.settle(self.with_action(action))
         while len(self._actions) > MOST_ACTIONS:
             del self._actions[next(iter(self._actions))]
 
     def settle(self, changes: Iterable[Change]) -> None:
-        """*changes* hold now, in place of the others: the configuration was read again, or has some of them itself."""
+        """*changes* hold now, in place of the others: something was done, or the configuration was read again, which
+        makes others of some, or has them itself.
+        """
         self.changes = tuple(changes)
+        now = {each.identity: each for each in self.changes}
 
-    def undoing(self, action: Action, action_id: str, at: float, by: str) -> Action:
+        def renewed(known: tuple[Change, ...]) -> tuple[Change, ...]:
+            return tuple([now.get(each.identity, each) for each in known])
+
+        for name, action in self._actions.items():
+            self._actions[name] = action._replace(added=renewed(action.added), removed=renewed(action.removed))
+
+    def undoing_last(self, action_id: str, at: float, by: str, renew: Renew) -> Action:
+        """The action that undoes the newest one that neither undoes another nor has been undone. The rest is as for
+        :meth:`undoing`.
+        """
+        undone: set[str] = set()
+        for each in self.actions:
+            if each.undoes and each.id not in undone:
+                undone.add(each.undoes)
+            elif each.id not in undone and not each.undoes:
+                with suppress(Conflict):
+                    return self.undoing(each, action_id, at, by, renew)
+        raise Conflict("There is nothing to undo.")
+
+    def undoing(self, action: Action, action_id: str, at: float, by: str, renew: Renew) -> Action:
         """The action that undoes *action*.
 
+        :param renew: gives a change that ended as it is over what is configured now; None: what it is about is gone.
         :raise Conflict: it cannot be undone, or no more.
         """
         if not action.can_be_undone:
@@ -97,7 +125,11 @@ class ActionLog:
             )
             raise Conflict(f"Action {action.id} cannot be undone: {why}.")
         held = [each for each in self.changes if each not in action.added]
-        back = tuple(each for each in action.removed if not any(other.replaces(each) for other in held))
+        ended = [
+            each for each in action.removed if not any(other.at >= each.at and other.replaces(each) for other in held)
+        ]
+        back = tuple(each for each in map(renew, ended) if each is not None)
         if not back and not action.added:
-            raise Conflict(f"Action {action.id} cannot be undone: what it ended holds again.")
-        return Action(action_id, at, by, f"Undone: {action.text}", back, action.added)
+            why = "what it ended holds again, something newer has taken its place, or what it was about is gone"
+            raise Conflict(f"Action {action.id} cannot be undone: {why}.")
+        return Action(action_id, at, by, f"Undone: {action.text}", back, action.added, action.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from twisted.logger import Logger
@@ -29,7 +30,14 @@ from skyproxy.process.actions.action_log import Action, ActionLog
 from skyproxy.process.actions.deeds import Deeds, NobodyElse
 from skyproxy.process.actions.keeping import Keeping
 from skyproxy.process.actions.shapes import action_shape, change_shape
-from skyproxy.process.actions.targets import check_settings, checked_profile, checked_target, close_breakers, key_of
+from skyproxy.process.actions.targets import (
+    check_settings,
+    checked_profile,
+    checked_target,
+    close_breakers,
+    key_of,
+    refuse_last_key,
+)
 from skyproxy.process.providers import Providers
 
 _log = Logger()
@@ -116,7 +124,7 @@ class Operations:
         """Have no new request go to a slot, a provider or a deployment."""
         target = checked_target(self.config, asked)
         if any(each.kind == "pause" and each.target == target for each in self._action_log.changes):
-            return self._nothing(f"{target} is paused already.", by)
+            return self._nothing(f"{target} is paused already.", by, dry_run)
         change = self._change("pause", target, by)
         pauses = pauses_of([*self._action_log.changes, change])
         text = effects.of_pause(target, self._providers.runtime().router, pauses)
@@ -136,14 +144,10 @@ class Operations:
         """Have no new request use a key."""
         target = key_of(self.config, asked)
         changes = self._action_log.changes
-        aside = {
-            each.target.key for each in changes if each.kind == "aside" and each.target.provider == target.provider
-        }
-        if target.key in aside:
-            return self._nothing(f"{target} is put aside already.", by)
-        if {each.variable for each in self.config.providers[target.provider].api_keys} <= {*aside, target.key}:
-            raise Conflict(f"{target.key} is the last key of {target.provider}: pause the provider instead.")
+        if any(each.kind == "aside" and each.target == target for each in changes):
+            return self._nothing(f"{target} is put aside already.", by, dry_run)
         change = self._change("aside", target, by)
+        refuse_last_key(self.config, [*changes, change], [change])
         return self._do(f"{target} is put aside: other keys carry its requests.", by, dry_run, added=(change,))
 
     def put_back(self, asked: Target, by: str, *, dry_run: bool = False) -> dict[str, Any]:
@@ -210,15 +214,13 @@ class Operations:
         return self._do("All answers that were kept are forgotten.", by, dry_run)
 
     def undo(self, action_id: str, by: str, *, dry_run: bool = False) -> dict[str, Any]:
-        """Undo an action; ``last``: the newest that can be undone."""
-        log = self._action_log
+        """Undo an action; ``last``: the newest that is not undone."""
+        log, renew = self._action_log, partial(renewed, self.config)
         if action_id == "last":
-            done = next((each for each in log.actions if set(each.added) & set(log.changes)), None)
-            if done is None:
-                raise Conflict("There is nothing to undo.")
+            undoing = log.undoing_last(log.next_id(), self._wall(), by, renew)
         else:
-            done = log.find(action_id)
-        undoing = log.undoing(done, log.next_id(), self._wall(), by)
+            undoing = log.undoing(log.find(action_id), log.next_id(), self._wall(), by, renew)
+        refuse_last_key(self.config, log.with_action(undoing), undoing.added)
         shape = self._finish(undoing, dry_run)
         if not dry_run and any(each.kind == "profile" for each in (*undoing.added, *undoing.removed)):
             self.told.profile_used(profile_of(log.changes) or NO_PROFILE)
@@ -256,12 +258,12 @@ class Operations:
         # What is configured, or set, already is no change.
         added = () if same(changed(self.config, left), changed(self.config, [*left, change])) else (change,)
         if not added and not replaced:
-            return self._nothing(text, change.by)
+            return self._nothing(text, change.by, dry_run)
         return self._do(text, change.by, dry_run, added, replaced)
 
     def _end(self, kind: Kind, target: Target, by: str, dry_run: bool, text: str, otherwise: str) -> dict[str, Any]:
         removed = tuple(each for each in self._action_log.changes if each.kind == kind and each.target == target)
-        return self._do(text, by, dry_run, removed=removed) if removed else self._nothing(otherwise, by)
+        return self._do(text, by, dry_run, removed=removed) if removed else self._nothing(otherwise, by, dry_run)
 
     def _do(
         self,
@@ -288,9 +290,9 @@ class Operations:
             "changes": self._shapes(changes),
         }
 
-    def _nothing(self, text: str, by: str) -> dict[str, Any]:
+    def _nothing(self, text: str, by: str, dry_run: bool) -> dict[str, Any]:
         return {
-            "v": VERSION, "dry_run": False, "id": None, "at": self._wall(), "by": by, "text": text,
+            "v": VERSION, "dry_run": dry_run, "id": None, "at": self._wall(), "by": by, "text": text,
             "can_be_undone": False, "can_be_kept": False, "changes": self._shapes(self._action_log.changes),
         }  # fmt: skip
 

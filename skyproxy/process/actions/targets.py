@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from skyproxy.config import Config
 from skyproxy.config.overlay import Setting, problem_of
 from skyproxy.errors import InvalidRequest, NotFound
-from skyproxy.pipeline.changes import Target
+from skyproxy.pipeline.changes import Change, Conflict, Target
 from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.upstream.guards.breaker import BreakerState
 from skyproxy.util.close_matches import nearest
@@ -43,6 +43,20 @@ def key_of(config: Config, asked: Target) -> Target:
     variables = [each.variable for each in config.providers[asked.provider].api_keys]
     _check_name(f"key of {asked.provider}", asked.key, variables)
     return asked
+
+
+def refuse_last_key(config: Config, changes: Iterable[Change], about: Iterable[Change]) -> None:
+    """See that a key is left of each provider that *about*, some of *changes*, put a key of aside.
+
+    :raise Conflict: there is none.
+    """
+    aside = {each.target for each in changes if each.kind == "aside"}
+    for each in about:
+        name, key = each.target.provider, each.target.key
+        if each.kind == "aside" and all(
+            Target(provider=name, key=known.variable) in aside for known in config.providers[name].api_keys
+        ):
+            raise Conflict(f"{key} is the last key of {name}: pause the provider instead.")
 
 
 def checked_profile(config: Config, name: str) -> str:

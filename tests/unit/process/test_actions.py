@@ -141,7 +141,7 @@ class ToldTests(Case):
         self.operations.profile("off", "me")
         self.operations.put_back(Target(provider="a", key="K1"), "me")
         self.operations.close_breaker(Target(provider="a"), "me")
-        chosen = ["p", "q", "p", "q", "p", "off"]
+        chosen = ["p", "q", "p", "off", "p", "off"]
         self.assertEqual(
             self.told.all,
             ["purged", *(("profile", name) for name in chosen), ("back", "a", "K1"), ("closed", "a", [])],
@@ -295,6 +295,41 @@ class OperationsTests(Case):
         self.assertEqual(self.served("alone"), ["a:m"])
         self.assertIsNone(self.operations.profile("off", "me")["id"])
 
+    def test_the_newest_that_is_not_undone_is_undone(self) -> None:
+        alone = lambda: self.providers.runtime().config.model_slots["alone"]  # noqa: E731
+        self.operations.pause(Target(provider="a"), "me")
+        self.operations.set(Target(slot="alone"), {"model": "x"}, "me")
+        self.operations.set(Target(slot="alone"), {"model": "y"}, "me")
+        resumed = self.operations.resume(Target(provider="a"), "me")
+        self.assertTrue(resumed["can_be_undone"])
+        undone = self.operations.undo("last", "me")
+        self.assertEqual(undone["text"], "Undone: a is resumed.")
+        for model in ("x", "m"):
+            self.operations.undo("last", "me")
+            self.assertEqual(alone().model, model)
+        self.operations.undo(undone["id"], "me")
+        self.assertEqual(self.served("alone"), ["a:m"], "resumed again")
+        self.operations.undo("last", "me")
+        self.assertEqual([each["kind"] for each in self.operations.changes()["changes"]], ["pause"])
+        self.operations.undo("last", "me")
+        self.fails(Conflict, "nothing to undo", self.operations.undo, "last", "me")
+
+    def test_what_an_older_profile_has_not_ended_comes_back(self) -> None:
+        self.operations.profile("q", "me")
+        self.operations.set(Target(slot="alone"), {"provider": "b"}, "me")
+        self.operations.set(Target(slot="alone"), {"provider": "b", "model": "x"}, "me")
+        self.operations.undo("last", "me")
+        self.assertEqual((self.served("default")[0], self.served("alone")), ("b:o", ["b:m"]))
+
+    def test_nothing_to_do_is_told_as_what_would_be(self) -> None:
+        for dry_run in (True, False):
+            for told in (
+                self.operations.resume(Target(provider="a"), "me", dry_run=dry_run),
+                self.operations.profile("off", "me", dry_run=dry_run),
+                self.operations.set(Target(provider="a"), {"max_concurrent": 5}, "me", dry_run=dry_run),
+            ):
+                self.assertEqual((told["dry_run"], told["id"]), (dry_run, None))
+
     def test_kept_answers_are_forgotten_and_that_is_not_undone(self) -> None:
         self.assertTrue(self.operations.purge("me", dry_run=True)["dry_run"])
         self.assertEqual(self.purges, 0)
@@ -307,6 +342,43 @@ class OperationsTests(Case):
         self.fails(Conflict, "the last key of a", self.operations.put_aside, Target(provider="a", key="K2"), "me")
         told = self.operations.put_back(Target(provider="a", key="K1"), "me")
         self.assertEqual(told["changes"], [])
+        self.operations.put_aside(Target(provider="a", key="K2"), "me")
+        self.fails(Conflict, "the last key of a", self.operations.undo, told["id"], "me")
+
+    def test_undoing_brings_nothing_back_that_is_gone(self) -> None:
+        self.operations.pause(Target(slot="alone"), "me")
+        self.operations.set(Target(slot="alone"), {"model": "x"}, "me")
+        self.operations.put_aside(Target(provider="a", key="K2"), "me")
+        ended = [
+            self.operations.resume(Target(slot="alone"), "me"),
+            self.operations.put_back(Target(provider="a", key="K2"), "me"),
+            self.operations.profile("q", "me"),
+            self.operations.profile("off", "me"),
+        ]
+        text = TEXT.replace("  alone: {provider: a, model: m}\n", "").replace(', alone: "b:n"', "")
+        self.path.write_text(text.replace('  q: {default: "b:o"}\n', "").replace("[K1, K2]", "[K1]"))
+        self.operations.take(self.load())
+        for each in (ended[0], ended[1], ended[3]):
+            self.fails(Conflict, "what it was about is gone", self.operations.undo, each["id"], "me")
+
+    def test_what_a_reload_has_made_another_is_undone_and_kept(self) -> None:
+        chosen = self.operations.profile("q", "me")
+        self.path.write_text(TEXT.replace("b:o", "b:oo"))
+        self.operations.take(self.load())
+        (told,) = self.operations.changes()["actions"]
+        self.assertEqual((told["id"], told["can_be_undone"], told["can_be_kept"]), (chosen["id"], True, True))
+        self.operations.profile("p", "me")
+        self.path.write_text(TEXT.replace("b:o", "b:ooo"))
+        self.operations.take(self.load())
+        self.operations.undo("last", "me")
+        self.assertEqual(self.served("default")[0], "b:ooo")
+        self.operations.undo(chosen["id"], "me")
+        self.assertEqual(self.served("default")[0], "a:m")
+        self.operations.profile("q", "me")
+        self.path.write_text(TEXT.replace("b:o", "b:oo"))
+        self.operations.take(self.load())
+        diff = self.operations.keep("last", "me")["diff"]
+        self.assertIn('+  default: {provider: b, model: oo, fallbacks: ["b:n"]}', diff)
 
     def test_a_reload_keeps_what_still_fits(self) -> None:
         self.operations.set(Target(slot="alone"), {"provider": "b", "model": "x"}, "me")
