@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from skyproxy.access.report import budgets
+from skyproxy.config.files import ENV_FILE
 from skyproxy.config.hosts import is_loopback
 from skyproxy.pipeline.changes import Change, Pauses, pauses_of, profile_of
 from skyproxy.pipeline.context import RequestContext
@@ -138,6 +139,7 @@ def _provider(provider: Provider, sources: Sources, runtime: Runtime, needed: bo
     pauses = pauses_of(changes)
     aside = {each.target.key: each for each in changes if each.kind == "aside"}
     config, guards, limiter, pool = provider.config, provider.guards, provider.limits(), provider.connections()
+    places = {each.variable: each.place for each in config.api_keys}
     return ProviderState(
         name=config.name,
         local=is_loopback(urlsplit(config.base_url).hostname or ""),
@@ -156,6 +158,7 @@ def _provider(provider: Provider, sources: Sources, runtime: Runtime, needed: bo
                 each.rejected,
                 each.requests,
                 _by_hand(aside.get(each.variable)),
+                places.get(each.variable, ENV_FILE),
             )
             for each in (() if guards.keys is None else guards.keys.statistics())
         ),

@@ -348,13 +348,13 @@ def test_what_happened_in_plain_words(start: Starter, demo: DemoProvider, tmp_pa
     path = written(tmp_path, config)
     run = start(Run, "--config", str(path), env=env)
     assert ask(run, chat("default"), {"X-Request-Id": "refused/1"}).status == 401
-    sentence, advice = "demo refuses your key.", "» Check MY_API_KEY in .env; give Dialogue a fallback."
+    sentence, advice = "demo refuses your key.", "» Check MY_API_KEY; give Dialogue a fallback."
     done = skyproxy(tmp_path, "logs", "--request", "refused/1", env=env)
     assert done.returncode == 0 and done.stdout.startswith(sentence) and advice in done.stdout, done
     assert "+0.00 arrived for Dialogue" in done.stdout and "there is no other key" in done.stdout
     for command in ("status", "top"):
         told = skyproxy(tmp_path, command, env=env).stdout
-        assert "demo refuses your key MY_API_KEY." in told and "Check it in .env." in told, told
+        assert "demo refuses your key MY_API_KEY." in told and "Check it in the environment" in told, told
     told = json.loads(skyproxy(tmp_path, "status", "--json", env=env).stdout)
     assert told["now"]["sentence"]["code"] == "key_invalid"
     connection = open_request(run, chat("demo:guard;first=30"))

@@ -79,7 +79,7 @@ def test_a_key_that_is_refused(start: Starter) -> None:
     assert stream(proxy, "refused").status == 401
     found = told(proxy, "refused")
     assert found["sentence"] == "demo refuses your key."
-    assert found["advice"] == "Check MY_API_KEY in .env; give Dialogue a fallback."
+    assert found["advice"] == "Check MY_API_KEY; give Dialogue a fallback."
     said = lines(found)
     matches(said[2], r"demo: 401 “.*”; there is no other key")
     assert said[-1] == "401 sent"

@@ -36,7 +36,7 @@ REASONS: dict[str, Reason] = {
         "was overloaded", "{provider} is overloaded.", "It passes by itself; " + _FALLBACK + "."
     ),
     ErrorKind.KEY_INVALID.value: Reason(
-        "refused your key", "{provider} refuses your key.", "Check {key} in .env; " + _FALLBACK + "."
+        "refused your key", "{provider} refuses your key.", "Check {key}; " + _FALLBACK + "."
     ),
     ErrorKind.NO_CREDIT.value: Reason(
         "had no credits left", "{provider}: no credits left.", "Add credits at {provider}, or " + _FALLBACK + "."

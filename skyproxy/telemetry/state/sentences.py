@@ -159,9 +159,8 @@ def _of_word(word: Word, snapshot: Snapshot) -> Sentence | None:
     name, said = word.provider, quoted(word.text) if word.text else ""
     if word.code == "key_invalid":
         key = provider.keys[0].variable if len(provider.keys) == 1 else ""
-        return Sentence(
-            "key_invalid", "bad", f"{name} refuses your key{' ' if key else ''}{key}.", "Check it in .env.", name
-        )
+        text = f"{name} refuses your key{' ' if key else ''}{key}."
+        return Sentence("key_invalid", "bad", text, _where_keys_are(provider), name)
     if word.code == "no_credit":
         return Sentence("no_credit", "bad", f"{name}: no credits left.", said or f"Add credits at {name}.", name)
     if word.code in ("upstream_unreachable", "connect_timeout"):
@@ -172,6 +171,13 @@ def _of_word(word: Word, snapshot: Snapshot) -> Sentence | None:
         advice = f"`ollama pull {word.model}`" if name == "ollama" else "Check the model's name."
         return Sentence("model_unknown", "bad", f"{name} has no model {word.model}.", advice, f"{name}:{word.model}")
     return None
+
+
+def _where_keys_are(provider: ProviderState) -> str:
+    places = {each.place for each in provider.keys}
+    if places == {"environment"}:
+        return "Check it in the environment, which goes before .env."
+    return f"Check it in {places.pop() if len(places) == 1 else '.env, and in the environment'}."
 
 
 def _unreachable(provider: ProviderState, word: Word) -> Sentence:

@@ -25,6 +25,7 @@ class KeyState(NamedTuple):
     :ivar resting: seconds until it may be used again.
     :ivar aside: the provider refuses it.
     :ivar by_hand: somebody has put it aside.
+    :ivar place: the file that has it, or ``environment``.
     """
 
     variable: str
@@ -33,6 +34,7 @@ class KeyState(NamedTuple):
     aside: bool
     requests: int
     by_hand: ByHand | None = None
+    place: str = ".env"
 
 
 class BreakerState(NamedTuple):

@@ -100,10 +100,10 @@ class TroubleTests(SynchronousTestCase):
             ],
             "key_refused",
             "openrouter refuses your key.",
-            "Check OPENROUTER_API_KEY in .env; give Dialogue a fallback.",
+            "Check OPENROUTER_API_KEY; give Dialogue a fallback.",
         )
         with_fallback = facts._replace(deployments=(OPENROUTER, OLLAMA))
-        self.assertEqual(conclusion_of(with_fallback).advice, "Check OPENROUTER_API_KEY in .env.")
+        self.assertEqual(conclusion_of(with_fallback).advice, "Check OPENROUTER_API_KEY.")
 
     def test_breaker(self) -> None:
         cause = "status 503: No instances available"

@@ -224,6 +224,15 @@ class SentenceTests(SynchronousTestCase):
         self.assertEqual(self.first(words=word("key_invalid", "User not found.")), (
             "bad", "openrouter refuses your key OPENROUTER_API_KEY.", "Check it in .env.",
         ))  # fmt: skip
+        key = PROVIDER.keys[0]
+        for places, advice in (
+            (("C:\\a\\.env",), "Check it in C:\\a\\.env."),
+            (("environment", "environment"), "Check it in the environment, which goes before .env."),
+            (("environment", "a/.env"), "Check it in .env, and in the environment."),
+        ):
+            provider = PROVIDER._replace(keys=tuple(key._replace(place=place) for place in places))
+            told = self.first(words=word("key_invalid", "User not found."), providers=(provider,))
+            self.assertEqual(told[2], advice)
         self.assertEqual(self.first(words=word("no_credit", "Add more.")), (
             "bad", "openrouter: no credits left.", "\u201cAdd more.\u201d",
         ))  # fmt: skip
