@@ -14,6 +14,9 @@ _DASHES = "\u2013\u2014"
 _FREE = frozenset({"params", "force"})
 """Below these keys any text may be meant."""
 
+_PATHS = frozenset({"log_file", "costs_file", "path", "file", "store", "ca_file", "jwks"})
+_NOT_FILLED_IN = re.compile(r"~[\w.-]*(?:[/\\]|$)|.*\$\{|.*\$[A-Za-z_]\w*[/\\]|.*%[A-Za-z_]\w*%")
+
 _NOT_A_COMMENT = re.compile(r" #[^\s#]")
 _ANCHOR = re.compile(r"[:,\[{-]\s+&[^\s,\]}]+\s*[,\]}]?\s*$")
 
@@ -23,6 +26,8 @@ def doubt(node: ScalarNode, path: KeyPath) -> str | None:
     if not _FREE.isdisjoint(path) or node.start_mark is None or node.end_mark is None:
         return None
     text = str(node.value)
+    if path and path[-1] in _PATHS and _NOT_FILLED_IN.match(text):
+        return "neither ~ nor a variable is filled in here: write the whole path"
     if node.style == '"' and any(letter < " " for letter in text):
         return "a backslash means something else in double quotes: use single quotes, or / in paths"
     if node.style is not None:

@@ -108,6 +108,10 @@ DOUBTED: tuple[tuple[str, int, str], ...] = (
     (P + S + "    fallbacks:\n    - openrouter:a\n     - openrouter:b\n", 10, "line 11 is read as a part"),
     (P + S + "    fallbacks:\n      \u2013 openrouter:x\n", 10, "a dash of typography"),
     ('proxy:\n  log_file: "C:\\new\\temp.log"\n' + P + S, 2, "use single quotes, or / in paths"),
+    ("proxy:\n  costs_file: ~/costs.sqlite\n" + P + S, 2, "write the whole path"),
+    ("proxy:\n  cache:\n    path: '%LOCALAPPDATA%\\c.sqlite'\n" + P + S, 3, "write the whole path"),
+    ("access:\n  store: ${HOME}/access.sqlite\n" + P + S, 2, "write the whole path"),
+    ("proxy:\n  bodies: {file: $HOME/b.sqlite}\n" + P + S, 2, "write the whole path"),
 )
 
 IN_ENV: tuple[tuple[str, str], ...] = (
@@ -190,6 +194,9 @@ class MistakeTests(SynchronousTestCase):
         text = P + S + '    params: {stop: [<|end|>, "a\\nb", x\']}\n    force:\n      system: goes\n        on\n'
         errors, warnings = self.told(text.replace("model: m\n", "model: m  # mine\n"), "OPENROUTER_API_KEY=k\n")
         self.assertEqual((errors, [each for each in warnings if "SkyrimNet" not in each]), ([], []))
+        for name in ("a~b", "~", "100%", "a$b.log", "50% off/x%", "x~/y"):
+            _, warnings = self.told(f"proxy: {{costs_file: 'x{name}'}}\n" + P + S, "OPENROUTER_API_KEY=k\n")
+            self.assertEqual([each for each in warnings if "SkyrimNet" not in each], [], name)
 
     def test_files_of_other_names_and_places(self) -> None:
         contents = {
