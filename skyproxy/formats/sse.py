@@ -34,18 +34,22 @@ class BodyForm:
     """Whether a body that is called something else is an event stream, by its first bytes.
 
     :ivar known: None, before enough has come.
+    :ivar is_object: it is a JSON object, whatever it is called: no line of an event stream begins like that.
     """
 
     def __init__(self) -> None:
         self.known: Literal["events", "other"] | None = None
+        self.is_object = False
         self._begun = b""
 
     def feed(self, data: bytes) -> Literal["events", "other"] | None:
         """Note the next bytes; what is known now."""
         if self.known is None:
             begun = self._begun = (self._begun + data[: 2 * _LONGEST_FIELD]).lstrip()
-            if begun.startswith((b"{", b"[", b"<")):
+            text = begun.removeprefix(b"\xef\xbb\xbf").lstrip()
+            if text.startswith((b"{", b"[", b"<")):
                 self.known = "other"
+                self.is_object = text.startswith(b"{")
             elif _FIRST_LINE.match(begun):
                 self.known = "events"
             elif len(begun) >= _LONGEST_FIELD:

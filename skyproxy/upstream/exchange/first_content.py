@@ -39,6 +39,10 @@ async def wait_for_beginning(
         if kind is Kind.ANYTHING:
             await answer.body.first()
             return
+        if answer.is_event_stream and not answer.is_encoded:
+            form = BodyForm()
+            await answer.body.first(lambda data: form.feed(data) is not None)
+            answer.is_event_stream = not form.is_object
         if not answer.is_event_stream:
             if answer.is_encoded:
                 answer.whole = await read_json(answer.body, answer.headers, answer.dialect)
@@ -86,8 +90,10 @@ def read_beginning(answer: Answer, data: bytes, counts: Counts) -> None:
     :raise UpstreamUnusable: it is compressed, which was not asked for, and a stream, or far too long.
     """
     try:
-        if not (answer.is_event_stream or answer.is_encoded):
-            answer.is_event_stream = BodyForm().feed(data) == "events"
+        if not answer.is_encoded:
+            form = BodyForm()
+            form.feed(data)
+            answer.is_event_stream = not form.is_object if answer.is_event_stream else form.known == "events"
         if answer.is_event_stream and not _is_json(_inspector_of(answer), data):
             _check(answer.inspector)
         else:

@@ -112,6 +112,30 @@ class AnswersThatAreCalledStreams(Case):
         for done in self.ask(b'{"error":{"message":"maximum context length is 9 tokens"}}'):
             self.assertEqual(self.failureResultOf(done, UpstreamReported).value.kind, ErrorKind.CONTEXT_LENGTH)
 
+    def test_large_ones(self) -> None:
+        for size in (300_000, 3_000_000):
+            body = b'\n{"choices":[],\n\n"model":"%b"}' % (b"m" * size)
+            for step in (50_000, len(body)):
+                response, done = self.begin(EVENTS[1])
+                response.send(*[body[at : at + step] for at in range(0, len(body), step)])
+                self.assertNoResult(done)
+                self.assertEqual(self.held.total, len(body))
+                response.end()
+                self.successResultOf(done)
+                assert self.answer.whole is not None
+                self.assertEqual((self.answer.whole.data, self.answer.is_event_stream), (body, False))
+            self.successResultOf(self.begin(EVENTS[1], body)[1])
+            self.assertFalse(self.answer.is_event_stream)
+
+    def test_a_stream_with_fields_of_its_own_is_one(self) -> None:
+        stream = b"x-provider-note: hello there\n\n" + word("Halt")
+        response, done = self.begin(EVENTS[1])
+        response.send(stream)
+        self.successResultOf(done)
+        self.assertEqual((self.answer.is_event_stream, self.answer.body.kept()), (True, stream))
+        self.successResultOf(self.begin(EVENTS[1], stream)[1])
+        self.assertTrue(self.answer.is_event_stream)
+
     def test_what_is_cut(self) -> None:
         for body in (b'{"choices":[', b'data: {"choices":[', b'[{"error":"x"}]'):
             for done in self.ask(body):
