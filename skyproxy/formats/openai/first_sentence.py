@@ -7,9 +7,20 @@ bytes before them.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 _TEXTS = re.compile(rb'"(?:content|text|delta)":\s*"([^"\\]*(?:\\.[^"\\]*)*)"')
-"""The texts in some events. What a model thinks has other names."""
+"""The texts in some events. What a model thinks has other names in most."""
+
+_CONTENTS = re.compile(rb'"content":\s*"([^"\\]*(?:\\.[^"\\]*)*)"')
+"""Those that are said in any event."""
+
+_NOT_SAID = re.compile(rb'(?<!\\)"(?:reasoning|thinking|response\.(?!output_text\.))')
+"""In events with texts that are not: thoughts as Mistral, OpenRouter and the Responses API send them, or arguments of a
+tool.
+"""
+
+_EVENT_END = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)")
 
 _SIGNS = frozenset({b".", b"!", b"?"})
 
@@ -83,7 +94,11 @@ class FirstSentence:
 
     def _search(self, data: bytes, start: int) -> bool:
         """The same from *start* on, for texts that are written in any way."""
-        for found in _TEXTS.finditer(data, start):
+        if b'"reasoning' in data or b'"thinking' in data or b'"response.' in data:
+            texts = _said_in(data[start:])
+        else:
+            texts = _TEXTS.finditer(data, start)
+        for found in texts:
             if self._take(found[1]):
                 return True
             if self.over:
@@ -121,6 +136,12 @@ class FirstSentence:
     def said_something(self) -> bool:
         """Whether there was any text: if nothing more comes, it is the first sentence."""
         return bool(self._texts)
+
+
+def _said_in(data: bytes) -> Iterator[re.Match[bytes]]:
+    """The texts in *data*, events of which some may have others."""
+    for event in _EVENT_END.split(data):
+        yield from (_TEXTS if _NOT_SAID.search(event) is None else _CONTENTS).finditer(event)
 
 
 def has_sentence(text: str, start: int = 0) -> bool:

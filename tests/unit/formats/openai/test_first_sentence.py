@@ -82,6 +82,29 @@ class SentenceTests(SynchronousTestCase):
         self.assertFalse(watch.said_something)
         self.assertTrue(watch.feed(word("Go away now. I mean it.")))
 
+    def test_texts_that_are_not_said(self) -> None:
+        thought = "No, I will not. Or will I? "
+        for data in (
+            event(type="response.reasoning_summary_text.delta", delta=thought),
+            event(type="response.reasoning_text.done", text=thought),
+            event(type="response.function_call_arguments.delta", delta=thought),
+            event(choices=[{"delta": {"content": None, "reasoning_details": [{"text": thought}]}}]),
+            event(choices=[{"delta": {"content": [{"type": "thinking", "thinking": [{"text": thought}]}]}}]),
+        ):
+            for ending in (b"\n", b"\r\n"):
+                watch = FirstSentence()
+                self.assertFalse(watch.feed(data.replace(b"\n", ending)), data)
+                self.assertFalse(watch.said_something)
+                said = event(type="response.output_text.delta", delta="Go away now. I mean it.")
+                self.assertTrue(watch.feed((data + said).replace(b"\n", ending)), data)
+
+    def test_what_is_said_beside_a_thought(self) -> None:
+        for text in ("Go away now. I mean it.", 'Go "away" now. I mean it.', 'My "reasoning": go. I mean it.'):
+            for more in ({"reasoning_content": None}, {"reasoning": "No. Or yes."}):
+                watch = FirstSentence()
+                self.assertTrue(watch.feed(event(choices=[{"delta": {"content": text, **more}}])), text)
+                self.assertTrue(FirstSentence().feed(event(choices=[{"text": text}])), text)
+
     def test_a_block_of_chunks(self) -> None:
         def block(*texts: str) -> bytes:
             return b"".join(
