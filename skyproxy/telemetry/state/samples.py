@@ -17,6 +17,7 @@ class Word(NamedTuple):
 
     :ivar code: of what failed; empty: all was well.
     :ivar at: seconds since the epoch.
+    :ivar endpoint: that was asked of it.
     """
 
     provider: str
@@ -24,6 +25,7 @@ class Word(NamedTuple):
     code: str
     text: str
     at: float
+    endpoint: str
 
 
 class Sample(NamedTuple):
@@ -61,13 +63,14 @@ def sample_of(facts: Facts) -> Sample:
     at = facts.arrived + facts.seconds
     failures = [step for step in facts.steps if step.kind in ("failed", "refused")]
     words = [
-        Word(*facts.deployments[step.candidate], step.code, step.text, facts.arrived + step.at) for step in failures
+        Word(*facts.deployments[step.candidate], step.code, step.text, facts.arrived + step.at, facts.endpoint)
+        for step in failures
     ]
     won = next((each for each in facts.attempts if each.won), None)
     ok = facts.outcome == "ok"
     if won is not None and (ok or facts.first_token is not None):
         code = "" if ok or facts.outcome == "cancelled" else facts.error_code or "upstream_error"
-        words.append(Word(won.provider, won.model, code, facts.error, at))
+        words.append(Word(won.provider, won.model, code, facts.error, at, facts.endpoint))
     code = failures[-1].code if failures else facts.error_code or ""
     good: bool | None = ok
     if (
@@ -134,8 +137,8 @@ def _plain(number: int, kept: Kept) -> Sample | None:
     """
     record, at, started, trace, _, _ = kept
     (
-        request_id, _, slot, provider, _, model, _, outcome, stream, latency, first, _, _, _, _, _, tokens, _, cost,
-        currency, _, _, _, given_up, _, _,
+        request_id, endpoint, slot, provider, _, model, _, outcome, stream, latency, first, _, _, _, _, _, tokens, _,
+        cost, currency, _, _, _, given_up, _, _,
     ) = record  # fmt: skip
     answered = trace.answered
     if (
@@ -150,6 +153,6 @@ def _plain(number: int, kept: Kept) -> Sample | None:
         return None
     return _make_sample((
         number, request_id, at, slot, provider, True, False, "", "", stream, latency, first if stream else None,
-        sentence, cost or 0.0, currency, (_make_word((provider, model, "", "", at)),),
+        sentence, cost or 0.0, currency, (_make_word((provider, model, "", "", at, endpoint)),),
         0 if tokens is None else tokens.prompt + tokens.completion,
     ))  # fmt: skip

@@ -167,7 +167,7 @@ def _of_word(word: Word, snapshot: Snapshot) -> Sentence | None:
         return _unreachable(provider, word)
     if word.code == "model_unknown":
         if _NO_SUCH_PATH.search(word.text):
-            return Sentence("path_unknown", "bad", f"{name} has nothing at its base_url.", _OF_PATHS, name)
+            return _nothing_there(name, word.endpoint)
         advice = f"`ollama pull {word.model}`" if name == "ollama" else "Check the model's name."
         return Sentence("model_unknown", "bad", f"{name} has no model {word.model}.", advice, f"{name}:{word.model}")
     return None
@@ -178,6 +178,13 @@ def _where_keys_are(provider: ProviderState) -> str:
     if places == {"environment"}:
         return "Check it in the environment, which goes before .env."
     return f"Check it in {places.pop() if len(places) == 1 else '.env, and in the environment'}."
+
+
+def _nothing_there(name: str, endpoint: str) -> Sentence:
+    if endpoint == "/chat/completions":
+        return Sentence("path_unknown", "bad", f"{name} has nothing at its base_url.", _OF_PATHS, name)
+    advice = "Clients that ask for it need another provider."
+    return Sentence("path_unknown", "bad", f"{name} does not serve {endpoint}.", advice, name)
 
 
 def _unreachable(provider: ProviderState, word: Word) -> Sentence:

@@ -64,8 +64,11 @@ def told(snapshot: Snapshot) -> list[Sentence]:
     return sentences_of(snapshot, all_health(snapshot))
 
 
-def word(code: str, text: str = "", deployment: tuple[str, str] = OPENROUTER, age: float = 1.0) -> Any:
-    return {deployment: Word(*deployment, code, text, NOW - age)}
+def word(
+    code: str, text: str = "", deployment: tuple[str, str] = OPENROUTER, age: float = 1.0,
+    endpoint: str = "/chat/completions",
+) -> Any:  # fmt: skip
+    return {deployment: Word(*deployment, code, text, NOW - age, endpoint)}
 
 
 class InsteadTests(SynchronousTestCase):
@@ -259,6 +262,8 @@ class SentenceTests(SynchronousTestCase):
             "No endpoints found that support tool use.", "Model not found", "models/x is not found",
         ):  # fmt: skip
             self.assertIn("has no model", self.first(words=word("model_unknown", said))[1])
+        told = self.first(words=word("model_unknown", "404 page not found", OLLAMA, endpoint="/completions"))
+        self.assertEqual(told[1], "ollama does not serve /completions.")
         without = PROVIDER._replace(key_missing="OPENROUTER_API_KEY")
         self.assertEqual(self.first(providers=(without,)), (
             "bad", "openrouter has no key.", "Put OPENROUTER_API_KEY into .env.",
