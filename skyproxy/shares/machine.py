@@ -126,10 +126,14 @@ class Machine:
         self._apply(now)
         self._pace.hurry()
 
-    def hold(self, name: str, use: Use) -> None:
-        """Share one more limit, of which this machine has its even part."""
+    def hold(self, name: str, use: Use, rested: float = -inf) -> None:
+        """Share one more limit, of which this machine has its even part.
+
+        :param rested: when it was let go: what answers reports of before is over.
+        """
         now = self._clock.seconds()
         limit = self._use(name, use, now)
+        limit.answered = max(limit.answered, rested)
         limit.holder.begin_without(now)
         self._apply(now)
         self._look(limit)

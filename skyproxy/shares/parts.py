@@ -25,7 +25,7 @@ MOST = 300
 """Of which a machine tells at a time. Of others it has its even part."""
 
 REST_SECONDS = 10.0
-"""Seconds after which a limit is not told of any more, where the even part suffices."""
+"""Seconds after which a limit is not told of any more, where the even part suffices; sooner, where others need it."""
 
 
 class Parts:
@@ -41,6 +41,8 @@ class Parts:
         self._told: dict[str, float] = {}
         """Those that are told of, and when they last wanted more than the even part."""
         self._terms = (0, 0)
+        self._idle: list[str] = []
+        """Those of them for which the even part sufficed at the last beat; the longest, the last."""
         self._rested: dict[str, float] = {}
         """When those were let go that were told of until lately."""
         machine.beyond = self
@@ -65,7 +67,7 @@ class Parts:
         """Whether more than there is can come of the limit *name*."""
         if not self._machine.machines:
             return True
-        return self._machine.is_leased and (name in self._told or len(self._told) < MOST)
+        return self._machine.is_leased and (name in self._told or len(self._told) < MOST or bool(self._idle))
 
     def _part(self, use: Use) -> int:
         machines, least = self._terms_now()
@@ -80,9 +82,8 @@ class Parts:
         use = self._uses.get(name)
         if not self._machine.machines:
             return
-        if use is not None and name not in self._told and len(self._told) < MOST and self._lacks(use):
-            self._told[name] = self._seconds()
-            self._machine.hold(name, use)
+        if use is not None and name not in self._told and self._lacks(use):
+            self._tell_of(name, use)
 
     def _lacks(self, use: Use) -> bool:
         return sum(use.wanted) > self._part(use)
@@ -90,20 +91,38 @@ class Parts:
     def asked(self, name: str, limit: int, answers: float) -> None:
         """Tell of a limit from now on of which another machine wants more, if it is such a one."""
         is_late = answers <= self._rested.get(name, -inf)
-        if name.startswith(PREFIX) and limit > 0 and len(self._told) < MOST and not is_late:
-            self._told[name] = self._seconds()
-            self._machine.hold(name, self._uses.get(name) or _Idle(limit))
+        if name.startswith(PREFIX) and limit > 0 and not is_late:
+            self._tell_of(name, self._uses.get(name) or _Idle(limit))
+
+    def _tell_of(self, name: str, use: Use) -> None:
+        now = self._seconds()
+        while len(self._told) >= MOST and self._idle:
+            # What does not need it makes room for what does.
+            idle = self._idle.pop()
+            if idle in self._told and not self._is_needed(idle):
+                self._rest(idle, now)
+        if len(self._told) < MOST:
+            self._told[name] = now
+            self._machine.hold(name, use, self._rested.get(name, -inf))
+
+    def _is_needed(self, name: str) -> bool:
+        """Whether the limit *name*, which is told of, has to be."""
+        use = self._machine.use_of(name)
+        share, is_leased = self._machine.share_of(name)
+        return self._lacks(use) or not is_leased or share < self._part(use)
 
     def beat(self) -> None:
         """See of what need not be told any more, and whether the even part has changed."""
         now, terms = self._seconds(), self._terms_now()
+        self._idle.clear()
         for name in list(self._told):
-            use = self._machine.use_of(name)
-            share, is_leased = self._machine.share_of(name)
-            if self._lacks(use) or not is_leased or share < self._part(use):
+            if self._is_needed(name):
                 self._told[name] = now
             elif now - self._told[name] >= REST_SECONDS:
                 self._rest(name, now)
+            else:
+                self._idle.append(name)
+        self._idle.sort(key=self._told.__getitem__, reverse=True)
         self._rested = {name: at for name, at in self._rested.items() if now - at < REST_SECONDS}
         if terms != self._terms:
             self._terms = terms

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+import skyproxy.shares.parts
+from skyproxy.shares.messages import Grant
 from skyproxy.shares.parts import MOST, PREFIX, REST_SECONDS, Parts
 from skyproxy.shares.use import Sort
+from skyproxy.shares.wire import MachineGrants
 from tests.unit.shares.machines import TERMS, World
 
 NAME = PREFIX + "lydia: requests_per_minute"
@@ -56,6 +59,20 @@ class Window:
         while self.waiting and self.in_use < self.share:
             self.waiting -= 1
             self.came.append(self.clock.seconds())
+
+
+class Slots(Window):
+    """Requests of a client at once, at one machine."""
+
+    @property
+    def in_use(self) -> int:
+        return len(self.came)
+
+    def end(self) -> None:
+        self.came.clear()
+        self._start()
+        if self.changed is not None and self.in_use >= self.share:
+            self.changed()
 
 
 class Clients(World):
@@ -232,6 +249,63 @@ class PartsTests(SynchronousTestCase):
         world.run(1.0)
         self.assertEqual([window.in_use for window in several], [4] * MOST + [2] * 5)
         self.assertFalse(world.parts["m0"].may_ask(f"{PREFIX}{MOST + 1}"))
+
+    def test_what_needs_it_no_more_makes_room(self) -> None:
+        world = Clients(2)
+        several = [Slots(world.clock, 1) for _ in range(MOST + 5)]
+        for number, window in enumerate(several):
+            world.parts["m0"].hold(f"{PREFIX}{number}", window)
+        for window in several[:MOST]:
+            window.ask()
+        world.run(1.0)
+        self.assertEqual([window.in_use for window in several], [1] * MOST + [0] * 5)
+        self.assertFalse(world.parts["m0"].may_ask(f"{PREFIX}{MOST}"))
+        for window in several[10:MOST]:
+            window.end()
+        world.run(1.0)
+        self.assertTrue(world.parts["m0"].may_ask(f"{PREFIX}{MOST}"))
+        for window in several[MOST:]:
+            window.ask()
+        world.run(1.0)
+        self.assertEqual([window.in_use for window in several], [1] * 10 + [0] * (MOST - 10) + [1] * 5)
+
+    def test_what_was_granted_before_it_rested_is_over(self) -> None:
+        world = Clients(2)
+        machine, now = world.machines["m0"], world.clock.seconds()
+        for rested, share in ((now, 1), (now - 0.2, 2)):
+            window = Window(world.clock, 2)
+            machine.hold(NAME, window, rested)
+            grant = Grant(1, 2, now - 0.1, TERMS.lease, limit=2)
+            machine.told(MachineGrants(world.meeting.leader, 2, {NAME: grant}).encoded())
+            self.assertEqual(window.share, share)
+            machine.let_go(NAME)
+
+    @settings(max_examples=15, deadline=None)
+    @given(
+        st.lists(
+            st.tuples(st.integers(0, 2), st.integers(0, 2), st.booleans(), st.floats(0.0, 1.0)), min_size=1, max_size=40
+        ),
+    )
+    def test_never_more_than_the_limit_where_they_make_room(self, acts: list[tuple[int, int, bool, float]]) -> None:
+        self.patch(skyproxy.shares.parts, "MOST", 1)
+        world = Clients(3)
+        world.meeting.delay = 0.05
+        slots = {
+            (machine, limit): Slots(world.clock, limit + 1) for machine in range(3) for limit in range(3)
+        }  # fmt: skip
+        for (machine, limit), each in slots.items():
+            world.parts[f"m{machine}"].hold(f"{PREFIX}{limit}", each)
+        for machine, limit, ends, seconds in acts:
+            one = slots[machine, limit]
+            if ends:
+                one.end()
+            else:
+                one.ask()
+            until = world.clock.seconds() + seconds
+            while world.clock.seconds() < until:
+                world.clock.advance(0.02)
+                for number in range(3):
+                    self.assertLessEqual(sum(slots[each, number].in_use for each in range(3)), number + 1)
 
     @settings(max_examples=15, deadline=None)
     @given(
