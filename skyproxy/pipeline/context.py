@@ -37,7 +37,7 @@ class RequestContext:
     :ivar done: fires when the request is over. To cancel it is to end the request.
     :ivar ended_by: why skyproxy itself ended the request, if it did.
     :ivar error: what it ended with, if it failed.
-    :ivar gone: whether the client has left.
+    :ivar gone: whether the client has left before it had its answer.
     :ivar place: what it has taken of its client's limits; None: there are none.
     """
 
@@ -85,8 +85,11 @@ class RequestContext:
             self.end_awaited.cancel()
 
     def cancelled(self) -> None:
-        """Note that the client has left, or that skyproxy ended the request before it had an answer of its own."""
-        self.gone = self.ended_by is None
+        """Note that the client has left, or that skyproxy ended the request before it had an answer of its own. Who
+        has all of a stream, the body of which the provider has not ended yet, leaves nothing of its answer.
+        """
+        state = None if self.answer is None or not self.client.started else self.answer.state
+        self.gone = self.ended_by is None and (state is None or not state.cannot_be_cut)
         if self.sharing is not None:
             self.outlived_by = self.sharing.still_running()
 

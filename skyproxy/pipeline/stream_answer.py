@@ -63,12 +63,9 @@ class StreamAnswer:
             client.start(answer.status, headers, body, first)
             write, watch = edits.writer(client.write), None
             if inspector is not None and answer.attempt is not None:
-                watch = SentenceWatch(answer.attempt, body, write, first)
-                write = watch.write
+                watch = SentenceWatch(answer.attempt, body, inspector, write, first)
             del first  # A client that reads slowly need not have it kept for as long as its stream lasts.
-            await body.flow(write)
-            if watch is not None:
-                watch.end()
+            await (body.flow(write) if watch is None else watch.flow())
             if rest := edits.rest():
                 client.write(rest)
             if inspector is not None and not inspector.complete and not inspector.error:

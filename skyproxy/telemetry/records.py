@@ -20,7 +20,7 @@ Outcome = Literal["ok", "client_error", "upstream_error", "failed", "refused", "
 - ``failed``: there was no proper answer, or not all of it.
 - ``refused``: skyproxy did not try: too much to do, nothing to do it with, about to stop, or a limit or budget of the
   client's was used up.
-- ``cancelled``: the client left.
+- ``cancelled``: the client left before it had its answer.
 """
 
 

@@ -171,6 +171,7 @@ class StreamInspector:
             generated=0 if counts_tokens(self.usage) else self._generated,
             ends_on_boundary=self.ends_on_boundary,
             dialect=self._dialect,
+            cannot_be_cut=self.cannot_be_cut,
         )
 
     def _frame(self, data: bytes) -> bytes:

@@ -34,6 +34,7 @@ class StreamState(NamedTuple):
     :ivar complete: it has said that it is over: by `[DONE]`, a terminal event of the Responses API, or a finish_reason
         of every choice that has begun.
     :ivar done: it ended with `[DONE]`.
+    :ivar cannot_be_cut: all that was asked for has come, so that nothing is missing wherever it ends.
     :ivar finish_reason: the last one given.
     :ivar error: what the provider reported inside the answer.
     :ivar usage: token counts, if the provider gave them.
@@ -50,6 +51,7 @@ class StreamState(NamedTuple):
     generated: int = 0
     ends_on_boundary: bool = True
     dialect: str = "openai"
+    cannot_be_cut: bool = False
 
     @property
     def failure(self) -> UpstreamReported | None:

@@ -111,6 +111,28 @@ class TokenTests(test_proxy.Case):
         self.assertEstimated(record, body, 5)
         self.assertIsNotNone(record.cost)
 
+    def test_a_client_that_leaves_when_it_has_all(self) -> None:
+        finished, counted = word("Halt", "stop"), event(choices=[], usage=USAGE)
+        with_usage = test_proxy.chat(stream=True, stream_options={"include_usage": True})
+        for events, body, outcome in (
+            ((finished, DONE), test_proxy.chat(stream=True), "ok"),
+            ((word("Halt"), DONE), test_proxy.chat(stream=True), "ok"),
+            ((finished,), test_proxy.chat(stream=True), "ok"),
+            ((finished,), with_usage, "cancelled"),
+            ((finished, counted), with_usage, "ok"),
+            ((finished,), test_proxy.chat(stream=True, n=2), "cancelled"),
+            ((word("Halt"),), test_proxy.chat(stream=True), "cancelled"),
+            ((word("Halt"), event(error={"message": "no", "code": 500}), DONE), with_usage, "upstream_error"),
+        ):  # fmt: skip
+            self.setUp()
+            _, done = self.serve(body)
+            self.upstream.answer(200, EVENTS).send(*events)
+            self.clock.advance(0.1)
+            done.cancel()
+            record = self.record(done)
+            self.assertEqual(record.outcome, outcome, events)
+            self.assertEqual(record.time_to_first_sentence is None, outcome == "cancelled", events)
+
     def test_a_client_that_leaves_before_anything_came(self) -> None:
         _, done = self.serve()
         done.cancel()
