@@ -155,8 +155,9 @@ def is_token(key: bytes) -> bool:
 def presented(fields: Mapping[bytes, bytes]) -> bytes | None:
     """The key that a request's *fields* bring; None: none."""
     given = fields.get(b"authorization")
-    if given is not None and (given[:7] == b"Bearer " or given[:7].lower() == _BEARER):
-        return given[7:].strip()
+    if given is not None and (given[:7] == b"Bearer " or given[:7].lower() == _BEARER) and (key := given[7:].strip()):
+        return key
+    # Some clients send an empty one where they have no place for a key but another field.
     return fields.get(b"x-api-key") or fields.get(b"api-key")
 
 

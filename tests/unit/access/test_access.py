@@ -160,6 +160,8 @@ class AccessTests(SynchronousTestCase):
             ({b"x-api-key": b"k"}, b"k"),
             ({b"api-key": b"k"}, b"k"),
             ({b"authorization": b"Bearer k", b"x-api-key": b"other"}, b"k"),
+            ({b"authorization": b"Bearer ", b"x-api-key": b"k"}, b"k"),
+            ({b"authorization": b"Bearer  "}, None),
         ):
             self.assertEqual(presented(fields), found)
 
