@@ -35,10 +35,12 @@ def replace_model(body: bytes, content_type: bytes, model: str) -> bytes:
 
 def _model_span(body: bytes, content_type: bytes) -> tuple[int, int]:
     delimiter = b"\r\n--" + _boundary(content_type)
-    if not body.startswith(delimiter[2:]):
+    # What comes before the first part means nothing (RFC 2046 section 5.1.1); some write an empty line there.
+    first = -2 if body.startswith(delimiter[2:]) else body.find(delimiter)
+    if first == -1:
         raise InvalidRequest("The body is not the multipart form that its Content-Type says.")
     found: list[tuple[int, int]] = []
-    start = len(delimiter) - 2
+    start = first + len(delimiter)
     while not body.startswith(b"--", start):
         end = body.find(delimiter, start)
         head_end = body.find(b"\r\n\r\n", start, end)

@@ -32,6 +32,12 @@ class MultipartTests(SynchronousTestCase):
     def test_unquoted_name_and_other_parameters(self) -> None:
         self.assertEqual(multipart.find_model(form((b"name=model; x=y", b"a:b")), TYPE), "a:b")
 
+    def test_what_comes_before_the_first_part(self) -> None:
+        for preamble in (b"\r\n", b"\r\n\r\n", b'A form.\r\nname="model"\r\n\r\nno\r\n'):
+            body = preamble + form(AUDIO, (b'name="model"', b"slot"))
+            self.assertEqual(multipart.find_model(body, TYPE), "slot")
+            self.assertEqual(multipart.replace_model(body, TYPE, "m"), preamble + form(AUDIO, (b'name="model"', b"m")))
+
     def test_refused(self) -> None:
         good = form((b'name="model"', b"m"))
         for body, kind in (
