@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from skyproxy.errors import UpstreamBroken, UpstreamUnusable
-from skyproxy.formats.decompress import Inflater, TooLarge, inflate
+from skyproxy.formats.decompress import Inflater, TooLarge
 from skyproxy.formats.openai.bodies import counts_tokens, error_of, read_leniently, text_length, usage_of
 from skyproxy.formats.openai.stream_state import NO_USAGE, StreamState
 from skyproxy.formats.reported import reported
@@ -30,6 +30,8 @@ _CODINGS = frozenset(
 """What a body may be encoded by (https://www.iana.org/assignments/http-parameters). Anything else that servers write
 there, such as the charset or nothing, is no coding: clients ignore it.
 """
+
+_READABLE = frozenset({b"gzip", b"x-gzip", b"deflate"})
 
 _OVER = frozenset({"completed", "incomplete"})
 """Statuses of a response that is an answer
@@ -73,23 +75,27 @@ def is_encoded(headers: Fields) -> bool:
 
 def is_readable(headers: Fields) -> bool:
     """Whether a compressed body is compressed in a way that can be undone."""
-    return _codings(headers) <= {b"gzip", b"x-gzip", b"deflate"}
+    return _codings(headers) <= _READABLE
 
 
-def _may_be_bare(headers: Fields) -> bool:
-    return b"deflate" in _codings(headers)
+def _inflater(headers: Fields) -> Inflater:
+    codings = _codings(headers)
+    if unknown := b", ".join(sorted(codings - _READABLE)).decode("ascii"):
+        raise UpstreamUnusable(f"The provider's answer is compressed ({unknown}), which was not asked for.")
+    return Inflater(LARGEST_INFLATED, bare=b"deflate" in codings)
 
 
 async def read_body(body: Body, headers: Fields) -> bytes:
     """All of *body*.
 
     :raise UpstreamBroken: it is cut, or not compressed as *headers* say.
-    :raise UpstreamUnusable: it is over :data:`LARGEST`, or inflates to more than :data:`LARGEST_INFLATED`.
+    :raise UpstreamUnusable: it is over :data:`LARGEST`, inflates to more than :data:`LARGEST_INFLATED`, or cannot be
+        inflated.
     :raise UpstreamTimeout: a timer fired.
     """
     chunks: list[bytes] = []
     size = 0
-    inflater = Inflater(LARGEST_INFLATED, bare=_may_be_bare(headers)) if is_encoded(headers) else None
+    inflater = _inflater(headers) if is_encoded(headers) else None
 
     def take(data: bytes) -> None:
         nonlocal size
@@ -124,12 +130,15 @@ def plain(data: bytes, headers: Fields) -> bytes:
     """The body *data*, inflated if it is compressed.
 
     :raise UpstreamBroken: it is not compressed as *headers* say.
-    :raise UpstreamUnusable: it inflates to more than :data:`LARGEST_INFLATED`.
+    :raise UpstreamUnusable: it inflates to more than :data:`LARGEST_INFLATED`, or cannot be inflated.
     """
     if not is_encoded(headers):
         return data
+    inflater = _inflater(headers)
     try:
-        return inflate(data, LARGEST_INFLATED, bare=_may_be_bare(headers))
+        made = inflater.feed(data)
+        inflater.end()
+        return made
     except ValueError as error:
         raise _unreadable(error) from None
 

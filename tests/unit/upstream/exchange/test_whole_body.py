@@ -69,6 +69,14 @@ class WholeTests(SynchronousTestCase):
             headers = [(b"Content-Encoding", named)]
             self.assertEqual((is_encoded(headers), is_readable(headers)), (True, readable))
 
+    def test_a_coding_that_cannot_be_undone_is_not_asked_for_again(self) -> None:
+        for named in (b"br", b"gzip, zstd"):
+            headers = [(b"Content-Encoding", named)]
+            self.assertIn(
+                named.split()[-1].decode(), self.failureResultOf(self.read(headers), UpstreamUnusable).value.message
+            )
+            self.assertRaises(UpstreamUnusable, plain, b"?", headers)
+
     def test_a_bomb_is_given_up_while_it_comes(self) -> None:
         bomb = gzip.compress(bytes(3 * LARGEST_INFLATED))
         half = len(bomb) // 2
