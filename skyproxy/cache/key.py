@@ -8,7 +8,7 @@ from typing import Any
 from skyproxy.errors import InvalidRequest
 from skyproxy.formats import json_body
 
-_FORM = b"skyproxy answer 2"
+_FORM = b"skyproxy answer 3"
 """Says what is hashed and how. Another way to build keys takes another number, so that stores have none of the old."""
 
 
@@ -27,12 +27,21 @@ def canonical(body: dict[str, Any]) -> bytes | None:
 
 
 def cache_key(
-    *, path: str, provider: str, model: str, requested_model: str, changed: str, body: bytes, identity: bytes
+    *,
+    path: str,
+    provider: str,
+    base_url: str,
+    model: str,
+    requested_model: str,
+    changed: str,
+    body: bytes,
+    identity: bytes,
 ) -> bytes:
     """The SHA-256 of all that decides on an answer. Requests that differ in any of it have different keys.
 
     :param path: of the endpoint, below the provider's base_url.
     :param provider: its name.
+    :param base_url: where it is: the servers of one's own are often called alike, and so are their models.
     :param model: as the provider calls it.
     :param requested_model: as the client calls it; whole answers carry this name.
     :param changed: what skyproxy does to the answer before it is kept; empty if nothing.
@@ -40,7 +49,7 @@ def cache_key(
     :param identity: what distinguishes the client from others; may be empty. It is hashed and not kept.
     """
     key = sha256()
-    texts = (path, provider, model, requested_model, changed)
+    texts = (path, provider, base_url, model, requested_model, changed)
     for part in (_FORM, *(text.encode("utf-8", "surrogatepass") for text in texts), body, identity):
         # Its length before each part: what ends one and begins the next cannot be moved.
         key.update(len(part).to_bytes(8, "big"))

@@ -115,6 +115,7 @@ class Coalescing:
         key = cache_key(
             path=request.endpoint.path,
             provider=candidate.provider.name,
+            base_url=candidate.provider.base_url,
             model=candidate.model,
             requested_model=model,
             changed=_CHANGED[candidate.strip_reasoning, candidate.own_names],

@@ -11,6 +11,7 @@ from skyproxy.cache.key import cache_key, canonical
 SAME: dict[str, Any] = {
     "path": "/chat/completions",
     "provider": "groq",
+    "base_url": "http://127.0.0.1:9/v1",
     "model": "llama-3",
     "requested_model": "talk",
     "changed": "strip_reasoning",
@@ -21,6 +22,7 @@ PARTS = st.fixed_dictionaries(
     {
         "path": st.text("ab/", max_size=3),
         "provider": st.text("ab/", max_size=3),
+        "base_url": st.text("ab/", max_size=3),
         "model": st.text("ab/\ud800", max_size=3),
         "requested_model": st.text("ab/", max_size=3),
         "changed": st.text("ab/", max_size=3),

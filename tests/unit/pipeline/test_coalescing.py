@@ -57,9 +57,10 @@ class SharingTests(test_proxy.Case):
         )
         self.load()
 
-    def load(self, *, strip_reasoning: bool = False) -> None:
+    def load(self, *, strip_reasoning: bool = False, port: int = 9) -> None:
         """As at the start, or at a reload."""
-        config = config_of(CONFIG % ("true" if strip_reasoning else "false"))
+        text = CONFIG.replace(":9/", f":{port}/")
+        config = config_of(text % ("true" if strip_reasoning else "false"))
         self.providers = {"guard": provider_of(config.providers["guard"], self.clock, self.upstream, max_concurrent=9)}
         self.runtime = Runtime(config, Router(config), self.providers)
         dispatcher = Dispatcher(self.clock, RetryBudget(self.clock), Backoff(lambda: 0.5))
@@ -131,6 +132,15 @@ class SharingTests(test_proxy.Case):
             self.answer("<think>I see him.</think>Halt!")
             self.successResultOf(done)
             self.assertEqual((self.result(client), b"I see" in client.body), (b"miss", not strip))
+
+    def test_another_server_by_the_same_name_is_asked(self) -> None:
+        for port, result in ((9, b"miss"), (10, b"miss"), (9, b"hit")):
+            self.load(port=port)
+            client, done = self.ask()
+            if result == b"miss":
+                self.answer(f"This is {port}.")
+            self.successResultOf(done)
+            self.assertEqual((self.result(client), f"This is {port}." in client.body.decode()), (result, True))
 
     def test_deterministic(self) -> None:
         for fields in ({"temperature": 0}, {"seed": 3}, {"random_seed": 3}, {"seed": 0}):
