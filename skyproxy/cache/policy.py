@@ -21,6 +21,10 @@ _KEPT = frozenset(
     }
 )
 
+_SPOILED = frozenset({"content_filter", "sensitive", "network_error"})
+"""Reasons for an end that another try need not have: a filter's, in OpenAI's words and in z.ai's, and z.ai's for a
+model that failed (https://docs.z.ai/api-reference/llm/chat-completion)."""
+
 
 def kept_headers(headers: Fields) -> tuple[Field, ...]:
     """Those of an answer's *headers* that are true of it whenever it is given again."""
@@ -31,11 +35,14 @@ def may_be_stored(status: int, state: StreamState | None) -> bool:
     """Whether an answer that came to its end is complete and a success, as far as is known.
 
     A stream that does not say that it is complete may have been cut without a sign: it is taken for cut. So are, as
-    failures, errors that providers report under status 200; and of what nobody has read nothing is known.
+    failures, errors that providers report under status 200; and of what nobody has read nothing is known. Whoever asks
+    again for what a filter has taken something out of, or all, wants another answer.
 
     :param state: what is known of the answer; None if nothing is.
     """
-    return status == 200 and state is not None and state.complete and state.error is None
+    if status != 200 or state is None or not state.complete or state.error is not None:
+        return False
+    return state.finish_reason not in _SPOILED
 
 
 def media_type(headers: Fields) -> bytes:

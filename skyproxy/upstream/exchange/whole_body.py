@@ -6,7 +6,15 @@ from typing import Any, NamedTuple
 
 from skyproxy.errors import UpstreamBroken, UpstreamUnusable
 from skyproxy.formats.decompress import Inflater, TooLarge
-from skyproxy.formats.openai.bodies import counts_tokens, error_of, read_leniently, text_length, usage_of
+from skyproxy.formats.openai.bodies import (
+    choices_of,
+    counts_tokens,
+    error_of,
+    finish_reason_of,
+    read_leniently,
+    text_length,
+    usage_of,
+)
 from skyproxy.formats.openai.stream_state import NO_USAGE, StreamState
 from skyproxy.formats.reported import reported
 from skyproxy.http.common.headers import Fields, media_type
@@ -56,6 +64,7 @@ class Whole(NamedTuple):
         return StreamState(
             complete=bool(value) and (value.get("object") != "response" or value.get("status") in _OVER),
             done=True,
+            finish_reason=next(filter(None, map(finish_reason_of, reversed(choices_of(value)))), None),
             error=self.error,
             usage=usage or NO_USAGE,
             generated=0 if usage and counts_tokens(usage) else text_length(value),

@@ -64,7 +64,8 @@ class EventStreamTests(SynchronousTestCase):
 
     def test_an_error_in_it(self) -> None:
         self.assertFalse(self.good(WORD, b'data: {"error":{"message":"no"}}\n\n', *[WORD] * 2000, STOP, DONE))
-        self.assertFalse(self.good(WORD, b'data: {"choices":[{"finish_reason":"error"}]}\n\n', DONE))
+        for reason, good in ((b"error", False), (b"content_filter", False), (b"length", True), (b"tool_calls", True)):
+            self.assertEqual(self.good(WORD, b'data: {"choices":[{"finish_reason":"%b"}]}\n\n' % reason, DONE), good)
 
     def test_the_responses_api(self) -> None:
         long = b"x" * 40_000
@@ -83,7 +84,9 @@ class WholeTests(SynchronousTestCase):
         self.assertTrue(self.good(b'{"object":"list","data":[]}'))
 
     def test_failures(self) -> None:
-        self.assertFalse(self.good(b'{"choices":[{"message":{"content":"a"},"finish_reason":"error"}]}'))
+        for reason in (b"error", b"content_filter", b"sensitive", b"network_error"):
+            body = b'{"choices":[{"message":{"content":"a"},"finish_reason":"%b"}]}' % reason
+            self.assertFalse(self.good(body), reason)
         self.assertFalse(self.good(b"{}"))
 
     def test_a_response_that_is_still_made(self) -> None:
