@@ -14,7 +14,18 @@ from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WrongMethodForPath
 
-from skyproxy.errors import InternalError, MethodNotAllowed, NotFound, ShuttingDown, SkyproxyError
+from skyproxy.errors import (
+    BodyTooLarge,
+    HostNotAllowed,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    OriginNotAllowed,
+    ShuttingDown,
+    SkyproxyError,
+    UnsupportedEncoding,
+)
 from skyproxy.formats import json_body
 from skyproxy.http.common.headers import Fields
 from skyproxy.pipeline.proxy import Proxy, Runtime, refuse
@@ -38,6 +49,8 @@ from skyproxy.web.request import ApiRequest, RequestIds, query_of
 from skyproxy.web.shapes import model_object
 
 _log = Logger()
+
+_WHERE = "The API is at /v1/chat/completions and its siblings."
 
 # A client's setting may be the whole URL or a part of it: with /v1 and without, all arrive.
 _PROXIED = {f"{before}{each.value}": each for each in Endpoint for before in ("/v1", "")} | {"/v1": Endpoint.CHAT}
@@ -172,13 +185,19 @@ class Api(Answering):
         allowed = ", ".join(sorted({*(failure.value.valid_methods or ()), "OPTIONS"})).encode("ascii")
         if request.method == b"OPTIONS":
             return self.may_ask(request, allowed)
-        error = MethodNotAllowed(f"This path is for {allowed.decode('ascii')}.")
-        return self.refused(request, error, [(b"Allow", allowed)])
+        elsewhere = f" {_WHERE}" if request.method == b"POST" else ""
+        error = MethodNotAllowed(f"This path is for {allowed.decode('ascii')}.{elsewhere}")
+        return self._strayed(request, error, [(b"Allow", allowed)])
 
     @app.handle_errors(HTTPException)  # type: ignore[arg-type]
     def no_such_path(self, request: ApiRequest, failure: Failure) -> Deferred[None]:
-        error = NotFound("There is nothing at this path; the API is at /v1/chat/completions and its siblings.")
-        return self.refused(request, error)
+        return self._strayed(request, NotFound(f"There is nothing at this path. {_WHERE}"))
+
+    def _strayed(self, request: ApiRequest, error: SkyproxyError, headers: Fields = ()) -> Deferred[None]:
+        """Refuse what came to a wrong path, and have the log tell of clients: their users see nothing else of it."""
+        if request.method == b"POST":
+            self.door.refused(request, error)
+        return self.refused(request, error, headers)
 
     @app.handle_errors(Exception)  # type: ignore[arg-type]
     def fault(self, request: ApiRequest, failure: Failure) -> Deferred[None]:
@@ -208,6 +227,9 @@ class Api(Answering):
             identity = self.door.client(request) if self.door.access.on else None
             body = request.plain_body(self.runtime().config.proxy.max_body)
         except SkyproxyError as error:
+            # Of others the door has told.
+            if isinstance(error, (HostNotAllowed, OriginNotAllowed, BodyTooLarge, UnsupportedEncoding, InvalidRequest)):
+                self.door.refused(request, error)
             refuse(client, error, challenge(error))
             return succeed(None)
         recording = self._observations.bodies.begin()

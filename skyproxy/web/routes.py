@@ -50,6 +50,10 @@ class Routes(KleinResource):
         request.postpath = [part.decode("utf-8", "replace").encode("utf-8") for part in request.postpath]
         if len(request.postpath) > 1 and not request.postpath[-1]:
             request.postpath.pop()  # One slash at the end means nothing: /v1/ is /v1.
+        if request.method == b"POST":
+            # Nor does one at the end of a client's setting, behind which the client has put another.
+            pairs = zip(request.postpath, [*request.postpath[1:], b""], strict=True)
+            request.postpath = [part for part, following in pairs if part or not following]
         rendered = super().render(request)
         if request.method in (b"GET", b"POST"):
             self._remember(request)

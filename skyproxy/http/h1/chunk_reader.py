@@ -64,7 +64,7 @@ class ChunkReader:
         self._parts.clear()
         self._size += sum(map(len, parts))
         if self._size > self._limits.body_bytes:
-            raise Refused(413, f"The body is over {self._limits.body_bytes} bytes.")
+            raise Refused(413, f"The body is over {self._limits.body_bytes} bytes.", of_setting=True)
         # llhttp collects a trailer until it is complete.
         self._quiet = 0 if parts else self._quiet + fed
         if self._quiet > self._limits.header_bytes:

@@ -29,18 +29,23 @@ _ONLY_ONCE = frozenset({b"host", b"content-length", b"transfer-encoding"})
 
 Fields = Sequence[tuple[bytes, bytes]]
 
+TLS_HELLO = b"\x16\x03"
+"""How a client begins that speaks TLS (RFC 8446, section 5.1)."""
+
 
 class Refused(Exception):
     """A request that is not served. The connection has to be closed: where the next one begins is not known.
 
     :ivar status: of the answer.
     :ivar reason: for the person who reads the answer.
+    :ivar of_setting: a setting of the client's, or of the server's, is wrong, of which its user sees nothing else.
     """
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, reason: str, *, of_setting: bool = False) -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
+        self.of_setting = of_setting
 
 
 class Head(NamedTuple):
@@ -63,6 +68,9 @@ class Head(NamedTuple):
 
 def bad_line(line: bytes | bytearray) -> Refused:
     """Why *line*, which does not match :data:`REQUEST_LINE`, is refused."""
+    if line.startswith(TLS_HELLO):
+        reason = "The client speaks TLS, and this port does not: its address begins with http://, not with https://."
+        return Refused(400, reason, of_setting=True)
     if len(line) > LONGEST_REQUEST_LINE:
         return Refused(414, f"The request line is over {LONGEST_REQUEST_LINE} bytes.")
     if _OTHER_VERSION.fullmatch(line):

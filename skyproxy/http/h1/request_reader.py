@@ -6,7 +6,15 @@ import re
 from collections.abc import Sequence
 
 from skyproxy.http.h1.chunk_reader import ChunkReader
-from skyproxy.http.h1.request_head import BLANK_LINE, LONGEST_REQUEST_LINE, REQUEST_LINE, Head, Refused, bad_line
+from skyproxy.http.h1.request_head import (
+    BLANK_LINE,
+    LONGEST_REQUEST_LINE,
+    REQUEST_LINE,
+    TLS_HELLO,
+    Head,
+    Refused,
+    bad_line,
+)
 from skyproxy.http.h1.request_head_reader import HeadReader
 from skyproxy.http.server.limits import ServerLimits
 
@@ -114,7 +122,7 @@ class RequestReader:
         if length is None:
             self._chunks = ChunkReader(self._limits)
         elif length > self._limits.body_bytes:
-            raise Refused(413, f"The body is over {self._limits.body_bytes} bytes.")
+            raise Refused(413, f"The body is over {self._limits.body_bytes} bytes.", of_setting=True)
         else:
             self._left = length
             self.complete = not length
@@ -125,6 +133,8 @@ class RequestReader:
         buffer = self._buffer
         if not self._line_seen:
             end = buffer.find(b"\r\n")
+            if buffer.startswith(TLS_HELLO):
+                raise bad_line(buffer)
             if end >= 0:
                 if not REQUEST_LINE.match(buffer) or end + 2 > LONGEST_REQUEST_LINE:
                     raise bad_line(buffer[: end + 2])

@@ -232,7 +232,8 @@ class ServerChannel(Output):
 
     def _refuse(self, refused: Refused) -> None:
         status, reason = refused.status, refused.reason
-        _log.debug("Refused a request", status=status, reason=reason, peer=str(self.getPeer()))
+        tell = _log.warn if refused.of_setting else _log.debug
+        tell("Refused a request", status=status, reason=reason, peer=str(self.getPeer()))
         self.write_refusal(status, *self._render_refusal(status, reason))
         if status != 408 and not self.isSecure() and ITCPTransport.providedBy(self.transport):
             # More may be on its way, and is dropped: to close with bytes unread resets the connection, and the

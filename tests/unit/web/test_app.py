@@ -49,12 +49,14 @@ class AppTests(WebCase):
             ("/responses", Endpoint.RESPONSES),
             ("/audio/speech", Endpoint.SPEECH),
             ("/audio/transcriptions/", Endpoint.TRANSCRIPTIONS),
+            ("/v1//chat/completions", Endpoint.CHAT),
+            ("//chat/completions", Endpoint.CHAT),
         ):
             for _ in range(2):  # the second time the route is known
                 answer = self.ask("POST", path, {"a": 1})
                 self.assertEqual((answer.status, answer.json()), (200, {"a": 1}), path)
                 self.assertEqual(self.proxy.served[-1][0].endpoint, endpoint)
-        self.assertEqual(len(self.proxy.served), 34)
+        self.assertEqual(len(self.proxy.served), 38)
 
     def test_a_query_changes_nothing(self) -> None:
         self.proxy.act = echo
@@ -136,6 +138,24 @@ class AppTests(WebCase):
                 self.assertEqual(answer.headers["content-type"], "application/json")
         self.assertEqual(self.proxy.served, [])
         self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_clients_that_ask_at_a_wrong_path_are_told_of(self) -> None:
+        for path, status in (("/v1/v1/chat/completions", 404), ("/", 405)):
+            answer = self.ask("POST", path, {"model": "default"})
+            self.assertEqual(answer.status, status)
+            self.assertIn("The API is at /v1/chat/completions", answer.json()["error"]["message"])
+        self.ask("GET", "/favicon.ico")
+        self.assertEqual(self.audit.refused, {"not_found": 1, "method_not_allowed": 1})
+
+    def test_requests_that_nobody_reads_are_told_of(self) -> None:
+        for headers, status, reason in (
+            ({"Host": "mypc:35791"}, 403, "host_not_allowed"),
+            ({"Origin": "https://evil.example"}, 403, "origin_not_allowed"),
+            ({"Content_Encoding": "br"}, 415, "unsupported_encoding"),
+            ({"Content_Encoding": "gzip"}, 400, "invalid_request"),
+        ):
+            answer = self.ask("POST", "/v1/chat/completions", {"model": "default"}, **headers)
+            self.assertEqual((answer.status, self.audit.refused.get(reason)), (status, 1), reason)
 
     def test_an_answer_is_ended_once(self) -> None:
         with warnings.catch_warnings(record=True) as warned:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
@@ -223,3 +224,26 @@ class LingerTests(SynchronousTestCase):
         self.client.leave()
         self.assertEqual(len(self.served.connections), 0)
         self.assertEqual(self.served.clock.getDelayedCalls(), [])
+
+
+class ToldTests(SynchronousTestCase):
+    """What the log tells of requests that nothing else tells of."""
+
+    def told(self, *pieces: bytes, **limits: int) -> list[str]:
+        with capturedLogs() as logged:
+            Served(**limits).connect().send(*pieces)
+        return [event["reason"] for event in logged if event["log_level"] is LogLevel.warn]
+
+    def test_a_setting_that_is_wrong(self) -> None:
+        hello = bytes.fromhex("16030100fa010000f60303") + bytes(range(200))
+        for pieces in ((hello,), (hello[:2], hello[2:]), (b"\x16\x03\x01 a\r\n\r\n",)):
+            (reason,) = self.told(*pieces)
+            self.assertIn("begins with http://, not with https://", reason)
+        (reason,) = self.told(head(b"Content-Length: 11"), body_bytes=10)
+        self.assertEqual(reason, "The body is over 10 bytes.")
+        (reason,) = self.told(CHUNKED, b"b\r\n01234567890\r\n", body_bytes=10)
+        self.assertEqual(reason, "The body is over 10 bytes.")
+
+    def test_what_no_client_sends(self) -> None:
+        for sent in (HEADS["negative Content-Length"], b"\x00\r\n\r\n", head(b"A: b", start=b"GET / HTTP/9")):
+            self.assertEqual(self.told(sent), [])
