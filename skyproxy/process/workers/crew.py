@@ -32,7 +32,6 @@ count.
 
 READY_SECONDS = 10.0
 """Seconds that a worker waits for others before the supervisor hears that all is ready."""
-
 TOGETHER_SECONDS = 2.0
 """Seconds for which connections wait at the start, when a worker serves, until all do: those that come at once, as
 after a restart, would stay with the first one.
@@ -129,6 +128,7 @@ class Crew:
             elif each.number in self._silent and each.answers:
                 self._silent.discard(each.number)
                 _log.info("A worker answers again", worker=each.number, pid=each.pid)
+                self.eased()
 
     def _pass_on(self, waiting: Iterable[Passed]) -> None:
         self._held.extendleft(reversed(list(waiting)))

@@ -14,7 +14,7 @@ from twisted.web.resource import Resource
 
 from skyproxy.process.workers.crew import SETTLED_SECONDS, TOGETHER_SECONDS, Crew
 from skyproxy.process.workers.gathered import Gathered
-from skyproxy.process.workers.member import ADOPT_SECONDS, Hears, Member
+from skyproxy.process.workers.member import ADOPT_SECONDS, SILENT_SECONDS, Hears, Member
 from skyproxy.process.workers.messages import Adopt, Clients, Ready
 from skyproxy.process.workers.protocol import Channel
 from skyproxy.process.workers.settling import SettledRequest
@@ -23,7 +23,16 @@ from skyproxy.web.request import ApiRequest
 
 
 class StartedMember(Member):
-    """One whose process says what the test has it say."""
+    """One whose process says what the test has it say.
+
+    :ivar is_there: it answers, whatever it is asked.
+    """
+
+    is_there = False
+
+    @property
+    def answers(self) -> bool:
+        return self.is_there or super().answers
 
     def begin(self) -> None:
         """Be a process that begins, and reads what it is told when :meth:`read` is called."""
@@ -209,6 +218,19 @@ class TogetherTests(CrewTestCase):
         self.ready(self.members[1])
         self.crew.give(0, 5)
         self.assertEqual(self.given, [[0, 1, 2, 3, 4], [5]])
+
+    def test_they_are_passed_on_when_all_answer_again(self) -> None:
+        for each in self.members:
+            self.ready(each)
+        self.crew.look()
+        self.clock.advance(SILENT_SECONDS)
+        self.crew.look()
+        self.come()
+        self.assertEqual((self.given, self.eased), ([[], []], 0))
+        for each in self.members:
+            each.is_there = True
+        self.crew.look()
+        self.assertEqual((self.given, self.eased), ([[0, 2], [1, 3]], 1))
 
     def test_they_are_passed_on_when_all_is_to_stop(self) -> None:
         self.ready(self.members[0])
