@@ -87,9 +87,9 @@ class Logging:
         """twistd's own log; None: twistd makes one itself."""
         return self._text
 
-    def redacting(self) -> Callable[[str], str]:
-        """What masks the current secrets in a text, of any length."""
-        return self._redactor.redact
+    def redactor(self) -> Redactor:
+        """What masks the current secrets."""
+        return self._redactor
 
     def live_lines(self) -> LiveLines:
         """The newest lines from now on, by the current level and without the current secrets."""

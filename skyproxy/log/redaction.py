@@ -46,6 +46,15 @@ class Redactor:
         """*text* without its secrets."""
         return self._pattern.sub(_replacement, text) if self.found(text) else text
 
+    def redact_beginning(self, text: str) -> str:
+        """The same of *text* that was cut: what it ends with may be the beginning of a secret, too."""
+        text = self.redact(text)
+        for form in self._forms:
+            for size in range(min(len(form) - 1, len(text)), _SHORTEST_SECRET - 1, -1):
+                if text.endswith(form[:size]):
+                    return text[:-size] + REDACTED
+        return text
+
 
 def _replacement(match: re.Match[str]) -> str:
     return (match.group(1) or "") + REDACTED

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from skyproxy.log.redaction import Redactor
 from skyproxy.telemetry.bodies.entry import Entry, Text
 from skyproxy.util.own_database import Kind, NotUsable
 from skyproxy.util.own_file import OwnFile
@@ -216,10 +217,12 @@ class BodyFile(OwnFile):
         raise NotUsable(reasons or "no place for the file of bodies is known: name one in bodies: {file: …}")
 
 
-def masked(entry: Entry, redact: Callable[[str], str]) -> Entry:
-    """*entry* without secrets. Bytes that are no text are replaced."""
+def masked(entry: Entry, redactor: Redactor) -> Entry:
+    """*entry* without secrets. Bytes that are no text are replaced. What is not cut is so afterwards, too."""
 
     def of(text: Text) -> Text:
-        return text._replace(data=redact(text.data.decode("utf-8", "replace")).encode("utf-8", "replace"))
+        redact = redactor.redact_beginning if text.size > len(text.data) else redactor.redact
+        data = redact(text.data.decode("utf-8", "replace")).encode("utf-8", "replace")
+        return text._replace(data=data, size=text.size + len(data) - len(text.data))
 
     return entry._replace(request=of(entry.request), answer=None if entry.answer is None else of(entry.answer))

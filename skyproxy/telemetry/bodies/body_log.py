@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from skyproxy.config.proxy_settings import ProxySettings
 from skyproxy.http.loop.worker_thread import Worker
+from skyproxy.log.redaction import Redactor
 from skyproxy.telemetry.bodies.body_file import BodyFile, Found, Row, masked
 from skyproxy.telemetry.bodies.entry import Entry, Text
 from skyproxy.telemetry.bodies.recording import Allowance, Recording
@@ -86,7 +87,7 @@ class BodyLog:
     :param reactor: ``callFromThread``, ``callLater`` and ``seconds`` are used.
     :param paths: where the file may be, by the settings; the best first.
     :param run: this process's name.
-    :param redactor: gives what masks secrets in a text.
+    :param redactor: gives what masks secrets.
     :param wall: the time of day, seconds since the epoch.
     :param worker: does what blocks; None: a thread of its own.
     :ivar settings: the current ones.
@@ -100,7 +101,7 @@ class BodyLog:
         settings: ProxySettings,
         paths: Sequence[Path],
         run: str,
-        redactor: Callable[[], Callable[[str], str]],
+        redactor: Callable[[], Redactor],
         wall: Callable[[], float] = time.time,
         worker: Worker | None = None,
     ) -> None:
@@ -258,10 +259,10 @@ class BodyLog:
         entries, self._waiting = self._waiting, []
         if not entries:
             return
-        redact, size = self._redactor(), sum(entry.cost for entry in entries)
+        redactor, size = self._redactor(), sum(entry.cost for entry in entries)
 
         def write() -> None:
-            self._file.add([masked(entry, redact) for entry in entries])
+            self._file.add([masked(entry, redactor) for entry in entries])
 
         def over(result: Any) -> Any:
             self._allowance.give_back(size)

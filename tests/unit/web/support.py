@@ -243,7 +243,9 @@ class WebCase(SynchronousTestCase):
             self.clock, self.ring, lambda: None, lambda: self.as_read, lambda: runtime, lambda: self.wall
         )
         accounts = Accounts(self.ledger, lambda: None, lambda: self.unfinished, lambda: "2026-11-29", what_if, profiles)
-        self.bodies = BodyLog(self.clock, self.config.proxy, (), "boot", lambda: str, lambda: self.wall, worker)
+        self.bodies = BodyLog(
+            self.clock, self.config.proxy, (), "boot", lambda: Redactor(()), lambda: self.wall, worker
+        )
         self.observations = Observations(observed, accounts, Bodies(self.bodies, lambda: self.wall))
         self.streams = EventStreams(self.clock, self.observations, lines, "boot")
         key_tests: Any = FakeKeyTests()

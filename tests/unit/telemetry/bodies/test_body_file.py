@@ -9,6 +9,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from skyproxy.log.redaction import Redactor
 from skyproxy.telemetry.bodies.body_file import (
     BODIES,
     FIND,
@@ -203,11 +204,24 @@ class BodyFileTests(FileCase):
 
 
 class MaskTests(SynchronousTestCase):
+    redactor = Redactor(["hidden-word"])
+
     def test_secrets(self) -> None:
-        made = masked(
-            entry(1, b'{"key":"sk-secret"}', b"it is sk-secret \xff"), lambda text: text.replace("sk-secret", "***")
-        )
-        self.assertEqual(made.request.data, b'{"key":"***"}')
+        made = masked(entry(1, b'{"key":"hidden-word"}', b"it is hidden-word \xff"), self.redactor)
+        self.assertEqual(made.request, Text(b'{"key":"[redacted]"}', 20))
         assert made.answer is not None
-        self.assertEqual(made.answer.data, "it is *** \ufffd".encode())
-        self.assertIsNone(masked(entry(answer=None), str).answer)
+        self.assertEqual(made.answer.data, "it is [redacted] \ufffd".encode())
+        self.assertIsNone(masked(entry(answer=None), self.redactor).answer)
+        form = entry()._replace(request=Text(b"", 100, False))
+        self.assertEqual(masked(form, self.redactor).request, Text(b"", 100, False))
+
+    def test_one_that_the_cut_goes_through(self) -> None:
+        for data, left in (
+            (b"hidden-wor", b"[redacted]"),
+            (b"it is hidden", b"it is [redacted]"),
+            (b"hidden-word and hidden-w", b"[redacted] and [redacted]"),
+            (b"it is hid", b"it is hid"),
+        ):
+            made = masked(entry()._replace(request=Text(data, len(data) + 100)), self.redactor)
+            self.assertEqual(made.request, Text(left, len(left) + 100))
+        self.assertEqual(masked(entry(1, b"it is hidden"), self.redactor).request.data, b"it is hidden")

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config import ProxySettings
 from skyproxy.config.proxy_settings import BodySettings
+from skyproxy.log.redaction import Redactor
 from skyproxy.telemetry.bodies.body_log import CLEAN_SECONDS, WRITE_SECONDS, BodyLog
 from skyproxy.telemetry.records import RequestRecord
 from tests.unit.web.support import ImmediateWorker
@@ -47,7 +48,7 @@ class BodyLogTests(SynchronousTestCase):
         worker: Any = ImmediateWorker()
         settings = self.settings(mode, **bodies)
         log = BodyLog(
-            self.clock, settings, (self.path,), "run", lambda: lambda text: text.replace("hunter2", "***"),
+            self.clock, settings, (self.path,), "run", lambda: Redactor(["hunter2"]),
             lambda: self.wall, worker,
         )  # fmt: skip
         log.open()
@@ -85,7 +86,7 @@ class BodyLogTests(SynchronousTestCase):
         self.serve(log)
         found = self.find(log, "r-1")
         self.assertEqual(found.request.data, b'{"model":"default"}')
-        self.assertEqual(found.answer.data, b'{"said":"***"}')
+        self.assertEqual(found.answer.data, b'{"said":"[redacted]"}')
         self.assertEqual((found.row.run, found.row.number, found.row.outcome), ("run", 1, "ok"))
 
     def test_errors(self) -> None:
