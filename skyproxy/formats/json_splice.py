@@ -18,7 +18,7 @@ _MODEL = b'"model"'
 _BYTE_ORDER_MARK = "\ufeff"
 
 _SPACE = re.compile(r"[ \t\n\r]*")
-_SCALAR = re.compile(rb'[ \t\n\r]*:[ \t\n\r]*("(?:[^"\\]|\\.)*"|[^\s,"\[\]{}]+)')
+_SCALAR = re.compile(rb'[ \t\n\r]*:[ \t\n\r]*("[^"\\]*(?:\\.[^"\\]*)*"|[^\s,"\[\]{}]+)')
 _read_at = json.JSONDecoder(strict=False, parse_int=str, parse_float=str).raw_decode
 
 
