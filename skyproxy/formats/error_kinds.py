@@ -10,7 +10,8 @@ from typing import Literal
 
 from skyproxy.errors import ErrorKind
 from skyproxy.formats.error_body import ErrorBody
-from skyproxy.formats.error_rows import ROWS, Row
+from skyproxy.formats.error_row import Row
+from skyproxy.formats.error_rows import ROWS
 
 __all__ = ["ACTIONS", "ROWS", "Action", "Row", "kind_of", "parameter_of", "stated_status"]
 

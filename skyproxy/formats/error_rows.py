@@ -1,41 +1,14 @@
 """Which answer means what, by provider: one row for each quirk, with the page or thread that shows it.
 
-To add a quirk, add a row here and its body to ``tests/unit/test_error_kinds.py``. The first row that fits counts.
+To add a quirk, add a row here and its body to ``tests/unit/formats/test_error_kinds.py``. The first row that fits
+counts.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-
 from skyproxy.errors import ErrorKind
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One thing that providers answer. Whatever is None fits anything; all that is given must fit.
-
-    :ivar kind: what it means.
-    :ivar source: where it is documented, or was seen.
-    :ivar dialect: whose it is; None: of several.
-    :ivar status: of HTTP.
-    :ivar code: in lower case: the error's ``code``, Google's ``status`` or one of its reasons is among these.
-    :ivar type: likewise, its ``type``.
-    :ivar pattern: found in its message, or in what another provider told this one.
-    """
-
-    kind: ErrorKind
-    source: str
-    dialect: str | None = None
-    status: int | tuple[int, ...] | None = None
-    code: tuple[str, ...] | None = None
-    type: tuple[str, ...] | None = None
-    pattern: re.Pattern[str] | None = None
-
-
-def _text(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.IGNORECASE)
-
+from skyproxy.formats.error_row import Row, text
+from skyproxy.formats.length_rows import TOO_LONG
 
 _OPENAI = "https://platform.openai.com/docs/guides/error-codes"
 _ANTHROPIC = "https://docs.anthropic.com/en/api/errors"
@@ -43,62 +16,12 @@ _GOOGLE = "https://ai.google.dev/gemini-api/docs/troubleshooting"
 _OPENROUTER = "https://openrouter.ai/docs/api-reference/errors"
 _GROQ = "https://console.groq.com/docs/errors"
 _ZAI = "https://docs.z.ai/api-reference/api-code"
-_BIGMODEL = "https://docs.bigmodel.cn/cn/api/api-code"
 _DEEPSEEK = "https://api-docs.deepseek.com/quick_start/error_codes"
 _AZURE = "https://learn.microsoft.com/azure/ai-services/openai/concepts/content-filter"
 
 ROWS: tuple[Row, ...] = (
     # Too long. First, since it comes under 400, 413, 429 and 500, and never helps to send again.
-    Row(ErrorKind.CONTEXT_LENGTH, _OPENAI, code=("context_length_exceeded", "string_above_max_length")),
-    Row(
-        ErrorKind.CONTEXT_LENGTH,
-        "https://kerlig.com/help/open-ai/troubleshooting",
-        status=(413, 429),
-        pattern=_text(r"^request too large for (?:model|gpt|organization)"),
-    ),
-    Row(
-        ErrorKind.CONTEXT_LENGTH,
-        "https://github.com/ggml-org/llama.cpp/pull/15780",
-        type=("exceed_context_size_error",),
-    ),
-    Row(
-        ErrorKind.CONTEXT_LENGTH,
-        "https://github.com/vllm-project/vllm/issues/20409",
-        pattern=_text(
-            r"maximum context length (?:is|of) \d|longer than the (?:maximum )?model'?s? (?:context )?length"
-        ),
-    ),
-    Row(ErrorKind.CONTEXT_LENGTH, _ANTHROPIC, status=400, pattern=_text(r"prompt is too long|exceed context limit")),
-    Row(
-        ErrorKind.CONTEXT_LENGTH,
-        "https://github.com/google-gemini/gemini-cli/issues/6678",
-        status=400,
-        pattern=_text(r"input (?:token count|or output tokens).{0,40}exceeds the maximum number of tokens"),
-    ),
-    Row(
-        ErrorKind.CONTEXT_LENGTH,
-        "https://docs.mistral.ai/api/",
-        "mistral",
-        (400, 422),
-        pattern=_text(r"too large for model with \d+ maximum context|prompt contains \d+ tokens"),
-    ),
-    Row(
-        ErrorKind.CONTEXT_LENGTH,
-        "https://docs.together.ai/docs/error-codes",
-        pattern=_text(r"input.{0,60}max_(?:new_)?tokens.{0,40}must be (?:<=|less than)"),
-    ),
-    Row(
-        ErrorKind.CONTEXT_LENGTH,
-        "https://github.com/abetlen/llama-cpp-python/issues/416",
-        pattern=_text(r"requested tokens \(\d+\) exceed context window|exceeds? the available context size"),
-    ),
-    Row(
-        ErrorKind.CONTEXT_LENGTH,
-        "https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/2339",
-        pattern=_text(r"context size has been exceeded|greater than the context length"),
-    ),
-    Row(ErrorKind.CONTEXT_LENGTH, _BIGMODEL, "zai", code=("1261",)),
-    Row(ErrorKind.CONTEXT_LENGTH, _ANTHROPIC, type=("request_too_large",)),
+    *TOO_LONG,
     # No money. Much of it comes as 429, and asking again costs three requests for nothing.
     Row(
         ErrorKind.NO_CREDIT,
@@ -111,17 +34,25 @@ ROWS: tuple[Row, ...] = (
         ErrorKind.NO_CREDIT,
         "https://github.com/anthropics/claude-code/issues/4684",
         status=(400, 403),
-        pattern=_text(r"credit balance is too low"),
+        pattern=text(r"credit balance is too low"),
     ),
     Row(
         ErrorKind.NO_CREDIT,
         _OPENROUTER,
         "openrouter",
         (402, 403, 429),
-        pattern=_text(r"insufficient credits|requires more credits|key limit exceeded"),
+        pattern=text(r"insufficient credits|requires more credits|key limit exceeded"),
     ),
     Row(ErrorKind.NO_CREDIT, _ZAI, "zai", code=("1113", "1304", "1308", "1309", "1310")),
-    Row(ErrorKind.NO_CREDIT, _DEEPSEEK, pattern=_text(r"^insufficient balance")),
+    Row(ErrorKind.NO_CREDIT, "https://github.com/666ghj/BettaFish/issues/524", type=("exceeded_current_quota_error",)),
+    Row(ErrorKind.NO_CREDIT, "https://github.com/hsliuping/TradingAgents-CN/issues/170", code=("arrearage",)),
+    Row(
+        ErrorKind.NO_CREDIT,
+        "https://github.com/continuedev/continue/issues/10373",
+        status=(403, 429),
+        pattern=text(r"used all available credits|run out of credits|credits are depleted"),
+    ),
+    Row(ErrorKind.NO_CREDIT, _DEEPSEEK, pattern=text(r"^insufficient (?:account )?balance")),
     Row(ErrorKind.NO_CREDIT, _OPENROUTER, status=402),
     # The place.
     Row(
@@ -133,13 +64,13 @@ ROWS: tuple[Row, ...] = (
         ErrorKind.REGION,
         "https://github.com/google-gemini/gemini-cli/issues/24641",
         status=(400, 403),
-        pattern=_text(r"user location is not supported"),
+        pattern=text(r"user location is not supported"),
     ),
     Row(
         ErrorKind.REGION,
         "https://docs.anthropic.com/en/api/supported-regions",
         status=(400, 403),
-        pattern=_text(r"not (?:supported|available|allowed) in your (?:country|region|location)"),
+        pattern=text(r"not (?:supported|available|allowed) in your (?:country|region|location)"),
     ),
     Row(ErrorKind.REGION, "https://www.rfc-editor.org/rfc/rfc7725", status=451),
     # The content.
@@ -155,19 +86,31 @@ ROWS: tuple[Row, ...] = (
         _OPENROUTER,
         "openrouter",
         403,
-        pattern=_text(r"requires moderation|was flagged|flagged for"),
+        pattern=text(r"requires moderation|was flagged|flagged for"),
     ),
     Row(
         ErrorKind.CONTENT,
         "https://github.com/anthropics/claude-code/issues/6195",
         status=400,
-        pattern=_text(r"blocked by (?:our )?content filter|content filtering policy|content management policy"),
+        pattern=text(r"blocked by (?:our )?content filter|content filtering policy|content management policy"),
     ),
     Row(
         ErrorKind.CONTENT,
         "https://github.com/deepseek-ai/awesome-deepseek-integration/issues/13",
         status=400,
-        pattern=_text(r"^content exists risk"),
+        pattern=text(r"^content exists risk"),
+    ),
+    Row(
+        ErrorKind.CONTENT,
+        "https://github.com/theopenco/llmgateway/pull/1785",
+        status=403,
+        pattern=text(r"^content violates usage guidelines"),
+    ),
+    Row(
+        ErrorKind.CONTENT,
+        "https://github.com/QwenLM/qwen-code/issues/3145",
+        status=400,
+        pattern=text(r"may contain inappropriate content"),
     ),
     # The model.
     Row(ErrorKind.MODEL_UNKNOWN, _OPENAI, code=("model_not_found", "model_not_available", "unknown_model")),
@@ -188,13 +131,13 @@ ROWS: tuple[Row, ...] = (
         _OPENROUTER,
         "openrouter",
         (400, 404),
-        pattern=_text(r"is not a valid model id|no (?:allowed )?(?:providers|endpoints)\b.{0,30}(?:available|found)"),
+        pattern=text(r"is not a valid model id|no (?:allowed )?(?:providers|endpoints)\b.{0,30}(?:available|found)"),
     ),
     Row(
         ErrorKind.MODEL_UNKNOWN,
         "https://github.com/ollama/ollama/issues/15027",
         status=(400, 403, 404, 500),
-        pattern=_text(r"\bmodel\b.{0,200}\b(?:not found|does not exist|not exist\b|is not supported for)"),
+        pattern=text(r"\bmodel\b.{0,200}\b(?:not found|does not exist|not exist\b|is not supported for)"),
     ),
     # The key.
     Row(
@@ -214,14 +157,14 @@ ROWS: tuple[Row, ...] = (
         ErrorKind.KEY_INVALID,
         _GOOGLE,
         status=(400, 403),
-        pattern=_text(r"api key (?:not valid|not found|expired)|incorrect api key|invalid api[ _-]?key"),
+        pattern=text(r"api key (?:not valid|not found|expired)|incorrect api key|invalid api[ _-]?key"),
     ),
     # A field that is not taken.
     Row(
         ErrorKind.PARAMETER,
         "https://github.com/musistudio/claude-code-router/issues/1215",
         status=400,
-        pattern=_text(r"reasoning is mandatory for this endpoint"),
+        pattern=text(r"reasoning is mandatory for this endpoint"),
     ),
     Row(
         ErrorKind.PARAMETER,
@@ -233,25 +176,26 @@ ROWS: tuple[Row, ...] = (
         ErrorKind.PARAMETER,
         "https://github.com/OpenHands/software-agent-sdk/issues/1837",
         status=(400, 422),
-        pattern=_text(r"^un(?:supported|known|recognized) (?:parameter|value|request argument)"),
+        pattern=text(r"^un(?:supported|known|recognized) (?:parameter|value|request argument)"),
     ),
     Row(
         ErrorKind.PARAMETER,
         "https://docs.pydantic.dev/latest/errors/validation_errors/#extra_forbidden",
         status=(400, 422),
-        pattern=_text(r"extra inputs are not permitted|extra_forbidden"),
+        pattern=text(r"extra inputs are not permitted|extra_forbidden"),
     ),
-    Row(ErrorKind.PARAMETER, _GROQ, status=400, pattern=_text(r"property '[^']{1,100}' is unsupported")),
+    Row(ErrorKind.PARAMETER, _GROQ, status=400, pattern=text(r"property '[^']{1,100}' is unsupported")),
     Row(
         ErrorKind.PARAMETER,
         _GOOGLE,
         status=400,
-        pattern=_text(r"unknown name \"[^\"]{1,100}\".{0,80}cannot find field"),
+        pattern=text(r"unknown name \"[^\"]{1,100}\".{0,80}cannot find field"),
     ),
     # Too much, of this key or of all.
     Row(ErrorKind.OVERLOADED, _ANTHROPIC, type=("overloaded_error",)),
     Row(ErrorKind.OVERLOADED, _ANTHROPIC, status=529),
     Row(ErrorKind.OVERLOADED, _OPENAI, code=("server_is_overloaded", "slow_down", "engine_overloaded")),
+    Row(ErrorKind.OVERLOADED, "https://github.com/MoonshotAI/kimi-cli/issues/2209", type=("engine_overloaded_error",)),
     Row(ErrorKind.OVERLOADED, "https://console.groq.com/docs/flex-processing", code=("capacity_exceeded",)),
     Row(ErrorKind.OVERLOADED, _GROQ, status=498),
     Row(ErrorKind.OVERLOADED, _ZAI, "zai", code=("1312",)),
@@ -270,9 +214,16 @@ ROWS: tuple[Row, ...] = (
         ErrorKind.OVERLOADED,
         "https://github.com/ollama/ollama/issues/15934",
         status=503,
-        pattern=_text(r"overloaded|server busy|loading model|no capacity|too many requests"),
+        pattern=text(r"overloaded|server busy|loading model|no capacity|too many requests"),
     ),
     Row(ErrorKind.RATE, _ZAI, "zai", code=("1302", "1303", "1305", "1313")),
     Row(ErrorKind.RATE, _OPENAI, code=("rate_limit_exceeded", "resource_exhausted")),
     Row(ErrorKind.RATE, _ANTHROPIC, type=("rate_limit_error", "rate_limited")),
+    # A server on this machine that has no model at hand, which it says by 400.
+    Row(
+        ErrorKind.BROKEN,
+        "https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/1050",
+        status=400,
+        pattern=text(r"^the model has crashed|^failed to load model|^no models loaded"),
+    ),
 )

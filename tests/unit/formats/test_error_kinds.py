@@ -62,6 +62,26 @@ BODIES: list[tuple[str, int, Any, ErrorKind]] = [
         ErrorKind.CONTEXT_LENGTH),
     ("local", 400, {"error": "Context size has been exceeded."}, ErrorKind.CONTEXT_LENGTH),
     ("zai", 400, _zai("1261", "Prompt exceeds max length"), ErrorKind.CONTEXT_LENGTH),
+    ("openai", 400, _error("Your input exceeds the context window of this model. Please adjust your input and try "
+        "again.", type="invalid_request_error", param="input"), ErrorKind.CONTEXT_LENGTH),
+    ("openai", 400, _error("invalid params, context window exceeds limit (2013)"), ErrorKind.CONTEXT_LENGTH),
+    ("local", 400, {"error": "the input length exceeds the context length"}, ErrorKind.CONTEXT_LENGTH),
+    ("openai", 400, {"message": "Please reduce the length of the messages or completion. Current length is 42328 while "
+        "limit is 40000", "type": "invalid_request_error"}, ErrorKind.CONTEXT_LENGTH),
+    ("local", 400, {"object": "error", "message": "You passed 4097 input tokens and requested 100 output tokens. "
+        "However, the model's context length is only 4096 tokens.", "type": "BadRequestError", "code": 400},
+        ErrorKind.CONTEXT_LENGTH),
+    ("local", 400, {"error": "Trying to keep the first 111490 tokens when context the overflows. However, the model is "
+        "loaded with context length of only 32768 tokens, which is not enough."}, ErrorKind.CONTEXT_LENGTH),
+    ("local", 200, {"error": "Reached context length of 4096 tokens with model (arch: qwen3vlmoe) that does not "
+        "currently support mid-generation context overflow."}, ErrorKind.CONTEXT_LENGTH),
+    ("openai", 400, {"code": "Client specified an invalid argument", "error": "This model's maximum prompt length is "
+        "131072 but the request contains 136973 tokens."}, ErrorKind.CONTEXT_LENGTH),
+    ("openai", 400, _error("Invalid request: Your request exceeded model token limit: 8192 (requested: 9000)",
+        type="invalid_request_error"), ErrorKind.CONTEXT_LENGTH),
+    ("openai", 400, _error("Input is too long for requested model."), ErrorKind.CONTEXT_LENGTH),
+    ("openai", 400, _error("<400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 98304]",
+        type="invalid_request_error", code="invalid_parameter_error"), ErrorKind.CONTEXT_LENGTH),
     ("openai", 413, _anthropic("request_too_large", "Request exceeds the maximum size"), ErrorKind.CONTEXT_LENGTH),
     ("openai", 413, "", ErrorKind.CONTEXT_LENGTH),
     ("openrouter", 400, _error("Provider returned error", code=400, metadata={"provider_name": "X", "raw":
@@ -81,6 +101,15 @@ BODIES: list[tuple[str, int, Any, ErrorKind]] = [
     ),
     ("zai", 429, _zai("1113", "Insufficient balance or no resource package. Please recharge."), ErrorKind.NO_CREDIT),
     ("openai", 400, _error("Insufficient Balance", type="unknown_error", code="invalid_request_error"),
+        ErrorKind.NO_CREDIT),
+    ("openai", 403, {"code": "INSUFFICIENT_BALANCE", "message": "Insufficient account balance"}, ErrorKind.NO_CREDIT),
+    ("openai", 429, _error("Your account org-1 is suspended due to insufficient balance, please recharge your account",
+        type="exceeded_current_quota_error"), ErrorKind.NO_CREDIT),
+    ("openai", 400, _error("Access denied, please make sure your account is in good standing.", code="Arrearage",
+        type="Arrearage"), ErrorKind.NO_CREDIT),
+    ("openai", 429, {"code": "Some resource has been exhausted", "error": "Your team 16f2 has either used all "
+        "available credits or reached its monthly spending limit."}, ErrorKind.NO_CREDIT),
+    ("google", 429, _google(429, "Your prepayment credits are depleted. Please go to AI Studio.", "RESOURCE_EXHAUSTED"),
         ErrorKind.NO_CREDIT),
     ("openai", 402, "", ErrorKind.NO_CREDIT),
     # The place.
@@ -104,6 +133,10 @@ BODIES: list[tuple[str, int, Any, ErrorKind]] = [
         ErrorKind.CONTENT,
     ),
     ("openai", 400, _error("Content Exists Risk", type="invalid_request_error"), ErrorKind.CONTENT),
+    ("openai", 403, {"code": "The caller does not have permission to execute the specified operation", "error":
+        "Content violates usage guidelines. Team: x, Failed check: SAFETY_CHECK_TYPE_BIO"}, ErrorKind.CONTENT),
+    ("openai", 400, _error("<400> InternalError.Algo.DataInspectionFailed: Input text data may contain inappropriate "
+        "content.", code="data_inspection_failed"), ErrorKind.CONTENT),
     # The model.
     ("openai", 404, _error("The model `gpt-9` does not exist or you do not have access to it.",
         type="invalid_request_error", code="model_not_found"), ErrorKind.MODEL_UNKNOWN),
@@ -146,6 +179,8 @@ BODIES: list[tuple[str, int, Any, ErrorKind]] = [
     ("openai", 529, _anthropic("overloaded_error", "Overloaded"), ErrorKind.OVERLOADED),
     ("openai", 529, "", ErrorKind.OVERLOADED),
     ("openai", 503, _error("The engine is currently overloaded", code="server_is_overloaded"), ErrorKind.OVERLOADED),
+    ("openai", 429, _error("The engine is currently overloaded, please try again later",
+        type="engine_overloaded_error"), ErrorKind.OVERLOADED),
     ("groq", 498, _error("Flex tier at capacity", code="capacity_exceeded"), ErrorKind.OVERLOADED),
     ("groq", 498, "", ErrorKind.OVERLOADED),
     ("zai", 429, _zai("1312", "This model is overloaded right now"), ErrorKind.OVERLOADED),
@@ -167,6 +202,12 @@ BODIES: list[tuple[str, int, Any, ErrorKind]] = [
     ("mistral", 429, {"object": "error", "message": "Service tier capacity exceeded for this model.", "type":
         "invalid_request_error", "code": None}, ErrorKind.RATE),
     ("openai", 429, "slow down", ErrorKind.RATE),
+    # No model at hand.
+    ("local", 400, {"error": "The model has crashed without additional information. (Exit code: null)"},
+        ErrorKind.BROKEN),
+    ("local", 400, {"error": 'Failed to load model "gpt-oss-20b". Error: Error loading model.'}, ErrorKind.BROKEN),
+    ("local", 400, _error("No models loaded. Please load a model in the developer page or use the `lms load` command.",
+        type="invalid_request_error", param="model"), ErrorKind.BROKEN),
     # Of no row.
     ("openai", 400, _error("'messages' must contain the word 'json'", type="invalid_request_error"), ErrorKind.CLIENT),
     ("openai", 422, {"detail": [{"loc": ["body", "messages"], "msg": "Field required", "type": "missing"}]},

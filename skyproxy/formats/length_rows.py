@@ -1,0 +1,86 @@
+"""The rows of the table of what errors mean that say that a request is too long."""
+
+from __future__ import annotations
+
+from skyproxy.errors import ErrorKind
+from skyproxy.formats.error_row import Row, text
+
+_OPENAI = "https://platform.openai.com/docs/guides/error-codes"
+_ANTHROPIC = "https://docs.anthropic.com/en/api/errors"
+_BIGMODEL = "https://docs.bigmodel.cn/cn/api/api-code"
+
+TOO_LONG: tuple[Row, ...] = (
+    Row(ErrorKind.CONTEXT_LENGTH, _OPENAI, code=("context_length_exceeded", "string_above_max_length")),
+    Row(
+        ErrorKind.CONTEXT_LENGTH,
+        "https://kerlig.com/help/open-ai/troubleshooting",
+        status=(413, 429),
+        pattern=text(r"^request too large for (?:model|gpt|organization)"),
+    ),
+    Row(
+        ErrorKind.CONTEXT_LENGTH,
+        "https://github.com/ggml-org/llama.cpp/pull/15780",
+        type=("exceed_context_size_error",),
+    ),
+    Row(
+        ErrorKind.CONTEXT_LENGTH,
+        "https://github.com/vllm-project/vllm/issues/20409",
+        pattern=text(r"maximum context length (?:is|of) \d|longer than the (?:maximum )?model'?s? (?:context )?length"),
+    ),
+    Row(ErrorKind.CONTEXT_LENGTH, _ANTHROPIC, status=400, pattern=text(r"prompt is too long|exceed context limit")),
+    Row(
+        ErrorKind.CONTEXT_LENGTH,
+        "https://github.com/google-gemini/gemini-cli/issues/6678",
+        status=400,
+        pattern=text(r"input (?:token count|or output tokens).{0,40}exceeds the maximum number of tokens"),
+    ),
+    Row(
+        ErrorKind.CONTEXT_LENGTH,
+        "https://docs.mistral.ai/api/",
+        "mistral",
+        (400, 422),
+        pattern=text(r"too large for model with \d+ maximum context|prompt contains \d+ tokens"),
+    ),
+    Row(
+        ErrorKind.CONTEXT_LENGTH,
+        "https://docs.together.ai/docs/error-codes",
+        pattern=text(r"input.{0,60}max_(?:new_)?tokens.{0,40}must be (?:<=|less than)"),
+    ),
+    Row(
+        ErrorKind.CONTEXT_LENGTH,
+        "https://github.com/abetlen/llama-cpp-python/issues/416",
+        pattern=text(r"requested tokens \(\d+\) exceed context window|exceeds? the available context size"),
+    ),
+    Row(
+        ErrorKind.CONTEXT_LENGTH,
+        "https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/2339",
+        pattern=text(r"context size has been exceeded|greater than the context length"),
+    ),
+    Row(ErrorKind.CONTEXT_LENGTH, _BIGMODEL, "zai", code=("1261",)),
+    Row(
+        ErrorKind.CONTEXT_LENGTH,
+        "https://github.com/openai/codex/issues/3177",
+        pattern=text(r"exceeds the (?:model's )?context (?:window|length)|context window exceeds limit"),
+    ),
+    Row(
+        ErrorKind.CONTEXT_LENGTH,
+        "https://github.com/cline/cline/issues/5140",
+        pattern=text(r"reduce the length of the (?:messages|input|prompt)"),
+    ),
+    Row(
+        ErrorKind.CONTEXT_LENGTH,
+        "https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/546",
+        pattern=text(r"context length (?:is|of) only \d|reached context length of \d"),
+    ),
+    Row(
+        ErrorKind.CONTEXT_LENGTH,
+        "https://github.com/earendil-works/pi/blob/main/packages/ai/src/utils/overflow.ts",
+        pattern=text(r"maximum prompt length is \d|exceeded model token limit|input is too long for requested model"),
+    ),
+    Row(
+        ErrorKind.CONTEXT_LENGTH,
+        "https://github.com/QwenLM/qwen-code/issues/98",
+        pattern=text(r"range of input length should be"),
+    ),
+    Row(ErrorKind.CONTEXT_LENGTH, _ANTHROPIC, type=("request_too_large",)),
+)
