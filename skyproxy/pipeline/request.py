@@ -108,8 +108,8 @@ class JsonRequest:
     """
 
     def __init__(self, request: Request, default_model: str | None = None) -> None:
-        self._data = request.body
-        self._fields = fields = json_body.read(request.body)
+        fields, self._data = json_body.read_mended(request.body)
+        self._fields = fields
         optional = request.endpoint is Endpoint.RESPONSES
         if optional and default_model is None and fields.get("model") is None:
             raise InvalidRequest(
