@@ -67,6 +67,8 @@ _BY_STATUS = {
     429: ErrorKind.RATE,
 }
 
+_OF_THE_KEY = frozenset({ErrorKind.KEY_INVALID, ErrorKind.NO_CREDIT})
+
 _CLIENTS_FAULT = frozenset({"invalid_request_error", "badrequesterror", "invalid_request", "bad_request_error"})
 
 _PARAMETERS = (
@@ -81,19 +83,24 @@ _PARAMETERS = (
 def kind_of(status: int, error: ErrorBody, dialect: str = "openai") -> ErrorKind:
     """What *error* means.
 
+    What another provider told the one that passes it on is of that one's key, and says nothing of ours.
+
     :param status: by which it came. Under 400 the error's own counts, if it states one.
     :param dialect: of the provider: some rows are of one only.
     """
     stated = status if status >= 400 else stated_status(error)
     codes = _codes(error)
     kind = (error.type or "").lower()
-    text = _text(error)
+    raw = _raw(error)
+    text = f"{error.message[:_LOOKED_AT]}\n{raw}"
     for row in ROWS:
         if _fits(row, stated, dialect, codes, kind, text):
-            return row.kind
+            own = not raw or row.kind not in _OF_THE_KEY or (row.pattern and row.pattern.search(error.message))
+            return row.kind if own else ErrorKind.BROKEN
     if stated is None:
         return ErrorKind.CLIENT if kind in _CLIENTS_FAULT else ErrorKind.BROKEN
-    return _BY_STATUS.get(stated, ErrorKind.BROKEN if stated >= 500 else ErrorKind.CLIENT)
+    known = _BY_STATUS.get(stated, ErrorKind.BROKEN if stated >= 500 else ErrorKind.CLIENT)
+    return ErrorKind.BROKEN if raw and known in _OF_THE_KEY else known
 
 
 def stated_status(error: ErrorBody) -> int | None:
@@ -108,7 +115,7 @@ def parameter_of(error: ErrorBody) -> str | None:
     """The field of the body that *error*, of the kind ``parameter``, is about; None if it does not say."""
     if error.param:
         return error.param
-    text = _text(error)
+    text = f"{error.message[:_LOOKED_AT]}\n{_raw(error)}"
     for pattern, name in _PARAMETERS:
         match = pattern.search(text)
         if match is not None:
@@ -139,11 +146,10 @@ def _codes(error: ErrorBody) -> frozenset[str]:
     return frozenset(each.lower() for each in found)
 
 
-def _text(error: ErrorBody) -> str:
-    """Its message, and what another provider told the one that passes it on (OpenRouter's ``metadata.raw``)."""
+def _raw(error: ErrorBody) -> str:
+    """What another provider told the one that passes it on (OpenRouter's ``metadata.raw``); empty if nothing."""
     metadata = (error.value or {}).get("metadata")
     raw = metadata.get("raw") if isinstance(metadata, dict) else None
     if isinstance(raw, dict):
         raw = raw.get("data")
-    message = error.message[:_LOOKED_AT]
-    return f"{message}\n{raw[:_LOOKED_AT]}" if isinstance(raw, str) else message
+    return raw[:_LOOKED_AT] if isinstance(raw, str) else ""

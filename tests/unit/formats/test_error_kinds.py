@@ -31,6 +31,10 @@ def _anthropic(kind: str, message: str) -> dict[str, Any]:
     return {"type": "error", "error": {"type": kind, "message": message}}
 
 
+def _passed_on(code: int, raw: str) -> dict[str, Any]:
+    return _error("Provider returned error", code=code, metadata={"raw": raw, "provider_name": "X"})
+
+
 REASONING = "Reasoning is mandatory for this endpoint and cannot be disabled."
 
 BODIES: list[tuple[str, int, Any, ErrorKind]] = [
@@ -218,6 +222,15 @@ BODIES: list[tuple[str, int, Any, ErrorKind]] = [
     ("openai", 502, "<html><body><center><h1>502 Bad Gateway</h1></center></body></html>", ErrorKind.BROKEN),
     ("openai", 503, "", ErrorKind.BROKEN),
     ("openai", 523, "error code: 523", ErrorKind.BROKEN),
+    # What another provider said to the one that passes it on.
+    ("openrouter", 400, _passed_on(400, '{"error":{"message":"Your credit balance is too low to access the API."}}'),
+        ErrorKind.BROKEN),
+    ("openrouter", 400, _passed_on(400, '[{"error":{"message":"API key not valid. Please pass a valid API key."}}]'),
+        ErrorKind.BROKEN),
+    ("openrouter", 401, _passed_on(401, '{"error":{"message":"Incorrect API key provided"}}'), ErrorKind.BROKEN),
+    ("openrouter", 402, _passed_on(402, '{"error":{"message":"Insufficient Balance"}}'), ErrorKind.BROKEN),
+    ("openrouter", 429, _passed_on(429, "m:free is temporarily rate-limited upstream."), ErrorKind.RATE),
+    ("openrouter", 403, _error("Key limit exceeded", code=403, metadata={"raw": "x"}), ErrorKind.NO_CREDIT),
     # Under 200.
     ("openai", 200, _error("too long", type="invalid_request_error", param="messages", code="context_length_exceeded",
         metadata={"raw": "…"}), ErrorKind.CONTEXT_LENGTH),
