@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html import unescape
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
 import orjson
 
 from skyproxy.config.masking import Masker, masker
 from skyproxy.formats.openai.bodies import read_leniently, write_as_read
+from skyproxy.formats.sse import read_event, split_events
 from skyproxy.util.durations import parse_duration
 
 __all__ = ["ErrorBody", "Masker", "error_of_object", "masked", "masker", "read_error", "shaped"]
@@ -29,6 +31,9 @@ _HTML = re.compile(r"\s*(?:<!doctype\b|<html\b|<head\b|<body\b|<h1\b|<center\b)"
 _TITLE = re.compile(r"<title\b[^>]{0,200}>([^<]{1,500})", re.IGNORECASE)
 _UNSEEN = re.compile(r"<(script|style|title)\b[^>]{0,1000}>.{0,4000}?</\1\s*>|<!--.{0,4000}?-->", re.I | re.S)
 _TAG = re.compile(r"<[^<>]{0,2000}>")
+
+_WORDS = frozenset({"message", "msg", "error", "raw", "faultstring"})
+"""Names of texts that say what is wrong."""
 
 _TYPES = {
     401: "authentication_error",
@@ -72,7 +77,7 @@ def read_error(data: bytes, content_type: bytes) -> ErrorBody:
         return ErrorBody(_text_of(data, content_type))
     outer = _object_of(body)
     if outer is None:
-        return ErrorBody(body if isinstance(body, str) else "", is_json=True)
+        return ErrorBody(body if isinstance(body, str) else _told_in(body), is_json=True)
     return error_of_object(outer)
 
 
@@ -139,9 +144,9 @@ def _json(data: bytes) -> Any:
     if not data or len(data) > _LONGEST_READ:
         return _NONE
     text = data.removeprefix(b"\xef\xbb\xbf").strip()
-    if text.startswith((b"data:", b"event:")):
+    if text.startswith((b"data:", b"event:", b":", b"id:", b"retry:")):
         # An event stream that begins with the error, and is over.
-        text = next((line[5:] for line in text.splitlines()[:8] if line.startswith(b"data:")), b"")
+        text = next(filter(None, (read_event(event).data for event in split_events(text + b"\n\n")[:8])), b"")
     try:
         return orjson.loads(text)
     except ValueError:
@@ -191,24 +196,33 @@ def _message_of(outer: dict[str, Any], inner: dict[str, Any]) -> str:
                   _string(inner.get("details")), inner.get("metadata")):  # fmt: skip
         if isinstance(value, str) and value.strip():
             return value
-        if isinstance(value, list) and value:
-            text = "; ".join(filter(None, map(_told_by, value[:8])))
-            if text:
-                return text
-        if isinstance(value, dict) and value is not inner:
-            text = _told_by(value)
-            if text:
-                return text
-    return ""
+        if value is not inner and (text := _told_in(value)):
+            return text
+    return _told_in(outer)
+
+
+def _told_in(value: Any, levels: int = 4) -> str:
+    """What *value* says of an error, wherever the words are: Mistral's ``message`` has them in a ``detail``."""
+    inner: Iterator[Any] = iter(())
+    if isinstance(value, dict):
+        if text := _told_by(value):
+            return text
+        inner = (each for each in islice(value.values(), 16) if isinstance(each, dict | list))
+    elif isinstance(value, list):
+        texts = (each if isinstance(each, str) else _told_by(each) for each in value[:8])
+        if text := "; ".join(filter(None, texts)):
+            return text
+        inner = iter(value[:8])
+    return next((text for each in inner if levels and (text := _told_in(each, levels - 1))), "")
 
 
 def _told_by(detail: Any) -> str:
     """What one entry of a list of errors says (FastAPI's ``detail``, say)."""
-    if isinstance(detail, str):
-        return detail
     if not isinstance(detail, dict):
         return ""
-    text = next((detail[key] for key in ("msg", "message", "error", "raw") if isinstance(detail.get(key), str)), "")
+    text = next(
+        (each for name, each in detail.items() if name.lower() in _WORDS and each and isinstance(each, str)), ""
+    )
     place = detail.get("loc")
     if text and isinstance(place, list):
         where = ".".join(str(each) for each in place[:16] if isinstance(each, str | int) and each != "body")

@@ -65,6 +65,14 @@ class ReadErrorTests(SynchronousTestCase):
             (b"<HTML><title>Down</title>a", b"", "Down a", False),
             (b'{"error":{"message":', JSON, '{"error":{"message":', False),
             (b'{"error":{"metadata":{"raw":"why"}}}', JSON, "why", True),
+            (b'{"message":{"detail":[{"loc":["body","n"],"msg":"no n"}]},"type":"x"}', JSON, "n: no n", True),
+            (b'{"error":{"errors":[{"reason":"x","message":"inner"}]}}', JSON, "inner", True),
+            (b'{"detail":{"error":{"message":"deep"}}}', JSON, "deep", True),
+            (b'{"Message":"User is not authorized"}', JSON, "User is not authorized", True),
+            (b'{"fault":{"faultstring":"Invalid ApiKey"}}', JSON, "Invalid ApiKey", True),
+            (b'["a","b"]', JSON, "a; b", True),
+            (b'data: {"error":\ndata: {"message":"two"}}', b"", "two", True),
+            (b': wait\n\ndata: {"error":{"message":"late"}}\n\n', b"", "late", True),
         ):
             error = read_error(data, content_type)
             self.assertEqual((error.message, error.is_json), (message, is_json), data)
