@@ -47,7 +47,7 @@ def test_errors_have_openais_shape(proxy: Proxy) -> None:
         ("POST", "/v1/chat/completions", chat("combta"), 400, "model_not_found"),
         ("POST", "/v1/audio/transcriptions", b"{}", 400, "invalid_request"),
         ("GET", "/nothing", None, 404, "not_found"),
-        ("POST", "/v1//chat/completions", chat(), 404, "not_found"),
+        ("POST", "/v1/chat/completion", chat(), 404, "not_found"),
         ("GET", "/v1/chat/completions", None, 405, "method_not_allowed"),
         ("DELETE", "/v1/models", None, 405, "method_not_allowed"),
     ):
