@@ -156,7 +156,7 @@ def make_parts(
     statistics, budget, reloads = role.statistics(reactor), RetryBudget(reactor), Reloads(time.time)
     ring, boot = role.ring(), secrets.token_hex(4)
     ledger = Ledger(reactor, places.ledger, config.proxy.costs_keep_days, boot, is_alive)
-    bodies = role.body_log(reactor, config.proxy, places.bodies, boot, logging.redactor)
+    bodies = BodyLog(reactor, config.proxy, places.bodies, boot, logging.redactor)
     tracing = Tracing(lambda settings, counts: exporter_of(settings, counts, boot, roots, reactor))
     batches = Batches(reactor, statistics, RequestLog(), ring, ledger, bodies, tracing)
     stores = KeptAnswers(reactor, config, roots)

@@ -21,7 +21,6 @@ from skyproxy.pipeline.changes import Change
 from skyproxy.pipeline.coalescing import Coalescing
 from skyproxy.pipeline.context import RequestContext
 from skyproxy.process.endpoints import Balancers, Bound, Endpoints
-from skyproxy.telemetry.bodies.body_log import BodyLog
 from skyproxy.telemetry.requests.ring import RequestRing
 from skyproxy.telemetry.statistics import Statistics
 from skyproxy.upstream.exchange.provider import Provider
@@ -44,13 +43,11 @@ class Role:
     that was made.
 
     :ivar providers: gives those that serve.
-    :cvar body_log: where bodies are kept.
     :cvar is_machine: whether it meets other machines with which limits are shared; a part of one does not.
     :cvar lends_for: seconds that others, to whom it lends its share, may take to give some of it back.
     """
 
     providers: Callable[[], Mapping[str, Provider]] = dict
-    body_log: type[BodyLog] = BodyLog
     is_machine = True
     lends_for = 0.0
 

@@ -62,7 +62,8 @@ class Bodies:
         :param number: tells which, of several with this id that this process served.
         :param facts: what is known of it, if that is still kept.
         """
-        found = self._log.find(request_id, number)
+        at = None if facts is None else facts.arrived + facts.seconds
+        found = self._log.find(request_id, number, at)
         return found.addCallback(lambda one: self._nothing(self._why_not(facts)) if one is None else self._one(one))
 
     def under_way(self) -> dict[str, Any]:

@@ -105,6 +105,26 @@ def test_all_workers_are_one(pair: Workers) -> None:
     assert refused.status == 403
 
 
+def test_what_was_said_is_that_of_the_request(start: Starter, demo: DemoProvider) -> None:
+    config = config_for(demo)
+    config["proxy"] = {**config.get("proxy", {}), "record_bodies": "all"}
+    proxy = start(Workers, config)
+    for number in range(12):
+        assert ask(proxy, chat(user=f"{number}."), {"X-Request-Id": "same"}).status == 200
+
+    def rows() -> Any:
+        found = call(proxy, "GET", "/api/requests").json()["requests"]
+        return found if len(found) == 12 else None
+
+    said = []
+    for row in eventually(rows, "all are counted"):
+        found = call(proxy, "GET", f"/api/bodies/same?number={row['number']}").json()
+        assert abs(found["at"] - row["at"] - row["seconds"]) < 0.01
+        said.append(json.loads(found["request"]["text"])["user"])
+    assert sorted(said, key=float) == [f"{number}." for number in range(12)]
+    assert call(proxy, "GET", "/api/bodies/same?number=99").json()["request"] is None
+
+
 def test_events_come_from_all(pair: Workers) -> None:
     with socket.create_connection(pair.address, PATIENCE) as connection:
         connection.sendall(b"GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n")

@@ -38,7 +38,6 @@ from skyproxy.process.workers.relay import RefreshedRoutes, RelayedRequest
 from skyproxy.process.workers.settling import SettledRequest
 from skyproxy.process.workers.shared import (
     RequestUnderWay,
-    SharedBodies,
     SharedBudget,
     SharedCounts,
     SharedLag,
@@ -73,7 +72,6 @@ class ParentRole(Role):
     :param told: what a worker is told, but its configuration, number, endpoints and address.
     """
 
-    body_log = SharedBodies
     lends_for = 0.25
 
     def __init__(self, reactor: Any, workers: int, told: Callable[..., messages.Start]) -> None:

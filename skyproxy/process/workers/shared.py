@@ -10,7 +10,6 @@ from skyproxy.cache.store import Statistics as StoreStatistics
 from skyproxy.cache.store import Store
 from skyproxy.errors import SkyproxyError
 from skyproxy.process.workers.gathered import Gathered
-from skyproxy.telemetry.bodies.body_log import BodyLog
 from skyproxy.telemetry.distribution import Histogram, Summary
 from skyproxy.telemetry.lag import LagProbe
 from skyproxy.telemetry.requests.facts import Facts
@@ -175,14 +174,6 @@ class SharedStores(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._own)
-
-
-class SharedBodies(BodyLog):
-    """The bodies that all workers have kept in one file."""
-
-    def find(self, request_id: str, number: int | None) -> Any:
-        """The newest request of this id: each worker has numbers of its own."""
-        return super().find(request_id, None)
 
 
 class RequestUnderWay(NamedTuple):

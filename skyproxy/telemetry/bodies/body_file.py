@@ -50,6 +50,8 @@ OF_ONE = "SELECT request, answer FROM bodies WHERE id = ?"
 OLDER = "SELECT id FROM requests WHERE at < ? ORDER BY at DESC LIMIT 1"
 
 _LAST = 2**62
+_SAME_TIME = 1e-5
+"""Seconds by which one time, reckoned in two ways, may differ."""
 _FULL_SHARE = 0.9
 """Of the file's size that bodies may take; the rest is indices, and pages that are not full."""
 _FREED_SHARE = 0.05
@@ -147,15 +149,16 @@ class BodyFile(OwnFile):
                 found = database.execute(LIST, (last, limit)).fetchall()
         return [Row._make(each) for each in found]
 
-    def find(self, request_id: str, run: str, number: int | None) -> Found | None:
+    def find(self, request_id: str, run: str, number: int | None, at: float | None = None) -> Found | None:
         """The newest request of this id, which a client may give twice.
 
-        :param number: only that of the process *run* with this number.
+        :param number: only that of the process *run* with this number, or the one that was over *at* that time.
         """
         with self._transaction("BEGIN") as database:
             for each in database.execute(FIND, (request_id,)).fetchall():
                 row = Row._make(each)
-                if number is None or (row.run, row.number) == (run, number):
+                its_time = at is not None and abs(row.at - at) < _SAME_TIME
+                if number is None or (row.run, row.number) == (run, number) or its_time:
                     request, answer = database.execute(OF_ONE, (row.id,)).fetchone()
                     of_answer = None
                     if row.answer_size is not None:

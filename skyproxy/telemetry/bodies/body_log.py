@@ -219,12 +219,15 @@ class BodyLog:
 
     # What it tells.
 
-    def find(self, request_id: str, number: int | None) -> Deferred[Found | None]:
-        """The newest request of this id whose bodies are kept; with *number*, the one of this process that has it."""
+    def find(self, request_id: str, number: int | None, at: float | None = None) -> Deferred[Found | None]:
+        """The newest request of this id whose bodies are kept; with *number*, the one of this process that has it, or
+        the one that was over *at* that time: workers have numbers of their own.
+        """
         self._write()
         if not self._open:
             return succeed(None)
-        return self._thread.do(lambda: self._file.find(request_id, self._run, number) if self._file.exists else None)
+        file, run = self._file, self._run
+        return self._thread.do(lambda: file.find(request_id, run, number, at) if file.exists else None)
 
     def page(self, before: int | None, outcome: str, limit: int) -> Deferred[Page]:
         """The newest requests whose bodies are kept; see :meth:`BodyFile.page`."""

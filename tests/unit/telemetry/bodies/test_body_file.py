@@ -89,6 +89,17 @@ class BodyFileTests(FileCase):
         # The number of another process's request says nothing.
         self.assertIsNone(file.find("mine", "another", 7))
 
+    def test_one_of_a_worker_which_has_its_own_numbers(self) -> None:
+        file = self.file()
+        file.add([entry(each, b"%d" % each, request_id="same", at=1_796_034_302.25 + each) for each in range(3)])
+        for number in range(3):
+            latency = 1.1 + number / 7
+            found = file.find("same", "parent", 40, (1_796_034_302.25 + number - latency) + latency)
+            assert found is not None
+            self.assertEqual(found.request.data, b"%d" % number)
+        self.assertIsNone(file.find("same", "parent", 40, 1_796_034_302.0))
+        self.assertIsNone(file.find("same", "parent", 40))
+
     def test_pages(self) -> None:
         file = self.file()
         file.add([entry(number, outcome="failed" if number % 3 == 0 else "ok") for number in range(1, 11)])
