@@ -177,7 +177,12 @@ def json_of(data: bytes, headers: Fields, dialect: str = "openai") -> Whole:
     value = read_leniently(data)
     if not isinstance(value, dict):
         shown = media_type(headers).decode("ascii", "replace")[:80] or "no content type"
-        raise UpstreamBroken(f"The provider's answer ({shown}) is not the JSON object that was asked for.")
+        told = f"The provider's answer ({shown}) is not the JSON object that was asked for."
+        if "html" in shown:
+            told += (
+                " It is a web page: see whether base_url is that of the API, and whether this network wants a login."
+            )
+        raise UpstreamBroken(told)
     error = error_of(value)
     # A response that has failed is an answer, which its client reads as one; and so is one that breaks off.
     if error is not None and value.get("object") != "response" and not text_length(value):

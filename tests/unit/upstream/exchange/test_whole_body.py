@@ -55,6 +55,16 @@ class WholeTests(SynchronousTestCase):
         self.response.send(b"Ha", b"lt!").end()
         self.assertEqual(self.successResultOf(reading), b"Halt!")
 
+    def test_a_web_page_is_called_one(self) -> None:
+        for kind, hint in (
+            (b"Text/HTML; charset=utf-8", True),
+            (b"application/xhtml+xml", True),
+            (b"text/plain", False),
+        ):
+            with self.assertRaises(UpstreamBroken) as refused:
+                module.json_of(b"<html>", [(b"Content-Type", kind)])
+            self.assertEqual("base_url" in refused.exception.message, hint)
+
     def test_what_was_said_where_the_usage_tells_nothing(self) -> None:
         answer = b'{"choices":[{"message":{"content":"Halt"}}],"usage":{"completion_tokens":%b}}'
         for said, generated in ((b"null", 4), (b"-1", 4), (b"1.0", 0), (b"0", 0)):
