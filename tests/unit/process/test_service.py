@@ -75,8 +75,8 @@ class FakeLogging:
     def reconfigure(self, config: Config) -> None:
         self.asked.append(("reconfigure", config))
 
-    def redacting(self) -> Callable[[str], str]:
-        return str
+    def redactor(self) -> Redactor:
+        return Redactor(())
 
     def live_lines(self) -> LiveLines:
         return LiveLines(lambda: Redactor(()), lambda: "info")
