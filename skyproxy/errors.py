@@ -232,7 +232,6 @@ class UpstreamReported(UpstreamError):
     :param said: what it says, in its own words, whole; empty if it has none.
     :param kind: what it means; *status* is that by which it goes down.
     :param retryable: whether the same provider may answer better; *for_the_next*: whether another may.
-    :param parameter: the field of the request that it is about, of errors of the kind ``parameter``; None if none.
     :param retry_delay: seconds for which it asks to be left alone; None if it does not.
     """
 
@@ -247,7 +246,6 @@ class UpstreamReported(UpstreamError):
         status: int,
         retryable: bool,
         for_the_next: bool,
-        parameter: str | None = None,
         retry_delay: float | None = None,
     ) -> None:
         super().__init__(f"The provider reports: {(said or 'an error')[:500]}")
@@ -257,7 +255,6 @@ class UpstreamReported(UpstreamError):
         self.status = status
         self.retryable = retryable
         self.for_the_next = for_the_next
-        self.parameter = parameter
         self.retry_delay = retry_delay
 
     def as_object(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -72,7 +73,7 @@ _OF_THE_KEY = frozenset({ErrorKind.KEY_INVALID, ErrorKind.NO_CREDIT})
 _CLIENTS_FAULT = frozenset({"invalid_request_error", "badrequesterror", "invalid_request", "bad_request_error"})
 
 _PARAMETERS = (
-    (re.compile(r"reasoning is mandatory", re.IGNORECASE), "reasoning"),
+    (re.compile(r"reasoning is mandatory|thinking mode|thinking (?:can't|cannot) be", re.IGNORECASE), "reasoning"),
     (re.compile(r"property '([^']{1,100})' is unsupported"), None),
     (re.compile(r"(?:parameter|value|argument)(?: supplied)?:? '?\"?([A-Za-z_][\w.]{0,99})", re.IGNORECASE), None),
     (re.compile(r"unknown name \"([^\"]{1,100})\"", re.IGNORECASE), None),
@@ -111,8 +112,11 @@ def stated_status(error: ErrorBody) -> int | None:
     return code if isinstance(code, int) and 400 <= code < 600 else None
 
 
-def parameter_of(error: ErrorBody) -> str | None:
-    """The field of the body that *error*, of the kind ``parameter``, is about; None if it does not say."""
+def parameter_of(error: ErrorBody, added: AbstractSet[str] = frozenset()) -> str | None:
+    """The field of the body that *error* is about; None if it does not say.
+
+    :param added: those of which one is meant where *error* names it in words that nobody knows.
+    """
     if error.param:
         return error.param
     text = f"{error.message[:_LOOKED_AT]}\n{_raw(error)}"
@@ -120,6 +124,10 @@ def parameter_of(error: ErrorBody) -> str | None:
         match = pattern.search(text)
         if match is not None:
             return name or match.group(1)
+    for name in sorted(added):
+        # Of names that are words of every day only what is marked as a name is one.
+        if re.search(rf"(?<!\w){name}(?!\w)" if "_" in name else rf"['\"`]{name}[\\'\"`.]", text):
+            return name
     return None
 
 

@@ -168,6 +168,12 @@ ROWS: tuple[Row, ...] = (
     ),
     Row(
         ErrorKind.PARAMETER,
+        "https://github.com/vercel/ai/issues/8027",
+        status=400,
+        pattern=text(r"only works in thinking mode|thinking (?:can't|cannot) be (?:disabled|turned off)"),
+    ),
+    Row(
+        ErrorKind.PARAMETER,
         "https://github.com/appatalks/eva-agent/issues/83",
         status=(400, 422),
         code=("unsupported_parameter", "unsupported_value", "unknown_parameter"),

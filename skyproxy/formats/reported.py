@@ -7,7 +7,7 @@ from typing import Any
 
 from skyproxy.errors import ErrorKind, UpstreamReported
 from skyproxy.formats.error_body import error_of_object
-from skyproxy.formats.error_kinds import ACTIONS, kind_of, parameter_of, stated_status
+from skyproxy.formats.error_kinds import ACTIONS, kind_of, stated_status
 
 
 def reported(value: Mapping[str, Any], dialect: str = "openai") -> UpstreamReported:
@@ -28,6 +28,5 @@ def reported(value: Mapping[str, Any], dialect: str = "openai") -> UpstreamRepor
         status=status or action.status,
         retryable=action.same_again,
         for_the_next=action.next_candidate,
-        parameter=parameter_of(error) if kind is ErrorKind.PARAMETER else None,
         retry_delay=error.retry_delay,
     )

@@ -15,6 +15,7 @@ from skyproxy.errors import (
     UpstreamUnreachable,
     UpstreamUnusable,
 )
+from skyproxy.formats.error_body import ErrorBody, error_of_object
 from skyproxy.formats.error_kinds import ACTIONS, parameter_of
 from skyproxy.upstream.dispatch.backoff import Backoff
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
@@ -26,6 +27,9 @@ RETRYABLE = frozenset({408, 429, 498, 500, 502, 503, 504, 520, 521, 522, 523, 52
 """Statuses with which asking again can help. 520 to 524 are Cloudflare's for servers that it does not reach
 (https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/), 529 is Anthropic's
 for too much load (https://docs.anthropic.com/en/api/errors)."""
+
+_OF_A_FIELD = frozenset({ErrorKind.PARAMETER, ErrorKind.CLIENT})
+"""Kinds of errors that may be about a field which skyproxy has added."""
 
 _LONG_SECONDS = 1.0
 """A request that waited so long for a failure is not tried again while the breaker is open; nor does any wait so long
@@ -109,8 +113,8 @@ class RetryPolicy:
             other_key = _may_use_other_key(progress, key, error.kind)
             if error.kind is ErrorKind.RATE and provider.guards.rate:
                 return self._after_rate_limit(progress, may_wait=last, other_key=other_key)
-            if error.kind is ErrorKind.PARAMETER:
-                return _after_parameter(progress, error.parameter)
+            if error.kind in _OF_A_FIELD:
+                return _after_parameter(progress, error_of_object(dict(error.reported)))
         if progress.retries >= provider.config.max_retries:
             return None
         if other_key:
@@ -129,8 +133,10 @@ class RetryPolicy:
 
     def _wait_after_answer(self, progress: Progress, answer: Answer) -> float | None:
         provider, kind = progress.provider, answer.kind
-        if kind is ErrorKind.PARAMETER and answer.error is not None:
-            return _after_parameter(progress, parameter_of(answer.error))
+        if kind in _OF_A_FIELD and answer.error is not None:
+            wait = _after_parameter(progress, answer.error)
+            if wait is not None or kind is ErrorKind.PARAMETER:
+                return wait
         action = ACTIONS[kind or ErrorKind.BROKEN]
         advice = answer.headers.last.get(b"x-should-retry", b"").lower()
         other_key = _may_use_other_key(progress, answer.key, kind or ErrorKind.BROKEN, advice)
@@ -195,9 +201,11 @@ def _may_use_other_key(progress: Progress, key: str | None, kind: ErrorKind, adv
     return other_key and progress.provider.admission.other_key(progress.request.model, progress.avoid)
 
 
-def _after_parameter(progress: Progress, parameter: str | None) -> float | None:
-    """0.0: *parameter*, which the provider does not take, is skyproxy's own, and is left out; None: it is not."""
-    request = progress.provider.refuse_field(progress.request, parameter)
+def _after_parameter(progress: Progress, error: ErrorBody) -> float | None:
+    """0.0: the field that *error* is about is skyproxy's own, and is left out; None: it is not."""
+    if not progress.request.added:
+        return None
+    request = progress.provider.refuse_field(progress.request, parameter_of(error, progress.request.added))
     if request is None:
         return None
     progress.request = request

@@ -6,6 +6,7 @@ import re
 
 from twisted.logger import Logger
 
+from skyproxy.formats.dialects import REASONING_FIELDS
 from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
 from skyproxy.upstream.guards.deployments import Deployment
 
@@ -23,10 +24,15 @@ def refuse_field(
 ) -> UpstreamRequest | None:
     """*request* without *parameter*, which the model does not take; from now on the model gets none.
 
+    One that switches reasoning in another dialect stands for those that do so in this one.
+
     :param provider: its name, for the log.
     :return: None where *parameter* is none of the fields that skyproxy added.
     """
-    names = request.added & {re.split(r"[.\[]", parameter or "", maxsplit=1)[0]}
+    name = re.split(r"[.\[]", parameter or "", maxsplit=1)[0]
+    names = request.added & {name}
+    if name in REASONING_FIELDS.difference(request.fields or ()):
+        names = request.added
     if not names:
         return None
     if not names <= deployment.refused:

@@ -177,6 +177,8 @@ BODIES: list[tuple[str, int, Any, ErrorKind]] = [
     ("mistral", 422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "cache"], "msg":
         "Extra inputs are not permitted"}]}, ErrorKind.PARAMETER),
     ("groq", 400, _error("property 'reasoning' is unsupported", type="invalid_request_error"), ErrorKind.PARAMETER),
+    ("google", 400, _google(400, "Budget 0 is invalid. This model only works in thinking mode.", "INVALID_ARGUMENT"),
+        ErrorKind.PARAMETER),
     ("google", 400, _google(400, 'Invalid JSON payload received. Unknown name "cache": Cannot find field.',
         "INVALID_ARGUMENT"), ErrorKind.PARAMETER),
     # Too much.
@@ -278,5 +280,5 @@ class KindTests(SynchronousTestCase):
 
     def test_parameter(self) -> None:
         named = [parameter_of(_read(body)) for _, _, body, kind in BODIES if kind is ErrorKind.PARAMETER]
-        self.assertEqual(named, ["reasoning", "temperature", "temperature", "cache", "reasoning", "cache"])
+        self.assertEqual(named, ["reasoning", "temperature", "temperature", "cache", "reasoning", "reasoning", "cache"])
         self.assertIsNone(parameter_of(_read("no")))

@@ -291,6 +291,29 @@ class TakenBackTests(Case):
         self.refuse("Unsupported parameter: 'temperature'")
         self.assertEqual((client.status, len(self.guard.posted), self.told()), (400, 1, []))
 
+    def test_one_that_is_named_in_whatever_words(self) -> None:
+        for message, left in (
+            ('json: unknown field "chat_template_kwargs"', {"reasoning"}),
+            ("[{'type': 'extra_forbidden', 'loc': ('body', 'reasoning'), 'msg': 'Extra inputs are not permitted'}]",
+             {"chat_template_kwargs"}),
+            ("`reasoning.effort` must be one of `low`, `medium`", {"chat_template_kwargs"}),
+            ("Additional properties are not allowed ('reasoning' was unexpected)", {"chat_template_kwargs"}),
+            ("Budget 0 is invalid. This model only works in thinking mode.", {"chat_template_kwargs"}),
+            # Of another dialect.
+            ("Unsupported parameter: 'reasoning_effort'", set()),
+        ):  # fmt: skip
+            self.setUp()
+            client = self.serve("alone")
+            self.refuse(message)
+            self.assertEqual(set(self.guard.sent()), {"model", "messages", "stream"} | left, message)
+            self.well(self.guard)
+            self.assertEqual((client.status, len(self.guard.posted), len(self.told())), (200, 2, 1))
+
+    def test_words_of_every_day_are_no_names(self) -> None:
+        client = self.serve("alone")
+        self.refuse("messages: the reasoning of an assistant must come first")
+        self.assertEqual((client.status, len(self.guard.posted), self.told()), (400, 1, []))
+
     def test_it_is_no_retry_of_those_that_are_counted(self) -> None:
         client = self.serve("alone")
         self.refuse()
