@@ -10,6 +10,7 @@ import click
 from skyproxy.command.browser import open_page, page_of
 from skyproxy.command.missing_keys import missing_keys
 from skyproxy.command.output import fail
+from skyproxy.command.saying import say
 from skyproxy.command.with_game import Told, game_option, game_service
 from skyproxy.config import Config
 from skyproxy.process.game.names import LINGER_SECONDS, LOOK_SECONDS, Game
@@ -71,13 +72,13 @@ def run(
     to_open = [installed.callInThread] if open_browser else []
 
     def announce(service: Any) -> None:
-        _announce(announcement(service.config, service.base_url, ends, with_key=service.parts.access.required))
+        say(announcement(service.config, service.base_url, ends, with_key=service.parts.access.required))
         if to_open:
             # Once, however often a game comes and goes. Not here: a browser may take seconds to start.
-            to_open.pop()(open_page, page_of(service.base_url), _announce)
+            to_open.pop()(open_page, page_of(service.base_url), say)
 
     def told(config: Config) -> Told:
-        return Told(Game(game or ""), config, missing(config), announce, _announce, ends)
+        return Told(Game(game or ""), config, missing(config), announce, say, ends)
 
     launch = Launch(options, installed)
     if game is not None:
@@ -99,12 +100,6 @@ def _install(name: str | None) -> Any:
     from twisted.internet import reactor
 
     return reactor
-
-
-def _announce(lines: list[str]) -> None:
-    for line in lines:
-        click.echo(line)
-    sys.stdout.flush()
 
 
 def announcement(config: Config, base_url: str, ends: str = "Ctrl-C", *, with_key: bool = False) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from skyproxy.command.saying import say
 from skyproxy.process.game.names import Game
 
 if TYPE_CHECKING:  # Klein imports the reactor
@@ -145,4 +146,4 @@ def _show_warning(event: dict[str, Any]) -> None:
 
     if event.get("log_level", LogLevel.info) >= LogLevel.warn:
         failure = event.get("log_failure")
-        click.echo(formatEvent(event) + (f"\n{failure.getTraceback()}" if failure is not None else ""), err=True)
+        say([formatEvent(event) + (f"\n{failure.getTraceback()}" if failure is not None else "")], err=True)

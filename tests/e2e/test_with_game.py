@@ -18,8 +18,10 @@ import pytest
 
 from tests.e2e.commands import PROGRAM, skyproxy, written
 from tests.e2e.conftest import Starter, config_for
-from tests.e2e.processes import DemoProvider, Process, environment, eventually
+from tests.e2e.processes import PATIENCE, DemoProvider, Process, environment, eventually
 from tests.e2e.raw import ask, chat, open_request, read_all
+from tests.e2e.test_commands_faults import Terminal
+from tests.e2e.test_listen import free_port
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the game is looked for in /proc")
 
@@ -54,11 +56,7 @@ class Waits(Process):
 
     def serves(self) -> bool:
         """Whether somebody listens."""
-        try:
-            socket.create_connection(self.address, timeout=5).close()
-        except ConnectionRefusedError:
-            return False
-        return True
+        return can_connect(self.address[1])
 
     def errors(self) -> list[str]:
         """Lines of its output that should not be there."""
@@ -202,6 +200,37 @@ def test_ctrl_c_while_it_waits_ends_it_at_once(start: Starter, demo: DemoProvide
         began = time.monotonic()
         assert process.stop(number) == 0 and time.monotonic() - began < 20
         assert not list((process.runtime / "skyproxy").iterdir())
+
+
+def test_a_terminal_that_takes_nothing_holds_nothing_up(demo: DemoProvider, tmp_path: Path, games: list[Game]) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/v1"
+    options = ["--config", str(written(tmp_path, config_for(demo))), "--listen", str(port), "--with-game", GAME]
+    terminal = Terminal(tmp_path, "run", *options, "--game-look", "0.05")
+    try:
+        terminal.wait_for("Missing:")
+        # As Windows' console does while text is selected in it.
+        terminal.type("\x13")
+        games.append(Game(tmp_path))
+        eventually(lambda: can_connect(port), "it listens")
+        done = skyproxy(tmp_path, "chat", "default", "Hello", "--url", url)
+        assert done.returncode == 0, done.stderr
+        terminal.type("\x11")
+        terminal.wait_for(f"serves at {url}")
+        terminal.type("\x13")
+        # It ends, too.
+        terminal.child.send_signal(signal.SIGTERM)
+        assert terminal.child.wait(PATIENCE) == 0
+    finally:
+        terminal.child.kill()
+
+
+def can_connect(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 def test_what_is_wrong_from_the_start(tmp_path: Path) -> None:
