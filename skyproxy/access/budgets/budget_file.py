@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from skyproxy.access.budgets import elsewhere
+from skyproxy.access.budgets.evening import Hours, joined
 from skyproxy.access.budgets.rows import RowKey
 from skyproxy.util.own_database import Kind
 from skyproxy.util.own_sqlite import Layout, inode
@@ -43,10 +44,15 @@ _SILENT_SECONDS = 900.0  # after which a process on another computer counts as e
 _KEEP_SECONDS = 800 * 86_400.0
 _RECENT_SECONDS = {"hour": 3 * 3600.0, "day": 3 * 86_400.0, "month": 70 * 86_400.0}
 """How long ago a span may have begun of which it is read what others have spent: no longer one can be that of now."""
-_OF_OTHERS = """SELECT account, per, start, currency, SUM(spent + held) FROM sums
+_OF_OTHERS = """SELECT account, per,
+        CASE WHEN per = 'evening' AND start > :began THEN :began ELSE start END AS beginning,
+        currency, SUM(spent + held)
+    FROM sums
     WHERE run != :run AND start > CASE per WHEN 'hour' THEN :hour WHEN 'day' THEN :day WHEN 'month' THEN :month
         ELSE -1 END
-    GROUP BY account, per, start, currency"""
+    GROUP BY account, per, beginning, currency"""
+"""Each process begins the evening with its own first request, until it hears of an earlier one."""
+_EVER = 2**62
 _MOST_ROWS = 500
 """Rows of one statement: each takes seven of the 32,766 values that one may have."""
 
@@ -78,7 +84,7 @@ class Others(NamedTuple):
     """
 
     sums: dict[RowKey, int]
-    evening: tuple[float, float] | None
+    evening: Hours | None
     since: Mapping[str, float]
     is_new: bool = False
     unheard: str = ""
@@ -133,7 +139,7 @@ class BudgetFile:
             self._let_go()
             raise
 
-    def write(self, rows: Sequence[Values], evening: tuple[float, float] | None) -> Others | None:
+    def write(self, rows: Sequence[Values], evening: Hours | None) -> Others | None:
         """Write rows of this process as they are now, all or none.
 
         :return: what there is of others, if that has changed."""
@@ -146,7 +152,7 @@ class BudgetFile:
             with _transaction(database):
                 self._put(database, rows)
                 if evening is not None:
-                    database.execute("INSERT OR REPLACE INTO evening VALUES (1, ?, ?)", evening)
+                    _put_evening(database, evening, now)
                 if due:
                     self._register(database)
                     self._fold(database)
@@ -157,7 +163,7 @@ class BudgetFile:
             return self._others(database)
         return None
 
-    def close(self, rows: Sequence[Values], evening: tuple[float, float] | None) -> None:
+    def close(self, rows: Sequence[Values], evening: Hours | None) -> None:
         """Write the last rows, and note that nothing more comes of this process."""
         try:
             self.write(rows, evening)
@@ -185,13 +191,13 @@ class BudgetFile:
         database = self._database
         return None if database is None or not self._is_in_place() else self._others(database)
 
-    def _begin_again(self, rows: Sequence[Values], evening: tuple[float, float] | None) -> Others:
+    def _begin_again(self, rows: Sequence[Values], evening: Hours | None) -> Others:
         others = self.open()
         assert self._database is not None
         with _transaction(self._database):
             self._put(self._database, rows)
             if evening is not None:
-                self._database.execute("INSERT OR REPLACE INTO evening VALUES (1, ?, ?)", evening)
+                _put_evening(self._database, evening, self._wall())
         return others._replace(is_new=True)
 
     def _put(self, database: sqlite3.Connection, rows: Sequence[Values]) -> None:
@@ -230,8 +236,9 @@ class BudgetFile:
         self._version = database.execute("PRAGMA data_version").fetchone()[0]
         self._looked_at = now = self._wall()
         since = {per: now - seconds for per, seconds in _RECENT_SECONDS.items()}
-        found = database.execute(_OF_OTHERS, {"run": self._run.name, **since}).fetchall()
         evening = database.execute("SELECT began, seen FROM evening").fetchone()
+        began = _EVER if evening is None else int(evening[0])
+        found = database.execute(_OF_OTHERS, {"run": self._run.name, "began": began, **since}).fetchall()
         sums = {RowKey(*key): amount for *key, amount in found}
         unheard, parts = elsewhere.add(database, sums, now)
         return Others(sums, evening, since, unheard=unheard, parts=parts)
@@ -251,6 +258,14 @@ class BudgetFile:
         if database is not None:
             with suppress(sqlite3.Error):
                 database.close()
+
+
+def _put_evening(database: sqlite3.Connection, evening: Hours, now: float) -> None:
+    known = database.execute("SELECT began, seen FROM evening").fetchone()
+    if known is not None:
+        # The clock may have been set back since.
+        evening = joined(evening, (known[0], min(known[1], now)))
+    database.execute("INSERT OR REPLACE INTO evening VALUES (1, ?, ?)", evening)
 
 
 @contextmanager

@@ -11,6 +11,18 @@ _WRITE_SECONDS = 20.0
 """Seconds after which it is worth writing again when the last request came."""
 
 
+Hours = tuple[float, float]
+"""When an evening began, and when its last request came, seconds since the epoch."""
+
+
+def joined(one: Hours, other: Hours) -> Hours:
+    """The evening that two processes have seen, each for itself; the later one, if a pause parts them."""
+    earlier, later = sorted((one, other))
+    if later[0] - earlier[1] > PAUSE_SECONDS:
+        return later
+    return earlier[0], max(one[1], other[1])
+
+
 class Evening:
     """Knows when the evening began, by the requests that come.
 
@@ -53,13 +65,27 @@ class Evening:
         if own is not None and clock is not None:
             self.arrived(own, clock)
 
+    def hear(self, began: float, seen: float) -> bool:
+        """Another process knows this evening, or a later one.
+
+        :return: whether this one began earlier than was known here.
+        """
+        before = self.began
+        if before is None or self.seen is None:
+            self.began, self.seen, self._written = began, seen, seen
+            return False
+        self.began, last = joined((before, self.seen), (began, seen))
+        if last > self.seen:
+            self.seen, self._seen_on_clock, self._written = last, None, last
+        return self.began < before
+
     @property
     def is_unwritten(self) -> bool:
         """Whether it is worth writing when the last request came."""
         seen, written = self.seen, self._written
         return seen is not None and (written is None or not 0 <= seen - written < _WRITE_SECONDS)
 
-    def unwritten(self) -> tuple[float, float] | None:
+    def unwritten(self) -> Hours | None:
         """What is to be written of it, when it began and when the last request came; None: that has been."""
         if self.began is None or self.seen is None or not self.is_unwritten:
             return None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
+
+from skyproxy.access.budgets.evening import Evening, Hours
 
 
 class RowKey(NamedTuple):
@@ -40,6 +43,7 @@ class Row:
         "_ahead",
         "_covered",
         "_fresh",
+        "_into",
         "_unwritten",
         "held",
         "key",
@@ -56,6 +60,7 @@ class Row:
         self.spent = self.held = self.taken = self.turn = 0
         self.warned = False
         self._covered = self._fresh = self._ahead = 0
+        self._into: Row | None = None
         self._unwritten = unwritten
 
     @property
@@ -75,13 +80,27 @@ class Row:
 
     def release(self, amount: int) -> None:
         """Give back *amount*, which was reserved."""
+        if self._into is not None:
+            self._into.release(amount)
+            return
         self.held -= amount
         self._unwritten.add(self)
 
     def settle(self, reserved: int, amount: int) -> None:
         """Count *amount* as spent, in place of what was *reserved* for it."""
+        if self._into is not None:
+            self._into.settle(reserved, amount)
+            return
         self.held -= reserved
         self.spent += amount
+        self._unwritten.add(self)
+
+    def move_to(self, row: Row) -> None:
+        """Have *row*, which is of the same span, as has turned out, count all that this one does, and what becomes of
+        it."""
+        row.settle(-self.held, self.spent)
+        self.spent = self.held = 0
+        self._into = row
         self._unwritten.add(self)
 
     # For the file.
@@ -105,3 +124,17 @@ class Row:
         if self._ahead:
             # If nothing follows, what is beyond goes.
             self._unwritten.add(self)
+
+
+def follow_evening(evening: Evening, heard: Hours | None, rows: Iterable[Row], of: Callable[[RowKey], Row]) -> None:
+    """Have *evening* follow what was *heard* of other processes. If that has begun earlier than this process knew, its
+    *rows* are those of the earlier beginning.
+
+    :param of: gives the row of a key.
+    """
+    before = evening.span.start
+    if heard is None or not evening.hear(*heard) or before == evening.span.start:
+        return
+    for row in rows:
+        if row.key.per == "evening" and row.key.start == before:
+            row.move_to(of(row.key._replace(start=evening.span.start)))

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from skyproxy.access.budgets.budget_file import BudgetFile, Others, Run, Values
 from skyproxy.access.budgets.evening import Evening
-from skyproxy.access.budgets.rows import Row, RowKey
+from skyproxy.access.budgets.rows import Row, RowKey, follow_evening
 from skyproxy.access.budgets.trouble import RETRY_SECONDS, Trouble
 from skyproxy.access.budgets.turns import Turns
 from skyproxy.http.loop.worker_thread import Worker
@@ -72,9 +72,8 @@ class BudgetStore:
         self._state: Literal["new", "opening", "idle", "writing", "closed"] = "new"
         self._timer: Any = None
         self._patience: Any = None
-        self._soon = False
+        self._soon = self.is_open = False
         self.evening = Evening()
-        self.is_open = False
         self.trouble = Trouble(path)
         self.turns = Turns(reactor)
 
@@ -191,6 +190,7 @@ class BudgetStore:
 
     def _take(self, others: Others) -> None:
         self.turns.unheard = others.unheard
+        follow_evening(self.evening, others.evening, list(self._rows.values()), self.row)
         for row in self._rows.values():
             found = others.spent_of(row.key)
             if found is not None:

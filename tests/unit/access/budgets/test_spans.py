@@ -87,6 +87,23 @@ class EveningTests(SynchronousTestCase):
         later.continue_from(1000, 4000)
         self.assertEqual(later.began, 50_000)
 
+    def test_what_other_processes_have_seen_of_it(self) -> None:
+        idle = Evening()
+        self.assertFalse(idle.hear(1000, 2000))
+        self.assertEqual((idle.began, idle.seen, idle.is_unwritten), (1000, 2000, False))
+        self.assertFalse(idle.arrived(3000, 5))
+        evening = Evening()
+        evening.arrived(50_000, 0)
+        for began, seen, moved, known in (
+            (1000, 2000, False, (50_000, 50_000)), (60_000, 61_000, False, (50_000, 61_000)),
+            (45_000, 46_000, True, (45_000, 61_000)), (45_000, 46_000, False, (45_000, 61_000)),
+            (80_000, 81_000, False, (80_000, 81_000)),
+        ):  # fmt: skip
+            self.assertEqual(evening.hear(began, seen), moved)
+            self.assertEqual((evening.began, evening.seen), known)
+        # Whoever was idle while requests came to others begins no other evening.
+        self.assertFalse(evening.arrived(90_000, 40_000))
+
     def test_what_is_written(self) -> None:
         evening = Evening()
         self.assertIsNone(evening.unwritten())

@@ -186,6 +186,26 @@ class FileTests(Case):
         self.assertEqual(others.sums, dict.fromkeys(keys.values(), 1))
         self.assertIsNone(second.write([], None))
 
+    def test_an_evening_that_each_process_begins_with_its_own_first_request(self) -> None:
+        key = RowKey("process", "evening", 150_000, "USD")
+        first, second = self.file(), self.file("two", 2)
+        first.open()
+        second.open()
+        first.write([(*key, 5, 0)], (150_000.5, 150_001.0))
+        others = second.write([(*key._replace(start=150_009), 2, 1)], (150_009.5, 150_009.5))
+        assert others is not None
+        self.assertEqual((others.evening, others.sums), ((150_000.5, 150_009.5), {key: 5}))
+        others = first.write([], None)
+        assert others is not None
+        self.assertEqual((others.evening, others.sums), ((150_000.5, 150_009.5), {key: 3}))
+        # Of an evening before nothing counts to this one.
+        self.now += 20_000
+        second.write([(*key._replace(start=180_000), 4, 0)], (180_000.0, 180_000.0))
+        others = first.write([], None)
+        assert others is not None
+        self.assertEqual(others.evening, (180_000.0, 180_000.0))
+        self.assertEqual(others.sums[key._replace(start=180_000)], 4)
+
 
 class LaterWorker:
     """Does what blocks when the test says so."""
@@ -336,6 +356,31 @@ class StoreTests(Case):
         self.clock.advance(0)
         self.worker.work()
         self.assertEqual((self.store.row(OTHER).others, row.others), (3, 5))
+
+    def test_what_was_spent_in_an_evening_that_had_begun_elsewhere_counts_to_that(self) -> None:
+        other = self.file("two", 2)
+        other.open()
+        self.ready()
+        evening, key = self.store.evening, RowKey("process", "evening", 150_009, "USD")
+        other.write([(*key._replace(start=150_000), 5, 0)], (150_000.0, 150_001.0))
+        evening.arrived(150_009.0, 0.0)
+        row = self.store.row(key)
+        row.reserve(4)
+        row.settle(1, 2)
+        self.written()
+        self.clock.advance(0)
+        self.worker.work()
+        whole = self.store.row(key._replace(start=evening.span.start))
+        self.assertEqual((evening.began, whole.others, whole.spent, whole.held), (150_000.0, 5, 2, 3))
+        # What is under way does not know that it has moved.
+        row.settle(2, 1)
+        row.release(1)
+        self.assertEqual((row.spent, row.held, whole.spent, whole.held), (0, 0, 3, 0))
+        self.clock.advance(SETTLED_SECONDS)
+        self.worker.work()
+        others = other.write([], None)
+        assert others is not None
+        self.assertEqual(others.sums, {key._replace(start=150_000): 3})
 
     def test_who_comes_before_it_is_read(self) -> None:
         other = BudgetFile(self.path, Run("before", "here", 9), lambda number: True, lambda: self.now)
