@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -32,10 +33,10 @@ def listening() -> Iterator[socket.socket]:
         yield kept
 
 
-def activated(start: Starter, demo: DemoProvider, listening: socket.socket) -> Proxy:
+def activated(start: Starter, demo: DemoProvider, listening: socket.socket, workers: int = 1) -> Proxy:
     number = listening.fileno()
     kind = type("Activated", (Proxy,), {"prefix": (sys.executable, "-c", AS_SYSTEMD, str(number))})
-    config = config_for(demo, {"drain_timeout": "10s"}, max_concurrent=100)
+    config = config_for(demo, {"drain_timeout": "10s", "workers": workers}, max_concurrent=100)
     proxy: Proxy = start(kind, config, "--listen", "systemd:domain=INET:index=0", pass_fds=(number,))
     assert proxy.address == listening.getsockname()
     return proxy
@@ -77,3 +78,18 @@ def test_a_restart_under_load_loses_nothing(start: Starter, demo: DemoProvider, 
             thread.join(PATIENCE)
     assert set(seen) == {"200 whole"}, seen
     assert seen["200 whole"] > 50
+
+
+def test_who_comes_while_workers_begin_is_answered_by_them_or_by_the_next(
+    start: Starter, demo: DemoProvider, listening: socket.socket
+) -> None:
+    with socket.create_connection(listening.getsockname(), PATIENCE) as client:
+        client.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert activated(start, demo, listening, 2).stop() == 0
+        # The first of its workers may have been quick.
+        client.setblocking(False)
+        with suppress(BlockingIOError):
+            assert client.recv(100, socket.MSG_PEEK)
+        client.settimeout(PATIENCE)
+        activated(start, demo, listening, 2)
+        assert client.recv(100).startswith(b"HTTP/1.1 ")

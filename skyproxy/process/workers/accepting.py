@@ -25,7 +25,9 @@ REST_SECONDS = 0.05
 class PassingEndpoints(Endpoints):
     """Passes each connection on, with the number of its endpoint.
 
-    :param give: takes a descriptor; False: no other is to come before it calls what *when_eased* was given.
+    :param give: takes a descriptor.
+    :param may_give: whether it can pass it on now. Where it cannot, connections stay in the queue of the system, where
+        another process finds them, until it calls what *when_eased* was given.
     """
 
     def __init__(
@@ -36,11 +38,13 @@ class PassingEndpoints(Endpoints):
         sockets: Sockets,
         balancers: Balancers,
         bound: Bound,
-        give: Callable[[int, int], bool],
+        give: Callable[[int, int], object],
+        may_give: Callable[[], bool],
         when_eased: Callable[[Callable[[], None]], None],
     ) -> None:
         super().__init__(reactor, endpoints, site, sockets, balancers, bound)
         self._give = give
+        self._may_give = may_give
         self._when_eased = when_eased
 
     def addresses(self) -> tuple[Any, ...]:
@@ -67,6 +71,10 @@ class PassingEndpoints(Endpoints):
 
     def _accept(self, port: Any, tag: int) -> None:
         for _ in range(AT_ONCE):
+            if not self._may_give():
+                port.stopReading()
+                self._when_eased(lambda: _read_on(port))
+                return
             try:
                 taken, _ = port.socket.accept()
             except BlockingIOError:
@@ -76,10 +84,7 @@ class PassingEndpoints(Endpoints):
             except OSError:  # there are no more descriptors
                 self._rest(port)
                 return
-            if not self._give(tag, taken.detach()):
-                port.stopReading()
-                self._when_eased(lambda: _read_on(port))
-                return
+            self._give(tag, taken.detach())
 
     def _rest(self, port: Any) -> None:
         port.stopReading()

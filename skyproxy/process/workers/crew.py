@@ -25,10 +25,7 @@ MOST_UNTAKEN = 256
 
 REFRESH_SECONDS = 0.3
 FILES_SECONDS = 3.0
-"""Seconds that workers have for their figures, and for those that are in files. Of one that is later the last ones
-count.
-"""
-
+"""Seconds that workers have for their figures, and those in files. Of one that is later the last ones count."""
 
 READY_SECONDS = 10.0
 """Seconds that a worker waits for others before the supervisor hears that all is ready."""
@@ -36,7 +33,6 @@ TOGETHER_SECONDS = 2.0
 """Seconds for which connections wait at the start, when a worker serves, until all do: those that come at once, as
 after a restart, would stay with the first one.
 """
-
 PASS_SECONDS = 1.0
 """Seconds that workers have, at the end, to take the connections that were accepted last."""
 
@@ -85,14 +81,15 @@ class Crew:
 
     # Connections.
 
-    def give(self, tag: int, descriptor: int) -> bool:
-        """Pass a connection to the worker that has the fewest.
-
-        :return: False: no other should be accepted before :meth:`when_eased` says so.
-        """
+    def give(self, tag: int, descriptor: int) -> None:
+        """Pass a connection to the worker that has the fewest; it waits while there is none."""
         self._held.append(Passed(tag, descriptor))
         self._give_all()
-        return not self._held
+
+    @property
+    def may_give(self) -> bool:
+        """Whether a connection would not wait. Otherwise none is to be accepted before :meth:`when_eased` says so."""
+        return self._together and not self._held and bool(self._able())
 
     def when_eased(self, call: Callable[[], None]) -> None:
         """Have *call* called when connections can be passed again."""
@@ -108,12 +105,14 @@ class Crew:
 
     def _give_all(self) -> None:
         while self._held and self._together:
-            able = {each.number: each.open for each in self.members if each.answers and each.untaken < MOST_UNTAKEN}
-            number = next_worker(able, self._last)
+            number = next_worker(self._able(), self._last)
             if number is None:
                 return
             self._last = number
             self.members[number].give(*self._held.popleft())
+
+    def _able(self) -> dict[int, int]:
+        return {each.number: each.open for each in self.members if each.answers and each.untaken < MOST_UNTAKEN}
 
     def look(self) -> None:
         """Ask all how they are; what a silent one has not taken goes to others."""
@@ -128,7 +127,7 @@ class Crew:
             elif each.number in self._silent and each.answers:
                 self._silent.discard(each.number)
                 _log.info("A worker answers again", worker=each.number, pid=each.pid)
-                self.eased()
+        self.eased()
 
     def _pass_on(self, waiting: Iterable[Passed]) -> None:
         self._held.extendleft(reversed(list(waiting)))
@@ -275,9 +274,10 @@ class Crew:
         return self._stopped
 
     def _stop_when_passed(self, until: float, idle_seconds: float) -> None:
-        """Have all stop when they have been passed the last connections, or soon."""
+        """Have all stop when they, or those that begin, have been passed the last connections, or soon."""
         waiting = self._held or any(each.passage is not None and each.passage.unsent for each in self.members)
-        if waiting and self._reactor.seconds() < until:
+        begin = self._held and any(each.pid is not None and not each.ready for each in self.members)
+        if waiting and (begin or self._reactor.seconds() < until):
             self._give_all()
             self._reactor.callLater(0.01, self._stop_when_passed, until, idle_seconds)
             return

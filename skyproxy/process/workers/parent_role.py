@@ -247,8 +247,9 @@ class ParentRole(Role):
         bound: Bound,
     ) -> Endpoints:
         self._endpoints = PassingEndpoints(
-            self._reactor, endpoints, site, sockets, balancers, bound, self.crew.give, self.crew.when_eased
-        )
+            self._reactor, endpoints, site, sockets, balancers, bound,
+            self.crew.give, lambda: self.crew.may_give, self.crew.when_eased,
+        )  # fmt: skip
         return self._endpoints
 
     # Of the workers.

@@ -15,7 +15,7 @@ from twisted.web.resource import Resource
 from skyproxy.process.workers.crew import SETTLED_SECONDS, TOGETHER_SECONDS, Crew
 from skyproxy.process.workers.gathered import Gathered
 from skyproxy.process.workers.member import ADOPT_SECONDS, SILENT_SECONDS, Hears, Member
-from skyproxy.process.workers.messages import Adopt, Clients, Ready
+from skyproxy.process.workers.messages import Adopt, Clients, Ready, Stop
 from skyproxy.process.workers.protocol import Channel
 from skyproxy.process.workers.settling import SettledRequest
 from skyproxy.web.client import HttpClient, client_of
@@ -218,6 +218,36 @@ class TogetherTests(CrewTestCase):
         self.ready(self.members[1])
         self.crew.give(0, 5)
         self.assertEqual(self.given, [[0, 1, 2, 3, 4], [5]])
+
+    def test_none_is_to_be_accepted_that_would_wait(self) -> None:
+        self.assertFalse(self.crew.may_give)
+        self.ready(self.members[0])
+        self.assertFalse(self.crew.may_give)
+        self.ready(self.members[1])
+        self.assertTrue(self.crew.may_give)
+        self.crew.look()
+        self.clock.advance(SILENT_SECONDS)
+        self.assertFalse(self.crew.may_give)
+        # They answer before anybody has seen that they did not.
+        for each in self.members:
+            each.is_there = True
+        self.crew.when_eased(self._goes_on)
+        self.crew.look()
+        self.assertEqual((self.crew.may_give, self.eased), (True, 1))
+
+    def test_those_that_begin_are_passed_them_before_they_stop(self) -> None:
+        for each in self.members:
+            each.pid = 1
+        self.come()
+        self.crew.stop(30.0)
+        self.clock.pump([0.1] * 100)
+        self.members[0].read()
+        self.assertEqual(self.members[0].got, [])
+        self.ready(self.members[0])
+        self.clock.advance(0.1)
+        self.members[0].read()
+        self.assertEqual(self.given, [[0, 1, 2, 3], []])
+        self.assertEqual([type(each) for each in self.members[0].got], [Stop])
 
     def test_they_are_passed_on_when_all_answer_again(self) -> None:
         for each in self.members:
