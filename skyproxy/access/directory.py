@@ -98,8 +98,9 @@ def directory_of(
     for client in configured.values():
         identity = clients[client.name] = identity_of(client.name, client)
         holders |= {digest: _holder("client", identity, digest, None) for digest in map(digest_of, client.key_hash)}
-    holders |= _held("admin", settings.admin)
     holders |= _held("metrics", settings.metrics)
+    # Where one key is both, it opens what either does.
+    holders |= _held("admin", settings.admin)
     has_clients = bool(configured) or any(each.role == "client" for each in stored)
     return Directory(holders, clients, has_clients)
 

@@ -92,6 +92,13 @@ class AccessTests(SynchronousTestCase):
         self.assertIn("skyproxy keys revoke --forget faendal", str(raised.exception))
         self.assertEqual(self.name(OTHER), "faendal", "what held holds on")
 
+    def test_one_key_for_people_and_for_metrics_opens_what_either_opens(self) -> None:
+        one = f"{{key_hash: '{hash_of(ADMIN)}'}}"
+        self.use(f"access: {{admin: {one}, metrics: {one}}}")
+        holder = self.access.holder(ADMIN.encode())
+        assert holder is not None
+        self.assertEqual(holder.role, "admin")
+
     def test_what_has_expired(self) -> None:
         self.use(f"clients: {{lydia: {{key_hash: '{hash_of(KEY)}', expires: 2027-01-15T09:00:00Z}}}}")
         self.assertEqual(self.name(KEY), "lydia")
