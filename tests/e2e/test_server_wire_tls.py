@@ -72,6 +72,14 @@ def test_refusal(proxy: TlsProxy) -> None:
     assert data.startswith(b"HTTP/1.1 400 ") and b'"invalid_request"' in data
 
 
+def test_plain_http_is_told_in_the_log(proxy: TlsProxy) -> None:
+    with socket.create_connection(proxy.address, timeout=PATIENCE) as connection:
+        connection.sendall(request("demo:guard"))
+        read_all(connection)
+    refused = eventually(lambda: proxy.records("Refused a request"), "the refusal is in the log")
+    assert "https://" in refused[-1]["reason"] and refused[-1]["level"] == "WARN"
+
+
 def test_cut_is_no_end(proxy: TlsProxy) -> None:
     with proxy.connect("http/1.1") as connection:
         connection.sendall(request("demo:guard;chunks=9;delay=0.01;cut=3", b"1.0"))

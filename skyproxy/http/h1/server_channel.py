@@ -171,8 +171,7 @@ class ServerChannel(Output):
     def _begin(self, head: Head, more_is_there: bool) -> Any:
         """Make the request whose *head* has come."""
         reader = self._reader
-        self._head = head
-        self.persistent = head.persistent
+        self._head, self.persistent = head, head.persistent
         self._request = request = self.requestFactory(self)
         request.requestHeaders = ReceivedHeaders(reader.lines, head.last)
         if b"cookie" in head.last:

@@ -13,8 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from OpenSSL import SSL
 from twisted.internet.interfaces import IProtocol
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from skyproxy.http.common.protocol_names import HTTP2
@@ -27,6 +29,10 @@ from skyproxy.http.h2.server_stream import ServerStream
 from skyproxy.http.server.connections import Connections
 from skyproxy.http.server.limits import ServerLimits
 from skyproxy.http.server.refusals import RenderRefusal, plain_refusal
+
+_log = Logger()
+
+_PLAIN_HTTP = "The client speaks plain HTTP, and this port TLS: its address begins with https://, not with http://."
 
 __all__ = ["Connections", "Output", "RenderRefusal", "ServerLimits", "ServerStream", "channel_factory", "plain_refusal"]
 
@@ -86,6 +92,8 @@ class NegotiatedChannel(Protocol):
         self._channel.dataReceived(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if reason.check(SSL.Error) and "http request" in str(reason.value):
+            _log.warn("Refused a request", reason=_PLAIN_HTTP, peer=str(self._channel.getPeer()))
         self._channel.connectionLost(reason)
 
     def _hand_over(self, channel: ServerChannel | Http2Channel) -> None:
