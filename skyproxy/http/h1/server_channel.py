@@ -230,17 +230,16 @@ class ServerChannel(Output):
             self._read_on()
 
     def _refuse(self, refused: Refused) -> None:
-        status, reason = refused.status, refused.reason
         tell = _log.warn if refused.of_setting else _log.debug
-        tell("Refused a request", status=status, reason=reason, peer=str(self.getPeer()))
-        self.write_refusal(status, *self._render_refusal(status, reason))
-        if status != 408 and not self.isSecure() and ITCPTransport.providedBy(self.transport):
+        tell("Refused a request", status=refused.status, reason=refused.reason, peer=str(self.getPeer()))
+        self.write_refusal(refused.status, *self._render_refusal(refused.status, refused.reason))
+        if refused.status != 408 and not self.isSecure() and ITCPTransport.providedBy(self.transport):
             # More may be on its way, and is dropped: to close with bytes unread resets the connection, and the
             # client may lose the answer (RFC 9112 section 9.6).
             self._close(self.transport.loseWriteConnection)
         else:
             self.loseConnection()
-        self._give_up_request(Failure(ConnectionAborted(reason)))
+        self._give_up_request(Failure(ConnectionAborted(refused.reason)))
 
     # Back pressure.
 
