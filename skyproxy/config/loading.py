@@ -25,7 +25,7 @@ from skyproxy.config.rates import read_rates
 from skyproxy.config.schema import Config, ProviderConfig, ProviderDefaults, SlotConfig
 from skyproxy.config.sections import Section, refuse_unknown_sections, section_named
 from skyproxy.config.text_files import digests_of
-from skyproxy.config.variables import Variables, looks_unfilled
+from skyproxy.config.variables import Variables, doubt_of_key
 from skyproxy.util.close_matches import nearest
 
 EMBEDDED = "embedded default"
@@ -188,9 +188,10 @@ def _of_placeholders(providers: Mapping[str, ProviderConfig], variables: Variabl
     for provider in providers.values():
         for key in provider.api_keys:
             place, line, value = variables.get(key.variable)
-            if looks_unfilled(value):
+            words = doubt_of_key(value)
+            if words is not None:
                 where = place if line is None else f"{place}:{line}"
-                found.append(f"{where}: {key.variable} looks as if the key were still to be put there.")
+                found.append(f"{where}: {key.variable} {words}.")
     return found
 
 

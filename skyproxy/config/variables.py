@@ -25,6 +25,8 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 
+_REFERENCE = re.compile(r"\$\{\w+\}|\$[A-Za-z_]\w*|%[A-Za-z_]\w*%")
+
 
 class Variables:
     """The environment, and the .env files behind it.
@@ -79,9 +81,16 @@ class Variables:
         return ""
 
 
-def looks_unfilled(value: str) -> bool:
-    """Whether *value* stands for a key that is still to be put there."""
-    return _PLACEHOLDER.fullmatch(value) is not None
+def doubt_of_key(value: str) -> str | None:
+    """What is doubtful about *value*, which is a key; None: nothing is."""
+    if _PLACEHOLDER.fullmatch(value):
+        return "looks as if the key were still to be put there"
+    if _REFERENCE.fullmatch(value):
+        return "names another variable, which is not filled in here: put the key itself there"
+    # As `docker run --env-file` leaves them.
+    if len(value) > 2 and value[0] == value[-1] and value[0] in "'\"":
+        return "has quotes around it, which go up with the key: leave them out"
+    return None
 
 
 class _EnvFile:

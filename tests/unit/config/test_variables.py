@@ -59,7 +59,12 @@ class EnvFileTests(ConfigTestCase):
         ):
             (told,) = self.told(f"\nOPENAI_API_KEY={value}\n")
             self.assertEqual(told, ".env:2: OPENAI_API_KEY looks as if the key were still to be put there.")
-        for value in ("ollama", "lm-studio", "sk-proj-abcx", "mykey1", "youraccount-0001"):
+        for value in ("${OPENAI_KEY}", "$OPENAI_KEY", "%OPENAI_KEY%"):
+            (told,) = self.told(f"OPENAI_API_KEY={value}\n")
+            self.assertIn(".env:1: OPENAI_API_KEY names another variable", told)
+        (told,) = self.told("", OPENAI_API_KEY=f'"{KEY}"')
+        self.assertIn("environment: OPENAI_API_KEY has quotes around it", told)
+        for value in ("ollama", "lm-studio", "sk-proj-abcx", "mykey1", "your-0001", "pa$sw0rd", "$ecret-1", "50%"):
             self.assertEqual(self.told(f"OPENAI_API_KEY={value}\n"), [])
 
     def test_more_than_the_key(self) -> None:
