@@ -202,8 +202,9 @@ class Router:
 
 
 def _paused(change: Change) -> Paused:
-    name = change.target.slot or str(change.target)
-    return Paused(f"{str(change.target).capitalize()} is paused by hand; `skyproxy resume {name}` resumes it.")
+    slot = change.target.slot
+    what, name = (f"Slot {slot}", slot) if slot else (str(change.target), str(change.target))
+    return Paused(f"{what} is paused by hand; `skyproxy resume {name}` resumes it.")
 
 
 def _listed(names: list[str]) -> str:

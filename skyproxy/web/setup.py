@@ -45,7 +45,7 @@ class Setup:
         """What ``GET /api/setup`` answers."""
         runtime = self._runtime()
         config = runtime.config
-        slots = {name: runtime.router.candidates(name) for name in config.model_slots}
+        slots = {name: runtime.router.configured(name) for name in config.model_slots}
         needed = {each.provider.name for candidates in slots.values() for each in candidates}
         found = config.found
         return {

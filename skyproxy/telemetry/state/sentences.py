@@ -55,21 +55,24 @@ def sentences_of(snapshot: Snapshot, health: Mapping[str, SlotHealth]) -> list[S
         url = f"{snapshot.url}/chat/completions"
         text = "Waiting for the first request."
         return [Sentence("waiting", "neutral", text, f"Type this into SkyrimNet: {url}"), *by_hand]
+    if any(each.paused is not None for each in snapshot.slots):
+        return by_hand
     return [Sentence("all_well", "good", "All well.", _summary(snapshot)), *by_hand]
 
 
 def _of_hand(snapshot: Snapshot) -> Iterator[Sentence]:
-    """What people have paused: it is no fault, and the last to be told."""
+    """What people have paused: it is no fault, and the last to be told. Slots, which are refused, come first."""
+    paused: dict[str, str] = {}
     for provider in snapshot.providers:
-        models = [each.model for each in provider.deployments if each.paused is not None]
-        names = [provider.name] if provider.paused is not None else [f"{provider.name}:{model}" for model in models]
-        for name in names:
-            advice = f"`skyproxy resume {name}` resumes it."
-            yield Sentence("paused", "neutral", f"{name} is paused by you.", advice, name)
+        of_models = {f"{provider.name}:{each.model}": each.paused for each in provider.deployments}
+        of_all = {provider.name: provider.paused} if provider.paused is not None else of_models
+        paused |= {change.action: name for name, change in of_all.items() if change is not None}
     for slot in snapshot.slots:
         if slot.paused is not None:
-            advice = f"`skyproxy resume {slot.name}` resumes it."
+            advice = f"`skyproxy resume {paused.get(slot.paused.action, slot.name)}` resumes it."
             yield Sentence("paused", "neutral", f"{job(slot.name)} is paused by you.", advice, slot.name)
+    for name in paused.values():
+        yield Sentence("paused", "neutral", f"{name} is paused by you.", f"`skyproxy resume {name}` resumes it.", name)
 
 
 def _of_the_configuration(snapshot: Snapshot) -> Iterator[Sentence]:

@@ -209,7 +209,7 @@ class OperationsTests(Case):
         self.assertEqual(self.served("default"), ["b:n"])
         with self.assertRaises(Paused) as caught:
             self.served("alone")
-        self.assertIn("`skyproxy resume a`", caught.exception.message)
+        self.assertEqual(caught.exception.message, "a is paused by hand; `skyproxy resume a` resumes it.")
         with self.assertRaises(Paused):
             self.served("a:other")
         self.assertIsNone(self.operations.pause(Target(provider="a"), "me")["id"])

@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from skyproxy.pipeline.changes import NO_PAUSES, Pauses, Target
 from skyproxy.pipeline.router import Router
 from skyproxy.telemetry.reloads import Reloads
 from skyproxy.web.setup import Setup
@@ -32,9 +33,9 @@ class SetupTests(SynchronousTestCase):
         self.reloads = Reloads(lambda: 1.0)
         self.facts = self.facts_of(CONFIG, KEY_ONE="sk-secret-one")
 
-    def facts_of(self, text: str, **environ: str) -> dict[str, Any]:
+    def facts_of(self, text: str, pauses: Pauses = NO_PAUSES, **environ: str) -> dict[str, Any]:
         config = config_of(text, **environ)
-        runtime: Any = SimpleNamespace(config=config, router=Router(config))
+        runtime: Any = SimpleNamespace(config=config, router=Router(config, pauses=pauses))
         return Setup(lambda: runtime, self.reloads, lambda: "http://127.0.0.1:1/v1").facts()
 
     def test_providers_have_the_names_of_their_keys_and_never_these(self) -> None:
@@ -49,6 +50,12 @@ class SetupTests(SynchronousTestCase):
         self.assertEqual((ollama["keys"], ollama["local"], ollama["needed"]), ([], True, True))
         self.assertEqual((other["keys"][0]["found"], other["needed"]), (False, False))
         self.assertNotIn("sk-secret", repr(self.facts))
+
+    def test_what_is_paused_is_there(self) -> None:
+        change: Any = SimpleNamespace(target=Target(provider="openrouter"))
+        paused = self.facts_of(CONFIG, Pauses({"openrouter": change}, {}, {}), KEY_ONE="sk-secret-one")
+        self.assertEqual(paused["slots"], self.facts["slots"])
+        self.assertEqual(paused["providers"], self.facts["providers"])
 
     def test_slots_have_their_prices(self) -> None:
         prices = {slot["name"]: slot["price"] for slot in self.facts["slots"]}

@@ -219,6 +219,23 @@ class SentenceTests(SynchronousTestCase):
             "Type this into SkyrimNet: http://127.0.0.1:35791/v1/chat/completions",
         ))  # fmt: skip
 
+    def test_who_is_refused_by_a_pause_is_not_well(self) -> None:
+        by_hand, other = ByHand("a-1", "you", NOW), ByHand("a-2", "you", NOW)
+        paused = slot_of("+" * 9, paused=by_hand)
+        self.assertEqual(
+            self.first(paused), ("neutral", "Dialogue is paused by you.", "`skyproxy resume default` resumes it.")
+        )
+        all_told = told(
+            snapshot_of(paused, providers=(PROVIDER._replace(paused=by_hand), LOCAL._replace(paused=other)))
+        )
+        self.assertEqual([(each.text, each.advice) for each in all_told], [
+            ("Dialogue is paused by you.", "`skyproxy resume openrouter` resumes it."),
+            ("openrouter is paused by you.", "`skyproxy resume openrouter` resumes it."),
+            ("ollama is paused by you.", "`skyproxy resume ollama` resumes it."),
+        ])  # fmt: skip
+        self.assertEqual(self.first(providers=(PROVIDER._replace(paused=by_hand), LOCAL))[1], "All well.")
+        self.assertEqual(self.first(paused, demo=True)[0], "bad")
+
     def test_the_configuration(self) -> None:
         self.assertEqual(self.first(demo=True)[1], "The built-in demo answers: no configuration was found.")
         self.assertEqual(self.first(reloaded=False)[1], "The new configuration cannot be used; the old one serves on.")
