@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
@@ -60,11 +61,17 @@ def has(text: str, path: KeyPath) -> bool:
     return isinstance(node, MappingNode)
 
 
-def lines_for(path: KeyPath, value: Any) -> list[str]:
-    """The lines that say so, for people to copy."""
-    *parents, last = path
-    lines = [f"{'  ' * depth}{written(step)}:" for depth, step in enumerate(parents)]
-    return [*lines, f"{'  ' * len(parents)}{last}: {written(value)}"]
+def lines_for(settings: Iterable[tuple[KeyPath, Any]]) -> list[str]:
+    """The lines that say so, for people to copy: each key stands in its mapping once."""
+    lines: list[str] = []
+    before: KeyPath = ()
+    for (*parents, last), value in sorted(settings, key=lambda each: each[0]):
+        above = tuple(parents)
+        same = next((at for at, step in enumerate(above) if above[: at + 1] != before[: at + 1]), len(above))
+        lines += [f"{'  ' * depth}{written(step)}:" for depth, step in enumerate(above) if depth >= same]
+        lines.append(f"{'  ' * len(above)}{last}: {written(value)}")
+        before = above
+    return lines
 
 
 def written(value: Any) -> str:

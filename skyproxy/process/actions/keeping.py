@@ -64,7 +64,7 @@ class Keeping:
         :raise NotKept: nothing can be.
         """
         source = config.found
-        lines = [line for each in settings for line in lines_for(each.path, each.value)]
+        lines = lines_for((each.path, each.value) for each in settings)
         if source is None:
             raise NotKept("There is no file to keep it in: this is the built-in demo. `skyproxy init` writes one.")
         now = digests_of((*source.files, *source.env_files))

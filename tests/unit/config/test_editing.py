@@ -154,9 +154,15 @@ class EditingTests(SynchronousTestCase):
                         self.check(text, (section, name, key), random.choice(["llama3.1:8b", 7, "2s"]))
 
     def test_lines_to_copy(self) -> None:
-        lines = lines_for(("model_slots", "a: b", "model"), "llama3.1:8b")
+        lines = lines_for([(("model_slots", "a: b", "model"), "llama3.1:8b")])
         self.assertEqual(lines, ["model_slots:", '  "a: b":', "    model: llama3.1:8b"])
         self.assertEqual(yaml.safe_load("\n".join(lines)), {"model_slots": {"a: b": {"model": "llama3.1:8b"}}})
+        several = {("model_slots", name, key): f"{name}-{key}" for key in ("provider", "model") for name in ("b", "a")}
+        lines = lines_for([*several.items(), (("providers", "a", "max_concurrent"), 3)])
+        self.assertEqual(len(lines), 10)
+        slots = {name: {key: f"{name}-{key}" for key in ("model", "provider")} for name in ("a", "b")}
+        found = yaml.safe_load("\n".join(lines))
+        self.assertEqual(found, {"model_slots": slots, "providers": {"a": {"max_concurrent": 3}}})
         self.assertEqual(
             [written(each) for each in (True, None, 2.0, 2.5, "yes")], ["true", "null", "2", "2.5", '"yes"']
         )
