@@ -43,10 +43,7 @@ def test_what_is_accepted_arrives_with_the_same_value(proxy: Proxy, demo: DemoPr
             assert demo.stats()["total"] == 0
         else:
             assert answer.status == 200
-            seed = json.loads(body % value)["seed"]
-            if isinstance(seed, str):  # There is no UTF-8 for half of a surrogate pair.
-                seed = seed.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-            assert repr(demo.requests()[0]["body"]["seed"]) == repr(seed)
+            assert repr(demo.requests()[0]["body"]["seed"]) == repr(json.loads(body % value)["seed"])
     assert ask(proxy, chat("combat")).status == 200
 
 

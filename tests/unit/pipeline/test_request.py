@@ -79,10 +79,9 @@ class SpliceTests(SynchronousTestCase):
         added = json.loads(b"{" + sent[len(beginning) :])
         self.assertEqual(added, {"temperature": 0.5, "chat_template_kwargs": {"enable_thinking": False}})
 
-    def test_half_of_a_surrogate_pair_and_a_byte_order_mark(self) -> None:
-        data = b'{"model":"default","messages":[{"content":"\\ud83d"}],%b}' % self.NUMBERS
-        expected = data.replace(b'"default"', b'"guard-large"').replace(b"\\ud83d", b"\\ufffd")
-        self.assertEqual(self.sent(b"\xef\xbb\xbf" + data), expected)
+    def test_a_byte_order_mark(self) -> None:
+        data = b'{"model":"default","messages":[],%b}' % self.NUMBERS
+        self.assertEqual(self.sent(b"\xef\xbb\xbf" + data), data.replace(b'"default"', b'"guard-large"'))
 
     def test_without_a_model(self) -> None:
         data = b'{"input":"hi",%b}' % self.NUMBERS
