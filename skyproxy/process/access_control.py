@@ -36,6 +36,8 @@ class TokenSource(Tokens, Protocol):
 
     def start(self) -> None: ...
 
+    def follow(self, settings: TokenSettings) -> None: ...
+
     def stop(self) -> None: ...
 
 
@@ -126,6 +128,10 @@ class AccessControl:
         """Take tokens as the configuration says."""
         settings, tokens = self._config.access.jwt, self._tokens
         if not self._started or (None if tokens is None else tokens.settings) == settings:
+            return
+        if tokens is not None and settings is not None and settings.jwks == tokens.settings.jwks:
+            # Where the keys come from is the same: nobody waits for them once more, or for a server that is down.
+            tokens.follow(settings)
             return
         if tokens is not None:
             tokens.stop()

@@ -19,6 +19,7 @@ from joserfc.jwk import ECKey, KeySet
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.processes import DemoProvider, Proxy, eventually
 from tests.e2e.raw import Answer, ask, chat
+from tests.e2e.test_reload import reload
 
 FIRST = ECKey.generate_key("P-256", {"kid": "first"}, private=True)
 SECOND = ECKey.generate_key("P-256", {"kid": "second"}, private=True)
@@ -119,6 +120,10 @@ def test_the_provider_changes_its_keys_and_goes_away(
     proxy = start(Proxy, config_of(demo, f"{identity.url}/jwks.json"))
     eventually(lambda: with_token(proxy, token(groups="staff")).status == 200, "the keys have come")
     identity.keys = []
+    config = config_of(demo, f"{identity.url}/jwks.json")
+    config["access"]["jwt"]["groups"]["guards"] = {}
+    reload(proxy, config)
+    assert with_token(proxy, token(groups="guards")).status == 200
     assert with_token(proxy, token(SECOND, groups="staff")).status == 401
     assert with_token(proxy, token(groups="staff")).status == 200
     identity.keys = [FIRST, SECOND]

@@ -72,6 +72,12 @@ class TokenKeys:
         if self._pending is not None:
             self._pending.cancel()
 
+    def follow(self, settings: TokenSettings) -> None:
+        """Check tokens by *settings* from now on, by the keys that have come: they are those of the same place."""
+        self.settings = settings
+        if self._keys is not None:
+            self._verifier = Verifier(settings, self._keys)
+
     def verify(self, token: str) -> Verified:
         """Check *token*.
 

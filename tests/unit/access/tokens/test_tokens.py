@@ -160,6 +160,18 @@ class TokenKeysTests(SynchronousTestCase):
         self.asked[1].callback(public(OTHER))
         self.assertRaises(InvalidToken, self.keys.verify, token())
 
+    def test_other_settings_take_the_keys_that_have_come(self) -> None:
+        self.keys.follow(settings(groups={"staff": {}}))
+        self.assertRaises(KeysNotKnown, self.keys.verify, token(groups=["staff"]))
+        self.keys.start()
+        self.asked[0].callback(public(KEY))
+        self.keys.verify(token(groups=["staff"]))
+        self.assertRaises(InvalidToken, self.keys.verify, token(groups=["players"]))
+        self.keys.follow(settings(groups={"players": {"concurrent": 3}}))
+        self.assertEqual(self.keys.verify(token(groups=["players"])).identity.limits.concurrent, 3)
+        self.assertRaises(InvalidToken, self.keys.verify, token(groups=["staff"]))
+        self.assertEqual(len(self.asked), 1)
+
     def test_a_new_key_is_fetched_when_a_token_names_it_but_not_for_each(self) -> None:
         self.keys.start()
         self.asked[0].callback(public(KEY))
