@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -49,10 +50,14 @@ class ConfigError(Exception):
 _PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 
 
-def may_pass(error: BaseException | None) -> bool:
-    """Whether *error* says that descriptors or memory have run out, as they do for a while."""
+def may_pass(error: BaseException | None, system: str = os.name) -> bool:
+    """Whether *error* says that descriptors or memory have run out, as they do for a while; or on Windows, that a file
+    may not be opened, as while a scanner or OneDrive has it for itself.
+    """
     # Twisted wraps what a port could not be opened for.
     error = getattr(error, "socketError", error)
+    if isinstance(error, PermissionError) and system == "nt":
+        return True
     return isinstance(error, OSError) and error.errno in _PASSING
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from skyproxy.config import Problem
+import errno
+
+from skyproxy.config import Problem, may_pass
 from tests.unit.config.support import PROVIDERS, ConfigTestCase
 
 
@@ -11,6 +13,15 @@ class TextTests(ConfigTestCase):
         problem = Problem("f.yaml", 3, "a.b\nc", "is wrong", "b\nd")
         self.assertEqual(str(problem), r"f.yaml:3: a.b\nc: is wrong (did you mean 'b\\nd'?)")
         self.assertEqual(str(Problem("f.yaml", None, "", "is wrong")), "f.yaml: is wrong")
+
+    def test_what_may_pass(self) -> None:
+        for number, system, passes in (
+            (errno.EMFILE, "posix", True), (errno.ENOENT, "posix", False), (errno.ENOENT, "nt", False),
+            # Who has the file open for itself may let go of it there; elsewhere it is a matter of rights.
+            (errno.EACCES, "nt", True), (errno.EACCES, "posix", False),
+        ):  # fmt: skip
+            self.assertEqual(may_pass(OSError(number, "no"), system), passes, (number, system))
+        self.assertFalse(may_pass(None))
 
 
 class AllAtOnceTests(ConfigTestCase):
