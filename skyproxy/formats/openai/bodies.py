@@ -48,6 +48,13 @@ def read_leniently(data: bytes) -> Any:
     return data.decode("utf-8", "replace")
 
 
+def read_answer(data: bytes) -> Any:
+    """As :func:`read_leniently`; of a list that holds an error, as Google's do, the error."""
+    value = read_leniently(data)
+    first = value[0] if isinstance(value, list) and value else None
+    return first if isinstance(first, dict) and error_of(first) is not None else value
+
+
 def read_by_python(data: bytes) -> Any:
     """The JSON that *data* is, with integers as long as they are (of over 4,300 digits, Python makes none), and a
     replacement character for what is no UTF-8.
@@ -91,9 +98,9 @@ def index_of(choice: Mapping[str, Any]) -> int:
 
 
 def finish_reason_of(choice: Mapping[str, Any]) -> str | None:
-    """Why *choice* is over; None if it is not. Some servers write an empty reason into each chunk."""
+    """Why *choice* is over; None if it is not. Some servers write an empty reason into each chunk, or the word null."""
     reason = choice.get("finish_reason")
-    return reason if isinstance(reason, str) and reason else None
+    return reason if isinstance(reason, str) and reason and reason != "null" else None
 
 
 def error_of(value: Mapping[str, Any], name: bytes = b"") -> dict[str, Any] | None:
@@ -108,9 +115,9 @@ def error_of(value: Mapping[str, Any], name: bytes = b"") -> dict[str, Any] | No
     if choices:
         # An answer to a chat, as nearly all are.
         for choice in choices if type(choices) is list else ():
-            if type(choice) is dict and choice.get("finish_reason") == "error":
+            if type(choice) is dict and (choice.get("finish_reason") == "error" or choice.get("error")):
                 return _error_of_choice(choice)
-        if name != b"error":
+        if not is_of_error(name):
             return None
     kind, object_ = value.get("type"), value.get("object")
     # The Responses API's error event, and vLLM's errors.
@@ -121,9 +128,14 @@ def error_of(value: Mapping[str, Any], name: bytes = b"") -> dict[str, Any] | No
         return _error_of_response(response if isinstance(response, dict) else {})
     if object_ == "response" and value.get("status") == "failed":
         return _error_of_response(value)
-    if name == b"error":
+    if is_of_error(name):
         return dict(value) or {"message": "The provider sent an error without words."}
     return _error_in_other_words(value)
+
+
+def is_of_error(name: bytes) -> bool:
+    """Whether an event of this *name* tells of an error."""
+    return name.lower() in (b"error", b"exception")
 
 
 def usage_of(event: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -171,12 +183,17 @@ def _error_of_choice(choice: Mapping[str, Any]) -> dict[str, Any]:
 
 def _error_in_other_words(value: Mapping[str, Any]) -> dict[str, Any] | None:
     """FastAPI's ``{"detail": …}`` and the like: words about a failure where an answer should be."""
+    base = value.get("base_resp")
+    if isinstance(base, dict) and base.get("status_code"):
+        # MiniMax's, https://platform.minimax.io/docs/api-reference/errorcode.
+        return {"message": str(base.get("status_msg"))[:500], "code": base["status_code"]}
     if not value or not _OF_AN_ANSWER.isdisjoint(value) or str(value.get("type")).startswith(PREFIX):
         return None
     if any(value.get(field) for field in _OF_AN_ERROR):
         return dict(value)
     message = value.get("message") or value.get("msg")
-    return dict(value) if isinstance(message, str) and any(value.get(field) for field in _CODES) else None
+    told = isinstance(message, str) and (any(value.get(field) for field in _CODES) or value.get("success") is False)
+    return dict(value) if told else None
 
 
 def _choice_length(choice: Any) -> int:

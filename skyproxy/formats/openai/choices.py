@@ -13,24 +13,29 @@ _MOST_CHOICES = 256
 
 
 class Choices:
-    """Which choices of an answer have begun, and which are over."""
+    """Which choices of an answer have begun, and which are over.
 
-    __slots__ = ("_begun", "_finished", "last_reason")
+    :ivar doubtful: one that was over has said more: where each chunk has a reason (Google's had), none is an end.
+    """
+
+    __slots__ = ("_begun", "_finished", "doubtful", "last_reason")
 
     def __init__(self) -> None:
         self._begun: set[int] = set()
         self._finished: set[int] = set()
         self.last_reason: str | None = None
+        self.doubtful = False
 
     def read(self, chunk: Mapping[str, Any]) -> None:
         """Note what *chunk* says of them."""
         for choice in choices_of(chunk):
-            self.note(index_of(choice), finish_reason_of(choice), says=choice_says(choice))
+            self.note(index_of(choice), finish_reason_of(choice), says=choice_says({**choice, "finish_reason": None}))
 
     def note(self, index: int, reason: str | None, *, says: bool) -> None:
         """Note that the choice *index* is over for *reason*, if there is one, or *says* something."""
         if len(self._begun) < _MOST_CHOICES:
             self._begun.add(index)
+        self.doubtful = self.doubtful or (says and index in self._finished)
         if reason:
             self._finished.add(index)
             self.last_reason = reason

@@ -22,6 +22,7 @@ PREAMBLE = frozenset(
         "response.in_progress",
         "response.output_item.added",
         "response.content_part.added",
+        "response.reasoning_summary_part.added",
     }
 )
 """They come before anything is said."""
@@ -33,4 +34,4 @@ REASONING_PREFIX = "response.reasoning"
 """What the type of each event about reasoning begins with."""
 
 HEARTBEATS = frozenset({"ping", "keepalive", "keep-alive", "keep_alive", "heartbeat"})
-"""Names or types of events, of any API, that only keep a connection open (Anthropic's is ``ping``)."""
+"""Names, types or texts of events, of any API, that only keep a connection open (Anthropic's is ``ping``)."""

@@ -27,6 +27,11 @@ _ENVELOPE = frozenset(
     }
 )
 
+_SAID_WITHOUT_CHOICES = ("content", "text", "delta", "message", "output", "data")
+
+_AROUND_HEARTBEATS = "[]: \t"
+"""What may stand around a text that is one, such as ``[PING]``."""
+
 # What a delta, or a part of its content, has beside what it says.
 _LABELS = frozenset({"role", "type", "name", "id", "index"})
 
@@ -42,6 +47,8 @@ def says_something(value: Any, name: bytes = b"") -> bool:
     """
     if name and name.decode("latin-1").lower() in HEARTBEATS:
         return False
+    if isinstance(value, str):
+        return bool(value) and value.strip(_AROUND_HEARTBEATS).lower() not in HEARTBEATS
     if not isinstance(value, dict):
         return value is not None and not isinstance(value, bool | int | float) and bool(value)
     choices = value.get("choices")
@@ -50,9 +57,12 @@ def says_something(value: Any, name: bytes = b"") -> bool:
     kind = value.get("type")
     if isinstance(kind, str):
         if kind.startswith(PREFIX):
-            return kind not in PREAMBLE
+            return kind not in PREAMBLE and value.get("delta") != ""
         if kind.lower() in HEARTBEATS:
             return False
+    if "choices" in value:
+        # Whatever else is told of an answer, there is none of its choices yet.
+        return any(value.get(field) for field in _SAID_WITHOUT_CHOICES)
     return any(each for field, each in value.items() if field not in _ENVELOPE)
 
 

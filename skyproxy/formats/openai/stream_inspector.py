@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from skyproxy.formats.openai.bodies import (
-    counts_tokens,
-    error_of,
-    read_leniently,
-    text_length,
-    usage_of,
-)
+from skyproxy.formats.openai.bodies import counts_tokens, error_of, is_of_error, read_answer, text_length, usage_of
 from skyproxy.formats.openai.choices import Choices
 from skyproxy.formats.openai.chunk_template import ChunkTemplate
 from skyproxy.formats.openai.event_names import TERMINAL, TEXT_DELTA
@@ -37,6 +31,9 @@ USAGE_SECONDS = 1.0
 
 QUIET_SECONDS = 0.75
 """How long a stream that has said that it is over may be silent before it is taken at its word."""
+
+DOUBTFUL_SECONDS = 10.0
+"""How long one may be that has said so before, and then went on."""
 
 
 class StreamInspector:
@@ -131,7 +128,7 @@ class StreamInspector:
         event = read_event(rest)
         if event.data is None and self.first_content == "waiting":
             return rest
-        if event.data is None or (event.data != DONE and not isinstance(read_leniently(event.data), dict)):
+        if event.data is None or (event.data != DONE and not isinstance(read_answer(event.data), dict)):
             return b""
         self.ordinary = False
         return self._read_event(rest, event)
@@ -154,6 +151,8 @@ class StreamInspector:
     @property
     def patience(self) -> float:
         """Seconds of silence after which nothing more is to be expected, if it is :attr:`over`."""
+        if self._choices.doubtful:
+            return DOUBTFUL_SECONDS
         return USAGE_SECONDS if self._lacks_usage else QUIET_SECONDS
 
     @property
@@ -243,9 +242,9 @@ class StreamInspector:
             self.done = self.over = True
             self._begin("empty")
             return event
-        value = read_leniently(data)
+        value = read_answer(data)
         if not isinstance(value, dict):
-            if name == b"error":
+            if is_of_error(name):
                 value = {"message": value if isinstance(value, str) else data.decode("utf-8", "replace")}
             else:
                 if says_something(value, name):
@@ -264,7 +263,7 @@ class StreamInspector:
         if says:
             self._ended = False
             self._begin("content")
-        self._choices.note(0, reason, says=says)
+        self._choices.note(0, reason, says=bool(text))
         if text:
             self._generated += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
             if not reason:

@@ -11,7 +11,7 @@ from skyproxy.formats.openai.bodies import (
     counts_tokens,
     error_of,
     finish_reason_of,
-    read_leniently,
+    read_answer,
     text_length,
     usage_of,
 )
@@ -174,7 +174,7 @@ def json_of(data: bytes, headers: Fields, dialect: str = "openai") -> Whole:
     :raise UpstreamBroken: it says none.
     :raise UpstreamReported: it is an error, although the status says that all is well.
     """
-    value = read_leniently(data)
+    value = read_answer(data)
     if not isinstance(value, dict):
         shown = media_type(headers).decode("ascii", "replace")[:80] or "no content type"
         told = f"The provider's answer ({shown}) is not the JSON object that was asked for."

@@ -53,6 +53,14 @@ class FirstContentTests(SynchronousTestCase):
             event(choices=[], prompt_filter_results=[{"prompt_index": 0}]),
             USAGE,
             event(type="response.created") + event(type="response.in_progress"),
+            event(type="response.output_text.delta", delta=""),
+            event(type="response.reasoning_summary_part.added", part={"type": "summary_text", "text": ""}),
+            b"data: ping\n\n",
+            b'data: "keepalive"\n\n',
+            b"data: [PING]\n\n",
+            event(choices=[], obfuscation="x7"),
+            event(choices=None, citations=["https://example.org"]),
+            chunk("", "null", role="assistant"),
         ):
             self.assertFirst("waiting", stream)
 
@@ -68,6 +76,7 @@ class FirstContentTests(SynchronousTestCase):
             event(choices=[{"text": "a"}]),
             event(type="response.output_text.delta", delta="a"),
             event(content="a"),
+            event(choices=[], content="a"),
             b"data: not json\n\n",
         ):
             self.assertFirst("content", ROLE + first)
@@ -79,6 +88,12 @@ class FirstContentTests(SynchronousTestCase):
             b'event: error\ndata: {"code":400,"details":"bad"}\n\n',
             event(choices=[{"finish_reason": "error", "error": {"code": 502, "message": "Provider returned error"}}]),
             event(detail="model runner died"),
+            event(choices=[{"index": 0, "delta": {"content": ""}, "error": {"code": 502, "message": "x"}}]),
+            event(choices=[{"index": 0, "finish_reason": "stop", "error": {"code": 429, "message": "x"}}]),
+            b'data: [{"error":{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED"}}]\n\n',
+            b'event: exception\ndata: {"message":"x"}\n\n',
+            event(success=False, message="x"),
+            event(choices=None, base_resp={"status_code": 1008, "status_msg": "insufficient balance"}),
         ):
             self.assertFirst("error", said)
             self.assertFirst("error", ROLE + said + chunk("late"))

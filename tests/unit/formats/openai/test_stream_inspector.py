@@ -175,6 +175,20 @@ class OverTests(Case):
             self.assertFalse(inspector.over and end == STOP)
             self.assertFalse(inspector.over, end)
 
+    def test_one_with_a_reason_in_each_chunk_is_given_time(self) -> None:
+        inspector = inspected(chunk("a", "stop"))
+        self.assertEqual(inspector.patience, stream_inspector.QUIET_SECONDS)
+        inspector.feed(STOP)
+        self.assertEqual(inspector.patience, stream_inspector.QUIET_SECONDS)
+        for more in (chunk("b", "stop"), chunk(tool_calls=[{"index": 0}], finish="stop"), chunk("b") + STOP):
+            inspector = inspected(chunk("a", "stop"), more)
+            self.assertTrue(inspector.over and inspector.complete)
+            self.assertEqual(inspector.patience, stream_inspector.DOUBTFUL_SECONDS)
+
+    def test_the_word_null_is_no_reason(self) -> None:
+        inspector = inspected(chunk("a", "null"), chunk("b", "null"))
+        self.assertFalse(inspector.over or inspector.complete)
+
 
 class ErrorTests(Case):
     """What providers report within a stream."""
