@@ -62,7 +62,8 @@ async def _without_key(config: ProviderConfig, questions: Questions) -> KeyRepor
     models = _models_of(reply)
     if reply.status in _REFUSED:
         return KeyReport(None, "refused", f"it wants a key (status {reply.status})")
-    return KeyReport(None, "answers", "" if models is None else f"{len(models)} models", models)
+    listed = f"status {reply.status} to /models: is its base_url right?" if reply.status >= 400 else ""
+    return KeyReport(None, "answers", listed if models is None else f"{len(models)} models", models)
 
 
 async def _test(config: ProviderConfig, key: ApiKeyConfig, questions: Questions) -> KeyReport:
