@@ -190,6 +190,7 @@ class AnswerTests(Case):
             [*good, (b"connection", b"keep-alive")],
             [*good, (b"te", b"gzip")],
             [*good, (b"x-break", b"1\r\nx: 2")],
+            [*good, (b"x-control", b"1\x1b[2J")],
             [*good, (b":custom", b"1")],
             [*good, (b":path", b"/")],
             [*good[:3], (b"x-first", b"1"), good[3]],
