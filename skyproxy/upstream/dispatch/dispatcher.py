@@ -198,7 +198,6 @@ class Dispatcher:
 
     async def _wait_to_retry(self, candidate: CandidateRequest, progress: Progress, retry: Retry) -> None:
         provider = candidate.provider
-        provider.counts.retries += retry.was_sent
         progress.number += 1
         _log.info(
             "Retrying",
@@ -212,6 +211,7 @@ class Dispatcher:
         )
         if retry.wait or progress.limited_since is None:
             await sleep(self._clock, retry.wait)
+        provider.counts.retries += retry.was_sent
 
 
 def _give_up(answer: Answer) -> None:

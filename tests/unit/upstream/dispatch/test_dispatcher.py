@@ -410,6 +410,16 @@ class FallbackTests(Case):
         self.assertNoResult(asking)
         self.assertEqual((self.asked(), self.first.counts.fallbacks), ((1, 1), 1))
 
+    def test_a_client_that_leaves_before_it_is_sent_again(self) -> None:
+        for waited, again in ((0.0, 0), (60.0, 1)):
+            self.setUp()
+            asking = self.ask(fallback=False)
+            self.answer(503)
+            self.clock.advance(waited)
+            self.assertEqual((self.asked()[0], self.first.counts.retries), (1 + again, again))
+            asking.cancel()
+            self.failureResultOf(asking, CancelledError)
+
     def test_connections_that_are_refused(self) -> None:
         asking = self.ask()
         self.upstreams[0].pending[-1].errback(ConnectionRefusedError())
