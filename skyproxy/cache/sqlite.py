@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from skyproxy.cache.in_time import Timeout, too_late
 from skyproxy.cache.sqlite_file import AnswersFile, ForeignFile
 from skyproxy.cache.store import Statistics
 from skyproxy.cache.stored_answer import StoredAnswer
@@ -57,6 +58,8 @@ class SqliteStore:
         self._counts = Statistics()
         self._waiting = 0
         """Bytes that are to be written."""
+        self._late = 0
+        """Requests that have given up waiting for the file, which has not answered them yet."""
         self._asides = 0
         self._warned_at: float | None = None
         self._closing: Deferred[None] | None = None
@@ -68,23 +71,34 @@ class SqliteStore:
         return replace(self._counts, entries=entries, bytes=size, evicted=self._file.evicted)
 
     def get(self, key: bytes) -> Deferred[StoredAnswer | None]:
-        """See :meth:`Store.get <skyproxy.cache.store.Store.get>`. A file that does not answer in time has nothing."""
-        if self._closing is not None:
+        """See :meth:`Store.get <skyproxy.cache.store.Store.get>`. A file that does not answer in time has nothing, and
+        is not asked again before it has."""
+        if self._closing is not None or self._late:
             return succeed(self._counts.looked_up(None))
         found: Deferred[StoredAnswer | None] = Deferred()
+        told = False
 
         def tell(answer: StoredAnswer | None) -> None:
+            nonlocal told
+            told = True
             found.callback(self._counts.looked_up(answer))
 
+        def late() -> None:
+            self._late += 1
+            tell(None)
+            self._warn(Failure(TimeoutError(too_late(_PATIENCE))))
+
         def come(answer: StoredAnswer | None) -> None:
-            if patience.active():
-                patience.cancel()
+            patience.cancel()
+            if told:
+                self._late -= 1
+            else:
                 tell(answer)
             # After the answer has gone on its way: to write may have to wait for another process.
             if answer is not None and self._closing is None:
                 self._do(lambda: self._file.touch(key)).addErrback(self._warn)
 
-        patience = self._reactor.callLater(_PATIENCE, tell, None)
+        patience = Timeout(self._reactor, _PATIENCE, late)
         now = self._wall()
         self._do(lambda: self._file.get(key, now)).addErrback(self._warn).addCallback(come)
         return found

@@ -435,11 +435,16 @@ class TroubleTests(SqliteTestCase):
         self.assertNoResult(found)
         self.reactor.advance(1)
         self.assertIsNone(self.successResultOf(found))
+        self.assertEqual([each["error"] for each in self.warnings], ["TimeoutError: it has not answered for 1 s"])
+        # It has let one request wait; others go on without it, until it answers.
+        for _ in range(2):
+            self.assertIsNone(self.successResultOf(self.store.get(KEY)))
         hang.set()
         self.reactor.turn_until(stuck)
+        self.reactor.turn_until(self.store._worker.do(bool))
         self.assertIsNotNone(self.get())
         counts = self.store.statistics
-        self.assertEqual((counts.hits, counts.misses), (2, 1))
+        self.assertEqual((counts.hits, counts.misses), (2, 3))
 
     def test_too_much_that_waits_to_be_written_is_dropped(self) -> None:
         store = self.open(max_bytes=100_000_000)
