@@ -15,7 +15,8 @@ _MOST_CHOICES = 256
 class Choices:
     """Which choices of an answer have begun, and which are over.
 
-    :ivar doubtful: one that was over has said more: where each chunk has a reason (Google's had), none is an end.
+    :ivar doubtful: one that was over has said more, with a reason again: where each chunk has one (as Google's had),
+        none is an end.
     """
 
     __slots__ = ("_begun", "_finished", "doubtful", "last_reason")
@@ -35,8 +36,8 @@ class Choices:
         """Note that the choice *index* is over for *reason*, if there is one, or *says* something."""
         if len(self._begun) < _MOST_CHOICES:
             self._begun.add(index)
-        self.doubtful = self.doubtful or (says and index in self._finished)
         if reason:
+            self.doubtful = self.doubtful or (says and index in self._finished)
             self._finished.add(index)
             self.last_reason = reason
         elif says:

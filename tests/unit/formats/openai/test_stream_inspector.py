@@ -180,7 +180,7 @@ class OverTests(Case):
         self.assertEqual(inspector.patience, stream_inspector.QUIET_SECONDS)
         inspector.feed(STOP)
         self.assertEqual(inspector.patience, stream_inspector.QUIET_SECONDS)
-        for more in (chunk("b", "stop"), chunk(tool_calls=[{"index": 0}], finish="stop"), chunk("b") + STOP):
+        for more in (chunk("b", "stop"), chunk(tool_calls=[{"index": 0}], finish="stop")):
             inspector = inspected(chunk("a", "stop"), more)
             self.assertTrue(inspector.over and inspector.complete)
             self.assertEqual(inspector.patience, stream_inspector.DOUBTFUL_SECONDS)
