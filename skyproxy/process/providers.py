@@ -14,8 +14,9 @@ from skyproxy.pipeline.proxy import Runtime
 from skyproxy.pipeline.router import Router
 from skyproxy.process.embedded_demo import EmbeddedDemo
 from skyproxy.telemetry.prices.table import PriceTable
-from skyproxy.upstream.build import can_follow, follow
+from skyproxy.upstream.build import can_follow, follow, refit, same_limit
 from skyproxy.upstream.exchange.provider import Counts, Provider
+from skyproxy.upstream.guards.concurrency import Limiter
 
 _log = Logger()
 
@@ -24,16 +25,17 @@ class Providers:
     """Builds what a configuration needs, and closes what none needs any more.
 
     A provider that is in the new configuration as it was, or with another ``max_concurrent`` alone, keeps its
-    connections and permits. Counts are kept by the provider's name, whatever else becomes of it.
+    connections and permits. One with the same ``base_url`` keeps its limiter, so that requests which are under way or
+    wait count. Counts are kept by the provider's name, whatever else becomes of it.
 
-    :param make: a provider of a configuration, with its counts.
+    :param make: a provider of a configuration, with its counts, and the limiter that it keeps.
     :param built: called with the configuration, and the changes by hand, that serve from then on.
     :ivar prices: that come with skyproxy.
     """
 
     def __init__(
         self,
-        make: Callable[[ProviderConfig, Counts], Provider],
+        make: Callable[[ProviderConfig, Counts, Limiter | None], Provider],
         demo: EmbeddedDemo,
         sockets: Sockets,
         built: Callable[[Config, tuple[Change, ...]], object] = lambda config, changes: None,
@@ -64,19 +66,25 @@ class Providers:
         router = Router(config, self.prices, pauses_of(changes))
         providers: dict[str, Provider] = {}
         following: list[tuple[Provider, ProviderConfig]] = []
+        refitted: list[Provider] = []
         for name, settings in config.providers.items():
             actual = self._demo.resolve(settings)
             provider = before.get(name)
             if provider is not None and can_follow(provider.config, actual):
                 following.append((provider, actual))
             else:
-                provider = self._make(actual, self._counts.setdefault(name, Counts()))
+                keeps = provider is not None and same_limit(provider.config, actual)
+                limiter = provider.guards.limiter if provider is not None and keeps else None
+                provider = self._make(actual, self._counts.setdefault(name, Counts()), limiter)
+                refitted += [provider] if keeps else []
             providers[name] = provider
         if not known:
             wanted = sum(min(each.max_connections, each.max_concurrent) for each in config.providers.values())
             self._sockets.check(wanted)
         for provider, actual in following:
             follow(provider, actual)
+        for provider in refitted:
+            refit(provider)
         for name, provider in providers.items():
             if provider.guards.keys is not None:
                 aside = {each.target for each in changes if each.kind == "aside"}

@@ -47,6 +47,7 @@ def build_provider(
     schedule: Schedule = immediately,
     make_limiter: Callable[..., Limiter] = Limiter,
     tell: Teller | None = None,
+    limiter: Limiter | None = None,
 ) -> Provider:
     """The provider of *config*: one pool, one client, one limit, for as long as it serves.
 
@@ -58,11 +59,13 @@ def build_provider(
     :param schedule: has the same step done for many requests in a row; see :mod:`skyproxy.http.loop.batches`.
     :param make_limiter: makes the limiter, as the class does.
     :param tell: takes what its guards find out that other processes should know; None: there are none.
+    :param limiter: of a provider before it, which :func:`refit` has keep to *config*; None: one is made.
     """
     client = build_client(config, reactor, wire, network, roots, sockets, schedule)
     timers = Timers(reactor)
     most = _most(config)
-    limiter = make_limiter(timers, max_concurrent=_limit(config), max_pending=config.max_pending, schedule=schedule)
+    if limiter is None:
+        limiter = make_limiter(timers, max_concurrent=_limit(config), max_pending=config.max_pending, schedule=schedule)
     _log.info("Created connection pool for provider", provider=config.name, max_connections=config.max_connections)
     keys = config.api_keys
     guards = Guards(
@@ -91,6 +94,16 @@ def follow(provider: Provider, config: ProviderConfig) -> None:
     before = provider.config
     if before != config or asks(before) != asks(config):
         provider.limit_to(config, _limit(config), asked=asks(config))
+
+
+def same_limit(before: ProviderConfig, config: ProviderConfig) -> bool:
+    """Whether the requests of both count as one: they go to the same server."""
+    return before.base_url == config.base_url
+
+
+def refit(provider: Provider) -> None:
+    """Have the limiter of a provider before it keep to the configuration of *provider*."""
+    provider.guards.limiter.refit(_limit(provider.config), provider.config.max_pending)
 
 
 def _most(config: ProviderConfig) -> int | None:

@@ -264,8 +264,7 @@ class Provider:
     @property
     def idle(self) -> bool:
         """Whether no request is under way or waits, and no connection is about to be closed."""
-        limits, connections = self.limits(), self.connections()
-        return not (limits.in_use or limits.queued or connections.busy)
+        return not (self.connections().busy or any(each.busy for each in self.deployments))
 
     def drop_idle(self) -> None:
         """Close the idle connections: what became of their peers is not known."""

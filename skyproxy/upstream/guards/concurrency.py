@@ -124,6 +124,11 @@ class Limiter:
         self.whole = max_concurrent
         self._fit()
 
+    def refit(self, max_concurrent: int, max_pending: int) -> None:
+        """As :meth:`resize`; and let at most *max_pending* requests wait from now on, besides those that do."""
+        self._max_pending = max_pending
+        self.resize(max_concurrent)
+
     def keep_to(self, share: int | None) -> None:
         """Have at most *share* of the permits, as :meth:`resize` does it; None: there is nobody else."""
         self._share = share

@@ -70,9 +70,9 @@ class Case(SynchronousTestCase):
         )
         self.operations.take(self.load())
 
-    def make(self, config: Any, counts: Any) -> Provider:
+    def make(self, config: Any, counts: Any, kept: Limiter | None) -> Provider:
         self.made.append(config.name)
-        limiter = Limiter(self.clock, max_concurrent=config.max_concurrent, max_pending=9)
+        limiter = kept or Limiter(self.clock, max_concurrent=config.max_concurrent, max_pending=9)
         keys = KeyRing(self.clock, config.api_keys, config.name) if config.api_keys else None
         client: Any = Upstream()
         return Provider(config, Timers(self.clock), Guards(limiter, None, keys), client, self.clock.seconds)
@@ -400,7 +400,7 @@ class OperationsTests(Case):
         self.operations.pause(Target(slot="alone"), "me")
         before = self.providers.runtime()
 
-        def fail(config: Any, counts: Any) -> Provider:
+        def fail(*_: Any) -> Provider:
             raise ValueError("no")
 
         self.providers._make = fail

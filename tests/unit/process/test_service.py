@@ -441,6 +441,36 @@ class ReloadTests(Case):
         # Nobody uses its connection again.
         self.assertTrue(upstream.disconnecting)
 
+    def test_requests_under_way_count_at_a_provider_that_is_made_anew(self) -> None:
+        alone = TEXT.replace("25", "1")
+        self.service = self.make(config_of(alone))
+        self.start()
+        self.connect()
+        protocol, _ = self.provider(HEAD + chunk(WORD))
+        waiting = self.connect()
+        before = self.runtime().providers["a"]
+        for pending in (0, 1, 0):
+            self.loaded = config_of(alone.replace("max_concurrent", f"max_pending: {pending}, max_concurrent"))
+            self.service.parts.configuration.reload()
+        after = self.runtime().providers["a"]
+        self.assertIsNot(after, before)
+        # The first, and the two that this reload has retired.
+        self.assertEqual(len(self.service.parts.providers.retired), 3)
+        self.assertIn(b" 503 ", self.connect().value())
+        limits = after.limits()
+        self.assertEqual((limits.in_use, limits.queued, limits.max_pending), (1, 1, 0))
+        connections = len(self.reactor.tcpClients)
+        protocol.dataReceived(chunk(END) + b"0\r\n\r\n")
+        # The one that waited is the next.
+        self.assertEqual(len(self.reactor.tcpClients), connections + 1)
+        self.provider(HEAD + chunk(END) + b"0\r\n\r\n")
+        self.assertTrue(waiting.value().endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n"))
+        # Another server has nothing to do with it.
+        self.connect()
+        self.loaded = config_of(alone.replace("1001", "2001"))
+        self.service.parts.configuration.reload()
+        self.assertEqual(self.runtime().providers["a"].limits().in_use, 0)
+
     def test_retired_providers_are_forgotten_when_they_are_idle(self) -> None:
         self.start()
         client = self.connect()
