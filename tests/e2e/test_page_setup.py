@@ -16,6 +16,7 @@ from tests.e2e.page_looks import HOSTILE, looks_well
 from tests.e2e.processes import DemoProvider, Proxy
 
 SECRET = "sk-skyproxy-page-secret"
+LONG_NAME = "SeverActionsFollowersAndTheirLongConversations_Evaluation"
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,8 @@ def setup_config(demo: DemoProvider) -> dict[str, Any]:
     config["providers"]["keyless"] = {"base_url": "https://keyless.example/v1", "api_key_env": "NO_SUCH_KEY"}
     config["providers"]["gone"] = {"base_url": "http://127.0.0.1:9/v1"}
     config["model_slots"]["memory"] = {"provider": "gone", "model": "m"}
+    # As mods register them: it must leave space for what it is the name of.
+    config["model_slots"][LONG_NAME] = {"provider": "gone", "model": "m"}
     config["model_slots"]["refused"] = {"provider": "demo", "model": "guard;status=401"}
     return config
 
@@ -60,6 +63,8 @@ def test_providers_slots_and_what_to_type(browser: Browser, start: Starter, size
         typed = page.get_by_role("region", name="3. SkyrimNet")
         expect(typed).to_contain_text(f"{proxy.base_url}/chat/completions")
         expect(typed.get_by_role("button", name="Copy memory")).to_be_visible()
+        job = typed.get_by_role("heading", name=LONG_NAME).bounding_box()
+        assert job is not None and job["width"] > 100, job
         expect(
             page.get_by_role("region", name="On this computer").get_by_role("button", name="Look again")
         ).to_be_enabled()
