@@ -29,6 +29,8 @@ OTHER = "other"
 """In place of clients, and of models that only clients name, when there are very many."""
 
 _MOST_NAMES = 500
+_MOST_CLIENTS = 10_000
+"""Clients with a key: who has none chooses among any number of addresses."""
 _LONGEST_NAME = 200
 
 MOST_ENTRIES = 20_000
@@ -105,9 +107,9 @@ class _Names:
         self._make = make
         self.known: dict[str, str] = {}
 
-    def admit(self, name: str) -> str:
-        """What *name* is kept as."""
-        if len(self.known) >= _MOST_NAMES:
+    def admit(self, name: str, most: int) -> str:
+        """What *name* is kept as, if there are not *most* of them already."""
+        if len(self.known) >= most:
             return OTHER
         kept = self.known[name] = self._make(name)
         return kept
@@ -156,8 +158,10 @@ class Collector:
         counts, books = self._entries
         book = books.get(minute) or self.book(minute)
         book.finished += 1
-        host = record.client or getattr(address, "host", None) or ""
-        client = self._clients.known.get(host) or self._clients.admit(host)
+        host, most = record.client, _MOST_CLIENTS
+        if host is None:
+            host, most = getattr(address, "host", None) or "", _MOST_NAMES
+        client = self._clients.known.get(host) or self._clients.admit(host, most)
         slot, model = record.slot, record.upstream_model or ""
         if slot is None:
             slot, model = "", self._model(model, ended.attempts)

@@ -172,6 +172,16 @@ class SumsTests(LedgerCase):
         self.assertEqual(costs["requests"], 1200)
         self.assertTrue(self.book(ledger)["balances"])
 
+    def test_clients_with_keys_are_told_apart_however_many_addresses_ask(self) -> None:
+        ledger = self.ledger()
+        for number in range(600):
+            self.request(ledger, PAID, client=f"10.0.{number // 250}.{number % 250}")
+        for number in range(700):
+            self.request(ledger, PAID._replace(client=f"jwt.{number}"))
+        names = {each["client"] for each in self.costs(ledger)["by_client"]}
+        self.assertEqual(len({each for each in names if each and each.startswith("jwt.")}), 700)
+        self.assertEqual(len(names), 500 + 1 + 700)
+
     def test_periods(self) -> None:
         ledger = self.ledger()
         for hours in (24 * 40, 24 * 3, 30, 4.5, 1, 0.1):
