@@ -19,7 +19,8 @@ from skyproxy.command.output import fail
 from skyproxy.command.place import config_option
 from skyproxy.command.running import all_running
 from skyproxy.command.telling import failures_of, now_of, request_lines, slots_table, state_lines
-from skyproxy.config import Config
+from skyproxy.config import Config, Problem
+from skyproxy.config.files import read_text
 from skyproxy.log.redaction import REDACTED, Redactor
 from skyproxy.util.user_folders import text_log, user_home
 
@@ -113,10 +114,10 @@ def packed(parts: Mapping[str, str]) -> bytes:
 
 
 def _text_of(path: Path) -> str:
-    try:
-        return path.read_text("utf-8", errors="replace")
-    except OSError as error:
-        return f"cannot be read: {error.strerror}\n"
+    """As a start reads it: what is in an encoding that nobody knows could hold keys that are not recognised."""
+    problems: list[Problem] = []
+    text = read_text(path, problems)
+    return "".join(f"{problem}\n" for problem in problems) if text is None else text
 
 
 def _tail(path: Path) -> str:

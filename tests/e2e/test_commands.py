@@ -272,6 +272,13 @@ def test_bug_report(tmp_path: Path) -> None:
         assert kept in whole, kept
     for name, text in parts.items():
         assert f"--- {name} ({len(text)} characters)" in done.stdout
+    # As Notepad and PowerShell may write it: keys are found in there, too.
+    (tmp_path / "skyproxy.yaml").write_bytes((tmp_path / "skyproxy.yaml").read_text().encode("utf-16"))
+    done = skyproxy(tmp_path, "bug-report", "-o", "utf-16.zip", "--yes")
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(tmp_path / "utf-16.zip") as archive:
+        told = archive.read("configuration-0-skyproxy.yaml").decode()
+    assert told == parts["configuration-0-skyproxy.yaml"]
     done = skyproxy(tmp_path, "bug-report", "-o", "report.zip", "--yes")
     assert done.returncode == 1 and "is not replaced" in done.stderr
 
