@@ -48,7 +48,12 @@ def bug_report(output: Path | None, yes: bool, config: Path | None) -> None:
     if path.exists():
         fail(f"{path} is there already, and is not replaced: name another with --output")
     found = look(config, environ=os.environ, cwd=Path.cwd(), home=user_home())
-    parts = contents(found.config, for_programs(found), Path.cwd(), text_log(os.environ, user_home()))
+    told = for_programs(found)
+    # Its column "key" tells variables, and what stands behind that word is taken out.
+    told["slots"] = [
+        {("variables" if name == "key" else name): value for name, value in slot.items()} for slot in told["slots"]
+    ]
+    parts = contents(found.config, told, Path.cwd(), text_log(os.environ, user_home()))
     click.echo("It will hold:")
     for name, text in parts.items():
         click.echo(f"--- {name} ({len(text)} characters)")

@@ -259,6 +259,8 @@ def test_bug_report(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "report.zip") as archive:
         parts = {name: archive.read(name).decode() for name in archive.namelist()}
     assert set(parts) == {"versions.txt", "check.json", "configuration-0-skyproxy.yaml", "log.jsonl"}
+    slot = {"slot": "default", "provider": "a", "model": "m", "variables": "A_API_KEY"}
+    assert json.loads(parts["check.json"])["slots"] == [slot]
     whole = "".join(parts.values())
     assert "secret" not in (whole + done.stdout).replace("[redacted]", ""), whole
     for kept in (
