@@ -31,7 +31,7 @@ class Bomb:
     def _compress(self) -> tuple[bytes, bytes, bytes]:
         """Three runs of deflate that do not refer to one another, so that the middle one can be repeated."""
         compressor = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
-        opening = compressor.compress(b'{"id":"bomb","object":"chat.completion","choices":[],"padding":"')
+        opening = compressor.compress(b'{"id":"bomb","object":"chat.completion","choices":[{}],"padding":"')
         opening += compressor.flush(zlib.Z_FULL_FLUSH)
         block = compressor.compress(b" " * _BLOCK) + compressor.flush(zlib.Z_FULL_FLUSH)
         closing = compressor.compress(b'"}') + compressor.flush()

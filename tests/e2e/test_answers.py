@@ -128,7 +128,7 @@ def test_a_response_that_has_failed_comes_down(proxy: Proxy, demo: DemoProvider)
 
 @pytest.mark.parametrize("odd", ['"\\ud800"', "-Infinity", "12345678901234567890", "1e-400"])
 def test_whole_answers_come_down_byte_for_byte(proxy: Proxy, odd: str) -> None:
-    body = f'{{ "logprobs" : [{odd}], "model": "guard","choices":[] }}'
+    body = f'{{ "logprobs" : [{odd}], "model": "guard","choices":[{{}}] }}'
     model = "demo:" + given(body)
     answer = ask(proxy, chat(model))
     assert answer.body == body.replace('"guard"', json.dumps(model)).encode()

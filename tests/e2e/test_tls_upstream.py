@@ -50,7 +50,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         self.server.resumed.append(self.connection.session_reused)  # type: ignore[attr-defined]
-        body = b'{"choices":[]}'
+        body = b'{"choices":[{}]}'
         self.send_response(200)
         for name, value in (("Content-Type", "application/json"), ("Connection", "close")):
             self.send_header(name, value)

@@ -171,7 +171,7 @@ def json_of(data: bytes, headers: Fields, dialect: str = "openai") -> Whole:
 
     :param dialect: of the provider.
 
-    :raise UpstreamBroken: it says none.
+    :raise UpstreamBroken: it says none, or nothing.
     :raise UpstreamReported: it is an error, although the status says that all is well.
     """
     value = read_answer(data)
@@ -187,4 +187,6 @@ def json_of(data: bytes, headers: Fields, dialect: str = "openai") -> Whole:
     # A response that has failed is an answer, which its client reads as one; and so is one that breaks off.
     if error is not None and value.get("object") != "response" and not text_length(value):
         raise reported(error, dialect)
+    if error is None and not value.get("choices", True) and not text_length(value):
+        raise UpstreamBroken("The provider's answer says nothing: it has no choices.")
     return Whole(data, value, error)

@@ -111,7 +111,7 @@ class SharingTests(test_proxy.Case):
             self.assertNoResult(done)
             if purged:
                 self.coalescing.purge()
-            store.claimed.callback(StoredAnswer(200, (JSON,), b'{"choices": []}', False))
+            store.claimed.callback(StoredAnswer(200, (JSON,), b'{"choices": [{}]}', False))
             if purged:
                 self.answer("Halt!")
             self.successResultOf(done)
@@ -185,7 +185,7 @@ class SharingTests(test_proxy.Case):
         _, first = self.ask()
         _, second = self.ask()
         first.cancel()
-        self.upstream.answer().send(json.dumps({"choices": [], "usage": USAGE}).encode()).end()
+        self.upstream.answer().send(json.dumps({"choices": [{}], "usage": USAGE}).encode()).end()
         self.successResultOf(second)
         self.assertEqual([record.tokens for record in self.records if record.tokens], [Tokens(100, 50)])
 

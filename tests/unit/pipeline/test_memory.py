@@ -169,7 +169,7 @@ class MemoryTests(test_proxy.Case):
 
     def well(self) -> None:
         done = self.one("combat", stream=False)
-        self.upstream.answer().send(json.dumps({"choices": []}).encode()).end()
+        self.upstream.answer().send(json.dumps({"choices": [{}]}).encode()).end()
         self.successResultOf(done)
 
     def shared(self) -> None:

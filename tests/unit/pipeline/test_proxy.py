@@ -116,7 +116,7 @@ class Contexts(Case):
         client, done = self.serve()
         self.clock.advance(1)
         response = self.upstream.answer()
-        response.send(b'{"model": "guard-large", "choices": []}')
+        response.send(b'{"model": "guard-large", "choices": [{}]}')
         self.clock.advance(2)
         response.end()
         self.assertEqual(json.loads(client.body)["model"], "combat")

@@ -378,7 +378,7 @@ class GivenUpTests(Case):
         self.serve("hedged", stream=False)
         self.clock.advance(2)
         self.guard.answer().send(b'{"choices": [{"message": {"content": "Halt! ')
-        self.spare.answer().send(b'{"choices": []}').end()
+        self.spare.answer().send(b'{"choices": [{}]}').end()
         self.assertGivenUp(("guard", 2.0, self.prompt(completion=11)))
 
     def test_what_was_refused_took_no_tokens(self) -> None:

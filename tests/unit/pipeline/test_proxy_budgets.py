@@ -160,7 +160,7 @@ class Case(SynchronousTestCase):
 
 
 def answer(usage: Any = USAGE) -> bytes:
-    return json.dumps({"model": "large", "choices": [], "usage": usage}).encode()
+    return json.dumps({"model": "large", "choices": [{}], "usage": usage}).encode()
 
 
 class SettleTests(Case):

@@ -180,7 +180,7 @@ class FlightsTests(test_proxy.Case):
         for number in range(20):
             self.ask(0, user=str(number))
             self.turn()
-            self.upstream.answer().send(b'{"choices": []}').end()
+            self.upstream.answer().send(b'{"choices": [{}]}').end()
             self.assertEqual(len(pending_calls(self.clock)), 1)
         self.assertEqual(len(self.board), 1)
         self.assertOver()
@@ -190,7 +190,7 @@ class FlightsTests(test_proxy.Case):
         self.turn()
         self.assertEqual(len(self.upstream.posted), 3)
         for number in range(3):
-            self.upstream.answer(number=number).send(b'{"choices": []}').end()
+            self.upstream.answer(number=number).send(b'{"choices": [{}]}').end()
         self.turn()
         self.assertEqual([self.told(client) for client, _ in clients], [b"miss"] * 3)
         self.assertOver()
@@ -203,7 +203,7 @@ class FlightsTests(test_proxy.Case):
         # Each asks for itself, as in one process.
         self.assertEqual((asked[0][0].status, len(self.upstream.posted)), (503, 3))
         for number in (1, 2):
-            self.upstream.answer(number=number).send(b'{"choices": []}').end()
+            self.upstream.answer(number=number).send(b'{"choices": [{}]}').end()
         self.assertEqual([client.status for client, _ in asked], [503, 200, 200])
         self.assertOver()
 
@@ -340,7 +340,7 @@ class FlightsTests(test_proxy.Case):
                     self.deliver()
             second.cancel()
             self.turn()
-            self.upstream.answer().send(b'{"choices": []}').end()
+            self.upstream.answer().send(b'{"choices": [{}]}').end()
             self.assertEqual((first.status, len(self.upstream.posted)), (200, 1))
             self.assertOver()
 
@@ -383,7 +383,7 @@ class FlightsTests(test_proxy.Case):
         self.workers[1].inbox.clear()
         self.kill(0)
         self.turn()
-        self.upstream.answer().send(b'{"choices": []}').end()
+        self.upstream.answer().send(b'{"choices": [{}]}').end()
         self.turn()
         self.assertEqual((client.did, b"xxx" in client.body), (["answer"], False))
 
@@ -410,7 +410,7 @@ class FlightsTests(test_proxy.Case):
         self.workers[0].inbox.extend(held)
         self.turn()
         for number in (1, 0):
-            self.upstream.answer(number=number).send(b'{"choices": []}').end()
+            self.upstream.answer(number=number).send(b'{"choices": [{}]}').end()
         self.turn()
         self.assertEqual([self.told(each) for each in (client, other)], [b"miss", b"miss"])
         self.assertOver()
@@ -422,7 +422,7 @@ class FlightsTests(test_proxy.Case):
         self.assertEqual(len(self.upstream.posted), 2)
         self.turn()
         for number in (0, 1):
-            self.upstream.answer(number=number).send(b'{"choices": []}').end()
+            self.upstream.answer(number=number).send(b'{"choices": [{}]}').end()
         self.turn()
         self.assertEqual([self.told(client) for client, _ in asked], [b"miss", b"miss"])
         self.assertOver()
@@ -449,10 +449,10 @@ class FlightsTests(test_proxy.Case):
         while not any(isinstance(each, Follows) for each in self.workers[1].inbox):
             self.deliver()
         # The answer is over before its worker hears that somebody wants it, too.
-        self.upstream.answer().send(b'{"choices": []}').end()
+        self.upstream.answer().send(b'{"choices": [{}]}').end()
         self.turn()
         self.assertEqual(len(self.upstream.posted), 2)
-        self.upstream.answer().send(b'{"choices": []}').end()
+        self.upstream.answer().send(b'{"choices": [{}]}').end()
         self.turn()
         self.assertEqual((client.status, self.told(client)), (200, b"miss"))
         self.assertEqual([each.counts for each in self.workers], [{"miss": 1}, {"miss": 1}, {}])
@@ -528,7 +528,7 @@ class FlightsTests(test_proxy.Case):
                 second, _ = self.ask(1, stream=stream)
                 self.turn()
                 first.cancel()
-                content = END if stream else (b'{"choices": []}',)
+                content = END if stream else (b'{"choices": [{}]}',)
                 response = self.upstream.answer(200, EVENTS if stream else JSON, *MANY)
                 response.send(*content[:1])
                 if stream:
@@ -581,7 +581,7 @@ class FlightsTests(test_proxy.Case):
             if "finish" in client.did:
                 self.assertTrue(client.body.endswith(DONE))
             elif "answer" in client.did and client.status == 200:
-                self.assertEqual(json.loads(client.body)["choices"], [])
+                self.assertEqual(json.loads(client.body)["choices"], [{}])
             elif DONE in client.body:
                 # Its worker was killed just when all of it was there.
                 self.assertIn(b"".join(END), client.body)
@@ -603,7 +603,7 @@ class FlightsTests(test_proxy.Case):
                     if code == 503:
                         responses[number] = None
                     elif not stream:
-                        response.send(b'{"choices": []}').end()
+                        response.send(b'{"choices": [{}]}').end()
                         responses[number] = None
             elif (response := responses[number]) is not None:
                 if end or random.random() < 0.3:

@@ -49,8 +49,8 @@ class HeldTests(SynchronousTestCase):
 
     def test_one_that_fits_is_held_until_it_is_closed(self) -> None:
         asking, response = self.ask()
-        response.send(b'{"model": "x", ', b'"choices": []}').end()
-        self.assertEqual(self.held.total, 29)
+        response.send(b'{"model": "x", ', b'"choices": [{}]}').end()
+        self.assertEqual(self.held.total, 31)
         client, answer, done = self.relayed(asking)
         self.successResultOf(done)
         answer.close(None)

@@ -102,11 +102,20 @@ class AnswersThatAreCalledStreams(Case):
         yield self.begin(EVENTS[1], body)[1]
 
     def test_good_ones(self) -> None:
-        for body in (b'{"choices":[]}', b'\xef\xbb\xbf \n{\n"id":"x",\n\n"choices":[],\n\n"model":"m"}\n\n'):
+        for body in (b'{"choices":[{}]}', b'\xef\xbb\xbf \n{\n"id":"x",\n\n"choices":[{}],\n\n"model":"m"}\n\n'):
             for done in self.ask(body):
                 self.successResultOf(done)
                 assert self.answer.whole is not None
                 self.assertEqual((self.answer.whole.data, self.answer.is_event_stream), (body, False))
+
+    def test_those_that_say_nothing(self) -> None:
+        for body in (b'{"choices":[],"usage":{"prompt_tokens":9}}', b'{"id":null,"choices":null}'):
+            for done in self.ask(body):
+                self.failureResultOf(done, UpstreamBroken)
+            for content_type in TYPES:
+                response, done = self.begin(content_type)
+                response.send(body).end()
+                self.failureResultOf(done, UpstreamBroken)
 
     def test_their_errors_are_errors(self) -> None:
         for done in self.ask(b'{"error":{"message":"maximum context length is 9 tokens"}}'):
@@ -114,7 +123,7 @@ class AnswersThatAreCalledStreams(Case):
 
     def test_large_ones(self) -> None:
         for size in (300_000, 3_000_000):
-            body = b'\n{"choices":[],\n\n"model":"%b"}' % (b"m" * size)
+            body = b'\n{"choices":[{}],\n\n"model":"%b"}' % (b"m" * size)
             for step in (50_000, len(body)):
                 response, done = self.begin(EVENTS[1])
                 response.send(*[body[at : at + step] for at in range(0, len(body), step)])
