@@ -282,7 +282,7 @@ class ServerChannel(Output):
                 self._check_progress(now)
         elif self._phase in ("head", "body"):
             self._refuse(Refused(408, "The request took too long to arrive."))
-        else:
+        elif not has_input(self.transport):  # Otherwise a request has come, and is read before the next look.
             self.loseConnection()
 
     def _watch_progress(self) -> None:

@@ -244,7 +244,9 @@ class Http2Channel(Protocol):
         elif now >= self._head_deadline:
             self._leave(ErrorCodes.ENHANCE_YOUR_CALM)
         elif not self.streams and not self._scanner.header_block_open and now >= self._rest_deadline:
-            self._leave(ErrorCodes.NO_ERROR)
+            # Otherwise a request may have come, and is read before the next look.
+            if not has_input(self.transport):
+                self._leave(ErrorCodes.NO_ERROR)
         else:
             for stream in list(self.streams.values()):
                 self._look_at(stream, now)

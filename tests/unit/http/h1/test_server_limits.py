@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.http.server_support import Client, Served, chunked, echo, get, post, wait
@@ -175,6 +177,21 @@ class DeadlineTests(SynchronousTestCase):
         self.served.pass_time(3)
         self.assertTrue(self.client.transport.disconnecting)
         self.assertEqual(len(self.client.answers("GET", "GET")), 2)
+
+    def test_a_request_that_has_come_and_was_not_read_yet(self) -> None:
+        """As after the process, or the machine, has stood still."""
+        here, there = socket.socketpair()
+        self.addCleanup(here.close)
+        self.addCleanup(there.close)
+        self.client.transport.fileno = here.fileno  # type: ignore[attr-defined]
+        for _ in range(2):  # of a new connection, and of one that rests
+            there.send(get())
+            self.served.pass_time(100)
+            self.assertFalse(self.client.transport.disconnecting)
+            self.client.send(here.recv(1000))
+        self.assertEqual(len(self.client.answers("GET", "GET")), 2)
+        self.served.pass_time(100)
+        self.assertTrue(self.client.transport.disconnecting)
 
     def test_blank_line_does_not_extend_keep_alive(self) -> None:
         self.client.send(get())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from h2.config import H2Configuration
@@ -454,6 +455,20 @@ class DeadlineTests(Case):
                 client.flush()
         self.assertEqual(client.goaway, ErrorCodes.NO_ERROR)
         self.assertTrue(client.transport.disconnecting)
+
+    def test_what_has_come_and_was_not_read_yet(self) -> None:
+        client = self.serve(keep_alive=5)
+        here, there = socket.socketpair()
+        self.addCleanup(here.close)
+        self.addCleanup(there.close)
+        client.transport.fileno = here.fileno  # type: ignore[attr-defined]
+        client.ask(1)
+        there.send(b"a request")
+        self.later(client, 7)
+        self.assertIsNone(client.goaway)
+        here.recv(100)
+        self.later(client, 1)
+        self.assertEqual(client.goaway, ErrorCodes.NO_ERROR)
 
     def test_close_that_takes_too_long(self) -> None:
         client = self.serve(keep_alive=5)
