@@ -34,7 +34,9 @@ _LIKE_A_KEY = re.compile(
     r"(?i)(\b(?:sky?-[A-Za-z0-9_-]{8,}|gsk_[A-Za-z0-9]{8,}|AIza[0-9A-Za-z_-]{10,}|[0-9a-f]{32}\.[A-Za-z0-9]{8,})"
     r"|(?<=Bearer )\S{8,}|(?<=://)[^/\s:@]*:[^/\s@]+(?=@))"
 )
-_SECRET_VALUE = re.compile(r"(?im)^(\s*[\"']?[\w-]*(?:key|token|secret|password|authorization)[\"']?\s*:\s*)(\S.*)$")
+_SECRET_VALUE = re.compile(
+    r"(?im)^([ \t#]*(?:-[ \t]+)?[\"']?[\w-]*(?:key|token|secret|password|authorization)[\"']?\s*[:=]\s*)(\S.*)$"
+)
 
 
 @click.command("bug-report")

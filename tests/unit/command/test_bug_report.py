@@ -16,9 +16,18 @@ class WithoutSecretsTests(SynchronousTestCase):
             "proxy_url: http://me:p4ssword@h:3128",
             "a sk-p4sswordp4ssword b",
             "Bearer p4sswordp4ssword",
+            "# api_key: p4sswordp4ssword",
+            "  # MISTRAL_API_KEY=p4sswordp4ssword",
+            "    ## - ZAI_TOKEN = p4sswordp4ssword",
         ):
             left = without_secrets(text, Redactor([]))
             self.assertNotIn("p4ssword", left, text)
             self.assertEqual(left.split()[0], text.split()[0])
-        for text in ("http://127.0.0.1:11434/v1", "ask-somebody at me@h", "redis://h:6379/0"):
+        for text in (
+            "http://127.0.0.1:11434/v1",
+            "# api_key_env: MISTRAL_API_KEY",
+            "# Keys stand in .env",
+            "ask-somebody at me@h",
+            "redis://h:6379/0",
+        ):
             self.assertEqual(without_secrets(text, Redactor([])), text)
