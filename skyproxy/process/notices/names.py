@@ -107,9 +107,15 @@ class Names:
 
 def own_place() -> str:
     """What distinguishes this machine, and the network that its loopback is of, from all others, as far as is known."""
-    found = [platform.node()]
-    # Elsewhere than on Linux the name must do.
+    found = [platform.node(), host_place()]
     with suppress(OSError):
-        found.append(Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip())
         found.append(str(Path("/proc/self/ns/net").readlink()))
     return " ".join(found)
+
+
+def host_place() -> str:
+    """What all containers on this machine have, and those on no other."""
+    # Elsewhere than on Linux the name must do.
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    return platform.node()

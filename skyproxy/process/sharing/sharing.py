@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import platform
 import secrets
 from collections.abc import Callable, Iterable, Mapping
+from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,9 +12,10 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from skyproxy.config import ProxySettings
-from skyproxy.config.hosts import is_loopback
+from skyproxy.config.hosts import is_container_host, is_loopback
 from skyproxy.config.masking import masker
 from skyproxy.http.client.trust import Roots
+from skyproxy.process.notices.names import host_place, own_place
 from skyproxy.process.sharing.reaching import endpoint_to, login_of
 from skyproxy.process.sharing.redis_store import RedisStore
 from skyproxy.shares.leader import Terms
@@ -76,7 +77,11 @@ def name_of(limit: str, provider: Provider) -> str:
     """
     config = provider.config
     host = urlsplit(config.base_url).hostname or ""
-    where = f" on {platform.node()}" if is_loopback(host) else ""
+    where = ""
+    if is_loopback(host) or is_container_host(host):
+        # Two machines may have the same name.
+        place = own_place() if is_loopback(host) else host_place()
+        where = f" on {sha256(place.encode()).hexdigest()[:16]}"
     return f"{limit} of {config.name} at {config.base_url}{where}"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from types import SimpleNamespace
 from typing import Any
 from unittest import SkipTest
@@ -22,6 +21,7 @@ from skyproxy.shares.messages import Report
 from skyproxy.upstream.guards.concurrency import Limiter
 
 try:
+    from skyproxy.process.sharing import sharing
     from skyproxy.process.sharing.sharing import name_of
 except ImportError:
     raise SkipTest("needs the extra: pip install 'skyproxy[redis]'") from None
@@ -74,11 +74,15 @@ class SharedLimitsTests(SynchronousTestCase):
         self.assertEqual(name("a", far), name("a", far))
         self.assertNotEqual(name("a", far), name("b", far))
         self.assertNotEqual(name("a", far), name("a", "https://api.example/v2"))
-        self.assertNotIn(platform.node(), name("a", far))
         # That of each machine is its own.
-        for near in ("http://127.0.0.1:11434/v1", "http://localhost:11434/v1", "http://[::1]:11434/v1"):
-            self.assertTrue(name("a", near).endswith(f" on {platform.node()}"))
-        self.assertNotIn(" on ", name("a", "http://192.168.1.2:11434/v1"))
+        near = [f"http://{host}:11434/v1" for host in ("127.0.0.1", "localhost", "[::1]", "host.docker.internal")]
+        here = [name("a", each) for each in near]
+        self.assertEqual([name("a", each) for each in near], here)
+        for part in ("own_place", "host_place"):
+            self.patch(sharing, part, lambda: "another of the same name")
+        for each, named in zip(near, here, strict=True):
+            self.assertNotEqual(name("a", each), named)
+        self.assertNotIn(" on ", name("a", far) + name("a", "http://192.168.1.2:11434/v1"))
 
 
 class LentShareTests(SynchronousTestCase):
