@@ -68,6 +68,8 @@ _BY_STATUS = {
     429: ErrorKind.RATE,
 }
 
+_STATUSES = ("status", "http_code", "status_code", "statusCode")
+
 _OF_THE_KEY = frozenset({ErrorKind.KEY_INVALID, ErrorKind.NO_CREDIT})
 
 _CLIENTS_FAULT = frozenset({"invalid_request_error", "badrequesterror", "invalid_request", "bad_request_error"})
@@ -105,11 +107,14 @@ def kind_of(status: int, error: ErrorBody, dialect: str = "openai") -> ErrorKind
 
 
 def stated_status(error: ErrorBody) -> int | None:
-    """The HTTP status that *error* states as its code, as a number or as its digits; None if it states none."""
-    code = error.code
-    if isinstance(code, str) and len(code) == 3 and code.isascii() and code.isdigit():
-        code = int(code)
-    return code if isinstance(code, int) and 400 <= code < 600 else None
+    """The HTTP status that *error* states, mostly as its code, as a number or as its digits; None if it states none."""
+    told = error.value or {}
+    for code in (error.code, *(told.get(name) for name in _STATUSES)):
+        if isinstance(code, str) and len(code) == 3 and code.isascii() and code.isdigit():
+            code = int(code)
+        if isinstance(code, int) and 400 <= code < 600:
+            return code
+    return None
 
 
 def parameter_of(error: ErrorBody, added: AbstractSet[str] = frozenset()) -> str | None:
