@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any
 
 import click
@@ -10,7 +11,7 @@ import click
 from skyproxy.command.browser import open_page, page_of
 from skyproxy.command.missing_keys import missing_keys
 from skyproxy.command.output import fail
-from skyproxy.command.saying import say
+from skyproxy.command.saying import Speech
 from skyproxy.command.with_game import Told, game_option, game_service
 from skyproxy.config import Config
 from skyproxy.process.game.names import LINGER_SECONDS, LOOK_SECONDS, Game
@@ -70,6 +71,7 @@ def run(
     ends = "Ctrl-C" if in_terminal else "skyproxy stop"
 
     to_open = [installed.callInThread] if open_browser else []
+    say = Speech().say
 
     def announce(service: Any) -> None:
         say(announcement(service.config, service.base_url, ends, with_key=service.parts.access.required))
@@ -82,7 +84,7 @@ def run(
 
     launch = Launch(options, installed)
     if game is not None:
-        service: Any = game_service(launch, installed, Game(game), told, game_look, game_linger)
+        service: Any = game_service(launch, installed, Game(game), told, game_look, game_linger, partial(say, err=True))
     else:
         service = launch.service()
         installed.callWhenRunning(announce, service)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skyproxy.command.saying import say
 from skyproxy.process.game.names import Game
 
 if TYPE_CHECKING:  # Klein imports the reactor
@@ -76,10 +75,12 @@ def game_service(
     told: Callable[[Config], Told],
     look_seconds: float,
     linger_seconds: float,
+    warn: Callable[[list[str]], object],
 ) -> Any:
     """The service that waits for *game*.
 
     :param told: tells the user; is handed the configuration that there is now.
+    :param warn: prints what no log hears, while nothing serves.
     :raise SystemExit: the configuration cannot be used.
     """
     from twisted.internet.threads import deferToThreadPool
@@ -105,7 +106,13 @@ def game_service(
         return _endpoint(launch, reactor, game, config, end)
 
     service = GameService(
-        reactor, make, endpoint, launch.signals, told(config), Notifier(os.environ), LogSwitch(_show_warning)
+        reactor,
+        make,
+        endpoint,
+        launch.signals,
+        told(config),
+        Notifier(os.environ),
+        LogSwitch(partial(_show_warning, warn)),
     )
     look = look_of()
     service.watch = GameWatch(
@@ -140,10 +147,10 @@ def _call(end: Callable[[], object]) -> None:
     end()
 
 
-def _show_warning(event: dict[str, Any]) -> None:
-    """Print *event*, of which no log hears while nothing serves."""
+def _show_warning(show: Callable[[list[str]], object], event: dict[str, Any]) -> None:
+    """Print *event* by *show*, if it is a warning."""
     from twisted.logger import LogLevel, formatEvent
 
     if event.get("log_level", LogLevel.info) >= LogLevel.warn:
         failure = event.get("log_failure")
-        say([formatEvent(event) + (f"\n{failure.getTraceback()}" if failure is not None else "")], err=True)
+        show([formatEvent(event) + (f"\n{failure.getTraceback()}" if failure is not None else "")])
