@@ -148,7 +148,6 @@ class Coalescing:
         flight = self._flights.get(sharing.key) if sharing.coalesces else None
         if flight is None:
             return await self._lead(sharing, fetch)
-        self._count(sharing, "coalesced")
         sharing.follows = flight.begun_by
         subscriber = flight.join()
         try:
@@ -157,8 +156,11 @@ class Coalescing:
         except (_NotShared, SkyproxyError) as error:
             forget(error)
         else:
+            self._count(sharing, "coalesced")
             return SharedAnswer(flight, subscriber, _said("coalesced"))
         # Outside of the clause above: whatever fails in it would hold that error, and be held by it.
+        sharing.follows = None
+        self._count(sharing, "miss")
         return await fetch()
 
     def _count(self, sharing: Sharing, result: CacheResult) -> None:

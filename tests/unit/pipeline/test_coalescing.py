@@ -133,6 +133,18 @@ class SharingTests(test_proxy.Case):
             self.successResultOf(done)
             self.assertEqual((self.result(client), b"I see" in client.body), (b"miss", not strip))
 
+    def test_one_whose_leader_fails_asks_by_itself_and_is_told_of_so(self) -> None:
+        counts: dict[str, int] = {}
+        self.coalescing = Coalescing({}, Flights(self.clock.seconds), counts)
+        self.load()
+        (_, first), (client, second) = (self.serve(test_proxy.chat(model="guard:large")) for _ in range(2))
+        self.upstream.answer(503)
+        self.successResultOf(first)
+        self.answer("Halt!")
+        self.successResultOf(second)
+        self.assertEqual((client.status, [each.cache for each in self.records]), (200, ["miss", "miss"]))
+        self.assertEqual(counts, {"miss": 2})
+
     def test_another_server_by_the_same_name_is_asked(self) -> None:
         for port, result in ((9, b"miss"), (10, b"miss"), (9, b"hit")):
             self.load(port=port)
