@@ -13,6 +13,7 @@ from skyproxy.command.control import asked, duration, providers_table
 from skyproxy.command.output import seconds
 from skyproxy.command.running import pid_option, the_one
 from skyproxy.command.telling import now_of, slots_table, state_lines, under_way_lines
+from skyproxy.util.windows import takes_escapes
 
 _CLEAR = "\x1b[H\x1b[2J"
 
@@ -25,12 +26,13 @@ def top(pid: int | None, interval: float, once: bool) -> None:
     """Show what matters most, slots, providers, queues, and what is under way, live. Ctrl-C ends it."""
     running, status = the_one(pid)
     live = sys.stdout.isatty() and not once
+    clear = _CLEAR if live and takes_escapes() else ""
     before: dict[str, Any] | None = None
     try:
         while True:
             figures = asked(running, "GET", "/api/stats")
             text = "\n".join(lines(status, figures, before, interval, now_of(running)))
-            click.echo(f"{_CLEAR}{text}" if live else text)
+            click.echo(f"{clear}{text}")
             if not live:
                 return
             before = figures if "providers" in figures else None

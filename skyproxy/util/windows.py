@@ -12,6 +12,10 @@ from typing import Any, BinaryIO
 # https://learn.microsoft.com/windows/win32/api/winuser/nf-winuser-messageboxw
 _ERROR_ICON, _TO_FRONT = 0x10, 0x10000
 
+# https://learn.microsoft.com/windows/console/setconsolemode
+_STANDARD_OUTPUT = -11
+_VIRTUAL_TERMINAL = 0x4
+
 # https://learn.microsoft.com/windows/win32/api/processthreadsapi/nf-processthreadsapi-setpriorityclass
 _NORMAL, _ABOVE_NORMAL = 0x20, 0x8000
 
@@ -60,6 +64,22 @@ def owns_console() -> bool:
     processes = (ctypes.c_uint32 * 2)()
     # https://learn.microsoft.com/windows/console/getconsoleprocesslist: how many are attached to the console.
     return kernel32 is not None and bool(kernel32.GetConsoleProcessList(processes, 2) == 1)
+
+
+def takes_escapes() -> bool:
+    """Have the console understand escape sequences, which it does only if it is asked, and old ones not even then.
+
+    :return: whether the terminal does.
+    """
+    kernel32 = library("kernel32")
+    if kernel32 is None:
+        return True
+    kernel32.GetStdHandle.restype = ctypes.c_void_p
+    console = ctypes.c_void_p(kernel32.GetStdHandle(ctypes.c_int32(_STANDARD_OUTPUT)))
+    mode = ctypes.c_uint32()
+    if not kernel32.GetConsoleMode(console, ctypes.byref(mode)):
+        return False
+    return bool(kernel32.SetConsoleMode(console, ctypes.c_uint32(mode.value | _VIRTUAL_TERMINAL)))
 
 
 def on_console_events(handle: Callable[[int], bool]) -> Callable[[], object] | None:

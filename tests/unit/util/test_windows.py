@@ -54,6 +54,25 @@ class WindowsTests(Recorder):
             self.library.GetConsoleProcessList.return_value = attached
             self.assertIs(windows.owns_console(), alone)
 
+    def test_escape_sequences(self) -> None:
+        self.library.GetStdHandle.return_value = 7
+
+        def mode(console: Any, pointer: Any) -> int:
+            pointer._obj.value = 0x3
+            return 1
+
+        self.library.GetConsoleMode.side_effect = mode
+        for understood in (1, 0):
+            self.library.SetConsoleMode.return_value = understood
+            self.assertIs(windows.takes_escapes(), bool(understood))
+            console, wanted = self.library.SetConsoleMode.call_args.args
+            self.assertEqual((console.value, wanted.value), (7, 0x7))
+        self.assertEqual(self.library.GetStdHandle.call_args.args[0].value, -11)
+        # A file, or a pipe.
+        self.library.GetConsoleMode.side_effect = None
+        self.library.GetConsoleMode.return_value = 0
+        self.assertFalse(windows.takes_escapes())
+
     def throttling(self) -> list[tuple[int, int, int]]:
         found = []
         for call in self.library.SetProcessInformation.call_args_list:
