@@ -17,6 +17,12 @@ TAGS: Mapping[str, str] = MappingProxyType(
         "[THINK]": "[/THINK]",
         # ByteDance's Seed (https://huggingface.co/ByteDance-Seed/Seed-OSS-36B-Instruct).
         "<seed:think>": "</seed:think>",
+        # OpenAI's gpt-oss, from servers that do not read its channels (https://github.com/ml-explore/mlx-lm/pull/1867).
+        "<|channel|>analysis<|message|>": "<|channel|>final<|message|>",
+        # Google's Gemma 4 (https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/2013).
+        "<|channel>thought": "<channel|>",
+        # Cohere's Command A (https://huggingface.co/CohereLabs/command-a-reasoning-08-2025).
+        "<|START_THINKING|>": "<|END_THINKING|>",
     }
 )
 """What stands around reasoning: the tags that begin it, and those that end it."""

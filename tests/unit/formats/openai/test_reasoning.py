@@ -48,6 +48,7 @@ def run_through(pieces: list[bytes]) -> bytes:
 PARTS = [
     *("<think>", "</think>", "<th", "ink>", "a", " ", "\n", "<", "</", "b>"),
     *("[THINK]", "[/THINK]", "[", "[/TH", "INK]", "<seed:think>", "</seed:think>", "<seed:"),
+    *("<|channel|>analysis<|message|>", "<|end|><|start|>assistant", "<|channel|>final<|message|>", "<|channel|>"),
 ]
 
 
@@ -73,6 +74,10 @@ class TagTests(SynchronousTestCase):
             ("[THINK]hm</think>[/THINK] Halt!", "Halt!"),
             ("<seed:think>hm</seed:think>\nHalt!", "Halt!"),
             ("<seed:think>hm<seed:cot_budget_reflect>", ""),
+            ("<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>Halt!", "Halt!"),
+            ("<|channel|>final<|message|>Halt!", "Halt!"),
+            ("<|channel>thought\nhm<channel|>Halt!", "Halt!"),
+            ("<|START_THINKING|>hm<|END_THINKING|>Halt!", "Halt!"),
             ("a [b] [THIN air] <seed:th", "a [b] [THIN air] <seed:th"),
             ("ends with [/THI", "ends with [/THI"),
             ("[<[THINK]x[/THINK]", "[<"),
