@@ -79,6 +79,11 @@ class Change(NamedTuple):
         """What stays the same when it is renewed."""
         return self.action, self.kind, self.target
 
+    @property
+    def what(self) -> tuple[Kind, Target, tuple[Setting, ...], str]:
+        """What it does, whoever made it."""
+        return self.kind, self.target, self.settings, self.profile
+
     def replaces(self, other: Change) -> bool:
         """Whether nothing is left of *other*, which is older."""
         if self.kind != other.kind:

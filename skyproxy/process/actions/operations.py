@@ -257,7 +257,7 @@ class Operations:
         left = [each for each in self._action_log.changes if each not in replaced]
         # What is configured, or set, already is no change.
         added = () if same(changed(self.config, left), changed(self.config, [*left, change])) else (change,)
-        if not added and not replaced:
+        if [each.what for each in added] == [each.what for each in replaced]:
             return self._nothing(text, change.by, dry_run)
         return self._do(text, change.by, dry_run, added, replaced)
 

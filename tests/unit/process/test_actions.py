@@ -321,6 +321,24 @@ class OperationsTests(Case):
         self.operations.undo("last", "me")
         self.assertEqual((self.served("default")[0], self.served("alone")), ("b:o", ["b:m"]))
 
+    def test_what_holds_already_is_no_action(self) -> None:
+        self.operations.set(Target(slot="alone"), {"model": "w"}, "me")
+        for call, *arguments in (
+            (self.operations.set, Target(provider="a"), {"max_concurrent": 3}),
+            (self.operations.set, Target(slot="alone"), {"provider": "b", "model": "x"}),
+            (self.operations.set, Target(slot="alone"), {"model": "y"}),
+            (self.operations.profile, "p"),
+        ):
+            done = call(*arguments, "me")
+            again = call(*arguments, "another")
+            self.assertEqual((again["id"], again["text"], again["changes"]), (None, done["text"], done["changes"]))
+        before = self.operations.set(Target(slot="alone"), {"provider": "b", "model": "x"}, "me")
+        self.operations.set(Target(slot="alone"), {"model": "y"}, "me")
+        self.assertIsNotNone(self.operations.set(Target(slot="alone"), {"provider": "b", "model": "x"}, "me")["id"])
+        self.operations.undo("last", "me")
+        self.operations.undo("last", "me")
+        self.assertEqual(self.operations.changes()["changes"], before["changes"])
+
     def test_nothing_to_do_is_told_as_what_would_be(self) -> None:
         for dry_run in (True, False):
             for told in (
