@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from skyproxy.command.trust import trust_for
 
-_SENTENCE = re.compile("[.!?\u2026\u3002\uff01\uff1f][\"'\u201d\u2019)\\]*]*(\\s|$)")
+_QUOTES = "\"'\u201c\u201d\u2018\u2019\u00ab\u00bb\u2039\u203a\u300d\u300f"
+_SENTENCE = re.compile(f"[.!?\u2026\u3002\uff01\uff1f][{_QUOTES})\\]*]*(\\s|$)")
 
 _LARGEST_LINE = 16 * 1024 * 1024
 

@@ -36,7 +36,9 @@ _MAY_END = re.compile(
 
 _FULL_WIDTH = "\u3002\uff01\uff1f"
 # No more signs in a row than anybody needs: of a long row each would be tried with all that follow it.
-_ENDS = re.compile(f"[.!?\u2026]{{1,8}}(?=[\\s\"'\u201d\u2019*)])|[{_FULL_WIDTH}]")
+_QUOTES = "\"'\u201c\u201d\u2018\u2019\u00ab\u00bb\u2039\u203a\u300d\u300f"
+"""With which a quotation ends in some language."""
+_ENDS = re.compile(f"[.!?\u2026]{{1,8}}(?=[\\s{_QUOTES}*)])|[{_FULL_WIDTH}]")
 _TWO_WORDS = re.compile(r"\W*\w\S*\s+[^\w\s]*\w")
 _ABBREVIATIONS = frozenset({"mr", "mrs", "ms", "dr", "st", "prof", "vs", "etc", "e.g", "i.e"})
 _ABBREVIATED = frozenset(each.encode() for each in _ABBREVIATIONS)
