@@ -171,7 +171,7 @@ def user_folder(environ: Mapping[str, str], home: Path | None) -> Path | None:
 
 def read_text(path: Path, problems: list[Problem]) -> str | None:
     """The text of *path*; None if it cannot be read, which *problems* then tells."""
-    passing = False
+    passing, line = False, None
     try:
         with path.open("rb") as file:
             data = file.read(_LARGEST + 1)
@@ -182,6 +182,8 @@ def read_text(path: Path, problems: list[Problem]) -> str | None:
         line = error.object.count(b"\n", 0, error.start) + 1
         problems.append(Problem(str(path), line, "", f"is not UTF-8: {_SAVE}"))
         return None
+    except _TwoEncodings as error:
+        line, message = error.line, _APPENDED
     except _NoText:
         message = f"is no text in UTF-8, for it has bytes of value 0: {_SAVE}"
     except FileNotFoundError:
@@ -189,15 +191,32 @@ def read_text(path: Path, problems: list[Problem]) -> str | None:
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
         passing = may_pass(error)
-    problems.append(Problem(str(path), None, "", message, passing=passing))
+    problems.append(Problem(str(path), line, "", message, passing=passing))
     return None
 
 
 _SAVE = "save it in that encoding (in Notepad: Save as, Encoding: UTF-8)"
 
 
+_APPENDED = (
+    "is in UTF-16 from here on, as PowerShell's >> writes, and in UTF-8 before: delete the lines from here on in an "
+    "editor, and type them anew"
+)
+
+
 class _NoText(ValueError):
     """The bytes are those of something else."""
+
+
+class _TwoEncodings(_NoText):
+    """The file goes on in another encoding than it has begun in.
+
+    :ivar line: where.
+    """
+
+    def __init__(self, line: int) -> None:
+        super().__init__(_APPENDED)
+        self.line = line
 
 
 def decoded(data: bytes) -> str:
@@ -206,6 +225,7 @@ def decoded(data: bytes) -> str:
     :raise UnicodeDecodeError: it is in neither.
     :raise _NoText: it has zeros where no text has any.
     """
+    _refuse_appended(data)
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         text = data.decode("utf-16")
     else:
@@ -218,3 +238,22 @@ def decoded(data: bytes) -> str:
     if "\0" in text:
         raise _NoText
     return text
+
+
+def _refuse_appended(data: bytes) -> None:
+    """See that UTF-8 is not followed by UTF-16: read as either, all of it would be something else.
+
+    :raise _TwoEncodings: it is.
+    """
+    start = data.find(b"\0") - 1
+    if start < 1 or data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return
+    try:
+        before, after = data[:start].decode("utf-8-sig"), data[start:].decode("utf-16-le")
+    except UnicodeDecodeError:
+        return
+    # Letters in UTF-16 of which no half is zero can be read as UTF-8, with characters that nobody types.
+    typed = all(each.isprintable() or each in "\t\r\n" for each in before)
+    letters = data[start + 1 :: 2].count(0)
+    if typed and after.strip() and "\0" not in after and 2 * letters >= len(after):
+        raise _TwoEncodings(data.count(b"\n", 0, start) + 1)

@@ -44,10 +44,18 @@ class FileTests(ConfigTestCase):
             config = self.load_text(PROVIDERS)
             self.assertEqual(config.providers["openai"].secrets, ("sk-1",))
 
+    def test_what_powershell_appends(self) -> None:
+        self.write("proxy.yaml", PROVIDERS)
+        for before in ("# Schlüssel\n", "A=12\r\n", "A=123\r\n"):
+            for after in ("OPENAI_API_KEY=sk-1\r\n", "# 鍵\r\nB=2\r\n"):
+                (self.cwd / ".env").write_bytes(before.encode() + after.encode("utf-16-le"))
+                (line,) = self.problems("proxy.yaml")
+                self.assertRegex(line, r"^\.env:2: is in UTF-16 from here on, as PowerShell's >> writes")
+
     def test_what_is_no_text(self) -> None:
         self.write("proxy.yaml", PROVIDERS)
         # What a file may hold after the power failed, and a letter that has lost its other half.
-        for data in (bytes(64), b"OPENAI_API_KEY=sk-1\n" + bytes(43), b"A=1\n\0"):
+        for data in (bytes(64), b"OPENAI_API_KEY=sk-1\n" + bytes(43), b"A=1\n\0", b"A=1\0" + b"x" * 40):
             (self.cwd / ".env").write_bytes(data)
             (line,) = self.problems("proxy.yaml")
             self.assertRegex(line, r"^\.env(:2)?: is (no text in|not) UTF-8.*: save it in that encoding")
