@@ -42,14 +42,14 @@ _FOLD = """INSERT INTO sums SELECT account, per, start, currency, '', spent + he
 _SEEN_SECONDS = 5.0
 _SILENT_SECONDS = 900.0  # after which a process on another computer counts as ended
 _KEEP_SECONDS = 800 * 86_400.0
-_RECENT_SECONDS = {"hour": 3 * 3600.0, "day": 3 * 86_400.0, "month": 70 * 86_400.0}
+_RECENT_SECONDS = {"hour": 3 * 3600.0, "day": 3 * 86_400.0, "evening": 3 * 86_400.0, "month": 70 * 86_400.0}
 """How long ago a span may have begun of which it is read what others have spent: no longer one can be that of now."""
 _OF_OTHERS = """SELECT account, per,
         CASE WHEN per = 'evening' AND start > :began THEN :began ELSE start END AS beginning,
         currency, SUM(spent + held)
     FROM sums
-    WHERE run != :run AND start > CASE per WHEN 'hour' THEN :hour WHEN 'day' THEN :day WHEN 'month' THEN :month
-        ELSE -1 END
+    WHERE run != :run AND start > CASE per WHEN 'hour' THEN :hour WHEN 'day' THEN :day WHEN 'evening' THEN :evening
+        WHEN 'month' THEN :month ELSE -1 END
     GROUP BY account, per, beginning, currency"""
 """Each process begins the evening with its own first request, until it hears of an earlier one."""
 _EVER = 2**62
@@ -238,6 +238,8 @@ class BudgetFile:
         since = {per: now - seconds for per, seconds in _RECENT_SECONDS.items()}
         evening = database.execute("SELECT began, seen FROM evening").fetchone()
         began = _EVER if evening is None else int(evening[0])
+        # Where requests never pause, it lasts for longer.
+        since["evening"] = min(since["evening"], began - 1)
         found = database.execute(_OF_OTHERS, {"run": self._run.name, "began": began, **since}).fetchall()
         sums = {RowKey(*key): amount for *key, amount in found}
         unheard, parts = elsewhere.add(database, sums, now)

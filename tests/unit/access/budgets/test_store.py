@@ -176,7 +176,7 @@ class FileTests(Case):
         first.write([(*key, 1, 0) for key in keys.values()], None)
         for later, left in (
             (0, {"hour", "day", "month", "evening", "all"}), (3600, {"day", "month", "evening", "all"}),
-            (3 * 86_400, {"month", "evening", "all"}), (100 * 86_400, {"evening", "all"}),
+            (3 * 86_400, {"month", "all"}), (100 * 86_400, {"all"}),
         ):  # fmt: skip
             self.now = 3600 * 52 + later
             self.assertEqual(second.open().sums, {keys[per]: 1 for per in left}, later)
@@ -185,6 +185,10 @@ class FileTests(Case):
         assert others is not None
         self.assertEqual(others.sums, dict.fromkeys(keys.values(), 1))
         self.assertIsNone(second.write([], None))
+        # An evening without a pause goes on.
+        first.write([], (86_400.5, self.now))
+        self.now += 100 * 86_400
+        self.assertEqual(set(second.open().sums), {keys["evening"], keys["all"]})
 
     def test_an_evening_that_each_process_begins_with_its_own_first_request(self) -> None:
         key = RowKey("process", "evening", 150_000, "USD")
