@@ -22,6 +22,9 @@ PATIENCE_SECONDS = 0.1
 CHECK_SECONDS = 1.0
 """Until a database that was of no use is tried again; and for that it may take as long, before another connection."""
 
+IDLE_SECONDS = 30.0
+"""Between two looks at a database that is of use. What is idle for long is closed by some, or forgotten on the way."""
+
 WRITE_SECONDS = 5.0
 """That a database may take to store an answer, before another connection is made."""
 
@@ -208,8 +211,7 @@ class RemoteStore:
     def close(self) -> Deferred[None]:
         """See :meth:`Store.close <skyproxy.cache.store.Store.close>`. A database that hangs keeps it from firing."""
         self._closed, self._up = True, False
-        if self._checking is not None and self._checking.active():
-            self._checking.cancel()
+        self._stop_checking()
         return self._database.end()
 
     # Within.
@@ -230,17 +232,16 @@ class RemoteStore:
         """Do without it for a while."""
         if self._closed:
             return
-        self._up = False
+        was_up, self._up = self._up, False
         self._trouble.begin(reason)
-        if self._checking is None or not self._checking.active():
-            self._checking = self._reactor.callLater(CHECK_SECONDS, self._check)
+        if was_up or self._checking is None or not self._checking.active():
+            self._next(CHECK_SECONDS, self._check)
 
     def _check(self) -> None:
         """See whether it is of use, and use it then."""
         if self._closed or self._up:
             return
-        if self._checking is not None and self._checking.active():
-            self._checking.cancel()
+        self._stop_checking()
         began = self._reactor.seconds()
 
         def good(totals: Totals) -> None:
@@ -249,17 +250,37 @@ class RemoteStore:
             else:
                 self._use(totals)
 
-        def late(reason: str) -> None:
-            self._failed(reason)
-            self._database.drop()
+        in_time(self._reactor, self._database.check(), CHECK_SECONDS, good, self._failed, self._hangs)
 
-        in_time(self._reactor, self._database.check(), CHECK_SECONDS, good, self._failed, late)
+    def _look(self) -> None:
+        """See whether it is of use still, whether or not anybody asks for anything."""
+
+        def good(totals: Totals) -> None:
+            if self._up:
+                self._take(totals)
+                self._next(IDLE_SECONDS, self._look)
+
+        if self._up:
+            in_time(self._reactor, self._database.check(), CHECK_SECONDS, good, self._failed, self._hangs)
+
+    def _hangs(self, reason: str) -> None:
+        self._failed(reason)
+        self._database.drop()
+
+    def _next(self, seconds: float, call: Callable[[], None]) -> None:
+        self._stop_checking()
+        self._checking = self._reactor.callLater(seconds, call)
+
+    def _stop_checking(self) -> None:
+        if self._checking is not None and self._checking.active():
+            self._checking.cancel()
 
     def _use(self, totals: Totals) -> None:
         if self._closed or self._up:
             return
         self._up = True
         self._take(totals)
+        self._next(IDLE_SECONDS, self._look)
         if self._purge_owed:
             self._purge_owed = False
             self.purge()

@@ -44,6 +44,8 @@ class ClaimsTests(SynchronousTestCase):
             answer = self.successResultOf(each)
             assert isinstance(answer, StoredAnswer)
             self.assertEqual(answer.body, ANSWER.body)
+        for each in self.stores:
+            each.close()
         self.assertEqual((self.database.holders, self.clock.getDelayedCalls()), ({}, []))
 
     def test_a_claim_is_renewed_as_long_as_it_is_held(self) -> None:

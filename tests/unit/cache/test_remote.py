@@ -158,7 +158,25 @@ class RemoteStoreTests(SynchronousTestCase):
         self.assertIsNone(self.body(OTHER))
         statistics = self.store.statistics
         self.assertEqual((statistics.entries, statistics.hits, statistics.misses, statistics.evicted), (1, 1, 1, 1))
+        self.successResultOf(self.store.close())
         self.assertEqual((self.warnings, self.clock.getDelayedCalls()), ([], []))
+
+    def test_one_that_nobody_uses_is_looked_at_now_and_then(self) -> None:
+        self.database.usable()
+        for _ in range(10):
+            self.clock.advance(remote.IDLE_SECONDS / 5)
+        self.assertEqual((self.database.asked, self.warnings), (["check"] * 3, []))
+        self.use()
+        # It is gone, without a word: that is known before somebody asks.
+        self.database.hangs = True
+        self.advance(remote.IDLE_SECONDS)
+        self.advance(remote.CHECK_SECONDS)
+        self.assertEqual(self.database.asked[-2:], ["check", "drop"])
+        self.assertEqual([each for each, _ in self.warnings], [GONE])
+        self.assertIsNone(self.body())
+        self.database.let_go()
+        self.database.usable()
+        self.assertEqual(self.body(), b"{}")
 
     def test_nothing_is_asked_before_it_is_there(self) -> None:
         self.assertIsNone(self.body())
