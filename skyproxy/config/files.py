@@ -232,7 +232,8 @@ def decoded(data: bytes) -> str:
         # No text in UTF-8 has this byte. In UTF-16 one half of each letter of ASCII is such, and so of each line's end.
         first, second = data[::2].count(0), data[1::2].count(0)
         encoding = "utf-8-sig" if not first and not second else "utf-16-be" if first > second else "utf-16-le"
-        if first and second:
+        # Among eight letters there is one of ASCII, or the end of a line: a stray zero makes no UTF-16.
+        if (first and second) or 0 < 16 * (first + second) < len(data):
             raise _NoText
         text = data.decode(encoding)
     if "\0" in text:
