@@ -18,13 +18,20 @@ from skyproxy.config.hosts import is_localhost
 ATTEMPT_DELAY = 0.25
 """Seconds that an address gets before the next is tried besides: RFC 8305, section 5."""
 
+STALE_SECONDS = 3600.0
+"""For which the addresses of a host are used again where its name cannot be looked up any more."""
+
+SLOW_SECONDS = 1.8
+"""Of a look-up, after which the addresses that are known from before are used: RFC 8767, section 5."""
+
 _LOOPBACK = ("127.0.0.1", "::1")
 
 
 @implementer(IStreamClientEndpoint)
 class NameEndpoint:
     """Tries the addresses of a host until one takes the connection: each when the one before it has failed, or has
-    taken long. The address that worked the last time comes first, and of localhost 127.0.0.1.
+    taken long. The address that worked the last time comes first, and of localhost 127.0.0.1. While a name cannot be
+    looked up, or not quickly, its host is where it was (RFC 8767): a router that starts anew takes no provider away.
 
     Twisted's HostnameEndpoint refuses names that are none of IDNA, such as those with an underscore that networks of
     containers have, waits 0.3 s after each address, and begins with the first one every time.
@@ -45,7 +52,11 @@ class NameEndpoint:
         self._lookup_timeout = connect_timeout if lookup_timeout is None else lookup_timeout
         self._worked: str | None = None
         self._asking: list[Deferred[list[str]]] = []
+        self._looking = False
         self._asked = 0.0
+        self._known: tuple[float, list[str]] = 0.0, []
+        """What was found last, and when."""
+        self._slow: IDelayedCall | None = None
 
     def connect(self, protocolFactory: Any) -> Deferred[Any]:
         """Connect.
@@ -84,12 +95,32 @@ class NameEndpoint:
         # Looking a name up takes a thread, of which there are few: those who come meanwhile wait for the same answer,
         # unless it takes so long that it may never come.
         now = self._reactor.seconds()
-        if len(self._asking) == 1 or now - self._asked >= self._lookup_timeout:
-            self._asked = now
-            self._reactor.nameResolver.resolveHostName(_Answer(self._answered), self._host, self._port)
+        if not self._looking or now - self._asked >= self._lookup_timeout:
+            self._looking, self._asked = True, now
+            self._reactor.nameResolver.resolveHostName(_Answer(self._found), self._host, self._port)
+        if self._slow is None and not mine.called and self._stale():
+            self._slow = self._reactor.callLater(max(0.0, self._asked + SLOW_SECONDS - now), self._is_slow)
         return mine
 
-    def _answered(self, addresses: list[str]) -> None:
+    def _found(self, addresses: list[str]) -> None:
+        self._looking = False
+        if addresses:
+            self._known = self._reactor.seconds(), addresses
+        if self._slow is not None:
+            self._slow.cancel()
+            self._slow = None
+        self._answer(addresses or self._stale())
+
+    def _is_slow(self) -> None:
+        self._slow = None
+        if stale := self._stale():
+            self._answer(stale)
+
+    def _stale(self) -> list[str]:
+        at, addresses = self._known
+        return addresses if self._reactor.seconds() - at < STALE_SECONDS else []
+
+    def _answer(self, addresses: Sequence[str]) -> None:
         asking, self._asking = self._asking, []
         for each in asking:
             if not each.called:

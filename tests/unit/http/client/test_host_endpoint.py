@@ -12,7 +12,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.http.client.host_endpoint import ATTEMPT_DELAY, NameEndpoint
+from skyproxy.http.client.host_endpoint import ATTEMPT_DELAY, SLOW_SECONDS, STALE_SECONDS, NameEndpoint
 
 
 class Resolver:
@@ -135,6 +135,46 @@ class NameEndpointTests(SynchronousTestCase):
         connected = self.connect()
         self.resolver.answer()
         self.failureResultOf(connected, DNSLookupError)
+
+    def test_a_name_that_cannot_be_looked_up_any_more(self) -> None:
+        """Its host is where it was, for an hour."""
+        self.connect("10.0.0.7")
+        self.accept()
+        for seconds in (0, STALE_SECONDS - 1):
+            self.reactor.advance(seconds)
+            connected = self.connect()
+            self.resolver.answer()
+            self.accept()
+            self.successResultOf(connected)
+        self.assertEqual(self.tried(), ["10.0.0.7"] * 3)
+        self.reactor.advance(1)
+        connected = self.connect()
+        self.resolver.answer()
+        self.failureResultOf(connected, DNSLookupError)
+
+    def test_a_look_up_that_takes_long(self) -> None:
+        self.connect("10.0.0.7")
+        self.accept()
+        first = self.connect()
+        self.reactor.advance(SLOW_SECONDS * 0.9)
+        second = self.connect()
+        self.assertEqual(self.tried(), ["10.0.0.7"])
+        self.reactor.advance(SLOW_SECONDS * 0.1)
+        self.assertEqual(self.tried(), ["10.0.0.7"] * 3)
+        for number, connected in ((1, first), (2, second)):
+            self.accept(number)
+            self.successResultOf(connected)
+        # It may take for ever: who comes now waits no longer, and no more threads are taken.
+        third = self.connect()
+        self.reactor.advance(0)
+        self.accept()
+        self.successResultOf(third)
+        self.assertEqual(len(self.resolver.asked), 2)
+        # What it found after all is for those who come next.
+        self.resolver.answer("10.0.0.8")
+        self.connect("10.0.0.9")
+        self.accept()
+        self.assertEqual(self.tried()[-1], "10.0.0.9")
 
     def test_one_look_up_for_all_who_come_meanwhile(self) -> None:
         connections = [self.connect() for _ in range(3)]
