@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Literal, NamedTuple
 
 from skyproxy.telemetry.requests.facts import AttemptFacts, Facts, Step
@@ -188,6 +189,9 @@ def _failed(facts: Facts, history: History) -> Conclusion:
     # What came down is what the last candidate came to.
     last = troubles[-1] if troubles else None
     code = last.code if last is not None and facts.error_code != "ended_by_hand" else facts.error_code or ""
+    if code == "model_not_found" and facts.status == HTTPStatus.NOT_FOUND:
+        # As who may not ask for everything hears it, who is not told what else there is.
+        code = "model_not_allowed"
     reason = reason_of(code)
     kind = _TROUBLES.get(code, "other")
     seconds = seconds_in(last.text) if last is not None else seconds_in(facts.error)

@@ -153,6 +153,11 @@ REASONS: dict[str, Reason] = {
     "model_not_found": Reason(
         "was not asked", "Nobody knows this model.", "Type the name of a slot; GET /v1/models lists them."
     ),
+    "model_not_allowed": Reason(
+        "was not asked",
+        "The client may not ask for this model, or nobody knows it.",
+        "Add it to slots: of the client, or have it ask for what GET /v1/models lists.",
+    ),
     "invalid_request": Reason(
         "was not asked", "The request cannot be understood.", "Look at what the client sends: the error says what."
     ),

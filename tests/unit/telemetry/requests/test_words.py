@@ -338,6 +338,17 @@ class OtherTests(SynchronousTestCase):
             for text in reason:
                 self.assertNotIn("{", text.format(**values))
 
+    def test_who_may_not_ask_is_told_from_what_nobody_knows(self) -> None:
+        for status, sentence in (
+            (400, "Nobody knows this model."),
+            (404, "The client may not ask for this model, or nobody knows it."),
+        ):
+            facts = FACTS._replace(
+                outcome="client_error", status=status, error_code="model_not_found", provider=None, deployments=(),
+                first_token=None,
+            )  # fmt: skip
+            self.assertEqual(conclusion_of(facts).sentence, sentence)
+
     def test_every_outcome_has_a_sentence(self) -> None:
         for outcome in ("ok", "client_error", "upstream_error", "failed", "refused", "cancelled", None):
             for code in (None, "upstream_broken", "backlog_full", "what_nobody_knows", "shutting_down"):
