@@ -44,6 +44,8 @@ class Budgets:
         self._slots: dict[str, Account] = {}
         self._providers: dict[str, Account] = {}
         self._clients: dict[str, Account] = {}
+        self._earlier: dict[str, Account] = {}
+        """Those of clients that an earlier configuration had: what they have counted goes on."""
         self._has_evening = False
         self.of_slot = self._slots.get
         self.of_provider = self._providers.get
@@ -60,7 +62,8 @@ class Budgets:
         self._follow(self._providers, "provider", {name: each.budget for name, each in config.providers.items()})
         self.are_set = bool(self._process or self._slots or self._providers)
         # Those of clients whom the configuration does not name are known again when they ask.
-        self._clients = {}
+        kept = {} if len(self._earlier) >= _MOST_CLIENTS else self._earlier
+        self._earlier, self._clients = {**kept, **self._clients}, {}
         for name, settings in config.clients.items():
             self.know(identity_of(name, settings))
         self._has_evening = any(each.settings.per == "evening" for each in self._all())
@@ -110,6 +113,7 @@ class Budgets:
             self._has_evening = True
         if len(self._clients) >= _MOST_CLIENTS:
             self._clients = {}  # they are known again when they ask
+        known = self._earlier.pop(client.name, None) if known is None else known
         account = self._clients[client.name] = self._account(known, Owner("client", client.name), budget, instead)
         return account
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
+from skyproxy.access.budgets.account import Account
 from skyproxy.access.budgets.budgets import Budgets
 from skyproxy.access.gate import Gate
 from skyproxy.access.identity import ClientIdentity
@@ -33,6 +34,12 @@ class SharedGate(Gate):
     ) -> None:
         super().__init__(budgets, clock.seconds, clients)
         self._gathered = gathered
+
+    def accounts(self) -> Iterator[Account]:
+        refused = self._gathered.counters("spent")
+        for each in super().accounts():
+            each.refused = int(refused.get(each.owner.key, 0))
+            yield each
 
     def limits(self) -> Collection[ClientLimits]:
         by_name: dict[str, list[ClientState]] = {}

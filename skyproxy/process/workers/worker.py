@@ -195,6 +195,7 @@ class Worker:
         counters |= {("traces", "lost", reason): count for reason, count in sources.traces.lost.items()}
         for each in parts.gate.limits():
             counters |= {("limited", each.name, limit): count for limit, count in each.refused.items()}
+        counters |= {("spent", each.owner.key): each.refused for each in parts.gate.budgets.accounts() if each.refused}
         counters["traces", "exported"] = sources.traces.exported
         counters["traces", "rejected"] = sources.traces.rejected_spans
         counters["budget", "requests"] = budget.requests

@@ -454,6 +454,15 @@ class RefusalTests(Case):
         client, _ = self.ask(chat(max_tokens=1))
         self.assertEqual(len(self.guard.posted), 2)
 
+    def test_what_was_refused_is_counted_on_over_reloads(self) -> None:
+        self.spend(20_000)
+        for number in (1, 2):
+            self.ask()
+            for _ in range(2):
+                self.use(self.text)
+            refused = {each.owner.key: each.refused for each in self.gate.accounts() if each.refused}
+            self.assertEqual(refused, {"client:lydia": number})
+
     def test_a_model_whose_price_is_nothing(self) -> None:
         self.use(
             self.text.replace('"spare:small": {prompt: 1, completion: 2}', '"spare:small": {prompt: 0, completion: 0}')

@@ -8,10 +8,14 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from skyproxy.access.budgets.budgets import Budgets
+from skyproxy.access.budgets.store import BudgetStore
 from skyproxy.access.gate import Gate
 from skyproxy.access.report import report
 from skyproxy.process.workers.gathered import Gathered
 from skyproxy.process.workers.shared_gate import SharedGate, client_states
+from tests.unit.configs import config_of
+from tests.unit.fakes import ImmediateWorker
 from tests.unit.process.workers.test_client_shares import client
 from tests.unit.process.workers.test_gathered import state
 
@@ -52,3 +56,15 @@ class SharedGateTests(SynchronousTestCase):
         # What has been refused stays so when a worker has ended.
         gathered.lost(0)
         self.assertEqual(report(shared)["limits"][0]["refused"], {"concurrent": 4})
+
+    def test_what_budgets_have_refused_in_all(self) -> None:
+        clock, gathered = Clock(), Gathered(Clock().seconds)
+        store = BudgetStore(clock, None, "run", lambda number: True, clock.seconds, ImmediateWorker())  # type: ignore[arg-type]
+        budgets = Budgets(store, clock.seconds, clock.seconds)
+        budgets.use(config_of("proxy: {purse: 1/day}\nproviders: {p: {base_url: 'http://127.0.0.1:9/v1'}}\n"))
+        shared = SharedGate(clock, budgets, lambda: (), gathered)
+        for number, refused in enumerate((2.0, 3.0)):
+            gathered.take(number, state({("spent", "process"): refused}))
+        self.assertEqual([each["refused"] for each in report(shared)["budgets"]], [5])
+        gathered.lost(0)
+        self.assertEqual([each["refused"] for each in report(shared)["budgets"]], [5])
