@@ -17,7 +17,7 @@ from skyproxy.access.store import Role
 from skyproxy.command.acting import asked
 from skyproxy.command.costs import amounts, kept, left_of
 from skyproxy.command.keys_table import HEAD, row_of
-from skyproxy.command.output import fail, show_json, table
+from skyproxy.command.output import fail, piped_key, show_json, table
 from skyproxy.command.place import config_option, json_option, read_config
 from skyproxy.command.running import all_running, pid_option, the_one
 from skyproxy.config import Config
@@ -201,11 +201,14 @@ def usage(name: str | None, period: str, pid: int | None, config: Path | None, a
 @json_option
 def hash_key(as_json: bool) -> None:
     """Print the hash of a key, for the configuration file. The key is read from the terminal or from a pipe."""
-    key = click.prompt("Key", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.readline()
+    key = click.prompt("Key", hide_input=True, err=True) if sys.stdin.isatty() else piped_key()
     key = key.strip()
     if not key:
         fail("no key came: type it, or pipe it in", 2)
     trouble = trouble_with(key)
+    if trouble is None and not key.isprintable():
+        # https://github.com/python/cpython/issues/81607
+        trouble = "it has a character that nobody sees, such as Ctrl-V leaves where that does not paste"
     if trouble is not None:
         fail(f"this is no key: {trouble}")
     if as_json:

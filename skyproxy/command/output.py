@@ -1,8 +1,10 @@
-"""What commands print: tables, JSON, and complaints."""
+"""What commands print: tables, JSON, and complaints; and what is piped into them."""
 
 from __future__ import annotations
 
+import codecs
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
@@ -33,6 +35,14 @@ def seconds(value: float | None) -> str:
     if value >= 1:
         return f"{value:.2f} s"
     return f"{value * 1000:.2f} ms" if value < 0.01 else f"{value * 1000:.0f} ms"
+
+
+def piped_key() -> str:
+    """A key: the first line of the standard input, in whatever encoding. PowerShell may begin it with a mark."""
+    line = sys.stdin.buffer.readline()
+    for mark in (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        line = line.removeprefix(mark)
+    return line.replace(b"\0", b"").decode("utf-8", "replace").strip()
 
 
 def printable(text: str, keep: str = "") -> str:

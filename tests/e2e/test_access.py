@@ -267,7 +267,10 @@ def test_keys_work_without_a_skyproxy_that_runs(start: Starter, demo: DemoProvid
         assert ask(run, chat(), {"Authorization": f"Bearer {each}"}).status == 200
     assert "--key KEY" in "\n".join(run.output) and "any key" not in "\n".join(run.output)
     assert ask(run, chat()).status == 401
-    done = skyproxy(guarded.folder, "keys", "hash", typed=f"{key}\n")
+    done = skyproxy(guarded.folder, "keys", "hash", typed="\x16\n")
+    assert done.returncode == 1 and "Ctrl-V" in done.stderr
+    # PowerShell may begin with a mark.
+    done = skyproxy(guarded.folder, "keys", "hash", typed=f"\ufeff{key}\n")
     assert done.stdout.strip() == hash_of(key)
 
 

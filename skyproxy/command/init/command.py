@@ -14,7 +14,7 @@ import click
 from skyproxy.command.init.importing import NotImported, imported
 from skyproxy.command.init.models import NoModels, local_servers, models_of
 from skyproxy.command.init.writing import CONFIG, KEYS, SCHEMA, Chosen, Exists, config_text, env_text, write
-from skyproxy.command.output import fail, table
+from skyproxy.command.output import fail, piped_key, table
 from skyproxy.config.files import find, user_folder
 from skyproxy.config.json_schema import schema_text
 from skyproxy.config.known import BY_NAME, CLOUD, Known, of_key, propose, trouble_with
@@ -41,7 +41,7 @@ def init(
         return
     _refuse_to_replace(folder)
     ask = not yes and sys.stdin.isatty()
-    key = sys.stdin.readline().strip() if key_stdin else None
+    key = piped_key() if key_stdin else None
     chosen, keys = _cloud(provider, key, base_url, ask=ask)
     others = _local() if local else []
     if chosen is None and not others:
