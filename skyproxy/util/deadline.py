@@ -17,7 +17,8 @@ class Deadline:
 
     The reactor's own delayed calls are made anew, and sorted in, each time that they are moved. This one is moved to a
     later moment by an assignment: the delayed call beneath stays where it is and, when it comes too early, waits for
-    the rest. So a timeout between two reads takes one assignment for each read::
+    the rest. So a timeout between two reads takes one assignment for each read. Before the time counts as over, the
+    reactor reads once more what has come::
 
         idle = Deadline(clock, connection.abort)
         idle.start(30.0)
@@ -67,10 +68,22 @@ class Deadline:
         self._wake = self._clock.callLater(max(0.0, due - self._clock.seconds()), self._look)
 
     def _look(self) -> None:
+        if not self._wait_on():
+            # A process that was busy, or stood still, finds the time over before it has read what came in time.
+            self._wake_at = self.due
+            self._wake = self._clock.callLater(0, self._have_read)
+
+    def _have_read(self) -> None:
+        if not self._wait_on():
+            self.due = inf
+            self._call()
+
+    def _wait_on(self) -> bool:
+        """Wait for the rest of the time; False: it is over."""
         self._wake = None
         self._wake_at = inf
         if self.due - self._clock.seconds() <= _ROUNDING:
-            self.due = inf
-            self._call()
-        elif self.due < inf:
+            return False
+        if self.due < inf:
             self._wake_for(self.due)
+        return True

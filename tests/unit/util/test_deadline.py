@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf
+from typing import Any, NamedTuple
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +23,38 @@ class CountingClock(Clock):
     def callLater(self, *arguments, **named):  # type: ignore[no-untyped-def]
         self.made += 1
         return super().callLater(*arguments, **named)
+
+
+class Turns:
+    """A reactor's clock, whose calls of one turn do not run in the same one."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.calls: list[TurnCall] = []
+
+    def seconds(self) -> float:
+        return self.now
+
+    def callLater(self, delay: float, call: Any) -> TurnCall:
+        self.calls.append(TurnCall(self, self.now + delay, call))
+        return self.calls[-1]
+
+    def turn(self) -> None:
+        for each in [each for each in self.calls if each.due <= self.now]:
+            each.cancel()
+            each.call()
+
+
+class TurnCall(NamedTuple):
+    turns: Turns
+    due: float
+    call: Any
+
+    def active(self) -> bool:
+        return self in self.turns.calls
+
+    def cancel(self) -> None:
+        self.turns.calls.remove(self)
 
 
 class DeadlineTests(SynchronousTestCase):
@@ -47,6 +80,20 @@ class DeadlineTests(SynchronousTestCase):
         self.assertLessEqual(self.clock.made, 5)
         self.clock.pump([1] * 40)
         self.assertEqual(self.came, [130.0])
+
+    def test_what_has_come_is_read_before_the_time_counts_as_over(self) -> None:
+        turns = Turns()
+        deadline = Deadline(turns, lambda: self.came.append(turns.now))
+        for reads in (True, False):
+            deadline.start(30)
+            turns.now += 100  # It stood still.
+            turns.turn()
+            if reads:
+                deadline.due = turns.now + 30
+            self.assertEqual(self.came, [])
+            turns.turn()
+        self.assertEqual(self.came, [200.0])
+        self.assertEqual(turns.calls, [])
 
     def test_no_later_than(self) -> None:
         self.deadline.no_later_than(5)
