@@ -272,6 +272,23 @@ def test_a_store_that_is_emptied(both: tuple[Proxy, Proxy], demo: DemoProvider, 
     assert [len(proxy.records(GONE)) for proxy in both] == before
 
 
+def test_a_store_that_is_full(both: tuple[Proxy, Proxy], demo: DemoProvider, redis: Redis) -> None:
+    before = [len(proxy.records(GONE)) for proxy in both]
+    redis.ask("CONFIG SET maxmemory 1")
+    try:
+        assert "OOM" in redis.ask("SET some thing")
+        # Longer than a lease, and than spending elsewhere may be unknown.
+        until = time.monotonic() + 4.0
+        while time.monotonic() < until:
+            assert ask_both(both, 20) == [200] * 20
+        assert spend(both, 2)[0].keys() <= {200, 429}
+        assert sum(shares(*both)) == LIMIT
+    finally:
+        redis.ask("CONFIG SET maxmemory 0")
+    assert demo.stats()["peak_active"] <= LIMIT
+    assert [len(proxy.records(GONE)) for proxy in both] == before
+
+
 def test_a_store_that_stands_still(both: tuple[Proxy, Proxy], demo: DemoProvider, redis: Redis) -> None:
     told = [len(proxy.records(BACK)) for proxy in both]
     eventually(lambda: sum(shares(*both)) == LIMIT, "they share all of it")

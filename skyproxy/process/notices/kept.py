@@ -23,6 +23,8 @@ _LONGEST_MS = 31 * 86_400_000
 TELL = f"""
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- Also in a Redis that is full: see the scripts of shares.
+redis.call('PEXPIRE', KEYS[1], {_LONGEST_MS})
 for i = 3, #ARGV, 4 do
   local field, rank, ms, value = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
   local key, ends = KEYS[1] .. ':' .. field, string.format('%.0f', now + ms)

@@ -3,6 +3,10 @@
 Keys: the machine that leads (a text that ends by itself); the machines that may have a share (a sorted set, by when
 that is over at the latest); and when one of them was last heard, or that the last one has left. Times are milliseconds
 of the store's clock, and are compared with nothing else.
+
+A Redis that is full refuses the first command of a script that may take memory, and none after one that writes. What
+machines tell each other is little, and bounded: their scripts write an EXPIRE first, so that answers in the same Redis,
+or whatever else fills it, neither divide the limits nor have budgets refuse.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ if expected > 0 and now - expected > {LATE_MS} then
   return {{now}}
 end
 local heard = redis.call('GET', KEYS[3])
+redis.call('PEXPIRE', KEYS[2], 86400000)
 redis.call('SET', KEYS[3], now, 'PX', 86400000)
 redis.call('ZADD', KEYS[2], now + lease, name)
 redis.call('PEXPIRE', KEYS[2], 86400000)

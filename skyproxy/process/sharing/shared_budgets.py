@@ -32,6 +32,8 @@ _KEEP_SECONDS = {"hour": 86_400, "day": 3 * 86_400, "month": 70 * 86_400, "all":
 SHARE = """
 local prefix, name, epoch, seen, most = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[6])
 local head, changes = prefix .. 'budgets', prefix .. 'budgets:changes'
+-- Also in a Redis that is full: see the scripts of shares.
+redis.call('EXPIRE', head, 34560000)
 local server = redis.pcall('INFO', 'server')
 local run = type(server) == 'string' and string.match(server, 'run_id:(%x+)') or ''
 local current = redis.call('HGET', head, 'epoch')
