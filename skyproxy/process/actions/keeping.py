@@ -40,10 +40,12 @@ class NotKept(Conflict):
 class Plan(NamedTuple):
     """What keeping comes to.
 
+    :ivar before: what *file* has held when this was made; *data*: what it is to hold.
     :ivar diff: its lines, without their context, which others need not see.
     """
 
     file: Path
+    before: bytes
     data: bytes
     diff: list[str]
 
@@ -90,7 +92,8 @@ class Keeping:
         reason = why_not_writable(file.resolve())
         if reason is not None:
             raise NotKept(f"{file} {reason}.", lines)
-        return Plan(file, files[file].encoded(texts[file]), diff)
+        held = files[file]
+        return Plan(file, held.encoded(held.text), held.encoded(texts[file]), diff)
 
     def _check(self, config: Config, settings: Sequence[Setting], file: Path, text: str, lines: Sequence[str]) -> None:
         """See that *text* in *file* says what *config* says with *settings*, and nothing else."""
@@ -107,7 +110,7 @@ class Keeping:
         :raise NotKept: it cannot be written.
         """
         try:
-            replace(plan.file.resolve(), plan.data)
+            replace(plan.file.resolve(), plan.data, plan.before)
         except OSError as error:
             raise NotKept(f"{plan.file} cannot be written: {error.strerror or error}.") from None
         return self._load()
@@ -138,9 +141,11 @@ def why_not_writable(path: Path) -> str | None:
     return None
 
 
-def replace(path: Path, data: bytes) -> None:
+def replace(path: Path, data: bytes, expected: bytes) -> None:
     """Have the file *path* hold *data*, at once: whoever reads it finds the old or the new, with its mode and owner.
 
+    :param expected: what it holds.
+    :raise NotKept: it holds something else. To work out *data* has taken a moment, in which its owner may have saved.
     :raise OSError: it cannot be. Then it is as it was.
     """
     before = path.stat()
@@ -155,6 +160,8 @@ def replace(path: Path, data: bytes) -> None:
             os.chown(name, before.st_uid, before.st_gid)
         _copy_attributes(path, name)
         os.chmod(name, stat.S_IMODE(before.st_mode))
+        if path.read_bytes() != expected:
+            raise NotKept(f"{path} has changed since it was read: `skyproxy reload` first, then keep it.")
         os.replace(name, path)
     except BaseException:
         os.unlink(name)

@@ -525,8 +525,16 @@ class KeepingTests(Case):
         self.set()
         self.not_kept("cannot be written: No space left on device")
         with self.assertRaises(OSError):
-            replace(self.path, b"x")
+            replace(self.path, b"x", TEXT.encode())
         self.assertEqual(self.path.read_text(), TEXT)
+
+    def test_what_its_owner_saves_meanwhile_is_not_written_over(self) -> None:
+        self.set()
+        self.patch(os, "fsync", lambda _: self.path.write_text(TEXT + "# mine\n"))
+        self.fails(NotKept, "has changed since it was read", self.operations.keep, "last", "me")
+        self.assertEqual(self.path.read_text(), TEXT + "# mine\n")
+        self.assertEqual(os.listdir(self.folder), ["skyproxy.yaml"])
+        self.assertEqual(self.adopted, [])
 
     def _full(self, *_: object) -> None:
         raise OSError(28, "No space left on device")
