@@ -45,7 +45,10 @@ def models_of(base_url: str, key: str | None, timeout: float = 20.0) -> list[str
         raise NoModels(f"{base_url} {said} (status {error.code})", refused=refused) from None
     except (OSError, ValueError) as error:
         raise NoModels(f"no list of models from {base_url}: {getattr(error, 'reason', error)}") from None
-    listed = told.get("data", told.get("models")) if isinstance(told, dict) else told
+    listed = told.get("data", told.get("models", told)) if isinstance(told, dict) else told
+    # Ollama says null where it has none. Any program may be at a usual port, such as SkyrimNet's page at llama.cpp's.
+    if listed is not None and not isinstance(listed, list):
+        raise NoModels(f"{base_url} has no list of models")
     names = [each.get("id", each.get("name")) for each in listed or () if isinstance(each, dict)]
     return [name.removeprefix("models/") for name in names if isinstance(name, str) and name]
 

@@ -41,6 +41,14 @@ class ModelsTests(SynchronousTestCase):
         self.assertEqual(models_of(url, "sk-1"), ["a", "b"])
         self.assertEqual(asked, [("/v1/models", "Bearer sk-1")])
 
+    def test_what_has_no_list(self) -> None:
+        for body in (b"{}", b'{"status":"ok"}', b'{"data":5}', b'{"data":{"id":"a"}}', b'"data"', b"7"):
+            url, _ = self.serve(200, body)
+            with self.assertRaisesRegex(NoModels, "no list of models"):
+                models_of(url, None)
+        url, _ = self.serve(200, b'{"object":"list","data":null}')
+        self.assertEqual(models_of(url, None), [])
+
     def test_no_key_follows_a_redirection(self) -> None:
         elsewhere, asked = self.serve(200, b'{"data":[]}')
         for status in (301, 302, 303, 307, 308):
