@@ -94,7 +94,9 @@ async def _asked(config: ProviderConfig, key: str, questions: Questions, path: s
 
 
 def _models_of(reply: ServerReply) -> tuple[str, ...] | None:
-    listed = reply.value.get("data") if isinstance(reply.value, dict) else None
+    listed = reply.value.get("data", ...) if isinstance(reply.value, dict) else ...
+    if listed is None:
+        return ()  # so Ollama says that it has none
     if not isinstance(listed, list):
         return None
     names = [each.get("id") for each in listed if isinstance(each, dict)]

@@ -77,6 +77,8 @@ class KeyTests(SynchronousTestCase):
     def test_without_a_key(self) -> None:
         found, _ = self.report(self.provider("local", None), models_wrong=(200, MODELS))
         self.assertEqual((found.result, found.variable, found.text), ("answers", None, "2 models"))
+        found, _ = self.report(self.provider("local", None), models_wrong=(200, {"object": "list", "data": None}))
+        self.assertEqual((found.result, found.text, found.models), ("answers", "0 models", ()))
         found, _ = self.report(self.provider("local", None), models_wrong=(404, None))
         self.assertEqual((found.result, found.text), ("answers", "status 404 to /models: is its base_url right?"))
         found, _ = self.report(self.provider("local", None), models_wrong=(401, None))
