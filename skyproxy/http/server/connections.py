@@ -123,9 +123,17 @@ class Connections:
     def _look(self) -> None:
         # The next look comes first: an error in this one must not end the watch.
         self._next_look = self.clock.callLater(TICK, self._look)
+        if self._overdue(self.clock.seconds()):
+            # A process that stood still finds the time over before it has read what came in time.
+            self.clock.callLater(0, self._tell_overdue)
+
+    def _tell_overdue(self) -> None:
         now = self.clock.seconds()
-        for connection in [each for each in self._open if each.deadline <= now]:
+        for connection in self._overdue(now):
             self._guard(connection.deadline_passed, now)
+
+    def _overdue(self, now: float) -> list[Connection]:
+        return [each for each in self._open if each.deadline <= now]
 
     @staticmethod
     def _guard(do: Callable[..., None], *arguments: Any) -> None:

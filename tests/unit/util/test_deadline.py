@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import inf
-from typing import Any, NamedTuple
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.util.deadline import Deadline
+from tests.unit.turns import Turns
 
 STEPS = ("start", "move", "sooner", "stop", "nothing")
 
@@ -23,38 +23,6 @@ class CountingClock(Clock):
     def callLater(self, *arguments, **named):  # type: ignore[no-untyped-def]
         self.made += 1
         return super().callLater(*arguments, **named)
-
-
-class Turns:
-    """A reactor's clock, whose calls of one turn do not run in the same one."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.calls: list[TurnCall] = []
-
-    def seconds(self) -> float:
-        return self.now
-
-    def callLater(self, delay: float, call: Any) -> TurnCall:
-        self.calls.append(TurnCall(self, self.now + delay, call))
-        return self.calls[-1]
-
-    def turn(self) -> None:
-        for each in [each for each in self.calls if each.due <= self.now]:
-            each.cancel()
-            each.call()
-
-
-class TurnCall(NamedTuple):
-    turns: Turns
-    due: float
-    call: Any
-
-    def active(self) -> bool:
-        return self in self.turns.calls
-
-    def cancel(self) -> None:
-        self.turns.calls.remove(self)
 
 
 class DeadlineTests(SynchronousTestCase):

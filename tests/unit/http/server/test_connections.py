@@ -12,9 +12,10 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.http.h1.answer_head import Stamp
-from skyproxy.http.server.connections import TICK
+from skyproxy.http.server.connections import TICK, Connections
 from skyproxy.http.server.limits import FIRST_REQUEST_SECONDS
 from tests.unit.http.server_support import Client, Served, channel_of, get, post, wait
+from tests.unit.turns import Turns
 
 
 class DrainTests(SynchronousTestCase):
@@ -203,6 +204,15 @@ class Broken:
         raise ZeroDivisionError
 
 
+class Late(Broken):
+    """A connection whose time is over."""
+
+    told = 0
+
+    def deadline_passed(self, now: float) -> None:
+        self.told += 1
+
+
 class WatchTests(SynchronousTestCase):
     """The one delayed call."""
 
@@ -214,6 +224,24 @@ class WatchTests(SynchronousTestCase):
         served.pass_time(7.0)
         self.assertEqual([client.transport.disconnecting for client in clients], [True] * 9)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 9 * 7)
+
+    def test_what_has_come_is_read_before_a_time_counts_as_over(self) -> None:
+        turns = Turns()
+        connections, late = Connections(turns), Late()
+        late.deadline = 5.0
+        connections.add(late)
+        turns.now = 60.0  # It stood still.
+        turns.turn()
+        late.deadline = 70.0  # It was heard of.
+        turns.turn()
+        self.assertEqual(late.told, 0)
+        turns.now = 71.0
+        turns.turn()
+        self.assertEqual(late.told, 0)
+        turns.turn()
+        self.assertEqual(late.told, 1)
+        connections.discard(late)
+        self.assertEqual(turns.calls, [])
 
     def test_costs_one_call_while_there_are_connections(self) -> None:
         served = Served()
