@@ -23,6 +23,9 @@ _FIELD_VALUE = re.compile(r"[\t\x20-\x7e]*")
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _PLACEHOLDER = re.compile(r"\$\{[^}]*\}?")
+_DRIVE = re.compile(r"(?<==)([A-Za-z]):([\\/][^:]*)")
+"""A path of Windows' in an endpoint, as people write it."""
+
 _ENDPOINT = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*:.+")
 _BARE_IPV6 = re.compile(r"interface=(?:[0-9A-Fa-f]{0,4}:){2}")
 # What Twisted would not take for one of its own: a name with a dot, or an address.
@@ -193,7 +196,8 @@ def _endpoints(value: object) -> tuple[str, ...]:
         raise ValueError("must have an address of IPv6 as in [::1]:35791, or \\: for each colon of it")
     if not _ENDPOINT.fullmatch(text) or not text.isprintable():
         raise ValueError("must be a port, host:port, or a Twisted endpoint such as tcp:35791:interface=127.0.0.1")
-    return (text,)
+    # Twisted would take the colon of a drive for the end of the path, and its backslashes away.
+    return (_DRIVE.sub(lambda found: found[1] + "\\:" + found[2].replace("\\", "\\\\"), text),)
 
 
 def distinct(values: tuple[str, ...] | None) -> tuple[str, ...] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-from skyproxy.config import BreakerSettings, CacheRule, ProviderConfig, ProxySettings, SlotConfig
+from skyproxy.config import BreakerSettings, CacheRule, ProviderConfig, ProxySettings, SlotConfig, rules
 from tests.unit.config.support import PROVIDERS, ConfigTestCase
 
 ORIGINAL_PROVIDERS = """
@@ -168,6 +168,17 @@ class ProxyTests(ConfigTestCase):
             ("listen: 'fd00:80'", ("fd00:80",)),
         ):
             self.assertEqual(self.proxy(text).listen, endpoints, text)
+
+    def test_paths_of_windows_in_an_endpoint(self) -> None:
+        for text, meant in (
+            (
+                r"ssl:443:privateKey=C:\keys\k.pem:certKey=d:/c.pem",
+                r"ssl:443:privateKey=C\:\\keys\\k.pem:certKey=d\:/c.pem",
+            ),
+            (r"ssl:443:privateKey=C\:\\k.pem:certKey=c.pem", r"ssl:443:privateKey=C\:\\k.pem:certKey=c.pem"),
+            ("ssl:443:privateKey=/k.pem:interface=10.0.0.1", "ssl:443:privateKey=/k.pem:interface=10.0.0.1"),
+        ):
+            self.assertEqual(rules.endpoints(text), (meant,))
 
     def test_log(self) -> None:
         for text, level in (("WARNING", "warn"), ("trace", "debug"), ("Error", "error"), ("warn", "warn")):
