@@ -139,12 +139,14 @@ def is_of_error(name: bytes) -> bool:
 
 
 def usage_of(event: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The token counts of a chunk, of a whole answer, or within a Responses event."""
+    """The token counts of a chunk, of a whole answer, within a Responses event, or in a choice, where Moonshot has them
+    (https://github.com/earendil-works/pi/issues/2017)."""
     usage = event.get("usage")
-    if not isinstance(usage, dict):
-        response = event.get("response")
-        usage = response.get("usage") if isinstance(response, dict) else None
-    return usage if isinstance(usage, dict) else None
+    if isinstance(usage, dict):
+        return usage
+    response = event.get("response")
+    holders = [response] if isinstance(response, dict) else choices_of(event)
+    return next((usage for each in holders if isinstance(usage := each.get("usage"), dict)), None)
 
 
 def token_count(said: Any) -> int | None:

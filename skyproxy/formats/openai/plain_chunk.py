@@ -25,7 +25,13 @@ def plain_chunk(value: Mapping[str, Any]) -> tuple[str, str, str | None] | None:
     if (kind is not None and not _is_of_chats(kind)) or type(choice) is not dict:
         return None
     reason, delta = choice.get("finish_reason"), choice.get("delta")
-    if "message" in choice or choice.get("error") or choice.get("index", 0) != 0 or not _is_good(reason):
+    if (
+        "message" in choice
+        or choice.get("error")
+        or choice.get("usage")
+        or choice.get("index", 0) != 0
+        or not _is_good(reason)
+    ):
         return None
     if delta is None:
         field, text = "text", choice.get("text")

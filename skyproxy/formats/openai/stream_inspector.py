@@ -128,7 +128,7 @@ class StreamInspector:
         event = read_event(rest)
         if event.data is None and self.first_content == "waiting":
             return rest
-        if event.data is None or (event.data != DONE and not isinstance(read_answer(event.data), dict)):
+        if event.data is None or (event.data.strip() != DONE and not isinstance(read_answer(event.data), dict)):
             return b""
         self.ordinary = False
         return self._read_event(rest, event)
@@ -238,7 +238,7 @@ class StreamInspector:
             self.mentions_error = True
         if data is None or not data.strip():
             return event
-        if data == DONE:
+        if data.strip() == DONE:
             self.done = self.over = True
             self._begin("empty")
             return event

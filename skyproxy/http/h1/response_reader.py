@@ -177,6 +177,8 @@ class ResponseReader:
         head = ResponseHead(self._parser.get_status_code(), data[:end])
         if len(head.fields) > _MOST_FIELDS:
             raise BadResponse("A head that is too large.")
+        if head.status < 100:
+            raise BadResponse("A status below 100.")
         if head.status < 200:
             # An interim response has no body, whatever its fields say.
             self._unread = data[end + 2 :]

@@ -41,7 +41,7 @@ class StreamStripper:
         data = read_event(event).data
         if data is None or len(event) > LONGEST_EVENT:
             return event
-        if data == DONE:
+        if data.strip() == DONE:
             return self._pending() + event
         value = read_leniently(data)
         if not isinstance(value, dict):

@@ -76,7 +76,7 @@ class EndTests(Case):
             self.assertTrue(data[:end].startswith(passed))
 
     def test_done_without_its_blank_line(self) -> None:
-        for end in (b"data: [DONE]", b"data: [DONE]\n", b"data:[DONE]"):
+        for end in (b"data: [DONE]", b"data: [DONE]\n", b"data:[DONE]", b"data:  [DONE] \n\n"):
             self.assertTrue(self.known(chunk("a") + end).done)
 
     def test_done_inside_content_is_no_end(self) -> None:
@@ -265,6 +265,12 @@ class TextTests(Case):
 
     def test_nothing_where_there_is_usage(self) -> None:
         self.assertEqual(self.known(chunk("Halt") + STOP + USAGE + DONE).generated, 0)
+
+    def test_usage_in_a_choice(self) -> None:
+        usage = {"prompt_tokens": 3, "completion_tokens": 7}
+        last = {"index": 0, "delta": {}, "finish_reason": "stop", "usage": usage}
+        state = self.known(chunk("Halt") + event(choices=[last]) + DONE)
+        self.assertEqual((state.usage, state.generated), (usage, 0))
 
     def test_what_was_said_where_the_usage_tells_nothing(self) -> None:
         for junk in (b"null", b"NaN", b"-1", b'"9"', b"1.5"):

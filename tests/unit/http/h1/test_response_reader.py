@@ -134,6 +134,7 @@ class ReaderTests(SynchronousTestCase):
         for response in (
             b"SSH-2.0-x\r\n",
             b"HTTP/1.1 abc OK\r\n\r\n",
+            b"HTTP/1.1 099 None\r\nContent-Length: 0\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
