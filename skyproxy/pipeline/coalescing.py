@@ -196,6 +196,8 @@ class Coalescing:
             assert sharing.result is not None
             age = [] if sharing.age is None else [(b"Age", b"%d" % sharing.age)]
             return SharedAnswer(flight, subscriber, [*_said(sharing.result), *age])
+        if sharing.result is None:
+            self._count(sharing, "miss")
         return await fetch()
 
     async def _fly_with(
@@ -211,11 +213,13 @@ class Coalescing:
                 sharing.result = "coalesced"
                 sharing.follows = flight.begun_by = incoming.begun_by
                 others_may_know = await incoming.over
-                if flight.over or not others_may_know:
-                    # Where there is none each asks for itself, as with a failure here.
-                    flight.failed(_NotShared(None))
+                if flight.over:
                     break
                 sharing.result = sharing.follows = None
+                if not others_may_know:
+                    # Where there is none each asks for itself, as with a failure here.
+                    flight.failed(_NotShared(None))
+                    return
                 flight.begun_by = sharing.request_id
         except CancelledError as ended:
             forget(ended)

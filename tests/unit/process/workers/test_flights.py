@@ -16,6 +16,7 @@ from skyproxy.cache.transit import PIECE_BYTES, WINDOW_BYTES
 from skyproxy.config import ProxySettings
 from skyproxy.errors import ShuttingDown
 from skyproxy.pipeline.coalescing import Coalescing
+from skyproxy.pipeline.context import RequestContext
 from skyproxy.pipeline.proxy import Proxy, Runtime
 from skyproxy.pipeline.request import Endpoint, Request
 from skyproxy.pipeline.router import Router
@@ -70,7 +71,12 @@ class Worker:
             self.flights,
         )
         dispatcher = Dispatcher(clock, RetryBudget(clock), Backoff(lambda: 0.5))
-        self.proxy = Proxy(lambda: runtime, clock, dispatcher, coalescing, lambda e: self.records.append(e.record()))
+        self.ended: list[Any] = []
+        self.proxy = Proxy(lambda: runtime, clock, dispatcher, coalescing, self.completed)
+
+    def completed(self, context: RequestContext) -> None:
+        self.ended.append(context)
+        self.records.append(context.record())
 
 
 class FlightsTests(test_proxy.Case):
@@ -205,6 +211,9 @@ class FlightsTests(test_proxy.Case):
         for number in (1, 2):
             self.upstream.answer(number=number).send(b'{"choices": [{}]}').end()
         self.assertEqual([client.status for client, _ in asked], [503, 200, 200])
+        self.assertEqual([each.counts for each in self.workers], [{"miss": 1}, {"miss": 2}, {}])
+        self.assertEqual([each.cache for each in self.workers[1].records], ["miss", "miss"])
+        self.assertEqual([each.attempts.follows for each in self.workers[1].ended], [None, None])
         self.assertOver()
 
     def test_a_stream_that_breaks_off_does_so_for_all(self) -> None:
