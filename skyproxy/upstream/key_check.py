@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -47,10 +47,27 @@ def unlisted(config: Config, provider: str, reports: Iterable[KeyReport]) -> Ite
     """The slots of *config* whose model *provider* does not list, in words."""
     models = next((report.models for report in reports if report.models), None)
     for name, slot in config.model_slots.items():
-        if models is not None and slot.provider == provider and slot.model not in models:
+        asked = slot.provider == provider
+        if models is not None and asked and not _has(models, slot.model, config.providers[provider]):
             meant = nearest(slot.model, models)
             hint = f": did you mean {meant}?" if meant else ""
             yield f"slot {name}: {provider} lists no model {slot.model}{hint}"
+
+
+_ROUTING = ("nitro", "floor", "exacto", "online")
+"""What may stand behind any model of OpenRouter's, whose list has none of it
+(https://openrouter.ai/docs/guides/routing/model-variants/overview).
+"""
+
+
+def _has(models: Collection[str], model: str, config: ProviderConfig) -> bool:
+    """Whether the provider that lists *models* may have *model*, by a name that it does not list, too."""
+    if model in models:
+        return True
+    if config.dialect == "local":
+        return f"{model}:latest" in models  # Ollama's, where a name has no tag
+    base, _, variant = model.rpartition(":")
+    return config.dialect == "openrouter" and ((variant in _ROUTING and base in models) or "@preset/" in model)
 
 
 async def _without_key(config: ProviderConfig, questions: Questions) -> KeyReport:

@@ -9,7 +9,7 @@ from skyproxy.config import ProviderConfig
 from skyproxy.errors import UpstreamUnreachable
 from skyproxy.http.common.headers import Fields
 from skyproxy.upstream.exchange.questions import Questions, ServerReply
-from skyproxy.upstream.key_check import KeyReport, check_keys
+from skyproxy.upstream.key_check import KeyReport, check_keys, unlisted
 from tests.unit.configs import config_of
 
 MODELS = {"data": [{"id": "m"}, {"id": "models/gemini"}, {"no": "id"}]}
@@ -73,6 +73,20 @@ class KeyTests(SynchronousTestCase):
         self.assertEqual(server.asked, ["/key", "/models"])
         found, _ = self.report(self.provider("openrouter"), key=(401, None))
         self.assertEqual(found.result, "refused")
+
+    def test_names_that_no_list_has(self) -> None:
+        for dialect, model, has in (
+            ("local", "llama3.2", True), ("local", "llama3.1", False), ("openai", "llama3.2", False),
+            ("openrouter", "m/small", True), ("openrouter", "m/small:nitro", True),
+            ("openrouter", "m/small:free", False), ("openrouter", "m/smal:nitro", False),
+            ("openrouter", "@preset/lydia", True), ("openai", "m/small:nitro", False),
+        ):  # fmt: skip
+            config = config_of(
+                f"providers: {{p: {{base_url: 'http://127.0.0.1:1/v1', dialect: {dialect}}}}}\n"
+                f"model_slots: {{s: {{provider: p, model: '{model}'}}}}\n"
+            )
+            report = KeyReport(None, "answers", models=("llama3.2:latest", "llama3.1:8b", "m/small"))
+            self.assertEqual(not list(unlisted(config, "p", [report])), has, (dialect, model))
 
     def test_without_a_key(self) -> None:
         found, _ = self.report(self.provider("local", None), models_wrong=(200, MODELS))
