@@ -59,7 +59,7 @@ def broken_rule(error: BaseException) -> str | None:
         if isinstance(cause, BadResponse | MalformedMessage):
             return str(cause)
         if isinstance(cause, PeerMisbehaved):
-            return "Its frames are not those of HTTP/2."
+            return "Its frames are not those of HTTP/2 (http2: off of its configuration does without)."
     return None
 
 

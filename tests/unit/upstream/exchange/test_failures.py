@@ -95,7 +95,7 @@ class MapFailureTests(SynchronousTestCase):
         for error, rule in (
             (BadResponse("Expected HTTP/."), "Expected HTTP/."),
             (MalformedMessage("The response has no valid status."), "The response has no valid status."),
-            (PeerMisbehaved("Bearer sk-secret", ErrorCodes.PROTOCOL_ERROR), "HTTP/2"),
+            (PeerMisbehaved("Bearer sk-secret", ErrorCodes.PROTOCOL_ERROR), "http2: off"),
         ):
             message = self.assertMapped(wrapped(ResponseFailed, error), UpstreamBroken).message
             for part in ("'guard'", rule, "base_url"):
