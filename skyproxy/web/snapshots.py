@@ -104,6 +104,7 @@ def snapshot_of(observed: Observed, samples: Samples) -> Snapshot:
         budgets=tuple(_budget(each) for each in budgets(sources.gate) if each["used"] is not None),
         unwritable=sources.gate.budgets.store.trouble.reason or "",
         alone=sources.leased() is False,
+        waits=runtime.config.proxy.shared_down == "stop",
         readings=sum(sources.reloads.counts.values()),
     )
 

@@ -29,6 +29,8 @@ _SLOWEST_USELESS = 2.0
 """Likewise, where those that were had were of no use."""
 _READY_SECONDS = 2.0
 """From a connection to its first use, TLS and the password included."""
+_OF_CLUSTERS = ("MOVED ", "ASK ", "CLUSTERDOWN ", "CROSSSLOT ")
+"""With which errors begin that a Redis Cluster alone answers with."""
 
 
 class _Told(RedisProtocol):  # type: ignore[misc]
@@ -203,7 +205,8 @@ def reason_of(error: BaseException | None) -> str:
     if isinstance(error, ConnectError):
         return "it does not accept connections"
     if isinstance(error, ResponseError):
-        return str(error)
+        told = str(error)
+        return f"Redis Cluster is not spoken: {told}" if told.startswith(_OF_CLUSTERS) else told
     return "it has closed the connection"
 
 

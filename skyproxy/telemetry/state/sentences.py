@@ -263,8 +263,10 @@ def _of_skyproxy(snapshot: Snapshot) -> Iterator[Sentence]:
         text = f"skyproxy itself is slow: its event loop is late by {duration(lag)}."
         yield Sentence("lag", "warning", text, "The machine has too much to do.")
     if snapshot.alone and snapshot.uptime > limits.ALONE_SECONDS:
-        text = "The Redis of the shared limits cannot be used: this machine goes on by itself."
-        yield Sentence("alone", "warning", text, "The log says why. Nothing is to be done here once it is back.")
+        level: Level = "bad" if snapshot.waits else "warning"
+        follows = "requests wait" if snapshot.waits else "this machine goes on by itself"
+        text = f"The Redis of the shared limits cannot be used: {follows}."
+        yield Sentence("alone", level, text, "The log says why. Nothing is to be done here once it is back.")
     if snapshot.log_lost:
         lost = of_people(snapshot.log_lost, "line of the log is", "lines of the log are")
         yield Sentence("log_lost", "warning", f"{lost} lost.", "The disk is too slow, or full.")

@@ -153,7 +153,7 @@ class Snapshot(NamedTuple):
     :ivar change_ids: of the actions that made them.
     :ivar budgets: whose present sums are known.
     :ivar unwritable: why what is spent cannot be written down; empty: it can be.
-    :ivar alone: limits are shared by a Redis, and it grants none now.
+    :ivar alone: limits are shared by a Redis, and it grants none now; *waits*: requests wait for as long.
     """
 
     at: float
@@ -177,4 +177,5 @@ class Snapshot(NamedTuple):
     budgets: tuple[BudgetState, ...] = ()
     unwritable: str = ""
     alone: bool = False
+    waits: bool = False
     readings: int = 0

@@ -277,7 +277,7 @@ class Limiter:
 
     def _expire(self, place: Deferred[Any], queue_timeout: float) -> None:
         late = QueueTimeout(
-            f"No permit of this provider came free within {queue_timeout:g} s (queue_timeout).",
+            f"No permit of this provider came free within {round(queue_timeout, 2):g} s (queue_timeout).",
             retry_after=self._drains_in(),
         )
         self._turn_away(place, late)

@@ -190,6 +190,12 @@ class RedisStoreTests(SynchronousTestCase):
         self.assertEqual(self.answers, ["NOPERM this user has no permissions"])
         self.assertTrue(commands.disconnected and hearing.disconnected)
 
+    def test_one_of_a_cluster(self) -> None:
+        commands, _ = self.connected()
+        self.tick()
+        self.receive(commands, b"-MOVED 13224 10.0.0.1:6379\r\n")
+        self.assertEqual(self.answers, ["Redis Cluster is not spoken: MOVED 13224 10.0.0.1:6379"])
+
     def test_a_password_that_it_does_not_take(self) -> None:
         self.make(password="wrong", username="who")
         delays = []

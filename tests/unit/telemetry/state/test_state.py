@@ -325,6 +325,9 @@ class SentenceTests(SynchronousTestCase):
         text = "The Redis of the shared limits cannot be used: this machine goes on by itself."
         self.assertEqual(self.first(alone=True)[:2], ("warning", text))
         self.assertNotEqual(self.first(alone=True, uptime=1.0)[1], text)
+        text = "The Redis of the shared limits cannot be used: requests wait."
+        self.assertEqual(self.first(alone=True, waits=True)[:2], ("bad", text))
+        self.assertEqual(self.first(waits=True), self.first())
 
     def test_the_worst_comes_first(self) -> None:
         found = told(snapshot_of(slot_of("---"), words=word("key_invalid"), lag_p99=1.0, reloaded=False))

@@ -139,10 +139,10 @@ class LimiterTests(SynchronousTestCase):
     def test_queue_timeout(self) -> None:
         limiter = self.limiter(1)
         permit = self.take(limiter)
-        short, long = limiter.acquire(5), limiter.acquire(50)
+        short, long = limiter.acquire(4.99995), limiter.acquire(50)
         self.clock.advance(5)
         error = self.failureResultOf(short, QueueTimeout).value
-        self.assertIn("queue_timeout", error.message)
+        self.assertIn("within 5 s (queue_timeout)", error.message)
         self.assertEqual(error.retry_after, 5.0)
         self.assertNoResult(long)
         permit.release()
