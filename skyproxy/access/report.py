@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from heapq import nsmallest
 from typing import Any
 
 from skyproxy.access.budgets.account import Account
@@ -11,6 +12,9 @@ from skyproxy.access.limits.client_limits import ClientLimits
 from skyproxy.access.limits.window import SlidingWindow
 
 VERSION = 1
+
+MOST_AT_A_GLANCE = 100
+"""Budgets that are told with all else, each second: identity providers may name any number of clients."""
 
 
 def report(gate: Gate) -> dict[str, Any]:
@@ -30,11 +34,16 @@ def report(gate: Gate) -> dict[str, Any]:
     }
 
 
-def budgets(gate: Gate) -> list[dict[str, Any]]:
-    """All budgets, those that are nearest to their end first."""
-    now = gate.budgets.now()
-    found = [_budget(each, now, is_known=gate.budgets.store.is_open) for each in gate.accounts()]
-    return sorted(found, key=lambda each: (-(each["used"] or 0), each["account"]))
+def budgets(gate: Gate, most: int | None = None) -> list[dict[str, Any]]:
+    """All budgets, those that are nearest to their end first; or *most* of them."""
+    now, is_known = gate.budgets.now(), gate.budgets.store.is_open
+
+    def place(account: Account) -> tuple[float, str]:
+        return (-account.row(now).known / account.limit if is_known else 0.0, account.owner.key)
+
+    accounts = list(gate.accounts())
+    found = nsmallest(len(accounts) if most is None else most, accounts, place)
+    return [_budget(each, now, is_known=is_known) for each in found]
 
 
 def _budget(account: Account, now: float, *, is_known: bool) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 
 from twisted.internet.defer import Deferred, succeed
 
-from skyproxy.access.report import budgets, report
+from skyproxy.access.report import MOST_AT_A_GLANCE, budgets, report
 from skyproxy.errors import InvalidRequest, NotFound
 from skyproxy.telemetry.requests.facts import Facts
 from skyproxy.telemetry.requests.history import history_of
@@ -58,7 +58,7 @@ class Observations:
         snapshot = snapshot_of(self._observed, self._samples)
         health = self._steady.look(all_health(snapshot), self._observed.seconds())
         now = shapes.now(snapshot, health, self.under_way() if under_way is None else under_way)
-        return {**now, "budgets": budgets(self._observed.sources.gate)}
+        return {**now, "budgets": budgets(self._observed.sources.gate, MOST_AT_A_GLANCE)}
 
     def budgets(self) -> dict[str, Any]:
         """How much is left of budgets and limits."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from skyproxy.access.report import budgets
+from skyproxy.access.report import MOST_AT_A_GLANCE, budgets
 from skyproxy.config.files import ENV_FILE
 from skyproxy.config.hosts import is_loopback
 from skyproxy.pipeline.changes import Change, Pauses, pauses_of, profile_of
@@ -101,7 +101,7 @@ def snapshot_of(observed: Observed, samples: Samples) -> Snapshot:
         profiles=tuple(runtime.config.profiles),
         changes=len(runtime.changes),
         change_ids=tuple(each.action for each in runtime.changes),
-        budgets=tuple(_budget(each) for each in budgets(sources.gate) if each["used"] is not None),
+        budgets=tuple(_budget(each) for each in budgets(sources.gate, MOST_AT_A_GLANCE) if each["used"] is not None),
         unwritable=sources.gate.budgets.store.trouble.reason or "",
         alone=sources.leased() is False,
         waits=runtime.config.proxy.shared_down == "stop",

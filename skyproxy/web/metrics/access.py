@@ -26,7 +26,7 @@ _GAUGES = (
 
 def access(gate: Gate) -> Iterator[Metric]:
     """The metrics. Where there are neither budgets nor limits, there are no samples."""
-    found = budgets(gate)[:MOST_NAMES]
+    found = budgets(gate, MOST_NAMES)
     for key, name, text in _GAUGES:
         gauge = GaugeMetricFamily(name, text, labels=_BY_BUDGET)
         for each in found:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from skyproxy.access.errors import TokenLimitExceeded
-from skyproxy.access.identity import identity_of
+from skyproxy.access.identity import ClientIdentity, identity_of
+from skyproxy.config.budgets import BudgetSettings
 from skyproxy.telemetry.usage import Tokens
 from tests.unit.configs import config_of
 from tests.unit.web.support import CONFIG, WebCase
@@ -54,6 +55,18 @@ class BudgetTests(WebCase):
         self.assertEqual((lydia["account"], lydia["spent"], lydia["left"]), ("client:lydia", 0, 5))
         self.assertEqual(found["store"], {"file": None, "read": True, "trouble": None, "fail": "closed"})
         self.assertEqual(self.ask("GET", "/api/now").json()["budgets"], found["budgets"])
+
+    def test_of_very_many_those_nearest_to_their_end_are_told_with_all_else(self) -> None:
+        self.gate.budgets.store.open()
+        budget = BudgetSettings(amount=1.0)
+        for number in range(150):
+            self.gate.budgets.know(ClientIdentity(f"jwt.{number}", budget=budget))
+        for account in self.gate.budgets.accounts():
+            account.row(self.clock.seconds()).settle(0, 10**6 * int(account.owner.name[4:]))
+        found: Any = self.ask("GET", "/api/budgets").json()
+        names = [each["name"] for each in found["budgets"]]
+        self.assertEqual(names, [f"jwt.{number}" for number in range(149, -1, -1)])
+        self.assertEqual(self.ask("GET", "/api/now").json()["budgets"], found["budgets"][:100])
 
     def test_next_to_nothing(self) -> None:
         self.gate.budgets.use(config_of(CONFIG.replace("proxy: {", "proxy: {purse: {amount: 1.0e-13}, ", 1)))
