@@ -19,7 +19,14 @@ from skyproxy.upstream.dispatch.retry_policy import Progress, Retry, RetryPolicy
 from skyproxy.upstream.exchange.answer import Answer
 from skyproxy.upstream.exchange.attempt import Attempt, AttemptObserver
 from skyproxy.upstream.exchange.buffered_bytes import BufferedBytes
-from skyproxy.upstream.exchange.first_content import Kind, read_beginning, refuse_redirect, wait_for_beginning
+from skyproxy.upstream.exchange.first_content import (
+    Kind,
+    is_called_json,
+    read_beginning,
+    refuse_error,
+    refuse_redirect,
+    wait_for_beginning,
+)
 
 _log = Logger()
 
@@ -188,9 +195,12 @@ class Dispatcher:
         if answer.status >= 300:
             refuse_redirect(answer, counts)
         if kind is Kind.ANYTHING:
-            if first_token_timeout is None:
-                return None
-            return wait_for_beginning(answer, kind, counts, self._buffered)
+            called_json = is_called_json(answer)
+            if called_json and answer.data is not None:
+                refuse_error(answer, counts)
+            elif called_json or first_token_timeout is not None:
+                return wait_for_beginning(answer, kind, counts, self._buffered)
+            return None
         if answer.data is None:
             return wait_for_beginning(answer, kind, counts, self._buffered, must_be_whole=candidate.must_be_whole)
         read_beginning(answer, answer.data, counts)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from enum import Enum
 
 from skyproxy.errors import UpstreamBroken, UpstreamError, UpstreamUnusable
-from skyproxy.formats.openai.bodies import BYTE_ORDER_MARK
+from skyproxy.formats.openai.bodies import BYTE_ORDER_MARK, error_of, read_answer
 from skyproxy.formats.openai.stream_inspector import StreamInspector
+from skyproxy.formats.reported import reported
 from skyproxy.formats.sse import BodyForm
 from skyproxy.upstream.exchange.answer import Answer
 from skyproxy.upstream.exchange.buffered_bytes import BufferedBytes
@@ -25,7 +26,8 @@ class Kind(Enum):
 async def wait_for_beginning(
     answer: Answer, kind: Kind, counts: Counts, held: BufferedBytes, *, must_be_whole: bool = False
 ) -> None:
-    """Wait for all of a whole answer, or for a stream to say something, or for the first byte of anything else.
+    """Wait for all of a whole answer, or for a stream to say something, or for the first byte of anything else that is
+    not called JSON, by which a provider may report an error.
 
     The answer is closed when that fails. One that cannot be held back is ``too_large`` when this returns.
 
@@ -37,7 +39,14 @@ async def wait_for_beginning(
     """
     try:
         if kind is Kind.ANYTHING:
-            await answer.body.first()
+            if not is_called_json(answer):
+                await answer.body.first()
+                return
+            answer.share = share = held.share()
+            if await answer.body.first(lambda data: not share.grow(len(data))) is None:
+                share.end()
+            else:
+                _refuse_error(answer, answer.body.kept())
             return
         if answer.is_event_stream and not answer.is_encoded:
             form = BodyForm()
@@ -59,6 +68,31 @@ async def wait_for_beginning(
     except BaseException as error:
         _close(answer, counts, error)
         raise
+
+
+def is_called_json(answer: Answer) -> bool:
+    """Whether the provider says that *answer*, which may be anything, is JSON, and it can be read."""
+    return b"json" in answer.headers.last.get(b"content-type", b"").lower() and not answer.is_encoded
+
+
+def refuse_error(answer: Answer, counts: Counts) -> None:
+    """Close an answer that may be anything, and is there, if it is an error.
+
+    :param counts: as for :func:`wait_for_beginning`.
+    :raise UpstreamReported: it is one.
+    """
+    try:
+        _refuse_error(answer, answer.data or b"")
+    except BaseException as error:
+        _close(answer, counts, error)
+        raise
+
+
+def _refuse_error(answer: Answer, data: bytes) -> None:
+    value = read_answer(data)
+    error = error_of(value) if isinstance(value, dict) else None
+    if error is not None:
+        raise reported(error, answer.dialect)
 
 
 async def _hold_back(answer: Answer, held: BufferedBytes, *, must_be_whole: bool) -> None:

@@ -250,6 +250,32 @@ class FirstTokenTests(Case):
         self.assertEqual(self.asked(), (2, 1))
         self.assertSecond(asking)
 
+    def test_an_error_in_the_place_of_anything(self) -> None:
+        error = b'{"error": {"message": "quota", "code": 402}}'
+        for late in (4.0, None):
+            for whole in (error, None):
+                self.setUp()
+                asking = self.ask(late=late, kind=Kind.ANYTHING)
+                response = self.answer(200, (b"Content-Type", b"application/json; charset=utf-8"), whole=whole)
+                if whole is None:
+                    response.send(error[:9], error[9:]).end()
+                self.assertEqual(self.asked(), (1, 1))
+                self.assertSecond(asking)
+
+    def test_json_in_the_place_of_anything_is_none(self) -> None:
+        for body in (b'{"text": "Halt!"}', b'"Halt!"', b"Halt!", b""):
+            for whole in (body, None):
+                self.setUp()
+                asking = self.ask(kind=Kind.ANYTHING)
+                response = self.answer(200, whole=whole)
+                if whole is None:
+                    response.send(*filter(None, [body])).end()
+                answer = self.successResultOf(asking)
+                said: list[bytes] = []
+                self.successResultOf(answer.body.flow(said.append))
+                self.assertEqual((b"".join(said), self.asked()), (body, (1, 0)))
+                answer.close(None)
+
     def test_in_time(self) -> None:
         asking = self.ask(late=4.0)
         response = self.answer(200, EVENTS).send(word("Halt"))
