@@ -25,10 +25,20 @@ def read(data: bytes) -> dict[str, Any]:
     try:
         value = orjson.loads(data)
     except ValueError as error:
-        raise InvalidRequest(f"The body is not valid JSON: {error}.") from None
+        raise InvalidRequest(f"The body is not valid JSON: {_not_text(data) or error}.") from None
     if not isinstance(value, dict):
         raise InvalidRequest("The body must be a JSON object.")
     return value
+
+
+def _not_text(data: bytes) -> str:
+    """Why *data* is not even text as JSON has it; empty: it is."""
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        what = "UTF-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "another encoding"
+        return f"byte {error.start + 1} is none of UTF-8, but of {what}"
+    return ""
 
 
 def read_marked(data: bytes) -> tuple[dict[str, Any], bytes]:

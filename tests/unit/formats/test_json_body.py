@@ -38,6 +38,16 @@ class ReadTests(SynchronousTestCase):
         with self.assertRaises(InvalidRequest):
             json_body.read_marked(rb'{"a":"\ud83d"}')
 
+    def test_another_encoding_is_called_that(self) -> None:
+        for data, told in (
+            ('{"a":"é"}'.encode("cp1252"), "byte 7 is none of UTF-8, but of another encoding"),
+            ('{"a":1}'.encode("utf-16"), "byte 1 is none of UTF-8, but of UTF-16"),
+            (b'{"a":}', "line 1"),
+        ):
+            with self.assertRaises(InvalidRequest) as refused:
+                json_body.read(data)
+            self.assertIn(told, refused.exception.message)
+
     def test_a_byte_order_mark(self) -> None:
         self.assertEqual(json_body.read_marked(b'\xef\xbb\xbf{"a":1}'), ({"a": 1}, b'{"a":1}'))
         with self.assertRaises(InvalidRequest):
