@@ -12,7 +12,9 @@ from skyproxy.cache.trouble import WARN_AGAIN_SECONDS
 _log = Logger()
 
 _WELL = 4
-"""Shares that a connection has passed on, after which what it refuses is not what it refuses of all."""
+"""Shares that a connection passes on after something was refused, and before it is again, until that is told: what
+refuses all soon breaks the connection.
+"""
 
 
 class Refusals:
@@ -24,21 +26,24 @@ class Refusals:
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds = seconds
-        self._shares = 0
+        self._shares: int | None = None
         self._told_at = -inf
 
     def begin(self) -> None:
         """There is another connection."""
-        self._shares = 0
+        self._shares = None
 
     def shared(self) -> None:
         """Shares were passed on."""
-        self._shares += 1
+        if self._shares is not None:
+            self._shares += 1
 
     def refused(self, reason: str) -> None:
         """Something else was refused."""
         now = self._seconds()
-        if self._shares >= _WELL and now - self._told_at >= WARN_AGAIN_SECONDS:
+        if self._shares is None:
+            self._shares = 0
+        elif self._shares >= _WELL and now - self._told_at >= WARN_AGAIN_SECONDS:
             self._told_at = now
             _log.warn(
                 "The store of shared limits refuses a part: budgets, or what machines find out, are not shared",
