@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from skyproxy.access.identity import ClientIdentity
 from skyproxy.process.workers.merging import merged_lag, merged_provider
 from skyproxy.process.workers.state import ClientState, CounterKey, ProviderState, WorkerState
 from skyproxy.telemetry.distribution import Summary
@@ -104,6 +105,10 @@ class Gathered:
     def clients(self) -> list[ClientState]:
         """The limits of clients, as each worker sees them."""
         return [client for each in self._states() for client in each.clients]
+
+    def spenders(self) -> list[ClientIdentity]:
+        """Clients with a budget of whom only requests tell."""
+        return [client for each in self._states() for client in each.spenders]
 
     def process(self) -> dict[str, float]:
         """Figures of the processes, added up."""

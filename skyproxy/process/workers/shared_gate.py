@@ -11,6 +11,8 @@ from skyproxy.access.budgets.budgets import Budgets
 from skyproxy.access.gate import Gate
 from skyproxy.access.identity import ClientIdentity
 from skyproxy.access.limits.client_limits import ClientLimits
+from skyproxy.config.access import TOKEN_PREFIX
+from skyproxy.config.budgets import StepDown
 from skyproxy.process.workers.gathered import Gathered
 from skyproxy.process.workers.state import ClientState
 
@@ -36,6 +38,9 @@ class SharedGate(Gate):
         self._gathered = gathered
 
     def accounts(self) -> Iterator[Account]:
+        for client in self._gathered.spenders():
+            self.budgets.know(client)
+            self.budgets.store.open()
         refused = self._gathered.counters("spent")
         for each in super().accounts():
             each.refused = int(refused.get(each.owner.key, 0))
@@ -74,3 +79,11 @@ def client_states(gate: Gate) -> Iterator[ClientState]:
                 window.advance(second)
             found.append((None, 0) if window is None else (window.limit, window.used))
         yield ClientState(limits.name, found[0], found[1], (limits.concurrent, limits.under_way))
+
+
+def spenders(gate: Gate) -> Iterator[ClientIdentity]:
+    """The clients of *gate* that an identity provider knows, as far as they have a budget and have asked."""
+    known = (each for each in gate.budgets.accounts() if each.owner.kind == "client")
+    for each in islice((each for each in known if each.owner.name.startswith(TOKEN_PREFIX)), MOST_CLIENTS):
+        instead = None if each.instead is None else StepDown(slot=each.instead)
+        yield ClientIdentity(each.owner.name, budget=each.settings, on_budget=instead)

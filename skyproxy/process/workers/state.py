@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
+from skyproxy.access.identity import ClientIdentity
 from skyproxy.http.client.pool import PoolStatistics
 from skyproxy.telemetry.distribution import Summary
 from skyproxy.telemetry.requests.facts import Facts
@@ -54,6 +55,7 @@ class WorkerState(NamedTuple):
     :ivar retries_available: that the budget has.
     :ivar stores: entries and bytes, by the store's name.
     :ivar process: figures of the process that add up, by the names that Prometheus has for them.
+    :ivar spenders: clients with a budget of whom only requests tell, since an identity provider knows them.
     """
 
     counters: Mapping[CounterKey, float]
@@ -66,6 +68,7 @@ class WorkerState(NamedTuple):
     stores: Mapping[str, tuple[int, int]]
     process: Mapping[str, float]
     clients: tuple[ClientState, ...] = ()
+    spenders: tuple[ClientIdentity, ...] = ()
 
 
 def provider_state(provider: Provider) -> ProviderState:

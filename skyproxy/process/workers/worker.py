@@ -21,7 +21,7 @@ from skyproxy.process.workers import messages
 from skyproxy.process.workers.flights import decode
 from skyproxy.process.workers.news import Found, Known, Seen
 from skyproxy.process.workers.protocol import Channel
-from skyproxy.process.workers.shared_gate import client_states
+from skyproxy.process.workers.shared_gate import client_states, spenders
 from skyproxy.process.workers.state import CounterKey, WorkerState, provider_counters, provider_state
 from skyproxy.process.workers.worker_role import WorkerRole
 from skyproxy.upstream.exchange.provider import Provider
@@ -219,6 +219,7 @@ class Worker:
             {name: (store.statistics.entries, store.statistics.bytes) for name, store in sources.stores.items()},
             process,
             tuple(client_states(parts.gate)),
+            tuple(spenders(parts.gate)),
         )
 
     def _want_lines(self, wanted: bool) -> None:

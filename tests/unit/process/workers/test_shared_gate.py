@@ -11,9 +11,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from skyproxy.access.budgets.budgets import Budgets
 from skyproxy.access.budgets.store import BudgetStore
 from skyproxy.access.gate import Gate
+from skyproxy.access.identity import ClientIdentity
 from skyproxy.access.report import report
+from skyproxy.config.budgets import BudgetSettings, StepDown
 from skyproxy.process.workers.gathered import Gathered
-from skyproxy.process.workers.shared_gate import SharedGate, client_states
+from skyproxy.process.workers.protocol import decode, encode
+from skyproxy.process.workers.shared_gate import SharedGate, client_states, spenders
 from tests.unit.configs import config_of
 from tests.unit.fakes import ImmediateWorker
 from tests.unit.process.workers.test_client_shares import client
@@ -68,3 +71,22 @@ class SharedGateTests(SynchronousTestCase):
         self.assertEqual([each["refused"] for each in report(shared)["budgets"]], [5])
         gathered.lost(0)
         self.assertEqual([each["refused"] for each in report(shared)["budgets"]], [5])
+
+    def test_budgets_of_clients_that_only_requests_tell_of(self) -> None:
+        clock = Clock()
+
+        def budgets() -> Budgets:
+            store = BudgetStore(clock, None, "run", lambda number: True, clock.seconds, ImmediateWorker())  # type: ignore[arg-type]
+            return Budgets(store, clock.seconds, clock.seconds)
+
+        gathered, gate = Gathered(clock.seconds), Gate(budgets(), clock.seconds)
+        settings = BudgetSettings(amount=2.0)
+        for name in ("lydia", "jwt.lydia"):
+            gate.budgets.know(ClientIdentity(name, budget=settings, on_budget=StepDown(slot="local")))
+        shared = SharedGate(clock, budgets(), lambda: (), gathered)
+        self.assertEqual(report(shared)["budgets"], [])
+        for number in range(2):
+            gathered.take(number, decode(encode(state(spenders=tuple(spenders(gate))))))
+        (shown,) = report(shared)["budgets"]
+        self.assertEqual((shown["account"], shown["amount"], shown["on_budget"]), ("client:jwt.lydia", 2.0, "local"))
+        self.assertEqual(report(shared)["budgets"][0]["spent"], 0.0)
