@@ -33,6 +33,10 @@ TLS_HELLO = b"\x16\x03"
 """How a client begins that speaks TLS (RFC 8446, section 5.1)."""
 
 
+HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n"
+"""How a client begins that speaks HTTP/2 (RFC 9113, section 3.4), as far as it is a line."""
+
+
 class Refused(Exception):
     """A request that is not served. The connection has to be closed: where the next one begins is not known.
 
@@ -71,6 +75,9 @@ def bad_line(line: bytes | bytearray) -> Refused:
     if line.startswith(TLS_HELLO):
         reason = "The client speaks TLS, and this port does not: its address begins with http://, not with https://."
         return Refused(400, reason, of_setting=True)
+    if line == HTTP2_PREFACE:
+        reason = "The client speaks HTTP/2 without TLS: here that is spoken over TLS only, and HTTP/1.1 without."
+        return Refused(505, reason, of_setting=True)
     if len(line) > LONGEST_REQUEST_LINE:
         return Refused(414, f"The request line is over {LONGEST_REQUEST_LINE} bytes.")
     if _OTHER_VERSION.fullmatch(line):

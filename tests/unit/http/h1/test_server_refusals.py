@@ -239,6 +239,10 @@ class ToldTests(SynchronousTestCase):
         for pieces in ((hello,), (hello[:2], hello[2:]), (b"\x16\x03\x01 a\r\n\r\n",)):
             (reason,) = self.told(*pieces)
             self.assertIn("begins with http://, not with https://", reason)
+        preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+        for pieces in ((preface,), (preface[:16], preface[16:]), (preface[:5], preface[5:])):
+            (reason,) = self.told(*pieces)
+            self.assertIn("HTTP/2 without TLS", reason)
         (reason,) = self.told(head(b"Content-Length: 11"), body_bytes=10)
         self.assertEqual(reason, "The body is over 10 bytes.")
         (reason,) = self.told(CHUNKED, b"b\r\n01234567890\r\n", body_bytes=10)
