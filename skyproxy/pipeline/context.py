@@ -130,7 +130,7 @@ class RequestContext:
             model=self.model,
             upstream_model=upstream_model,
             status=answer.status if answer else client.status,
-            outcome="cancelled" if gone else outcome(answer, state, error),
+            outcome="cancelled" if gone else outcome(answer, state, error, begun=client.streamed),
             stream=self.streaming,
             latency=self.over_at - started,
             time_to_first_byte=None if first is None else first - started,
@@ -243,9 +243,14 @@ def _cost(candidate: Candidate, tokens: Tokens, state: StreamState | None) -> Co
     return candidate.prices.cost(candidate.provider.name, candidate.model, tokens)
 
 
-def outcome(answer: Answer | None, state: StreamState | None, error: SkyproxyError | None) -> Outcome:
-    """What became of a request whose client stayed."""
-    if isinstance(error, Unavailable) and answer is None:
+def outcome(
+    answer: Answer | None, state: StreamState | None, error: SkyproxyError | None, *, begun: bool = False
+) -> Outcome:
+    """What became of a request whose client stayed.
+
+    :param begun: whether it has got something of a stream, which may be another request's.
+    """
+    if isinstance(error, Unavailable) and answer is None and not begun:
         return "refused"
     if isinstance(error, UpstreamReported):
         return _outcome_of_status(error.status)

@@ -127,10 +127,8 @@ class Proxy:
         try:
             answer = await self._obtain(context)
             await answer.send_to(context.client)
-            sharing = context.sharing
-            if sharing is not None:
-                context.cache_result = sharing.result
-                context.attempts.follows, context.attempts.age = sharing.follows, sharing.age
+            if context.sharing is not None:
+                context.cache_result = context.sharing.result
         except CancelledError as left:
             forget(left)
             context.cancelled()
@@ -144,6 +142,8 @@ class Proxy:
             error = InternalError("skyproxy failed on this request; its log tells more under the request id.")
         finally:
             self._contexts.discard(context)
+        if context.sharing is not None:
+            context.attempts.follows, context.attempts.age = context.sharing.follows, context.sharing.age
         if error is not None:
             forget(error)
             refuse(context.client, error, secrets=secrets_of(context.attempts.candidates))

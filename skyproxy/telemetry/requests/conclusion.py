@@ -152,15 +152,15 @@ def _late(trouble: Step, history: History) -> str:
 
 
 def _cut(facts: Facts, history: History) -> tuple[str, str]:
-    tokens = facts.tokens.completion if facts.tokens is not None else 0
     about = "about " if facts.tokens is not None and facts.tokens.estimated else ""
+    part = "a part of it" if facts.tokens is None else f"{about}{facts.tokens.completion} tokens"
     by = _ENDED_BY.get(facts.error_code or "", facts.provider or "the provider")
     if facts.error_code == "ended_by_hand":
-        return f"The answer was cut by {by}; the client got {about}{tokens} tokens and an error.", ""
+        return f"The answer was cut by {by}; the client got {part} and an error.", ""
     if facts.error_code in ("client_stalled", "client_too_slow"):
         return reason_of(facts.error_code).sentence, ""
     often = f"; it happened {history.cuts} times among the last requests" if history.cuts > 1 else ""
-    sentence = f"The answer was cut by {by}; the client got {about}{tokens} tokens and an error."
+    sentence = f"The answer was cut by {by}; the client got {part} and an error."
     return sentence, f"Nothing can be repeated after the first token{often}."
 
 

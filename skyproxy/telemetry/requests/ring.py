@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any, Protocol, TypeAlias
 
 from skyproxy.errors import SkyproxyError, UpstreamReported
@@ -149,7 +150,9 @@ def _shortened(record: RequestRecord, trace: Trace) -> RequestRecord:
 def _has_begun(record: RequestRecord, trace: Trace) -> bool:
     """Whether what the client got first was of an answer, and not an error."""
     answered = trace.answered
-    return record.cache in ("hit", "coalesced") or (answered is not None and (answered.status or 0) < 400)
+    if record.cache in ("hit", "coalesced") or (trace.follows is not None and record.status == HTTPStatus.OK):
+        return True
+    return answered is not None and (answered.status or 0) < 400
 
 
 def first_token_of(record: RequestRecord, trace: Trace) -> float | None:

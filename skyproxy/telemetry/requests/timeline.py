@@ -42,7 +42,7 @@ def lines_of(facts: Facts, follows_after: float | None = None) -> list[Line]:
     lines = [_arrival(facts)]
     if facts.cache == "hit":
         lines.append(Line(0.0, "cache", f"kept answer, {duration(facts.age or 0.0)} old"))
-    elif facts.cache == "coalesced" and facts.follows:
+    elif facts.follows:
         before = "" if follows_after is None else f", which was asked {duration(follows_after)} before"
         lines.append(Line(0.0, "cache", f"follows {facts.follows}{before}"))
     for number, attempt in enumerate(facts.attempts):
@@ -212,7 +212,8 @@ def _end(facts: Facts, won: AttemptFacts | None, number: int) -> Line:
     if outcome == "ok":
         return Line(at, "done", "done", number)
     if facts.first_token is not None and facts.first_token < at:
-        return Line(at, "cut", f"{_how_cut(facts)} after {_tokens(facts)}", number)
+        after = "" if facts.tokens is None else f" after {_tokens(facts)}"
+        return Line(at, "cut", f"{_how_cut(facts)}{after}", number)
     code = f" {facts.error_code}" if facts.error_code else ""
     return Line(at, "done", f"{facts.status or _NO_ANSWER}{code} sent", number)
 
@@ -251,7 +252,7 @@ def phase(facts: Facts) -> str:
     if facts.first_token is not None or (last is not None and last.won and not facts.stream):
         return f"{facts.provider} talks"
     if last is None or last.ended is not None:
-        if facts.cache == "coalesced":
+        if facts.follows:
             return f"follows {facts.follows}"
         return f"waits for a place at {facts.provider}" if facts.provider else "is read"
     return f"{last.provider} thinks" if last.first_byte is not None else f"{last.provider} was asked"

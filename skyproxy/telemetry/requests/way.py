@@ -9,8 +9,9 @@ def way(facts: Facts) -> str:
     """The chain of sendings in one line: ``openrouter ✕429 → ollama ✓``."""
     if facts.cache == "hit":
         return "● memory"
-    if facts.cache == "coalesced":
-        return f"● with {facts.follows}" if facts.follows else "● shared"
+    if facts.follows or facts.cache == "coalesced":
+        mark = {"ok": "", None: "", "cancelled": " ⊘"}.get(facts.outcome, " ✕")
+        return f"● with {facts.follows}{mark}" if facts.follows else "● shared"
     parts = []
     failed = {step.attempt: step for step in facts.steps if step.kind == "failed"}
     for step in facts.steps:

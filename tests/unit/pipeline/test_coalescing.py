@@ -15,6 +15,13 @@ from skyproxy.pipeline.changes import EndedByHand
 from skyproxy.pipeline.coalescing import Coalescing, is_deterministic
 from skyproxy.pipeline.proxy import Proxy, Runtime
 from skyproxy.pipeline.router import Router
+from skyproxy.pipeline.under_way import facts_under_way
+from skyproxy.telemetry.batches import Ended
+from skyproxy.telemetry.requests.conclusion import conclusion_of
+from skyproxy.telemetry.requests.facts import Facts
+from skyproxy.telemetry.requests.ring import RequestRing
+from skyproxy.telemetry.requests.timeline import lines_of, phase
+from skyproxy.telemetry.requests.way import way
 from skyproxy.telemetry.usage import Tokens
 from skyproxy.upstream.dispatch.backoff import Backoff
 from skyproxy.upstream.dispatch.dispatcher import Dispatcher
@@ -55,7 +62,14 @@ class SharingTests(test_proxy.Case):
         self.coalescing = Coalescing(
             {"memory": MemoryStore(self.clock.seconds, 10**6)}, Flights(self.clock.seconds), {}
         )
+        self.facts: list[Facts] = []
         self.load()
+
+    def completed(self, ended: Ended) -> None:
+        super().completed(ended)
+        ring = RequestRing()
+        ring.add(ended.record(), 1000.0 + self.clock.seconds(), ended)
+        self.facts += ring.newest_first()
 
     def load(self, *, strip_reasoning: bool = False, port: int = 9) -> None:
         """As at the start, or at a reload."""
@@ -240,6 +254,41 @@ class SharingTests(test_proxy.Case):
             self.assertIn(b" there", stays.body)
             self.assertNotIn(b"ended_by_hand", stays.body)
             self.assertEqual([each.error_code for each in self.records[-2:]], [None, "ended_by_hand"])
+
+    def test_what_becomes_of_one_that_follows(self) -> None:
+        for what, begun, outcome, marked, sentence in (
+            ("leaves", True, "cancelled", " ⊘", "The game left in the middle of the answer, after 2 s."),
+            ("leaves", False, "cancelled", " ⊘", "The game did not wait (2 s)."),
+            ("ended", True, "failed", " ✕", "The answer was cut by you; the client got a part of it and an error."),
+            ("ended", False, "refused", " ✕", "Ended by you."),
+            ("breaks", True, "failed", " ✕", "The answer was cut by guard; the client got a part of it and an error."),
+        ):
+            with self.subTest(what=what, begun=begun):
+                self.setUp()
+                _, first = self.ask(stream=True)
+                self.clock.advance(1)
+                client, done = self.ask(stream=True)
+                (follower,) = (each for each in self.proxy.under_way if each.client is client)
+                self.assertEqual(phase(facts_under_way(follower, 1.0, 1001.0)), "follows id-0")
+                response = self.upstream.answer(200, EVENTS)
+                if begun:
+                    self.clock.advance(1)
+                    response.send(word("Halt"))
+                self.clock.advance(1 if begun else 2)
+                if what == "leaves":
+                    done.cancel()
+                elif what == "ended":
+                    follower.end(EndedByHand("enough"))
+                else:
+                    response.cut()
+                self.successResultOf(done)
+                facts = next(each for each in self.facts if each.follows)
+                self.assertEqual((facts.outcome, way(facts)), (outcome, f"● with id-0{marked}"))
+                self.assertTrue(conclusion_of(facts).sentence.startswith(sentence), conclusion_of(facts))
+                self.assertEqual(lines_of(facts)[1].text, "follows id-0")
+                if what != "breaks":
+                    response.send(word("!", "stop"), DONE).end()
+                self.successResultOf(first)
 
     def test_nobody_waits_at_the_end_for_a_request_that_failed_by_a_fault(self) -> None:
         def fail(last: bytes) -> None:
