@@ -101,6 +101,8 @@ def test_without_a_configuration_it_comes_first_and_once(browser: Browser, start
         page.get_by_role("button", name="Copy skyproxy init").wait_for()
         folder = proxy.folder / "none" / "skyproxy"
         folder.mkdir(parents=True)
+        (folder / "skyproxy.yaml").write_text("providers: [\n")
+        expect(page.get_by_text("The built-in demo answers until the configuration can be used.")).to_be_visible()
         written(folder, config_for(start(DemoProvider)))
         expect(page.get_by_text("There is no configuration yet")).to_have_count(0)
         expect(page.get_by_text(f"Configuration: {folder / 'skyproxy.yaml'}")).to_be_visible()

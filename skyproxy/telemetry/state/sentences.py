@@ -76,15 +76,16 @@ def _of_hand(snapshot: Snapshot) -> Iterator[Sentence]:
 
 
 def _of_the_configuration(snapshot: Snapshot) -> Iterator[Sentence]:
-    if snapshot.demo:
+    if not snapshot.reloaded:
+        serves = "the built-in demo answers" if snapshot.demo else "the old one serves on"
+        yield Sentence(
+            "reload_failed", "bad", f"The new configuration cannot be used; {serves}.",
+            "`skyproxy check` says what is wrong with it.",
+        )  # fmt: skip
+    elif snapshot.demo:
         yield Sentence(
             "demo", "bad", "The built-in demo answers: no configuration was found.",
             "`skyproxy init` writes one; `skyproxy check` says where it was looked for.",
-        )  # fmt: skip
-    if not snapshot.reloaded:
-        yield Sentence(
-            "reload_failed", "bad", "The new configuration cannot be used; the old one serves on.",
-            "`skyproxy check` says what is wrong with it.",
         )  # fmt: skip
 
 
@@ -137,9 +138,8 @@ def _of_providers(snapshot: Snapshot) -> Iterator[Sentence]:
     for provider in snapshot.providers:
         if provider.key_missing is not None and provider.needed:
             text = f"{provider.name} has no key."
-            found.append(
-                (0, Sentence("key_missing", "bad", text, f"Put {provider.key_missing} into .env.", provider.name))
-            )
+            advice = f"Put {provider.key_missing} into .env; `skyproxy reload` reads it."
+            found.append((0, Sentence("key_missing", "bad", text, advice, provider.name)))
     for word in _bad_words(snapshot):
         sentence = _of_word(word, snapshot)
         if sentence is not None and (sentence.code, sentence.about) not in told:
@@ -179,8 +179,9 @@ def _of_word(word: Word, snapshot: Snapshot) -> Sentence | None:
 def _where_keys_are(provider: ProviderState) -> str:
     places = {each.place for each in provider.keys}
     if places == {"environment"}:
-        return "Check it in the environment, which goes before .env."
-    return f"Check it in {places.pop() if len(places) == 1 else '.env, and in the environment'}."
+        return "Check it in the environment, which goes before .env, and start skyproxy anew."
+    where = places.pop() if len(places) == 1 else ".env, and in the environment"
+    return f"Check it in {where}; `skyproxy reload` reads it again."
 
 
 def _nothing_there(name: str, endpoint: str) -> Sentence:

@@ -239,16 +239,23 @@ class SentenceTests(SynchronousTestCase):
     def test_the_configuration(self) -> None:
         self.assertEqual(self.first(demo=True)[1], "The built-in demo answers: no configuration was found.")
         self.assertEqual(self.first(reloaded=False)[1], "The new configuration cannot be used; the old one serves on.")
+        # One was found, and must be mended.
+        told = self.first(reloaded=False, demo=True)
+        self.assertEqual(told[1], "The new configuration cannot be used; the built-in demo answers.")
 
     def test_providers(self) -> None:
         self.assertEqual(self.first(words=word("key_invalid", "User not found.")), (
-            "bad", "openrouter refuses your key OPENROUTER_API_KEY.", "Check it in .env.",
+            "bad", "openrouter refuses your key OPENROUTER_API_KEY.",
+            "Check it in .env; `skyproxy reload` reads it again.",
         ))  # fmt: skip
         key = PROVIDER.keys[0]
         for places, advice in (
-            (("C:\\a\\.env",), "Check it in C:\\a\\.env."),
-            (("environment", "environment"), "Check it in the environment, which goes before .env."),
-            (("environment", "a/.env"), "Check it in .env, and in the environment."),
+            (("C:\\a\\.env",), "Check it in C:\\a\\.env; `skyproxy reload` reads it again."),
+            (
+                ("environment", "environment"),
+                "Check it in the environment, which goes before .env, and start skyproxy anew.",
+            ),
+            (("environment", "a/.env"), "Check it in .env, and in the environment; `skyproxy reload` reads it again."),
         ):
             provider = PROVIDER._replace(keys=tuple(key._replace(place=place) for place in places))
             told = self.first(words=word("key_invalid", "User not found."), providers=(provider,))
@@ -283,7 +290,7 @@ class SentenceTests(SynchronousTestCase):
         self.assertEqual(told[1], "ollama does not serve /completions.")
         without = PROVIDER._replace(key_missing="OPENROUTER_API_KEY")
         self.assertEqual(self.first(providers=(without,)), (
-            "bad", "openrouter has no key.", "Put OPENROUTER_API_KEY into .env.",
+            "bad", "openrouter has no key.", "Put OPENROUTER_API_KEY into .env; `skyproxy reload` reads it.",
         ))  # fmt: skip
         self.assertEqual(self.first(providers=(without._replace(needed=False),))[1], "All well.")
 

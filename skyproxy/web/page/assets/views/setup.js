@@ -75,7 +75,9 @@ function paste(text, label = 'Copy', block = false) {
 
 function configuration(setup) {
   const from = setup.demo
-    ? [h('p', null, 'There is no configuration yet: the built-in demo answers. Type this into a terminal:'), paste('skyproxy init')]
+    ? setup.problems.length
+      ? h('p', null, 'The built-in demo answers until the configuration can be used.')
+      : [h('p', null, 'There is no configuration yet: the built-in demo answers. Type this into a terminal:'), paste('skyproxy init')]
     : h('p', {class: 'muted'}, 'Configuration: ', foreign(setup.configuration), setup.env_file && ['; keys: ', foreign(setup.env_file)]);
   return [
     from,
