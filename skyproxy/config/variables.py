@@ -113,7 +113,12 @@ class _EnvFile:
         for binding in parse_stream(StringIO(text)):
             line = _line_of(binding)
             if binding.key is not None and binding.value is not None and _is_name(binding.key):
-                self.found[binding.key] = line, binding.value.strip()
+                value = binding.value.strip()
+                first, other = self.found.get(binding.key, (line, value))
+                if other not in ("", value):
+                    words = f"{binding.key} stands in line {first}, too, and is another there: this one counts"
+                    self.warnings.append(f"{self.name}:{line}: {words}.")
+                self.found[binding.key] = line, value
             else:
                 self.warnings += [f"{self.name}:{line}: {words}." for words in _wrong(binding)]
 

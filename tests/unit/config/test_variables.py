@@ -37,6 +37,12 @@ class EnvFileTests(ConfigTestCase):
                      f"openai_api_key={KEY}", f"A=\"x\ny: z\"\nOPENAI_API_KEY={KEY}\nexport A\n#B: c"):  # fmt: skip
             self.assertEqual(self.told(f"\n{line}\n"), [], line)
 
+    def test_a_name_that_stands_there_twice(self) -> None:
+        (told,) = self.told(f"# new\nOPENAI_API_KEY={KEY}\n# old\nOPENAI_API_KEY=sk-2\n")
+        self.assertEqual(told, ".env:4: OPENAI_API_KEY stands in line 2, too, and is another there: this one counts.")
+        # A place to fill in, and the same again.
+        self.assertEqual(self.told(f"OPENAI_API_KEY=\nOPENAI_API_KEY={KEY}\nOPENAI_API_KEY={KEY}\n"), [])
+
     def test_a_name_that_is_nearly_right(self) -> None:
         (told,) = self.told(f"X=1\nOPENAI_KEY={KEY}\n")
         self.assertTrue(told.endswith("or in .env. Line 2 of .env has OPENAI_KEY: is that it?"), told)
