@@ -92,16 +92,15 @@ def kind_of(status: int, error: ErrorBody, dialect: str = "openai") -> ErrorKind
     :param dialect: of the provider: some rows are of one only.
     """
     stated = status if status >= 400 else stated_status(error)
-    codes = _codes(error)
-    kind = (error.type or "").lower()
+    names = _names(error)
     raw = _raw(error)
     text = f"{error.message[:_LOOKED_AT]}\n{raw}"
     for row in ROWS:
-        if _fits(row, stated, dialect, codes, kind, text):
+        if _fits(row, stated, dialect, names, text):
             own = not raw or row.kind not in _OF_THE_KEY or (row.pattern and row.pattern.search(error.message))
             return row.kind if own else ErrorKind.BROKEN
     if stated is None:
-        return ErrorKind.CLIENT if kind in _CLIENTS_FAULT else ErrorKind.BROKEN
+        return ErrorKind.CLIENT if (error.type or "").lower() in _CLIENTS_FAULT else ErrorKind.BROKEN
     known = _BY_STATUS.get(stated, ErrorKind.BROKEN if stated >= 500 else ErrorKind.CLIENT)
     return ErrorKind.BROKEN if raw and known in _OF_THE_KEY else known
 
@@ -136,7 +135,7 @@ def parameter_of(error: ErrorBody, added: AbstractSet[str] = frozenset()) -> str
     return None
 
 
-def _fits(row: Row, status: int | None, dialect: str, codes: frozenset[str], kind: str, text: str) -> bool:
+def _fits(row: Row, status: int | None, dialect: str, names: frozenset[str], text: str) -> bool:
     if row.dialect is not None and row.dialect != dialect:
         return False
     # An error under 200 that states no status may be any.
@@ -146,16 +145,16 @@ def _fits(row: Row, status: int | None, dialect: str, codes: frozenset[str], kin
             return False
         if status is not None and status not in wanted:
             return False
-    if row.code is not None and codes.isdisjoint(row.code):
-        return False
-    if row.type is not None and kind not in row.type:
+    # Some have the one where others have the other.
+    if any(each is not None and names.isdisjoint(each) for each in (row.code, row.type)):
         return False
     return row.pattern is None or row.pattern.search(text) is not None
 
 
-def _codes(error: ErrorBody) -> frozenset[str]:
+def _names(error: ErrorBody) -> frozenset[str]:
+    """By which *error* is called."""
     found = {str(error.code)} if error.code is not None else set()
-    found.update(each for each in (error.status, *error.reasons) if each)
+    found.update(each for each in (error.type, error.status, *error.reasons) if each)
     return frozenset(each.lower() for each in found)
 
 

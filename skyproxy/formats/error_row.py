@@ -16,8 +16,9 @@ class Row:
     :ivar source: where it is documented, or was seen.
     :ivar dialect: whose it is; None: of several.
     :ivar status: of HTTP.
-    :ivar code: in lower case: the error's ``code``, Google's ``status`` or one of its reasons is among these.
-    :ivar type: likewise, its ``type``.
+    :ivar code: in lower case: the error's ``code``, Google's ``status`` or one of its reasons is among these; or its
+        ``type``, for some have the one where others have the other.
+    :ivar type: likewise, its ``type``; or one of the others.
     :ivar pattern: found in its message, or in what another provider told this one.
     """
 

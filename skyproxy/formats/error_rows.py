@@ -157,7 +157,9 @@ ROWS: tuple[Row, ...] = (
         ErrorKind.KEY_INVALID,
         _GOOGLE,
         status=(400, 403),
-        pattern=text(r"api key (?:not valid|not found|expired)|incorrect api key|invalid api[ _-]?key"),
+        pattern=text(
+            r"api[ _]key (?:is )?(?:not valid|not found|expired|invalid|missing)|(?:incorrect|invalid) api[ _-]?key"
+        ),
     ),
     # A field that is not taken.
     Row(

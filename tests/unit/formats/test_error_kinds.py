@@ -141,6 +141,8 @@ BODIES: list[tuple[str, int, Any, ErrorKind]] = [
         "Content violates usage guidelines. Team: x, Failed check: SAFETY_CHECK_TYPE_BIO"}, ErrorKind.CONTENT),
     ("openai", 400, _error("<400> InternalError.Algo.DataInspectionFailed: Input text data may contain inappropriate "
         "content.", code="data_inspection_failed"), ErrorKind.CONTENT),
+    ("openai", 400, _error("no", type="content_policy_violation", code=400), ErrorKind.CONTENT),
+    ("openai", 400, _error("later", type=None, code="rate_limit_error"), ErrorKind.RATE),
     # The model.
     ("openai", 404, _error("The model `gpt-9` does not exist or you do not have access to it.",
         type="invalid_request_error", code="model_not_found"), ErrorKind.MODEL_UNKNOWN),
@@ -167,6 +169,7 @@ BODIES: list[tuple[str, int, Any, ErrorKind]] = [
     ("openai", 401, _anthropic("authentication_error", "invalid x-api-key"), ErrorKind.KEY_INVALID),
     ("zai", 401, _zai("1002", "Authorization Token invalid"), ErrorKind.KEY_INVALID),
     ("openrouter", 401, _error("No auth credentials found", code=401), ErrorKind.KEY_INVALID),
+    ("openai", 400, _error("The api_key is invalid"), ErrorKind.KEY_INVALID),
     ("openai", 403, "Forbidden", ErrorKind.KEY_INVALID),
     # A field that is not taken.
     ("openrouter", 400, _error(REASONING, code=400, metadata={"provider_name": None}), ErrorKind.PARAMETER),
