@@ -71,6 +71,7 @@ class Router:
         for slot in config.model_slots.values():
             self._resolve_slot(config, slot)
         self._configured = dict(self._slots)
+        self._slots = {name: _with_keys(found) for name, found in self._configured.items()}
         self._paused: dict[str, Change] = {}
         if pauses:
             self._leave_out_paused()
@@ -103,7 +104,7 @@ class Router:
                 self._paused[name] = why
                 del self._slots[name]
             else:
-                self._slots[name] = left
+                self._slots[name] = _with_keys(left)
 
     def candidates(self, model: str) -> tuple[Candidate, ...]:
         """The candidates for *model*, best first; never empty.
@@ -136,7 +137,7 @@ class Router:
         return DEFAULT_SLOT if self._has_default else None
 
     def configured(self, slot: str) -> tuple[Candidate, ...]:
-        """The candidates of *slot*, those that are paused among them."""
+        """The candidates of *slot*, those that are paused, or have no key, among them."""
         return self._configured[slot]
 
     @property
@@ -199,6 +200,13 @@ class Router:
             prices=self.prices,
             own_names=self._own_names,
         )
+
+
+def _with_keys(found: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+    """*found* without fallbacks that nobody can ask, as their provider has no key: who has such a one waits for his own
+    provider as who has none.
+    """
+    return (found[0], *(each for each in found[1:] if each.provider.key_missing is None))
 
 
 def _paused(change: Change) -> Paused:

@@ -60,6 +60,27 @@ class RouterTests(SynchronousTestCase):
             (candidate,) = Router(config).candidates("p:m")
             self.assertEqual((candidate.timeouts.stream, candidate.timeouts.whole) == expected, not slot)
 
+    def test_a_fallback_whose_provider_has_no_key_is_none(self) -> None:
+        text = (
+            "providers:\n"
+            "  a: {base_url: 'http://h.example/v1', api_key_env: A}\n"
+            "  b: {base_url: 'http://h.example/v1', api_key_env: B}\n"
+            "model_slots:\n"
+            "  one: {provider: a, model: m, fallbacks: ['b:m', 'a:n']}\n"
+            "  two: {provider: b, model: m, fallbacks: [one]}"
+        )
+        for keys, one, two in (
+            ({"A": "sk-a"}, "am an", "bm am an"),
+            ({"B": "sk-b"}, "am bm", "bm"),
+            ({}, "am", "bm"),
+            ({"A": "sk-a", "B": "sk-b"}, "am bm an", "bm am an"),
+        ):
+            router = Router(config_of(text, **keys))
+            for slot, expected in (("one", one), ("two", two)):
+                found = [each.provider.name + each.model for each in router.candidates(slot)]
+                self.assertEqual(" ".join(found), expected, (keys, slot))
+            self.assertEqual(len(router.configured("one")), 3)
+
     def test_providers_model_splits_at_the_first_colon(self) -> None:
         (candidate,) = self.router.candidates("ollama:llama3:70b")
         self.assertEqual((candidate.slot, candidate.provider.name, candidate.model), (None, "ollama", "llama3:70b"))
