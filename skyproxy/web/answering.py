@@ -117,16 +117,24 @@ class Answering:
 
         :raise SkyproxyError: one does.
         """
+        fields, for_all = request.fields, request.path in _FOR_ALL
+        try:
+            self._check_names(request, client, for_all=for_all)
+        except SkyproxyError as error:
+            self.door.refused(request, error)
+            raise
+        if not for_all and (b"x-forwarded-for" in fields or b"forwarded" in fields or b"via" in fields):
+            self.door.check_forwarded(request)
+
+    def _check_names(self, request: ApiRequest, client: HttpClient, *, for_all: bool) -> None:
         fields, settings = request.fields, self.runtime().config.proxy
         origin = fields.get(b"origin")
         if origin is not None:
             if len(request.requestHeaders.getRawHeaders(b"origin", ())) > 1:
                 raise OriginNotAllowed("The request has more than one Origin header.")
             client.headers.extend(Cors(settings.cors_origins).headers(origin))
-        if request.path not in _FOR_ALL:
+        if not for_all:
             check_host(fields.get(b"host"), request.getHost(), settings.allowed_hosts)  # type: ignore[no-untyped-call]
-            if b"x-forwarded-for" in fields or b"forwarded" in fields or b"via" in fields:
-                self.door.check_forwarded(request)
 
     def client(self, request: ApiRequest) -> tuple[HttpClient, str]:
         """The client of *request*, and its id."""

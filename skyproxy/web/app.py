@@ -16,12 +16,10 @@ from werkzeug.exceptions import MethodNotAllowed as WrongMethodForPath
 
 from skyproxy.errors import (
     BodyTooLarge,
-    HostNotAllowed,
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
-    OriginNotAllowed,
     ShuttingDown,
     SkyproxyError,
     UnsupportedEncoding,
@@ -228,7 +226,7 @@ class Api(Answering):
             body = request.plain_body(self.runtime().config.proxy.max_body)
         except SkyproxyError as error:
             # Of others the door has told.
-            if isinstance(error, (HostNotAllowed, OriginNotAllowed, BodyTooLarge, UnsupportedEncoding, InvalidRequest)):
+            if isinstance(error, (BodyTooLarge, UnsupportedEncoding, InvalidRequest)):
                 self.door.refused(request, error)
             refuse(client, error, challenge(error))
             return succeed(None)

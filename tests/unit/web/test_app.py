@@ -157,6 +157,15 @@ class AppTests(WebCase):
             answer = self.ask("POST", "/v1/chat/completions", {"model": "default"}, **headers)
             self.assertEqual((answer.status, self.audit.refused.get(reason)), (status, 1), reason)
 
+    def test_pages_of_others_that_look_at_the_state_are_told_of(self) -> None:
+        for number, path in enumerate(("/api/now", "/metrics", "/", "/v1/models"), 1):
+            for headers, reason in (
+                ({"Host": "evil.example"}, "host_not_allowed"),
+                ({"Origin": "https://evil.example"}, "origin_not_allowed"),
+            ):
+                answer = self.ask("GET", path, **headers)
+                self.assertEqual((answer.status, self.audit.refused.get(reason)), (403, number), (path, reason))
+
     def test_an_answer_is_ended_once(self) -> None:
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
