@@ -139,7 +139,9 @@ class Dispatcher:
 
     async def _ask(self, index: int, candidates: Candidates, observer: AttemptObserver) -> Answer:
         """Ask one candidate, again if that may help and the budget allows it. The permit is given back meanwhile."""
-        candidate, last, clock = candidates[index], index == len(candidates) - 1, self._clock
+        candidate, clock = candidates[index], self._clock
+        # Who has none behind him but such as refuse every key they are given waits as if there were none.
+        last = not any(each.provider.admission.has_key() for each in candidates[index + 1 :])
         first_token_timeout = None if last or not candidate.streaming else candidate.timeouts.first_token
         progress = Progress(candidate.provider, candidate.upstream_request(), last, clock.seconds())
         while True:

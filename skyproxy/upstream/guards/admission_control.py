@@ -211,6 +211,11 @@ class AdmissionControl:
         keys = self._guards.keys
         return 0.0 if keys is None else keys.rest()
 
+    def has_key(self) -> bool:
+        """Whether there is a key that promises something, or none is needed."""
+        keys = self._guards.keys
+        return keys is None or keys.usable()
+
     def lease(self, keys: KeyRing, deployment: Deployment, avoid: AbstractSet[str]) -> Lease:
         """A key that may be used for the model now.
 

@@ -853,6 +853,49 @@ class KindTests(Case):
         self.assertSecond(asking)
 
 
+class RefusedFallbackTests(Case):
+    """A fallback that refuses the key it is given, as one without credit does."""
+
+    keys = ("A",)
+    rate = True
+
+    def setUp(self) -> None:
+        super().setUp()
+        asking = self.ask()
+        self.answer(404)
+        self.answer(402, second=True)
+        self.successResultOf(asking).close(None)
+        self.assertEqual(self.asked(), (1, 1))
+
+    def test_who_meets_a_limit_waits_for_its_end(self) -> None:
+        asking = self.ask()
+        self.answer(429)
+        self.clock.advance(0.5)
+        self.assertEqual(self.asked(), (3, 1))
+        self.answer(whole=GOOD)
+        self.assertEqual(candidate_of(self.successResultOf(asking)), 0)
+
+    def test_who_is_late_has_the_time_it_needs(self) -> None:
+        asking = self.ask(late=4.0)
+        self.clock.advance(5)
+        self.assertEqual(self.asked(), (2, 1))
+        self.answer(whole=GOOD)
+        self.assertEqual(candidate_of(self.successResultOf(asking)), 0)
+
+    def test_it_is_asked_all_the_same_when_the_first_fails(self) -> None:
+        asking = self.ask()
+        self.answer(404)
+        self.assertEqual(self.asked(), (2, 2))
+        self.assertSecond(asking)
+
+    def test_after_five_minutes_it_is_one_again(self) -> None:
+        self.clock.advance(300)
+        asking = self.ask()
+        self.answer(429)
+        self.assertEqual(self.asked(), (2, 2))
+        self.assertSecond(asking)
+
+
 class RateTests(Case):
     """Who meets a 429."""
 
