@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from skyproxy.clock import Clock
 from skyproxy.errors import KeysResting, SkyproxyError, UpstreamError, UpstreamReported, forget
-from skyproxy.formats.error_kinds import ACTIONS
 from skyproxy.upstream.dispatch.backoff import Backoff
 from skyproxy.upstream.dispatch.candidate_request import CandidateRequest
 from skyproxy.upstream.dispatch.race import race
+from skyproxy.upstream.dispatch.results import discard, give_up, is_for_the_next, is_good, next_may_help, result_of
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.dispatch.retry_policy import Progress, Retry, RetryPolicy, words_of
+from skyproxy.upstream.dispatch.way_back import WayBack
 from skyproxy.upstream.exchange.answer import Answer
 from skyproxy.upstream.exchange.attempt import Attempt, AttemptObserver
 from skyproxy.upstream.exchange.buffered_bytes import BufferedBytes
@@ -56,7 +57,8 @@ class Dispatcher:
         """Ask each of *candidates* in turn, until one answers well.
 
         Nothing of an answer has been passed on when this returns, so that whatever failed before is unseen. The last
-        candidate's failure, or its bad answer, is what comes of it if none succeeds.
+        candidate's failure, or its bad answer, is what comes of it if none succeeds; but one that was passed over since
+        it was to be waited for is waited for then.
 
         :param observer: observes each attempt.
         :param first: the index of the one that is asked first.
@@ -66,25 +68,52 @@ class Dispatcher:
         self._budget.request()
         if len(candidates) - first == 1:
             return self._ask(first, candidates, observer)
-        return self._ask_from(first, candidates, observer)
+        return self._ask_all(first, candidates, observer)
 
-    async def _ask_from(self, first: int, candidates: Candidates, observer: AttemptObserver) -> Answer:
+    async def _ask_all(self, first: int, candidates: Candidates, observer: AttemptObserver) -> Answer:
+        way_back = WayBack(self._clock)
+        try:
+            answer = await self._ask_from(first, candidates, observer, way_back)
+        except SkyproxyError as error:
+            index = way_back.index(candidates) if next_may_help(error) else None
+            if index is None:
+                raise
+            forget(error)
+        else:
+            index = way_back.index(candidates) if is_for_the_next(answer) else None
+            if index is None:
+                return answer
+            give_up(answer)
+        candidate = candidates[index]
+        _log.info(
+            "Coming back",
+            request_id=candidate.request_id,
+            provider=candidate.provider.config.name,
+            model=candidate.model,
+        )
+        return await self._ask(index, candidates, observer, way_back.began)
+
+    async def _ask_from(
+        self, first: int, candidates: Candidates, observer: AttemptObserver, way_back: WayBack
+    ) -> Answer:
         last = len(candidates) - 1
         for index in range(first, last):
             hedge_after = candidates[index].hedge_after
             if hedge_after is not None:
-                return await self._hedge(index, candidates, hedge_after, observer)
-            answer = await self._ask_or_fall_back(index, candidates, observer)
+                return await self._hedge(index, candidates, hedge_after, observer, way_back)
+            answer = await self._ask_or_fall_back(index, candidates, observer, way_back)
             if answer is not None:
                 return answer
         return await self._ask(last, candidates, observer)
 
-    async def _hedge(self, index: int, candidates: Candidates, hedge_after: float, observer: AttemptObserver) -> Answer:
+    async def _hedge(
+        self, index: int, candidates: Candidates, hedge_after: float, observer: AttemptObserver, way_back: WayBack
+    ) -> Answer:
         """Ask a candidate, and after a while those behind it, too."""
         candidate, following = candidates[index], candidates[index + 1]
         delay = candidate.provider.hedge_delay(hedge_after)
         seconds = delay.take()
-        first = Deferred.fromCoroutine(_result(self._ask_or_fall_back(index, candidates, observer)))
+        first = Deferred.fromCoroutine(result_of(self._ask_or_fall_back(index, candidates, observer, way_back)))
 
         def start_next() -> Deferred[Answer | SkyproxyError | None]:
             if not first.called:
@@ -98,10 +127,10 @@ class Dispatcher:
                     to=following.provider.config.name,
                     after_ms=round(seconds * 1000),
                 )
-            return Deferred.fromCoroutine(_result(self._ask_from(index + 1, candidates, observer)))
+            return Deferred.fromCoroutine(result_of(self._ask_from(index + 1, candidates, observer, way_back)))
 
         result: Answer | SkyproxyError = await race(
-            self._clock, first, seconds, start_next, is_good=_is_good, discard=_discard, overtaken=delay.lost
+            self._clock, first, seconds, start_next, is_good=is_good, discard=discard, overtaken=delay.lost
         )
         if isinstance(result, SkyproxyError):
             raise result
@@ -109,19 +138,23 @@ class Dispatcher:
             delay.won()
         return result
 
-    async def _ask_or_fall_back(self, index: int, candidates: Candidates, observer: AttemptObserver) -> Answer | None:
+    async def _ask_or_fall_back(
+        self, index: int, candidates: Candidates, observer: AttemptObserver, way_back: WayBack
+    ) -> Answer | None:
         """Ask a candidate that has others behind it. None: their turn has come."""
         try:
             answer = await self._ask(index, candidates, observer)
         except SkyproxyError as error:
-            if not _next_may_help(error):
+            if not next_may_help(error):
                 raise
             forget(error)
+            way_back.passed_over(index, error)
             reason, cause = error.code or "error", error.message
         else:
-            if answer.kind is None or not ACTIONS[answer.kind].next_candidate:
+            if not is_for_the_next(answer):
                 return answer
-            _give_up(answer)
+            way_back.passed_over(index, answer)
+            give_up(answer)
             reason, cause = f"status {answer.status}", words_of(answer)
         candidate, following = candidates[index], candidates[index + 1]
         candidate.provider.counts.fallbacks += 1
@@ -137,13 +170,19 @@ class Dispatcher:
         )
         return None
 
-    async def _ask(self, index: int, candidates: Candidates, observer: AttemptObserver) -> Answer:
-        """Ask one candidate, again if that may help and the budget allows it. The permit is given back meanwhile."""
+    async def _ask(
+        self, index: int, candidates: Candidates, observer: AttemptObserver, since: float | None = None
+    ) -> Answer:
+        """Ask one candidate, again if that may help and the budget allows it. The permit is given back meanwhile.
+
+        :param since: when the request came, if no other candidate is left although others follow.
+        """
         candidate, clock = candidates[index], self._clock
         # Who has none behind him but such as refuse every key they are given waits as if there were none.
-        last = not any(each.provider.admission.has_key() for each in candidates[index + 1 :])
+        last = since is not None or not any(each.provider.admission.has_key() for each in candidates[index + 1 :])
         first_token_timeout = None if last or not candidate.streaming else candidate.timeouts.first_token
-        progress = Progress(candidate.provider, candidate.upstream_request(), last, clock.seconds())
+        began = clock.seconds() if since is None else since
+        progress = Progress(candidate.provider, candidate.upstream_request(), last, began, limited_since=since)
         while True:
             if progress.request.added:
                 progress.request = candidate.provider.fitting(progress.request)
@@ -181,7 +220,7 @@ class Dispatcher:
                 retry = None if answer.status < 400 else self._retries.after_answer(progress, answer)
                 if retry is None:
                     return answer
-                _give_up(answer)
+                give_up(answer)
             observer.retrying(attempt, retry.wait, retry.reason)
             await self._wait_to_retry(candidate, progress, retry)
 
@@ -226,13 +265,6 @@ class Dispatcher:
         provider.counts.retries += retry.was_sent
 
 
-def _give_up(answer: Answer) -> None:
-    """Close *answer*, of which nothing is used."""
-    if answer.attempt is not None:
-        answer.attempt.observer.given_up(answer.attempt)
-    answer.close(None)
-
-
 def _note_failure(observer: AttemptObserver, attempt: Attempt, error: UpstreamError | KeysResting) -> None:
     if isinstance(error, UpstreamReported):
         observer.failed(attempt, 200, error.kind, error.said)
@@ -242,37 +274,6 @@ def _note_failure(observer: AttemptObserver, attempt: Attempt, error: UpstreamEr
             observer.refused(attempt, error)
         else:
             observer.unanswered(attempt, error)
-
-
-def _next_may_help(error: SkyproxyError) -> bool:
-    """Whether another candidate may do better, after *error*."""
-    if isinstance(error, UpstreamReported):
-        return error.for_the_next
-    return error.for_the_next or error.status >= 500 or error.status == 408
-
-
-async def _result(asking: Coroutine[Any, Any, Answer | None]) -> Answer | SkyproxyError | None:
-    """What *asking* comes to, or fails with; None, too, if it is cancelled: then the result is not wanted."""
-    try:
-        return await asking
-    except SkyproxyError as error:
-        forget(error)
-        return error
-    except CancelledError as cancelled:
-        forget(cancelled)
-        return None
-
-
-def _is_good(result: Answer | SkyproxyError) -> bool:
-    return isinstance(result, Answer) and result.status < 400
-
-
-def _discard(result: Answer | SkyproxyError) -> None:
-    if isinstance(result, Answer):
-        if result.attempt is not None:
-            result.attempt.observer.given_up(result.attempt)
-        # A bad answer says what it says of its provider, whichever wins.
-        result.close(CancelledError() if _is_good(result) else None)
 
 
 def sleep(clock: Clock, seconds: float) -> Deferred[None]:

@@ -896,6 +896,89 @@ class RefusedFallbackTests(Case):
         self.assertSecond(asking)
 
 
+class WayBackTests(Case):
+    """A fallback that fails, after a candidate that was only to be waited for."""
+
+    rate = True
+
+    def end(self, asking: Deferred[Answer]) -> None:
+        self.clock.advance(0.5)
+        self.answer(whole=GOOD)
+        answer = self.successResultOf(asking)
+        self.assertEqual(candidate_of(answer), 0)
+        answer.close(None)
+        self.assertEqual([each.limits().in_use for each in (self.first, self.second)], [0, 0])
+        self.assertEqual(pending_calls(self.clock), [])
+
+    def test_after_a_limit(self) -> None:
+        for hedge in (None, 0.2):
+            self.setUp()
+            asking = self.ask(hedge=hedge)
+            self.answer(429)
+            self.answer(404, second=True)
+            self.assertEqual(self.asked(), (1, 1))
+            self.end(asking)
+            self.assertEqual(self.asked(), (2, 1))
+
+    def test_after_a_limit_and_a_failure(self) -> None:
+        asking = self.ask()
+        self.answer(200, EVENTS).send(event(error={"code": 429, "message": "slow down"}))
+        for _ in range(3):
+            self.upstreams[1].pending[-1].errback(ConnectionRefusedError())
+            self.clock.advance(1)
+        self.assertEqual(self.asked(), (2, 3))
+        self.end(asking)
+
+    def test_after_a_breaker_that_is_open(self) -> None:
+        breaker = self.first.deployments.of("").breaker
+        assert breaker is not None
+        for _ in range(3):
+            breaker.admit(last=True).failed("why")
+        asking = self.ask()
+        self.assertEqual(self.asked(), (0, 1))
+        self.answer(404, second=True)
+        self.assertEqual(self.asked(), (1, 1))
+        self.end(asking)
+
+    def test_not_where_it_rests_for_too_long_or_says_not_to_ask_again(self) -> None:
+        for header in ((b"Retry-After", b"60"), (b"X-Should-Retry", b"false")):
+            self.setUp()
+            asking = self.ask()
+            self.answer(429, header)
+            self.answer(404, second=True)
+            answer = self.successResultOf(asking)
+            self.assertEqual((candidate_of(answer), answer.status, self.asked()), (1, 404, (1, 1)))
+
+    def test_not_after_what_the_client_got_wrong_or_what_the_first_failed_with(self) -> None:
+        for first, second in ((429, 400), (404, 404)):
+            self.setUp()
+            asking = self.ask()
+            self.answer(first)
+            self.answer(second, second=True)
+            self.assertEqual((self.successResultOf(asking).status, self.asked()), (second, (1, 1)))
+
+    def test_no_further_than_its_time(self) -> None:
+        asking = self.ask()
+        self.answer(429)
+        self.clock.advance(6)
+        self.answer(404, second=True)
+        for asked in (2, 3):
+            self.assertEqual(self.asked(), (asked, 1))
+            self.answer(429)
+            self.clock.advance(2)
+        self.assertEqual((self.successResultOf(asking).status, self.clock.seconds() <= 12), (429, True))
+
+    def test_a_client_that_leaves_meanwhile(self) -> None:
+        asking = self.ask()
+        self.answer(429)
+        self.answer(404, second=True)
+        asking.cancel()
+        self.failureResultOf(asking, CancelledError)
+        self.clock.advance(0.5)
+        self.assertEqual([each.limits().in_use for each in (self.first, self.second)], [0, 0])
+        self.assertEqual((self.asked(), pending_calls(self.clock)), ((1, 1), []))
+
+
 class RateTests(Case):
     """Who meets a 429."""
 

@@ -1,0 +1,47 @@
+"""The way back to a candidate that was only to be waited for, when all others have failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from skyproxy.clock import Clock
+from skyproxy.errors import BreakerOpen, ErrorKind, KeysResting, SkyproxyError, UpstreamReported
+from skyproxy.upstream.dispatch.candidate_request import CandidateRequest
+from skyproxy.upstream.exchange.answer import Answer
+
+
+class WayBack:
+    """That of one request. With others behind it nobody waits for a candidate; when these have failed, none is.
+
+    :ivar began: when the request came.
+    """
+
+    __slots__ = ("_index", "_seconds", "began")
+
+    def __init__(self, clock: Clock) -> None:
+        self._seconds = clock.seconds
+        self.began = clock.seconds()
+        self._index: int | None = None
+
+    def passed_over(self, index: int, came_to: Answer | SkyproxyError) -> None:
+        """The candidate *index* was left for the next, because of what it *came_to*."""
+        if self._index is None and _only_waits(came_to):
+            self._index = index
+
+    def index(self, candidates: Sequence[CandidateRequest]) -> int | None:
+        """The one that is to be asked again; None: there is none, or it cannot be asked in time."""
+        if self._index is None:
+            return None
+        candidate = candidates[self._index]
+        rest = candidate.provider.admission.rest(candidate.model)
+        left = self.began + candidate.timeouts.queue - self._seconds()
+        return self._index if (rest or 0.0) < left else None
+
+
+def _only_waits(came_to: Answer | SkyproxyError) -> bool:
+    if isinstance(came_to, Answer):
+        advice = came_to.headers.last.get(b"x-should-retry", b"").lower()
+        return came_to.kind is ErrorKind.RATE and advice != b"false"
+    if isinstance(came_to, UpstreamReported):
+        return came_to.kind is ErrorKind.RATE
+    return isinstance(came_to, KeysResting | BreakerOpen)
