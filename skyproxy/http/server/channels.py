@@ -32,7 +32,9 @@ from skyproxy.http.server.refusals import RenderRefusal, plain_refusal
 
 _log = Logger()
 
-_PLAIN_HTTP = "The client speaks plain HTTP, and this port TLS: its address begins with https://, not with http://."
+_NO_TLS = "The client speaks no TLS, as this port does: its address begins with https://, not with http://."
+_PLAIN_HTTP = ("http request", "packet length too long", "wrong version number")
+"""How OpenSSL takes it; before 4.0 it knew some methods only."""
 
 __all__ = ["Connections", "Output", "RenderRefusal", "ServerLimits", "ServerStream", "channel_factory", "plain_refusal"]
 
@@ -92,8 +94,8 @@ class NegotiatedChannel(Protocol):
         self._channel.dataReceived(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if reason.check(SSL.Error) and "http request" in str(reason.value):
-            _log.warn("Refused a request", reason=_PLAIN_HTTP, peer=str(self._channel.getPeer()))
+        if not self._negotiated and reason.check(SSL.Error) and any(map(str(reason.value).__contains__, _PLAIN_HTTP)):
+            _log.warn("Refused a request", reason=_NO_TLS, peer=str(self._channel.getPeer()))
         self._channel.connectionLost(reason)
 
     def _hand_over(self, channel: ServerChannel | Http2Channel) -> None:
