@@ -235,8 +235,8 @@ def test_clients_that_leave_together_ask_no_provider_any_more(start: Starter, de
     os.kill(proxy.child.pid, signal.SIGCONT)
     eventually(lambda: len(proxy.records("Request cancelled")) == 60, "all are given up")
     eventually(lambda: demo.stats()["active"] == 0, "the provider is let go")
-    # Who is not seen to have left within the time of one look may still get a permit.
-    assert demo.stats()["total"] < 25 + 20
+    # Who is not seen to have left within the time of one look may still get a permit; on a busy machine these are more.
+    assert demo.stats()["total"] < 25 + 30
 
 
 def test_stalled_reader_is_given_up(start: Starter, demo: DemoProvider) -> None:
