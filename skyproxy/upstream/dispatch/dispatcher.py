@@ -57,8 +57,8 @@ class Dispatcher:
         """Ask each of *candidates* in turn, until one answers well.
 
         Nothing of an answer has been passed on when this returns, so that whatever failed before is unseen. The last
-        candidate's failure, or its bad answer, is what comes of it if none succeeds; but one that was passed over since
-        it was to be waited for is waited for then.
+        candidate's failure, or its bad answer, is what comes of it if none succeeds; but before, one that nobody waited
+        for is waited for, see :class:`WayBack`.
 
         :param observer: observes each attempt.
         :param first: the index of the one that is asked first.
@@ -71,7 +71,7 @@ class Dispatcher:
         return self._ask_all(first, candidates, observer)
 
     async def _ask_all(self, first: int, candidates: Candidates, observer: AttemptObserver) -> Answer:
-        way_back = WayBack(self._clock)
+        way_back = WayBack(self._clock, self._budget)
         try:
             answer = await self._ask_from(first, candidates, observer, way_back)
         except SkyproxyError as error:

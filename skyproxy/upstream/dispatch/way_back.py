@@ -7,18 +7,24 @@ from collections.abc import Sequence
 from skyproxy.clock import Clock
 from skyproxy.errors import BreakerOpen, ErrorKind, KeysResting, SkyproxyError, UpstreamReported
 from skyproxy.upstream.dispatch.candidate_request import CandidateRequest
+from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.answer import Answer
 
 
 class WayBack:
     """That of one request. With others behind it nobody waits for a candidate; when these have failed, none is.
 
+    One that a breaker keeps from a candidate is a retry: when all fail, each request would go to a second one, too.
+
+    :param budget: of retries.
     :ivar began: when the request came.
     """
 
-    __slots__ = ("_index", "_seconds", "began")
+    __slots__ = ("_budget", "_index", "_is_retry", "_seconds", "began")
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, budget: RetryBudget) -> None:
+        self._budget = budget
+        self._is_retry = False
         self._seconds = clock.seconds
         self.began = clock.seconds()
         self._index: int | None = None
@@ -26,7 +32,7 @@ class WayBack:
     def passed_over(self, index: int, came_to: Answer | SkyproxyError) -> None:
         """The candidate *index* was left for the next, because of what it *came_to*."""
         if self._index is None and _only_waits(came_to):
-            self._index = index
+            self._index, self._is_retry = index, isinstance(came_to, BreakerOpen)
 
     def index(self, candidates: Sequence[CandidateRequest]) -> int | None:
         """The one that is to be asked again; None: there is none, or it cannot be asked in time."""
@@ -35,7 +41,9 @@ class WayBack:
         candidate = candidates[self._index]
         rest = candidate.provider.admission.rest(candidate.model)
         left = self.began + candidate.timeouts.queue - self._seconds()
-        return self._index if (rest or 0.0) < left else None
+        if (rest or 0.0) >= left or (self._is_retry and not self._budget.take()):
+            return None
+        return self._index
 
 
 def _only_waits(came_to: Answer | SkyproxyError) -> bool:

@@ -940,6 +940,19 @@ class WayBackTests(Case):
         self.assertEqual(self.asked(), (1, 1))
         self.end(asking)
 
+    def test_a_breaker_that_is_open_within_the_budget_of_retries_alone(self) -> None:
+        """When all fail, an open breaker goes on keeping most requests away."""
+        breaker = self.first.deployments.of("").breaker
+        assert breaker is not None
+        for _ in range(3):
+            breaker.admit(last=True).failed("why")
+        while self.budget.take():
+            continue
+        asking = self.ask()
+        self.answer(404, second=True)
+        answer = self.successResultOf(asking)
+        self.assertEqual((candidate_of(answer), answer.status, self.asked()), (1, 404, (0, 1)))
+
     def test_not_where_it_rests_for_too_long_or_says_not_to_ask_again(self) -> None:
         for header in ((b"Retry-After", b"60"), (b"X-Should-Retry", b"false")):
             self.setUp()
