@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from twisted.internet.endpoints import serverFromString
 
-from skyproxy.config.listen_address import ListenAddress, address_in
+from skyproxy.config.listen_address import ListenAddress, address_in, files_in
 from skyproxy.process.certificates import context_of
 from skyproxy.process.listening import IN_USE, NO_SUCH_ADDRESS, number_of, why_not
 
@@ -103,9 +103,11 @@ def words_error(endpoint: str) -> Exception | None:
             serverFromString(nowhere, endpoint)
     except Exception as error:  # whatever the endpoint's own parser says
         return error
-    folder = Path(endpoint.removeprefix("unix:").split(":")[0]).parent
-    if endpoint.startswith("unix:") and not folder.is_dir():
-        return FileNotFoundError(ENOENT, "No such folder", str(folder))
+    if endpoint.startswith("unix:"):
+        for file in files_in(endpoint).values():
+            folder = Path(file).parent
+            if not folder.is_dir():
+                return FileNotFoundError(ENOENT, "No such folder", str(folder))
     return None
 
 

@@ -48,21 +48,27 @@ def address_in(endpoint: str) -> ListenAddress | None:
     return ListenAddress(kind, int(port), interface) if port.isascii() and port.isdigit() else None
 
 
-def below(endpoint: str, folder: Path) -> str:
-    """*endpoint*, with the files that it names by a relative path, a key say, below *folder*."""
-    kind, *parts = _UNESCAPED_COLON.split(endpoint)
-    if kind not in _FILES_AT:
-        return endpoint
+def files_in(endpoint: str) -> dict[int, str]:
+    """The files that *endpoint* names, such as a key, by the number of its part."""
+    parts = _UNESCAPED_COLON.split(endpoint)
+    begin = int(parts[0] == "haproxy")
+    places = _FILES_AT.get("".join(parts[begin : begin + 1]), ())
+    found = {}
     unnamed = -1
-    changed = []
-    for part in parts:
-        name, equals, file = part.partition("=")
-        if not equals:
-            unnamed += 1
-            file = part
-        if file and (name in _FILES if equals else unnamed in _FILES_AT[kind]):
-            path = str(folder / re.sub(r"\\(.)", r"\1", file))
-            changed.append((name + equals if equals else "") + re.sub(r"([\\:])", r"\\\1", path))
-        else:
-            changed.append(part)
-    return ":".join((kind, *changed))
+    for number, part in enumerate(parts[begin + 1 :] if places else (), begin + 1):
+        name, is_named, file = part.partition("=")
+        if not is_named:
+            unnamed, file = unnamed + 1, part
+        if file and (name in _FILES if is_named else unnamed in places):
+            found[number] = re.sub(r"\\(.)", r"\1", file)
+    return found
+
+
+def below(endpoint: str, folder: Path) -> str:
+    """*endpoint*, with the files that it names by a relative path below *folder*."""
+    parts = _UNESCAPED_COLON.split(endpoint)
+    for number, file in files_in(endpoint).items():
+        name, is_named, _ = parts[number].partition("=")
+        path = re.sub(r"([\\:])", r"\\\1", str(folder / file))
+        parts[number] = f"{name}={path}" if is_named else path
+    return ":".join(parts)

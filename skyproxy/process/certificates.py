@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,12 @@ from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.logger import Logger
 from zope.interface import directlyProvides, implementer, providedBy
 
+from skyproxy.config.listen_address import files_in
+
 _log = Logger()
 
 LOOK_SECONDS = 1.0
 """Between two looks at the files. There is one when a client connects."""
-
-_UNESCAPED_COLON = re.compile(r"(?<!\\):")
-_FILES = ("privateKey", "certKey", "extraCertChain", "dhParameters")
 
 # RFC 7468, sections 5, 10 and 11; RFC 1421, section 4.6.1.1, for the last.
 _CERTIFICATE, _KEY = b"-----BEGIN CERTIFICATE-----", b"PRIVATE KEY-----"
@@ -90,14 +88,7 @@ def _named(files: Sequence[Path]) -> str:
 
 def files_of(endpoint: str) -> list[Path]:
     """The files that *endpoint*, one of ``ssl:``, names. Without a ``certKey`` that of the key holds both."""
-    _, *parts = _UNESCAPED_COLON.split(endpoint)
-    named = dict(part.split("=", 1) for part in parts if "=" in part)
-    unnamed = [part for part in parts if "=" not in part]
-    for name, place in (("privateKey", 1), ("certKey", 2)):
-        if len(unnamed) > place:
-            named.setdefault(name, unnamed[place])
-    files = [named.get(name, "") for name in _FILES]
-    return [Path(re.sub(r"\\(.)", r"\1", file)) for file in files if file] or [Path("server.pem")]
+    return [Path(file) for file in files_in(endpoint).values()] or [Path("server.pem")]
 
 
 @implementer(IOpenSSLServerConnectionCreator)

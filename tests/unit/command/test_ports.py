@@ -107,9 +107,12 @@ class PortsTests(SynchronousTestCase):
             self.assertIn(part, ports.errors[0])
             self.assertEqual(ports.warnings, [])
         # The service's manager may make it.
-        ports = self.look(f"unix:{folder / 'none' / 'x.sock'}")
-        self.assertIn("no such folder", ports.warnings[0])
-        self.assertEqual(ports.errors, [])
+        for how in ("", "address="):
+            ports = self.look(f"unix:{how}{folder / 'none' / 'x.sock'}")
+            self.assertIn("no such folder", ports.warnings[0])
+            self.assertEqual(ports.errors, [])
+        (folder / "a:b").mkdir()
+        self.assertEqual(self.look(rf"unix:{folder}/a\:b/x.sock").warnings, [])
 
     def mktemp_folder(self) -> str:
         folder = tempfile.TemporaryDirectory()

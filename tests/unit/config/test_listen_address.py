@@ -43,6 +43,7 @@ class AddressTests(SynchronousTestCase):
             (r"ssl:443:privateKey=a\:b.pem", r"ssl:443:privateKey=/c\:d/a\:b.pem"),
             ("unix:sky.sock:mode=600", "unix:/c\\:d/sky.sock:mode=600"),
             ("unix:address=sky.sock", "unix:address=/c\\:d/sky.sock"),
+            ("haproxy:unix:sky.sock", "haproxy:unix:/c\\:d/sky.sock"),
             *((same, same) for same in ("tcp:80:interface=tower", "systemd:domain=INET:index=0", "ssl:443", "unix:/s")),
         ):
             self.assertEqual(below(endpoint, Path("/c:d")), expected)
