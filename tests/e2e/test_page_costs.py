@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -114,6 +115,42 @@ def test_it_is_sorted_and_another_period_chosen_by_keys(stage: Stage) -> None:
         # What comes is seen without a word.
         assert ask(stage.proxy, chat("default", stream=True)).status == 200
         expect(page.get_by_role("region", name="The book")).to_contain_text("Arrived 13 = answered 11")
+
+
+@pytest.mark.parametrize(
+    ("zone", "begun", "hours"),
+    [
+        ("Europe/Berlin", "2026-10-24T22:00+00:00", 15),
+        ("Europe/Berlin", "2026-03-28T23:00+00:00", 15),
+        ("Australia/Lord_Howe", "2026-04-04T13:00+00:00", 15),
+        ("Asia/Kolkata", "2026-10-24T18:30+00:00", 15),
+        ("Asia/Kolkata", "2026-10-18T18:30+00:00", 150),
+        ("Africa/Cairo", "2026-10-24T21:00+00:00", 200),
+    ],
+)
+def test_each_hour_is_in_the_chart(stage: Stage, zone: str, begun: str, hours: int) -> None:
+    """Those of a day on which the clock is put back, and in zones that are half an hour apart from others."""
+    costs = call(stage.proxy, "GET", "/api/costs").json()
+    begin = int(datetime.fromisoformat(begun).timestamp())
+    first = begin // 3600
+    costs |= {"from": begin, "to": begin + hours * 3600 - 60}
+    costs["hours"] = [
+        {"at": hour * 3600, "slot": "default", "currency": "USD", "cost": 1.0}
+        for hour in range(first, (begin + hours * 3600 - 60) // 3600 + 1)
+    ]
+    context = stage.browser.new_context(timezone_id=zone, locale="en-GB")
+    try:
+        page = context.new_page()
+        page.route("**/api/costs?*", lambda route: route.fulfill(json=costs))
+        page.goto(f"{stage.url}#/costs")
+        page.get_by_role("region", name="Over time").get_by_text("As table").click()
+        table = page.get_by_role("table", name="Cost by slot (USD)")
+        expect(table.get_by_role("row").nth(1)).to_be_visible()
+        sums = [float(each.removeprefix("$")) for each in table.get_by_role("cell").all_inner_texts()]
+        assert sum(sums) == len(costs["hours"])
+        assert len(sums) == len(costs["hours"]) if hours < 96 else len(sums) < 12
+    finally:
+        context.close()
 
 
 @pytest.mark.parametrize(("size", "scheme"), [("desktop", "light"), ("phone", "dark")])

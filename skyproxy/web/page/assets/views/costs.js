@@ -184,12 +184,8 @@ function steps(costs, hours, names) {
   const first = hours.reduce((least, each) => Math.min(least, each.at), Infinity);
   const from = Math.max(costs.from, Number.isFinite(first) ? first : costs.to);
   const daily = (costs.to - from) / HOUR > MOST_COLUMNS;
-  const begin = (at) => {
-    const local = new Date(at * 1000);
-    if (daily) local.setHours(0, 0, 0, 0);
-    else local.setMinutes(0, 0, 0);
-    return local.getTime() / 1000;
-  };
+  // The server's hours are those of UTC. A clock that is put back has some of its own twice, which Date takes for one.
+  const begin = (at) => (daily ? new Date(at * 1000).setHours(0, 0, 0, 0) / 1000 : at - (at % HOUR));
   const points = [];
   const index = new Map();
   const empty = (at) => ({at, ...Object.fromEntries(names.map((_, each) => [`slot ${each}`, null]))});
@@ -199,7 +195,7 @@ function steps(costs, hours, names) {
     if (points.length > 1000) break;
   }
   for (const {at, slot, cost} of hours) {
-    const place = points[index.get(begin(at))];
+    const place = points[index.get(begin(Math.max(at, from)))];
     const named = names.indexOf(slot ?? 'no slot');
     const key = `slot ${named < 0 ? names.length - 1 : named}`;
     if (place) place[key] = (place[key] ?? 0) + cost;
