@@ -47,7 +47,7 @@ class StreamAnswer:
         inspector: StreamInspector | None = None
         if presentation.in_json:
             inspector = answer.inspector
-            inspector.asked = presentation.asked
+            inspector.wants(presentation.asked)
         edits = _Edits(presentation, inspector)
         headers = [*self._headers(), *_UNBUFFERED, *presentation.fields]
         if answer.data and (inspector is None or inspector.complete or inspector.error):

@@ -13,7 +13,7 @@ from skyproxy.formats.openai.first_content import says_something
 from skyproxy.formats.openai.frames import Frames
 from skyproxy.formats.openai.model_names import ModelNames
 from skyproxy.formats.openai.plain_chunk import plain_chunk
-from skyproxy.formats.openai.stream_state import JUST_TEXT, NO_USAGE, StreamState
+from skyproxy.formats.openai.stream_state import JUST_TEXT, NO_USAGE, Asked, StreamState
 from skyproxy.formats.sse import DONE, Event, event_end, read_event
 
 FirstContent = Literal["waiting", "content", "error", "empty"]
@@ -132,6 +132,11 @@ class StreamInspector:
             return b""
         self.ordinary = False
         return self._read_event(rest, event)
+
+    def wants(self, asked: Asked) -> None:
+        """Note what the client wants of the stream, of which some may have come."""
+        self.asked = asked
+        self.over = self.done or self._ended or self._choices.complete(self.asked.choices)
 
     @property
     def ends_on_boundary(self) -> bool:

@@ -48,8 +48,11 @@ class Case(SynchronousTestCase):
         secrets: Collection[str] = (),
         asked: Asked = JUST_TEXT,
         fields: tuple[tuple[bytes, bytes], ...] = (),
+        first: bytes = b"",
     ) -> tuple[Response, Deferred[StreamState | None]]:
-        """An answer whose headers are there, or the *whole* of it, and what becomes of relaying it."""
+        """An answer whose headers are there, or the *whole* of it, or the *first* content of a stream, and what becomes
+        of relaying it.
+        """
         self.response = response = Response(status, headers, whole)
         deadline = self.clock.callLater(60, lambda: body.fail(UpstreamTimeout("late", timer="default_timeout")))
         body = Body(self.clock, deadline, idle_timeout=30)
@@ -66,6 +69,9 @@ class Case(SynchronousTestCase):
         presentation = Presentation(model is not None, asked, strip_reasoning, secrets, fields)
         source = body if whole is None else made
         answer = Answer(status, headers, source, Reservation(permit, None, None), 0.0, whole, shown_model=model)
+        if first:
+            answer.inspector  # noqa: B018 - the gate for first content reads by it
+            response.send(first)
 
         async def carry() -> StreamState | None:
             with answer:
@@ -669,6 +675,15 @@ class Endings(Case):
         response.send(word("Halt", "stop"))
         self.clock.advance(0.75)
         self.assertEnded(response, done, word("Halt", "stop"))
+
+    def test_not_every_choice_is_over_when_the_first_bytes_are_read(self) -> None:
+        first, second = word("Halt", "stop"), event(choices=[{"index": 1, "delta": {"content": "Who"}}])
+        response, done = self.begin(EVENTS, asked=Asked(choices=2), first=first)
+        self.clock.advance(20)
+        self.assertNoResult(done)
+        response.send(second + DONE).end()
+        self.successResultOf(done)
+        self.assertEqual((self.client.did, self.client.body), (["start", "finish"], first + second + DONE))
 
     def test_not_every_choice_is_over(self) -> None:
         for asked, last in (
