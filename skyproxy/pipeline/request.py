@@ -10,7 +10,7 @@ from skyproxy.access.identity import ClientIdentity
 from skyproxy.errors import InvalidRequest
 from skyproxy.formats import json_body, multipart
 from skyproxy.formats.json_splice import with_members
-from skyproxy.formats.openai.stream_state import JUST_TEXT, Asked
+from skyproxy.formats.openai.stream_state import Asked
 from skyproxy.pipeline.router import Candidate
 from skyproxy.pipeline.transform import transform
 from skyproxy.telemetry.tracing.context import TraceContext
@@ -85,7 +85,6 @@ class Form:
     """A request that is a form with a file."""
 
     streaming = False
-    asked_for = JUST_TEXT
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -102,7 +101,6 @@ class JsonRequest:
 
     :ivar model: what it asks for.
     :ivar streaming: whether it wants its answer as a stream.
-    :ivar asked_for: what it wants of a stream.
 
     :param default_model: what serves a request of the Responses API that names no model, as it may.
     """
@@ -119,7 +117,6 @@ class JsonRequest:
             )
         self.model = json_body.model_of(fields, default_model if optional else None)
         self.streaming = fields.get("stream") is True
-        self.asked_for = _asked_for(fields) if self.streaming else JUST_TEXT
         if request.endpoint is Endpoint.CHAT:
             json_body.check_messages(fields)
 
@@ -139,11 +136,14 @@ class JsonRequest:
         return UpstreamBody(data, b"application/json", body, transformed.dropped, transformed.added)
 
 
-def _asked_for(fields: Mapping[str, Any]) -> Asked:
-    choices, options = fields.get("n"), fields.get("stream_options")
-    return Asked(
-        choices if type(choices) is int else 1, isinstance(options, dict) and options.get("include_usage") is True
-    )
+def asked_for(fields: Mapping[str, Any]) -> Asked:
+    """What a body that says *fields* wants of a stream."""
+    count, prompts, options = fields.get("n"), fields.get("prompt"), fields.get("stream_options")
+    choices = count if type(count) is int else 1
+    if isinstance(prompts, list) and prompts and isinstance(prompts[0], str | list):
+        # Each of several prompts gets as many. A list of numbers is one prompt, in tokens.
+        choices *= len(prompts)
+    return Asked(choices, isinstance(options, dict) and options.get("include_usage") is True)
 
 
 def parse(request: Request, default_model: str | None = None) -> Form | JsonRequest:

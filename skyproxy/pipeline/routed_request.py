@@ -7,7 +7,8 @@ from twisted.logger import Logger
 
 from skyproxy.access.budgets.charge import Charge
 from skyproxy.access.most import most_of_form, most_of_json, within
-from skyproxy.pipeline.request import Form, JsonRequest, Request, UpstreamBody
+from skyproxy.formats.openai.stream_state import JUST_TEXT, Asked
+from skyproxy.pipeline.request import Form, JsonRequest, Request, UpstreamBody, asked_for
 from skyproxy.pipeline.router import Candidate
 from skyproxy.telemetry.usage import Tokens
 from skyproxy.upstream.exchange.attempt import Attempt
@@ -27,7 +28,7 @@ class RoutedRequest:
     """
 
     __slots__ = (
-        "_body", "_named", "_parsed", "_request", "asked_for", "candidate", "charge", "hedge_after", "kind", "model",
+        "_body", "_named", "_parsed", "_request", "candidate", "charge", "hedge_after", "kind", "model",
         "must_be_whole", "provider", "request_id", "streaming", "timeouts",
     )  # fmt: skip
 
@@ -45,7 +46,6 @@ class RoutedRequest:
         self.request_id = request.request_id
         self.timeouts = candidate.timeouts
         self.streaming = parsed.streaming
-        self.asked_for = parsed.asked_for
         self.kind = Kind.JSON if request.endpoint.in_json else Kind.ANYTHING
         self.hedge_after = candidate.hedge_after
         self.must_be_whole = candidate.strip_reasoning
@@ -66,6 +66,15 @@ class RoutedRequest:
         if body is None:
             body = self._body = self._parsed.body_for(self.candidate)
         return body
+
+    @property
+    def asked_for(self) -> Asked:
+        """What the candidate is asked for in a stream: not each of the client's fields goes to each provider.
+
+        :raise InvalidRequest: the body cannot be written.
+        """
+        fields = self.body.fields
+        return JUST_TEXT if fields is None or not self.streaming else asked_for(fields)
 
     def most(self) -> Tokens:
         """The most tokens that an answer of the candidate may take.

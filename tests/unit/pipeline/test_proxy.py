@@ -44,7 +44,7 @@ providers:
     idle_timeout: 30s
     queue_timeout: 10s
     max_retries: 0
-    allowed_fields: [temperature, stream_options]
+    allowed_fields: [temperature, stream_options, n]
   keyless: {base_url: "http://127.0.0.1:9/v1", api_key_env: KEYLESS_API_KEY}
 model_slots:
   combat: {provider: guard, model: guard-large, params: {temperature: 0.5}}
@@ -141,6 +141,37 @@ class Contexts(Case):
         record = self.record(done)
         self.assertEqual((record.outcome, record.stream, record.error_code), ("ok", True, None))
         self.assertEqual((record.time_to_first_byte, record.latency), (1.0, 3.0))
+
+    def test_streams_that_have_said_all_that_was_sent_for_are_over(self) -> None:
+        usage = {"include_usage": True}
+        for not_sent, forced, fields, seconds in (
+            (False, "", {}, 0.75),
+            (False, "", {"n": 2}, None),
+            (False, "", {"stream_options": usage}, 1.0),
+            (False, "", {"prompt": ["Halt", "Who"]}, None),
+            (False, "", {"prompt": [[1, 2], [3]]}, None),
+            (False, "", {"prompt": [1, 2, 3]}, 0.75),
+            (True, "", {"n": 2, "stream_options": usage}, 0.75),
+            (False, "force: {n: 2}, ", {}, None),
+            (False, "force: {n: 1}, ", {"n": 2}, 0.75),
+        ):  # fmt: skip
+            self.setUp()
+            text = (TEXT % "false").replace("params: {", f"{forced}params: {{")
+            if not_sent:
+                text = text.replace(", stream_options, n]", "]")
+            config = config_of(text)
+            self.runtime = Runtime(config, Router(config), self.providers)
+            endpoint = Endpoint.COMPLETIONS if "prompt" in fields else Endpoint.CHAT
+            _, done = self.serve(chat(stream=True, **fields), endpoint)
+            self.upstream.answer(200, EVENTS).send(word("Halt", "stop"))
+            self.clock.advance((seconds or 29) - 0.01)
+            self.assertNoResult(done)
+            self.clock.advance(0.02)
+            if seconds is not None:
+                self.assertEqual(self.record(done).outcome, "ok", (not_sent, forced, fields))
+            else:
+                self.assertNoResult(done)
+                done.cancel()
 
     def test_what_goes_up(self) -> None:
         self.serve(chat(top_k=4, stream_options={"include_usage": True}))

@@ -70,7 +70,7 @@ class Case(SynchronousTestCase):
         source = body if whole is None else made
         answer = Answer(status, headers, source, Reservation(permit, None, None), 0.0, whole, shown_model=model)
         if first:
-            answer.inspector  # noqa: B018 - the gate for first content reads by it
+            answer.inspector  # The gate for first content reads by it.
             response.send(first)
 
         async def carry() -> StreamState | None:
