@@ -89,6 +89,40 @@ def test_the_process_goes_and_comes_back(browser: Browser, start: Starter) -> No
         expect(page.get_by_role("button", name="Try now")).to_be_visible()
 
 
+def test_requests_of_the_process_before_are_no_longer_listed(browser: Browser, start: Starter) -> None:
+    """Though the new one has served more of them before the page hears of it."""
+    config, listen = config_for(start(DemoProvider)), ("--listen", str(free_port()))
+    proxy = start(Proxy, config, *listen)
+    for number in range(3):
+        assert ask(proxy, chat("default"), headers={"X-Request-Id": f"old-{number}"}).status == 200
+    with opened(browser, f"{page_of(proxy)}#/requests", quiet=False) as tab:
+        page = tab.page
+        links = page.get_by_role("table", name="Requests").get_by_role("link")
+        expect(links).to_have_count(3)
+        expect(page.get_by_text("● Live")).to_be_visible()
+        tab.context.set_offline(True)
+        proxy.stop()
+        again = start(Proxy, config, *listen)
+        for number in range(5):
+            assert ask(again, chat("default"), headers={"X-Request-Id": f"new-{number}"}).status == 200
+        tab.context.set_offline(False)
+        expect(page.get_by_role("button", name="All 5")).to_be_visible()
+        expect(links).to_have_count(5)
+        for each in links.all():
+            expect(each).to_have_attribute("href", re.compile("/new-"))
+        # What is filtered goes on, too.
+        page.get_by_role("searchbox", name="Search requests").fill("new-")
+        expect(page.get_by_role("button", name="All 5")).to_be_visible()
+        tab.context.set_offline(True)
+        again.stop()
+        third = start(Proxy, config, *listen)
+        tab.context.set_offline(False)
+        expect(page.get_by_role("button", name="All 0")).to_be_visible()
+        assert ask(third, chat("default"), headers={"X-Request-Id": "new-9"}).status == 200
+        expect(page.get_by_role("button", name="All 1")).to_be_visible()
+        expect(links).to_have_count(1)
+
+
 class Upgraded(Proxy):
     """Which has another style sheet."""
 

@@ -140,7 +140,7 @@ function snapshot(state, data) {
   if (data.now) state.now = data.now;
   if (data.requests) {
     // The numbers begin anew when the process does.
-    const known = data.newest >= state.newest ? state.rows : [];
+    const known = data.boot === state.boot ? state.rows : [];
     state.rows = merged(data.requests, known);
     state.newest = data.newest;
     state.underWay = data.under_way;

@@ -5,6 +5,7 @@ import {button, h, replace, show, write} from '../dom.js';
 import {count, duration, money, time, UNKNOWN} from '../format.js';
 import {leftOut, merged} from '../live.js';
 import {windowed} from '../rows.js';
+import {state} from '../store.js';
 import {CLASSES, outcome} from '../words.js';
 
 const PAGE = 200;
@@ -41,6 +42,7 @@ export function make({query: given}) {
   let chosen = -1;
   let gone = false;
   let ended = 0;
+  let boot = state.boot;
 
   const search = h('input', {
     type: 'search', value: query.q, placeholder: 'id, slot, model, error, client', 'aria-label': 'Search requests',
@@ -231,13 +233,15 @@ export function make({query: given}) {
   }
 
   function update(state) {
-    if (!known || state.live !== 'live') return;
-    const newest = rows[0]?.number ?? 0;
-    if (state.newest < newest) {
+    const before = boot;
+    boot = state.boot;
+    if (before && before !== boot) {
       // The process is a new one: its numbers begin anew.
+      update.newest = -1;
       load();
       return;
     }
+    if (!known || state.live !== 'live') return;
     if (!filtered() && live()) arrive(state.rows);
     const old = Date.now() - asked > REFRESH_MS;
     if (old && !loading && !document.hidden && state.newest > (update.newest ?? -1)) {
@@ -257,13 +261,13 @@ export function make({query: given}) {
 
   function leave() {
     gone = true;
-    left = {hash: location.hash, query: JSON.stringify([query, order]), rows, ended, next, matching, kept, top: table.node.scrollTop};
+    left = {query: JSON.stringify([query, order]), boot, rows, ended, next, matching, kept, top: table.node.scrollTop};
     loading?.abort();
     clearTimeout(typed);
   }
 
   tellOrder();
-  if (left && left.query === JSON.stringify([query, order]) && left.rows.length && left.top > 0) {
+  if (left && left.boot === boot && left.query === JSON.stringify([query, order]) && left.rows.length && left.top > 0) {
     ({rows, ended, next, matching, kept} = left);
     known = true;
     const {top} = left;
