@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from skyproxy.formats.openai.bad_ends import bad_end_of
 from skyproxy.formats.openai.event_names import FAILED, PREFIX
 
 # Where a chunk or an answer has text.
@@ -103,10 +104,11 @@ def finish_reason_of(choice: Mapping[str, Any]) -> str | None:
     return reason if isinstance(reason, str) and reason and reason != "null" else None
 
 
-def error_of(value: Mapping[str, Any], name: bytes = b"") -> dict[str, Any] | None:
+def error_of(value: Mapping[str, Any], name: bytes = b"", *, silent: bool = False) -> dict[str, Any] | None:
     """What a provider reports in an answer whose status says that all is well, or in an event.
 
     :param name: of the event.
+    :param silent: nothing was said before it, so that an end may be an error that is none after something.
     """
     error = value.get("error")
     if error:
@@ -115,8 +117,10 @@ def error_of(value: Mapping[str, Any], name: bytes = b"") -> dict[str, Any] | No
     if choices:
         # An answer to a chat, as nearly all are.
         for choice in choices if type(choices) is list else ():
-            if type(choice) is dict and (choice.get("finish_reason") == "error" or choice.get("error")):
+            if type(choice) is dict and (choice.get("error") or _ends_badly(choice)):
                 return _error_of_choice(choice)
+        if silent and (end := _silent_end_of(value)):
+            return end
         if not is_of_error(name):
             return None
     kind, object_ = value.get("type"), value.get("object")
@@ -180,7 +184,27 @@ def _error_of_choice(choice: Mapping[str, Any]) -> dict[str, Any]:
     error = choice.get("error")
     if isinstance(error, dict):
         return error
-    return {"message": str(error)[:500] if error else "The provider ended its answer by an error."}
+    return {"message": str(error)[:500]} if error else _error_of_end(choice)
+
+
+def _ends_badly(choice: Mapping[str, Any]) -> bool:
+    """Whether the reason for the end of *choice* is an error, whatever was said before."""
+    end = bad_end_of(choice.get("finish_reason"))
+    return end is not None and not end.if_silent
+
+
+def _silent_end_of(value: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The error that *value* is if it says nothing but that it is over, for a reason that is one then."""
+    choices = choices_of(value)
+    if not choices or any(bad_end_of(choice.get("finish_reason")) is None for choice in choices):
+        return None
+    return None if text_length(value) else _error_of_end(choices[0])
+
+
+def _error_of_end(choice: Mapping[str, Any]) -> dict[str, Any]:
+    reason, end = choice.get("finish_reason"), bad_end_of(choice.get("finish_reason"))
+    code = reason if end is None or end.code is None else end.code
+    return {"message": f"The provider ended its answer by an error (finish_reason {reason}).", "code": code}
 
 
 def _error_in_other_words(value: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from skyproxy.formats.openai.bad_ends import bad_end_of
 from skyproxy.formats.openai.event_names import PREFIX
 
 TEXTS = ("content", "reasoning_content", "reasoning")
@@ -54,4 +55,4 @@ def _is_of_chats(kind: Any) -> bool:
 
 
 def _is_good(reason: Any) -> bool:
-    return reason is None or (type(reason) is str and reason != "error" and reason != "null")
+    return reason is None or (type(reason) is str and reason != "null" and bad_end_of(reason) is None)

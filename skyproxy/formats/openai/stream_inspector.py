@@ -275,7 +275,8 @@ class StreamInspector:
                 self._template.learn(event, field, text)
 
     def _read_object(self, event: bytes, value: dict[str, Any], name: bytes) -> None:
-        error, says = error_of(value, name), says_something(value, name)
+        error = error_of(value, name, silent=self.first_content == "waiting")
+        says = says_something(value, name)
         kind = value.get("type")
         if error is not None:
             self.error = self.error or error

@@ -183,7 +183,7 @@ def json_of(data: bytes, headers: Fields, dialect: str = "openai") -> Whole:
                 " It is a web page: see whether base_url is that of the API, and whether this network wants a login."
             )
         raise UpstreamBroken(told)
-    error = error_of(value)
+    error = error_of(value, silent=True)
     # A response that has failed is an answer, which its client reads as one; and so is one that breaks off.
     if error is not None and value.get("object") != "response" and not text_length(value):
         raise reported(error, dialect)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 from unittest.mock import ANY
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.formats.openai.bodies import read_leniently, text_length
+from skyproxy.errors import ErrorKind
+from skyproxy.formats.openai.bad_ends import BAD_ENDS
+from skyproxy.formats.openai.bodies import error_of, read_leniently, text_length
+from skyproxy.formats.reported import reported
 
 
 class LengthTests(SynchronousTestCase):
@@ -41,6 +44,58 @@ class LengthTests(SynchronousTestCase):
         for junk in (None, 7, [7], {"choices": 7}, {"content": 7}, deep, [[]], {"delta": []}):
             for answer in ({"choices": junk}, {"choices": [junk]}, {"choices": [{"delta": junk}]}, {"output": junk}):
                 self.assertEqual(text_length(answer), 0)
+
+
+class EndTests(SynchronousTestCase):
+    """Reasons for an end that are errors."""
+
+    KINDS: ClassVar = {
+        "error": ErrorKind.BROKEN,
+        "network_error": ErrorKind.BROKEN,
+        "abort": ErrorKind.BROKEN,
+        "insufficient_system_resource": ErrorKind.OVERLOADED,
+        "sensitive": ErrorKind.CONTENT,
+        "model_context_window_exceeded": ErrorKind.CONTEXT_LENGTH,
+        "MALFORMED_FUNCTION_CALL": ErrorKind.BROKEN,
+        "function_call_filter: MALFORMED_FUNCTION_CALL": ErrorKind.BROKEN,
+        "UNEXPECTED_TOOL_CALL": ErrorKind.BROKEN,
+        "function_call_filter: UNEXPECTED_TOOL_CALL": ErrorKind.BROKEN,
+        "OTHER": ErrorKind.BROKEN,
+    }
+
+    def test_each_where_nothing_was_said(self) -> None:
+        self.assertEqual({reason.lower() for reason in self.KINDS}, set(BAD_ENDS))
+        for reason, kind in self.KINDS.items():
+            for said in (
+                {"delta": {}},
+                {"delta": {"role": "assistant", "content": ""}},
+                {"message": {"content": None}},
+            ):
+                error = error_of({"choices": [{"index": 0, **said, "finish_reason": reason}]}, silent=True)
+                assert error is not None, reason
+                self.assertIn(reason, error["message"])
+                self.assertEqual(reported(error).kind, kind, reason)
+
+    def test_after_something_some_are_ends(self) -> None:
+        for reason in self.KINDS:
+            last = {"choices": [{"delta": {}, "finish_reason": reason}]}
+            in_one = {"choices": [{"message": {"content": "Halt"}, "finish_reason": reason}]}
+            is_end = BAD_ENDS[reason.lower()].if_silent
+            self.assertEqual(error_of(last) is None, is_end, reason)
+            self.assertEqual(error_of(in_one, silent=True) is None, is_end, reason)
+
+    def test_ends_as_they_should_be(self) -> None:
+        for reason in (
+            "stop", "length", "content_filter", "tool_calls", "function_call", "model_length", "eos", "end_turn",
+            "", "null", None, 7, [], {},
+        ):  # fmt: skip
+            self.assertIsNone(error_of({"choices": [{"delta": {}, "finish_reason": reason}]}, silent=True), reason)
+
+    def test_one_of_several(self) -> None:
+        blocked, good = ({"message": {"content": said}, "finish_reason": "sensitive"} for said in (None, "Halt"))
+        self.assertIsNone(error_of({"choices": [blocked, good]}, silent=True))
+        self.assertIsNone(error_of({"choices": [blocked, {"message": {}, "finish_reason": "stop"}]}, silent=True))
+        self.assertIsNotNone(error_of({"choices": [blocked, blocked]}, silent=True))
 
 
 class ReadTests(SynchronousTestCase):

@@ -215,7 +215,15 @@ class ErrorTests(Case):
             ),
             (
                 event(choices=[{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}]),
-                {"message": "The provider ended its answer by an error."},
+                {"message": "The provider ended its answer by an error (finish_reason error).", "code": "error"},
+                "broken",
+            ),
+            (
+                event(choices=[{"index": 0, "delta": {}, "finish_reason": "network_error"}]),
+                {
+                    "message": "The provider ended its answer by an error (finish_reason network_error).",
+                    "code": "network_error",
+                },
                 "broken",
             ),
             (event(**detail), detail, "broken"),
@@ -232,6 +240,18 @@ class ErrorTests(Case):
                 self.assertEqual(state.error, error)
                 assert state.failure is not None
                 self.assertEqual(state.failure.kind, ErrorKind(kind), said)
+
+    def test_an_end_that_is_one_where_nothing_was_said(self) -> None:
+        role = event(choices=[{"index": 0, "delta": {"role": "assistant", "content": ""}}])
+        end = event(choices=[{"index": 0, "delta": {"content": ""}, "finish_reason": "sensitive"}])
+        inspector = inspected(role, COMMENT, end, DONE)
+        failure = inspector.state().failure
+        assert failure is not None
+        self.assertEqual((inspector.first_content, failure.kind), ("error", ErrorKind.CONTENT))
+        for said in (chunk("a"), chunk(reasoning="hm"), chunk(tool_calls=[{"index": 0, "function": {"name": "go"}}])):
+            inspector = inspected(role, said, end, DONE)
+            state = inspector.state()
+            self.assertEqual((inspector.first_content, state.error, state.complete), ("content", None, True))
 
     def test_what_is_none(self) -> None:
         for said in (
@@ -340,6 +360,7 @@ class FuzzTests(SynchronousTestCase):
             chunk(tool_calls=[{"index": 0, "function": {"arguments": "{"}}]), event(choices=[{"text": "old"}]),
             event(choices=[{"index": 0, "delta": {"content": "a", "reasoning": "b"}}]), event(choices=[{"delta": 1}]),
             event(choices=[{"delta": {}, "finish_reason": "error", "error": {"message": "e"}}]), event(choices=[{}]),
+            chunk(finish="network_error"), chunk("y", "abort"), chunk(finish="sensitive"), chunk("z", "OTHER"),
             event(choices=[{"delta": {"role": "assistant", "content": ""}, "finish_reason": ""}]), event(choices=[1]),
             event(choices=[{"delta": None, "finish_reason": "stop"}], type="chat.completion.chunk", error=None),
             event(type="response.output_text.delta", delta="d"), event(choices=[{"index": True, "delta": {}}]),

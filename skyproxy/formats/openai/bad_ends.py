@@ -1,0 +1,55 @@
+"""Reasons for an end (``finish_reason``) that are errors: one row for each, with the page or thread that shows it.
+
+To add one, add a row here and its answer to ``tests/unit/formats/openai/test_bodies.py``. Reasons that are not here are
+ends as they should be: stop, length, tool_calls, content_filter and whatever else providers call them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+_ZAI = "https://docs.z.ai/api-reference/llm/chat-completion"
+_GOOGLE = "https://ai.google.dev/api/generate-content#FinishReason"
+_GOOGLE_SEEN = "https://github.com/pydantic/pydantic-ai/issues/631"
+
+
+class BadEnd(NamedTuple):
+    """An end that is an error.
+
+    :ivar source: where it is documented, or was seen.
+    :ivar code: of the error as which it is told, by which its kind is known; None: the reason itself.
+    :ivar if_silent: it is one only where nothing was said before; otherwise what was said is an answer that was cut
+        short, as by ``length`` or ``content_filter``.
+    """
+
+    source: str
+    code: str | None = None
+    if_silent: bool = False
+
+
+BAD_ENDS: Mapping[str, BadEnd] = MappingProxyType(
+    {
+        "error": BadEnd("https://openrouter.ai/docs/api-reference/errors"),
+        "network_error": BadEnd(_ZAI),
+        # Of servers that end what they were at: vLLM, SGLang, z.ai.
+        "abort": BadEnd("https://github.com/vllm-project/vllm/issues/57082"),
+        "insufficient_system_resource": BadEnd(
+            "https://api-docs.deepseek.com/api/create-chat-completion", "server_is_overloaded"
+        ),
+        "sensitive": BadEnd(_ZAI, "content_filter", if_silent=True),
+        "model_context_window_exceeded": BadEnd(_ZAI, "context_length_exceeded", if_silent=True),
+        "malformed_function_call": BadEnd(_GOOGLE, if_silent=True),
+        "function_call_filter: malformed_function_call": BadEnd(_GOOGLE_SEEN, if_silent=True),
+        "unexpected_tool_call": BadEnd(_GOOGLE, if_silent=True),
+        "function_call_filter: unexpected_tool_call": BadEnd(_GOOGLE_SEEN, if_silent=True),
+        "other": BadEnd(_GOOGLE, if_silent=True),
+    }
+)
+"""By reason, in lower case."""
+
+
+def bad_end_of(reason: object) -> BadEnd | None:
+    """What *reason* is, if it is the reason of an error."""
+    return BAD_ENDS.get(reason.lower()) if isinstance(reason, str) else None
