@@ -21,9 +21,9 @@ _KEPT = frozenset(
     }
 )
 
-_SPOILED = frozenset({"content_filter", "sensitive", "network_error"})
-"""Reasons for an end that another try need not have: a filter's, in OpenAI's words and in z.ai's, and z.ai's for a
-model that failed (https://docs.z.ai/api-reference/llm/chat-completion)."""
+_SPOILED = frozenset({"content_filter", "sensitive"})
+"""Reasons for an end that another try need not have: a filter's, in OpenAI's words and in z.ai's
+(https://docs.z.ai/api-reference/llm/chat-completion)."""
 
 
 def kept_headers(headers: Fields) -> tuple[Field, ...]:
@@ -36,13 +36,14 @@ def may_be_stored(status: int, state: StreamState | None) -> bool:
 
     A stream that does not say that it is complete may have been cut without a sign: it is taken for cut. So are, as
     failures, errors that providers report under status 200; and of what nobody has read nothing is known. Whoever asks
-    again for what a filter has taken something out of, or all, wants another answer.
+    again for what a filter has taken something out of, or all, wants another answer; and so does who got one that says
+    nothing.
 
     :param state: what is known of the answer; None if nothing is.
     """
     if status != 200 or state is None or not state.complete or state.error is not None:
         return False
-    return state.finish_reason not in _SPOILED
+    return state.finish_reason not in _SPOILED and not state.empty
 
 
 def media_type(headers: Fields) -> bytes:

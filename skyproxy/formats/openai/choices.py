@@ -17,15 +17,16 @@ class Choices:
 
     :ivar doubtful: one that was over has said more, with a reason again: where each chunk has one (as Google's had),
         none is an end.
+    :ivar said: whether any has said something.
     """
 
-    __slots__ = ("_begun", "_finished", "doubtful", "last_reason")
+    __slots__ = ("_begun", "_finished", "doubtful", "last_reason", "said")
 
     def __init__(self) -> None:
         self._begun: set[int] = set()
         self._finished: set[int] = set()
         self.last_reason: str | None = None
-        self.doubtful = False
+        self.doubtful = self.said = False
 
     def read(self, chunk: Mapping[str, Any]) -> None:
         """Note what *chunk* says of them."""
@@ -36,6 +37,7 @@ class Choices:
         """Note that the choice *index* is over for *reason*, if there is one, or *says* something."""
         if len(self._begun) < _MOST_CHOICES:
             self._begun.add(index)
+        self.said = self.said or says
         if reason:
             self.doubtful = self.doubtful or (says and index in self._finished)
             self._finished.add(index)

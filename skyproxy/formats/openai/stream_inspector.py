@@ -176,6 +176,7 @@ class StreamInspector:
             ends_on_boundary=self.ends_on_boundary,
             dialect=self._dialect,
             cannot_be_cut=self.cannot_be_cut,
+            empty=self._choices.last_reason is not None and not self._choices.said,
         )
 
     def _frame(self, data: bytes) -> bytes:

@@ -41,6 +41,7 @@ class StreamState(NamedTuple):
     :ivar generated: bytes of text that were generated, about.
     :ivar ends_on_boundary: its last byte ended an event, so that another may follow.
     :ivar dialect: of the provider.
+    :ivar empty: its choices are over, and none of them has said anything.
     """
 
     complete: bool = False
@@ -52,6 +53,7 @@ class StreamState(NamedTuple):
     ends_on_boundary: bool = True
     dialect: str = "openai"
     cannot_be_cut: bool = False
+    empty: bool = False
 
     @property
     def failure(self) -> UpstreamReported | None:

@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 from skyproxy.errors import UpstreamBroken, UpstreamUnusable
 from skyproxy.formats.decompress import Inflater, TooLarge
 from skyproxy.formats.openai.bodies import (
-    choices_of,
     counts_tokens,
     error_of,
-    finish_reason_of,
     read_answer,
     text_length,
     usage_of,
 )
+from skyproxy.formats.openai.choices import Choices
 from skyproxy.formats.openai.stream_state import NO_USAGE, StreamState
 from skyproxy.formats.reported import reported
 from skyproxy.http.common.headers import Fields, media_type
@@ -60,15 +59,17 @@ class Whole(NamedTuple):
 
     def state(self, dialect: str = "openai") -> StreamState:
         """What is known of it."""
-        value, usage = self.value, usage_of(self.value)
+        value, usage, choices = self.value, usage_of(self.value), Choices()
+        choices.read(value)
         return StreamState(
             complete=bool(value) and (value.get("object") != "response" or value.get("status") in _OVER),
             done=True,
-            finish_reason=next(filter(None, map(finish_reason_of, reversed(choices_of(value)))), None),
+            finish_reason=choices.last_reason,
             error=self.error,
             usage=usage or NO_USAGE,
             generated=0 if usage and counts_tokens(usage) else text_length(value),
             dialect=dialect,
+            empty=choices.last_reason is not None and not choices.said,
         )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from orjson import dumps
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.cache.policy import kept_headers, may_be_stored
@@ -67,6 +68,12 @@ class EventStreamTests(SynchronousTestCase):
         for reason, good in ((b"error", False), (b"content_filter", False), (b"length", True), (b"tool_calls", True)):
             self.assertEqual(self.good(WORD, b'data: {"choices":[{"finish_reason":"%b"}]}\n\n' % reason, DONE), good)
 
+    def test_what_says_nothing(self) -> None:
+        role = b'data: {"choices":[{"delta":{"role":"assistant","content":""}}]}\n\n'
+        call = b'data: {"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"name":"go"}}]}}]}\n\n'
+        self.assertFalse(self.good(role, STOP, DONE))
+        self.assertTrue(self.good(role, call, STOP, DONE))
+
     def test_the_responses_api(self) -> None:
         long = b"x" * 40_000
         delta = b'data: {"type":"response.output_text.delta","delta":"x"}\n\n'
@@ -80,7 +87,7 @@ class WholeTests(SynchronousTestCase):
         return may_be_stored(200, json_of(body, []).state())
 
     def test_success(self) -> None:
-        self.assertTrue(self.good(b'{"choices":[{"finish_reason":"stop"}],"error":null}'))
+        self.assertTrue(self.good(b'{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}],"error":null}'))
         self.assertTrue(self.good(b'{"object":"list","data":[]}'))
 
     def test_failures(self) -> None:
@@ -88,6 +95,18 @@ class WholeTests(SynchronousTestCase):
             body = b'{"choices":[{"message":{"content":"a"},"finish_reason":"%b"}]}' % reason
             self.assertFalse(self.good(body), reason)
         self.assertFalse(self.good(b"{}"))
+
+    def test_what_says_nothing(self) -> None:
+        for said, good in (("", False), (None, False), ([{"type": "text", "text": ""}], False), ("a", True)):
+            for usage in ({}, {"usage": {"prompt_tokens": 3, "completion_tokens": 0}}):
+                choice = {"message": {"role": "assistant", "content": said}, "finish_reason": "stop"}
+                self.assertEqual(self.good(dumps({"choices": [choice], **usage})), good, said)
+        for message in ({"tool_calls": [{"function": {"name": "go"}}]}, {"refusal": "No."}, {"reasoning": "Hm"}):
+            choice = {"message": {"content": None, **message}, "finish_reason": "stop"}
+            self.assertTrue(self.good(dumps({"choices": [choice]})), message)
+        empty, text = {"text": "", "finish_reason": "stop"}, {"text": "a", "finish_reason": "stop"}
+        self.assertFalse(self.good(dumps({"choices": [empty]})))
+        self.assertTrue(self.good(dumps({"choices": [empty, text]})))
 
     def test_a_response_that_is_still_made(self) -> None:
         for status, good in (("completed", True), ("incomplete", True), ("queued", False), ("in_progress", False),
