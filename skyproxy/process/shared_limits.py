@@ -82,9 +82,10 @@ class SharedLimits:
 
     def stop(self) -> Deferred[None] | None:
         """Leave the others what this one had, when nothing is in use any more."""
-        if self._budgets is not None:
-            self._budgets.stop()
-        return None if self._sharing is None else self._sharing.stop()
+        sharing, budgets = self._sharing, self._budgets
+        if sharing is None:
+            return None
+        return sharing.stop() if budgets is None else budgets.stop().addCallback(lambda _: sharing.stop())
 
     def share_budgets(self, budgets: Budgets) -> None:
         """Have other machines count what is spent here, and count what they spend."""
@@ -99,6 +100,7 @@ class SharedLimits:
                 lambda: any(True for _ in budgets.accounts()),
                 lambda: max(1, sharing.machines) * role.spenders,
                 role.spent_elsewhere,
+                budgets.catch_up,
             )
 
     def tell(self, operations: Operations, access: AccessControl) -> None:

@@ -204,6 +204,19 @@ def test_a_budget_of_all(both: tuple[Proxy, Proxy], redis: Redis, findings: Find
         eventually(lambda proxy=proxy: abs(spent(proxy) - cost - more) < 1e-9, "each knows what both have spent")
 
 
+def test_one_that_ends_leaves_no_reservation(start: Starter, demo: DemoProvider, redis: Redis) -> None:
+    both = tuple(sharing(start, demo, f"{redis.url}/2") for _ in range(2))
+    eventually(lambda: sum(shares(*both)) == LIMIT, "they have met")
+    key = b"Authorization: Bearer %b\r\n" % RICH.encode()
+    stream = open_request(both[1], chat("demo:guard;chunks=8;delay=0.2", stream=True, max_tokens=900), extra=key)
+    eventually(lambda: spent(both[0]) > 0.9 * BUDGET, "the other machine knows what it has reserved")
+    both[1].child.send_signal(signal.SIGTERM)
+    assert b"[DONE]" in read_until(stream, b"[DONE]")
+    stream.close()
+    assert both[1].child.wait(PATIENCE) == 0
+    eventually(lambda: 0 < spent(both[0]) < 0.1 * BUDGET, "only what it has spent counts")
+
+
 def test_a_budget_in_a_store_that_starts_with_an_older_file(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
     port = free_port()
     options = ("--port", str(port), "--dir", str(tmp_path))

@@ -139,6 +139,10 @@ class BudgetStore:
         if self._timer is None:
             self._schedule(SETTLED_SECONDS)
 
+    def as_they_are(self) -> list[Values]:
+        """The rows of this process, with what is reserved and no more."""
+        return [(*row.key, row.spent, row.held) for row in self._rows.values() if row.is_in_file]
+
     def with_file(self, act: Callable[[BudgetFile], Others | None]) -> Deferred[None]:
         """Do *act* with the file, in the thread, and take what it finds of others."""
         return self._worker.do(lambda: act(self._file)).addCallback(self._looked)
@@ -166,8 +170,7 @@ class BudgetStore:
         self._cancel()
         if state in ("new", "closed"):
             return succeed(None)
-        rows: list[Values] = [(*row.key, row.spent, row.held) for row in self._rows.values() if row.is_in_file]
-        evening = self.evening.unwritten()
+        rows, evening = self.as_they_are(), self.evening.unwritten()
         closing = self._worker.end(lambda: self._file.close(rows, evening))
         return closing.addTimeout(patience, self._reactor).addErrback(lambda failure: self.trouble.lost(_said(failure)))
 
@@ -290,10 +293,7 @@ class BudgetStore:
 
     def _retry(self) -> None:
         self._timer = None
-        if self._state == "new":
-            self.open()
-        else:
-            self._write()
+        (self.open if self._state == "new" else self._write)()
 
 
 def _said(failure: Failure) -> str:

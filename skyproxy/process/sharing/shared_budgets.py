@@ -7,15 +7,16 @@ which may have begun with an older file, has another epoch, so that each machine
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from secrets import token_hex
 from typing import Any, Protocol
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
-from skyproxy.access.budgets.budget_file import BudgetFile
+from skyproxy.access.budgets.budget_file import BudgetFile, Values
 from skyproxy.access.budgets.elsewhere import Totals
 from skyproxy.access.budgets.rows import RowKey
 from skyproxy.process.sharing.spent_elsewhere import Ledger, SpentElsewhere
@@ -25,6 +26,9 @@ EVERY_SECONDS = 0.5
 
 UNHEARD_SECONDS = 3.0
 """After which what others have spent counts as unknown."""
+
+_LAST_SECONDS = 1.0
+"""That the last telling may take."""
 
 _MOST_TOLD, _MOST_HEARD = 500, 1000
 _KEEP_SECONDS = {"hour": 86_400, "day": 3 * 86_400, "month": 70 * 86_400, "all": 400 * 86_400}
@@ -106,6 +110,7 @@ class SharedBudgets:
     :param are_there: whether there are any budgets.
     :param parts: how many processes spend, on all machines.
     :param changed: called when others have spent something.
+    :param catch_up: has all requests settled that are over.
     """
 
     def __init__(
@@ -116,15 +121,19 @@ class SharedBudgets:
         are_there: Callable[[], bool],
         parts: Callable[[], int],
         changed: Callable[[], object],
+        catch_up: Callable[[], object],
     ) -> None:
         self._reactor = reactor
         self._store = store
+        self._catch_up = catch_up
         self._ledger = ledger
         self._are_there = are_there
         self._elsewhere = SpentElsewhere(reactor, ledger, parts, changed)
         self._call = LoopingCall(self._tick)
         self._call.clock = reactor
         self._busy = False
+        self._then: Callable[[], object] = lambda: None
+        """What is to be done when all is told."""
         self._name = self._epoch = ""
         self._seen = "0"
         self._told: dict[RowKey, int] = {}
@@ -135,26 +144,48 @@ class SharedBudgets:
         """Begin."""
         self._call.start(EVERY_SECONDS)
 
-    def stop(self) -> None:
-        """End."""
-        if self._call.running:
-            self._call.stop()
+    def stop(self) -> Deferred[None]:
+        """Tell the last, when nothing is under way any more. Fires when that is told, or cannot be: what was reserved
+        would count for the others until this machine begins again.
+        """
+        if not self._call.running:
+            return succeed(None)
+        self._call.stop()
+        told: Deferred[None] = Deferred()
+
+        def tell_last() -> None:
+            self._then = lambda: told.callback(None)
+            self._catch_up()
+            self._begin(self._ledger.as_they_are())
+
+        if not self._ledger.is_open:
+            return succeed(None)
+        if self._busy:
+            self._then = tell_last
+        else:
+            tell_last()
+        return told.addTimeout(_LAST_SECONDS, self._reactor).addErrback(lambda _: None)
 
     def _tick(self) -> None:
         if not self._ledger.is_open:
             if self._are_there():
                 self._ledger.open()
         elif not self._busy:
-            self._busy = True
             if self._heard_at is None:
                 self._heard_at = self._reactor.seconds()
-            found: list[Totals | None] = []
+            self._begin([])
 
-            def look(file: BudgetFile) -> None:
-                found.append(file.totals())
+    def _begin(self, rows: Sequence[Values]) -> None:
+        self._busy = True
+        found: list[Totals | None] = []
 
-            done = self._ledger.with_file(look)
-            done.addCallbacks(lambda _: self._safely(lambda: self._tell(found[0])), self._broke)
+        def look(file: BudgetFile) -> None:
+            if rows:
+                file.write(rows, None)
+            found.append(file.totals())
+
+        done = self._ledger.with_file(look)
+        done.addCallbacks(lambda _: self._safely(lambda: self._tell(found[0])), self._broke)
 
     def _safely(self, act: Callable[[], None]) -> None:
         try:
@@ -166,7 +197,7 @@ class SharedBudgets:
         self._failed(f"{type(failure.value).__name__}: {failure.value}")
 
     def _tell(self, totals: Totals | None) -> None:
-        if totals is None or not self._call.running:
+        if totals is None:
             self._end()
             return
         if totals.name != self._name:
@@ -197,8 +228,11 @@ class SharedBudgets:
                 self._epoch, self._seen = epoch, "0"
                 self._told.clear()
                 self._anew_until = self._reactor.seconds() + UNHEARD_SECONDS
-                self._end()
-            elif self._hear(reply, news) and self._call.running:
+                if self._call.running:
+                    self._end()
+                else:
+                    self._share(own, spends=False)
+            elif self._hear(reply, news) and (self._call.running or len(news) == _MOST_TOLD):
                 # None of the rest may wait for what changes again and again.
                 self._share(own, spends=spends or bool(news))
             else:
@@ -233,6 +267,8 @@ class SharedBudgets:
 
     def _end(self) -> None:
         self._busy = False
+        then, self._then = self._then, lambda: None
+        then()
 
 
 def _row_of(key: RowKey) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
-from skyproxy.access.budgets.budget_file import BudgetFile, Others
+from skyproxy.access.budgets.budget_file import BudgetFile, Others, Values
 from skyproxy.access.budgets.rows import RowKey
 
 _NOTE_SECONDS = 20.0
@@ -23,6 +23,8 @@ class Ledger(Protocol):
     def open(self) -> None: ...
 
     def with_file(self, act: Callable[[BudgetFile], Others | None]) -> Deferred[None]: ...
+
+    def as_they_are(self) -> list[Values]: ...
 
 
 class SpentElsewhere:

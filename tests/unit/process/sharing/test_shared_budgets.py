@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.access.budgets.budget_file import BudgetFile, Others, Run
+from skyproxy.access.budgets.budget_file import BudgetFile, Others, Run, Values
 from skyproxy.access.budgets.rows import RowKey
 from skyproxy.process.sharing.shared_budgets import EVERY_SECONDS, UNHEARD_SECONDS, SharedBudgets
 
@@ -26,12 +26,14 @@ class Store:
     """Does what the script does in Redis.
 
     :ivar is_sane: its answers can be understood.
+    :ivar asked: what it has not answered yet; None: it answers at once.
     """
 
     prefix = "p:"
 
     def __init__(self) -> None:
         self.is_down, self.is_sane = False, True
+        self.asked: list[Callable[[], None]] | None = None
         self.empty()
 
     def empty(self) -> None:
@@ -40,7 +42,16 @@ class Store:
         self.changes: dict[str, int] = {}
         self.number = 0
 
+    def answer(self) -> None:
+        """Answer all that was asked, and at once from now on."""
+        asked, self.asked = self.asked or [], None
+        for each in asked:
+            each()
+
     def run(self, script: str, keys: list[str], arguments: list[Any], done: Any, failed: Any) -> None:
+        if self.asked is not None:
+            self.asked.append(lambda: self.run(script, keys, arguments, done, failed))
+            return
         if self.is_down:
             failed("it is down")
             return
@@ -75,10 +86,11 @@ class Machine:
         self.file = BudgetFile(path, Run(path.name, "here", 1), lambda pid: True, lambda: clock.seconds())
         self.others = self.file.open()
         self.spent: Counter[RowKey] = Counter()
+        self.held: Counter[RowKey] = Counter()
         self.begin()
 
     def begin(self) -> None:
-        self.sharing = SharedBudgets(self.clock, self.store, self, lambda: True, lambda: 3, lambda: None)
+        self.sharing = SharedBudgets(self.clock, self.store, self, lambda: True, lambda: 3, lambda: None, self.settle)
         self.sharing.start()
 
     def open(self) -> None:
@@ -94,7 +106,20 @@ class Machine:
     def spend(self, amount: int, *keys: RowKey) -> None:
         for key in keys or (LYDIA,):
             self.spent[key] += amount
-        self.file.write([(*key, self.spent[key], 0) for key in keys or (LYDIA,)], None)
+        self.file.write(self.as_they_are(), None)
+
+    def reserve(self, amount: int) -> None:
+        self.held[LYDIA] += amount
+        self.file.write(self.as_they_are(), None)
+
+    def settle(self) -> None:
+        """Of what is reserved a tenth is spent."""
+        for key, amount in self.held.items():
+            self.spent[key] += amount // 10
+        self.held.clear()
+
+    def as_they_are(self) -> list[Values]:
+        return [(*key, self.spent[key], self.held[key]) for key in self.spent.keys() | self.held.keys()]
 
 
 class SharedBudgetTests(SynchronousTestCase):
@@ -144,6 +169,49 @@ class SharedBudgetTests(SynchronousTestCase):
         one.begin()
         self.run_for(5.0)
         self.assertEqual((one.others.sums[LYDIA], other.others.sums[LYDIA]), (3, 5))
+
+    def test_one_that_ends_leaves_nothing_reserved(self) -> None:
+        one, other = self.machines(2)
+        one.spend(5)
+        one.reserve(100)
+        self.run_for(2.0)
+        self.assertEqual(other.others.sums[LYDIA], 105)
+        told = one.sharing.stop()
+        self.assertTrue(told.called)
+        self.run_for(2.0)
+        self.assertEqual(other.others.sums[LYDIA], 15)
+
+    def test_one_that_ends_where_the_store_has_been_emptied_or_is_gone(self) -> None:
+        one, other, third = self.machines(3)
+        one.spend(5)
+        self.run_for(2.0)
+        self.store.empty()
+        one.reserve(100)
+        self.assertTrue(one.sharing.stop().called)
+        self.store.is_down = True
+        other.reserve(200)
+        self.assertTrue(other.sharing.stop().called)
+        self.store.is_down = False
+        self.run_for(UNHEARD_SECONDS + 2.0)
+        self.assertEqual(third.others.sums[LYDIA], 15)
+
+    def test_one_that_ends_while_the_store_has_not_answered(self) -> None:
+        one, other = self.machines(2)
+        one.reserve(100)
+        self.store.asked = []
+        self.run_for(1.0)
+        told = one.sharing.stop()
+        self.assertFalse(told.called)
+        # What was under way comes first.
+        self.store.answer()
+        self.assertTrue(told.called)
+        self.run_for(2.0)
+        self.assertEqual(other.others.sums[LYDIA], 10)
+        self.store.asked = []
+        other.reserve(100)
+        told = other.sharing.stop()
+        self.run_for(1.5)
+        self.assertTrue(told.called)
 
     def test_a_store_that_is_gone(self) -> None:
         one, other = self.machines(2)
