@@ -30,7 +30,7 @@ _SECTIONS: tuple[tuple[str, str, type[BaseModel], type[BaseModel] | None], ...] 
     ("cache: of a provider or slot", "`cache: off` means none.", CacheRule, None),
     ("cache: of proxy:", "The stores of answers.", CacheSettings, None),
     ("bodies: of proxy:", "Where `record_bodies` keeps bodies.", BodySettings, None),
-    ("telemetry: of proxy:", "Spans of OpenTelemetry, for each request: `pip install 'skyproxy[otel]'`.",
+    ("telemetry: of proxy:", 'Spans of OpenTelemetry, for each request: `pip install "skyproxy[otel]"`.',
      TelemetrySettings, None),
     ("each client, under clients: NAME:", "Who may ask, each with a key of their own. `skyproxy keys create` "
      "makes clients without a line here.", ClientConfig, None),

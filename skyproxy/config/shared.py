@@ -17,7 +17,7 @@ _SENTINEL = "redis+sentinel"
 _FORM_OF_SENTINEL = "must be a URL such as redis+sentinel://one.example:26379,two.example:26379/service"
 _PORTS = {"redis": 6379, "rediss": 6379, _SENTINEL: 26379}
 _SERVICE = re.compile(r"[\w.-]{1,100}", re.ASCII)
-_EXTRA = "needs what is not installed: pip install 'skyproxy[redis]'"
+_EXTRA = 'needs what is not installed: pip install "skyproxy[redis]"'
 
 
 class StoreAddress(NamedTuple):

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from skyproxy.config import rules
 from skyproxy.config.fields import Checked, frozen
 
-_EXTRA = "needs what is not installed: pip install 'skyproxy[otel]'"
+_EXTRA = 'needs what is not installed: pip install "skyproxy[otel]"'
 
 
 def _url(value: str) -> str:
@@ -57,7 +57,7 @@ def _headers(values: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
 
 
 class TelemetrySettings(Checked):
-    """Spans of OpenTelemetry, for each request; they want ``pip install 'skyproxy[otel]'``.
+    """Spans of OpenTelemetry, for each request; they want ``pip install "skyproxy[otel]"``.
 
     :ivar endpoint: the receiver, which takes OTLP over HTTP, such as ``http://127.0.0.1:4318``; without it there are no
         spans. ``/v1/traces`` is added where it has no path.

@@ -71,6 +71,11 @@ class LinesTests(SynchronousTestCase):
                     if not windows[0].startswith(_FOREIGN_ON_WINDOWS):
                         self.assertEqual(windows, [for_cmd(each) for each in posix])
 
+    def test_extras_are_quoted_as_cmd_wants_it(self) -> None:
+        for line in lines():
+            if "install" in line.text and "skyproxy[" in line.text:
+                self.assertNotIn("'", line.text, f"{line.page}: cmd knows double quotes alone")
+
     def test_lines_for_cmd(self) -> None:
         for posix, cmd in (
             ("python3 -m venv .venv && .venv/bin/pip install -e '.[test]'",

@@ -204,4 +204,4 @@ class TokenTests(ConfigTestCase):
 
     def test_without_the_extra(self) -> None:
         self.patch(access_reading, "find_spec", lambda name: None)
-        self.assertIn("pip install 'skyproxy[jwt]'", self.wrong(f"{{{self.GOOD}, jwks: k.json}}"))
+        self.assertIn('pip install "skyproxy[jwt]"', self.wrong(f"{{{self.GOOD}, jwks: k.json}}"))

@@ -123,6 +123,6 @@ model_slots: {one: {provider: guard, model: m, cache: {store: redis}}}
 
     def test_the_extra_that_is_missing(self) -> None:
         self.patch(shared, "has_extra", lambda: False)
-        self.assertEqual(self.wrong("redis://h"), "needs what is not installed: pip install 'skyproxy[redis]'")
+        self.assertEqual(self.wrong("redis://h"), 'needs what is not installed: pip install "skyproxy[redis]"')
         self.write("proxy.yaml", PROVIDER)
         self.load("proxy.yaml")

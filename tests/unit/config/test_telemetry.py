@@ -53,6 +53,6 @@ class TelemetryTests(ConfigTestCase):
     def test_the_extra_that_is_missing(self) -> None:
         self.patch(telemetry, "has_extra", lambda: False)
         message = self.wrong('endpoint: "http://127.0.0.1:4318"')
-        self.assertEqual(message, "endpoint: needs what is not installed: pip install 'skyproxy[otel]'")
+        self.assertEqual(message, 'endpoint: needs what is not installed: pip install "skyproxy[otel]"')
         self.write("proxy.yaml", PROVIDER)
         self.load("proxy.yaml")

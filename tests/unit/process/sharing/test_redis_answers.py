@@ -15,7 +15,7 @@ try:
     from skyproxy.process.sharing.link import Commands
     from skyproxy.process.sharing.redis_answers import NotThere, RedisAnswers, redis_store
 except ImportError:
-    raise SkipTest("needs the extra: pip install 'skyproxy[redis]'") from None
+    raise SkipTest('needs the extra: pip install "skyproxy[redis]"') from None
 from skyproxy.cache.remote import CHECK_SECONDS, PATIENCE_SECONDS, RemoteStore, Totals
 from skyproxy.config import ProxySettings
 from skyproxy.http.client.trust import Roots

@@ -18,7 +18,7 @@ try:
     from skyproxy.process.sharing.link import Commands, Subscriber
     from skyproxy.process.sharing.redis_store import RedisStore
 except ImportError:
-    raise SkipTest("needs the extra: pip install 'skyproxy[redis]'") from None
+    raise SkipTest('needs the extra: pip install "skyproxy[redis]"') from None
 from skyproxy.shares.leader import Terms
 from skyproxy.shares.store import Tick
 

@@ -13,7 +13,7 @@ try:
     from skyproxy.process.sharing.link import Commands, NoMaster
     from skyproxy.process.sharing.sentinel import SentinelEndpoint
 except ImportError:
-    raise SkipTest("needs the extra: pip install 'skyproxy[redis]'") from None
+    raise SkipTest('needs the extra: pip install "skyproxy[redis]"') from None
 from tests.unit.process.sharing.test_redis_store import Endpoint
 
 KNOWN = b"*2\r\n$9\r\n127.0.0.2\r\n$4\r\n7000\r\n"

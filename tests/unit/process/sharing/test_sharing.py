@@ -24,7 +24,7 @@ try:
     from skyproxy.process.sharing import sharing
     from skyproxy.process.sharing.sharing import name_of
 except ImportError:
-    raise SkipTest("needs the extra: pip install 'skyproxy[redis]'") from None
+    raise SkipTest('needs the extra: pip install "skyproxy[redis]"') from None
 
 
 class Named:

@@ -88,7 +88,7 @@ class ExporterTests(RingCase):
     def setUp(self) -> None:
         super().setUp()
         if not has_extra():
-            raise SkipTest("opentelemetry-proto is not installed: pip install 'skyproxy[otel]'")
+            raise SkipTest('opentelemetry-proto is not installed: pip install "skyproxy[otel]"')
         self.troubles: list[str] = []
         self.counts = TraceCounts()
 
