@@ -14,14 +14,13 @@ import yaml
 from yaml.constructor import SafeConstructor
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from skyproxy.config.composing import DEEPEST, MOST_VALUES, TooMuch, compose, line_of
 from skyproxy.config.doubts import doubt
 from skyproxy.config.problems import Problem
 from skyproxy.config.syntax import explain
 
 KeyPath = tuple[str, ...]
 
-_DEEPEST = 32
-_MOST_VALUES = 50_000
 _KEYS_ARE_TEXTS = "must be a text to be a key here: put it in quotes"
 _MERGE = "tag:yaml.org,2002:merge"
 _NULL = "tag:yaml.org,2002:null"
@@ -55,9 +54,8 @@ class Document:
 def parse(name: str, text: str, problems: list[Problem]) -> Document:
     """The document in *text*; what is wrong with it as YAML is added to *problems*."""
     try:
-        _check_size(text)
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except _RefusedError as refusal:
+        node = compose(text)
+    except TooMuch as refusal:
         problems.append(Problem(name, refusal.line, "", str(refusal)))
         return Document(name)
     except yaml.YAMLError as error:
@@ -67,34 +65,9 @@ def parse(name: str, text: str, problems: list[Problem]) -> Document:
         problems.append(Problem(name, None, "", "the file is empty"))
         return Document(name)
     if not isinstance(node, MappingNode):
-        problems.append(Problem(name, _line(node), "", "must be a mapping of keys to values at its top"))
+        problems.append(Problem(name, line_of(node), "", "must be a mapping of keys to values at its top"))
         return Document(name)
-    return _Reading(name, problems).read(node)
-
-
-class _RefusedError(Exception):
-    """The text is more than a configuration can be.
-
-    :ivar line: where that shows.
-    """
-
-    def __init__(self, message: str, line: int) -> None:
-        super().__init__(message)
-        self.line = line
-
-
-def _check_size(text: str) -> None:
-    """Refuse what composing would recurse into too deep. The parser below it does not recurse."""
-    depth = 0
-    for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
-        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
-            depth += 1
-        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
-            depth -= 1
-        if depth > _DEEPEST:
-            raise _RefusedError("is nested too deep", _line(event))
-        if count > 2 * _MOST_VALUES:
-            raise _RefusedError("holds too many values", _line(event))
+    return _Reading(name, text, problems).read(node)
 
 
 def _of_yaml(name: str, text: str, error: yaml.YAMLError) -> Problem:
@@ -105,15 +78,12 @@ def _of_yaml(name: str, text: str, error: yaml.YAMLError) -> Problem:
     return Problem(name, text.count("\n", 0, position) + 1, "", "is not valid YAML: it has a control character")
 
 
-def _line(node: Node | yaml.Event) -> int:
-    return int(node.start_mark.line) + 1 if node.start_mark is not None else 1
-
-
 class _Reading:
     """Makes values of nodes, noting their lines."""
 
-    def __init__(self, name: str, problems: list[Problem]) -> None:
+    def __init__(self, name: str, text: str, problems: list[Problem]) -> None:
         self._name = name
+        self._text = text
         self._problems = problems
         self._scalars = SafeConstructor()
         self._lines: dict[KeyPath, int] = {}
@@ -123,29 +93,29 @@ class _Reading:
     def read(self, node: MappingNode) -> Document:
         try:
             data = self._mapping(node, ())
-        except _RefusedError as refusal:
+        except TooMuch as refusal:
             self._problems.append(Problem(self._name, refusal.line, "", str(refusal)))
             data = {}
         return Document(self._name, data, self._lines, tuple(self._doubts))
 
     def _value(self, node: Node, path: KeyPath) -> Any:
         self._values += 1
-        if self._values > _MOST_VALUES:
-            raise _RefusedError("holds too many values, counting aliases", _line(node))
+        if self._values > MOST_VALUES:
+            raise TooMuch("holds too many values, counting aliases", line_of(node))
         # An alias can stand within what it names.
-        if len(path) > _DEEPEST:
-            raise _RefusedError("is nested too deep", _line(node))
+        if len(path) > DEEPEST:
+            raise TooMuch("is nested too deep", line_of(node))
         if isinstance(node, MappingNode):
             return self._mapping(node, path)
         if isinstance(node, SequenceNode):
             return [self._item(item, (*path, str(index))) for index, item in enumerate(node.value)]
-        doubtful = doubt(node, path) if isinstance(node, ScalarNode) else None
+        doubtful = doubt(node, path, self._text) if isinstance(node, ScalarNode) else None
         if doubtful is not None:
-            self._doubts.append(Problem(self._name, _line(node), ".".join(path), doubtful))
+            self._doubts.append(Problem(self._name, line_of(node), ".".join(path), doubtful))
         return self._scalar(node, path)
 
     def _item(self, node: Node, path: KeyPath) -> Any:
-        self._lines[path] = _line(node)
+        self._lines[path] = line_of(node)
         return self._value(node, path)
 
     def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, Any]:
@@ -164,7 +134,7 @@ class _Reading:
                 self._add(key_node, (*path, key), f"stands here twice; the first is in line {own[key]}")
                 continue
             place = (*path, key)
-            own[key] = self._lines[place] = _line(key_node)
+            own[key] = self._lines[place] = line_of(key_node)
             data[key] = self._value(value_node, place)
         return data
 
@@ -181,7 +151,7 @@ class _Reading:
             # One level down, so that a mapping that merges itself ends.
             for name, value in self._value(source, (*path, "<<")).items():
                 place = (*path, name)
-                self._lines[place] = _line(source)
+                self._lines[place] = line_of(source)
                 data[name] = value
         return data
 
@@ -190,7 +160,7 @@ class _Reading:
         if isinstance(key, str):
             return key
         shown = (*path, node.value) if isinstance(node, ScalarNode) else path
-        before = node.start_mark.buffer[: node.start_mark.pointer] if node.start_mark.buffer else ""
+        before = self._text[: node.start_mark.index]
         decimal = isinstance(key, int) and before[-2:-1].isdigit() and before.endswith(",")
         words = "has a comma in a number: write 0.7, not 0,7" if decimal else _KEYS_ARE_TEXTS
         self._add(node, shown, words)
@@ -209,7 +179,7 @@ class _Reading:
         return value
 
     def _add(self, node: Node, path: KeyPath, message: str) -> None:
-        self._problems.append(Problem(self._name, _line(node), ".".join(path), message))
+        self._problems.append(Problem(self._name, line_of(node), ".".join(path), message))
 
 
 def _is_unicode(text: str) -> bool:

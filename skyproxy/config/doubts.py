@@ -21,8 +21,8 @@ _NOT_A_COMMENT = re.compile(r" #[^\s#]")
 _ANCHOR = re.compile(r"[:,\[{-]\s+&[^\s,\]}]+\s*[,\]}]?\s*$")
 
 
-def doubt(node: ScalarNode, path: KeyPath) -> str | None:
-    """What is doubtful about the value *node* at *path*; None: nothing is. The value itself is not repeated."""
+def doubt(node: ScalarNode, path: KeyPath, whole: str) -> str | None:
+    """What is doubtful about the value *node* at *path* of *whole*; None: nothing is. The value is not repeated."""
     if not _FREE.isdisjoint(path) or node.start_mark is None or node.end_mark is None:
         return None
     text = str(node.value)
@@ -30,14 +30,13 @@ def doubt(node: ScalarNode, path: KeyPath) -> str | None:
         return "neither ~ nor a variable is filled in here: write the whole path"
     if node.style == '"' and any(letter < " " for letter in text):
         return "a backslash means something else in double quotes: use single quotes, or / in paths"
-    if node.style is not None:
+    if node.style:
         return None
-    whole = node.start_mark.buffer or ""
-    line_start = whole.rfind("\n", 0, node.start_mark.pointer) + 1
-    line_end = whole.find("\n", node.end_mark.pointer)
-    rest = whole[node.end_mark.pointer : line_end if line_end >= 0 else len(whole)].rstrip("\0")
+    start, end = int(node.start_mark.index), int(node.end_mark.index)
+    line_start, line_end = whole.rfind("\n", 0, start) + 1, whole.find("\n", end)
+    rest = whole[end : line_end if line_end >= 0 else len(whole)]
     if not text:
-        anchored = _ANCHOR.search(whole[line_start : node.end_mark.pointer] + rest)
+        anchored = _ANCHOR.search(whole[line_start:end] + rest)
         return "a value that begins with & takes quotes: put all of it in ' '" if anchored else None
     if node.end_mark.line > node.start_mark.line:
         following = node.start_mark.line + 2
