@@ -36,6 +36,10 @@ _MODULE = re.compile(r"`((?:skyproxy|tests)/[\w/.]+)`")
 
 _PICTURE = re.compile(r"!\[[^\]]+\]\(([^)]+)\)")
 
+# The classes of errors, and their codes.
+_ERROR = re.compile(r"^class \w+\(\w+\):\n(?:(?!class |def ).*\n)*", re.MULTILINE)
+_CODE = re.compile(r'^    code = "(\w+)"$', re.MULTILINE)
+
 _RESTS = {
     "nothing": "",
     "key_and_model": "the key, for this model",
@@ -99,6 +103,28 @@ class DocsTests(SynchronousTestCase):
                     self.assertEqual(row[2], "yes" if action.same_again else "", f"{name}: {kind}")
                 if columns == 7:
                     self.assertEqual(row[6], str(action.status), f"{name}: {kind}")
+
+    def test_codes_of_errors_are_in_the_table(self) -> None:
+        page = (ROOT / "skyproxy" / "docs" / "operator.md").read_text("utf-8").partition("\n## HTTP\n")[2]
+        codes = set()
+        for path in (ROOT / "skyproxy").rglob("*.py"):
+            if path.parent.name != "demo":
+                text = path.read_text("utf-8")
+                codes.update(code for one in _ERROR.findall(text) for code in _CODE.findall(one))
+        self.assertGreater(len(codes), 30)
+        self.assertEqual({code for code in codes if f"`{code}`" not in page}, set(), "say it in the table")
+        rows = [row.split("|")[2] for row in page.splitlines() if re.match(r"\| [45]", row)]
+        self.assertLessEqual({code for row in rows for code in re.findall(r"`(\w+)`", row)}, codes)
+
+    def test_metrics_are_in_the_tables(self) -> None:
+        page = (ROOT / "skyproxy" / "docs" / "operator.md").read_text("utf-8")
+        told = set(re.findall(r"skyproxy_[a-z_]+", page))
+        names = set()
+        for path in (ROOT / "skyproxy" / "web" / "metrics").glob("*.py"):
+            # Those that end with _ are made longer by a currency.
+            names.update(re.findall(r'"(skyproxy_[a-z_]*[a-z])"', path.read_text("utf-8")))
+        self.assertGreater(len(names), 60)
+        self.assertEqual({name for name in names if not {name, f"{name}_total", f"{name}_info"} & told}, set())
 
     def test_pictures_are_valid_and_shown_and_shipped(self) -> None:
         folder = ROOT / "skyproxy" / "docs"
