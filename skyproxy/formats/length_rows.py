@@ -37,8 +37,7 @@ TOO_LONG: tuple[Row, ...] = (
     Row(
         ErrorKind.CONTEXT_LENGTH,
         "https://docs.mistral.ai/api/",
-        "mistral",
-        (400, 422),
+        status=(400, 422),
         pattern=text(r"too large for model with \d+ maximum context|prompt contains \d+ tokens"),
     ),
     Row(
@@ -81,6 +80,27 @@ TOO_LONG: tuple[Row, ...] = (
         ErrorKind.CONTEXT_LENGTH,
         "https://github.com/QwenLM/qwen-code/issues/98",
         pattern=text(r"range of input length should be"),
+    ),
+    Row(
+        ErrorKind.CONTEXT_LENGTH,
+        "https://github.com/farion1231/cc-switch/issues/6982",
+        status=(400, 422),
+        pattern=text(r"prompt exceeds max length"),
+    ),
+    Row(
+        ErrorKind.CONTEXT_LENGTH,
+        "https://github.com/earendil-works/pi/blob/main/packages/ai/src/utils/overflow.ts",
+        status=(400, 413, 422, 500),
+        pattern=text(
+            r"exceed(?:s|ed) (?:the )?(?:model'?s )?max(?:imum)? (?:context|allowed input) length"
+            r"|prompt token count of \d+ exceeds the limit"
+        ),
+    ),
+    Row(
+        ErrorKind.CONTEXT_LENGTH,
+        "https://github.com/cohere-ai/sandbox-topically/issues/4",
+        status=(400, 413, 422),
+        pattern=text(r"too many tokens: total number of tokens"),
     ),
     Row(ErrorKind.CONTEXT_LENGTH, _ANTHROPIC, type=("request_too_large",)),
 )

@@ -90,6 +90,19 @@ BODIES: list[tuple[str, int, Any, ErrorKind]] = [
     ("openai", 413, "", ErrorKind.CONTEXT_LENGTH),
     ("openrouter", 400, _error("Provider returned error", code=400, metadata={"provider_name": "X", "raw":
         '{"error":{"message":"This model\'s maximum context length is 32768 tokens."}}'}), ErrorKind.CONTEXT_LENGTH),
+    ("openrouter", 400, _passed_on(400, '{"object":"error","message":"Prompt contains 40000 tokens and 0 draft tokens, '
+        'too large for model with 32768 maximum context length","code":"3051"}'), ErrorKind.CONTEXT_LENGTH),
+    ("openrouter", 400, _passed_on(400, '{"error":{"code":"1261","message":"Prompt exceeds max length"}}'),
+        ErrorKind.CONTEXT_LENGTH),
+    ("local", 400, {"error": "prompt too long; exceeded max context length by 12 tokens"}, ErrorKind.CONTEXT_LENGTH),
+    ("openai", 400, _error("Input length (265330) exceeds model's maximum context length (262144)."),
+        ErrorKind.CONTEXT_LENGTH),
+    ("openrouter", 400, _passed_on(400, "Input length 40000 exceeds the maximum allowed input length of 32768 tokens."),
+        ErrorKind.CONTEXT_LENGTH),
+    ("openai", 400, _error("prompt token count of 130000 exceeds the limit of 128000",
+        code="model_max_prompt_tokens_exceeded"), ErrorKind.CONTEXT_LENGTH),
+    ("openai", 400, {"message": "too many tokens: total number of tokens in the prompt cannot exceed 4081 - received "
+        "4500."}, ErrorKind.CONTEXT_LENGTH),
     # No money.
     ("openai", 429, _error("You exceeded your current quota, please check your plan and billing details.",
         type="insufficient_quota", code="insufficient_quota"), ErrorKind.NO_CREDIT),
