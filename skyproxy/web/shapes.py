@@ -252,7 +252,9 @@ def _deployment(deployment: DeploymentState, provider: ProviderState, snapshot: 
         "failed": deployment.failed,
         "first_token_p50": _seconds(deployment.first_token_p50),
         "first_token_p95": _seconds(deployment.first_token_p95),
-        "last": None if word is None else {"at": round(word.at, 3), "code": word.code, "text": word.text},
+        "last": None
+        if word is None
+        else {"at": round(word.at, 3), "code": word.fault, "text": word.text if word.fault else ""},
     }
 
 

@@ -7,9 +7,15 @@ from collections.abc import Iterable
 from functools import partial
 from typing import NamedTuple
 
+from skyproxy.errors import ErrorKind
 from skyproxy.telemetry.requests.facts import Facts
 from skyproxy.telemetry.requests.ring import MOST_REQUESTS, Kept, RequestRing, facts_of
 from skyproxy.telemetry.requests.search import OF_PROVIDERS
+
+_OF_REQUESTS = frozenset(
+    each.value for each in (ErrorKind.CLIENT, ErrorKind.CONTENT, ErrorKind.CONTEXT_LENGTH, ErrorKind.PARAMETER)
+)
+"""What the request is at fault for."""
 
 
 class Word(NamedTuple):
@@ -27,6 +33,11 @@ class Word(NamedTuple):
     at: float
     endpoint: str
 
+    @property
+    def fault(self) -> str:
+        """The code of what it failed by itself: that a request is wrong tells nothing against whoever says so."""
+        return "" if self.code in _OF_REQUESTS else self.code
+
 
 class Sample(NamedTuple):
     """One request.
@@ -34,7 +45,7 @@ class Sample(NamedTuple):
     :ivar at: when it was over, seconds since the epoch.
     :ivar good: what the client got; None: it does not count, because the client left, or was wrong.
     :ivar rescued: it was answered although something failed, or by the second of two.
-    :ivar code: of what it failed by, and *text* what was said.
+    :ivar code: of what it failed by, and *text* what was said; both empty where the client left, or people ended it.
     :ivar words: what its candidates said, in their order.
     :ivar tokens: all that were read and written.
     """
@@ -67,7 +78,7 @@ def sample_of(facts: Facts) -> Sample:
         for step in failures
     ]
     won = next((each for each in facts.attempts if each.won), None)
-    ok = facts.outcome == "ok"
+    ok, wrong = facts.outcome == "ok", facts.outcome == "client_error"
     if won is not None and (ok or facts.first_token is not None):
         code = "" if ok or facts.outcome == "cancelled" else facts.error_code or "upstream_error"
         words.append(Word(won.provider, won.model, code, facts.error, at, facts.endpoint))
@@ -77,9 +88,10 @@ def sample_of(facts: Facts) -> Sample:
         facts.outcome == "cancelled"
         or code == "paused"
         or facts.error_code == "ended_by_hand"
-        or (facts.outcome == "client_error" and code not in OF_PROVIDERS)
+        or (wrong and code not in OF_PROVIDERS)
     ):
         good = None
+    failed = good is False or wrong
     hedged = any(step.kind == "hedge" for step in facts.steps)
     second = won is not None and bool(facts.deployments) and facts.deployments[0] != (won.provider, won.model)
     return Sample(
@@ -90,8 +102,8 @@ def sample_of(facts: Facts) -> Sample:
         provider=facts.provider,
         good=good,
         rescued=ok and (bool(failures) or (hedged and second)),
-        code="" if ok else code,
-        text="" if ok else (failures[-1].text if failures else facts.error),
+        code=code if failed else "",
+        text="" if not failed else (failures[-1].text if failures else facts.error),
         stream=facts.stream,
         seconds=facts.seconds,
         first_token=facts.first_token,

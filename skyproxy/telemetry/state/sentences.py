@@ -206,7 +206,8 @@ def _of_slots(snapshot: Snapshot, health: Mapping[str, SlotHealth]) -> Iterator[
     for slot in sorted(troubled, key=lambda each: ranks[health[each.name].health]):
         found = health[slot.name]
         name = job(slot.name)
-        bad = next((each.request_id for each in reversed(slot.samples) if each.good is False), "")
+        failed = [each for each in slot.samples if each.good is False] or [each for each in slot.samples if each.code]
+        bad = failed[-1].request_id if failed else ""
         text = {
             "not_answering": f"{name} does not answer.",
             "unreliable": f"{name} is unreliable.",
@@ -274,7 +275,7 @@ def _of_skyproxy(snapshot: Snapshot) -> Iterator[Sentence]:
 
 
 def _summary(snapshot: Snapshot) -> str:
-    ends = [each.at for slot in snapshot.slots for each in slot.samples[-1:]]
+    ends = [each.at for slot in snapshot.slots for each in slot.samples if each.good]
     parts = [f"Last answer {duration(max(0.0, snapshot.at - max(ends)))} ago."] if ends else []
     costs = [f"{money(cost, currency)} an hour" for currency, cost in snapshot.cost_hour.items()]
     return " ".join([*parts, f"{', '.join(costs)}." if costs else ""]).strip()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Literal, NamedTuple
 
 from skyproxy.telemetry.requests.reasons import reason_of
-from skyproxy.telemetry.requests.words import duration
+from skyproxy.telemetry.requests.words import duration, of_people
 from skyproxy.telemetry.state import thresholds as limits
 from skyproxy.telemetry.state.samples import Sample, Word
 from skyproxy.telemetry.state.snapshot import ProviderState, SlotState, Snapshot
@@ -81,6 +81,11 @@ def health_of(
     newest_first = (each for each in reversed(recent) if each.good is not None)
     counted = list(islice(newest_first, limits.COUNTED))[::-1]
     health, line = _judged(slot, counted, words, providers, now)
+    wrong = _wrong(recent)
+    if health not in ("paused", "not_answering", "unreliable") and len(wrong) >= limits.UNRELIABLE_IN_A_ROW:
+        health, line = "some_errors", f"The last {len(wrong)} were refused, mostly {_mostly(wrong)}."
+    elif health == "unused" and slot.samples:
+        health, line = "too_few", _uncounted(slot, recent, now)
     return SlotHealth(
         health,
         line,
@@ -129,6 +134,19 @@ def _judged(
     return "some_errors", line
 
 
+def _wrong(recent: Sequence[Sample]) -> list[Sample]:
+    """The last requests, since one counted, that providers found wrong: many in a row are no slip of a client's."""
+    uncounted = takewhile(lambda each: each.good is None, reversed(recent))
+    return [each for each in uncounted if each.code and each.provider]
+
+
+def _uncounted(slot: SlotState, recent: Sequence[Sample], now: float) -> str:
+    """What there is to say of a slot that was asked, but none of whose requests counts."""
+    if not recent:
+        return f"No request for {duration(max(0.0, now - slot.samples[-1].at))}."
+    return f"{of_people(len(recent), 'request', 'requests')}, none of which tells anything."
+
+
 def _all_silent(
     slot: SlotState, words: Mapping[tuple[str, str], Word], providers: Mapping[str, ProviderState], now: float
 ) -> list[str]:
@@ -138,8 +156,8 @@ def _all_silent(
         state, word = providers.get(provider), words.get((provider, model))
         if state is not None and state.key_missing is not None:
             causes.append(f"{provider} has no key")
-        elif word is not None and word.code and now - word.at <= limits.TROUBLE_SECONDS:
-            causes.append(f"{provider} {reason_of(word.code).happened.format(seconds='too long')}")
+        elif word is not None and word.fault and now - word.at <= limits.TROUBLE_SECONDS:
+            causes.append(f"{provider} {reason_of(word.fault).happened.format(seconds='too long')}")
         else:
             return []
     return causes

@@ -39,7 +39,7 @@ export const CLASSES = [
 
 /** The marks in a slot's strip. */
 export const MARKS = {
-  ok: 'answered', rescued: 'rescued', failed: 'failed', left: 'the game left',
+  ok: 'answered', rescued: 'rescued', failed: 'failed', left: 'left by the game, or not understood',
 };
 
 /** A deployment's state in the words of a player. */

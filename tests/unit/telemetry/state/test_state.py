@@ -111,7 +111,9 @@ class SlotTests(SynchronousTestCase):
     def test_health(self) -> None:
         for marks, age, health, line in (
             ("", 1, "unused", "No request yet."),
-            ("..", 1, "unused", "No request yet."),
+            ("..", 1, "too_few", "2 requests, none of which tells anything."),
+            ("..", 100_000, "too_few", "No request for 28 h."),
+            ("++..", 1, "too_few", "2 of 2 answered."),
             ("+++", 1, "too_few", "3 of 3 answered."),
             ("+++++", 1, "reliable", "5 of 5 answered."),
             ("+++.+.+", 1, "reliable", "5 of 5 answered."),
@@ -135,8 +137,46 @@ class SlotTests(SynchronousTestCase):
         self.assertEqual(judged(slot_of("++-"), word("no_credit")).health, "some_errors", "ollama may answer")
         self.assertEqual(judged(slot_of("-++++"), words).health, "some_errors", "somebody does")
 
+    def test_requests_that_a_provider_finds_wrong(self) -> None:
+        """One is a client's slip. When none goes through any more, nobody may read that all is well."""
+
+        def slot(marks: str, **fields: Any) -> SlotState:
+            found = slot_of(marks)
+            wrong = [
+                each._replace(**{"code": "client", **fields}) if each.good is None else each for each in found.samples
+            ]
+            return found._replace(samples=tuple(wrong))
+
+        for marks, health, line in (
+            ("...", "some_errors", "The last 3 were refused, mostly openrouter did not take the request."),
+            ("+++++....", "some_errors", "The last 4 were refused, mostly openrouter did not take the request."),
+            ("+++++..", "reliable", "5 of 5 answered."),
+            ("+++++....+", "reliable", "6 of 6 answered."),
+            ("..", "too_few", "2 requests, none of which tells anything."),
+            ("---....", "unreliable", "3 of 3 failed, mostly openrouter was at its rate limit."),
+        ):
+            found = judged(slot(marks))
+            self.assertEqual((found.health, found.line), (health, line), marks)
+        # The last answer is no refusal.
+        self.assertEqual(told(snapshot_of(slot("+..")))[0].advice, "Last answer 4 s ago.")
+        # skyproxy refuses what nobody could understand.
+        self.assertEqual(judged(slot("....", provider=None, code="invalid_request")).health, "too_few")
+        [sentence] = told(snapshot_of(slot("....", request_id="r-9"), words=word("client")))
+        self.assertEqual((sentence.code, sentence.request_id), ("some_errors", "r-9"))
+        refused = [each for each in told(snapshot_of(slot("++....")))]
+        self.assertEqual([each.code for each in refused], ["some_errors"])
+
+    def test_whoever_finds_a_request_wrong_answers(self) -> None:
+        words = {**word("client"), **word("upstream_unreachable", deployment=OLLAMA)}
+        self.assertEqual(judged(slot_of("++-"), words).health, "some_errors")
+        self.assertEqual(Word(*OPENROUTER, "rate", "", NOW, "").fault, "rate")
+        # It is not for that offered in place of another.
+        heard = {**word("no_credit"), **word("client", deployment=OLLAMA)}
+        self.assertEqual(told(snapshot_of(slot_of("---"), words=heard))[0].use, "")
+
     def test_old_ones_do_not_count(self) -> None:
-        self.assertEqual(judged(slot_of("-----", age=90_000)).health, "unused")
+        found = judged(slot_of("-----", age=90_000))
+        self.assertEqual((found.health, found.line), ("too_few", "No request for 25 h."))
         self.assertEqual(judged(slot_of("-" * 10 + "+" * 40)).health, "reliable", "the last 40 do")
 
     def speed(self, times: list[float], stream: bool = True, background: bool = False) -> Any:
@@ -191,6 +231,10 @@ class SampleTests(SynchronousTestCase):
         self.assertIsNone(sample_of(FACTS._replace(outcome="failed", error_code="ended_by_hand")).good)
         refused = Step(0.1, "failed", 0, 0, "key_invalid", 401, "No.")
         self.assertIs(sample_of(FACTS._replace(outcome="client_error", steps=(refused,))).good, False)
+        # It is told what a provider found wrong, but not what a client was waiting through when it left.
+        wrong = sample_of(FACTS._replace(outcome="client_error", steps=(refused._replace(code="client"),)))
+        self.assertEqual((wrong.good, wrong.code), (None, "client"))
+        self.assertEqual(sample_of(FACTS._replace(outcome="cancelled", steps=(refused,))).code, "")
 
     def test_who_was_rescued_and_what_was_said(self) -> None:
         failed = Step(0.5, "failed", 0, 0, "overloaded", 503, "Busy.")

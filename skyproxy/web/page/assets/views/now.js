@@ -303,7 +303,7 @@ function providerState(provider) {
   if (resting.length) return ['!', 'at its rate limit', 'warn'];
   const failing = provider.deployments.filter((each) => each.last?.code);
   if (failing.length) return ['!', `last: ${failing[0].last.text || failing[0].last.code}`.slice(0, 60), 'warn'];
-  const used = provider.deployments.some((each) => each.answered);
+  const used = provider.deployments.some((each) => each.answered || each.last);
   return used ? ['✓', 'answers', 'ok'] : ['○', 'not asked yet', 'muted'];
 }
 
