@@ -16,6 +16,7 @@ from skyproxy.access.keys import hash_of, new_key, trouble_with
 from skyproxy.access.store import Role
 from skyproxy.command.acting import asked
 from skyproxy.command.costs import amounts, kept, left_of
+from skyproxy.command.keys_lines import print_lines
 from skyproxy.command.keys_table import HEAD, row_of
 from skyproxy.command.output import fail, piped_key, show_json, table
 from skyproxy.command.place import config_option, json_option, read_config
@@ -237,12 +238,8 @@ def _for_file(name: str, role: Role, values: dict[str, Any], config: Config, *, 
     if as_json:
         show_json({"name": name, "role": role, "key": key, **written})
         return
-    import yaml
-
-    if not sys.stdout.isatty():
-        click.echo()  # the file that they are appended to may end without a line's end
-    held = {"clients": {name: written}} if role == "client" else {"access": {role: written}}
-    click.echo(yaml.safe_dump(held, sort_keys=False, default_flow_style=None, width=200), nl=False)
+    section, name = ("clients", name) if role == "client" else ("access", role)
+    print_lines(section, name, written, config.paths)
     # So that the lines alone go into a file: skyproxy keys create NAME --for-file >> skyproxy.yaml
     click.echo(f"{key}\nThis is the key. It is not shown again. The lines are for the configuration.", err=True)
 

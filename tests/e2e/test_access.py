@@ -262,6 +262,15 @@ def test_keys_work_without_a_skyproxy_that_runs(start: Starter, demo: DemoProvid
     assert written["key_hash"] == hash_of(lines.stderr.split()[0]) and written["slots"] == ["default"]
     with guarded.path.open("a") as file:
         file.write(lines.stdout)
+    # A second section of that name would make the file unusable.
+    text = guarded.path.read_text()
+    with guarded.path.open("a") as file:
+        command = [*PROGRAM, "keys", "create", "faendal", "--for-file", "--config", str(guarded.path)]
+        done = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, text=True, env=environment(), check=False)
+    assert done.returncode == 1 and "has clients: already, in line" in done.stderr, done
+    assert guarded.path.read_text() == text
+    more = guarded.command("keys", "create", "faendal", "--for-file", "--config", str(guarded.path))
+    assert "faendal" in more.stdout and "below that one, without the first" in more.stderr
     run: Any = start(Run, "--config", str(guarded.path), env=guarded.env)
     for each in (key, lines.stderr.split()[0]):
         assert ask(run, chat(), {"Authorization": f"Bearer {each}"}).status == 200
