@@ -17,9 +17,12 @@ from skyproxy.pipeline.sharing import CacheResult, Sharing
 from skyproxy.telemetry.prices.prices import UNKNOWN, Cost
 from skyproxy.telemetry.records import GivenUp, Outcome, RequestRecord
 from skyproxy.telemetry.tracing.context import TraceContext
-from skyproxy.telemetry.usage import Tokens, cost_said, estimate, tokens_used
+from skyproxy.telemetry.usage import Tokens, cost_said, estimate, prompt_estimate, tokens_used
 from skyproxy.upstream.exchange.answer import Answer
 from skyproxy.upstream.exchange.attempt import Attempt
+
+_LARGE_BODY_BYTES = 16 * 1024
+"""Bytes of a request's body from which on it is worth the while to let go of it."""
 
 
 class RequestContext:
@@ -54,6 +57,7 @@ class RequestContext:
     error: SkyproxyError | None = None
     gone = False
     place: Place | None = None
+    _prompt_tokens: int | None = None
 
     def __init__(self, request: Request, client: RequestClient, started: float, attempts: AttemptHistory) -> None:
         self.request = request
@@ -83,6 +87,15 @@ class RequestContext:
             self.answer.fail(error)
         elif self.done is not None:
             self.end_awaited.cancel()
+
+    def let_body_go(self) -> None:
+        """The answer is there: the request is sent to nobody any more. Of a large body, which a stream would keep in
+        memory for minutes, nothing is kept but what is still asked for.
+        """
+        request = self.request
+        if len(request.body) > _LARGE_BODY_BYTES and self.client.recording is None:
+            self._prompt_tokens = prompt_estimate(request.body) if request.endpoint.in_json else 0
+            self.request = request._replace(body=b"")
 
     def cancelled(self) -> None:
         """Note that the client has left, or that skyproxy ended the request before it had an answer of its own. Who
@@ -208,7 +221,7 @@ class RequestContext:
         candidate = self.attempts.candidates[attempt.candidate]
         tokens, cost = None, UNKNOWN
         if attempt.accepted and self.request.endpoint.in_json:
-            tokens = estimate(self.request.body, attempt.generated)
+            tokens = estimate(self._prompt(), attempt.generated)
             cost = _cost(candidate, tokens, None)
         return GivenUp(
             candidate.provider.name,
@@ -229,9 +242,13 @@ class RequestContext:
         if not request.endpoint.in_json or (answer is not None and answer.answer.status >= 400):
             return None
         if state is not None:
-            return tokens_used(state, request.body)
+            return tokens_used(state, self._prompt)
         # Nothing of an answer was read, but the provider has read the request.
-        return estimate(request.body, main.generated) if main is not None and main.accepted else None
+        return estimate(self._prompt(), main.generated) if main is not None and main.accepted else None
+
+    def _prompt(self) -> int:
+        """The tokens of the request, estimated."""
+        return prompt_estimate(self.request.body) if self._prompt_tokens is None else self._prompt_tokens
 
 
 def _cost(candidate: Candidate, tokens: Tokens, state: StreamState | None) -> Cost:

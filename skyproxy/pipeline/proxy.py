@@ -1,7 +1,6 @@
 """The way of one request, from the client's bytes to the end of its answer.
 
-:meth:`Proxy._obtain` and :meth:`Proxy._serve` are that way, from the top to the bottom; what each step does is in the
-module that it is called from.
+:meth:`Proxy._obtain` and :meth:`Proxy._serve` are that way, from the top to the bottom; each step has its own module.
 """
 
 from __future__ import annotations
@@ -126,6 +125,7 @@ class Proxy:
         error: SkyproxyError | None = None
         try:
             answer = await self._obtain(context)
+            context.let_body_go()
             await answer.send_to(context.client)
             if context.sharing is not None:
                 context.cache_result = context.sharing.result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any, NamedTuple, Protocol
 
@@ -71,9 +71,11 @@ def cost_said(usage: Mapping[str, Any]) -> float | None:
     return cost
 
 
-def estimate(body: bytes, generated: int) -> Tokens:
-    """What *body*, a request in JSON, and *generated* bytes of text may have taken: a token for every four bytes."""
-    return Tokens(prompt_estimate(body), -(-generated // _BYTES_PER_TOKEN), estimated=True)
+def estimate(prompt: int, generated: int) -> Tokens:
+    """What a request of *prompt* tokens, as estimated, and *generated* bytes of text may have taken: a token for every
+    four bytes.
+    """
+    return Tokens(prompt, -(-generated // _BYTES_PER_TOKEN), estimated=True)
 
 
 def prompt_estimate(body: bytes) -> int:
@@ -84,9 +86,9 @@ def prompt_estimate(body: bytes) -> int:
     return -(-size // _BYTES_PER_TOKEN)
 
 
-def tokens_used(state: StreamState, body: bytes) -> Tokens:
-    """What the answer to the request *body* took: as the provider says, or else estimated."""
-    return tokens_of(state.usage) or estimate(body, state.generated)
+def tokens_used(state: StreamState, prompt: Callable[[], int]) -> Tokens:
+    """What an answer took: as the provider says, or else estimated, with what *prompt* gives for its request."""
+    return tokens_of(state.usage) or estimate(prompt(), state.generated)
 
 
 class Rates(Protocol):

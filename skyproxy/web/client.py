@@ -97,6 +97,7 @@ class HttpClient:
         self.status = status
         self.bytes_out = len(first)
         self.first_byte_at = self._seconds()
+        self._request.let_body_go()
 
     # How, on any channel that twisted.web knows.
 

@@ -16,6 +16,9 @@ from skyproxy.errors import BodyTooLarge, InvalidRequest, UnsupportedEncoding
 from skyproxy.formats.decompress import TooLarge, inflate
 from skyproxy.http.common.lazy_headers import RequestHeaders
 
+_SMALL_CHUNK_BYTES = 1024
+"""Bytes of a piece of a body, below which it is put together with those before it."""
+
 _SAFE_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
@@ -86,16 +89,26 @@ class ApiRequest(WebRequest):
         self.client = channel.getPeer()
         self.host = channel.getHost()
         self.transport = channel.transport
-        self._chunks: list[bytes] = []
+        self._chunks: list[bytes | bytearray] = []
 
     def gotLength(self, length: int | None) -> None:
         """The body is kept as it comes."""
 
     def handleContentChunk(self, data: bytes) -> None:
-        """Keep *data*, unless there is too much. skyproxy's channel ends such a request itself; HTTP/2 does not."""
-        if self._size <= self.site.max_body:
-            self._chunks.append(data)
-            self._size += len(data)
+        """Keep *data*, unless there is too much. skyproxy's channel ends such a request itself; HTTP/2 does not.
+
+        Each object of Python takes some 40 bytes beside what it holds: small pieces are put together.
+        """
+        if self._size > self.site.max_body:
+            return
+        self._size += len(data)
+        chunks = self._chunks
+        if len(data) >= _SMALL_CHUNK_BYTES or not chunks:
+            chunks.append(data)
+        elif type(chunks[-1]) is bytearray:
+            chunks[-1] += data
+        else:
+            chunks.append(bytearray(data))
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """The request is complete: have it answered, at once if its route is known, as twisted.web does otherwise.
@@ -135,15 +148,19 @@ class ApiRequest(WebRequest):
         self.notifications = [*self.notifications, waiting]
         return waiting
 
+    def let_body_go(self) -> None:
+        """The body is needed no more."""
+        self._chunks.clear()
+
     def _let_go(self) -> None:
         self.channel = self.serving = None
-        self._chunks.clear()
+        self.let_body_go()
 
     def connectionLost(self, reason: Failure) -> None:
         """The client has left: cancel what serves it."""
         self.gone = True
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
-        self._chunks.clear()
+        self.let_body_go()
         serving, self.serving = self.serving, None
         if serving is not None:
             serving.cancel()
@@ -166,7 +183,10 @@ class ApiRequest(WebRequest):
         :raise InvalidRequest: what was sent is not what Content-Encoding says.
         """
         chunks = self._chunks
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        if len(chunks) > 1:
+            # One copy of it is enough.
+            self._chunks = chunks = [b"".join(chunks)]
+        body = bytes(chunks[0]) if chunks else b""
         if len(body) > limit:
             raise BodyTooLarge(f"The request's body is over {limit} bytes (max_body).")
         encoding = self.fields.get(b"content-encoding")

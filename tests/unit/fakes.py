@@ -18,6 +18,7 @@ from twisted.web.http import PotentialDataLoss
 
 from skyproxy.config import ProviderConfig
 from skyproxy.http.common.headers import Fields
+from skyproxy.telemetry.bodies.recording import Recording
 from skyproxy.upstream.exchange.attempt import Attempt, AttemptObserver
 from skyproxy.upstream.exchange.first_content import Kind
 from skyproxy.upstream.exchange.provider import Provider
@@ -218,7 +219,7 @@ class FakeClient:
     """
 
     who = IPv4Address("TCP", "127.0.0.1", 50_000), b"SkyrimNet"
-    recording = None
+    recording: Recording | None = None
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock = clock or Clock()

@@ -180,6 +180,7 @@ class ClientProtocol(Protocol):
         """
         parts = self._reader.parts
         whole = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._request.bodyProducer = None
         response = WholeResponse(head, self._request, whole)
         self.keep_alive = head.keep_alive
         self._be_free()
@@ -194,6 +195,8 @@ class ClientProtocol(Protocol):
 
     def _begin(self, answer: Deferred[IResponse], head: ResponseHead) -> None:
         self.keep_alive = head.keep_alive
+        # It is sent to nobody else any more, and the response, which refers to its request, may take minutes.
+        self._request.bodyProducer = None
         self._response = ClientResponse(head, self._request, self)
         answer.callback(self._response)
 

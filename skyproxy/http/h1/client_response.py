@@ -160,9 +160,11 @@ class ClientResponse(_Response):
                 self._tell()
 
     def _tell(self) -> None:
-        # The reader has this as its transport; neither is to keep the other alive.
+        # The reader has this as its transport; neither is to keep the other alive. Nor is the reason of a cut, which
+        # has this as the response that it ended.
         body, self._body = self._body, None
-        body.connectionLost(self._end)
+        end, self._end = self._end, DONE
+        body.connectionLost(end)
 
     # The body's transport.
 

@@ -105,6 +105,8 @@ class Stream:
         return self._interim
 
     def headers_came(self, head: ResponseHead) -> None:
+        # It is sent to nobody else any more, and the response, which refers to its request, may take minutes.
+        self._request.bodyProducer = None
         self._response = Http2Response(head, self._request, self._deliver_to)
         self._missing = head.length
 

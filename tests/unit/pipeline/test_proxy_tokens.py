@@ -15,10 +15,11 @@ from skyproxy.http.common.errors import RequestNotSent
 from skyproxy.pipeline.proxy import Runtime
 from skyproxy.pipeline.request import Endpoint
 from skyproxy.pipeline.router import Router
+from skyproxy.telemetry.bodies.recording import Allowance, Recording
 from skyproxy.telemetry.records import RequestRecord
 from skyproxy.telemetry.usage import Tokens
 from tests.unit.configs import config_of
-from tests.unit.fakes import DONE, EVENTS, event, word
+from tests.unit.fakes import DONE, EVENTS, FakeClient, event, word
 from tests.unit.pipeline import test_proxy
 
 PRICES = """
@@ -84,6 +85,21 @@ class TokenTests(test_proxy.Case):
         _, done = self.serve(body)
         self.upstream.answer(200, EVENTS).send(*[word("Halt")] * 9, word("Halt", "stop"), DONE).end()
         self.assertEstimated(self.record(done), body, 10)
+
+    def test_a_large_body_is_not_kept_while_its_answer_streams(self) -> None:
+        words = "Halt! " * 10_000
+        body = test_proxy.chat(stream=True, messages=[{"role": "user", "content": words}])
+        for recording in (None, Recording(Allowance(), 1000)):
+            self.setUp()
+            client = FakeClient(self.clock)
+            client.recording = recording
+            _, done = self.serve(body, client=client)
+            (context,) = self.proxy.under_way
+            self.assertGreater(len(context.request.body), len(words))
+            self.upstream.answer(200, EVENTS).send(word("Halt"))
+            self.assertEqual(bool(context.request.body), recording is not None)
+            done.cancel()
+            self.assertEstimated(self.record(done), body, 1)
 
     def test_a_stream_that_was_cut(self) -> None:
         body = test_proxy.chat(stream=True)

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import gzip
+from sys import getsizeof
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 from twisted.web.test.requesthelper import DummyChannel
 
 from skyproxy.errors import BodyTooLarge, InvalidRequest, UnsupportedEncoding
+from skyproxy.http.common.pull_producer import PullProducer
+from skyproxy.web.client import HttpClient
 from skyproxy.web.request import ApiRequest, RequestIds
 
 
@@ -47,6 +51,25 @@ class ApiRequestTests(SynchronousTestCase):
         self.assertEqual(request_with(gzip.compress(b"abc"), content_encoding=b"GZip").plain_body(100), b"abc")
         self.assertEqual(request_with(b"abc", content_encoding=b"Identity").plain_body(3), b"abc")
         self.assertEqual(request_with(b"").plain_body(0), b"")
+
+    def test_small_pieces_take_little_more_memory_than_what_they_hold(self) -> None:
+        pieces = [b"%03x" % number for number in range(2000)] + [b"x" * 2000, b"y", b"z"]
+        request = request_with(pieces[0])
+        request.site.max_body = 10_000
+        for piece in pieces[1:]:
+            request.handleContentChunk(piece)
+        self.assertLess(sum(map(getsizeof, request._chunks)), 11_000)
+        self.assertEqual(request.plain_body(10_000), b"".join(pieces))
+
+    def test_one_copy_of_a_body_is_kept_and_none_when_it_is_answered(self) -> None:
+        request = request_with(b"a" * 600)
+        request.handleContentChunk(b"b" * 100)
+        body = request.plain_body(1000)
+        self.assertEqual(body, b"a" * 600 + b"b" * 100)
+        self.assertIs(request.plain_body(1000), body)
+        self.assertIs(request._chunks[0], body)
+        HttpClient(request, [], Clock().seconds).start(200, [], PullProducer(None, None))
+        self.assertEqual(request._chunks, [])
 
     def test_bodies_that_are_refused(self) -> None:
         squeezed = gzip.compress(bytes(1000))

@@ -235,6 +235,29 @@ class ClientTests(SynchronousTestCase):
         finally:
             gc.enable()
 
+    def test_what_cut_a_body_is_freed_at_once(self) -> None:
+        gc.disable()
+        try:
+            response, reader = self.answered(HEAD + b"1\r\na\r\n"), Reader()
+            response.deliverBody(reader)
+            self.client.connectionLost(Failure(ConnectionLost()))
+            assert reader.end is not None
+            reader.end.trap(ResponseFailed)
+            freed = weakref.ref(response)
+            del response, reader
+            self.assertIsNone(freed())
+        finally:
+            gc.enable()
+
+    def test_the_body_of_an_answered_request_is_not_kept(self) -> None:
+        for answer in (WHOLE, HEAD):
+            asked = request(b"x" * 1000)
+            answered = self.client.request(asked)
+            self.assertIsNotNone(asked.bodyProducer)
+            self.client.dataReceived(answer)
+            self.successResultOf(answered)
+            self.assertIsNone(asked.bodyProducer)
+
     def test_unread_body_pauses_the_transport(self) -> None:
         response = self.answered(HEAD + b"1\r\na\r\n")
         self.assertEqual(self.transport.producerState, "paused")

@@ -74,6 +74,16 @@ class ExchangeTests(Http2TestCase):
         )
         self.assertEqual(self.peer.uploaded(1), b"hello")
 
+    def test_the_body_of_an_answered_request_is_not_kept(self) -> None:
+        asked = request(b"x" * 1000)
+        answered = self.peer.connection.request(asked)
+        self.peer.pump()
+        self.assertIsNotNone(asked.bodyProducer)
+        self.peer.h2.send_headers(self.peer.requests()[-1], OK)
+        self.peer.pump()
+        self.successResultOf(answered)
+        self.assertIsNone(asked.bodyProducer)
+
     def test_keys_are_kept_out_of_the_compression_table(self) -> None:
         self.send(headers=[(b"X-Provider-Key", b"secret"), (b"X-Other", b"1")])
         (event,) = self.peer.heard(RequestReceived)
