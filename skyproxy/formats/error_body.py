@@ -52,6 +52,7 @@ class ErrorBody:
     :ivar status: Google's, such as ``INVALID_ARGUMENT``.
     :ivar reasons: from the error's details, and its inner errors.
     :ivar retry_delay: seconds, from Google's RetryInfo.
+    :ivar headers: those that OpenRouter repeats in the body, or puts there alone.
     :ivar value: the error's object as it came; None if there is none.
     :ivar is_json: whether the body is JSON.
     """
@@ -63,6 +64,7 @@ class ErrorBody:
     status: str | None = None
     reasons: tuple[str, ...] = ()
     retry_delay: float | None = None
+    headers: tuple[tuple[bytes, bytes], ...] = ()
     value: dict[str, Any] | None = None
     is_json: bool = False
 
@@ -185,6 +187,7 @@ def error_of_object(outer: dict[str, Any]) -> ErrorBody:
         status=_string(inner.get("status")),
         reasons=tuple(_reasons(inner, listed)),
         retry_delay=max((delay for each in listed if (delay := _delay(each)) is not None), default=None),
+        headers=tuple(_headers(inner)),
         value=inner,
         is_json=True,
     )
@@ -244,6 +247,14 @@ def _reasons(inner: dict[str, Any], details: list[dict[str, Any]]) -> Iterator[s
 def _delay(detail: dict[str, Any]) -> float | None:
     value = detail.get("retryDelay")
     return parse_duration(value, ("s",)) if isinstance(value, str) else None
+
+
+def _headers(inner: dict[str, Any]) -> Iterator[tuple[bytes, bytes]]:
+    metadata = inner.get("metadata")
+    given = metadata.get("headers") if isinstance(metadata, dict) else None
+    for name, value in islice(given.items(), 32) if isinstance(given, dict) else ():
+        if isinstance(value, str | int):
+            yield name[:200].encode("latin-1", "replace"), str(value)[:200].encode("latin-1", "replace")
 
 
 def _string(value: Any) -> str | None:

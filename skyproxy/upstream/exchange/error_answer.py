@@ -77,5 +77,7 @@ def retry_delay(answer: Answer, now: float) -> float | None:
 
     :param now: the time of day, seconds since the epoch.
     """
-    delay = None if answer.error is None else answer.error.retry_delay
-    return retry_after(answer.headers, now, answer.status, delay)
+    error = answer.error
+    if error is None:
+        return retry_after(answer.headers, now, answer.status)
+    return retry_after((*error.headers, *answer.headers), now, answer.status, error.retry_delay)

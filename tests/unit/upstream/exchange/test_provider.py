@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -174,6 +175,26 @@ class ProviderTests(SynchronousTestCase):
                     self.successResultOf(answer.body.flow(read.append))
                     self.assertEqual(b"".join(read), said)
                 self.assertFree()
+
+    def test_limits_that_the_body_tells(self) -> None:
+        reset = {"X-RateLimit-Limit": "20", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1744588860000"}
+        for headers, told, expected in (
+            ([], reset, 60.0),
+            ([], {**reset, "X-RateLimit-Remaining": "1"}, None),
+            ([(b"X-RateLimit-Reset", b"1744588830000")], reset, 30.0),
+            ([(b"Retry-After", b"7")], reset, 7.0),
+            ([], {"Retry-After": 9}, 9.0),
+            ([], ["X-RateLimit-Reset"], None),
+            ([], {"X-RateLimit-Reset": None, "\u2014" * 300: "\ud800"}, None),
+        ):
+            sent = self.send()
+            fields = [(b"Date", b"Mon, 14 Apr 2025 00:00:00 GMT"), *headers]
+            error = {"message": "Rate limit exceeded: free-models-per-min.", "metadata": {"headers": told}}
+            response = Response(429, [JSON, *fields], json.dumps({"error": error}).encode())
+            self.upstream.pending[-1].callback(response)
+            with self.successResultOf(sent) as answer:
+                self.assertEqual(self.provider.retry_delay(answer), expected, (headers, told))
+            self.assertFree()
 
     def test_an_error_whose_reader_leaves(self) -> None:
         sent = self.send()
