@@ -265,8 +265,7 @@ class StreamInspector:
         return event if self._names is None else self._names.put_into(event, data, value)
 
     def _read_chunk(self, event: bytes, field: str, text: str, reason: str | None) -> None:
-        says = bool(text or reason)
-        if says:
+        if text or reason:
             self._ended = False
             self._begin("content")
         self._choices.note(0, reason, says=bool(text))
@@ -276,8 +275,7 @@ class StreamInspector:
                 self._template.learn(event, field, text)
 
     def _read_object(self, event: bytes, value: dict[str, Any], name: bytes) -> None:
-        error = error_of(value, name, silent=self.first_content == "waiting")
-        says = says_something(value, name)
+        error, says = error_of(value, name, silent=self.first_content == "waiting"), says_something(value, name)
         kind = value.get("type")
         if error is not None:
             self.error = self.error or error
