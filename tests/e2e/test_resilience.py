@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import socket
 import time
+from contextlib import suppress
+from threading import Thread
 from typing import Any
 
 from tests.e2e.conftest import Starter, config_for
@@ -322,6 +324,35 @@ def test_reasoning_is_stripped(start: Starter, demo: DemoProvider) -> None:
         deltas = [json.loads(line[6:])["choices"] for line in stream.split(b"\n") if line.startswith(b"data: {")]
         assert "".join(c[0]["delta"].get("content") or "" for c in deltas if c) == plain
         assert b"think>" not in stream and b"reasoning" not in stream and stream.endswith(b"data: [DONE]\n\n")
+
+
+def test_an_answer_in_the_middle_of_the_request_comes_down(start: Starter, demo: DemoProvider) -> None:
+    """RFC 9112, section 9.5. The provider resets the connection, since it has not read all that was sent."""
+    told = b'{"error":{"message":"This is too much.","type":"invalid_request_error","code":"too_much"}}'
+
+    def refuse(connection: socket.socket) -> None:
+        with connection:
+            connection.recv(1024)
+            connection.sendall(b"HTTP/1.1 422 No\r\nContent-Length: %d\r\n\r\n%b" % (len(told), told))
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                refuse(listening.accept()[0])
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = Thread(target=serve)
+        server.start()
+        config = config_for(demo, max_retries=0)
+        config["providers"]["hasty"] = {"base_url": f"http://127.0.0.1:{listening.getsockname()[1]}/v1"}
+        proxy = start(Proxy, config)
+        try:
+            for size in (200_000, 1_000_000, 4_000_000) * 5:
+                answer = ask(proxy, {**chat("hasty:m"), "user": "x" * size})
+                assert (answer.status, answer.body) == (422, told), size
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            server.join()
 
 
 def test_a_port_of_this_machine_that_neither_takes_nor_refuses_has_the_fallback_asked(start: Starter) -> None:

@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from skyproxy.http.client.alpn import TlsEndpoint
 from skyproxy.http.client.host_endpoint import NameEndpoint
+from skyproxy.http.client.links import LinkEndpoint
 from skyproxy.http.client.pool import ConnectionPool
 from skyproxy.http.client.tls import TlsClient
 from skyproxy.http.client.tunnel import TunnelEndpoint
@@ -104,8 +105,7 @@ def _direct(reactor: Any, host: str, port: int, connect_timeout: float) -> IStre
         endpoint = TCP6ClientEndpoint(reactor, host, port, longer)
     else:
         endpoint = NameEndpoint(reactor, host, port, longer, lookup_timeout=connect_timeout)
-    connecting: IStreamClientEndpoint = endpoint
-    return connecting
+    return LinkEndpoint(endpoint)
 
 
 @implementer(IStreamClientEndpoint)

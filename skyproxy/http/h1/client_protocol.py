@@ -20,7 +20,7 @@ from skyproxy.http.common.headers import OutgoingHeaders
 from skyproxy.http.h1.client_response import DONE, ClientResponse, WholeResponse
 from skyproxy.http.h1.response_reader import BadResponse, ResponseHead, ResponseReader
 from skyproxy.http.loop.batches import RESPONSES, Schedule, immediately
-from skyproxy.http.loop.direct_io import direct_writer, read_directly
+from skyproxy.http.loop.direct_io import direct_writer, read_directly, unsent
 
 _WORTH_NO_COPY = 128 * 1024
 _CLOSED = Failure(PotentialDataLoss())
@@ -208,7 +208,7 @@ class ClientProtocol(Protocol):
         response.ended(DONE)
 
     def _be_free(self) -> None:
-        reusable = self._reader.keep_alive and self._request.persistent
+        reusable = self._reader.keep_alive and self._request.persistent and not self._is_sending()
         self._request = None
         if reusable:
             self.state = "QUIESCENT"
@@ -219,6 +219,11 @@ class ClientProtocol(Protocol):
         else:
             self.state = "CONNECTION_LOST"
             self.transport.loseConnection()
+
+    def _is_sending(self) -> bool:
+        """Whether the answer has come before all of the request has gone out. The server may not read the rest."""
+        transport = self.transport
+        return bool(unsent(transport) or unsent(getattr(transport, "transport", None)))
 
     def _end(self, reason: Failure) -> None:
         answer, self._answer = self._answer, None

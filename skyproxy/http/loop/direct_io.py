@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
+from twisted.internet.error import ConnectionAborted, ConnectionLost
 from twisted.internet.interfaces import IProtocol
 from twisted.internet.tcp import Connection
+from twisted.python.failure import Failure
 
 from skyproxy.http.loop.batches import WRITES, Schedule
+
+_MOST_READS = 16
+"""Of up to 64 KiB each, for a peer's last words."""
 
 
 def direct_writer(transport: Any, schedule: Schedule) -> Callable[[bytes], None]:
@@ -70,6 +76,32 @@ class _Writer:
         else:
             if sent < len(data):
                 connection.write(data[sent:])
+
+
+def hear_out(transport: Any) -> None:
+    """Have *transport* read what its peer has sent before it is given up as lost.
+
+    A server that answers before it has read all of a request, and closes, resets the connection. Whoever writes finds
+    that out, and Twisted closes the connection then, with the answer unread.
+    """
+    if not isinstance(transport, Connection):
+        return
+    # The transport is to refer to nothing that refers to it.
+    found, lose = ref(transport), type(transport).connectionLost
+
+    def read_and_lose(reason: Failure) -> None:
+        connection = found()
+        assert connection is not None
+        try:
+            lost = reason.check(ConnectionLost) and not reason.check(ConnectionAborted)
+            if lost and hasattr(connection, "socket"):
+                for _ in range(_MOST_READS):
+                    if connection.doRead() is not None:
+                        break
+        finally:
+            lose(connection, reason)
+
+    transport.connectionLost = read_and_lose  # type: ignore[method-assign]
 
 
 def unsent(transport: Any) -> int:

@@ -352,6 +352,18 @@ class ClientTests(SynchronousTestCase):
             self.assertTrue(self.transport.disconnecting)
             self.failureResultOf(self.client.request(request()), RequestNotSent)
 
+    def test_a_connection_that_still_sends_when_its_answer_is_there(self) -> None:
+        """Its server may not read the rest, for which the next request would wait."""
+        for left in (0, 1):
+            for over_tls in (False, True):
+                self.setUp()
+                tcp: Any = Transport() if over_tls else self.transport
+                tcp.dataBuffer, tcp.offset, tcp._tempDataLen = b"}" * (3 + left), 3, 0
+                if over_tls:
+                    self.transport.transport = tcp  # type: ignore[attr-defined]
+                self.answered(WHOLE)
+                self.assertEqual(self.client.state, "CONNECTION_LOST" if left else "QUIESCENT")
+
     def test_bytes_that_nobody_asked_for_end_an_idle_connection(self) -> None:
         self.answered(WHOLE)
         self.client.dataReceived(WHOLE)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import socket
+import weakref
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
-from twisted.internet.protocol import Protocol
+from twisted.internet.error import ConnectionAborted, ConnectionLost
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import Clock
 from twisted.internet.tcp import Connection
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.http.loop.batches import BatchScheduler, immediately
-from skyproxy.http.loop.direct_io import _Writer, direct_writer, read_directly
+from skyproxy.http.loop.direct_io import _Writer, direct_writer, hear_out, read_directly
 
 
 class Reactor:
@@ -26,10 +31,33 @@ class Reactor:
         self.writers.append(writer)
 
     def removeWriter(self, writer: Any) -> None:
-        self.writers.remove(writer)
+        if writer in self.writers:
+            self.writers.remove(writer)
 
     def removeReader(self, reader: Any) -> None:
         """It does not wait to read."""
+
+    def callLater(self, *call: Any) -> None:
+        """Nothing is done later."""
+
+
+class Told(Protocol):
+    """Notes what it hears."""
+
+    fault: Exception | None = None
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+        self.then: Callable[[], None] = lambda: None
+
+    def dataReceived(self, data: bytes) -> None:
+        self.told.append(data)
+        self.then()
+        if self.fault is not None:
+            raise self.fault
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.told.append(reason.type)
 
 
 class DirectTests(SynchronousTestCase):
@@ -152,3 +180,61 @@ class DirectTests(SynchronousTestCase):
         read_directly(other, between)
         direct_writer(other, immediately)(b"abc")
         self.assertEqual(other.value(), b"abc")
+
+
+class LastWordsTests(SynchronousTestCase):
+    """hear_out."""
+
+    def setUp(self) -> None:
+        ours, self.peer = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.addCleanup(self.peer.close)
+        self.protocol = Told()
+        self.transport: Any = Connection(ours, self.protocol, Reactor())  # type: ignore[arg-type]
+        self.transport.connected = 1
+
+    def lose(self, reason: Exception) -> list[Any]:
+        hear_out(self.transport)
+        self.transport.connectionLost(Failure(reason))
+        return self.protocol.told
+
+    def test_what_was_said_before_the_loss_is_heard(self) -> None:
+        answer = b"HTTP/1.1 413 Too Large\r\n\r\n" * 5_000
+        self.transport.write(b"a body that nobody reads")
+        self.transport.doWrite()
+        self.peer.send(answer)
+        self.peer.close()
+        told = self.lose(ConnectionLost())
+        self.assertEqual((b"".join(told[:-1]), told[-1]), (answer, ConnectionLost))
+
+    def test_nothing_was_said(self) -> None:
+        self.assertEqual(self.lose(ConnectionLost()), [ConnectionLost])
+
+    def test_whoever_aborts_wants_nothing_more(self) -> None:
+        self.peer.send(b"more")
+        self.assertEqual(self.lose(ConnectionAborted()), [ConnectionAborted])
+
+    def test_a_reader_that_fails_does_not_keep_the_connection(self) -> None:
+        self.peer.send(b"more")
+        self.protocol.fault = ValueError("no")
+        self.assertRaises(ValueError, self.lose, ConnectionLost())
+        self.assertEqual(self.protocol.told, [b"more", ConnectionLost])
+
+    def test_a_reader_may_close_or_abort(self) -> None:
+        for close in ("loseConnection", "abortConnection"):
+            self.setUp()
+            self.peer.send(b"more")
+            self.protocol.then = getattr(self.transport, close)
+            self.assertEqual(self.lose(ConnectionLost()), [b"more", ConnectionLost])
+
+    def test_the_transport_is_freed_when_it_is_done_with(self) -> None:
+        hear_out(self.transport)
+        self.transport.connectionLost(Failure(ConnectionLost()))
+        gone = weakref.ref(self.transport)
+        gc.disable()
+        self.addCleanup(gc.enable)
+        del self.transport
+        self.assertIsNone(gone())
+
+    def test_other_transports_are_left_alone(self) -> None:
+        hear_out(StringTransport())
