@@ -58,7 +58,7 @@ class Configuration:
         self.wishes = 0
         self._running = False
         self._changed: dict[str, Any] = {}
-        self._asking: list[Deferred[ReloadOutcome]] = []
+        self._asking: list[tuple[int, Deferred[ReloadOutcome]]] = []
         self.reloading = Reloading(reactor, load, self._reloaded)
         self.watch = Watch(reactor, self.reload)
 
@@ -81,7 +81,7 @@ class Configuration:
         self._running = False
         self.reloading.stop()
         asking, self._asking = self._asking, []
-        for each in asking:
+        for _, each in asking:
             each.callback(ReloadOutcome("skyproxy is stopping", {}))
 
     def reload(self) -> None:
@@ -100,7 +100,7 @@ class Configuration:
         if not self._running:
             asking.callback(ReloadOutcome("skyproxy is starting, or stopping", {}))
             return asking
-        self._asking.append(asking)
+        self._asking.append((self.reloading.wishes + 1, asking))
         self.reload()
         return asking
 
@@ -132,16 +132,19 @@ class Configuration:
         :raise Exception: it is refused.
         """
         self.wishes += 1
+        self.reloading.outdate()
         self._followers[0](config)
         self.current = config
         self.watch.watch(_watched(config))
 
-    def _reloaded(self, problems: str | None) -> None:
+    def _reloaded(self, wish: int, problems: str | None) -> None:
         self._reloads.note(problems is None, (problems or "").splitlines())
-        self._notifier.ready()
+        if wish == self.reloading.wishes:
+            self._notifier.ready()
         outcome = ReloadOutcome(problems, self._changed if problems is None else {})
-        asking, self._asking = self._asking, []
-        for each in asking:
+        told = [each for number, each in self._asking if number <= wish]
+        self._asking = [each for each in self._asking if each[0] > wish]
+        for each in told:
             if not each.called:
                 each.callback(outcome)
 

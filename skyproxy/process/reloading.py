@@ -9,8 +9,11 @@ from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from skyproxy.config import Config, ConfigError, may_pass
+from skyproxy.config.text_files import digests_of
+from skyproxy.http.loop.worker_thread import Worker
 
 _log = Logger()
 
@@ -33,36 +36,67 @@ Use = Callable[[Config], None]
 class Reloading:
     """Reads a configuration again, as soon as its files have been left alone for a moment.
 
-    :param reactor: ``callLater`` and ``seconds`` are used.
-    :param load: reads it. Raises :class:`ConfigError`.
-    :param over: is told of the end of a reading: None if it went well, or else the problems.
+    It is read in a thread, for that takes a while, and all clients would wait. One reading follows the other: what is
+    wanted while one is under way is done after it, once.
+
+    :param reactor: ``callLater``, ``seconds`` and ``callFromThread`` are used.
+    :param load: reads it, in the thread. Raises :class:`ConfigError`.
+    :param over: is told of the end of a reading, by the number of the last wish that it fulfils: None if it went well,
+        or else the problems.
     :param wall: the time of day, in seconds since the epoch: that of files.
+    :ivar wishes: how often it was to be read.
     """
 
     def __init__(
         self,
         reactor: Any,
         load: Callable[[], Config],
-        over: Callable[[str | None], None],
+        over: Callable[[int, str | None], None],
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._reactor = reactor
         self._load = load
         self._over = over
         self._wall = wall
+        self._worker = Worker(reactor, "configuration")
         self._again: IDelayedCall | None = None
         self._wait = 0.0
+        self.wishes = 0
+        self._wanted: tuple[Collection[Path], Use] | None = None
+        """What is to be read after what is being read now."""
+        self._reading = self._outdated = self._ended = False
 
     def read(self, paths: Iterable[Path], use: Use) -> None:
-        """Have *use* called with the configuration, now or a little later; what cannot be read is logged instead.
+        """Have *use* called with the configuration, when it is read; what cannot be read is logged instead.
 
         :param paths: of the files that were read the last time.
         """
-        self.stop()
-        self._attempt(tuple(paths), use, self._reactor.seconds() + _LONGEST)
+        self.wishes += 1
+        self._wanted = tuple(paths), use
+        if not self._reading:
+            self._next()
+
+    def outdate(self) -> None:
+        """Have what is being read now read once more: its files were written to."""
+        self._outdated = True
 
     def stop(self) -> None:
         """Do not read any more."""
+        if self._ended:
+            return
+        self._ended, self._wanted = True, None
+        self._cancel()
+        self._worker.end(lambda: None)
+
+    def _next(self) -> None:
+        """Do what is wanted, if anything is."""
+        if self._wanted is not None:
+            paths, use = self._wanted
+            self._wanted = None
+            self._cancel()
+            self._attempt(paths, use, self._reactor.seconds() + _LONGEST)
+
+    def _cancel(self) -> None:
         self._wait = 0.0
         if self._again is not None:
             self._again.cancel()
@@ -71,31 +105,54 @@ class Reloading:
     def _attempt(self, paths: Collection[Path], use: Use, until: float) -> None:
         self._again = None
         if self._settled(paths):
-            try:
-                config = self._load()
-                # They may have changed meanwhile, and there may be others than the last time.
-                paths = config.paths
-                if self._settled(paths):
-                    use(config)
-                    self._wait = 0.0
-                    self._over(None)
-                    return
-            except ConfigError as error:
-                self._failed(paths, use, str(error), passing=all(problem.passing for problem in error.problems))
-                return
-            except Exception as error:
-                passing = may_pass(error)
-                if not passing:
-                    _log.failure("The reading of the configuration failed by a fault of skyproxy")
-                self._failed(paths, use, str(error) or type(error).__name__, passing)
-                return
+            self._reading, self._outdated = True, False
+            done = self._worker.do(self._read).addBoth(self._take, paths, use, until, self.wishes)
+            done.addErrback(lambda failure: _log.failure("A reload failed by a fault of skyproxy", failure=failure))
+        else:
+            self._later(paths, use, until)
+
+    def _read(self) -> tuple[Config, bool]:
+        """The configuration, and whether its files are still as they were just before they were read. In the thread."""
+        config = self._load()
+        now = digests_of(config.digests)
+        return config, all(now.get(path, digest) == digest for path, digest in config.digests.items())
+
+    def _take(
+        self, read: tuple[Config, bool] | Failure, paths: Collection[Path], use: Use, until: float, wish: int
+    ) -> None:
+        self._reading = False
+        if self._ended:
+            return
+        try:
+            config, same = read if isinstance(read, tuple) else read.raiseException()
+            # They may have changed meanwhile, and there may be others than the last time.
+            paths = config.paths
+            if same and not self._outdated and self._settled(paths):
+                use(config)
+                self._wait = 0.0
+                self._over(wish, None)
+            else:
+                self._later(paths, use, until)
+        except ConfigError as error:
+            if self._settled(paths):
+                self._failed(paths, use, str(error), all(problem.passing for problem in error.problems), wish)
+            else:
+                self._later(paths, use, until)
+        except Exception as error:
+            passing = may_pass(error)
+            if not passing:
+                _log.failure("The reading of the configuration failed by a fault of skyproxy")
+            self._failed(paths, use, str(error) or type(error).__name__, passing, wish)
+        self._next()
+
+    def _later(self, paths: Collection[Path], use: Use, until: float) -> None:
         if self._reactor.seconds() >= until:
             changing = f"Its files have been changing for {_LONGEST:g} seconds: {', '.join(map(str, paths))}"
-            self._failed(paths, use, changing, passing=False)
+            self._failed(paths, use, changing, False, self.wishes)
             return
         self._again = self._reactor.callLater(_SETTLED, self._attempt, paths, use, until)
 
-    def _failed(self, paths: Collection[Path], use: Use, problems: str, passing: bool) -> None:
+    def _failed(self, paths: Collection[Path], use: Use, problems: str, passing: bool, wish: int) -> None:
         tried_again = self._wait > 0
         self._wait = min(2 * self._wait or _FIRST_WAIT, _LONGEST_WAIT) if passing else 0.0
         if passing:
@@ -104,10 +161,10 @@ class Reloading:
             # Once is enough: the next attempts are logged when one succeeds, or fails for another reason.
             if not tried_again:
                 _log.error(_TRIED_AGAIN, problems=problems)
-                self._over(problems)
+                self._over(wish, problems)
             return
         _log.error(_NOT_RELOADED, problems=problems)
-        self._over(problems)
+        self._over(wish, problems)
 
     def _settled(self, paths: Iterable[Path]) -> bool:
         now = self._wall()

@@ -12,9 +12,11 @@ from twisted.logger import LogEvent, Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config import Config, ConfigError, Problem
+from skyproxy.config.text_files import digests_of
 from skyproxy.process import reloading as module
 from skyproxy.process.reloading import Reloading
 from tests.unit.configs import config_of
+from tests.unit.process.workers_at_hand import Held
 
 TEXT = """
 providers:
@@ -39,13 +41,16 @@ class ReloadingTests(SynchronousTestCase):
         self.events: list[LogEvent] = []
         self.patch(module, "_log", Logger(namespace="test", observer=self.events.append))
         self.over: list[bool] = []
+        self.fulfilled: list[int] = []
         self.error: Exception | None = None
-        self.reloading = Reloading(
-            self.clock,
-            self.load,
-            lambda problems: self.over.append(problems is None),
-            lambda: START + self.clock.seconds(),
-        )
+        self.digests: dict[Path, str] = {}
+        self.thread = Held()
+        self.patch(module, "Worker", lambda reactor, name: self.thread)
+        self.reloading = Reloading(self.clock, self.load, self.is_over, lambda: START + self.clock.seconds())
+
+    def is_over(self, wish: int, problems: str | None) -> None:
+        self.over.append(problems is None)
+        self.fulfilled.append(wish)
 
     def load(self) -> Config:
         self.loads += 1
@@ -53,7 +58,7 @@ class ReloadingTests(SynchronousTestCase):
             raise self.error
         if self.problems:
             raise ConfigError(self.problems)
-        return config_of(TEXT).model_copy(update={"paths": self.paths})
+        return config_of(TEXT).model_copy(update={"paths": self.paths, "digests": self.digests})
 
     def written(self, file: Path, ago: float) -> None:
         file.write_text("")
@@ -174,3 +179,93 @@ class ReloadingTests(SynchronousTestCase):
         self.read()
         self.reloading.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    # While it is read.
+
+    def begun(self) -> None:
+        """It is being read."""
+        self.written(self.file, ago=1.0)
+        self.thread.holds = True
+        self.read()
+        self.assertEqual((self.loads, len(self.thread.jobs)), (0, 1))
+
+    def test_wishes_while_it_is_read_are_fulfilled_once_after_it(self) -> None:
+        self.begun()
+        for _ in range(3):
+            self.read()
+        self.assertEqual(len(self.thread.jobs), 1)
+        self.thread.release()
+        self.assertEqual((len(self.used), self.fulfilled, self.reloading.wishes), (1, [1], 4))
+        self.thread.release()
+        self.assertEqual((len(self.used), self.fulfilled, self.thread.jobs), (2, [1, 4], []))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_the_last_one_counts_if_the_first_cannot_be_read(self) -> None:
+        for self.error in (ValueError("broken"), OSError(errno.EMFILE, "Too many open files")):
+            self.used.clear()
+            self.begun()
+            self.read()
+            self.thread.release()
+            self.error = None
+            self.thread.release()
+            self.assertEqual((self.over[-2:], len(self.used)), ([False, True], 1))
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+            self.loads = 0
+        self.flushLoggedErrors(ValueError)
+
+    def test_stopped_while_it_is_read(self) -> None:
+        self.begun()
+        self.read()
+        self.reloading.stop()
+        self.assertTrue(self.thread.ended)
+        self.thread.release()
+        self.clock.advance(60.0)
+        self.assertEqual((self.used, self.over, self.thread.jobs), ([], [], []))
+
+    def test_files_that_others_wrote_while_they_were_read(self) -> None:
+        self.begun()
+        self.digests = digests_of([self.file])
+        job, done = self.thread.jobs.pop(0)
+
+        def load_and_write() -> Config:
+            config = self.load()
+            self.file.write_text("more")
+            # As a reading that takes longer finds it: it was a while ago.
+            os.utime(self.file, (START - 1.0, START - 1.0))
+            return config
+
+        self.patch(self.reloading, "_load", load_and_write)
+        done.callback(job())
+        self.assertEqual((self.used, self.over), ([], []))
+        self.digests = digests_of([self.file])
+        self.patch(self.reloading, "_load", self.load)
+        self.clock.advance(0.25)
+        self.thread.release()
+        self.assertEqual((len(self.used), self.over), (1, [True]))
+
+    def test_a_file_that_went_while_it_was_read(self) -> None:
+        self.begun()
+        self.digests = digests_of([self.file])
+        self.file.unlink()
+        self.thread.release()
+        self.assertEqual((len(self.used), self.over), (1, [True]))
+
+    def test_what_this_process_has_written_meanwhile_is_read(self) -> None:
+        self.begun()
+        self.reloading.outdate()
+        self.thread.release()
+        self.assertEqual((self.used, self.over), ([], []))
+        self.clock.advance(0.25)
+        self.thread.release()
+        self.assertEqual((len(self.used), self.over), (1, [True]))
+
+    def test_problems_of_files_that_changed_meanwhile(self) -> None:
+        self.begun()
+        self.problems.append(Problem("skyproxy.yaml", None, "", "the file is empty"))
+        self.written(self.file, ago=0.0)
+        self.thread.release()
+        self.assertEqual((self.over, self.events), ([], []))
+        self.problems.clear()
+        self.clock.advance(0.25)
+        self.thread.release()
+        self.assertEqual((len(self.used), self.over), (1, [True]))

@@ -40,6 +40,7 @@ from skyproxy.process.listening import NotListening
 from skyproxy.process.service import SkyproxyService
 from skyproxy.process.signals import Signals
 from tests.unit.configs import config_of
+from tests.unit.process.workers_at_hand import Held
 
 TEXT = """
 proxy: {listen: "tcp:1234:interface=127.0.0.1", drain_timeout: 5s, max_body: 1000}
@@ -151,6 +152,7 @@ class Case(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.reactor = Reactor()
+        self.thread = Held()
         self.logging = FakeLogging()
         self.notifier = FakeNotifier()
         self.loaded: Config | Exception = config_of(TEXT)
@@ -158,6 +160,7 @@ class Case(SynchronousTestCase):
         for each in (announcement, configuration, draining, providers, reloading, stopping):
             self.patch(each, "_log", Logger(namespace="test", observer=self.events.append))
         self.patch(building, "spare_the_collector", lambda: None)
+        self.patch(reloading, "Worker", lambda reactor, name: self.thread)
         self.service = self.make(config_of(TEXT))
 
     def make(self, config: Config) -> SkyproxyService:
@@ -340,6 +343,46 @@ class ReloadTests(Case):
         told = next(event for event in self.events if event["log_format"] == "Configuration reloaded")
         self.assertEqual(told["changes"], ["slot default: model guard → knight"])
         self.assertEqual(self.notifier.told, ["reloading", "ready"] * 2)
+
+    def test_whoever_asks_hears_of_what_was_read_after_that(self) -> None:
+        self.start()
+        settings = self.service.parts.configuration
+        self.thread.holds = True
+        first = settings.reload_now("one")
+        second, third = settings.reload_now("another"), settings.reload_now("a third")
+        self.loaded = config_of(TEXT.replace("guard", "knight"))
+        self.thread.release()
+        self.assertEqual(self.successResultOf(first).changed, {"changes": ["slot default: model guard → knight"]})
+        self.assertNoResult(second)
+        # Whoever supervises the process hears nothing of the first: it would be taken for the answer to the second.
+        self.assertEqual(self.notifier.told, ["reloading"] * 3)
+        self.loaded = ConfigError([Problem("skyproxy.yaml", 3, "proxy.listen", "is no endpoint")])
+        self.thread.release()
+        for each in (second, third):
+            self.assertIn("is no endpoint", self.successResultOf(each).problems or "")
+        self.assertEqual(self.notifier.told, ["reloading"] * 3 + ["ready"])
+        self.assertEqual(settings.current.model_slots["default"].model, "knight")
+
+    def test_what_was_kept_while_it_was_read_stays(self) -> None:
+        self.start()
+        settings = self.service.parts.configuration
+        self.thread.holds = True
+        settings.reload()
+        kept = config_of(TEXT.replace("guard", "knight"))
+        settings.adopt(kept)
+        self.thread.release()
+        self.assertIs(settings.current, kept)
+
+    def test_stopped_while_it_is_read(self) -> None:
+        self.start()
+        before = self.runtime()
+        self.thread.holds = True
+        asked = self.service.parts.configuration.reload_now("one")
+        self.service.stopService()
+        self.reactor.advance(1.0)
+        self.assertEqual(self.successResultOf(asked).problems, "skyproxy is stopping")
+        self.thread.release()
+        self.assertIs(self.runtime(), before)
 
     def test_a_provider_that_stays_the_same_stays_the_same_object(self) -> None:
         self.start()
