@@ -235,6 +235,24 @@ def test_a_budget_in_a_store_that_starts_with_an_older_file(start: Starter, demo
         eventually(lambda proxy=proxy: abs(spent(proxy) - sum(costs)) < 1e-9, "each knows what both have spent")
 
 
+def test_a_budget_in_a_store_that_evicts(start: Starter, demo: DemoProvider) -> None:
+    redis = start(Redis)
+    both = tuple(sharing(start, demo, redis.url) for _ in range(2))
+    costs = [spend(both[:1], 1)[1]]
+    for part in ("budgets:of:*", "budgets:changes", "budgets"):
+        for proxy in both:
+            eventually(lambda proxy=proxy: abs(spent(proxy) - sum(costs)) < 1e-9, "each knows what both have spent")
+        found = redis.ask(f"KEYS skyproxy:0:{{shares}}:{part}").split()
+        redis.ask(f"DEL {' '.join(key for key in found if key.startswith('skyproxy:'))}")
+        costs.append(spend(both[1:], 1)[1])
+        until = time.monotonic() + 4.0
+        while time.monotonic() < until:
+            assert min(map(spent, both)) > sum(costs) - MOST
+            time.sleep(0.1)
+    for proxy in both:
+        eventually(lambda proxy=proxy: abs(spent(proxy) - sum(costs)) < 1e-9, "each knows what both have spent")
+
+
 def test_the_store_is_not_asked_more_for_more_requests(
     both: tuple[Proxy, Proxy], redis: Redis, findings: Findings
 ) -> None:

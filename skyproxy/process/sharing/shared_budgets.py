@@ -1,14 +1,14 @@
 """Budgets that several machines keep to together: each tells what it has spent, and hears what all have.
 
 Each has a file of its own, whose sums are the truth of what it spent. To tell a sum again changes nothing: Redis adds
-up what has changed since it was told last, by the name of the file. A store that was emptied, or another run of Redis,
-which may have begun with an older file, has another epoch, so that each machine tells and hears everything anew.
+up what has changed since it was told last, by the name of the file. A store that was emptied or has lost a part, or
+another run of Redis, which may have begun with an older file, has another epoch, so that each machine tells and hears
+everything anew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
 from secrets import token_hex
 from typing import Any, Protocol
 
@@ -19,6 +19,8 @@ from twisted.python.failure import Failure
 from skyproxy.access.budgets.budget_file import BudgetFile, Values
 from skyproxy.access.budgets.elsewhere import Totals
 from skyproxy.access.budgets.rows import RowKey
+from skyproxy.process.sharing.budget_script import SHARE, key_of
+from skyproxy.process.sharing.epoch import MOST_TOLD, Epoch, News
 from skyproxy.process.sharing.spent_elsewhere import Ledger, SpentElsewhere
 
 EVERY_SECONDS = 0.5
@@ -30,61 +32,7 @@ UNHEARD_SECONDS = 3.0
 _LAST_SECONDS = 1.0
 """That the last telling may take."""
 
-_MOST_TOLD, _MOST_HEARD = 500, 1000
-_KEEP_SECONDS = {"hour": 86_400, "day": 3 * 86_400, "month": 70 * 86_400, "all": 400 * 86_400}
-
-SHARE = """
-local prefix, name, epoch, seen, most = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[6])
-local head, changes = prefix .. 'budgets', prefix .. 'budgets:changes'
--- Also in a Redis that is full: see the scripts of shares.
-redis.call('EXPIRE', head, 34560000)
-local server = redis.pcall('INFO', 'server')
-local run = type(server) == 'string' and string.match(server, 'run_id:(%x+)') or ''
-local current = redis.call('HGET', head, 'epoch')
-if not current or redis.call('HGET', head, 'run') ~= run then
-  current = ARGV[5]
-  redis.call('HSET', head, 'epoch', current)
-  redis.call('HSET', head, 'run', run)
-end
-if current ~= epoch then
-  return {current, '0', {}}
-end
-for i = 7, #ARGV, 4 do
-  local row, span, total, seconds = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local own, sums = prefix .. 'budgets:of:' .. name .. ':' .. span, prefix .. 'budgets:sums:' .. span
-  local before = redis.call('HGET', own, row)
-  local more = tonumber(total) - tonumber(before or '0')
-  if more ~= 0 or not before then
-    redis.call('HSET', own, row, total)
-    redis.call('HINCRBY', sums, row, string.format('%.0f', more))
-    redis.call('EXPIRE', own, seconds)
-    redis.call('EXPIRE', sums, seconds)
-    local number = redis.call('HINCRBY', head, 'changes', 1)
-    redis.call('ZADD', changes, number, span .. ' ' .. row)
-  end
-end
-redis.call('EXPIRE', head, 34560000)
-redis.call('EXPIRE', changes, 34560000)
-local found = redis.call('ZRANGEBYSCORE', changes, '(' .. seen, '+inf', 'WITHSCORES', 'LIMIT', 0, most)
-local heard = {}
-for i = 1, #found, 2 do
-  local span, row = string.match(found[i], '^(%S+) (.*)$')
-  seen = found[i + 1]
-  local sum = redis.call('HGET', prefix .. 'budgets:sums:' .. span, row)
-  if sum then
-    heard[#heard + 1] = row
-    heard[#heard + 1] = sum
-    heard[#heard + 1] = redis.call('HGET', prefix .. 'budgets:of:' .. name .. ':' .. span, row) or '0'
-  else
-    redis.call('ZREM', changes, found[i])
-  end
-end
-return {current, seen, heard}
-"""
-"""Arguments: the prefix of keys; the name of the file; the epoch that it knows, and the number of the newest change
-that it has heard; another epoch, for a store that has none of this run; how many changes are told; then of each sum
-that has changed: its row, its span, the sum, and seconds for which it is kept.
-"""
+_MOST_HEARD = 1000
 
 
 class Store(Protocol):
@@ -134,11 +82,9 @@ class SharedBudgets:
         self._busy = False
         self._then: Callable[[], object] = lambda: None
         """What is to be done when all is told."""
-        self._name = self._epoch = ""
-        self._seen = "0"
-        self._told: dict[RowKey, int] = {}
+        self._name = ""
+        self._epoch = Epoch()
         self._heard_at: float | None = None
-        self._anew_until = 0.0
 
     def start(self) -> None:
         """Begin."""
@@ -202,37 +148,34 @@ class SharedBudgets:
             return
         if totals.name != self._name:
             # Another file: nobody has heard of it, and it has heard of nobody.
-            self._name, self._seen = totals.name, "0"
-            self._told.clear()
+            self._name = totals.name
+            self._epoch.forget()
             self._elsewhere.forget()
-        self._told = {key: told for key, told in self._told.items() if key in totals.sums}
+        epoch = self._epoch
+        epoch.follow(totals.sums)
         self._elsewhere.follow(totals.others)
-        if self._anew_until and self._reactor.seconds() >= self._anew_until:
+        if epoch.until and self._reactor.seconds() >= epoch.until:
             # By now all have told what they have spent, which may be less than was known: hear it all once more.
-            self._anew_until, self._seen = 0.0, "0"
+            epoch.until, epoch.seen = 0.0, "0"
         self._share(totals.sums, spends=False)
 
     def _share(self, own: Mapping[RowKey, int], *, spends: bool) -> None:
-        news = list(islice(((key, sum_) for key, sum_ in own.items() if self._told.get(key) != sum_), _MOST_TOLD))
+        epoch = self._epoch
+        news = epoch.news_of(own)
         arguments: list[Any] = [
-            self._store.prefix, self._name, self._epoch, self._seen, token_hex(4), _MOST_HEARD,
+            self._store.prefix, self._name, epoch.name, epoch.seen, token_hex(4), _MOST_HEARD, *epoch.words_for(news),
         ]  # fmt: skip
-        for key, sum_ in news:
-            span = f"{key.per}:{key.start}"
-            arguments += [_row_of(key), span, sum_, _KEEP_SECONDS[key.per]]
 
         def heard(reply: Any) -> None:
-            epoch = reply[0].decode()
-            if epoch != self._epoch:
+            name = reply[0].decode()
+            if name != epoch.name:
                 # It was emptied, or is new: all is told again, and others may not have done so yet.
-                self._epoch, self._seen = epoch, "0"
-                self._told.clear()
-                self._anew_until = self._reactor.seconds() + UNHEARD_SECONDS
+                self._epoch = Epoch(name, self._reactor.seconds() + UNHEARD_SECONDS)
                 if self._call.running:
                     self._end()
                 else:
                     self._share(own, spends=False)
-            elif self._hear(reply, news) and (self._call.running or len(news) == _MOST_TOLD):
+            elif self._hear(reply, news) and (self._call.running or len(news) == MOST_TOLD):
                 # None of the rest may wait for what changes again and again.
                 self._share(own, spends=spends or bool(news))
             else:
@@ -240,20 +183,20 @@ class SharedBudgets:
 
         self._store.run(SHARE, [], arguments, lambda reply: self._safely(lambda: heard(reply)), self._failed)
 
-    def _hear(self, reply: Any, news: list[tuple[RowKey, int]]) -> bool:
+    def _hear(self, reply: Any, news: News) -> bool:
         """Take what others have spent, as the answer to *news* tells.
 
         :return: whether there may be more to hear, or to tell.
         """
-        now, seen, heard = self._reactor.seconds(), reply[1].decode(), reply[2]
+        now, epoch, heard = self._reactor.seconds(), self._epoch, reply[2]
         sums = {
-            _key_of(row.decode()): int(whole) - int(own)
+            key_of(row.decode()): int(whole) - int(own)
             for row, whole, own in zip(heard[::3], heard[1::3], heard[2::3], strict=True)
         }
-        self._elsewhere.hear(sums, may_be_less=now >= self._anew_until)
-        self._told.update(news)
-        self._seen, self._heard_at = seen, now
-        return len(news) == _MOST_TOLD or len(heard) == 3 * _MOST_HEARD
+        self._elsewhere.hear(sums, may_be_less=now >= epoch.until)
+        epoch.was_told(news)
+        epoch.seen, self._heard_at = reply[1].decode(), now
+        return len(news) == MOST_TOLD or len(heard) == 3 * _MOST_HEARD
 
     def _failed(self, why: str) -> None:
         if self._heard_at is not None and self._reactor.seconds() - self._heard_at >= UNHEARD_SECONDS:
@@ -269,12 +212,3 @@ class SharedBudgets:
         self._busy = False
         then, self._then = self._then, lambda: None
         then()
-
-
-def _row_of(key: RowKey) -> str:
-    return f"{key.per} {key.start} {key.currency} {key.account}"
-
-
-def _key_of(row: str) -> RowKey:
-    per, start, currency, account = row.split(" ", 3)
-    return RowKey(account, per, int(start), currency)

@@ -47,5 +47,5 @@ class CommandsTests(SynchronousTestCase):
 
     def test_by_which_machines_share(self) -> None:
         others = {name: text for name, text in self.texts.items() if name not in OF_ANSWERS | OF_SENTINELS}
-        self.assertEqual(set(others), {"kept.py", "redis_store.py", "scripts.py", "shared_budgets.py"})
+        self.assertEqual(set(others), {"kept.py", "redis_store.py", "scripts.py", "budget_script.py"})
         self.assertEqual(used(list(others.values())), documented("skyproxy:*"))

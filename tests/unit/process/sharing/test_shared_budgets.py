@@ -18,7 +18,7 @@ from skyproxy.access.budgets.budget_file import BudgetFile, Others, Run, Values
 from skyproxy.access.budgets.rows import RowKey
 from skyproxy.process.sharing.shared_budgets import EVERY_SECONDS, UNHEARD_SECONDS, SharedBudgets
 
-ACTS = ("spend", "empty", "anew", "down", "up")
+ACTS = ("spend", "empty", "evict", "anew", "down", "up")
 LYDIA, ALL = RowKey("client:lydia pc", "day", 86_400 * 11, "USD"), RowKey("process", "all", 0, "EUR")
 
 
@@ -48,6 +48,10 @@ class Store:
         for each in asked:
             each()
 
+    def evict(self) -> None:
+        """Lose a part of what it was told, to have room for something else."""
+        self.own.clear()
+
     def run(self, script: str, keys: list[str], arguments: list[Any], done: Any, failed: Any) -> None:
         if self.asked is not None:
             self.asked.append(lambda: self.run(script, keys, arguments, done, failed))
@@ -57,11 +61,14 @@ class Store:
             return
         _, name, epoch, seen, another, most, *rest = arguments
         self.epoch = self.epoch or another
+        told = list(zip(rest[::5], rest[1::5], rest[2::5], rest[4::5], strict=True))
+        if any(state != "new" and (name, row) not in self.own for row, _, _, state in told):
+            self.epoch = another
         if epoch != self.epoch:
             done([self.epoch.encode(), b"0", []])
             return
-        for row, _, total, _ in zip(rest[::4], rest[1::4], rest[2::4], rest[3::4], strict=True):
-            if self.own.get((name, row)) != total:
+        for row, _, total, state in told:
+            if state != "same":
                 self.own[name, row] = total
                 self.number += 1
                 self.changes[row] = self.number
@@ -157,6 +164,20 @@ class SharedBudgetTests(SynchronousTestCase):
         one.spend(2)
         self.run_for(5.0)
         self.assertEqual((one.others.sums[LYDIA], other.others.sums[LYDIA]), (3, 7))
+
+    def test_a_store_that_loses_a_part(self) -> None:
+        one, other = self.machines(2)
+        one.spend(5)
+        other.spend(3)
+        self.run_for(2.0)
+        self.store.evict()
+        for amount in (0, 1):
+            one.spend(amount)
+            for _ in range(50):
+                self.clock.advance(0.1)
+                self.assertGreaterEqual(one.others.sums[LYDIA], 3)
+                self.assertGreaterEqual(other.others.sums[LYDIA], 5)
+            self.assertEqual((one.others.sums[LYDIA], other.others.sums[LYDIA]), (3, 5 + amount))
 
     def test_one_that_starts_anew_is_counted_once(self) -> None:
         one, other = self.machines(2)
@@ -289,11 +310,7 @@ class SharedBudgetTests(SynchronousTestCase):
         self.assertEqual((one.others.unheard, one.others.sums), ("", {LYDIA: 3}))
 
     @settings(max_examples=20, deadline=None)
-    @given(
-        st.lists(
-            st.tuples(st.integers(0, 2), st.sampled_from(["spend", "empty", "anew", "down", "up"]), st.integers(0, 9))
-        )
-    )
+    @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(ACTS), st.integers(0, 9))))
     def test_nothing_is_counted_twice_or_lost(self, acts: list[tuple[int, str, int]]) -> None:
         machines = self.machines(3)
         for number, act, amount in acts:
@@ -302,6 +319,8 @@ class SharedBudgetTests(SynchronousTestCase):
                     machines[number].spend(amount)
                 case "empty":
                     self.store.empty()
+                case "evict":
+                    self.store.evict()
                 case "anew":
                     machines[number].sharing.stop()
                     machines[number].begin()
