@@ -26,9 +26,13 @@ GEOMETRY = """() => {
     const svg = element.closest('svg');
     if (svg && svg.viewBox.baseVal.width) size *= svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
     if (size < 12) wrong.push(`${size} px of text: ${name(element)}`);
+    const [box, room] = [element.getBoundingClientRect(), svg?.getBoundingClientRect()];
+    if (svg && (box.left < room.left - 1 || box.right > room.right + 1)) wrong.push(`cut: ${name(element)}`);
   }
   for (const cell of document.querySelectorAll('td, th, [role=cell]')) {
-    if (seen(cell) && cell.scrollWidth > cell.clientWidth && cell.clientWidth < 40) wrong.push(`cut: ${name(cell)}`);
+    const small = cell.clientWidth < 40 || cell.matches('.figure');
+    const shown = seen(cell) || (cell.matches('td') && cell.checkVisibility() && cell.textContent);
+    if (shown && small && cell.scrollWidth > cell.clientWidth) wrong.push(`cut: ${name(cell)}`);
   }
   for (const target of document.querySelectorAll('a, button, select, summary, input')) {
     const box = target.getBoundingClientRect();

@@ -5,7 +5,8 @@ import {h, keep, replace, s, show, write} from './dom.js';
 import {minute} from './format.js';
 
 const HEIGHT = 132;
-const LEFT = 44;
+const LEAST_LEFT = 44;
+const DIGIT = 8.5;
 const BOTTOM = 24;
 const TOP = 10;
 
@@ -65,7 +66,8 @@ export function chart({title, series, label, none, when = minute}) {
     if (event === null) chosen = -1;
     else {
       const x = event.clientX - drawing.getBoundingClientRect().left;
-      chosen = Math.min(points.length - 1, Math.max(0, Math.floor(((x - LEFT) / (width - LEFT)) * points.length)));
+      const left = leftOf(ticks(points, series), label);
+      chosen = Math.min(points.length - 1, Math.max(0, Math.floor(((x - left) / (width - left)) * points.length)));
     }
     if (chosen === before) return;
     write(said, chosen < 0 ? '' : words(points[chosen]));
@@ -138,16 +140,27 @@ export function nice(value) {
   return [1, 2, 5, 10].map((each) => each * power).find((each) => each >= value * 0.999);
 }
 
-function paint(points, series, width, {label, when}, summary, chosen) {
+/** The values at the axis, from its foot to its top. */
+function ticks(points, series) {
   const top = nice(highest(points, series));
-  const inner = width - LEFT;
+  return [0, top / 2, top];
+}
+
+/** Where the drawing begins: beside the longest of what is written at the axis. */
+const leftOf = (values, label) => Math.max(LEAST_LEFT, 6 + DIGIT * Math.max(...values.map((value) => label(value, true).length)));
+
+function paint(points, series, width, {label, when}, summary, chosen) {
+  const values = ticks(points, series);
+  const top = values.at(-1);
+  const left = leftOf(values, label);
+  const inner = width - left;
   const step = inner / points.length;
   const y = (value) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - value / top);
-  const x = (index) => LEFT + step * (index + 0.5);
+  const x = (index) => left + step * (index + 0.5);
   const parts = [];
-  for (const value of [0, top / 2, top]) {
-    parts.push(s('line', {class: 'grid', x1: LEFT, x2: width, y1: y(value), y2: y(value)}));
-    parts.push(s('text', {x: LEFT - 6, y: y(value) + 4, 'text-anchor': 'end'}, label(value, true)));
+  for (const value of values) {
+    parts.push(s('line', {class: 'grid', x1: left, x2: width, y1: y(value), y2: y(value)}));
+    parts.push(s('text', {x: left - 6, y: y(value) + 4, 'text-anchor': 'end'}, label(value, true)));
   }
   for (const each of series.filter((each) => each.kind === 'band')) parts.push(...band(points, each, x, y));
   parts.push(...columns(points, series.filter((each) => each.kind === 'column'), x, y, step));
@@ -157,7 +170,7 @@ function paint(points, series, width, {label, when}, summary, chosen) {
   for (const index of new Set([0, Math.floor(last / 2), last])) {
     const few = last < 2;
     const anchor = few ? 'middle' : {0: 'start', [last]: 'end'}[index] ?? 'middle';
-    const at = few ? x(index) : {0: LEFT, [last]: width}[index] ?? x(index);
+    const at = few ? x(index) : {0: left, [last]: width}[index] ?? x(index);
     parts.push(s('text', {x: at, y: HEIGHT - 6, 'text-anchor': anchor}, when(points[index].at)));
   }
   if (chosen >= 0) parts.push(s('line', {class: 'chosen', x1: x(chosen), x2: x(chosen), y1: TOP, y2: y(0)}));

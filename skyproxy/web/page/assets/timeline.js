@@ -142,7 +142,8 @@ function drawLane(lane, top, x, width) {
 
 /** Puts *text* at *at*, behind what ends at *taken*; where it has no place the list below tells it. Gives where it ends. */
 function placed(parts, text, at, taken, y, kind, width) {
-  const wide = text.length * 7.2;
+  // Signs are wider than letters.
+  const wide = text.length * 7.2 + 4;
   const start = Math.max(taken + 10, Math.min(at, width - wide - 2));
   if (start + wide > width) return taken;
   parts.push(s('text', {class: kind, x: start + 1, y}, text));
