@@ -111,7 +111,10 @@ def why_not(endpoint: str, error: Exception) -> str:
             "port outside of them, as in --listen 27910"
         )
     if number in IN_USE:
-        return "the port is in use. Is another skyproxy running? Stop it, or choose another port, as in --listen 27910"
+        return (
+            "the port is in use. Is another skyproxy running? `skyproxy status` tells, and `skyproxy stop` ends it. Or "
+            "choose another port, as in --listen 27910"
+        )
     if endpoint.startswith("unix:") and isinstance(error, CannotListenError) and "lock" in str(error.socketError):
         return "another process listens there. Is another skyproxy running? Stop it, or choose another path"
     if endpoint.startswith("unix:") and isinstance(error, FileNotFoundError):

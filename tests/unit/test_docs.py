@@ -126,6 +126,18 @@ class DocsTests(SynchronousTestCase):
         self.assertGreater(len(names), 60)
         self.assertEqual({name for name in names if not {name, f"{name}_total", f"{name}_info"} & told}, set())
 
+    def test_what_players_read_is_said_so(self) -> None:
+        page = (ROOT / "skyproxy" / "docs" / "player.md").read_text("utf-8").partition("| it says |")[2]
+        sources = "".join(path.read_text("utf-8") for path in (ROOT / "skyproxy").rglob("*.py"))
+        seen = 0
+        for row in page.partition("\n\n")[0].splitlines()[2:]:
+            for code, quoted in re.findall(r'`([^`]+)`|"([^"]+)"', row.split("|")[1]):
+                said = re.split("[…0-9]", code or quoted)[0].strip()
+                if " " in said:  # Single words are those of providers.
+                    seen += 1
+                    self.assertIn(said, sources)
+        self.assertGreater(seen, 8)
+
     def test_pictures_are_valid_and_shown_and_shipped(self) -> None:
         folder = ROOT / "skyproxy" / "docs"
         pictures = sorted(folder.glob("*.svg"))

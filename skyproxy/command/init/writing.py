@@ -19,7 +19,7 @@ EDITORS_LINE = f"# yaml-language-server: $schema={SCHEMA}"
 
 _HEAD = f"""\
 {EDITORS_LINE}
-# What skyproxy serves. `skyproxy check` tells what is wrong in here; after a change, `skyproxy run` anew.
+# What skyproxy serves. `skyproxy check` tells what is wrong in here; `skyproxy reload` has it read again.
 # Keys do not belong in here: they stand in .env beside this file.
 """
 
