@@ -99,7 +99,7 @@ def load(
     of_proxy = fill_telemetry(section_named(documents, "proxy", problems), variables, problems)
     of_proxy = fill_store(of_proxy, variables, problems)
     proxy = _proxy(of_proxy, command_line, cwd, folder, problems)
-    general = _defaults(section_named(documents, "defaults", problems), variables, problems)
+    general = _defaults(section_named(documents, "defaults", problems), variables, problems, doubts)
     provider_section = section_named(documents, "providers", problems)
     if not provider_section.values and not problems:
         problems.append(provider_section.problem((), "at least one provider is needed"))
@@ -237,7 +237,7 @@ def _proxy(
     return settings.below(folder, *(cwd if key in command_line else folder for key in ("log_file", "listen")))
 
 
-def _defaults(section: Section, variables: Variables, problems: list[Problem]) -> dict[str, Any]:
+def _defaults(section: Section, variables: Variables, problems: list[Problem], doubts: list[Problem]) -> dict[str, Any]:
     """What every provider gets that does not say otherwise, where it is not what is built in."""
     section.refuse_unknown(_DEFAULTS_KEYS, problems)
     general = section.check(ProviderDefaults, _DEFAULTS_KEYS, problems)
@@ -248,10 +248,13 @@ def _defaults(section: Section, variables: Variables, problems: list[Problem]) -
         if not text:
             continue
         try:
-            values |= ProviderDefaults.model_validate({key: int(text)}).model_dump(exclude_unset=True)
+            given = ProviderDefaults.model_validate({key: int(text)}).model_dump()[key]
         except ValueError:  # pydantic's own error is one, too
             least = "0" if key == "max_pending" else "1"
             problems.append(Problem(place, line, variable, f"must be a whole number, {least} or more"))
+            continue
+        if values.setdefault(key, given) != given:
+            doubts.append(Problem(place, line, variable, f"has no effect, for defaults.{key} is {values[key]}"))
     return values
 
 

@@ -180,19 +180,28 @@ class StrengthTests(ConfigTestCase):
         self.assertEqual([p.keep_alive for p in providers.values()], [5.0, 5.0])
         self.assertEqual([p.max_connections for p in providers.values()], [50, 50])
 
-    def test_environment_over_defaults_under_the_providers_own(self) -> None:
+    def test_environment_under_defaults_and_the_providers_own(self) -> None:
         self.environ = {
-            "SKYPROXY_DEFAULT_MAX_CONCURRENT": "10",
+            "SKYPROXY_DEFAULT_MAX_CONCURRENT": "7",
             "SKYPROXY_DEFAULT_MAX_PENDING": "0",
             "SKYPROXY_DEFAULT_MAX_CONNECTIONS": "",
         }
         self.write(".env", "SKYPROXY_DEFAULT_MAX_PENDING=99\nSKYPROXY_DEFAULT_MAX_CONNECTIONS=11\n")
-        providers = self.load_text(self.TEXT).providers
-        self.assertEqual([p.max_concurrent for p in providers.values()], [3, 10])
-        self.assertEqual([p.max_pending for p in providers.values()], [0, 0])
+        config = self.load_text(self.TEXT)
+        providers = config.providers
+        self.assertEqual([p.max_concurrent for p in providers.values()], [3, 7])
+        self.assertEqual([p.max_pending for p in providers.values()], [8, 8])
         self.assertEqual([p.max_connections for p in providers.values()], [50, 50])
+        # Only what would have been otherwise is told.
+        told = [each for each in config.warnings if "SKYPROXY_DEFAULT" in each]
+        self.assertEqual(
+            told, ["environment: SKYPROXY_DEFAULT_MAX_PENDING: has no effect, for defaults.max_pending is 8"]
+        )
         del self.environ["SKYPROXY_DEFAULT_MAX_CONNECTIONS"]
         self.assertEqual(self.load_text(self.TEXT).providers["b"].max_connections, 11)
+        del self.environ["SKYPROXY_DEFAULT_MAX_CONCURRENT"], self.environ["SKYPROXY_DEFAULT_MAX_PENDING"]
+        providers = self.load_text(self.TEXT.replace("max_concurrent: 7, max_pending: 8, ", "")).providers
+        self.assertEqual([p.max_pending for p in providers.values()], [99, 99])
 
     def test_environment_reaches_the_embedded_default(self) -> None:
         self.environ["SKYPROXY_DEFAULT_MAX_CONCURRENT"] = "2"

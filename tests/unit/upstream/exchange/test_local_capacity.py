@@ -42,7 +42,7 @@ class KnownTests(SynchronousTestCase):
     def test_who_has_said_it(self) -> None:
         for more, top, environ, limit in (
             (", max_concurrent: 7", "defaults: {max_concurrent: 9}", {"SKYPROXY_DEFAULT_MAX_CONCURRENT": "11"}, 7),
-            ("", "defaults: {max_concurrent: 9}", {}, 9),
+            ("", "defaults: {max_concurrent: 9}", {"SKYPROXY_DEFAULT_MAX_CONCURRENT": "11"}, 9),
             ("", "", {"SKYPROXY_DEFAULT_MAX_CONCURRENT": "11"}, 11),
             ("", "", {}, None),
             (", dialect: openai", "", {}, None),
