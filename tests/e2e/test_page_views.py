@@ -192,6 +192,9 @@ def test_one_request(stage: Stage) -> None:
         expect(page.get_by_role("button", name="Copy as text")).to_be_visible()
         page.keyboard.press("[")
         expect(title).to_have_text(re.compile("^Answered by second after .* demo (failed|was overloaded)"))
+    # What took nothing has no price that could be unknown.
+    with opened(stage.browser, f"{stage.url}#/requests/failed-1") as tab:
+        expect(tab.page.get_by_text("Cost", exact=True).locator("xpath=following-sibling::dd")).to_have_text("—")
     # A browser tells of each answer that is no success.
     with opened(stage.browser, f"{stage.url}#/requests/never-seen", quiet=False) as tab:
         expect(tab.page.get_by_text(re.compile("never-seen is not known, or no longer kept"))).to_be_visible()

@@ -57,7 +57,9 @@ def costs(asked: Asked, found: Found) -> dict[str, Any]:
         "from": asked.since * 60,
         "to": round(asked.now, 3),
         **_sums(rows),
-        "by_source": _grouped(rows, lambda row: row.source, "source", _amounts),
+        "by_source": _grouped(
+            [row for row in rows if row.source or row.counts["counted"]], lambda row: row.source, "source", _amounts
+        ),
         "by_slot": _grouped(rows, lambda row: row.slot, "slot", _sums),
         "by_deployment": _grouped(rows, lambda row: row.deployment, "deployment", _sums),
         "by_client": _grouped(rows, lambda row: row.client, "client", _sums),

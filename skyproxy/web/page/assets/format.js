@@ -58,7 +58,7 @@ export function spent({cost, estimated_cost: estimated}) {
 }
 
 /** Money by its currency, as {USD: 0.31}; empty: nothing is known. */
-export const moneys = (amounts) => Object.entries(amounts ?? {}).map(([currency, each]) => money(each, currency)).join(', ');
+export const moneys = (amounts) => Object.entries(amounts ?? {}).map(([currency, each]) => money(each, currency)).join(' + ');
 
 /** 2,000. */
 export const count = (number) => whole.format(number);

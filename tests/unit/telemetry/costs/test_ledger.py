@@ -130,6 +130,10 @@ class SumsTests(LedgerCase):
         (unpriced,) = costs["unpriced"]
         self.assertEqual((unpriced["deployment"], unpriced["requests"], unpriced["tokens"]), ("openrouter:odd", 3, 360))
         self.assertEqual({each["source"] for each in costs["by_source"]}, {"configuration", "local", None})
+        # Nobody misses the price of what took nothing.
+        other = self.ledger(self.folder / "other.sqlite")
+        self.request(other, PAID._replace(cost=None, price_source=None, tokens=None, outcome="refused"))
+        self.assertEqual(self.costs(other)["by_source"], [])
 
     def test_hedging(self) -> None:
         ledger = self.ledger()

@@ -175,7 +175,7 @@ function tokenText(tokens, about) {
 }
 
 function costText(request) {
-  if (request.cost === null) return `${UNKNOWN} no price is known`;
+  if (request.cost === null) return request.tokens ? `${UNKNOWN} no price is known` : UNKNOWN;
   const hedge = request.hedge_cost ? `, and ${money(request.hedge_cost, request.currency)} for what was given up` : '';
   return money(request.cost, request.currency) + hedge;
 }
