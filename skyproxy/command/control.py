@@ -51,7 +51,7 @@ def reload(pid: int | None, as_json: bool) -> None:
         show_json(told)
     elif told["good"]:
         for what, change in told["changed"].items():
-            click.echo(f"{what}: {', '.join(change) if isinstance(change, list) else change}")
+            click.echo(f"{what.replace('_', ' ')}: {', '.join(change) if isinstance(change, list) else change}")
         click.echo("The configuration was read again." if told["changed"] else "Nothing is different.")
     else:
         for problem in told["problems"]:

@@ -20,6 +20,12 @@ _log = Logger()
 _audit = Logger(namespace=NAMESPACE)
 
 
+_TOLD_LATER_SECONDS = 60.0
+"""For so long, what is different is told to who asks for a reload after the files were read of themselves: that is what
+they have written, most likely, and they would read that nothing is different.
+"""
+
+
 class ReloadOutcome(NamedTuple):
     """How a reload went.
 
@@ -57,7 +63,10 @@ class Configuration:
         self._notifier = notifier
         self.wishes = 0
         self._running = False
+        self._seconds = reactor.seconds
         self._changed: dict[str, Any] = {}
+        self._untold: tuple[float, dict[str, Any]] = (0.0, {})
+        """What nobody who asked was told, and until when it may be."""
         self._asking: list[tuple[int, Deferred[ReloadOutcome]]] = []
         self.reloading = Reloading(reactor, load, self._reloaded)
         self.watch = Watch(reactor, self.reload)
@@ -107,14 +116,16 @@ class Configuration:
     def _use(self, config: Config) -> None:
         if config.proxy.listen != self.current.proxy.listen:
             _log.warn("A new listen address takes a restart", listen=list(config.proxy.listen))
-        if _sharing(config) != _sharing(self.current):
+        waits = _different(_waiting(self.current), _waiting(config))
+        if {"proxy.shared", "proxy.shared_down"} & {*waits}:
             _log.warn("Another store of shared limits takes a restart")
-        before, after = _read_at_start(self.current), _read_at_start(config)
-        different = [name for name in after if after[name] != before[name]]
+        different = _different(_read_at_start(self.current), _read_at_start(config))
         if different:
             _log.warn("What only a start reads takes a restart, or `skyproxy upgrade`", settings=different)
         self._followers[0](config)
         changed = self._changed = changes(self.current, config)
+        if waits:
+            changed["waits_for_a_restart"] = waits
         self.watch.watch(_watched(config))
         self.follow(config)
         self.warn()
@@ -141,12 +152,22 @@ class Configuration:
         self._reloads.note(problems is None, (problems or "").splitlines())
         if wish == self.reloading.wishes:
             self._notifier.ready()
-        outcome = ReloadOutcome(problems, self._changed if problems is None else {})
         told = [each for number, each in self._asking if number <= wish]
         self._asking = [each for each in self._asking if each[0] > wish]
+        outcome = ReloadOutcome(problems, {} if problems is not None else self._to_tell(asked=bool(told)))
         for each in told:
             if not each.called:
                 each.callback(outcome)
+
+    def _to_tell(self, *, asked: bool) -> dict[str, Any]:
+        """What is different, to be told now if somebody has *asked*, or else to who asks soon."""
+        now = self._seconds()
+        until, untold = self._untold
+        changed = self._changed
+        if now < until:
+            changed = {key: [*untold.get(key, ()), *changed.get(key, ())] for key in {**untold, **changed}}
+        self._untold = (0.0, {}) if asked else (now + _TOLD_LATER_SECONDS, changed)
+        return changed
 
 
 def _watched(config: Config) -> tuple[Path, ...]:
@@ -164,5 +185,16 @@ def _read_at_start(config: Config) -> dict[str, object]:
     }
 
 
-def _sharing(config: Config) -> tuple[object, ...]:
-    return config.proxy.shared, config.proxy.shared_down
+def _waiting(config: Config) -> dict[str, object]:
+    """What waits for a restart, by the names of the keys."""
+    proxy = config.proxy
+    return {
+        "proxy.listen": proxy.listen,
+        "proxy.shared": proxy.shared,
+        "proxy.shared_down": proxy.shared_down,
+        **_read_at_start(config),
+    }
+
+
+def _different(before: dict[str, object], after: dict[str, object]) -> list[str]:
+    return [name for name in after if after[name] != before[name]]

@@ -347,7 +347,7 @@ def test_changes_outlive_a_reload_unless_what_they_are_about_is_gone(house: Hous
         )
     )
     house.path.write_bytes(gone.encode("utf-8"))
-    assert "providers_removed: second" in house.command("reload").stdout
+    assert "providers removed: second" in house.command("reload").stdout
     assert [each["kind"] for each in house.told("changes")["changes"]] == ["set"]
     assert house.answered_by("alone") == "first"
     eventually(lambda: house.records("ends, for what it is about is gone", 2), "that is told")

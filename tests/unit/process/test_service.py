@@ -464,6 +464,30 @@ class ReloadTests(Case):
             self.service.parts.configuration.reload()
             self.assertEqual(self.said.count("What only a start reads takes a restart, or `skyproxy upgrade`"), told)
 
+    def test_who_asks_is_told_what_waits_for_a_restart(self) -> None:
+        self.start()
+        self.loaded = config_of(TEXT.replace("tcp:1234", "tcp:4321").replace("proxy: {", "proxy: {workers: 3, "))
+        outcome = self.successResultOf(self.service.parts.configuration.reload_now("somebody"))
+        self.assertEqual(outcome.changed["waits_for_a_restart"], ["proxy.listen", "proxy.workers"])
+        self.loaded = config_of(TEXT.replace("tcp:1234", "tcp:4321").replace("1000", "10"))
+        self.loaded = self.loaded.model_copy(update={"proxy": self.loaded.proxy.model_copy(update={"workers": 3})})
+        outcome = self.successResultOf(self.service.parts.configuration.reload_now("somebody"))
+        self.assertNotIn("waits_for_a_restart", outcome.changed)
+
+    def test_who_asks_after_the_files_were_seen_to_change_is_told_all(self) -> None:
+        self.start()
+        configuration = self.service.parts.configuration
+        for limit in ("10", "2000"):
+            self.loaded = config_of(TEXT.replace("1000", limit))
+            configuration.reload()
+        told = self.successResultOf(configuration.reload_now("somebody")).changed["changes"]
+        self.assertEqual([line.rpartition("→")[2].strip() for line in told], ["10", "2000"])
+        self.assertEqual(self.successResultOf(configuration.reload_now("somebody")).changed, {})
+        self.loaded = config_of(TEXT)
+        configuration.reload()
+        self.reactor.advance(61)
+        self.assertEqual(self.successResultOf(configuration.reload_now("somebody")).changed, {}, "that was long ago")
+
     def test_the_embedded_demo_may_come_later(self) -> None:
         self.start()
         self.loaded = config_of(TEXT.replace("http://127.0.0.1:1002/v1", "embedded:demo"))
