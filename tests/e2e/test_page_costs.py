@@ -153,6 +153,20 @@ def test_each_hour_is_in_the_chart(stage: Stage, zone: str, begun: str, hours: i
         context.close()
 
 
+def test_a_clock_that_is_set_back_stops_nothing(stage: Stage) -> None:
+    with opened(stage.browser, stage.url) as tab:
+        page = tab.page
+        page.add_init_script("const now = Date.now; window.back = 0; Date.now = () => now() - window.back;")
+        page.goto(f"{stage.url}#/costs")
+        page.reload()
+        book = page.get_by_role("region", name="The book")
+        expect(book).to_contain_text("It balances.")
+        page.evaluate("window.back = 3_600_000")
+        assert ask(stage.proxy, chat("default", stream=True)).status == 200
+        arrived = call(stage.proxy, "GET", "/api/book").json()["arrived"]
+        expect(book).to_contain_text(f"Arrived {arrived} =")
+
+
 @pytest.mark.parametrize(("size", "scheme"), [("desktop", "light"), ("phone", "dark")])
 def test_what_would_have_been(stage: Stage, size: str, scheme: str) -> None:
     with opened(stage.browser, f"{stage.url}#/costs", size, scheme) as tab:

@@ -21,7 +21,7 @@ const heard = [];
 
 export function charts() {
   let range = 60;
-  let askedAt = 0;
+  let askedAt = -Infinity;
   let gone = false;
   let latest = [];
   const voice = chart({
@@ -67,7 +67,7 @@ export function charts() {
   }
 
   async function load() {
-    askedAt = Date.now();
+    askedAt = performance.now();
     const asked = range;
     let found;
     try {
@@ -124,14 +124,14 @@ export function charts() {
   function update(state) {
     if (state.now) {
       const last = heard.at(-1);
-      if (!last || state.now.at - last.at >= 10) {
+      if (!last || Math.abs(state.now.at - last.at) >= 10) {
         const waiting = state.now.providers.reduce((sum, each) => sum + each.queue.waiting, 0);
         heard.push({at: state.now.at, lag: state.now.lag_p99, running: state.now.under_way_count, waiting});
         if (heard.length > KEPT) heard.shift();
         lag.draw(heard);
         queue.draw(heard);
       }
-      if (Date.now() - askedAt > REFRESH_MS && !document.hidden) load();
+      if (performance.now() - askedAt > REFRESH_MS && !document.hidden) load();
     }
   }
   lag.draw(heard);

@@ -27,7 +27,7 @@ export function make() {
   show(nothing, false);
 
   async function load() {
-    askedAt = Date.now();
+    askedAt = performance.now();
     try {
       const found = await get('api/changes');
       if (gone) return;
@@ -47,7 +47,7 @@ export function make() {
 
   function update(state) {
     const fresh = JSON.stringify([state.now?.change_ids, state.live]);
-    if (state.live === 'live' && (fresh !== known || Date.now() - askedAt > REFRESH_MS) && !document.hidden) {
+    if (state.live === 'live' && (fresh !== known || performance.now() - askedAt > REFRESH_MS) && !document.hidden) {
       known = fresh;
       load();
     }

@@ -75,7 +75,7 @@ export function make({query}) {
   }
 
   async function load() {
-    askedAt = Date.now();
+    askedAt = performance.now();
     const asked = period;
     for (const {code, node: each} of buttons) each.setAttribute('aria-pressed', String(code === period));
     try {
@@ -156,8 +156,8 @@ export function make({query}) {
   }
 
   function update(state) {
-    const fresh = state.newest !== newest && Date.now() - askedAt > 3000;
-    if (state.live === 'live' && !document.hidden && (fresh || Date.now() - askedAt > REFRESH_MS)) {
+    const fresh = state.newest !== newest && performance.now() - askedAt > 3000;
+    if (state.live === 'live' && !document.hidden && (fresh || performance.now() - askedAt > REFRESH_MS)) {
       newest = state.newest;
       load();
     }

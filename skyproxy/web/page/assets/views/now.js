@@ -23,7 +23,7 @@ export function make({query}) {
   const changes = h('a', {class: 'secondary', href: '#/changes'});
   const purse = budgets();
   let evening = '';
-  let spentAt = 0;
+  let spentAt = -Infinity;
   const node = h(
     'div', null, h('h1', {class: 'unseen'}, 'Now'),
     profiles.node, section('Slots', slots, cost), purse.node, section('Providers', providers, changes),
@@ -38,7 +38,7 @@ export function make({query}) {
     const hour = moneys(now.cost_hour);
     write(cost, [evening && `This evening ${evening}`, hour && `${hour} an hour`].filter(Boolean).join(', '));
     show(cost, Boolean(cost.textContent));
-    if (Date.now() - spentAt > SPENT_MS && !document.hidden && state.live === 'live') askSpent();
+    if (performance.now() - spentAt > SPENT_MS && !document.hidden && state.live === 'live') askSpent();
     write(changes, now.changes ? counted(now.changes, 'change by hand', 'changes by hand') : '');
     show(changes, now.changes > 0);
     profiles.update(now);
@@ -50,7 +50,7 @@ export function make({query}) {
 
   /** What this evening cost, as the ledger has it: the same figure as in Costs. */
   async function askSpent() {
-    spentAt = Date.now();
+    spentAt = performance.now();
     try {
       const costs = await get('api/costs', {period: 'evening'});
       evening = Object.keys(costs.cost).length ? spent(costs) : '';
@@ -97,11 +97,11 @@ function profileSwitch() {
   const node = section('Profile', list);
   node.append(basis);
   const costs = new Map();
-  let askedAt = 0;
+  let askedAt = -Infinity;
 
   /** What an hour costs with each, by what was asked lately. */
   async function ask() {
-    askedAt = Date.now();
+    askedAt = performance.now();
     try {
       const found = await get('api/profiles');
       for (const each of found.profiles) costs.set(each.name, each.text);
@@ -115,7 +115,7 @@ function profileSwitch() {
     update(now) {
       show(node, now.profiles.length > 0);
       const names = now.profiles.length ? [...now.profiles, 'off'] : [];
-      if (names.length && Date.now() - askedAt > SPENT_MS && !document.hidden) ask();
+      if (names.length && performance.now() - askedAt > SPENT_MS && !document.hidden) ask();
       show(basis, Boolean(basis.textContent));
       keep(list, names, (name) => name, (name) => {
         const cost = h('span', {class: 'secondary'});

@@ -51,7 +51,7 @@ export function make({argument: id, query}) {
   }
 
   async function load() {
-    askedAt = Date.now();
+    askedAt = performance.now();
     try {
       const found = await get(`api/requests/${encodeURIComponent(id)}`, {number: request?.number || number});
       if (gone) return;
@@ -118,7 +118,7 @@ export function make({argument: id, query}) {
   }).observe(drawing);
 
   function update() {
-    if (request?.outcome === null && Date.now() - askedAt > RUNNING_MS && !document.hidden) load();
+    if (request?.outcome === null && performance.now() - askedAt > RUNNING_MS && !document.hidden) load();
   }
 
   function key(name) {

@@ -115,7 +115,7 @@ export function make({query: given}) {
     loading?.abort();
     loading = new AbortController();
     const mine = loading;
-    asked = Date.now();
+    asked = performance.now();
     try {
       const found = await get('api/requests', {...query, ...asParameters(), limit: PAGE}, mine.signal);
       if (gone || mine !== loading) return;
@@ -153,7 +153,7 @@ export function make({query: given}) {
 
   /** What is new of a filtered list, and the counts of any. */
   async function refresh() {
-    asked = Date.now();
+    asked = performance.now();
     try {
       const found = await get('api/requests', {...query, limit: filtered() && live() ? 50 : 1});
       if (gone || loading) return;
@@ -243,7 +243,7 @@ export function make({query: given}) {
     }
     if (!known || state.live !== 'live') return;
     if (!filtered() && live()) arrive(state.rows);
-    const old = Date.now() - asked > REFRESH_MS;
+    const old = performance.now() - asked > REFRESH_MS;
     if (old && !loading && !document.hidden && state.newest > (update.newest ?? -1)) {
       update.newest = state.newest;
       refresh();
