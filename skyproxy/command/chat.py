@@ -29,7 +29,7 @@ _OF_KEYS_AND_MODELS = (401, 402, 403, 404)
 @click.argument("text", nargs=-1)
 @config_option
 @url_option
-@click.option("--key", envvar="SKYPROXY_KEY", help="A client key, where skyproxy asks for one.")
+@click.option("--key", envvar="SKYPROXY_KEY", show_envvar=True, help="A client key, where skyproxy asks for one.")
 @json_option
 def chat(
     slot: str, text: tuple[str, ...], config: Path | None, url: str | None, key: str | None, as_json: bool

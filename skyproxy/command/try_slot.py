@@ -27,7 +27,7 @@ _WHAT = {"first token": "first_token", "first sentence": "first_sentence", "whol
 @click.option("--text", default="Who goes there?", show_default=True, help="To ask.")
 @config_option
 @url_option
-@click.option("--key", envvar="SKYPROXY_KEY", help="A client key, where skyproxy asks for one.")
+@click.option("--key", envvar="SKYPROXY_KEY", show_envvar=True, help="A client key, where skyproxy asks for one.")
 @json_option
 def try_slot(
     slot: str, number: int, text: str, config: Path | None, url: str | None, key: str | None, as_json: bool

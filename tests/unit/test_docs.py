@@ -25,6 +25,7 @@ from skyproxy.config import (
 from skyproxy.config.reference import reference, rows_of
 from skyproxy.errors import ErrorKind
 from skyproxy.formats.error_kinds import ACTIONS
+from tests.soak.rows import ROWS
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = [ROOT / "README.md", *sorted((ROOT / "skyproxy" / "docs").glob("*.md"))]
@@ -35,6 +36,11 @@ _LINK = re.compile(r"\]\((?!https?://)([^)#]+)\)")
 _MODULE = re.compile(r"`((?:skyproxy|tests)/[\w/.]+)`")
 
 _PICTURE = re.compile(r"!\[[^\]]+\]\(([^)]+)\)")
+
+_BETWEEN_PROCESSES = {
+    f"SKYPROXY_{name}" for name in ("UPGRADE", "LINK", "TARGET", "ARGUMENTS", "FOLDER", "DESCRIPTION")
+}
+"""Variables that skyproxy sets for processes that it starts."""
 
 # The classes of errors, and their codes.
 _ERROR = re.compile(r"^class \w+\(\w+\):\n(?:(?!class |def ).*\n)*", re.MULTILINE)
@@ -125,6 +131,19 @@ class DocsTests(SynchronousTestCase):
             names.update(re.findall(r'"(skyproxy_[a-z_]*[a-z])"', path.read_text("utf-8")))
         self.assertGreater(len(names), 60)
         self.assertEqual({name for name in names if not {name, f"{name}_total", f"{name}_info"} & told}, set())
+
+    def test_variables_of_the_environment_are_named(self) -> None:
+        text = "".join(path.read_text("utf-8") for path in TEXTS)
+        named = set(re.findall(r"\bSKYPROXY_[A-Z_]+\b", text))
+        given = set()
+        for path in (ROOT / "skyproxy").rglob("*.py"):
+            given.update(re.findall(r'"(SKYPROXY_[A-Z]+(?:_[A-Z]+)*)"', path.read_text("utf-8")))
+        self.assertGreaterEqual(len(given), 2)
+        self.assertEqual(given - _BETWEEN_PROCESSES - named, set())
+
+    def test_the_number_of_faults_is_right(self) -> None:
+        (number,) = re.findall(r"`python -m tests.soak` tries (\d+) faults", (ROOT / "CHANGELOG.md").read_text("utf-8"))
+        self.assertEqual(int(number), len(ROWS))
 
     def test_what_players_read_is_said_so(self) -> None:
         page = (ROOT / "skyproxy" / "docs" / "player.md").read_text("utf-8").partition("| it says |")[2]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--rate", type=click.FloatRange(0.001), help="Requests a second, answered or not; else as many as go.")
 @click.option("--slot", default="default", show_default=True, help="To ask.")
 @click.option("--text", default="Who goes there?", show_default=True, help="To ask it.")
-@click.option("--key", envvar="SKYPROXY_KEY", default="bench", help="For Authorization.")
+@click.option("--key", envvar="SKYPROXY_KEY", show_envvar=True, default="bench", help="For Authorization.")
 @click.option("--get", is_flag=True, help="Send GET without a body to the URL as it is.")
 @click.option("--compare", metavar="URL2", help="Measure this one, too, in turn.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
