@@ -141,7 +141,9 @@ def build_client(
         keep_alive_max=config.keep_alive_max,
     )
     network = network or reactor
-    endpoint = endpoint_of(origin, network, config.connect_timeout, tls, _proxied(config))
+    # A server of one's own may leave a request unread while it is at others.
+    reads_always = config.dialect != "local"
+    endpoint = endpoint_of(origin, network, config.connect_timeout, tls, _proxied(config), reads_always=reads_always)
     if sockets is not None:
         endpoint = RationedEndpoint(endpoint, sockets)
     agent = OriginAgent(origin, endpoint, pool)

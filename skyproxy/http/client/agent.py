@@ -73,7 +73,13 @@ class Proxied(NamedTuple):
 
 
 def endpoint_of(
-    origin: Origin, reactor: Any, connect_timeout: float, tls: TlsClient | None, proxy: Proxied | None = None
+    origin: Origin,
+    reactor: Any,
+    connect_timeout: float,
+    tls: TlsClient | None,
+    proxy: Proxied | None = None,
+    *,
+    reads_always: bool = True,
 ) -> IStreamClientEndpoint:
     """How to connect to *origin*.
 
@@ -81,14 +87,15 @@ def endpoint_of(
     :param connect_timeout: seconds for all of it: the name's look-up, TCP, and TLS.
     :param tls: for an https origin, None for another.
     :param proxy: None: there is none.
+    :param reads_always: see :class:`LinkEndpoint`.
     """
     if proxy is None:
-        endpoint = _direct(reactor, origin.host, origin.port, connect_timeout)
+        direct = _direct(reactor, origin.host, origin.port, connect_timeout)
+        endpoint: IStreamClientEndpoint = LinkEndpoint(direct, reads_always=reads_always)
     else:
         # The time of the whole is the provider's; what is used up before the proxy was reached is the proxy's.
-        way = TimedEndpoint(
-            _direct(reactor, proxy.host, proxy.port, connect_timeout), reactor, connect_timeout * _SHARE_OF_PROXY
-        )
+        link = LinkEndpoint(_direct(reactor, proxy.host, proxy.port, connect_timeout))
+        way = TimedEndpoint(link, reactor, connect_timeout * _SHARE_OF_PROXY)
         endpoint = TunnelEndpoint(way, proxy.shown, origin.with_port, proxy.authorization)
     if tls is not None:
         endpoint = TlsEndpoint(endpoint, tls, reactor)
@@ -105,7 +112,8 @@ def _direct(reactor: Any, host: str, port: int, connect_timeout: float) -> IStre
         endpoint = TCP6ClientEndpoint(reactor, host, port, longer)
     else:
         endpoint = NameEndpoint(reactor, host, port, longer, lookup_timeout=connect_timeout)
-    return LinkEndpoint(endpoint)
+    connecting: IStreamClientEndpoint = endpoint
+    return connecting
 
 
 @implementer(IStreamClientEndpoint)

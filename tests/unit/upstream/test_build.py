@@ -54,6 +54,19 @@ class BuildTests(SynchronousTestCase):
         limits = build_provider(provider_config("max_pending: 3"), self.reactor, Wire()).limits()
         self.assertEqual(limits.max_pending, 3)
 
+    def test_a_server_of_ones_own_may_not_read_for_long(self) -> None:
+        asked: list[bool] = []
+        endpoint_of = module.endpoint_of
+
+        def note(*arguments: Any, reads_always: bool) -> Any:
+            asked.append(reads_always)
+            return endpoint_of(*arguments, reads_always=reads_always)
+
+        self.patch(module, "endpoint_of", note)
+        for dialect in ("openai", "local"):
+            build_provider(provider_config(f"dialect: {dialect}"), self.reactor, Wire())
+        self.assertEqual(asked, [True, False])
+
     def test_a_request_on_either_wire(self) -> None:
         for wire in (Wire(), stock_wire()):
             self.reactor = MemoryReactorClock()
