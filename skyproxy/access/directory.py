@@ -50,11 +50,13 @@ class Directory:
     :ivar holders: by digest.
     :ivar clients: by name, those who may ask; those whose keys were revoked are not among them.
     :ivar has_clients: whether there is any client, or has been one that nobody has forgotten.
+    :ivar opening: names and the beginnings of the keys that open something.
     """
 
     holders: Mapping[bytes, Holder]
     clients: Mapping[str, ClientIdentity]
     has_clients: bool = False
+    opening: frozenset[tuple[str, str]] = frozenset()
 
     def has_role(self, role: Role) -> bool:
         """Whether any key is for *role*."""
@@ -66,10 +68,7 @@ class Directory:
 
     def still_opens(self, identity: ClientIdentity) -> bool:
         """Whether the key that *identity* came by opens something."""
-        return any(
-            holder.identity.key_id == identity.key_id and holder.identity.name == identity.name
-            for holder in self.holders.values()
-        )
+        return (identity.name, identity.key_id) in self.opening
 
 
 NOBODY = Directory({}, {})
@@ -102,7 +101,8 @@ def directory_of(
     # Where one key is both, it opens what either does.
     holders |= _held("admin", settings.admin)
     has_clients = bool(configured) or any(each.role == "client" for each in stored)
-    return Directory(holders, clients, has_clients)
+    opening = frozenset((each.identity.name, each.identity.key_id) for each in holders.values())
+    return Directory(holders, clients, has_clients, opening)
 
 
 def _holder(role: Role, identity: ClientIdentity, digest: bytes, ends: float | None) -> Holder:

@@ -40,7 +40,7 @@ def changes(old: Config, new: Config) -> dict[str, list[str]]:
         found[f"{what}s_added"] = [name for name in after if name not in before]
         found[f"{what}s_removed"] = [name for name in before if name not in after]
         for name in after:
-            if name in before:
+            if name in before and before[name] != after[name]:
                 lines += _of_model(f"{what} {name}", before[name], after[name])
     if len(lines) > _MOST:
         lines = [*lines[:_MOST], f"and {len(lines) - _MOST} more"]

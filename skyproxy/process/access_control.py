@@ -79,15 +79,27 @@ class AccessControl:
         self._watched = watched
         self._elsewhere = changed
         self._config = config
+        self._ahead: tuple[Config, int, Prepared] | None = None
         self.changes = 0
         access.use(config, access.prepare(config))
+
+    def prepare(self, config: Config) -> None:
+        """Do what can be done for :meth:`take` while requests go on. It blocks, and is for a thread.
+
+        :raise ConfigError: *config* cannot be followed.
+        """
+        changes = self.changes
+        self._ahead = config, changes, self._access.prepare(config)
 
     def take(self, config: Config, also: Callable[[Config], object]) -> None:
         """Follow *config*, if it can be, and *also* takes it.
 
         :raise ConfigError: it cannot be: then all stays as it was.
         """
-        prepared = self._access.prepare(config)
+        ahead, self._ahead = self._ahead, None
+        # The file of clients may have changed since.
+        as_prepared = ahead is not None and ahead[0] is config and ahead[1] == self.changes
+        prepared = ahead[2] if ahead is not None and as_prepared else self._access.prepare(config)
         also(config)
         self._config = config
         self._follow_tokens()

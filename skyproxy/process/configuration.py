@@ -41,6 +41,7 @@ class Configuration:
     """Reads the configuration again, and hands it to all that follow it.
 
     :param load: reads it, from where *config* came. Raises :class:`ConfigError`.
+    :param prepare: called with the new one in a thread, before it is taken. It may refuse it: it raises then.
     :param followers: take the new one, in their order. The first may refuse it: it raises then, and no other takes it.
     :param reloads: counts the readings.
     :param notifier: announces each to the supervisor.
@@ -53,11 +54,14 @@ class Configuration:
         reactor: Any,
         config: Config,
         load: Callable[[], Config],
+        prepare: Callable[[Config], object],
         followers: Sequence[Callable[[Config], object]],
         reloads: Reloads,
         notifier: Notifier,
     ) -> None:
         self.current = config
+        self._load = load
+        self._prepare = prepare
         self._followers = followers
         self._reloads = reloads
         self._notifier = notifier
@@ -67,8 +71,10 @@ class Configuration:
         self._changed: dict[str, Any] = {}
         self._untold: tuple[float, dict[str, Any]] = (0.0, {})
         """What nobody who asked was told, and until when it may be."""
+        self._compared: tuple[Config, Config, dict[str, Any]] | None = None
+        """Two configurations, and what is different in the second."""
         self._asking: list[tuple[int, Deferred[ReloadOutcome]]] = []
-        self.reloading = Reloading(reactor, load, self._reloaded)
+        self.reloading = Reloading(reactor, self._read, self._reloaded)
         self.watch = Watch(reactor, self.reload)
 
     def warn(self) -> None:
@@ -113,6 +119,19 @@ class Configuration:
         self.reload()
         return asking
 
+    def _read(self) -> Config:
+        """The new configuration, with as much done for it as can be while requests go on. In a thread."""
+        config, before = self._load(), self.current
+        self._prepare(config)
+        self._compared = before, config, changes(before, config)
+        return config
+
+    def _changes(self, config: Config) -> dict[str, Any]:
+        compared, self._compared = self._compared, None
+        if compared is not None and compared[0] is self.current and compared[1] is config:
+            return compared[2]
+        return changes(self.current, config)
+
     def _use(self, config: Config) -> None:
         if config.proxy.listen != self.current.proxy.listen:
             _log.warn("A new listen address takes a restart", listen=list(config.proxy.listen))
@@ -123,7 +142,7 @@ class Configuration:
         if different:
             _log.warn("What only a start reads takes a restart, or `skyproxy upgrade`", settings=different)
         self._followers[0](config)
-        changed = self._changed = changes(self.current, config)
+        changed = self._changed = self._changes(config)
         if waits:
             changed["waits_for_a_restart"] = waits
         self.watch.watch(_watched(config))

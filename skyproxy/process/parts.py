@@ -260,7 +260,7 @@ def make_parts(
         lambda config: priority.use(config.proxy.process_priority),
         gate.budgets.use,
     ]
-    configuration = Configuration(reactor, config, load, followers, reloads, notifier)
+    configuration = Configuration(reactor, config, load, control.prepare, followers, reloads, notifier)
     endpoints = role.endpoints(
         clients, config.proxy.listen, site, sockets, lambda: balancers_of(configuration.current), control.listens
     )

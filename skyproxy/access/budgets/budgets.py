@@ -9,10 +9,10 @@ from skyproxy.access.budgets.account import Account, Owner
 from skyproxy.access.budgets.charge import Charge
 from skyproxy.access.budgets.money import Rates
 from skyproxy.access.budgets.store import BudgetStore
-from skyproxy.access.identity import ClientIdentity, identity_of
+from skyproxy.access.identity import ClientIdentity
 from skyproxy.cache.wall_clock import seconds_since_boot
 from skyproxy.config import Config
-from skyproxy.config.budgets import BudgetSettings
+from skyproxy.config.budgets import BudgetSettings, StepDown
 
 _MOST_CLIENTS = 10_000
 """Clients whose budgets are remembered: identity providers may name any number."""
@@ -65,7 +65,8 @@ class Budgets:
         kept = {} if len(self._earlier) >= _MOST_CLIENTS else self._earlier
         self._earlier, self._clients = {**kept, **self._clients}, {}
         for name, settings in config.clients.items():
-            self.know(identity_of(name, settings))
+            if settings.budget is not None:
+                self._of_client(name, settings.budget, settings.on_budget)
         self._has_evening = any(each.settings.per == "evening" for each in self._all())
         if self.are_set or self._clients:
             self.store.open()
@@ -75,7 +76,9 @@ class Budgets:
 
         :param slot: that it is for.
         """
-        own = self._of_client(client) if client is not None and client.budget is not None else None
+        own = None
+        if client is not None and client.budget is not None:
+            own = self._of_client(client.name, client.budget, client.on_budget)
         if own is None and not self.are_set:
             return None
         if self._has_evening:
@@ -93,7 +96,7 @@ class Budgets:
     def know(self, client: ClientIdentity) -> None:
         """Have the budget of *client* among those that are told, though it has not asked."""
         if client.budget is not None:
-            self._of_client(client)
+            self._of_client(client.name, client.budget, client.on_budget)
 
     def _all(self) -> Iterator[Account]:
         if self._process is not None:
@@ -102,19 +105,17 @@ class Budgets:
         yield from self._slots.values()
         yield from self._providers.values()
 
-    def _of_client(self, client: ClientIdentity) -> Account | None:
-        budget = client.budget
-        assert budget is not None
-        instead = None if client.on_budget is None else client.on_budget.slot
-        known = self._clients.get(client.name)
+    def _of_client(self, name: str, budget: BudgetSettings, on_budget: StepDown | None) -> Account:
+        instead = None if on_budget is None else on_budget.slot
+        known = self._clients.get(name)
         if known is not None and known.settings is budget and known.instead == instead:
             return known
         if budget.per == "evening":
             self._has_evening = True
         if len(self._clients) >= _MOST_CLIENTS:
             self._clients = {}  # they are known again when they ask
-        known = self._earlier.pop(client.name, None) if known is None else known
-        account = self._clients[client.name] = self._account(known, Owner("client", client.name), budget, instead)
+        known = self._earlier.pop(name, None) if known is None else known
+        account = self._clients[name] = self._account(known, Owner("client", name), budget, instead)
         return account
 
     def _follow(self, known: dict[str, Account], kind: str, budgets: dict[str, BudgetSettings | None]) -> None:

@@ -100,6 +100,25 @@ class RevokedTests(SynchronousTestCase):
         # Another skyproxy of the same file knows it, too.
         self.assertEqual([each.name for each in self.store.read() if each.keys], ["faendal"])
 
+    def test_what_was_prepared_in_a_thread_is_taken(self) -> None:
+        config = config_of(TEXT)
+        self.control.prepare(config)
+        self.patch(self.access, "prepare", None)
+        self.control.take(config, lambda _: None)
+        self.assertTrue(self.opens("lydia"))
+
+    def test_keys_that_were_revoked_after_it_was_prepared(self) -> None:
+        config = config_of(TEXT)
+        self.control.prepare(config)
+        self.successResultOf(self.control.revoke({"name": "lydia"}, "me"))
+        self.control.take(config, lambda _: None)
+        self.assertEqual((self.opens("lydia"), self.opens("faendal")), (False, True))
+
+    def test_another_configuration_than_the_one_that_was_prepared(self) -> None:
+        self.control.prepare(config_of("providers: {a: {base_url: 'http://127.0.0.1:1/v1'}}"))
+        self.control.take(config_of(TEXT), lambda _: None)
+        self.assertTrue(self.opens(CONFIGURED))
+
     def test_what_nobody_here_has(self) -> None:
         before = self.path.read_bytes()
         self.successResultOf(self.control.revoke_keys(lambda each: False, "another machine"))

@@ -12,13 +12,14 @@ from unittest import mock, skipUnless
 
 from twisted.application.service import Application, IService
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, execute, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.logger import ILogObserver, LogEvent, Logger, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from skyproxy.access import access
 from skyproxy.config import Config, ConfigError, Problem
 from skyproxy.http import Wire
 from skyproxy.log.live_lines import LiveLines
@@ -362,6 +363,21 @@ class ReloadTests(Case):
             self.assertIn("is no endpoint", self.successResultOf(each).problems or "")
         self.assertEqual(self.notifier.told, ["reloading"] * 3 + ["ready"])
         self.assertEqual(settings.current.model_slots["default"].model, "knight")
+
+    def test_what_takes_long_is_done_in_the_thread(self) -> None:
+        self.start()
+        self.loaded = config_of(TEXT.replace("guard", "knight"))
+
+        def done(job: Callable[[], Any]) -> Any:
+            read = job()
+            # From here on it is the event loop that works.
+            self.patch(configuration, "changes", None)
+            self.patch(access, "directory_of", None)
+            return read
+
+        self.patch(self.thread, "do", partial(execute, done))
+        asked = self.service.parts.configuration.reload_now("one")
+        self.assertEqual(self.successResultOf(asked).changed, {"changes": ["slot default: model guard → knight"]})
 
     def test_what_was_kept_while_it_was_read_stays(self) -> None:
         self.start()
