@@ -64,6 +64,8 @@ def _clients(
     clients: dict[str, ClientConfig] = {}
     owners = {each: "access.admin" for each in access.admin.key_hash} if access.admin else {}
     owners |= {each: "access.metrics" for each in access.metrics.key_hash} if access.metrics else {}
+    # Many clients have the same patterns.
+    patterns: dict[str, tuple[str, str | None] | None] = {}
     for name in section.values:
         entry = section.part(name, problems)
         if entry is None:
@@ -77,7 +79,9 @@ def _clients(
                 problems.append(entry.problem(("key_hash",), f"is also that of {owners[each]}: one key, one client"))
             owners[each] = name
         for number, pattern in enumerate(client.slots):
-            why = wrong_pattern(pattern, slots, providers)
+            if pattern not in patterns:
+                patterns[pattern] = wrong_pattern(pattern, slots, providers)
+            why = patterns[pattern]
             if why is not None:
                 problems.append(entry.problem(("slots", str(number)), *why))
         wrong = check_step_down(entry, ("on_budget",), client.on_budget, slots)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from typing import Any
 
 from skyproxy.config import access_reading, budgets
 from skyproxy.config.access import AccessSettings, HeldKey, client_name, key_hash
@@ -170,6 +171,19 @@ access:
                 client_name(name)
         self.assertEqual(client_name("jwt"), "jwt")
         self.assertEqual(key_hash(f" {HASH.replace('ab', 'AB')} "), HASH)
+
+    def test_a_pattern_of_many_clients_is_looked_at_once(self) -> None:
+        looked_at: list[str] = []
+        own = access_reading.wrong_pattern
+
+        def wrong_pattern(pattern: str, *given: Any) -> Any:
+            looked_at.append(pattern)
+            return own(pattern, *given)
+
+        self.patch(access_reading, "wrong_pattern", wrong_pattern)
+        clients = "".join(f"  c{n}: {{key_hash: '{HASH[:-2]}{n}', slots: [memory, memry]}}\n" for n in range(10, 30))
+        self.assertEqual(len(self.wrong(f"clients:\n{clients}")), 20)
+        self.assertEqual(looked_at, ["memory", "memry"])
 
 
 class TokenTests(ConfigTestCase):
