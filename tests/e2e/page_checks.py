@@ -34,6 +34,16 @@ GEOMETRY = """() => {
     const shown = seen(cell) || (cell.matches('td') && cell.checkVisibility() && cell.textContent);
     if (shown && small && cell.scrollWidth > cell.clientWidth) wrong.push(`cut: ${name(cell)}`);
   }
+  for (const cell of document.querySelectorAll('td')) {
+    const text = cell.firstChild;
+    if (!seen(cell) || text?.nodeType !== Node.TEXT_NODE) continue;
+    for (const found of text.data.matchAll(/\\d[\\d.,]*/g)) {
+      const range = new Range();
+      range.setStart(text, found.index);
+      range.setEnd(text, found.index + found[0].length);
+      if (range.getClientRects().length > 1) wrong.push(`broken: ${name(cell)}`);
+    }
+  }
   for (const target of document.querySelectorAll('a, button, select, summary, input')) {
     const box = target.getBoundingClientRect();
     if (seen(target) && box.height < 24 && !target.closest('p, h3')) wrong.push(`${box.height} px: ${name(target)}`);

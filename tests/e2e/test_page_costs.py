@@ -48,7 +48,7 @@ def config_of(first: DemoProvider, second: DemoProvider) -> dict[str, Any]:
         TAG: {"provider": "second", "model": f"unpriced;text={quote(HOSTILE[1])}"},
     }  # fmt: skip
     config["prices"] = {
-        "demo:*": {"prompt": 100, "completion": 200},
+        "demo:*": {"prompt": 1, "completion": 2},
         "second:guard*": {"prompt": 300, "completion": 400, "currency": "EUR"},
     }
     return config
@@ -88,6 +88,9 @@ def test_what_was_spent(stage: Stage, size: str, scheme: str) -> None:
         )
         expect(book).to_contain_text(f"Tokens: {costs['tokens']['prompt'] + costs['tokens']['completion']:,} in")
         looks_well(page, f"costs-{size}-{scheme}")
+        assert misplaced(page) == []
+        # No number begins in one line and ends in another.
+        page.set_viewport_size({"width": 320, "height": 700})
         assert misplaced(page) == []
 
 

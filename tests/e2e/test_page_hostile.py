@@ -80,3 +80,27 @@ def test_nothing_runs(start: Starter) -> None:
                 page.goto(f"{proxy.origin}/#/{quote(HOSTILE[0])}")
                 expect(page.get_by_role("region", name="Slots")).to_be_visible()
                 assert page.locator("script, iframe, img").count() == 1, "an element came in by a name"
+
+
+def test_names_from_right_to_left_turn_no_sentence(start: Starter) -> None:
+    demo = start(DemoProvider)
+    config: dict[str, Any] = config_for(demo)
+    provider = "\N{HEBREW LETTER ALEF}\N{HEBREW LETTER BET}"
+    config["providers"] = {provider: config["providers"]["demo"]}
+    config["model_slots"] = {provider: {"provider": provider, "model": "guard;status=500"}}
+    proxy = start(Proxy, config)
+    assert ask(proxy, chat(provider), {"X-Request-Id": "turned"}).status == 500
+    with chrome() as browser, opened(browser, f"{proxy.origin}/#/now") as tab:
+        page = tab.page
+        page.get_by_role("region", name="Providers").locator("summary").click()
+        for text in (f"{provider} does not answer.", f"{provider}:guard;status=500"):
+            for each in page.get_by_text(text).filter(visible=True).all():
+                assert each.evaluate("element => getComputedStyle(element).direction") == "ltr", text
+        page.goto(f"{proxy.origin}/#/requests")
+        way = page.get_by_role("table", name="Requests").locator(".way bdi")
+        expect(way.first).to_contain_text(provider)
+        assert way.first.evaluate("element => getComputedStyle(element).direction") == "ltr"
+        page.goto(f"{proxy.origin}/#/requests/turned")
+        lines = page.get_by_role("list", name="What happened").locator("bdi")
+        expect(lines.filter(has_text=f"{provider}: 500").first).to_be_visible()
+        assert all(each.evaluate("element => getComputedStyle(element).direction") == "ltr" for each in lines.all())

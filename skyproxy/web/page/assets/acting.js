@@ -2,7 +2,7 @@
 // kept. The server's words are shown, and nothing is assumed: what is refused, or not known to be done, says so.
 
 import {post} from './api.js';
-import {button, copyButton, foreign, h, replace, show, write} from './dom.js';
+import {button, copyButton, foreign, h, ours, replace, show, write} from './dom.js';
 
 /** Dispatched at the window when something was done. */
 export const DONE = 'skyproxy-done';
@@ -49,7 +49,7 @@ export function propose({title, label, path, value = {}, fields = [], sentOf = n
       if (!fields.length) dialog.actions([]);
       return;
     }
-    replace(proposed, foreign(told.text));
+    replace(proposed, ours(told.text));
     if (told.id === null) write(proposed, `${told.text} There is nothing to do.`);
     dialog.actions(told.id === null ? [] : [go]);
     if (told.id !== null) go.focus();
@@ -147,7 +147,7 @@ function frame(title) {
       const {lines: missing, problems = [], error: {message} = {}} = error.value ?? {};
       const words = problems.length ? 'The configuration cannot be used; all stays as it is.' : message ?? error.message;
       replace(
-        problem, h('p', null, h('span', {class: 'tone', 'data-tone': 'bad', 'aria-hidden': 'true'}, '✕ '), foreign(words)),
+        problem, h('p', null, h('span', {class: 'tone', 'data-tone': 'bad', 'aria-hidden': 'true'}, '✕ '), ours(words)),
         problems.length > 0 && h('ul', {class: 'notes'}, problems.map((each) => h('li', null, foreign(each)))),
         error.status === 0 && unknown && h('p', null, 'Whether it was done is not known: ', h('a', {href: '#/changes', on: {click: () => node.close()}}, 'the list of changes'), ' tells.'),
         missing?.length > 0 && [h('p', null, 'Copy these lines into the file:'), copied(missing.join('\n'))],
@@ -175,7 +175,7 @@ function frame(title) {
       const lasts = told.can_be_undone || told.can_be_kept;
       const nothing = told.id === null;
       replace(
-        status, h('p', null, h('span', {class: 'tone', 'data-tone': 'ok', 'aria-hidden': 'true'}, '✓ '), nothing ? 'Nothing had to be done: ' : lasts ? 'Done, until skyproxy ends: ' : 'Done: ', foreign(told.text)),
+        status, h('p', null, h('span', {class: 'tone', 'data-tone': 'ok', 'aria-hidden': 'true'}, '✓ '), nothing ? 'Nothing had to be done: ' : lasts ? 'Done, until skyproxy ends: ' : 'Done: ', ours(told.text)),
       );
       self.actions([
         told.can_be_undone && button('Undo', async () => {

@@ -91,6 +91,11 @@ export function foreign(text) {
   return h('bdi', null, text);
 }
 
+/** A text of ours that others' names may begin, which shall not turn it round. */
+export function ours(text) {
+  return h('bdi', {dir: 'ltr'}, text);
+}
+
 /** A button. */
 export function button(label, click, attributes) {
   return h('button', {type: 'button', ...attributes, on: {click}}, label);

@@ -1,6 +1,6 @@
 // The sentence on top: how all is, what to do, what else there is. It is the page's live region.
 
-import {button, copyButton, foreign, h, keep, replace, show, write} from './dom.js';
+import {button, copyButton, h, keep, ours, replace, show, write} from './dom.js';
 import {minute} from './format.js';
 import {tryNow} from './live.js';
 import {state} from './store.js';
@@ -30,7 +30,7 @@ export function sentences(state) {
 
 /** Advice, with what stands between ` as something to type. */
 function advised(text) {
-  return text.split('`').map((part, index) => (index % 2 ? h('code', null, part) : part && foreign(part)));
+  return text.split('`').map((part, index) => (index % 2 ? h('code', null, part) : part && ours(part)));
 }
 
 /** What is only needed when somebody presses a button is not loaded before. */
@@ -51,7 +51,7 @@ function useInstead({slot, use}) {
 export function head() {
   const icon = h('span', {class: 'icon', 'aria-hidden': 'true'});
   const level = h('span', {class: 'unseen'});
-  const text = h('bdi');
+  const text = ours('');
   const advice = h('p', {class: 'advice'});
   const again = h('span', {'aria-live': 'off'});
   const actions = h('div', {class: 'actions'});
@@ -106,7 +106,7 @@ function other(sentence) {
   const node = h(
     'li', {'data-tone': tone},
     h('span', {class: 'icon', 'aria-hidden': 'true'}, icon), h('span', {class: 'unseen'}, `${word}: `),
-    h('span', null, foreign(sentence.text), ' ', advised(sentence.advice ?? '')),
+    h('span', null, ours(sentence.text), ' ', advised(sentence.advice ?? '')),
   );
   return {node, update() {}};
 }

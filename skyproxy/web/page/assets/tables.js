@@ -1,6 +1,6 @@
 // Tables that are sorted by a press on the head of a column.
 
-import {attribute, h, keep, write} from './dom.js';
+import {attribute, h, keep, ours, write} from './dom.js';
 
 /**
  * {node, set(rows)}.
@@ -43,7 +43,7 @@ export function sortable({caption, columns, key, sorted = 1}) {
       write(sign, index !== by ? '' : down ? ' ↓' : ' ↑');
     });
     keep(body, rows.toSorted(order), key, () => {
-      const name = h('bdi');
+      const name = ours('');
       const cells = columns.slice(1).map(({kind}) => h('td', {class: kind}));
       return {
         node: h('tr', null, h('th', {scope: 'row', class: columns[0].kind}, name), cells),

@@ -2,7 +2,7 @@
 
 import {DONE, keep as keepIt, reload, undo} from '../acting.js';
 import {get} from '../api.js';
-import {button, foreign, h, keep, show, write} from '../dom.js';
+import {button, h, keep, ours, show, write} from '../dom.js';
 import {counted, day} from '../format.js';
 
 const REFRESH_MS = 10000;
@@ -92,6 +92,6 @@ function change(first) {
 /** One that was done. */
 function action(first) {
   const undoing = button('Undo…', () => undo(first.id), {'aria-label': `Undo: ${first.text}`});
-  const node = h('li', null, h('div', null, h('p', null, foreign(first.text)), h('p', {class: 'secondary muted'}, `By ${first.by}, ${day(first.at)}`)), h('div', {class: 'actions many'}, undoing));
+  const node = h('li', null, h('div', null, h('p', null, ours(first.text)), h('p', {class: 'secondary muted'}, `By ${first.by}, ${day(first.at)}`)), h('div', {class: 'actions many'}, undoing));
   return {node, update: (each) => show(undoing, each.can_be_undone)};
 }

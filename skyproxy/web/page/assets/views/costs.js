@@ -2,7 +2,7 @@
 
 import {get} from '../api.js';
 import {chart} from '../chart.js';
-import {button, foreign, h, keep, replace, show, write} from '../dom.js';
+import {button, foreign, h, keep, ours, replace, show, write} from '../dom.js';
 import {UNKNOWN, count, counted, date, day, duration, minute, money, spent, tickMoney} from '../format.js';
 import {sortable} from '../tables.js';
 
@@ -100,7 +100,7 @@ export function make({query}) {
     show(unpriced, missing.length > 0);
     replace(
       unpriced, h('p', null, h('strong', null, 'No price is known'), ` of ${counted(missing.length, 'model', 'models')}: ${counted(missing.reduce((all, each) => all + each.requests, 0), 'request is', 'requests are')} not in these sums. Name them under `, h('code', null, 'prices:'), '.'),
-      h('ul', {class: 'notes secondary'}, missing.slice(0, 20).map((each) => h('li', null, foreign(each.deployment ?? 'none'), ` ${counted(each.requests, 'request', 'requests')}, ${counted(each.tokens, 'token', 'tokens')}`))),
+      h('ul', {class: 'notes secondary'}, missing.slice(0, 20).map((each) => h('li', null, ours(each.deployment ?? 'none'), ` ${counted(each.requests, 'request', 'requests')}, ${counted(each.tokens, 'token', 'tokens')}`))),
     );
     for (const [name, table] of tables) {
       table.set(costs[`by_${name}`]);

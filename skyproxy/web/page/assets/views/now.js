@@ -2,7 +2,7 @@
 
 import {get} from '../api.js';
 import {budgets} from '../budgets.js';
-import {attribute, button, foreign, h, keep, replace, s, show, write} from '../dom.js';
+import {attribute, button, foreign, h, keep, ours, replace, s, show, write} from '../dom.js';
 import {UNKNOWN, count, counted, duration, minute, moneys, spent} from '../format.js';
 import {breakerButton, cancel, keyButton, limitButton, pauseButton, slotButton, switchProfile} from '../knobs.js';
 import {charts} from '../now_charts.js';
@@ -163,7 +163,7 @@ function chip() {
 function slotCard(first) {
   const health = chip();
   const pace = chip();
-  const served = h('bdi');
+  const served = ours('');
   const instead = h('p', {class: 'secondary tone', 'data-tone': 'warn'});
   const number = h('span', {class: 'number'});
   const measured = h('span', {class: 'secondary'});
@@ -330,7 +330,7 @@ function deploymentLine(provider, first) {
   const value = {provider: provider.name, model: first.model};
   const pause = pauseButton(name, value);
   const breaks = breakerButton(name, value);
-  const node = h('li', null, h('p', {class: 'model'}, h('span', {class: 'cut', title: `${provider.name}:${first.model}`}, foreign(`${provider.name}:${first.model}`)), state.node), figures, last, h('div', {class: 'actions'}, pause.node, breaks.node));
+  const node = h('li', null, h('p', {class: 'model'}, h('span', {class: 'cut', title: `${provider.name}:${first.model}`}, ours(`${provider.name}:${first.model}`)), state.node), figures, last, h('div', {class: 'actions'}, pause.node, breaks.node));
 
   function update(deployment) {
     pause.update(deployment.paused);
@@ -355,7 +355,7 @@ function deploymentLine(provider, first) {
 
 function underWay(first) {
   if (first.none) return {node: h('li', {class: 'muted'}, 'Nothing is asked right now.'), update() {}};
-  const phase = h('bdi');
+  const phase = ours('');
   const elapsed = h('span', {class: 'elapsed'});
   const node = h(
     'li', null,

@@ -2,7 +2,7 @@
 
 import {get} from '../api.js';
 import {bodies} from '../bodies.js';
-import {attribute, button, copyButton, foreign, h, replace, show, write} from '../dom.js';
+import {attribute, button, copyButton, foreign, h, ours, replace, show, write} from '../dom.js';
 import {UNKNOWN, count, day, duration, money, point} from '../format.js';
 import {state} from '../store.js';
 import {picture} from '../timeline.js';
@@ -79,7 +79,7 @@ export function make({argument: id, query}) {
     attribute(title, 'title', id);
     paint();
     replace(list, request.lines.map(happened));
-    replace(advice, h('strong', null, 'What to change: '), foreign(request.advice));
+    replace(advice, h('strong', null, 'What to change: '), ours(request.advice));
     show(advice, Boolean(request.advice));
     replace(facts, factsOf(request).map(([name, value]) => h('div', null, h('dt', null, name), h('dd', null, value))));
     if (!actions.childElementCount) {
@@ -137,7 +137,7 @@ export function make({argument: id, query}) {
 }
 
 function happened(line) {
-  return h('li', {'data-kind': line.kind}, h('span', {class: 'at'}, `+${point(line.at)} s`), ' ', h('bdi', {class: 'what'}, line.text));
+  return h('li', {'data-kind': line.kind}, h('span', {class: 'at'}, `+${point(line.at)} s`), ' ', h('bdi', {class: 'what', dir: 'ltr'}, line.text));
 }
 
 function asText(request) {
@@ -151,9 +151,9 @@ function factsOf(request) {
   const parts = [
     ['Arrived', day(request.at)],
     ['Client', foreign([request.client, request.agent].filter(Boolean).join(' · ') || UNKNOWN)],
-    ['Slot', request.slot ? foreign(request.slot.toLowerCase() === request.job.toLowerCase() ? request.job : `${request.job} (${request.slot})`) : UNKNOWN],
+    ['Slot', request.slot ? ours(request.slot.toLowerCase() === request.job.toLowerCase() ? request.job : `${request.job} (${request.slot})`) : UNKNOWN],
     ['Model asked for', foreign(request.model || UNKNOWN)],
-    [request.outcome === 'ok' ? 'Answered by' : 'Last asked', request.provider ? foreign(`${request.provider}:${request.upstream_model ?? ''}`) : UNKNOWN],
+    [request.outcome === 'ok' ? 'Answered by' : 'Last asked', request.provider ? ours(`${request.provider}:${request.upstream_model ?? ''}`) : UNKNOWN],
     ['Key', request.key ? h('code', null, foreign(request.key)) : 'none'],
     ['Kind', `${request.endpoint}${request.stream ? ', as a stream' : ', as a whole'}`],
     ['Waited for a place', duration(request.queue)],

@@ -1,7 +1,7 @@
 // The last requests: searched and filtered by the server, live, in a table of which only what is seen is in the document.
 
 import {get} from '../api.js';
-import {button, h, replace, show, write} from '../dom.js';
+import {button, h, ours, replace, show, write} from '../dom.js';
 import {count, duration, money, time, UNKNOWN} from '../format.js';
 import {leftOut, merged} from '../live.js';
 import {windowed} from '../rows.js';
@@ -287,7 +287,7 @@ function appended(rows, more) {
 function tableRow() {
   const link = h('a');
   const slot = h('bdi');
-  const way = h('bdi');
+  const way = ours('');
   const icon = h('span', {'aria-hidden': 'true'});
   const word = h('span');
   const cell = (kind, ...kids) => h('td', {role: 'cell', class: kind}, kids);

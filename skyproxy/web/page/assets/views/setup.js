@@ -2,7 +2,7 @@
 
 import {get, post} from '../api.js';
 import {ask} from '../answers.js';
-import {button, copyButton, foreign, h, replace, show} from '../dom.js';
+import {button, copyButton, foreign, h, ours, replace, show} from '../dom.js';
 import {count, counted, duration, money} from '../format.js';
 import {reading, state} from '../store.js';
 
@@ -201,8 +201,8 @@ function slotRow(slot, signal) {
   return h(
     'li', null,
     h(
-      'div', null, h('h3', null, foreign(slot.job === slot.name ? slot.name : `${slot.job} (${slot.name})`)),
-      h('p', {class: 'secondary muted'}, foreign(first), others.length > 0 && [', then ', foreign(others.join(', '))]),
+      'div', null, h('h3', null, ours(slot.job === slot.name ? slot.name : `${slot.job} (${slot.name})`)),
+      h('p', {class: 'secondary muted'}, ours(first), others.length > 0 && [', then ', ours(others.join(', '))]),
     ),
     h('div', {class: 'actions many'}, h('a', {class: 'button', href: `#/try?slot=${encodeURIComponent(slot.name)}`, 'aria-label': `Try ${slot.name}`}, 'Try it'), test),
     result,

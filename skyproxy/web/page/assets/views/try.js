@@ -3,7 +3,7 @@
 import {ask} from '../answers.js';
 import {get} from '../api.js';
 import {compared} from '../compared.js';
-import {attribute, button, foreign, h, replace, show, write} from '../dom.js';
+import {attribute, button, foreign, h, ours, replace, show, write} from '../dom.js';
 import {UNKNOWN, count, duration, money} from '../format.js';
 import {reading, state} from '../store.js';
 
@@ -242,7 +242,7 @@ function panel(model, letter) {
     write(values.get('Total'), duration(row.seconds ?? answer.total));
     const estimated = row.tokens?.estimated ? '≈ ' : '';
     write(values.get('Cost'), row.cost === null ? UNKNOWN : estimated + money(row.cost, row.currency));
-    replace(values.get('Way'), foreign(row.way || UNKNOWN));
+    replace(values.get('Way'), ours(row.way || UNKNOWN));
     if (answer.error) fail(answer.error, row.sentence === answer.error ? '' : row.sentence, row.advice);
     replace(
       more, row.tokens && `${count(row.tokens.prompt)} tokens in, ${count(row.tokens.completion)} out. `,

@@ -2,7 +2,7 @@
 
 import {propose} from '../acting.js';
 import {get} from '../api.js';
-import {button, copyButton, foreign, h, keep, replace, show, write} from '../dom.js';
+import {button, copyButton, foreign, h, keep, ours, replace, show, write} from '../dom.js';
 import {UNKNOWN, count, counted, duration, minute, money} from '../format.js';
 import {state as store} from '../store.js';
 
@@ -92,7 +92,7 @@ export function make({query}) {
   function tell(found) {
     const {recorded: was, otherwise: would, low, high} = found;
     const changed = Boolean(hedge.value() || timeout.value() || order.changed());
-    replace(result, h('p', {class: 'total'}, h('strong', null, foreign(sentence(found, changed)))));
+    replace(result, h('p', {class: 'total'}, h('strong', null, ours(sentence(found, changed)))));
     replace(figures, found.requests > 0 && table(was, would, low, high));
     const own = slots.find((each) => each.name === slot.value);
     const set = {};
