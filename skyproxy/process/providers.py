@@ -26,7 +26,8 @@ class Providers:
 
     A provider that is in the new configuration as it was, or with another ``max_concurrent`` alone, keeps its
     connections and permits. One with the same ``base_url`` keeps its limiter, so that requests which are under way or
-    wait count. Counts are kept by the provider's name, whatever else becomes of it.
+    wait count; and those that wait go out with the keys and headers of the new one. Counts are kept by the provider's
+    name, whatever else becomes of it.
 
     :param make: a provider of a configuration, with its counts, and the limiter that it keeps.
     :param built: called with the configuration, and the changes by hand, that serve from then on.
@@ -66,25 +67,26 @@ class Providers:
         router = Router(config, self.prices, pauses_of(changes))
         providers: dict[str, Provider] = {}
         following: list[tuple[Provider, ProviderConfig]] = []
-        refitted: list[Provider] = []
+        refitted: list[tuple[Provider, Provider]] = []
         for name, settings in config.providers.items():
             actual = self._demo.resolve(settings)
-            provider = before.get(name)
+            provider = earlier = before.get(name)
             if provider is not None and can_follow(provider.config, actual):
                 following.append((provider, actual))
+            elif earlier is not None and same_limit(earlier.config, actual):
+                provider = self._make(actual, self._counts.setdefault(name, Counts()), earlier.guards.limiter)
+                refitted.append((earlier, provider))
             else:
-                keeps = provider is not None and same_limit(provider.config, actual)
-                limiter = provider.guards.limiter if provider is not None and keeps else None
-                provider = self._make(actual, self._counts.setdefault(name, Counts()), limiter)
-                refitted += [provider] if keeps else []
+                provider = self._make(actual, self._counts.setdefault(name, Counts()), None)
             providers[name] = provider
         if not known:
             wanted = sum(min(each.max_connections, each.max_concurrent) for each in config.providers.values())
             self._sockets.check(wanted)
         for provider, actual in following:
             follow(provider, actual)
-        for provider in refitted:
+        for earlier, provider in refitted:
             refit(provider)
+            earlier.replaced_by(provider)
         for name, provider in providers.items():
             if provider.guards.keys is not None:
                 aside = {each.target for each in changes if each.kind == "aside"}

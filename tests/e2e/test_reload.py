@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import signal
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
 import yaml
 
 from tests.e2e.conftest import Starter, config_for
-from tests.e2e.processes import DemoProvider, Proxy, eventually
+from tests.e2e.processes import PATIENCE, DemoProvider, Proxy, eventually
 from tests.e2e.raw import ask, chat
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no SIGHUP here")
@@ -47,3 +50,47 @@ def test_names_that_went_are_told(start: Starter, demo: DemoProvider) -> None:
     record = reload(proxy, config)
     assert (record["slots_added"], record["slots_removed"]) == (["memory"], ["combat"])
     assert "providers_added" not in record and "providers_removed" not in record
+
+
+def test_who_waits_while_a_key_changes_goes_out_with_the_new_one(start: Starter) -> None:
+    asked: list[str] = []
+    go_on = Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            asked.append(f"{self.headers['Authorization']} {self.headers['X-Team']}")
+            go_on.wait(PATIENCE)
+            answer = b'{"choices":[{"message":{"content":"Halt"},"finish_reason":"stop"}]}'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *told: Any) -> None:
+            """Nobody wants to know."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server, ThreadPoolExecutor() as clients:
+        serving = Thread(target=server.serve_forever)
+        serving.start()
+        provider = {
+            "base_url": f"http://127.0.0.1:{server.server_port}/v1",
+            "api_key_env": "OLD",
+            "max_concurrent": 1,
+            "headers": {"X-Team": "red"},
+        }
+        config = {"proxy": {"listen_address": "127.0.0.1", "listen_port": 0}, "providers": {"guard": provider}}
+        try:
+            proxy = start(Proxy, config, env={"OLD": "sk-old", "NEW": "sk-new"})
+            first = clients.submit(ask, proxy, chat("guard:one"))
+            eventually(lambda: asked, "one is under way")
+            second = clients.submit(ask, proxy, chat("guard:two"))
+            eventually(lambda: proxy.queued("guard"), "one waits")
+            reload(proxy, {**config, "providers": {"guard": {**provider, "api_key_env": "NEW", "headers": {}}}})
+            go_on.set()
+            assert (first.result().status, second.result().status) == (200, 200)
+            assert asked == ["Bearer sk-old red", "Bearer sk-new None"]
+        finally:
+            go_on.set()
+            server.shutdown()
+            serving.join()

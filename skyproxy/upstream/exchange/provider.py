@@ -78,10 +78,27 @@ class Provider:
         self._wall = wall
         self._client = client
         self._capacity = capacity
+        self._successor: Provider | None = None
         self._hedge_delays: dict[float, HedgeDelay] = {}
         self._auth: dict[str, Field] = {
             key.variable: auth for key in config.api_keys if (auth := config.auth(key.secret)) is not None
         }
+
+    def replaced_by(self, provider: Provider) -> None:
+        """Send what begins from now on as *provider* would: it is that of a later configuration, and asks the same
+        server within the same limit, maybe with another key.
+        """
+        self._successor = provider
+
+    @property
+    def _current(self) -> Provider:
+        """That of the latest configuration which has a key, if it wants one; else itself."""
+        best = provider = self
+        while provider._successor is not None:
+            provider = provider._successor
+            if provider.config.key_missing is None:
+                best = provider
+        return best
 
     def hedge_delay(self, seconds: float) -> HedgeDelay:
         """That of the races in which this provider has *seconds*, be they of one slot or of several."""
@@ -117,7 +134,7 @@ class Provider:
         :raise UpstreamTimeout: ``connect_timeout``, ``default_timeout`` or *first_token_timeout* is over.
         """
         config, seconds, timeouts = self.config, self._timers.seconds, request.timeouts
-        if config.key_missing is not None:
+        if self._current.config.key_missing is not None:
             raise ProviderNotConfigured(
                 f"Provider {config.name!r} has no key: set {config.key_missing} in the environment or .env."
             )
@@ -135,7 +152,7 @@ class Provider:
             reservation = await self._wait(entry, attempt)
         sent = seconds()
         try:
-            pending = self._post(request, attempt, reservation, deployment, avoid, sent)
+            pending = self._current._post(request, attempt, reservation, deployment, avoid, sent)
             allowed = timeouts.stream if request.streaming else timeouts.whole
             exchange = Exchange(self._timers, config.name, allowed, timeouts.idle, pending)
             if first_token_timeout is not None:

@@ -21,8 +21,11 @@ from skyproxy.errors import (
     UpstreamUnreachable,
 )
 from skyproxy.upstream.exchange.body import End
-from skyproxy.upstream.exchange.provider import Answer
+from skyproxy.upstream.exchange.provider import Answer, Provider
 from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
+from skyproxy.upstream.guards.admission_control import Guards
+from skyproxy.upstream.guards.keys import KeyRing
+from skyproxy.util.timers import Timers
 from tests.unit.configs import config_of
 from tests.unit.fakes import JSON, TIMEOUTS, Response, Upstream, attempt_of, given_up, pending_calls, provider_of
 
@@ -291,3 +294,33 @@ class ProviderTests(SynchronousTestCase):
         self.provider.retire()
         self.assertIsNone(self.successResultOf(self.provider.close()))
         self.assertEqual((self.upstream.retired, self.upstream.closed), (1, 1))
+
+    def replaced_by(self, key: str) -> Upstream:
+        """The upstream of a provider with *key*, which has taken the place of the one before within its limit."""
+        config = config_of(TEXT % ", api_key_env: K", **({"K": key} if key else {})).providers["guard"]
+        upstream, limiter, keys = Upstream(), self.provider.guards.limiter, config.api_keys
+        guards = Guards(limiter, keys=KeyRing(self.clock, keys, "guard") if keys else None)
+        later = Provider(config, Timers(self.clock), guards, upstream, self.clock.seconds)  # type: ignore[arg-type]
+        self.provider.replaced_by(later)
+        return upstream
+
+    def test_who_waits_goes_out_with_what_is_configured_then(self) -> None:
+        first, second = self.send(), self.send()
+        later = self.replaced_by("sk-new")
+        self.assertEqual((len(self.upstream.posted), later.posted), (1, []))
+        self.upstream.answer()
+        self.successResultOf(first).close(None)
+        ((_, headers, _),) = later.posted
+        self.assertIn((b"Authorization", b"Bearer sk-new"), headers)
+        later.answer()
+        self.successResultOf(second).close(None)
+        self.assertEqual(len(self.upstream.posted), 1)
+        self.assertFree()
+
+    def test_a_later_configuration_without_the_key_takes_nobodys(self) -> None:
+        later = self.replaced_by("")
+        sent = self.send()
+        self.assertEqual((len(self.upstream.posted), later.posted), (1, []))
+        self.upstream.answer()
+        self.successResultOf(sent).close(None)
+        self.assertFree()
