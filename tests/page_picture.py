@@ -24,7 +24,7 @@ from tests.e2e.processes import DemoProvider, Proxy
 from tests.e2e.raw import ask, chat
 
 STORY = "Halt there, traveller. State your business or turn back now. The jarl has no patience for strangers tonight."
-WIDTH, HEIGHT = 1000, 720
+WIDTH, HEIGHT = 1000, 800
 
 
 FAULTS = {
@@ -120,7 +120,7 @@ def main(path: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.page_picture", description="Picture the page.")
     parser.add_argument("file", type=Path, help="the PNG to write")
-    arguments = parser.parse_args()
+    given = parser.parse_args()
     if chromium() is None:
         parser.error("it needs Chromium")
-    main(arguments.file)
+    main(given.file)

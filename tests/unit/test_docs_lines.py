@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import subprocess
@@ -141,6 +142,23 @@ class LinesTests(SynchronousTestCase):
                 for option in re.findall(r" (--[a-z-]+)", match[2]):
                     self.assertIn(option, told, line.page)
         self.assertLessEqual({"tests", "tests.benchmarks", "tests.features"}, seen)
+
+    def test_programs_hide_nothing_that_they_import(self) -> None:
+        seen = 0
+        for path in (ROOT / "tests").rglob("*.py"):
+            text = path.read_text("utf-8")
+            if 'if __name__ == "__main__":\n' not in text:
+                continue
+            seen += 1
+            tree = ast.parse(text)
+            imports = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+            imported = {(alias.asname or alias.name).split(".")[0] for node in imports for alias in node.names}
+            # What is done there is done to names of the whole module, which its functions use.
+            (main,) = [node for node in tree.body if isinstance(node, ast.If) and "__main__" in ast.unparse(node.test)]
+            names = [node for node in ast.walk(main) if isinstance(node, ast.Name)]
+            stored = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+            self.assertEqual(stored & imported, set(), path)
+        self.assertGreater(seen, 5)
 
     def test_options_that_are_named_alone_exist(self) -> None:
         known = {*_OTHERS}
