@@ -116,7 +116,9 @@ def test_the_shell_script_tells_of_a_failed_installation_and_tries_again(tmp_pat
 
 
 def test_what_the_container_runs(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
-    steps = instructions(printed(tmp_path, "container"))
+    text = printed(tmp_path, "container")
+    assert "docker build -f Containerfile " in text, "of itself Docker looks for a Dockerfile"
+    steps = instructions(text)
     copied = {
         source for name, value in steps if name == "COPY" and "--from" not in value for source in value.split()[:-1]
     }
