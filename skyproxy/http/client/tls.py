@@ -51,13 +51,15 @@ class Unverified:
 
     def __init__(self, host: str, protocols: list[bytes], *, tickets: bool) -> None:
         self._name = None if isIPAddress(host) or isIPv6Address(host) else host.encode("ascii")
-        options = CertificateOptions(verify=False, acceptableProtocols=protocols, enableSessionTickets=tickets)
+        self._protocols = protocols
+        options = CertificateOptions(verify=False, enableSessionTickets=tickets)
         self._context = options.getContext()
 
     def clientConnectionForTLS(self, tlsProtocol: Any) -> Connection:
         """A connection that says which host it wants, where that has a name."""
         connection = Connection(self._context, None)
         connection.set_app_data(tlsProtocol)
+        connection.set_alpn_protos(self._protocols)
         if self._name is not None:
             connection.set_tlsext_host_name(self._name)
         return connection

@@ -38,8 +38,10 @@ class Recorders:
 class TlsEndpointTests(TlsTestCase):
     """TlsEndpoint."""
 
+    verify = True
+
     def connect(self, endpoint: Endpoint, host: str = "api.example", http2: str = "auto") -> Deferred[Any]:
-        self.tls = TlsClient(host, offers(http2), 10)
+        self.tls = TlsClient(host, offers(http2), 10, verify=self.verify)
         connected = TlsEndpoint(endpoint, self.tls, self.clock).connect(Recorders())  # type: ignore[arg-type]
         self.assertNoResult(connected)
         return connected
@@ -62,6 +64,10 @@ class TlsEndpointTests(TlsTestCase):
             endpoint = self.server("api.example", protocols=spoken)
             self.assertEqual(self.connected(endpoint, http2=http2).name, chosen, (http2, spoken))
             self.assertEqual((self.tls.handshakes, self.tls.resumed), (1, 0))
+
+    def test_what_is_chosen_with_whoever_answers(self) -> None:
+        self.verify = False
+        self.test_what_is_chosen()
 
     def test_a_host_whose_name_idna_does_not_know(self) -> None:
         for host in ("my_host", "r3---sn.example"):
