@@ -39,7 +39,7 @@ _SECRET_VALUE = re.compile(
 )
 
 
-@click.command("bug-report")
+@click.command("bug-report", short_help="Pack what others need to help you, without keys.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="The file; else skyproxy-bug-report-TIME.zip.")
 @click.option("--yes", "-y", is_flag=True, help="Write it without asking.")
 @config_option

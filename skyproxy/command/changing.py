@@ -16,7 +16,7 @@ from skyproxy.config.profiles import NO_PROFILE
 id_argument = click.argument("action", default="last")
 
 
-@click.command("set")
+@click.command("set", short_help="Change a slot or a provider, until skyproxy ends.")
 @click.argument("what")
 @click.argument("values", nargs=-1, required=True, metavar="KEY=VALUE...")
 @dry_run_option
@@ -55,7 +55,7 @@ def _pair(text: str) -> tuple[str, Any]:
     return key, int(value) if value.isascii() and value.isdigit() and key not in ("model", "provider") else value
 
 
-@click.command()
+@click.command(short_help="Switch to another profile, or list them.")
 @click.argument("name", required=False)
 @dry_run_option
 @pid_option
@@ -95,7 +95,7 @@ def changes(pid: int | None, as_json: bool) -> None:
     click.echo(table(("id", "since", "by", "what"), rows) if rows else "Nothing was changed by hand.")
 
 
-@click.command()
+@click.command(short_help="Undo a change that was made by hand.")
 @id_argument
 @dry_run_option
 @pid_option
@@ -114,7 +114,7 @@ def purge(dry_run: bool, pid: int | None, as_json: bool) -> None:
     done(pid, "/api/cache/purge", {"dry_run": dry_run}, as_json=as_json, lasts=False)
 
 
-@click.command()
+@click.command(short_help="Write a change into the configuration file.")
 @id_argument
 @dry_run_option
 @pid_option

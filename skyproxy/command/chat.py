@@ -24,7 +24,7 @@ _LONG = 3.0
 _OF_KEYS_AND_MODELS = (401, 402, 403, 404)
 
 
-@click.command()
+@click.command(short_help="Ask a slot, and show the answer as it comes.")
 @click.argument("slot")
 @click.argument("text", nargs=-1)
 @config_option

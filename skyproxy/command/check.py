@@ -62,7 +62,7 @@ class Found:
         return LIVE_HEAD, [(*row, *live.get(row[0], live.get(f"{row[1]}:", none))) for row in rows]
 
 
-@click.command()
+@click.command(short_help="Find all mistakes in a configuration, without starting.")
 @config_option
 @click.option("--live", is_flag=True, help="Test each key that is needed, at its provider. That spends no tokens.")
 @click.option("--tokens", is_flag=True, help="With --live: have each slot answer with one token.")

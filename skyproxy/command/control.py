@@ -15,7 +15,7 @@ from skyproxy.command.telling import now_of, slots_table, state_lines
 from skyproxy.process.runtime_folder import is_alive
 
 
-@click.command()
+@click.command(short_help="Show how a running skyproxy is, and what to do.")
 @pid_option
 @json_option
 def status(pid: int | None, as_json: bool) -> None:
@@ -40,7 +40,7 @@ def status(pid: int | None, as_json: bool) -> None:
     click.echo(providers_table(figures))
 
 
-@click.command()
+@click.command(short_help="Have a running skyproxy read its configuration again.")
 @pid_option
 @json_option
 def reload(pid: int | None, as_json: bool) -> None:

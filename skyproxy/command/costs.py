@@ -34,7 +34,7 @@ _NAMES = {
 }
 
 
-@click.command()
+@click.command(short_help="Show what requests cost, by slot, model and client.")
 @click.option(
     "--period", type=click.Choice(PERIODS), default="today", show_default=True,
     help="An evening begins after three hours without a request.",

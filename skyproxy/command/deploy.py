@@ -28,7 +28,7 @@ KINDS = {
 """What can be asked for, and the file in ``skyproxy/deploy`` that is printed."""
 
 
-@click.command()
+@click.command(short_help="Print a file: for systemd, containers, Prometheus and others.")
 @click.argument("kind", type=click.Choice(list(KINDS)))
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Write it to this new file.")
 def deploy(kind: str, output: Path | None) -> None:

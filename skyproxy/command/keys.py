@@ -103,7 +103,7 @@ def create(
     _tell_where(told)
 
 
-@keys.command("list")
+@keys.command("list", short_help="List clients, and what they may.")
 @pid_option
 @config_option
 @json_option

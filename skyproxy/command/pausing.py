@@ -14,7 +14,7 @@ from skyproxy.command.running import pid_option, the_one
 key_option = click.option("--key", metavar="VARIABLE", help="Not the provider, but its key that stands in VARIABLE.")
 
 
-@click.command()
+@click.command(short_help="Pause a provider, a model, a slot or a key.")
 @click.argument("what")
 @key_option
 @dry_run_option
@@ -32,7 +32,7 @@ def pause(what: str, key: str | None, dry_run: bool, pid: int | None, as_json: b
     show(act(running, path, sent, as_json=as_json), as_json=as_json)
 
 
-@click.command()
+@click.command(short_help="Resume what is paused.")
 @click.argument("what", required=False)
 @key_option
 @click.option("--breaker", is_flag=True, help="Ask it again now, if it is left alone after failures.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 
-@click.command()
+@click.command(short_help="Print the JSON Schema of the configuration, for editors.")
 @click.option("--markdown", is_flag=True, help="Print the reference of all options in place of the schema.")
 def schema(markdown: bool) -> None:
     """Print the JSON Schema of skyproxy.yaml, which editors complete and check by.

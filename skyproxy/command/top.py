@@ -18,7 +18,7 @@ from skyproxy.util.windows import takes_escapes
 _CLEAR = "\x1b[H\x1b[2J"
 
 
-@click.command()
+@click.command(short_help="Show slots, providers and requests under way, live.")
 @pid_option
 @click.option("--interval", type=click.FloatRange(0.2), default=1.0, show_default=True, help="Seconds between looks.")
 @click.option("--once", is_flag=True, help="Show it once. That is so, too, where there is no terminal.")

@@ -21,7 +21,7 @@ _SETTLED = (400, 401, 402, 404)
 _WHAT = {"first token": "first_token", "first sentence": "first_sentence", "whole answer": "whole"}
 
 
-@click.command("try")
+@click.command("try", short_help="Ask a slot several times, and show how long it took.")
 @click.argument("slot")
 @click.option("--n", "-n", "number", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Of requests.")
 @click.option("--text", default="Who goes there?", show_default=True, help="To ask.")

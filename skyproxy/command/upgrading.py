@@ -12,7 +12,7 @@ _LONGER_SECONDS = 600.0
 """Seconds that the answer may take in all: each word of the new process gives it time anew."""
 
 
-@click.command()
+@click.command(short_help="Have the installed version take over from the running one.")
 @pid_option
 @json_option
 @click.option(

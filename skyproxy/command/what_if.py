@@ -21,7 +21,7 @@ _ROWS = (
 )  # fmt: skip
 
 
-@click.command("what-if")
+@click.command("what-if", short_help="Tell what other settings would have changed.")
 @click.option("--slot", default="", help="Only requests of this slot.")
 @click.option("--hedge-after", default="", metavar="TIME", help="Ask the next one too after it, such as 2s, or off.")
 @click.option("--first-token-timeout", default="", metavar="TIME", help="Ask the next one instead after it, or off.")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from skyproxy.command.bench.load import Load
 
 
-@click.command()
+@click.command(short_help="Measure a server under load.")
 @click.argument("url")
 @click.option("-c", "--connections", type=click.IntRange(1, 100_000), default=100, show_default=True, help="At once.")
 @click.option("-d", "--duration", type=click.FloatRange(0.1), default=30.0, show_default=True, help="Seconds.")

@@ -29,7 +29,7 @@ from skyproxy.config import Config, ConfigError
 from skyproxy.util.user_folders import text_log, user_home
 
 
-@click.group()
+@click.group(short_help="Have the system start skyproxy at each login.")
 def service() -> None:
     """Have the system start skyproxy at each login: a systemd user unit on Linux, a launchd agent on macOS, a shortcut
     in the Startup folder on Windows.
@@ -70,7 +70,7 @@ def uninstall(as_json: bool) -> None:
     _show(outcome, None, as_json)
 
 
-@service.command()
+@service.command(short_help="Tell whether it is installed and runs.")
 @json_option
 def status(as_json: bool) -> None:
     """Tell whether it is installed, is started at each login, and runs; and where its log is.

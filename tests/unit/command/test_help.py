@@ -24,6 +24,14 @@ class HelpTests(SynchronousTestCase):
                 self.assertEqual(told.exit_code, 0, told.output)
                 self.assertIn("--help", told.output)
 
+    def test_the_lists_of_commands_cut_no_sentence(self) -> None:
+        for group in ([], ["keys"], ["service"]):
+            listed = CliRunner().invoke(skyproxy, [*group, "--help"], terminal_width=80)
+            lines = listed.output.partition("\nCommands:\n")[2].splitlines()
+            self.assertGreater(len(lines), 2)
+            for line in lines:
+                self.assertTrue(line.endswith(".") and not line.endswith(".."), line)
+
     def test_the_readme_has_each(self) -> None:
         text = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
         table = text.partition("## Commands")[2].partition("\n## ")[0]
