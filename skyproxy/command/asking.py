@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,9 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from skyproxy.command.trust import trust_for
-
-_QUOTES = "\"'\u201c\u201d\u2018\u2019\u00ab\u00bb\u2039\u203a\u300d\u300f"
-_SENTENCE = re.compile(f"[.!?\u2026\u3002\uff01\uff1f][{_QUOTES})\\]*]*(\\s|$)")
+from skyproxy.formats.openai.first_sentence import has_sentence
 
 _LARGEST_LINE = 16 * 1024 * 1024
 
@@ -178,7 +175,7 @@ def _hear(answer: Answer, said: str, at: float, heard: Callable[[str], object]) 
         answer.first_token = at
     answer.text += said
     # Looked for near the end only, so that a long answer costs no more for each of its parts.
-    if answer.first_sentence is None and _SENTENCE.search(answer.text, max(0, len(answer.text) - len(said) - 8)):
+    if answer.first_sentence is None and has_sentence(answer.text, len(answer.text) - len(said) - 8):
         answer.first_sentence = at
     heard(said)
 

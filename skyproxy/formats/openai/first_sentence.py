@@ -29,16 +29,20 @@ _ESCAPE = b"\\"
 _BACKSLASH = _ESCAPE[0]
 _CONTENT_SIZE = len(_CONTENT)
 
+_FULL_WIDTH = "\u3002\uff01\uff1f"
+_OTHERS = "\u2026\u061f\u06d4\u0964"
+"""An ellipsis; the signs of Arabic, Urdu and Hindi."""
+
 _MAY_END = re.compile(
-    rb"[.!?]|\\u2026|\\u3002|\\uff01|\\uff1f|\xe2\x80\xa6|\xe3\x80\x82|\xef\xbc\x81|\xef\xbc\x9f|\\uFF01|\\uFF1F"
-)
+    b"[.!?]|" + b"|".join(sign.encode() for sign in _FULL_WIDTH + _OTHERS)
+    + b"|(?i:" + b"|".join(b"\\\\u%04x" % ord(sign) for sign in _FULL_WIDTH + _OTHERS) + b")"
+)  # fmt: skip
 """Where a sentence may end, before escapes of JSON are undone."""
 
-_FULL_WIDTH = "\u3002\uff01\uff1f"
 # No more signs in a row than anybody needs: of a long row each would be tried with all that follow it.
 _QUOTES = "\"'\u201c\u201d\u2018\u2019\u00ab\u00bb\u2039\u203a\u300d\u300f"
 """With which a quotation ends in some language."""
-_ENDS = re.compile(f"[.!?\u2026]{{1,8}}(?=[\\s{_QUOTES}*)])|[{_FULL_WIDTH}]")
+_ENDS = re.compile(f"[.!?{_OTHERS}]{{1,8}}(?=[\\s{_QUOTES}*)])|[{_FULL_WIDTH}]")
 _TWO_WORDS = re.compile(r"\W*\w\S*\s+[^\w\s]*\w")
 _ABBREVIATIONS = frozenset({"mr", "mrs", "ms", "dr", "st", "prof", "vs", "etc", "e.g", "i.e"})
 _ABBREVIATED = frozenset(each.encode() for each in _ABBREVIATIONS)

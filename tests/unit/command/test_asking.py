@@ -55,6 +55,15 @@ class AskTests(SynchronousTestCase):
         self.assertLessEqual(answer.first_sentence, answer.whole)
         self.assertEqual((answer.headers or {})["x-request-id"], "abc")
 
+    def test_a_sentence_is_what_records_and_the_page_take_for_one(self) -> None:
+        self.answer(
+            b'data: {"choices":[{"delta":{"content":"Mr. "}}]}\n\n'
+            b'data: {"choices":[{"delta":{"content":"Brynjolf waits. Go"}}]}\n\ndata: [DONE]\n\n'
+        )
+        answer = ask(self.url, "default", "x")
+        assert answer.first_token is not None and answer.first_sentence is not None
+        self.assertLess(answer.first_token, answer.first_sentence)
+
     def test_a_whole_answer(self) -> None:
         self.answer(
             b'{"choices":[{"message":{"content":"Halt."}}],"usage":{"completion_tokens":2}}', kind="application/json"

@@ -2,7 +2,7 @@
 
 import {address, isLoggedIn, proof} from './api.js';
 
-const SENTENCE = /[.!?…]+(?=[\s"'“”‘’«»‹›」』*)])|[。！？]/;
+const SENTENCE = /[.!?…\u061f\u06d4\u0964]+(?=[\s"'“”‘’«»‹›」』*)])|[。！？]/;
 const ABBREVIATIONS = /(^|\s)(mr|mrs|ms|dr|st|prof|vs|etc|e\.g|i\.e)\.$/i;
 
 /** Whether *text* has a whole sentence of at least two words. */

@@ -35,6 +35,9 @@ class SentenceTests(SynchronousTestCase):
             "\u300cI come.\u300d",
             "Mr. Brynjolf sent me. Good",
             "你好。我",
+            "\u0642\u0641 \u0647\u0646\u0627\u061f \u0623",
+            "\u0631\u06a9\u0648 \u0645\u0633\u0627\u0641\u0631\u06d4 \u062a",
+            "\u0930\u0941\u0915\u094b \u092f\u0939\u093e\u0902\u0964 \u0924",
             "Wait here?\nNow",
             "*She sighs deeply.* Well",
             "<think>No. Not this one. </think>All is well. Go",
@@ -58,6 +61,9 @@ class SentenceTests(SynchronousTestCase):
         self.assertEqual(chunks_until(["It costs 3.", "5", " septims", ".", " Pay"]), 5)
         self.assertEqual(chunks_until(['He said: \\ "Stop it.', '" Now']), 2)
         self.assertEqual(chunks_until(["Hold on", "\u2026", " You"]), 3)
+        for sign in ("\u061f", "\u06d4", "\u0964"):
+            for ascii in (True, False):
+                self.assertEqual(chunks_until(["Hold on", sign, " You"], ascii=ascii), 3, sign)
         self.assertEqual(chunks_until(["Hold on", "\u2026", " You"], ascii=False), 3)
         self.assertEqual(chunks_until(["你好", "。", "我"], ascii=False), 2)
         self.assertEqual(chunks_until(["Halt there. Who"]), 1)
