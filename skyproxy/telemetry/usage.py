@@ -50,12 +50,19 @@ def tokens_of(usage: Mapping[str, Any]) -> Tokens | None:
     read = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
     written = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
     prompt, completion = prompt or 0, completion or 0
-    cached = token_count(read.get("cached_tokens")) or 0 if type(read) is dict else 0
+    cached = (token_count(read.get("cached_tokens")) if type(read) is dict else None) or _cached_elsewhere(usage)
     reasoning = token_count(written.get("reasoning_tokens")) or 0 if type(written) is dict else 0
     if reasoning and usage.get("total_tokens") == prompt + completion + reasoning:
         # xAI's are none of the completion's (https://docs.x.ai/docs/guides/reasoning).
         completion += reasoning
     return Tokens(prompt, completion, min(cached, prompt), min(reasoning, completion))
+
+
+def _cached_elsewhere(usage: Mapping[str, Any]) -> int:
+    """The cached tokens where DeepSeek (https://api-docs.deepseek.com/api/create-chat-completion) and Moonshot
+    (https://platform.kimi.ai/docs/api/chat) have them.
+    """
+    return token_count(usage.get("prompt_cache_hit_tokens")) or token_count(usage.get("cached_tokens")) or 0
 
 
 def cost_said(usage: Mapping[str, Any]) -> float | None:

@@ -143,12 +143,12 @@ def is_of_error(name: bytes) -> bool:
 
 
 def usage_of(event: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The token counts of a chunk, of a whole answer, within a Responses event, or in a choice, where Moonshot has them
-    (https://github.com/earendil-works/pi/issues/2017)."""
+    """The token counts of a chunk, of a whole answer, within a Responses event; in a choice, where Moonshot has them
+    (https://github.com/earendil-works/pi/issues/2017); or in ``x_groq``, as in the last chunk of Groq's streams."""
     usage = event.get("usage")
     if isinstance(usage, dict):
         return usage
-    response = event.get("response")
+    response = event.get("response") or event.get("x_groq")
     holders = [response] if isinstance(response, dict) else choices_of(event)
     return next((usage for each in holders if isinstance(usage := each.get("usage"), dict)), None)
 

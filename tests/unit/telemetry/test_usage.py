@@ -36,6 +36,17 @@ class SaidTests(SynchronousTestCase):
     def test_embeddings(self) -> None:
         self.assertEqual(tokens_of({"prompt_tokens": 8, "total_tokens": 8}), Tokens(8, 0))
 
+    def test_cached_tokens_where_some_have_them(self) -> None:
+        counts = {"prompt_tokens": 100, "completion_tokens": 50}
+        for said in (
+            {"prompt_cache_hit_tokens": 30, "prompt_cache_miss_tokens": 70},
+            {"cached_tokens": 30},
+            {"cached_tokens": 40, "prompt_tokens_details": {"cached_tokens": 30}},
+            {"cached_tokens": 30, "prompt_tokens_details": {"cached_tokens": 0}},
+            {"cached_tokens": 30, "prompt_tokens_details": None, "prompt_cache_hit_tokens": None},
+        ):
+            self.assertEqual(tokens_of({**counts, **said}), Tokens(100, 50, 30), said)
+
     def test_a_provider_that_writes_null(self) -> None:
         usage = {"prompt_tokens": 8, "completion_tokens": 0, "prompt_tokens_details": None}
         self.assertEqual(tokens_of(usage), Tokens(8, 0))

@@ -292,6 +292,15 @@ class TextTests(Case):
         state = self.known(chunk("Halt") + event(choices=[last]) + DONE)
         self.assertEqual((state.usage, state.generated), (usage, 0))
 
+    def test_usage_of_groq(self) -> None:
+        usage = {"prompt_tokens": 3, "completion_tokens": 7}
+        first = event(choices=[{"index": 0, "delta": {"role": "assistant"}}], x_groq={"id": "req_1"})
+        last = event(
+            choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}], x_groq={"id": "req_1", "usage": usage}
+        )
+        state = self.known(first + chunk("Halt") + last + DONE)
+        self.assertEqual((state.usage, state.generated, state.finish_reason), (usage, 0, "stop"))
+
     def test_what_was_said_where_the_usage_tells_nothing(self) -> None:
         for junk in (b"null", b"NaN", b"-1", b'"9"', b"1.5"):
             usage = b'data: {"choices":[],"usage":{"completion_tokens":%b,"total_tokens":9}}\n\n' % junk
