@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
-from weakref import ref
 
 from twisted.internet.error import ConnectionAborted, ConnectionLost
 from twisted.internet.interfaces import IProtocol
@@ -84,24 +84,26 @@ def hear_out(transport: Any) -> None:
     A server that answers before it has read all of a request, and closes, resets the connection. Whoever writes finds
     that out, and Twisted closes the connection then, with the answer unread.
     """
-    if not isinstance(transport, Connection):
-        return
-    # The transport is to refer to nothing that refers to it.
-    found, lose = ref(transport), type(transport).connectionLost
+    if isinstance(transport, Connection):
+        transport.__class__ = _hearing_out(type(transport))
 
-    def read_and_lose(reason: Failure) -> None:
-        connection = found()
-        assert connection is not None
-        try:
-            lost = reason.check(ConnectionLost) and not reason.check(ConnectionAborted)
-            if lost and hasattr(connection, "socket"):
-                for _ in range(_MOST_READS):
-                    if connection.doRead() is not None:
-                        break
-        finally:
-            lose(connection, reason)
 
-    transport.connectionLost = read_and_lose  # type: ignore[method-assign]
+@cache
+def _hearing_out(kind: Any) -> Any:
+    """Connections of that *kind*, made by Twisted, which makes no others."""
+
+    class HearingOut(kind):  # type: ignore[misc]
+        def connectionLost(self, reason: Failure) -> None:
+            try:
+                lost = reason.check(ConnectionLost) and not reason.check(ConnectionAborted)
+                if lost and hasattr(self, "socket"):
+                    for _ in range(_MOST_READS):
+                        if self.doRead() is not None:
+                            break
+            finally:
+                super().connectionLost(reason)
+
+    return HearingOut
 
 
 def unsent(transport: Any) -> int:

@@ -26,6 +26,7 @@ class Reactor:
 
     def __init__(self) -> None:
         self.writers: list[Any] = []
+        self.later: list[Any] = []
 
     def addWriter(self, writer: Any) -> None:
         self.writers.append(writer)
@@ -37,8 +38,8 @@ class Reactor:
     def removeReader(self, reader: Any) -> None:
         """It does not wait to read."""
 
-    def callLater(self, *call: Any) -> None:
-        """Nothing is done later."""
+    def callLater(self, seconds: float, *call: Any) -> None:
+        self.later.append(call)
 
 
 class Told(Protocol):
@@ -226,6 +227,16 @@ class LastWordsTests(SynchronousTestCase):
             self.peer.send(b"more")
             self.protocol.then = getattr(self.transport, close)
             self.assertEqual(self.lose(ConnectionLost()), [b"more", ConnectionLost])
+
+    def test_whoever_aborts_is_told_although_nobody_else_knows_the_connection(self) -> None:
+        hear_out(self.transport)
+        reactor, told = self.transport.reactor, self.protocol.told
+        self.transport.abortConnection()
+        del self.transport, self.protocol
+        gc.collect()
+        ((call, *arguments),) = reactor.later
+        call(*arguments)
+        self.assertEqual(told, [ConnectionAborted])
 
     def test_the_transport_is_freed_when_it_is_done_with(self) -> None:
         hear_out(self.transport)
