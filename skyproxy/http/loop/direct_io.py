@@ -85,7 +85,8 @@ def hear_out(transport: Any) -> None:
     that out, and Twisted closes the connection then, with the answer unread.
     """
     if isinstance(transport, Connection):
-        transport.__class__ = _hearing_out(type(transport))
+        kind: Any = type(transport)
+        transport.__class__ = _hearing_out(kind)
 
 
 @cache
