@@ -12,14 +12,22 @@ from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from twisted.web.server import Request as WebRequest
 
-from skyproxy.errors import BodyTooLarge, InvalidRequest, UnsupportedEncoding
+from skyproxy.errors import BodyTooLarge, InvalidRequest, Unavailable, UnsupportedEncoding
 from skyproxy.formats.decompress import TooLarge, inflate
 from skyproxy.http.common.lazy_headers import RequestHeaders
+from skyproxy.http.server.body_memory import BodyShare
+from skyproxy.http.server.refusals import TOO_MANY_BODIES
 
 _SMALL_CHUNK_BYTES = 1024
 """Bytes of a piece of a body, below which it is put together with those before it."""
 
 _SAFE_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
+
+
+class TooManyBodies(Unavailable):
+    """The bodies of requests under way hold all the memory that there is for them."""
+
+    code = "too_many_bodies"
 
 
 def _fields(request: ApiRequest) -> Mapping[bytes, bytes]:
@@ -59,6 +67,7 @@ class ApiRequest(WebRequest):
     :cvar held: whether the answer may have to wait for something when it is made.
     :ivar fields: the last value of each header of the request but Content-Length, by its name in lower case; as they
         are when first looked at.
+    :ivar body_share: of the memory for bodies, set by a channel of skyproxy's; None: the body is small.
     :ivar request_id: once :class:`RequestIds` has given it one.
     :ivar serving: what is cancelled when the client leaves before the answer has ended.
     """
@@ -71,6 +80,7 @@ class ApiRequest(WebRequest):
     serving: Deferred[Any] | None = None
     defaultContentType = None
     queued = False
+    body_share: BodyShare | None = None
     _size = 0
 
     fields: Any = _Later(_fields)
@@ -151,6 +161,9 @@ class ApiRequest(WebRequest):
     def let_body_go(self) -> None:
         """The body is needed no more."""
         self._chunks.clear()
+        share, self.body_share = self.body_share, None
+        if share is not None:
+            share.release()
 
     def _let_go(self) -> None:
         self.channel = self.serving = None
@@ -179,6 +192,7 @@ class ApiRequest(WebRequest):
 
         :param limit: bytes that it may have.
         :raise BodyTooLarge: it has more.
+        :raise TooManyBodies: inflated, there is no memory for it.
         :raise UnsupportedEncoding: a Content-Encoding that is neither gzip nor deflate.
         :raise InvalidRequest: what was sent is not what Content-Encoding says.
         """
@@ -195,11 +209,14 @@ class ApiRequest(WebRequest):
         if coding not in (b"gzip", b"x-gzip", b"deflate"):
             raise UnsupportedEncoding("Content-Encoding of a request may be gzip or deflate.")
         try:
-            return inflate(body, limit, bare=coding == b"deflate")
+            plain = inflate(body, limit, bare=coding == b"deflate")
         except TooLarge:
             raise BodyTooLarge(f"The request's body inflates to more than {limit} bytes (max_body).") from None
         except ValueError as error:
             raise InvalidRequest(f"The request's body does not match its Content-Encoding: {error}.") from error
+        if self.body_share is not None and not self.body_share.add(len(plain)):
+            raise TooManyBodies(TOO_MANY_BODIES, retry_after=5.0)
+        return plain
 
 
 class RequestIds:

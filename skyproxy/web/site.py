@@ -12,7 +12,7 @@ from skyproxy.formats.json_body import encode
 from skyproxy.http import Connections, ServerLimits, Wire
 from skyproxy.http.common.protocol_names import HTTP2, HTTP11
 from skyproxy.http.server.bounds import Admission
-from skyproxy.web.request import ApiRequest
+from skyproxy.web.request import ApiRequest, TooManyBodies
 from skyproxy.web.routes import Routes
 
 
@@ -67,5 +67,6 @@ def set_limits(site: Any, wire: Wire, limits: ServerLimits, connections: Connect
 
 def render_refusal(status: int, reason: str) -> tuple[bytes, bytes]:
     """What HTTP itself forbids, in OpenAI's shape of an error, as everything else."""
-    error: SkyproxyError = BodyTooLarge(reason) if status == 413 else InvalidRequest(reason)
+    kind: type[SkyproxyError] = {413: BodyTooLarge, 503: TooManyBodies}.get(status, InvalidRequest)
+    error = kind(reason)
     return b"application/json", encode(error.as_object())

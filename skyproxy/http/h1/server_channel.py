@@ -13,53 +13,33 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from skyproxy.http.common.lazy_headers import ReceivedHeaders
 from skyproxy.http.h1.answer_head import Stamp
-from skyproxy.http.h1.read_ahead import ReadAhead
-from skyproxy.http.h1.request_head import Head, Refused
+from skyproxy.http.h1.request_head import Refused
 from skyproxy.http.h1.request_head_reader import HeadReader
-from skyproxy.http.h1.request_reader import RequestReader
-from skyproxy.http.h1.server_output import Output
-from skyproxy.http.loop.batches import DISCONNECTS, REQUESTS
+from skyproxy.http.h1.server_input import Input
+from skyproxy.http.loop.batches import DISCONNECTS
 from skyproxy.http.loop.direct_io import direct_writer, read_directly
 from skyproxy.http.server.connections import EVERY_LOOK, Connections, Progress, has_input, peer_left, stalled
 from skyproxy.http.server.limits import FIRST_REQUEST_SECONDS, ServerLimits
-from skyproxy.http.server.refusals import RenderRefusal
+from skyproxy.http.server.refusals import TOO_MANY_BODIES, RenderRefusal
 
 _log = Logger()
 
 
 @implementer(ITransport, IPushProducer, IConsumer)
-class ServerChannel(Output):
+class ServerChannel(Input):
     """Drives requests of twisted.web as HTTPChannel does, but:
 
     What is ambiguous in HTTP is refused. Limits are those of :class:`ServerLimits`. Clients of HTTP/1.0 may keep
     the connection. A request object is made when its head is complete and in order, not before.
-
-    It is in one of the phases ``new`` (no byte has come yet), ``idle``, ``head``, ``body``, ``answer`` (until
-    the client has taken the answer, or most of it) and ``closing``.
     """
-
-    # Set by Site and HTTPFactory.
-    factory: Any = None
-    site: Any = None
-    requestFactory: Any = None
 
     def __init__(
         self, limits: ServerLimits, connections: Connections, heads: HeadReader, stamp: Stamp, refusal: RenderRefusal
     ) -> None:
-        super().__init__(connections, stamp)
-        self._limits = limits
+        super().__init__(limits, connections, heads, stamp)
         self._render_refusal = refusal
-        self._seconds: Callable[[], float] = connections.clock.seconds
-        self._schedule = connections.schedule
-        self._reader = RequestReader(limits, heads)
-        self._request: Any = None
-        self._serving = self._parsing = False  # The request has been handed over; is being read.
-        self._ahead = ReadAhead()
-        self._phase = "new"
         self._progress: Progress | None = None
-        self.deadline = inf
 
     def connectionMade(self) -> None:
         if ITCPTransport.providedBy(self.transport):
@@ -75,6 +55,7 @@ class ServerChannel(Output):
         self._phase = "closing"
         self._ahead.clear()
         self._reader.close()
+        self._let_body_go()
         if self._request is not None:
             self._schedule(DISCONNECTS, self._give_up_request, reason)
 
@@ -116,91 +97,6 @@ class ServerChannel(Output):
         self._connections.discard(self)
         self._reader.close()
 
-    # Reading.
-
-    def dataReceived(self, data: bytes) -> None:
-        if self._phase == "closing":
-            return
-        if self._serving or self._stalled:
-            self._keep(data)
-        else:
-            self._parse(data)
-
-    def _keep(self, data: bytes) -> None:
-        if self._ahead.keep(data):
-            self._ahead.pause(self.transport)
-            self.deadline = EVERY_LOOK
-
-    def _read_on(self) -> None:
-        ahead = self._ahead
-        ahead.resume(self.transport)
-        if ahead.chunks:
-            self._parse(ahead.take())
-
-    def _parse(self, data: bytes) -> None:
-        reader = self._reader
-        self._parsing = True
-        try:
-            while True:
-                parts, data = reader.receive(data)
-                request = self._request
-                if request is None:
-                    head = reader.head
-                    if head is None:
-                        break
-                    request = self._begin(head, more_is_there=bool(parts or data))
-                for part in parts:
-                    request.handleContentChunk(part)
-                if reader.complete and self._phase != "closing":
-                    self._serve(request)
-                if not data or self._phase == "closing":
-                    return
-                if self._serving or self._stalled:
-                    self._keep(data)
-                    return
-        except Refused as refused:
-            self._refuse(refused)
-            return
-        finally:
-            self._parsing = False
-        if reader.partial and self._phase != "head":
-            if self._phase == "idle":
-                self.deadline = self._seconds() + self._limits.header_timeout
-            self._phase = "head"
-
-    def _begin(self, head: Head, more_is_there: bool) -> Any:
-        """Make the request whose *head* has come."""
-        reader = self._reader
-        self._head, self.persistent = head, head.persistent
-        self._request = request = self.requestFactory(self)
-        request.requestHeaders = ReceivedHeaders(reader.lines, head.last)
-        if b"cookie" in head.last:
-            request.parseCookies()
-        request.gotLength(reader.length)
-        if not reader.complete and self._phase != "closing":
-            self._phase = "body"
-            self.deadline = self._seconds() + self._limits.body_timeout
-            if head.expects_continue and not more_is_there:
-                self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        return request
-
-    def _serve(self, request: Any) -> None:
-        self._reader.next()
-        self._serving = True
-        self._phase = "answer"
-        self.deadline = inf
-        self._schedule(REQUESTS, self._hand_over, request)
-
-    def _hand_over(self, request: Any) -> None:
-        head = self._head
-        # Otherwise the client has left meanwhile.
-        if request is self._request and head is not None:
-            try:
-                request.requestReceived(head.method, head.target, head.version)
-            except Exception:
-                _log.failure("Handling a request failed")
-                self.abortConnection()
-
     def requestDone(self, request: Any) -> None:
         """Called by the request when its answer is written.
 
@@ -211,6 +107,7 @@ class ServerChannel(Output):
         if self._streaming:
             self._end_stream()
         self._request = self._head = None
+        self._let_body_go()
         self._serving = False
         if self._phase == "closing":
             return
@@ -231,6 +128,8 @@ class ServerChannel(Output):
 
     def _refuse(self, refused: Refused) -> None:
         tell = _log.warn if refused.of_setting else _log.debug
+        self._let_body_go()
+        self._ahead.resume(self.transport)
         tell("Refused a request", status=refused.status, reason=refused.reason, peer=str(self.getPeer()))
         self.write_refusal(refused.status, *self._render_refusal(refused.status, refused.reason))
         if refused.status != 408 and not self.isSecure() and ITCPTransport.providedBy(self.transport):
@@ -280,6 +179,11 @@ class ServerChannel(Output):
                 self.abortConnection()
             elif self._stalled:
                 self._check_progress(now)
+        elif self._phase == "body" and self._share is not None and self._share.waits_since is not None:
+            if peer_left(self.transport):
+                self.abortConnection()
+            elif now >= self._share.waits_since + self._limits.body_timeout:
+                self._refuse(Refused(503, TOO_MANY_BODIES, of_setting=True))
         elif self._phase in ("head", "body"):
             self._refuse(Refused(408, "The request took too long to arrive."))
         elif not has_input(self.transport):  # Otherwise a request has come, and is read before the next look.

@@ -13,6 +13,7 @@ from skyproxy.http.common.pull_producer import PullProducer
 from skyproxy.http.h1.answer_head import Field, Stamp, has_body, head_lines
 from skyproxy.http.h1.request_head import Head
 from skyproxy.http.server.connections import Connections
+from skyproxy.http.server.refusals import RETRY_AFTER
 
 _WORTH_NO_COPY = 128 * 1024
 """Bytes from which on data is handed over in parts; below, putting them together is cheaper."""
@@ -128,7 +129,9 @@ class Output(Protocol):
 
     def write_refusal(self, status: int, kind: bytes, body: bytes) -> None:
         """Write a whole answer to what is no request, *kind* being its Content-Type. Close after it."""
-        fields = ((b"Content-Type", kind), (b"Content-Length", b"%d" % len(body)), (b"Connection", b"close"))
+        fields = [(b"Content-Type", kind), (b"Content-Length", b"%d" % len(body)), (b"Connection", b"close")]
+        if status == 503:
+            fields += RETRY_AFTER
         head = head_lines(b"HTTP/1.1", status, None, fields)
         self._send(b"%b%b\r\n%b" % (head, self._stamp.lines(), body))
 

@@ -22,7 +22,7 @@ from skyproxy.http.h2.server_stream import ServerStream
 from skyproxy.http.h2.server_streams import ServerStreams
 from skyproxy.http.server.connections import EVERY_LOOK, Connections, Progress, has_input, stalled
 from skyproxy.http.server.limits import ServerLimits
-from skyproxy.http.server.refusals import RenderRefusal
+from skyproxy.http.server.refusals import TOO_MANY_BODIES, RenderRefusal
 
 _log = Logger()
 
@@ -63,7 +63,7 @@ class Http2Channel(Protocol):
         self._scanner = FrameScanner(clock, burst=_CONTROL_BURST, rate=_CONTROL_RATE, preface=PREFACE_SIZE)
         self._table = ServerStreams(self._h2, clock, limits.stall_timeout, self._write, self._scanner.credit, self.rest)
         self._receiver = RequestReceiver(
-            self, self._h2, self._scanner, self._table, limits, render_refusal, self._seconds
+            self, self._h2, self._scanner, self._table, limits, render_refusal, self._seconds, connections.bodies
         )
         self._head_deadline = self._rest_deadline = inf
         self._unread_control = 0
@@ -253,8 +253,12 @@ class Http2Channel(Protocol):
 
     def _look_at(self, stream: ServerStream, now: float) -> None:
         table = self._table
-        if now >= stream.body_deadline:
+        share = stream.share
+        since = None if share is None else share.waits_since
+        if now >= (stream.body_deadline if since is None else since + self._limits.body_timeout):
             refusal = Refusal(408, "The request took too long to arrive.")
+            if since is not None:
+                refusal = Refusal(503, TOO_MANY_BODIES)
             self._receiver.refuse(stream.stream_id, refusal, bodyless=stream.head.method == b"HEAD", ended=False)
             table.give_up(stream, Failure(ConnectionAborted(refusal.reason)))
         elif now >= stream.reset_deadline:

@@ -23,8 +23,9 @@ from skyproxy.http.h2.headers import checked_request, request_head
 from skyproxy.http.h2.server_state import Refusal, refusal_of
 from skyproxy.http.h2.server_stream import ServerStream
 from skyproxy.http.h2.server_streams import ServerStreams
+from skyproxy.http.server.body_memory import FREE_BYTES, BodyMemory
 from skyproxy.http.server.limits import ServerLimits
-from skyproxy.http.server.refusals import RenderRefusal
+from skyproxy.http.server.refusals import RETRY_AFTER, RenderRefusal
 
 _log = Logger()
 
@@ -54,6 +55,7 @@ class RequestReceiver:
 
     :param owner: is the connection of the streams, too.
     :param seconds: the time.
+    :param bodies: counts the bodies of requests.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class RequestReceiver:
         limits: ServerLimits,
         render_refusal: RenderRefusal,
         seconds: Callable[[], float],
+        bodies: BodyMemory,
     ) -> None:
         self._owner = owner
         self._h2 = h2
@@ -73,6 +76,7 @@ class RequestReceiver:
         self._limits = limits
         self._render_refusal = render_refusal
         self._seconds = seconds
+        self._bodies = bodies
 
     def receive(self, data: bytes) -> None:
         """Take *data*.
@@ -102,6 +106,8 @@ class RequestReceiver:
         with suppress(StreamClosedError):
             bodyless = bodyless or self._table.outbox.window(stream_id) < len(body)
             fields = [(b":status", b"%d" % status), (b"content-type", kind)]
+            if status == 503:
+                fields += [(name.lower(), value) for name, value in RETRY_AFTER]
             self._h2.send_headers(stream_id, fields, end_stream=bodyless)
             if not bodyless:
                 self._h2.send_data(stream_id, body, end_stream=True)
@@ -127,17 +133,35 @@ class RequestReceiver:
                 self._owner.rest()
             return
         body_deadline = inf if ended else self._seconds() + self._limits.body_timeout
-        stream = ServerStream(self._owner, self._table, stream_id, request_head(fields), body_deadline)
+        stream = ServerStream(self._owner, self._table, stream_id, head := request_head(fields), body_deadline)
         self._table.open[stream_id] = stream
+        if head.length is None or head.length > FREE_BYTES or b"content-encoding" in head.headers.last:
+            missing = self._limits.body_bytes if head.length is None else head.length
+            stream.counts_to(self._bodies.share(missing, lambda waited: self._body_may_go_on(stream, waited)))
         stream.begin()
 
     # Of a stream that was reset, or answered before all of its request had come, more events can follow.
 
     def _data(self, event: DataReceived) -> None:
         stream = self._table.open.get(event.stream_id or 0)
-        if stream is not None and not stream.body_came(event.data or b""):
-            self._refuse_body(stream, ended=event.stream_ended is not None)
-        self._h2.acknowledge_received_data(event.flow_controlled_length or 0, event.stream_id or 0)
+        used = event.flow_controlled_length or 0
+        if stream is not None:
+            data, ended = event.data or b"", event.stream_ended is not None
+            if not stream.body_came(data):
+                self._refuse_body(stream, ended=ended)
+            elif stream.share is not None and not stream.share.grow(len(data)) and not ended and used:
+                # So many bodies are held that this one has to wait. Those of other streams need not.
+                stream.withheld += used
+                self._h2.increment_flow_control_window(used)
+                return
+        self._h2.acknowledge_received_data(used, event.stream_id or 0)
+
+    def _body_may_go_on(self, stream: ServerStream, waited: float) -> None:
+        stream.body_deadline += waited
+        withheld, stream.withheld = stream.withheld, 0
+        with suppress(StreamClosedError):
+            self._h2.increment_flow_control_window(withheld, stream.stream_id)
+        self._table.flush()
 
     def _request_complete(self, event: StreamEnded) -> None:
         stream = self._table.open.get(event.stream_id or 0)

@@ -15,6 +15,7 @@ from zope.interface import implementer
 from skyproxy.http.common.headers import Field
 from skyproxy.http.common.pull_producer import PullProducer
 from skyproxy.http.h2.headers import RequestHead, response_fields
+from skyproxy.http.server.body_memory import BodyShare
 
 
 class Sender(Protocol):
@@ -52,9 +53,13 @@ class ServerStream:
     :ivar reset_deadline: when the stream is reset in any case, seconds; infinite unless its answer was cut, and sent.
     :ivar ending: whether nothing more is written to it.
     :ivar missing: bytes that the request's body still lacks; None: Content-Length does not say.
+    :ivar share: of the memory for bodies; None: the request's is small.
+    :ivar withheld: bytes of its window that the client gets back when more of the body may come.
     """
 
     transport = None  # It has none of its own.
+    share: BodyShare | None = None
+    withheld = 0
 
     def __init__(
         self, connection: Any, sender: Sender, stream_id: int, head: RequestHead, body_deadline: float
@@ -104,9 +109,20 @@ class ServerStream:
         self.request.handleContentChunk(data)
         return True
 
+    def counts_to(self, share: BodyShare) -> None:
+        """Its body is not small, and has *share* of the memory for all."""
+        self.share = self.request.body_share = share
+
+    def let_body_go(self) -> None:
+        """Nothing of the body is held any more."""
+        if self.share is not None:
+            self.share.release()
+
     def serve(self) -> None:
         """All of the request has come: have it answered."""
         self.body_deadline = inf
+        if self.share is not None:
+            self.share.complete()
         self.request.requestReceived(self.head.method, self.head.path, b"HTTP/2")
 
     def lost(self, reason: Failure) -> None:

@@ -122,6 +122,7 @@ class ServerStreams:
     def forget(self, stream: ServerStream) -> None:
         """*stream* is open no more."""
         if self.open.pop(stream.stream_id, None) is not None:
+            stream.let_body_go()
             self.outbox.drop(stream.stream_id)
             if not self.open and not self.closed:
                 self._idle()

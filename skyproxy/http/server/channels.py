@@ -50,6 +50,7 @@ def channel_factory(
         where the client chose it when TLS began (ALPN).
     """
     heads, stamp = HeadReader(limits), Stamp()
+    connections.bodies.bound(limits.body_bytes)
 
     def build() -> IProtocol:
         channel = ServerChannel(limits, connections, heads, stamp, render_refusal)

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from skyproxy.errors import ClientStalled
 from skyproxy.http.loop.batches import Schedule, immediately
 from skyproxy.http.loop.direct_io import unsent
+from skyproxy.http.server.body_memory import BodyMemory
 from skyproxy.http.server.bounds import Admission
 from skyproxy.http.server.limits import CLOSE_TIMEOUT, ServerLimits
 
@@ -63,6 +64,7 @@ class Connections:
     :param clock: what the deadlines are measured by, IReactorTime.
     :param schedule: has the same step done for the requests of many connections in a row; kept under this name.
     :ivar admission: lets clients connect, or not.
+    :ivar bodies: counts the bodies of their requests.
     :ivar draining: no connection is to outlive an answer that begins from now on.
     :ivar patience: seconds, at most, for which one that rests waits for a request; 0: it closes at once.
     :ivar patient_until: the time until which those of HTTP/2 take requests beside others.
@@ -76,6 +78,7 @@ class Connections:
         self._open: dict[Connection, str] = {}
         self._of_host: Counter[str] = Counter()
         self.admission = Admission(clock.seconds, lambda: self._of_host)
+        self.bodies = BodyMemory(clock)
         self._next_look: Any = None
 
     def __len__(self) -> int:

@@ -11,3 +11,10 @@ RenderRefusal = Callable[[int, str], tuple[bytes, bytes]]
 def plain_refusal(status: int, reason: str) -> tuple[bytes, bytes]:
     """A line of text."""
     return b"text/plain; charset=utf-8", reason.encode() + b"\n"
+
+
+TOO_MANY_BODIES = "Too many large requests are under way, and all the memory for them is in use: ask again later."
+"""Why a request is refused with 503."""
+
+RETRY_AFTER: tuple[tuple[bytes, bytes], ...] = ((b"Retry-After", b"5"),)
+"""What goes with 503."""

@@ -14,8 +14,9 @@ from twisted.web.test.requesthelper import DummyChannel
 
 from skyproxy.errors import BodyTooLarge, InvalidRequest, UnsupportedEncoding
 from skyproxy.http.common.pull_producer import PullProducer
+from skyproxy.http.server.body_memory import BodyMemory
 from skyproxy.web.client import HttpClient
-from skyproxy.web.request import ApiRequest, RequestIds
+from skyproxy.web.request import ApiRequest, RequestIds, TooManyBodies
 
 
 def request_with(body: bytes = b"", **headers: bytes) -> ApiRequest:
@@ -83,6 +84,24 @@ class ApiRequestTests(SynchronousTestCase):
         ):
             with self.assertRaises(kind):
                 request_with(body, content_encoding=encoding).plain_body(limit)
+
+    def test_what_a_body_inflates_to_counts(self) -> None:
+        memory = BodyMemory(Clock(), least=4000)
+        memory.bound(1000)
+        requests = [request_with(gzip.compress(bytes(990)), content_encoding=b"gzip") for _ in range(5)]
+        for request in requests:
+            request.body_share = memory.share(100, print)
+            request.body_share.complete()
+        for request in requests[:4]:
+            request.plain_body(1000)
+        with self.assertRaises(TooManyBodies) as refused:
+            requests[4].plain_body(1000)
+        self.assertEqual((refused.exception.status, refused.exception.retry_after), (503, 5.0))
+        requests[0].let_body_go()
+        requests[4].plain_body(1000)
+        for request in requests:
+            request.let_body_go()
+        self.assertEqual(memory.held, 0)
 
     def test_the_last_of_several_headers(self) -> None:
         request = request_with(x_title=b"one")

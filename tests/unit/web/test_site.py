@@ -11,11 +11,17 @@ from tests.unit.web.support import WebCase
 
 class SiteTests(WebCase):
     def test_refusals_have_openais_shape(self) -> None:
-        for status, code in ((400, "invalid_request"), (413, "body_too_large"), (431, "invalid_request")):
+        wrong = "invalid_request_error"
+        for status, code, type_ in (
+            (400, "invalid_request", wrong),
+            (413, "body_too_large", wrong),
+            (431, "invalid_request", wrong),
+            (503, "too_many_bodies", "server_error"),
+        ):
             kind, body = render_refusal(status, "why")
             self.assertEqual(kind, b"application/json")
             error = json.loads(body)["error"]
-            self.assertEqual((error["message"], error["code"], error["type"]), ("why", code, "invalid_request_error"))
+            self.assertEqual((error["message"], error["code"], error["type"]), ("why", code, type_))
 
     def test_what_http_forbids_is_answered_in_that_shape(self) -> None:
         for request, status in (
