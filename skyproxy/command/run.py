@@ -133,6 +133,8 @@ def _slots(config: Config) -> str:
 
 
 def missing(config: Config) -> str:
-    """What keeps slots from being served: keys that are not set. Empty if nothing does."""
+    """What keeps slots from being served: keys that are not set, or all of it. Empty if nothing does."""
+    if config.is_demo:
+        return "a configuration: `skyproxy init` writes one"
     lacking = [f"{variable} for {provider}" for provider, variable in missing_keys(config).items()]
     return f"{', '.join(lacking)}: put NAME=key into .env beside the configuration" if lacking else ""

@@ -154,7 +154,10 @@ def _of_places(searched: Sequence[Path], demo: bool) -> list[str]:
     found = []
     if demo:
         names = ", ".join(map(str, searched))
-        found.append(f"This is the demo: no provider is asked, for there is no configuration. Searched were {names}.")
+        found.append(
+            f"This is the demo: no provider is asked, for there is no configuration. Searched were {names}. "
+            "`skyproxy init` writes one."
+        )
     found += [f"{near} is not read: rename it to {path}." for near, path in near_misses(searched)]
     return found
 
