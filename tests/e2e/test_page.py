@@ -89,6 +89,21 @@ def test_the_process_goes_and_comes_back(browser: Browser, start: Starter) -> No
         expect(page.get_by_role("button", name="Try now")).to_be_visible()
 
 
+def test_a_view_that_cannot_be_loaded_comes_later(browser: Browser, start: Starter) -> None:
+    config, listen = config_for(start(DemoProvider)), ("--listen", str(free_port()))
+    proxy = start(Proxy, config, *listen)
+    with opened(browser, page_of(proxy), quiet=False) as tab:
+        page = tab.page
+        expect(page.get_by_text("● Live")).to_be_visible()
+        proxy.stop()
+        expect(page.get_by_text("skyproxy was stopped at")).to_be_visible()
+        page.get_by_role("link", name="Costs", exact=True).click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Costs")
+        expect(page.get_by_text("was not loaded yet")).to_be_visible()
+        start(Proxy, config, *listen)
+        expect(page.get_by_role("button", name="This month")).to_be_visible()
+
+
 def test_requests_of_the_process_before_are_no_longer_listed(browser: Browser, start: Starter) -> None:
     """Though the new one has served more of them before the page hears of it."""
     config, listen = config_for(start(DemoProvider)), ("--listen", str(free_port()))

@@ -17,6 +17,7 @@ const LIVE = {
 
 /** The icon tells how all is, too: by its form and its colour. */
 const ICONS = {good: 'icon', neutral: 'icon', warning: 'icon-warning', bad: 'icon-bad'};
+const ABSENT_MS = 1000;
 const favicon = document.querySelector('link[rel=icon]');
 
 startTheme();
@@ -65,7 +66,7 @@ async function enter() {
   // Views that were not loaded yet are gone with the version before.
   if (state.outdated) return location.reload();
   const number = (entered += 1);
-  const {make} = await view.load();
+  const make = await view.load().then((loaded) => loaded.make, () => () => absent(view));
   if (number !== entered || locked) return;
   current?.leave?.();
   shown = view;
@@ -81,6 +82,13 @@ async function enter() {
   tell(state);
   // Who has just opened the page reads it from its beginning.
   if (number > 1) focus();
+}
+
+/** In the place of a view that cannot be loaded, as while skyproxy is stopped: it is tried again. */
+function absent({title}) {
+  const timer = setInterval(() => state.live === 'live' && enter(), ABSENT_MS);
+  const node = h('div', null, h('h1', null, title), h('p', {class: 'muted'}, 'This part of the page was not loaded yet, and cannot be now.'));
+  return {node, leave: () => clearInterval(timer)};
 }
 
 function focus() {
