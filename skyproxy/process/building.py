@@ -82,6 +82,7 @@ def children(reactor: Any, service: SkyproxyService, signals: Signals, runtime: 
         Resource("log", parts.logging.start, parts.logging.stop),
         # Until the end, so that whoever asked for it sees when that has come.
         Child("admin socket", lambda: parts.notifier.when_serving(admin.listen), admin.close),
+        Child("reading", stop=configuration.reloading.end),
         Child("warnings", configuration.warn),
         Child("access", parts.access.start, parts.access.stop),
         Child(

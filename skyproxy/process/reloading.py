@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -26,6 +27,9 @@ _LONGEST = 10.0
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 30.0
 """Seconds between two readings of what could not be read for want of descriptors or memory: doubled up to here."""
+
+_LONGEST_END = 5.0
+"""Seconds that the end of a process waits for what is being read."""
 
 _NOT_RELOADED = "Configuration not reloaded, the old one serves on"
 _TRIED_AGAIN = f"{_NOT_RELOADED}; it is tried again"
@@ -82,11 +86,16 @@ class Reloading:
 
     def stop(self) -> None:
         """Do not read any more."""
-        if self._ended:
-            return
         self._ended, self._wanted = True, None
         self._cancel()
-        self._worker.end(lambda: None)
+
+    def end(self) -> Deferred[None]:
+        """Fires when nothing is read any more, at the latest after a while: a process that ends in the middle of that
+        is aborted, where Python before 3.14 ends a thread within pydantic (python/cpython, issue 87135).
+        """
+        self.stop()
+        ended = self._worker.end(lambda: None).addTimeout(_LONGEST_END, self._reactor)
+        return ended.addErrback(lambda failure: failure.trap(TimeoutError) and None)
 
     def _next(self) -> None:
         """Do what is wanted, if anything is."""

@@ -119,6 +119,7 @@ def children(
     return [
         Resource("log", parts.logging.start, parts.logging.stop),
         Child("admin socket", lambda: parts.notifier.when_serving(admin.listen), admin.close),
+        Child("reading", stop=configuration.reloading.end),
         Child("warnings", configuration.warn),
         Child("access", parts.access.start, parts.access.stop),
         Child("costs", parts.ledger.open, lambda: parts.ledger.close(FLUSH_SECONDS)),

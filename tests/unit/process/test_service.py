@@ -389,17 +389,6 @@ class ReloadTests(Case):
         self.thread.release()
         self.assertIs(settings.current, kept)
 
-    def test_stopped_while_it_is_read(self) -> None:
-        self.start()
-        before = self.runtime()
-        self.thread.holds = True
-        asked = self.service.parts.configuration.reload_now("one")
-        self.service.stopService()
-        self.reactor.advance(1.0)
-        self.assertEqual(self.successResultOf(asked).problems, "skyproxy is stopping")
-        self.thread.release()
-        self.assertIs(self.runtime(), before)
-
     def test_a_provider_that_stays_the_same_stays_the_same_object(self) -> None:
         self.start()
         before = dict(self.runtime().providers)
@@ -804,6 +793,29 @@ class StopTests(Case):
         self.assertTrue(client.value().endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n"))
         protocol.connectionLost(Failure(ConnectionError()))
         self.reactor.pump([0.01] * 20)
+        self.assertIsNone(self.successResultOf(stopped))
+
+    def test_while_a_configuration_is_read(self) -> None:
+        self.start()
+        before = self.runtime()
+        self.thread.holds = True
+        asked = self.service.parts.configuration.reload_now("one")
+        stopped = self.stop()
+        self.reactor.pump([0.1] * 20)
+        self.assertEqual(self.successResultOf(asked).problems, "skyproxy is stopping")
+        # A process that ended now would be aborted.
+        self.assertNoResult(stopped)
+        for _ in range(2):
+            self.thread.release()
+        self.assertIsNone(self.successResultOf(stopped))
+        self.assertIs(self.runtime(), before)
+
+    def test_while_a_disk_does_not_answer(self) -> None:
+        self.start()
+        self.thread.holds = True
+        self.service.parts.configuration.reload()
+        stopped = self.stop()
+        self.reactor.pump([0.1] * 60)
         self.assertIsNone(self.successResultOf(stopped))
 
     def test_no_reload_any_more(self) -> None:

@@ -26,7 +26,7 @@ class Held:
 
     def end(self, last: Callable[[], Any]) -> Deferred[Any]:
         self.ended = True
-        return execute(last)
+        return self.do(last)
 
     def release(self) -> None:
         """Do the first of those that are held."""
