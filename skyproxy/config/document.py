@@ -131,7 +131,10 @@ class _Reading:
             if key is None:
                 continue
             if key in own:
-                self._add(key_node, (*path, key), f"stands here twice; the first is in line {own[key]}")
+                # Whole sections are pasted from guides.
+                section = not path and isinstance(value_node, MappingNode)
+                advice = ": put the lines of both below that one" if section else ""
+                self._add(key_node, (*path, key), f"stands here twice; the first is in line {own[key]}{advice}")
                 continue
             place = (*path, key)
             own[key] = self._lines[place] = line_of(key_node)

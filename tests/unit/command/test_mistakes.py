@@ -44,6 +44,7 @@ IN_YAML: tuple[tuple[str, int, str], ...] = (
     (P + "model_slots: {default: {provider: openrouter, modle: m}}\n", 5, "did you mean 'model'"),
     (P + "    idle_timeout: 5 minutes\n" + S, 5, "500ms, 60s, 5m, 1h"),
     (P + S + "  default: {provider: openrouter, model: m}\n", 9, "stands here twice; the first is in line 6"),
+    (P + S + "providers:\n  x: {base_url: http://127.0.0.1:1/v1}\n", 9, "put the lines of both below that one"),
     ("model_list:\n  - model_name: x\n    litellm_params: {model: openai/x}\n", 1, "skyproxy init --import reads it"),
     ("proxy: {listen: '127.0.0.1'}\n" + P + S, 1, "proxy.listen"),
     # Others of the same kinds: quotes, colons, indents, tabs, backslashes, signs.
