@@ -96,7 +96,7 @@ class FrameScanner:
             self._block = kind in (_HEADERS, _CONTINUATION)
             self._block_ends = bool(data[at + 4] & _END_HEADERS)
             if kind not in _UNCHARGED or (kind == _DATA and not length and not data[at + 4] & _END_STREAM):
-                self._charge()
+                self.charge()
             at += _HEAD_SIZE + length
         if at < size:
             # A head that is not all there yet may become a GOAWAY: h2 must not get its first bytes.
@@ -115,7 +115,11 @@ class FrameScanner:
             return self._buffered[3] in (_HEADERS, _CONTINUATION)
         return self._block and not (self._block_ends and self._rest == 0)
 
-    def _charge(self) -> None:
+    def charge(self) -> None:
+        """Take a token.
+
+        :raise PeerMisbehaved: the peer has none left.
+        """
         if not self._bucket.take():
             raise PeerMisbehaved("The peer floods with control frames.", ErrorCodes.ENHANCE_YOUR_CALM)
 

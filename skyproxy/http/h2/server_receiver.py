@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from math import inf
 from typing import Any, ClassVar
@@ -16,7 +16,7 @@ from twisted.internet.error import ConnectionAborted, ConnectionLost
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from skyproxy.http.h2.errors import MalformedMessage
+from skyproxy.http.h2.errors import MalformedMessage, PeerMisbehaved
 from skyproxy.http.h2.events import read_events
 from skyproxy.http.h2.frames import FrameScanner, GoAway
 from skyproxy.http.h2.headers import checked_request, request_head
@@ -85,7 +85,10 @@ class RequestReceiver:
         """
         events = list(read_events(self._h2, self._scanner, data))
         # A client that has reset a stream in the same read wants no answer on it, and can get none.
-        left = {event.stream_id for event in events if isinstance(event, StreamReset)}
+        resets = [event for event in events if isinstance(event, StreamReset)]
+        left = {event.stream_id for event in resets}
+        if any(not event.remote_reset for event in resets):
+            self._charge_for_errors(resets)
         for event in events:
             handle = self._HANDLERS.get(event.__class__)
             if handle is None or self._table.closed:
@@ -93,6 +96,18 @@ class RequestReceiver:
             if left and isinstance(event, RequestReceived | StreamEnded) and event.stream_id in left:
                 continue
             handle(self, event)
+
+    def _charge_for_errors(self, resets: Iterable[StreamReset]) -> None:
+        """A client that has the server reset streams, by errors on them, floods as one does that resets them itself
+        (CVE-2025-8671).
+        """
+        try:
+            for event in resets:
+                if not event.remote_reset:
+                    self._scanner.charge()
+        except PeerMisbehaved as error:
+            self._h2.close_connection(error.code)
+            raise
 
     def refuse(self, stream_id: int, refusal: Refusal, *, bodyless: bool, ended: bool) -> None:
         """Answer a request that is not served.

@@ -609,6 +609,25 @@ class FloodTests(Case):
             self.assertEqual(client.goaway, ErrorCodes.ENHANCE_YOUR_CALM)
             self.assertTrue(client.transport.disconnecting)
 
+    def test_streams_that_the_client_has_the_server_reset(self) -> None:
+        """By an error on each (CVE-2025-8671): its window grows too large, or more comes after its end."""
+        for kind, flags, payload in ((8, 0, b"\x7f\xff\xff\xff"), (0, 1, b"x")):
+            for apart in (True, False):
+                client = self.serve(wait)
+                for number in range(1010):
+                    if number == 990:
+                        self.assertIsNone(client.goaway)
+                    stream = client.h2.get_next_available_stream_id()
+                    head = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"x"), (b":path", b"/")]
+                    client.h2.send_headers(stream, head, end_stream=True)
+                    asked = client.h2.data_to_send()
+                    wrong = bytes((0, 0, len(payload), kind, flags)) + stream.to_bytes(4, "big") + payload
+                    client.send(*((asked, wrong) if apart else (asked + wrong,)))
+                    client.flush()
+                    if client.goaway is not None:
+                        break
+                self.assertEqual(client.goaway, ErrorCodes.ENHANCE_YOUR_CALM, (kind, apart))
+
     def test_a_client_that_gives_up_now_and_then(self) -> None:
         client = self.serve(wait)
         for _ in range(10):
