@@ -33,7 +33,8 @@ def test_it_says_how_all_is(browser: Browser, start: Starter) -> None:
     with opened(browser, page_of(proxy)) as tab:
         page = tab.page
         top = page.get_by_role("region", name="How all is")
-        expect(top).to_contain_text("Waiting for the first request.")
+        # As it is read aloud: what is only to be known is not said to be waiting.
+        expect(top.get_by_role("status")).to_contain_text("Note: Waiting for the first request.")
         expect(top.get_by_role("button", name="Copy the address")).to_be_visible()
         expect(page).to_have_title("○ Waiting for the first request \N{EN DASH} skyproxy")
         assert ask(proxy, chat("default")).status == 200

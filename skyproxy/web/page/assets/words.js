@@ -3,7 +3,7 @@
 /** How a level looks: an icon, a word, a class. Colour never tells alone. */
 export const LEVELS = {
   good: {icon: '✓', word: 'Well', tone: 'ok'},
-  neutral: {icon: '○', word: 'Waiting', tone: 'muted'},
+  neutral: {icon: '○', word: 'Note', tone: 'muted'},
   warning: {icon: '!', word: 'Warning', tone: 'warn'},
   bad: {icon: '✕', word: 'Trouble', tone: 'bad'},
 };
