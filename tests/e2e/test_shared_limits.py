@@ -49,10 +49,12 @@ def redis(start_for_module: Starter) -> Redis:
     return server
 
 
-def sharing(start: Starter, demo: DemoProvider, url: str, workers: int = 1, **options: Any) -> Proxy:
-    """A skyproxy that shares limits by *url*."""
+def sharing(
+    start: Starter, demo: DemoProvider, url: str, workers: int = 1, files: Path | None = None, **options: Any
+) -> Proxy:
+    """A skyproxy that shares limits by *url*, and keeps what is spent beside *files*."""
     config = config_for(demo, {"shared": url, "workers": workers}, max_pending=200)
-    config["access"] = {"required": False}
+    config["access"] = {"required": False, **({} if files is None else {"store": str(files)})}
     config["clients"] = {
         "lydia": {"key_hash": hash_of(KEY), "requests_per_minute": 20},
         "busy": {"key_hash": hash_of(BUSY), "concurrent": 8},
@@ -202,6 +204,28 @@ def test_a_budget_of_all(both: tuple[Proxy, Proxy], redis: Redis, findings: Find
     # Nothing is counted twice.
     for proxy in both:
         eventually(lambda proxy=proxy: abs(spent(proxy) - cost - more) < 1e-9, "each knows what both have spent")
+
+
+def test_one_that_has_ended_in_a_store_that_is_emptied(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
+    redis = start(Redis)
+    stays, files = sharing(start, demo, redis.url), tmp_path / "access.sqlite"
+    ends = sharing(start, demo, redis.url, files=files)
+    costs = [spend((ends,), 5)[1], spend((stays,), 1)[1]]
+    assert ends.stop() == 0
+    for _ in range(2):
+        redis.ask("FLUSHALL")
+        until = time.monotonic() + 4.5
+        while time.monotonic() < until:
+            assert spent(stays) > sum(costs) - 1e-9
+            time.sleep(0.1)
+    statuses, more = spend((stays,), 60)
+    assert statuses.keys() == {200, 429}
+    costs.append(more)
+    assert sum(costs) <= BUDGET + MOST
+    # When it is back, what it has spent is not counted besides.
+    back = sharing(start, demo, redis.url, files=files)
+    for proxy in (stays, back):
+        eventually(lambda proxy=proxy: abs(spent(proxy) - sum(costs)) < 1e-9, "each knows what both have spent")
 
 
 def test_one_that_ends_leaves_no_reservation(start: Starter, demo: DemoProvider, redis: Redis) -> None:

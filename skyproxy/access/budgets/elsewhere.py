@@ -1,7 +1,8 @@
 """What other machines have spent, in the file of this machine's budgets. All of it blocks.
 
 It stands in tables of its own, which are made where machines keep to budgets together. Each process that has the file
-open counts it with what others have spent.
+open counts it with what others have spent. What each of them has told stands there, too, so that it can be told for
+those that have ended, where the store by which machines meet has lost it.
 """
 
 from __future__ import annotations
@@ -22,18 +23,50 @@ _TABLES = (
     """CREATE TABLE IF NOT EXISTS machine (
         number INTEGER PRIMARY KEY, name TEXT NOT NULL, why TEXT NOT NULL, parts INTEGER NOT NULL, at REAL NOT NULL
     )""",
+    """CREATE TABLE IF NOT EXISTS told (
+        per TEXT NOT NULL, start INTEGER NOT NULL, account TEXT NOT NULL, currency TEXT NOT NULL, machine TEXT NOT NULL,
+        spent INTEGER NOT NULL, at INTEGER NOT NULL,
+        PRIMARY KEY (per, start, account, currency, machine)
+    ) WITHOUT ROWID""",
 )
 _STALE_SECONDS, _OLD_SECONDS = 10.0, 60.0
 _PERIODS = {"hour": 2 * 3600, "day": 2 * 86_400, "month": 40 * 86_400}
-_MOST_ROWS = 5000
-_SUMS = """
-SELECT account, per, start, currency, SUM(spent + held) FROM sums
+_MOST_ROWS, _MOST_TOLD = 5000, 20_000
+_NOW = """
 WHERE per = 'all' OR (per = 'hour' AND start > :hour) OR (per = 'day' AND start > :day)
-    OR (per = 'month' AND start > :month)
-GROUP BY account, per, start, currency
-ORDER BY CASE per WHEN 'all' THEN 0 WHEN 'month' THEN 1 WHEN 'day' THEN 2 ELSE 3 END, start DESC LIMIT :most
-"""
+    OR (per = 'month' AND start > :month)"""
+_SOME = """
+ORDER BY CASE per WHEN 'all' THEN 0 WHEN 'month' THEN 1 WHEN 'day' THEN 2 ELSE 3 END, start DESC LIMIT :most"""
 """If there are too many, those are left out that are for the shortest time: they are soon over."""
+_SUMS = f"""
+SELECT account, per, start, currency, SUM(spent + held) FROM sums {_NOW}
+GROUP BY account, per, start, currency {_SOME}"""
+_OTHERS = f"SELECT account, per, start, currency, spent FROM elsewhere {_NOW}"
+_TOLD = f"SELECT machine, account, per, start, currency, spent, at FROM told {_NOW} {_SOME}"
+
+_PUT_TOLD = """INSERT INTO told VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET spent = excluded.spent, at = excluded.at WHERE excluded.at >= at"""
+
+
+class Told(NamedTuple):
+    """What one machine has told.
+
+    :ivar machine: the name of its file.
+    """
+
+    machine: str
+    key: RowKey
+
+
+class Was(NamedTuple):
+    """What it has told.
+
+    :ivar spent: or reserved, in billionths.
+    :ivar at: when, milliseconds on the clock of the store by which machines meet.
+    """
+
+    spent: int
+    at: int
 
 
 class Totals(NamedTuple):
@@ -41,7 +74,7 @@ class Totals(NamedTuple):
 
     :ivar name: of the file, which no other one has.
     :ivar sums: in the spans of now, by key, in billionths. Evenings are no span of two machines.
-    :ivar others: what others have, as was noted last.
+    :ivar others: what others have in those spans, as was noted last.
     """
 
     name: str
@@ -55,18 +88,39 @@ def totals(database: sqlite3.Connection, now: float) -> Totals:
         database.execute(table)
     database.execute("INSERT OR IGNORE INTO machine VALUES (1, ?, '', 1, 0)", (secrets.token_hex(8),))
     (name,) = database.execute("SELECT name FROM machine").fetchone()
-    since = {per: int(now - seconds) for per, seconds in _PERIODS.items()}
-    found = database.execute(_SUMS, {**since, "most": _MOST_ROWS})
-    others = {RowKey(*key): amount for *key, amount in database.execute("SELECT * FROM elsewhere")}
+    found = database.execute(_SUMS, {**_since(now), "most": _MOST_ROWS})
+    others = {RowKey(*key): amount for *key, amount in database.execute(_OTHERS, _since(now))}
     return Totals(name, {RowKey(*key): amount for *key, amount in found}, others)
 
 
-def put(database: sqlite3.Connection, sums: Mapping[RowKey, int], why: str, parts: int, now: float) -> None:
-    """Note what others have spent, of these keys; why that is not known, if it is not; and how many processes spend."""
-    for per, seconds in _PERIODS.items():
-        database.execute("DELETE FROM elsewhere WHERE per = ? AND start < ?", (per, now - 2 * seconds))
+def told(database: sqlite3.Connection, now: float) -> dict[Told, Was]:
+    """What each of the others has told, of spans of now."""
+    found = database.execute(_TOLD, {**_since(now), "most": _MOST_TOLD})
+    return {Told(machine, RowKey(*key)): Was(spent, at) for machine, *key, spent, at in found}
+
+
+def _since(now: float) -> dict[str, int]:
+    return {per: int(now - seconds) for per, seconds in _PERIODS.items()}
+
+
+def put(
+    database: sqlite3.Connection,
+    sums: Mapping[RowKey, int],
+    by: Mapping[Told, Was],
+    why: str,
+    parts: int,
+    now: float,
+) -> None:
+    """Note what others have spent, of these keys, and which of them; why that is not known, if it is not; and how many
+    processes spend.
+    """
+    for table in ("elsewhere", "told"):
+        for per, seconds in _PERIODS.items():
+            database.execute(f"DELETE FROM {table} WHERE per = ? AND start < ?", (per, now - 2 * seconds))
     rows: Sequence[tuple[object, ...]] = [(*key, amount) for key, amount in sums.items()]
     database.executemany("INSERT OR REPLACE INTO elsewhere VALUES (?, ?, ?, ?, ?)", rows)
+    rows = [(key.per, key.start, key.account, key.currency, machine, *was) for (machine, key), was in by.items()]
+    database.executemany(_PUT_TOLD, rows)
     database.execute("UPDATE machine SET why = ?, parts = ?, at = ?", (why, parts, now))
 
 

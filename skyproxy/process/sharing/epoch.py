@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import islice
+from collections.abc import Iterable, Mapping
+from itertools import chain, islice
 from typing import Any
 
+from skyproxy.access.budgets.elsewhere import Told, Was
 from skyproxy.access.budgets.rows import RowKey
 from skyproxy.process.sharing.budget_script import KEEP_SECONDS, row_of
 
 MOST_TOLD = 500
+MOST_RECALLED = 100
+"""Sums of other machines, by their names, that are told or heard at a time. Where there are more, those of a machine
+that has ended come soon: they change no more, and what has changed last comes last.
+"""
 
 News = list[tuple[RowKey, int]]
 
@@ -19,26 +24,29 @@ class Epoch:
 
     :param name: that the store has for it; empty: it was not asked yet.
     :param until: when all that live have told what they have spent; 0.0: they have.
-    :ivar seen: the number of the newest change that was heard.
+    :ivar seen: the number of the newest change that was heard; *seen_by*: of those by name.
+    :ivar recalled: what others have told before, and is yet to be told for them; None: it is to be looked for.
     """
 
     def __init__(self, name: str = "", until: float = 0.0) -> None:
         self.name = name
         self.until = until
-        self.seen = "0"
+        self.seen = self.seen_by = "0"
+        self.recalled: list[tuple[Told, Was]] | None = None
         self._told: dict[RowKey, int] = {}
+        self._heard: set[RowKey] = set()
         self._turn = 0
 
     def forget(self) -> None:
         """Another machine's file has taken the place of the one that was told."""
-        self.seen = "0"
+        self.seen = self.seen_by = "0"
         self._told.clear()
+        self._heard.clear()
 
-    def follow(self, own: Mapping[RowKey, int]) -> None:
-        """There are these sums, and no others. Another one of those that were told is told once more than need be: it
-        shows whether the store still has it.
-        """
+    def follow(self, own: Mapping[RowKey, int], others: Mapping[RowKey, int]) -> None:
+        """There are these sums, and no others. Another row is looked for: it shows whether the store has it still."""
         self._told = {key: told for key, told in self._told.items() if key in own}
+        self._heard = {key for key in self._heard if key in others}
         self._turn += 1
 
     def news_of(self, own: Mapping[RowKey, int]) -> News:
@@ -47,19 +55,28 @@ class Epoch:
         return list(islice(news, MOST_TOLD))
 
     def words_for(self, news: News) -> list[Any]:
-        """*news* as the script takes them."""
+        """*news*, and what is recalled, as the script takes them."""
         words: list[Any] = []
 
-        def add(key: RowKey, amount: int, state: str) -> None:
-            words.extend((row_of(key), f"{key.per}:{key.start}", amount, KEEP_SECONDS[key.per], state))
+        def add(key: RowKey, amount: int | str, last: str) -> None:
+            words.extend((row_of(key), f"{key.per}:{key.start}", amount, KEEP_SECONDS[key.per], last))
 
-        at = self._turn % max(1, len(self._told))
-        for key, amount in islice(self._told.items(), at, at + 1):
-            add(key, amount, "same")
+        def there(key: RowKey) -> str:
+            return "own" if key in self._told else "sum" if key in self._heard else ""
+
+        at = self._turn % max(1, len(self._told) + len(self._heard))
+        for key in islice(chain(self._told, self._heard), at, at + 1):
+            add(key, "", there(key))
         for key, amount in news:
-            add(key, amount, "changed" if key in self._told else "new")
-        return words
+            add(key, amount, there(key))
+        own = len(words) // 5
+        for told, was in (self.recalled or [])[:MOST_RECALLED]:
+            add(told.key, f"{was.spent} {was.at}", told.machine)
+        return [self.seen_by, MOST_RECALLED, own, int(len(news) < MOST_TOLD), *words]
 
-    def was_told(self, news: News) -> None:
-        """The store has heard *news*."""
+    def answered(self, news: News, heard: Iterable[RowKey]) -> None:
+        """The store has been told *news*, and some of what is recalled, and has told of these."""
         self._told.update(news)
+        self._heard.update(heard)
+        if self.recalled:
+            del self.recalled[:MOST_RECALLED]

@@ -3,7 +3,7 @@
 Each has a file of its own, whose sums are the truth of what it spent. To tell a sum again changes nothing: Redis adds
 up what has changed since it was told last, by the name of the file. A store that was emptied or has lost a part, or
 another run of Redis, which may have begun with an older file, has another epoch, so that each machine tells and hears
-everything anew.
+everything anew. It tells then, too, what it has heard of each of the others, for those that have ended.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from skyproxy.access.budgets.budget_file import BudgetFile, Values
-from skyproxy.access.budgets.elsewhere import Totals
+from skyproxy.access.budgets.elsewhere import Told, Totals, Was
 from skyproxy.access.budgets.rows import RowKey
 from skyproxy.process.sharing.budget_script import SHARE, key_of
 from skyproxy.process.sharing.epoch import MOST_TOLD, Epoch, News
@@ -123,15 +123,22 @@ class SharedBudgets:
 
     def _begin(self, rows: Sequence[Values]) -> None:
         self._busy = True
-        found: list[Totals | None] = []
+        epoch, found, recalled = self._epoch, list[Totals | None](), dict[Told, Was]()
 
         def look(file: BudgetFile) -> None:
             if rows:
                 file.write(rows, None)
             found.append(file.totals())
+            if epoch.name and epoch.recalled is None:
+                recalled.update(file.told())
+
+        def looked() -> None:
+            if epoch.name and epoch.recalled is None:
+                epoch.recalled = self._elsewhere.recall(recalled)
+            self._tell(found[0])
 
         done = self._ledger.with_file(look)
-        done.addCallbacks(lambda _: self._safely(lambda: self._tell(found[0])), self._broke)
+        done.addCallbacks(lambda _: self._safely(looked), self._broke)
 
     def _safely(self, act: Callable[[], None]) -> None:
         try:
@@ -152,9 +159,9 @@ class SharedBudgets:
             self._epoch.forget()
             self._elsewhere.forget()
         epoch = self._epoch
-        epoch.follow(totals.sums)
         self._elsewhere.follow(totals.others)
-        if epoch.until and self._reactor.seconds() >= epoch.until:
+        epoch.follow(totals.sums, self._elsewhere.sums)
+        if epoch.until and self._reactor.seconds() >= epoch.until and not epoch.recalled:
             # By now all have told what they have spent, which may be less than was known: hear it all once more.
             epoch.until, epoch.seen = 0.0, "0"
         self._share(totals.sums, spends=False)
@@ -193,9 +200,14 @@ class SharedBudgets:
             key_of(row.decode()): int(whole) - int(own)
             for row, whole, own in zip(heard[::3], heard[1::3], heard[2::3], strict=True)
         }
-        self._elsewhere.hear(sums, may_be_less=now >= epoch.until)
-        epoch.was_told(news)
-        epoch.seen, self._heard_at = reply[1].decode(), now
+        by = {
+            Told(who.decode(), key_of(row.decode())): Was(*map(int, was.split()))
+            for who, row, was in zip(reply[4][::3], reply[4][1::3], reply[4][2::3], strict=True)
+        }
+        self._elsewhere.hear(sums, may_be_less=not epoch.until)
+        self._elsewhere.hear_by(by)
+        epoch.answered(news, sums)
+        epoch.seen, epoch.seen_by, self._heard_at = reply[1].decode(), reply[3].decode(), now
         return len(news) == MOST_TOLD or len(heard) == 3 * _MOST_HEARD
 
     def _failed(self, why: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 
 from skyproxy.access.budgets.budget_file import BudgetFile, Others, Values
+from skyproxy.access.budgets.elsewhere import Told, Was
 from skyproxy.access.budgets.rows import RowKey
 
 _NOTE_SECONDS = 20.0
@@ -32,6 +33,7 @@ class SpentElsewhere:
 
     :param parts: how many processes spend, on all machines.
     :param changed: called when something was noted.
+    :ivar sums: in the spans of now.
     """
 
     def __init__(self, reactor: Any, ledger: Ledger, parts: Callable[[], int], changed: Callable[[], object]) -> None:
@@ -39,27 +41,37 @@ class SpentElsewhere:
         self._ledger = ledger
         self._parts = parts
         self._changed = changed
-        self._sums: dict[RowKey, int] = {}
+        self.sums: dict[RowKey, int] = {}
         # What of that the file may not have yet.
         self._unnoted: dict[RowKey, int] = {}
+        self._unnoted_by: dict[Told, Was] = {}
         # What else is noted. An earlier process may have noted that others are not heard.
         self._noted = (True, 1, 0)
 
     def forget(self) -> None:
         """There is another file."""
         self._unnoted.clear()
+        self._unnoted_by.clear()
 
     def follow(self, sums: Mapping[RowKey, int]) -> None:
         """The file has these."""
-        self._sums = {**sums, **self._unnoted}
+        self.sums = {**sums, **self._unnoted}
+
+    def recall(self, told: Mapping[Told, Was]) -> list[tuple[Told, Was]]:
+        """What others have told so far; the file has it as *told*."""
+        return list({**told, **self._unnoted_by}.items())
+
+    def hear_by(self, told: Mapping[Told, Was]) -> None:
+        """Others have told this."""
+        self._unnoted_by.update(told)
 
     def hear(self, sums: Mapping[RowKey, int], *, may_be_less: bool) -> None:
         """Others have spent these, or more than that of some, which they have not told again yet."""
         for key, heard in sums.items():
-            known = self._sums.get(key, 0)
+            known = self.sums.get(key, 0)
             others = heard if may_be_less else max(heard, known)
             if others != known:
-                self._sums[key] = self._unnoted[key] = others
+                self.sums[key] = self._unnoted[key] = others
 
     def note(self, why: str, *, spends: bool) -> None:
         """Note what is new.
@@ -67,20 +79,21 @@ class SpentElsewhere:
         :param why: it is not known what others have spent; empty: it is.
         :param spends: something was spent here, so that the next turn is to begin.
         """
-        parts, sums = self._parts(), self._unnoted
+        parts, sums, by = self._parts(), self._unnoted, self._unnoted_by
         noted = bool(why), parts, int(self._reactor.seconds() / _NOTE_SECONDS)
-        if not (sums or why or spends or noted != self._noted):
+        if not (sums or by or why or spends or noted != self._noted):
             return
-        self._noted, self._unnoted = noted, {}
+        self._noted, self._unnoted, self._unnoted_by = noted, {}, {}
 
         def put(file: BudgetFile) -> Others | None:
-            others = file.put_elsewhere(sums, why, parts)
+            others = file.put_elsewhere(sums, by, why, parts)
             if others is not None:
                 sums.clear()
+                by.clear()
             return others
 
         def over(result: Any) -> Any:
-            self._unnoted = {**sums, **self._unnoted}
+            self._unnoted, self._unnoted_by = {**sums, **self._unnoted}, {**by, **self._unnoted_by}
             return result
 
         self._ledger.with_file(put).addBoth(over).addCallbacks(lambda _: self._changed(), lambda _: None)

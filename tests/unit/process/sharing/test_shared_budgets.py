@@ -15,10 +15,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.access.budgets.budget_file import BudgetFile, Others, Run, Values
+from skyproxy.access.budgets.elsewhere import Was
 from skyproxy.access.budgets.rows import RowKey
+from skyproxy.process.sharing.epoch import MOST_RECALLED
 from skyproxy.process.sharing.shared_budgets import EVERY_SECONDS, UNHEARD_SECONDS, SharedBudgets
 
 ACTS = ("spend", "empty", "evict", "anew", "down", "up")
+ACTS_OF_SOME = ("spend", "spend", "reserve", "empty", "evict", "save", "start anew", "end", "return")
 LYDIA, ALL = RowKey("client:lydia pc", "day", 86_400 * 11, "USD"), RowKey("process", "all", 0, "EUR")
 
 
@@ -32,15 +35,39 @@ class Store:
     prefix = "p:"
 
     def __init__(self) -> None:
-        self.is_down, self.is_sane = False, True
+        self.is_down, self.is_sane, self.time = False, True, 0
         self.asked: list[Callable[[], None]] | None = None
         self.empty()
+        self.save()
 
     def empty(self) -> None:
         self.epoch = ""
-        self.own: Counter[tuple[str, str]] = Counter()
+        self.own: dict[tuple[str, str], Was] = {}
         self.changes: dict[str, int] = {}
+        self.changes_by: dict[tuple[str, str], int] = {}
+        self.all_of: set[str] = set()
         self.number = 0
+
+    def begin(self, epoch: str) -> None:
+        """It has lost something, or is another one with an older file."""
+        self.epoch = epoch
+        self.all_of.clear()
+
+    def put(self, name: str, row: str, was: Was) -> None:
+        self.own[name, row] = was
+        self.number += 1
+        self.changes[row] = self.changes_by[name, row] = self.number
+
+    def save(self) -> None:
+        """Write a file."""
+        self.file = self.own.copy(), self.changes.copy(), self.changes_by.copy(), self.number
+
+    def start_anew(self) -> None:
+        """Begin with that file."""
+        if self.epoch:
+            self.own, self.changes, self.changes_by = (part.copy() for part in self.file[:3])
+            self.number = self.file[3]
+            self.begin(f"another {self.epoch}")
 
     def answer(self) -> None:
         """Answer all that was asked, and at once from now on."""
@@ -51,6 +78,7 @@ class Store:
     def evict(self) -> None:
         """Lose a part of what it was told, to have room for something else."""
         self.own.clear()
+        self.changes_by.clear()
 
     def run(self, script: str, keys: list[str], arguments: list[Any], done: Any, failed: Any) -> None:
         if self.asked is not None:
@@ -59,28 +87,40 @@ class Store:
         if self.is_down:
             failed("it is down")
             return
-        _, name, epoch, seen, another, most, *rest = arguments
-        self.epoch = self.epoch or another
-        told = list(zip(rest[::5], rest[1::5], rest[2::5], rest[4::5], strict=True))
-        if any(state != "new" and (name, row) not in self.own for row, _, _, state in told):
-            self.epoch = another
+        _, name, epoch, seen, another, most, seen_by, most_by, own, is_all, *rest = arguments
+        if not self.epoch:
+            self.begin(another)
+        words = list(zip(rest[::5], rest[1::5], rest[2::5], rest[4::5], strict=True))
+        rows = {row for _, row in self.own}
+        for row, _, _, there in words[:own]:
+            if (there == "own" and (name, row) not in self.own) or (there == "sum" and row not in rows):
+                self.begin(another)
         if epoch != self.epoch:
-            done([self.epoch.encode(), b"0", []])
+            done([self.epoch.encode(), b"0", [], b"0", []])
             return
-        for row, _, total, state in told:
-            if state != "same":
-                self.own[name, row] = total
-                self.number += 1
-                self.changes[row] = self.number
-        found = sorted((at, row) for row, at in self.changes.items() if at > int(seen))[:most]
+        for row, _, total, _ in words[:own]:
+            if total != "":
+                self.time += 1
+                self.put(name, row, Was(total, self.time))
+        if is_all:
+            self.all_of.add(name)
+        for row, _, total, who in words[own:]:
+            if who not in self.all_of:
+                was = Was(*map(int, total.split()))
+                self.put(who, row, max(was, self.own.get((who, row), was), key=lambda was: was.at))
         heard: list[bytes] = []
-        for at, row in found:
+        for at, row in sorted((at, row) for row, at in self.changes.items() if at > int(seen))[:most]:
             seen = str(at)
-            whole = sum(total for (_, each), total in self.own.items() if each == row)
-            heard += [row.encode(), b"%d" % whole, b"%d" % self.own[name, row]]
+            whole = sum(was.spent for (_, each), was in self.own.items() if each == row)
+            heard += [row.encode(), b"%d" % whole, b"%d" % self.own.get((name, row), Was(0, 0)).spent]
+        by: list[bytes] = []
+        for at, who, row in sorted((at, *key) for key, at in self.changes_by.items() if at > int(seen_by))[:most_by]:
+            seen_by = str(at)
+            if who != name:
+                by += [who.encode(), row.encode(), b"%d %d" % self.own[who, row]]
         if not self.is_sane:
             heard.append(b"?")
-        done([self.epoch.encode(), str(seen).encode(), heard])
+        done([self.epoch.encode(), str(seen).encode(), heard, str(seen_by).encode(), by])
 
 
 class Machine:
@@ -190,6 +230,67 @@ class SharedBudgetTests(SynchronousTestCase):
         one.begin()
         self.run_for(5.0)
         self.assertEqual((one.others.sums[LYDIA], other.others.sums[LYDIA]), (3, 5))
+
+    def test_one_that_has_ended_counts_though_the_store_is_emptied(self) -> None:
+        one, other, third = self.machines(3)
+        one.spend(5)
+        one.spend(7, ALL)
+        other.spend(3)
+        third.sharing.stop()
+        self.run_for(2.0)
+        one.sharing.stop()
+        self.run_for(1.0)
+        self.store.empty()
+        for _ in range(60):
+            self.clock.advance(0.1)
+            self.assertEqual(other.others.sums, {LYDIA: 5, ALL: 7})
+        # One that has never heard of it hears of it now.
+        third.begin()
+        self.run_for(5.0)
+        self.assertEqual(third.others.sums, {LYDIA: 8, ALL: 7})
+        # What it tells itself is not counted besides.
+        one.begin()
+        self.run_for(5.0)
+        one.spend(1)
+        self.run_for(5.0)
+        self.assertEqual((one.others.sums[LYDIA], other.others.sums, third.others.sums),
+                         (3, {LYDIA: 6, ALL: 7}, {LYDIA: 9, ALL: 7}))  # fmt: skip
+
+    def test_the_file_knows_of_one_that_has_ended(self) -> None:
+        one, other = self.machines(2)
+        one.spend(5)
+        self.run_for(2.0)
+        for each in (one, other):
+            each.sharing.stop()
+        self.store.empty()
+        other.begin()
+        other.spend(3)
+        self.run_for(6.0)
+        self.assertEqual(other.others.sums, {LYDIA: 5})
+
+    def test_what_was_told_last_counts(self) -> None:
+        one, other = self.machines(2)
+        one.reserve(100)
+        self.run_for(UNHEARD_SECONDS + 1.0)
+        self.store.save()
+        one.sharing.stop()
+        self.run_for(1.0)
+        self.assertEqual(other.others.sums, {LYDIA: 10})
+        self.store.start_anew()
+        self.run_for(6.0)
+        self.assertEqual(other.others.sums, {LYDIA: 10})
+
+    def test_many_that_have_ended(self) -> None:
+        one, other = self.machines(2)
+        keys = [RowKey(f"client:{number}", "hour", 3600 * 276, "USD") for number in range(3 * MOST_RECALLED)]
+        one.spend(1, *keys)
+        self.run_for(4.0)
+        one.sharing.stop()
+        self.store.empty()
+        other.spend(1, *keys)
+        for _ in range(60):
+            self.clock.advance(0.1)
+            self.assertEqual(other.others.sums, dict.fromkeys(keys, 1))
 
     def test_one_that_ends_leaves_nothing_reserved(self) -> None:
         one, other = self.machines(2)
@@ -332,3 +433,39 @@ class SharedBudgetTests(SynchronousTestCase):
         spent = [each.spent[LYDIA] for each in machines]
         for number, each in enumerate(machines):
             self.assertEqual(each.others.sums.get(LYDIA, 0), sum(spent) - spent[number])
+
+    @settings(max_examples=40, deadline=None)
+    @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(ACTS_OF_SOME), st.integers(1, 50))))
+    def test_what_those_that_have_ended_have_spent_counts_once(self, acts: list[tuple[int, str, int]]) -> None:
+        machines = self.machines(3)
+        live = set(machines)
+        self.run_for(1.0)
+        for number, act, amount in acts:
+            machine = machines[number]
+            match act:
+                case "spend" if machine in live:
+                    machine.spend(amount)
+                case "reserve" if machine in live:
+                    machine.reserve(amount)
+                case "empty":
+                    self.store.empty()
+                case "evict":
+                    self.store.evict()
+                case "save":
+                    self.store.save()
+                case "start anew":
+                    self.store.start_anew()
+                case "end" if len(live) > 1 and machine in live:
+                    live.remove(machine)
+                    machine.sharing.stop()
+                    # Others hear that.
+                    self.run_for(2.0)
+                case "return" if machine not in live:
+                    live.add(machine)
+                    machine.begin()
+            self.run_for(amount / 10)
+        self.run_for(UNHEARD_SECONDS + 4 * EVERY_SECONDS)
+        spent = [each.spent[LYDIA] + each.held[LYDIA] for each in machines]
+        for number, each in enumerate(machines):
+            if each in live:
+                self.assertEqual(each.others.sums.get(LYDIA, 0), sum(spent) - spent[number])
