@@ -110,6 +110,8 @@ def why_not(endpoint: str, error: Exception) -> str:
             "reserve whole ranges, which `netsh interface ipv4 show excludedportrange protocol=tcp` shows: choose a "
             "port outside of them, as in --listen 27910"
         )
+    if number in IN_USE and endpoint.startswith("unix:"):
+        return "something of this name is there already, and stays as it is: remove it, or choose another path"
     if number in IN_USE:
         return (
             "the port is in use. Is another skyproxy running? `skyproxy status` tells, and `skyproxy stop` ends it. Or "

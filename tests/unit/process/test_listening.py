@@ -99,6 +99,12 @@ class ListenTests(SynchronousTestCase):
         self.assertEqual(self.listen(*BOTH), 2)
         self.assertEqual(self.reactor.bound, ["127.0.0.1", "::1"])
 
+    def test_a_file_in_the_place_of_a_socket(self) -> None:
+        taken = CannotListenError(None, "/s", OSError(errno.EADDRINUSE, "Address already in use"))
+        told = why_not("unix:/s", taken)
+        self.assertIn("something of this name is there already", told)
+        self.assertNotIn("port", told)
+
     def test_a_machine_without_ipv6(self) -> None:
         for error in (OSError(errno.EADDRNOTAVAIL, ""), OSError(errno.EAFNOSUPPORT, ""), on_windows(10049)):
             self.reactor.refused = {"::1": error}
