@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode
 
+from skyproxy.config.composing import compose
 from skyproxy.config.document import KeyPath
 
 _PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*[ \t]+)+")
@@ -30,7 +31,7 @@ def edited(text: str, path: KeyPath, value: Any) -> str:
 
     :raise NotEditable: the mapping around it is not there, or shares its lines with others.
     """
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    root = compose(text)
     if not isinstance(root, MappingNode):
         raise NotEditable("the file is no mapping")
     parent = root
@@ -52,7 +53,7 @@ def edited(text: str, path: KeyPath, value: Any) -> str:
 
 def has(text: str, path: KeyPath) -> bool:
     """Whether there is a mapping at *path* in *text*."""
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    node = compose(text)
     for step in path:
         found = _entry(node, step) if isinstance(node, MappingNode) else None
         if found is None:

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config import composing as module
 from skyproxy.config.document import Document, parse
+from skyproxy.config.editing import NotEditable, edited
 from skyproxy.config.problems import Problem
 
 ALL = (
@@ -30,6 +31,14 @@ def read(text: str) -> tuple[Document, list[Problem]]:
     return parse("f", text, problems), problems
 
 
+def outcome_of(text: str, path: tuple[str, ...]) -> str:
+    """*text* with another value at *path*, or why it cannot have one."""
+    try:
+        return edited(text, path, "x: y")
+    except NotEditable as error:
+        return str(error)
+
+
 class ComposingTests(SynchronousTestCase):
     @skipIf(module._IN_C is None, "PyYAML was built without it")
     def test_both_parsers_read_the_same(self) -> None:
@@ -45,6 +54,22 @@ class ComposingTests(SynchronousTestCase):
                 patch = self.patch(module, "_IN_C", None)
                 self.assertEqual(fast, read(text))
                 patch.restore()
+
+    @skipIf(module._IN_C is None, "PyYAML was built without it")
+    def test_both_parsers_find_the_same_places(self) -> None:
+        sample = files("skyproxy.config").joinpath("sample/routes.yaml").read_text("utf-8")
+        changed = [
+            (sample, ("model_slots", slot, key)) for slot in ("default", "memory") for key in ("model", "priority")
+        ]
+        for text, path in [*changed, *((ALL, (key,)) for key in "dehjp"), (ALL, ("f", "g")), (ALL, ("f", "new"))]:
+            fast = outcome_of(text, path)
+            patch = self.patch(module, "_IN_C", None)
+            self.assertEqual(fast, outcome_of(text, path))
+            patch.restore()
+
+    def test_a_change_is_parsed_fast(self) -> None:
+        self.patch(yaml, "compose", None)
+        self.assertIn("{g: 2}", edited(ALL, ("f", "g"), 2))
 
     def test_a_text_is_parsed_once(self) -> None:
         parsed: list[str] = []
