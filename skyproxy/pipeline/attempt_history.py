@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from skyproxy.access.budgets.charge import Charge
-from skyproxy.errors import BreakerOpen, ErrorKind, SkyproxyError, UpstreamTimeout
+from skyproxy.errors import BreakerOpen, ErrorKind, SkyproxyError, UpstreamReported, UpstreamTimeout
 from skyproxy.formats.error_body import masker
 from skyproxy.pipeline.router import Candidate
 from skyproxy.telemetry.refusals import MAY_ECHO, Refusal, Refusals
@@ -97,13 +97,13 @@ class AttemptHistory(AttemptObserver):
     def failed(self, attempt: Attempt, status: int | None, kind: ErrorKind | None, said: str) -> None:
         if status is None or kind is None:
             return
-        candidate = self.candidates[attempt.candidate]
-        mask = masker(candidate.provider.secrets)
-        refusal = Refusal(self._request_id, candidate.provider.name, candidate.model, status, kind, said)
         # It is of interest whichever candidate answers the client in the end.
-        self._refusals.heard(refusal, mask)
+        mask = self._tell(attempt, status, kind, said)
         text = "" if kind in MAY_ECHO else " ".join(mask(said[: 4 * MAX_TEXT]).split())
         self._note(attempt, "failed", code=kind.value, status=status, text=text)
+
+    def reported(self, attempt: Attempt, error: UpstreamReported) -> None:
+        self._tell(attempt, attempt.status or 200, error.kind, error.said)
 
     def unanswered(self, attempt: Attempt, error: SkyproxyError) -> None:
         code = error.timer if isinstance(error, UpstreamTimeout) else error.code or ""
@@ -123,6 +123,14 @@ class AttemptHistory(AttemptObserver):
 
     def hedging(self, candidate: int, at: float, seconds: float) -> None:
         self._keep(Step(at, "hedge", candidate, seconds=seconds))
+
+    def _tell(self, attempt: Attempt, status: int, kind: ErrorKind, said: str) -> Callable[[str], str]:
+        """Have the log know; what takes out of a text what nobody may see."""
+        candidate = self.candidates[attempt.candidate]
+        mask = masker(candidate.provider.secrets)
+        refusal = Refusal(self._request_id, candidate.provider.name, candidate.model, status, kind, said)
+        self._refusals.heard(refusal, mask)
+        return mask
 
     def _note(
         self,

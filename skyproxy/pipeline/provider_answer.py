@@ -44,8 +44,16 @@ class ProviderAnswer:
         :raise SkyproxyError: it is not a complete answer to this kind of request. When ``client.started``, the client
             has seen the cut.
         """
-        with self.answer:
-            await self._relayable.send_to(client)
+        with self.answer as answer:
+            try:
+                await self._relayable.send_to(client)
+            finally:
+                # Some of it has gone down; it is the provider's failure all the same, for the guards and for the log.
+                failure = None if self.state is None else self.state.failure
+                if failure is not None:
+                    self.attempt.observer.reported(self.attempt, failure)
+            if failure is not None:
+                answer.close(failure)
 
     def fail(self, error: SkyproxyError) -> None:
         """Give the answer up: whoever waits for more of it gets *error*."""

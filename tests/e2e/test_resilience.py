@@ -220,6 +220,18 @@ def test_breaker(start: Starter) -> None:
     assert proxy.record("Circuit breaker opened")["model"] == "guard;status=500"
 
 
+def test_streams_that_fail_in_their_midst_open_the_breaker(start: Starter) -> None:
+    first, second = start(DemoProvider), start(DemoProvider)
+    config = two(first, second, {"model": "guard;error_in_stream=3", "fallbacks": ["second:guard;delay=0"]})
+    config["providers"]["demo"]["breaker"] = {"consecutive": 3, "open_for": "60s"}
+    proxy = start(Proxy, config)
+    streams = [ask(proxy, chat("talk", stream=True)) for _ in range(5)]
+    assert [b"[DONE]" in each.body for each in streams] == [False, False, False, True, True]
+    assert first.stats()["total"] == 3
+    told = proxy.record("The provider refused a request")
+    assert (told["status"], told["kind"], told["request_id"]) == (200, "broken", streams[0].headers["x-request-id"])
+
+
 def test_client_errors_do_not_open_the_breaker(start: Starter, demo: DemoProvider) -> None:
     proxy = start(Proxy, config_for(demo, breaker={"consecutive": 2}))
     for status in (400, 404, 422, 400, 400):

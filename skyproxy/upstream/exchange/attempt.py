@@ -41,6 +41,9 @@ class AttemptObserver:
         :param said: in the provider's words; or else the code of skyproxy's error.
         """
 
+    def reported(self, attempt: Attempt, error: UpstreamReported) -> None:
+        """The attempt's answer, of which some has gone down, has turned out to be *error*."""
+
     def unanswered(self, attempt: Attempt, error: SkyproxyError) -> None:
         """The attempt has come to no answer, or to none that can be used, and the provider has not said why."""
 

@@ -140,6 +140,22 @@ class RefusalTests(Case):
         self.well(self.spare)
         self.assertEqual(self.told(), [("guard", "large", "No such key.", 200)])
 
+    def test_in_the_midst_of_an_answer(self) -> None:
+        error = {"message": "The graphics card is gone.", "code": 502}
+        for end in ("end", "cut"):
+            client = self.serve()
+            getattr(self.guard.answer(200, EVENTS).send(word("Halt"), event(error=error)), end)()
+            self.assertEqual(client.did[0], "start")
+        self.assertEqual(self.told(), [("guard", "large", "The graphics card is gone.", 200)])
+        self.serve("alone", stream=False)
+        choice = {"message": {"content": "Halt"}, "finish_reason": "network_error"}
+        self.guard.answer(200, JSON, whole=json.dumps({"choices": [choice]}).encode())
+        self.clock.advance(61)
+        self.serve("alone", stream=False)
+        self.guard.answer(200, JSON, whole=json.dumps({"choices": [choice]}).encode())
+        self.assertIn("network_error", self.told()[-1][2])
+        self.assertEqual(self.records[-1].outcome, "upstream_error")
+
     def test_of_one_that_lost_to_another(self) -> None:
         self.serve("hedged")
         self.clock.advance(2)
