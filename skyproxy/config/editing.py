@@ -122,6 +122,9 @@ def _replaced(text: str, key: Node, node: Node, value: Any) -> str:
     if not isinstance(node, ScalarNode) or _start(node) < _end(key):
         raise NotEditable(f"{key.value} is no single value")
     start, end = _start(node), _end(node)
+    if start == end:
+        # Within braces each parser of PyYAML has another place for what is not there.
+        start = end = text.index(":", _end(key)) + 1
     properties = _PROPERTIES.match(text, start, end)
     if properties is not None:
         start = properties.end()

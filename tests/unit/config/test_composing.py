@@ -61,7 +61,13 @@ class ComposingTests(SynchronousTestCase):
         changed = [
             (sample, ("model_slots", slot, key)) for slot in ("default", "memory") for key in ("model", "priority")
         ]
-        for text, path in [*changed, *((ALL, (key,)) for key in "dehjp"), (ALL, ("f", "g")), (ALL, ("f", "new"))]:
+        for text, path in [
+            *changed,
+            *((ALL, (key,)) for key in "dehjp"),
+            (ALL, ("f", "g")),
+            (ALL, ("f", "new")),
+            ("a: {b: , c: }", ("a", "b")),
+        ]:
             fast = outcome_of(text, path)
             patch = self.patch(module, "_IN_C", None)
             self.assertEqual(fast, outcome_of(text, path))
