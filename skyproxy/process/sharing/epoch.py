@@ -24,13 +24,15 @@ class Epoch:
 
     :param name: that the store has for it; empty: it was not asked yet.
     :param until: when all that live have told what they have spent; 0.0: they have.
+    :param unheard: how many there were of late in which nothing was heard.
     :ivar seen: the number of the newest change that was heard; *seen_by*: of those by name.
     :ivar recalled: what others have told before, and is yet to be told for them; None: it is to be looked for.
     """
 
-    def __init__(self, name: str = "", until: float = 0.0) -> None:
+    def __init__(self, name: str = "", until: float = 0.0, unheard: int = 0) -> None:
         self.name = name
         self.until = until
+        self.unheard = unheard
         self.seen = self.seen_by = "0"
         self.recalled: list[tuple[Told, Was]] | None = None
         self._told: dict[RowKey, int] = {}
@@ -76,6 +78,7 @@ class Epoch:
 
     def answered(self, news: News, heard: Iterable[RowKey]) -> None:
         """The store has been told *news*, and some of what is recalled, and has told of these."""
+        self.unheard = 0
         self._told.update(news)
         self._heard.update(heard)
         if self.recalled:

@@ -33,6 +33,8 @@ _LAST_SECONDS = 1.0
 """That the last telling may take."""
 
 _MOST_HEARD = 1000
+_MOST_UNHEARD = 2
+"""Epochs that a telling may find, one after the other."""
 
 
 class Store(Protocol):
@@ -177,11 +179,11 @@ class SharedBudgets:
             name = reply[0].decode()
             if name != epoch.name:
                 # It was emptied, or is new: all is told again, and others may not have done so yet.
-                self._epoch = Epoch(name, self._reactor.seconds() + UNHEARD_SECONDS)
-                if self._call.running:
-                    self._end()
+                self._epoch = Epoch(name, self._reactor.seconds() + UNHEARD_SECONDS, epoch.unheard + 1)
+                if self._epoch.unheard > _MOST_UNHEARD:
+                    self._failed("it loses what it is told")
                 else:
-                    self._share(own, spends=False)
+                    self._begin([])
             elif self._hear(reply, news) and (self._call.running or len(news) == MOST_TOLD):
                 # None of the rest may wait for what changes again and again.
                 self._share(own, spends=spends or bool(news))

@@ -231,6 +231,32 @@ class SharedBudgetTests(SynchronousTestCase):
         self.run_for(5.0)
         self.assertEqual((one.others.sums[LYDIA], other.others.sums[LYDIA]), (3, 5))
 
+    def test_one_that_begins_hears_at_once(self) -> None:
+        one, other = self.machines(2)
+        other.sharing.stop()
+        one.spend(5)
+        self.run_for(2.0)
+        other.begin()
+        self.assertEqual(other.others.sums, {LYDIA: 5})
+
+    def test_a_store_that_is_emptied_all_the_time(self) -> None:
+        one, other = self.machines(2)
+        for amount in range(30):
+            one.spend(1)
+            self.store.empty()
+            self.run_for(0.4)
+            self.assertEqual((one.others.unheard, other.others.unheard), ("", ""))
+            self.assertGreaterEqual(other.others.sums.get(LYDIA, 0), amount - 1)
+        run = self.store.run
+
+        def forgetful(*args: Any) -> None:
+            self.store.empty()
+            run(*args)
+
+        self.patch(self.store, "run", forgetful)
+        self.run_for(UNHEARD_SECONDS + 1.0)
+        self.assertEqual(other.others.unheard, "it loses what it is told")
+
     def test_one_that_has_ended_counts_though_the_store_is_emptied(self) -> None:
         one, other, third = self.machines(3)
         one.spend(5)
