@@ -11,16 +11,19 @@ import stat
 import subprocess
 import urllib.error
 import urllib.request
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.commands import PROGRAM
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.processes import LOOPBACK, PATIENCE, TWISTD, DemoProvider, Proxy, environment, eventually, run_to_end
-from tests.e2e.raw import chat
+from tests.e2e.raw import ask, chat
 
 REQUESTS = int(os.environ.get("SKYPROXY_TEST_REQUESTS", "600"))
 """The balance was also tried with 10,000."""
@@ -106,6 +109,82 @@ def logged_tokens(proxy: Proxy) -> int:
         each.get("tokens_prompt", 0) + each.get("tokens_completion", 0) + each.get("given_up_tokens", 0)
         for each in records
     )
+
+
+def metrics_of(proxy: Proxy) -> dict[str, dict[str, float]]:
+    """The sums of its metrics, by their names and by the label that tells what they count."""
+    with urllib.request.urlopen(f"{proxy.origin}/metrics", timeout=PATIENCE) as answer:
+        text = answer.read().decode()
+    found: dict[str, dict[str, float]] = {}
+    for family in text_string_to_metric_families(text):
+        for name, labels, value, *_ in family.samples:
+            label = labels.get("outcome") or labels.get("kind") or labels.get("result") or ""
+            sums = found.setdefault(name.removeprefix("skyproxy_"), {})
+            sums[label] = sums.get(label, 0.0) + value
+    return found
+
+
+def test_all_tell_the_same(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
+    """The log, the book, the costs, the figures, the metrics, the chart and the list, of requests of all outcomes."""
+    made = config(demo, tmp_path / "costs.sqlite")
+    made["providers"]["keyless"] = {**made["providers"]["demo"], "api_key_env": "NOBODY_HAS_THIS_KEY"}
+    proxy: Proxy = start(Proxy, made)
+    assert ask(proxy, chat("keyless:guard")).status == 503
+    left = asyncio.run(crowd(proxy, REQUESTS // 2, 3))
+    eventually(lambda: over(proxy, REQUESTS // 2 + 1 - left), "all is over")
+
+    def look() -> list[Any] | None:
+        paths = ("book", "costs", "stats", "series?minutes=60", "requests?limit=1")
+        found = [*(read(proxy, f"/api/{path}") for path in paths), metrics_of(proxy)]
+        return found if read(proxy, "/api/book")["arrived"] == found[0]["arrived"] else None
+
+    book, spent, stats, series, listed, metrics = eventually(look, "nobody comes any more")
+    points = series["points"]
+    eventually(lambda: len([each for each in proxy.records() if "outcome" in each]) == book["arrived"], "all is logged")
+    records = [each for each in proxy.records() if "outcome" in each]
+
+    def summed(some: Iterable[Mapping[str, float]]) -> dict[str, float]:
+        sums: dict[str, float] = {}
+        for each in some:
+            for name, value in each.items():
+                sums[name] = sums.get(name, 0.0) + value
+        return sums
+
+    outcomes = dict(Counter(each["outcome"] for each in records))
+    assert len(outcomes) == 6, outcomes
+    assert {name: book[name] for name in outcomes} == outcomes
+    assert spent["outcomes"] == outcomes
+    assert summed(each["outcomes"] for each in stats["slots"].values()) == outcomes
+    assert metrics["requests_total"] == outcomes
+    assert listed["counts"]["all"] == listed["kept"] == len(records)
+
+    tokens = logged_tokens(proxy)
+    of_providers = summed(each["tokens"] for each in stats["providers"].values())
+    assert of_providers["prompt"] + of_providers["completion"] == tokens
+    assert spent["tokens"]["prompt"] + spent["tokens"]["completion"] == book["tokens"]["records"] == tokens
+    assert sum(metrics["tokens_total"].values()) == tokens
+    assert sum(each["tokens"] for each in points) == tokens
+
+    assert set(spent["cost"]) == {"USD", "EUR"}
+    for other in (
+        summed(each["cost"] for each in stats["providers"].values()), summed(each["cost"] for each in points),
+        {name: sum(metrics[f"cost_{name.lower()}_total"].values()) for name in spent["cost"]},
+    ):  # fmt: skip
+        assert other == pytest.approx(spent["cost"])
+
+    assert sum(each["answered"] + each["rescued"] for each in points) == outcomes["ok"]
+    assert sum(each["rescued"] for each in points) == listed["counts"]["rescued"] == spent["rescued"]
+    kept = Counter(each["cache"] for each in records if "cache" in each)
+    assert listed["counts"]["cached"] == kept["hit"] + kept["coalesced"]
+    # A look into the cache counts, too, if the client does not get its answer.
+    assert metrics["cache_lookups_total"] == stats["cache"]
+    assert all(stats["cache"][name] >= count > 0 for name, count in kept.items())
+    for sentence, name in (("Retrying", "retries"), ("Falling back", "fallbacks"), ("Hedging", "hedges")):
+        number = sum(each[name] for each in stats["providers"].values())
+        assert sum(metrics[f"{name}_total"].values()) == number > 0, sentence
+        told = len(proxy.records(sentence))
+        # Some leave before they are asked for again.
+        assert told >= number if name == "retries" else told == number, sentence
 
 
 def test_it_balances_over_a_restart(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:

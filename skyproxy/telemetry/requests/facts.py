@@ -156,7 +156,7 @@ class Facts(NamedTuple):
     :ivar follows: the request whose answer it shares.
     :ivar age: seconds that a kept answer was old.
     :ivar deployments: provider and model of each candidate, the best first.
-    :ivar given_up_cost: of the sendings that were given up, by currency.
+    :ivar given_up_cost: of the sendings that were given up, by currency; and ``given_up_tokens``, read and written.
     """
 
     number: int
@@ -192,6 +192,7 @@ class Facts(NamedTuple):
     attempts: tuple[AttemptFacts, ...]
     steps: tuple[Step, ...]
     given_up_cost: tuple[tuple[str, float], ...] = ()
+    given_up_tokens: int = 0
 
 
 def attempts_of(trace: Trace, started: float) -> tuple[AttemptFacts, ...]:

@@ -164,7 +164,10 @@ def facts_of(number: int, kept: Kept) -> Facts:
     """What is known of the request that is *kept*."""
     record, at, started, trace, (address, agent), error = kept
     costs: dict[str, float] = {}
+    given_up = 0
     for each in record.given_up:
+        if each.tokens is not None:
+            given_up += each.tokens.prompt + each.tokens.completion
         if each.cost is not None:
             costs[each.currency] = costs.get(each.currency, 0.0) + each.cost
     return Facts(
@@ -201,4 +204,5 @@ def facts_of(number: int, kept: Kept) -> Facts:
         attempts=attempts_of(trace, started),
         steps=steps_of(trace, started),
         given_up_cost=tuple(costs.items()),
+        given_up_tokens=given_up,
     )

@@ -47,7 +47,8 @@ class Sample(NamedTuple):
     :ivar rescued: it was answered although something failed, or by the second of two.
     :ivar code: of what it failed by, and *text* what was said; both empty where the client left, or people ended it.
     :ivar words: what its candidates said, in their order.
-    :ivar tokens: all that were read and written.
+    :ivar costs: currencies and amounts, with those of sendings that were given up.
+    :ivar tokens: all that were read and written, by these, too.
     """
 
     number: int
@@ -63,8 +64,7 @@ class Sample(NamedTuple):
     seconds: float
     first_token: float | None
     first_sentence: float | None
-    cost: float
-    currency: str
+    costs: tuple[tuple[str, float], ...]
     words: tuple[Word, ...]
     tokens: int = 0
 
@@ -108,10 +108,9 @@ def sample_of(facts: Facts) -> Sample:
         seconds=facts.seconds,
         first_token=facts.first_token,
         first_sentence=facts.first_sentence,
-        cost=(facts.cost or 0.0) + (facts.hedge_cost or 0.0),
-        currency=facts.currency,
+        costs=tuple(each for each in (*facts.given_up_cost, (facts.currency, facts.cost or 0.0)) if each[1]),
         words=tuple(words),
-        tokens=0 if facts.tokens is None else facts.tokens.prompt + facts.tokens.completion,
+        tokens=facts.given_up_tokens + (0 if facts.tokens is None else facts.tokens.prompt + facts.tokens.completion),
     )
 
 
@@ -165,6 +164,6 @@ def _plain(number: int, kept: Kept) -> Sample | None:
         return None
     return _make_sample((
         number, request_id, at, slot, provider, True, False, "", "", stream, latency, first if stream else None,
-        sentence, cost or 0.0, currency, (_make_word((provider, model, "", "", at, endpoint)),),
+        sentence, ((currency, cost),) if cost else (), (_make_word((provider, model, "", "", at, endpoint)),),
         0 if tokens is None else tokens.prompt + tokens.completion,
     ))  # fmt: skip

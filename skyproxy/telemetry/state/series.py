@@ -62,9 +62,9 @@ def _point(at: float, samples: list[Sample], background: Set[str]) -> Point:
     cost: dict[str, float] = {}
     by_slot: dict[str, dict[str, float]] = {}
     for each in samples:
-        if each.cost:
+        for currency, amount in each.costs:
             for costs in (cost, by_slot.setdefault(each.slot or "", {})):
-                costs[each.currency] = costs.get(each.currency, 0.0) + each.cost
+                costs[currency] = costs.get(currency, 0.0) + amount
     return Point(
         at,
         sum(each.good is True and not each.rescued for each in samples),

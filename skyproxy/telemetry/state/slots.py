@@ -244,8 +244,8 @@ def cost_hour(samples: Sequence[Sample], now: float, since: float | None = None)
     span = hour_span(lately[0].at - lately[0].seconds, now, since)
     costs: dict[str, float] = {}
     for each in lately:
-        if each.cost:
-            costs[each.currency] = costs.get(each.currency, 0.0) + each.cost
+        for currency, cost in each.costs:
+            costs[currency] = costs.get(currency, 0.0) + cost
     return {currency: cost * limits.HOUR / span for currency, cost in costs.items()}
 
 

@@ -16,7 +16,7 @@ def sample(ago: float, **fields: Any) -> Sample:
     given: dict[str, Any] = {
         "number": 1, "request_id": "r", "at": NOW - ago, "slot": "default", "provider": "p", "good": True,
         "rescued": False, "code": "", "text": "", "stream": True, "seconds": 3.0, "first_token": 0.5,
-        "first_sentence": None, "cost": 0.0, "currency": "USD", "words": (),
+        "first_sentence": None, "costs": (), "words": (),
     }  # fmt: skip
     return Sample(**{**given, **fields})
 
@@ -49,7 +49,11 @@ class SeriesTests(SynchronousTestCase):
         self.assertEqual((point.p50, point.p95, point.cost), (None, None, {}))
 
     def test_costs_by_currency(self) -> None:
-        samples = [sample(0, cost=0.25), sample(0, cost=0.5), sample(0, cost=1.0, currency="EUR", good=None)]
+        samples = [
+            sample(0, costs=(("USD", 0.25),)),
+            sample(0, costs=(("USD", 0.5),)),
+            sample(0, costs=(("EUR", 1.0),), good=None),
+        ]
         point = series_of(samples, NOW, 900)[-1]
         self.assertEqual(point.cost, {"USD": 0.75, "EUR": 1.0})
         sums = [sum(each.get(currency, 0) for each in point.cost_by_slot.values()) for currency in point.cost]

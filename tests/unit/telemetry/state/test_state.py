@@ -20,12 +20,13 @@ from skyproxy.telemetry.state.snapshot import (
     SlotState,
     Snapshot,
 )
+from skyproxy.telemetry.usage import Tokens
 from tests.unit.telemetry.requests.test_words import FACTS, OLLAMA, OPENROUTER
 
 NOW = 10_000.0
 SAMPLE = Sample(
     number=1, request_id="r-1", at=NOW - 1, slot="default", provider="openrouter", good=True, rescued=False, code="",
-    text="", stream=True, seconds=3.0, first_token=0.6, first_sentence=1.2, cost=0.0, currency="USD", words=(),
+    text="", stream=True, seconds=3.0, first_token=0.6, first_sentence=1.2, costs=(), words=(),
 )  # fmt: skip
 PROVIDER = ProviderState(
     name="openrouter", local=False, key_missing=None, in_use=0, limit=25, waiting=0, max_pending=100,
@@ -209,12 +210,15 @@ class SlotTests(SynchronousTestCase):
         self.assertEqual(speed_text(self.speed([])), "")
 
     def test_cost(self) -> None:
-        samples = [SAMPLE._replace(at=NOW - 1800, cost=0.1, seconds=0.0), SAMPLE._replace(cost=0.2)]
+        samples = [
+            SAMPLE._replace(at=NOW - 1800, costs=(("USD", 0.1),), seconds=0.0),
+            SAMPLE._replace(costs=(("USD", 0.2),)),
+        ]
         self.assertAlmostEqual(cost_hour(samples, NOW)["USD"], 0.6)
-        self.assertEqual(cost_hour([SAMPLE._replace(at=NOW - 4000, cost=1.0)], NOW), {})
+        self.assertEqual(cost_hour([SAMPLE._replace(at=NOW - 4000, costs=(("USD", 1.0),))], NOW), {})
 
     def test_cost_where_so_many_came_that_a_minute_is_not_kept(self) -> None:
-        samples = [SAMPLE._replace(at=NOW - 9 + each / 10, cost=0.001, seconds=0.0) for each in range(90)]
+        samples = [SAMPLE._replace(at=NOW - 9 + each / 10, costs=(("USD", 0.001),), seconds=0.0) for each in range(90)]
         self.assertAlmostEqual(cost_hour(samples, NOW)["USD"], 0.09 * 60, msg="the first of a start")
         self.assertAlmostEqual(cost_hour(samples, NOW, since=NOW - 10)["USD"], 0.09 * 360)
         # A slot that was asked once among them.
@@ -235,6 +239,11 @@ class SampleTests(SynchronousTestCase):
         wrong = sample_of(FACTS._replace(outcome="client_error", steps=(refused._replace(code="client"),)))
         self.assertEqual((wrong.good, wrong.code), (None, "client"))
         self.assertEqual(sample_of(FACTS._replace(outcome="cancelled", steps=(refused,))).code, "")
+
+    def test_what_was_given_up_counts(self) -> None:
+        given_up = {"given_up_cost": (("USD", 0.2), ("EUR", 0.0)), "given_up_tokens": 7}
+        sample = sample_of(FACTS._replace(cost=0.1, currency="EUR", tokens=Tokens(3, 4), **given_up))
+        self.assertEqual((sample.costs, sample.tokens), ((("USD", 0.2), ("EUR", 0.1)), 14))
 
     def test_who_was_rescued_and_what_was_said(self) -> None:
         failed = Step(0.5, "failed", 0, 0, "overloaded", 503, "Busy.")
