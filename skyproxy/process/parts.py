@@ -160,14 +160,14 @@ def make_parts(
     bodies = BodyLog(reactor, config.proxy, places.bodies, boot, logging.redactor)
     tracing = Tracing(lambda settings, counts: exporter_of(settings, counts, boot, roots, reactor))
     batches = Batches(reactor, statistics, RequestLog(), ring, ledger, bodies, tracing)
-    stores, trim = KeptAnswers(reactor, config, roots), Trim(reactor, system_trim())
+    stores, held = KeptAnswers(reactor, config, roots), BufferedBytes(unread=lambda: connections.unread)
     budgets = Budgets(BudgetStore(reactor, places.budgets, boot, is_alive), catch_up=batches.hand_on)
     shared_limits.share_budgets(budgets)
     gate = role.gate(reactor, budgets, lambda: access.directory.clients.values())
     proxy = Proxy(
         providers.runtime,
         reactor,
-        Dispatcher(Timers(reactor), budget, Backoff(random.random), BufferedBytes(freed=trim.soon)),
+        Dispatcher(Timers(reactor), budget, Backoff(random.random), held),
         coalescing := role.coalescing(reactor, stores.by_name, statistics.cache),
         batches.completed,
         ledger.arrived,
@@ -245,7 +245,7 @@ def make_parts(
         tracing,
     )
     connections = role.connections(reactor, scheduler.schedule)
-    connections.bodies.freed = trim.soon
+    connections.bodies.freed = held.freed = Trim(reactor, system_trim()).soon
     connections.admission.bound(bounds_of(config, role.part))
     site = role.site(build_site(api.app, reactor, wire, limits_of(config.proxy), connections), api.app)
     followers: list[Callable[[Config], object]] = [

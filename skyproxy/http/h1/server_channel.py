@@ -18,7 +18,7 @@ from skyproxy.http.h1.request_head import Refused
 from skyproxy.http.h1.request_head_reader import HeadReader
 from skyproxy.http.h1.server_input import Input
 from skyproxy.http.loop.batches import DISCONNECTS
-from skyproxy.http.loop.direct_io import direct_writer, read_directly
+from skyproxy.http.loop.direct_io import direct_writer, read_directly, unsent
 from skyproxy.http.server.connections import EVERY_LOOK, Connections, Progress, has_input, peer_left, stalled
 from skyproxy.http.server.limits import FIRST_REQUEST_SECONDS, ServerLimits
 from skyproxy.http.server.refusals import TOO_MANY_BODIES, RenderRefusal
@@ -40,6 +40,7 @@ class ServerChannel(Input):
         super().__init__(limits, connections, heads, stamp)
         self._render_refusal = refusal
         self._progress: Progress | None = None
+        self._unread = 0
 
     def connectionMade(self) -> None:
         if ITCPTransport.providedBy(self.transport):
@@ -56,6 +57,7 @@ class ServerChannel(Input):
         self._ahead.clear()
         self._reader.close()
         self._let_body_go()
+        self._count_unread(0)
         if self._request is not None:
             self._schedule(DISCONNECTS, self._give_up_request, reason)
 
@@ -147,6 +149,7 @@ class ServerChannel(Input):
         if self._stalled:
             return
         self._stalled = True
+        self._count_unread(unsent(self.transport))
         if self._phase == "answer":
             self._watch_progress()
         if self._producer is not None:
@@ -158,6 +161,7 @@ class ServerChannel(Input):
     def resumeProducing(self) -> None:
         """The client reads: called by the transport when it has given all to the system."""
         self._stalled = False
+        self._count_unread(0)
         if self._phase == "answer":
             self.deadline = inf if self._ahead.reading else EVERY_LOOK
         if self._producer is not None:
@@ -168,6 +172,10 @@ class ServerChannel(Input):
             self._rest()
         else:
             self._read_on()
+
+    def _count_unread(self, size: int) -> None:
+        self._connections.count_unread(size - self._unread)
+        self._unread = size
 
     # Deadlines.
 
@@ -195,6 +203,8 @@ class ServerChannel(Input):
 
     def _check_progress(self, now: float) -> None:
         assert self._progress is not None
+        if self._unread:
+            self._count_unread(unsent(self.transport))
         idle = self._progress.overdue(now, self._limits, closing=self._phase == "closing")
         if idle is not None:
             self.deadline = inf

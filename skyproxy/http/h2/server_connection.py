@@ -61,7 +61,15 @@ class Http2Channel(Protocol):
         self._seconds: Callable[[], float] = clock.seconds
         self._h2 = server_state(limits)
         self._scanner = FrameScanner(clock, burst=_CONTROL_BURST, rate=_CONTROL_RATE, preface=PREFACE_SIZE)
-        self._table = ServerStreams(self._h2, clock, limits.stall_timeout, self._write, self._scanner.credit, self.rest)
+        self._table = ServerStreams(
+            self._h2,
+            clock,
+            limits.stall_timeout,
+            self._write,
+            self._scanner.credit,
+            self.rest,
+            connections.count_unread,
+        )
         self._receiver = RequestReceiver(
             self, self._h2, self._scanner, self._table, limits, render_refusal, self._seconds, connections.bodies
         )

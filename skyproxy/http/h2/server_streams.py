@@ -26,6 +26,7 @@ class ServerStreams:
     :param write: writes to the transport what h2 has prepared.
     :param answered: called when an answer has been sent to its end.
     :param idle: called when the last open stream has ended.
+    :param count_unread: called with the bytes of answers that have come, and with minus those that are gone.
     :ivar open: by number.
     :ivar handling: whether what the client sent is being handled. What that leads to is sent when all of it has been
         seen: a later event may be that a stream is reset.
@@ -40,6 +41,7 @@ class ServerStreams:
         write: Callable[[], object],
         answered: Callable[[], None],
         idle: Callable[[], None],
+        count_unread: Callable[[int], None],
     ) -> None:
         self._h2 = h2
         self._seconds = clock.seconds
@@ -47,6 +49,7 @@ class ServerStreams:
         self._write = write
         self._answered = answered
         self._idle = idle
+        self._count_unread = count_unread
         self.outbox = Outbox(h2, write, self._sent)
         self.open: dict[int, ServerStream] = {}
         self.handling = False
@@ -68,6 +71,7 @@ class ServerStreams:
             if not stream.waiting:
                 stream.moved_at = self._seconds()
             stream.waiting += len(data)
+            self._count_unread(len(data))
             self.outbox.add(stream.stream_id, data)
             self.pump()
             stream.regulate()
@@ -123,6 +127,7 @@ class ServerStreams:
         """*stream* is open no more."""
         if self.open.pop(stream.stream_id, None) is not None:
             stream.let_body_go()
+            self._count_unread(-stream.waiting)
             self.outbox.drop(stream.stream_id)
             if not self.open and not self.closed:
                 self._idle()
@@ -153,6 +158,7 @@ class ServerStreams:
     def _sent(self, stream_id: int, size: int) -> None:
         stream = self.open[stream_id]
         stream.waiting -= size
+        self._count_unread(-size)
         stream.moved_at = self._seconds()
 
     def _finished(self, stream_id: int) -> None:

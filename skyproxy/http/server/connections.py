@@ -65,6 +65,7 @@ class Connections:
     :param schedule: has the same step done for the requests of many connections in a row; kept under this name.
     :ivar admission: lets clients connect, or not.
     :ivar bodies: counts the bodies of their requests.
+    :ivar unread: bytes of answers, about, that wait for clients to read.
     :ivar draining: no connection is to outlive an answer that begins from now on.
     :ivar patience: seconds, at most, for which one that rests waits for a request; 0: it closes at once.
     :ivar patient_until: the time until which those of HTTP/2 take requests beside others.
@@ -79,6 +80,7 @@ class Connections:
         self._of_host: Counter[str] = Counter()
         self.admission = Admission(clock.seconds, lambda: self._of_host)
         self.bodies = BodyMemory(clock)
+        self.unread = 0
         self._next_look: Any = None
 
     def __len__(self) -> int:
@@ -91,6 +93,10 @@ class Connections:
         self._of_host[host] += 1
         if self._next_look is None:
             self._next_look = self.clock.callLater(TICK, self._look)
+
+    def count_unread(self, size: int) -> None:
+        """*size* bytes more of an answer wait for a client to read; fewer, if that is negative."""
+        self.unread += size
 
     def discard(self, connection: Connection) -> None:
         """Forget *connection*."""

@@ -8,8 +8,10 @@ LARGEST_HELD = 16 * 1024 * 1024
 """Bytes of one answer that are held back."""
 
 ALL_HELD = 256 * 1024 * 1024
-"""Bytes of all answers under way that are held back."""
+"""Bytes of all answers under way that are held back, or have gone down to clients that have not read them yet."""
 
+FREE_HELD = 64 * 1024
+"""Bytes of any answer that are held back, whatever others are."""
 
 LARGE = 1024 * 1024
 """Bytes of an answer whose end is told."""
@@ -17,6 +19,11 @@ LARGE = 1024 * 1024
 
 def _nothing() -> None:
     """Nobody wants to know."""
+
+
+def _none() -> int:
+    """Clients read what they get at once."""
+    return 0
 
 
 class BufferedBytes:
@@ -27,14 +34,23 @@ class BufferedBytes:
 
     :param largest: bytes of one answer.
     :param all_together: bytes of all.
-    :param freed: told when an answer of which over a megabyte was held back is held no longer, or over.
+    :param free: bytes of any.
+    :param unread: gives how many bytes of answers clients have not read yet: they are in memory, too.
+    :ivar freed: told when an answer of which over a megabyte was held back is held no longer, or over.
     :ivar total: bytes that are held back now.
     """
 
     def __init__(
-        self, largest: int = LARGEST_HELD, all_together: int = ALL_HELD, freed: Callable[[], None] = _nothing
+        self,
+        largest: int = LARGEST_HELD,
+        all_together: int = ALL_HELD,
+        freed: Callable[[], object] = _nothing,
+        unread: Callable[[], int] = _none,
+        free: int = FREE_HELD,
     ) -> None:
-        self._freed = freed
+        self.freed = freed
+        self._unread = unread
+        self._free = free
         self._largest = largest
         self._all_together = all_together
         self.total = 0
@@ -44,7 +60,7 @@ class BufferedBytes:
         return Share(self)
 
     def _fits(self, size: int) -> bool:
-        return size <= self._largest and self.total <= self._all_together
+        return size <= self._free or (size <= self._largest and self.total + self._unread() <= self._all_together)
 
 
 class Share:
@@ -72,4 +88,4 @@ class Share:
         self._large = self._large or self._size > LARGE
         self._size = 0
         if self._large:
-            self._held._freed()
+            self._held.freed()

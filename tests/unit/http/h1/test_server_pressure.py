@@ -229,6 +229,27 @@ class StallTests(Streaming):
         self.assertTrue(self.client.transport.aborted)
 
 
+class UnreadTests(SynchronousTestCase):
+    """How much waits for clients to read it."""
+
+    def test_counts_until_it_is_read_or_the_client_has_left(self) -> None:
+        served = Served(lambda request: BIG)
+        clients = [served.connect() for _ in range(3)]
+        for client in clients:
+            client.transport.clogged = True
+            client.send(get())
+        each = served.connections.unread // 3
+        self.assertGreaterEqual(each, len(BIG))
+        clients[0].transport.take(len(BIG) // 2)
+        served.pass_time(2)
+        self.assertEqual(served.connections.unread, 3 * each - len(BIG) // 2)
+        clients[0].transport.take()
+        self.assertEqual(served.connections.unread, 2 * each)
+        for client in clients[1:]:
+            client.leave()
+        self.assertEqual(served.connections.unread, 0)
+
+
 class LeavingTests(Streaming):
     """A client that leaves."""
 

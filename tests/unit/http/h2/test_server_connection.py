@@ -139,6 +139,25 @@ class AnswerTests(Case):
         self.assertEqual(len(client.bodies[1]), 500_000)
         self.assertEqual(client.ended, {1})
 
+    def test_what_waits_for_the_client_is_counted(self) -> None:
+        self.served = Served(lambda request: b"x" * 200_000)
+        for leaves in (True, False):
+            client = Http2Client(self.served)
+            client.reads = False
+            client.ask(1)
+            client.ask(3)
+            self.assertEqual(self.served.connections.unread, 400_000 - WINDOW)
+            if leaves:
+                client.leave()
+            else:
+                client.h2.reset_stream(1)
+                client.flush()
+                client.h2.increment_flow_control_window(200_000)
+                client.h2.increment_flow_control_window(200_000, 3)
+                client.flush()
+                self.assertEqual(client.ended, {3})
+            self.assertEqual(self.served.connections.unread, 0)
+
     def test_window_that_settings_open(self) -> None:
         client = self.serve(window=0)
         client.ask(1)

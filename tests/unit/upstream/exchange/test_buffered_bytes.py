@@ -17,7 +17,7 @@ from skyproxy.upstream.dispatch.dispatcher import Dispatcher, Kind
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.answer import Answer
 from skyproxy.upstream.exchange.attempt import AttemptObserver
-from skyproxy.upstream.exchange.buffered_bytes import ALL_HELD, LARGEST_HELD, BufferedBytes
+from skyproxy.upstream.exchange.buffered_bytes import ALL_HELD, FREE_HELD, LARGEST_HELD, BufferedBytes
 from tests.unit.configs import config_of
 from tests.unit.fakes import JSON, FakeClient, Prepared, Response, Upstream, provider_of
 from tests.unit.upstream.exchange.test_provider import REQUEST
@@ -33,7 +33,8 @@ class HeldTests(SynchronousTestCase):
         self.clock = Clock()
         self.upstream = Upstream()
         self.provider = provider_of(config_of(CONFIG).providers["guard"], self.clock, self.upstream, max_concurrent=9)
-        self.held = BufferedBytes(largest=100, all_together=150)
+        self.unread = 0
+        self.held = BufferedBytes(largest=100, all_together=150, unread=lambda: self.unread, free=0)
         budget = RetryBudget(self.clock)
         self.dispatcher = Dispatcher(self.clock, budget, Backoff(lambda: 0.5), self.held)
 
@@ -87,6 +88,22 @@ class HeldTests(SynchronousTestCase):
         # The first goes on being held.
         one.send(b'"}').end()
         self.assertEqual(self.successResultOf(first).whole.value, {"a": "x" * 80})
+
+    def test_what_clients_have_not_read_yet_counts(self) -> None:
+        self.unread = 100
+        asking, response = self.ask()
+        response.send(b"y" * 50)
+        self.assertNoResult(asking)
+        response.send(b"y")
+        client, _, done = self.relayed(asking)
+        response.end()
+        self.successResultOf(done)
+        self.assertEqual((client.did, client.body), (["start", "finish"], b"y" * 51))
+
+    def test_a_small_one_is_held_whatever_others_are(self) -> None:
+        held = BufferedBytes(all_together=0)
+        self.assertTrue(held.share().grow(FREE_HELD))
+        self.assertFalse(held.share().grow(FREE_HELD + 1))
 
     def test_a_cut_of_what_goes_down_is_seen(self) -> None:
         asking, response = self.ask()
