@@ -133,7 +133,15 @@ def test_what_the_container_runs(start: Starter, demo: DemoProvider, tmp_path: P
     assert entry[0] == "twistd" and "--pidfile=" in entry and entry[-1] == f"tcp:{port}"
     written(tmp_path, config_for(demo))
     command = [TWISTD, *entry[1:-1], "tcp:0:interface=127.0.0.1"]
-    served = start(Served, [each.replace("/config", str(tmp_path)) for each in command])
+    # What is kept goes where a volume is, whatever else is read-only.
+    (folder,) = re.findall(r"STATE_DIRECTORY=(\S+)", given["ENV"])
+    assert f"-v skyproxy:{folder} " in text and f"mkdir {folder} && chown 10001 {folder}" in text
+    assert f"skyproxy:{folder}" in yaml.safe_load(printed(tmp_path, "compose"))["services"]["skyproxy"]["volumes"]
+    data = tmp_path / "data"
+    data.mkdir()
+    state = {"STATE_DIRECTORY": str(data)}
+    served = start(Served, [each.replace("/config", str(tmp_path)) for each in command], state)
+    assert list(data.glob("costs-*.sqlite"))
     check = [sys.executable, *(each.replace(port, str(served.address[1])) for each in health[1:])]
     assert subprocess.run(check, check=False).returncode == 0
     for document in yaml.safe_load_all(printed(tmp_path, "kubernetes")):
