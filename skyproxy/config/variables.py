@@ -88,7 +88,7 @@ def doubt_of_key(value: str) -> str | None:
     if _REFERENCE.fullmatch(value):
         return "names another variable, which is not filled in here: put the key itself there"
     # As `docker run --env-file` leaves them.
-    if len(value) > 2 and value[0] == value[-1] and value[0] in "'\"":
+    if len(value) > 2 and value[0] == value[-1] and value[0] in "'\"`":
         return "has quotes around it, which go up with the key: leave them out"
     return None
 
@@ -113,7 +113,7 @@ class _EnvFile:
         for binding in parse_stream(StringIO(text)):
             line = _line_of(binding)
             if binding.key is not None and binding.value is not None and _is_name(binding.key):
-                value = binding.value.strip()
+                value = _unquoted(binding.value.strip())
                 first, other = self.found.get(binding.key, (line, value))
                 if other not in ("", value):
                     words = f"{binding.key} stands in line {first}, too, and is another there: this one counts"
@@ -127,6 +127,11 @@ class _EnvFile:
         if name in self.found:
             return self.found[name]
         return next((each for key, each in self.found.items() if key.casefold() == name.casefold()), None)
+
+
+def _unquoted(value: str) -> str:
+    """*value* without backticks around it: dotenv for Node.js, by which the original reads, takes them for quotes."""
+    return value[1:-1].strip() if len(value) > 1 and value[0] == value[-1] == "`" else value
 
 
 def _is_name(key: str) -> bool:

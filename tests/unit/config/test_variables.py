@@ -37,6 +37,15 @@ class EnvFileTests(ConfigTestCase):
                      f"openai_api_key={KEY}", f"A=\"x\ny: z\"\nOPENAI_API_KEY={KEY}\nexport A\n#B: c"):  # fmt: skip
             self.assertEqual(self.told(f"\n{line}\n"), [], line)
 
+    def test_backticks_are_quotes(self) -> None:
+        for line in (f"OPENAI_API_KEY=`{KEY}`", f"export OPENAI_API_KEY = ` {KEY} `  # mine"):
+            self.assertEqual(self.told(f"{line}\n"), [], line)
+            (key,) = self.load("proxy.yaml").providers["openai"].api_keys
+            self.assertEqual(key.secret.get_secret_value(), KEY, line)
+        # Nobody else takes them for that.
+        (told,) = self.told("", OPENAI_API_KEY=f"`{KEY}`")
+        self.assertIn("has quotes around it", told)
+
     def test_a_name_that_stands_there_twice(self) -> None:
         (told,) = self.told(f"# new\nOPENAI_API_KEY={KEY}\n# old\nOPENAI_API_KEY=sk-2\n")
         self.assertEqual(told, ".env:4: OPENAI_API_KEY stands in line 2, too, and is another there: this one counts.")
