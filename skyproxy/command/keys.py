@@ -50,7 +50,7 @@ def _settings(command: Callable[..., None]) -> Callable[..., None]:
             click.option("--concurrent", type=int, help="The most requests at once."),
             click.option("--budget", help=f"What it may spend, such as 5/day; per {', '.join(BUDGET_PERIODS)}."),
             click.option("--on-budget", help="refuse, or the slot that serves it when its budget is spent."),
-            click.option("--expires", help="When its keys end to be taken, such as 2027-01-01."),
+            click.option("--expires", help="When its keys stop being taken, such as 2027-01-01."),
         )
     ):
         command = option(command)

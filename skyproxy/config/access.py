@@ -141,7 +141,7 @@ class ClientSettings(Checked):
     :ivar tokens_per_minute: the most tokens, read and generated, in any 60 seconds.
     :ivar concurrent: the most requests at once.
     :ivar budget: how much it may spend, such as ``5/day``.
-    :ivar expires: when its keys end to be taken: a date, at whose beginning they do, or a time.
+    :ivar expires: when its keys stop being taken: at the beginning of a date, or at a time.
     :ivar on_budget: what happens when its budget is spent: ``refuse``, or ``{slot: NAME}``, the slot that serves it
         then.
     """

@@ -89,13 +89,13 @@ class ProxySettings(Checked):
     :ivar listen: where to listen: a port, which is for this machine alone (127.0.0.1 and ::1), ``host:port``, a Twisted
         endpoint, or a list of these. ``--listen`` is stronger.
     :ivar workers: how many processes serve, behind one that listens; ``auto``: one for each processor that may be used.
-        ``max_concurrent`` and ``max_pending`` are those of all together. Windows has one. Another number counts from
-        the next start on; ``--workers`` is stronger.
+        ``max_concurrent`` and ``max_pending`` are those of all together. Windows has one. A change counts from the next
+        start on; ``--workers`` is stronger.
     :ivar shared: the Redis by which several machines keep to one ``max_concurrent`` and ``max_pending`` of each
         provider together, to the limits of each client and to budgets, and tell each other what they find out, with
         the extra ``skyproxy[redis]``: ``redis://``, ``rediss://`` (TLS) or ``redis+sentinel://``; ``${NAME}`` in it
-        is a variable of the environment or of ``.env``. Without it each machine has the whole of it. Another one
-        counts from the next start on.
+        is a variable of the environment or of ``.env``. Without it each machine has the whole of all limits. A
+        change counts from the next start on.
     :ivar shared_down: what a machine does while that Redis is not to be reached, when its share has run out:
         ``divide``, it goes on with an even part; ``stop``, its requests wait.
     :ivar log_file: the file for the log in JSON lines, relative to the file that names it; in the two files of a folder
@@ -125,8 +125,8 @@ class ProxySettings(Checked):
     :ivar allowed_hosts: the names that ``Host`` may have on a connection over loopback, besides this machine's own;
         ``*`` allows all.
     :ivar cache: the stores of answers, for the providers and slots that keep some.
-    :ivar costs: whether what requests cost is kept in a file, over restarts; ``off``: in memory alone. Another
-        answer, or another file, counts from the next start on.
+    :ivar costs: whether what requests cost is kept in a file, over restarts; ``off``: in memory alone. A
+        change of this, or of the file, counts from the next start on.
     :ivar costs_file: that file, relative to the file that names it. Without it, it is in the user's folder for data.
     :ivar costs_keep_days: for how many days costs are kept.
     :ivar purse: how much may be spent by all requests together, such as ``2/day``; with ``on_budget``, what serves

@@ -120,7 +120,8 @@ def rows_of(model: type[BaseModel]) -> Iterator[tuple[str, str, str, str]]:
 def _kind(annotation: str) -> str:
     literal = re.search(r"Literal\[([^\]]*)\]", annotation)
     if literal:
-        return ", ".join(f"`{each.strip(chr(39))}`" for each in literal[1].split(", "))
+        words = ", ".join(f"`{each.strip(chr(39))}`" for each in literal[1].split(", "))
+        return f"whole number, or {words}" if "Annotated[int" in annotation else words
     if "bool" in annotation:
         return "`true`, `false`"
     if "BreakerSettings" in annotation or "CacheRule" in annotation or "CacheSettings" in annotation:

@@ -194,10 +194,10 @@ class SlotConfig(Checked):
     :ivar name: the key under which it stands.
     :ivar provider: the provider that serves it, by its name under ``providers:``.
     :ivar model: the model, as the provider calls it.
-    :ivar params: fields of the body that requests get which do not bring them.
-    :ivar force: fields of the body that all requests get, whatever they bring.
+    :ivar params: fields of the body for requests that do not bring them.
+    :ivar force: fields of the body for all requests, whatever they bring.
     :ivar enable_reasoning: whether the model thinks before it speaks, in the words of the provider's dialect. Without
-        it the request says so.
+        it, the client's request decides.
     :ivar default_timeout: in place of the provider's.
     :ivar idle_timeout: in place of the provider's.
     :ivar queue_timeout: in place of the provider's.

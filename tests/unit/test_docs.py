@@ -87,6 +87,10 @@ class DocsTests(SynchronousTestCase):
         page = (ROOT / "skyproxy" / "docs" / "reference.md").read_text("utf-8")
         self.assertEqual(page, reference(), "write it anew: skyproxy schema --markdown")
 
+    def test_types_of_several_kinds(self) -> None:
+        kinds = {name: kind for name, kind, _, _ in rows_of(ProxySettings)}
+        self.assertEqual((kinds["workers"], kinds["listen"]), ("whole number, or `auto`", "text, or list"))
+
     def test_each_option_has_its_meaning(self) -> None:
         for model in (ProxySettings, ProviderConfig, SlotConfig, BreakerSettings, CacheRule, CacheSettings, Price):
             for name, _, default, meaning in rows_of(model):
