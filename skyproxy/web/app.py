@@ -48,6 +48,8 @@ from skyproxy.web.shapes import model_object
 
 _log = Logger()
 
+_NO_WEBSOCKETS = "WebSockets are not served here (the Realtime API, or the Responses API in that mode): ask by POST."
+
 _WHERE = "The API is at /v1/chat/completions and its siblings."
 
 # A client's setting may be the whole URL or a part of it: with /v1 and without, all arrive.
@@ -193,7 +195,10 @@ class Api(Answering):
 
     def _strayed(self, request: ApiRequest, error: SkyproxyError, headers: Fields = ()) -> Deferred[None]:
         """Refuse what came to a wrong path, and have the log tell of clients: their users see nothing else of it."""
-        if request.method == b"POST":
+        opens_socket = (request.header(b"Upgrade") or b"").lower() == b"websocket"
+        if opens_socket:
+            error = type(error)(_NO_WEBSOCKETS)
+        if opens_socket or request.method == b"POST":
             self.door.refused(request, error)
         return self.refused(request, error, headers)
 

@@ -147,6 +147,13 @@ class AppTests(WebCase):
         self.ask("GET", "/favicon.ico")
         self.assertEqual(self.audit.refused, {"not_found": 1, "method_not_allowed": 1})
 
+    def test_clients_that_open_a_websocket_are_told_that_there_are_none_and_told_of(self) -> None:
+        for path, status in (("/v1/realtime?model=default", 404), ("/v1/responses", 405)):
+            answer = self.ask("GET", path, Connection="Upgrade", Upgrade="WebSocket")
+            self.assertEqual(answer.status, status)
+            self.assertIn("WebSockets are not served here", answer.json()["error"]["message"])
+        self.assertEqual(self.audit.refused, {"not_found": 1, "method_not_allowed": 1})
+
     def test_requests_that_nobody_reads_are_told_of(self) -> None:
         for headers, status, reason in (
             ({"Host": "mypc:35791"}, 403, "host_not_allowed"),
