@@ -150,6 +150,9 @@ class Router:
         return list(self._names)
 
     def _advice(self, model: str) -> str:
+        provider = parse_model_name(model).provider
+        if provider in self._providers:
+            return f"{model!r} names a provider, and no model of it: ask for '{provider}:MODEL'."
         near = close_matches(model, [*self._configured, *(f"{name}:" for name in self._providers)], 3)
         if near:
             hint = f"Did you mean {_listed(near)}?"

@@ -94,7 +94,8 @@ class RouterTests(SynchronousTestCase):
             ("COMBAT", "Did you mean 'combat'?"),
             ("zzz", "Slots are 'default', 'combat', 'ollama:odd'"),
             ("nobody:gpt", "GET /v1/models"),
-            ("openai:", "'openai:'"),
+            ("openai:", "no model of it: ask for 'openai:MODEL'"),
+            ("openai", "no model of it: ask for 'openai:MODEL'"),
         ):
             with self.assertRaises(UnknownModel) as caught:
                 self.router.candidates(name)
