@@ -14,6 +14,7 @@ from skyproxy.formats.openai.event_names import FAILED, PREFIX
 
 # Where a chunk or an answer has text.
 _SAID = frozenset({"content", "reasoning_content", "reasoning", "tool_calls"})
+_SAID_WITHOUT_TEXT = ("refusal", "audio", "images")
 _NESTED = frozenset({"content", "text", "summary", "function", "arguments", "name"})
 _DEEPEST = 6
 
@@ -198,7 +199,9 @@ def _silent_end_of(value: Mapping[str, Any]) -> dict[str, Any] | None:
     choices = choices_of(value)
     if not choices or any(bad_end_of(choice.get("finish_reason")) is None for choice in choices):
         return None
-    return None if text_length(value) else _error_of_end(choices[0])
+    said = [said for each in choices for said in (each.get("delta"), each.get("message")) if isinstance(said, dict)]
+    beside = any(each.get(name) for each in said for name in _SAID_WITHOUT_TEXT)
+    return None if beside or text_length(value) else _error_of_end(choices[0])
 
 
 def _error_of_end(choice: Mapping[str, Any]) -> dict[str, Any]:

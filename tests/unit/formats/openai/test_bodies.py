@@ -84,6 +84,11 @@ class EndTests(SynchronousTestCase):
             self.assertEqual(error_of(last) is None, is_end, reason)
             self.assertEqual(error_of(in_one, silent=True) is None, is_end, reason)
 
+    def test_what_is_said_without_text(self) -> None:
+        for said in ({"refusal": "No."}, {"audio": {"id": "a"}}, {"images": [{"type": "image_url"}]}):
+            choice = {"message": {"content": None, **said}, "finish_reason": "other"}
+            self.assertIsNone(error_of({"choices": [choice]}, silent=True), said)
+
     def test_ends_as_they_should_be(self) -> None:
         for reason in (
             "stop", "length", "content_filter", "tool_calls", "function_call", "model_length", "eos", "end_turn",
