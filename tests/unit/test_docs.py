@@ -25,6 +25,7 @@ from skyproxy.config import (
 from skyproxy.config.reference import reference, rows_of
 from skyproxy.errors import ErrorKind
 from skyproxy.formats.error_kinds import ACTIONS
+from skyproxy.upstream.dispatch.retry_policy import RETRYABLE
 from tests.soak.rows import ROWS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,6 +114,14 @@ class DocsTests(SynchronousTestCase):
                     self.assertEqual(row[2], "yes" if action.same_again else "", f"{name}: {kind}")
                 if columns == 7:
                     self.assertEqual(row[6], str(action.status), f"{name}: {kind}")
+
+    def test_statuses_that_are_tried_again(self) -> None:
+        page = (ROOT / "skyproxy" / "docs" / "operator.md").read_text("utf-8")
+        (told,) = re.findall(r"after connection errors, (.*?) and broken answers", page)
+        found: set[int] = set()
+        for first, last in re.findall(r"(\d{3})(?: to (\d{3}))?", told):
+            found.update(range(int(first), int(last or first) + 1))
+        self.assertEqual(found, RETRYABLE)
 
     def test_codes_of_errors_are_in_the_table(self) -> None:
         page = (ROOT / "skyproxy" / "docs" / "operator.md").read_text("utf-8").partition("\n## HTTP\n")[2]
