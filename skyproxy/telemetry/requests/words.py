@@ -28,7 +28,9 @@ def job(slot: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``0.4 s``, ``12 s``, ``2 min``, ``3 h``."""
+    """``< 0.1 s``, ``0.4 s``, ``12 s``, ``2 min``, ``3 h``."""
+    if 0 < seconds < 0.05:
+        return "< 0.1 s"
     if seconds < 9.95:
         return f"{seconds:.1f} s" if seconds != int(seconds) else f"{int(seconds)} s"
     if seconds < 99.5:

@@ -362,8 +362,8 @@ class OtherTests(SynchronousTestCase):
                     way(facts)
 
     def test_times_and_money(self) -> None:
-        self.assertEqual([duration(each) for each in (0.04, 0.44, 2.0, 12.3, 119, 7200)], [
-            "0.0 s", "0.4 s", "2 s", "12 s", "2 min", "2 h",
+        self.assertEqual([duration(each) for each in (0.0, 0.04, 0.44, 2.0, 12.3, 119, 7200)], [
+            "0 s", "< 0.1 s", "0.4 s", "2 s", "12 s", "2 min", "2 h",
         ])  # fmt: skip
         self.assertEqual([money(each) for each in (0.0, 0.31, 0.0011, 0.00002, 12.5)], [
             "$0", "$0.31", "$0.0011", "$0.000020", "$12.50",
