@@ -26,6 +26,7 @@ from skyproxy.config.reference import reference, rows_of
 from skyproxy.errors import ErrorKind
 from skyproxy.formats.error_kinds import ACTIONS
 from skyproxy.upstream.dispatch.retry_policy import RETRYABLE
+from skyproxy.web.app import Api
 from tests.soak.rows import ROWS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,6 +135,14 @@ class DocsTests(SynchronousTestCase):
         self.assertEqual({code for code in codes if f"`{code}`" not in page}, set(), "say it in the table")
         rows = [row.split("|")[2] for row in page.splitlines() if re.match(r"\| [45]", row)]
         self.assertLessEqual({code for row in rows for code in re.findall(r"`(\w+)`", row)}, codes)
+
+    def test_paths_are_named(self) -> None:
+        page = (ROOT / "skyproxy" / "docs" / "operator.md").read_text("utf-8")
+        paths = {re.sub("<.*", "", rule.rule) for rule in Api.app.url_map.iter_rules()}
+        # The page's own.
+        paths -= {"/", "/a/", "/api/login", "/api/logout"}
+        self.assertGreater(len(paths), 40)
+        self.assertEqual({path for path in paths if path not in page}, set())
 
     def test_metrics_are_in_the_tables(self) -> None:
         page = (ROOT / "skyproxy" / "docs" / "operator.md").read_text("utf-8")
