@@ -75,7 +75,14 @@ _OF_THE_KEY = frozenset({ErrorKind.KEY_INVALID, ErrorKind.NO_CREDIT})
 _CLIENTS_FAULT = frozenset({"invalid_request_error", "badrequesterror", "invalid_request", "bad_request_error"})
 
 _PARAMETERS = (
-    (re.compile(r"reasoning is mandatory|thinking mode|thinking (?:can't|cannot) be", re.IGNORECASE), "reasoning"),
+    (
+        re.compile(
+            r"reasoning is mandatory|thinking mode|thinking (?:can't|cannot) be|\bthinking (?:level |budget )?is not"
+            r"|does not support thinking|^think value",
+            re.IGNORECASE,
+        ),
+        "reasoning",
+    ),
     (re.compile(r"property '([^']{1,100})' is unsupported"), None),
     (re.compile(r"(?:parameter|value|argument)(?: supplied)?:? '?\"?([A-Za-z_][\w.]{0,99})", re.IGNORECASE), None),
     (re.compile(r"unknown name \"([^\"]{1,100})\"", re.IGNORECASE), None),

@@ -176,6 +176,18 @@ ROWS: tuple[Row, ...] = (
     ),
     Row(
         ErrorKind.PARAMETER,
+        "https://github.com/RooCodeInc/Roo-Code/issues/10700",
+        status=400,
+        pattern=text(r"\bthinking (?:level |budget )?is not (?:supported|enabled)\b"),
+    ),
+    Row(
+        ErrorKind.PARAMETER,
+        "https://github.com/ollama/ollama/issues/12561",
+        status=400,
+        pattern=text(r"does not support thinking|^think value .{1,40} is not supported"),
+    ),
+    Row(
+        ErrorKind.PARAMETER,
         "https://github.com/appatalks/eva-agent/issues/83",
         status=(400, 422),
         code=("unsupported_parameter", "unsupported_value", "unknown_parameter"),

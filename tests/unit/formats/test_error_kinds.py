@@ -195,6 +195,11 @@ BODIES: list[tuple[str, int, Any, ErrorKind]] = [
     ("groq", 400, _error("property 'reasoning' is unsupported", type="invalid_request_error"), ErrorKind.PARAMETER),
     ("google", 400, _google(400, "Budget 0 is invalid. This model only works in thinking mode.", "INVALID_ARGUMENT"),
         ErrorKind.PARAMETER),
+    ("google", 400, _google(400, "Thinking level is not supported for this model.", "INVALID_ARGUMENT"),
+        ErrorKind.PARAMETER),
+    ("local", 400, _error('"llama3.2:latest" does not support thinking', type="api_error"), ErrorKind.PARAMETER),
+    ("local", 400, _error('think value "medium" is not supported for this model', type="api_error"),
+        ErrorKind.PARAMETER),
     ("google", 400, _google(400, 'Invalid JSON payload received. Unknown name "cache": Cannot find field.',
         "INVALID_ARGUMENT"), ErrorKind.PARAMETER),
     # Too much.
@@ -300,5 +305,5 @@ class KindTests(SynchronousTestCase):
 
     def test_parameter(self) -> None:
         named = [parameter_of(_read(body)) for _, _, body, kind in BODIES if kind is ErrorKind.PARAMETER]
-        self.assertEqual(named, ["reasoning", "temperature", "temperature", "cache", "reasoning", "reasoning", "cache"])
+        self.assertEqual(named, ["reasoning", "temperature", "temperature", "cache", *["reasoning"] * 5, "cache"])
         self.assertIsNone(parameter_of(_read("no")))
