@@ -7,6 +7,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -149,7 +150,7 @@ def parse(line: bytes) -> dict[str, Any] | None:
 def pretty(record: dict[str, Any]) -> str:
     """One line for the eye, a traceback below it."""
     level = str(record.get("level", "INFO"))
-    when = str(record.get("timestamp", ""))[11:23]
+    when = _local(str(record.get("timestamp", "")))
     fields = " ".join(
         f"{click.style(printable(key), dim=True)}={_value(value)}" for key, value in record.items() if key not in _HEAD
     )
@@ -157,6 +158,15 @@ def pretty(record: dict[str, Any]) -> str:
     line = f"{printable(when)} {severity} {_value(record.get('message', ''))}  {fields}".rstrip()
     traceback = record.get("traceback")
     return line if not traceback else line + "\n" + printable(str(traceback), keep="\n")
+
+
+def _local(timestamp: str) -> str:
+    """The time of day here, as the page and other commands tell times, of a *timestamp* in UTC."""
+    try:
+        when = datetime.fromisoformat(timestamp.replace("Z", "+00:00")).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return timestamp[11:23]
+    return when.strftime("%H:%M:%S.") + f"{when.microsecond // 1000:03}"
 
 
 def _value(value: Any) -> str:

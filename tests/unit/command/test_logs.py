@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
+from unittest import SkipTest
 
 import click
 from click.testing import CliRunner
@@ -17,12 +19,26 @@ from skyproxy.command.logs import followed, parse, pretty
 class PrettyTests(SynchronousTestCase):
     """parse and pretty"""
 
+    def test_times_are_those_of_the_clock_here(self) -> None:
+        if not hasattr(time, "tzset"):
+            raise SkipTest("there is no tzset here")
+        self.addCleanup(time.tzset)
+        before = os.environ.get("TZ")
+        self.addCleanup(os.environ.pop, "TZ") if before is None else self.addCleanup(os.environ.update, TZ=before)
+        os.environ["TZ"] = "Europe/Berlin"
+        time.tzset()
+        for timestamp, told in (
+            ("2026-11-29T23:26:33.077Z", "00:26:33.077"), ("2026-07-01T09:26:33.077Z", "11:26:33.077"),
+            ("", ""), ("2026-11-29Tno time", "no time"), ("9999-12-31T23:59:59.000Z", "23:59:59.000"),
+        ):  # fmt: skip
+            self.assertEqual(_plain(pretty({"timestamp": timestamp, "message": "x"})), f"{told} INFO  x")
+
     def test_a_record(self) -> None:
         record = parse(
             b'{"timestamp":"2026-11-29T09:26:33.077Z","level":"WARN","message":"It failed","a":1,"b":"c d"}\n'
         )
         assert record is not None
-        self.assertEqual(_plain(pretty(record)), "09:26:33.077 WARN  It failed  a=1 b=c d")
+        self.assertEqual(_plain(pretty(record))[12:], " WARN  It failed  a=1 b=c d")
 
     def test_nothing_moves_the_readers_cursor(self) -> None:
         told = _plain(pretty({"level": "INFO", "message": "x", "a": "\x1b[2J\r\nforged", "traceback": "one\n\x07two"}))
