@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,9 @@ _LONGEST = 10.0
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 30.0
 """Seconds between two readings of what could not be read for want of descriptors or memory: doubled up to here."""
+
+_TURN = 0.0005
+"""Seconds for which the thread may keep the event loop waiting."""
 
 _LONGEST_END = 5.0
 """Seconds that the end of a process waits for what is being read."""
@@ -122,8 +127,9 @@ class Reloading:
 
     def _read(self) -> tuple[Config, bool]:
         """The configuration, and whether its files are still as they were just before they were read. In the thread."""
-        config = self._load()
-        now = digests_of(config.digests)
+        with _short_turns():
+            config = self._load()
+            now = digests_of(config.digests)
         return config, all(now.get(path, digest) == digest for path, digest in config.digests.items())
 
     def _take(
@@ -179,6 +185,17 @@ class Reloading:
         now = self._wall()
         # A time that is far in the future is that of another clock, and tells nothing.
         return all(abs(now - changed) >= _SETTLED for path in paths if (changed := _changed_at(path)) is not None)
+
+
+@contextmanager
+def _short_turns() -> Iterator[None]:
+    """Have the threads of Python take shorter turns: the event loop waits for one at each step of each stream."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_TURN)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def _changed_at(path: Path) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -212,6 +213,22 @@ class ReloadingTests(SynchronousTestCase):
             self.assertEqual(self.clock.getDelayedCalls(), [])
             self.loads = 0
         self.flushLoggedErrors(ValueError)
+
+    def test_the_loop_waits_for_short_turns_alone(self) -> None:
+        before = sys.getswitchinterval()
+        turns: list[float] = []
+
+        def load() -> Config:
+            turns.append(sys.getswitchinterval())
+            return self.load()
+
+        self.patch(self.reloading, "_load", load)
+        self.read()
+        self.problems.append(Problem("skyproxy.yaml", None, "", "the file is empty"))
+        self.read()
+        self.assertEqual((len(turns), self.over), (2, [True, False]))
+        self.assertLessEqual(max(turns), 0.001)
+        self.assertEqual(sys.getswitchinterval(), before)
 
     def test_stopped_while_it_is_read(self) -> None:
         self.begun()
