@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
@@ -17,19 +17,32 @@ def read_events(h2: H2Connection, scanner: FrameScanner, data: bytes) -> Iterato
 
     :raise PeerMisbehaved: the connection cannot go on. h2 has prepared the GOAWAY that tells the peer.
     """
+    for part in scanned(h2, scanner, data):
+        yield from events_of(h2, part)
+
+
+def scanned(h2: H2Connection, scanner: FrameScanner, data: bytes) -> list[bytes | GoAway]:
+    """*data* in parts for :func:`events_of`, each of which has few frames.
+
+    :raise PeerMisbehaved: as for :func:`read_events`.
+    """
     try:
-        parts = scanner.receive(data)
+        return scanner.receive(data)
     except PeerMisbehaved as error:
         h2.close_connection(error.code)
         raise
-    for part in parts:
-        if isinstance(part, GoAway):
-            yield part
-            continue
-        try:
-            events = h2.receive_data(part)
-        except Exception as error:
-            # ProtocolError is what h2 promises; whatever else hostile bytes make of it ends this connection as well.
-            code = getattr(error, "error_code", ErrorCodes.PROTOCOL_ERROR)
-            raise PeerMisbehaved(f"{type(error).__name__}: {error}", code) from error
-        yield from events
+
+
+def events_of(h2: H2Connection, part: bytes | GoAway) -> Sequence[Event | GoAway]:
+    """Have h2 take *part*, unless it is a GOAWAY frame.
+
+    :raise PeerMisbehaved: as for :func:`read_events`.
+    """
+    if isinstance(part, GoAway):
+        return [part]
+    try:
+        return h2.receive_data(part)
+    except Exception as error:
+        # ProtocolError is what h2 promises; whatever else hostile bytes make of it ends this connection as well.
+        code = getattr(error, "error_code", ErrorCodes.PROTOCOL_ERROR)
+        raise PeerMisbehaved(f"{type(error).__name__}: {error}", code) from error

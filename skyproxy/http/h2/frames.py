@@ -18,6 +18,9 @@ from skyproxy.util.token_bucket import TokenBucket
 MAX_FRAME_SIZE = 16_384
 """Bytes of payload that a peer may send in one frame: the protocol's default, which is never raised."""
 
+MOST_FRAMES = 64
+"""Frames that are handed on in one part."""
+
 PREFACE_SIZE = 24
 """Bytes that a client sends before its first frame (RFC 9113, 3.4)."""
 
@@ -69,7 +72,7 @@ class FrameScanner:
         self._bucket.give()
 
     def receive(self, data: bytes) -> list[bytes | GoAway]:
-        """Split *data* around GOAWAY frames; what remains is for h2, in order.
+        """Split *data* around GOAWAY frames, and where there are many; what remains is for h2, in order.
 
         :raise PeerMisbehaved: a frame is longer than :data:`MAX_FRAME_SIZE`, a GOAWAY too short, or the peer floods.
         """
@@ -79,6 +82,7 @@ class FrameScanner:
         at = self._rest
         start = at if self._dropping else 0
         parts: list[bytes | GoAway] = []
+        frames = 0
         while at + _HEAD_SIZE <= size:
             length = data[at] << 16 | data[at + 1] << 8 | data[at + 2]
             kind = data[at + 3]
@@ -98,6 +102,10 @@ class FrameScanner:
             if kind not in _UNCHARGED or (kind == _DATA and not length and not data[at + 4] & _END_STREAM):
                 self.charge()
             at += _HEAD_SIZE + length
+            frames += 1
+            if frames == MOST_FRAMES and start < at < size:
+                parts.append(data[start:at])
+                start, frames = at, 0
         if at < size:
             # A head that is not all there yet may become a GOAWAY: h2 must not get its first bytes.
             self._buffered = data[at:]

@@ -76,6 +76,7 @@ class Http2Channel(Protocol):
         self._head_deadline = self._rest_deadline = inf
         self._unread_control = 0
         self._leaving: IDelayedCall | None = None
+        self._reading_later: IDelayedCall | None = None
         self._finishing = False
         self._progress: Progress | None = None  # While the transport takes no more.
 
@@ -99,7 +100,7 @@ class Http2Channel(Protocol):
         if self.closing:
             return False
         coming = self._scanner.header_block_open or any(not each.complete for each in self.streams.values())
-        return coming or has_input(self.transport)
+        return coming or self._has_input()
 
     # The connection.
 
@@ -115,6 +116,8 @@ class Http2Channel(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._connections.discard(self)
         self._stop_leaving()
+        if self._reading_later is not None:
+            self._reading_later.cancel()
         self._table.give_up_all(reason)
 
     def drain(self) -> None:
@@ -129,7 +132,7 @@ class Http2Channel(Protocol):
             self._leave_idle()
 
     def _leave_idle(self) -> None:
-        if not (self.closing or self.streams or self._scanner.header_block_open or has_input(self.transport)):
+        if not (self.closing or self.streams or self._scanner.header_block_open or self._has_input()):
             self._leave(ErrorCodes.NO_ERROR)
 
     def getPeer(self) -> Any:
@@ -225,18 +228,29 @@ class Http2Channel(Protocol):
             return
         self._table.handling = True
         try:
-            self._receiver.receive(data)
+            self._receiver.receive(data, later=self._reading_later is not None)
         except PeerMisbehaved as error:
             _log.debug("An HTTP/2 client breaks the rules", peer=str(self.getPeer()), problem=str(error))
             self.close(Failure())
         finally:
             self._table.handling = False
+        if self._receiver.left and not self.closing and self._reading_later is None:
+            self.transport.pauseProducing()
+            self._reading_later = self._connections.clock.callLater(0, self._read_on)
         self._write()
         if not self._scanner.header_block_open:
             self._head_deadline = inf
         elif self._head_deadline == inf:
             self._head_deadline = self._seconds() + self._limits.header_timeout
         self._table.go_on()
+
+    def _read_on(self) -> None:
+        self._reading_later = None
+        self.transport.resumeProducing()
+        self.dataReceived(b"")
+
+    def _has_input(self) -> bool:
+        return bool(self._receiver.left) or has_input(self.transport)
 
     # Deadlines.
 
@@ -253,7 +267,7 @@ class Http2Channel(Protocol):
             self._leave(ErrorCodes.ENHANCE_YOUR_CALM)
         elif not self.streams and not self._scanner.header_block_open and now >= self._rest_deadline:
             # Otherwise a request may have come, and is read before the next look.
-            if not has_input(self.transport):
+            if not self._has_input():
                 self._leave(ErrorCodes.NO_ERROR)
         else:
             for stream in list(self.streams.values()):

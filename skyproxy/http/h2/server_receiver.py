@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from math import inf
 from typing import Any, ClassVar
@@ -17,7 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from skyproxy.http.h2.errors import MalformedMessage, PeerMisbehaved
-from skyproxy.http.h2.events import read_events
+from skyproxy.http.h2.events import events_of, scanned
 from skyproxy.http.h2.frames import FrameScanner, GoAway
 from skyproxy.http.h2.headers import checked_request, request_head
 from skyproxy.http.h2.server_state import Refusal, refusal_of
@@ -28,6 +29,9 @@ from skyproxy.http.server.limits import ServerLimits
 from skyproxy.http.server.refusals import RETRY_AFTER, RenderRefusal
 
 _log = Logger()
+
+_WORK_SECONDS = 0.005
+"""Seconds of work for one client in one turn of the reactor, after which the rest of what it has sent waits."""
 
 
 class Owner(Interface):
@@ -56,6 +60,7 @@ class RequestReceiver:
     :param owner: is the connection of the streams, too.
     :param seconds: the time.
     :param bodies: counts the bodies of requests.
+    :ivar left: parts of what has come that have not been taken yet.
     """
 
     def __init__(
@@ -77,13 +82,22 @@ class RequestReceiver:
         self._render_refusal = render_refusal
         self._seconds = seconds
         self._bodies = bodies
+        self.left: deque[bytes | GoAway] = deque()
 
-    def receive(self, data: bytes) -> None:
-        """Take *data*.
+    def receive(self, data: bytes, *, later: bool = False) -> None:
+        """Take *data*, or what is left of what came before: for a few milliseconds, since thousands of frames fit into
+        one read, and others want to be served beside them.
 
+        :param later: only keep it.
         :raise PeerMisbehaved: the connection cannot go on. h2 has prepared the GOAWAY that tells the client.
         """
-        events = list(read_events(self._h2, self._scanner, data))
+        self.left += scanned(self._h2, self._scanner, data)
+        until = self._seconds() + _WORK_SECONDS
+        while self.left and not later:
+            self._take(events_of(self._h2, self.left.popleft()))
+            later = self._seconds() >= until
+
+    def _take(self, events: Sequence[Event | GoAway]) -> None:
         # A client that has reset a stream in the same read wants no answer on it, and can get none.
         resets = [event for event in events if isinstance(event, StreamReset)]
         left = {event.stream_id for event in resets}

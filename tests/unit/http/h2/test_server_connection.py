@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from itertools import count
 from typing import Any
 
 from h2.config import H2Configuration
@@ -646,6 +647,38 @@ class FloodTests(Case):
                     if client.goaway is not None:
                         break
                 self.assertEqual(client.goaway, ErrorCodes.ENHANCE_YOUR_CALM, (kind, apart))
+
+    def small_frames(self) -> tuple[Http2Client, bytes]:
+        """A client on a machine that takes a millisecond for anything, and thousands of small frames of its request."""
+        self.serve(wait).leave()
+        seconds = count(0.0, 0.001)
+        self.patch(self.served.clock, "seconds", lambda: next(seconds))
+        client = Http2Client(self.served)
+        client.ask(1, body=b"", end=False)
+        for number in range(2000):
+            client.h2.send_data(1, b"%d." % (number % 10))
+        client.h2.end_stream(1)
+        return client, client.h2.data_to_send()
+
+    def test_many_small_frames_leave_time_for_others(self) -> None:
+        client, frames = self.small_frames()
+        client.send(frames[:-5000])
+        self.assertEqual(client.transport.producerState, "paused")
+        client.send(frames[-5000:])  # Over TLS some may come though nothing is read.
+        self.assertEqual(self.served.requests, [])
+        turns: list[int] = []
+        self.patch(client.transport, "resumeProducing", lambda: turns.append(1))
+        self.served.clock.advance(0)
+        self.assertGreater(len(turns), 3)
+        body = b"".join(b"%d." % (number % 10) for number in range(2000))
+        self.assertEqual([each[4] for each in self.served.seen], [body])
+
+    def test_a_client_that_leaves_while_its_frames_wait(self) -> None:
+        client, frames = self.small_frames()
+        client.send(frames)
+        client.leave()
+        self.served.clock.advance(0)
+        self.assertEqual((self.served.requests, self.served.clock.getDelayedCalls()), ([], []))
 
     def test_a_client_that_gives_up_now_and_then(self) -> None:
         client = self.serve(wait)
