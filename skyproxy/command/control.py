@@ -56,7 +56,7 @@ def reload(pid: int | None, as_json: bool) -> None:
     else:
         for problem in told["problems"]:
             click.echo(problem, err=True)
-        click.echo("skyproxy: the configuration cannot be used; the old one serves on", err=True)
+        click.echo("skyproxy: the configuration was not taken; the old one serves on", err=True)
     raise SystemExit(0 if told["good"] else WRONG)
 
 

@@ -55,6 +55,22 @@ def test_status_reload_and_stop(start: Starter, demo: DemoProvider, tmp_path: Pa
     assert run.wait() == 0
 
 
+def test_a_reload_of_one_that_stops(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
+    runtime = tmp_path / "run"
+    runtime.mkdir(mode=0o700)
+    env = {"XDG_RUNTIME_DIR": str(runtime)}
+    path = written(tmp_path, config_for(demo, {"drain_timeout": "60s"}))
+    run = start(Run, "--config", str(path), env=env)
+    connection = open_request(run, chat("demo:guard;first=4"))
+    eventually(lambda: demo.stats()["active"] == 1, "the request is under way")
+    assert skyproxy(tmp_path, "stop", "--no-wait", env=env).returncode == 0
+    done = skyproxy(tmp_path, "reload", env=env)
+    # Nothing is said against the configuration, which nobody has looked at.
+    assert done.returncode == 1 and "stopping" in done.stderr and "cannot be used" not in done.stderr
+    assert b"200 OK" in read_all(connection)
+    assert run.wait() == 0
+
+
 def test_several_that_run(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
     runtime = tmp_path / "run"
     runtime.mkdir(mode=0o700)
