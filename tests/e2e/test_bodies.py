@@ -149,3 +149,17 @@ def test_the_page_shows_it_and_asks_again(stage: Stage, browser: Browser, size: 
         expect(page.get_by_role("list", name="Kept requests").get_by_role("listitem").first).to_be_visible()
         assert misplaced(page) == []
         assert keeps_out(page) == []
+
+
+def test_a_whole_answer_is_asked_for_again_as_it_was(stage: Stage, browser: Browser) -> None:
+    """With ``stream_options`` real providers refuse what is no stream."""
+    with opened(browser, f"{stage.proxy.origin}/#/requests/whole-1") as tab:
+        page = tab.page
+        page.locator("summary", has_text="What was said").click()
+        page.get_by_role("button", name="Ask again").click()
+        result = page.get_by_role("group", name="The new answer")
+        expect(result).to_contain_text(STORY)
+        href = result.get_by_role("link", name="All steps of it").get_attribute("href")
+        assert href is not None
+    sent = json.loads(said(stage.proxy, href.rpartition("/")[2])["request"]["text"])
+    assert sent["stream"] is False and "stream_options" not in sent

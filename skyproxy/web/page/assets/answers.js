@@ -49,6 +49,8 @@ export async function ask(model, text, {signal, heard, fields}) {
   const answer = {status: 0, id: '', text: '', thinks: false, error: '', firstToken: null, firstSentence: null, total: null, usage: null};
   const at = () => (performance.now() - began) / 1000;
   const body = {model, stream: true, stream_options: {include_usage: true}, messages: [{role: 'user', content: text}], ...fields};
+  // Providers refuse it where no stream is wanted.
+  if (!body.stream) delete body.stream_options;
 
   function hear(said) {
     if (typeof said !== 'string' || !said) return;

@@ -62,7 +62,7 @@ export function bodies(which) {
       show(result, true);
       asking = new AbortController();
       const model = select.value;
-      const answer = await ask(model, '', {signal: asking.signal, heard: (now) => write(text, now.text), fields: {...fields, model}});
+      const answer = await ask(model, '', {signal: asking.signal, heard: (now) => write(text, now.text), fields: {stream: false, ...fields, model}});
       go.disabled = false;
       replace(
         told, answer.error && h('span', {class: 'tone', 'data-tone': 'bad'}, '✕ ', foreign(answer.error), ' '),
