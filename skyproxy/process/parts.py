@@ -162,8 +162,8 @@ def make_parts(
     batches = Batches(reactor, statistics, RequestLog(), ring, ledger, bodies, tracing)
     stores, held = KeptAnswers(reactor, config, roots), BufferedBytes(unread=lambda: connections.unread)
     budgets = Budgets(BudgetStore(reactor, places.budgets, boot, is_alive), catch_up=batches.hand_on)
-    shared_limits.share_budgets(budgets)
     gate = role.gate(reactor, budgets, lambda: access.directory.clients.values())
+    shared_limits.share_budgets(gate)
     proxy = Proxy(
         providers.runtime,
         reactor,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
-from skyproxy.access.budgets.budgets import Budgets
+from skyproxy.access.gate import Gate
 from skyproxy.config import Config, ProxySettings
 from skyproxy.http.client.trust import Roots
 from skyproxy.pipeline.changes import Change
@@ -87,9 +87,9 @@ class SharedLimits:
             return None
         return sharing.stop() if budgets is None else budgets.stop().addCallback(lambda _: sharing.stop())
 
-    def share_budgets(self, budgets: Budgets) -> None:
+    def share_budgets(self, gate: Gate) -> None:
         """Have other machines count what is spent here, and count what they spend."""
-        sharing, role = self._sharing, self._role
+        sharing, role, budgets = self._sharing, self._role, gate.budgets
         if sharing is not None:
             from skyproxy.process.sharing.shared_budgets import SharedBudgets
 
@@ -97,7 +97,8 @@ class SharedLimits:
                 self._reactor,
                 sharing.store,
                 budgets.store,
-                lambda: any(True for _ in budgets.accounts()),
+                # Those of clients, too, that ask workers alone.
+                lambda: any(True for _ in gate.accounts()),
                 lambda: max(1, sharing.machines) * role.spenders,
                 role.spent_elsewhere,
                 budgets.catch_up,

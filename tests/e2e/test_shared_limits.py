@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from skyproxy.access.keys import hash_of, new_key
 from tests.certificates import Authority
+from tests.e2e.commands import skyproxy
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.findings import Findings
 from tests.e2e.processes import PATIENCE, DemoProvider, Proxy, eventually
@@ -204,6 +206,30 @@ def test_a_budget_of_all(both: tuple[Proxy, Proxy], redis: Redis, findings: Find
     # Nothing is counted twice.
     for proxy in both:
         eventually(lambda proxy=proxy: abs(spent(proxy) - cost - more) < 1e-9, "each knows what both have spent")
+
+
+def test_a_budget_of_a_client_whom_only_workers_know(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
+    redis, answered = start(Redis), []
+    both, keys = [], []
+    for name in ("one", "other"):
+        config = config_for(demo, {"shared": redis.url, "workers": 2})
+        config["access"] = {"store": str(tmp_path / f"{name}.sqlite")}
+        config["prices"] = {"*": {"prompt": 1.0, "completion": 2.0}}
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(config))
+        made = skyproxy(tmp_path, "keys", "create", "rich", "--budget", f"{BUDGET}/day", "--config", str(path))
+        keys.append(made.stdout.strip())
+        both.append(start(Proxy, config))
+    eventually(lambda: "budgets:of" in redis.ask("KEYS *") or ask_as(both[0], keys[0]) == 0, "the budget is shared")
+    for proxy, key in zip(both, keys, strict=True):
+        answered.append([ask_as(proxy, key) for _ in range(60)].count(200))
+        time.sleep(1.0)
+    assert answered[0] > answered[1] <= 4
+
+
+def ask_as(proxy: Proxy, key: str) -> int:
+    """The status of a request with *key*."""
+    return ask(proxy, chat("combat", max_tokens=100), {"Authorization": f"Bearer {key}"}).status
 
 
 def test_one_that_has_ended_in_a_store_that_is_emptied(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
