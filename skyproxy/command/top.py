@@ -31,7 +31,7 @@ def top(pid: int | None, interval: float, once: bool) -> None:
     try:
         while True:
             figures = asked(running, "GET", "/api/stats")
-            text = "\n".join(lines(status, figures, before, interval, now_of(running)))
+            text = "\n".join(lines(status, figures, before, now_of(running)))
             click.echo(f"{clear}{text}")
             if not live:
                 return
@@ -47,18 +47,19 @@ def lines(
     status: dict[str, Any],
     figures: dict[str, Any],
     before: dict[str, Any] | None,
-    interval: float,
     now: dict[str, Any] | None = None,
 ) -> Iterator[str]:
     """What is shown.
 
-    :param before: the figures of the look before, *interval* seconds ago; None: this is the first.
+    :param before: the figures of the look before; None: this is the first.
     :param now: how all is, in words; None: the process does not tell.
     """
     if "waiting_for" in figures:
         yield f"skyproxy waits for {figures['waiting_for']}"
         return
-    rate = f", {(_ended(figures) - _ended(before)) / interval:.1f} requests/s" if before is not None else ""
+    # After an upgrade it is another process.
+    elapsed = 0.0 if before is None else figures["uptime"] - before["uptime"]
+    rate = f", {(_ended(figures) - _ended(before)) / elapsed:.1f} requests/s" if before and elapsed > 0 else ""
     yield f"skyproxy at {status['base_url']}, up {duration(figures['uptime'])}{rate}"
     lag = figures["event_loop_lag"]
     yield f"event loop lag p50 {seconds(lag['p50'])}, p99 {seconds(lag['p99'])}"
@@ -78,7 +79,8 @@ def lines(
 
 
 def _ended(figures: dict[str, Any]) -> int:
-    return sum(sum(each["outcomes"].values()) for each in figures["providers"].values())
+    """How many requests are over. Slots tell of all; providers, of those that there are now."""
+    return sum(sum(each["outcomes"].values()) for each in figures["slots"].values())
 
 
 def _troubles(figures: dict[str, Any]) -> Iterator[str]:
