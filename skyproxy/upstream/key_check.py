@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Literal
 
 from skyproxy.config import ApiKeyConfig, Config, ProviderConfig
@@ -80,7 +81,14 @@ async def _without_key(config: ProviderConfig, questions: Questions) -> KeyRepor
     if reply.status in _REFUSED:
         return KeyReport(None, "refused", f"it wants a key (status {reply.status})")
     listed = f"status {reply.status} to /models: is its base_url right?" if reply.status >= 400 else ""
+    if reply.status == HTTPStatus.OK and reply.value is None:
+        listed = _not_the_api("/models")
     return KeyReport(None, "answers", listed if models is None else f"{len(models)} models", models)
+
+
+def _not_the_api(path: str) -> str:
+    """What is said of a web site, which answers 200 to whatever is asked, where the provider's API should be."""
+    return f"no JSON from {path}: is its base_url right?"
 
 
 async def _test(config: ProviderConfig, key: ApiKeyConfig, questions: Questions) -> KeyReport:
@@ -91,6 +99,8 @@ async def _test(config: ProviderConfig, key: ApiKeyConfig, questions: Questions)
             return KeyReport(key.variable, "refused", f"status {reply.status}")
         if reply.status != 200:
             return KeyReport(key.variable, "not tested", f"status {reply.status}")
+        if reply.value is None:
+            return KeyReport(key.variable, "not tested", _not_the_api(path or "/models"))
         if path is not None:
             models = _models_of(await _asked(config, key.secret.get_secret_value(), questions, "/models"))
             return KeyReport(key.variable, "good", _credits(reply.value), models)

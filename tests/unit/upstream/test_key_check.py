@@ -97,3 +97,11 @@ class KeyTests(SynchronousTestCase):
         self.assertEqual((found.result, found.text), ("answers", "status 404 to /models: is its base_url right?"))
         found, _ = self.report(self.provider("local", None), models_wrong=(401, None))
         self.assertEqual(found.result, "refused")
+
+    def test_a_web_site_where_the_api_should_be(self) -> None:
+        for dialect, path in (("openrouter", "key"), ("openai", "models")):
+            found, server = self.report(self.provider(dialect), **{path: (200, None)})
+            told = f"no JSON from /{path}: is its base_url right?"
+            self.assertEqual((found.result, found.text, server.asked), ("not tested", told, [f"/{path}"]))
+        found, _ = self.report(self.provider("local", None), models_wrong=(200, None))
+        self.assertEqual((found.result, found.text), ("answers", "no JSON from /models: is its base_url right?"))
