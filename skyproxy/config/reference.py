@@ -89,7 +89,7 @@ _PROFILES = """
 Named sets of what serves the slots: `cheap: {default: "openrouter:mistralai/mistral-nemo", memory: "ollama:llama3.1"}`.
 Slots that a profile does not name are served as `model_slots:` says. `skyproxy profile cheap` switches while the game
 runs, `skyproxy profile off` back; a game's hotkey asks for `/api/profile/cheap?token=...` with what
-`SKYPROXY_PROFILE_TOKEN` holds in the environment or `.env` (16 characters or more).
+`SKYPROXY_PROFILE_TOKEN` holds in the environment or `.env` (16 or more letters, digits, or `-`, `.`, `_`, `~`).
 """
 
 
