@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from klein import Klein
+from twisted.internet.protocol import Protocol
 from twisted.web.server import Site
 
 from skyproxy.errors import BodyTooLarge, InvalidRequest, SkyproxyError
@@ -14,6 +15,15 @@ from skyproxy.http.common.protocol_names import HTTP2, HTTP11
 from skyproxy.http.server.bounds import Admission
 from skyproxy.web.request import ApiRequest, TooManyBodies
 from skyproxy.web.routes import Routes
+
+
+class _NotLetIn(Protocol):
+    """Closes the connection before a byte is read."""
+
+    transport: Any
+
+    def connectionMade(self) -> None:
+        self.transport.loseConnection()
 
 
 class ApiSite(Site):
@@ -27,9 +37,13 @@ class ApiSite(Site):
     admission: Admission | None = None
 
     def buildProtocol(self, address: Any) -> Any:
-        """What serves a client that has connected; None: it is closed."""
+        """What serves a client that has connected, or closes its connection.
+
+        Not None: TLS, and the protocol of balancers, put theirs around whatever this gives, which fails then, and takes
+        the port along.
+        """
         if self.admission is not None and not self.admission.admits(getattr(address, "host", None) or ""):
-            return None
+            return _NotLetIn()
         return super().buildProtocol(address)  # type: ignore[no-untyped-call]
 
     def log(self, request: Any) -> None:

@@ -77,6 +77,26 @@ def test_one_address_has_only_so_many_connections(start: Starter, demo: DemoProv
     assert ask(proxy, chat("combat")).status == 200
 
 
+@pytest.mark.parametrize("kind", ["ssl", "haproxy"])
+def test_who_is_not_let_in_does_no_harm_to_the_port(
+    start: Starter, demo: DemoProvider, tmp_path: Path, kind: str
+) -> None:
+    key, certificate, _ = Authority().write(tmp_path, "localhost")
+    listen = f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={certificate}"
+    if kind == "haproxy":
+        listen = "haproxy:tcp:0:interface=127.0.0.1"
+    access = {"trust_forwarded_from": ["127.0.0.0/8"], "required": False}
+    proxy = start(Proxy, config_of(demo, {"max_clients": 1}, access), "--listen", listen)
+    first = connected(proxy)
+    assert not is_closed(first)
+    for _ in range(3):
+        assert is_closed(connected(proxy))
+    first.close()
+    eventually(lambda: not is_closed(connected(proxy)), "others come in again")
+    assert proxy.stop() == 0
+    assert not [record for record in proxy.records() if record["level"] == "critical"]
+
+
 @pytest.mark.parametrize("trusted", ["127.0.0.0/8", "10.0.0.0/8"])
 def test_balancers_alone_say_who_the_client_is(start: Starter, demo: DemoProvider, trusted: str) -> None:
     access = {"trust_forwarded_from": [trusted], "required": False}

@@ -3,7 +3,13 @@ from __future__ import annotations
 import json
 from io import StringIO
 
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionLost
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
 from skyproxy.http import ServerLimits, Wire
+from skyproxy.http.server.bounds import Admission, Bounds
 from skyproxy.web.request import ApiRequest
 from skyproxy.web.site import render_refusal, set_limits
 from tests.unit.web.support import WebCase
@@ -33,6 +39,17 @@ class SiteTests(WebCase):
             self.assertIn(b"HTTP/1.1 %d " % status, line.received)
             self.assertIn("message", json.loads(line.body)["error"])
         self.assertEqual(self.proxy.served, [])
+
+    def test_who_is_not_let_in_gets_what_any_wrapper_can_work_with(self) -> None:
+        self.site.admission = Admission(self.clock.seconds, dict)
+        self.site.admission.bound(Bounds(most=0))
+        transport = StringTransport()
+        protocol = self.site.buildProtocol(IPv4Address("TCP", "127.0.0.1", 50_000))
+        protocol.makeConnection(transport)
+        self.assertTrue(transport.disconnecting)
+        protocol.dataReceived(b"GET / HTTP/1.1\r\n\r\n")
+        protocol.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(transport.value(), b"")
 
     def test_requests_are_skyproxys_own(self) -> None:
         self.assertIs(self.site.requestFactory, ApiRequest)
