@@ -178,6 +178,23 @@ def test_all_requests_are_sorted_by_the_heads_of_columns(stage: Stage) -> None:
         assert page.evaluate("document.querySelector('nav [aria-current]').getBoundingClientRect().right") <= 390 - 14
 
 
+def test_what_is_of_another_day_says_so(stage: Stage) -> None:
+    listed = call(stage.proxy, "GET", "/api/requests").json()
+    for row in listed["requests"][1:]:
+        row["at"] -= 3 * 86_400
+    with opened(stage.browser, stage.url) as tab:
+        tab.page.route("**/api/requests?*", lambda route: route.fulfill(json=listed))
+        tab.page.goto(f"{stage.url}#/requests")
+        links = tab.page.get_by_role("table", name="Requests").get_by_role("link")
+        expect(links.last).to_have_text(re.compile(r"^\d+ \w+ \d\d:\d\d$"))
+        for width in (1280, 960, 390, 320):
+            tab.page.set_viewport_size({"width": width, "height": 700})
+            tab.page.evaluate(THREE_FRAMES)
+            box = links.last.evaluate("e => [e.parentElement.scrollWidth, e.parentElement.clientWidth]")
+            assert box[0] <= box[1], (width, box)
+            assert misplaced(tab.page) == [], width
+
+
 def test_one_request(stage: Stage) -> None:
     with opened(stage.browser, f"{stage.url}#/requests/hedged-1") as tab:
         page = tab.page

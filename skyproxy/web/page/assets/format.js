@@ -18,6 +18,9 @@ export const minute = (at) => minutes.format(at * 1000);
 /** 29 Nov. */
 export const date = (at) => days.format(at * 1000);
 
+/** 21:04:02 of today, 28 Nov 21:04 of another day. */
+export const when = (at) => (new Date(at * 1000).toDateString() === new Date().toDateString() ? time(at) : `${date(at)} ${minute(at)}`);
+
 /** With its date. */
 export const day = (at) => full.format(at * 1000);
 

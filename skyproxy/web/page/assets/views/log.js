@@ -1,7 +1,7 @@
 // The log as it comes, filtered. It does not scroll while somebody reads; a line opens its request.
 
 import {button, foreign, h, show, write} from '../dom.js';
-import {count, time} from '../format.js';
+import {count, when} from '../format.js';
 import {state as store} from '../store.js';
 
 const LEVELS = ['DEBUG', 'INFO', 'WARN', 'ERROR', 'CRITICAL'];
@@ -103,7 +103,7 @@ function logLine(line) {
   const at = Date.parse(line.timestamp);
   return h(
     'li', {'data-tone': TONES[line.level] ?? 'muted'},
-    h('time', null, Number.isNaN(at) ? '' : time(at / 1000)), ' ', h('span', {class: 'level tone'}, line.level), ' ',
+    h('time', null, Number.isNaN(at) ? '' : when(at / 1000)), ' ', h('span', {class: 'level tone'}, line.level), ' ',
     h('span', {class: 'said'}, foreign(String(line.message)), ' ', h('bdi', {class: 'secondary muted'}, written)),
     id && h('a', {href: `#/requests/${encodeURIComponent(id)}`, 'aria-label': `Open the request ${id}`}, 'request ›'),
   );

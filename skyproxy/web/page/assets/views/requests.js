@@ -2,7 +2,7 @@
 
 import {get} from '../api.js';
 import {button, h, ours, replace, show, write} from '../dom.js';
-import {count, duration, money, time, UNKNOWN} from '../format.js';
+import {count, duration, money, time, UNKNOWN, when} from '../format.js';
 import {leftOut, merged} from '../live.js';
 import {windowed} from '../rows.js';
 import {state} from '../store.js';
@@ -304,7 +304,7 @@ function tableRow() {
       const {icon: sign, word: text, tone} = outcome(row);
       const href = `#/requests/${encodeURIComponent(row.id)}?number=${row.number}`;
       if (link.getAttribute('href') !== href) link.setAttribute('href', href);
-      write(link, time(row.at));
+      write(link, when(row.at));
       write(slot, row.job ?? row.model);
       write(way, row.way);
       wayCell.title = row.way;
