@@ -62,7 +62,7 @@ def reload(pid: int | None, as_json: bool) -> None:
 
 @click.command()
 @pid_option
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Until it has ended.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until it has ended.")
 def stop(pid: int | None, wait: bool) -> None:
     """Have a running skyproxy finish what is under way, and end."""
     running, _ = the_one(pid)

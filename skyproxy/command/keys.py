@@ -43,7 +43,9 @@ def _settings(command: Callable[..., None]) -> Callable[..., None]:
     """The options that say what a client may."""
     for option in reversed(
         (
-            click.option("--slots", help="It may ask for: names or patterns, with commas between them. Else all."),
+            click.option(
+                "--slots", help="The slots that it may ask for: names or patterns, with commas between them. Else all."
+            ),
             click.option("--priority", help="background: its requests wait behind others."),
             click.option("--requests-per-minute", type=int, help="The most requests in any 60 seconds."),
             click.option("--tokens-per-minute", type=int, help="The most tokens in any 60 seconds."),
@@ -120,7 +122,7 @@ def list_keys(pid: int | None, config: Path | None, as_json: bool) -> None:
 
 @keys.command()
 @click.argument("name")
-@click.option("--forget", is_flag=True, help="Leave nothing of it, so that the name is free.")
+@click.option("--forget", is_flag=True, help="Leave nothing of the client, so that the name is free.")
 @pid_option
 @config_option
 @json_option

@@ -33,7 +33,14 @@ _LONGEST = 400
 @click.option("--follow", "-f", is_flag=True, help="Go on with what is written from now on.")
 @click.option("--request", metavar="ID", help="Only the lines of this request (X-Request-Id).")
 @click.option("--level", type=click.Choice(LEVELS), default="debug", help="Only lines of this level or above.")
-@click.option("-n", "--lines", type=click.IntRange(0), default=50, show_default=True, help="Of the end; 0: all.")
+@click.option(
+    "-n",
+    "--lines",
+    type=click.IntRange(0),
+    default=50,
+    show_default=True,
+    help="The number of lines, from the end; 0: all.",
+)
 @click.option("--file", "file", type=click.Path(path_type=Path), help="The log file; else the configuration's.")
 @config_option
 @json_option

@@ -11,7 +11,7 @@ from skyproxy.command.output import fail, show_json
 from skyproxy.command.place import json_option
 from skyproxy.command.running import pid_option, the_one
 
-key_option = click.option("--key", metavar="VARIABLE", help="Not the provider, but its key that stands in VARIABLE.")
+key_option = click.option("--key", metavar="VARIABLE", help="Only the provider's key that stands in VARIABLE.")
 
 
 @click.command(short_help="Pause a provider, a model, a slot or a key.")

@@ -17,7 +17,7 @@ config_option = click.option(
     "--config", "-c", type=click.Path(path_type=Path), help="A YAML file, or a folder with the configuration."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-url_option = click.option("--url", help="Of a running skyproxy, such as http://127.0.0.1:35791/v1.")
+url_option = click.option("--url", help="The address of a running skyproxy, such as http://127.0.0.1:35791/v1.")
 
 
 def read_config(path: Path | None) -> Config:

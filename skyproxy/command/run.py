@@ -31,14 +31,18 @@ _SLOTS_SHOWN = 4
 @click.option("--listen", "-l", help="A port, host:port or Twisted endpoint.")
 @click.option("--log-file", help="File for the log in JSON lines.")
 @click.option("--text-log", help="File for the log that the terminal shows otherwise.")
-@click.option("--log-level", type=click.Choice(["debug", "info", "warn", "error"]), help="Of the log.")
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warn", "error"]), help="The lowest level that the log has."
+)
 @click.option("--workers", "-w", help="How many processes serve: a number, or auto.")
 @click.option("--verbose", "-v", is_flag=True, help="Show each request in the terminal.")
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in the browser, once skyproxy serves.")
 @game_option
 @click.option("--game-look", type=float, default=LOOK_SECONDS, hidden=True)
 @click.option("--game-linger", type=float, default=LINGER_SECONDS, hidden=True)
-@click.option("--reactor", type=click.Choice(list(REACTORS)), help="In place of the system's best.")
+@click.option(
+    "--reactor", type=click.Choice(list(REACTORS)), help="The reactor of Twisted, in place of the system's best."
+)
 def run(
     config: str | None,
     listen: str | None,

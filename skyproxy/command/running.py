@@ -16,7 +16,7 @@ import click
 from skyproxy.command.output import fail
 from skyproxy.process.runtime_folder import found_in, runtime_folder
 
-pid_option = click.option("--pid", type=int, help="Of the skyproxy that is meant, where several run.")
+pid_option = click.option("--pid", type=int, help="The process of the skyproxy that is meant, where several run.")
 
 _SECONDS = 60.0
 

@@ -23,8 +23,10 @@ _WHAT = {"first token": "first_token", "first sentence": "first_sentence", "whol
 
 @click.command("try", short_help="Ask a slot several times, and show how long it took.")
 @click.argument("slot")
-@click.option("--n", "-n", "number", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Of requests.")
-@click.option("--text", default="Who goes there?", show_default=True, help="To ask.")
+@click.option(
+    "--n", "-n", "number", type=click.IntRange(1, 10_000), default=10, show_default=True, help="The number of requests."
+)
+@click.option("--text", default="Who goes there?", show_default=True, help="What to ask.")
 @config_option
 @url_option
 @click.option("--key", envvar="SKYPROXY_KEY", show_envvar=True, help="A client key, where skyproxy asks for one.")

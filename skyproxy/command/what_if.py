@@ -23,9 +23,15 @@ _ROWS = (
 
 @click.command("what-if", short_help="Tell what other settings would have changed.")
 @click.option("--slot", default="", help="Only requests of this slot.")
-@click.option("--hedge-after", default="", metavar="TIME", help="Ask the next one too after it, such as 2s, or off.")
-@click.option("--first-token-timeout", default="", metavar="TIME", help="Ask the next one instead after it, or off.")
-@click.option("--order", multiple=True, metavar="PROVIDER:MODEL", help="Asked in this order; once for each.")
+@click.option(
+    "--hedge-after", default="", metavar="TIME", help="Ask the next one, too, after this time, such as 2s; or off."
+)
+@click.option(
+    "--first-token-timeout", default="", metavar="TIME", help="Ask the next one instead after this time; or off."
+)
+@click.option(
+    "--order", multiple=True, metavar="PROVIDER:MODEL", help="Ask in this order; give it once for each candidate."
+)
 @click.option("--period", type=click.Choice(("all", "evening")), default="all", show_default=True)
 @pid_option
 @json_option

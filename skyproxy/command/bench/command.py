@@ -18,13 +18,19 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Measure a server under load.")
 @click.argument("url")
-@click.option("-c", "--connections", type=click.IntRange(1, 100_000), default=100, show_default=True, help="At once.")
-@click.option("-d", "--duration", type=click.FloatRange(0.1), default=30.0, show_default=True, help="Seconds.")
+@click.option(
+    "-c", "--connections", type=click.IntRange(1, 100_000), default=100, show_default=True, help="Connections at once."
+)
+@click.option(
+    "-d", "--duration", type=click.FloatRange(0.1), default=30.0, show_default=True, help="For how many seconds."
+)
 @click.option("--stream", is_flag=True, help="Ask for streams.")
 @click.option("--rate", type=click.FloatRange(0.001), help="Requests a second, answered or not; else as many as go.")
-@click.option("--slot", default="default", show_default=True, help="To ask.")
-@click.option("--text", default="Who goes there?", show_default=True, help="To ask it.")
-@click.option("--key", envvar="SKYPROXY_KEY", show_envvar=True, default="bench", help="For Authorization.")
+@click.option("--slot", default="default", show_default=True, help="The slot to ask.")
+@click.option("--text", default="Who goes there?", show_default=True, help="What to ask it.")
+@click.option(
+    "--key", envvar="SKYPROXY_KEY", show_envvar=True, default="bench", help="The key to send in Authorization."
+)
 @click.option("--get", is_flag=True, help="Send GET without a body to the URL as it is.")
 @click.option("--compare", metavar="URL2", help="Measure this one, too, in turn.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

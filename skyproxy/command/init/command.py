@@ -23,12 +23,19 @@ from skyproxy.util.user_folders import user_home
 
 
 @click.command()
-@click.option("--provider", type=click.Choice([each.name for each in CLOUD]), help="To use; else it is asked for.")
+@click.option(
+    "--provider", type=click.Choice([each.name for each in CLOUD]), help="The provider to use; else you are asked."
+)
 @click.option("--key-stdin", is_flag=True, help="Read the provider's key from the standard input.")
 @click.option("--local/--no-local", "local", default=True, help="Look for servers on this machine.", show_default=True)
-@click.option("--base-url", help="Of the provider, in place of its own.")
+@click.option("--base-url", help="The provider's address, in place of its usual one.")
 @click.option("--import", "source", type=click.Path(path_type=Path), help="LiteLLM's or the original proxy's files.")
-@click.option("--dir", "folder", type=click.Path(path_type=Path), help="In place of your configuration folder.")
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="The folder to write to, in place of your own for configurations.",
+)
 @click.option("--yes", "-y", is_flag=True, help="Ask nothing.")
 def init(
     provider: str | None, key_stdin: bool, local: bool, base_url: str | None, source: Path | None,
