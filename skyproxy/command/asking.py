@@ -10,6 +10,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import Any
 from urllib.parse import urlsplit
 
+from skyproxy.command.running import what_to_do_for_nobody
 from skyproxy.command.trust import trust_for
 from skyproxy.formats.openai.first_sentence import has_sentence
 
@@ -109,7 +110,7 @@ def ask(
         else:
             _take_whole(answer, response.read(_LARGEST_LINE), now() - began, heard)
     except ConnectionRefusedError:
-        raise NoAnswer(f"nobody listens at {url}: start it with `skyproxy run`") from None
+        raise NoAnswer(f"nobody listens at {url}: {what_to_do_for_nobody()}") from None
     except (OSError, HTTPException) as error:
         if not answer.text:
             raise NoAnswer(f"no answer from {url}: {error or type(error).__name__}") from None

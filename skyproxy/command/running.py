@@ -19,6 +19,7 @@ from skyproxy.process.runtime_folder import found_in, runtime_folder
 pid_option = click.option("--pid", type=int, help="The process of the skyproxy that is meant, where several run.")
 
 _SECONDS = 60.0
+_GLANCE_SECONDS = 2.0
 
 
 class NotRunning(Exception):
@@ -76,17 +77,31 @@ class _UnixConnection(HTTPConnection):
         self.sock.connect(self._path)
 
 
-def all_running() -> Iterator[tuple[Running, dict[str, Any]]]:
-    """Those that answer, each with its status."""
+def all_running(patience: float = _SECONDS) -> Iterator[tuple[Running, dict[str, Any]]]:
+    """Those that answer, each with its status.
+
+    :param patience: seconds in which each must.
+    """
     folder = runtime_folder(os.environ)
     for pid, path in found_in(folder) if folder is not None else ():
         running = Running(pid, path)
         try:
-            code, status = running.ask("GET", "/api/status")
+            code, status = running.ask("GET", "/api/status", patience=patience)
         except NotRunning:
             continue
         if code == 200:
             yield running, status
+
+
+def what_to_do_for_nobody() -> str:
+    """What to do where nobody listens: another address than the configuration's may have been named at the start."""
+    others = [status for _, status in all_running(_GLANCE_SECONDS)]
+    if not others:
+        return "start it with `skyproxy run`"
+    running = " or ".join(f"--url {each['base_url']}" for each in others if each["base_url"])
+    if not running:
+        return f"the skyproxy that runs waits for {others[0]['waiting_for']}"
+    return f"start it with `skyproxy run`, or ask the one that runs, with {running}"
 
 
 def the_one(pid: int | None) -> tuple[Running, dict[str, Any]]:

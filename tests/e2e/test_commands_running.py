@@ -114,7 +114,8 @@ def test_chat(proxy: Proxy, tmp_path: Path) -> None:
 def test_chat_without_an_answer(proxy: Proxy, tmp_path: Path) -> None:
     done = skyproxy(tmp_path, "chat", "demo:guard;status=503", "Hello", "--url", proxy.base_url)
     assert done.returncode == 1 and "failed (status 503)" in done.stderr
-    done = skyproxy(tmp_path, "chat", "combat", "Hello", "--url", "http://127.0.0.1:1")
+    nobody = {"XDG_RUNTIME_DIR": str(tmp_path / "nobody")}
+    done = skyproxy(tmp_path, "chat", "combat", "Hello", "--url", "http://127.0.0.1:1", env=nobody)
     assert done.returncode == 1 and done.stderr == (
         "skyproxy: nobody listens at http://127.0.0.1:1/v1: start it with `skyproxy run`\n"
     )

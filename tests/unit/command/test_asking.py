@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from skyproxy.command import running
 from skyproxy.command.asking import NoAnswer, ask
 from skyproxy.command.place import api_url
 
@@ -84,8 +87,19 @@ class AskTests(SynchronousTestCase):
             self.assertEqual((answer.error, answer.text), (told, ""))
 
     def test_nobody_listens(self) -> None:
-        with self.assertRaisesRegex(NoAnswer, "skyproxy run"):
-            ask("http://127.0.0.1:1/v1", "default", "x")
+        def runs(*found: dict[str, Any]) -> None:
+            self.patch(running, "all_running", lambda _: iter([(running.Running(1, Path()), each) for each in found]))
+
+        elsewhere = {"base_url": "http://127.0.0.1:2/v1"}
+        for found, told in (
+            ([], "start it with `skyproxy run`$"),
+            ([elsewhere], "or ask the one that runs, with --url http://127.0.0.1:2/v1$"),
+            ([{"base_url": None, "waiting_for": "SkyrimSE.exe"}], "the skyproxy that runs waits for SkyrimSE.exe$"),
+            ([{"base_url": None, "waiting_for": "x"}, elsewhere], "with --url http://127.0.0.1:2/v1$"),
+        ):
+            runs(*found)
+            with self.assertRaisesRegex(NoAnswer, f"^nobody listens at http://127.0.0.1:1/v1: .*{told}"):
+                ask("http://127.0.0.1:1/v1", "default", "x")
 
 
 class UrlTests(SynchronousTestCase):
