@@ -159,8 +159,12 @@ class FairReads:
         # As Twisted's reactors do.
         self.removeReader(reader)
         reason = Failure(why)
-        if isinstance(why, ConnectionDone) and IHalfCloseableDescriptor.providedBy(reader):
-            reader.readConnectionLost(reason)
-        else:
-            self._reactor.removeWriter(reader)
-            reader.connectionLost(reason)
+        try:
+            if isinstance(why, ConnectionDone) and IHalfCloseableDescriptor.providedBy(reader):
+                reader.readConnectionLost(reason)
+            else:
+                self._reactor.removeWriter(reader)
+                reader.connectionLost(reason)
+        except Exception:
+            # The reactor would take it for a fault of this, and end all others with it.
+            _log.failure("A connection failed at its end")

@@ -167,6 +167,16 @@ class SliceTests(SynchronousTestCase):
         self.assertEqual((len(faulty.lost), len(sound.lost)), (1, 0))
         self.assertEqual(self.read, [b"x", b"x"])
 
+    def test_a_fault_at_the_end_of_one_connection_is_none_of_the_others(self) -> None:
+        faulty, sound = self.reader(), self.reader()
+        faulty.why = ConnectionLost()
+        self.patch(faulty, "connectionLost", lambda reason: 1 // 0)
+        for reader in (faulty, sound):
+            reader.peer.send(b"x")
+        self.reads.doRead()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual((self.read, sound.lost), ([b"x", b"x"], []))
+
     def test_when_the_reactor_stops_all_hear_of_it(self) -> None:
         readers = [self.reader(), self.reader()]
         self.reads.connectionLost(Failure(ConnectionLost()))
