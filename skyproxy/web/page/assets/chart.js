@@ -2,11 +2,12 @@
 // also a table, and read point by point with the arrow keys.
 
 import {h, keep, replace, s, show, write} from './dom.js';
-import {minute} from './format.js';
+import {date, dated, minute} from './format.js';
 
 const HEIGHT = 132;
 const LEAST_LEFT = 44;
 const DIGIT = 8.5;
+const DAY = 24 * 3600;
 const BOTTOM = 24;
 const TOP = 10;
 
@@ -17,10 +18,10 @@ const TOP = 10;
  *   another, a band reaches from `key` to `to`.
  * @param label what a value is written as
  * @param none what to say where there are no points
- * @param when what a time is written as
+ * @param daily whether each point is a day
  * Points are {at, seconds, few, ...values}; null is a gap.
  */
-export function chart({title, series, label, none, when = minute}) {
+export function chart({title, series, label, none, daily = () => false}) {
   const drawing = h('div', {class: 'drawing'});
   const said = h('output', {class: 'secondary', 'aria-live': 'polite'});
   const empty = h('p', {class: 'muted'}, none);
@@ -45,6 +46,12 @@ export function chart({title, series, label, none, when = minute}) {
   let points = [];
   let chosen = -1;
   let width = 0;
+
+  /** A time, with its day where one time of day comes twice. */
+  function when(at) {
+    if (daily()) return date(at);
+    return points.at(-1).at - points[0].at < DAY ? minute(at) : dated(at);
+  }
 
   const words = (point) => `${when(point.at)}: ${drawn.map((each) => `${each.name} ${label(each.kind === 'band' ? point[each.to] : point[each.key])}`).join(', ')}`;
 

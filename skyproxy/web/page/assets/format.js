@@ -18,8 +18,11 @@ export const minute = (at) => minutes.format(at * 1000);
 /** 29 Nov. */
 export const date = (at) => days.format(at * 1000);
 
+/** 28 Nov 21:04. */
+export const dated = (at) => `${date(at)} ${minute(at)}`;
+
 /** 21:04:02 of today, 28 Nov 21:04 of another day. */
-export const when = (at) => (new Date(at * 1000).toDateString() === new Date().toDateString() ? time(at) : `${date(at)} ${minute(at)}`);
+export const when = (at) => (new Date(at * 1000).toDateString() === new Date().toDateString() ? time(at) : dated(at));
 
 /** With its date. */
 export const day = (at) => full.format(at * 1000);

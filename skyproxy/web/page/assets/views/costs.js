@@ -3,7 +3,7 @@
 import {get} from '../api.js';
 import {chart} from '../chart.js';
 import {button, foreign, h, keep, ours, replace, show, write} from '../dom.js';
-import {UNKNOWN, count, counted, date, day, duration, minute, money, spent, tickMoney} from '../format.js';
+import {UNKNOWN, count, counted, day, duration, money, spent, tickMoney} from '../format.js';
 import {sortable} from '../tables.js';
 
 const PERIODS = [['today', 'Today'], ['evening', 'This evening'], ['7d', '7 days'], ['month', 'This month'], ['all', 'All']];
@@ -126,17 +126,17 @@ export function make({query}) {
       return {currency, hours, names: ranked(hours)};
     });
     keep(charts, items, ({currency, names}) => JSON.stringify([currency, names]), ({currency, names}) => {
-      let when = minute;
+      let byDay = false;
       const made = chart({
         title: `Cost by slot (${currency})`, label: (value, tick) => (tick ? tickMoney : money)(value, currency), none: 'Nothing was paid for, or no price is known.',
         series: (names.length ? names : ['cost']).map((name, index) => ({key: `slot ${index}`, name, tone: TONES[index], kind: 'column'})),
-        when: (at) => when(at),
+        daily: () => byDay,
       });
       return {
         node: made.node,
         update({hours}) {
           const {points, daily} = steps(costs, hours, names);
-          when = daily ? date : minute;
+          byDay = daily;
           made.draw(points);
         },
       };
