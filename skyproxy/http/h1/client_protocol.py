@@ -128,6 +128,11 @@ class ClientProtocol(Protocol):
             broken = error
         answer = self._answer
         if answer is not None and reader.head is not None:
+            if self._was_idle_too_long(reader.head):
+                self.state = "CONNECTION_LOST"
+                self.transport.abortConnection()
+                self._end(Failure(ConnectionDone()), stale=True)
+                return
             self._answer = None
             if reader.complete and broken is None:
                 self._answer_whole(answer, reader.head)
@@ -225,11 +230,19 @@ class ClientProtocol(Protocol):
         transport = self.transport
         return bool(unsent(transport) or unsent(getattr(transport, "transport", None)))
 
-    def _end(self, reason: Failure) -> None:
+    def _was_idle_too_long(self, head: ResponseHead) -> bool:
+        """Whether the server says that its time for an idle connection was over. The request, which went out as it said
+        so, may be repeated (RFC 9110, section 15.5.9).
+        """
+        if head.status != 408 or not self._carried or self.on_stale is None:
+            return False
+        return not head.framed or b"close" in head.fields.last.get(b"connection", b"").lower()
+
+    def _end(self, reason: Failure, *, stale: bool = False) -> None:
         answer, self._answer = self._answer, None
         response, self._response = self._response, None
         if answer is not None:
-            if self._reader.begun:
+            if self._reader.begun and not stale:
                 answer.errback(Failure(ResponseFailed([reason])))
             elif self._carried and self.on_stale is not None:
                 self._elsewhere = self.on_stale(self, self._request)

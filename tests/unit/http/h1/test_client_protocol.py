@@ -313,6 +313,39 @@ class ClientTests(SynchronousTestCase):
         self.client.connectionLost(Failure(ConnectionDone()))
         self.assertFalse(self.failureResultOf(answer, ResponseFailed).check(ResponseNeverReceived))
 
+    def test_the_end_of_an_idle_connection_is_no_answer(self) -> None:
+        """RFC 9110, section 15.5.9: the server said it as the request went out."""
+        whole = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"
+        for carried, closes, late in (
+            (True, True, whole.replace(b"\r\n\r\n", b"\r\nConnection: Close\r\n\r\n")),
+            (True, True, b"HTTP/1.0 408 Request Time-out\r\n\r\n<html>"),
+            (True, False, whole),
+            (False, True, b"HTTP/1.0 408 Request Time-out\r\n\r\n<html>"),
+        ):
+            self.setUp()
+            sent: list[Any] = []
+            elsewhere: Deferred[Any] = Deferred()
+
+            def again(client: ClientProtocol, again: Any, sent: Any = sent, elsewhere: Any = elsewhere) -> Any:
+                sent.append(again)
+                return elsewhere
+
+            self.client.on_stale = again
+            if carried:
+                self.answered(WHOLE)
+            asked = request()
+            answer = self.client.request(asked)
+            self.client.dataReceived(late)
+            if carried and closes:
+                self.assertEqual((sent, self.client.state), ([asked], "CONNECTION_LOST"))
+                self.assertTrue(self.transport.aborted)
+                self.assertNoResult(answer)
+                elsewhere.callback("another's")
+                self.assertEqual(self.successResultOf(answer), "another's")
+                self.client.connectionLost(Failure(ConnectionLost()))
+            else:
+                self.assertEqual((sent, self.successResultOf(answer).code), ([], 408))
+
     def test_cut_bodies_fail(self) -> None:
         for start in (WHOLE[:-1], HEAD + b"5\r\nhel", HEAD + b"1\r\na\r\n"):
             self.setUp()
