@@ -50,7 +50,9 @@ def imported(source: Path) -> tuple[dict[str, str], list[str]]:
     :raise NotImported: it is neither.
     """
     if source.is_dir():
-        return _original(source)
+        # The founding proxy is started beside its folder `config`: either is its folder.
+        inner = source / "config"
+        return _original(inner if not (source / PROVIDERS_FILE).exists() and inner.is_dir() else source)
     document = _read(source)
     if "model_list" in document:
         return _litellm(document)

@@ -197,6 +197,16 @@ class ImportTests(Folder):
         write(self.folder, files)
         self.assertEqual(self.loaded().model_slots["default"].model, "m")
 
+    def test_the_originals_folder_around_its_two_files(self) -> None:
+        inner = self.folder / "original" / "config"
+        inner.mkdir(parents=True)
+        (inner / "providers.yaml").write_text("providers: {a: {base_url: 'http://127.0.0.1:1/v1'}}\n")
+        (inner / "routes.yaml").write_text("model_slots: {default: {provider: a, model: m}}\n")
+        (inner.parent / ".env").write_text("A_API_KEY=k\n")
+        files, notes = imported(inner.parent)
+        self.assertIn("model: m", files["skyproxy.yaml"])
+        self.assertEqual((files[".env"], notes), ("A_API_KEY=k\n", []))
+
     def test_files_as_windows_writes_them(self) -> None:
         texts = {
             "providers.yaml": "providers:  # größer\r\n  a: {base_url: 'http://127.0.0.1/v1', api_key_env: A_KEY}\r\n",
