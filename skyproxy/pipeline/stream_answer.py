@@ -117,6 +117,8 @@ class _Edits:
     def changed(self, data: bytes) -> bytes:
         """*data* as it goes down."""
         inspector = self._inspector
-        if (inspector is None or inspector.mentions_error) and data.find(b'"error"') >= 0:
+        # One in other words has been recognised; of what is not read, or too long to be, the word tells.
+        known = inspector is not None and inspector.error is not None
+        if known or ((inspector is None or inspector.mentions_error) and data.find(b'"error"') >= 0):
             data = masker(self._secrets)(data)
         return data if self._stripper is None else self._stripper.feed(data)

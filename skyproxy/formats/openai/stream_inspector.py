@@ -53,7 +53,7 @@ class StreamInspector:
     :ivar done: it ended with `[DONE]`; what comes after that does not go on.
     :ivar error: what the provider reported in it.
     :ivar usage: token counts.
-    :ivar mentions_error: the word may stand in what has gone on, so that something secret may, too.
+    :ivar mentions_error: an error, or the word, may stand in what has gone on, so that something secret may, too.
     """
 
     def __init__(self, dialect: str = "openai", model: str | None = None) -> None:
@@ -278,7 +278,7 @@ class StreamInspector:
         error, says = error_of(value, name, silent=self.first_content == "waiting"), says_something(value, name)
         kind = value.get("type")
         if error is not None:
-            self.error = self.error or error
+            self.error, self.mentions_error = self.error or error, True
         if kind in TERMINAL:
             self._terminal = self._ended = True
         elif error is not None:

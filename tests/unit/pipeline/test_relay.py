@@ -149,6 +149,26 @@ class WholeAnswers(Case):
         self.assertIn(b"bad key ***", self.client.body)
         self.assertNotIn(SECRET.encode(), self.client.body)
 
+    def test_no_key_goes_down_with_an_error_in_other_words(self) -> None:
+        bad = f"bad key {SECRET}"
+        for said in (
+            event(detail=bad),
+            event(object="error", message=bad),
+            event(type="error", message=bad),
+            event(code=401, message=bad),
+            b"event: error\ndata: " + bad.encode() + b"\n\n",
+            b"event: error\ndata: " + json.dumps({"message": bad}).encode() + b"\n\n",
+            event(choices=[{"index": 0, "delta": {}, "finish_reason": "error", "error": bad}]),
+        ):
+            for strip_reasoning in (False, True):
+                self.setUp()
+                response, done = self.begin(EVENTS, secrets=[SECRET], strip_reasoning=strip_reasoning)
+                response.send(word("a"))
+                response.send(said).end()
+                self.successResultOf(done)
+                self.assertIn(b"bad key ***", self.client.body, said)
+                self.assertNotIn(SECRET.encode(), self.client.body, said)
+
     def test_no_key_goes_down_with_an_error_that_comes_in_parts(self) -> None:
         said = event(error={"message": f"bad key {SECRET}"})
         for at in range(1, len(said)):
