@@ -141,7 +141,9 @@ def _at(path: Path, problems: list[Problem]) -> Source | None:
         return _of_file(path / ONE_FILE)
     if two or is_file(path / ROUTES_FILE):
         return _of_folder(path)
-    message = f"has neither {PROVIDERS_FILE} with {ROUTES_FILE}, nor {ONE_FILE}"
+    inner = path / "config"
+    below = f": name {inner}, which has" if is_file(inner / ONE_FILE) or is_file(inner / PROVIDERS_FILE) else ""
+    message = f"has neither {PROVIDERS_FILE} with {ROUTES_FILE}, nor {ONE_FILE}{below}"
     problems.append(Problem(str(path), None, "", message))
     return None
 

@@ -38,6 +38,10 @@ class FindTests(ConfigTestCase):
             self.problems("here"),
             ["here: has neither providers.yaml with routes.yaml, nor skyproxy.yaml"],
         )
+        self.write("here/config/providers.yaml", PROVIDERS)
+        (told,) = self.problems("here")
+        self.assertIn("nor skyproxy.yaml: name ", told)
+        self.assertTrue(told.endswith("config, which has"), told)
 
     def test_folder_without_one_of_the_two(self) -> None:
         self.write("here/routes.yaml", ROUTES)
