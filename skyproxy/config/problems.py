@@ -51,13 +51,15 @@ _PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 
 
 def may_pass(error: BaseException | None, system: str = os.name) -> bool:
-    """Whether *error* says that descriptors or memory have run out, as they do for a while; or on Windows, that a file
-    may not be opened, as while a scanner or OneDrive has it for itself.
+    """Whether *error* says that descriptors, memory or threads have run out, as they do for a while; or on Windows,
+    that a file may not be opened, as while a scanner or OneDrive has it for itself.
     """
     # Twisted wraps what a port could not be opened for.
     error = getattr(error, "socketError", error)
     if isinstance(error, PermissionError) and system == "nt":
         return True
+    if isinstance(error, RuntimeError):
+        return str(error) == "can't start new thread"
     return isinstance(error, OSError) and error.errno in _PASSING
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import TypeVar
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
@@ -32,7 +32,8 @@ class Worker:
     def do(self, job: Callable[[], Result]) -> Deferred[Result]:
         """Have *job* done.
 
-        :return: fires with what it returns, fails with what it raises. Cancelling it changes nothing for the job.
+        :return: fires with what it returns, fails with what it raises, and with RuntimeError where the system gives no
+            thread. Cancelling it changes nothing for the job.
         """
         result: Deferred[Result] = Deferred()
 
@@ -45,9 +46,13 @@ class Worker:
                 self._reactor.callFromThread(result.callback, value)
 
         if not self._begun:
-            self._begun = True
             # Not before: Python 3.13 starts no thread that was made before a fork (python/cpython, issue 134381).
-            threading.Thread(target=self._run, name=self._name, daemon=True).start()
+            thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                return fail()
+            self._begun = True
         self._jobs.put(work)
         return result
 

@@ -151,6 +151,7 @@ class ReloadingTests(SynchronousTestCase):
     def test_want_of_descriptors_passes(self) -> None:
         for error in (
             OSError(errno.EMFILE, "Too many open files"),
+            RuntimeError("can't start new thread"),
             ConfigError([Problem("skyproxy.yaml", None, "", "cannot be read: Too many open files", passing=True)]),
         ):
             self.loads, self.over[:], self.events[:], self.used[:] = 0, [], [], []

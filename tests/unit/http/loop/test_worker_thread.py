@@ -39,3 +39,15 @@ class WorkerTests(SynchronousTestCase):
         last: list[int] = []
         self.successResultOf(self.worker.end(lambda: last.append(1)))
         self.assertEqual((threading.active_count(), last), (before, []))
+
+    def test_the_next_job_asks_again_for_a_thread(self) -> None:
+        def start(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        done: list[int] = []
+        patch = self.patch(threading.Thread, "start", start)
+        self.failureResultOf(self.worker.do(lambda: done.append(1)), RuntimeError)
+        patch.restore()
+        self.reactor.turn_until(self.worker.do(lambda: done.append(2)))
+        self.reactor.turn_until(self.worker.end(lambda: None))
+        self.assertEqual(done, [2])
