@@ -52,6 +52,9 @@ class JsonAnswer:
             # It is none, and clients go by that.
             headers = [*(field for field in headers if field[0].lower() != b"content-type"), _JSON]
         body = presented(whole, answer.shown_model, strip_reasoning=presentation.strip_reasoning)
+        if whole.error is not None:
+            # One that is an answer, too: a response that has failed, or what breaks off.
+            body = masker(presentation.secrets)(body)
         client.answer(answer.status, headers, body)
 
 

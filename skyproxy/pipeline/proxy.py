@@ -266,7 +266,7 @@ def _fetched(context: RequestContext, routed: list[RoutedRequest], answer: Answe
         chosen.asked_for,
         candidate.strip_reasoning,
         # A good answer that comes whole is not searched for them.
-        candidate.provider.secrets if answer.status >= 400 or answer.is_event_stream else (),
+        candidate.provider.secrets if answer.status >= 400 or answer.whole is None or answer.whole.error else (),
         who_answered(candidate.provider.name, _shown_model(candidate)),
     )
     context.attempts.answered = attempt

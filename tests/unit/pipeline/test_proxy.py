@@ -142,6 +142,22 @@ class Contexts(Case):
         self.assertEqual((record.outcome, record.stream, record.error_code), ("ok", True, None))
         self.assertEqual((record.time_to_first_byte, record.latency), (1.0, 3.0))
 
+    def test_no_key_goes_down_with_an_answer_that_reports_an_error(self) -> None:
+        secret = "sk-proj-abcdefghijklmnopqrstuvwxyz"
+        config = config_of(TEXT % "false", KEYLESS_API_KEY=secret)
+        self.providers["keyless"] = provider_of(config.providers["keyless"], self.clock, self.upstream)
+        self.runtime = Runtime(config, Router(config), self.providers)
+        error = {"code": "x", "message": f"bad key {secret}"}
+        broken_off = [{"message": {"content": "Halt"}, "finish_reason": "error", "error": error}]
+        for endpoint, said in (
+            (Endpoint.RESPONSES, {"object": "response", "status": "failed", "error": error, "output": []}),
+            (Endpoint.CHAT, {"choices": broken_off}),
+        ):
+            client, _ = self.serve(chat(model="dumb", input="Who?"), endpoint)
+            self.upstream.answer().send(json.dumps(said).encode()).end()
+            self.assertIn(b"bad key ***", client.body)
+            self.assertNotIn(secret.encode(), client.body)
+
     def test_streams_that_have_said_all_that_was_sent_for_are_over(self) -> None:
         usage = {"include_usage": True}
         for not_sent, forced, fields, seconds in (
