@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -89,6 +90,12 @@ def test_a_provider_is_paused_by_one_tab_and_resumed_by_another(stage: Stage) ->
         close(page)
         expect(provider_card(page)).to_contain_text("paused by you")
         expect(provider_card(page)).to_contain_text("Paused by page at 127.0.0.1")
+        # Three days later it is told of which day that was.
+        later = tab.context.new_page()
+        later.clock.set_fixed_time(datetime.now() + timedelta(days=3))
+        later.goto(stage.url)
+        expect(provider_card(later)).to_contain_text(re.compile(r"Paused by page at 127\.0\.0\.1, \d+ \w+ \d\d:\d\d"))
+        later.close()
         expect(
             page.get_by_role("region", name="Slots").get_by_role("listitem").filter(has_text="alone")
         ).to_contain_text("Paused by you")

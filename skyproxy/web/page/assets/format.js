@@ -21,8 +21,13 @@ export const date = (at) => days.format(at * 1000);
 /** 28 Nov 21:04. */
 export const dated = (at) => `${date(at)} ${minute(at)}`;
 
+const isToday = (at) => new Date(at * 1000).toDateString() === new Date().toDateString();
+
 /** 21:04:02 of today, 28 Nov 21:04 of another day. */
-export const when = (at) => (new Date(at * 1000).toDateString() === new Date().toDateString() ? time(at) : dated(at));
+export const when = (at) => (isToday(at) ? time(at) : dated(at));
+
+/** The same to the minute. */
+export const moment = (at) => (isToday(at) ? minute(at) : dated(at));
 
 /** With its date. */
 export const day = (at) => full.format(at * 1000);

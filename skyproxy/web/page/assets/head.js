@@ -1,14 +1,14 @@
 // The sentence on top: how all is, what to do, what else there is. It is the page's live region.
 
 import {button, copyButton, h, keep, ours, replace, show, write} from './dom.js';
-import {minute} from './format.js';
+import {moment} from './format.js';
 import {tryNow} from './live.js';
 import {state} from './store.js';
 import {LEVELS} from './words.js';
 
 /** What the page itself has to say before all else; null: nothing. */
 function ownSentence(state) {
-  const since = minute(state.lostAt / 1000);
+  const since = moment(state.lostAt / 1000);
   if (state.live === 'refused') return {code: 'refused', level: 'bad', text: 'skyproxy does not let this page in.', advice: state.refusal};
   if (state.live === 'stopped') return {code: 'stopped', level: 'bad', text: `skyproxy was stopped at ${since}.`, advice: 'This page goes on when it is started again.'};
   if (state.live === 'lost') {

@@ -3,7 +3,7 @@
 import {get} from './api.js';
 import {chart} from './chart.js';
 import {button, h, keep, write} from './dom.js';
-import {UNKNOWN, duration, minute, money, tickMoney} from './format.js';
+import {UNKNOWN, duration, moment, money, tickMoney} from './format.js';
 
 /** In minutes; the evening's begins after the last long pause, which the ledger knows. */
 const RANGES = [['15 min', 15], ['1 h', 60], ['6 h', 360], ['Evening', 'evening']];
@@ -81,7 +81,7 @@ export function charts() {
       return; // What is drawn stays; the sentence on top tells what is wrong.
     }
     if (gone || asked !== range) return;
-    write(covered, found.since === null || found.since <= found.points[0].at ? '' : `since ${minute(found.since)}: older requests are no longer kept`);
+    write(covered, found.since === null || found.since <= found.points[0].at ? '' : `since ${moment(found.since)}: older requests are no longer kept`);
     const points = found.points.map((each) => ({...each, few: each.samples < 5}));
     voice.draw(points);
     requests.draw(points);

@@ -3,7 +3,7 @@
 import {get} from '../api.js';
 import {budgets} from '../budgets.js';
 import {attribute, button, foreign, h, keep, ours, replace, s, show, write} from '../dom.js';
-import {UNKNOWN, count, counted, duration, minute, moneys, spent} from '../format.js';
+import {UNKNOWN, count, counted, duration, moment, moneys, spent} from '../format.js';
 import {breakerButton, cancel, keyButton, limitButton, pauseButton, slotButton, switchProfile} from '../knobs.js';
 import {charts} from '../now_charts.js';
 import {state as store} from '../store.js';
@@ -105,7 +105,7 @@ function profileSwitch() {
     try {
       const found = await get('api/profiles');
       for (const each of found.profiles) costs.set(each.name, each.text);
-      write(basis, found.requests ? `By ${counted(found.requests, 'request', 'requests')} since ${minute(found.since)}, at the prices of each one's models.` : '');
+      write(basis, found.requests ? `By ${counted(found.requests, 'request', 'requests')} since ${moment(found.since)}, at the prices of each one's models.` : '');
     } catch {
       // The figures that are shown stay.
     }
@@ -192,7 +192,7 @@ function slotCard(first) {
     const {speed} = slot;
     serves = slot.candidates[0] ?? '';
     pause.update(slot.paused);
-    write(byHand, slot.changed ? `Changed by ${slot.changed.by}, ${minute(slot.changed.since)}` : '');
+    write(byHand, slot.changed ? `Changed by ${slot.changed.by}, ${moment(slot.changed.since)}` : '');
     show(byHand, Boolean(slot.changed));
     write(served, slot.candidates[0] ?? 'nobody');
     attribute(served.parentElement, 'title', slot.candidates.join(', '));
@@ -276,7 +276,7 @@ function providerCard(first, now) {
     limited = limit;
     pause.update(provider.paused);
     breaks.update(provider.breaker);
-    write(byHand, [provider.paused && `Paused by ${provider.paused.by}, ${minute(provider.paused.since)}`, provider.limit_by_hand && `Limit set by ${provider.limit_by_hand.by}, ${minute(provider.limit_by_hand.since)}`].filter(Boolean).join(' · '));
+    write(byHand, [provider.paused && `Paused by ${provider.paused.by}, ${moment(provider.paused.since)}`, provider.limit_by_hand && `Limit set by ${provider.limit_by_hand.by}, ${moment(provider.limit_by_hand.since)}`].filter(Boolean).join(' · '));
     show(byHand, Boolean(provider.paused || provider.limit_by_hand));
     show(missing, Boolean(provider.key_missing));
     write(missing, provider.key_missing ? `No key: put ${provider.key_missing} into .env.` : '');
@@ -348,7 +348,7 @@ function deploymentLine(provider, first) {
     write(figures, parts.join(' · '));
     const cause = open ? deployment.breaker.cause : deployment.last?.code ? deployment.last.text || deployment.last.code : '';
     show(last, Boolean(cause));
-    write(last, cause ? `Last${deployment.last ? ` at ${minute(deployment.last.at)}` : ''}: ${cause}` : '');
+    write(last, cause ? `Last${deployment.last ? ` at ${moment(deployment.last.at)}` : ''}: ${cause}` : '');
   }
   return {node, update};
 }

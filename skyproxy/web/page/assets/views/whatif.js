@@ -3,7 +3,7 @@
 import {propose} from '../acting.js';
 import {get} from '../api.js';
 import {button, copyButton, foreign, h, keep, ours, replace, show, write} from '../dom.js';
-import {UNKNOWN, count, counted, duration, minute, money} from '../format.js';
+import {UNKNOWN, count, counted, duration, moment, money} from '../format.js';
 import {state as store} from '../store.js';
 
 const TYPED_MS = 200;
@@ -233,7 +233,7 @@ function table(was, would, low, high) {
 /** What it is reckoned with, and what it cannot know. */
 function limits(found) {
   const share = (requests) => `${Math.round((requests / Math.max(1, found.requests)) * 100)} %`;
-  const since = found.since === null ? '' : ` since ${minute(found.since)}`;
+  const since = found.since === null ? '' : ` since ${moment(found.since)}`;
   return [
     `Reckoned with ${counted(found.requests, 'request', 'requests')}${since}; ${count(found.kept)} are kept in memory, 2,000 at most.`,
     found.left_out > 0 && `${counted(found.left_out, 'request is', 'requests are')} left out: answered from memory, left by the game, refused, or not understood.`,
