@@ -68,6 +68,11 @@ class Role:
         """Processes of it that serve."""
         return 1
 
+    @property
+    def has_heard(self) -> bool:
+        """Whether the file of budgets has, from the start on, what other machines have spent."""
+        return False
+
     def spent_elsewhere(self) -> None:
         """Other machines have spent something of budgets, which stands in the file."""
 

@@ -51,6 +51,7 @@ class SharedLimits:
         self.provider: Callable[[Callable[[Teller | None], Provider]], Provider] = role.provider
         self._providers = providers
         self._reactor, self._role = reactor, role
+        self._awaits_others = settings.shared is not None and not role.has_heard
         self._budgets: SharedBudgets | None = None
         self._sharing: Sharing | None = None
         self._telling: TellingMachines | None = None
@@ -90,6 +91,8 @@ class SharedLimits:
     def share_budgets(self, gate: Gate) -> None:
         """Have other machines count what is spent here, and count what they spend."""
         sharing, role, budgets = self._sharing, self._role, gate.budgets
+        if self._awaits_others:
+            budgets.store.turns.await_others()
         if sharing is not None:
             from skyproxy.process.sharing.shared_budgets import SharedBudgets
 

@@ -232,6 +232,23 @@ def ask_as(proxy: Proxy, key: str) -> int:
     return ask(proxy, chat("combat", max_tokens=100), {"Authorization": f"Bearer {key}"}).status
 
 
+def test_one_that_begins_where_a_budget_is_spent(start: Starter, demo: DemoProvider) -> None:
+    redis = start(Redis)
+    first = sharing(start, demo, redis.url)
+    while spend((first,), 10)[0][200]:
+        """There is something left."""
+    known = spent(first)
+    assert known > BUDGET - MOST
+    for workers in (1, 2):
+        fresh = sharing(start, demo, redis.url, workers)
+        assert spend((fresh,), 40) == ({429: 40}, 0.0)
+        assert fresh.stop() == 0
+    redis.kill()
+    # Who hears nothing knows nothing of what is spent.
+    fresh = sharing(start, demo, redis.url)
+    assert spend((fresh,), 5) == ({503: 5}, 0.0)
+
+
 def test_one_that_has_ended_in_a_store_that_is_emptied(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
     redis = start(Redis)
     stays, files = sharing(start, demo, redis.url), tmp_path / "access.sqlite"

@@ -110,6 +110,8 @@ class Charge:
         if amount is None:
             raise _no_price(provider, model, accounts[0])
         if amount and store.refuses:
+            if store.turns.is_first:
+                return store.turns.wait().addCallback(lambda _: self.reserve(sending, provider, model, cost))
             raise store.trouble.refusal(store.turns.unheard)
         try:
             is_covered = self._take(sending, accounts, provider, model, cost, amount)

@@ -150,7 +150,7 @@ class BudgetStore:
     def _looked(self, others: Others | None) -> None:
         if others is not None and self._state != "closed":
             self._take(others)
-            self.turns.begin(others.parts)
+            self.turns.begin(others.parts, others.unheard)
 
     # Its life.
 
@@ -192,7 +192,7 @@ class BudgetStore:
             self._file.booked = 0
 
     def _take(self, others: Others) -> None:
-        self.turns.unheard = others.unheard
+        self.turns.note(others.parts, others.unheard)
         follow_evening(self.evening, others.evening, list(self._rows.values()), self.row)
         for row in self._rows.values():
             found = others.spent_of(row.key)

@@ -12,6 +12,10 @@ PATIENCE_SECONDS = 2.0
 """For which a request waits for the next turn."""
 
 
+FIRST_SECONDS = 5.0
+"""For which requests wait, at most, until it is first known what others have spent, or that it is not to be known."""
+
+
 class NextTurn(Exception):
     """A request is to wait for the next turn."""
 
@@ -30,7 +34,26 @@ class Turns:
         self._clock = clock
         self._turn = 0
         self._waiting: list[Deferred[None]] = []
+        self._is_first = False
+        self._first_until: float | None = None
         self.parts, self.unheard = 1, ""
+
+    def await_others(self) -> None:
+        """There may be other machines, and nothing was heard of them yet: what the file knows may be old."""
+        self._is_first, self.unheard = True, "nothing was heard yet"
+
+    @property
+    def is_first(self) -> bool:
+        """Whether a request is to wait until something is heard of others."""
+        if self._is_first and self._first_until is None:
+            self._first_until = self._clock.seconds() + FIRST_SECONDS
+        return self._is_first and self._clock.seconds() < (self._first_until or 0.0)
+
+    def note(self, parts: int, unheard: str) -> None:
+        """The file says so of others. What it says may be an earlier process's."""
+        self.parts = parts
+        if not self._is_first:
+            self.unheard = unheard
 
     def take(self, row: Row, number: int, left: int) -> None:
         """Note that *number* is about to be reserved, of *left*.
@@ -50,7 +73,7 @@ class Turns:
 
         def late() -> None:
             if waiting in self._waiting:
-                self.begin(self.parts)
+                self._next()
 
         timer = self._clock.callLater(PATIENCE_SECONDS, late)
 
@@ -61,9 +84,13 @@ class Turns:
 
         return waiting.addBoth(over)
 
-    def begin(self, parts: int) -> None:
-        """Another turn begins."""
-        self.parts = parts
+    def begin(self, parts: int, unheard: str = "") -> None:
+        """Others were heard, or not, see :attr:`unheard`. Another turn begins."""
+        self._is_first = False
+        self.parts, self.unheard = parts, unheard
+        self._next()
+
+    def _next(self) -> None:
         self._turn += 1
         waiting, self._waiting = self._waiting, []
         for each in waiting:

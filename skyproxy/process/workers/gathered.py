@@ -29,10 +29,12 @@ class Gathered:
     """Adds up.
 
     :param seconds: the time.
+    :ivar has_heard: whether other machines were heard of what they spend.
     """
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds = seconds
+        self.has_heard = False
         self._told: dict[int, Told] = {}
         self._gone: defaultdict[CounterKey, float] = defaultdict(float)
 

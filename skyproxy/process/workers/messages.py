@@ -30,6 +30,7 @@ class Start(NamedTuple):
     :ivar session_key: by which pages prove that they are skyproxy's; *logins*: who has typed the admin key on one.
     :ivar twistd: its options, of which the log depends.
     :ivar known: what other workers have found out about providers.
+    :ivar has_heard: whether the file of budgets has what other machines have spent.
     """
 
     config: Config
@@ -47,6 +48,7 @@ class Start(NamedTuple):
     text: Path | None
     places: Places
     known: Known
+    has_heard: bool
 
 
 class Adopt(NamedTuple):

@@ -162,6 +162,7 @@ class ParentRole(Role):
         return self._workers
 
     def spent_elsewhere(self) -> None:
+        self.gathered.has_heard = True
         self.crew.tell(messages.SpentElsewhere())
 
     def share_clients(self, parts: Parts) -> None:
@@ -275,6 +276,7 @@ class ParentRole(Role):
             session_key=self._session_key,
             logins={} if self._logins is None else dict(self._logins.kept),
             known=self._publisher.board.known(),
+            has_heard=self.gathered.has_heard,
         )
 
     def _over(self, batch: bytes) -> None:

@@ -148,6 +148,9 @@ class Worker:
         store = self._parts.gate.budgets.store
         if store.is_open:
             store.with_file(lambda file: file.look()).addErrback(lambda _: None)
+        else:
+            # It will be read when it is opened.
+            store.turns.begin(store.turns.parts)
 
     def say_bye(self) -> Deferred[Any]:
         """Tell the parent all that it does not know yet."""

@@ -73,6 +73,10 @@ class WorkerRole(Role):
         self.providers: Callable[[], Mapping[str, Provider]] = dict
         """Gives those that serve."""
 
+    @property
+    def has_heard(self) -> bool:
+        return self._start.has_heard
+
     def part(self, whole: int) -> int:
         """The worker's even part, which is at least 1 where there is anything."""
         return even_part(whole, self._start.number, self._start.workers)

@@ -50,6 +50,31 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual(late, [None])
         self.assertEqual(clock.getDelayedCalls(), [])
 
+    def test_requests_wait_until_others_are_first_heard(self) -> None:
+        for unheard in ("", "the store is down"):
+            turns = Turns(Clock())
+            self.assertFalse(turns.is_first)
+            turns.await_others()
+            # The file, which an earlier process has written, knows of no trouble.
+            turns.note(2, "")
+            self.assertTrue(turns.is_first and turns.unheard)
+            waiting = turns.wait()
+            turns.begin(2, unheard)
+            self.successResultOf(waiting)
+            self.assertEqual((turns.is_first, turns.unheard, turns.parts), (False, unheard, 2))
+
+    def test_not_for_ever(self) -> None:
+        clock = Clock()
+        turns = Turns(clock)
+        turns.await_others()
+        clock.advance(60.0)
+        self.assertTrue(turns.is_first)
+        for _ in range(3):
+            waiting = turns.wait()
+            clock.advance(PATIENCE_SECONDS)
+            self.successResultOf(waiting)
+        self.assertEqual((turns.is_first, bool(turns.unheard)), (False, True))
+
     @given(st.integers(2, 5), st.integers(1, 1000), st.lists(st.tuples(st.integers(0, 4), st.integers(1, 100))))
     def test_all_together(self, parts: int, left: int, asked: list[tuple[int, int]]) -> None:
         """In one turn, of which nobody hears from another: no more than there is, and one request each."""
