@@ -7,7 +7,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import date, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -168,12 +168,15 @@ def pretty(record: dict[str, Any]) -> str:
 
 
 def _local(timestamp: str) -> str:
-    """The time of day here, as the page and other commands tell times, of a *timestamp* in UTC."""
+    """The time of day here, as the page and other commands tell times, of a *timestamp* in UTC; of another day with its
+    date.
+    """
     try:
         when = datetime.fromisoformat(timestamp.replace("Z", "+00:00")).astimezone()
     except (ValueError, OverflowError, OSError):
-        return timestamp[11:23]
-    return when.strftime("%H:%M:%S.") + f"{when.microsecond // 1000:03}"
+        return timestamp
+    day = "" if when.date() == date.today() else f"{when.date()} "
+    return f"{day}{when:%H:%M:%S}.{when.microsecond // 1000:03}"
 
 
 def _value(value: Any) -> str:
