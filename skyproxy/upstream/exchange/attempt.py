@@ -120,7 +120,8 @@ class Attempt:
     def over(self, error: BaseException | None) -> None:
         """Its answer is over, or given up because of *error*. Its observer learns nothing more through it."""
         self.ended_at = self.now()
-        if isinstance(error, UpstreamReported | UpstreamUnusable):
+        if isinstance(error, UpstreamUnusable) or (isinstance(error, UpstreamReported) and not self.generated):
+            # What was generated before the error is paid for.
             self.accepted = False
         # An observer keeps the attempts, mostly: without this, the garbage collector would have to part the two.
         observer, self.observer = self.observer, _NO_OBSERVER

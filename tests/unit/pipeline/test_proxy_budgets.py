@@ -30,7 +30,17 @@ from skyproxy.upstream.dispatch.backoff import Backoff
 from skyproxy.upstream.dispatch.dispatcher import Dispatcher
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from tests.unit.configs import config_of
-from tests.unit.fakes import DONE, EVENTS, FakeClient, ImmediateWorker, Upstream, given_up, provider_of, word
+from tests.unit.fakes import (
+    DONE,
+    EVENTS,
+    FakeClient,
+    ImmediateWorker,
+    Upstream,
+    event,
+    given_up,
+    provider_of,
+    word,
+)
 from tests.unit.pipeline.test_proxy import FORM, chat
 
 USAGE = {"prompt_tokens": 100, "completion_tokens": 50}
@@ -247,6 +257,17 @@ class SettleTests(Case):
         self.guard.answer(200, EVENTS).send(word("Halt, who goes")).cut()
         self.assertIsNone(self.successResultOf(done))
         self.assertSpent(self.prompt(body) * 4e-6 + 4 * 8e-6)
+
+    def test_an_error_in_a_stream(self) -> None:
+        body = chat(stream=True, max_tokens=100)
+        for end in (event(error={"message": "overloaded"}), word("", "error")):
+            before, count = self.sums()[0], len(self.guard.posted)
+            _client, done = self.ask(body)
+            self.guard.answer(200, EVENTS).send(word("Halt, who goes"), end).end()
+            self.assertIsNone(self.successResultOf(done))
+            self.assertEqual(len(self.guard.posted), count + 1)
+            # What had come was generated, and is billed.
+            self.assertAlmostEqual(self.sums()[0] - before, self.prompt(body) * 4e-6 + 4 * 8e-6, places=7)
 
     def test_an_error_of_the_provider(self) -> None:
         _, done = self.ask(chat())
