@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
+from skyproxy.telemetry.requests.reasons import is_of_path
 from skyproxy.telemetry.requests.words import duration, job, money, of_people, quoted
 from skyproxy.telemetry.state import thresholds as limits
 from skyproxy.telemetry.state.instead import instead_of
@@ -119,15 +119,6 @@ _OF_PROVIDERS = ("key_invalid", "no_credit", "unreachable", "path_unknown", "mod
 _OF_ALL_MODELS = ("key_invalid", "no_credit", "unreachable")
 """What a provider says whatever model is asked for: another provider could be used."""
 
-_NO_SUCH_PATH = re.compile(
-    r"^\W*(?:404\W*)?(?:(?:page|file|path|route|endpoint) )?not found\W*$|<title>[^<]*404|\brequested url\b"
-    r"|^invalid url|unexpected endpoint|\bcannot (?:get|post) /|\bno route\b|\bunknown (?:path|url|route|endpoint)\b",
-    re.IGNORECASE,
-)
-"""What servers say of a path that they do not have: Ollama, llama.cpp, LM Studio, FastAPI, Express, Kong, nginx,
-Google, OpenAI. Whoever has no such model says something of it.
-"""
-
 _OF_PATHS = "Check it in the configuration: most end in /v1."
 
 
@@ -169,7 +160,7 @@ def _of_word(word: Word, snapshot: Snapshot) -> Sentence | None:
     if word.code in ("upstream_unreachable", "connect_timeout"):
         return _unreachable(provider, word)
     if word.code == "model_unknown":
-        if _NO_SUCH_PATH.search(word.text):
+        if is_of_path(word.code, word.text):
             return _nothing_there(name, word.endpoint)
         advice = f"`ollama pull {word.model}`" if name == "ollama" else "Check the model's name."
         return Sentence("model_unknown", "bad", f"{name} has no model {word.model}.", advice, f"{name}:{word.model}")
