@@ -192,6 +192,8 @@ def _failed(facts: Facts, history: History) -> Conclusion:
     if code == "model_not_found" and facts.status == HTTPStatus.NOT_FOUND:
         # As who may not ask for everything hears it, who is not told what else there is.
         code = "model_not_allowed"
+    if code == "key_invalid" and facts.attempts and not any(each.key for each in facts.attempts):
+        code = "key_wanted"
     reason = reason_of(code, facts.error if last is None else last.text)
     kind = _TROUBLES.get(code, "other")
     seconds = seconds_in(last.text) if last is not None else seconds_in(facts.error)

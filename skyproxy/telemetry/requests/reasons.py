@@ -39,6 +39,11 @@ REASONS: dict[str, Reason] = {
     ErrorKind.KEY_INVALID.value: Reason(
         "refused your key", "{provider} refuses your key.", "Check {key}; " + _FALLBACK + "."
     ),
+    "key_wanted": Reason(
+        "wants a key",
+        "{provider} wants a key, and gets none.",
+        "Name the variable that holds it as api_key_env of {provider}; " + _FALLBACK + ".",
+    ),
     ErrorKind.NO_CREDIT.value: Reason(
         "had no credits left", "{provider}: no credits left.", "Add credits at {provider}, or " + _FALLBACK + "."
     ),

@@ -151,6 +151,9 @@ def _bad_words(snapshot: Snapshot) -> list[Word]:
 def _of_word(word: Word, snapshot: Snapshot) -> Sentence | None:
     provider = next(each for each in snapshot.providers if each.name == word.provider)
     name, said = word.provider, quoted(word.text) if word.text else ""
+    if word.code == "key_invalid" and not provider.keys:
+        advice = "Name the variable that holds it as its api_key_env; `skyproxy reload` reads it."
+        return Sentence("key_invalid", "bad", f"{name} wants a key, and gets none.", advice, name)
     if word.code == "key_invalid":
         key = provider.keys[0].variable if len(provider.keys) == 1 else ""
         text = f"{name} refuses your key{' ' if key else ''}{key}."

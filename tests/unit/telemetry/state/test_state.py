@@ -340,6 +340,10 @@ class SentenceTests(SynchronousTestCase):
             "No endpoints found that support tool use.", "Model not found", "models/x is not found",
         ):  # fmt: skip
             self.assertIn("has no model", self.first(words=word("model_unknown", said))[1])
+        self.assertEqual(self.first(words=word("key_invalid", "No API key.", OLLAMA)), (
+            "bad", "ollama wants a key, and gets none.",
+            "Name the variable that holds it as its api_key_env; `skyproxy reload` reads it.",
+        ))  # fmt: skip
         words = {**word("model_unknown", "Not Found"), **word("model_unknown", "No such model.", OLLAMA)}
         self.assertEqual(
             judged(slot_of("+--"), words).line,
