@@ -138,6 +138,11 @@ def error_of(value: Mapping[str, Any], name: bytes = b"", *, silent: bool = Fals
     return _error_in_other_words(value)
 
 
+def says_only_why(value: Mapping[str, Any]) -> bool:
+    """Whether *value*, a whole answer, has words such as an error has, and nothing that an answer has."""
+    return _OF_AN_ANSWER.isdisjoint(value) and any(isinstance(value.get(name), str) for name in ("message", "msg"))
+
+
 def is_of_error(name: bytes) -> bool:
     """Whether an event of this *name* tells of an error."""
     return name.lower() in (b"error", b"exception")
