@@ -20,11 +20,11 @@ MOST_VALUES = 50_000
 
 _IN_C: Any = getattr(yaml, "CSafeLoader", None)
 
-# Tabs, question marks, tags, marks of the byte order, ends of lines that nobody types, directives, and a comment right
-# behind the sign of a block: these they read in two ways. Half a surrogate pair cannot be given to the one in C.
-# Together they would take three times as long, in which no other thread has its turn.
+# Tabs, question marks, tags, marks of the byte order, ends of lines that nobody types, and a comment right behind the
+# sign of a block: these they read in two ways. Half a surrogate pair cannot be given to the one in C. Together they
+# would take three times as long, in which no other thread has its turn.
 _ODD = re.compile(r"[^\n\r\x20\x22-\x3e\x40-\x7e\xa0-\u2027\u202a-\ud7ff\U00010000-\U0010ffff]")
-_ODD_SIGNS = re.compile(r"[|>][-+0-9]*#|%\w")
+_ODD_COMMENT = re.compile(r"[|>][-+0-9]*#")
 
 
 class TooMuch(Exception):
@@ -54,7 +54,7 @@ def line_of(part: Node | yaml.Event) -> int:
 
 
 def _events(text: str) -> deque[yaml.Event]:
-    if _IN_C is not None and not _ODD.search(text) and not _ODD_SIGNS.search(text):
+    if _IN_C is not None and not _ODD.search(text) and not _ODD_COMMENT.search(text):
         try:
             return _checked(yaml.parse(text, Loader=_IN_C))
         except yaml.YAMLError:

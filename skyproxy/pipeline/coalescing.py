@@ -227,12 +227,13 @@ class Coalescing:
         if sharing.result is not None:
             self._count(sharing, sharing.result)
         elif not flight.over:
-            flying = fly()
-            del fly
-            await flying
+            await fly()
 
     async def _fly(self, flight: SingleFlight, begun: Deferred[None], sharing: Sharing, fetch: Fetch) -> None:
-        """Bring an answer to all who share it, while one waits. *begun* has fired if the client that began it left."""
+        """Fetch an answer and bring it to all who share it, as long as a request waits for it.
+
+        :param begun: what the request that began the flight waits for; it has fired if its client has left.
+        """
         purges, claim = self._purges, None
         try:
             if sharing.coalesces and sharing.whole and sharing.rule is not None:
@@ -241,7 +242,6 @@ class Coalescing:
                     return
             self._count(sharing, "miss")
             answer = await fetch()
-            del fetch  # It has the request's body, which is sent to nobody any more; the answer may take minutes.
             if answer.status != 200:
                 if begun.called:
                     answer.close()

@@ -35,18 +35,33 @@ class SentenceWatch:
             attempt.sentence_at = attempt.now()
 
     def write(self, data: bytes) -> None:
-        """Pass *data* on, and look at it."""
+        """Pass on *data*, which the inspector has just read, and look at it."""
         self._write(data)
-        sentence = self._sentence
-        if not sentence.over and sentence.feed(data):
-            self._attempt.sentence_at = self._attempt.now()
+        sentence, inspector = self._sentence, self._inspector
+        if not inspector.ordinary:
+            self._look(data)
+        elif inspector.spoken and sentence.hear(inspector.text):
+            self._note()
         if sentence.over:
             self._body.pass_to(self._write)
 
+    def _write_kept(self, data: bytes) -> None:
+        self._write(data)
+        self._look(data)
+
+    def _look(self, data: bytes) -> None:
+        if not self._sentence.over and self._sentence.feed(data):
+            self._note()
+
+    def _note(self) -> None:
+        self._attempt.sentence_at = self._attempt.now()
+
     async def flow(self) -> None:
         """Pass on all that comes."""
+        flowing = self._body.flow(self._write_kept)
+        self._body.pass_to(self._write if self._sentence.over else self.write)
         try:
-            await self._body.flow(self.write)
+            await flowing
         except (CancelledError, SkyproxyError):
             if self._inspector.cannot_be_cut:
                 self._end()

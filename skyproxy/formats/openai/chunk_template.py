@@ -6,7 +6,7 @@ Nearly all chunks of a stream are the same up to the text of their one delta, an
 
 from __future__ import annotations
 
-from itertools import repeat
+from skyproxy.formats.openai.plain_chunk import SPOKEN
 
 _NO_FINISH = b'"finish_reason":null'
 
@@ -21,6 +21,9 @@ _MARK = 10
 
 _UNKNOWN = b"\x00no chunk\x00"
 
+# Numbers: to seek bytes takes ten times as long.
+_QUOTE, _LINE_FEED = b'"\n'
+
 _MOST_MISSES = 16
 """Chunks in a row by which no other was recognised: such a stream has nothing to be learned from."""
 
@@ -32,45 +35,50 @@ class ChunkTemplate:
     :ivar head: what they begin with, up to their text; what no chunk begins with before one was learned.
     :ivar end: what they end with, from the end of their text on.
     :ivar head_size: bytes of it, and so *end_size*.
+    :ivar spoken: whether their text is what the model says, not what it thinks.
     """
 
-    __slots__ = ("_between", "_core", "_hits", "_mark", "_misses", "end", "end_size", "head", "head_size")
+    __slots__ = (
+        "_between", "_core", "_hits", "_joint", "_mark", "_misses", "end", "end_size", "head", "head_size", "spoken",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._core = b""
         self._mark = _UNKNOWN
         self._hits = False
         self._misses = 0
-        self._between = b""
+        self._joint, self._between = b"", 0
         self.head = self.end = _UNKNOWN
         self.head_size = self.end_size = len(_UNKNOWN)
+        self.spoken = True
 
-    def texts_in(self, data: bytes) -> list[bytes] | None:
-        """The text of each event in *data*, whole events, if all are chunks as the one that was learned; else None."""
-        if not (data.startswith(self.head) and data.endswith(self.end)):
+    def parted(self, data: bytes) -> tuple[list[bytes], bytes] | None:
+        """The texts in *data*, which begins and ends as such chunks do, as they stand in JSON: each, and all of them
+        joined; None if there is anything else between.
+        """
+        end_of_text = -self._between
+        pieces = data[: -self.end_size].split(self._mark)
+        texts = [piece[:end_of_text] for piece in pieces[1:-1]]
+        texts.append(pieces[-1])
+        # Where a text is followed by anything else, that is not what it was made of.
+        if b"".join((self.head, self._joint.join(texts), self.end)) != data:
             return None
-        pieces = data.split(self._mark)
-        last = pieces.pop()[: -self.end_size]
-        texts = list(map(bytes.removesuffix, pieces, repeat(self._between)))
-        del texts[0]
-        texts.append(last)
-        said = b" ".join(texts)
-        # Where a text is followed by anything else, that is still there.
-        if len(said) != len(data) - len(texts) * (self.head_size + self.end_size - 1) - 1 or _has_more(said):
+        said = b"".join(texts)
+        if (_QUOTE in said or _LINE_FEED in said) and _has_more(b" ".join(texts)):
             return None
         self._hits = True
-        return texts
+        return texts, said
 
-    def run_from(self, data: bytes, start: int) -> tuple[bytes, list[bytes]]:
+    def run_from(self, data: bytes, start: int) -> tuple[bytes, list[bytes], bytes] | None:
         """The beginning of *data* from *start* on that is such chunks, if it is so up to the last of them, and their
-        texts; else nothing.
+        texts as :meth:`parted` gives them; else None.
         """
-        if data.startswith(self.head, start):
-            run = data[start : data.rfind(self.end) + self.end_size]
-            texts = self.texts_in(run)
-            if texts is not None:
-                return run, texts
-        return b"", []
+        end = data.rfind(self.end) if data.startswith(self.head, start) else -1
+        if end < start + self.head_size:
+            return None
+        run = data[start : end + self.end_size]
+        parted = self.parted(run)
+        return None if parted is None else (run, *parted)
 
     def joined(self, texts: list[bytes], head: bytes) -> bytes:
         """Chunks that begin with *head*, from the first of the *texts* to the last."""
@@ -110,10 +118,11 @@ class ChunkTemplate:
             return
         self._misses = 0 if self._hits else self._misses + 1
         self._hits = False
-        self.head, self.end = head, end
+        self.head, self.end, self.spoken = head, end, field in SPOKEN
         self.head_size, self.end_size = len(head), len(end)
         self._mark = head[-_MARK:]
-        self._between = end + head.removesuffix(self._mark)
+        self._joint = end + head
+        self._between = len(end) + len(head) - len(self._mark)
         no_finish = end.find(_NO_FINISH)
         self._core = end[: no_finish + len(_NO_FINISH)] if no_finish >= 0 else b'"' if _NO_FINISH in head else end
 
@@ -132,4 +141,4 @@ class ChunkTemplate:
 
 def _has_more(text: bytes) -> bool:
     """Whether *text*, as it stands in JSON, has an end in it, so that something else follows."""
-    return b"\n" in text or (b'"' in text and b'"' in text.replace(b"\\\\", b"").replace(b'\\"', b""))
+    return _LINE_FEED in text or (_QUOTE in text and _QUOTE in text.replace(b"\\\\", b"").replace(b'\\"', b""))

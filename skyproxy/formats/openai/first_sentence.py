@@ -25,8 +25,7 @@ _EVENT_END = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)")
 _SIGNS = frozenset({b".", b"!", b"?"})
 
 _CONTENT, _QUOTE = b'"content":"', b'"'
-_ESCAPE = b"\\"
-_BACKSLASH = _ESCAPE[0]
+_BACKSLASH, _STOP, _SHOUT, _QUESTION = b"\\.!?"
 _CONTENT_SIZE = len(_CONTENT)
 
 _FULL_WIDTH = "\u3002\uff01\uff1f"
@@ -84,19 +83,27 @@ class FirstSentence:
         while start >= 0:
             start += _CONTENT_SIZE
             text = data[start : data.find(_QUOTE, start)]
-            # Most say one word, which ends nothing.
-            if text[1:].isalnum() and text[0] != _BACKSLASH and not self._may_end:
-                self._texts.append(text)
-                self._left = left = self._left - 1
-                self.over = left < 0
-            elif _ESCAPE in text:
+            if _BACKSLASH in text:
                 return self._search(data, start - _CONTENT_SIZE)
-            elif self._take(text):
+            if self.hear(text):
                 return True
             if self.over:
                 return False
             start = data.find(_CONTENT, start)
         return False
+
+    def hear(self, text: bytes) -> bool:
+        """Look at the next *text* as it stands in JSON, of one chunk or of some.
+
+        :return: whether the first sentence has come with it.
+        """
+        # Most chunks say one word, which ends nothing.
+        if text[1:].isalnum() and text[0] != _BACKSLASH and not self._may_end:
+            self._texts.append(text)
+            self._left = left = self._left - 1
+            self.over = left < 0
+            return False
+        return self._take(text)
 
     def _search(self, data: bytes, start: int) -> bool:
         """The same from *start* on, for texts that are written in any way."""
@@ -129,7 +136,11 @@ class FirstSentence:
         if self._ends:
             self._may_end = True
             return False
-        found, may_end, expected = False, _MAY_END.search(text), self._may_end
+        expected = self._may_end
+        if not expected and _is_plain(text):
+            self.over = self._size > _MOST_BYTES
+            return False
+        found, may_end = False, _MAY_END.search(text)
         self._may_end = may_end is not None
         # What ends with its chunk is known for an end by what follows, but for signs that can be nothing else.
         if expected or (may_end is not None and (may_end.end() < len(text) or text[-1] > 127)):
@@ -142,6 +153,11 @@ class FirstSentence:
     def said_something(self) -> bool:
         """Whether there was any text: if nothing more comes, it is the first sentence."""
         return bool(self._texts)
+
+
+def _is_plain(text: bytes) -> bool:
+    """Whether *text* has nothing in it that may end a sentence: to seek four bytes is much less work than a pattern."""
+    return not (_STOP in text or _SHOUT in text or _QUESTION in text or _BACKSLASH in text) and text.isascii()
 
 
 def _said_in(data: bytes) -> Iterator[re.Match[bytes]]:

@@ -69,7 +69,7 @@ class ModelNames:
             # Most events of a stream begin alike.
             if event.find(_KEY, size) < 0:
                 return self._own_beginning + event[size:]
-        elif _KEY not in event:
+        elif event.find(_KEY) < 0:
             return event
         if data is None:
             data = read_event(event).data

@@ -11,6 +11,9 @@ from skyproxy.formats.openai.event_names import PREFIX
 TEXTS = ("content", "reasoning_content", "reasoning")
 """Fields of a delta that are the text which a model wrote."""
 
+SPOKEN = frozenset({"content", "text", "delta"})
+"""Fields of any event whose text is for the reader."""
+
 
 def plain_chunk(value: Mapping[str, Any]) -> tuple[str, str, str | None] | None:
     """What a chunk says, if it is one choice, the first, and at most one text in it, and neither error nor usage.

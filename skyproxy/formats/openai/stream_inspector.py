@@ -24,7 +24,7 @@ LONGEST_PREAMBLE = 256 * 1024
 _ERROR = b'"error"'
 
 # Numbers: to seek bytes takes ten times as long.
-_QUOTE, _LINE_FEED = b'"\n'
+_QUOTE, _LINE_FEED, _CARRIAGE_RETURN = b'"\n\r'
 
 USAGE_SECONDS = 1.0
 """How long the token counts that a client asked for are waited for after everything else has come."""
@@ -48,7 +48,8 @@ class StreamInspector:
     :ivar first_content: ``waiting`` until there is something: ``content``; ``error``: the provider reports one in the
         stream; ``empty``: it says that it is done, and has said nothing.
     :ivar begun: anything has come.
-    :ivar ordinary: what :meth:`feed` returned last is one chunk that says nothing but text.
+    :ivar ordinary: what :meth:`feed` returned last is chunks that say nothing but :attr:`text`.
+    :ivar text: that text, of all of them, as it stands in JSON.
     :ivar over: as far as is known, nothing that matters is to come. Content that comes all the same takes that back.
     :ivar done: it ended with `[DONE]`; what comes after that does not go on.
     :ivar error: what the provider reported in it.
@@ -62,6 +63,7 @@ class StreamInspector:
         self.begun = self.ordinary = self.over = self.done = self.mentions_error = False
         self.error: Mapping[str, Any] | None = None
         self.usage: Mapping[str, Any] = NO_USAGE
+        self.text = b""
         self._dialect = dialect
         self._frames = Frames()
         self._choices = Choices()
@@ -69,11 +71,9 @@ class StreamInspector:
         self._names = None if model is None else ModelNames(model, template)
         self._own_head: bytes | None = None
         self._expects_text = False
-        self._head = self._end = b""
-        self._head_size = self._end_size = 0
+        self._head, self._end, self._head_size, self._end_size = b"", b"", 0, 0
         """Those of the template, at hand."""
-        self._preamble = 0
-        self._generated = 0
+        self._preamble = self._generated = 0
         self._terminal = self._ended = False
         """Whether the terminal event has come; whether the last event that said something was one, or an error."""
 
@@ -82,14 +82,20 @@ class StreamInspector:
 
         :return: what goes on: events that are whole now, and nothing behind `[DONE]`.
         """
-        # Of the ways in which a chunk is known again this is the one for one chunk at a time.
         if self._expects_text and data.startswith(self._head) and data.endswith(self._end):
-            text = data[self._head_size : -self._end_size]
+            own, text = self._own_head, data[self._head_size : -self._end_size]
             if _QUOTE not in text and _LINE_FEED not in text:
+                # Of the ways in which a chunk is known again this is the one for one chunk at a time.
                 self._generated += len(text)
+                self.text = text
                 self.ordinary = True
-                own = self._own_head
                 return data if own is None else own + data[self._head_size :]
+            parted = self._template.parted(data)
+            if parted is not None:
+                texts, self.text = parted
+                self._generated += len(self.text)
+                self.ordinary = True
+                return data if own is None else b"".join((own, (self._end + own).join(texts), self._end))
         return self._feed(data)
 
     def _feed(self, data: bytes) -> bytes:
@@ -99,21 +105,14 @@ class StreamInspector:
             return b""
         template, names = self._template, self._names
         if data:
-            texts = None if self.over else template.texts_in(data)
-            if texts is not None:
-                data = b"".join(self._known(data, texts))
-            else:
-                if self.ordinary:
-                    template.worked()
-                data = self._read(data)
+            if self.ordinary:
+                template.worked()
+            data = self._read(data)
         self.ordinary = False
         self._head, self._end = template.head, template.end
         self._head_size, self._end_size = template.head_size, template.end_size
-        self._expects_text = not (self.over or self._frames.rest)
-        if names is not None:
-            self._own_head = names.own_head()
-            if names.elsewhere:
-                self._expects_text = False
+        self._own_head = None if names is None else names.own_head()
+        self._expects_text = not (self.over or self._frames.rest or (names is not None and names.elsewhere))
         return data
 
     def end(self) -> bytes:
@@ -137,6 +136,11 @@ class StreamInspector:
         """Note what the client wants of the stream, of which some may have come."""
         self.asked = asked
         self.over = self.done or self._ended or self._choices.complete(self.asked.choices)
+
+    @property
+    def spoken(self) -> bool:
+        """Whether :attr:`text` is what the model says, not what it thinks."""
+        return self._template.spoken
 
     @property
     def ends_on_boundary(self) -> bool:
@@ -203,7 +207,7 @@ class StreamInspector:
         names, template = self._names, self._template
         passed: list[bytes] = []
         position, learned = 0, b""
-        lines_by_lf = b"\r" not in data
+        lines_by_lf = _CARRIAGE_RETURN not in data
         while not self.done:
             end = data.find(b"\n\n", position) + 2 if lines_by_lf else event_end(data, position)
             if end <= position:
@@ -211,9 +215,11 @@ class StreamInspector:
             if template.head is not learned and not self.over:
                 # To look through all that is left, whenever something has been learned, is enough.
                 learned = template.head
-                run, texts = template.run_from(data, position)
-                if run:
-                    passed += self._known(run, texts)
+                found = template.run_from(data, position)
+                if found is not None:
+                    run, texts, said = found
+                    self._generated += len(said)
+                    passed += [run] if names is None else names.put_into_chunks(run, texts)
                     position += len(run)
                     continue
             event, position = data[position:end], end
@@ -228,23 +234,17 @@ class StreamInspector:
         if position < len(data) and not self.done:
             rest = data[position:]
             passed.append(rest)
-            self.mentions_error = self.mentions_error or _ERROR in rest
+            self.mentions_error = self.mentions_error or rest.find(_ERROR) >= 0
         return b"".join(passed)
-
-    def _known(self, data: bytes, texts: list[bytes]) -> list[bytes]:
-        """Chunks that are known again, by their *texts*; what goes on, in parts."""
-        template = self._template
-        self._generated += len(data) - len(texts) * (template.head_size + template.end_size)
-        return [data] if self._names is None else self._names.put_into_chunks(data, texts)
 
     def _read_event(self, event: bytes, said: Event) -> bytes:
         """Read *event*; what goes on."""
         name, data = said
-        if _ERROR in event:
+        if event.find(_ERROR) >= 0:
             self.mentions_error = True
-        if data is None or not data.strip():
+        if data is None or not (said_in_it := data.strip()):
             return event
-        if data.strip() == DONE:
+        if said_in_it == DONE:
             self.done = self.over = True
             self._begin("empty")
             return event

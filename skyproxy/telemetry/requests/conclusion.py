@@ -115,7 +115,7 @@ def _tried(trouble: Step) -> str:
 
 
 def _happened(trouble: Step) -> str:
-    return reason_of(trouble.code, trouble.text).happened.format(seconds=seconds_in(trouble.text) or "too long")
+    return reason_of(trouble.code).happened.format(seconds=seconds_in(trouble.text) or "too long")
 
 
 def _first_trouble(facts: Facts) -> Step | None:
@@ -192,9 +192,7 @@ def _failed(facts: Facts, history: History) -> Conclusion:
     if code == "model_not_found" and facts.status == HTTPStatus.NOT_FOUND:
         # As who may not ask for everything hears it, who is not told what else there is.
         code = "model_not_allowed"
-    if code == "key_invalid" and facts.attempts and not any(each.key for each in facts.attempts):
-        code = "key_wanted"
-    reason = reason_of(code, facts.error if last is None else last.text)
+    reason = reason_of(code)
     kind = _TROUBLES.get(code, "other")
     seconds = seconds_in(last.text) if last is not None else seconds_in(facts.error)
     key = _key(facts)

@@ -6,7 +6,6 @@ A code is that of an error of skyproxy's, the name of a kind of provider's error
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 from skyproxy.errors import ErrorKind
@@ -39,11 +38,6 @@ REASONS: dict[str, Reason] = {
     ErrorKind.KEY_INVALID.value: Reason(
         "refused your key", "{provider} refuses your key.", "Check {key}; " + _FALLBACK + "."
     ),
-    "key_wanted": Reason(
-        "wants a key",
-        "{provider} wants a key, and gets none.",
-        "Name the variable that holds it as api_key_env of {provider}; " + _FALLBACK + ".",
-    ),
     ErrorKind.NO_CREDIT.value: Reason(
         "had no credits left", "{provider}: no credits left.", "Add credits at {provider}, or " + _FALLBACK + "."
     ),
@@ -72,11 +66,6 @@ REASONS: dict[str, Reason] = {
         "did not take the request", "{provider} does not take the request.", "Look at what the client sends."
     ),
     ErrorKind.BROKEN.value: Reason("failed", "{provider} failed.", "It passes by itself, mostly; " + _FALLBACK + "."),
-    "path_unknown": Reason(
-        "does not have this path",
-        "{provider} has nothing at the path that it was asked for.",
-        "Check base_url of {provider}: most end in /v1; or it does not serve what was asked for.",
-    ),
     "first_token_timeout": Reason(
         "said nothing for {seconds}",
         "{provider} said nothing for {seconds}.",
@@ -103,7 +92,7 @@ REASONS: dict[str, Reason] = {
     "upstream_broken": Reason(
         "gave no proper answer",
         "{provider} gave no proper answer.",
-        "What happened tells why; if it does not pass by itself, " + _FALLBACK + ".",
+        "It passes by itself, mostly; " + _FALLBACK + ".",
     ),
     "upstream_error": Reason("failed", "{provider} failed.", "It passes by itself, mostly; " + _FALLBACK + "."),
     "upstream_timeout": Reason(
@@ -184,25 +173,6 @@ UNKNOWN = Reason("failed", "{provider} failed.", "")
 """Stands for what has no row."""
 
 
-_NO_SUCH_PATH = re.compile(
-    r"^\W*(?:404\W*)?(?:(?:page|file|path|route|endpoint) )?not found\W*$|<title>[^<]*404|\brequested url\b"
-    r"|^invalid url|unexpected endpoint|\bcannot (?:get|post) /|\bno route\b"
-    r"|\bunknown (?:request )?(?:path|url|route|endpoint)\b",
-    re.IGNORECASE,
-)
-"""What servers say of a path that they do not have: Ollama, llama.cpp, LM Studio, FastAPI, Express, Kong, nginx,
-Google, OpenAI, Groq. Whoever has no such model says something of it.
-"""
-
-
-def is_of_path(code: str, text: str) -> bool:
-    """Whether an error of *code* that says *text* tells of a path, though it looks as if there were no such model."""
-    return code == ErrorKind.MODEL_UNKNOWN.value and _NO_SUCH_PATH.search(text) is not None
-
-
-def reason_of(code: str, text: str = "") -> Reason:
-    """The row of *code*.
-
-    :param text: what was said.
-    """
-    return REASONS["path_unknown" if is_of_path(code, text) else code] if code in REASONS else UNKNOWN
+def reason_of(code: str) -> Reason:
+    """The row of *code*."""
+    return REASONS.get(code, UNKNOWN)

@@ -146,7 +146,7 @@ def _failure(provider: str, step: Step, follow_up: str) -> str:
         return f"{provider}: {step.status}{said or f' ({_kind(step.code)})'}{follow_up}"
     if step.code == "first_token_timeout":
         return f"{provider}: {_timer(step)}: given up{follow_up}"
-    return f"{provider} {reason_of(step.code, step.text).happened.format(seconds='too long')}: {step.text}{follow_up}"
+    return f"{provider} {reason_of(step.code).happened.format(seconds='too long')}: {step.text}{follow_up}"
 
 
 def _kind(code: str) -> str:

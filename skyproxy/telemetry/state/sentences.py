@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
-from skyproxy.telemetry.requests.reasons import is_of_path
 from skyproxy.telemetry.requests.words import duration, job, money, of_people, quoted
 from skyproxy.telemetry.state import thresholds as limits
 from skyproxy.telemetry.state.instead import instead_of
@@ -119,6 +119,15 @@ _OF_PROVIDERS = ("key_invalid", "no_credit", "unreachable", "path_unknown", "mod
 _OF_ALL_MODELS = ("key_invalid", "no_credit", "unreachable")
 """What a provider says whatever model is asked for: another provider could be used."""
 
+_NO_SUCH_PATH = re.compile(
+    r"^\W*(?:404\W*)?(?:(?:page|file|path|route|endpoint) )?not found\W*$|<title>[^<]*404|\brequested url\b"
+    r"|^invalid url|unexpected endpoint|\bcannot (?:get|post) /|\bno route\b|\bunknown (?:path|url|route|endpoint)\b",
+    re.IGNORECASE,
+)
+"""What servers say of a path that they do not have: Ollama, llama.cpp, LM Studio, FastAPI, Express, Kong, nginx,
+Google, OpenAI. Whoever has no such model says something of it.
+"""
+
 _OF_PATHS = "Check it in the configuration: most end in /v1."
 
 
@@ -151,9 +160,6 @@ def _bad_words(snapshot: Snapshot) -> list[Word]:
 def _of_word(word: Word, snapshot: Snapshot) -> Sentence | None:
     provider = next(each for each in snapshot.providers if each.name == word.provider)
     name, said = word.provider, quoted(word.text) if word.text else ""
-    if word.code == "key_invalid" and not provider.keys:
-        advice = "Name the variable that holds it as its api_key_env; `skyproxy reload` reads it."
-        return Sentence("key_invalid", "bad", f"{name} wants a key, and gets none.", advice, name)
     if word.code == "key_invalid":
         key = provider.keys[0].variable if len(provider.keys) == 1 else ""
         text = f"{name} refuses your key{' ' if key else ''}{key}."
@@ -163,7 +169,7 @@ def _of_word(word: Word, snapshot: Snapshot) -> Sentence | None:
     if word.code in ("upstream_unreachable", "connect_timeout"):
         return _unreachable(provider, word)
     if word.code == "model_unknown":
-        if is_of_path(word.code, word.text):
+        if _NO_SUCH_PATH.search(word.text):
             return _nothing_there(name, word.endpoint)
         advice = f"`ollama pull {word.model}`" if name == "ollama" else "Check the model's name."
         return Sentence("model_unknown", "bad", f"{name} has no model {word.model}.", advice, f"{name}:{word.model}")

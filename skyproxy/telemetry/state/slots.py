@@ -157,7 +157,7 @@ def _all_silent(
         if state is not None and state.key_missing is not None:
             causes.append(f"{provider} has no key")
         elif word is not None and word.fault and now - word.at <= limits.TROUBLE_SECONDS:
-            causes.append(f"{provider} {reason_of(word.fault, word.text).happened.format(seconds='too long')}")
+            causes.append(f"{provider} {reason_of(word.fault).happened.format(seconds='too long')}")
         else:
             return []
     return causes
@@ -172,7 +172,7 @@ def _mostly(bad: Sequence[Sample]) -> str:
 
 
 def _cause(sample: Sample) -> str:
-    happened = reason_of(sample.code, sample.text).happened.format(seconds="too long")
+    happened = reason_of(sample.code).happened.format(seconds="too long")
     return f"{sample.provider} {happened}" if sample.provider else happened
 
 

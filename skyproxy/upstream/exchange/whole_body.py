@@ -10,7 +10,6 @@ from skyproxy.formats.openai.bodies import (
     counts_tokens,
     error_of,
     read_answer,
-    says_only_why,
     text_length,
     usage_of,
 )
@@ -185,7 +184,7 @@ def json_of(data: bytes, headers: Fields, dialect: str = "openai") -> Whole:
                 " It is a web page: see whether base_url is that of the API, and whether this network wants a login."
             )
         raise UpstreamBroken(told)
-    error = error_of(value, silent=True) or (value if says_only_why(value) else None)
+    error = error_of(value, silent=True)
     # A response that has failed is an answer, which its client reads as one; and so is one that breaks off.
     if error is not None and value.get("object") != "response" and not text_length(value):
         raise reported(error, dialect)

@@ -73,21 +73,6 @@ class ComposingTests(SynchronousTestCase):
             self.assertEqual(fast, outcome_of(text, path))
             patch.restore()
 
-    @skipIf(module._IN_C is None, "PyYAML was built without it")
-    def test_what_they_would_read_in_two_ways(self) -> None:
-        for text in (
-            "%YAML 1.1#\n---\na: b\n",
-            "a: |#\n  b\n",
-            "a: !\n",
-            "a:\tb\n",
-            "a: [x?y]\n",
-            "a: b\n\ufeffc: d\n",
-        ):
-            fast = read(text)
-            patch = self.patch(module, "_IN_C", None)
-            self.assertEqual(fast, read(text))
-            patch.restore()
-
     def test_a_change_is_parsed_fast(self) -> None:
         self.patch(yaml, "compose", None)
         self.assertIn("{g: 2}", edited(ALL, ("f", "g"), 2))

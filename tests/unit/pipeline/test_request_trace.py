@@ -58,6 +58,22 @@ class TraceTests(test_proxy_attempts.Case):
         response.send(word(" goes?", "stop"), DONE).end()
         self.assertEqual(self.facts.outcome, "ok")
 
+    def test_a_sentence_in_blocks_of_chunks_behind_a_thought(self) -> None:
+        def thought(text: str) -> bytes:
+            return word(text).replace(b'"content"', b'"reasoning_content"')
+
+        self.serve("alone")
+        response = self.guard.answer(200, EVENTS)
+        for block in (
+            [thought("No.")], [thought(" Never."), thought(" Or is")], [thought(" it?")] * 3, [word("Halt")],
+            [word(" there"), word(",")], [word(" my"), word(" friend")], [word("."), word(" Who")],
+        ):  # fmt: skip
+            self.clock.advance(1)
+            response.send(b"".join(block))
+        self.clock.advance(1)
+        response.send(word(" goes?", "stop"), DONE).end()
+        self.assertEqual((self.facts.first_sentence, self.facts.seconds), (7.0, 8.0))
+
     def test_a_limit_and_a_fallback(self) -> None:
         self.serve()
         self.clock.advance(1)

@@ -355,6 +355,32 @@ class ParsedTests(SynchronousTestCase):
         self.assertEqual(self.inspector.state().generated, 150)
 
 
+class KnownTextTests(SynchronousTestCase):
+    """The text of what was known again, for who looks for sentences in it."""
+
+    def test_one_chunk_and_some(self) -> None:
+        for model in (None, "own"):
+            inspector = StreamInspector(model=model)
+            inspector.feed(chunk("Halt"))
+            self.assertFalse(inspector.ordinary)
+            for words in ([" there"], [" my", " friend", ". Who"], [" said", ' "you"'], [" are", "\n", "here"]):
+                inspector.feed(b"".join(map(chunk, words)))
+                self.assertTrue(inspector.ordinary and inspector.spoken, words)
+                self.assertEqual(inspector.text, json.dumps("".join(words)).encode()[1:-1])
+            inspector.feed(chunk(".") + chunk(finish="stop"))
+            self.assertFalse(inspector.ordinary)
+
+    def test_thoughts_are_not_said(self) -> None:
+        inspector = StreamInspector()
+        inspector.feed(chunk(reasoning_content="No."))
+        for _ in range(2):
+            inspector.feed(chunk(reasoning_content=" Never.") * 2)
+            self.assertEqual((inspector.ordinary, inspector.spoken), (True, False))
+        inspector.feed(chunk("Yes"))
+        inspector.feed(chunk(" my"))
+        self.assertEqual((inspector.ordinary, inspector.spoken, inspector.text), (True, True, b" my"))
+
+
 class FuzzTests(SynchronousTestCase):
     """Whatever comes after what: chunks that are recognised, or read as plain ones, are read as all others are."""
 
@@ -380,8 +406,10 @@ class FuzzTests(SynchronousTestCase):
                 expected = inspected(stream)
             whole = inspected(stream)
             cut = inspected(*[stream[at : at + 37] for at in range(0, len(stream), 37)])
-            single = inspected(*[each + b"\n\n" for each in stream.split(b"\n\n")[:-1]])
-            for other in (whole, cut, single):
+            events = [each + b"\n\n" for each in stream.split(b"\n\n")[:-1]]
+            single = inspected(*events)
+            blocks = inspected(*[b"".join(events[at : at + 3]) for at in range(0, len(events), 3)])
+            for other in (whole, cut, single, blocks):
                 self.assertEqual(other.state()._replace(generated=0), expected.state()._replace(generated=0), stream)
                 self.assertEqual((other.first_content, other.over), (expected.first_content, expected.over))
 

@@ -330,29 +330,6 @@ class OtherTests(SynchronousTestCase):
             conclusion_of(facts).advice, "Start it, or check base_url and the network; give Dialogue a fallback."
         )
 
-    def test_a_path_that_is_not_there_is_no_unknown_model(self) -> None:
-        for said, sentence, advice in (
-            ("The model `x` does not exist", "openrouter has no model mistral-small.", "Check the model of Dialogue."),
-            ("Not Found", "openrouter has nothing at the path that it was asked for.", "Check base_url of openrouter"),
-        ):
-            step = Step(0.1, "failed", 0, 0, "model_unknown", 404, said)
-            facts = FACTS._replace(
-                outcome="client_error", status=404, first_token=None, steps=(step,), deployments=(OPENROUTER,)
-            )
-            conclusion = conclusion_of(facts)
-            self.assertEqual(conclusion.sentence, sentence)
-            self.assertTrue(conclusion.advice.startswith(advice), conclusion.advice)
-
-    def test_a_key_that_is_not_sent_is_not_refused(self) -> None:
-        said = {"MY_KEY": "openrouter refuses your key.", None: "openrouter wants a key, and gets none."}
-        for key, sentence in said.items():
-            facts = FACTS._replace(
-                outcome="client_error", status=401, first_token=None, deployments=(OPENROUTER,),
-                steps=(Step(0.1, "failed", 0, 0, "key_invalid", 401, "No."),),
-                attempts=(sending(OPENROUTER, 0.0, 0.1, 401)._replace(key=key),),
-            )  # fmt: skip
-            self.assertEqual(conclusion_of(facts).sentence, sentence)
-
     def test_every_kind_of_error_has_a_reason(self) -> None:
         for kind in ErrorKind:
             self.assertIn(kind.value, REASONS)
