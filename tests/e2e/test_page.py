@@ -139,6 +139,23 @@ def test_requests_of_the_process_before_are_no_longer_listed(browser: Browser, s
         expect(links).to_have_count(1)
 
 
+def test_it_does_not_wait_for_what_answers_already(browser: Browser, start: Starter) -> None:
+    """As in an upgrade: the process that says goodbye is not the one that answers next."""
+    proxy = start(Proxy, config_for(start(DemoProvider)))
+    goodbye = {"content_type": "text/event-stream", "body": "event: beat\ndata: {}\n\nevent: bye\ndata: {}\n\n"}
+    with opened(browser, "about:blank") as tab:
+        page = tab.page
+        page.add_init_script(
+            "window.waits = []; const real = setTimeout;"
+            "window.setTimeout = (call, wait, ...more) => (waits.push(wait), real(call, wait, ...more));"
+        )
+        page.route("**/api/events?*", lambda route: route.fulfill(**goodbye), times=2)
+        page.goto(page_of(proxy))
+        expect(page.get_by_text("● Live")).to_be_visible()
+        expect(page.get_by_text("Waiting for the first request.")).to_be_visible()
+        assert page.evaluate("waits.filter((each) => each === 400).length") == 2
+
+
 class Upgraded(Proxy):
     """Which has another style sheet."""
 

@@ -9,6 +9,7 @@ import {MOST_LINES, MOST_ROWS, set, state} from './store.js';
 const LOST_MS = 5000;
 const ALONE_MS = 10000;
 const RETRY_MS = 3000;
+const SOON_MS = 400;
 const FIRST_LINES = 200;
 const EVENTS = ['snapshot', 'now', 'requests', 'log', 'beat', 'bye'];
 
@@ -80,12 +81,17 @@ function close() {
 /** The stream broke. Its status is not told: ask for it. */
 async function failed() {
   close();
-  const wait = RETRY_MS;
+  let wait = RETRY_MS;
   retry = setTimeout(open, wait);
   let refusal = '';
   let refusedBy = 0;
   try {
     await get('api/now');
+    if (state.live === 'stopped' && !source) {
+      // Somebody answers: in an upgrade the next one is there before this one goes.
+      clearTimeout(retry);
+      retry = setTimeout(open, (wait = SOON_MS));
+    }
   } catch (error) {
     if (error.status) refusal = error.message;
     refusedBy = error.status;
