@@ -21,7 +21,7 @@ from skyproxy.http.h2.errors import MalformedMessage, PeerMisbehaved
 from skyproxy.http.h2.events import events_of, scanned
 from skyproxy.http.h2.frames import FrameScanner, GoAway
 from skyproxy.http.h2.headers import checked_request, request_head
-from skyproxy.http.h2.server_state import Refusal, refusal_of
+from skyproxy.http.h2.server_state import Refusal, refusal_of, too_large
 from skyproxy.http.h2.server_stream import ServerStream
 from skyproxy.http.h2.server_streams import ServerStreams
 from skyproxy.http.server.body_memory import FREE_BYTES, BodyMemory
@@ -29,6 +29,8 @@ from skyproxy.http.server.limits import ServerLimits
 from skyproxy.http.server.refusals import RETRY_AFTER, RenderRefusal
 
 _log = Logger()
+
+_OTHER_LENGTH = Refusal(400, "The body has another length than Content-Length says.")
 
 _WORK_SECONDS = 0.005
 """Seconds of work for one client in one turn of the reactor, after which the rest of what it has sent waits."""
@@ -130,7 +132,9 @@ class RequestReceiver:
         :param ended: all of the request has come.
         """
         status, reason = refusal
-        _log.debug("Refused a request", status=status, reason=reason, peer=str(self._owner.getPeer()))
+        # Of these, where a setting is wrong, or too small, its user sees nothing else.
+        tell = _log.warn if status in (413, 503) else _log.debug
+        tell("Refused a request", status=status, reason=reason, peer=str(self._owner.getPeer()))
         kind, body = self._render_refusal(status, reason)
         with suppress(StreamClosedError):
             bodyless = bodyless or self._table.outbox.window(stream_id) < len(body)
@@ -178,6 +182,8 @@ class RequestReceiver:
             data, ended = event.data or b"", event.stream_ended is not None
             if not stream.body_came(data):
                 self._refuse_body(stream, ended=ended)
+            elif stream.came > self._limits.body_bytes:
+                self._refuse_body(stream, ended=ended, refusal=too_large(self._limits))
             elif stream.share is not None and not stream.share.grow(len(data)) and not ended and used:
                 # So many bodies are held that this one has to wait. Those of other streams need not.
                 stream.withheld += used
@@ -201,8 +207,7 @@ class RequestReceiver:
         else:
             stream.serve()
 
-    def _refuse_body(self, stream: ServerStream, *, ended: bool) -> None:
-        refusal = Refusal(400, "The body has another length than Content-Length says.")
+    def _refuse_body(self, stream: ServerStream, *, ended: bool, refusal: Refusal = _OTHER_LENGTH) -> None:
         self.refuse(stream.stream_id, refusal, bodyless=stream.head.method == b"HEAD", ended=ended)
         self._table.give_up(stream, Failure(ConnectionAborted(refusal.reason)))
 

@@ -67,4 +67,11 @@ def refusal_of(fields: Sequence[Field], limits: ServerLimits) -> Refusal | None:
         return Refusal(400, "CONNECT is not served: this is no forward proxy.")
     if not path.startswith(b"/") and (method, path) != (b"OPTIONS", b"*"):
         return Refusal(400, "The request target is not a path.")
+    if int(known.get(b"content-length", b"0")) > limits.body_bytes:
+        return too_large(limits)
     return None
+
+
+def too_large(limits: ServerLimits) -> Refusal:
+    """Why a request is refused whose body has more bytes than it may have."""
+    return Refusal(413, f"The body is over {limits.body_bytes} bytes.")

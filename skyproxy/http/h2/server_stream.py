@@ -54,12 +54,13 @@ class ServerStream:
     :ivar ending: whether nothing more is written to it.
     :ivar missing: bytes that the request's body still lacks; None: Content-Length does not say.
     :ivar share: of the memory for bodies; None: the request's is small.
+    :ivar came: bytes of the request's body that have come.
     :ivar withheld: bytes of its window that the client gets back when more of the body may come.
     """
 
     transport = None  # It has none of its own.
     share: BodyShare | None = None
-    withheld = 0
+    withheld = came = 0
 
     def __init__(
         self, connection: Any, sender: Sender, stream_id: int, head: RequestHead, body_deadline: float
@@ -106,6 +107,7 @@ class ServerStream:
             self.missing -= len(data)
             if self.missing < 0:
                 return False
+        self.came += len(data)
         self.request.handleContentChunk(data)
         return True
 

@@ -250,6 +250,19 @@ class AnswerTests(Case):
         client.flush()
         self.assertLessEqual({1, 9}, client.ended)
 
+    def test_too_large_a_body_is_refused_before_all_of_it_has_come(self) -> None:
+        self.served = Served(echo, body_bytes=1000)
+        client = Http2Client(self.served)
+        client.ask(1, (b"content-length", b"1001"), body=b"x", end=False)
+        client.ask(3, body=b"x" * 1000, end=False)
+        self.assertEqual(client.statuses, {1: 413})
+        client.h2.send_data(3, b"x")
+        client.flush()
+        client.ask(5, (b"content-length", b"1000"), body=b"x" * 1000)
+        self.assertEqual(client.statuses, {1: 413, 3: 413, 5: 200})
+        self.assertEqual(client.resets, {1: ErrorCodes.NO_ERROR, 3: ErrorCodes.NO_ERROR})
+        self.assertEqual((len(self.served.seen), self.served.connections.bodies.held), (1, 0))
+
     def test_blanks_around_a_value_are_no_part_of_it(self) -> None:
         client = self.serve(lambda request: request.getHeader(b"authorization"))
         client.h2.config.validate_outbound_headers = client.h2.config.normalize_outbound_headers = False
