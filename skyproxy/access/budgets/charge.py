@@ -109,7 +109,9 @@ class Charge:
             self._let_go()
         if amount is None:
             raise _no_price(provider, model, accounts[0])
-        if amount and store.refuses:
+        # Evenings are each machine's own: what others have spent is nothing to them.
+        is_shared = any(each.settings.per != "evening" for each in accounts)
+        if amount and (store.refuses if is_shared else store.trouble.refuses):
             if store.turns.is_first:
                 return store.turns.wait().addCallback(lambda _: self.reserve(sending, provider, model, cost))
             raise store.trouble.refusal(store.turns.unheard)

@@ -624,6 +624,25 @@ class RefusalTests(Case):
         self.ask()
         self.assertEqual(len(self.guard.posted), 1)
 
+    def test_others_that_are_not_heard(self) -> None:
+        evening = self.text.replace("amount: 1, per: day, time_zone: UTC", "amount: 1, per: evening")
+        self.use(evening.replace(", budget: 10/all", "").replace(", budget: 0.5/month", ""))
+        self.ask(name="aela")
+        self.store.turns.begin(2, "the store is down")
+        # An evening is this machine's own.
+        self.ask(name="aela")
+        self.assertEqual(len(self.guard.posted), 2)
+        client, done = self.ask()
+        self.assertIsNone(self.successResultOf(done))
+        self.assertEqual(self.refusal(client)["code"], "budget_store_unavailable")
+        # They may be heard soon.
+        self.store.turns.await_others()
+        _client, done = self.ask()
+        self.assertNoResult(done)
+        self.store.turns.begin(2)
+        self.clock.advance(SETTLED_SECONDS)
+        self.assertEqual(len(self.guard.posted), 3)
+
     def test_a_store_that_fails_open(self) -> None:
         def fail(*arguments: Any) -> None:
             raise OSError("database or disk is full")
