@@ -160,6 +160,20 @@ def test_each_hour_is_in_the_chart(stage: Stage, zone: str, begun: str, hours: i
         context.close()
 
 
+def test_an_order_is_tried_by_keys_alone(stage: Stage) -> None:
+    with opened(stage.browser, f"{stage.url}#/what-if?slot=creative") as tab:
+        order = tab.page.get_by_role("list", name="Asked in this order")
+        expect(order.get_by_role("listitem")).to_have_count(2)
+        order.get_by_role("button", name="earlier").nth(1).focus()
+        tab.page.keyboard.press("Enter")
+        expect(order.get_by_role("listitem").first).to_contain_text("second:")
+        # It is the first now, and goes no further.
+        expect(order.get_by_role("button", name="Leave out second:")).to_be_focused()
+        tab.page.keyboard.press("Enter")
+        expect(order.get_by_role("listitem")).to_have_count(1)
+        expect(tab.page.get_by_label("Another one")).to_be_focused()
+
+
 def test_a_clock_that_is_set_back_stops_nothing(stage: Stage) -> None:
     with opened(stage.browser, stage.url) as tab:
         page = tab.page

@@ -164,6 +164,7 @@ function candidates(changed) {
   }
 
   function draw() {
+    const focused = list.contains(document.activeElement) && document.activeElement.getAttribute('aria-label');
     const swap = (index, other) => names.map((name, each) => (each === index ? names[other] : each === other ? names[index] : name));
     replace(list, names.map((name, index) => h(
       'li', null, foreign(name),
@@ -171,6 +172,10 @@ function candidates(changed) {
         button('↑', () => move(swap(index, index - 1)), {'aria-label': `Ask ${name} earlier`, disabled: index === 0}),
         button('Leave out', () => move(names.filter((each) => each !== name)), {'aria-label': `Leave out ${name}`, disabled: names.length === 1})),
     )));
+    if (focused) {
+      const same = list.querySelector(`[aria-label="${CSS.escape(focused)}"]:enabled`);
+      (same ?? list.querySelector('button:enabled') ?? more).focus();
+    }
     replace(more, h('option', {value: ''}, 'None'), others.filter((each) => !names.includes(each)).map((each) => h('option', {value: each}, each)));
   }
 
