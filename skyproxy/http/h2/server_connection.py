@@ -17,7 +17,7 @@ from zope.interface import implementer
 from skyproxy.http.h2.errors import PeerMisbehaved
 from skyproxy.http.h2.frames import PREFACE_SIZE, FrameScanner
 from skyproxy.http.h2.server_receiver import RequestReceiver
-from skyproxy.http.h2.server_state import Refusal, server_state
+from skyproxy.http.h2.server_state import Refusal, begin, server_state
 from skyproxy.http.h2.server_stream import ServerStream
 from skyproxy.http.h2.server_streams import ServerStreams
 from skyproxy.http.server.connections import EVERY_LOOK, Connections, Progress, has_input, stalled
@@ -108,7 +108,7 @@ class Http2Channel(Protocol):
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
         self.transport.registerProducer(self, True)
-        self._h2.initiate_connection()
+        begin(self._h2)
         self._write()
         self._rest_deadline = self._seconds() + self._limits.header_timeout
         self._connections.add(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from math import inf
 from typing import Any, ClassVar
@@ -21,7 +21,7 @@ from skyproxy.http.h2.errors import MalformedMessage, PeerMisbehaved
 from skyproxy.http.h2.events import events_of, scanned
 from skyproxy.http.h2.frames import FrameScanner, GoAway
 from skyproxy.http.h2.headers import checked_request, request_head
-from skyproxy.http.h2.server_state import Refusal, refusal_of, too_large
+from skyproxy.http.h2.server_state import MAX_STREAMS, Refusal, refusal_of, too_large
 from skyproxy.http.h2.server_stream import ServerStream
 from skyproxy.http.h2.server_streams import ServerStreams
 from skyproxy.http.server.body_memory import FREE_BYTES, BodyMemory
@@ -103,8 +103,9 @@ class RequestReceiver:
         # A client that has reset a stream in the same read wants no answer on it, and can get none.
         resets = [event for event in events if isinstance(event, StreamReset)]
         left = {event.stream_id for event in resets}
-        if any(not event.remote_reset for event in resets):
-            self._charge_for_errors(resets)
+        for reset in resets:
+            if not reset.remote_reset:
+                self._charge()
         for event in events:
             handle = self._HANDLERS.get(event.__class__)
             if handle is None or self._table.closed:
@@ -113,14 +114,12 @@ class RequestReceiver:
                 continue
             handle(self, event)
 
-    def _charge_for_errors(self, resets: Iterable[StreamReset]) -> None:
+    def _charge(self) -> None:
         """A client that has the server reset streams, by errors on them, floods as one does that resets them itself
         (CVE-2025-8671).
         """
         try:
-            for event in resets:
-                if not event.remote_reset:
-                    self._scanner.charge()
+            self._scanner.charge()
         except PeerMisbehaved as error:
             self._h2.close_connection(error.code)
             raise
@@ -150,7 +149,10 @@ class RequestReceiver:
 
     def _request(self, event: RequestReceived) -> None:
         stream_id, ended = event.stream_id or 0, event.stream_ended is not None
-        if self._owner.draining and self._table.open:
+        too_many = len(self._table.open) >= MAX_STREAMS
+        if too_many:
+            self._charge()
+        if too_many or (self._owner.draining and self._table.open):
             with suppress(StreamClosedError):
                 self._h2.reset_stream(stream_id, ErrorCodes.REFUSED_STREAM)
             return

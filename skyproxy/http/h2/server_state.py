@@ -50,9 +50,18 @@ def server_state(limits: ServerLimits) -> H2Connection:
         },
     )
     h2.encoder = BoundedEncoder()
-    # What is somewhat over the limit can still be answered. Beyond, h2 ends the connection.
+    # What is somewhat over a limit can still be answered. Beyond, h2 ends the connection.
     h2.decoder.max_header_list_size = 2 * limits.header_bytes
     return h2
+
+
+def begin(h2: H2Connection) -> None:
+    """Say how this server speaks, and go on beyond: h2 would end the connection, and all its streams, at the first one
+    over :data:`MAX_STREAMS`, of which a client that has just connected has not heard.
+    """
+    h2.initiate_connection()
+    h2.local_settings[SettingCodes.MAX_CONCURRENT_STREAMS] = 2 * MAX_STREAMS
+    h2.local_settings.acknowledge()
 
 
 def refusal_of(fields: Sequence[Field], limits: ServerLimits) -> Refusal | None:

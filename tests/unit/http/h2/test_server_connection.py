@@ -198,6 +198,24 @@ class AnswerTests(Case):
         self.assertIn(b"CONNECT", client.bodies[1])
         self.assertIsNone(client.goaway)
 
+    def test_too_many_requests_at_once_cost_those_that_are_too_many(self) -> None:
+        """As from a client that has not heard yet how many there may be."""
+        served = Served(wait)
+        client = Http2Client(served)
+        client.h2.remote_settings[SettingCodes.MAX_CONCURRENT_STREAMS] = 1000
+        client.h2.remote_settings.acknowledge()
+        for stream in range(1, 301, 2):
+            head = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"x"), (b":path", b"/%d" % stream)]
+            client.h2.send_headers(stream, head, end_stream=True)
+        client.flush()
+        self.assertIsNone(client.goaway)
+        self.assertEqual([each[1] for each in served.seen], [b"/%d" % stream for stream in range(1, 201, 2)])
+        self.assertEqual(client.resets, dict.fromkeys(range(201, 301, 2), ErrorCodes.REFUSED_STREAM))
+        for request in served.requests:
+            request.finish()
+        client.flush()
+        self.assertEqual(len(client.ended), 100)
+
     def test_a_malformed_request_costs_its_own_stream(self) -> None:
         client = self.serve(wait)
         client.h2.config.validate_outbound_headers = client.h2.config.normalize_outbound_headers = False
