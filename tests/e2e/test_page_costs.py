@@ -160,6 +160,29 @@ def test_each_hour_is_in_the_chart(stage: Stage, zone: str, begun: str, hours: i
         context.close()
 
 
+def test_what_takes_long_is_not_asked_for_again_meanwhile(stage: Stage) -> None:
+    with opened(stage.browser, stage.url) as tab:
+        page = tab.page
+        held: list[Any] = []
+        page.add_init_script(
+            "const now = performance.now.bind(performance); window.ahead = 0; performance.now = () => now() + ahead;"
+        )
+        page.route("**/api/book?*", lambda route: held.append(route))
+        page.goto("about:blank")
+        page.goto(f"{stage.url}#/costs")
+        expect(page.get_by_text("● Live")).to_be_visible()
+        for _ in range(3):
+            page.evaluate("ahead += 60_000")
+            page.wait_for_timeout(1100)
+        [route] = held
+        route.continue_()
+        expect(page.get_by_role("region", name="The book")).to_contain_text("It balances.")
+        # It took three minutes.
+        page.evaluate("ahead += 60_000")
+        page.wait_for_timeout(1100)
+        assert len(held) == 1
+
+
 def test_an_order_is_tried_by_keys_alone(stage: Stage) -> None:
     with opened(stage.browser, f"{stage.url}#/what-if?slot=creative") as tab:
         order = tab.page.get_by_role("list", name="Asked in this order")

@@ -17,6 +17,8 @@ const BOOK = [
 ];
 const TONES = ['accent', 'ok', 'hedge', 'warn', 'muted'];
 const REFRESH_MS = 15000;
+const FRESH_MS = 3000;
+const REST_TIMES = 5;
 const HOUR = 3600;
 const MOST_COLUMNS = 96;
 
@@ -38,7 +40,9 @@ const about = ({tokens}, kind) => (tokens.estimated ? '≈ ' : '') + count(token
 
 export function make({query}) {
   let period = PERIODS.some(([code]) => code === query.get('period')) ? query.get('period') : 'today';
+  let asking = 0;
   let askedAt = 0;
+  let rest = 0;
   let newest = -1;
   let gone = false;
   const buttons = PERIODS.map(([code, label]) => ({code, node: button(label, () => choose(code))}));
@@ -75,7 +79,8 @@ export function make({query}) {
   }
 
   async function load() {
-    askedAt = performance.now();
+    const began = performance.now();
+    asking += 1;
     const asked = period;
     for (const {code, node: each} of buttons) each.setAttribute('aria-pressed', String(code === period));
     try {
@@ -89,6 +94,11 @@ export function make({query}) {
       if (gone) return;
       replace(problem, foreign(`${error.message} What is shown is older. `), button('Try again', load));
       show(problem, true);
+    } finally {
+      asking -= 1;
+      askedAt = performance.now();
+      // Of very many requests it takes long: then it is asked for seldom.
+      rest = REST_TIMES * (askedAt - began);
     }
   }
 
@@ -156,8 +166,9 @@ export function make({query}) {
   }
 
   function update(state) {
-    const fresh = state.newest !== newest && performance.now() - askedAt > 3000;
-    if (state.live === 'live' && !document.hidden && (fresh || performance.now() - askedAt > REFRESH_MS)) {
+    const ago = performance.now() - askedAt;
+    const due = ago > Math.max(rest, state.newest === newest ? REFRESH_MS : FRESH_MS);
+    if (state.live === 'live' && !document.hidden && !asking && due) {
       newest = state.newest;
       load();
     }
