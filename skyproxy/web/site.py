@@ -11,7 +11,7 @@ from twisted.web.server import Site
 from skyproxy.errors import BodyTooLarge, InvalidRequest, SkyproxyError
 from skyproxy.formats.json_body import encode
 from skyproxy.http import Connections, ServerLimits, Wire
-from skyproxy.http.common.protocol_names import HTTP2, HTTP11
+from skyproxy.http.common.protocol_names import HTTP2, HTTP10, HTTP11
 from skyproxy.http.server.bounds import Admission
 from skyproxy.web.request import ApiRequest, TooManyBodies
 from skyproxy.web.routes import Routes
@@ -50,8 +50,11 @@ class ApiSite(Site):
         """Nothing."""
 
     def acceptableProtocols(self) -> list[bytes]:
-        """What ALPN offers, the best first. Twisted's own has HTTP/2 only where Twisted could speak it itself."""
-        return [HTTP2, HTTP11]
+        """What ALPN offers, the best first. Twisted's own has HTTP/2 only where Twisted could speak it itself.
+
+        A client that names others alone, as ``curl --http1.0`` does, would be refused before it has said anything.
+        """
+        return [HTTP2, HTTP11, HTTP10]
 
 
 def build_site(app: Klein, reactor: Any, wire: Wire, limits: ServerLimits, connections: Connections) -> ApiSite:

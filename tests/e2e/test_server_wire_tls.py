@@ -101,6 +101,12 @@ def test_stalled_reader_is_given_up(proxy: TlsProxy, demo: DemoProvider) -> None
         proxy.record("Gave up a client that does not read")
 
 
+def test_a_client_that_names_http_1_0_alone(proxy: TlsProxy) -> None:
+    with proxy.connect("http/1.0") as connection:
+        connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.0 200 OK\r\n")
+
+
 def test_http2(proxy: TlsProxy) -> None:
     body = json.dumps(chat("demo:guard;chunks=20;size=5000;delay=0", stream=True)).encode()
     with proxy.connect("h2") as connection:
