@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from skyproxy.errors import InvalidRequest, UpstreamBroken, UpstreamError, UpstreamUnusable, forget
+from skyproxy.errors import InvalidRequest, UpstreamBroken, UpstreamError, UpstreamReported, UpstreamUnusable, forget
 from skyproxy.formats.error_body import masker, shaped
 from skyproxy.formats.json_body import is_exact
 from skyproxy.formats.json_splice import with_members, with_model
@@ -37,6 +37,11 @@ class JsonAnswer:
         self._presentation = presentation
         self.state: StreamState | None = None
 
+    @property
+    def failure(self) -> UpstreamReported | None:
+        """What the provider reports in it."""
+        return None if self.state is None else self.state.failure
+
     async def send_to(self, client: Client) -> None:
         """Answer *client*, when all of it has come.
 
@@ -62,12 +67,13 @@ class ErrorAnswer:
     """A provider's error. It goes down with its status, in OpenAI's shape whatever it came in, and without the
     provider's keys.
 
-    :ivar state: None, as of an answer of which nothing is known.
+    :ivar state: None, as of an answer of which nothing is known; and so is *failure*.
     """
 
     __slots__ = ("_answer", "_presentation")
 
     state: StreamState | None = None
+    failure: UpstreamReported | None = None
 
     def __init__(self, answer: Answer, presentation: Presentation) -> None:
         self._answer = answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from skyproxy.errors import UpstreamReported
 from skyproxy.formats.openai.stream_state import StreamState
 from skyproxy.pipeline.client import Client
 from skyproxy.pipeline.presentation import Presentation
@@ -14,12 +15,13 @@ _LENGTHS = frozenset({b"content-length", b"content-encoding"})
 class OpaqueAnswer:
     """Bytes that nobody reads.
 
-    :ivar state: None: nothing is known of them.
+    :ivar state: None: nothing is known of them; and so is *failure*.
     """
 
     __slots__ = ("_answer", "_presentation")
 
     state: StreamState | None = None
+    failure: UpstreamReported | None = None
 
     def __init__(self, answer: Answer, presentation: Presentation) -> None:
         self._answer = answer

@@ -49,7 +49,7 @@ class ProviderAnswer:
                 await self._relayable.send_to(client)
             finally:
                 # Some of it has gone down; it is the provider's failure all the same, for the guards and for the log.
-                failure = None if self.state is None else self.state.failure
+                failure = self._relayable.failure
                 if failure is not None:
                     self.attempt.observer.reported(self.attempt, failure)
             if failure is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from skyproxy.errors import SkyproxyError, UpstreamBroken
+from skyproxy.errors import SkyproxyError, UpstreamBroken, UpstreamReported
 from skyproxy.formats.error_body import masker
 from skyproxy.formats.openai.reasoning import StreamStripper
 from skyproxy.formats.openai.stream_inspector import StreamInspector
@@ -34,6 +34,11 @@ class StreamAnswer:
         """What is known of it; None if it has not begun, or nobody reads it."""
         return self._answer.stream_state
 
+    @property
+    def failure(self) -> UpstreamReported | None:
+        """What the provider has reported in it."""
+        return self._answer.stream_failure
+
     async def send_to(self, client: Client) -> None:
         """Bring it to *client*.
 
@@ -55,7 +60,7 @@ class StreamAnswer:
             return
         body = answer.body
         # The status line waits for the first event: a provider that fails before it gets a proper status.
-        if await body.first() is not None:
+        if not body.kept() and await body.first() is not None:
             raise UpstreamBroken("The provider sent an empty stream.")
         body.stream()
         first = edits.changed(body.taken())

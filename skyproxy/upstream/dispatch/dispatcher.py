@@ -124,6 +124,8 @@ class Dispatcher:
                     request_id=candidate.request_id,
                     provider=candidate.provider.config.name,
                     model=candidate.model,
+                    attempt=observer.count,
+                    cause=f"It had said nothing after {seconds:.3g} s (hedge_after).",
                     to=following.provider.config.name,
                     after_ms=round(seconds * 1000),
                 )
@@ -166,6 +168,7 @@ class Dispatcher:
             model=candidate.model,
             reason=reason,
             cause=cause,
+            attempt=observer.count,
             to=following.provider.config.name,
         )
         return None
@@ -222,7 +225,7 @@ class Dispatcher:
                     return answer
                 give_up(answer)
             observer.retrying(attempt, retry.wait, retry.reason)
-            await self._wait_to_retry(candidate, progress, retry)
+            await self._wait_to_retry(candidate, progress, retry, observer.count)
 
     def _read_beginning(
         self, candidate: CandidateRequest, answer: Answer, first_token_timeout: float | None
@@ -247,7 +250,9 @@ class Dispatcher:
         read_beginning(answer, answer.data, counts)
         return None
 
-    async def _wait_to_retry(self, candidate: CandidateRequest, progress: Progress, retry: Retry) -> None:
+    async def _wait_to_retry(
+        self, candidate: CandidateRequest, progress: Progress, retry: Retry, attempts: int
+    ) -> None:
         provider = candidate.provider
         progress.number += 1
         _log.info(
@@ -257,7 +262,7 @@ class Dispatcher:
             model=candidate.model,
             reason=retry.reason,
             cause=retry.cause,
-            attempt=progress.number,
+            attempt=attempts,
             wait_ms=round(retry.wait * 1000, 1),
         )
         if retry.wait or progress.limited_since is None:

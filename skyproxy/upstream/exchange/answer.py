@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable
 from types import TracebackType
 
-from skyproxy.errors import ErrorKind, SkyproxyError
+from skyproxy.errors import ErrorKind, SkyproxyError, UpstreamReported
 from skyproxy.formats.error_body import ErrorBody
 from skyproxy.formats.openai.bodies import text_length
 from skyproxy.formats.openai.stream_inspector import StreamInspector
 from skyproxy.formats.openai.stream_state import StreamState
+from skyproxy.formats.reported import reported
 from skyproxy.http.common.headers import Fields, by_name
 from skyproxy.upstream.exchange.attempt import Attempt
 from skyproxy.upstream.exchange.body import Body
@@ -124,6 +125,12 @@ class Answer:
         """What is known of a stream that has begun; None of anything else."""
         inspector = self._inspector
         return inspector.state() if inspector is not None and inspector.begun else None
+
+    @property
+    def stream_failure(self) -> UpstreamReported | None:
+        """What the provider has reported in a stream."""
+        inspector = self._inspector
+        return None if inspector is None or inspector.error is None else reported(inspector.error, self.dialect)
 
     @property
     def key(self) -> str | None:

@@ -11,9 +11,13 @@ class AttemptObserver:
     """Learns of each attempt of one request.
 
     Each method does nothing here, so that an observer has only those that it needs.
+
+    :ivar count: of attempts so far.
     """
 
     __slots__ = ()
+
+    count: int = 0
 
     def started(self, attempt: Attempt) -> None:
         """A candidate's turn has come; there is no permit yet."""

@@ -93,15 +93,25 @@ class TurnTests(Case):
         self.assertEqual(self.spare.sent()["model"], "small")
         self.well(self.spare)
 
-    def test_a_retry_is_numbered_in_the_log(self) -> None:
+    def test_what_becomes_of_attempts_is_told_with_their_number(self) -> None:
         events: list[LogEvent] = []
         globalLogPublisher.addObserver(events.append)
         self.addCleanup(globalLogPublisher.removeObserver, events.append)
-        self.serve("alone")
-        self.guard.answer(503, whole=b"{}")
-        self.assertEqual([each["attempt"] for each in events if each.get("log_format") == "Retrying"], [1])
-        self.clock.advance(5)
-        self.well(self.guard)
+        self.serve()
+        for _ in range(2):
+            self.guard.answer(503, whole=b'{"error": {"message": "Too busy."}}')
+            self.clock.advance(5)
+        self.well(self.spare)
+        self.serve("hedged")
+        self.clock.advance(2)
+        self.well(self.spare)
+        told = [each for each in events if each.get("log_format") in ("Retrying", "Falling back", "Hedging")]
+        self.assertEqual([(each["log_format"], each["attempt"]) for each in told], [
+            ("Retrying", 1), ("Falling back", 2), ("Hedging", 1),
+        ])  # fmt: skip
+        for each in told:
+            self.assertEqual((each["request_id"], each["provider"], each["model"]), ("id", "guard", "large"))
+            self.assertTrue(each["cause"], each)
 
 
 class RefusalTests(Case):
