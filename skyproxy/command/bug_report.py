@@ -35,7 +35,13 @@ _LIKE_A_KEY = re.compile(
     r"|(?<=Bearer )\S{8,}|(?<=://)[^/\s:@]*:[^/\s@]+(?=@))"
 )
 _SECRET_VALUE = re.compile(
-    r"(?im)^([ \t#]*(?:-[ \t]+)?[\"']?[\w-]*(?:key|token|secret|password|authorization)[\"']?\s*[:=]\s*)(\S.*)$"
+    r"(?im)^([ \t#]*(?:-[ \t]+)?[\"']?[\w-]*(?:key|token|secret|password|credentials?|auth(?:orization)?|cookie)"
+    r"[\"']?\s*[:=]\s*)(\S.*)$"
+)
+# Of fields of a header that stand in one line, as `headers: {X-Api-Key: ...}` or a log in JSON has them.
+_SECRET_FIELD = re.compile(
+    r"(?i)([{,]\s*[\"']?(?:[\w-]+-(?:key|token|secret|credentials?|auth)|(?:proxy-)?authorization|cookie)[\"']?\s*:\s*)"
+    r"(?:([\"'])(?:(?!\2)[^\\]|\\.)*\2|[^,}\n\"'][^,}\n]*)"
 )
 
 
@@ -108,6 +114,7 @@ def without_secrets(text: str, redactor: Redactor) -> str:
     """*text* without the configuration's secrets, and without what looks like one."""
     text = redactor.redact(text)
     text = _SECRET_VALUE.sub(lambda match: match[1] + REDACTED, text)
+    text = _SECRET_FIELD.sub(lambda match: f"{match[1]}{match[2] or ''}{REDACTED}{match[2] or ''}", text)
     return _LIKE_A_KEY.sub(REDACTED, text)
 
 

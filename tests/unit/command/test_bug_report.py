@@ -19,6 +19,12 @@ class WithoutSecretsTests(SynchronousTestCase):
             "# api_key: p4sswordp4ssword",
             "  # MISTRAL_API_KEY=p4sswordp4ssword",
             "    ## - ZAI_TOKEN = p4sswordp4ssword",
+            "headers: {X-Api-Key: p4ssword, X-Team: blue}",
+            r"""headers: {X-Team: blue, 'Cookie': "a=p4ssword; b=\"p4ssword, c", X-Title: Skyrim}""",
+            "headers: {Authorization: 'Basic p4ssword,p4ssword'}",
+            '{"status":200, "proxy-authorization":"Basic p4ssword"}',
+            "      Cookie: session=p4ssword",
+            "      X-Auth: p4ssword",
         ):
             left = without_secrets(text, Redactor([]))
             self.assertNotIn("p4ssword", left, text)
@@ -29,5 +35,8 @@ class WithoutSecretsTests(SynchronousTestCase):
             "# Keys stand in .env",
             "ask-somebody at me@h",
             "redis://h:6379/0",
+            '{"level":"INFO","key":"MY_KEY","tokens_prompt":3,"provider":"a"}',
+            "headers: {X-Title: Skyrim, X-Team: blue}",
+            "auth_header: plain",
         ):
             self.assertEqual(without_secrets(text, Redactor([])), text)
