@@ -82,10 +82,10 @@ def health_of(
     counted = list(islice(newest_first, limits.COUNTED))[::-1]
     health, line = _judged(slot, counted, words, providers, now)
     wrong = _wrong(recent)
-    if health not in ("paused", "not_answering", "unreliable") and len(wrong) >= limits.UNRELIABLE_IN_A_ROW:
+    if not counted and health not in ("paused", "not_answering") and len(wrong) >= limits.UNRELIABLE_IN_A_ROW:
         health, line = "some_errors", f"The last {len(wrong)} were refused, mostly {_mostly(wrong)}."
     elif health == "unused" and slot.samples:
-        health, line = "too_few", _uncounted(slot, recent, now)
+        line = _uncounted(slot, recent, now)
     return SlotHealth(
         health,
         line,
@@ -135,7 +135,9 @@ def _judged(
 
 
 def _wrong(recent: Sequence[Sample]) -> list[Sample]:
-    """The last requests, since one counted, that providers found wrong: many in a row are no slip of a client's."""
+    """The last requests, since one counted, that providers found wrong. Where none but such came, and many, it is no
+    slip of a client's.
+    """
     uncounted = takewhile(lambda each: each.good is None, reversed(recent))
     return [each for each in uncounted if each.code and each.provider]
 

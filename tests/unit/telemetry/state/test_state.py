@@ -112,8 +112,8 @@ class SlotTests(SynchronousTestCase):
     def test_health(self) -> None:
         for marks, age, health, line in (
             ("", 1, "unused", "No request yet."),
-            ("..", 1, "too_few", "2 requests, none of which tells anything."),
-            ("..", 100_000, "too_few", "No request for 28 h."),
+            ("..", 1, "unused", "2 requests, none of which tells anything."),
+            ("..", 100_000, "unused", "No request for 28 h."),
             ("++..", 1, "too_few", "2 of 2 answered."),
             ("+++", 1, "too_few", "3 of 3 answered."),
             ("+++++", 1, "reliable", "5 of 5 answered."),
@@ -139,7 +139,7 @@ class SlotTests(SynchronousTestCase):
         self.assertEqual(judged(slot_of("-++++"), words).health, "some_errors", "somebody does")
 
     def test_requests_that_a_provider_finds_wrong(self) -> None:
-        """One is a client's slip. When none goes through any more, nobody may read that all is well."""
+        """They do not count, as slips of a client's. Where none has gone through, nobody may read that all is well."""
 
         def slot(marks: str, **fields: Any) -> SlotState:
             found = slot_of(marks)
@@ -150,10 +150,10 @@ class SlotTests(SynchronousTestCase):
 
         for marks, health, line in (
             ("...", "some_errors", "The last 3 were refused, mostly openrouter did not take the request."),
-            ("+++++....", "some_errors", "The last 4 were refused, mostly openrouter did not take the request."),
+            ("+++++....", "reliable", "5 of 5 answered."),
             ("+++++..", "reliable", "5 of 5 answered."),
             ("+++++....+", "reliable", "6 of 6 answered."),
-            ("..", "too_few", "2 requests, none of which tells anything."),
+            ("..", "unused", "2 requests, none of which tells anything."),
             ("---....", "unreliable", "3 of 3 failed, mostly openrouter was at its rate limit."),
         ):
             found = judged(slot(marks))
@@ -161,11 +161,10 @@ class SlotTests(SynchronousTestCase):
         # The last answer is no refusal.
         self.assertEqual(told(snapshot_of(slot("+..")))[0].advice, "Last answer 4 s ago.")
         # skyproxy refuses what nobody could understand.
-        self.assertEqual(judged(slot("....", provider=None, code="invalid_request")).health, "too_few")
+        self.assertEqual(judged(slot("....", provider=None, code="invalid_request")).health, "unused")
         [sentence] = told(snapshot_of(slot("....", request_id="r-9"), words=word("client")))
         self.assertEqual((sentence.code, sentence.request_id), ("some_errors", "r-9"))
-        refused = [each for each in told(snapshot_of(slot("++....")))]
-        self.assertEqual([each.code for each in refused], ["some_errors"])
+        self.assertNotIn("some_errors", [each.code for each in told(snapshot_of(slot("++....")))])
 
     def test_whoever_finds_a_request_wrong_answers(self) -> None:
         words = {**word("client"), **word("upstream_unreachable", deployment=OLLAMA)}
@@ -177,7 +176,7 @@ class SlotTests(SynchronousTestCase):
 
     def test_old_ones_do_not_count(self) -> None:
         found = judged(slot_of("-----", age=90_000))
-        self.assertEqual((found.health, found.line), ("too_few", "No request for 25 h."))
+        self.assertEqual((found.health, found.line), ("unused", "No request for 25 h."))
         self.assertEqual(judged(slot_of("-" * 10 + "+" * 40)).health, "reliable", "the last 40 do")
 
     def speed(self, times: list[float], stream: bool = True, background: bool = False) -> Any:
