@@ -12,9 +12,11 @@ from typing import NamedTuple
 _SQLITE = b"SQLite format 3\x00"
 # https://www.sqlite.org/fileformat.html: the application's id in the header of a database, and what a write-ahead log
 # and a rollback journal begin with. The shared memory of a log begins with its version, in the machine's byte order.
-# A schema of number 0 has never been: there is no table yet, only a database that somebody is about to begin.
+# A schema of number 0 has never been: there is no table yet, only a database that somebody is about to begin; where that
+# one has given it a version already, it is not skyproxy.
 _ID = slice(68, 72)
 _SCHEMA = slice(40, 44)
+_VERSION = slice(60, 64)
 _HEADER = 100
 _COMPANIONS = {
     "-wal": (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83"),
@@ -80,7 +82,7 @@ class Kind(NamedTuple):
     def _check_file(self, path: Path) -> None:
         head = _head(path)
         ours = head[: len(_SQLITE)] == _SQLITE and (
-            head[_ID] == self.application.to_bytes(4, "big") or head[_SCHEMA] == head[_ID] == bytes(4)
+            head[_ID] == self.application.to_bytes(4, "big") or head[_SCHEMA] == head[_VERSION] == head[_ID] == bytes(4)
         )
         if head and not ours:
             raise NotUsable(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from skyproxy.access.store import CLIENTS
 from skyproxy.cache.ownership import ANSWERS
 from skyproxy.telemetry.bodies.body_file import BODIES
 from skyproxy.telemetry.costs.ledger_database import LEDGER
+from skyproxy.util.own_database import NotUsable
 
 KINDS = (CLIENTS, ANSWERS, LEDGER.kind, BODIES.kind, BUDGETS.kind)
 
@@ -27,3 +29,16 @@ class KindsTests(SynchronousTestCase):
             path = Path(folder.name) / layout.kind.what
             layout.connect(path).close()
             self.assertEqual([each.what for each in KINDS if each.is_ours(path)], [layout.kind.what])
+
+    def test_a_database_without_tables_to_which_somebody_gave_a_version(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = Path(folder.name) / "others.sqlite"
+        database = sqlite3.connect(path)
+        self.addCleanup(database.close)
+        database.execute("PRAGMA user_version = 5")
+        before = path.read_bytes()
+        for layout in (LEDGER, BODIES, BUDGETS):
+            with self.assertRaises(NotUsable):
+                layout.connect(path)
+        self.assertEqual(path.read_bytes(), before)
