@@ -12,8 +12,8 @@ from typing import NamedTuple
 _SQLITE = b"SQLite format 3\x00"
 # https://www.sqlite.org/fileformat.html: the application's id in the header of a database, and what a write-ahead log
 # and a rollback journal begin with. The shared memory of a log begins with its version, in the machine's byte order.
-# A schema of number 0 has never been: there is no table yet, only a database that somebody is about to begin; where that
-# one has given it a version already, it is not skyproxy.
+# A schema of number 0 has never been: there is no table yet, only a database that somebody is about to begin. Where it
+# has a version already, that is another program.
 _ID = slice(68, 72)
 _SCHEMA = slice(40, 44)
 _VERSION = slice(60, 64)

@@ -38,11 +38,10 @@ WHERE per = 'all' OR (per = 'hour' AND start > :hour) OR (per = 'day' AND start 
 _SOME = """
 ORDER BY CASE per WHEN 'all' THEN 0 WHEN 'month' THEN 1 WHEN 'day' THEN 2 ELSE 3 END, start DESC LIMIT :most"""
 """If there are too many, those are left out that are for the shortest time: they are soon over."""
-_SUMS = f"""
-SELECT account, per, start, currency, SUM(spent + held) FROM sums {_NOW}
-GROUP BY account, per, start, currency {_SOME}"""
-_OTHERS = f"SELECT account, per, start, currency, spent FROM elsewhere {_NOW}"
-_TOLD = f"SELECT machine, account, per, start, currency, spent, at FROM told {_NOW} {_SOME}"
+_KEY = "account, per, start, currency"
+_SUMS = f"SELECT {_KEY}, SUM(spent + held) FROM sums {_NOW} GROUP BY {_KEY} {_SOME}"  # nosec B608
+_OTHERS = f"SELECT {_KEY}, spent FROM elsewhere {_NOW}"  # nosec B608
+_TOLD = f"SELECT machine, {_KEY}, spent, at FROM told {_NOW} {_SOME}"  # nosec B608
 
 _PUT_TOLD = """INSERT INTO told VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET spent = excluded.spent, at = excluded.at WHERE excluded.at >= at"""
@@ -116,7 +115,8 @@ def put(
     """
     for table in ("elsewhere", "told"):
         for per, seconds in _PERIODS.items():
-            database.execute(f"DELETE FROM {table} WHERE per = ? AND start < ?", (per, now - 2 * seconds))
+            late = now - 2 * seconds
+            database.execute(f"DELETE FROM {table} WHERE per = ? AND start < ?", (per, late))  # nosec B608
     rows: Sequence[tuple[object, ...]] = [(*key, amount) for key, amount in sums.items()]
     database.executemany("INSERT OR REPLACE INTO elsewhere VALUES (?, ?, ?, ?, ?)", rows)
     rows = [(key.per, key.start, key.account, key.currency, machine, *was) for (machine, key), was in by.items()]

@@ -11,7 +11,7 @@ from skyproxy.formats.openai.reasoning.chunks import Chunks
 from skyproxy.formats.openai.reasoning.responses import Responses
 from skyproxy.formats.sse import DONE, read_event, split_events
 
-_SIGNS = (b"<", b"\\u003", b"\\u005", b"reasoning", b"thinking")
+_SIGNS = (b"<", b"\xe2\x97\x81", b"\\u003", b"\\u005", b"\\u25c1", b"\\u25C1", b"reasoning", b"thinking")
 """What an event has one of, if there is reasoning in it, or the beginning or the end of some; or it has a bracket that
 begins no list of objects.
 """

@@ -23,6 +23,8 @@ TAGS: Mapping[str, str] = MappingProxyType(
         "<|channel>thought": "<channel|>",
         # Cohere's Command A (https://huggingface.co/CohereLabs/command-a-reasoning-08-2025).
         "<|START_THINKING|>": "<|END_THINKING|>",
+        # Moonshot's Kimi-VL (https://huggingface.co/moonshotai/Kimi-VL-A3B-Thinking).
+        "\u25c1think\u25b7": "\u25c1/think\u25b7",
     }
 )
 """What stands around reasoning: the tags that begin it, and those that end it."""

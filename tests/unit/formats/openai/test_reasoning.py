@@ -260,6 +260,9 @@ class StreamTests(SynchronousTestCase):
         # A tag with its brackets escaped, as some servers write JSON.
         late = chunk(content="<think>secret</think>b").replace(b"<", b"\\u003c")
         self.assertEqual(spoken(run_through([*plain, late])), "aaab")
+        late = chunk(content="\u25c1think\u25b7secret\u25c1/think\u25b7b")
+        for each in (late, late.replace(b"\\u25c1", b"\\u25C1"), late.decode().replace("\\u25c1", "\u25c1").encode()):
+            self.assertEqual(spoken(run_through([*plain, each])), "aaab", each)
 
     def test_every_kind_of_tag_at_every_split(self) -> None:
         for opening, closing in TAGS.items():
