@@ -45,6 +45,10 @@ class BodyForm:
     def feed(self, data: bytes) -> Literal["events", "other"] | None:
         """Note the next bytes; what is known now."""
         if self.known is None:
+            if not self._begun and data[:1] == b"{":
+                # As nearly all that are no stream.
+                self.known, self.is_object = "other", True
+                return self.known
             begun = self._begun = (self._begun + data[: 2 * _LONGEST_FIELD]).lstrip()
             text = begun.removeprefix(b"\xef\xbb\xbf").lstrip()
             if text.startswith((b"{", b"[", b"<")):

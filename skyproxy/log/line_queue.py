@@ -39,7 +39,7 @@ class LineQueue:
     @property
     def crowded(self) -> bool:
         """Whether there were lines for a quarter of the capacity before the last one came."""
-        return (self.waiting + len(self.batch) - 1) * 4 >= self._capacity
+        return (len(self._kept) + len(self._droppable) + len(self.batch) - 1) * 4 >= self._capacity
 
     def add(self, line: bytes, droppable: bool) -> bool:
         """Take *line* in, if need be in the place of another. False: it is the one that is lost."""

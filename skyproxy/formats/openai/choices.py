@@ -31,7 +31,7 @@ class Choices:
     def read(self, chunk: Mapping[str, Any]) -> None:
         """Note what *chunk* says of them."""
         for choice in choices_of(chunk):
-            self.note(index_of(choice), finish_reason_of(choice), says=choice_says({**choice, "finish_reason": None}))
+            self.note(index_of(choice), finish_reason_of(choice), says=choice_says(choice))
 
     def note(self, index: int, reason: str | None, *, says: bool) -> None:
         """Note that the choice *index* is over for *reason*, if there is one, or *says* something."""

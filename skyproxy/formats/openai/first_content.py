@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from skyproxy.formats.openai.bodies import finish_reason_of
@@ -53,7 +54,7 @@ def says_something(value: Any, name: bytes = b"") -> bool:
         return value is not None and not isinstance(value, bool | int | float) and bool(value)
     choices = value.get("choices")
     if isinstance(choices, list) and choices:
-        return any(map(choice_says, choices))
+        return any(map(_says_or_is_over, choices))
     kind = value.get("type")
     if isinstance(kind, str):
         if kind.startswith(PREFIX):
@@ -66,16 +67,22 @@ def says_something(value: Any, name: bytes = b"") -> bool:
     return any(each for field, each in value.items() if field not in _ENVELOPE)
 
 
-def choice_says(choice: Any) -> bool:
-    """Whether a choice of a chunk, or of an answer, has content or is over."""
+def _says_or_is_over(choice: Any) -> bool:
     if not isinstance(choice, dict):
         return choice is not None
-    if finish_reason_of(choice) or choice.get("text"):
+    return finish_reason_of(choice) is not None or choice_says(choice)
+
+
+def choice_says(choice: Mapping[str, Any]) -> bool:
+    """Whether a choice of a chunk, or of an answer, has content."""
+    if choice.get("text"):
         return True
     for place in ("delta", "message"):
         said = choice.get(place)
-        if isinstance(said, dict) and any(field not in _LABELS and _is_said(each) for field, each in said.items()):
-            return True
+        if isinstance(said, dict):
+            for field, each in said.items():
+                if field not in _LABELS and _is_said(each):
+                    return True
     return False
 
 

@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseFailed, ResponseNeverReceived
 from twisted.web.http import PotentialDataLoss
@@ -228,7 +229,10 @@ class ClientProtocol(Protocol):
     def _is_sending(self) -> bool:
         """Whether the answer has come before all of the request has gone out. The server may not read the rest."""
         transport = self.transport
-        return bool(unsent(transport) or unsent(getattr(transport, "transport", None)))
+        if isinstance(transport, Connection):
+            return unsent(transport) > 0
+        # What TLS has made of it lies below.
+        return unsent(transport) > 0 or unsent(getattr(transport, "transport", None)) > 0
 
     def _was_idle_too_long(self, head: ResponseHead) -> bool:
         """Whether the server says that its time for an idle connection was over. The request, which went out as it said
