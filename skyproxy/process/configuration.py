@@ -46,7 +46,7 @@ class Configuration:
     :param reloads: counts the readings.
     :param notifier: announces each to the supervisor.
     :ivar current: the configuration that is in use.
-    :ivar wishes: how often it was to be read again, or was written to.
+    :ivar requested: how often it was asked to be read again, or was written to.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Configuration:
         self._followers = followers
         self._reloads = reloads
         self._notifier = notifier
-        self.wishes = 0
+        self.requested = 0
         self._running = False
         self._seconds = reactor.seconds
         self._changed: dict[str, Any] = {}
@@ -104,7 +104,7 @@ class Configuration:
         requests under way keep what they have.
         """
         if self._running:
-            self.wishes += 1
+            self.requested += 1
             self._notifier.reloading()
             self.reloading.read(self.current.paths, self._use)
 
@@ -115,7 +115,7 @@ class Configuration:
         if not self._running:
             asking.callback(ReloadOutcome("skyproxy is starting, or stopping", {}))
             return asking
-        self._asking.append((self.reloading.wishes + 1, asking))
+        self._asking.append((self.reloading.requested + 1, asking))
         self.reload()
         return asking
 
@@ -161,18 +161,18 @@ class Configuration:
 
         :raise Exception: it is refused.
         """
-        self.wishes += 1
+        self.requested += 1
         self.reloading.outdate()
         self._followers[0](config)
         self.current = config
         self.watch.watch(_watched(config))
 
-    def _reloaded(self, wish: int, problems: str | None) -> None:
+    def _reloaded(self, last: int, problems: str | None) -> None:
         self._reloads.note(problems is None, (problems or "").splitlines())
-        if wish == self.reloading.wishes:
+        if last == self.reloading.requested:
             self._notifier.ready()
-        told = [each for number, each in self._asking if number <= wish]
-        self._asking = [each for each in self._asking if each[0] > wish]
+        told = [each for number, each in self._asking if number <= last]
+        self._asking = [each for each in self._asking if each[0] > last]
         outcome = ReloadOutcome(problems, {} if problems is not None else self._to_tell(asked=bool(told)))
         for each in told:
             if not each.called:

@@ -50,10 +50,10 @@ class Reloading:
 
     :param reactor: ``callLater``, ``seconds`` and ``callFromThread`` are used.
     :param load: reads it, in the thread. Raises :class:`ConfigError`.
-    :param over: is told of the end of a reading, by the number of the last wish that it fulfils: None if it went well,
-        or else the problems.
+    :param over: is told of the end of a reading, by the number of the last request that it fulfils: None if it went
+        well, or else the problems.
     :param wall: the time of day, in seconds since the epoch: that of files.
-    :ivar wishes: how often it was to be read.
+    :ivar requested: how often a reading was asked for.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Reloading:
         self._worker = Worker(reactor, "configuration")
         self._again: IDelayedCall | None = None
         self._wait = 0.0
-        self.wishes = 0
+        self.requested = 0
         self._wanted: tuple[Collection[Path], Use] | None = None
         """What is to be read after what is being read now."""
         self._reading = self._outdated = self._ended = False
@@ -80,7 +80,7 @@ class Reloading:
 
         :param paths: of the files that were read the last time.
         """
-        self.wishes += 1
+        self.requested += 1
         self._wanted = tuple(paths), use
         if not self._reading:
             self._next()
@@ -120,7 +120,7 @@ class Reloading:
         self._again = None
         if self._settled(paths):
             self._reading, self._outdated = True, False
-            done = self._worker.do(self._read).addBoth(self._take, paths, use, until, self.wishes)
+            done = self._worker.do(self._read).addBoth(self._take, paths, use, until, self.requested)
             done.addErrback(lambda failure: _log.failure("A reload failed by a fault of skyproxy", failure=failure))
         else:
             self._later(paths, use, until)
@@ -133,7 +133,7 @@ class Reloading:
         return config, all(now.get(path, digest) == digest for path, digest in config.digests.items())
 
     def _take(
-        self, read: tuple[Config, bool] | Failure, paths: Collection[Path], use: Use, until: float, wish: int
+        self, read: tuple[Config, bool] | Failure, paths: Collection[Path], use: Use, until: float, number: int
     ) -> None:
         self._reading = False
         if self._ended:
@@ -145,29 +145,29 @@ class Reloading:
             if same and not self._outdated and self._settled(paths):
                 use(config)
                 self._wait = 0.0
-                self._over(wish, None)
+                self._over(number, None)
             else:
                 self._later(paths, use, until)
         except ConfigError as error:
             if self._settled(paths):
-                self._failed(paths, use, str(error), all(problem.passing for problem in error.problems), wish)
+                self._failed(paths, use, str(error), all(problem.passing for problem in error.problems), number)
             else:
                 self._later(paths, use, until)
         except Exception as error:
             passing = may_pass(error)
             if not passing:
                 _log.failure("The reading of the configuration failed by a fault of skyproxy")
-            self._failed(paths, use, str(error) or type(error).__name__, passing, wish)
+            self._failed(paths, use, str(error) or type(error).__name__, passing, number)
         self._next()
 
     def _later(self, paths: Collection[Path], use: Use, until: float) -> None:
         if self._reactor.seconds() >= until:
             changing = f"Its files have been changing for {_LONGEST:g} seconds: {', '.join(map(str, paths))}"
-            self._failed(paths, use, changing, False, self.wishes)
+            self._failed(paths, use, changing, False, self.requested)
             return
         self._again = self._reactor.callLater(_SETTLED, self._attempt, paths, use, until)
 
-    def _failed(self, paths: Collection[Path], use: Use, problems: str, passing: bool, wish: int) -> None:
+    def _failed(self, paths: Collection[Path], use: Use, problems: str, passing: bool, number: int) -> None:
         tried_again = self._wait > 0
         self._wait = min(2 * self._wait or _FIRST_WAIT, _LONGEST_WAIT) if passing else 0.0
         if passing:
@@ -176,10 +176,10 @@ class Reloading:
             # Once is enough: the next attempts are logged when one succeeds, or fails for another reason.
             if not tried_again:
                 _log.error(_TRIED_AGAIN, problems=problems)
-                self._over(wish, problems)
+                self._over(number, problems)
             return
         _log.error(_NOT_RELOADED, problems=problems)
-        self._over(wish, problems)
+        self._over(number, problems)
 
     def _settled(self, paths: Iterable[Path]) -> bool:
         now = self._wall()

@@ -72,7 +72,7 @@ def test_a_hundred_reloads_of_what_cannot_be_used(start: Starter, demo: DemoProv
             write(proxy, text)
             reload(proxy)
             said.append(expected)
-            # It is read in a thread: two wishes at once would be fulfilled as one.
+            # It is read in a thread: two requests at once would be fulfilled as one.
             eventually(lambda: len(refusals(proxy)) == len(said), "it is refused")
         for number in range(HALF_WRITTEN):
             config["model_slots"][f"new-{number}"] = {"provider": "demo", "model": "guard"}

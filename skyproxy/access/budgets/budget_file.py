@@ -177,16 +177,17 @@ class BudgetFile:
         database = self._database
         return None if database is None or not self._is_in_place() else elsewhere.totals(database, self._wall())
 
-    def told(self) -> Mapping[elsewhere.Told, elsewhere.Was]:
+    def told(self) -> Mapping[elsewhere.SumKey, elsewhere.ToldSum]:
         """What each of the other machines has told, as was noted."""
         database = self._database
         return {} if database is None or not self._is_in_place() else elsewhere.told(database, self._wall())
 
     def put_elsewhere(
-        self, sums: Mapping[RowKey, int], by: Mapping[elsewhere.Told, elsewhere.Was], why: str, parts: int = 1
+        self, sums: Mapping[RowKey, int], by: Mapping[elsewhere.SumKey, elsewhere.ToldSum], why: str, parts: int = 1
     ) -> Others | None:
         """Note what other machines have spent, of these keys, and which; why that is not known; and how many processes
-        spend."""
+        spend.
+        """
         database = self._database
         if database is None or not self._is_in_place():
             return None

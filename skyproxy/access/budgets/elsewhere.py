@@ -47,8 +47,8 @@ _PUT_TOLD = """INSERT INTO told VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET spent = excluded.spent, at = excluded.at WHERE excluded.at >= at"""
 
 
-class Told(NamedTuple):
-    """What one machine has told.
+class SumKey(NamedTuple):
+    """Which sum of which machine.
 
     :ivar machine: the name of its file.
     """
@@ -57,8 +57,8 @@ class Told(NamedTuple):
     key: RowKey
 
 
-class Was(NamedTuple):
-    """What it has told.
+class ToldSum(NamedTuple):
+    """A sum as its machine has told it.
 
     :ivar spent: or reserved, in billionths.
     :ivar at: when, milliseconds on the clock of the store by which machines meet.
@@ -92,10 +92,10 @@ def totals(database: sqlite3.Connection, now: float) -> Totals:
     return Totals(name, {RowKey(*key): amount for *key, amount in found}, others)
 
 
-def told(database: sqlite3.Connection, now: float) -> dict[Told, Was]:
+def told(database: sqlite3.Connection, now: float) -> dict[SumKey, ToldSum]:
     """What each of the others has told, of spans of now."""
     found = database.execute(_TOLD, {**_since(now), "most": _MOST_TOLD})
-    return {Told(machine, RowKey(*key)): Was(spent, at) for machine, *key, spent, at in found}
+    return {SumKey(machine, RowKey(*key)): ToldSum(spent, at) for machine, *key, spent, at in found}
 
 
 def _since(now: float) -> dict[str, int]:
@@ -105,7 +105,7 @@ def _since(now: float) -> dict[str, int]:
 def put(
     database: sqlite3.Connection,
     sums: Mapping[RowKey, int],
-    by: Mapping[Told, Was],
+    by: Mapping[SumKey, ToldSum],
     why: str,
     parts: int,
     now: float,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from itertools import chain, islice
 from typing import Any
 
-from skyproxy.access.budgets.elsewhere import Told, Was
+from skyproxy.access.budgets.elsewhere import SumKey, ToldSum
 from skyproxy.access.budgets.rows import RowKey
 from skyproxy.process.sharing.budget_script import KEEP_SECONDS, row_of
 
@@ -34,7 +34,7 @@ class Epoch:
         self.until = until
         self.unheard = unheard
         self.seen = self.seen_by = "0"
-        self.recalled: list[tuple[Told, Was]] | None = None
+        self.recalled: list[tuple[SumKey, ToldSum]] | None = None
         self._told: dict[RowKey, int] = {}
         self._heard: set[RowKey] = set()
         self._turn = 0

@@ -17,7 +17,7 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from skyproxy.access.budgets.budget_file import BudgetFile, Values
-from skyproxy.access.budgets.elsewhere import Told, Totals, Was
+from skyproxy.access.budgets.elsewhere import SumKey, ToldSum, Totals
 from skyproxy.access.budgets.rows import RowKey
 from skyproxy.process.sharing.budget_script import SHARE, key_of
 from skyproxy.process.sharing.epoch import MOST_TOLD, Epoch, News
@@ -125,7 +125,7 @@ class SharedBudgets:
 
     def _begin(self, rows: Sequence[Values]) -> None:
         self._busy = True
-        epoch, found, recalled = self._epoch, list[Totals | None](), dict[Told, Was]()
+        epoch, found, recalled = self._epoch, list[Totals | None](), dict[SumKey, ToldSum]()
 
         def look(file: BudgetFile) -> None:
             if rows:
@@ -203,7 +203,7 @@ class SharedBudgets:
             for row, whole, own in zip(heard[::3], heard[1::3], heard[2::3], strict=True)
         }
         by = {
-            Told(who.decode(), key_of(row.decode())): Was(*map(int, was.split()))
+            SumKey(who.decode(), key_of(row.decode())): ToldSum(*map(int, was.split()))
             for who, row, was in zip(reply[4][::3], reply[4][1::3], reply[4][2::3], strict=True)
         }
         self._elsewhere.hear(sums, may_be_less=not epoch.until)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 
 from skyproxy.access.budgets.budget_file import BudgetFile, Others, Values
-from skyproxy.access.budgets.elsewhere import Told, Was
+from skyproxy.access.budgets.elsewhere import SumKey, ToldSum
 from skyproxy.access.budgets.rows import RowKey
 
 _NOTE_SECONDS = 20.0
@@ -44,7 +44,7 @@ class SpentElsewhere:
         self.sums: dict[RowKey, int] = {}
         # What of that the file may not have yet.
         self._unnoted: dict[RowKey, int] = {}
-        self._unnoted_by: dict[Told, Was] = {}
+        self._unnoted_by: dict[SumKey, ToldSum] = {}
         # What else is noted. An earlier process may have noted that others are not heard.
         self._noted = (True, 1, 0)
 
@@ -57,11 +57,11 @@ class SpentElsewhere:
         """The file has these."""
         self.sums = {**sums, **self._unnoted}
 
-    def recall(self, told: Mapping[Told, Was]) -> list[tuple[Told, Was]]:
+    def recall(self, told: Mapping[SumKey, ToldSum]) -> list[tuple[SumKey, ToldSum]]:
         """What others have told so far; the file has it as *told*."""
         return list({**told, **self._unnoted_by}.items())
 
-    def hear_by(self, told: Mapping[Told, Was]) -> None:
+    def hear_by(self, told: Mapping[SumKey, ToldSum]) -> None:
         """Others have told this."""
         self._unnoted_by.update(told)
 

@@ -1,4 +1,4 @@
-"""The old process's side of an upgrade: its states, from the wish to the end."""
+"""The old process's side of an upgrade: its states, from the request to the end."""
 
 from __future__ import annotations
 

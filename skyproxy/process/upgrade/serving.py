@@ -71,7 +71,7 @@ class Serving:
 
     def _changed(self) -> tuple[int, int]:
         parts = self._service.parts
-        return parts.configuration.wishes, parts.access.changes
+        return parts.configuration.requested, parts.access.changes
 
     def resume(self) -> None:
         """As of :class:`Old`."""

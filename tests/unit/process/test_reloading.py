@@ -49,9 +49,9 @@ class ReloadingTests(SynchronousTestCase):
         self.patch(module, "Worker", lambda reactor, name: self.thread)
         self.reloading = Reloading(self.clock, self.load, self.is_over, lambda: START + self.clock.seconds())
 
-    def is_over(self, wish: int, problems: str | None) -> None:
+    def is_over(self, number: int, problems: str | None) -> None:
         self.over.append(problems is None)
-        self.fulfilled.append(wish)
+        self.fulfilled.append(number)
 
     def load(self) -> Config:
         self.loads += 1
@@ -197,7 +197,7 @@ class ReloadingTests(SynchronousTestCase):
             self.read()
         self.assertEqual(len(self.thread.jobs), 1)
         self.thread.release()
-        self.assertEqual((len(self.used), self.fulfilled, self.reloading.wishes), (1, [1], 4))
+        self.assertEqual((len(self.used), self.fulfilled, self.reloading.requested), (1, [1], 4))
         self.thread.release()
         self.assertEqual((len(self.used), self.fulfilled, self.thread.jobs), (2, [1, 4], []))
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.access.budgets.budget_file import BudgetFile, Others, Run, Values
-from skyproxy.access.budgets.elsewhere import Was
+from skyproxy.access.budgets.elsewhere import ToldSum
 from skyproxy.access.budgets.rows import RowKey
 from skyproxy.process.sharing.epoch import MOST_RECALLED
 from skyproxy.process.sharing.shared_budgets import EVERY_SECONDS, UNHEARD_SECONDS, SharedBudgets
@@ -42,7 +42,7 @@ class Store:
 
     def empty(self) -> None:
         self.epoch = ""
-        self.own: dict[tuple[str, str], Was] = {}
+        self.own: dict[tuple[str, str], ToldSum] = {}
         self.changes: dict[str, int] = {}
         self.changes_by: dict[tuple[str, str], int] = {}
         self.all_of: set[str] = set()
@@ -53,7 +53,7 @@ class Store:
         self.epoch = epoch
         self.all_of.clear()
 
-    def put(self, name: str, row: str, was: Was) -> None:
+    def put(self, name: str, row: str, was: ToldSum) -> None:
         self.own[name, row] = was
         self.number += 1
         self.changes[row] = self.changes_by[name, row] = self.number
@@ -101,18 +101,18 @@ class Store:
         for row, _, total, _ in words[:own]:
             if total != "":
                 self.time += 1
-                self.put(name, row, Was(total, self.time))
+                self.put(name, row, ToldSum(total, self.time))
         if is_all:
             self.all_of.add(name)
         for row, _, total, who in words[own:]:
             if who not in self.all_of:
-                was = Was(*map(int, total.split()))
+                was = ToldSum(*map(int, total.split()))
                 self.put(who, row, max(was, self.own.get((who, row), was), key=lambda was: was.at))
         heard: list[bytes] = []
         for at, row in sorted((at, row) for row, at in self.changes.items() if at > int(seen))[:most]:
             seen = str(at)
             whole = sum(was.spent for (_, each), was in self.own.items() if each == row)
-            heard += [row.encode(), b"%d" % whole, b"%d" % self.own.get((name, row), Was(0, 0)).spent]
+            heard += [row.encode(), b"%d" % whole, b"%d" % self.own.get((name, row), ToldSum(0, 0)).spent]
         by: list[bytes] = []
         for at, who, row in sorted((at, *key) for key, at in self.changes_by.items() if at > int(seen_by))[:most_by]:
             seen_by = str(at)
