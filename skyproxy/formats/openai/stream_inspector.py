@@ -95,7 +95,7 @@ class StreamInspector:
                 texts, self.text = parted
                 self._generated += len(self.text)
                 self.ordinary = True
-                return data if own is None else b"".join((own, (self._end + own).join(texts), self._end))
+                return data if own is None else own + self._template.joined(texts, own) + self._end
         return self._feed(data)
 
     def _feed(self, data: bytes) -> bytes:
