@@ -105,8 +105,8 @@ NOT_ON_STOCK_WIRE = {
 }
 """What shows that skyproxy's wire does more than Twisted's, and so is left out with Twisted's; and why."""
 
-BY_FILE = ("-n", "5", "--dist", "loadfile", "--no-loadscope-reorder", "-v", "-rsfE", "--durations=5")
-"""A file's tests share its processes. Much of their time they wait, so that two cores run five of them. The files come
+BY_FILE = ("-n", "7", "--dist", "loadfile", "--no-loadscope-reorder", "-v", "-rsfE", "--durations=5")
+"""A file's tests share its processes. Much of their time they wait, so that two cores run seven of them. The files come
 in the order of conftest.py, not in that of how many tests they have. Tests that are skipped tell what they miss."""
 
 FAILURE = re.compile(r"(?:FAILED|ERROR) (tests/\S+\.py::.+?)(?: - .*)?")

@@ -189,9 +189,10 @@ def spend(proxies: tuple[Proxy, ...], count: int) -> tuple[Counter[int], float]:
 
 
 def spent(proxy: Proxy) -> float:
-    """What a machine knows to be spent of the budget."""
+    """What a machine knows to be spent of the budget; NaN: nothing yet."""
     told = call(proxy, "GET", "/api/budgets").json()["budgets"]
-    return next(float(each["spent"]) for each in told if each["account"] == "client:rich")
+    known = next(each["spent"] for each in told if each["account"] == "client:rich")
+    return float("nan" if known is None else known)
 
 
 def test_a_budget_of_all(both: tuple[Proxy, Proxy], redis: Redis, findings: Findings) -> None:
@@ -209,7 +210,7 @@ def test_a_budget_of_all(both: tuple[Proxy, Proxy], redis: Redis, findings: Find
 
 
 def test_a_budget_of_a_client_whom_only_workers_know(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
-    redis, answered = start(Redis), []
+    redis, answered = start(Redis), 0
     both, keys = [], []
     for name in ("one", "other"):
         config = config_for(demo, {"shared": redis.url, "workers": 2})
@@ -217,19 +218,17 @@ def test_a_budget_of_a_client_whom_only_workers_know(start: Starter, demo: DemoP
         config["prices"] = {"*": {"prompt": 1.0, "completion": 2.0}}
         path = tmp_path / f"{name}.yaml"
         path.write_text(yaml.safe_dump(config))
-        made = skyproxy(tmp_path, "keys", "create", "rich", "--budget", f"{BUDGET}/day", "--config", str(path))
+        made = skyproxy(tmp_path, "keys", "create", "rich", "--budget", "0.0008/day", "--config", str(path))
         keys.append(made.stdout.strip())
         both.append(start(Proxy, config))
-    eventually(lambda: "budgets:of" in redis.ask("KEYS *") or ask_as(both[0], keys[0]) == 0, "the budget is shared")
     for proxy, key in zip(both, keys, strict=True):
-        answered.append([ask_as(proxy, key) for _ in range(60)].count(200))
+        for _ in range(50):
+            answer = ask(proxy, chat("combat", max_tokens=20), {"Authorization": f"Bearer {key}"})
+            answered += answer.status == 200
+        eventually(lambda: "budgets:of" in redis.ask("KEYS *"), "what was spent is told")
         time.sleep(1.0)
-    assert answered[0] > answered[1] <= 4
-
-
-def ask_as(proxy: Proxy, key: str) -> int:
-    """The status of a request with *key*."""
-    return ask(proxy, chat("combat", max_tokens=100), {"Authorization": f"Bearer {key}"}).status
+    # Each costs 0.000032, of which 0.000052 are reserved.
+    assert 20 <= answered <= 26
 
 
 def test_one_that_begins_where_a_budget_is_spent(start: Starter, demo: DemoProvider) -> None:
@@ -382,7 +381,7 @@ def test_a_store_that_is_full(both: tuple[Proxy, Proxy], demo: DemoProvider, red
         while time.monotonic() < until:
             assert ask_both(both, 20) == [200] * 20
         assert spend(both, 2)[0].keys() <= {200, 429}
-        assert sum(shares(*both)) == LIMIT
+        eventually(lambda: sum(shares(*both)) == LIMIT, "they share all of it")
     finally:
         redis.ask("CONFIG SET maxmemory 0")
     assert demo.stats()["peak_active"] <= LIMIT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import rmtree
 from tempfile import mkdtemp
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -56,7 +57,9 @@ class RowsTests(SynchronousTestCase):
 
 class ReportTests(SynchronousTestCase):
     def test_counts_figures_and_troubles(self) -> None:
-        file = Path(mkdtemp()) / "report.xml"
+        folder = Path(mkdtemp())
+        self.addCleanup(rmtree, folder)
+        file = folder / "report.xml"
         file.write_text(REPORT)
         report = read(file)
         self.assertEqual(report.told(), "7 of 7; 3 s; 2 checks passed; 2 did not; 1 skipped: no browser")
