@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 from skyproxy.command.running import what_to_do_for_nobody
 from skyproxy.command.trust import trust_for
+from skyproxy.formats.error_body import error_of_object
+from skyproxy.formats.error_words import words_of_error
 from skyproxy.formats.openai.first_sentence import has_sentence
 
 _LARGEST_LINE = 16 * 1024 * 1024
@@ -191,5 +193,5 @@ def _object(data: str | bytes) -> dict[str, Any]:
 
 def _words(error: Any) -> str:
     if isinstance(error, dict):
-        return str(error.get("message") or error.get("code") or "an error without a message")
+        return words_of_error(error_of_object(error)) or str(error.get("code") or "an error without a message")
     return str(error) if error else ""

@@ -8,6 +8,7 @@ from typing import Any
 from skyproxy.errors import ErrorKind, UpstreamReported
 from skyproxy.formats.error_body import error_of_object
 from skyproxy.formats.error_kinds import ACTIONS, kind_of, stated_status
+from skyproxy.formats.error_words import words_of_error
 
 
 def reported(value: Mapping[str, Any], dialect: str = "openai") -> UpstreamReported:
@@ -23,7 +24,7 @@ def reported(value: Mapping[str, Any], dialect: str = "openai") -> UpstreamRepor
     action = ACTIONS[kind]
     return UpstreamReported(
         value,
-        said=error.message,
+        said=words_of_error(error),
         kind=kind,
         status=status or action.status,
         retryable=action.same_again,

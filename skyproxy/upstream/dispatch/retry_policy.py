@@ -17,6 +17,7 @@ from skyproxy.errors import (
 )
 from skyproxy.formats.error_body import ErrorBody, error_of_object
 from skyproxy.formats.error_kinds import ACTIONS, parameter_of
+from skyproxy.formats.error_words import words_of_error
 from skyproxy.upstream.dispatch.backoff import Backoff
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.answer import Answer
@@ -188,7 +189,7 @@ class RetryPolicy:
 
 def words_of(answer: Answer) -> str:
     """The provider's own, of an error answer."""
-    return "" if answer.error is None else answer.error.message[:300]
+    return "" if answer.error is None else words_of_error(answer.error)[:300]
 
 
 def _may_use_other_key(progress: Progress, key: str | None, kind: ErrorKind, advice: bytes = b"") -> bool:

@@ -6,6 +6,7 @@ from skyproxy.clock import Clock
 from skyproxy.errors import ErrorKind, UpstreamError, UpstreamTimeout, forget
 from skyproxy.formats.error_body import read_error
 from skyproxy.formats.error_kinds import kind_of
+from skyproxy.formats.error_words import words_of_error
 from skyproxy.upstream.dispatch.backoff import retry_after
 from skyproxy.upstream.exchange.answer import Answer
 from skyproxy.upstream.exchange.attempt import Attempt
@@ -48,9 +49,10 @@ async def read_error_answer(
     status, content_type = answer.status, answer.headers.last.get(b"content-type", b"")
     answer.error = error = read_error(data, content_type)
     answer.kind = kind = kind_of(status, error, dialect)
-    reservation.error_message, reservation.kind = error.message, kind
+    said = words_of_error(error)
+    reservation.error_message, reservation.kind = said, kind
     reservation.in_json = error.value is not None or (not whole and b"json" in content_type.lower())
-    attempt.observer.failed(attempt, status, kind, error.message)
+    attempt.observer.failed(attempt, status, kind, said)
     if kind in _OF_THE_KEY:
         reservation.reported(kind, status, retry_delay(answer, now), hash(request.body))
 

@@ -41,6 +41,13 @@ class AskTests(SynchronousTestCase):
     def answer(self, body: bytes, status: int = 200, kind: str = "text/event-stream") -> None:
         self.server.answer = (status, kind, body)  # type: ignore[attr-defined]
 
+    def test_what_another_provider_told_the_one_that_passes_it_on(self) -> None:
+        metadata = b'{"raw":"Retry","provider_name":"A"}'
+        error = b'{"error":{"message":"Provider returned error","code":429,"metadata":%b}}' % metadata
+        for status, body in ((429, error), (200, b"data: %b\n\n" % error)):
+            self.answer(body, status, "application/json" if status == 429 else "text/event-stream")
+            self.assertEqual(ask(self.url, "default", "x").error, "Provider returned error (A: Retry)")
+
     def test_a_stream(self) -> None:
         self.answer(
             b': ping\n\ndata: {"choices":[{"delta":{"role":"assistant","content":""}}]}\n\n'

@@ -137,6 +137,16 @@ class RefusalTests(Case):
         self.assertEqual(client.status, 200)
         self.assertEqual(self.told(), [("guard", "large", "Top up your account.", 402)])
 
+    def test_what_another_provider_told_the_one_that_passes_it_on(self) -> None:
+        metadata = {"raw": "The model was decommissioned.", "provider_name": "Inn"}
+        error = {"error": {"message": "Provider returned error", "code": 404, "metadata": metadata}}
+        client = self.serve()
+        self.guard.answer(404, whole=json.dumps(error).encode())
+        self.well(self.spare)
+        self.assertEqual(client.status, 200)
+        said = "Provider returned error (Inn: The model was decommissioned.)"
+        self.assertEqual(self.told(), [("guard", "large", said, 404)])
+
     def test_before_a_retry(self) -> None:
         self.serve("alone")
         self.guard.answer(503, whole=b'{"error": {"message": "Too much to do."}}')
