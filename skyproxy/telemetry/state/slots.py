@@ -122,15 +122,18 @@ def _judged(
     if not bad:
         return ("reliable" if len(counted) >= limits.ENOUGH else "too_few"), answered
     last = counted[bad[-1]]
-    line = f"{len(bad)} of {len(counted)} failed, mostly {_mostly([counted[index] for index in bad])}."
+    mostly = _mostly([counted[index] for index in bad])
+    line = f"{len(bad)} of {len(counted)} failed, mostly {mostly}."
+    age = now - last.at
+    if age > limits.FORGIVEN_SECONDS and len(counted) - 1 - bad[-1] >= limits.GOOD_SINCE:
+        several = f"{len(bad)} errors, the last one {duration(age)} ago, mostly {mostly}."
+        return "reliable", several if len(bad) > 1 else f"1 error, {duration(age)} ago: {mostly}."
     many = len(bad) >= limits.UNRELIABLE_LEAST and len(bad) / len(counted) > limits.UNRELIABLE_SHARE
     in_a_row = counted[-limits.UNRELIABLE_IN_A_ROW :]
     if many or (len(in_a_row) == limits.UNRELIABLE_IN_A_ROW and not any(each.good for each in in_a_row)):
         return "unreliable", line
-    age = now - last.at
-    forgiven = age > limits.FORGIVEN_SECONDS and len(counted) - 1 - bad[-1] >= limits.GOOD_SINCE
-    if len(counted) >= limits.ENOUGH and (forgiven or (len(bad) == 1 and len(counted) == limits.COUNTED)):
-        return "reliable", f"1 error, {duration(age)} ago: {_cause(last)}." if len(bad) == 1 else line
+    if len(bad) == 1 and len(counted) == limits.COUNTED:
+        return "reliable", f"1 error, {duration(age)} ago: {mostly}."
     return "some_errors", line
 
 
