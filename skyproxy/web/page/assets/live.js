@@ -1,7 +1,7 @@
 // One stream of events for all tabs of a browser: over HTTP/1.1 it makes six connections to a server, and with a stream
 // per tab the seventh tab would never load. A lock makes one tab the leader; it hands on what comes by a channel. A tab
-// that hears nothing for long opens a stream of its own. Without locks (a page over plain http from another machine)
-// each tab that can be seen has its own.
+// that hears nothing for long opens a stream of its own, until it hears the leader again. Without locks (a page over
+// plain http from another machine) each tab that can be seen has its own.
 
 import {address, get} from './api.js';
 import {MOST_LINES, MOST_ROWS, set, state} from './store.js';
@@ -19,7 +19,12 @@ const tab = Math.random().toString(36).slice(2);
 
 let source = null;
 let channel = null;
+/** The timer of the next try, where one is due, and when that is. */
 let retry = null;
+let retryAt = 0;
+let leads = false;
+/** When something was heard, by a clock that nobody sets. */
+let heardAt = 0;
 
 /** Begins to listen. */
 export function start() {
@@ -28,6 +33,7 @@ export function start() {
     channel = new BroadcastChannel(name);
     channel.addEventListener('message', (event) => heard(event.data));
     navigator.locks.request(name, () => {
+      leads = true;
       open();
       // It is held as long as the tab lives.
       return new Promise(() => {});
@@ -49,14 +55,15 @@ export function tryNow() {
 }
 
 function watch(shared) {
-  const silent = Date.now() - state.heardAt;
+  const silent = performance.now() - heardAt;
   if (state.live === 'live' && silent > LOST_MS && !(document.hidden && !shared)) {
     set((state) => {
       state.live = 'lost';
       state.lostAt = state.heardAt;
     });
   }
-  if (shared && !source && state.heardAt && silent > ALONE_MS && !document.hidden) open();
+  // Who lacks a key is asked for it, and who tries again anyway has a time for that.
+  if (shared && !source && retry === null && state.refusedBy !== 401 && state.heardAt && silent > ALONE_MS && !document.hidden) open();
 }
 
 function open() {
@@ -64,7 +71,7 @@ function open() {
   source = new EventSource(address('api/events', {topics: 'now,requests,log', tab}));
   for (const each of EVENTS) {
     source.addEventListener(each, (event) => {
-      const message = {event: each, data: JSON.parse(event.data)};
+      const message = {event: each, data: JSON.parse(event.data), leads};
       channel?.postMessage(message);
       take(message);
     });
@@ -74,33 +81,38 @@ function open() {
 
 function close() {
   clearTimeout(retry);
+  retry = null;
   source?.close();
   source = null;
+}
+
+function openIn(wait) {
+  clearTimeout(retry);
+  retry = setTimeout(open, wait);
+  retryAt = Date.now() + wait;
 }
 
 /** The stream broke. Its status is not told: ask for it. */
 async function failed() {
   close();
-  let wait = RETRY_MS;
-  retry = setTimeout(open, wait);
+  openIn(RETRY_MS);
   let refusal = '';
   let refusedBy = 0;
   try {
     await get('api/now');
-    if (state.live === 'stopped' && !source) {
-      // Somebody answers: in an upgrade the next one is there before this one goes.
-      clearTimeout(retry);
-      retry = setTimeout(open, (wait = SOON_MS));
-    }
+    // Somebody answers: in an upgrade the next one is there before this one goes.
+    if (state.live === 'stopped' && !source) openIn(SOON_MS);
   } catch (error) {
     if (error.status) refusal = error.message;
     refusedBy = error.status;
   }
   // Who has no key is asked for it: trying again would not help.
-  if (refusedBy === 401) clearTimeout(retry);
+  if (refusedBy === 401) close();
+  // It was asked for so long that the next stream is there.
+  else if (source?.readyState === EventSource.OPEN) return;
   set((state) => {
     state.refusedBy = refusedBy;
-    state.retryAt = Date.now() + wait;
+    state.retryAt = retryAt;
     if (state.live !== 'stopped') {
       if (state.live !== 'lost') state.lostAt = state.heardAt || Date.now();
       state.live = refusal ? 'refused' : 'lost';
@@ -119,12 +131,15 @@ function heard(message) {
       const data = {now, requests: rows.slice(0, 100), under_way: underWay, seen_at: seenAt, newest, log, newest_line: newestLine, boot, again: true};
       channel.postMessage({event: 'snapshot', data});
     }
-  } else if (!source && !(message.data.again && state.now)) {
-    take(message);
+  } else {
+    // Whoever has opened a stream in want of the leader's needs it no longer.
+    if (message.leads && !leads) close();
+    if (!source && !(message.data.again && state.now)) take(message);
   }
 }
 
 function take({event, data}) {
+  heardAt = performance.now();
   set((state) => {
     state.heardAt = Date.now();
     if (event === 'bye') {
@@ -138,7 +153,7 @@ function take({event, data}) {
     else if (event === 'snapshot') snapshot(state, data);
     else if (event === 'requests') requests(state, data);
     // Lines that come before the first snapshot are in it.
-    else if (event === 'log' && state.boot) log(state, data.lines, data.missed, data.newest);
+    else if (event === 'log' && state.boot && data.newest > state.newestLine) log(state, data.lines, data.missed, data.newest);
   });
 }
 
