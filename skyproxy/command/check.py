@@ -13,7 +13,7 @@ import click
 from skyproxy.command.budget_check import costly_step_downs, unpriced
 from skyproxy.command.missing_keys import of_missing_keys
 from skyproxy.command.output import WRONG, seconds, show_json, table
-from skyproxy.command.place import config_option, json_option
+from skyproxy.command.place import config_option, json_option, source_for_others
 from skyproxy.config import Config, ConfigError, ProviderConfig, load
 from skyproxy.config.known import SLOTS
 from skyproxy.config.model_names import parse_model_name
@@ -209,7 +209,7 @@ def _of_access(config: Config, environ: Mapping[str, str], home: Path | None) ->
 
 def _show(found: Found) -> None:
     if found.config is not None:
-        click.echo(f"Configuration: {found.config.source}")
+        click.echo(f"Configuration: {source_for_others(found.config)}")
         click.echo(table(*found.table()))
     for note in found.notes:
         click.echo(f"note: {note}")

@@ -11,7 +11,7 @@ import click
 from skyproxy.command.output import fail
 from skyproxy.config import Config, ConfigError, load
 from skyproxy.config.listen_address import address_in
-from skyproxy.util.user_folders import user_home
+from skyproxy.util.user_folders import place_for_others, user_home
 
 config_option = click.option(
     "--config", "-c", type=click.Path(path_type=Path), help="A YAML file, or a folder with the configuration."
@@ -29,6 +29,11 @@ def read_config(path: Path | None) -> Config:
         return load(path, environ=os.environ, cwd=Path.cwd(), home=user_home())
     except ConfigError as error:
         fail(f"the configuration cannot be used:\n{error}")
+
+
+def source_for_others(config: Config) -> str:
+    """Where *config* stands, for who wants to edit it."""
+    return config.source if config.found is None else str(place_for_others(Path(config.source)))
 
 
 def url_of(config: Config) -> str | None:

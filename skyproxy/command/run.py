@@ -11,6 +11,7 @@ import click
 from skyproxy.command.browser import open_page, page_of
 from skyproxy.command.missing_keys import missing_keys
 from skyproxy.command.output import fail
+from skyproxy.command.place import source_for_others
 from skyproxy.command.saying import Speech
 from skyproxy.command.with_game import Told, game_option, game_service
 from skyproxy.config import Config
@@ -122,7 +123,7 @@ def announcement(config: Config, base_url: str, ends: str = "Ctrl-C", *, with_ke
         f"skyproxy serves at {base_url}   ({ends} stops it){demo}",
         f"SkyrimNet:      type {base_url}/chat/completions as its endpoint, {key}",
         f"The page:       {page_of(base_url) or 'none: a browser needs a port'}",
-        f"Configuration:  {config.source}",
+        f"Configuration:  {source_for_others(config)}",
         f"Slots:          {_slots(config)}",
         f"Missing:        {missing(config) or 'nothing'}",
         f'Try:            skyproxy chat {first} "Who goes there?" --url {base_url}{with_it}',

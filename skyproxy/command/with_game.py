@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from skyproxy.command.place import source_for_others
 from skyproxy.process.game.names import Game
 
 if TYPE_CHECKING:  # Klein imports the reactor
@@ -50,7 +51,7 @@ class Told:
         ends: str,
     ) -> None:
         self._waiting = f"skyproxy waits for {game.name}, and serves while it runs   ({ends} stops it)"
-        self._more = [f"Configuration:  {config.source}", f"Missing:        {lacking or 'nothing'}"]
+        self._more = [f"Configuration:  {source_for_others(config)}", f"Missing:        {lacking or 'nothing'}"]
         self._announce = announce
         self._show = show
 

@@ -19,7 +19,7 @@ from skyproxy.config.files import find, user_folder
 from skyproxy.config.json_schema import schema_text
 from skyproxy.config.known import BY_NAME, CLOUD, Known, of_key, propose, trouble_with
 from skyproxy.config.placement import of_rights
-from skyproxy.util.user_folders import user_home
+from skyproxy.util.user_folders import place_for_others, user_home
 
 
 @click.command()
@@ -174,8 +174,14 @@ def _write(folder: Path, files: dict[str, str]) -> None:
         fail(f"{error} is there already, and is not replaced: move it away, or choose another folder with --dir")
     except OSError as error:
         fail(f"cannot write {error.filename or folder}: {error.strerror}")
-    for path in written:
-        click.echo(f"wrote {path}")
+    places = [place_for_others(path) for path in written]
+    for place in places:
+        click.echo(f"wrote {place}")
+    if places != written:
+        click.echo(
+            f"note: other programs find nothing of this in {folder}: this is the Python of Microsoft's Store, of which "
+            "Windows keeps the files elsewhere. Edit them where they are."
+        )
     told = of_rights([path for path in written if path.name == KEYS], user_home())
     if told is not None:
         click.echo(f"note: {told}")

@@ -17,6 +17,7 @@ from skyproxy.command.service.manager import NAME, Outcome, State
 from skyproxy.command.service.own_files import MARKER
 from skyproxy.command.service.program import Program
 from skyproxy.command.service.tools import Tools
+from skyproxy.util.user_folders import place_for_others
 
 LINK = f"{NAME}.lnk"
 
@@ -53,10 +54,19 @@ class StartupService:
     :param folder: the Startup folder of the user.
     :param log: where a skyproxy without a window logs; None: nobody knows.
     :param is_running: whether a skyproxy of this user runs.
+    :param place: see :func:`~skyproxy.util.user_folders.place_for_others`.
     """
 
-    def __init__(self, tools: Tools, folder: Path, log: Path | None, is_running: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        tools: Tools,
+        folder: Path,
+        log: Path | None,
+        is_running: Callable[[], bool],
+        place: Callable[[Path], Path] = place_for_others,
+    ) -> None:
         self._tools = tools
+        self._place = place
         self._path = folder / LINK
         self._log = log
         self._is_running = is_running
@@ -67,11 +77,13 @@ class StartupService:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         done = self._tools.run((*_POWERSHELL, SCRIPT), values_of(program, self._path))
         if done.code or not self._is_whole():
-            by_hand = (
-                f"Make the shortcut yourself: press Windows+R, type shell:startup, and in that folder make a new "
-                f"shortcut to: {subprocess.list2cmdline(program.command)}"
-            )
-            return Outcome((), (f"PowerShell could not make {self._path}: {done.output or 'it says nothing'}", by_hand))
+            problem = f"PowerShell could not make {self._path}: {done.output or 'it says nothing'}"
+            return Outcome((), (problem, _by_hand(program)))
+        place = self._place(self._path)
+        if place != self._path:
+            own_files.remove(self._path)
+            problem = f"Windows would not start it: this is the Python of Microsoft's Store, which writes into {place}"
+            return Outcome((), (problem, _by_hand(program)))
         made = (f"wrote {self._path}", "It is started at each login.")
         if self._is_running():
             return Outcome((*made, "A skyproxy runs already, and goes on: `skyproxy stop` ends it."))
@@ -113,6 +125,13 @@ class StartupService:
             return bool(int(words[words.index("REG_BINARY") + 1][:2], 16) & 1)
         except ValueError:
             return False
+
+
+def _by_hand(program: Program) -> str:
+    return (
+        f"Make the shortcut yourself: press Windows+R, type shell:startup, and in that folder make a new "
+        f"shortcut to: {subprocess.list2cmdline(program.command)}"
+    )
 
 
 def startup_folder(roaming: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from unittest import TestCase
 
-from skyproxy.util.user_folders import data_folder, text_log
+from skyproxy.util.user_folders import data_folder, place_for_others, text_log
 
 
 class DataFolderTests(TestCase):
@@ -24,3 +24,23 @@ class DataFolderTests(TestCase):
     def test_nobody_knows(self) -> None:
         self.assertIsNone(data_folder({}, None, "nt"))
         self.assertIsNone(text_log({}, None))
+
+
+class PlaceForOthersTests(TestCase):
+    MEANT = r"C:\Users\Jörg\AppData\Roaming\skyproxy\.env"
+    REAL = (
+        r"C:\Users\Jörg\AppData\Local\Packages\PythonSoftwareFoundation.Python.3.13_qbz5n2kfra8p0\LocalCache\Roaming"
+        r"\skyproxy\.env"
+    )
+
+    def place(self, path: str, real: str, system: str = "nt") -> str:
+        return str(place_for_others(Path(path), system, lambda path: real))
+
+    def test_a_python_of_the_store(self) -> None:
+        self.assertEqual(self.place(self.MEANT, self.REAL), self.REAL)
+
+    def test_any_other(self) -> None:
+        self.assertEqual(self.place(self.MEANT, self.MEANT), self.MEANT)
+        self.assertEqual(self.place(self.MEANT, r"D:\Redirected\skyproxy\.env"), self.MEANT, "as everybody sees it")
+        self.assertEqual(self.place(self.REAL, self.REAL), self.REAL)
+        self.assertEqual(self.place(self.MEANT, self.REAL, "posix"), self.MEANT)

@@ -89,6 +89,14 @@ class StartupServiceTests(SynchronousTestCase):
         self.tools.act = lambda command, environ: GOOD
         self.assertEqual(len(self.service.install(PROGRAM).problems), 2)
 
+    def test_where_windows_does_not_look(self) -> None:
+        real = Path(r"C:\Users\j\AppData\Local\Packages\Python\LocalCache\Roaming\skyproxy.lnk")
+        service = StartupService(self.tools, self.path.parent, None, lambda: False, lambda path: real)
+        outcome = service.install(PROGRAM)
+        self.assertIn(str(real), outcome.problems[0])
+        self.assertIn("shell:startup", outcome.problems[1])
+        self.assertEqual((outcome.done, self.tools.started, self.path.exists()), ((), [], False))
+
     def test_the_program_is_gone(self) -> None:
         def start(command: Sequence[str], folder: str) -> None:
             raise FileNotFoundError(2, "The system cannot find the file specified")
