@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from skyproxy.command.asking import Answer, NoAnswer, ask
-from skyproxy.command.output import WRONG, fail, printable, seconds, show_json
+from skyproxy.command.output import WRONG, fail, piped_lines, printable, seconds, show_json
 from skyproxy.command.place import api_url, config_option, json_option, read_config, url_option
 from skyproxy.config import Config
 from skyproxy.telemetry.prices.prices import Prices
@@ -46,19 +46,19 @@ def chat(
 
 
 def _talk(where: str, slot: str, key: str | None, settings: Config | None, as_json: bool) -> None:
-    source = sys.stdin
     good = True
-    while True:
-        if source.isatty():
-            click.echo("> ", nl=False, err=True)
-        line = source.readline()
-        if not line:
-            if source.isatty():
-                click.echo(err=True)
-            break
+    for line in _typed_lines() if sys.stdin.isatty() else piped_lines():
         if line.strip():
             good = _turn(where, slot, line.strip(), key, settings, as_json)
     raise SystemExit(0 if good else WRONG)
+
+
+def _typed_lines() -> Iterator[str]:
+    click.echo("> ", nl=False, err=True)
+    while line := sys.stdin.readline():
+        yield line
+        click.echo("> ", nl=False, err=True)
+    click.echo(err=True)
 
 
 def _turn(where: str, slot: str, text: str, key: str | None, settings: Config | None, as_json: bool) -> bool:

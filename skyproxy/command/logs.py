@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import click
 
-from skyproxy.command.output import fail, printable
+from skyproxy.command.output import fail, json_text, printable
 from skyproxy.command.place import config_option, json_option, read_config
 from skyproxy.command.telling import request_lines, request_of
 from skyproxy.util.windows import open_shared
@@ -61,7 +61,7 @@ def logs(
     wanted = Wanted(request, LEVELS.index(level))
 
     def show(record: dict[str, Any]) -> None:
-        click.echo(json.dumps(record, ensure_ascii=False) if as_json else pretty(record))
+        click.echo(json_text(record) if as_json else pretty(record))
 
     try:
         with open_shared(path) as opened:

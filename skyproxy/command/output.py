@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
 import click
@@ -16,7 +16,15 @@ WRONG = 1
 
 def show_json(value: Any) -> None:
     """Print *value* as one JSON document."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(json_text(value, indent=2))
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """*value* as JSON for the standard output. Where that is not in UTF-8, as pipes on Windows are not, all letters
+    beyond ASCII are escaped: its code page does not have all of them, and who reads JSON does not expect one.
+    """
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    return json.dumps(value, indent=indent, ensure_ascii=codecs.lookup(encoding).name != "utf-8")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -43,6 +51,15 @@ def piped_key() -> str:
     for mark in (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         line = line.removeprefix(mark)
     return line.replace(b"\0", b"").decode("utf-8", "replace").strip()
+
+
+def piped_lines() -> Iterator[str]:
+    """The lines of the standard input as they come: in UTF-8, else in the code page of the system."""
+    for line in iter(sys.stdin.buffer.readline, b""):
+        try:
+            yield line.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            yield line.decode(sys.stdin.encoding or "utf-8", "replace")
 
 
 def printable(text: str, keep: str = "") -> str:
