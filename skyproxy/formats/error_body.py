@@ -68,6 +68,11 @@ class ErrorBody:
     value: dict[str, Any] | None = None
     is_json: bool = False
 
+    @property
+    def of_gateway(self) -> bool:
+        """Whether it is told by what stands before the provider (Cloudflare), in JSON of its own."""
+        return self.value is not None and self.value.get("cloudflare_error") is True
+
 
 def read_error(data: bytes, content_type: bytes) -> ErrorBody:
     """What *data*, the body of an error answer that is not compressed, says. It may be anything.

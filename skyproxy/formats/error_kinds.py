@@ -10,9 +10,10 @@ from types import MappingProxyType
 from typing import Literal
 
 from skyproxy.errors import ErrorKind
-from skyproxy.formats.error_body import ErrorBody
+from skyproxy.formats.error_body import ErrorBody, read_error
 from skyproxy.formats.error_row import Row
 from skyproxy.formats.error_rows import ROWS
+from skyproxy.formats.openai.bodies import write_as_read
 
 __all__ = ["ACTIONS", "ROWS", "Action", "Row", "kind_of", "parameter_of", "stated_status"]
 
@@ -63,9 +64,16 @@ _BY_STATUS = {
     # put one aside for it, and until then another key may be asked.
     403: ErrorKind.KEY_INVALID,
     404: ErrorKind.MODEL_UNKNOWN,
+    # At this address there is nothing that answers chats; or there is no more, as of a model that was switched off.
+    405: ErrorKind.MODEL_UNKNOWN,
+    410: ErrorKind.MODEL_UNKNOWN,
     408: ErrorKind.BROKEN,
     413: ErrorKind.CONTEXT_LENGTH,
     429: ErrorKind.RATE,
+    # They say nothing of the request: whoever answers does not want to (418, RFC 2324), is not the one to (421), is
+    # locked, or waits for another that failed (423, 424, RFC 4918: TGI's, of a generation that failed), or for later
+    # (425, RFC 8470), or has taken somebody for gone who is not (499, nginx's and Google's).
+    **dict.fromkeys((418, 421, 423, 424, 425, 499), ErrorKind.BROKEN),
 }
 
 _STATUSES = ("status", "http_code", "status_code", "statusCode")
@@ -99,9 +107,12 @@ def kind_of(status: int, error: ErrorBody, dialect: str = "openai") -> ErrorKind
     :param dialect: of the provider: some rows are of one only.
     """
     stated = status if status >= 400 else stated_status(error)
-    names = _names(error)
     raw = _raw(error)
-    text = f"{error.message[:_LOOKED_AT]}\n{raw}"
+    names = _names(error)
+    if raw:
+        # What the other one calls it may say more than its words.
+        names |= _names(read_error(raw.encode("utf-8", "replace"), b""))
+    text = f"{error.message[:_LOOKED_AT]}\n{raw[:_LOOKED_AT]}"
     for row in ROWS:
         if _fits(row, stated, dialect, names, text):
             own = not raw or row.kind not in _OF_THE_KEY or (row.pattern and row.pattern.search(error.message))
@@ -130,7 +141,7 @@ def parameter_of(error: ErrorBody, added: AbstractSet[str] = frozenset()) -> str
     """
     if error.param:
         return error.param
-    text = f"{error.message[:_LOOKED_AT]}\n{_raw(error)}"
+    text = f"{error.message[:_LOOKED_AT]}\n{_raw(error)[:_LOOKED_AT]}"
     for pattern, name in _PARAMETERS:
         match = pattern.search(text)
         if match is not None:
@@ -162,6 +173,8 @@ def _names(error: ErrorBody) -> frozenset[str]:
     """By which *error* is called."""
     found = {str(error.code)} if error.code is not None else set()
     found.update(each for each in (error.type, error.status, *error.reasons) if each)
+    if error.of_gateway:
+        found.add("cloudflare_error")
     return frozenset(each.lower() for each in found)
 
 
@@ -170,5 +183,5 @@ def _raw(error: ErrorBody) -> str:
     metadata = (error.value or {}).get("metadata")
     raw = metadata.get("raw") if isinstance(metadata, dict) else None
     if isinstance(raw, dict):
-        raw = raw.get("data")
-    return raw[:_LOOKED_AT] if isinstance(raw, str) else ""
+        raw = raw.get("data") or write_as_read(raw).decode()
+    return raw if isinstance(raw, str) else ""

@@ -27,12 +27,20 @@ TOO_LONG: tuple[Row, ...] = (
         "https://github.com/vllm-project/vllm/issues/20409",
         pattern=text(r"maximum context length (?:is|of) \d|longer than the (?:maximum )?model'?s? (?:context )?length"),
     ),
-    Row(ErrorKind.CONTEXT_LENGTH, _ANTHROPIC, status=400, pattern=text(r"prompt is too long|exceed context limit")),
+    Row(
+        ErrorKind.CONTEXT_LENGTH,
+        _ANTHROPIC,
+        status=(400, 413, 422),
+        pattern=text(r"\b(?:prompt|input|conversation) is too long\b|exceed context limit"),
+    ),
     Row(
         ErrorKind.CONTEXT_LENGTH,
         "https://github.com/google-gemini/gemini-cli/issues/6678",
         status=400,
-        pattern=text(r"input (?:token count|or output tokens).{0,40}exceeds the maximum number of tokens"),
+        pattern=text(
+            r"input (?:token count|or output tokens).{0,40}exceeds the maximum number of tokens"
+            r"|input token count is \d+ but model only supports"
+        ),
     ),
     Row(
         ErrorKind.CONTEXT_LENGTH,
@@ -92,7 +100,7 @@ TOO_LONG: tuple[Row, ...] = (
         "https://github.com/earendil-works/pi/blob/main/packages/ai/src/utils/overflow.ts",
         status=(400, 413, 422, 500),
         pattern=text(
-            r"exceed(?:s|ed) (?:the )?(?:model'?s )?max(?:imum)? (?:context|allowed input) length"
+            r"exceed(?:s|ed) (?:the )?(?:model'?s )?max(?:imum)? (?:context|(?:allowed )?input|prompt) (?:length|limit)"
             r"|prompt token count of \d+ exceeds the limit"
         ),
     ),
@@ -103,4 +111,35 @@ TOO_LONG: tuple[Row, ...] = (
         pattern=text(r"too many tokens: total number of tokens"),
     ),
     Row(ErrorKind.CONTEXT_LENGTH, _ANTHROPIC, type=("request_too_large",)),
+    Row(
+        ErrorKind.CONTEXT_LENGTH,
+        "https://github.com/SillyTavern/SillyTavern/issues/3543",
+        pattern=text(r"length .{1,40} is greater than max_seq_len"),
+    ),
+    Row(
+        ErrorKind.CONTEXT_LENGTH,
+        "https://github.com/anomalyco/opencode/issues/11141",
+        pattern=text(r"^cannot truncate prompt with n_keep"),
+    ),
+    Row(
+        ErrorKind.CONTEXT_LENGTH,
+        "https://github.com/meta-llama/llama/issues/1103",
+        status=(400, 422),
+        pattern=text(r"inputs` must have less than \d+ tokens"),
+    ),
+    # More than the account has credit for. Shorter ones go on being answered with the same key.
+    Row(
+        ErrorKind.CONTEXT_LENGTH,
+        "https://github.com/continuedev/continue/issues/11227",
+        "openrouter",
+        402,
+        pattern=text(r"^(?:prompt |max_)tokens limit exceeded: \d"),
+    ),
+    Row(
+        ErrorKind.CONTEXT_LENGTH,
+        "https://github.com/can1357/oh-my-pi/issues/9569",
+        "openrouter",
+        402,
+        pattern=text(r"requested up to \d+ tokens, but can only afford \d{4}"),
+    ),
 )

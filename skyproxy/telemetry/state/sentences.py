@@ -121,6 +121,7 @@ _OF_ALL_MODELS = ("key_invalid", "no_credit", "unreachable")
 
 _NO_SUCH_PATH = re.compile(
     r"^\W*(?:404\W*)?(?:(?:page|file|path|route|endpoint) )?not found\W*$|<title>[^<]*404|\brequested url\b"
+    r"|^(?:405\W*)?method not allowed\b"
     r"|^invalid url|unexpected endpoint|\bcannot (?:get|post) /|\bno route\b|\bunknown (?:path|url|route|endpoint)\b",
     re.IGNORECASE,
 )

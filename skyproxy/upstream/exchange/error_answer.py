@@ -51,7 +51,8 @@ async def read_error_answer(
     answer.kind = kind = kind_of(status, error, dialect)
     said = words_of_error(error)
     reservation.error_message, reservation.kind = said, kind
-    reservation.in_json = error.value is not None or (not whole and b"json" in content_type.lower())
+    told = error.value is not None or (not whole and b"json" in content_type.lower())
+    reservation.in_json = told and not error.of_gateway
     attempt.observer.failed(attempt, status, kind, said)
     if kind in _OF_THE_KEY:
         reservation.reported(kind, status, retry_delay(answer, now), hash(request.body))

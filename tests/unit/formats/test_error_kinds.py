@@ -235,6 +235,91 @@ BODIES: list[tuple[str, int, Any, ErrorKind]] = [
     ("local", 400, {"error": 'Failed to load model "gpt-oss-20b". Error: Error loading model.'}, ErrorKind.BROKEN),
     ("local", 400, _error("No models loaded. Please load a model in the developer page or use the `lms load` command.",
         type="invalid_request_error", param="model"), ErrorKind.BROKEN),
+    # Said otherwise: too long.
+    ("local", 503, {"detail": {"error": {"message": "Request length 71599 + 2048 is greater than max_seq_len 65536",
+        "trace": None}}}, ErrorKind.CONTEXT_LENGTH),
+    ("local", 400, {"error": "Cannot truncate prompt with n_keep (14169) >= n_ctx (4096)"}, ErrorKind.CONTEXT_LENGTH),
+    ("openai", 422, {"error": "Input validation error: `inputs` must have less than 4096 tokens. Given: 4545",
+        "error_type": "validation"}, ErrorKind.CONTEXT_LENGTH),
+    ("google", 400, _google(400, "Unable to submit request because the input token count is 1052193 but model only "
+        "supports up to 1048576.", "INVALID_ARGUMENT"), ErrorKind.CONTEXT_LENGTH),
+    ("openai", 400, _error("The input exceeds the model's maximum context limit of 8192 tokens."),
+        ErrorKind.CONTEXT_LENGTH),
+    ("openai", 400, _error("Input is too long."), ErrorKind.CONTEXT_LENGTH),
+    # What one request may cost is not what is left for others.
+    ("openrouter", 402, _error("Prompt tokens limit exceeded: 64128 > 6964. To increase, visit "
+        "https://openrouter.ai/settings/credits and upgrade to a paid account", code=402), ErrorKind.CONTEXT_LENGTH),
+    ("openrouter", 402, _error("This request requires more credits, or fewer max_tokens. You requested up to 65536 "
+        "tokens, but can only afford 30104.", code=402), ErrorKind.CONTEXT_LENGTH),
+    ("openrouter", 402, _error("This request requires more credits, or fewer max_tokens. You requested up to 32000 "
+        "tokens, but can only afford 0.", code=402), ErrorKind.NO_CREDIT),
+    # No money.
+    ("openai", 403, _error("user quota is not enough", type="new_api_error", code="insufficient_user_quota"),
+        ErrorKind.NO_CREDIT),
+    ("openai", 400, _error("Budget has been exceeded! Current cost: 1.2, Max budget: 1.0", type="budget_exceeded",
+        code="400"), ErrorKind.NO_CREDIT),
+    ("openai", 412, {"error": {"message": "Account x is suspended, possibly due to reaching the monthly spending limit "
+        "or failure to pay past invoices.", "param": None, "code": "PRECONDITION_FAILED", "type": "error"}},
+        ErrorKind.NO_CREDIT),
+    ("openai", 400, _anthropic("invalid_request_error", "You have reached your specified API usage limits. You will "
+        "regain access on 2026-04-01 at 00:00 UTC."), ErrorKind.NO_CREDIT),
+    ("openai", 403, {"code": 30001, "message": "Sorry, your account balance is insufficient", "data": None},
+        ErrorKind.NO_CREDIT),
+    ("openai", 403, {"code": "The caller does not have permission to execute the specified operation", "error":
+        "Your newly created team doesn't have any credits or licenses yet."}, ErrorKind.NO_CREDIT),
+    # The place, or the way.
+    ("openrouter", 403, _error("The request is prohibited due to a violation of provider Terms Of Service.", code=403,
+        metadata={"provider_name": None}), ErrorKind.REGION),
+    ("openrouter", 403, _passed_on(403, '{"error":{"code":"unsupported_country_region_territory","message":"No."}}'),
+        ErrorKind.REGION),
+    ("openai", 403, {"title": "Error 1010: Access denied", "status": 403, "detail": "The site owner has blocked access "
+        "based on your browser's signature.", "error_code": 1010, "cloudflare_error": True}, ErrorKind.REGION),
+    ("groq", 403, "<!DOCTYPE html><html><head><title>Attention Required! | Cloudflare</title></head><body><h1>Sorry, "
+        "you have been blocked</h1></body></html>", ErrorKind.REGION),
+    ("openai", 403, "error code: 1020", ErrorKind.REGION),
+    # The content, and pictures.
+    ("openai", 400, _error("The request failed because the input text may contain sensitive information.",
+        code="SensitiveContentDetected", type="BadRequest"), ErrorKind.CONTENT),
+    ("openrouter", 400, _passed_on(400, '{"error":{"code":"content_filter","message":"No."}}'), ErrorKind.CONTENT),
+    ("openrouter", 400, _error("Provider returned error", code=400, metadata={"raw": {"error": {"code":
+        "content_filter"}}}), ErrorKind.CONTENT),
+    ("openai", 200, {"code": 1026, "message": "input new_sensitive"}, ErrorKind.CONTENT),
+    ("local", 400, _error("this model does not support image input (ref: b8bd)"), ErrorKind.CONTENT),
+    ("local", 500, _error("image input is not supported by this server", code=500, type="server_error"),
+        ErrorKind.CONTENT),
+    # The model.
+    ("groq", 403, _error("The model `groq/compound` is blocked at the organization level.", type="permissions_error",
+        code="model_permission_blocked_org"), ErrorKind.MODEL_UNKNOWN),
+    ("openai", 400, _error("The requested model 'x' is not supported by any provider you have enabled.",
+        type="invalid_request_error", param="model", code="model_not_supported"), ErrorKind.MODEL_UNKNOWN),
+    ("openai", 401, _error("key not allowed to access model.", type="key_model_access_denied", param="model",
+        code="401"), ErrorKind.MODEL_UNKNOWN),
+    ("openai", 403, _error("The free tier of the model has been exhausted.", type="AllocationQuota.FreeTierOnly",
+        code="AllocationQuota.FreeTierOnly"), ErrorKind.MODEL_UNKNOWN),
+    ("openai", 400, _error("Your organization must be verified to stream this model.", type="invalid_request_error",
+        param="stream", code="unsupported_value"), ErrorKind.MODEL_UNKNOWN),
+    ("local", 400, _error('"nomic-embed-text:latest" does not support chat'), ErrorKind.MODEL_UNKNOWN),
+    ("openai", 410, {"title": "Gone", "status": 410, "detail": "The model 'x' has reached its end of life."},
+        ErrorKind.MODEL_UNKNOWN),
+    ("openai", 405, {"detail": "Method Not Allowed"}, ErrorKind.MODEL_UNKNOWN),
+    # The key.
+    ("groq", 400, _error("Organization has been restricted.", type="invalid_request_error",
+        code="organization_restricted"), ErrorKind.KEY_INVALID),
+    ("openai", 400, _anthropic("invalid_request_error", "This organization has been disabled."),
+        ErrorKind.KEY_INVALID),
+    ("openai", 200, {"code": 1004, "message": "login fail: Please carry the API secret key"}, ErrorKind.KEY_INVALID),
+    # Too much.
+    ("openrouter", 400, _error("Upstream error from Alibaba: Request rate increased too quickly.", code=400),
+        ErrorKind.RATE),
+    ("openai", 200, {"code": 1002, "message": "rate limit exceeded(RPM)"}, ErrorKind.RATE),
+    # It failed, though it says that the request did.
+    ("groq", 400, _error("Failed to generate JSON. Please adjust your prompt.", type="invalid_request_error",
+        code="json_validate_failed", failed_generation="{"), ErrorKind.BROKEN),
+    ("local", 400, {"error": "Model unloaded."}, ErrorKind.BROKEN),
+    ("openai", 424, {"error": "Request failed during generation: Server error", "error_type": "generation"},
+        ErrorKind.BROKEN),
+    ("google", 499, _google(499, "The operation was cancelled.", "CANCELLED"), ErrorKind.BROKEN),
+    *[("openai", status, "", ErrorKind.BROKEN) for status in (418, 421, 423, 425)],
     # Of no row.
     ("openai", 400, _error("'messages' must contain the word 'json'", type="invalid_request_error"), ErrorKind.CLIENT),
     ("openai", 422, {"detail": [{"loc": ["body", "messages"], "msg": "Field required", "type": "missing"}]},

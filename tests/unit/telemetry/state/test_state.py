@@ -337,6 +337,7 @@ class SentenceTests(SynchronousTestCase):
             "404 page not found", "Not Found", "File Not Found", "Cannot POST /chat/completions",
             "Unexpected endpoint or method. (POST /chat/completions)", "Invalid URL (POST /chat/completions)",
             "<html> <head><title>404 Not Found</title></head>", "no Route matched with those values",
+            "Method Not Allowed", "405 method not allowed",
         ):  # fmt: skip
             self.assertEqual(self.first(words=word("model_unknown", said, OLLAMA)), (
                 "bad", "ollama has nothing at its base_url.", "Check it in the configuration: most end in /v1.",

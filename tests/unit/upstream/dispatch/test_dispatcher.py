@@ -114,6 +114,22 @@ class Case(SynchronousTestCase):
         return breaker.statistics().consecutive
 
 
+class GatewayTests(Case):
+    """What answers in place of the provider."""
+
+    def test_it_is_down_as_a_whole_though_its_gateway_says_so_in_json(self) -> None:
+        problem = {"title": "Error 502: Bad gateway", "status": 502, "detail": "The origin did not answer."}
+        for told, blamed in (({**problem, "cloudflare_error": True}, [1, 0]), (problem, [0, 1])):
+            self.setUp()
+            asking = self.ask(fallback=False, late=None)
+            self.answer(502, (b"Content-Type", b"application/json"), (b"x-should-retry", b"false"),
+                        whole=json.dumps(told).encode())  # fmt: skip
+            self.successResultOf(asking).close(None)
+            breaker = self.first.guards.breaker
+            assert breaker is not None
+            self.assertEqual([breaker.statistics().consecutive, self.failures()], blamed, told)
+
+
 class WaitingProbeTests(Case):
     """One that finds out whether a model is well again, while other models have all permits."""
 

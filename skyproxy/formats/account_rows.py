@@ -1,0 +1,147 @@
+"""The rows of the table of what errors mean that are about who asks, and from where: credit, the key, the place."""
+
+from __future__ import annotations
+
+from skyproxy.errors import ErrorKind
+from skyproxy.formats.error_row import Row, text
+
+_OPENAI = "https://platform.openai.com/docs/guides/error-codes"
+_ANTHROPIC = "https://docs.anthropic.com/en/api/errors"
+_GOOGLE = "https://ai.google.dev/gemini-api/docs/troubleshooting"
+_OPENROUTER = "https://openrouter.ai/docs/api-reference/errors"
+_ZAI = "https://docs.z.ai/api-reference/api-code"
+_DEEPSEEK = "https://api-docs.deepseek.com/quick_start/error_codes"
+_MINIMAX = "https://platform.minimax.io/docs/api-reference/errorcode"
+_CLOUDFLARE = "https://developers.cloudflare.com/changelog/post/2026-03-11-json-rfc9457-responses-for-1xxx-errors/"
+
+NO_CREDIT: tuple[Row, ...] = (
+    # No money. Much of it comes as 429, and asking again costs three requests for nothing.
+    Row(
+        ErrorKind.NO_CREDIT,
+        _OPENAI,
+        code=("insufficient_quota", "billing_not_active", "billing_hard_limit_reached", "credit_balance_exhausted"),
+    ),
+    Row(ErrorKind.NO_CREDIT, _OPENAI, type=("insufficient_quota", "billing_not_active")),
+    Row(ErrorKind.NO_CREDIT, _ANTHROPIC, type=("billing_error",)),
+    Row(
+        ErrorKind.NO_CREDIT,
+        "https://github.com/anthropics/claude-code/issues/4684",
+        status=(400, 403),
+        pattern=text(r"credit balance is too low"),
+    ),
+    Row(
+        ErrorKind.NO_CREDIT,
+        _OPENROUTER,
+        "openrouter",
+        (402, 403, 429),
+        pattern=text(r"insufficient credits|requires more credits|key limit exceeded"),
+    ),
+    Row(ErrorKind.NO_CREDIT, _ZAI, "zai", code=("1113", "1304", "1308", "1309", "1310")),
+    Row(ErrorKind.NO_CREDIT, "https://github.com/666ghj/BettaFish/issues/524", type=("exceeded_current_quota_error",)),
+    Row(ErrorKind.NO_CREDIT, "https://github.com/hsliuping/TradingAgents-CN/issues/170", code=("arrearage",)),
+    Row(
+        ErrorKind.NO_CREDIT,
+        "https://github.com/continuedev/continue/issues/10373",
+        status=(403, 429),
+        pattern=text(r"used all available credits|run out of credits|credits are depleted"),
+    ),
+    Row(ErrorKind.NO_CREDIT, _DEEPSEEK, pattern=text(r"^insufficient (?:account )?balance")),
+    Row(
+        ErrorKind.NO_CREDIT,
+        "https://github.com/popjane/free_chatgpt_api/issues/78",
+        code=("insufficient_user_quota", "not_enough_balance", "insufficient_balance", "budget_exceeded"),
+    ),
+    Row(
+        ErrorKind.NO_CREDIT,
+        "https://github.com/pollinations/pollinations/issues/12136",
+        status=412,
+        pattern=text(r"reaching the monthly spending limit|failure to pay past invoices"),
+    ),
+    Row(
+        ErrorKind.NO_CREDIT,
+        "https://github.com/anthropics/claude-code/issues/2127",
+        status=(400, 403, 429),
+        pattern=text(r"reached your specified (?:api )?usage limits"),
+    ),
+    Row(
+        ErrorKind.NO_CREDIT,
+        "https://docs.siliconflow.cn/en/faqs/error-code",
+        status=(400, 403),
+        pattern=text(r"balance is (?:insufficient|not enough)|not enough (?:balance|credits)|have any credits\b"),
+    ),
+    Row(ErrorKind.NO_CREDIT, _OPENROUTER, status=402),
+)
+
+REGION: tuple[Row, ...] = (
+    Row(
+        ErrorKind.REGION,
+        "https://github.com/home-assistant/core/issues/120072",
+        code=("unsupported_country_region_territory",),
+    ),
+    Row(
+        ErrorKind.REGION,
+        "https://github.com/google-gemini/gemini-cli/issues/24641",
+        status=(400, 403),
+        pattern=text(r"user location is not supported"),
+    ),
+    Row(
+        ErrorKind.REGION,
+        "https://docs.anthropic.com/en/api/supported-regions",
+        status=(400, 403),
+        pattern=text(r"not (?:supported|available|allowed) in your (?:country|region|location)"),
+    ),
+    Row(ErrorKind.REGION, "https://www.rfc-editor.org/rfc/rfc7725", status=451),
+    Row(
+        ErrorKind.REGION,
+        "https://github.com/Davidvandijcke/coarse/issues/183",
+        status=(400, 403),
+        pattern=text(r"prohibited due to a violation of provider terms of service"),
+    ),
+    # What stands before the provider lets nobody through who comes from here, or as skyproxy does.
+    Row(ErrorKind.REGION, _CLOUDFLARE, status=403, code=("cloudflare_error",)),
+    Row(
+        ErrorKind.REGION,
+        "https://github.com/lobehub/lobehub/issues/2147",
+        status=403,
+        pattern=text(
+            r"sorry, you have been blocked|attention required! \| cloudflare|^just a moment\.\.\.|^error code: 10\d\d$"
+            r"|check your network settings"
+        ),
+    ),
+)
+
+KEY_INVALID: tuple[Row, ...] = (
+    Row(
+        ErrorKind.KEY_INVALID,
+        _GOOGLE,
+        code=("api_key_invalid", "api_key_service_blocked", "consumer_suspended", "service_disabled"),
+    ),
+    Row(ErrorKind.KEY_INVALID, _OPENAI, code=("invalid_api_key", "account_deactivated", "invalid_organization")),
+    Row(ErrorKind.KEY_INVALID, _ANTHROPIC, type=("authentication_error",)),
+    Row(ErrorKind.KEY_INVALID, _MINIMAX, code=("1004", "2049"), pattern=text(r"login fail|invalid api key")),
+    Row(
+        ErrorKind.KEY_INVALID,
+        _ZAI,
+        "zai",
+        code=("1000", "1001", "1002", "1003", "1004", "1110", "1111", "1112", "1121"),
+    ),
+    Row(
+        ErrorKind.KEY_INVALID,
+        _GOOGLE,
+        status=(400, 403),
+        pattern=text(
+            r"api[ _]key (?:is )?(?:not valid|not found|expired|invalid|missing)|(?:incorrect|invalid) api[ _-]?key"
+        ),
+    ),
+    Row(
+        ErrorKind.KEY_INVALID,
+        "https://github.com/NVIDIA-NeMo/Guardrails/issues/563",
+        code=("organization_restricted",),
+    ),
+    Row(
+        ErrorKind.KEY_INVALID,
+        "https://github.com/anthropics/claude-code/issues/19028",
+        status=(400, 403),
+        pattern=text(r"\b(?:organization|account) has been (?:disabled|deactivated|suspended)"),
+    ),
+)

@@ -1,0 +1,145 @@
+"""The rows of the table of what errors mean that are about the content, and about the model."""
+
+from __future__ import annotations
+
+from skyproxy.errors import ErrorKind
+from skyproxy.formats.error_row import Row, text
+
+_OPENAI = "https://platform.openai.com/docs/guides/error-codes"
+_OPENROUTER = "https://openrouter.ai/docs/api-reference/errors"
+_ZAI = "https://docs.z.ai/api-reference/api-code"
+_AZURE = "https://learn.microsoft.com/azure/ai-services/openai/concepts/content-filter"
+
+CONTENT: tuple[Row, ...] = (
+    Row(ErrorKind.CONTENT, _AZURE, code=("content_filter", "responsibleaipolicyviolation")),
+    Row(
+        ErrorKind.CONTENT,
+        "https://platform.openai.com/docs/guides/image-generation",
+        code=("content_policy_violation", "moderation_blocked", "invalid_prompt"),
+    ),
+    Row(ErrorKind.CONTENT, _ZAI, "zai", code=("1301",)),
+    Row(
+        ErrorKind.CONTENT,
+        _OPENROUTER,
+        "openrouter",
+        403,
+        pattern=text(r"requires moderation|was flagged|flagged for"),
+    ),
+    Row(
+        ErrorKind.CONTENT,
+        "https://github.com/anthropics/claude-code/issues/6195",
+        status=400,
+        pattern=text(r"blocked by (?:our )?content filter|content filtering policy|content management policy"),
+    ),
+    Row(
+        ErrorKind.CONTENT,
+        "https://github.com/deepseek-ai/awesome-deepseek-integration/issues/13",
+        status=400,
+        pattern=text(r"^content exists risk"),
+    ),
+    Row(
+        ErrorKind.CONTENT,
+        "https://github.com/theopenco/llmgateway/pull/1785",
+        status=403,
+        pattern=text(r"^content violates usage guidelines"),
+    ),
+    Row(
+        ErrorKind.CONTENT,
+        "https://github.com/QwenLM/qwen-code/issues/3145",
+        status=400,
+        pattern=text(r"may contain inappropriate content"),
+    ),
+    Row(
+        ErrorKind.CONTENT,
+        "https://github.com/theopenco/llmgateway/blob/main/apps/gateway/src/chat/tools/get-finish-reason-from-error.spec.ts",
+        status=(400, 403, 422),
+        pattern=text(
+            r"may contain sensitive information|violates? (?:our|openai'?s) usage polic|flagged (?:by|for possible)\b"
+            r"|\bcontent moderation\b|contains prohibited content"
+        ),
+    ),
+    Row(
+        ErrorKind.CONTENT,
+        "https://platform.minimax.io/docs/api-reference/errorcode",
+        code=("1026", "1027"),
+        pattern=text(r"sensitive"),
+    ),
+    # Pictures, of a model that does not see. Another may.
+    Row(
+        ErrorKind.CONTENT,
+        "https://github.com/ollama/ollama/issues/17301",
+        status=(400, 415, 422),
+        pattern=text(
+            r"does not support (?:images?|vision|multi-?modal)\b|is not a (?:multimodal model|vlm)\b"
+            r"|unknown variant `image_url`|image input modality is not enabled|text-only server: image|at most 0 image"
+        ),
+    ),
+    Row(
+        ErrorKind.CONTENT,
+        "https://github.com/ggml-org/llama.cpp/issues/13566",
+        status=(400, 500),
+        pattern=text(r"^image input is not supported"),
+    ),
+)
+
+MODEL_UNKNOWN: tuple[Row, ...] = (
+    Row(ErrorKind.MODEL_UNKNOWN, _OPENAI, code=("model_not_found", "model_not_available", "unknown_model")),
+    Row(
+        ErrorKind.MODEL_UNKNOWN,
+        "https://console.groq.com/docs/deprecations",
+        code=(
+            "model_decommissioned",
+            "model_terms_required",
+            "model_permission_blocked_project",
+            "model_permission_blocked_org",
+        ),
+    ),
+    Row(
+        ErrorKind.MODEL_UNKNOWN,
+        "https://github.com/mistralai/mistral-vibe/issues/617",
+        "mistral",
+        type=("invalid_model",),
+    ),
+    Row(ErrorKind.MODEL_UNKNOWN, _ZAI, "zai", code=("1211", "1311")),
+    Row(
+        ErrorKind.MODEL_UNKNOWN,
+        _OPENROUTER,
+        "openrouter",
+        (400, 404),
+        pattern=text(r"is not a valid model id|no (?:allowed )?(?:providers|endpoints)\b.{0,30}(?:available|found)"),
+    ),
+    Row(
+        ErrorKind.MODEL_UNKNOWN,
+        "https://github.com/ollama/ollama/issues/15027",
+        status=(400, 403, 404, 500),
+        pattern=text(r"\bmodel\b.{0,200}\b(?:not found|does not exist|not exist\b|is not supported for)"),
+    ),
+    Row(
+        ErrorKind.MODEL_UNKNOWN,
+        "https://github.com/n4ze3m/page-assist/issues/727",
+        code=("model_not_supported", "no_access"),
+    ),
+    Row(
+        ErrorKind.MODEL_UNKNOWN,
+        "https://github.com/BerriAI/litellm/pull/39660",
+        type=("key_model_access_denied", "team_model_access_denied"),
+    ),
+    Row(
+        ErrorKind.MODEL_UNKNOWN,
+        "https://github.com/666ghj/BettaFish/issues/609",
+        code=("allocationquota.freetieronly", "model.accessdenied", "model_access_denied"),
+    ),
+    Row(
+        ErrorKind.MODEL_UNKNOWN,
+        "https://github.com/chatboxai/chatbox/issues/2263",
+        pattern=text(r"organization must be verified to (?:stream|use)"),
+    ),
+    Row(
+        ErrorKind.MODEL_UNKNOWN,
+        "https://docs.siliconflow.cn/en/faqs/error-code",
+        status=(400, 403),
+        pattern=text(
+            r"^model (?:is )?disabled|requested model is not (?:supported|available)|\bdoes not support chat\b"
+        ),
+    ),
+)
