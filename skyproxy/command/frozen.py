@@ -5,6 +5,7 @@ Python around them.
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,13 +24,21 @@ def start(arguments: list[str], command: Callable[[], None], own_window: bool, w
     try:
         command()
     except SystemExit as error:
-        if own_window and error.code not in (0, None):
-            if isinstance(error.code, str):
-                print(error.code, file=sys.stderr)
-            print("Press Enter to close this window.", file=sys.stderr)
-            wait()
-            raise SystemExit(error.code if isinstance(error.code, int) else 1) from None
-        raise
+        if not own_window or error.code in (0, None):
+            raise
+        if isinstance(error.code, str):
+            print(error.code, file=sys.stderr)
+        code = error.code if isinstance(error.code, int) else 1
+    except Exception:
+        if not own_window:
+            raise
+        traceback.print_exc()
+        code = 1
+    else:
+        return
+    print("Press Enter to close this window.", file=sys.stderr)
+    wait()
+    raise SystemExit(code)
 
 
 if __name__ == "__main__":

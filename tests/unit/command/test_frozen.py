@@ -39,6 +39,16 @@ class StartTests(SynchronousTestCase):
         self.assertEqual((self.fail_with("skyproxy: it is so"), self.waited), (1, 2))
         self.assertIn("skyproxy: it is so\nPress Enter", sys.stderr.getvalue())  # type: ignore[attr-defined]
 
+    def test_and_what_nobody_has_thought_of(self) -> None:
+        def command() -> None:
+            raise ImportError("DLL load failed while importing _rust")
+
+        error = self.assertRaises(SystemExit, start, ["skyproxy"], command, True, self.wait)
+        self.assertEqual((error.code, self.waited), (1, 1))
+        self.assertIn("DLL load failed while importing _rust\nPress Enter", sys.stderr.getvalue())  # type: ignore[attr-defined]
+        self.assertRaises(ImportError, start, ["skyproxy"], command, False, self.wait)
+        self.assertEqual(self.waited, 1)
+
     def test_it_closes_when_all_is_well(self) -> None:
         self.assertEqual((self.fail_with(0), self.fail_with(None), self.waited), (0, None, 0))
 
