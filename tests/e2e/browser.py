@@ -14,12 +14,12 @@ pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip in
 if chromium() is None:
     pytest.skip("Chromium is missing: apt-get install chromium", allow_module_level=True)
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 PATIENCE_MS = 30_000
 WIDTHS = {"desktop": (1280, 800), "phone": (390, 844)}
 
-__all__ = ["PATIENCE_MS", "WIDTHS", "Browser", "Page", "Tab", "chrome", "expect", "opened"]
+__all__ = ["PATIENCE_MS", "WIDTHS", "Browser", "Page", "Route", "Tab", "chrome", "expect", "opened"]
 
 
 @contextmanager

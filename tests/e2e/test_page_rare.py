@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from tests.e2e.browser import Browser, Page, chrome, expect, opened
+from tests.e2e.browser import Browser, Page, Route, chrome, expect, opened
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.processes import DemoProvider, Proxy, eventually
 from tests.e2e.raw import ask, chat
@@ -95,3 +96,105 @@ def test_who_is_asked_for_a_key_asks_for_nothing(browser: Browser, start: Starte
         asked = asked_for(page, "/api/")
         page.wait_for_timeout(2500)
         assert asked == []
+
+
+class Counted(NamedTuple):
+    """A proxy whose combat goes well, whose memory fails, and whose diary is rescued."""
+
+    proxy: Proxy
+
+    @property
+    def url(self) -> str:
+        return f"{self.proxy.origin}/#/requests"
+
+    def ask(self, slot: str, request_id: str) -> None:
+        assert ask(self.proxy, chat(slot), {"X-Request-Id": request_id}).status in (200, 500)
+
+
+@pytest.fixture
+def counted(start: Starter) -> Counted:
+    config = config_for(start(DemoProvider))
+    good = "demo:guard"
+    config["model_slots"]["memory"] = {"provider": "demo", "model": "guard;status=500"}
+    config["model_slots"]["diary"] = {"provider": "demo", "model": "guard;status=500", "fallbacks": [good]}
+    return Counted(start(Proxy, config))
+
+
+def links_of(page: Page) -> Any:
+    return page.get_by_role("table", name="Requests").get_by_role("link")
+
+
+def test_what_was_asked_of_another_list_is_not_shown(browser: Browser, counted: Counted) -> None:
+    counted.ask("diary", "rescued-1")
+    counted.ask("memory", "failed-1")
+    held: list[Route] = []
+    with opened(browser, "about:blank", quiet=False) as tab:
+        page = tab.page
+        page.route("**/api/requests?*limit=50*", lambda route: held.append(route))
+        page.goto(f"{counted.url}?outcome=failed")
+        expect(links_of(page)).to_have_count(1)
+        counted.ask("memory", "failed-2")
+        eventually(lambda: page.wait_for_timeout(50) or held, "it looks for what is new")
+        page.get_by_role("button", name="Rescued").click()
+        expect(links_of(page)).to_have_attribute("href", re.compile("rescued-1"))
+        for each in held:
+            each.continue_()
+        page.wait_for_timeout(1000)
+        expect(links_of(page)).to_have_count(1)
+
+
+def test_a_list_that_could_not_be_had_comes_later(browser: Browser, counted: Counted) -> None:
+    counted.ask("combat", "first-1")
+    with opened(browser, "about:blank", quiet=False) as tab:
+        page = tab.page
+        page.route("**/api/requests?*", lambda route: route.abort(), times=1)
+        page.goto(counted.url)
+        problem = page.get_by_role("alert").filter(has_text="cannot be reached")
+        expect(problem).to_be_visible()
+        assert "What is shown" not in problem.inner_text(), "nothing is"
+        expect(links_of(page)).to_have_count(1)
+        expect(problem).to_be_hidden()
+
+
+def test_what_is_filtered_has_no_gap(browser: Browser, counted: Counted) -> None:
+    counted.ask("combat", "old")
+    away = True
+    with opened(browser, "about:blank", quiet=False) as tab:
+        page = tab.page
+        page.route("**/api/requests?*limit=50*", lambda route: route.abort() if away else route.continue_())
+        page.goto(f"{counted.url}?slot=combat")
+        expect(links_of(page)).to_have_count(1)
+        for number in range(60):
+            counted.ask("combat", f"new-{number}")
+        page.wait_for_timeout(2500)
+        away = False
+        counted.ask("combat", "new-60")
+        table = page.get_by_role("table", name="Requests")
+        expect(table.locator("tr[aria-rowindex='2'] a")).to_have_attribute("href", re.compile("new-60"))
+        page.get_by_role("region", name="Requests").evaluate("element => { element.scrollTop = 99999; }")
+        expect(table.locator("tr[aria-rowindex='60'] a")).to_have_attribute("href", re.compile("new-2[?]"))
+
+
+def test_who_is_at_a_row_by_keys_stays_there(browser: Browser, counted: Counted) -> None:
+    for number in range(3):
+        counted.ask("combat", f"old-{number}")
+    with opened(browser, counted.url) as tab:
+        page = tab.page
+        expect(links_of(page)).to_have_count(3)
+        expect(page.get_by_text("● Live")).to_be_visible()
+        page.keyboard.press("j")
+        page.keyboard.press("j")
+        row = page.locator("a:focus")
+        expect(row).to_have_attribute("href", re.compile("old-1"))
+        counted.ask("combat", "new-1")
+        counted.ask("combat", "new-2")
+        fresh = page.get_by_role("button", name="2 new ↑")
+        expect(fresh).to_be_visible()
+        expect(row).to_have_attribute("href", re.compile("old-1"))
+        page.keyboard.press("k")
+        expect(row).to_have_attribute("href", re.compile("old-2"))
+        page.keyboard.press("Escape")
+        page.get_by_role("searchbox", name="Search requests").focus()
+        # They come once nobody is there.
+        expect(links_of(page)).to_have_count(5)
+        expect(fresh).to_be_hidden()

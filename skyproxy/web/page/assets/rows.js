@@ -6,7 +6,7 @@ import {attribute, h, write} from './dom.js';
 const SPARE = 4;
 
 /**
- * {node, set(rows, total), top(), toTop(), focus(index), sorted(by, up)}.
+ * {node, set(rows, total), toTop(), focus(index), hasFocus(), sorted(by, up)}.
  * @param columns [{name, kind, sort}] of the head; with `sort` it is a button
  * @param sort called with the `sort` of a column whose head is pressed
  * @param make () => {node: a tr, update(row, index)}
@@ -65,7 +65,7 @@ export function windowed({caption, columns, make, end, scrolled, height, sort}) 
       attribute(table, 'aria-rowcount', total + 1);
       paint();
     },
-    paint,
+    hasFocus: () => body.contains(document.activeElement),
     /** Tells by what, and whether upwards, the rows are sorted. */
     sorted(by, up) {
       for (const each of heads) {

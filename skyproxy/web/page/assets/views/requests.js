@@ -43,6 +43,10 @@ export function make({query: given}) {
   let gone = false;
   let ended = 0;
   let boot = state.boot;
+  // How often what is listed was asked for anew: what was asked before that tells of another list.
+  let lists = 0;
+  // Whether more have come than were told, so that there would be a gap.
+  let gap = false;
 
   const search = h('input', {
     type: 'search', value: query.q, placeholder: 'id, slot, model, error, client', 'aria-label': 'Search requests',
@@ -70,7 +74,7 @@ export function make({query: given}) {
     caption: 'Requests', columns: COLUMNS, make: tableRow, end: more, sort: (by) => sort(by, by === order.sort && !order.up ? 'up' : 'down'), height: () => (phone.matches ? 56 : 32),
     scrolled(top) {
       atTop = top;
-      if (top && pending.length) take();
+      if (top && pending.length && !table.hasFocus()) take();
     },
   });
   let typed = null;
@@ -116,11 +120,13 @@ export function make({query: given}) {
     loading = new AbortController();
     const mine = loading;
     asked = performance.now();
+    lists += 1;
     try {
       const found = await get('api/requests', {...query, ...asParameters(), limit: PAGE}, mine.signal);
       if (gone || mine !== loading) return;
       rows = found.requests;
       pending = [];
+      gap = false;
       next = found.next;
       ended = found.matching;
       known = true;
@@ -154,27 +160,37 @@ export function make({query: given}) {
   /** What is new of a filtered list, and the counts of any. */
   async function refresh() {
     asked = performance.now();
+    const list = lists;
     try {
       const found = await get('api/requests', {...query, limit: filtered() && live() ? 50 : 1});
-      if (gone || loading) return;
+      if (gone || loading || list !== lists) return;
       facts(found);
       if (!live()) tellPending();
-      else if (filtered()) arrive(found.requests);
+      else if (filtered()) {
+        const known = pending[0]?.number ?? rows[0]?.number ?? 0;
+        gap ||= found.next !== null && found.requests.at(-1).number > known;
+        arrive(found.requests);
+      }
     } catch (error) {
-      failed(error);
+      if (!gone && list === lists) failed(error);
     }
   }
 
   function arrive(some) {
     const first = Math.max(rows[0]?.number ?? 0, pending[0]?.number ?? 0);
     const newer = some.filter((row) => row.number > first);
-    if (!newer.length) return;
-    pending = merged(newer, pending);
-    if (atTop) take();
-    else tellPending();
+    if (newer.length) pending = merged(newer, pending);
+    if (!pending.length) return;
+    // Who is at a row by the keyboard keeps it.
+    if (atTop && !table.hasFocus()) take();
+    else if (newer.length) tellPending();
   }
 
   function take() {
+    if (gap) {
+      load();
+      return;
+    }
     rows = merged(pending, rows);
     pending = [];
     draw();
@@ -182,7 +198,7 @@ export function make({query: given}) {
 
   function tellPending() {
     const all = pending.length && rows.length && !filtered() ? pending[0].number - rows[0].number : pending.length;
-    const many = live() ? all : Math.max(0, matching - ended);
+    const many = live() && !gap ? all : Math.max(0, matching - ended);
     write(fresh, `${count(many)} new ${live() ? '↑' : '↻'}`);
     show(fresh, many > 0);
   }
@@ -207,7 +223,7 @@ export function make({query: given}) {
   }
 
   function failed(error) {
-    write(problem, `${error.message} What is shown is from ${time((refreshed || Date.now()) / 1000)}.`);
+    write(problem, known ? `${error.message} What is shown is from ${time(refreshed / 1000)}.` : error.message);
     show(problem, true);
   }
 
@@ -241,9 +257,13 @@ export function make({query: given}) {
       load();
       return;
     }
-    if (!known || state.live !== 'live') return;
-    if (!filtered() && live()) arrive(state.rows);
+    if (state.live !== 'live') return;
     const old = performance.now() - asked > REFRESH_MS;
+    if (!known) {
+      if (old && !loading && !document.hidden) load();
+      return;
+    }
+    if (live()) arrive(filtered() ? [] : state.rows);
     if (old && !loading && !document.hidden && state.newest > (update.newest ?? -1)) {
       update.newest = state.newest;
       refresh();
