@@ -17,10 +17,14 @@ def open_private(path: Path, flags: int) -> int:
     return os.open(path, flags | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
 
 
-def make_private_folder(folder: Path) -> None:
+def make_private_folder(folder: Path, system: str = os.name) -> None:
     """Make *folder* and those that lead to it, as far as they are missing, for their owner alone (0700).
+
+    On Windows they take the rights of the folder around them. There Python makes of 0700 that what an administrator's
+    terminal makes is closed to the same user in any other (https://github.com/python/cpython/issues/157876).
 
     :raise OSError: one cannot be made.
     """
+    mode = 0o777 if system == "nt" else 0o700
     for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
-        missing.mkdir(0o700, exist_ok=True)
+        missing.mkdir(mode, exist_ok=True)

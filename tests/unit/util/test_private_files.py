@@ -28,6 +28,12 @@ class PrivateFileTests(SynchronousTestCase):
         rights = [S_IMODE(each.stat().st_mode) for each in (self.folder, path.parent.parent, path.parent, path)]
         self.assertEqual(rights, [0o755, 0o700, 0o700, 0o600])
 
+    @skipUnless(os.name == "posix", "rights are others here")
+    def test_on_windows_folders_take_the_rights_around_them(self) -> None:
+        self.addCleanup(os.umask, os.umask(0))
+        make_private_folder(self.folder / "a" / "b", "nt")
+        self.assertEqual(S_IMODE((self.folder / "a" / "b").stat().st_mode), 0o777)
+
     def test_what_is_there_stays(self) -> None:
         path = self.folder / "file"
         path.write_text("old")
