@@ -112,6 +112,19 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def closed_folders(searched: Sequence[Path]) -> list[Path]:
+    """The folders of *searched* into which this user may not look, as another one or an administrator has made them."""
+    found = {}
+    for path in searched:
+        try:
+            path.stat()
+        except PermissionError:
+            found[path.parent] = True
+        except OSError:
+            continue
+    return list(found)
+
+
 def _nearby(path: Path) -> str:
     """What to do about *path*, which is not there, if a file of nearly its name is."""
     near = [path.with_name(name) for name in (f"{path.name}.txt", f"{path.stem}.yml", f"{path.stem}.yml.txt")]

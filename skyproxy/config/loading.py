@@ -12,7 +12,7 @@ from skyproxy.config import placement
 from skyproxy.config.access_reading import read_access
 from skyproxy.config.document import Document, parse
 from skyproxy.config.fallbacks import check_fallbacks
-from skyproxy.config.files import ENV_FILE, Source, find, is_file, near_misses, places, read_text
+from skyproxy.config.files import ENV_FILE, Source, closed_folders, find, is_file, near_misses, places, read_text
 from skyproxy.config.filling import fill_store, fill_telemetry
 from skyproxy.config.hints import hints
 from skyproxy.config.kept_answers import refuse_missing_stores
@@ -158,6 +158,7 @@ def _of_places(searched: Sequence[Path], demo: bool) -> list[str]:
             f"This is the demo: no provider is asked, for there is no configuration. Searched were {names}. "
             "`skyproxy init` writes one."
         )
+        found += [f"{each} is closed to this user: what is in it is not read." for each in closed_folders(searched)]
     found += [f"{near} is not read: rename it to {path}." for near, path in near_misses(searched)]
     return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from skyproxy.config import ConfigError
 from tests.unit.config.support import PROVIDERS, ConfigTestCase
 
@@ -269,6 +271,22 @@ class NearMissTests(ConfigTestCase):
             self.assertIn(str(self.cwd / "skyproxy.yaml"), config.warnings[0])
             self.assertIn(f"{self.cwd / name} is not read: rename it to {self.cwd / right}.", config.warnings)
             (self.cwd / name).unlink()
+
+    def test_the_demo_names_folders_that_are_closed(self) -> None:
+        self.assertNotIn("is closed", "".join(self.load().warnings))
+        closed = self.home / ".config" / "skyproxy"
+        look = Path.stat
+
+        def stat(path: Path, **options: bool) -> object:
+            if closed in path.parents:  # also for tests that root runs
+                raise PermissionError(13, "Permission denied", str(path))
+            return look(path, **options)
+
+        self.patch(Path, "stat", stat)
+        config = self.load()
+        self.assertTrue(config.is_demo)
+        told = [each for each in config.warnings if "is closed" in each]
+        self.assertEqual(told, [f"{closed} is closed to this user: what is in it is not read."])
 
     def test_keys_in_a_text_file(self) -> None:
         self.write(".env.txt", "OPENAI_API_KEY=x")
