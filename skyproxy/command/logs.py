@@ -60,26 +60,33 @@ def logs(
     path = file or _file_of(config)
     wanted = Wanted(request, LEVELS.index(level))
 
-    def show(record: dict[str, Any]) -> None:
-        click.echo(json_text(record) if as_json else pretty(record))
+    try:
+        for record in _found(path, wanted, lines, follow):
+            click.echo(json_text(record) if as_json else pretty(record))
+    except KeyboardInterrupt:
+        return
 
+
+def _found(path: Path, wanted: Wanted, lines: int, follow: bool) -> Iterator[dict[str, Any]]:
+    """The records that are shown. That they cannot be shown is no matter of the file's.
+
+    :raise SystemExit: it cannot be read, and why was printed.
+    """
     try:
         with open_shared(path) as opened:
             last, rest = _read(opened, wanted, lines or None)
-            for record in (*_before(path, wanted, lines - len(last) if lines else None), *last):
-                show(record)
+            yield from _before(path, wanted, lines - len(last) if lines else None)
+            yield from last
             if not last and not follow:
-                _say_why(path, opened.tell(), request)
+                _say_why(path, opened.tell(), wanted.request)
             for line in followed(path, opened, rest) if follow else ():
                 found = wanted.record(line)
                 if found is not None:
-                    show(found)
+                    yield found
     except FileNotFoundError:
         fail(f"there is no log file {path} yet: it is made when skyproxy starts")
     except OSError as error:
         fail(f"the log file {path} cannot be read: {error.strerror}")
-    except KeyboardInterrupt:
-        return
 
 
 def _say_why(path: Path, size: int, request: str | None) -> None:

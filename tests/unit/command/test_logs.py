@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -136,6 +137,14 @@ class RotatedTests(SynchronousTestCase):
 
     def test_of_one_request(self) -> None:
         self.assertEqual(self.shown("--request", "r1"), "135")
+
+    def test_nobody_reads_what_is_shown(self) -> None:
+        def pretty(record: object) -> str:
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")  # as click.echo does then
+
+        self.patch(logs, "pretty", pretty)
+        done = CliRunner().invoke(logs.logs, ["--file", str(self.path)])
+        self.assertEqual((done.exit_code, done.output), (1, ""))
 
 
 def _plain(text: str) -> str:
