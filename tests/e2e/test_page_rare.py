@@ -198,3 +198,30 @@ def test_who_is_at_a_row_by_keys_stays_there(browser: Browser, counted: Counted)
         # They come once nobody is there.
         expect(links_of(page)).to_have_count(5)
         expect(fresh).to_be_hidden()
+
+
+def test_the_log_is_filtered_by_what_is_seen_while_it_is_paused_too(browser: Browser, counted: Counted) -> None:
+    for number in range(60):
+        counted.ask("combat", f"good-{number}")
+    counted.ask("memory", "failed-1")
+    with opened(browser, counted.url.replace("requests", "log")) as tab:
+        page = tab.page
+        lines = page.get_by_role("list", name="Lines of the log").get_by_role("listitem")
+        box = page.get_by_role("region", name="Log")
+        search = page.get_by_role("searchbox", name="Filter lines")
+        failed = lines.filter(has_text=re.compile("Upstream request completed.* request_id=failed-1 "))
+        expect(failed).to_have_count(1)
+        page.get_by_role("button", name="Pause").click()
+        counted.ask("memory", "failed-2")
+        expect(page.get_by_text(re.compile(r"Paused, \d+ new"))).to_be_visible()
+        search.fill("outcome=upstream_error")
+        expect(lines).to_have_count(1)
+        expect(failed).to_have_count(1)
+        expect(page.get_by_text("Paused, 1 new")).to_be_visible()
+        page.get_by_role("button", name="Go on").click()
+        expect(lines).to_have_count(2)
+        search.fill("nothing like this")
+        expect(page.get_by_text("No line matches.")).to_be_visible()
+        search.fill("")
+        expect(lines.filter(has_text="request_id=good-59 ")).to_be_visible()
+        assert box.evaluate("each => each.scrollHeight - each.scrollTop - each.clientHeight") < 40
