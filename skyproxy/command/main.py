@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
@@ -96,6 +97,17 @@ def skyproxy() -> None:
     """
 
 
+def filled_in(arguments: Sequence[str], system: str = os.name) -> list[str]:
+    """*arguments* with the user's folder and variables filled in on Windows, as shells do elsewhere.
+
+    Click would take patterns, too, for names of files: quotes do not keep it from that, and ``--slots *`` means slots.
+    """
+    if system != "nt":
+        return list(arguments)
+    homes = (os.path.expanduser(each) if each.startswith(("~\\", "~/")) else each for each in arguments)
+    return list(map(os.path.expandvars, homes))
+
+
 def main() -> None:
     """Run the command line of this process."""
     replace_missing_streams(text_log(os.environ, user_home()))
@@ -103,4 +115,4 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    skyproxy(prog_name="skyproxy")
+    skyproxy(filled_in(sys.argv[1:]), prog_name="skyproxy")
