@@ -365,6 +365,32 @@ def test_other_endpoints(start: Starter, demo: DemoProvider, tmp_path: Path) -> 
     assert not path.exists()
 
 
+def test_one_that_cannot_begin_is_started_again(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
+    key, certificate, _ = Authority().write(tmp_path, "127.0.0.1")
+    path, log_file = tmp_path / "api.sock", tmp_path / "skyproxy.log"
+    config = config_for(demo, {"log_file": str(log_file)})
+    config["proxy"]["listen"] = [
+        f"unix:{path}",
+        f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={certificate}",
+    ]
+    process = start(Plain, config)
+    eventually(lambda: log_file.read_text().count("A worker serves") == 2, "both serve")
+    workers = Path(f"/proc/{process.child.pid}/task/{process.child.pid}/children").read_text().split()
+    text = key.read_text()
+    key.write_text("no key")
+    for each in workers:
+        os.kill(int(each), signal.SIGKILL)
+    reason = "there is no private key"
+    eventually(lambda: log_file.read_text().count(reason) > 1, "both are tried again, and the log tells why")
+    key.write_text(text)
+    with socket.socket(socket.AF_UNIX) as plain:
+        plain.settimeout(PATIENCE)
+        plain.connect(str(path))
+        plain.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert b"200 OK" in read_all(plain)
+    assert process.stop() == 0
+
+
 class Plain(Proxy):
     """Likewise, listening where its configuration says."""
 

@@ -91,6 +91,15 @@ def _no_load(*_: object) -> Any:
     raise AssertionError("a worker reads no configuration: the parent tells it")
 
 
+def command(reactor_module: str) -> list[str]:
+    """What starts a worker: this Python, with the modules of this process."""
+    path = [os.path.abspath(each) for each in sys.path if each]
+    code = (
+        f"import sys; sys.path[:] = {path!r}; from skyproxy.process.workers.main import main; main({reactor_module!r})"
+    )
+    return [sys.executable, "-c", code]
+
+
 def main(reactor_module: str) -> None:
     """Serve, until the parent says that it is enough, or is gone.
 

@@ -18,9 +18,9 @@ from twisted.python.failure import Failure
 
 from skyproxy.process.workers import messages
 from skyproxy.process.workers.gathered import Gathered
-from skyproxy.process.workers.main import CONNECTIONS, CONTROL
+from skyproxy.process.workers.main import CONNECTIONS, CONTROL, command
 from skyproxy.process.workers.passing import Passage, Passed, left_in, pair
-from skyproxy.process.workers.protocol import Channel, late
+from skyproxy.process.workers.protocol import Channel, NotDone, late
 from skyproxy.process.workers.state import WorkerState
 
 _log = Logger()
@@ -160,7 +160,7 @@ class Member(ProcessProtocol):
                 childFDs={0: 0, 1: 1, 2: 2, CONTROL: its.fileno(), CONNECTIONS: its_end.fileno()},
             )
         self.pid = process.pid
-        channel.tell(message)
+        channel.ask(message).addErrback(self._could_not_begin, self.pid)
 
     def give(self, tag: int, descriptor: int) -> None:
         """Pass a connection to it."""
@@ -205,6 +205,12 @@ class Member(ProcessProtocol):
         if self.transport is not None:
             with suppress(ProcessExitedAlready):
                 self.transport.signalProcess("KILL")
+
+    def _could_not_begin(self, failure: Failure, pid: int | None) -> None:
+        """End process *pid*, which would never serve: the next one may find again what this one has not."""
+        if failure.check(NotDone) and pid == self.pid:
+            _log.error("A worker could not begin", worker=self.number, pid=pid, reason=failure.getErrorMessage())
+            self.kill()
 
     def begin_anew(self, failure: Failure, pid: int | None) -> None:
         """End process *pid*, which has not taken what holds for all, so that another one begins with it."""
@@ -282,15 +288,6 @@ class Member(ProcessProtocol):
         self.failures = 0 if lived >= SHORT_LIFE_SECONDS else self.failures + 1
         self._given, self._load = 0, messages.Load(0, 0)
         self._crew.lost(self, waiting)
-
-
-def command(reactor_module: str) -> list[str]:
-    """What starts a worker: this Python, with the modules of this process."""
-    path = [os.path.abspath(each) for each in sys.path if each]
-    code = (
-        f"import sys; sys.path[:] = {path!r}; from skyproxy.process.workers.main import main; main({reactor_module!r})"
-    )
-    return [sys.executable, "-c", code]
 
 
 def _why(reason: Failure) -> str:
