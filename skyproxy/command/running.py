@@ -20,10 +20,15 @@ pid_option = click.option("--pid", type=int, help="The process of the skyproxy t
 
 _SECONDS = 60.0
 _GLANCE_SECONDS = 2.0
+_HOW_ON = "if Ctrl-Z has stopped it, type `fg` in its terminal; else end it, and start it again"
 
 
 class NotRunning(Exception):
     """Nobody answers there."""
+
+
+class Silent(NotRunning):
+    """A process is there, and says nothing: it is stopped (Ctrl-Z), or stands still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +42,16 @@ class Running:
     path: Path
 
     def ask(
-        self, method: str, path: str, sent: dict[str, Any] | None = None, patience: float = _SECONDS
+        self, method: str, path: str, sent: dict[str, Any] | None = None, patience: float | None = None
     ) -> tuple[int, dict[str, Any]]:
         """The status and the JSON of its answer.
 
         :param sent: an object of JSON for the body.
-        :param patience: seconds in which something must come.
+        :param patience: seconds in which something must come; None: a minute.
         :raise NotRunning: it does not answer.
+        :raise Silent: it says nothing for so long.
         """
+        patience = _SECONDS if patience is None else patience
         try:
             connection, headers = self._connection(patience)
             try:
@@ -53,6 +60,8 @@ class Running:
                 value = json.loads(response.read())
             finally:
                 connection.close()
+        except TimeoutError:
+            raise Silent(f"process {self.pid} runs, and has said nothing for {patience:.0f} s: {_HOW_ON}") from None
         except (OSError, HTTPException, ValueError, KeyError) as error:
             raise NotRunning(f"process {self.pid} does not answer: {error or type(error).__name__}") from None
         return response.status, value if isinstance(value, dict) else {}
@@ -82,15 +91,18 @@ def all_running(patience: float = _SECONDS) -> Iterator[tuple[Running, dict[str,
 
     :param patience: seconds in which each must.
     """
-    folder = runtime_folder(os.environ)
-    for pid, path in found_in(folder) if folder is not None else ():
-        running = Running(pid, path)
+    for running in _all_there():
         try:
             code, status = running.ask("GET", "/api/status", patience=patience)
         except NotRunning:
             continue
         if code == 200:
             yield running, status
+
+
+def _all_there() -> list[Running]:
+    folder = runtime_folder(os.environ)
+    return [] if folder is None else [Running(pid, path) for pid, path in found_in(folder)]
 
 
 def what_to_do_for_nobody() -> str:
@@ -109,14 +121,41 @@ def the_one(pid: int | None) -> tuple[Running, dict[str, Any]]:
 
     :raise SystemExit: there is none, or there are several and nobody says which.
     """
-    found = [each for each in all_running() if pid is None or each[0].pid == pid]
-    if not found:
+    found: list[tuple[Running, dict[str, Any]]] = []
+    silent: list[Running] = []
+    for running in _all_there():
+        if pid is None or running.pid == pid:
+            try:
+                code, status = running.ask("GET", "/api/status", patience=_GLANCE_SECONDS)
+            except Silent:
+                silent.append(running)
+            except NotRunning:
+                continue
+            else:
+                if code == 200:
+                    found.append((running, status))
+    if len(silent) == 1 and not found:
+        return silent[0], _heard(silent[0])
+    if not found and not silent:
         which = "no skyproxy runs" if pid is None else f"no skyproxy runs as process {pid}"
         fail(f"{which} for this user: start it with `skyproxy run`")
-    if len(found) > 1:
-        listed = "".join(
-            f"\n  --pid {each.pid}  {status['base_url'] or 'waits for ' + status['waiting_for']}"
-            for each, status in found
-        )
-        fail(f"several run: say which{listed}", 2)
+    if len(found) + len(silent) > 1:
+        listed = [
+            *((each.pid, status["base_url"] or f"waits for {status['waiting_for']}") for each, status in found),
+            *((each.pid, "does not answer") for each in silent),
+        ]
+        lines = "".join(f"\n  --pid {number}  {what}" for number, what in sorted(listed))
+        fail(f"several run: say which{lines}", 2)
     return found[0]
+
+
+def _heard(running: Running) -> dict[str, Any]:
+    """The status of one that has not answered at once: it may be busy.
+
+    :raise SystemExit: it says nothing for long.
+    """
+    click.echo(f"process {running.pid} has not answered yet ...", err=True)
+    try:
+        return running.ask("GET", "/api/status")[1]
+    except NotRunning as error:
+        fail(str(error))
