@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.browser import Browser, Page, Route, chrome, expect, opened
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.processes import DemoProvider, Proxy, eventually
-from tests.e2e.raw import ask, chat
+from tests.e2e.raw import ask, call, chat
 from tests.e2e.test_access import Guarded
 from tests.e2e.test_listen import free_port
 
@@ -26,9 +26,16 @@ window.streams = [];
 const Source = EventSource;
 window.EventSource = class extends Source {
   constructor(...given) { super(...given); streams.push(this); }
+  addEventListener(kind, hear) {
+    super.addEventListener(kind, (event) => (window.deaf && event.isTrusted) || hear(event));
+  }
+};
+window.say = async (kind, data) => {
+  streams.at(-1).dispatchEvent(new MessageEvent(kind, {data: JSON.stringify(data)}));
+  for (let frames = 0; frames < 3; frames += 1) await new Promise(requestAnimationFrame);
 };
 """
-"""Lets time pass for a page at once, and tells its streams of events."""
+"""Lets time pass for a page at once, tells its streams of events, and what they shall have said."""
 
 
 @pytest.fixture(scope="module")
@@ -225,3 +232,34 @@ def test_the_log_is_filtered_by_what_is_seen_while_it_is_paused_too(browser: Bro
         search.fill("")
         expect(lines.filter(has_text="request_id=good-59 ")).to_be_visible()
         assert box.evaluate("each => each.scrollHeight - each.scrollTop - each.clientHeight") < 40
+
+
+def sentence(code: str, **more: Any) -> dict[str, Any]:
+    """One of those on top."""
+    told = {"code": code, "level": "warning", "text": "x is left alone for now.", "advice": "", "about": "x"}
+    return {**told, "request_id": "", "slot": "", "use": "", **more}
+
+
+def test_a_countdown_takes_the_focus_from_nobody(browser: Browser, counted: Counted) -> None:
+    with opened(browser, "about:blank") as tab:
+        page = tab.page
+        page.add_init_script(LATER)
+        page.goto(counted.url.replace("requests", "now"))
+        expect(page.get_by_text("● Live")).to_be_visible()
+        now = call(counted.proxy, "GET", "/api/now").json()
+        page.evaluate("window.deaf = true")
+        top = page.get_by_role("region", name="How all is")
+        for seconds in (12, 11):
+            told = sentence("breaker", advice=f"It is asked again in {seconds} s.")
+            other = sentence("rate", text="y is at its rate limit.", advice=f"m is asked again in {seconds + 20} s.")
+            page.evaluate("now => say('now', now)", {**now, "sentence": told, "more": [other]})
+            expect(top).to_contain_text(f"It is asked again in {seconds} s.")
+            if seconds == 12:
+                top.get_by_role("button", name="Ask it again now").focus()
+                top.get_by_text("and 1 more").click()
+                top.get_by_role("button", name="Ask it again now").focus()
+            expect(top.get_by_role("listitem")).to_have_text(re.compile(f"m is asked again in {seconds + 20} s[.]"))
+        expect(top.get_by_role("button", name="Ask it again now")).to_be_focused()
+        # A reader of screens is told of another sentence, and not of each second.
+        live = top.get_by_role("status").locator("[aria-live=off]")
+        expect(live).to_have_text("It is asked again in 11 s.")

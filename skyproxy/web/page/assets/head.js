@@ -1,6 +1,6 @@
 // The sentence on top: how all is, what to do, what else there is. It is the page's live region.
 
-import {button, copyButton, h, keep, ours, replace, show, write} from './dom.js';
+import {attribute, button, copyButton, h, keep, ours, replace, show, write} from './dom.js';
 import {moment} from './format.js';
 import {tryNow} from './live.js';
 import {state} from './store.js';
@@ -52,7 +52,8 @@ export function head() {
   const icon = h('span', {class: 'icon', 'aria-hidden': 'true'});
   const level = h('span', {class: 'unseen'});
   const text = ours('');
-  const advice = h('p', {class: 'advice'});
+  // A countdown in it is not read aloud at each second; with another sentence it is.
+  const advice = h('p', {class: 'advice', 'aria-live': 'off'});
   const again = h('span', {'aria-live': 'off'});
   const actions = h('div', {class: 'actions'});
   const more = h('ul', {class: 'more'});
@@ -61,22 +62,29 @@ export function head() {
   const status = h('div', {role: 'status'}, h('p', {class: 'sentence'}, icon, level, text), advice);
   const node = h('section', {class: 'head', 'aria-label': 'How all is'}, status, again, actions, rest);
   let shown = '';
+  let current = null;
 
+  /** The buttons. Each stays as long as what it is for does: a countdown beside it takes the focus from nobody. */
   function act(first) {
-    replace(
-      actions,
-      first.code === 'lost' && button('Try now', tryNow),
-      first.code === 'outdated' && button('Load the new one', () => location.reload()),
-      first.code === 'waiting' && copyButton('Copy the address', () => first.advice.split(': ').at(-1), () => advice),
-      first.code === 'model_unknown' && first.advice.includes('`') && copyButton('Copy', () => first.advice.split('`')[1]),
-      first.use && state.now && useInstead(first),
-      first.request_id && h('a', {class: 'button', href: `#/requests/${encodeURIComponent(first.request_id)}`}, 'Show the request'),
-      ['demo', 'key_missing', 'reload_failed'].includes(first.code) && h('a', {class: 'button to-setup', href: '#/setup'}, 'Setup'),
-      first.code === 'breaker' && button('Ask it again now', () => askAgain(first.about)),
-      first.code === 'reload_failed' && button('Read it again', async () => (await import('./acting.js')).reload()),
-      ['lag', 'log_lost', 'alone'].includes(first.code) && h('a', {class: 'button', href: '#/log'}, 'Log'),
-    );
-    show(actions, actions.childElementCount > 0);
+    const {code, about} = first;
+    const wanted = [
+      code === 'lost' && ['again', () => button('Try now', tryNow)],
+      code === 'outdated' && ['load', () => button('Load the new one', () => location.reload())],
+      code === 'waiting' && ['address', () => copyButton('Copy the address', () => current.advice.split(': ').at(-1), () => advice)],
+      code === 'model_unknown' && first.advice.includes('`') && ['copy', () => copyButton('Copy', () => current.advice.split('`')[1])],
+      first.use && state.now && [`use ${first.slot} ${first.use}`, () => useInstead(first)],
+      first.request_id && ['request', () => h('a', {class: 'button'}, 'Show the request'), (node) => attribute(node, 'href', `#/requests/${encodeURIComponent(current.request_id)}`)],
+      ['demo', 'key_missing', 'reload_failed'].includes(code) && ['setup', () => h('a', {class: 'button to-setup', href: '#/setup'}, 'Setup')],
+      code === 'breaker' && [`ask ${about}`, () => button('Ask it again now', () => askAgain(about))],
+      code === 'reload_failed' && ['read', () => button('Read it again', async () => (await import('./acting.js')).reload())],
+      ['lag', 'log_lost', 'alone'].includes(code) && ['log', () => h('a', {class: 'button', href: '#/log'}, 'Log')],
+    ].filter(Boolean);
+    current = first;
+    keep(actions, wanted, ([name]) => name, ([, make, refresh]) => {
+      const node = make();
+      return {node, update: () => refresh?.(node)};
+    });
+    show(actions, wanted.length > 0);
   }
 
   function update(state) {
@@ -103,10 +111,19 @@ export function head() {
 
 function other(sentence) {
   const {icon, word, tone} = LEVELS[sentence.level];
+  const advice = h('span');
   const node = h(
     'li', {'data-tone': tone},
     h('span', {class: 'icon', 'aria-hidden': 'true'}, icon), h('span', {class: 'unseen'}, `${word}: `),
-    h('span', null, ours(sentence.text), ' ', advised(sentence.advice ?? '')),
+    h('span', null, ours(sentence.text), ' ', advice),
   );
-  return {node, update() {}};
+  let shown = null;
+  return {
+    node,
+    update({advice: text = ''}) {
+      if (text === shown) return;
+      shown = text;
+      replace(advice, advised(text));
+    },
+  };
 }
