@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from skyproxy.clock import Clock
 from skyproxy.config import ApiKeyConfig
-from skyproxy.errors import KeysResting
+from skyproxy.errors import ErrorKind, KeysResting
 from skyproxy.upstream.guards.learned_limits import LONGEST_STATED_SECONDS
 from skyproxy.upstream.guards.statistics import KeyStatistics
 
@@ -27,6 +27,8 @@ _LONGEST_UNSTATED_REST = 10.0
 ASIDE_SECONDS = 300.0
 # A request that was forbidden with one key is tried with another at once; by then the first is the last choice.
 _FORBIDDEN = 1.0
+_NO_CREDIT = "Provider has no credit for the key of this variable"
+_REFUSED = "Provider refuses the key of this variable"
 _REST_TOLD_AGAIN, _REFUSAL_TOLD_AGAIN = 0.1, 1.0
 """Seconds by which a rest, or the time for which a key is put aside, must grow to be told of again."""
 
@@ -91,17 +93,18 @@ class Lease:
         """
         return self._ring._limited(self._key, seconds)
 
-    def rejected(self, status: int, request: int) -> None:
-        """The provider answered *status*, 401 or 403: put the key aside for five minutes.
+    def rejected(self, status: int, request: int, kind: ErrorKind = ErrorKind.KEY_INVALID) -> None:
+        """The provider refuses the key, or has no credit for it, by *status*: put the key aside for five minutes.
 
-        At once for 401. 403 is also what providers answer to content that they do not allow: it takes two different
-        requests, with no success between them, and one that is forbidden with another key, too, does not count.
+        At once, but where 403 may be about the key: it is also what providers answer to content that they do not
+        allow. It takes two different requests, with no success between them, and one that is forbidden with another
+        key, too, does not count.
 
         The last key that is in use is not put aside: then the provider's own answer says more than skyproxy could.
 
         :param request: a number that distinguishes this request from others.
         """
-        self._ring._rejected(self._key, status, request)
+        self._ring._rejected(self._key, status, request, kind)
 
     @property
     def aside(self) -> float | None:
@@ -241,15 +244,16 @@ class KeyRing:
             self._tell.key_rests(key.variable, key.rests_until - now)
         return key.rests_until - now
 
-    def _rejected(self, key: _Key, status: int, request: int) -> None:
+    def _rejected(self, key: _Key, status: int, request: int, kind: ErrorKind) -> None:
         now = self._clock.seconds()
-        if status == 403 and not self._blames(key, request):
+        empty = kind is ErrorKind.NO_CREDIT
+        if status == 403 and not empty and not self._blames(key, request):
             key.refused_until = max(key.refused_until, now + _FORBIDDEN)
             return
         if not key.warned:
             key.warned = True
             _log.warn(
-                "Provider refuses the key of this variable",
+                _NO_CREDIT if empty else _REFUSED,
                 provider=self._provider,
                 variable=key.variable,
                 status=status,

@@ -110,7 +110,7 @@ class Reservation:
         if kind is ErrorKind.RATE:
             self._limited(seconds)
         elif lease is not None and kind in (ErrorKind.KEY_INVALID, ErrorKind.NO_CREDIT):
-            lease.rejected(403 if status == 403 and kind is ErrorKind.KEY_INVALID else 401, request)
+            lease.rejected(status, request, kind)
             if self.attempt is not None:
                 self.attempt.observer.key_refused(self.attempt, lease.aside)
 

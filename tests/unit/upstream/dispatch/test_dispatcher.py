@@ -11,6 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config import ApiKeyConfig, BreakerSettings, ProviderConfig
@@ -897,6 +898,14 @@ class RefusedFallbackTests(Case):
         self.assertEqual(self.asked(), (2, 1))
         self.answer(whole=GOOD)
         self.assertEqual(candidate_of(self.successResultOf(asking)), 0)
+
+    def test_the_log_tells_that_it_has_no_credit(self) -> None:
+        with capturedLogs() as events:
+            asking = self.ask()
+            self.answer(402)
+            self.assertSecond(asking)
+        told = [(each["log_format"], each["status"]) for each in events if "variable" in each]
+        self.assertEqual(told, [("Provider has no credit for the key of this variable", 402)])
 
     def test_it_is_asked_all_the_same_when_the_first_fails(self) -> None:
         asking = self.ask()

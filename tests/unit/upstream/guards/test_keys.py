@@ -10,7 +10,7 @@ from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config import ApiKeyConfig
-from skyproxy.errors import KeysResting
+from skyproxy.errors import ErrorKind, KeysResting
 from skyproxy.upstream.guards.keys import KeyRing, Lease
 from skyproxy.upstream.guards.statistics import KeyStatistics
 
@@ -144,6 +144,20 @@ class RejectionTests(KeyRingTestCase):
         self.assertEqual(self.taken(4), "BCBC")
         self.clock.advance(300)
         self.assertEqual(self.ring.take().variable, "A")
+
+    def test_the_log_tells_which_it_is(self) -> None:
+        empty, refused = ErrorKind.NO_CREDIT, ErrorKind.KEY_INVALID
+        with capturedLogs() as events:
+            for status, kind in ((402, empty), (403, empty), (400, refused)):
+                self.ring.take().rejected(status, 1, kind)
+        self.assertEqual(
+            [(each["log_format"], each["variable"], each["status"]) for each in events],
+            [
+                ("Provider has no credit for the key of this variable", "A", 402),
+                ("Provider has no credit for the key of this variable", "B", 403),
+                ("Provider refuses the key of this variable", "C", 400),
+            ],
+        )
 
     def test_put_aside_when_two_requests_are_forbidden(self) -> None:
         lease = self.ring.take()
