@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 
 
-def seconds_since_boot() -> float:
-    """On a monotonic clock. It goes on while the machine sleeps, where the system has such a one."""
+def seconds_since_boot(system: str = sys.platform) -> float:
+    """On a monotonic clock. It goes on while the machine sleeps, where the system has such a one, as Windows does."""
     clock: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+    if clock is None and system == "darwin":
+        # Linux has a clock of this name, too, but there it stands still.
+        clock = getattr(time, "CLOCK_MONOTONIC_RAW", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
