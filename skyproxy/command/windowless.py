@@ -10,7 +10,7 @@ from pathlib import Path
 
 from skyproxy.command.main import COMMANDS, skyproxy
 from skyproxy.util.file_stream import FileStream
-from skyproxy.util.user_folders import text_log, user_home
+from skyproxy.util.user_folders import place_for_others, text_log, user_home
 from skyproxy.util.windows import show_error
 
 
@@ -34,7 +34,7 @@ def run(arguments: Sequence[str], path: Path | None, show: Callable[[str], objec
         given[1:1] = ["--text-log", str(path)]
     code = _ended(given)
     if code:
-        where = "" if path is None else f"\n\nThe log: {path}"
+        where = "" if path is None else f"\n\nThe log: {place_for_others(path)}"
         show(f"{errors.recent.strip() or f'skyproxy has ended with code {code}.'}{where}")
     return code
 

@@ -112,7 +112,7 @@ class StartupService:
             there,
             there and not self._is_switched_off(),
             self._is_running(),
-            str(self._log),
+            str(self._log and self._place(self._log)),
         )
 
     def _is_switched_off(self) -> bool:

@@ -50,6 +50,11 @@ class WindowlessTests(TestCase):
         self.assertIn("the port is in use", self.path.read_text())
         self.assertEqual(self.shown, [f"the port is in use\n\nThe log: {self.path}"])
 
+    def test_where_others_find_the_log(self) -> None:
+        with patch.object(windowless, "place_for_others", lambda path: Path("/real", path.name)):
+            self.run_it(raises=SystemExit("the port is in use"))
+        self.assertEqual(self.shown, ["the port is in use\n\nThe log: /real/skyproxyw.log"])
+
     def test_a_failure(self) -> None:
         self.assertEqual(self.run_it(raises=ValueError("unforeseen")), 1)
         self.assertIn("Traceback", self.path.read_text())

@@ -97,6 +97,10 @@ class StartupServiceTests(SynchronousTestCase):
         self.assertIn("shell:startup", outcome.problems[1])
         self.assertEqual((outcome.done, self.tools.started, self.path.exists()), ((), [], False))
 
+    def test_where_others_find_the_log(self) -> None:
+        moved = StartupService(self.tools, self.path.parent, Path("w.log"), lambda: False, lambda path: "real" / path)
+        self.assertEqual((moved.status().log, self.service.status().log), ("real/w.log", "w.log"))
+
     def test_the_program_is_gone(self) -> None:
         def start(command: Sequence[str], folder: str) -> None:
             raise FileNotFoundError(2, "The system cannot find the file specified")
