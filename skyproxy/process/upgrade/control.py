@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
@@ -61,7 +61,7 @@ class Control(LineReceiver):
         self._lost()
 
 
-def connect(reactor: Any, end: socket.socket, control: Control) -> None:
+def connect(reactor: Any, end: socket.socket, control: Protocol) -> None:
     """Have *control* speak through *end*, which it takes over."""
     factory = Factory()
     factory.noisy = False

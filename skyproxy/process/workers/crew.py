@@ -13,7 +13,8 @@ from twisted.python.failure import Failure
 
 from skyproxy.process.workers import messages
 from skyproxy.process.workers.gathered import Gathered
-from skyproxy.process.workers.member import Hears, Member
+from skyproxy.process.workers.hears import Hears
+from skyproxy.process.workers.member import Member
 from skyproxy.process.workers.passing import Passed
 from skyproxy.process.workers.protocol import NotDone, late
 from skyproxy.process.workers.spreading import next_worker, restart_delay
@@ -173,8 +174,7 @@ class Crew:
 
     def _restart(self, member: Member) -> None:
         if not self.stopping:
-            member.restarts += 1
-            member.start(self._start(member.number))
+            member.start_again(self._start(member.number))
 
     # What all are told.
 

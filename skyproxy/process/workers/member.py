@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from enum import Enum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready
-from twisted.internet.protocol import Factory, ProcessProtocol
+from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from skyproxy.process.upgrade.control import connect
 from skyproxy.process.workers import messages
 from skyproxy.process.workers.gathered import Gathered
+from skyproxy.process.workers.hears import Hears
 from skyproxy.process.workers.main import CONNECTIONS, CONTROL, command
 from skyproxy.process.workers.passing import Passage, Passed, left_in, pair
 from skyproxy.process.workers.protocol import Channel, NotDone, late
@@ -44,22 +46,6 @@ class Stage(Enum):
     BEGINS = "begins"
     BEGUN = "begun"
     SERVES = "serves"
-
-
-class Hears(NamedTuple):
-    """What takes that which workers send.
-
-    :ivar over: takes requests that are over, *logged* lines of the log and how many are missing before them,
-        *relayed* connections that ask the parent, *found* what the worker of a number has found out, or wants of
-        limits, or of flights; *left* hears that it has ended, and *silent* that it does not answer.
-    """
-
-    over: Callable[[bytes], None]
-    logged: Callable[[list[bytes], int], None]
-    relayed: Callable[[Passed], None]
-    found: Callable[[int, Any], None]
-    left: Callable[[int], None]
-    silent: Callable[[int], None]
 
 
 class Others(Protocol):
@@ -139,19 +125,21 @@ class Member(ProcessProtocol):
         return back
 
     def start(self, message: messages.Start) -> None:
-        """Have a process begin."""
+        """Have a process begin.
+
+        :raise OSError: the system cannot.
+        """
         reactor = self._reactor
         self._given, self._load, self._began = 0, messages.Load(0, 0), reactor.seconds()
-        end, its_end = self._ends = pair()
+        ends = pair()
         own, its = socket.socketpair()
-        own.setblocking(False)
-        channel = self.channel = Channel(self._handle, self._ended)
-        self.passage = Passage(reactor, end, self._crew.hears.relayed)
-        factory = Factory()
-        factory.noisy = False
-        factory.buildProtocol = lambda _: channel  # type: ignore[method-assign,assignment]
-        with own, its:
-            reactor.adoptStreamConnection(own.fileno(), own.family, factory)
+        channel = Channel(self._handle, self._ended)
+        with its:
+            connect(reactor, own, channel)
+            # From here on its end tells of whatever fails.
+            self.channel = channel
+            end, its_end = self._ends = ends
+            self.passage = Passage(reactor, end, self._crew.hears.relayed)
             process = reactor.spawnProcess(
                 self,
                 sys.executable,
@@ -161,6 +149,17 @@ class Member(ProcessProtocol):
             )
         self.pid = process.pid
         channel.ask(message).addErrback(self._could_not_begin, self.pid)
+
+    def start_again(self, message: messages.Start) -> None:
+        """Have another one begin. That the system cannot now, for want of descriptors or memory, may pass."""
+        self.restarts += 1
+        try:
+            self.start(message)
+        except OSError as error:
+            _log.error("A worker cannot be started now: it is tried again", worker=self.number, reason=str(error))
+            if self.channel is None:
+                self.failures += 1
+                self._crew.lost(self, ())
 
     def give(self, tag: int, descriptor: int) -> None:
         """Pass a connection to it."""
@@ -255,7 +254,8 @@ class Member(ProcessProtocol):
 
     def processExited(self, reason: Failure) -> None:
         if not self._crew.stopping:
-            _log.error("A worker ended: it is started again", worker=self.number, pid=self.pid, reason=_why(reason))
+            why = reason.getErrorMessage()
+            _log.error("A worker ended: it is started again", worker=self.number, pid=self.pid, reason=why)
         self.transport = None
         self.pid = None
         self._stage = Stage.BEGINS
@@ -288,8 +288,3 @@ class Member(ProcessProtocol):
         self.failures = 0 if lived >= SHORT_LIFE_SECONDS else self.failures + 1
         self._given, self._load = 0, messages.Load(0, 0)
         self._crew.lost(self, waiting)
-
-
-def _why(reason: Failure) -> str:
-    status: Any = reason.value
-    return str(status) or type(status).__name__

@@ -28,8 +28,8 @@ from skyproxy.process.workers.crew import Crew
 from skyproxy.process.workers.flight_board import FlightBoard
 from skyproxy.process.workers.flights import FromParent, decode, encode
 from skyproxy.process.workers.gathered import Gathered
+from skyproxy.process.workers.hears import Hears
 from skyproxy.process.workers.lending import Lending
-from skyproxy.process.workers.member import Hears
 from skyproxy.process.workers.news import Found
 from skyproxy.process.workers.passing import Passed
 from skyproxy.process.workers.publishing import Publisher

@@ -14,7 +14,8 @@ from twisted.web.resource import Resource
 
 from skyproxy.process.workers.crew import SETTLED_SECONDS, TOGETHER_SECONDS, Crew
 from skyproxy.process.workers.gathered import Gathered
-from skyproxy.process.workers.member import ADOPT_SECONDS, SILENT_SECONDS, Hears, Member
+from skyproxy.process.workers.hears import Hears
+from skyproxy.process.workers.member import ADOPT_SECONDS, SILENT_SECONDS, Member
 from skyproxy.process.workers.messages import Adopt, Clients, Ready, Stop
 from skyproxy.process.workers.protocol import Channel
 from skyproxy.process.workers.settling import SettledRequest
