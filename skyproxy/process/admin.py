@@ -7,6 +7,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -133,7 +134,8 @@ class AdminEndpoint:
     async def close(self) -> None:
         """Listen no more."""
         if self._file is not None:
-            self._file.unlink(missing_ok=True)
+            with suppress(OSError):  # on Windows a file that somebody reads stays: the next process removes it
+                self._file.unlink()
         port, self._port = self._port, None
         if port is not None:
             await maybeDeferred(port.stopListening)

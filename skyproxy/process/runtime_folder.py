@@ -7,6 +7,7 @@ import re
 import socket
 import stat
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from skyproxy.util.private_files import make_private_folder
@@ -68,10 +69,13 @@ def found_in(folder: Path) -> Iterator[tuple[int, Path]]:
 def remove_stale(folder: Path) -> None:
     """Remove what killed processes have left in *folder*: sockets at which nobody listens, and files of processes that
     are gone. The number alone would not tell of a socket: a container counts its processes anew.
+
+    What cannot be removed stays, as on Windows a file that somebody reads.
     """
     for number, path in found_in(folder):
         if is_deserted(path) if path.suffix == ".sock" else not is_alive(number):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
 
 
 def is_deserted(path: Path) -> bool:

@@ -93,6 +93,21 @@ class EndpointTests(Folder):
         self.successResultOf(Deferred.fromCoroutine(endpoint.close()))
         self.assertFalse(file.exists())
 
+    def test_files_that_somebody_reads_on_windows(self) -> None:
+        (self.folder / f"{NOBODY}.json").touch()
+        reactor = MemoryReactorClock()
+        endpoint = AdminEndpoint(reactor, self.folder, lambda token: None, has_unix=False)  # type: ignore[arg-type, return-value]
+
+        def unlink(path: Path, missing_ok: bool = False) -> None:
+            if path.exists():
+                raise PermissionError(13, "It is being used by another process", str(path))
+
+        self.patch(Path, "unlink", unlink)
+        endpoint.listen()
+        self.assertTrue((self.folder / f"{os.getpid()}.json").exists())
+        self.assertEqual(len(reactor.tcpServers), 1)
+        self.successResultOf(Deferred.fromCoroutine(endpoint.close()))
+
     def test_without_a_folder_it_listens_nowhere(self) -> None:
         reactor = MemoryReactorClock()
         endpoint = AdminEndpoint(reactor, None, lambda token: None)  # type: ignore[arg-type, return-value]
