@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -263,3 +264,62 @@ def test_a_countdown_takes_the_focus_from_nobody(browser: Browser, counted: Coun
         # A reader of screens is told of another sentence, and not of each second.
         live = top.get_by_role("status").locator("[aria-live=off]")
         expect(live).to_have_text("It is asked again in 11 s.")
+
+
+def test_the_way_back_leads_to_the_list_as_it_was(browser: Browser, counted: Counted) -> None:
+    counted.ask("memory", "failed-1")
+    with opened(browser, counted.url.replace("requests", "setup")) as tab:
+        page = tab.page
+        expect(page.get_by_text("● Live")).to_be_visible()
+        # The view that is to be searched is not loaded yet.
+        page.keyboard.press("/")
+        expect(page.get_by_role("searchbox", name="Search requests")).to_be_focused()
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name="Failed").click()
+        links_of(page).first.click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("demo failed")
+        page.get_by_role("link", name="‹ Requests").click()
+        expect(page.get_by_role("button", name="Failed")).to_have_attribute("aria-pressed", "true")
+        assert page.url.endswith("#/requests?outcome=failed")
+
+
+def test_a_request_that_cannot_be_asked_for_is_not_called_gone(browser: Browser, counted: Counted) -> None:
+    counted.ask("combat", "one-1")
+    with opened(browser, "about:blank", quiet=False) as tab:
+        page, title = tab.page, tab.page.get_by_role("heading", level=1)
+        page.route("**/api/requests/one-1*", lambda route: route.abort(), times=1)
+        page.goto(f"{counted.url}/one-1")
+        expect(page.get_by_text("skyproxy cannot be reached.")).to_be_visible()
+        expect(title).to_have_text("This request cannot be shown now")
+        expect(page.get_by_role("button", name="Try again")).to_be_visible()
+        expect(title).to_contain_text("Answered by demo")
+
+
+def test_a_request_that_was_under_way(browser: Browser, counted: Counted) -> None:
+    def asked(request_id: str) -> threading.Thread:
+        thread = threading.Thread(target=counted.ask, args=("demo:guard;first=3", request_id))
+        thread.start()
+        eventually(lambda: call(counted.proxy, "GET", "/api/now").json()["under_way_count"], "it is under way")
+        return thread
+
+    with opened(browser, counted.url.replace("requests", "now"), quiet=False) as tab:
+        page, title = tab.page, tab.page.get_by_role("heading", level=1)
+        expect(page.get_by_text("● Live")).to_be_visible()
+        asking = asked("slow-1")
+        page.goto(f"{counted.url}/slow-1")
+        page.locator("summary").filter(has_text="What was said").click()
+        expect(page.get_by_text("The request is under way: what was said is kept when it is over.")).to_be_visible()
+        expect(title).to_contain_text("Answered by demo")
+        expect(page.get_by_text("Bodies are not recorded")).to_be_visible()
+        asking.join()
+        # Another process has begun, which knows nothing of it.
+        asking = asked("slow-2")
+        page.goto(f"{counted.url}/slow-2")
+        expect(title).to_have_text("Under way.")
+        page.route("**/api/requests/slow-2*", lambda route: route.fulfill(status=404, json={}))
+        expect(title).to_have_text("This request is not here")
+        expect(page.get_by_role("button", name="End it…")).to_be_hidden()
+        again = asked_for(page, "/api/requests/slow-2")
+        page.wait_for_timeout(1500)
+        assert again == []
+        asking.join()

@@ -36,12 +36,12 @@ export function bodies(which) {
       inside,
       h('div', {class: 'columns'}, part('The request', pretty(request.text), request), part('The answer', said, answer, answer.text)),
       request.text !== null && h('div', {class: 'actions'}, copyButton('Copy curl', () => curl(endpoint, request.text)), download('Download the request', request.text, 'request.json'), answer.text !== null && download('Download the answer', answer.text, 'answer.txt')),
-      again(request, endpoint, said),
+      askedAgain(request, endpoint, said),
     );
   }
 
   /** The request once more, to any slot, beside what was answered then. */
-  function again(request, endpoint, before) {
+  function askedAgain(request, endpoint, before) {
     const fields = parsed(request.text);
     const why = request.cut ? 'only its beginning is kept' : endpoint !== '/chat/completions' ? 'it was no chat' : fields ? '' : 'it is no JSON';
     if (why) return h('p', {class: 'secondary muted'}, `It cannot be asked again from here: ${why}.`);
@@ -74,7 +74,13 @@ export function bodies(which) {
     return h('div', null, h('div', {class: 'tools'}, select, go, h('span', {class: 'secondary muted'}, 'This costs what any request costs.')), result);
   }
 
-  return {node, leave: () => asking?.abort()};
+  /** Looks again: the request is over by now. */
+  function again() {
+    loaded = false;
+    if (node.open) load();
+  }
+
+  return {node, again, leave: () => asking?.abort()};
 }
 
 function howTo() {

@@ -58,11 +58,12 @@ function route() {
 }
 
 let entered = 0;
+/** Whether the view that is entered is to be searched. */
+let searches = false;
 
 async function enter() {
   if (locked) return;
   const {view, argument, query} = route();
-  if (current?.stays?.(view.name, argument, query)) return;
   // Views that were not loaded yet are gone with the version before.
   if (state.outdated) return location.reload();
   const number = (entered += 1);
@@ -82,6 +83,8 @@ async function enter() {
   tell(state);
   // Who has just opened the page reads it from its beginning.
   if (number > 1) focus();
+  if (searches) main.querySelector('input[type=search]')?.focus();
+  searches = false;
 }
 
 /** In the place of a view that cannot be loaded, as while skyproxy is stopped: it is tried again. */
@@ -155,8 +158,8 @@ function onKey(key, event) {
     return true;
   }
   if (key === '/') {
+    searches = true;
     location.hash = '#/requests';
-    setTimeout(() => document.querySelector('input[type=search]')?.focus());
     return true;
   }
   if (key === 'Escape' && shown?.withArgument) {

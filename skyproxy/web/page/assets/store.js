@@ -7,12 +7,12 @@ export const MOST_ROWS = 2000;
 /**
  * live: 'connecting', 'live', 'lost', 'stopped' or 'refused'; lostAt: when it was lost, in milliseconds; refusal: what
  * the server said, refusedBy: with which status; now: of /api/now; rows: requests that are over, the newest first; newest: the number of the newest
- * one; underWay: rows of those that are not over; seenAt: when they were told; outdated: skyproxy has other files for the page by now; lines: of the log, the newest last;
- * linesFrom: how many went before the first of them; newestLine: the number of the newest, of the process boot; chance: the points that figures had since the page was opened.
+ * one; underWay: rows of those that are not over; seenAt: when they were told; outdated: skyproxy has other files for the page by now; listed: the address of the list of requests, as it was left; lines: of the log, the newest last;
+ * linesFrom: how many went before the first of them; newestLine: the number of the newest, of the process boot.
  */
 export const state = {
   live: 'connecting', lostAt: 0, heardAt: 0, retryAt: 0, refusal: '', refusedBy: 0, now: null, rows: [], newest: 0, underWay: [],
-  seenAt: 0, outdated: false, lines: [], linesFrom: 0, newestLine: 0, boot: '',
+  seenAt: 0, outdated: false, listed: '#/requests', lines: [], linesFrom: 0, newestLine: 0, boot: '',
 };
 
 /** Which reading of the configuration what is shown comes from; empty: it is not known yet. */

@@ -1,7 +1,7 @@
 // All views, in the order of the navigation, each in a module of its own, which is loaded when the view is entered. It
-// exports `make(context)`, which gives {node, update(state), leave(), key(key), stays(name, argument, query)}, all but the
-// node optional; the node begins with an h1. *context* has `argument`, what stands behind the name in the hash, and
-// `query` (URLSearchParams). The first view of a name that takes an argument, or does not, is entered.
+// exports `make(context)`, which gives {node, update(state), leave(), key(key)}, all but the node optional; the node
+// begins with an h1. *context* has `argument`, what stands behind the name in the hash, and `query` (URLSearchParams).
+// The first view of a name that takes an argument, or does not, is entered.
 
 export const VIEWS = [
   {name: 'now', title: 'Now', inNavigation: true, load: () => import('./views/now.js')},

@@ -9,6 +9,7 @@ import {picture} from '../timeline.js';
 import {outcome} from '../words.js';
 
 const RUNNING_MS = 500;
+const AGAIN_MS = 2000;
 
 export function make({argument: id, query}) {
   const number = query.get('number') ?? '';
@@ -29,12 +30,14 @@ export function make({argument: id, query}) {
   );
   const node = h(
     'div', null,
-    h('div', {class: 'heading'}, h('p', null, h('a', {href: '#/requests', on: {click: back}}, '‹ Requests'), ' ', h('code', null, foreign(id))), h('div', {class: 'actions'}, before, after)),
+    h('div', {class: 'heading'}, h('p', null, h('a', {href: state.listed}, '‹ Requests'), ' ', h('code', null, foreign(id))), h('div', {class: 'actions'}, before, after)),
     title, h('p', {class: 'chips'}, chip, ' ', ending), body, problem, said.node, actions,
   );
   let request = null;
   let width = 0;
   let askedAt = 0;
+  /** Whether it could not be asked for. */
+  let failed = false;
   let gone = false;
   show(body, false);
   show(problem, false);
@@ -42,27 +45,28 @@ export function make({argument: id, query}) {
   show(before, false);
   show(after, false);
 
-  function back(event) {
-    // The list comes back where it was left.
-    if (history.length > 1 && document.body.dataset.from === 'requests') {
-      event.preventDefault();
-      history.back();
-    }
-  }
-
   async function load() {
     askedAt = performance.now();
     try {
       const found = await get(`api/requests/${encodeURIComponent(id)}`, {number: request?.number || number});
       if (gone) return;
+      const isOver = request?.outcome === null && found.outcome !== null;
+      failed = false;
       request = found;
       draw();
       neighbours();
+      if (isOver) said.again();
     } catch (error) {
       if (gone) return;
-      write(problem, error.message);
+      const isNotHere = error.status === 404;
+      failed = !isNotHere;
+      replace(problem, foreign(`${error.message} `), isNotHere ? null : button('Try again', load));
       show(problem, true);
-      write(title, 'This request is not here');
+      show(ending, false);
+      if (request && !isNotHere) return;
+      request = null;
+      show(body, false);
+      write(title, isNotHere ? 'This request is not here' : 'This request cannot be shown now');
       show(chip, false);
     }
   }
@@ -117,8 +121,9 @@ export function make({argument: id, query}) {
     }
   }).observe(drawing);
 
-  function update() {
-    if (request?.outcome === null && performance.now() - askedAt > RUNNING_MS && !document.hidden) load();
+  function update({live}) {
+    const goesOn = failed || request?.outcome === null;
+    if (goesOn && live === 'live' && performance.now() - askedAt > (failed ? AGAIN_MS : RUNNING_MS) && !document.hidden) load();
   }
 
   function key(name) {

@@ -102,10 +102,15 @@ export function make({query: given}) {
     again();
   }
 
-  /** Has the address tell what is wanted, and asks for it. */
-  function again() {
+  /** The address that tells what is wanted. */
+  function here() {
     const params = new URLSearchParams({...Object.fromEntries(Object.entries(query).filter(([, each]) => each)), ...asParameters()});
-    history.replaceState(null, '', `#/requests${params.size ? `?${params}` : ''}`);
+    return `#/requests${params.size ? `?${params}` : ''}`;
+  }
+
+  /** Has the address tell it, and asks for it. */
+  function again() {
+    history.replaceState(null, '', here());
     tellOrder();
     load();
   }
@@ -281,6 +286,7 @@ export function make({query: given}) {
 
   function leave() {
     gone = true;
+    state.listed = here();
     left = {query: JSON.stringify([query, order]), boot, rows, ended, next, matching, kept, top: table.node.scrollTop};
     loading?.abort();
     clearTimeout(typed);
