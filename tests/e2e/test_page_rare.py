@@ -278,7 +278,7 @@ def test_the_way_back_leads_to_the_list_as_it_was(browser: Browser, counted: Cou
         page.get_by_role("button", name="Failed").click()
         links_of(page).first.click()
         expect(page.get_by_role("heading", level=1)).to_contain_text("demo failed")
-        page.get_by_role("link", name="‹ Requests").click()
+        page.get_by_role("main").get_by_role("link", name="Requests").click()
         expect(page.get_by_role("button", name="Failed")).to_have_attribute("aria-pressed", "true")
         assert page.url.endswith("#/requests?outcome=failed")
 
@@ -323,3 +323,74 @@ def test_a_request_that_was_under_way(browser: Browser, counted: Counted) -> Non
         page.wait_for_timeout(1500)
         assert again == []
         asking.join()
+
+
+KEPT = {"v": 1, "record_bodies": "all", "lost": 0, "kept": 1, "bytes": 1, "file": None, "next": None}
+"""An answer of /api/bodies."""
+
+
+def test_what_was_chosen_last_is_listed(browser: Browser, counted: Counted) -> None:
+    row = {"id": "failed-1", "at": 1e9, "job": "Memory", "model": "m", "deployment": None, "outcome": "failed"}
+    held: list[Route] = []
+    with opened(browser, "about:blank") as tab:
+        page = tab.page
+        page.route("**/api/bodies?*outcome=failed*", lambda route: held.append(route))
+        page.goto(counted.url.replace("requests", "kept"))
+        expect(page.get_by_text("0 kept.")).to_be_visible()
+        page.get_by_label("Outcome").select_option("Failed")
+        eventually(lambda: page.wait_for_timeout(50) or held, "it was asked for")
+        page.get_by_label("Outcome").select_option("All")
+        page.wait_for_timeout(500)
+        held[0].fulfill(json={**KEPT, "requests": [{**row, "seconds": 1.0}]})
+        page.wait_for_timeout(500)
+        expect(page.get_by_text("0 kept.")).to_be_visible()
+        expect(page.get_by_role("list", name="Kept requests").get_by_role("link")).to_have_count(0)
+
+
+def test_what_was_typed_last_is_proposed(browser: Browser, counted: Counted) -> None:
+    held: list[Route] = []
+    with opened(browser, counted.url.replace("requests", "now")) as tab:
+        page = tab.page
+        page.get_by_role("region", name="Providers").locator("summary").first.click()
+        page.get_by_role("button", name="Limit of demo").click()
+        dialog = page.get_by_role("dialog")
+        page.route("**/api/set", lambda route: held.append(route), times=1)
+        limit = dialog.get_by_label("Requests at once (max_concurrent)")
+        limit.fill("5")
+        limit.press("Enter")
+        eventually(lambda: page.wait_for_timeout(50) or held, "it was asked what that would do")
+        limit.fill("7")
+        held[0].continue_()
+        page.wait_for_timeout(500)
+        expect(dialog.get_by_role("button", name="Set it")).to_have_count(0)
+        limit.press("Enter")
+        expect(dialog).to_contain_text("7")
+        expect(dialog.get_by_role("button", name="Set it")).to_be_focused()
+
+
+def test_the_wall_names_what_it_tells(browser: Browser, start: Starter) -> None:
+    config = config_for(start(DemoProvider))
+    config["model_slots"] = {"memory": {"provider": "demo", "model": "guard"}}
+    proxy = start(Proxy, config)
+    with opened(browser, f"{proxy.origin}/#/now?big") as tab:
+        wall = tab.page.get_by_role("main")
+        expect(wall).to_contain_text("Memory starts talking within")
+        assert ask(proxy, chat("memory")).status == 200
+        expect(wall).to_contain_text("Memory answers within")
+
+
+def test_who_could_not_log_out_is_not_called_so(browser: Browser, start: Starter, tmp_path: Path) -> None:
+    guarded = Guarded(start, tmp_path, config_for(start(DemoProvider)))
+    guarded.key("lydia")
+    admin = guarded.key("--admin")
+    with opened(browser, f"{guarded.run.base_url.removesuffix('/v1')}/", quiet=False) as tab:
+        page = tab.page
+        page.get_by_label("Admin key").fill(admin)
+        page.get_by_role("button", name="Open").click()
+        expect(page.get_by_text("● Live")).to_be_visible()
+        page.route("**/api/logout", lambda route: route.abort())
+        page.get_by_role("button", name="Log out").click()
+        page.wait_for_timeout(300)
+        page.reload()
+        expect(page.get_by_text("● Live")).to_be_visible()
+        expect(page.get_by_role("button", name="Log out")).to_be_visible()

@@ -21,6 +21,7 @@ export function propose({title, label, path, value = {}, fields = [], sentOf = n
   const inputs = fields.map(field);
   const proposed = h('p');
   let sent = value;
+  let asked = 0;
   const go = button(label, perform, {class: 'main'});
   const form = h(
     'form', {class: 'asked', on: {submit: look}}, inputs.map((each) => each.node), h('p', null, h('button', {type: 'submit'}, 'What would that do?')),
@@ -32,6 +33,7 @@ export function propose({title, label, path, value = {}, fields = [], sentOf = n
   else look();
 
   function forget() {
+    asked += 1;
     write(proposed, '');
     dialog.actions([]);
   }
@@ -44,7 +46,10 @@ export function propose({title, label, path, value = {}, fields = [], sentOf = n
       dialog.refused(error);
       return;
     }
+    const mine = (asked += 1);
     const told = await dialog.run(() => post(path, {...sent, dry_run: true}));
+    // Something else was typed meanwhile.
+    if (mine !== asked) return;
     if (!told) {
       if (!fields.length) dialog.actions([]);
       return;

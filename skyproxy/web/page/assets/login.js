@@ -36,8 +36,8 @@ export function loginCard(why) {
 
 /** Forgets that somebody has. */
 export async function logOut() {
-  rememberLogin('');
   await sent('api/logout', {});
+  rememberLogin('');
   location.reload();
 }
 

@@ -15,15 +15,17 @@ export function make() {
   const more = button('Older ones', () => load(next));
   const node = h('div', null, h('h1', null, 'What was said'), about, h('div', {class: 'tools'}, only), problem, list, more);
   let next = null;
+  let asked = 0;
   let gone = false;
   show(problem, false);
   show(more, false);
   load();
 
   async function load(before) {
+    const mine = (asked += 1);
     try {
       const found = await get('api/bodies', {before, outcome: only.value, limit: PAGE});
-      if (gone) return;
+      if (gone || mine !== asked) return;
       show(problem, false);
       const mode = {off: 'Nothing is recorded now (record_bodies: off).', errors: 'Requests that fail are recorded.', all: 'All requests are recorded.'}[found.record_bodies];
       write(about, `${mode} ${count(found.kept)} kept${found.file ? `, in ${found.file}` : ''}.${found.lost ? ` ${count(found.lost)} could not be.` : ''}`);
@@ -32,8 +34,8 @@ export function make() {
       next = found.next;
       show(more, next !== null);
     } catch (error) {
-      if (gone) return;
-      write(problem, error.message);
+      if (gone || mine !== asked) return;
+      replace(problem, foreign(`${error.message} `), button('Try again', () => load(before)));
       show(problem, true);
     }
   }

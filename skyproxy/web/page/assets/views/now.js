@@ -72,22 +72,35 @@ export function make({query}) {
 
 /** The wall view: the sentence on top, and four numbers. */
 function makeBig() {
-  const figures = [['Dialogue starts talking within', talks], ['Under way', (now) => count(now.under_way_count)], ['Waiting for a place', waiting], ['An hour costs', (now) => moneys(now.cost_hour) || UNKNOWN]];
-  const values = figures.map(([name]) => [name, h('dd', null, UNKNOWN)]);
-  const node = h('div', {class: 'wall'}, h('h1', {class: 'unseen'}, 'Now'), h('dl', null, values.map(([name, value]) => h('div', null, h('dt', null, name), value))), h('p', null, h('a', {href: '#/now'}, 'All of it')));
+  const figures = [[pace, talks], ['Under way', (now) => count(now.under_way_count)], ['Waiting for a place', waiting], ['An hour costs', (now) => moneys(now.cost_hour) || UNKNOWN]];
+  const values = figures.map(([name]) => [h('dt', null, typeof name === 'string' ? name : ''), h('dd', null, UNKNOWN)]);
+  const node = h('div', {class: 'wall'}, h('h1', {class: 'unseen'}, 'Now'), h('dl', null, values.map((each) => h('div', null, each))), h('p', null, h('a', {href: '#/now'}, 'All of it')));
   return {
     node,
     update({now}) {
-      if (now) figures.forEach(([, text], index) => write(values[index][1], text(now)));
+      if (!now) return;
+      figures.forEach(([name, text], index) => {
+        if (typeof name !== 'string') write(values[index][0], name(now));
+        write(values[index][1], text(now));
+      });
     },
   };
 }
 
 const waiting = (now) => count(now.providers.reduce((sum, each) => sum + each.queue.waiting, 0));
 
+const watched = (now) => now.slots.find((each) => each.name === 'default') ?? now.slots[0];
+
 function talks(now) {
-  const slot = now.slots.find((each) => each.name === 'default') ?? now.slots[0];
+  const slot = watched(now);
   return slot ? duration(slot.speed.p50) : UNKNOWN;
+}
+
+/** What `talks` tells: without a slot for dialogue it is of another, and without streams of whole answers. */
+function pace(now) {
+  const slot = watched(now);
+  const isWhole = slot && slot.speed.p50 !== null && slot.speed.measured !== 'first_token';
+  return `${slot?.job ?? 'Dialogue'} ${isWhole ? 'answers' : 'starts talking'} within`;
 }
 
 /** The profiles, as buttons; where there is none, nothing. */

@@ -32,7 +32,7 @@ export function make() {
     try {
       setup = await get('api/setup', null, leaving.signal);
     } catch (error) {
-      if (error.name !== 'AbortError') replace(body, h('p', null, foreign(error.message), ' '), button('Try again', load));
+      if (error.name !== 'AbortError' && number === loads) replace(body, h('p', null, foreign(error.message), ' '), button('Try again', load));
       return;
     }
     if (number !== loads) return;
