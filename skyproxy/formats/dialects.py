@@ -55,6 +55,8 @@ class Dialect:
     :ivar pages: where its documentation tells them.
     :ivar reasoning: the first entry that matches the model is used; none: the provider has no switch for it.
     :ivar key_path: below base_url, what tells of a key at no cost; None: only the list of models may.
+    :ivar home: how addresses of the provider itself begin, who is stricter than others that speak the same.
+    :ivar not_in_chat: fields of other endpoints that are refused there in a chat. SkyrimNet sends OpenRouter's.
     """
 
     name: str
@@ -63,6 +65,8 @@ class Dialect:
     reasoning: tuple[Reasoning, ...] = ()
     fixes: tuple[Fix, ...] = ()
     key_path: str | None = None
+    home: str = ""
+    not_in_chat: frozenset[str] = frozenset()
 
 
 REASONING_FIELDS = frozenset(
@@ -113,6 +117,9 @@ _OPENAI = Dialect(
             drop=frozenset({"temperature", "top_p", "presence_penalty", "frequency_penalty", "logit_bias"}),
         ),
     ),
+    # "Unknown parameter: 'reasoning'." (https://github.com/dongri/openai-api-rs/issues/198)
+    home="https://api.openai.com/",
+    not_in_chat=frozenset({"reasoning"}),
 )
 
 _OPENROUTER = Dialect(
@@ -159,6 +166,9 @@ _GROQ = Dialect(
         Reasoning(re.compile("gpt-oss"), {"reasoning_effort": "low"}, {"reasoning_effort": "medium"}),
         Reasoning(re.compile("qwen3"), {"reasoning_effort": "none"}, {"reasoning_effort": "default"}),
     ),
+    # "property 'reasoning' is unsupported" (https://github.com/musistudio/llms/pull/64)
+    home="https://api.groq.com/",
+    not_in_chat=frozenset({"reasoning"}),
 )
 
 _LOCAL = Dialect(

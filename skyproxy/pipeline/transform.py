@@ -38,6 +38,9 @@ def transform(fields: Mapping[str, Any], candidate: Candidate) -> Transformed:
         body = dict(fields)
     else:
         body = {name: value for name, value in fields.items() if name in allowed or name in _ESSENTIAL}
+        if dialect.not_in_chat and "messages" in fields and candidate.provider.base_url.startswith(dialect.home):
+            for name in dialect.not_in_chat & body.keys():
+                del body[name]
     body["model"] = candidate.model
     added: frozenset[str] = frozenset()
     slot = candidate.settings

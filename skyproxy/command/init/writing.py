@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 
 import yaml
 
 from skyproxy.config.json_schema import FILE_NAME
 from skyproxy.config.known import SLOTS, Known
+from skyproxy.config.known_fields import FIELDS
 from skyproxy.util.private_files import open_private
 
 CONFIG, KEYS, SCHEMA = "skyproxy.yaml", ".env", FILE_NAME
@@ -22,6 +24,8 @@ _HEAD = f"""\
 # What skyproxy serves. `skyproxy check` tells what is wrong in here; `skyproxy reload` has it read again.
 # Keys do not belong in here: they stand in .env beside this file.
 """
+
+_INDENT = " " * 6
 
 _COMMENTS = {
     "default": "Talk: the player waits for the first word.",
@@ -53,6 +57,7 @@ def config_text(main: Chosen, others: Sequence[Chosen] = ()) -> str:
         lines += [f"  {provider.name}:    # {provider.title}", f"    base_url: {_scalar(provider.base_url)}"]
         if provider.variable is not None:
             lines.append(f"    api_key_env: {provider.variable}")
+        lines += _allowed(provider)
     lines += ["", "# The names that SkyrimNet asks for.", "model_slots:"]
     for slot, use in SLOTS.items():
         if slot in _COMMENTS:
@@ -70,6 +75,14 @@ def config_text(main: Chosen, others: Sequence[Chosen] = ()) -> str:
         if fallbacks:
             lines.append(f"    fallbacks: [{', '.join(map(_scalar, fallbacks))}]    # asked when the model fails")
     return "\n".join(lines) + "\n"
+
+
+def _allowed(provider: Known) -> Iterator[str]:
+    """What of SkyrimNet's requests goes up to a provider that refuses what it does not know."""
+    if provider.name in FIELDS:
+        yield f"    allowed_fields: [    # {provider.title} would refuse others that SkyrimNet sends"
+        yield from wrap(", ".join(FIELDS[provider.name]), 110, initial_indent=_INDENT, subsequent_indent=_INDENT)
+        yield "    ]"
 
 
 def env_text(keys: Mapping[str, str]) -> str:

@@ -13,6 +13,9 @@ from skyproxy.command.init.importing import NotImported, imported
 from skyproxy.command.init.writing import Chosen, Exists, config_text, env_text, write
 from skyproxy.config import Config, load
 from skyproxy.config.known import BY_NAME, CLOUD, LOCAL, SLOTS, of_key, propose, trouble_with
+from skyproxy.config.known_fields import FIELDS
+from skyproxy.pipeline.router import Router
+from skyproxy.pipeline.transform import transform
 
 KEYS = {
     "openrouter": "sk-or-v1-" + "0f" * 32,
@@ -83,6 +86,8 @@ class ProposalTests(SynchronousTestCase):
             told = providers[each.name]
             self.assertEqual(each.variable, told.get("api_key_env"))
             self.assertEqual(each.base_url, told["base_url"].removesuffix("/chat/completions"))
+            if each.name != "openrouter":
+                self.assertEqual(FIELDS.get(each.name, ()), tuple(told.get("allowed_fields", ())))
 
 
 class WritingTests(Folder):
@@ -106,6 +111,24 @@ class WritingTests(Folder):
             )
             self.assertEqual(config.model_slots["memory"].priority, "background")
             self.assertIsNone(config.providers[known.name].key_missing)
+            # What SkyrimNet sends for OpenRouter would be refused by others.
+            candidate = Router(config).candidates("memory")[0]
+            sent = {
+                "model": "default",
+                "messages": [],
+                "stream": True,
+                "temperature": 0.8,
+                "max_tokens": 9,
+                "provider": {"sort": "price"},
+                "reasoning": {"effort": "low"},
+                "route": "fallback",
+                "top_k": 40,
+            }
+            dropped = transform(sent, candidate).dropped
+            for field in ("provider", "reasoning", "route", "top_k"):
+                self.assertEqual(field in dropped, known.name != "openrouter", (known.name, field))
+            self.assertTrue({"temperature", "max_tokens"}.isdisjoint(dropped), known.name)
+            self.assertIsNone(config.providers["ollama"].allowed_fields)
 
     def test_files_are_for_their_owner(self) -> None:
         write(self.folder / "deep" / "er", {".env": "A=b\n", "skyproxy.yaml": "x"})

@@ -37,6 +37,24 @@ class TransformTests(SynchronousTestCase):
         self.assertEqual(done.body, {"model": "m", "messages": MESSAGES, "temperature": 1, "stream": True})
         self.assertEqual(done.dropped, ("top_k",))
 
+    def test_a_field_of_another_endpoint(self) -> None:
+        """The whitelist has it for /v1/responses; in a chat the provider itself refuses it."""
+        for base_url, asked, goes_up in (
+            ("https://api.openai.com/v1", {"messages": MESSAGES}, False),
+            ("https://api.groq.com/openai/v1", {"messages": MESSAGES}, False),
+            ("https://api.openai.com/v1", {"input": "Hail."}, True),
+            ("https://openrouter.ai/api/v1", {"messages": MESSAGES}, True),
+            ("https://nano-gpt.com/api/v1", {"messages": MESSAGES}, True),
+        ):
+            for listed in ("reasoning, reasoning_effort", None):
+                config = config_of(
+                    f"providers:\n  p: {{base_url: '{base_url}'{f', allowed_fields: [{listed}]' if listed else ''}}}\n"
+                    "model_slots:\n  s: {provider: p, model: m}\n"
+                )
+                (candidate,) = Router(config).candidates("s")
+                done = transform({"model": "s", **asked, "reasoning": {"effort": "low"}}, candidate)
+                self.assertEqual("reasoning" in done.body, goes_up or not listed, (base_url, asked, listed))
+
     def test_the_clients_body_is_not_changed(self) -> None:
         body: dict[str, Any] = {"model": "s", "messages": MESSAGES, "cache": True, "reasoning": {"effort": "high"}}
         before = dict(body)
