@@ -44,6 +44,10 @@ class Sink(Protocol):
         """Let go of it. A later write opens it again, and does not wait: nobody else is left to write."""
 
 
+class _MidLine(OSError):
+    """A line of before, which was cut, cannot be ended now."""
+
+
 class FileSink:
     """A file that is appended to, and found again when it was moved or removed.
 
@@ -125,7 +129,11 @@ class FileSink:
         :raise OSError: it cannot be opened.
         """
         made = [each for each in (self._path, *self._path.parents) if not each.exists()]
-        self.reopen()
+        try:
+            self.reopen()
+        except _MidLine:
+            # It is tried again with the first line; a full disk keeps nobody from serving.
+            return
         if owner is not None:
             for each in made:
                 os.chown(each, *owner)
@@ -140,9 +148,9 @@ class FileSink:
         if torn:
             try:
                 os.write(fd, b"\n")
-            except OSError:
+            except OSError as error:
                 os.close(fd)
-                raise
+                raise _MidLine(error.errno, error.strerror, str(self._path)) from error
         if _NUMBERED and self._fd is not None and os.fstat(self._fd).st_nlink == 0:
             self._done = 0  # all of the batch is gone with the old file
         self.close()

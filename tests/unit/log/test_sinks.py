@@ -179,6 +179,21 @@ class FileSinkTests(SynchronousTestCase):
         self.sink.write(b'{"c":1}\n')
         self.assertEqual(self.path.read_bytes(), b'{"a":1}\n{"b":\n{"c":1}\n')
 
+    def test_a_line_that_was_cut_keeps_nobody_from_the_start_while_the_disk_is_full(self) -> None:
+        self.path.write_bytes(b'{"b":')
+
+        def full(fd: int, data: bytes) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        patch = self.patch(os, "write", full)
+        self.sink.open(None)
+        with self.assertRaises(OSError) as raised:
+            self.sink.write(BATCH)
+        self.assertEqual((raised.exception.errno, raised.exception.filename), (errno.ENOSPC, str(self.path)))
+        patch.restore()
+        self.sink.write(BATCH)
+        self.assertEqual(self.path.read_bytes(), b'{"b":\n' + BATCH)
+
     def test_whole_lines_are_followed_at_once(self) -> None:
         for before in (b"", b'{"a":1}\n'):
             self.path.write_bytes(before)
