@@ -51,8 +51,8 @@ class PidFile(Service):
             return
         try:
             _write_beside(Path(self.path))
-        except PermissionError:
-            # The folder is another user's; the file may be this one's all the same.
+        except OSError:
+            # The folder is another user's, or the disk is full; the file is there all the same, and takes as much.
             self._write_over()
 
     def leave(self) -> None:
@@ -61,12 +61,21 @@ class PidFile(Service):
             self._twistd["pidfile"] = ""
 
     def _write_over(self) -> None:
-        text = str(os.getpid()).encode()
         if self.descriptor is not None and os.fstat(self.descriptor).st_nlink:
-            os.pwrite(self.descriptor, text, 0)
-            os.ftruncate(self.descriptor, len(text))
-        else:
-            Path(self.path).write_bytes(text)
+            _write_to(self.descriptor)
+            return
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            _write_to(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _write_to(descriptor: int) -> None:
+    """Not emptied before: what it takes on a full disk would be lost to others."""
+    text = str(os.getpid()).encode()
+    os.pwrite(descriptor, text, 0)
+    os.ftruncate(descriptor, len(text))
 
 
 def _write_beside(path: Path) -> None:

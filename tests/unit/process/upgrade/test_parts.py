@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from pathlib import Path
@@ -250,6 +251,15 @@ class PidFileTests(SynchronousTestCase):
         self.addCleanup(os.close, former.descriptor)
         self.patch(Path, "write_text", refused)
         PidFile({"pidfile": ""}, former.descriptor).take(str(self.path))
+        self.assertOurs()
+
+    def test_on_a_full_disk_it_is_written_over(self) -> None:
+        def full(path: Path, data: bytes) -> int:
+            path.touch()
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        self.patch(Path, "write_bytes", full)
+        PidFile({"pidfile": ""}).take(str(self.path))
         self.assertOurs()
 
     def test_rights_that_stay_need_no_descriptor(self) -> None:
