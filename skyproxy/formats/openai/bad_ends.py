@@ -1,7 +1,7 @@
 """Reasons for an end (``finish_reason``) that are errors: one row for each, with the page or thread that shows it.
 
 To add one, add a row here and its answer to ``tests/unit/formats/openai/test_bodies.py``. Reasons that are not here are
-ends as they should be: stop, length, tool_calls, content_filter and whatever else providers call them.
+ends as they should be: stop, length, tool_calls and whatever else providers call them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 _ZAI = "https://docs.z.ai/api-reference/llm/chat-completion"
+_OPENAI = "https://platform.openai.com/docs/api-reference/chat/object"
 _GOOGLE = "https://ai.google.dev/api/generate-content#FinishReason"
 _GOOGLE_SEEN = "https://github.com/pydantic/pydantic-ai/issues/631"
 
@@ -21,7 +22,7 @@ class BadEnd(NamedTuple):
     :ivar source: where it is documented, or was seen.
     :ivar code: of the error as which it is told, by which its kind is known; None: the reason itself.
     :ivar if_silent: it is one only where nothing was said before; otherwise what was said is an answer that was cut
-        short, as by ``length`` or ``content_filter``.
+        short, as by ``length``.
     """
 
     source: str
@@ -39,6 +40,11 @@ BAD_ENDS: Mapping[str, BadEnd] = MappingProxyType(
             "https://api-docs.deepseek.com/api/create-chat-completion", "server_is_overloaded"
         ),
         "sensitive": BadEnd(_ZAI, "content_filter", if_silent=True),
+        "content_filter": BadEnd(_OPENAI, "content_filter", if_silent=True),
+        **dict.fromkeys(
+            ("safety", "recitation", "blocklist", "prohibited_content", "spii"),
+            BadEnd(_GOOGLE, "content_filter", if_silent=True),
+        ),
         "model_context_window_exceeded": BadEnd(_ZAI, "context_length_exceeded", if_silent=True),
         "malformed_function_call": BadEnd(_GOOGLE, if_silent=True),
         "function_call_filter: malformed_function_call": BadEnd(_GOOGLE_SEEN, if_silent=True),
@@ -51,5 +57,8 @@ BAD_ENDS: Mapping[str, BadEnd] = MappingProxyType(
 
 
 def bad_end_of(reason: object) -> BadEnd | None:
-    """What *reason* is, if it is the reason of an error."""
-    return BAD_ENDS.get(reason.lower()) if isinstance(reason, str) else None
+    """What *reason* is, if it is the reason of an error. It may say more: Google's is ``content_filter: SAFETY``."""
+    if not isinstance(reason, str):
+        return None
+    name = reason.lower()
+    return BAD_ENDS.get(name) or (BAD_ENDS.get(name.partition(":")[0]) if ":" in name else None)

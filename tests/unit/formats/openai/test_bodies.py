@@ -55,6 +55,9 @@ class EndTests(SynchronousTestCase):
         "abort": ErrorKind.BROKEN,
         "insufficient_system_resource": ErrorKind.OVERLOADED,
         "sensitive": ErrorKind.CONTENT,
+        **dict.fromkeys(
+            ("content_filter", "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII"), ErrorKind.CONTENT
+        ),
         "model_context_window_exceeded": ErrorKind.CONTEXT_LENGTH,
         "MALFORMED_FUNCTION_CALL": ErrorKind.BROKEN,
         "function_call_filter: MALFORMED_FUNCTION_CALL": ErrorKind.BROKEN,
@@ -76,6 +79,15 @@ class EndTests(SynchronousTestCase):
                 self.assertIn(reason, error["message"])
                 self.assertEqual(reported(error).kind, kind, reason)
 
+    def test_one_that_says_more(self) -> None:
+        # Google's, of a prompt that it refuses: there is no message at all.
+        for reason in ("content_filter: PROHIBITED_CONTENT", "content_filter: OTHER", "SAFETY: x"):
+            error = error_of({"choices": [{"index": 0, "finish_reason": reason}]}, silent=True)
+            assert error is not None, reason
+            self.assertIn(reason, error["message"])
+            self.assertEqual(reported(error).kind, ErrorKind.CONTENT, reason)
+            self.assertIsNone(error_of({"choices": [{"delta": {}, "finish_reason": reason}]}), reason)
+
     def test_after_something_some_are_ends(self) -> None:
         for reason in self.KINDS:
             last = {"choices": [{"delta": {}, "finish_reason": reason}]}
@@ -91,8 +103,8 @@ class EndTests(SynchronousTestCase):
 
     def test_ends_as_they_should_be(self) -> None:
         for reason in (
-            "stop", "length", "content_filter", "tool_calls", "function_call", "model_length", "eos", "end_turn",
-            "", "null", None, 7, [], {},
+            "stop", "length", "stop: SAFETY", ": error", "tool_calls", "function_call", "model_length", "eos",
+            "end_turn", "", "null", None, 7, [], {},
         ):  # fmt: skip
             self.assertIsNone(error_of({"choices": [{"delta": {}, "finish_reason": reason}]}, silent=True), reason)
 
