@@ -103,7 +103,7 @@ def lines(spent: dict[str, Any], book: dict[str, Any]) -> Iterator[str]:
         saved = duration(hedging["seconds_saved_at_least"])
         yield (
             f"Hedging: {amounts(hedging)} for {of_people(hedging['requests'], 'request', 'requests')}, "
-            f"{hedging['silences_avoided']} silences avoided, at least {saved} saved"
+            f"{of_people(hedging['silences_avoided'], 'silence', 'silences')} avoided, at least {saved} saved"
         )
     yield _book(book)
     if spent["file"]:
