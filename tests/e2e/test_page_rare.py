@@ -394,3 +394,20 @@ def test_who_could_not_log_out_is_not_called_so(browser: Browser, start: Starter
         page.reload()
         expect(page.get_by_text("● Live")).to_be_visible()
         expect(page.get_by_role("button", name="Log out")).to_be_visible()
+
+
+def test_who_answered_before_a_change_is_not_said_to_answer_instead(browser: Browser, counted: Counted) -> None:
+    counted.ask("combat", "one")
+    with opened(browser, "about:blank") as tab:
+        page = tab.page
+        page.add_init_script(LATER)
+        page.goto(counted.url.replace("requests", "now"))
+        expect(page.get_by_text("● Live")).to_be_visible()
+        page.evaluate("window.deaf = true")
+        now = call(counted.proxy, "GET", "/api/now").json()
+        slot = next(each for each in now["slots"] if each["answered_by"] == "demo")
+        card = page.get_by_role("region", name="Slots").get_by_role("listitem").filter(has_text="Combat")
+        for candidates, says in ((["a:m", "demo:m"], True), (["a:m", "b:m"], False)):
+            slot["candidates"] = candidates
+            page.evaluate("now => say('now', now)", now)
+            expect(card.get_by_text("demo answers instead")).to_be_visible(visible=says)

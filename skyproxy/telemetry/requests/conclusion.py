@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from skyproxy.telemetry.requests.facts import AttemptFacts, Facts, Step
 from skyproxy.telemetry.requests.reasons import Reason, reason_of
 from skyproxy.telemetry.requests.timeline import seconds_in
-from skyproxy.telemetry.requests.words import duration, job, money
+from skyproxy.telemetry.requests.words import duration, job, money, of_people
 
 Trouble = Literal[
     "none", "rate", "key_refused", "breaker", "hedge_won", "hedge_lost", "late_first_token", "cut", "client_left",
@@ -153,7 +153,7 @@ def _late(trouble: Step, history: History) -> str:
 
 def _cut(facts: Facts, history: History) -> tuple[str, str]:
     about = "about " if facts.tokens is not None and facts.tokens.estimated else ""
-    part = "a part of it" if facts.tokens is None else f"{about}{facts.tokens.completion} tokens"
+    part = "a part of it" if facts.tokens is None else f"{about}{of_people(facts.tokens.completion, 'token', 'tokens')}"
     by = _ENDED_BY.get(facts.error_code or "", facts.provider or "the provider")
     if facts.error_code == "ended_by_hand":
         return f"The answer was cut by {by}; the client got {part} and an error.", ""

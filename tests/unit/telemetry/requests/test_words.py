@@ -231,6 +231,8 @@ class TroubleTests(SynchronousTestCase):
             History(cuts=3),
         )
         self.assertEqual(way(facts), "openrouter ✕")
+        one = conclusion_of(facts._replace(tokens=Tokens(100, 1)))
+        self.assertIn("the client got 1 token and an error.", one.sentence)
 
     def test_client_left(self) -> None:
         facts = FACTS._replace(

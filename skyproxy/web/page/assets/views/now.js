@@ -210,7 +210,9 @@ function slotCard(first) {
     write(served, slot.candidates[0] ?? 'nobody');
     attribute(served.parentElement, 'title', slot.candidates.join(', '));
     const [provider] = (slot.candidates[0] ?? '').split(':', 1);
-    const other = slot.answered_by && slot.answered_by !== provider;
+    // Who has answered last and is no candidate any more did so before the slot was changed.
+    const isCandidate = slot.candidates.some((each) => each.startsWith(`${slot.answered_by}:`));
+    const other = isCandidate && slot.answered_by !== provider;
     show(instead, Boolean(other));
     write(instead, other ? `${slot.answered_by} answers instead` : '');
     health.update(slot.health.icon, slot.health.word, TONES[slot.health.code]);
