@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import re
 import urllib.request
 from collections.abc import Mapping
@@ -105,7 +104,7 @@ class SystemProxies:
             found, override = windows_settings()
             source = "Windows' settings"
             self._urls = {f"{scheme}_proxy": (source, url) for scheme, url in found.items() if scheme in _VARIABLES}
-            self._bypass = override
+            self._bypass = f"{self._bypass},{override}"
 
     def of(self, base_url: str) -> tuple[Via | None, str | None]:
         """The proxy to the provider at *base_url*, and a warning if there is one that cannot be used.
@@ -169,9 +168,9 @@ def _is_in(name: str, network: str) -> bool:
 
 def windows_settings() -> tuple[Mapping[str, str], str]:
     """The proxies of the registry by scheme, and what is not to go through them; nothing on other systems."""
-    if os.name != "nt":
-        return {}, ""
-    urls = urllib.request.getproxies()
+    # getproxies() would give the environment's where there is any, such as NO_PROXY alone.
+    registry: Any = getattr(urllib.request, "getproxies_registry", None)
+    urls = {} if registry is None else registry()
     return urls, _override() if urls else ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from types import SimpleNamespace
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -111,6 +112,17 @@ class ProxiesTests(SynchronousTestCase):
         assert place({}, "https://llm.corp.example") is None
         assert place({"HTTPS_PROXY": "http://q:1"}) == "q:1 HTTPS_PROXY"
         assert place({"HTTPS_PROXY": "http://q:1"}, "http://api.example") is None
+
+    def test_windows_settings_beside_no_proxy(self) -> None:
+        def registry() -> dict[str, str]:
+            return {"https": "http://p:2"}
+
+        self.patch(proxies, "urllib", SimpleNamespace(request=SimpleNamespace(getproxies_registry=registry)))
+        self.patch(proxies, "_override", lambda: "*.corp.example")
+        environ = {"NO_PROXY": "localhost,.lan.example"}
+        self.assertEqual(place(environ), "p:2 Windows' settings")
+        for name in ("tower.lan.example", "llm.corp.example"):
+            self.assertIsNone(place(environ, f"https://{name}"), name)
 
     def test_user_and_password(self) -> None:
         found = via("http://ann:s%40crum@proxy.example:3128")
