@@ -158,10 +158,11 @@ class AdmissionControl:
                 return
             left = entry.deadline - self._clock.seconds()
             model = f"{deployment.model[:200]!r} of provider {self._config.name!r}"
+            said = f" What it said: {deployment.limit_said}" if deployment.limit_said else ""
             if not entry.last or (rest or 0.0) > left:
                 seconds = rest or 1.0
                 raise KeysResting(
-                    f"Model {model} has met its rate limit (429); it is asked again in {seconds:.1f} s.",
+                    f"Model {model} has met its rate limit (429); it is asked again in {seconds:.1f} s.{said}",
                     retry_after=seconds,
                 )
             most = self._config.max_pending
@@ -174,7 +175,7 @@ class AdmissionControl:
                 deployment.look_in(rest)
             late = QueueTimeout(
                 f"The rate limit (429) of model {model} let the request wait for {entry.queue_timeout:g} s "
-                "(queue_timeout).",
+                f"(queue_timeout).{said}",
                 retry_after=1.0,
             )
             timer = self._clock.callLater(max(0.0, left), deployment.expire, place, late)

@@ -68,11 +68,12 @@ class Deployment:
     :ivar named: the configuration names it, and not only a client.
     :ivar busy: requests under way or waiting.
     :ivar limited: a key has met a limit of the model that is still remembered, or somebody waits for a turn.
+    :ivar limit_said: what the provider said when one last did; empty if nothing, or if another process met it.
     """
 
     __slots__ = (
         "_background", "_called", "_calling", "_clock", "_interactive", "_next_look", "_tell", "breaker", "busy",
-        "guards", "limited", "model", "named", "refused",
+        "guards", "limit_said", "limited", "model", "named", "refused",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, model: str, breaker: Breaker | None, tell: Teller | None = None) -> None:
@@ -85,6 +86,7 @@ class Deployment:
         self.named = False
         self.busy = 0
         self.limited = False
+        self.limit_said = ""
         self._interactive = _Line()
         self._background = _Line()
         self._called = self._calling = False

@@ -10,6 +10,9 @@ from skyproxy.upstream.guards.deployments import Deployment
 from skyproxy.upstream.guards.keys import Lease
 from skyproxy.upstream.guards.rate_guard import Ticket
 
+_LONGEST_SAID = 300
+"""Characters of what a provider says of a limit, which whoever must wait for it is told."""
+
 
 class Reservation:
     """A permit, a key, the breakers' admissions, and a place among those under way.
@@ -88,6 +91,7 @@ class Reservation:
             admissions = asked.admissions() if isinstance(asked, Calm) else asked
             settle(admissions, status, error, self.error_message, in_json=self.in_json, kind=self.kind)
         if isinstance(error, UpstreamReported):
+            self.error_message = error.said
             self.reported(error.kind, error.status, error.retry_delay)
         if self.attempt is not None:
             self.attempt.over(error)
@@ -116,6 +120,8 @@ class Reservation:
 
     def _limited(self, seconds: float | None) -> None:
         rest: float | None = None
+        if self._deployment is not None:
+            self._deployment.limit_said = " ".join(self.error_message[:_LONGEST_SAID].split())
         if self.ticket is not None:
             rest = self.ticket.limited(seconds) or None
         elif self.lease is not None:

@@ -1050,8 +1050,16 @@ class RateTests(Case):
         self.assertEqual(self.successResultOf(asking).status, 429)
         refused = self.failureResultOf(self.ask(fallback=False), KeysResting).value
         self.assertEqual(refused.retry_after, 58.0)
-        self.assertIn("asked again in 58.0 s", refused.message)
+        self.assertTrue(refused.message.endswith("asked again in 58.0 s. What it said: Quota"), refused.message)
         self.assertEqual(self.asked(), (1, 0))
+
+    def test_a_rest_that_a_stream_tells_of_is_explained(self) -> None:
+        asking = self.ask(fallback=False)
+        said = {"message": "Free models:\n50 per day", "code": 429, "details": [{"retryDelay": "58s"}]}
+        self.answer(200, EVENTS).send(event(error=said))
+        self.failureResultOf(asking, UpstreamReported)
+        refused = self.failureResultOf(self.ask(fallback=False), KeysResting).value
+        self.assertIn("What it said: Free models: 50 per day", refused.message)
 
     def test_those_that_wait_for_a_permit_meanwhile_keep_their_order(self) -> None:
         askings = []
