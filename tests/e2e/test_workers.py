@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 import yaml
 
+from skyproxy.web.observations import MOST_UNDER_WAY
 from tests.certificates import Authority
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.processes import PATIENCE, PROXY_TWISTD, DemoProvider, Process, Proxy, environment, eventually
@@ -325,6 +326,19 @@ def test_a_pause_holds_everywhere(start: Starter, demo: DemoProvider) -> None:
     assert providers() == {"other"}
     assert acted(proxy, "/api/undo/last", {}).status == 200
     eventually(lambda: providers() == {"demo"}, "it is asked again")
+
+
+def test_a_request_can_be_ended_at_once_however_many_there_are(start: Starter, demo: DemoProvider) -> None:
+    proxy: Workers = start(Workers, config_for(demo, max_concurrent=50))
+    body = chat("demo:guard;chunks=1000;delay=0.05", stream=True)
+    streams = [open_request(proxy, body, f"end-{number}", CLOSE) for number in range(2 * MOST_UNDER_WAY + 6)]
+    for number, stream in enumerate(streams):
+        read_until(stream, b'"role"')
+        told = acted(proxy, f"/api/cancel/end-{number}", {}) if number > 2 * MOST_UNDER_WAY else None
+        assert told is None or told.status == 200, told.body
+    assert b"[DONE]" not in read_all(streams[-1])
+    for stream in streams:
+        stream.close()
 
 
 def test_limits_hold_in_sum(start: Starter, demo: DemoProvider) -> None:

@@ -210,6 +210,10 @@ class _Stream(Protocol):
 # The parent's side.
 
 
+_CANCEL = b"/api/cancel/"
+"""The paths that end a request, which may have begun since the workers have told of theirs."""
+
+
 class RelayedRequest(SettledRequest):
     """A request that a worker hands on: it is as if the client had asked the parent itself."""
 
@@ -243,7 +247,7 @@ def address_of(shown: bytes | None) -> Any:
 class RefreshedRoutes(Routes):
     """The parent's routes: what is about all workers is answered when they have been asked.
 
-    :param refresh: asks them; told whether what is in files matters.
+    :param refresh: asks them; told whether what is in files matters, and each request under way.
     """
 
     def __init__(self, app: Any, refresh: Callable[[bool], Deferred[None]]) -> None:
@@ -255,9 +259,10 @@ class RefreshedRoutes(Routes):
 
     def render(self, request: Any) -> Any:
         path: bytes = request.path
-        if request.method != b"GET" or not path.startswith((b"/metrics", b"/api/")):
+        asks = request.method == b"GET" and path.startswith((b"/metrics", b"/api/"))
+        if not asks and not path.startswith(_CANCEL):
             return super().render(request)
-        in_files = path.startswith((b"/api/costs", b"/api/book", b"/api/bodies"))
+        all_of_it = path.startswith((b"/api/costs", b"/api/book", b"/api/bodies", _CANCEL))
 
         def render(_: object) -> None:
             if not request.gone:
@@ -266,7 +271,7 @@ class RefreshedRoutes(Routes):
                     request.write(rendered)
                     request.finish()
 
-        self._refresh(in_files).addBoth(render).addErrback(self._fault)
+        self._refresh(all_of_it).addBoth(render).addErrback(self._fault)
         return NOT_DONE_YET
 
     def _fault(self, failure: Failure) -> None:

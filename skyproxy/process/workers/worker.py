@@ -183,10 +183,13 @@ class Worker:
         if not files:
             return self.state()
         written: list[Deferred[Any]] = [self._parts.ledger.flush(), self._parts.bodies.flush()]
-        return DeferredList(written, consumeErrors=True).addCallback(lambda _: self.state())
+        return DeferredList(written, consumeErrors=True).addCallback(lambda _: self.state(None))
 
-    def state(self) -> WorkerState:
-        """How the worker is."""
+    def state(self, most: int | None = MOST_UNDER_WAY) -> WorkerState:
+        """How the worker is.
+
+        :param most: requests under way, of which is told; None: of all.
+        """
         parts, sources = self._parts, self._sources
         providers = parts.providers.runtime().providers
         budget, lag = sources.budget.statistics(), sources.lag
@@ -208,7 +211,7 @@ class Worker:
         counters["lag", "sum"] = lag.histogram.sum
         counters |= {("lag", str(index)): count for index, count in enumerate(lag.histogram.counts)}
         now, wall = self._reactor.seconds(), time()
-        oldest = sorted(parts.proxy.under_way, key=lambda context: context.started)[:MOST_UNDER_WAY]
+        oldest = sorted(parts.proxy.under_way, key=lambda context: context.started)[:most]
         process = {sample.name: sample.value for metric in self._process.collect() for sample in metric.samples}
         counters["process", "cpu"] = process.pop("process_cpu_seconds_total", 0.0)
         return WorkerState(
