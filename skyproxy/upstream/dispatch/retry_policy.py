@@ -116,6 +116,8 @@ class RetryPolicy:
                 return self._after_rate_limit(progress, may_wait=last, other_key=other_key)
             if error.kind in _OF_A_FIELD:
                 return _after_parameter(progress, error_of_object(dict(error.reported)))
+            if other_key and _blames_key(error.kind, error.status):
+                return 0.0
         if progress.retries >= provider.config.max_retries:
             return None
         if other_key:
@@ -143,6 +145,8 @@ class RetryPolicy:
         other_key = _may_use_other_key(progress, answer.key, kind or ErrorKind.BROKEN, advice)
         if kind is ErrorKind.RATE and provider.guards.rate:
             return self._after_rate_limit(progress, may_wait=progress.last and advice != b"false", other_key=other_key)
+        if other_key and _blames_key(kind, answer.status):
+            return 0.0
         if progress.retries >= provider.config.max_retries:
             return None
         if other_key:
@@ -200,6 +204,13 @@ def _may_use_other_key(progress: Progress, key: str | None, kind: ErrorKind, adv
     if advice == b"false" or (other_key and kind is not ErrorKind.RATE):
         progress.avoid.add(key)
     return other_key and progress.provider.admission.other_key(progress.request.model, progress.avoid)
+
+
+def _blames_key(kind: ErrorKind | None, status: int) -> bool:
+    """Whether the key alone is at fault, and is put aside: no storm comes of asking with each of the others once. 403
+    may be of the content, which each would be refused.
+    """
+    return kind is ErrorKind.NO_CREDIT or (kind is ErrorKind.KEY_INVALID and status != 403)
 
 
 def _after_parameter(progress: Progress, error: ErrorBody) -> float | None:

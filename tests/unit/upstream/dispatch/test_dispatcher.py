@@ -807,6 +807,34 @@ class KindTests(Case):
         self.assertEqual(self.asked(), (2, 1))
         self.assertSecond(asking)
 
+    def test_another_key_is_no_retry(self) -> None:
+        # A model that fails, of background requests say, may have spent all that there is.
+        for reported in (False, True):
+            self.setUp()
+            while self.budget.take():
+                pass
+            asking = self.ask(fallback=False)
+            said: dict[str, Any] = {"message": "Incorrect API key", "code": "invalid_api_key"}
+            if reported:
+                self.answer(200, EVENTS).send(event(error=said))
+            else:
+                self.error(401, **said)
+            self.clock.advance(0)
+            self.answer(whole=GOOD)
+            self.assertEqual(self.successResultOf(asking).status, 200)
+
+    def test_each_key_is_asked_once(self) -> None:
+        self.keys = ("A", "B", "C", "D", "E")
+        for status, keys in ((401, "ABCDE"), (403, "ABC")):
+            self.setUp()
+            asking = self.ask(fallback=False)
+            for _ in keys:
+                self.error(status, message="No.")
+                self.clock.advance(0)
+            self.assertEqual(self.successResultOf(asking).status, status)
+            used = [dict(headers)[b"Authorization"][-1:].decode() for _, headers, _ in self.upstreams[0].posted]
+            self.assertEqual("".join(used), keys)
+
     def test_no_credit_is_asked_for_once(self) -> None:
         self.keys = ()
         for rate in (False, True):
