@@ -115,7 +115,7 @@ class SystemProxies:
         host = parts.hostname
         if host is None or is_loopback(host) or is_private(host):
             return None, None
-        named = [self._urls[name] for name in _VARIABLES[parts.scheme] if name in self._urls]
+        named = [self._urls[name] for name in _VARIABLES.get(parts.scheme, ()) if name in self._urls]
         if not named or is_bypassed(host, parts.port or _DEFAULT_PORTS[parts.scheme], self._bypass):
             return None, None
         source, url = named[0]

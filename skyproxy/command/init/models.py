@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from skyproxy.command.trust import trust_for
 from skyproxy.config.known import LOCAL, Known
+from skyproxy.config.proxies import SystemProxies
 
 _LARGEST = 32 * 1024 * 1024
 _LOOK_SECONDS = 1.0
@@ -68,10 +70,14 @@ def local_servers(places: tuple[Known, ...] = LOCAL) -> Mapping[str, list[str]]:
 
 
 def _opener(base_url: str) -> urllib.request.OpenerDirector:
-    """What speaks HTTP alone: urllib's own opens files, too, and follows a redirection, with the key, to anybody."""
+    """What speaks HTTP alone: urllib's own opens files, too, and follows a redirection, with the key, to anybody.
+
+    As skyproxy itself, it asks this machine and private addresses without the system's proxy.
+    """
+    via, _ = SystemProxies(os.environ).of(base_url)
     opener = urllib.request.OpenerDirector()
     for handler in (
-        urllib.request.ProxyHandler(),
+        urllib.request.ProxyHandler({} if via is None else None),
         urllib.request.HTTPHandler(),
         urllib.request.HTTPSHandler(context=trust_for(base_url)),
         urllib.request.HTTPDefaultErrorHandler(),

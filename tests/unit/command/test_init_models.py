@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -40,6 +41,14 @@ class ModelsTests(SynchronousTestCase):
         url, asked = self.serve(200, b'{"data":[{"id":"a"},{"name":"models/b"},{"id":7},"c"]}')
         self.assertEqual(models_of(url, "sk-1"), ["a", "b"])
         self.assertEqual(asked, [("/v1/models", "Bearer sk-1")])
+
+    def test_the_systems_proxy_is_none_to_this_machine(self) -> None:
+        url, asked = self.serve(200, b'{"data":[{"id":"a"}]}')
+        proxy = self.serve(502)[0].removesuffix("/v1")
+        self.patch(os, "environ", {**os.environ, "http_proxy": proxy, "no_proxy": ""})
+        self.assertEqual((models_of(url, None), len(asked)), (["a"], 1))
+        self.assertRaises(NoModels, models_of, "http://provider.example/v1", None)  # which the proxy was asked for
+        self.assertRaises(NoModels, models_of, "ftp://provider.example/v1", None)
 
     def test_what_has_no_list(self) -> None:
         for body in (b"{}", b'{"status":"ok"}', b'{"data":5}', b'{"data":{"id":"a"}}', b'"data"', b"7"):
