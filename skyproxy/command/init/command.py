@@ -100,7 +100,7 @@ def _cloud(
 
 
 def _at(known: Known, base_url: str | None) -> Known:
-    return known if base_url is None else replace(known, base_url=base_url.rstrip("/"))
+    return known if base_url is None else replace(known, base_url=base_url.strip().rstrip("/"))
 
 
 def _ask_for_provider() -> str | None:

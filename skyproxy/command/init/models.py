@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 
 from skyproxy.command.trust import trust_for
 from skyproxy.config.known import LOCAL, Known
@@ -37,16 +38,17 @@ def models_of(base_url: str, key: str | None, timeout: float = 20.0) -> list[str
     headers = {"Accept": "application/json", "User-Agent": "skyproxy"}
     if key:
         headers["Authorization"] = f"Bearer {key}"
-    request = urllib.request.Request(f"{base_url}/models", headers=headers)
     try:
+        request = urllib.request.Request(f"{base_url}/models", headers=headers)
         with _opener(base_url).open(request, timeout=timeout) as answer:
             told = json.loads(answer.read(_LARGEST))
     except urllib.error.HTTPError as error:
         refused = error.code in (401, 403)
         said = "refuses the key" if refused else "has no list of models"
         raise NoModels(f"{base_url} {said} (status {error.code})", refused=refused) from None
-    except (OSError, ValueError) as error:
-        raise NoModels(f"no list of models from {base_url}: {getattr(error, 'reason', error)}") from None
+    except (OSError, ValueError, HTTPException) as error:  # the last: what answers speaks no HTTP
+        why = getattr(error, "reason", error) or type(error).__name__
+        raise NoModels(f"no list of models from {base_url}: {why}") from None
     listed = told.get("data", told.get("models", told)) if isinstance(told, dict) else told
     # Ollama says null where it has none. Any program may be at a usual port, such as SkyrimNet's page at llama.cpp's.
     if listed is not None and not isinstance(listed, list):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -48,7 +49,18 @@ class ModelsTests(SynchronousTestCase):
         self.patch(os, "environ", {**os.environ, "http_proxy": proxy, "no_proxy": ""})
         self.assertEqual((models_of(url, None), len(asked)), (["a"], 1))
         self.assertRaises(NoModels, models_of, "http://provider.example/v1", None)  # which the proxy was asked for
-        self.assertRaises(NoModels, models_of, "ftp://provider.example/v1", None)
+
+    def test_what_is_no_address(self) -> None:
+        for typed in ("ftp://provider.example/v1", "openrouter.ai/api/v1", "http://[::1/v1", "http://127.0.0.1:1/a b"):
+            self.assertRaises(NoModels, models_of, typed, None)
+
+    def test_what_speaks_no_http(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            thread = threading.Thread(target=lambda: server.accept()[0].sendall(b"SSH-2.0-OpenSSH_9.9\r\n"))
+            thread.start()
+            self.addCleanup(thread.join)
+            with self.assertRaisesRegex(NoModels, "no list of models from .*: SSH-2.0"):
+                models_of(f"http://127.0.0.1:{server.getsockname()[1]}/v1", None)
 
     def test_what_has_no_list(self) -> None:
         for body in (b"{}", b'{"status":"ok"}', b'{"data":5}', b'{"data":{"id":"a"}}', b'"data"', b"7"):
