@@ -213,7 +213,8 @@ class Member(ProcessProtocol):
 
     def begin_anew(self, failure: Failure, pid: int | None) -> None:
         """End process *pid*, which has not taken what holds for all, so that another one begins with it."""
-        if pid == self.pid and self.begun:
+        # One that is gone begins anew with it in any case.
+        if failure.check(NotDone) and pid == self.pid and self.begun:
             reason = failure.getErrorMessage()
             _log.error(
                 "A worker did not take what is new: it is started anew with it", worker=self.number, reason=reason

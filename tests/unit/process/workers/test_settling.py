@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.logger import globalLogPublisher
+from twisted.logger import capturedLogs, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
@@ -140,6 +141,14 @@ class RefusingTests(CrewTestCase):
         member.adopt(adopt)
         member.read()
         self.assertEqual(member.killed, 1)
+
+    def test_one_that_ends_meanwhile_has_not_refused_it(self) -> None:
+        member = self.members[0]
+        self.ready(member)
+        member.adopt(Adopt(cast(Any, None), ()))
+        with capturedLogs() as logged:
+            member.channel.connectionLost(Failure(ConnectionDone()))  # type: ignore[union-attr]
+        self.assertEqual((logged, member.killed), ([], 0))
 
     def test_a_configuration_that_came_while_it_began(self) -> None:
         member = self.members[0]
