@@ -36,6 +36,9 @@ _LONG_SECONDS = 1.0
 """A request that waited so long for a failure is not tried again while the breaker is open; nor does any wait so long
 for a provider while a fallback is left."""
 
+_LOADING_SECONDS = 1.0
+"""Until a server of the dialect `local` is asked again that loads its model, as llama.cpp's does after its start."""
+
 
 class Retry(NamedTuple):
     """The decision to ask the same provider again.
@@ -147,6 +150,8 @@ class RetryPolicy:
             return self._after_rate_limit(progress, may_wait=progress.last and advice != b"false", other_key=other_key)
         if other_key and _blames_key(kind, answer.status):
             return 0.0
+        if advice != b"false" and self._waits_for_a_model(progress, answer):
+            return _LOADING_SECONDS
         if progress.retries >= provider.config.max_retries:
             return None
         if other_key:
@@ -155,6 +160,20 @@ class RetryPolicy:
         if advice == b"false" or not (same_again or advice == b"true"):
             return None
         return self._after_delay(progress, answer)
+
+    def _waits_for_a_model(self, progress: Progress, answer: Answer) -> bool:
+        """Whether the last candidate loads its model, which others of its kind do while the request waits. To ask it
+        again costs nothing, and is no retry.
+        """
+        config = progress.provider.config
+        return (
+            progress.last
+            and answer.kind is ErrorKind.OVERLOADED
+            and config.dialect == "local"
+            and config.max_retries > 0
+            and "loading model" in words_of(answer).lower()
+            and self._time_left(progress) > _LOADING_SECONDS
+        )
 
     def _after_delay(self, progress: Progress, answer: Answer) -> float | None:
         """As long as the provider asks to be left alone, or its keys rest, or the backoff says; None: too long."""

@@ -15,6 +15,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config import ApiKeyConfig, BreakerSettings, ProviderConfig
+from skyproxy.config.dialect import Dialect
 from skyproxy.errors import (
     BacklogFull,
     KeysResting,
@@ -58,6 +59,8 @@ class Case(SynchronousTestCase):
 
     keys: tuple[str, ...] = ()
     rate = False
+    dialect: Dialect = "openai"
+    retries = 2
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -68,7 +71,14 @@ class Case(SynchronousTestCase):
 
     def provider(self, name: str, upstream: Upstream) -> Provider:
         keys = tuple(ApiKeyConfig(variable=key, secret=SecretStr(f"sk-{key}")) for key in self.keys)
-        config = ProviderConfig(name=name, base_url="http://127.0.0.1:9/v1", api_keys=keys, max_pending=5)
+        config = ProviderConfig(
+            name=name,
+            base_url="http://127.0.0.1:9/v1",
+            api_keys=keys,
+            max_pending=5,
+            dialect=self.dialect,
+            max_retries=self.retries,
+        )
         guards = Guards(
             Limiter(self.clock, max_concurrent=1, max_pending=5),
             Breaker(self.clock, BreakerSettings(consecutive=3), name),
@@ -129,6 +139,57 @@ class GatewayTests(Case):
             breaker = self.first.guards.breaker
             assert breaker is not None
             self.assertEqual([breaker.statistics().consecutive, self.failures()], blamed, told)
+
+
+class LoadingTests(Case):
+    """A server that loads its model, and answers by 503 meanwhile, as llama.cpp's does."""
+
+    dialect = "local"
+
+    def load(self, message: str = "Loading model") -> None:
+        error = {"error": {"message": message, "type": "unavailable_error", "code": 503}}
+        self.answer(503, whole=json.dumps(error).encode())
+
+    def test_who_has_nobody_else_waits_and_that_is_no_retry(self) -> None:
+        asking = self.ask(fallback=False)
+        for number in range(8):
+            self.load()
+            self.clock.advance(0.99)
+            self.assertEqual(self.asked()[0], number + 1)
+            self.clock.advance(0.01)
+        self.answer(whole=GOOD)
+        self.assertEqual(self.successResultOf(asking).status, 200)
+        self.assertEqual(self.budget.statistics().retries, 0)
+
+    def test_no_longer_than_for_a_permit(self) -> None:
+        asking = self.ask(fallback=False)
+        seconds = 0
+        while not asking.called:
+            self.load()
+            self.clock.advance(1)
+            seconds += 1
+            self.assertLess(seconds, 100)
+        self.assertEqual(self.successResultOf(asking).status, 503)
+        self.assertTrue(TIMEOUTS.queue - 1 <= seconds <= TIMEOUTS.queue + 2, seconds)
+
+    def test_who_has_somebody_else_does_not(self) -> None:
+        asking = self.ask()
+        for _ in range(3):
+            self.load()
+            self.clock.advance(0.9)
+        self.assertSecond(asking)
+
+    def test_others_are_retried_as_ever(self) -> None:
+        cases: tuple[tuple[str, Dialect, int, int], ...] = (
+            ("Server busy", "local", 2, 3), ("Loading model", "openai", 2, 3), ("Loading model", "local", 0, 1),
+        )  # fmt: skip
+        for message, self.dialect, self.retries, asked in cases:
+            self.setUp()
+            asking = self.ask(fallback=False)
+            while not asking.called:
+                self.load(message)
+                self.clock.advance(2)
+            self.assertEqual((self.successResultOf(asking).status, self.asked()[0]), (503, asked), message)
 
 
 class WaitingProbeTests(Case):
