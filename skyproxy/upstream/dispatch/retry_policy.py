@@ -178,6 +178,9 @@ class RetryPolicy:
     def _after_delay(self, progress: Progress, answer: Answer) -> float | None:
         """As long as the provider asks to be left alone, or its keys rest, or the backoff says; None: too long."""
         last, wait = progress.last, progress.provider.retry_delay(answer)
+        if answer.status >= 500 and answer.error is not None and answer.error.of_gateway:
+            # It writes the same minutes into each answer, however soon the provider is back.
+            wait = None
         if answer.status == 429 and (rest := progress.provider.admission.keys_rest()):
             wait = rest
             if not last:

@@ -140,6 +140,17 @@ class GatewayTests(Case):
             assert breaker is not None
             self.assertEqual([breaker.statistics().consecutive, self.failures()], blamed, told)
 
+    def test_what_it_says_of_the_time_is_no_knowledge(self) -> None:
+        for told, asked in (({"status": 502, "cloudflare_error": True, "retry_after": 60}, 2), ({"message": "No."}, 1)):
+            self.setUp()
+            asking = self.ask(fallback=False)
+            self.answer(502, (b"Retry-After", b"60"), whole=json.dumps(told).encode())
+            self.clock.advance(1)
+            self.assertEqual(self.asked(), (asked, 0), told)
+            if asked == 2:
+                self.answer(whole=GOOD)
+            self.successResultOf(asking).close(None)
+
 
 class LoadingTests(Case):
     """A server that loads its model, and answers by 503 meanwhile, as llama.cpp's does."""
