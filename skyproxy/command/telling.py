@@ -9,8 +9,8 @@ from urllib.parse import quote
 from skyproxy.command.output import printable, table
 from skyproxy.command.running import NotRunning, Running, all_running
 
-_MORE = 5
-"""Sentences besides the first that are shown."""
+MORE = 5
+"""Sentences besides the first that fit beside what is shown live."""
 
 
 def now_of(running: Running) -> dict[str, Any] | None:
@@ -18,13 +18,16 @@ def now_of(running: Running) -> dict[str, Any] | None:
     return _told(running, "/api/now")
 
 
-def state_lines(now: dict[str, Any]) -> Iterator[str]:
-    """The sentence that matters most, what to do, and the others."""
+def state_lines(now: dict[str, Any], most: int | None = None) -> Iterator[str]:
+    """The sentence that matters most, what to do, and the others.
+
+    :param most: how many others are shown; None: all.
+    """
     yield from _sentence(now["sentence"])
-    for each in now["more"][:_MORE]:
+    for each in now["more"][:most]:
         yield from _sentence(each)
-    if len(now["more"]) > _MORE:
-        yield f"… and {len(now['more']) - _MORE} more"
+    if most is not None and len(now["more"]) > most:
+        yield f"… and {len(now['more']) - most} more"
 
 
 def _sentence(sentence: dict[str, Any]) -> Iterator[str]:

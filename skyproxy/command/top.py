@@ -12,7 +12,7 @@ import click
 from skyproxy.command.control import asked, duration, providers_table
 from skyproxy.command.output import seconds
 from skyproxy.command.running import pid_option, the_one
-from skyproxy.command.telling import now_of, slots_table, state_lines, under_way_lines
+from skyproxy.command.telling import MORE, now_of, slots_table, state_lines, under_way_lines
 from skyproxy.util.windows import takes_escapes
 
 _CLEAR = "\x1b[H\x1b[2J"
@@ -65,7 +65,7 @@ def lines(
     yield f"event loop lag p50 {seconds(lag['p50'])}, p99 {seconds(lag['p99'])}"
     yield ""
     if now is not None:
-        yield from state_lines(now)
+        yield from state_lines(now, MORE)
         yield ""
         yield slots_table(now)
         yield ""

@@ -238,10 +238,10 @@ def _of_limits(snapshot: Snapshot) -> Iterator[Sentence]:
             rest = max(each.rests.values(), default=0.0)
             breaker = each.breaker or provider.breaker
             if rest > 0:
-                text = f"{provider.name} is at its rate limit."
-                yield Sentence(
-                    "rate", "warning", text, f"{each.model} is asked again in {duration(rest)}.", provider.name
-                )
+                word = snapshot.words.get((provider.name, each.model))
+                said = f" {quoted(word.text)}" if word is not None and word.code == "rate" and word.text else ""
+                again = f"{each.model} is asked again in {duration(rest)}.{said}"
+                yield Sentence("rate", "warning", f"{provider.name} is at its rate limit.", again, provider.name)
             elif breaker is not None and breaker.state == "open":
                 again = f"It is asked again in {duration(breaker.retry_in)}."
                 cause = f" {breaker.cause}" if breaker.cause else ""

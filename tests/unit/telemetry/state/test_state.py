@@ -378,6 +378,10 @@ class SentenceTests(SynchronousTestCase):
         self.assertEqual(self.first(providers=(PROVIDER._replace(deployments=(resting,)),)), (
             "warning", "openrouter is at its rate limit.", "mistral-small is asked again in 20 s.",
         ))  # fmt: skip
+        said = self.first(
+            providers=(PROVIDER._replace(deployments=(resting,)),), words=word("rate", "50 a day. Add 10 credits.")
+        )[2]
+        self.assertEqual(said, "mistral-small is asked again in 20 s. “50 a day. Add 10 credits.”")
         left = PROVIDER.deployments[0]._replace(breaker=BreakerState("open", 12.0, "status 503: Down"))
         self.assertEqual(self.first(providers=(PROVIDER._replace(deployments=(left,)),)), (
             "warning", "openrouter:mistral-small is left alone for now.", "It is asked again in 12 s. status 503: Down",
