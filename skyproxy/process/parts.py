@@ -153,7 +153,7 @@ def make_parts(
 
     shared_limits = SharedLimits(reactor, config.proxy, roots, role, lambda: providers.runtime().providers)
     providers = Providers(make_provider, demo, sockets, shared_limits.built)
-    lag = LagProbe(reactor, time.monotonic, seconds_since_boot, providers.slept)
+    lag = LagProbe(reactor, reactor.seconds, seconds_since_boot, providers.slept)
     statistics, budget, reloads = role.statistics(reactor), RetryBudget(reactor), Reloads(time.time)
     ring, boot = role.ring(), secrets.token_hex(4)
     ledger = Ledger(reactor, places.ledger, config.proxy.costs_keep_days, boot, is_alive)
