@@ -117,11 +117,15 @@ def error_of(value: Mapping[str, Any], name: bytes = b"", *, silent: bool = Fals
     choices = value.get("choices")
     if choices:
         # An answer to a chat, as nearly all are.
+        ends_well = False
         for choice in choices if type(choices) is list else ():
-            if type(choice) is dict and (choice.get("error") or _ends_badly(choice)):
-                return _error_of_choice(choice)
-        if silent and (end := _silent_end_of(value)):
-            return end
+            if type(choice) is dict:
+                end = bad_end_of(choice.get("finish_reason"))
+                if choice.get("error") or (end is not None and not end.if_silent):
+                    return _error_of_choice(choice)
+                ends_well = ends_well or end is None
+        if silent and not ends_well and _says_nothing(value):
+            return _error_of_end(choices_of(value)[0])
         if not is_of_error(name):
             return None
     kind, object_ = value.get("type"), value.get("object")
@@ -192,20 +196,12 @@ def _error_of_choice(choice: Mapping[str, Any]) -> dict[str, Any]:
     return {"message": str(error)[:500]} if error else _error_of_end(choice)
 
 
-def _ends_badly(choice: Mapping[str, Any]) -> bool:
-    """Whether the reason for the end of *choice* is an error, whatever was said before."""
-    end = bad_end_of(choice.get("finish_reason"))
-    return end is not None and not end.if_silent
-
-
-def _silent_end_of(value: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The error that *value* is if it says nothing but that it is over, for a reason that is one then."""
+def _says_nothing(value: Mapping[str, Any]) -> bool:
+    """Whether the choices of *value*, of which there are some, say nothing but that they are over."""
     choices = choices_of(value)
-    if not choices or any(bad_end_of(choice.get("finish_reason")) is None for choice in choices):
-        return None
     said = [said for each in choices for said in (each.get("delta"), each.get("message")) if isinstance(said, dict)]
     beside = any(each.get(name) for each in said for name in _SAID_WITHOUT_TEXT)
-    return None if beside or text_length(value) else _error_of_end(choices[0])
+    return bool(choices) and not beside and not text_length(value)
 
 
 def _error_of_end(choice: Mapping[str, Any]) -> dict[str, Any]:
