@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -120,7 +120,8 @@ class Reloading:
         self._again = None
         if self._settled(paths):
             self._reading, self._outdated = True, False
-            done = self._worker.do(self._read).addBoth(self._take, paths, use, until, self.requested)
+            before = {path: _changed_at(path) for path in paths}
+            done = self._worker.do(self._read).addBoth(self._take, paths, before, use, until, self.requested)
             done.addErrback(lambda failure: _log.failure("A reload failed by a fault of skyproxy", failure=failure))
         else:
             self._later(paths, use, until)
@@ -133,7 +134,13 @@ class Reloading:
         return config, all(now.get(path, digest) == digest for path, digest in config.digests.items())
 
     def _take(
-        self, read: tuple[Config, bool] | Failure, paths: Collection[Path], use: Use, until: float, number: int
+        self,
+        read: tuple[Config, bool] | Failure,
+        paths: Collection[Path],
+        before: Mapping[Path, float | None],
+        use: Use,
+        until: float,
+        number: int,
     ) -> None:
         self._reading = False
         if self._ended:
@@ -149,7 +156,8 @@ class Reloading:
             else:
                 self._later(paths, use, until)
         except ConfigError as error:
-            if self._settled(paths):
+            # What is wrong in files that others wrote meanwhile may be that they were not complete.
+            if self._settled(paths) and all(_changed_at(path) == when for path, when in before.items()):
                 self._failed(paths, use, str(error), all(problem.passing for problem in error.problems), number)
             else:
                 self._later(paths, use, until)

@@ -7,9 +7,11 @@ import os
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, Logger
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config import Config, ConfigError, Problem
@@ -272,6 +274,28 @@ class ReloadingTests(SynchronousTestCase):
         self.reloading.outdate()
         self.thread.release()
         self.assertEqual((self.used, self.over), ([], []))
+        self.clock.advance(0.25)
+        self.thread.release()
+        self.assertEqual((len(self.used), self.over), (1, [True]))
+
+    def test_problems_of_files_that_were_complete_before_they_were_told(self) -> None:
+        self.begun()
+        job, done = self.thread.jobs.pop(0)
+
+        def load_and_write() -> Config:
+            # As a machine that is busy finds it: it was a while ago.
+            self.file.write_text("more")
+            os.utime(self.file, (START - 0.5, START - 0.5))
+            raise ConfigError([Problem("skyproxy.yaml", None, "", "the file is empty")])
+
+        self.patch(self.reloading, "_load", load_and_write)
+        try:
+            read: Any = job()
+        except ConfigError:
+            read = Failure()
+        done.callback(read)
+        self.assertEqual((self.over, self.events), ([], []))
+        self.patch(self.reloading, "_load", self.load)
         self.clock.advance(0.25)
         self.thread.release()
         self.assertEqual((len(self.used), self.over), (1, [True]))
