@@ -112,10 +112,12 @@ class Lease:
         return self._ring._aside(self._key)
 
     def worked(self) -> None:
-        """The provider answered well."""
+        """The provider answered well: whatever it refused, it was not the key, or is no more."""
         key = self._key
         key.rests = 0
         key.forbidden = None
+        if key.refused_until and self._ring._aside(key) is None:
+            key.refused_until = 0.0
 
 
 class KeyRing:

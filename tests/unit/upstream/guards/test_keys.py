@@ -225,6 +225,24 @@ class RejectionTests(KeyRingTestCase):
         self.clock.advance(300)
         self.assertTrue(self.ring.usable())
 
+    def test_one_that_works_promises_something_again(self) -> None:
+        # A request may have asked for more than was left, and others not.
+        for keys, refused in (("A", 401), ("A", 403), ("AB", 403)):
+            ring = ring_of(self.clock, *keys)
+            leases = [ring.take() for _ in keys]
+            for lease in leases:
+                lease.rejected(refused, 1)
+            self.assertFalse(ring.usable())
+            leases[0].worked()
+            self.assertEqual(ring.promising(), ["A"])
+
+    def test_one_that_is_put_aside_promises_nothing_though_an_earlier_request_was_answered(self) -> None:
+        a, b, c = self.take(3)
+        for lease in (a, b, c):
+            lease.rejected(401, 1)
+            lease.worked()
+        self.assertEqual(self.ring.promising(), ["C"])
+
     def test_some_rest_and_the_others_are_put_aside(self) -> None:
         a, b, c = self.take(3)
         a.rejected(401, 1)
