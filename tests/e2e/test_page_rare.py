@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import re
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -104,6 +108,10 @@ def test_who_is_asked_for_a_key_asks_for_nothing(browser: Browser, start: Starte
         asked = asked_for(page, "/api/")
         page.wait_for_timeout(2500)
         assert asked == []
+
+
+SLOW = json.dumps(chat("demo:guard;first=9", stream=True)).encode()
+"""The body of a request that takes long."""
 
 
 class Counted(NamedTuple):
@@ -411,3 +419,115 @@ def test_who_answered_before_a_change_is_not_said_to_answer_instead(browser: Bro
             slot["candidates"] = candidates
             page.evaluate("now => say('now', now)", now)
             expect(card.get_by_text("demo answers instead")).to_be_visible(visible=says)
+
+
+def test_that_too_many_pages_listen_is_told(browser: Browser, start: Starter) -> None:
+    proxy = start(Proxy, config_for(start(DemoProvider)))
+    host, port = proxy.address
+    others = [socket.create_connection((host, port)) for _ in range(32)]
+    try:
+        for each in others:
+            each.sendall(b"GET /api/events?topics=now HTTP/1.1\r\nHost: %s:%d\r\n\r\n" % (host.encode(), port))
+            assert each.recv(12) == b"HTTP/1.1 200"
+        with opened(browser, f"{proxy.origin}/", quiet=False) as tab:
+            top = tab.page.get_by_role("region", name="How all is")
+            expect(top).to_contain_text("32 pages listen already: close one.")
+            others.pop().close()
+            expect(tab.page.get_by_text("● Live")).to_be_visible()
+    finally:
+        for each in others:
+            each.close()
+
+
+def test_a_new_tab_hears_all_whatever_it_hears_first(browser: Browser, counted: Counted) -> None:
+    counted.ask("combat", "logged-1")
+    early = """
+    const Channel = BroadcastChannel;
+    window.BroadcastChannel = class extends Channel {
+      postMessage(message) {
+        const told = {event: 'now', data: NOW};
+        if (message.event === 'hello') this.dispatchEvent(new MessageEvent('message', {data: told}));
+        super.postMessage(message);
+      }
+    };
+    """
+    with opened(browser, counted.url) as tab:
+        expect(tab.page.get_by_text("● Live")).to_be_visible()
+        second = tab.context.new_page()
+        second.add_init_script(early.replace("NOW", json.dumps(call(counted.proxy, "GET", "/api/now").json())))
+        second.goto(counted.url.replace("requests", "log"))
+        expect(second.get_by_role("listitem").filter(has_text="request_id=logged-1")).to_be_visible()
+
+
+def _asked_in_vain(counted: Counted) -> None:
+    with suppress(OSError, http.client.HTTPException):
+        call(counted.proxy, "POST", "/v1/chat/completions", SLOW)
+
+
+def test_what_is_lost_does_not_go_on(browser: Browser, counted: Counted) -> None:
+    with opened(browser, "about:blank", quiet=False) as tab:
+        page = tab.page
+        page.add_init_script(LATER)
+        page.goto(counted.url.replace("requests", "now"))
+        expect(page.get_by_text("● Live")).to_be_visible()
+        asking = threading.Thread(target=_asked_in_vain, args=(counted,))
+        asking.start()
+        running = page.get_by_role("region", name="Under way now")
+        expect(running.get_by_role("button", name="End")).to_be_visible()
+        counted.proxy.kill()
+        expect(page.get_by_text("This page lost skyproxy at")).to_be_visible()
+        page.evaluate("later(30000)")
+        page.wait_for_timeout(1200)
+        elapsed = running.locator(".elapsed").inner_text()
+        assert float(elapsed.removesuffix(" s").removeprefix("< ")) < 20, elapsed
+        asking.join()
+
+
+def test_what_is_unfolded_stays_so_when_another_slot_costs_more(browser: Browser, counted: Counted) -> None:
+    costs = {"default": 0.2, "combat": 0.1}
+    series = call(counted.proxy, "GET", "/api/series").json()
+
+    def told(route: Route) -> None:
+        point = {**series["points"][-1], "cost": {"USD": 0.3}, "tokens": 1, "answered": 2}
+        by_slot = {slot: {"USD": cost} for slot, cost in costs.items()}
+        route.fulfill(json={**series, "points": [*series["points"][:-1], {**point, "cost_by_slot": by_slot}]})
+
+    with opened(browser, "about:blank", quiet=False) as tab:
+        page = tab.page
+        page.add_init_script(LATER)
+        page.route("**/api/series?*", told)
+        page.goto(counted.url.replace("requests", "now"))
+        chart = page.get_by_role("figure").filter(has_text="Cost per slot")
+        chart.get_by_text("As table").click()
+        cells = chart.get_by_role("table").get_by_role("row").nth(1)
+        expect(cells).to_contain_text("$0.10")
+        costs["combat"] = 0.4
+        page.evaluate("later(11000)")
+        expect(cells).to_contain_text("$0.40")
+
+
+def test_another_candidate_can_be_chosen_though_the_page_was_not_live_yet(browser: Browser, counted: Counted) -> None:
+    counted.ask("memory", "other")
+    with opened(browser, "about:blank", quiet=False) as tab:
+        page = tab.page
+        page.route("**/api/events?*", lambda route: route.abort(), times=1)
+        page.goto(counted.url.replace("requests", "what-if?slot=combat"))
+        expect(page.get_by_label("Another one")).to_be_visible()
+        expect(page.get_by_label("Another one").locator("option")).not_to_have_count(1)
+
+
+def test_who_may_no_longer_look_sees_no_dialog(browser: Browser, start: Starter, tmp_path: Path) -> None:
+    guarded = Guarded(start, tmp_path, config_for(start(DemoProvider)))
+    guarded.key("lydia")
+    admin = guarded.key("--admin")
+    with opened(browser, f"{guarded.run.base_url.removesuffix('/v1')}/", quiet=False) as tab:
+        page = tab.page
+        page.get_by_label("Admin key").fill(admin)
+        page.get_by_role("button", name="Open").click()
+        page.get_by_role("region", name="Providers").locator("summary").first.click()
+        page.get_by_role("button", name="Limit of demo").click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+        guarded.command("keys", "revoke", "admin")
+        expect(page.get_by_role("heading", name="Type the admin key")).to_be_visible()
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        expect(page.get_by_label("Admin key")).to_be_focused()

@@ -30,7 +30,7 @@ function budget() {
       write(name, each.name === null ? 'Purse' : `${each.kind[0].toUpperCase()}${each.kind.slice(1)} ${each.name}`);
       attribute(bar, 'value', String(Math.min(1, each.used ?? 0)));
       attribute(bar, 'class', each.used >= 1 ? 'bad' : each.used >= WARN ? 'warning' : 'good');
-      attribute(bar, 'aria-label', `${Math.round((each.used ?? 0) * 100)} % spent`);
+      attribute(bar, 'aria-label', `${Math.floor((each.used ?? 0) * 100)} % spent`);
       write(text, words(each));
     },
   };

@@ -3,7 +3,7 @@
 // that hears nothing for long opens a stream of its own, until it hears the leader again. Without locks (a page over
 // plain http from another machine) each tab that can be seen has its own.
 
-import {address, get} from './api.js';
+import {Refusal, address, get} from './api.js';
 import {MOST_LINES, MOST_ROWS, set, state} from './store.js';
 
 const LOST_MS = 5000;
@@ -100,8 +100,9 @@ async function failed() {
   let refusedBy = 0;
   try {
     await get('api/now');
+    if (state.live !== 'stopped') await refused();
     // Somebody answers: in an upgrade the next one is there before this one goes.
-    if (state.live === 'stopped' && !source) openIn(SOON_MS);
+    else if (!source) openIn(SOON_MS);
   } catch (error) {
     if (error.status) refusal = error.message;
     refusedBy = error.status;
@@ -121,6 +122,14 @@ async function failed() {
   });
 }
 
+/** Throws what the server says if it gives no stream, though it answers: so many pages may listen already. */
+async function refused() {
+  const asking = new AbortController();
+  const response = await fetch(address('api/events'), {cache: 'no-store', signal: asking.signal}).catch(() => null);
+  if (response && !response.ok) throw new Refusal((await response.json().catch(() => null))?.error?.message ?? '', response.status);
+  asking.abort();
+}
+
 /** Another tab said something. */
 function heard(message) {
   if (message.event === 'hello') {
@@ -134,7 +143,7 @@ function heard(message) {
   } else {
     // Whoever has opened a stream in want of the leader's needs it no longer.
     if (message.leads && !leads) close();
-    if (!source && !(message.data.again && state.now)) take(message);
+    if (!source && !(message.data.again && state.boot)) take(message);
   }
 }
 

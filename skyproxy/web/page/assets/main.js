@@ -113,6 +113,7 @@ async function lock(why) {
   locked = true;
   current?.leave?.();
   current = null;
+  for (const dialog of document.querySelectorAll('dialog[open]')) dialog.close();
   document.body.classList.add('locked');
   document.title = 'skyproxy';
   const {loginCard} = await import('./login.js');

@@ -99,7 +99,8 @@ export function charts() {
         for (const [slot, costs] of Object.entries(each.cost_by_slot)) sums.set(slot, (sums.get(slot) ?? 0) + (costs[currency] ?? 0));
       }
       const ranked = [...sums].filter(([, sum]) => sum > 0).sort((one, other) => other[1] - one[1]).map(([slot]) => slot);
-      return {currency, slots: ranked.slice(0, TONES.length - 1), more: ranked.length >= TONES.length};
+      // By their names: one that comes to cost more than another makes no new chart.
+      return {currency, slots: ranked.slice(0, TONES.length - 1).sort(), more: ranked.length >= TONES.length};
     });
     keep(cost, items, (each) => JSON.stringify(each), ({currency, slots, more}) => {
       const names = [...slots, ...(more || !slots.length ? ['others'] : [])];

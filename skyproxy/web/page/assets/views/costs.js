@@ -188,7 +188,8 @@ function ranked(hours) {
   const sums = new Map();
   for (const {slot, cost} of hours) sums.set(slot ?? 'no slot', (sums.get(slot ?? 'no slot') ?? 0) + cost);
   const names = [...sums].sort((one, other) => other[1] - one[1]).map(([name]) => name);
-  return names.length > TONES.length ? [...names.slice(0, TONES.length - 1), 'others'] : names;
+  // By their names: one that comes to cost more than another makes no new chart.
+  return names.length > TONES.length ? [...names.slice(0, TONES.length - 1).sort(), 'others'] : names.sort();
 }
 
 function steps(costs, hours, names) {

@@ -63,7 +63,9 @@ export function make({query}) {
     const rows = state.underWay.slice(0, 20);
     const more = (state.now.under_way_count ?? rows.length) - rows.length;
     write(title, rows.length ? `Under way now (${count(rows.length + Math.max(0, more))})` : 'Under way now');
-    const later = Math.max(0, (Date.now() - state.seenAt) / 1000);
+    // What came of them since it was lost nobody knows.
+    const until = state.live === 'live' ? Date.now() : state.lostAt;
+    const later = Math.max(0, (until - state.seenAt) / 1000);
     const items = rows.length ? rows.map((row) => ({...row, seconds: row.seconds + later})) : [{id: '', none: true}];
     keep(running, items, (row) => row.id, underWay);
   }

@@ -49,7 +49,8 @@ export function make({query}) {
   }
 
   function known() {
-    return (store.now?.providers ?? []).flatMap((provider) => provider.deployments.map((each) => `${provider.name}:${each.model}`));
+    const all = (store.now?.providers ?? []).flatMap((provider) => provider.deployments.map((each) => `${provider.name}:${each.model}`));
+    return [...new Set(all)];
   }
 
   function ask() {
@@ -106,6 +107,7 @@ export function make({query}) {
 
   return {
     node,
+    update: () => order.know(known()),
     leave() {
       asking?.abort();
       clearTimeout(typed);
@@ -184,8 +186,14 @@ function candidates(changed) {
     changed: () => (JSON.stringify(names) === JSON.stringify(configured) ? null : names),
     offer(slot, known) {
       configured = names = slot?.candidates ?? [];
-      others = [...new Set(known)];
+      others = known;
       show(node, Boolean(slot));
+      draw();
+    },
+    /** Which others there are: this page may hear of them after the slots. */
+    know(known) {
+      if (known.join('\n') === others.join('\n')) return;
+      others = known;
       draw();
     },
   };
