@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from skyproxy.config import ProviderConfig
 
 VERSION = "1.41.0"
-SOURCE = f"https://github.com/open-telemetry/semantic-conventions/blob/v{VERSION}/docs/gen-ai/gen-ai-spans.md"
+"""https://github.com/open-telemetry/semantic-conventions/blob/v1.41.0/docs/gen-ai/gen-ai-spans.md"""
+
 SCHEMA_URL = f"https://opentelemetry.io/schemas/{VERSION}"
 
 OPERATION = "gen_ai.operation.name"

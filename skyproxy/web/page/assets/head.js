@@ -56,7 +56,7 @@ export function head() {
   const advice = h('p', {class: 'advice', 'aria-live': 'off'});
   const again = h('span', {'aria-live': 'off'});
   const actions = h('div', {class: 'actions'});
-  const more = h('ul', {class: 'more'});
+  const more = h('ul');
   const summary = h('summary');
   const rest = h('details', null, summary, more);
   const status = h('div', {role: 'status'}, h('p', {class: 'sentence'}, icon, level, text), advice);

@@ -8,7 +8,7 @@ export function loginCard(why) {
   const key = h('input', {type: 'password', autocomplete: 'current-password', required: true, spellcheck: 'false'});
   // For password managers.
   const user = h('input', {type: 'text', autocomplete: 'username', value: 'admin', hidden: true});
-  const wrong = h('p', {role: 'alert', class: 'problem'});
+  const wrong = h('p', {role: 'alert', class: 'tone', 'data-tone': 'bad'});
   const open = h('button', {type: 'submit'}, 'Open');
   const form = h(
     'form', {class: 'card login', on: {submit}}, h('h1', null, 'Type the admin key'),

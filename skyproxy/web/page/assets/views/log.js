@@ -29,7 +29,7 @@ export function make({query}) {
   const whole = h('input', {type: 'checkbox', on: {change: () => list.classList.toggle('whole', whole.checked)}});
   const levels = h('select', {'aria-label': 'Level', on: {change: () => filter(levels.value, text)}}, LEVELS.map((each) => h('option', {value: each, selected: each === level}, `${each.toLowerCase()} and worse`)));
   const search = h('input', {type: 'search', value: query.get('q') ?? '', placeholder: 'text', 'aria-label': 'Filter lines', autocomplete: 'off', on: {input: () => filter(level, search.value)}});
-  const node = h('div', {class: 'list'}, h('h1', null, 'Log'), h('div', {class: 'tools'}, levels, search, follow, h('label', {class: 'inline secondary'}, whole, 'Whole lines'), told), box, none);
+  const node = h('div', null, h('h1', null, 'Log'), h('div', {class: 'tools'}, levels, search, follow, h('label', {class: 'inline secondary'}, whole, 'Whole lines'), told), box, none);
 
   function filter(newLevel, newText) {
     level = newLevel;

@@ -83,7 +83,7 @@ export function make({query: given}) {
     typed = setTimeout(() => filter('q', search.value.trim()), TYPED_MS);
   });
   const node = h(
-    'div', {class: 'list'}, h('h1', null, 'Requests'),
+    'div', null, h('h1', null, 'Requests'),
     h('div', {class: 'tools'}, search, selects.map((each) => each.node), sorts),
     h('div', {class: 'tools', role: 'group', 'aria-label': 'Outcome'}, classes.map((each) => each.node)),
     problem, h('div', {class: 'under'}, fresh, table.node), gaps, none,
