@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from skyproxy.config.access import ClientSettings
 from skyproxy.util.own_database import Kind, NotUsable
+from skyproxy.util.own_sqlite import uri_of
 from skyproxy.util.private_files import open_private
 
 Role = Literal["client", "admin", "metrics"]
@@ -208,8 +209,7 @@ class ClientStore:
                     os.fchmod(file, 0o600)
             finally:
                 os.close(file)
-        mode = "rw" if to_write else "ro"
-        uri = f"{self.path.absolute().as_uri()}?mode={mode}"
+        uri = uri_of(self.path.absolute(), "rw" if to_write else "ro")
         database = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
         try:
             database.execute("BEGIN IMMEDIATE" if to_write else "BEGIN")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from skyproxy.util.own_database import Kind
@@ -70,7 +70,7 @@ class Layout(NamedTuple):
         :raise ForeignFile: it is another version's, or damaged.
         """
         try:
-            database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+            database = sqlite3.connect(uri_of(path.absolute(), "ro"), uri=True, isolation_level=None)
             application = database.execute("PRAGMA application_id").fetchone()[0]
             version = database.execute("PRAGMA user_version").fetchone()[0]
         except sqlite3.Error as error:
@@ -98,6 +98,12 @@ class Layout(NamedTuple):
             database.execute("ROLLBACK")
             raise ForeignFile(f"it is of version {version}, and this skyproxy knows version {self.version}")
         database.execute("COMMIT")
+
+
+def uri_of(path: PurePath, mode: str) -> str:
+    """*path*, which is absolute, for SQLite. It takes no host before the path: one of Windows belongs to the path."""
+    place = path.as_uri().removeprefix("file://")
+    return f"file://{place if place.startswith('/') else f'//{place}'}?mode={mode}"
 
 
 def is_damaged(error: sqlite3.Error) -> bool:
