@@ -127,6 +127,19 @@ TOO_LONG: tuple[Row, ...] = (
         status=(400, 422),
         pattern=text(r"inputs` must have less than \d+ tokens"),
     ),
+    # More than the account gets in a minute, or than it pays for. Shorter ones need not rest for it.
+    Row(
+        ErrorKind.CONTEXT_LENGTH,
+        "https://github.com/danielmiessler/Fabric/issues/364",
+        status=429,
+        pattern=text(r"\(TPM\): limit \d+, used 0, requested ~?\d"),
+    ),
+    Row(
+        ErrorKind.CONTEXT_LENGTH,
+        "https://github.com/anthropics/claude-code/issues/64982",
+        status=429,
+        pattern=text(r"required for long context requests"),
+    ),
     # More than the account has credit for. Shorter ones go on being answered with the same key.
     Row(
         ErrorKind.CONTEXT_LENGTH,

@@ -246,6 +246,13 @@ BODIES: list[tuple[str, int, Any, ErrorKind]] = [
     ("openai", 400, _error("The input exceeds the model's maximum context limit of 8192 tokens."),
         ErrorKind.CONTEXT_LENGTH),
     ("openai", 400, _error("Input is too long."), ErrorKind.CONTEXT_LENGTH),
+    ("groq", 429, _error("Rate limit reached for model `llama3-70b-8192` in organization `org_x` on tokens per minute "
+        "(TPM): Limit 7000, Used 0, Requested ~12903. Please try again in 50.597142857s.", type="tokens",
+        code="rate_limit_exceeded"), ErrorKind.CONTEXT_LENGTH),
+    ("groq", 429, _error("Rate limit reached for model `x` in organization `org_x` on tokens per minute (TPM): Limit "
+        "7000, Used 6000, Requested 1500.", type="tokens", code="rate_limit_exceeded"), ErrorKind.RATE),
+    ("openai", 429, _anthropic("rate_limit_error", "Usage credits are required for long context requests."),
+        ErrorKind.CONTEXT_LENGTH),
     # What one request may cost is not what is left for others.
     ("openrouter", 402, _error("Prompt tokens limit exceeded: 64128 > 6964. To increase, visit "
         "https://openrouter.ai/settings/credits and upgrade to a paid account", code=402), ErrorKind.CONTEXT_LENGTH),
