@@ -229,10 +229,13 @@ class ClientStore:
                 database.execute(statement)
             database.close()
             # Never over one that somebody else has made meanwhile.
-            with suppress(FileExistsError):
+            try:
                 os.link(new, self.path)
+            except OSError:  # there is one, or the file system has no hard links
+                if not os.path.lexists(self.path):
+                    os.replace(new, self.path)
         finally:
-            new.unlink()
+            new.unlink(missing_ok=True)
 
     def _check(self, database: sqlite3.Connection) -> None:
         application = database.execute("PRAGMA application_id").fetchone()[0]

@@ -52,6 +52,15 @@ class StoreTests(SynchronousTestCase):
         self.store.create("faendal", "client", ClientSettings(), b"two")
         self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o600)
 
+    def test_where_there_are_no_hard_links(self) -> None:
+        def link(source: Path, target: Path) -> None:
+            raise PermissionError(1, "Operation not permitted")  # as FAT says
+
+        self.patch(os, "link", link)
+        self.store.create("lydia", "client", ClientSettings(), b"one")
+        self.assertEqual([each.name for each in self.store.read()], ["lydia"])
+        self.assertEqual([each.name for each in self.path.parent.iterdir()], [self.path.name])
+
     def test_rotation(self) -> None:
         self.store.create("lydia", "client", ClientSettings(), b"one")
         self.assertEqual(self.store.rotate("lydia", b"two", 60), 1060.0)
