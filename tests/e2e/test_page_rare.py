@@ -184,9 +184,13 @@ def test_what_is_filtered_has_no_gap(browser: Browser, counted: Counted) -> None
             counted.ask("combat", f"new-{number}")
         page.wait_for_timeout(2500)
         away = False
+        # Though the list takes long, it is asked for once.
+        page.route("**/api/requests?*limit=200*", lambda route: (page.wait_for_timeout(1200), route.continue_()))
+        lists = asked_for(page, "limit=200")
         counted.ask("combat", "new-60")
         table = page.get_by_role("table", name="Requests")
         expect(table.locator("tr[aria-rowindex='2'] a")).to_have_attribute("href", re.compile("new-60"))
+        assert len(lists) == 1
         page.get_by_role("region", name="Requests").evaluate("element => { element.scrollTop = 99999; }")
         expect(table.locator("tr[aria-rowindex='60'] a")).to_have_attribute("href", re.compile("new-2[?]"))
 

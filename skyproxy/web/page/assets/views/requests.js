@@ -193,7 +193,7 @@ export function make({query: given}) {
 
   function take() {
     if (gap) {
-      load();
+      if (!loading) load();
       return;
     }
     rows = merged(pending, rows);
