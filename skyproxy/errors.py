@@ -154,6 +154,9 @@ class ProviderNotConfigured(Unavailable):
     retryable = False
 
 
+WHAT_IT_SAID = " What it said: "  # The words of a provider that has met a limit follow.
+
+
 class KeysResting(Unavailable):
     """Every key of the provider has met its rate limit, and rests."""
 

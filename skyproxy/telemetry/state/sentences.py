@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
+from skyproxy.errors import WHAT_IT_SAID
 from skyproxy.telemetry.requests.words import duration, job, money, of_people, quoted
 from skyproxy.telemetry.state import thresholds as limits
 from skyproxy.telemetry.state.instead import instead_of
@@ -238,8 +239,7 @@ def _of_limits(snapshot: Snapshot) -> Iterator[Sentence]:
             rest = max(each.rests.values(), default=0.0)
             breaker = each.breaker or provider.breaker
             if rest > 0:
-                word = snapshot.words.get((provider.name, each.model))
-                said = f" {quoted(word.text)}" if word is not None and word.code == "rate" and word.text else ""
+                said = _limit_said(snapshot.words.get((provider.name, each.model)))
                 again = f"{each.model} is asked again in {duration(rest)}.{said}"
                 yield Sentence("rate", "warning", f"{provider.name} is at its rate limit.", again, provider.name)
             elif breaker is not None and breaker.state == "open":
@@ -247,6 +247,13 @@ def _of_limits(snapshot: Snapshot) -> Iterator[Sentence]:
                 cause = f" {breaker.cause}" if breaker.cause else ""
                 name = f"{provider.name}:{each.model}"
                 yield Sentence("breaker", "warning", f"{name} is left alone for now.", f"{again}{cause}", name)
+
+
+def _limit_said(word: Word | None) -> str:
+    if word is None:
+        return ""
+    said = word.text if word.code == "rate" else word.text.partition(WHAT_IT_SAID)[2]
+    return f" {quoted(said)}" if said else ""
 
 
 def _of_speed(snapshot: Snapshot, health: Mapping[str, SlotHealth]) -> Iterator[Sentence]:

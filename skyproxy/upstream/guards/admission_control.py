@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from skyproxy.clock import Clock
 from skyproxy.config import ProviderConfig
-from skyproxy.errors import BacklogFull, KeysResting, QueueTimeout
+from skyproxy.errors import WHAT_IT_SAID, BacklogFull, KeysResting, QueueTimeout
 from skyproxy.upstream.guards.admissions import Admissions, Calm
 from skyproxy.upstream.guards.breaker import Breaker, BreakerState
 from skyproxy.upstream.guards.concurrency import Limiter, Permit, Priority
@@ -67,6 +67,8 @@ class AdmissionControl:
         self._clock = clock
         self._guards = guards
         self.deployments = Deployments(clock, None, config.name) if guards.deployments is None else guards.deployments
+        if guards.keys is not None:
+            guards.keys.forget = self.deployments.forget_limits
 
     def reserve_at_once(
         self, deployment: Deployment, priority: Priority, avoid: AbstractSet[str]
@@ -158,7 +160,7 @@ class AdmissionControl:
                 return
             left = entry.deadline - self._clock.seconds()
             model = f"{deployment.model[:200]!r} of provider {self._config.name!r}"
-            said = f" What it said: {deployment.limit_said}" if deployment.limit_said else ""
+            said = f"{WHAT_IT_SAID}{deployment.limit_said}" if deployment.limit_said else ""
             if not entry.last or (rest or 0.0) > left:
                 seconds = rest or 1.0
                 raise KeysResting(

@@ -115,6 +115,16 @@ class Deployment:
         link.lends_to(guard)
         return guard
 
+    def forget_limits(self, key: str) -> None:
+        """Ask again with *key*, whatever limits it has met: people know better."""
+        guard = self.guards.get(key)
+        if guard is not None and not guard.calm:
+            guard.discard()
+            self.guards[key] = self._make_guard(key)
+            self.limit_said = ""
+            self.look()
+            self.wake()
+
     def look(self) -> None:
         """Find out whether it is :attr:`limited`."""
         self.limited = bool(self.waiting) or not all([guard.calm for guard in self.guards.values()])
@@ -209,6 +219,11 @@ class Deployments:
         if len(self._known) > self._largest:
             self._forget_one(made)
         return made
+
+    def forget_limits(self, key: str) -> None:
+        """Ask for each model again with *key*."""
+        for each in self:
+            each.forget_limits(key)
 
     def known(self, model: str) -> Deployment | None:
         """That of *model*, if something is kept of it."""

@@ -127,9 +127,11 @@ class KeyRing:
     :param keys: at least one.
     :param provider: its name, for messages.
     :param tell: takes what other processes should know; None: there are none.
+    :ivar forget: called with a variable whose key is used again, whatever was heard of it.
     """
 
     def __init__(self, clock: Clock, keys: Sequence[ApiKeyConfig], provider: str, tell: Teller | None = None) -> None:
+        self.forget: Callable[[str], object] | None = None
         if not keys:
             raise ValueError("a ring needs a key")
         self._clock = clock
@@ -193,6 +195,8 @@ class KeyRing:
             if key.variable == variable:
                 key.aside_until = key.refused_until = key.rests_until = 0.0
                 key.rests, key.forbidden, key.warned = 0, None, False
+                if self.forget is not None:
+                    self.forget(variable)
 
     def in_use(self) -> list[str]:
         """The variables of the keys that are not put aside."""

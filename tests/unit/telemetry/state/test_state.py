@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from skyproxy.errors import WHAT_IT_SAID
 from skyproxy.telemetry.requests.facts import AttemptFacts, Step
 from skyproxy.telemetry.state.samples import Sample, Word, sample_of
 from skyproxy.telemetry.state.sentences import Sentence, sentences_of
@@ -382,6 +383,11 @@ class SentenceTests(SynchronousTestCase):
             providers=(PROVIDER._replace(deployments=(resting,)),), words=word("rate", "50 a day. Add 10 credits.")
         )[2]
         self.assertEqual(said, "mistral-small is asked again in 20 s. “50 a day. Add 10 credits.”")
+        for text, quotation in ((f"Model 'm' rests.{WHAT_IT_SAID}50 a day.", " “50 a day.”"), ("Model 'm' rests.", "")):
+            said = self.first(providers=(PROVIDER._replace(deployments=(resting,)),), words=word("keys_resting", text))[
+                2
+            ]
+            self.assertEqual(said, f"mistral-small is asked again in 20 s.{quotation}")
         left = PROVIDER.deployments[0]._replace(breaker=BreakerState("open", 12.0, "status 503: Down"))
         self.assertEqual(self.first(providers=(PROVIDER._replace(deployments=(left,)),)), (
             "warning", "openrouter:mistral-small is left alone for now.", "It is asked again in 12 s. status 503: Down",

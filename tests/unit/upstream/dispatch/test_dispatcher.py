@@ -1245,6 +1245,38 @@ class RateTests(Case):
         self.assertEqual(self.asked(), (1, 2))
 
 
+class KeyUsedAgainTests(Case):
+    """A key that rests for an hour, and that somebody has used again: its account has credit now, say."""
+
+    keys = ("A",)
+    rate = True
+
+    def test_it_is_asked_with_it_at_once(self) -> None:
+        asking = self.ask(fallback=False)
+        self.answer(429, (b"Retry-After", b"3600"))
+        self.successResultOf(asking).close(None)
+        self.failureResultOf(self.ask(fallback=False), KeysResting)
+        keys = self.first.guards.keys
+        assert keys is not None
+        keys.put_back("A")
+        asking = self.ask(fallback=False)
+        self.answer(whole=GOOD)
+        self.successResultOf(asking).close(None)
+        self.assertEqual(self.asked()[0], 2)
+
+    def test_who_waits_goes(self) -> None:
+        asking = self.ask(fallback=False)
+        self.answer(429, (b"Retry-After", b"8"))
+        waiting = self.ask(fallback=False)
+        keys = self.first.guards.keys
+        assert keys is not None
+        keys.put_back("A")
+        for each in (asking, waiting):
+            self.answer(whole=GOOD)
+            self.successResultOf(each).close(None)
+        self.assertEqual(self.asked()[0], 3)
+
+
 class RatesOfKeysTests(Case):
     """Several keys, each with its own limit for each model."""
 
