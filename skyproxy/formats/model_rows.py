@@ -54,8 +54,8 @@ CONTENT: tuple[Row, ...] = (
         "https://github.com/theopenco/llmgateway/blob/main/apps/gateway/src/chat/tools/get-finish-reason-from-error.spec.ts",
         status=(400, 403, 422),
         pattern=text(
-            r"may contain sensitive information|violates? (?:our|openai'?s) usage polic|flagged (?:by|for possible)\b"
-            r"|\bcontent moderation\b|contains prohibited content"
+            r"may contain sensitive information|violates? (?:our|openai'?s) usage polic|\bcontent moderation\b"
+            r"|\b(?:content|input|prompt|request) (?:was|has been) flagged\b|contains prohibited content"
         ),
     ),
     Row(

@@ -287,6 +287,8 @@ BODIES: list[tuple[str, int, Any, ErrorKind]] = [
     # The content, and pictures.
     ("openai", 400, _error("The request failed because the input text may contain sensitive information.",
         code="SensitiveContentDetected", type="BadRequest"), ErrorKind.CONTENT),
+    ("openai", 400, _error("This content was flagged for possible cybersecurity risk."), ErrorKind.CONTENT),
+    ("openai", 403, _error("Your account was flagged by our systems."), ErrorKind.KEY_INVALID),
     ("openrouter", 400, _passed_on(400, '{"error":{"code":"content_filter","message":"No."}}'), ErrorKind.CONTENT),
     ("openrouter", 400, _error("Provider returned error", code=400, metadata={"raw": {"error": {"code":
         "content_filter"}}}), ErrorKind.CONTENT),
