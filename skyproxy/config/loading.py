@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from skyproxy.config import placement
+from skyproxy.config.access import AccessSettings
 from skyproxy.config.access_reading import read_access
 from skyproxy.config.document import Document, parse
 from skyproxy.config.fallbacks import check_fallbacks
@@ -129,7 +130,7 @@ def load(
         *_of_placeholders(providers, variables),
         *hints(proxy, providers, slots, variables, access),
         *of_proxies,
-        *_of_own_files(proxy, read, environ, home),
+        *_of_own_files(proxy, access, read, environ, home),
     )
     return Config(
         proxy=proxy,
@@ -176,10 +177,11 @@ def _of_hidden(source: Source, environ: Mapping[str, str], cwd: Path, home: Path
 
 
 def _of_own_files(
-    proxy: ProxySettings, read: Sequence[Path], environ: Mapping[str, str], home: Path | None
+    proxy: ProxySettings, access: AccessSettings, read: Sequence[Path], environ: Mapping[str, str], home: Path | None
 ) -> list[str]:
     cache = proxy.cache.path
-    private = [*(path for path in read if path.name == ENV_FILE), cache, proxy.log_file]
+    named = (cache, proxy.log_file, proxy.costs_file, proxy.bodies.file, access.store)
+    private = [*(path for path in read if path.name == ENV_FILE), *named]
     found = (
         None if cache is None else placement.of_cache(cache, environ, home),
         placement.of_rights([path for path in private if path is not None], home),

@@ -67,7 +67,10 @@ class RightsTests(TestCase):
 class WarningTests(ConfigTestCase):
     def test_the_configuration_warns(self) -> None:
         self.write(".env", "OPENAI_API_KEY=x")
-        text = PROVIDERS + "proxy: {log_file: a.log, cache: {path: OneDrive/a.sqlite}}"
+        text = (
+            PROVIDERS + "proxy: {log_file: a.log, cache: {path: OneDrive/a.sqlite}, costs_file: c, bodies: {file: b}}\n"
+        )
+        text += "access: {store: s}"
         seen: list[Path] = []
 
         def note(paths: list[Path], home: Path) -> str:
@@ -77,4 +80,6 @@ class WarningTests(ConfigTestCase):
         self.patch(placement, "of_rights", note)
         warnings = self.load_text(text).warnings
         self.assertEqual([each for each in warnings if "proxy.cache.path" in each or each == "rights"], [*warnings])
-        self.assertEqual([os.path.relpath(each, self.cwd) for each in seen], [".env", "OneDrive/a.sqlite", "a.log"])
+        self.assertEqual(
+            [os.path.relpath(each, self.cwd) for each in seen], [".env", "OneDrive/a.sqlite", *["a.log", "c", "b", "s"]]
+        )
