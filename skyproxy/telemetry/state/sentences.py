@@ -241,12 +241,19 @@ def _of_limits(snapshot: Snapshot) -> Iterator[Sentence]:
             if rest > 0:
                 said = _limit_said(snapshot.words.get((provider.name, each.model)))
                 again = f"{each.model} is asked again in {duration(rest)}.{said}"
+                key = min(each.rests, key=each.rests.__getitem__)
+                if key and each.rests[key] > _LONG_REST:
+                    again += f" `skyproxy resume {provider.name} --key {key}` asks it at once."
                 yield Sentence("rate", "warning", f"{provider.name} is at its rate limit.", again, provider.name)
             elif breaker is not None and breaker.state == "open":
                 again = f"It is asked again in {duration(breaker.retry_in)}."
                 cause = f" {breaker.cause}" if breaker.cause else ""
                 name = f"{provider.name}:{each.model}"
                 yield Sentence("breaker", "warning", f"{name} is left alone for now.", f"{again}{cause}", name)
+
+
+_LONG_REST = 60.0
+"""Seconds from which on it is worth telling how to end a rest."""
 
 
 def _limit_said(word: Word | None) -> str:

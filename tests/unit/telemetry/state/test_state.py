@@ -388,6 +388,15 @@ class SentenceTests(SynchronousTestCase):
                 2
             ]
             self.assertEqual(said, f"mistral-small is asked again in 20 s.{quotation}")
+        for rests, advice in (
+            ({"A": 3600.0}, "60 min. `skyproxy resume openrouter --key A` asks it at once."),
+            ({"A": 3600.0, "B": 90.0}, "60 min. `skyproxy resume openrouter --key B` asks it at once."),
+            ({"A": 3600.0, "B": 9.0}, "60 min."),
+            ({"": 3600.0}, "60 min."),
+        ):
+            long = resting._replace(rests=rests)
+            said = self.first(providers=(PROVIDER._replace(deployments=(long,)),))[2]
+            self.assertEqual(said, f"mistral-small is asked again in {advice}")
         left = PROVIDER.deployments[0]._replace(breaker=BreakerState("open", 12.0, "status 503: Down"))
         self.assertEqual(self.first(providers=(PROVIDER._replace(deployments=(left,)),)), (
             "warning", "openrouter:mistral-small is left alone for now.", "It is asked again in 12 s. status 503: Down",
