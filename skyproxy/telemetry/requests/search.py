@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, get_args
 from skyproxy.telemetry.records import RequestRecord
 from skyproxy.telemetry.requests.facts import Facts, Trace
 from skyproxy.telemetry.requests.ring import Kept, RequestRing, agent_of, facts_of, first_token_of, host_of
+from skyproxy.telemetry.requests.words import job
 from skyproxy.telemetry.state import thresholds as limits
 
 CLASSES = ("failed", "rescued", "slow", "hedged", "cached", "cancelled")
@@ -33,7 +34,7 @@ _VALUES: dict[Sort, Callable[[Kept], float | None]] = {
 class Query(NamedTuple):
     """Which requests are wanted. What is empty says nothing.
 
-    :ivar text: is in the id, the slot, the model, the provider, the error or the client.
+    :ivar text: is in the id, the slot or its job, the model, the provider, the error or the client.
     :ivar outcome: one of :data:`CLASSES`, or an outcome of a record.
     :ivar before: only those with a lower number; where they are sorted, all but as many as this of the first ones.
     :ivar sort: what they are sorted by, in all of the ring; None: the newest first, as they ended.
@@ -139,8 +140,8 @@ def _matches(query: Query, text: str, kept: Kept, client: str) -> bool:
     if not text:
         return True
     parts = (
-        record.request_id, record.slot, record.model, record.provider, record.upstream_model, record.error_code,
-        kept[5], client, agent_of(kept[4][1]), *(step.text for step in kept[3].steps),
+        record.request_id, record.slot, job(record.slot or ""), record.model, record.provider, record.upstream_model,
+        record.error_code, kept[5], client, agent_of(kept[4][1]), *(step.text for step in kept[3].steps),
     )  # fmt: skip
     return any(part and text in part.casefold() for part in parts)
 

@@ -125,9 +125,9 @@ class ApiTests(Case):
         self.add(Step(0.1, "hedge", 0, seconds=1.0), request_id="r-3", slot="combat/fast", cache="hit")
         for query, found in (
             ("q=whiterun", ["r-1"]), ("q=no%20instances", ["r-2"]), ("q=R-3", ["r-3"]), ("slot=combat/fast", ["r-3"]),
-            ("provider=other", []), ("client=127.0.0.1", ["r-3", "r-2", "r-1"]), ("client=game&q=r-1", ["r-1"]),
-            ("outcome=rescued", ["r-2"]), ("outcome=hedged", ["r-3"]), ("outcome=cached", ["r-3"]),
-            ("outcome=slow", []), ("outcome=ok&limit=0", []), ("q=%F0%9F%90%89", []),
+            ("q=dialogue", ["r-2", "r-1"]), ("provider=other", []), ("client=127.0.0.1", ["r-3", "r-2", "r-1"]),
+            ("client=game&q=r-1", ["r-1"]), ("outcome=rescued", ["r-2"]), ("outcome=hedged", ["r-3"]),
+            ("outcome=cached", ["r-3"]), ("outcome=slow", []), ("outcome=ok&limit=0", []), ("q=%F0%9F%90%89", []),
         ):  # fmt: skip
             told = self.ask("GET", f"/api/requests?{query}").json()
             self.assertEqual([each["id"] for each in told["requests"]], found, query)

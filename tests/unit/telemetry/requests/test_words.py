@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from skyproxy.config.known import SLOTS
 from skyproxy.errors import ErrorKind
 from skyproxy.telemetry.requests.conclusion import History, conclusion_of
 from skyproxy.telemetry.requests.facts import AttemptFacts, Facts, Step
@@ -372,3 +373,5 @@ class OtherTests(SynchronousTestCase):
         ])  # fmt: skip
         self.assertEqual(money(1.5, "CHF"), "CHF 1.50")
         self.assertEqual([job("default"), job("DiaryGeneration"), job("my_mod")], ["Dialogue", "Diary", "my_mod"])
+        # Whatever SkyrimNet asks for has words for people.
+        self.assertEqual([each for each in SLOTS if job(each) == each], [])
