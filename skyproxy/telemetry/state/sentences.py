@@ -154,9 +154,13 @@ def _of_providers(snapshot: Snapshot) -> Iterator[Sentence]:
 
 
 def _bad_words(snapshot: Snapshot) -> list[Word]:
-    names = {each.name for each in snapshot.providers}
-    words = [each for each in snapshot.words.values() if each.code and each.provider in names]
-    return [each for each in words if snapshot.at - each.at <= limits.TROUBLE_SECONDS]
+    names, since = {each.name for each in snapshot.providers}, snapshot.at - limits.TROUBLE_SECONDS
+    words = [each for each in snapshot.words.values() if each.code and each.provider in names and each.at >= since]
+    # Of models that are in no slot, which clients name as they like, there may be hundreds: the last one tells enough.
+    named = {candidate for slot in snapshot.slots for candidate in slot.candidates}
+    odd = [each for each in words if each.code == "model_unknown" and (each.provider, each.model) not in named]
+    untold = set(sorted(odd, key=lambda each: each.at)[:-1])
+    return [each for each in words if each not in untold]
 
 
 def _of_word(word: Word, snapshot: Snapshot) -> Sentence | None:

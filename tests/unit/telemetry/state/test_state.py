@@ -348,13 +348,23 @@ class SentenceTests(SynchronousTestCase):
             "No endpoints found that support tool use.", "Model not found", "models/x is not found",
         ):  # fmt: skip
             self.assertIn("has no model", self.first(words=word("model_unknown", said))[1])
-        told = self.first(words=word("model_unknown", "404 page not found", OLLAMA, endpoint="/completions"))
-        self.assertEqual(told[1], "ollama does not serve /completions.")
+        serves = self.first(words=word("model_unknown", "404 page not found", OLLAMA, endpoint="/completions"))
+        self.assertEqual(serves[1], "ollama does not serve /completions.")
         without = PROVIDER._replace(key_missing="OPENROUTER_API_KEY")
         self.assertEqual(self.first(providers=(without,)), (
             "bad", "openrouter has no key.", "Put OPENROUTER_API_KEY into .env; `skyproxy reload` reads it.",
         ))  # fmt: skip
         self.assertEqual(self.first(providers=(without._replace(needed=False),))[1], "All well.")
+
+    def test_models_that_clients_name(self) -> None:
+        names = {**word("model_unknown", "", OLLAMA), **word("model_unknown", "")}
+        for number in range(300):
+            names |= word("model_unknown", "", ("ollama", f"typed-{number}"), age=300 - number)
+        texts = [each.text for each in told(snapshot_of(words=names)) if each.code == "model_unknown"]
+        self.assertEqual(texts, [
+            "ollama has no model llama3.1:8b.", f"openrouter has no model {OPENROUTER[1]}.",
+            "ollama has no model typed-299.",
+        ])  # fmt: skip
 
     def test_what_was_said_long_ago_or_of_what_is_gone(self) -> None:
         self.assertEqual(self.first(words=word("no_credit", age=1000))[1], "All well.")
