@@ -114,8 +114,7 @@ class Lease:
     def worked(self) -> None:
         """The provider answered well: whatever it refused, it was not the key, or is no more."""
         key = self._key
-        key.rests = 0
-        key.forbidden = None
+        key.rests, key.forbidden = 0, None
         if key.refused_until and self._ring._aside(key) is None:
             key.refused_until = 0.0
 
