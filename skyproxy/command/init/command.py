@@ -46,10 +46,10 @@ def init(
     if source is not None:
         _import(source, folder)
         return
-    _refuse_to_replace(folder)
+    _refuse_to_replace(folder / CONFIG)
     ask = not yes and sys.stdin.isatty()
     key = piped_key() if key_stdin else None
-    chosen, keys = _cloud(provider, key, base_url, ask=ask)
+    chosen, keys = _cloud(provider, key, base_url, folder, ask=ask)
     others = _local() if local else []
     if chosen is None and not others:
         fail(
@@ -71,13 +71,17 @@ def _own_folder() -> Path:
     return folder
 
 
-def _refuse_to_replace(folder: Path) -> None:
-    if (folder / CONFIG).exists():
-        fail(f"{folder / CONFIG} is there already, and is not replaced: edit it, or choose another folder with --dir")
+def _refuse_to_replace(path: Path) -> None:
+    try:
+        there = path.exists()
+    except OSError as error:
+        fail(f"{path} cannot be looked at ({error.strerror}): have its owner open the folder, or name another by --dir")
+    if there:
+        fail(f"{path} is there already, and is not replaced: edit it, or choose another folder with --dir")
 
 
 def _cloud(
-    name: str | None, key: str | None, base_url: str | None, *, ask: bool
+    name: str | None, key: str | None, base_url: str | None, folder: Path, *, ask: bool
 ) -> tuple[Chosen | None, dict[str, str]]:
     """The provider in the cloud, and its key; none if nobody names one."""
     if name is None and key:
@@ -91,6 +95,8 @@ def _cloud(
     if name is None:
         return None, {}
     known = _at(BY_NAME[name], base_url)
+    # Before the key is typed, which could not be written.
+    _refuse_to_replace(folder / KEYS)
     key = key or _key_of(known, ask=ask)
     trouble = trouble_with(key, known)
     if trouble is not None:
@@ -166,7 +172,7 @@ def _import(source: Path, folder: Path) -> None:
 
 
 def _write(folder: Path, files: dict[str, str]) -> None:
-    if not (folder / SCHEMA).exists():
+    if not os.path.exists(folder / SCHEMA):
         files = {**files, SCHEMA: schema_text()}
     try:
         written = write(folder, files)

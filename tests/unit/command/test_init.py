@@ -7,8 +7,10 @@ from shutil import rmtree
 from tempfile import mkdtemp
 
 import yaml
+from click.testing import CliRunner
 from twisted.trial.unittest import SynchronousTestCase
 
+from skyproxy.command.init.command import init
 from skyproxy.command.init.importing import NotImported, imported
 from skyproxy.command.init.writing import Chosen, Exists, config_text, env_text, write
 from skyproxy.config import Config, load
@@ -144,6 +146,23 @@ class WritingTests(Folder):
                 write(self.folder, {"skyproxy.yaml": "x", name: "y"})
             self.assertFalse((self.folder / "skyproxy.yaml").exists())
         self.assertEqual((self.folder / ".env").read_text(), "MINE=1\n")
+
+    def test_keys_that_are_there_are_told_of_before_one_is_asked_for(self) -> None:
+        (self.folder / ".env").write_text("OPENROUTER_API_KEY=mine\n")
+        arguments = ["--provider", "openrouter", "--key-stdin", "--base-url", "http://127.0.0.1:1", "--no-local"]
+        done = CliRunner().invoke(init, [*arguments, "--dir", str(self.folder)], input=KEYS["openrouter"])
+        self.assertEqual(done.exit_code, 1)
+        self.assertIn(f"{self.folder / '.env'} is there already", done.output)
+        self.assertEqual([each.name for each in self.folder.iterdir()], [".env"])
+
+    def test_a_folder_that_is_closed(self) -> None:
+        def stat(path: Path, **options: object) -> None:
+            raise PermissionError(13, "Permission denied", str(path))
+
+        self.patch(Path, "stat", stat)
+        done = CliRunner().invoke(init, ["--dir", str(self.folder)])
+        self.assertEqual((done.exit_code, type(done.exception)), (1, SystemExit))
+        self.assertIn("skyproxy.yaml cannot be looked at (Permission denied)", done.output)
 
     def test_all_or_nothing(self) -> None:
         with self.assertRaises(OSError):
