@@ -152,7 +152,7 @@ def now(snapshot: Snapshot, health: Mapping[str, SlotHealth], under_way: list[di
         "providers": [_provider(each, snapshot) for each in snapshot.providers],
         "under_way": under_way,
         "under_way_count": snapshot.under_way,
-        "lag_p99": _seconds(snapshot.lag_p99),
+        "lag_p99": None if snapshot.lag_p99 is None else round(snapshot.lag_p99, 6),
         "log_lost": snapshot.log_lost,
         "cost_hour": snapshot.cost_hour,
         "profile": snapshot.profile or None,

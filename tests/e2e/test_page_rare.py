@@ -535,3 +535,22 @@ def test_who_may_no_longer_look_sees_no_dialog(browser: Browser, start: Starter,
         expect(page.get_by_role("heading", name="Type the admin key")).to_be_visible()
         expect(page.get_by_role("dialog")).to_have_count(0)
         expect(page.get_by_label("Admin key")).to_be_focused()
+
+
+def test_two_requests_of_one_id_are_two_and_a_short_delay_is_not_none(browser: Browser, counted: Counted) -> None:
+    with opened(browser, "about:blank") as tab:
+        page = tab.page
+        page.add_init_script(LATER)
+        page.goto(counted.url.replace("requests", "now"))
+        expect(page.get_by_text("● Live")).to_be_visible()
+        page.evaluate("window.deaf = true")
+        counted.ask("combat", "one")
+        row = call(counted.proxy, "GET", "/api/requests").json()["requests"][0]
+        told = {"requests": [], "newest": 1, "under_way": [{**row, "phase": "a"}, {**row, "phase": "b"}]}
+        page.evaluate("told => say('requests', told)", told)
+        now = call(counted.proxy, "GET", "/api/now").json()
+        page.evaluate("now => say('now', now)", {**now, "under_way_count": 2, "at": now["at"] + 60, "lag_p99": 0.00031})
+        running = page.get_by_role("region", name="Under way now")
+        expect(running.get_by_role("listitem")).to_have_count(2)
+        delay = page.get_by_role("figure").filter(has_text="own delay (ms)")
+        expect(delay.get_by_role("img")).to_have_accessible_name(re.compile("0[.]31 ms"))

@@ -58,6 +58,9 @@ class ApiTests(Case):
             "Dialogue", "Reliable", "5 of 5 answered.",
         ))  # fmt: skip
         self.assertEqual([each["mark"] for each in slot["strip"]], ["ok"] * 5)
+        self.lag.start()
+        self.clock.advance(0.1003)
+        self.assertAlmostEqual(self.ask("GET", "/api/now").json()["lag_p99"], 0.0003, 4, "less than 1 ms is not none")
 
     def test_series(self) -> None:
         self.add(request_id="r-1")

@@ -13,7 +13,11 @@ const KEPT = 90;
 
 // At the axis without the unit, which the title has.
 const seconds = (value, tick) => (tick ? String(Number(value.toPrecision(2))) : duration(value));
-const milliseconds = (value, tick) => (value === null ? UNKNOWN : `${(value * 1000).toFixed(0)}${tick ? '' : ' ms'}`);
+function milliseconds(value, tick) {
+  if (value === null) return UNKNOWN;
+  const written = value < 0.01 ? Number((value * 1000).toPrecision(2)) : (value * 1000).toFixed(0);
+  return `${written}${tick ? '' : ' ms'}`;
+}
 const number = (value, tick) => (tick && value % 1 ? '' : String(value));
 
 /** What the loop and the queues were like, since this page was opened: they outlive the view. */

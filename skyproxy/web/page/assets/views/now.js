@@ -66,8 +66,10 @@ export function make({query}) {
     // What came of them since it was lost nobody knows.
     const until = state.live === 'live' ? Date.now() : state.lostAt;
     const later = Math.max(0, (until - state.seenAt) / 1000);
-    const items = rows.length ? rows.map((row) => ({...row, seconds: row.seconds + later})) : [{id: '', none: true}];
-    keep(running, items, (row) => row.id, underWay);
+    // A client may give one id to several.
+    const place = (id, index) => rows.slice(0, index).filter((each) => each.id === id).length;
+    const items = rows.length ? rows.map((row, index) => ({...row, place: place(row.id, index), seconds: row.seconds + later})) : [{id: '', none: true}];
+    keep(running, items, (row) => `${row.id} ${row.place}`, underWay);
   }
   return {node, update, leave: drawn.leave};
 }
