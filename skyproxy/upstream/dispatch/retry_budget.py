@@ -10,6 +10,8 @@ from skyproxy.util.token_bucket import TokenBucket
 
 _WINDOW = 10.0
 _REQUEST, _RETRY = 0, 1
+_LEFT_TO_INTERACTIVE = 0.5
+"""Of the retries of one second: a model that fails for background requests shall not use up what talk needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,13 @@ class RetryBudget:
 
     What the requests of the last ten seconds allow is spent first; the rest comes from a bucket that fills with
     *per_second* and keeps at most one second's worth, or one. So there are never more retries than ``ratio * requests +
-    per_second * (seconds + 1)``, counted from any moment when the last ten seconds were idle.
+    per_second * (seconds + 1)``, counted from any moment when the last ten seconds were idle. Background requests leave
+    half of one second's to interactive ones.
     """
 
     def __init__(self, clock: Clock, ratio: float = 0.2, per_second: float = 10.0) -> None:
         self._ratio = ratio
+        self._left = per_second * _LEFT_TO_INTERACTIVE
         self._bucket = TokenBucket(clock, max(1.0, per_second), per_second, per_second)
         self._lately = SlidingCounts(clock, _WINDOW, kinds=2)
         self._requests = 0
@@ -49,10 +53,17 @@ class RetryBudget:
         self._requests += 1
         self._lately.add(_REQUEST)
 
-    def take(self) -> bool:
-        """Whether one more retry may be sent now; if so it is counted."""
+    def take(self, *, background: bool = False) -> bool:
+        """Whether one more retry may be sent now; if so it is counted.
+
+        :param background: the request is a background one.
+        """
         self._lately.forget_old()
-        if self._earned() >= 1:
+        earned = self._earned()
+        if background and earned + self._bucket.tokens < 1 + self._left:
+            self._refused += 1
+            return False
+        if earned >= 1:
             self._lately.add(_RETRY)
         elif not self._bucket.take():
             self._refused += 1

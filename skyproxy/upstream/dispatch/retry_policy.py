@@ -207,7 +207,7 @@ class RetryPolicy:
 
     def _counted(self, progress: Progress, wait: float) -> float | None:
         """*wait*, if the budget has another retry."""
-        if not self._budget.take():
+        if not self._budget.take(background=progress.request.priority == "background"):
             return None
         progress.retries += 1
         return wait

@@ -46,6 +46,18 @@ class RetryBudgetTests(SynchronousTestCase):
         self.clock.advance(2)
         self.assertEqual(taken(budget, 5), 1)
 
+    def test_background_requests_leave_some(self) -> None:
+        budget = RetryBudget(self.clock)
+        self.assertEqual(sum(budget.take(background=True) for _ in range(100)), 5)
+        self.assertEqual(taken(budget, 100), 5)
+        for _ in range(100):
+            budget.request()
+        self.assertEqual(sum(budget.take(background=True) for _ in range(100)), 15)
+        self.assertEqual(taken(budget, 100), 5)
+        self.clock.advance(1)
+        self.assertEqual(sum(budget.take(background=True) for _ in range(100)), 5)
+        self.assertTrue(RetryBudget(self.clock, ratio=0, per_second=1).take(background=False))
+
     def test_old_requests_allow_nothing(self) -> None:
         budget = RetryBudget(self.clock, per_second=0)
         for _ in range(100):
