@@ -85,8 +85,9 @@ _CLIENTS_FAULT = frozenset({"invalid_request_error", "badrequesterror", "invalid
 _PARAMETERS = (
     (
         re.compile(
-            r"reasoning is mandatory|thinking mode|thinking (?:can't|cannot) be|\bthinking (?:level |budget )?is not"
-            r"|does not support thinking|^think value",
+            r"reasoning is mandatory|thinking mode|(?:thinking|reasoning) (?:can't|cannot) be|\breasoning effort\b"
+            r"|\bthinking (?:level |budget )?is not|does not support (?:disabling )?(?:thinking|reasoning)|^think value"
+            r"|invalid thinking\b",
             re.IGNORECASE,
         ),
         "reasoning",
@@ -148,7 +149,8 @@ def parameter_of(error: ErrorBody, added: AbstractSet[str] = frozenset()) -> str
             return name or match.group(1)
     for name in sorted(added):
         # Of names that are words of every day only what is marked as a name is one.
-        if re.search(rf"(?<!\w){name}(?!\w)" if "_" in name else rf"['\"`]{name}[\\'\"`.]", text):
+        marked = rf"['\"`]{name}[\\'\"`.]|\b{name}\.[a-z]|\bbody\.{name}\b"
+        if re.search(rf"(?<!\w){name}(?!\w)" if "_" in name else marked, text):
             return name
     return None
 

@@ -401,3 +401,20 @@ class KindTests(SynchronousTestCase):
         named = [parameter_of(_read(body)) for _, _, body, kind in BODIES if kind is ErrorKind.PARAMETER]
         self.assertEqual(named, ["reasoning", "temperature", "temperature", "cache", *["reasoning"] * 5, "cache"])
         self.assertIsNone(parameter_of(_read("no")))
+
+    def test_parameter_that_is_ours(self) -> None:
+        for name, said, found in (
+            ("reasoning", "body.reasoning: Unexpected property", "reasoning"),
+            ("reasoning", "reasoning.effort must be one of low, medium, high", "reasoning"),
+            ("thinking", "thinking.type: Input should be 'enabled'", "thinking"),
+            ("thinking", "invalid thinking: only type=enabled is allowed for this model", "reasoning"),
+            ("reasoning", "Model x does not support reasoning configuration", "reasoning"),
+            ("reasoning", "This model does not support disabling reasoning.", "reasoning"),
+            ("reasoning", "Reasoning cannot be disabled for this model", "reasoning"),
+            ("reasoning_effort", "reasoning effort none unsupported", "reasoning"),
+            ("reasoning_effort", "reasoning_effort 'none' is not supported", "reasoning_effort"),
+            ("enable_thinking", "parameter.enable_thinking must be set to true", "enable_thinking"),
+            ("reasoning", "The reasoning of the user is wrong. role must be user", None),
+            ("reasoning", "messages.3.content: field required", None),
+        ):
+            self.assertEqual(parameter_of(_read(_error(said)), frozenset({name})), found, said)
