@@ -96,7 +96,9 @@ class Observations:
                     return shapes.request(self._facts(context), follows_after=self._follows_after(self._facts(context)))
         facts = ring.find(request_id, number)
         if facts is None:
-            raise NotFound(f"{request_id} is not known, or no longer kept: the newest {len(ring):,} requests are.")
+            none = "none has ended since skyproxy was started"
+            kept = f"the newest {len(ring):,} requests are" if len(ring) else none
+            raise NotFound(f"{request_id} is not known, or no longer kept: {kept}.")
         return shapes.request(facts, history_of(facts, ring), self._follows_after(facts))
 
     def bodies_of(self, request_id: str, query: bytes) -> Deferred[dict[str, Any]]:

@@ -554,3 +554,19 @@ def test_two_requests_of_one_id_are_two_and_a_short_delay_is_not_none(browser: B
         expect(running.get_by_role("listitem")).to_have_count(2)
         delay = page.get_by_role("figure").filter(has_text="own delay (ms)")
         expect(delay.get_by_role("img")).to_have_accessible_name(re.compile("0[.]31 ms"))
+
+
+def test_a_stream_that_fell_silent_is_asked_for_anew(browser: Browser, start: Starter) -> None:
+    proxy = start(Proxy, config_for(start(DemoProvider)))
+    with opened(browser, "about:blank", quiet=False) as tab:
+        page = tab.page
+        page.add_init_script(LATER)
+        page.goto(f"{proxy.origin}/")
+        expect(page.get_by_text("● Live")).to_be_visible()
+        page.evaluate("window.deaf = true; later(6000)")
+        top = page.get_by_role("region", name="How all is")
+        expect(top).to_contain_text("This page lost skyproxy at")
+        expect(top).to_contain_text(re.compile(r"Trying again in [1-5] s[.]"))
+        page.evaluate("window.deaf = false; streams[0].close(); later(5000)")
+        expect(page.get_by_text("● Live")).to_be_visible()
+        assert _streams(page) == 1

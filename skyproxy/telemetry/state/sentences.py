@@ -227,7 +227,8 @@ def _of_load(snapshot: Snapshot) -> Iterator[Sentence]:
     for each in snapshot.providers:
         if each.max_pending and each.waiting > limits.QUEUE_SHARE * each.max_pending:
             advice = f"{each.name} takes {each.limit} at once now; raise max_concurrent if it allows more."
-            yield Sentence("too_busy", "bad", f"Too busy: {each.waiting} wait for {each.name}.", advice, each.name)
+            waiting = of_people(each.waiting, "waits", "wait")
+            yield Sentence("too_busy", "bad", f"Too busy: {waiting} for {each.name}.", advice, each.name)
             return
     if snapshot.refused:
         refused = of_people(snapshot.refused, "request was", "requests were")

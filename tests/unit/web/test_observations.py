@@ -140,6 +140,7 @@ class ApiTests(Case):
             self.assertEqual(self.ask("GET", f"/api/requests?{query}").status, 400, query)
 
     def test_one_request(self) -> None:
+        self.assertIn("none has ended since skyproxy was started", self.ask("GET", "/api/requests/x").body.decode())
         self.add(request_id="a/b", latency=3.0, time_to_first_byte=1.0)
         told = self.ask("GET", "/api/requests/a/b").json()
         self.assertEqual(told["sentence"], "Answered by guard after 3 s.")

@@ -23,8 +23,9 @@ let channel = null;
 let retry = null;
 let retryAt = 0;
 let leads = false;
-/** When something was heard, by a clock that nobody sets. */
+/** When something was heard, and when the stream was asked for, by a clock that nobody sets. */
 let heardAt = 0;
+let openedAt = 0;
 
 /** Begins to listen. */
 export function start() {
@@ -60,7 +61,13 @@ function watch(shared) {
     set((state) => {
       state.live = 'lost';
       state.lostAt = state.heardAt;
+      state.retryAt = Date.now() + ALONE_MS - LOST_MS;
     });
+  }
+  // The connection may be dead without a word: a browser that only reads never finds out.
+  if (source && performance.now() - Math.max(heardAt, openedAt) > ALONE_MS) {
+    open();
+    set((state) => { state.retryAt = Date.now() + ALONE_MS; });
   }
   // Who lacks a key is asked for it, and who tries again anyway has a time for that.
   if (shared && !source && retry === null && state.refusedBy !== 401 && state.heardAt && silent > ALONE_MS && !document.hidden) open();
@@ -68,6 +75,7 @@ function watch(shared) {
 
 function open() {
   close();
+  openedAt = performance.now();
   source = new EventSource(address('api/events', {topics: 'now,requests,log', tab}));
   for (const each of EVENTS) {
     source.addEventListener(each, (event) => {

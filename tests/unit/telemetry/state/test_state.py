@@ -382,6 +382,8 @@ class SentenceTests(SynchronousTestCase):
             "bad", "Too busy: 61 wait for openrouter.",
             "openrouter takes 4 at once now; raise max_concurrent if it allows more.",
         ))  # fmt: skip
+        one = self.first(providers=(PROVIDER._replace(waiting=1, max_pending=1),))
+        self.assertEqual(one[1], "Too busy: 1 waits for openrouter.")
         self.assertEqual(self.first(refused=2)[1], "Too busy: 2 requests were refused in the last minute.")
 
     def test_limits(self) -> None:

@@ -289,7 +289,7 @@ function providerCard(first, now) {
   function update(provider) {
     const {in_use: used, limit} = provider.places;
     write(places, `${used} of ${limit} places`);
-    write(waiting, provider.queue.waiting ? `${provider.queue.waiting} wait` : 'nobody waits');
+    write(waiting, provider.queue.waiting ? counted(provider.queue.waiting, 'waits', 'wait') : 'nobody waits');
     attribute(places, 'title', 'permits: requests at once (max_concurrent)');
     state.update(...providerState(provider));
     limited = limit;
