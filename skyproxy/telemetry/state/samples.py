@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import NamedTuple
 
-from skyproxy.errors import ErrorKind
+from skyproxy.errors import WHAT_IT_SAID, ErrorKind
 from skyproxy.telemetry.requests.facts import Facts
 from skyproxy.telemetry.requests.ring import MOST_REQUESTS, Kept, RequestRing, facts_of
 from skyproxy.telemetry.requests.search import OF_PROVIDERS
@@ -37,6 +37,11 @@ class Word(NamedTuple):
     def fault(self) -> str:
         """The code of what it failed by itself: that a request is wrong tells nothing against whoever says so."""
         return "" if self.code in _OF_REQUESTS else self.code
+
+    @property
+    def of_a_limit(self) -> str:
+        """What it said of a limit that it met, in its own words; empty if nothing."""
+        return self.text if self.code == "rate" else self.text.partition(WHAT_IT_SAID)[2]
 
 
 class Sample(NamedTuple):

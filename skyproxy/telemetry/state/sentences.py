@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
-from skyproxy.errors import WHAT_IT_SAID
 from skyproxy.telemetry.requests.words import duration, job, money, of_people, quoted
 from skyproxy.telemetry.state import thresholds as limits
 from skyproxy.telemetry.state.instead import instead_of
@@ -130,6 +129,11 @@ _NO_SUCH_PATH = re.compile(
 Google, OpenAI. Whoever has no such model says something of it.
 """
 
+_NOT_SO = re.compile(
+    r"^no endpoints (?:found|available) (?:matching|that)|^no allowed providers|^all providers have been", re.IGNORECASE
+)
+"""What OpenRouter says of a model that it has, and does not serve by these settings, or to such a request."""
+
 _OF_PATHS = "Check it in the configuration: most end in /v1."
 
 
@@ -177,6 +181,9 @@ def _of_word(word: Word, snapshot: Snapshot) -> Sentence | None:
     if word.code == "model_unknown":
         if _NO_SUCH_PATH.search(word.text):
             return _nothing_there(name, word.endpoint)
+        if _NOT_SO.search(word.text):
+            text = f"{name} does not serve {word.model} as it was asked."
+            return Sentence("model_unknown", "bad", text, said, f"{name}:{word.model}")
         advice = f"`ollama pull {word.model}`" if name == "ollama" else "Check the model's name."
         return Sentence("model_unknown", "bad", f"{name} has no model {word.model}.", advice, f"{name}:{word.model}")
     return None
@@ -244,7 +251,8 @@ def _of_limits(snapshot: Snapshot) -> Iterator[Sentence]:
             rest = max(each.rests.values(), default=0.0)
             breaker = each.breaker or provider.breaker
             if rest > 0:
-                said = _limit_said(snapshot.words.get((provider.name, each.model)))
+                word = snapshot.words.get((provider.name, each.model))
+                said = f" {quoted(word.of_a_limit)}" if word is not None and word.of_a_limit else ""
                 again = f"{each.model} is asked again in {duration(rest)}.{said}"
                 key = min(each.rests, key=each.rests.__getitem__)
                 if key and each.rests[key] > _LONG_REST:
@@ -257,15 +265,7 @@ def _of_limits(snapshot: Snapshot) -> Iterator[Sentence]:
                 yield Sentence("breaker", "warning", f"{name} is left alone for now.", f"{again}{cause}", name)
 
 
-_LONG_REST = 60.0
-"""Seconds from which on it is worth telling how to end a rest."""
-
-
-def _limit_said(word: Word | None) -> str:
-    if word is None:
-        return ""
-    said = word.text if word.code == "rate" else word.text.partition(WHAT_IT_SAID)[2]
-    return f" {quoted(said)}" if said else ""
+_LONG_REST = 60.0  # Seconds, from which on it is told how to end a rest.
 
 
 def _of_speed(snapshot: Snapshot, health: Mapping[str, SlotHealth]) -> Iterator[Sentence]:

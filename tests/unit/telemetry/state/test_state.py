@@ -345,9 +345,19 @@ class SentenceTests(SynchronousTestCase):
             ))  # fmt: skip
         for said in (
             'model "llama3.1:8b" not found, try pulling it first', "The model `x` does not exist",
-            "No endpoints found that support tool use.", "Model not found", "models/x is not found",
+            "No endpoints found for x/y.", "Model not found", "models/x is not found",
         ):  # fmt: skip
             self.assertIn("has no model", self.first(words=word("model_unknown", said))[1])
+        for said in (
+            "No endpoints found matching your data policy (Free model publication). Configure: https://openrouter.ai/x",
+            "No endpoints available matching your guardrail restrictions and data policy. Configure: https://x",
+            "No endpoints found that support image input", "No endpoints found that support tool use.",
+            "No allowed providers are available for the selected model.",
+            "All providers have been ignored. To change your default ignored providers, visit: https://x",
+        ):  # fmt: skip
+            self.assertEqual(self.first(words=word("model_unknown", said)), (
+                "bad", f"openrouter does not serve {OPENROUTER[1]} as it was asked.", f"“{said}”",
+            ))  # fmt: skip
         serves = self.first(words=word("model_unknown", "404 page not found", OLLAMA, endpoint="/completions"))
         self.assertEqual(serves[1], "ollama does not serve /completions.")
         without = PROVIDER._replace(key_missing="OPENROUTER_API_KEY")
