@@ -55,7 +55,9 @@ REASONS: dict[str, Reason] = {
         "does not serve this region", "{provider} does not serve this region.", "Choose another provider for {slot}."
     ),
     ErrorKind.MODEL_UNKNOWN.value: Reason(
-        "does not know the model", "{provider} has no model {model}.", "Check the model of {slot}."
+        "does not serve the model",
+        "{provider} does not serve {model}.",
+        "See what it says, and check the model of {slot}.",
     ),
     ErrorKind.PARAMETER.value: Reason(
         "did not take a field",

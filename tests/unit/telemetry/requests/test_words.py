@@ -106,6 +106,18 @@ class TroubleTests(SynchronousTestCase):
         with_fallback = facts._replace(deployments=(OPENROUTER, OLLAMA))
         self.assertEqual(conclusion_of(with_fallback).advice, "Check OPENROUTER_API_KEY.")
 
+    def test_a_model_that_is_there_and_not_served(self) -> None:
+        said = "No endpoints found matching your data policy (Free model publication)."
+        facts = FACTS._replace(
+            outcome="client_error", status=404, seconds=0.32, first_token=None, first_sentence=None,
+            deployments=(OPENROUTER,), attempts=(sending(OPENROUTER, 0.0, 0.32, 404, won=True),),
+            steps=(Step(0.31, "failed", 0, 0, "model_unknown", 404, said),),
+        )  # fmt: skip
+        self.assertIn(f"+0.31 openrouter: 404 “{said}”", told(facts))
+        found = conclusion_of(facts)
+        self.assertEqual(found.sentence, f"openrouter does not serve {facts.upstream_model}.")
+        self.assertEqual(found.advice, "See what it says, and check the model of Dialogue.")
+
     def test_breaker(self) -> None:
         cause = "status 503: No instances available"
         facts = FACTS._replace(
