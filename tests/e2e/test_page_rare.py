@@ -570,3 +570,35 @@ def test_a_stream_that_fell_silent_is_asked_for_anew(browser: Browser, start: St
         page.evaluate("window.deaf = false; streams[0].close(); later(5000)")
         expect(page.get_by_text("● Live")).to_be_visible()
         assert _streams(page) == 1
+
+
+def test_a_button_that_is_busy_keeps_the_focus(browser: Browser, counted: Counted) -> None:
+    held: list[Route] = []
+    with opened(browser, counted.url.replace("requests", "try"), quiet=False) as tab:
+        page = tab.page
+        expect(page.get_by_label("Slot A")).to_have_value("default")
+        ask_it = page.get_by_role("button", name="Ask")
+        ask_it.press("Enter")
+        expect(page.get_by_role("link", name="All steps of this request")).to_be_visible()
+        expect(ask_it).to_be_focused()
+        page.route("**/api/test/demo", lambda route: held.append(route))
+        page.goto(counted.url.replace("requests", "setup"))
+        test = page.get_by_role("button", name="Test demo")
+        test.press("Enter")
+        eventually(lambda: page.wait_for_timeout(50) or held, "it is asked")
+        test.press("Enter")
+        page.wait_for_timeout(300)
+        assert len(held) == 1, "it is busy"
+        held[0].continue_()
+        expect(test).to_be_enabled()
+        expect(test).to_be_focused()
+        # What is refused in a dialog can be tried again by the same key.
+        page.goto(counted.url.replace("requests", "now"))
+        page.get_by_role("button", name="Pause slot default").click()
+        dialog = page.get_by_role("dialog")
+        pause = dialog.get_by_role("button", name="Pause slot default")
+        expect(pause).to_be_focused()
+        page.route("**/api/pause", lambda route: route.abort())
+        pause.press("Enter")
+        expect(dialog.get_by_role("alert")).to_contain_text("cannot be reached")
+        expect(pause).to_be_focused()

@@ -163,6 +163,7 @@ function frame(title) {
     async run(ask, changes = false) {
       show(problem, false);
       const buttons = [...node.querySelectorAll('button')].filter((each) => each !== close);
+      const focused = document.activeElement;
       for (const each of buttons) each.disabled = true;
       try {
         return await ask();
@@ -172,6 +173,7 @@ function frame(title) {
         return null;
       } finally {
         for (const each of buttons) each.disabled = false;
+        if (!node.contains(document.activeElement) && node.contains(focused)) focused.focus();
         if (changes) dispatchEvent(new Event(DONE));
       }
     },

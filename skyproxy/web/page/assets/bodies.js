@@ -3,7 +3,7 @@
 import {address, get} from './api.js';
 import {ask, saidIn} from './answers.js';
 import {compared} from './compared.js';
-import {button, copyButton, foreign, h, replace, show, write} from './dom.js';
+import {button, copyButton, foreign, h, replace, rest, show, write} from './dom.js';
 import {duration} from './format.js';
 import {state} from './store.js';
 
@@ -56,14 +56,14 @@ export function bodies(which) {
     show(result, false);
 
     async function run() {
-      go.disabled = true;
+      rest(go, true);
       replace(result, h('h3', null, 'The new answer'), text, told);
       write(text, '');
       show(result, true);
       asking = new AbortController();
       const model = select.value;
       const answer = await ask(model, '', {signal: asking.signal, heard: (now) => write(text, now.text), fields: {stream: false, ...fields, model}});
-      go.disabled = false;
+      rest(go, false);
       replace(
         told, answer.error && h('span', {class: 'tone', 'data-tone': 'bad'}, '✕ ', foreign(answer.error), ' '),
         `First token ${duration(answer.firstToken)}, first sentence ${duration(answer.firstSentence)}, total ${duration(answer.total)}. `,

@@ -96,10 +96,19 @@ export function ours(text) {
   return h('bdi', {dir: 'ltr'}, text);
 }
 
-/** A button. */
+/** A button. While it rests a press does nothing. */
 export function button(label, click, attributes) {
-  return h('button', {type: 'button', ...attributes, on: {click}}, label);
+  const node = h('button', {type: 'button', ...attributes, on: {click: (event) => isResting(node) || click(event)}}, label);
+  return node;
 }
+
+/** Has *element* rest, or no longer. It keeps the focus, which a button that is disabled loses. */
+export function rest(element, rests) {
+  attribute(element, 'aria-disabled', rests ? 'true' : null);
+}
+
+/** Whether *element* rests. */
+export const isResting = (element) => element.hasAttribute('aria-disabled');
 
 /** Puts *text* on the clipboard; where a page may not, it selects *element*. Tells whether it is copied. */
 export async function copy(text, element) {

@@ -1,7 +1,7 @@
 // The admin key: a card that asks for it where skyproxy wants it, and nothing else.
 
 import {address, rememberLogin} from './api.js';
-import {h, show, write} from './dom.js';
+import {h, isResting, rest, show, write} from './dom.js';
 
 /** Asks for the key. *why* is what skyproxy says. */
 export function loginCard(why) {
@@ -18,7 +18,8 @@ export function loginCard(why) {
 
   async function submit(event) {
     event.preventDefault();
-    open.disabled = true;
+    if (isResting(open)) return;
+    rest(open, true);
     try {
       await sent('api/login', {key: key.value.trim()});
       rememberLogin('yes');
@@ -26,7 +27,7 @@ export function loginCard(why) {
     } catch (error) {
       write(wrong, error.message);
       show(wrong, true);
-      open.disabled = false;
+      rest(open, false);
       key.select();
     }
   }

@@ -2,7 +2,7 @@
 
 import {get, post} from '../api.js';
 import {ask} from '../answers.js';
-import {button, copyButton, foreign, h, ours, replace, show} from '../dom.js';
+import {button, copyButton, foreign, h, ours, replace, rest, show} from '../dom.js';
 import {count, counted, duration, money} from '../format.js';
 import {reading, state} from '../store.js';
 
@@ -102,7 +102,7 @@ function providers(setup, signal) {
   const rows = setup.providers.map((provider) => {
     const result = h('div', {class: 'result wide'});
     const test = button('Test', async () => {
-      test.disabled = true;
+      rest(test, true);
       replace(result, h('p', {class: 'muted'}, 'Asking it, which costs nothing…'));
       try {
         const told = await post(`api/test/${encodeURIComponent(provider.name)}`, null, signal);
@@ -111,7 +111,7 @@ function providers(setup, signal) {
       } catch (error) {
         if (error.name !== 'AbortError') replace(result, line('✕', 'bad', error.message));
       }
-      test.disabled = false;
+      rest(test, false);
     }, {'aria-label': `Test ${provider.name}`});
     const keys = provider.keys.length
       ? h('ul', {class: 'notes'}, provider.keys.map((key) => keyLine(key, setup)))
@@ -143,7 +143,7 @@ function local(signal) {
   const look = button('Look again', looking);
 
   async function looking() {
-    look.disabled = true;
+    rest(look, true);
     replace(found, h('p', {class: 'muted'}, 'Looking…'));
     try {
       const told = await post('api/local', null, signal);
@@ -152,7 +152,7 @@ function local(signal) {
     } catch (error) {
       if (error.name !== 'AbortError') replace(found, line('✕', 'bad', error.message));
     }
-    look.disabled = false;
+    rest(look, false);
   }
 
   looking();
@@ -186,7 +186,7 @@ function slotRow(slot, signal) {
   const free = slot.price && slot.price.prompt === 0 && slot.price.completion === 0;
   const label = free ? 'Test by one token (free)' : `Test by one token${price}`;
   const test = button(label, async () => {
-    test.disabled = true;
+    rest(test, true);
     replace(result, h('p', {class: 'muted'}, 'Asking…'));
     const answer = await ask(slot.name, 'Say: yes', {signal, heard() {}, fields: {max_tokens: 1}});
     const mute = answer.status === 200 && !answer.text && answer.error.startsWith('The answer is empty');
@@ -195,7 +195,7 @@ function slotRow(slot, signal) {
         ? line('✕', 'bad', answer.error)
         : line('✓', 'ok', mute ? 'It answers; one token held no text.' : `It answers: first token after ${duration(answer.firstToken)}.`));
     }
-    test.disabled = false;
+    rest(test, false);
   }, {'aria-label': `${label}: ${slot.name}`});
   const [first, ...others] = slot.candidates;
   return h(

@@ -3,7 +3,7 @@
 import {ask} from '../answers.js';
 import {get} from '../api.js';
 import {compared} from '../compared.js';
-import {attribute, button, foreign, h, ours, replace, show, write} from '../dom.js';
+import {attribute, button, foreign, h, ours, replace, rest, show, write} from '../dom.js';
 import {UNKNOWN, count, duration, money} from '../format.js';
 import {reading, state} from '../store.js';
 
@@ -111,7 +111,7 @@ export function make({query}) {
     }
     show(problem, false);
     running = new AbortController();
-    go.disabled = true;
+    rest(go, true);
     show(stop, true);
     show(diff, false);
     const panels = models.map((model, index) => panel(model, models.length > 1 ? 'AB'[index] : ''));
@@ -120,7 +120,7 @@ export function make({query}) {
     const answers = await Promise.all(panels.map((each) => each.run(words, running.signal)));
     running = null;
     if (left) return;
-    go.disabled = false;
+    rest(go, false);
     show(stop, false);
     if (answers.length > 1 && answers.every((each) => each.text)) {
       replace(differences, compared(answers.map((each) => each.text)));
