@@ -52,9 +52,8 @@ def sentences_of(snapshot: Snapshot, health: Mapping[str, SlotHealth]) -> list[S
     if found:
         return [*found, *by_hand]
     if not snapshot.requests and not snapshot.under_way:
-        url = f"{snapshot.url}/chat/completions"
-        text = "Waiting for the first request."
-        return [Sentence("waiting", "neutral", text, f"Type this into SkyrimNet: {url}"), *by_hand]
+        advice = f"Type this into SkyrimNet: {snapshot.url}/chat/completions"
+        return [Sentence("waiting", "neutral", "Waiting for the first request.", advice), *by_hand]
     if any(each.paused is not None for each in snapshot.slots):
         return by_hand
     return [Sentence("all_well", "good", "All well.", _summary(snapshot)), *by_hand]

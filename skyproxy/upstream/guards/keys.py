@@ -35,16 +35,8 @@ _REST_TOLD_AGAIN, _REFUSAL_TOLD_AGAIN = 0.1, 1.0
 
 class _Key:
     __slots__ = (
-        "aside_until",
-        "busy",
-        "forbidden",
-        "refused_until",
-        "requests",
-        "rests",
-        "rests_until",
-        "secret",
-        "variable",
-        "warned",
+        "aside_until", "busy", "failed_until", "forbidden", "refused_until", "requests", "rests", "rests_until",
+        "secret", "variable", "warned",
     )  # fmt: skip
 
     def __init__(self, config: ApiKeyConfig) -> None:
@@ -55,7 +47,7 @@ class _Key:
         self.rests = 0
         self.rests_until = 0.0
         self.aside_until = 0.0
-        self.refused_until = 0.0
+        self.refused_until = self.failed_until = 0.0
         self.forbidden: int | None = None
         self.warned = False
 
@@ -87,8 +79,8 @@ class Lease:
 
         The only key does not rest: each request waits, or goes elsewhere, on its own account.
 
-        :param seconds: for how long the provider asks, at most an hour of which is obeyed. None if it does not say:
-            one second then, twice that when it happens again after that rest, and so on up to ten.
+        :param seconds: for how long the provider asks, at most an hour of which is obeyed. None or 0.0 if it does not
+            say: one second then, twice that when it happens again after that rest, and so on up to ten.
         :return: seconds for which it rests now; None: it does not.
         """
         return self._ring._limited(self._key, seconds)
@@ -118,6 +110,10 @@ class Lease:
         if key.refused_until and self._ring._aside(key) is None:
             key.refused_until = 0.0
 
+    def failed(self) -> None:
+        """The provider failed: for a moment the other keys go first. One that always fails is always the least busy."""
+        self._key.failed_until = self._ring._clock.seconds() + _FORBIDDEN
+
 
 class KeyRing:
     """Gives each request the key that fewest others use now.
@@ -140,20 +136,20 @@ class KeyRing:
         self._forbidden: int | None = None
 
     def take(self, may_go: Callable[[str], bool] | None = None) -> Lease:
-        """A key for one request: the least busy; among equally busy ones, the first. Those that were refused a moment
-        ago come last.
+        """A key for one request: the least busy; among equally busy ones, the first. Those that were refused, or failed
+        with, a moment ago come last.
 
         :param may_go: whether a key, by the name of its variable, may be used now for what is asked; None: all may.
         :raise KeysResting: all rest after a rate limit, but for those that were put aside.
         """
         now = self._clock.seconds()
         best: _Key | None = None
-        best_refused = False
+        best_order = (False, False, 0)
         for key in self._keys:
             if key.rests_until <= now and key.aside_until <= now and (may_go is None or may_go(key.variable)):
-                refused = key.refused_until > now
-                if best is None or (refused, key.busy) < (best_refused, best.busy):
-                    best, best_refused = key, refused
+                order = (key.refused_until > now, key.failed_until > now, key.busy)
+                if best is None or order < best_order:
+                    best, best_order = key, order
         if best is None:
             raise KeysResting(
                 f"Provider {self._provider!r} has met the rate limit of every key it has.", retry_after=self.rest()
@@ -237,7 +233,7 @@ class KeyRing:
         if len(self._keys) == 1:
             return None
         now = self._clock.seconds()
-        if seconds is None:
+        if not seconds:
             if key.rests_until > now:
                 # It was sent before the rest began.
                 return key.rests_until - now

@@ -10,6 +10,7 @@ from skyproxy.upstream.guards.deployments import Deployment
 from skyproxy.upstream.guards.keys import Lease
 from skyproxy.upstream.guards.rate_guard import Ticket
 
+_FAILURES = frozenset({ErrorKind.BROKEN, ErrorKind.OVERLOADED})
 _LONGEST_SAID = 300
 """Characters of what a provider says of a limit, which whoever must wait for it is told."""
 
@@ -96,6 +97,8 @@ class Reservation:
         if self.attempt is not None:
             self.attempt.over(error)
         if self.lease is not None:
+            if (error.kind if isinstance(error, UpstreamReported) else self.kind) in _FAILURES:
+                self.lease.failed()
             self.lease.release()
         if self.ticket is not None:
             self.ticket.ended()

@@ -43,6 +43,22 @@ class TurnTests(KeyRingTestCase):
         leases[5].release()
         self.assertEqual(self.taken(4), "CBCA")
 
+    def test_one_that_fails_comes_last_though_it_is_never_busy(self) -> None:
+        for number in range(6):
+            lease = self.ring.take()
+            self.assertEqual(lease.variable, "A" if number == 0 else "BC"[(number - 1) % 2], number)
+            if lease.variable == "A":
+                lease.failed()
+                lease.release()
+        self.clock.advance(1)
+        self.assertEqual(self.taken(3), "AAA")
+
+    def test_where_all_fail_it_is_the_least_busy(self) -> None:
+        for lease in self.take(3):
+            lease.failed()
+        self.assertEqual(self.taken(3), "ABC")
+        self.assertTrue(self.ring.usable())
+
     def test_one_after_the_other_it_is_always_the_first(self) -> None:
         for _ in range(3):
             lease = self.ring.take()
@@ -126,6 +142,11 @@ class RestTests(KeyRingTestCase):
         )
         self.clock.advance(5)
         self.assertEqual(self.ring.take().variable, "B")
+
+    def test_a_rest_of_no_time_is_none_that_is_told(self) -> None:
+        lease = self.ring.take()
+        self.assertEqual([lease.limited(seconds) for seconds in (0.0, 0.0)], [1.0, 1.0])
+        self.assertEqual(self.taken(2), "BC")
 
     def test_the_only_key_does_not_rest(self) -> None:
         ring = ring_of(self.clock, "A")
