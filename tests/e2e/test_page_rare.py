@@ -602,3 +602,13 @@ def test_a_button_that_is_busy_keeps_the_focus(browser: Browser, counted: Counte
         pause.press("Enter")
         expect(dialog.get_by_role("alert")).to_contain_text("cannot be reached")
         expect(pause).to_be_focused()
+
+
+def test_escape_leaves_no_page_that_was_opened_at_a_request(browser: Browser, counted: Counted) -> None:
+    counted.ask("combat", "one-1")
+    with opened(browser, "about:blank", quiet=False) as tab:
+        page, title = tab.page, tab.page.get_by_role("heading", level=1)
+        page.goto(f"{counted.url}/one-1")
+        expect(title).to_contain_text("Answered by demo")
+        page.keyboard.press("Escape")
+        expect(title).to_have_text("Requests")

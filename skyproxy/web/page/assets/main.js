@@ -164,7 +164,9 @@ function onKey(key, event) {
     return true;
   }
   if (key === 'Escape' && shown?.withArgument) {
-    history.back();
+    // Before the first view there may be another site.
+    if (entered > 1) history.back();
+    else location.hash = state.listed;
     return true;
   }
   return false;
