@@ -25,7 +25,8 @@ from skyproxy.telemetry.requests.timeline import lines_of, phase
 from skyproxy.telemetry.requests.way import way
 from skyproxy.telemetry.requests.words import job
 from skyproxy.telemetry.state.samples import Sample
-from skyproxy.telemetry.state.sentences import Sentence, sentences_of
+from skyproxy.telemetry.state.sentence import Sentence
+from skyproxy.telemetry.state.sentences import sentences_of
 from skyproxy.telemetry.state.series import Point
 from skyproxy.telemetry.state.slots import PACES, WORDS, SlotHealth, speed_text
 from skyproxy.telemetry.state.snapshot import BreakerState, ByHand, DeploymentState, ProviderState, SlotState, Snapshot

@@ -68,14 +68,24 @@ def snapshot_of(observed: Observed, samples: Samples) -> Snapshot:
     by_slot: defaultdict[str, list[Sample]] = defaultdict(list)
     words: dict[tuple[str, str], Word] = {}
     refused = 0
+    unknown: list[Sample] = []
+    answered = False
     everything = list(samples.all())
     for each in everything:
         if each.slot is not None:
             by_slot[each.slot].append(each)
         for word in each.words:
             words[word[:2]] = word
+        if each.good:
+            answered = True
+        elif each.code == "model_not_found" and each.provider is None and now - each.at <= limits.TROUBLE_SECONDS:
+            unknown.append(each)
+            answered = False
         if each.good is False:
             refused += each.code in _QUEUE and now - each.at <= limits.REFUSED_SECONDS
+    if unknown and answered and now - unknown[-1].at > limits.REFUSED_SECONDS:
+        # Somebody has mended it.
+        unknown = []
     first = everything[0] if everything else None
     since = first.at - first.seconds if first is not None and first.number > 1 else None
     slots = tuple(_slot(runtime, name, by_slot.get(name, ()), since) for name in runtime.config.model_slots)
@@ -96,6 +106,9 @@ def snapshot_of(observed: Observed, samples: Samples) -> Snapshot:
         ),
         words=words,
         refused=refused,
+        unknown=len(unknown),
+        unknown_said=unknown[-1].text if unknown else "",
+        unknown_id=unknown[-1].request_id if unknown else "",
         cost_hour=cost_hour(everything, now, since),
         profile=profile_of(runtime.changes),
         profiles=tuple(runtime.config.profiles),

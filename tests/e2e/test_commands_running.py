@@ -55,6 +55,21 @@ def test_status_reload_and_stop(start: Starter, demo: DemoProvider, tmp_path: Pa
     assert run.wait() == 0
 
 
+def test_a_game_that_names_other_models(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
+    """It has the address of skyproxy, and still the models of the endpoint before: every character is silent."""
+    runtime = tmp_path / "run"
+    runtime.mkdir(mode=0o700)
+    env = {"XDG_RUNTIME_DIR": str(runtime)}
+    run = start(Run, "--config", str(written(tmp_path, config_for(demo))), env=env)
+    for _ in range(3):
+        assert ask(run, chat("mistralai/mistral-small")).status == 400
+    told = skyproxy(tmp_path, "status", env=env).stdout
+    assert "3 requests asked for what is no slot." in told and "No model slot 'mistralai/mistral-small'" in told
+    assert "All well." not in told
+    shown = json.loads(skyproxy(tmp_path, "status", "--json", env=env).stdout)["now"]["sentence"]
+    assert shown["code"] == "no_slot" and shown["request_id"]
+
+
 def test_a_reload_of_one_that_stops(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
     runtime = tmp_path / "run"
     runtime.mkdir(mode=0o700)

@@ -4,36 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Literal, NamedTuple
 
 from skyproxy.telemetry.requests.words import duration, job, money, of_people, quoted
 from skyproxy.telemetry.state import thresholds as limits
 from skyproxy.telemetry.state.instead import instead_of
 from skyproxy.telemetry.state.samples import Word
+from skyproxy.telemetry.state.sentence import Level, Sentence
 from skyproxy.telemetry.state.slots import SlotHealth
 from skyproxy.telemetry.state.snapshot import ProviderState, Snapshot
-
-Level = Literal["good", "neutral", "warning", "bad"]
-
-
-class Sentence(NamedTuple):
-    """One sentence.
-
-    :ivar code: for programs.
-    :ivar about: the provider, the deployment or the slot; empty: all.
-    :ivar advice: what to do.
-    :ivar request_id: of the newest request that shows it; empty: none does.
-    :ivar slot: that *use*, a ``provider:model``, could serve instead; both empty: there is none.
-    """
-
-    code: str
-    level: Level
-    text: str
-    advice: str = ""
-    about: str = ""
-    request_id: str = ""
-    slot: str = ""
-    use: str = ""
 
 
 def sentences_of(snapshot: Snapshot, health: Mapping[str, SlotHealth]) -> list[Sentence]:
@@ -42,6 +20,7 @@ def sentences_of(snapshot: Snapshot, health: Mapping[str, SlotHealth]) -> list[S
         *_of_the_configuration(snapshot),
         *_of_providers(snapshot),
         *_of_slots(snapshot, health),
+        *_of_strangers(snapshot),
         *_of_load(snapshot),
         *_of_limits(snapshot),
         *_of_budgets(snapshot),
@@ -227,6 +206,14 @@ def _of_slots(snapshot: Snapshot, health: Mapping[str, SlotHealth]) -> Iterator[
         }[found.health]
         level: Level = "warning" if found.health == "some_errors" else "bad"
         yield Sentence(found.health, level, text, found.line, slot.name, bad)
+
+
+def _of_strangers(snapshot: Snapshot) -> Iterator[Sentence]:
+    """Requests for what is no slot. A game that still has the models of another endpoint is silent by them."""
+    if snapshot.unknown >= limits.UNRELIABLE_IN_A_ROW:
+        text = f"{of_people(snapshot.unknown, 'request', 'requests')} asked for what is no slot."
+        advice = f"{snapshot.unknown_said} Type slots as SkyrimNet's models, or write fallback_to_default: true."
+        yield Sentence("no_slot", "bad", text, advice, request_id=snapshot.unknown_id)
 
 
 def _of_load(snapshot: Snapshot) -> Iterator[Sentence]:

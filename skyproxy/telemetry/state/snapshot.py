@@ -148,6 +148,8 @@ class Snapshot(NamedTuple):
     :ivar under_way: requests.
     :ivar words: what each deployment was last heard to say.
     :ivar refused: requests that were refused in the last minute because the queue was full.
+    :ivar unknown: requests that were refused lately because they named what is no slot, and what the last of them was
+        told, with its id; none where others were answered since, for a minute.
     :ivar profile: the one in use; empty: none.
     :ivar changes: by hand, that hold now.
     :ivar change_ids: of the actions that made them.
@@ -179,3 +181,6 @@ class Snapshot(NamedTuple):
     alone: bool = False
     waits: bool = False
     readings: int = 0
+    unknown: int = 0
+    unknown_said: str = ""
+    unknown_id: str = ""

@@ -9,7 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from skyproxy.errors import WHAT_IT_SAID
 from skyproxy.telemetry.requests.facts import AttemptFacts, Step
 from skyproxy.telemetry.state.samples import Sample, Word, sample_of
-from skyproxy.telemetry.state.sentences import Sentence, sentences_of
+from skyproxy.telemetry.state.sentence import Sentence
+from skyproxy.telemetry.state.sentences import sentences_of
 from skyproxy.telemetry.state.slots import SlotHealth, all_health, cost_hour, health_of, speed_of, speed_text
 from skyproxy.telemetry.state.snapshot import (
     BreakerState,
@@ -395,6 +396,15 @@ class SentenceTests(SynchronousTestCase):
         one = self.first(providers=(PROVIDER._replace(waiting=1, max_pending=1),))
         self.assertEqual(one[1], "Too busy: 1 waits for openrouter.")
         self.assertEqual(self.first(refused=2)[1], "Too busy: 2 requests were refused in the last minute.")
+
+    def test_what_is_no_slot(self) -> None:
+        said = "No model slot 'mistralai/x', and no provider of that name."
+        found = told(snapshot_of(slot_of(""), unknown=12, unknown_said=said, unknown_id="r-7"))
+        advice = f"{said} Type slots as SkyrimNet's models, or write fallback_to_default: true."
+        self.assertEqual(found, [
+            Sentence("no_slot", "bad", "12 requests asked for what is no slot.", advice, request_id="r-7"),
+        ])  # fmt: skip
+        self.assertEqual(self.first(unknown=2, unknown_said=said)[1], "All well.")
 
     def test_limits(self) -> None:
         resting = PROVIDER.deployments[0]._replace(rests={"OPENROUTER_API_KEY": 20.0})
