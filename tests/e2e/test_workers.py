@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from http.client import HTTPException
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any
 import pytest
 import yaml
 
+from skyproxy.process.workers.crew import MOST_UNTAKEN
 from skyproxy.web.observations import MOST_UNDER_WAY
 from tests.certificates import Authority
 from tests.e2e.conftest import Starter, config_for
@@ -326,6 +328,17 @@ def test_a_pause_holds_everywhere(start: Starter, demo: DemoProvider) -> None:
     assert providers() == {"other"}
     assert acted(proxy, "/api/undo/last", {}).status == 200
     eventually(lambda: providers() == {"demo"}, "it is asked again")
+
+
+def test_clients_that_stay_keep_nobody_out(start: Starter, demo: DemoProvider) -> None:
+    proxy: Workers = start(Workers, config_for(demo))
+    # As many as would wait if none of those before had been taken.
+    with ExitStack() as kept:
+        for _ in range(2 * MOST_UNTAKEN + 20):
+            client = kept.enter_context(socket.create_connection(proxy.address, PATIENCE))
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert b"200 OK" in read_until(client, b"\r\n")
+        assert ask(proxy, chat()).status == 200
 
 
 def test_a_request_can_be_ended_at_once_however_many_there_are(start: Starter, demo: DemoProvider) -> None:

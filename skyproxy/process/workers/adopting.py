@@ -22,13 +22,13 @@ from skyproxy.process.workers.passing import Passage, Passed
 from skyproxy.web.site import ApiSite
 
 REPORT_SECONDS = 0.01
-"""Seconds after which the parent hears that connections were closed."""
+"""Seconds after which the parent hears that connections were taken, or closed."""
 
 
 class CountedConnections(Connections):
     """Connections whose number somebody wants to know.
 
-    :param tell: called with how many there are, soon after some have closed.
+    :param tell: called with how many there are, soon after some have closed, and after :meth:`tell_soon`.
     """
 
     def __init__(self, clock: Any, schedule: Schedule, tell: Callable[[int], None]) -> None:
@@ -39,7 +39,12 @@ class CountedConnections(Connections):
     def discard(self, connection: Any) -> None:
         before = len(self)
         super().discard(connection)
-        if len(self) != before and not self._telling:
+        if len(self) != before:
+            self.tell_soon()
+
+    def tell_soon(self) -> None:
+        """Have it told soon how many there are."""
+        if not self._telling:
             self._telling = True
             self.clock.callLater(REPORT_SECONDS, self._report)
 
@@ -52,6 +57,7 @@ class AdoptedEndpoints(Endpoints):
     """Takes connections that come through *end*, each with the index of its endpoint.
 
     :param address: of the API, as the parent knows it; *addresses*: those that it has bound.
+    :param took: called when one was taken.
     :ivar received: how many have ever come.
     """
 
@@ -66,11 +72,13 @@ class AdoptedEndpoints(Endpoints):
         end: socket.socket,
         address: tuple[str, str],
         addresses: Sequence[Any],
+        took: Callable[[], object],
     ) -> None:
         super().__init__(network, endpoints, site, sockets, balancers, bound)
         self._end = end
         self._last = address
         self._addresses = list(addresses)
+        self._took = took
         self._factories: list[IProtocolFactory] = []
         self.passage: Passage | None = None
         self.received = 0
@@ -113,6 +121,7 @@ class AdoptedEndpoints(Endpoints):
 
     def _take(self, passed: Passed) -> None:
         self.received += 1
+        self._took()
         take_connection(self._network, passed, self._factories[passed.tag])
 
 

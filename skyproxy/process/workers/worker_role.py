@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -45,6 +46,14 @@ from skyproxy.web.session import Sessions
 from skyproxy.web.site import ApiSite
 
 
+@dataclass
+class _Serving:
+    """What takes connections, and what counts them, once there is such."""
+
+    endpoints: AdoptedEndpoints | None = None
+    connections: CountedConnections | None = None
+
+
 class WorkerRole(Role):
     """Has requests counted by the parent, and figures and the page served by it.
 
@@ -59,7 +68,7 @@ class WorkerRole(Role):
         self._start = start
         self._channel = channel
         self._end = end
-        self._listening: AdoptedEndpoints | None = None
+        self._serving = _Serving()
         self.own: Sources | None = None
         """What the worker's own figures are read from, once there is something."""
         self.known_logins = Logins(reactor.seconds)
@@ -130,10 +139,11 @@ class WorkerRole(Role):
 
     def connections(self, clock: Any, schedule: Schedule) -> Connections:
         def tell(open_now: int) -> None:
-            if self._listening is not None:
-                self._channel.tell(messages.Load(open_now, self._listening.received))
+            if self._serving.endpoints is not None:
+                self._channel.tell(messages.Load(open_now, self._serving.endpoints.received))
 
-        return CountedConnections(clock, schedule, tell)
+        counted = self._serving.connections = CountedConnections(clock, schedule, tell)
+        return counted
 
     def endpoints(
         self,
@@ -144,15 +154,26 @@ class WorkerRole(Role):
         balancers: Balancers,
         bound: Bound,
     ) -> Endpoints:
-        start = self._start
-        self._listening = AdoptedEndpoints(
-            network, start.endpoints, site, sockets, balancers, bound, self._end, start.address, start.addresses
+        start, connections = self._start, self._serving.connections
+        assert connections is not None
+        self._serving.endpoints = adopted = AdoptedEndpoints(
+            network,
+            start.endpoints,
+            site,
+            sockets,
+            balancers,
+            bound,
+            self._end,
+            start.address,
+            start.addresses,
+            connections.tell_soon,
         )
-        return self._listening
+        return adopted
 
     def _over(self, batch: bytes) -> None:
         self._channel.tell(messages.Over(batch))
 
     def _pass_back(self, descriptor: int) -> None:
-        assert self._listening is not None and self._listening.passage is not None
-        self._listening.passage.send(0, descriptor)
+        endpoints = self._serving.endpoints
+        assert endpoints is not None and endpoints.passage is not None
+        endpoints.passage.send(0, descriptor)

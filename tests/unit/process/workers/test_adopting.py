@@ -48,7 +48,7 @@ class AdoptedEndpointsTests(SynchronousTestCase):
         sockets = Sockets(base + 64, lowest_free, reactor.seconds, base)
         site: Any = None
         endpoints = AdoptedEndpoints(
-            reactor, ["systemd:domain=INET:index=0"], site, sockets, list, list, theirs, ("a", "a"), []
+            reactor, ["systemd:domain=INET:index=0"], site, sockets, list, list, theirs, ("a", "a"), [], list
         )
         endpoints.listen()
         passage = endpoints.passage
