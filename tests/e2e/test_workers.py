@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 import yaml
 
-from skyproxy.process.workers.crew import MOST_UNTAKEN
+from skyproxy.process.workers.intake import MOST_UNTAKEN
 from skyproxy.web.observations import MOST_UNDER_WAY
 from tests.certificates import Authority
 from tests.e2e.conftest import Starter, config_for

@@ -21,9 +21,6 @@ from skyproxy.process.workers.spreading import next_worker, restart_delay
 
 _log = Logger()
 
-MOST_UNTAKEN = 256
-"""Connections that one worker has been given and has not taken."""
-
 REFRESH_SECONDS = 0.3
 FILES_SECONDS = 3.0
 """Seconds that workers have for their figures, and those in files. Of one that is later the last ones count."""
@@ -113,12 +110,15 @@ class Crew:
             self.members[number].give(*self._held.popleft())
 
     def _able(self) -> dict[int, int]:
-        return {each.number: each.open for each in self.members if each.answers and each.untaken < MOST_UNTAKEN}
+        return {each.number: each.intake.open for each in self.members if each.answers and each.intake.has_room}
 
     def look(self) -> None:
-        """Ask all how they are; what a silent one has not taken goes to others."""
+        """Ask all how they are; what one that is silent, or has no room, has not taken goes to others."""
         self.refresh()
         for each in self.members:
+            if each.intake.is_stuck and not self.stopping and self._able().keys() - {each.number}:
+                each.intake.rest()
+                self._pass_on(each.take_back())
             if each.ready and not each.answers and not self.stopping:
                 self._pass_on(each.take_back())
                 if each.number not in self._silent:

@@ -20,6 +20,7 @@ from skyproxy.process.upgrade.control import connect
 from skyproxy.process.workers import messages
 from skyproxy.process.workers.gathered import Gathered
 from skyproxy.process.workers.hears import Hears
+from skyproxy.process.workers.intake import Intake
 from skyproxy.process.workers.main import CONNECTIONS, CONTROL, command
 from skyproxy.process.workers.passing import Passage, Passed, left_in, pair
 from skyproxy.process.workers.protocol import Channel, NotDone, late
@@ -69,6 +70,7 @@ class Member(ProcessProtocol):
     :ivar number: from 0.
     :ivar pid: of its process; None: there is none.
     :ivar restarts: how often it was started again.
+    :ivar intake: the connections that its process was given.
     """
 
     def __init__(self, reactor: Any, number: int, crew: Others) -> None:
@@ -79,8 +81,7 @@ class Member(ProcessProtocol):
         self._stage = Stage.BEGINS
         self.restarts = 0
         self.failures = 0
-        self._load = messages.Load(0, 0)
-        self._given = 0
+        self.intake = Intake(reactor.seconds)
         self._began = 0.0
         self._ends: tuple[socket.socket, socket.socket] | None = None
         """Of the passage of connections: the parent's, and a duplicate of the worker's."""
@@ -100,16 +101,6 @@ class Member(ProcessProtocol):
         return self._stage is not Stage.BEGINS
 
     @property
-    def open(self) -> int:
-        """Connections that it has, or is about to have."""
-        return self._load.open + self.untaken
-
-    @property
-    def untaken(self) -> int:
-        """Connections that were given to it, of which it has not told that it has them."""
-        return self._given - self._load.received
-
-    @property
     def answers(self) -> bool:
         """Whether it serves, and has answered lately."""
         if not self.ready:
@@ -121,7 +112,7 @@ class Member(ProcessProtocol):
         if self.passage is None or self._ends is None:
             return []
         back = [*left_in(self._ends[1]), *self.passage.withdraw()]
-        self._given -= len(back)
+        self.intake.took_back(len(back))
         return back
 
     def start(self, message: messages.Start) -> None:
@@ -130,7 +121,7 @@ class Member(ProcessProtocol):
         :raise OSError: the system cannot.
         """
         reactor = self._reactor
-        self._given, self._load, self._began = 0, messages.Load(0, 0), reactor.seconds()
+        self.intake, self._began = Intake(reactor.seconds), reactor.seconds()
         ends = pair()
         own, its = socket.socketpair()
         channel = Channel(self._handle, self._ended)
@@ -164,7 +155,7 @@ class Member(ProcessProtocol):
     def give(self, tag: int, descriptor: int) -> None:
         """Pass a connection to it."""
         assert self.passage is not None
-        self._given += 1
+        self.intake.give()
         self.passage.send(tag, descriptor)
 
     def tell(self, message: object) -> None:
@@ -224,7 +215,7 @@ class Member(ProcessProtocol):
     def _handle(self, message: Any) -> Any:
         match message:
             case messages.Load():
-                self._load = message
+                self.intake.told(message)
                 self._crew.eased()
             case messages.Over():
                 self._crew.hears.over(message.batch)
@@ -287,5 +278,5 @@ class Member(ProcessProtocol):
         self.passage = None
         lived = self._reactor.seconds() - self._began
         self.failures = 0 if lived >= SHORT_LIFE_SECONDS else self.failures + 1
-        self._given, self._load = 0, messages.Load(0, 0)
+        self.intake = Intake(self._reactor.seconds)
         self._crew.lost(self, waiting)

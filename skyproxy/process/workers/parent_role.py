@@ -257,7 +257,9 @@ class ParentRole(Role):
 
     def _figures(self) -> list[WorkerFigures]:
         return [
-            WorkerFigures(each.number, each.pid, each.ready, each.open, self.gathered.age(each.number), each.restarts)
+            WorkerFigures(
+                each.number, each.pid, each.ready, each.intake.open, self.gathered.age(each.number), each.restarts
+            )
             for each in self.crew.members
         ]
 

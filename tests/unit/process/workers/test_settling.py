@@ -16,8 +16,10 @@ from twisted.web.resource import Resource
 from skyproxy.process.workers.crew import SETTLED_SECONDS, TOGETHER_SECONDS, Crew
 from skyproxy.process.workers.gathered import Gathered
 from skyproxy.process.workers.hears import Hears
+from skyproxy.process.workers.intake import STUCK_SECONDS
 from skyproxy.process.workers.member import ADOPT_SECONDS, SILENT_SECONDS, Member
-from skyproxy.process.workers.messages import Adopt, Clients, Ready, Stop
+from skyproxy.process.workers.messages import Adopt, Clients, Load, Ready, Stop
+from skyproxy.process.workers.passing import Passed
 from skyproxy.process.workers.protocol import Channel
 from skyproxy.process.workers.settling import SettledRequest
 from skyproxy.web.client import HttpClient, client_of
@@ -28,9 +30,16 @@ class StartedMember(Member):
     """One whose process says what the test has it say.
 
     :ivar is_there: it answers, whatever it is asked.
+    :ivar back: what it has not taken.
     """
 
     is_there = False
+    back: tuple[Passed, ...] = ()
+
+    def take_back(self) -> list[Passed]:
+        back, self.back = self.back, ()
+        self.intake.took_back(len(back))
+        return list(back)
 
     @property
     def answers(self) -> bool:
@@ -273,6 +282,36 @@ class TogetherTests(CrewTestCase):
             each.is_there = True
         self.crew.look()
         self.assertEqual((self.given, self.eased), ([[0, 2], [1, 3]], 1))
+
+    def test_one_that_has_no_room_keeps_none_waiting(self) -> None:
+        first, second = self.members
+        for each in self.members:
+            self.ready(each)
+            each.is_there = True
+        first.theirs.tell(Load(3, 0))
+        second.theirs.tell(Load(3, 0))
+        self.come()
+        second.theirs.tell(Load(5, 2))
+        for each in self.members:
+            each.read()
+        self.assertEqual(self.given, [[0, 2], [1, 3]])
+        self.crew.look()
+        self.assertEqual(self.given, [[0, 2], [1, 3]])
+        first.back = Passed(0, 0), Passed(0, 2)
+        self.clock.advance(STUCK_SECONDS)
+        self.crew.look()
+        self.crew.give(0, 4)
+        self.assertEqual(self.given, [[0, 2], [1, 3, 0, 2, 4]])
+        # One of its own ends.
+        first.theirs.tell(Load(2, 0))
+        first.read()
+        self.crew.give(0, 5)
+        self.assertEqual(self.given, [[0, 2, 5], [1, 3, 0, 2, 4]])
+        # Of those that all have no room one keeps what it has.
+        self.clock.advance(STUCK_SECONDS)
+        first.back, second.back = (Passed(0, 5),), (Passed(0, 4),)
+        self.crew.look()
+        self.assertEqual(sum(map(len, self.given)), 9)
 
     def test_they_are_passed_on_when_all_is_to_stop(self) -> None:
         self.ready(self.members[0])
