@@ -138,4 +138,6 @@ class AdminEndpoint:
                 self._file.unlink()
         port, self._port = self._port, None
         if port is not None:
-            await maybeDeferred(port.stopListening)
+            # The folder may have gone with the user's last session.
+            with suppress(FileNotFoundError):
+                await maybeDeferred(port.stopListening)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
+from types import SimpleNamespace
+from typing import Any
 from unittest import SkipTest
 
 from twisted.internet.defer import Deferred
@@ -106,6 +108,16 @@ class EndpointTests(Folder):
         endpoint.listen()
         self.assertTrue((self.folder / f"{os.getpid()}.json").exists())
         self.assertEqual(len(reactor.tcpServers), 1)
+        self.successResultOf(Deferred.fromCoroutine(endpoint.close()))
+
+    def test_its_folder_may_be_gone_at_the_end(self) -> None:
+        def gone() -> None:
+            raise FileNotFoundError(2, "No such file or directory")
+
+        reactor: Any = MemoryReactorClock()
+        reactor.listenUNIX = lambda *_, **__: SimpleNamespace(stopListening=gone)
+        endpoint = AdminEndpoint(reactor, self.folder, lambda token: None, has_unix=True)  # type: ignore[arg-type, return-value]
+        endpoint.listen()
         self.successResultOf(Deferred.fromCoroutine(endpoint.close()))
 
     def test_without_a_folder_it_listens_nowhere(self) -> None:
