@@ -321,6 +321,10 @@ BODIES: list[tuple[str, int, Any, ErrorKind]] = [
     ("openrouter", 400, _error("Upstream error from Alibaba: Request rate increased too quickly.", code=400),
         ErrorKind.RATE),
     ("openai", 200, {"code": 1002, "message": "rate limit exceeded(RPM)"}, ErrorKind.RATE),
+    ("openai", 400, _error("Thinking mode cannot be disabled for this model."), ErrorKind.PARAMETER),
+    ("local", 400, {"error": "Model reloaded."}, ErrorKind.BROKEN),
+    ("openai", 400, _error("Invalid API Key. account has been suspended"), ErrorKind.KEY_INVALID),
+    ("openrouter", 402, _error("max_tokens limit exceeded: 100000 > 9577.", code=402), ErrorKind.CONTEXT_LENGTH),
     # It failed, though it says that the request did.
     ("groq", 400, _error("Failed to generate JSON. Please adjust your prompt.", type="invalid_request_error",
         code="json_validate_failed", failed_generation="{"), ErrorKind.BROKEN),
@@ -399,7 +403,9 @@ class KindTests(SynchronousTestCase):
 
     def test_parameter(self) -> None:
         named = [parameter_of(_read(body)) for _, _, body, kind in BODIES if kind is ErrorKind.PARAMETER]
-        self.assertEqual(named, ["reasoning", "temperature", "temperature", "cache", *["reasoning"] * 5, "cache"])
+        self.assertEqual(
+            named, ["reasoning", "temperature", "temperature", "cache", *["reasoning"] * 5, "cache", "reasoning"]
+        )
         self.assertIsNone(parameter_of(_read("no")))
 
     def test_parameter_that_is_ours(self) -> None:
