@@ -16,7 +16,7 @@ _LONGEST_REST = 512
 _TELLING = (b'"error"', b'"usage":{', b'"usage": {', b'"finish_reason"', b'"choices"', b'"model"')
 """What such bytes must not say."""
 
-_MARK = 10
+_MARK = 14
 """Bytes before their texts at which chunks are parted: a short mark is found sooner."""
 
 _UNKNOWN = b"\x00no chunk\x00"

@@ -37,11 +37,14 @@ _MAY_END = re.compile(
     + b"|(?i:" + b"|".join(b"\\\\u%04x" % ord(sign) for sign in _FULL_WIDTH + _OTHERS) + b")"
 )  # fmt: skip
 """Where a sentence may end, before escapes of JSON are undone."""
+_MAY_END_IN_ASCII = re.compile(b"[.!?]")
+"""Likewise, in a text of ASCII's without escapes: it is found sooner."""
 
 # No more signs in a row than anybody needs: of a long row each would be tried with all that follow it.
 _QUOTES = "\"'\u201c\u201d\u2018\u2019\u00ab\u00bb\u2039\u203a\u300d\u300f"
 """With which a quotation ends in some language."""
-_ENDS = re.compile(f"[.!?{_OTHERS}]{{1,8}}(?=[\\s{_QUOTES}*)])|[{_FULL_WIDTH}]")
+_ENDS = re.compile(f"[.!?{_OTHERS}{_FULL_WIDTH}](?:(?<=[{_FULL_WIDTH}])|[.!?{_OTHERS}]{{0,7}}(?=[\\s{_QUOTES}*)]))")
+"""One set of signs comes first: a text is searched for those in a third of the time that two choices take."""
 _TWO_WORDS = re.compile(r"\W*\w\S*\s+[^\w\s]*\w")
 _ABBREVIATIONS = frozenset({"mr", "mrs", "ms", "dr", "st", "prof", "vs", "etc", "e.g", "i.e"})
 _ABBREVIATED = frozenset(each.encode() for each in _ABBREVIATIONS)
@@ -140,7 +143,8 @@ class FirstSentence:
         if not expected and _is_plain(text):
             self.over = self._size > _MOST_BYTES
             return False
-        found, may_end = False, _MAY_END.search(text)
+        pattern = _MAY_END_IN_ASCII if text.isascii() and _BACKSLASH not in text else _MAY_END
+        found, may_end = False, pattern.search(text)
         self._may_end = may_end is not None
         # What ends with its chunk is known for an end by what follows, but for signs that can be nothing else.
         if expected or (may_end is not None and (may_end.end() < len(text) or text[-1] > 127)):
