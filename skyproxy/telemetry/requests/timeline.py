@@ -15,6 +15,10 @@ _NOTICED = 0.05
 _SECOND_OPINION = 0.2
 """Seconds between the first byte and the first token from which on both are told."""
 
+_TOGETHER = 0.02
+"""Seconds between the end of an attempt that was given up because its client left, and that of the request: a busy
+process takes so long from the one to the other."""
+
 _NO_ANSWER = "no answer"
 
 
@@ -206,7 +210,7 @@ def _end(facts: Facts, won: AttemptFacts | None, number: int) -> Line:
         return Line(at, "now", phase(facts), number)
     if outcome == "cancelled":
         when = "before the first token" if not facts.first_token else "in the middle of the answer"
-        asked = [each.provider for each in facts.attempts if each.ended is None or each.ended >= at - 0.001]
+        asked = [each.provider for each in facts.attempts if each.ended is None or each.ended >= at - _TOGETHER]
         cancelled = f"; {asked[-1]} cancelled" if asked else ""
         return Line(at, "left", f"the client closed the connection {when}{cancelled}", number)
     if outcome == "ok":
