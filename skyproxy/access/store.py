@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from skyproxy.config.access import ClientSettings
 from skyproxy.util.own_database import Kind, NotUsable
 from skyproxy.util.own_sqlite import uri_of
-from skyproxy.util.private_files import open_private
+from skyproxy.util.private_files import name_if_free, open_private
 
 Role = Literal["client", "admin", "metrics"]
 """What a key is for: to ask, to look after skyproxy, or to read its metrics."""
@@ -229,11 +229,8 @@ class ClientStore:
                 database.execute(statement)
             database.close()
             # Never over one that somebody else has made meanwhile.
-            try:
-                os.link(new, self.path)
-            except OSError:  # there is one, or the file system has no hard links
-                if not os.path.lexists(self.path):
-                    os.replace(new, self.path)
+            with suppress(FileExistsError):
+                name_if_free(new, self.path)
         finally:
             new.unlink(missing_ok=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -28,3 +29,21 @@ def make_private_folder(folder: Path, system: str = os.name) -> None:
     mode = 0o777 if system == "nt" else 0o700
     for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
         missing.mkdir(mode, exist_ok=True)
+
+
+def name_if_free(fresh: Path, path: Path) -> None:
+    """Give the file *fresh* the name *path*, unless another file has it: in one step, but on a file system without hard
+    links. *fresh* may keep its own name, too.
+
+    :raise FileExistsError: another has it.
+    :raise OSError: it cannot be named so.
+    """
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        # On Windows it replaces nothing, whoever was faster.
+        os.rename(fresh, path)

@@ -6,6 +6,8 @@ import os
 import secrets
 from pathlib import Path
 
+from skyproxy.util.private_files import name_if_free
+
 MARKER = "Written by `skyproxy service install`, which replaces this file; `skyproxy service uninstall` removes it."
 """Who deletes this line from a file keeps the file as it is."""
 
@@ -57,25 +59,13 @@ def replace(path: Path, data: bytes) -> bool:
         if before:
             os.replace(fresh, path)
         else:
-            _move_to_nothing(fresh, path)
+            try:
+                name_if_free(fresh, path)
+            except FileExistsError:
+                raise NotOurs(f"{path} was made meanwhile: {_HOW}") from None
     finally:
         fresh.unlink(missing_ok=True)
     return before
-
-
-def _move_to_nothing(fresh: Path, path: Path) -> None:
-    """Give *fresh* the name *path*, unless somebody has made such a file meanwhile.
-
-    :raise NotOurs: somebody has.
-    """
-    try:
-        os.link(fresh, path)
-    except FileExistsError:
-        raise NotOurs(f"{path} was made meanwhile: {_HOW}") from None
-    except OSError:  # a file system without hard links
-        if os.path.lexists(path):
-            raise NotOurs(f"{path} was made meanwhile: {_HOW}") from None
-        os.replace(fresh, path)
 
 
 def remove(path: Path) -> bool:
