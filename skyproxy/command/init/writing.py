@@ -12,7 +12,7 @@ import yaml
 
 from skyproxy.config.json_schema import FILE_NAME
 from skyproxy.config.known import SLOTS, Known
-from skyproxy.config.known_fields import FIELDS
+from skyproxy.config.known_fields import fields_of
 from skyproxy.util.private_files import open_private
 
 CONFIG, KEYS, SCHEMA = "skyproxy.yaml", ".env", FILE_NAME
@@ -79,9 +79,10 @@ def config_text(main: Chosen, others: Sequence[Chosen] = ()) -> str:
 
 def _allowed(provider: Known) -> Iterator[str]:
     """What of SkyrimNet's requests goes up to a provider that refuses what it does not know."""
-    if provider.name in FIELDS:
+    fields = fields_of(provider.name)
+    if fields:
         yield f"    allowed_fields: [    # {provider.title} would refuse others that SkyrimNet sends"
-        yield from wrap(", ".join(FIELDS[provider.name]), 110, initial_indent=_INDENT, subsequent_indent=_INDENT)
+        yield from wrap(", ".join(fields), 110, initial_indent=_INDENT, subsequent_indent=_INDENT)
         yield "    ]"
 
 

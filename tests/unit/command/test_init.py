@@ -15,7 +15,7 @@ from skyproxy.command.init.importing import NotImported, imported
 from skyproxy.command.init.writing import Chosen, Exists, config_text, env_text, write
 from skyproxy.config import Config, load
 from skyproxy.config.known import BY_NAME, CLOUD, LOCAL, SLOTS, of_key, propose, trouble_with
-from skyproxy.config.known_fields import FIELDS
+from skyproxy.config.known_fields import fields_of
 from skyproxy.pipeline.router import Router
 from skyproxy.pipeline.transform import transform
 
@@ -89,7 +89,7 @@ class ProposalTests(SynchronousTestCase):
             self.assertEqual(each.variable, told.get("api_key_env"))
             self.assertEqual(each.base_url, told["base_url"].removesuffix("/chat/completions"))
             if each.name != "openrouter":
-                self.assertEqual(FIELDS.get(each.name, ()), tuple(told.get("allowed_fields", ())))
+                self.assertEqual(fields_of(each.name), tuple(told.get("allowed_fields", ())))
 
 
 class WritingTests(Folder):
