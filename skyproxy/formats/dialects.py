@@ -56,6 +56,7 @@ class Dialect:
     :ivar reasoning: the first entry that matches the model is used; none: the provider has no switch for it.
     :ivar key_path: below base_url, what tells of a key at no cost; None: only the list of models may.
     :ivar home: how addresses of the provider itself begin, who is stricter than others that speak the same.
+    :ivar loading: what one says that is about to load its model, for the while that takes; None: none does.
     :ivar not_in_chat: fields of other endpoints that are refused there in a chat. SkyrimNet sends OpenRouter's.
     """
 
@@ -65,6 +66,7 @@ class Dialect:
     reasoning: tuple[Reasoning, ...] = ()
     fixes: tuple[Fix, ...] = ()
     key_path: str | None = None
+    loading: re.Pattern[str] | None = None
     home: str = ""
     not_in_chat: frozenset[str] = frozenset()
 
@@ -185,6 +187,8 @@ _LOCAL = Dialect(
             {"chat_template_kwargs": {"enable_thinking": True}},
         ),
     ),
+    # llama.cpp's, by 503 (its README, GET /health)
+    loading=re.compile("loading model", re.IGNORECASE),
 )
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType(

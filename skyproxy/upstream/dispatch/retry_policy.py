@@ -15,6 +15,7 @@ from skyproxy.errors import (
     UpstreamUnreachable,
     UpstreamUnusable,
 )
+from skyproxy.formats.dialects import DIALECTS
 from skyproxy.formats.error_body import ErrorBody, error_of_object
 from skyproxy.formats.error_kinds import ACTIONS, parameter_of
 from skyproxy.formats.error_words import words_of_error
@@ -37,7 +38,7 @@ _LONG_SECONDS = 1.0
 for a provider while a fallback is left."""
 
 _LOADING_SECONDS = 1.0
-"""Until a server of the dialect `local` is asked again that loads its model, as llama.cpp's does after its start."""
+"""Until a server is asked again that loads its model."""
 
 
 class Retry(NamedTuple):
@@ -166,12 +167,13 @@ class RetryPolicy:
         again costs nothing, and is no retry.
         """
         config = progress.provider.config
+        loading = DIALECTS[config.dialect].loading
         return (
             progress.last
             and answer.kind is ErrorKind.OVERLOADED
-            and config.dialect == "local"
+            and loading is not None
             and config.max_retries > 0
-            and "loading model" in words_of(answer).lower()
+            and loading.search(words_of(answer)) is not None
             and self._time_left(progress) > _LOADING_SECONDS
         )
 
