@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
@@ -59,16 +58,6 @@ class Control(LineReceiver):
     def connectionLost(self, reason: Failure | None = None) -> None:
         self.transport = None
         self._lost()
-
-
-def connect(reactor: Any, end: socket.socket, control: Protocol) -> None:
-    """Have *control* speak through *end*, which it takes over."""
-    factory = Factory()
-    factory.noisy = False
-    factory.buildProtocol = lambda _: control  # type: ignore[method-assign,assignment]
-    with end:
-        end.setblocking(False)
-        reactor.adoptStreamConnection(end.fileno(), end.family, factory)
 
 
 def send_hello(end: socket.socket, fields: dict[str, Any], descriptors: Sequence[int]) -> None:

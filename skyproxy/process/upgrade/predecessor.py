@@ -12,9 +12,10 @@ from twisted.logger import Logger
 
 from skyproxy import __version__
 from skyproxy.process.service import SkyproxyService
+from skyproxy.process.socket_ends import connect
 from skyproxy.process.systemd import Notifier
 from skyproxy.process.upgrade.changes import from_plain
-from skyproxy.process.upgrade.control import Control, connect, receive_hello
+from skyproxy.process.upgrade.control import Control, receive_hello
 from skyproxy.process.upgrade.pid_file import PidFile
 from skyproxy.process.upgrade.sockets import Inherited
 

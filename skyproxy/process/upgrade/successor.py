@@ -15,8 +15,9 @@ from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
+from skyproxy.process.socket_ends import connect
 from skyproxy.process.upgrade import VARIABLE
-from skyproxy.process.upgrade.control import Control, Heard, connect, is_open, send_hello
+from skyproxy.process.upgrade.control import Control, Heard, is_open, send_hello
 
 CONTROL = 3
 """The descriptor of the new process's end."""

@@ -9,13 +9,12 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.protocol import Factory
-
 from skyproxy.http import Wire
 from skyproxy.http.loop.socket_budget import raise_limit
 from skyproxy.log.logging import build_logging
 from skyproxy.process.clock import use_monotonic_time
 from skyproxy.process.places import client_store
+from skyproxy.process.socket_ends import connect
 from skyproxy.process.systemd import Notifier
 from skyproxy.process.workers import messages
 from skyproxy.process.workers.protocol import Channel
@@ -115,12 +114,7 @@ def main(reactor_module: str) -> None:
     use_monotonic_time(reactor)
     raise_limit(reactor)
     process = WorkerProcess(reactor, socket.socket(fileno=CONNECTIONS))
-    factory = Factory()
-    factory.noisy = False
-    factory.buildProtocol = lambda _: process.channel  # type: ignore[method-assign,assignment]
+    connect(reactor, socket.socket(fileno=CONTROL), process.channel)
     any_reactor: Any = reactor
-    with socket.socket(fileno=CONTROL) as control:
-        control.setblocking(False)
-        any_reactor.adoptStreamConnection(control.fileno(), control.family, factory)
     any_reactor.run(installSignalHandlers=False)
     sys.exit(0)

@@ -16,7 +16,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from skyproxy.process.upgrade.control import connect
+from skyproxy.process.socket_ends import connect
 from skyproxy.process.workers import messages
 from skyproxy.process.workers.gathered import Gathered
 from skyproxy.process.workers.hears import Hears
@@ -121,7 +121,7 @@ class Member(ProcessProtocol):
         :raise OSError: the system cannot.
         """
         reactor = self._reactor
-        self.intake, self._began = Intake(reactor.seconds), reactor.seconds()
+        self._began = reactor.seconds()
         ends = pair()
         own, its = socket.socketpair()
         channel = Channel(self._handle, self._ended)
