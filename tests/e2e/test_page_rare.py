@@ -20,6 +20,7 @@ from tests.e2e.processes import DemoProvider, Proxy, eventually
 from tests.e2e.raw import ask, call, chat
 from tests.e2e.test_access import Guarded
 from tests.e2e.test_listen import free_port
+from tests.e2e.test_page_login import origin_of, typed
 
 LATER = """
 const now = performance.now.bind(performance), date = Date.now;
@@ -54,6 +55,14 @@ def asked_for(page: Page, part: str) -> list[str]:
     found: list[str] = []
     page.on("request", lambda request: found.append(request.url) if part in request.url else None)
     return found
+
+
+@pytest.fixture
+def locked(start: Starter, tmp_path: Path) -> tuple[Guarded, str]:
+    """One that wants a key, and the admin's."""
+    guarded = Guarded(start, tmp_path, config_for(start(DemoProvider)))
+    guarded.key("lydia")
+    return guarded, guarded.key("--admin")
 
 
 def test_a_skyproxy_that_is_gone_is_not_stormed(browser: Browser, start: Starter) -> None:
@@ -91,16 +100,13 @@ def _streams(page: Page) -> int:
     return int(told)
 
 
-def test_who_is_asked_for_a_key_asks_for_nothing(browser: Browser, start: Starter, tmp_path: Path) -> None:
-    guarded = Guarded(start, tmp_path, config_for(start(DemoProvider)))
-    guarded.key("lydia")
-    admin = guarded.key("--admin")
+def test_who_is_asked_for_a_key_asks_for_nothing(browser: Browser, locked: tuple[Guarded, str]) -> None:
+    guarded, admin = locked
     with opened(browser, "about:blank", quiet=False) as tab:
         page = tab.page
         page.add_init_script(LATER)
         page.goto(f"{guarded.run.base_url.removesuffix('/v1')}/")
-        page.get_by_label("Admin key").fill(admin)
-        page.get_by_role("button", name="Open").click()
+        typed(page, admin)
         expect(page.get_by_text("● Live")).to_be_visible()
         guarded.command("keys", "revoke", "admin")
         expect(page.get_by_role("heading", name="Type the admin key")).to_be_visible()
@@ -391,14 +397,11 @@ def test_the_wall_names_what_it_tells(browser: Browser, start: Starter) -> None:
         expect(wall).to_contain_text("Memory answers within")
 
 
-def test_who_could_not_log_out_is_not_called_so(browser: Browser, start: Starter, tmp_path: Path) -> None:
-    guarded = Guarded(start, tmp_path, config_for(start(DemoProvider)))
-    guarded.key("lydia")
-    admin = guarded.key("--admin")
-    with opened(browser, f"{guarded.run.base_url.removesuffix('/v1')}/", quiet=False) as tab:
+def test_who_could_not_log_out_is_not_called_so(browser: Browser, locked: tuple[Guarded, str]) -> None:
+    guarded, admin = locked
+    with opened(browser, f"{origin_of(guarded)}/", quiet=False) as tab:
         page = tab.page
-        page.get_by_label("Admin key").fill(admin)
-        page.get_by_role("button", name="Open").click()
+        typed(page, admin)
         expect(page.get_by_text("● Live")).to_be_visible()
         page.route("**/api/logout", lambda route: route.abort())
         page.get_by_role("button", name="Log out").click()
@@ -520,14 +523,11 @@ def test_another_candidate_can_be_chosen_though_the_page_was_not_live_yet(browse
         expect(page.get_by_label("Another one").locator("option")).not_to_have_count(1)
 
 
-def test_who_may_no_longer_look_sees_no_dialog(browser: Browser, start: Starter, tmp_path: Path) -> None:
-    guarded = Guarded(start, tmp_path, config_for(start(DemoProvider)))
-    guarded.key("lydia")
-    admin = guarded.key("--admin")
-    with opened(browser, f"{guarded.run.base_url.removesuffix('/v1')}/", quiet=False) as tab:
+def test_who_may_no_longer_look_sees_no_dialog(browser: Browser, locked: tuple[Guarded, str]) -> None:
+    guarded, admin = locked
+    with opened(browser, f"{origin_of(guarded)}/", quiet=False) as tab:
         page = tab.page
-        page.get_by_label("Admin key").fill(admin)
-        page.get_by_role("button", name="Open").click()
+        typed(page, admin)
         page.get_by_role("region", name="Providers").locator("summary").first.click()
         page.get_by_role("button", name="Limit of demo").click()
         expect(page.get_by_role("dialog")).to_be_visible()
