@@ -25,8 +25,10 @@ _REST = 1.0
 _LONGEST_UNSTATED_REST = 10.0
 # Providers have refused good keys while their own accounts were in trouble.
 ASIDE_SECONDS = 300.0
-# A request that was forbidden with one key is tried with another at once; by then the first is the last choice.
-_FORBIDDEN = 1.0
+_MOMENT = 1.0
+"""Seconds for which a key comes last that was refused, or with which the provider failed: a request that is tried again
+at once gets another one.
+"""
 _NO_CREDIT = "Provider has no credit for the key of this variable"
 _REFUSED = "Provider refuses the key of this variable"
 _REST_TOLD_AGAIN, _REFUSAL_TOLD_AGAIN = 0.1, 1.0
@@ -112,7 +114,7 @@ class Lease:
 
     def failed(self) -> None:
         """The provider failed: for a moment the other keys go first. One that always fails is always the least busy."""
-        self._key.failed_until = self._ring._clock.seconds() + _FORBIDDEN
+        self._key.failed_until = self._ring._clock.seconds() + _MOMENT
 
 
 class KeyRing:
@@ -249,7 +251,7 @@ class KeyRing:
         now = self._clock.seconds()
         empty = kind is ErrorKind.NO_CREDIT
         if status == 403 and not empty and not self._blames(key, request):
-            key.refused_until = max(key.refused_until, now + _FORBIDDEN)
+            key.refused_until = max(key.refused_until, now + _MOMENT)
             return
         if not key.warned:
             key.warned = True
