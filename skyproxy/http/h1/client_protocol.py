@@ -214,9 +214,14 @@ class ClientProtocol(Protocol):
         response.ended(DONE)
 
     def _be_free(self) -> None:
-        reusable = self._reader.keep_alive and self._request.persistent and not self._is_sending()
+        sending = self._is_sending()
+        reusable = self._reader.keep_alive and self._request.persistent
         self._request = None
-        if reusable:
+        if sending:
+            # The rest is not wanted (RFC 9112, section 9.5). To close would wait until the server has read it.
+            self.state = "CONNECTION_LOST"
+            self.transport.abortConnection()
+        elif reusable:
             self.state = "QUIESCENT"
             self._carried = True
             if self._paused:
@@ -227,7 +232,7 @@ class ClientProtocol(Protocol):
             self.transport.loseConnection()
 
     def _is_sending(self) -> bool:
-        """Whether the answer has come before all of the request has gone out. The server may not read the rest."""
+        """Whether the answer has come before all of the request has gone out. The server may never read the rest."""
         transport = self.transport
         if isinstance(transport, Connection):
             return unsent(transport) > 0

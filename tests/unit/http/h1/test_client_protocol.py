@@ -386,7 +386,7 @@ class ClientTests(SynchronousTestCase):
             self.failureResultOf(self.client.request(request()), RequestNotSent)
 
     def test_a_connection_that_still_sends_when_its_answer_is_there(self) -> None:
-        """Its server may not read the rest, for which the next request would wait."""
+        """Its server may never read the rest. The next request, and the end of the connection, would wait for that."""
         for left in (0, 1):
             for over_tls in (False, True):
                 self.setUp()
@@ -396,6 +396,7 @@ class ClientTests(SynchronousTestCase):
                     self.transport.transport = tcp  # type: ignore[attr-defined]
                 self.answered(WHOLE)
                 self.assertEqual(self.client.state, "CONNECTION_LOST" if left else "QUIESCENT")
+                self.assertEqual(self.transport.aborted, bool(left))
 
     def test_bytes_that_nobody_asked_for_end_an_idle_connection(self) -> None:
         self.answered(WHOLE)
