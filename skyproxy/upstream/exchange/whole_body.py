@@ -77,9 +77,10 @@ class Whole(NamedTuple):
         )
 
 
-def _codings(headers: Fields) -> frozenset[bytes]:
+def _codings(headers: Fields) -> list[bytes]:
+    """Those of the body, in the order in which it was encoded."""
     named = (value.lower().split(b",") for name, value in headers if name.lower() == b"content-encoding")
-    return _CODINGS.intersection(each.strip() for names in named for each in names)
+    return [coding for names in named for each in names if (coding := each.strip()) in _CODINGS]
 
 
 def is_encoded(headers: Fields) -> bool:
@@ -88,15 +89,17 @@ def is_encoded(headers: Fields) -> bool:
 
 
 def is_readable(headers: Fields) -> bool:
-    """Whether a compressed body is compressed in a way that can be undone."""
-    return _codings(headers) <= _READABLE
+    """Whether a compressed body is compressed in a way that can be undone: not twice."""
+    codings = _codings(headers)
+    return len(codings) == 1 and codings[0] in _READABLE
 
 
 def _inflater(headers: Fields) -> Inflater:
     codings = _codings(headers)
-    if unknown := b", ".join(sorted(codings - _READABLE)).decode("ascii"):
-        raise UpstreamUnusable(f"The provider's answer is compressed ({unknown}), which was not asked for.")
-    return Inflater(LARGEST_INFLATED, bare=b"deflate" in codings)
+    if not is_readable(headers):
+        named = b", ".join(codings).decode("ascii")
+        raise UpstreamUnusable(f"The provider's answer is compressed ({named}), which was not asked for.")
+    return Inflater(LARGEST_INFLATED, bare=codings == [b"deflate"])
 
 
 async def read_body(body: Body, headers: Fields) -> bytes:

@@ -79,6 +79,14 @@ class WholeTests(SynchronousTestCase):
             headers = [(b"Content-Encoding", named)]
             self.assertEqual((is_encoded(headers), is_readable(headers)), (True, readable))
 
+    def test_compressed_twice(self) -> None:
+        """Made plain once, it would be taken for what the provider says."""
+        for headers in ([(b"Content-Encoding", b"gzip, gzip")], GZIP * 2, [(b"Content-Encoding", b"deflate, gzip")]):
+            self.assertEqual((is_encoded(headers), is_readable(headers)), (True, False))
+            with self.assertRaises(UpstreamUnusable) as refused:
+                plain(gzip.compress(gzip.compress(b"Halt!")), headers)
+            self.assertIn("gzip)", refused.exception.message)
+
     def test_a_coding_that_cannot_be_undone_is_not_asked_for_again(self) -> None:
         for named in (b"br", b"gzip, zstd"):
             headers = [(b"Content-Encoding", named)]
