@@ -227,7 +227,8 @@ def _may_use_other_key(progress: Progress, key: str | None, kind: ErrorKind, adv
     other_key = ACTIONS[kind].other_key
     if advice == b"false" or (other_key and kind is not ErrorKind.RATE):
         progress.avoid.add(key)
-    return other_key and progress.provider.admission.other_key(progress.request.model, progress.avoid)
+    request = progress.request
+    return other_key and progress.provider.admission.other_key(request.model, progress.avoid, request.priority)
 
 
 def _blames_key(kind: ErrorKind | None, status: int) -> bool:

@@ -216,7 +216,7 @@ class Provider:
         headers, guards, key = request.headers, self.guards, None
         if guards.keys is not None:
             if deployment.limited or avoid:
-                lease = self.admission.lease(guards.keys, deployment, avoid)
+                lease = self.admission.lease(guards.keys, deployment, avoid, request.priority)
             else:
                 lease = guards.keys.take()
             reservation.lease = lease
@@ -226,7 +226,7 @@ class Provider:
             attempt.span_id = request.trace.new_span_id()
             headers = [*headers, *request.trace.headers(attempt.span_id)]
         if guards.rate:
-            reservation.ticket = deployment.guard(key or "").sent()
+            reservation.ticket = deployment.guard(key or "").sent(background=request.priority == "background")
             if deployment.limited:
                 self.admission.call_next(deployment)
         reservation.attempt = attempt

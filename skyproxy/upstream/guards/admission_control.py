@@ -110,7 +110,8 @@ class AdmissionControl:
             if not deployment.limited and admissions.current:
                 return Reservation(permit, admissions, deployment)
             admissions = self._renewed(entry, permit, admissions)
-            if not rate or self.rest_of(deployment, entry.avoid) == 0.0:
+            background = entry.priority == "background"
+            if not rate or self.rest_of(deployment, entry.avoid, background=background) == 0.0:
                 return Reservation(permit, admissions, deployment)
             admissions.ignored()
             permit.release()
@@ -155,7 +156,7 @@ class AdmissionControl:
         """Wait until a key of the model may be used."""
         deployment, first, background = entry.deployment, entry.first, entry.priority == "background"
         while True:
-            rest = self.rest_of(deployment, entry.avoid)
+            rest = self.rest_of(deployment, entry.avoid, background=background)
             if rest == 0.0 and (first or not deployment.ahead(background=background)):
                 return
             left = entry.deadline - self._clock.seconds()
@@ -188,15 +189,17 @@ class AdmissionControl:
                     timer.cancel()
             first = True
 
-    def rest_of(self, deployment: Deployment, avoid: AbstractSet[str] = NO_KEYS) -> float | None:
+    def rest_of(
+        self, deployment: Deployment, avoid: AbstractSet[str] = NO_KEYS, *, background: bool = False
+    ) -> float | None:
         """Seconds until a key of the model may be used; 0.0 if one may now, None if that is not known."""
         keys = self._guards.keys
         if keys is None:
-            return deployment.guard("").wait()
+            return deployment.guard("").wait(background=background)
         least: float | None = None
         variables = [each for each in keys.in_use() if each not in avoid]
         for variable in variables:
-            wait = deployment.guard(variable).wait()
+            wait = deployment.guard(variable).wait(background=background)
             if wait == 0.0:
                 return 0.0
             if wait is not None and (least is None or wait < least):
@@ -219,23 +222,25 @@ class AdmissionControl:
         keys = self._guards.keys
         return keys is None or keys.usable()
 
-    def lease(self, keys: KeyRing, deployment: Deployment, avoid: AbstractSet[str]) -> Lease:
+    def lease(self, keys: KeyRing, deployment: Deployment, avoid: AbstractSet[str], priority: Priority) -> Lease:
         """A key that may be used for the model now.
 
         :raise KeysResting: all rest.
         """
-        return keys.take(partial(self._may_use, deployment, avoid))
+        return keys.take(partial(self._may_use, deployment, avoid, priority))
 
-    def other_key(self, model: str, avoid: AbstractSet[str]) -> bool:
+    def other_key(self, model: str, avoid: AbstractSet[str], priority: Priority) -> bool:
         """Whether there is a key, beside those in *avoid*, that may be asked now and promises something."""
         keys = self._guards.keys
         if keys is None or len(self._config.api_keys) < 2:
             return False
         deployment = self.deployments.of(model)
-        return any(self._may_use(deployment, avoid, variable) for variable in keys.promising())
+        return any(self._may_use(deployment, avoid, priority, variable) for variable in keys.promising())
 
-    def _may_use(self, deployment: Deployment, avoid: AbstractSet[str], variable: str) -> bool:
-        return variable not in avoid and (not self._guards.rate or deployment.guard(variable).wait() == 0.0)
+    def _may_use(self, deployment: Deployment, avoid: AbstractSet[str], priority: Priority, variable: str) -> bool:
+        if variable in avoid:
+            return False
+        return not self._guards.rate or deployment.guard(variable).wait(background=priority == "background") == 0.0
 
     def fails(self, model: str) -> bool:
         """Whether the provider, or *model*, has failed too often lately."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from skyproxy.upstream.guards.concurrency import background_of
+
 if TYPE_CHECKING:
     from skyproxy.upstream.guards.findings import Rest
 
@@ -11,6 +13,11 @@ PROVEN_AFTER_SECONDS = 1.0
 """Without a 429, after which a request counts as taken, though nothing has come yet."""
 FIRST_CAP_SECONDS = 2.0
 """For which nothing goes above a new mark; doubled each time that the same mark is met again."""
+TRIED_AFTER_CAPS = 20
+"""Times as long background requests keep to their part of a mark. Where there is no other load, nobody else would ever
+find out that the provider takes more by now."""
+TRIED_SECONDS = 10.0
+"""For which they then need not, before they keep to it for as long again."""
 FIRST_REST_SECONDS = 0.5
 """Of the first rest; doubled at each further one until a request is taken."""
 LONGEST_SECONDS = 30.0
@@ -33,17 +40,31 @@ class ConcurrencyMark:
     :ivar above: requests under way that went above it, of which is not known yet whether they are taken.
     """
 
-    __slots__ = ("above", "cap_seconds", "capped_until", "value")
+    __slots__ = ("_tried_from", "above", "cap_seconds", "capped_until", "value")
 
     def __init__(self) -> None:
         self.value: int | None = None
         self.cap_seconds = 0.0
         self.capped_until = 0.0
         self.above = 0
+        # When background requests need not keep to their part.
+        self._tried_from = 0.0
 
     def reached_by(self, requests: int) -> bool:
         """Whether one more than *requests* would go above the mark."""
         return self.value is not None and requests >= self.value
+
+    def free_for_background(self, now: float, background: int) -> float:
+        """When another background request may be sent besides so many of *background*; 0.0: now, as far as their part
+        of the mark goes."""
+        if self.value is None or background < background_of(self.value):
+            return 0.0
+        if now >= self._tried_from + TRIED_SECONDS:
+            self._try_later(now)
+        return self._tried_from if now < self._tried_from else 0.0
+
+    def _try_later(self, now: float) -> None:
+        self._tried_from = now + TRIED_AFTER_CAPS * max(self.cap_seconds, FIRST_CAP_SECONDS)
 
     def is_limit(self, beside: int, others: int) -> bool:
         """Whether a 429 tells of a limit of requests at once, and not of a rate.
@@ -58,6 +79,7 @@ class ConcurrencyMark:
         self.cap_seconds = min(self.cap_seconds * 2, LONGEST_SECONDS) if again else FIRST_CAP_SECONDS
         self.capped_until = now + self.cap_seconds
         self.value = others
+        self._try_later(now)
 
     def met_again(self, others: int) -> None:
         """Another 429 of the same event has left *others* under way."""

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 class Ticket:
     """One request under way. Its holder must call :meth:`ended`, or :meth:`limited`, at last."""
 
-    __slots__ = ("_above", "_doubt", "_guard", "_number", "_others", "_over", "_proven_at")
+    __slots__ = ("_above", "_background", "_doubt", "_guard", "_number", "_others", "_over", "_proven_at")
 
-    def __init__(self, guard: RateGuard, number: int, others: int) -> None:
+    def __init__(self, guard: RateGuard, number: int, others: int, background: bool) -> None:
         self._guard = guard
         self._number = number
+        self._background = background
         # How many were under way when it was sent.
         self._others = others
         self._above = False
@@ -65,6 +66,7 @@ class Ticket:
             self._over = True
             guard = self._guard
             guard._in_flight -= 1
+            guard._in_background -= self._background
             if guard._unproven or guard._asked or not guard.calm:
                 guard._ended(self)
 
@@ -92,7 +94,7 @@ class RateGuard:
         self._met = met
         self._tell = tell
         self.calm = True
-        self._in_flight = 0
+        self._in_flight = self._in_background = 0
         self._sent = 0
         self._limited = 0
         # Number of the last request that was sent before the last 429 that counted: all up to it are of that event.
@@ -105,8 +107,8 @@ class RateGuard:
         self._asked = False
         self._next_look = Deadline(clock, self._wake)
 
-    def wait(self) -> float | None:
-        """How long it is until one more request may be sent.
+    def wait(self, *, background: bool = False) -> float | None:
+        """How long it is until one more request may be sent, be it interactive or *background*.
 
         :return: 0.0 if it may go now. Seconds if there is a rest. None if that is not known: first one under
             way must be taken, or end.
@@ -126,19 +128,22 @@ class RateGuard:
                 again = max(again, mark.capped_until)
             elif mark.above:
                 again = max(again, self._oldest_proven_at())
+        if background:
+            again = max(again, mark.free_for_background(now, self._in_background))
         if not again:
             return 0.0
         self._asked = True
         self._next_look.no_later_than(again)
         return None
 
-    def sent(self) -> Ticket:
+    def sent(self, *, background: bool = False) -> Ticket:
         """One request goes out now."""
         self._sent += 1
-        ticket = Ticket(self, self._sent, self._in_flight)
+        ticket = Ticket(self, self._sent, self._in_flight, background)
         if not self.calm:
             self._watch(ticket)
         self._in_flight += 1
+        self._in_background += background
         return ticket
 
     @property
@@ -166,13 +171,7 @@ class RateGuard:
     def statistics(self) -> RateGuardStatistics:
         """The state at this moment."""
         mark = self.mark
-        return RateGuardStatistics(
-            rest=self.rest,
-            mark=mark,
-            in_flight=self._in_flight,
-            unproven=len(self._unproven),
-            limited=self._limited,
-        )
+        return RateGuardStatistics(self.rest, mark, self._in_flight, len(self._unproven), self._limited)
 
     # What becomes of requests.
 
@@ -195,6 +194,7 @@ class RateGuard:
 
     def _limited_by(self, ticket: Ticket, retry_after: float | None) -> None:
         self._in_flight -= 1
+        self._in_background -= ticket._background
         self._forget(ticket)
         self.calm = False
         now = self._clock.seconds()

@@ -207,7 +207,7 @@ class Rule(Gate):
 
     def may(self, request: Request) -> bool:
         model = request.model
-        wait = self.guard(model).wait()
+        wait = self.guard(model).wait(background=not request.talk)
         if wait:
             at = self.time.seconds() + wait
             if self._look_at.get(model, 0.0) < at:
@@ -216,7 +216,7 @@ class Rule(Gate):
         return wait == 0.0
 
     def sent(self, request: Request) -> None:
-        self._tickets[request] = self._guards[request.model].sent()
+        self._tickets[request] = self._guards[request.model].sent(background=not request.talk)
 
     def proven(self, request: Request) -> None:
         self._tickets[request].proven()

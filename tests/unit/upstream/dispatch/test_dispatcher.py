@@ -1325,6 +1325,30 @@ class RatesOfKeysTests(Case):
         self.assertEqual(self.failureResultOf(self.ask(fallback=False), KeysResting).value.retry_after, 30.0)
         self.assertEqual(self.used(), "AB")
 
+    def test_background_requests_leave_others_a_part_of_what_each_takes(self) -> None:
+        self.first.guards.limiter.resize(25)
+        for key in self.keys:
+            # Five are taken, and one more is not.
+            guard = self.first.deployments.of("").guard(key)
+            taken = [guard.sent() for _ in range(5)]
+            guard.sent().limited(None)
+            for ticket in taken:
+                ticket.ended()
+        background = REQUEST._replace(priority="background")
+        waiting = [self.dispatch([Prepared(self.first, background, Kind.JSON)]) for _ in range(8)]
+        self.assertEqual(sorted(self.used()), list("AAABBB"))
+        # One that has a fallback does not wait.
+        asking = self.dispatch([Prepared(each, background, Kind.JSON) for each in (self.first, self.second)])
+        self.assertEqual(self.asked(), (6, 1))
+        self.answer(whole=GOOD, second=True)
+        self.successResultOf(asking).close(None)
+        interactive = [self.ask(fallback=False) for _ in range(4)]
+        self.assertEqual(sorted(self.used()), list("AAAAABBBBB"))
+        for number, asking in enumerate([*waiting[:6], *interactive, *waiting[6:]]):
+            self.upstreams[0].answer(number=number, whole=GOOD)
+            self.successResultOf(asking).close(None)
+        self.assertEqual((len(self.used()), pending_calls(self.clock)), (12, []))
+
     def test_another_model_has_both(self) -> None:
         asking = self.ask(fallback=False)
         self.answer(429)

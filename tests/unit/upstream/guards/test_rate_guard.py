@@ -425,6 +425,93 @@ class WaitingTests(RateGuardTestCase):
         self.assertEqual(self.guard.statistics(), RateGuardStatistics(0.0, 4, 5, 1, 1))
 
 
+class BackgroundTests(RateGuardTestCase):
+    """Those for which nobody waits leave a part of the mark to those for whom somebody does."""
+
+    def send_background(self, most: int = 100) -> list[Ticket]:
+        """As many of background as may go at this moment."""
+        tickets = []
+        while len(tickets) < most and self.guard.wait(background=True) == 0.0:
+            tickets.append(self.guard.sent(background=True))
+        return tickets
+
+    def meet_limit_with(self, background: int) -> list[Ticket]:
+        """So many are taken, all of background, and one more is not; returns the former."""
+        taken = self.send_background(background)
+        for each in taken:
+            each.proven()
+        self.guard.sent(background=True).limited(None)
+        return taken
+
+    def test_without_a_mark_all_may_go(self) -> None:
+        tickets = self.send_background(100)
+        self.assertEqual((len(tickets), self.guard.wait(background=True)), (100, 0.0))
+        for each in tickets:
+            each.ended()
+        self.assertTrue(self.guard.idle)
+
+    def test_no_more_than_their_part(self) -> None:
+        for mark, most in ((25, 15), (8, 4), (5, 3), (4, 2), (3, 1), (2, 1), (1, 1)):
+            self.setUp()
+            taken = self.meet_limit_with(mark)
+            for each in taken[most:]:
+                self.assertEqual(self.send_background(), [], mark)
+                each.ended()
+            # They have their part, and what is left is for others.
+            self.assertEqual((self.send_background(), self.guard.mark), ([], mark))
+            others = self.send_all_that_may()
+            self.assertEqual(len(others), mark - most)
+            for ticket in others:
+                ticket.ended()
+            taken[0].ended()
+            self.assertEqual((len(self.send_background()), self.guard.in_flight), (1, most), mark)
+
+    def test_others_leave_them_what_is_there(self) -> None:
+        self.meet_limit(5)
+        self.assertEqual(self.send_background(), [])
+        self.clock.advance(2)
+        self.assertEqual(len(self.send_background()), 1)
+
+    def test_those_that_wait_are_told_when_one_ends(self) -> None:
+        taken = self.meet_limit_with(5)
+        taken[0].ended()
+        self.assertIsNone(self.guard.wait(background=True))
+        taken[1].ended()
+        self.assertEqual(self.changes, 1)
+        self.assertIsNone(self.guard.wait(background=True))
+        taken[2].ended()
+        self.assertEqual((self.changes, len(self.send_background())), (2, 1))
+
+    def test_where_nobody_else_comes_they_find_out_what_is_taken_by_now(self) -> None:
+        self.meet_limit_with(1)
+        self.assertIsNone(self.guard.wait(background=True))
+        self.clock.advance(39.9)
+        self.assertEqual((self.changes, self.send_background()), (0, []))
+        self.clock.advance(0.1)
+        self.assertEqual(self.changes, 1)
+        for mark in range(2, 20):
+            (one,) = self.send_background()
+            one.proven()
+            self.assertEqual(self.guard.mark, mark)
+            self.clock.advance(0.5)
+        self.clock.advance(1)
+        # They keep to their part again, which is larger now.
+        self.assertEqual(self.send_background(), [])
+        self.clock.advance(41)
+        self.assertEqual(len(self.send_background()), 1)
+
+    def test_less_often_where_it_is_no_more(self) -> None:
+        self.meet_limit_with(4)
+        waited = []
+        for _ in range(6):
+            before = self.clock.seconds()
+            while self.guard.wait(background=True) is None:
+                self.clock.advance(1)
+            waited.append(self.clock.seconds() - before)
+            self.guard.sent(background=True).limited(None)
+        self.assertEqual(waited, [40, 80, 160, 320, 600, 600])
+
+
 class PropertyTests(SynchronousTestCase):
     @given(st.lists(st.tuples(st.sampled_from(["send", "prove", "end", "limit"]), st.floats(0, 3), st.integers(0, 9))))
     def test_nobody_waits_forever(self, steps: list[tuple[str, float, int]]) -> None:
@@ -434,10 +521,10 @@ class PropertyTests(SynchronousTestCase):
         flying: list[Ticket] = []
         for step, seconds, which in steps:
             if step == "send":
-                wait = guard.wait()
+                wait = guard.wait(background=which > 4)
                 self.assertTrue(wait is None or 0 <= wait <= 30)
                 if wait == 0.0:
-                    flying.append(guard.sent())
+                    flying.append(guard.sent(background=which > 4))
             elif flying:
                 ticket = flying[which % len(flying)]
                 if step == "prove":
@@ -452,5 +539,5 @@ class PropertyTests(SynchronousTestCase):
         for each in flying:
             each.ended()
         clock.advance(guard.rest)
-        self.assertEqual(guard.wait(), 0.0)
+        self.assertEqual((guard.wait(), guard.wait(background=True)), (0.0, 0.0))
         self.assertEqual(guard.statistics().unproven, 0)
