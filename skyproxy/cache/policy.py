@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from skyproxy.cache.subscriber_client import Field, Fields
+from skyproxy.formats.openai.bad_ends import bad_end_of
 from skyproxy.formats.openai.stream_state import StreamState
 
 # A list of what is kept. Ids, rate limits, Retry-After and timings are of the first request, and mean nothing later.
@@ -20,10 +21,6 @@ _KEPT = frozenset(
         b"x-skyproxy-model",
     }
 )
-
-_SPOILED = frozenset({"content_filter", "sensitive"})
-"""Reasons for an end that another try need not have: a filter's, in OpenAI's words and in z.ai's
-(https://docs.z.ai/api-reference/llm/chat-completion)."""
 
 
 def kept_headers(headers: Fields) -> tuple[Field, ...]:
@@ -43,7 +40,8 @@ def may_be_stored(status: int, state: StreamState | None) -> bool:
     """
     if status != 200 or state is None or not state.complete or state.error is not None:
         return False
-    return state.finish_reason not in _SPOILED and not state.empty
+    end = bad_end_of(state.finish_reason)
+    return (end is None or not end.of_filter) and not state.empty
 
 
 def media_type(headers: Fields) -> bytes:

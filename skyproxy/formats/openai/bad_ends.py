@@ -14,6 +14,18 @@ _ZAI = "https://docs.z.ai/api-reference/llm/chat-completion"
 _OPENAI = "https://platform.openai.com/docs/api-reference/chat/object"
 _GOOGLE = "https://ai.google.dev/api/generate-content#FinishReason"
 _GOOGLE_SEEN = "https://github.com/pydantic/pydantic-ai/issues/631"
+_VERTEX = "https://firebase.google.com/docs/reference/android/com/google/firebase/ai/type/FinishReason"
+_ANTHROPIC = "https://docs.anthropic.com/en/api/handling-stop-reasons"
+_BEDROCK = "https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html"
+_COHERE = (
+    "https://docs.oracle.com/en-us/iaas/tools/dotnet/latest/api/"
+    "Oci.GenerativeaiinferenceService.Models.CohereChatResponse.FinishReasonEnum.html"
+)
+_WATSONX = (
+    "https://ibm.github.io/watsonx-ai-node-sdk/enums/1_7_x.WatsonXAI.TextChatResultChoice.Constants.FinishReason.html"
+)
+
+_FILTERED = "content_filter"
 
 
 class BadEnd(NamedTuple):
@@ -29,6 +41,11 @@ class BadEnd(NamedTuple):
     code: str | None = None
     if_silent: bool = False
 
+    @property
+    def of_filter(self) -> bool:
+        """Whether a filter has taken out what was not said."""
+        return self.code == _FILTERED
+
 
 BAD_ENDS: Mapping[str, BadEnd] = MappingProxyType(
     {
@@ -39,17 +56,31 @@ BAD_ENDS: Mapping[str, BadEnd] = MappingProxyType(
         "insufficient_system_resource": BadEnd(
             "https://api-docs.deepseek.com/api/create-chat-completion", "server_is_overloaded"
         ),
-        "sensitive": BadEnd(_ZAI, "content_filter", if_silent=True),
-        "content_filter": BadEnd(_OPENAI, "content_filter", if_silent=True),
+        "sensitive": BadEnd(_ZAI, _FILTERED, if_silent=True),
+        "content_filter": BadEnd(_OPENAI, _FILTERED, if_silent=True),
         **dict.fromkeys(
-            ("safety", "recitation", "blocklist", "prohibited_content", "spii"),
-            BadEnd(_GOOGLE, "content_filter", if_silent=True),
+            ("safety", "recitation", "blocklist", "prohibited_content", "spii", "language", "image_safety"),
+            BadEnd(_GOOGLE, _FILTERED, if_silent=True),
         ),
+        **dict.fromkeys(
+            ("image_prohibited_content", "image_recitation", "model_armor"),
+            BadEnd(_VERTEX, _FILTERED, if_silent=True),
+        ),
+        "refusal": BadEnd(_ANTHROPIC, _FILTERED, if_silent=True),
+        **dict.fromkeys(("content_filtered", "guardrail_intervened"), BadEnd(_BEDROCK, _FILTERED, if_silent=True)),
+        "error_toxic": BadEnd(_COHERE, _FILTERED, if_silent=True),
         "model_context_window_exceeded": BadEnd(_ZAI, "context_length_exceeded", if_silent=True),
         "malformed_function_call": BadEnd(_GOOGLE, if_silent=True),
         "function_call_filter: malformed_function_call": BadEnd(_GOOGLE_SEEN, if_silent=True),
         "unexpected_tool_call": BadEnd(_GOOGLE, if_silent=True),
         "function_call_filter: unexpected_tool_call": BadEnd(_GOOGLE_SEEN, if_silent=True),
+        **dict.fromkeys(
+            ("malformed_response", "missing_thought_signature", "too_many_tool_calls", "image_other", "no_image"),
+            BadEnd(_VERTEX, if_silent=True),
+        ),
+        **dict.fromkeys(("malformed_model_output", "malformed_tool_use"), BadEnd(_BEDROCK, if_silent=True)),
+        "error_limit": BadEnd(_COHERE, if_silent=True),
+        **dict.fromkeys(("time_limit", "cancelled"), BadEnd(_WATSONX, if_silent=True)),
         "other": BadEnd(_GOOGLE, if_silent=True),
     }
 )

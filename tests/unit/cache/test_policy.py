@@ -65,7 +65,10 @@ class EventStreamTests(SynchronousTestCase):
 
     def test_an_error_in_it(self) -> None:
         self.assertFalse(self.good(WORD, b'data: {"error":{"message":"no"}}\n\n', *[WORD] * 2000, STOP, DONE))
-        for reason, good in ((b"error", False), (b"content_filter", False), (b"length", True), (b"tool_calls", True)):
+        for reason, good in (
+            *((each, False) for each in (b"error", b"content_filter", b"SAFETY", b"content_filter: OTHER", b"refusal")),
+            *((each, True) for each in (b"length", b"tool_calls", b"model_context_window_exceeded")),
+        ):
             self.assertEqual(self.good(WORD, b'data: {"choices":[{"finish_reason":"%b"}]}\n\n' % reason, DONE), good)
 
     def test_what_says_nothing(self) -> None:
@@ -91,7 +94,7 @@ class WholeTests(SynchronousTestCase):
         self.assertTrue(self.good(b'{"object":"list","data":[]}'))
 
     def test_failures(self) -> None:
-        for reason in (b"error", b"content_filter", b"sensitive", b"network_error"):
+        for reason in (b"error", b"content_filter", b"sensitive", b"network_error", b"RECITATION", b"refusal"):
             body = b'{"choices":[{"message":{"content":"a"},"finish_reason":"%b"}]}' % reason
             self.assertFalse(self.good(body), reason)
         self.assertFalse(self.good(b"{}"))

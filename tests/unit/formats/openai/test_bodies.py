@@ -56,14 +56,25 @@ class EndTests(SynchronousTestCase):
         "insufficient_system_resource": ErrorKind.OVERLOADED,
         "sensitive": ErrorKind.CONTENT,
         **dict.fromkeys(
-            ("content_filter", "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII"), ErrorKind.CONTENT
+            (
+                *("content_filter", "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "LANGUAGE"),
+                *("IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "MODEL_ARMOR", "refusal"),
+                *("content_filtered", "guardrail_intervened", "ERROR_TOXIC"),
+            ),
+            ErrorKind.CONTENT,
         ),
         "model_context_window_exceeded": ErrorKind.CONTEXT_LENGTH,
         "MALFORMED_FUNCTION_CALL": ErrorKind.BROKEN,
         "function_call_filter: MALFORMED_FUNCTION_CALL": ErrorKind.BROKEN,
         "UNEXPECTED_TOOL_CALL": ErrorKind.BROKEN,
         "function_call_filter: UNEXPECTED_TOOL_CALL": ErrorKind.BROKEN,
-        "OTHER": ErrorKind.BROKEN,
+        **dict.fromkeys(
+            (
+                *("MALFORMED_RESPONSE", "MISSING_THOUGHT_SIGNATURE", "TOO_MANY_TOOL_CALLS", "IMAGE_OTHER", "NO_IMAGE"),
+                *("malformed_model_output", "malformed_tool_use", "ERROR_LIMIT", "time_limit", "cancelled", "OTHER"),
+            ),
+            ErrorKind.BROKEN,
+        ),
     }
 
     def test_each_where_nothing_was_said(self) -> None:
