@@ -201,7 +201,7 @@ def error_of_object(outer: dict[str, Any]) -> ErrorBody:
 def _message_of(outer: dict[str, Any], inner: dict[str, Any]) -> str:
     for value in (inner.get("message"), outer.get("error"), outer.get("message"), outer.get("detail"), inner.get("msg"),
                   outer.get("errors"), inner.get("error_msg"), inner.get("reason"),
-                  _string(inner.get("details")), inner.get("metadata")):  # fmt: skip
+                  _string(inner.get("details")), inner.get("metadata"), _string(inner.get("title"))):  # fmt: skip
         if isinstance(value, str) and value.strip():
             return value
         if value is not inner and (text := _told_in(value)):

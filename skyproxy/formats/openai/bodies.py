@@ -13,7 +13,7 @@ from skyproxy.formats.openai.bad_ends import bad_end_of
 from skyproxy.formats.openai.event_names import FAILED, PREFIX
 
 # Where a chunk or an answer has text.
-_SAID = frozenset({"content", "reasoning_content", "reasoning", "tool_calls"})
+_SAID = frozenset({"content", "reasoning_content", "reasoning", "thinking", "tool_calls", "function_call", "refusal"})
 _SAID_WITHOUT_TEXT = ("refusal", "audio", "images")
 _NESTED = frozenset({"content", "text", "summary", "function", "arguments", "name"})
 _DEEPEST = 6
@@ -33,7 +33,7 @@ _MOST_DIGITS = 4000
 _OF_AN_ANSWER = frozenset({"choices", "data", "output", "object", "response", "delta", "text", "content", "usage"})
 
 _OF_AN_ERROR = ("detail", "errors", "error_msg", "error_message")
-_CODES = ("code", "status", "status_code", "error_code", "type")
+_CODES = ("code", "status", "status_code", "error_code", "type", "error_type")
 
 
 def read_leniently(data: bytes) -> Any:
@@ -111,9 +111,8 @@ def error_of(value: Mapping[str, Any], name: bytes = b"", *, silent: bool = Fals
     :param name: of the event.
     :param silent: nothing was said before it, so that an end may be an error that is none after something.
     """
-    error = value.get("error")
-    if error:
-        return error if isinstance(error, dict) else {"message": str(error)[:500]}
+    if (told := _error_told(value)) is not None:
+        return told
     choices = value.get("choices")
     if choices:
         # An answer to a chat, as nearly all are.
@@ -193,7 +192,25 @@ def _error_of_choice(choice: Mapping[str, Any]) -> dict[str, Any]:
     error = choice.get("error")
     if isinstance(error, dict):
         return error
-    return {"message": str(error)[:500]} if error else _error_of_end(choice)
+    return _error_in_words(error, choice) if error else _error_of_end(choice)
+
+
+def _error_in_words(error: Any, value: Mapping[str, Any]) -> dict[str, Any]:
+    """Of *value*, which has words for it, and may have a number beside them."""
+    return {**{name: said for name in _CODES if (said := value.get(name))}, "message": str(error)[:500]}
+
+
+def _error_told(value: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The error of *value*, or one that is told beside the choices: MiniMax's
+    (https://platform.minimax.io/docs/api-reference/errorcode), and Groq's, of a stream that was stopped early
+    (https://github.com/groq/groq-python/blob/main/src/groq/types/chat/chat_completion_chunk.py).
+    """
+    error, base, groq = value.get("error"), value.get("base_resp"), value.get("x_groq")
+    if not error and isinstance(base, dict) and base.get("status_code"):
+        return {"message": str(base.get("status_msg"))[:500], "code": base["status_code"]}
+    if not error and isinstance(groq, dict):
+        error = groq.get("error")
+    return error if isinstance(error, dict) and error else _error_in_words(error, value) if error else None
 
 
 def _says_nothing(value: Mapping[str, Any]) -> bool:
@@ -212,17 +229,16 @@ def _error_of_end(choice: Mapping[str, Any]) -> dict[str, Any]:
 
 def _error_in_other_words(value: Mapping[str, Any]) -> dict[str, Any] | None:
     """FastAPI's ``{"detail": …}`` and the like: words about a failure where an answer should be."""
-    base = value.get("base_resp")
-    if isinstance(base, dict) and base.get("status_code"):
-        # MiniMax's, https://platform.minimax.io/docs/api-reference/errorcode.
-        return {"message": str(base.get("status_msg"))[:500], "code": base["status_code"]}
     if not value or not _OF_AN_ANSWER.isdisjoint(value) or str(value.get("type")).startswith(PREFIX):
         return None
     if any(value.get(field) for field in _OF_AN_ERROR):
         return dict(value)
     message = value.get("message") or value.get("msg")
     told = isinstance(message, str) and (any(value.get(field) for field in _CODES) or value.get("success") is False)
-    return dict(value) if told else None
+    # Of RFC 9457, where only the title must be there.
+    status = value.get("status")
+    titled = bool(value.get("title")) and type(status) is int and status >= 400
+    return dict(value) if told or titled else None
 
 
 def _choice_length(choice: Any) -> int:

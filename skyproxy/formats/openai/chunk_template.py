@@ -13,7 +13,7 @@ _NO_FINISH = b'"finish_reason":null'
 _LONGEST_REST = 512
 """Bytes behind a chunk's text that may differ (OpenAI pads its chunks there, against those who guess from lengths)."""
 
-_TELLING = (b'"error"', b'"usage":{', b'"usage": {', b'"finish_reason"', b'"choices"', b'"model"')
+_TELLING = (b'"error"', b'"usage":{', b'"usage": {', b'"finish_reason"', b'"choices"', b'"model"', b'"base_resp"')
 """What such bytes must not say."""
 
 _MARK = 14

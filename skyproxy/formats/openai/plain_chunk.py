@@ -23,7 +23,9 @@ def plain_chunk(value: Mapping[str, Any]) -> tuple[str, str, str | None] | None:
         anything else, for which it must be read in another way.
     """
     choices = value.get("choices")
-    if type(choices) is not list or len(choices) != 1 or value.get("error") or value.get("usage") or "x_groq" in value:
+    if type(choices) is not list or len(choices) != 1 or value.get("error") or value.get("usage"):
+        return None
+    if "x_groq" in value or "base_resp" in value:
         return None
     kind, choice = value.get("type"), choices[0]
     if (kind is not None and not _is_of_chats(kind)) or type(choice) is not dict:

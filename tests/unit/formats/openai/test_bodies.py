@@ -25,6 +25,8 @@ class LengthTests(SynchronousTestCase):
             ({"choices": [{"delta": {"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]}}]}, 2),
             ({"choices": [{"message": {"content": "Halt", "tool_calls": [call]}}]}, 14),
             ({"choices": [{"message": {"content": [{"type": "text", "text": "Halt"}]}}, {"text": "!"}]}, 5),
+            ({"choices": [{"delta": {"function_call": {"name": "go", "arguments": "{}"}}}]}, 4),
+            ({"choices": [{"delta": {"refusal": "No."}}]}, 3),
             ({"choices": [{"text": "Halt"}]}, 4),
             ({"type": "response.output_text.delta", "delta": "Halt"}, 4),
             ({"object": "response", "output": [{"type": "message", "content": [part, part]}]}, 8),
@@ -124,6 +126,44 @@ class EndTests(SynchronousTestCase):
         self.assertIsNone(error_of({"choices": [blocked, good]}, silent=True))
         self.assertIsNone(error_of({"choices": [blocked, {"message": {}, "finish_reason": "stop"}]}, silent=True))
         self.assertIsNotNone(error_of({"choices": [blocked, blocked]}, silent=True))
+
+
+class ErrorTests(SynchronousTestCase):
+    """error_of, of errors that stand elsewhere than others do."""
+
+    GOOD: ClassVar = {"index": 0, "delta": {"content": "Halt"}, "finish_reason": None}
+
+    def assertKind(self, kind: ErrorKind, said: str, value: dict[str, Any]) -> None:
+        error = error_of(value)
+        assert error is not None, value
+        told = reported(error)
+        self.assertEqual((told.kind, told.said), (kind, said), value)
+
+    def test_words_with_a_number_beside_them(self) -> None:
+        for beside, kind in (
+            ({"status": 402}, ErrorKind.NO_CREDIT),
+            ({"code": 429}, ErrorKind.RATE),
+            ({"code": "rate_limit_exceeded"}, ErrorKind.RATE),
+            ({"type": "overloaded_error"}, ErrorKind.OVERLOADED),
+            ({"error_type": "x"}, ErrorKind.BROKEN),
+        ):
+            self.assertKind(kind, "No.", {"error": "No.", **beside})
+            self.assertKind(kind, "No.", {"choices": [{"delta": {}, "error": "No.", **beside}]})
+
+    def test_beside_the_choices(self) -> None:
+        for choices in ([self.GOOD], [], None):
+            for beside in ({"x_groq": {"error": "No."}}, {"x_groq": {"id": "r", "error": {"message": "No."}}}):
+                self.assertKind(ErrorKind.BROKEN, "No.", {"choices": choices, **beside})
+            limited = {"status_code": 1002, "status_msg": "rate limit"}
+            self.assertKind(ErrorKind.RATE, "rate limit", {"choices": choices, "base_resp": limited})
+        for beside in ({"x_groq": {"id": "r"}}, {"x_groq": {"error": None}}, {"x_groq": {"error": {}}}):
+            self.assertIsNone(error_of({"choices": [self.GOOD], **beside}))
+        self.assertIsNone(error_of({"choices": [self.GOOD], "base_resp": {"status_code": 0, "status_msg": "odd"}}))
+
+    def test_nothing_but_a_title(self) -> None:
+        self.assertKind(ErrorKind.RATE, "Slow down", {"type": "about:blank", "title": "Slow down", "status": 429})
+        for none in ({"title": "x"}, {"type": "chat", "title": "x"}, {"title": "x", "status": 200}, {"status": 429}):
+            self.assertIsNone(error_of(none))
 
 
 class ReadTests(SynchronousTestCase):

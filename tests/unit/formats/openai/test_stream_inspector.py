@@ -263,6 +263,13 @@ class ErrorTests(Case):
         ):
             self.assertIsNone(self.known(chunk("a") + said).error, said)
 
+    def test_one_beside_a_text_like_those_before(self) -> None:
+        for beside in ({"x_groq": {"error": "no"}}, {"base_resp": {"status_code": 1000, "status_msg": "no"}}):
+            last = chunk("a")[:-3] + json.dumps(beside, separators=(",", ":")).encode().replace(b"{", b",", 1) + b"\n\n"
+            error = self.known(chunk("a") * 3 + last).error
+            assert error is not None, last
+            self.assertEqual(error["message"], "no")
+
     def test_the_first_counts(self) -> None:
         self.assertEqual(self.known(event(error="one") + event(error="two")).error, {"message": "one"})
 
