@@ -186,6 +186,8 @@ class Dispatcher:
         first_token_timeout = None if last or not candidate.streaming else candidate.timeouts.first_token
         began = clock.seconds() if since is None else since
         progress = Progress(candidate.provider, candidate.upstream_request(), last, began, limited_since=since)
+        if since is None:
+            self._budget.asked((candidate.provider.config.name, progress.request.model))
         while True:
             if progress.request.added:
                 progress.request = candidate.provider.fitting(progress.request)

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from skyproxy.clock import Clock
 from skyproxy.upstream.dispatch.sliding_counts import SlidingCounts
 from skyproxy.util.token_bucket import TokenBucket
 
 _WINDOW = 10.0
-_REQUEST, _RETRY = 0, 1
+_REQUEST, _RETRY, _WANTED = 0, 1, 2
 _LEFT_TO_INTERACTIVE = 0.5
 """Of the retries of one second: a model that fails for background requests shall not use up what talk needs."""
+_LEFT_TO_OTHERS = 0.3
+"""Likewise: nor shall one that fails and fails use up what others need. It is less than what background requests leave,
+so that they leave some to those of the same model."""
+_MOST_KNOWN = 1024
+"""Models of which is known how many retries they had."""
+
+Who: TypeAlias = tuple[str, str]
+"""A provider, and a model of it."""
+NOBODY: Who = ("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +48,19 @@ class RetryBudget:
     *per_second* and keeps at most one second's worth, or one. So there are never more retries than ``ratio * requests +
     per_second * (seconds + 1)``, counted from any moment when the last ten seconds were idle. Background requests leave
     half of one second's to interactive ones.
+
+    What the requests to one model allow is for that model alone. What comes from the bucket is for all: a model that
+    is not the only one leaves as many there as its interactive requests wanted from it in the last ten seconds, but no
+    more than three tenths of one second's.
     """
 
     def __init__(self, clock: Clock, ratio: float = 0.2, per_second: float = 10.0) -> None:
+        self._clock = clock
         self._ratio = ratio
-        self._left = per_second * _LEFT_TO_INTERACTIVE
+        self._left, self._left_to_others = per_second * _LEFT_TO_INTERACTIVE, per_second * _LEFT_TO_OTHERS
         self._bucket = TokenBucket(clock, max(1.0, per_second), per_second, per_second)
         self._lately = SlidingCounts(clock, _WINDOW, kinds=2)
+        self._parts: OrderedDict[Who, SlidingCounts] = OrderedDict()
         self._requests = 0
         self._retries = 0
         self._refused = 0
@@ -53,23 +70,34 @@ class RetryBudget:
         self._requests += 1
         self._lately.add(_REQUEST)
 
-    def take(self, *, background: bool = False) -> bool:
+    def asked(self, who: Who) -> None:
+        """A request has come to *who*, as its first candidate or a later one."""
+        self._part(who).add(_REQUEST)
+
+    def take(self, who: Who = NOBODY, *, background: bool = False) -> bool:
         """Whether one more retry may be sent now; if so it is counted.
 
+        :param who: gets it.
         :param background: the request is a background one.
         """
+        part = self._part(who)
+        part.forget_old()
         self._lately.forget_old()
-        earned = self._earned()
-        if background and earned + self._bucket.tokens < 1 + self._left:
-            self._refused += 1
-            return False
-        if earned >= 1:
+        earned, tokens = min(self._earned(self._lately), self._earned(part)), self._bucket.tokens
+        if background and earned + tokens < 1 + self._left:
+            allowed = False
+        elif earned >= 1:
+            allowed = True
             self._lately.add(_RETRY)
-        elif not self._bucket.take():
-            self._refused += 1
-            return False
-        self._retries += 1
-        return True
+            part.add(_RETRY)
+        else:
+            left = 0.0 if background or len(self._parts) < 2 else min(part.totals[_WANTED], self._left_to_others)
+            allowed = tokens >= 1 + left and self._bucket.take()
+            if not background:
+                part.add(_WANTED)
+        self._retries += allowed
+        self._refused += not allowed
+        return allowed
 
     def statistics(self) -> BudgetStatistics:
         """The state at this moment."""
@@ -78,10 +106,19 @@ class RetryBudget:
             requests=self._requests,
             retries=self._retries,
             refused=self._refused,
-            available=max(0, int(self._earned())) + int(self._bucket.tokens),
+            available=max(0, int(self._earned(self._lately))) + int(self._bucket.tokens),
         )
 
-    def _earned(self) -> float:
-        requests, retries = self._lately.totals
+    def _part(self, who: Who) -> SlidingCounts:
+        part = self._parts.get(who)
+        if part is None:
+            part = self._parts[who] = SlidingCounts(self._clock, _WINDOW, kinds=3)
+            if len(self._parts) > _MOST_KNOWN:
+                self._parts.popitem(last=False)
+        else:
+            self._parts.move_to_end(who)
+        return part
+
+    def _earned(self, counts: SlidingCounts) -> float:
         # The small difference is the rounding of ratios like 0.2.
-        return self._ratio * requests - retries + 1e-9
+        return self._ratio * counts.totals[_REQUEST] - counts.totals[_RETRY] + 1e-9

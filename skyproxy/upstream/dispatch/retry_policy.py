@@ -209,7 +209,9 @@ class RetryPolicy:
 
     def _counted(self, progress: Progress, wait: float) -> float | None:
         """*wait*, if the budget has another retry."""
-        if not self._budget.take(background=progress.request.priority == "background"):
+        request = progress.request
+        who = (progress.provider.config.name, request.model)
+        if not self._budget.take(who, background=request.priority == "background"):
             return None
         progress.retries += 1
         return wait

@@ -41,7 +41,9 @@ class WayBack:
         candidate = candidates[self._index]
         rest = candidate.provider.admission.rest(candidate.model)
         left = self.began + candidate.timeouts.queue - self._seconds()
-        if (rest or 0.0) >= left or (self._is_retry and not self._budget.take()):
+        if (rest or 0.0) >= left:
+            return None
+        if self._is_retry and not self._budget.take((candidate.provider.config.name, candidate.model)):
             return None
         return self._index
 

@@ -1373,6 +1373,27 @@ class RatesOfKeysTests(Case):
         self.assertEqual((self.asked(), self.first.deployments.of("").waiting), ((0, 0), 0))
 
 
+class BudgetTests(Case):
+    """Retries, of which there are not enough for all who fail."""
+
+    def test_a_model_that_fails_leaves_some_to_others(self) -> None:
+        def ask(model: str) -> Deferred[Answer]:
+            return self.dispatch([Prepared(self.first, REQUEST._replace(model=model), Kind.JSON)])
+
+        self.first.guards.limiter.resize(100)
+        well = ask("well")
+        failing = [ask("sick") for _ in range(20)]
+        for number in (*range(1, 21), 0):
+            self.upstreams[0].answer(500, number=number)
+        # A fifth of its requests, and seven of the ten a second; and the one of the other model.
+        self.assertEqual(sum(not each.called for each in failing), 11)
+        self.assertFalse(well.called)
+        self.clock.advance(1)
+        self.assertEqual(self.asked()[0], 33)
+        for each in (well, *failing):
+            each.addErrback(lambda failure: failure.trap(CancelledError)).cancel()
+
+
 class LastCandidateTests(Case):
     """Who has nobody else to ask."""
 
