@@ -8,6 +8,8 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from skyproxy.config.plain_files import bytes_of
+
 _LARGEST = 4 * 1024 * 1024
 """Bytes of a file. The bundles of whole systems have a twentieth of that."""
 
@@ -20,8 +22,7 @@ def read_certificates(file: Path) -> tuple[bytes, ...]:
     :raise ValueError: it cannot be read, or has none.
     """
     try:
-        with file.open("rb") as opened:
-            content = opened.read(_LARGEST + 1)
+        content = bytes_of(file, _LARGEST)
     except OSError as error:
         raise ValueError(f"names a file that cannot be read: {error.strerror}") from None
     if len(content) > _LARGEST:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from skyproxy.config.plain_files import LARGEST, bytes_of, is_file, what_else
 from skyproxy.config.problems import Problem, may_pass
 from skyproxy.config.working_folder import is_chosen
 
@@ -15,8 +16,6 @@ ONE_FILE = "skyproxy.yaml"
 PROVIDERS_FILE = "providers.yaml"
 ROUTES_FILE = "routes.yaml"
 ENV_FILE = ".env"
-
-_LARGEST = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +103,6 @@ def _of_other_case(path: Path) -> list[Path]:
     return [path.with_name(name) for name in names if name != path.name and name.casefold() == path.name.casefold()]
 
 
-def is_file(path: Path) -> bool:
-    """Whether *path* is a file, as far as can be seen: what may not be looked at is not there."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
-
-
 def closed_folders(searched: Sequence[Path]) -> list[Path]:
     """The folders of *searched* into which this user may not look, as another one or an administrator has made them."""
     found = {}
@@ -132,6 +123,29 @@ def _nearby(path: Path) -> str:
     return next((f", but {each.name}: rename it to {path.name}" for each in near if is_file(each)), "")
 
 
+_DOCKERS = "Docker makes one where a file that it shall mount is not there"
+
+
+def not_read(searched: Sequence[Path]) -> list[str]:
+    """What keeps those of *searched* that are there from being read, one sentence for each."""
+    found = []
+    for path in searched:
+        kind = what_else(path)
+        # A folder .env with this file is an environment of Python's.
+        if kind is not None and not is_file(path / "pyvenv.cfg"):
+            why = f" ({_DOCKERS})" if kind == "a folder" else ""
+            found.append(f"{path} is not read: it is {kind}, and no file{why}.")
+        routes = path.with_name(ROUTES_FILE)
+        if path.name == PROVIDERS_FILE and not is_file(path) and is_file(routes):
+            found.append(f"{routes} is not read, for {path.name} is missing beside it.")
+    return found
+
+
+def _missing(path: Path) -> str:
+    kind = what_else(path)
+    return f"is {kind}" if kind is not None else f"there is no such file or folder{_nearby(path)}"
+
+
 def _at(path: Path, problems: list[Problem]) -> Source | None:
     try:
         folder, there = path.is_dir(), path.exists()
@@ -141,7 +155,7 @@ def _at(path: Path, problems: list[Problem]) -> Source | None:
     if not folder:
         if there:
             return _of_file(path)
-        problems.append(Problem(str(path), None, "", f"there is no such file or folder{_nearby(path)}"))
+        problems.append(Problem(str(path), None, "", _missing(path)))
         return None
     if not os.access(path, os.X_OK):
         problems.append(Problem(str(path), None, "", "cannot be read: this folder may not be entered"))
@@ -157,6 +171,8 @@ def _at(path: Path, problems: list[Problem]) -> Source | None:
     inner = path / "config"
     below = f": name {inner}, which has" if is_file(inner / ONE_FILE) or is_file(inner / PROVIDERS_FILE) else ""
     message = f"has neither {PROVIDERS_FILE} with {ROUTES_FILE}, nor {ONE_FILE}{below}"
+    if path.suffix in (".yaml", ".yml"):
+        message = f"is a folder, and no file: {_DOCKERS}"
     problems.append(Problem(str(path), None, "", message))
     return None
 
@@ -188,11 +204,10 @@ def read_text(path: Path, problems: list[Problem]) -> str | None:
     """The text of *path*; None if it cannot be read, which *problems* then tells."""
     passing, line = False, None
     try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST + 1)
-        if len(data) <= _LARGEST:
+        data = bytes_of(path)
+        if len(data) <= LARGEST:
             return decoded(data)
-        message = f"is larger than {_LARGEST} bytes"
+        message = f"is larger than {LARGEST} bytes"
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         problems.append(Problem(str(path), line, "", f"is not UTF-8: {_SAVE}"))

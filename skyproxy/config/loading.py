@@ -13,10 +13,11 @@ from skyproxy.config.access import AccessSettings
 from skyproxy.config.access_reading import read_access
 from skyproxy.config.document import Document, parse
 from skyproxy.config.fallbacks import check_fallbacks
-from skyproxy.config.files import ENV_FILE, Source, closed_folders, find, is_file, near_misses, places, read_text
+from skyproxy.config.files import ENV_FILE, Source, closed_folders, find, near_misses, not_read, places, read_text
 from skyproxy.config.filling import fill_store, fill_telemetry
 from skyproxy.config.hints import hints
 from skyproxy.config.kept_answers import refuse_missing_stores
+from skyproxy.config.plain_files import is_file
 from skyproxy.config.prices import read_prices
 from skyproxy.config.problems import ConfigError, Problem
 from skyproxy.config.profiles import read_profiles, read_token
@@ -160,6 +161,7 @@ def _of_places(searched: Sequence[Path], demo: bool) -> list[str]:
             "`skyproxy init` writes one."
         )
         found += [f"{each} is closed to this user: what is in it is not read." for each in closed_folders(searched)]
+    found += not_read(searched)
     found += [f"{near} is not read: rename it to {path}." for near, path in near_misses(searched)]
     return found
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from skyproxy.config.files import decoded
+from skyproxy.config.plain_files import bytes_of
 
 _ENCODINGS = (
     (b"", "utf-8"),
@@ -44,7 +45,7 @@ def digests_of(paths: Iterable[Path]) -> dict[Path, str]:
     found = {}
     for path in paths:
         try:
-            found[path] = hashlib.sha256(path.read_bytes()).hexdigest()
+            found[path] = hashlib.sha256(bytes_of(path)).hexdigest()
         except OSError:
             continue
     return found

@@ -11,6 +11,11 @@ from typing import Any, NamedTuple
 
 from twisted.internet.interfaces import IDelayedCall
 
+from skyproxy.config.plain_files import bytes_of
+
+_MOST = 4 * 1024 * 1024
+"""Bytes of a file that are looked at: what is larger cannot be used."""
+
 LOOK = 1.0
 """Seconds between two looks."""
 
@@ -77,6 +82,6 @@ def _state(path: Path, before: _State | None) -> _State | None:
         stamp = found.st_mtime_ns, found.st_size, found.st_ino if _NUMBERED else 0
         if before is not None and stamp == before.stamp:
             return before
-        return _State(stamp, sha256(path.read_bytes()).digest() if S_ISREG(found.st_mode) else b"")
+        return _State(stamp, sha256(bytes_of(path, _MOST)).digest() if S_ISREG(found.st_mode) else b"")
     except OSError:
         return before

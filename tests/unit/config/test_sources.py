@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+from twisted.trial.unittest import SkipTest
 
 from skyproxy.config import ConfigError
 from tests.unit.config.support import PROVIDERS, ConfigTestCase
@@ -255,6 +258,52 @@ class StrengthTests(ConfigTestCase):
     def test_a_problem_is_an_exception_that_shows_it(self) -> None:
         error = self.assertRaises(ConfigError, self.load, "gone.yaml")
         self.assertEqual(error.problems[0].message, "there is no such file or folder")
+
+
+class NoFileTests(ConfigTestCase):
+    """What is there, but is no file."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        if not hasattr(os, "mkfifo"):
+            raise SkipTest("there are no pipes with names here")
+
+    def test_pipes_that_nobody_writes_to_are_not_waited_for(self) -> None:
+        os.mkfifo(self.cwd / "pipe.yaml")
+        words = "cannot be read: it is a pipe or a device, and no file"
+        self.assertEqual(self.problems("pipe.yaml"), [f"pipe.yaml: {words}"])
+        os.mkfifo(self.cwd / ".env")
+        warnings = self.load_text(PROVIDERS).warnings
+        self.assertIn(f"{self.cwd / '.env'} is not read: it is a pipe or a device, and no file.", warnings)
+        (line,) = self.problems_of(PROVIDERS.replace("    api_key_env: OPENAI_API_KEY", "    ca_file: pipe.yaml"))
+        self.assertIn(words, line)
+
+    def test_endless_files_are_not_read_to_their_end(self) -> None:
+        with (self.cwd / "proxy.yaml").open("wb") as file:
+            file.truncate(2**40)
+        self.assertEqual(self.problems("proxy.yaml"), ["proxy.yaml: is larger than 1048576 bytes"])
+        self.assertIn("no file", str(self.assertRaises(ConfigError, self.load, "/dev/zero")))
+
+    def test_the_demo_says_what_is_in_the_place_of_a_file(self) -> None:
+        one, two = self.cwd / "skyproxy.yaml", self.cwd / "config" / "providers.yaml"
+        one.mkdir()
+        two.parent.mkdir()
+        two.symlink_to("..data/providers.yaml")
+        warnings = "\n".join(self.load().warnings)
+        self.assertIn(f"{one} is not read: it is a folder, and no file (Docker makes one where", warnings)
+        self.assertIn(f"{two} is not read: it is a link that leads nowhere, and no file.", warnings)
+        self.assertIn("is a folder, and no file: Docker makes one", self.problems("skyproxy.yaml")[0])
+        self.assertEqual(self.problems(str(two)), ["config/providers.yaml: is a link that leads nowhere"])
+        two.unlink()
+        self.write("config/routes.yaml", "model_slots: {}\n")
+        routes = f"{two.with_name('routes.yaml')} is not read, for providers.yaml is missing beside it."
+        self.assertIn(routes, self.load().warnings)
+
+    def test_an_environment_of_python_is_no_file_of_keys(self) -> None:
+        (self.cwd / ".env").mkdir()
+        self.assertIn("no file", "".join(self.load_text(PROVIDERS).warnings))
+        self.write(".env/pyvenv.cfg", "")
+        self.assertNotIn("no file", "".join(self.load_text(PROVIDERS).warnings))
 
 
 class NearMissTests(ConfigTestCase):

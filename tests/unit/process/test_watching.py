@@ -80,11 +80,11 @@ class WatchTests(SynchronousTestCase):
         self.assertEqual(self.look(), 1)
 
     def test_one_that_cannot_be_read_now_is_looked_at_again(self) -> None:
-        def locked(path: Path) -> bytes:
+        def locked(path: Path, mode: str) -> None:
             raise PermissionError
 
-        patch = self.patch(Path, "read_bytes", locked)
-        self.file.write_text("longer")
+        patch = self.patch(Path, "open", locked)
+        os.truncate(self.file, 0)
         self.assertEqual(self.look(), 0)
         patch.restore()
         self.assertEqual(self.look(), 1)
