@@ -58,6 +58,10 @@ BAD = {
         choices=[{"index": 0, "finish_reason": "error", "error": {"code": 502, "message": "Provider returned error"}}]
     ),
     "detail": event(detail="model runner died"),
+    "field": f'error: {{"code":500,"message":"Compute error.","type":"server_error"}}\n\n{DONE}',
+    "bare": event(choices=[]) + '{\n "error": {\n  "code": 503,\n  "message": "overloaded"\n }\n}\n',
+    "groq": event(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}], x_groq={"error": "over capacity"}),
+    "refused": event(choices=[{"index": 0, "delta": {}, "finish_reason": "refusal"}]) + DONE,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from urllib.parse import quote
 
 import openai
 import pytest
@@ -108,6 +109,27 @@ def test_an_error_within_a_stream_is_an_error_and_no_content(client: openai.Open
                 got.append(chunk.choices[0].delta.content or "")
         assert isinstance(caught.value, openai.APIError), fault
         assert "error" not in "".join(got).lower(), fault
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'error: {"code":500,"message":"It died."}\n\ndata: [DONE]\n\n',
+        '{\n "error": {\n  "message": "It died."\n }\n}\n',
+        'data: {"object":"error","message":"It died.","code":500}\n\ndata: [DONE]\n\n',
+        "event: error\ndata: It died.\n\n",
+        'data: {"detail":"It died."}\n\n',
+    ],
+)
+def test_an_error_within_a_stream_however_it_is_told(client: openai.OpenAI, said: str) -> None:
+    word = 'data: {"choices":[{"index":0,"delta":{"content":"Halt"},"finish_reason":null}]}\n\n'
+    got = []
+    with pytest.raises(openai.APIError, match=r"It died\."):
+        for chunk in client.chat.completions.create(
+            model=f"demo:guard;body={quote(word + said)}", messages=MESSAGES, stream=True
+        ):
+            got.append(chunk.choices[0].delta.content)
+    assert got == ["Halt"]
 
 
 def test_cancelling_a_stream_stops_the_provider(client: openai.OpenAI, demo: DemoProvider, proxy: Proxy) -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from skyproxy.formats.openai.bodies import counts_tokens, error_of, is_of_error, read_answer, text_length, usage_of
+from skyproxy.formats.openai.bodies import counts_tokens, error_of, read_answer, text_length, usage_of
 from skyproxy.formats.openai.choices import Choices
 from skyproxy.formats.openai.chunk_template import ChunkTemplate
+from skyproxy.formats.openai.error_events import read_any_event, read_data, with_error
 from skyproxy.formats.openai.event_names import TERMINAL, TEXT_DELTA
 from skyproxy.formats.openai.first_content import says_something
 from skyproxy.formats.openai.frames import Frames
 from skyproxy.formats.openai.model_names import ModelNames
 from skyproxy.formats.openai.plain_chunk import plain_chunk
 from skyproxy.formats.openai.stream_state import JUST_TEXT, NO_USAGE, Asked, StreamState
-from skyproxy.formats.sse import DONE, Event, event_end, read_event
+from skyproxy.formats.sse import DONE, Event, event_end
 
 FirstContent = Literal["waiting", "content", "error", "empty"]
 
@@ -124,13 +125,13 @@ class StreamInspector:
         rest = self._frames.last()
         if not rest or self.done:
             return b""
-        event = read_event(rest)
-        if event.data is None and self.first_content == "waiting":
+        event, said = read_any_event(rest)
+        if said.data is None and self.first_content == "waiting":
             return rest
-        if event.data is None or (event.data.strip() != DONE and not isinstance(read_answer(event.data), dict)):
+        if said.data is None or (said.data.strip() != DONE and not isinstance(read_answer(said.data), dict)):
             return b""
         self.ordinary = False
-        return self._read_event(rest, event)
+        return self._read_event(event, said)
 
     def wants(self, asked: Asked) -> None:
         """Note what the client wants of the stream, of which some may have come."""
@@ -228,7 +229,7 @@ class StreamInspector:
                 self._generated += length
                 passed.append(event if names is None else names.put_into_chunk(event))
             else:
-                passed.append(self._read_event(event, read_event(event)))
+                passed.append(self._read_event(*read_any_event(event)))
         if self._preamble > LONGEST_PREAMBLE:
             self._begin("content")
         if position < len(data) and not self.done:
@@ -248,19 +249,16 @@ class StreamInspector:
             self.done = self.over = True
             self._begin("empty")
             return event
-        value = read_answer(data)
+        value = read_data(data, name)
         if not isinstance(value, dict):
-            if is_of_error(name):
-                value = {"message": value if isinstance(value, str) else data.decode("utf-8", "replace")}
-            else:
-                if says_something(value, name):
-                    self._begin("content")
-                return event
+            if says_something(value, name):
+                self._begin("content")
+            return event
         chunk = None if name else plain_chunk(value)
         if chunk is not None:
             self._read_chunk(event, *chunk)
-        else:
-            self._read_object(event, value, name)
+        elif (error := self._read_object(event, value, name)) is not None:
+            event = with_error(event, name, data, value, error)
         self.over = self.done or self._ended or self._choices.complete(self.asked.choices)
         return event if self._names is None else self._names.put_into(event, data, value)
 
@@ -274,7 +272,7 @@ class StreamInspector:
             if not reason:
                 self._template.learn(event, field, text)
 
-    def _read_object(self, event: bytes, value: dict[str, Any], name: bytes) -> None:
+    def _read_object(self, event: bytes, value: dict[str, Any], name: bytes) -> dict[str, Any] | None:
         error, says = error_of(value, name, silent=self.first_content == "waiting"), says_something(value, name)
         kind = value.get("type")
         if error is not None:
@@ -294,6 +292,7 @@ class StreamInspector:
         self._generated += text_length(value)
         if kind == TEXT_DELTA and error is None and isinstance(said := value.get("delta"), str) and said:
             self._template.learn(event, "delta", said)
+        return error
 
     def _begin(self, what: FirstContent) -> None:
         if self.first_content == "waiting":

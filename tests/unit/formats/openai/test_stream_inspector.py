@@ -18,6 +18,7 @@ from skyproxy.formats.openai.stream_inspector import StreamInspector
 from skyproxy.formats.openai.stream_state import Asked, StreamState
 from tests.unit.formats.openai.streams import COMMENT, DONE, STOP, USAGE, chunk, event, inspected, line_ends, splits
 
+ROLE = chunk("", role="assistant")
 FEW_WORDS = b"".join(chunk(text) for text in ("Halt", " \u00e9", ' \\"', "!"))
 
 
@@ -30,12 +31,12 @@ def read(reads: Iterable[bytes], model: str | None = None) -> tuple[bytes, Strea
 
 
 class Case(SynchronousTestCase):
-    def known(self, stream: bytes) -> StreamState:
-        """What is known of *stream*, however it is cut."""
+    def known(self, stream: bytes, shown: bytes | None = None) -> StreamState:
+        """What is known of *stream*, however it is cut. It goes on as it is, or as *shown*."""
         known: StreamState | None = None
         for reads in splits(stream):
             passed, state = read(reads)
-            self.assertEqual(passed, stream)
+            self.assertEqual(passed, stream if shown is None else shown)
             known = known or state
             self.assertEqual(state, known, reads)
         assert known is not None
@@ -236,7 +237,9 @@ class ErrorTests(Case):
             ),
         ):
             for stream in (chunk("a") + said, said + chunk("a") * 60 + DONE):
-                state = self.known(stream) if len(stream) < 500 else read([stream])[1]
+                state = read([stream])[1]
+                if len(stream) < 500:
+                    self.assertEqual(state, self.known(stream, read([stream])[0]))
                 self.assertEqual(state.error, error)
                 assert state.failure is not None
                 self.assertEqual(state.failure.kind, ErrorKind(kind), said)
@@ -262,6 +265,42 @@ class ErrorTests(Case):
             b"event: ping\ndata: {}\n\n",
         ):
             self.assertIsNone(self.known(chunk("a") + said).error, said)
+
+    def test_clients_see_those_that_they_would_not(self) -> None:
+        own = {"type": "api_error", "param": None, "code": None}
+        for said, shown in (
+            (event(detail="died"), event(detail="died", error={"message": "died", **own})),
+            (b"event: error\ndata: died\n\n", b"event: error\n" + event(error={"message": "died", **own})),
+            (b'error: {"code":500,"message":"m"}\n\n', event(error={"code": 500, "message": "m"})),
+            (b"id: 7\n: c\nerror: died\n\n", event(error="died")),
+            (b'{"error":{"message":"m"}}', event(error={"message": "m"})),
+            (b'{\n "error": {\n  "message": "m"\n }\n}\n', event(error={"message": "m"})),
+            (b'[{\n "error": {\n  "message": "m"\n }\n}\n]\n', event(error={"message": "m"})),
+        ):
+            for each in line_ends(said):
+                stream = chunk("a") + each
+                self.assertIsNotNone(self.known(stream, chunk("a") + shown).error, stream)
+                inspector = inspected(ROLE, each)
+                inspector.end()
+                self.assertEqual(inspector.first_content, "error", stream)
+
+    def test_clients_see_the_others_as_they_came(self) -> None:
+        for said in (
+            event(error="died"),
+            event(error={"message": "m"}, choices=[]),
+            event(choices=[{"index": 0, "delta": {}, "finish_reason": "error"}]),
+            event(choices=[{"index": 0, "delta": {}, "error": "died"}]),
+            event(type="error", code="x", message="m"),
+            event(type="response.failed", response={"error": {"message": "m"}}),
+        ):
+            self.assertIsNotNone(self.known(chunk("a") + said).error, said)
+
+    def test_what_else_has_no_data(self) -> None:
+        for said in (b"error\n\n", b": error: x\n\n", b"event: x\nerrors: x\n\n", b'{"choices":[]}\n\n', b"{\n\n"):
+            self.assertIsNone(self.known(chunk("a") + said).error, said)
+        # All of it is JSON, which is read as an answer.
+        for said in (b'{"object":"response","status":"failed"}', b'{"error":"e","choices":[{"text":"a"}]}'):
+            self.assertEqual(read([said])[0], said)
 
     def test_one_beside_a_text_like_those_before(self) -> None:
         for beside in ({"x_groq": {"error": "no"}}, {"base_resp": {"status_code": 1000, "status_msg": "no"}}):
@@ -328,8 +367,8 @@ class ParsedTests(SynchronousTestCase):
 
     def parsed(self, *reads: bytes) -> int:
         parsed: list[bytes] = []
-        read_event = stream_inspector.read_event
-        self.patch(stream_inspector, "read_event", lambda data: (parsed.append(data), read_event(data))[1])
+        read_event = stream_inspector.read_any_event
+        self.patch(stream_inspector, "read_any_event", lambda data: (parsed.append(data), read_event(data))[1])
         for data in reads:
             self.inspector.feed(data)
         return len(parsed)

@@ -146,9 +146,14 @@ class AnswersThatAreCalledStreams(Case):
         self.assertTrue(self.answer.is_event_stream)
 
     def test_what_is_cut(self) -> None:
-        for body in (b'{"choices":[', b'data: {"choices":[', b'[{"error":"x"}]'):
+        for body in (b'{"choices":[', b'data: {"choices":['):
             for done in self.ask(body):
                 self.failureResultOf(done, UpstreamBroken)
+
+    def test_an_error_in_none_of_its_fields(self) -> None:
+        for body in (b'[{"error":"x"}]', b"error: x\n", event(choices=[]) + b'{"error":{"message":"x"}}'):
+            for done in self.ask(body):
+                self.assertEqual(self.failureResultOf(done, UpstreamReported).value.said, "x")
 
 
 class FirstContents(Case):

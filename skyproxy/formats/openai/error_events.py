@@ -1,0 +1,64 @@
+"""Errors in event streams that clients would not take for any, as events in which they look for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from skyproxy.formats.error_body import shaped
+from skyproxy.formats.openai.bodies import choices_of, error_of, is_of_error, read_answer, text_length, write_as_read
+from skyproxy.formats.openai.event_names import TERMINAL
+from skyproxy.formats.reported import reported
+from skyproxy.formats.sse import Event, lines_by_lf, read_event
+
+_FIELD = b"error:"
+"""Of no event stream, but of those of llama.cpp's server until late 2025
+(https://github.com/coddy-project/coddy-agent/pull/106)."""
+
+
+def read_any_event(event: bytes) -> tuple[bytes, Event]:
+    """*event*, or what is left of a stream, and what it says. One without data that is an error all the same, in a
+    field that is none, or in JSON alone, as Google's (https://github.com/vercel/ai/issues/5217), becomes one with it.
+    """
+    said = read_event(event)
+    bare = _bare_error(event) if said.data is None else None
+    return (event, said) if bare is None else (b"data: %b\n\n" % bare, Event(b"", bare))
+
+
+def _bare_error(event: bytes) -> bytes | None:
+    text = lines_by_lf(event).strip()
+    if text.startswith((b"{", b"[")):
+        value = read_answer(text)
+        if not isinstance(value, dict) or error_of(value) is None:
+            return None
+        if value.get("object") == "response" or text_length(value):
+            # An answer that is called a stream, and has failed.
+            return None
+        # An event's data stands in one line.
+        return write_as_read(value) if b"\n" in text else text
+    for line in text.split(b"\n") if _FIELD in text else ():
+        if line.startswith(_FIELD):
+            return write_as_read({"error": read_answer(line[len(_FIELD) :].strip())})
+    return None
+
+
+def read_data(data: bytes, name: bytes) -> Any:
+    """What *data*, of an event of this *name*, says; of an error in words an object with them."""
+    value = read_answer(data)
+    if isinstance(value, dict) or not is_of_error(name):
+        return value
+    return {"message": value if isinstance(value, str) else data.decode("utf-8", "replace")}
+
+
+def with_error(event: bytes, name: bytes, data: bytes, value: Mapping[str, Any], error: Mapping[str, Any]) -> bytes:
+    """*event*, which tells of *error*, so that clients see that: in OpenAI's shape, as error answers go down.
+
+    :param name: of the event; *data*: its data; *value*: what that says.
+    """
+    kind = value.get("type")
+    seen = value.get("error") and not data.lstrip().startswith(b"[")
+    if seen or choices_of(value) or kind == "error" or kind in TERMINAL or value.get("object") == "response":
+        # Its choices, or an event of the Responses API, tell of it, too.
+        return event
+    head = b"event: %b\n" % name if name else b""
+    return b"%bdata: %b\n\n" % (head, shaped(data, b"", reported(error).status, str))
