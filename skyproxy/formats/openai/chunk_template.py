@@ -6,6 +6,8 @@ Nearly all chunks of a stream are the same up to the text of their one delta, an
 
 from __future__ import annotations
 
+from itertools import repeat
+
 from skyproxy.formats.openai.plain_chunk import SPOKEN
 
 _NO_FINISH = b'"finish_reason":null'
@@ -20,6 +22,8 @@ _MARK = 14
 """Bytes before their texts at which chunks are parted: a short mark is found sooner."""
 
 _UNKNOWN = b"\x00no chunk\x00"
+
+_without_suffix = bytes.removesuffix
 
 # Numbers: to seek bytes takes ten times as long.
 _QUOTE, _LINE_FEED = b'"\n'
@@ -39,7 +43,7 @@ class ChunkTemplate:
     """
 
     __slots__ = (
-        "_between", "_core", "_hits", "_joint", "_mark", "_misses", "end", "end_size", "head", "head_size", "spoken",
+        "_between", "_core", "_hits", "_mark", "_misses", "end", "end_size", "head", "head_size", "spoken",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -47,7 +51,7 @@ class ChunkTemplate:
         self._mark = _UNKNOWN
         self._hits = False
         self._misses = 0
-        self._joint, self._between = b"", 0
+        self._between = repeat(b"")
         self.head = self.end = _UNKNOWN
         self.head_size = self.end_size = len(_UNKNOWN)
         self.spoken = True
@@ -56,14 +60,14 @@ class ChunkTemplate:
         """The texts in *data*, which begins and ends as such chunks do, as they stand in JSON: each, and all of them
         joined; None if there is anything else between.
         """
-        end_of_text = -self._between
         pieces = data[: -self.end_size].split(self._mark)
-        texts = [piece[:end_of_text] for piece in pieces[1:-1]]
-        texts.append(pieces[-1])
-        # Where a text is followed by anything else, that is not what it was made of.
-        if b"".join((self.head, self._joint.join(texts), self.end)) != data:
-            return None
+        last = pieces.pop()
+        texts = list(map(_without_suffix, pieces[1:], self._between))
+        texts.append(last)
         said = b"".join(texts)
+        # The sizes tell: behind each text but the last as much was taken away as stands there in each such chunk.
+        if len(said) + len(texts) * (self.head_size + self.end_size) != len(data):
+            return None
         if (_QUOTE in said or _LINE_FEED in said) and _has_more(b" ".join(texts)):
             return None
         self._hits = True
@@ -121,8 +125,7 @@ class ChunkTemplate:
         self.head, self.end, self.spoken = head, end, field in SPOKEN
         self.head_size, self.end_size = len(head), len(end)
         self._mark = head[-_MARK:]
-        self._joint = end + head
-        self._between = len(end) + len(head) - len(self._mark)
+        self._between = repeat(end + head[:-_MARK])
         no_finish = end.find(_NO_FINISH)
         self._core = end[: no_finish + len(_NO_FINISH)] if no_finish >= 0 else b'"' if _NO_FINISH in head else end
 
