@@ -11,6 +11,7 @@ from itertools import repeat
 from skyproxy.formats.openai.plain_chunk import SPOKEN
 
 _NO_FINISH = b'"finish_reason":null'
+_INDEX = b'"index":0'
 
 _LONGEST_REST = 512
 """Bytes behind a chunk's text that may differ (OpenAI pads its chunks there, against those who guess from lengths)."""
@@ -127,7 +128,10 @@ class ChunkTemplate:
         self._mark = head[-_MARK:]
         self._between = repeat(end + head[:-_MARK])
         no_finish = end.find(_NO_FINISH)
-        self._core = end[: no_finish + len(_NO_FINISH)] if no_finish >= 0 else b'"' if _NO_FINISH in head else end
+        core = no_finish + len(_NO_FINISH) if no_finish >= 0 else 1 if _NO_FINISH in head else len(end)
+        # Where the number of the choice stands behind the text, another's does so, too.
+        index = end.find(_INDEX)
+        self._core = end[: core if index < 0 else max(core, index + len(_INDEX))]
 
     def _with_other_rest(self, data: bytes) -> int:
         """Bytes of text in *data*, if it is one chunk with something else behind all that matters; else -1."""

@@ -106,6 +106,18 @@ class EndTests(Case):
         self.assertFalse(inspected(one, ended[0], long).complete)
         self.assertTrue(inspected(one, ended[0], long, ended[1]).complete)
 
+    def test_the_number_of_a_choice_behind_its_text(self) -> None:
+        """Azure's order."""
+
+        def last(text: str, index: int, finish: str | None = None) -> bytes:
+            return event(
+                id="c", model="m", choices=[{"delta": {"content": text}, "finish_reason": finish, "index": index}]
+            )
+
+        one, other = (b"".join(last(text, index) for text in ("a", "b", "c")) for index in (0, 1))
+        self.assertFalse(self.known(one + other + last("", 0, "stop")).complete)
+        self.assertTrue(self.known(one + other + last("", 0, "stop") + last("", 1, "stop")).complete)
+
     def test_more_content_takes_an_end_back(self) -> None:
         for more in (chunk("b"), chunk(tool_calls=[{"index": 0}])):
             self.assertFalse(self.known(chunk("a") + STOP + more).complete)
