@@ -49,12 +49,12 @@ def strip_output(response: dict[str, Any]) -> bool:
     return changed
 
 
-def strip_content(message: dict[str, Any]) -> bool:
+def strip_content(message: dict[str, Any], strip: Callable[[str], str] = strip_text) -> bool:
     """Take reasoning out of the content of *message*, a text or a list of parts; whether there was any."""
     content = message.get("content")
     if not isinstance(content, list):
-        return _strip_at(message, "content")
-    kept, changed = strip_parts(content, strip_text)
+        return _strip_at(message, "content", strip)
+    kept, changed = strip_parts(content, strip)
     if changed:
         message["content"] = kept
     return changed

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from skyproxy.formats.openai.bodies import choices_of
-from skyproxy.formats.openai.reasoning.answers import drop_fields, strip_parts
-from skyproxy.formats.openai.reasoning.tags import TagStripper
+from skyproxy.formats.openai.reasoning.answers import drop_fields, strip_content, strip_parts
+from skyproxy.formats.openai.reasoning.tags import TagStripper, strip_text
 
 MOST_TEXTS = 256
 """Texts of one stream that are distinguished. Nobody asks for as many choices; those beyond are taken for one."""
@@ -29,7 +29,9 @@ class Chunks:
         changed = left = False
         for choice in choices_of(value):
             changed = drop_fields(choice) or changed
-            delta = choice.get("delta")
+            delta, message = choice.get("delta"), choice.get("message")
+            if isinstance(message, dict):
+                changed, left = _edit_message(choice, message) or changed, True
             if isinstance(delta, dict):
                 changed = self._edit_delta(choice, delta) or changed
                 left = left or bool(delta)
@@ -102,3 +104,10 @@ class Chunks:
             key = key if len(self._texts) < MOST_TEXTS else (in_delta, None)
             text = self._texts.setdefault(key, TagStripper())
         return text
+
+
+def _edit_message(choice: dict[str, Any], message: dict[str, Any]) -> bool:
+    """Of all that was said so far, which Perplexity repeats in each chunk, and MiniMax in the last."""
+    so_far = choice.get("finish_reason") is None
+    changed = drop_fields(message)
+    return strip_content(message, (lambda text: TagStripper().feed(text)) if so_far else strip_text) or changed

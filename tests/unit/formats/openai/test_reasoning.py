@@ -15,7 +15,7 @@ from skyproxy.formats.openai.reasoning.chunks import MOST_TEXTS, Chunks
 from skyproxy.formats.openai.reasoning.responses import Responses
 from skyproxy.formats.openai.reasoning.tags import TAGS, TagStripper
 from skyproxy.formats.openai.stream_inspector import StreamInspector
-from tests.unit.formats.openai.streams import payloads
+from tests.unit.formats.openai.streams import payloads, splits
 
 
 def stripped(*pieces: str) -> str:
@@ -213,6 +213,33 @@ class StreamTests(SynchronousTestCase):
             self.assertTrue(stream.endswith(b"\n\n" + end), stream)
         chunks = list(payloads(run_through([begun])))
         self.assertEqual(json.loads(chunks[1])["id"], "x")
+
+    def test_all_that_was_said_so_far_in_each_chunk(self) -> None:
+        """Perplexity's, and MiniMax's last one."""
+        texts = ("<th", "ink>Hm", "</think>\n\nHalt", "!")
+        stream = b"".join(
+            b"data: "
+            + json.dumps(
+                {
+                    "choices": [
+                        {
+                            "index": 0,
+                            "delta": {"content": text},
+                            "message": {"content": "".join(texts[: at + 1]), "reasoning_content": "Hm"},
+                            "finish_reason": "stop" if text == texts[-1] else None,
+                        }
+                    ]
+                }
+            ).encode()
+            + b"\n\n"
+            for at, text in enumerate(texts)
+        )
+        for reads in splits(stream):
+            choices = [json.loads(each)["choices"][0] for each in payloads(run_through(reads))]
+            self.assertEqual(
+                [each["message"] for each in choices], [{"content": said} for said in ("", "", "Halt", "Halt!")]
+            )
+            self.assertEqual("".join(each["delta"].get("content", "") for each in choices), "Halt!")
 
     def test_choices_of_their_own(self) -> None:
         def both(one: str, two: str) -> bytes:
