@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from importlib.resources import files
 from pathlib import Path
 
@@ -35,8 +36,8 @@ def deploy(kind: str, output: Path | None) -> None:
     """Print the file KIND. Its first lines say what to do with it, and how far it was tried."""
     data = contents(KINDS[kind])
     if output is None:
-        # As bytes: a terminal's line ends are not always the file's.
-        click.echo(data, nl=False)
+        # As bytes: a terminal's line ends are not always the file's. Where there is no output, a log takes its place.
+        click.echo(data if hasattr(sys.stdout, "buffer") else data.decode(), nl=False)
         return
     try:
         with output.open("xb") as file:

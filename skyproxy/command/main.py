@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 import click
 
 from skyproxy import __version__
+from skyproxy.command.output import fail, print_no_more, was_printing
 from skyproxy.util.file_stream import replace_missing_streams
 from skyproxy.util.user_folders import text_log, user_home
 
@@ -115,4 +116,10 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    skyproxy(filled_in(sys.argv[1:]), prog_name="skyproxy")
+    try:
+        skyproxy(filled_in(sys.argv[1:]), prog_name="skyproxy")
+    except OSError as error:
+        if not was_printing(error):
+            raise
+        print_no_more()
+        fail(f"what was to be printed cannot be written: {error.strerror}")

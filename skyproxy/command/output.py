@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from traceback import walk_tb
 from typing import Any, NoReturn
 
 import click
@@ -68,6 +70,19 @@ def printable(text: str, keep: str = "") -> str:
     :param keep: such letters as are to stay.
     """
     return "".join(letter if letter.isprintable() or letter in keep else ascii(letter)[1:-1] for letter in text)
+
+
+def was_printing(error: OSError) -> bool:
+    """Whether *error* came of printing, as on a full disk."""
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    return frame.f_code is click.echo.__code__
+
+
+def print_no_more() -> None:
+    """Drop what is printed from now on, and what is left of what was: the interpreter tries that again at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def fail(message: str, code: int = WRONG) -> NoReturn:

@@ -146,3 +146,38 @@ def test_logs_says_why_it_shows_nothing(start: Starter, proxy: Proxy, tmp_path: 
     assert "is empty: nothing has been logged yet" in said("--file", "none.log")
     assert "has no line in JSON" in said("--file", "other.log")
     assert "no line of request nosuch" in said("--file", str(proxy.log_file), "--request", "nosuch")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+@pytest.mark.parametrize(
+    "arguments", [("logs",), ("schema",), ("check", "--json"), ("keys", "create", "a"), ("--help",)]
+)
+def test_an_output_that_takes_nothing_is_told_in_a_sentence(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    slots = {"default": {"provider": "o", "model": "m"}}
+    written(
+        tmp_path, {"proxy": {"log_file": "x.log"}, "providers": {"o": {"base_url": "http://x"}}, "model_slots": slots}
+    )
+    (tmp_path / "x.log").write_text('{"message":"x"}\n')
+    given = environment(HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path / "none"))
+    with open("/dev/full", "wb") as full:
+        ended = subprocess.run(
+            [*PROGRAM, *arguments], cwd=tmp_path, env=given, stdout=full, stderr=subprocess.PIPE, text=True,
+            timeout=PATIENCE, check=False,
+        )  # fmt: skip
+    assert ended.returncode == 1
+    assert ended.stderr == "skyproxy: what was to be printed cannot be written: No space left on device\n"
+    with open("/dev/full", "wb") as full:
+        ended = subprocess.run(
+            [*PROGRAM, *arguments], cwd=tmp_path, env=given, stdout=full, stderr=full, timeout=PATIENCE, check=False
+        )
+    assert ended.returncode == 1
+
+
+def test_a_file_is_printed_where_there_is_no_output(tmp_path: Path) -> None:
+    """Then the text log takes its place, which takes no bytes."""
+    given = environment(HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path / "none"))
+    line = ["sh", "-c", '"$@" >&-', "sh", *PROGRAM, "deploy", "systemd"]
+    ended = subprocess.run(
+        line, cwd=tmp_path, env=given, stderr=subprocess.PIPE, text=True, timeout=PATIENCE, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
