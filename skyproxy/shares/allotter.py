@@ -218,7 +218,10 @@ class Allotter:
             if more > 0:
                 free -= more
                 self._raise(member, member.granted + more, now)
-            now_due[name] = min(share, member.granted)
+            # While they may use more than the limit, which has become less, nobody is told of more than it surely has:
+            # what it may have beside may be on its way to it, or given back already.
+            kept = min(member.report.held, member.told)
+            now_due[name] = min(share, member.granted, max(kept, member.granted + free))
         lacking = {name for name, member in heard.items() if member.lacks}
         self._asked = None if not lacking else now if self._asked is None else self._asked
         hope = self.hope() if lacking and self.hope is not None else 0

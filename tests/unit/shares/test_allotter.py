@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections import deque
+from math import inf
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.shares.allotter import Allotter
 from skyproxy.shares.holder import Holder
-from skyproxy.shares.messages import Report
+from skyproxy.shares.messages import Grant, Report
 
 LEASE = 2.0
+MEMBERS = "ab"
+STEP = st.tuples(
+    st.sampled_from(["limit", "uses", "tells", "tells", "is heard", "is heard", "hears", "hears"]),
+    st.integers(0, 1),
+    st.integers(0, 9),
+)
 
 
 class AllotterTests(SynchronousTestCase):
@@ -195,6 +206,72 @@ class AllotterTests(SynchronousTestCase):
         self.tell(self.a, 9, in_use=4)
         self.assertEqual(self.allotter.outstanding, 4)
         self.assertEqual(self.allotter.wanted, (9, 0))
+
+    def test_a_lower_limit_while_more_is_on_its_way(self) -> None:
+        self.tell(self.a, 2)
+        self.answer(self.a)
+        self.tell(self.a, 2, in_use=2)
+        self.tell(self.b, 6)
+        self.answer(self.a)
+        self.tell(self.a, 2, in_use=2)
+        raised = self.allotter.grants(self.now)["b"]
+        self.assertEqual(raised.share, 7)
+        self.allotter.limit = 2
+        # It has not seen that yet, and has nothing.
+        self.now += 0.01
+        self.tell(self.b, 6)
+        self.assertEqual(self.allotter.grants(self.now)["b"].share, 0)
+
+    def test_a_lower_limit_while_less_is_on_its_way(self) -> None:
+        self.tell(self.b, 9)
+        self.answer(self.b)
+        self.tell(self.a, 3)
+        less = self.allotter.grants(self.now)["b"]
+        self.assertEqual(less.share, 7)
+        self.now += 0.01
+        self.tell(self.b, 9, in_use=7)
+        self.b.take(less)
+        self.tell(self.b, 9)
+        self.answer(self.a)
+        self.assertEqual(self.shares(), (3, 7))
+        self.allotter.limit = 4
+        self.tell(self.a, 3, in_use=3)
+        self.assertEqual(self.allotter.grants(self.now)["b"].share, 2)
+        # It has not seen that yet, either.
+        self.now += 0.01
+        self.tell(self.b, 9, in_use=7)
+        self.tell(self.a, 0, in_use=3)
+        self.assertEqual(self.allotter.grants(self.now)["b"].share, 2)
+
+    @given(st.lists(STEP, min_size=20, max_size=60))
+    @settings(max_examples=400, deadline=None)
+    def test_whoever_gets_more_finds_the_sum_within_the_limit(self, steps: list[tuple[str, int, int]]) -> None:
+        allotter = Allotter(9, inf, least=0)
+        holders, uses = [Holder(name, 9) for name in MEMBERS], [0, 0]
+        up: list[deque[Report]] = [deque() for _ in MEMBERS]
+        down: list[deque[tuple[int, Grant]]] = [deque() for _ in MEMBERS]
+        changes = 0
+        for now, (what, member, units) in enumerate(steps):
+            holder = holders[member]
+            if what == "limit":
+                allotter.limit = units
+                changes += 1
+            elif what == "uses":
+                uses[member] = min(units, holder.share(now))
+            elif what == "tells":
+                up[member].append(holder.report(now, uses[member], units))
+            elif what == "is heard" and up[member]:
+                allotter.report(up[member].popleft(), now)
+                for name, grant in allotter.grants(now).items():
+                    down[MEMBERS.index(name)].append((changes, grant))
+            elif what == "hears" and down[member]:
+                sent, grant = down[member].popleft()
+                before = max(holder.share(now), uses[member])
+                holder.take(grant)
+                held = [max(each.share(now), using) for each, using in zip(holders, uses, strict=True)]
+                # What was sent before the limit became less cannot be taken back.
+                if sent == changes and held[member] > before:
+                    self.assertLessEqual(sum(held), allotter.limit)
 
 
 class HolderTests(SynchronousTestCase):
