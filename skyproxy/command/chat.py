@@ -163,9 +163,12 @@ def _cost(answer: Answer, settings: Config | None) -> tuple[float, str] | None:
     said = cost_said(usage)
     if said is not None:
         return said, "USD"
-    headers, tokens = answer.headers or {}, tokens_of(usage)
+    headers = answer.headers or {}
     provider, model = headers.get("x-skyproxy-provider"), headers.get("x-skyproxy-model")
-    if settings is None or tokens is None or provider is None or model is None:
+    if settings is None or provider is None or model is None:
+        return None
+    tokens = tokens_of(usage, settings.providers[provider].dialect if provider in settings.providers else "openai")
+    if tokens is None:
         return None
     cost = Prices(settings.prices, settings.providers).cost(provider, model, tokens)
     return None if cost.amount is None else (cost.amount, cost.currency)

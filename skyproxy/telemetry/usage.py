@@ -36,9 +36,11 @@ class Tokens(NamedTuple):
     estimated: bool = False
 
 
-def tokens_of(usage: Mapping[str, Any]) -> Tokens | None:
+def tokens_of(usage: Mapping[str, Any], dialect: str = "openai") -> Tokens | None:
     """What a ``usage`` object says, in the form of chat (https://platform.openai.com/docs/api-reference/chat/object) or
     of the Responses API; None if it says nothing that can be read.
+
+    :param dialect: of the provider.
     """
     prompt, completion = token_count(usage.get("prompt_tokens")), token_count(usage.get("completion_tokens"))
     if prompt is None:
@@ -52,9 +54,12 @@ def tokens_of(usage: Mapping[str, Any]) -> Tokens | None:
     prompt, completion = prompt or 0, completion or 0
     cached = (token_count(read.get("cached_tokens")) if type(read) is dict else None) or _cached_elsewhere(usage)
     reasoning = token_count(written.get("reasoning_tokens")) or 0 if type(written) is dict else 0
-    if reasoning and usage.get("total_tokens") == prompt + completion + reasoning:
-        # xAI's are none of the completion's (https://docs.x.ai/docs/guides/reasoning).
-        completion += reasoning
+    beside = (token_count(usage.get("total_tokens")) or 0) - prompt - completion
+    if beside > 0 and (beside == reasoning or dialect == "google"):
+        # xAI's are none of the completion's (https://docs.x.ai/docs/guides/reasoning), and neither are Google's, of
+        # which the total alone tells (https://discuss.ai.google.dev/t/127400).
+        completion += beside
+        reasoning = max(reasoning, beside)
     return Tokens(prompt, completion, min(cached, prompt), min(reasoning, completion))
 
 
@@ -95,7 +100,7 @@ def prompt_estimate(body: bytes) -> int:
 
 def tokens_used(state: StreamState, prompt: Callable[[], int]) -> Tokens:
     """What an answer took: as the provider says, or else estimated, with what *prompt* gives for its request."""
-    return tokens_of(state.usage) or estimate(prompt(), state.generated)
+    return tokens_of(state.usage, state.dialect) or estimate(prompt(), state.generated)
 
 
 class Rates(Protocol):

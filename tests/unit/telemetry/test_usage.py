@@ -80,6 +80,17 @@ class SaidTests(SynchronousTestCase):
             tokens_of({**usage, "completion_tokens_details": {"reasoning_tokens": 20}}), Tokens(10, 25, 0, 20)
         )
 
+    def test_thoughts_that_the_total_alone_tells_of(self) -> None:
+        """As Google counts; others may have anything in the total."""
+        usage = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 105}
+        self.assertEqual(tokens_of(usage, "google"), Tokens(9, 96, 0, 93))
+        self.assertEqual(tokens_of(usage), Tokens(9, 3))
+        for total in (12, 3, None, "x", 10**10):
+            self.assertEqual(tokens_of({**usage, "total_tokens": total}, "google"), Tokens(9, 3), total)
+        details = {"completion_tokens_details": {"reasoning_tokens": 2}}
+        self.assertEqual(tokens_of({**usage, **details, "total_tokens": 12}, "google"), Tokens(9, 3, 0, 2))
+        self.assertEqual(tokens_used(StreamState(usage=usage, dialect="google"), lambda: 0), Tokens(9, 96, 0, 93))
+
     def test_the_most_that_is_believed(self) -> None:
         self.assertEqual(tokens_of({"prompt_tokens": 10**9}), Tokens(10**9, 0))
 
