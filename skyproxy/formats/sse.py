@@ -29,6 +29,16 @@ _FIRST_LINE = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*(?::|(?:data|event|id|retry) 
 _LONGEST_FIELD = 16
 """Bytes in which the name of the first line's field stands."""
 
+_LONGEST_BLANK = 64 * 1024
+"""Bytes of a body that may be blank before it says what it is."""
+
+
+SHORTEST_EVENT = len(b"data:\n\n")
+"""Bytes of an event that can say something."""
+
+_LINES_THAT_SAY_NOTHING = re.compile(rb"(?::?[\r\n]+)+")
+"""Blank ones, and comments without a word."""
+
 
 class BodyForm:
     """Whether a body that is called something else is an event stream, by its first bytes.
@@ -41,6 +51,7 @@ class BodyForm:
         self.known: Literal["events", "other"] | None = None
         self.is_object = False
         self._begun = b""
+        self._size = 0
 
     def feed(self, data: bytes) -> Literal["events", "other"] | None:
         """Note the next bytes; what is known now."""
@@ -49,6 +60,9 @@ class BodyForm:
                 # As nearly all that are no stream.
                 self.known, self.is_object = "other", True
                 return self.known
+            self._size += len(data)
+            if not self._begun:
+                data = data.lstrip()
             begun = self._begun = (self._begun + data[: 2 * _LONGEST_FIELD]).lstrip()
             text = begun.removeprefix(b"\xef\xbb\xbf").lstrip()
             if text.startswith((b"{", b"[", b"<")):
@@ -56,7 +70,7 @@ class BodyForm:
                 self.is_object = text.startswith(b"{")
             elif _FIRST_LINE.match(begun):
                 self.known = "events"
-            elif len(begun) >= _LONGEST_FIELD:
+            elif len(begun) >= _LONGEST_FIELD or self._size > _LONGEST_BLANK:
                 self.known = "other"
         return self.known
 
@@ -101,6 +115,12 @@ def event_end(data: bytes, start: int) -> int:
         return 0 if match is None else match.end()
     end = data.find(b"\n\n", start)
     return 0 if end < 0 else end + 2
+
+
+def end_of_nothing(data: bytes, start: int, end: int) -> int:
+    """Where the lines end that say nothing, of which the first are an event from *start* to *end*."""
+    found = _LINES_THAT_SAY_NOTHING.match(data, start)
+    return end if found is None else max(end, found.end())
 
 
 def split_events(data: bytes) -> list[bytes]:

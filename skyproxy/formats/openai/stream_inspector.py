@@ -15,7 +15,7 @@ from skyproxy.formats.openai.frames import Frames
 from skyproxy.formats.openai.model_names import ModelNames
 from skyproxy.formats.openai.plain_chunk import plain_chunk
 from skyproxy.formats.openai.stream_state import JUST_TEXT, NO_USAGE, Asked, StreamState
-from skyproxy.formats.sse import DONE, Event, event_end
+from skyproxy.formats.sse import DONE, SHORTEST_EVENT, Event, end_of_nothing, event_end
 
 FirstContent = Literal["waiting", "content", "error", "empty"]
 
@@ -213,6 +213,10 @@ class StreamInspector:
             end = data.find(b"\n\n", position) + 2 if lines_by_lf else event_end(data, position)
             if end <= position:
                 break
+            if end - position < SHORTEST_EVENT:
+                start, position = position, end_of_nothing(data, position, end)
+                passed.append(data[start:position])
+                continue
             if template.head is not learned and not self.over:
                 # To look through all that is left, whenever something has been learned, is enough.
                 learned = template.head
@@ -233,8 +237,7 @@ class StreamInspector:
         if self._preamble > LONGEST_PREAMBLE:
             self._begin("content")
         if position < len(data) and not self.done:
-            rest = data[position:]
-            passed.append(rest)
+            passed.append(rest := data[position:])
             self.mentions_error = self.mentions_error or rest.find(_ERROR) >= 0
         return b"".join(passed)
 
@@ -285,9 +288,7 @@ class StreamInspector:
             self._ended = False
         # A response that has failed is an answer of its kind, which the client reads as such.
         self._begin("error" if error is not None and kind not in TERMINAL else "content" if says else "waiting")
-        usage = usage_of(value)
-        if usage:
-            self.usage = usage
+        self.usage = usage_of(value) or self.usage
         self._choices.read(value)
         self._generated += text_length(value)
         if kind == TEXT_DELTA and error is None and isinstance(said := value.get("delta"), str) and said:

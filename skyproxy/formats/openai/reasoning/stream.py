@@ -9,7 +9,7 @@ from skyproxy.formats.openai.event_names import PREFIX
 from skyproxy.formats.openai.frames import LONGEST_EVENT
 from skyproxy.formats.openai.reasoning.chunks import Chunks
 from skyproxy.formats.openai.reasoning.responses import Responses
-from skyproxy.formats.sse import DONE, read_event, split_events
+from skyproxy.formats.sse import DONE, SHORTEST_EVENT, read_event, split_events
 
 _SIGNS = (b"<", b"\xe2\x97\x81", b"\\u003", b"\\u005", b"\\u25c1", b"\\u25C1", b"reasoning", b"thinking")
 """What an event has one of, if there is reasoning in it, or the beginning or the end of some; or it has a bracket that
@@ -38,6 +38,8 @@ class StreamStripper:
         return self._pending()
 
     def _edit(self, event: bytes) -> bytes:
+        if len(event) < SHORTEST_EVENT:
+            return event
         data = read_event(event).data
         if data is None or len(event) > LONGEST_EVENT:
             return event

@@ -508,6 +508,17 @@ class WorkTests(SynchronousTestCase):
                 self.assertLess(looked, 2 * LONGEST_EVENT)
                 self.assertLess(kept, LONGEST_EVENT + size)
 
+    def test_lines_that_say_nothing_are_read_at_once(self) -> None:
+        """Thousands of them fit into one read, for which everybody else waits."""
+        for lines in (b"\n", b"\n\n", b"\r\n", b"\r", b":\n\n", b":\r\n\r\n", b":\n", b"\n\r\n", b"id\n\n"):
+            nothing = lines * 200
+            stream = b"".join([chunk("a"), nothing, chunk("b"), nothing, STOP, nothing])
+            with mock.patch.object(stream_inspector, "read_any_event", wraps=stream_inspector.read_any_event) as reads:
+                for each in ([stream], [stream[at : at + 500] for at in range(0, len(stream), 500)]):
+                    passed, state = read(each)
+                    self.assertEqual((passed, state.complete, state.generated), (stream, True, 2), lines)
+            self.assertLess(reads.call_count, 20, lines)
+
     def test_long_events_one_after_the_other(self) -> None:
         long = b"data: " + b"x" * (900 * 1024) + b"\n\n"
         for count in (10, 20):

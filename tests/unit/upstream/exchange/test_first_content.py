@@ -88,6 +88,22 @@ class StreamsByOtherNames(Case):
             form = BodyForm()
             self.assertEqual((form.feed(b"data: x"[:at]), form.feed(b"data: x"[at:]))[1], "events")
 
+    def test_it_may_be_blank_for_so_long(self) -> None:
+        """What is called a stream is kept until it is known."""
+        for mark in (b"", b"\xef\xbb\xbf"):
+            response, done = self.begin(EVENTS[1])
+            response.send(mark)
+            for _ in range(100):
+                response.send(b"\n" * 4096)
+            self.successResultOf(done)
+            self.assertTrue(self.answer.is_event_stream)
+
+    def test_it_is_known_behind_blanks_that_came_with_it(self) -> None:
+        for begun, known in ((b"data: x", "events"), (b'{"id"', "other"), (b"<html>", "other")):
+            form = BodyForm()
+            self.assertEqual((form.feed(b"\n" * 99), form.feed(b"\r\n" * 99 + begun)), (None, known))
+            self.assertEqual(form.is_object, begun[:1] == b"{")
+
 
 class AnswersThatAreCalledStreams(Case):
     """Whole answers in JSON under the name of event streams."""
