@@ -197,7 +197,14 @@ def _error_of_choice(choice: Mapping[str, Any]) -> dict[str, Any]:
 
 def _error_in_words(error: Any, value: Mapping[str, Any]) -> dict[str, Any]:
     """Of *value*, which has words for it, and may have a number beside them."""
-    return {**{name: said for name in _CODES if (said := value.get(name))}, "message": str(error)[:500]}
+    return {**{name: said for name in _CODES if (said := value.get(name))}, "message": _words(error)}
+
+
+def _words(said: Any) -> str:
+    try:
+        return str(said)[:500]
+    except RecursionError:
+        return "The provider sent an error of too many levels."
 
 
 def _error_told(value: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -207,7 +214,7 @@ def _error_told(value: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     error, base, groq = value.get("error"), value.get("base_resp"), value.get("x_groq")
     if not error and isinstance(base, dict) and base.get("status_code"):
-        return {"message": str(base.get("status_msg"))[:500], "code": base["status_code"]}
+        return {"message": _words(base.get("status_msg")), "code": base["status_code"]}
     if not error and isinstance(groq, dict):
         error = groq.get("error")
     return error if isinstance(error, dict) and error else _error_in_words(error, value) if error else None

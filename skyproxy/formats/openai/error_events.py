@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from skyproxy.formats.error_body import shaped
+from skyproxy.formats.openai.bad_ends import bad_end_of
 from skyproxy.formats.openai.bodies import choices_of, error_of, is_of_error, read_answer, text_length, write_as_read
 from skyproxy.formats.openai.event_names import TERMINAL
 from skyproxy.formats.reported import reported
@@ -35,10 +38,10 @@ def _bare_error(event: bytes) -> bytes | None:
             # An answer that is called a stream, and has failed.
             return None
         # An event's data stands in one line.
-        return write_as_read(value) if b"\n" in text else text
+        return _written(value) if b"\n" in text else text
     for line in text.split(b"\n") if _FIELD in text else ():
         if line.startswith(_FIELD):
-            return write_as_read({"error": read_answer(line[len(_FIELD) :].strip())})
+            return _written({"error": read_answer(line[len(_FIELD) :].strip())})
     return None
 
 
@@ -57,8 +60,18 @@ def with_error(event: bytes, name: bytes, data: bytes, value: Mapping[str, Any],
     """
     kind = value.get("type")
     seen = value.get("error") and not data.lstrip().startswith(b"[")
-    if seen or choices_of(value) or kind == "error" or kind in TERMINAL or value.get("object") == "response":
-        # Its choices, or an event of the Responses API, tell of it, too.
+    ended = any(bad_end_of(choice.get("finish_reason")) for choice in choices_of(value))
+    if seen or ended or kind == "error" or kind in TERMINAL or value.get("object") == "response":
+        # The end of a choice, or an event of the Responses API, tells of it, too.
         return event
+    if error != value:
+        data = _written({**value, "error": error})
     head = b"event: %b\n" % name if name else b""
     return b"%bdata: %b\n\n" % (head, shaped(data, b"", reported(error).status, str))
+
+
+def _written(value: Mapping[str, Any]) -> bytes:
+    try:
+        return write_as_read(value)
+    except RecursionError:
+        return orjson.dumps({"error": {"message": "The provider sent an error that cannot be read."}})

@@ -296,12 +296,29 @@ class ErrorTests(Case):
                 inspector.end()
                 self.assertEqual(inspector.first_content, "error", stream)
 
+    def test_clients_see_those_that_stand_beside_the_choices(self) -> None:
+        choices = [{"index": 0, "delta": {"content": "b"}, "finish_reason": None}]
+        for beside in ({"x_groq": {"error": "m"}}, {"base_resp": {"status_code": 7, "status_msg": "m"}}):
+            for each in ([], choices):
+                shown = event(choices=each, **beside)[:-3] + b',"error":{"message":"m"'
+                passed = read([chunk("a"), event(choices=each, **beside)])[0]
+                self.assertTrue(passed.startswith(chunk("a") + shown), passed)
+        told = [{"index": 0, "delta": {}, "error": {"message": "m"}}]
+        self.assertEqual(self.known(event(choices=told), event(choices=told, error={"message": "m"})).done, False)
+
+    def test_one_of_many_levels(self) -> None:
+        deep = b"[" * 1010 + b"]" * 1010
+        for said in (b'{\n"error":%b}\n\n', b'data: {"detail":%b}\n\n', b"error: %b\n\n"):
+            passed, state = read([chunk("a") + said % deep])
+            self.assertIsNotNone(state.error, said)
+            self.assertIn(b'"error":{"message"', passed.removeprefix(chunk("a")))
+
     def test_clients_see_the_others_as_they_came(self) -> None:
         for said in (
             event(error="died"),
             event(error={"message": "m"}, choices=[]),
             event(choices=[{"index": 0, "delta": {}, "finish_reason": "error"}]),
-            event(choices=[{"index": 0, "delta": {}, "error": "died"}]),
+            event(choices=[{"index": 0, "delta": {}, "error": "died", "finish_reason": "error"}]),
             event(type="error", code="x", message="m"),
             event(type="response.failed", response={"error": {"message": "m"}}),
         ):
@@ -317,7 +334,7 @@ class ErrorTests(Case):
     def test_one_beside_a_text_like_those_before(self) -> None:
         for beside in ({"x_groq": {"error": "no"}}, {"base_resp": {"status_code": 1000, "status_msg": "no"}}):
             last = chunk("a")[:-3] + json.dumps(beside, separators=(",", ":")).encode().replace(b"{", b",", 1) + b"\n\n"
-            error = self.known(chunk("a") * 3 + last).error
+            error = read([chunk("a") * 3 + last])[1].error
             assert error is not None, last
             self.assertEqual(error["message"], "no")
 
