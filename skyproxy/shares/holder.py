@@ -71,9 +71,12 @@ class Holder:
         return self._until is not None and now < self._until
 
     def begin_without(self, now: float) -> None:
-        """Go on as without a lease, if there has not been any."""
+        """Go on as without a lease, if there has not been any. The others know it, so that to have less is confirmed at
+        once.
+        """
         if self._until is None:
             self._until = now - self._pause
+            self._held = max(self._held, self.share(now))
 
     def take(self, grant: Grant) -> None:
         """Follow *grant*, unless a newer one was seen."""

@@ -127,6 +127,20 @@ class PartsTests(SynchronousTestCase):
             world.run(3.0)
             self.assertEqual((other.in_use, other.said[-1]), (0, (0, 0)))
 
+    def test_whoever_has_more_than_it_is_to_have_confirms_at_once(self) -> None:
+        for machines in (2, 3, 5):
+            for pause in (0.05, 0.17, 0.3):
+                world = Clients(machines)
+                one, *_ = world.hold(20)
+                for _ in range(20):
+                    one.ask()
+                    began = world.clock.seconds()
+                    while one.waiting:
+                        world.run(0.005)
+                        self.assertLess(world.clock.seconds() - began, 0.2)
+                    world.run(pause)
+                self.assertLessEqual(world.used, 20)
+
     def test_who_comes_by_one_and_then_by_another(self) -> None:
         world = Clients(2)
         one, other = world.hold(10)
