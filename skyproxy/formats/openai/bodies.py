@@ -33,7 +33,7 @@ _MOST_DIGITS = 4000
 _OF_AN_ANSWER = frozenset({"choices", "data", "output", "object", "response", "delta", "text", "content", "usage"})
 
 _OF_AN_ERROR = ("detail", "errors", "error_msg", "error_message")
-_CODES = ("code", "status", "status_code", "error_code", "type", "error_type")
+_CODES = ("code", "status", "status_code", "statusCode", "http_code", "error_code", "type", "error_type")
 
 
 def read_leniently(data: bytes) -> Any:
@@ -103,6 +103,16 @@ def finish_reason_of(choice: Mapping[str, Any]) -> str | None:
     """Why *choice* is over; None if it is not. Some servers write an empty reason into each chunk, or the word null."""
     reason = choice.get("finish_reason")
     return reason if isinstance(reason, str) and reason and reason != "null" else None
+
+
+def filter_of(value: Mapping[str, Any]) -> str | None:
+    """The reason for which an answer of the Responses API, whole or in its last event, is incomplete, if that is a
+    filter; else None.
+    """
+    response = value.get("response") or value
+    details = response.get("incomplete_details") if isinstance(response, dict) else None
+    reason = details.get("reason") if isinstance(details, dict) else None
+    return reason if (end := bad_end_of(reason)) is not None and end.of_filter else None
 
 
 def error_of(value: Mapping[str, Any], name: bytes = b"", *, silent: bool = False) -> dict[str, Any] | None:

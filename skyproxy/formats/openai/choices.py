@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from skyproxy.formats.openai.bodies import choices_of, finish_reason_of, index_of
+from skyproxy.formats.openai.bad_ends import bad_end_of
+from skyproxy.formats.openai.bodies import choices_of, filter_of, finish_reason_of, index_of
 from skyproxy.formats.openai.first_content import choice_says
 
 _MOST_CHOICES = 256
@@ -17,6 +18,7 @@ class Choices:
 
     :ivar doubtful: one that was over has said more, with a reason again: where each chunk has one (as Google's had),
         none is an end.
+    :ivar last_reason: the last one given for an end; of one that a filter has cut short, that.
     :ivar said: whether any has said something.
     """
 
@@ -32,6 +34,7 @@ class Choices:
         """Note what *chunk* says of them."""
         for choice in choices_of(chunk):
             self.note(index_of(choice), finish_reason_of(choice), says=choice_says(choice))
+        self.last_reason = filter_of(chunk) or self.last_reason
 
     def note(self, index: int, reason: str | None, *, says: bool) -> None:
         """Note that the choice *index* is over for *reason*, if there is one, or *says* something."""
@@ -41,7 +44,8 @@ class Choices:
         if reason:
             self.doubtful = self.doubtful or (says and index in self._finished)
             self._finished.add(index)
-            self.last_reason = reason
+            if (end := bad_end_of(self.last_reason)) is None or not end.of_filter:
+                self.last_reason = reason
         elif says:
             self._finished.discard(index)
 

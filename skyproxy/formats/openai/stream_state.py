@@ -35,7 +35,7 @@ class StreamState(NamedTuple):
         of every choice that has begun.
     :ivar done: it ended with `[DONE]`.
     :ivar cannot_be_cut: all that was asked for has come, so that nothing is missing wherever it ends.
-    :ivar finish_reason: the last one given.
+    :ivar finish_reason: the last one given; if a filter has cut one of the choices short, that one's.
     :ivar error: what the provider reported inside the answer.
     :ivar usage: token counts, if the provider gave them.
     :ivar generated: bytes of text that were generated, about.

@@ -6,16 +6,8 @@ from typing import Any, NamedTuple
 
 from skyproxy.errors import UpstreamBroken, UpstreamUnusable
 from skyproxy.formats.decompress import Inflater, TooLarge
-from skyproxy.formats.openai.bodies import (
-    choices_of,
-    counts_tokens,
-    error_of,
-    finish_reason_of,
-    read_answer,
-    text_length,
-    usage_of,
-)
-from skyproxy.formats.openai.first_content import choice_says
+from skyproxy.formats.openai.bodies import counts_tokens, error_of, read_answer, text_length, usage_of
+from skyproxy.formats.openai.choices import Choices
 from skyproxy.formats.openai.stream_state import NO_USAGE, StreamState
 from skyproxy.formats.reported import reported
 from skyproxy.http.common.headers import Fields, media_type
@@ -42,6 +34,8 @@ there, such as the charset or nothing, is no coding: clients ignore it.
 
 _READABLE = frozenset({b"gzip", b"x-gzip", b"deflate"})
 
+_OF_CHOICES = frozenset({"chat.completion", "text_completion"})
+
 _OVER = frozenset({"completed", "incomplete"})
 """Statuses of a response that is an answer
 (https://platform.openai.com/docs/api-reference/responses/object)."""
@@ -62,18 +56,17 @@ class Whole(NamedTuple):
     def state(self, dialect: str = "openai") -> StreamState:
         """What is known of it."""
         value, usage = self.value, usage_of(self.value)
-        reason, says = None, False
-        for choice in choices_of(value):
-            reason, says = finish_reason_of(choice) or reason, says or choice_says(choice)
+        choices = Choices()
+        choices.read(value)
         return StreamState(
             complete=bool(value) and (value.get("object") != "response" or value.get("status") in _OVER),
             done=True,
-            finish_reason=reason,
+            finish_reason=choices.last_reason,
             error=self.error,
             usage=usage or NO_USAGE,
             generated=0 if usage and counts_tokens(usage) else text_length(value),
             dialect=dialect,
-            empty=reason is not None and not says,
+            empty=choices.last_reason is not None and not choices.said,
         )
 
 
@@ -195,6 +188,8 @@ def json_of(data: bytes, headers: Fields, dialect: str = "openai") -> Whole:
     # A response that has failed is an answer, which its client reads as one; and so is one that breaks off.
     if error is not None and value.get("object") != "response" and not text_length(value):
         raise reported(error, dialect)
-    if error is None and not value.get("choices", True) and not text_length(value):
+    # Google leaves them out where it has none (https://github.com/michelle-avery/custom-conversation/issues/24).
+    has_choices = value.get("choices", value.get("object") not in _OF_CHOICES)
+    if error is None and not has_choices and not text_length(value):
         raise UpstreamBroken("The provider's answer says nothing: it has no choices.")
     return Whole(data, value, error)

@@ -84,6 +84,17 @@ class EventStreamTests(SynchronousTestCase):
             end = b'data: {"type":"response.%b","response":{"text":"%b"}}\n\n' % (kind, long)
             self.assertEqual(self.good(delta, end), good, kind)
 
+    def test_a_filter(self) -> None:
+        """Of one choice of several, and in the words of the Responses API."""
+        one, other = (b'data: {"choices":[{"index":%d,"finish_reason":"%b"}]}\n\n' % each for each in
+                      ((0, b"content_filter"), (1, b"stop")))  # fmt: skip
+        self.assertFalse(self.good(WORD, one, other, DONE))
+        self.assertFalse(self.good(WORD, other, one, DONE))
+        for reason, good in ((b"content_filter", False), (b"max_output_tokens", True)):
+            end = b'{"type":"response.incomplete","response":{"incomplete_details":{"reason":"%b"}}}' % reason
+            delta = b'data: {"type":"response.output_text.delta","delta":"x"}\n\n'
+            self.assertEqual(self.good(delta, b"data: %b\n\n" % end), good, reason)
+
 
 class WholeTests(SynchronousTestCase):
     def good(self, body: bytes) -> bool:
@@ -98,6 +109,14 @@ class WholeTests(SynchronousTestCase):
             body = b'{"choices":[{"message":{"content":"a"},"finish_reason":"%b"}]}' % reason
             self.assertFalse(self.good(body), reason)
         self.assertFalse(self.good(b"{}"))
+
+    def test_a_filter(self) -> None:
+        choices = [{"index": at, "message": {"content": "a"}, "finish_reason": reason} for at, reason in
+                   enumerate(("content_filter", "stop"))]  # fmt: skip
+        self.assertFalse(self.good(dumps({"choices": choices})))
+        for reason, good in (("content_filter", False), ("max_output_tokens", True)):
+            response = {"object": "response", "status": "incomplete", "incomplete_details": {"reason": reason}}
+            self.assertEqual(self.good(dumps({**response, "output": []})), good, reason)
 
     def test_what_says_nothing(self) -> None:
         for said, good in (("", False), (None, False), ([{"type": "text", "text": ""}], False), ("a", True)):

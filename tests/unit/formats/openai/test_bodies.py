@@ -143,6 +143,7 @@ class ErrorTests(SynchronousTestCase):
         for beside, kind in (
             ({"status": 402}, ErrorKind.NO_CREDIT),
             ({"code": 429}, ErrorKind.RATE),
+            ({"statusCode": 429}, ErrorKind.RATE),
             ({"code": "rate_limit_exceeded"}, ErrorKind.RATE),
             ({"type": "overloaded_error"}, ErrorKind.OVERLOADED),
             ({"error_type": "x"}, ErrorKind.BROKEN),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import zlib
 from typing import Any
 from unittest import mock
@@ -14,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from skyproxy.errors import UpstreamBroken, UpstreamUnusable
 from skyproxy.upstream.exchange import whole_body as module
 from skyproxy.upstream.exchange.body import Body
-from skyproxy.upstream.exchange.whole_body import LARGEST_INFLATED, is_encoded, is_readable, plain, read_body
+from skyproxy.upstream.exchange.whole_body import LARGEST_INFLATED, is_encoded, is_readable, json_of, plain, read_body
 from tests.unit.fakes import Response
 
 GZIP = [(b"Content-Encoding", b"gzip")]
@@ -64,6 +65,19 @@ class WholeTests(SynchronousTestCase):
             with self.assertRaises(UpstreamBroken) as refused:
                 module.json_of(b"<html>", [(b"Content-Type", kind)])
             self.assertEqual("base_url" in refused.exception.message, hint)
+
+    def test_one_without_choices(self) -> None:
+        """Google's, which has none for what it does not want to answer."""
+        usage = {"prompt_tokens": 8, "total_tokens": 8}
+        for nothing in ({"object": "chat.completion"}, {"choices": []}, {"choices": None}):
+            with self.assertRaisesRegex(UpstreamBroken, "no choices"):
+                json_of(json.dumps({**nothing, "model": "m", "usage": usage}).encode(), [])
+        for good in (
+            {"object": "list", "data": []},
+            {"object": "response", "output": []},
+            {"message": {"content": "a"}},
+        ):
+            self.assertEqual(json_of(json.dumps(good).encode(), []).value, good)
 
     def test_what_was_said_where_the_usage_tells_nothing(self) -> None:
         answer = b'{"choices":[{"message":{"content":"Halt"}}],"usage":{"completion_tokens":%b}}'
