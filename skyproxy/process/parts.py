@@ -247,7 +247,7 @@ def make_parts(
     connections = role.connections(reactor, scheduler.schedule)
     connections.bodies.freed = held.freed = Trim(reactor, system_trim()).soon
     connections.admission.bound(bounds_of(config, role.part))
-    site = role.site(build_site(api.app, reactor, wire, limits_of(config.proxy), connections), api.app)
+    site = role.site(build_site(api.app, reactor, wire, limits_of(config.proxy), connections, api.refuses), api.app)
     followers: list[Callable[[Config], object]] = [
         lambda config: control.take(config, operations.take),
         stores.use,

@@ -223,6 +223,10 @@ class Api(Answering):
             return self.hotkey(request, name)
         return self.served(request, lambda client: self._acting.act(request, client, act, name))
 
+    def refuses(self, request: ApiRequest, method: bytes, path: bytes) -> bool:
+        """Whether *request* is refused whatever its body says, as far as its head tells; see :class:`ApiSite`."""
+        return method == b"POST" and path.rstrip(b"/").decode("latin-1") in _PROXIED and self.door.is_closed_to(request)
+
     def proxied(self, request: ApiRequest, endpoint: Endpoint) -> Deferred[None]:
         client, request_id = self.client(request)
         try:

@@ -92,6 +92,17 @@ class Door:
             self.refused(request, error)
             raise
 
+    def is_closed_to(self, request: Any) -> bool:
+        """Whether :meth:`client` refuses *request*, as far as its key tells."""
+        access = self.access
+        if not access.required:
+            return False
+        key = presented(request.fields)
+        if key is None:
+            return self.logins.of(request) is None
+        holder = access.holder(key)
+        return holder is None or holder.role == "metrics"
+
     def check_forwarded(self, request: Any) -> None:
         """See whether another proxy may have forwarded *request*, which says that one has.
 

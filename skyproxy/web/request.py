@@ -68,6 +68,7 @@ class ApiRequest(WebRequest):
     :ivar fields: the last value of each header of the request but Content-Length, by its name in lower case; as they
         are when first looked at.
     :ivar body_share: of the memory for bodies, set by a channel of skyproxy's; None: the body is small.
+    :ivar unwanted: whether nothing was kept of the body.
     :ivar request_id: once :class:`RequestIds` has given it one.
     :ivar serving: what is cancelled when the client leaves before the answer has ended.
     """
@@ -81,6 +82,7 @@ class ApiRequest(WebRequest):
     defaultContentType = None
     queued = False
     body_share: BodyShare | None = None
+    unwanted = False
     _size = 0
 
     fields: Any = _Later(_fields)
@@ -104,12 +106,17 @@ class ApiRequest(WebRequest):
     def gotLength(self, length: int | None) -> None:
         """The body is kept as it comes."""
 
+    def is_unwanted(self, method: bytes, target: bytes) -> bool:
+        """Whether the body, of which nothing has come yet, does not matter. Then it is not kept."""
+        self.unwanted = self.site.refuses(self, method, target.partition(b"?")[0])
+        return self.unwanted
+
     def handleContentChunk(self, data: bytes) -> None:
         """Keep *data*, unless there is too much. skyproxy's channel ends such a request itself; HTTP/2 does not.
 
         Each object of Python takes some 40 bytes beside what it holds: small pieces are put together.
         """
-        if self._size > self.site.max_body:
+        if self.unwanted or self._size > self.site.max_body:
             return
         self._size += len(data)
         chunks = self._chunks
@@ -193,9 +200,12 @@ class ApiRequest(WebRequest):
         :param limit: bytes that it may have.
         :raise BodyTooLarge: it has more.
         :raise TooManyBodies: inflated, there is no memory for it.
+        :raise Unavailable: it was not kept.
         :raise UnsupportedEncoding: a Content-Encoding that is neither gzip nor deflate.
         :raise InvalidRequest: what was sent is not what Content-Encoding says.
         """
+        if self.unwanted:
+            raise Unavailable("This request came before its key was one: ask again.", retry_after=1.0)
         chunks = self._chunks
         if len(chunks) > 1:
             # One copy of it is enough.

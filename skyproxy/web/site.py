@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from klein import Klein
@@ -15,6 +16,9 @@ from skyproxy.http.common.protocol_names import HTTP2, HTTP10, HTTP11
 from skyproxy.http.server.bounds import Admission
 from skyproxy.web.request import ApiRequest, TooManyBodies
 from skyproxy.web.routes import Routes
+
+Refuses = Callable[[ApiRequest, bytes, bytes], bool]
+"""Whether a request by some method, to some path, is refused whatever its body says, as far as its head tells."""
 
 
 class _NotLetIn(Protocol):
@@ -31,10 +35,12 @@ class ApiSite(Site):
 
     :ivar max_body: bytes of a request that are kept.
     :ivar admission: lets clients connect, or not; None: all may.
+    :ivar refuses: see :data:`Refuses`.
     """
 
     max_body = 0
     admission: Admission | None = None
+    refuses: Refuses = staticmethod(lambda request, method, path: False)
 
     def buildProtocol(self, address: Any) -> Any:
         """What serves a client that has connected, or closes its connection.
@@ -57,11 +63,19 @@ class ApiSite(Site):
         return [HTTP2, HTTP11, HTTP10]
 
 
-def build_site(app: Klein, reactor: Any, wire: Wire, limits: ServerLimits, connections: Connections) -> ApiSite:
+def build_site(
+    app: Klein,
+    reactor: Any,
+    wire: Wire,
+    limits: ServerLimits,
+    connections: Connections,
+    refuses: Refuses = ApiSite.refuses,
+) -> ApiSite:
     """The site of *app*.
 
     :param wire: the channel under it.
     :param connections: watches over the clients that come.
+    :param refuses: tells which requests need not be read.
     """
     site: Any = ApiSite(  # type: ignore[no-untyped-call]
         Routes(app),
@@ -71,6 +85,7 @@ def build_site(app: Klein, reactor: Any, wire: Wire, limits: ServerLimits, conne
         parsePOSTFormSubmission=False,
     )
     site.noisy = False
+    site.refuses = refuses
     set_limits(site, wire, limits, connections)
     return cast(ApiSite, site)
 

@@ -120,6 +120,42 @@ def test_a_first_key_closes_the_door_and_the_last_one_that_is_revoked_does_not_o
     assert guarded.run.stop() == 0
 
 
+def test_a_large_request_without_a_good_key_is_refused_by_its_head(guarded: Guarded) -> None:
+    key = guarded.command("keys", "create", "lydia-pc").stdout.strip()
+    metrics = guarded.command("keys", "create", "--metrics").stdout.strip()
+    size = 9_000_000
+
+    def sent(path: str, field: str, body: bytes = b"") -> tuple[bytes, socket.socket]:
+        """What comes first, and the connection."""
+        connection = socket.create_connection(guarded.run.address, PATIENCE)
+        connection.sendall(
+            f"POST {path} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n{field}\r\n\r\n".encode() + body
+        )
+        return connection.recv(65536), connection
+
+    length = f"Content-Length: {size}"
+    for path in ("/v1/chat/completions", "/v1/embeddings?x=y", "/v1/"):
+        for field in (
+            length, f"Authorization: Bearer {metrics}\r\n{length}", f"x-api-key: wrong\r\n{length}",
+            "Transfer-Encoding: chunked", "Content-Length: 5",
+        ):  # fmt: skip
+            first, connection = sent(path, field)
+            assert first.startswith(b"HTTP/1.1 401 ") and b"Connection: close\r\n" in first, (path, field, first)
+            while connection.recv(65536):
+                pass
+            connection.close()
+    first, connection = sent("/v1/chat/completions", length, b"x" * 1000)
+    assert first.startswith(b"HTTP/1.1 401 "), "it does not wait, and more comes"
+    connection.sendall(b"x" * (size - 1000))
+    connection.close()
+    first, connection = sent("/v1/chat/completions", f"Authorization: Bearer {key}\r\n{length}")
+    assert first == b"HTTP/1.1 100 Continue\r\n\r\n"
+    connection.close()
+    text = "x" * size
+    assert guarded.ask(None, messages=[{"role": "user", "content": text}]).status == 401
+    assert guarded.ask(key, messages=[{"role": "user", "content": text}]).status == 200
+
+
 def test_a_key_that_was_typed_wrong_is_told_from_one_that_nobody_knows(guarded: Guarded) -> None:
     key = guarded.key("lydia")
     for wrong, meant in (

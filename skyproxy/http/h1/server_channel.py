@@ -113,7 +113,9 @@ class ServerChannel(Input):
         self._serving = False
         if self._phase == "closing":
             return
-        if not self.persistent:
+        if self._reader.head is not None:
+            self._close_unread()
+        elif not self.persistent:
             self.loseConnection()
         elif not self._stalled:
             self._rest()
@@ -134,13 +136,23 @@ class ServerChannel(Input):
         self._ahead.resume(self.transport)
         tell("Refused a request", status=refused.status, reason=refused.reason, peer=str(self.getPeer()))
         self.write_refusal(refused.status, *self._render_refusal(refused.status, refused.reason))
-        if refused.status != 408 and not self.isSecure() and ITCPTransport.providedBy(self.transport):
-            # More may be on its way, and is dropped: to close with bytes unread resets the connection, and the
-            # client may lose the answer (RFC 9112 section 9.6).
-            self._close(self.transport.loseWriteConnection)
+        if refused.status != 408:
+            self._close_unread()
         else:
             self.loseConnection()
         self._give_up_request(Failure(ConnectionAborted(refused.reason)))
+
+    def _close_unread(self) -> None:
+        """Close when all is written, in the middle of a request.
+
+        More may be on its way, and is dropped: to close with bytes unread resets the connection, and the client may
+        lose the answer (RFC 9112 section 9.6).
+        """
+        self._ahead.resume(self.transport)
+        if self._can_drop:
+            self._close(self.transport.loseWriteConnection)
+        else:
+            self.loseConnection()
 
     # Back pressure.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any
 
+from twisted.internet.interfaces import ITCPTransport
 from twisted.logger import Logger
 
 from skyproxy.http.common.lazy_headers import ReceivedHeaders
@@ -19,6 +20,7 @@ from skyproxy.http.loop.batches import REQUESTS
 from skyproxy.http.server.body_memory import FREE_BYTES, BodyShare
 from skyproxy.http.server.connections import EVERY_LOOK, Connections
 from skyproxy.http.server.limits import ServerLimits
+from skyproxy.http.server.refusals import is_unwanted
 
 _log = Logger()
 
@@ -104,6 +106,8 @@ class Input(Output):
             self._phase = "head"
 
     def _take_parts(self, request: Any, parts: Sequence[bytes]) -> None:
+        if self._serving or self._phase == "closing":
+            return  # Its head was enough.
         for part in parts:
             request.handleContentChunk(part)
         share = self._share
@@ -132,15 +136,35 @@ class Input(Output):
         if b"cookie" in head.last:
             request.parseCookies()
         request.gotLength(length := reader.length)
-        if length is None or length > FREE_BYTES or b"content-encoding" in head.last:
+        large = length is None or length > FREE_BYTES or b"content-encoding" in head.last
+        unwanted = (large or head.expects_continue) and is_unwanted(request, head.method, head.target)
+        if large and not unwanted:
             missing = self._limits.body_bytes if length is None else length
             self._share = request.body_share = self._connections.bodies.share(missing, self._body_may_go_on)
         if not reader.complete and self._phase != "closing":
             self._phase = "body"
             self.deadline = self._body_deadline = self._seconds() + self._limits.body_timeout
-            if head.expects_continue and not more_is_there:
+            waits = head.expects_continue and not more_is_there
+            if unwanted and (waits or self._can_drop):
+                self._serve_unread(request)
+            elif waits:
                 self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
         return request
+
+    @property
+    def _can_drop(self) -> bool:
+        """Whether the client sees all of an answer behind which the connection closes while it still sends: only so can
+        what it sends be read and dropped until it closes, too.
+        """
+        return not self.isSecure() and bool(ITCPTransport.providedBy(self.transport))
+
+    def _serve_unread(self, request: Any) -> None:
+        """Have *request* answered, of which no more than the head is needed. Then the connection closes."""
+        self.persistent = False
+        self._serving = True
+        self._phase = "answer"
+        self.deadline = inf
+        self._schedule(REQUESTS, self._hand_over, request)
 
     def _serve(self, request: Any) -> None:
         share = self._share

@@ -170,10 +170,12 @@ class RequestReceiver:
         body_deadline = inf if ended else self._seconds() + self._limits.body_timeout
         stream = ServerStream(self._owner, self._table, stream_id, head := request_head(fields), body_deadline)
         self._table.open[stream_id] = stream
-        if head.length is None or head.length > FREE_BYTES or b"content-encoding" in head.headers.last:
+        stream.begin()
+        large = head.length is None or head.length > FREE_BYTES or b"content-encoding" in head.headers.last
+        # What is not wanted is read, and dropped: clients may lose an answer behind which their stream is reset.
+        if large and not stream.is_unwanted():
             missing = self._limits.body_bytes if head.length is None else head.length
             stream.counts_to(self._bodies.share(missing, lambda waited: self._body_may_go_on(stream, waited)))
-        stream.begin()
 
     # Of a stream that was reset, or answered before all of its request had come, more events can follow.
 

@@ -16,6 +16,7 @@ from skyproxy.http.common.headers import Field
 from skyproxy.http.common.pull_producer import PullProducer
 from skyproxy.http.h2.headers import RequestHead, response_fields
 from skyproxy.http.server.body_memory import BodyShare
+from skyproxy.http.server.refusals import is_unwanted
 
 
 class Sender(Protocol):
@@ -97,6 +98,10 @@ class ServerStream:
             request.parseCookies()
         if head.expects_continue:
             self._sender.send_head(self, [(b":status", b"100")])
+
+    def is_unwanted(self) -> bool:
+        """Whether the request needs nothing of its body."""
+        return is_unwanted(self.request, self.head.method, self.head.path)
 
     def body_came(self, data: bytes) -> bool:
         """Take the next part of the request's body.
