@@ -140,11 +140,18 @@ class UnsupportedEncoding(SkyproxyError):
 
 
 class Unavailable(SkyproxyError):
-    """skyproxy cannot serve this request now."""
+    """skyproxy cannot serve this request now.
+
+    :ivar said: what the provider said of the limit that keeps the request back; empty if nothing.
+    """
 
     status = 503
     code = "unavailable"
     retryable = True
+
+    def __init__(self, message: str, *, retry_after: float | None = None, said: str = "") -> None:
+        super().__init__(f"{message} What it said: {said}" if said else message, retry_after=retry_after)
+        self.said = said
 
 
 class ProviderNotConfigured(Unavailable):
@@ -152,34 +159,6 @@ class ProviderNotConfigured(Unavailable):
 
     code = "provider_not_configured"
     retryable = False
-
-
-WHAT_IT_SAID = " What it said: "  # The words of a provider that has met a limit follow.
-
-
-class KeysResting(Unavailable):
-    """Every key of the provider has met its rate limit, and rests."""
-
-    code = "keys_resting"
-
-
-class BreakerOpen(Unavailable):
-    """The provider has failed ``failures`` times, at last by ``cause``, and is left alone for ``open_for``."""
-
-    code = "breaker_open"
-    failures, cause = 0, ""
-
-
-class BacklogFull(Unavailable):
-    """``max_pending`` requests already wait for a permit of this provider."""
-
-    code = "backlog_full"
-
-
-class QueueTimeout(Unavailable):
-    """No permit came free within ``queue_timeout``."""
-
-    code = "queue_timeout"
 
 
 class OutOfSockets(Unavailable):

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from skyproxy.access.budgets.charge import Charge
-from skyproxy.errors import BreakerOpen, ErrorKind, SkyproxyError, UpstreamReported, UpstreamTimeout
+from skyproxy.errors import ErrorKind, SkyproxyError, Unavailable, UpstreamReported, UpstreamTimeout
 from skyproxy.formats.error_body import masker
 from skyproxy.pipeline.router import Candidate
 from skyproxy.telemetry.refusals import MAY_ECHO, Refusal, Refusals
 from skyproxy.telemetry.requests.facts import MAX_SENDINGS, MAX_STEPS, MAX_TEXT, Step, StepKind
 from skyproxy.upstream.exchange.attempt import Attempt, AttemptObserver
+from skyproxy.upstream.guards.refusals import BreakerOpen
 
 
 class AttemptHistory(AttemptObserver):
@@ -82,9 +83,11 @@ class AttemptHistory(AttemptObserver):
     def refused(self, attempt: Attempt, error: SkyproxyError) -> None:
         if self.charge is not None:
             self.charge.release(attempt)
-        failures, text = None, error.message
+        failures, text, said = None, error.message, ""
         if isinstance(error, BreakerOpen):
             failures, text = error.failures, error.cause
+        elif isinstance(error, Unavailable):
+            said = error.said
         self._note(
             attempt,
             "refused",
@@ -92,6 +95,7 @@ class AttemptHistory(AttemptObserver):
             status=failures,
             text=self.masked(text),
             seconds=error.retry_after,
+            said=self.masked(said),
         )
 
     def failed(self, attempt: Attempt, status: int | None, kind: ErrorKind | None, said: str) -> None:
@@ -141,10 +145,14 @@ class AttemptHistory(AttemptObserver):
         status: int | None = None,
         text: str = "",
         seconds: float | None = None,
+        said: str = "",
     ) -> None:
         # The attempt itself is not kept here: one that was not sent would keep this observer.
         number = -1 if attempt.sent_at is None else self.all_sent.index(attempt)
-        self._keep(Step(attempt.now(), kind, attempt.candidate, number, code, status, text[:MAX_TEXT], seconds))
+        step = Step(
+            attempt.now(), kind, attempt.candidate, number, code, status, text[:MAX_TEXT], seconds, said[:MAX_TEXT]
+        )
+        self._keep(step)
 
     def _keep(self, step: Step) -> None:
         steps = self.steps

@@ -17,6 +17,7 @@ from skyproxy.errors import (
     UpstreamUnusable,
 )
 from skyproxy.formats.reported import reported
+from skyproxy.upstream.guards.refusals import BacklogFull, QueueTimeout
 
 
 def all_kinds(kind: type[SkyproxyError] = SkyproxyError) -> Iterator[type[SkyproxyError]]:
@@ -68,7 +69,7 @@ class ErrorsTests(SynchronousTestCase):
     def test_asking_again_helps_with_what_is_the_moments_fault(self) -> None:
         self.assertFalse(errors.InvalidRequest("x").retryable)
         self.assertFalse(errors.ProviderNotConfigured("x").retryable)
-        for kind in (Unavailable, UpstreamError, errors.BacklogFull, errors.QueueTimeout, errors.UpstreamUnreachable):
+        for kind in (Unavailable, UpstreamError, BacklogFull, QueueTimeout, errors.UpstreamUnreachable):
             self.assertTrue(made(kind).retryable, kind)
 
     def test_what_a_provider_reports_in_a_stream(self) -> None:

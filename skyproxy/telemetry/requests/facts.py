@@ -41,6 +41,7 @@ class Step(NamedTuple):
     :ivar status: that of a provider's answer; of a breaker that is open, how many failures opened it.
     :ivar text: in whose words ever, without secrets.
     :ivar seconds: of a rest, a wait or a delay; None: not known.
+    :ivar said: what a provider said of the limit by which a guard refused the request, likewise; empty if nothing.
     """
 
     at: float
@@ -51,6 +52,7 @@ class Step(NamedTuple):
     status: int | None = None
     text: str = ""
     seconds: float | None = None
+    said: str = ""
 
 
 class Sending(Protocol):

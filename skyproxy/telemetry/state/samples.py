@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import NamedTuple
 
-from skyproxy.errors import WHAT_IT_SAID, ErrorKind
+from skyproxy.errors import ErrorKind
 from skyproxy.telemetry.requests.facts import Facts
 from skyproxy.telemetry.requests.ring import MOST_REQUESTS, Kept, RequestRing, facts_of
 from skyproxy.telemetry.requests.search import OF_PROVIDERS
@@ -24,6 +24,7 @@ class Word(NamedTuple):
     :ivar code: of what failed; empty: all was well.
     :ivar at: seconds since the epoch.
     :ivar endpoint: that was asked of it.
+    :ivar said: what it had said of the limit by which a guard refused a request to it; empty if nothing.
     """
 
     provider: str
@@ -32,6 +33,7 @@ class Word(NamedTuple):
     text: str
     at: float
     endpoint: str
+    said: str = ""
 
     @property
     def fault(self) -> str:
@@ -41,7 +43,7 @@ class Word(NamedTuple):
     @property
     def of_a_limit(self) -> str:
         """What it said of a limit that it met, in its own words; empty if nothing."""
-        return self.text if self.code == "rate" else self.text.partition(WHAT_IT_SAID)[2]
+        return self.text if self.code == "rate" else self.said
 
 
 class Sample(NamedTuple):
@@ -79,7 +81,9 @@ def sample_of(facts: Facts) -> Sample:
     at = facts.arrived + facts.seconds
     failures = [step for step in facts.steps if step.kind in ("failed", "refused")]
     words = [
-        Word(*facts.deployments[step.candidate], step.code, step.text, facts.arrived + step.at, facts.endpoint)
+        Word(
+            *facts.deployments[step.candidate], step.code, step.text, facts.arrived + step.at, facts.endpoint, step.said
+        )
         for step in failures
     ]
     won = next((each for each in facts.attempts if each.won), None)
@@ -169,6 +173,6 @@ def _plain(number: int, kept: Kept) -> Sample | None:
         return None
     return _make_sample((
         number, request_id, at, slot, provider, True, False, "", "", stream, latency, first if stream else None,
-        sentence, ((currency, cost),) if cost else (), (_make_word((provider, model, "", "", at, endpoint)),),
+        sentence, ((currency, cost),) if cost else (), (_make_word((provider, model, "", "", at, endpoint, "")),),
         0 if tokens is None else tokens.prompt + tokens.completion,
     ))  # fmt: skip

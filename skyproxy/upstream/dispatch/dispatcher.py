@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from skyproxy.clock import Clock
-from skyproxy.errors import KeysResting, SkyproxyError, UpstreamError, UpstreamReported, forget
+from skyproxy.errors import SkyproxyError, UpstreamError, UpstreamReported, forget
 from skyproxy.upstream.dispatch.backoff import Backoff
 from skyproxy.upstream.dispatch.candidate_request import CandidateRequest
 from skyproxy.upstream.dispatch.race import race
@@ -28,6 +28,7 @@ from skyproxy.upstream.exchange.first_content import (
     refuse_redirect,
     wait_for_beginning,
 )
+from skyproxy.upstream.guards.refusals import KeysResting
 
 _log = Logger()
 

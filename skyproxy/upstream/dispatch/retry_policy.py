@@ -8,7 +8,6 @@ from typing import NamedTuple
 from skyproxy.clock import Clock
 from skyproxy.errors import (
     ErrorKind,
-    KeysResting,
     UpstreamError,
     UpstreamReported,
     UpstreamTimeout,
@@ -24,6 +23,7 @@ from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.answer import Answer
 from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
+from skyproxy.upstream.guards.refusals import KeysResting
 
 RETRYABLE = frozenset({408, 429, 498, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 """Statuses with which asking again can help. 520 to 524 are Cloudflare's for servers that it does not reach

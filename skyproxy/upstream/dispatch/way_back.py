@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from skyproxy.clock import Clock
-from skyproxy.errors import BreakerOpen, ErrorKind, KeysResting, SkyproxyError, UpstreamReported
+from skyproxy.errors import ErrorKind, SkyproxyError, UpstreamReported
 from skyproxy.upstream.dispatch.candidate_request import CandidateRequest
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.answer import Answer
+from skyproxy.upstream.guards.refusals import BreakerOpen, KeysResting
 
 
 class WayBack:

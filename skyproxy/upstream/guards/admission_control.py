@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from skyproxy.clock import Clock
 from skyproxy.config import ProviderConfig
-from skyproxy.errors import WHAT_IT_SAID, BacklogFull, KeysResting, QueueTimeout
 from skyproxy.upstream.guards.admissions import Admissions, Calm
 from skyproxy.upstream.guards.breaker import Breaker, BreakerState
 from skyproxy.upstream.guards.concurrency import Limiter, Permit, Priority
 from skyproxy.upstream.guards.deployments import Deployment, Deployments
 from skyproxy.upstream.guards.keys import KeyRing, Lease
+from skyproxy.upstream.guards.refusals import BacklogFull, KeysResting, QueueTimeout
 from skyproxy.upstream.guards.reservation import Reservation
 
 NO_KEYS: frozenset[str] = frozenset()
@@ -161,12 +161,12 @@ class AdmissionControl:
                 return
             left = entry.deadline - self._clock.seconds()
             model = f"{deployment.model[:200]!r} of provider {self._config.name!r}"
-            said = f"{WHAT_IT_SAID}{deployment.limit_said}" if deployment.limit_said else ""
             if not entry.last or (rest or 0.0) > left:
                 seconds = rest or 1.0
                 raise KeysResting(
-                    f"Model {model} has met its rate limit (429); it is asked again in {seconds:.1f} s.{said}",
+                    f"Model {model} has met its rate limit (429); it is asked again in {seconds:.1f} s.",
                     retry_after=seconds,
+                    said=deployment.limit_said,
                 )
             most = self._config.max_pending
             # Who has waited before, or was sent, was one of those that may be here.
@@ -178,8 +178,9 @@ class AdmissionControl:
                 deployment.look_in(rest)
             late = QueueTimeout(
                 f"The rate limit (429) of model {model} let the request wait for {entry.queue_timeout:g} s "
-                f"(queue_timeout).{said}",
+                "(queue_timeout).",
                 retry_after=1.0,
+                said=deployment.limit_said,
             )
             timer = self._clock.callLater(max(0.0, left), deployment.expire, place, late)
             try:

@@ -10,7 +10,7 @@ from twisted.logger import Logger
 
 from skyproxy.clock import Clock
 from skyproxy.config import BreakerSettings
-from skyproxy.errors import BreakerOpen
+from skyproxy.upstream.guards.refusals import BreakerOpen
 from skyproxy.upstream.guards.statistics import BreakerStatistics
 
 if TYPE_CHECKING:
@@ -168,13 +168,13 @@ class Breaker:
         what = f"Provider {self._provider!r}"
         if self._model is not None:
             what = f"Model {self._model[:200]!r} of provider {self._provider!r}"
-        error = BreakerOpen(
+        raise BreakerOpen(
             f"{what} has failed {self._settings.consecutive} times in a row, and is left alone for now; it is "
             f"asked again in {again:.1f} s.{last_failure}",
+            failures=self._settings.consecutive,
+            cause=self._cause,
             retry_after=again,
         )
-        error.failures, error.cause = self._settings.consecutive, self._cause
-        raise error
 
     @property
     def state(self) -> BreakerState:

@@ -13,8 +13,8 @@ from typing import Any, Literal
 from twisted.internet.defer import Deferred, DeferredSemaphore, fail, succeed
 
 from skyproxy.clock import Clock
-from skyproxy.errors import BacklogFull, QueueTimeout
 from skyproxy.http.loop.batches import PERMITS, Schedule, immediately
+from skyproxy.upstream.guards.refusals import BacklogFull, QueueTimeout
 from skyproxy.upstream.guards.statistics import LimiterStatistics
 
 Priority = Literal["interactive", "background"]

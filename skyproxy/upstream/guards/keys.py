@@ -11,8 +11,9 @@ from twisted.logger import Logger
 
 from skyproxy.clock import Clock
 from skyproxy.config import ApiKeyConfig
-from skyproxy.errors import ErrorKind, KeysResting
+from skyproxy.errors import ErrorKind
 from skyproxy.upstream.guards.learned_limits import LONGEST_STATED_SECONDS
+from skyproxy.upstream.guards.refusals import KeysResting
 from skyproxy.upstream.guards.statistics import KeyStatistics
 
 if TYPE_CHECKING:

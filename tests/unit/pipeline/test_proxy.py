@@ -10,14 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.cache.flights import Flights
-from skyproxy.errors import (
-    BacklogFull,
-    InternalError,
-    InvalidRequest,
-    ShuttingDown,
-    UpstreamBroken,
-    UpstreamTimeout,
-)
+from skyproxy.errors import InternalError, InvalidRequest, ShuttingDown, UpstreamBroken, UpstreamTimeout
 from skyproxy.formats.openai.stream_state import StreamState
 from skyproxy.formats.reported import reported
 from skyproxy.pipeline.coalescing import Coalescing
@@ -31,6 +24,7 @@ from skyproxy.telemetry.records import RequestRecord
 from skyproxy.upstream.dispatch.backoff import Backoff
 from skyproxy.upstream.dispatch.dispatcher import Dispatcher
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
+from skyproxy.upstream.guards.refusals import BacklogFull
 from tests.unit.configs import config_of
 from tests.unit.fakes import DONE, EVENTS, JSON, FakeClient, Upstream, event, pending_calls, provider_of, word
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address
 
-from skyproxy.errors import BacklogFull
 from skyproxy.pipeline.proxy import refuse
 from skyproxy.pipeline.request import Endpoint
+from skyproxy.upstream.guards.refusals import BacklogFull
 from skyproxy.web.request import ApiRequest
 from tests.stock_wire import stock_wire
 from tests.unit.web.support import WebCase

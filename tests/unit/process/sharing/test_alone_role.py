@@ -11,12 +11,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from skyproxy.access.errors import RequestLimitExceeded
 from skyproxy.access.gate import Place
 from skyproxy.access.identity import ClientIdentity
-from skyproxy.errors import BacklogFull
 from skyproxy.process.sharing.alone_role import AloneRole
 from skyproxy.shares.machine import Machine
 from skyproxy.shares.parts import Parts
 from skyproxy.telemetry.usage import Tokens
 from skyproxy.upstream.guards.concurrency import Permit
+from skyproxy.upstream.guards.refusals import BacklogFull
 from tests.unit.process.workers.test_client_shares import client
 from tests.unit.shares.machines import TERMS, World
 from tests.unit.shares.machines import Place as Connection

@@ -10,13 +10,13 @@ from typing import Any, cast
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from skyproxy.errors import BacklogFull, QueueTimeout
 from skyproxy.process.workers import messages
 from skyproxy.process.workers.allotting import Allotting
 from skyproxy.process.workers.holding import Holding
 from skyproxy.process.workers.permits import LentPermits, limit_of
 from skyproxy.upstream.guards.concurrency import Limiter, Permit
 from skyproxy.upstream.guards.leased import LeasedLimiter
+from skyproxy.upstream.guards.refusals import BacklogFull, QueueTimeout
 
 STEP = 0.001
 DELAY = 0.001

@@ -6,7 +6,6 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.errors import WHAT_IT_SAID
 from skyproxy.telemetry.requests.facts import AttemptFacts, Step
 from skyproxy.telemetry.state.samples import Sample, Word, sample_of
 from skyproxy.telemetry.state.sentence import Sentence
@@ -69,9 +68,9 @@ def told(snapshot: Snapshot) -> list[Sentence]:
 
 def word(
     code: str, text: str = "", deployment: tuple[str, str] = OPENROUTER, age: float = 1.0,
-    endpoint: str = "/chat/completions",
+    endpoint: str = "/chat/completions", said: str = "",
 ) -> Any:  # fmt: skip
-    return {deployment: Word(*deployment, code, text, NOW - age, endpoint)}
+    return {deployment: Word(*deployment, code, text, NOW - age, endpoint, said)}
 
 
 class InsteadTests(SynchronousTestCase):
@@ -415,10 +414,9 @@ class SentenceTests(SynchronousTestCase):
             providers=(PROVIDER._replace(deployments=(resting,)),), words=word("rate", "50 a day. Add 10 credits.")
         )[2]
         self.assertEqual(said, "mistral-small is asked again in 20 s. “50 a day. Add 10 credits.”")
-        for text, quotation in ((f"Model 'm' rests.{WHAT_IT_SAID}50 a day.", " “50 a day.”"), ("Model 'm' rests.", "")):
-            said = self.first(providers=(PROVIDER._replace(deployments=(resting,)),), words=word("keys_resting", text))[
-                2
-            ]
+        for words, quotation in (("50 a day.", " “50 a day.”"), ("", "")):
+            heard = word("keys_resting", "Model 'm' rests.", said=words)
+            said = self.first(providers=(PROVIDER._replace(deployments=(resting,)),), words=heard)[2]
             self.assertEqual(said, f"mistral-small is asked again in 20 s.{quotation}")
         for rests, advice in (
             ({"A": 3600.0}, "60 min. `skyproxy resume openrouter --key A` asks it at once."),

@@ -16,16 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config import ApiKeyConfig, BreakerSettings, ProviderConfig
 from skyproxy.config.dialect import Dialect
-from skyproxy.errors import (
-    BacklogFull,
-    KeysResting,
-    QueueTimeout,
-    UpstreamBroken,
-    UpstreamReported,
-    UpstreamTimeout,
-    UpstreamUnreachable,
-    UpstreamUnusable,
-)
+from skyproxy.errors import UpstreamBroken, UpstreamReported, UpstreamTimeout, UpstreamUnreachable, UpstreamUnusable
 from skyproxy.http.client.tunnel import ProxyTrouble
 from skyproxy.upstream.dispatch.backoff import Backoff
 from skyproxy.upstream.dispatch.dispatcher import Dispatcher
@@ -40,6 +31,7 @@ from skyproxy.upstream.guards.breaker import Breaker
 from skyproxy.upstream.guards.concurrency import Limiter
 from skyproxy.upstream.guards.deployments import Deployments
 from skyproxy.upstream.guards.keys import KeyRing
+from skyproxy.upstream.guards.refusals import BacklogFull, KeysResting, QueueTimeout
 from skyproxy.util.timers import Timers
 from tests.unit.fakes import EVENTS, TIMEOUTS, Prepared, Response, Upstream, event, given_up, pending_calls, word
 

@@ -11,20 +11,13 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web._newclient import ResponseNeverReceived
 
-from skyproxy.errors import (
-    BacklogFull,
-    ErrorKind,
-    ProviderNotConfigured,
-    QueueTimeout,
-    UpstreamBroken,
-    UpstreamTimeout,
-    UpstreamUnreachable,
-)
+from skyproxy.errors import ErrorKind, ProviderNotConfigured, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
 from skyproxy.upstream.exchange.body import End
 from skyproxy.upstream.exchange.provider import Answer, Provider
 from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
 from skyproxy.upstream.guards.admission_control import Guards
 from skyproxy.upstream.guards.keys import KeyRing
+from skyproxy.upstream.guards.refusals import BacklogFull, QueueTimeout
 from skyproxy.util.timers import Timers
 from tests.unit.configs import config_of
 from tests.unit.fakes import JSON, TIMEOUTS, Response, Upstream, attempt_of, given_up, pending_calls, provider_of

@@ -9,8 +9,8 @@ from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config import BreakerSettings
-from skyproxy.errors import BreakerOpen
 from skyproxy.upstream.guards.breaker import Admission, Breaker, BreakerState
+from skyproxy.upstream.guards.refusals import BreakerOpen
 
 
 class BreakerTestCase(SynchronousTestCase):

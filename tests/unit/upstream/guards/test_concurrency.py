@@ -11,9 +11,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.errors import BacklogFull, QueueTimeout
 from skyproxy.http.loop.batches import BatchScheduler
 from skyproxy.upstream.guards.concurrency import Limiter, Permit
+from skyproxy.upstream.guards.refusals import BacklogFull, QueueTimeout
 from skyproxy.util.timers import Timers
 
 

@@ -8,7 +8,6 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config import ApiKeyConfig, BreakerSettings
-from skyproxy.errors import BreakerOpen
 from skyproxy.upstream.guards.admission_control import Guards
 from skyproxy.upstream.guards.breaker import GOOD_AFTER, Breaker, BreakerState
 from skyproxy.upstream.guards.concurrency import Limiter
@@ -29,6 +28,7 @@ from skyproxy.upstream.guards.findings import (
 from skyproxy.upstream.guards.hearing import hear
 from skyproxy.upstream.guards.keys import KeyRing
 from skyproxy.upstream.guards.rate_guard import RateGuard
+from skyproxy.upstream.guards.refusals import BreakerOpen
 
 
 class Side:

@@ -10,8 +10,9 @@ from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config import ApiKeyConfig
-from skyproxy.errors import ErrorKind, KeysResting
+from skyproxy.errors import ErrorKind
 from skyproxy.upstream.guards.keys import KeyRing, Lease
+from skyproxy.upstream.guards.refusals import KeysResting
 from skyproxy.upstream.guards.statistics import KeyStatistics
 
 

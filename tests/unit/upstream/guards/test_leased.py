@@ -8,9 +8,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.errors import BacklogFull, QueueTimeout
 from skyproxy.upstream.guards.concurrency import Permit
 from skyproxy.upstream.guards.leased import LeasedLimiter
+from skyproxy.upstream.guards.refusals import BacklogFull, QueueTimeout
 
 
 class PlaceTests(SynchronousTestCase):
