@@ -88,9 +88,8 @@ class Providers:
             refit(provider)
             earlier.replaced_by(provider)
         for name, provider in providers.items():
-            if provider.guards.keys is not None:
-                aside = {each.target for each in changes if each.kind == "aside"}
-                provider.guards.keys.put_aside({each.key for each in aside if each.provider == name})
+            aside = {each.target for each in changes if each.kind == "aside"}
+            provider.guards.put_aside({each.key for each in aside if each.provider == name})
         self._runtime = Runtime(config, router, providers, changes)
         self._retire([provider for name, provider in before.items() if providers.get(name) is not provider])
         self._built(config, changes)

@@ -70,9 +70,9 @@ def build_provider(
     keys = config.api_keys
     guards = Guards(
         limiter,
+        Deployments(timers, config.breaker, config.name, tell=tell),
         Breaker(timers, config.breaker, config.name, tell=tell) if config.breaker is not None else None,
         KeyRing(timers, keys, config.name, tell) if keys else None,
-        Deployments(timers, config.breaker, config.name, tell=tell),
         rate=config.guards_rates,
     )
     # One of a provider that is not asked now may be needed by what :func:`follow` brings.

@@ -26,6 +26,7 @@ from skyproxy.upstream.exchange.timeouts import Timeouts
 from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
 from skyproxy.upstream.guards.admission_control import Guards
 from skyproxy.upstream.guards.concurrency import Limiter
+from skyproxy.upstream.guards.deployments import Deployments
 from skyproxy.util.deadline import Deadline
 from skyproxy.util.timers import Timers
 
@@ -156,7 +157,8 @@ def provider_of(
     """A provider before *upstream*, with a limit and no other guard."""
     limiter = Limiter(clock, max_concurrent=max_concurrent, max_pending=max_pending)
     client: Any = upstream
-    return Provider(config, Timers(clock), Guards(limiter), client, clock.seconds)
+    guards = Guards(limiter, Deployments(clock, None, config.name))
+    return Provider(config, Timers(clock), guards, client, clock.seconds)
 
 
 TIMEOUTS = Timeouts(connect=3.0, queue=10.0, stream=60.0, whole=60.0, idle=30.0)

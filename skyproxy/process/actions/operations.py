@@ -154,9 +154,7 @@ class Operations:
         """Use a key again, whether somebody or the provider's answer had put it aside."""
         target = key_of(self.config, asked)
         if not dry_run:
-            keys = self._providers.runtime().providers[target.provider].guards.keys
-            if keys is not None:
-                keys.put_back(target.key)
+            self._providers.runtime().providers[target.provider].guards.put_back(target.key)
             self.told.key_put_back(target.provider, target.key)
         text = f"{target} is used again."
         removed = tuple(each for each in self._action_log.changes if each.kind == "aside" and each.target == target)

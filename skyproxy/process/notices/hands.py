@@ -54,9 +54,10 @@ class OwnHands:
 
     def put_back(self, provider: str, variable: str) -> None:
         """Use a key again that a provider had refused; one that people here have put aside stays so."""
-        keys = self._providers()[provider].guards.keys
-        if keys is not None and not any(each.variable == variable and each.by_hand for each in keys.statistics()):
-            keys.put_back(variable)
+        guards = self._providers()[provider].guards
+        keys = () if guards.keys is None else guards.keys.statistics()
+        if not any(each.variable == variable and each.by_hand for each in keys):
+            guards.put_back(variable)
 
     def revoke(self, is_revoked: Callable[[bytes], bool]) -> Deferred[Any]:
         """Take the keys of clients of whose digests *is_revoked* says so."""

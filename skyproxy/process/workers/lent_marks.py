@@ -139,7 +139,7 @@ class LentMarks:
     def _guard(self, key: Key) -> LentGuard | None:
         name, variable, model = parts_of(key)
         provider = self._providers().get(name)
-        if provider is None or provider.guards.deployments is None or not provider.guards.rate:
+        if provider is None or not provider.guards.rate:
             return None
         guard = provider.guards.deployments.of(model).guard(variable)
         return guard if isinstance(guard, LentGuard) else None

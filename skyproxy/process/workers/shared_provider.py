@@ -67,23 +67,12 @@ class SharedDeployment(NamedTuple):
 class SharedKeys:
     """As :class:`~skyproxy.upstream.guards.keys.KeyRing`, of all workers."""
 
-    def __init__(
-        self, own: Any, told: Callable[[], tuple[KeyStatistics, ...]], put_back: Callable[[str], None]
-    ) -> None:
+    def __init__(self, own: Any, told: Callable[[], tuple[KeyStatistics, ...]]) -> None:
         self._own = own
         self._told = told
-        self._put_back = put_back
 
     def statistics(self) -> tuple[KeyStatistics, ...]:
         return self._told() or tuple(self._own.statistics())
-
-    def put_aside(self, variables: Collection[str]) -> None:
-        """Each worker hears it with the configuration."""
-        self._own.put_aside(variables)
-
-    def put_back(self, variable: str) -> None:
-        self._own.put_back(variable)
-        self._put_back(variable)
 
 
 class SharedGuards:
@@ -93,13 +82,19 @@ class SharedGuards:
         self._provider = provider
         self._has_breaker = own.breaker is not None
         self._close_breaker = close_breaker
-        name = provider.config.name
-        self.keys = None
-        if own.keys is not None:
-            self.keys = SharedKeys(own.keys, provider.keys, lambda variable: put_back(name, variable))
+        self._put_back = put_back
+        self.keys = None if own.keys is None else SharedKeys(own.keys, provider.keys)
         self.limiter: Limiter = own.limiter
         """Has all permits there are: the parent lends them to workers."""
         self._own = own
+
+    def put_aside(self, variables: Collection[str]) -> None:
+        """Each worker hears it with the configuration."""
+        self._own.put_aside(variables)
+
+    def put_back(self, variable: str) -> None:
+        self._own.put_back(variable)
+        self._put_back(self._provider.config.name, variable)
 
     @property
     def breaker(self) -> SharedBreaker | None:

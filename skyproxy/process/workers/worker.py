@@ -124,9 +124,7 @@ class Worker:
         """Do what somebody has asked for."""
         match message:
             case messages.PutBack():
-                keys = self._provider(message.provider).guards.keys
-                if keys is not None:
-                    keys.put_back(message.key)
+                self._provider(message.provider).guards.put_back(message.key)
             case messages.CloseBreaker():
                 self._close_breaker(message)
             case Found() | Seen() | Known():

@@ -73,7 +73,7 @@ class Provider:
         self.guards = guards
         self.counts = counts or Counts()
         self.admission = AdmissionControl(config, timers, guards)
-        self.deployments = self.admission.deployments
+        self.deployments = guards.deployments
         self._timers = timers
         self._wall = wall
         self._client = client

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
@@ -24,17 +25,31 @@ NO_KEYS: frozenset[str] = frozenset()
 class Guards:
     """What stands before a provider.
 
+    :ivar deployments: what is known of each of its models.
     :ivar breaker: None: the provider is asked however often it fails.
     :ivar keys: None: the provider wants none.
-    :ivar deployments: what is known of each of its models; None: nothing is kept.
     :ivar rate: whether its 429s tell how many requests a key and model get.
     """
 
     limiter: Limiter
+    deployments: Deployments
     breaker: Breaker | None = None
     keys: KeyRing | None = None
-    deployments: Deployments | None = None
     rate: bool = False
+
+    def put_aside(self, variables: Collection[str]) -> None:
+        """Use no key of *variables*, unless they are all; those that were put aside before, and are none of them, are
+        used again.
+        """
+        if self.keys is not None:
+            for variable in self.keys.put_aside(variables):
+                self.deployments.forget_limits(variable)
+
+    def put_back(self, variable: str) -> None:
+        """Use the key of *variable* again, whatever was heard of it, for any model: people know better."""
+        if self.keys is not None:
+            self.keys.put_back(variable)
+            self.deployments.forget_limits(variable)
 
 
 class Entry(NamedTuple):
@@ -66,9 +81,6 @@ class AdmissionControl:
         self._config = config
         self._clock = clock
         self._guards = guards
-        self.deployments = Deployments(clock, None, config.name) if guards.deployments is None else guards.deployments
-        if guards.keys is not None:
-            guards.keys.forget = self.deployments.forget_limits
 
     def reserve_at_once(
         self, deployment: Deployment, priority: Priority, avoid: AbstractSet[str]
@@ -211,7 +223,7 @@ class AdmissionControl:
         """Seconds until *model* may be asked after a 429; 0.0 if it may be now, None if that is not known."""
         if not self._guards.rate:
             return self.keys_rest()
-        return self.rest_of(self.deployments.of(model), avoid)
+        return self.rest_of(self._guards.deployments.of(model), avoid)
 
     def keys_rest(self) -> float:
         """Seconds until a key may be used; 0 if one may now, or none is needed."""
@@ -235,7 +247,7 @@ class AdmissionControl:
         keys = self._guards.keys
         if keys is None or len(self._config.api_keys) < 2:
             return False
-        deployment = self.deployments.of(model)
+        deployment = self._guards.deployments.of(model)
         return any(self._may_use(deployment, avoid, priority, variable) for variable in keys.promising())
 
     def _may_use(self, deployment: Deployment, avoid: AbstractSet[str], priority: Priority, variable: str) -> bool:
@@ -245,8 +257,7 @@ class AdmissionControl:
 
     def fails(self, model: str) -> bool:
         """Whether the provider, or *model*, has failed too often lately."""
-        inner = self.deployments.of(model).breaker
-        breakers = (self._guards.breaker, inner)
+        breakers = (self._guards.breaker, self._guards.deployments.of(model).breaker)
         return any(each is not None and each.state is not BreakerState.CLOSED for each in breakers)
 
     def call_next(self, deployment: Deployment) -> None:

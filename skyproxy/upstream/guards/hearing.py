@@ -24,10 +24,10 @@ def hear(guards: Guards, finding: Finding) -> None:
     """
     match finding:
         case ModelRests(model, key, rest):
-            if guards.deployments is not None and guards.rate:
+            if guards.rate:
                 guards.deployments.of(model).guard(key).hear_rest(rest)
         case ModelTaken(model, key):
-            deployment = None if guards.deployments is None else guards.deployments.known(model)
+            deployment = guards.deployments.known(model)
             if deployment is not None and key in deployment.guards:
                 deployment.guards[key].hear_taken()
         case KeyRests(key, seconds):
@@ -43,8 +43,8 @@ def hear(guards: Guards, finding: Finding) -> None:
 
 
 def _breaker_of(guards: Guards, model: str | None, *, make: bool) -> Breaker | None:
-    if model is None or guards.deployments is None:
-        return guards.breaker if model is None else None
+    if model is None:
+        return guards.breaker
     deployment = guards.deployments.of(model) if make else guards.deployments.known(model)
     return None if deployment is None else deployment.breaker
 

@@ -125,11 +125,9 @@ class KeyRing:
     :param keys: at least one.
     :param provider: its name, for messages.
     :param tell: takes what other processes should know; None: there are none.
-    :ivar forget: called with a variable whose key is used again, whatever was heard of it.
     """
 
     def __init__(self, clock: Clock, keys: Sequence[ApiKeyConfig], provider: str, tell: Teller | None = None) -> None:
-        self.forget: Callable[[str], object] | None = None
         if not keys:
             raise ValueError("a ring needs a key")
         self._clock = clock
@@ -176,16 +174,22 @@ class KeyRing:
             for key in self._keys
         )
 
-    def put_aside(self, variables: Collection[str]) -> None:
+    def put_aside(self, variables: Collection[str]) -> list[str]:
         """Have the keys of *variables*, if they are not all, rest until this is called without them. Those that were
-        refused are used again where no other is left."""
+        refused are used again where no other is left.
+
+        :return: the variables of those that rested so far, and are used again.
+        """
+        back = []
         aside = {key.variable for key in self._keys}.intersection(variables)
         for key in self._keys:
             if key.variable in aside and len(aside) < len(self._keys):
                 key.aside_until = inf
             elif key.aside_until == inf:
                 self.put_back(key.variable)
+                back.append(key.variable)
         self._use_one()
+        return back
 
     def put_back(self, variable: str) -> None:
         """Use the key of *variable* again, whatever was heard of it."""
@@ -193,8 +197,6 @@ class KeyRing:
             if key.variable == variable:
                 key.aside_until = key.refused_until = key.rests_until = 0.0
                 key.rests, key.forbidden, key.warned = 0, None, False
-                if self.forget is not None:
-                    self.forget(variable)
 
     def in_use(self) -> list[str]:
         """The variables of the keys that are not put aside."""

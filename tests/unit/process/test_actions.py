@@ -29,6 +29,7 @@ from skyproxy.process.providers import Providers
 from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.upstream.guards.admission_control import Guards
 from skyproxy.upstream.guards.concurrency import Limiter
+from skyproxy.upstream.guards.deployments import Deployments
 from skyproxy.upstream.guards.keys import KeyRing
 from skyproxy.util.timers import Timers
 from tests.unit.fakes import Upstream
@@ -75,7 +76,8 @@ class Case(SynchronousTestCase):
         limiter = kept or Limiter(self.clock, max_concurrent=config.max_concurrent, max_pending=9)
         keys = KeyRing(self.clock, config.api_keys, config.name) if config.api_keys else None
         client: Any = Upstream()
-        return Provider(config, Timers(self.clock), Guards(limiter, None, keys), client, self.clock.seconds)
+        guards = Guards(limiter, Deployments(self.clock, None, config.name), keys=keys)
+        return Provider(config, Timers(self.clock), guards, client, self.clock.seconds)
 
     def load(self, instead: Mapping[Path, str] | None = None) -> Config:
         environ = {"K1": "key-0001", "K2": "key-0002"}

@@ -61,13 +61,12 @@ class InstrumentCase(WebCase):
         limiter = Limiter(self.clock, max_concurrent=3, max_pending=5)
         self.breaker = Breaker(self.clock, BreakerSettings(consecutive=2, open_for=30.0), "demo")
         self.ring = KeyRing(self.clock, config.api_keys, "demo")
-        guards = Guards(limiter, self.breaker, self.ring)
+        guards = Guards(limiter, Deployments(self.clock, None, "demo"), self.breaker, self.ring)
         upstream: Any = Connected()
         self.counts = Counts()
         demo = Provider(config, Timers(self.clock), guards, upstream, self.clock.seconds, self.counts)
-        plain = Provider(
-            config_of(PLAIN).providers["plain"], Timers(self.clock), Guards(limiter), upstream, self.clock.seconds
-        )
+        bare = Guards(limiter, Deployments(self.clock, None, "plain"))
+        plain = Provider(config_of(PLAIN).providers["plain"], Timers(self.clock), bare, upstream, self.clock.seconds)
         self.limiter = limiter
         self.providers.update(demo=demo, plain=plain)
 
@@ -82,7 +81,7 @@ class InstrumentCase(WebCase):
         self.counts.responses.update({"200": 7, "upstream_timeout": 1})
         demo, upstream = self.providers["demo"], Connected()
         known = Deployments(self.clock, BreakerSettings(consecutive=1, open_for=30.0), "demo")
-        guards = Guards(self.limiter, self.breaker, self.ring, known, rate=True)
+        guards = Guards(self.limiter, known, self.breaker, self.ring, rate=True)
         self.providers["demo"] = Provider(
             demo.config, Timers(self.clock), guards, cast(Any, upstream), self.clock.seconds, self.counts
         )
@@ -279,7 +278,7 @@ class MetricsTests(InstrumentCase):
     def test_models(self) -> None:
         config = self.providers["demo"].config
         known = Deployments(self.clock, BreakerSettings(consecutive=1, open_for=30.0), "demo")
-        guards = Guards(self.limiter, None, None, known, rate=True)
+        guards = Guards(self.limiter, known, rate=True)
         upstream: Any = Connected()
         self.providers["demo"] = Provider(config, Timers(self.clock), guards, upstream, self.clock.seconds)
         for name, named in (("large", True), ("sk-1", False), ("sk-2", False), ("other", True)):

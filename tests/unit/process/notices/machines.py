@@ -135,7 +135,7 @@ def guards_of(clock: Clock, config: ProviderConfig, tell: Teller | None) -> Guar
     breaker = Breaker(clock, config.breaker or BreakerSettings(), config.name, tell=tell)
     limiter = Limiter(clock, max_concurrent=5, max_pending=5)
     keys = KeyRing(clock, config.api_keys, config.name, tell)
-    return Guards(limiter, breaker, keys, Deployments(clock, config.breaker, config.name, tell=tell), rate=True)
+    return Guards(limiter, Deployments(clock, config.breaker, config.name, tell=tell), breaker, keys, rate=True)
 
 
 class Hands:

@@ -72,7 +72,7 @@ class GuardsTests(Case):
         self.settle()
         self.assertEqual(self.aside(), [["A"]] * 3)
         # Somebody puts it back at the other machine.
-        self.alone.guards[0].keys.put_back("A")
+        self.alone.guards[0].put_back("A")
         self.alone.notices.by_hand.key_put_back("some", "A")
         self.settle()
         self.assertEqual(self.parent.hands.done, [("back", "some", "A")])
@@ -280,7 +280,7 @@ class StoreTests(Case):
         self.parent.line.cut()
         self.alone.guards[0].breaker.close()
         self.alone.notices.by_hand.breakers_closed("some", [None])
-        self.alone.guards[0].keys.put_back("A")
+        self.alone.guards[0].put_back("A")
         self.alone.notices.by_hand.key_put_back("some", "A")
         self.settle()
         self.assertEqual(self.aside(), [[], ["A"], ["A"]])

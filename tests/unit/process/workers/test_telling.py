@@ -20,6 +20,7 @@ from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.upstream.guards.admission_control import Guards
 from skyproxy.upstream.guards.breaker import Breaker, BreakerState
 from skyproxy.upstream.guards.concurrency import Limiter
+from skyproxy.upstream.guards.deployments import Deployments
 from skyproxy.upstream.guards.findings import (
     BreakerClosed,
     BreakerOpened,
@@ -57,7 +58,9 @@ class Worker:
 
         def make(tell: Teller | None) -> Provider:
             self.breaker = Breaker(clock, BreakerSettings(), "some", tell=tell)
-            guards = Guards(Limiter(clock, max_concurrent=5, max_pending=5), self.breaker)
+            guards = Guards(
+                Limiter(clock, max_concurrent=5, max_pending=5), Deployments(clock, None, "some"), self.breaker
+            )
             return cast(Provider, SimpleNamespace(config=SimpleNamespace(name="some"), guards=guards))
 
         self.make = make

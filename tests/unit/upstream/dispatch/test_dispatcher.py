@@ -73,9 +73,9 @@ class Case(SynchronousTestCase):
         )
         guards = Guards(
             Limiter(self.clock, max_concurrent=1, max_pending=5),
+            Deployments(self.clock, BreakerSettings(consecutive=3), name),
             Breaker(self.clock, BreakerSettings(consecutive=3), name),
             KeyRing(self.clock, keys, name) if keys else None,
-            Deployments(self.clock, BreakerSettings(consecutive=3), name),
             rate=self.rate,
         )
         client: Any = upstream
@@ -1248,9 +1248,7 @@ class KeyUsedAgainTests(Case):
         self.answer(429, (b"Retry-After", b"3600"))
         self.successResultOf(asking).close(None)
         self.failureResultOf(self.ask(fallback=False), KeysResting)
-        keys = self.first.guards.keys
-        assert keys is not None
-        keys.put_back("A")
+        self.first.guards.put_back("A")
         asking = self.ask(fallback=False)
         self.answer(whole=GOOD)
         self.successResultOf(asking).close(None)
@@ -1260,9 +1258,7 @@ class KeyUsedAgainTests(Case):
         asking = self.ask(fallback=False)
         self.answer(429, (b"Retry-After", b"8"))
         waiting = self.ask(fallback=False)
-        keys = self.first.guards.keys
-        assert keys is not None
-        keys.put_back("A")
+        self.first.guards.put_back("A")
         for each in (asking, waiting):
             self.answer(whole=GOOD)
             self.successResultOf(each).close(None)

@@ -19,6 +19,7 @@ from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
 from skyproxy.upstream.guards.admission_control import Guards
 from skyproxy.upstream.guards.concurrency import Limiter
+from skyproxy.upstream.guards.deployments import Deployments
 from skyproxy.util.timers import Timers
 from tests.unit.configs import config_of
 from tests.unit.fakes import TIMEOUTS, Response, Upstream, attempt_of, given_up, pending_calls
@@ -125,7 +126,8 @@ class CapacityTests(SynchronousTestCase):
         timers = Timers(self.clock)
         limiter = Limiter(timers, max_concurrent=usual_limit(told), max_pending=100)
         self.capacity = Capacity(told, client, timers, limiter, most)
-        self.provider = Provider(told, timers, Guards(limiter), client, self.clock.seconds, None, self.capacity)
+        guards = Guards(limiter, Deployments(timers, None, told.name))
+        self.provider = Provider(told, timers, guards, client, self.clock.seconds, None, self.capacity)
 
     def send(self) -> Deferred[Answer]:
         return given_up(self, Deferred.fromCoroutine(self.provider.send(REQUEST, attempt_of(self.clock))))

@@ -154,9 +154,9 @@ class World:
         limiter = Limiter(self.timers, max_concurrent=12, max_pending=20)
         guards = Guards(
             limiter,
+            Deployments(self.timers, BreakerSettings(open_for=0.5, consecutive=8), name),
             Breaker(self.timers, BreakerSettings(open_for=0.5, consecutive=8, failure_rate=0.9), name),
             KeyRing(self.timers, keys, name),
-            Deployments(self.timers, BreakerSettings(open_for=0.5, consecutive=8), name),
             rate=True,
         )
         client: Any = Client(self.clock, fates)

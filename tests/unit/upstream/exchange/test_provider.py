@@ -16,6 +16,7 @@ from skyproxy.upstream.exchange.body import End
 from skyproxy.upstream.exchange.provider import Answer, Provider
 from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
 from skyproxy.upstream.guards.admission_control import Guards
+from skyproxy.upstream.guards.deployments import Deployments
 from skyproxy.upstream.guards.keys import KeyRing
 from skyproxy.upstream.guards.refusals import BacklogFull, QueueTimeout
 from skyproxy.util.timers import Timers
@@ -292,7 +293,8 @@ class ProviderTests(SynchronousTestCase):
         """The upstream of a provider with *key*, which has taken the place of the one before within its limit."""
         config = config_of(TEXT % ", api_key_env: K", **({"K": key} if key else {})).providers["guard"]
         upstream, limiter, keys = Upstream(), self.provider.guards.limiter, config.api_keys
-        guards = Guards(limiter, keys=KeyRing(self.clock, keys, "guard") if keys else None)
+        ring = KeyRing(self.clock, keys, "guard") if keys else None
+        guards = Guards(limiter, Deployments(self.clock, None, "guard"), keys=ring)
         later = Provider(config, Timers(self.clock), guards, upstream, self.clock.seconds)  # type: ignore[arg-type]
         self.provider.replaced_by(later)
         return upstream

@@ -41,7 +41,7 @@ class Side:
         ring = KeyRing(clock, secrets, "some", tell)
         deployments = Deployments(clock, settings, "some", tell=tell)
         limiter = Limiter(clock, max_concurrent=5, max_pending=5)
-        self.guards = Guards(limiter, Breaker(clock, settings, "some", tell=tell), ring, deployments, rate)
+        self.guards = Guards(limiter, deployments, Breaker(clock, settings, "some", tell=tell), ring, rate)
         self.ring, self.deployments = ring, deployments
 
     def guard(self, model: str = "m", key: str = "A") -> RateGuard:
@@ -197,7 +197,8 @@ class KeyTests(HearingTestCase):
         self.assertEqual(self.there.told, [])
 
     def test_keys_and_guards_that_are_not_there(self) -> None:
-        bare = Guards(Limiter(self.clock, max_concurrent=1, max_pending=1))
+        limiter = Limiter(self.clock, max_concurrent=1, max_pending=1)
+        bare = Guards(limiter, Deployments(self.clock, None, "some"))
         rest = Rest(1.0, 0.5, stated=True)
         for each in (
             KeyRefused("A", 1.0), KeyRests("A", 1.0), ModelRests("m", "A", rest), ModelTaken("m", "A"),
