@@ -68,7 +68,7 @@ class Deployment:
     :ivar named: the configuration names it, and not only a client.
     :ivar busy: requests under way or waiting.
     :ivar limited: a key has met a limit of the model that is still remembered, or somebody waits for a turn.
-    :ivar limit_said: what the provider said when one last did; empty if nothing, or if another process met it.
+    :ivar limit_said: what the provider said of that limit; empty if nothing, or if another process met it.
     """
 
     __slots__ = (
@@ -128,6 +128,8 @@ class Deployment:
     def look(self) -> None:
         """Find out whether it is :attr:`limited`."""
         self.limited = bool(self.waiting) or not all([guard.calm for guard in self.guards.values()])
+        if not self.limited:
+            self.limit_said = ""
 
     @property
     def idle(self) -> bool:

@@ -25,11 +25,14 @@ def hear(guards: Guards, finding: Finding) -> None:
     match finding:
         case ModelRests(model, key, rest):
             if guards.rate:
-                guards.deployments.of(model).guard(key).hear_rest(rest)
+                deployment = guards.deployments.of(model)
+                # What was said here of an earlier limit is not what was said there of this one.
+                deployment.look()
+                deployment.guard(key).hear_rest(rest)
         case ModelTaken(model, key):
-            deployment = guards.deployments.known(model)
-            if deployment is not None and key in deployment.guards:
-                deployment.guards[key].hear_taken()
+            known = guards.deployments.known(model)
+            if known is not None and key in known.guards:
+                known.guards[key].hear_taken()
         case KeyRests(key, seconds):
             if guards.keys is not None:
                 guards.keys.hear_rest(key, seconds)

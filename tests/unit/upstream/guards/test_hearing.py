@@ -86,6 +86,22 @@ class RestTests(HearingTestCase):
         self.clock.advance(20.0)
         self.assertEqual(self.there.guard().wait(), 0.0)
 
+    def test_what_was_said_here_of_an_earlier_limit_is_not_said_of_a_later_one_there(self) -> None:
+        deployment, ticket = self.there.deployments.of("m"), self.there.guard().sent()
+        deployment.limit_said = "50 a day"
+        ticket.limited(20.0)
+        self.here.guard().sent().limited(20.0)
+        self.pass_on()
+        # It is the same limit.
+        self.assertEqual(deployment.limit_said, "50 a day")
+        self.clock.advance(20.0)
+        while not self.there.guard().calm:
+            self.there.guard().sent().proven()
+        self.clock.advance(1.0)
+        self.here.guard().sent().limited(30.0)
+        self.pass_on()
+        self.assertEqual((deployment.limited, deployment.limit_said), (True, ""))
+
     def test_many_429s_of_one_event_are_told_once(self) -> None:
         tickets = [self.here.guard().sent() for _ in range(50)]
         for each in tickets:
