@@ -15,7 +15,9 @@ from skyproxy.cache.in_time import Timeout, too_late
 from skyproxy.cache.sqlite_file import AnswersFile, ForeignFile
 from skyproxy.cache.store import Statistics
 from skyproxy.cache.stored_answer import StoredAnswer
+from skyproxy.cache.trouble import WARN_AGAIN_SECONDS
 from skyproxy.http.loop.worker_thread import Worker
+from skyproxy.util.throttle import Throttle
 
 _log = Logger()
 
@@ -24,9 +26,6 @@ _PATIENCE = 1.0
 
 _WAITING = 16 * 1024 * 1024
 """Bytes of answers, at most, that wait to be written."""
-
-_WARN_AGAIN = 300.0
-"""Seconds after which more trouble is worth another warning."""
 
 _ASIDES = 3
 """Files that one process puts aside, at most: a disk that damages every one of them shall not be filled with them."""
@@ -61,7 +60,7 @@ class SqliteStore:
         self._late = 0
         """Requests that have given up waiting for the file, which has not answered them yet."""
         self._asides = 0
-        self._warned_at: float | None = None
+        self._warnings = Throttle(WARN_AGAIN_SECONDS, reactor.seconds)
         self._closing: Deferred[None] | None = None
 
     @property
@@ -162,9 +161,7 @@ class SqliteStore:
         )
 
     def _warn(self, failure: Failure) -> None:
-        now = self._reactor.seconds()
-        if self._warned_at is None or now - self._warned_at >= _WARN_AGAIN:
-            self._warned_at = now
+        if self._warnings.allows():
             _log.warn(
                 "The file of kept answers cannot be used: requests go on without",
                 path=str(self._path),

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from twisted.logger import Logger
 
+from skyproxy.util.throttle import Throttle
+
 _log = Logger()
 
 WARN_AGAIN_SECONDS = 300.0
@@ -23,15 +25,13 @@ class Trouble:
     def __init__(self, shown: str, mask: Callable[[str], str], seconds: Callable[[], float]) -> None:
         self._shown = shown
         self._mask = mask
-        self._seconds = seconds
-        self._told_at: float | None = None
+        self._warnings = Throttle(WARN_AGAIN_SECONDS, seconds)
         self._told = False
 
     def begin(self, reason: str) -> None:
         """It cannot be used."""
-        now = self._seconds()
-        if self._told_at is None or now - self._told_at >= WARN_AGAIN_SECONDS:
-            self._told_at, self._told = now, True
+        if self._warnings.allows():
+            self._told = True
             _log.warn(
                 "The store of kept answers is not to be used: requests go on without",
                 store=self._shown,

@@ -10,6 +10,7 @@ from time import monotonic
 from skyproxy.log.line_queue import LineQueue
 from skyproxy.log.sinks import Sink
 from skyproxy.log.wake_signal import WakeSignal
+from skyproxy.util.throttle import Throttle
 
 _BATCH = 2000
 """Lines that are written at once, at most."""
@@ -20,7 +21,7 @@ is cheap, and somebody may wait to read them."""
 
 _SOON = 0.02
 
-_WARN_AGAIN = 300.0
+_WARN_AGAIN_SECONDS = 300.0
 """Seconds after which another outage is worth another warning."""
 
 
@@ -59,7 +60,7 @@ class LogWriter:
         self._lines = LineQueue(capacity)
         self._signal = WakeSignal()
         self._failing = False
-        self._warned_at: float | None = None
+        self._warnings = Throttle(_WARN_AGAIN_SECONDS, monotonic)
         self._reopening = False
         self._stopping = False
         self._ended = False
@@ -185,9 +186,7 @@ class LogWriter:
         if self._ended and isinstance(error, BlockingIOError):
             # Nobody reads any more, standard error neither.
             return
-        now = monotonic()
-        if not self._failing and (self._warned_at is None or now - self._warned_at >= _WARN_AGAIN):
-            self._warned_at = now
+        if not self._failing and self._warnings.allows():
             self._trouble(error)
 
     def _end(self) -> None:

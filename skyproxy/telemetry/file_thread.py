@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 
 from skyproxy.http.loop.worker_thread import Worker
 from skyproxy.util.own_file import OwnFile
+from skyproxy.util.throttle import Throttle
 
 _WARN_AGAIN_SECONDS = 300.0
 
@@ -25,12 +26,11 @@ class FileThread:
     """
 
     def __init__(self, reactor: Any, worker: Worker, file: OwnFile, log: Logger, trouble: str) -> None:
-        self._reactor = reactor
         self._worker = worker
         self._file = file
         self._log = log
         self._trouble = trouble
-        self._warned_at: float | None = None
+        self._warnings = Throttle(_WARN_AGAIN_SECONDS, reactor.seconds)
 
     def do(self, job: Callable[[], _T]) -> Deferred[_T]:
         """Have *job* done, and tell what the file has noted.
@@ -52,8 +52,6 @@ class FileThread:
 
     def warn(self, failure: Failure) -> None:
         """Something has failed."""
-        now = self._reactor.seconds()
-        if self._warned_at is None or now - self._warned_at >= _WARN_AGAIN_SECONDS:
-            self._warned_at = now
+        if self._warnings.allows():
             path, error = self._file.path, f"{type(failure.value).__name__}: {failure.value}"
             self._log.warn(self._trouble, path=None if path is None else str(path), error=error)

@@ -15,6 +15,8 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from skyproxy.util.throttle import Throttle
+
 if sys.platform != "win32":
     import resource
 
@@ -40,7 +42,7 @@ FEW_CLIENTS = 0.45
 PROVIDERS = 480 / 512
 """The share from which on no more connections are made to providers. The rest is for files, names and the log."""
 
-_SILENT = 3600.0
+_WARN_AGAIN_SECONDS = 3600.0
 """Seconds after a warning in which there is no other."""
 
 
@@ -56,12 +58,11 @@ class Sockets:
     def __init__(self, most: int, used: Callable[[], int], seconds: Callable[[], float], base: int = 0) -> None:
         self.most = most
         self._used = used
-        self._seconds = seconds
         free = most - base
         self._for_providers = base + int(free * PROVIDERS)
         # Of few, each client that is in must find one for its own connection to a provider.
         self._for_clients = base + int(min(free * CLIENTS, max(free * FEW_CLIENTS, free - 64)))
-        self._warned_at: float | None = None
+        self._warnings = Throttle(_WARN_AGAIN_SECONDS, seconds)
 
     def room_for_client(self) -> bool:
         """Whether a client may be taken."""
@@ -85,9 +86,7 @@ class Sockets:
         used = self._used()
         if used < bound:
             return True
-        now = self._seconds()
-        if self._warned_at is None or now - self._warned_at >= _SILENT:
-            self._warned_at = now
+        if self._warnings.allows():
             _log.warn("Sockets run short: " + what, used=min(used, self.most), most=self.most, hint=_hint())
         return False
 

@@ -17,6 +17,8 @@ from typing import Any
 
 from twisted.logger import Logger
 
+from skyproxy.util.throttle import Throttle
+
 _log = Logger()
 
 _MIB = 1024 * 1024
@@ -61,7 +63,7 @@ class BodyMemory:
         self._set_aside = self._beside = 0
         self._waiting: dict[BodyShare, None] = {}
         self._will_look = False
-        self._told_at: float | None = None
+        self._warnings = Throttle(_TELL_AGAIN_SECONDS, clock.seconds)
 
     def bound(self, largest: int) -> None:
         """From now on a body may have *largest* bytes."""
@@ -142,10 +144,9 @@ class BodyMemory:
         return True
 
     def _wait(self, share: BodyShare) -> None:
-        now = share.waits_since = self._clock.seconds()
+        share.waits_since = self._clock.seconds()
         self._waiting[share] = None
-        if self._told_at is None or now - self._told_at >= _TELL_AGAIN_SECONDS:
-            self._told_at = now
+        if self._warnings.allows():
             _log.warn("Large requests wait to be read: those under way hold all the memory for them", bytes=self.held)
 
     def _look(self) -> None:

@@ -8,6 +8,8 @@ from typing import NamedTuple, TypeAlias
 
 from twisted.logger import Logger
 
+from skyproxy.util.throttle import Throttle
+
 _log = Logger()
 
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -64,9 +66,8 @@ class Admission:
     def __init__(self, seconds: Callable[[], float], open_of: Callable[[], Mapping[str, int]]) -> None:
         self._bounds = Bounds()
         self.refused = 0
-        self._seconds = seconds
         self._open_of = open_of
-        self._told_at: float | None = None
+        self._warnings = Throttle(_TELL_AGAIN_SECONDS, seconds)
 
     def bound(self, bounds: Bounds) -> None:
         """Keep *bounds* from now on. Nobody who is there is closed."""
@@ -82,8 +83,6 @@ class Admission:
         if why is None:
             return True
         self.refused += 1
-        now = self._seconds()
-        if self._told_at is None or now - self._told_at >= _TELL_AGAIN_SECONDS:
-            self._told_at = now
+        if self._warnings.allows():
             _log.warn("Clients are not let in: they have too many connections", limit=why, client=host)
         return False

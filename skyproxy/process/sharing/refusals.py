@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
 
 from twisted.logger import Logger
 
 from skyproxy.cache.trouble import WARN_AGAIN_SECONDS
+from skyproxy.util.throttle import Throttle
 
 _log = Logger()
 
@@ -25,9 +25,8 @@ class Refusals:
     """
 
     def __init__(self, seconds: Callable[[], float]) -> None:
-        self._seconds = seconds
         self._shares: int | None = None
-        self._told_at = -inf
+        self._warnings = Throttle(WARN_AGAIN_SECONDS, seconds)
 
     def begin(self) -> None:
         """There is another connection."""
@@ -40,11 +39,9 @@ class Refusals:
 
     def refused(self, reason: str) -> None:
         """Something else was refused."""
-        now = self._seconds()
         if self._shares is None:
             self._shares = 0
-        elif self._shares >= _WELL and now - self._told_at >= WARN_AGAIN_SECONDS:
-            self._told_at = now
+        elif self._shares >= _WELL and self._warnings.allows():
             _log.warn(
                 "The store of shared limits refuses a part: budgets, or what machines find out, are not shared",
                 reason=reason,
