@@ -9,7 +9,7 @@ from struct import Struct, error
 import orjson
 
 from skyproxy.cache.stored_answer import StoredAnswer
-from skyproxy.cache.subscriber_client import Field
+from skyproxy.http.common.headers import Field
 
 
 def headers_as_text(headers: tuple[Field, ...]) -> bytes:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from skyproxy.cache.subscriber_client import Field, Fields
 from skyproxy.formats.openai.bad_ends import bad_end_of
 from skyproxy.formats.openai.stream_state import StreamState
+from skyproxy.http.common.headers import Field, Fields
 
 # A list of what is kept. Ids, rate limits, Retry-After and timings are of the first request, and mean nothing later.
 _KEPT = frozenset(
@@ -42,12 +42,3 @@ def may_be_stored(status: int, state: StreamState | None) -> bool:
         return False
     end = bad_end_of(state.finish_reason)
     return (end is None or not end.of_filter) and not state.empty
-
-
-def media_type(headers: Fields) -> bytes:
-    """Of the body, in lower case and without parameters; empty if it has none."""
-    return _value(headers, b"content-type").partition(b";")[0].strip().lower()
-
-
-def _value(headers: Fields, wanted: bytes) -> bytes:
-    return next((value for name, value in headers if name.lower() == wanted), b"")

@@ -7,7 +7,8 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from skyproxy.cache.subscriber_client import Client, Fields
+from skyproxy.cache.recipient import Recipient
+from skyproxy.http.common.headers import Fields
 
 CHUNK_BYTES = 64 * 1024
 """Bytes that are written at once, at most, from what is there."""
@@ -28,11 +29,11 @@ class Replay:
     over: Deferred[None]
 
     def __init__(self) -> None:
-        self.client: Client | None = None
+        self.client: Recipient | None = None
         self.paused = False
         self._busy = False
 
-    def attach(self, client: Client) -> None:
+    def attach(self, client: Recipient) -> None:
         """Write to *client* from now on."""
         self.client = client
         self.over = Deferred(lambda _: self.stop())
@@ -97,6 +98,6 @@ class Replay:
         """The next bytes; empty if there are none now."""
         raise NotImplementedError
 
-    def _end(self, client: Client) -> None:
+    def _end(self, client: Recipient) -> None:
         """End the answer of *client* and settle, if all of it was taken and no more is to come."""
         raise NotImplementedError

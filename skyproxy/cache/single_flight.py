@@ -10,13 +10,14 @@ from twisted.internet.interfaces import IPushProducer
 
 from skyproxy.cache.backpressure import Backpressure
 from skyproxy.cache.history import History
-from skyproxy.cache.policy import kept_headers, may_be_stored, media_type
+from skyproxy.cache.policy import kept_headers, may_be_stored
+from skyproxy.cache.recipient import Recipient
 from skyproxy.cache.stored_answer import StoredAnswer
 from skyproxy.cache.subscriber import Cut, Finished, Subscriber
-from skyproxy.cache.subscriber_client import Client, Fields
 from skyproxy.errors import ClientTooSlow, SkyproxyError, UpstreamBroken
 from skyproxy.formats.openai.stream_state import StreamState
 from skyproxy.formats.sse import error_event
+from skyproxy.http.common.headers import Fields, media_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class SingleFlight:
     :ivar begun_by: the id of the request that did.
     :ivar running: what fetches the answer; cancelled when the last client has left an answer that is not over.
     :ivar history: the stream so far.
-    :ivar started: as of relay's client, and so are the next four.
+    :ivar started: as of a :class:`~skyproxy.pipeline.client.Client`, which it stands for, and so are the next four.
     """
 
     begun_by = ""
@@ -101,7 +102,7 @@ class SingleFlight:
         self._backpressure.apply(len(self._subscribers))
         return subscriber
 
-    def deliver(self, subscriber: Subscriber, client: Client, extra_headers: Fields = ()) -> Deferred[None]:
+    def deliver(self, subscriber: Subscriber, client: Recipient, extra_headers: Fields = ()) -> Deferred[None]:
         """Give *client* the answer: what has come of it at once, the rest as it comes.
 
         :param extra_headers: for this client alone.
@@ -121,7 +122,7 @@ class SingleFlight:
             self._backpressure.apply(len(self._subscribers))
         return subscriber.over
 
-    def follow(self, client: Client, extra_headers: Fields = ()) -> Deferred[None]:
+    def follow(self, client: Recipient, extra_headers: Fields = ()) -> Deferred[None]:
         """Join, and have the answer delivered to *client*."""
         return self.deliver(self.join(), client, extra_headers)
 
@@ -147,7 +148,7 @@ class SingleFlight:
             last = self._last_words(error)
         self._over(Cut(last, error))
 
-    # relay's client.
+    # As the client of whoever relays the answer.
 
     def answer(self, status: int, headers: Fields, body: bytes) -> None:
         """Give everybody a whole answer."""

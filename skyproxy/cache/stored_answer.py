@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred, succeed
 
+from skyproxy.cache.recipient import Recipient
 from skyproxy.cache.replay import CHUNK_BYTES, Replay
-from skyproxy.cache.subscriber_client import Client, Field, Fields
+from skyproxy.http.common.headers import Field, Fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class StoredAnswer:
         """Bytes of its body and its headers."""
         return len(self.body) + sum(len(name) + len(value) for name, value in self.headers)
 
-    def replay(self, client: Client, extra_headers: Fields = ()) -> Deferred[None]:
+    def replay(self, client: Recipient, extra_headers: Fields = ()) -> Deferred[None]:
         """Answer *client* with it, adding *extra_headers*.
 
         :return: fires with None when all of it was written. Cancel it when the client has left.
@@ -48,7 +49,7 @@ class StoredAnswer:
 class _StoredReplay(Replay):
     """Writes *body*, which is complete."""
 
-    def __init__(self, client: Client, body: bytes) -> None:
+    def __init__(self, client: Recipient, body: bytes) -> None:
         super().__init__()
         self.attach(client)
         self._body = body
@@ -59,7 +60,7 @@ class _StoredReplay(Replay):
         self._taken += len(chunk)
         return chunk
 
-    def _end(self, client: Client) -> None:
+    def _end(self, client: Recipient) -> None:
         if self._taken == len(self._body):
             client.finish()
             self.settle()

@@ -9,8 +9,9 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from skyproxy.cache.history import History
+from skyproxy.cache.recipient import Recipient
 from skyproxy.cache.replay import Replay
-from skyproxy.cache.subscriber_client import Client, Fields
+from skyproxy.http.common.headers import Fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class Subscriber(Replay):
         self._begun = Deferred(lambda _: self.stop())
         return self._begun
 
-    def attach(self, client: Client, extra_headers: Fields = ()) -> None:
+    def attach(self, client: Recipient, extra_headers: Fields = ()) -> None:
         """Write to *client* from now on, with *extra_headers* of its own."""
         super().attach(client)
         self._extra_headers = extra_headers
@@ -170,7 +171,7 @@ class Subscriber(Replay):
         self._taken += len(chunk)
         return chunk
 
-    def _end(self, client: Client) -> None:
+    def _end(self, client: Recipient) -> None:
         if self._ending is None or self.lag:
             return
         if isinstance(self._ending, Cut):

@@ -14,8 +14,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from skyproxy.cache.single_flight import SingleFlight
-from skyproxy.cache.subscriber_client import Field, Fields
 from skyproxy.errors import UpstreamBroken
+from skyproxy.http.common.headers import Field, Fields
 
 PIECE_BYTES = 48 * 1024
 """Bytes of an answer that one message has, at most."""

@@ -9,7 +9,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any
 
-Fields = Mapping[str, Any]
+BodyFields = Mapping[str, Any]
 
 
 class CacheField(Enum):
@@ -31,8 +31,8 @@ class Reasoning:
     """
 
     models: re.Pattern[str]
-    off: Fields
-    on: Fields
+    off: BodyFields
+    on: BodyFields
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ REASONING_FIELDS = frozenset(
 )
 """The fields by which a client may ask for reasoning, in any dialect; a slot that forces it off removes them."""
 
-SYNONYMS: Fields = MappingProxyType(
+SYNONYMS: BodyFields = MappingProxyType(
     {
         # "max_tokens and max_completion_tokens cannot both be set", says OpenAI.
         "max_tokens": "max_completion_tokens",

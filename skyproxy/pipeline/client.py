@@ -6,12 +6,13 @@ from typing import Any, Protocol
 
 from twisted.internet.interfaces import IPushProducer
 
+from skyproxy.cache.recipient import Recipient
 from skyproxy.http.common.headers import Fields
 from skyproxy.telemetry.bodies.recording import Recording
 
 
-class Client(Protocol):
-    """Where an answer goes. ``web`` implements it on a request of twisted.web.
+class Client(Recipient, Protocol):
+    """A recipient of which is known what it has got. ``web`` implements it on a request of twisted.web.
 
     :ivar started: whether a status line has gone out, so that no other can.
     :ivar streamed: whether the answer goes out as it comes.
@@ -35,9 +36,6 @@ class Client(Protocol):
     @property
     def bytes_out(self) -> int: ...
 
-    def answer(self, status: int, headers: Fields, body: bytes) -> None:
-        """Send a whole answer, and finish."""
-
     def stream(self, status: int, headers: Fields, body: bytes) -> None:
         """Send an answer that is a stream, all of whose *body* has come, and finish."""
 
@@ -46,15 +44,6 @@ class Client(Protocol):
 
         :param producer: paused while the client does not read.
         """
-
-    def write(self, data: bytes) -> None:
-        """Send the next bytes of a streamed answer."""
-
-    def finish(self) -> None:
-        """End a streamed answer as complete."""
-
-    def cut(self, last: bytes) -> None:
-        """Send *last*, then close the connection in a way that cannot be taken for a complete answer."""
 
 
 class RequestClient(Client, Protocol):

@@ -11,11 +11,10 @@ from skyproxy.errors import InvalidRequest
 from skyproxy.formats import json_body, multipart
 from skyproxy.formats.json_splice import with_members
 from skyproxy.formats.openai.stream_state import Asked
+from skyproxy.http.common.headers import Field
 from skyproxy.pipeline.router import Candidate
 from skyproxy.pipeline.transform import transform
 from skyproxy.telemetry.tracing.context import TraceContext
-
-Fields = tuple[tuple[bytes, bytes], ...]
 
 
 class Endpoint(Enum):
@@ -57,7 +56,7 @@ class Request(NamedTuple):
     request_id: str
     content_type: bytes
     credentials: bytes
-    headers: Fields
+    headers: tuple[Field, ...]
     body: bytes
     cache_control: bytes = b""
     trace: TraceContext | None = None

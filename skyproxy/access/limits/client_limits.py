@@ -7,12 +7,12 @@ from typing import Protocol, TypeVar
 
 from skyproxy.access.errors import RequestLimitExceeded, TokenLimitExceeded
 from skyproxy.access.limits.window import SlidingWindow
+from skyproxy.http.common.headers import Field
 from skyproxy.telemetry.usage import Tokens
 
 _BUSY_RETRY_SECONDS = 1.0
 """Seconds after which one of the requests under way may be over."""
 
-_Fields = list[tuple[bytes, bytes]]
 _E = TypeVar("_E", bound=RequestLimitExceeded)
 
 
@@ -114,12 +114,12 @@ class ClientLimits:
                     return False
         return not self.under_way
 
-    def fields(self) -> _Fields:
+    def fields(self) -> list[Field]:
         """The header fields that tell the client of its limits, as OpenAI's do.
 
         https://platform.openai.com/docs/guides/rate-limits
         """
-        found: _Fields = []
+        found: list[Field] = []
         if self.requests is not None:
             found += _told(self.requests, *_OF_REQUESTS)
         if self.tokens is not None:
@@ -170,7 +170,7 @@ _OF_REQUESTS = (b"X-RateLimit-Limit-Requests", b"X-RateLimit-Remaining-Requests"
 _OF_TOKENS = (b"X-RateLimit-Limit-Tokens", b"X-RateLimit-Remaining-Tokens", b"X-RateLimit-Reset-Tokens")
 
 
-def _told(window: SlidingWindow, limit: bytes, remaining: bytes, reset: bytes) -> _Fields:
+def _told(window: SlidingWindow, limit: bytes, remaining: bytes, reset: bytes) -> list[Field]:
     # All of a window is there again 60 seconds after the last request, which is this one.
     return [
         (limit, b"%d" % window.limit),

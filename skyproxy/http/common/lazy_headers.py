@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.web.http_headers import Headers
 
-Fields = Sequence[tuple[bytes, bytes]]
+from skyproxy.http.common.headers import Fields
 
 
 class LazyHeaders(Headers):

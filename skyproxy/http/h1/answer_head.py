@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from twisted.web.http import NO_BODY_CODES, RESPONSES, datetimeToString
 
-Field = tuple[bytes, bytes]
+from skyproxy.http.common.headers import Field
 
 # Those of RFC 6585 and later too, which twisted.web does not name.
 _PHRASES = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from httptools import HttpParserError
+
+from skyproxy.http.common.headers import Fields
 
 LONGEST_REQUEST_LINE = 8192
 """Bytes. RFC 9112 section 3 recommends to take 8,000 at least."""
@@ -27,7 +29,6 @@ _ABSOLUTE_FORM = re.compile(rb"https?://([^/?]*)(.*)", re.IGNORECASE)
 
 _ONLY_ONCE = frozenset({b"host", b"content-length", b"transfer-encoding"})
 
-Fields = Sequence[tuple[bytes, bytes]]
 
 TLS_HELLO = b"\x16\x03"
 """How a client begins that speaks TLS (RFC 8446, section 5.1)."""

@@ -9,8 +9,9 @@ from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.protocol import Protocol
 from twisted.web.http_headers import Headers
 
+from skyproxy.http.common.headers import Field
 from skyproxy.http.common.pull_producer import PullProducer
-from skyproxy.http.h1.answer_head import Field, Stamp, has_body, head_lines
+from skyproxy.http.h1.answer_head import Stamp, has_body, head_lines
 from skyproxy.http.h1.request_head import Head
 from skyproxy.http.server.connections import Connections
 from skyproxy.http.server.refusals import RETRY_AFTER

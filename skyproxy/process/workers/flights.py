@@ -14,7 +14,7 @@ from __future__ import annotations
 import marshal
 from typing import Any, NamedTuple, TypeAlias
 
-from skyproxy.cache.subscriber_client import Field
+from skyproxy.http.common.headers import Field
 
 
 class Seek(NamedTuple):

@@ -10,8 +10,8 @@ from twisted.internet.defer import Deferred
 
 from skyproxy.cache.in_time import Timeout
 from skyproxy.cache.single_flight import SingleFlight
-from skyproxy.cache.subscriber_client import Field
 from skyproxy.cache.transit import PIECE_BYTES, Ending, HeadTooLong, Incoming, Outgoing
+from skyproxy.http.common.headers import Field
 from skyproxy.process.workers.flights import (
     Closed,
     End,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from skyproxy.cache.subscriber_client import Fields
+from skyproxy.http.common.headers import Fields
 
 EVENTS = (b"Content-Type", b"text/event-stream; charset=utf-8")
 JSON = (b"Content-Type", b"application/json")

@@ -1,18 +1,16 @@
-"""What an answer is written to, as this package needs it."""
+"""Where an answer goes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from twisted.internet.interfaces import IPushProducer
 
-Field = tuple[bytes, bytes]
-Fields = Sequence[Field]
+from skyproxy.http.common.headers import Fields
 
 
-class Client(Protocol):
-    """Where an answer goes: the part of relay's client that writes.
+class Recipient(Protocol):
+    """Takes an answer: a client, or what passes it on to one.
 
     What is written after the client has left goes nowhere. Nothing here knows when that is: whoever waits for the end
     of the answer cancels it then.
