@@ -41,7 +41,6 @@ class Flights:
             if self._when_closed is not None:
                 self._when_closed(flight)
 
-        flight = SingleFlight(self._seconds, closed, self._limits)
-        flight.begun_by = begun_by
+        flight = SingleFlight(self._seconds, closed, self._limits, begun_by)
         self._joinable[key] = flight
         return flight

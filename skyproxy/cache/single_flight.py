@@ -45,21 +45,21 @@ class SingleFlight:
 
     :param seconds: the time, for :attr:`first_byte_at`.
     :param on_closed: called, once, when no more clients can join.
-    :ivar begun_by: the id of the request that did.
+    :ivar begun_by: the id of the request that began it, here or in another worker.
     :ivar running: what fetches the answer; cancelled when the last client has left an answer that is not over.
     :ivar history: the stream so far.
     :ivar started: as of a :class:`~skyproxy.pipeline.client.Client`, which it stands for, and so are the next four.
     """
-
-    begun_by = ""
 
     def __init__(
         self,
         seconds: Callable[[], float],
         on_closed: Callable[[], None],
         limits: FlightLimits,
+        begun_by: str,
     ) -> None:
         self._seconds = seconds
+        self.begun_by = begun_by
         # Both are let go of when they are of no more use: they lead back here.
         self.running: Deferred[None] | None = None
         self._on_closed: Callable[[], None] | None = on_closed

@@ -17,7 +17,7 @@ from skyproxy.cache.single_flight import SingleFlight
 from skyproxy.errors import UpstreamBroken
 from skyproxy.http.common.headers import Field, Fields
 
-PIECE_BYTES = 48 * 1024
+MESSAGE_BYTES = 48 * 1024
 """Bytes of an answer that one message has, at most."""
 
 WINDOW_BYTES = 256 * 1024
@@ -53,7 +53,7 @@ class Wire(Protocol):
         :raise HeadTooLong: nothing was sent; the next call is :meth:`end`, with ``FAILED``.
         """
 
-    def piece(self, data: bytes) -> None:
+    def chunk(self, data: bytes) -> None:
         """The next bytes."""
 
     def end(self, ending: Ending, last: bytes) -> None:
@@ -105,8 +105,8 @@ class Outgoing:
         self._wire.head(status, tuple(headers), False)
 
     def write(self, data: bytes) -> None:
-        for start in range(0, len(data), PIECE_BYTES):
-            self._send(data[start : start + PIECE_BYTES])
+        for start in range(0, len(data), MESSAGE_BYTES):
+            self._send(data[start : start + MESSAGE_BYTES])
         if self._on_the_way >= WINDOW_BYTES and not self._paused and self._producer is not None:
             self._paused = True
             self._producer.pauseProducing()
@@ -119,14 +119,14 @@ class Outgoing:
 
     # Within.
 
-    def _send(self, piece: bytes) -> None:
-        self._on_the_way += len(piece)
-        self._wire.piece(piece)
+    def _send(self, chunk: bytes) -> None:
+        self._on_the_way += len(chunk)
+        self._wire.chunk(chunk)
 
     def _send_rest(self) -> None:
         while self._rest and self._on_the_way < WINDOW_BYTES:
-            self._send(bytes(self._rest[:PIECE_BYTES]))
-            self._rest = self._rest[PIECE_BYTES:]
+            self._send(bytes(self._rest[:MESSAGE_BYTES]))
+            self._rest = self._rest[MESSAGE_BYTES:]
         if not self._rest:
             self._end(Ending.FINISHED)
 
@@ -171,7 +171,7 @@ class Incoming:
         else:
             self._flight.start(status, headers, self)
 
-    def piece(self, data: bytes) -> None:
+    def chunk(self, data: bytes) -> None:
         if self._whole is not None:
             self._whole[2].append(data)
         else:
@@ -184,8 +184,8 @@ class Incoming:
     def end(self, ending: Ending, last: bytes) -> None:
         flight, whole = self._flight, self._whole
         if ending is Ending.FINISHED and whole is not None:
-            status, headers, pieces = whole
-            flight.answer(status, headers, b"".join(pieces))
+            status, headers, chunks = whole
+            flight.answer(status, headers, b"".join(chunks))
         elif ending is Ending.FINISHED:
             flight.finish()
         elif ending is Ending.CUT:

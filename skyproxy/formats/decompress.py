@@ -21,7 +21,7 @@ class TooLarge(ValueError):
 
 
 class Inflater:
-    """Makes data plain that comes in pieces (gzip, or deflate in zlib's wrapping: RFC 9110 section 8.4.1).
+    """Makes data plain that comes in chunks (gzip, or deflate in zlib's wrapping: RFC 9110 section 8.4.1).
 
     gzip may have several members (RFC 1952 section 2.2). Zeros at the end are ignored, as by gzip itself.
 
@@ -37,7 +37,7 @@ class Inflater:
         self._size = self._members = 0
 
     def feed(self, data: bytes) -> bytes:
-        """What the next piece adds to the plain data.
+        """What the next chunk adds to the plain data.
 
         :raise TooLarge: the plain data is over the limit.
         :raise ValueError: this is neither, or something follows it.
@@ -59,7 +59,7 @@ class Inflater:
         return b"".join(parts)
 
     def end(self) -> None:
-        """There are no more pieces.
+        """There are no more chunks.
 
         :raise ValueError: there should be.
         """

@@ -61,9 +61,9 @@ class ChunkTemplate:
         """The texts in *data*, which begins and ends as such chunks do, as they stand in JSON: each, and all of them
         joined; None if there is anything else between.
         """
-        pieces = data[: -self.end_size].split(self._mark)
-        last = pieces.pop()
-        texts = list(map(_without_suffix, pieces[1:], self._between))
+        parts = data[: -self.end_size].split(self._mark)
+        last = parts.pop()
+        texts = list(map(_without_suffix, parts[1:], self._between))
         texts.append(last)
         said = b"".join(texts)
         # The sizes tell: behind each text but the last as much was taken away as stands there in each such chunk.

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from skyproxy.cache.transit import Ending
 from skyproxy.process.workers.flights import (
+    Chunk,
     Closed,
     End,
     Follows,
@@ -17,7 +18,6 @@ from skyproxy.process.workers.flights import (
     Join,
     Leads,
     Left,
-    Piece,
     Seek,
     Taken,
 )
@@ -55,7 +55,7 @@ class FlightBoard:
                 self._seek(worker, message)
             case Closed():
                 self._forget(worker, message.numbers)
-            case Head() | Piece() | End():
+            case Head() | Chunk() | End():
                 self._pass_on(worker, message)
             case Taken() | Left():
                 self._pass_back(worker, message)
@@ -89,7 +89,7 @@ class FlightBoard:
             if key is not None and lead is not None and lead[:2] == (worker, number):
                 del self._leads[key]
 
-    def _pass_on(self, worker: int, message: Head | Piece | End) -> None:
+    def _pass_on(self, worker: int, message: Head | Chunk | End) -> None:
         leads, follows = self._streams.get(message.stream, (None, None))
         if follows is None or worker != leads:
             return

@@ -2,7 +2,7 @@
 
 ::
 
-    the worker that leads ──Head, Piece, End──▶ the parent ──▶ a worker that follows
+    the worker that leads ──Head, Chunk, End──▶ the parent ──▶ a worker that follows
                           ◀──────Taken, Left────           ◀──
 
 A worker whose requests may share an answer, and which has none to share, asks the parent (:class:`Seek`). The first one
@@ -64,7 +64,7 @@ class Head(NamedTuple):
     whole: bool
 
 
-class Piece(NamedTuple):
+class Chunk(NamedTuple):
     """The next bytes in *stream*."""
 
     stream: int
@@ -92,10 +92,10 @@ class Left(NamedTuple):
     stream: int
 
 
-FromWorker: TypeAlias = Seek | Closed | Head | Piece | End | Taken | Left
-FromParent: TypeAlias = Leads | Follows | Join | Head | Piece | End | Taken | Left
+FromWorker: TypeAlias = Seek | Closed | Head | Chunk | End | Taken | Left
+FromParent: TypeAlias = Leads | Follows | Join | Head | Chunk | End | Taken | Left
 
-_KINDS: tuple[type[Any], ...] = (Seek, Closed, Leads, Follows, Join, Head, Piece, End, Taken, Left)
+_KINDS: tuple[type[Any], ...] = (Seek, Closed, Leads, Follows, Join, Head, Chunk, End, Taken, Left)
 _NUMBER_OF = {kind: number for number, kind in enumerate(_KINDS)}
 
 

@@ -10,9 +10,10 @@ from twisted.internet.defer import Deferred
 
 from skyproxy.cache.in_time import Timeout
 from skyproxy.cache.single_flight import SingleFlight
-from skyproxy.cache.transit import PIECE_BYTES, Ending, HeadTooLong, Incoming, Outgoing
+from skyproxy.cache.transit import MESSAGE_BYTES, Ending, HeadTooLong, Incoming, Outgoing
 from skyproxy.http.common.headers import Field
 from skyproxy.process.workers.flights import (
+    Chunk,
     Closed,
     End,
     Follows,
@@ -22,7 +23,6 @@ from skyproxy.process.workers.flights import (
     Join,
     Leads,
     Left,
-    Piece,
     Seek,
     Taken,
 )
@@ -46,16 +46,16 @@ class StreamWire:
 
     def head(self, status: int, headers: tuple[Field, ...], whole: bool) -> None:
         # What does not fit into one message of AMP would be overtaken by those behind it.
-        if sum(len(name) + len(value) + 16 for name, value in headers) > PIECE_BYTES:
+        if sum(len(name) + len(value) + 16 for name, value in headers) > MESSAGE_BYTES:
             raise HeadTooLong
         self._tell(Head(self._stream, status, headers, whole))
 
-    def piece(self, data: bytes) -> None:
-        self._tell(Piece(self._stream, data))
+    def chunk(self, data: bytes) -> None:
+        self._tell(Chunk(self._stream, data))
 
     def end(self, ending: Ending, last: bytes) -> None:
         self._over(self._stream)
-        self._tell(End(self._stream, int(ending), last[:PIECE_BYTES]))
+        self._tell(End(self._stream, int(ending), last[:MESSAGE_BYTES]))
 
 
 class WorkerFlights:
@@ -144,15 +144,15 @@ class WorkerFlights:
             case _:
                 self._comes(message)
 
-    def _comes(self, message: Head | Piece | End) -> None:
+    def _comes(self, message: Head | Chunk | End) -> None:
         incoming = self._incoming.get(message.stream)
         if incoming is None:
             return
         match message:
             case Head():
                 incoming.head(message.status, message.headers, message.whole)
-            case Piece():
-                incoming.piece(message.data)
+            case Chunk():
+                incoming.chunk(message.data)
             case End():
                 del self._incoming[message.stream]
                 incoming.end(Ending(message.ending), message.last)

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 
 from skyproxy.cache.flights import Flights
 from skyproxy.cache.memory import MemoryStore
-from skyproxy.cache.transit import PIECE_BYTES, WINDOW_BYTES
+from skyproxy.cache.transit import MESSAGE_BYTES, WINDOW_BYTES
 from skyproxy.config import ProxySettings
 from skyproxy.errors import ShuttingDown
 from skyproxy.pipeline.coalescing import Coalescing
@@ -169,7 +169,7 @@ class FlightsTests(test_proxy.Case):
         self.assertOver()
 
     def test_a_whole_answer_of_any_length(self) -> None:
-        for length in (10, PIECE_BYTES + 1, 3 * WINDOW_BYTES):
+        for length in (10, MESSAGE_BYTES + 1, 3 * WINDOW_BYTES):
             self.start()
             asked = [self.ask(number) for number in (0, 1, 2)]
             self.turn()
