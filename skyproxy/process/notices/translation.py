@@ -29,8 +29,8 @@ from skyproxy.upstream.guards.findings import (
     ModelRests,
     ModelTaken,
     ProbeIgnored,
-    Rest,
 )
+from skyproxy.upstream.guards.learned_limits import Rest
 
 
 def notice_of(found: Found, names: Names) -> Notice | None:

@@ -8,22 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from skyproxy.upstream.guards.learned_limits import Rest
+
 if TYPE_CHECKING:
     from skyproxy.upstream.guards.lent_guard import MarkLink
-
-
-class Rest(NamedTuple):
-    """Nothing is sent for a while, after a rate limit.
-
-    :ivar seconds: that are left.
-    :ivar doubled: the last rest of those that are doubled each time; 0.0 if a request was taken since.
-    :ivar stated: the provider has said how long. Otherwise the length is a guess, and so is that it was no limit of
-        requests at once.
-    """
-
-    seconds: float
-    doubled: float
-    stated: bool
 
 
 class ModelRests(NamedTuple):
@@ -103,9 +91,9 @@ class Teller:
         self._tell = tell
         self.mark_link: Callable[[str, str], MarkLink | None] = lambda model, key: None
 
-    def rate(self, model: str, key: str, rest: tuple[float, float, bool] | None) -> None:
-        """*model* is not asked with *key* for a while: a :class:`Rest`; None: a request was taken after one."""
-        self._tell(ModelTaken(model, key) if rest is None else ModelRests(model, key, Rest(*rest)))
+    def rate(self, model: str, key: str, rest: Rest | None) -> None:
+        """*model* is not asked with *key* for a while; None: a request was taken after a rest."""
+        self._tell(ModelTaken(model, key) if rest is None else ModelRests(model, key, rest))
 
     def key_rests(self, key: str, seconds: float) -> None:
         """*key* is not used for *seconds*."""

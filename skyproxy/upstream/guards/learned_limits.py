@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from skyproxy.upstream.guards.concurrency import background_of
-
-if TYPE_CHECKING:
-    from skyproxy.upstream.guards.findings import Rest
 
 PROVEN_AFTER_SECONDS = 1.0
 """Without a 429, after which a request counts as taken, though nothing has come yet."""
@@ -29,6 +26,20 @@ LONGEST_STATED_SECONDS = 3600.0
 tomorrow: what a header says may be wrong, and credit may be bought."""
 LAST_STEP = 16
 """Requests of which nothing is known yet that may be under way in the last step after a rest."""
+
+
+class Rest(NamedTuple):
+    """Nothing is sent for a while, after a rate limit.
+
+    :ivar seconds: that are left.
+    :ivar doubled: the last rest of those that are doubled each time; 0.0 if a request was taken since.
+    :ivar stated: the provider has said how long. Otherwise the length is a guess, and so is that it was no limit of
+        requests at once.
+    """
+
+    seconds: float
+    doubled: float
+    stated: bool
 
 
 class ConcurrencyMark:
@@ -132,15 +143,15 @@ class RateRest:
         self.step = 1
         self._proven = 0
 
-    def news(self, now: float, *, stated: bool) -> tuple[float, float, bool] | None:
-        """What other processes should know now: what a ``Rest`` has; None: they know it.
+    def news(self, now: float, *, stated: bool) -> Rest | None:
+        """What other processes should know now; None: they know it.
 
         :param stated: the provider has said how long it is.
         """
         if self.until - max(self._known_until, now) <= TOLD_AGAIN_SECONDS:
             return None
         self._known_until = self.until
-        return self.until - now, self.seconds, stated
+        return Rest(self.until - now, self.seconds, stated)
 
     def take_back(self) -> None:
         """It was no rate limit that was met."""

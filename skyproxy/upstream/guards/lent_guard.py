@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from skyproxy.clock import Clock
-from skyproxy.upstream.guards.learned_limits import ConcurrencyMark
+from skyproxy.upstream.guards.learned_limits import ConcurrencyMark, Rest
 from skyproxy.upstream.guards.rate_guard import RateGuard, Ticket
-
-if TYPE_CHECKING:
-    from skyproxy.upstream.guards.findings import Rest
 
 LOOK_SECONDS = 1.0
 """Seconds after which a request that waits for a share looks whether there is still somebody who lends it."""
@@ -176,7 +173,7 @@ class LentGuard(RateGuard):
         clock: Clock,
         changed: Callable[[], None],
         met: Callable[[], None],
-        tell: Callable[[tuple[float, float, bool] | None], object],
+        tell: Callable[[Rest | None], object],
         link: MarkLink,
         waiting: Callable[[], tuple[int, int]],
     ) -> None:
@@ -213,10 +210,10 @@ class LentGuard(RateGuard):
         self._was_marked, self._guessed = self._mark.value is not None, not retry_after
         super()._limited_by(ticket, retry_after)
 
-    def _tell_rest(self, rest: tuple[float, float, bool] | None) -> None:
+    def _tell_rest(self, rest: Rest | None) -> None:
         if rest is not None and self._was_marked and self._mark.value is None:
             # No guess: there was a mark, and this came below it.
-            rest = (*rest[:2], True)
+            rest = rest._replace(stated=True)
         self._tell_others(rest)
 
     # What others have found out.

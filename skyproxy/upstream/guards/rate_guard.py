@@ -8,15 +8,11 @@ time. Until the first 429 the guard only counts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from skyproxy.clock import Clock
-from skyproxy.upstream.guards.learned_limits import PROVEN_AFTER_SECONDS, ConcurrencyMark, RateRest
+from skyproxy.upstream.guards.learned_limits import PROVEN_AFTER_SECONDS, ConcurrencyMark, RateRest, Rest
 from skyproxy.upstream.guards.statistics import RateGuardStatistics
 from skyproxy.util.deadline import Deadline
-
-if TYPE_CHECKING:
-    from skyproxy.upstream.guards.findings import Rest
 
 
 class Ticket:
@@ -87,7 +83,7 @@ class RateGuard:
         clock: Clock,
         changed: Callable[[], None] | None = None,
         met: Callable[[], None] | None = None,
-        tell: Callable[[tuple[float, float, bool] | None], object] | None = None,
+        tell: Callable[[Rest | None], object] | None = None,
     ) -> None:
         self._clock = clock
         self._changed = changed

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from skyproxy.process.notices.notice import Notice
 from skyproxy.process.notices.outbox import PROFILE_SECONDS
 from skyproxy.upstream.guards.breaker import BreakerState
-from skyproxy.upstream.guards.findings import Rest
+from skyproxy.upstream.guards.learned_limits import Rest
 from skyproxy.upstream.guards.refusals import BreakerOpen
 from tests.unit.process.notices.machines import FAR, Machine, Parent, Store, provider_config, settle, told
 

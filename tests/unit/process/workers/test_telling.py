@@ -29,9 +29,9 @@ from skyproxy.upstream.guards.findings import (
     KeyRefused,
     ModelRests,
     ProbeIgnored,
-    Rest,
     Teller,
 )
+from skyproxy.upstream.guards.learned_limits import Rest
 from tests.unit.configs import config_of
 
 

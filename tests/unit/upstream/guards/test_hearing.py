@@ -22,11 +22,11 @@ from skyproxy.upstream.guards.findings import (
     ModelRests,
     ModelTaken,
     ProbeIgnored,
-    Rest,
     Teller,
 )
 from skyproxy.upstream.guards.hearing import hear
 from skyproxy.upstream.guards.keys import KeyRing
+from skyproxy.upstream.guards.learned_limits import Rest
 from skyproxy.upstream.guards.rate_guard import RateGuard
 from skyproxy.upstream.guards.refusals import BreakerOpen
 

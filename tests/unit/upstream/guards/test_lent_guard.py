@@ -8,7 +8,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.upstream.guards.deployments import Deployments
-from skyproxy.upstream.guards.findings import Finding, ModelRests, Rest, Teller
+from skyproxy.upstream.guards.findings import Finding, ModelRests, Teller
+from skyproxy.upstream.guards.learned_limits import Rest
 from skyproxy.upstream.guards.lent_guard import LOOK_SECONDS, LentGuard, MarkDemand
 from skyproxy.upstream.guards.rate_guard import RateGuard, Ticket
 
