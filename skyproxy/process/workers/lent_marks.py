@@ -116,9 +116,7 @@ class LentMarks:
             name = made[0].config.name
             return _Link(self, mark_key(name, key, model), lambda: self._providers().get(name) is made[0])
 
-        if teller is not None:
-            teller.mark_link = link
-        made.append(make(teller))
+        made.append(make(None if teller is None else teller.sharing_marks(link)))
         return made[0]
 
     def heard(self, message: messages.MarkMet | messages.MarkFalse) -> None:

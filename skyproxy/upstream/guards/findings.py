@@ -84,12 +84,20 @@ class Teller:
     """Takes what the guards of one provider find out.
 
     :param tell: is told of each finding.
-    :ivar mark_link: of a model and a key: leads to those with whom its mark is shared; None: it is not.
+    :ivar mark_link: gives what leads to those with whom the mark of a model and a key is shared; None: it is not.
     """
 
-    def __init__(self, tell: Callable[[Finding], object]) -> None:
+    def __init__(
+        self,
+        tell: Callable[[Finding], object],
+        mark_link: Callable[[str, str], MarkLink | None] = lambda model, key: None,
+    ) -> None:
         self._tell = tell
-        self.mark_link: Callable[[str, str], MarkLink | None] = lambda model, key: None
+        self.mark_link = mark_link
+
+    def sharing_marks(self, mark_link: Callable[[str, str], MarkLink | None]) -> Teller:
+        """One that takes the same, of a provider whose marks are shared."""
+        return Teller(self._tell, mark_link)
 
     def rate(self, model: str, key: str, rest: Rest | None) -> None:
         """*model* is not asked with *key* for a while; None: a request was taken after a rest."""

@@ -49,8 +49,7 @@ class LentGuardTests(SynchronousTestCase):
         self.clock = Clock()
         self.link = Link()
         self.found: list[Finding] = []
-        teller = Teller(self.found.append)
-        teller.mark_link = lambda model, key: self.link
+        teller = Teller(self.found.append, lambda model, key: self.link)
         self.deployments = Deployments(self.clock, None, "some", largest=1, tell=teller)
         self.deployment = self.deployments.of("talk")
         guard = self.deployment.guard("")
