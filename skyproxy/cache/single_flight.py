@@ -48,7 +48,8 @@ class SingleFlight:
     :ivar begun_by: the id of the request that began it, here or in another worker.
     :ivar running: what fetches the answer; cancelled when the last client has left an answer that is not over.
     :ivar history: the stream so far.
-    :ivar started: as of a :class:`~skyproxy.pipeline.client.Client`, which it stands for, and so are the next four.
+    :ivar streamed: as of a :class:`~skyproxy.pipeline.client.Client`, which it stands for, and so are :attr:`started`
+        and the next three.
     """
 
     def __init__(
@@ -70,10 +71,15 @@ class SingleFlight:
         self._backpressure = Backpressure()
         self._ending: Finished | Cut | None = None
         self._abandoned = False
-        self.started = self.streamed = False
+        self.streamed = False
         self.status: int | None = None
         self.first_byte_at: float | None = None
         self.bytes_out = 0
+
+    @property
+    def started(self) -> bool:
+        """Whether the answer has begun."""
+        return self.status is not None
 
     @property
     def joinable(self) -> bool:
@@ -224,7 +230,6 @@ class SingleFlight:
     # Within.
 
     def _begin(self, status: int, headers: Fields) -> None:
-        self.started = True
         self.status = status
         self._headers = tuple(headers)
         self.first_byte_at = self._seconds()

@@ -176,9 +176,7 @@ class KeyRing:
 
     def put_aside(self, variables: Collection[str]) -> list[str]:
         """Have the keys of *variables*, if they are not all, rest until this is called without them. Those that were
-        refused are used again where no other is left.
-
-        :return: the variables of those that rested so far, and are used again.
+        refused are used again where no other is left. Returns the variables of those that need not rest any more.
         """
         back = []
         aside = {key.variable for key in self._keys}.intersection(variables)

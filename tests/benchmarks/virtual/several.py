@@ -14,6 +14,7 @@ from skyproxy.process.workers.holding import Holding
 from skyproxy.process.workers.lending import Lending
 from skyproxy.process.workers.lent_marks import LentMarks
 from skyproxy.upstream.guards.findings import Finding, ModelRests, Teller
+from skyproxy.upstream.guards.learned_limits import Rest
 from skyproxy.upstream.guards.lent_guard import LentGuard
 from skyproxy.upstream.guards.rate_guard import RateGuard
 
@@ -86,12 +87,18 @@ class Worker(Rule):
             )
             self.holding = Holding(several.time, str(number), up)
             self.marks = LentMarks(self.holding, up, lambda: {"demo": provider})
-            self.marks.provider(lambda teller: provider, self._teller)
+
+            def made(teller: Teller | None) -> Any:
+                assert teller is not None
+                self._teller = teller
+                return provider
+
+            self.marks.provider(made, self._teller)
             # As a worker's permits do, it has the parent hear of the worker before there is a mark.
             self.holding.hold((KINDS[0], "nobody"), Nothing())
 
     def make(self, model: str) -> RateGuard:
-        def tell(rest: tuple[float, float, bool] | None) -> None:
+        def tell(rest: Rest | None) -> None:
             self._teller.rate(model, "", rest)
 
         link = self._teller.mark_link(model, "")
