@@ -21,7 +21,7 @@ class NextTurn(Exception):
 
 
 class Turns:
-    """A turn lasts until this process has heard what others have spent: half a second, where there are others.
+    """A turn lasts until this process has heard what others have spent: a quarter of a second, where there are others.
 
     In each, one process may reserve its even part of what was left of a budget at the beginning, and one request in any
     case. So all together spend more than there is by no more than one request each, though none waits for another.

@@ -23,7 +23,7 @@ from skyproxy.process.sharing.budget_script import SHARE, key_of
 from skyproxy.process.sharing.epoch import MOST_TOLD, Epoch, News
 from skyproxy.process.sharing.spent_elsewhere import Ledger, SpentElsewhere
 
-EVERY_SECONDS = 0.5
+EVERY_SECONDS = 0.25
 """Between two tellings."""
 
 UNHEARD_SECONDS = 3.0
@@ -54,7 +54,7 @@ class Store(Protocol):
 
 
 class SharedBudgets:
-    """Tells and hears, twice a second, while there are budgets.
+    """Tells and hears, four times a second, while there are budgets.
 
     :param ledger: has what this machine has spent, and takes what others have.
     :param are_there: whether there are any budgets.

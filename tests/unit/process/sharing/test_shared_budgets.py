@@ -192,6 +192,15 @@ class SharedBudgetTests(SynchronousTestCase):
         self.run_for(2 * EVERY_SECONDS)
         self.assertEqual((one.others.sums[LYDIA], other.others.sums[LYDIA], third.others.sums[LYDIA]), (3, 6, 9))
 
+    def test_the_next_turn_comes_within_three_tenths_of_a_second(self) -> None:
+        one, _ = self.machines(2)
+        self.run_for(2.0)
+        for _ in range(5):
+            one.spend(1)
+            before = one.others
+            self.run_for(0.3)
+            self.assertIsNot(one.others, before)
+
     def test_a_store_that_is_emptied(self) -> None:
         one, other = self.machines(2)
         one.spend(5)
