@@ -15,7 +15,7 @@ from twisted.web.client import HTTPConnectionPool
 from twisted.web.iweb import IResponse
 
 from skyproxy.http.client.idle_connections import IdleConnections
-from skyproxy.http.client.reuse import NO_RESPONSE, NOT_PROCESSED, ReusedConnection
+from skyproxy.http.client.reuse import NO_RESPONSE, NOT_PROCESSED, TOO_LATE, ReusedConnection
 from skyproxy.http.client.tls import TlsClient
 from skyproxy.http.common.protocol_names import HTTP2
 from skyproxy.http.h2.client_connection import Http2Connection
@@ -167,9 +167,12 @@ class ConnectionPool(HTTPConnectionPool):
         return ReusedConnection(self, key, endpoint, connection, NO_RESPONSE if reused else NOT_PROCESSED)
 
     def send_elsewhere(
-        self, key: Hashable, endpoint: IStreamClientEndpoint, connection: Any, request: Any
+        self, key: Hashable, endpoint: IStreamClientEndpoint, connection: Any, request: Any, left: int = 0
     ) -> Deferred[IResponse]:
-        """Send *request* on another connection than *connection*, which is dead or takes no more requests."""
+        """Send *request* on another connection than *connection*, which is dead or takes no more requests.
+
+        :param left: connections, that one included, on which it may come too late.
+        """
         self._replaced += 1
         new = partial(self._newConnection, key, endpoint)
         if self._shared is None or not self._shared.wanted:
@@ -177,7 +180,13 @@ class ConnectionPool(HTTPConnectionPool):
         else:
             shared = self._shared.use(new, avoid=connection)
             other = shared.addCallback(lambda found: new() if found is None else found)
-        return other.addCallback(lambda found: found.request(request))
+
+        def send(found: Any) -> Any:
+            if left and isinstance(found, Http2Connection):
+                found = ReusedConnection(self, key, endpoint, found, TOO_LATE, left)
+            return found.request(request)
+
+        return other.addCallback(send)
 
     # Connections that come and go.
 

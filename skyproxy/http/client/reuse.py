@@ -13,7 +13,7 @@ from twisted.web.client import RequestTransmissionFailed, ResponseNeverReceived
 from twisted.web.iweb import IResponse
 
 from skyproxy.http.common.errors import RequestNotSent
-from skyproxy.http.h2.errors import StreamRefused
+from skyproxy.http.h2.errors import StreamRefused, StreamTooLate
 
 NO_RESPONSE = (RequestNotSent, RequestTransmissionFailed, ResponseNeverReceived)
 """Failures of a request of which no byte of a response has come."""
@@ -21,28 +21,38 @@ NO_RESPONSE = (RequestNotSent, RequestTransmissionFailed, ResponseNeverReceived)
 NOT_PROCESSED = (RequestNotSent, StreamRefused)
 """Failures of a request that the server says it did not process."""
 
+TOO_LATE = (StreamTooLate,)
+"""Failures of a request for which a connection had no place left, as it had for others."""
+
+MOST_CONNECTIONS = 8
+"""On which a request may come too late, one after the other."""
+
 
 class Resender(Interface):
     """A pool of connections."""
 
     def send_elsewhere(
-        self, key: Hashable, endpoint: IStreamClientEndpoint, connection: Any, request: Any
+        self, key: Hashable, endpoint: IStreamClientEndpoint, connection: Any, request: Any, left: int = 0
     ) -> Deferred[IResponse]:
-        """Send *request* on another connection than *connection*."""
+        """Send *request* on another connection than *connection*.
+
+        :param left: connections on which it may come too late still.
+        """
 
 
 class ReusedConnection:
     """A connection of HTTP/2 that has carried requests, about to carry another. If it is dead, the request is sent
-    again on another connection, once.
+    again on another connection, once; if others had their turn on it, and it has come too late, a few times.
 
     The server may close an idle connection at the moment in which a request goes out on it (RFC 9112 section 9.6).
     No byte of a response was seen then, and the reason is the connection's own. (Connections of HTTP/1.1, which carry
     one request at a time, see to that themselves: their ``on_stale``.)
 
     :param retryable: the failures after which the request is sent again.
+    :param left: connections, this one included, on which the request may come too late.
     """
 
-    __slots__ = ("_connection", "_endpoint", "_key", "_pool", "_request", "_retryable")
+    __slots__ = ("_connection", "_endpoint", "_key", "_left", "_pool", "_request", "_retryable")
 
     def __init__(
         self,
@@ -51,12 +61,14 @@ class ReusedConnection:
         endpoint: IStreamClientEndpoint,
         connection: Any,
         retryable: tuple[type[Exception], ...],
+        left: int = MOST_CONNECTIONS,
     ) -> None:
         self._pool = pool
         self._key = key
         self._endpoint = endpoint
         self._connection = connection
         self._retryable = retryable
+        self._left = left
 
     def request(self, request: Any) -> Deferred[IResponse]:
         self._request = request
@@ -66,7 +78,7 @@ class ReusedConnection:
     def _send_again(self, failure: Failure) -> Any:
         if not failure.check(*self._retryable) or was_cancelled(failure):
             return failure
-        return self._pool.send_elsewhere(self._key, self._endpoint, self._connection, self._request)
+        return self._pool.send_elsewhere(self._key, self._endpoint, self._connection, self._request, self._left - 1)
 
 
 def was_cancelled(failure: Failure) -> bool:

@@ -14,6 +14,10 @@ class StreamRefused(ResponseNeverReceived):
     """
 
 
+class StreamTooLate(StreamRefused):
+    """The peer took others on this connection, and takes no more (GOAWAY): on another one it may well take this."""
+
+
 class StreamReset(Exception):
     """The peer gave one stream up with RST_STREAM.
 

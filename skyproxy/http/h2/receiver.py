@@ -124,8 +124,9 @@ class Receiver:
     def _going_away(self, goaway: GoAway, changed: dict[Stream, None]) -> None:
         _log.debug("HTTP/2 peer takes no more requests", code=goaway.code, open=len(self._table.open))
         self.gone_away = self._table.freed = True
+        refused = errors.StreamTooLate if goaway.last_stream_id else errors.StreamRefused
         for stream in list(self._table.open.values()):
             if stream.stream_id > goaway.last_stream_id:
                 self._table.forget(stream)
-                stream.fail(Failure(errors.GoneAway(goaway.code)), errors.StreamRefused)
+                stream.fail(Failure(errors.GoneAway(goaway.code)), refused)
                 changed[stream] = None

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseFailed, ResponseNeverReceived
 
 from skyproxy.http.client.pool import ConnectionPool
+from skyproxy.http.client.reuse import MOST_CONNECTIONS
 from skyproxy.http.common.errors import RequestNotSent
 from skyproxy.http.h1.client_protocol import ClientProtocol
 from skyproxy.http.h2.client_connection import Http2Connection
@@ -243,6 +244,39 @@ class SharedPoolTests(SynchronousTestCase):
             peer = self.endpoint.http2()
             peer.h2.reset_stream(1, ErrorCodes.REFUSED_STREAM)
             peer.pump()
+        self.failureResultOf(answer, StreamRefused)
+        self.assertEqual(self.endpoint.attempts, [])
+
+    def take_one(self) -> None:
+        """The next connection answers one request, and is then closed to those that wait there, too."""
+        peer = self.endpoint.http2()
+        peer.answer(1)
+        peer.h2.close_connection(last_stream_id=1)
+        peer.connection.dataReceived(peer.h2.data_to_send())
+
+    def test_too_late_on_one_connection_after_the_other(self) -> None:
+        """As at a server that takes so many requests on each, of which more wait."""
+        answers = [self.send() for _ in range(6)]
+        for answer in answers:
+            self.assertNoResult(answer)
+            self.take_one()
+            self.assertEqual(self.successResultOf(answer).code, 200)
+        self.assertEqual(self.pool.statistics().replaced, 5 + 4 + 3 + 2 + 1)
+
+    def test_too_late_without_end(self) -> None:
+        answers = [self.send() for _ in range(MOST_CONNECTIONS + 5)]
+        for _ in range(MOST_CONNECTIONS + 1):
+            self.take_one()
+        for answer in answers[MOST_CONNECTIONS + 1 :]:
+            self.failureResultOf(answer, StreamRefused)
+        self.assertEqual(self.endpoint.attempts, [])
+
+    def test_going_away_twice_without_a_request_for_anybody(self) -> None:
+        answer = self.send()
+        for _ in range(2):
+            peer = self.endpoint.http2()
+            peer.h2.close_connection(last_stream_id=0)
+            peer.connection.dataReceived(peer.h2.data_to_send())
         self.failureResultOf(answer, StreamRefused)
         self.assertEqual(self.endpoint.attempts, [])
 
