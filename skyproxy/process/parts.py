@@ -170,7 +170,7 @@ def make_parts(
         Dispatcher(Timers(reactor), budget, Backoff(random.random), held),
         coalescing := role.coalescing(reactor, stores.by_name, statistics.cache),
         batches.completed,
-        ledger.arrived,
+        batches.arrived,
         gate,
     )
     audit, access, tokens = Audit(reactor.seconds), Access(places.clients), token_maker(reactor, make_client)

@@ -85,12 +85,44 @@ class BatchesTests(SynchronousTestCase):
             self.batches.completed(Over())
         self.clock.pump([0, 0])
         self.assertEqual(self.done(), (0, 0))
+        self.batches.arrived()
+        self.clock.pump([0, 0])
+        self.assertEqual(self.done(), (0, 0), "too few to be worth it")
         self.batches.completed(Over())
-        self.assertEqual(self.done(), (0, 0), "a client has not got its answer yet when its request is over")
+        self.clock.pump([0, 0])
+        self.assertEqual(self.done(), (0, 0), "the next request would wait for it")
+        self.batches.arrived()
+        self.assertEqual(self.done(), (0, 0), "it has not gone up yet")
+        self.clock.pump([0, 0])
+        self.assertEqual(self.done(), (ENOUGH_RECORDS, 0), "no request waits for both steps")
+        self.batches.arrived()
         self.clock.pump([0, 0])
         self.assertEqual(self.done(), (ENOUGH_RECORDS, ENOUGH_RECORDS))
         self.clock.pump([MAX_WAIT_SECONDS, 0, 0])
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_nothing_is_done_by_time_while_requests_come(self) -> None:
+        for _ in range(10 * ENOUGH_RECORDS):
+            self.batches.arrived()
+            before = self.done()
+            self.clock.turn(MAX_WAIT_SECONDS / 40)
+            work = [now - then for now, then in zip(self.done(), before, strict=True)]
+            self.assertLessEqual(sum(work), ENOUGH_RECORDS)
+            # The time may be over at any moment from here on.
+            before = self.done()
+            self.batches.completed(Over())
+            self.clock.turn(MAX_WAIT_SECONDS / 40)
+            self.assertEqual(self.done(), before)
+        self.assertGreater(min(self.done()), 8 * ENOUGH_RECORDS)
+
+    def test_none_waits_for_long_where_requests_end_and_none_come(self) -> None:
+        waiting = 0
+        self.batches.completed(Over())
+        for ended in range(2, 100):
+            self.clock.turn(MAX_WAIT_SECONDS / 4)
+            self.batches.completed(Over())
+            waiting = max(waiting, ended - self.done()[1])
+        self.assertLessEqual(waiting, 8)
 
     def test_one_step_a_turn_and_each_of_one_batch(self) -> None:
         for _ in range(2 * BATCH_RECORDS - 1):
@@ -132,7 +164,7 @@ class BatchesTests(SynchronousTestCase):
     def test_when_somebody_wants_to_know_between_two_steps(self) -> None:
         for _ in range(BATCH_RECORDS + 1):
             self.batches.completed(Over())
-        self.clock.turn()
+        self.clock.turn(MAX_WAIT_SECONDS)
         self.assertEqual(self.done(), (BATCH_RECORDS, 0))
         self.batches.hand_on()
         self.assertEqual(self.done(), (BATCH_RECORDS + 1, BATCH_RECORDS + 1))
