@@ -22,11 +22,10 @@ from skyproxy.telemetry.file_thread import FileThread
 
 _log = Logger()
 
-INTERVAL_SECONDS = 5.0
-"""Between two writings, at least: there are no more than twelve a minute."""
-
-SOON_SECONDS = 1.0
-"""After which something is written when nothing has been for long."""
+WRITTEN_SECONDS = 1.0
+"""After which something is written. That takes a tenth of a millisecond; what a process that is killed had counted
+since is in no sum.
+"""
 
 _TROUBLE = "The file of costs cannot be written to: what is counted waits in memory"
 
@@ -69,7 +68,6 @@ class Ledger:
         self._book: Book | None = None
         """That of this minute, until it is written."""
         self._writing = self._closed = False
-        self._written_at = -INTERVAL_SECONDS
         self.unwritten = 0
 
     # Of each request.
@@ -143,10 +141,8 @@ class Ledger:
     # How it writes.
 
     def _schedule(self) -> None:
-        if self._closed or self._timer is not None:
-            return
-        since = self._reactor.seconds() - self._written_at
-        self._timer = self._reactor.callLater(max(SOON_SECONDS, INTERVAL_SECONDS - since), self._time_is_over)
+        if not self._closed and self._timer is None:
+            self._timer = self._reactor.callLater(WRITTEN_SECONDS, self._time_is_over)
 
     def _time_is_over(self) -> None:
         self._timer = None
@@ -159,7 +155,7 @@ class Ledger:
         """Have written what is there."""
         if self._closed or self._collector.is_empty:
             return
-        self._writing, self._written_at = True, self._reactor.seconds()
+        self._writing = True
         file, entries, self._book = self._file, self._collector.take(), None
         self._thread.do(lambda: file.write(entries)).addCallbacks(
             self._written, self._not_written, errbackArgs=(entries,)
