@@ -78,7 +78,8 @@ def map_failure(error: Exception, provider: str, connect_timeout: float) -> Skyp
                 f"Provider {provider!r} does not answer in proper HTTP: {rule} See whether base_url names the right "
                 "port, and begins with http or https as that port wants."
             )
-        return UpstreamBroken(f"Provider {provider!r} broke the connection before it answered.")
+        told = f"Provider {provider!r} broke the connection before it answered"
+        return UpstreamBroken(f"{told}{_alert(error)}.")
     if isinstance(error, ProxyTrouble):
         told = f"The proxy {error.proxy} makes no connection to provider {provider!r}: {error.reason}."
         if error.status == 407:
@@ -116,6 +117,14 @@ def _why_unreachable(error: Exception, provider: str) -> str:
     if isinstance(error, ConnectError):
         return f"Provider {provider!r} does not accept connections; check base_url, and that its server runs."
     raise error
+
+
+def _alert(error: BaseException) -> str:
+    """What the provider said over TLS as it ended a connection. In TLS 1.3 it judges the client after the handshake."""
+    for cause in causes(error):
+        if isinstance(cause, SSL.Error) and "alert" in (reason := _tls_reason(cause)):
+            return f": {reason}"
+    return ""
 
 
 def _tls_reason(error: SSL.Error) -> str:

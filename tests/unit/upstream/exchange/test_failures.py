@@ -106,6 +106,12 @@ class MapFailureTests(SynchronousTestCase):
         error = SSL.Error([("SSL routines", "", "wrong version number")])
         self.assertIn("base_url begins with http.", self.assertMapped(error, UpstreamUnreachable).message)
 
+    def test_what_a_provider_says_over_tls_as_it_leaves(self) -> None:
+        """One that wants a certificate of its clients says so after the handshake."""
+        for reason, told in (("tlsv13 alert certificate required", True), ("unexpected eof while reading", False)):
+            error = wrapped(ResponseNeverReceived, SSL.Error([("SSL routines", "", reason)]))
+            self.assertEqual(reason in self.assertMapped(error, UpstreamBroken).message, told)
+
     def test_cancelled_stays_cancelled(self) -> None:
         error = CancelledError()
         self.assertIs(map_failure(error, "guard", 1.0), error)
