@@ -17,6 +17,12 @@ TAGS: Mapping[str, str] = MappingProxyType(
         "[THINK]": "[/THINK]",
         # ByteDance's Seed (https://huggingface.co/ByteDance-Seed/Seed-OSS-36B-Instruct).
         "<seed:think>": "</seed:think>",
+        # MiniMax's M3 (https://github.com/ikawrakow/ik_llama.cpp/pull/2008).
+        "<mm:think>": "</mm:think>",
+        # Meituan's LongCat (https://github.com/ml-explore/mlx-lm/pull/810).
+        "<longcat_think>": "</longcat_think>",
+        # Apertus (https://github.com/sgl-project/sglang/pull/25100).
+        "<|inner_prefix|>": "<|inner_suffix|>",
         # OpenAI's gpt-oss, from servers that do not read its channels (https://github.com/ml-explore/mlx-lm/pull/1867).
         "<|channel|>analysis<|message|>": "<|channel|>final<|message|>",
         # Google's Gemma 4 (https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/2013).
