@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from skyproxy.formats.openai.reasoning.tags import FIRST, TAGS
+
 _TEXTS = re.compile(rb'"(?:content|text|delta)":\s*"([^"\\]*(?:\\.[^"\\]*)*)"')
 """The texts in some events. What a model thinks has other names in most."""
 
@@ -50,8 +52,9 @@ _ABBREVIATIONS = frozenset({"mr", "mrs", "ms", "dr", "st", "prof", "vs", "etc", 
 _ABBREVIATED = frozenset(each.encode() for each in _ABBREVIATIONS)
 _LONGEST_ABBREVIATION = 5
 
-_THOUGHT = re.compile(r"\s*<think(?:ing)?>")
-_END_OF_THOUGHT = re.compile(r"</think(?:ing)?>")
+_THOUGHT = re.compile(rf"\s*({'|'.join(map(re.escape, TAGS))})")
+_TAG_BEGINS = tuple(sign for first in FIRST for sign in (first.encode(), b"\\u%04x" % ord(first)))
+"""What stands in a text that may begin a thought, before escapes of JSON are undone."""
 
 _MOST_BYTES = 2048
 """Of text: what has no sentence until then is a list, or code; or thoughts, at whose end nobody knows."""
@@ -132,7 +135,7 @@ class FirstSentence:
             and len(texts) > 1
             and len(before := texts[-1].strip()) > 1
             and before.lower() not in _ABBREVIATED
-            and b"<" not in texts[0]
+            and not any(sign in texts[0] for sign in _TAG_BEGINS)
         )
         texts.append(text)
         self._size += len(text)
@@ -176,11 +179,12 @@ def has_sentence(text: str, start: int = 0) -> bool:
     :param start: from where on its end is looked for.
     """
     begin = 0
-    if _THOUGHT.match(text):
-        over = _END_OF_THOUGHT.search(text)
-        if over is None:
+    if (thought := _THOUGHT.match(text)) is not None:
+        closing = TAGS[thought[1]]
+        over = text.find(closing, thought.end())
+        if over < 0:
             return False
-        begin = over.end()
+        begin = over + len(closing)
     words = _TWO_WORDS.match(text, begin)
     enough = len(text) if words is None else words.end()
     for end in _ENDS.finditer(text, max(begin, start)):

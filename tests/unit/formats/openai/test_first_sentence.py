@@ -7,6 +7,7 @@ import json
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.formats.openai.first_sentence import FirstSentence, has_sentence
+from skyproxy.formats.openai.reasoning.tags import TAGS
 from tests.unit.fakes import event, word
 
 
@@ -92,6 +93,23 @@ class SentenceTests(SynchronousTestCase):
             self.assertFalse(watch.feed(event(choices=[{"index": 0, "delta": {"reasoning_content": text}}])))
         self.assertFalse(watch.said_something)
         self.assertTrue(watch.feed(word("Go away now. I mean it.")))
+
+    def test_thoughts_between_tags(self) -> None:
+        for opening, closing in TAGS.items():
+            watch = FirstSentence()
+            for text in (
+                opening,
+                "No, I will",
+                " not",
+                ".",
+                " Or will I?",
+                " Hm. ",
+                f"{closing}\n\n",
+                "Go away",
+                " now.",
+            ):
+                self.assertFalse(watch.feed(word(text)), (opening, text))
+            self.assertTrue(watch.feed(word(" I mean it.")), opening)
 
     def test_texts_that_are_not_said(self) -> None:
         thought = "No, I will not. Or will I? "
