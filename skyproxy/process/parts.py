@@ -58,7 +58,6 @@ from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.buffered_bytes import BufferedBytes
 from skyproxy.upstream.exchange.provider import Counts, Provider
 from skyproxy.upstream.exchange.treq_client import ProviderClient
-from skyproxy.upstream.guards.concurrency import Limiter
 from skyproxy.upstream.key_tests import KeyTests
 from skyproxy.util.timers import Timers
 from skyproxy.web.accounts import Accounts
@@ -140,11 +139,11 @@ def make_parts(
     scheduler = BatchScheduler(reactor)
     clients, network = fair_reads(reactor, scheduler), fair_reads(reactor, scheduler)
 
-    def make_provider(settings: ProviderConfig, counts: Counts, kept: Limiter | None) -> Provider:
+    def make_provider(settings: ProviderConfig, counts: Counts, earlier: Provider | None) -> Provider:
         limiter = role.limiter(settings.name)
         return shared_limits.provider(
             lambda tell: build_provider(
-                settings, reactor, wire, counts, network, roots, sockets, scheduler.schedule, limiter, tell, kept
+                settings, reactor, wire, counts, network, roots, sockets, scheduler.schedule, limiter, tell, earlier
             )
         )
 

@@ -16,7 +16,6 @@ from skyproxy.process.embedded_demo import EmbeddedDemo
 from skyproxy.telemetry.prices.table import PriceTable
 from skyproxy.upstream.build import can_follow, follow, refit, same_limit
 from skyproxy.upstream.exchange.provider import Counts, Provider
-from skyproxy.upstream.guards.concurrency import Limiter
 
 _log = Logger()
 
@@ -26,17 +25,18 @@ class Providers:
 
     A provider that is in the new configuration as it was, or with another ``max_concurrent`` alone, keeps its
     connections and permits. One with the same ``base_url`` keeps its limiter, so that requests which are under way or
-    wait count; and those that wait go out with the keys and headers of the new one. Counts are kept by the provider's
-    name, whatever else becomes of it.
+    wait count; and those that wait go out with the keys and headers of the new one. What was learned of each key and
+    model is kept, if the key is the same; breakers are, if nothing has changed that may have been the cause of a
+    failure. Counts are kept by the provider's name, whatever else becomes of it.
 
-    :param make: a provider of a configuration, with its counts, and the limiter that it keeps.
+    :param make: a provider of a configuration, with its counts, and the one whose limiter and states it keeps.
     :param built: called with the configuration, and the changes by hand, that serve from then on.
     :ivar prices: that come with skyproxy.
     """
 
     def __init__(
         self,
-        make: Callable[[ProviderConfig, Counts, Limiter | None], Provider],
+        make: Callable[[ProviderConfig, Counts, Provider | None], Provider],
         demo: EmbeddedDemo,
         sockets: Sockets,
         built: Callable[[Config, tuple[Change, ...]], object] = lambda config, changes: None,
@@ -74,7 +74,7 @@ class Providers:
             if provider is not None and can_follow(provider.config, actual):
                 following.append((provider, actual))
             elif earlier is not None and same_limit(earlier.config, actual):
-                provider = self._make(actual, self._counts.setdefault(name, Counts()), earlier.guards.limiter)
+                provider = self._make(actual, self._counts.setdefault(name, Counts()), earlier)
                 refitted.append((earlier, provider))
             else:
                 provider = self._make(actual, self._counts.setdefault(name, Counts()), None)
@@ -85,7 +85,7 @@ class Providers:
         for provider, actual in following:
             follow(provider, actual)
         for earlier, provider in refitted:
-            refit(provider)
+            refit(earlier, provider)
             earlier.replaced_by(provider)
         for name, provider in providers.items():
             aside = {each.target for each in changes if each.kind == "aside"}

@@ -47,7 +47,7 @@ def build_provider(
     schedule: Schedule = immediately,
     make_limiter: Callable[..., Limiter] = Limiter,
     tell: Teller | None = None,
-    limiter: Limiter | None = None,
+    earlier: Provider | None = None,
 ) -> Provider:
     """The provider of *config*: one pool, one client, one limit, for as long as it serves.
 
@@ -59,22 +59,25 @@ def build_provider(
     :param schedule: has the same step done for many requests in a row; see :mod:`skyproxy.http.loop.batches`.
     :param make_limiter: makes the limiter, as the class does.
     :param tell: takes what its guards find out that other processes should know; None: there are none.
-    :param limiter: of a provider before it, which :func:`refit` has keep to *config*; None: one is made.
+    :param earlier: the provider before it, of the same server, whose limiter it has, and what that one has learned as
+        far as *config* leaves it true; :func:`refit` has both keep to *config*. None: there is none.
     """
     client = build_client(config, reactor, wire, network, roots, sockets, schedule)
     timers = Timers(reactor)
     most = _most(config)
-    if limiter is None:
-        limiter = make_limiter(timers, max_concurrent=_limit(config), max_pending=config.max_pending, schedule=schedule)
     _log.info("Created connection pool for provider", provider=config.name, max_connections=config.max_connections)
     keys = config.api_keys
-    guards = Guards(
-        limiter,
-        Deployments(timers, config.breaker, config.name, tell=tell),
-        Breaker(timers, config.breaker, config.name, tell=tell) if config.breaker is not None else None,
-        KeyRing(timers, keys, config.name, tell) if keys else None,
-        rate=config.guards_rates,
-    )
+    limiter, breaker, ring, deployments = _kept(earlier, config)
+    if limiter is None:
+        limiter = make_limiter(timers, max_concurrent=_limit(config), max_pending=config.max_pending, schedule=schedule)
+    if breaker is None and config.breaker is not None:
+        breaker = Breaker(timers, config.breaker, config.name, tell=tell)
+    if deployments is None:
+        deployments = Deployments(timers, config.breaker, config.name, tell=tell)
+    own = KeyRing(timers, keys, config.name, tell) if keys else None
+    if own is not None and ring is not None:
+        own.keep(ring)
+    guards = Guards(limiter, deployments, breaker, own, rate=config.guards_rates, tell=tell)
     # One of a provider that is not asked now may be needed by what :func:`follow` brings.
     capacity = Capacity(config, client, timers, limiter, most) if config.dialect == "local" else None
     if capacity is not None and not asks(config):
@@ -101,9 +104,55 @@ def same_limit(before: ProviderConfig, config: ProviderConfig) -> bool:
     return before.base_url == config.base_url
 
 
-def refit(provider: Provider) -> None:
-    """Have the limiter of a provider before it keep to the configuration of *provider*."""
-    provider.guards.limiter.refit(_limit(provider.config), provider.config.max_pending)
+def refit(earlier: Provider, provider: Provider) -> None:
+    """Have what *provider* has from *earlier* keep to its configuration."""
+    before, config, guards = earlier.config, provider.config, provider.guards.own
+    guards.limiter.refit(_limit(config), config.max_pending)
+    if guards.breaker is not None:
+        guards.breaker.tell = guards.tell
+    may_do_better = not _fails_alike(before, config)
+    guards.deployments.follow(config.breaker, guards.tell, same_keys(before, config), may_do_better=may_do_better)
+
+
+def same_keys(before: ProviderConfig, config: ProviderConfig) -> frozenset[str]:
+    """The variables of the keys of which all is true that was learned with *before*; an empty one where there is none.
+
+    What a header got from a variable may be a key, too.
+    """
+    if any(
+        getattr(before, name) != getattr(config, name) for name in ("auth_header", "header_secrets", "guards_rates")
+    ):
+        return frozenset()
+    if not before.api_keys and not config.api_keys:
+        return frozenset({""})
+    return frozenset(each.variable for each in config.api_keys if each in before.api_keys)
+
+
+_NO_CAUSES = frozenset({
+    "max_connections", "max_concurrent", "max_pending", "keep_alive", "keep_alive_max", "queue_timeout", "max_retries",
+    "retry_after_max", "rate_guard", "adaptive", "background_share", "cache", "coalesce", "api_key_env", "api_keys",
+    "api_key", "key_missing", "streaming_adapter", "budget",
+})  # fmt: skip
+"""Settings by which a provider does not fail, nor is well again."""
+
+
+def _fails_alike(before: ProviderConfig, config: ProviderConfig) -> bool:
+    """Whether what failed with *before* would have failed with *config*."""
+    causes = type(config).model_fields.keys() - _NO_CAUSES
+    return all(getattr(before, name) == getattr(config, name) for name in causes)
+
+
+def _kept(
+    earlier: Provider | None, config: ProviderConfig
+) -> tuple[Limiter | None, Breaker | None, KeyRing | None, Deployments | None]:
+    """What the provider of *config* has from *earlier*."""
+    if earlier is None:
+        return None, None, None, None
+    guards, before = earlier.guards.own, earlier.config
+    # The provider may have refused a key for what the headers said.
+    same = before.headers == config.headers and before.auth_header == config.auth_header
+    breaker = guards.breaker if _fails_alike(before, config) else None
+    return guards.limiter, breaker, guards.keys if same else None, guards.deployments
 
 
 def _most(config: ProviderConfig) -> int | None:

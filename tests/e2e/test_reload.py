@@ -94,3 +94,31 @@ def test_who_waits_while_a_key_changes_goes_out_with_the_new_one(start: Starter)
             go_on.set()
             server.shutdown()
             serving.join()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_provider_that_wants_to_be_left_alone_is(start: Starter, workers: int) -> None:
+    demo = start(DemoProvider)
+    limited = chat("demo:guard;status=429;retry_after=600")
+    config = config_for(demo, {"workers": workers} if workers else {}, adaptive=True)
+    provider = config["providers"]["demo"]
+    proxy = start(Proxy, config, env={"TEAM_KEY": "sk-team-123456", "OTHER_KEY": "sk-other-123456"})
+
+    def asked() -> int:
+        """How many of some requests, to any worker, the provider gets."""
+        demo.reset()
+        for _ in range(6):
+            assert ask(proxy, limited).status in (429, 503)
+        return int(demo.stats()["total"])
+
+    # Each worker may ask before it hears of the other, and serve for a moment by what it was told before.
+    assert 1 <= asked() <= max(1, workers)
+    for settings in ({"max_retries": 1}, {"headers": {"X-Team": "red"}}, {"max_pending": 7}):
+        provider.update(settings)
+        reload(proxy, config)
+        assert asked() == 0, settings
+    for number in (1, 2):
+        provider["api_key_env"] = ["TEAM_KEY", "OTHER_KEY"][:number]
+        reload(proxy, config)
+        # With the key that it has not been asked with.
+        assert (not workers) <= asked() <= max(1, workers), number

@@ -11,7 +11,8 @@ import pytest
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.findings import Findings
 from tests.e2e.processes import DemoProvider, eventually
-from tests.e2e.raw import chat, open_request, send_request
+from tests.e2e.raw import ask, chat, open_request, send_request
+from tests.e2e.test_reload import reload
 from tests.e2e.test_workers import CLOSE, Workers
 from tests.e2e.test_workers_shares import all_on_one, answered
 
@@ -47,3 +48,24 @@ def test_one_worker_has_what_both_have_learned(start_for_module: Starter, findin
     findings.figure(f"one worker has all {TAKES} after {1000 * (time.monotonic() - began):.0f} ms")
     for each in connections:
         each.close()
+
+
+def test_it_is_known_after_a_reload(start_for_module: Starter) -> None:
+    demo: DemoProvider = start_for_module(DemoProvider, "--concurrency", str(TAKES))
+    config = config_for(demo, rate_guard="on")
+    del config["providers"]["demo"]["adaptive"]
+    pair: Workers = start_for_module(Workers, config)
+    twelve = [(chat(f"demo:{MODEL}", stream=True), f"s-{number}", CLOSE) for number in range(12)]
+    answered([open_request(pair, *each) for each in twelve])
+    before = demo.stats()["refused"]
+    assert before > 0
+    for pending in (7, 70):
+        config["providers"]["demo"]["max_pending"] = pending
+        name = f"slot-{pending}"
+        config["model_slots"][name] = {"provider": "demo", "model": "guard;delay=0"}
+        reload(pair, config)
+        eventually(lambda name=name: all(ask(pair, chat(name)).status == 200 for _ in range(6)), "both follow")
+        assert mark(pair) == TAKES
+    answered([open_request(pair, *each) for each in twelve])
+    # Without the mark each of those that are too many would be refused; now one at a time sees whether it is taken.
+    assert demo.stats()["refused"] - before <= 2

@@ -15,6 +15,7 @@ from skyproxy.process.workers.permits import BACKGROUND, PERMITS, PLACES, limit_
 from skyproxy.shares.parts import PREFIX, Parts
 from skyproxy.shares.use import Use
 from skyproxy.upstream.exchange.provider import Provider
+from skyproxy.upstream.guards.deployments import Deployments
 
 
 class Lending:
@@ -83,7 +84,7 @@ class Lending:
     def renew(self) -> None:
         """Another configuration serves."""
         before, self._marked = self._marked, self.providers() if self._marks else {}
-        self._marks.keep(lambda name: self._marked.get(name) is before.get(name))
+        self._marks.keep(lambda name: _deployments(self._marked.get(name)) is _deployments(before.get(name)))
         providers = self.providers()
         for key in [key for key in self._shares if key[0] not in KINDS and key[1] not in providers]:
             self._replace(key, None)
@@ -138,3 +139,8 @@ class Lending:
         permits = limiter.whole if share is None else min(limiter.whole, share)
         limit = limit_of(kind, permits, limiter.whole, provider.config)
         return limit if kind != PLACES or share is None else min(limit, share)
+
+
+def _deployments(provider: Provider | None) -> Deployments | None:
+    """Those that a later configuration's provider has from it."""
+    return None if provider is None else provider.guards.own.deployments

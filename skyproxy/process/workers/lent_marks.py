@@ -17,14 +17,14 @@ from skyproxy.upstream.guards.lent_guard import LentGuard
 class _Link:
     """Of one guard. It lends to it, too.
 
-    :param serves: whether the provider of the guard is the one of its name that serves.
+    :param serves: whether the guard is one of the provider of its name that serves.
     """
 
     asks = False
 
     def __init__(self, marks: LentMarks, key: Key, serves: Callable[[], bool]) -> None:
         self._marks = marks
-        self._key = key
+        self.key = key
         self._serves = serves
         self._guard: LentGuard | None = None
         self._held = False
@@ -41,33 +41,33 @@ class _Link:
 
     @property
     def leased(self) -> bool:
-        return self._held and self._marks.holding.is_leased(self._key)
+        return self._held and self._marks.holding.is_leased(self.key)
 
     def begin(self, share: int) -> None:
         if self._serves():
             self._held = True
-            self._marks.begin(self._key, self, share)
+            self._marks.begin(self.key, self, share)
 
     def limited(self) -> None:
         if self._held:
-            self._marks.limited(self._key)
+            self._marks.limited(self.key)
 
     def lowered(self, share: int) -> None:
         if self._held:
-            self._marks.holding.lower(self._key, share)
+            self._marks.holding.lower(self.key, share)
 
     def false(self) -> None:
         if self._held:
-            self._marks.false(self._key)
+            self._marks.false(self.key)
 
     def end(self) -> None:
         if self._held:
             self._held = False
-            self._marks.end(self._key)
+            self._marks.end(self.key)
 
     def changed(self) -> None:
         if self._held:
-            self._marks.holding.changed([self._key])
+            self._marks.holding.changed([self.key])
 
     def leave(self) -> None:
         """Another provider of this name serves: the guard is alone with what it has."""
@@ -90,7 +90,7 @@ class _Link:
         """Who waits may go on waiting."""
 
     def serves(self) -> bool:
-        """Whether its provider is the one that serves."""
+        """Whether it is one of the provider that serves."""
         return self._serves()
 
 
@@ -114,7 +114,8 @@ class LentMarks:
 
         def link(model: str, key: str) -> _Link:
             name = made[0].config.name
-            return _Link(self, mark_key(name, key, model), lambda: self._providers().get(name) is made[0])
+            known = _Link(self, mark_key(name, key, model), lambda: self._serves(made[0], known))
+            return known
 
         made.append(make(None if teller is None else teller.sharing_marks(link)))
         return made[0]
@@ -133,6 +134,15 @@ class LentMarks:
                 link.guard.hear_false(rest=message.own)
             # It is confirmed with the next claims.
             self.holding.leave(message.key)
+
+    def _serves(self, provider: Provider, link: _Link) -> bool:
+        """Whether *provider*, of which the guard of *link* is, serves, or another one that has that guard from it."""
+        name, variable, model = parts_of(link.key)
+        now = self._providers().get(name)
+        if now is None or now is provider:
+            return now is provider
+        deployment = now.guards.deployments.known(model)
+        return deployment is not None and deployment.guards.get(variable) is link.guard
 
     def _guard(self, key: Key) -> LentGuard | None:
         name, variable, model = parts_of(key)

@@ -86,21 +86,21 @@ class SharedGuards:
         self.keys = None if own.keys is None else SharedKeys(own.keys, provider.keys)
         self.limiter: Limiter = own.limiter
         """Has all permits there are: the parent lends them to workers."""
-        self._own = own
+        self.own = own
 
     def put_aside(self, variables: Collection[str]) -> None:
         """Each worker hears it with the configuration."""
-        self._own.put_aside(variables)
+        self.own.put_aside(variables)
 
     def put_back(self, variable: str) -> None:
-        self._own.put_back(variable)
+        self.own.put_back(variable)
         self._put_back(self._provider.config.name, variable)
 
     @property
     def breaker(self) -> SharedBreaker | None:
         if not self._has_breaker:
             return None
-        told = self._provider.breaker() or self._own.breaker.statistics()
+        told = self._provider.breaker() or self.own.breaker.statistics()
         return SharedBreaker(told, lambda: self._close_breaker(self._provider.config.name, None))
 
 

@@ -215,10 +215,8 @@ class Provider:
         """Have *request* go out with a key, and be counted by the guards."""
         headers, guards, key = request.headers, self.guards, None
         if guards.keys is not None:
-            if deployment.limited or avoid:
-                lease = self.admission.lease(guards.keys, deployment, avoid, request.priority)
-            else:
-                lease = guards.keys.take()
+            admission, limited = self.admission, deployment.limited or avoid
+            lease = admission.lease(guards.keys, deployment, avoid, request.priority) if limited else guards.keys.take()
             reservation.lease = lease
             key = lease.variable
             headers = [*headers, self._auth[key]]
@@ -281,7 +279,9 @@ class Provider:
     @property
     def idle(self) -> bool:
         """Whether no request is under way or waits, and no connection is about to be closed."""
-        return not (self.connections().busy or any(each.busy for each in self.deployments))
+        # Those that wait go out as its successor's, which has its deployments.
+        waiting = self._successor is None and any(each.busy for each in self.deployments)
+        return not (self.connections().busy or waiting)
 
     def drop_idle(self) -> None:
         """Close the idle connections: what became of their peers is not known."""

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from skyproxy.clock import Clock
 from skyproxy.config import ProviderConfig
@@ -17,6 +17,9 @@ from skyproxy.upstream.guards.deployments import Deployment, Deployments
 from skyproxy.upstream.guards.keys import KeyRing, Lease
 from skyproxy.upstream.guards.refusals import BacklogFull, KeysResting, QueueTimeout
 from skyproxy.upstream.guards.reservation import Reservation
+
+if TYPE_CHECKING:
+    from skyproxy.upstream.guards.findings import Teller
 
 NO_KEYS: frozenset[str] = frozenset()
 
@@ -29,6 +32,7 @@ class Guards:
     :ivar breaker: None: the provider is asked however often it fails.
     :ivar keys: None: the provider wants none.
     :ivar rate: whether its 429s tell how many requests a key and model get.
+    :ivar tell: takes what other processes should know; None: there are none.
     """
 
     limiter: Limiter
@@ -36,6 +40,12 @@ class Guards:
     breaker: Breaker | None = None
     keys: KeyRing | None = None
     rate: bool = False
+    tell: Teller | None = None
+
+    @property
+    def own(self) -> Guards:
+        """Those of this process, also where something tells of all processes in their place."""
+        return self
 
     def put_aside(self, variables: Collection[str]) -> None:
         """Use no key of *variables*, unless they are all; those that were put aside before, and are none of them, are

@@ -93,7 +93,7 @@ class Breaker:
     :param clock: for the time that it stays open. It needs no timer.
     :param provider: the name of what it stands before, for messages.
     :param model: of it; None: all of the provider.
-    :param tell: takes what other processes should know; None: there are none.
+    :ivar tell: takes what other processes should know; None: there are none.
     :ivar calm: it is closed, and the last request went well: it need not be asked, and no success would change it.
     :ivar period: counts the changes of its state.
     """
@@ -111,9 +111,9 @@ class Breaker:
         "_rest",
         "_seconds",
         "_settings",
-        "_tell",
         "calm",
         "period",
+        "tell",
     )  # fmt: skip
 
     def __init__(
@@ -128,7 +128,7 @@ class Breaker:
         self._settings = settings
         self._provider = provider
         self._model = model
-        self._tell = tell
+        self.tell = tell
         self._failures = 0
         self._cause = ""
         # None: closed.
@@ -240,19 +240,19 @@ class Breaker:
         self._rest = 0.0
         if self._open_until is not None:
             self._close()
-            if self._tell is not None:
-                self._tell.closed(self._model)
+            if self.tell is not None:
+                self.tell.closed(self._model)
         self.calm = True
 
     def _probe_sent(self) -> None:
         self._probe_at = self._seconds()
-        if self._tell is not None:
-            self._tell.probes(self._model)
+        if self.tell is not None:
+            self.tell.probes(self._model)
 
     def _probe_ignored(self, at: float | None = None) -> None:
         self._probe_at = at
-        if self._tell is not None:
-            self._tell.ignored(self._model)
+        if self.tell is not None:
+            self.tell.ignored(self._model)
 
     def _failed(self, admission: Admission, cause: str, *, current: bool) -> None:
         if cause:
@@ -288,8 +288,8 @@ class Breaker:
             open_for=self._rest,
             cause=self._cause,
         )
-        if self._tell is not None:
-            self._tell.opened(self._model, self._rest, self._cause)
+        if self.tell is not None:
+            self.tell.opened(self._model, self._rest, self._cause)
 
     def _close(self, *, heard: bool = False) -> None:
         self._open_until = self._probe_at = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from skyproxy.util.deadline import Deadline
 
 if TYPE_CHECKING:
     from skyproxy.upstream.guards.findings import Teller
+    from skyproxy.upstream.guards.learned_limits import Rest
 
 LARGEST = 256
 """Models of one provider of which something is kept."""
@@ -103,7 +104,7 @@ class Deployment:
         teller = self._tell
         if teller is None:
             return RateGuard(self._clock, self.wake, self.look)
-        tell, link = partial(teller.rate, self.model, key), teller.mark_link(self.model, key)
+        tell, link = partial(self._tell_rate, key), teller.mark_link(self.model, key)
         if link is None:
             return RateGuard(self._clock, self.wake, self.look, tell)
         from skyproxy.upstream.guards.lent_guard import LentGuard
@@ -114,6 +115,22 @@ class Deployment:
         guard = LentGuard(self._clock, self.wake, self.look, tell, link, waiting)
         link.lends_to(guard)
         return guard
+
+    def _tell_rate(self, key: str, rest: Rest | None) -> None:
+        if self._tell is not None:
+            self._tell.rate(self.model, key, rest)
+
+    def follow(self, breaker: Breaker | None, tell: Teller | None, keys: Container[str]) -> None:
+        """Forget what was learned with other keys than *keys*, and what the *breaker* was before, if it is another."""
+        self._tell = tell
+        if breaker is not self.breaker:
+            self.breaker, self.refused = breaker, frozenset()
+        elif breaker is not None:
+            breaker.tell = tell
+        for key in [each for each in self.guards if each not in keys]:
+            self.guards.pop(key).discard()
+        self.look()
+        self.wake()
 
     def forget_limits(self, key: str) -> None:
         """Ask again with *key*, whatever limits it has met: people know better."""
@@ -214,13 +231,27 @@ class Deployments:
         if known is not None:
             self._known.move_to_end(model)
             return known
-        breaker = None
-        if self._settings is not None:
-            breaker = Breaker(self._clock, self._settings, self._provider, model, self._tell)
-        made = self._known[model] = Deployment(self._clock, model, breaker, self._tell)
+        made = self._known[model] = Deployment(self._clock, model, self._breaker(model), self._tell)
         if len(self._known) > self._largest:
             self._forget_one(made)
         return made
+
+    def _breaker(self, model: str) -> Breaker | None:
+        if self._settings is None:
+            return None
+        return Breaker(self._clock, self._settings, self._provider, model, self._tell)
+
+    def follow(
+        self, settings: BreakerSettings | None, tell: Teller | None, keys: Container[str], *, may_do_better: bool
+    ) -> None:
+        """Be those of a later configuration of the provider.
+
+        :param keys: variables of the keys that are the same; an empty one where the provider wants none.
+        :param may_do_better: what has failed may be well now. Breakers begin anew.
+        """
+        self._settings, self._tell = settings, tell
+        for each in self:
+            each.follow(self._breaker(each.model) if may_do_better else each.breaker, tell, keys)
 
     def forget_limits(self, key: str) -> None:
         """Ask for each model again with *key*."""

@@ -45,12 +45,8 @@ class _Key:
     def __init__(self, config: ApiKeyConfig) -> None:
         self.variable = config.variable
         self.secret = config.secret
-        self.busy = 0
-        self.requests = 0
-        self.rests = 0
-        self.rests_until = 0.0
-        self.aside_until = 0.0
-        self.refused_until = self.failed_until = 0.0
+        self.busy = self.requests = self.rests = 0
+        self.rests_until = self.aside_until = self.refused_until = self.failed_until = 0.0
         self.forbidden: int | None = None
         self.warned = False
 
@@ -135,6 +131,11 @@ class KeyRing:
         self._provider = provider
         self._tell = tell
         self._forbidden: int | None = None
+
+    def keep(self, earlier: KeyRing) -> None:
+        """Have each key that *earlier* has, too, be as it is there."""
+        known = {(each.variable, each.secret): each for each in earlier._keys}
+        self._keys = [known.get((each.variable, each.secret), each) for each in self._keys]
 
     def take(self, may_go: Callable[[str], bool] | None = None) -> Lease:
         """A key for one request: the least busy; among equally busy ones, the first. Those that were refused, or failed
@@ -256,12 +257,7 @@ class KeyRing:
             return
         if not key.warned:
             key.warned = True
-            _log.warn(
-                _NO_CREDIT if empty else _REFUSED,
-                provider=self._provider,
-                variable=key.variable,
-                status=status,
-            )
+            _log.warn(_NO_CREDIT if empty else _REFUSED, provider=self._provider, variable=key.variable, status=status)
         if self._tell is not None and now + ASIDE_SECONDS - key.refused_until > _REFUSAL_TOLD_AGAIN:
             self._tell.key_refused(key.variable, ASIDE_SECONDS)
         self._refuse(key, now + ASIDE_SECONDS)
@@ -273,7 +269,9 @@ class KeyRing:
             key.aside_until = key.refused_until
 
     def _use_one(self) -> None:
-        """The last one in use is never put aside, whatever was heard of it."""
+        """The last one in use is never put aside, whatever was heard of it; nor does the only one rest."""
+        if len(self._keys) == 1:
+            self._keys[0].rests_until = 0.0
         if not self.in_use():
             for key in self._keys:
                 if key.aside_until < inf:

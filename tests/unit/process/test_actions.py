@@ -71,9 +71,11 @@ class Case(SynchronousTestCase):
         )
         self.operations.take(self.load())
 
-    def make(self, config: Any, counts: Any, kept: Limiter | None) -> Provider:
+    def make(self, config: Any, counts: Any, earlier: Provider | None) -> Provider:
         self.made.append(config.name)
-        limiter = kept or Limiter(self.clock, max_concurrent=config.max_concurrent, max_pending=9)
+        limiter = Limiter(self.clock, max_concurrent=config.max_concurrent, max_pending=9)
+        if earlier is not None:
+            limiter = earlier.guards.limiter
         keys = KeyRing(self.clock, config.api_keys, config.name) if config.api_keys else None
         client: Any = Upstream()
         guards = Guards(limiter, Deployments(self.clock, None, config.name), keys=keys)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -12,8 +13,10 @@ from skyproxy.config import ProviderConfig
 from skyproxy.http import Wire
 from skyproxy.http.client.agent import Origin
 from skyproxy.upstream import build as module
-from skyproxy.upstream.build import build_provider, fixed_fields
+from skyproxy.upstream.build import build_provider, fixed_fields, refit
+from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
+from skyproxy.upstream.guards.findings import BreakerOpened, Finding, ModelRests, Teller
 from tests.stock_wire import stock_wire
 from tests.unit.configs import config_of
 from tests.unit.fakes import TIMEOUTS, attempt_of
@@ -105,6 +108,174 @@ class BuildTests(SynchronousTestCase):
         self.assertNoResult(sent)
         sent.cancel()
         self.failureResultOf(sent)
+
+
+class LaterConfigurationTests(SynchronousTestCase):
+    """What a provider has from the one before it, whose base_url was the same."""
+
+    def setUp(self) -> None:
+        self.reactor = MemoryReactorClock()
+        self.told: list[tuple[str, Finding]] = []
+
+    def make(self, more: str, earlier: Provider | None = None, **environ: str) -> Provider:
+        config = provider_config(more, **environ)
+        teller = Teller(lambda finding: self.told.append((more, finding)))
+        provider = build_provider(config, self.reactor, Wire(), tell=teller, earlier=earlier)
+        if earlier is not None:
+            refit(earlier, provider)
+            earlier.replaced_by(provider)
+        provider.guards.put_aside(())
+        return provider
+
+    def asked(self, provider: Provider, model: str = "") -> list[str]:
+        """The keys with which a request goes out now; empty: without one."""
+        before = len(self.reactor.tcpClients)
+        sent = Deferred.fromCoroutine(provider.send(REQUEST._replace(model=model), attempt := attempt_of(self.reactor)))
+        keys = [attempt.key or ""] if len(self.reactor.tcpClients) > before else []
+        sent.addErrback(lambda failure: None).cancel()
+        return keys
+
+    KEYS: Mapping[str, str] = {"A": "sk-a", "B": "sk-b-123456789", "C": "sk-c"}
+
+    def test_a_key_rests_on_where_anything_else_changes(self) -> None:
+        first = self.make("api_key_env: A", **self.KEYS)
+        first.deployments.of("").guard("A").sent().limited(60.0)
+        for more, asked in (
+            ("api_key_env: A, max_pending: 3", []),
+            ("api_key_env: A, headers: {X-Title: Skyrim}", []),
+            ("api_key_env: [A, B]", ["B"]),
+            ("api_key_env: [B, A], max_connections: 3", ["B"]),
+            ("api_key_env: A, breaker: off, proxy_url: 'http://127.0.0.1:2'", []),
+        ):
+            first = self.make(more, first, **self.KEYS)
+            self.assertEqual(self.asked(first), asked, more)
+            self.assertEqual(self.asked(first, "other"), ["B" if "[B" in more else "A"], more)
+        self.reactor.advance(60)
+        self.assertEqual(self.asked(first), ["A"])
+
+    def test_a_key_that_is_another_is_asked(self) -> None:
+        header = "headers: {X-Api-Key: '${B}'}"
+        for before, later, environ in (
+            ("api_key_env: A", "api_key_env: A", {"A": "sk-other"}),
+            ("api_key_env: A", "api_key_env: A, auth_header: 'X-Key: ${API_KEY}'", {}),
+            (f"api_key_env: A, {header}", f"api_key_env: A, {header}", {"B": "sk-other-1234567"}),
+            (header, header, {"B": "sk-other-1234567"}),
+            ("max_pending: 1", "api_key_env: A", {}),
+            ("api_key_env: A", "api_key_env: A, rate_guard: off", {}),
+        ):
+            first = self.make(before, **self.KEYS)
+            key = "A" if "env" in before else ""
+            first.deployments.of("").guard(key).sent().limited(60.0)
+            self.assertEqual(self.asked(first), [])
+            second = self.make(later, first, **{**self.KEYS, **environ})
+            self.assertEqual(self.asked(second), ["A" if "env" in later else ""], later)
+            self.assertFalse(second.deployments.of("").limited, later)
+
+    def test_a_key_that_went_is_forgotten(self) -> None:
+        first = self.make("api_key_env: [A, B]", **self.KEYS)
+        for key in "AB":
+            first.deployments.of("").guard(key).sent().limited(60.0)
+        second = self.make("api_key_env: [B, C]", first, **self.KEYS)
+        self.assertEqual(list(second.deployments.of("").guards), ["B"])
+        third = self.make("api_key_env: [C]", second, **self.KEYS)
+        self.assertFalse(third.deployments.of("").limited)
+        self.assertEqual(self.asked(self.make("api_key_env: [A, B]", third, **self.KEYS)), ["A"])
+
+    def test_what_is_under_way_counts(self) -> None:
+        first = self.make("api_key_env: A", **self.KEYS)
+        guard = first.deployments.of("").guard("A")
+        taken = [guard.sent() for _ in range(3)]
+        guard.sent().limited(None)
+        second = self.make("api_key_env: A, max_pending: 3", first, **self.KEYS)
+        self.assertEqual(self.asked(second), [])
+        taken[0].ended()
+        self.assertEqual(self.asked(second), ["A"])
+
+    def test_who_waits_is_asked_again(self) -> None:
+        first = self.make("api_key_env: A", **self.KEYS)
+        first.deployments.of("").guard("A").sent().limited(REQUEST.timeouts.queue / 2)
+        waiting = Deferred.fromCoroutine(first.send(REQUEST, attempt := attempt_of(self.reactor)))
+        self.assertIsNone(attempt.key)
+        self.make("api_key_env: A", first, A="sk-other")
+        self.assertEqual(attempt.key, "A")
+        waiting.addErrback(lambda failure: None).cancel()
+
+    def test_a_key_that_was_refused_is_not_tried_anew(self) -> None:
+        first = self.make("api_key_env: [A, B]", **self.KEYS)
+        ring = first.guards.keys
+        assert ring is not None
+        ring.take().rejected(401, 1)
+        for more, environ, used in (
+            ("api_key_env: [A, B], max_pending: 3", {}, "B"),
+            ("api_key_env: [A, B, C], max_pending: 3", {}, "B"),
+            ("api_key_env: [A, B], max_pending: 3, headers: {OpenAI-Organization: mine}", {}, "A"),
+            ("api_key_env: [A, B], auth_header: 'X-Key: ${API_KEY}'", {}, "A"),
+            ("api_key_env: [A, B]", {"A": "sk-other"}, "A"),
+            # The last one in use is never put aside.
+            ("api_key_env: A", {}, "A"),
+        ):
+            second = self.make(more, first, **{**self.KEYS, **environ})
+            self.assertEqual(self.asked(second), [used], more)
+
+    def test_a_key_that_rests_for_all_models(self) -> None:
+        first = self.make("api_key_env: [A, B], rate_guard: off", **self.KEYS)
+        ring = first.guards.keys
+        assert ring is not None
+        ring.take().limited(60.0)
+        second = self.make("api_key_env: [A, B], rate_guard: off, max_pending: 3", first, **self.KEYS)
+        self.assertEqual(self.asked(second), ["B"])
+        # The only one does not.
+        third = self.make("api_key_env: [A], rate_guard: off, max_pending: 3", second, **self.KEYS)
+        self.assertEqual(self.asked(third), ["A"])
+
+    def test_a_breaker_is_open_where_nothing_changes_by_which_the_provider_failed(self) -> None:
+        for more, is_open in (
+            ("api_key_env: A, max_pending: 3", True),
+            ("api_key_env: [A, B], queue_timeout: 5s, max_retries: 0, max_connections: 60, coalesce: on", True),
+            ("api_key_env: A, proxy_url: 'http://127.0.0.1:2'", False),
+            ("api_key_env: A, verify: off", False),
+            ("api_key_env: A, http2: off", False),
+            ("api_key_env: A, default_timeout: 90s", False),
+            ("api_key_env: A, connect_timeout: 3s", False),
+            ("api_key_env: A, headers: {X-Title: Skyrim}", False),
+            ("api_key_env: A, dialect: openrouter", False),
+            ("api_key_env: A, breaker: {consecutive: 9}", False),
+            ("api_key_env: A, breaker: off", False),
+        ):
+            first = self.make("api_key_env: A", **self.KEYS)
+            deployment = first.deployments.of("talk")
+            deployment.refused = frozenset({"reasoning"})
+            assert first.guards.breaker is not None and deployment.breaker is not None
+            for breaker in (first.guards.breaker, deployment.breaker):
+                for _ in range(5):
+                    breaker.admit(last=True).failed("why")
+            second = self.make(more, first, **self.KEYS)
+            fails = [second.admission.fails(model) for model in ("talk", "other")]
+            self.assertEqual(fails, [is_open, is_open], more)
+            self.assertEqual(second.deployments.of("talk").refused, frozenset({"reasoning"} if is_open else ()), more)
+            has_breaker = second.deployments.of("talk").breaker is not None
+            self.assertEqual(has_breaker, second.deployments.of("new").breaker is not None, more)
+
+    def test_what_is_found_out_is_told_as_of_the_one_that_serves(self) -> None:
+        first = self.make("api_key_env: A", **self.KEYS)
+        guard, breaker = first.deployments.of("").guard("A"), first.deployments.of("").breaker
+        assert breaker is not None and first.guards.breaker is not None
+        more = "api_key_env: A, max_pending: 3"
+        self.make(more, first, **self.KEYS)
+        guard.sent().limited(9.0)
+        for each in (breaker, first.guards.breaker):
+            for _ in range(5):
+                each.admit(last=True).failed("why")
+        self.assertEqual([(told, type(each)) for told, each in self.told],
+                         [(more, ModelRests), (more, BreakerOpened), (more, BreakerOpened)])  # fmt: skip
+
+    def test_one_that_was_replaced_is_idle_whatever_the_other_does(self) -> None:
+        first = self.make("api_key_env: A", **self.KEYS)
+        second = self.make("api_key_env: A, max_pending: 3", first, **self.KEYS)
+        asking = Deferred.fromCoroutine(second.send(REQUEST, attempt_of(self.reactor)))
+        self.assertEqual((first.idle, second.idle), (True, False))
+        asking.addErrback(lambda failure: None).cancel()
+        self.assertTrue(second.idle)
 
 
 class FixedFieldsTests(SynchronousTestCase):

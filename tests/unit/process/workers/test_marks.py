@@ -382,12 +382,35 @@ class TogetherTests(SynchronousTestCase):
             world.all[number % 2].ask(0.5)
         world.run(1.0)
         guard = world.all[0].guard
-        world.all[0].provider = SimpleNamespace(config=SimpleNamespace(name="demo"), guards=None)
+        world.all[0].provider = world.all[0]._make(None)
         world.all[0].marks.follow()
         self.assertEqual(world.all[0].holding.share(KEY), 0)
         self.assertIsNotNone(guard.mark)
         world.marks.keep(lambda name: name != "demo")
         self.assertEqual(len(world.marks), 0)
+
+    def test_a_provider_of_a_later_configuration_that_has_its_guards(self) -> None:
+        world = World()
+        for number in range(12):
+            world.all[number % 2].ask(0.5)
+        world.run(1.0)
+        for each in world.all:
+            each.provider = SimpleNamespace(config=SimpleNamespace(name="demo"), guards=each.provider.guards)
+            before = each.holding.share(KEY)
+            each.marks.follow()
+            self.assertEqual((each.holding.share(KEY), before > 0), (before, True))
+        # With another key its guard is another.
+        one = world.all[0]
+        tellers: list[Teller | None] = []
+
+        def note(teller: Teller | None) -> Any:
+            tellers.append(teller)
+            return one.provider
+
+        one.marks.provider(note, Teller(lambda finding: None))
+        one.deployment.follow(None, tellers[0], ())
+        one.marks.follow()
+        self.assertEqual(one.holding.share(KEY), 0)
 
     @given(st.data())
     @settings(max_examples=40, deadline=None)
