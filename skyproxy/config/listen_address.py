@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,9 +67,17 @@ def files_in(endpoint: str) -> dict[int, str]:
 
 def below(endpoint: str, folder: Path) -> str:
     """*endpoint*, with the files that it names by a relative path below *folder*."""
+    return with_files(endpoint, lambda file: str(folder / file))
+
+
+def with_files(endpoint: str, instead: Callable[[str], str]) -> str:
+    """*endpoint*, with other files.
+
+    :param instead: gives the one in place of each that it names.
+    """
     parts = _UNESCAPED_COLON.split(endpoint)
     for number, file in files_in(endpoint).items():
         name, is_named, _ = parts[number].partition("=")
-        path = re.sub(r"([\\:])", r"\\\1", str(folder / file))
+        path = re.sub(r"([\\:])", r"\\\1", instead(file))
         parts[number] = f"{name}={path}" if is_named else path
     return ":".join(parts)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from OpenSSL.crypto import Error as CryptoError
@@ -15,7 +17,7 @@ from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.logger import Logger
 from zope.interface import directlyProvides, implementer, providedBy
 
-from skyproxy.config.listen_address import files_in
+from skyproxy.config.listen_address import files_in, with_files
 
 _log = Logger()
 
@@ -91,22 +93,54 @@ def files_of(endpoint: str) -> list[Path]:
     return [Path(file) for file in files_in(endpoint).values()] or [Path("server.pem")]
 
 
+def kept_of(endpoint: str) -> dict[str, bytes]:
+    """What the files of *endpoint* hold, by their names, for processes that may not be able to read them, since root's
+    rights may be given up. Empty where there is no TLS, and for any other user.
+    """
+    if not endpoint.removeprefix("haproxy:").startswith("ssl:") or not hasattr(os, "geteuid") or os.geteuid() != 0:
+        return {}
+    return {file: Path(file).read_bytes() for file in files_in(endpoint).values()}
+
+
+@contextmanager
+def readable(endpoint: str, kept: Mapping[str, bytes]) -> Iterator[str]:
+    """*endpoint*, whose files can be read: in place of one that this process may not read stands what is *kept* of it,
+    in memory.
+    """
+    if not hasattr(os, "memfd_create"):  # pragma: no cover (Linux has it)
+        yield endpoint
+        return
+    with ExitStack() as opened:
+
+        def instead(file: str) -> str:
+            content = None if os.access(file, os.R_OK) else kept.get(file)
+            if content is None:
+                return file
+            in_memory = opened.enter_context(os.fdopen(os.memfd_create("tls"), "wb", buffering=0))
+            in_memory.write(content)
+            return f"/proc/self/fd/{in_memory.fileno()}"
+
+        yield with_files(endpoint, instead)
+
+
 @implementer(IOpenSSLServerConnectionCreator)
 class ReloadedCertificate:
     """Serves with a certificate as it is in its files now. One that cannot be used changes nothing, and is told once.
 
     :param endpoint: in Twisted's words, one of ``ssl:``.
+    :param kept: what files hold that this process may not be able to read, for the beginning.
     :raise OSError: a file cannot be read.
     :raise ValueError: the files cannot be used.
     """
 
-    def __init__(self, reactor: Any, endpoint: str) -> None:
+    def __init__(self, reactor: Any, endpoint: str, kept: Mapping[str, bytes] = MappingProxyType({})) -> None:
         self._reactor = reactor
         self._endpoint = endpoint
         self._files = files_of(endpoint)
         self._looked_at: float = reactor.seconds()
         self._seen = _states(self._files)
-        self._context = context_of(reactor, endpoint)
+        with readable(endpoint, kept) as words:
+            self._context = context_of(reactor, words)
 
     def serverConnectionForTLS(self, protocol: Any) -> Connection:
         """A connection of OpenSSL's for *protocol*, a TLSMemoryBIOProtocol."""
@@ -149,13 +183,14 @@ class WithReloadedCertificate:
     """A reactor that listens with :class:`ReloadedCertificate`, whose errors it raises when it is made.
 
     :param endpoint: which is listened at through it.
+    :param kept: see there.
     """
 
-    def __init__(self, reactor: Any, endpoint: str) -> None:
+    def __init__(self, reactor: Any, endpoint: str, kept: Mapping[str, bytes] = MappingProxyType({})) -> None:
         directlyProvides(self, providedBy(reactor))
         self._reactor = reactor
         # Before Twisted reads the files in its own way.
-        self._certificate = ReloadedCertificate(reactor, endpoint)
+        self._certificate = ReloadedCertificate(reactor, endpoint, kept)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reactor, name)

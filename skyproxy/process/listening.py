@@ -6,8 +6,9 @@ import errno
 import os
 import shlex
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import UNIXAddress
@@ -199,11 +200,17 @@ class _ExclusivePort(Port):
         return made
 
 
-def reactor_for(reactor: Any, endpoint: str, balancers: Callable[[], Sequence[Network]]) -> Any:
+def reactor_for(
+    reactor: Any,
+    endpoint: str,
+    balancers: Callable[[], Sequence[Network]],
+    kept: Mapping[str, bytes] = MappingProxyType({}),
+) -> Any:
     """*reactor*, as *endpoint* is to be listened at through it.
 
     :param balancers: gives the addresses from which alone one of ``haproxy:`` takes connections, since who connects
         there says where the client is.
+    :param kept: what files hold that this process may not be able to read.
     :raise ValueError: there are none.
     """
     if endpoint.startswith("haproxy:"):
@@ -213,7 +220,7 @@ def reactor_for(reactor: Any, endpoint: str, balancers: Callable[[], Sequence[Ne
                 "access: {trust_forwarded_from: [10.0.0.5]}"
             )
         reactor = OnlyFrom(reactor, balancers)
-    return WithReloadedCertificate(reactor, endpoint) if endpoint.startswith("ssl:") else reactor
+    return WithReloadedCertificate(reactor, endpoint, kept) if endpoint.startswith("ssl:") else reactor
 
 
 def with_backlog(endpoint: str) -> str:

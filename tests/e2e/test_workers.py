@@ -392,6 +392,31 @@ def test_other_endpoints(start: Starter, demo: DemoProvider, tmp_path: Path) -> 
     assert not path.exists()
 
 
+@pytest.mark.skipif(not hasattr(os, "memfd_create") or os.geteuid() != 0, reason="takes root")
+def test_a_key_that_only_root_can_read(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    try:
+        subprocess.run([sys.executable, "-c", "import skyproxy"], user=65534, check=True, env=environment())
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this Python, or skyproxy, is root's alone")
+    key, certificate, _ = Authority().write(tmp_path, "127.0.0.1")
+    key.chmod(0o600)
+    listen = f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={certificate}"
+    command = [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile", "", "--uid", "65534", "--gid", "65534"]
+    options = ["skyproxy", "--workers", "2", "--listen", listen]
+    process = Process([*command, *options], tmp_path, environment(HOME=str(tmp_path), XDG_RUNTIME_DIR=""))
+    try:
+        port = int(process.wait_for(r"listens at https://127\.0\.0\.1:(\d+)")[1])
+        context = ssl._create_unverified_context()
+        for _ in range(4):
+            with context.wrap_socket(socket.create_connection(("127.0.0.1", port), PATIENCE)) as secure:
+                secure.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                assert b"200 OK" in read_all(secure)
+        assert process.stop() == 0
+    finally:
+        process.kill()
+
+
 def test_one_that_cannot_begin_is_started_again(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
     key, certificate, _ = Authority().write(tmp_path, "127.0.0.1")
     path, log_file = tmp_path / "api.sock", tmp_path / "skyproxy.log"

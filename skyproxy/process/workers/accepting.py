@@ -11,6 +11,7 @@ from typing import Any
 from twisted.internet.interfaces import IListeningPort
 
 from skyproxy.http.loop.socket_budget import Sockets
+from skyproxy.process.certificates import kept_of
 from skyproxy.process.endpoints import Balancers, Bound, Endpoints
 from skyproxy.process.stopping import take_all
 from skyproxy.web.site import ApiSite
@@ -28,6 +29,7 @@ class PassingEndpoints(Endpoints):
     :param give: takes a descriptor.
     :param may_give: whether it can pass it on now. Where it cannot, connections stay in the queue of the system, where
         another process finds them, until it calls what *when_eased* was given.
+    :ivar kept: what files of endpoints hold, see :func:`~skyproxy.process.certificates.kept_of`.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class PassingEndpoints(Endpoints):
         self._give = give
         self._may_give = may_give
         self._when_eased = when_eased
+        self.kept: dict[str, bytes] = {}
 
     def addresses(self) -> tuple[Any, ...]:
         """That were bound."""
@@ -67,6 +70,7 @@ class PassingEndpoints(Endpoints):
     def _prepare(self, endpoint: str, port: Any) -> None:
         tag = len(self.bound)
         self.bound.append(endpoint)
+        self.kept |= kept_of(endpoint)
         port.doRead = lambda: self._accept(port, tag)
 
     def _accept(self, port: Any, tag: int) -> None:

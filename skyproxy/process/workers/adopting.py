@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any
 
 from twisted.internet.endpoints import serverFromString
@@ -16,6 +17,7 @@ from zope.interface import directlyProvides, providedBy
 from skyproxy.http import Connections
 from skyproxy.http.loop.batches import Schedule
 from skyproxy.http.loop.socket_budget import Sockets
+from skyproxy.process.certificates import readable
 from skyproxy.process.endpoints import Balancers, Bound, Endpoints
 from skyproxy.process.listening import reactor_for, result_now
 from skyproxy.process.workers.passing import Passage, Passed
@@ -58,6 +60,7 @@ class AdoptedEndpoints(Endpoints):
 
     :param address: of the API, as the parent knows it; *addresses*: those that it has bound.
     :param took: called when one was taken.
+    :param kept: what files of endpoints hold that this process may not be able to read.
     :ivar received: how many have ever come.
     """
 
@@ -73,12 +76,14 @@ class AdoptedEndpoints(Endpoints):
         address: tuple[str, str],
         addresses: Sequence[Any],
         took: Callable[[], object],
+        kept: Mapping[str, bytes] = MappingProxyType({}),
     ) -> None:
         super().__init__(network, endpoints, site, sockets, balancers, bound)
         self._end = end
         self._last = address
         self._addresses = list(addresses)
         self._took = took
+        self._kept = kept
         self._factories: list[IProtocolFactory] = []
         self.passage: Passage | None = None
         self.received = 0
@@ -102,7 +107,9 @@ class AdoptedEndpoints(Endpoints):
         if endpoint.startswith("systemd:"):
             return self._site
         noted = _Noting(self._network)
-        result_now(serverFromString(reactor_for(noted, endpoint, self._balancers), endpoint).listen(self._site))
+        around = reactor_for(noted, endpoint, self._balancers, self._kept)
+        with readable(endpoint, self._kept) as words:
+            result_now(serverFromString(around, words).listen(self._site))
         assert noted.factory is not None
         return noted.factory
 

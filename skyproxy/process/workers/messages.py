@@ -25,6 +25,7 @@ class Start(NamedTuple):
     :ivar number: of the worker, from 0; *workers*: how many there are; *origin*: distinguishes it from those of other
         machines, too.
     :ivar endpoints: at which the parent listens, in Twisted's words; connections come with the number of theirs.
+    :ivar kept: what their files of TLS hold, where the worker may not be able to read these.
     :ivar address: of the API: for people, and for curl.
     :ivar addresses: that were bound.
     :ivar session_key: by which pages prove that they are skyproxy's; *logins*: who has typed the admin key on one.
@@ -39,6 +40,7 @@ class Start(NamedTuple):
     workers: int
     origin: int
     endpoints: tuple[str, ...]
+    kept: Mapping[str, bytes]
     address: tuple[str, str]
     addresses: tuple[Any, ...]
     session_key: bytes

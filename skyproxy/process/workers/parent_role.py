@@ -273,6 +273,7 @@ class ParentRole(Role):
             workers=self._workers,
             origin=self._publisher.board.origin + number,
             endpoints=tuple(self._endpoints.bound),
+            kept=self._endpoints.kept,
             address=self._endpoints.address(),
             addresses=self._endpoints.addresses(),
             session_key=self._session_key,

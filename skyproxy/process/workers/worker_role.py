@@ -167,6 +167,7 @@ class WorkerRole(Role):
             start.address,
             start.addresses,
             connections.tell_soon,
+            start.kept,
         )
         return adopted
 

@@ -7,6 +7,7 @@ import os
 import socket
 import tempfile
 from pathlib import Path
+from unittest import skipIf
 
 from cryptography.hazmat.primitives import serialization
 from twisted.internet import reactor
@@ -15,7 +16,7 @@ from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.process.certificates import LOOK_SECONDS, ReloadedCertificate, files_of
+from skyproxy.process.certificates import LOOK_SECONDS, ReloadedCertificate, files_of, kept_of, readable
 from skyproxy.process.listening import NotListening, exclusive, listen_at, why_not
 from tests.certificates import Authority
 
@@ -65,6 +66,28 @@ class CertificateTests(SynchronousTestCase):
     def test_a_start_with_one_that_cannot_be_used(self) -> None:
         os.unlink(self.key)
         self.assertRaises(OSError, ReloadedCertificate, self.reactor, self.endpoint)
+
+    @skipIf(not hasattr(os, "memfd_create") or os.geteuid() != 0, "takes root")
+    def test_files_that_only_root_could_read(self) -> None:
+        chain = self.folder / "chain.pem"
+        chain.write_bytes(self.certificate.read_bytes())
+        endpoint = f"{self.endpoint}:extraCertChain={chain}"
+        kept = kept_of(endpoint)
+        self.assertEqual(kept_of(f"haproxy:{endpoint}"), kept)
+        self.assertEqual((kept_of("tcp:0"), kept_of(f"unix:{self.key}")), ({}, {}))
+        # Of a missing file, too, is known that it cannot be read.
+        for file in (self.key, chain):
+            file.unlink()
+        served = ReloadedCertificate(self.reactor, endpoint, kept)
+        with readable(endpoint, kept) as words:
+            files = files_of(words)
+            self.assertEqual([file.read_bytes() for file in files], list(kept.values()))
+            self.assertIn(self.certificate, files)
+        self.assertFalse(files[0].exists())
+        first = self.context(served)
+        self.certificate.write_bytes(b"another")
+        self.reactor.advance(LOOK_SECONDS)
+        self.assertIs(self.context(served), first)
 
     def test_what_is_said_of_those_that_cannot_be_used(self) -> None:
         """In words, not OpenSSL's; and nobody is asked for a passphrase, which would hold up all clients."""
