@@ -22,7 +22,6 @@ from skyproxy.errors import InternalError, ShuttingDown, SkyproxyError, forget
 from skyproxy.formats.error_body import masked, masker
 from skyproxy.formats.sse import error_event
 from skyproxy.http.common.headers import Fields
-from skyproxy.pipeline.allowed import check_allowed
 from skyproxy.pipeline.attempt_history import AttemptHistory
 from skyproxy.pipeline.changes import Change
 from skyproxy.pipeline.client import Client, RequestClient
@@ -169,7 +168,7 @@ class Proxy:
         parsed = parse(request, runtime.router.default_model)
         context.model, context.streaming = parsed.model, parsed.streaming
         if request.identity is not None and request.identity.slots is not ALL:
-            check_allowed(runtime.router, parsed.model, request.identity)
+            runtime.router.check_allowed(parsed.model, request.identity)
         candidates = runtime.router.candidates(parsed.model)
         context.attempts.candidates, context.attempts.current = candidates, candidates[0]
         routed = [

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
+from skyproxy.access.identity import ClientIdentity
+from skyproxy.access.refusals import model_not_allowed
 from skyproxy.config import CacheRule, Config, Priority, ProviderConfig, SlotConfig
 from skyproxy.config.model_names import parse_model_name
 from skyproxy.errors import UnknownModel
@@ -135,6 +137,18 @@ class Router:
         if named.is_complete and named.provider in self._providers:
             return model
         return DEFAULT_SLOT if self._has_default else None
+
+    def check_allowed(self, model: str, identity: ClientIdentity) -> None:
+        """See that the client, which may not ask for everything, may ask for what serves *model*.
+
+        What stands behind a slot, its fallbacks, is for the configuration to say. A client that may not ask for
+        everything hears nothing of what else there is.
+
+        :raise ModelNotAllowed: it may not, or there is no such model.
+        """
+        served = self.served_as(model)
+        if served is None or not identity.may_ask_for(served):
+            raise model_not_allowed(model, [name for name in self.model_ids() if identity.may_ask_for(name)])
 
     def configured(self, slot: str) -> tuple[Candidate, ...]:
         """The candidates of *slot*, those that are paused, or have no key, among them."""

@@ -16,7 +16,7 @@ from skyproxy.formats.sse import boundary_before
 from skyproxy.http.common.headers import media_type
 from skyproxy.pipeline.json_answer import presented
 from skyproxy.pipeline.presentation import Presentation
-from skyproxy.pipeline.relay import relayable
+from skyproxy.pipeline.provider_answer import relayable
 from skyproxy.pipeline.relayed_fields import relayed_fields, who_answered
 from skyproxy.upstream.exchange import whole_body
 from skyproxy.upstream.exchange.body import Body

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.errors import UpstreamBroken, UpstreamUnusable
 from skyproxy.pipeline.presentation import Presentation
-from skyproxy.pipeline.relay import relayable
+from skyproxy.pipeline.provider_answer import relayable
 from skyproxy.upstream.dispatch.backoff import Backoff
 from skyproxy.upstream.dispatch.dispatcher import Dispatcher, Kind
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
