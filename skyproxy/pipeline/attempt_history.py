@@ -22,7 +22,7 @@ class AttemptHistory(AttemptObserver):
     :ivar candidates: of the request, once they are known.
     :ivar current: the candidate that was asked last; before that, the first.
     :ivar count: of attempts.
-    :ivar all_sent: those that went out, in their order.
+    :ivar sendings: those that went out, in their order.
     :ivar answered: the one whose answer the client got.
     :ivar steps: what happened besides; most requests have none.
     :ivar follows: the id of the request whose answer this one shares.
@@ -31,8 +31,8 @@ class AttemptHistory(AttemptObserver):
     """
 
     __slots__ = (
-        "_refusals", "_request_id", "age", "all_sent", "answered", "candidates", "charge", "count", "current",
-        "follows", "steps",
+        "_refusals", "_request_id", "age", "answered", "candidates", "charge", "count", "current", "follows",
+        "sendings", "steps",
     )  # fmt: skip
 
     def __init__(self, request_id: str, refusals: Refusals) -> None:
@@ -41,7 +41,7 @@ class AttemptHistory(AttemptObserver):
         self.candidates: Sequence[Candidate] = ()
         self.current: Candidate | None = None
         self.count = 0
-        self.all_sent: list[Attempt] = []
+        self.sendings: list[Attempt] = []
         self.answered: Attempt | None = None
         self.steps: Sequence[Step] = ()
         self.follows: str | None = None
@@ -50,23 +50,23 @@ class AttemptHistory(AttemptObserver):
 
     # As a trace.
 
-    @property
-    def sendings(self) -> Sequence[Attempt]:
-        """The attempts that went out."""
-        return self.all_sent
-
     def deployments(self) -> list[tuple[str, str]]:
         """The provider and the model of each candidate."""
         return [(each.provider.name, each.model) for each in self.candidates]
 
+    @property
+    def secrets(self) -> list[str]:
+        """The keys of the candidates' providers, and the like."""
+        return [secret for each in self.candidates for secret in each.provider.secrets]
+
     def masked(self, text: str) -> str:
-        """*text* without keys of the candidates' providers."""
-        return masker([secret for each in self.candidates for secret in each.provider.secrets])(text)
+        """*text* without :attr:`secrets`."""
+        return masker(self.secrets)(text)
 
     def shorten(self, most: int) -> None:
         """Keep no more than *most* characters of what a client has named, and not all of very many sendings."""
-        if len(self.all_sent) > MAX_SENDINGS:
-            self.all_sent = [*self.all_sent[: MAX_SENDINGS - 1], self.all_sent[-1]]
+        if len(self.sendings) > MAX_SENDINGS:
+            self.sendings = [*self.sendings[: MAX_SENDINGS - 1], self.sendings[-1]]
         self.candidates = tuple(
             each if len(each.model) <= most else replace(each, model=each.model[:most]) for each in self.candidates
         )
@@ -78,7 +78,7 @@ class AttemptHistory(AttemptObserver):
         self.count += 1
 
     def sent(self, attempt: Attempt) -> None:
-        self.all_sent.append(attempt)
+        self.sendings.append(attempt)
 
     def refused(self, attempt: Attempt, error: SkyproxyError) -> None:
         if self.charge is not None:
@@ -148,7 +148,7 @@ class AttemptHistory(AttemptObserver):
         said: str = "",
     ) -> None:
         # The attempt itself is not kept here: one that was not sent would keep this observer.
-        number = -1 if attempt.sent_at is None else self.all_sent.index(attempt)
+        number = -1 if attempt.sent_at is None else self.sendings.index(attempt)
         step = Step(
             attempt.now(), kind, attempt.candidate, number, code, status, text[:MAX_TEXT], seconds, said[:MAX_TEXT]
         )

@@ -1,12 +1,17 @@
-"""Where an answer goes."""
+"""Where an answer goes, and how errors go there."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from math import ceil
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IPushProducer
 
 from skyproxy.cache.recipient import Recipient
+from skyproxy.errors import SkyproxyError
+from skyproxy.formats.error_body import masked, masker
+from skyproxy.formats.sse import error_event
 from skyproxy.http.common.headers import Fields
 from skyproxy.telemetry.bodies.recording import Recording
 
@@ -61,3 +66,24 @@ class RequestClient(Client, Protocol):
     @property
     def who(self) -> tuple[Any, bytes]:
         """The address (an IAddress) that the request came from, and what the client calls itself."""
+
+
+def refuse(client: Client, error: SkyproxyError, headers: Fields = (), secrets: Iterable[str] = ()) -> None:
+    """Answer with *error*, unless an answer has begun: then it was cut.
+
+    :param secrets: what it shall not show, though a provider may have said it.
+    """
+    if client.started:
+        return
+    sent = [(b"Content-Type", b"application/json"), *error.fields, *headers]
+    if error.retry_after is not None:
+        sent.append((b"Retry-After", b"%d" % ceil(error.retry_after)))
+    mask = masker(secrets)
+    # What a provider reported may have more levels than can be written.
+    body = masked(error.as_object(), mask) or masked(SkyproxyError.as_object(error), mask) or b"{}"
+    client.answer(error.status, sent, body)
+
+
+def cut(client: Client, error: SkyproxyError) -> None:
+    """Cut the answer that has begun, with *error* as the last event of a stream."""
+    client.cut(error_event(error, on_boundary=False) if client.streamed else b"")

@@ -160,7 +160,7 @@ class RequestContext:
             own_latency=own,
             own_time_to_first_byte=own_first,
             client=None if request.identity is None else request.identity.name,
-            given_up=tuple([self._given_up(attempt) for attempt in attempts.all_sent if attempt is not main]),
+            given_up=tuple([self._given_up(attempt) for attempt in attempts.sendings if attempt is not main]),
             time_to_first_sentence=(
                 None if answered is None or answered.sentence_at is None else answered.sentence_at - started
             ),
@@ -199,7 +199,7 @@ class RequestContext:
             return UNKNOWN
         if attempt is main:
             return Cost(record.cost, record.currency, record.price_source)
-        others: list[Spending] = [each for each in self.attempts.all_sent if each is not main]
+        others: list[Spending] = [each for each in self.attempts.sendings if each is not main]
         given_up = record.given_up[others.index(attempt)]
         return Cost(given_up.cost, given_up.currency, given_up.price_source)
 
@@ -208,9 +208,9 @@ class RequestContext:
         if self.answer is not None:
             return self.answer.attempt
         attempts = self.attempts
-        if not attempts.all_sent:
+        if not attempts.sendings:
             return None
-        last = attempts.all_sent[-1]
+        last = attempts.sendings[-1]
         return last if attempts.candidates[last.candidate] is attempts.current else None
 
     def _took(self, attempt: Attempt) -> float:

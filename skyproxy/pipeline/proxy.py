@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import ceil
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
@@ -19,12 +18,10 @@ from skyproxy.access.gate import Gate
 from skyproxy.access.identity import ALL
 from skyproxy.config import Config
 from skyproxy.errors import InternalError, ShuttingDown, SkyproxyError, forget
-from skyproxy.formats.error_body import masked, masker
-from skyproxy.formats.sse import error_event
-from skyproxy.http.common.headers import Fields
+from skyproxy.formats.error_body import masker
 from skyproxy.pipeline.attempt_history import AttemptHistory
 from skyproxy.pipeline.changes import Change
-from skyproxy.pipeline.client import Client, RequestClient
+from skyproxy.pipeline.client import RequestClient, cut, refuse
 from skyproxy.pipeline.coalescing import Coalescing
 from skyproxy.pipeline.context import RequestContext
 from skyproxy.pipeline.presentation import Presentation
@@ -145,7 +142,7 @@ class Proxy:
             context.attempts.follows, context.attempts.age = context.sharing.follows, context.sharing.age
         if error is not None:
             forget(error)
-            refuse(context.client, error, secrets=secrets_of(context.attempts.candidates))
+            refuse(context.client, error, secrets=context.attempts.secrets)
         context.over(self._clock.seconds(), error)
         if context.place is not None:
             context.place.leave()
@@ -271,29 +268,3 @@ def _fetched(context: RequestContext, routed: list[RoutedRequest], answer: Answe
     context.attempts.answered = attempt
     context.answer = fetched = ProviderAnswer(answer, attempt, candidate, presentation)
     return fetched
-
-
-def secrets_of(candidates: Iterable[Candidate]) -> list[str]:
-    """The keys of the providers of *candidates*, and the like."""
-    return [secret for candidate in candidates for secret in candidate.provider.secrets]
-
-
-def refuse(client: Client, error: SkyproxyError, headers: Fields = (), secrets: Iterable[str] = ()) -> None:
-    """Answer with *error*, unless an answer has begun: then it was cut.
-
-    :param secrets: what it shall not show, though a provider may have said it.
-    """
-    if client.started:
-        return
-    sent = [(b"Content-Type", b"application/json"), *error.fields, *headers]
-    if error.retry_after is not None:
-        sent.append((b"Retry-After", b"%d" % ceil(error.retry_after)))
-    mask = masker(secrets)
-    # What a provider reported may have more levels than can be written.
-    body = masked(error.as_object(), mask) or masked(SkyproxyError.as_object(error), mask) or b"{}"
-    client.answer(error.status, sent, body)
-
-
-def cut(client: Client, error: SkyproxyError) -> None:
-    """Cut the answer that has begun, with *error* as the last event of a stream."""
-    client.cut(error_event(error, on_boundary=False) if client.streamed else b"")

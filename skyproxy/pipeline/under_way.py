@@ -15,16 +15,16 @@ def facts_under_way(context: RequestContext, now: float, wall: float) -> Facts:
     :param now: the time, on the process's clock.
     :param wall: the time of day, seconds since the epoch.
     """
-    trace, started, client, sharing = context.attempts, context.started, context.client, context.sharing
+    attempts, started, client, sharing = context.attempts, context.started, context.client, context.sharing
     address, agent = client.who
-    candidate = trace.current
-    last = trace.all_sent[-1] if trace.all_sent else None
-    answered = trace.answered
+    candidate = attempts.current
+    last = attempts.sendings[-1] if attempts.sendings else None
+    answered = attempts.answered
     return Facts(
         number=0,
         request_id=context.request.request_id,
         arrived=wall - (now - started),
-        slot=None if candidate is None else trace.candidates[0].slot,
+        slot=None if candidate is None else attempts.candidates[0].slot,
         model=context.model[:_LONGEST_NAME],
         endpoint=context.request.endpoint.path,
         client=host_of(address) if context.request.identity is None else context.request.identity.name,
@@ -50,7 +50,7 @@ def facts_under_way(context: RequestContext, now: float, wall: float) -> Facts:
         first_sentence=None if answered is None else since(answered.sentence_at, started),
         follows=None if sharing is None else sharing.follows,
         age=None if sharing is None else sharing.age,
-        deployments=tuple((provider, model[:_LONGEST_NAME]) for provider, model in trace.deployments()),
-        attempts=attempts_of(trace, started),
-        steps=steps_of(trace, started),
+        deployments=tuple((provider, model[:_LONGEST_NAME]) for provider, model in attempts.deployments()),
+        attempts=attempts_of(attempts, started),
+        steps=steps_of(attempts, started),
     )

@@ -12,7 +12,8 @@ from skyproxy.access.refusals import CHALLENGE, InvalidApiKey
 from skyproxy.errors import OriginNotAllowed, SkyproxyError
 from skyproxy.formats import json_body
 from skyproxy.http.common.headers import Fields
-from skyproxy.pipeline.proxy import Runtime, refuse
+from skyproxy.pipeline.client import refuse
+from skyproxy.pipeline.proxy import Runtime
 from skyproxy.web.client import HttpClient, client_of
 from skyproxy.web.cors import Cors, preflight
 from skyproxy.web.door import Door, Entrance

@@ -26,7 +26,8 @@ from skyproxy.errors import (
 )
 from skyproxy.formats import json_body
 from skyproxy.http.common.headers import Fields
-from skyproxy.pipeline.proxy import Proxy, Runtime, refuse
+from skyproxy.pipeline.client import refuse
+from skyproxy.pipeline.proxy import Proxy, Runtime
 from skyproxy.pipeline.request import Endpoint
 from skyproxy.telemetry.tracing.tracing import Tracing
 from skyproxy.web.acting import Acting

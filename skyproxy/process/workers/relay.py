@@ -25,7 +25,7 @@ from zope.interface import implementer
 
 from skyproxy.errors import SkyproxyError, Unavailable
 from skyproxy.http.common.bytes_producer import BytesProducer
-from skyproxy.pipeline.proxy import refuse
+from skyproxy.pipeline.client import refuse
 from skyproxy.process.workers.settling import SettledRequest
 from skyproxy.web.client import HttpClient, client_of
 from skyproxy.web.request import ApiRequest

@@ -13,10 +13,11 @@ from skyproxy.cache.flights import Flights
 from skyproxy.errors import InternalError, InvalidRequest, ShuttingDown, UpstreamBroken, UpstreamTimeout
 from skyproxy.formats.openai.stream_state import StreamState
 from skyproxy.formats.reported import reported
+from skyproxy.pipeline.client import refuse
 from skyproxy.pipeline.coalescing import Coalescing
 from skyproxy.pipeline.context import outcome
 from skyproxy.pipeline.json_answer import JsonAnswer
-from skyproxy.pipeline.proxy import Proxy, Runtime, refuse
+from skyproxy.pipeline.proxy import Proxy, Runtime
 from skyproxy.pipeline.request import Endpoint, Request
 from skyproxy.pipeline.router import Router
 from skyproxy.telemetry.batches import Ended

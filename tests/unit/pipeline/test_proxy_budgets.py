@@ -442,7 +442,7 @@ class SettleTests(Case):
         reserved = self.sums()[1]
         context = next(iter(self.proxy.under_way))
         self.guard.answer().send(answer())
-        context.attempts.all_sent[0].accepted = True
+        context.attempts.sendings[0].accepted = True
         context.settle(None)
         self.assertSpent(reserved)
 

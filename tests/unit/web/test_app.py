@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address
 
-from skyproxy.pipeline.proxy import refuse
+from skyproxy.pipeline.client import refuse
 from skyproxy.pipeline.request import Endpoint
 from skyproxy.upstream.guards.refusals import BacklogFull
 from skyproxy.web.request import ApiRequest
