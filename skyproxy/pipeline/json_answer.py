@@ -16,7 +16,7 @@ from skyproxy.formats.openai.stream_state import StreamState
 from skyproxy.http.common.headers import media_type
 from skyproxy.pipeline.client import Client
 from skyproxy.pipeline.presentation import Presentation
-from skyproxy.pipeline.relayed_fields import relayed_fields
+from skyproxy.pipeline.relayed_fields import relayed_fields, retyped
 from skyproxy.upstream.exchange.answer import Answer
 from skyproxy.upstream.exchange.whole_body import Whole, is_readable, read_body, read_json
 
@@ -54,8 +54,7 @@ class JsonAnswer:
         self.state = whole.state(answer.dialect)
         headers = [*relayed_fields(answer.headers), *presentation.fields]
         if answer.called_a_stream:
-            # It is none, and clients go by that.
-            headers = [*(field for field in headers if field[0].lower() != b"content-type"), _JSON]
+            headers = retyped(headers, _JSON)
         body = presented(whole, answer.shown_model, strip_reasoning=presentation.strip_reasoning)
         if whole.error is not None:
             # One that is an answer, too: a response that has failed, or what breaks off.

@@ -35,6 +35,11 @@ def relayed_fields(headers: Fields) -> list[Field]:
     return passed if len(passed) <= _MOST else passed[:_MOST]
 
 
+def retyped(fields: Fields, content_type: Field) -> list[Field]:
+    """*fields* with *content_type* in the place of the provider's own: clients go by that."""
+    return [*(field for field in fields if field[0].lower() != b"content-type"), content_type]
+
+
 @lru_cache(maxsize=64)
 def _passed_as(name: bytes) -> bytes | None:
     """The name by which the field *name* goes down; None if it does not. The same few come with every answer."""

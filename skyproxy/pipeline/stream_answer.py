@@ -12,7 +12,7 @@ from skyproxy.formats.openai.stream_state import StreamState
 from skyproxy.formats.sse import error_event
 from skyproxy.pipeline.client import Client
 from skyproxy.pipeline.presentation import Presentation
-from skyproxy.pipeline.relayed_fields import relayed_fields
+from skyproxy.pipeline.relayed_fields import relayed_fields, retyped
 from skyproxy.pipeline.sentence_watch import SentenceWatch
 from skyproxy.upstream.exchange.answer import Answer
 
@@ -89,10 +89,7 @@ class StreamAnswer:
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
         headers = relayed_fields(self._answer.headers)
-        if self._answer.called_a_stream:
-            return headers
-        # It is one, whatever its provider calls it, and clients go by that.
-        return [*(field for field in headers if field[0].lower() != b"content-type"), _EVENT_STREAM]
+        return headers if self._answer.called_a_stream else retyped(headers, _EVENT_STREAM)
 
 
 class _Edits:
