@@ -21,8 +21,10 @@ class KeptAnswers(Stores):
     def __init__(self, reactor: Any, config: Config, roots: Roots) -> None:
         self._roots = roots
         super().__init__(reactor, config.proxy.cache, self._remote_of(reactor, config))
-        self.use = lambda config: self.renew(config.proxy.cache, self._remote_of(reactor, config))
-        """Have stores as a configuration says from now on."""
+
+    def use(self, config: Config) -> None:
+        """Have stores as *config* says from now on."""
+        self.renew(config.proxy.cache, self._remote_of(self._reactor, config))
 
     def _remote_of(self, reactor: Any, config: Config) -> Remote | None:
         address = config.proxy.store_of_answers

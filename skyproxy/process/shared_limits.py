@@ -25,17 +25,13 @@ if TYPE_CHECKING:
     from skyproxy.process.sharing.sharing import Sharing
     from skyproxy.upstream.guards.findings import Teller
 
-Built = Callable[[Config, tuple[Change, ...]], object]
-
 
 class SharedLimits:
-    """Does nothing where *settings* name no store.
+    """Has other machines keep to the limits together with this one. It does nothing where *settings* name no store.
 
     :param roots: vouch for a store that is reached over TLS.
-    :param role: of this process: it is told when others serve, and knows what uses their permits.
-    :param providers: those that serve.
-    :ivar built: to be called in its place: it shares their limits, too.
-    :ivar provider: makes a provider, in place of the role's: what its guards find out is told, too.
+    :param role: of this process: it is told when other providers serve, and knows what uses their permits.
+    :param providers: gives those that serve.
     """
 
     def __init__(
@@ -46,9 +42,6 @@ class SharedLimits:
         role: Role,
         providers: Callable[[], Mapping[str, Provider]],
     ) -> None:
-        built: Built = role.built
-        self.built = built
-        self.provider: Callable[[Callable[[Teller | None], Provider]], Provider] = role.provider
         self._providers = providers
         self._reactor, self._role = reactor, role
         self._awaits_others = settings.shared is not None and not role.has_heard
@@ -58,21 +51,28 @@ class SharedLimits:
         if settings.shared is not None and role.is_machine:
             # What speaks with Redis is not imported where there is none.
             from skyproxy.process.notices.telling import TellingMachines
-            from skyproxy.process.sharing.sharing import limits_of, name_of, sharing_of
+            from skyproxy.process.sharing.sharing import name_of, sharing_of
 
             sharing = self._sharing = sharing_of(reactor, settings, roots, role.lends_for)
             role.share_clients(sharing.parts)
-            telling = self._telling = TellingMachines(
+            self._telling = TellingMachines(
                 reactor, sharing.store, sharing.name, role, partial(name_of, "max_concurrent")
             )
-            self.provider = telling.provider
 
-            def share(config: Config, changes: tuple[Change, ...]) -> None:
-                built(config, changes)
-                sharing.use(limits_of(providers().values(), role.uses))
-                telling.follow(providers())
+    def provider(self, make: Callable[[Teller | None], Provider]) -> Provider:
+        """One provider, as :meth:`Role.provider <skyproxy.process.role.Role.provider>` makes it. Other machines hear
+        what its guards find out.
+        """
+        return self._role.provider(make) if self._telling is None else self._telling.provider(make)
 
-            self.built = share
+    def built(self, config: Config, changes: tuple[Change, ...]) -> None:
+        """*config*, with *changes* by hand, serves from now on: have the role know, and share its limits."""
+        self._role.built(config, changes)
+        if self._sharing is not None and self._telling is not None:
+            from skyproxy.process.sharing.sharing import limits_of
+
+            self._sharing.use(limits_of(self._providers().values(), self._role.uses))
+            self._telling.follow(self._providers())
 
     def start(self) -> None:
         """Meet the other machines."""

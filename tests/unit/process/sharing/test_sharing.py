@@ -42,8 +42,14 @@ class SharedLimitsTests(SynchronousTestCase):
     def test_without_a_store_there_is_nothing(self) -> None:
         role = Role()
         shared = self.made(role)
-        self.assertEqual((shared.built, shared.leased(), shared.stop()), (role.built, None, None))
-        self.assertEqual((shared.provider, dict(shared.notices())), (role.provider, {}))
+        self.assertEqual((shared.leased(), shared.stop(), dict(shared.notices())), (None, None, {}))
+        config: Any = object()
+        told: list[Any] = []
+        role.built = lambda *serves: told.append(serves)  # type: ignore[method-assign]
+        shared.built(config, ())
+        provider = shared.provider(lambda teller: told.append(teller) or config)  # type: ignore[func-returns-value]
+        # Its guards have nobody to tell.
+        self.assertEqual((told, provider), ([(config, ()), None], config))
         nobody: Any = object()
         shared.tell(nobody, nobody)
         shared.tell_no_more()
@@ -57,9 +63,10 @@ class SharedLimitsTests(SynchronousTestCase):
         self.assertIs(self.made(Role(), shared="redis://127.0.0.1:1").leased(), True)  # there is nothing to be leased
 
     def test_with_a_store_what_guards_find_out_is_told(self) -> None:
-        role = Role()
-        shared = self.made(role, shared="redis://127.0.0.1:1")
-        self.assertNotEqual(shared.provider, role.provider)
+        shared = self.made(Role(), shared="redis://127.0.0.1:1")
+        tellers: list[Any] = []
+        shared.provider(tellers.append)  # type: ignore[arg-type]
+        self.assertIsNotNone(tellers[0])
         self.assertEqual(shared.notices(), {"told": 0, "heard": 0, "ignored": 0})
         operations, access = SimpleNamespace(told=None), SimpleNamespace(revoked=None)
         shared.tell(operations, access)  # type: ignore[arg-type]
