@@ -70,7 +70,7 @@ _Result = TypeVar("_Result")
 
 
 class Claims:
-    """What this process claims.
+    """The claims of this process.
 
     :param opened: makes an answer of what was found under a key.
     :param usable: whether the database is.

@@ -79,7 +79,7 @@ class RequestContext:
 
     def end(self, error: SkyproxyError) -> None:
         """Give the request up: its client gets *error*, as an answer or as the cut of a stream. What others wait for,
-        too, goes on. If the client has left, give that up.
+        too, goes on. If the client has left already, what others wait for is given up.
         """
         self.ended_by = error
         is_shared = self.outlived_by is None and self.sharing is not None and self.sharing.still_running() is not None
@@ -98,8 +98,8 @@ class RequestContext:
             self.request = request._replace(body=b"")
 
     def cancelled(self) -> None:
-        """Note that the client has left, or that skyproxy ended the request before it had an answer of its own. Who
-        has all of a stream, the body of which the provider has not ended yet, leaves nothing of its answer.
+        """Note that the client has left, or that skyproxy ended the request before it had an answer of its own. Where
+        all of a stream has come, and only its body is not ended yet, the client has left with its answer.
         """
         state = None if self.answer is None or not self.client.started else self.answer.state
         self.gone = self.ended_by is None and (state is None or not state.cannot_be_cut)

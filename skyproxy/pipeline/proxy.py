@@ -44,7 +44,8 @@ _log = Logger()
 class Runtime:
     """What a configuration became. A reload builds another beside it, and so does a change by hand.
 
-    :ivar changes: by hand, which the others follow.
+    :ivar config: as it was read, with what was changed by hand.
+    :ivar changes: those made by hand.
     """
 
     config: Config

@@ -220,8 +220,8 @@ class Router:
 
 
 def _with_keys(found: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
-    """*found* without fallbacks that nobody can ask, as their provider has no key: who has such a one waits for his own
-    provider as who has none.
+    """*found* without the fallbacks whose provider has no key, which nobody can ask: a slot that has no other waits for
+    its own provider, as a slot without fallbacks does.
     """
     return (found[0], *(each for each in found[1:] if each.provider.key_missing is None))
 

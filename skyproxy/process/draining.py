@@ -99,7 +99,7 @@ class Drain:
     async def finish(self, elsewhere: Elsewhere | None = None) -> None:
         """Let requests finish, and end them at the deadline. What cannot be ended is not waited for.
 
-        :param elsewhere: likewise; None: there is no such thing.
+        :param elsewhere: what goes on from here to clients of other processes, and is finished, too; None: nothing.
         """
         self._elsewhere = elsewhere
         timeout = min(self._settings().drain_timeout, self._limit)

@@ -40,7 +40,7 @@ class Refusal:
 
 
 class Refusals:
-    """Tells the log.
+    """Logs what providers say when they refuse requests.
 
     :param now: the time in seconds, from any moment.
     :param log: where to.

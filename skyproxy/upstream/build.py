@@ -78,7 +78,7 @@ def build_provider(
     if own is not None and ring is not None:
         own.keep(ring)
     guards = Guards(limiter, deployments, breaker, own, rate=config.guards_rates, tell=tell)
-    # One of a provider that is not asked now may be needed by what :func:`follow` brings.
+    # It is made for a provider that is not asked now, too: the configuration that it follows next may have it asked.
     capacity = Capacity(config, client, timers, limiter, most) if config.dialect == "local" else None
     if capacity is not None and not asks(config):
         capacity.stop()

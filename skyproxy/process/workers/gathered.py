@@ -26,7 +26,7 @@ class Told(NamedTuple):
 
 
 class Gathered:
-    """Adds up.
+    """Adds up what the workers have told.
 
     :param seconds: the time.
     :ivar has_heard: whether other machines were heard of what they spend.

@@ -57,9 +57,9 @@ class Dispatcher:
     ) -> Coroutine[Any, Any, Answer]:
         """Ask each of *candidates* in turn, until one answers well.
 
-        Nothing of an answer has been passed on when this returns, so that whatever failed before is unseen. The last
-        candidate's failure, or its bad answer, is what comes of it if none succeeds; but before, one that nobody waited
-        for is waited for, see :class:`WayBack`.
+        Nothing of an answer has been passed on when this returns, so that whatever failed before is unseen. If none
+        succeeds, a candidate that was passed over because it would have had to be waited for is asked once more, see
+        :class:`WayBack`; if there is none, the last candidate's failure, or its bad answer, is what comes of it.
 
         :param observer: observes each attempt.
         :param first: the index of the one that is asked first.
@@ -182,7 +182,7 @@ class Dispatcher:
         :param since: when the request came, if no other candidate is left although others follow.
         """
         candidate, clock = candidates[index], self._clock
-        # Who has none behind him but such as refuse every key they are given waits as if there were none.
+        # A candidate counts as the last one where none behind it has a key that promises something.
         last = since is not None or not any(each.provider.admission.has_key() for each in candidates[index + 1 :])
         first_token_timeout = None if last or not candidate.streaming else candidate.timeouts.first_token
         began = clock.seconds() if since is None else since

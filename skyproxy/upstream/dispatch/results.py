@@ -53,5 +53,5 @@ def discard(result: Answer | SkyproxyError) -> None:
     if isinstance(result, Answer):
         if result.attempt is not None:
             result.attempt.observer.given_up(result.attempt)
-        # A bad answer says what it says of its provider, whichever wins.
+        # A bad answer tells of its provider although another one has won: it does not count as cancelled.
         result.close(CancelledError() if is_good(result) else None)

@@ -81,7 +81,7 @@ class Progress:
 
 
 class RetryPolicy:
-    """Decides.
+    """Decides whether a request is sent to the same provider again, and when.
 
     :param budget: of retries; that of the process.
     :param backoff: how long to wait where the provider does not say.

@@ -13,9 +13,11 @@ from skyproxy.upstream.guards.refusals import BreakerOpen, KeysResting
 
 
 class WayBack:
-    """That of one request. With others behind it nobody waits for a candidate; when these have failed, none is.
+    """The way back of one request. A request does not wait for a candidate while there are others behind it. When these
+    have failed, too, it waits for the first one that it was kept from, if that takes no longer than ``queue_timeout``.
 
-    One that a breaker keeps from a candidate is a retry: when all fail, each request would go to a second one, too.
+    Where a breaker has kept it from the candidate, that takes a retry of the budget: otherwise each request would be
+    sent twice while all candidates fail.
 
     :param budget: of retries.
     :ivar began: when the request came.

@@ -109,8 +109,9 @@ class Answer:
 
     @property
     def inspector(self) -> StreamInspector:
-        """What reads the body, an event stream, as it comes. From when it is first asked for, the body, or *data*, is
-        what it lets go on."""
+        """What reads the body, an event stream, as it comes. Once it has been asked for, :attr:`body` and :attr:`data`
+        hold what it lets go on, in place of what came.
+        """
         inspector = self._inspector
         if inspector is None:
             self._inspector = inspector = StreamInspector(self.dialect, self.shown_model)

@@ -97,7 +97,7 @@ class Attempt:
     :ivar status: of the answer; None before that.
     :ivar sentence_at: when the first sentence of a stream had come; None before that, and where nobody looks for one.
     :ivar accepted: whether the provider got it, as far as can be known, and has not refused it.
-    :ivar generated: of text, that had come when it was given up.
+    :ivar generated: bytes of text that had come when it was given up.
     :ivar span_id: by which its provider knows it; None: it is not traced.
     """
 

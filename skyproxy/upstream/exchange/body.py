@@ -21,7 +21,7 @@ from skyproxy.util.deadline import Deadline
 
 
 class BodyTransport(Interface):
-    """What wire/ gives a body's protocol as its transport."""
+    """The transport that the HTTP client gives to the protocol of a body."""
 
     def pauseProducing(self) -> None: ...
 
@@ -178,7 +178,7 @@ class Body(Protocol):
     def stopProducing(self) -> None:
         """The client's transport is gone. Its protocol hears of that next, and then whoever reads here is cancelled."""
 
-    # Protocol, from wire/.
+    # Protocol, for the HTTP client.
 
     def dataReceived(self, data: bytes) -> None:
         if self._outcome is not None:

@@ -12,10 +12,10 @@ from skyproxy.util.timers import Timers
 
 
 class Exchange:
-    """Watches over ``default_timeout``: of the wait for the headers, and of the body after them until it is read as a
-    stream.
+    """Watches over ``default_timeout``, which bounds the wait for the headers and, after them, the body until that is
+    read as a stream.
 
-    It is its own timer, which the body ends when it is read as a stream.
+    It is a timer itself: the body cancels it when it is read as a stream.
 
     :param provider: its name, for messages.
     :param seconds: ``default_timeout``.

@@ -18,7 +18,9 @@ from skyproxy.http.common.headers import Fields, FixedFields, OutgoingHeaders
 
 
 class RawResponse(Protocol):
-    """An IResponse of wire's: with the header fields as they came, and with the whole body if it came with them."""
+    """An IResponse of :mod:`skyproxy.http`: with the header fields as they came, and the whole body if it came with
+    them.
+    """
 
     code: int
     raw_headers: Fields

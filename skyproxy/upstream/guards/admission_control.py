@@ -191,7 +191,7 @@ class AdmissionControl:
                     said=deployment.limit_said,
                 )
             most = self._config.max_pending
-            # Who has waited before, or was sent, was one of those that may be here.
+            # A request that goes to the head of the line was among those that may wait before.
             if deployment.waiting >= most and not first:
                 raise BacklogFull(f"{most} requests already wait for this model (max_pending).", retry_after=1.0)
             came = entry.deadline - entry.queue_timeout

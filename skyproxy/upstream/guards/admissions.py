@@ -21,7 +21,7 @@ _GATEWAY = frozenset({502, 503, 504, *range(520, 528), 530})
 
 
 class Admissions(NamedTuple):
-    """What the two breakers said. None: there is none."""
+    """The admissions of the two breakers; None where there is no such breaker."""
 
     provider: Admission | None = None
     deployment: Admission | None = None

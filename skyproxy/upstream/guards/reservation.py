@@ -18,7 +18,8 @@ _LONGEST_SAID = 300
 class Reservation:
     """A permit, a key, the breakers' admissions, and a place among those under way.
 
-    :param admissions: or the breakers that were calm, so that most requests need none.
+    :param admissions: of the breakers; or the breakers themselves where both were calm, as they mostly are; None: there
+        are none.
     :ivar lease: of the key; None where the provider has none.
     :ivar attempt: what is sent with it; None before.
     :ivar error_message: what the body of an error answer says; empty if nothing.

@@ -14,7 +14,7 @@ from skyproxy.upstream.exchange.body import Body, End
 
 
 class Transport:
-    """What wire/ would give: notes what is asked of it."""
+    """What the HTTP client would give: notes what is asked of it."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []

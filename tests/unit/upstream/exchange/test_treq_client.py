@@ -57,7 +57,7 @@ class NotingAgent:
 
 @implementer(IAgent)
 class TraversingAgent:
-    """An agent whose responses, from a resource in memory, have what wire's have."""
+    """An agent whose responses, from a resource in memory, have what those of skyproxy.http have."""
 
     def __init__(self, resource: Any) -> None:
         self._agent = RequestTraversalAgent(resource)
