@@ -110,6 +110,13 @@ class Administration:
         except StoreNotUsable as error:
             raise _unusable(error) from None
 
+    def revoked(self) -> list[bytes]:
+        """The digests of keys that people have taken from clients here lately."""
+        try:
+            return [] if self._path is None else ClientStore(self._path, self._wall).revoked()
+        except StoreNotUsable as error:
+            raise _unusable(error) from None
+
     def listed(self) -> dict[str, Any]:
         """All clients, those of the configuration among them."""
         rows = [self._stored(each) for each in self._read()]

@@ -31,6 +31,15 @@ CLIENTS = Kind(0x534B5941, "clients and their keys")
 VERSION = 1
 
 _BUSY_SECONDS = 2.0
+
+_MOST_REVOKED = 512
+_REVOKED_SECONDS = 30 * 86_400.0
+"""For which digests stay that were revoked here, so that other machines can still be told of them."""
+
+_REVOKED = "CREATE TABLE IF NOT EXISTS revoked (digest BLOB PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID"
+"""Made when it is needed: files of before have none."""
+_FORGET_REVOKED = """DELETE FROM revoked
+    WHERE at <= ? OR digest NOT IN (SELECT digest FROM revoked ORDER BY at DESC LIMIT ?)"""
 _SCHEMA = (
     """CREATE TABLE clients (
         name TEXT PRIMARY KEY, role TEXT NOT NULL, settings TEXT NOT NULL, created REAL NOT NULL, revoked REAL
@@ -138,17 +147,35 @@ class ClientStore:
     def revoke(self, name: str, *, forget: bool) -> None:
         """Take its keys from a client.
 
-        :param forget: nothing of the client stays, so that its name is free. What stays says that there are clients.
+        :param forget: nothing of the client stays but the digests, for other machines, so that its name is free. What
+            stays says that there are clients.
         :raise NoSuchClient: there is none, or it was revoked.
         :raise StoreNotUsable: the file cannot be written.
         """
         with self._opened(to_write=True) as database:
             self._check_known(database, name, or_revoked=forget)
+            now = self._wall()
+            database.execute(_REVOKED)
+            database.execute("INSERT OR REPLACE INTO revoked SELECT digest, ? FROM keys WHERE client = ?", (now, name))
+            database.execute(_FORGET_REVOKED, (now - _REVOKED_SECONDS, _MOST_REVOKED))
             database.execute("DELETE FROM keys WHERE client = ?", (name,))
             if forget:
                 database.execute("DELETE FROM clients WHERE name = ?", (name,))
             else:
-                database.execute("UPDATE clients SET revoked = ? WHERE name = ?", (self._wall(), name))
+                database.execute("UPDATE clients SET revoked = ? WHERE name = ?", (now, name))
+
+    def revoked(self) -> list[bytes]:
+        """The digests of keys that people have taken from clients of this file lately.
+
+        :raise StoreNotUsable: the file cannot be read, or is not skyproxy's.
+        """
+        if not os.path.lexists(self.path):
+            return []
+        with self._opened(to_write=False) as database:
+            if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'revoked'").fetchone() is None:
+                return []
+            since = self._wall() - _REVOKED_SECONDS
+            return [each for (each,) in database.execute("SELECT digest FROM revoked WHERE at > ?", (since,))]
 
     def revoke_keys(self, digests: Iterable[bytes]) -> int:
         """Take these keys from whomever they are of. A client that has none left is revoked.

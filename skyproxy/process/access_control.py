@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred, succeed
@@ -26,6 +26,8 @@ from skyproxy.web.host import is_loopback
 _log = Logger()
 
 _ROLES = ("client", "admin", "metrics")
+
+_Told = TypeVar("_Told")
 
 
 class TokenSource(Tokens, Protocol):
@@ -198,6 +200,10 @@ class AccessControl:
             lambda: self.revoked(before - self._access.directory.holders.keys()),
         )
 
+    def revoked_before(self) -> Deferred[list[bytes]]:
+        """The digests of keys that people have taken from clients here lately, by this process or another one."""
+        return self._in_thread(lambda keys: keys.revoked())
+
     def revoke_keys(self, is_revoked: Callable[[bytes], bool], by: str) -> Deferred[Any]:
         """Take the keys of whose digests *is_revoked* says so, if any opens something, from whomever they are of."""
         digests = [each for each in self._access.directory.holders if is_revoked(each)]
@@ -234,7 +240,7 @@ class AccessControl:
 
         return self._in_thread(act).addCallback(done)
 
-    def _in_thread(self, act: Callable[[Administration], dict[str, Any]]) -> Deferred[dict[str, Any]]:
+    def _in_thread(self, act: Callable[[Administration], _Told]) -> Deferred[_Told]:
         keys = Administration(self._config, self._store(self._config))
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), act, keys)
 

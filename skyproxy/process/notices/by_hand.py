@@ -36,6 +36,9 @@ class Hands(Protocol):
     def revoke(self, is_revoked: Callable[[bytes], bool]) -> object:
         """Take the keys of clients of whose digests *is_revoked* says so."""
 
+    def recall(self, done: Callable[[Collection[bytes]], object]) -> object:
+        """Have *done* know the digests of keys that people have revoked here lately."""
+
 
 class ByHand:
     """Tells what people do here, and has it done here what they do at other machines.
@@ -56,6 +59,7 @@ class ByHand:
         self._renewal: Any = None
         self._purges: deque[Stamp] = deque(maxlen=_PURGES)
         self._revoked: dict[str, None] = {}
+        self._recalled: set[str] = set()
 
     def begin(self, hands: Hands) -> None:
         """
@@ -110,6 +114,18 @@ class ByHand:
         self._note_revoked(names)
         for each in names:
             self._outbox.put(Notice(REVOKED, key=each))
+
+    def recall_revoked(self, digests: Collection[bytes]) -> None:
+        """Keys of these digests were taken from clients lately, and nobody knows whether others have heard of it."""
+        names = {self._names.client(each) for each in digests} - self._revoked.keys()
+        self._note_revoked(names)
+        self._recalled |= names
+
+    def tell_recalled(self, key: str) -> bool:
+        """Whether others may not have heard that *key* was revoked. From now on they have."""
+        is_recalled = key in self._recalled
+        self._recalled.discard(key)
+        return is_recalled
 
     @property
     def revoked(self) -> list[Notice]:

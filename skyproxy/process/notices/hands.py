@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -62,6 +62,17 @@ class OwnHands:
     def revoke(self, is_revoked: Callable[[bytes], bool]) -> Deferred[Any]:
         """Take the keys of clients of whose digests *is_revoked* says so."""
         return self._access.revoke_keys(is_revoked, BY).addErrback(_not_revoked)
+
+    def recall(self, done: Callable[[Collection[bytes]], object]) -> Deferred[Any]:
+        """Have *done* know the digests of clients' keys that people have revoked here lately."""
+        return self._access.revoked_before().addCallback(done).addErrback(_not_recalled)
+
+
+def _not_recalled(failure: Failure) -> None:
+    _log.warn(
+        "Keys that were revoked here while other machines could not be told are not told to them now",
+        reason=failure.getErrorMessage(),
+    )
 
 
 def _not_revoked(failure: Failure) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from twisted.logger import Logger
@@ -61,6 +61,7 @@ class Notices:
         self.by_hand.begin(hands)
         if self._connected:
             self._store.read(self._read)
+        hands.recall(self._recalled)
 
     def stop(self) -> None:
         """Neither tell nor follow anything any more."""
@@ -77,6 +78,12 @@ class Notices:
         notice = notice_of(found, self._names)
         if notice is not None:
             self._outbox.put(notice)
+
+    def _recalled(self, digests: Collection[bytes]) -> None:
+        if self._begun and digests:
+            self.by_hand.recall_revoked(digests)
+            if self._connected:
+                self._store.read(self._read)
 
     # What the store says.
 
@@ -109,11 +116,12 @@ class Notices:
         known = self._known()
         self.by_hand.note_past(notices)
         self._apply_all([each for each in notices if not self._holds(each, known)])
-        # What still holds and is not there was lost: the store was emptied, or has begun anew.
+        # What still holds and is not there was lost, or never told: the store was emptied, or has begun anew.
         kept = {each.subject for each in notices}
         for subject, each in self._known().items():
+            untold = each.kind == REVOKED and self.by_hand.tell_recalled(each.key)
             if subject not in kept:
-                self._outbox.put(each, publish=False)
+                self._outbox.put(each, publish=untold)
         self._outbox.ready()
 
     def _known(self) -> dict[Subject, Notice]:

@@ -91,6 +91,26 @@ class StoreTests(SynchronousTestCase):
         with self.assertRaises(NoSuchClient):
             self.store.revoke("nobody", forget=True)
 
+    def test_digests_that_were_revoked_here_stay_for_other_machines(self) -> None:
+        self.assertEqual(self.store.revoked(), [])
+        self.store.create("lydia", "client", ClientSettings(), b"one")
+        self.store.create("faendal", "client", ClientSettings(), b"two")
+        self.assertEqual(self.store.revoked(), [])
+        self.store.rotate("lydia", b"three", 60)
+        self.store.revoke("lydia", forget=True)
+        self.assertEqual(sorted(self.store.revoked()), [b"one", b"three"])
+        self.store.revoke_keys([b"two"])
+        self.assertEqual(len(self.store.revoked()), 2, "what others have told they know")
+        self.now += 31 * 86_400.0
+        self.assertEqual(self.store.revoked(), [])
+        for number in range(600):
+            self.now += 1
+            self.store.create("many", "client", ClientSettings(), b"%d" % number)
+            self.store.revoke("many", forget=False)
+        revoked = self.store.revoked()
+        self.assertEqual(len(revoked), 512)
+        self.assertIn(b"599", revoked)
+
     def test_keys_that_were_revoked_elsewhere(self) -> None:
         self.assertEqual(self.store.revoke_keys([b"one"]), 0)
         self.assertFalse(self.path.exists())

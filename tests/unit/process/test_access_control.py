@@ -84,6 +84,12 @@ class RevokedTests(SynchronousTestCase):
         self.successResultOf(self.control.rotate({"name": "faendal"}, "me"))
         self.assertEqual(len(self.revoked), 1)
 
+    def test_what_was_revoked_before_is_known(self) -> None:
+        self.store.revoke("faendal", forget=False)
+        self.successResultOf(self.control.revoke({"name": "lydia"}, "me"))
+        before = self.successResultOf(self.controlled(lambda: succeed(0)).revoked_before())
+        self.assertEqual(set(before), {digest(b"lydia"), digest(b"faendal")})
+
     def test_other_machines_do_not_wait_for_a_worker_that_is_slow(self) -> None:
         slow = Deferred[int]()
         self.control = self.controlled(lambda: slow)

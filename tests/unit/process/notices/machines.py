@@ -144,6 +144,7 @@ class Hands:
     def __init__(self) -> None:
         self.done: list[Any] = []
         self.client = b""
+        self.revoked_before: list[bytes] = []
         self.unknown = ""
 
     def purge(self) -> None:
@@ -158,6 +159,9 @@ class Hands:
 
     def revoke(self, is_revoked: Callable[[bytes], bool]) -> None:
         self.done.append(("revoked", is_revoked(self.client)))
+
+    def recall(self, done: Callable[[list[bytes]], object]) -> None:
+        done(self.revoked_before)
 
 
 def limit_of(provider: Provider) -> str:

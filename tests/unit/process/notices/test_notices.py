@@ -485,6 +485,27 @@ class ByHandTests(Case):
         self.assertEqual(self.parent.notices.news, 2, "it is known")
         self.assertNotIn(b"digest", b"".join(self.store.messages))
 
+    def test_a_client_that_was_revoked_before_this_process_began(self) -> None:
+        self.parent.hands.client = b"digest"
+        again = Machine(self.clock, self.store, "c", provider_config())
+        again.hands.revoked_before = [b"digest", b"another"]
+        again.begin()
+        self.settle()
+        self.assertEqual((self.parent.hands.done, self.parent.notices.news), ([("revoked", True)], 2))
+        # What is in the store need not be told.
+        told = len(self.store.messages)
+        once_more = Machine(self.clock, self.store, "d", provider_config())
+        once_more.hands.revoked_before = [b"digest", b"another"]
+        once_more.begin()
+        self.settle()
+        self.assertEqual(len(self.store.messages), told)
+        # Nor is it told twice, when the store has lost all.
+        self.store.restart()
+        once_more.line.cut()
+        once_more.line.connect()
+        self.settle()
+        self.assertEqual(len(self.store.messages), told)
+
     def test_a_key_or_a_provider_that_is_not_known(self) -> None:
         self.alone.notices.by_hand.key_put_back("some", "GONE")
         self.alone.notices.by_hand.key_put_back("gone", "A")
