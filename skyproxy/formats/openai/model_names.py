@@ -71,9 +71,11 @@ class ModelNames:
                 return self._own_beginning + event[size:]
         elif event.find(_KEY) < 0:
             return event
-        if data is None:
-            data = read_event(event).data
         at = event.find(data) if data else -1
+        if at < 0:
+            # An error that is shown otherwise than it came has other data.
+            data, value = read_event(event).data, None
+            at = event.find(data) if data else -1
         if data is None or at < 0:
             return event
         named = b"".join((event[:at], with_model(data, self._model, value), event[at + len(data) :]))

@@ -49,6 +49,12 @@ class ModelNamesTests(SynchronousTestCase):
         ):
             self.assertNamed(stream, stream.replace(b'"m"', b'"own"'))
 
+    def test_an_error_that_is_shown_otherwise_than_it_came(self) -> None:
+        for said in ({"x_groq": {"error": "e"}, "choices": []}, {"detail": "e"}):
+            for reads in splits(chunk("a") + event(model="m", **said)):
+                shown = json.loads(named(reads).split(b"\n\n")[1][6:])
+                self.assertEqual((shown["model"], shown["error"]["message"]), ("own", "e"))
+
     def test_what_changes_from_chunk_to_chunk(self) -> None:
         delta = {"index": 0, "delta": {"content": "word"}, "finish_reason": None}
         stream = b"".join(event(id=n // 3, model="m", choices=[delta], obfuscation="x" * (n % 5)) for n in range(12))
