@@ -15,13 +15,14 @@ from yaml.constructor import SafeConstructor
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from skyproxy.config.composing import DEEPEST, MOST_VALUES, TooMuch, compose, line_of
-from skyproxy.config.doubts import doubt
+from skyproxy.config.doubts import doubt, doubt_of_key
 from skyproxy.config.problems import Problem
 from skyproxy.config.syntax import explain
 
 KeyPath = tuple[str, ...]
 
 _KEYS_ARE_TEXTS = "must be a text to be a key here: put it in quotes"
+_AT_TOP = "must be a mapping of keys to values at its top"
 _MERGE = "tag:yaml.org,2002:merge"
 _NULL = "tag:yaml.org,2002:null"
 
@@ -65,7 +66,9 @@ def parse(name: str, text: str, problems: list[Problem]) -> Document:
         problems.append(Problem(name, None, "", "the file is empty"))
         return Document(name)
     if not isinstance(node, MappingNode):
-        problems.append(Problem(name, line_of(node), "", "must be a mapping of keys to values at its top"))
+        page = isinstance(node, ScalarNode) and str(node.value).startswith("<")
+        words = "is a page of the web, and no YAML: save the file itself" if page else _AT_TOP
+        problems.append(Problem(name, line_of(node), "", words))
         return Document(name)
     return _Reading(name, text, problems).read(node)
 
@@ -138,6 +141,9 @@ class _Reading:
                 continue
             place = (*path, key)
             own[key] = self._lines[place] = line_of(key_node)
+            doubtful = doubt_of_key(key, path)
+            if doubtful is not None:
+                self._doubts.append(Problem(self._name, line_of(key_node), ".".join(place), doubtful))
             data[key] = self._value(value_node, place)
         return data
 

@@ -11,11 +11,18 @@ KeyPath = tuple[str, ...]
 _CURLY = "\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb"
 _DASHES = "\u2013\u2014"
 
+UNSEEN = re.compile("[\u00a0\u00ad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]")
+"""Spaces of other kinds than the plain one, and characters that nobody sees."""
+_TYPE_ANEW = "has a space of another kind, or a character that cannot be seen: delete it, and type it anew"
+
 _FREE = frozenset({"params", "force"})
 """Below these keys any text may be meant."""
 
 _PATHS = frozenset({"log_file", "costs_file", "path", "file", "store", "ca_file", "jwks"})
 _NOT_FILLED_IN = re.compile(r"~[\w.-]*(?:[/\\]|$)|.*\$\{|.*\$[A-Za-z_]\w*[/\\]|.*%[A-Za-z_]\w*%")
+
+_NAMES = frozenset({"provider", "model", "base_url"})
+_VARIABLE = re.compile(r"\$\{|\{\{|\$[A-Za-z_]\w*$|%[A-Za-z_]\w*%$")
 
 _NOT_A_COMMENT = re.compile(r" #[^\s#]")
 _ANCHOR = re.compile(r"[:,\[{-]\s+&[^\s,\]}]+\s*[,\]}]?\s*$")
@@ -28,6 +35,12 @@ def doubt(node: ScalarNode, path: KeyPath, whole: str) -> str | None:
     text = str(node.value)
     if path and path[-1] in _PATHS and _NOT_FILLED_IN.match(text):
         return "neither ~ nor a variable is filled in here: write the whole path"
+    if path and path[-1] in _NAMES and _VARIABLE.match(text):
+        return "no variable is filled in here: write what it holds"
+    if UNSEEN.search(text):
+        return _TYPE_ANEW
+    if node.style and text.strip() and text != text.strip(" "):
+        return "begins or ends with a space, which belongs to it: take that away"
     if node.style == '"' and any(letter < " " for letter in text):
         return "a backslash means something else in double quotes: use single quotes, or / in paths"
     if node.style:
@@ -46,6 +59,17 @@ def doubt(node: ScalarNode, path: KeyPath, whole: str) -> str | None:
     return _of_signs(text)
 
 
+def doubt_of_key(key: str, path: KeyPath) -> str | None:
+    """What is doubtful about *key* in the mapping at *path*; None: nothing is."""
+    if not _FREE.isdisjoint(path):
+        return None
+    if UNSEEN.search(key):
+        return _TYPE_ANEW
+    if key[:1] in _CURLY or key[-1:] in _CURLY:
+        return "has curly quotes, which belong to it for YAML: type straight ones, or none"
+    return "begins or ends with a space, which belongs to it: take that away" if key != key.strip(" ") else None
+
+
 def _of_signs(text: str) -> str | None:
     first, last = text[0], text[-1]
     if first in _CURLY or last in _CURLY:
@@ -54,6 +78,8 @@ def _of_signs(text: str) -> str | None:
         return "begins with a dash of typography, which YAML does not know: type -"
     if last in "\"'":
         return "ends with a quote, but does not begin with one: put all of it in quotes, or take that one away"
+    if last in ",;":
+        return "ends with a comma or semicolon, which belongs to it for YAML: take that away"
     if first == "<" and last == ">":
         return "looks as if it were still to be filled in"
     return None

@@ -28,6 +28,10 @@ _API_KEY = (
     "unknown key: write api_key_env with the name of a variable, and the key itself into .env, as NAME=key (a key that "
     "has stood in a file that others may read is to be replaced)"
 )
+_ELSEWHERE = {
+    **dict.fromkeys(_NAMES_OF_KEYS, _API_KEY),
+    **dict.fromkeys(("provider", "model"), "unknown key: this is of a slot, which stands under `model_slots:`"),
+}
 
 
 def read_providers(
@@ -42,7 +46,7 @@ def read_providers(
         entry = section.part(name, problems)
         if entry is None:
             continue
-        entry.refuse_unknown(_PROVIDER_KEYS, problems, dict.fromkeys(_NAMES_OF_KEYS, _API_KEY))
+        entry.refuse_unknown(_PROVIDER_KEYS, problems, _ELSEWHERE)
         entry, secrets = fill_headers(entry, variables, problems)
         provider = entry.check(ProviderConfig, _PROVIDER_KEYS, problems, name=name, **general)
         if provider is not None:

@@ -52,7 +52,7 @@ def name(value: str) -> str:
     if not value.strip():
         raise ValueError("must not be empty")
     if not value.isprintable():
-        raise ValueError("must not contain control characters or line breaks")
+        raise ValueError("must not contain line breaks and other characters that cannot be seen")
     return value
 
 

@@ -17,6 +17,10 @@ from skyproxy.util.close_matches import nearest
 
 SECTIONS = ("proxy", "defaults", "providers", "model_slots", "profiles", "prices", "rates", "clients", "access")
 
+_ENTRIES: dict[KeyPath, str] = {("providers",): "provider", ("model_slots",): "slot"}
+_OF_ENTRIES = ("base_url", "api_key_env", "provider", "model")
+"""Keys that only such an entry has."""
+
 _OF_LITELLM = ("model_list", "litellm_settings", "general_settings", "router_settings")
 _A_KEY = "unknown key: keys go into .env beside this file, as NAME=key"
 
@@ -43,6 +47,13 @@ _MESSAGES = {
     "greater_than_equal": "must be {ge:g} or more",
     "less_than_equal": "must be {le:g} or less",
 }
+_NEVER = re.compile(r"(?!)")
+_BARE = {
+    "int_type": re.compile(r"[0-9]+"),
+    "bool_type": re.compile("true|false|yes|no|on|off", re.IGNORECASE),
+    "float_type": re.compile(r"[0-9.]+"),
+}
+"""What would be right if it stood without quotes."""
 _QUOTED = re.compile(r"'([^']*)'")
 _NO_SPACE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*:[^ ]")
 _URL = re.compile(r"https?://")
@@ -73,7 +84,14 @@ class Section:
         value = self.values[key]
         document = self.places[key]
         if value is not None and not isinstance(value, dict):
-            problems.append(self.problem((key,), _no_mapping(value, slot=self.path == ("model_slots",))))
+            kind = _ENTRIES.get(self.path)
+            if kind is not None and key in _OF_ENTRIES:
+                message = (
+                    f"this is of a {kind}, which takes a name: put the name and a colon in a line above, and indent"
+                )
+            else:
+                message = _no_mapping(value, slot=self.path == ("model_slots",))
+            problems.append(self.problem((key,), message))
             return None
         values = value or {}
         return Section(document, (*self.path, key), values, dict.fromkeys(values, document))
@@ -128,6 +146,11 @@ class Section:
         if error["type"] == "literal_error" and isinstance(error["input"], str):
             suggestion = nearest(error["input"], _QUOTED.findall(context["expected"]))
         message = _MESSAGES.get(error["type"], error["msg"])
+        given_as = error["input"]
+        if isinstance(given_as, str) and _BARE.get(error["type"], _NEVER).fullmatch(given_as):
+            message += ", without quotes"
+        elif error["type"] == "string_type" and isinstance(given_as, list):
+            message = "must be one text, not a list"
         return self.problem(path, message.format(**context) if "{" in message else message, suggestion)
 
 

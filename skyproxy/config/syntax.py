@@ -10,13 +10,18 @@ from collections.abc import Iterator
 
 import yaml
 
+from skyproxy.config.doubts import UNSEEN
+
+_FENCE = re.compile(r"```|~~~")
 _NO_SPACE = re.compile(r"(?:- )?[A-Za-z_][A-Za-z0-9_.-]*:[^\s:]")
 _KEY = re.compile(r"(?:- )?[^\s'\"#][^'\"#]*?:(?=\s|$)")
 _OF_COLONS = ("mapping values", "find expected ':'", "expected '<document start>'")
 _WITH_VALUE = re.compile(r"(?:- )?[^\s'\"#][^'\"#]*?:\s+[^\s#|>&]")
 
 _OF_SIGNS = ("cannot start any token", "alias", "chomping or indentation")
-_ODD_SPACE = re.compile("[\u00a0\u2007\u202f]")
+_NO_COMMENT = re.compile(r"//|;|/\*|REM\s")
+_SECTION = re.compile(r"\[\[?[\w.\" -]+\]\]?$")
+_WIDE_COLON = re.compile("[\uff1a\ufe55\ufe13\ua789\u2236]")
 
 _QUOTED = re.compile(r"'[^'<>]{2,}'")
 _OPENING = {"[": "]", "{": "}"}
@@ -45,7 +50,14 @@ class _Trouble:
         self.since = None if error.context_mark is None else int(error.context_mark.line) + 1
 
     def explain(self) -> tuple[int | None, str]:
-        for found in (self._of_spaces(), self._of_scalars(), self._of_colons(), self._of_brackets(), self._of_blocks()):
+        for found in (
+            self._of_pasting(),
+            self._of_spaces(),
+            self._of_scalars(),
+            self._of_colons(),
+            self._of_brackets(),
+            self._of_blocks(),
+        ):
             if found is not None:
                 line, words = found
                 return line, f"is not valid YAML: {words}"
@@ -54,15 +66,45 @@ class _Trouble:
 
     # Kinds of causes. Each gives the line of the cause and what to do, or None if it is another.
 
-    def _of_spaces(self) -> tuple[int | None, str] | None:
+    def _near(self, pattern: re.Pattern[str], *, at_start: bool = False) -> int | None:
+        """The line nearest to where the parser stopped in which *pattern* is found."""
         near = (self.at, self.since, None if self.at is None else self._before(self.at))
-        odd = next((each for each in near if each and _ODD_SPACE.search(self._line(each))), None)
-        return None if odd is None else (odd, "there is a no-break space: delete it, and type a plain one")
+        find = pattern.match if at_start else pattern.search
+        # What is told in comments is no cause.
+        return next(
+            (each for each in near if each and find(f" {self._line(each)}".partition(" #")[0].strip(" "))), None
+        )
+
+    def _of_pasting(self) -> tuple[int | None, str] | None:
+        """What belongs to other formats, or around the text in a guide."""
+        fence = self._near(_FENCE, at_start=True)
+        if fence is not None:
+            return fence, "this is the frame of an example in a guide: delete the line"
+        section = self._near(_SECTION, at_start=True)
+        if section is not None and section != self.at and self._line(section).startswith("["):
+            return (
+                section,
+                "this is how other formats begin a section: in YAML it is `name:`, and what follows indented",
+            )
+        comment = self._near(_NO_COMMENT, at_start=True)
+        return None if comment is None else (comment, "a comment begins with #")
+
+    def _of_spaces(self) -> tuple[int | None, str] | None:
+        odd = self._near(UNSEEN)
+        if odd is not None:
+            return odd, (
+                "there is a space of another kind (such as a no-break space), or a character that cannot be seen: "
+                "delete it, and type a plain one"
+            )
+        wide = self._near(_WIDE_COLON)
+        return None if wide is None else (wide, "the colon is one of another script: type : and a space")
 
     def _of_scalars(self) -> tuple[int | None, str] | None:
         problem = self._problem
         if r"'\t'" in problem:
-            return self.at, "it is indented with a tab, where YAML wants spaces"
+            indented = self._mark is None or not self._line(self._mark.line + 1)[: self._mark.column].strip()
+            begins = "it is indented with" if indented else "there is"
+            return self.at, f"{begins} a tab, where YAML wants spaces"
         if "quoted scalar" in self._context and "end of stream" in problem:
             return self.since, "the quote that opens here is not closed"
         if "escape" in problem:
@@ -76,7 +118,10 @@ class _Trouble:
             opened = self._quote_until(self.at)
             if opened is not None:
                 return opened, "the quote that opens here is not closed"
-            return self.at, "there is more after the closing quote: put all of the value in one pair of quotes"
+            closing = (
+                "quote" if self._line(self.at or 0).count("'") + self._line(self.at or 0).count('"') else "bracket"
+            )
+            return self.at, f"there is more after the closing {closing}: put all of the value in one pair of quotes"
         return None
 
     def _of_colons(self) -> tuple[int | None, str] | None:

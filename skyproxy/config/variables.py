@@ -25,6 +25,9 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 
+_MASKED = re.compile(r"\.{3}|\u2026|\*{3}|\u2022{2}")
+_NOT_ALONE = re.compile(r"https?://|[A-Z][A-Z0-9]*_[A-Z0-9_]*=")
+_SEVERAL = re.compile(r"[\w-]{16,}(?:[,;][\w-]{16,})+")
 _REFERENCE = re.compile(r"\$\{\w+\}|\$[A-Za-z_]\w*|%[A-Za-z_]\w*%")
 
 
@@ -70,6 +73,9 @@ class Variables:
                 return f" Line {found[0]} of {file.name} has it, but without a value."
             if name in file.behind_hash:
                 return f" Line {file.behind_hash[name]} of {file.name} has it behind a #: take that away."
+            line = file.line_with(name)
+            if line is not None:
+                return f" Line {line} of {file.name} has that name in another form: write {name}=KEY there."
         for file in self._files:
             candidates = {each: line for each, (line, value) in file.found.items() if value and each not in others}
             near = nearest(name, candidates)
@@ -87,6 +93,14 @@ def doubt_of_key(value: str) -> str | None:
         return "looks as if the key were still to be put there"
     if _REFERENCE.fullmatch(value):
         return "names another variable, which is not filled in here: put the key itself there"
+    if _MASKED.search(value):
+        return (
+            "is shortened, as pages show a key that they do not tell again: make a new one, and copy it when it is made"
+        )
+    if _NOT_ALONE.match(value):
+        return "holds more than a key, or something else: put the key alone there"
+    if _SEVERAL.fullmatch(value):
+        return "holds several keys: give each a variable of its own, and list these in api_key_env"
     # As `docker run --env-file` leaves them.
     if len(value) > 2 and value[0] == value[-1] and value[0] in "'\"`":
         return "has quotes around it, which go up with the key: leave them out"
@@ -102,11 +116,12 @@ class _EnvFile:
 
     def __init__(self, path: Path, text: str) -> None:
         self.name = str(path)
+        self._lines = text.splitlines()
         self.found: dict[str, tuple[int, str]] = {}
         self.warnings: list[str] = []
         self.behind_hash = {
             match[1]: number
-            for number, each in enumerate(text.splitlines(), 1)
+            for number, each in enumerate(self._lines, 1)
             if (match := _BEHIND_HASH.match(each)) is not None
         }
         # A key is taken as it stands, even if it has a dollar sign.
@@ -121,6 +136,12 @@ class _EnvFile:
                 self.found[binding.key] = line, value
             else:
                 self.warnings += [f"{self.name}:{line}: {words}." for words in _wrong(binding)]
+
+    def line_with(self, name: str) -> int | None:
+        """The line in which *name* stands otherwise than before a =, or with a - for a _, or in quotes."""
+        said = re.compile(rf"(?<!\w){re.escape(name).replace('_', '[_-]')}(?!\w)", re.IGNORECASE)
+        lines = enumerate((each.partition("#")[0] for each in self._lines), 1)
+        return next((number for number, each in lines if said.search(each)), None)
 
     def find(self, name: str) -> tuple[int, str] | None:
         """Line and value of *name*, however its letters are written: Windows knows no difference."""

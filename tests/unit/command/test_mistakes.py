@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from shutil import rmtree
@@ -98,6 +99,39 @@ IN_YAML: tuple[tuple[str, int, str], ...] = (
     (P + "slots:\n  default: {provider: openrouter, model: m}\n", 5, "mean 'model_slots'"),
     (P + "    default_timeout: 60 s\n" + S, 5, "500ms, 60s, 5m, 1h"),
     (P + "    openrouter: {}\n" + S, 5, "unknown key"),
+    # What is pasted: from guides, other formats, other keyboards.
+    ("```yaml\n" + P + S + "```\n", 1, "the frame of an example in a guide"),
+    (P + S + "```\n", 9, "the frame of an example in a guide"),
+    ("// mine\n" + P + S, 1, "a comment begins with #"),
+    (P + "    // mine\n" + S, 5, "a comment begins with #"),
+    ("; mine\n" + P + S, 1, "a comment begins with #"),
+    ("{\n  // mine\n  \"providers\": {}\n}\n", 2, "a comment begins with #"),
+    ("[providers.openrouter]\nbase_url = 'https://x/v1'\n", 1, "how other formats begin a section"),
+    ("[providers]\nbase_url=https://x/v1\n", 1, "how other formats begin a section"),
+    ("<!DOCTYPE html>\n<html>\n", 1, "is a page of the web"),
+    (P.replace("base_url: ", "base_url\uff1a") + S, 3, "one of another script"),
+    (P + "model_slots:\n  default\uff1a\n    provider: openrouter\n    model: m\n", 6, "one of another script"),
+    (P + "model_slots:\n\u3000\u3000default:\n    provider: openrouter\n", 6, "a space of another kind"),
+    (P + "model_slots:\n\u00a0\u00a0default:\n    provider: openrouter\n", 6, "a space of another kind"),
+    (P + S.replace("provider:", "provider\u00a0:"), 7, "a space of another kind"),
+    (P + S.replace("provider:", "pro\u200bvider:"), 7, "a character that cannot be seen"),
+    (P + S.replace("openrouter", "openrouter\u200b"), 7, "a character that cannot be seen"),
+    (P + "\ufeff" + S, 5, "a character that cannot be seen"),
+    (P + S.replace("model: m", "model: m\u00a0"), 8, "other characters that cannot be seen"),
+    (P + S.replace("provider:", "\u201cprovider\u201d:"), 7, "curly quotes"),
+    (P + S.replace("provider: openrouter", "provider: openrouter,"), 7, "ends with a comma"),
+    (P + S.replace("openrouter", "'openrouter '"), 7, "begins or ends with a space"),
+    (P + S.replace("model: m", "model: m\t"), 8, "there is a tab, where YAML wants spaces"),
+    # Lines that are commented out, or in the wrong place.
+    (P + "  default:\n    provider: openrouter\n    model: m\n", 6, "which stands under `model_slots:`"),
+    ("providers:\n    base_url: https://x/v1\n", 2, "put the name and a colon in a line above"),
+    (P + "model_slots:\n    provider: openrouter\n    model: m\n", 6, "put the name and a colon in a line above"),
+    # Kinds of values.
+    (P + "    max_concurrent: '10'\n" + S, 5, "must be a whole number, without quotes"),
+    ("proxy: {fallback_to_default: 'true'}\n" + P + S, 1, "must be true or false, without quotes"),
+    (P + S.replace("model: m", "model: [m, n]"), 8, "must be one text, not a list"),
+    (P + S.replace("model: m", "model: [m] n"), 8, "there is more after the closing bracket"),
+    (P.replace("https://openrouter.ai/api/v1", "${BASE_URL}") + S, 3, "no variable is filled in here"),
 )  # fmt: skip
 
 DOUBTED: tuple[tuple[str, int, str], ...] = (
@@ -109,6 +143,11 @@ DOUBTED: tuple[tuple[str, int, str], ...] = (
     (P + S + "    fallbacks:\n    - openrouter:a\n     - openrouter:b\n", 10, "line 11 is read as a part"),
     (P + S + "    fallbacks:\n      \u2013 openrouter:x\n", 10, "a dash of typography"),
     ('proxy:\n  log_file: "C:\\new\\temp.log"\n' + P + S, 2, "use single quotes, or / in paths"),
+    (P + S.replace("model: m", "model: m,"), 8, "ends with a comma or semicolon"),
+    (P + S.replace("model: m", "model: ${MODEL}"), 8, "no variable is filled in here"),
+    (P + S.replace("model: m", "model: '{{ model }}'"), 8, "no variable is filled in here"),
+    (P + S.replace("model: m", "model: 'm '"), 8, "begins or ends with a space"),
+    (P + S + "  'combat ': {provider: openrouter, model: m}\n", 9, "begins or ends with a space"),
     ("proxy:\n  costs_file: ~/costs.sqlite\n" + P + S, 2, "write the whole path"),
     ("proxy:\n  cache:\n    path: '%LOCALAPPDATA%\\c.sqlite'\n" + P + S, 3, "write the whole path"),
     ("access:\n  store: ${HOME}/access.sqlite\n" + P + S, 2, "write the whole path"),
@@ -146,6 +185,21 @@ IN_ENV: tuple[tuple[str, str], ...] = (
     ("OPENROUTER_API_KEY=sk-or-v1-...\n", "still to be put there"),
     ("OPENROUTER_API_KEY=sk-or-v1-your-key\n", "still to be put there"),
     ("OPENROUTER_API_KEY=TODO\n", "still to be put there"),
+    # Of other shells and programs.
+    ("setenv OPENROUTER_API_KEY sk-secret\n", "Line 1 of <ENV> has that name in another form"),
+    ("\n@set OPENROUTER_API_KEY=sk-secret\n", "Line 2 of <ENV> has that name in another form"),
+    ('[Environment]::SetEnvironmentVariable("OPENROUTER_API_KEY", "sk-secret")\n', "in another form"),
+    ("Environment=OPENROUTER_API_KEY=sk-secret\n", "Line 1 of <ENV> has that name in another form"),
+    ('"OPENROUTER_API_KEY"="sk-secret"\n', "Line 1 of <ENV> has that name in another form"),
+    ("OPENROUTER-API-KEY=sk-secret\n", "Line 1 of <ENV> has that name in another form"),
+    ("\u200bOPENROUTER_API_KEY=sk-secret\n", "Line 1 of <ENV> has that name in another form"),
+    ("OPENROUTER_API_KEY\uff1dsk-secret\n", "Line 1 of <ENV> has that name in another form"),
+    ('{"OPENROUTER_API_KEY": "sk-secret"}\n', "Line 1 of <ENV> has that name in another form"),
+    ("OPENROUTER_API_KEY=sk-secr...3e4f\n", "is shortened"),
+    ("OPENROUTER_API_KEY=****************\n", "is shortened"),
+    ("OPENROUTER_API_KEY=https://openrouter.ai/keys\n", "put the key alone there"),
+    ("OPENROUTER_API_KEY=OPENROUTER_API_KEY=sk-secret\n", "put the key alone there"),
+    ("OPENROUTER_API_KEY=sk-secret-0123456789,sk-secret-9876543210\n", "holds several keys"),
 )
 
 MISPLACED: tuple[tuple[tuple[str, ...], str], ...] = (
@@ -192,12 +246,19 @@ class MistakeTests(SynchronousTestCase):
             self.assertTrue(any(f"skyproxy.yaml:{line}: " in each and words in each for each in told), (text, told))
 
     def test_free_texts_are_not_doubted(self) -> None:
-        text = P + S + '    params: {stop: [<|end|>, "a\\nb", x\']}\n    force:\n      system: goes\n        on\n'
+        odd = '"\u3000x", "${x}", a;, " b "'
+        params = f'    params: {{stop: [<|end|>, "a\\nb", x\', {odd}], " a ": 1}}\n'
+        text = P + S + params + "    force:\n      system: goes\n        on\n"
         errors, warnings = self.told(text.replace("model: m\n", "model: m  # mine\n"), "OPENROUTER_API_KEY=k\n")
         self.assertEqual((errors, [each for each in warnings if "SkyrimNet" not in each]), ([], []))
         for name in ("a~b", "~", "100%", "a$b.log", "50% off/x%", "x~/y"):
             _, warnings = self.told(f"proxy: {{costs_file: 'x{name}'}}\n" + P + S, "OPENROUTER_API_KEY=k\n")
             self.assertEqual([each for each in warnings if "SkyrimNet" not in each], [], name)
+
+    def test_keys_of_programs_that_want_none_are_not_doubted(self) -> None:
+        for key in ("none", "NO_KEY", "not-needed", "a,b", "sk-a_b=", "LM_STUDIO", "a" * 64):
+            _, warnings = self.told("proxy: {fallback_to_default: true}\n" + P + S, f"OPENROUTER_API_KEY={key}\n")
+            self.assertEqual(warnings, [], key)
 
     def test_files_of_other_names_and_places(self) -> None:
         contents = {
@@ -231,8 +292,9 @@ class MistakeTests(SynchronousTestCase):
         for env, words in IN_ENV:
             errors, warnings = self.told(P + S, env)
             told = "\n".join((*errors, *warnings))
-            self.assertIn(words, told)
-            self.assertTrue(".env:1" in told or "Line 1 of" in told, told)
+            self.assertIn(words, re.sub(r"\S+\.env", "<ENV>", told))
+            line = "2" if env.startswith("\n") else "1"
+            self.assertTrue(f".env:{line}" in told or f"Line {line} of" in told, told)
 
     def test_an_empty_variable_hides_the_key(self) -> None:
         errors, _ = self.told(P + S, "OPENROUTER_API_KEY=x\n", {"OPENROUTER_API_KEY": ""})

@@ -50,7 +50,7 @@ class SlotTests(ConfigTestCase):
             self.problems_of(
                 self.slots(
                     "  default:\n    provider: lm\n    model: m\n    fallbacks:\n"
-                    "      - lm\n      - combta\n      - opnai:gpt-4o\n      - xyzzy\n      - 'openai: '\n"
+                    "      - lm\n      - combta\n      - opnai:gpt-4o\n      - xyzzy\n      - 'openai:'\n"
                     "  combat: {provider: lm, model: m}\n"
                 )
             ),

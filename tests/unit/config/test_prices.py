@@ -51,7 +51,7 @@ prices:
             [
                 "proxy.yaml:9: prices.a.prompt: must be 0 or more",
                 "proxy.yaml:9: prices.a.completion: must be a finite number",
-                "proxy.yaml:9: prices.a.cached: must be a number",
+                "proxy.yaml:9: prices.a.cached: must be a number, without quotes",
                 "proxy.yaml:9: prices.a.currency: must be three capital letters, such as USD",
                 "proxy.yaml:10: prices.b.complete: unknown key (did you mean 'completion'?)",
                 "proxy.yaml:10: prices.b.completion: is required",

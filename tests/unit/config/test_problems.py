@@ -65,7 +65,7 @@ class AllAtOnceTests(ConfigTestCase):
                 f"{p}:3: proxy.log_level: must be one of 'debug', 'info', 'warn' or 'error' (did you mean 'debug'?)",
                 f"{p}:4: defualts: unknown key (did you mean 'defaults'?)",
                 f"{p}:8: providers.openai.max_conections: unknown key (did you mean 'max_connections'?)",
-                f"{p}:9: providers.openai.max_pending: must be a whole number",
+                f"{p}:9: providers.openai.max_pending: must be a whole number, without quotes",
                 f"{p}:10: providers.openai.api_key: unknown key: write api_key_env with the name of a variable, and "
                 "the key itself into .env, as NAME=key (a key that has stood in a file that others may read is to be "
                 "replaced)",
@@ -79,7 +79,7 @@ class AllAtOnceTests(ConfigTestCase):
                 f"{r}:5: model_slots.meta.model: must be a text (a number, or a word such as yes or no, takes quotes)",
                 f"{r}:6: model_slots.default: stands here twice; the first is in line 2",
                 f"{r}:8: proxy.log_level: also stands in {p}",
-                f"{r}:9: proxy.fallback_to_default: must be true or false",
+                f"{r}:9: proxy.fallback_to_default: must be true or false, without quotes",
             ],
         )
 

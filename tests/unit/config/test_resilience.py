@@ -125,7 +125,7 @@ class BreakerTests(OneProviderTestCase):
                 "breaker.probes: must be a whole number",
             ],
         )
-        for value, message in (("1.5", "1 or less"), (".nan", "a finite number"), ("'1'", "a number")):
+        for value, message in (("1.5", "1 or less"), (".nan", "a finite number"), ("'1'", "a number, without quotes")):
             self.assertEqual(self.refused(f"breaker: {{failure_rate: {value}}}"), [
                 f"breaker.failure_rate: must be {message}"
             ])  # fmt: skip

@@ -100,4 +100,5 @@ class ValueTests(ConfigTestCase):
             line, *_ = self.problems_of(PROVIDERS + f"model_slots: {{s: {{provider: lm, {model}{key}: {text}}}}}")
             self.assertRegex(line, rf"^proxy.yaml:8: model_slots\.s\.{key}(\.x)?: must ")
         line, *_ = self.problems_of(PROVIDERS + 'model_slots: {"a\\nb": {provider: lm, model: m}}')
-        self.assertEqual(line, r"proxy.yaml:8: model_slots.a\nb: must not contain control characters or line breaks")
+        words = "must not contain line breaks and other characters that cannot be seen"
+        self.assertEqual(line, rf"proxy.yaml:8: model_slots.a\nb: {words}")
