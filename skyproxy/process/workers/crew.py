@@ -237,7 +237,7 @@ class Crew:
         self._lines = wanted
         self.tell(messages.Lines(wanted))
 
-    def refresh(self, files: bool = False) -> Deferred[None]:
+    def refresh(self, wanted: messages.Refresh = messages.FIGURES) -> Deferred[None]:
         """Have all tell how they are. Fires when they have, or soon."""
         done: Deferred[None] = Deferred()
         waited = [each for each in self.members if each.ready]
@@ -245,7 +245,7 @@ class Crew:
         if not left:
             done.callback(None)
             return done
-        late = self._reactor.callLater(FILES_SECONDS if files else REFRESH_SECONDS, done.callback, None)
+        late = self._reactor.callLater(FILES_SECONDS if any(wanted) else REFRESH_SECONDS, done.callback, None)
 
         def told(_: object) -> None:
             nonlocal left
@@ -255,7 +255,7 @@ class Crew:
                 done.callback(None)
 
         for each in waited:
-            each.refresh(files).addBoth(told)
+            each.refresh(wanted).addBoth(told)
         return done
 
     # The end.

@@ -169,14 +169,14 @@ class Member(ProcessProtocol):
             adopted = self.channel.ask(message).addTimeout(ADOPT_SECONDS, self._reactor, late)
             adopted.addErrback(self.begin_anew, self.pid)
 
-    def refresh(self, files: bool) -> Deferred[Any]:
+    def refresh(self, wanted: messages.Refresh) -> Deferred[Any]:
         """Have it tell how it is. Fires when it has."""
         if self.channel is None or not self.ready:
             return Deferred()
-        if self._refreshing is None or files:
+        if self._refreshing is None or any(wanted):
             if self._refreshing is None:
                 self._asked_at = self._reactor.seconds()
-            asked = self._refreshing = self.channel.ask(messages.Refresh(files))
+            asked = self._refreshing = self.channel.ask(wanted)
             asked.addCallbacks(self._told, lambda _: None)
             asked.addBoth(lambda _: self._forget(asked))
         done: Deferred[Any] = Deferred()

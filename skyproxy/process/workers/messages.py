@@ -131,11 +131,16 @@ class Hurry(NamedTuple):
 class Refresh(NamedTuple):
     """Tell all that has happened. The answer is a :class:`~skyproxy.process.workers.state.WorkerState`.
 
-    :ivar files: what is kept in files is to be there, too, and each request under way, of which otherwise the oldest
-        are told.
+    :ivar files: what is kept in files is to be there, too.
+    :ivar every: so is each request under way, of which otherwise the oldest are told.
     """
 
-    files: bool
+    files: bool = False
+    every: bool = False
+
+
+FIGURES = Refresh()
+"""Those of the moment."""
 
 
 class Granted(NamedTuple):

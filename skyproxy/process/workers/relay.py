@@ -26,6 +26,7 @@ from zope.interface import implementer
 from skyproxy.errors import SkyproxyError, Unavailable
 from skyproxy.http.common.bytes_producer import BytesProducer
 from skyproxy.pipeline.client import refuse
+from skyproxy.process.workers.messages import Refresh
 from skyproxy.process.workers.settling import SettledRequest
 from skyproxy.web.client import HttpClient, client_of
 from skyproxy.web.request import ApiRequest
@@ -210,6 +211,8 @@ class _Stream(Protocol):
 # The parent's side.
 
 
+_FILES = (b"/api/costs", b"/api/book", b"/api/bodies")
+"""The paths that tell what is kept in files."""
 _CANCEL = b"/api/cancel/"
 """The paths that end a request, which may have begun since the workers have told of theirs."""
 
@@ -247,10 +250,10 @@ def address_of(shown: bytes | None) -> Any:
 class RefreshedRoutes(Routes):
     """The parent's routes: what is about all workers is answered when they have been asked.
 
-    :param refresh: asks them; told whether what is in files matters, and each request under way.
+    :param refresh: asks them for what matters.
     """
 
-    def __init__(self, app: Any, refresh: Callable[[bool], Deferred[None]]) -> None:
+    def __init__(self, app: Any, refresh: Callable[[Refresh], Deferred[None]]) -> None:
         super().__init__(app)
         self._refresh = refresh
 
@@ -262,7 +265,7 @@ class RefreshedRoutes(Routes):
         asks = request.method == b"GET" and path.startswith((b"/metrics", b"/api/"))
         if not asks and not path.startswith(_CANCEL):
             return super().render(request)
-        all_of_it = path.startswith((b"/api/costs", b"/api/book", b"/api/bodies", _CANCEL))
+        files, every = path.startswith(_FILES), path.startswith((*_FILES, _CANCEL))
 
         def render(_: object) -> None:
             if not request.gone:
@@ -271,7 +274,7 @@ class RefreshedRoutes(Routes):
                     request.write(rendered)
                     request.finish()
 
-        self._refresh(all_of_it).addBoth(render).addErrback(self._fault)
+        self._refresh(Refresh(files, every)).addBoth(render).addErrback(self._fault)
         return NOT_DONE_YET
 
     def _fault(self, failure: Failure) -> None:

@@ -96,7 +96,7 @@ class Worker:
         parts = self._parts
         match message:
             case messages.Refresh():
-                return self._refresh(message.files)
+                return self._refresh(message)
             case messages.Adopt():
                 self.adopt(message.config, message.changes)
             case messages.Clients():
@@ -175,13 +175,14 @@ class Worker:
             if each.model == message.model and each.breaker is not None:
                 each.breaker.close()
 
-    def _refresh(self, files: bool) -> Any:
+    def _refresh(self, wanted: messages.Refresh) -> Any:
         self._parts.batches.hand_on()
         self._role.sent.flush()
-        if not files:
-            return self.state()
+        most = None if wanted.every else MOST_UNDER_WAY
+        if not wanted.files:
+            return self.state(most)
         written: list[Deferred[Any]] = [self._parts.ledger.flush(), self._parts.bodies.flush()]
-        return DeferredList(written, consumeErrors=True).addCallback(lambda _: self.state(None))
+        return DeferredList(written, consumeErrors=True).addCallback(lambda _: self.state(most))
 
     def state(self, most: int | None = MOST_UNDER_WAY) -> WorkerState:
         """How the worker is.
