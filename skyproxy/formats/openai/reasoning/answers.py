@@ -9,8 +9,15 @@ from skyproxy.formats.openai.bodies import choices_of
 from skyproxy.formats.openai.reasoning.tags import strip_text
 
 # Where providers put reasoning beside the content: DeepSeek, Groq, OpenRouter (https://openrouter.ai/docs/use-cases/
-# reasoning-tokens), llama.cpp and vLLM (`--reasoning-format`), Ollama.
-_FIELDS = ("reasoning", "reasoning_content", "reasoning_details", "thinking")
+# reasoning-tokens), llama.cpp and vLLM (`--reasoning-format`), Ollama; LiteLLM (https://docs.litellm.ai/docs/
+# reasoning_content); GitHub Copilot; Perplexity, of what it does while it searches.
+_FIELDS = (
+    *("reasoning", "reasoning_content", "reasoning_details", "thinking", "thinking_blocks"),
+    *("reasoning_text", "reasoning_opaque", "reasoning_steps", "reasoningContentBlocks"),
+)
+
+_BESIDE = "provider_specific_fields"
+"""LiteLLM's, for the same once more."""
 
 # Parts of a content: Mistral (https://docs.mistral.ai/capabilities/reasoning/), Anthropic. The Responses API's items
 # and parts all have types that begin with `reasoning`.
@@ -77,7 +84,9 @@ def strip_part(part: dict[str, Any]) -> bool:
 
 def drop_fields(message: dict[str, Any]) -> bool:
     """Drop the fields that hold reasoning; whether there was one."""
-    return any([message.pop(name, _MISSING) is not _MISSING for name in _FIELDS])
+    beside = message.get(_BESIDE)
+    holders = (message, beside) if isinstance(beside, dict) else (message,)
+    return any([each.pop(name, _MISSING) is not _MISSING for each in holders for name in _FIELDS])
 
 
 def is_thought(value: Any) -> bool:

@@ -112,6 +112,23 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual(value["choices"][2]["text"], "Go.")
         self.assertEqual(value["n"], 1)
 
+    def test_fields_of_other_gateways(self) -> None:
+        blocks = [{"type": "thinking", "thinking": "secret"}]
+        thoughts = {
+            "thinking_blocks": blocks,
+            "reasoning_steps": blocks,
+            "reasoning_text": "secret",
+            "thinking": "secret",
+        }
+        said = {"content": "Halt!", "provider_specific_fields": {"citations": None}}
+        beside = {"provider_specific_fields": {"citations": None, "reasoningContentBlocks": ["secret"], **thoughts}}
+        value = {"choices": [{"message": {**said, **thoughts, **beside}}]}
+        self.assertEqual((strip_answer(value), value), (["choices"], {"choices": [{"message": said}]}))
+        stream = chunk(content="Who") + chunk(**thoughts, **beside) + chunk(content="?")
+        for reads in splits(stream):
+            passed = run_through(reads)
+            self.assertEqual((spoken(passed), b"secret" in passed), ("Who?", False))
+
     def test_an_end_without_a_beginning(self) -> None:
         value = {"choices": [{"message": {"content": "I think so.\n</think>\n\nHalt!"}}]}
         strip_answer(value)
