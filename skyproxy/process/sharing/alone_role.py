@@ -21,7 +21,7 @@ from skyproxy.shares.parts import Parts
 from skyproxy.shares.use import Use
 from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.upstream.guards.concurrency import Limiter
-from skyproxy.upstream.guards.leased import LeasedLimiter
+from skyproxy.upstream.guards.lent_limiter import LentLimiter
 
 
 class AloneRole(Role):
@@ -43,7 +43,7 @@ class AloneRole(Role):
 
     def limiter(self, provider: str) -> Callable[..., Limiter]:
         return partial(
-            LeasedLimiter,
+            LentLimiter,
             changed=lambda: self._permits.changed(provider),
             learned=lambda limit: self._lending.heard(0, messages.Learned(provider, limit)),
         )

@@ -10,7 +10,7 @@ from skyproxy.process.workers.holding import Holding
 from skyproxy.process.workers.messages import Key
 from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.upstream.guards.concurrency import background_of
-from skyproxy.upstream.guards.leased import LeasedLimiter
+from skyproxy.upstream.guards.lent_limiter import LentLimiter
 
 PERMITS, BACKGROUND, PLACES = "permits", "background", "places"
 
@@ -36,7 +36,7 @@ class Permits:
     kind = PERMITS
     asks = False
 
-    def __init__(self, limiter: LeasedLimiter, config: ProviderConfig) -> None:
+    def __init__(self, limiter: LentLimiter, config: ProviderConfig) -> None:
         self._limiter = limiter
         self._config = config
 
@@ -99,7 +99,7 @@ class LentPermits:
     def __init__(self, holding: Holding, workers: int) -> None:
         self._holding = holding
         self._workers = workers
-        self._known: dict[str, tuple[LeasedLimiter, ProviderConfig]] = {}
+        self._known: dict[str, tuple[LentLimiter, ProviderConfig]] = {}
         self._keys: dict[str, tuple[Key, Key, Key]] = {}
 
     def changed(self, provider: str) -> None:
@@ -114,7 +114,7 @@ class LentPermits:
         self._keys = {name: keys_of(name) for name in providers}
         for name, provider in providers.items():
             limiter = provider.guards.limiter
-            assert isinstance(limiter, LeasedLimiter)
+            assert isinstance(limiter, LentLimiter)
             self._known[name] = limiter, provider.config
             if before.get(name) != self._known[name]:
                 for kind in (Background, Permits, Places):

@@ -39,7 +39,7 @@ from skyproxy.telemetry.statistics import Statistics
 from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.upstream.guards.concurrency import Limiter
 from skyproxy.upstream.guards.findings import Teller
-from skyproxy.upstream.guards.leased import LeasedLimiter
+from skyproxy.upstream.guards.lent_limiter import LentLimiter
 from skyproxy.web.figures import Sources
 from skyproxy.web.logins import Logins
 from skyproxy.web.session import Sessions
@@ -103,7 +103,7 @@ class WorkerRole(Role):
 
     def limiter(self, provider: str) -> Callable[..., Limiter]:
         return partial(
-            LeasedLimiter,
+            LentLimiter,
             changed=lambda: self._permits.changed(provider),
             learned=lambda limit: self._channel.tell(messages.Learned(provider, limit)),
         )

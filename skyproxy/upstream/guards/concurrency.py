@@ -83,7 +83,7 @@ class Limiter:
     def take(self, priority: Priority = "interactive") -> Permit | None:
         """A permit, if one is free: as :meth:`acquire`, without a Deferred where there is no wait."""
         gate, background = self._gate, priority == "background"
-        if not gate.tokens or (background and (self._background or self._in_background >= self._most_background)):
+        if not gate.tokens or (background and (self._background or self._in_background >= self.most_background)):
             return None
         gate.acquire()
         self._in_background += background
@@ -178,7 +178,8 @@ class Limiter:
         return self.in_use + self._queued - background, background
 
     @property
-    def _most_background(self) -> int:
+    def most_background(self) -> int:
+        """Permits that background requests may have here."""
         return background_of(self._max_concurrent)
 
     @property
@@ -248,7 +249,7 @@ class Limiter:
             gate = self._gate
             if self._background and self._slows_background and not self._in_background:
                 self._let_in()
-            elif gate.waiting or not self._background or self._in_background >= self._most_background:
+            elif gate.waiting or not self._background or self._in_background >= self.most_background:
                 gate.release()
             else:
                 self._let_in()

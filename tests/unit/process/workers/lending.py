@@ -15,7 +15,7 @@ from skyproxy.process.workers.allotting import Allotting
 from skyproxy.process.workers.holding import Holding
 from skyproxy.process.workers.permits import LentPermits, limit_of
 from skyproxy.upstream.guards.concurrency import Limiter, Permit
-from skyproxy.upstream.guards.leased import LeasedLimiter
+from skyproxy.upstream.guards.lent_limiter import LentLimiter
 from skyproxy.upstream.guards.refusals import BacklogFull, QueueTimeout
 
 STEP = 0.001
@@ -63,9 +63,9 @@ class Worker:
         self.waits: list[float] = []
         self.dead = False
 
-    def limit(self, world: World) -> LeasedLimiter:
+    def limit(self, world: World) -> LentLimiter:
         """Have a limiter, in place of the one before."""
-        self.limiter = LeasedLimiter(
+        self.limiter = LentLimiter(
             world.clock,
             max_concurrent=world.limiter.whole,
             max_pending=world.config.max_pending,

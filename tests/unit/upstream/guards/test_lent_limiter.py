@@ -9,14 +9,14 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.upstream.guards.concurrency import Permit
-from skyproxy.upstream.guards.leased import LeasedLimiter
+from skyproxy.upstream.guards.lent_limiter import LentLimiter
 from skyproxy.upstream.guards.refusals import BacklogFull, QueueTimeout
 
 
 class PlaceTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.limiter = LeasedLimiter(self.clock, max_concurrent=2, max_pending=20)
+        self.limiter = LentLimiter(self.clock, max_concurrent=2, max_pending=20)
         self.limiter.keep_to(2)
         self.limiter.lend_places(6)
         self.permits = [permit for _ in range(2) if (permit := self.limiter.take()) is not None]

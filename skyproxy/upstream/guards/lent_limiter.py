@@ -33,7 +33,7 @@ class Demand(NamedTuple):
         return self.interactive + self.background + self.waiting + self.waiting_background
 
 
-class LeasedLimiter(Limiter):
+class LentLimiter(Limiter):
     """Has a share of the permits, of those that background requests may have, and of the *places*: each request that
     has a permit or waits takes one of them, and there are ``max_concurrent`` + ``max_pending`` in all. At first it has
     nothing.
@@ -71,11 +71,6 @@ class LeasedLimiter(Limiter):
 
     @property
     def most_background(self) -> int:
-        """Permits that background requests may have here."""
-        return self._lent_background
-
-    @property
-    def _most_background(self) -> int:
         return self._lent_background
 
     @property
