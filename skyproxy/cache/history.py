@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from skyproxy.cache.replay import CHUNK_BYTES
 
-_OVERHEAD = 48
+_OVERHEAD_BYTES = 48
 """Bytes, about, that a chunk costs beside its data."""
 
 
@@ -28,7 +28,7 @@ class History:
         self._chunks.append(data)
         self.end += 1
         self.size += len(data)
-        self.cost += len(data) + _OVERHEAD
+        self.cost += len(data) + _OVERHEAD_BYTES
 
     def read(self, number: int) -> tuple[bytes, int]:
         """The chunks from *number* on, put together up to a size that is good to write at once; and the number of the
@@ -48,7 +48,7 @@ class History:
         gone = self._chunks[: number - self._first]
         del self._chunks[: len(gone)]
         self._first += len(gone)
-        self.cost -= sum(map(len, gone)) + _OVERHEAD * len(gone)
+        self.cost -= sum(map(len, gone)) + _OVERHEAD_BYTES * len(gone)
 
     def whole(self) -> bytes | None:
         """All that was appended; None if some of it was dropped."""

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 from skyproxy.cache.store import Statistics, largest_entry
 from skyproxy.cache.stored_answer import StoredAnswer
 
-_OVERHEAD = 1024
+_OVERHEAD_BYTES = 1024
 """Bytes, about, that an entry costs beside its key, its body and the text of its headers."""
 
 
@@ -60,7 +60,7 @@ class MemoryStore:
         """See :meth:`Store.put <skyproxy.cache.store.Store.put>`."""
         self._forget_expired()
         self._drop(key)
-        cost = len(key) + answer.size + _OVERHEAD
+        cost = len(key) + answer.size + _OVERHEAD_BYTES
         if self._closed or ttl <= 0 or cost > largest_entry(self._max_bytes):
             return
         while self._counts.bytes + cost > self._max_bytes:

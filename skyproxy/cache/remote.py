@@ -32,7 +32,7 @@ MOST_WAITING = 256
 MOST_WAITING_BYTES = 16 * 1024 * 1024
 """Answers, at most, that wait to be stored, and their bytes. Others are not kept."""
 
-_OVERHEAD = 512
+_OVERHEAD_BYTES = 512
 """Bytes, about, that an entry costs beside its key and its value."""
 
 
@@ -144,7 +144,7 @@ class RemoteStore:
     def put(self, key: bytes, answer: StoredAnswer, ttl: float) -> None:
         """See :meth:`Store.put <skyproxy.cache.store.Store.put>`."""
         ttl_ms = int(ttl * 1000)
-        cost = len(key) + answer.size + _OVERHEAD
+        cost = len(key) + answer.size + _OVERHEAD_BYTES
         if self._closed or ttl_ms <= 0 or cost > largest_entry(self._max_bytes):
             return
         full = self._waiting >= MOST_WAITING or (self._waiting and self._waiting_bytes + cost > MOST_WAITING_BYTES)

@@ -21,10 +21,10 @@ from skyproxy.util.throttle import Throttle
 
 _log = Logger()
 
-_PATIENCE = 1.0
+_PATIENCE_SECONDS = 1.0
 """Seconds that a request waits for the file."""
 
-_WAITING = 16 * 1024 * 1024
+_MOST_WAITING_BYTES = 16 * 1024 * 1024
 """Bytes of answers, at most, that wait to be written."""
 
 _ASIDES = 3
@@ -85,7 +85,7 @@ class SqliteStore:
         def late() -> None:
             self._late += 1
             tell(None)
-            self._warn(Failure(TimeoutError(too_late(_PATIENCE))))
+            self._warn(Failure(TimeoutError(too_late(_PATIENCE_SECONDS))))
 
         def come(answer: StoredAnswer | None) -> None:
             patience.cancel()
@@ -97,7 +97,7 @@ class SqliteStore:
             if answer is not None and self._closing is None:
                 self._do(lambda: self._file.touch(key)).addErrback(self._warn)
 
-        patience = Timeout(self._reactor, _PATIENCE, late)
+        patience = Timeout(self._reactor, _PATIENCE_SECONDS, late)
         now = self._wall()
         self._do(lambda: self._file.get(key, now)).addErrback(self._warn).addCallback(come)
         return found
@@ -107,7 +107,7 @@ class SqliteStore:
         if self._closing is not None:
             return
         size = answer.size
-        if self._waiting and self._waiting + size > _WAITING:
+        if self._waiting and self._waiting + size > _MOST_WAITING_BYTES:
             self._counts.dropped += 1
             self._warn(Failure(TimeoutError("more answers wait to be written than may")))
             return

@@ -35,10 +35,10 @@ _SCHEMA = (
     f"PRAGMA user_version = {_VERSION}",
 )
 
-_BUSY = 0.5
+_BUSY_SECONDS = 0.5
 """Seconds to wait for another process that writes to the file."""
 
-_OVERHEAD = 512
+_OVERHEAD_BYTES = 512
 """Bytes, about, that an entry costs beside its key, its body and its headers: its other columns, its places in the
 indices, and pages that are not full."""
 
@@ -95,7 +95,7 @@ class AnswersFile:
         :param now: the time, in seconds since the epoch.
         """
         headers = headers_as_text(answer.headers)
-        cost = len(key) + len(headers) + len(answer.body) + _OVERHEAD
+        cost = len(key) + len(headers) + len(answer.body) + _OVERHEAD_BYTES
         digest = digest_of(key, answer.status, answer.stream, headers, answer.body)
         self._do("BEGIN IMMEDIATE")
         try:
@@ -176,7 +176,7 @@ class AnswersFile:
             return self._database
         ANSWERS.check(self._path)
         self._make_file()
-        database = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+        database = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             self._used = _prepare(database)
         except BaseException as error:

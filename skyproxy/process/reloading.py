@@ -20,20 +20,20 @@ from skyproxy.http.loop.worker_thread import Worker
 
 _log = Logger()
 
-_SETTLED = 0.2
+_SETTLED_SECONDS = 0.2
 """Seconds after which a file that has not changed is taken to be complete."""
 
-_LONGEST = 10.0
+_LONGEST_SECONDS = 10.0
 """Seconds that files may go on changing before their reading is given up."""
 
-_FIRST_WAIT = 1.0
-_LONGEST_WAIT = 30.0
+_FIRST_WAIT_SECONDS = 1.0
+_LONGEST_WAIT_SECONDS = 30.0
 """Seconds between two readings of what could not be read for want of descriptors or memory: doubled up to here."""
 
-_TURN = 0.0005
+_TURN_SECONDS = 0.0005
 """Seconds for which the thread may keep the event loop waiting."""
 
-_LONGEST_END = 5.0
+_LONGEST_END_SECONDS = 5.0
 """Seconds that the end of a process waits for what is being read."""
 
 _NOT_RELOADED = "Configuration not reloaded, the old one serves on"
@@ -99,7 +99,7 @@ class Reloading:
         is aborted, where Python before 3.14 ends a thread within pydantic (python/cpython, issue 87135).
         """
         self.stop()
-        ended = self._worker.end(lambda: None).addTimeout(_LONGEST_END, self._reactor)
+        ended = self._worker.end(lambda: None).addTimeout(_LONGEST_END_SECONDS, self._reactor)
         return ended.addErrback(lambda failure: failure.trap(TimeoutError) and None)
 
     def _next(self) -> None:
@@ -108,7 +108,7 @@ class Reloading:
             paths, use = self._wanted
             self._wanted = None
             self._cancel()
-            self._attempt(paths, use, self._reactor.seconds() + _LONGEST)
+            self._attempt(paths, use, self._reactor.seconds() + _LONGEST_SECONDS)
 
     def _cancel(self) -> None:
         self._wait = 0.0
@@ -170,16 +170,16 @@ class Reloading:
 
     def _later(self, paths: Collection[Path], use: Use, until: float) -> None:
         if self._reactor.seconds() >= until:
-            changing = f"Its files have been changing for {_LONGEST:g} seconds: {', '.join(map(str, paths))}"
+            changing = f"Its files have been changing for {_LONGEST_SECONDS:g} seconds: {', '.join(map(str, paths))}"
             self._failed(paths, use, changing, False, self.requested)
             return
-        self._again = self._reactor.callLater(_SETTLED, self._attempt, paths, use, until)
+        self._again = self._reactor.callLater(_SETTLED_SECONDS, self._attempt, paths, use, until)
 
     def _failed(self, paths: Collection[Path], use: Use, problems: str, passing: bool, number: int) -> None:
         tried_again = self._wait > 0
-        self._wait = min(2 * self._wait or _FIRST_WAIT, _LONGEST_WAIT) if passing else 0.0
+        self._wait = min(2 * self._wait or _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS) if passing else 0.0
         if passing:
-            until = self._reactor.seconds() + self._wait + _LONGEST
+            until = self._reactor.seconds() + self._wait + _LONGEST_SECONDS
             self._again = self._reactor.callLater(self._wait, self._attempt, paths, use, until)
             # Once is enough: the next attempts are logged when one succeeds, or fails for another reason.
             if not tried_again:
@@ -192,14 +192,16 @@ class Reloading:
     def _settled(self, paths: Iterable[Path]) -> bool:
         now = self._wall()
         # A time that is far in the future is that of another clock, and tells nothing.
-        return all(abs(now - changed) >= _SETTLED for path in paths if (changed := _changed_at(path)) is not None)
+        return all(
+            abs(now - changed) >= _SETTLED_SECONDS for path in paths if (changed := _changed_at(path)) is not None
+        )
 
 
 @contextmanager
 def _short_turns() -> Iterator[None]:
     """Have the threads of Python take shorter turns: the event loop waits for one at each step of each stream."""
     before = sys.getswitchinterval()
-    sys.setswitchinterval(_TURN)
+    sys.setswitchinterval(_TURN_SECONDS)
     try:
         yield
     finally:

@@ -18,7 +18,7 @@ from skyproxy.upstream.exchange.questions import Questions
 from skyproxy.upstream.exchange.treq_client import ProviderClient
 from skyproxy.util.timers import Timers
 
-SECONDS = 10.0
+ANSWER_SECONDS = 10.0
 """That the identity provider may take to answer."""
 
 MAX_BYTES = 1024 * 1024
@@ -39,7 +39,7 @@ def source_of(
     async def ask() -> Any:
         client = make_client(server)
         try:
-            reply = await Questions(client, timers, server.name, SECONDS, MAX_BYTES).get(jwks, [])
+            reply = await Questions(client, timers, server.name, ANSWER_SECONDS, MAX_BYTES).get(jwks, [])
         finally:
             await client.close()
         if reply.value is None:

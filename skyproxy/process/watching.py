@@ -16,7 +16,7 @@ from skyproxy.config.plain_files import bytes_of
 _MOST = 4 * 1024 * 1024
 """Bytes of a file that are looked at: what is larger cannot be used."""
 
-LOOK = 1.0
+LOOK_SECONDS = 1.0
 """Seconds between two looks."""
 
 _Stamp = tuple[int, int, int]
@@ -59,10 +59,10 @@ class Watch:
             self._next.cancel()
             self._next = None
         elif paths and self._next is None:
-            self._next = self._reactor.callLater(LOOK, self._look)
+            self._next = self._reactor.callLater(LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
-        self._next = self._reactor.callLater(LOOK, self._look)
+        self._next = self._reactor.callLater(LOOK_SECONDS, self._look)
         before = self._states
         self._states = {path: _state(path, state) for path, state in before.items()}
         if any(_is_other(state, before[path]) for path, state in self._states.items()):

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from skyproxy.telemetry.distribution import Histogram, SlidingDistribution, Summary
-from skyproxy.telemetry.tallies import WINDOW
+from skyproxy.telemetry.tallies import WINDOW_SECONDS
 
-INTERVAL = 0.1
+INTERVAL_SECONDS = 0.1
 """Seconds between two looks."""
 
-SUSPENDED = 60.0
+SUSPENDED_SECONDS = 60.0
 """Seconds so late that the machine slept, and nobody waited."""
 
 _BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -47,7 +47,7 @@ class LagProbe:
         self._with_sleep = with_sleep or seconds
         self._slept = slept
         self._due_with_sleep = 0.0
-        self._lately = SlidingDistribution(WINDOW)
+        self._lately = SlidingDistribution(WINDOW_SECONDS)
         self._due = 0.0
         self._call: Any = None
         self.histogram = Histogram(_BOUNDS)
@@ -68,16 +68,16 @@ class LagProbe:
         return self._lately.summary(self._seconds())
 
     def _expect(self, now: float) -> None:
-        self._due = now + INTERVAL
-        self._due_with_sleep = self._with_sleep() + INTERVAL
-        self._call = self._reactor.callLater(INTERVAL, self._look)
+        self._due = now + INTERVAL_SECONDS
+        self._due_with_sleep = self._with_sleep() + INTERVAL_SECONDS
+        self._call = self._reactor.callLater(INTERVAL_SECONDS, self._look)
 
     def _look(self) -> None:
         now = self._seconds()
         late = max(0.0, now - self._due)
         away = max(late, self._with_sleep() - self._due_with_sleep)
         self._expect(now)
-        if away <= SUSPENDED:
+        if away <= SUSPENDED_SECONDS:
             self.histogram.add(late)
             self._lately.add(late, now)
             return

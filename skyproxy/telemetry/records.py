@@ -110,12 +110,12 @@ class RequestRecord(NamedTuple):
         sentence, first = self.time_to_first_sentence, self.time_to_first_byte
         if sentence is None and first is not None and self.outcome == "ok":
             # What came as one has its first sentence at once.
-            came_as_one = not self.stream or self.latency - first < _JUST_ENDED
+            came_as_one = not self.stream or self.latency - first < _JUST_ENDED_SECONDS
             return self.latency if came_as_one else None
         return sentence
 
 
-_JUST_ENDED = 0.05
+_JUST_ENDED_SECONDS = 0.05
 """Seconds from the beginning of a stream to its end in which it came as one."""
 
 

@@ -9,7 +9,7 @@ from twisted.logger import Logger, LogLevel
 
 from skyproxy.errors import ErrorKind
 
-AGAIN = 60.0
+AGAIN_SECONDS = 60.0
 """Seconds in which one kind of refusal of one model is logged once."""
 
 _LONGEST = 300
@@ -61,7 +61,7 @@ class Refusals:
         key = complaint.provider, complaint.model, kind
         now = self._now()
         logged = self._logged.pop(key, None)
-        if logged is not None and now - logged[0] < AGAIN:
+        if logged is not None and now - logged[0] < AGAIN_SECONDS:
             self._logged[key] = logged[0], logged[1] + 1
             return
         self._logged[key] = now, 0

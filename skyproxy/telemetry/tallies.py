@@ -9,7 +9,7 @@ from skyproxy.telemetry.distribution import Histogram, SlidingDistribution
 from skyproxy.telemetry.records import Outcome
 from skyproxy.telemetry.usage import Tokens
 
-WINDOW = 300.0
+WINDOW_SECONDS = 300.0
 """Seconds that percentiles look back."""
 
 # The first word of a good stream is there in some tenths of a second; a long answer takes a minute or two.
@@ -92,8 +92,10 @@ class Times:
     __slots__ = ("first_token", "latency")
 
     def __init__(self, parts: Collection[Times] = ()) -> None:
-        self.latency: SlidingDistribution = SlidingDistribution(WINDOW, [part.latency for part in parts])
-        self.first_token: SlidingDistribution = SlidingDistribution(WINDOW, [part.first_token for part in parts])
+        self.latency: SlidingDistribution = SlidingDistribution(WINDOW_SECONDS, [part.latency for part in parts])
+        self.first_token: SlidingDistribution = SlidingDistribution(
+            WINDOW_SECONDS, [part.first_token for part in parts]
+        )
 
     def add(self, latency: float, first: float | None, now: float) -> None:
         """Add those of an answer.

@@ -13,7 +13,7 @@ from skyproxy.telemetry.distribution import SlidingDistribution
 from skyproxy.telemetry.lag import LagProbe
 from skyproxy.telemetry.reloads import Reloads
 from skyproxy.telemetry.statistics import Statistics
-from skyproxy.telemetry.tallies import WINDOW, Tally, Times, Usage
+from skyproxy.telemetry.tallies import WINDOW_SECONDS, Tally, Times, Usage
 from skyproxy.telemetry.tracing.traced import TraceCounts
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.provider import Provider
@@ -86,7 +86,7 @@ def figures(sources: Sources) -> dict[str, Any]:
         **({"workers": workers} if workers else {}),
         "version": __version__,
         "uptime": round(now - statistics.since, 3),
-        "window": WINDOW,
+        "window": WINDOW_SECONDS,
         "event_loop_lag": asdict(sources.lag.summary()),
         "suspensions": sources.lag.suspensions,
         "retry_budget": asdict(sources.budget.statistics()),

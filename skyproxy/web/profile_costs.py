@@ -16,7 +16,7 @@ from skyproxy.pipeline.proxy import Runtime
 from skyproxy.telemetry.requests.ring import RequestRing
 from skyproxy.telemetry.requests.words import job
 from skyproxy.telemetry.state.slots import hour_span
-from skyproxy.telemetry.state.thresholds import HOUR
+from skyproxy.telemetry.state.thresholds import HOUR_SECONDS
 from skyproxy.telemetry.whatif.profiles import ProfileCost, Use, costs_in_steps, hour_text
 from skyproxy.telemetry.whatif.timings import Deployment
 from skyproxy.web.steps import Steps
@@ -66,7 +66,7 @@ class ProfileCosts:
         uses: list[Use] = []
         since, oldest = None, 1
         for number, (record, at, *_) in self._ring.kept():
-            if now - at > HOUR:
+            if now - at > HOUR_SECONDS:
                 oldest = 1
                 break
             since, oldest = at - record.latency, number
@@ -76,14 +76,14 @@ class ProfileCosts:
             yield
         # The configuration's prices are those of the runtime, which differs from it in what serves slots alone.
         costs = yield from costs_in_steps(uses, list(served.values()), runtime.router.prices.cost)
-        span = HOUR if since is None else hour_span(since, now, since if oldest > 1 else None)
+        span = HOUR_SECONDS if since is None else hour_span(since, now, since if oldest > 1 else None)
         told.update(
             {
                 "v": VERSION,
                 "since": None if since is None else round(since, 3),
                 "requests": len(uses),
                 "profiles": [
-                    {"name": name, "in_use": name == in_use, **_shape(served[name], cost, HOUR / span)}
+                    {"name": name, "in_use": name == in_use, **_shape(served[name], cost, HOUR_SECONDS / span)}
                     for name, cost in zip(served, costs, strict=True)
                 ],
             }

@@ -7,7 +7,7 @@ import re
 from skyproxy.formats.openai.event_names import TERMINAL
 from skyproxy.formats.sse import BOUNDARIES, boundary_before, first_boundary
 
-LONGEST_EVENT = 1024 * 1024
+LONGEST_EVENT_BYTES = 1024 * 1024
 """Bytes of an event that is kept until it is complete; a longer one goes on as it comes, and is not read."""
 
 _ACROSS = max(map(len, BOUNDARIES)) - 1
@@ -55,7 +55,7 @@ class Frames:
         if self.rest.startswith((b":", b"\n", b"\r")) and _LINES_THAT_SAY_NOTHING.fullmatch(self.rest):
             whole += self.rest
             self.rest = bytearray()
-        if len(self.rest) > LONGEST_EVENT:
+        if len(self.rest) > LONGEST_EVENT_BYTES:
             self.terminal = any(name in self.rest[:_BEGINNING] for name in _TERMINAL)
             whole += self.rest
             self.rest = self.rest[-_ACROSS:]

@@ -19,7 +19,7 @@ from skyproxy.formats.sse import DONE, SHORTEST_EVENT, Event, end_of_nothing, ev
 
 FirstContent = Literal["waiting", "content", "error", "empty"]
 
-LONGEST_PREAMBLE = 256 * 1024
+LONGEST_PREAMBLE_BYTES = 256 * 1024
 """Bytes that a stream may send before its first content; beyond, it is taken as it is."""
 
 _ERROR = b'"error"'
@@ -196,7 +196,7 @@ class StreamInspector:
             self._begin("content")
         elif was_passing and frames.terminal:
             self._terminal = self._ended = self.over = True
-        elif self._preamble + len(frames.rest) > LONGEST_PREAMBLE:
+        elif self._preamble + len(frames.rest) > LONGEST_PREAMBLE_BYTES:
             self._begin("content")
         return whole
 
@@ -234,7 +234,7 @@ class StreamInspector:
                 passed.append(event if names is None else names.put_into_chunk(event))
             else:
                 passed.append(self._read_event(*read_any_event(event)))
-        if self._preamble > LONGEST_PREAMBLE:
+        if self._preamble > LONGEST_PREAMBLE_BYTES:
             self._begin("content")
         if position < len(data) and not self.done:
             passed.append(rest := data[position:])

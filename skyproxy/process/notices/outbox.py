@@ -36,9 +36,9 @@ ENDED_SECONDS = 3600.0
 
 _RATE, _BURST = 4.0, 4
 """Messages a second, and how many may go at once after a quiet time."""
-_SOON = 0.005
+_SOON_SECONDS = 0.005
 """Seconds for which a notice waits for others."""
-_AGAIN = 0.5
+_AGAIN_SECONDS = 0.5
 """Seconds after which is sent again what the store has refused."""
 _ROOM = 1024
 """Bytes of a message that are not of notices."""
@@ -147,7 +147,7 @@ class Outbox:
             self._timer.cancel()
             self._timer = None
 
-    def _soon(self, least: float = _SOON) -> None:
+    def _soon(self, least: float = _SOON_SECONDS) -> None:
         if self._timer is None and self._ready and not self._sending and self._waiting:
             now = self._clock.seconds()
             at = max(now + least, self._even - (_BURST - 1) / _RATE)
@@ -173,7 +173,7 @@ class Outbox:
                 self._soon()
             else:
                 self._put_back(taken)
-                self._soon(_AGAIN)
+                self._soon(_AGAIN_SECONDS)
 
         self._send(message, states, done)
 

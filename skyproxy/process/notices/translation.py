@@ -100,7 +100,7 @@ def _of_breaker(notice: Notice, config: ProviderConfig) -> Finding:
     match notice.kind:
         case "opened":
             first = 0.0 if config.breaker is None else config.breaker.open_for
-            longest = max(first, breaker.LONGEST)
+            longest = max(first, breaker.LONGEST_OPEN_SECONDS)
             seconds, doubled = min(notice.seconds, longest), min(notice.doubled, longest)
             return BreakerOpened(notice.model, seconds, doubled, notice.text)
         case "probes":

@@ -23,9 +23,9 @@ class NotThere(Exception):
     """Redis has not answered as it should. The text says why."""
 
 
-_SLOWEST = 0.5
+_SLOWEST_SECONDS = 0.5
 """Seconds until the next try, at most, where no connection is to be had: others wait for a machine that comes back."""
-_SLOWEST_USELESS = 2.0
+_SLOWEST_USELESS_SECONDS = 2.0
 """Likewise, where those that were had were of no use."""
 _READY_SECONDS = 2.0
 """From a connection to its first use, TLS and the password included."""
@@ -169,7 +169,7 @@ class Link(Factory):
     def _try_later(self) -> None:
         if self._stopped or self._trying is not None:
             return
-        slowest = _SLOWEST_USELESS if self._useless > self._failures else _SLOWEST
+        slowest = _SLOWEST_USELESS_SECONDS if self._useless > self._failures else _SLOWEST_SECONDS
         seconds = min(slowest, 0.05 * 2.0 ** min(max(self._failures, self._useless), 8))
         self._trying = self._reactor.callLater(seconds * (0.75 + 0.25 * self._chance()), self.start)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 from skyproxy.config import ProviderConfig
 from skyproxy.process.workers.news import Found, Known, Openings, Seen, Stamp
 from skyproxy.upstream.build import can_follow
-from skyproxy.upstream.guards.breaker import GOOD_AFTER
+from skyproxy.upstream.guards.breaker import GOOD_AFTER_SECONDS
 from skyproxy.upstream.guards.findings import (
     BreakerClosed,
     BreakerOpened,
@@ -158,7 +158,7 @@ class Board:
             patience = HALF_OPEN_SECONDS if isinstance(kept.found.finding, BreakerOpened) else 0.0
             tried_at = self._tried_at.get(subject)
             # Each worker takes it for closed then.
-            good = tried_at is not None and now - tried_at >= GOOD_AFTER
+            good = tried_at is not None and now - tried_at >= GOOD_AFTER_SECONDS
             if good or kept.until + patience <= now:
                 self._forget(subject)
 

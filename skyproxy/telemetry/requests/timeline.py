@@ -9,13 +9,13 @@ from skyproxy.telemetry.requests.facts import AttemptFacts, Facts, Step
 from skyproxy.telemetry.requests.reasons import reason_of
 from skyproxy.telemetry.requests.words import deployment, duration, job, quoted
 
-_NOTICED = 0.05
+_NOTICED_SECONDS = 0.05
 """Seconds of a wait from which on it is told."""
 
-_SECOND_OPINION = 0.2
+_SECOND_OPINION_SECONDS = 0.2
 """Seconds between the first byte and the first token from which on both are told."""
 
-_TOGETHER = 0.02
+_TOGETHER_SECONDS = 0.02
 """Seconds between the end of an attempt that was given up because its client left, and that of the request: a busy
 process takes so long from the one to the other."""
 
@@ -79,7 +79,7 @@ def _arrival(facts: Facts) -> Line:
 
 def _sending(facts: Facts, number: int, attempt: AttemptFacts) -> Iterator[Line]:
     provider = attempt.provider
-    if attempt.waited > _NOTICED:
+    if attempt.waited > _NOTICED_SECONDS:
         waited = f"waits for a place at {provider}: {duration(attempt.waited)}"
         yield Line(attempt.sent - attempt.waited, "waits", waited, number)
     hedge = _hedge_of(facts, attempt)
@@ -124,7 +124,7 @@ def _steps(facts: Facts) -> Iterator[Line]:
             yield Line(step.at, "failed", _failure(provider, step, _follow_ups(steps, index)), step.attempt)
         elif step.kind == "refused":
             yield Line(step.at, "refused", _refusal(provider, model, step), step.attempt)
-        elif step.kind == "retry" and step.seconds and step.seconds > _NOTICED:
+        elif step.kind == "retry" and step.seconds and step.seconds > _NOTICED_SECONDS:
             yield Line(step.at, "retry", f"{provider} is asked again in {duration(step.seconds)}", step.attempt)
 
 
@@ -201,7 +201,7 @@ def _is_of_interest(facts: Facts, attempt: AttemptFacts) -> bool:
     said = facts.first_token if attempt.won else attempt.ended
     if said is None:
         said = facts.seconds
-    return facts.stream and attempt.first_byte is not None and said - attempt.first_byte > _SECOND_OPINION
+    return facts.stream and attempt.first_byte is not None and said - attempt.first_byte > _SECOND_OPINION_SECONDS
 
 
 def _end(facts: Facts, won: AttemptFacts | None, number: int) -> Line:
@@ -210,7 +210,7 @@ def _end(facts: Facts, won: AttemptFacts | None, number: int) -> Line:
         return Line(at, "now", phase(facts), number)
     if outcome == "cancelled":
         when = "before the first token" if not facts.first_token else "in the middle of the answer"
-        asked = [each.provider for each in facts.attempts if each.ended is None or each.ended >= at - _TOGETHER]
+        asked = [each.provider for each in facts.attempts if each.ended is None or each.ended >= at - _TOGETHER_SECONDS]
         cancelled = f"; {asked[-1]} cancelled" if asked else ""
         return Line(at, "left", f"the client closed the connection {when}{cancelled}", number)
     if outcome == "ok":

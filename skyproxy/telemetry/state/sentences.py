@@ -241,7 +241,7 @@ def _of_limits(snapshot: Snapshot) -> Iterator[Sentence]:
                 said = f" {quoted(word.of_a_limit)}" if word is not None and word.of_a_limit else ""
                 again = f"{each.model} is asked again in {duration(rest)}.{said}"
                 key = min(each.rests, key=each.rests.__getitem__)
-                if key and each.rests[key] > _LONG_REST:
+                if key and each.rests[key] > _LONG_REST_SECONDS:
                     again += f" `skyproxy resume {provider.name} --key {key}` asks it at once."
                 yield Sentence("rate", "warning", f"{provider.name} is at its rate limit.", again, provider.name)
             elif breaker is not None and breaker.state == "open":
@@ -251,7 +251,7 @@ def _of_limits(snapshot: Snapshot) -> Iterator[Sentence]:
                 yield Sentence("breaker", "warning", f"{name} is left alone for now.", f"{again}{cause}", name)
 
 
-_LONG_REST = 60.0  # Seconds, from which on it is told how to end a rest.
+_LONG_REST_SECONDS = 60.0  # Seconds, from which on it is told how to end a rest.
 
 
 def _of_speed(snapshot: Snapshot, health: Mapping[str, SlotHealth]) -> Iterator[Sentence]:

@@ -243,7 +243,7 @@ def cost_hour(samples: Sequence[Sample], now: float, since: float | None = None)
 
     :param since: see :func:`hour_span`.
     """
-    lately = [each for each in samples if now - each.at <= limits.HOUR]
+    lately = [each for each in samples if now - each.at <= limits.HOUR_SECONDS]
     if not lately:
         return {}
     span = hour_span(lately[0].at - lately[0].seconds, now, since)
@@ -251,7 +251,7 @@ def cost_hour(samples: Sequence[Sample], now: float, since: float | None = None)
     for each in lately:
         for currency, cost in each.costs:
             costs[currency] = costs.get(currency, 0.0) + cost
-    return {currency: cost * limits.HOUR / span for currency, cost in costs.items()}
+    return {currency: cost * limits.HOUR_SECONDS / span for currency, cost in costs.items()}
 
 
 def hour_span(first: float, now: float, since: float | None) -> float:
@@ -260,5 +260,5 @@ def hour_span(first: float, now: float, since: float | None) -> float:
     :param first: when the first of them came. A minute is the least: one request does not tell what an hour costs.
     :param since: where so many came that older ones were let go of: since when all are known.
     """
-    span = max(limits.LEAST_SPAN, now - first) if since is None else max(1.0, now - since)
-    return min(limits.HOUR, span)
+    span = max(limits.LEAST_SPAN_SECONDS, now - first) if since is None else max(1.0, now - since)
+    return min(limits.HOUR_SECONDS, span)

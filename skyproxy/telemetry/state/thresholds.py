@@ -64,8 +64,8 @@ LAG_SECONDS = 30.0
 ALONE_SECONDS = 5.0
 """After the start, when the other machines are not met yet."""
 
-HOUR = 3600.0
-LEAST_SPAN = 60.0
+HOUR_SECONDS = 3600.0
+LEAST_SPAN_SECONDS = 60.0
 """Seconds from which on a cost an hour is reckoned."""
 
 BETTER_SECONDS = 10.0

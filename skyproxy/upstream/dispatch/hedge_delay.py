@@ -11,7 +11,7 @@ _log = Logger()
 _LOSSES = 5
 """Races in a row that a provider may lose with nothing said."""
 
-_PAUSE = 30.0
+_PAUSE_SECONDS = 30.0
 """Seconds after which one that lost as many is waited for again, by one request."""
 
 
@@ -41,7 +41,7 @@ class HedgeDelay:
         now = self._clock.seconds()
         if now < self._until:
             return 0.0
-        self._until = now + _PAUSE
+        self._until = now + _PAUSE_SECONDS
         return self._seconds
 
     def won(self) -> None:
@@ -53,7 +53,7 @@ class HedgeDelay:
         self._losses += 1
         # Only now: races that are lost without the delay do not postpone the request that finds out.
         if self._losses == _LOSSES:
-            self._until = self._clock.seconds() + _PAUSE
+            self._until = self._clock.seconds() + _PAUSE_SECONDS
             _log.warn(
                 "Hedges are sent at once for now: overtaken again and again",
                 provider=self._provider,

@@ -10,7 +10,7 @@ from skyproxy.clock import Clock
 from skyproxy.upstream.dispatch.sliding_counts import SlidingCounts
 from skyproxy.util.token_bucket import TokenBucket
 
-_WINDOW = 10.0
+_WINDOW_SECONDS = 10.0
 _REQUEST, _RETRY, _WANTED = 0, 1, 2
 _LEFT_TO_INTERACTIVE = 0.5
 """Of the retries of one second: a model that fails for background requests shall not use up what talk needs."""
@@ -59,7 +59,7 @@ class RetryBudget:
         self._ratio = ratio
         self._left, self._left_to_others = per_second * _LEFT_TO_INTERACTIVE, per_second * _LEFT_TO_OTHERS
         self._bucket = TokenBucket(clock, max(1.0, per_second), per_second, per_second)
-        self._lately = SlidingCounts(clock, _WINDOW, kinds=2)
+        self._lately = SlidingCounts(clock, _WINDOW_SECONDS, kinds=2)
         self._parts: OrderedDict[Who, SlidingCounts] = OrderedDict()
         self._requests = 0
         self._retries = 0
@@ -112,7 +112,7 @@ class RetryBudget:
     def _part(self, who: Who) -> SlidingCounts:
         part = self._parts.get(who)
         if part is None:
-            part = self._parts[who] = SlidingCounts(self._clock, _WINDOW, kinds=3)
+            part = self._parts[who] = SlidingCounts(self._clock, _WINDOW_SECONDS, kinds=3)
             if len(self._parts) > _MOST_KNOWN:
                 self._parts.popitem(last=False)
         else:

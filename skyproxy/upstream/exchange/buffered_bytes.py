@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-LARGEST_HELD = 16 * 1024 * 1024
+LARGEST_HELD_BYTES = 16 * 1024 * 1024
 """Bytes of one answer that are held back."""
 
-ALL_HELD = 256 * 1024 * 1024
+ALL_HELD_BYTES = 256 * 1024 * 1024
 """Bytes of all answers under way that are held back, or have gone down to clients that have not read them yet."""
 
-FREE_HELD = 64 * 1024
+FREE_HELD_BYTES = 64 * 1024
 """Bytes of any answer that are held back, whatever others are."""
 
-LARGE = 1024 * 1024
+LARGE_BYTES = 1024 * 1024
 """Bytes of an answer whose end is told."""
 
 
@@ -42,11 +42,11 @@ class BufferedBytes:
 
     def __init__(
         self,
-        largest: int = LARGEST_HELD,
-        all_together: int = ALL_HELD,
+        largest: int = LARGEST_HELD_BYTES,
+        all_together: int = ALL_HELD_BYTES,
         freed: Callable[[], object] = _nothing,
         unread: Callable[[], int] = _none,
-        free: int = FREE_HELD,
+        free: int = FREE_HELD_BYTES,
     ) -> None:
         self.freed = freed
         self._unread = unread
@@ -85,7 +85,7 @@ class Share:
     def end(self) -> None:
         """They are not held back any more, or the answer is over."""
         self._held.total -= self._size
-        self._large = self._large or self._size > LARGE
+        self._large = self._large or self._size > LARGE_BYTES
         self._size = 0
         if self._large:
             self._held.freed()

@@ -33,7 +33,7 @@ _OWNERS_OF_FEW = frozenset({"library", "llamacpp", "organization_owner", "kobold
 """What Ollama, llama.cpp, LM Studio and KoboldCpp call themselves in ``/models`` (``owned_by``)."""
 _OWNERS_OF_MANY = frozenset({"vllm", "sglang"})
 
-_SECONDS = 5.0
+_ANSWER_SECONDS = 5.0
 """That the server has to tell, and from then until it is asked again if it did not."""
 _MAX_BYTES = 1024 * 1024
 """Of what it tells."""
@@ -94,7 +94,7 @@ class Capacity:
     ) -> None:
         self._config = config
         self._client = client
-        self._ask_server = Questions(client, timers, config.name, _SECONDS, _MAX_BYTES)
+        self._ask_server = Questions(client, timers, config.name, _ANSWER_SECONDS, _MAX_BYTES)
         self._timers = timers
         self._limiter = limiter
         self._most = most
@@ -139,7 +139,7 @@ class Capacity:
         except (SkyproxyError, CancelledError) as error:
             forget(error)
             self._known = False
-            self._not_before = self._timers.seconds() + _SECONDS
+            self._not_before = self._timers.seconds() + _ANSWER_SECONDS
         else:
             self._known = True
             self._set(limit, source)

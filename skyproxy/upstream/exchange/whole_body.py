@@ -12,12 +12,12 @@ from skyproxy.formats.openai.stream_state import NO_USAGE, StreamState
 from skyproxy.formats.reported import reported
 from skyproxy.http.common.headers import Fields, media_type
 from skyproxy.upstream.exchange.body import Body
-from skyproxy.upstream.exchange.buffered_bytes import LARGEST_HELD
+from skyproxy.upstream.exchange.buffered_bytes import LARGEST_HELD_BYTES
 
-LARGEST = LARGEST_HELD
+LARGEST_BYTES = LARGEST_HELD_BYTES
 """Bytes of an answer that must be read whole: an error, one whose reasoning is taken out, one that came compressed."""
 
-LARGEST_INFLATED = 8 * 1024 * 1024
+LARGEST_INFLATED_BYTES = 8 * 1024 * 1024
 """Bytes of one that came compressed, made plain. Nobody asks for that, so it is rare; and a few kilobytes can stand for
 megabytes, of which each takes the event loop's time and memory all at once."""
 
@@ -92,15 +92,15 @@ def _inflater(headers: Fields) -> Inflater:
     if not is_readable(headers):
         named = b", ".join(codings).decode("ascii")
         raise UpstreamUnusable(f"The provider's answer is compressed ({named}), which was not asked for.")
-    return Inflater(LARGEST_INFLATED, bare=codings == [b"deflate"])
+    return Inflater(LARGEST_INFLATED_BYTES, bare=codings == [b"deflate"])
 
 
 async def read_body(body: Body, headers: Fields) -> bytes:
     """All of *body*.
 
     :raise UpstreamBroken: it is cut, or not compressed as *headers* say.
-    :raise UpstreamUnusable: it is over :data:`LARGEST`, inflates to more than :data:`LARGEST_INFLATED`, or cannot be
-        inflated.
+    :raise UpstreamUnusable: it is over :data:`LARGEST_BYTES`, inflates to more than :data:`LARGEST_INFLATED_BYTES`, or
+        cannot be inflated.
     :raise UpstreamTimeout: a timer fired.
     """
     chunks: list[bytes] = []
@@ -117,9 +117,9 @@ async def read_body(body: Body, headers: Fields) -> bytes:
                 body.fail(_unreadable(error))
                 return
         size += len(data)
-        if size > LARGEST:
+        if size > LARGEST_BYTES:
             chunks.clear()
-            body.fail(UpstreamUnusable(f"The provider's answer is over {LARGEST} bytes."))
+            body.fail(UpstreamUnusable(f"The provider's answer is over {LARGEST_BYTES} bytes."))
         else:
             chunks.append(data)
 
@@ -140,7 +140,7 @@ def plain(data: bytes, headers: Fields) -> bytes:
     """The body *data*, inflated if it is compressed.
 
     :raise UpstreamBroken: it is not compressed as *headers* say.
-    :raise UpstreamUnusable: it inflates to more than :data:`LARGEST_INFLATED`, or cannot be inflated.
+    :raise UpstreamUnusable: it inflates to more than :data:`LARGEST_INFLATED_BYTES`, or cannot be inflated.
     """
     if not is_encoded(headers):
         return data

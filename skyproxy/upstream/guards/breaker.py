@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 _log = Logger()
 
-LONGEST = 10.0
+LONGEST_OPEN_SECONDS = 10.0
 """Seconds at which the doubling of ``open_for`` ends, unless the first is longer."""
-GOOD_AFTER = 1.0
+GOOD_AFTER_SECONDS = 1.0
 """Seconds without a failure after which a probe counts as good, though nothing has come yet."""
 _INTERACTIVE_SECONDS = 10.0
 """Seconds for which an interactive request counts as asking; a background request is no probe meanwhile."""
@@ -163,7 +163,7 @@ class Breaker:
         if last:
             return Admission(self, self.period, is_probe=False)
         self._refused += 1
-        again = max(self._open_until - now, 0.0) or GOOD_AFTER
+        again = max(self._open_until - now, 0.0) or GOOD_AFTER_SECONDS
         last_failure = f" What failed last: {self._cause}" if self._cause else ""
         what = f"Provider {self._provider!r}"
         if self._model is not None:
@@ -268,14 +268,14 @@ class Breaker:
             self._open()
 
     def _look(self, now: float) -> None:
-        if self._probe_at is not None and now - self._probe_at >= GOOD_AFTER:
+        if self._probe_at is not None and now - self._probe_at >= GOOD_AFTER_SECONDS:
             # Nothing has come yet: the next failure opens it again, for longer.
             self._close()
             self._failures = self._settings.consecutive - 1
 
     def _open(self) -> None:
         first = self._settings.open_for
-        self._rest = min(self._rest * 2, max(first, LONGEST)) or first
+        self._rest = min(self._rest * 2, max(first, LONGEST_OPEN_SECONDS)) or first
         self._open_until = self._seconds() + self._rest
         self._opened += 1
         self.period += 1

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from skyproxy.upstream.guards.findings import Teller
     from skyproxy.upstream.guards.learned_limits import Rest
 
-LARGEST = 256
+MOST_MODELS = 256
 """Models of one provider of which something is kept."""
 
 
@@ -215,7 +215,7 @@ class Deployments:
         clock: Clock,
         settings: BreakerSettings | None,
         provider: str,
-        largest: int = LARGEST,
+        largest: int = MOST_MODELS,
         tell: Teller | None = None,
     ) -> None:
         self._clock = clock

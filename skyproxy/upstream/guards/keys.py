@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 _log = Logger()
 
 # For a rate limit whose end the provider does not say: doubled each time that the key meets it again after its rest.
-_REST = 1.0
-_LONGEST_UNSTATED_REST = 10.0
+_FIRST_REST_SECONDS = 1.0
+_LONGEST_UNSTATED_SECONDS = 10.0
 # Providers have refused good keys while their own accounts were in trouble.
 ASIDE_SECONDS = 300.0
-_MOMENT = 1.0
+_MOMENT_SECONDS = 1.0
 """Seconds for which a key comes last that was refused, or with which the provider failed: a request that is tried again
 at once gets another one.
 """
@@ -111,7 +111,7 @@ class Lease:
 
     def failed(self) -> None:
         """The provider failed: for a moment the other keys go first. One that always fails is always the least busy."""
-        self._key.failed_until = self._ring._clock.seconds() + _MOMENT
+        self._key.failed_until = self._ring._clock.seconds() + _MOMENT_SECONDS
 
 
 class KeyRing:
@@ -241,7 +241,7 @@ class KeyRing:
             if key.rests_until > now:
                 # It was sent before the rest began.
                 return key.rests_until - now
-            seconds = min(_LONGEST_UNSTATED_REST, _REST * 2.0 ** min(key.rests, 8))
+            seconds = min(_LONGEST_UNSTATED_SECONDS, _FIRST_REST_SECONDS * 2.0 ** min(key.rests, 8))
             key.rests += 1
         before = max(key.rests_until, now)
         key.rests_until = max(before, now + min(seconds, LONGEST_STATED_SECONDS))
@@ -253,7 +253,7 @@ class KeyRing:
         now = self._clock.seconds()
         empty = kind is ErrorKind.NO_CREDIT
         if status == 403 and not empty and not self._blames(key, request):
-            key.refused_until = max(key.refused_until, now + _MOMENT)
+            key.refused_until = max(key.refused_until, now + _MOMENT_SECONDS)
             return
         if not key.warned:
             key.warned = True

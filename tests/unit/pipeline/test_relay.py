@@ -222,7 +222,7 @@ class WholeAnswers(Case):
         self.assertOver()
 
     def test_too_large(self) -> None:
-        with mock.patch.object(whole_body, "LARGEST", 100):
+        with mock.patch.object(whole_body, "LARGEST_BYTES", 100):
             response, done = self.begin(JSON)
             response.send(b"x" * 60, b"x" * 60)
             self.failureResultOf(done, UpstreamBroken)
@@ -231,7 +231,7 @@ class WholeAnswers(Case):
             self.assertOver()
 
     def test_too_large_at_once(self) -> None:
-        with mock.patch.object(whole_body, "LARGEST", 100):
+        with mock.patch.object(whole_body, "LARGEST_BYTES", 100):
             response, done = self.begin(JSON, status=500)
             response.send(b"x" * 101).end()
             self.failureResultOf(done, UpstreamBroken)
@@ -270,7 +270,7 @@ class WholeAnswers(Case):
         squeezed = gzip.compress(b"x" * 5000)
         for name, body in ((b"gzip", b"plain"), (b"gzip", squeezed[:-9]), (b"br", b"\x0b\x02"), (b"gzip", squeezed)):
             self.setUp()
-            with mock.patch.object(whole_body, "LARGEST", 4000):
+            with mock.patch.object(whole_body, "LARGEST_BYTES", 4000):
                 response, done = self.begin(JSON, (b"Content-Encoding", name))
                 response.send(body).end()
                 self.failureResultOf(done, UpstreamBroken)

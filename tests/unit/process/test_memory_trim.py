@@ -4,7 +4,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.process.memory_trim import PAUSE_SECONDS, Trim, system_trim
-from skyproxy.upstream.exchange.buffered_bytes import LARGE, BufferedBytes
+from skyproxy.upstream.exchange.buffered_bytes import LARGE_BYTES, BufferedBytes
 
 
 class TrimTests(SynchronousTestCase):
@@ -32,8 +32,8 @@ class TrimTests(SynchronousTestCase):
     def test_only_large_answers_are_told_of(self) -> None:
         held = BufferedBytes(freed=self.count)
         small, large = held.share(), held.share()
-        small.grow(LARGE)
-        large.grow(LARGE + 1)
+        small.grow(LARGE_BYTES)
+        large.grow(LARGE_BYTES + 1)
         small.end()
         self.assertEqual(self.trimmed, 0)
         large.end()

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from skyproxy.process import watching
-from skyproxy.process.watching import LOOK, Watch
+from skyproxy.process.watching import LOOK_SECONDS, Watch
 
 
 class WatchTests(SynchronousTestCase):
@@ -33,7 +33,7 @@ class WatchTests(SynchronousTestCase):
 
     def look(self) -> int:
         """How many changes have been told after one more look."""
-        self.clock.advance(LOOK)
+        self.clock.advance(LOOK_SECONDS)
         return self.changes
 
     def test_nothing_has_changed(self) -> None:

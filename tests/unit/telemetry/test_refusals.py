@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.formats.error_body import masker, read_error
 from skyproxy.formats.error_kinds import kind_of
-from skyproxy.telemetry.refusals import _MOST, AGAIN, Refusal, Refusals
+from skyproxy.telemetry.refusals import _MOST, AGAIN_SECONDS, Refusal, Refusals
 
 KEY = "sk-very-secret-indeed"
 
@@ -49,7 +49,7 @@ class ComplaintTests(SynchronousTestCase):
         self.hear(429, "Slow down.", model="other")
         self.hear(401, "No such key.")
         self.assertEqual([event["others"] for event in self.events], [0, 0, 0])
-        self.now = AGAIN
+        self.now = AGAIN_SECONDS
         self.hear(429, "Slow down.")
         self.assertEqual([event["others"] for event in self.events], [0, 0, 0, 4])
 

@@ -18,7 +18,7 @@ from skyproxy.cache.memory import MemoryStore
 from skyproxy.cache.stored_answer import StoredAnswer
 from skyproxy.config import BreakerSettings
 from skyproxy.http.client.pool import PoolStatistics
-from skyproxy.telemetry.lag import INTERVAL
+from skyproxy.telemetry.lag import INTERVAL_SECONDS
 from skyproxy.telemetry.records import GivenUp
 from skyproxy.telemetry.usage import Tokens
 from skyproxy.upstream.exchange.provider import Counts, Provider
@@ -363,7 +363,7 @@ class MetricsTests(InstrumentCase):
         self.dropped = 12
         self.statistics.cache["hit"] += 5
         self.lag.start()
-        self.clock.advance(INTERVAL + 0.02)
+        self.clock.advance(INTERVAL_SECONDS + 0.02)
         self.lag.stop()
         self.assertEqual(self.metric("log_dropped_total"), 12)
         self.assertEqual(self.metric("cache_lookups_total", result="hit"), 5)

@@ -6,7 +6,7 @@ from typing import Any
 
 from skyproxy.formats.openai.bodies import read_leniently, write_as_read
 from skyproxy.formats.openai.event_names import PREFIX
-from skyproxy.formats.openai.frames import LONGEST_EVENT
+from skyproxy.formats.openai.frames import LONGEST_EVENT_BYTES
 from skyproxy.formats.openai.reasoning.chunks import Chunks
 from skyproxy.formats.openai.reasoning.responses import Responses
 from skyproxy.formats.sse import DONE, SHORTEST_EVENT, read_event, split_events
@@ -41,7 +41,7 @@ class StreamStripper:
         if len(event) < SHORTEST_EVENT:
             return event
         data = read_event(event).data
-        if data is None or len(event) > LONGEST_EVENT:
+        if data is None or len(event) > LONGEST_EVENT_BYTES:
             return event
         if data.strip() == DONE:
             return self._pending() + event

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.formats.openai.stream_inspector import LONGEST_PREAMBLE, FirstContent, StreamInspector
+from skyproxy.formats.openai.stream_inspector import LONGEST_PREAMBLE_BYTES, FirstContent, StreamInspector
 from tests.unit.formats.openai.streams import COMMENT, DONE, STOP, USAGE, chunk, event, inspected, line_ends, splits
 
 ROLE = chunk("", role="assistant")
@@ -117,7 +117,7 @@ class FirstContentTests(SynchronousTestCase):
         for read in (COMMENT * 100, b"x" * 1000):
             inspector, size = StreamInspector(), 0
             while inspector.first_content == "waiting":
-                self.assertLess(size, LONGEST_PREAMBLE + 3000)
+                self.assertLess(size, LONGEST_PREAMBLE_BYTES + 3000)
                 inspector.feed(read)
                 size += len(read)
             self.assertEqual(inspector.first_content, "content")

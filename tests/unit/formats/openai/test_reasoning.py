@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.formats.openai.frames import LONGEST_EVENT
+from skyproxy.formats.openai.frames import LONGEST_EVENT_BYTES
 from skyproxy.formats.openai.reasoning import StreamStripper, strip_answer
 from skyproxy.formats.openai.reasoning.chunks import MOST_TEXTS, Chunks
 from skyproxy.formats.openai.reasoning.responses import Responses
@@ -455,7 +455,7 @@ class WorkTests(SynchronousTestCase):
 
     def test_the_longest_is_looked_into_and_one_byte_more_is_not(self) -> None:
         text = "<think>hm</think>"
-        filled = LONGEST_EVENT - len(chunk(content=text))
+        filled = LONGEST_EVENT_BYTES - len(chunk(content=text))
         for more in (0, 1):
             event = chunk(content=text + "x" * (filled + more))
             for pieces in ([event], [event[at : at + 50_000] for at in range(0, len(event), 50_000)]):

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from skyproxy.errors import ErrorKind
 from skyproxy.formats import sse
 from skyproxy.formats.openai import frames, stream_inspector
-from skyproxy.formats.openai.frames import LONGEST_EVENT
+from skyproxy.formats.openai.frames import LONGEST_EVENT_BYTES
 from skyproxy.formats.openai.stream_inspector import StreamInspector
 from skyproxy.formats.openai.stream_state import Asked, StreamState
 from tests.unit.formats.openai.streams import COMMENT, DONE, STOP, USAGE, chunk, event, inspected, line_ends, splits
@@ -522,8 +522,8 @@ class WorkTests(SynchronousTestCase):
             for megabytes in (10, 20):
                 reads = [chunk("hi"), *repeat(b"x" * size, megabytes * 1024 * 1024 // size)]
                 looked, kept = self.looked_at(reads)
-                self.assertLess(looked, 2 * LONGEST_EVENT)
-                self.assertLess(kept, LONGEST_EVENT + size)
+                self.assertLess(looked, 2 * LONGEST_EVENT_BYTES)
+                self.assertLess(kept, LONGEST_EVENT_BYTES + size)
 
     def test_lines_that_say_nothing_are_read_at_once(self) -> None:
         """Thousands of them fit into one read, for which everybody else waits."""
@@ -552,7 +552,7 @@ class WorkTests(SynchronousTestCase):
 
     def test_after_one_that_is_too_long_all_is_as_before(self) -> None:
         for end in (b"\n\n", b"\r\n\r\n", b"\r\r"):
-            long = b"data: " + b"x" * LONGEST_EVENT + end
+            long = b"data: " + b"x" * LONGEST_EVENT_BYTES + end
             data = long + STOP.replace(b"\n\n", end)
             for size in (1, len(data)):
                 cut = len(long) - 3
@@ -562,7 +562,7 @@ class WorkTests(SynchronousTestCase):
     def test_where_an_error_would_go(self) -> None:
         inspector = inspected(chunk("a"), b"data: {")
         self.assertTrue(inspector.ends_on_boundary)
-        inspector.feed(b"x" * LONGEST_EVENT)
+        inspector.feed(b"x" * LONGEST_EVENT_BYTES)
         self.assertFalse(inspector.ends_on_boundary)
         inspector.feed(b"}\n\n")
         self.assertTrue(inspector.ends_on_boundary)

@@ -17,7 +17,7 @@ from skyproxy.upstream.dispatch.dispatcher import Dispatcher, Kind
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.answer import Answer
 from skyproxy.upstream.exchange.attempt import AttemptObserver
-from skyproxy.upstream.exchange.buffered_bytes import ALL_HELD, FREE_HELD, LARGEST_HELD, BufferedBytes
+from skyproxy.upstream.exchange.buffered_bytes import ALL_HELD_BYTES, FREE_HELD_BYTES, LARGEST_HELD_BYTES, BufferedBytes
 from tests.unit.configs import config_of
 from tests.unit.fakes import JSON, FakeClient, Prepared, Response, Upstream, provider_of
 from tests.unit.upstream.exchange.test_provider import REQUEST
@@ -102,8 +102,8 @@ class HeldTests(SynchronousTestCase):
 
     def test_a_small_one_is_held_whatever_others_are(self) -> None:
         held = BufferedBytes(all_together=0)
-        self.assertTrue(held.share().grow(FREE_HELD))
-        self.assertFalse(held.share().grow(FREE_HELD + 1))
+        self.assertTrue(held.share().grow(FREE_HELD_BYTES))
+        self.assertFalse(held.share().grow(FREE_HELD_BYTES + 1))
 
     def test_a_cut_of_what_goes_down_is_seen(self) -> None:
         asking, response = self.ask()
@@ -128,4 +128,4 @@ class HeldTests(SynchronousTestCase):
         self.assertEqual(self.held.total, 0)
 
     def test_the_bounds(self) -> None:
-        self.assertEqual((LARGEST_HELD, ALL_HELD), (16 * 2**20, 256 * 2**20))
+        self.assertEqual((LARGEST_HELD_BYTES, ALL_HELD_BYTES), (16 * 2**20, 256 * 2**20))

@@ -15,7 +15,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from skyproxy.errors import UpstreamBroken, UpstreamUnusable
 from skyproxy.upstream.exchange import whole_body as module
 from skyproxy.upstream.exchange.body import Body
-from skyproxy.upstream.exchange.whole_body import LARGEST_INFLATED, is_encoded, is_readable, json_of, plain, read_body
+from skyproxy.upstream.exchange.whole_body import (
+    LARGEST_INFLATED_BYTES,
+    is_encoded,
+    is_readable,
+    json_of,
+    plain,
+    read_body,
+)
 from tests.unit.fakes import Response
 
 GZIP = [(b"Content-Encoding", b"gzip")]
@@ -110,7 +117,7 @@ class WholeTests(SynchronousTestCase):
             self.assertRaises(UpstreamUnusable, plain, b"?", headers)
 
     def test_a_bomb_is_given_up_while_it_comes(self) -> None:
-        bomb = gzip.compress(bytes(3 * LARGEST_INFLATED))
+        bomb = gzip.compress(bytes(3 * LARGEST_INFLATED_BYTES))
         half = len(bomb) // 2
         reading = self.read()
         self.response.send(bomb[:half])
@@ -118,16 +125,16 @@ class WholeTests(SynchronousTestCase):
         self.assertTrue(self.response.transport.aborted)
 
     def test_a_bomb_that_has_come_already(self) -> None:
-        bomb = gzip.compress(bytes(2 * LARGEST_INFLATED))
+        bomb = gzip.compress(bytes(2 * LARGEST_INFLATED_BYTES))
         half = len(bomb) * 3 // 4
         self.response.send(bomb[:half], bomb[half:], b"more")
         self.failureResultOf(self.read(), UpstreamUnusable)
         self.assertRaises(UpstreamUnusable, plain, bomb, GZIP)
 
     def test_the_bound_is_below_that_of_plain_answers(self) -> None:
-        self.assertLess(LARGEST_INFLATED, module.LARGEST)
-        data = gzip.compress(bytes(LARGEST_INFLATED))
-        self.assertEqual(plain(data, GZIP), bytes(LARGEST_INFLATED))
+        self.assertLess(LARGEST_INFLATED_BYTES, module.LARGEST_BYTES)
+        data = gzip.compress(bytes(LARGEST_INFLATED_BYTES))
+        self.assertEqual(plain(data, GZIP), bytes(LARGEST_INFLATED_BYTES))
 
     def test_cut_or_none(self) -> None:
         data = gzip.compress(b"Halt!")
@@ -141,7 +148,7 @@ class WholeTests(SynchronousTestCase):
             self.assertRaises(UpstreamBroken, plain, sent, GZIP)
 
     def test_too_large_as_it_is(self) -> None:
-        with mock.patch.object(module, "LARGEST", 10):
+        with mock.patch.object(module, "LARGEST_BYTES", 10):
             reading = self.read([])
             self.response.send(b"123456", b"789012")
         self.failureResultOf(reading, UpstreamUnusable)

@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config import BreakerSettings
-from skyproxy.upstream.guards.deployments import LARGEST, Deployment, Deployments
+from skyproxy.upstream.guards.deployments import MOST_MODELS, Deployment, Deployments
 
 
 class BoundTests(SynchronousTestCase):
@@ -20,7 +20,7 @@ class BoundTests(SynchronousTestCase):
     def test_ten_thousand_models(self) -> None:
         for number in range(10_000):
             self.known.of(f"m{number}")
-        self.assertEqual((LARGEST, len(self.known)), (256, 256))
+        self.assertEqual((MOST_MODELS, len(self.known)), (256, 256))
         self.assertEqual([each.model for each in self.known][-1], "m9999")
 
     def test_ten_thousand_models_that_all_met_a_limit(self) -> None:

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config import ApiKeyConfig, BreakerSettings
 from skyproxy.upstream.guards.admission_control import Guards
-from skyproxy.upstream.guards.breaker import GOOD_AFTER, Breaker, BreakerState
+from skyproxy.upstream.guards.breaker import GOOD_AFTER_SECONDS, Breaker, BreakerState
 from skyproxy.upstream.guards.concurrency import Limiter
 from skyproxy.upstream.guards.deployments import Deployments
 from skyproxy.upstream.guards.findings import (
@@ -280,7 +280,7 @@ class BreakerTests(HearingTestCase):
         self.pass_on()
         self.assertTrue(self.there.breaker().admit().is_probe)
         hear(self.here.guards, BreakerProbes(None))
-        self.clock.advance(GOOD_AFTER)
+        self.clock.advance(GOOD_AFTER_SECONDS)
         self.assertIs(self.here.breaker().state, BreakerState.CLOSED)
 
     def test_a_probe_that_fails_doubles_the_time(self) -> None:
@@ -301,7 +301,7 @@ class BreakerTests(HearingTestCase):
         self.clock.advance(1.0)
         self.here.breaker().admit()
         self.pass_on()
-        self.clock.advance(GOOD_AFTER)
+        self.clock.advance(GOOD_AFTER_SECONDS)
         self.assertIs(self.there.breaker().state, BreakerState.CLOSED)
         self.fail(self.there, times=1)
         self.assertIs(self.there.breaker().state, BreakerState.OPEN)
