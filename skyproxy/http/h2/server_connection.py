@@ -226,15 +226,18 @@ class Http2Channel(Protocol):
     def dataReceived(self, data: bytes) -> None:
         if self.closing:
             return
+        later = self._reading_later is not None
         self._table.handling = True
         try:
-            self._receiver.receive(data, later=self._reading_later is not None)
+            self._receiver.receive(data, later=later)
         except PeerMisbehaved as error:
             _log.debug("An HTTP/2 client breaks the rules", peer=str(self.getPeer()), problem=str(error))
             self.close(Failure())
         finally:
             self._table.handling = False
-        if self._receiver.left and not self.closing and self._reading_later is None:
+        if later:
+            return
+        if self._receiver.left and not self.closing:
             self.transport.pauseProducing()
             self._reading_later = self._connections.clock.callLater(0, self._read_on)
         self._write()
@@ -246,6 +249,7 @@ class Http2Channel(Protocol):
 
     def _read_on(self) -> None:
         self._reading_later = None
+        self._receiver.work.renew()
         self.transport.resumeProducing()
         self.dataReceived(b"")
 

@@ -24,6 +24,7 @@ from skyproxy.http.h2.headers import checked_request, request_head
 from skyproxy.http.h2.server_state import MAX_STREAMS, Refusal, refusal_of, too_large
 from skyproxy.http.h2.server_stream import ServerStream
 from skyproxy.http.h2.server_streams import ServerStreams
+from skyproxy.http.h2.work_time import WorkTime
 from skyproxy.http.server.body_memory import FREE_BYTES, BodyMemory
 from skyproxy.http.server.limits import ServerLimits
 from skyproxy.http.server.refusals import RETRY_AFTER, RenderRefusal
@@ -31,9 +32,6 @@ from skyproxy.http.server.refusals import RETRY_AFTER, RenderRefusal
 _log = Logger()
 
 _OTHER_LENGTH = Refusal(400, "The body has another length than Content-Length says.")
-
-_WORK_SECONDS = 0.005
-"""Seconds of work for one client in one turn of the reactor, after which the rest of what it has sent waits."""
 
 
 class Owner(Interface):
@@ -62,6 +60,7 @@ class RequestReceiver:
     :param owner: is the connection of the streams, too.
     :param seconds: the time.
     :param bodies: counts the bodies of requests.
+    :ivar work: the time for the client.
     :ivar left: parts of what has come that have not been taken yet.
     """
 
@@ -84,6 +83,7 @@ class RequestReceiver:
         self._render_refusal = render_refusal
         self._seconds = seconds
         self._bodies = bodies
+        self.work = WorkTime(seconds)
         self.left: deque[bytes | GoAway] = deque()
 
     def receive(self, data: bytes, *, later: bool = False) -> None:
@@ -94,10 +94,11 @@ class RequestReceiver:
         :raise PeerMisbehaved: the connection cannot go on. h2 has prepared the GOAWAY that tells the client.
         """
         self.left += scanned(self._h2, self._scanner, data)
-        until = self._seconds() + _WORK_SECONDS
-        while self.left and not later:
+        if later:
+            return
+        self.work.begin()
+        while self.left and not self.work.is_over():
             self._take(events_of(self._h2, self.left.popleft()))
-            later = self._seconds() >= until
 
     def _take(self, events: Sequence[Event | GoAway]) -> None:
         # A client that has reset a stream in the same read wants no answer on it, and can get none.

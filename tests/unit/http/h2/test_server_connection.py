@@ -679,10 +679,10 @@ class FloodTests(Case):
                         break
                 self.assertEqual(client.goaway, ErrorCodes.ENHANCE_YOUR_CALM, (kind, apart))
 
-    def small_frames(self) -> tuple[Http2Client, bytes]:
-        """A client on a machine that takes a millisecond for anything, and thousands of small frames of its request."""
+    def small_frames(self, step: float = 0.001) -> tuple[Http2Client, bytes]:
+        """A client on a machine that takes *step* seconds for anything, and thousands of small frames that it sends."""
         self.serve(wait).leave()
-        seconds = count(0.0, 0.001)
+        seconds = count(0.0, step)
         self.patch(self.served.clock, "seconds", lambda: next(seconds))
         client = Http2Client(self.served)
         client.ask(1, body=b"", end=False)
@@ -703,6 +703,21 @@ class FloodTests(Case):
         self.assertGreater(len(turns), 3)
         body = b"".join(b"%d." % (number % 10) for number in range(2000))
         self.assertEqual([each[4] for each in self.served.seen], [body])
+
+    def test_a_record_of_tls_for_each_small_frame_leaves_time_for_others(self) -> None:
+        """All those of one read are handed over one after the other, whether anybody reads or not."""
+        client, frames = self.small_frames(0.0001)
+        turns: list[int] = []
+        self.patch(client.transport, "resumeProducing", lambda: turns.append(1))
+        at = 0
+        while at < len(frames):
+            size = 9 + int.from_bytes(frames[at : at + 3], "big")
+            client.send(frames[at : at + size])
+            at += size
+        self.assertEqual((client.transport.producerState, self.served.requests), ("paused", []))
+        self.served.clock.advance(0)
+        self.assertGreater(len(turns), 3)
+        self.assertEqual(len(self.served.seen), 1)
 
     def test_a_client_that_leaves_while_its_frames_wait(self) -> None:
         client, frames = self.small_frames()

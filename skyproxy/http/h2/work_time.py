@@ -1,0 +1,43 @@
+"""How long one peer may be worked for before others have their turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+
+WORK_SECONDS = 0.005
+"""Of work for one peer in one turn of the reactor, after which the rest of what it has sent waits."""
+
+_GAP_SECONDS = 0.001
+"""Without work for it, after which others may have had their turn."""
+
+
+class WorkTime:
+    """The time for one peer.
+
+    Of what a single read brings, TLS gives each record on its own, and a record may be as small as a frame. So pieces
+    that follow each other at once share their time.
+
+    :param seconds: the time.
+    """
+
+    __slots__ = ("_seconds", "_until", "_worked_at")
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._until = self._worked_at = -inf
+
+    def begin(self) -> None:
+        """Another piece has come."""
+        now = self._seconds()
+        if now - self._worked_at > _GAP_SECONDS:
+            self._until = now + WORK_SECONDS
+
+    def is_over(self) -> bool:
+        """Whether others are to have their turn first."""
+        self._worked_at = now = self._seconds()
+        return now >= self._until
+
+    def renew(self) -> None:
+        """Others have had their turn."""
+        self._worked_at = -inf
