@@ -44,7 +44,7 @@ class Chunks:
             self._last = value
         if not changed:
             return None
-        return [value] if left or value.get("usage") else []
+        return [value] if left or value.get("usage") or value.get("error") else []
 
     def rest(self) -> list[dict[str, Any]]:
         """The stream has ended: chunks with what was pending because it might have been a tag."""

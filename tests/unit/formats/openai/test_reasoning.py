@@ -262,6 +262,12 @@ class StreamTests(SynchronousTestCase):
             )
             self.assertEqual("".join(each["delta"].get("content", "") for each in choices), "Halt!")
 
+    def test_an_error_beside_a_thought(self) -> None:
+        choices = [{"index": 0, "delta": {"reasoning": "Hm"}, "finish_reason": None}]
+        stream = b"data: %b\n\n" % json.dumps({"choices": choices, "error": {"message": "m"}}).encode()
+        shown = {"choices": [{**choices[0], "delta": {}}], "error": {"message": "m"}}
+        self.assertEqual([json.loads(each) for each in payloads(run_through([stream]))], [shown])
+
     def test_choices_of_their_own(self) -> None:
         def both(one: str, two: str) -> bytes:
             choices = [{"index": n, "delta": {"content": text}} for n, text in enumerate((one, two))]
