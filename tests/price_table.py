@@ -62,7 +62,8 @@ def model_line(model: Any, today: date) -> str | None:
     names = "|".join(dict.fromkeys(names_of(model.match)))
     if prices is None or " " in names:
         return None
-    return f"{prices} {names}"
+    window = f";@{model.context_window}" if model.context_window else ""
+    return f"{prices}{window} {names}"
 
 
 def names_of(match: Any) -> Iterator[str]:

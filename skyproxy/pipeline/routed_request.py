@@ -50,6 +50,11 @@ class RoutedRequest:
         self.hedge_after = candidate.hedge_after
         self.must_be_whole = candidate.strip_reasoning
 
+    @property
+    def window(self) -> int | None:
+        """Tokens that the candidate reads at once; None if that is not known."""
+        return self.candidate.prices.window(self.candidate.provider.name, self.model)
+
     def to(self, candidate: Candidate, provider: Provider) -> RoutedRequest:
         """The same request, routed to another candidate of the configuration."""
         routed = RoutedRequest(self._request, self._parsed, candidate, provider, named=True)

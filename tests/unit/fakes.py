@@ -177,6 +177,7 @@ class Prepared(NamedTuple):
     kind: Kind = Kind.ANYTHING
     hedge_after: float | None = None
     must_be_whole: bool = False
+    window: int | None = None
 
     @property
     def model(self) -> str:

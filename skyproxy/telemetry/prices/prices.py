@@ -83,6 +83,12 @@ class Prices:
         price = self._known(provider, model)
         return price.max_output if type(price) is Price else None
 
+    def window(self, provider: str, model: str) -> int | None:
+        """The tokens that the model reads at once, as the table tells; None if it does not."""
+        settings = self._providers.get(provider)
+        price = None if settings is None else self._table.find(settings.base_url, model)
+        return None if price is None else price.window
+
     def _look_up(self, provider: str, model: str) -> Price | ModelPrice | Literal["local"] | None:
         configured = price_of(self._configured, provider, model)
         settings = self._providers.get(provider)

@@ -3,8 +3,9 @@
 Its lines are a provider (``@name pattern-of-its-URL fallback…``) and then its models: ``prices names``, both without
 spaces. Prices are US dollars for a million tokens: ``prompt/completion`` or ``prompt/completion/cached``, and after
 ``;`` other ones for some requests: ``>200000=`` from that many prompt tokens on, ``01:00-04:00=`` at these hours (UTC),
-``2027-01-01=`` from that day on. Names are parted by ``|``: a whole name, ``=beginning*``, ``=*end``, ``=*part*``, or
-a regular expression that begins with ``^``; the parts of one that are parted by ``&`` must all match.
+``2027-01-01=`` from that day on; ``@200000`` is how many tokens the model reads at once. Names are parted by ``|``: a
+whole name, ``=beginning*``, ``=*end``, ``=*part*``, or a regular expression that begins with ``^``; the parts of one
+that are parted by ``&`` must all match.
 """
 
 from __future__ import annotations
@@ -33,12 +34,14 @@ class ModelPrice(NamedTuple):
     :ivar above: other prices for requests with more prompt tokens, by their number, the least first.
     :ivar hours: other prices at some hours, each by its first and its last minute of the day.
     :ivar days: other prices from some days on, by the number of the day, the first one first.
+    :ivar window: tokens that the model reads at once; None if that is not known.
     """
 
     usual: Rate
     above: tuple[tuple[int, Rate], ...] = ()
     hours: tuple[tuple[int, int, Rate], ...] = ()
     days: tuple[tuple[int, Rate], ...] = ()
+    window: int | None = None
 
     @property
     def is_simple(self) -> bool:
@@ -169,10 +172,12 @@ def _matches(pattern: str, name: str) -> bool:
 
 def _price(text: str) -> ModelPrice:
     usual, *others = text.split(";")
-    above, hours, days = [], [], []
+    above, hours, days, window = [], [], [], None
     for each in others:
         when, _, rate = each.partition("=")
-        if when.startswith(">"):
+        if when.startswith("@"):
+            window = int(when[1:])
+        elif when.startswith(">"):
             above.append((int(when[1:]), _rate(rate)))
         elif ":" in when:
             first, _, last = when.partition("-")
@@ -180,7 +185,7 @@ def _price(text: str) -> ModelPrice:
         else:
             day = datetime.fromisoformat(when).replace(tzinfo=timezone.utc)
             days.append((int(day.timestamp()) // 86_400, _rate(rate)))
-    return ModelPrice(_rate(usual), tuple(above), tuple(hours), tuple(days))
+    return ModelPrice(_rate(usual), tuple(above), tuple(hours), tuple(days), window)
 
 
 def _rate(text: str) -> Rate:

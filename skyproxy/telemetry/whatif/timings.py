@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from math import inf
 from typing import Literal, NamedTuple, TypeAlias
 
-from skyproxy.telemetry.requests.facts import Facts
+from skyproxy.errors import ErrorKind
+from skyproxy.telemetry.requests.facts import Facts, Step
 from skyproxy.util.percentile import percentile
 
 Deployment: TypeAlias = tuple[str, str]
@@ -17,6 +18,9 @@ Share: TypeAlias = Literal[25, 50, 75]
 """The percentile that is assumed of what was not measured."""
 
 _ENDS_LATE = "first_token_timeout"
+
+_SAME_SECONDS = 0.001
+"""Within which two times are the same."""
 
 
 class Recorded(NamedTuple):
@@ -51,6 +55,19 @@ def word_at(facts: Facts) -> float:
     return facts.seconds if facts.first_token is None else facts.first_token
 
 
+def _following(facts: Facts, step: Step, begun: Container[int]) -> int:
+    """The candidate whose turn began with *step*: where one has refused a request as too long, others may go before the
+    one that is next in the configuration.
+    """
+    turns = []
+    if any(each.kind == "failed" and each.code == ErrorKind.CONTEXT_LENGTH.value for each in facts.steps):
+        known = {deployment: index for index, deployment in enumerate(facts.deployments)}
+        turns = [(each.at, each.candidate) for each in facts.steps if each.kind == "refused"]
+        turns += [(each.sent, known.get((each.provider, each.model), 0)) for each in facts.attempts]
+    later = [each for each in turns if each[0] >= step.at - _SAME_SECONDS and each[1] not in begun]
+    return min(later, key=lambda each: each[0])[1] if later else step.candidate + 1
+
+
 def recorded_of(facts: Facts) -> dict[Deployment, Recorded]:
     """What came of each candidate that had its turn in a request, which is over."""
     starts = {0: 0.0}
@@ -58,7 +75,7 @@ def recorded_of(facts: Facts) -> dict[Deployment, Recorded]:
     late: dict[int, bool] = {}
     for step in facts.steps:
         if step.kind in ("hedge", "fallback"):
-            starts.setdefault(step.candidate + 1, step.at)
+            starts.setdefault(_following(facts, step, starts), step.at)
         if step.kind == "fallback":
             given_way[step.candidate] = step.at
         if step.kind in ("failed", "refused"):

@@ -29,6 +29,10 @@ class CandidateRequest(Protocol):
         """As the provider calls it; for the log."""
 
     @property
+    def window(self) -> int | None:
+        """Tokens that the model reads at once; None if that is not known."""
+
+    @property
     def request_id(self) -> str:
         """For the log."""
 

@@ -16,6 +16,7 @@ from skyproxy.upstream.dispatch.race import race
 from skyproxy.upstream.dispatch.results import discard, give_up, is_for_the_next, is_good, next_may_help, result_of
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.dispatch.retry_policy import Progress, Retry, RetryPolicy, words_of
+from skyproxy.upstream.dispatch.turns import Turns, Windows
 from skyproxy.upstream.dispatch.way_back import WayBack
 from skyproxy.upstream.exchange.answer import Answer
 from skyproxy.upstream.exchange.attempt import Attempt, AttemptObserver
@@ -51,6 +52,7 @@ class Dispatcher:
         self._budget = budget
         self._retries = RetryPolicy(clock, budget, backoff)
         self._buffered = buffered or BufferedBytes()
+        self._windows = Windows()
 
     def dispatch(
         self, candidates: Candidates, observer: AttemptObserver, first: int = 0
@@ -68,13 +70,13 @@ class Dispatcher:
         """
         self._budget.request()
         if len(candidates) - first == 1:
-            return self._ask(first, candidates, observer)
-        return self._ask_all(first, candidates, observer)
+            return self._ask(first, candidates, (), observer)
+        return self._ask_all(Turns(candidates, first, self._windows), observer)
 
-    async def _ask_all(self, first: int, candidates: Candidates, observer: AttemptObserver) -> Answer:
-        way_back = WayBack(self._clock, self._budget)
+    async def _ask_all(self, turns: Turns, observer: AttemptObserver) -> Answer:
+        way_back, candidates = WayBack(self._clock, self._budget), turns.candidates
         try:
-            answer = await self._ask_from(first, candidates, observer, way_back)
+            answer = await self._ask_from(turns, observer, way_back)
         except SkyproxyError as error:
             index = way_back.index(candidates) if next_may_help(error) else None
             if index is None:
@@ -92,29 +94,28 @@ class Dispatcher:
             provider=candidate.provider.config.name,
             model=candidate.model,
         )
-        return await self._ask(index, candidates, observer, way_back.began)
+        return await self._ask(index, candidates, (), observer, way_back.began)
 
-    async def _ask_from(
-        self, first: int, candidates: Candidates, observer: AttemptObserver, way_back: WayBack
-    ) -> Answer:
-        last = len(candidates) - 1
-        for index in range(first, last):
-            hedge_after = candidates[index].hedge_after
+    async def _ask_from(self, turns: Turns, observer: AttemptObserver, way_back: WayBack) -> Answer:
+        index = turns.take()
+        while turns.left:
+            hedge_after = turns.candidates[index].hedge_after
             if hedge_after is not None:
-                return await self._hedge(index, candidates, hedge_after, observer, way_back)
-            answer = await self._ask_or_fall_back(index, candidates, observer, way_back)
+                return await self._hedge(index, turns, hedge_after, observer, way_back)
+            answer = await self._ask_or_fall_back(index, turns, observer, way_back)
             if answer is not None:
                 return answer
-        return await self._ask(last, candidates, observer)
+            index = turns.take()
+        return await self._ask(index, turns.candidates, (), observer)
 
     async def _hedge(
-        self, index: int, candidates: Candidates, hedge_after: float, observer: AttemptObserver, way_back: WayBack
+        self, index: int, turns: Turns, hedge_after: float, observer: AttemptObserver, way_back: WayBack
     ) -> Answer:
         """Ask a candidate, and after a while those behind it, too."""
-        candidate, following = candidates[index], candidates[index + 1]
+        candidate, following = turns.candidates[index], turns.after(index)
         delay = candidate.provider.hedge_delay(hedge_after)
         seconds = delay.take()
-        first = Deferred.fromCoroutine(result_of(self._ask_or_fall_back(index, candidates, observer, way_back)))
+        first = Deferred.fromCoroutine(result_of(self._ask_or_fall_back(index, turns, observer, way_back)))
 
         def start_next() -> Deferred[Answer | SkyproxyError | None]:
             if not first.called:
@@ -130,7 +131,7 @@ class Dispatcher:
                     to=following.provider.config.name,
                     after_ms=round(seconds * 1000),
                 )
-            return Deferred.fromCoroutine(result_of(self._ask_from(index + 1, candidates, observer, way_back)))
+            return Deferred.fromCoroutine(result_of(self._ask_from(turns, observer, way_back)))
 
         result: Answer | SkyproxyError = await race(
             self._clock, first, seconds, start_next, is_good=is_good, discard=discard, overtaken=delay.lost
@@ -142,24 +143,26 @@ class Dispatcher:
         return result
 
     async def _ask_or_fall_back(
-        self, index: int, candidates: Candidates, observer: AttemptObserver, way_back: WayBack
+        self, index: int, turns: Turns, observer: AttemptObserver, way_back: WayBack
     ) -> Answer | None:
         """Ask a candidate that has others behind it. None: their turn has come."""
         try:
-            answer = await self._ask(index, candidates, observer)
+            answer = await self._ask(index, turns.candidates, turns.left, observer)
         except SkyproxyError as error:
             if not next_may_help(error):
                 raise
             forget(error)
             way_back.passed_over(index, error)
+            turns.passed_over(index, error)
             reason, cause = error.code or "error", error.message
         else:
             if not is_for_the_next(answer):
                 return answer
             way_back.passed_over(index, answer)
+            turns.passed_over(index, answer)
             give_up(answer)
             reason, cause = f"status {answer.status}", words_of(answer)
-        candidate, following = candidates[index], candidates[index + 1]
+        candidate, following = turns.candidates[index], turns.after(index)
         candidate.provider.counts.fallbacks += 1
         observer.falling_back(index, self._clock.seconds(), reason)
         _log.info(
@@ -175,15 +178,21 @@ class Dispatcher:
         return None
 
     async def _ask(
-        self, index: int, candidates: Candidates, observer: AttemptObserver, since: float | None = None
+        self,
+        index: int,
+        candidates: Candidates,
+        left: Sequence[int],
+        observer: AttemptObserver,
+        since: float | None = None,
     ) -> Answer:
         """Ask one candidate, again if that may help and the budget allows it. The permit is given back meanwhile.
 
-        :param since: when the request came, if no other candidate is left although others follow.
+        :param left: the indices of those whose turns are to come.
+        :param since: when the request came, if it has come back.
         """
         candidate, clock = candidates[index], self._clock
         # A candidate counts as the last one where none behind it has a key that promises something.
-        last = since is not None or not any(each.provider.admission.has_key() for each in candidates[index + 1 :])
+        last = not any(candidates[each].provider.admission.has_key() for each in left)
         first_token_timeout = None if last or not candidate.streaming else candidate.timeouts.first_token
         began = clock.seconds() if since is None else since
         progress = Progress(candidate.provider, candidate.upstream_request(), last, began, limited_since=since)

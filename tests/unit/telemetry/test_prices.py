@@ -24,7 +24,8 @@ prices:
 """
 TABLE = """# 2026-11-29
 @openrouter https://openrouter\\.ai
-10/20;>1000=30/40 own-price|other
+10/20;>1000=30/40;@200000 own-price|other
+10/20 short
 """
 MILLION = Tokens(1_000_000, 0)
 
@@ -50,6 +51,17 @@ class PricesTests(SynchronousTestCase):
             ("gone", "other", Cost()),
         ):
             self.assertEqual(self.prices.cost(provider, model, MILLION), cost, f"{provider}:{model}")
+
+    def test_how_much_a_model_reads_at_once(self) -> None:
+        for provider, model, tokens in (
+            ("openrouter", "other", 200_000),
+            ("openrouter", "own-price", 200_000),
+            ("openrouter", "short", None),
+            ("openrouter", "third", None),
+            ("ollama", "other", None),
+            ("gone", "other", None),
+        ):
+            self.assertEqual(self.prices.window(provider, model), tokens, f"{provider}:{model}")
 
     def test_how_long_an_answer_may_be(self) -> None:
         for provider, model, tokens in (

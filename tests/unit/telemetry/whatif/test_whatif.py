@@ -53,6 +53,17 @@ def fell_back(at: float, seconds: float, code: str = "overloaded") -> Facts:
     return plain(seconds, steps=steps, attempts=(sending(SLOW, 0.0, won=False), sending(QUICK, at)), provider="quick")
 
 
+def refused_as_too_long(*, third_is_open: bool = False) -> Facts:
+    """SLOW has refused a request as too long; THIRD is known to read more, and went before QUICK."""
+    steps = [Step(0.3, "failed", 0, 0, code="context_length"), Step(0.3, "fallback", 0)]
+    if third_is_open:
+        steps += [Step(0.3, "refused", 2, code="breaker_open"), Step(0.3, "fallback", 2)]
+    attempts = (sending(SLOW, 0.0, won=False), sending(QUICK if third_is_open else THIRD, 0.3))
+    provider = attempts[1].provider
+    deployments = (SLOW, QUICK, THIRD)
+    return plain(0.9, steps=tuple(steps), attempts=attempts, deployments=deployments, provider=provider)
+
+
 def timings_of(*requests: Facts) -> Timings:
     timings = Timings()
     for each in requests:
@@ -64,6 +75,18 @@ def price(provider: str, model: str, tokens: Tokens) -> Cost:
     """A thousand tokens of QUICK's cost 0.01, of SLOW's 0.001; those of others nobody knows."""
     each = {"quick": 1e-5, "slow": 1e-6}.get(provider)
     return Cost() if each is None else Cost((tokens.prompt + tokens.completion) * each, "USD", "configuration")
+
+
+class OrderTests(SynchronousTestCase):
+    def test_one_that_was_passed_over_has_no_times(self) -> None:
+        found = recorded_of(refused_as_too_long())
+        self.assertEqual(list(found), [SLOW, THIRD])
+        self.assertEqual((found[THIRD].start, found[THIRD].end), (0.3, "answered"))
+
+    def test_one_that_a_breaker_kept_had_its_turn(self) -> None:
+        found = recorded_of(refused_as_too_long(third_is_open=True))
+        starts = {each: recorded.start for each, recorded in found.items()}
+        self.assertEqual(starts, {SLOW: 0.0, THIRD: 0.3, QUICK: 0.3})
 
 
 class RecordedTests(SynchronousTestCase):
