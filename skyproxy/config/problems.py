@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 _SHOWN_KEY = 120
+
+_HIDDEN = re.compile(
+    r"(?i:(?<=key[:=])|(?<=token[:=])|(?<=secret[:=])|(?<=password[:=])|(?<=bearer ))\S.*"
+    r"|(?<![A-Za-z0-9])(?:(?:sk|sky)-|AIza)[A-Za-z0-9_-]{8,}|(?<![A-Za-z0-9])(?:gsk|hf|xai|nvapi|csk)[-_][A-Za-z0-9]{20,}"
+    r"|(?=[A-Za-z]*[0-9])[A-Za-z0-9]{32,}"
+)
+"""What may be a key of a provider's in the place of a key of a mapping: a space was forgotten behind its colon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +39,7 @@ class Problem:
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
-        key = f"{printable(self.key)[:_SHOWN_KEY]}: " if self.key else ""
+        key = f"{printable(_HIDDEN.sub('***', self.key))[:_SHOWN_KEY]}: " if self.key else ""
         hint = f" (did you mean {printable(self.suggestion)!r}?)" if self.suggestion else ""
         return f"{place}: {key}{self.message}{hint}"
 

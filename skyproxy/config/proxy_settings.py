@@ -41,14 +41,25 @@ def _level(value: Any) -> Any:
     return _LEVELS.get(value.lower(), value.lower()) if isinstance(value, str) else value
 
 
+_MOST_WORKERS = 256
+
+
 def _recorded(value: Any) -> Any:
     """YAML reads ``off`` as a boolean."""
     return {True: "all", False: "off", "on": "all"}.get(value, value) if isinstance(value, (bool, str)) else value
 
 
 def _workers(value: Any) -> Any:
-    """A number may come as a text, from the command line."""
-    return int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 9 else value
+    """A number may come as a text, from the command line.
+
+    :raise ValueError: it is neither a number of processes nor ``auto``.
+    """
+    number = int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 9 else value
+    if number != "auto" and (
+        not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= _MOST_WORKERS
+    ):
+        raise ValueError(f"must be a whole number from 1 to {_MOST_WORKERS}, or auto")
+    return number
 
 
 class BodySettings(Checked):
@@ -144,7 +155,7 @@ class ProxySettings(Checked):
     """
 
     listen: Listen = Address().endpoints()
-    workers: Annotated[Annotated[int, Field(ge=1, le=256)] | Literal["auto"], BeforeValidator(_workers)] = 1
+    workers: Annotated[Annotated[int, Field(ge=1, le=_MOST_WORKERS)] | Literal["auto"], BeforeValidator(_workers)] = 1
     shared: Annotated[SecretStr, AfterValidator(checked_store)] | None = None
     shared_down: Literal["divide", "stop"] = "divide"
     log_file: OptionalPath = None

@@ -40,6 +40,8 @@ _MESSAGES = {
     "dict_type": f"{_MAPPING}, such as {{{{name: value}}}}",
     "mapping_type": f"{_MAPPING}, such as {{{{name: value}}}}",
     "model_type": _MAPPING,
+    "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
     "float_type": "must be a number",
     "finite_number": "must be a finite number",
     "greater_than": "must be above {gt:g}",
@@ -109,8 +111,10 @@ class Section:
         :param meant: what to do, for keys that stand elsewhere.
         """
         for key in self.values:
-            if key in meant and key not in known:
-                problems.append(self.problem((key,), meant[key]))
+            # In { } a space may be missing behind the colon.
+            name = key if key in meant else key.partition(":")[0]
+            if name in meant and key not in known:
+                problems.append(self.problem((key,), meant[name]))
             elif key not in known:
                 problems.append(self._unknown((key,), known))
 

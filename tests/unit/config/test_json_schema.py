@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
+from typing import Any
 
 import jsonschema
 import yaml
@@ -14,8 +16,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.command.init.importing import imported
 from skyproxy.command.init.writing import CONFIG, SCHEMA, Chosen, config_text
+from skyproxy.config import ConfigError
 from skyproxy.config.json_schema import FILE_NAME, json_schema, schema_text
 from skyproxy.config.known import CLOUD, LOCAL, SLOTS
+from tests.unit.config.support import ConfigTestCase
 
 CONFIGS = Path(__file__).resolve().parents[3] / "skyproxy" / "config"
 SAMPLES = [CONFIGS / "default.yaml", *sorted((CONFIGS / "sample").glob("*.yaml"))]
@@ -79,3 +83,42 @@ class SchemaTests(SynchronousTestCase):
             "{model_slots: {default: {provider: x}}, provider: {}}",
         ):  # fmt: skip
             self.assertTrue(list(self.validator.iter_errors(yaml.safe_load(text))), text)
+
+
+class OddValueTests(ConfigTestCase):
+    """Each key, with what it can hardly be."""
+
+    def test_all_is_told_in_words_of_skyproxys_own(self) -> None:
+        foreign = re.compile(r"constrained|literal\[|function-|union|should|validat|tuple|dict\[|nullable|'NoneType'")
+        keys = list(_keys(json.loads(schema_text())))
+        self.assertGreater(len(keys), 120)
+        for key in keys:
+            for value in ("xyz", "", [], [[1]], {"a": {"b": 1}}, -(10**30), True):
+                whole: dict[str, Any] = {
+                    "providers": {"NAME": {"base_url": "http://127.0.0.1:9/v1"}},
+                    "model_slots": {"NAME": {"provider": "NAME", "model": "m"}},
+                }
+                place = whole
+                for step in key[:-1]:
+                    place = place.setdefault(step, {})
+                place[key[-1]] = value
+                try:
+                    self.load_text(json.dumps(whole))
+                except ConfigError as error:
+                    lines = [each.replace(str(self.cwd), "") for each in str(error).splitlines()]
+                    self.assertEqual([each for each in lines if foreign.search(each)], [], (key, value))
+
+
+def _keys(schema: dict[str, Any], node: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The paths of all keys that *schema* knows."""
+    node = schema if node is None else node
+    while "$ref" in node:
+        _, kind, name = node["$ref"].split("/")
+        node = schema[kind][name]
+    for each in (*node.get("anyOf", ()), *node.get("allOf", ())):
+        yield from _keys(schema, each, path)
+    for key, value in node.get("properties", {}).items():
+        yield (*path, key)
+        yield from _keys(schema, value, (*path, key))
+    if isinstance(node.get("additionalProperties"), dict):
+        yield from _keys(schema, node["additionalProperties"], (*path, "NAME"))

@@ -142,3 +142,29 @@ class AllAtOnceTests(ConfigTestCase):
                 "proxy.yaml:8: proxy.listen_port: must be 65535 or less",
             ],
         )
+
+    def test_keys_of_providers_in_the_place_of_keys_are_not_shown(self) -> None:
+        """In { } a space may be missing behind the colon; lines of other files are pasted."""
+        for secret in ("sk-or-v1-0123456789abcdef", "gsk_" + "aB3" * 10, "AIzaSy0123456789", "aB3dE6gH" * 4):
+            for text in (
+                "providers: {o: {base_url: 'http://x/v1', api_key:%s}}\n",
+                "providers: {o: {base_url: 'http://x/v1', api_key_env:%s}}\n",
+                PROVIDERS + "    OPENAI_API_KEY=%s:\n",
+                PROVIDERS + "%s:\n",
+                PROVIDERS + "    %s: x\n",
+                PROVIDERS + "model_slots: {%s: {provider: nobody, model: m}}\n",
+                PROVIDERS + "    'Authorization: Bearer %s': x\n",
+            ):
+                lines = "\n".join(self.problems_of(text % secret))
+                self.assertIn("***", lines)
+                self.assertNotIn(secret[8:], lines)
+        (line,) = self.problems_of("providers: {o: {base_url: 'http://x/v1', api_key:short}}\n")
+        self.assertTrue(line.startswith("proxy.yaml:1: providers.o.api_key:***: unknown key: write api_key_env"), line)
+        for name in ("CharacterProfileGeneration2", "hf-inference", "google:gemini-2.5-flash-preview-05-20", "sk-talk"):
+            lines = "\n".join(self.problems_of(PROVIDERS + f"prices: {{'{name}': {{x: 1}}}}\n"))
+            self.assertIn(f"prices.{name}.x: ", lines)
+
+    def test_a_value_of_several_kinds_is_told_once(self) -> None:
+        for value in ("many", "0", "257", "1.5", "true", "''", "[2]"):
+            (line,) = self.problems_of(PROVIDERS + f"proxy: {{workers: {value}}}\n")
+            self.assertEqual(line, "proxy.yaml:8: proxy.workers: must be a whole number from 1 to 256, or auto")
