@@ -62,6 +62,9 @@ class Chunks:
         content = delta.get("content")
         if isinstance(content, list):
             return self._edit_parts(choice, delta, content, text) or changed
+        if content is not None and not isinstance(content, str):
+            # A number, as Cloudflare writes digits (https://github.com/decolua/9router/issues/1645).
+            return changed
         said = text.feed(content) if isinstance(content, str) else ""
         if choice.get("finish_reason") is not None:
             said += text.flush()

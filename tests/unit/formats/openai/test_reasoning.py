@@ -262,6 +262,13 @@ class StreamTests(SynchronousTestCase):
             )
             self.assertEqual("".join(each["delta"].get("content", "") for each in choices), "Halt!")
 
+    def test_a_number_for_a_text(self) -> None:
+        """Cloudflare's digits."""
+        stream = chunk(content="<think>x</think>Room ") + chunk(content=1) + chunk(content=0) + chunk(content="<b")
+        last = chunk("stop", content=7) + b"data: [DONE]\n\n"
+        said = [json.loads(each)["choices"][0]["delta"] for each in list(payloads(run_through([stream, last])))[:-1]]
+        self.assertEqual([each["content"] for each in said], ["Room ", 1, 0, "<b", 7])
+
     def test_an_error_beside_a_thought(self) -> None:
         choices = [{"index": 0, "delta": {"reasoning": "Hm"}, "finish_reason": None}]
         stream = b"data: %b\n\n" % json.dumps({"choices": choices, "error": {"message": "m"}}).encode()
