@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from skyproxy.formats.openai.bad_ends import bad_end_of
-from skyproxy.formats.openai.event_names import FAILED, PREFIX
+from skyproxy.formats.openai.event_names import ENDED, FAILED, PREFIX
 
 # Where a chunk or an answer has text.
 _SAID = frozenset({"content", "reasoning_content", "reasoning", "thinking", "tool_calls", "function_call", "refusal"})
@@ -141,8 +141,8 @@ def error_of(value: Mapping[str, Any], name: bytes = b"", *, silent: bool = Fals
     # The Responses API's error event, and vLLM's errors.
     if kind == "error" or object_ == "error":
         return dict(value)
-    if kind == FAILED:
-        response = value.get("response")
+    response = value.get("response")
+    if kind == FAILED or (kind == ENDED and isinstance(response, dict) and response.get("status") == "failed"):
         return _error_of_response(response if isinstance(response, dict) else {})
     if object_ == "response" and value.get("status") == "failed":
         return _error_of_response(value)

@@ -12,7 +12,10 @@ COMPLETED = "response.completed"
 INCOMPLETE = "response.incomplete"
 FAILED = "response.failed"
 
-TERMINAL = frozenset({COMPLETED, INCOMPLETE, FAILED})
+ENDED = "response.done"
+"""How some end, whatever their status is (https://github.com/can1357/oh-my-pi/pull/4692)."""
+
+TERMINAL = frozenset({COMPLETED, INCOMPLETE, FAILED, ENDED})
 """They end a stream."""
 
 PREAMBLE = frozenset(

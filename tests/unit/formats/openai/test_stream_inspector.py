@@ -132,11 +132,14 @@ class EndTests(Case):
         created = b'event: response.created\ndata: {"type":"response.created"}\n\n'
         delta = b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"ab"}\n\n'
         self.assertFalse(self.known(created + delta).complete)
-        for kind in ("completed", "incomplete", "failed"):
-            end = event(type=f"response.{kind}", response={"usage": {"total_tokens": 9}})
+        for kind, status in (
+            *((each, each) for each in ("completed", "incomplete", "failed")),
+            *(("done", each) for each in ("completed", "incomplete", "failed")),
+        ):
+            end = event(type=f"response.{kind}", response={"usage": {"total_tokens": 9}, "status": status})
             state = self.known(created + delta * 3 + end)
             self.assertEqual((state.complete, state.usage, state.done), (True, {"total_tokens": 9}, False))
-            self.assertEqual(state.error is not None, kind == "failed")
+            self.assertEqual(state.error is not None, status == "failed")
         self.assertEqual(self.known(created + delta * 3).generated, 6)
 
     def test_a_long_last_event(self) -> None:
