@@ -14,6 +14,7 @@ from skyproxy.http.loop.socket_budget import Sockets
 from skyproxy.http.server.accepting import rest_when_full
 from skyproxy.http.server.bounds import Bounds, Network
 from skyproxy.process.listening import NotListening, listen_at, shown
+from skyproxy.process.socket_files import SocketFile, socket_files
 from skyproxy.process.stopping import take_all
 from skyproxy.web.site import ApiSite
 
@@ -58,6 +59,7 @@ class Endpoints:
         self.bound: list[str] = []
         self._paused = False
         self._ports: list[IListeningPort] = []
+        self._files: list[SocketFile] = []
         self._last: tuple[str, str] | None = None
         """The address, once the ports are closed and know it no more."""
 
@@ -76,6 +78,12 @@ class Endpoints:
                 port.stopListening()
             raise NotListening(f"it does not listen at {', '.join(self._endpoints)}: {error}") from None
         self._ports = ports
+        self._files = socket_files(self._network, zip(self.bound, ports, strict=True))
+
+    def renew(self) -> None:
+        """Make socket files again that somebody has removed."""
+        for each in [] if self._paused else self._files:
+            each.renew()
 
     def _bind(self) -> list[IListeningPort]:
         self.bound = []

@@ -258,6 +258,7 @@ def make_parts(
         lambda config: bodies.use(config.proxy),
         lambda config: priority.use(config.proxy.process_priority),
         gate.budgets.use,
+        lambda _: endpoints.renew(),
     ]
     configuration = Configuration(reactor, config, load, control.prepare, followers, reloads, notifier)
     endpoints = role.endpoints(
