@@ -258,6 +258,9 @@ class RateGuard:
                 return
             ticket._doubt = (self._rest.seconds, self._mark.cap_seconds)
             self._taken(ticket)
+            if self._asked:
+                # The mark, and with it the part of background requests, may have grown.
+                self._next_look.no_later_than(now)
 
     def _taken(self, ticket: Ticket) -> None:
         self._forget(ticket)

@@ -482,6 +482,19 @@ class BackgroundTests(RateGuardTestCase):
         taken[2].ended()
         self.assertEqual((self.changes, len(self.send_background())), (2, 1))
 
+    def test_those_that_wait_are_told_when_time_has_proven_one_above_the_mark(self) -> None:
+        taken = self.meet_limit_with(3)
+        for each in taken[1:]:
+            each.ended()
+        self.clock.advance(2)
+        others = self.send_all_that_may(3)
+        self.assertEqual((len(others), self.guard.wait(background=True)), (3, None))
+        self.clock.advance(1)
+        # One who asks finds it out.
+        self.assertEqual(self.guard.mark, 4)
+        self.clock.advance(0)
+        self.assertEqual((self.changes, len(self.send_background(1))), (1, 1))
+
     def test_where_nobody_else_comes_they_find_out_what_is_taken_by_now(self) -> None:
         self.meet_limit_with(1)
         self.assertIsNone(self.guard.wait(background=True))
