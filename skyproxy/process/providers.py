@@ -85,8 +85,8 @@ class Providers:
         for provider, actual in following:
             follow(provider, actual)
         for earlier, provider in refitted:
-            refit(earlier, provider)
             earlier.replaced_by(provider)
+            refit(earlier, provider)
         for name, provider in providers.items():
             aside = {each.target for each in changes if each.kind == "aside"}
             provider.guards.put_aside({each.key for each in aside if each.provider == name})

@@ -105,9 +105,14 @@ def same_limit(before: ProviderConfig, config: ProviderConfig) -> bool:
 
 
 def refit(earlier: Provider, provider: Provider) -> None:
-    """Have what *provider* has from *earlier* keep to its configuration."""
+    """Have what *provider* has from *earlier*, which it replaces, keep to its configuration."""
     before, config, guards = earlier.config, provider.config, provider.guards.own
     guards.limiter.refit(_limit(config), config.max_pending)
+    if config.key_missing is not None:
+        return
+    # Requests that wait go by the keys with which they will go out.
+    provider.admission = earlier.admission
+    provider.admission.follow(config, guards)
     if guards.breaker is not None:
         guards.breaker.tell = guards.tell
     may_do_better = not _fails_alike(before, config)
@@ -149,6 +154,9 @@ def _kept(
     if earlier is None:
         return None, None, None, None
     guards, before = earlier.guards.own, earlier.config
+    if config.key_missing is not None:
+        # What waits goes out as it would have.
+        return guards.limiter, None, None, None
     # The provider may have refused a key for what the headers said.
     same = before.headers == config.headers and before.auth_header == config.auth_header
     breaker = guards.breaker if _fails_alike(before, config) else None

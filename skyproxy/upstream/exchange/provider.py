@@ -280,7 +280,7 @@ class Provider:
     def idle(self) -> bool:
         """Whether no request is under way or waits, and no connection is about to be closed."""
         # Those that wait go out as its successor's, which has its deployments.
-        waiting = self._successor is None and any(each.busy for each in self.deployments)
+        waiting = self._current is self and any(each.busy for each in self.deployments)
         return not (self.connections().busy or waiting)
 
     def drop_idle(self) -> None:

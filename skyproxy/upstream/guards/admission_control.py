@@ -92,6 +92,13 @@ class AdmissionControl:
         self._clock = clock
         self._guards = guards
 
+    def follow(self, config: ProviderConfig, guards: Guards) -> None:
+        """Be that of a later configuration, whose guards have the limiter and the deployments of those before, for the
+        requests that wait, too.
+        """
+        self._config = config
+        self._guards = guards
+
     def reserve_at_once(
         self, deployment: Deployment, priority: Priority, avoid: AbstractSet[str]
     ) -> Reservation | None:

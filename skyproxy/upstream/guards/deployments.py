@@ -40,6 +40,9 @@ class _Line:
     def __contains__(self, place: Deferred[None]) -> bool:
         return place in self._places
 
+    def __iter__(self) -> Iterator[Deferred[None]]:
+        return iter(tuple(self._places))
+
     def join(self, place: Deferred[None], came: float | None) -> None:
         """Take *place* in: at the head if it *came* at some time before; at the end if not."""
         if came is None:
@@ -130,7 +133,12 @@ class Deployment:
         for key in [each for each in self.guards if each not in keys]:
             self.guards.pop(key).discard()
         self.look()
-        self.wake()
+        # Each may have another key now, or a rate guard no more.
+        for line in (self._interactive, self._background):
+            for place in line:
+                if place in line:
+                    line.leave(place)
+                    place.callback(None)
 
     def forget_limits(self, key: str) -> None:
         """Ask again with *key*, whatever limits it has met: people know better."""

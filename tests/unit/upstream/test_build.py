@@ -9,7 +9,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.logger import LogEvent, Logger
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.config import ProviderConfig
+from skyproxy.config import Priority, ProviderConfig
 from skyproxy.http import Wire
 from skyproxy.http.client.agent import Origin
 from skyproxy.upstream import build as module
@@ -122,8 +122,8 @@ class LaterConfigurationTests(SynchronousTestCase):
         teller = Teller(lambda finding: self.told.append((more, finding)))
         provider = build_provider(config, self.reactor, Wire(), tell=teller, earlier=earlier)
         if earlier is not None:
-            refit(earlier, provider)
             earlier.replaced_by(provider)
+            refit(earlier, provider)
         provider.guards.put_aside(())
         return provider
 
@@ -192,11 +192,40 @@ class LaterConfigurationTests(SynchronousTestCase):
         self.assertEqual(self.asked(second), ["A"])
 
     def test_who_waits_is_asked_again(self) -> None:
+        for number, (more, environ, key) in enumerate((
+            ("api_key_env: A", {"A": "sk-other"}, "A"),
+            ("api_key_env: [A, B], max_pending: 50", {}, "B"),
+            ("api_key_env: B, max_pending: 50", {}, "B"),
+            ("api_key_env: A, rate_guard: off", {}, "A"),
+            ("max_pending: 50", {}, None),
+        )):  # fmt: skip
+            first = self.make(f"api_key_env: A, max_retries: {number}", **self.KEYS)
+            first.deployments.of("").guard("A").sent().limited(REQUEST.timeouts.queue / 2)
+            # Over more than one reload.
+            second = self.make(f"api_key_env: A, max_retries: {number + 1}", first, **self.KEYS)
+            attempts = [attempt_of(self.reactor) for _ in range(6)]
+            priorities: tuple[Priority, ...] = ("background", "interactive")
+            waiting = [
+                Deferred.fromCoroutine(provider.send(REQUEST._replace(priority=priorities[place % 2]), each))
+                for place, (each, provider) in enumerate(zip(attempts, (first, second) * 3, strict=True))
+            ]
+            self.assertEqual([each.sent_at for each in attempts], [None] * 6)
+            third = self.make(more, second, **{**self.KEYS, **environ})
+            # After a rest, or of a key that is new, all go.
+            self.assertEqual([each.key for each in attempts], [key] * 6, more)
+            self.assertEqual(self.asked(third), [key or ""], more)
+            for each in waiting:
+                each.addErrback(lambda failure: None).cancel()
+            self.assertEqual((third.limits().in_use, [each.busy for each in third.deployments]), (0, [0]))
+
+    def test_who_waits_while_the_key_is_taken_away_goes_out_with_it_in_time(self) -> None:
         first = self.make("api_key_env: A", **self.KEYS)
         first.deployments.of("").guard("A").sent().limited(REQUEST.timeouts.queue / 2)
         waiting = Deferred.fromCoroutine(first.send(REQUEST, attempt := attempt_of(self.reactor)))
-        self.assertIsNone(attempt.key)
-        self.make("api_key_env: A", first, A="sk-other")
+        second = self.make("api_key_env: A", first)
+        self.assertEqual((attempt.key, first.idle), (None, False))
+        self.failureResultOf(Deferred.fromCoroutine(second.send(REQUEST, attempt_of(self.reactor))))
+        self.reactor.advance(REQUEST.timeouts.queue / 2)
         self.assertEqual(attempt.key, "A")
         waiting.addErrback(lambda failure: None).cancel()
 
