@@ -259,7 +259,6 @@ class Http2Channel(Protocol):
     # Deadlines.
 
     def deadline_passed(self, now: float) -> None:
-        """Called at each look."""
         limits = self._limits
         idle = None if self._progress is None else self._progress.overdue(now, limits, closing=self.closing)
         if self.closing:
@@ -274,6 +273,7 @@ class Http2Channel(Protocol):
             if not self._has_input():
                 self._leave(ErrorCodes.NO_ERROR)
         else:
+            self._receiver.look(now)
             for stream in list(self.streams.values()):
                 self._look_at(stream, now)
 

@@ -31,6 +31,12 @@ from skyproxy.http.server.refusals import RETRY_AFTER, RenderRefusal
 
 _log = Logger()
 
+_LINGER_SECONDS = 5.0
+"""Seconds in which a client may send the rest of a request that has had its answer. It is dropped."""
+
+_MOST_LINGERING = 50
+"""Such requests of one client."""
+
 _OTHER_LENGTH = Refusal(400, "The body has another length than Content-Length says.")
 
 
@@ -84,6 +90,8 @@ class RequestReceiver:
         self._seconds = seconds
         self._bodies = bodies
         self.work = WorkTime(seconds)
+        # Streams that were refused before all of the request has come, and when they are reset.
+        self._lingering: dict[int, float] = {}
         self.left: deque[bytes | GoAway] = deque()
 
     def receive(self, data: bytes, *, later: bool = False) -> None:
@@ -145,8 +153,29 @@ class RequestReceiver:
             if not bodyless:
                 self._h2.send_data(stream_id, body, end_stream=True)
             if not ended:
-                self._h2.reset_stream(stream_id, ErrorCodes.NO_ERROR)
+                self._linger(stream_id, 0.0 if status == 408 else _LINGER_SECONDS)
         self._table.flush()
+
+    def _linger(self, stream_id: int, seconds: float) -> None:
+        """Reset a stream that has been answered in some *seconds*: many clients lose the answer when they see it reset
+        (RFC 9113, section 8.1, forbids that), and read none before they have sent their request.
+        """
+        self._lingering[stream_id] = self._seconds() + seconds
+        if not seconds or len(self._lingering) > _MOST_LINGERING:
+            self._stop_lingering(stream_id)
+
+    def _stop_lingering(self, stream_id: int) -> None:
+        del self._lingering[stream_id]
+        with suppress(StreamClosedError):
+            self._h2.reset_stream(stream_id, ErrorCodes.NO_ERROR)
+
+    def look(self, now: float) -> None:
+        """Reset those that have had their time."""
+        over = [stream_id for stream_id, until in self._lingering.items() if now >= until]
+        for stream_id in over:
+            self._stop_lingering(stream_id)
+        if over:
+            self._table.flush()
 
     def _request(self, event: RequestReceived) -> None:
         stream_id, ended = event.stream_id or 0, event.stream_ended is not None
@@ -204,6 +233,7 @@ class RequestReceiver:
         self._table.flush()
 
     def _request_complete(self, event: StreamEnded) -> None:
+        self._lingering.pop(event.stream_id or 0, None)
         stream = self._table.open.get(event.stream_id or 0)
         if stream is None:
             return
@@ -217,6 +247,7 @@ class RequestReceiver:
         self._table.give_up(stream, Failure(ConnectionAborted(refusal.reason)))
 
     def _reset(self, event: StreamReset) -> None:
+        self._lingering.pop(event.stream_id or 0, None)
         stream = self._table.open.get(event.stream_id or 0)
         if stream is not None:
             reason = ConnectionLost(f"The client has reset the stream: {event.error_code}.")

@@ -278,8 +278,33 @@ class AnswerTests(Case):
         client.flush()
         client.ask(5, (b"content-length", b"1000"), body=b"x" * 1000)
         self.assertEqual(client.statuses, {1: 413, 3: 413, 5: 200})
-        self.assertEqual(client.resets, {1: ErrorCodes.NO_ERROR, 3: ErrorCodes.NO_ERROR})
         self.assertEqual((len(self.served.seen), self.served.connections.bodies.held), (1, 0))
+        self.later(client, 7)
+        self.assertEqual(client.resets, {1: ErrorCodes.NO_ERROR, 3: ErrorCodes.NO_ERROR})
+
+    def test_a_client_that_sends_on_reads_why_it_was_refused(self) -> None:
+        """Clients lose the answer if the stream is reset before they have sent all (curl 7.88, httpx)."""
+        self.served = Served(echo, body_bytes=1000)
+        client = Http2Client(self.served)
+        client.ask(1, body=b"x" * 1001, end=False)
+        for _ in range(40):
+            client.h2.send_data(1, b"x" * 8000)
+            client.flush()
+        client.h2.end_stream(1)
+        self.later(client, 7)
+        self.assertEqual((client.statuses, client.resets, client.goaway), ({1: 413}, {}, None))
+        self.assertIn(b"1000 bytes", client.bodies[1])
+
+    def test_only_some_may_send_on(self) -> None:
+        self.served = Served(echo, body_bytes=1000)
+        client = Http2Client(self.served)
+        for number in range(60):
+            client.ask(1 + 2 * number, (b"content-length", b"1001"), body=b"x", end=False)
+        self.assertEqual(len(client.resets), 10)
+        client.h2.reset_stream(1)
+        client.flush()
+        self.later(client, 7)
+        self.assertEqual((len(client.statuses), len(client.resets), client.goaway), (60, 59, None))
 
     def test_blanks_around_a_value_are_no_part_of_it(self) -> None:
         client = self.serve(lambda request: request.getHeader(b"authorization"))
@@ -447,6 +472,7 @@ class LimitTests(Case):
         client.ask(3, *[(b"x-%d" % number, b"") for number in range(5)])
         client.ask(5, *[(b"x-%d" % number, b"") for number in range(6)], body=b"a", end=False)
         self.assertEqual(client.statuses, {1: 431, 3: 200, 5: 431})
+        self.later(client, 7)
         self.assertEqual(client.resets, {5: ErrorCodes.NO_ERROR})
         self.assertEqual(len(self.served.requests), 1)
 
