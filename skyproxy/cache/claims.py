@@ -53,7 +53,7 @@ class Held(NamedTuple):
     age_ms: int
 
 
-class Database(Protocol):
+class ClaimsDatabase(Protocol):
     """Where claims are: see :class:`~skyproxy.cache.remote.Database`."""
 
     def claim(self, key: bytes, token: bytes, lease_ms: int, most: int) -> Deferred[Found | Held | None]:
@@ -79,7 +79,7 @@ class Claims:
 
     def __init__(
         self,
-        database: Database,
+        database: ClaimsDatabase,
         reactor: Any,
         opened: Callable[[bytes, Found], StoredAnswer | None],
         usable: Callable[[], bool],
@@ -155,7 +155,7 @@ class Claim:
     :ivar may_be_held: whether the database may know of it.
     """
 
-    def __init__(self, database: Database, reactor: Any, key: bytes, took: Callable[[float], None]) -> None:
+    def __init__(self, database: ClaimsDatabase, reactor: Any, key: bytes, took: Callable[[float], None]) -> None:
         self._took = took
         self._began = 0.0
         self._database = database
@@ -167,7 +167,7 @@ class Claim:
         self._renewing: Any = None
 
     def ask(self, most: int) -> Deferred[Found | Held | None]:
-        """As :meth:`Database.claim` does."""
+        """As :meth:`ClaimsDatabase.claim` does."""
         self.may_be_held = True
         asked = self._asked = self._database.claim(self._key, self.token, _ms(LEASE_SECONDS), most)
         return asked

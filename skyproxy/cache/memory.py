@@ -9,7 +9,7 @@ from heapq import heapify, heappop, heappush
 
 from twisted.internet.defer import Deferred, succeed
 
-from skyproxy.cache.store import Statistics, largest_entry
+from skyproxy.cache.store import StoreStatistics, largest_entry
 from skyproxy.cache.stored_answer import StoredAnswer
 
 _OVERHEAD_BYTES = 1024
@@ -39,11 +39,11 @@ class MemoryStore:
         """The least recently used first."""
         self._expiries: list[tuple[float, bytes]] = []
         """A heap. An entry that is gone leaves its item behind."""
-        self._counts = Statistics()
+        self._counts = StoreStatistics()
         self._closed = False
 
     @property
-    def statistics(self) -> Statistics:
+    def statistics(self) -> StoreStatistics:
         """As of now; what has expired is no longer in it."""
         self._forget_expired()
         return replace(self._counts)

@@ -12,7 +12,7 @@ from skyproxy.cache import claims
 from skyproxy.cache.claims import Claims, Found
 from skyproxy.cache.in_time import in_time, too_late
 from skyproxy.cache.packing import pack, unpack
-from skyproxy.cache.store import Statistics, largest_entry
+from skyproxy.cache.store import StoreStatistics, largest_entry
 from skyproxy.cache.stored_answer import StoredAnswer
 from skyproxy.cache.trouble import Trouble
 
@@ -44,7 +44,7 @@ class Totals(NamedTuple):
     evicted: int = 0
 
 
-class Database(claims.Database, Protocol):
+class Database(claims.ClaimsDatabase, Protocol):
     """Where the answers are. Its Deferreds fail with an error that says in words for people what is wrong; they need
     not fire in any time.
     """
@@ -92,7 +92,7 @@ class RemoteStore:
         self._trouble = Trouble(shown, mask, reactor.seconds)
         self._max_bytes = max_bytes
         self._reactor = reactor
-        self._counts = Statistics()
+        self._counts = StoreStatistics()
         self._up = False
         self._checking: Any = None
         self._waiting = self._waiting_bytes = 0
@@ -109,7 +109,7 @@ class RemoteStore:
         self._database.begin(self._check, self._failed)
 
     @property
-    def statistics(self) -> Statistics:
+    def statistics(self) -> StoreStatistics:
         """As of the last entry that this process has stored."""
         return replace(self._counts)
 

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from skyproxy.cache.in_time import Timeout, too_late
 from skyproxy.cache.sqlite_file import AnswersFile, ForeignFile
-from skyproxy.cache.store import Statistics
+from skyproxy.cache.store import StoreStatistics
 from skyproxy.cache.stored_answer import StoredAnswer
 from skyproxy.cache.trouble import WARN_AGAIN_SECONDS
 from skyproxy.http.loop.worker_thread import Worker
@@ -54,7 +54,7 @@ class SqliteStore:
         self._wall = wall
         self._file = AnswersFile(path, max_bytes)
         self._worker = Worker(reactor, "answers in SQLite")
-        self._counts = Statistics()
+        self._counts = StoreStatistics()
         self._waiting = 0
         """Bytes that are to be written."""
         self._late = 0
@@ -64,7 +64,7 @@ class SqliteStore:
         self._closing: Deferred[None] | None = None
 
     @property
-    def statistics(self) -> Statistics:
+    def statistics(self) -> StoreStatistics:
         """As of the last entry that came or went."""
         entries, size = self._file.totals
         return replace(self._counts, entries=entries, bytes=size, evicted=self._file.evicted)

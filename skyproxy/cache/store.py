@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Statistics:
+class StoreStatistics:
     """What a store holds, and what became of what was asked of it.
 
     :ivar bytes: of all entries, with what each costs beside its answer.
@@ -48,7 +48,7 @@ class Store(Protocol):
         """Who asks for what is to be kept here; None: no other machine does."""
 
     @property
-    def statistics(self) -> Statistics:
+    def statistics(self) -> StoreStatistics:
         """As of now."""
 
     def get(self, key: bytes) -> Deferred[StoredAnswer | None]:

@@ -12,7 +12,7 @@ from skyproxy.config import Config
 from skyproxy.config.overlay import Setting, of_profile, overlaid
 from skyproxy.errors import SkyproxyError, Unavailable
 
-Kind = Literal["pause", "aside", "set", "profile"]
+ChangeKind = Literal["pause", "aside", "set", "profile"]
 
 
 class Paused(Unavailable):
@@ -67,7 +67,7 @@ class Change(NamedTuple):
     """
 
     action: str
-    kind: Kind
+    kind: ChangeKind
     target: Target
     by: str
     at: float
@@ -75,12 +75,12 @@ class Change(NamedTuple):
     profile: str = ""
 
     @property
-    def identity(self) -> tuple[str, Kind, Target]:
+    def identity(self) -> tuple[str, ChangeKind, Target]:
         """What stays the same when it is renewed."""
         return self.action, self.kind, self.target
 
     @property
-    def what(self) -> tuple[Kind, Target, tuple[Setting, ...], str]:
+    def what(self) -> tuple[ChangeKind, Target, tuple[Setting, ...], str]:
         """What it does, whoever made it."""
         return self.kind, self.target, self.settings, self.profile
 

@@ -12,7 +12,7 @@ from skyproxy.pipeline.request import Form, JsonRequest, Request, UpstreamBody, 
 from skyproxy.pipeline.router import Candidate
 from skyproxy.telemetry.usage import Tokens
 from skyproxy.upstream.exchange.attempt import Attempt
-from skyproxy.upstream.exchange.first_content import Kind
+from skyproxy.upstream.exchange.first_content import AnswerKind
 from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
 
@@ -46,7 +46,7 @@ class RoutedRequest:
         self.request_id = request.request_id
         self.timeouts = candidate.timeouts
         self.streaming = parsed.streaming
-        self.kind = Kind.JSON if request.endpoint.in_json else Kind.ANYTHING
+        self.kind = AnswerKind.JSON if request.endpoint.in_json else AnswerKind.ANYTHING
         self.hedge_after = candidate.hedge_after
         self.must_be_whole = candidate.strip_reasoning
 

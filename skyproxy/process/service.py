@@ -12,7 +12,7 @@ from twisted.python.components import Componentized
 from skyproxy.config import Config
 from skyproxy.process.draining import IDLE_SECONDS
 from skyproxy.process.parts import Parts
-from skyproxy.process.stopping import Step, take_all
+from skyproxy.process.stopping import StopStep, take_all
 from skyproxy.process.upgrade.outcome import SILENT_SECONDS, Outcome
 from skyproxy.process.upgrade.refusing import OF_A_GAME
 
@@ -74,7 +74,7 @@ class SkyproxyService(MultiService):
         self.running = 0
         if self.upgrades is not None:
             self.upgrades.cancel()
-        steps: list[Step] = [(child.name, child.stopService) for child in reversed(self.services)]
+        steps: list[StopStep] = [(child.name, child.stopService) for child in reversed(self.services)]
         return Deferred.fromCoroutine(take_all(steps))
 
     def terminate(self) -> None:

@@ -12,11 +12,11 @@ from twisted.logger import Logger
 
 _log = Logger()
 
-Step = tuple[str, Callable[[], Awaitable[Any] | None]]
+StopStep = tuple[str, Callable[[], Awaitable[Any] | None]]
 """What is done, for people, and what does it."""
 
 
-async def take_all(steps: Sequence[Step]) -> None:
+async def take_all(steps: Sequence[StopStep]) -> None:
     """Take *steps*, one after the other. The failure of one is logged, and the next is taken."""
     for name, take in steps:
         try:

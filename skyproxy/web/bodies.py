@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 from twisted.internet.defer import Deferred
 
 from skyproxy.errors import InvalidRequest
-from skyproxy.telemetry.bodies.body_file import Found, Row
+from skyproxy.telemetry.bodies.body_file import KeptBodies, Row
 from skyproxy.telemetry.bodies.body_log import BodyLog, Page
 from skyproxy.telemetry.bodies.entry import Text
 from skyproxy.telemetry.bodies.recording import Recording
@@ -81,7 +81,7 @@ class Bodies:
             "file": None if page.path is None else str(page.path),
         }
 
-    def _one(self, found: Found) -> dict[str, Any]:
+    def _one(self, found: KeptBodies) -> dict[str, Any]:
         request, answer = found.request, found.answer
         return {
             **self._head(),

@@ -20,7 +20,7 @@ from typing import Any
 from skyproxy.telemetry.requests.conclusion import NO_HISTORY, Conclusion, History, conclusion_of
 from skyproxy.telemetry.requests.facts import Facts
 from skyproxy.telemetry.requests.ring import MOST_REQUESTS
-from skyproxy.telemetry.requests.search import Found
+from skyproxy.telemetry.requests.search import SearchResult
 from skyproxy.telemetry.requests.timeline import lines_of, phase
 from skyproxy.telemetry.requests.way import way
 from skyproxy.telemetry.requests.words import job
@@ -100,7 +100,7 @@ def request(facts: Facts, history: History = NO_HISTORY, follows_after: float | 
     }
 
 
-def requests(found: Found, kept: int) -> dict[str, Any]:
+def requests(found: SearchResult, kept: int) -> dict[str, Any]:
     """A page of requests.
 
     :param kept: how many there are at all.

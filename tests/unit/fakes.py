@@ -20,7 +20,7 @@ from skyproxy.config import ProviderConfig
 from skyproxy.http.common.headers import Fields
 from skyproxy.telemetry.bodies.recording import Recording
 from skyproxy.upstream.exchange.attempt import Attempt, AttemptObserver
-from skyproxy.upstream.exchange.first_content import Kind
+from skyproxy.upstream.exchange.first_content import AnswerKind
 from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.upstream.exchange.timeouts import Timeouts
 from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
@@ -174,7 +174,7 @@ class Prepared(NamedTuple):
 
     provider: Provider
     request: UpstreamRequest
-    kind: Kind = Kind.ANYTHING
+    kind: AnswerKind = AnswerKind.ANYTHING
     hedge_after: float | None = None
     must_be_whole: bool = False
     window: int | None = None

@@ -15,9 +15,9 @@ from skyproxy.config.profiles import NO_PROFILE
 from skyproxy.errors import InvalidRequest, NotFound
 from skyproxy.pipeline.changes import (
     Change,
+    ChangeKind,
     Conflict,
     EndedByHand,
-    Kind,
     Target,
     changed,
     pauses_of,
@@ -246,7 +246,7 @@ class Operations:
     # How.
 
     def _change(
-        self, kind: Kind, target: Target, by: str, settings: Sequence[Setting] = (), profile: str = ""
+        self, kind: ChangeKind, target: Target, by: str, settings: Sequence[Setting] = (), profile: str = ""
     ) -> Change:
         return Change(self._action_log.next_id(), kind, target, by, self._wall(), tuple(settings), profile)
 
@@ -259,7 +259,9 @@ class Operations:
             return self._nothing(text, change.by, dry_run)
         return self._do(text, change.by, dry_run, added, replaced)
 
-    def _end(self, kind: Kind, target: Target, by: str, dry_run: bool, text: str, otherwise: str) -> dict[str, Any]:
+    def _end(
+        self, kind: ChangeKind, target: Target, by: str, dry_run: bool, text: str, otherwise: str
+    ) -> dict[str, Any]:
         removed = tuple(each for each in self._action_log.changes if each.kind == kind and each.target == target)
         return self._do(text, by, dry_run, removed=removed) if removed else self._nothing(otherwise, by, dry_run)
 

@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from skyproxy.cache.store import Statistics as StoreStatistics
-from skyproxy.cache.store import Store
+from skyproxy.cache.store import Store, StoreStatistics
 from skyproxy.errors import SkyproxyError
 from skyproxy.process.workers.gathered import Gathered
 from skyproxy.telemetry.distribution import Histogram, Summary

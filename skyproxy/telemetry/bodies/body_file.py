@@ -84,7 +84,7 @@ class Row(NamedTuple):
     answer_text: int
 
 
-class Found(NamedTuple):
+class KeptBodies(NamedTuple):
     """One request with its bodies."""
 
     row: Row
@@ -149,7 +149,7 @@ class BodyFile(OwnFile):
                 found = database.execute(LIST, (last, limit)).fetchall()
         return [Row._make(each) for each in found]
 
-    def find(self, request_id: str, run: str, number: int | None, at: float | None = None) -> Found | None:
+    def find(self, request_id: str, run: str, number: int | None, at: float | None = None) -> KeptBodies | None:
         """The newest request of this id, which a client may give twice.
 
         :param number: only that of the process *run* with this number, or the one that was over *at* that time.
@@ -163,7 +163,7 @@ class BodyFile(OwnFile):
                     of_answer = None
                     if row.answer_size is not None:
                         of_answer = Text(answer or b"", row.answer_size, bool(row.answer_text))
-                    return Found(row, Text(request, row.request_size, bool(row.request_text)), of_answer)
+                    return KeptBodies(row, Text(request, row.request_size, bool(row.request_text)), of_answer)
         return None
 
     def _insert(self, entries: Sequence[Entry]) -> None:

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from skyproxy.config.proxy_settings import ProxySettings
 from skyproxy.http.loop.worker_thread import Worker
 from skyproxy.log.redaction import Redactor
-from skyproxy.telemetry.bodies.body_file import BodyFile, Found, Row, masked
+from skyproxy.telemetry.bodies.body_file import BodyFile, KeptBodies, Row, masked
 from skyproxy.telemetry.bodies.entry import Entry, Text
 from skyproxy.telemetry.bodies.recording import Allowance, Recording
 from skyproxy.telemetry.file_thread import FileThread
@@ -36,7 +36,7 @@ _GOOD = frozenset({"ok", "cancelled"})
 """Outcomes of requests that did not fail."""
 
 
-class Asked(Protocol):
+class RequestWithBody(Protocol):
     """A request, with the body that it brought."""
 
     @property
@@ -60,7 +60,7 @@ class Ended(Protocol):
     """A request that is over."""
 
     @property
-    def request(self) -> Asked: ...
+    def request(self) -> RequestWithBody: ...
 
     @property
     def client(self) -> Served: ...
@@ -219,7 +219,7 @@ class BodyLog:
 
     # What it tells.
 
-    def find(self, request_id: str, number: int | None, at: float | None = None) -> Deferred[Found | None]:
+    def find(self, request_id: str, number: int | None, at: float | None = None) -> Deferred[KeptBodies | None]:
         """The newest request of this id whose bodies are kept; with *number*, the one of this process that has it, or
         the one that was over *at* that time: workers have numbers of their own.
         """

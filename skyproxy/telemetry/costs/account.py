@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from skyproxy.telemetry.costs.entries import COUNTS, GIVEN_UP, HEDGE
-from skyproxy.telemetry.costs.ledger_file import Found
+from skyproxy.telemetry.costs.ledger_file import LedgerSums
 from skyproxy.telemetry.costs.periods import Period
 
 VERSION = 1
@@ -18,7 +18,7 @@ OUTCOMES = ("ok", "client_error", "upstream_error", "failed", "refused", "cancel
 _TOKENS = ("prompt", "completion", "cached", "reasoning", "estimated")
 
 
-class Asked(NamedTuple):
+class AskedPeriod(NamedTuple):
     """What was asked for, and when.
 
     :ivar since: minute since the epoch.
@@ -47,7 +47,7 @@ class _Row(NamedTuple):
         return f"{self.provider}:{self.model}" if self.provider else ""
 
 
-def costs(asked: Asked, found: Found) -> dict[str, Any]:
+def costs(asked: AskedPeriod, found: LedgerSums) -> dict[str, Any]:
     """What was spent: as a whole, by slot, by deployment and by client."""
     rows = _rows(found)
     hedges = [row for row in rows if row.role == HEDGE]
@@ -77,7 +77,7 @@ def costs(asked: Asked, found: Found) -> dict[str, Any]:
     }
 
 
-def book(asked: Asked, found: Found, unfinished: int | None) -> dict[str, Any]:
+def book(asked: AskedPeriod, found: LedgerSums, unfinished: int | None) -> dict[str, Any]:
     """Whether all requests that arrived are accounted for.
 
     :param unfinished: requests of this process that are under way, by another count; None: nobody knows.
@@ -111,7 +111,7 @@ def book(asked: Asked, found: Found, unfinished: int | None) -> dict[str, Any]:
     }
 
 
-def _rows(found: Found) -> list[_Row]:
+def _rows(found: LedgerSums) -> list[_Row]:
     return [_Row._make((*each[:7], dict(zip(COUNTS, each[7:], strict=True)))) for each in found.sums]
 
 

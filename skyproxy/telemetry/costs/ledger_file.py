@@ -49,7 +49,7 @@ class Run(NamedTuple):
     began: float
 
 
-class Found(NamedTuple):
+class LedgerSums(NamedTuple):
     """What the ledger has of some minutes.
 
     :ivar sums: by slot, provider, model, client, of what, source and currency, in the order of
@@ -135,7 +135,7 @@ class LedgerFile(OwnFile):
             sentence = "Requests were under way when a skyproxy was killed: they count as lost"
             self.notes.append((sentence, {"requests": lost}))
 
-    def read(self, since: int) -> Found:
+    def read(self, since: int) -> LedgerSums:
         """What there is from the minute *since* on."""
         with self._transaction("BEGIN") as database:
             sums = database.execute(_READ, (since,)).fetchall()
@@ -152,7 +152,7 @@ class LedgerFile(OwnFile):
         now, own = self._wall(), self._run.name
         running = {run for run, host, pid, seen in runs if run == own or not self._has_ended(host, pid, now - seen)}
         left = {run: arrived - finished for run, arrived, finished, _ in books}
-        return Found(
+        return LedgerSums(
             sums=sums,
             hours=hours,
             arrived=sum(each[1] for each in books),

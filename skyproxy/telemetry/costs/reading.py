@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from skyproxy.telemetry.costs import account
-from skyproxy.telemetry.costs.account import Asked
+from skyproxy.telemetry.costs.account import AskedPeriod
 from skyproxy.telemetry.costs.ledger_file import LedgerFile
 from skyproxy.telemetry.costs.periods import Period, beginning, evening
 
@@ -23,9 +23,9 @@ def read_book(file: LedgerFile, period: Period, now: float, unfinished: int | No
     return {**account.book(asked, file.read(asked.since), unfinished), "file": _text(file.path)}
 
 
-def _asked(file: LedgerFile, period: Period, now: float) -> Asked:
+def _asked(file: LedgerFile, period: Period, now: float) -> AskedPeriod:
     since = beginning(period, now)
-    return Asked(period, evening(file.busy_minutes(since), now) if period == "evening" else since, now)
+    return AskedPeriod(period, evening(file.busy_minutes(since), now) if period == "evening" else since, now)
 
 
 def _text(path: Path | None) -> str | None:

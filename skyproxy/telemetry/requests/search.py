@@ -52,7 +52,7 @@ class Query(NamedTuple):
     ascending: bool = False
 
 
-class Found(NamedTuple):
+class SearchResult(NamedTuple):
     """What was found.
 
     :ivar requests: in the order that is wanted.
@@ -71,7 +71,7 @@ class Found(NamedTuple):
     clients: list[str]
 
 
-def search(ring: RequestRing, query: Query, background: Set[str] = frozenset()) -> Found:
+def search(ring: RequestRing, query: Query, background: Set[str] = frozenset()) -> SearchResult:
     """The requests in *ring* that *query* asks for.
 
     :param background: slots that nobody waits for.
@@ -109,7 +109,7 @@ def search(ring: RequestRing, query: Query, background: Set[str] = frozenset()) 
         begin = query.before or 0
         found = _sorted(found, _VALUES[query.sort], query.ascending)[begin : begin + most]
         following = begin + len(found) if found and begin + len(found) < matching else None
-    return Found(
+    return SearchResult(
         [facts_of(number, kept) for number, kept in found], matching, counts, following,
         _names(slots), _names(providers), _names(clients),
     )  # fmt: skip

@@ -17,7 +17,7 @@ from skyproxy.telemetry.tracing.traced import Traced
 
 Value: TypeAlias = str | bool | int | float
 Attributes: TypeAlias = dict[str, Value]
-Kind = Literal["server", "client", "internal"]
+SpanKind = Literal["server", "client", "internal"]
 
 _NANOSECONDS = 1e9
 _FAILED = ("upstream_error", "failed", "refused")
@@ -41,7 +41,7 @@ class Span(NamedTuple):
     span_id: str
     parent_id: str
     name: str
-    kind: Kind
+    kind: SpanKind
     start: int
     end: int
     attributes: Attributes

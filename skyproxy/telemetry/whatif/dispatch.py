@@ -11,7 +11,7 @@ from typing import NamedTuple
 from skyproxy.telemetry.whatif.timings import Timing
 
 
-class Asked(NamedTuple):
+class AskedCandidate(NamedTuple):
     """A candidate that was asked.
 
     :ivar candidate: its index.
@@ -34,7 +34,7 @@ class Course(NamedTuple):
 
     at: float
     winner: int | None
-    asked: tuple[Asked, ...]
+    asked: tuple[AskedCandidate, ...]
 
 
 def course_of(timings: Sequence[Timing], hedge_after: float | None, first_token_timeout: float | None) -> Course:
@@ -49,22 +49,22 @@ def course_of(timings: Sequence[Timing], hedge_after: float | None, first_token_
         timing = timings[index]
         if index == len(timings) - 1:
             end = at + timing.seconds
-            return Course(end, None if timing.fails else index, (Asked(index, at, end, timing.fails),))
+            return Course(end, None if timing.fails else index, (AskedCandidate(index, at, end, timing.fails),))
         late = first_token_timeout is not None and timing.seconds > first_token_timeout
         seconds = first_token_timeout if late and first_token_timeout is not None else timing.seconds
         failed, end = late or timing.fails, at + seconds
         if hedge_after is None or seconds <= hedge_after:
-            own = Asked(index, at, end, failed)
+            own = AskedCandidate(index, at, end, failed)
             if not failed:
                 return Course(end, index, (own,))
             later = course(index + 1, end)
             return later._replace(asked=(own, *later.asked))
-        return _race(Asked(index, at, end, failed), course(index + 1, at + hedge_after))
+        return _race(AskedCandidate(index, at, end, failed), course(index + 1, at + hedge_after))
 
     return course(0, 0.0)
 
 
-def _race(first: Asked, second: Course) -> Course:
+def _race(first: AskedCandidate, second: Course) -> Course:
     """What comes of two at once: whoever answers first wins, and the other is given up."""
     if not first.failed and (second.winner is None or first.until <= second.at):
         given_up = tuple(

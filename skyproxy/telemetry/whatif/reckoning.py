@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from skyproxy.telemetry.prices.prices import Cost
 from skyproxy.telemetry.requests.facts import Facts
 from skyproxy.telemetry.usage import Tokens
-from skyproxy.telemetry.whatif.dispatch import Asked, Course, course_of
+from skyproxy.telemetry.whatif.dispatch import AskedCandidate, Course, course_of
 from skyproxy.telemetry.whatif.timings import Deployment, Recorded, Share, Timing, Timings, recorded_of, word_at
 from skyproxy.util.percentile import percentile
 
@@ -215,7 +215,7 @@ def _settings(facts: Facts, otherwise: Otherwise, configured: Configured) -> tup
 
 
 def _is_assumed(
-    asked: Asked, candidates: Sequence[Timing], order: Sequence[Deployment], was: Mapping[Deployment, Recorded]
+    asked: AskedCandidate, candidates: Sequence[Timing], order: Sequence[Deployment], was: Mapping[Deployment, Recorded]
 ) -> bool:
     """Whether something else may have come of the candidate. Up to the moment when it was cut, its silence is known."""
     recorded = was.get(order[asked.candidate])

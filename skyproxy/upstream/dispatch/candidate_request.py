@@ -7,7 +7,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 
 from skyproxy.upstream.exchange.attempt import Attempt
-from skyproxy.upstream.exchange.first_content import Kind
+from skyproxy.upstream.exchange.first_content import AnswerKind
 from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.upstream.exchange.timeouts import Timeouts
 from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
@@ -45,7 +45,7 @@ class CandidateRequest(Protocol):
         """Whether a stream is asked for."""
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> AnswerKind:
         """What the answer is."""
 
     @property

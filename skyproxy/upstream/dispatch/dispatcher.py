@@ -22,7 +22,7 @@ from skyproxy.upstream.exchange.answer import Answer
 from skyproxy.upstream.exchange.attempt import Attempt, AttemptObserver
 from skyproxy.upstream.exchange.buffered_bytes import BufferedBytes
 from skyproxy.upstream.exchange.first_content import (
-    Kind,
+    AnswerKind,
     is_called_json,
     read_beginning,
     refuse_error,
@@ -250,7 +250,7 @@ class Dispatcher:
         kind, counts = candidate.kind, candidate.provider.counts
         if answer.status >= 300:
             refuse_redirect(answer, counts)
-        if kind is Kind.ANYTHING:
+        if kind is AnswerKind.ANYTHING:
             called_json = is_called_json(answer)
             if called_json and answer.data is not None:
                 refuse_error(answer, counts)

@@ -15,7 +15,7 @@ from skyproxy.upstream.exchange.provider import Counts
 from skyproxy.upstream.exchange.whole_body import json_of, plain, read_json
 
 
-class Kind(Enum):
+class AnswerKind(Enum):
     """What an answer is, and so what can be known of it before it goes down."""
 
     JSON = "json"
@@ -24,7 +24,7 @@ class Kind(Enum):
 
 
 async def wait_for_beginning(
-    answer: Answer, kind: Kind, counts: Counts, held: BufferedBytes, *, must_be_whole: bool = False
+    answer: Answer, kind: AnswerKind, counts: Counts, held: BufferedBytes, *, must_be_whole: bool = False
 ) -> None:
     """Wait for all of a whole answer, or for a stream to say something, or for the first byte of anything else that is
     not called JSON, by which a provider may report an error.
@@ -38,7 +38,7 @@ async def wait_for_beginning(
     :raise SkyproxyError: see :func:`read_beginning`.
     """
     try:
-        if kind is Kind.ANYTHING:
+        if kind is AnswerKind.ANYTHING:
             if not is_called_json(answer):
                 await answer.body.first()
                 return

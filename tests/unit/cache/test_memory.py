@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.cache.memory import MemoryStore
-from skyproxy.cache.store import Statistics, Store
+from skyproxy.cache.store import Store, StoreStatistics
 from skyproxy.cache.stored_answer import StoredAnswer
 from tests.unit.cache.clients import JSON
 
@@ -25,7 +25,7 @@ class MemoryStoreTests(SynchronousTestCase):
 
     def test_is_a_store(self) -> None:
         store: Store = self.store
-        self.assertEqual(store.statistics, Statistics())
+        self.assertEqual(store.statistics, StoreStatistics())
 
     def test_gives_what_was_put_and_its_age(self) -> None:
         self.assertIsNone(self.get(b"k"))

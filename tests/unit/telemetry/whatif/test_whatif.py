@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from skyproxy.telemetry.prices.prices import Cost
 from skyproxy.telemetry.requests.facts import AttemptFacts, Facts, Step
 from skyproxy.telemetry.usage import Tokens
-from skyproxy.telemetry.whatif.dispatch import Asked, course_of
+from skyproxy.telemetry.whatif.dispatch import AskedCandidate, course_of
 from skyproxy.telemetry.whatif.hedging import HedgeAccount, hedging_of
 from skyproxy.telemetry.whatif.reckoning import Configured, Otherwise, Reckoning, reckon
 from skyproxy.telemetry.whatif.timings import Recorded, Timing, Timings, recorded_of
@@ -161,9 +161,15 @@ class CourseTests(SynchronousTestCase):
 
     def test_who_was_asked_and_for_how_long(self) -> None:
         timings = [Timing(5.0, False, "measured"), Timing(1.0, False, "measured")]
-        self.assertEqual(course_of(timings, 2.0, None).asked, (Asked(0, 0.0, 3.0, False), Asked(1, 2.0, 3.0, False)))
-        self.assertEqual(course_of(timings, 4.5, None).asked, (Asked(0, 0.0, 5.0, False), Asked(1, 4.5, 5.0, False)))
-        self.assertEqual(course_of(timings, None, None).asked, (Asked(0, 0.0, 5.0, False),))
+        self.assertEqual(
+            course_of(timings, 2.0, None).asked,
+            (AskedCandidate(0, 0.0, 3.0, False), AskedCandidate(1, 2.0, 3.0, False)),
+        )
+        self.assertEqual(
+            course_of(timings, 4.5, None).asked,
+            (AskedCandidate(0, 0.0, 5.0, False), AskedCandidate(1, 4.5, 5.0, False)),
+        )
+        self.assertEqual(course_of(timings, None, None).asked, (AskedCandidate(0, 0.0, 5.0, False),))
 
 
 class ReckoningTests(SynchronousTestCase):

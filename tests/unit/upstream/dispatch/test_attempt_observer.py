@@ -10,7 +10,7 @@ from twisted.internet.error import ConnectionRefusedError
 from skyproxy.errors import ErrorKind
 from skyproxy.upstream.exchange.answer import Answer
 from skyproxy.upstream.exchange.attempt import Attempt, AttemptObserver
-from skyproxy.upstream.exchange.first_content import Kind
+from skyproxy.upstream.exchange.first_content import AnswerKind
 from tests.unit.fakes import TIMEOUTS, Prepared
 from tests.unit.upstream.dispatch import test_dispatcher
 from tests.unit.upstream.dispatch.test_dispatcher import GOOD, REQUEST
@@ -51,7 +51,7 @@ class ObserverTests(test_dispatcher.Case):
     def observed(self, hedge: float | None = None) -> tuple[Notes, Deferred[Answer]]:
         notes = Notes()
         request = REQUEST._replace(streaming=True, timeouts=TIMEOUTS)
-        candidates = [Prepared(provider, request, Kind.JSON, hedge) for provider in (self.first, self.second)]
+        candidates = [Prepared(provider, request, AnswerKind.JSON, hedge) for provider in (self.first, self.second)]
         return notes, Deferred.fromCoroutine(self.dispatcher.dispatch(candidates, notes))
 
     def test_an_answer(self) -> None:

@@ -23,7 +23,7 @@ from skyproxy.upstream.dispatch.dispatcher import Dispatcher
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.answer import Answer
 from skyproxy.upstream.exchange.attempt import AttemptObserver
-from skyproxy.upstream.exchange.first_content import Kind
+from skyproxy.upstream.exchange.first_content import AnswerKind
 from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
 from skyproxy.upstream.guards.admission_control import Guards
@@ -82,7 +82,12 @@ class Case(SynchronousTestCase):
         return Provider(config, Timers(self.clock), guards, client, self.clock.seconds)
 
     def ask(
-        self, *, fallback: bool = True, kind: Kind = Kind.JSON, late: float | None = None, hedge: float | None = None
+        self,
+        *,
+        fallback: bool = True,
+        kind: AnswerKind = AnswerKind.JSON,
+        late: float | None = None,
+        hedge: float | None = None,
     ) -> Deferred[Answer]:
         request = REQUEST._replace(streaming=True, timeouts=TIMEOUTS._replace(first_token=late))
         candidates = [Prepared(provider, request, kind, hedge) for provider in (self.first, self.second)]
@@ -206,7 +211,7 @@ class WaitingProbeTests(Case):
             breaker.admit(last=True).failed("why")
         self.clock.advance(1)
         self.breaker = breaker
-        self.other = self.dispatch([Prepared(self.first, REQUEST._replace(model="other"), Kind.JSON)])
+        self.other = self.dispatch([Prepared(self.first, REQUEST._replace(model="other"), AnswerKind.JSON)])
 
     def test_others_go_on_to_the_next(self) -> None:
         probe = self.ask()
@@ -224,7 +229,7 @@ class WaitingProbeTests(Case):
 
     def test_a_background_request_keeps_no_place_from_an_interactive_one(self) -> None:
         background = REQUEST._replace(priority="background")
-        waiting = self.dispatch([Prepared(each, background, Kind.JSON) for each in (self.first, self.second)])
+        waiting = self.dispatch([Prepared(each, background, AnswerKind.JSON) for each in (self.first, self.second)])
         interactive = self.ask()
         self.clock.advance(0.5)
         self.assertEqual(self.asked(), (1, 0))
@@ -298,7 +303,7 @@ class FirstTokenTests(Case):
         self.assertSecond(asking)
 
     def test_no_byte_of_anything_in_time(self) -> None:
-        asking = self.ask(late=4.0, kind=Kind.ANYTHING)
+        asking = self.ask(late=4.0, kind=AnswerKind.ANYTHING)
         self.answer(200, (b"Content-Type", b"audio/wav"))
         self.clock.advance(4)
         self.assertEqual((self.asked(), self.failures()), ((1, 1), 1))
@@ -336,7 +341,7 @@ class FirstTokenTests(Case):
         for late in (4.0, None):
             for whole in (error, None):
                 self.setUp()
-                asking = self.ask(late=late, kind=Kind.ANYTHING)
+                asking = self.ask(late=late, kind=AnswerKind.ANYTHING)
                 response = self.answer(200, (b"Content-Type", b"application/json; charset=utf-8"), whole=whole)
                 if whole is None:
                     response.send(error[:9], error[9:]).end()
@@ -347,7 +352,7 @@ class FirstTokenTests(Case):
         for body in (b'{"text": "Halt!"}', b'"Halt!"', b"Halt!", b""):
             for whole in (body, None):
                 self.setUp()
-                asking = self.ask(kind=Kind.ANYTHING)
+                asking = self.ask(kind=AnswerKind.ANYTHING)
                 response = self.answer(200, whole=whole)
                 if whole is None:
                     response.send(*filter(None, [body])).end()
@@ -451,7 +456,7 @@ class FallbackTests(Case):
 
     def test_redirects(self) -> None:
         for status in (300, 301, 302, 304, 307, 308, 399):
-            for kind in Kind:
+            for kind in AnswerKind:
                 self.setUp()
                 asking = self.ask(kind=kind)
                 response = self.answer(status, (b"Location", b"http://127.0.0.1:9/"))
@@ -1157,7 +1162,7 @@ class RateTests(Case):
         askings = []
         for number in range(4):
             request = REQUEST._replace(body=b"%d" % number)
-            askings.append(self.dispatch([Prepared(self.first, request, Kind.JSON)]))
+            askings.append(self.dispatch([Prepared(self.first, request, AnswerKind.JSON)]))
             self.clock.advance(0.01)
         self.answer(429)
         for asking in askings:
@@ -1183,7 +1188,7 @@ class RateTests(Case):
     def test_nobody_waits_behind_background_requests_that_get_no_permit(self) -> None:
         def background(model: str) -> Deferred[Answer]:
             request = REQUEST._replace(model=model, priority="background")
-            return self.dispatch([Prepared(self.first, request, Kind.JSON)])
+            return self.dispatch([Prepared(self.first, request, AnswerKind.JSON)])
 
         self.first.guards.limiter.resize(2)
         waiting = [background("other")]
@@ -1206,7 +1211,7 @@ class RateTests(Case):
     def test_another_model_is_not_touched(self) -> None:
         asking = self.ask(fallback=False)
         self.answer(429)
-        other = self.dispatch([Prepared(self.first, REQUEST._replace(model="other"), Kind.JSON)])
+        other = self.dispatch([Prepared(self.first, REQUEST._replace(model="other"), AnswerKind.JSON)])
         self.assertEqual(self.asked(), (2, 0))
         self.answer(whole=GOOD)
         self.successResultOf(other).close(None)
@@ -1323,10 +1328,10 @@ class RatesOfKeysTests(Case):
             for ticket in taken:
                 ticket.ended()
         background = REQUEST._replace(priority="background")
-        waiting = [self.dispatch([Prepared(self.first, background, Kind.JSON)]) for _ in range(8)]
+        waiting = [self.dispatch([Prepared(self.first, background, AnswerKind.JSON)]) for _ in range(8)]
         self.assertEqual(sorted(self.used()), list("AAABBB"))
         # One that has a fallback does not wait.
-        asking = self.dispatch([Prepared(each, background, Kind.JSON) for each in (self.first, self.second)])
+        asking = self.dispatch([Prepared(each, background, AnswerKind.JSON) for each in (self.first, self.second)])
         self.assertEqual(self.asked(), (6, 1))
         self.answer(whole=GOOD, second=True)
         self.successResultOf(asking).close(None)
@@ -1341,7 +1346,7 @@ class RatesOfKeysTests(Case):
         asking = self.ask(fallback=False)
         self.answer(429)
         self.answer(429)
-        other = self.dispatch([Prepared(self.first, REQUEST._replace(model="other"), Kind.JSON)])
+        other = self.dispatch([Prepared(self.first, REQUEST._replace(model="other"), AnswerKind.JSON)])
         self.assertEqual(self.used(), "ABA")
         self.well(other)
         asking.cancel()
@@ -1354,7 +1359,7 @@ class RatesOfKeysTests(Case):
             guard.sent()
             guard.sent().limited(None)
         request = REQUEST._replace(timeouts=TIMEOUTS._replace(queue=1.5))
-        asking = self.dispatch([Prepared(self.first, request, Kind.JSON)])
+        asking = self.dispatch([Prepared(self.first, request, AnswerKind.JSON)])
         self.clock.advance(1.5)
         late = self.failureResultOf(asking, QueueTimeout).value
         self.assertIn("queue_timeout", late.message)
@@ -1366,7 +1371,7 @@ class BudgetTests(Case):
 
     def test_a_model_that_fails_leaves_some_to_others(self) -> None:
         def ask(model: str) -> Deferred[Answer]:
-            return self.dispatch([Prepared(self.first, REQUEST._replace(model=model), Kind.JSON)])
+            return self.dispatch([Prepared(self.first, REQUEST._replace(model=model), AnswerKind.JSON)])
 
         self.first.guards.limiter.resize(100)
         well = ask("well")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from skyproxy.upstream.exchange.first_content import Kind
+from skyproxy.upstream.exchange.first_content import AnswerKind
 from tests.unit.fakes import EVENTS, Prepared, Upstream, event
 from tests.unit.upstream.dispatch.test_dispatcher import GOOD, REQUEST, Case
 
@@ -31,7 +31,7 @@ class TurnsTests(Case):
             Prepared(
                 self.provider(model, upstream),
                 REQUEST._replace(model=model, streaming=streams),
-                Kind.JSON,
+                AnswerKind.JSON,
                 hedge if model == "a" else None,
                 window=window,
             )
@@ -76,7 +76,7 @@ class TurnsTests(Case):
         self.assertEqual(self.asked_of(None, None, None, says={"n_ctx": 8192}), "abc")
         first, other = Upstream(), Upstream()
         asking = self.dispatch([
-            Prepared(self.provider(model, upstream), REQUEST._replace(model=model), Kind.JSON)
+            Prepared(self.provider(model, upstream), REQUEST._replace(model=model), AnswerKind.JSON)
             for model, upstream in (("b", first), ("d", other))
         ])  # fmt: skip
         first.answer(400, whole=json.dumps({"error": {**TOO_LONG, "n_ctx": 2048}}).encode())

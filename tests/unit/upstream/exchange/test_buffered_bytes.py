@@ -13,11 +13,12 @@ from skyproxy.errors import UpstreamBroken, UpstreamUnusable
 from skyproxy.pipeline.presentation import Presentation
 from skyproxy.pipeline.provider_answer import relayable
 from skyproxy.upstream.dispatch.backoff import Backoff
-from skyproxy.upstream.dispatch.dispatcher import Dispatcher, Kind
+from skyproxy.upstream.dispatch.dispatcher import Dispatcher
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.answer import Answer
 from skyproxy.upstream.exchange.attempt import AttemptObserver
 from skyproxy.upstream.exchange.buffered_bytes import ALL_HELD_BYTES, FREE_HELD_BYTES, LARGEST_HELD_BYTES, BufferedBytes
+from skyproxy.upstream.exchange.first_content import AnswerKind
 from tests.unit.configs import config_of
 from tests.unit.fakes import JSON, FakeClient, Prepared, Response, Upstream, provider_of
 from tests.unit.upstream.exchange.test_provider import REQUEST
@@ -39,7 +40,7 @@ class HeldTests(SynchronousTestCase):
         self.dispatcher = Dispatcher(self.clock, budget, Backoff(lambda: 0.5), self.held)
 
     def ask(self, **changes: Any) -> tuple[Deferred[Any], Response]:
-        candidate = Prepared(self.provider, REQUEST, Kind.JSON)._replace(**changes)
+        candidate = Prepared(self.provider, REQUEST, AnswerKind.JSON)._replace(**changes)
         asking = Deferred.fromCoroutine(self.dispatcher.dispatch([candidate], AttemptObserver()))
         return asking, self.upstream.answer(200, JSON)
 

@@ -13,7 +13,7 @@ from skyproxy.formats.sse import BodyForm
 from skyproxy.upstream.exchange.answer import Answer
 from skyproxy.upstream.exchange.body import Body
 from skyproxy.upstream.exchange.buffered_bytes import BufferedBytes
-from skyproxy.upstream.exchange.first_content import Kind, read_beginning, wait_for_beginning
+from skyproxy.upstream.exchange.first_content import AnswerKind, read_beginning, wait_for_beginning
 from skyproxy.upstream.exchange.provider import Counts
 from skyproxy.upstream.guards.concurrency import Limiter
 from skyproxy.upstream.guards.reservation import Reservation
@@ -36,7 +36,7 @@ class Case(SynchronousTestCase):
 
         async def wait() -> None:
             if whole is None:
-                await wait_for_beginning(answer, Kind.JSON, Counts(), self.held)
+                await wait_for_beginning(answer, AnswerKind.JSON, Counts(), self.held)
             else:
                 read_beginning(answer, whole, Counts())
 

@@ -23,7 +23,7 @@ from skyproxy.upstream.dispatch.backoff import Backoff
 from skyproxy.upstream.dispatch.dispatcher import Dispatcher
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.exchange.attempt import AttemptObserver
-from skyproxy.upstream.exchange.first_content import Kind
+from skyproxy.upstream.exchange.first_content import AnswerKind
 from skyproxy.upstream.exchange.provider import Provider
 from skyproxy.upstream.exchange.timeouts import Timeouts
 from skyproxy.upstream.exchange.upstream_request import UpstreamRequest
@@ -165,7 +165,9 @@ class World:
     async def request(self, body: bytes, *, hedged: bool) -> None:
         timeouts = Timeouts(connect=5.0, queue=2.0, stream=5.0, whole=5.0, idle=3.0, first_token=1.0)
         request = UpstreamRequest("/x", (), body, timeouts, streaming=True)
-        candidates = [Prepared(provider, request, Kind.JSON, 0.5 if hedged else None) for provider in self.providers]
+        candidates = [
+            Prepared(provider, request, AnswerKind.JSON, 0.5 if hedged else None) for provider in self.providers
+        ]
         try:
             with await self.dispatcher.dispatch(candidates, AttemptObserver()) as answer:
                 if answer.whole is None:
