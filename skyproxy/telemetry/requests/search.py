@@ -85,12 +85,12 @@ def search(ring: RequestRing, query: Query, background: Set[str] = frozenset()) 
     most = min(query.limit, MOST_ROWS)
     chosen = bool(text or query.slot or query.provider or query.client)
     for number, kept in ring.kept():
-        record = kept[0]
-        client = record.client or host_of(kept[4][0])
+        record, _, _, trace, (address, _), _ = kept
+        client = record.client or host_of(address)
         slots[record.slot or ""] = providers[record.provider or ""] = clients[client] = None
         if chosen and not _matches(query, text, kept, client):
             continue
-        classes = classes_of(record, kept[3], background)
+        classes = classes_of(record, trace, background)
         counts["all"] += 1
         for each in classes:
             counts[each] += 1
@@ -130,18 +130,18 @@ def _names(found: Mapping[str, None]) -> list[str]:
 
 
 def _matches(query: Query, text: str, kept: Kept, client: str) -> bool:
-    record = kept[0]
+    record, _, _, trace, (_, said), error = kept
     if query.slot and query.slot != record.slot:
         return False
     if query.provider and query.provider != record.provider:
         return False
-    if query.client and query.client not in (client, agent_of(kept[4][1])):
+    if query.client and query.client not in (client, agent_of(said)):
         return False
     if not text:
         return True
     parts = (
         record.request_id, record.slot, job(record.slot or ""), record.model, record.provider, record.upstream_model,
-        record.error_code, kept[5], client, agent_of(kept[4][1]), *(step.text for step in kept[3].steps),
+        record.error_code, error, client, agent_of(said), *(step.text for step in trace.steps),
     )  # fmt: skip
     return any(part and text in part.casefold() for part in parts)
 
