@@ -20,7 +20,12 @@ COUNTS = (
 those of which the second one won, and the seconds that this saved; those with tokens; tokens; costs."""
 
 _PLACES = {name: place for place, name in enumerate(COUNTS)}
-_RESCUED, _HEDGED, _WON, _SAVED = (_PLACES[name] for name in ("rescued", "hedged", "hedges_won", "saved"))
+_OUTCOMES = 6
+"""Outcomes come first among them, and each request has one."""
+(
+    _RESCUED, _HEDGED, _WON, _SAVED, _COUNTED, _PROMPT, _COMPLETION, _CACHED, _REASONING, _ESTIMATED, _COST,
+    _COST_ESTIMATED,
+) = range(_OUTCOMES, len(COUNTS))  # fmt: skip
 
 Key: TypeAlias = tuple[int, str, str, str, str, int, str, str]
 """Minute (since the epoch) in which the requests came, slot, provider, model, client, of what, source, currency."""
@@ -91,7 +96,7 @@ class Entries(NamedTuple):
             elif len(self.counts) < MOST_ENTRIES:
                 self.counts[key] = counts
             else:
-                lost += int(sum(counts[:6]))
+                lost += int(sum(counts[:_OUTCOMES]))
         for minute, book in later.books.items():
             kept = self.books.setdefault(minute, Book())
             kept.arrived += book.arrived
@@ -101,17 +106,22 @@ class Entries(NamedTuple):
 
 
 class _Names:
-    """A bounded set of names, each shortened once."""
+    """A bounded set of names, each shortened once.
 
-    def __init__(self, make: Callable[[str], str]) -> None:
-        self._make = make
+    :ivar known: what each is kept as.
+    """
+
+    def __init__(self) -> None:
         self.known: dict[str, str] = {}
 
-    def admit(self, name: str, most: int) -> str:
-        """What *name* is kept as, if there are not *most* of them already."""
+    def admit(self, name: str, most: int, shown: Callable[[str], str] = str) -> str:
+        """What *name* is kept as, if there are not *most* of them already.
+
+        :param shown: takes out of it what nobody may see.
+        """
         if len(self.known) >= most:
             return OTHER
-        kept = self.known[name] = self._make(name)
+        kept = self.known[name] = shown(name)[:_LONGEST_NAME]
         return kept
 
 
@@ -123,8 +133,7 @@ class Collector:
 
     def __init__(self, began: Callable[[], object] = bool) -> None:
         self._began = began
-        self._clients = _Names(lambda name: name[:_LONGEST_NAME])
-        self._models: dict[str, str] = {}
+        self._clients, self._models = _Names(), _Names()
         self._entries = Entries({}, {})
 
     @property
@@ -194,29 +203,25 @@ class Collector:
 
     def _model(self, name: str, trace: Trace) -> str:
         """A model that a client names: it may have anything in its name, a key too."""
-        kept = self._models.get(name)
-        if kept is None:
-            if len(self._models) >= _MOST_NAMES:
-                return OTHER
-            kept = self._models[name] = trace.masked(name)[:_LONGEST_NAME]
-        return kept
+        kept = self._models.known.get(name)
+        return self._models.admit(name, _MOST_NAMES, trace.masked) if kept is None else kept
 
 
 def _take(entry: list[float], tokens: Tokens, cost: float | None) -> None:
     """Add *tokens*, and what they cost, at their places in :data:`COUNTS`: to look for names takes twice as long."""
     prompt, completion, cached, reasoning, estimated = tokens
-    entry[10] += 1
-    entry[11] += prompt
-    entry[12] += completion
+    entry[_COUNTED] += 1
+    entry[_PROMPT] += prompt
+    entry[_COMPLETION] += completion
     if cached:
-        entry[13] += cached
+        entry[_CACHED] += cached
     if reasoning:
-        entry[14] += reasoning
+        entry[_REASONING] += reasoning
     if cost:
-        entry[16] += cost
+        entry[_COST] += cost
     if estimated:
-        entry[15] += prompt + completion
-        entry[17] += cost or 0.0
+        entry[_ESTIMATED] += prompt + completion
+        entry[_COST_ESTIMATED] += cost or 0.0
 
 
 def _take_steps(entry: list[float], record: RequestRecord, ended: Ended) -> None:
