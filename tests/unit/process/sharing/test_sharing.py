@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import SkipTest
 
+from twisted.internet.defer import succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -68,7 +69,8 @@ class SharedLimitsTests(SynchronousTestCase):
         shared.provider(tellers.append)  # type: ignore[arg-type]
         self.assertIsNotNone(tellers[0])
         self.assertEqual(shared.notices(), {"told": 0, "heard": 0, "ignored": 0})
-        operations, access = SimpleNamespace(told=None), SimpleNamespace(revoked=None)
+        operations = SimpleNamespace(told=None)
+        access = SimpleNamespace(revoked=None, revoked_before=lambda: succeed(()))
         shared.tell(operations, access)  # type: ignore[arg-type]
         self.assertTrue(operations.told and access.revoked)
         shared.tell_no_more()
