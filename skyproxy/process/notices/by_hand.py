@@ -62,8 +62,9 @@ class ByHand:
         self._recalled: set[str] = set()
 
     def begin(self, hands: Hands) -> None:
-        """
-        :param hands: does what people have done elsewhere.
+        """Have done here, from now on, what people do at other machines.
+
+        :param hands: does it.
         """
         self._hands = hands
 

@@ -60,9 +60,8 @@ return 1
 """
 """A machine tells something. Keys: the fields that are kept, and those of revoked keys, which must not drive out all
 others (sorted sets, by when they end, in milliseconds of the store's clock); each field is a text beside the first.
-Arguments: the channel; the message, if there is one, which goes
-out behind the time; then of each state its field, its rank, the milliseconds for which it is kept (0: not at all), and
-the notice.
+Arguments: the channel; the message, if there is one, which goes out behind the time; then of each state its field, its
+rank, the milliseconds for which it is kept (0: not at all), and the notice.
 """
 
 READ = f"""
