@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ from skyproxy.formats.openai.event_names import TERMINAL
 from skyproxy.formats.reported import reported
 from skyproxy.formats.sse import Event, lines_by_lf, read_event
 
+_LINES_THAT_SAY_NOTHING = re.compile(rb"(?:(?::[^\r\n]*)?(?:\r\n|\n|\r))+")
+
 _FIELD = b"error:"
 """Of no event stream, but of those of llama.cpp's server until late 2025
 (https://github.com/coddy-project/coddy-agent/pull/106)."""
@@ -25,11 +28,11 @@ def read_any_event(event: bytes) -> tuple[bytes, Event]:
     """
     said = read_event(event)
     bare = _bare_error(event) if said.data is None else None
-    return (event, said) if bare is None else (b"data: %b\n\n" % bare, Event(b"", bare))
+    return (event, said) if bare is None else (b"%bdata: %b\n\n" % (_before(event), bare), Event(b"", bare))
 
 
 def _bare_error(event: bytes) -> bytes | None:
-    text = lines_by_lf(event).strip()
+    text = lines_by_lf(event[len(_before(event)) :]).strip()
     if text.startswith((b"{", b"[")):
         value = read_answer(text)
         if not isinstance(value, dict) or error_of(value) is None:
@@ -67,7 +70,13 @@ def with_error(event: bytes, name: bytes, data: bytes, value: Mapping[str, Any],
     if error != value:
         data = _written({**value, "error": error})
     head = b"event: %b\n" % name if name else b""
-    return b"%bdata: %b\n\n" % (head, shaped(data, b"", reported(error).status, str))
+    return b"%b%bdata: %b\n\n" % (_before(event), head, shaped(data, b"", reported(error).status, str))
+
+
+def _before(event: bytes) -> bytes:
+    """Comments and blank lines before *event*, which may have gone on already, if it came in two parts."""
+    before = _LINES_THAT_SAY_NOTHING.match(event)
+    return b"" if before is None else before.group()
 
 
 def _written(value: Mapping[str, Any]) -> bytes:

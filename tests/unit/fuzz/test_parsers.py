@@ -45,7 +45,8 @@ EVENT_PARTS = st.sampled_from(
         b'data: {"error":{"message":"m","code":429}}\n\n', b"event: error\ndata: x\n\n", b": comment\n\n", b"data:\n\n",
         b"data: null\n\n", b"\xef\xbb\xbf", b"\r\n", b"\n", b"\r", b"\n\n", b"data: ", b'{"choices":[]}', b"id: 7\n",
         b'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n', b"\x80",
-        b'data: {"model":"m"}\n\n',
+        b'data: {"model":"m"}\n\n', b'error: {"code":500}\n\n', b'{"error":"x"}\n', b"error: x",
+        b'data: {"detail":"x","model":"m"}\n\n', b": a\nerror: x\n\n",
         b'event: response.completed\ndata: {"type":"response.completed","response":{"model":"m"}}\n\n',
     ]
 )  # fmt: skip
