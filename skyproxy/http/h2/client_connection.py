@@ -25,6 +25,7 @@ from skyproxy.http.h2.outbox import Outbox
 from skyproxy.http.h2.receiver import Receiver
 from skyproxy.http.h2.stream import Stream
 from skyproxy.http.h2.streams import StreamTable, client_state
+from skyproxy.http.h2.work_time import LaterTurn
 from skyproxy.util.deadline import Deadline
 
 _log = Logger()
@@ -70,8 +71,8 @@ class Http2Connection(Protocol):
         self._h2 = client_state(stream_window)
         self._outbox = Outbox(self._h2, self._write)
         self._table = StreamTable(self._h2, clock, self._outbox, self._flush, stream_window)
-        self._scanner = FrameScanner(clock)
-        self._receiver = Receiver(self._h2, self._scanner, self._table, _CONNECTION_WINDOW)
+        self._receiver = Receiver(self._h2, FrameScanner(clock), self._table, clock.seconds, _CONNECTION_WINDOW)
+        self._later = LaterTurn(clock, self._read_on)
         self._life = LifeCheck(clock, ping_interval, ping_timeout, self._ping, self._found_silent)
         self._scheme = scheme.encode("ascii")
         self._busy = False
@@ -136,7 +137,7 @@ class Http2Connection(Protocol):
             self.close()
             return fail(RequestNotSent())
         self.served += 1
-        self._scanner.credit()
+        self._receiver.credit()
         if not self._busy:
             self._outbox.pump()
             self._write()
@@ -164,24 +165,17 @@ class Http2Connection(Protocol):
             return
         self._table.reads += 1
         self._life.heard()
-        changed: dict[Stream, None] = {}
-        self._busy = True
-        try:
-            try:
-                self._receiver.receive(data, changed)
-            except PeerMisbehaved as error:
-                _log.info("HTTP/2 peer misbehaves", problem=str(error), open=len(self._table.open))
-                changed.update(dict.fromkeys(self._break(Failure())))
-            # Only now that the parser is done: a reader may send requests, reset streams, or close.
-            for stream in changed:
-                stream.deliver()
-        finally:
-            self._busy = False
-        self._outbox.windows_opened()
-        self._flush()
+        later = self._later.is_due
+        self._take(data)
+        if not later:
+            self._outbox.windows_opened()
+            self._flush()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._closing = True
+        self._later.cancel()
+        if self._table.usable and self._receiver.left:
+            self._take(b"", to_the_end=True)
         self._table.usable = False
         self._life.stop()
         self._close_deadline.stop()
@@ -202,6 +196,34 @@ class Http2Connection(Protocol):
         self._outbox.writable = False
 
     # Within.
+
+    def _take(self, data: bytes, *, to_the_end: bool = False) -> None:
+        """Apply what is left of what has come, and *data*, as long as there is time, and tell the readers."""
+        changed: dict[Stream, None] = {}
+        self._busy = True
+        try:
+            try:
+                if self._later.is_due:
+                    # Over TLS some may come though nothing is read.
+                    self._receiver.keep(data)
+                else:
+                    self._receiver.receive(data, changed, to_the_end=to_the_end)
+            except PeerMisbehaved as error:
+                _log.info("HTTP/2 peer misbehaves", problem=str(error), open=len(self._table.open))
+                changed.update(dict.fromkeys(self._break(Failure())))
+            # Only now that the parser is done: a reader may send requests, reset streams, or close.
+            for stream in changed:
+                stream.deliver()
+        finally:
+            self._busy = False
+        if self._receiver.left and self._table.usable and not self._later.is_due:
+            self._later.begin(self.transport)
+
+    def _read_on(self) -> None:
+        self._receiver.work.renew()
+        self._take(b"")
+        self._outbox.windows_opened()
+        self._flush()
 
     def _write(self) -> None:
         data = self._h2.data_to_send()
@@ -242,6 +264,7 @@ class Http2Connection(Protocol):
         self._write()
         self._table.usable = False
         self._life.stop()
+        self._later.cancel()
         # Over TLS, closing waits for a registered producer, and for the peer's own goodbye.
         self.transport.unregisterProducer()
         self.transport.loseConnection()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
@@ -12,19 +12,10 @@ from skyproxy.http.h2.errors import PeerMisbehaved
 from skyproxy.http.h2.frames import FrameScanner, GoAway
 
 
-def read_events(h2: H2Connection, scanner: FrameScanner, data: bytes) -> Iterator[Event | GoAway]:
-    """Have h2 take *data*, but for GOAWAY frames.
-
-    :raise PeerMisbehaved: the connection cannot go on. h2 has prepared the GOAWAY that tells the peer.
-    """
-    for part in scanned(h2, scanner, data):
-        yield from events_of(h2, part)
-
-
 def scanned(h2: H2Connection, scanner: FrameScanner, data: bytes) -> list[bytes | GoAway]:
     """*data* in parts for :func:`events_of`, each of which has few frames.
 
-    :raise PeerMisbehaved: as for :func:`read_events`.
+    :raise PeerMisbehaved: the connection cannot go on. h2 has prepared the GOAWAY that tells the peer.
     """
     try:
         return scanner.receive(data)
@@ -36,7 +27,7 @@ def scanned(h2: H2Connection, scanner: FrameScanner, data: bytes) -> list[bytes 
 def events_of(h2: H2Connection, part: bytes | GoAway) -> Sequence[Event | GoAway]:
     """Have h2 take *part*, unless it is a GOAWAY frame.
 
-    :raise PeerMisbehaved: as for :func:`read_events`.
+    :raise PeerMisbehaved: as for :func:`scanned`.
     """
     if isinstance(part, GoAway):
         return [part]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -21,11 +22,12 @@ from twisted.python.failure import Failure
 from twisted.web.client import ResponseFailed
 
 from skyproxy.http.h2 import errors
-from skyproxy.http.h2.events import read_events
+from skyproxy.http.h2.events import events_of, scanned
 from skyproxy.http.h2.frames import FrameScanner, GoAway
 from skyproxy.http.h2.headers import response_head
 from skyproxy.http.h2.stream import Stream
 from skyproxy.http.h2.streams import StreamTable
+from skyproxy.http.h2.work_time import WorkTime
 
 _log = Logger()
 
@@ -37,13 +39,18 @@ _MAX_HEADER_TABLE = 4_096
 class Receiver:
     """Parses, and changes the state of streams; no reader's code runs here.
 
+    :param seconds: the time.
     :param window: bytes that the peer may have under way on the connection, beyond what has come.
     :ivar peer_limit: streams that the peer takes at once.
     :ivar settled: whether the peer's SETTINGS have come.
     :ivar gone_away: whether the peer takes no new ones (GOAWAY).
+    :ivar work: the time for the peer.
+    :ivar left: parts of what has come that have not been taken yet.
     """
 
-    def __init__(self, h2: H2Connection, scanner: FrameScanner, table: StreamTable, window: int) -> None:
+    def __init__(
+        self, h2: H2Connection, scanner: FrameScanner, table: StreamTable, seconds: Callable[[], float], window: int
+    ) -> None:
         self._h2 = h2
         self._scanner = scanner
         self._table = table
@@ -53,14 +60,39 @@ class Receiver:
         self.peer_limit = 1
         self.settled = False
         self.gone_away = False
+        self.work = WorkTime(seconds)
+        self.left: deque[bytes | GoAway] = deque()
 
-    def receive(self, data: bytes, changed: dict[Stream, None]) -> None:
-        """Take *data*, and add to *changed* the streams that have something for their readers now.
+    def credit(self) -> None:
+        """A request was sent: it gives the peer reason for one frame more."""
+        self._scanner.credit()
 
+    def keep(self, data: bytes) -> None:
+        """Keep *data* for later.
+
+        :raise PeerMisbehaved: as for :meth:`receive`.
+        """
+        self.left += scanned(self._h2, self._scanner, data)
+
+    def receive(self, data: bytes, changed: dict[Stream, None], *, to_the_end: bool = False) -> None:
+        """Take what is left, and *data*, and add to *changed* the streams that have something for their readers now.
+        Thousands of frames fit into one read, and others want to be served beside them: after a few milliseconds the
+        rest is left.
+
+        :param to_the_end: nothing is left.
         :raise PeerMisbehaved: the connection cannot go on. h2 has prepared the GOAWAY that tells the peer.
         """
+        self.keep(data)
+        self.work.begin()
+        while self.left and (to_the_end or not self.work.is_over()):
+            self._take(self.left.popleft(), changed)
+        if self._unreturned * 2 >= self._window:
+            self._h2.increment_flow_control_window(self._unreturned)
+            self._unreturned = 0
+
+    def _take(self, part: bytes | GoAway, changed: dict[Stream, None]) -> None:
         open_streams = self._table.open
-        for event in read_events(self._h2, self._scanner, data):
+        for event in events_of(self._h2, part):
             if isinstance(event, GoAway):
                 self._going_away(event, changed)
                 continue
@@ -70,9 +102,6 @@ class Receiver:
                 handle(self, event, stream)
                 if stream is not None:
                     changed[stream] = None
-        if self._unreturned * 2 >= self._window:
-            self._h2.increment_flow_control_window(self._unreturned)
-            self._unreturned = 0
 
     def _headers(self, event: ResponseReceived, stream: Stream | None) -> None:
         if stream is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 from h2.errors import ErrorCodes
@@ -499,6 +500,81 @@ class LossTests(Http2TestCase):
 
     def test_a_flood(self) -> None:
         self.broken_by(b"\x00\x00\x08\x06\x00\x00\x00\x00\x00flooding" * 1_100)
+
+
+class WorkTests(Http2TestCase):
+    """A peer that sends thousands of small frames, on a machine that takes a while for anything."""
+
+    def frames(self, step: float = 0.001) -> tuple[Reader, bytes]:
+        """Who reads an answer, and the frames in which all of it comes."""
+        self.clock = Clock()
+        seconds = count(0.0, step)
+        self.patch(self.clock, "seconds", lambda: next(seconds))
+        self.peer = connected(self.clock)
+        stream_id, reader = self.streaming()
+        self.turns: list[int] = []
+        self.patch(self.peer.transport, "resumeProducing", lambda: self.turns.append(1))
+        for number in range(2000):
+            self.peer.h2.send_data(stream_id, b"%d." % (number % 10))
+        self.peer.h2.end_stream(stream_id)
+        return reader, self.peer.h2.data_to_send()
+
+    def assertWhole(self, reader: Reader) -> None:
+        self.assertEqual(reader.data, b"".join(b"%d." % (number % 10) for number in range(2000)))
+        self.assertEnded(reader, ResponseDone)
+
+    def test_others_have_their_turn(self) -> None:
+        reader, frames = self.frames()
+        self.peer.connection.dataReceived(frames[:-5000])
+        self.assertEqual(self.peer.transport.producerState, "paused")
+        self.assertLess(len(reader.data), 2000)
+        self.peer.connection.dataReceived(frames[-5000:])  # Over TLS some may come though nothing is read.
+        self.assertIsNone(reader.reason)
+        self.clock.advance(0)
+        self.assertGreater(len(self.turns), 3)
+        self.assertWhole(reader)
+        self.send()
+        self.assertEqual(len(self.peer.requests()), 2)
+
+    def test_a_record_of_tls_for_each(self) -> None:
+        reader, frames = self.frames(0.0001)
+        at = 0
+        while at < len(frames):
+            size = 9 + int.from_bytes(frames[at : at + 3], "big")
+            self.peer.connection.dataReceived(frames[at : at + size])
+            at += size
+        self.assertEqual((self.peer.transport.producerState, reader.reason), ("paused", None))
+        self.clock.advance(0)
+        self.assertGreater(len(self.turns), 3)
+        self.assertWhole(reader)
+
+    def test_a_peer_that_leaves_meanwhile_has_sent_them_all_the_same(self) -> None:
+        reader, frames = self.frames()
+        self.peer.connection.dataReceived(frames)
+        self.assertIsNone(reader.reason)
+        self.peer.lose(ConnectionLost())
+        self.assertWhole(reader)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_peer_that_breaks_the_rules_meanwhile(self) -> None:
+        for last in (b"\xff" * 9, b"\x00\x00\x00\x00\x00\x00\x00\x00\x00"):
+            reader, frames = self.frames()
+            self.peer.connection.dataReceived(frames + last)
+            self.peer.connection.dataReceived(last)
+            self.clock.advance(0)
+            self.assertTrue(self.peer.transport.disconnecting)
+            self.assertIsNotNone(reader.reason)
+            self.peer.lose(ConnectionLost())
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_closed_meanwhile(self) -> None:
+        reader, frames = self.frames()
+        self.peer.connection.dataReceived(frames)
+        self.peer.connection.close()
+        self.assertFalse(self.peer.transport.disconnecting)
+        self.clock.advance(0)
+        self.assertWhole(reader)
+        self.assertTrue(self.peer.transport.disconnecting)
 
 
 class LifeTests(Http2TestCase):
