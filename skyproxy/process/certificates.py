@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from zope.interface import directlyProvides, implementer, providedBy
 
 from skyproxy.config.listen_address import files_in, with_files
+from skyproxy.config.plain_files import bytes_of
 
 _log = Logger()
 
@@ -73,7 +74,7 @@ def _check(files: Sequence[Path]) -> None:
     is missing.
     """
     # An error then says where it was looked for.
-    content = b"\n".join(file.absolute().read_bytes() for file in files)
+    content = b"\n".join(bytes_of(file.absolute()) for file in files)
     if any(sign in content for sign in _ENCRYPTED):
         raise ValueError(
             f"the private key in {_named(files)} is encrypted, and skyproxy asks nobody for a passphrase: have it in a "

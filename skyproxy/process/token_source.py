@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 
 from skyproxy.config import ProviderConfig
 from skyproxy.config.access import TokenSettings
+from skyproxy.config.plain_files import bytes_of
 from skyproxy.process.access_control import TokenSource
 from skyproxy.upstream.exchange.questions import Questions
 from skyproxy.upstream.exchange.treq_client import ProviderClient
@@ -32,7 +33,7 @@ def source_of(
     :param make_client: of a server's configuration; it checks certificates as those of providers are checked.
     """
     if "://" not in jwks:
-        return lambda: maybeDeferred(lambda: orjson.loads(Path(jwks).read_bytes()))
+        return lambda: maybeDeferred(lambda: orjson.loads(bytes_of(Path(jwks))))
     parts = urlsplit(jwks)
     server = ProviderConfig(name="identity-provider", base_url=f"{parts.scheme}://{parts.netloc}", connect_timeout=5.0)
 

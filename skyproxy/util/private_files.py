@@ -15,7 +15,12 @@ def open_private(path: Path, flags: int) -> int:
     :raise OSError: it cannot be opened.
     """
     make_private_folder(path.parent)
-    return os.open(path, flags | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+    # A pipe that nobody reads would be waited for.
+    at_once = getattr(os, "O_NONBLOCK", 0)
+    descriptor = os.open(path, flags | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | at_once, 0o600)
+    if at_once:
+        os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def make_private_folder(folder: Path, system: str = os.name) -> None:

@@ -18,6 +18,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.process.certificates import LOOK_SECONDS, ReloadedCertificate, files_of, kept_of, readable
 from skyproxy.process.listening import NotListening, exclusive, listen_at, why_not
+from skyproxy.process.token_source import source_of
+from skyproxy.util.timers import Timers
 from tests.certificates import Authority
 
 
@@ -118,6 +120,17 @@ class CertificateTests(SynchronousTestCase):
             listen_at(self.reactor, [self.endpoint], Factory(), lambda endpoint, port: None)
         self.assertNotIn("[(", str(raised.exception))
         return str(raised.exception)
+
+    @skipIf(not hasattr(os, "mkfifo"), "there are no pipes with names here")
+    def test_a_pipe_that_nobody_writes_to_is_not_waited_for(self) -> None:
+        pipe = self.folder / "pipe"
+        os.mkfifo(pipe)
+        with self.assertRaises(NotListening) as raised:
+            endpoint = self.endpoint.replace(str(self.key), str(pipe))
+            listen_at(self.reactor, [endpoint], Factory(), lambda endpoint, port: None)
+        self.assertIn("it is a pipe or a device, and no file", str(raised.exception))
+        fetch = source_of(str(pipe), lambda config: self.fail(), Timers(self.reactor))
+        self.assertIn("it is a pipe", str(self.failureResultOf(fetch(), OSError).value))
 
     def test_a_file_that_may_not_be_read(self) -> None:
         """Which has nothing to do with the port."""

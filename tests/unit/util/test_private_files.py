@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from shutil import rmtree
@@ -33,6 +34,18 @@ class PrivateFileTests(SynchronousTestCase):
         self.addCleanup(os.umask, os.umask(0))
         make_private_folder(self.folder / "a" / "b", "nt")
         self.assertEqual(S_IMODE((self.folder / "a" / "b").stat().st_mode), 0o777)
+
+    @skipUnless(hasattr(os, "mkfifo"), "there are no pipes with names here")
+    def test_a_pipe_that_nobody_reads_is_not_waited_for(self) -> None:
+        os.mkfifo(self.folder / "pipe")
+        error = self.assertRaises(OSError, open_private, self.folder / "pipe", os.O_WRONLY)
+        self.assertEqual(error.errno, errno.ENXIO)
+        reader = os.open(self.folder / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+        for path in (self.folder / "pipe", self.folder / "file"):
+            opened = open_private(path, os.O_WRONLY)
+            self.addCleanup(os.close, opened)
+            self.assertTrue(os.get_blocking(opened), path)
 
     def test_what_is_there_stays(self) -> None:
         path = self.folder / "file"
