@@ -43,8 +43,8 @@ def _bare_error(event: bytes) -> bytes | None:
         # An event's data stands in one line.
         return _written(value) if b"\n" in text else text
     for line in text.split(b"\n") if _FIELD in text else ():
-        if line.startswith(_FIELD):
-            return _written({"error": read_answer(line[len(_FIELD) :].strip())})
+        if line.startswith(_FIELD) and (said := read_answer(line[len(_FIELD) :].strip())):
+            return _written({"error": said})
     return None
 
 

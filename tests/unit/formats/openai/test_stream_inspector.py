@@ -328,7 +328,15 @@ class ErrorTests(Case):
             self.assertIsNotNone(self.known(chunk("a") + said).error, said)
 
     def test_what_else_has_no_data(self) -> None:
-        for said in (b"error\n\n", b": error: x\n\n", b"event: x\nerrors: x\n\n", b'{"choices":[]}\n\n', b"{\n\n"):
+        for said in (
+            b"error\n\n",
+            b"error:\n\n",
+            b"error: null\n\n",
+            b": error: x\n\n",
+            b"event: x\nerrors: x\n\n",
+            b'{"choices":[]}\n\n',
+            b"{\n\n",
+        ):
             self.assertIsNone(self.known(chunk("a") + said).error, said)
         # All of it is JSON, which is read as an answer.
         for said in (b'{"object":"response","status":"failed"}', b'{"error":"e","choices":[{"text":"a"}]}'):
