@@ -11,6 +11,8 @@ from skyproxy.access.budgets.rows import Row
 PATIENCE_SECONDS = 2.0
 """For which a request waits for the next turn."""
 
+_UNHEARD = 3
+"""Turns of which the others may not have heard: two that are over, or about to be, and the one of now."""
 
 FIRST_SECONDS = 5.0
 """For which requests wait, at most, until it is first known what others have spent, or that it is not to be known."""
@@ -23,8 +25,9 @@ class NextTurn(Exception):
 class Turns:
     """A turn lasts until this process has heard what others have spent: a quarter of a second, where there are others.
 
-    In each, one process may reserve its even part of what was left of a budget at the beginning, and one request in any
-    case. So all together spend more than there is by no more than one request each, though none waits for another.
+    In each, one process may reserve a third of its even part of what was left of a budget at the beginning, and one
+    request in any case. So all together spend more than there is by no more than one request each, though none waits
+    for another: turns of two do not begin together, and of two of them the other may not have heard.
 
     :ivar parts: processes that spend.
     :ivar unheard: why it is not known what other machines have spent; empty: it is, or there are none.
@@ -62,7 +65,7 @@ class Turns:
         """
         if row.turn != self._turn:
             row.turn, row.taken = self._turn, 0
-        if row.taken and (row.taken + number) * self.parts > row.taken + left:
+        if row.taken and (row.taken + number) * self.parts * _UNHEARD > row.taken + left:
             raise NextTurn
         row.taken += number
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
+from heapq import heapify, heappop, heappush
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError
@@ -18,15 +22,15 @@ def row() -> Row:
 
 
 class TurnTests(SynchronousTestCase):
-    def test_an_even_part_of_what_is_left(self) -> None:
+    def test_a_third_of_the_even_part_of_what_is_left(self) -> None:
         turns, mine = Turns(Clock()), row()
         turns.begin(2)
-        turns.take(mine, 30, 100)
-        turns.take(mine, 20, 70)
-        self.assertRaises(NextTurn, turns.take, mine, 1, 50)
+        turns.take(mine, 30, 300)
+        turns.take(mine, 20, 270)
+        self.assertRaises(NextTurn, turns.take, mine, 1, 250)
         turns.begin(2)
-        turns.take(mine, 20, 50)
-        self.assertRaises(NextTurn, turns.take, mine, 6, 30)
+        turns.take(mine, 20, 150)
+        self.assertRaises(NextTurn, turns.take, mine, 6, 130)
 
     def test_one_request_in_any_case(self) -> None:
         turns, mine = Turns(Clock()), row()
@@ -74,6 +78,30 @@ class TurnTests(SynchronousTestCase):
             clock.advance(PATIENCE_SECONDS)
             self.successResultOf(waiting)
         self.assertEqual((turns.is_first, bool(turns.unheard)), (False, True))
+
+    def test_turns_that_do_not_begin_together(self) -> None:
+        """Each process tells what it has reserved, and hears what others have told, when its own turn begins."""
+        for seed in range(60):
+            chance = random.Random(seed)
+            parts, whole = chance.randint(2, 6), chance.choice([3, 10, 100, 500])
+            several = [(Turns(Clock()), row()) for _ in range(parts)]
+            told, reserved = [0] * parts, [0] * parts
+            begins = [(chance.random(), number) for number in range(parts)]
+            heapify(begins)
+            for _ in range(60 * parts):
+                at, number = heappop(begins)
+                heappush(begins, (at + chance.uniform(0.9, 1.3), number))
+                told[number] = reserved[number]
+                others = sum(told) - told[number]
+                turns, mine = several[number]
+                turns.begin(parts)
+                # Many requests wait, each of which reserves one.
+                with contextlib.suppress(NextTurn):
+                    while others + reserved[number] < whole:
+                        turns.take(mine, 1, whole - others - reserved[number])
+                        reserved[number] += 1
+            self.assertGreaterEqual(sum(reserved), whole)
+            self.assertLess(sum(reserved), whole + parts, (seed, parts, whole))
 
     @given(st.integers(2, 5), st.integers(1, 1000), st.lists(st.tuples(st.integers(0, 4), st.integers(1, 100))))
     def test_all_together(self, parts: int, left: int, asked: list[tuple[int, int]]) -> None:
