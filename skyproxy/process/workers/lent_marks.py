@@ -114,7 +114,7 @@ class LentMarks:
 
         def link(model: str, key: str) -> _Link:
             name = made[0].config.name
-            known = _Link(self, mark_key(name, key, model), lambda: self._serves(made[0], known))
+            known = _Link(self, mark_key(name, key, model), lambda: self._serves(known))
             return known
 
         made.append(make(None if teller is None else teller.sharing_marks(link)))
@@ -135,13 +135,11 @@ class LentMarks:
             # It is confirmed with the next claims.
             self.holding.leave(message.key)
 
-    def _serves(self, provider: Provider, link: _Link) -> bool:
-        """Whether *provider*, of which the guard of *link* is, serves, or another one that has that guard from it."""
+    def _serves(self, link: _Link) -> bool:
+        """Whether the provider that serves has the guard of *link*, be it from one of an earlier configuration."""
         name, variable, model = parts_of(link.key)
-        now = self._providers().get(name)
-        if now is None or now is provider:
-            return now is provider
-        deployment = now.guards.deployments.known(model)
+        provider = self._providers().get(name)
+        deployment = None if provider is None else provider.guards.deployments.known(model)
         return deployment is not None and deployment.guards.get(variable) is link.guard
 
     def _guard(self, key: Key) -> LentGuard | None:

@@ -77,7 +77,10 @@ class Worker(Rule):
             config=SimpleNamespace(name="demo"),
             guards=SimpleNamespace(
                 rate=True,
-                deployments=SimpleNamespace(of=lambda model: SimpleNamespace(guard=lambda key: self.guard(model))),
+                deployments=SimpleNamespace(
+                    of=lambda model: SimpleNamespace(guard=lambda key: self.guard(model)),
+                    known=lambda model: SimpleNamespace(guards={"": self.guard(model)}),
+                ),
             ),
         )
         self.marks: LentMarks | None = None

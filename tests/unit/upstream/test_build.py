@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -297,6 +299,17 @@ class LaterConfigurationTests(SynchronousTestCase):
                 each.admit(last=True).failed("why")
         self.assertEqual([(told, type(each)) for told, each in self.told],
                          [(more, ModelRests), (more, BreakerOpened), (more, BreakerOpened)])  # fmt: skip
+
+    def test_nothing_is_kept_of_one_whose_requests_are_over(self) -> None:
+        first = self.make("api_key_env: A", **self.KEYS)
+        guard = first.deployments.of("").guard("A")
+        self.asked(first)
+        earlier, last = weakref.ref(first), self.make("api_key_env: A, max_pending: 3", first, **self.KEYS)
+        self.asked(last)
+        del first
+        gc.collect()
+        self.assertIsNone(earlier())
+        self.assertIs(last.deployments.of("").guard("A"), guard)
 
     def test_one_that_was_replaced_is_idle_whatever_the_other_does(self) -> None:
         first = self.make("api_key_env: A", **self.KEYS)

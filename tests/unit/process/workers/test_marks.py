@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections import deque
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -56,6 +58,10 @@ class Way:
         self._deliver(self._queue.popleft())
 
 
+class Served(SimpleNamespace):
+    """A provider, of which it can be found out whether anything keeps it."""
+
+
 class Worker:
     """One of them, with one model of one provider.
 
@@ -78,7 +84,7 @@ class Worker:
     def _make(self, teller: Teller | None) -> Any:
         deployments = Deployments(self.world.clock, None, "demo", tell=teller)
         guards = SimpleNamespace(deployments=deployments, rate=True)
-        return SimpleNamespace(config=SimpleNamespace(name="demo"), guards=guards)
+        return Served(config=SimpleNamespace(name="demo"), guards=guards)
 
     @property
     def deployment(self) -> Any:
@@ -391,6 +397,7 @@ class TogetherTests(SynchronousTestCase):
 
     def test_a_provider_of_a_later_configuration_that_has_its_guards(self) -> None:
         world = World()
+        earlier = weakref.ref(world.all[0].provider)
         for number in range(12):
             world.all[number % 2].ask(0.5)
         world.run(1.0)
@@ -399,7 +406,6 @@ class TogetherTests(SynchronousTestCase):
             before = each.holding.share(KEY)
             each.marks.follow()
             self.assertEqual((each.holding.share(KEY), before > 0), (before, True))
-        # With another key its guard is another.
         one = world.all[0]
         tellers: list[Teller | None] = []
 
@@ -408,6 +414,10 @@ class TogetherTests(SynchronousTestCase):
             return one.provider
 
         one.marks.provider(note, Teller(lambda finding: None))
+        one.provider.guards.deployments.follow(None, tellers[0], ("",), may_do_better=False)
+        gc.collect()
+        self.assertIsNone(earlier())
+        # With another key its guard is another.
         one.deployment.follow(None, tellers[0], ())
         one.marks.follow()
         self.assertEqual(one.holding.share(KEY), 0)
