@@ -7,6 +7,7 @@ from twisted.logger import Logger
 
 from skyproxy.access.budgets.charge import Charge
 from skyproxy.access.most import most_of_form, most_of_json, within
+from skyproxy.config import Priority
 from skyproxy.formats.openai.stream_state import JUST_TEXT, Asked
 from skyproxy.pipeline.request import Form, JsonRequest, Request, UpstreamBody, asked_for
 from skyproxy.pipeline.router import Candidate
@@ -49,6 +50,12 @@ class RoutedRequest:
         self.kind = AnswerKind.JSON if request.endpoint.in_json else AnswerKind.ANYTHING
         self.hedge_after = candidate.hedge_after
         self.must_be_whole = candidate.strip_reasoning
+
+    @property
+    def priority(self) -> Priority:
+        """The candidate's, as far as the client may have it."""
+        identity, own = self._request.identity, self.candidate.priority
+        return own if identity is None else identity.priority_of(own)
 
     @property
     def window(self) -> int | None:
@@ -133,7 +140,7 @@ class RoutedRequest:
             body.data,
             candidate.timeouts,
             self.streaming,
-            candidate.priority if request.identity is None else request.identity.priority_of(candidate.priority),
+            self.priority,
             candidate.model,
             self._named,
             request.request_id,

@@ -16,7 +16,7 @@ from twisted.web._newclient import ResponseNeverReceived
 from twisted.web.client import ResponseDone, ResponseFailed
 from twisted.web.http import PotentialDataLoss
 
-from skyproxy.config import ProviderConfig
+from skyproxy.config import Priority, ProviderConfig
 from skyproxy.http.common.headers import Fields
 from skyproxy.telemetry.bodies.recording import Recording
 from skyproxy.upstream.exchange.attempt import Attempt, AttemptObserver
@@ -190,6 +190,10 @@ class Prepared(NamedTuple):
     @property
     def timeouts(self) -> Timeouts:
         return self.request.timeouts
+
+    @property
+    def priority(self) -> Priority:
+        return self.request.priority
 
     @property
     def streaming(self) -> bool:

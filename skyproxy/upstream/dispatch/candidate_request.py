@@ -6,6 +6,7 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
+from skyproxy.config import Priority
 from skyproxy.upstream.exchange.attempt import Attempt
 from skyproxy.upstream.exchange.first_content import AnswerKind
 from skyproxy.upstream.exchange.provider import Provider
@@ -39,6 +40,10 @@ class CandidateRequest(Protocol):
     @property
     def timeouts(self) -> Timeouts:
         """The times that this candidate allows."""
+
+    @property
+    def priority(self) -> Priority:
+        """Which requests it goes before."""
 
     @property
     def streaming(self) -> bool:

@@ -46,7 +46,8 @@ class WayBack:
         left = self.began + candidate.timeouts.queue - self._seconds()
         if (rest or 0.0) >= left:
             return None
-        if self._is_retry and not self._budget.take((candidate.provider.config.name, candidate.model)):
+        who = (candidate.provider.config.name, candidate.model)
+        if self._is_retry and not self._budget.take(who, background=candidate.priority == "background"):
             return None
         return self._index
 

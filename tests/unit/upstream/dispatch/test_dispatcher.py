@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.config import ApiKeyConfig, BreakerSettings, ProviderConfig
+from skyproxy.config import ApiKeyConfig, BreakerSettings, Priority, ProviderConfig
 from skyproxy.config.dialect import Dialect
 from skyproxy.errors import UpstreamBroken, UpstreamReported, UpstreamTimeout, UpstreamUnreachable, UpstreamUnusable
 from skyproxy.http.client.tunnel import ProxyTrouble
@@ -1074,6 +1074,25 @@ class WayBackTests(Case):
         self.answer(404, second=True)
         answer = self.successResultOf(asking)
         self.assertEqual((candidate_of(answer), answer.status, self.asked()), (1, 404, (0, 1)))
+
+    def test_of_a_background_request_as_if_it_were_tried_again(self) -> None:
+        """It leaves others what any of its retries does."""
+        cases: tuple[tuple[Priority, int], ...] = (("background", 1), ("interactive", 0))
+        for priority, index in cases:
+            self.setUp()
+            breaker = self.first.deployments.of("").breaker
+            assert breaker is not None
+            for _ in range(3):
+                breaker.admit(last=True).failed("why")
+            while self.budget.take(("some", "model"), background=True):
+                continue
+            request = REQUEST._replace(priority=priority)
+            asking = self.dispatch([Prepared(each, request, AnswerKind.JSON) for each in (self.first, self.second)])
+            self.answer(404, second=True)
+            if index == 0:
+                self.answer(404)
+            answer = self.successResultOf(asking)
+            self.assertEqual((candidate_of(answer), answer.status, self.asked()), (index, 404, (1 - index, 1)))
 
     def test_not_where_it_rests_for_too_long_or_says_not_to_ask_again(self) -> None:
         for header in ((b"Retry-After", b"60"), (b"X-Should-Retry", b"false")):
