@@ -31,12 +31,14 @@ class Frames:
     :ivar on_boundary: whether the last byte that was given ended an event.
     """
 
-    __slots__ = ("on_boundary", "passing", "rest", "terminal")
+    __slots__ = ("_says_something", "on_boundary", "passing", "rest", "terminal")
 
     def __init__(self) -> None:
         self.rest = bytearray()
         self.passing = self.terminal = False
         self.on_boundary = True
+        # What is left has been looked through, and is no comment.
+        self._says_something = False
 
     def feed(self, data: bytes) -> bytes:
         """What of *data*, and of what was kept before it, goes on."""
@@ -50,16 +52,21 @@ class Frames:
             end -= len(across)
             whole = bytes(self.rest) + data[:end]
             self.rest = bytearray(data[end:])
+            self._says_something = False
         else:
             self.rest += data
-        if self.rest.startswith((b":", b"\n", b"\r")) and _LINES_THAT_SAY_NOTHING.fullmatch(self.rest):
-            whole += self.rest
-            self.rest = bytearray()
+        if self.rest.endswith(b"\n") and not self._says_something:
+            # Once at the end of a line, of which each may come in as many pieces as it has bytes.
+            if _LINES_THAT_SAY_NOTHING.fullmatch(self.rest):
+                whole += self.rest
+                self.rest = bytearray()
+            else:
+                self._says_something = True
         if len(self.rest) > LONGEST_EVENT_BYTES:
             self.terminal = any(name in self.rest[:_BEGINNING] for name in _TERMINAL)
             whole += self.rest
             self.rest = self.rest[-_ACROSS:]
-            self.passing, self.on_boundary = True, False
+            self.passing, self.on_boundary, self._says_something = True, False, False
         return whole
 
     def last(self) -> bytes:

@@ -547,6 +547,24 @@ class WorkTests(SynchronousTestCase):
                     self.assertEqual((passed, state.complete, state.generated), (stream, True, 2), lines)
             self.assertLess(reads.call_count, 20, lines)
 
+    def test_a_comment_without_an_end_is_not_looked_through_again_and_again(self) -> None:
+        looked: list[int] = []
+        pattern = frames._LINES_THAT_SAY_NOTHING
+
+        class Counting:
+            @staticmethod
+            def fullmatch(data: bytearray) -> object:
+                looked.append(len(data))
+                return pattern.fullmatch(data)
+
+        self.patch(frames, "_LINES_THAT_SAY_NOTHING", Counting)
+        for begun, piece in ((b":", b"x"), (b": x\nid: 1\n", b"x\n")):
+            stream = b"".join([chunk("a"), begun, piece * 1000, b"\n\n", chunk("b")])
+            looked.clear()
+            passed, _ = read([stream[at : at + 2] for at in range(0, len(stream), 2)])
+            self.assertEqual(passed, stream)
+            self.assertLess(sum(looked), 2 * len(stream), begun)
+
     def test_long_events_one_after_the_other(self) -> None:
         long = b"data: " + b"x" * (900 * 1024) + b"\n\n"
         for count in (10, 20):
