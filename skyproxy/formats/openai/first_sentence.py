@@ -22,6 +22,9 @@ _NOT_SAID = re.compile(rb'(?<!\\)"(?:reasoning|thinking|response\.(?!output_text
 tool.
 """
 
+_SO_FAR = re.compile(rb'"message":\s*\{(?:[^{}"]|"[^"\\]*(?:\\.[^"\\]*)*")*\}')
+"""All that was said so far, which Perplexity repeats beside each delta."""
+
 _EVENT_END = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)")
 
 _SIGNS = frozenset({b".", b"!", b"?"})
@@ -83,6 +86,8 @@ class FirstSentence:
 
         :return: whether the first sentence has come with them.
         """
+        if b'"message":' in data and b'"delta":' in data:
+            data = _SO_FAR.sub(b"", data)
         start = data.find(_CONTENT)
         if start < 0:
             return self._search(data, 0)

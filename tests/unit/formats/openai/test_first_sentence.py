@@ -111,6 +111,20 @@ class SentenceTests(SynchronousTestCase):
                 self.assertFalse(watch.feed(word(text)), (opening, text))
             self.assertTrue(watch.feed(word(" I mean it.")), opening)
 
+    def test_all_that_was_said_so_far_beside_a_text(self) -> None:
+        """Perplexity's."""
+        texts = ("<think>", 'He {"}". I', " do.", "</think>", "Go away", " now.", " I mean it.")
+        for order in (("message", "delta"), ("delta", "message")):
+            watch = FirstSentence()
+            for at, text in enumerate(texts):
+                both = {
+                    "message": {"role": "assistant", "content": "".join(texts[: at + 1])},
+                    "delta": {"content": text},
+                }
+                choice = {"index": 0, **{name: both[name] for name in order}}
+                self.assertEqual(watch.feed(event(choices=[choice])), text == texts[-1], text)
+        self.assertTrue(FirstSentence().feed(event(choices=[{"message": {"content": "Go away now. I mean it."}}])))
+
     def test_texts_that_are_not_said(self) -> None:
         thought = "No, I will not. Or will I? "
         for data in (
