@@ -49,6 +49,8 @@ _ELSEWHERE = {
     "timeout": "unknown key: write default_timeout",
 }
 
+_MEANT = (("host", "listen_address"), ("port", "listen_port"), ("cors", "cors_origins"))
+_OF_PROXY = {key: f"unknown key: write {meant}" for key, meant in _MEANT}
 _IN_ENVIRONMENT = ("max_connections", "max_pending", "max_concurrent")
 
 
@@ -230,7 +232,7 @@ def _read_variables(source: Source, environ: Mapping[str, str], read: list[Path]
 def _proxy(
     section: Section, command_line: Mapping[str, str], cwd: Path, folder: Path, problems: list[Problem]
 ) -> ProxySettings | None:
-    section.refuse_unknown((*_PROXY_KEYS, *_ADDRESS_KEYS), problems)
+    section.refuse_unknown((*_PROXY_KEYS, *_ADDRESS_KEYS), problems, _OF_PROXY)
     given: dict[str, Any] = {}
     if any(section.values.get(key) is not None for key in _ADDRESS_KEYS):
         if section.values.get("listen") is not None:

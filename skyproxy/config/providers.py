@@ -30,6 +30,8 @@ _API_KEY = (
 )
 _ELSEWHERE = {
     **dict.fromkeys(_NAMES_OF_KEYS, _API_KEY),
+    **dict.fromkeys(("url", "api_base", "api_url", "baseURL", "endpoint", "host"), "unknown key: write base_url"),
+    **dict.fromkeys(("timeout", "request_timeout"), "unknown key: write default_timeout"),
     **dict.fromkeys(("provider", "model"), "unknown key: this is of a slot, which stands under `model_slots:`"),
 }
 

@@ -227,4 +227,19 @@ def refuse_unknown_sections(documents: Sequence[Document], problems: list[Proble
             problems.append(whole.problem((of_litellm,), text))
             continue
         keys = {key: _A_KEY for key in document.data if key.isupper() and key.endswith(("_KEY", "_TOKEN"))}
+        keys |= {key: words for key, value in document.data.items() if (words := _by_its_form(key, value)) is not None}
         whole.refuse_unknown(SECTIONS, problems, keys)
+
+
+def _by_its_form(key: str, value: Any) -> str | None:
+    """Where *value*, which stands at the top as *key*, belongs by what it holds, unless the name tells."""
+    if not isinstance(value, dict):
+        return None
+    for section, telling in (("providers", "base_url"), ("model_slots", "provider")):
+        if nearest(key, SECTIONS) == section:
+            return None
+        if telling in value:
+            return f"unknown key: put it under `{section}:`, indented"
+        if value and all(isinstance(each, dict) and telling in each for each in value.values()):
+            return f"unknown key: write {section}"
+    return None
