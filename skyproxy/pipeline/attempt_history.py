@@ -98,9 +98,7 @@ class AttemptHistory(AttemptObserver):
             said=self.masked(said),
         )
 
-    def failed(self, attempt: Attempt, status: int | None, kind: ErrorKind | None, said: str) -> None:
-        if status is None or kind is None:
-            return
+    def failed(self, attempt: Attempt, status: int, kind: ErrorKind, said: str) -> None:
         # It is of interest whichever candidate answers the client in the end.
         mask = self._tell(attempt, status, kind, said)
         text = "" if kind in MAY_ECHO else " ".join(mask(said[: 4 * MAX_TEXT]).split())

@@ -13,7 +13,7 @@ from skyproxy.errors import SkyproxyError, UpstreamError, UpstreamReported, forg
 from skyproxy.upstream.dispatch.backoff import Backoff
 from skyproxy.upstream.dispatch.candidate_request import CandidateRequest
 from skyproxy.upstream.dispatch.race import race
-from skyproxy.upstream.dispatch.results import discard, give_up, is_for_the_next, is_good, next_may_help, result_of
+from skyproxy.upstream.dispatch.results import discard, is_for_the_next, is_good, next_may_help, result_of
 from skyproxy.upstream.dispatch.retry_budget import RetryBudget
 from skyproxy.upstream.dispatch.retry_policy import Progress, Retry, RetryPolicy, words_of
 from skyproxy.upstream.dispatch.turns import Turns, Windows
@@ -86,7 +86,7 @@ class Dispatcher:
             index = way_back.index(candidates) if is_for_the_next(answer) else None
             if index is None:
                 return answer
-            give_up(answer)
+            answer.close(None)
         candidate = candidates[index]
         _log.info(
             "Coming back",
@@ -160,7 +160,7 @@ class Dispatcher:
                 return answer
             way_back.passed_over(index, answer)
             turns.passed_over(index, answer)
-            give_up(answer)
+            answer.close(None)
             reason, cause = f"status {answer.status}", words_of(answer)
         candidate, following = turns.candidates[index], turns.after(index)
         candidate.provider.counts.fallbacks += 1
@@ -220,14 +220,12 @@ class Dispatcher:
                     waiting = self._read_beginning(candidate, answer, first_token_timeout)
                     if waiting is not None:
                         await waiting
-                    observer.first_content(attempt)
             except (UpstreamError, KeysResting) as error:
                 _note_failure(observer, attempt, error)
                 retry = self._retries.after_failure(progress, error, clock.seconds() - began, attempt.key)
                 if retry is None:
                     raise
                 forget(error)
-                observer.given_up(attempt)
             except SkyproxyError as error:
                 observer.refused(attempt, error)
                 raise
@@ -235,7 +233,7 @@ class Dispatcher:
                 retry = None if answer.status < 400 else self._retries.after_answer(progress, answer)
                 if retry is None:
                     return answer
-                give_up(answer)
+                answer.close(None)
             observer.retrying(attempt, retry.wait, retry.reason)
             await self._wait_to_retry(candidate, progress, retry, observer.count)
 
@@ -285,12 +283,10 @@ class Dispatcher:
 def _note_failure(observer: AttemptObserver, attempt: Attempt, error: UpstreamError | KeysResting) -> None:
     if isinstance(error, UpstreamReported):
         observer.failed(attempt, 200, error.kind, error.said)
+    elif isinstance(error, KeysResting):
+        observer.refused(attempt, error)
     else:
-        observer.failed(attempt, None, None, error.code or "")
-        if isinstance(error, KeysResting):
-            observer.refused(attempt, error)
-        else:
-            observer.unanswered(attempt, error)
+        observer.unanswered(attempt, error)
 
 
 def sleep(clock: Clock, seconds: float) -> Deferred[None]:

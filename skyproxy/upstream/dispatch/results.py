@@ -12,13 +12,6 @@ from skyproxy.formats.error_kinds import ACTIONS
 from skyproxy.upstream.exchange.answer import Answer
 
 
-def give_up(answer: Answer) -> None:
-    """Close *answer*, of which nothing is used."""
-    if answer.attempt is not None:
-        answer.attempt.observer.given_up(answer.attempt)
-    answer.close(None)
-
-
 def is_for_the_next(answer: Answer) -> bool:
     """Whether another candidate may do better, after *answer*."""
     return answer.kind is not None and ACTIONS[answer.kind].next_candidate
@@ -51,7 +44,5 @@ def is_good(result: Answer | SkyproxyError) -> bool:
 def discard(result: Answer | SkyproxyError) -> None:
     """Let go of *result*, which has come too late."""
     if isinstance(result, Answer):
-        if result.attempt is not None:
-            result.attempt.observer.given_up(result.attempt)
         # A bad answer tells of its provider although another one has won: it does not count as cancelled.
         result.close(CancelledError() if is_good(result) else None)

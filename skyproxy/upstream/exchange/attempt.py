@@ -22,27 +22,18 @@ class AttemptObserver:
     def started(self, attempt: Attempt) -> None:
         """A candidate's turn has come; there is no permit yet."""
 
-    def permit_waited(self, attempt: Attempt, seconds: float) -> None:
-        """There is a permit, and it had to be waited for."""
-
     def sent(self, attempt: Attempt) -> None:
         """The request goes out."""
-
-    def headers_received(self, attempt: Attempt, status: int) -> None:
-        """The provider has begun to answer."""
-
-    def first_content(self, attempt: Attempt) -> None:
-        """The answer has said something, or is there whole, or is of a kind that is not looked at."""
 
     def refused(self, attempt: Attempt, error: SkyproxyError) -> None:
         """A guard of the candidate did not let the request go: it was not sent."""
 
-    def failed(self, attempt: Attempt, status: int | None, kind: ErrorKind | None, said: str) -> None:
-        """The attempt has come to no good answer.
+    def failed(self, attempt: Attempt, status: int, kind: ErrorKind, said: str) -> None:
+        """The provider has answered the attempt with an error.
 
-        :param status: by which an error was reported; None if there was no answer.
-        :param kind: what the reported error means; None if the provider reported none.
-        :param said: in the provider's words; or else the code of skyproxy's error.
+        :param status: by which it came; 200 where the error is in the answer.
+        :param kind: what it means.
+        :param said: in the provider's words.
         """
 
     def reported(self, attempt: Attempt, error: UpstreamReported) -> None:
@@ -71,15 +62,6 @@ class AttemptObserver:
 
     def hedging(self, candidate: int, at: float, seconds: float) -> None:
         """The candidate after *candidate*, which has been silent for *seconds*, is asked besides, at the time *at*."""
-
-    def given_up(self, attempt: Attempt) -> None:
-        """What the attempt came to is not used: another follows, or has overtaken it."""
-
-    def ended(self, attempt: Attempt, error: BaseException | None) -> None:
-        """The answer is over, or given up because of *error*. Called for each attempt that was sent.
-
-        Only :meth:`failed` and :meth:`given_up` may follow.
-        """
 
 
 class Attempt:
@@ -128,8 +110,7 @@ class Attempt:
             # What was generated before the error is paid for.
             self.accepted = False
         # An observer keeps the attempts, mostly: without this, the garbage collector would have to part the two.
-        observer, self.observer = self.observer, _NO_OBSERVER
-        observer.ended(self, error)
+        self.observer = _NO_OBSERVER
 
 
 _NO_OBSERVER = AttemptObserver()

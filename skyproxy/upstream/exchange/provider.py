@@ -200,7 +200,6 @@ class Provider:
         waited = self._timers.seconds() - came
         if waited > 0:
             attempt.waited = waited
-            attempt.observer.permit_waited(attempt, waited)
         return reservation
 
     def _post(

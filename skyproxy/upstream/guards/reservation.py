@@ -67,7 +67,6 @@ class Reservation:
         if attempt is not None:
             attempt.accepted = status < 300
             attempt.headers_at, attempt.status = attempt.now(), status
-            attempt.observer.headers_received(attempt, status)
         if isinstance(self._admissions, Calm):
             if self._admissions.still:
                 return

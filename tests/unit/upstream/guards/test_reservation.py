@@ -138,17 +138,14 @@ class ReportedLimitTests(SynchronousTestCase):
 
         class Observer(AttemptObserver):
             def limited(self, attempt: Attempt, seconds: float | None) -> None:
-                told.append(f"rests {seconds}")
-
-            def ended(self, attempt: Attempt, error: BaseException | None) -> None:
-                told.append("ended")
+                told.append(f"rests {seconds}, ended at {attempt.ended_at}")
 
         permit = Limiter(self.clock, max_concurrent=1, max_pending=0).take("interactive")
         assert permit is not None
         reservation = Reservation(permit, None, ticket=self.guard.sent())
-        reservation.attempt = Attempt(Observer(), 0, self.clock.seconds)
+        reservation.attempt = attempt = Attempt(Observer(), 0, self.clock.seconds)
         reservation.release(200, LIMITED)
-        self.assertEqual(told, ["rests 0.5", "ended"])
+        self.assertEqual((told, attempt.ended_at), (["rests 0.5, ended at None"], 0.0))
 
     def test_says_for_how_long(self) -> None:
         self.limited(reported({"message": "Quota", "code": 429, "details": [{"retryDelay": "20s"}]}))
