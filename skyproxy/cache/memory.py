@@ -54,7 +54,7 @@ class MemoryStore:
         entry = self._entries.get(key)
         if entry is not None:
             self._entries.move_to_end(key)
-        return succeed(self._counts.looked_up(None if entry is None else entry.answer))
+        return succeed(None if entry is None else entry.answer)
 
     def put(self, key: bytes, answer: StoredAnswer, ttl: float) -> None:
         """See :meth:`Store.put <skyproxy.cache.store.Store.put>`."""

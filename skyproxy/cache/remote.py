@@ -116,25 +116,22 @@ class RemoteStore:
     def get(self, key: bytes) -> Deferred[StoredAnswer | None]:
         """See :meth:`Store.get <skyproxy.cache.store.Store.get>`."""
         if not self._up or self._purging:
-            return succeed(self._counts.looked_up(None))
+            return succeed(None)
         found: Deferred[StoredAnswer | None] = Deferred()
-
-        def tell(answer: StoredAnswer | None) -> None:
-            found.callback(self._counts.looked_up(answer))
 
         def come(result: Found | None) -> None:
             # Nothing that was put before a purge is given after it.
-            tell(None if result is None or purges != self._purges else self._opened(key, result))
+            found.callback(None if result is None or purges != self._purges else self._opened(key, result))
 
         def fail(reason: str) -> None:
             self._failed(reason)
-            tell(None)
+            found.callback(None)
 
         def late(_: str) -> None:
             if self._up:
                 self._up = False
                 self._check()
-            tell(None)
+            found.callback(None)
 
         purges = self._purges
         finding = self._database.find(key, largest_entry(self._max_bytes))

@@ -15,29 +15,17 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class StoreStatistics:
-    """What a store holds, and what became of what was asked of it.
+    """What a store holds, and what became of what it was given.
 
     :ivar bytes: of all entries, with what each costs beside its answer.
-    :ivar hits: answers found.
-    :ivar misses: and not.
     :ivar evicted: entries that went before their time, to make space.
     :ivar dropped: answers that were to be kept, and were not, since the store was not there, full or too slow.
     """
 
     entries: int = 0
     bytes: int = 0
-    hits: int = 0
-    misses: int = 0
     evicted: int = 0
     dropped: int = 0
-
-    def looked_up(self, answer: StoredAnswer | None) -> StoredAnswer | None:
-        """Count what was found, if anything was; returns it."""
-        if answer is None:
-            self.misses += 1
-        else:
-            self.hits += 1
-        return answer
 
 
 class Store(Protocol):

@@ -93,7 +93,7 @@ class KeepingTests(SqliteTestCase):
         self.assertEqual(found, StoredAnswer(200, answer(stream=True).headers, b"\x00\xff", True, self.now - 7))
         self.assertEqual(self.store.age(found), 7)
         counts = self.store.statistics
-        self.assertEqual((counts.entries, counts.hits, counts.misses), (1, 1, 1))
+        self.assertEqual(counts.entries, 1)
         self.assertGreater(counts.bytes, 0)
 
     def test_purged(self) -> None:
@@ -443,8 +443,6 @@ class TroubleTests(SqliteTestCase):
         self.reactor.turn_until(stuck)
         self.reactor.turn_until(self.store._worker.do(bool))
         self.assertIsNotNone(self.get())
-        counts = self.store.statistics
-        self.assertEqual((counts.hits, counts.misses), (2, 3))
 
     def test_too_much_that_waits_to_be_written_is_dropped(self) -> None:
         store = self.open(max_bytes=100_000_000)
