@@ -54,7 +54,6 @@ class ErrorBody:
     :ivar retry_delay: seconds, from Google's RetryInfo.
     :ivar headers: those that OpenRouter repeats in the body, or puts there alone.
     :ivar value: the error's object as it came; None if there is none.
-    :ivar is_json: whether the body is JSON.
     """
 
     message: str
@@ -66,7 +65,6 @@ class ErrorBody:
     retry_delay: float | None = None
     headers: tuple[tuple[bytes, bytes], ...] = ()
     value: dict[str, Any] | None = None
-    is_json: bool = False
 
     @property
     def of_gateway(self) -> bool:
@@ -84,7 +82,7 @@ def read_error(data: bytes, content_type: bytes) -> ErrorBody:
         return ErrorBody(_text_of(data, content_type))
     outer = _object_of(body)
     if outer is None:
-        return ErrorBody(body if isinstance(body, str) else _told_in(body), is_json=True)
+        return ErrorBody(body if isinstance(body, str) else _told_in(body))
     return error_of_object(outer)
 
 
@@ -194,7 +192,6 @@ def error_of_object(outer: dict[str, Any]) -> ErrorBody:
         retry_delay=max((delay for each in listed if (delay := _delay(each)) is not None), default=None),
         headers=tuple(_headers(inner)),
         value=inner,
-        is_json=True,
     )
 
 

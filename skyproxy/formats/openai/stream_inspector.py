@@ -178,7 +178,6 @@ class StreamInspector:
             error=self.error,
             usage=self.usage,
             generated=0 if counts_tokens(self.usage) else self._generated,
-            ends_on_boundary=self.ends_on_boundary,
             dialect=self._dialect,
             cannot_be_cut=self.cannot_be_cut,
             empty=self._choices.last_reason is not None and not self._choices.said,

@@ -39,7 +39,6 @@ class StreamState(NamedTuple):
     :ivar error: what the provider reported inside the answer.
     :ivar usage: token counts, if the provider gave them.
     :ivar generated: bytes of text that were generated, about.
-    :ivar ends_on_boundary: its last byte ended an event, so that another may follow.
     :ivar dialect: of the provider.
     :ivar empty: its choices are over, and none of them has said anything.
     """
@@ -50,7 +49,6 @@ class StreamState(NamedTuple):
     error: Mapping[str, Any] | None = None
     usage: Mapping[str, Any] = NO_USAGE
     generated: int = 0
-    ends_on_boundary: bool = True
     dialect: str = "openai"
     cannot_be_cut: bool = False
     empty: bool = False

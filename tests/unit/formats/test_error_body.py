@@ -51,31 +51,31 @@ class ReadErrorTests(SynchronousTestCase):
         self.assertEqual(read_error(orjson.dumps([GOOGLE]), JSON), error)
 
     def test_messages(self) -> None:
-        for data, content_type, message, is_json in (
-            (b'{"error":"out of memory"}', JSON, "out of memory", True),
-            (b'{"detail":"Not authenticated"}', JSON, "Not authenticated", True),
-            (b'{"detail":[{"loc":["body","n"],"msg":"too many"}]}', JSON, "n: too many", True),
-            (b'{"object":"error","message":"no"}', JSON, "no", True),
-            (b'{"message":"no"}', b"", "no", True),
-            (b'"no"', JSON, "no", True),
-            (b"[]", JSON, "", True),
-            (b"", b"", "", False),
-            (b"upstream  connect\n error", b"text/plain", "upstream connect error", False),
-            (NGINX, b"text/html", "502 Bad Gateway nginx & co", False),
-            (b"<HTML><title>Down</title>a", b"", "Down a", False),
-            (b'{"error":{"message":', JSON, '{"error":{"message":', False),
-            (b'{"error":{"metadata":{"raw":"why"}}}', JSON, "why", True),
-            (b'{"message":{"detail":[{"loc":["body","n"],"msg":"no n"}]},"type":"x"}', JSON, "n: no n", True),
-            (b'{"error":{"errors":[{"reason":"x","message":"inner"}]}}', JSON, "inner", True),
-            (b'{"detail":{"error":{"message":"deep"}}}', JSON, "deep", True),
-            (b'{"Message":"User is not authorized"}', JSON, "User is not authorized", True),
-            (b'{"fault":{"faultstring":"Invalid ApiKey"}}', JSON, "Invalid ApiKey", True),
-            (b'["a","b"]', JSON, "a; b", True),
-            (b'data: {"error":\ndata: {"message":"two"}}', b"", "two", True),
-            (b': wait\n\ndata: {"error":{"message":"late"}}\n\n', b"", "late", True),
+        for data, content_type, message in (
+            (b'{"error":"out of memory"}', JSON, "out of memory"),
+            (b'{"detail":"Not authenticated"}', JSON, "Not authenticated"),
+            (b'{"detail":[{"loc":["body","n"],"msg":"too many"}]}', JSON, "n: too many"),
+            (b'{"object":"error","message":"no"}', JSON, "no"),
+            (b'{"message":"no"}', b"", "no"),
+            (b'"no"', JSON, "no"),
+            (b"[]", JSON, ""),
+            (b"", b"", ""),
+            (b"upstream  connect\n error", b"text/plain", "upstream connect error"),
+            (NGINX, b"text/html", "502 Bad Gateway nginx & co"),
+            (b"<HTML><title>Down</title>a", b"", "Down a"),
+            (b'{"error":{"message":', JSON, '{"error":{"message":'),
+            (b'{"error":{"metadata":{"raw":"why"}}}', JSON, "why"),
+            (b'{"message":{"detail":[{"loc":["body","n"],"msg":"no n"}]},"type":"x"}', JSON, "n: no n"),
+            (b'{"error":{"errors":[{"reason":"x","message":"inner"}]}}', JSON, "inner"),
+            (b'{"detail":{"error":{"message":"deep"}}}', JSON, "deep"),
+            (b'{"Message":"User is not authorized"}', JSON, "User is not authorized"),
+            (b'{"fault":{"faultstring":"Invalid ApiKey"}}', JSON, "Invalid ApiKey"),
+            (b'["a","b"]', JSON, "a; b"),
+            (b'data: {"error":\ndata: {"message":"two"}}', b"", "two"),
+            (b': wait\n\ndata: {"error":{"message":"late"}}\n\n', b"", "late"),
         ):
             error = read_error(data, content_type)
-            self.assertEqual((error.message, error.is_json), (message, is_json), data)
+            self.assertEqual(error.message, message, data)
 
     @given(st.binary(max_size=200), st.sampled_from([JSON, b"text/html", b""]))
     def test_any_bytes(self, data: bytes, content_type: bytes) -> None:

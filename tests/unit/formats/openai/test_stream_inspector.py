@@ -49,7 +49,7 @@ class EndTests(Case):
     def test_whole_stream(self) -> None:
         for stream in line_ends(b": comment\n\n" + chunk("Halt") + chunk("\u00e9") + STOP + USAGE + DONE):
             state = self.known(stream)
-            self.assertTrue(state.complete and state.done and state.ends_on_boundary)
+            self.assertTrue(state.complete and state.done)
             self.assertEqual((state.finish_reason, state.error), ("stop", None))
             self.assertEqual(state.usage["completion_tokens"], 4)
 
