@@ -37,6 +37,7 @@ _WEIGHT = 0.2
 """How much the last answer counts in the mean of how long answers of a model take."""
 
 _CLAIM_SECONDS = 0.1
+"""Seconds that a request waits for the database to tell who claims its answer."""
 
 
 class Found(NamedTuple):

@@ -14,6 +14,7 @@ _BEYOND_INTEGERS = float(2**63)
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _LONGEST_MODEL = 512
+"""Characters of a model's name."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 

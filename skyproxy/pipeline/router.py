@@ -20,6 +20,7 @@ _T = TypeVar("_T")
 
 DEFAULT_SLOT = "default"
 _LISTED = 5
+"""Names that the message of an unknown model lists."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from skyproxy.telemetry.requests.facts import Facts, attempts_of, since, steps_o
 from skyproxy.telemetry.requests.ring import agent_of, host_of
 
 _LONGEST_NAME = 200
+"""Characters of a model's name, which a client may have made as long as it likes."""
 
 
 def facts_under_way(context: RequestContext, now: float, wall: float) -> Facts:

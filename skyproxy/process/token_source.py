@@ -23,6 +23,7 @@ ANSWER_SECONDS = 10.0
 """That the identity provider may take to answer."""
 
 MAX_BYTES = 1024 * 1024
+"""Of a set of keys."""
 
 
 def source_of(

@@ -14,6 +14,7 @@ from skyproxy.util.own_file import OwnFile
 from skyproxy.util.throttle import Throttle
 
 _WARN_AGAIN_SECONDS = 300.0
+"""After which more trouble is worth another warning."""
 
 _T = TypeVar("_T")
 

@@ -11,6 +11,7 @@ from skyproxy.formats.openai.bodies import token_count
 from skyproxy.formats.openai.stream_state import StreamState
 
 _BYTES_PER_TOKEN = 4
+"""About, for estimates."""
 
 _MOST_USD = 100_000
 """What an answer may be said to have cost; a provider that says more is not believed."""

@@ -17,6 +17,7 @@ _SAID = frozenset({"content", "reasoning_content", "reasoning", "thinking", "too
 _SAID_WITHOUT_TEXT = ("refusal", "audio", "images")
 _NESTED = frozenset({"content", "text", "summary", "function", "arguments", "name"})
 _DEEPEST = 6
+"""Levels of an answer in which text is looked for."""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """Some servers begin a body with it, and RFC 8259 (section 8.1) lets readers ignore it."""

@@ -54,6 +54,7 @@ _TWO_WORDS = re.compile(r"\W*\w\S*\s+[^\w\s]*\w")
 _ABBREVIATIONS = frozenset({"mr", "mrs", "ms", "dr", "st", "prof", "vs", "etc", "e.g", "i.e"})
 _ABBREVIATED = frozenset(each.encode() for each in _ABBREVIATIONS)
 _LONGEST_ABBREVIATION = 5
+"""Characters."""
 
 _THOUGHT = re.compile(rf"\s*({'|'.join(map(re.escape, TAGS))})")
 _TAG_BEGINS = tuple(sign for first in FIRST for sign in (first.encode(), b"\\u%04x" % ord(first)))

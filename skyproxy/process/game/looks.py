@@ -12,7 +12,9 @@ from skyproxy.process.game.names import Game
 from skyproxy.process.game.windows import process_names
 
 _PS_SECONDS = 5.0
+"""That ps(1) may take."""
 _LONGEST_COMMAND = 4096
+"""Bytes of a command line that are read."""
 
 
 class CannotLook(Exception):

@@ -18,6 +18,7 @@ MOST_KEPT = 1024
 """States in the store, and clients' keys that were revoked; those that end first are given up first."""
 
 _LONGEST_VALUE = 4096
+"""Bytes of a state that are read."""
 _LONGEST_MS = 31 * 86_400_000
 
 TELL = f"""

@@ -23,6 +23,7 @@ REPLY_SECONDS = 1.0
 """That an answer may take, before the connection counts as dead."""
 
 _LEAVE_SECONDS = 0.5
+"""That the farewell may take."""
 
 
 class RedisStore:

@@ -20,6 +20,7 @@ MOST_SOCKETS = 250
 """Descriptors that go with one message: Linux takes 253."""
 
 _HELLO_SECONDS = 10.0
+"""For which the first message is waited for."""
 
 Heard = Callable[[str, dict[str, Any]], None]
 """Takes a word and the whole message."""

@@ -26,6 +26,7 @@ ENDED_SECONDS = 2.0
 """Seconds after which a process that has closed its end is taken for ended, though the system does not say so."""
 
 _KEPT_BYTES = 4000
+"""Of what the new process has written to standard error, the last ones."""
 
 
 class Command(NamedTuple):

@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 _log = Logger()
 
 PART_BYTES = 60_000
+"""Of one part of a message."""
 
 _BYTES, _NOW = b"b", b"n"
 _END_OF_BOX = b"\x00\x00"

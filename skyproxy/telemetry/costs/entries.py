@@ -37,6 +37,7 @@ _MOST_NAMES = 500
 _MOST_CLIENTS = 10_000
 """Clients with a key: who has none chooses among any number of addresses."""
 _LONGEST_NAME = 200
+"""Characters of a name that are kept."""
 
 MOST_ENTRIES = 20_000
 """Entries that wait to be written, at most."""

@@ -18,6 +18,7 @@ OF_PROVIDERS = frozenset({"key_invalid", "no_credit", "model_unknown", "region"}
 """Kinds of a provider's 4xx that are not the client's fault."""
 
 MOST_ROWS = 500
+"""Requests that one search gives, at most."""
 
 Sort = Literal["time", "total", "first_token", "cost"]
 SORTS: tuple[Sort, ...] = get_args(Sort)

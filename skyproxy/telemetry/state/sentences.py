@@ -68,6 +68,7 @@ def _of_the_configuration(snapshot: Snapshot) -> Iterator[Sentence]:
 
 
 _MOSTLY_SPENT = 0.8
+"""The share of a budget from which on it is told that little is left."""
 
 
 def _of_budgets(snapshot: Snapshot) -> Iterator[Sentence]:

@@ -15,10 +15,12 @@ FORGIVEN_SECONDS = 15 * 60.0
 """After which an error is forgiven, if enough went well since."""
 
 GOOD_SINCE = 10
+"""Requests that must have gone well since, likewise."""
 
 UNRELIABLE_SHARE = 0.1
 UNRELIABLE_LEAST = 3
 UNRELIABLE_IN_A_ROW = 3
+"""A slot is unreliable by more than this share of failures, if there are at least so many, or by so many in a row."""
 
 SPEED_SECONDS = 15 * 60.0
 """That percentiles look back, where there are enough requests."""
@@ -33,6 +35,7 @@ SLOW_WHOLE_P50 = 4.0
 """Seconds to the end of an answer that is no stream."""
 
 SLOW_BACKGROUND_P50 = 60.0
+"""The same for requests that nobody waits for."""
 
 USUAL_SECONDS = 7 * 24 * 3600.0
 """That what is usual of a slot may be old."""

@@ -23,10 +23,10 @@ def race(
     discard: Callable[[_T], None],
     overtaken: Callable[[], None],
 ) -> Deferred[_T]:
-    """What *first* comes to, or a second that starts after *seconds*, or when *first* gives way by coming to None.
+    """What *first* comes to, or a second that starts after *seconds*, or at once when *first* gives way: comes to None.
 
-    The one that is there first wins, and the other is cancelled, upon which it may come to None; but nothing that the
-    second comes to without being good wins while *first* may do better.
+    The one that is there first wins, and the other is cancelled; one that is cancelled may come to None. A result of
+    the second that is not good wins only when *first* has given way.
 
     :param is_good: whether what the second comes to may win over *first*.
     :param discard: gets what the loser comes to all the same.

@@ -8,6 +8,7 @@ from math import inf
 from skyproxy.clock import Clock
 
 _SLOTS = 10
+"""Into which the time is divided."""
 
 
 class SlidingCounts:

@@ -38,6 +38,7 @@ _ANSWER_SECONDS = 5.0
 _MAX_BYTES = 1024 * 1024
 """Of what it tells."""
 _MOST_SLOTS = 10_000
+"""A server that tells of more is not believed."""
 
 
 def usual_limit(config: ProviderConfig) -> int:
