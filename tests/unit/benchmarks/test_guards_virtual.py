@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.benchmarks.guards_virtual import percentile, play, play_several, row, row_of_workers
 from tests.benchmarks.virtual.gates import NoGate, Oracle, Outcome, Rule
+from tests.benchmarks.virtual.limits import AtOnce, Request
 from tests.benchmarks.virtual.scenes import SCENES, Scene
 from tests.benchmarks.virtual.several import SPREADS
 from tests.benchmarks.virtual.time import VirtualTime
@@ -18,6 +20,25 @@ SEEDS = range(101, 101 + size(24, 2))
 
 def scene(name: str) -> Scene:
     return next(each for each in SCENES if each.name == name)
+
+
+def beside_background(limit: AtOnce, *, talk: bool) -> Scene:
+    """Background requests of 8 s, one a second, and a bit of talk each 20 s.
+
+    :param talk: whether it is what counts. Otherwise it is background, and there is no talk.
+    """
+
+    def requests(random: Random, seconds: float) -> list[Request]:
+        made = []
+        for every, is_talk in ((1.0, False), (20.0, True)):
+            at = random.expovariate(1 / every)
+            while at < seconds and (talk or not is_talk):
+                duration = random.uniform(2, 6) if is_talk else random.uniform(4, 12)
+                made.append(Request(at, "talk", is_talk, random.uniform(0.2, 0.8), duration, 1000))
+                at += random.expovariate(1 / every)
+        return made
+
+    return Scene("beside background", lambda random, seconds: limit, requests, lambda request: request.talk == talk)
 
 
 class MustTests(SynchronousTestCase):
@@ -43,6 +64,22 @@ class MustTests(SynchronousTestCase):
             self.assertEqual(max(rule.waits), 0.0)
         for _, rule, _ in self.runs("... 90, with a fallback", 5):
             self.assertLess(percentile(rule.waits, 0.95), 0.2)
+
+    def test_talk_has_its_part_of_what_is_taken_at_once(self) -> None:
+        for seed in SEEDS:
+            rule = play(beside_background(AtOnce((0, 8)), talk=True), Rule, seed, 5)
+            # Behind requests of 4 to 12 s.
+            self.assertEqual(percentile(rule.waits, 0.8), 0.0)
+            self.assertEqual(rule.refused, 0)
+
+    def test_background_alone_finds_out_that_more_is_taken_by_now(self) -> None:
+        for seed in SEEDS:
+            scenes = [beside_background(AtOnce((0, 1), (60, 25)), talk=talk) for talk in (True, False)]
+            with_talk, alone = (play(each, Rule, seed, 10) for each in scenes)
+            oracle = play(scenes[1], Oracle, seed, 10)
+            # One at a time would be 90.
+            self.assertGreater(alone.answered, 0.6 * oracle.answered)
+            self.assertEqual(with_talk.refused, 0)
 
     def test_a_model_that_never_answers_is_seldom_asked(self) -> None:
         for none, rule, _ in self.runs("free model, 429 each 5 s"):
