@@ -9,7 +9,7 @@ from yaml.nodes import ScalarNode
 KeyPath = tuple[str, ...]
 
 _CURLY = "\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb"
-_DASHES = "\u2013\u2014"
+_DASHES = "\u2013\u2014\u2022\u2023\u25e6\u00b7"
 
 UNSEEN = re.compile("[\u00a0\u00ad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]")
 """Spaces of other kinds than the plain one, and characters that nobody sees."""
@@ -37,6 +37,8 @@ def doubt(node: ScalarNode, path: KeyPath, whole: str) -> str | None:
         return "neither ~ nor a variable is filled in here: write the whole path"
     if path and path[-1] in _NAMES and _VARIABLE.match(text):
         return "no variable is filled in here: write what it holds"
+    if path and "," in text.rstrip(",") and ("fallbacks" in path[-2:] or path[-1] in _NAMES):
+        return "has a comma in it: several go into a list, such as [one, two]"
     if UNSEEN.search(text):
         return _TYPE_ANEW
     if node.style and text.strip() and text != text.strip(" "):
@@ -75,7 +77,9 @@ def _of_signs(text: str) -> str | None:
     if first in _CURLY or last in _CURLY:
         return "has curly quotes, which belong to it for YAML: type straight ones, or none"
     if first in _DASHES:
-        return "begins with a dash of typography, which YAML does not know: type -"
+        return "begins with a dash of typography, or a bullet, which YAML does not know: type - and a space"
+    if first == "-" and text[1:2].isalpha():
+        return "begins with -, behind which a space is missing if it is an item of a list"
     if last in "\"'":
         return "ends with a quote, but does not begin with one: put all of it in quotes, or take that one away"
     if last in ",;":

@@ -96,6 +96,9 @@ class Section:
             problems.append(self.problem((key,), message))
             return None
         values = value or {}
+        if self.path in _ENTRIES and key in SECTIONS and values and not any(each in values for each in _OF_ENTRIES):
+            problems.append(self.problem((key,), "is a section: begin its line at the left edge, as that of the other"))
+            return None
         return Section(document, (*self.path, key), values, dict.fromkeys(values, document))
 
     def replaced(self, values: Mapping[str, Any], document: Document) -> Section:

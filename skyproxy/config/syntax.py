@@ -13,12 +13,14 @@ import yaml
 from skyproxy.config.doubts import UNSEEN
 
 _FENCE = re.compile(r"```|~~~")
+_CONFLICT = re.compile(r"<{7}|={7}$|>{7}")
+_BULLET = re.compile(r"\*\s")
 _NO_SPACE = re.compile(r"(?:- )?[A-Za-z_][A-Za-z0-9_.-]*:[^\s:]")
 _KEY = re.compile(r"(?:- )?[^\s'\"#][^'\"#]*?:(?=\s|$)")
 _OF_COLONS = ("mapping values", "find expected ':'", "expected '<document start>'")
 _WITH_VALUE = re.compile(r"(?:- )?[^\s'\"#][^'\"#]*?:\s+[^\s#|>&]")
 
-_OF_SIGNS = ("cannot start any token", "alias", "chomping or indentation")
+_OF_SIGNS = ("cannot start any token", "alias", "chomping or indentation", "a comment or a line break")
 _NO_COMMENT = re.compile(r"//|;|/\*|REM\s")
 _SECTION = re.compile(r"\[\[?[\w.\" -]+\]\]?$")
 _WIDE_COLON = re.compile("[\uff1a\ufe55\ufe13\ua789\u2236]")
@@ -80,6 +82,12 @@ class _Trouble:
         fence = self._near(_FENCE, at_start=True)
         if fence is not None:
             return fence, "this is the frame of an example in a guide: delete the line"
+        conflict = self._near(_CONFLICT, at_start=True)
+        if conflict is not None:
+            return conflict, "this is where Git could not merge: choose one of both, and delete the lines of signs"
+        bullet = self._near(_BULLET, at_start=True)
+        if bullet is not None:
+            return bullet, "an item of a list begins with - and a space"
         section = self._near(_SECTION, at_start=True)
         if section is not None and section != self.at and self._line(section).startswith("["):
             return (
