@@ -68,7 +68,7 @@ class ActionLog:
         """
         found = self._actions.get(action_id)
         if found is None:
-            raise NotFound(f"There is no action {action_id[:40]!r} since the start; GET /api/changes lists them.")
+            raise NotFound(f"There is no action {action_id[:40]!r} since the start: see `skyproxy changes`.")
         return found
 
     def with_action(self, action: Action) -> tuple[Change, ...]:

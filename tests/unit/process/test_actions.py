@@ -247,7 +247,7 @@ class OperationsTests(Case):
             (NotFound, "no key of a 'K3'", operations.put_aside, Target(provider="a", key="K3")),
             (InvalidRequest, "the variable of one", operations.put_aside, Target(provider="a")),
             (InvalidRequest, "A slot has no breaker", operations.close_breaker, Target(slot="alone")),
-            (NotFound, "no action 'x-1'", operations.undo, "x-1"),
+            (NotFound, "no action 'x-1' since the start: see `skyproxy changes`", operations.undo, "x-1"),
             (Conflict, "nothing to undo", operations.undo, "last"),
             (Conflict, "nothing to keep", operations.keep, "last"),
             (NotFound, "no profile 'pp'. Did you mean 'p'?", operations.profile, "pp"),

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 from twisted.web.test.requesthelper import DummyChannel
 
-from skyproxy.errors import BodyTooLarge, InvalidRequest, UnsupportedEncoding
+from skyproxy.errors import BodyTooLarge, InvalidRequest, Unavailable, UnsupportedEncoding
 from skyproxy.http.common.pull_producer import PullProducer
 from skyproxy.http.server.body_memory import BodyMemory
 from skyproxy.web.client import HttpClient
@@ -52,6 +52,18 @@ class ApiRequestTests(SynchronousTestCase):
         self.assertEqual(request_with(gzip.compress(b"abc"), content_encoding=b"GZip").plain_body(100), b"abc")
         self.assertEqual(request_with(b"abc", content_encoding=b"Identity").plain_body(3), b"abc")
         self.assertEqual(request_with(b"").plain_body(0), b"")
+
+    def test_an_unwanted_body_is_not_kept_and_not_taken_for_an_empty_one(self) -> None:
+        """The key may become one between the head and the end."""
+        request = request_with()
+        asked: list[tuple[bytes, bytes]] = []
+        request.site.refuses = lambda given, method, path: asked.append((method, path)) is None
+        self.assertTrue(request.is_unwanted(b"POST", b"/v1/x?y"))
+        self.assertEqual(asked, [(b"POST", b"/v1/x")])
+        request.handleContentChunk(b"abc")
+        self.assertEqual(request.raw_body(), b"")
+        with self.assertRaises(Unavailable):
+            request.plain_body(100)
 
     def test_small_pieces_take_little_more_memory_than_what_they_hold(self) -> None:
         pieces = [b"%03x" % number for number in range(2000)] + [b"x" * 2000, b"y", b"z"]
