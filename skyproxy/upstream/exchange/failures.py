@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from h2.errors import ErrorCodes
 from OpenSSL import SSL
 from service_identity import VerificationError
 from twisted.internet.defer import CancelledError
@@ -24,7 +25,7 @@ from skyproxy.http.client.alpn import HandshakeBroken, Http2Refused
 from skyproxy.http.client.tunnel import ProxyTrouble
 from skyproxy.http.common.errors import RequestNotSent
 from skyproxy.http.h1.response_reader import BadResponse
-from skyproxy.http.h2.errors import MalformedMessage, PeerMisbehaved
+from skyproxy.http.h2.errors import MalformedMessage, PeerMisbehaved, StreamReset
 
 _UNKNOWN_AUTHORITY = (
     "Its certificate is out of date, or signed by an unknown authority: if an antivirus or a company's network scans "
@@ -79,7 +80,7 @@ def map_failure(error: Exception, provider: str, connect_timeout: float) -> Skyp
                 "port, and begins with http or https as that port wants."
             )
         told = f"Provider {provider!r} broke the connection before it answered"
-        return UpstreamBroken(f"{told}{_alert(error)}.")
+        return UpstreamBroken(f"{told}{_parting_words(error)}.")
     if isinstance(error, ProxyTrouble):
         told = f"The proxy {error.proxy} makes no connection to provider {provider!r}: {error.reason}."
         if error.status == 407:
@@ -119,11 +120,15 @@ def _why_unreachable(error: Exception, provider: str) -> str:
     raise error
 
 
-def _alert(error: BaseException) -> str:
-    """What the provider said over TLS as it ended a connection. In TLS 1.3 it judges the client after the handshake."""
+def _parting_words(error: BaseException) -> str:
+    """What the provider said as it ended a connection, over TLS, where in TLS 1.3 it judges the client after the
+    handshake, or over HTTP/2.
+    """
     for cause in causes(error):
         if isinstance(cause, SSL.Error) and "alert" in (reason := _tls_reason(cause)):
             return f": {reason}"
+        if isinstance(cause, StreamReset) and cause.code == ErrorCodes.HTTP_1_1_REQUIRED:
+            return ": it wants HTTP/1.1, which http2: off of its configuration speaks"
     return ""
 
 

@@ -29,7 +29,7 @@ from skyproxy.errors import OutOfSockets, ProxyRefused, UpstreamBroken, Upstream
 from skyproxy.http.client.tunnel import ProxyTrouble
 from skyproxy.http.common.errors import RequestNotSent
 from skyproxy.http.h1.response_reader import BadResponse
-from skyproxy.http.h2.errors import MalformedMessage, PeerMisbehaved
+from skyproxy.http.h2.errors import MalformedMessage, PeerMisbehaved, StreamReset
 from skyproxy.upstream.exchange.failures import causes, map_failure
 
 
@@ -111,6 +111,11 @@ class MapFailureTests(SynchronousTestCase):
         for reason, told in (("tlsv13 alert certificate required", True), ("unexpected eof while reading", False)):
             error = wrapped(ResponseNeverReceived, SSL.Error([("SSL routines", "", reason)]))
             self.assertEqual(reason in self.assertMapped(error, UpstreamBroken).message, told)
+
+    def test_a_provider_that_wants_http11(self) -> None:
+        for code, told in ((ErrorCodes.HTTP_1_1_REQUIRED, True), (ErrorCodes.INTERNAL_ERROR, False)):
+            mapped = self.assertMapped(wrapped(ResponseFailed, StreamReset(code)), UpstreamBroken)
+            self.assertEqual("http2: off" in mapped.message, told)
 
     def test_cancelled_stays_cancelled(self) -> None:
         error = CancelledError()
