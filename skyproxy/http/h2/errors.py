@@ -28,6 +28,11 @@ class StreamReset(Exception):
         super().__init__(f"The peer reset the stream: {_name(code)}.")
         self.code = code
 
+    @property
+    def wants_http11(self) -> bool:
+        """Whether the peer serves such a request over HTTP/1.1 alone."""
+        return self.code == ErrorCodes.HTTP_1_1_REQUIRED
+
 
 class GoneAway(Exception):
     """The peer takes no more streams on this connection (GOAWAY).

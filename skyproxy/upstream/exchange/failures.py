@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from h2.errors import ErrorCodes
 from OpenSSL import SSL
 from service_identity import VerificationError
 from twisted.internet.defer import CancelledError
@@ -127,7 +126,7 @@ def _parting_words(error: BaseException) -> str:
     for cause in causes(error):
         if isinstance(cause, SSL.Error) and "alert" in (reason := _tls_reason(cause)):
             return f": {reason}"
-        if isinstance(cause, StreamReset) and cause.code == ErrorCodes.HTTP_1_1_REQUIRED:
+        if isinstance(cause, StreamReset) and cause.wants_http11:
             return ": it wants HTTP/1.1, which http2: off of its configuration speaks"
     return ""
 
