@@ -115,7 +115,7 @@ def refit(earlier: Provider, provider: Provider) -> None:
     provider.admission.follow(config, guards)
     if guards.breaker is not None:
         guards.breaker.tell = guards.tell
-    may_do_better = not _fails_alike(before, config)
+    may_do_better = not fails_alike(before, config)
     guards.deployments.follow(config.breaker, guards.tell, same_keys(before, config), may_do_better=may_do_better)
 
 
@@ -141,10 +141,15 @@ _NO_CAUSES = frozenset({
 """Settings by which a provider does not fail, nor is well again."""
 
 
-def _fails_alike(before: ProviderConfig, config: ProviderConfig) -> bool:
+def fails_alike(before: ProviderConfig, config: ProviderConfig) -> bool:
     """Whether what failed with *before* would have failed with *config*."""
     causes = type(config).model_fields.keys() - _NO_CAUSES
     return all(getattr(before, name) == getattr(config, name) for name in causes)
+
+
+def refused_alike(before: ProviderConfig, config: ProviderConfig) -> bool:
+    """Whether a key that was refused with *before* would have been refused with *config*: headers may say who asks."""
+    return before.headers == config.headers and before.auth_header == config.auth_header
 
 
 def _kept(
@@ -157,10 +162,8 @@ def _kept(
     if config.key_missing is not None:
         # What waits goes out as it would have.
         return guards.limiter, None, None, None
-    # The provider may have refused a key for what the headers said.
-    same = before.headers == config.headers and before.auth_header == config.auth_header
-    breaker = guards.breaker if _fails_alike(before, config) else None
-    return guards.limiter, breaker, guards.keys if same else None, guards.deployments
+    breaker = guards.breaker if fails_alike(before, config) else None
+    return guards.limiter, breaker, guards.keys if refused_alike(before, config) else None, guards.deployments
 
 
 def _most(config: ProviderConfig) -> int | None:

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 from skyproxy.config import ProviderConfig
 from skyproxy.process.workers.news import Found, Known, Openings, Seen, Stamp
-from skyproxy.upstream.build import can_follow
+from skyproxy.upstream.build import can_follow, fails_alike, refused_alike, same_keys, same_limit
 from skyproxy.upstream.guards.breaker import GOOD_AFTER_SECONDS
 from skyproxy.upstream.guards.findings import (
     BreakerClosed,
@@ -120,13 +120,17 @@ class Board:
         return self._end("breaker", provider, model or "")
 
     def reconfigure(self, before: Mapping[str, ProviderConfig], now: Mapping[str, ProviderConfig]) -> Seen:
-        """All are told to serve by another configuration: what is known of providers that begin anew is over."""
+        """All are told to serve by another configuration: what is known of providers that begin anew is over, and of
+        others what is not true of them any more.
+        """
         self._number += 1
         for name, settings in before.items():
-            if name not in now or not can_follow(settings, now[name]):
+            later = now.get(name)
+            if later is None or not can_follow(settings, later):
                 self._since["all", name] = self._number
                 for subject in [each for each in self._kept if each[1] == name]:
-                    self._forget(subject)
+                    if later is None or not _outlives(subject, settings, later):
+                        self._forget(subject)
         return Seen(self._number)
 
     def _end(self, *subject: str) -> Seen:
@@ -178,6 +182,16 @@ def _subject(found: Found) -> Subject:
             return "key", provider, key, "refused"
         case _:
             return "breaker", provider, finding.model or ""
+
+
+def _outlives(subject: Subject, before: ProviderConfig, now: ProviderConfig) -> bool:
+    """Whether what is about *subject* is as true *now*."""
+    if now.key_missing is not None or not same_limit(before, now):
+        return False
+    kind, key = subject[0], subject[2]
+    if kind == "breaker":
+        return fails_alike(before, now)
+    return key in same_keys(before, now) and (kind == "model" or refused_alike(before, now))
 
 
 def _left(kept: _Kept, now: float) -> Found:

@@ -350,6 +350,34 @@ class BoardTests(SynchronousTestCase):
         self.assertTrue(self.board.take(Found("b", KeyRefused("B", 300.0), NEVER, 2)))
         self.assertEqual(self.board.known().seen, 3)
 
+    def test_what_is_as_true_of_a_provider_that_has_changed(self) -> None:
+        def providers(more: str, **environ: str) -> Any:
+            text = f"providers: {{some: {{base_url: 'http://127.0.0.1:1/v1', {more}}}}}"
+            return config_of(text.replace("127.0.0.1:1/v1', new_url: on", "127.0.0.1:2/v1'"), **environ).providers
+
+        keys = {"A": "sk-a", "B": "sk-b"}
+        plain = providers("api_key_env: [A, B]", **keys)
+        found = [
+            KeyRefused("A", 300.0), KeyRefused("B", 300.0), ModelRests("m", "A", Rest(20.0, 0.5, stated=True)),
+            ModelRests("m", "B", Rest(20.0, 0.5, stated=True)), BreakerOpened("m", 2.0, 2.0, "why"),
+        ]  # fmt: skip
+        for more, environ, kept in (
+            ("api_key_env: [A, B], max_pending: 3", keys, [0, 1, 2, 3, 4]),
+            ("api_key_env: [A]", keys, [0, 2, 4]),
+            ("api_key_env: [A, B]", {**keys, "A": "sk-other"}, [1, 3, 4]),
+            ("api_key_env: [A, B], headers: {OpenAI-Organization: mine}", keys, [2, 3]),
+            ("api_key_env: [A, B], proxy_url: 'http://127.0.0.1:3'", keys, [0, 1, 2, 3]),
+            ("new_url: on, api_key_env: [A, B]", keys, []),
+            ("api_key_env: [A, B]", {}, []),
+        ):
+            self.setUp()
+            self.board.reconfigure({}, plain)
+            for each in found:
+                self.found(each, (1, 0), seen=1)
+            self.board.reconfigure(plain, providers(more, **environ))
+            self.assertEqual(self.known(), [found[index] for index in kept], more)
+            self.assertFalse(self.found(KeyRefused("A", 400.0), seen=1), "it may be of the key before")
+
     def test_it_is_bounded(self) -> None:
         for number in range(MOST_KEPT + 10):
             self.found(ModelRests(f"m{number}", "A", Rest(100.0 + number, 0.5, stated=True)))
