@@ -105,7 +105,7 @@ class Lending:
         if is_used and key not in self._shares:
             share = AskingShare(
                 self._reactor, self._allotting, key, lambda: self._allotting.whole(key), lambda: parts.may_ask(name),
-                parts=True,
+                parts=True, ends=kind == "concurrent",
             )  # fmt: skip
             self._shares[key] = share
             parts.hold(name, share)

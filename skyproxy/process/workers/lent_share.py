@@ -15,6 +15,11 @@ PATIENCE_SECONDS = 2.0
 NONE_SECONDS = 1.0
 """After it was said that no more comes, for which nobody waits."""
 
+ENDS_SECONDS = 0.8
+"""Seconds after which all have told what has ended at them: the workers of a machine, and then the machine."""
+ENDED_SECONDS = 0.25
+"""As :data:`NONE_SECONDS`, of units that others give back at any moment."""
+
 
 class LentShare:
     """One limit, as workers use it: what is lent to them may be in use.
@@ -72,6 +77,7 @@ class AskingShare(LentShare):
     :param clock: has ``seconds`` and ``callLater``.
     :param may_ask: whether others can be asked for more.
     :param parts: whether its sort is :attr:`~skyproxy.shares.use.Sort.PARTS`.
+    :param ends: what uses it ends at any moment, so that others may use less of it than they have told.
     """
 
     sort = Sort.ASKS
@@ -85,13 +91,15 @@ class AskingShare(LentShare):
         may_ask: Callable[[], bool],
         *,
         parts: bool = False,
+        ends: bool = False,
     ) -> None:
         super().__init__(allotting, (key,), whole)
         self._clock = clock
         self._may_ask = may_ask
         if parts:
             self.sort = Sort.PARTS
-        self._none_until = 0.0
+        self._ends = ends
+        self._none_until = self._since = 0.0
         # Those who want more wait until then; None: nobody does.
         self._late: Any = None
 
@@ -104,6 +112,7 @@ class AskingShare(LentShare):
         if now < self._none_until:
             return 0
         if self._late is None:
+            self._since = now
             self._late = self._clock.callLater(PATIENCE_SECONDS, self._give_up)
         return self.whole
 
@@ -114,6 +123,8 @@ class AskingShare(LentShare):
 
     def told(self, asked: int, due: int) -> None:
         share = self.share
+        if self._ends and (self._late is None or self._clock.seconds() - self._since < ENDS_SECONDS):
+            return
         if share is not None and due <= share and due < asked:
             self._refuse()
 
@@ -129,5 +140,5 @@ class AskingShare(LentShare):
 
     def _refuse(self) -> None:
         self.stop()
-        self._none_until = self._clock.seconds() + NONE_SECONDS
+        self._none_until = self._clock.seconds() + (ENDED_SECONDS if self._ends else NONE_SECONDS)
         self._allotting.renew(self._keys)

@@ -130,7 +130,7 @@ class AloneRoleTests(SynchronousTestCase):
         world.run(0.5)
         self.assertEqual((len(one.places), one.refused), (8, []))
         other.enter(lydia, 1)
-        world.run(1.5)
+        world.run(2.1)
         self.assertEqual((len(other.places), len(other.refused)), (0, 1))
         for place in one.places:
             place.leave()
