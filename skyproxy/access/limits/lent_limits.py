@@ -38,6 +38,12 @@ class LentLimits(ClientLimits):
     def is_idle(self, now: int) -> bool:
         return not any(self._waiting.values()) and super().is_idle(now)
 
+    def leave(self) -> None:
+        super().leave()
+        if self._waiting["concurrent"]:
+            # Nobody else says that there is room: the share is as it was.
+            self.lend("concurrent", self.concurrent_share, 0)
+
     def whole(self, kind: str) -> int | None:
         """The limit of that kind; None: there is none."""
         window = self._window(kind)

@@ -106,6 +106,25 @@ class ClientShareTests(SynchronousTestCase):
         self.run_for(0.02)
         self.assertEqual((self.let_in(), self.refused()), ([32, 8], [6, 4]))
 
+    def test_one_that_waits_goes_on_when_another_one_here_is_over(self) -> None:
+        lydia = client(concurrent=2)
+        one, other = self.workers
+        for each in (one, other):
+            each.ask(lydia)
+        self.run_for(0.3)
+        for moment in range(12):
+            one.ask(lydia)
+            self.run_for(moment * STEP)
+            refused, let_in = len(one.refused), len(one.places)
+            one.places[-1].leave()
+            self.run_for(0.02)
+            if not refused:
+                self.assertEqual(len(one.places), let_in + 1, moment)
+            else:
+                one.refused.clear()
+                one.ask(lydia)
+                self.run_for(0.02)
+
     def test_a_request_may_lack_one_thing_after_the_other(self) -> None:
         lydia = client(requests_per_minute=20, tokens_per_minute=1000, concurrent=20)
         for worker in self.workers:
