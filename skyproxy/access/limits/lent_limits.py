@@ -44,6 +44,13 @@ class LentLimits(ClientLimits):
             # Nobody else says that there is room: the share is as it was.
             self.lend("concurrent", self.concurrent_share, 0)
 
+    def settle(self, second: int, estimated: int, used: int) -> None:
+        super().settle(second, estimated, used)
+        window = self.tokens
+        for entry in list(self._waiting["tokens_per_minute"]):
+            if window is not None and window.used + entry[0] <= window.share:
+                self._call("tokens_per_minute", entry, is_there=True)
+
     def whole(self, kind: str) -> int | None:
         """The limit of that kind; None: there is none."""
         window = self._window(kind)

@@ -125,6 +125,16 @@ class ClientShareTests(SynchronousTestCase):
                 one.ask(lydia)
                 self.run_for(0.02)
 
+    def test_one_that_waits_for_tokens_goes_on_when_another_one_here_has_taken_less(self) -> None:
+        lydia = client(tokens_per_minute=100)
+        one = self.workers[0]
+        one.ask(lydia, 90)
+        self.run_for(0.3)
+        one.ask(lydia, 50)
+        self.assertEqual((self.let_in(), self.refused()), ([1, 0], [0, 0]))
+        one.places[0].settle(10)
+        self.assertEqual(self.let_in(), [2, 0])
+
     def test_a_request_may_lack_one_thing_after_the_other(self) -> None:
         lydia = client(requests_per_minute=20, tokens_per_minute=1000, concurrent=20)
         for worker in self.workers:
