@@ -55,12 +55,13 @@ def tokens_of(usage: Mapping[str, Any], dialect: str = "openai") -> Tokens | Non
     prompt, completion = prompt or 0, completion or 0
     cached = (token_count(read.get("cached_tokens")) if type(read) is dict else None) or _cached_elsewhere(usage)
     reasoning = token_count(written.get("reasoning_tokens")) or 0 if type(written) is dict else 0
-    beside = (token_count(usage.get("total_tokens")) or 0) - prompt - completion
-    if beside > 0 and (beside == reasoning or dialect == "google"):
+    if reasoning or dialect == "google":
         # xAI's are none of the completion's (https://docs.x.ai/docs/guides/reasoning), and neither are Google's, of
         # which the total alone tells (https://discuss.ai.google.dev/t/127400).
-        completion += beside
-        reasoning = max(reasoning, beside)
+        beside = (token_count(usage.get("total_tokens")) or 0) - prompt - completion
+        if beside > 0 and (beside == reasoning or dialect == "google"):
+            completion += beside
+            reasoning = max(reasoning, beside)
     return Tokens(prompt, completion, min(cached, prompt), min(reasoning, completion))
 
 

@@ -122,7 +122,7 @@ def error_of(value: Mapping[str, Any], name: bytes = b"", *, silent: bool = Fals
     :param name: of the event.
     :param silent: nothing was said before it, so that an end may be an error that is none after something.
     """
-    if (told := _error_told(value)) is not None:
+    if (value.get("error") or "base_resp" in value or "x_groq" in value) and (told := _error_told(value)) is not None:
         return told
     choices = value.get("choices")
     if choices:

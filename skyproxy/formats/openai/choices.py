@@ -1,4 +1,4 @@
-"""The choices of a stream: which have begun, and which are over."""
+"""The choices of a stream, or of an answer: which have begun, and which are over."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ class Choices:
 
     def read(self, chunk: Mapping[str, Any]) -> None:
         """Note what *chunk* says of them."""
+        if "choices" not in chunk:
+            self.last_reason = filter_of(chunk) or self.last_reason
         for choice in choices_of(chunk):
             self.note(index_of(choice), finish_reason_of(choice), says=choice_says(choice))
-        self.last_reason = filter_of(chunk) or self.last_reason
 
     def note(self, index: int, reason: str | None, *, says: bool) -> None:
         """Note that the choice *index* is over for *reason*, if there is one, or *says* something."""
@@ -44,7 +45,8 @@ class Choices:
         if reason:
             self.doubtful = self.doubtful or (says and index in self._finished)
             self._finished.add(index)
-            if (end := bad_end_of(self.last_reason)) is None or not end.of_filter:
+            last = self.last_reason
+            if last is None or (end := bad_end_of(last)) is None or not end.of_filter:
                 self.last_reason = reason
         elif says:
             self._finished.discard(index)
@@ -52,3 +54,14 @@ class Choices:
     def complete(self, wanted: int) -> bool:
         """Whether all that have begun are over, and they are as many as *wanted*."""
         return len(self._finished) >= max(wanted, 1) and self._finished >= self._begun
+
+
+def end_of(answer: Mapping[str, Any]) -> tuple[str | None, bool]:
+    """The reason for which a whole *answer* is over, as :attr:`Choices.last_reason`, and whether it says something."""
+    found = choices_of(answer)
+    if len(found) == 1:
+        # As nearly all have.
+        return finish_reason_of(found[0]), choice_says(found[0])
+    choices = Choices()
+    choices.read(answer)
+    return choices.last_reason, choices.said

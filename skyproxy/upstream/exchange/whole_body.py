@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from skyproxy.errors import UpstreamBroken, UpstreamUnusable
 from skyproxy.formats.decompress import Inflater, TooLarge
 from skyproxy.formats.openai.bodies import counts_tokens, error_of, read_answer, text_length, usage_of
-from skyproxy.formats.openai.choices import Choices
+from skyproxy.formats.openai.choices import end_of
 from skyproxy.formats.openai.stream_state import NO_USAGE, StreamState
 from skyproxy.formats.reported import reported
 from skyproxy.http.common.headers import Fields, media_type
@@ -56,17 +56,16 @@ class Whole(NamedTuple):
     def state(self, dialect: str = "openai") -> StreamState:
         """What is known of it."""
         value, usage = self.value, usage_of(self.value)
-        choices = Choices()
-        choices.read(value)
+        reason, says = end_of(value)
         return StreamState(
             complete=bool(value) and (value.get("object") != "response" or value.get("status") in _OVER),
             done=True,
-            finish_reason=choices.last_reason,
+            finish_reason=reason,
             error=self.error,
             usage=usage or NO_USAGE,
             generated=0 if usage and counts_tokens(usage) else text_length(value),
             dialect=dialect,
-            empty=choices.last_reason is not None and not choices.said,
+            empty=reason is not None and not says,
         )
 
 
