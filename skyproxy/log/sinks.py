@@ -126,11 +126,11 @@ class FileSink:
     def open(self, owner: tuple[int, int] | None) -> None:
         """Open it, and give what had to be made to *owner*, a user and a group.
 
-        :raise OSError: it cannot be opened.
+        :raise OSError: it cannot be opened, or is a pipe that nobody reads.
         """
         made = [each for each in (self._path, *self._path.parents) if not each.exists()]
         try:
-            self.reopen()
+            self._open(wait=False)
         except _MidLine:
             # It is tried again with the first line; a full disk keeps nobody from serving.
             return
@@ -139,12 +139,15 @@ class FileSink:
                 os.chown(each, *owner)
 
     def reopen(self) -> None:
-        """As :meth:`Sink.reopen`."""
+        """As :meth:`Sink.reopen`. A pipe is waited for until somebody reads it."""
+        self._open(wait=True)
+
+    def _open(self, *, wait: bool) -> None:
         if self._unseen:
             refuse_foreign(self._path)
             self._unseen = False
         torn = self._fd is None and not self._done and _ends_in_mid_line(self._path)
-        fd = open_private(self._path, _FLAGS)
+        fd = open_private(self._path, _FLAGS, wait=wait)
         if torn:
             try:
                 os.write(fd, b"\n")

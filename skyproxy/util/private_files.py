@@ -7,16 +7,16 @@ import os
 from pathlib import Path
 
 
-def open_private(path: Path, flags: int) -> int:
+def open_private(path: Path, flags: int, *, wait: bool = False) -> int:
     """Open *path*. It is made if it is missing, with the folders that lead to it, for its owner alone (0600, 0700).
 
     :param flags: as of :func:`os.open`.
+    :param wait: until somebody reads it, if it is a pipe.
     :return: its descriptor, which programs that are started do not get.
     :raise OSError: it cannot be opened.
     """
     make_private_folder(path.parent)
-    # A pipe that nobody reads would be waited for.
-    at_once = getattr(os, "O_NONBLOCK", 0)
+    at_once = 0 if wait else getattr(os, "O_NONBLOCK", 0)
     descriptor = os.open(path, flags | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | at_once, 0o600)
     if at_once:
         os.set_blocking(descriptor, True)

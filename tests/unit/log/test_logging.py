@@ -427,6 +427,7 @@ class ReconfigureTests(LoggingTestCase):
     def test_the_file_before_is_waited_for_at_the_exit(self) -> None:
         pipe, logging = self.replaced(None)
         reading = threading.Timer(0.1, pipe.read_bytes)
+        reading.daemon = True  # where nobody writes, it waits for ever
         reading.start()
         self.addCleanup(reading.join, PATIENCE)
         logging.finish()
