@@ -158,7 +158,7 @@ def test_an_output_that_takes_nothing_is_told_in_a_sentence(arguments: tuple[str
         tmp_path, {"proxy": {"log_file": "x.log"}, "providers": {"o": {"base_url": "http://x"}}, "model_slots": slots}
     )
     (tmp_path / "x.log").write_text('{"message":"x"}\n')
-    given = environment(HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path / "none"))
+    given = environment(HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path / "none"), XDG_RUNTIME_DIR=str(tmp_path))
     with open("/dev/full", "wb") as full:
         ended = subprocess.run(
             [*PROGRAM, *arguments], cwd=tmp_path, env=given, stdout=full, stderr=subprocess.PIPE, text=True,
