@@ -18,7 +18,7 @@ import yaml
 
 from tests.e2e.commands import skyproxy, written
 from tests.e2e.conftest import Starter, config_for
-from tests.e2e.processes import ROOT, TWISTD, DemoProvider, Process, environment
+from tests.e2e.processes import ROOT, TWISTD, DemoProvider, Process, environment, eventually
 from tests.e2e.raw import call
 
 KINDS = (
@@ -141,7 +141,7 @@ def test_what_the_container_runs(start: Starter, demo: DemoProvider, tmp_path: P
     data.mkdir()
     state = {"STATE_DIRECTORY": str(data)}
     served = start(Served, [each.replace("/config", str(tmp_path)) for each in command], state)
-    assert list(data.glob("costs-*.sqlite"))
+    eventually(lambda: list(data.glob("costs-*.sqlite")), "costs are kept there")
     check = [sys.executable, *(each.replace(port, str(served.address[1])) for each in health[1:])]
     assert subprocess.run(check, check=False).returncode == 0
     for document in yaml.safe_load_all(printed(tmp_path, "kubernetes")):
