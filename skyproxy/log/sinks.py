@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import threading
 from io import RawIOBase
 from pathlib import Path
 from typing import Protocol
@@ -139,8 +140,12 @@ class FileSink:
                 os.chown(each, *owner)
 
     def reopen(self) -> None:
-        """As :meth:`Sink.reopen`. A pipe is waited for until somebody reads it."""
-        self._open(wait=True)
+        """As :meth:`Sink.reopen`.
+
+        The writer's thread waits until somebody reads a pipe. The main thread, which writes when the process ends, does
+        not.
+        """
+        self._open(wait=threading.current_thread() is not threading.main_thread())
 
     def _open(self, *, wait: bool) -> None:
         if self._unseen:

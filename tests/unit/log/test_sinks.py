@@ -28,6 +28,18 @@ class FileSinkTests(SynchronousTestCase):
         self.sink = FileSink(self.path)
         self.addCleanup(self.sink.close)
 
+    def test_a_pipe_that_nobody_reads_is_waited_for_by_the_thread_alone(self) -> None:
+        if not hasattr(os, "mkfifo"):
+            raise SkipTest("no named pipes")
+        os.mkfifo(self.path)
+        error = self.assertRaises(OSError, self.sink.write, b"one\n")
+        self.assertEqual(error.errno, errno.ENXIO)
+        writing = Thread(target=self.sink.write, args=(b"two\n",), daemon=True)
+        writing.start()
+        with self.path.open("rb") as reader:
+            self.assertEqual(reader.readline(), b"two\n")
+        writing.join(30.0)
+
     def interrupt(self, after: int) -> None:
         """Let the disk be full after some more bytes."""
         write = os.write
