@@ -20,10 +20,11 @@ from tests.e2e.processes import PATIENCE, ROOT, TWISTD, DemoProvider, Process, P
 Starter = Callable[..., Any]
 
 LONGEST = (
-    "shared_limits", "page_views", "upgrade", "workers", "cache", "windows", "command", "with_game", "resilience",
-    "server_wire", "page_actions", "start", "page_login", "workers_shares", "page_costs", "trust", "access",
-    "commands_running", "page_setup", "in_front", "actions", "page_guides", "limits", "page_try", "prometheus", "page",
-    "crowds", "tokens", "activation", "clock", "random_slots",
+    "shared_limits", "workers", "upgrade", "windows", "page_rare", "page_views", "access", "cache", "resilience",
+    "page", "start", "workers_shares", "docs_lines", "trust", "actions", "commands_running", "server_wire",
+    "page_costs", "commands_faults", "with_game", "page_actions", "activation", "command", "in_front", "prometheus",
+    "budgets", "names", "limits", "commands", "page_login", "page_setup", "timelines", "proxies", "costs",
+    "page_guides", "tokens", "tls_upstream", "workers_flights", "deploy", "workers_marks",
 )  # fmt: skip
 """Files that take longest, by what follows ``test_``. They begin first, so that none is left when all others have
 ended."""

@@ -47,14 +47,16 @@ def environment(**more: str) -> dict[str, str]:
 
 def eventually(check: Any, what: str, patience: float = PATIENCE) -> Any:
     """The first true result of *check*, asked again and again."""
-    until = time.monotonic() + patience
+    began = time.monotonic()
     while True:
         result = check()
         if result:
             return result
-        if time.monotonic() > until:
+        waited = time.monotonic() - began
+        if waited > patience:
             raise AssertionError(f"did not happen within {patience} s: {what}")
-        time.sleep(0.02)
+        # Each question takes time from what is waited for: what takes longer is asked less often.
+        time.sleep(min(max(0.02, waited / 8), 0.2))
 
 
 def start_child(

@@ -195,6 +195,6 @@ class AlertsTests(SynchronousTestCase):
             for alert, cases in SERIES.items()
             for fires, series in zip((True, False), cases, strict=True)
         ]
-        given = {"rule_files": ["alerts.yaml"], "evaluation_interval": "15s", "tests": tests}
+        given = {"rule_files": ["alerts.yaml"], "evaluation_interval": "30s", "tests": tests}
         (self.folder / "tests.yaml").write_text(yaml.safe_dump(given))
         self.run_promtool("test", "rules", "tests.yaml")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
@@ -335,8 +336,9 @@ class StreamTests(SynchronousTestCase):
                     passed = run_through([compact])
                     self.assertEqual(spoken(passed), f"aHalt! [1] {opening[:-1]}", (opening, size))
                     self.assertNotIn(b"secret", passed)
-                    for at in range(1, len(compact), 41):
-                        self.assertEqual(run_through([compact[:at], compact[at:]]), passed)
+                    for first in range(1, 42, 8):
+                        cuts = [0, *range(first, len(compact), 41), len(compact)]
+                        self.assertEqual(run_through([compact[a:b] for a, b in pairwise(cuts)]), passed)
 
     def test_what_is_no_tag_is_not_looked_into(self) -> None:
         words = [chunk(content="word").replace(b'": ', b'":').replace(b', "', b',"')] * 5
