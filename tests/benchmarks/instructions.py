@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -150,18 +151,21 @@ class Round:
                     del self._asked[each]
 
 
-def count(tree: Path, folder: Path, clients: int, group: int | None, rounds: int) -> float:
-    """Instructions of a request through the proxy of *tree*."""
+def count(tree: Path, folder: Path, workers: int, each: int, group: int | None, rounds: int) -> float:
+    """Instructions of a request through the proxy of *tree*, with so many clients for *each* of its workers; those of
+    the parent are among them."""
     provider = socket.create_server(("127.0.0.1", 0))
     port = free_port()
-    config, counts = folder / "skyproxy.yaml", folder / "counts"
+    config = folder / "skyproxy.yaml"
     demo = {"base_url": f"http://127.0.0.1:{provider.getsockname()[1]}/v1", "dialect": "local", "max_concurrent": 50}
     slots = {"default": {"provider": "demo", "model": "m"}}
-    config.write_text(
-        yaml.safe_dump({"proxy": {"log_file": str(folder / "log")}, "providers": {"demo": demo}, "model_slots": slots})
-    )
+    proxy_settings: dict[str, object] = {"log_file": str(folder / "log")}
+    if workers > 1:
+        proxy_settings["workers"] = workers
+    config.write_text(yaml.safe_dump({"proxy": proxy_settings, "providers": {"demo": demo}, "model_slots": slots}))
     command = [
-        *("valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={counts}"),
+        *("valgrind", "--tool=callgrind", "--instr-atstart=no", "--trace-children=yes"),
+        f"--callgrind-out-file={folder}/counts.%p",
         *(sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile=", "skyproxy"),
         *("--config", str(config), "--listen", f"tcp:{port}:interface=127.0.0.1"),
     ]
@@ -171,17 +175,34 @@ def count(tree: Path, folder: Path, clients: int, group: int | None, rounds: int
     ) as proxy:
         try:
             _wait_for(port, proxy)
-            requests = Round(provider, port, clients, group)
+            processes = [proxy.pid, *(_workers_of(port, workers) if workers > 1 else ())]
+            requests = Round(provider, port, each * workers, group)
             for _ in range(20):
                 requests.go()
-            _counting(proxy, "on")
+            _counting(processes, "on")
             for _ in range(rounds):
                 requests.go()
-            _counting(proxy, "off")
+            _counting(processes, "off")
         finally:
             proxy.terminate()
-    totals = re.search(r"^totals: (\d+)", counts.read_text(), re.MULTILINE)
-    return int(totals[1]) / (rounds * clients) if totals else 0.0
+    totals = [
+        int(found[1])
+        for process in processes
+        if (found := re.search(r"^totals: (\d+)", (folder / f"counts.{process}").read_text(), re.MULTILINE))
+    ]
+    return sum(totals) / (rounds * each * workers)
+
+
+def _workers_of(port: int, number: int) -> list[int]:
+    """The workers' process ids, when so many serve."""
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < end:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/stats", timeout=_PATIENCE_SECONDS) as answer:
+            serving = [worker["pid"] for worker in json.load(answer)["workers"] if worker["serves"]]
+        if len(serving) == number:
+            return serving
+        time.sleep(1.0)
+    raise SystemExit("The workers did not start.")
 
 
 def _wait_for(port: int, proxy: subprocess.Popen[bytes]) -> None:
@@ -196,16 +217,18 @@ def _wait_for(port: int, proxy: subprocess.Popen[bytes]) -> None:
             return
 
 
-def _counting(proxy: subprocess.Popen[bytes], on: str) -> None:
+def _counting(processes: list[int], on: str) -> None:
     # What was put off until nobody waits for it is done by then.
     time.sleep(0.2 * _FACTOR)
-    subprocess.run(["callgrind_control", "-i", on, str(proxy.pid)], check=True, capture_output=True)
+    for process in processes:
+        subprocess.run(["callgrind_control", "-i", on, str(process)], check=True, capture_output=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.instructions", description=__doc__)
     parser.add_argument("trees", nargs="+", type=Path, help="the checkouts, each with its own skyproxy")
-    parser.add_argument("--clients", type=int, default=1, help="how many ask at once (default: 1)")
+    parser.add_argument("--clients", type=int, default=1, help="how many ask each worker at once (default: 1)")
+    parser.add_argument("--workers", type=int, default=1, help="of the proxy (default: 1)")
     parser.add_argument(
         "--group", type=int, help=f"streams of {_CHUNKS} chunks, so many at once (default: whole answers)"
     )
@@ -219,7 +242,7 @@ def main() -> None:
             (folder / "clock.c").write_text(_CLOCK)
             command = ["cc", f"-DFACTOR={_FACTOR}", "-shared", "-fPIC", "-O2", "-o", "clock.so", "clock.c", "-ldl"]
             subprocess.run(command, cwd=folder, check=True)
-            found = count(tree.resolve(), folder, options.clients, options.group, options.rounds)
+            found = count(tree.resolve(), folder, options.workers, options.clients, options.group, options.rounds)
         print(f"{tree}: {found / 1000:,.1f} thousand instructions a request", flush=True)
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import time
 import urllib.request
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -16,18 +16,21 @@ from tests.benchmarks.load import Load, Wrk, middle
 from tests.benchmarks.probe import processor_seconds, resident
 from tests.benchmarks.processes import Server
 from tests.benchmarks.report import Table, ratio
-from tests.benchmarks.servers import LIMITS, Servers
+from tests.benchmarks.servers import LIMITS, RAISED, Servers
 
-_CONNECTIONS = 100
+_EACH = 25
+"""Connections for each worker. A request costs less where a process serves more of them at once, so that one number for
+all would compare two things."""
 _PATIENCE_SECONDS = 60.0
 
 
 def measure(bench: Bench) -> Sequence[Table]:
-    """Tables: requests a second, and processor time of each request, by the number of workers; and the same for proxies
-    that know nothing of each other, which shows what the machine makes of several busy processes.
+    """Tables: requests a second, and processor time of each request, by the number of workers, with permits for all and
+    with few; and the same for proxies that know nothing of each other, which shows what the machine makes of several
+    busy processes.
     """
     assert bench.tools.wrk is not None
-    tables = [_table(bench, bench.tools.wrk, None)]
+    tables = [_table(bench, bench.tools.wrk, None), _table(bench, bench.tools.wrk, None, enough=False)]
     processors = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if len(processors) > 1:
         try:
@@ -38,11 +41,13 @@ def measure(bench: Bench) -> Sequence[Table]:
     return tables
 
 
-def _table(bench: Bench, program: str, processor: int | None) -> Table:
+def _table(bench: Bench, program: str, processor: int | None, *, enough: bool = True) -> Table:
     """
+    :param enough: there are permits for all; else all wait for them, which several workers pass on to each other.
     :param processor: that the proxies have for themselves; None: they share all with the load and the upstream.
     """
-    where = "" if processor is None else ", all on one processor"
+    limits = RAISED if enough else LIMITS
+    where = f", {limits['max_concurrent']} permits{'' if processor is None else ', all on one processor'}"
     about = (
         "The load and the upstream take processors, too: on a machine with two, two workers carry little more than "
         "one, and the processor time of a request is what tells. It grows wherever several processes take turns on a "
@@ -51,7 +56,7 @@ def _table(bench: Bench, program: str, processor: int | None) -> Table:
         else "The load and the upstream are on another one."
     )
     table = Table(
-        f"Workers, whole answers, c={_CONNECTIONS}{where}",
+        f"Workers, whole answers, c={_EACH} for each{where}",
         ("workers", "requests/s", "against one", "p99 ms", "processor us a request", "of that the parent", "RSS MB"),
         about,
     )
@@ -60,16 +65,16 @@ def _table(bench: Bench, program: str, processor: int | None) -> Table:
         wrk = Wrk(program, servers.folder)
         alone: Load | None = None
         for count, apart in ((1, 1), (2, 1), (1, 2), (4, 1), (1, 4)):
-            proxies = [servers.skyproxy(upstream, workers=count, settings=_part(apart)) for _ in range(apart)]
+            proxies = [servers.skyproxy(upstream, workers=count, settings=_part(limits, apart)) for _ in range(apart)]
             for each in proxies:
                 _wait(each, count)
             parents = [each.pid for each in proxies] if count > 1 else []
             pids = [pid for each in proxies for pid in (each.pid, *each.workers())]
             if processor is not None:
                 _pin(pids, processor)
-            _run(wrk, proxies, 1)
+            _run(wrk, proxies, count, 1)
             before = {pid: processor_seconds(pid) for pid in pids}
-            runs = [_run(wrk, proxies, bench.seconds) for _ in range(bench.rounds)]
+            runs = [_run(wrk, proxies, count, bench.seconds) for _ in range(bench.rounds)]
             took = {pid: processor_seconds(pid) - before[pid] for pid in pids}
             requests = max(1.0, sum(each.rate * bench.seconds for each in runs))
             load = middle(runs)
@@ -91,16 +96,15 @@ def _pin(pids: Iterable[int], processor: int) -> None:
             os.sched_setaffinity(int(thread), [processor])
 
 
-def _part(apart: int) -> dict[str, int]:
-    """Settings of each of so many: its part of the same limits."""
-    return {} if apart == 1 else {"max_concurrent": LIMITS["max_concurrent"] // apart}
+def _part(limits: Mapping[str, int], apart: int) -> dict[str, int]:
+    """Settings of each of so many: its part of the same *limits*."""
+    return {**limits, "max_concurrent": limits["max_concurrent"] // apart}
 
 
-def _run(wrk: Wrk, proxies: Sequence[Server], seconds: float) -> Load:
-    """The same load for one proxy, or in parts for several at the same time."""
-    connections = _CONNECTIONS // len(proxies)
+def _run(wrk: Wrk, proxies: Sequence[Server], workers: int, seconds: float) -> Load:
+    """Load for *workers* of each proxy, of all at the same time."""
     with ThreadPoolExecutor(len(proxies)) as pool:
-        loads = list(pool.map(lambda each: wrk.run(each.port, connections, seconds), proxies))
+        loads = list(pool.map(lambda each: wrk.run(each.port, _EACH * workers, seconds), proxies))
     together = middle(loads)
     return replace(together, rate=sum(each.rate for each in loads), p99=max(each.p99 for each in loads))
 
