@@ -79,11 +79,12 @@ class BatchScheduler:
 
     def end(self) -> None:
         """All of the batch has been read: do the work that came of it, and the work that comes of that."""
-        if any(self._queues):
+        queues = self._queues
+        if any(queues):
             until = self._clock.seconds() + self._seconds
             # A phase that was not done to its end goes on first. So none has to wait for ever for those before it.
-            while any(self._queues):
-                if not self._work(until):
+            while any(queues):
+                if (queues[self._phase] or queues[DISCONNECTS]) and not self._work(until):
                     self._continue_later()
                     break
                 self._phase = RESPONSES if self._phase == REQUESTS else self._phase + 1
