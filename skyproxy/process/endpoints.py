@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from twisted.internet.interfaces import IListeningPort
@@ -28,34 +29,36 @@ Bound: TypeAlias = Callable[[list[Any]], object]
 """Is told the addresses that were bound; raises :class:`NotListening` if they may not be."""
 
 
+@dataclass(frozen=True)
+class ListenOptions:
+    """Where a process listens, and what it serves there.
+
+    :ivar network: a reactor to the ports and to their connections.
+    :ivar endpoints: in Twisted's words.
+    :ivar sockets: of which each connection takes one or two.
+    :ivar balancers: gives the addresses from which alone ``haproxy:`` endpoints take connections.
+    :ivar bound: told the addresses that were bound; raises :class:`NotListening` if they may not be.
+    """
+
+    network: Any
+    endpoints: Sequence[str]
+    site: ApiSite
+    sockets: Sockets
+    balancers: Balancers
+    bound: Bound = bool
+
+
 class Endpoints:
     """Listens at the endpoints of a configuration: at all of them or, if one cannot be had, at none.
 
-    :param network: a reactor to the ports and to their connections.
-    :param endpoints: in Twisted's words.
-    :param balancers: gives the addresses from which alone ``haproxy:`` endpoints take connections.
-    :param bound: told the addresses that were bound; raises :class:`NotListening` if they may not be.
     :ivar bound: the endpoints that are listened at.
     :ivar inherited: sockets that another process has listened at; None: there are none.
     """
 
     inherited: Inherited | None = None
 
-    def __init__(
-        self,
-        network: Any,
-        endpoints: Sequence[str],
-        site: ApiSite,
-        sockets: Sockets,
-        balancers: Balancers,
-        bound: Bound = bool,
-    ) -> None:
-        self._network = network
-        self._endpoints = endpoints
-        self._site = site
-        self._sockets = sockets
-        self._balancers = balancers
-        self._bound = bound
+    def __init__(self, options: ListenOptions) -> None:
+        self._options = options
         self.bound: list[str] = []
         self._paused = False
         self._ports: list[IListeningPort] = []
@@ -72,13 +75,13 @@ class Endpoints:
             return
         ports = self._bind()
         try:
-            self._bound([port.getHost() for port in ports])
+            self._options.bound([port.getHost() for port in ports])
         except NotListening as error:
             for port in ports:
                 port.stopListening()
-            raise NotListening(f"it does not listen at {', '.join(self._endpoints)}: {error}") from None
+            raise NotListening(f"it does not listen at {', '.join(self._options.endpoints)}: {error}") from None
         self._ports = ports
-        self._files = socket_files(self._network, zip(self.bound, ports, strict=True))
+        self._files = socket_files(self._options.network, zip(self.bound, ports, strict=True))
 
     def renew(self) -> None:
         """Make socket files again that somebody has removed."""
@@ -87,17 +90,18 @@ class Endpoints:
 
     def _bind(self) -> list[IListeningPort]:
         self.bound = []
+        given = self._options
         return listen_at(
-            self._network, self._endpoints, self._site, self._prepare, self._balancers, inherited=self.inherited
+            given.network, given.endpoints, given.site, self._prepare, given.balancers, inherited=self.inherited
         )
 
     def _prepare(self, endpoint: str, port: Any) -> None:
         self.bound.append(endpoint)
-        rest_when_full(port, self._network, self._sockets)
+        rest_when_full(port, self._options.network, self._options.sockets)
 
     def address(self) -> tuple[str, str]:
         """The API at the first of them: for people, and for curl; from :meth:`listen` to the end."""
-        return self._last or shown(self._endpoints[0], self._ports[0].getHost())
+        return self._last or shown(self._options.endpoints[0], self._ports[0].getHost())
 
     # What two processes do that have the same sockets, of which one takes over from the other.
 

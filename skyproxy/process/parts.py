@@ -32,7 +32,7 @@ from skyproxy.process.admin import Admin, Upgrading
 from skyproxy.process.configuration import Configuration
 from skyproxy.process.draining import Drain
 from skyproxy.process.embedded_demo import EmbeddedDemo
-from skyproxy.process.endpoints import Endpoints, balancers_of, bounds_of, limits_of
+from skyproxy.process.endpoints import Endpoints, ListenOptions, balancers_of, bounds_of, limits_of
 from skyproxy.process.kept_answers import KeptAnswers
 from skyproxy.process.memory_trim import Trim, system_trim
 from skyproxy.process.places import NOWHERE, Places
@@ -261,9 +261,8 @@ def make_parts(
         lambda _: endpoints.renew(),
     ]
     configuration = Configuration(reactor, config, load, control.prepare, followers, reloads, notifier)
-    endpoints = role.endpoints(
-        clients, config.proxy.listen, site, sockets, lambda: balancers_of(configuration.current), control.listens
-    )
+    balancers = lambda: balancers_of(configuration.current)  # noqa: E731
+    endpoints = role.endpoints(ListenOptions(clients, config.proxy.listen, site, sockets, balancers, control.listens))
 
     def admin_site(stop: Callable[[], None], token: str | None, upgrade: Upgrading) -> ApiSite:
         base_url, in_use = lambda: endpoints.address()[0], lambda: providers.runtime().config

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -15,12 +15,11 @@ from skyproxy.cache.store import Store
 from skyproxy.config import Config
 from skyproxy.http import Connections
 from skyproxy.http.loop.batches import Schedule
-from skyproxy.http.loop.socket_budget import Sockets
 from skyproxy.log.live_lines import LiveLines
 from skyproxy.pipeline.changes import Change
 from skyproxy.pipeline.coalescing import Coalescing
 from skyproxy.pipeline.context import RequestContext
-from skyproxy.process.endpoints import Balancers, Bound, Endpoints
+from skyproxy.process.endpoints import Endpoints, ListenOptions
 from skyproxy.telemetry.requests.ring import RequestRing
 from skyproxy.telemetry.statistics import Statistics
 from skyproxy.upstream.exchange.provider import Provider
@@ -158,17 +157,9 @@ class Role:
         """The log as it comes."""
         return lines
 
-    def endpoints(
-        self,
-        network: Any,
-        endpoints: Sequence[str],
-        site: ApiSite,
-        sockets: Sockets,
-        balancers: Balancers,
-        bound: Bound,
-    ) -> Endpoints:
-        """Where it listens."""
-        return Endpoints(network, endpoints, site, sockets, balancers, bound)
+    def endpoints(self, options: ListenOptions) -> Endpoints:
+        """What listens."""
+        return Endpoints(options)
 
 
 ALONE = Role()

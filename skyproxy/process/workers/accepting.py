@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from twisted.internet.interfaces import IListeningPort
 
-from skyproxy.http.loop.socket_budget import Sockets
 from skyproxy.process.certificates import kept_of
-from skyproxy.process.endpoints import Balancers, Bound, Endpoints
+from skyproxy.process.endpoints import Endpoints, ListenOptions
 from skyproxy.process.stopping import take_all
-from skyproxy.web.site import ApiSite
 
 AT_ONCE = 64
 """Connections that are accepted in one turn of the reactor."""
@@ -26,6 +25,7 @@ REST_SECONDS = 0.05
 class PassingEndpoints(Endpoints):
     """Passes each connection on, with the number of its endpoint.
 
+    :param reactor: the ports are its own, and no client speaks with this process.
     :param give: takes a descriptor.
     :param may_give: whether it can pass it on now. Where it cannot, connections stay in the queue of the system, where
         another process finds them, until it calls what *when_eased* was given.
@@ -34,17 +34,13 @@ class PassingEndpoints(Endpoints):
 
     def __init__(
         self,
+        options: ListenOptions,
         reactor: Any,
-        endpoints: Sequence[str],
-        site: ApiSite,
-        sockets: Sockets,
-        balancers: Balancers,
-        bound: Bound,
         give: Callable[[int, int], object],
         may_give: Callable[[], bool],
         when_eased: Callable[[Callable[[], None]], None],
     ) -> None:
-        super().__init__(reactor, endpoints, site, sockets, balancers, bound)
+        super().__init__(replace(options, network=reactor))
         self._give = give
         self._may_give = may_give
         self._when_eased = when_eased
@@ -92,7 +88,7 @@ class PassingEndpoints(Endpoints):
 
     def _rest(self, port: Any) -> None:
         port.stopReading()
-        self._network.callLater(REST_SECONDS, _read_on, port)
+        self._options.network.callLater(REST_SECONDS, _read_on, port)
 
 
 def _read_on(port: Any) -> None:

@@ -16,12 +16,10 @@ from zope.interface import directlyProvides, providedBy
 
 from skyproxy.http import Connections
 from skyproxy.http.loop.batches import Schedule
-from skyproxy.http.loop.socket_budget import Sockets
 from skyproxy.process.certificates import readable
-from skyproxy.process.endpoints import Balancers, Bound, Endpoints
+from skyproxy.process.endpoints import Endpoints, ListenOptions
 from skyproxy.process.listening import reactor_for, result_now
 from skyproxy.process.workers.passing import Passage, Passed
-from skyproxy.web.site import ApiSite
 
 REPORT_SECONDS = 0.01
 """Seconds after which the parent hears that connections were taken, or closed."""
@@ -66,19 +64,14 @@ class AdoptedEndpoints(Endpoints):
 
     def __init__(
         self,
-        network: Any,
-        endpoints: Sequence[str],
-        site: ApiSite,
-        sockets: Sockets,
-        balancers: Balancers,
-        bound: Bound,
+        options: ListenOptions,
         end: socket.socket,
         address: tuple[str, str],
         addresses: Sequence[Any],
         took: Callable[[], object],
         kept: Mapping[str, bytes] = MappingProxyType({}),
     ) -> None:
-        super().__init__(network, endpoints, site, sockets, balancers, bound)
+        super().__init__(options)
         self._end = end
         self._last = address
         self._addresses = list(addresses)
@@ -91,9 +84,9 @@ class AdoptedEndpoints(Endpoints):
     def listen(self) -> None:
         """Begin to take connections."""
         if self.passage is None:
-            self._bound(self._addresses)
-            self._factories = [self._factory_of(each) for each in self._endpoints]
-            self.passage = Passage(self._network, self._end, self._take, self._has_room)
+            self._options.bound(self._addresses)
+            self._factories = [self._factory_of(each) for each in self._options.endpoints]
+            self.passage = Passage(self._options.network, self._end, self._take, self._has_room)
 
     async def close(self) -> None:
         """Take those that have come, and no other."""
@@ -105,11 +98,11 @@ class AdoptedEndpoints(Endpoints):
         """The site, in what *endpoint* puts around it: TLS, or the protocol of balancers."""
         # systemd's sockets are the parent's; what stands for them here has nothing around it.
         if endpoint.startswith("systemd:"):
-            return self._site
-        noted = _Noting(self._network)
-        around = reactor_for(noted, endpoint, self._balancers, self._kept)
+            return self._options.site
+        noted = _Noting(self._options.network)
+        around = reactor_for(noted, endpoint, self._options.balancers, self._kept)
         with readable(endpoint, self._kept) as words:
-            result_now(serverFromString(around, words).listen(self._site))
+            result_now(serverFromString(around, words).listen(self._options.site))
         assert noted.factory is not None
         return noted.factory
 
@@ -122,14 +115,14 @@ class AdoptedEndpoints(Endpoints):
         except OSError:
             return False
         try:
-            return self._sockets.room_for_client()
+            return self._options.sockets.room_for_client()
         finally:
             os.close(lowest)
 
     def _take(self, passed: Passed) -> None:
         self.received += 1
         self._took()
-        take_connection(self._network, passed, self._factories[passed.tag])
+        take_connection(self._options.network, passed, self._factories[passed.tag])
 
 
 class _Noting:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,11 +14,10 @@ from skyproxy.access.budgets.budgets import Budgets
 from skyproxy.access.gate import Gate
 from skyproxy.access.identity import ClientIdentity
 from skyproxy.config import Config
-from skyproxy.http.loop.socket_budget import Sockets
 from skyproxy.log.live_lines import LiveLines
 from skyproxy.pipeline.changes import Change
 from skyproxy.pipeline.context import RequestContext
-from skyproxy.process.endpoints import Balancers, Bound, Endpoints
+from skyproxy.process.endpoints import Endpoints, ListenOptions
 from skyproxy.process.role import Role
 from skyproxy.process.workers import messages
 from skyproxy.process.workers.accepting import PassingEndpoints
@@ -238,19 +237,10 @@ class ParentRole(Role):
         any_site.settled = self.crew.settled
         return site
 
-    def endpoints(
-        self,
-        network: Any,
-        endpoints: Sequence[str],
-        site: ApiSite,
-        sockets: Sockets,
-        balancers: Balancers,
-        bound: Bound,
-    ) -> Endpoints:
+    def endpoints(self, options: ListenOptions) -> Endpoints:
         self._endpoints = PassingEndpoints(
-            self._reactor, endpoints, site, sockets, balancers, bound,
-            self.crew.give, lambda: self.crew.may_give, self.crew.when_eased,
-        )  # fmt: skip
+            options, self._reactor, self.crew.give, lambda: self.crew.may_give, self.crew.when_eased
+        )
         return self._endpoints
 
     # Of the workers.

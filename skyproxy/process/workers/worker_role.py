@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,10 +16,9 @@ from skyproxy.cache.store import Store
 from skyproxy.config import Config
 from skyproxy.http import Connections
 from skyproxy.http.loop.batches import Schedule
-from skyproxy.http.loop.socket_budget import Sockets
 from skyproxy.pipeline.changes import Change
 from skyproxy.pipeline.coalescing import Coalescing
-from skyproxy.process.endpoints import Balancers, Bound, Endpoints
+from skyproxy.process.endpoints import Endpoints, ListenOptions
 from skyproxy.process.role import Role
 from skyproxy.process.workers import messages
 from skyproxy.process.workers.adopting import AdoptedEndpoints, CountedConnections
@@ -145,24 +144,11 @@ class WorkerRole(Role):
         counted = self._serving.connections = CountedConnections(clock, schedule, tell)
         return counted
 
-    def endpoints(
-        self,
-        network: Any,
-        endpoints: Sequence[str],
-        site: ApiSite,
-        sockets: Sockets,
-        balancers: Balancers,
-        bound: Bound,
-    ) -> Endpoints:
+    def endpoints(self, options: ListenOptions) -> Endpoints:
         start, connections = self._start, self._serving.connections
         assert connections is not None
         self._serving.endpoints = adopted = AdoptedEndpoints(
-            network,
-            start.endpoints,
-            site,
-            sockets,
-            balancers,
-            bound,
+            replace(options, endpoints=start.endpoints),
             self._end,
             start.address,
             start.addresses,

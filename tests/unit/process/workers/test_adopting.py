@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.http.loop.socket_budget import Sockets, lowest_free
+from skyproxy.process.endpoints import ListenOptions
 from skyproxy.process.workers.adopting import AdoptedEndpoints
 from skyproxy.process.workers.passing import pair, send
 
@@ -48,7 +49,11 @@ class AdoptedEndpointsTests(SynchronousTestCase):
         sockets = Sockets(base + 64, lowest_free, reactor.seconds, base)
         site: Any = None
         endpoints = AdoptedEndpoints(
-            reactor, ["systemd:domain=INET:index=0"], site, sockets, list, list, theirs, ("a", "a"), [], list
+            ListenOptions(reactor, ["systemd:domain=INET:index=0"], site, sockets, list, list),
+            theirs,
+            ("a", "a"),
+            [],
+            list,
         )
         endpoints.listen()
         passage = endpoints.passage
