@@ -82,9 +82,6 @@ class LentMark(ConcurrencyMark):
     def _leased(self) -> bool:
         return self.value is not None and self._link.leased
 
-    def free_for_background(self, now: float, background: int) -> float:
-        return 0.0 if self._leased else super().free_for_background(now, background)
-
     def is_limit(self, beside: int, others: int) -> bool:
         # Where the whole share was in use it is for those who lend it to say whether others had something to spare.
         return self.value is not None and beside + 1 >= self.value if self._leased else super().is_limit(beside, others)

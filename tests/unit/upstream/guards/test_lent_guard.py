@@ -114,6 +114,20 @@ class LentGuardTests(SynchronousTestCase):
         self.guard.lend(2)
         self.assertTrue(called.called)
 
+    def test_background_keeps_to_its_part_of_what_is_lent(self) -> None:
+        for each in self.meet(5):
+            each.ended()
+        self.leased(5)
+        background = [self.guard.sent(background=True) for _ in range(3)]
+        self.assertIsNone(self.guard.wait(background=True))
+        self.assertEqual(self.guard.wait(), 0.0)
+        background[0].ended()
+        self.assertEqual(self.guard.wait(background=True), 0.0)
+        self.guard.lend(1)
+        for each in background[1:]:
+            each.ended()
+        self.assertEqual(self.guard.wait(background=True), 0.0, "one is slowed, and not starved")
+
     def test_who_waits_looks_whether_there_is_still_somebody_who_lends(self) -> None:
         taken = self.meet(1)
         self.leased(0)
