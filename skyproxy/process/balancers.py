@@ -20,8 +20,11 @@ _log = Logger()
 _TEXT, _BINARY = b"PROXY", b"\r\n\r\n\0\r\nQUIT\n"
 """How the first and the second version begin."""
 
-_FEWEST_OF_TEXT, _FEWEST_OF_BYTES = 8, 16
-"""Bytes by which Twisted tells what it is."""
+_LONGEST_LINE = 107
+"""Bytes of a header of the first version, with its end."""
+
+_FIXED = 16
+"""Bytes of the second version, of which the last two tell how many follow."""
 
 _SHORT, _WITH_NONE = b"PROXY UNKNOWN\r\n", b"PROXY UNKNOWN \r\n"
 
@@ -54,10 +57,11 @@ class OnlyFrom:
 
 
 class _Header:
-    """Hands the beginning of what *protocol*, of Twisted's, gets to it in a way that it understands.
+    """Hands the header of what *protocol*, of Twisted's, gets to it in a way that it understands.
 
     By itself it closes the connection when the first read has fewer bytes than it looks at, and at the short form of a
-    line without addresses, which nginx and HAProxy send for clients that have come by a UNIX socket.
+    line without addresses, which nginx and HAProxy send for clients that have come by a UNIX socket. At a port that is
+    no number it raises an error.
 
     :param strange: called when this is no PROXY protocol.
     """
@@ -70,17 +74,36 @@ class _Header:
 
     def receive(self, data: bytes) -> None:
         """In the place of the protocol's own ``dataReceived``."""
-        kept = self._kept = self._kept + data
-        size = len(kept)
-        of_text, of_bytes = _TEXT.startswith(kept[: len(_TEXT)]), _BINARY.startswith(kept[: len(_BINARY)])
-        if (of_text and (size < _FEWEST_OF_TEXT or (size < len(_SHORT) and _SHORT.startswith(kept)))) or (
-            of_bytes and size < _FEWEST_OF_BYTES
-        ):
+        kept, protocol = self._kept + data, self._protocol
+        size = _size_of_header(kept)
+        if size is None or len(kept) < size:
+            self._kept = kept
             return
-        self._protocol.dataReceived = self._take
-        if not (of_text or of_bytes):
+        self._kept = b""
+        protocol.dataReceived = self._take
+        header = kept[:size]
+        try:
+            self._take(_WITH_NONE if header == _SHORT else header or kept)
+        except ValueError:
+            protocol.loseConnection()
+        if protocol.disconnecting:
+            protocol.dataReceived = self._ignore
             self._strange()
-        self._take(kept.replace(_SHORT, _WITH_NONE, 1) if kept.startswith(_SHORT) else kept)
+        elif len(kept) > size:
+            self._take(kept[size:])
+
+    def _ignore(self, data: bytes) -> None:
+        """What comes yet before the connection is closed."""
+
+
+def _size_of_header(data: bytes) -> int | None:
+    """The bytes of the header that *data* begins with; 0: it is none. None: there is too little to tell."""
+    if _BINARY.startswith(data[: len(_BINARY)]):
+        return None if len(data) < _FIXED else _FIXED + int.from_bytes(data[_FIXED - 2 : _FIXED], "big")
+    if not _TEXT.startswith(data[: len(_TEXT)]):
+        return 0
+    end = data.find(b"\r\n", 0, _LONGEST_LINE)
+    return end + 2 if end >= 0 else None if len(data) < _LONGEST_LINE else 0
 
 
 class _Filter(ServerFactory):

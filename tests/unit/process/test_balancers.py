@@ -73,7 +73,13 @@ class BalancerTests(SynchronousTestCase):
         events: list[LogEvent] = []
         globalLogPublisher.addObserver(events.append)
         self.addCleanup(globalLogPublisher.removeObserver, events.append)
-        for said in (b"GET / HTTP/1.1\r\n\r\n", b"POST /v1 HTTP/1.1\r\n\r\n", b"\r\n\r\nGET /"):
-            transport, taken = self.say(said)
-            self.assertEqual((transport.disconnecting, taken.data), (True, b""), said)
+        for said in (
+            b"GET / HTTP/1.1\r\n\r\n", b"POST /v1 HTTP/1.1\r\n\r\n", b"\r\n\r\nGET /", b"PROXY " + b"x" * 107,
+            b"PROXY TCP4 1.2.3.4 5.6.7.8 port 80\r\nGET /", b"PROXY TCP4 \xff 5.6.7.8 5000 80\r\nGET /",
+            b"PROXY TCP5 1.2.3.4 5.6.7.8 5000 80\r\nPROXY TCP4 1.2.3.4 5.6.7.8 5000 80\r\nGET /",
+            BINARY + b"\x31\x11\0\x0c" + ADDRESSES + b"GET /",
+        ):  # fmt: skip
+            for cut in range(1, len(said)):
+                transport, taken = self.say(said[:cut], said[cut:])
+                self.assertEqual((transport.disconnecting, taken.data), (True, b""), (said, cut))
         self.assertEqual(len([each for each in events if "send-proxy" in str(each.get("log_format"))]), 1)
