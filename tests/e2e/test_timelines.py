@@ -249,7 +249,7 @@ def test_a_local_server_that_does_not_run(start: Starter) -> None:
     assert stream(proxy, "gone").status == 502
     assert told(proxy, "gone")["sentence"] == "ollama cannot be reached."
     now = call(proxy, "GET", "/api/now").json()
-    assert now["sentence"]["text"] == "Ollama does not run: start it, or point its slots elsewhere."
+    assert now["sentence"]["text"] == "Ollama does not run: start it."
 
 
 def test_events(start: Starter, demo: DemoProvider) -> None:

@@ -6,7 +6,7 @@ from skyproxy.telemetry.requests.facts import AttemptFacts, Facts, Step
 
 
 def way(facts: Facts) -> str:
-    """The chain of sendings in one line: ``openrouter ✕429 → ollama ✓``."""
+    """The chain of sendings in one line: ``openrouter ✕429 → ollama ✓``; without any, why there is none."""
     if facts.cache == "hit":
         return "● memory"
     if facts.follows or facts.cache == "coalesced":
@@ -20,7 +20,8 @@ def way(facts: Facts) -> str:
     for number, each in enumerate(facts.attempts):
         parts.append((each.sent, f"{each.provider} {_mark(facts, each, failed.get(number))}".rstrip()))
     if not parts:
-        return facts.provider or ""
+        code = facts.error_code
+        return facts.provider or (f"✕{_SHORT.get(code, code.replace('_', ' '))}" if code else "")
     return " → ".join(text for _, text in sorted(parts, key=lambda part: part[0]))
 
 
@@ -43,7 +44,9 @@ _SHORT = {
     "backlog_full": "full",
     "queue_timeout": "full",
     "provider_not_configured": "no key",
+    "model_not_found": "unknown model",
 }
+"""In place of a code: what a player has a word for."""
 
 
 def _short(step: Step) -> str:

@@ -184,11 +184,13 @@ def _nothing_there(name: str, endpoint: str) -> Sentence:
 
 
 def _unreachable(provider: ProviderState, word: Word) -> Sentence:
-    name, others = provider.name, "or point its slots elsewhere."
+    name = provider.name
+    if provider.local and name == "ollama":
+        advice = "`ollama serve`, or point its slots elsewhere."
+        return Sentence("unreachable", "bad", "Ollama does not run: start it.", advice, name)
     if provider.local:
-        start = "`ollama serve`" if name == "ollama" else "Start its server"
-        text = f"{name.capitalize() if name == 'ollama' else name} does not run: start it, {others}"
-        return Sentence("unreachable", "bad", text, f"{start}, {others}", name)
+        text, advice = f"{name} does not run: start its server.", "Or point its slots elsewhere."
+        return Sentence("unreachable", "bad", text, advice, name)
     return Sentence("unreachable", "bad", f"{name} cannot be reached.", word.text or "Check the network.", name)
 
 

@@ -363,6 +363,12 @@ class OtherTests(SynchronousTestCase):
                 first_token=None,
             )  # fmt: skip
             self.assertEqual(conclusion_of(facts).sentence, sentence)
+            self.assertEqual(way(facts), "✕unknown model")
+
+    def test_what_went_to_nobody_says_why(self) -> None:
+        nobody = FACTS._replace(outcome="client_error", provider=None, deployments=(), first_token=None)
+        for code, shown in (("body_too_large", "✕body too large"), ("shutting_down", "✕shutting down"), (None, "")):
+            self.assertEqual(way(nobody._replace(error_code=code)), shown)
 
     def test_every_outcome_has_a_sentence(self) -> None:
         for outcome in ("ok", "client_error", "upstream_error", "failed", "refused", "cancelled", None):

@@ -325,9 +325,9 @@ class SentenceTests(SynchronousTestCase):
             "bad", "openrouter: no credits left.", "\u201cAdd more.\u201d",
         ))  # fmt: skip
         unreachable = word("upstream_unreachable", "refused", OLLAMA)
-        self.assertEqual(
-            self.first(words=unreachable)[1], "Ollama does not run: start it, or point its slots elsewhere."
-        )
+        self.assertEqual(self.first(words=unreachable), (
+            "bad", "Ollama does not run: start it.", "`ollama serve`, or point its slots elsewhere.",
+        ))  # fmt: skip
         self.assertEqual(self.first(words=word("upstream_unreachable", "no such host")), (
             "bad", "openrouter cannot be reached.", "no such host",
         ))  # fmt: skip
