@@ -224,6 +224,10 @@ class Coalescing:
         except CancelledError as ended:
             forget(ended)
             flight.failed(_NotShared(None))
+        except Exception:
+            # Each asks for itself, of those that have not got a part of it yet.
+            _log.failure("Another worker's answer was not shared by a fault of skyproxy")
+            flight.failed(_NotShared(None))
         if sharing.result is not None:
             self._count(sharing, sharing.result)
         elif not flight.over:

@@ -9,7 +9,9 @@ from twisted.internet.defer import Deferred
 
 from skyproxy.cache.flights import Flights
 from skyproxy.cache.memory import MemoryStore
+from skyproxy.cache.single_flight import SingleFlight
 from skyproxy.cache.stored_answer import StoredAnswer
+from skyproxy.cache.transit import Incoming
 from skyproxy.errors import ShuttingDown
 from skyproxy.pipeline.changes import EndedByHand
 from skyproxy.pipeline.coalescing import Coalescing, is_deterministic
@@ -52,6 +54,13 @@ class OfMachines(MemoryStore):
     def claim(self, key: bytes, model: str) -> Deferred[Any]:
         self.claimed: Deferred[Any] = Deferred()
         return self.claimed
+
+
+class BrokenOthers:
+    """A fault of skyproxy."""
+
+    def seek(self, key: bytes, flight: SingleFlight) -> Deferred[Incoming | None]:
+        raise KeyError("a fault")
 
 
 class SharingTests(test_proxy.Case):
@@ -158,6 +167,17 @@ class SharingTests(test_proxy.Case):
         self.successResultOf(second)
         self.assertEqual((client.status, [each.cache for each in self.records]), (200, ["miss", "miss"]))
         self.assertEqual(counts, {"miss": 2})
+
+    def test_each_asks_by_itself_when_a_fault_keeps_the_other_workers_from_being_asked(self) -> None:
+        self.coalescing = Coalescing({}, Flights(self.clock.seconds), {}, BrokenOthers())
+        self.load()
+        for _ in range(2):
+            client, done = self.serve(test_proxy.chat(model="guard:large"))
+            self.answer("Halt!")
+            self.successResultOf(done)
+            self.assertEqual(client.status, 200)
+        self.assertEqual([each.cache for each in self.records], ["miss", "miss"])
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 2)
 
     def test_another_server_by_the_same_name_is_asked(self) -> None:
         for port, result in ((9, b"miss"), (10, b"miss"), (9, b"hit")):
