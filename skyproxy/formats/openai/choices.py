@@ -34,8 +34,17 @@ class Choices:
         """Note what *chunk* says of them."""
         if "choices" not in chunk:
             self.last_reason = filter_of(chunk) or self.last_reason
+        again = self.repeated_by(chunk)
         for choice in choices_of(chunk):
-            self.note(index_of(choice), finish_reason_of(choice), says=choice_says(choice))
+            self.note(index_of(choice), finish_reason_of(choice), says=not again and choice_says(choice))
+
+    def repeated_by(self, chunk: Mapping[str, Any]) -> bool:
+        """Whether *chunk* says all once more that was said in parts: MiniMax ends its streams by a whole answer
+        (https://github.com/GCWing/BitFun/pull/792).
+        """
+        if not self.said or chunk.get("object") != "chat.completion":
+            return False
+        return all("message" in choice and not choice.get("delta") for choice in choices_of(chunk))
 
     def note(self, index: int, reason: str | None, *, says: bool) -> None:
         """Note that the choice *index* is over for *reason*, if there is one, or *says* something."""

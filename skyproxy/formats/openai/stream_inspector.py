@@ -288,8 +288,9 @@ class StreamInspector:
         # A response that has failed is an answer of its kind, which the client reads as such.
         self._begin("error" if error is not None and kind not in TERMINAL else "content" if says else "waiting")
         self.usage = usage_of(value) or self.usage
+        if not self._choices.repeated_by(value):
+            self._generated += text_length(value)
         self._choices.read(value)
-        self._generated += text_length(value)
         if kind == TEXT_DELTA and error is None and isinstance(said := value.get("delta"), str) and said:
             self._template.learn(event, "delta", said)
         return error

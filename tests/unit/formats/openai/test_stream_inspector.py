@@ -201,6 +201,22 @@ class OverTests(Case):
             self.assertTrue(inspector.over and inspector.complete)
             self.assertEqual(inspector.patience, stream_inspector.DOUBTFUL_SECONDS)
 
+    def test_a_whole_answer_at_the_end_says_nothing_more(self) -> None:
+        """MiniMax's."""
+        choice = {"index": 0, "message": {"role": "assistant", "content": "ab"}, "finish_reason": "stop"}
+        whole = event(object="chat.completion", choices=[choice], usage={"total_tokens": 9})
+        for stream in (chunk("a") + chunk("b", "stop"), chunk("a") + chunk("b")):
+            inspector = inspected(stream, whole)
+            self.assertTrue(inspector.over and inspector.complete)
+            self.assertEqual(inspector.patience, stream_inspector.QUIET_SECONDS)
+            self.assertEqual(inspector.state().generated, 2)
+            self.assertEqual(inspector.usage, {"total_tokens": 9})
+        alone = inspected(whole)
+        self.assertEqual((alone.state().generated, alone.state().empty), (2, False))
+        # Others call each of their chunks that.
+        parts = inspected(*(whole.replace(b"message", b"delta") for _ in range(2)))
+        self.assertEqual((parts.patience, parts.state().generated), (stream_inspector.DOUBTFUL_SECONDS, 4))
+
     def test_the_word_null_is_no_reason(self) -> None:
         inspector = inspected(chunk("a", "null"), chunk("b", "null"))
         self.assertFalse(inspector.over or inspector.complete)
