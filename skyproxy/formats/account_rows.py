@@ -65,6 +65,18 @@ NO_CREDIT: tuple[Row, ...] = (
     ),
     Row(
         ErrorKind.NO_CREDIT,
+        "https://github.com/NanmiCoder/cc-haha/issues/1208",
+        status=(402, 403),
+        pattern=text(r"reached your usage limit for this billing cycle"),
+    ),
+    Row(ErrorKind.NO_CREDIT, "https://www.volcengine.com/docs/82379/1099476", code=("accountoverdueerror",)),
+    Row(
+        ErrorKind.NO_CREDIT,
+        "https://github.com/NousResearch/hermes-agent/blob/main/agent/error_classifier.py",
+        code=("personal-team-blocked:spending-limit",),
+    ),
+    Row(
+        ErrorKind.NO_CREDIT,
         "https://docs.siliconflow.cn/en/faqs/error-code",
         status=(400, 403),
         pattern=text(r"balance is (?:insufficient|not enough)|not enough (?:balance|credits)|have any credits\b"),

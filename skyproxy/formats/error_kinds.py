@@ -93,7 +93,13 @@ _PARAMETERS = (
         "reasoning",
     ),
     (re.compile(r"property '([^']{1,100})' is unsupported"), None),
-    (re.compile(r"(?:parameter|value|argument)(?: supplied)?:? '?\"?([A-Za-z_][\w.]{0,99})", re.IGNORECASE), None),
+    (re.compile(r"argument not supported on this model: (\w{1,100})", re.IGNORECASE), None),
+    (
+        re.compile(
+            r"(?:parameter|value|argument)(?: supplied)?:? '?\"?([A-Za-z_]\w{0,99}(?:\.\w{1,99}){0,9})", re.IGNORECASE
+        ),
+        None,
+    ),
     (re.compile(r"unknown name \"([^\"]{1,100})\"", re.IGNORECASE), None),
     (re.compile(r"([A-Za-z_][\w.]{0,99}): extra inputs are not permitted", re.IGNORECASE), None),
 )

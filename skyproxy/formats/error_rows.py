@@ -74,6 +74,12 @@ ROWS: tuple[Row, ...] = (
     Row(ErrorKind.PARAMETER, _GROQ, status=400, pattern=text(r"property '[^']{1,100}' is unsupported")),
     Row(
         ErrorKind.PARAMETER,
+        "https://github.com/open-webui/open-webui/issues/21266",
+        status=400,
+        pattern=text(r"does not support parameter \w|^argument not supported on this model"),
+    ),
+    Row(
+        ErrorKind.PARAMETER,
         _GOOGLE,
         status=400,
         pattern=text(r"unknown name \"[^\"]{1,100}\".{0,80}cannot find field"),

@@ -38,7 +38,7 @@ TOO_LONG: tuple[Row, ...] = (
         "https://github.com/google-gemini/gemini-cli/issues/6678",
         status=400,
         pattern=text(
-            r"input (?:token count|or output tokens).{0,40}exceeds the maximum number of tokens"
+            r"input (?:token count|or output tokens).{0,40}exceeds the maximum number of (?:input )?tokens"
             r"|input token count is \d+ but model only supports"
         ),
     ),
@@ -126,6 +126,12 @@ TOO_LONG: tuple[Row, ...] = (
         "https://github.com/meta-llama/llama/issues/1103",
         status=(400, 422),
         pattern=text(r"inputs` must have less than \d+ tokens"),
+    ),
+    Row(
+        ErrorKind.CONTEXT_LENGTH,
+        "https://github.com/chatboxai/chatbox/issues/2060",
+        status=(400, 413, 422),
+        pattern=text(r"(?:prompt|total)_tokens \(\d+\) must be less than (?:or equal to )?max_seq_len"),
     ),
     # More than the account gets in a minute, or than it pays for. Shorter ones need not rest for it.
     Row(

@@ -64,6 +64,18 @@ CONTENT: tuple[Row, ...] = (
         code=("1026", "1027"),
         pattern=text(r"sensitive"),
     ),
+    Row(
+        ErrorKind.CONTENT,
+        "https://www.volcengine.com/docs/82379/1099476",
+        status=400,
+        code=("inputtextriskdetection", "inputimageriskdetection", "outputtextriskdetection"),
+    ),
+    Row(
+        ErrorKind.CONTENT,
+        "https://github.com/BerriAI/litellm/blob/main/litellm/litellm_core_utils/exception_mapping_utils.py",
+        status=400,
+        pattern=text(r"rejected (?:as a result of|by) (?:our|the) safety system"),
+    ),
     # Pictures, of a model that does not see. Another may.
     Row(
         ErrorKind.CONTENT,
@@ -97,7 +109,6 @@ MODEL_UNKNOWN: tuple[Row, ...] = (
     Row(
         ErrorKind.MODEL_UNKNOWN,
         "https://github.com/mistralai/mistral-vibe/issues/617",
-        "mistral",
         type=("invalid_model",),
     ),
     Row(ErrorKind.MODEL_UNKNOWN, _ZAI, "zai", code=("1211", "1311")),
@@ -141,5 +152,51 @@ MODEL_UNKNOWN: tuple[Row, ...] = (
         pattern=text(
             r"^model (?:is )?disabled|requested model is not (?:supported|available)|\bdoes not support chat\b"
         ),
+    ),
+    # LiteLLM's, Perplexity's and MiniMax's (https://github.com/jlcodes99/cockpit-tools/issues/1431).
+    Row(
+        ErrorKind.MODEL_UNKNOWN,
+        "https://github.com/BerriAI/litellm/issues/9663",
+        status=400,
+        pattern=text(r"\binvalid model name\b|\b(?:invalid|unknown) model ['\"]"),
+    ),
+    Row(
+        ErrorKind.MODEL_UNKNOWN,
+        "https://github.com/RooCodeInc/Roo-Code/issues/10473",
+        status=(400, 404),
+        pattern=text(r"model identifier is invalid"),
+    ),
+    Row(
+        ErrorKind.MODEL_UNKNOWN,
+        "https://github.com/Laisky/one-api/issues/77",
+        status=400,
+        pattern=text(r"on-demand throughput isn.t supported|doesn.t support on-demand throughput"),
+    ),
+    # One that answers elsewhere than where chats are asked.
+    Row(
+        ErrorKind.MODEL_UNKNOWN,
+        "https://github.com/ericc-ch/copilot-api/issues/208",
+        code=("unsupported_api_for_model",),
+    ),
+    Row(
+        ErrorKind.MODEL_UNKNOWN,
+        "https://github.com/langchain-ai/langmem/issues/13",
+        status=400,
+        code=("operationnotsupported",),
+        pattern=text(r"does not work with the specified model"),
+    ),
+    # One that this account has not.
+    Row(
+        ErrorKind.MODEL_UNKNOWN,
+        "https://github.com/ollama/ollama/issues/15741",
+        status=(402, 403),
+        pattern=text(r"\bmodel requires a subscription"),
+    ),
+    # Bedrock's, and Cloudflare's (https://github.com/cloudflare/cloudflare-docs/pull/19677).
+    Row(
+        ErrorKind.MODEL_UNKNOWN,
+        "https://github.com/anthropics/claude-code/issues/536",
+        status=(400, 403),
+        pattern=text(r"\b(?:have access to|allowed to access|authorized to access) (?:the|this) model\b"),
     ),
 )

@@ -333,6 +333,48 @@ BODIES: list[tuple[str, int, Any, ErrorKind]] = [
         ErrorKind.BROKEN),
     ("google", 499, _google(499, "The operation was cancelled.", "CANCELLED"), ErrorKind.BROKEN),
     *[("openai", status, "", ErrorKind.BROKEN) for status in (418, 421, 423, 425)],
+    # Seen at gateways, and at providers that speak OpenAI's language besides their own.
+    ("openai", 400, {"code": 20015, "message": "length of prompt_tokens (68957) must be less than max_seq_len (65536).",
+        "data": None}, ErrorKind.CONTEXT_LENGTH),
+    ("openai", 400, "max_total_tokens (33802) must be less than or equal to max_seq_len (32768)",
+        ErrorKind.CONTEXT_LENGTH),
+    ("openai", 400, {"message": "Input token count exceeds the maximum number of input tokens"},
+        ErrorKind.CONTEXT_LENGTH),
+    ("openai", 403, _anthropic("permission_error", "You've reached your usage limit for this billing cycle. Your quota "
+        "will be refreshed in the next cycle."), ErrorKind.NO_CREDIT),
+    ("openai", 403, _error("The request failed because your account has an overdue balance.", type="Forbidden",
+        code="AccountOverdueError"), ErrorKind.NO_CREDIT),
+    ("openai", 403, {"code": "personal-team-blocked:spending-limit", "error": "You have reached your limit."},
+        ErrorKind.NO_CREDIT),
+    ("openai", 400, _error("The request could not be processed because the input text includes sensitive content.",
+        code="InputTextRiskDetection", type="BadRequest"), ErrorKind.CONTENT),
+    ("openai", 400, _error("Your request was rejected as a result of our safety system."), ErrorKind.CONTENT),
+    ("openai", 400, _error("/chat/completions: Invalid model name passed in model=x. Call `/v1/models` to view "
+        "available models for your key.", type="None", param="None", code="400"), ErrorKind.MODEL_UNKNOWN),
+    ("openai", 400, _error("litellm.BadRequestError: PerplexityException - Invalid model 'perplexity/sonar'. Permitted "
+        "models can be found in the documentation.", type=None, code="400"), ErrorKind.MODEL_UNKNOWN),
+    ("openai", 400, _error("Invalid model.", type="invalid_model", code=400), ErrorKind.MODEL_UNKNOWN),
+    ("openai", 400, _anthropic("bad_request_error", "invalid params, unknown model 'gpt-5.5' (2013)"),
+        ErrorKind.MODEL_UNKNOWN),
+    ("openai", 400, _anthropic("bad_request_error", "invalid params, invalid chat setting (2013)"), ErrorKind.CLIENT),
+    ("openai", 400, {"message": "The provided model identifier is invalid."}, ErrorKind.MODEL_UNKNOWN),
+    ("openai", 400, _error("InvokeModelWithResponseStream, https response error StatusCode: 400, ValidationException: "
+        "Invocation of model ID x with on-demand throughput isn\u2019t supported. Retry your request with the ID or "
+        "ARN of an inference profile that contains this model."), ErrorKind.MODEL_UNKNOWN),
+    ("openai", 400, _error('model "gpt-5.4" is not accessible via the /chat/completions endpoint',
+        code="unsupported_api_for_model"), ErrorKind.MODEL_UNKNOWN),
+    ("openai", 400, _error("The chatCompletion operation does not work with the specified model, text-embedding-3.",
+        code="OperationNotSupported"), ErrorKind.MODEL_UNKNOWN),
+    ("local", 403, {"error": "this model requires a subscription, upgrade for access: https://ollama.com/upgrade"},
+        ErrorKind.MODEL_UNKNOWN),
+    ("openai", 403, {"message": "You don't have access to the model with the specified model ID."},
+        ErrorKind.MODEL_UNKNOWN),
+    ("openai", 403, {"success": False, "errors": [{"code": 5018, "message": "The account is not allowed to access this "
+        "model"}]}, ErrorKind.MODEL_UNKNOWN),
+    ("openai", 400, {"code": "invalid-argument", "error": "Model grok-4 does not support parameter presencePenalty."},
+        ErrorKind.PARAMETER),
+    ("openai", 400, {"code": "Client specified an invalid argument", "error": "Argument not supported on this model: "
+        "presencePenalty"}, ErrorKind.PARAMETER),
     # Of no row.
     ("openai", 400, _error("'messages' must contain the word 'json'", type="invalid_request_error"), ErrorKind.CLIENT),
     ("openai", 422, {"detail": [{"loc": ["body", "messages"], "msg": "Field required", "type": "missing"}]},
@@ -404,7 +446,17 @@ class KindTests(SynchronousTestCase):
     def test_parameter(self) -> None:
         named = [parameter_of(_read(body)) for _, _, body, kind in BODIES if kind is ErrorKind.PARAMETER]
         self.assertEqual(
-            named, ["reasoning", "temperature", "temperature", "cache", *["reasoning"] * 5, "cache", "reasoning"]
+            named,
+            [
+                "reasoning",
+                "temperature",
+                "temperature",
+                "cache",
+                *["reasoning"] * 5,
+                "cache",
+                "reasoning",
+                *["presencePenalty"] * 2,
+            ],
         )
         self.assertIsNone(parameter_of(_read("no")))
 
