@@ -13,6 +13,7 @@ from skyproxy.errors import ErrorKind
 from skyproxy.formats.error_body import ErrorBody, read_error
 from skyproxy.formats.error_row import Row
 from skyproxy.formats.error_rows import ROWS
+from skyproxy.formats.error_words import told_within
 from skyproxy.formats.openai.bodies import write_as_read
 
 __all__ = ["ACTIONS", "ROWS", "Action", "Row", "kind_of", "parameter_of", "stated_status"]
@@ -115,15 +116,16 @@ def kind_of(status: int, error: ErrorBody, dialect: str = "openai") -> ErrorKind
     """
     stated = status if status >= 400 else stated_status(error)
     raw = _raw(error)
-    names = _names(error)
-    if raw:
+    own = names = _names(error)
+    told = read_error(raw.encode("utf-8", "replace"), b"") if raw else told_within(error)
+    if told is not None:
         # What the other one calls it may say more than its words.
-        names |= _names(read_error(raw.encode("utf-8", "replace"), b""))
+        names = own | _names(told)
     text = f"{error.message[:_LOOKED_AT]}\n{raw[:_LOOKED_AT]}"
     for row in ROWS:
-        if _fits(row, stated, dialect, names, text):
-            own = not raw or row.kind not in _OF_THE_KEY or (row.pattern and row.pattern.search(error.message))
-            return row.kind if own else ErrorKind.BROKEN
+        if _fits(row, stated, dialect, names if raw or row.kind not in _OF_THE_KEY else own, text):
+            ours = not raw or row.kind not in _OF_THE_KEY or (row.pattern and row.pattern.search(error.message))
+            return row.kind if ours else ErrorKind.BROKEN
     if stated is None:
         return ErrorKind.CLIENT if (error.type or "").lower() in _CLIENTS_FAULT else ErrorKind.BROKEN
     known = _BY_STATUS.get(stated, ErrorKind.BROKEN if stated >= 500 else ErrorKind.CLIENT)

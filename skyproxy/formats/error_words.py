@@ -10,6 +10,16 @@ _LONGEST_RAW = 4096
 """Characters that are looked at of what another provider said."""
 
 
+def told_within(error: ErrorBody) -> ErrorBody | None:
+    """What the message of *error* says, where it is an error in JSON, as gateways pass on what they were told
+    (https://github.com/ericc-ch/copilot-api/issues/208); None if it is none.
+    """
+    if not error.message.lstrip().startswith("{"):
+        return None
+    inner = read_error(error.message[:_LONGEST_RAW].encode("utf-8", "replace"), b"")
+    return None if inner.value is None else inner
+
+
 def words_of_error(error: ErrorBody) -> str:
     """The message of *error*, and in brackets what another provider told the one that passes it on.
 
@@ -18,7 +28,8 @@ def words_of_error(error: ErrorBody) -> str:
     """
     metadata = (error.value or {}).get("metadata")
     if not isinstance(metadata, dict):
-        return error.message
+        within = told_within(error)
+        return error.message if within is None or not within.message else within.message
     inner = _inner(metadata.get("raw"))
     if not inner or inner in error.message:
         return error.message

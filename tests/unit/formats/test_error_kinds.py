@@ -394,6 +394,16 @@ BODIES: list[tuple[str, int, Any, ErrorKind]] = [
     ("openrouter", 402, _passed_on(402, '{"error":{"message":"Insufficient Balance"}}'), ErrorKind.BROKEN),
     ("openrouter", 429, _passed_on(429, "m:free is temporarily rate-limited upstream."), ErrorKind.RATE),
     ("openrouter", 403, _error("Key limit exceeded", code=403, metadata={"raw": "x"}), ErrorKind.NO_CREDIT),
+    # Passed on as the message.
+    ("openai", 400, _error('{"error":{"message":"No such thing.","code":"model_not_supported"}}\n', type="error"),
+        ErrorKind.MODEL_UNKNOWN),
+    ("openai", 400, {"error": '{"error":{"code":"context_length_exceeded"}}'}, ErrorKind.CONTEXT_LENGTH),
+    ("openai", 500, _error(' {"error": {"code": 429, "message": "No.", "status": "RESOURCE_EXHAUSTED"}}'),
+        ErrorKind.RATE),
+    ("openai", 500, _error('{"error":{"code":"insufficient_quota","message":"No."}}'), ErrorKind.BROKEN),
+    ("openai", 401, _error('{"error":{"code":"invalid_api_key","message":"No."}}'), ErrorKind.KEY_INVALID),
+    ("openai", 400, _error('{"error":{"code":"context_length_exceeded"'), ErrorKind.CLIENT),
+    ("openai", 400, _error('Bad messages: {"error":{"code":"rate_limit_exceeded"}}'), ErrorKind.CLIENT),
     # Under 200.
     ("openai", 200, _error("too long", type="invalid_request_error", param="messages", code="context_length_exceeded",
         metadata={"raw": "…"}), ErrorKind.CONTEXT_LENGTH),

@@ -43,6 +43,15 @@ class ErrorWordsTests(SynchronousTestCase):
             self.assertEqual(words("Provider returned error", {"raw": raw}), f"Provider returned error ({inner})")
             self.assertEqual(words("Failed", {"raw": raw, "provider_name": "Inn"}), f"Failed (Inn: {inner})")
 
+    def test_of_the_one_behind_that_is_passed_on_as_it_came(self) -> None:
+        for message, told in (
+            ('{"error":{"message":"No such model","code":"x"}}\n', "No such model"),
+            (' {"detail": "Busy"}', "Busy"),
+            ('{"error": {"code": 5}}', '{"error": {"code": 5}}'),
+            ('{"error":{"message":"half', '{"error":{"message":"half'),
+        ):
+            self.assertEqual(words(message, None), told)
+
     def test_nothing_twice(self) -> None:
         self.assertEqual(words("Too long", {"raw": "Too long"}), "Too long")
         self.assertEqual(words(None, {"raw": "Too long", "provider_name": "Inn"}), "Too long")
