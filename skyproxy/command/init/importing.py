@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from skyproxy.command.init.writing import CONFIG, EDITORS_LINE, KEYS, env_text
+from skyproxy.config.document import parse
 from skyproxy.config.files import ENV_FILE, PROVIDERS_FILE, ROUTES_FILE, read_text
 from skyproxy.config.known import BY_NAME
 from skyproxy.config.problems import Problem
@@ -65,10 +66,14 @@ def imported(source: Path) -> tuple[dict[str, str], list[str]]:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    text = _text(path)
     try:
-        document = yaml.safe_load(_text(path))
-    except yaml.YAMLError as error:
-        raise NotImported(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError):
+        # The parser's own words repeat the line, which may be that of a key.
+        problems: list[Problem] = []
+        parse(str(path), text, problems)
+        raise NotImported("\n".join(map(str, problems)) or f"{path} cannot be read") from None
     if not isinstance(document, dict):
         raise NotImported(f"{path} is no mapping of keys to values")
     return document
@@ -125,7 +130,7 @@ def _litellm(document: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
     if "master_key" in general:
         translation.notes.append("master_key: skyproxy asks nobody for a key on this machine; clients may keep theirs")
     if not translation.slots:
-        raise NotImported("no model in model_list could be taken over:\n" + "\n".join(translation.notes))
+        raise NotImported("\n".join(["no model in model_list could be taken over", *translation.notes]))
     made = {
         "proxy": {"listen": 35791, "fallback_to_default": "default" in translation.slots},
         **({"defaults": translation.defaults} if translation.defaults else {}),
@@ -194,7 +199,7 @@ class _Translation:
             url = f"{url}/v1"
         # A server of one's own is called by its host: the prefix would make it OpenAI.
         its_own = known is not None and (base is None or url == BY_NAME[known].base_url)
-        name = known if known is not None and its_own else urlsplit(url).netloc.rpartition("@")[2] or prefix
+        name = known if known is not None and its_own else _host_in(url) or prefix
         name = re.sub(r"[^A-Za-z0-9_-]", "-", name)
         variable = self._variable(given.get("api_key"), name, known if its_own else None)
         wanted: dict[str, Any] = {"base_url": url, **({"api_key_env": variable} if variable else {})}
@@ -226,6 +231,14 @@ class _Translation:
             variable = f"{base}_{number}"
         self.keys[variable] = str(key)
         return variable
+
+
+def _host_in(url: str) -> str:
+    """Host and port; empty where *url* is none: `skyproxy check` tells what is wrong with it."""
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2]
+    except ValueError:
+        return ""
 
 
 def _mapping(value: Any) -> dict[str, Any]:

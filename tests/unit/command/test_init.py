@@ -286,7 +286,7 @@ class ImportTests(Folder):
 
     def test_what_it_cannot_read(self) -> None:
         for text, told in (
-            ("a: b", "no file of LiteLLM's"), ("[1]", "no mapping"), ("a: [", "cannot be read"),
+            ("a: b", "no file of LiteLLM's"), ("[1]", "no mapping"), ("a: [", ":1: is not valid YAML"),
             ("model_list: []", "no model"),
             ("model_list: [1, {model_name: x, litellm_params: {model: y/z}}]", "y is no provider"),
         ):  # fmt: skip
@@ -294,3 +294,15 @@ class ImportTests(Folder):
                 imported(self.source(text))
         with self.assertRaisesRegex(NotImported, "there is no"):
             imported(self.folder / "nothing.yaml")
+
+    def test_what_is_no_yaml_is_told_without_its_keys(self) -> None:
+        params = "model_list:\n  - model_name: a\n    litellm_params:\n      model: openai/x\n      api_key: %s\n"
+        for value in ('"sk-secret', "sk-secret: x", "!x sk-secret", "sk-secret\n\tx: 1", "2027-02-30"):
+            with self.assertRaisesRegex(NotImported, r"config\.yaml:[56]: ") as caught:
+                imported(self.source(params % value))
+            self.assertNotIn("secret", str(caught.exception))
+
+    def test_an_address_that_is_none(self) -> None:
+        entry = "model_list: [{model_name: a, litellm_params: {model: openai/x, api_base: 'http://[x'}}]"
+        files, _ = imported(self.source(entry))
+        self.assertEqual(yaml.safe_load(files["skyproxy.yaml"])["providers"], {"openai": {"base_url": "http://[x"}})
