@@ -52,12 +52,23 @@ def reload(pid: int | None, as_json: bool) -> None:
     elif told["good"]:
         for what, change in told["changed"].items():
             click.echo(f"{what.replace('_', ' ')}: {', '.join(change) if isinstance(change, list) else change}")
+        for warning in _warnings(running):
+            click.echo(f"warning: {warning}", err=True)
         click.echo("The configuration was read again." if told["changed"] else "Nothing is different.")
     else:
         for problem in told["problems"]:
             click.echo(problem, err=True)
         click.echo("skyproxy: the configuration was not taken; the old one serves on", err=True)
     raise SystemExit(0 if told["good"] else WRONG)
+
+
+def _warnings(running: Running) -> list[str]:
+    """Of the configuration that it has now: a key that is still missing may be why it was read again."""
+    try:
+        warnings: list[str] = running.ask("GET", "/api/status")[1].get("warnings", [])
+    except NotRunning:
+        return []
+    return warnings
 
 
 @click.command()

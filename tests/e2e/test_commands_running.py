@@ -41,6 +41,14 @@ def test_status_reload_and_stop(start: Starter, demo: DemoProvider, tmp_path: Pa
     written(tmp_path, config)
     done = skyproxy(tmp_path, "reload", env=env)
     assert done.returncode == 0 and "slot combat" in done.stdout, done.stdout
+    config["providers"]["other"] = {"base_url": "https://x.example/v1", "api_key_env": "OTHER_KEY"}
+    config["model_slots"]["combat"]["provider"] = "other"
+    written(tmp_path, config)
+    (tmp_path / ".env").write_text("OTHER_KEY: k\n")
+    done = skyproxy(tmp_path, "reload", env=env)
+    assert done.returncode == 0 and "read again" in done.stdout, done
+    assert "warning: " in done.stderr and ".env:1: there is a colon where = is wanted" in done.stderr, done.stderr
+    assert "warning: Provider 'other' has no key" in done.stderr
     path.write_text("providers: {a: {base_ur: x}}\n")
     done = skyproxy(tmp_path, "reload", env=env)
     assert done.returncode == 1 and "did you mean 'base_url'?" in done.stderr and "the old one serves on" in done.stderr
