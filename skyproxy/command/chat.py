@@ -159,15 +159,16 @@ def _failure(answer: Answer, settings: Config | None) -> str:
 
 def _cost(answer: Answer, settings: Config | None) -> tuple[float, str] | None:
     """What it cost: as the provider says, or else by ``prices:`` or the table."""
-    usage = answer.usage or {}
-    said = cost_said(usage)
+    usage, headers = answer.usage or {}, answer.headers or {}
+    provider, model = headers.get("x-skyproxy-provider"), headers.get("x-skyproxy-model")
+    known = None if settings is None or provider is None else settings.providers.get(provider)
+    dialect = "openai" if known is None else known.dialect
+    said = cost_said(usage, dialect)
     if said is not None:
         return said, "USD"
-    headers = answer.headers or {}
-    provider, model = headers.get("x-skyproxy-provider"), headers.get("x-skyproxy-model")
     if settings is None or provider is None or model is None:
         return None
-    tokens = tokens_of(usage, settings.providers[provider].dialect if provider in settings.providers else "openai")
+    tokens = tokens_of(usage, dialect)
     if tokens is None:
         return None
     cost = Prices(settings.prices, settings.providers).cost(provider, model, tokens)

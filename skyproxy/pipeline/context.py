@@ -253,8 +253,8 @@ class RequestContext:
 
 def _cost(candidate: Candidate, tokens: Tokens, state: StreamState | None) -> Cost:
     """What *tokens* cost: as the provider says, or else by what is known of prices."""
-    if state is not None and candidate.provider.dialect == "openrouter":
-        said = cost_said(state.usage)
+    if state is not None:
+        said = cost_said(state.usage, candidate.provider.dialect)
         if said is not None:
             return Cost(said, "USD", "provider")
     return candidate.prices.cost(candidate.provider.name, candidate.model, tokens)

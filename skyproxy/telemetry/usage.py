@@ -16,6 +16,9 @@ _BYTES_PER_TOKEN = 4
 _MOST_USD = 100_000
 """What an answer may be said to have cost; a provider that says more is not believed."""
 
+_TICKS_PER_USD = 10**10
+"""xAI's."""
+
 # Pictures and sounds within a request are no text.
 _EMBEDDED = re.compile(rb";base64,[A-Za-z0-9+/=_-]*")
 
@@ -72,17 +75,25 @@ def _cached_elsewhere(usage: Mapping[str, Any]) -> int:
     return token_count(usage.get("prompt_cache_hit_tokens")) or token_count(usage.get("cached_tokens")) or 0
 
 
-def cost_said(usage: Mapping[str, Any]) -> float | None:
-    """What OpenRouter says in a ``usage`` object that an answer cost, in USD; None if it does not. Where the answer was
+def cost_said(usage: Mapping[str, Any], dialect: str) -> float | None:
+    """What a ``usage`` object says that an answer cost, in USD; None if it does not. Of one of OpenRouter's that was
     paid for with a key of the user's at another provider, that is what both ask for.
 
-    https://openrouter.ai/docs/use-cases/usage-accounting
+    https://openrouter.ai/docs/use-cases/usage-accounting, https://docs.x.ai/developers/cost-tracking,
+    https://docs.perplexity.ai/api-reference/chat-completions-post
+
+    :param dialect: of the provider. A number without a unit may be anything at those that are not known.
     """
-    cost = _amount(usage.get("cost"))
+    cost, ticks = usage.get("cost"), usage.get("cost_in_usd_ticks")
+    if type(ticks) is int:
+        return _amount(ticks / _TICKS_PER_USD) if 0 <= ticks <= _MOST_USD * _TICKS_PER_USD else None
+    if type(cost) is dict:
+        return _amount(cost.get("total_cost"))
+    said = _amount(cost) if dialect == "openrouter" else None
     details = usage.get("cost_details")
-    if cost is not None and usage.get("is_byok") is True and type(details) is dict:
-        cost += _amount(details.get("upstream_inference_cost")) or 0.0
-    return cost
+    if said is not None and usage.get("is_byok") is True and type(details) is dict:
+        said += _amount(details.get("upstream_inference_cost")) or 0.0
+    return said
 
 
 def estimate(prompt: int, generated: int) -> Tokens:

@@ -57,13 +57,17 @@ class TokenTests(test_proxy.Case):
         self.assertTokens(record, TOKENS, COST)
         self.assertEqual((record.currency, record.key), ("EUR", None))
 
-    def test_the_cost_that_openrouter_says(self) -> None:
-        for dialect, cost, currency in (("openrouter", 0.125, "USD"), ("openai", COST, "EUR")):
+    def test_the_cost_that_is_said(self) -> None:
+        for dialect, said, cost, currency in (
+            ("openrouter", {"cost": 0.125}, 0.125, "USD"),
+            ("openai", {"cost": 0.125}, COST, "EUR"),
+            ("openai", {"cost_in_usd_ticks": 1_250_000_000}, 0.125, "USD"),
+        ):
             self.setUp()
             config: Config = config_of((test_proxy.TEXT % "false").replace("openai", dialect) + PRICES)
             self.runtime = Runtime(config, Router(config), self.providers)
             _, done = self.serve()
-            self.upstream.answer().send(json.dumps({"model": "x", "usage": {**USAGE, "cost": 0.125}}).encode()).end()
+            self.upstream.answer().send(json.dumps({"model": "x", "usage": {**USAGE, **said}}).encode()).end()
             record = self.record(done)
             self.assertTokens(record, TOKENS, cost)
             self.assertEqual(record.currency, currency)

@@ -98,18 +98,29 @@ class SaidTests(SynchronousTestCase):
 class CostSaidTests(SynchronousTestCase):
     """cost_said"""
 
+    def said(self, usage: dict[str, Any]) -> float | None:
+        return cost_said(usage, "openrouter")
+
     def test_costs(self) -> None:
-        self.assertEqual(cost_said({"cost": 0.25, "cost_details": {"upstream_inference_cost": 0.2}}), 0.25)
-        self.assertEqual(cost_said({"cost": 0}), 0.0)
+        self.assertEqual(self.said({"cost": 0.25, "cost_details": {"upstream_inference_cost": 0.2}}), 0.25)
+        self.assertEqual(self.said({"cost": 0}), 0.0)
         byok = {"cost": 0.25, "is_byok": True}
-        self.assertEqual(cost_said({**byok, "cost_details": {"upstream_inference_cost": 0.5}}), 0.75)
+        self.assertEqual(self.said({**byok, "cost_details": {"upstream_inference_cost": 0.5}}), 0.75)
         for junk in (None, {"upstream_inference_cost": None}, [1]):
-            self.assertEqual(cost_said({**byok, "cost_details": junk}), 0.25)
+            self.assertEqual(self.said({**byok, "cost_details": junk}), 0.25)
+
+    def test_of_others(self) -> None:
+        """xAI's, and Perplexity's, whose table of prices knows nothing of searches."""
+        self.assertEqual(cost_said({"cost_in_usd_ticks": 37_756_000}, "openai"), 0.0037756)
+        self.assertEqual(cost_said({"cost": {"input_tokens_cost": 0.001, "total_cost": 0.006}}, "openai"), 0.006)
+        self.assertIsNone(cost_said({"cost": 5}, "openai"))
 
     def test_junk(self) -> None:
-        for junk in (None, True, -1, "0.1", float("nan"), float("inf"), 10**6, 10**400, {"total_cost": 1}):
-            self.assertIsNone(cost_said({"cost": junk}))
-        self.assertIsNone(cost_said({}))
+        for junk in (None, True, -1, "0.1", float("nan"), float("inf"), 10**6, 10**400, {"total_cost": "1"}, {}):
+            self.assertIsNone(self.said({"cost": junk}))
+        for junk in (None, True, -1, 1.5, "1", 10**16, 10**400):
+            self.assertIsNone(self.said({"cost_in_usd_ticks": junk}))
+        self.assertIsNone(self.said({}))
 
 
 class EstimateTests(SynchronousTestCase):
