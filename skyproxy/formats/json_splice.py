@@ -17,6 +17,9 @@ from skyproxy.errors import InvalidRequest
 _MODEL = b'"model"'
 _BYTE_ORDER_MARK = "\ufeff"
 
+_FEW = 16
+"""Members each of which is looked for by itself: for more, all that stand there are read once."""
+
 _SPACE = re.compile(r"[ \t\n\r]*")
 _SCALAR = re.compile(rb'[ \t\n\r]*:[ \t\n\r]*("[^"\\]*(?:\\.[^"\\]*)*"|[^\s,"\[\]{}]+)')
 _read_at = json.JSONDecoder(strict=False, parse_int=str, parse_float=str).raw_decode
@@ -36,6 +39,8 @@ def with_members(data: bytes, object_: Mapping[str, Any], changes: Mapping[str, 
     :param changes: JSON by name; None: the member goes.
     :raise InvalidRequest: *data* has too many levels.
     """
+    if len(changes) > _FEW:
+        return _with_members_of_any(data, object_, changes)
     found: list[tuple[_Member, bytes | None]] = []
     added: list[tuple[str, bytes]] = []
     for name, new in changes.items():
@@ -77,9 +82,11 @@ def with_model(data: bytes, model: bytes, object_: Mapping[str, Any] | None = No
         found = [place for _, place in _models(text)]
     except (ValueError, IndexError, InvalidRequest):
         return data
-    for member in reversed(found):
-        text = text[: member.value] + _text(model) + text[member.end :]
-    return text.encode("utf-8", "surrogateescape")
+    parts, at = [], 0
+    for member in found:
+        parts.append(text[at : member.value])
+        at = member.end
+    return _text(model).join([*parts, text[at:]]).encode("utf-8", "surrogateescape")
 
 
 def _is_outermost(data: bytes, start: int) -> bool:
@@ -121,15 +128,30 @@ def _escapes(name: str) -> tuple[bytes, ...]:
 def _with_members_of_any(data: bytes, object_: Mapping[str, Any], changes: Mapping[str, bytes | None]) -> bytes:
     """As :func:`with_members`, whatever *data* looks like, for about the time that it takes to read it."""
     text = _text(data)
-    for name, member in reversed(list(_members(text))):
-        if name in changes:
-            new = changes[name]
-            if new is None:
-                text = _text(_without(text.encode("utf-8", "surrogateescape"), _in_bytes(text, member)))
-            else:
-                text = text[: member.value] + _text(new) + text[member.end :]
+    parts: list[str] = []
+    at, end = 0, text.index("{") + 1  # up to where *text* is in *parts*, and where the last member ends that stays
+    goes: int | None = None  # where those begin that go
+    last = end
+    for name, member in _members(text):
+        last = member.end
+        if name in changes and changes[name] is None:
+            goes = member.start if goes is None else goes
+            continue
+        if goes is not None:
+            parts.append(text[at:goes])
+            at, goes = member.start, None
+        new = changes.get(name)
+        if new is not None:
+            parts += (text[at : member.value], _text(new))
+            at = member.end
+        end = member.end
+    if goes is not None:
+        # The comma before them goes, too.
+        parts.append(text[at:end])
+        at = _after_space(text, last)
+    parts.append(text[at:])
     added = [(name, new) for name, new in changes.items() if name not in object_ and new is not None]
-    return _with_more(text.encode("utf-8", "surrogateescape"), added)
+    return _with_more("".join(parts).encode("utf-8", "surrogateescape"), added)
 
 
 def _members(text: str, start: int = 0) -> Iterator[tuple[str, _Member]]:
@@ -162,11 +184,6 @@ def _after_space(text: str, at: int) -> int:
 
 def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
-
-
-def _in_bytes(text: str, member: _Member) -> _Member:
-    start, value, end = (len(text[:place].encode("utf-8", "surrogateescape")) for place in member)
-    return _Member(start, value, end)
 
 
 def _without(data: bytes, member: _Member) -> bytes:
