@@ -16,6 +16,7 @@ from skyproxy.config.fallbacks import check_fallbacks
 from skyproxy.config.files import ENV_FILE, Source, closed_folders, find, near_misses, not_read, places, read_text
 from skyproxy.config.filling import fill_store, fill_telemetry
 from skyproxy.config.hints import hints
+from skyproxy.config.homes import HOMES, OF_DEFAULTS, OF_PROXY, OF_SLOTS
 from skyproxy.config.kept_answers import refuse_missing_stores
 from skyproxy.config.plain_files import is_file
 from skyproxy.config.prices import read_prices
@@ -36,21 +37,6 @@ _ADDRESS_KEYS = tuple(Address.model_fields)
 _PROXY_KEYS = tuple(ProxySettings.model_fields)
 _DEFAULTS_KEYS = tuple(ProviderDefaults.model_fields)
 _SLOT_KEYS = tuple(key for key in SlotConfig.model_fields if key != "name")
-# Fields of a request's body that people put beside the model.
-_OF_BODY = (
-    "temperature", "top_p", "top_k", "min_p", "max_tokens", "max_completion_tokens", "stop", "seed", "presence_penalty",
-    "frequency_penalty", "repetition_penalty", "reasoning", "reasoning_effort", "thinking", "logit_bias",
-    "response_format",
-)  # fmt: skip
-_ELSEWHERE = {
-    **dict.fromkeys(_OF_BODY, "unknown key: put it under `params:`"),
-    **dict.fromkeys(("base_url", "api_key_env", "headers", "dialect"), "unknown key: put it at the provider"),
-    "stream": "unknown key: leave it out, for each client says whether it wants a stream",
-    "timeout": "unknown key: write default_timeout",
-}
-
-_MEANT = (("host", "listen_address"), ("port", "listen_port"), ("cors", "cors_origins"))
-_OF_PROXY = {key: f"unknown key: write {meant}" for key, meant in _MEANT}
 _IN_ENVIRONMENT = ("max_connections", "max_pending", "max_concurrent")
 
 
@@ -99,7 +85,7 @@ def load(
 
     doubts = [each for document in documents for each in document.doubts]
     folder = cwd if source is None else source.folder
-    refuse_unknown_sections(documents, problems)
+    refuse_unknown_sections(documents, problems, HOMES)
     of_proxy = fill_telemetry(section_named(documents, "proxy", problems), variables, problems)
     of_proxy = fill_store(of_proxy, variables, problems)
     proxy = _proxy(of_proxy, command_line, cwd, folder, problems)
@@ -232,7 +218,7 @@ def _read_variables(source: Source, environ: Mapping[str, str], read: list[Path]
 def _proxy(
     section: Section, command_line: Mapping[str, str], cwd: Path, folder: Path, problems: list[Problem]
 ) -> ProxySettings | None:
-    section.refuse_unknown((*_PROXY_KEYS, *_ADDRESS_KEYS), problems, _OF_PROXY)
+    section.refuse_unknown((*_PROXY_KEYS, *_ADDRESS_KEYS), problems, OF_PROXY)
     given: dict[str, Any] = {}
     if any(section.values.get(key) is not None for key in _ADDRESS_KEYS):
         if section.values.get("listen") is not None:
@@ -249,7 +235,7 @@ def _proxy(
 
 def _defaults(section: Section, variables: Variables, problems: list[Problem], doubts: list[Problem]) -> dict[str, Any]:
     """What every provider gets that does not say otherwise, where it is not what is built in."""
-    section.refuse_unknown(_DEFAULTS_KEYS, problems)
+    section.refuse_unknown(_DEFAULTS_KEYS, problems, OF_DEFAULTS)
     general = section.check(ProviderDefaults, _DEFAULTS_KEYS, problems)
     values = {} if general is None else general.model_dump(exclude_unset=True)
     for key in _IN_ENVIRONMENT:
@@ -274,7 +260,7 @@ def _slots(section: Section, providers: Sequence[str], problems: list[Problem]) 
         entry = section.part(name, problems)
         if entry is None:
             continue
-        entry.refuse_unknown(_SLOT_KEYS, problems, _ELSEWHERE)
+        entry.refuse_unknown(_SLOT_KEYS, problems, OF_SLOTS)
         slot = entry.check(SlotConfig, _SLOT_KEYS, problems, name=name)
         provider = entry.values.get("provider")
         # Without any provider, their absence is a problem already.

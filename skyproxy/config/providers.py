@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from skyproxy.config import key_rules
 from skyproxy.config.authorities import read_certificates
 from skyproxy.config.filling import fill_headers
+from skyproxy.config.homes import HOMES, MADE_OF_PROVIDER, TIMEOUTS
 from skyproxy.config.hosts import is_loopback
 from skyproxy.config.problems import Problem
 from skyproxy.config.proxies import SystemProxies, own_proxy
@@ -20,18 +21,18 @@ from skyproxy.config.schema import LOOPBACK_CONNECT_TIMEOUT, ProviderConfig
 from skyproxy.config.sections import Section
 from skyproxy.config.variables import Variables
 
-# The rest is made here, not written in a file.
-_MADE_KEYS = ("name", "api_key", "api_keys", "key_missing", "ca_certificates", "header_secrets", "via")
-_PROVIDER_KEYS = tuple(key for key in ProviderConfig.model_fields if key not in _MADE_KEYS)
+_PROVIDER_KEYS = tuple(key for key in ProviderConfig.model_fields if key not in MADE_OF_PROVIDER)
 _NAMES_OF_KEYS = ("api_key", "apiKey", "apikey", "api-key", "key", "token", "secret", "password")
 _API_KEY = (
     "unknown key: write api_key_env with the name of a variable, and the key itself into .env, as NAME=key (a key that "
     "has stood in a file that others may read is to be replaced)"
 )
 _ELSEWHERE = {
+    **HOMES,
     **dict.fromkeys(_NAMES_OF_KEYS, _API_KEY),
     **dict.fromkeys(("url", "api_base", "api_url", "baseURL", "endpoint", "host"), "unknown key: write base_url"),
-    **dict.fromkeys(("timeout", "request_timeout"), "unknown key: write default_timeout"),
+    **TIMEOUTS,
+    "models": "unknown key: each model takes a slot of its own, which stands under `model_slots:`",
     **dict.fromkeys(("provider", "model"), "unknown key: this is of a slot, which stands under `model_slots:`"),
 }
 

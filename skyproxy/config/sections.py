@@ -116,7 +116,7 @@ class Section:
         for key in self.values:
             # In { } a space may be missing behind the colon.
             name = key if key in meant else key.partition(":")[0]
-            if name in meant and key not in known:
+            if name in meant and name not in known:
                 problems.append(self.problem((key,), meant[name]))
             elif key not in known:
                 problems.append(self._unknown((key,), known))
@@ -220,8 +220,13 @@ def section_named(documents: Sequence[Document], name: str, problems: list[Probl
     return Section(first, (name,), values, places)
 
 
-def refuse_unknown_sections(documents: Sequence[Document], problems: list[Problem]) -> None:
-    """Add a problem for each key at the top of a document that is no section."""
+def refuse_unknown_sections(
+    documents: Sequence[Document], problems: list[Problem], homes: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Add a problem for each key at the top of a document that is no section.
+
+    :param homes: what to do with keys that belong into one.
+    """
     for document in documents:
         whole = Section(document, (), document.data, {})
         of_litellm = next((key for key in _OF_LITELLM if key in document.data), None)
@@ -229,7 +234,8 @@ def refuse_unknown_sections(documents: Sequence[Document], problems: list[Proble
             text = "this is a file of LiteLLM's: skyproxy init --import reads it"
             problems.append(whole.problem((of_litellm,), text))
             continue
-        keys = {key: _A_KEY for key in document.data if key.isupper() and key.endswith(("_KEY", "_TOKEN"))}
+        keys = {**homes}
+        keys |= {key: _A_KEY for key in document.data if key.isupper() and key.endswith(("_KEY", "_TOKEN"))}
         keys |= {key: words for key, value in document.data.items() if (words := _by_its_form(key, value)) is not None}
         whole.refuse_unknown(SECTIONS, problems, keys)
 

@@ -108,10 +108,8 @@ class AllAtOnceTests(ConfigTestCase):
         self.assertEqual(
             self.problems_of(PROVIDERS + "defaults: {keep_alive: never, tls_sessions: -1, base_url: x}"),
             [
-                "proxy.yaml:8: defaults.base_url: unknown key; known here are max_connections, "
-                "max_concurrent, max_pending, keep_alive, keep_alive_max, connect_timeout, default_timeout, "
-                "idle_timeout, queue_timeout, tls_sessions, max_retries, retry_after_max, breaker, rate_guard, "
-                "adaptive, background_share, cache, coalesce, http2",
+                "proxy.yaml:8: defaults.base_url: unknown key here: put it at the provider, which stands under "
+                "`providers:`",
                 "proxy.yaml:8: defaults.keep_alive: must be a duration: seconds, or a text such as 500ms, 60s, 5m, 1h",
                 "proxy.yaml:8: defaults.tls_sessions: must be 0 or more",
             ],
