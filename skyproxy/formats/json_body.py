@@ -75,6 +75,18 @@ def encode_small(value: Any) -> bytes:
         raise InvalidRequest(f"The body cannot be passed on as JSON: {error}.") from None
 
 
+def size_when_read(data: bytes) -> int:
+    """About how many bytes the objects take that :func:`read` makes of *data*, beside the texts in it. Those of the
+    smallest values take more than twenty times as much as their JSON.
+    """
+    strings = (data.count(b'"') - data.count(b'\\"')) // 2
+    commas, objects = data.count(b","), data.count(b"{")
+    outer = objects + data.count(b"[")
+    numbers = max(0, commas - strings - outer)
+    filled = objects - data.count(b"{}")
+    return 8 * commas + 72 * outer + 120 * filled + 50 * strings + 28 * numbers
+
+
 def model_of(fields: dict[str, Any], default: str | None = None) -> str:
     """The model that a request names.
 

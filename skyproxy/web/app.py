@@ -234,6 +234,8 @@ class Api(Answering):
             self.admit(request, client)
             identity = self.door.client(request) if self.door.access.on else None
             body = request.plain_body(self.runtime().config.proxy.max_body)
+            if endpoint is not Endpoint.TRANSCRIPTIONS:
+                request.hold_values(body)
         except SkyproxyError as error:
             # Of others the door has told.
             if isinstance(error, (BodyTooLarge, UnsupportedEncoding, InvalidRequest)):

@@ -14,12 +14,16 @@ from twisted.web.server import Request as WebRequest
 
 from skyproxy.errors import BodyTooLarge, InvalidRequest, Unavailable, UnsupportedEncoding
 from skyproxy.formats.decompress import TooLarge, inflate
+from skyproxy.formats.json_body import size_when_read
 from skyproxy.http.common.lazy_headers import RequestHeaders
-from skyproxy.http.server.body_memory import BodyShare
+from skyproxy.http.server.body_memory import FREE_BYTES, BodyShare
 from skyproxy.http.server.refusals import TOO_MANY_BODIES
 
 _SMALL_CHUNK_BYTES = 1024
 """Bytes of a piece of a body, below which it is put together with those before it."""
+
+_VALUES_PER_BYTE = 3
+"""Bytes that the values of a body may take for each byte of it, uncounted: those of prose take about one."""
 
 _SAFE_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
@@ -224,9 +228,23 @@ class ApiRequest(WebRequest):
             raise BodyTooLarge(f"The request's body inflates to more than {limit} bytes (max_body).") from None
         except ValueError as error:
             raise InvalidRequest(f"The request's body does not match its Content-Encoding: {error}.") from error
-        if self.body_share is not None and not self.body_share.add(len(plain)):
-            raise TooManyBodies(TOO_MANY_BODIES, retry_after=5.0)
+        self._hold(len(plain))
         return plain
+
+    def hold_values(self, body: bytes) -> None:
+        """Count what the JSON *body*, this request's, takes when it is read: where its values are very many and very
+        small, that is far more than their text.
+
+        :raise TooManyBodies: there is no memory for it.
+        """
+        if len(body) > FREE_BYTES and self.body_share is not None:
+            more = size_when_read(body) - _VALUES_PER_BYTE * len(body)
+            if more > 0:
+                self._hold(more)
+
+    def _hold(self, size: int) -> None:
+        if self.body_share is not None and not self.body_share.add(size):
+            raise TooManyBodies(TOO_MANY_BODIES, retry_after=5.0)
 
 
 class RequestIds:

@@ -115,6 +115,33 @@ class ApiRequestTests(SynchronousTestCase):
             request.let_body_go()
         self.assertEqual(memory.held, 0)
 
+    def test_what_very_many_small_values_take_counts(self) -> None:
+        """Read, 10 MB of empty lists take 240 MB: the bodies of a few requests would take all the memory there is."""
+        prose = (b'She said, \\"No, not here.\\" ' * 4000).join((b'{"messages":[{"content":"', b'"}]}'))
+        for many in (b"[],", b"{},", b'{"a":1},', b'"a",', b"1000,", b"1.5,", b'{"role":"user","content":"x"},'):
+            small = b'{"messages":[%b0]}' % (many * (100_000 // len(many)))
+            memory = BodyMemory(Clock(), least=600_000)
+            for body, more in ((prose, 0), (small, None)):
+                request = request_with(body)
+                request.body_share = memory.share(len(body), print)
+                request.body_share.grow(len(body))
+                request.body_share.complete()
+                before = memory.held
+                request.hold_values(body)
+                if more is None:
+                    self.assertGreater(memory.held - before, 2 * len(body), many)
+                    other = request_with(body)
+                    other.body_share = memory.share(0, print)
+                    other.body_share.complete()
+                    with self.assertRaises(TooManyBodies):
+                        for _ in range(4):
+                            other.hold_values(body)
+                    other.let_body_go()
+                else:
+                    self.assertEqual(memory.held - before, more)
+                request.let_body_go()
+            self.assertEqual(memory.held, 0)
+
     def test_the_last_of_several_headers(self) -> None:
         request = request_with(x_title=b"one")
         request.requestHeaders.addRawHeader(b"X-Title", b"two")
