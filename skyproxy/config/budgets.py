@@ -39,11 +39,14 @@ def _time_zone(value: str) -> str:
 
 def _budget(value: Any) -> Any:
     """``5/day`` and ``5 EUR/month`` as what they stand for."""
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+    if value is None or isinstance(value, (dict, BudgetSettings)):
         return value
     found = _SHORT.fullmatch(value.strip()) if isinstance(value, str) else None
     if found is None:
-        raise ValueError("must be keys, such as {amount: 5, currency: USD, per: day}, or a text such as 5/day")
+        raise ValueError(
+            "must be keys, such as {amount: 5, currency: USD, per: day}, or a text such as 5/day; without it there is "
+            "no limit"
+        )
     amount, currency, per = found.groups()
     if per not in PERIODS:
         near = nearest(per, PERIODS)

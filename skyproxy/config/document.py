@@ -23,6 +23,7 @@ KeyPath = tuple[str, ...]
 
 _KEYS_ARE_TEXTS = "must be a text to be a key here: put it in quotes"
 _AT_TOP = "must be a mapping of keys to values at its top"
+_A_TAG = "begins with !, which YAML takes for a tag, and is none that is known: put it in quotes"
 _MERGE = "tag:yaml.org,2002:merge"
 _NULL = "tag:yaml.org,2002:null"
 
@@ -78,7 +79,12 @@ def _of_yaml(name: str, text: str, error: yaml.YAMLError) -> Problem:
         line, message = explain(text, error)
         return Problem(name, line, "", message)
     position = getattr(error, "position", 0)
-    return Problem(name, text.count("\n", 0, position) + 1, "", "is not valid YAML: it has a control character")
+    return Problem(
+        name,
+        text.count("\n", 0, position) + 1,
+        "",
+        "is not valid YAML: it has a control character, which cannot be seen: delete it",
+    )
 
 
 class _Reading:
@@ -180,7 +186,8 @@ class _Reading:
             value = self._scalars.construct_object(node)
         except (yaml.YAMLError, ValueError, AttributeError, LookupError, ArithmeticError):
             # PyYAML takes an explicit tag at its word: `!!timestamp x`, `!!int ''`, `!!bool x`.
-            self._add(node, path, "cannot be read as what it looks like: put it in quotes")
+            words = _A_TAG if node.tag.startswith("!") else "cannot be read as what it looks like: put it in quotes"
+            self._add(node, path, words)
             return None
         if isinstance(value, str) and not _is_unicode(value):
             self._add(node, path, "contains half of a surrogate pair, which is no character")

@@ -67,7 +67,7 @@ def doubt_of_key(key: str, path: KeyPath) -> str | None:
         return None
     if UNSEEN.search(key):
         return _TYPE_ANEW
-    if key[:1] in _CURLY or key[-1:] in _CURLY:
+    if key and (key[0] in _CURLY or key[-1] in _CURLY):
         return "has curly quotes, which belong to it for YAML: type straight ones, or none"
     return "begins or ends with a space, which belongs to it: take that away" if key != key.strip(" ") else None
 

@@ -78,7 +78,7 @@ def _breaker(value: Any) -> Any:
         return None
     if value is None or isinstance(value, (dict, BreakerSettings)):
         return value
-    raise ValueError("must be off, or a mapping of keys to values")
+    raise ValueError("must be off, or a mapping of keys to values, such as {consecutive: 5}")
 
 
 def _cache(value: Any) -> Any:
@@ -86,7 +86,7 @@ def _cache(value: Any) -> Any:
         return CacheRule(store="memory" if value in (True, "on") else "off")
     if value is None or isinstance(value, (dict, CacheRule)):
         return value
-    raise ValueError("must be off, or a mapping of keys to values")
+    raise ValueError("must be off, or a mapping of keys to values, such as {store: memory, ttl: 5m}")
 
 
 Breaker = Annotated[BreakerSettings | None, BeforeValidator(_breaker)]

@@ -156,8 +156,12 @@ class Section:
         given_as = error["input"]
         if isinstance(given_as, str) and _BARE.get(error["type"], _NEVER).fullmatch(given_as):
             message += ", without quotes"
-        elif error["type"] == "string_type" and isinstance(given_as, list):
-            message = "must be one text, not a list"
+        elif error["type"] == "string_type" and isinstance(given_as, (list, dict)):
+            message = f"must be one text, not a {'list' if isinstance(given_as, list) else 'mapping of keys to values'}"
+            if "fallbacks" in path:
+                message += ": write provider:model, without a space behind the colon"
+        elif error["type"] == "model_type":
+            message += f", with keys such as {', '.join(list(_fields_at(model, path))[:3])}"
         return self.problem(path, message.format(**context) if "{" in message else message, suggestion)
 
 

@@ -20,6 +20,7 @@ _KEY = re.compile(r"(?:- )?[^\s'\"#][^'\"#]*?:(?=\s|$)")
 _OF_COLONS = ("mapping values", "find expected ':'", "expected '<document start>'")
 _WITH_VALUE = re.compile(r"(?:- )?[^\s'\"#][^'\"#]*?:\s+[^\s#|>&]")
 
+_OF_NAMES = ("tag", "alias", "anchor")
 _OF_SIGNS = ("cannot start any token", "alias", "chomping or indentation", "a comment or a line break")
 _NO_COMMENT = re.compile(r"//|;|/\*|REM\s")
 _SECTION = re.compile(r"\[\[?[\w.\" -]+\]\]?$")
@@ -117,7 +118,19 @@ class _Trouble:
             return self.since, "the quote that opens here is not closed"
         if "escape" in problem:
             return self.at, "a backslash means something else in double quotes: use single quotes, or / in paths"
-        if any(words in self._problem for words in _OF_SIGNS) or "tag" in self._context:
+        if "undefined alias" in problem:
+            return (
+                self.at,
+                "a value that begins with a sign such as * takes quotes: put all of it in ' ' (without them it is the "
+                "name of an anchor, and none of that name stands above)",
+            )
+        if "sequence entries are not allowed" in problem:
+            return (
+                self.at,
+                "a list begins in a line of its own below its key; a value that begins with - takes quotes: put all of "
+                "it in ' '",
+            )
+        if any(words in problem for words in _OF_SIGNS) or any(words in self._context for words in _OF_NAMES):
             return (
                 self.at,
                 "a value that begins with a sign such as @ * ! % & | > ` takes quotes: put all of it in ' '",

@@ -164,6 +164,19 @@ IN_YAML: tuple[tuple[str, int, str], ...] = (
     ("defaults: {timeout: 60s}\n" + P + S, 1, "write default_timeout"),
     ("defaults: {fallbacks: [a]}\n" + P + S, 1, "put it at a slot"),
     (P + "model_slots:\n  default: {provider:openrouter, model: m}\n", 6, "put a space after the colon"),
+    # Signs, items and mappings where a text belongs.
+    ("proxy: {cors_origins: *}\n" + P + S, 1, "put all of it in ' '"),
+    (P + S.replace("model: m", "model: *"), 8, "put all of it in ' '"),
+    (P + S.replace("model: m", "model: - m"), 8, "a list begins in a line of its own"),
+    (P + "  b:\n    <<: *openruter\n" + S, 6, "none of that name stands above"),
+    (P + S.replace("model: m", "model: !secret x"), 8, "takes for a tag"),
+    (P + S + "\x1a", 9, "which cannot be seen: delete it"),
+    (P + S + "    fallbacks: [openrouter: m]\n", 9, "without a space behind the colon"),
+    (P + S + "    fallbacks:\n      - provider: openrouter\n        model: m\n", 10, "write provider:model"),
+    (P + S.replace("provider: openrouter", "provider: {order: [a]}"), 7, "not a mapping of keys to values"),
+    ("proxy: {purse: off}\n" + P + S, 1, "such as 5/day; without it there is no limit"),
+    ("proxy: {telemetry: 'http://x'}\n" + P + S, 1, "with keys such as endpoint"),
+    (P + "    breaker: never\n" + S, 5, "such as {consecutive: 5}"),
     # Kinds of values.
     (P + "    max_concurrent: '10'\n" + S, 5, "must be a whole number, without quotes"),
     ("proxy: {fallback_to_default: 'true'}\n" + P + S, 1, "must be true or false, without quotes"),
@@ -368,6 +381,10 @@ class MistakeTests(SynchronousTestCase):
         ):
             _, warnings = self.told(f"providers: {{o: {{base_url: '{right}'}}}}\n")
             self.assertEqual(warnings, [], right)
+
+    def test_a_name_that_is_empty_has_no_quotes(self) -> None:
+        errors, _ = self.told(P + "model_slots:\n  '': {provider: openrouter, model: m}\n")
+        self.assertEqual([each.partition(": ")[2] for each in errors], ["model_slots.: must not be empty"])
 
     def test_times_in_milliseconds(self) -> None:
         _, warnings = self.told("defaults: {default_timeout: 60000}\n" + LOCAL % "1/v1")

@@ -113,8 +113,8 @@ class BreakerTests(OneProviderTestCase):
             self.assertEqual(self.load_text(text).providers["a"].breaker, expected, text)
 
     def test_refused(self) -> None:
-        self.assertEqual(self.refused("breaker: 5"), [f"breaker: {OFF_OR_MAPPING}"])
-        self.assertEqual(self.refused("breaker: [1]"), [f"breaker: {OFF_OR_MAPPING}"])
+        self.assertEqual(self.refused("breaker: 5"), [f"breaker: {OFF_OR_MAPPING}, such as {{consecutive: 5}}"])
+        self.assertEqual(self.refused("breaker: [1]"), [f"breaker: {OFF_OR_MAPPING}, such as {{consecutive: 5}}"])
         self.assertEqual(
             self.refused("breaker: {failure_rate: 0, min_requests: 0, window: 0s, consecutive: yes, probes: 1.5}"),
             [
@@ -215,7 +215,9 @@ class CacheTests(OneProviderTestCase):
 
     def test_refused(self) -> None:
         for value in ("5m", "1", "[]"):
-            self.assertEqual(self.refused(f"cache: {value}"), [f"cache: {OFF_OR_MAPPING}"])
+            self.assertEqual(
+                self.refused(f"cache: {value}"), [f"cache: {OFF_OR_MAPPING}, such as {{store: memory, ttl: 5m}}"]
+            )
         self.assertEqual(
             self.refused("cache: {store: folder, ttl: 0, max_bytes: x, max: 1}"),
             [
@@ -231,7 +233,10 @@ class CacheTests(OneProviderTestCase):
         )
         self.assertEqual(
             self.problems_of(PROVIDERS + "proxy: {cache: 1MB}"),
-            ["proxy.yaml:8: proxy.cache: must be a mapping of keys to values"],
+            [
+                "proxy.yaml:8: proxy.cache: must be a mapping of keys to values, with keys such as max_bytes, path, "
+                "address"
+            ],
         )
 
 
