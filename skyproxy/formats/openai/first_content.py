@@ -36,6 +36,9 @@ _AROUND_HEARTBEATS = "[]: \t"
 # What a delta, or a part of its content, has beside what it says.
 _LABELS = frozenset({"role", "type", "name", "id", "index"})
 
+_LEVELS = 4
+"""Of a field of a delta in which something is looked for."""
+
 
 def says_something(value: Any, name: bytes = b"") -> bool:
     """Whether an event has content, or an end that stands for one.
@@ -81,15 +84,23 @@ def choice_says(choice: Mapping[str, Any]) -> bool:
         said = choice.get(place)
         if isinstance(said, dict):
             for field, each in said.items():
-                if field not in _LABELS and _is_said(each):
+                if field not in _LABELS and _is_said(field, each):
                     return True
     return False
 
 
-def _is_said(value: Any) -> bool:
-    """Whether a field of a delta has something in it. Some servers send a content of parts whose texts are empty."""
+def _is_said(field: str, value: Any, levels: int = _LEVELS) -> bool:
+    """Whether *field* of a delta has something in it. Some servers send a content of parts whose texts are empty, a
+    number beside it (Together's ``token_id``), or fields in which there is nothing (LiteLLM's
+    ``provider_specific_fields``).
+    """
+    if isinstance(value, bool | int | float):
+        # Cloudflare writes digits of a text so.
+        return field == "content" and not isinstance(value, bool)
     if isinstance(value, list):
         return any(not _is_empty_text(part) for part in value)
+    if isinstance(value, dict) and levels:
+        return any(_is_said(name, each, levels - 1) for name, each in value.items())
     return bool(value)
 
 

@@ -29,6 +29,10 @@ class FirstContentTests(SynchronousTestCase):
             chunk(content=None),
             chunk(tool_calls=[]),
             chunk(content=[{"type": "text", "text": ""}]),
+            # Together's, and LiteLLM's.
+            event(choices=[{"text": "", "index": 0, "delta": {"token_id": 7, "role": "assistant", "content": ""}}]),
+            chunk("", role="assistant", provider_specific_fields={"refusal": None, "citations": [], "more": {"a": ""}}),
+            chunk("", refused=False, cached=True),
             # A finish_reason that is empty.
             chunk("", "", role="assistant"),
             event(choices=[{"text": "", "index": 0, "finish_reason": ""}]),
@@ -70,6 +74,10 @@ class FirstContentTests(SynchronousTestCase):
             chunk(tool_calls=[{"index": 0}]),
             chunk(reasoning_content="hm"),
             chunk(refusal="no"),
+            chunk(content=5),
+            chunk(function_call={"name": "f", "arguments": ""}),
+            chunk("", provider_specific_fields={"thinking_blocks": [{"thinking": "hm"}]}),
+            chunk("", deep={"a": {"b": {"c": {"d": {"e": None}}}}}),
             chunk(content=[{"type": "text", "text": "a"}]),
             chunk(content=[{"type": "thinking", "thinking": []}]),
             STOP,
