@@ -33,6 +33,9 @@ for too much load (https://docs.anthropic.com/en/api/errors)."""
 _OF_A_FIELD = frozenset({ErrorKind.PARAMETER, ErrorKind.CLIENT})
 """Kinds of errors that may be about a field which skyproxy has added."""
 
+_OF_ACCESS = frozenset({401, 403})
+"""Statuses by which something is refused to who asks."""
+
 _LONG_SECONDS = 1.0
 """A request that waited so long for a failure is not tried again while the breaker is open; nor does any wait so long
 for a provider while a fallback is left."""
@@ -115,7 +118,7 @@ class RetryPolicy:
     ) -> float | None:
         provider, last, other_key = progress.provider, progress.last, False
         if isinstance(error, UpstreamReported):
-            other_key = _may_use_other_key(progress, key, error.kind)
+            other_key = _may_use_other_key(progress, key, error.kind, error.status)
             if error.kind is ErrorKind.RATE and provider.guards.rate:
                 return self._after_rate_limit(progress, may_wait=last, other_key=other_key)
             if error.kind in _OF_A_FIELD:
@@ -146,7 +149,7 @@ class RetryPolicy:
                 return wait
         action = ACTIONS[kind or ErrorKind.BROKEN]
         advice = answer.headers.last.get(b"x-should-retry", b"").lower()
-        other_key = _may_use_other_key(progress, answer.key, kind or ErrorKind.BROKEN, advice)
+        other_key = _may_use_other_key(progress, answer.key, kind or ErrorKind.BROKEN, answer.status, advice)
         if kind is ErrorKind.RATE and provider.guards.rate:
             return self._after_rate_limit(progress, may_wait=progress.last and advice != b"false", other_key=other_key)
         if other_key and _blames_key(kind, answer.status):
@@ -222,11 +225,12 @@ def words_of(answer: Answer) -> str:
     return "" if answer.error is None else words_of_error(answer.error)[:300]
 
 
-def _may_use_other_key(progress: Progress, key: str | None, kind: ErrorKind, advice: bytes = b"") -> bool:
+def _may_use_other_key(progress: Progress, key: str | None, kind: ErrorKind, status: int, advice: bytes = b"") -> bool:
     """Whether another key than *key* may do better; this one is avoided from now on where it is at fault."""
     if key is None:
         return False
-    other_key = ACTIONS[kind].other_key
+    # A model that an account has not is one that another may have: nothing is wrong with the key.
+    other_key = ACTIONS[kind].other_key or (kind is ErrorKind.MODEL_UNKNOWN and status in _OF_ACCESS)
     if advice == b"false" or (other_key and kind is not ErrorKind.RATE):
         progress.avoid.add(key)
     request = progress.request

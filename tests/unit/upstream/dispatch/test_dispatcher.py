@@ -904,6 +904,28 @@ class KindTests(Case):
             used = [dict(headers)[b"Authorization"][-1:].decode() for _, headers, _ in self.upstreams[0].posted]
             self.assertEqual("".join(used), keys)
 
+    def test_a_model_that_an_account_has_not(self) -> None:
+        """Another key may be of one that has it, and none is put aside: it is good for other models."""
+        for fallback in (True, False):
+            self.setUp()
+            for _ in range(3):
+                asking = self.ask(fallback=fallback)
+                self.error(403, message="this model requires a subscription, upgrade for access")
+                self.clock.advance(0)
+                self.answer(whole=GOOD)
+                answer = self.successResultOf(asking)
+                self.assertEqual(answer.status, 200)
+                answer.close(None)
+                self.clock.advance(5)
+            self.assertEqual(self.asked(), (6, 0))
+            ring = self.first.guards.keys
+            assert ring is not None
+            self.assertEqual(ring.promising(), ["A", "B"])
+        asking = self.ask(fallback=False)
+        self.error(404, message="The model does not exist", code="model_not_found")
+        self.successResultOf(asking).close(None)
+        self.assertEqual(self.asked(), (7, 0))
+
     def test_no_credit_is_asked_for_once(self) -> None:
         self.keys = ()
         for rate in (False, True):
