@@ -147,7 +147,8 @@ class _Reading:
                 continue
             place = (*path, key)
             own[key] = self._lines[place] = line_of(key_node)
-            doubtful = doubt_of_key(key, path)
+            alone = isinstance(value_node, ScalarNode) and not value_node.value and not value_node.style
+            doubtful = doubt_of_key(key, path, alone=alone)
             if doubtful is not None:
                 self._doubts.append(Problem(self._name, line_of(key_node), ".".join(place), doubtful))
             data[key] = self._value(value_node, place)
@@ -172,11 +173,12 @@ class _Reading:
 
     def _key(self, node: Node, path: KeyPath) -> str | None:
         key = self._scalar(node, path) if isinstance(node, ScalarNode) else None
-        if isinstance(key, str):
+        before = self._text[max(0, node.start_mark.index - 2) : node.start_mark.index]
+        # 08 is a text, for it is no number to the base of 8.
+        decimal = str(key).isdecimal() and before[:1].isdigit() and before.endswith(",")
+        if isinstance(key, str) and not decimal:
             return key
         shown = (*path, node.value) if isinstance(node, ScalarNode) else path
-        before = self._text[: node.start_mark.index]
-        decimal = isinstance(key, int) and before[-2:-1].isdigit() and before.endswith(",")
         words = "has a comma in a number: write 0.7, not 0,7" if decimal else _KEYS_ARE_TEXTS
         self._add(node, shown, words)
         return None

@@ -51,7 +51,7 @@ _MESSAGES = {
 }
 _NEVER = re.compile(r"(?!)")
 _BARE = {
-    "int_type": re.compile(r"[0-9]+"),
+    "int_type": re.compile(r"0|[1-9][0-9]*"),
     "bool_type": re.compile("true|false|yes|no|on|off", re.IGNORECASE),
     "float_type": re.compile(r"[0-9.]+"),
 }
@@ -156,6 +156,8 @@ class Section:
         given_as = error["input"]
         if isinstance(given_as, str) and _BARE.get(error["type"], _NEVER).fullmatch(given_as):
             message += ", without quotes"
+        elif error["type"] == "int_type" and isinstance(given_as, str) and given_as.isdecimal():
+            message += ", without a 0 at its beginning"
         elif error["type"] == "string_type" and isinstance(given_as, (list, dict)):
             message = f"must be one text, not a {'list' if isinstance(given_as, list) else 'mapping of keys to values'}"
             if "fallbacks" in path:

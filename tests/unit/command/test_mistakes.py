@@ -177,6 +177,8 @@ IN_YAML: tuple[tuple[str, int, str], ...] = (
     ("proxy: {purse: off}\n" + P + S, 1, "such as 5/day; without it there is no limit"),
     ("proxy: {telemetry: 'http://x'}\n" + P + S, 1, "with keys such as endpoint"),
     (P + "    breaker: never\n" + S, 5, "such as {consecutive: 5}"),
+    (P + "    max_concurrent: 08\n" + S, 5, "must be a whole number, without a 0 at its beginning"),
+    (P + S + "    params: {temperature: 0,08}\n", 9, "write 0.7, not 0,7"),
     # Kinds of values.
     (P + "    max_concurrent: '10'\n" + S, 5, "must be a whole number, without quotes"),
     ("proxy: {fallback_to_default: 'true'}\n" + P + S, 1, "must be true or false, without quotes"),
@@ -186,6 +188,22 @@ IN_YAML: tuple[tuple[str, int, str], ...] = (
 )  # fmt: skip
 
 DOUBTED: tuple[tuple[str, int, str], ...] = (
+    (P + "    headers: {X-Team: $TEAM}\n" + S, 5, "in the form ${NAME}"),
+    (P + "    headers: {X-Team: '%TEAM%'}\n" + S, 5, "in the form ${NAME}"),
+    (P + S + "    fallbacks: ['openrouter: x']\n", 9, "has a space behind its colon"),
+    (P + S + "profiles:\n  cheap: {default: 'openrouter: x'}\n", 10, "has a space behind its colon"),
+    # Numbers, and fields of a body.
+    (P + "    default_timeout: 060\n" + S, 5, "to the base of 8"),
+    (P + "    max_concurrent: 010\n" + S, 5, "to the base of 8"),
+    (P + "    default_timeout: 1:30\n" + S, 5, "to the base of 60"),
+    (P + "    default_timeout: 1:30.5\n" + S, 5, "to the base of 60"),
+    (P + S + "    params: {seed: 0123}\n", 9, "to the base of 8"),
+    (P + S + "    params: {temperature: '0.7'}\n", 9, "where providers want a number"),
+    (P + S + "    params:\n      temperature: 0,7\n", 10, "where providers want a number"),
+    (P + S + "    force: {max_tokens: '400'}\n", 9, "where providers want a number"),
+    (P + S + "    params: {temperature:0.7}\n", 9, "put a space after the colon"),
+    (P + S + "    force: {stream: true}\n", 9, "each client says whether it wants a stream"),
+    (P + S + "    force: {model: other}\n", 9, "write the model beside `provider:`"),
     # What YAML takes, though it is hardly what was meant: these are warnings.
     (P + 'model_slots:\n  default:\n    provider: openrouter\n    model: m"\n', 8, "ends with a quote"),
     (P + "model_slots:\n  default:\n    provider: openrouter\n    model: llama #1\n", 8, "read as a comment"),
@@ -195,7 +213,7 @@ DOUBTED: tuple[tuple[str, int, str], ...] = (
     (P + S + "    fallbacks:\n      \u2013 openrouter:x\n", 10, "a dash of typography"),
     ('proxy:\n  log_file: "C:\\new\\temp.log"\n' + P + S, 2, "use single quotes, or / in paths"),
     (P + S + "    fallbacks: openrouter:x, openrouter:y\n", 9, "several go into a list"),
-    (P + S.replace("model: m", "model: m, n"), 8, "several go into a list"),
+    (P + S.replace("model: m", "model: m, n"), 8, "others go into fallbacks"),
     (P + S.replace("model: m", "model: m,"), 8, "ends with a comma or semicolon"),
     (P + S.replace("model: m", "model: ${MODEL}"), 8, "no variable is filled in here"),
     (P + S.replace("model: m", "model: '{{ model }}'"), 8, "no variable is filled in here"),
