@@ -221,14 +221,18 @@ def _words(said: Any) -> str:
 def _error_told(value: Mapping[str, Any]) -> dict[str, Any] | None:
     """The error of *value*, or one that is told beside the choices: MiniMax's
     (https://platform.minimax.io/docs/api-reference/errorcode), and Groq's, of a stream that was stopped early
-    (https://github.com/groq/groq-python/blob/main/src/groq/types/chat/chat_completion_chunk.py).
+    (https://github.com/groq/groq-python/blob/main/src/groq/types/chat/chat_completion_chunk.py). One in which there is
+    nothing stands beside what is well at some gateways
+    (https://github.com/Laisky/one-api/blob/main/cmd/test/main_test.go).
     """
     error, base, groq = value.get("error"), value.get("base_resp"), value.get("x_groq")
     if not error and isinstance(base, dict) and base.get("status_code"):
         return {"message": _words(base.get("status_msg")), "code": base["status_code"]}
     if not error and isinstance(groq, dict):
         error = groq.get("error")
-    return error if isinstance(error, dict) and error else _error_in_words(error, value) if error else None
+    if isinstance(error, dict) and error:
+        return error if any(error.values()) or not value.get("choices") else None
+    return _error_in_words(error, value) if error else None
 
 
 def _says_nothing(value: Mapping[str, Any]) -> bool:

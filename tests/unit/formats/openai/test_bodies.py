@@ -161,6 +161,15 @@ class ErrorTests(SynchronousTestCase):
             self.assertIsNone(error_of({"choices": [self.GOOD], **beside}))
         self.assertIsNone(error_of({"choices": [self.GOOD], "base_resp": {"status_code": 0, "status_msg": "odd"}}))
 
+    def test_one_in_which_there_is_nothing(self) -> None:
+        """It stands beside what is well."""
+        empty = {"message": "", "type": "", "param": None, "code": 0}
+        self.assertIsNone(error_of({"choices": [self.GOOD], "error": empty}))
+        for value in ({"error": empty}, {"choices": [], "error": empty}, {"choices": None, "error": empty}):
+            self.assertIsNotNone(error_of(value), value)
+        for said in ({"message": "No."}, {"code": 500}):
+            self.assertIsNotNone(error_of({"choices": [self.GOOD], "error": {**empty, **said}}), said)
+
     def test_nothing_but_a_title(self) -> None:
         self.assertKind(ErrorKind.RATE, "Slow down", {"type": "about:blank", "title": "Slow down", "status": 429})
         for none in ({"title": "x"}, {"type": "chat", "title": "x"}, {"title": "x", "status": 200}, {"status": 429}):
