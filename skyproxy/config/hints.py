@@ -23,6 +23,9 @@ SKYRIMNET_SLOTS = (
 
 _MANY_SECONDS = 5000
 
+_NONE = ("none", "null", "no", "off", "false", "empty")
+"""Written for no variable."""
+
 _NO_EFFECT = ("background_share", "retry_after_max")
 _NO_EFFECT_IN_BREAKER = ("failure_rate", "min_requests", "window", "probes")
 
@@ -119,6 +122,8 @@ def _of_keys(name: str, provider: ProviderConfig, variables: Variables, asked_fo
     if provider.key_missing is not None:
         why = hint(provider.api_key_env[0]) if provider.api_key_env else ""
         place = variables.place or ".env"
+        if provider.dialect == "local" or provider.key_missing.lower() in _NONE:
+            why += " If it wants no key, leave api_key_env out."
         return [f"{no_key(name)}: set {provider.key_missing} in the environment or in {place}.{why}"]
     present = {key.variable for key in provider.api_keys}
     return [

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import urlsplit
 
 Use = Literal["talk", "judge", "see", "work"]
 """What a slot is for: talk (a player waits for the first word), judge (short and often), see (pictures), work (long, in
@@ -124,12 +125,26 @@ LOCAL: tuple[Known, ...] = (
 )
 """Servers that may run on this machine."""
 
+_OUR_KEY = re.compile(r"sky-[A-Za-z0-9]{40,}")
+
 BY_NAME: Mapping[str, Known] = {each.name: each for each in (*CLOUD, *LOCAL)}
 
 
 def of_key(key: str) -> Known | None:
     """Whose key *key* is, by its form; None: that cannot be told."""
     return next((each for each in CLOUD if each.key is not None and each.key.fullmatch(key)), None)
+
+
+def of_another(key: str, base_url: str) -> str | None:
+    """Whose key *key* is by its form, where it is to go to another provider's address; None: that cannot be told."""
+    host = urlsplit(base_url).hostname
+    here = next((each for each in CLOUD if urlsplit(each.base_url).hostname == host), None)
+    if here is None or here.key is None or here.key.fullmatch(key):
+        return None
+    if _OUR_KEY.fullmatch(key):
+        return "skyproxy's own, which its clients bring"
+    other = of_key(key)
+    return None if other is None else f"{other.title}'s"
 
 
 def trouble_with(key: str, provider: Known) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +19,7 @@ from skyproxy.config.filling import fill_store, fill_telemetry
 from skyproxy.config.hints import hints
 from skyproxy.config.homes import HOMES, OF_DEFAULTS, OF_PROXY, OF_SLOTS
 from skyproxy.config.kept_answers import refuse_missing_stores
+from skyproxy.config.key_doubts import doubts_of_keys
 from skyproxy.config.plain_files import is_file
 from skyproxy.config.prices import read_prices
 from skyproxy.config.problems import ConfigError, Problem
@@ -25,10 +27,10 @@ from skyproxy.config.profiles import read_profiles, read_token
 from skyproxy.config.providers import read_ca_files, read_providers, set_proxies
 from skyproxy.config.proxy_settings import Address, ProxySettings
 from skyproxy.config.rates import read_rates
-from skyproxy.config.schema import Config, ProviderConfig, ProviderDefaults, SlotConfig
+from skyproxy.config.schema import Config, ProviderDefaults, SlotConfig
 from skyproxy.config.sections import Section, refuse_unknown_sections, section_named
 from skyproxy.config.text_files import digests_of
-from skyproxy.config.variables import Variables, doubt_of_key
+from skyproxy.config.variables import Variables
 from skyproxy.util.close_matches import nearest
 
 EMBEDDED = "embedded default"
@@ -38,6 +40,7 @@ _PROXY_KEYS = tuple(ProxySettings.model_fields)
 _DEFAULTS_KEYS = tuple(ProviderDefaults.model_fields)
 _SLOT_KEYS = tuple(key for key in SlotConfig.model_fields if key != "name")
 _IN_ENVIRONMENT = ("max_connections", "max_pending", "max_concurrent")
+_LIMIT = re.compile(r"SKYPROXY_(?:DEFAULT_)?MAX_\w+", re.IGNORECASE)
 
 
 def load(
@@ -116,7 +119,7 @@ def load(
         *(_of_hidden(source, environ, cwd, home) if source is not None and path is None else ()),
         *map(str, doubts),
         *variables.warnings,
-        *_of_placeholders(providers, variables),
+        *doubts_of_keys(providers.values(), variables),
         *hints(proxy, providers, slots, variables, access),
         *of_proxies,
         *_of_own_files(proxy, access, read, environ, home),
@@ -179,18 +182,6 @@ def _of_own_files(
     return [each for each in found if each is not None]
 
 
-def _of_placeholders(providers: Mapping[str, ProviderConfig], variables: Variables) -> list[str]:
-    found = []
-    for provider in providers.values():
-        for key in provider.api_keys:
-            place, line, value = variables.get(key.variable)
-            words = doubt_of_key(value)
-            if words is not None:
-                where = place if line is None else f"{place}:{line}"
-                found.append(f"{where}: {key.variable} {words}.")
-    return found
-
-
 def _read_documents(
     source: Source, instead: Mapping[Path, str], read: list[Path], problems: list[Problem]
 ) -> list[Document]:
@@ -251,6 +242,11 @@ def _defaults(section: Section, variables: Variables, problems: list[Problem], d
             continue
         if values.setdefault(key, given) != given:
             doubts.append(Problem(place, line, variable, f"has no effect, for defaults.{key} is {values[key]}"))
+    known = [f"SKYPROXY_DEFAULT_{key.upper()}" for key in _IN_ENVIRONMENT]
+    for name in variables.names:
+        if _LIMIT.fullmatch(name) and name.upper() not in known:
+            place, line, _ = variables.get(name)
+            doubts.append(Problem(place, line, name, "is not read", nearest(name, known)))
     return values
 
 

@@ -21,7 +21,7 @@ _MISTAKES = (
 _BEHIND_HASH = re.compile(r"\s*#+\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*\S")
 _PLACEHOLDER = re.compile(
     r"(?:your|my|insert|replace|change|put|paste|enter)[-_ ](?:.*key|.*token|me|here|this).*|changeme|<.*>|\[.*\]"
-    r"|(?:sk-)?x{4,}|.*(?:\.{3}|\u2026)|.*(?:your|api)[-_ ]?key[-_ ]?here.*|.*[-_ ]your[-_ ]key.*|todo|tbd",
+    r"|\{.*\}|(?:sk-)?x{4,}|.*(?:\.{3}|\u2026)|.*(?:your|api)[-_ ]?key[-_ ]?here.*|.*[-_ ]your[-_ ]key.*|todo|tbd",
     re.IGNORECASE,
 )
 
@@ -29,6 +29,10 @@ _MASKED = re.compile(r"\.{3}|\u2026|\*{3}|\u2022{2}")
 _NOT_ALONE = re.compile(r"https?://|[A-Z][A-Z0-9]*_[A-Z0-9_]*=")
 _SEVERAL = re.compile(r"[\w-]{16,}(?:[,;][\w-]{16,})+")
 _REFERENCE = re.compile(r"\$\{\w+\}|\$[A-Za-z_]\w*|%[A-Za-z_]\w*%")
+
+
+_LETTERS_OF_KEYS = 8
+"""Different letters that a key has at least."""
 
 
 class Variables:
@@ -57,6 +61,20 @@ class Variables:
                 line, value = found
                 return file.name, line, value
         return "environment", None, ""
+
+    @property
+    def names(self) -> list[str]:
+        """All names."""
+        return list(dict.fromkeys((*self._environ, *(name for file in self._files for name in file.found))))
+
+    def hidden(self, name: str) -> tuple[str, int] | None:
+        """The file, and the line in it, that has another value for *name* than the environment, which goes first."""
+        given = self._environ.get(name, "").strip()
+        for file in self._files:
+            found = file.find(name)
+            if given and found is not None and found[1] not in ("", given):
+                return file.name, found[0]
+        return None
 
     def hint(self, name: str, others: Collection[str]) -> str:
         """What may be the reason that *name* holds nothing, for the end of a message; or nothing.
@@ -101,6 +119,10 @@ def doubt_of_key(value: str) -> str | None:
         return "holds more than a key, or something else: put the key alone there"
     if _SEVERAL.fullmatch(value):
         return "holds several keys: give each a variable of its own, and list these in api_key_env"
+    half = len(value) // 2
+    # One letter again and again is what people make up for a program that wants any key.
+    if value[:half] == value[half:] and len(set(value)) >= _LETTERS_OF_KEYS:
+        return "stands there twice, one behind the other: put it there once"
     # As `docker run --env-file` leaves them.
     if len(value) > 2 and value[0] == value[-1] and value[0] in "'\"`":
         return "has quotes around it, which go up with the key: leave them out"

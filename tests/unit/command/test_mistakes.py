@@ -74,6 +74,7 @@ IN_YAML: tuple[tuple[str, int, str], ...] = (
     (P.replace("OPENROUTER_API_KEY", "[A_KEY, AIzaSysecret]") + S, 4, "the name of an environment variable"),
     (P.replace("OPENROUTER_API_KEY", "OPENROUTER_API_KEY=sk-secret") + S, 4, "the name of an environment variable"),
     (P.replace("OPENROUTER_API_KEY", "${OPENROUTER_API_KEY}") + S, 4, "leave out $"),
+    (P.replace("OPENROUTER_API_KEY", "A_KEY, B_KEY") + S, 4, "several go into a list"),
     (P.replace("OPENROUTER_API_KEY", "$OPENROUTER_API_KEY") + S, 4, "leave out $"),
     (P.replace("api_key_env: OPENROUTER_API_KEY", "key: sk-secret") + S, 4, "the key itself into .env"),
     (P.replace("api_key_env: OPENROUTER_API_KEY", "apiKey: sk-secret") + S, 4, "the key itself into .env"),
@@ -234,6 +235,12 @@ IN_ENV: tuple[tuple[str, str], ...] = (
     ("OPENROUTER_API_KEY=Bearer sk-secret\n", "leave out the word Bearer"),
     ("OPENROUTER_API_KEY=“sk-secret”\n", "curly quotes"),
     ("OPENROUTER_API_KEY=your-key-here\n", "still to be put there"),
+    ("OPENROUTER_API_KEY=Bearer:sk-secret\n", "leave out the word Bearer"),
+    ("OPENROUTER_API_KEY=Authorization: Bearer sk-secret\n", "leave out Authorization: and the word Bearer"),
+    ("OPENROUTER_API_KEY={sk-secret}\n", "still to be put there"),
+    ("OPENROUTER_API_KEY=sk-or-v1-secretsk-or-v1-secret\n", "stands there twice"),
+    (f"OPENROUTER_API_KEY=gsk_secret{'a1' * 20}\n", "has the form of a key of Groq's: put that of provider"),
+    (f"OPENROUTER_API_KEY=sky-secret{'a1' * 20}\n", "has the form of a key of skyproxy's own"),
     # Others of the same kinds.
     ("SET OPENROUTER_API_KEY=sk-secret\n", "leave out set"),
     ("setx OPENROUTER_API_KEY sk-secret\n", "leave out set"),
@@ -370,6 +377,21 @@ class MistakeTests(SynchronousTestCase):
     def test_an_empty_variable_hides_the_key(self) -> None:
         errors, _ = self.told(P + S, "OPENROUTER_API_KEY=x\n", {"OPENROUTER_API_KEY": ""})
         self.assertIn("empty in the environment, which hides line 1 of", errors[0])
+
+    def test_another_key_in_the_environment(self) -> None:
+        _, warnings = self.told(P + S, "OPENROUTER_API_KEY=secret-a\n", {"OPENROUTER_API_KEY": "secret-b"})
+        self.assertIn(".env:1: OPENROUTER_API_KEY is another in the environment", "\n".join(warnings))
+        _, warnings = self.told(P + S, "OPENROUTER_API_KEY=secret-a\n", {"OPENROUTER_API_KEY": "secret-a"})
+        self.assertNotIn("another", "\n".join(warnings))
+
+    def test_limits_in_the_environment_that_nobody_reads(self) -> None:
+        for name in ("SKYPROXY_MAX_CONCURRENT", "SKYPROXY_DEFAULT_MAX_CONCURENT", "skyproxy_max_concurrent"):
+            _, warnings = self.told(P + S, "OPENROUTER_API_KEY=k\n", {name: "5"})
+            wanted = f"environment: {name}: is not read (did you mean 'SKYPROXY_DEFAULT_MAX_CONCURRENT'?)"
+            self.assertIn(wanted, warnings)
+        for name in ("SKYPROXY_DEFAULT_MAX_PENDING", "skyproxy_default_max_pending", "SKYPROXY_MAXIMUM", "MAX_PENDING"):
+            _, warnings = self.told(P + S, "OPENROUTER_API_KEY=k\n", {name: "5"})
+            self.assertNotIn("is not read", "\n".join(warnings), name)
 
     def test_addresses_that_are_no_apis(self) -> None:
         for typed, meant in (

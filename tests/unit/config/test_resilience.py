@@ -59,7 +59,10 @@ class KeyTests(OneProviderTestCase):
     def test_all_missing(self) -> None:
         config = self.load_text("providers: {a: {base_url: 'http://h/v1', api_key_env: [A, B]}}")
         self.assertEqual((config.providers["a"].key_missing, config.providers["a"].api_keys), ("A or B", ()))
-        self.assertEqual(config.warnings, ("Provider 'a' has no key: set A or B in the environment or in .env.",))
+        missing = "Provider 'a' has no key: set A or B in the environment or in .env."
+        self.assertEqual(config.warnings, (f"{missing} If it wants no key, leave api_key_env out.",))
+        config = self.load_text("providers: {a: {base_url: 'https://h.example/v1', api_key_env: [A, B]}}")
+        self.assertEqual(config.warnings, (missing,), "no server of one's own")
 
     def test_each_is_checked(self) -> None:
         self.environ = {"A": "one", "B": "t w o"}
