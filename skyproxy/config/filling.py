@@ -15,9 +15,11 @@ from skyproxy.config.sections import Section
 from skyproxy.config.variables import Variables
 
 _PLACE = re.compile(r"\$\{([^{}]*)\}?")
-_SECRET = re.compile(r"key|token|secret|passw|credential|auth", re.IGNORECASE)
+_SECRET = re.compile(r"key|token|secret|passw|credential|auth(?!or(?!i))", re.IGNORECASE)
 _LONG = 16
 """Characters of one word from which on it is taken for a secret, whatever it is called."""
+_SHORTEST = 8
+"""Characters from which on a word is taken for a secret by the name of its header alone."""
 
 
 def fill_headers(
@@ -36,6 +38,8 @@ def fill_headers(
     for name, value in headers.items():
         filled[name] = value
         if not isinstance(value, str) or "${" not in value:
+            if isinstance(value, str) and (word := _secret_word(name, value)) is not None:
+                secrets.append(SecretStr(word))
             continue
         found: dict[str, str] = {}
         for variable in _PLACE.findall(value):
@@ -106,6 +110,13 @@ def _look_up(variable: str, header: str, variables: Variables, found: dict[str, 
     message = f"needs the variable {variable}, which holds nothing: set it in the environment or in .env"
     why = variables.hint(variable, ()).rstrip(".")
     return f"{message}.{why}" if why else message
+
+
+def _secret_word(header: str, value: str) -> str | None:
+    """What is secret of *value*, which stands in the file as it is; None: nothing. A header says by its name that it
+    brings a key; before that may stand what kind of key it is (``Bearer``)."""
+    word = value.split()[-1] if value.strip() else ""
+    return word if _SECRET.search(header) and len(word) >= _SHORTEST else None
 
 
 def _is_secret(header: str, variable: str, text: str) -> bool:

@@ -118,7 +118,7 @@ class ProviderConfig(ProviderDefaults):
     :ivar api_keys: what those variables hold that hold anything, in their order.
     :ivar api_key: the first of these.
     :ivar key_missing: those variables, for messages, if all hold nothing.
-    :ivar header_secrets: what its ``headers`` got from variables, and is not to be shown.
+    :ivar header_secrets: what its ``headers`` got from variables, or hold by their names, and is not to be shown.
     :ivar auth_header: the header field that carries the key, with ``${API_KEY}`` in its place.
     :ivar headers: header fields that every request gets; ``${NAME}`` in a value is a variable of the environment or
         ``.env``.
@@ -175,7 +175,7 @@ class ProviderConfig(ProviderDefaults):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What is not to be shown: its keys, and what its headers hold of variables."""
+        """What is not to be shown: its keys, and those that its headers hold."""
         return tuple(each.get_secret_value() for each in (*(key.secret for key in self.api_keys), *self.header_secrets))
 
     def auth(self, key: SecretStr | None = None) -> tuple[bytes, bytes] | None:

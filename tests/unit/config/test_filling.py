@@ -64,6 +64,11 @@ class FillingTests(ConfigTestCase):
             ("X-Org: ${THE_TOKEN}", ("word-2",)),
             ("X-Org: ${LONG}", ("abcdefghijklmnop",)),
             ("X-Title2: ${A}", ()),
+            ("api-key: 0123456789abcdef", ("0123456789abcdef",)),
+            ("cf-aig-authorization: Bearer 0123456789abcdef", ("0123456789abcdef",)),
+            ("X-Author: Bethesda", ()),
+            ("X-Key: short", ()),
+            ("X-Team: Companions of Whiterun", ()),
         ):
             provider = self.provider(line, A="word", THE_TOKEN="word-2", LONG="abcdefghijklmnop")
             self.assertEqual(provider.secrets, secrets)
