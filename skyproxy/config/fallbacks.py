@@ -37,6 +37,8 @@ def check_fallbacks(
                 elif ":" in fallback and (suggestion is None or suggestion.endswith(":")):
                     message = "names no provider that stands under providers:"
                     suggestion = nearest(provider, providers)
+                    if suggestion is None and "/" in provider:
+                        message = "names a model without its provider: write provider:model"
                 problems.append(section.problem((name, "fallbacks", str(index)), message, suggestion))
     followed = {name: [each for each in slot.fallbacks if each in slots] for name, slot in slots.items()}
     while (cycle := _cycle_of(followed)) is not None:

@@ -71,6 +71,11 @@ def hints(
         if name != meant and name.casefold() == meant.casefold() and meant not in slots
     )
     for name, slot in slots.items():
+        if slot.model.startswith(f"{slot.provider}:"):
+            found.append(
+                f"model of slot {name!r} begins with its provider's name and a colon, which the provider gets, too: "
+                "leave them out."
+            )
         found.extend(
             f"{key} of slot {name!r} has no effect: the slot has no fallbacks."
             for key in ("first_token_timeout", "hedge_after")

@@ -16,6 +16,13 @@ from skyproxy.config.sections import Section
 Amount = Annotated[float, Field(ge=0)]
 
 
+_OF_TOKENS = "for a million tokens"
+_MEANT = {
+    **dict.fromkeys(("input", "in", "input_cost_per_token"), f"unknown key: write prompt, {_OF_TOKENS}"),
+    **dict.fromkeys(("output", "out", "output_cost_per_token"), f"unknown key: write completion, {_OF_TOKENS}"),
+}
+
+
 class Price(Checked):
     """The price of a model, for a million tokens of each kind.
 
@@ -57,7 +64,7 @@ def read_prices(section: Section, problems: list[Problem]) -> dict[str, Price]:
         entry = section.part(name, problems)
         if entry is None:
             continue
-        entry.refuse_unknown(keys, problems)
+        entry.refuse_unknown(keys, problems, _MEANT)
         price = entry.check(Price, keys, problems)
         if price is not None:
             prices[name] = price

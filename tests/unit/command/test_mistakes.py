@@ -90,6 +90,8 @@ IN_YAML: tuple[tuple[str, int, str], ...] = (
     (P + "    headers: [X-Title]\n" + S, 5, "such as {name: value}"),
     (P + "    allowed_fields: {model: true}\n" + S, 5, "such as [one, two]"),
     (P + S + "    fallbacks: ['openrouter/x']\n", 9, "mean 'openrouter:'"),
+    (P + S + "    fallbacks: ['meta-llama/llama-3:free']\n", 9, "names a model without its provider"),
+    (P + S + "prices: {m: {input: 1, output: 2}}\n", 9, "prices.m.output: unknown key: write completion"),
     (P + S + "  combat: {provider: openrouter, model: m, fallbacks: [defualt]}\n", 9, "mean 'default'"),
     (P + S + "    fallbacks: [default]\n", 9, "leads back to its own slot"),
     ("proxy: {listen: 70000}\n" + P + S, 1, "a port from 0 to 65535"),

@@ -30,6 +30,9 @@ class HintTests(ConfigTestCase):
             ("http://[::1]:8080", "http://[::1]:8080/v1"),
             ("http://127.0.0.1:11434/api/chat", "http://127.0.0.1:11434/v1"),
             ("http://127.0.0.1:11434/api", "http://127.0.0.1:11434/v1"),
+            ("http://0.0.0.0:11434/v1", "http://127.0.0.1:11434/v1"),
+            ("http://0.0.0.0:11434", "http://127.0.0.1:11434/v1"),
+            ("http://[::]:8080/v1", "http://127.0.0.1:8080/v1"),
             ("http://127.0.0.1:1234/v1/completions", "http://127.0.0.1:1234/v1"),
             ("https://api.example.org/openai/v1/models", "https://api.example.org/openai/v1"),
             ("http://openrouter.ai/api/v1", "https://openrouter.ai/api/v1"),
@@ -41,6 +44,19 @@ class HintTests(ConfigTestCase):
         for given in ("http://127.0.0.1:11434/v1", "http://127.0.0.1:11434/v1/chat/completions", "https://h.example",
                       "embedded:demo", "https://api.example.org/api/v1", "http://api.example.org/v1"):  # fmt: skip
             self.assertEqual(self.warnings(f"providers: {{a: {{base_url: '{given}'}}}}"), (), given)
+
+    def test_an_address_that_no_machine_has(self) -> None:
+        (warning,) = self.warnings("providers: {a: {base_url: 'http://192.168.1.300:11434/v1'}}")
+        self.assertIn("has an address that no machine has", warning)
+        (warning,) = self.warnings("providers: {a: {base_url: 'http://0.0.0.0:35791/v1'}}")
+        self.assertIn("where skyproxy itself listens", warning)
+
+    def test_a_model_with_the_name_of_its_provider(self) -> None:
+        slots = PROVIDERS + "model_slots: {s: {provider: lm, model: '%s'}}"
+        (warning,) = self.warnings(slots % "lm:llama3:8b")
+        self.assertIn("begins with its provider's name and a colon", warning)
+        for model in ("lm/llama3", "lm-llama:8b", "llama3:8b"):
+            self.assertEqual(self.warnings(slots % model), (), model)
 
     def test_providers_that_no_slot_uses_are_told_in_one_line(self) -> None:
         providers = "providers:\n" + "".join(
