@@ -70,7 +70,8 @@ def bug_report(output: Path | None, yes: bool, config: Path | None) -> None:
     if not yes and not click.confirm(f"Write {path}? (Look through it: what is shown above is what others will see.)"):
         raise SystemExit(1)
     try:
-        with path.open("xb") as file:
+        # Of what is asked here, others on this machine need to know nothing.
+        with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             file.write(packed(parts))
     except OSError as error:
         fail(f"cannot write {path}: {error.strerror}")

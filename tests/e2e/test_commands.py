@@ -255,6 +255,7 @@ def test_bug_report(tmp_path: Path) -> None:
     done = skyproxy(tmp_path, "bug-report", "-o", "report.zip", typed="n\n")
     assert done.returncode == 1 and not (tmp_path / "report.zip").exists()
     done = skyproxy(tmp_path, "bug-report", "-o", "report.zip", "--yes")
+    assert os.name == "nt" or (tmp_path / "report.zip").stat().st_mode & 0o777 == 0o600
     assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(tmp_path / "report.zip") as archive:
         parts = {name: archive.read(name).decode() for name in archive.namelist()}
