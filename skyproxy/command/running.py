@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from skyproxy.command.output import fail
-from skyproxy.process.runtime_folder import found_in, runtime_folder
+from skyproxy.process.runtime_folder import NotPrivate, folder_to_ask, found_in
 
 pid_option = click.option("--pid", type=int, help="The process of the skyproxy that is meant, where several run.")
 
@@ -101,7 +101,11 @@ def all_running(patience: float = _SECONDS) -> Iterator[tuple[Running, dict[str,
 
 
 def _all_there() -> list[Running]:
-    folder = runtime_folder(os.environ)
+    try:
+        folder = folder_to_ask(os.environ)
+    except NotPrivate as error:
+        click.echo(f"skyproxy: what listens there is not asked: {error}", err=True)
+        return []
     return [] if folder is None else [Running(pid, path) for pid, path in found_in(folder)]
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from skyproxy.util.private_files import make_private_folder
 from skyproxy.util.windows import process_runs
 
+_FOR_ALL = Path("/tmp")  # nosec B108
+
 _NAME = re.compile(r"([0-9]{1,10})\.(sock|json)")
 
 
@@ -34,7 +36,18 @@ def runtime_folder(environ: Mapping[str, str], system: str = os.name) -> Path | 
     if os.path.isabs(user := environ.get("XDG_RUNTIME_DIR", "")):
         return Path(user) / "skyproxy"
     # Users have no numbers on systems that only resemble POSIX. What others have made there, make_private refuses.
-    return Path("/tmp") / f"skyproxy-{os.getuid()}" if hasattr(os, "getuid") else None  # nosec B108
+    return _FOR_ALL / f"skyproxy-{os.getuid()}" if hasattr(os, "getuid") else None
+
+
+def folder_to_ask(environ: Mapping[str, str], system: str = os.name) -> Path | None:
+    """Where commands find processes; None: nobody knows.
+
+    :raise NotPrivate: the folder, which nobody but skyproxy has named, is another user's, and so is what listens there.
+    """
+    folder = runtime_folder(environ, system)
+    if folder is not None and folder.parent == _FOR_ALL and folder.exists():
+        _check_owner(folder)
+    return folder
 
 
 def make_private(folder: Path) -> None:
@@ -47,6 +60,10 @@ def make_private(folder: Path) -> None:
     if os.name == "nt":
         # Below the user's own folder nobody else may read.
         return
+    _check_owner(folder)
+
+
+def _check_owner(folder: Path) -> None:
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise NotPrivate(f"{folder} is not this user's")

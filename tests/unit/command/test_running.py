@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.command import running
 from skyproxy.command.running import the_one
+from skyproxy.process import runtime_folder
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -104,3 +105,21 @@ class TheOneTests(SynchronousTestCase):
         self.assertEqual(code, 2)
         lines = ["  --pid 7  does not answer", "  --pid 8  http://127.0.0.1:35791/v1"]
         self.assertEqual(text.split("\n"), ["several run: say which", *lines])
+
+    def test_a_folder_that_somebody_else_made(self) -> None:
+        """Whoever makes it first, where all may, would answer for skyproxy: with an address, say, to ask at."""
+        self.patch(runtime_folder, "_FOR_ALL", self.folder)
+        del os.environ["RUNTIME_DIRECTORY"]
+        with mock.patch.dict(os.environ, {"XDG_RUNTIME_DIR": ""}):
+            self.folder /= f"skyproxy-{os.getuid()}"
+            self.assertIn("no skyproxy runs for this user", self.refused(None)[0])
+            self.folder.mkdir(0o700)
+            self.answering(2)
+            self.assertEqual(the_one(None)[0].pid, 2)
+            self.folder.chmod(0o777)
+            self.assertIn("no skyproxy runs for this user", self.refused(None)[0])
+            self.assertIn("can be written to by others", self.said.pop())
+            self.folder.chmod(0o700)
+            self.patch(runtime_folder.os, "geteuid", lambda: os.getuid() + 1)
+            self.assertIn("no skyproxy runs for this user", self.refused(None)[0])
+            self.assertIn("is not this user's", self.said.pop())
