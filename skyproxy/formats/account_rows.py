@@ -65,6 +65,12 @@ NO_CREDIT: tuple[Row, ...] = (
     ),
     Row(
         ErrorKind.NO_CREDIT,
+        "https://github.com/proxysoul/Empryo/issues/132",
+        status=(403, 429),
+        pattern=text(r"credit balance is exhausted"),
+    ),
+    Row(
+        ErrorKind.NO_CREDIT,
         "https://github.com/NanmiCoder/cc-haha/issues/1208",
         status=(402, 403),
         pattern=text(r"reached your usage limit for this billing cycle"),

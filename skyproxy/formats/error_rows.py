@@ -118,6 +118,12 @@ ROWS: tuple[Row, ...] = (
         status=(400, 429),
         pattern=text(r"request rate increased too quickly"),
     ),
+    # iFlow's, by 200.
+    Row(
+        ErrorKind.RATE,
+        "https://github.com/router-for-me/CLIProxyAPI/blob/main/internal/runtime/executor/iflow_executor_test.go",
+        status=449,
+    ),
     Row(ErrorKind.RATE, _MINIMAX, code=("1002", "1039"), pattern=text(r"rate limit|token limit")),
     # What the model made is not what was asked for, which it says by 400.
     Row(
@@ -125,6 +131,13 @@ ROWS: tuple[Row, ...] = (
         "https://github.com/thepersonalaicompany/amurex-backend/issues/38",
         status=400,
         code=("json_validate_failed", "tool_use_failed", "output_parse_failed"),
+    ),
+    # LiteLLM's, of a model whose providers have all failed.
+    Row(
+        ErrorKind.BROKEN,
+        "https://github.com/continuedev/continue/issues/10976",
+        status=400,
+        pattern=text(r"there are no healthy deployments for this model"),
     ),
     # A server on this machine that has no model at hand, which it says by 400.
     Row(

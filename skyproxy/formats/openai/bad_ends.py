@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _ZAI = "https://docs.z.ai/api-reference/llm/chat-completion"
 _OPENAI = "https://platform.openai.com/docs/api-reference/chat/object"
@@ -93,3 +93,11 @@ def bad_end_of(reason: object) -> BadEnd | None:
         return None
     name = reason.lower()
     return BAD_ENDS.get(name) or (BAD_ENDS.get(name.partition(":")[0]) if ":" in name else None)
+
+
+def bad_end_in(choice: Mapping[str, Any]) -> BadEnd | None:
+    """How *choice*, in which nothing is said, ends by an error. OpenRouter calls some ends ``stop``, and tells beside
+    that what they were (https://github.com/earendil-works/pi/issues/8511).
+    """
+    reason = choice.get("finish_reason")
+    return bad_end_of(reason) or (bad_end_of(choice.get("native_finish_reason")) if reason else None)

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from skyproxy.formats.openai.bad_ends import bad_end_of
+from skyproxy.formats.openai.bad_ends import bad_end_in, bad_end_of
 from skyproxy.formats.openai.event_names import ENDED, FAILED, PREFIX
 
 # Where a chunk or an answer has text.
@@ -133,7 +133,7 @@ def error_of(value: Mapping[str, Any], name: bytes = b"", *, silent: bool = Fals
                 end = bad_end_of(choice.get("finish_reason"))
                 if choice.get("error") or (end is not None and not end.if_silent):
                     return _error_of_choice(choice)
-                ends_well = ends_well or end is None
+                ends_well = ends_well or bad_end_in(choice) is None
         if silent and not ends_well and _says_nothing(value):
             return _error_of_end(choices_of(value)[0])
         if not is_of_error(name):
@@ -244,9 +244,12 @@ def _says_nothing(value: Mapping[str, Any]) -> bool:
 
 
 def _error_of_end(choice: Mapping[str, Any]) -> dict[str, Any]:
-    reason, end = choice.get("finish_reason"), bad_end_of(choice.get("finish_reason"))
+    field = "finish_reason"
+    if bad_end_of(choice.get(field)) is None and bad_end_in(choice) is not None:
+        field = "native_finish_reason"
+    reason, end = choice.get(field), bad_end_of(choice.get(field))
     code = reason if end is None or end.code is None else end.code
-    return {"message": f"The provider ended its answer by an error (finish_reason {reason}).", "code": code}
+    return {"message": f"The provider ended its answer by an error ({field} {reason}).", "code": code}
 
 
 def _error_in_other_words(value: Mapping[str, Any]) -> dict[str, Any] | None:

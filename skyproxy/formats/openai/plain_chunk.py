@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from skyproxy.formats.openai.bad_ends import bad_end_of
+from skyproxy.formats.openai.bad_ends import bad_end_in
 from skyproxy.formats.openai.event_names import PREFIX
 
 TEXTS = ("content", "reasoning_content", "reasoning")
@@ -36,7 +36,7 @@ def plain_chunk(value: Mapping[str, Any]) -> tuple[str, str, str | None] | None:
         or choice.get("error")
         or choice.get("usage")
         or choice.get("index", 0) != 0
-        or not _is_good(reason)
+        or not (reason is None or _is_good(reason, choice))
     ):
         return None
     if delta is None:
@@ -59,5 +59,5 @@ def _is_of_chats(kind: Any) -> bool:
     return type(kind) is str and kind != "error" and not kind.startswith(PREFIX)
 
 
-def _is_good(reason: Any) -> bool:
-    return reason is None or (type(reason) is str and reason != "null" and bad_end_of(reason) is None)
+def _is_good(reason: Any, choice: Mapping[str, Any]) -> bool:
+    return type(reason) is str and reason != "null" and bad_end_in(choice) is None

@@ -375,6 +375,11 @@ BODIES: list[tuple[str, int, Any, ErrorKind]] = [
         ErrorKind.PARAMETER),
     ("openai", 400, {"code": "Client specified an invalid argument", "error": "Argument not supported on this model: "
         "presencePenalty"}, ErrorKind.PARAMETER),
+    ("openai", 200, {"status": "449", "msg": "You exceeded your current rate limit", "body": None}, ErrorKind.RATE),
+    ("openai", 400, _error("litellm.BadRequestError: You passed in model=x. There are no healthy deployments for this "
+        "modelNo fallback model group found.", type=None, code="400"), ErrorKind.BROKEN),
+    ("openai", 429, _error("Prepaid credit balance is exhausted. Add credits.", type="usage_limit_reached"),
+        ErrorKind.NO_CREDIT),
     # Of no row.
     ("openai", 400, _error("'messages' must contain the word 'json'", type="invalid_request_error"), ErrorKind.CLIENT),
     ("openai", 422, {"detail": [{"loc": ["body", "messages"], "msg": "Field required", "type": "missing"}]},

@@ -101,6 +101,18 @@ class EndTests(SynchronousTestCase):
             self.assertEqual(reported(error).kind, ErrorKind.CONTENT, reason)
             self.assertIsNone(error_of({"choices": [{"delta": {}, "finish_reason": reason}]}), reason)
 
+    def test_one_by_another_name(self) -> None:
+        """OpenRouter's."""
+        for reason, kind in (("network_error", ErrorKind.BROKEN), ("SAFETY", ErrorKind.CONTENT)):
+            end = {"finish_reason": "stop", "native_finish_reason": reason}
+            error = error_of({"choices": [{"delta": {"content": ""}, **end}]}, silent=True)
+            assert error is not None, reason
+            self.assertIn(f"native_finish_reason {reason}", error["message"])
+            self.assertEqual(reported(error).kind, kind)
+            for said, silent in (("Halt", True), ("", False)):
+                self.assertIsNone(error_of({"choices": [{"delta": {"content": said}, **end}]}, silent=silent))
+            self.assertIsNone(error_of({"choices": [{"delta": {}, **end, "finish_reason": None}]}, silent=True))
+
     def test_after_something_some_are_ends(self) -> None:
         for reason in self.KINDS:
             last = {"choices": [{"delta": {}, "finish_reason": reason}]}

@@ -277,15 +277,20 @@ class ErrorTests(Case):
 
     def test_an_end_that_is_one_where_nothing_was_said(self) -> None:
         role = event(choices=[{"index": 0, "delta": {"role": "assistant", "content": ""}}])
-        end = event(choices=[{"index": 0, "delta": {"content": ""}, "finish_reason": "sensitive"}])
-        inspector = inspected(role, COMMENT, end, DONE)
-        failure = inspector.state().failure
-        assert failure is not None
-        self.assertEqual((inspector.first_content, failure.kind), ("error", ErrorKind.CONTENT))
-        for said in (chunk("a"), chunk(reasoning="hm"), chunk(tool_calls=[{"index": 0, "function": {"name": "go"}}])):
-            inspector = inspected(role, said, end, DONE)
-            state = inspector.state()
-            self.assertEqual((inspector.first_content, state.error, state.complete), ("content", None, True))
+        for reasons, kind in (
+            ({"finish_reason": "sensitive"}, ErrorKind.CONTENT),
+            ({"finish_reason": "stop", "native_finish_reason": "network_error"}, ErrorKind.BROKEN),
+        ):
+            end = event(choices=[{"index": 0, "delta": {"content": ""}, **reasons}])
+            inspector = inspected(role, COMMENT, end, DONE)
+            failure = inspector.state().failure
+            assert failure is not None
+            self.assertEqual((inspector.first_content, failure.kind), ("error", kind))
+            called = chunk(tool_calls=[{"index": 0, "function": {"name": "go"}}])
+            for said in (chunk("a"), chunk(reasoning="hm"), called):
+                inspector = inspected(role, said, end, DONE)
+                state = inspector.state()
+                self.assertEqual((inspector.first_content, state.error, state.complete), ("content", None, True))
 
     def test_what_is_none(self) -> None:
         for said in (
