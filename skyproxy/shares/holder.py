@@ -134,7 +134,7 @@ class Holder:
         if self._held < self._share:
             # Its lease is over: a grant that was late must not bring back what is told to be free now.
             self.give_back(self._held, now)
-        return Report(self._member, self._number, now, self._held, interactive, background, weight)
+        return Report(self._member, self._number, now, self._held, interactive, background, weight, in_use)
 
 
 def even_part(limit: int, members: int, least: int) -> int:

@@ -12,6 +12,7 @@ class Report(NamedTuple):
     :ivar sent: when, on the member's own clock (seconds).
     :ivar held: units that it will use at most from now on: its share, or what is in use of a larger one before.
     :ivar interactive: units that interactive requests use or wait for; *background* likewise.
+    :ivar in_use: units that are in use now.
     """
 
     member: str
@@ -21,6 +22,7 @@ class Report(NamedTuple):
     interactive: int
     background: int = 0
     weight: float = 1.0
+    in_use: int = 0
 
 
 class Grant(NamedTuple):

@@ -80,8 +80,7 @@ class SharedMark:
         self._of_all += max(0, 1 - self._of_all - sum(self._learned.values()))
         reports = self._reports.values()
         wanted = sum(each.interactive + each.background for each in reports)
-        spare = any(each.interactive + each.background < each.held for each in reports)
-        used = not spare and sum(each.held for each in reports) >= self.limit
+        used = sum(each.in_use for each in reports) >= self.limit
         if self.unproven:
             if used and self._used_since is None:
                 self._used_since = now

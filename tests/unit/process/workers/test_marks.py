@@ -22,6 +22,7 @@ from skyproxy.process.workers.marks import MARK, MOST_MARKS, Marks, SharedMark, 
 from skyproxy.shares.messages import Report
 from skyproxy.upstream.guards.deployments import Deployments
 from skyproxy.upstream.guards.findings import Finding, ModelRests, ModelTaken, Teller
+from skyproxy.upstream.guards.learned_limits import Rest
 from skyproxy.upstream.guards.lent_guard import LentGuard
 from tests.benchmarks.virtual.several import Nothing
 from tests.benchmarks.virtual.time import VirtualTime
@@ -304,6 +305,17 @@ class TogetherTests(SynchronousTestCase):
         world.run(12)
         self.assertGreaterEqual(world.marks.limit(KEY) or 0, 7)
 
+    def test_a_mark_that_nobody_uses_does_not_grow(self) -> None:
+        world = World()
+        for number in range(50):
+            world.all[number % 2].ask(0.5)
+        world.run(1.0)
+        for each in world.all:
+            each.guard.hear_rest(Rest(20.0, 0.0, stated=True))
+        world.run(19.0)
+        self.assertEqual((world.marks.limit(KEY), [each.guard.in_flight for each in world.all]), (4, [0, 0]))
+        self.assertEqual([each.guard.demand().interactive > 10 for each in world.all], [True, True])
+
     def test_one_that_was_alone_here_was_not_alone(self) -> None:
         world = World(takes=1)
         one, other = world.all
@@ -445,8 +457,8 @@ class TogetherTests(SynchronousTestCase):
             world.run(data.draw(st.sampled_from([0.01, 0.1, 0.7])))
 
 
-def report(held: int, wanted: int) -> Report:
-    return Report("", 0, 0.0, held, wanted)
+def report(held: int, wanted: int, background: int = 0) -> Report:
+    return Report("", 0, 0.0, held, wanted, background, in_use=min(held, wanted))
 
 
 class SharedMarkTests(SynchronousTestCase):
@@ -512,6 +524,18 @@ class SharedMarkTests(SynchronousTestCase):
         mark.look(100.1)
         mark.report(1, -2, report(0, 0))
         self.assertEqual(mark.limit, 2)
+
+    def test_background_that_leaves_a_part_free_does_not_use_it(self) -> None:
+        mark = SharedMark(100.0, 1)
+        for now in (110.0, 111.5, 113.0):
+            for worker in range(2):
+                mark.report(worker, 5, report(5, 3, 200))
+                mark.look(now)
+            self.assertEqual((mark.limit, mark.unproven), (10, False))
+        for worker in range(2):
+            mark.report(worker, 5, report(5, 5, 200))
+        mark.look(114.0)
+        self.assertTrue(mark.unproven, "it is used when background may try more")
 
     def test_what_a_dead_worker_has_learned(self) -> None:
         mark = self.mark()
