@@ -88,6 +88,9 @@ class LentMark(ConcurrencyMark):
 
     def met(self, now: float, others: int) -> None:
         before, leased = self.value, self._leased
+        if leased:
+            # Those who lend it double the time until it is tried again.
+            self.cap_seconds = 0.0
         super().met(now, others)
         if before is None:
             self.learned = others

@@ -142,6 +142,18 @@ class WorkersTests(SynchronousTestCase):
                 self.assertGreater(several.share, 0.97 * single.share, name)
             self.assertLess(sum(each.limited for each in two), 1.6 * sum(each.limited for each in one), name)
 
+    def test_background_alone_finds_out_that_more_is_taken_by_now(self) -> None:
+        for seed in SEEDS:
+            alone = beside_background(AtOnce((0, 1), (60, 25)), talk=False)
+            oracle, together = play(alone, Oracle, seed, 10), play_several(alone, 2, SPREADS["evenly"], seed, 10)
+            self.assertGreater(together.answered, 0.6 * oracle.answered)
+
+    def test_background_does_not_try_all_the_time(self) -> None:
+        for seed in SEEDS:
+            beside = beside_background(AtOnce((0, 8)), talk=True)
+            together = play_several(beside, 2, SPREADS["evenly"], seed, 5)
+            self.assertEqual((together.refused, together.limited < 20), (0, True))
+
     def test_nobody_is_lost(self) -> None:
         for name in ("8 at once, one model", "60 a minute, offered 90"):
             some = scene(name)

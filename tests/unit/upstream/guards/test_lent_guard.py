@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.upstream.guards.deployments import Deployments
 from skyproxy.upstream.guards.findings import Finding, ModelRests, Teller
-from skyproxy.upstream.guards.learned_limits import Rest
+from skyproxy.upstream.guards.learned_limits import FIRST_CAP_SECONDS, TRIED_AFTER_CAPS, Rest
 from skyproxy.upstream.guards.lent_guard import LOOK_SECONDS, LentGuard, MarkDemand
 from skyproxy.upstream.guards.rate_guard import RateGuard, Ticket
 
@@ -127,6 +127,21 @@ class LentGuardTests(SynchronousTestCase):
         for each in background[1:]:
             each.ended()
         self.assertEqual(self.guard.wait(background=True), 0.0, "one is slowed, and not starved")
+
+    def test_background_tries_as_often_however_often_the_mark_is_met_here(self) -> None:
+        for each in self.meet(1):
+            each.ended()
+        self.leased(2)
+        for _ in range(6):
+            taken = self.send(2)
+            taken[1].limited(None)
+            taken[0].ended()
+            self.guard.lend(2)
+        self.assertEqual(self.guard.wait(background=True), 0.0)
+        self.guard.sent(background=True)
+        self.assertIsNone(self.guard.wait(background=True))
+        self.clock.advance(TRIED_AFTER_CAPS * FIRST_CAP_SECONDS)
+        self.assertEqual(self.guard.wait(background=True), 0.0)
 
     def test_who_waits_looks_whether_there_is_still_somebody_who_lends(self) -> None:
         taken = self.meet(1)
