@@ -180,13 +180,28 @@ def _of_files(config: Config, cwd: Path) -> Iterator[str]:
             ANSWERS.check(config.proxy.cache.path)
         except NotUsable as error:
             yield f"proxy.cache.path: {error}"
-    log_file = config.proxy.log_file
-    if log_file is not None:
-        folder = (cwd / log_file).parent
-        if not folder.is_dir():
-            yield f"proxy.log_file: there is no folder {folder}: make it"
-        elif not os.access(folder, os.W_OK):
-            yield f"proxy.log_file: {folder} cannot be written to by this user"
+    if config.proxy.log_file is not None:
+        why_not = _why_not_written(cwd / config.proxy.log_file)
+        if why_not is not None:
+            yield f"proxy.log_file: {why_not}"
+
+
+def _why_not_written(log_file: Path) -> str | None:
+    """Why a start cannot write *log_file*; None: it can, as far as can be seen. It makes folders that are missing."""
+    from skyproxy.log.rotation import refuse_foreign
+
+    there = next((each for each in (log_file, *log_file.parents) if os.path.lexists(each)), log_file.parent)
+    try:
+        refuse_foreign(log_file)
+    except OSError as error:
+        return f"{log_file} cannot be used: {error.strerror}"
+    if there == log_file and log_file.is_dir():
+        return f"{log_file} is a folder: name a file in it"
+    if there != log_file and not there.is_dir():
+        return f"{there} is no folder: name another place"
+    if not os.access(there, os.W_OK):
+        return f"{there} cannot be written to by this user"
+    return None
 
 
 def _of_access(config: Config, environ: Mapping[str, str], home: Path | None) -> Iterator[str]:

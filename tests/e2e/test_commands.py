@@ -139,14 +139,14 @@ def test_check(tmp_path: Path) -> None:
         {
             "providers": {"a": {"base_url": "http://127.0.0.1:1/v1", "api_key_env": "A_API_KEY"}},
             "model_slots": {"default": {"provider": "a", "model": "m"}},
-            "proxy": {"log_file": "nowhere/x.log"},
+            "proxy": {"listen": 0, "log_file": "skyproxy.yaml"},
         },
     )
     done = skyproxy(tmp_path, "check")
     assert done.returncode == 1
     assert "A_API_KEY is not set" in done.stdout
-    assert "set A_API_KEY" in done.stderr and "there is no folder" in done.stderr
-    (tmp_path / "nowhere").mkdir()
+    assert "set A_API_KEY" in done.stderr and "it is no log of skyproxy's" in done.stderr
+    path.write_text(path.read_text().replace("skyproxy.yaml", "nowhere/x.log"))
     (tmp_path / ".env").write_text("A_API_KEY=sk-something\n")
     done = skyproxy(tmp_path, "check", "--config", str(path), "--json")
     told = json.loads(done.stdout)
@@ -156,7 +156,7 @@ def test_check(tmp_path: Path) -> None:
     path.write_text("providers: {a: {base_url: 'http://127.0.0.1:1', max_concurent: 3}}\n")
     done = skyproxy(tmp_path, "check")
     assert done.returncode == 1 and "did you mean 'max_concurrent'?" in done.stderr
-    assert not list(tmp_path.glob("nowhere/*")), "a check leaves nothing behind"
+    assert not (tmp_path / "nowhere").exists(), "a check leaves nothing behind"
     path.write_text("model_list: [{model_name: x, litellm_params: {model: openai/x}}]\n")
     done = skyproxy(tmp_path, "check")
     assert done.returncode == 1 and "skyproxy init --import reads it" in done.stderr

@@ -428,6 +428,19 @@ class MistakeTests(SynchronousTestCase):
         errors, _ = self.told(P + "model_slots:\n  '': {provider: openrouter, model: m}\n")
         self.assertEqual([each.partition(": ")[2] for each in errors], ["model_slots.: must not be empty"])
 
+    def test_files_for_the_log(self) -> None:
+        for name, words in (
+            ("skyproxy.yaml", "it is no log of skyproxy's"),
+            (".", "is a folder: name a file in it"),
+            ("skyproxy.yaml/x.log", "is no folder: name another place"),
+        ):
+            errors, _ = self.told(f"proxy: {{log_file: {name}}}\n" + P + S, "OPENROUTER_API_KEY=k\n")
+            (error,) = errors
+            self.assertTrue(error.startswith("proxy.log_file: ") and words in error, error)
+        for name in ("new.log", "a/b/new.log"):
+            errors, _ = self.told(f"proxy: {{log_file: {name}}}\n" + P + S, "OPENROUTER_API_KEY=k\n")
+            self.assertEqual(errors, [], "a start makes the folders")
+
     def test_times_in_milliseconds(self) -> None:
         _, warnings = self.told("defaults: {default_timeout: 60000}\n" + LOCAL % "1/v1")
         self.assertIn("numbers are seconds; did you mean 60s?", "\n".join(warnings))
