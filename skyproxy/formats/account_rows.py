@@ -9,6 +9,7 @@ _OPENAI = "https://platform.openai.com/docs/guides/error-codes"
 _ANTHROPIC = "https://docs.anthropic.com/en/api/errors"
 _GOOGLE = "https://ai.google.dev/gemini-api/docs/troubleshooting"
 _OPENROUTER = "https://openrouter.ai/docs/api-reference/errors"
+_OPENROUTER_TYPES = "https://openrouter.ai/docs/client-sdks/python/components/apierrortype"
 _ZAI = "https://docs.z.ai/api-reference/api-code"
 _DEEPSEEK = "https://api-docs.deepseek.com/quick_start/error_codes"
 _MINIMAX = "https://platform.minimax.io/docs/api-reference/errorcode"
@@ -88,6 +89,7 @@ NO_CREDIT: tuple[Row, ...] = (
         pattern=text(r"balance is (?:insufficient|not enough)|not enough (?:balance|credits)|have any credits\b"),
     ),
     Row(ErrorKind.NO_CREDIT, _OPENROUTER, status=402),
+    Row(ErrorKind.NO_CREDIT, _OPENROUTER_TYPES, code=("error_type.payment_required",)),
 )
 
 REGION: tuple[Row, ...] = (
@@ -136,6 +138,7 @@ KEY_INVALID: tuple[Row, ...] = (
     ),
     Row(ErrorKind.KEY_INVALID, _OPENAI, code=("invalid_api_key", "account_deactivated", "invalid_organization")),
     Row(ErrorKind.KEY_INVALID, _ANTHROPIC, type=("authentication_error",)),
+    Row(ErrorKind.KEY_INVALID, _OPENROUTER_TYPES, code=("error_type.authentication",)),
     Row(ErrorKind.KEY_INVALID, _MINIMAX, code=("1004", "2049"), pattern=text(r"login fail|invalid api key")),
     Row(
         ErrorKind.KEY_INVALID,

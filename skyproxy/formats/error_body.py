@@ -50,7 +50,8 @@ class ErrorBody:
 
     :ivar message: in the provider's words, whole, as Unicode; empty if it has none.
     :ivar status: Google's, such as ``INVALID_ARGUMENT``.
-    :ivar reasons: from the error's details, and its inner errors.
+    :ivar reasons: from the error's details, and its inner errors; with ``error_type.`` before it, what it is called by
+        such a field.
     :ivar retry_delay: seconds, from Google's RetryInfo.
     :ivar headers: those that OpenRouter repeats in the body, or puts there alone.
     :ivar value: the error's object as it came; None if there is none.
@@ -188,7 +189,7 @@ def error_of_object(outer: dict[str, Any]) -> ErrorBody:
         code=code if isinstance(code, str) or (isinstance(code, int) and not isinstance(code, bool)) else None,
         param=_string(inner.get("param")),
         status=_string(inner.get("status")),
-        reasons=tuple(_reasons(inner, listed)),
+        reasons=tuple(_reasons(outer, inner, listed)),
         retry_delay=max((delay for each in listed if (delay := _delay(each)) is not None), default=None),
         headers=tuple(_headers(inner)),
         value=inner,
@@ -235,7 +236,10 @@ def _told_by(detail: Any) -> str:
     return text
 
 
-def _reasons(inner: dict[str, Any], details: list[dict[str, Any]]) -> Iterator[str]:
+def _reasons(outer: dict[str, Any], inner: dict[str, Any], details: list[dict[str, Any]]) -> Iterator[str]:
+    for each in (outer, inner, inner.get("metadata")):
+        if isinstance(each, dict) and isinstance(kind := each.get("error_type"), str):
+            yield f"error_type.{kind}"
     for each in details:
         if isinstance(each.get("reason"), str):
             yield each["reason"]

@@ -16,6 +16,7 @@ _OPENAI = "https://platform.openai.com/docs/guides/error-codes"
 _ANTHROPIC = "https://docs.anthropic.com/en/api/errors"
 _GOOGLE = "https://ai.google.dev/gemini-api/docs/troubleshooting"
 _GROQ = "https://console.groq.com/docs/errors"
+_OPENROUTER = "https://openrouter.ai/docs/client-sdks/python/components/apierrortype"
 _ZAI = "https://docs.z.ai/api-reference/api-code"
 _MINIMAX = "https://platform.minimax.io/docs/api-reference/errorcode"
 
@@ -91,6 +92,7 @@ ROWS: tuple[Row, ...] = (
     Row(ErrorKind.OVERLOADED, "https://github.com/MoonshotAI/kimi-cli/issues/2209", type=("engine_overloaded_error",)),
     Row(ErrorKind.OVERLOADED, "https://console.groq.com/docs/flex-processing", code=("capacity_exceeded",)),
     Row(ErrorKind.OVERLOADED, _GROQ, status=498),
+    Row(ErrorKind.OVERLOADED, _OPENROUTER, code=("error_type.provider_overloaded",)),
     Row(ErrorKind.OVERLOADED, _ZAI, "zai", code=("1312",)),
     Row(
         ErrorKind.OVERLOADED,
@@ -118,6 +120,7 @@ ROWS: tuple[Row, ...] = (
         status=(400, 429),
         pattern=text(r"request rate increased too quickly"),
     ),
+    Row(ErrorKind.RATE, _OPENROUTER, code=("error_type.rate_limit_exceeded",)),
     # iFlow's, by 200.
     Row(
         ErrorKind.RATE,
@@ -131,6 +134,11 @@ ROWS: tuple[Row, ...] = (
         "https://github.com/thepersonalaicompany/amurex-backend/issues/38",
         status=400,
         code=("json_validate_failed", "tool_use_failed", "output_parse_failed"),
+    ),
+    Row(
+        ErrorKind.BROKEN,
+        _OPENROUTER,
+        code=("error_type.provider_unavailable", "error_type.server", "error_type.timeout"),
     ),
     # LiteLLM's, of a model whose providers have all failed.
     Row(

@@ -7,6 +7,8 @@ from skyproxy.formats.error_row import Row, text
 
 _OPENAI = "https://platform.openai.com/docs/guides/error-codes"
 _ANTHROPIC = "https://docs.anthropic.com/en/api/errors"
+_OPENROUTER = "https://openrouter.ai/docs/client-sdks/python/components/apierrortype"
+_OPENCODE = "https://github.com/anomalyco/opencode/blob/dev/packages/ai/src/provider-error.ts"
 _BIGMODEL = "https://docs.bigmodel.cn/cn/api/api-code"
 
 TOO_LONG: tuple[Row, ...] = (
@@ -132,6 +134,27 @@ TOO_LONG: tuple[Row, ...] = (
         "https://github.com/chatboxai/chatbox/issues/2060",
         status=(400, 413, 422),
         pattern=text(r"(?:prompt|total)_tokens \(\d+\) must be less than (?:or equal to )?max_seq_len"),
+    ),
+    # OpenCode's, Workers AI's, Bedrock's, GLM's and DeepInfra's.
+    Row(
+        ErrorKind.CONTEXT_LENGTH,
+        _OPENCODE,
+        status=(400, 413, 422),
+        pattern=text(
+            r"too large for the model'?s configured input limit|exceeded this model context window limit"
+            r"|number of input tokens exceeds maximum length|tokens in request more than max tokens allowed"
+            r"|requested input length \d+ exceeds maximum input length|but the configured context size is \d"
+        ),
+    ),
+    Row(
+        ErrorKind.CONTEXT_LENGTH,
+        _OPENROUTER,
+        code=(
+            "error_type.context_length_exceeded",
+            "error_type.string_too_long",
+            "error_type.payload_too_large",
+            "error_type.token_limit_exceeded",
+        ),
     ),
     # More than the account gets in a minute, or than it pays for. Shorter ones need not rest for it.
     Row(

@@ -7,6 +7,7 @@ from skyproxy.formats.error_row import Row, text
 
 _OPENAI = "https://platform.openai.com/docs/guides/error-codes"
 _OPENROUTER = "https://openrouter.ai/docs/api-reference/errors"
+_OPENROUTER_TYPES = "https://openrouter.ai/docs/client-sdks/python/components/apierrortype"
 _ZAI = "https://docs.z.ai/api-reference/api-code"
 _AZURE = "https://learn.microsoft.com/azure/ai-services/openai/concepts/content-filter"
 
@@ -24,6 +25,11 @@ CONTENT: tuple[Row, ...] = (
         "openrouter",
         403,
         pattern=text(r"requires moderation|was flagged|flagged for"),
+    ),
+    Row(
+        ErrorKind.CONTENT,
+        _OPENROUTER_TYPES,
+        code=("error_type.content_policy_violation", "error_type.refusal"),
     ),
     Row(
         ErrorKind.CONTENT,
@@ -111,6 +117,7 @@ MODEL_UNKNOWN: tuple[Row, ...] = (
         "https://github.com/mistralai/mistral-vibe/issues/617",
         type=("invalid_model",),
     ),
+    Row(ErrorKind.MODEL_UNKNOWN, _OPENROUTER_TYPES, code=("error_type.not_found",)),
     Row(ErrorKind.MODEL_UNKNOWN, _ZAI, "zai", code=("1211", "1311")),
     Row(
         ErrorKind.MODEL_UNKNOWN,

@@ -24,6 +24,9 @@ _PATTERNS = (
     r"input length should be \[\d+, ?" + _NUMBER,
     r"token count of \d+ exceeds the limit of " + _NUMBER,
     r"greater than max_seq_len " + _NUMBER,
+    r"context window limit \(" + _NUMBER,
+    r"exceeds maximum input length " + _NUMBER,
+    r"configured context size is " + _NUMBER,
     r"must be less than (?:or equal to )?max_seq_len \(" + _NUMBER,
 )
 _TOLD = re.compile("|".join(each.format(number) for number, each in enumerate(_PATTERNS)), re.IGNORECASE)

@@ -380,6 +380,43 @@ BODIES: list[tuple[str, int, Any, ErrorKind]] = [
         "modelNo fallback model group found.", type=None, code="400"), ErrorKind.BROKEN),
     ("openai", 429, _error("Prepaid credit balance is exhausted. Add credits.", type="usage_limit_reached"),
         ErrorKind.NO_CREDIT),
+    # As OpenRouter calls them itself.
+    *[
+        ("openrouter", status, _error("Provider returned error", code=status, metadata={"error_type": called}), kind)
+        for status, called, kind in (
+            (400, "context_length_exceeded", ErrorKind.CONTEXT_LENGTH),
+            (400, "string_too_long", ErrorKind.CONTEXT_LENGTH),
+            (402, "token_limit_exceeded", ErrorKind.CONTEXT_LENGTH),
+            (400, "content_policy_violation", ErrorKind.CONTENT),
+            (400, "refusal", ErrorKind.CONTENT),
+            (400, "not_found", ErrorKind.MODEL_UNKNOWN),
+            (400, "payment_required", ErrorKind.NO_CREDIT),
+            (400, "authentication", ErrorKind.KEY_INVALID),
+            (400, "rate_limit_exceeded", ErrorKind.RATE),
+            (400, "provider_overloaded", ErrorKind.OVERLOADED),
+            (400, "provider_unavailable", ErrorKind.BROKEN),
+            (400, "timeout", ErrorKind.BROKEN),
+            (400, "invalid_prompt", ErrorKind.CLIENT),
+            (400, "invalid_request", ErrorKind.CLIENT),
+            (429, "unmapped", ErrorKind.RATE),
+            (403, "permission_denied", ErrorKind.KEY_INVALID),
+        )
+    ],
+    ("openrouter", 400, {"error_type": "context_length_exceeded", "error": {"code": "invalid_prompt", "message": "x"}},
+        ErrorKind.CONTEXT_LENGTH),
+    ("openrouter", 400, _error("No.", code=400, metadata={"raw": "no", "error_type": "authentication"}),
+        ErrorKind.BROKEN),
+    *[
+        ("openai", 400, _error(said), ErrorKind.CONTEXT_LENGTH)
+        for said in (
+            "The prompt is too large for the model's configured input limit.",
+            "The number of input and maximum output tokens (34000) exceeded this model context window limit (24000).",
+            "The number of input tokens exceeds maximum length.",
+            "tokens in request more than max tokens allowed",
+            "Requested input length 40000 exceeds maximum input length 32768",
+            "The prompt has 9000 tokens, but the configured context size is 8192 tokens.",
+        )
+    ],
     # Of no row.
     ("openai", 400, _error("'messages' must contain the word 'json'", type="invalid_request_error"), ErrorKind.CLIENT),
     ("openai", 422, {"detail": [{"loc": ["body", "messages"], "msg": "Field required", "type": "missing"}]},

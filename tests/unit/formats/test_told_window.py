@@ -30,7 +30,7 @@ class ToldWindowTests(SynchronousTestCase):
             self.assertFalse(tokens is not None and status in (402, 429), data)
         self.assertEqual(
             found,
-            {None, 2048, 4096, 8192, 16384, 32768, 65536, 98304, 128_000, 131_072, 200_000, 262_144, 1_048_576},
+            {None, 2048, 4096, 8192, 16384, 24000, 32768, 65536, 98304, 128_000, 131_072, 200_000, 262_144, 1_048_576},
         )
 
     def test_numbers(self) -> None:
