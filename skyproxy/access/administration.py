@@ -145,6 +145,8 @@ class Administration:
                 why = wrong_pattern(pattern, slots, self._config.providers)
                 if why is not None:
                     problems.append(section.problem(("slots",), f"{pattern[:100]!r} {why[0].rstrip(':')}", why[1]))
+            if settings.expires is not None and settings.expires.timestamp() <= self._wall():
+                problems.append(section.problem(("expires",), "must be a date or a time that is still to come"))
             if settings.on_budget is not None and settings.on_budget.slot not in slots:
                 near = nearest(settings.on_budget.slot, slots)
                 problems.append(section.problem(("on_budget",), "names no slot", near))

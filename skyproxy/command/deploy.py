@@ -28,9 +28,13 @@ KINDS = {
 }
 """What can be asked for, and the file in ``skyproxy/deploy`` that is printed."""
 
+_KINDS_IN_WORDS = f"{', '.join(list(KINDS)[:-1])} or {list(KINDS)[-1]}"
 
-@click.command(short_help="Print a file: for systemd, containers, Prometheus and others.")
-@click.argument("kind", type=click.Choice(list(KINDS)))
+
+@click.command(
+    short_help="Print a file: for systemd, containers, Prometheus and others.", epilog=f"KIND is {_KINDS_IN_WORDS}."
+)
+@click.argument("kind", type=click.Choice(list(KINDS)), metavar="KIND")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Write it to this new file.")
 def deploy(kind: str, output: Path | None) -> None:
     """Print the file KIND. Its first lines say what to do with it, and how far it was tried."""

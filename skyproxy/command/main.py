@@ -13,6 +13,7 @@ import click
 
 from skyproxy import __version__
 from skyproxy.command.output import fail, print_no_more, was_printing
+from skyproxy.util.close_matches import nearest
 from skyproxy.util.file_stream import replace_missing_streams
 from skyproxy.util.user_folders import text_log, user_home
 
@@ -51,6 +52,18 @@ COMMANDS = {
 _LIBRARIES = ("Twisted", "treq", "klein", "h2", "httptools", "orjson", "pydantic", "pyOpenSSL", "cryptography", "click")
 
 
+_MEANT = {
+    **dict.fromkeys(("start", "serve"), "run"),
+    **dict.fromkeys(("setup", "config", "configure"), "init"),
+    **dict.fromkeys(("test", "validate"), "check"),
+    "restart": "reload",
+    "update": "upgrade",
+    "help": "--help",
+    "version": "--version",
+}
+"""What to type in place of other programs' names for commands."""
+
+
 class Commands(click.Group):
     """A group that imports a command when it is needed."""
 
@@ -66,6 +79,22 @@ class Commands(click.Group):
         module, _, name = place.partition(":")
         command: click.Command = getattr(import_module(module), name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that *args* begin with.
+
+        :raise click.UsageError: there is none, with the one that was probably meant. Click itself would look for it
+            among those that were imported.
+        """
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = _MEANT.get(args[0]) or nearest(args[0], COMMANDS)
+            if near is None:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean `skyproxy {near}`?", ctx) from None
 
 
 def versions() -> dict[str, str]:

@@ -281,6 +281,8 @@ def test_a_client_of_the_file_is_revoked_by_a_reload(start: Starter, demo: DemoP
 def test_keys_work_without_a_skyproxy_that_runs(start: Starter, demo: DemoProvider, tmp_path: Path) -> None:
     guarded = Guarded(start, tmp_path, config_for(demo))
     assert guarded.run.stop() == 0
+    done = guarded.command("keys", "create", "lydia", "--config", str(guarded.path), "--expires", "2020-01-01", code=1)
+    assert "expires: must be a date or a time that is still to come" in done.stderr
     key = guarded.key("lydia", "--config", str(guarded.path), "--expires", "2999-01-01")
     told = json.loads(guarded.command("keys", "list", "--config", str(guarded.path), "--json").stdout)
     assert [each["name"] for each in told["clients"]] == ["lydia"]

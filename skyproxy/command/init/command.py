@@ -49,6 +49,8 @@ def init(
     _refuse_to_replace(folder / CONFIG)
     ask = not yes and sys.stdin.isatty()
     key = piped_key() if key_stdin else None
+    if key == "":
+        fail("no key came: pipe it into the standard input, on one line")
     chosen, keys = _cloud(provider, key, base_url, folder, ask=ask)
     others = _local() if local else []
     if chosen is None and not others:

@@ -8,6 +8,7 @@ from pathlib import Path
 from click.testing import CliRunner
 from twisted.trial.unittest import SynchronousTestCase
 
+from skyproxy.command.deploy import KINDS
 from skyproxy.command.main import COMMANDS, skyproxy
 
 
@@ -23,6 +24,21 @@ class HelpTests(SynchronousTestCase):
                 told = CliRunner().invoke(skyproxy, [command, "--help"])
                 self.assertEqual(told.exit_code, 0, told.output)
                 self.assertIn("--help", told.output)
+
+    def test_a_command_that_there_is_not(self) -> None:
+        for typed, meant in (("start", "run"), ("statsu", "status"), ("help", "--help"), ("setup", "init")):
+            told = CliRunner().invoke(skyproxy, [typed])
+            self.assertEqual(told.exit_code, 2)
+            self.assertIn(f"No such command '{typed}'. Did you mean `skyproxy {meant}`?", told.output)
+        told = CliRunner().invoke(skyproxy, ["xyzzy"])
+        self.assertEqual(told.exit_code, 2)
+        self.assertNotIn("mean", told.output)
+
+    def test_kinds_of_files_are_not_cut(self) -> None:
+        told = CliRunner().invoke(skyproxy, ["deploy", "--help"], terminal_width=80).output
+        self.assertIn("deploy [OPTIONS] KIND\n", told)
+        for kind in KINDS:
+            self.assertIn(kind, told.replace("\n", " ").split("KIND is ")[1].replace(",", "").replace(".\n", " "))
 
     def test_the_lists_of_commands_cut_no_sentence(self) -> None:
         for group in ([], ["keys"], ["service"]):
