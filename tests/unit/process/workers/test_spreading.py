@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+from unittest import skipIf
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.process.workers.count import NoWorkers, worker_count
+from skyproxy.process.workers.count import NoWorkers, processors, worker_count
 from skyproxy.process.workers.spreading import even_part, next_worker, restart_delay
 
 
@@ -55,3 +59,28 @@ class SpreadingTests(SynchronousTestCase):
         self.assertEqual((worker_count("auto", can_pass=False), worker_count(1, can_pass=False)), (1, 1))
         self.assertRaisesRegex(NoWorkers, "by a frozen program", worker_count, 2, can_pass=True, frozen=True)
         self.assertRaisesRegex(NoWorkers, "above 1 cannot be used on Windows", worker_count, 2, can_pass=False)
+
+    @skipIf(not hasattr(os, "sched_getaffinity"), "containers have Linux")
+    def test_as_many_as_a_container_has_processors(self) -> None:
+        self.patch(os, "sched_getaffinity", lambda _: set(range(8)))
+        version_2, version_1 = "0::{}\n", "12:cpuset:/\n4:cpu,cpuacct:{}\n0::/\n"
+        for processes, name, files, many in (
+            ("", "/", {}, 8),
+            (version_2, "/", {"cpu.max": "max 100000\n"}, 8),
+            (version_2, "/", {"cpu.max": "150000 100000\n"}, 2),
+            (version_2, "/", {"cpu.max": "5000 100000\n"}, 1),
+            (version_2, "/", {"cpu.max": "1600000 100000\n"}, 8),
+            (version_2, "/", {"cpu.max": "nonsense\n"}, 8),
+            # What is around it has less than it.
+            (version_2, "/a.slice/b", {"a.slice/cpu.max": "300000 100000\n", "a.slice/b/cpu.max": "max 1\n"}, 3),
+            (version_1, "/", {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8),
+            # It is named as it is known outside.
+            (version_1, "/docker/0", {"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4),
+        ):
+            root = Path(self.mktemp())
+            texts = {f"sys/fs/cgroup/{file}": text for file, text in files.items()}
+            for file, text in {**texts, "proc/self/cgroup": processes.format(name)}.items():
+                (root / file).parent.mkdir(parents=True, exist_ok=True)
+                (root / file).write_text(text)
+            self.assertEqual(processors(root), many, (name, files))
+        self.assertEqual(processors(Path(self.mktemp())), 8)
