@@ -54,3 +54,35 @@ class MultipartTests(SynchronousTestCase):
         ):
             with self.assertRaises(InvalidRequest):
                 multipart.find_model(body, kind)
+
+    def test_what_another_server_could_understand_otherwise(self) -> None:
+        """Who read a second field `model`, which is not seen here, would be asked for a model that nobody allowed."""
+        good = form((b'name="model"', b"m"))
+        hidden = b'Content-Disposition: form-data; name="model"\r\n\r\nhidden'
+        self.assertEqual(multipart.find_model(good, TYPE), "m")
+        self.assertEqual(multipart.find_model(good.replace(b"yy\r\n", b"yy \t\r\n"), TYPE), "m")
+        for name in (
+            b'\r\n name="model"',
+            b"name*=utf-8''model",
+            b'name*0="mo"; name*1="del"',
+            b'name="mod\\el"',
+            b'name="a"\nContent-Disposition: form-data; name="model"',
+            b'name="a"\n\nx\n--xx yy\n' + hidden.replace(b"\r\n", b"\n"),
+            b'name = "model"',
+        ):
+            for parts in (((name, b"hidden"), (b'name="model"', b"m")), ((b'name="model"', b"m"), (name, b"hidden"))):
+                with self.assertRaises(InvalidRequest, msg=name):
+                    multipart.find_model(form(*parts), TYPE)
+        for body, kind in (
+            (b"x\n--xx yy\r\n" + hidden + b"\r\n" + good, TYPE),
+            (b"\n--xx yy\n" + hidden + b"\n" + good, TYPE),
+            (b"--xx yy\n" + hidden + b"\r\n" + good, TYPE),
+            (good.replace(b"yy\r\n", b"yy\n", 1), TYPE),
+            (good.replace(b"yy\r\n", b"yyz\r\n", 1), TYPE),
+            (good, TYPE + b"; boundary=z"),
+            (good, b'multipart/form-data; boundary=z; Boundary = "xx yy"'),
+            (good, TYPE + b"; boundary*0=z"),
+            (good, TYPE + b"; a=" + b"b" * 1000),
+        ):
+            with self.assertRaises(InvalidRequest, msg=(body, kind)):
+                multipart.find_model(body, kind)
