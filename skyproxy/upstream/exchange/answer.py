@@ -172,7 +172,7 @@ class Answer:
         :param error: what the answer failed with, if it did.
         """
         if error is not None and self.status < 300 and self._reservation.attempt is not None:
-            self._reservation.attempt.generated = self._said()
+            self._reservation.attempt.generated = 0 if self._is_nothing_but(error) else self._said()
         # What is kept of a request for its record shall not keep its answer in memory.
         self.data = self.whole = None
         if self.share is not None:
@@ -180,6 +180,10 @@ class Answer:
         if isinstance(self._body, Body):
             self._body.abort()
         self._reservation.release(self.status, error)
+
+    def _is_nothing_but(self, error: BaseException) -> bool:
+        """Whether it is the provider's *error*, and nothing that a model has said."""
+        return isinstance(error, UpstreamReported) and self.whole is None and self._inspector is None
 
     def _said(self) -> int:
         """Bytes of text in what has come and is kept; of an answer in JSON that is not whole, all its bytes."""

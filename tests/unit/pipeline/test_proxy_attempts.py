@@ -430,6 +430,19 @@ class GivenUpTests(Case):
         self.well(self.spare)
         self.assertGivenUp(("guard", 0.0, None))
 
+    def test_nor_one_that_came_whole(self) -> None:
+        body = json.dumps({"error": {"message": "No such key.", "code": 401}}).encode()
+        for stream, fields in ((False, JSON), (True, JSON), (True, EVENTS)):
+            for at_once in (False, True):
+                self.setUp()
+                self.serve(stream=stream)
+                if at_once:
+                    self.guard.answer(200, fields, whole=body)
+                else:
+                    self.guard.answer(200, fields).send(body[:20]).send(body[20:]).end()
+                self.well(self.spare)
+                self.assertGivenUp(("guard", 0.0, None))
+
     def test_nor_what_did_not_go_out(self) -> None:
         self.serve()
         self.guard.pending[0].errback(ConnectionRefusedError())
