@@ -82,6 +82,28 @@ CONTENT: tuple[Row, ...] = (
         status=400,
         pattern=text(r"rejected (?:as a result of|by) (?:our|the) safety system"),
     ),
+    # An order of messages that a model does not take. Another may. (By 500, llama.cpp's says so, which is broken.)
+    Row(
+        ErrorKind.CONTENT,
+        "https://github.com/anthropics/claude-code/issues/52433",
+        status=400,
+        pattern=text(r"does not support assistant message prefill"),
+    ),
+    Row(
+        ErrorKind.CONTENT,
+        "https://github.com/ggml-org/llama.cpp/issues/19851",
+        status=(400, 422),
+        pattern=text(
+            r"\bjinja exception\b|\broles must alternate\b|must alternate between user and assistant roles"
+            r"|\broles are supported, got system"
+        ),
+    ),
+    Row(
+        ErrorKind.CONTENT,
+        "https://github.com/anomalyco/opencode/issues/46481",
+        status=400,
+        pattern=text(r"^(?:aierror: )?system message must be at the beginning"),
+    ),
     # Pictures, of a model that does not see. Another may.
     Row(
         ErrorKind.CONTENT,

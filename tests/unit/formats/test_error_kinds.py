@@ -380,6 +380,22 @@ BODIES: list[tuple[str, int, Any, ErrorKind]] = [
         "modelNo fallback model group found.", type=None, code="400"), ErrorKind.BROKEN),
     ("openai", 429, _error("Prepaid credit balance is exhausted. Add credits.", type="usage_limit_reached"),
         ErrorKind.NO_CREDIT),
+    # An order of messages that another model may take.
+    *[
+        ("openai", 400, _error(said), ErrorKind.CONTENT)
+        for said in (
+            "This model does not support assistant message prefill. The conversation must end with a user message.",
+            'messages: roles must alternate between "user" and "assistant", but found multiple "user" roles in a row',
+            "Conversation roles must alternate user/assistant/user/assistant/...",
+            "A conversation must alternate between user and assistant roles.",
+            "Only user, assistant and tool roles are supported, got system",
+            "AiError: System message must be at the beginning.",
+        )
+    ],
+    ("openrouter", 400, _passed_on(400, '{"message":"This model does not support assistant message prefill."}'),
+        ErrorKind.CONTENT),
+    ("local", 500, _error("\n------------\nError: Jinja Exception: Conversation roles must alternate.", code=500),
+        ErrorKind.BROKEN),
     # As OpenRouter calls them itself.
     *[
         ("openrouter", status, _error("Provider returned error", code=status, metadata={"error_type": called}), kind)
