@@ -15,6 +15,12 @@ _BEYOND_INTEGERS = float(2**63)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _LONGEST_MODEL = 512
 """Characters of a model's name."""
+_JUDGED = frozenset({
+    "model", "messages", "prompt", "input", "stream", "n", "best_of", "max_tokens", "max_completion_tokens",
+    "max_output_tokens",
+})  # fmt: skip
+"""Fields by which skyproxy decides who is asked, and what that may cost."""
+
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -122,6 +128,18 @@ def check_messages(fields: dict[str, Any]) -> None:
     """
     if not isinstance(fields.get("messages"), list):
         raise InvalidRequest("The field `messages` must be a list of messages.", param="messages")
+
+
+def check_names(fields: dict[str, Any]) -> None:
+    """Refuse a request with a field that is called as one that is judged here, but for the case of its letters: servers
+    in Go take one for the other, and would be asked for what nobody has judged.
+
+    :raise InvalidRequest: it has one.
+    """
+    for name in fields.keys() - _JUDGED:
+        if name.casefold() in _JUDGED:
+            meant = name.casefold()
+            raise InvalidRequest(f"A field is called as `{meant}` but for the case of its letters: write `{meant}`.")
 
 
 def is_exact(value: Any) -> bool:

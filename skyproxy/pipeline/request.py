@@ -107,6 +107,7 @@ class JsonRequest:
     def __init__(self, request: Request, default_model: str | None = None) -> None:
         fields, self._data = json_body.read_marked(request.body)
         self._fields = fields
+        json_body.check_names(fields)
         optional = request.endpoint is Endpoint.RESPONSES
         if optional and default_model is None and fields.get("model") is None:
             raise InvalidRequest(

@@ -47,6 +47,18 @@ class NoModelTests(SynchronousTestCase):
                 parse(request(endpoint, b'{"messages":[]}'), "default")
 
 
+class NamesTests(SynchronousTestCase):
+    def test_names_that_differ_in_the_case_of_letters(self) -> None:
+        """Servers in Go would take the last of them for the model that is asked for, or for how long it may answer."""
+        for name in ("Model", "MODEL", "N", "Max_Tokens", "max_to\u212aens", "me\u017fsages", "Stream"):
+            body = {"model": "default", "messages": [], name: "other"}
+            with self.assertRaises(InvalidRequest, msg=name) as caught:
+                parse(request(Endpoint.CHAT, json.dumps(body).encode()))
+            self.assertIn(f"write `{name.casefold()}`", caught.exception.message)
+        body = {"model": "default", "messages": [], "Temperature": 1, "modell": 2, "tools": [{"Model": 1}]}
+        self.assertEqual(parse(request(Endpoint.CHAT, json.dumps(body).encode())).model, "default")
+
+
 class SpliceTests(SynchronousTestCase):
     """What is not changed for the provider goes up byte for byte."""
 
