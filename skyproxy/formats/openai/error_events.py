@@ -19,7 +19,8 @@ _LINES_THAT_SAY_NOTHING = re.compile(rb"(?:(?::[^\r\n]*)?(?:\r\n|\n|\r))+")
 
 _FIELD = b"error:"
 """Of no event stream, but of those of llama.cpp's server until late 2025
-(https://github.com/coddy-project/coddy-agent/pull/106)."""
+(https://github.com/coddy-project/coddy-agent/pull/106), and of Crane's as data
+(https://github.com/lucasjinreal/Crane/pull/121)."""
 
 
 def read_any_event(event: bytes) -> tuple[bytes, Event]:
@@ -28,6 +29,8 @@ def read_any_event(event: bytes) -> tuple[bytes, Event]:
     """
     said = read_event(event)
     bare = _bare_error(event) if said.data is None else None
+    if said.data is not None and not said.name and said.data.startswith(_FIELD):
+        bare = _told_after_field(said.data)
     return (event, said) if bare is None else (b"%bdata: %b\n\n" % (_before(event), bare), Event(b"", bare))
 
 
@@ -43,9 +46,14 @@ def _bare_error(event: bytes) -> bytes | None:
         # An event's data stands in one line.
         return _written(value) if b"\n" in text else text
     for line in text.split(b"\n") if _FIELD in text else ():
-        if line.startswith(_FIELD) and (said := read_answer(line[len(_FIELD) :].strip())):
-            return _written({"error": said})
+        if line.startswith(_FIELD) and (told := _told_after_field(line)) is not None:
+            return told
     return None
+
+
+def _told_after_field(line: bytes) -> bytes | None:
+    said = read_answer(line[len(_FIELD) :].strip())
+    return _written({"error": said}) if said else None
 
 
 def read_data(data: bytes, name: bytes) -> Any:

@@ -309,6 +309,8 @@ class ErrorTests(Case):
             (b"event: error\ndata: died\n\n", b"event: error\n" + event(error={"message": "died", **own})),
             (b'error: {"code":500,"message":"m"}\n\n', event(error={"code": 500, "message": "m"})),
             (b"id: 7\n: c\nerror: died\n\n", event(error="died")),
+            (b"data: error: died\n\n", event(error="died")),
+            (b'data: error: {"code":500,"message":"m"}\n\n', event(error={"code": 500, "message": "m"})),
             (b'{"error":{"message":"m"}}', event(error={"message": "m"})),
             (b'{\n "error": {\n  "message": "m"\n }\n}\n', event(error={"message": "m"})),
             (b'[{\n "error": {\n  "message": "m"\n }\n}\n]\n', event(error={"message": "m"})),
