@@ -116,6 +116,17 @@ CONTENT: tuple[Row, ...] = (
     ),
     Row(
         ErrorKind.CONTENT,
+        "https://github.com/NousResearch/hermes-agent/blob/main/agent/error_classifier.py",
+        status=(400, 413),
+        pattern=text(r"\bimage (?:size )?exceeds\b|\bimage too large\b|image dimensions exceed"),
+    ),
+    Row(
+        ErrorKind.CONTENT,
+        _OPENROUTER_TYPES,
+        code=("error_type.image_too_large", "error_type.image_too_small", "error_type.unsupported_image_format"),
+    ),
+    Row(
+        ErrorKind.CONTENT,
         "https://github.com/ggml-org/llama.cpp/issues/13566",
         status=(400, 500),
         pattern=text(r"^image input is not supported"),

@@ -396,6 +396,9 @@ BODIES: list[tuple[str, int, Any, ErrorKind]] = [
         ErrorKind.CONTENT),
     ("local", 500, _error("\n------------\nError: Jinja Exception: Conversation roles must alternate.", code=500),
         ErrorKind.BROKEN),
+    # A picture that another may take.
+    ("openai", 400, _anthropic("invalid_request_error", "messages.0.content.1.image.source.base64: image exceeds 5 MB "
+        "maximum: 6000000 bytes > 5242880 bytes"), ErrorKind.CONTENT),
     # As OpenRouter calls them itself.
     *[
         ("openrouter", status, _error("Provider returned error", code=status, metadata={"error_type": called}), kind)
@@ -405,6 +408,8 @@ BODIES: list[tuple[str, int, Any, ErrorKind]] = [
             (402, "token_limit_exceeded", ErrorKind.CONTEXT_LENGTH),
             (400, "content_policy_violation", ErrorKind.CONTENT),
             (400, "refusal", ErrorKind.CONTENT),
+            (400, "image_too_large", ErrorKind.CONTENT),
+            (400, "invalid_image", ErrorKind.CLIENT),
             (400, "not_found", ErrorKind.MODEL_UNKNOWN),
             (400, "payment_required", ErrorKind.NO_CREDIT),
             (400, "authentication", ErrorKind.KEY_INVALID),
