@@ -112,6 +112,19 @@ def test_one_that_fails_leaves_the_old_one(proxy: Upgraded) -> None:
     eventually(lambda: len(list((proxy.runtime / "skyproxy").glob("*.sock"))) == 1, "nothing is left")
 
 
+def test_a_worker_of_another_version_says_what_to_do(start: Starter, demo: DemoProvider) -> None:
+    """Another version was installed, and a worker ends before somebody upgrades."""
+    proxy: Upgraded = start(Upgraded, config_for(demo, DRAIN), "--workers", "2")
+    proxy.how.write_text("import skyproxy; skyproxy.__version__ = '99.0'")
+    os.kill(call(proxy, "GET", "/api/stats").json()["workers"][0]["pid"], signal.SIGKILL)
+    reason = proxy.record("A worker could not begin", level="ERROR")["reason"]
+    assert "(99.0, and not " in reason and "`skyproxy upgrade`" in reason
+    assert ask(proxy, chat()).status == 200
+    assert proxy.upgrade()["version"] == "99.0"
+    assert [each["serves"] for each in call(proxy, "GET", "/api/stats").json()["workers"]] == [True, True]
+    assert proxy.stop() == 0
+
+
 def test_two_at_a_time(proxy: Upgraded) -> None:
     mark = proxy.folder / "started"
     proxy.how.write_text(f"import time; open({str(mark)!r}, 'w').write(str(os.getpid())); time.sleep(600)")

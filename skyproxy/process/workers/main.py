@@ -9,6 +9,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from skyproxy import __version__
 from skyproxy.http import Wire
 from skyproxy.http.loop.socket_budget import raise_limit
 from skyproxy.log.logging import build_logging
@@ -93,16 +94,17 @@ def _no_load(*_: object) -> Any:
 def command(reactor_module: str) -> list[str]:
     """What starts a worker: this Python, with the modules of this process."""
     path = [os.path.abspath(each) for each in sys.path if each]
-    code = (
-        f"import sys; sys.path[:] = {path!r}; from skyproxy.process.workers.main import main; main({reactor_module!r})"
-    )
+    arguments = f"{reactor_module!r}, {__version__!r}"
+    code = f"import sys; sys.path[:] = {path!r}; from skyproxy.process.workers.main import main; main({arguments})"
     return [sys.executable, "-c", code]
 
 
-def main(reactor_module: str) -> None:
+def main(reactor_module: str, version: str = "") -> None:
     """Serve, until the parent says that it is enough, or is gone.
 
     :param reactor_module: of the reactor that the parent has.
+    :param version: of the parent. Another one may have been installed since it began: its messages may mean something
+        else, then, and are not read.
     """
     # The parent is told of these, and tells its workers what to do.
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"):
@@ -114,6 +116,8 @@ def main(reactor_module: str) -> None:
     use_monotonic_time(reactor)
     raise_limit(reactor)
     process = WorkerProcess(reactor, socket.socket(fileno=CONNECTIONS))
+    if version != __version__:
+        process.channel.other = f"{__version__}, and not {version}"
     connect(reactor, socket.socket(fileno=CONTROL), process.channel)
     any_reactor: Any = reactor
     any_reactor.run(installSignalHandlers=False)

@@ -73,6 +73,10 @@ class NotDone(Exception):
     """The other side could not do what it was asked for. The text says why."""
 
 
+class Unreadable(Exception):
+    """The other side cannot read a message, for it is another skyproxy. The text says what it is, or what it met."""
+
+
 def late(_: object, seconds: float) -> NoReturn:
     """For :meth:`Deferred.addTimeout`: say in words that nothing has come."""
     raise NotDone(f"it has not answered for {seconds:g} seconds")
@@ -83,6 +87,7 @@ class Part(amp.Command):
 
     arguments: ClassVar = [(b"data", amp.String()), (b"last", amp.Boolean())]
     response: ClassVar = []
+    errors: ClassVar = {Unreadable: b"UNREADABLE"}
 
 
 class Channel(amp.AMP):
@@ -91,12 +96,14 @@ class Channel(amp.AMP):
     :param handle: called with each message; what it returns, or the Deferred that it returns fires with, is the reply
         where one is expected.
     :param lost: called when the other side is gone.
+    :ivar other: what this side is, if it reads nothing because the other one is another skyproxy; empty: it is not.
     """
 
     noisy = False
 
     def __init__(self, handle: Callable[[Any], Any], lost: Callable[[], None] = lambda: None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.other = ""
         self._handle = handle
         self._lost = lost
         self._parts: list[bytes] = []
@@ -202,7 +209,17 @@ class Channel(amp.AMP):
             else:
                 self._send_from(message, end)
 
-        sent.addCallbacks(taken, lambda _: None)  # it fails when the connection is lost, of which all hear
+        sent.addCallbacks(taken, self._not_taken)
+
+    def _not_taken(self, failure: Failure) -> None:
+        """Where the connection was lost, all hear of that."""
+        if failure.check(Unreadable) and self.transport is not None:
+            problem = (
+                f"another skyproxy is installed than the one that runs ({failure.getErrorMessage()}): "
+                "`skyproxy upgrade` has it serve"
+            )
+            self._fail_all(NotDone(problem))
+            self.transport.loseConnection()
 
     @Part.responder
     def part(self, data: bytes, last: bool) -> dict[str, Any]:
@@ -210,8 +227,16 @@ class Channel(amp.AMP):
         if last:
             whole = b"".join(self._parts)
             self._parts.clear()
-            self._received(decode(whole))
+            self._received(self._read(whole))
         return {}
+
+    def _read(self, whole: bytes) -> object:
+        if self.other:
+            raise Unreadable(self.other)
+        try:
+            return decode(whole)
+        except Exception as error:
+            raise Unreadable(f"{type(error).__name__}: {error}") from error
 
     def _received(self, message: object) -> None:
         if isinstance(message, Reply):
@@ -244,7 +269,10 @@ class Channel(amp.AMP):
         for each in outgoing:
             if isinstance(each, Deferred):
                 each.callback(None)
+        self._fail_all(ConnectionDone())
+        self._lost()
+
+    def _fail_all(self, error: Exception) -> None:
         questions, self._questions = self._questions, {}
         for question in questions.values():
-            question.errback(ConnectionDone())
-        self._lost()
+            question.errback(error)

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from skyproxy.config.fields import frozen
+from skyproxy.process.workers import protocol
 from skyproxy.process.workers.protocol import PART_BYTES, Channel, NotDone, decode, encode
 
 
@@ -148,6 +149,30 @@ class ChannelTests(SynchronousTestCase):
         pair.pump()
         self.assertEqual(got, ["good"])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_one_of_another_skyproxy_reads_nothing(self) -> None:
+        """It has other messages, or others of the same name that mean something else."""
+
+        def cannot(_: bytes) -> Any:
+            raise AttributeError("there is no Start")
+
+        for other, read, told in (
+            ("0.2.0, and not 0.1.0", decode, "0.2.0, and not 0.1.0"),
+            ("", cannot, "AttributeError: there is no Start"),
+        ):
+            self.patch(protocol, "decode", read)
+            got: list[Any] = []
+            pair = Pair(None, got.append)
+            pair.channels[1].other = other
+            failures: list[Failure] = []
+            pair.channels[0].ask("anything").addErrback(failures.append)
+            pair.pump()
+            self.assertEqual((got, pair.transports[0].disconnecting), ([], True))
+            failures[0].trap(NotDone)
+            self.assertEqual(
+                failures[0].getErrorMessage(),
+                f"another skyproxy is installed than the one that runs ({told}): `skyproxy upgrade` has it serve",
+            )
 
     def test_mappings_of_a_configuration(self) -> None:
         self.assertEqual(decode(encode(frozen({"a": 1}))), {"a": 1})
