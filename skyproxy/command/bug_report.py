@@ -15,7 +15,7 @@ import click
 
 from skyproxy.command.check import for_programs, look
 from skyproxy.command.main import versions
-from skyproxy.command.output import fail
+from skyproxy.command.output import fail, printable
 from skyproxy.command.place import config_option
 from skyproxy.command.running import all_running
 from skyproxy.command.telling import failures_of, now_of, request_lines, slots_table, state_lines
@@ -150,6 +150,6 @@ def _tail(path: Path) -> str:
 
 
 def _shown(text: str) -> str:
-    lines = text.splitlines()
+    lines = [printable(line, keep="\t") for line in text.splitlines()]
     more = len(lines) - 40
     return "\n".join([*lines[:20], f"… {more} more lines …", *lines[-20:]] if more > 0 else lines)

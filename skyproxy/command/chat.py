@@ -75,7 +75,7 @@ def _turn(where: str, slot: str, text: str, key: str | None, settings: Config | 
     else:
         if answer.text:
             click.echo()
-        click.echo(_summary(answer, settings), err=True)
+        click.echo(printable(_summary(answer, settings), keep="\n"), err=True)
     return answer.problem is None
 
 

@@ -12,7 +12,7 @@ import click
 
 from skyproxy.command.budget_check import costly_step_downs, unpriced
 from skyproxy.command.missing_keys import of_missing_keys
-from skyproxy.command.output import WRONG, seconds, show_json, table
+from skyproxy.command.output import NEW_LINE, WRONG, printable, seconds, show_json, table
 from skyproxy.command.place import config_option, json_option, source_for_others
 from skyproxy.config import Config, ConfigError, ProviderConfig, load
 from skyproxy.config.known import SLOTS
@@ -227,11 +227,11 @@ def _show(found: Found) -> None:
         click.echo(f"Configuration: {source_for_others(found.config)}")
         click.echo(table(*found.table()))
     for note in found.notes:
-        click.echo(f"note: {note}")
+        click.echo(f"note: {printable(note, keep=NEW_LINE)}")
     for warning in found.warnings:
-        click.echo(f"warning: {warning}")
+        click.echo(f"warning: {printable(warning, keep=NEW_LINE)}")
     for error in found.errors:
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {printable(error, keep=NEW_LINE)}", err=True)
     if not found.errors:
         click.echo("All is well." if not found.warnings else "It can start.")
 

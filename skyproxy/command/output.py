@@ -16,6 +16,10 @@ WRONG = 1
 """The exit code when something is wrong; click itself ends with 2 when a command was typed wrong."""
 
 
+NEW_LINE = "\n"
+"""What may stay of what moves a reader's cursor, in lines that are put together here."""
+
+
 def show_json(value: Any) -> None:
     """Print *value* as one JSON document."""
     click.echo(json_text(value, indent=2))
@@ -31,7 +35,7 @@ def json_text(value: Any, indent: int | None = None) -> str:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Columns as wide as their longest cell, two spaces apart. Without rows it is the head alone."""
-    lines = [list(head), *([str(cell) for cell in row] for row in rows)]
+    lines = [list(head), *([printable(str(cell)) for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
@@ -87,5 +91,5 @@ def print_no_more() -> None:
 
 def fail(message: str, code: int = WRONG) -> NoReturn:
     """End with *message* on the error stream."""
-    click.echo(f"skyproxy: {message}", err=True)
+    click.echo(f"skyproxy: {printable(message, keep=NEW_LINE)}", err=True)
     raise SystemExit(code)

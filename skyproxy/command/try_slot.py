@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from skyproxy.command.asking import Answer, NoAnswer, ask
-from skyproxy.command.output import WRONG, fail, seconds, show_json, table
+from skyproxy.command.output import WRONG, fail, printable, seconds, show_json, table
 from skyproxy.command.place import api_url, config_option, json_option, read_config, url_option
 from skyproxy.util.percentile import percentile
 
@@ -62,7 +62,9 @@ def try_slot(
 
 
 def _line(answer: Answer) -> str:
-    return answer.problem or f"first token {seconds(answer.first_token)}, whole {seconds(answer.whole)}"
+    return (
+        printable(answer.problem or "") or f"first token {seconds(answer.first_token)}, whole {seconds(answer.whole)}"
+    )
 
 
 def _times(answers: Sequence[Answer], name: str) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import select
@@ -16,6 +17,7 @@ import pytest
 from tests.e2e.commands import PROGRAM, skyproxy, written
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.processes import PATIENCE, DemoProvider, Proxy, environment, eventually
+from tests.soak.raw_provider import RawProvider, framed
 
 ESCAPE = "demo:guard;text=%1b%5b31mred%07"
 
@@ -99,6 +101,21 @@ def test_chat_shows_no_control_characters(proxy: Proxy, tmp_path: Path) -> None:
     terminal = Terminal(tmp_path, "chat", ESCAPE, "Hi", "--url", proxy.base_url)
     assert terminal.wait() == 0
     assert "\\x1b[31mred\\x07" in terminal.shown and "\x1b[31m" not in terminal.shown
+
+
+@pytest.mark.parametrize("command", [("chat", "raw:m", "Hi"), ("try", "raw:m", "-n", "1")], ids=["chat", "try"])
+def test_no_provider_moves_the_cursor_by_what_it_says_is_wrong(
+    start: Starter, demo: DemoProvider, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    said = json.dumps({"error": {"message": "\x1b]0;mine\x07\x1b[2Jred\u202e\r\nAll is well."}}).encode()
+    provider = RawProvider(lambda asked: [framed(said, status=b"404 Not Found")])
+    config = config_for(demo)
+    config["providers"]["raw"] = {**config["providers"]["demo"], "base_url": f"http://127.0.0.1:{provider.port}/v1"}
+    terminal = Terminal(tmp_path, *command, "--url", start(Proxy, config).base_url)
+    assert terminal.wait() == 1
+    assert "\\x1b]0;mine\\x07\\x1b[2Jred\\u202e" in terminal.shown
+    assert not {"\x1b", "\x07", "\u202e"} & set(terminal.shown)
+    provider.close()
 
 
 def test_chat_before_a_terminal(proxy: Proxy, tmp_path: Path) -> None:

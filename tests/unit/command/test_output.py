@@ -7,9 +7,10 @@ import io
 import json
 import sys
 
+import click
 from twisted.trial.unittest import SynchronousTestCase
 
-from skyproxy.command.output import json_text, piped_key, piped_lines, show_json
+from skyproxy.command.output import fail, json_text, piped_key, piped_lines, show_json, table
 
 
 class PipedKeyTests(SynchronousTestCase):
@@ -60,3 +61,19 @@ class JsonTests(SynchronousTestCase):
         self.assertIn("Łukasz".encode(), self.shown("UTF8"))
         self.patch(sys, "stdout", io.StringIO())  # which has no encoding
         self.assertEqual(json.loads(json_text(VALUE)), VALUE)
+
+
+class OthersWordsTests(SynchronousTestCase):
+    """Names of models, and what providers say, may hold what moves the cursor of a terminal."""
+
+    def test_in_a_table(self) -> None:
+        shown = table(("model", "cost"), [("e\x1b[2J\u202e\nx", "1"), ("Łukasz", "2")])
+        escaped = "e\\x1b[2J\\u202e\\nx"
+        width = len(escaped)
+        self.assertEqual(shown.split("\n"), [f"{'model':{width}}  cost", f"{escaped}  1", f"{'Łukasz':{width}}  2"])
+
+    def test_in_a_complaint(self) -> None:
+        said: list[str] = []
+        self.patch(click, "echo", lambda text, err: said.append(text))
+        self.assertRaises(SystemExit, fail, "no\x1b]0;x\x07\nway")
+        self.assertEqual(said, ["skyproxy: no\\x1b]0;x\\x07\nway"])
