@@ -6,19 +6,19 @@ from twisted.internet.defer import Deferred
 
 from skyproxy.access.budgets.charge import Spending
 from skyproxy.access.gate import Place
-from skyproxy.errors import SkyproxyError, Unavailable, UpstreamError, UpstreamReported
+from skyproxy.errors import SkyproxyError
 from skyproxy.formats.openai.stream_state import StreamState
 from skyproxy.pipeline.attempt_history import AttemptHistory
 from skyproxy.pipeline.client import RequestClient
+from skyproxy.pipeline.outcome import outcome
 from skyproxy.pipeline.provider_answer import ProviderAnswer
 from skyproxy.pipeline.request import Request
 from skyproxy.pipeline.router import Candidate
 from skyproxy.pipeline.sharing import CacheResult, Sharing
 from skyproxy.telemetry.prices.prices import UNKNOWN, Cost
-from skyproxy.telemetry.records import GivenUp, Outcome, RequestRecord
+from skyproxy.telemetry.records import GivenUp, RequestRecord
 from skyproxy.telemetry.tracing.context import TraceContext
 from skyproxy.telemetry.usage import Tokens, cost_said, estimate, prompt_estimate, tokens_used
-from skyproxy.upstream.exchange.answer import Answer
 from skyproxy.upstream.exchange.attempt import Attempt
 
 _LARGE_BODY_BYTES = 16 * 1024
@@ -143,7 +143,9 @@ class RequestContext:
             model=self.model,
             upstream_model=upstream_model,
             status=answer.status if answer else client.status,
-            outcome="cancelled" if gone else outcome(answer, state, error, begun=client.streamed),
+            outcome="cancelled"
+            if gone
+            else outcome(answer, state, error, begun=client.streamed, by_client=slot is None),
             stream=self.streaming,
             latency=self.over_at - started,
             time_to_first_byte=None if first is None else first - started,
@@ -258,30 +260,3 @@ def _cost(candidate: Candidate, tokens: Tokens, state: StreamState | None) -> Co
         if said is not None:
             return Cost(said, "USD", "provider")
     return candidate.prices.cost(candidate.provider.name, candidate.model, tokens)
-
-
-def outcome(
-    answer: Answer | None, state: StreamState | None, error: SkyproxyError | None, *, begun: bool = False
-) -> Outcome:
-    """What became of a request whose client stayed.
-
-    :param begun: whether it has got something of a stream, which may be another request's.
-    """
-    if isinstance(error, Unavailable) and answer is None and not begun:
-        return "refused"
-    if isinstance(error, UpstreamReported):
-        return _outcome_of_status(error.status)
-    if error is not None and error.status == 429:
-        return "refused"  # by a limit or a budget
-    if isinstance(error, UpstreamError) or (error is not None and error.status >= 500):
-        return "failed"
-    if error is not None:
-        return "client_error"
-    if answer is not None and answer.status >= 400:
-        return _outcome_of_status(answer.status)
-    failure = None if state is None else state.failure
-    return "ok" if failure is None else _outcome_of_status(failure.status)
-
-
-def _outcome_of_status(status: int) -> Outcome:
-    return "upstream_error" if status >= 500 or status == 429 else "client_error"

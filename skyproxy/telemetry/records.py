@@ -16,7 +16,8 @@ Outcome = Literal["ok", "client_error", "upstream_error", "failed", "refused", "
 
 - ``ok``: answered, whole.
 - ``client_error``: the client asked for what cannot be had; skyproxy says so, or the provider.
-- ``upstream_error``: the provider answered that it failed, with a status or within a stream.
+- ``upstream_error``: the provider answered, with a status or within a stream, that it failed, or that it takes no
+  request by this key, of its account, from this place, or for the model that the configuration names.
 - ``failed``: there was no proper answer, or not all of it.
 - ``refused``: skyproxy did not try: too much to do, nothing to do it with, about to stop, or a limit or budget of the
   client's was used up.

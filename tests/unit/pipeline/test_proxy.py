@@ -15,8 +15,8 @@ from skyproxy.formats.openai.stream_state import StreamState
 from skyproxy.formats.reported import reported
 from skyproxy.pipeline.client import refuse
 from skyproxy.pipeline.coalescing import Coalescing
-from skyproxy.pipeline.context import outcome
 from skyproxy.pipeline.json_answer import JsonAnswer
+from skyproxy.pipeline.outcome import outcome
 from skyproxy.pipeline.proxy import Proxy, Runtime
 from skyproxy.pipeline.request import Endpoint, Request
 from skyproxy.pipeline.router import Router
@@ -264,15 +264,27 @@ class Failures(Case):
 
     def test_the_providers_errors(self) -> None:
         for status, expected in (
-            (400, "client_error"), (401, "client_error"), (404, "client_error"), (429, "upstream_error"),
-            (500, "upstream_error"), (503, "upstream_error"),
+            (400, "client_error"), (401, "upstream_error"), (402, "upstream_error"), (404, "upstream_error"),
+            (413, "client_error"), (422, "client_error"), (429, "upstream_error"), (500, "upstream_error"),
+            (503, "upstream_error"),
         ):  # fmt: skip
             self.setUp()
             client, done = self.serve()
             self.upstream.answer(status, JSON, (b"Retry-After", b"9"), whole=b'{"error": {"message": "no"}}')
             self.assertEqual((client.status, client.body), (status, b'{"error": {"message": "no"}}'))
             record = self.record(done)
-            self.assertEqual((record.outcome, record.status, record.error_code), (expected, status, None))
+            self.assertEqual((record.outcome, record.status, record.error_code), (expected, status, None), status)
+
+    def test_a_model_that_the_client_named(self) -> None:
+        for model, stream in (("guard:nobody", False), ("guard:nobody", True), ("combat", False), ("combat", True)):
+            for status in (404, 200):
+                self.setUp()
+                _, done = self.serve(chat(model=model, stream=stream))
+                error = {"message": "The model `x` does not exist.", "code": "model_not_found"}
+                self.upstream.answer(status, JSON, whole=json.dumps({"error": error}).encode())
+                named_by_client = model == "guard:nobody"
+                expected = "client_error" if named_by_client else "upstream_error"
+                self.assertEqual(self.record(done).outcome, expected, (model, status))
 
     def test_no_key_goes_down_with_what_skyproxy_says(self) -> None:
         client = FakeClient(self.clock)
@@ -498,7 +510,7 @@ class Draining(Case):
 
 class Parts(SynchronousTestCase):
     def test_outcome(self) -> None:
-        answers: dict[int, Any] = {status: mock.Mock(status=status) for status in (200, 404, 429, 500)}
+        answers: dict[int, Any] = {status: mock.Mock(status=status, kind=None) for status in (200, 404, 429, 500)}
         bad = StreamState(complete=True, error={"message": "x"})
         for answer, state, error, expected in (
             (answers[200], None, None, "ok"),
@@ -512,6 +524,9 @@ class Parts(SynchronousTestCase):
             (None, None, UpstreamTimeout("x", timer="connect_timeout"), "failed"),
             (None, None, reported({"code": 500}), "upstream_error"),
             (None, None, reported({"code": 422}), "client_error"),
+            (None, None, reported({"code": 402}), "upstream_error"),
+            (answers[200], StreamState(complete=True, error={"code": 401}), None, "upstream_error"),
+            (answers[200], StreamState(complete=True, error={"code": "context_length_exceeded"}), None, "client_error"),
             (answers[200], None, UpstreamBroken("x"), "failed"),
             (answers[200], None, ShuttingDown("x"), "failed"),
             (answers[200], None, InternalError("x"), "failed"),
