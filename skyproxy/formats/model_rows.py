@@ -202,6 +202,12 @@ MODEL_UNKNOWN: tuple[Row, ...] = (
     ),
     Row(
         ErrorKind.MODEL_UNKNOWN,
+        "https://github.com/huggingface/ml-intern/pull/51",
+        status=400,
+        pattern=text(r"^model not supported by provider"),
+    ),
+    Row(
+        ErrorKind.MODEL_UNKNOWN,
         "https://github.com/RooCodeInc/Roo-Code/issues/10473",
         status=(400, 404),
         pattern=text(r"model identifier is invalid"),

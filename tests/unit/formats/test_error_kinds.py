@@ -380,6 +380,7 @@ BODIES: list[tuple[str, int, Any, ErrorKind]] = [
         "modelNo fallback model group found.", type=None, code="400"), ErrorKind.BROKEN),
     ("openai", 429, _error("Prepaid credit balance is exhausted. Add credits.", type="usage_limit_reached"),
         ErrorKind.NO_CREDIT),
+    ("openai", 400, {"error": "Model not supported by provider fireworks-ai"}, ErrorKind.MODEL_UNKNOWN),
     # An order of messages that another model may take.
     *[
         ("openai", 400, _error(said), ErrorKind.CONTENT)
