@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -134,6 +134,8 @@ class Answering:
             if len(request.requestHeaders.getRawHeaders(b"origin", ())) > 1:
                 raise OriginNotAllowed("The request has more than one Origin header.")
             client.headers.extend(Cors(settings.cors_origins).headers(origin))
+        elif not for_all and fields.get(b"sec-fetch-site") == b"cross-site" and _is_within(fields):
+            raise OriginNotAllowed("Only skyproxy's own page, and programs, may ask for that.")
         if not for_all:
             check_host(fields.get(b"host"), request.getHost(), settings.allowed_hosts)  # type: ignore[no-untyped-call]
 
@@ -144,6 +146,12 @@ class Answering:
         if self.runtime().config.is_demo:
             headers.append((b"X-Skyproxy-Demo", b"true"))
         return client_of(request, headers, self._clock.seconds), request_id
+
+
+def _is_within(fields: Mapping[bytes, bytes]) -> bool:
+    """Whether a browser's request is for a part of a page, such as a picture or a frame: that page reads nothing of
+    one of another site, and takes others' place all the same. A link leads to a document."""
+    return fields.get(b"sec-fetch-dest") != b"document"
 
 
 def challenge(error: SkyproxyError) -> Fields:

@@ -173,6 +173,16 @@ class AppTests(WebCase):
                 answer = self.ask("GET", path, **headers)
                 self.assertEqual((answer.status, self.audit.refused.get(reason)), (403, number), (path, reason))
 
+    def test_pictures_and_frames_of_others_pages_get_nothing(self) -> None:
+        """Frames of a page, which reads nothing in them, took all the streams of events that there may be."""
+        for path in ("/api/events", "/api/now", "/v1/models", "/metrics", "/"):
+            for kind in ("iframe", "image", "empty"):
+                answer = self.ask("GET", path, Sec_Fetch_Site="cross-site", Sec_Fetch_Dest=kind)
+                self.assertEqual((answer.status, answer.code), (403, "origin_not_allowed"), path)
+        for path, site, kind in (("/", "cross-site", "document"), ("/healthz", "cross-site", "image"),
+                                 ("/", "none", "document"), ("/api/now", "same-origin", "empty")):  # fmt: skip
+            self.assertEqual(self.ask("GET", path, Sec_Fetch_Site=site, Sec_Fetch_Dest=kind).status, 200, path)
+
     def test_an_answer_is_ended_once(self) -> None:
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
