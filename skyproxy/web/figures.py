@@ -28,6 +28,7 @@ class WorkerFigures(NamedTuple):
     :ivar connections: of clients, that are open.
     :ivar age: seconds since it told what is shown of it; None: it has told nothing yet.
     :ivar restarts: how often it was started again.
+    :ivar missing: seconds for which it has not served, or answered; 0.0: it does.
     """
 
     number: int
@@ -36,6 +37,7 @@ class WorkerFigures(NamedTuple):
     connections: int
     age: float | None
     restarts: int
+    missing: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

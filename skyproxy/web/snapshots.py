@@ -88,6 +88,7 @@ def snapshot_of(observed: Observed, samples: Samples) -> Snapshot:
         unknown = []
     first = everything[0] if everything else None
     since = first.at - first.seconds if first is not None and first.number > 1 else None
+    workers = sources.workers()
     slots = tuple(_slot(runtime, name, by_slot.get(name, ()), since) for name in runtime.config.model_slots)
     needed = {provider for slot in slots for provider, _ in slot.candidates}
     return Snapshot(
@@ -116,6 +117,8 @@ def snapshot_of(observed: Observed, samples: Samples) -> Snapshot:
         change_ids=tuple(each.action for each in runtime.changes),
         budgets=tuple(_budget(each) for each in budgets(sources.gate, MOST_AT_A_GLANCE) if each["used"] is not None),
         unwritable=sources.gate.budgets.store.trouble.reason or "",
+        workers=len(workers),
+        missing=sum(each.missing >= limits.MISSING_SECONDS for each in workers),
         alone=sources.leased() is False,
         waits=runtime.config.proxy.shared_down == "stop",
         readings=sum(sources.reloads.counts.values()),

@@ -227,6 +227,8 @@ def test_a_worker_that_hangs_holds_nobody_up(start: Starter, demo: DemoProvider)
         age = proxy.metrics()['skyproxy_worker_figures_age_seconds{worker="0"}']
         assert age > 1 and time.monotonic() - began < 20
         assert [ask(proxy, chat()).status for _ in range(4)] == [200] * 4
+        missing = "1 of 2 workers does not serve."
+        eventually(lambda: call(proxy, "GET", "/api/now").json()["sentence"]["text"] == missing, "the page says so")
     finally:
         os.kill(pid, signal.SIGCONT)
     proxy.record("A worker answers again", worker=0)

@@ -83,6 +83,7 @@ class Member(ProcessProtocol):
         self.failures = 0
         self.intake = Intake(reactor.seconds)
         self._began = 0.0
+        self._missing_since = reactor.seconds()
         self._ends: tuple[socket.socket, socket.socket] | None = None
         """Of the passage of connections: the parent's, and a duplicate of the worker's."""
         self.passage: Passage | None = None
@@ -106,6 +107,13 @@ class Member(ProcessProtocol):
         if not self.ready:
             return False
         return self._refreshing is None or self._reactor.seconds() - self._asked_at < SILENT_SECONDS
+
+    @property
+    def missing(self) -> float:
+        """Seconds for which it has not served, or not answered; 0.0: it does."""
+        if self.answers:
+            return 0.0
+        return float(self._reactor.seconds() - (self._asked_at if self.ready else self._missing_since))
 
     def take_back(self) -> list[Passed]:
         """The connections that it has been given and has not taken."""
@@ -250,18 +258,23 @@ class Member(ProcessProtocol):
             _log.error("A worker ended: it is started again", worker=self.number, pid=self.pid, reason=why)
         self.transport = None
         self.pid = None
-        self._stage = Stage.BEGINS
+        self._serves_no_more()
         if self.channel is None:
             self._gone()
 
     def _ended(self) -> None:
         self.channel = None
-        self._stage = Stage.BEGINS
+        self._serves_no_more()
         if self.pid is None:
             self._gone()
         else:
             # One that has closed its side serves nobody any more.
             self._reactor.callLater(CLOSED_SECONDS, self._kill_if, self.pid)
+
+    def _serves_no_more(self) -> None:
+        if self.ready:
+            self._missing_since = self._reactor.seconds()
+        self._stage = Stage.BEGINS
 
     def _kill_if(self, pid: int) -> None:
         if self.pid == pid:

@@ -248,7 +248,13 @@ class ParentRole(Role):
     def _figures(self) -> list[WorkerFigures]:
         return [
             WorkerFigures(
-                each.number, each.pid, each.ready, each.intake.open, self.gathered.age(each.number), each.restarts
+                each.number,
+                each.pid,
+                each.ready,
+                each.intake.open,
+                self.gathered.age(each.number),
+                each.restarts,
+                each.missing,
             )
             for each in self.crew.members
         ]

@@ -269,12 +269,18 @@ def _of_speed(snapshot: Snapshot, health: Mapping[str, SlotHealth]) -> Iterator[
 
 
 def _of_skyproxy(snapshot: Snapshot) -> Iterator[Sentence]:
+    level: Level
     lag = snapshot.lag_p99
     if lag is not None and lag > limits.LAG_P99 and snapshot.uptime > limits.LAG_SECONDS:
         text = f"skyproxy itself is slow: its event loop is late by {duration(lag)}."
         yield Sentence("lag", "warning", text, "The machine has too much to do.")
+    if snapshot.missing:
+        level = "bad" if snapshot.missing == snapshot.workers else "warning"
+        verb = "does" if snapshot.missing == 1 else "do"
+        text = f"{snapshot.missing} of {snapshot.workers} workers {verb} not serve."
+        yield Sentence("workers", level, text, "The log says why.")
     if snapshot.alone and snapshot.uptime > limits.ALONE_SECONDS:
-        level: Level = "bad" if snapshot.waits else "warning"
+        level = "bad" if snapshot.waits else "warning"
         follows = "requests wait" if snapshot.waits else "this machine goes on by itself"
         text = f"The Redis of the shared limits cannot be used: {follows}."
         yield Sentence("alone", level, text, "The log says why. Nothing is to be done here once it is back.")

@@ -155,6 +155,7 @@ class Snapshot(NamedTuple):
     :ivar change_ids: of the actions that made them.
     :ivar budgets: whose present sums are known.
     :ivar unwritable: why what is spent cannot be written down; empty: it can be.
+    :ivar workers: where several processes serve; *missing*: those of them that have not served for a while.
     :ivar alone: limits are shared by a Redis, and it grants none now; *waits*: requests wait for as long.
     """
 
@@ -178,6 +179,8 @@ class Snapshot(NamedTuple):
     change_ids: tuple[str, ...] = ()
     budgets: tuple[BudgetState, ...] = ()
     unwritable: str = ""
+    workers: int = 0
+    missing: int = 0
     alone: bool = False
     waits: bool = False
     readings: int = 0

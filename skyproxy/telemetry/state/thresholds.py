@@ -67,6 +67,9 @@ LAG_SECONDS = 30.0
 ALONE_SECONDS = 5.0
 """After the start, when the other machines are not met yet."""
 
+MISSING_SECONDS = 10.0
+"""For which a worker has not served: one that has ended is there again sooner."""
+
 HOUR_SECONDS = 3600.0
 LEAST_SPAN_SECONDS = 60.0
 """Seconds from which on a cost an hour is reckoned."""

@@ -6,6 +6,7 @@ import errno
 from types import SimpleNamespace
 from typing import Any
 
+from twisted.internet.defer import succeed
 from twisted.internet.error import ConnectionDone, ProcessDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -13,6 +14,7 @@ from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from skyproxy.process.workers import messages
 from skyproxy.process.workers.crew import Crew
 from skyproxy.process.workers.gathered import Gathered
 from skyproxy.process.workers.hears import Hears
@@ -72,3 +74,25 @@ class StartAgainTests(SynchronousTestCase):
         told = [each["reason"] for each in logged if each["log_format"].startswith("A worker cannot be started now")]
         short, none = "Too many open files", "Resource temporarily unavailable"
         self.assertEqual([each.partition("] ")[2] for each in told], [short, short, none])
+
+    def test_for_how_long_it_does_not_serve(self) -> None:
+        """One that ends again and again before it serves has not served since the first of these."""
+        reactor = ShortReactor("", "", "")
+        nothing: Any = lambda *_: None  # noqa: E731
+        hears = Hears(nothing, nothing, nothing, nothing, nothing, nothing)
+        crew = Crew(reactor, 1, nothing, Gathered(reactor.seconds), hears)
+        crew.start()
+        (member,) = crew.members
+        reactor.advance(3)
+        self.assertEqual(member.missing, 3)
+        channel = SimpleNamespace(done=lambda: succeed(None))
+        member.channel = channel  # type: ignore[assignment]
+        member._handle(messages.Ready())
+        reactor.advance(600)
+        self.assertEqual(member.missing, 0)
+        for _ in range(2):
+            member.processExited(Failure(ProcessDone(0)))
+            reactor.advance(4)
+            reactor.channel.connectionLost(Failure(ConnectionDone()))
+            reactor.advance(1)
+        self.assertEqual((member.missing, member.restarts), (10, 2))

@@ -438,6 +438,13 @@ class SentenceTests(SynchronousTestCase):
         self.assertEqual(self.first(lag_p99=0.3)[1], "skyproxy itself is slow: its event loop is late by 0.3 s.")
         self.assertEqual(self.first(log_lost=1)[1], "1 line of the log is lost.")
 
+    def test_workers_that_do_not_serve(self) -> None:
+        """All is not well, though others answer."""
+        text, advice = "1 of 4 workers does not serve.", "The log says why."
+        self.assertEqual(self.first(workers=4, missing=1), ("warning", text, advice))
+        self.assertEqual(self.first(workers=2, missing=2), ("bad", "2 of 2 workers do not serve.", advice))
+        self.assertEqual(self.first(workers=4), self.first())
+
     def test_machines_that_are_not_met(self) -> None:
         text = "The Redis of the shared limits cannot be used: this machine goes on by itself."
         self.assertEqual(self.first(alone=True)[:2], ("warning", text))
