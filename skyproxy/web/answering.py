@@ -16,7 +16,7 @@ from skyproxy.pipeline.client import refuse
 from skyproxy.pipeline.proxy import Runtime
 from skyproxy.web.client import HttpClient, client_of
 from skyproxy.web.cors import Cors, preflight
-from skyproxy.web.door import Door, Entrance
+from skyproxy.web.door import Door, Entrance, says_forwarded
 from skyproxy.web.host import check_host
 from skyproxy.web.request import ApiRequest, RequestIds
 
@@ -124,7 +124,7 @@ class Answering:
         except SkyproxyError as error:
             self.door.refused(request, error)
             raise
-        if not for_all and (b"x-forwarded-for" in fields or b"forwarded" in fields or b"via" in fields):
+        if not for_all and says_forwarded(fields):
             self.door.check_forwarded(request)
 
     def _check_names(self, request: ApiRequest, client: HttpClient, *, for_all: bool) -> None:

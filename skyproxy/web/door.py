@@ -6,6 +6,7 @@ this machine: then nothing here is in the way of a request.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
@@ -23,7 +24,10 @@ from skyproxy.web.host import check_near, is_loopback
 from skyproxy.web.logins import Logins
 from skyproxy.web.session import Sessions, check_same_origin
 
-_FORWARDED = ((b"x-forwarded-for", "X-Forwarded-For"), (b"forwarded", "Forwarded"), (b"via", "Via"))
+_FORWARDED = (
+    (b"x-forwarded-for", "X-Forwarded-For"), (b"forwarded", "Forwarded"), (b"via", "Via"), (b"x-real-ip", "X-Real-IP"),
+)  # fmt: skip
+"""What proxies say by which a request has come; some configurations of nginx have the last one alone."""
 
 
 class Entrance(Enum):
@@ -214,10 +218,14 @@ class Door:
         self.audit.refuse(reason, address_of(request), path)
 
 
+def says_forwarded(fields: Mapping[bytes, bytes]) -> bool:
+    """Whether a request of these *fields* says that a proxy has forwarded it."""
+    return b"x-forwarded-for" in fields or b"forwarded" in fields or b"via" in fields or b"x-real-ip" in fields
+
+
 def is_near(request: Any) -> bool:
     """Whether *request* comes from this machine, and from no other by way of a proxy here."""
-    fields = request.fields
-    if any(name in fields for name, _ in _FORWARDED):
+    if says_forwarded(request.fields):
         return False
     return isinstance(request.client, UNIXAddress) or is_loopback(getattr(request.client, "host", ""))
 

@@ -159,5 +159,5 @@ class DoorTests(WebCase):
             ("access: {trust_forwarded_from: 10.0.0.1}", "/healthz", 200),
         ):
             self.use(text)
-            for header in ("Via", "Forwarded", "X_Forwarded_For"):
+            for header in ("Via", "Forwarded", "X_Forwarded_For", "X_Real_IP"):
                 self.assertEqual(self.ask("GET", near, **{header: "x"}).status, status, (text, near, header))
