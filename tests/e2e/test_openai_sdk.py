@@ -119,6 +119,8 @@ def test_an_error_within_a_stream_is_an_error_and_no_content(client: openai.Open
         'data: {"object":"error","message":"It died.","code":500}\n\ndata: [DONE]\n\n',
         "event: error\ndata: It died.\n\n",
         'data: {"detail":"It died."}\n\n',
+        'data: {"error":"It died."}\n\n',
+        "data: error: It died.\n\n",
     ],
 )
 def test_an_error_within_a_stream_however_it_is_told(client: openai.OpenAI, said: str) -> None:

@@ -70,7 +70,9 @@ def with_error(event: bytes, name: bytes, data: bytes, value: Mapping[str, Any],
     :param name: of the event; *data*: its data; *value*: what that says.
     """
     kind = value.get("type")
-    seen = value.get("error") and not data.lstrip().startswith(b"[")
+    told = value.get("error")
+    # Of one that is a text, OpenAI's own libraries see that it is one, and not what it says.
+    seen = told and not isinstance(told, str) and not data.lstrip().startswith(b"[")
     ended = any(bad_end_of(choice.get("finish_reason")) for choice in choices_of(value))
     if seen or ended or kind == "error" or kind in TERMINAL or value.get("object") == "response":
         # The end of a choice, or an event of the Responses API, tells of it, too.

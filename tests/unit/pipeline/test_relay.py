@@ -332,7 +332,7 @@ class Streams(Case):
         self.assertCutWith("upstream_broken", word("Halt"), done)
 
     def test_all_of_it_has_come_and_it_ends_with_an_error(self) -> None:
-        said = word("Halt") + event(error="overloaded")
+        said = word("Halt") + event(error={"message": "overloaded"})
         _, done = self.begin(EVENTS, whole=said)
         state = self.successResultOf(done)
         assert state is not None
@@ -473,7 +473,7 @@ class Streams(Case):
             self.assertOver()
 
     def test_a_break_after_the_providers_own_error(self) -> None:
-        said = event(error="overloaded")
+        said = event(error={"message": "overloaded"})
         response, done = self.begin(EVENTS)
         response.send(word("Halt"), said).cut()
         self.failureResultOf(done, UpstreamBroken)
@@ -674,7 +674,7 @@ class Endings(Case):
             (Asked(), word("", "stop"), 0.75),
             (Asked(), DONE, 0.75),
             (Asked(), event(type="response.completed"), 0.75),
-            (Asked(), event(error="overloaded"), 0.75),
+            (Asked(), event(error={"message": "overloaded"}), 0.75),
             (Asked(usage=True), word("", "stop"), 1.0),
             (Asked(usage=True), word("", "stop") + usage, 0.75),
             (Asked(choices=2), word("", "stop") + event(choices=[{"index": 1, "finish_reason": "stop"}]), 0.75),

@@ -308,8 +308,13 @@ class ErrorTests(Case):
             (event(detail="died"), event(detail="died", error={"message": "died", **own})),
             (b"event: error\ndata: died\n\n", b"event: error\n" + event(error={"message": "died", **own})),
             (b'error: {"code":500,"message":"m"}\n\n', event(error={"code": 500, "message": "m"})),
-            (b"id: 7\n: c\nerror: died\n\n", event(error="died")),
-            (b"data: error: died\n\n", event(error="died")),
+            (event(error="died"), event(error={"message": "died"})),
+            (
+                event(error="died", code=429, choices=[]),
+                event(error={"code": 429, "message": "died"}, code=429, choices=[]),
+            ),
+            (b"id: 7\n: c\nerror: died\n\n", event(error={"message": "died"})),
+            (b"data: error: died\n\n", event(error={"message": "died"})),
             (b'data: error: {"code":500,"message":"m"}\n\n', event(error={"code": 500, "message": "m"})),
             (b'{"error":{"message":"m"}}', event(error={"message": "m"})),
             (b'{\n "error": {\n  "message": "m"\n }\n}\n', event(error={"message": "m"})),
@@ -341,7 +346,6 @@ class ErrorTests(Case):
 
     def test_clients_see_the_others_as_they_came(self) -> None:
         for said in (
-            event(error="died"),
             event(error={"message": "m"}, choices=[]),
             event(choices=[{"index": 0, "delta": {}, "finish_reason": "error"}]),
             event(choices=[{"index": 0, "delta": {}, "error": "died", "finish_reason": "error"}]),
@@ -373,7 +377,9 @@ class ErrorTests(Case):
             self.assertEqual(error["message"], "no")
 
     def test_the_first_counts(self) -> None:
-        self.assertEqual(self.known(event(error="one") + event(error="two")).error, {"message": "one"})
+        self.assertEqual(
+            self.known(event(error={"message": "one"}) + event(error={"message": "two"})).error, {"message": "one"}
+        )
 
     def test_the_providers_dialect_counts(self) -> None:
         for dialect, kind in (("zai", ErrorKind.CONTEXT_LENGTH), ("openai", ErrorKind.BROKEN)):
