@@ -166,6 +166,7 @@ class RequestContext:
             time_to_first_sentence=(
                 None if answered is None or answered.sentence_at is None else answered.sentence_at - started
             ),
+            thought=state is not None and state.thought,
         )
 
     @property

@@ -74,6 +74,7 @@ class RequestRecord(NamedTuple):
     :ivar time_to_first_sentence: seconds from the request's arrival until a stream had brought its first sentence;
         None: that was not seen.
     :ivar client: whose key it came with; None: nobody is asked for one.
+    :ivar thought: the answer is a stream that brought what the model thought, and not only what it said.
     """
 
     request_id: str
@@ -102,6 +103,7 @@ class RequestRecord(NamedTuple):
     given_up: tuple[GivenUp, ...] = ()
     time_to_first_sentence: float | None = None
     client: str | None = None
+    thought: bool = False
 
     @property
     def first_sentence(self) -> float | None:
@@ -186,7 +188,7 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
     (
         request_id, endpoint, slot, provider, model, upstream_model, status, outcome, stream, latency, first, queue,
         bytes_out, error_code, attempts, key, tokens, cache, cost, currency, price_source, own_latency, _, given_up, _,
-        client,
+        client, _,
     ) = record  # fmt: skip
     fields: dict[str, Any] = {
         "request_id": request_id,

@@ -92,8 +92,9 @@ class Statistics:
                 # Both began when the attempt was sent.
                 own_sentence = sentence - first + own_first
             tokens = record.tokens
-            said = 0 if tokens is None else tokens.completion - tokens.reasoning
-            line.attempts.add(own, own_first, now, own_sentence, said)
+            # Thoughts that do not come in the stream are over before it begins.
+            came = 0 if tokens is None else tokens.completion - (0 if record.thought else tokens.reasoning)
+            line.attempts.add(own, own_first, now, own_sentence, came)
             line.attempts.queue.add(record.queue)
 
     def _count_client(self, record: RequestRecord, name: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from skyproxy.formats.openai.bad_ends import bad_end_of
 from skyproxy.formats.openai.bodies import choices_of, filter_of, finish_reason_of, index_of
 from skyproxy.formats.openai.first_content import choice_says
+from skyproxy.formats.openai.reasoning.answers import brings_thoughts
 
 _MOST_CHOICES = 256
 """Choices that are distinguished. Nobody asks for as many."""
@@ -20,20 +21,22 @@ class Choices:
         none is an end.
     :ivar last_reason: the last one given for an end; of one that a filter has cut short, that.
     :ivar said: whether any has said something.
+    :ivar thought: whether what any thought has come.
     """
 
-    __slots__ = ("_begun", "_finished", "doubtful", "last_reason", "said")
+    __slots__ = ("_begun", "_finished", "doubtful", "last_reason", "said", "thought")
 
     def __init__(self) -> None:
         self._begun: set[int] = set()
         self._finished: set[int] = set()
         self.last_reason: str | None = None
-        self.doubtful = self.said = False
+        self.doubtful = self.said = self.thought = False
 
     def read(self, chunk: Mapping[str, Any]) -> None:
         """Note what *chunk* says of them."""
         if "choices" not in chunk:
             self.last_reason = filter_of(chunk) or self.last_reason
+        self.thought = self.thought or brings_thoughts(chunk)
         again = self.repeated_by(chunk)
         for choice in choices_of(chunk):
             self.note(index_of(choice), finish_reason_of(choice), says=not again and choice_says(choice))
@@ -46,11 +49,12 @@ class Choices:
             return False
         return all("message" in choice and not choice.get("delta") for choice in choices_of(chunk))
 
-    def note(self, index: int, reason: str | None, *, says: bool) -> None:
-        """Note that the choice *index* is over for *reason*, if there is one, or *says* something."""
+    def note(self, index: int, reason: str | None, *, says: bool, thinks: bool = False) -> None:
+        """Note that the choice *index* is over for *reason*, if there is one, or *says* or *thinks* something."""
         if len(self._begun) < _MOST_CHOICES:
             self._begun.add(index)
         self.said = self.said or says
+        self.thought = self.thought or thinks
         if reason:
             self.doubtful = self.doubtful or (says and index in self._finished)
             self._finished.add(index)

@@ -13,7 +13,7 @@ from skyproxy.formats.openai.event_names import TERMINAL, TEXT_DELTA
 from skyproxy.formats.openai.first_content import says_something
 from skyproxy.formats.openai.frames import Frames
 from skyproxy.formats.openai.model_names import ModelNames
-from skyproxy.formats.openai.plain_chunk import plain_chunk
+from skyproxy.formats.openai.plain_chunk import SPOKEN, plain_chunk
 from skyproxy.formats.openai.stream_state import JUST_TEXT, NO_USAGE, Asked, StreamState
 from skyproxy.formats.sse import DONE, SHORTEST_EVENT, Event, end_of_nothing, event_end
 
@@ -53,8 +53,7 @@ class StreamInspector:
     :ivar text: that text, of all of them, as it stands in JSON.
     :ivar over: as far as is known, nothing that matters is to come. Content that comes all the same takes that back.
     :ivar done: it ended with `[DONE]`; what comes after that does not go on.
-    :ivar error: what the provider reported in it.
-    :ivar usage: token counts.
+    :ivar error: what the provider reported in it; *usage*: token counts.
     :ivar mentions_error: an error, or the word, may stand in what has gone on, so that something secret may, too.
     """
 
@@ -181,6 +180,7 @@ class StreamInspector:
             dialect=self._dialect,
             cannot_be_cut=self.cannot_be_cut,
             empty=self._choices.last_reason is not None and not self._choices.said,
+            thought=self._choices.thought,
         )
 
     def _frame(self, data: bytes) -> bytes:
@@ -268,7 +268,7 @@ class StreamInspector:
         if text or reason:
             self._ended = False
             self._begin("content")
-        self._choices.note(0, reason, says=bool(text))
+        self._choices.note(0, reason, says=bool(text), thinks=bool(text) and field not in SPOKEN)
         if text:
             self._generated += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
             if not reason:

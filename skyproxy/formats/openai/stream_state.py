@@ -41,6 +41,7 @@ class StreamState(NamedTuple):
     :ivar generated: bytes of text that were generated, about.
     :ivar dialect: of the provider.
     :ivar empty: its choices are over, and none of them has said anything.
+    :ivar thought: it is a stream, and has brought what the model thought.
     """
 
     complete: bool = False
@@ -52,6 +53,7 @@ class StreamState(NamedTuple):
     dialect: str = "openai"
     cannot_be_cut: bool = False
     empty: bool = False
+    thought: bool = False
 
     @property
     def failure(self) -> UpstreamReported | None:

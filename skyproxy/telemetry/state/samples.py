@@ -158,7 +158,7 @@ def _plain(number: int, kept: Kept) -> Sample | None:
     record, at, started, trace, _, _ = kept
     (
         request_id, endpoint, slot, provider, _, model, _, outcome, stream, latency, first, _, _, _, _, _, tokens, _,
-        cost, currency, _, _, _, given_up, _, _,
+        cost, currency, _, _, _, given_up, _, _, _,
     ) = record  # fmt: skip
     answered = trace.answered
     if (

@@ -127,6 +127,14 @@ class TimeTests(Case):
         self.assertEqual(self.statistics.providers["demo"].latency.summary(1000).count, 1)
         self.assertEqual(sum(self.statistics.providers["demo"].seconds.counts), 1)
 
+    def test_thoughts_count_where_they_come_in_the_stream(self) -> None:
+        for thought, came in ((True, 110), (False, 11)):
+            self.setUp()
+            times = {"latency": 109.5, "own_latency": 109.5, "own_time_to_first_byte": 0.5}
+            self.count(tokens=Tokens(9, 110, 0, 99), thought=thought, time_to_first_byte=0.5, **times)
+            gaps = self.statistics.providers["demo"].gaps
+            self.assertAlmostEqual(gaps.sum, 109 / (came - 1))
+
     def test_what_was_lost_before_is_not_the_providers_own(self) -> None:
         self.count(latency=9.0, time_to_first_byte=8.5, own_latency=1.0, own_time_to_first_byte=0.5)
         self.count(slot="memory", upstream_model="large", latency=3.0, own_latency=2.0, own_time_to_first_byte=0.25)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from skyproxy.formats.openai.bodies import choices_of
+from skyproxy.formats.openai.event_names import REASONING_PREFIX
 from skyproxy.formats.openai.reasoning.tags import strip_text
 
 # Where providers put reasoning beside the content: DeepSeek, Groq, OpenRouter (https://openrouter.ai/docs/use-cases/
@@ -93,6 +94,22 @@ def is_thought(value: Any) -> bool:
     """Whether *value*, an item or a part, is nothing but reasoning."""
     kind = value.get("type") if isinstance(value, dict) else None
     return isinstance(kind, str) and (kind.startswith("reasoning") or kind in _THINKING)
+
+
+def brings_thoughts(event: Mapping[str, Any]) -> bool:
+    """Whether *event*, of a stream, brings what a model thinks."""
+    kind = event.get("type")
+    if isinstance(kind, str) and kind.startswith(REASONING_PREFIX):
+        return bool(event.get("delta"))
+    return any(map(_choice_thinks, choices_of(event)))
+
+
+def _choice_thinks(choice: Mapping[str, Any]) -> bool:
+    delta = choice.get("delta")
+    if not isinstance(delta, dict):
+        return False
+    content = delta.get("content")
+    return any(delta.get(name) for name in _FIELDS) or (isinstance(content, list) and any(map(is_thought, content)))
 
 
 def _strip_at(values: dict[str, Any], name: str, strip: Callable[[str], str] = strip_text) -> bool:

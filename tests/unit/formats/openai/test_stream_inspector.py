@@ -390,6 +390,26 @@ class ErrorTests(Case):
             self.assertEqual(failure.kind, kind)
 
 
+class ThoughtTests(Case):
+    """thought: whether what the model thought has come."""
+
+    def test_in_whatever_form(self) -> None:
+        parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}]
+        for thinking in (
+            chunk(reasoning_content="Hm."), chunk(reasoning="Hm.", reasoning_details=[{"type": "reasoning.text"}]),
+            chunk(thinking="Hm."), event(choices=[{"index": 0, "delta": {"content": parts}}]),
+            event(type="response.reasoning_summary_text.delta", delta="Hm."),
+        ):  # fmt: skip
+            self.assertTrue(self.known(thinking + chunk("Halt") + STOP + USAGE + DONE).thought, thinking)
+
+    def test_none(self) -> None:
+        for said in (
+            chunk("Halt"), chunk(reasoning_content="") + chunk("Halt"), chunk("Halt", reasoning=None),
+            event(type="response.reasoning_summary_part.added") + event(type="response.output_text.delta", delta="Hm."),
+        ):  # fmt: skip
+            self.assertFalse(self.known(said * 2 + STOP + USAGE + DONE).thought, said)
+
+
 class TextTests(Case):
     """generated: how much was said."""
 
