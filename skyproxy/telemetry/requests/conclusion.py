@@ -104,7 +104,7 @@ def _answered(facts: Facts, history: History) -> Conclusion:
 
 
 def _tried(trouble: Step) -> str:
-    if trouble.status is not None:
+    if (trouble.status or 0) >= 400:
         return f"failed ({trouble.status})"
     return {
         "upstream_unreachable": "found no connection",

@@ -34,6 +34,8 @@ def _mark(facts: Facts, attempt: AttemptFacts, failed: Step | None) -> str:
 
 
 _SHORT = {
+    "client": "wrong request",
+    "rate": "429",
     "first_token_timeout": "late",
     "default_timeout": "late",
     "connect_timeout": "no connection",
@@ -50,6 +52,6 @@ _SHORT = {
 
 
 def _short(step: Step) -> str:
-    if step.kind == "failed" and step.status is not None:
+    if step.kind == "failed" and (step.status or 0) >= 400:
         return str(step.status)
     return _SHORT.get(step.code, step.code.replace("_", " "))

@@ -167,7 +167,7 @@ class _Maker:
         failure = next(
             (step for step in self._attempts.steps if step.kind == "failed" and step.attempt == number), None
         )
-        error = None if failure is None else str(failure.status) if failure.status is not None else failure.code
+        error = None if failure is None else str(failure.status) if (failure.status or 0) >= 400 else failure.code
         if error is None and sending.status is not None and sending.status >= 400:
             error = str(sending.status)
         if error is None and won and self._record.outcome in _FAILED:

@@ -224,6 +224,21 @@ class TroubleTests(SynchronousTestCase):
             History(first_token_p95=5.2),
         )
 
+    def test_an_error_under_200_is_told_by_its_kind(self) -> None:
+        for kind, shown in (
+            ("broken", "broken"),
+            ("no_credit", "no credit"),
+            ("rate", "429"),
+            ("client", "wrong request"),
+        ):
+            facts = FACTS._replace(
+                deployments=(OPENROUTER,),
+                attempts=(sending(OPENROUTER, 0.0, 0.2), sending(OPENROUTER, 0.3, 3.1, won=True)),
+                steps=(Step(0.2, "failed", 0, 0, kind, 200, "Oops."),),
+            )
+            self.assertEqual(way(facts), f"openrouter ✕{shown} → openrouter ✓")
+            self.assertNotIn("200", conclusion_of(facts).sentence)
+
     def test_cut(self) -> None:
         facts = FACTS._replace(
             outcome="failed", error_code="upstream_broken", seconds=2.7, first_token=0.8, first_sentence=2.1,

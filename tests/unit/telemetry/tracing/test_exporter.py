@@ -63,6 +63,14 @@ class SpansTests(RingCase):
             expected = None if outcome == "ok" else code or (str(status) if status else outcome)
             self.assertEqual(span.attributes.get("error.type"), expected)
 
+    def test_failures_of_sendings(self) -> None:
+        for status, expected in ((503, "503"), (None, "broken"), (200, "broken")):
+            history = self.history()
+            self.sent(history, 10.5, 11.0)
+            history.steps = [Step(11.0, "failed", 0, 0, "broken", status)]
+            sending = spans_of(traced_of(history, record_of()), PEERS)[1]
+            self.assertEqual((sending.failed, sending.attributes["error.type"]), (True, expected))
+
     def test_a_provider_that_the_configuration_no_longer_has(self) -> None:
         history = self.history()
         history.answered = self.sent(history, 10.5, 11.0)
