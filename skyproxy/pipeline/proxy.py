@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
@@ -31,6 +31,7 @@ from skyproxy.pipeline.request import Request, parse
 from skyproxy.pipeline.routed_request import RoutedRequest
 from skyproxy.pipeline.router import Candidate, Router
 from skyproxy.pipeline.sharing import RelayableAnswer
+from skyproxy.pipeline.since import Since
 from skyproxy.pipeline.step_down import step_down
 from skyproxy.telemetry.refusals import Refusals
 from skyproxy.upstream.dispatch.dispatcher import Dispatcher
@@ -46,12 +47,14 @@ class Runtime:
 
     :ivar config: as it was read, with what was changed by hand.
     :ivar changes: those made by hand.
+    :ivar since: since when all is so; it is that of the process.
     """
 
     config: Config
     router: Router
     providers: Mapping[str, Provider]
     changes: tuple[Change, ...] = ()
+    since: Since = field(default_factory=Since)
 
 
 class Proxy:

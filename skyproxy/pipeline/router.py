@@ -11,6 +11,7 @@ from skyproxy.config import CacheRule, Config, Priority, ProviderConfig, SlotCon
 from skyproxy.config.model_names import parse_model_name
 from skyproxy.errors import UnknownModel
 from skyproxy.pipeline.changes import NO_PAUSES, Change, Paused, Pauses
+from skyproxy.pipeline.since import Candidates
 from skyproxy.telemetry.prices.prices import Prices
 from skyproxy.telemetry.prices.table import PriceTable
 from skyproxy.upstream.exchange.timeouts import Timeouts
@@ -154,6 +155,13 @@ class Router:
     def configured(self, slot: str) -> tuple[Candidate, ...]:
         """The candidates of *slot*, those that are paused, or have no key, among them."""
         return self._configured[slot]
+
+    def served(self) -> dict[str, Candidates]:
+        """The provider and the model of each candidate of each slot, likewise."""
+        return {
+            slot: tuple((each.provider.name, each.model) for each in candidates)
+            for slot, candidates in self._configured.items()
+        }
 
     @property
     def default_model(self) -> str | None:

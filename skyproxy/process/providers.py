@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from twisted.internet.defer import DeferredList, maybeDeferred
@@ -12,9 +13,10 @@ from skyproxy.http.loop.socket_budget import Sockets
 from skyproxy.pipeline.changes import Change, pauses_of
 from skyproxy.pipeline.proxy import Runtime
 from skyproxy.pipeline.router import Router
+from skyproxy.pipeline.since import Since, different
 from skyproxy.process.embedded_demo import EmbeddedDemo
 from skyproxy.telemetry.prices.table import PriceTable
-from skyproxy.upstream.build import can_follow, follow, refit, same_limit
+from skyproxy.upstream.build import can_follow, follow, refit, same_limit, says_alike
 from skyproxy.upstream.exchange.provider import Counts, Provider
 
 _log = Logger()
@@ -31,6 +33,7 @@ class Providers:
 
     :param make: a provider of a configuration, with its counts, and the one whose limiter and states it keeps.
     :param built: called with the configuration, and the changes by hand, that serve from then on.
+    :param wall: the time of day, seconds since the epoch.
     :ivar prices: that come with skyproxy.
     """
 
@@ -40,12 +43,14 @@ class Providers:
         demo: EmbeddedDemo,
         sockets: Sockets,
         built: Callable[[Config, tuple[Change, ...]], object] = lambda config, changes: None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._make = make
         self._demo = demo
         self._sockets = sockets
         self._built = built
         self.prices = PriceTable()
+        self._since = Since(wall)
         self._counts: dict[str, Counts] = {}
         self._runtime: Runtime | None = None
         self.retired: list[Provider] = []
@@ -90,9 +95,23 @@ class Providers:
         for name, provider in providers.items():
             aside = {each.target for each in changes if each.kind == "aside"}
             provider.guards.put_aside({each.key for each in aside if each.provider == name})
-        self._runtime = Runtime(config, router, providers, changes)
+        now = Runtime(config, router, providers, changes, self._since)
+        if self._runtime is not None:
+            self._note(self._runtime, now)
+        self._runtime = now
         self._retire([provider for name, provider in before.items() if providers.get(name) is not provider])
         self._built(config, changes)
+
+    def _note(self, before: Runtime, now: Runtime) -> None:
+        """Have known what is different *now*."""
+        others = [
+            name
+            for name, provider in now.providers.items()
+            if name not in before.providers or not says_alike(before.providers[name].config, provider.config)
+        ]
+        configured = before.config.is_demo and not now.config.is_demo
+        slots = different({} if configured else before.router.served(), now.router.served())
+        self._since.changed(others, slots, configured=configured)
 
     def _retire(self, providers: list[Provider]) -> None:
         for provider in providers:

@@ -147,6 +147,11 @@ def fails_alike(before: ProviderConfig, config: ProviderConfig) -> bool:
     return all(getattr(before, name) == getattr(config, name) for name in causes)
 
 
+def says_alike(before: ProviderConfig, config: ProviderConfig) -> bool:
+    """Whether what was said to requests with *before* may be said to those with *config*, which may have other keys."""
+    return before.api_keys == config.api_keys and fails_alike(before, config)
+
+
 def refused_alike(before: ProviderConfig, config: ProviderConfig) -> bool:
     """Whether a key that was refused with *before* would have been refused with *config*: headers may say who asks."""
     return before.headers == config.headers and before.auth_header == config.auth_header

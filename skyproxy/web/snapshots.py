@@ -14,11 +14,12 @@ from skyproxy.config.hosts import is_loopback
 from skyproxy.pipeline.changes import Change, Pauses, pauses_of, profile_of
 from skyproxy.pipeline.context import RequestContext
 from skyproxy.pipeline.proxy import Runtime
+from skyproxy.pipeline.since import Since
 from skyproxy.pipeline.under_way import facts_under_way
 from skyproxy.telemetry.requests.facts import Facts
 from skyproxy.telemetry.requests.ring import RequestRing
 from skyproxy.telemetry.state import thresholds as limits
-from skyproxy.telemetry.state.samples import Sample, Samples, Word
+from skyproxy.telemetry.state.samples import KEY_INVALID, UNREACHED, Sample, Samples, Word
 from skyproxy.telemetry.state.slots import cost_hour
 from skyproxy.telemetry.state.snapshot import (
     BreakerState,
@@ -75,7 +76,8 @@ def snapshot_of(observed: Observed, samples: Samples) -> Snapshot:
         if each.slot is not None:
             by_slot[each.slot].append(each)
         for word in each.words:
-            words[word[:2]] = word
+            if word.at >= runtime.since.providers.get(word.provider, 0.0):
+                words[word[:2]] = word
         if each.good:
             answered = True
         elif each.code == "model_not_found" and each.provider is None and now - each.at <= limits.TROUBLE_SECONDS:
@@ -99,13 +101,13 @@ def snapshot_of(observed: Observed, samples: Samples) -> Snapshot:
         reloaded=sources.reloads.successful,
         lag_p99=sources.lag.summary().p99,
         log_lost=sources.log_dropped(),
-        requests=observed.ring.total,
+        requests=observed.ring.total if not everything or everything[-1].at >= runtime.since.configured else 0,
         under_way=sources.under_way(),
         slots=slots,
         providers=tuple(
             _provider(each, sources, runtime, each.config.name in needed) for each in runtime.providers.values()
         ),
-        words=words,
+        words=_standing(words, runtime.since),
         refused=refused,
         unknown=len(unknown),
         unknown_said=unknown[-1].text if unknown else "",
@@ -123,6 +125,23 @@ def snapshot_of(observed: Observed, samples: Samples) -> Snapshot:
         waits=runtime.config.proxy.shared_down == "stop",
         readings=sum(sources.reloads.counts.values()),
     )
+
+
+def _standing(words: dict[tuple[str, str], Word], since: Since) -> dict[tuple[str, str], Word]:
+    """Those of *words* that nothing has shown to be no longer so: whoever answers can be reached, and takes the key."""
+    answered: dict[str, float] = {}
+    for word in words.values():
+        if not word.code:
+            answered[word.provider] = max(word.at, answered.get(word.provider, 0.0))
+
+    def stands(word: Word) -> bool:
+        if word.code in UNREACHED:
+            return word.at >= max(answered.get(word.provider, 0.0), since.reached(word.provider))
+        if word.code == KEY_INVALID:
+            return word.at >= max(answered.get(word.provider, 0.0), since.welcome(word.provider))
+        return True
+
+    return {key: word for key, word in words.items() if stands(word)}
 
 
 def _budget(each: dict[str, Any]) -> BudgetState:
@@ -144,6 +163,7 @@ def _slot(runtime: Runtime, name: str, samples: Iterable[Sample], since: float |
         _by_hand(paused),
         _by_hand(changed[-1] if changed else None),
         since,
+        runtime.since.slots.get(name, 0.0),
     )
 
 
@@ -183,6 +203,7 @@ def _provider(provider: Provider, sources: Sources, runtime: Runtime, needed: bo
         needed=needed,
         paused=_by_hand(pauses.providers.get(config.name)),
         limit_by_hand=_by_hand(next((each for each in changes if each.settings), None)),
+        since=runtime.since.providers.get(config.name, 0.0),
     )
 
 

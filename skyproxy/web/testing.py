@@ -16,6 +16,9 @@ from skyproxy.upstream.key_tests import KeyTests
 
 VERSION = 1
 
+_REACHED = frozenset({"good", "refused", "answers"})
+"""What comes of a test of a provider that could be reached."""
+
 _LISTED = 50
 """Models of a server on this machine that are named."""
 
@@ -44,15 +47,23 @@ class Testing:
         if provider.key_missing is not None:
             missing = {"variable": provider.key_missing, "result": "missing", "text": "it holds nothing"}
             return succeed({"v": VERSION, "provider": name, "reports": [missing], "models": None, "problems": []})
-        return self._tests.test(provider).addCallback(
-            lambda reports: _told(name, reports, tuple(unlisted(config, name, reports)))
-        )
+
+        def told(reports: list[KeyReport]) -> dict[str, Any]:
+            results = {each.result for each in reports}
+            if results & _REACHED and self._runtime().config.providers.get(name) == provider:
+                self._runtime().since.tested(name, welcome=results == {"good"})
+            return _told(name, reports, tuple(unlisted(config, name, reports)))
+
+        return self._tests.test(provider).addCallback(told)
 
     def local(self) -> Deferred[dict[str, Any]]:
         """Look who answers on this machine."""
         known = {each.base_url.rstrip("/"): name for name, each in self._runtime().config.providers.items()}
 
         def told(found: dict[str, tuple[str, tuple[str, ...]]]) -> dict[str, Any]:
+            served = {name: known.get(url) or known.get(_by_name(url)) for name, (url, _) in found.items()}
+            for provider in filter(None, served.values()):
+                self._runtime().since.tested(provider, welcome=False)
             servers = [
                 {
                     "name": name,
@@ -60,13 +71,17 @@ class Testing:
                     "base_url": url,
                     "count": len(models),
                     "models": list(models[:_LISTED]),
-                    "provider": known.get(url) or known.get(url.replace("127.0.0.1", "localhost")),
+                    "provider": served[name],
                 }
                 for name, (url, models) in found.items()
             ]
             return {"v": VERSION, "servers": servers, "looked_for": list(self._tests.titles)}
 
         return self._tests.local().addCallback(told)
+
+
+def _by_name(url: str) -> str:
+    return url.replace("127.0.0.1", "localhost")
 
 
 def _told(name: str, reports: list[KeyReport], problems: tuple[str, ...]) -> dict[str, Any]:

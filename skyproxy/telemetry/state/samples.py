@@ -18,6 +18,11 @@ _OF_REQUESTS = frozenset(
 """What the request is at fault for."""
 
 
+KEY_INVALID = "key_invalid"
+UNREACHED = frozenset({"upstream_unreachable", "connect_timeout"})
+"""The codes of what is said of a provider, whichever model is asked for."""
+
+
 class Word(NamedTuple):
     """What a candidate was last heard to say.
 

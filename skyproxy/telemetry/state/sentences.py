@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from skyproxy.telemetry.requests.words import duration, job, money, of_people, quoted
 from skyproxy.telemetry.state import thresholds as limits
 from skyproxy.telemetry.state.instead import instead_of
-from skyproxy.telemetry.state.samples import Word
+from skyproxy.telemetry.state.samples import KEY_INVALID, UNREACHED, Word
 from skyproxy.telemetry.state.sentence import Level, Sentence
 from skyproxy.telemetry.state.slots import SlotHealth
 from skyproxy.telemetry.state.snapshot import ProviderState, Snapshot
@@ -149,13 +149,13 @@ def _bad_words(snapshot: Snapshot) -> list[Word]:
 def _of_word(word: Word, snapshot: Snapshot) -> Sentence | None:
     provider = next(each for each in snapshot.providers if each.name == word.provider)
     name, said = word.provider, quoted(word.text) if word.text else ""
-    if word.code == "key_invalid":
+    if word.code == KEY_INVALID:
         key = provider.keys[0].variable if len(provider.keys) == 1 else ""
         text = f"{name} refuses your key{' ' if key else ''}{key}."
         return Sentence("key_invalid", "bad", text, _where_keys_are(provider), name)
     if word.code == "no_credit":
         return Sentence("no_credit", "bad", f"{name}: no credits left.", said or f"Add credits at {name}.", name)
-    if word.code in ("upstream_unreachable", "connect_timeout"):
+    if word.code in UNREACHED:
         return _unreachable(provider, word)
     if word.code == "model_unknown":
         if _NO_SUCH_PATH.search(word.text):

@@ -77,7 +77,9 @@ def health_of(
 
     :param words: what each deployment was last heard to say.
     """
-    recent = [each for each in slot.samples if now - each.at <= limits.COUNTED_SECONDS]
+    recent = [
+        each for each in slot.samples if now - each.at <= limits.COUNTED_SECONDS and _tells(each, slot, providers)
+    ]
     newest_first = (each for each in reversed(recent) if each.good is not None)
     counted = list(islice(newest_first, limits.COUNTED))[::-1]
     health, line = _judged(slot, counted, words, providers, now)
@@ -95,6 +97,17 @@ def health_of(
         speed_of(slot, recent, now),
         cost_hour(slot.samples, now, slot.since),
     )
+
+
+def _tells(sample: Sample, slot: SlotState, providers: Mapping[str, ProviderState]) -> bool:
+    """Whether *sample* tells how *slot* is now: since then other models may serve it, or what failed was mended."""
+    if sample.at < slot.served_since:
+        return False
+    if sample.good or not sample.words:
+        return True
+    word = sample.words[-1]
+    provider = providers.get(word.provider)
+    return provider is None or word.at >= provider.since
 
 
 def all_health(snapshot: Snapshot) -> dict[str, SlotHealth]:
@@ -147,6 +160,8 @@ def _wrong(recent: Sequence[Sample]) -> list[Sample]:
 
 def _uncounted(slot: SlotState, recent: Sequence[Sample], now: float) -> str:
     """What there is to say of a slot that was asked, but none of whose requests counts."""
+    if slot.samples[-1].at < slot.served_since:
+        return "No request since other models serve it."
     if not recent:
         return f"No request for {duration(max(0.0, now - slot.samples[-1].at))}."
     return f"{of_people(len(recent), 'request', 'requests')}, none of which tells anything."
@@ -219,7 +234,10 @@ def _is_slower(slot: SlotState, streams: bool, now: float) -> bool:
     times = [
         each.first_token if streams and each.first_token is not None else each.seconds
         for each in slot.samples
-        if each.good and (not streams or each.first_token is not None) and now - each.at <= limits.USUAL_SECONDS
+        if each.good
+        and (not streams or each.first_token is not None)
+        and now - each.at <= limits.USUAL_SECONDS
+        and each.at >= slot.served_since
     ]
     before, last = times[: -limits.SLOWER_SAMPLES], times[-limits.SLOWER_SAMPLES :]
     if len(before) < limits.USUAL_SAMPLES:

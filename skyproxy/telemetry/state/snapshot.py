@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import NamedTuple
 
 from skyproxy.telemetry.state.samples import Sample, Word
@@ -77,6 +78,7 @@ class ProviderState(NamedTuple):
     :ivar in_use: permits that requests have, of *limit*.
     :ivar needed: a slot asks it.
     :ivar limit_by_hand: somebody has set *limit*.
+    :ivar since: seconds since the epoch, since when nothing is different by which it may have failed.
     """
 
     name: str
@@ -93,6 +95,7 @@ class ProviderState(NamedTuple):
     needed: bool = True
     paused: ByHand | None = None
     limit_by_hand: ByHand | None = None
+    since: float = -inf
 
 
 class SlotState(NamedTuple):
@@ -103,6 +106,7 @@ class SlotState(NamedTuple):
     :ivar paused: it, or all that serves it, is paused by hand.
     :ivar changed: somebody has pointed it elsewhere, or set something of it.
     :ivar since: since when all its requests are among *samples*; None: none was let go of.
+    :ivar served_since: seconds since the epoch, since when the same models have served it.
     """
 
     name: str
@@ -112,6 +116,7 @@ class SlotState(NamedTuple):
     paused: ByHand | None = None
     changed: ByHand | None = None
     since: float | None = None
+    served_since: float = -inf
 
 
 class BudgetState(NamedTuple):
@@ -144,7 +149,7 @@ class Snapshot(NamedTuple):
     :ivar readings: how often it was read again.
     :ivar lag_p99: seconds, of the event loop.
     :ivar log_lost: lines.
-    :ivar requests: that are over, since the start.
+    :ivar requests: that are over, since the start; none where all were the demo's, before there was a configuration.
     :ivar under_way: requests.
     :ivar words: what each deployment was last heard to say.
     :ivar refused: requests that were refused in the last minute because the queue was full.

@@ -28,6 +28,7 @@ from skyproxy.http import Connections, ServerLimits, Wire
 from skyproxy.log.live_lines import LiveLines
 from skyproxy.log.redaction import Redactor
 from skyproxy.pipeline.router import Router
+from skyproxy.pipeline.since import Since
 from skyproxy.telemetry.bodies.body_log import BodyLog
 from skyproxy.telemetry.costs.ledger import Ledger
 from skyproxy.telemetry.lag import LagProbe
@@ -193,7 +194,9 @@ class WebCase(SynchronousTestCase):
         self.clock = Clock()
         self.proxy = FakeProxy()
         self.config = self.as_read = config_of(CONFIG)
-        self.runtime: Any = SimpleNamespace(config=self.config, router=Router(self.config), providers={}, changes=())
+        self.runtime: Any = SimpleNamespace(
+            config=self.config, router=Router(self.config), providers={}, changes=(), since=Since()
+        )
         runtime, proxy = self.runtime, cast(Any, self.proxy)
         self.statistics = Statistics(self.clock)
         self.lag = LagProbe(self.clock, self.clock.seconds)

@@ -110,6 +110,19 @@ class InsteadTests(SynchronousTestCase):
 
 
 class SlotTests(SynchronousTestCase):
+    def test_what_was_before_a_change_does_not_count(self) -> None:
+        slot = slot_of("+----")
+        self.assertEqual(judged(slot)[:2], ("unreliable", "4 of 5 failed, mostly openrouter was at its rate limit."))
+        moved = judged(slot._replace(served_since=NOW))
+        self.assertEqual(moved[:3], ("unused", "No request since other models serve it.", 0))
+        self.assertIsNone(moved.speed.p50)
+        # What failed was mended: what went well still counts.
+        failed = SAMPLE._replace(good=False, code="key_invalid", words=tuple(word("key_invalid").values()))
+        slot = slot._replace(samples=(SAMPLE, failed))
+        for since, line in ((NOW - 2, "1 of 2 failed, mostly openrouter refused your key."), (NOW, "1 of 1 answered.")):
+            providers = {"openrouter": PROVIDER._replace(since=since)}
+            self.assertEqual(health_of(slot, {}, providers, NOW).line, line)
+
     def test_health(self) -> None:
         for marks, age, health, line in (
             ("", 1, "unused", "No request yet."),
