@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any, NamedTuple, Protocol
 
-from skyproxy.formats.openai.bodies import token_count
+from skyproxy.formats.openai.bodies import any_count, token_count
 from skyproxy.formats.openai.stream_state import StreamState
 
 _BYTES_PER_TOKEN = 4
@@ -46,19 +46,15 @@ def tokens_of(usage: Mapping[str, Any], dialect: str = "openai") -> Tokens | Non
 
     :param dialect: of the provider.
     """
-    prompt, completion = token_count(usage.get("prompt_tokens")), token_count(usage.get("completion_tokens"))
-    if prompt is None:
-        prompt = token_count(usage.get("input_tokens"))
-    if completion is None:
-        completion = token_count(usage.get("output_tokens"))
-    if prompt is None and completion is None:
+    prompt_said, completion = _prompt_said(usage), any_count(usage, "completion_tokens", "output_tokens")
+    if prompt_said is None and completion is None:
         return None
     read = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
     written = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
-    prompt, completion = prompt or 0, completion or 0
+    prompt, completion = prompt_said or 0, completion or 0
     cached = (token_count(read.get("cached_tokens")) if type(read) is dict else None) or _cached_elsewhere(usage)
     reasoning = token_count(written.get("reasoning_tokens")) or 0 if type(written) is dict else 0
-    if reasoning or dialect == "google":
+    if reasoning or (dialect == "google" and prompt_said is not None):
         # xAI's are none of the completion's (https://docs.x.ai/docs/guides/reasoning), and neither are Google's, of
         # which the total alone tells (https://discuss.ai.google.dev/t/127400).
         beside = (token_count(usage.get("total_tokens")) or 0) - prompt - completion
@@ -66,6 +62,10 @@ def tokens_of(usage: Mapping[str, Any], dialect: str = "openai") -> Tokens | Non
             completion += beside
             reasoning = max(reasoning, beside)
     return Tokens(prompt, completion, min(cached, prompt), min(reasoning, completion))
+
+
+def _prompt_said(usage: Mapping[str, Any]) -> int | None:
+    return any_count(usage, "prompt_tokens", "input_tokens")
 
 
 def _cached_elsewhere(usage: Mapping[str, Any]) -> int:
@@ -112,8 +112,17 @@ def prompt_estimate(body: bytes) -> int:
 
 
 def tokens_used(state: StreamState, prompt: Callable[[], int]) -> Tokens:
-    """What an answer took: as the provider says, or else estimated, with what *prompt* gives for its request."""
-    return tokens_of(state.usage, state.dialect) or estimate(prompt(), state.generated)
+    """What an answer took: as the provider says, or else estimated, with what *prompt* gives for its request; and so
+    each half of it.
+    """
+    usage, guessed = state.usage, state.generated
+    said = tokens_of(usage, state.dialect)
+    if said is None:
+        return estimate(prompt(), guessed)
+    if _prompt_said(usage) is None:
+        said = said._replace(prompt=prompt(), estimated=True)
+    # What was generated is not counted where the provider says how much it was.
+    return said._replace(completion=-(-guessed // _BYTES_PER_TOKEN), estimated=True) if guessed else said
 
 
 class Rates(Protocol):

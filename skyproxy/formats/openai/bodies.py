@@ -25,8 +25,6 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MOST_TOKENS = 10**9
 """That an answer may be said to have taken; a provider that says more is not believed."""
 
-_COUNTS = ("completion_tokens", "prompt_tokens", "output_tokens", "input_tokens")
-
 _MOST_DIGITS = 4000
 """Of an integer."""
 
@@ -175,13 +173,15 @@ def token_count(said: Any) -> int | None:
     return said if type(said) is int and 0 <= said <= _MOST_TOKENS else None
 
 
-def counts_tokens(usage: Mapping[str, Any]) -> bool:
-    """Whether *usage*, a usage object, says how many tokens an answer took."""
-    # In a loop: a generator would cost three times as much, and the first name is there, mostly.
-    for name in _COUNTS:  # noqa: SIM110
-        if token_count(usage.get(name)) is not None:
-            return True
-    return False
+def counts_completion(usage: Mapping[str, Any]) -> bool:
+    """Whether *usage*, a usage object, says how many tokens were generated."""
+    return any_count(usage, "completion_tokens", "output_tokens") is not None
+
+
+def any_count(usage: Mapping[str, Any], name: str, other: str) -> int | None:
+    """The number of tokens under *name* of *usage*, a usage object, or else under the *other* one; None: under none."""
+    count = token_count(usage.get(name))
+    return token_count(usage.get(other)) if count is None else count
 
 
 def text_length(value: Mapping[str, Any]) -> int:

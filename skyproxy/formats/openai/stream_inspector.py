@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from skyproxy.formats.openai.bodies import counts_tokens, error_of, read_answer, text_length, usage_of
+from skyproxy.formats.openai.bodies import counts_completion, error_of, read_answer, text_length, usage_of
 from skyproxy.formats.openai.choices import Choices
 from skyproxy.formats.openai.chunk_template import ChunkTemplate
 from skyproxy.formats.openai.error_events import read_any_event, read_data, with_error
@@ -176,7 +176,7 @@ class StreamInspector:
             finish_reason=self._choices.last_reason,
             error=self.error,
             usage=self.usage,
-            generated=0 if counts_tokens(self.usage) else self._generated,
+            generated=0 if counts_completion(self.usage) else self._generated,
             dialect=self._dialect,
             cannot_be_cut=self.cannot_be_cut,
             empty=self._choices.last_reason is not None and not self._choices.said,

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from skyproxy.errors import UpstreamBroken, UpstreamUnusable
 from skyproxy.formats.decompress import Inflater, TooLarge
-from skyproxy.formats.openai.bodies import counts_tokens, error_of, read_answer, text_length, usage_of
+from skyproxy.formats.openai.bodies import counts_completion, error_of, read_answer, text_length, usage_of
 from skyproxy.formats.openai.choices import end_of
 from skyproxy.formats.openai.stream_state import NO_USAGE, StreamState
 from skyproxy.formats.reported import reported
@@ -63,7 +63,7 @@ class Whole(NamedTuple):
             finish_reason=reason,
             error=self.error,
             usage=usage or NO_USAGE,
-            generated=0 if usage and counts_tokens(usage) else text_length(value),
+            generated=0 if usage and counts_completion(usage) else text_length(value),
             dialect=dialect,
             empty=reason is not None and not says,
         )

@@ -138,11 +138,22 @@ class EstimateTests(SynchronousTestCase):
         self.assertLess(prompt_estimate(json.dumps(words).encode()), bare + 40)
 
     def test_what_the_provider_says_goes_first(self) -> None:
-        said = StreamState(usage={"prompt_tokens": 3, "completion_tokens": 4}, generated=400)
+        said = StreamState(usage={"prompt_tokens": 3, "completion_tokens": 4})
         self.assertEqual(tokens_used(said, lambda: 100), Tokens(3, 4))
         for unread in ({}, {"prompt_tokens": "three"}):
             state = StreamState(usage=unread, generated=40)
             self.assertEqual(tokens_used(state, lambda: 100), Tokens(100, 10, estimated=True))
+
+    def test_half_of_which_is_said(self) -> None:
+        for junk in (None, -5, 1e30, "12", True, {}):
+            for dialect in ("openai", "google"):
+                usage = {"prompt_tokens": junk, "completion_tokens": 4, "total_tokens": 90}
+                state = StreamState(usage=usage, dialect=dialect)
+                self.assertEqual(tokens_used(state, lambda: 100), Tokens(100, 4, estimated=True), junk)
+            state = StreamState(usage={"prompt_tokens": 3, "completion_tokens": junk}, generated=40)
+            self.assertEqual(tokens_used(state, lambda: 100), Tokens(3, 10, estimated=True), junk)
+        # An embedding generates nothing.
+        self.assertEqual(tokens_used(StreamState(usage={"prompt_tokens": 3}), lambda: 100), Tokens(3, 0))
 
 
 class CostTests(SynchronousTestCase):

@@ -87,7 +87,7 @@ class WholeTests(SynchronousTestCase):
             self.assertEqual(json_of(json.dumps(good).encode(), []).value, good)
 
     def test_what_was_said_where_the_usage_tells_nothing(self) -> None:
-        answer = b'{"choices":[{"message":{"content":"Halt"}}],"usage":{"completion_tokens":%b}}'
+        answer = b'{"choices":[{"message":{"content":"Halt"}}],"usage":{"prompt_tokens":3,"completion_tokens":%b}}'
         for said, generated in ((b"null", 4), (b"-1", 4), (b"1.0", 0), (b"0", 0)):
             self.assertEqual(module.json_of(answer % said, []).state().generated, generated)
 
