@@ -29,6 +29,7 @@ class New(Protocol):
     def say(self, word: str, **fields: Any) -> None: ...
     def let_go(self) -> None: ...
     def kill(self) -> None: ...
+    def last_words(self) -> str: ...
 
 
 class Old(Protocol):
@@ -141,7 +142,9 @@ class Upgrade:
 
     def _is_late(self, seconds: float) -> None:
         self._late = None
-        self._fail(f"the new process has said nothing for {seconds:g} seconds")
+        words = self._new.last_words() if self._new is not None else ""
+        written = f", and last wrote: {words}" if words else ""
+        self._fail(f"the new process has said nothing for {seconds:g} seconds{written}")
 
     def _fail(self, reason: str) -> None:
         _log.error("The upgrade failed, the old process serves on: {reason}", reason=reason)

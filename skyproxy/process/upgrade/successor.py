@@ -25,6 +25,9 @@ CONTROL = 3
 ENDED_SECONDS = 2.0
 """Seconds after which a process that has closed its end is taken for ended, though the system does not say so."""
 
+_WORDS_SECONDS = 0.2
+"""Seconds after its end in which what it has written is read. The workers that it has may keep that open for longer."""
+
 _KEPT_BYTES = 4000
 """Of what the new process has written to standard error, the last ones."""
 
@@ -67,6 +70,7 @@ class Successor(ProcessProtocol):
         self._control = Control(self._hears, self.control_lost)
         self._errors = b""
         self._reason: str | None = None
+        self._exit: str | None = None
         self._is_over = False
         self.pid: int | None = None
 
@@ -120,12 +124,22 @@ class Successor(ProcessProtocol):
             self.pid = told["pid"]
         self._heard(word, told)
 
+    def last_words(self) -> str:
+        """The last line that it, or a worker that it has started, has written to standard error."""
+        return self._words().rpartition("\n")[2].strip()
+
     # Its end comes in two parts: all that it has said is heard, and the process is gone.
 
     def errReceived(self, data: bytes) -> None:
         self._errors = (self._errors + data)[-_KEPT_BYTES:]
         with suppress(OSError):
             os.write(2, data)
+
+    def processExited(self, reason: Failure) -> None:
+        status: Any = reason.value
+        if status.exitCode != 0:
+            self._exit = _why(status)
+            self._reactor.callLater(_WORDS_SECONDS, self._end)
 
     def processEnded(self, reason: Failure) -> None:
         self.transport = None
@@ -144,7 +158,7 @@ class Successor(ProcessProtocol):
     def _end(self) -> None:
         ended, self._ended = self._ended, None
         if ended is not None:
-            ended(self._reason or self._words() or "it ended without a word")
+            ended(self._reason or self._words() or self._exit or "it ended without a word")
 
     def _words(self) -> str:
         """What it has written to standard error: all, or of a traceback the last line."""

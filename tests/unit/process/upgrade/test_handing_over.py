@@ -48,7 +48,7 @@ class FakeNew:
     """In the place of the new process."""
 
     def __init__(self, heard: Heard, ended: Callable[[str], None]) -> None:
-        self.heard, self.ended = heard, ended
+        self.heard, self.ended, self.words = heard, ended, ""
         self.pid: int | None = None
         self.asked: list[Any] = []
         self.error: OSError | None = None
@@ -66,6 +66,9 @@ class FakeNew:
 
     def kill(self) -> None:
         self.asked.append("kill")
+
+    def last_words(self) -> str:
+        return self.words
 
     def told(self, word: str, **fields: Any) -> None:
         """It says so."""
@@ -160,6 +163,12 @@ class UpgradeTests(SynchronousTestCase):
         self.clock.advance(0.1)
         self.assertEqual(new.asked, ["kill"])
         self.assertFailed("has said nothing for 5 seconds")
+
+    def test_silence_of_one_that_has_written_something(self) -> None:
+        """As that its workers cannot begin."""
+        self.begin(5.0).words = "ImportError: no treq"
+        self.clock.advance(5)
+        self.assertFailed("has said nothing for 5 seconds, and last wrote: ImportError: no treq")
 
     def test_silence_after_it_was_ready(self) -> None:
         new = self.begin(60.0)

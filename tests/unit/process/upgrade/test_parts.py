@@ -159,6 +159,17 @@ class SuccessorTests(SynchronousTestCase):
             self.ended(code, signal)
             self.assertEqual(self.ends, [told])
 
+    def test_why_it_ended_though_its_workers_live_on(self) -> None:
+        self.new.processExited(Failure(ProcessTerminated(None, 9)))
+        self.assertEqual(self.ends, [])
+        self.clock.advance(1)
+        self.assertEqual(self.ends, ["signal 9 ended it"])
+
+    def test_its_last_words(self) -> None:
+        self.assertEqual(self.new.last_words(), "")
+        self.new.errReceived(b"a warning\nthe plugin is broken\n")
+        self.assertEqual(self.new.last_words(), "the plugin is broken")
+
     @POSIX
     def test_a_daemon_lives_on(self) -> None:
         self.new.begin({}, [])
