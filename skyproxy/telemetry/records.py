@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import time
 from typing import Any, Literal, NamedTuple
 
@@ -216,6 +217,8 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
         fields["given_up_ms"] = int(sum([each.seconds for each in given_up]) * 10_000 + 0.5) / 10
         if taken:
             fields["given_up_tokens"] = taken
+        if costs := _costs_of(given_up):
+            fields["given_up_cost"] = costs
     if error_code is not None:
         fields["error_code"] = error_code
     if key is not None:
@@ -238,3 +241,12 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
         fields["currency"] = currency
         fields["price_source"] = price_source
     return fields
+
+
+def _costs_of(given_up: Sequence[GivenUp]) -> dict[str, float]:
+    """What they cost, by currency."""
+    costs: dict[str, float] = {}
+    for each in given_up:
+        if each.cost:
+            costs[each.currency] = costs.get(each.currency, 0.0) + each.cost
+    return {currency: round(cost, 9) for currency, cost in costs.items()}

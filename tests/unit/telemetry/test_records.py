@@ -43,6 +43,14 @@ class RequestLogTests(SynchronousTestCase):
         expected = {"own_latency_ms": 500.0, "given_up": 2, "given_up_ms": 9000.0, "given_up_tokens": 101}
         self.assertEqual(told, expected)
 
+    def test_what_they_cost_by_currency(self) -> None:
+        lost = [
+            GivenUp("other", "large", 8.0, tokens=Tokens(9, 1), cost=cost, currency=currency)
+            for cost, currency in ((0.1, "USD"), (0.2, "USD"), (3.0, "EUR"), (0.0, "GBP"), (None, "USD"))
+        ]
+        fields = self.told(record_of(given_up=tuple(lost), cost=7.0))[2]
+        self.assertEqual((fields["given_up_cost"], fields["cost"]), ({"USD": 0.3, "EUR": 3.0}, 7.0))
+
     def told(self, record: RequestRecord) -> tuple[str, LogLevel, dict[str, Any]]:
         events: list[LogEvent] = []
         RequestLog(Logger("skyproxy.telemetry.records", observer=events.append)).completed(record)
