@@ -66,7 +66,12 @@ def asked(running: Running, method: str, path: str, sent: dict[str, Any] | None 
 
 
 def at(path: str, name: str) -> str:
-    """*path* with *name* at its end."""
+    """*path* with *name* at its end.
+
+    :raise click.UsageError: nothing is named.
+    """
+    if not name:
+        raise click.UsageError("An empty text names nothing.")
     return f"{path}/{quote(name, safe='')}"
 
 
@@ -79,8 +84,8 @@ def target_of(running: Running, name: str) -> dict[str, str]:
     if provider in ("slot", "provider") and model:
         return {provider: model}
     _, now = asked(running, "GET", "/api/now")
-    slots = {each["name"] for each in now.get("slots", ())}
-    providers = {each["name"] for each in now.get("providers", ())}
+    slots = [each["name"] for each in now.get("slots", ())]
+    providers = [each["name"] for each in now.get("providers", ())]
     if name in slots and name in providers:
         fail(f"{name} is a slot and a provider: say slot:{name}, or provider:{name}", 2)
     if name in slots:

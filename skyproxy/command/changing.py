@@ -11,6 +11,7 @@ from skyproxy.command.acting import act, asked, at, done, dry_run_option, show, 
 from skyproxy.command.output import fail, show_json, table
 from skyproxy.command.place import json_option
 from skyproxy.command.running import pid_option, the_one
+from skyproxy.config.overlay import value_shown
 from skyproxy.config.profiles import NO_PROFILE
 
 id_argument = click.argument("action", default="last")
@@ -35,6 +36,10 @@ def set_values(what: str, values: tuple[str, ...], dry_run: bool, pid: int | Non
     show(act(running, "/api/set", sent, as_json=as_json), as_json=as_json)
 
 
+_SWITCHES = {**dict.fromkeys(("true", "yes", "on"), True), **dict.fromkeys(("false", "no", "off"), False)}
+"""As YAML reads them in the file."""
+
+
 def _spread(values: tuple[str, ...]) -> list[str]:
     """*values*, with ``provider:model`` as the two that it stands for."""
     spread = []
@@ -50,8 +55,10 @@ def _pair(text: str) -> tuple[str, Any]:
         raise click.UsageError(f"{text!r} says nothing: write KEY=VALUE, or provider:model.")
     if value in ("null", "none", ""):
         return key, None
-    if value in ("true", "false"):
-        return key, value == "true"
+    if key not in ("model", "provider") and value.lower() in _SWITCHES:
+        switch = _SWITCHES[value.lower()]
+        # Times that are off are none.
+        return key, switch if key == "strip_reasoning" or switch else None
     return key, int(value) if value.isascii() and value.isdigit() and key not in ("model", "provider") else value
 
 
@@ -154,6 +161,7 @@ def _said(change: dict[str, Any]) -> str:
     if change["kind"] == "pause":
         return f"{name} is paused"
     values = (
-        f"{each['path'].rpartition('.')[2]} {each['value']} (was {each['configured']})" for each in change["settings"]
+        f"{each['path'].rpartition('.')[2]} {value_shown(each['value'])} (was {value_shown(each['configured'])})"
+        for each in change["settings"]
     )
     return f"{name}: {', '.join(values)}"

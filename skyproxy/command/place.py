@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
-from skyproxy.command.output import fail
+from skyproxy.command.output import fail, printable
 from skyproxy.config import Config, ConfigError, load
 from skyproxy.config.listen_address import address_in
 from skyproxy.util.user_folders import place_for_others, user_home
@@ -42,6 +43,22 @@ def url_of(config: Config) -> str | None:
     return next((each.url for each in addresses if each is not None and each.port), None)
 
 
+def checked_url(url: str) -> str:
+    """*url*, with ``http://`` if it has no scheme.
+
+    :raise SystemExit: nobody can be asked by it.
+    """
+    url = url if "://" in url else f"http://{url}"
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # of the port, too
+        good = False
+    if not good or not url.isprintable() or " " in url:
+        fail(f"{printable(url)} is no URL of http or https, such as http://127.0.0.1:35791/v1", 2)
+    return url
+
+
 def api_url(url: str | None, config: Config | None) -> str:
     """*url*, with ``/v1`` if it has no path; without it, that of *config*.
 
@@ -50,6 +67,5 @@ def api_url(url: str | None, config: Config | None) -> str:
     found = url or (url_of(config) if config is not None else None)
     if found is None:
         fail("which skyproxy? Name its address: --url http://127.0.0.1:35791/v1")
-    found = found if "://" in found else f"http://{found}"
-    found = found.rstrip("/").removesuffix("/chat/completions")
+    found = checked_url(found).rstrip("/").removesuffix("/chat/completions")
     return found if re.search(r"://[^/]+/", found) else f"{found}/v1"

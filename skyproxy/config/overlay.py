@@ -40,6 +40,20 @@ class Setting(NamedTuple):
         """Where it stands in a file."""
         return (self.section, self.name, self.key)
 
+    @property
+    def shown(self) -> str:
+        """It, for people."""
+        return f"{self.key} {value_shown(self.value)}"
+
+
+def value_shown(value: Any) -> str:
+    """*value* as a file has it."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
 
 def problem_of(config: Config, setting: Setting) -> str | None:
     """Why *config* cannot have *setting*; None: it can."""

@@ -179,6 +179,7 @@ def test_a_slot_is_pointed_elsewhere_kept_and_read_again(house: House) -> None:
     assert house.slot("alone")["candidates"] == ["second:guard;text=elsewhere"]
     assert house.told("status")["slots"]["alone"] == "second:guard;text=elsewhere"
     dry = house.command("keep", "--dry-run").stdout
+    assert dry.startswith("To be kept in ")
     assert "+    provider: 'second'" in dry and '-    model: "guard"   # dépôt, 守卫' in dry
     assert house.path.read_bytes() == before
     kept = house.told("keep", told["id"])
@@ -196,6 +197,16 @@ def test_a_slot_is_pointed_elsewhere_kept_and_read_again(house: House) -> None:
     assert house.path.read_bytes() == expected.replace(b"max_concurrent: 4\r\n", b"max_concurrent: 6\r\n")
     assert house.command("reload").stdout == "Nothing is different.\n" and house.provider()["places"]["limit"] == 6
     house.command("stop")
+
+
+def test_values_as_people_type_them(house: House) -> None:
+    told = house.command("set", "alone", "hedge_after=off", "strip_reasoning=YES").stdout
+    assert "slot alone has hedge_after none, strip_reasoning true now." in told
+    assert "strip_reasoning true (was false)" in house.command("changes").stdout
+    done = house.command("set", "alone", "hedge_afetr=2s", code=1)
+    assert done.stderr.endswith("cannot be set: did you mean hedge_after?\n"), done.stderr
+    for command in ("profile", "undo", "keep"):
+        assert "An empty text names nothing." in house.command(command, "", code=2).stderr
 
 
 def test_nothing_is_kept_in_a_file_that_is_another_by_now(house: House) -> None:

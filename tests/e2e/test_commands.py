@@ -111,6 +111,8 @@ def test_init_without_what_it_needs(demo: DemoProvider, tmp_path: Path) -> None:
     assert done.returncode == 1 and "leave out 'Bearer'" in done.stderr
     done = skyproxy(tmp_path, "init", "--provider", "openrouter", "--key-stdin", typed="\n")
     assert done.returncode == 1 and "no key came: pipe it" in done.stderr
+    done = skyproxy(tmp_path, "init", "--provider", "openrouter", "--key-stdin", "--base-url", "x/v1", typed="k\n")
+    assert done.returncode == 2 and "--base-url must be a URL that begins with http" in done.stderr
     done = skyproxy(
         tmp_path, "init", "--provider", "mistral", "--key-stdin", "--base-url", "http://127.0.0.1:1", typed="abc\n"
     )

@@ -118,6 +118,17 @@ def test_no_provider_moves_the_cursor_by_what_it_says_is_wrong(
     provider.close()
 
 
+def test_init_takes_a_provider_by_its_title(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, "init", "--no-local")
+    terminal.wait_for("Provider: ")
+    terminal.type("somebody\n")
+    terminal.wait_for("One of openrouter")
+    terminal.type("Google ai studio\n")
+    terminal.wait_for("Key of Google AI Studio")
+    terminal.child.send_signal(signal.SIGINT)
+    assert terminal.wait() == 1 and not (tmp_path / "none").exists()
+
+
 def test_chat_before_a_terminal(proxy: Proxy, tmp_path: Path) -> None:
     terminal = Terminal(tmp_path, "chat", "combat", "--url", proxy.base_url)
     terminal.wait_for("> ")

@@ -11,6 +11,7 @@ import click
 
 from skyproxy.command.bench.figures import Figures
 from skyproxy.command.output import WRONG, fail, show_json
+from skyproxy.command.place import checked_url
 
 if TYPE_CHECKING:
     from skyproxy.command.bench.load import Load
@@ -76,10 +77,8 @@ def bench(
 
 
 def _target(url: str, get: bool) -> str:
-    url = url if "://" in url else f"http://{url}"
+    url = checked_url(url)
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        fail(f"{url} is no URL of http or https", 2)
     path = parts.path.rstrip("/")
     if get or (path and path != "/v1"):
         return url

@@ -15,6 +15,7 @@ from skyproxy.command.init.importing import NotImported, imported
 from skyproxy.command.init.models import NoModels, local_servers, models_of
 from skyproxy.command.init.writing import CONFIG, KEYS, SCHEMA, Chosen, Exists, config_text, env_text, write
 from skyproxy.command.output import fail, piped_key, table
+from skyproxy.config import rules
 from skyproxy.config.files import find, user_folder
 from skyproxy.config.json_schema import schema_text
 from skyproxy.config.known import BY_NAME, CLOUD, Known, of_key, propose, trouble_with
@@ -108,17 +109,30 @@ def _cloud(
 
 
 def _at(known: Known, base_url: str | None) -> Known:
-    return known if base_url is None else replace(known, base_url=base_url.strip().rstrip("/"))
+    if base_url is None:
+        return known
+    try:
+        return replace(known, base_url=rules.base_url(base_url.strip()))
+    except ValueError as error:
+        fail(f"--base-url {error}", 2)
 
 
 def _ask_for_provider() -> str | None:
     click.echo("Which provider do you have a key for? (An empty answer: none; a server on this machine serves.)")
     for each in CLOUD:
         click.echo(f"  {each.name:12}{each.title}, keys at {each.key_page}")
-    answer: str = click.prompt("Provider", default="", show_default=False)
-    while answer and answer not in BY_NAME:
-        answer = click.prompt(f"One of {', '.join(each.name for each in CLOUD)}", default="", show_default=False)
-    return answer or None
+    question = "Provider"
+    while answer := _name_in(click.prompt(question, default="", show_default=False)):
+        if any(answer == each.name for each in CLOUD):
+            return answer
+        question = f"One of {', '.join(each.name for each in CLOUD)}"
+    return None
+
+
+def _name_in(answer: str) -> str:
+    """The name of the provider that *answer* means: its title stands beside it."""
+    typed = answer.strip().casefold()
+    return next((each.name for each in CLOUD if typed == each.title.casefold()), typed)
 
 
 def _key_of(known: Known, *, ask: bool) -> str:

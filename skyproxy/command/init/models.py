@@ -48,6 +48,7 @@ def models_of(base_url: str, key: str | None, timeout: float = 20.0) -> list[str
         raise NoModels(f"{base_url} {said} (status {error.code})", refused=refused) from None
     except (OSError, ValueError, HTTPException) as error:  # the last: what answers speaks no HTTP
         why = getattr(error, "reason", error) or type(error).__name__
+        why = getattr(why, "strerror", None) or why
         raise NoModels(f"no list of models from {base_url}: {why}") from None
     listed = told.get("data", told.get("models", told)) if isinstance(told, dict) else told
     # Ollama says null where it has none. Any program may be at a usual port, such as SkyrimNet's page at llama.cpp's.

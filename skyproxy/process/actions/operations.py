@@ -178,7 +178,7 @@ class Operations:
         section, name = ("model_slots", target.slot) if target.slot else ("providers", target.provider)
         settings = tuple(Setting(section, name, key, value) for key, value in values.items())
         check_settings(self.config, settings)
-        said = ", ".join(f"{each.key} {each.value}" for each in settings)
+        said = ", ".join(each.shown for each in settings)
         change = self._change("set", target, by, settings)
         return self._set(change, f"{target} has {said} now.", dry_run)
 
@@ -238,7 +238,7 @@ class Operations:
             raise Conflict("There is no line of the file for it: it lasts until it is undone, or until skyproxy ends.")
         plan = self._keeping.plan(self.config, settings)
         told = {"file": str(plan.file), "diff": plan.diff}
-        text = f"Kept in {plan.file}."
+        text = f"{'To be kept' if dry_run else 'Kept'} in {plan.file}."
         if not dry_run:
             self._adopt(self._keeping.write(plan))
         return {**self._finish(Action(log.next_id(), self._wall(), by, text), dry_run), **told}

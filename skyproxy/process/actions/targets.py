@@ -76,7 +76,7 @@ def check_settings(config: Config, settings: Collection[Setting]) -> None:
     for each in settings:
         problem = problem_of(config, each)
         if problem is not None:
-            raise InvalidRequest(f"{problem}.", param=each.key)
+            raise InvalidRequest(problem if problem.endswith("?") else f"{problem}.", param=each.key)
     if not settings:
         raise InvalidRequest("Nothing is to be set.", param="set")
 

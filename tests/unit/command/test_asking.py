@@ -119,6 +119,12 @@ class UrlTests(SynchronousTestCase):
         ):  # fmt: skip
             self.assertEqual(api_url(typed, None), "http://127.0.0.1:35791/v1")
 
+    def test_what_nobody_can_be_asked_by(self) -> None:
+        for typed in ("ftp://x", "http://[", "127.0.0.1:99999", "127.0.0.1:0", "http://", "http://a b/v1", "a\n"):
+            with self.assertRaises(SystemExit) as ended:
+                api_url(typed, None)
+            self.assertEqual(ended.exception.code, 2, typed)
+
     def test_none(self) -> None:
         with self.assertRaises(SystemExit):
             api_url(None, None)
