@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from random import random
 from typing import Any
@@ -29,8 +30,14 @@ _SLOWEST_USELESS_SECONDS = 2.0
 """Likewise, where those that were had were of no use."""
 _READY_SECONDS = 2.0
 """From a connection to its first use, TLS and the password included."""
-_OF_CLUSTERS = ("MOVED ", "ASK ", "CLUSTERDOWN ", "CROSSSLOT ")
-"""With which errors begin that a Redis Cluster alone answers with."""
+_OF_CLUSTERS = re.compile(r"^(?:MOVED|ASK|CLUSTERDOWN|CROSSSLOT) |not allowed in cluster mode")
+"""Errors that a Redis Cluster alone answers with."""
+_ADVICE = (
+    (re.compile(r"\bNOPERM\b|can't run this command"), "give its user all that the operator's guide lists"),
+    (re.compile(r"^READONLY\b"), "it is a replica: name the one that is written to, or the Sentinels"),
+    (re.compile(r"^WRONGTYPE\b"), "another program uses skyproxy's keys: name another database"),
+)
+"""What to do about what Redis says of a thing that does not mend itself."""
 
 
 class _Told(RedisProtocol):  # type: ignore[misc]
@@ -143,7 +150,7 @@ class Link(Factory):
         """It was refused for this reason, or the connection was lost before that was known."""
         if self._open is not None:
             self._explained = True
-            self._failed(why.removeprefix("Redis error: "))
+            self._failed(_in_words(why.removeprefix("Redis error: ")))
 
     def lost(self, protocol: Any, why: Failure) -> None:
         """The connection is gone."""
@@ -205,9 +212,15 @@ def reason_of(error: BaseException | None) -> str:
     if isinstance(error, ConnectError):
         return "it does not accept connections"
     if isinstance(error, ResponseError):
-        told = str(error)
-        return f"Redis Cluster is not spoken: {told}" if told.startswith(_OF_CLUSTERS) else told
+        return _in_words(str(error))
     return "it has closed the connection"
+
+
+def _in_words(told: str) -> str:
+    if _OF_CLUSTERS.search(told):
+        return f"Redis Cluster is not spoken: {told}"
+    advice = next((advice for pattern, advice in _ADVICE if pattern.search(told)), None)
+    return told if advice is None else f"{told} ({advice})"
 
 
 def _stop(result: Any, timer: Any) -> Any:

@@ -95,4 +95,7 @@ class RedisAnswersTests(SynchronousTestCase):
         reading, _ = self.begin()
         found: Deferred[Any] = self.answers.find(KEY, 1000)
         self.receive(reading, b"-NOPERM no\r\n")
-        self.assertEqual(str(self.failureResultOf(found, NotThere).value), "NOPERM no")
+        self.assertEqual(
+            str(self.failureResultOf(found, NotThere).value),
+            "NOPERM no (give its user all that the operator's guide lists)",
+        )

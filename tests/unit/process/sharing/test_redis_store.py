@@ -75,6 +75,7 @@ class Heard:
         self.all.append(("heard", message))
 
 
+RIGHTS = "give its user all that the operator's guide lists"
 SUBSCRIBED = b"*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n"
 
 
@@ -187,14 +188,31 @@ class RedisStoreTests(SynchronousTestCase):
         commands, hearing = self.connected()
         self.tick()
         self.receive(commands, b"-NOPERM this user has no permissions\r\n")
-        self.assertEqual(self.answers, ["NOPERM this user has no permissions"])
+        self.assertEqual(self.answers, [f"NOPERM this user has no permissions ({RIGHTS})"])
         self.assertTrue(commands.disconnected and hearing.disconnected)
 
-    def test_one_of_a_cluster(self) -> None:
-        commands, _ = self.connected()
+    def test_what_to_do(self) -> None:
+        """About what does not mend itself."""
+        for said, told in (
+            ("MOVED 13224 10.0.0.1:6379", "Redis Cluster is not spoken: MOVED 13224 10.0.0.1:6379"),
+            ("ERR The user executing the script can't run this command or subcommand script: 0", RIGHTS),
+            ("READONLY You can't write against a read only replica.", "it is a replica: name the one that is written"),
+            ("WRONGTYPE Operation against a key", "another program uses skyproxy's keys: name another database"),
+            ("OOM command not allowed when used memory > 'maxmemory'.", "'maxmemory'."),
+        ):
+            commands, _ = self.connected()
+            self.tick()
+            self.receive(commands, f"-{said}\r\n".encode())
+            self.assertIn(told, self.answers.pop())
+            self.setUp()
+
+    def test_a_database_of_a_cluster(self) -> None:
+        self.make(dbid=3)
+        transport = self.endpoint.accept()
+        self.receive(transport, b"-ERR SELECT is not allowed in cluster mode\r\n")
+        transport.protocol.connectionLost(Failure(ConnectionLost()))
         self.tick()
-        self.receive(commands, b"-MOVED 13224 10.0.0.1:6379\r\n")
-        self.assertEqual(self.answers, ["Redis Cluster is not spoken: MOVED 13224 10.0.0.1:6379"])
+        self.assertRegex(self.answers[0], "^Redis Cluster is not spoken: .* not allowed in cluster mode")
 
     def test_a_password_that_it_does_not_take(self) -> None:
         self.make(password="wrong", username="who")
@@ -271,7 +289,7 @@ class RedisStoreTests(SynchronousTestCase):
         self.receive(commands, b":1\r\n")
         self.store.run("return 2", ["k"], ["a"], replies.append, lambda why: replies.append(("failed", why)))
         self.receive(commands, b"-NOPERM this user has no permissions\r\n")
-        self.assertEqual(replies, [1, ("failed", "NOPERM this user has no permissions")])
+        self.assertEqual(replies, [1, ("failed", f"NOPERM this user has no permissions ({RIGHTS})")])
         self.assertFalse(commands.disconnected or hearing.disconnected)
         commands.protocol.connectionLost(Failure(ConnectionLost()))
         self.store.run("return 3", ["k"], ["a"], replies.append, lambda why: replies.append(("failed", why)))
@@ -296,8 +314,10 @@ class RedisStoreTests(SynchronousTestCase):
             for _ in range(2):
                 ask()
         (told,) = events
-        self.assertEqual((told["log_level"], told["reason"]), (LogLevel.warn, "NOPERM this user has no permissions"))
-        self.assertEqual(replies, ["NOPERM this user has no permissions"] * 4)
+        self.assertEqual(
+            (told["log_level"], told["reason"]), (LogLevel.warn, f"NOPERM this user has no permissions ({RIGHTS})")
+        )
+        self.assertEqual(replies, [f"NOPERM this user has no permissions ({RIGHTS})"] * 4)
 
     def test_the_end(self) -> None:
         commands, hearing = self.connected()
