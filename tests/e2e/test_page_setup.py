@@ -14,6 +14,8 @@ from tests.e2e.commands import written
 from tests.e2e.conftest import Starter, config_for
 from tests.e2e.page_looks import HOSTILE, looks_well
 from tests.e2e.processes import DemoProvider, Proxy
+from tests.e2e.raw import ask, chat
+from tests.e2e.test_now_after_changes import KEYS, Picky, serving
 
 SECRET = "sk-skyproxy-page-secret"
 LONG_NAME = "SeverActionsFollowersAndTheirLongConversations_Evaluation"
@@ -60,6 +62,7 @@ def test_providers_slots_and_what_to_type(browser: Browser, start: Starter, size
         expect(slots).to_contain_text(re.compile("It answers"))
         slots.get_by_role("button", name=re.compile("by one token.*: refused")).click()
         expect(slots).to_contain_text("The guard was told to answer 401.")
+        expect(slots).to_contain_text("Check MY_API_KEY")
         typed = page.get_by_role("region", name="3. SkyrimNet")
         expect(typed).to_contain_text(f"{proxy.base_url}/chat/completions")
         expect(typed.get_by_role("button", name="Copy memory")).to_be_visible()
@@ -71,6 +74,21 @@ def test_providers_slots_and_what_to_type(browser: Browser, start: Starter, size
         looks_well(page, f"setup-{size}-{scheme}")
         assert SECRET not in page.content()
         assert [each for each in tab.said if "Failed to load resource" not in each] == []
+
+
+def test_what_to_do_about_a_refused_key_is_said_where_it_was_tested(browser: Browser, start: Starter) -> None:
+    with serving(Picky) as url:
+        provider = {"base_url": url, "api_key_env": "WRONG"}
+        slots = {"default": {"provider": "openrouter", "model": "m"}}
+        proxy = start(Proxy, {"providers": {"openrouter": provider}, "model_slots": slots}, env=KEYS)
+        assert ask(proxy, chat()).status == 401
+        with opened(browser, f"{proxy.origin}/#/now") as tab:
+            tab.page.get_by_role("region", name="How all is").get_by_role("link", name="Setup").click()
+            providers = tab.page.get_by_role("region", name="1. Providers")
+            providers.get_by_role("button", name="Test openrouter").click()
+            expect(providers).to_contain_text("WRONG: refused (status 401)")
+            expect(providers).to_contain_text("Set another one in the environment, and start skyproxy anew.")
+            expect(providers).to_contain_text("Keys are made at https://openrouter.ai/settings/keys.")
 
 
 def test_what_is_pasted_is_on_the_clipboard(browser: Browser, start: Starter) -> None:

@@ -1,6 +1,6 @@
 // An answer of this origin's API, as it streams, with the times at which its parts came.
 
-import {address, isLoggedIn, proof} from './api.js';
+import {address, get, isLoggedIn, proof} from './api.js';
 
 const SENTENCE = /[.!?…\u061f\u06d4\u0964]+(?=[\s"'“”‘’«»‹›」』*)])|[。！？]/;
 const ABBREVIATIONS = /(^|\s)(mr|mrs|ms|dr|st|prof|vs|etc|e\.g|i\.e)\.$/i;
@@ -107,6 +107,20 @@ export async function ask(model, text, {signal, heard, fields}) {
   if (answer.text && answer.firstSentence === null) answer.firstSentence = answer.total;
   heard(answer);
   return answer;
+}
+
+/** The request with *id*, once it is over. */
+export async function keptRequest(id) {
+  for (const wait of [0, 150, 400, 1000]) {
+    await new Promise((done) => { setTimeout(done, wait); });
+    try {
+      const row = await get(`api/requests/${encodeURIComponent(id)}`);
+      if (row.outcome !== null) return row;
+    } catch {
+      // It is looked for again.
+    }
+  }
+  return null;
 }
 
 /** The data of each event in *stream*. */

@@ -6,6 +6,9 @@ import {tryNow} from './live.js';
 import {state} from './store.js';
 import {LEVELS} from './words.js';
 
+/** What Setup tells more of, and tests. */
+const AT_SETUP = new Set(['demo', 'key_missing', 'reload_failed', 'key_invalid', 'unreachable', 'path_unknown']);
+
 /** What the page itself has to say before all else; null: nothing. */
 function ownSentence(state) {
   const since = moment(state.lostAt / 1000);
@@ -74,7 +77,7 @@ export function head() {
       code === 'model_unknown' && first.advice.includes('`') && ['copy', () => copyButton('Copy', () => current.advice.split('`')[1])],
       first.use && state.now && [`use ${first.slot} ${first.use}`, () => useInstead(first)],
       first.request_id && ['request', () => h('a', {class: 'button'}, 'Show the request'), (node) => attribute(node, 'href', `#/requests/${encodeURIComponent(current.request_id)}`)],
-      ['demo', 'key_missing', 'reload_failed'].includes(code) && ['setup', () => h('a', {class: 'button to-setup', href: '#/setup'}, 'Setup')],
+      AT_SETUP.has(code) && ['setup', () => h('a', {class: 'button to-setup', href: '#/setup'}, 'Setup')],
       code === 'breaker' && [`ask ${about}`, () => button('Ask it again now', () => askAgain(about))],
       code === 'reload_failed' && ['read', () => button('Read it again', async () => (await import('./acting.js')).reload())],
       ['lag', 'log_lost', 'alone'].includes(code) && ['log', () => h('a', {class: 'button', href: '#/log'}, 'Log')],

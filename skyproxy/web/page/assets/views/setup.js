@@ -1,7 +1,7 @@
 // What is configured, what is missing, and what to type into SkyrimNet.
 
 import {get, post} from '../api.js';
-import {ask} from '../answers.js';
+import {ask, keptRequest} from '../answers.js';
 import {button, copyButton, foreign, h, ours, replace, rest, show} from '../dom.js';
 import {count, counted, duration, money} from '../format.js';
 import {reading, state} from '../store.js';
@@ -106,7 +106,8 @@ function providers(setup, signal) {
       replace(result, h('p', {class: 'muted'}, 'Asking it, which costs nothing…'));
       try {
         const told = await post(`api/test/${encodeURIComponent(provider.name)}`, null, signal);
-        replace(result, told.reports.map(report), told.models !== null && h('p', {class: 'muted'}, `It lists ${counted(told.models, 'model', 'models')}.`),
+        const refused = told.reports.filter((each) => each.result === 'refused');
+        replace(result, told.reports.map(report), refused.length > 0 && otherKey(provider, refused, setup), told.models !== null && h('p', {class: 'muted'}, `It lists ${counted(told.models, 'model', 'models')}.`),
           told.problems.map((each) => line('✕', 'bad', each)));
       } catch (error) {
         if (error.name !== 'AbortError') replace(result, line('✕', 'bad', error.message));
@@ -126,6 +127,15 @@ function providers(setup, signal) {
     );
   });
   return h('ul', {class: 'rows'}, rows);
+}
+
+/** What to do about keys that the provider refuses. */
+function otherKey(provider, reports, setup) {
+  const isThere = (key) => key.place === 'environment' && reports.some((each) => each.variable === key.variable);
+  const where = provider.keys.some(isThere)
+    ? ['Set another one in the environment, and start skyproxy anew.']
+    : ['Put another one into ', foreign(setup.env_file ?? '.env'), ', and type ', h('code', null, 'skyproxy reload'), '.'];
+  return h('p', null, where, provider.key_page && [' Keys are made at ', foreign(provider.key_page), '.']);
 }
 
 function line(sign, tone, text) {
@@ -190,9 +200,10 @@ function slotRow(slot, signal) {
     replace(result, h('p', {class: 'muted'}, 'Asking…'));
     const answer = await ask(slot.name, 'Say: yes', {signal, heard() {}, fields: {max_tokens: 1}});
     const mute = answer.status === 200 && !answer.text && answer.error.startsWith('The answer is empty');
+    const row = answer.error && !mute && answer.id ? await keptRequest(answer.id) : null;
     if (!signal.aborted) {
       replace(result, answer.error && !mute
-        ? line('✕', 'bad', answer.error)
+        ? [line('✕', 'bad', answer.error), [row?.sentence, row?.advice].map((each) => each && each !== answer.error && h('p', {class: 'muted'}, foreign(each)))]
         : line('✓', 'ok', mute ? 'It answers; one token held no text.' : `It answers: first token after ${duration(answer.firstToken)}.`));
     }
     rest(test, false);

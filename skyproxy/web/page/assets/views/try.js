@@ -1,6 +1,6 @@
 // Asks one slot, or two side by side, through this origin's own API.
 
-import {ask} from '../answers.js';
+import {ask, keptRequest} from '../answers.js';
 import {get} from '../api.js';
 import {compared} from '../compared.js';
 import {attribute, button, foreign, h, ours, replace, rest, show, write} from '../dom.js';
@@ -235,7 +235,7 @@ function panel(model, letter) {
 
   /** What skyproxy kept of it: the same figures as everywhere else. */
   async function tell(answer) {
-    const row = await found(answer.id);
+    const row = await keptRequest(answer.id);
     if (!row) return;
     write(values.get('First token'), duration(row.first_token ?? answer.firstToken));
     write(values.get('First sentence'), duration(row.first_sentence ?? answer.firstSentence));
@@ -251,18 +251,4 @@ function panel(model, letter) {
   }
 
   return {node, run};
-}
-
-/** The request with *id*, once it is over. */
-async function found(id) {
-  for (const wait of [0, 150, 400, 1000]) {
-    await new Promise((done) => { setTimeout(done, wait); });
-    try {
-      const row = await get(`api/requests/${encodeURIComponent(id)}`);
-      if (row.outcome !== null) return row;
-    } catch {
-      // It is looked for again.
-    }
-  }
-  return null;
 }
