@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from urllib.parse import quote
 
@@ -21,6 +22,9 @@ _LONGEST_NAME = 100
 _LONGEST_VALUE = 1024
 """Bytes of a field's value, likewise."""
 
+# HTTP/2 lets a provider send them (RFC 9113, 8.2.1), and many clients would not take any of the answer over HTTP/1.1.
+_has_control = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
+
 _MOST = 64
 """Fields of one answer: OpenAI sends eight, and nobody more than thirty."""
 
@@ -30,7 +34,10 @@ def relayed_fields(headers: Fields) -> list[Field]:
     passed = [
         (name_below, value)
         for name, value in headers
-        if len(name) <= _LONGEST_NAME and (name_below := _passed_as(name)) is not None and len(value) <= _LONGEST_VALUE
+        if len(name) <= _LONGEST_NAME
+        and (name_below := _passed_as(name)) is not None
+        and len(value) <= _LONGEST_VALUE
+        and not _has_control(value)
     ]
     return passed if len(passed) <= _MOST else passed[:_MOST]
 
