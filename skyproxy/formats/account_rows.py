@@ -13,6 +13,7 @@ _OPENROUTER_TYPES = "https://openrouter.ai/docs/client-sdks/python/components/ap
 _ZAI = "https://docs.z.ai/api-reference/api-code"
 _DEEPSEEK = "https://api-docs.deepseek.com/quick_start/error_codes"
 _MINIMAX = "https://platform.minimax.io/docs/api-reference/errorcode"
+_OPENCODE = "https://github.com/anomalyco/opencode/blob/dev/packages/console/app/src/routes/zen/util/handler.ts"
 _CLOUDFLARE = "https://developers.cloudflare.com/changelog/post/2026-03-11-json-rfc9457-responses-for-1xxx-errors/"
 
 NO_CREDIT: tuple[Row, ...] = (
@@ -60,10 +61,30 @@ NO_CREDIT: tuple[Row, ...] = (
     ),
     Row(
         ErrorKind.NO_CREDIT,
-        "https://github.com/anthropics/claude-code/issues/2127",
+        "https://platform.claude.com/docs/en/api/rate-limits",
         status=(400, 403, 429),
-        pattern=text(r"reached your specified (?:api )?usage limits"),
+        pattern=text(r"reached your (?:specified (?:workspace )?(?:api )?|api )usage limits"),
     ),
+    Row(
+        ErrorKind.NO_CREDIT,
+        "https://developers.openai.com/api/docs/guides/spend-limits",
+        code=("organization_spend_limit_exceeded", "project_spend_limit_exceeded", "organization_usage_limit_exceeded"),
+    ),
+    # Its documentation names the first code, and its answers the second.
+    Row(
+        ErrorKind.NO_CREDIT,
+        "https://console.groq.com/docs/spend-limits",
+        code=("blocked_api_access", "spend_limit_reached"),
+    ),
+    Row(
+        ErrorKind.NO_CREDIT,
+        "https://openrouter.ai/docs/guides/features/workspaces/workspace-budgets",
+        "openrouter",
+        403,
+        pattern=text(r"^workspace (?:daily |weekly |monthly |lifetime )?budget of .{1,40} exceeded"),
+    ),
+    # By what it is called: its words are in the language of who asks, and its status is a bad key's.
+    Row(ErrorKind.NO_CREDIT, _OPENCODE, status=401, type=("creditserror", "monthlylimiterror", "userlimiterror")),
     Row(
         ErrorKind.NO_CREDIT,
         "https://github.com/proxysoul/Empryo/issues/132",

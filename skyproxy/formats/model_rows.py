@@ -218,6 +218,13 @@ MODEL_UNKNOWN: tuple[Row, ...] = (
         status=400,
         pattern=text(r"on-demand throughput isn.t supported|doesn.t support on-demand throughput"),
     ),
+    # By what it is called: its words are in the language of who asks, and its status is a bad key's.
+    Row(
+        ErrorKind.MODEL_UNKNOWN,
+        "https://github.com/anomalyco/opencode/blob/dev/packages/console/app/src/routes/zen/util/handler.ts",
+        status=401,
+        type=("modelerror",),
+    ),
     # One that answers elsewhere than where chats are asked.
     Row(
         ErrorKind.MODEL_UNKNOWN,

@@ -270,6 +270,30 @@ BODIES: list[tuple[str, int, Any, ErrorKind]] = [
         ErrorKind.NO_CREDIT),
     ("openai", 400, _anthropic("invalid_request_error", "You have reached your specified API usage limits. You will "
         "regain access on 2026-04-01 at 00:00 UTC."), ErrorKind.NO_CREDIT),
+    ("openai", 400, _anthropic("invalid_request_error", "You have reached your specified workspace API usage limits. "
+        "You will regain access on 2025-06-01 at 00:00 UTC."), ErrorKind.NO_CREDIT),
+    ("openai", 429, _anthropic("rate_limit_error", "You have reached your API usage limits: your organization has "
+        "crossed its monthly API usage threshold, set based on your organization's API tier. You will regain access "
+        "on 2026-09-01 at 00:00 UTC."), ErrorKind.NO_CREDIT),
+    *[
+        ("openai", 429, _error("Limit reached.", type="rate_limit_error", code=code), ErrorKind.NO_CREDIT)
+        for code in (
+            "organization_spend_limit_exceeded", "project_spend_limit_exceeded", "organization_usage_limit_exceeded",
+        )
+    ],
+    ("openai", 400, _error("API access blocked.", type="invalid_request_error", code="blocked_api_access"),
+        ErrorKind.NO_CREDIT),
+    ("openai", 400, _error("Organization has blocked API access because a spend alert threshold was met. Please visit "
+        "https://console.groq.com/settings/billing to manage your spend alerts.", type="invalid_request_error",
+        code="spend_limit_reached"), ErrorKind.NO_CREDIT),
+    ("openrouter", 403, _error("Workspace monthly budget of $500.00 exceeded. Contact your workspace admin.",
+        code=403), ErrorKind.NO_CREDIT),
+    ("openai", 401, _anthropic("MonthlyLimitError", "Your workspace has reached its monthly spending limit of $30. "
+        "Manage your limits here: https://opencode.ai/workspace/x/billing"), ErrorKind.NO_CREDIT),
+    ("openai", 401, _anthropic("CreditsError", "余额不足。请在此处管理您的计费"), ErrorKind.NO_CREDIT),
+    ("openai", 401, _anthropic("ModelError", "Model x is not supported"), ErrorKind.MODEL_UNKNOWN),
+    ("openai", 401, _anthropic("AuthError", "Invalid API key."), ErrorKind.KEY_INVALID),
+    ("openai", 429, _anthropic("rate_limit_error", "You have reached your usage limits for now."), ErrorKind.RATE),
     ("openai", 403, {"code": 30001, "message": "Sorry, your account balance is insufficient", "data": None},
         ErrorKind.NO_CREDIT),
     ("openai", 403, {"code": "The caller does not have permission to execute the specified operation", "error":
