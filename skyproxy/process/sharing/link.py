@@ -53,11 +53,27 @@ class Commands(_Told):
     """Asks, and is answered."""
 
 
+class _Nobody:
+    """The factory of a connection that is of no use here any more."""
+
+    def lost(self, protocol: Any, why: Failure) -> None:
+        """It is gone."""
+
+    def heard(self, channel: bytes, message: bytes) -> None:
+        """Somebody has published something."""
+
+
 class Subscriber(_Told, SubscriberProtocol):  # type: ignore[misc]
     """Hears what is published in its channels."""
 
     def messageReceived(self, pattern: Any, channel: Any, message: Any) -> None:
         self.factory.heard(channel, message)
+
+    def turn_deaf(self) -> None:
+        """Be of no use any more, but stay open."""
+        self.factory = _Nobody()
+        while self.replyQueue.waiting:
+            self.replyReceived(ConnectionError("given up"))
 
 
 class Link(Factory):
@@ -71,6 +87,8 @@ class Link(Factory):
     :param failed: called with what is wrong when there is no connection, or no longer.
     :param heard: called with a channel, and a message in it.
     :param chance: gives a number from 0 to 1, by which tries of several machines are spread.
+    :param stays: a connection that was of use stays open when it is dropped, until another one is of use: the store,
+        which may still have it, sees by it that this process lives. It must be a :class:`Subscriber`.
     :ivar protocol: None: there is no connection.
     """
 
@@ -87,6 +105,8 @@ class Link(Factory):
         failed: Callable[[str], None],
         heard: Callable[[bytes, bytes], None] = lambda channel, message: None,
         chance: Callable[[], float] = random,
+        *,
+        stays: bool = False,
     ) -> None:
         self._reactor = reactor
         self._made = made
@@ -94,8 +114,10 @@ class Link(Factory):
         self._failed = failed
         self.heard = heard
         self._chance = chance
+        self._stays = stays
         self.protocol: Any = None
         self._open: Any = None
+        self._dropped: Any = None
         # The reason is known already, and is not that the connection was closed then.
         self._explained = False
         # Connections in a row that were of no use, and tries that made none.
@@ -119,16 +141,24 @@ class Link(Factory):
             trying.cancel()
         if self._open is not None:
             self._open.transport.loseConnection()
+        self._abort_dropped()
 
     def drop(self) -> None:
         """Close the connection at once: it is of no use. Another one is made."""
-        if self._open is not None:
-            self._explained = True
+        if self._open is None:
+            return
+        self._explained = True
+        if not self._stays or self._useless:
             self._open.transport.abortConnection()
+            return
+        self._dropped, self._open, self.protocol = self._open, None, None
+        self._dropped.turn_deaf()
+        self._try_later()
 
     def worked(self) -> None:
         """The connection is of use."""
         self._useless = 0
+        self._abort_dropped()
 
     # As a factory.
 
@@ -159,6 +189,11 @@ class Link(Factory):
         if not self._explained:
             self._failed(reason_of(why.value))
         self._try_later()
+
+    def _abort_dropped(self) -> None:
+        dropped, self._dropped = self._dropped, None
+        if dropped is not None:
+            dropped.transport.abortConnection()
 
     def _connected(self, _: Any) -> None:
         self._trying, self._failures = None, 0

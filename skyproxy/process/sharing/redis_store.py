@@ -50,7 +50,7 @@ class RedisStore:
             reactor, endpoint, lambda: Commands(**options), lambda _: self._usable(), self._failed
         )  # fmt: skip
         self._hearing = Link(
-            reactor, endpoint, lambda: Subscriber(**options), self._subscribe, self._failed, self._heard
+            reactor, endpoint, lambda: Subscriber(**options), self._subscribe, self._failed, self._heard, stays=True
         )  # fmt: skip
         self._listener: Listener | None = None
         self._why = "it has not answered yet"
@@ -77,6 +77,7 @@ class RedisStore:
         arguments = [
             self._name, report, self._reports,
             int(self._terms.leads * 1000), int(self._terms.lease * 1000), expected,
+            int(self._terms.remember * 1000), self._channel_to(""),
         ]  # fmt: skip
         self._ask(TICK, self._keys, arguments, lambda reply: done(self._ticked(reply)), done)
 

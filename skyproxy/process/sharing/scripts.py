@@ -19,6 +19,7 @@ LEFT = "left"
 TICK = f"""
 local name, report, channel = ARGV[1], ARGV[2], ARGV[3]
 local leads, lease, expected = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local remember, channel_to = tonumber(ARGV[7]), ARGV[8]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if expected > 0 and now - expected > {LATE_MS} then
@@ -34,8 +35,14 @@ local took, fresh, others = 0, 0, {{}}
 if not leader then
   redis.call('SET', KEYS[1], name, 'PX', leads)
   leader, took = name, 1
-  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
-  others = redis.call('ZRANGE', KEYS[2], 0, -1)
+  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - remember)
+  local known = redis.call('ZRANGE', KEYS[2], 0, -1, 'WITHSCORES')
+  for i = 1, #known, 2 do
+    -- One that was not heard for longer than its lease may be cut off, and go on without.
+    if tonumber(known[i + 1]) > now or redis.call('PUBSUB', 'NUMSUB', channel_to .. known[i])[2] > 0 then
+      table.insert(others, known[i])
+    end
+  end
   local server = redis.pcall('INFO', 'server')
   local up = type(server) == 'string' and tonumber(string.match(server, 'uptime_in_seconds:(%d+)')) or 0
   -- Machines that could not be heard go on without leases, and are not among the others.
@@ -51,7 +58,8 @@ return {{now, leader, took, fresh, others}}
 """A machine says how it is. Whoever finds that none leads begins to.
 
 Keys: those above. Arguments: its name; its report, and the channel for it; milliseconds for which it leads, and those
-of a lease; and the time that the machine expects on the store's clock, or 0 where it does not know it yet.
+of a lease; the time that the machine expects on the store's clock, or 0 where it does not know it yet; milliseconds
+after its lease for which a machine that still hears is taken to be there; and what channels to machines begin with.
 """
 
 SEND = """

@@ -122,7 +122,7 @@ class RedisStoreTests(SynchronousTestCase):
         commands.clear()
         self.clock.advance(2.0)
         self.tick()
-        self.assertTrue(commands.value().endswith(b"$4\r\n7000\r\n"), commands.value())
+        self.assertIn(b"$4\r\n7000\r\n", commands.value())
         self.receive(commands, b"*1\r\n:9000\r\n")
         self.assertEqual(self.answers[1:], ["it has stood still"])
 
@@ -168,9 +168,44 @@ class RedisStoreTests(SynchronousTestCase):
         self.clock.advance(1.0)
         self.clock.advance(0.0)
         self.assertEqual(self.answers, ["it has not answered for 1 s"])
-        self.assertTrue(commands.disconnected and hearing.disconnected)
         self.clock.advance(0.3)
         self.assertEqual(len(self.endpoint.tries), 2)
+        # Others may still see by the one connection that this machine goes on, until there is a new one.
+        self.assertEqual((commands.disconnected, hearing.disconnected), (True, False))
+        self.listener.all.clear()
+        self.receive(hearing, b"*3\r\n$7\r\nmessage\r\n$1\r\nx\r\n$1\r\nm\r\n")
+        self.connected()
+        self.assertTrue(hearing.disconnected)
+
+    def test_one_that_is_silent_to_each_new_connection(self) -> None:
+        _, hearing = self.connected()
+        self.tick()
+        self.clock.advance(1.0)
+        for _ in range(3):
+            self.clock.advance(0.6)
+            transports = [self.endpoint.accept(), self.endpoint.accept()]
+            self.tick()
+            self.clock.advance(1.0)
+            self.assertTrue(all(each.disconnected for each in transports))
+            self.assertFalse(hearing.disconnected)
+        done: list[str] = []
+        self.store.leave(b"bye", lambda: done.append("done"))
+        self.assertTrue(hearing.disconnected)
+        self.assertEqual(done, ["done"])
+
+    def test_a_question_on_a_connection_that_is_given_up(self) -> None:
+        commands, hearing = self.connected()
+        self.store.lead(leads=True)
+        self.tick()
+        self.receive(commands, b"-NOPERM this user has no permissions\r\n")
+        self.assertFalse(hearing.disconnected)
+        self.clock.advance(0.3)
+        self.store.lead(leads=False)
+        self.listener.all.clear()
+        fresh = self.connected()
+        # What was asked there is not waited for, and is no reason to give up another one.
+        self.clock.advance(5.0)
+        self.assertEqual([each.disconnected for each in (hearing, *fresh)], [True, False, False])
 
     def test_one_that_goes_away(self) -> None:
         commands, hearing = self.connected()
@@ -189,7 +224,7 @@ class RedisStoreTests(SynchronousTestCase):
         self.tick()
         self.receive(commands, b"-NOPERM this user has no permissions\r\n")
         self.assertEqual(self.answers, [f"NOPERM this user has no permissions ({RIGHTS})"])
-        self.assertTrue(commands.disconnected and hearing.disconnected)
+        self.assertEqual((commands.disconnected, hearing.disconnected), (True, False))
 
     def test_what_to_do(self) -> None:
         """About what does not mend itself."""
