@@ -225,6 +225,19 @@ def test_the_theme_is_the_readers(browser: Browser, start: Starter) -> None:
         assert ground(tab.page) == "rgb(245, 246, 248)"
 
 
+def test_numbers_are_written_in_one_way_whatever_the_readers_language(browser: Browser, start: Starter) -> None:
+    proxy = start(Proxy, config_for(start(DemoProvider)))
+    for language in ("de-DE", "ar-EG", "hi-IN"):
+        with browser.new_context(locale=language) as context:
+            page = context.new_page()
+            page.goto(page_of(proxy))
+            written = page.evaluate("""async () => {
+                const format = await import(document.scripts[0].src.replace('main', 'format'));
+                return [format.count(1234567), format.duration(0.2), format.money(0.31), format.tickMoney(0.025)];
+            }""")
+            assert written == ["1,234,567", "0.2 s", "$0.31", "$0.025"], language
+
+
 def test_the_policy_forbids_programs_made_of_text(browser: Browser, start: Starter) -> None:
     demo = start(DemoProvider)
     proxy = start(Proxy, config_for(demo))

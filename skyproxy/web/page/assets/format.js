@@ -1,11 +1,12 @@
-// How times, money and names are written. What is not known is a dash, and never 0.
+// How times, money and names are written. What is not known is a dash, and never 0. Times and dates are written as the
+// browser's user does, numbers as the page's language does: 0.2 s and 2.260 requests must not stand side by side.
 
 export const UNKNOWN = '—';
 
 const SIGNS = {USD: '$', EUR: '€', GBP: '£'};
 const clock = new Intl.DateTimeFormat(undefined, {hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23'});
 const minutes = new Intl.DateTimeFormat(undefined, {hour: '2-digit', minute: '2-digit', hourCycle: 'h23'});
-const whole = new Intl.NumberFormat(undefined);
+const whole = new Intl.NumberFormat('en');
 const days = new Intl.DateTimeFormat(undefined, {day: 'numeric', month: 'short'});
 const full = new Intl.DateTimeFormat(undefined, {dateStyle: 'medium', timeStyle: 'medium', hourCycle: 'h23'});
 
@@ -59,7 +60,7 @@ export function money(amount, currency = 'USD') {
 /** At an axis: $0.025, not rounded to cents. */
 export function tickMoney(amount, currency = 'USD') {
   const sign = SIGNS[currency] ?? `${currency} `;
-  return sign + (amount ? Number(amount.toPrecision(2)).toLocaleString(undefined, {maximumFractionDigits: 9}) : '0');
+  return sign + (amount ? Number(amount.toPrecision(2)).toLocaleString('en', {maximumFractionDigits: 9}) : '0');
 }
 
 /** What was spent, as /api/costs has it: with ≈ where a part of it is an estimate, a dash where no price is known. */
