@@ -109,9 +109,8 @@ class Limiter:
             self._background[place] = None
         else:
             place = self._gate.acquire()
-        clock = self._clock
-        self._since[place] = clock.seconds()
-        timer = clock.callLater(queue_timeout, self._expire, place, queue_timeout)
+        self._since[place] = self._clock.seconds()
+        timer = self._clock.callLater(queue_timeout, self._expire, place, queue_timeout)
         if self.changed is not None:
             self.changed()
         return place.addBoth(self._over, place, timer, background=background)
@@ -162,9 +161,9 @@ class Limiter:
 
     @property
     def in_use(self) -> int:
-        """Permits in the hands of requests."""
+        """Permits in the hands of requests: one that is on its way to a request is in nobody's."""
         gate = self._gate
-        return gate.limit - gate.tokens - self._coming_back
+        return gate.limit - gate.tokens - self._coming_back - self._returning
 
     @property
     def share(self) -> int:
@@ -216,12 +215,7 @@ class Limiter:
 
     def _take_back(self, *, background: bool) -> None:
         self._in_background -= background
-        if self._surplus:
-            self._surplus -= 1
-            self._gate.limit -= 1
-            if self.changed is not None:
-                self.changed()
-        elif self._gate.waiting or self._background:
+        if not self._surplus and (self._gate.waiting or self._background):
             self._returning += 1
             self._schedule(PERMITS, self._pass_on)
         else:
@@ -232,7 +226,12 @@ class Limiter:
         self._put_back()
 
     def _put_back(self) -> None:
-        if self._gate.waiting or self._background or self._releasing:
+        if self._surplus:
+            self._surplus -= 1
+            self._gate.limit -= 1
+            if self.changed is not None:
+                self.changed()
+        elif self._gate.waiting or self._background or self._releasing:
             self._open_gate()
         else:
             self._gate.release()
@@ -284,7 +283,9 @@ class Limiter:
         self._turn_away(place, late)
 
     def _turn_away(self, place: Deferred[Any], error: Exception) -> None:
-        if place not in self._background:
+        if place in self._background:
+            del self._background[place]
+        else:
             self._gate.waiting.remove(place)
         place.errback(error)
 

@@ -79,10 +79,7 @@ class LentLimiter(Limiter):
 
     def demand(self) -> Demand:
         """What the requests here use and want now."""
-        in_use = self.in_use
-        # Those to whom a permit is on its way wait still, while that permit is in use.
-        waiting, background = len(self._gate.waiting), len(self._background)
-        waiting -= min(waiting, self._returning)
+        in_use, waiting, background = self.in_use, len(self._gate.waiting), len(self._background)
         requests = in_use + waiting + background
         over = min(waiting + background, max(0, requests - self._places - self._beyond))
         return Demand(in_use - self._in_background, self._in_background, waiting, background, over)

@@ -91,6 +91,22 @@ class LimiterTests(SynchronousTestCase):
         scheduler.end()
         self.assertEqual(limiter.statistics().available, 1)
 
+    def test_fewer_permits_before_one_is_passed_on(self) -> None:
+        scheduler = BatchScheduler(self.clock, 1.0)
+        limiter = self.limiter(2, schedule=scheduler.schedule)
+        held = [self.take(limiter), self.take(limiter)]
+        waiting = limiter.acquire(10)
+        scheduler.begin()
+        held[0].release()
+        self.assertEqual((limiter.in_use, limiter.wanted), (1, (2, 0)))
+        limiter.resize(1)
+        scheduler.end()
+        self.assertNoResult(waiting)
+        self.assertEqual((limiter.in_use, limiter.statistics().available), (1, 0))
+        held[1].release()
+        self.successResultOf(waiting).release()
+        self.assertEqual((limiter.in_use, limiter.statistics().available), (0, 1))
+
     def test_a_permit_goes_to_one_waiter_only(self) -> None:
         limiter = self.limiter(1)
         permit = self.take(limiter)

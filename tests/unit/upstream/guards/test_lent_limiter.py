@@ -81,6 +81,15 @@ class PlaceTests(SynchronousTestCase):
             self.failureResultOf(each, QueueTimeout)
         self.assertEqual(self.placed(), (3, 0))
 
+    def test_who_waits_too_long_in_the_background(self) -> None:
+        late = self.limiter.acquire(30.0, "background")
+        self.limiter.lend_places(2)
+        self.assertEqual(self.placed(), (3, 0))
+        self.clock.advance(30.0)
+        self.failureResultOf(late, QueueTimeout)
+        self.wait(1)
+        self.assertEqual(self.placed(), (2, 1))
+
     def test_alone_there_is_room_for_all(self) -> None:
         self.wait(4)
         self.limiter.lend_places(3)
