@@ -11,6 +11,8 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from skyproxy.config.listen_address import address_in
+
 EMBEDDED_DEMO = "embedded:demo"
 """The base_url that stands for the demo provider within this process."""
 
@@ -196,6 +198,10 @@ def _endpoints(value: object) -> tuple[str, ...]:
         raise ValueError("must have an address of IPv6 as in [::1]:35791, or \\: for each colon of it")
     if not _ENDPOINT.fullmatch(text) or not text.isprintable():
         raise ValueError("must be a port, host:port, or a Twisted endpoint such as tcp:35791:interface=127.0.0.1")
+    if text.removeprefix("haproxy:").startswith(("tcp:", "tcp6:", "ssl:")):
+        address = address_in(text)
+        if address is None or address.port > 65_535:
+            raise ValueError("must have a port from 0 to 65535, as tcp:35791:interface=127.0.0.1 has")
     # Twisted would take the colon of a drive for the end of the path, and its backslashes away.
     return (_DRIVE.sub(lambda found: found[1] + "\\:" + found[2].replace("\\", "\\\\"), text),)
 

@@ -129,6 +129,12 @@ def why_not(endpoint: str, error: Exception) -> str:
             "systemd has handed over no such socket (LISTEN_FDS, LISTEN_FDNAMES, LISTEN_PID): have its .socket unit "
             "start skyproxy"
         )
+    # What Python says of the parameters of Twisted's parsers, and of a port that is no number or too large.
+    if isinstance(error, (TypeError, OverflowError)) or "invalid literal for int" in str(error):
+        return (
+            "it cannot be understood: write a port from 0 to 65535, host:port, or an endpoint of Twisted's such as "
+            "tcp:35791:interface=127.0.0.1"
+        )
     return str(error) or type(error).__name__
 
 

@@ -98,7 +98,8 @@ class PortsTests(SynchronousTestCase):
         folder = Path(self.mktemp_folder())
         key, certificate, _ = Authority().write(folder, "localhost")
         for endpoint, part in (
-            ("tcp:abc", "abc"),
+            ("tcp:abc", "tcp:abc: it cannot be understood: write a port"),
+            ("tcp:35791:interfac=x", "it cannot be understood: write a port"),
             ("nonsense:80", "nonsense"),
             (f"ssl:0:privateKey={key}.old:certKey={certificate}", "key.pem.old"),
             (f"ssl:0:privateKey={key}:certKey={key}", "no certificate"),
