@@ -67,6 +67,24 @@ NO_CREDIT: tuple[Row, ...] = (
     ),
     Row(
         ErrorKind.NO_CREDIT,
+        "https://github.com/earendil-works/pi/issues/2943",
+        status=400,
+        pattern=text(r"\bout of extra usage\b|\bdraw from your extra usage\b"),
+    ),
+    Row(
+        ErrorKind.NO_CREDIT,
+        "https://help.apiyi.com/en/ai-studio-monthly-spending-cap-429-solution-en.html",
+        status=429,
+        pattern=text(r"exceeded its monthly spending cap"),
+    ),
+    Row(
+        ErrorKind.NO_CREDIT,
+        "https://developers.cloudflare.com/workers-ai/platform/errors/",
+        status=429,
+        pattern=text(r"used up your daily free allocation"),
+    ),
+    Row(
+        ErrorKind.NO_CREDIT,
         "https://developers.openai.com/api/docs/guides/spend-limits",
         code=("organization_spend_limit_exceeded", "project_spend_limit_exceeded", "organization_usage_limit_exceeded"),
     ),

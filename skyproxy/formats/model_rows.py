@@ -218,6 +218,13 @@ MODEL_UNKNOWN: tuple[Row, ...] = (
         status=400,
         pattern=text(r"on-demand throughput isn.t supported|doesn.t support on-demand throughput"),
     ),
+    Row(ErrorKind.MODEL_UNKNOWN, "https://github.com/charmbracelet/mods/issues/352", code=("below_usage_tier",)),
+    Row(
+        ErrorKind.MODEL_UNKNOWN,
+        "https://developers.cloudflare.com/workers-ai/platform/errors/",
+        status=400,
+        pattern=text(r"^(?:aierror: )*no such model\b"),
+    ),
     # By what it is called: its words are in the language of who asks, and its status is a bad key's.
     Row(
         ErrorKind.MODEL_UNKNOWN,

@@ -291,6 +291,19 @@ BODIES: list[tuple[str, int, Any, ErrorKind]] = [
     ("openai", 401, _anthropic("MonthlyLimitError", "Your workspace has reached its monthly spending limit of $30. "
         "Manage your limits here: https://opencode.ai/workspace/x/billing"), ErrorKind.NO_CREDIT),
     ("openai", 401, _anthropic("CreditsError", "余额不足。请在此处管理您的计费"), ErrorKind.NO_CREDIT),
+    ("openai", 400, _anthropic("invalid_request_error", "You're out of extra usage. Add more at claude.ai/settings/"
+        "usage and keep going."), ErrorKind.NO_CREDIT),
+    ("openai", 400, _anthropic("invalid_request_error", "Third-party apps now draw from your extra usage, not your "
+        "plan limits. Add more at claude.ai/settings/usage and keep going."), ErrorKind.NO_CREDIT),
+    ("google", 429, _google(429, "Your project has exceeded its monthly spending cap. Please go to AI Studio at "
+        "https://ai.studio/spend to manage your project spend cap.", "RESOURCE_EXHAUSTED"), ErrorKind.NO_CREDIT),
+    ("openai", 429, {"errors": [{"message": "AiError: AiError: you have used up your daily free allocation of 10,000 "
+        "neurons, please upgrade to Cloudflare's Workers Paid plan if you would like to continue usage. (x)", "code":
+        4006}], "success": False, "result": {}, "messages": []}, ErrorKind.NO_CREDIT),
+    ("openai", 400, {"errors": [{"message": "AiError: No such model: No such model gpt-oss-120b or task (x)", "code":
+        5007}], "success": False, "result": {}, "messages": []}, ErrorKind.MODEL_UNKNOWN),
+    ("openai", 400, _error("Your organization must qualify for at least usage tier 5 to access 'o1-preview'.",
+        type="invalid_request_error", param="model", code="below_usage_tier"), ErrorKind.MODEL_UNKNOWN),
     ("openai", 401, _anthropic("ModelError", "Model x is not supported"), ErrorKind.MODEL_UNKNOWN),
     ("openai", 401, _anthropic("AuthError", "Invalid API key."), ErrorKind.KEY_INVALID),
     ("openai", 429, _anthropic("rate_limit_error", "You have reached your usage limits for now."), ErrorKind.RATE),
