@@ -225,6 +225,12 @@ MODEL_UNKNOWN: tuple[Row, ...] = (
         status=400,
         pattern=text(r"^(?:aierror: )*no such model\b"),
     ),
+    Row(
+        ErrorKind.MODEL_UNKNOWN,
+        "https://docs.venice.ai/api-reference/error-codes",
+        status=401,
+        pattern=text(r"^this model is only available to\b"),
+    ),
     # By what it is called: its words are in the language of who asks, and its status is a bad key's.
     Row(
         ErrorKind.MODEL_UNKNOWN,

@@ -305,6 +305,7 @@ BODIES: list[tuple[str, int, Any, ErrorKind]] = [
     ("openai", 400, _error("Your organization must qualify for at least usage tier 5 to access 'o1-preview'.",
         type="invalid_request_error", param="model", code="below_usage_tier"), ErrorKind.MODEL_UNKNOWN),
     ("openai", 401, _anthropic("ModelError", "Model x is not supported"), ErrorKind.MODEL_UNKNOWN),
+    ("openai", 401, {"error": "This model is only available to Pro users"}, ErrorKind.MODEL_UNKNOWN),
     ("openai", 401, _anthropic("AuthError", "Invalid API key."), ErrorKind.KEY_INVALID),
     ("openai", 429, _anthropic("rate_limit_error", "You have reached your usage limits for now."), ErrorKind.RATE),
     ("openai", 403, {"code": 30001, "message": "Sorry, your account balance is insufficient", "data": None},
