@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -55,3 +56,10 @@ def cache_key(
         key.update(len(part).to_bytes(8, "big"))
         key.update(part)
     return key.digest()
+
+
+def is_deterministic(fields: Mapping[str, Any]) -> bool:
+    """Whether equal requests are meant to get equal answers."""
+    # The second is Mistral's name for the seed, see dialects.
+    seeded = fields.get("seed") is not None or fields.get("random_seed") is not None
+    return seeded or fields.get("temperature") == 0

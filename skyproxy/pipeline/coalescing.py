@@ -11,7 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from skyproxy.cache.flights import Flights
-from skyproxy.cache.key import cache_key, canonical
+from skyproxy.cache.key import cache_key, canonical, is_deterministic
 from skyproxy.cache.single_flight import SingleFlight
 from skyproxy.cache.store import Store
 from skyproxy.cache.stored_answer import StoredAnswer
@@ -291,13 +291,6 @@ class Coalescing:
         sharing.age = store.age(claimed)
         await claimed.replay(flight)
         return None
-
-
-def is_deterministic(fields: Mapping[str, Any]) -> bool:
-    """Whether equal requests are meant to get equal answers."""
-    # The second is Mistral's name for the seed, see dialects.
-    seeded = fields.get("seed") is not None or fields.get("random_seed") is not None
-    return seeded or fields.get("temperature") == 0
 
 
 def _said(result: CacheResult) -> list[tuple[bytes, bytes]]:

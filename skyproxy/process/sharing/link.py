@@ -87,8 +87,6 @@ class Link(Factory):
     :param failed: called with what is wrong when there is no connection, or no longer.
     :param heard: called with a channel, and a message in it.
     :param chance: gives a number from 0 to 1, by which tries of several machines are spread.
-    :param stays: a connection that was of use stays open when it is dropped, until another one is of use: the store,
-        which may still have it, sees by it that this process lives. It must be a :class:`Subscriber`.
     :ivar protocol: None: there is no connection.
     """
 
@@ -105,8 +103,6 @@ class Link(Factory):
         failed: Callable[[str], None],
         heard: Callable[[bytes, bytes], None] = lambda channel, message: None,
         chance: Callable[[], float] = random,
-        *,
-        stays: bool = False,
     ) -> None:
         self._reactor = reactor
         self._made = made
@@ -114,7 +110,6 @@ class Link(Factory):
         self._failed = failed
         self.heard = heard
         self._chance = chance
-        self._stays = stays
         self.protocol: Any = None
         self._open: Any = None
         self._dropped: Any = None
@@ -144,11 +139,15 @@ class Link(Factory):
         self._abort_dropped()
 
     def drop(self) -> None:
-        """Close the connection at once: it is of no use. Another one is made."""
+        """Give the connection up: it is of no use any more. Another one is made.
+
+        It is closed at once; one that heard stays open until another one hears: the store, which may still have it,
+        sees by it that this process lives.
+        """
         if self._open is None:
             return
         self._explained = True
-        if not self._stays or self._useless:
+        if self._useless or not isinstance(self._open, Subscriber):
             self._open.transport.abortConnection()
             return
         self._dropped, self._open, self.protocol = self._open, None, None

@@ -50,7 +50,7 @@ class RedisStore:
             reactor, endpoint, lambda: Commands(**options), lambda _: self._usable(), self._failed
         )  # fmt: skip
         self._hearing = Link(
-            reactor, endpoint, lambda: Subscriber(**options), self._subscribe, self._failed, self._heard, stays=True
+            reactor, endpoint, lambda: Subscriber(**options), self._subscribe, self._failed, self._heard
         )  # fmt: skip
         self._listener: Listener | None = None
         self._why = "it has not answered yet"

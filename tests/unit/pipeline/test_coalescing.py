@@ -8,13 +8,14 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from skyproxy.cache.flights import Flights
+from skyproxy.cache.key import is_deterministic
 from skyproxy.cache.memory import MemoryStore
 from skyproxy.cache.single_flight import SingleFlight
 from skyproxy.cache.stored_answer import StoredAnswer
 from skyproxy.cache.transit import Incoming
 from skyproxy.errors import ShuttingDown
 from skyproxy.pipeline.changes import EndedByHand
-from skyproxy.pipeline.coalescing import Coalescing, is_deterministic
+from skyproxy.pipeline.coalescing import Coalescing
 from skyproxy.pipeline.proxy import Proxy, Runtime
 from skyproxy.pipeline.router import Router
 from skyproxy.pipeline.under_way import facts_under_way
