@@ -16,7 +16,7 @@ from skyproxy.formats.openai.stream_state import StreamState
 from skyproxy.http.common.headers import media_type
 from skyproxy.pipeline.client import Client
 from skyproxy.pipeline.presentation import Presentation
-from skyproxy.pipeline.relayed_fields import relayed_fields, retyped
+from skyproxy.pipeline.relayed_fields import relayed_fields, retyped, typed
 from skyproxy.upstream.exchange.answer import Answer
 from skyproxy.upstream.exchange.whole_body import Whole, is_readable, read_body, read_json
 
@@ -52,14 +52,13 @@ class JsonAnswer:
         answer, presentation = self._answer, self._presentation
         whole = answer.whole or await read_json(answer.body, answer.headers, answer.dialect)
         self.state = whole.state(answer.dialect)
-        headers = [*relayed_fields(answer.headers), *presentation.fields]
-        if answer.called_a_stream:
-            headers = retyped(headers, _JSON)
+        relayed = relayed_fields(answer.headers)
+        headers = retyped(relayed, _JSON) if answer.called_a_stream else typed(relayed, _JSON)
         body = presented(whole, answer.shown_model, strip_reasoning=presentation.strip_reasoning)
         if whole.error is not None:
             # One that is an answer, too: a response that has failed, or what breaks off.
             body = masker(presentation.secrets)(body)
-        client.answer(answer.status, headers, body)
+        client.answer(answer.status, [*headers, *presentation.fields], body)
 
 
 class ErrorAnswer:

@@ -6,9 +6,10 @@ from skyproxy.errors import UpstreamReported
 from skyproxy.formats.openai.stream_state import StreamState
 from skyproxy.pipeline.client import Client
 from skyproxy.pipeline.presentation import Presentation
-from skyproxy.pipeline.relayed_fields import relayed_fields
+from skyproxy.pipeline.relayed_fields import relayed_fields, typed
 from skyproxy.upstream.exchange.answer import Answer
 
+_BYTES = (b"Content-Type", b"application/octet-stream")
 _LENGTHS = frozenset({b"content-length", b"content-encoding"})
 
 
@@ -35,7 +36,7 @@ class OpaqueAnswer:
         """
         answer = self._answer
         body = answer.body
-        headers = [*relayed_fields(answer.headers), *self._presentation.fields]
+        headers = [*typed(relayed_fields(answer.headers), _BYTES), *self._presentation.fields]
         if await body.first() is not None:
             client.answer(answer.status, headers, b"")
             return

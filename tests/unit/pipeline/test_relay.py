@@ -204,6 +204,20 @@ class WholeAnswers(Case):
             self.assertIn(kind.decode(), self.failureResultOf(done, UpstreamBroken).value.message)
             self.assertEqual(self.client.did, [])
 
+    def test_no_answer_runs_in_a_browser_that_is_led_to_it(self) -> None:
+        """A form of a page on this machine leads there, and a script of the provider's would have skyproxy's origin."""
+        for kind in (b"text/html; charset=utf-8", b"image/svg+xml", b"application/XHTML+xml", b""):
+            self.setUp()
+            response, done = self.begin(*([(b"Content-Type", kind)] if kind else []))
+            response.send(b'{"choices": [{"message": {"content": "<script>"}}]}').end()
+            self.successResultOf(done)
+            self.assertEqual(self.client.headers[b"content-type"], b"application/json", kind)
+            self.setUp()
+            response, done = self.begin(*([(b"Content-Type", kind)] if kind else []), model=None)
+            response.send(b"<script>").end()
+            self.successResultOf(done)
+            self.assertEqual(self.client.headers[b"content-type"], b"application/octet-stream", kind)
+
     def test_a_cut_before_the_end_leaves_the_client_to_be_answered(self) -> None:
         response, done = self.begin(JSON)
         response.send(b'{"model": "guard"}').cut()
