@@ -84,7 +84,7 @@ class BudgetSettings(Checked):
     :ivar time_zone: whose calendar it is, such as ``Europe/Vienna``. Without it, this machine's.
     """
 
-    amount: Annotated[float, Field(gt=0)]
+    amount: Annotated[float, Field(gt=0, le=1e9)]
     currency: Annotated[str, AfterValidator(rules.currency)] = "USD"
     per: Period = "day"
     time_zone: Annotated[str, AfterValidator(_time_zone)] | None = None

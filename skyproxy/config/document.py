@@ -191,6 +191,9 @@ class _Reading:
             words = _A_TAG if node.tag.startswith("!") else "cannot be read as what it looks like: put it in quotes"
             self._add(node, path, words)
             return None
+        if isinstance(value, int) and not -(2**63) <= value < 2**64:
+            self._add(node, path, "must be a whole number within 64 bits: write a smaller one")
+            return None
         if isinstance(value, str) and not _is_unicode(value):
             self._add(node, path, "contains half of a surrogate pair, which is no character")
             return None

@@ -13,7 +13,7 @@ from skyproxy.config.fields import Checked
 from skyproxy.config.problems import Problem
 from skyproxy.config.sections import Section
 
-Amount = Annotated[float, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0, le=1e9)]
 
 
 _OF_TOKENS = "for a million tokens"

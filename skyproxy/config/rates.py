@@ -33,8 +33,8 @@ def read_rates(
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if codes is None or codes[1] == codes[2]:
             problems.append(section.problem((name,), "must name two currencies, such as EUR/USD: 1.08"))
-        elif not number or not 0 < value < float("inf"):
-            words = f"must be a number above 0: what one {codes[1]} is worth in {codes[2]}"
+        elif not number or not 1e-9 <= value <= 1e9:
+            words = f"must be a number above 0, of 1e9 at most: what one {codes[1]} is worth in {codes[2]}"
             problems.append(section.problem((name,), words))
         else:
             rates[codes[1], codes[2]] = float(value)

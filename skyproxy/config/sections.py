@@ -47,7 +47,7 @@ _MESSAGES = {
     "greater_than": "must be above {gt:g}",
     "literal_error": "must be one of {expected}",
     "greater_than_equal": "must be {ge:g} or more",
-    "less_than_equal": "must be {le:g} or less",
+    "less_than_equal": "must be {le:.15g} or less",
 }
 _NEVER = re.compile(r"(?!)")
 _BARE = {

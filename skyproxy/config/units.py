@@ -11,6 +11,8 @@ _UNITS = ("ms", "s", "m", "h")
 _LONGEST_SECONDS = 1e12
 
 _BYTES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_MOST_BYTES = 10**15
+
 _SIZE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?) ?([kmg]i?b|b)", re.IGNORECASE)
 
 
@@ -61,6 +63,8 @@ def byte_count(value: object) -> int:
         raise ValueError("must be a size: bytes, or a text such as 10MB or 512KiB")
     if result < 1:
         raise ValueError("must be a size of at least one byte")
+    if result > _MOST_BYTES:
+        raise ValueError("must be a size of 1,000,000 GB at most")
     return result
 
 

@@ -186,6 +186,12 @@ IN_YAML: tuple[tuple[str, int, str], ...] = (
     (P + "    breaker: never\n" + S, 5, "such as {consecutive: 5}"),
     (P + "    max_concurrent: 08\n" + S, 5, "must be a whole number, without a 0 at its beginning"),
     (P + S + "    params: {temperature: 0,08}\n", 9, "write 0.7, not 0,7"),
+    # Numbers that are too large for what counts by them.
+    (P + f"    max_concurrent: {'9' * 23}\n" + S, 5, "must be a whole number within 64 bits"),
+    (f"proxy: {{max_body: {'9' * 12}GB}}\n" + P + S, 1, "must be a size of 1,000,000 GB at most"),
+    ("proxy: {purse: {amount: 1.0e+300}}\n" + P + S, 1, "must be 1000000000 or less"),
+    (P + S + "prices: {m: {prompt: 1.0e+300, completion: 1}}\n", 9, "must be 1000000000 or less"),
+    (P + S + "rates: {EUR/USD: 1.0e+300}\n", 9, "of 1e9 at most"),
     # Kinds of values.
     (P + "    max_concurrent: '10'\n" + S, 5, "must be a whole number, without quotes"),
     ("proxy: {fallback_to_default: 'true'}\n" + P + S, 1, "must be true or false, without quotes"),
