@@ -14,7 +14,7 @@ from skyproxy.cache.policy import kept_headers, may_be_stored
 from skyproxy.cache.recipient import Recipient
 from skyproxy.cache.stored_answer import StoredAnswer
 from skyproxy.cache.subscriber import Cut, Finished, Subscriber
-from skyproxy.errors import ClientTooSlow, SkyproxyError, UpstreamBroken
+from skyproxy.errors import ClientTooSlow, SkyproxyError, UpstreamBroken, UpstreamReported
 from skyproxy.formats.openai.stream_state import StreamState
 from skyproxy.formats.sse import error_event
 from skyproxy.http.common.headers import Fields, media_type
@@ -48,9 +48,14 @@ class SingleFlight:
     :ivar begun_by: the id of the request that began it, here or in another worker.
     :ivar running: what fetches the answer; cancelled when the last client has left an answer that is not over.
     :ivar history: the stream so far.
+    :ivar failure_of: tells what the provider reports in the answer; None: nobody knows, or it is over.
+    :ivar failure: what the provider has reported in an answer that is complete; known when that is over.
     :ivar streamed: as of a :class:`~skyproxy.pipeline.client.Client`, which it stands for, and so are :attr:`started`
         and the next three.
     """
+
+    failure_of: Callable[[], UpstreamReported | None] | None = None
+    failure: UpstreamReported | None = None
 
     def __init__(
         self,
@@ -220,7 +225,7 @@ class SingleFlight:
             self._backpressure.apply(len(self._subscribers))
         else:
             self._abandoned = True
-            self._backpressure.producer = None
+            self._backpressure.producer = self.failure_of = None
             self.history.forget(self.history.end)
             self._close()
             running, self.running = self.running, None
@@ -247,6 +252,9 @@ class SingleFlight:
         if self.over:
             return
         self._ending = ending
+        failure_of, self.failure_of = self.failure_of, None
+        if isinstance(ending, Finished) and failure_of is not None:
+            self.failure = failure_of()
         self._backpressure.producer = self.running = None
         # Before any subscriber learns of it: one that asks again at once gets an answer of its own.
         self._close()

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from skyproxy.cache.single_flight import SingleFlight
-from skyproxy.errors import UpstreamBroken
+from skyproxy.errors import ErrorKind, UpstreamBroken, UpstreamReported
 from skyproxy.http.common.headers import Field, Fields
 
 MESSAGE_BYTES = 48 * 1024
@@ -29,8 +29,8 @@ it has taken some, so that a client there that does not read has no more than th
 class Ending(IntEnum):
     """How an answer ends for the other process.
 
-    ``FAILED``: it has not begun, and will not. ``CLOSED``: it could not be joined any more. ``GONE``: the process that
-    asked for it is.
+    ``REPORTED``: as ``FINISHED``, but the provider has reported an error in it. ``FAILED``: it has not begun, and will
+    not. ``CLOSED``: it could not be joined any more. ``GONE``: the process that asked for it is.
     """
 
     FINISHED = 0
@@ -38,6 +38,7 @@ class Ending(IntEnum):
     FAILED = 2
     CLOSED = 3
     GONE = 4
+    REPORTED = 5
 
 
 class HeadTooLong(Exception):
@@ -57,7 +58,9 @@ class Wire(Protocol):
         """The next bytes."""
 
     def end(self, ending: Ending, last: bytes) -> None:
-        """No more is to come. *last*: what clients get behind a stream that is cut."""
+        """No more is to come. *last*: what clients get behind a stream that is cut; of an error that was reported its
+        status, its kind and its words.
+        """
 
 
 class Outgoing:
@@ -66,6 +69,7 @@ class Outgoing:
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._answer: Deferred[None] | None = None
+        self._flight: SingleFlight | None = None
         self._producer: IPushProducer | None = None
         self._paused = self._over = False
         self._on_the_way = 0
@@ -73,6 +77,7 @@ class Outgoing:
 
     def begin(self, flight: SingleFlight) -> None:
         """Join *flight*, which can be joined."""
+        self._flight = flight
         self._answer = flight.follow(self)
         self._answer.addErrback(self._failed)
 
@@ -89,6 +94,7 @@ class Outgoing:
     def leave(self) -> None:
         """Nobody there wants it any more."""
         self._over = True
+        self._flight = None
         self._rest = memoryview(b"")
         if self._answer is not None:
             self._answer.cancel()
@@ -136,7 +142,11 @@ class Outgoing:
     def _end(self, ending: Ending, last: bytes = b"") -> None:
         if not self._over:
             self._over = True
-            self._producer = None
+            flight, self._flight, self._producer = self._flight, None, None
+            failure = None if flight is None else flight.failure
+            if ending is Ending.FINISHED and failure is not None:
+                said = failure.said.encode("utf-8", "replace")
+                ending, last = Ending.REPORTED, b"%d %b %b" % (failure.status, failure.kind.value.encode(), said)
             self._wire.end(ending, last)
 
 
@@ -183,6 +193,10 @@ class Incoming:
 
     def end(self, ending: Ending, last: bytes) -> None:
         flight, whole = self._flight, self._whole
+        if ending is Ending.REPORTED:
+            failure = _reported(last)
+            flight.failure_of = lambda: failure
+            ending = Ending.FINISHED
         if ending is Ending.FINISHED and whole is not None:
             status, headers, chunks = whole
             flight.answer(status, headers, b"".join(chunks))
@@ -207,3 +221,10 @@ class Incoming:
 
     def stopProducing(self) -> None:
         """The flight cancels :attr:`over` itself."""
+
+
+def _reported(told: bytes) -> UpstreamReported:
+    status, kind, said = told.decode("utf-8", "replace").split(" ", 2)
+    return UpstreamReported(
+        {}, said=said, kind=ErrorKind(kind), status=int(status), retryable=False, for_the_next=False
+    )

@@ -157,7 +157,7 @@ class Coalescing:
             forget(error)
         else:
             self._count(sharing, "coalesced")
-            return SharedAnswer(flight, subscriber, _said("coalesced"))
+            return SharedAnswer(flight, subscriber, _said("coalesced"), sharing)
         # Outside of the clause above: whatever fails in it would hold that error, and be held by it.
         sharing.follows = None
         self._count(sharing, "miss")
@@ -195,7 +195,7 @@ class Coalescing:
         else:
             assert sharing.result is not None
             age = [] if sharing.age is None else [(b"Age", b"%d" % sharing.age)]
-            return SharedAnswer(flight, subscriber, [*_said(sharing.result), *age])
+            return SharedAnswer(flight, subscriber, [*_said(sharing.result), *age], sharing)
         if sharing.result is None:
             self._count(sharing, "miss")
         return await fetch()
@@ -251,6 +251,7 @@ class Coalescing:
                     answer.close()
                 flight.failed(_NotShared(answer))
                 return
+            flight.failure_of = partial(getattr, answer, "failure")
             await answer.send_to(flight)
             if claim is not None:
                 claim.answered()

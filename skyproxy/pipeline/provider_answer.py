@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skyproxy.errors import SkyproxyError
+from skyproxy.errors import SkyproxyError, UpstreamReported
 from skyproxy.formats.openai.stream_state import StreamState
 from skyproxy.pipeline.client import Client
 from skyproxy.pipeline.json_answer import ErrorAnswer, JsonAnswer
@@ -40,6 +40,11 @@ class ProviderAnswer:
         """What is known of what has come; None if nothing is."""
         return self._relayable.state
 
+    @property
+    def failure(self) -> UpstreamReported | None:
+        """What the provider has reported in it."""
+        return self._relayable.failure
+
     async def send_to(self, client: Client) -> None:
         """Bring the answer to *client*, and close it.
 
@@ -51,7 +56,7 @@ class ProviderAnswer:
                 await self._relayable.send_to(client)
             finally:
                 # Some of it has gone down; it is the provider's failure all the same, for the guards and for the log.
-                failure = self._relayable.failure
+                failure = self.failure
                 if failure is not None:
                     self.attempt.observer.reported(self.attempt, failure)
             if failure is not None:

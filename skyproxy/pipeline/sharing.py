@@ -92,13 +92,22 @@ class SharedAnswer:
     """An answer under way in *flight*, which has begun and which *headers* go with.
 
     :param subscriber: that of the request.
+    :param sharing: of the request.
     """
 
-    def __init__(self, flight: SingleFlight, subscriber: Subscriber, headers: Fields) -> None:
+    def __init__(self, flight: SingleFlight, subscriber: Subscriber, headers: Fields, sharing: Sharing) -> None:
         self._flight = flight
         self._subscriber = subscriber
         self._headers = headers
+        self._sharing = sharing
 
     async def send_to(self, client: Client) -> None:
-        """Bring what has come of the answer to *client*, and then the rest as it comes."""
+        """Bring what has come of the answer to *client*, and then the rest as it comes.
+
+        :raise UpstreamReported: the provider has reported an error in it, which has gone down, and it is not this
+            request's own, of which that is known without.
+        """
         await self._flight.deliver(self._subscriber, client, self._headers)
+        failure = self._flight.failure
+        if failure is not None and self._sharing.follows is not None:
+            raise failure

@@ -95,6 +95,23 @@ def test_the_first_one_leaves_and_the_others_go_on(crew: Proxy, demo: DemoProvid
     assert (demo.stats()["total"], demo.stats()["cancelled"]) == (1, 0)
 
 
+def test_an_error_within_a_stream_is_the_failure_of_all_who_share_it(crew: Proxy, demo: DemoProvider) -> None:
+    def failed() -> int:
+        count: int = call(crew, "GET", "/api/stats").json()["slots"]["direct"]["outcomes"].get("upstream_error", 0)
+        return count
+
+    assert ask(crew, chat("demo:guard;status=500")).status == 500
+    eventually(failed, "one is counted")
+    before = failed()
+    demo.reset()
+    body = chat("demo:guard;first=0.5;chunks=9;delay=0.05;error_in_stream=6", stream=True)
+    first, others, _ = asked_of_both(crew, demo, body)
+    for each in (first, *others):
+        assert b'"error"' in read_until(each, b"0\r\n\r\n")
+    assert demo.stats()["total"] == 1
+    eventually(lambda: failed() == before + 3, "all three are counted as failed by the provider")
+
+
 def test_a_worker_that_is_killed_before_it_has_an_answer(crew: Proxy, demo: DemoProvider) -> None:
     _, others, leads = asked_of_both(crew, demo, chat("demo:guard;hang;fail=1;chunks=2;delay=0", stream=True))
     assert demo.stats()["total"] == 1

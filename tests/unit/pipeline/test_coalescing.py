@@ -283,6 +283,7 @@ class SharingTests(test_proxy.Case):
             ("ended", True, "failed", " ✕", "The answer was cut by you; the client got a part of it and an error."),
             ("ended", False, "refused", " ✕", "Ended by you."),
             ("breaks", True, "failed", " ✕", "The answer was cut by guard; the client got a part of it and an error."),
+            ("errs", True, "upstream_error", " ✕", "The answer was cut by guard; the client got a part of it"),
         ):
             with self.subTest(what=what, begun=begun):
                 self.setUp()
@@ -300,6 +301,8 @@ class SharingTests(test_proxy.Case):
                     done.cancel()
                 elif what == "ended":
                     follower.end(EndedByHand("enough"))
+                elif what == "errs":
+                    response.send(event(error={"message": "Overloaded.", "code": 502})).end()
                 else:
                     response.cut()
                 self.successResultOf(done)
@@ -307,9 +310,26 @@ class SharingTests(test_proxy.Case):
                 self.assertEqual((facts.outcome, way(facts)), (outcome, f"● with id-0{marked}"))
                 self.assertTrue(conclusion_of(facts).sentence.startswith(sentence), conclusion_of(facts))
                 self.assertEqual(lines_of(facts)[1].text, "follows id-0")
-                if what != "breaks":
+                if what not in ("breaks", "errs"):
                     response.send(word("!", "stop"), DONE).end()
                 self.successResultOf(first)
+
+    def test_an_error_that_came_within_an_answer_is_all_of_its_requests_failure(self) -> None:
+        error = {"message": "No credits.", "code": 402}
+        failed = {"object": "response", "status": "failed", "error": error}
+        for stream in (True, False):
+            self.setUp()
+            asked = [self.ask(stream=stream) for _ in range(3)]
+            if stream:
+                self.upstream.answer(200, EVENTS).send(word("Halt"), event(error=error)).end()
+            else:
+                self.upstream.answer().send(json.dumps(failed).encode()).end()
+            for client, done in asked:
+                self.successResultOf(done)
+                self.assertEqual((client.status, client.did[-1]), (200, "finish" if stream else "answer"))
+                self.assertEqual(client.body.count(b"No credits."), 1)
+            self.assertEqual([each.outcome for each in self.records], ["upstream_error"] * 3)
+            self.assertEqual(len(self.upstream.posted), 1)
 
     def test_nobody_waits_at_the_end_for_a_request_that_failed_by_a_fault(self) -> None:
         def fail(last: bytes) -> None:
